@@ -1,0 +1,72 @@
+# Needs python3 with pip, and make. Everything else goes into .uv and .venv inside this folder.
+PYTHON ?= python3
+# Test processes (pytest-xdist). 0 = one process: PyTensor and Numba compile once, not once a worker.
+WORKERS ?= 0
+# Further arguments of `make demo`, `make test` and `make test-slow`, e.g. ARGS="-k panel".
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# Named, because ruff would walk through .uv where there is no git to say what is ignored.
+CODE := $(wildcard bdfm tests scripts notebooks)
+# A uv on PATH that does not run (a version manager's shim, say) counts as none.
+UV := $(shell uv --version >/dev/null 2>&1 && command -v uv)
+ifeq ($(UV),)
+UV_MADE := .uv/bin/uv
+UV := $(UV_MADE)
+endif
+
+.PHONY: demo test test-slow lint format lock notebooks clean help
+
+demo: $(STAMP) ## forecast the included data; results in bdfm-demo/
+	$(BIN)/bdfm demo $(ARGS)
+
+test: $(STAMP) ## fast tests (WORKERS=2 for two processes, ARGS="-k panel" for some)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+test-slow: $(STAMP) ## long statistical checks
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow -n $(WORKERS) $(ARGS)
+
+lint: $(STAMP) ## ruff and mypy, changing nothing
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/mypy bdfm
+
+format: $(STAMP) ## ruff: mend what it can, then format
+	$(BIN)/ruff check --fix $(CODE)
+	$(BIN)/ruff format $(CODE)
+
+# One lock for Linux, macOS and Windows and for every supported Python. Pins that still fit are kept;
+# delete requirements.lock first to renew all. The grep refuses options and addresses of one machine.
+lock: | $(UV_MADE) ## write requirements.lock again from pyproject.toml
+	$(UV) pip compile pyproject.toml --universal --python-version 3.12 --all-extras --group dev \
+	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links --quiet -o requirements.lock
+	@! grep -nE '://|^-| @ ' requirements.lock || { echo "requirements.lock: the lines above name an address or an option"; exit 1; }
+
+notebooks: $(STAMP) ## run the notebooks and keep their output
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace notebooks/*.ipynb
+
+clean: ## remove caches and outputs; the environment (.venv, .uv) stays
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis dist bdfm-demo bdfm-out
+	find . \( -path ./$(VENV) -o -path ./.uv -o -path ./.git \) -prune -o -type d -name __pycache__ -prune -exec rm -rf {} +
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "make %-10s %s\n", $$1, $$2}'
+
+# --target needs no virtual environment and is allowed where the system's Python is externally managed.
+# From /, so that a version manager does not read .python-version and stop because it lacks that version.
+.uv/bin/uv:
+	@echo "uv is not on PATH: installing it into .uv (once)"
+	@cd / && PIP_USER=0 $(PYTHON) -m pip install --quiet --disable-pip-version-check --upgrade \
+	  --target '$(CURDIR)/.uv' 'uv>=0.7'
+
+# .python-version names the Python the lock is tested with; uv takes one that is installed or fetches it.
+$(STAMP): requirements.lock pyproject.toml .python-version | $(UV_MADE)
+	@$(BIN)/python -c '' 2>/dev/null || { rm -rf $(VENV) && $(UV) venv --quiet $(VENV); } || { \
+	  echo "No Python $$(cat .python-version) here and none could be fetched: looking for any Python from 3.12 on"; \
+	  $(UV) venv --quiet --no-python-downloads --python '>=3.12' $(VENV); }
+	@echo "Installing the locked packages into $(VENV) (once; with an empty download cache this takes minutes)"
+	@$(UV) pip install --quiet --python $(BIN)/python -r requirements.lock
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps -e .
+	@touch $@

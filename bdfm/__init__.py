@@ -1,0 +1,37 @@
+"""Bayesian dynamic factor models: calibrated joint probabilities of next month's asset returns."""
+
+from importlib.metadata import version
+
+from bdfm.data.panel import Panel, PanelSettings
+from bdfm.data.sources import demo, read_earnings, read_prices, read_universe, yahoo
+from bdfm.forecast import Forecast
+from bdfm.inference.settings import SamplerSettings
+from bdfm.model import Evidence, FactorModel, presets
+from bdfm.posterior import Posterior, fit
+from bdfm.ranks import outcome_quantiles, quantile_probabilities
+from bdfm.scoring import information_ratio, period_returns, ranked_probability_score, score_submission
+
+__all__ = [
+    "Evidence",
+    "FactorModel",
+    "Forecast",
+    "Panel",
+    "PanelSettings",
+    "Posterior",
+    "SamplerSettings",
+    "demo",
+    "fit",
+    "information_ratio",
+    "outcome_quantiles",
+    "period_returns",
+    "presets",
+    "quantile_probabilities",
+    "ranked_probability_score",
+    "read_earnings",
+    "read_prices",
+    "read_universe",
+    "score_submission",
+    "yahoo",
+]
+
+__version__ = version("bdfm")

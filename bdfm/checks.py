@@ -1,0 +1,226 @@
+"""Checks at the edge of the package: one rule, one function, one message."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pandas.api.types import is_bool_dtype, is_numeric_dtype
+
+from bdfm.errors import DataError, FileError, UnknownLabelError
+
+MAX_NAMED = 5  # offenders that a message names before it only counts
+
+
+def first(labels: Iterable[object], n: int = MAX_NAMED) -> str:
+    """First ``n`` labels, comma separated, with the number of those left out."""
+    items = [str(x) for x in labels]
+    more = f" and {len(items) - n} more" if len(items) > n else ""
+    return ", ".join(items[:n]) + more
+
+
+def known(labels: Iterable[str], allowed: Sequence[str], *, what: str, where: str, hint: str = "") -> None:
+    """Raise ``UnknownLabelError`` unless every label is among ``allowed``."""
+    allowed_set = set(allowed)
+    unknown = [x for x in dict.fromkeys(labels) if x not in allowed_set]
+    if not unknown:
+        return
+    close = get_close_matches(unknown[0], list(allowed), n=1)
+    guess = f" Did you mean {close[0]}?" if close else ""
+    plural = "" if len(unknown) == 1 else "s"
+    raise UnknownLabelError(
+        f"{where}: unknown {what}{plural} {first(unknown)}.{guess} Known: {first(allowed)}."
+        + (f" {hint}" if hint else "")
+    )
+
+
+def unique(labels: Iterable[object], *, what: str, where: str, hint: str = "") -> None:
+    """Raise ``DataError`` when a label comes twice."""
+    index = pd.Index(list(labels))
+    double = index[index.duplicated()].unique()
+    if len(double):
+        raise DataError(
+            f"{where}: {len(double)} {what} given more than once ({first(double)})."
+            f" {hint or 'Keep one row of each.'}"
+        )
+
+
+def as_date(value: object, *, where: str) -> pd.Timestamp:
+    """Value as a day without time of day or zone; ``DataError`` when it is none."""
+    try:
+        stamp = pd.Timestamp(value)  # type: ignore[arg-type]
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{where}: {value!r} is not a date. Write it as 2022-03-04.") from error
+    if pd.isna(stamp):
+        raise DataError(f"{where}: the date is empty. Write it as 2022-03-04.")
+    return stamp.tz_localize(None).normalize()
+
+
+def days(values: Iterable[object], *, where: str) -> pd.DatetimeIndex:
+    """Dates as days without time of day or zone; ``DataError`` names the first that is none.
+
+    Text must be of the form 2022-03-04, with or without a time: 3/4/2022 means two different days.
+    """
+    index = pd.Index(values)  # type: ignore[arg-type]
+    parsed: pd.DatetimeIndex
+    if isinstance(index, pd.DatetimeIndex):
+        parsed = index
+    else:
+        text = pd.Series(index).astype(str).str.strip()
+        iso = text.str.match(r"\d{4}-\d{2}-\d{2}([ T].*)?$")
+        parsed = pd.DatetimeIndex(
+            pd.to_datetime(text.str[:10].where(iso), format="%Y-%m-%d", errors="coerce")
+        )
+    bad = np.flatnonzero(parsed.isna())
+    if len(bad):
+        raise DataError(
+            f"{where}: {len(bad)} of {len(index)} dates cannot be read, first {str(index[bad[0]])!r} in row"
+            f" {bad[0] + 1}. Write them as 2022-03-04."
+        )
+    return parsed.tz_localize(None).normalize()
+
+
+def numeric(table: pd.DataFrame, *, where: str) -> pd.DataFrame:
+    """Table (day, symbol) as floats, blanks as NaN; ``DataError`` names the first texts by symbol and day."""
+    columns: dict[int, pd.Series[float]] = {}
+    offenders: list[str] = []
+    for j in range(table.shape[1]):
+        column = table.iloc[:, j]
+        if is_numeric_dtype(column) and not is_bool_dtype(column):
+            columns[j] = column.astype(float)
+            continue
+        text = column.astype(str).str.strip()
+        columns[j] = pd.to_numeric(text, errors="coerce")
+        bad = text[columns[j].isna() & column.notna() & (text != "") & (text.str.lower() != "nan")]
+        offenders += [f"{table.columns[j]} on {day:%Y-%m-%d}: {value!r}" for day, value in bad.items()]
+    if offenders:
+        plural = "s are" if len(offenders) > 1 else " is"
+        raise DataError(
+            f"{where}: {len(offenders)} value{plural} not a number ({first(offenders)})."
+            " Correct the file; leave missing values blank."
+        )
+    return pd.DataFrame(columns, index=table.index).set_axis(table.columns, axis=1)
+
+
+def finite(value: float, *, what: str, where: str) -> float:
+    """Value as a finite float; ``DataError`` otherwise."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{where}: {what} must be a number, got {value!r}.") from error
+    if not np.isfinite(number):
+        raise DataError(f"{where}: {what} must be a finite number, got {value!r}.")
+    return number
+
+
+def positive(value: float, *, what: str, where: str) -> float:
+    """Value as a finite float above zero; ``DataError`` otherwise."""
+    number = finite(value, what=what, where=where)
+    if number <= 0:
+        raise DataError(f"{where}: {what} must be above 0, got {number:g}.")
+    return number
+
+
+def at_least(value: int, minimum: int, *, what: str, where: str) -> int:
+    """Value as a whole number not below ``minimum``; ``DataError`` otherwise."""
+    number = finite(value, what=what, where=where)
+    if number != int(number) or number < minimum:
+        raise DataError(f"{where}: {what} must be a whole number of at least {minimum}, got {value!r}.")
+    return int(number)
+
+
+def existing_file(path: Path, *, what: str) -> Path:
+    """Path of a file that exists and is not a folder; ``FileError`` otherwise."""
+    if not path.exists():
+        raise FileError(f"{what}: {path} does not exist. Check the path.")
+    if path.is_dir():
+        raise FileError(f"{what}: {path} is a folder, a file was expected.")
+    return path
+
+
+def has_columns(frame: pd.DataFrame, columns: Collection[str], *, where: str) -> None:
+    """Raise ``DataError`` unless the table has all ``columns``."""
+    missing = [c for c in columns if c not in frame.columns]
+    if missing:
+        raise DataError(
+            f"{where}: missing column{'s' if len(missing) > 1 else ''} {first(missing)};"
+            f" found {first(frame.columns, 8)}. Expected {first(columns, 8)}."
+        )
+
+
+def price_table(
+    prices: pd.DataFrame, *, symbols: Sequence[str] | None = None, until: pd.Timestamp | None = None
+) -> pd.DataFrame:
+    """Return daily prices (day, symbol) as positive floats, missing as NaN, days ascending.
+
+    Only ``symbols`` and days up to ``until`` are looked at, where given. Raises ``DataError`` for repeated
+    days or symbols, a row label that is no date, and values that are not positive finite numbers.
+    """
+    where = "prices"
+    names = prices.columns.astype(str)
+    unique(names, what="symbols", where=where, hint="Keep one column of each.")
+    table = prices.set_axis(names, axis=1).set_axis(days(prices.index, where=where))
+    unique(table.index.astype(str), what="days", where=where)
+    table = table.sort_index()
+    if until is not None:
+        table = table.loc[table.index <= until]
+    table = numeric(table if symbols is None else table[list(symbols)], where=where)
+    values = table.to_numpy()
+    bad = np.argwhere(np.isinf(values) | (values <= 0))
+    if len(bad):
+        named = first(f"{table.columns[j]} on {table.index[d]:%Y-%m-%d}: {values[d, j]:g}" for d, j in bad)
+        raise DataError(
+            f"{where}: {len(bad)} not positive and finite ({named}). Correct them, or leave them blank."
+        )
+    return table
+
+
+def _text(column: pd.Series[Any]) -> pd.Series[str]:
+    """Cells as stripped text, blank where missing."""
+    return column.where(column.notna(), "").astype(str).str.strip()
+
+
+def _symbols(table: pd.DataFrame, *, where: str) -> pd.DataFrame:
+    """Table with its symbols as text; ``DataError`` when one is blank."""
+    table = table.reset_index(drop=True).assign(symbol=_text(table["symbol"]).to_numpy())
+    blank = np.flatnonzero(table["symbol"] == "")
+    if len(blank):
+        raise DataError(f"{where}: no symbol in row {first(blank + 1)}. Fill the column symbol.")
+    return table
+
+
+def universe_table(universe: pd.DataFrame) -> pd.DataFrame:
+    """Universe with text columns symbol, asset_class and name; the symbol where a name is missing.
+
+    Other columns are kept. Raises ``DataError`` for a missing column, an empty cell, or a repeated symbol.
+    """
+    where = "universe"
+    has_columns(universe, ("symbol", "asset_class"), where=where)
+    if universe.empty:
+        raise DataError(f"{where}: no assets. Give one row for each.")
+    table = _symbols(universe, where=where)
+    unique(table["symbol"], what="symbols", where=where)
+    table["asset_class"] = _text(table["asset_class"])
+    bare = table["symbol"][table["asset_class"] == ""]
+    if len(bare):
+        raise DataError(
+            f"{where}: {len(bare)} of {len(table)} assets have no class ({first(bare)})."
+            " Fill the column asset_class."
+        )
+    name = _text(table["name"]) if "name" in table else table["symbol"]
+    return table.assign(name=name.where(name != "", table["symbol"]))
+
+
+def earnings_table(earnings: pd.DataFrame) -> pd.DataFrame:
+    """Announcements with columns symbol (text) and date (day); other columns are kept.
+
+    Raises ``DataError`` for a missing column, an empty symbol, or a date that is none.
+    """
+    where = "earnings"
+    has_columns(earnings, ("symbol", "date"), where=where)
+    table = _symbols(earnings, where=where)
+    return table.assign(date=days(table["date"], where=where))

@@ -1,0 +1,211 @@
+"""Returns and features of assets from daily closes, each known at the day it is stated for.
+
+A close is *fresh* when it differs from the asset's close before it. Vendors repeat the last close on local
+holidays and after a delisting; such a repetition carries no news, and counting it as a zero return would
+feign calm. So everything here runs between fresh closes, and each daily return knows how many market days it
+spans: an unchanged price, a local holiday and a missing day need no rule of their own.
+
+No value at a day reads a close after that day. Arrays are (day, asset).
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+WEEK: Final = 7
+# Adjusted closes are products of a close and a factor: a repeated close may differ in its last bits.
+SAME_PRICE: Final = 1e-9
+
+
+def day_numbers(days: pd.DatetimeIndex) -> Ints:
+    """Whole days since 1970-01-01."""
+    return days.to_numpy().astype("datetime64[D]").astype(np.int64)
+
+
+def fresh_closes(closes: Floats) -> NDArray[np.bool_]:
+    """Whether each close (row, asset) is there and differs from the asset's last one before it."""
+    here = np.isfinite(closes)
+    rows = np.arange(len(closes))[:, None]
+    seen = np.maximum.accumulate(np.where(here, rows, -1), axis=0)
+    before = np.vstack([np.full((1, closes.shape[1]), -1), seen[:-1]])
+    last = np.where(before >= 0, np.take_along_axis(closes, np.maximum(before, 0), axis=0), np.nan)
+    with np.errstate(invalid="ignore"):
+        return here & ~(np.abs(closes - last) <= SAME_PRICE * last)
+
+
+class Closes:
+    """Daily closes of assets, looked up by calendar day.
+
+    Parameters
+    ----------
+    table
+        Positive closes (day, asset), missing as NaN, at least one known; days ascend without repetition.
+    max_stale_days
+        A fresh close older than this many calendar days is no price any more. It also ends a series: no
+        daily return runs across a longer gap.
+
+    Notes
+    -----
+    A *market day* is a row of the table on which at least half of the assets then listed have a fresh
+    close; listed are those with a fresh close on that row or at most ``max_stale_days`` before.
+    """
+
+    def __init__(self, table: pd.DataFrame, *, max_stale_days: int) -> None:
+        self.days = day_numbers(pd.DatetimeIndex(table.index))
+        self.max_stale_days = max_stale_days
+        values = table.to_numpy(dtype=np.float64)
+        self.fresh = fresh_closes(values)
+        with np.errstate(invalid="ignore"):
+            self._log_close = np.log(values)
+        rows = np.arange(len(values))[:, None]
+        self._last = np.maximum.accumulate(
+            np.where(self.fresh, rows, -1), axis=0
+        )  # row of the last fresh close
+        listed = self._is_usable(self.days, self._last)
+        self.market = listed.any(axis=1) & (2 * self.fresh.sum(axis=1) >= listed.sum(axis=1))
+        self._market_count = np.cumsum(self.market)
+
+    def _is_usable(self, days: Ints, last: Ints) -> NDArray[np.bool_]:
+        """Whether a fresh close of row ``last`` (day, asset) is young enough on ``days``."""
+        age = days[:, None] - self.days[np.maximum(last, 0)]
+        return (last >= 0) & (age <= self.max_stale_days)
+
+    def _last_at(self, days: Ints) -> Ints:
+        """Row of each asset's last fresh close on or before each day; -1 where there is none."""
+        row = np.searchsorted(self.days, days, side="right") - 1
+        return np.where(row[:, None] >= 0, self._last[np.maximum(row, 0)], -1)
+
+    def log_returns(self, starts: Ints, ends: Ints) -> Floats:
+        """Log return from each start to each end (pair, asset), decimal.
+
+        From the last fresh close on or before the start to that on or before the end. NaN where one of them
+        is too old, or where no fresh close lies between.
+        """
+        a, b = self._last_at(starts), self._last_at(ends)
+        known = self._is_usable(starts, a) & self._is_usable(ends, b) & (b > a)
+        change = np.take_along_axis(self._log_close, np.maximum(b, 0), axis=0) - np.take_along_axis(
+            self._log_close, np.maximum(a, 0), axis=0
+        )
+        return np.where(known, change, np.nan)
+
+    @cached_property
+    def _daily(self) -> tuple[Floats, Ints, Ints]:
+        """Running sums over rows (row + 1, asset): squared daily returns, market days spanned, days covered.
+
+        A daily return runs between successive fresh closes and stands on the row of the later one. It spans
+        the market days after the earlier row up to the later one, at least 1. A market day is covered when a
+        daily return spans it.
+        """
+        n_rows, n_assets = self.fresh.shape
+        before = np.vstack([np.full((1, n_assets), -1), self._last[:-1]])
+        ends = self.fresh & self._is_usable(self.days, before)  # a daily return ends on this row
+        start = np.maximum(before, 0)
+        change = self._log_close - np.take_along_axis(self._log_close, start, axis=0)
+        squares = np.where(ends, change**2, 0.0)
+        spans = np.where(ends, np.maximum(self._market_count[:, None] - self._market_count[start], 1), 0)
+        # Row of the next fresh close, on or after each row. It lies ahead, but `covered` is only ever read
+        # up to the last fresh close before the day in question, where the next one is known.
+        rows = np.arange(n_rows)[:, None]
+        following = np.minimum.accumulate(np.where(self.fresh, rows, n_rows)[::-1], axis=0)[::-1]
+        spanned = np.take_along_axis(np.vstack([ends, np.zeros((1, n_assets), bool)]), following, axis=0)
+        covered = self.market[:, None] & spanned
+        return _running(squares), _running(spans), _running(covered.astype(np.int64))
+
+    def log_volatility(self, days: Ints, *, window: int) -> Floats:
+        """Log of realised daily volatility over the ``window`` market days up to each day (day, asset).
+
+        Volatility is sqrt(sum of squared daily returns / sum of the market days they span), over the daily
+        returns that end in the window, as a decimal per market day. NaN where these cover less than half of
+        the window, or the last fresh close is too old.
+        """
+        squares, spans, covered = self._daily
+        row = np.searchsorted(self.days, days, side="right") - 1
+        market_rows = np.flatnonzero(self.market)
+        n_market = np.where(row >= 0, self._market_count[np.maximum(row, 0)], 0)
+        full = n_market >= window
+        first = market_rows[np.where(full, n_market - window, 0)][:, None]
+        last = self._last_at(days)
+        stop = np.maximum(last + 1, first)
+
+        def total(sums: NDArray[Any]) -> NDArray[Any]:
+            upto, before = (np.take_along_axis(sums, rows, axis=0) for rows in (stop, first))
+            return np.asarray(upto - before)
+
+        square, span = total(squares), total(spans)
+        known = full[:, None] & (2 * total(covered) >= window) & (square > 0) & self._is_usable(days, last)
+        return np.where(known, 0.5 * np.log(np.where(known, square, 1.0) / np.maximum(span, 1)), np.nan)
+
+    def calendar(self, last_day: int) -> Ints:
+        """Every calendar day from the first row to ``last_day``."""
+        return np.arange(self.days[0], last_day + 1)
+
+
+def _running(values: NDArray[Any]) -> NDArray[Any]:
+    """Return the sums of the first 0, 1, 2, ... rows."""
+    return np.concatenate([np.zeros((1, values.shape[1]), values.dtype), np.cumsum(values, axis=0)])
+
+
+def past_weeks(values: Floats) -> tuple[Floats, Ints]:
+    """Sum and number of known values 1, 2, 3, ... weeks before each calendar day (calendar day, asset)."""
+    n_days, n_assets = values.shape
+    known = np.isfinite(values)
+    padding = ((WEEK, -n_days % WEEK), (0, 0))  # one empty week ahead: a day's own value does not count
+    shape = (-1, WEEK, n_assets)
+    sums = np.cumsum(np.pad(np.where(known, values, 0.0), padding).reshape(shape), axis=0)
+    counts = np.cumsum(np.pad(known.astype(np.int64), padding).reshape(shape), axis=0)
+    return sums.reshape(-1, n_assets)[:n_days], counts.reshape(-1, n_assets)[:n_days]
+
+
+def _on(calendar: Ints, values: NDArray[Any], days: Ints) -> NDArray[Any]:
+    """Rows of a calendar table on given days; zero for days before the calendar."""
+    position = days - calendar[0]
+    return np.where((position >= 0)[:, None], values[np.maximum(position, 0)], 0)
+
+
+def recent_return(closes: Closes, starts: Ints, *, days: int, min_past_weeks: int) -> Floats:
+    """Return of the ``days`` before each start over the asset's own past (start, asset): x^rr of eq. 2.
+
+    Log return over these calendar days, divided by sqrt(days / 7) times the root mean square of the asset's
+    log returns over the weeks that end 1, 2, 3, ... weeks before the start, as far back as closes go. NaN
+    where the return, or ``min_past_weeks`` of these weeks, are not known.
+    """
+    calendar = closes.calendar(int(starts.max()))
+    sums, counts = past_weeks(closes.log_returns(calendar - WEEK, calendar) ** 2)
+    total, n_weeks = _on(calendar, sums, starts), _on(calendar, counts, starts)
+    scale = np.sqrt(total / np.maximum(n_weeks, 1) * (days / WEEK))
+    known = (n_weeks >= min_past_weeks) & (scale > 0)
+    return np.where(known, closes.log_returns(starts - days, starts) / np.where(known, scale, 1.0), np.nan)
+
+
+def recent_volatility(closes: Closes, starts: Ints, *, window: int, min_past_weeks: int) -> Floats:
+    """Log volatility before each start less the asset's own past mean (start, asset): x^rv of eq. 7.
+
+    ``Closes.log_volatility`` over ``window`` market days up to the start, less its mean over the days 1, 2,
+    3, ... weeks before the start, as far back as closes go. NaN where the volatility, or ``min_past_weeks``
+    of these past values, are not known.
+    """
+    calendar = closes.calendar(int(starts.max()))
+    sums, counts = past_weeks(closes.log_volatility(calendar, window=window))
+    total, n_weeks = _on(calendar, sums, starts), _on(calendar, counts, starts)
+    now = closes.log_volatility(starts, window=window)
+    return np.where(n_weeks >= min_past_weeks, now - total / np.maximum(n_weeks, 1), np.nan)
+
+
+def announcement_flags(edges: Ints, days: Ints, asset: Ints, *, n_assets: int) -> Floats:
+    """Earnings flags (period, asset), I^e of eq. 7: 1 for an announcement after the start and up to the end.
+
+    ``edges`` (period + 1) are the boundaries; ``days`` and ``asset`` (announcement) give when and who.
+    """
+    flags = np.zeros((len(edges) - 1, n_assets))
+    period = np.searchsorted(edges, days, side="left") - 1
+    inside = (period >= 0) & (period < len(flags))
+    flags[period[inside], asset[inside]] = 1.0
+    return flags

@@ -1,0 +1,607 @@
+"""The panel: returns, features, earnings flags and classes of a universe over periods up to an origin."""
+
+from __future__ import annotations
+
+import html
+import json
+import logging
+import warnings
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator
+
+from bdfm import checks
+from bdfm.data import features
+from bdfm.data.periods import Period, describe, period_edges
+from bdfm.dims import ASSET, EARNINGS, PERIOD, RECENT_RETURN, RECENT_VOLATILITY, RETURNS, WINDOW
+from bdfm.errors import DataError, DataWarning, UnknownLabelError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+log = logging.getLogger(__name__)
+
+MIN_PERIODS: Final = 24
+MAX_SILENT_DAYS: Final = 30  # an asset without a fresh price for longer before the origin is no longer traded
+
+PERIOD_START: Final = "period_start"  # (period) last day before the period's first
+CLASS_OF: Final = "class_of"  # (asset) name of the asset's class
+NAME: Final = "name"  # (asset) name for people; the symbol where none is given
+RECENT_RETURN_MISSING: Final = "recent_return_missing"  # (period, asset)
+RECENT_VOLATILITY_MISSING: Final = "recent_volatility_missing"  # (period, asset, window)
+
+Array = NDArray[Any]
+
+
+class PanelSettings(BaseModel):
+    """How a panel is made from daily prices: the ``[panel]`` table of a model file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    period: Period = 28  # days, or "month" for calendar months
+    n_periods: int = Field(default=104, ge=MIN_PERIODS)  # at most; shorter data give fewer
+    recent_return_days: PositiveInt = 7  # calendar days
+    volatility_windows: tuple[int, ...] = (5,)  # market days
+    min_past_weeks: PositiveInt = 26  # weeks of its own past that a feature is measured against
+    max_stale_days: PositiveInt = 10  # calendar days after which a close is no price any more
+
+    @field_validator("period", mode="before")
+    @classmethod
+    def _period(cls, value: object) -> object:
+        if value != "month" and (type(value) is not int or not 1 <= value <= 366):
+            raise ValueError('period must be "month" or a whole number of days from 1 to 366')
+        return value
+
+    @field_validator("volatility_windows")
+    @classmethod
+    def _windows(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if not value or min(value) < 2 or list(value) != sorted(set(value)):
+            raise ValueError("volatility_windows must be increasing numbers of market days, each at least 2")
+        return value
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Panel:
+    """Returns, features, earnings flags and classes of assets over periods up to an origin, and after it.
+
+    Made by ``from_prices``, ``from_arrays`` or ``from_dataset``. Arrays are read-only. The Dataset has dims
+    ``period`` (T periods of history, then H future ones; labelled by the last day), ``asset``, ``window``:
+
+    ``log_returns`` (period, asset)
+        Decimal log return over the period. NaN where not traded, and in all future periods.
+    ``recent_return`` (period, asset)
+        Log return over the days before the period, in standard deviations of the asset's own past.
+    ``recent_volatility`` (period, asset, window)
+        Log realised daily volatility before the period, less its own past mean.
+    ``earnings`` (period, asset)
+        1 where the asset announces earnings inside the period, else 0.
+    ``recent_return_missing``, ``recent_volatility_missing``
+        True where the feature cannot be computed. It is 0 there, its neutral value: the asset's average.
+
+    Notes
+    -----
+    Features of a period are known at its start. After the origin this holds for the first future period only;
+    in later ones ``recent_return`` is missing, so 0, and ``recent_volatility`` keeps its value at the origin.
+    """
+
+    _dataset: xr.Dataset
+    settings: PanelSettings
+
+    @classmethod
+    def from_prices(
+        cls,
+        prices: pd.DataFrame,
+        universe: pd.DataFrame,
+        *,
+        origin: object,
+        earnings: pd.DataFrame | None = None,
+        settings: PanelSettings | None = None,
+        horizon: int = 1,
+        inactive: Collection[str] = (),
+    ) -> Self:
+        """Panel made from daily adjusted closes; nothing after the origin is read, except earnings dates.
+
+        Parameters
+        ----------
+        prices
+            Adjusted closes (day, symbol), missing as NaN. Symbols outside the universe are ignored.
+        universe
+            Columns symbol and asset_class, and optionally name; its order is the panel's.
+        origin
+            Day on which the forecast is made, after its close: the end of the last period of history.
+        earnings
+            Columns symbol and date: known and scheduled announcements. None if there is no calendar.
+        settings
+            Periods and features.
+        horizon
+            Number of future periods.
+        inactive
+            Assets whose return will be set to zero (delisted). They may end long before the origin, and may
+            have no usable return.
+
+        Raises
+        ------
+        DataError
+            Prices that are not positive numbers, or do not reach the origin; an asset that ends long before
+            it or has no usable return; fewer than 24 usable periods; repeated days or symbols.
+        UnknownLabelError
+            A symbol of the universe without prices; an inactive symbol outside the universe.
+
+        Notes
+        -----
+        A period's return runs from the last fresh close on or before its start to that on or before its end,
+        and is missing when either is older than ``max_stale_days`` (see ``features.Closes``). Leading periods
+        in which no asset has a return are left out. The hour of an announcement is not used: one after the
+        close of a period's last day counts for that period.
+        """
+        settings = settings or PanelSettings()
+        horizon = checks.at_least(horizon, 1, what="horizon", where="panel")
+        table = checks.universe_table(universe)
+        symbols = list(table["symbol"])
+        inactive = tuple(dict.fromkeys(inactive))
+        checks.known(inactive, symbols, what="symbol", where="inactive")
+        day = checks.as_date(origin, where="origin")
+        closes = _closes_until(day, prices, symbols, inactive, settings)
+
+        edges = period_edges(day, period=settings.period, n_past=settings.n_periods, n_future=horizon)
+        days = features.day_numbers(edges)
+        history = days[: settings.n_periods + 1]
+        returns = closes.log_returns(history[:-1], history[1:])
+        begun = _usable_periods(returns, symbols, inactive, day, settings)
+        edges, days, returns = edges[begun:], days[begun:], returns[begun:]
+
+        starts = days[: len(returns) + 1]  # of the periods of history, and of the first one after the origin
+        past = settings.min_past_weeks
+        recent_return = features.recent_return(
+            closes, starts, days=settings.recent_return_days, min_past_weeks=past
+        )
+        recent_volatility = np.stack(
+            [
+                features.recent_volatility(closes, starts, window=w, min_past_weeks=past)
+                for w in settings.volatility_windows
+            ],
+            axis=2,
+        )
+        later = horizon - 1
+        unknown = np.full((horizon, len(symbols)), np.nan)
+        _warn_of_single_assets(table)
+        return cls._build(
+            settings,
+            edges,
+            n_history=len(returns),
+            universe=table,
+            log_returns=np.concatenate([returns, unknown]),
+            recent_return=np.concatenate([recent_return, unknown[:later]]),
+            recent_volatility=np.concatenate(
+                [recent_volatility, np.repeat(recent_volatility[-1:], later, axis=0)]
+            ),
+            earnings=_flags(earnings, days, symbols),
+            has_earnings=earnings is not None,
+            inactive=inactive,
+        )
+
+    @classmethod
+    def from_arrays(
+        cls,
+        log_returns: ArrayLike,
+        *,
+        asset_class: Sequence[str],
+        assets: Sequence[str] | None = None,
+        recent_return: ArrayLike | None = None,
+        recent_volatility: ArrayLike | None = None,
+        earnings: ArrayLike | None = None,
+        next_recent_return: ArrayLike | None = None,
+        next_recent_volatility: ArrayLike | None = None,
+        next_earnings: ArrayLike | None = None,
+        origin: object = "2020-01-03",
+        settings: PanelSettings | None = None,
+    ) -> Self:
+        """Panel made from arrays, for simulated data: T periods of history and one future period.
+
+        Parameters
+        ----------
+        log_returns
+            (period, asset), decimal, NaN where missing.
+        asset_class
+            (asset) class names.
+        assets
+            (asset) symbols; A1, A2, ... when not given.
+        recent_return, recent_volatility, earnings
+            Features of the T periods: (period, asset), (period, asset[, window]), (period, asset). NaN, and
+            what is not given, is missing.
+        next_recent_return, next_recent_volatility, next_earnings
+            The same of the future period: (asset), (asset[, window]), (asset).
+        origin, settings
+            Date the periods; the number of volatility windows must be that of the settings.
+
+        Raises
+        ------
+        DataError
+            Shapes that differ, infinite values, earnings other than 0 and 1, repeated symbols.
+        """
+        settings = settings or PanelSettings()
+        returns = np.array(log_returns, dtype=np.float64)
+        if returns.ndim != 2 or not returns.size:
+            raise DataError(
+                f"log_returns: shape {returns.shape}, expected (period, asset) with at least one each."
+            )
+        n_history, n_assets = returns.shape
+        n_windows = len(settings.volatility_windows)
+        symbols = [f"A{i + 1}" for i in range(n_assets)] if assets is None else list(assets)
+        for what, labels in (("assets", symbols), ("asset_class", asset_class)):
+            if len(labels) != n_assets:
+                raise DataError(f"{what}: {len(labels)} given for {n_assets} assets. Give one for each.")
+
+        def stack(what: str, past: ArrayLike | None, following: ArrayLike | None, *core: int) -> Array:
+            """One feature over all periods (period, asset, *core)."""
+            parts = []
+            for name, value, shape in (
+                (what, past, (n_history, n_assets, *core)),
+                (f"next_{what}", following, (n_assets, *core)),
+            ):
+                part = np.full(shape, np.nan) if value is None else np.array(value, dtype=np.float64)
+                if part.shape != shape and (core != (1,) or part.shape != shape[:-1]):
+                    raise DataError(f"{name}: shape {part.shape}, expected {shape}.")
+                parts.append(part.reshape(-1, n_assets, *core))
+            return np.concatenate(parts)
+
+        flags = np.nan_to_num(stack(EARNINGS, earnings, next_earnings))
+        if not np.isin(flags, (0, 1)).all():
+            raise DataError("earnings: flags must be 0 or 1.")
+        day = checks.as_date(origin, where="origin")
+        return cls._build(
+            settings,
+            period_edges(day, period=settings.period, n_past=n_history, n_future=1),
+            n_history=n_history,
+            universe=checks.universe_table(
+                pd.DataFrame({"symbol": symbols, "asset_class": list(asset_class)})
+            ),
+            log_returns=np.concatenate([returns, np.full((1, n_assets), np.nan)]),
+            recent_return=stack(RECENT_RETURN, recent_return, next_recent_return),
+            recent_volatility=stack(RECENT_VOLATILITY, recent_volatility, next_recent_volatility, n_windows),
+            earnings=flags,
+            has_earnings=earnings is not None or next_earnings is not None,
+            inactive=(),
+        )
+
+    @classmethod
+    def from_dataset(cls, dataset: xr.Dataset) -> Self:
+        """Panel of a Dataset made by ``to_dataset``, also after a round trip through a NetCDF file.
+
+        Raises ``DataError`` when the Dataset is not one.
+        """
+        lacking = [x for x in (*VARIABLES, *COORDINATES) if x not in dataset.variables]
+        lacking += [x for x in ATTRIBUTES if x not in dataset.attrs]
+        if lacking:
+            raise DataError(
+                f"panel: the dataset lacks {checks.first(lacking)}; it was not made by to_dataset."
+            )
+        fixed = {x: np.array(dataset[x].to_numpy(), dtype=kind) for x, (_, kind) in VARIABLES.items()}
+        coords = {x: dataset[x].to_numpy().astype(kind) for x, (_, kind) in COORDINATES.items()}
+        for array in (*fixed.values(), *coords.values()):
+            array.flags.writeable = False
+        locked = xr.Dataset(
+            {x: (VARIABLES[x][0], array) for x, array in fixed.items()},
+            coords={x: (COORDINATES[x][0], array) for x, array in coords.items()},
+            attrs={x: dataset.attrs[x] for x in ATTRIBUTES},
+        )
+        settings = PanelSettings.model_validate_json(locked.attrs["settings"])
+        return cls(locked, settings)
+
+    @classmethod
+    def _build(
+        cls,
+        settings: PanelSettings,
+        edges: pd.DatetimeIndex,
+        *,
+        n_history: int,
+        universe: pd.DataFrame,
+        log_returns: Array,
+        recent_return: Array,
+        recent_volatility: Array,
+        earnings: Array,
+        has_earnings: bool,
+        inactive: Collection[str],
+    ) -> Self:
+        """Panel of arrays over all periods, features with NaN where missing."""
+        arrays: dict[str, Array] = {RETURNS: log_returns, EARNINGS: earnings}
+        for name, missing, values in (
+            (RECENT_RETURN, RECENT_RETURN_MISSING, recent_return),
+            (RECENT_VOLATILITY, RECENT_VOLATILITY_MISSING, recent_volatility),
+        ):
+            arrays[missing] = np.isnan(values)
+            arrays[name] = np.where(arrays[missing], 0.0, values)
+        infinite = [name for name, array in arrays.items() if np.isinf(array).any()]
+        if infinite:
+            raise DataError(f"{checks.first(infinite)}: some values are infinite. Give NaN where missing.")
+        return cls.from_dataset(
+            xr.Dataset(
+                {name: (VARIABLES[name][0], array) for name, array in arrays.items()},
+                coords={
+                    PERIOD: edges[1:],
+                    PERIOD_START: (PERIOD, edges[:-1]),
+                    ASSET: list(universe["symbol"]),
+                    CLASS_OF: (ASSET, list(universe["asset_class"])),
+                    NAME: (ASSET, list(universe["name"])),
+                    WINDOW: list(settings.volatility_windows),
+                },
+                attrs={
+                    "origin": f"{edges[n_history]:%Y-%m-%d}",
+                    "n_history": n_history,
+                    "has_earnings": int(has_earnings),
+                    "inactive": json.dumps(list(inactive)),
+                    "settings": settings.model_dump_json(),
+                },
+            )
+        )
+
+    @property
+    def dataset(self) -> xr.Dataset:
+        """Shallow copy of the Dataset; its arrays are read-only."""
+        return self._dataset.copy(deep=False)
+
+    def to_dataset(self) -> xr.Dataset:
+        """Copy of the Dataset that may be changed and written to a file; ``from_dataset`` reads it back."""
+        return self._dataset.copy(deep=True)
+
+    @property
+    def history(self) -> xr.Dataset:
+        """The periods up to the origin."""
+        return self.dataset.isel({PERIOD: slice(0, self.n_history)})
+
+    @property
+    def future(self) -> xr.Dataset:
+        """The periods after the origin."""
+        return self.dataset.isel({PERIOD: slice(self.n_history, None)})
+
+    @property
+    def n_history(self) -> int:
+        """Number of periods up to the origin."""
+        return int(self._dataset.attrs["n_history"])
+
+    @property
+    def n_future(self) -> int:
+        """Number of periods after the origin: the horizon."""
+        return self._dataset.sizes[PERIOD] - self.n_history
+
+    @property
+    def origin(self) -> pd.Timestamp:
+        """Day on which the forecast is made: the last day of the last period of history."""
+        return pd.Timestamp(self._dataset.attrs["origin"])
+
+    @property
+    def assets(self) -> tuple[str, ...]:
+        """Symbols, in the order of the universe."""
+        return tuple(self._dataset[ASSET].values.tolist())
+
+    @property
+    def asset_classes(self) -> tuple[str, ...]:
+        """Classes, in the order of their first asset."""
+        return tuple(dict.fromkeys(self._dataset[CLASS_OF].values.tolist()))
+
+    @property
+    def class_index(self) -> NDArray[np.int64]:
+        """c(i) (asset): position of the asset's class in ``asset_classes``."""
+        position = {name: c for c, name in enumerate(self.asset_classes)}
+        return np.array([position[name] for name in self._dataset[CLASS_OF].values.tolist()], dtype=np.int64)
+
+    @property
+    def has_earnings(self) -> bool:
+        """Whether an earnings calendar was given; without one all flags are 0."""
+        return bool(self._dataset.attrs["has_earnings"])
+
+    @property
+    def inactive(self) -> tuple[str, ...]:
+        """Assets whose return will be set to zero."""
+        return tuple(json.loads(self._dataset.attrs["inactive"]))
+
+    def select(self, assets: Sequence[str]) -> Self:
+        """Panel of these assets, in this order; periods and features stay as they are.
+
+        Raises ``UnknownLabelError`` for a symbol that the panel does not have, ``DataError`` for none or a
+        repeated one.
+        """
+        assets = list(assets)
+        if not assets:
+            raise DataError("select: no assets given. Name at least one.")
+        checks.unique(assets, what="symbols", where="select")
+        checks.known(assets, self.assets, what="symbol", where="select")
+        part = self._dataset.isel({ASSET: [self.assets.index(x) for x in assets]})
+        inactive = [x for x in self.inactive if x in assets]
+        return self.from_dataset(part.assign_attrs(inactive=json.dumps(inactive)))
+
+    def summary(self) -> pd.DataFrame:
+        """One row an asset: class, periods with a return, the first and last of them, and missing features.
+
+        ``missing_recent_return`` and ``missing_recent_volatility`` count the periods of history without the
+        feature (in any window), ``earnings`` the periods of history with an announcement.
+        """
+        history = self.history
+        known = history[RETURNS].notnull().to_numpy()
+        ends = pd.DatetimeIndex(history[PERIOD].to_numpy())
+        some = known.any(axis=0)
+        return pd.DataFrame(
+            {
+                "asset_class": history[CLASS_OF].to_numpy(),
+                "returns": known.sum(axis=0),
+                "first": ends[known.argmax(axis=0)].where(some),
+                "last": ends[len(ends) - 1 - known[::-1].argmax(axis=0)].where(some),
+                "missing_recent_return": history[RECENT_RETURN_MISSING].sum(PERIOD).to_numpy(),
+                "missing_recent_volatility": history[RECENT_VOLATILITY_MISSING]
+                .any(WINDOW)
+                .sum(PERIOD)
+                .to_numpy(),
+                "earnings": history[EARNINGS].sum(PERIOD).to_numpy().astype(int),
+            },
+            index=pd.Index(self.assets, name=ASSET),
+        )
+
+    def __repr__(self) -> str:
+        missing = float(self.history[RETURNS].isnull().mean())
+        return (
+            f"<Panel: {len(self.assets)} assets in {len(self.asset_classes)} classes,"
+            f" {self.n_history} periods of {describe(self.settings.period)} to {self.origin:%Y-%m-%d},"
+            f" {self.n_future} future, {missing:.1%} of returns missing>"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<p><b>{html.escape(repr(self)[1:-1])}</b></p>{self.summary().to_html(max_rows=12)}"
+
+    def plot_coverage(self) -> Figure:
+        """Figure of which asset has a return in which period of history, classes together and in colours."""
+        from matplotlib import colormaps
+        from matplotlib.colors import ListedColormap, to_hex
+        from matplotlib.figure import Figure
+        from matplotlib.patches import Patch
+
+        history = self.history
+        order = np.argsort(self.class_index, kind="stable")
+        n_classes, n_assets = len(self.asset_classes), len(order)
+        known = history[RETURNS].notnull().to_numpy()[:, order].T
+        colours = [to_hex(colormaps["tab10"](c % 10)) for c in range(n_classes)]
+        figure = Figure(figsize=(9, float(np.clip(0.16 * n_assets, 2.5, 16)) + 1), layout="constrained")
+        axes = figure.subplots()
+        edges = np.append(history[PERIOD_START].to_numpy(), history[PERIOD].to_numpy()[-1])
+        axes.pcolormesh(
+            edges,
+            np.arange(n_assets + 1) - 0.5,
+            np.where(known, self.class_index[order][:, None] + 1, 0),
+            cmap=ListedColormap(["#eeeeee", *colours]),
+            vmin=-0.5,
+            vmax=n_classes + 0.5,
+        )
+        axes.set_yticks(range(n_assets), [self.assets[i] for i in order], fontsize=7)
+        axes.invert_yaxis()
+        axes.set_xlabel("period")
+        axes.set_title(f"Returns known: {known.mean():.1%} of {n_assets} assets, {self.n_history} periods")
+        handles = [Patch(color=c, label=x) for c, x in zip(colours, self.asset_classes, strict=True)]
+        handles.append(Patch(color="#eeeeee", label="missing"))
+        figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
+        return figure
+
+
+# Dims and type of what a panel's Dataset holds
+VARIABLES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
+    RETURNS: ((PERIOD, ASSET), "f8"),
+    RECENT_RETURN: ((PERIOD, ASSET), "f8"),
+    RECENT_VOLATILITY: ((PERIOD, ASSET, WINDOW), "f8"),
+    EARNINGS: ((PERIOD, ASSET), "f8"),
+    RECENT_RETURN_MISSING: ((PERIOD, ASSET), "?"),
+    RECENT_VOLATILITY_MISSING: ((PERIOD, ASSET, WINDOW), "?"),
+}
+COORDINATES: Final[dict[str, tuple[str, str]]] = {
+    PERIOD: (PERIOD, "M8[ns]"),
+    PERIOD_START: (PERIOD, "M8[ns]"),
+    ASSET: (ASSET, "U"),
+    CLASS_OF: (ASSET, "U"),
+    NAME: (ASSET, "U"),
+    WINDOW: (WINDOW, "i8"),
+}
+ATTRIBUTES: Final = ("origin", "n_history", "has_earnings", "inactive", "settings")
+
+
+def _flags(earnings: pd.DataFrame | None, edges: NDArray[np.int64], symbols: list[str]) -> Array:
+    """Earnings flags (period, asset); a ``DataWarning`` counts announcements of other symbols."""
+    if earnings is None:
+        return np.zeros((len(edges) - 1, len(symbols)))
+    table = checks.earnings_table(earnings)
+    asset = pd.Index(symbols).get_indexer(pd.Index(table["symbol"]))
+    outside = table["symbol"][asset < 0]
+    if len(outside):
+        names = outside.unique()
+        warnings.warn(
+            f"earnings: {len(outside)} announcements of {len(names)} symbols outside the universe are ignored"
+            f" ({checks.first(names)}).",
+            DataWarning,
+            stacklevel=3,
+        )
+    days = features.day_numbers(pd.DatetimeIndex(table["date"]))[asset >= 0]
+    return features.announcement_flags(edges, days, asset[asset >= 0].astype(np.int64), n_assets=len(symbols))
+
+
+def _closes_until(
+    origin: pd.Timestamp,
+    prices: pd.DataFrame,
+    symbols: list[str],
+    inactive: Collection[str],
+    settings: PanelSettings,
+) -> features.Closes:
+    """Return checked closes of the universe up to the origin; values after it are not looked at."""
+    names = prices.columns.astype(str)
+    absent = [x for x in symbols if x not in set(names)]
+    if absent:
+        raise UnknownLabelError(
+            f"prices: {len(absent)} of {len(symbols)} assets of the universe have no column"
+            f" ({checks.first(absent)}). Add their prices, or drop them from the universe."
+        )
+    ignored = names.difference(pd.Index(symbols))
+    if len(ignored):
+        log.info(
+            "prices: %d symbols outside the universe are ignored (%s)", len(ignored), checks.first(ignored)
+        )
+    table = checks.price_table(prices, symbols=symbols, until=origin).dropna(how="all")
+    if table.empty:
+        raise DataError(f"origin: {origin:%Y-%m-%d} is before the first price. Choose a later origin.")
+    last = table.index[-1]
+    age = (origin - last).days
+    if age > settings.max_stale_days:
+        raise DataError(
+            f"origin: {origin:%Y-%m-%d} is {age} days after the last price ({last:%Y-%m-%d})."
+            " Choose an earlier origin, or add later prices."
+        )
+
+    closes = features.Closes(table, max_stale_days=settings.max_stale_days)
+    recent = (table.index > origin - pd.Timedelta(days=MAX_SILENT_DAYS))[:, None] & closes.fresh
+    silent = [
+        x for x, some in zip(symbols, recent.any(axis=0), strict=True) if not some and x not in inactive
+    ]
+    if silent:
+        raise DataError(
+            f"prices: {len(silent)} of {len(symbols)} assets have no price in the {MAX_SILENT_DAYS} days"
+            f" before the origin {origin:%Y-%m-%d} ({checks.first(silent)})."
+            " Drop them, or pass --zero for a delisted asset."
+        )
+    return closes
+
+
+def _usable_periods(
+    returns: Array,
+    symbols: list[str],
+    inactive: Collection[str],
+    origin: pd.Timestamp,
+    settings: PanelSettings,
+) -> int:
+    """Return the number of the first period in which an asset has a return; enough must follow."""
+    known = np.isfinite(returns)
+    usable = known.any(axis=1)
+    if usable.sum() < MIN_PERIODS:
+        raise DataError(
+            f"prices: {usable.sum()} usable periods of {describe(settings.period)} before the origin"
+            f" {origin:%Y-%m-%d}, at least {MIN_PERIODS} needed."
+            " Add earlier prices, or choose a later origin."
+        )
+    idle = [x for x, some in zip(symbols, known.any(axis=0), strict=True) if not some and x not in inactive]
+    if idle:
+        raise DataError(
+            f"prices: {len(idle)} of {len(symbols)} have no return in the {usable.sum()} usable periods"
+            f" before {origin:%Y-%m-%d} ({checks.first(idle)}). Drop them from the universe."
+        )
+    return int(usable.argmax())
+
+
+def _warn_of_single_assets(universe: pd.DataFrame) -> None:
+    sizes = universe["asset_class"].value_counts(sort=False)
+    single = sizes.index[sizes == 1]
+    if len(single):
+        warnings.warn(
+            f"universe: {len(single)} of {len(sizes)} asset classes have one asset ({checks.first(single)}),"
+            " which has none to pool with: its priors decide more. Merge the class with another if need be.",
+            DataWarning,
+            stacklevel=3,
+        )

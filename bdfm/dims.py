@@ -1,0 +1,52 @@
+"""Every dimension, group and variable name of the package, stated once.
+
+The names of variables are those of the symbol table in ``docs/model.md``; the comment beside each
+name gives the symbol, the dims and the unit.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Dimensions
+PERIOD: Final = "period"  # t; coordinate: the last day of the period
+ASSET: Final = "asset"  # i; coordinate: symbol
+FACTOR: Final = "factor"  # k; coordinate: 1..K
+ASSET_CLASS: Final = "asset_class"  # c
+WINDOW: Final = "window"  # trading days of a realised-volatility window
+LAG: Final = "lag"
+CHAIN: Final = "chain"
+DRAW: Final = "draw"
+QUANTILE: Final = "quantile"  # 1 is the lowest
+
+# Panel variables (also the names of the model's data containers)
+RETURNS: Final = "log_returns"  # r_it (period, asset), decimal log return over the period
+RECENT_RETURN: Final = "recent_return"  # x^rr (period, asset), in the asset's own weekly standard deviations
+RECENT_VOLATILITY: Final = "recent_volatility"  # x^rv (period, asset, window), log ratio to the asset's own past
+EARNINGS: Final = "earnings"  # I^e (period, asset), 0 or 1
+CLASS_INDEX: Final = "class_index"  # c(i) (asset), position in the asset_class coordinate
+PERIOD_WEIGHTS: Final = "period_weights"  # omega_t (period), in (0, 1]
+OBSERVED: Final = "observed"  # (period, asset), True where r_it is known
+
+# Model variables
+LOADINGS: Final = "loadings"  # w_ki (asset, factor), dimensionless
+FACTORS: Final = "factors"  # lambda_kt (period, factor), decimal per period
+FACTORS_NEXT: Final = "factors_next"  # lambda_k,T+1 (factor), only with evidence
+FACTOR_SCALE: Final = "factor_scale"  # sigma_lambda_k (factor), decimal per period
+ALPHA: Final = "alpha"  # alpha_i (asset), decimal per period
+THETA: Final = "theta"  # theta_i (asset), log of decimal per period
+BETA_RR: Final = "beta_rr"  # beta^rr_i (asset), decimal per weekly standard deviation
+BETA_RV: Final = "beta_rv"  # beta^rv_i (asset, window)
+BETA_EARNINGS: Final = "beta_earnings"  # beta^e_i (asset)
+NU: Final = "nu"  # nu_i (asset), degrees of freedom
+RHO: Final = "rho"  # short-term reversal, dimensionless
+BETA_MOMENTUM: Final = "beta_momentum"  # beta of eq. 3b, dimensionless
+EVIDENCE: Final = "evidence"  # assets with evidence on the forecast period
+EVIDENCE_RETURN: Final = "evidence_return"  # r_i,T+1 of those assets, log return
+
+# DataTree groups
+POSTERIOR: Final = "posterior"
+SAMPLE_STATS: Final = "sample_stats"
+OBSERVED_DATA: Final = "observed_data"
+CONSTANT_DATA: Final = "constant_data"
+LOG_LIKELIHOOD: Final = "log_likelihood"

@@ -1,0 +1,1 @@
+"""Inference: start values, samplers, identified quantities, alignment, diagnostics."""

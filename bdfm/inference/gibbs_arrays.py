@@ -1,0 +1,133 @@
+"""Arrays of the blocked Gibbs sampler and the decorators that compile its kernels.
+
+Kernels work on plain arrays, asset-major so that the inner loop over periods is contiguous. Sizes:
+N assets, T periods, K factors, M effects on the mean, J effects on the log-volatility, G the largest
+number of groups of a hierarchy, Q = K (K + 1) / 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+type Floats = NDArray[np.float64]
+type Ints = NDArray[np.int64]
+
+# nnan and ninf are left out on purpose: a proposal with an infinite density must still be rejected.
+_FASTMATH: Final = {"reassoc", "contract", "arcp", "nsz"}
+
+# Columns of ``Data.mean_prior`` and ``Data.vol_prior``
+LOC_MEAN: Final = 0
+LOC_SD: Final = 1  # 0: the location is known, and equals LOC_MEAN
+SCALE_SD: Final = 2  # of the half-normal prior of the scale
+DOF: Final = 3  # of the asset coefficients around the location; 0: normal
+
+# Positions in ``State.scalars``
+RHO: Final = 0
+SIGMA_NU: Final = 1
+STEP_NU: Final = 2  # log step of the joint random walk of sigma_nu and all nu
+
+# Rows of ``Work.accepted``, each (accepted, proposed); row N_FIXED + j: the joint move of hierarchy j
+ASSET_MOVE: Final = 0
+NU_MOVE: Final = 1
+RHO_MOVE: Final = 2
+N_FIXED: Final = 3
+
+
+def kernel[F: Callable[..., Any]](function: F) -> F:
+    """Compiled function: cached on disk, releases the interpreter lock, sums in any order."""
+    compiled: F = numba.njit(
+        cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH, no_cpython_wrapper=True, no_cfunc_wrapper=True
+    )(function)
+    return compiled
+
+
+def entry_kernel[F: Callable[..., Any]](function: F) -> F:
+    """Compiled function that Python calls; the others are compiled without the code that unpacks arguments."""
+    compiled: F = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH)(function)
+    return compiled
+
+
+def exact_kernel[F: Callable[..., Any]](function: F) -> F:
+    """Compiled function whose floating-point operations keep their order.
+
+    The option has to be set: a function without it takes over that of the kernel that calls it first.
+    """
+    compiled: F = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})(function)
+    return compiled
+
+
+class Data(NamedTuple):
+    """What stays fixed while sampling."""
+
+    y: Floats  # (N, T) log returns, 0 where missing
+    seen: Floats  # (N, T) 1 where a return is known, else 0
+    weight: Floats  # (N, T) period weight where a return is known, else 0
+    total_weight: Floats  # (N) sum of ``weight``
+    chunk: Ints  # (C + 1) bounds of runs of periods of one weight
+    chunk_weight: Floats  # (C) that weight
+    mean_x: Floats  # (M, N, T) regressors of the mean
+    mean_group: Ints  # (M, N) group of each asset in the hierarchy of an effect
+    mean_groups: Ints  # (M) number of groups
+    mean_prior: Floats  # (M, 4), see LOC_MEAN to DOF
+    mean_intercept: int  # the effect whose regressor is 1 everywhere, or -1
+    vol_x: Floats  # (J, N, T) regressors of the log-volatility
+    vol_group: Ints  # (J, N)
+    vol_groups: Ints  # (J)
+    vol_prior: Floats  # (J, 4)
+    vol_intercept: int  # the effect whose regressor is 1 everywhere, or -1
+    vol_sum: Floats  # (N, J) weighted sums of regressors over periods
+    vol_info: Floats  # (N, J, J) weighted sums of their products
+    loadings_dof: float  # 0: normal
+    factor_scale_sd: float  # of the half-normal prior
+    rho_sd: float  # 0: no dynamics
+    nu_mean: float  # 0: normal noise
+    sigma_nu_shape: float  # of its gamma prior
+    sigma_nu_rate: float
+
+
+class State(NamedTuple):
+    """The parameters and the mixing variables of one chain; kernels change them in place."""
+
+    loadings: Floats  # (K, N)
+    loadings_mix: Floats  # (K, N) w ~ Normal(0, 1 / sqrt(mix))
+    factors: Floats  # (K, T)
+    factor_scale: Floats  # (K)
+    mean_b: Floats  # (M, N) coefficients
+    mean_mix: Floats  # (M, N)
+    mean_mu: Floats  # (M, G)
+    mean_sigma: Floats  # (M, G)
+    vol_b: Floats  # (J, N)
+    vol_mu: Floats  # (J, G)
+    vol_sigma: Floats  # (J, G)
+    nu: Floats  # (N)
+    scalars: Floats  # rho, sigma_nu, log step
+    u: Floats  # (N, T) precision of a return given its mixing variable; 0 where missing
+
+
+class Work(NamedTuple):
+    """Memory that kernels reuse, and counters of accepted moves."""
+
+    e: Floats  # (N, T) residuals, 0 where missing
+    precision: Floats  # (N, T) 1 / sigma_it^2
+    precision_new: Floats  # (N, T)
+    gradient: Floats  # (N, J) of the log-likelihood of an asset in its log-volatility coefficients
+    gradient_new: Floats  # (N, J)
+    loglik: Floats  # (N) weighted, normalised
+    loglik_new: Floats  # (N)
+    pair: Floats  # (Q, T) products of factors, then precisions of the factor path
+    path_rhs: Floats  # (K, T)
+    path_chol: Floats  # (T, K, K)
+    gram: Floats  # (N, K + M, K + M)
+    rhs: Floats  # (N, K + M)
+    innovations: Floats  # (K, T)
+    small: Floats  # (3, K + M + J, K + M + J)
+    vectors: Floats  # (6, max(T, N, K + M + J))
+    bits: Ints  # (T)
+    groups: Floats  # (G, 12)
+    leverage: Floats  # (N) share of an asset in the information on the factors, a running mean
+    accepted: Floats  # (N_FIXED + J, 2)

@@ -1,0 +1,625 @@
+"""Updates of the noise (eq. 6 to 8): log-volatility coefficients, degrees of freedom, mixing variables.
+
+The likelihood of a return with weight omega, t(e; nu, sigma)^omega, has the kernel
+(1 + e^2 / (nu sigma^2))^-a with a = omega (nu + 1) / 2: a mixture over u ~ Gamma(a, rate (nu sigma^2 + e^2) / 2)
+of exp(-u e^2 / 2). There is no factor sqrt(u), so that normal updates of the mean take u as precision, and
+u is drawn from that gamma. Log-volatility and nu are updated with u integrated out; u is redrawn after them.
+
+Coefficients b of a hierarchy b_i = mu + sigma z_i are updated in both forms (interweaving, Yu and Meng 2011):
+mu and sigma given b, and all b of a group together, with z fixed. Moves take Newton steps with the expected
+information of the t density, weight * 2 nu / (nu + 3) * x x', which does not depend on b.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from bdfm.inference.gibbs_arrays import (
+    ASSET_MOVE,
+    DOF,
+    LOC_MEAN,
+    LOC_SD,
+    N_FIXED,
+    NU_MOVE,
+    RHO,
+    SCALE_SD,
+    SIGMA_NU,
+    STEP_NU,
+    Data,
+    Floats,
+    State,
+    Work,
+    kernel,
+)
+from bdfm.inference.gibbs_mean import dot, eliminate, solve_transposed
+from bdfm.inference.gibbs_random import MAX_SHRINK, exp_in_place, gamma_draw, scale_draw
+
+_RIDGE = 0.125  # d log sigma / d log nu along the ridge of the t likelihood, 1 / (nu + 1) at nu = 7
+MIN_LEVERAGE = 0.1  # share of an asset in what is known about the factors, from which its noise moves along
+_RANDOM_WALK = 0.1  # share of random-walk moves, so that a chain in a far tail cannot stick
+_NU_TARGET = 0.3  # acceptance rate that the step of sigma_nu is tuned to
+_LOG_PI = math.log(math.pi)
+_LOG_2PI = math.log(2.0 * math.pi)
+
+
+@kernel
+def t_norm(nu: float) -> float:
+    """Log of the normalising constant of the standard Student-t density."""
+    return math.lgamma(0.5 * (nu + 1.0)) - math.lgamma(0.5 * nu) - 0.5 * (math.log(nu) + _LOG_PI)
+
+
+@kernel
+def log_sum(d: Data, ratio: Floats, factor: float) -> float:
+    """Weighted sum over periods of log(1 + factor * ratio), one logarithm a run of equal weights."""
+    total = 0.0
+    for c in range(d.chunk_weight.shape[0]):
+        product = 1.0
+        for t in range(d.chunk[c], d.chunk[c + 1]):
+            product *= 1.0 + factor * ratio[t]
+        total += d.chunk_weight[c] * math.log(product)
+    return total
+
+
+@kernel
+def evaluate(
+    d: Data, s: State, w: Work, i: int, b: Floats, precision: Floats, gradient: Floats
+) -> float:
+    """Weighted log-likelihood of asset i at log-volatility coefficients ``b``.
+
+    Fills ``precision`` (1 / sigma^2 by period) and ``gradient`` (in ``b``).
+    """
+    n_periods = precision.shape[0]
+    score = w.vectors[0, :n_periods]
+    e = w.e[i]
+    for t in range(n_periods):
+        precision[t] = 0.0
+    for j in range(b.shape[0]):
+        for t in range(n_periods):
+            precision[t] -= 2.0 * b[j] * d.vol_x[j, i, t]
+    exp_in_place(precision, w.bits)
+    value = -dot(d.vol_sum[i], b)
+    if d.nu_mean > 0.0:
+        nu = s.nu[i]
+        for t in range(n_periods):
+            score[t] = e[t] * e[t] * precision[t]
+        value += t_norm(nu) * d.total_weight[i] - 0.5 * (nu + 1.0) * log_sum(d, score, 1.0 / nu)
+        for t in range(n_periods):
+            score[t] = d.weight[i, t] * ((nu + 1.0) * score[t] / (nu + score[t]) - 1.0)
+    else:
+        total = 0.0
+        for t in range(n_periods):
+            ratio = e[t] * e[t] * precision[t]
+            total += d.weight[i, t] * ratio
+            score[t] = d.weight[i, t] * (ratio - 1.0)
+        value -= 0.5 * (total + _LOG_2PI * d.total_weight[i])
+    for j in range(b.shape[0]):
+        gradient[j] = dot(score, d.vol_x[j, i])
+    return value
+
+
+@kernel
+def information_factor(d: Data, nu: float) -> float:
+    """Expected information of one return about its log scale."""
+    return 2.0 * nu / (nu + 3.0) if d.nu_mean > 0.0 else 2.0
+
+
+@kernel
+def prior_term(d: Data, s: State, j: int, i: int, b: float) -> tuple[float, float]:
+    """Log prior density of coefficient j of asset i at ``b``, up to a constant, and its derivative."""
+    group = d.vol_group[j, i]
+    sigma = s.vol_sigma[j, group]
+    z = (b - s.vol_mu[j, group]) / sigma
+    dof = d.vol_prior[j, DOF]
+    if dof == 0.0:
+        return -0.5 * z * z, -z / sigma
+    return -0.5 * (dof + 1.0) * math.log1p(z * z / dof), -(dof + 1.0) * z / ((dof + z * z) * sigma)
+
+
+@kernel
+def move_along_residuals(rng: np.random.Generator, d: Data, s: State, w: Work, tuning: float) -> None:
+    """Scale the noise of single assets together with their residuals, given all mixing variables.
+
+    Where one asset says most about some direction of the factors, its residuals follow its noise scale and
+    the noise scale follows the residuals. The move multiplies both by c: lambda_t += (1 - c) e_it v / w_i'v,
+    theta_i += log c, u_i / c^2; the likelihood of the asset does not change, and all other terms are
+    quadratic in c. The direction v = (information on the factors)^-1 w_i disturbs the other assets least;
+    it does not depend on c. Residuals must be current, and stay so; ``Work.precision`` does not.
+
+    It is done for the assets whose leverage, averaged over the adaptation, is above a threshold.
+    """
+    n_factors, n_periods = s.factors.shape
+    n_assets = s.u.shape[0]
+    first = d.vol_intercept
+    rho = s.scalars[RHO]
+    information = w.small[0]
+    chol = w.small[1]
+    mean_u = w.vectors[1]
+    shift = w.vectors[2]
+    filtered = w.vectors[3]
+    for k in range(n_factors):
+        for j in range(k + 1):
+            information[k, j] = 0.0
+        information[k, k] = 1.0 / s.factor_scale[k] ** 2
+    for i in range(n_assets):
+        mean_u[i] = 0.0
+        for t in range(n_periods):
+            mean_u[i] += s.u[i, t]
+        mean_u[i] /= n_periods
+        for k in range(n_factors):
+            for j in range(k + 1):
+                information[k, j] += mean_u[i] * s.loadings[k, i] * s.loadings[j, i]
+    direction = w.rhs[0]
+    for i in range(n_assets):
+        if tuning == 0.0 and w.leverage[i] < MIN_LEVERAGE:
+            continue
+        for k in range(n_factors):
+            for j in range(k + 1):
+                chol[k, j] = information[k, j]
+            direction[k] = s.loadings[k, i]
+        eliminate(chol[:n_factors, :n_factors], direction[:n_factors], 0, n_factors)
+        along = dot(direction[:n_factors], direction[:n_factors])
+        solve_transposed(chol, direction, n_factors)
+        if tuning > 0.0:
+            w.leverage[i] += tuning * (mean_u[i] * along - w.leverage[i])
+            if w.leverage[i] < MIN_LEVERAGE:
+                continue
+        for k in range(n_factors):
+            direction[k] /= along
+        e = w.e[i]
+        # cost of the move: square * (1 - c)^2 / 2 - linear * (1 - c)
+        square = 0.0
+        linear = 0.0
+        for r in range(n_assets):
+            if r == i:
+                continue
+            share = 0.0
+            for k in range(n_factors):
+                share += s.loadings[k, r] * direction[k]
+            part = 0.0
+            squares = 0.0
+            for t in range(n_periods):
+                x = s.u[r, t] * e[t]
+                squares += x * e[t]
+                part += x * w.e[r, t]
+            square += share * share * squares
+            linear += share * part
+        filtered[0] = math.sqrt(1.0 - rho * rho) * e[0]
+        for t in range(1, n_periods):
+            filtered[t] = e[t] - rho * e[t - 1]
+        for k in range(n_factors):
+            part = math.sqrt(1.0 - rho * rho) * s.factors[k, 0] * filtered[0]
+            for t in range(1, n_periods):
+                part += (s.factors[k, t] - rho * s.factors[k, t - 1]) * filtered[t]
+            c = direction[k] / s.factor_scale[k] ** 2
+            square += c * direction[k] * dot(filtered[:n_periods], filtered[:n_periods])
+            linear -= c * part
+        power = -d.total_weight[i]
+        for t in range(n_periods):
+            power += d.seen[i, t]
+        now = residual_density(d, s, i, 0.0, power, square, linear)
+        level = now + math.log(1.0 - rng.random())
+        width = 1.0
+        low = -width * rng.random()
+        high = low + width
+        while residual_density(d, s, i, low, power, square, linear) > level:
+            low -= width
+        while residual_density(d, s, i, high, power, square, linear) > level:
+            high += width
+        log_c = 0.0
+        for _ in range(MAX_SHRINK):
+            new = low + (high - low) * rng.random()
+            if residual_density(d, s, i, new, power, square, linear) >= level:
+                log_c = new
+                break
+            if new < 0.0:
+                low = new
+            else:
+                high = new
+        c = math.exp(log_c)
+        s.vol_b[first, i] += log_c
+        for t in range(n_periods):
+            shift[t] = (1.0 - c) * e[t]
+            s.u[i, t] /= c * c
+        for k in range(n_factors):
+            for t in range(n_periods):
+                s.factors[k, t] += direction[k] * shift[t]
+        for r in range(n_assets):
+            share = 0.0
+            for k in range(n_factors):
+                share += s.loadings[k, r] * direction[k]
+            for t in range(n_periods):
+                w.e[r, t] -= share * shift[t] * d.seen[r, t]
+        change = mean_u[i] * (1.0 / (c * c) - 1.0)
+        for k in range(n_factors):
+            for j in range(k + 1):
+                information[k, j] += change * s.loadings[k, i] * s.loadings[j, i]
+
+
+@kernel
+def residual_density(
+    d: Data, s: State, i: int, log_c: float, power: float, square: float, linear: float
+) -> float:
+    """Log density of log c in ``move_along_residuals``."""
+    rest = 1.0 - math.exp(log_c)
+    prior = prior_term(d, s, d.vol_intercept, i, s.vol_b[d.vol_intercept, i] + log_c)[0]
+    return prior + power * log_c - rest * (0.5 * square * rest - linear)
+
+
+@kernel
+def move_asset_coefficients(rng: np.random.Generator, d: Data, s: State, w: Work) -> None:
+    """One Metropolis-Hastings step for the log-volatility coefficients of each asset.
+
+    Leaves precision, gradient and log-likelihood of all assets in ``w``.
+    """
+    n_effects, n_assets = s.vol_b.shape
+    a = w.small[0, :n_effects, :n_effects]
+    step = w.small[1, 0, :n_effects]
+    noise = w.small[1, 1, :n_effects]
+    now = w.small[1, 2, :n_effects]
+    new = w.small[1, 3, :n_effects]
+    for i in range(n_assets):
+        information = information_factor(d, s.nu[i])
+        prior_now = 0.0
+        for j in range(n_effects):
+            now[j] = s.vol_b[j, i]
+        w.loglik[i] = evaluate(d, s, w, i, now, w.precision[i], w.gradient[i])
+        for j in range(n_effects):
+            dof = d.vol_prior[j, DOF]
+            value, slope = prior_term(d, s, j, i, now[j])
+            prior_now += value
+            step[j] = w.gradient[i, j] + slope
+            noise[j] = rng.standard_normal()
+            for r in range(j + 1):
+                a[j, r] = information * d.vol_info[i, j, r]
+            spread = (dof + 1.0) / (dof + 3.0) if dof > 0.0 else 1.0
+            a[j, j] += spread / s.vol_sigma[j, d.vol_group[j, i]] ** 2
+        eliminate(a, step, 0, n_effects)
+        walk = rng.random() < _RANDOM_WALK
+        forward = 0.0
+        for j in range(n_effects):
+            forward -= 0.5 * noise[j] * noise[j]
+            step[j] = noise[j] if walk else step[j] + noise[j]
+        solve_transposed(a, step, n_effects)
+        for j in range(n_effects):
+            new[j] = now[j] + step[j]
+        loglik = evaluate(d, s, w, i, new, w.precision_new[i], w.gradient_new[i])
+        prior_new = 0.0
+        backward = 0.0
+        for j in range(n_effects):
+            value, slope = prior_term(d, s, j, i, new[j])
+            prior_new += value
+            step[j] = w.gradient_new[i, j] + slope
+        # noise of the way back: L'(now - new) - L^-1 gradient at new
+        for j in range(n_effects):
+            for r in range(j):
+                step[j] -= a[j, r] * step[r]
+            step[j] /= a[j, j]
+        for j in range(n_effects):
+            z = -step[j]
+            for r in range(j, n_effects):
+                z += a[r, j] * (now[r] - new[r])
+            backward -= 0.5 * z * z
+        ratio = loglik + prior_new - w.loglik[i] - prior_now
+        if not walk:
+            ratio += backward - forward
+        w.accepted[ASSET_MOVE, 1] += 1.0
+        if math.log(1.0 - rng.random()) < ratio:
+            w.accepted[ASSET_MOVE, 0] += 1.0
+            accept(w, i, loglik)
+            for j in range(n_effects):
+                s.vol_b[j, i] = new[j]
+
+
+@kernel
+def accept(w: Work, i: int, loglik: float) -> None:
+    """Make the proposed precision, gradient and log-likelihood of asset i the current ones."""
+    w.loglik[i] = loglik
+    for t in range(w.precision.shape[1]):
+        w.precision[i, t] = w.precision_new[i, t]
+    for j in range(w.gradient.shape[1]):
+        w.gradient[i, j] = w.gradient_new[i, j]
+
+
+@kernel
+def move_groups(rng: np.random.Generator, d: Data, s: State, w: Work, j: int) -> None:
+    """Move mu and sigma of each group of hierarchy j, and its coefficients along, b_i = mu + sigma z_i.
+
+    One Newton-type Metropolis-Hastings step a group. sigma may cross 0: the sign of sigma and of all z
+    together is arbitrary, so that the half-normal prior extends to a normal one, and |sigma| is kept.
+    """
+    n_effects, n_assets = s.vol_b.shape
+    n_groups = d.vol_groups[j]
+    mean, sd, scale_sd = d.vol_prior[j, LOC_MEAN], d.vol_prior[j, LOC_SD], d.vol_prior[j, SCALE_SD]
+    b = w.small[1, 0, :n_effects]
+    table = w.groups
+    for group in range(n_groups):
+        for r in range(5):
+            table[group, r] = 0.0
+    for i in range(n_assets):
+        row = table[d.vol_group[j, i]]
+        z = (s.vol_b[j, i] - s.vol_mu[j, d.vol_group[j, i]]) / s.vol_sigma[j, d.vol_group[j, i]]
+        information = information_factor(d, s.nu[i]) * d.vol_info[i, j, j]
+        row[0] += w.gradient[i, j]
+        row[1] += w.gradient[i, j] * z
+        row[2] += information
+        row[3] += information * z
+        row[4] += information * z * z
+    for group in range(n_groups):
+        row = table[group]
+        mu, sigma = s.vol_mu[j, group], s.vol_sigma[j, group]
+        # lower triangle of the precision of (mu, sigma), then its Cholesky factor
+        if sd > 0.0:
+            row[0] -= (mu - mean) / sd**2
+            l00 = math.sqrt(row[2] + 1.0 / sd**2)
+        else:
+            row[0] = 0.0
+            row[3] = 0.0
+            l00 = 1.0
+        l10 = row[3] / l00
+        l11 = math.sqrt(row[4] + 1.0 / scale_sd**2 - l10 * l10)
+        row[1] -= sigma / scale_sd**2
+        z0, z1 = rng.standard_normal(), rng.standard_normal()
+        if sd == 0.0:
+            z0 = 0.0
+        step1 = ((row[1] - l10 * row[0] / l00) / l11 + z1) / l11
+        step0 = (row[0] / l00 + z0 - l10 * step1) / l00
+        row[2], row[3], row[4] = l00, l10, l11
+        row[5], row[6] = mu + step0, sigma + step1
+        row[7] = 0.5 * (z0 * z0 + z1 * z1)  # then the log acceptance ratio
+        if sd > 0.0:
+            row[7] += 0.5 * ((mu - mean) ** 2 - (row[5] - mean) ** 2) / sd**2
+        row[7] += 0.5 * (sigma**2 - row[6] ** 2) / scale_sd**2
+        row[8], row[9] = 0.0, 0.0  # gradient at the proposal
+    for i in range(n_assets):
+        group = d.vol_group[j, i]
+        row = table[group]
+        z = (s.vol_b[j, i] - s.vol_mu[j, group]) / s.vol_sigma[j, group]
+        for r in range(n_effects):
+            b[r] = s.vol_b[r, i]
+        b[j] = row[5] + row[6] * z
+        w.loglik_new[i] = evaluate(d, s, w, i, b, w.precision_new[i], w.gradient_new[i])
+        row[7] += w.loglik_new[i] - w.loglik[i]
+        row[8] += w.gradient_new[i, j]
+        row[9] += w.gradient_new[i, j] * z
+    for group in range(n_groups):
+        row = table[group]
+        l00, l10, l11 = row[2], row[3], row[4]
+        back0, back1 = s.vol_mu[j, group] - row[5], s.vol_sigma[j, group] - row[6]
+        slope0 = row[8] - (row[5] - mean) / sd**2 if sd > 0.0 else 0.0
+        slope1 = row[9] - row[6] / scale_sd**2
+        z0 = l00 * back0 + l10 * back1 - slope0 / l00
+        z1 = l11 * back1 - (slope1 - l10 * slope0 / l00) / l11
+        row[7] -= 0.5 * (z0 * z0 + z1 * z1)
+        w.accepted[N_FIXED + j, 1] += 1.0
+        row[10] = 0.0
+        if math.log(1.0 - rng.random()) < row[7]:
+            w.accepted[N_FIXED + j, 0] += 1.0
+            row[10] = 1.0
+    for i in range(n_assets):
+        group = d.vol_group[j, i]
+        row = table[group]
+        if row[10] == 1.0:
+            z = (s.vol_b[j, i] - s.vol_mu[j, group]) / s.vol_sigma[j, group]
+            s.vol_b[j, i] = row[5] + row[6] * z
+            accept(w, i, w.loglik_new[i])
+    for group in range(n_groups):
+        if table[group, 10] == 1.0:
+            s.vol_mu[j, group] = table[group, 5]
+            s.vol_sigma[j, group] = abs(table[group, 6])
+
+
+@kernel
+def draw_hypers(rng: np.random.Generator, d: Data, s: State, w: Work, j: int) -> None:
+    """Draw mu and sigma of each group of hierarchy j given its coefficients (the centred form)."""
+    mean, sd, dof = d.vol_prior[j, LOC_MEAN], d.vol_prior[j, LOC_SD], d.vol_prior[j, DOF]
+    mix = w.vectors[1]
+    n_assets = s.vol_b.shape[1]
+    for i in range(n_assets):
+        mix[i] = 1.0
+        if dof > 0.0:
+            group = d.vol_group[j, i]
+            z = (s.vol_b[j, i] - s.vol_mu[j, group]) / s.vol_sigma[j, group]
+            mix[i] = gamma_draw(rng, 0.5 * (dof + 1.0)) / (0.5 * (dof + z * z))
+    for group in range(d.vol_groups[j]):
+        n = 0.0
+        total = 0.0
+        linear = 0.0
+        for i in range(n_assets):
+            if d.vol_group[j, i] == group:
+                n += 1.0
+                total += mix[i]
+                linear += mix[i] * s.vol_b[j, i]
+        if sd > 0.0:
+            variance = s.vol_sigma[j, group] ** 2
+            precision = total / variance + 1.0 / sd**2
+            s.vol_mu[j, group] = (
+                linear / variance + mean / sd**2 + math.sqrt(precision) * rng.standard_normal()
+            ) / precision
+        squares = 0.0
+        for i in range(n_assets):
+            if d.vol_group[j, i] == group:
+                squares += mix[i] * (s.vol_b[j, i] - s.vol_mu[j, group]) ** 2
+        now = math.log(s.vol_sigma[j, group])
+        prior = 0.5 / d.vol_prior[j, SCALE_SD] ** 2
+        s.vol_sigma[j, group] = math.exp(scale_draw(rng, now, 1.0 - n, prior, 0.5 * squares))
+
+
+@kernel
+def nu_density(
+    d: Data, s: State, i: int, ratio: Floats, shift: float, shape: float, rate: float
+) -> float:
+    """Log density of asset i at log nu + shift, with log sigma moved along by ``_RIDGE * shift``.
+
+    ``ratio`` holds (e / sigma)^2 before the move.
+    """
+    nu = s.nu[i] * math.exp(shift)
+    value = shape * math.log(nu) - rate * nu
+    factor = 1.0
+    if d.vol_intercept >= 0:
+        move = _RIDGE * shift
+        factor = math.exp(-2.0 * move)
+        value -= move * d.total_weight[i]
+        value += prior_term(d, s, d.vol_intercept, i, s.vol_b[d.vol_intercept, i] + move)[0]
+    return value + t_norm(nu) * d.total_weight[i] - 0.5 * (nu + 1.0) * log_sum(d, ratio, factor / nu)
+
+
+@kernel
+def draw_nu(rng: np.random.Generator, d: Data, s: State, w: Work) -> None:
+    """Slice update of each nu, along the ridge on which it trades off with the noise scale."""
+    n_periods = w.e.shape[1]
+    shape = (d.nu_mean / s.scalars[SIGMA_NU]) ** 2
+    rate = shape / d.nu_mean
+    ratio = w.vectors[0, :n_periods]
+    for i in range(s.nu.shape[0]):
+        for t in range(n_periods):
+            ratio[t] = w.e[i, t] ** 2 * w.precision[i, t]
+        level = nu_density(d, s, i, ratio, 0.0, shape, rate) + math.log(1.0 - rng.random())
+        low = -1.5 * rng.random()
+        high = low + 1.5
+        while nu_density(d, s, i, ratio, low, shape, rate) > level:
+            low -= 1.5
+        while nu_density(d, s, i, ratio, high, shape, rate) > level:
+            high += 1.5
+        shift = 0.0
+        for _ in range(MAX_SHRINK):
+            new = low + (high - low) * rng.random()
+            if nu_density(d, s, i, ratio, new, shape, rate) >= level:
+                shift = new
+                break
+            if new < 0.0:
+                low = new
+            else:
+                high = new
+        s.nu[i] *= math.exp(shift)
+        if d.vol_intercept >= 0:
+            move = _RIDGE * shift
+            s.vol_b[d.vol_intercept, i] += move
+            factor = math.exp(-2.0 * move)
+            for t in range(n_periods):
+                w.precision[i, t] *= factor
+
+
+@kernel
+def sigma_nu_density(d: Data, s: State, log_sigma: float) -> float:
+    """Log density of log sigma_nu given all nu."""
+    sigma = math.exp(log_sigma)
+    shape = (d.nu_mean / sigma) ** 2
+    rate = shape / d.nu_mean
+    value = d.sigma_nu_shape * log_sigma - d.sigma_nu_rate * sigma
+    logs = 0.0
+    total = 0.0
+    for i in range(s.nu.shape[0]):
+        logs += math.log(s.nu[i])
+        total += s.nu[i]
+    return value + s.nu.shape[0] * (shape * math.log(rate) - math.lgamma(shape)) + shape * logs - rate * total
+
+
+@kernel
+def draw_sigma_nu(rng: np.random.Generator, d: Data, s: State) -> None:
+    """Slice update of sigma_nu given all nu."""
+    now = math.log(s.scalars[SIGMA_NU])
+    level = sigma_nu_density(d, s, now) + math.log(1.0 - rng.random())
+    low = now - 0.5 * rng.random()
+    high = low + 0.5
+    while sigma_nu_density(d, s, low) > level:
+        low -= 0.5
+    while sigma_nu_density(d, s, high) > level:
+        high += 0.5
+    for _ in range(MAX_SHRINK):
+        new = low + (high - low) * rng.random()
+        if sigma_nu_density(d, s, new) >= level:
+            s.scalars[SIGMA_NU] = math.exp(new)
+            break
+        if new < now:
+            low = new
+        else:
+            high = new
+
+
+@kernel
+def move_sigma_nu(rng: np.random.Generator, d: Data, s: State, w: Work, tuning: float) -> None:
+    """Random walk of sigma_nu with all nu moved along, each at a fixed normal score.
+
+    The score is that of Wilson and Hilferty (1931): the cube root of a gamma variable is nearly normal.
+    Log-likelihoods must be current. ``tuning`` > 0 is the gain with which the step is adapted.
+    """
+    n_assets, n_periods = w.e.shape
+    ratio = w.vectors[0, :n_periods]
+    new_nu = w.vectors[1]
+    sigma = s.scalars[SIGMA_NU]
+    new_sigma = sigma * math.exp(math.exp(s.scalars[STEP_NU]) * rng.standard_normal())
+    shape, new_shape = (d.nu_mean / sigma) ** 2, (d.nu_mean / new_sigma) ** 2
+    log_ratio = d.sigma_nu_shape * math.log(new_sigma / sigma) - d.sigma_nu_rate * (new_sigma - sigma)
+    log_ratio += n_assets * (
+        new_shape * math.log(new_shape / d.nu_mean)
+        - math.lgamma(new_shape)
+        - shape * math.log(shape / d.nu_mean)
+        + math.lgamma(shape)
+        + 0.5 * math.log(shape / new_shape)
+    )
+    for i in range(n_assets):
+        root = (s.nu[i] / d.nu_mean) ** (1.0 / 3.0)
+        z = (root - 1.0 + 1.0 / (9.0 * shape)) * math.sqrt(shape / new_shape)
+        new_root = 1.0 - 1.0 / (9.0 * new_shape) + z
+        if new_root <= 0.0:
+            log_ratio = -math.inf
+            break
+        nu = d.nu_mean * new_root**3
+        new_nu[i] = nu
+        log_ratio += (new_shape - 1.0) * math.log(nu) - (shape - 1.0) * math.log(s.nu[i])
+        log_ratio += (nu * -new_shape + s.nu[i] * shape) / d.nu_mean + 2.0 * math.log(new_root / root)
+        for t in range(n_periods):
+            ratio[t] = w.e[i, t] ** 2 * w.precision[i, t]
+        log_ratio += t_norm(nu) * d.total_weight[i] - 0.5 * (nu + 1.0) * log_sum(d, ratio, 1.0 / nu)
+        log_ratio -= t_norm(s.nu[i]) * d.total_weight[i]
+        log_ratio += 0.5 * (s.nu[i] + 1.0) * log_sum(d, ratio, 1.0 / s.nu[i])
+    w.accepted[NU_MOVE, 1] += 1.0
+    if math.log(1.0 - rng.random()) < log_ratio:
+        w.accepted[NU_MOVE, 0] += 1.0
+        s.scalars[SIGMA_NU] = new_sigma
+        for i in range(n_assets):
+            s.nu[i] = new_nu[i]
+    if tuning > 0.0:
+        s.scalars[STEP_NU] += tuning * (min(1.0, math.exp(min(log_ratio, 0.0))) - _NU_TARGET)
+
+
+@kernel
+def prepare_noise(d: Data, s: State, w: Work) -> None:
+    """Fill ``Work.precision`` from the log-volatility coefficients."""
+    n_effects, n_assets = s.vol_b.shape
+    b = w.small[1, 0, :n_effects]
+    for i in range(n_assets):
+        for j in range(n_effects):
+            b[j] = s.vol_b[j, i]
+        w.loglik[i] = evaluate(d, s, w, i, b, w.precision[i], w.gradient[i])
+
+
+@kernel
+def log_likelihood(d: Data, s: State, w: Work) -> float:
+    """Weighted log-likelihood of all returns at the current state; residuals must be current."""
+    prepare_noise(d, s, w)
+    total = 0.0
+    for i in range(w.loglik.shape[0]):
+        total += w.loglik[i]
+    return total
+
+
+@kernel
+def draw_precisions(rng: np.random.Generator, d: Data, s: State, w: Work) -> None:
+    """Draw u, the precision of each return given its mixing variable; 0 where missing."""
+    n_assets, n_periods = w.e.shape
+    for i in range(n_assets):
+        if d.nu_mean == 0.0:
+            for t in range(n_periods):
+                s.u[i, t] = d.weight[i, t] * w.precision[i, t]
+            continue
+        nu = s.nu[i]
+        for c in range(d.chunk_weight.shape[0]):
+            shape = 0.5 * d.chunk_weight[c] * (nu + 1.0)
+            for t in range(d.chunk[c], d.chunk[c + 1]):
+                s.u[i, t] = 0.0
+                if d.seen[i, t] > 0.0:
+                    p = w.precision[i, t]
+                    s.u[i, t] = gamma_draw(rng, shape) * 2.0 * p / (nu + w.e[i, t] ** 2 * p)

@@ -1,0 +1,27 @@
+"""Settings of a fit, stated once."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Sampler = Literal["nutpie", "pymc", "numpyro", "blackjax"]
+
+
+class SamplerSettings(BaseModel):
+    """How the posterior is sampled.
+
+    Defaults give about 4,000 draws, as the winner used, from chains that reach the thresholds of
+    ``posterior.diagnose()`` on the M6 panel.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    draws: Annotated[int, Field(ge=10)] = 1000  # kept draws of each chain
+    tune: Annotated[int, Field(ge=10)] = 1000  # adaptation draws of each chain, thrown away
+    chains: Annotated[int, Field(ge=1)] = 4
+    cores: Annotated[int, Field(ge=1)] = os.cpu_count() or 1
+    target_accept: Annotated[float, Field(gt=0.5, lt=1)] = 0.8
+    sampler: Sampler = "nutpie"

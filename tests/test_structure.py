@@ -1,0 +1,377 @@
+"""House rules that no linter knows: layers, lazy imports, printing, portable text, equations, public names.
+
+Patterns that this file must not trip over itself are written with a bracket around one letter.
+"""
+
+import ast
+import inspect
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "bdfm"
+
+# A module imports only from modules above it. "x.*" stands for a whole subpackage, free within itself.
+LAYERS = (
+    "dims",
+    "errors",
+    "checks",
+    "io",
+    "data.periods",
+    "data.features",
+    "data.panel",
+    "data.sources",
+    "data.__init__",
+    "components.base",
+    "components.dynamics",
+    "components.loadings",
+    "components.mean",
+    "components.volatility",
+    "components.likelihood",
+    "components.weights",
+    "components.__init__",
+    "model",
+    "simulate",
+    "inference.settings",
+    "inference.start",
+    "inference.identified",
+    "inference.align",
+    "inference.diagnostics",
+    "inference.gibbs_arrays",
+    "inference.gibbs_random",
+    "inference.gibbs_mean",
+    "inference.gibbs_noise",
+    "inference.gibbs_sweep",
+    "inference.gibbs",
+    "inference.nuts",
+    "inference.__init__",
+    "ranks",
+    "edits",
+    "views",
+    "forecast",
+    "posterior",
+    "scoring",
+    "checking",
+    "backtest.*",
+    "risk.*",
+    "exposures.*",
+    "validation.*",
+    "decisions",
+    "report",
+    "__init__",  # the public names: for users and the command line, not for the package's own modules
+    "cli",
+    "__main__",
+)
+OPTIONAL = {"torch", "skfolio", "dask", "distributed", "yfinance"}
+OPTIONAL |= {"jupyterlab", "jupyter", "nbclient", "nbformat", "notebook", "ipykernel", "IPython"}
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+
+SHARED = re.compile(r"\.\./sh[a]red")
+MACHINE_PATH = re.compile(
+    r"(?<![\w.~$}\])*-])/(?:work|tmp|root|home|Users|mnt|opt|srv)/[\w.-]"  # not inside a URL
+    r"|\b[A-Z]:\\Users\b"
+)
+REGISTRY = re.compile(
+    r"p[y]pi\.org|p[y]thonhosted|n[p]mjs|d[e]bian\.org|a[n]aconda\.org|c[r]ates\.io|p[r]oxy\.golang", re.I
+)
+FILE_ADDRESS = re.compile(r"f[i]le://")
+
+EQUATION_HEADING = re.compile(r"^### Eq\. (\d+[a-z]?):", re.MULTILINE)
+# "eq. 3b", "eqs. 2 and 7", "eq. 1 to 7"; not "eq. 14 of Kastner" or "Vehtari et al. (2021), eq. 14".
+EQUATION_CITED = re.compile(
+    r"(?<!\), )\beqs?\.\s+(\d+[a-z]?(?:(?:\s*,\s*|\s+and\s+|\s+to\s+|-)\d+[a-z]?)*)(?!\w|\s+of\b)", re.I
+)
+CODE_LINK = re.compile(r"\[`([\w.]+)`\]\(\.\./bdfm/([\w/]+\.py)\)")
+
+
+def modules() -> dict[str, Path]:
+    """Dotted name below bdfm, ``__init__`` for packages, to file."""
+    files = sorted(PACKAGE.rglob("*.py"))
+    found = {".".join(file.relative_to(PACKAGE).with_suffix("").parts): file for file in files}
+    assert len(found) >= 20
+    return found
+
+
+MODULES = modules()
+TREES = {name: ast.parse(path.read_text(encoding="utf-8"), str(path)) for name, path in MODULES.items()}
+
+
+def layer(module: str) -> int | None:
+    """Position in LAYERS; None where the module is not listed."""
+    if module in LAYERS:
+        return LAYERS.index(module)
+    package = module.split(".")[0] + ".*"
+    return LAYERS.index(package) if package in LAYERS else None
+
+
+def existing(target: str) -> str | None:
+    """Module that a dotted name below bdfm stands for; None where it is a name inside a module."""
+    if not target:
+        return "__init__"
+    return next((m for m in (target, f"{target}.__init__") if m in MODULES), None)
+
+
+def imported(module: str, tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """Modules of the package that a module imports anywhere, with the line."""
+    package = ["bdfm", *module.split(".")[:-1]]
+    for node in ast.walk(tree):
+        targets: list[str] = []
+        if isinstance(node, ast.Import):
+            targets = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            base = [*base, *([node.module] if node.module else [])]
+            # `from bdfm.data import panel` imports a module, `from bdfm.data import Panel` a name of one.
+            targets = [".".join([*base, alias.name]) for alias in node.names]
+        for target in targets:
+            first, _, rest = target.partition(".")
+            if first == "bdfm":
+                yield existing(rest) or existing(rest.rpartition(".")[0]) or rest, node.lineno
+
+
+def outside_functions(node: ast.AST) -> Iterator[ast.AST]:
+    """Nodes that run on import: all but the bodies of functions."""
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, FUNCTIONS):
+            yield child
+            yield from outside_functions(child)
+
+
+def test_every_module_has_a_layer():
+    unlisted = [m for m in MODULES if layer(m) is None]
+    assert not unlisted, f"not in LAYERS of {Path(__file__).name}: {', '.join(unlisted)}"
+
+
+def may_import(module: str, target: str) -> bool:
+    """Whether the target stands above the module, or in the same subpackage that counts as one layer."""
+    own, other = layer(module), layer(target)
+    if own is None or other is None:
+        return False
+    return other < own or (other == own and LAYERS[own].endswith(".*"))
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_come_from_layers_above(module):
+    found = imported(module, TREES[module])
+    wrong = [f"line {line}: {target}" for target, line in found if not may_import(module, target)]
+    assert not wrong, f"bdfm.{module} imports what does not stand above it: {'; '.join(wrong)}"
+
+
+def test_may_import():
+    assert may_import("posterior", "forecast")
+    assert may_import("risk.models", "risk.base")
+    assert not may_import("forecast", "posterior")
+    assert not may_import("forecast", "forecast")
+    assert not may_import("forecast", "no_such_module")
+
+
+def test_import_walk_sees_all_forms():
+    code = """
+import bdfm.dims
+from bdfm import checks, Panel
+from bdfm.data.panel import Panel
+from bdfm.data import panel
+from . import start
+from ..model import FactorModel
+from .. import io
+def f():
+    from bdfm import cli
+"""
+    found = [target for target, _ in imported("inference.settings", ast.parse(code))]
+    above = [
+        "dims",
+        "checks",
+        "__init__",
+        "data.panel",
+        "data.panel",
+        "inference.start",
+        "model",
+        "io",
+        "cli",
+    ]
+    assert found == above
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_heavy_optional_packages_are_imported_in_functions(module):
+    top: list[str] = []
+    for node in outside_functions(TREES[module]):
+        if isinstance(node, ast.Import):
+            top += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            top.append(node.module)
+    heavy = sorted({name for name in top if name.split(".")[0] in OPTIONAL})
+    assert not heavy, (
+        f"bdfm.{module} imports {', '.join(heavy)} on import; move it into the function that needs it"
+    )
+
+
+def test_only_the_command_line_prints():
+    lines = [
+        f"bdfm.{module}, line {node.lineno}"
+        for module, tree in TREES.items()
+        if module != "cli"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and (getattr(node.func, "id", None) == "print" or getattr(node.func, "attr", None) == "print")
+    ]
+    assert not lines, f"print outside bdfm/cli.py (use logging): {'; '.join(lines)}"
+
+
+@pytest.fixture(scope="module")
+def tracked_texts() -> dict[str, str]:
+    """Text of every tracked text file, by path relative to the project."""
+    try:
+        run = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("git is not installed")
+    if run.returncode or not run.stdout:
+        pytest.skip(f"no tracked files here: {run.stderr.decode().strip() or 'git ls-files is empty'}")
+    texts: dict[str, str] = {}
+    for name in run.stdout.decode().rstrip("\0").split("\0"):
+        path = ROOT / name
+        if path.is_file() and b"\0" not in (raw := path.read_bytes()):
+            texts[name] = raw.decode("utf-8", errors="replace")
+    assert {"pyproject.toml", "bdfm/__init__.py"} <= set(texts)
+    return texts
+
+
+@pytest.mark.parametrize(
+    ("pattern", "what", "allowed"),
+    [
+        (SHARED, "a folder beside the project", {"tests/conftest.py"}),
+        (MACHINE_PATH, "an absolute path of one machine", set()),
+        (REGISTRY, "the host of a package registry", set()),
+        (FILE_ADDRESS, "an address of one machine", set()),
+    ],
+    ids=["shared", "path", "registry", "file-address"],
+)
+def test_tracked_files_are_portable(tracked_texts, pattern, what, allowed):
+    places = [
+        f"{name}:{number}: {line.strip()[:80]}"
+        for name, text in tracked_texts.items()
+        if name not in allowed
+        for number, line in enumerate(text.splitlines(), 1)
+        if pattern.search(line)
+    ]
+    assert not places, f"these name {what}:\n" + "\n".join(places)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "hit"),
+    [
+        (SHARED, "reads ../" + "shared/data", True),
+        (SHARED, "the shared data", False),
+        (MACHINE_PATH, "in '/" + "home/someone/x'", True),
+        (MACHINE_PATH, "/" + "tmp/pytest-1", True),
+        (MACHINE_PATH, "https://example.org/" + "home/page", False),
+        (MACHINE_PATH, "data/" + "work/x", False),
+        (REGISTRY, "https://files.python" + "hosted.org/a", True),
+        (FILE_ADDRESS, "--find-links " + "file" + ":///opt", True),
+    ],
+)
+def test_patterns_of_the_portability_test(pattern, text, hit):
+    assert bool(pattern.search(text)) is hit
+
+
+def test_lock_holds_names_and_versions_only():
+    lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    assert len(lines) > 50
+    wrong = [line for line in lines if not re.fullmatch(r"[a-z0-9-]+==[\w.!+]+(?: ; [^@:]+)?", line)]
+    assert not wrong, f"requirements.lock: {wrong[:5]}"
+
+
+def docstrings() -> Iterator[tuple[str, str]]:
+    """Docstrings of the package, with a name for messages."""
+    for module, tree in TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                text = ast.get_docstring(node)
+                if text:
+                    yield f"bdfm.{module} {getattr(node, 'name', '')}".strip(), text
+
+
+def cited(text: str) -> set[str]:
+    """Equation numbers that a docstring cites; "1 to 7" and "1-7" cite all in between."""
+    numbers: set[str] = set()
+    for group in EQUATION_CITED.findall(" ".join(text.split())):
+        parts = re.split(r"\s*(,|and|to|-)\s*", group)
+        numbers |= set(parts[::2])
+        for before, joint, after in zip(parts[::2], parts[1::2], parts[2::2], strict=False):
+            if joint in ("to", "-"):
+                low, high = (int(re.sub(r"\D", "", x)) for x in (before, after))
+                numbers |= {str(n) for n in range(low, high + 1)}
+    return numbers
+
+
+def test_citations_are_read():
+    assert cited("as in eq. 3b.") == {"3b"}
+    assert cited("(eq. 5, 8) and eqs. 2 and 7") == {"5", "8", "2", "7"}
+    assert cited("eq. 1 to 3; eqs. 6-7") == {"1", "2", "3", "6", "7"}
+    assert cited("Vehtari et al. (2021),\n    eqs. 1-4 and 14; eq. 13 of Kastner; subseq. 3") == set()
+
+
+def test_equations_of_the_document_and_of_the_docstrings_are_the_same():
+    documented = set(EQUATION_HEADING.findall((ROOT / "docs" / "model.md").read_text(encoding="utf-8")))
+    whole = {str(n) for n in range(1, 13)}
+    assert whole <= documented
+    where: dict[str, str] = {}
+    for name, text in docstrings():
+        for number in cited(text):
+            where.setdefault(number, name)
+    numbers_cited = {re.sub(r"\D", "", n) for n in where}
+    missing = sorted(whole - numbers_cited, key=int)
+    assert not missing, f"no docstring cites eq. {', '.join(missing)}"
+    unknown = {n: name for n, name in where.items() if n not in documented}
+    assert not unknown, f"docs/model.md has no equation {unknown}"
+
+
+def test_code_that_the_document_points_to_exists():
+    links = CODE_LINK.findall((ROOT / "docs" / "model.md").read_text(encoding="utf-8"))
+    assert len(links) >= 20
+    wrong = []
+    for name, file in links:
+        if not (PACKAGE / file).is_file():
+            wrong.append(f"{file} does not exist")
+            continue
+        body: list[ast.stmt] = TREES[file.removesuffix(".py").replace("/", ".")].body
+        for part in [] if name.endswith(".py") else name.split("."):
+            node = next((n for n in body if getattr(n, "name", None) == part), None)
+            if node is None:
+                wrong.append(f"{file} has no {name}")
+                break
+            body = getattr(node, "body", [])
+    assert not wrong, "docs/model.md: " + "; ".join(wrong)
+
+
+def test_links_between_the_documents_lead_somewhere():
+    files = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    assert len(files) >= 3
+    broken = [
+        f"{file.name}: {target}"
+        for file in files
+        for target in re.findall(r"\]\(([^)#:\s]+)(?:#[\w-]*)?\)", file.read_text(encoding="utf-8"))
+        if not (file.parent / target).exists()
+    ]
+    assert not broken, f"broken links: {'; '.join(broken)}"
+
+
+def test_public_names_exist_and_say_what_they_are():
+    import bdfm  # here, so that the other rules are checked even where the package does not import
+
+    assert len(bdfm.__all__) >= 10
+    assert len(set(bdfm.__all__)) == len(bdfm.__all__)
+    absent = [name for name in bdfm.__all__ if not hasattr(bdfm, name)]
+    assert not absent, f"in __all__ but not in bdfm: {', '.join(absent)}"
+    silent = []
+    for name in bdfm.__all__:
+        thing = getattr(bdfm, name)
+        text = vars(thing).get("__doc__") if inspect.isclass(thing) else getattr(thing, "__doc__", None)
+        # dataclass and NamedTuple write a signature where a docstring is missing
+        if not text or text.startswith(f"{name}("):
+            silent.append(name)
+    assert not silent, f"without a docstring: {', '.join(silent)}"
