@@ -23,7 +23,7 @@ from bdfm.data.sources import DEMO_ORIGIN, read_earnings, read_prices, read_univ
 from bdfm.data.sources import demo as demo_data
 from bdfm.errors import BdfmError, BdfmWarning, DataError
 from bdfm.forecast import Forecast
-from bdfm.inference.settings import SamplerSettings
+from bdfm.inference.settings import Engine, SamplerSettings
 from bdfm.model import Evidence, FactorModel, presets
 from bdfm.posterior import N_PREDICTIVE_DRAWS, Posterior, fit, package_versions
 from bdfm.scoring import read_submission, score_submission
@@ -40,6 +40,7 @@ _DEFAULTS = SamplerSettings()
 Draws = Annotated[int, typer.Option(min=10, help="Kept draws of each chain.")]
 Tune = Annotated[int, typer.Option(min=10, help="Adaptation draws of each chain.")]
 Chains = Annotated[int, typer.Option(min=1, help="Independent chains.")]
+EngineName = Annotated[Engine, typer.Option(help="Sampler; auto takes the fastest that covers the model.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed; equal seeds give equal results.")]
 
 
@@ -49,6 +50,7 @@ def demo(
     draws: Draws = _DEFAULTS.draws,
     tune: Tune = _DEFAULTS.tune,
     chains: Chains = _DEFAULTS.chains,
+    engine: EngineName = _DEFAULTS.engine,
     seed: Seed = 1,
 ) -> None:
     """Forecast the embedded demo universe: 20 US stocks and 5 factor ETFs, no network needed."""
@@ -57,7 +59,7 @@ def demo(
     out.print(f"Demo: {len(universe)} assets, forecast of the 4 weeks after {DEMO_ORIGIN:%Y-%m-%d}, model m6.")
     with _interruptible(), io.OutputFolder(out_dir) as folder:
         panel = Panel.from_prices(prices, universe, origin=DEMO_ORIGIN, settings=model.panel)
-        settings = SamplerSettings(draws=draws, tune=tune, chains=chains)
+        settings = SamplerSettings(engine=engine, draws=draws, tune=tune, chains=chains)
         _month(model, panel, settings, seed=seed, evidence=(), zero=(), folder=folder)
     _print_places(out_dir)
     out.print("Next: your own prices with [bold]bdfm forecast[/bold]; the README explains the files.")
@@ -78,6 +80,7 @@ def forecast(
     draws: Draws = _DEFAULTS.draws,
     tune: Tune = _DEFAULTS.tune,
     chains: Chains = _DEFAULTS.chains,
+    engine: EngineName = _DEFAULTS.engine,
     seed: Seed = 1,
     zero: Annotated[
         list[str] | None, typer.Option(metavar="SYMBOL", help="Delisted asset: zero return. Repeatable.")
@@ -106,7 +109,7 @@ def forecast(
         settings=panel_settings,
         inactive=zeroed,
     )
-    settings = SamplerSettings(draws=draws, tune=tune, chains=chains)
+    settings = SamplerSettings(engine=engine, draws=draws, tune=tune, chains=chains)
     with _interruptible(), io.OutputFolder(out_dir) as folder:
         _month(factor_model, panel, settings, seed=seed, evidence=statements, zero=zeroed, folder=folder)
     _print_places(out_dir)

@@ -44,6 +44,25 @@ BETA_MOMENTUM: Final = "beta_momentum"  # beta of eq. 3b, dimensionless
 EVIDENCE: Final = "evidence"  # assets with evidence on the forecast period
 EVIDENCE_RETURN: Final = "evidence_return"  # r_i,T+1 of those assets, log return
 
+# Dims of the model's variables after (chain, draw); scalars are left out.
+VARIABLE_DIMS: Final[dict[str, tuple[str, ...]]] = {
+    LOADINGS: (ASSET, FACTOR),
+    FACTORS: (PERIOD, FACTOR),
+    FACTOR_SCALE: (FACTOR,),
+    ALPHA: (ASSET,),
+    BETA_RR: (ASSET,),
+    f"mu_{BETA_RR}": (ASSET_CLASS,),
+    f"sigma_{BETA_RR}": (ASSET_CLASS,),
+    THETA: (ASSET,),
+    f"mu_{THETA}": (ASSET_CLASS,),
+    f"sigma_{THETA}": (ASSET_CLASS,),
+    BETA_RV: (ASSET, WINDOW),
+    f"mu_{BETA_RV}": (ASSET_CLASS, WINDOW),
+    f"sigma_{BETA_RV}": (ASSET_CLASS, WINDOW),
+    BETA_EARNINGS: (ASSET,),
+    NU: (ASSET,),
+}
+
 # DataTree groups
 POSTERIOR: Final = "posterior"
 SAMPLE_STATS: Final = "sample_stats"

@@ -90,6 +90,12 @@ class FactorModel(BaseModel):
     noise: Noise = StudentTNoise()
     weights: Weights = EqualWeights()
 
+    def __init__(self, **settings: Any) -> None:
+        try:
+            super().__init__(**settings)
+        except ValidationError as error:
+            raise _settings_error(type(self), error) from None
+
     @model_validator(mode="after")
     def _claims_are_disjoint(self) -> Self:
         owner: dict[str, str] = {}
@@ -258,9 +264,9 @@ class FactorModel(BaseModel):
     def from_dict(cls, table: Mapping[str, Any], *, where: str = "model") -> FactorModel:
         """Return the model of a table of settings; an unknown key or kind is an error that names it."""
         try:
-            return cls.model_validate(table)
-        except ValidationError as error:
-            raise _settings_error(cls, error, where) from None
+            return cls(**table)
+        except (ModelError, UnknownLabelError) as error:
+            raise type(error)(f"{where}, {error}") from None
 
     def to_toml(self) -> str:
         """TOML text from which ``from_toml`` makes an equal model."""
@@ -326,7 +332,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _settings_error(cls: type[BaseModel], error: ValidationError, where: str) -> Exception:
+def _settings_error(cls: type[BaseModel], error: ValidationError) -> Exception:
     """First problem of a pydantic validation, told in terms of the TOML file."""
     first = error.errors()[0]
     loc = [str(x) for x in first["loc"]]
@@ -335,19 +341,19 @@ def _settings_error(cls: type[BaseModel], error: ValidationError, where: str) ->
         owner = _class_at(cls, first["loc"][:-1])
         table = f"table [{'.'.join(loc[:-1])}]" if loc[:-1] else "top level"
         try:
-            checks.known([loc[-1]], list(owner.model_fields), what="key", where=f"{where}, {table}")
+            checks.known([loc[-1]], list(owner.model_fields), what="key", where=table)
         except UnknownLabelError as unknown:
             return unknown
     if first["type"] == "union_tag_invalid":
         ctx = first.get("ctx", {})
         return UnknownLabelError(
-            f"{where}, [{key}]: unknown kind {ctx.get('tag')!r}. Known: {ctx.get('expected_tags')}."
+            f"[{key}]: unknown kind {ctx.get('tag')!r}. Known: {ctx.get('expected_tags')}."
         )
     if first["type"] == "union_tag_not_found":
-        return ModelError(f"{where}, [{key}]: the key `kind` is missing.")
+        return ModelError(f"[{key}]: the key `kind` is missing.")
     if isinstance(cause := first.get("ctx", {}).get("error"), ModelError):
         return cause
-    return ModelError(f"{where}, {key}: {first['msg']}, got {first.get('input')!r}.")
+    return ModelError(f"{key}: {first['msg']}, got {first.get('input')!r}.")
 
 
 def _class_at(cls: type[BaseModel], loc: Sequence[int | str]) -> type[BaseModel]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import time
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from importlib.metadata import version
@@ -24,7 +23,10 @@ from bdfm.dims import (
     CONSTANT_DATA,
     DRAW,
     EVIDENCE_RETURN,
+    FACTOR_SCALE,
     FACTORS,
+    FACTORS_NEXT,
+    LOADINGS,
     LOG_LIKELIHOOD,
     OBSERVED_DATA,
     PERIOD,
@@ -34,11 +36,11 @@ from bdfm.dims import (
 )
 from bdfm.errors import DataError
 from bdfm.forecast import Forecast
+from bdfm.inference.align import align
 from bdfm.inference.diagnostics import Diagnosis, diagnose
+from bdfm.inference.engine import choose, run
 from bdfm.inference.identified import identified
-from bdfm.inference.nuts import sample_nuts
 from bdfm.inference.settings import SamplerSettings
-from bdfm.inference.start import pca_start
 from bdfm.model import Evidence, FactorModel, check_evidence, model_data
 from bdfm.simulate import simulate_ahead
 
@@ -69,30 +71,29 @@ def fit(
     seed
         Seed of start values and sampler; equal seeds give equal draws.
     settings
-        Number of draws, chains and so on.
+        Engine, number of draws, chains and so on.
     evidence
         Statements about returns over the forecast period (eq. 12), as part of the likelihood.
     progress
         Whether to show a progress bar.
     """
     settings = settings or SamplerSettings()
-    begun = time.perf_counter()
     evidence = check_evidence(evidence, panel)
-    pymc_model = model.build(panel, evidence=evidence)
-    start = pca_start(pymc_model, model_data(model, panel), model.n_factors)
-    prepared = time.perf_counter() - begun
-    tree, seconds = sample_nuts(pymc_model, start, settings, seed=seed, progress=progress)
-    seconds["compile"] += prepared
+    engine = choose(settings, model, evidence)
+    draws, sample_stats, seconds = run(
+        engine, model, panel, settings, seed=seed, evidence=evidence, progress=progress
+    )
     attrs = {
         "model_name": model.name,
         "model_toml": model.to_toml(),
+        "engine": engine,
         "seed": seed,
         "settings": settings.model_dump_json(),
         "evidence": json.dumps([list(e) for e in evidence]),
         "versions": json.dumps(package_versions()),
         "seconds": json.dumps(seconds),
     }
-    return Posterior.from_draws(tree[POSTERIOR].to_dataset(), tree[SAMPLE_STATS].to_dataset(), panel, attrs)
+    return Posterior.from_draws(draws, sample_stats, panel, attrs)
 
 
 def package_versions() -> dict[str, str]:
@@ -115,7 +116,7 @@ class Posterior:
         cls, draws: xr.Dataset, sample_stats: xr.Dataset, panel: Panel, attrs: Mapping[str, Any]
     ) -> Posterior:
         """Return a posterior made of draws (chain, draw, ...) named as in ``bdfm.dims``."""
-        history = panel.history[[RETURNS]].drop_vars([c for c in panel.history.coords if c not in (PERIOD, ASSET)])
+        history = panel.history[RETURNS].reset_coords(drop=True).to_dataset()
         groups = {
             POSTERIOR: draws,
             SAMPLE_STATS: sample_stats,
@@ -188,6 +189,25 @@ class Posterior:
     @cached_property
     def _diagnosis(self) -> Diagnosis:
         return diagnose(self.identified(), self._tree[SAMPLE_STATS].to_dataset())
+
+    def aligned(self) -> Posterior:
+        """Posterior whose factors are turned to one orientation, all draws of all chains alike.
+
+        Loadings, factors and factor scales of each draw are rotated together to a common reference (varimax of
+        the mean loadings, factors by falling scale, positive sums of loadings; see ``bdfm.inference.align``),
+        so that means, plots and R-hat of factors make sense. Everything identified, the log-likelihood
+        and the forecast stay as they are: all factors share their dynamics, so a rotation changes nothing.
+        """
+        draws = self.draws
+        names = (LOADINGS, FACTORS, FACTOR_SCALE)
+        result = align(*(draws[n].transpose(CHAIN, DRAW, ...).to_numpy() for n in names))
+        turned = dict(zip(names, (result.loadings, result.factors, result.factor_scale), strict=True))
+        if FACTORS_NEXT in draws:
+            turned[FACTORS_NEXT] = result.apply(draws[FACTORS_NEXT].transpose(CHAIN, DRAW, ...).to_numpy())
+        new = {n: (draws[n].transpose(CHAIN, DRAW, ...).dims, x) for n, x in turned.items()}
+        tree = self.tree
+        tree[POSTERIOR] = xr.DataTree(draws.assign(new))
+        return Posterior(tree)
 
     def log_likelihood(self) -> xr.DataArray:
         """Pointwise log-likelihood (chain, draw, period, asset), unweighted (eq. 9); NaN where missing."""

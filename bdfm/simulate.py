@@ -7,14 +7,14 @@ that carry leading draw axes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bdfm.components.base import Data, Params
 from bdfm.components.dynamics import simulate_path, step
-from bdfm.dims import CLASS_INDEX, FACTORS_NEXT, NU, PERIOD_WEIGHTS
+from bdfm.dims import CLASS_INDEX, FACTORS_NEXT, LOADINGS, NU, PERIOD_WEIGHTS
 from bdfm.model import FactorModel
 
 Floats = NDArray[np.float64]
@@ -50,7 +50,8 @@ def simulate_ahead(
     *,
     n_paths: int,
     rng: np.random.Generator,
-) -> NDArray[np.float32]:
+    dtype: type[np.floating[Any]] = np.float32,
+) -> NDArray[Any]:
     """Return log returns of the periods after the origin, several paths for each posterior draw (eq. 11).
 
     ``p`` holds posterior draws with one leading axis (draw, ...); ``past`` (draw, lag, factor) the last
@@ -59,8 +60,10 @@ def simulate_ahead(
 
     Paths come in antithetic pairs: the normal innovations of factors and noise (z, e) return as (-z, -e),
     with the mixing variables of the Student-t noise in common, so that up and down balance exactly and
-    do not decide ranks. (Flipping only one of the two adds nothing; measured.) With ``factors_next`` among the
-    parameters, as in a fit with evidence, the first step's factors are those, and only noise is drawn.
+    do not decide ranks. (Flipping only one of the two adds nothing; measured.) Factor innovations are drawn
+    along the principal axes of the draw's common covariance, so that equal seeds give equal returns
+    however the factors are rotated, signed or ordered. With ``factors_next`` among the parameters, as in a fit
+    with evidence, the first step's factors are those, and only noise is drawn.
     """
     if n_paths % 2:
         raise ValueError(f"n_paths must be even (antithetic pairs), got {n_paths}")
@@ -69,12 +72,14 @@ def simulate_ahead(
     noise_scale = np.exp(np.broadcast_to(model.log_noise_scale(p, data), (n_draws, n_steps, n_assets)))
     factor_sd = np.broadcast_to(model.factor_scale.scale(p, data), (n_draws, n_steps, model.n_factors))
     steps = [{k: v if k == CLASS_INDEX else v[t : t + 1] for k, v in data.items()} for t in range(n_steps)]
+    axes = [_principal_axes(p[LOADINGS] * factor_sd[:, t, None]) for t in range(n_steps)]
     sign = np.array([1.0, -1.0])[:, None, None]
-    out = np.empty((n_paths, n_draws, n_steps, n_assets), dtype=np.float32)
+    out = np.empty((n_paths, n_draws, n_steps, n_assets), dtype=dtype)
     for pair in range(0, n_paths, 2):
         path = np.broadcast_to(past, (2, *past.shape))
         for t in range(n_steps):
-            eta = sign * (factor_sd[:, t] * rng.standard_normal((n_draws, model.n_factors)))
+            z = rng.standard_normal((n_draws, model.n_factors, 1))
+            eta = sign * (factor_sd[:, t] * (axes[t] @ z)[..., 0])
             if t == 0 and FACTORS_NEXT in p:
                 factors = np.broadcast_to(p[FACTORS_NEXT], eta.shape)
             else:
@@ -84,6 +89,16 @@ def simulate_ahead(
             normal, multiplier = model.noise.standard_draws(p, (n_draws, n_assets), rng)
             out[pair : pair + 2, :, t] = mu + sign * (noise_scale[:, t] * multiplier * normal)
     return out
+
+
+def _principal_axes(scaled: Floats) -> Floats:
+    """Orthonormal axes (draw, factor, axis) of scaled loadings (draw, asset, factor), the largest variance last.
+
+    Their signs make the loadings on each axis sum to a positive number over assets.
+    """
+    axes = np.linalg.eigh(scaled.swapaxes(-1, -2) @ scaled).eigenvectors
+    total = (scaled.sum(axis=-2)[..., None, :] @ axes)[..., 0, :]
+    return np.asarray(axes * np.where(total < 0, -1.0, 1.0)[..., None, :])
 
 
 def _by_period(p: Params) -> Mapping[str, Floats]:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytensor
 import pytest
 
 from bdfm.data.panel import Panel
 from bdfm.data.sources import DEMO_ORIGIN, demo
 from bdfm.model import FactorModel, model_data
 from bdfm.simulate import simulate
+
+# Graphs of tests are evaluated a few times at most: interpreted, not compiled. Samplers compile all the same.
+pytensor.config.mode = "FAST_COMPILE"
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 N_PERIODS, N_ASSETS, N_FACTORS = 36, 8, 2

@@ -444,8 +444,9 @@ class Panel:
 
     def __repr__(self) -> str:
         missing = float(self.history[RETURNS].isnull().mean())
+        n_classes = len(self.asset_classes)
         return (
-            f"<Panel: {len(self.assets)} assets in {len(self.asset_classes)} classes,"
+            f"<Panel: {len(self.assets)} assets in {n_classes} class{'es' if n_classes > 1 else ''},"
             f" {self.n_history} periods of {describe(self.settings.period)} to {self.origin:%Y-%m-%d},"
             f" {self.n_future} future, {missing:.1%} of returns missing>"
         )

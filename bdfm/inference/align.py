@@ -1,9 +1,9 @@
 """Alignment of posterior draws of a factor model, on plain arrays.
 
-Factors are identified only up to rotation, sign and order, and each draw may come in an orientation of its own:
-posterior means of raw loadings and factors mean nothing, and their R-hat is large however good the fit.
-:func:`align` turns all draws of all chains to one common orientation without changing any product of loadings
-and factors.
+Factors are identified only up to rotation, sign and order, and each draw may come in an orientation of its
+own: posterior means of raw loadings and factors mean nothing, and their R-hat is large however good the
+fit. :func:`align` turns all draws of all chains to one common orientation without changing any product of
+loadings and factors.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bdfm.errors import DataError, ModelError
 type Array = NDArray[np.float64]
 
 _TOLERANCE: Final = 1e-6  # relative change of the reference below which the iteration has converged
-_MAX_SWEEPS: Final = 50  # of varimax over all pairs of factors
+_MAX_SWEEPS: Final = 1000  # of varimax over all pairs of factors; most draws need 5 to 20
 _FLOOR: Final = 1e-12  # of the largest factor scale: below it a column of loadings is rounding error
 
 
@@ -80,11 +80,12 @@ class Alignment:
         n_factor = self.factor_map.shape[-1]
         if values.shape[: len(lead)] != lead or values.ndim == len(lead) or values.shape[-1] != n_factor:
             raise DataError(
-                f"apply: factors of shape {values.shape} do not fit draws of shape {lead} and {n_factor} factors."
-                " Give (..., factor) or (..., rows, factor) with the leading axes of the aligned draws."
+                f"apply: factors of shape {values.shape} do not fit draws of shape {lead} and {n_factor}"
+                " factors. Give (..., factor) or (..., rows, factor) with the leading axes of the aligned draws."
             )
         rows = values.reshape(*lead, -1, n_factor)
-        return np.matmul(rows, self.factor_map).reshape(values.shape)
+        result: Array = (rows @ self.factor_map).reshape(values.shape)
+        return result
 
 
 def align(
@@ -100,17 +101,17 @@ def align(
 ) -> Alignment:
     """All draws of all chains in one orientation of the factors.
 
-    Works on scaled loadings ``loadings * factor_scale`` and standardised factors ``factors / factor_scale``: an
-    orthogonal rotation of both leaves every product ``loadings @ factors`` and the common covariance
+    Works on scaled loadings ``loadings * factor_scale`` and standardised factors ``factors / factor_scale``:
+    an orthogonal rotation of both leaves every product ``loadings @ factors`` and the common covariance
     ``sum_k w_ik w_jk factor_scale_k**2`` unchanged, and the likelihood as well when all factors share
     their dynamics coefficients. The prior may tell rotations apart; the aligned draws then describe the
     posterior of the rotated factors, not of the parameters as the prior names them.
 
-    The reference starts at the draw of median condition number and is replaced by the mean of the draws aligned
-    to it until it settles. Draws that are a fixed point already stay as they are. Orientation of the result: varimax
-    of the mean scaled loadings without Kaiser's normalisation of rows (which would give assets that load on
-    nothing a full say), factors by falling posterior mean of ``factor_scale``, each with a positive sum of
-    mean loadings. Nothing is random.
+    The reference starts at the draw of median condition number and is replaced by the mean of the draws
+    aligned to it until it settles; draws that are a fixed point already stay as they are. Orientation of the
+    result: varimax of the mean scaled loadings (``rsp``: of each draw) without Kaiser's normalisation of
+    rows, which would give assets that load on nothing a full say; factors by falling posterior mean of
+    ``factor_scale``, each with a positive sum of mean scaled loadings. Nothing is random.
 
     Parameters
     ----------
@@ -136,8 +137,8 @@ def align(
     Returns
     -------
     Alignment
-        With ``rotate`` the factor scale is defined anew, as the root mean square over assets of the rotated scaled
-        loadings, so that aligned loadings have unit root mean square.
+        With ``rotate`` the factor scale is defined anew, as the root mean square over assets of the rotated
+        scaled loadings, so that aligned loadings have unit root mean square.
 
     Raises
     ------
@@ -161,8 +162,8 @@ def align(
         raise DataError(f'align: method must be "procrustes" or "rsp", got {method!r}.')
     if rotate and extra:
         raise ModelError(
-            f"align: {first(extra)} differ{'s' if len(extra) == 1 else ''} between factors, so a rotation would mix"
-            " factors that are told apart by their dynamics. Pass rotate=False."
+            f"align: {first(extra)} differ{'s' if len(extra) == 1 else ''} between factors, so a rotation"
+            " would mix factors that are told apart by their dynamics. Pass rotate=False."
         )
     lead = scale.shape[:-1]
     n_asset, n_factor = w.shape[-2:]
@@ -183,7 +184,8 @@ def align(
         target = np.array(reference, dtype=float)
         if target.shape != (n_asset, n_factor) or not np.isfinite(target).all():
             raise DataError(
-                f"align: the reference must hold {n_asset} x {n_factor} finite scaled loadings, got shape {target.shape}."
+                f"align: the reference must hold {n_asset} x {n_factor} finite scaled loadings,"
+                f" got shape {target.shape}."
             )
         rotation = rotation @ match(turned, target)
         iterations = 1
@@ -191,8 +193,8 @@ def align(
         step, target, iterations, converged = _iterate(turned, match, max_iterations)
         settled = settled and converged
         rotation = rotation @ step
-        if rotate:
-            final, _ = _varimax(target[None], tolerance=1e-12, max_sweeps=1000)
+        if rotate and method == "procrustes":
+            final, _ = _varimax(target[None], tolerance=1e-12)
             rotation, target = rotation @ final[0], target @ final[0]
         order = _order(target, _scales(scaled, scale, rotation, rotate).mean(axis=0))
         rotation, target = rotation @ order, target @ order
@@ -225,14 +227,16 @@ def _checked(
     if w.ndim < 3 or 0 in w.shape:
         raise DataError(f"align: loadings must be (..., draw, asset, factor), got shape {w.shape}.")
     per_factor = (*w.shape[:-2], w.shape[-1])
-    shapes = {"factor_scale": scale.shape, **{name: value.shape for name, value in extra.items()}}
-    if lam.ndim == w.ndim:
-        shapes["factors without periods"] = (*lam.shape[:-2], lam.shape[-1])
-    else:
-        shapes["factors"] = lam.shape
-    wrong = [f"{name} {shape}" for name, shape in shapes.items() if shape != per_factor]
+    wrong = [
+        f"{name} {x.shape}" for name, x in {"factor_scale": scale, **extra}.items() if x.shape != per_factor
+    ]
+    if lam.ndim != w.ndim or (*lam.shape[:-2], lam.shape[-1]) != per_factor:
+        wrong.insert(0, f"factors {lam.shape}")
     if wrong:
-        raise DataError(f"align: loadings of shape {w.shape} need (..., factor) {per_factor}; got {first(wrong)}.")
+        raise DataError(
+            f"align: {first(wrong)} do not fit loadings {w.shape}. Expected (..., period, factor) for factors"
+            f" and {per_factor} for the others."
+        )
     named = {"loadings": w, "factors": lam, "factor_scale": scale, **extra}
     bad = [name for name, value in named.items() if not np.isfinite(value).all()]
     if bad:
@@ -260,10 +264,10 @@ def _iterate(
     if step(reference)[2] < _TOLERANCE:
         return np.broadcast_to(np.eye(n_factor), (n_draw, n_factor, n_factor)), reference, 0, True
     reference = draws[_pivot(draws)]
-    for iteration in range(1, max_iterations + 1):
+    change, iteration = np.inf, 0
+    while change >= _TOLERANCE and iteration < max_iterations:
         rotation, reference, change = step(reference)
-        if change < _TOLERANCE:
-            break
+        iteration += 1
     return rotation, reference, iteration, change < _TOLERANCE
 
 
@@ -277,16 +281,23 @@ def _pivot(draws: Array) -> int:
 def _closest_rotation(draws: Array, reference: Array) -> Array:
     """Orthogonal Procrustes rotation of each draw to the reference."""
     left, _, right = np.linalg.svd(draws.transpose(0, 2, 1) @ reference)
-    return np.matmul(left, right)
+    rotation: Array = left @ right
+    return rotation
 
 
 def _closest_signed_permutation(draws: Array, reference: Array) -> Array:
     """Signed permutation of each draw's columns that brings it closest to the reference."""
-    product = draws.transpose(0, 2, 1) @ reference
-    result = np.zeros_like(product)
-    for matrix, gain in zip(result, product, strict=True):
-        rows, columns = linear_sum_assignment(np.abs(gain), maximize=True)
-        matrix[rows, columns] = np.where(gain[rows, columns] < 0, -1.0, 1.0)
+    gain = draws.transpose(0, 2, 1) @ reference
+    size = np.abs(gain)
+    column = size.argmax(axis=2)
+    # Where the largest entries of the rows lie in different columns they are the best assignment.
+    contested = (np.sort(column, axis=1) != np.arange(size.shape[2])).any(axis=1)
+    for draw in np.flatnonzero(contested):
+        column[draw] = linear_sum_assignment(size[draw], maximize=True)[1]
+    chosen = column[:, :, None]
+    sign = np.where(np.take_along_axis(gain, chosen, axis=2) < 0, -1.0, 1.0)
+    result = np.zeros_like(gain)
+    np.put_along_axis(result, chosen, sign, axis=2)
     return result
 
 
@@ -310,19 +321,19 @@ def _order(reference: Array, mean_scale: Array) -> Array:
     return (np.eye(len(sign)) * sign)[:, by_scale]
 
 
-def _varimax(loadings: Array, *, tolerance: float, max_sweeps: int = _MAX_SWEEPS) -> tuple[Array, bool]:
+def _varimax(loadings: Array, *, tolerance: float) -> tuple[Array, bool]:
     """Varimax rotation (draw, factor, factor) of each draw, and whether every draw settled.
 
-    Kaiser's (1958) plane rotations, pair by pair, for all draws at once: each angle has a closed form. A draw is
-    settled when a sweep over all pairs turns none by more than ``tolerance`` (radians), and is not
-    turned by less.
+    Kaiser's (1958) plane rotations, pair by pair, for all draws at once: each angle has a closed form. A
+    draw is settled when a sweep over all pairs turns none by more than ``tolerance`` (radians), and is
+    not turned by less.
     """
-    n_draw, n_asset, n_factor = loadings.shape
+    n_draw, _, n_factor = loadings.shape
     result = np.empty((n_factor, n_draw, n_factor))
     turn = np.repeat(np.eye(n_factor)[:, None, :], n_draw, axis=1)  # (column, draw, row)
     column = np.ascontiguousarray(loadings.transpose(2, 0, 1))  # (column, draw, asset)
     active = np.arange(n_draw)
-    for _ in range(max_sweeps):
+    for _ in range(_MAX_SWEEPS):
         largest = np.zeros(len(active))
         for p in range(n_factor - 1):
             for q in range(p + 1, n_factor):
@@ -348,5 +359,7 @@ def _plane_angle(x: Array, y: Array) -> Array:
     sum_u, sum_v = u.sum(axis=1), v.sum(axis=1)
     uv = np.einsum("di,di->d", u, v)
     squares = np.einsum("di,di->d", u, u) - np.einsum("di,di->d", v, v)
-    angle: Array = np.arctan2(2 * uv - 2 * sum_u * sum_v / n_asset, squares - (sum_u**2 - sum_v**2) / n_asset) / 4
+    sine = 2 * uv - 2 * sum_u * sum_v / n_asset
+    cosine = squares - (sum_u**2 - sum_v**2) / n_asset
+    angle: Array = np.arctan2(sine, cosine) / 4
     return angle

@@ -46,7 +46,7 @@ def rhat(draws: ArrayLike) -> Array:
 
     ``draws`` (chain, draw, ...) any unit; the result has the remaining axes. NaN with fewer than two chains
     or four draws, for constant quantities and where a draw is not finite; infinite where every half-chain
-    stands still at a value of its own. Vehtari et al. (2021), eqs. 1-4 and 14; an odd middle draw is left out.
+    stands still at a value of its own. The middle draw of an odd number is left out.
     """
     return _by_block(draws, _rhat_block, min_chains=2)
 
@@ -91,9 +91,9 @@ def bfmi(energy: ArrayLike) -> Array:
 
 
 def _by_block(draws: ArrayLike, kernel: Callable[[Array], Array], *, min_chains: int = 1) -> Array:
-    """Result of ``kernel``, which takes (quantity, chain, draw), over blocks of quantities.
+    """Apply ``kernel``, which takes (quantity, chain, draw), to blocks of quantities.
 
-    Its last axis counts the quantities of the block; earlier axes are kept in front.
+    The last axis of its result counts the quantities of the block; earlier axes are kept in front.
     """
     x = np.asarray(draws)
     if x.ndim < 2:
@@ -144,7 +144,7 @@ def _split(block: NDArray[np.generic]) -> Array:
 
 
 def _normal_scores(split: Array, *, fold: bool = False) -> tuple[Array, ...]:
-    """Normal scores of the draws' ranks over all chains; with ``fold`` also of the distance to the median."""
+    """Ranks of the draws over all chains as normal scores; with ``fold`` also of the distance to the median."""
     shape = split.shape
     flat = split.reshape(shape[0], -1)
     n = flat.shape[1]
@@ -159,12 +159,13 @@ def _normal_scores(split: Array, *, fold: bool = False) -> tuple[Array, ...]:
         distance = np.abs(ordered - middle)
         # Falls, then rises: a stable sort merges the two runs in one pass.
         by_distance = np.argsort(distance, axis=1, kind="stable") + row_start
-        scores.append(_scatter(table, np.take(distance, by_distance), np.take(order, by_distance)).reshape(shape))
+        folded = _scatter(table, np.take(distance, by_distance), np.take(order, by_distance))
+        scores.append(folded.reshape(shape))
     return tuple(scores)
 
 
 def _scatter(table: Array, ordered: Array, order: NDArray[np.intp]) -> Array:
-    """Scores of sorted values, equal values sharing their mean rank, put back at the flat places ``order``."""
+    """Scores of sorted values, put at the flat places ``order``; equal values share their mean rank."""
     n = ordered.shape[1]
     result = np.empty_like(ordered)
     result.ravel()[order] = table[2::2]

@@ -7,21 +7,24 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+Engine = Literal["auto", "gibbs", "nuts"]
 Sampler = Literal["nutpie", "pymc", "numpyro", "blackjax"]
 
 
 class SamplerSettings(BaseModel):
     """How the posterior is sampled.
 
-    Defaults give about 4,000 draws, as the winner used, from chains that reach the thresholds of
+    Defaults give 4,000 draws, as the winner used, from chains that reach the thresholds of
     ``posterior.diagnose()`` on the M6 panel.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    engine: Engine = "auto"  # auto: the fastest that covers the model
     draws: Annotated[int, Field(ge=10)] = 1000  # kept draws of each chain
-    tune: Annotated[int, Field(ge=10)] = 1000  # adaptation draws of each chain, thrown away
+    tune: Annotated[int, Field(ge=10)] = 1000  # first draws of each chain, thrown away
     chains: Annotated[int, Field(ge=1)] = 4
     cores: Annotated[int, Field(ge=1)] = os.cpu_count() or 1
-    target_accept: Annotated[float, Field(gt=0.5, lt=1)] = 0.8
-    sampler: Sampler = "nutpie"
+    thin: Annotated[int, Field(ge=1)] = 5  # gibbs: sweeps for each kept draw; sweeps are cheap, memory is not
+    target_accept: Annotated[float, Field(gt=0.5, lt=1)] = 0.8  # nuts
+    sampler: Sampler = "nutpie"  # nuts: any sampler that PyMC offers

@@ -238,7 +238,7 @@ def test_recent_volatility_by_hand():
     assert np.isnan(recent_volatility(table, start, window=5, min_past_weeks=7)).all()
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(st.integers(0, 10_000), st.sampled_from([2, 5, 21]), st.sampled_from([3, 7, 28]))
 def test_features_equal_a_slow_walk_through_the_days(seed, window, days):
     table = random_table(seed)

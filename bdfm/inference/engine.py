@@ -1,0 +1,186 @@
+"""Choice of the engine, and the two engines behind one signature."""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from bdfm import checks
+from bdfm.components.dynamics import AR1
+from bdfm.components.likelihood import NormalNoise, StudentTNoise
+from bdfm.components.loadings import StaticLoadings
+from bdfm.components.mean import Intercept, Mean, RecentReturn
+from bdfm.components.volatility import (
+    ConstantScale,
+    Earnings,
+    LogVolatility,
+    LogVolIntercept,
+    RecentVolatility,
+)
+from bdfm.data.panel import Panel
+from bdfm.dims import (
+    ALPHA,
+    ASSET,
+    ASSET_CLASS,
+    BETA_EARNINGS,
+    BETA_RR,
+    BETA_RV,
+    CHAIN,
+    CLASS_INDEX,
+    DRAW,
+    EARNINGS,
+    FACTOR,
+    PERIOD,
+    PERIOD_WEIGHTS,
+    POSTERIOR,
+    RECENT_RETURN,
+    RECENT_VOLATILITY,
+    RETURNS,
+    SAMPLE_STATS,
+    THETA,
+    VARIABLE_DIMS,
+    WINDOW,
+)
+from bdfm.errors import ModelError
+from bdfm.inference.gibbs import Effect, GibbsSettings, GibbsSpec, StudentNoise, sample_gibbs
+from bdfm.inference.nuts import sample_nuts
+from bdfm.inference.settings import SamplerSettings
+from bdfm.inference.start import pca_start
+from bdfm.model import Evidence, FactorModel, model_data
+
+_COVERED = (
+    AR1,
+    ConstantScale,
+    StaticLoadings,
+    Intercept,
+    RecentReturn,
+    LogVolIntercept,
+    RecentVolatility,
+    Earnings,
+    StudentTNoise,
+    NormalNoise,
+)
+
+
+def not_covered(model: FactorModel, evidence: tuple[Evidence, ...] = ()) -> list[str]:
+    """Names of the parts that the Gibbs sampler does not cover; empty where it can run the model."""
+    parts = [p for p in model.components if p is not model.weights and type(p) not in _COVERED]
+    return [type(p).__name__ for p in parts] + (["evidence"] if evidence else [])
+
+
+def choose(settings: SamplerSettings, model: FactorModel, evidence: tuple[Evidence, ...]) -> str:
+    """``gibbs`` or ``nuts``: what was asked for, or with ``auto`` the fastest that covers the model."""
+    missing = not_covered(model, evidence)
+    if settings.engine == "gibbs" and missing:
+        raise ModelError(
+            f"engine gibbs: model {model.name!r} has parts that it does not cover ({checks.first(missing)})."
+            " Use --engine nuts, or auto."
+        )
+    if settings.engine == "auto":
+        return "nuts" if missing or settings.sampler != "nutpie" else "gibbs"
+    return settings.engine
+
+
+class Sampled(NamedTuple):
+    """Draws (chain, draw, ...), statistics of the sampler, and wall seconds by stage."""
+
+    draws: xr.Dataset
+    sample_stats: xr.Dataset
+    seconds: dict[str, float]
+
+
+def run(
+    engine: str,
+    model: FactorModel,
+    panel: Panel,
+    settings: SamplerSettings,
+    *,
+    seed: int,
+    evidence: tuple[Evidence, ...] = (),
+    progress: bool = False,
+) -> Sampled:
+    """Posterior draws by the engine named; the same variables with the same dims from either."""
+    if engine == "gibbs":
+        return _run_gibbs(model, panel, settings, seed=seed)
+    begun = time.perf_counter()
+    pymc_model = model.build(panel, evidence=evidence)
+    start = pca_start(pymc_model, model_data(model, panel), model.n_factors)
+    prepared = time.perf_counter() - begun
+    tree, seconds = sample_nuts(pymc_model, start, settings, seed=seed, progress=progress)
+    seconds["compile"] += prepared
+    return Sampled(tree[POSTERIOR].to_dataset(), tree[SAMPLE_STATS].to_dataset(), seconds)
+
+
+def _run_gibbs(model: FactorModel, panel: Panel, settings: SamplerSettings, *, seed: int) -> Sampled:
+    result = sample_gibbs(
+        gibbs_spec(model, panel),
+        GibbsSettings(settings.draws, settings.tune, settings.thin, settings.chains, settings.cores),
+        seed=seed,
+    )
+    history = panel.history
+    labels = {
+        CHAIN: np.arange(settings.chains),
+        DRAW: np.arange(settings.draws),
+        ASSET: list(panel.assets),
+        ASSET_CLASS: list(panel.asset_classes),
+        FACTOR: np.arange(1, model.n_factors + 1),
+        PERIOD: history[PERIOD].to_numpy(),
+        WINDOW: history[WINDOW].to_numpy(),
+    }
+
+    def dataset(arrays: dict[str, np.ndarray]) -> xr.Dataset:  # type: ignore[type-arg]
+        dims = {name: (CHAIN, DRAW, *VARIABLE_DIMS.get(name, ())) for name in arrays}
+        used = {d for ds in dims.values() for d in ds}
+        return xr.Dataset(
+            {name: (dims[name], x) for name, x in arrays.items()},
+            coords={d: x for d, x in labels.items() if d in used},
+        )
+
+    return Sampled(dataset(result.draws), dataset(result.sample_stats), result.seconds)
+
+
+def gibbs_spec(model: FactorModel, panel: Panel) -> GibbsSpec:
+    """Specification for the Gibbs sampler of a model that it covers."""
+    data = model_data(model, panel)
+    ones, groups = np.ones(data[RETURNS].shape), data[CLASS_INDEX].astype(np.int64)
+
+    def effect(part: Mean | LogVolatility) -> Effect:
+        match part:
+            case Intercept():
+                return Effect(ALPHA, ones, scale_sd=part.scale, dof=part.nu)
+            case RecentReturn():
+                x = data[RECENT_RETURN]
+                return Effect(BETA_RR, x, scale_sd=part.scale, loc_sd=part.mean_sd, groups=groups, dof=part.nu)
+            case LogVolIntercept():
+                return Effect(
+                    THETA,
+                    ones,
+                    scale_sd=part.scale,
+                    loc_sd=part.mean_sd,
+                    loc_mean=part.mean,
+                    groups=groups,
+                    dof=part.nu,
+                )
+            case RecentVolatility():
+                x = data[RECENT_VOLATILITY]
+                return Effect(BETA_RV, x, scale_sd=part.scale, loc_sd=part.mean_sd, groups=groups)
+            case Earnings():
+                return Effect(BETA_EARNINGS, data[EARNINGS], scale_sd=part.scale, loc_sd=part.mean_sd)
+
+    noise = model.noise
+    return GibbsSpec(
+        returns=data[RETURNS],
+        n_factors=model.n_factors,
+        mean=tuple(effect(part) for part in model.mean),
+        log_volatility=tuple(effect(part) for part in model.log_volatility),
+        rho_sd=next((d.rho_sd for d in model.dynamics), None),
+        factor_scale_sd=model.factor_scale.sd,
+        loadings_dof=model.loadings.nu,
+        noise=StudentNoise(noise.nu_mean, noise.nu_sd_mean, noise.nu_sd_sd)
+        if isinstance(noise, StudentTNoise)
+        else None,
+        period_weights=data[PERIOD_WEIGHTS],
+    )
