@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import pandas as pd
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -25,13 +26,13 @@ from bdfm.errors import BdfmError, BdfmWarning, DataError
 from bdfm.forecast import Forecast
 from bdfm.inference.settings import Engine, SamplerSettings
 from bdfm.model import Evidence, FactorModel, presets
-from bdfm.posterior import N_PREDICTIVE_DRAWS, Posterior, fit, package_versions
+from bdfm.posterior import N_PREDICTIVE_DRAWS, fit, package_versions
 from bdfm.scoring import read_submission, score_submission
 
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
-    help="Calibrated joint probabilities of next month's asset returns, from a Bayesian dynamic factor model.",
+    help="Calibrated joint probabilities of next month's returns, from a Bayesian dynamic factor model.",
 )
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -56,7 +57,9 @@ def demo(
     """Forecast the embedded demo universe: 20 US stocks and 5 factor ETFs, no network needed."""
     prices, universe = demo_data()
     model = FactorModel.from_preset("m6")
-    out.print(f"Demo: {len(universe)} assets, forecast of the 4 weeks after {DEMO_ORIGIN:%Y-%m-%d}, model m6.")
+    out.print(
+        f"Demo: {len(universe)} assets, forecast of the 4 weeks after {DEMO_ORIGIN:%Y-%m-%d}, model m6."
+    )
     with _interruptible(), io.OutputFolder(out_dir) as folder:
         panel = Panel.from_prices(prices, universe, origin=DEMO_ORIGIN, settings=model.panel)
         settings = SamplerSettings(engine=engine, draws=draws, tune=tune, chains=chains)
@@ -67,7 +70,9 @@ def demo(
 
 @app.command()
 def forecast(
-    prices: Annotated[Path, typer.Option(help="Daily adjusted closes: wide or long CSV, .csv.gz or Parquet.")],
+    prices: Annotated[
+        Path, typer.Option(help="Daily adjusted closes: wide or long CSV, .csv.gz or Parquet.")
+    ],
     universe: Annotated[Path, typer.Option(help="CSV with columns symbol, asset_class and optionally name.")],
     origin: Annotated[str, typer.Option(help="Day on which the forecast is made, such as 2022-01-07.")],
     out_dir: Annotated[Path, typer.Option("--out", help="Folder for the results.")],
@@ -87,7 +92,9 @@ def forecast(
     ] = None,
     evidence: Annotated[
         list[str] | None,
-        typer.Option(metavar="SYMBOL=MEAN,SD", help="Evidence on an asset's return, in decimals. Repeatable."),
+        typer.Option(
+            metavar="SYMBOL=MEAN,SD", help="Evidence on an asset's return, in decimals. Repeatable."
+        ),
     ] = None,
 ) -> None:
     """Forecast next period's returns and their quintile probabilities from a price file."""
@@ -97,7 +104,7 @@ def forecast(
     if calendar_months and period_days is not None:
         raise DataError("options: --period-days and --calendar-months exclude each other. Give one of them.")
     period: Any = "month" if calendar_months else period_days or factor_model.panel.period
-    panel_settings = factor_model.panel.model_copy(update={"period": period})
+    panel_settings = _panel_settings(factor_model.panel, period)
     factor_model = factor_model.model_copy(update={"panel": panel_settings})
     table = read_universe(universe)
     checks.known(zeroed, list(table["symbol"]), what="symbol", where="--zero")
@@ -163,6 +170,13 @@ def _model(name: str) -> FactorModel:
     if name.endswith(".toml"):
         return FactorModel.from_toml(Path(name))
     return FactorModel.from_preset(name)
+
+
+def _panel_settings(settings: PanelSettings, period: Any) -> PanelSettings:
+    try:
+        return PanelSettings(**settings.model_dump() | {"period": period})
+    except ValidationError as error:
+        raise DataError(f"--period-days: {error.errors()[0]['msg']}, got {period}.") from None
 
 
 def _evidence(text: str) -> Evidence:
@@ -237,7 +251,8 @@ def _print_quantiles(result: Forecast, n_ends: int = 12) -> None:
     p = p.loc[(p[1] + p[5]).sort_values(ascending=False).index]
     shown = p if len(p) <= 2 * n_ends + 1 else pd.concat([p.head(n_ends), p.tail(n_ends)])
     table = Table(
-        title=f"Quintile probabilities, {result.origin:%Y-%m-%d} to {result.end:%Y-%m-%d} (%)", title_justify="left"
+        title=f"Quintile probabilities, {result.origin:%Y-%m-%d} to {result.end:%Y-%m-%d} (%)",
+        title_justify="left",
     )
     table.add_column("asset")
     for q in p.columns:
@@ -257,10 +272,9 @@ def _print_places(folder: Path) -> None:
         "posterior.nc": "posterior draws: bdfm.Posterior.load",
         "summary.json": "settings, versions, seconds, diagnostics",
     }
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    width = max(len(str(folder / name)) for name in what)
     for name, text in what.items():
-        table.add_row(str(folder / name), text)
-    out.print(table)
+        out.print(f"{folder / name!s:{width}}  {text}", soft_wrap=True, markup=False)
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:

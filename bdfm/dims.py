@@ -19,10 +19,19 @@ CHAIN: Final = "chain"
 DRAW: Final = "draw"
 QUANTILE: Final = "quantile"  # 1 is the lowest
 
+# Labels along dims
+PERIOD_START: Final = "period_start"  # (period) last day before the period's first
+CLASS_OF: Final = "class_of"  # (asset) name of the asset's class
+NAME: Final = "name"  # (asset) name for people; the symbol where none is given
+
 # Panel variables (also the names of the model's data containers)
 RETURNS: Final = "log_returns"  # r_it (period, asset), decimal log return over the period
 RECENT_RETURN: Final = "recent_return"  # x^rr (period, asset), in the asset's own weekly standard deviations
-RECENT_VOLATILITY: Final = "recent_volatility"  # x^rv (period, asset, window), log ratio to the asset's own past
+RECENT_VOLATILITY: Final = (
+    "recent_volatility"  # x^rv (period, asset, window), log ratio to the asset's own past
+)
+RECENT_RETURN_MISSING: Final = "recent_return_missing"  # (period, asset)
+RECENT_VOLATILITY_MISSING: Final = "recent_volatility_missing"  # (period, asset, window)
 EARNINGS: Final = "earnings"  # I^e (period, asset), 0 or 1
 CLASS_INDEX: Final = "class_index"  # c(i) (asset), position in the asset_class coordinate
 PERIOD_WEIGHTS: Final = "period_weights"  # omega_t (period), in (0, 1]

@@ -19,7 +19,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from bdfm import checks, edits, io
-from bdfm.dims import ASSET, DRAW, QUANTILE
+from bdfm.dims import ASSET, CLASS_OF, DRAW, NAME, QUANTILE
 from bdfm.edits import Distribution, Record
 from bdfm.errors import DataError, FileError
 from bdfm.ranks import normalised_weights, quantile_probabilities, weighted_quantiles
@@ -183,8 +183,8 @@ class Forecast:
         coords: dict[str, Any] = {
             DRAW: np.arange(self.n_draws),
             ASSET: list(self.assets),
-            "class_of": (ASSET, list(self.asset_class)),
-            "name": (ASSET, list(self.names)),
+            CLASS_OF: (ASSET, list(self.asset_class)),
+            NAME: (ASSET, list(self.names)),
         }
         if self._posterior_draw is not None:
             coords["posterior_draw"] = (DRAW, self._posterior_draw)
@@ -566,8 +566,8 @@ class Forecast:
             forecast = cls.from_draws(
                 dataset["returns"].values,
                 assets=dataset[ASSET].values.tolist(),
-                asset_class=dataset["class_of"].values.tolist(),
-                names=dataset["name"].values.tolist(),
+                asset_class=dataset[CLASS_OF].values.tolist(),
+                names=dataset[NAME].values.tolist(),
                 origin=dataset.attrs["origin"],
                 end=dataset.attrs["end"],
                 attrs=json.loads(dataset["attrs"].item()),

@@ -103,8 +103,8 @@ class FactorModel(BaseModel):
             for claim in sorted(part.claims):
                 if claim in owner:
                     raise ModelError(
-                        f"model {self.name!r}: {owner[claim]} and {type(part).__name__} both describe the {claim}."
-                        " Keep one of them."
+                        f"model {self.name!r}: {owner[claim]} and {type(part).__name__} both describe the"
+                        f" {claim}. Keep one of them."
                     )
                 owner[claim] = type(part).__name__
         return self
@@ -149,7 +149,7 @@ class FactorModel(BaseModel):
 
         Data are in ``pm.Data`` containers. The likelihood is the observed variable ``log_returns``
         (period, asset): missing cells have weight zero, each period's log density is multiplied by its weight
-        (eq. 9, 10). ``evidence`` adds the forecast period T+1: its factors and the returns spoken of (eq. 12).
+        (eq. 9, 10). ``evidence`` adds the forecast period T+1: its factors and the returns named (eq. 12).
         """
         evidence = check_evidence(evidence, panel)
         arrays = model_data(self, panel)
@@ -220,9 +220,7 @@ class FactorModel(BaseModel):
             dims=(PERIOD, ASSET),
         )
 
-    def _add_evidence(
-        self, p: Params, factors: Array, panel: Panel, evidence: tuple[Evidence, ...]
-    ) -> None:
+    def _add_evidence(self, p: Params, factors: Array, panel: Panel, evidence: tuple[Evidence, ...]) -> None:
         """Forecast period T+1 as far as the evidence speaks of it (eq. 12)."""
         model = pm.modelcontext(None)
         model.add_coord(EVIDENCE, [e.symbol for e in evidence])
@@ -276,7 +274,9 @@ class FactorModel(BaseModel):
     def from_preset(cls, name: str) -> FactorModel:
         """Return the named model that ships with the package, such as ``m6``."""
         files = presets()
-        checks.known([name], list(files), what="preset", where="model", hint="Or give the path of a TOML file.")
+        checks.known(
+            [name], list(files), what="preset", where="model", hint="Or give the path of a TOML file."
+        )
         return cls.from_toml(files[name])
 
 
@@ -297,7 +297,9 @@ def model_data(model: FactorModel, panel: Panel, *, future: bool = False) -> dic
     part = panel.future if future else panel.history
     missing = sorted(name for name in model.needs if name not in part)
     if missing:
-        raise ModelError(f"model {model.name!r}: the panel lacks {checks.first(missing)}, which its parts read.")
+        raise ModelError(
+            f"model {model.name!r}: the panel lacks {checks.first(missing)}, which its parts read."
+        )
     returns = part[RETURNS].to_numpy()
     ends = part[PERIOD].to_numpy()
     arrays: dict[str, NDArray[Any]] = {name: part[name].to_numpy() for name in FEATURES if name in part}
@@ -319,7 +321,9 @@ def check_evidence(evidence: Sequence[Evidence], panel: Panel) -> tuple[Evidence
         if checks.finite(e.mean, what="mean", where=f"{where} on {e.symbol}") <= -1:
             raise DataError(f"{where} on {e.symbol}: a return of {e.mean:g} loses more than everything.")
         if e.symbol in panel.inactive:
-            raise DataError(f"{where} on {e.symbol}: its return is set to zero. Drop the evidence or the edit.")
+            raise DataError(
+                f"{where} on {e.symbol}: its return is set to zero. Drop the evidence or the edit."
+            )
     return tuple(Evidence(e.symbol, float(e.mean), float(e.sd)) for e in evidence)
 
 
@@ -366,7 +370,9 @@ def _class_at(cls: type[BaseModel], loc: Sequence[int | str]) -> type[BaseModel]
         if by_kind:
             candidates = by_kind
             continue
-        candidates = [m for c in candidates if part in c.model_fields for m in _models(c.model_fields[part].annotation)]
+        candidates = [
+            m for c in candidates if part in c.model_fields for m in _models(c.model_fields[part].annotation)
+        ]
     return candidates[0]
 
 

@@ -28,6 +28,7 @@ from bdfm.dims import (
     FACTORS_NEXT,
     LOADINGS,
     LOG_LIKELIHOOD,
+    NAME,
     OBSERVED_DATA,
     PERIOD,
     POSTERIOR,
@@ -49,7 +50,7 @@ PACKAGES = ("bdfm", "pymc", "pytensor", "nutpie", "arviz", "xarray", "numpy", "p
 # Many, because quintile probabilities are means over draws: with 400,000 the ranked probability score of one
 # M6 forecast has a Monte Carlo sd of about 1.6e-5, with 100,000 of about 3e-5.
 N_PREDICTIVE_DRAWS = 400_000
-# Log returns are cut here (-99.3 %, a factor of 148): beyond, a Student-t of few degrees of freedom only overflows.
+# Log returns are cut here (-99.3 %, a factor of 148): a Student-t of few degrees of freedom would overflow.
 MAX_LOG_RETURN = 5.0
 
 
@@ -131,7 +132,7 @@ class Posterior:
 
     @property
     def tree(self) -> xr.DataTree:
-        """Copy of the DataTree that shares its arrays: posterior, sample_stats, observed_data, constant_data."""
+        """Copy of the DataTree, sharing arrays: posterior, sample_stats, observed_data, constant_data."""
         return self._tree.copy()
 
     @property
@@ -142,7 +143,7 @@ class Posterior:
     @property
     def attrs(self) -> dict[str, Any]:
         """Model, seed, settings, versions and timings of the fit."""
-        return dict(self._tree.attrs)
+        return {str(k): v for k, v in self._tree.attrs.items()}
 
     @cached_property
     def model(self) -> FactorModel:
@@ -179,7 +180,7 @@ class Posterior:
     # -- what it says ----------------------------------------------------------------------------------
 
     def identified(self, *, full: bool = False) -> xr.Dataset:
-        """Quantities that the data identify: covariances, volatility coefficients, hyper-parameters and so on."""
+        """Quantities that the data identify: covariances, volatility coefficients, hyper-parameters."""
         return identified(self.draws, constant_data=self._tree[CONSTANT_DATA].to_dataset(), full=full)
 
     def diagnose(self) -> Diagnosis:
@@ -193,8 +194,8 @@ class Posterior:
     def aligned(self) -> Posterior:
         """Posterior whose factors are turned to one orientation, all draws of all chains alike.
 
-        Loadings, factors and factor scales of each draw are rotated together to a common reference (varimax of
-        the mean loadings, factors by falling scale, positive sums of loadings; see ``bdfm.inference.align``),
+        Loadings, factors and factor scales of each draw are rotated together to a common reference (varimax
+        of the mean loadings, factors by falling scale, positive sums of loadings; see ``bdfm.inference.align``),
         so that means, plots and R-hat of factors make sense. Everything identified, the log-likelihood
         and the forecast stay as they are: all factors share their dynamics, so a rotation changes nothing.
         """
@@ -261,11 +262,16 @@ class Posterior:
             returns,
             assets=panel.assets,
             asset_class=[panel.asset_classes[c] for c in panel.class_index],
-            names=[str(x) for x in future["name"].to_numpy()],
+            names=[str(x) for x in future[NAME].to_numpy()],
             origin=panel.origin,
             end=pd.Timestamp(future[PERIOD].to_numpy()[horizon - 1]),
             posterior_draw=np.tile(np.arange(self.n_draws), n_paths),
-            attrs={"model": model.name, "seed": seed, "fit_seed": int(self.attrs["seed"]), "horizon": horizon},
+            attrs={
+                "model": model.name,
+                "seed": seed,
+                "fit_seed": int(self.attrs["seed"]),
+                "horizon": horizon,
+            },
         )
         return forecast.zero(*panel.inactive) if panel.inactive else forecast
 
@@ -283,8 +289,8 @@ class Posterior:
     def __repr__(self) -> str:
         sizes = self.draws.sizes
         return (
-            f"<bdfm.Posterior of model {self.attrs['model_name']!r}: {sizes[CHAIN]} chains x {sizes[DRAW]} draws,"
-            f" {sizes[ASSET]} assets, {sizes[PERIOD]} periods, origin {self.panel.origin:%Y-%m-%d}>"
+            f"<bdfm.Posterior of model {self.attrs['model_name']!r}: {sizes[CHAIN]} chains"
+            f" x {sizes[DRAW]} draws, {sizes[ASSET]} assets, {sizes[PERIOD]} periods, origin {self.panel.origin:%Y-%m-%d}>"
         )
 
     def _repr_html_(self) -> str:

@@ -84,21 +84,7 @@ def _filled(prices: pd.DataFrame, start: str | pd.Timestamp, end: str | pd.Times
     first_day, last_day = checks.as_date(start, where="start"), checks.as_date(end, where="end")
     if last_day <= first_day:
         raise DataError(f"period: end {last_day:%Y-%m-%d} is not after start {first_day:%Y-%m-%d}.")
-    if not isinstance(prices.index, pd.DatetimeIndex):
-        raise DataError("prices: rows must be dates and columns symbols. Pivot the table, one row per day.")
-    # A close stamped 16:00 is on its day, not after it.
-    table = prices.set_axis(prices.index.tz_localize(None).normalize()).sort_index()
-    checks.unique(table.columns, what="symbols", where="prices", hint="Keep one column of each.")
-    checks.unique(table.index, what="days", where="prices")
-    try:
-        table = table.astype(np.float64).dropna(how="all")
-    except (TypeError, ValueError) as error:
-        raise DataError(f"prices: some are not numbers ({error}).") from error
-    bad = ((table <= 0) | np.isinf(table)).any()
-    if bad.any():
-        raise DataError(
-            f"prices: zero, negative or infinite for {checks.first(bad.index[bad])}. Remove them."
-        )
+    table = checks.price_table(prices).dropna(how="all")
     rows = [_row_before(table.index, day, what) for day, what in ((first_day, "start"), (last_day, "end"))]
     window = table.iloc[: rows[1] + 1].ffill().iloc[rows[0] :]
     missing = window.columns[window.iloc[0].isna()]

@@ -60,10 +60,10 @@ def simulate_ahead(
 
     Paths come in antithetic pairs: the normal innovations of factors and noise (z, e) return as (-z, -e),
     with the mixing variables of the Student-t noise in common, so that up and down balance exactly and
-    do not decide ranks. (Flipping only one of the two adds nothing; measured.) Factor innovations are drawn
-    along the principal axes of the draw's common covariance, so that equal seeds give equal returns
-    however the factors are rotated, signed or ordered. With ``factors_next`` among the parameters, as in a fit
-    with evidence, the first step's factors are those, and only noise is drawn.
+    do not decide ranks; flipping only one of the two adds nothing. Factor innovations are drawn
+    along the principal axes of the draw's common covariance, so that equal seeds give equal returns however
+    the factors are rotated, signed or ordered. With ``factors_next`` among the parameters, as in a fit with
+    evidence, the first step's factors are those, and only noise is drawn.
     """
     if n_paths % 2:
         raise ValueError(f"n_paths must be even (antithetic pairs), got {n_paths}")
@@ -92,7 +92,7 @@ def simulate_ahead(
 
 
 def _principal_axes(scaled: Floats) -> Floats:
-    """Orthonormal axes (draw, factor, axis) of scaled loadings (draw, asset, factor), the largest variance last.
+    """Orthonormal axes (draw, factor, axis) of scaled loadings (draw, asset, factor), variances ascending.
 
     Their signs make the loadings on each axis sum to a positive number over assets.
     """

@@ -12,6 +12,7 @@ import bdfm
 
 
 def main(prices: str, universe: str, origin: str, out: str, earnings: str | None = None) -> None:
+    """Fit, forecast, write."""
     model = bdfm.FactorModel.from_preset("m6")
     panel = bdfm.Panel.from_prices(
         bdfm.read_prices(prices),
@@ -22,7 +23,6 @@ def main(prices: str, universe: str, origin: str, out: str, earnings: str | None
     )
     posterior = bdfm.fit(model, panel, seed=1, progress=True)
     print(posterior.diagnose().verdict)
-
     forecast = posterior.forecast(seed=1)
     # Judgement goes here, for example: forecast = forecast.zero("DRE").shift("TLT", 0.01)
     print(forecast.summary())

@@ -87,11 +87,19 @@ BAD_FILES = {
     "infinite price": ("prices.csv", lambda t: t.assign(AAPL=["inf", *t["AAPL"][1:]]), "AAPL"),
     "duplicate date": ("prices.csv", lambda t: pd.concat([t, t.tail(1)]), "2020-12-31"),
     "ends early": ("prices.csv", lambda t: t.assign(AAPL=[*t["AAPL"][:-200], *[""] * 200]), "AAPL.*--zero"),
-    "no usable return": ("prices.csv", lambda t: t.assign(AAPL=[*[""] * (len(t) - 10), *t["AAPL"][-10:]]), "AAPL"),
+    "no usable return": (
+        "prices.csv",
+        lambda t: t.assign(AAPL=[*[""] * (len(t) - 10), *t["AAPL"][-10:]]),
+        "AAPL",
+    ),
     "no such symbol": ("universe.csv", lambda t: t.assign(symbol=["AAPLE", *t["symbol"][1:]]), "AAPLE"),
     "duplicate symbol": ("universe.csv", lambda t: pd.concat([t, t.tail(1)]), "more than once"),
     "no class column": ("universe.csv", lambda t: t.drop(columns="asset_class"), "asset_class"),
-    "empty class": ("universe.csv", lambda t: t.assign(asset_class=["", *t["asset_class"][1:]]), "asset_class|class"),
+    "empty class": (
+        "universe.csv",
+        lambda t: t.assign(asset_class=["", *t["asset_class"][1:]]),
+        "asset_class|class",
+    ),
     "too short": ("prices.csv", lambda t: t.tail(300), "24"),
 }
 

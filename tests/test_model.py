@@ -143,7 +143,11 @@ def test_permuting_assets_permutes_the_density(tiny_panel, model, rng):
     for name, value in point.items():
         dims = first.named_vars_to_dims.get(name.removesuffix("_log__").removesuffix("_interval__"), ())
         for axis, dim in enumerate(dims):
-            value = np.take(value, order if dim == "asset" else classes, axis) if dim in ("asset", "asset_class") else value
+            value = (
+                np.take(value, order if dim == "asset" else classes, axis)
+                if dim in ("asset", "asset_class")
+                else value
+            )
         moved[name] = value
     np.testing.assert_allclose(second.compile_logp()(moved), first.compile_logp()(point), rtol=1e-10)
 

@@ -48,6 +48,8 @@ LAYERS = (
     "inference.gibbs_sweep",
     "inference.gibbs",
     "inference.nuts",
+    "inference.engine",
+    "inference.sbc",
     "inference.__init__",
     "ranks",
     "edits",

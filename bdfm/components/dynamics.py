@@ -68,7 +68,7 @@ Dynamics = Annotated[AR1 | Momentum, Field(discriminator="kind")]
 
 
 def lag_coefficients(dynamics: tuple[Any, ...], p: Params) -> list[Array]:
-    """Lag polynomial of several dynamics, whose means are summed; the first lag first, each of shape (...)."""
+    """Lag polynomial of several dynamics, whose means are summed; first lag first, each of shape (...)."""
     parts = [d.coefficients(p) for d in dynamics]
     n_lags = max((len(part) for part in parts), default=0)
     return [sum(part[j] for part in parts if j < len(part)) for j in range(n_lags)]
@@ -85,9 +85,9 @@ def mean(coefficients: list[Array], past: Array) -> Array:
 
 
 def stationary_start(coefficients: list[Array]) -> list[tuple[list[Array], Array]]:
-    """Exact start of a stationary autoregression: for m = 0..p-1 past values, how the next one depends on them.
+    """Exact start of a stationary autoregression: how each of its first p values depends on those before.
 
-    Returns for each m the m best linear coefficients (first lag first) and the innovation sd in units of
+    Returns for m = 0..p-1 past values the m best linear coefficients (first lag first) and the innovation sd in units of
     the sd of η. Step-down form of the Levinson-Durbin recursion: from order m to m-1 with k = φ_m,
     φ'_j = (φ_j + k φ_{m-j}) / (1 - k²) and v' = v / (1 - k²). With it the first periods have the stationary
     distribution of eq. 3 without extra parameters; AR(1) starts at sd 1/sqrt(1 - ρ²).
@@ -131,7 +131,9 @@ def step(coefficients: list[Array], past: Array, innovation: Array) -> Array:
     return mean(coefficients, past) + innovation if coefficients else innovation
 
 
-def simulate_path(coefficients: list[NDArray[np.float64]], innovations: NDArray[np.float64]) -> NDArray[np.float64]:
+def simulate_path(
+    coefficients: list[NDArray[np.float64]], innovations: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Factor paths from innovations η (..., period, factor), with the stationary start (eq. 3, NumPy)."""
     path = np.empty_like(innovations)
     start = stationary_start(coefficients) if coefficients else []

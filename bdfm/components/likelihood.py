@@ -17,8 +17,8 @@ class StudentTNoise(Component):
     """Student-t noise with degrees of freedom by asset (eq. 6): ν_i ~ Gamma(mean ``nu_mean``, sd σ_ν).
 
     Mean 7 is the heaviness of monthly stock returns once volatility is modelled. σ_ν ~ Gamma with mean
-    ``nu_sd_mean`` and sd ``nu_sd_sd``: away from zero, because at σ_ν = 0 all assets would share one ν, a corner that
-    monthly data cannot rule out and a sampler cannot explore.
+    ``nu_sd_mean`` and sd ``nu_sd_sd``: away from zero, because at σ_ν = 0 all assets would share one ν, a
+    corner that monthly data cannot rule out and a sampler cannot explore.
     """
 
     kind: Literal["student_t"] = "student_t"

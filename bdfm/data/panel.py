@@ -19,7 +19,20 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator
 from bdfm import checks
 from bdfm.data import features
 from bdfm.data.periods import Period, describe, period_edges
-from bdfm.dims import ASSET, EARNINGS, PERIOD, RECENT_RETURN, RECENT_VOLATILITY, RETURNS, WINDOW
+from bdfm.dims import (
+    ASSET,
+    CLASS_OF,
+    EARNINGS,
+    NAME,
+    PERIOD,
+    PERIOD_START,
+    RECENT_RETURN,
+    RECENT_RETURN_MISSING,
+    RECENT_VOLATILITY,
+    RECENT_VOLATILITY_MISSING,
+    RETURNS,
+    WINDOW,
+)
 from bdfm.errors import DataError, DataWarning, UnknownLabelError
 
 if TYPE_CHECKING:
@@ -29,12 +42,6 @@ log = logging.getLogger(__name__)
 
 MIN_PERIODS: Final = 24
 MAX_SILENT_DAYS: Final = 30  # an asset without a fresh price for longer before the origin is no longer traded
-
-PERIOD_START: Final = "period_start"  # (period) last day before the period's first
-CLASS_OF: Final = "class_of"  # (asset) name of the asset's class
-NAME: Final = "name"  # (asset) name for people; the symbol where none is given
-RECENT_RETURN_MISSING: Final = "recent_return_missing"  # (period, asset)
-RECENT_VOLATILITY_MISSING: Final = "recent_volatility_missing"  # (period, asset, window)
 
 Array = NDArray[Any]
 

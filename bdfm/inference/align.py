@@ -81,7 +81,7 @@ class Alignment:
         if values.shape[: len(lead)] != lead or values.ndim == len(lead) or values.shape[-1] != n_factor:
             raise DataError(
                 f"apply: factors of shape {values.shape} do not fit draws of shape {lead} and {n_factor}"
-                " factors. Give (..., factor) or (..., rows, factor) with the leading axes of the aligned draws."
+                " factors. Give (..., factor) or (..., rows, factor), with the leading axes of the draws."
             )
         rows = values.reshape(*lead, -1, n_factor)
         result: Array = (rows @ self.factor_map).reshape(values.shape)

@@ -221,3 +221,267 @@ def _ess(chains: Array) -> Array:
     ess = n_total / np.maximum(tau, 1 / np.log10(n_total))
     constant = chains.max(axis=(1, 2)) == chains.min(axis=(1, 2))
     return np.where(constant, float(n_total), ess)
+
+
+# --- verdict ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Diagnosis:
+    """Convergence of a posterior: a table by quantity, the worst values, and what to do about them.
+
+    Made by :func:`diagnose`. The thresholds are ``RHAT_MAX``, ``ESS_MIN``, ``BFMI_MIN`` and no divergences.
+
+    Attributes
+    ----------
+    elements
+        One row for each element judged: quantity, label, rhat, ess_bulk, ess_tail.
+    n_constant
+        Elements left out because every draw has the same value: fixed by the model.
+    n_chains, n_draws
+        Chains, and draws of each.
+    divergences
+        Divergent transitions over all chains; None for engines that have none.
+    min_bfmi
+        Lowest Bayesian fraction of missing information of a chain; None for engines without energy.
+    """
+
+    elements: pd.DataFrame
+    n_constant: int
+    n_chains: int
+    n_draws: int
+    divergences: int | None
+    min_bfmi: float | None
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row for each quantity: its number of elements, and the worst of each measure with its label."""
+        rows = {}
+        for quantity, group in self.elements.groupby("quantity", sort=False):
+            worst = group.loc[group["rhat"].idxmax()]
+            bulk, tail = (group.loc[group[name].idxmin()] for name in ("ess_bulk", "ess_tail"))
+            rows[quantity] = {
+                "elements": len(group),
+                "max_rhat": worst["rhat"],
+                "max_rhat_at": worst["label"],
+                "min_ess_bulk": bulk["ess_bulk"],
+                "min_ess_bulk_at": bulk["label"],
+                "min_ess_tail": tail["ess_tail"],
+                "min_ess_tail_at": tail["label"],
+            }
+        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("quantity")
+
+    @property
+    def max_rhat(self) -> float:
+        """Largest R-hat; with one chain that of its two halves."""
+        return float(self.elements["rhat"].max())
+
+    @property
+    def min_ess_bulk(self) -> float:
+        """Smallest bulk ESS, over all chains."""
+        return float(self.elements["ess_bulk"].min())
+
+    @property
+    def min_ess_tail(self) -> float:
+        """Smallest tail ESS, over all chains."""
+        return float(self.elements["ess_tail"].min())
+
+    @property
+    def converged(self) -> bool:
+        """Whether every threshold is met, by at least two chains."""
+        return not self.advice
+
+    @property
+    def advice(self) -> tuple[str, ...]:
+        """What to do about each threshold missed, worst quantity named; empty when converged."""
+        lines = []
+        if self.n_chains < 2:
+            lines.append("One chain cannot show whether chains agree: run at least two, better four.")
+        if self.max_rhat > RHAT_MAX:
+            n = int((self.elements["rhat"] > RHAT_MAX).sum())
+            lines.append(
+                f"R-hat of {self._worst('rhat')} is {self.max_rhat:.3f}, and of {n} elements above {RHAT_MAX}: the"
+                " chains do not describe the same distribution yet. Double tune and draws; if one chain stays"
+                " apart, try another seed or fewer factors."
+            )
+        for name, kind in (("ess_bulk", "bulk"), ("ess_tail", "tail")):
+            ess = float(self.elements[name].min())
+            if ess < ESS_MIN:
+                factor = int(np.ceil(ESS_MIN / max(ess, 1.0)))
+                lines.append(
+                    f"{self._worst(name)} has {ess:.0f} effective draws ({kind}), below {ESS_MIN:.0f}: its"
+                    f" {'centre' if kind == 'bulk' else '5 % and 95 % quantiles are'}"
+                    f"{' is' if kind == 'bulk' else ''} known only roughly. Raise draws, or thin, by a factor of"
+                    f" about {factor}."
+                )
+        if self.divergences:
+            lines.append(
+                f"{_count(self.divergences, 'divergent transition')}: the sampler missed a region of strong"
+                " curvature, and results may be biased. Raise target_accept towards 0.99."
+            )
+        if self.min_bfmi is not None and self.min_bfmi < BFMI_MIN:
+            lines.append(
+                f"BFMI {self.min_bfmi:.2f} is below {BFMI_MIN}: the sampler crosses energy levels too slowly to"
+                " reach the tails. Double tune; if it stays, tighten the widest priors on scales."
+            )
+        return tuple(lines)
+
+    @property
+    def verdict(self) -> str:
+        """One line for the command line and for logs."""
+        parts = [
+            f"worst R-hat {self.max_rhat:.3f} ({self._worst('rhat')})",
+            f"min ESS {self.min_ess_bulk:.0f} bulk / {self.min_ess_tail:.0f} tail",
+        ]
+        if self.n_chains < 2:
+            parts.insert(0, "one chain only")
+        if self.divergences is not None:
+            parts.append(_count(self.divergences, "divergence"))
+        if self.min_bfmi is not None:
+            parts.append(f"BFMI {self.min_bfmi:.2f}")
+        return f"{'converged' if self.converged else 'not converged'}: {', '.join(parts)}"
+
+    def _worst(self, measure: str) -> str:
+        column = self.elements[measure]
+        row = self.elements.loc[column.idxmax() if measure == "rhat" else column.idxmin()]
+        return f"{row['quantity']}[{row['label']}]" if row["label"] else str(row["quantity"])
+
+    def __repr__(self) -> str:
+        return f"<bdfm.Diagnosis {self.verdict}>"
+
+    def _repr_html_(self) -> str:
+        counts = f"{self.n_chains} chains of {self.n_draws} draws; {len(self.elements)} elements judged"
+        if self.n_constant:
+            counts += f", {self.n_constant} fixed by the model left out"
+        table = self.table.to_html(
+            formatters={
+                "max_rhat": "{:.3f}".format,
+                "min_ess_bulk": "{:.0f}".format,
+                "min_ess_tail": "{:.0f}".format,
+            },
+            border=0,
+        )
+        advice = "".join(f"<li>{escape(line)}</li>" for line in self.advice)
+        return f"<p><b>{escape(self.verdict)}</b><br>{counts}</p>{table}" + (
+            f"<ul>{advice}</ul>" if advice else ""
+        )
+
+    def plot(self) -> Figure:
+        """Draw R-hat and ESS of every element by quantity, against the thresholds.
+
+        A dot is an element; those that miss a threshold are red.
+        """
+        from matplotlib.figure import Figure
+
+        quantities = list(dict.fromkeys(self.elements["quantity"]))
+        row = (
+            self.elements["quantity"]
+            .map({name: i for i, name in enumerate(quantities)})
+            .to_numpy(dtype=float)
+        )
+        # Elements of a quantity spread over its row in a fixed pattern, so that dots do not hide each other.
+        row = row + 0.6 * ((np.arange(len(row)) * 0.618034) % 1 - 0.5)
+        figure = Figure(figsize=(11, 1.6 + 0.27 * len(quantities)), layout="constrained")
+        left, middle, right = figure.subplots(1, 3, sharey=True)
+        for axes, name, title, threshold in (
+            (left, "rhat", "R-hat", RHAT_MAX),
+            (middle, "ess_bulk", "ESS, bulk", ESS_MIN),
+            (right, "ess_tail", "ESS, tail", ESS_MIN),
+        ):
+            value = self.elements[name].to_numpy()
+            misses = value > threshold if name == "rhat" else value < threshold
+            for chosen, colour in ((~misses, "tab:blue"), (misses, "tab:red")):
+                axes.plot(value[chosen], row[chosen], ".", markersize=3, alpha=0.6, color=colour)
+            axes.axvline(threshold, color="black", linewidth=0.8, linestyle="--")
+            axes.set_title(
+                f"{title} ({'at most' if name == 'rhat' else 'at least'} {threshold:g})", fontsize=10
+            )
+            axes.grid(axis="y", alpha=0.3)
+        for axes in (middle, right):
+            axes.set_xscale("log")
+        left.set_yticks(range(len(quantities)), quantities)
+        left.set_ylim(len(quantities) - 0.4, -0.6)
+        figure.suptitle(self.verdict, fontsize=10, wrap=True)
+        return figure
+
+
+def diagnose(quantities: xr.Dataset, sample_stats: xr.Dataset | None = None) -> Diagnosis:
+    """Verdict on the convergence of posterior draws.
+
+    Parameters
+    ----------
+    quantities
+        Identified quantities with dims chain, draw and any others, each in its own unit. Raw loadings and
+        factors of a factor model have a large R-hat however good the fit: leave them out, or align them.
+    sample_stats
+        ``diverging`` and ``energy`` (chain, draw), as far as the engine has them.
+
+    Raises
+    ------
+    DataError
+        Fewer than eight draws in a chain, draws that are not finite, or nothing that varies.
+    """
+    missing = [dim for dim in (CHAIN, DRAW) if dim not in quantities.dims]
+    if missing:
+        raise DataError(
+            f"diagnose: the quantities have no dimension {first(missing)}, found {first(quantities.dims)}."
+        )
+    n_chain, n_draw = quantities.sizes[CHAIN], quantities.sizes[DRAW]
+    if n_draw < MIN_DRAWS:
+        raise DataError(
+            f"diagnose: {n_draw} draws in a chain, at least {MIN_DRAWS} are needed to compare its halves. Draw more."
+        )
+    frames = []
+    n_constant = 0
+    for name, variable in quantities.data_vars.items():
+        if CHAIN not in variable.dims or DRAW not in variable.dims:
+            continue
+        variable = variable.transpose(CHAIN, DRAW, ...)
+        draws = variable.to_numpy().reshape(n_chain, n_draw, -1)
+        labels = _labels(variable)
+        varies = draws.max(axis=(0, 1)) != draws.min(axis=(0, 1))
+        n_constant += int((~varies).sum())
+        worst, bulk, tail = _by_block(draws if varies.all() else draws[:, :, varies], _all_kernels)
+        frame = pd.DataFrame(
+            {
+                "quantity": str(name),
+                "label": labels[varies],
+                "rhat": worst,
+                "ess_bulk": bulk,
+                "ess_tail": tail,
+            }
+        )
+        bad = frame.loc[frame["ess_bulk"].isna(), "label"]
+        if len(bad):
+            raise DataError(
+                f"diagnose: {name} has draws that are not finite{f' ({first(bad)})' if bad.iloc[0] else ''}."
+                " The fit has failed: check the model's priors and the data."
+            )
+        frames.append(frame)
+    elements = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+    if elements.empty:
+        raise DataError("diagnose: none of the quantities varies over the draws; there is nothing to judge.")
+    stats = xr.Dataset() if sample_stats is None else sample_stats
+    return Diagnosis(
+        elements=elements,
+        n_constant=n_constant,
+        n_chains=n_chain,
+        n_draws=n_draw,
+        divergences=int(stats["diverging"].sum()) if "diverging" in stats else None,
+        min_bfmi=float(bfmi(stats["energy"].transpose(CHAIN, DRAW)).min()) if "energy" in stats else None,
+    )
+
+
+def _labels(variable: xr.DataArray) -> NDArray[np.object_]:
+    """Label of each element beyond chain and draw, such as ``XOM, 5``; empty for a scalar."""
+    parts = [variable[dim].to_numpy().astype(str) for dim in variable.dims[2:]]
+    labels = np.array([""], dtype=object)
+    for part in parts:
+        labels = np.array(
+            [f"{head}, {label}" if head else label for head in labels for label in part], dtype=object
+        )
+    return labels
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n or 'no'} {noun}{'' if n == 1 else 's'}"

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from bdfm import checks
 from bdfm.components.dynamics import AR1
@@ -131,7 +132,7 @@ def _run_gibbs(model: FactorModel, panel: Panel, settings: SamplerSettings, *, s
         WINDOW: history[WINDOW].to_numpy(),
     }
 
-    def dataset(arrays: dict[str, np.ndarray]) -> xr.Dataset:  # type: ignore[type-arg]
+    def dataset(arrays: dict[str, NDArray[np.float64]]) -> xr.Dataset:
         dims = {name: (CHAIN, DRAW, *VARIABLE_DIMS.get(name, ())) for name in arrays}
         used = {d for ds in dims.values() for d in ds}
         return xr.Dataset(
@@ -153,7 +154,9 @@ def gibbs_spec(model: FactorModel, panel: Panel) -> GibbsSpec:
                 return Effect(ALPHA, ones, scale_sd=part.scale, dof=part.nu)
             case RecentReturn():
                 x = data[RECENT_RETURN]
-                return Effect(BETA_RR, x, scale_sd=part.scale, loc_sd=part.mean_sd, groups=groups, dof=part.nu)
+                return Effect(
+                    BETA_RR, x, scale_sd=part.scale, loc_sd=part.mean_sd, groups=groups, dof=part.nu
+                )
             case LogVolIntercept():
                 return Effect(
                     THETA,

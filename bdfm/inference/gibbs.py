@@ -125,6 +125,7 @@ class GibbsSpec:
     loadings_dof: float | None = 10.0
     noise: StudentNoise | None = field(default_factory=StudentNoise)
     period_weights: NDArray[np.float64] | None = None
+
     def __post_init__(self) -> None:
         n_periods, n_assets = self.returns.shape
         if n_periods < 3 or self.n_factors < 1 or not self.log_volatility:
@@ -204,13 +205,19 @@ def sample_gibbs(spec: GibbsSpec, settings: GibbsSettings = GibbsSettings(), *, 
     )
 
 
-def _stack(effects: tuple[Effect, ...], n_periods: int, n_assets: int) -> tuple[Floats, NDArray[np.int64], Floats]:
+def _stack(
+    effects: tuple[Effect, ...], n_periods: int, n_assets: int
+) -> tuple[Floats, NDArray[np.int64], Floats]:
     """Regressors (effect, asset, period), groups (effect, asset) and priors (effect, 4), one row a column."""
     x = [e.features.reshape(n_periods, n_assets, -1)[:, :, c].T for e in effects for c in range(e.columns)]
     groups = [
-        np.zeros(n_assets, np.int64) if e.groups is None else e.groups for e in effects for _ in range(e.columns)
+        np.zeros(n_assets, np.int64) if e.groups is None else e.groups
+        for e in effects
+        for _ in range(e.columns)
     ]
-    prior = [(e.loc_mean, e.loc_sd or 0.0, e.scale_sd, e.dof or 0.0) for e in effects for _ in range(e.columns)]
+    prior = [
+        (e.loc_mean, e.loc_sd or 0.0, e.scale_sd, e.dof or 0.0) for e in effects for _ in range(e.columns)
+    ]
     return (
         np.ascontiguousarray(np.reshape(np.array(x, dtype=np.float64), (len(x), n_assets, n_periods))),
         np.reshape(np.array(groups, dtype=np.int64), (len(x), n_assets)),
@@ -252,7 +259,9 @@ def make_data(spec: GibbsSpec) -> Data:
         mean_intercept=_constant(mean_x),
         vol_x=vol_x,
         vol_group=vol_group,
-        vol_groups=np.array([e.n_groups for e in spec.log_volatility for _ in range(e.columns)], dtype=np.int64),
+        vol_groups=np.array(
+            [e.n_groups for e in spec.log_volatility for _ in range(e.columns)], dtype=np.int64
+        ),
         vol_prior=vol_prior,
         vol_intercept=_constant(vol_x),
         vol_sum=np.ascontiguousarray(np.einsum("it,jit->ij", weight, vol_x)),

@@ -41,7 +41,12 @@ N_FIXED: Final = 3
 def kernel[F: Callable[..., Any]](function: F) -> F:
     """Compiled function: cached on disk, releases the interpreter lock, sums in any order."""
     compiled: F = numba.njit(
-        cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH, no_cpython_wrapper=True, no_cfunc_wrapper=True
+        cache=True,
+        nogil=True,
+        error_model="numpy",
+        fastmath=_FASTMATH,
+        no_cpython_wrapper=True,
+        no_cfunc_wrapper=True,
     )(function)
     return compiled
 

@@ -63,9 +63,7 @@ def log_sum(d: Data, ratio: Floats, factor: float) -> float:
 
 
 @kernel
-def evaluate(
-    d: Data, s: State, w: Work, i: int, b: Floats, precision: Floats, gradient: Floats
-) -> float:
+def evaluate(d: Data, s: State, w: Work, i: int, b: Floats, precision: Floats, gradient: Floats) -> float:
     """Weighted log-likelihood of asset i at log-volatility coefficients ``b``.
 
     Fills ``precision`` (1 / sigma^2 by period) and ``gradient`` (in ``b``).
@@ -447,9 +445,7 @@ def draw_hypers(rng: np.random.Generator, d: Data, s: State, w: Work, j: int) ->
 
 
 @kernel
-def nu_density(
-    d: Data, s: State, i: int, ratio: Floats, shift: float, shape: float, rate: float
-) -> float:
+def nu_density(d: Data, s: State, i: int, ratio: Floats, shift: float, shape: float, rate: float) -> float:
     """Log density of asset i at log nu + shift, with log sigma moved along by ``_RIDGE * shift``.
 
     ``ratio`` holds (e / sigma)^2 before the move.

@@ -39,13 +39,16 @@ def sample_nuts(
     else:
         # The other samplers take numbers, one set for each chain.
         initial = pm.initial_point.make_initial_point_fn(
-            model=model, overrides=initval_by_variable(model, start), jitter_rvs=set(), return_transformed=False
+            model=model,
+            overrides=initval_by_variable(model, start),
+            jitter_rvs=set(),
+            return_transformed=False,
         )
         rng = np.random.default_rng(seed)
         initvals = [initial(int(s)) for s in rng.integers(2**31, size=settings.chains)]
     begun = time.perf_counter()
     with model, warnings.catch_warnings():
-        # Convergence is judged by posterior.diagnose() on identified quantities; PyMC's own alarms are about loadings.
+        # Convergence is judged on identified quantities later; PyMC's own alarms are about loadings.
         warnings.filterwarnings("ignore", category=UserWarning, module="pymc")
         tree = pm.sample(
             draws=settings.draws,

@@ -54,7 +54,6 @@ def pca_start(model: pm.Model, data: Mapping[str, NDArray[Any]], n_factors: int)
     Values are PyTensor expressions with random parts: each chain's seed gives it its own start. Variables
     that principal components say nothing about start at their prior centre plus noise.
     """
-    free = {rv.name: rv for rv in model.free_RVs}
     loadings, factors, residual = principal_components(data[RETURNS], n_factors)
     scale = np.maximum(np.sqrt((loadings**2).mean(axis=0)), MIN_SCALE)
     theta = np.log(residual)

@@ -3,8 +3,8 @@
     python scripts/benchmarks/origins.py --prices FILE --universe FILE [--earnings FILE]
         [--model m6] [--first 2021-02-05] [--last 2022-01-07] [--every 28] [--seed 1] [--json FILE]
 
-Each origin's fit sees nothing after the origin; the outcome is the simple return over the next period. The ranked
-probability score of equal fifths is 0.16.
+Each origin's fit sees nothing after the origin; the outcome is the simple return over the next period.
+The ranked probability score of equal fifths is 0.16.
 """
 
 import json
@@ -62,7 +62,12 @@ def main(
     seed: int = 1,
     as_json: Annotated[Path | None, typer.Option("--json")] = None,
 ) -> None:
-    spec = bdfm.FactorModel.from_toml(Path(model)) if model.endswith(".toml") else bdfm.FactorModel.from_preset(model)
+    """Score a model on past origins."""
+    spec = (
+        bdfm.FactorModel.from_toml(Path(model))
+        if model.endswith(".toml")
+        else bdfm.FactorModel.from_preset(model)
+    )
     table, members = bdfm.read_prices(prices), bdfm.read_universe(universe)
     calendar = None if earnings is None else bdfm.read_earnings(earnings)
     rows = []
@@ -70,8 +75,8 @@ def main(
         row = score_origin(spec, table, members, calendar, origin, seed)
         rows.append(row)
         print(
-            f"{row['origin']}  {row['n_assets']:4d} assets  RPS {row['rps']:.5f}  worst R-hat {row['max_rhat']:.3f}"
-            f"  min ESS {row['min_ess']:.0f}  {row['seconds']:.0f} s",
+            f"{row['origin']}  {row['n_assets']:4d} assets  RPS {row['rps']:.5f}"
+            f"  worst R-hat {row['max_rhat']:.3f}  min ESS {row['min_ess']:.0f}  {row['seconds']:.0f} s",
             flush=True,
         )
     scores = np.array([row["rps"] for row in rows])

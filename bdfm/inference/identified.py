@@ -1,0 +1,167 @@
+"""Quantities of a posterior that the data identify, whatever the sign, order or rotation of the factors."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from bdfm.checks import first
+from bdfm.dims import (
+    ALPHA,
+    ASSET,
+    BETA_EARNINGS,
+    BETA_MOMENTUM,
+    BETA_RR,
+    BETA_RV,
+    CHAIN,
+    DRAW,
+    EARNINGS,
+    EVIDENCE_RETURN,
+    FACTOR,
+    FACTOR_SCALE,
+    LOADINGS,
+    NU,
+    PERIOD,
+    RECENT_VOLATILITY,
+    RHO,
+    THETA,
+    WINDOW,
+)
+from bdfm.errors import DataError, ModelError
+
+PAIR: Final = "pair"  # two assets, "AAA~BBB"
+COMMON_VARIANCE: Final = "common_variance"  # (asset), squared decimal per period
+COMMON_COVARIANCE: Final = "common_covariance"  # (pair), squared decimal per period
+NOISE_SCALE: Final = "noise_scale"  # sigma_it (period, asset), decimal per period
+NOISE_SCALE_NEXT: Final = "noise_scale_next"  # sigma_i,T+h (asset), decimal per period
+LOG_NOISE_SCALE: Final = (
+    "log_noise_scale"  # mean over periods of log sigma_it (asset), log of decimal per period
+)
+
+_PARAMETERS: Final = (ALPHA, BETA_RR, THETA, BETA_RV, BETA_EARNINGS, NU, RHO, BETA_MOMENTUM, EVIDENCE_RETURN)
+_HYPER_PREFIXES: Final = ("mu_", "sigma_")
+_BLOCK_BYTES: Final = 8_000_000  # covariance matrices of one block of draws
+
+
+def identified(
+    posterior: xr.Dataset, *, constant_data: xr.Dataset | None = None, full: bool = False
+) -> xr.Dataset:
+    """Identified quantities of each draw, (chain, draw, ...): what convergence is judged on.
+
+    - ``common_variance`` (asset) Σ_k w_ik² σ_λk² and ``common_covariance`` (pair) Σ_k w_ik w_jk σ_λk² of the
+      factor innovations, squared decimal log return per period; pairs i < j, labelled ``AAA~BBB``;
+    - α, β^rr, θ, β^rv, β^e, ν, ρ, β, hyper-parameters (``mu_*``, ``sigma_*``) and returns with evidence, as far
+      as the posterior has them; those with a factor dimension are left out, for their order is arbitrary;
+    - the noise scale of eq. 7, with ``constant_data``: ``noise_scale_next`` (asset) in its last period, the
+      forecast period, in decimal log return, and ``log_noise_scale`` (asset), the mean over its periods of
+      log σ_it; with ``full`` all of ``noise_scale`` (period, asset) instead of these two.
+
+    Parameters
+    ----------
+    posterior
+        Draws with dims chain and draw and the variable names of ``bdfm.dims``.
+    constant_data
+        ``recent_volatility`` (period, asset, window) and ``earnings`` (period, asset), as far as the
+        posterior has a slope on them, known at the start of each period.
+    full
+        All noise scales: about 0.3 GB for 4,000 draws of 105 periods and 100 assets.
+
+    Raises
+    ------
+    ModelError
+        Loadings or factor scales that move over time, which have no common covariance of their own yet.
+    DataError
+        No dims chain and draw, or constant data that lack a feature or other labels.
+    """
+    missing = [dim for dim in (CHAIN, DRAW) if dim not in posterior.dims]
+    if missing:
+        raise DataError(f"identified: the posterior has no dimension {first(missing)}.")
+    posterior = posterior.transpose(CHAIN, DRAW, ..., missing_dims="ignore")
+    result = _common(posterior)
+    for name, variable in posterior.data_vars.items():
+        known = name in _PARAMETERS or str(name).startswith(_HYPER_PREFIXES)
+        if known and FACTOR not in variable.dims:
+            result[name] = variable
+    if constant_data is not None and THETA in posterior:
+        result.update(_noise(posterior, constant_data, full=full))
+    return result
+
+
+def _common(posterior: xr.Dataset) -> xr.Dataset:
+    """Common variances and covariances, empty for a posterior without factors."""
+    if LOADINGS not in posterior or FACTOR_SCALE not in posterior:
+        return xr.Dataset()
+    for name, dims in ((LOADINGS, (ASSET, FACTOR)), (FACTOR_SCALE, (FACTOR,))):
+        if PERIOD in posterior[name].dims:
+            raise ModelError(
+                f"identified: {name} moves over time, and common covariances are defined for constant ones only."
+                " Diagnose the forecast's covariance instead."
+            )
+        posterior[name] = posterior[name].transpose(CHAIN, DRAW, *dims)
+    scaled = (posterior[LOADINGS] * posterior[FACTOR_SCALE]).to_numpy()
+    assets = posterior[ASSET].to_numpy().astype(str)
+    i, j = np.triu_indices(len(assets), 1)
+    coords = {dim: posterior[dim] for dim in (CHAIN, DRAW, ASSET) if dim in posterior.coords}
+    return xr.Dataset(
+        {
+            COMMON_VARIANCE: ((CHAIN, DRAW, ASSET), np.square(scaled).sum(axis=-1)),
+            COMMON_COVARIANCE: ((CHAIN, DRAW, PAIR), _pair_products(scaled, i, j)),
+        },
+        coords={**coords, PAIR: [f"{assets[a]}~{assets[b]}" for a, b in zip(i, j, strict=True)]},
+    )
+
+
+def _pair_products(
+    scaled: NDArray[np.float64], i: NDArray[np.intp], j: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """Inner products of rows i and j of (chain, draw, asset, factor), (chain, draw, pair)."""
+    n_chain, n_draw, n_asset, n_factor = scaled.shape
+    rows = scaled.reshape(-1, n_asset, n_factor)
+    place = i * n_asset + j
+    result = np.empty((len(rows), len(place)))
+    size = max(1, _BLOCK_BYTES // (8 * n_asset**2))
+    for start in range(0, len(rows), size):
+        block = rows[start : start + size]
+        product = block @ block.transpose(0, 2, 1)
+        np.take(product.reshape(len(block), -1), place, axis=1, out=result[start : start + size])
+    return result.reshape(n_chain, n_draw, -1)
+
+
+def _noise(posterior: xr.Dataset, constant_data: xr.Dataset, *, full: bool) -> dict[str, xr.DataArray]:
+    """Noise scales from eq. 7, log σ_it = θ_i + Σ_w β^rv_iw x^rv_itw + β^e_i I^e_it."""
+    slopes = {
+        beta: x for beta, x in ((BETA_RV, RECENT_VOLATILITY), (BETA_EARNINGS, EARNINGS)) if beta in posterior
+    }
+    missing = [x for x in slopes.values() if x not in constant_data]
+    if missing:
+        raise DataError(
+            f"identified: the posterior has slopes on {first(missing)}, which the constant data lack; found"
+            f" {first(constant_data.data_vars)}."
+        )
+    features = constant_data[list(slopes.values())]
+    try:
+        draws, features = xr.align(posterior[[THETA, *slopes]], features, join="exact")
+    except xr.AlignmentError as error:
+        raise DataError(
+            "identified: assets or windows of the constant data are not those of the posterior, in its order."
+        ) from error
+
+    def log_scale(x: xr.Dataset) -> xr.DataArray:
+        total = draws[THETA]
+        for beta, name in slopes.items():
+            total = total + (draws[beta] * x[name]).sum(WINDOW if beta == BETA_RV else ())
+        return total
+
+    if full:
+        if not slopes:
+            raise_from = "the noise scale does not move over time"
+            raise ModelError(f"identified: {raise_from}; it is exp(theta).")
+        return {NOISE_SCALE: np.exp(log_scale(features)).transpose(CHAIN, DRAW, PERIOD, ASSET)}
+    return {
+        NOISE_SCALE_NEXT: np.exp(log_scale(features.isel({PERIOD: -1}, drop=True))),
+        # The mean over periods of a linear function is that function of the mean.
+        LOG_NOISE_SCALE: log_scale(features.mean(PERIOD)),
+    }
