@@ -45,8 +45,8 @@ def rhat(draws: ArrayLike) -> Array:
     """Rank-normalised split R-hat of each quantity: the larger of the bulk and the folded (scale) value.
 
     ``draws`` (chain, draw, ...) any unit; the result has the remaining axes. NaN with fewer than two chains
-    or four draws, for constant quantities and where a draw is not finite; infinite where every half-chain
-    stands still at a value of its own. The middle draw of an odd number is left out.
+    or four draws, for constant quantities and where a draw is not finite; huge or infinite where every
+    half-chain stands still at a value of its own. The middle draw of an odd number is left out.
     """
     return _by_block(draws, _rhat_block, min_chains=2)
 
@@ -116,7 +116,7 @@ def _by_block(draws: ArrayLike, kernel: Callable[[Array], Array], *, min_chains:
     if not parts:
         return np.empty(rest)
     result = np.concatenate(parts, axis=-1)
-    return result.reshape(*result.shape[:-1], *rest)
+    return result.reshape((*result.shape[:-1], *rest))
 
 
 def _rhat_block(block: Array) -> Array:
@@ -144,7 +144,7 @@ def _split(block: NDArray[np.generic]) -> Array:
 
 
 def _normal_scores(split: Array, *, fold: bool = False) -> tuple[Array, ...]:
-    """Ranks of the draws over all chains as normal scores; with ``fold`` also of the distance to the median."""
+    """Ranks of the draws over all chains as normal scores; with ``fold`` also of distances to the median."""
     shape = split.shape
     flat = split.reshape(shape[0], -1)
     n = flat.shape[1]
@@ -258,8 +258,7 @@ class Diagnosis:
         """One row for each quantity: its number of elements, and the worst of each measure with its label."""
         rows = {}
         for quantity, group in self.elements.groupby("quantity", sort=False):
-            worst = group.loc[group["rhat"].idxmax()]
-            bulk, tail = (group.loc[group[name].idxmin()] for name in ("ess_bulk", "ess_tail"))
+            worst, bulk, tail = (group.iloc[_worst(group[name])] for name in ("rhat", "ess_bulk", "ess_tail"))
             rows[quantity] = {
                 "elements": len(group),
                 "max_rhat": worst["rhat"],
@@ -300,18 +299,17 @@ class Diagnosis:
         if self.max_rhat > RHAT_MAX:
             n = int((self.elements["rhat"] > RHAT_MAX).sum())
             lines.append(
-                f"R-hat of {self._worst('rhat')} is {self.max_rhat:.3f}, and of {n} elements above {RHAT_MAX}: the"
-                " chains do not describe the same distribution yet. Double tune and draws; if one chain stays"
-                " apart, try another seed or fewer factors."
+                f"R-hat of {self._worst('rhat')} is {_rounded_up(self.max_rhat)}; {_count(n, 'element')}"
+                f" above {RHAT_MAX}: the chains do not describe the same distribution yet. Double tune and"
+                " draws; if one chain stays apart, try another seed or fewer factors."
             )
-        for name, kind in (("ess_bulk", "bulk"), ("ess_tail", "tail")):
+        for name, what in (("ess_bulk", "centre is"), ("ess_tail", "5 % and 95 % quantiles are")):
             ess = float(self.elements[name].min())
             if ess < ESS_MIN:
                 factor = int(np.ceil(ESS_MIN / max(ess, 1.0)))
                 lines.append(
-                    f"{self._worst(name)} has {ess:.0f} effective draws ({kind}), below {ESS_MIN:.0f}: its"
-                    f" {'centre' if kind == 'bulk' else '5 % and 95 % quantiles are'}"
-                    f"{' is' if kind == 'bulk' else ''} known only roughly. Raise draws, or thin, by a factor of"
+                    f"{self._worst(name)} has {int(ess)} effective draws ({name.removeprefix('ess_')}), below"
+                    f" {ESS_MIN:.0f}: its {what} known only roughly. Raise draws, or thin, by a factor of"
                     f" about {factor}."
                 )
         if self.divergences:
@@ -321,8 +319,8 @@ class Diagnosis:
             )
         if self.min_bfmi is not None and self.min_bfmi < BFMI_MIN:
             lines.append(
-                f"BFMI {self.min_bfmi:.2f} is below {BFMI_MIN}: the sampler crosses energy levels too slowly to"
-                " reach the tails. Double tune; if it stays, tighten the widest priors on scales."
+                f"BFMI {_rounded_down(self.min_bfmi)} is below {BFMI_MIN}: the sampler crosses energy levels"
+                " too slowly to reach the tails. Double tune; if it stays, tighten the priors on scales."
             )
         return tuple(lines)
 
@@ -330,20 +328,19 @@ class Diagnosis:
     def verdict(self) -> str:
         """One line for the command line and for logs."""
         parts = [
-            f"worst R-hat {self.max_rhat:.3f} ({self._worst('rhat')})",
-            f"min ESS {self.min_ess_bulk:.0f} bulk / {self.min_ess_tail:.0f} tail",
+            f"worst R-hat {_rounded_up(self.max_rhat)} ({self._worst('rhat')})",
+            f"min ESS {int(self.min_ess_bulk)} bulk / {int(self.min_ess_tail)} tail",
         ]
         if self.n_chains < 2:
             parts.insert(0, "one chain only")
         if self.divergences is not None:
             parts.append(_count(self.divergences, "divergence"))
         if self.min_bfmi is not None:
-            parts.append(f"BFMI {self.min_bfmi:.2f}")
+            parts.append(f"BFMI {_rounded_down(self.min_bfmi)}")
         return f"{'converged' if self.converged else 'not converged'}: {', '.join(parts)}"
 
     def _worst(self, measure: str) -> str:
-        column = self.elements[measure]
-        row = self.elements.loc[column.idxmax() if measure == "rhat" else column.idxmin()]
+        row = self.elements.iloc[_worst(self.elements[measure])]
         return f"{row['quantity']}[{row['label']}]" if row["label"] else str(row["quantity"])
 
     def __repr__(self) -> str:
@@ -355,52 +352,47 @@ class Diagnosis:
             counts += f", {self.n_constant} fixed by the model left out"
         table = self.table.to_html(
             formatters={
-                "max_rhat": "{:.3f}".format,
+                "max_rhat": "{:.4f}".format,
                 "min_ess_bulk": "{:.0f}".format,
                 "min_ess_tail": "{:.0f}".format,
             },
             border=0,
         )
         advice = "".join(f"<li>{escape(line)}</li>" for line in self.advice)
-        return f"<p><b>{escape(self.verdict)}</b><br>{counts}</p>{table}" + (
-            f"<ul>{advice}</ul>" if advice else ""
-        )
+        return f"<p><b>{escape(self.verdict)}</b><br>{counts}</p>{table}" + (advice and f"<ul>{advice}</ul>")
 
     def plot(self) -> Figure:
         """Draw R-hat and ESS of every element by quantity, against the thresholds.
 
-        A dot is an element; those that miss a threshold are red.
+        A dot is an element; those that miss a threshold are red. R-hat above 5 is drawn at 5.
         """
         from matplotlib.figure import Figure
+        from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
-        quantities = list(dict.fromkeys(self.elements["quantity"]))
-        row = (
-            self.elements["quantity"]
-            .map({name: i for i, name in enumerate(quantities)})
-            .to_numpy(dtype=float)
-        )
+        number, names = pd.factorize(self.elements["quantity"])
         # Elements of a quantity spread over its row in a fixed pattern, so that dots do not hide each other.
-        row = row + 0.6 * ((np.arange(len(row)) * 0.618034) % 1 - 0.5)
-        figure = Figure(figsize=(11, 1.6 + 0.27 * len(quantities)), layout="constrained")
-        left, middle, right = figure.subplots(1, 3, sharey=True)
-        for axes, name, title, threshold in (
-            (left, "rhat", "R-hat", RHAT_MAX),
-            (middle, "ess_bulk", "ESS, bulk", ESS_MIN),
-            (right, "ess_tail", "ESS, tail", ESS_MIN),
-        ):
-            value = self.elements[name].to_numpy()
-            misses = value > threshold if name == "rhat" else value < threshold
+        row = number + 0.6 * ((np.arange(len(number)) * 0.618034) % 1 - 0.5)
+        figure = Figure(figsize=(11, 1.6 + 0.27 * len(names)), layout="constrained")
+        panels = figure.subplots(1, 3, sharey=True)
+        for axes, measure in zip(panels, ("rhat", "ess_bulk", "ess_tail"), strict=True):
+            value = self.elements[measure].to_numpy()
+            if measure == "rhat":
+                value = np.minimum(value, 5)
+                threshold, misses = RHAT_MAX, value > RHAT_MAX
+                axes.set_title(f"R-hat (at most {RHAT_MAX:g})", fontsize=10)
+            else:
+                threshold, misses = ESS_MIN, value < ESS_MIN
+                axes.set_title(f"ESS, {measure.removeprefix('ess_')} (at least {ESS_MIN:g})", fontsize=10)
+                axes.set_xscale("log")
+                axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+                axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+                axes.xaxis.set_minor_locator(NullLocator())
             for chosen, colour in ((~misses, "tab:blue"), (misses, "tab:red")):
-                axes.plot(value[chosen], row[chosen], ".", markersize=3, alpha=0.6, color=colour)
+                axes.plot(value[chosen], row[chosen], ".", markersize=4, alpha=0.6, color=colour)
             axes.axvline(threshold, color="black", linewidth=0.8, linestyle="--")
-            axes.set_title(
-                f"{title} ({'at most' if name == 'rhat' else 'at least'} {threshold:g})", fontsize=10
-            )
             axes.grid(axis="y", alpha=0.3)
-        for axes in (middle, right):
-            axes.set_xscale("log")
-        left.set_yticks(range(len(quantities)), quantities)
-        left.set_ylim(len(quantities) - 0.4, -0.6)
+        panels[0].set_yticks(range(len(names)), names)
+        panels[0].set_ylim(len(names) - 0.4, -0.6)
         figure.suptitle(self.verdict, fontsize=10, wrap=True)
         return figure
 
@@ -429,7 +421,8 @@ def diagnose(quantities: xr.Dataset, sample_stats: xr.Dataset | None = None) -> 
     n_chain, n_draw = quantities.sizes[CHAIN], quantities.sizes[DRAW]
     if n_draw < MIN_DRAWS:
         raise DataError(
-            f"diagnose: {n_draw} draws in a chain, at least {MIN_DRAWS} are needed to compare its halves. Draw more."
+            f"diagnose: {n_draw} draws in a chain, at least {MIN_DRAWS} are needed to compare its halves."
+            " Raise draws."
         )
     frames = []
     n_constant = 0
@@ -439,8 +432,10 @@ def diagnose(quantities: xr.Dataset, sample_stats: xr.Dataset | None = None) -> 
         variable = variable.transpose(CHAIN, DRAW, ...)
         draws = variable.to_numpy().reshape(n_chain, n_draw, -1)
         labels = _labels(variable)
-        varies = draws.max(axis=(0, 1)) != draws.min(axis=(0, 1))
+        varies = (draws != draws[0, 0]).any(axis=(0, 1))
         n_constant += int((~varies).sum())
+        if not varies.any():
+            continue
         worst, bulk, tail = _by_block(draws if varies.all() else draws[:, :, varies], _all_kernels)
         frame = pd.DataFrame(
             {
@@ -462,25 +457,39 @@ def diagnose(quantities: xr.Dataset, sample_stats: xr.Dataset | None = None) -> 
     if elements.empty:
         raise DataError("diagnose: none of the quantities varies over the draws; there is nothing to judge.")
     stats = xr.Dataset() if sample_stats is None else sample_stats
+    worst_bfmi = float(bfmi(stats["energy"].transpose(CHAIN, DRAW)).min()) if "energy" in stats else np.nan
     return Diagnosis(
         elements=elements,
         n_constant=n_constant,
         n_chains=n_chain,
         n_draws=n_draw,
         divergences=int(stats["diverging"].sum()) if "diverging" in stats else None,
-        min_bfmi=float(bfmi(stats["energy"].transpose(CHAIN, DRAW)).min()) if "energy" in stats else None,
+        min_bfmi=worst_bfmi if np.isfinite(worst_bfmi) else None,
     )
 
 
 def _labels(variable: xr.DataArray) -> NDArray[np.object_]:
     """Label of each element beyond chain and draw, such as ``XOM, 5``; empty for a scalar."""
-    parts = [variable[dim].to_numpy().astype(str) for dim in variable.dims[2:]]
-    labels = np.array([""], dtype=object)
-    for part in parts:
-        labels = np.array(
-            [f"{head}, {label}" if head else label for head in labels for label in part], dtype=object
-        )
-    return labels
+    labels = [""]
+    for dim in variable.dims[2:]:
+        part = variable.get_index(dim).astype(str)
+        labels = [f"{head}, {label}" if head else label for head in labels for label in part]
+    return np.array(labels, dtype=object)
+
+
+def _worst(column: pd.Series[float]) -> int:
+    """Position of the largest R-hat or of the smallest ESS."""
+    values = column.to_numpy()
+    return int(values.argmax() if column.name == "rhat" else values.argmin())
+
+
+# Rounded to the bad side, so that a value that misses its threshold also does in print.
+def _rounded_up(value: float) -> str:
+    return f"{np.ceil(round(value * 1000, 6)) / 1000:.3f}" if value < 100 else "above 100"
+
+
+def _rounded_down(value: float) -> str:
+    return f"{np.floor(round(value * 100, 6)) / 100:.2f}"
 
 
 def _count(n: int, noun: str) -> str:

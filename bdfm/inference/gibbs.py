@@ -279,8 +279,7 @@ def make_work(data: Data, n_factors: int) -> Work:
     """Scratch memory of one chain."""
     n_assets, n_periods = data.y.shape
     n_mean, n_vol = len(data.mean_x), len(data.vol_x)
-    size = n_factors + n_mean
-    small = max(size, n_vol, 4)
+    small = max(n_factors, n_mean, n_vol, 4)
     groups = int(max([1, *data.mean_groups, *data.vol_groups]))
     return Work(
         e=np.zeros((n_assets, n_periods)),
@@ -293,10 +292,10 @@ def make_work(data: Data, n_factors: int) -> Work:
         pair=np.zeros((n_factors * (n_factors + 1) // 2, n_periods)),
         path_rhs=np.zeros((n_factors, n_periods)),
         path_chol=np.zeros((n_periods, n_factors, n_factors)),
-        gram=np.zeros((n_assets, size, size)),
-        rhs=np.zeros((n_assets, size)),
+        gram=np.zeros((n_assets, n_mean, n_mean)),
+        rhs=np.zeros((n_assets, n_mean)),
         innovations=np.zeros((n_factors, n_periods)),
-        small=np.zeros((2, small, small)),
+        small=np.zeros((3, small, small)),
         vectors=np.zeros((4, max(n_periods, n_assets, small))),
         bits=np.zeros(n_periods, dtype=np.int64),
         groups=np.zeros((groups, 11)),

@@ -148,7 +148,7 @@ def move_along_residuals(rng: np.random.Generator, d: Data, s: State, w: Work, t
         for k in range(n_factors):
             for j in range(k + 1):
                 information[k, j] += mean_u[i] * s.loadings[k, i] * s.loadings[j, i]
-    direction = w.rhs[0]
+    direction = w.small[2, 0, :n_factors]
     for i in range(n_assets):
         if tuning == 0.0 and w.leverage[i] < MIN_LEVERAGE:
             continue
@@ -156,9 +156,9 @@ def move_along_residuals(rng: np.random.Generator, d: Data, s: State, w: Work, t
             for j in range(k + 1):
                 chol[k, j] = information[k, j]
             direction[k] = s.loadings[k, i]
-        eliminate(chol[:n_factors, :n_factors], direction[:n_factors], 0, n_factors)
-        along = dot(direction[:n_factors], direction[:n_factors])
-        solve_transposed(chol, direction, n_factors)
+        eliminate(chol[:n_factors, :n_factors], direction, 0, n_factors)
+        along = dot(direction, direction)
+        solve_transposed(chol[:n_factors, :n_factors], direction)
         if tuning > 0.0:
             w.leverage[i] += tuning * (mean_u[i] * along - w.leverage[i])
             if w.leverage[i] < MIN_LEVERAGE:
@@ -279,7 +279,7 @@ def move_asset_coefficients(rng: np.random.Generator, d: Data, s: State, w: Work
         for j in range(n_effects):
             forward -= 0.5 * noise[j] * noise[j]
             step[j] = noise[j] if walk else step[j] + noise[j]
-        solve_transposed(a, step, n_effects)
+        solve_transposed(a, step)
         for j in range(n_effects):
             new[j] = now[j] + step[j]
         loglik = evaluate(d, s, w, i, new, w.precision_new[i], w.gradient_new[i])

@@ -8,13 +8,14 @@ import numpy as np
 
 from bdfm.inference.gibbs_arrays import Data, Floats, State, Work, entry_kernel, kernel
 from bdfm.inference.gibbs_mean import (
+    draw_effects,
     draw_factor_path,
+    draw_loadings,
     draw_loadings_mix,
     draw_mean_hypers,
-    draw_regressions,
+    effect_systems,
     draw_rho,
     move_along_orbits,
-    regression_systems,
     residuals,
 )
 from bdfm.inference.gibbs_noise import (
@@ -30,6 +31,9 @@ from bdfm.inference.gibbs_noise import (
     prepare_noise,
 )
 
+import os
+_RELAX = float(os.environ.get('OVER', 0.8))  # see gibbs_mean
+_PLAIN = 50  # first sweeps without over-relaxation, which would carry a far start on
 _TUNING_DECAY = 0.6  # gain of adaptation after n sweeps: (n + 1)^-0.6
 
 
@@ -80,10 +84,12 @@ def run(
         draw_precisions(rng, d, s, w)
     for r in range(n_tune + thin * kept.nu.shape[0]):
         tuning = (first + r + 1.0) ** -_TUNING_DECAY if r < n_tune else 0.0
-        regression_systems(d, s, w)
+        relax = _RELAX if first + r >= _PLAIN or r >= n_tune else 0.0
+        effect_systems(d, s, w)
         draw_mean_hypers(rng, d, s, w)
-        draw_regressions(rng, d, s, w)
-        draw_factor_path(rng, d, s, w)
+        draw_effects(rng, d, s, w)
+        draw_loadings(rng, d, s, w, relax)
+        draw_factor_path(rng, d, s, w, relax)
         move_along_orbits(rng, d, s, w)
         draw_loadings_mix(rng, d, s)
         draw_rho(rng, d, s, w)

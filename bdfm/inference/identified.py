@@ -28,7 +28,6 @@ from bdfm.dims import (
     RECENT_VOLATILITY,
     RHO,
     THETA,
-    WINDOW,
 )
 from bdfm.errors import DataError, ModelError
 
@@ -41,7 +40,9 @@ LOG_NOISE_SCALE: Final = (
     "log_noise_scale"  # mean over periods of log sigma_it (asset), log of decimal per period
 )
 
-_PARAMETERS: Final = (ALPHA, BETA_RR, THETA, BETA_RV, BETA_EARNINGS, NU, RHO, BETA_MOMENTUM, EVIDENCE_RETURN)
+_PARAMETERS: Final = frozenset(
+    {ALPHA, BETA_RR, THETA, BETA_RV, BETA_EARNINGS, NU, RHO, BETA_MOMENTUM, EVIDENCE_RETURN}
+)
 _HYPER_PREFIXES: Final = ("mu_", "sigma_")
 _BLOCK_BYTES: Final = 8_000_000  # covariance matrices of one block of draws
 
@@ -53,8 +54,8 @@ def identified(
 
     - ``common_variance`` (asset) Σ_k w_ik² σ_λk² and ``common_covariance`` (pair) Σ_k w_ik w_jk σ_λk² of the
       factor innovations, squared decimal log return per period; pairs i < j, labelled ``AAA~BBB``;
-    - α, β^rr, θ, β^rv, β^e, ν, ρ, β, hyper-parameters (``mu_*``, ``sigma_*``) and returns with evidence, as far
-      as the posterior has them; those with a factor dimension are left out, for their order is arbitrary;
+    - α, β^rr, θ, β^rv, β^e, ν, ρ, β, hyper-parameters (``mu_*``, ``sigma_*``) and returns with evidence,
+      as far as the posterior has them; not those with a factor dimension, whose order is arbitrary;
     - the noise scale of eq. 7, with ``constant_data``: ``noise_scale_next`` (asset) in its last period, the
       forecast period, in decimal log return, and ``log_noise_scale`` (asset), the mean over its periods of
       log σ_it; with ``full`` all of ``noise_scale`` (period, asset) instead of these two.
@@ -94,14 +95,14 @@ def _common(posterior: xr.Dataset) -> xr.Dataset:
     """Common variances and covariances, empty for a posterior without factors."""
     if LOADINGS not in posterior or FACTOR_SCALE not in posterior:
         return xr.Dataset()
-    for name, dims in ((LOADINGS, (ASSET, FACTOR)), (FACTOR_SCALE, (FACTOR,))):
-        if PERIOD in posterior[name].dims:
-            raise ModelError(
-                f"identified: {name} moves over time, and common covariances are defined for constant ones only."
-                " Diagnose the forecast's covariance instead."
-            )
-        posterior[name] = posterior[name].transpose(CHAIN, DRAW, *dims)
-    scaled = (posterior[LOADINGS] * posterior[FACTOR_SCALE]).to_numpy()
+    moving = [name for name in (LOADINGS, FACTOR_SCALE) if PERIOD in posterior[name].dims]
+    if moving:
+        raise ModelError(
+            f"identified: {first(moving)} moves over time, and common covariances are defined for constant"
+            " loadings and scales only. Diagnose the covariance of the forecast instead."
+        )
+    loadings = posterior[LOADINGS].transpose(CHAIN, DRAW, ASSET, FACTOR).to_numpy()
+    scaled = loadings * posterior[FACTOR_SCALE].to_numpy()[..., None, :]
     assets = posterior[ASSET].to_numpy().astype(str)
     i, j = np.triu_indices(len(assets), 1)
     coords = {dim: posterior[dim] for dim in (CHAIN, DRAW, ASSET) if dim in posterior.coords}
@@ -132,36 +133,41 @@ def _pair_products(
 
 def _noise(posterior: xr.Dataset, constant_data: xr.Dataset, *, full: bool) -> dict[str, xr.DataArray]:
     """Noise scales from eq. 7, log σ_it = θ_i + Σ_w β^rv_iw x^rv_itw + β^e_i I^e_it."""
-    slopes = {
-        beta: x for beta, x in ((BETA_RV, RECENT_VOLATILITY), (BETA_EARNINGS, EARNINGS)) if beta in posterior
-    }
-    missing = [x for x in slopes.values() if x not in constant_data]
+    slopes = {BETA_RV: RECENT_VOLATILITY, BETA_EARNINGS: EARNINGS}
+    slopes = {beta: name for beta, name in slopes.items() if beta in posterior}
+    missing = [name for name in slopes.values() if name not in constant_data]
     if missing:
         raise DataError(
             f"identified: the posterior has slopes on {first(missing)}, which the constant data lack; found"
             f" {first(constant_data.data_vars)}."
         )
-    features = constant_data[list(slopes.values())]
     try:
-        draws, features = xr.align(posterior[[THETA, *slopes]], features, join="exact")
+        draws, features = xr.align(
+            posterior[[THETA, *slopes]], constant_data[list(slopes.values())], join="exact"
+        )
     except xr.AlignmentError as error:
         raise DataError(
             "identified: assets or windows of the constant data are not those of the posterior, in its order."
         ) from error
-
-    def log_scale(x: xr.Dataset) -> xr.DataArray:
-        total = draws[THETA]
-        for beta, name in slopes.items():
-            total = total + (draws[beta] * x[name]).sum(WINDOW if beta == BETA_RV else ())
-        return total
+    theta = draws[THETA].transpose(CHAIN, DRAW, ASSET)
+    # One regressor (period, asset) and its slope (chain, draw, asset) for each window, and for earnings.
+    terms: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = []
+    for beta, name in slopes.items():
+        slope = draws[beta].transpose(CHAIN, DRAW, ASSET, ...).to_numpy()
+        x = features[name].transpose(PERIOD, ASSET, ...).to_numpy()
+        columns = range(x.shape[2]) if x.ndim == 3 else [...]
+        terms += [(x[:, :, w], slope[:, :, :, w]) for w in columns]
 
     if full:
-        if not slopes:
-            raise_from = "the noise scale does not move over time"
-            raise ModelError(f"identified: {raise_from}; it is exp(theta).")
-        return {NOISE_SCALE: np.exp(log_scale(features)).transpose(CHAIN, DRAW, PERIOD, ASSET)}
-    return {
-        NOISE_SCALE_NEXT: np.exp(log_scale(features.isel({PERIOD: -1}, drop=True))),
-        # The mean over periods of a linear function is that function of the mean.
-        LOG_NOISE_SCALE: log_scale(features.mean(PERIOD)),
-    }
+        scale = np.repeat(theta.to_numpy()[:, :, None, :], constant_data.sizes[PERIOD], axis=2)
+        for x, slope in terms:
+            scale += x * slope[:, :, None, :]
+        np.exp(scale, out=scale)
+        dims = (CHAIN, DRAW, PERIOD, ASSET)
+        coords = {dim: theta[dim] for dim in (CHAIN, DRAW, ASSET) if dim in theta.coords}
+        return {NOISE_SCALE: xr.DataArray(scale, {**coords, PERIOD: constant_data[PERIOD]}, dims)}
+    last, mean = theta.to_numpy().copy(), theta.to_numpy().copy()
+    for x, slope in terms:
+        last += x[-1] * slope
+        mean += x.mean(axis=0) * slope  # the mean of a linear function is that function of the mean
+    return {NOISE_SCALE_NEXT: theta.copy(data=np.exp(last)), LOG_NOISE_SCALE: theta.copy(data=mean)}
