@@ -7,7 +7,7 @@ compares forecasts with what came. Leave-one-out judges each return by the model
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
 from bdfm import checks
-from bdfm.data.panel import RECENT_VOLATILITY_MISSING, Panel
+from bdfm.data.panel import Panel
 from bdfm.dims import (
     ASSET,
     CHAIN,
@@ -36,13 +36,14 @@ from bdfm.dims import (
     PERIOD_WEIGHTS,
     POSTERIOR,
     RECENT_VOLATILITY,
+    RECENT_VOLATILITY_MISSING,
     RETURNS,
 )
 from bdfm.errors import DataError, DataWarning
 from bdfm.forecast import N_RANKS, Forecast
 from bdfm.model import FACTORS_Z, FactorModel, model_data
-from bdfm.plots import class_colours, new_figure
-from bdfm.posterior import Posterior
+from bdfm.plots import new_figure
+from bdfm.posterior import MAX_LOG_RETURN, Posterior
 from bdfm.ranks import normalised_weights, outcome_quantiles
 from bdfm.simulate import simulate
 
@@ -82,17 +83,22 @@ def prior_predictive(
     Returns
     -------
     xarray.Dataset
-        ``log_returns`` (draw, period, asset), decimal, NaN where the panel has no return, and ``factors``
-        (draw, period, factor).
+        ``log_returns`` (draw, period, asset), decimal, cut at ±5, NaN where the panel has no return, and
+        ``factors`` (draw, period, factor).
     """
     n_draws = checks.at_least(n_draws, 1, what="n_draws", where="prior predictive")
     rng = np.random.default_rng(seed)
     graph = model.build(panel)
     # Standardised variables only serve samplers, and factors are simulated anew.
-    variables = [v for v in graph.unobserved_RVs if not v.name.endswith("_z") and v.name not in (FACTORS, FACTORS_Z)]
+    variables = [
+        v for v in graph.unobserved_RVs if not v.name.endswith("_z") and v.name not in (FACTORS, FACTORS_Z)
+    ]
     # Interpreted: the graph is evaluated a few hundred times, and compiling it would take longer.
     drawn = pm.draw(variables, draws=n_draws, random_seed=int(rng.integers(2**31)), mode="FAST_COMPILE")
-    p = {v.name: np.asarray(values).reshape(n_draws, *np.shape(values)[1:]) for v, values in zip(variables, drawn, strict=True)}
+    p = {
+        v.name: np.asarray(values).reshape(n_draws, *np.shape(values)[1:])
+        for v, values in zip(variables, drawn, strict=True)
+    }
     return _replicates(model, panel, p, rng)
 
 
@@ -125,8 +131,11 @@ def _replicates(
     model: FactorModel, panel: Panel, p: Mapping[str, NDArray[Any]], rng: np.random.Generator
 ) -> xr.Dataset:
     data = model_data(model, panel)
-    simulated = simulate(model, p, data, rng=rng)
-    returns = np.where(data[OBSERVED], simulated.log_returns, np.nan)
+    # A prior draw of nearly no degrees of freedom overflows; like a forecast, a replicate is cut.
+    with np.errstate(divide="ignore", over="ignore"):
+        simulated = simulate(model, p, data, rng=rng)
+    returns = np.clip(simulated.log_returns, -MAX_LOG_RETURN, MAX_LOG_RETURN)
+    returns = np.where(data[OBSERVED], returns, np.nan)
     return xr.Dataset(
         {RETURNS: ((DRAW, PERIOD, ASSET), returns), FACTORS: ((DRAW, PERIOD, FACTOR), simulated.factors)},
         coords={
@@ -167,10 +176,11 @@ class _History:
 def statistics(log_returns: xr.DataArray, panel: Panel) -> xr.DataArray:
     """Statistics (draw, statistic) of histories on one panel: what a model of its returns should replicate.
 
-    By asset class c: ``mean c``, ``sd c`` (means over assets of the assets' own); ``tails c`` (share of returns
-    beyond 3 robust sd of their asset); ``correlation c`` and ``correlation c, d`` (means over pairs of assets that
-    share at least 12 periods); ``after high volatility c`` (ratio of the mean absolute return, in units of
-    each asset's own mean, in the asset-periods of the highest quarter of recent volatility, to the others).
+    By asset class c: ``mean c``, ``sd c`` (means over assets of the assets' own); ``tails c`` (share of
+    returns beyond 3 robust sd of their asset); ``correlation c`` and ``correlation c, d`` (means over pairs
+    of assets that share at least 12 periods); ``after high volatility c`` (ratio of the mean absolute return,
+    in units of each asset's own mean, in the asset-periods of the highest quarter of recent volatility, to
+    the others).
 
     For all assets: ``earnings``, the same ratio of periods with and without announcements, over assets that
     have both; ``dispersion`` and ``dispersion, its variation``, mean and sd over periods of the log
@@ -197,7 +207,9 @@ def statistics(log_returns: xr.DataArray, panel: Panel) -> xr.DataArray:
     try:
         aligned, _ = xr.align(log_returns, observed, join="exact", exclude={DRAW})
     except ValueError as error:
-        raise DataError(f"{where}: returns and panel have different periods or assets. Reindex one.") from error
+        raise DataError(
+            f"{where}: returns and panel have different periods or assets. Reindex one."
+        ) from error
     values = aligned.transpose(..., PERIOD, ASSET).to_numpy()
     values = values[None] if values.ndim == 2 else values
     history = _History.of(panel)
@@ -261,7 +273,10 @@ def _median(values: Floats, observed: Bools) -> Floats:
     # Infinity sorts last, so that the observed ones come first; far faster than nanmedian.
     ordered = np.sort(np.where(observed, values, np.inf), axis=1)
     asset = np.arange(len(n))
-    middle = (ordered[:, np.maximum(n - 1, 0) // 2, asset] + ordered[:, np.minimum(n // 2, len(observed) - 1), asset]) / 2
+    middle = (
+        ordered[:, np.maximum(n - 1, 0) // 2, asset]
+        + ordered[:, np.minimum(n // 2, len(observed) - 1), asset]
+    ) / 2
     return np.where(n > 0, middle, 0.0)
 
 
@@ -311,7 +326,10 @@ def _dispersion(z: Floats, counted: Bools) -> dict[str, Floats]:
     mean = z.sum(axis=2) / n
     square = np.where(counted, np.square(z - mean[..., None]), 0.0).sum(axis=2) / (n - 1)
     log_sd = 0.5 * np.log(np.maximum(square, 1e-300))
-    return {"dispersion": np.exp(log_sd.mean(axis=1)), "dispersion, its variation": log_sd.std(axis=1, ddof=1)}
+    return {
+        "dispersion": np.exp(log_sd.mean(axis=1)),
+        "dispersion, its variation": log_sd.std(axis=1, ddof=1),
+    }
 
 
 def _components(z: Floats) -> dict[str, Floats]:
@@ -338,22 +356,27 @@ def _autocorrelation(x: Floats) -> Floats:
 
 
 # What it means that the data lie above or below the replicates, by how a statistic's name begins.
-_MEANING: Final[tuple[tuple[str, str, str], ...]] = (
-    ("mean", "the data drift up more than the model does", "the data drift down more than the model does"),
-    ("sd", "the data vary more than the model", "the data vary less than the model"),
-    ("tails", "the data have heavier tails", "the data have lighter tails"),
-    ("correlation", "the assets move together more than in the model", "the assets move together less than in the model"),
-    ("after high volatility", "volatility persists more than in the model", "volatility persists less than in the model"),
-    ("earnings", "earnings move returns more than in the model", "earnings move returns less than in the model"),
-    ("dispersion, its", "the spread between assets changes more over time", "the spread between assets changes less over time"),
-    ("dispersion", "assets differ more from each other within a period", "assets differ less from each other within a period"),
-    ("component 1 share", "one factor explains more of the data", "one factor explains less of the data"),
-    ("component 1 autocorrelation of size", "large moves of the market follow each other more", "large moves of the market follow each other less"),
-    ("component 1 autocorrelation", "the market has more momentum", "the market reverts more"),
-    ("component 1 skewness", "the market is skewed to gains, which the model is not", "the market is skewed to losses, which the model is not"),
-    ("component 1 largest", "the market has larger shocks", "the market has smaller shocks"),
-    ("components", "the common components have more momentum", "the common components revert more"),
-)  # fmt: skip
+_MEANING: Final = (
+    ("mean", "returns drift {} than in the model", "higher", "lower"),
+    ("sd", "returns vary {} than in the model", "more", "less"),
+    ("tails", "tails are {} than in the model", "heavier", "lighter"),
+    ("correlation", "assets move together {} than in the model", "more", "less"),
+    ("after high", "volatility persists {} than in the model", "more", "less"),
+    ("earnings", "announcements move returns {} than in the model", "more", "less"),
+    ("dispersion, its", "the spread between assets changes {} over time than in the model", "more", "less"),
+    ("dispersion", "assets differ {} within a period than in the model", "more", "less"),
+    ("component 1 share", "one factor explains {} than in the model", "more", "less"),
+    (
+        "component 1 autocorrelation of size",
+        "large market moves cluster {} than in the model",
+        "more",
+        "less",
+    ),
+    ("component 1 autocorrelation", "the market trends {} than in the model", "more", "less"),
+    ("component 1 skewness", "the market is skewed to {} beyond what the model allows", "gains", "losses"),
+    ("component 1 largest", "the largest market move is {} than in the model", "larger", "smaller"),
+    ("components 1-3", "the common components trend {} than in the model", "more", "less"),
+)
 
 
 # -- predictive checks -------------------------------------------------------------------------------------
@@ -384,8 +407,8 @@ class PredictiveCheck:
     def table(self) -> pd.DataFrame:
         """One row per statistic: observed, 5, 50 and 95 % quantile of the replicates, tail probability.
 
-        The tail probability is the share of replicates beyond the data, on the side where they are fewer (ties
-        half): 0.5 at best.
+        The tail probability is the share of replicates beyond the data, on the side where they are fewer,
+        ties by half: 0.5 at best.
         """
         replicated, observed = self.replicated.to_numpy(), self.observed.to_numpy()
         low, median, high = np.quantile(replicated, [0.05, 0.5, 0.95], axis=0)
@@ -405,8 +428,8 @@ class PredictiveCheck:
     def flags(self) -> tuple[str, ...]:
         """Statistics with a tail probability below 0.01, and what it means, in plain language.
 
-        About one statistic in fifty would be flagged by chance, fewer for a posterior check: the data had a say
-        in the replicates.
+        About one statistic in fifty would be flagged by chance, fewer for a posterior check: the data had a
+        say in the replicates.
         """
         table = self.table
         return tuple(
@@ -418,8 +441,8 @@ class PredictiveCheck:
     def __repr__(self) -> str:
         n_statistics = self.observed.sizes[STATISTIC]
         return (
-            f"<bdfm.PredictiveCheck of the {self.kind} of model {self.model_name!r}:"
-            f" {len(self.flags)} of {n_statistics} statistics flagged, {self.replicated.sizes[DRAW]} replicates>"
+            f"<bdfm.PredictiveCheck of the {self.kind} of model {self.model_name!r}: {len(self.flags)} of"
+            f" {n_statistics} statistics flagged, {self.replicated.sizes[DRAW]} replicates>"
         )
 
     def _repr_html_(self) -> str:
@@ -444,7 +467,9 @@ class PredictiveCheck:
             low, high = np.quantile(values, [0.005, 0.995])
             margin = 0.05 * (high - low) or 1e-9
             ends = (min(low, row["observed"]) - margin, max(high, row["observed"]) + margin)
-            axis.hist(np.clip(values, *ends), bins=30, range=(low - margin, high + margin), color="C0", alpha=0.5)
+            axis.hist(
+                np.clip(values, *ends), bins=30, range=(low - margin, high + margin), color="C0", alpha=0.5
+            )
             flagged = row["tail_probability"] < FLAGGED
             axis.axvline(row["observed"], color="C3" if flagged else "black", lw=1.8 if flagged else 1.2)
             axis.set_xlim(*ends)
@@ -454,14 +479,14 @@ class PredictiveCheck:
             axis.tick_params(labelsize=6.5)
             axis.spines[["top", "right", "left"]].set_visible(False)
         figure.suptitle(
-            f"{self.kind.capitalize()} predictive check of model {self.model_name}: replicates, and data as a line",
+            f"{self.kind.capitalize()} predictive check of model {self.model_name}: replicates, line: data",
             fontsize=10,
         )
         return figure
 
 
 def check(posterior: Posterior, *, n_draws: int = N_REPLICATES, seed: int) -> PredictiveCheck:
-    """Whether histories replicated from the posterior look like the one that was fitted; see ``statistics``."""
+    """Whether histories replicated from the posterior look like the history fitted; see ``statistics``."""
     replicates = posterior_predictive(posterior, n_draws=n_draws, seed=seed)
     return _check("posterior", posterior.model, posterior.panel, replicates)
 
@@ -482,7 +507,541 @@ def _check(kind: str, model: FactorModel, panel: Panel, replicates: xr.Dataset) 
 
 
 def _meaning(name: str, *, above: bool) -> str:
-    for start, high, low in _MEANING:
-        if name.startswith(start):
-            return high if above else low
-    return "above" if above else "below"
+    text, high, low = next(words for start, *words in _MEANING if name.startswith(start))
+    return text.format(high if above else low)
+
+
+# -- calibration of forecasts ------------------------------------------------------------------------------
+
+LEVELS: Final = (0.5, 0.8, 0.9, 0.95)  # central intervals whose coverage is counted
+BAND: Final = 0.95  # probability that the whole curve of a calibrated forecast lies in its band
+N_SIMULATIONS: Final = 1000
+_RANKED_DRAWS: Final = 20_000  # draws that simulated outcomes are ranked among: an error of 0.004 at most
+_GRID: Final = np.linspace(0.01, 0.99, 99)
+
+
+def pit(
+    draws: ArrayLike | xr.DataArray,
+    realised: ArrayLike | xr.DataArray,
+    *,
+    weights: ArrayLike | None = None,
+    seed: int | None = None,
+) -> Floats:
+    """Probability integral transform (asset,): the forecast probability of a return below the one that came.
+
+    Uniform over many forecasts if they are calibrated: crowding at both ends means forecasts too narrow, in
+    the middle too wide, on one side a bias.
+
+    Parameters
+    ----------
+    draws
+        (draw, asset) predictive draws, such as ``forecast.draws``.
+    realised
+        (asset,) what came, in the same unit. Two DataArrays must have the same assets in the same order.
+    weights
+        (draw,), of any sum; ``None`` for equal ones.
+    seed
+        ``None`` counts draws equal to the return by half. With a seed a random share of them counts
+        (randomised PIT), so that it is uniform also where draws tie, as for an asset set to zero.
+
+    Raises
+    ------
+    DataError
+        Shapes or labels that differ, missing values, or weights that cannot be used.
+    """
+    where = "pit"
+    if isinstance(draws, xr.DataArray) and isinstance(realised, xr.DataArray):
+        try:
+            draws, realised = xr.align(draws, realised, join="exact")
+        except ValueError as error:
+            raise DataError(
+                f"{where}: draws and realised returns have different assets. Reindex one."
+            ) from error
+        draws = draws.transpose(DRAW, ASSET)
+    values = np.asarray(draws)
+    # In the draws' own precision, where equal means equal.
+    outcome = np.asarray(realised).astype(values.dtype)
+    if values.ndim != 2 or outcome.shape != values.shape[1:]:
+        raise DataError(
+            f"{where}: draws of shape {values.shape} and returns of shape {outcome.shape},"
+            " expected (draw, asset) and (asset,)."
+        )
+    if not np.isfinite(values).all() or not np.isfinite(outcome).all():
+        raise DataError(
+            f"{where}: draws and realised returns must be finite. Drop the assets without a return."
+        )
+    w = normalised_weights(weights, len(values), where=where)
+    below, equal = w @ (values < outcome), w @ (values == outcome)
+    share = 0.5 if seed is None else np.random.default_rng(seed).random(len(outcome))
+    return np.asarray(np.clip(below + share * equal, 0.0, 1.0))
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Calibration:
+    """How forecasts compare with what came, over one or several origins; made by ``from_forecasts``.
+
+    What a calibrated forecast would show by chance is simulated: at each origin one of the forecast's own
+    draws, all assets together, takes the place of the outcome. Assets of one origin thus depend on each other
+    as the forecast says, and only origins are independent. Bands that take each asset for an independent
+    observation, binomial ones or those of ``arviz_plots.plot_ecdf_pit``, are far too narrow here.
+
+    Attributes
+    ----------
+    cells
+        One row per origin and asset: origin, asset, asset_class, realised (simple return), pit.
+    probabilities, outcomes
+        (cell, quantile) forecast probability of each fifth, and the fifth that came (fractional if tied).
+    simulated_pit
+        (simulation, cell) PIT of simulated outcomes.
+    simulated_outcomes
+        (simulation, cell, quantile) fifths of simulated outcomes.
+    """
+
+    cells: pd.DataFrame
+    probabilities: Floats
+    outcomes: Floats
+    simulated_pit: NDArray[np.float32]
+    simulated_outcomes: NDArray[np.float32]
+
+    @classmethod
+    def from_forecasts(
+        cls,
+        forecasts: Iterable[tuple[Forecast, Mapping[str, float] | pd.Series[float]]],
+        *,
+        seed: int,
+        n_simulations: int = N_SIMULATIONS,
+    ) -> Calibration:
+        """Calibration of forecasts against realised returns.
+
+        Parameters
+        ----------
+        forecasts
+            Pairs of a forecast and the simple returns that came, by symbol, such as ``period_returns`` gives;
+            returns of other symbols are not used. One pair is held at a time: a generator saves memory.
+        seed
+            For simulated outcomes and for ties.
+        n_simulations
+            Number of simulated outcomes of each origin.
+
+        Raises
+        ------
+        DataError
+            No forecasts, or an asset without a realised return.
+
+        Warns
+        -----
+        DataWarning
+            Spans of forecasts overlap, so that origins are not independent and bands too narrow.
+        """
+        where = "calibration"
+        n_simulations = checks.at_least(n_simulations, 20, what="n_simulations", where=where)
+        rng = np.random.default_rng(seed)
+        parts: list[tuple[pd.DataFrame, Floats, Floats, NDArray[np.float32], NDArray[np.float32]]] = []
+        spans: list[tuple[pd.Timestamp, pd.Timestamp]] = []
+        for forecast, realised in forecasts:
+            returns = _realised(forecast, realised)
+            draws, weights = forecast.draws.to_numpy(), forecast.weights.to_numpy()
+            cells = pd.DataFrame(
+                {
+                    "origin": forecast.origin,
+                    "asset": forecast.assets,
+                    "asset_class": forecast.asset_class,
+                    "realised": returns,
+                    "pit": pit(draws, returns, weights=weights, seed=int(rng.integers(2**31))),
+                }
+            )
+            simulated = _simulated(draws, weights, n_simulations, rng)
+            probabilities = forecast.quantile_probabilities(N_RANKS).to_numpy()
+            parts.append((cells, probabilities, outcome_quantiles(returns, N_RANKS), *simulated))
+            spans.append((forecast.origin, forecast.end))
+        if not parts:
+            raise DataError(f"{where}: no forecasts given. Give pairs of a forecast and realised returns.")
+        spans.sort()
+        overlaps = [f"{b[0]:%Y-%m-%d}" for a, b in pairwise(spans) if b[0] < a[1]]
+        if overlaps:
+            warnings.warn(
+                f"{where}: {len(overlaps)} of {len(spans)} forecasts begin before another one ends"
+                f" ({checks.first(overlaps)}). Bands take them for independent and are too narrow.",
+                DataWarning,
+                stacklevel=2,
+            )
+        tables, probabilities_, outcomes, pits, fifths = zip(*parts, strict=True)
+        return cls(
+            pd.concat(tables, ignore_index=True),
+            np.concatenate(probabilities_),
+            np.concatenate(outcomes),
+            np.concatenate(pits, axis=1),
+            np.concatenate(fifths, axis=1),
+        )
+
+    @property
+    def n_origins(self) -> int:
+        """Number of forecasts."""
+        return int(self.cells["origin"].nunique())
+
+    # Results
+
+    @cached_property
+    def _band(self) -> tuple[Floats, Floats, Floats, float]:
+        """ECDF of the PIT, its simultaneous band (lower, upper), the grid, and the p-value of the curve.
+
+        Global rank envelope (Myllymäki et al. 2017): a curve is as extreme as its most extreme point is among
+        the simulated ones, and the band holds the 95 % least extreme.
+        """
+        curve = _ecdf(self.cells["pit"].to_numpy()[None])[0]
+        simulated = _ecdf(self.simulated_pit)
+        depth = _depth(simulated).min(axis=1)
+        n = len(simulated)
+        inside = np.minimum((simulated <= curve).sum(axis=0), (simulated >= curve).sum(axis=0))
+        p_value = (1 + (depth <= inside.min() + 1).sum()) / (n + 1)
+        keep = max(int(np.quantile(depth, 1 - BAND, method="lower")), 1)
+        ordered = np.sort(simulated, axis=0)
+        return curve, np.stack([ordered[keep - 1], ordered[n - keep]]), _GRID, float(min(p_value, 1.0))
+
+    @property
+    def uniformity(self) -> float:
+        """P-value of the PIT curve: the share of calibrated forecasts whose curve would be as far off."""
+        return self._band[3]
+
+    def coverage(self) -> pd.DataFrame:
+        """Coverage of central intervals by level: what was observed, and 5 and 95 % of what chance allows."""
+        distance = np.abs(self.cells["pit"].to_numpy() - 0.5)
+        simulated = np.abs(self.simulated_pit - 0.5)
+        rows = []
+        for level in LEVELS:
+            low, high = np.quantile((simulated <= level / 2).mean(axis=1), [0.05, 0.95])
+            rows.append({"observed": (distance <= level / 2).mean(), "5%": low, "95%": high})
+        return pd.DataFrame(rows, index=pd.Index(LEVELS, name="level"))
+
+    def reliability(self, n_bins: int = 6) -> pd.DataFrame:
+        """Reliability by quantile and bin of equally many forecasts.
+
+        Columns: ``probability``, mean forecast; ``frequency``, how often it came true; ``n``, number of
+        forecasts; ``5%`` and ``95%``, what chance allows a calibrated forecast.
+        """
+        n_bins = checks.at_least(n_bins, 1, what="n_bins", where="reliability")
+        rows = []
+        for q in range(N_RANKS):
+            order = np.argsort(self.probabilities[:, q], kind="stable")
+            for b, members in enumerate(np.array_split(order, min(n_bins, len(order))), start=1):
+                low, high = np.quantile(self.simulated_outcomes[:, members, q].mean(axis=1), [0.05, 0.95])
+                rows.append(
+                    {
+                        "quantile": q + 1,
+                        "bin": b,
+                        "probability": self.probabilities[members, q].mean(),
+                        "frequency": self.outcomes[members, q].mean(),
+                        "n": len(members),
+                        "5%": low,
+                        "95%": high,
+                    }
+                )
+        return pd.DataFrame(rows).set_index(["quantile", "bin"])
+
+    def slopes(self) -> pd.DataFrame:
+        """Slope of outcome on forecast probability by quantile: 1 if calibrated, below 1 if overconfident.
+
+        ``se`` is robust to dependence within an origin (NaN with fewer than two); ``5%`` and ``95%`` are what
+        chance allows a calibrated forecast. NaN where all forecasts are equal.
+        """
+        origin = pd.factorize(self.cells["origin"])[0]
+        n_origins = self.n_origins
+        rows = []
+        for q in range(N_RANKS):
+            x = self.probabilities[:, q] - self.probabilities[:, q].mean()
+            total = float(x @ x)
+            if total < 1e-12:
+                rows.append(dict.fromkeys(("slope", "se", "5%", "95%"), np.nan))
+                continue
+            slope = float(x @ self.outcomes[:, q]) / total
+            residual = self.outcomes[:, q] - self.outcomes[:, q].mean() - slope * x
+            score = np.bincount(origin, weights=x * residual)
+            spread = float(score @ score) * n_origins / max(n_origins - 1, 1)
+            low, high = np.quantile(self.simulated_outcomes[:, :, q] @ x / total, [0.05, 0.95])
+            se = np.sqrt(spread) / total if n_origins > 1 else np.nan
+            rows.append({"slope": slope, "se": se, "5%": low, "95%": high})
+        return pd.DataFrame(rows, index=pd.RangeIndex(1, N_RANKS + 1, name="quantile"))
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What is beyond chance, in plain language."""
+        flags = []
+        if self.uniformity < 1 - BAND:
+            flags.append(f"PIT: its distribution is not uniform (p = {self.uniformity:.3f}).")
+        for level, row in self.coverage().iterrows():
+            if not row["5%"] <= row["observed"] <= row["95%"]:
+                word = "narrow" if row["observed"] < row["5%"] else "wide"
+                flags.append(
+                    f"central {level:.0%} intervals cover {row['observed']:.1%}, chance allows"
+                    f" {row['5%']:.1%} to {row['95%']:.1%}: forecasts are too {word}."
+                )
+        for q, row in self.slopes().iterrows():
+            if row["slope"] < row["5%"] or row["slope"] > row["95%"]:
+                word = "over" if row["slope"] < row["5%"] else "under"
+                flags.append(
+                    f"quantile {q}: reliability slope {row['slope']:.2f}, chance allows {row['5%']:.2f} to"
+                    f" {row['95%']:.2f}: its probabilities are {word}confident."
+                )
+        return tuple(flags)
+
+    def __repr__(self) -> str:
+        plural = "s" if self.n_origins > 1 else ""
+        return (
+            f"<bdfm.Calibration: {self.n_origins} origin{plural}, {len(self.cells)} outcomes,"
+            f" PIT uniform with p = {self.uniformity:.3f}, {len(self.flags)} flags>"
+        )
+
+    def _repr_html_(self) -> str:
+        items = "".join(f"<li>{escape(flag)}</li>" for flag in self.flags)
+        return (
+            f"<p><b>{escape(repr(self)[1:-1])}</b></p>"
+            + (f"<ul>{items}</ul>" if items else "")
+            + self.coverage().to_html(float_format="{:.3f}".format, border=0)
+            + self.slopes().to_html(float_format="{:.2f}".format, border=0)
+        )
+
+    # Pictures
+
+    def plot_pit(self) -> Figure:
+        """Histogram of the PIT, and its ECDF less the diagonal, each with what chance allows."""
+        values = self.cells["pit"].to_numpy()
+        edges = np.linspace(0, 1, 11)
+        figure, axes = new_figure(1, 2, figsize=(9, 3.2))
+        bars, curve_axis = axes[0]
+        simulated = np.stack([np.histogram(row, edges)[0] for row in self.simulated_pit]) / len(values)
+        low, high = np.quantile(simulated, [0.05, 0.95], axis=0)
+        bars.bar(
+            edges[:-1], np.histogram(values, edges)[0] / len(values), 0.1, align="edge", color="C0", alpha=0.6
+        )
+        bars.stairs(
+            high, edges, baseline=low, fill=True, color="black", alpha=0.12, label="90 % by chance, each bar"
+        )
+        bars.axhline(0.1, color="black", lw=0.8)
+        bars.set_xlabel("PIT", fontsize=8)
+        bars.set_ylabel("share of outcomes", fontsize=8)
+        curve, (lower, upper), grid, p_value = self._band
+        curve_axis.fill_between(
+            grid,
+            lower - grid,
+            upper - grid,
+            color="black",
+            alpha=0.12,
+            lw=0,
+            label=f"{BAND:.0%} by chance, whole curve",
+        )
+        curve_axis.plot(grid, curve - grid, color="C0", lw=1.4)
+        curve_axis.axhline(0, color="black", lw=0.8)
+        curve_axis.set_xlabel("PIT", fontsize=8)
+        curve_axis.set_ylabel("ECDF less diagonal", fontsize=8)
+        for axis in (bars, curve_axis):
+            axis.set_xlim(0, 1)
+            axis.tick_params(labelsize=7)
+            axis.legend(fontsize=7, frameon=False, loc="lower left")
+        figure.suptitle(
+            f"{self.n_origins} origins, {len(values)} outcomes; uniform with p = {p_value:.3f}", fontsize=10
+        )
+        return figure
+
+    def plot_reliability(self, n_bins: int = 6) -> Figure:
+        """Frequency against forecast probability for each fifth: best on the diagonal.
+
+        A bin holds equally many forecasts. Its vertical bar holds 90 % of the frequencies that calibrated
+        forecasts would show, with the dependence between assets as forecast (see the class).
+        """
+        table, slopes = self.reliability(n_bins), self.slopes()
+        figure, axes = new_figure(1, N_RANKS, figsize=(12, 2.9), sharex=True, sharey=True)
+        top = 1.08 * float(table[["probability", "frequency", "95%"]].to_numpy().max())
+        for q, axis in enumerate(axes[0], start=1):
+            part = table.loc[q]
+            axis.plot([0, top], [0, top], color="black", lw=0.8)
+            axis.vlines(part["probability"], part["5%"], part["95%"], color="black", alpha=0.2, lw=5)
+            axis.plot(part["probability"], part["frequency"], "o-", color="C0", ms=4, lw=1)
+            row = slopes.loc[q]
+            axis.set_title(
+                f"fifth {q}: slope {row['slope']:.2f} (chance {row['5%']:.2f} to {row['95%']:.2f})",
+                fontsize=7.5,
+            )
+            axis.set_xlim(0, top)
+            axis.set_ylim(0, top)
+            axis.set_aspect("equal")
+            axis.tick_params(labelsize=7)
+        figure.supxlabel("forecast probability", fontsize=8)
+        figure.supylabel("frequency", fontsize=8)
+        figure.suptitle(f"Reliability: fifth 1 is the lowest; {self.n_origins} origins", fontsize=10)
+        return figure
+
+
+def _realised(forecast: Forecast, realised: Mapping[str, float] | pd.Series[float]) -> Floats:
+    """Realised returns (asset,) in the order of the forecast."""
+    where = f"calibration, origin {forecast.origin:%Y-%m-%d}"
+    given = pd.Series(realised, dtype=float)
+    checks.unique(given.index, what="symbols", where=where)
+    values = given.reindex(list(forecast.assets))
+    lacking = values.index[~np.isfinite(values)]
+    if len(lacking):
+        raise DataError(
+            f"{where}: {len(lacking)} of {len(values)} assets have no realised return"
+            f" ({checks.first(lacking)}). Add them, or drop the assets from the forecast."
+        )
+    return np.asarray(values, dtype=np.float64)
+
+
+def _simulated(
+    draws: NDArray[np.floating[Any]], weights: Floats, n: int, rng: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Randomised PIT (simulation, asset) and fifths (simulation, asset, quantile) of draws as outcomes."""
+    equal = weights.min() == weights.max()
+    chance = None if equal else weights
+    chosen = draws[rng.choice(len(draws), n, p=chance)]
+    size = min(_RANKED_DRAWS, len(draws))
+    # Equal weights: without replacement, so that all draws serve where they are few.
+    ranked = np.sort(draws[rng.choice(len(draws), size, replace=not equal, p=chance)], axis=0)
+    values = np.empty(chosen.shape, dtype=np.float32)
+    for i in range(draws.shape[1]):
+        below, upto = (np.searchsorted(ranked[:, i], chosen[:, i], side=s) for s in ("left", "right"))
+        values[:, i] = (below + rng.random(n) * (upto - below)) / size
+    fifths = np.stack([outcome_quantiles(row, N_RANKS) for row in chosen]).astype(np.float32)
+    return values, fifths
+
+
+def _ecdf(values: NDArray[np.floating[Any]]) -> Floats:
+    """Empirical distribution function (row, grid) of each row of values in [0, 1]."""
+    ordered = np.sort(values, axis=1)
+    counts = np.stack([np.searchsorted(row, _GRID, side="right") for row in ordered])
+    return np.asarray(counts / values.shape[1])
+
+
+def _depth(curves: Floats) -> NDArray[np.int64]:
+    """How many curves (curve, point) lie at or beyond each, on the side where they are fewer, with itself."""
+    upto = rankdata(curves, method="max", axis=0)
+    return np.minimum(upto, len(curves) + 1 - rankdata(curves, method="min", axis=0)).astype(np.int64)
+
+
+# -- leave one out -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class LeaveOneOut:
+    """Predictive density and PIT of each return given all others; made by ``leave_one_out``.
+
+    Attributes
+    ----------
+    elpd
+        ArviZ's ``ELPDData``: expected log predictive density over all observed returns, which
+        ``arviz.compare`` takes.
+    pit, pareto_k
+        (period, asset): PIT, uniform if the noise is right, and the reliability of its importance weights,
+        doubtful above 0.7. NaN where there is no return.
+    """
+
+    elpd: Any
+    pit: xr.DataArray
+    pareto_k: xr.DataArray
+
+    @property
+    def n_doubtful(self) -> int:
+        """Number of returns with a Pareto k above 0.7."""
+        return int((self.pareto_k > 0.7).sum())
+
+    def __repr__(self) -> str:
+        return (
+            f"<bdfm.LeaveOneOut: {int(self.pit.notnull().sum())} returns, elpd {float(self.elpd.elpd):.1f}"
+            f" (se {float(self.elpd.se):.1f}), {self.n_doubtful} doubtful>"
+        )
+
+    def plot(self) -> Figure:
+        """ECDF of the PIT less the diagonal by asset class, with ArviZ's p-value of uniformity (``pot_c``).
+
+        Given the factors, returns are independent: the test applies here, as it does not to forecasts.
+        """
+        import arviz_plots
+        from matplotlib import pyplot as plt
+
+        classes = list(dict.fromkeys(self.pit["class_of"].values.tolist()))
+        values = {name: self.pit.where(self.pit["class_of"] == name).to_numpy().ravel() for name in classes}
+        known = {name: x[np.isfinite(x)] for name, x in values.items()}
+        data = xr.Dataset({name: ((f"{name}_cell",), x) for name, x in known.items()})
+        plots = arviz_plots.plot_ecdf_pit(
+            xr.DataTree.from_dict({POSTERIOR: data}),
+            group=POSTERIOR,
+            sample_dims=[str(d) for d in data.dims],
+            figure_kwargs={
+                "figsize": (3.2 * min(len(known), 4), 2.8 * -(-len(known) // 4)),
+                "figsize_units": "inches",
+            },
+            backend="matplotlib",
+        )
+    figure: Figure = plots.viz["figure"].item()
+        figure.set_layout_engine("constrained")
+        plt.close(figure)
+        figure.suptitle("Leave-one-out PIT: ECDF less diagonal, by asset class", fontsize=10)
+        return figure
+
+
+def leave_one_out(posterior: Posterior, *, n_draws: int = 1000, seed: int) -> LeaveOneOut:
+    """Leave-one-out by Pareto-smoothed importance sampling (Vehtari et al. 2017), one return at a time.
+
+    A return is left out, the others of its period stay and tell its factors: this judges noise and
+    volatility, not the forecast of factors. Importance ratios are those of the weighted likelihood (eq. 9): a
+    return of weight ω entered the posterior with its density to the power of ω.
+
+    Parameters
+    ----------
+    posterior
+        Its draws are thinned evenly to at most ``n_draws``; 10,000 returns in 1,000 draws take 10 s.
+    n_draws
+        At least 100.
+    seed
+        For the replicated noise that the PIT counts.
+    """
+    import arviz_stats
+
+    where = "leave one out"
+    n_draws = checks.at_least(n_draws, 100, what="n_draws", where=where)
+    model, panel = posterior.model, posterior.panel
+    data = model_data(model, panel)
+    step = max(1, -(-posterior.n_draws // n_draws))
+    p = {name: values[::step] for name, values in posterior.parameters().items()}
+    mean = model.expected_return(p, p[FACTORS], data)
+    log_scale = np.broadcast_to(model.log_noise_scale(p, data), mean.shape)
+    density = model.noise.log_density(np.nan_to_num(data[RETURNS]) - mean, log_scale, p)
+    noise_p = {name: p[name][:, None, :] for name in model.noise.parameters}
+    normal, multiplier = model.noise.standard_draws(noise_p, mean.shape, np.random.default_rng(seed))
+    replicated = mean + np.exp(log_scale) * multiplier * normal
+
+    observed = data[OBSERVED]
+    cells = (CHAIN, DRAW, "cell")
+    tree = xr.DataTree.from_dict(
+        {
+            POSTERIOR: xr.Dataset({"draw_": ((CHAIN, DRAW), np.zeros((1, len(mean))))}),
+            LOG_LIKELIHOOD: xr.Dataset({RETURNS: (cells, density[None, :, observed])}),
+            "posterior_predictive": xr.Dataset({RETURNS: (cells, replicated[None, :, observed])}),
+            "observed_data": xr.Dataset({RETURNS: (("cell",), data[RETURNS][observed])}),
+        }
+    )
+    weight = xr.DataArray(
+        np.broadcast_to(data[PERIOD_WEIGHTS][:, None], observed.shape)[observed], dims="cell"
+    )
+    likelihood = tree[LOG_LIKELIHOOD][RETURNS]
+    log_weights, k = (likelihood * weight).azstats.psislw(r_eff=1.0, dim=[CHAIN, DRAW])
+    with warnings.catch_warnings():
+        # Doubtful importance weights are counted in the result.
+        warnings.filterwarnings("ignore", category=UserWarning, module="arviz_stats")
+        elpd = arviz_stats.loo(
+            tree, var_name=RETURNS, pointwise=True, reff=1.0, log_weights=log_weights, pareto_k=k
+        )
+    values, _ = tree["posterior_predictive"][RETURNS].azstats.loo_pit(
+        tree["observed_data"][RETURNS], log_weights=log_weights, pareto_k=k, sample_dims=[CHAIN, DRAW]
+    )
+    # Half a draw away from 0 and 1: the uniformity test takes an exact 0 or 1 for impossible, and the plot takes
+    # anything above 1, if by rounding alone, for ranks to be rescaled.
+    values = (np.clip(values, 0, 1) * len(mean) + 0.5) / (len(mean) + 1)
+    template = panel.history[RETURNS]
+    return LeaveOneOut(elpd, _on_panel(values, template, observed), _on_panel(k, template, observed))
+
+
+def _on_panel(cells: xr.DataArray, template: xr.DataArray, observed: Bools) -> xr.DataArray:
+    """Values of the observed cells in their places (period, asset)."""
+    result = np.full(observed.shape, np.nan)
+    result[observed] = cells.to_numpy()
+    return template.copy(data=result)

@@ -205,8 +205,7 @@ def _month(
     begun = time.perf_counter()
     out.print(
         f"{panel.n_history} periods to {panel.origin:%Y-%m-%d}, {len(panel.assets)} assets in"
-        f" {len(panel.asset_classes)} classes. Compiling the model, then sampling"
-        f" {settings.chains} chains ({settings.tune} + {settings.draws} draws) ..."
+        f" {len(panel.asset_classes)} classes. Sampling {settings.chains} chains ..."
     )
     posterior = fit(model, panel, seed=seed, settings=settings, evidence=evidence, progress=out.is_terminal)
     sampled = time.perf_counter()
@@ -234,7 +233,7 @@ def _month(
             "max_rhat": diagnosis.max_rhat,
             "min_ess_bulk": diagnosis.min_ess_bulk,
             "min_ess_tail": diagnosis.min_ess_tail,
-            "divergences": diagnosis.divergences,
+            "divergences": diagnosis.divergences or 0,  # a Gibbs sampler has none
         },
     }
     io.write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
@@ -250,10 +249,8 @@ def _print_quantiles(result: Forecast, n_ends: int = 12) -> None:
     p = result.quantile_probabilities().to_pandas()
     p = p.loc[(p[1] + p[5]).sort_values(ascending=False).index]
     shown = p if len(p) <= 2 * n_ends + 1 else pd.concat([p.head(n_ends), p.tail(n_ends)])
-    table = Table(
-        title=f"Quintile probabilities, {result.origin:%Y-%m-%d} to {result.end:%Y-%m-%d} (%)",
-        title_justify="left",
-    )
+    out.print(f"Quintile probabilities, {result.origin:%Y-%m-%d} to {result.end:%Y-%m-%d}, in %:")
+    table = Table()
     table.add_column("asset")
     for q in p.columns:
         table.add_column({1: "lowest", 5: "highest"}.get(int(q), str(q)), justify="right")

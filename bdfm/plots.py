@@ -176,10 +176,10 @@ def asset_map(draws: xr.Dataset, panel: Panel) -> Figure:
     """Map of the assets in two dimensions: near each other are those that the factors move alike.
 
     The distance to be shown is sqrt(2 (1 - r)), r the correlation of two assets' common parts at the
-    posterior mean of Σ_k w_ik w_jk σ_λk²: the distance between the directions of their loadings. Multidimensional
-    scaling (SMACOF from classical scaling) finds the places; the title gives its relative error (stress).
-    The area of a dot grows with the sd of the common part. Nothing here depends on how factors are
-    rotated: aligned and plain draws give one map.
+    posterior mean of Σ_k w_ik w_jk σ_λk²: the distance between the directions of their loadings.
+    Multidimensional scaling (SMACOF from classical scaling) finds the places; the title gives its relative
+    error (stress). The area of a dot grows with the sd of the common part. Nothing here depends on how
+    factors are rotated: aligned and plain draws give one map.
     """
     common = _common_covariance(draws)
     sd = np.sqrt(np.diag(common))

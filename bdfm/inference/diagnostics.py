@@ -366,13 +366,13 @@ class Diagnosis:
 
         A dot is an element; those that miss a threshold are red. R-hat above 5 is drawn at 5.
         """
-        from matplotlib.figure import Figure
+        from matplotlib import pyplot as plt  # the notebook shows figures only once pyplot is there
         from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
         number, names = pd.factorize(self.elements["quantity"])
         # Elements of a quantity spread over its row in a fixed pattern, so that dots do not hide each other.
         row = number + 0.6 * ((np.arange(len(number)) * 0.618034) % 1 - 0.5)
-        figure = Figure(figsize=(11, 1.6 + 0.27 * len(names)), layout="constrained")
+        figure = plt.figure(figsize=(11, 1.6 + 0.27 * len(names)), layout="constrained")
         panels = figure.subplots(1, 3, sharey=True)
         for axes, measure in zip(panels, ("rhat", "ess_bulk", "ess_tail"), strict=True):
             value = self.elements[measure].to_numpy()
@@ -394,6 +394,7 @@ class Diagnosis:
         panels[0].set_yticks(range(len(names)), names)
         panels[0].set_ylim(len(names) - 0.4, -0.6)
         figure.suptitle(self.verdict, fontsize=10, wrap=True)
+        plt.close(figure)
         return figure
 
 

@@ -180,7 +180,7 @@ def sample_gibbs(spec: GibbsSpec, settings: GibbsSettings = GibbsSettings(), *, 
     compiled = time.perf_counter()
     kept = _allocate(spec, data, settings)
     states = [start_state(spec, data, rng) for rng in streams]
-    works = [make_work(data, spec.n_factors) for _ in streams]
+    works = [make_work(data, state) for state in states]
 
     def run_chain(chain: int) -> None:
         rng, state, work = streams[chain], states[chain], works[chain]
@@ -275,18 +275,20 @@ def make_data(spec: GibbsSpec) -> Data:
     )
 
 
-def make_work(data: Data, n_factors: int) -> Work:
-    """Scratch memory of one chain."""
+def make_work(data: Data, state: State) -> Work:
+    """Memory of one chain, with the noise precisions of its state."""
     n_assets, n_periods = data.y.shape
+    n_factors = len(state.loadings)
     n_mean, n_vol = len(data.mean_x), len(data.vol_x)
     small = max(n_factors, n_mean, n_vol, 4)
     groups = int(max([1, *data.mean_groups, *data.vol_groups]))
     return Work(
         e=np.zeros((n_assets, n_periods)),
-        precision=np.zeros((n_assets, n_periods)),
+        precision=np.exp(-2.0 * np.einsum("ji,jit->it", state.vol_b, data.vol_x)),
         precision_new=np.zeros((n_assets, n_periods)),
         gradient=np.zeros((n_assets, n_vol)),
         gradient_new=np.zeros((n_assets, n_vol)),
+        norm=np.zeros(n_assets),
         loglik=np.zeros(n_assets),
         loglik_new=np.zeros(n_assets),
         pair=np.zeros((n_factors * (n_factors + 1) // 2, n_periods)),

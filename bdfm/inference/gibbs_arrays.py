@@ -118,10 +118,11 @@ class Work(NamedTuple):
     """Memory that kernels reuse, and counters of accepted moves."""
 
     e: Floats  # (N, T) residuals, 0 where missing
-    precision: Floats  # (N, T) 1 / sigma_it^2
+    precision: Floats  # (N, T) 1 / sigma_it^2 at the current coefficients, always up to date
     precision_new: Floats  # (N, T)
     gradient: Floats  # (N, J) of the log-likelihood of an asset in its log-volatility coefficients
     gradient_new: Floats  # (N, J)
+    norm: Floats  # (N) weighted log normalising constants
     loglik: Floats  # (N) weighted, normalised
     loglik_new: Floats  # (N)
     pair: Floats  # (Q, T) products of factors, then precisions of the factor path

@@ -36,7 +36,7 @@ from bdfm.inference.gibbs_arrays import (
     Work,
     kernel,
 )
-from bdfm.inference.gibbs_random import MAX_SHRINK, gamma_draw, scale_draw
+from bdfm.inference.gibbs_random import MAX_SHRINK, gamma_fill, scale_draw
 
 
 @kernel
@@ -239,10 +239,11 @@ def draw_effects(rng: np.random.Generator, d: Data, s: State, w: Work) -> None:
     for m in range(n_effects):
         dof = d.mean_prior[m, DOF]
         if dof > 0.0:
+            gamma_fill(rng, s.mean_mix[m], 0.5 * (dof + 1.0))
             for i in range(n_assets):
                 group = d.mean_group[m, i]
                 z = (s.mean_b[m, i] - s.mean_mu[m, group]) / s.mean_sigma[m, group]
-                s.mean_mix[m, i] = gamma_draw(rng, 0.5 * (dof + 1.0)) / (0.5 * (dof + z * z))
+                s.mean_mix[m, i] /= 0.5 * (dof + z * z)
 
 
 @kernel
@@ -288,11 +289,10 @@ def draw_loadings_mix(rng: np.random.Generator, d: Data, s: State) -> None:
     """Draw the mixing variables of Student-t loadings."""
     if d.loadings_dof == 0.0:
         return
-    shape = 0.5 * (d.loadings_dof + 1.0)
     for k in range(s.loadings.shape[0]):
+        gamma_fill(rng, s.loadings_mix[k], 0.5 * (d.loadings_dof + 1.0))
         for i in range(s.loadings.shape[1]):
-            rate = 0.5 * (d.loadings_dof + s.loadings[k, i] ** 2)
-            s.loadings_mix[k, i] = gamma_draw(rng, shape) / rate
+            s.loadings_mix[k, i] /= 0.5 * (d.loadings_dof + s.loadings[k, i] ** 2)
 
 
 @kernel

@@ -29,12 +29,13 @@ from bdfm.inference.gibbs_arrays import (
     STEP_NU,
     Data,
     Floats,
+    Ints,
     State,
     Work,
     kernel,
 )
 from bdfm.inference.gibbs_mean import dot, eliminate, solve_transposed
-from bdfm.inference.gibbs_random import MAX_SHRINK, exp_in_place, gamma_draw, scale_draw
+from bdfm.inference.gibbs_random import MAX_SHRINK, exp_in_place, gamma_fill, scale_draw
 
 _RIDGE = 0.125  # d log sigma / d log nu along the ridge of the t likelihood, 1 / (nu + 1) at nu = 7
 MIN_LEVERAGE = 0.1  # share of an asset in what is known about the factors, from which its noise moves along
@@ -51,65 +52,88 @@ def t_norm(nu: float) -> float:
 
 
 @kernel
-def log_sum(d: Data, ratio: Floats, factor: float) -> float:
+def log_sum(chunk: Ints, chunk_weight: Floats, ratio: Floats, factor: float) -> float:
     """Weighted sum over periods of log(1 + factor * ratio), one logarithm a run of equal weights."""
     total = 0.0
-    for c in range(d.chunk_weight.shape[0]):
+    for c in range(chunk_weight.shape[0]):
         product = 1.0
-        for t in range(d.chunk[c], d.chunk[c + 1]):
+        for t in range(chunk[c], chunk[c + 1]):
             product *= 1.0 + factor * ratio[t]
-        total += d.chunk_weight[c] * math.log(product)
+        total += chunk_weight[c] * math.log(product)
     return total
 
 
 @kernel
-def evaluate(d: Data, s: State, w: Work, i: int, b: Floats, precision: Floats, gradient: Floats) -> float:
-    """Weighted log-likelihood of asset i at log-volatility coefficients ``b``.
-
-    Fills ``precision`` (1 / sigma^2 by period) and ``gradient`` (in ``b``).
-    """
-    n_periods = precision.shape[0]
-    score = w.vectors[0, :n_periods]
-    e = w.e[i]
-    for t in range(n_periods):
+def set_precision(x: Floats, i: int, b: Floats, precision: Floats, bits: Ints) -> None:
+    """Fill ``precision`` with 1 / sigma^2 of asset i by period, at log-volatility coefficients ``b``."""
+    for t in range(precision.shape[0]):
         precision[t] = 0.0
     for j in range(b.shape[0]):
+        c = -2.0 * b[j]
+        for t in range(precision.shape[0]):
+            precision[t] += c * x[j, i, t]
+    exp_in_place(precision, bits)
+
+
+@kernel
+def likelihood_terms(
+    x: Floats,
+    i: int,
+    weight: Floats,
+    chunk: Ints,
+    chunk_weight: Floats,
+    e: Floats,
+    precision: Floats,
+    nu: float,
+    score: Floats,
+    gradient: Floats,
+) -> float:
+    """Sum of -weight (nu + 1) / 2 log(1 + e^2 / (nu sigma^2)) of asset i over periods.
+
+    Also fills ``gradient``, that of the whole log-likelihood in the log-volatility coefficients. ``nu`` 0
+    stands for normal noise. Arrays come one by one, because handing over a whole ``Data`` costs as much
+    as the sum itself.
+    """
+    n_periods = score.shape[0]
+    for t in range(n_periods):
+        score[t] = e[t] * e[t] * precision[t]
+    value = 0.0
+    if nu > 0.0:
+        value = -0.5 * (nu + 1.0) * log_sum(chunk, chunk_weight, score, 1.0 / nu)
+        product = nu * (nu + 1.0)
         for t in range(n_periods):
-            precision[t] -= 2.0 * b[j] * d.vol_x[j, i, t]
-    exp_in_place(precision, w.bits)
-    value = -dot(d.vol_sum[i], b)
-    if d.nu_mean > 0.0:
-        nu = s.nu[i]
-        for t in range(n_periods):
-            score[t] = e[t] * e[t] * precision[t]
-        value += t_norm(nu) * d.total_weight[i] - 0.5 * (nu + 1.0) * log_sum(d, score, 1.0 / nu)
-        for t in range(n_periods):
-            score[t] = d.weight[i, t] * ((nu + 1.0) * score[t] / (nu + score[t]) - 1.0)
+            score[t] = weight[t] * (nu - product / (nu + score[t]))
     else:
+        for t in range(n_periods):
+            value -= 0.5 * weight[t] * score[t]
+        for t in range(n_periods):
+            score[t] = weight[t] * (score[t] - 1.0)
+    for j in range(gradient.shape[0]):
         total = 0.0
         for t in range(n_periods):
-            ratio = e[t] * e[t] * precision[t]
-            total += d.weight[i, t] * ratio
-            score[t] = d.weight[i, t] * (ratio - 1.0)
-        value -= 0.5 * (total + _LOG_2PI * d.total_weight[i])
-    for j in range(b.shape[0]):
-        gradient[j] = dot(score, d.vol_x[j, i])
+            total += score[t] * x[j, i, t]
+        gradient[j] = total
     return value
 
 
 @kernel
-def information_factor(d: Data, nu: float) -> float:
-    """Expected information of one return about its log scale."""
-    return 2.0 * nu / (nu + 3.0) if d.nu_mean > 0.0 else 2.0
+def norms(d: Data, s: State, w: Work) -> None:
+    """Fill ``Work.norm``, the weighted log normalising constants of the noise of each asset."""
+    for i in range(w.norm.shape[0]):
+        c = t_norm(s.nu[i]) if d.nu_mean > 0.0 else -0.5 * _LOG_2PI
+        w.norm[i] = c * d.total_weight[i]
 
 
 @kernel
-def prior_term(d: Data, s: State, j: int, i: int, b: float) -> tuple[float, float]:
-    """Log prior density of coefficient j of asset i at ``b``, up to a constant, and its derivative."""
-    group = d.vol_group[j, i]
-    sigma = s.vol_sigma[j, group]
-    z = (b - s.vol_mu[j, group]) / sigma
-    dof = d.vol_prior[j, DOF]
+def information_factor(nu: float) -> float:
+    """Expected information of one return about its log scale; 2 where the noise is normal."""
+    return 2.0 * nu / (nu + 3.0)
+
+
+@kernel
+def prior_term(b: float, mu: float, sigma: float, dof: float) -> tuple[float, float]:
+    """Log prior density of a coefficient at ``b``, up to a constant, and its derivative."""
+    z = (b - mu) / sigma
     if dof == 0.0:
         return -0.5 * z * z, -z / sigma
     return -0.5 * (dof + 1.0) * math.log1p(z * z / dof), -(dof + 1.0) * z / ((dof + z * z) * sigma)
@@ -123,7 +147,7 @@ def move_along_residuals(rng: np.random.Generator, d: Data, s: State, w: Work, t
     the noise scale follows the residuals. The move multiplies both by c: lambda_t += (1 - c) e_it v / w_i'v,
     theta_i += log c, u_i / c^2; the likelihood of the asset does not change, and all other terms are
     quadratic in c. The direction v = (information on the factors)^-1 w_i disturbs the other assets least;
-    it does not depend on c. Residuals must be current, and stay so; ``Work.precision`` does not.
+    it does not depend on c. Residuals and ``Work.precision`` must be current, and stay so.
 
     It is done for the assets whose leverage, averaged over the adaptation, is above a threshold.
     """
@@ -196,19 +220,22 @@ def move_along_residuals(rng: np.random.Generator, d: Data, s: State, w: Work, t
         power = -d.total_weight[i]
         for t in range(n_periods):
             power += d.seen[i, t]
-        now = residual_density(d, s, i, 0.0, power, square, linear)
+        group = d.vol_group[first, i]
+        b, mu, sigma = s.vol_b[first, i], s.vol_mu[first, group], s.vol_sigma[first, group]
+        dof = d.vol_prior[first, DOF]
+        now = residual_density(0.0, power, square, linear, b, mu, sigma, dof)
         level = now + math.log(1.0 - rng.random())
         width = 1.0
         low = -width * rng.random()
         high = low + width
-        while residual_density(d, s, i, low, power, square, linear) > level:
+        while residual_density(low, power, square, linear, b, mu, sigma, dof) > level:
             low -= width
-        while residual_density(d, s, i, high, power, square, linear) > level:
+        while residual_density(high, power, square, linear, b, mu, sigma, dof) > level:
             high += width
         log_c = 0.0
         for _ in range(MAX_SHRINK):
             new = low + (high - low) * rng.random()
-            if residual_density(d, s, i, new, power, square, linear) >= level:
+            if residual_density(new, power, square, linear, b, mu, sigma, dof) >= level:
                 log_c = new
                 break
             if new < 0.0:
@@ -220,6 +247,7 @@ def move_along_residuals(rng: np.random.Generator, d: Data, s: State, w: Work, t
         for t in range(n_periods):
             shift[t] = (1.0 - c) * e[t]
             s.u[i, t] /= c * c
+            w.precision[i, t] /= c * c
         for k in range(n_factors):
             for t in range(n_periods):
                 s.factors[k, t] += direction[k] * shift[t]
@@ -237,12 +265,11 @@ def move_along_residuals(rng: np.random.Generator, d: Data, s: State, w: Work, t
 
 @kernel
 def residual_density(
-    d: Data, s: State, i: int, log_c: float, power: float, square: float, linear: float
+    log_c: float, power: float, square: float, linear: float, b: float, mu: float, sigma: float, dof: float
 ) -> float:
     """Log density of log c in ``move_along_residuals``."""
     rest = 1.0 - math.exp(log_c)
-    prior = prior_term(d, s, d.vol_intercept, i, s.vol_b[d.vol_intercept, i] + log_c)[0]
-    return prior + power * log_c - rest * (0.5 * square * rest - linear)
+    return prior_term(b + log_c, mu, sigma, dof)[0] + power * log_c - rest * (0.5 * square * rest - linear)
 
 
 @kernel
@@ -257,22 +284,29 @@ def move_asset_coefficients(rng: np.random.Generator, d: Data, s: State, w: Work
     noise = w.small[1, 1, :n_effects]
     now = w.small[1, 2, :n_effects]
     new = w.small[1, 3, :n_effects]
+    score = w.vectors[0, : w.e.shape[1]]
     for i in range(n_assets):
-        information = information_factor(d, s.nu[i])
+        information = information_factor(s.nu[i]) if d.nu_mean > 0.0 else 2.0
         prior_now = 0.0
         for j in range(n_effects):
             now[j] = s.vol_b[j, i]
-        w.loglik[i] = evaluate(d, s, w, i, now, w.precision[i], w.gradient[i])
+        nu = s.nu[i] if d.nu_mean > 0.0 else 0.0
+        # precision is still that of the current coefficients
+        w.loglik[i] = w.norm[i] - dot(d.vol_sum[i], now)
+        w.loglik[i] += likelihood_terms(
+            d.vol_x, i, d.weight[i], d.chunk, d.chunk_weight, w.e[i], w.precision[i], nu, score, w.gradient[i]
+        )
         for j in range(n_effects):
             dof = d.vol_prior[j, DOF]
-            value, slope = prior_term(d, s, j, i, now[j])
+            group = d.vol_group[j, i]
+            value, slope = prior_term(now[j], s.vol_mu[j, group], s.vol_sigma[j, group], dof)
             prior_now += value
             step[j] = w.gradient[i, j] + slope
             noise[j] = rng.standard_normal()
             for r in range(j + 1):
                 a[j, r] = information * d.vol_info[i, j, r]
             spread = (dof + 1.0) / (dof + 3.0) if dof > 0.0 else 1.0
-            a[j, j] += spread / s.vol_sigma[j, d.vol_group[j, i]] ** 2
+            a[j, j] += spread / s.vol_sigma[j, group] ** 2
         eliminate(a, step, 0, n_effects)
         walk = rng.random() < _RANDOM_WALK
         forward = 0.0
@@ -282,11 +316,16 @@ def move_asset_coefficients(rng: np.random.Generator, d: Data, s: State, w: Work
         solve_transposed(a, step)
         for j in range(n_effects):
             new[j] = now[j] + step[j]
-        loglik = evaluate(d, s, w, i, new, w.precision_new[i], w.gradient_new[i])
+        set_precision(d.vol_x, i, new, w.precision_new[i], w.bits)
+        loglik = w.norm[i] - dot(d.vol_sum[i], new)
+        loglik += likelihood_terms(
+            d.vol_x, i, d.weight[i], d.chunk, d.chunk_weight, w.e[i], w.precision_new[i], nu, score, w.gradient_new[i]
+        )
         prior_new = 0.0
         backward = 0.0
         for j in range(n_effects):
-            value, slope = prior_term(d, s, j, i, new[j])
+            group = d.vol_group[j, i]
+            value, slope = prior_term(new[j], s.vol_mu[j, group], s.vol_sigma[j, group], d.vol_prior[j, DOF])
             prior_new += value
             step[j] = w.gradient_new[i, j] + slope
         # noise of the way back: L'(now - new) - L^-1 gradient at new
@@ -331,6 +370,7 @@ def move_groups(rng: np.random.Generator, d: Data, s: State, w: Work, j: int) ->
     n_groups = d.vol_groups[j]
     mean, sd, scale_sd = d.vol_prior[j, LOC_MEAN], d.vol_prior[j, LOC_SD], d.vol_prior[j, SCALE_SD]
     b = w.small[1, 0, :n_effects]
+    score = w.vectors[0, : w.e.shape[1]]
     table = w.groups
     for group in range(n_groups):
         for r in range(5):
@@ -338,7 +378,7 @@ def move_groups(rng: np.random.Generator, d: Data, s: State, w: Work, j: int) ->
     for i in range(n_assets):
         row = table[d.vol_group[j, i]]
         z = (s.vol_b[j, i] - s.vol_mu[j, d.vol_group[j, i]]) / s.vol_sigma[j, d.vol_group[j, i]]
-        information = information_factor(d, s.nu[i]) * d.vol_info[i, j, j]
+        information = (information_factor(s.nu[i]) if d.nu_mean > 0.0 else 2.0) * d.vol_info[i, j, j]
         row[0] += w.gradient[i, j]
         row[1] += w.gradient[i, j] * z
         row[2] += information
@@ -377,7 +417,17 @@ def move_groups(rng: np.random.Generator, d: Data, s: State, w: Work, j: int) ->
         for r in range(n_effects):
             b[r] = s.vol_b[r, i]
         b[j] = row[5] + row[6] * z
-        w.loglik_new[i] = evaluate(d, s, w, i, b, w.precision_new[i], w.gradient_new[i])
+        if j == d.vol_intercept:
+            factor = math.exp(2.0 * (s.vol_b[j, i] - b[j]))
+            for t in range(w.e.shape[1]):
+                w.precision_new[i, t] = factor * w.precision[i, t]
+        else:
+            set_precision(d.vol_x, i, b, w.precision_new[i], w.bits)
+        nu = s.nu[i] if d.nu_mean > 0.0 else 0.0
+        w.loglik_new[i] = w.norm[i] - dot(d.vol_sum[i], b)
+        w.loglik_new[i] += likelihood_terms(
+            d.vol_x, i, d.weight[i], d.chunk, d.chunk_weight, w.e[i], w.precision_new[i], nu, score, w.gradient_new[i]
+        )
         row[7] += w.loglik_new[i] - w.loglik[i]
         row[8] += w.gradient_new[i, j]
         row[9] += w.gradient_new[i, j] * z
@@ -412,14 +462,14 @@ def move_groups(rng: np.random.Generator, d: Data, s: State, w: Work, j: int) ->
 def draw_hypers(rng: np.random.Generator, d: Data, s: State, w: Work, j: int) -> None:
     """Draw mu and sigma of each group of hierarchy j given its coefficients (the centred form)."""
     mean, sd, dof = d.vol_prior[j, LOC_MEAN], d.vol_prior[j, LOC_SD], d.vol_prior[j, DOF]
-    mix = w.vectors[1]
     n_assets = s.vol_b.shape[1]
+    mix = w.vectors[1, :n_assets]
+    if dof > 0.0:
+        gamma_fill(rng, mix, 0.5 * (dof + 1.0))
     for i in range(n_assets):
-        mix[i] = 1.0
-        if dof > 0.0:
-            group = d.vol_group[j, i]
-            z = (s.vol_b[j, i] - s.vol_mu[j, group]) / s.vol_sigma[j, group]
-            mix[i] = gamma_draw(rng, 0.5 * (dof + 1.0)) / (0.5 * (dof + z * z))
+        group = d.vol_group[j, i]
+        z = (s.vol_b[j, i] - s.vol_mu[j, group]) / s.vol_sigma[j, group]
+        mix[i] = mix[i] / (0.5 * (dof + z * z)) if dof > 0.0 else 1.0
     for group in range(d.vol_groups[j]):
         n = 0.0
         total = 0.0
@@ -445,54 +495,85 @@ def draw_hypers(rng: np.random.Generator, d: Data, s: State, w: Work, j: int) ->
 
 
 @kernel
-def nu_density(d: Data, s: State, i: int, ratio: Floats, shift: float, shape: float, rate: float) -> float:
-    """Log density of asset i at log nu + shift, with log sigma moved along by ``_RIDGE * shift``.
+def nu_density(
+    shift: float,
+    nu: float,
+    ridge: float,
+    ratio: Floats,
+    chunk: Ints,
+    chunk_weight: Floats,
+    total_weight: float,
+    shape: float,
+    rate: float,
+) -> float:
+    """Log density of an asset at log nu + shift, log sigma moved along by ``ridge * shift``.
 
-    ``ratio`` holds (e / sigma)^2 before the move.
+    ``ratio`` holds (e / sigma)^2 before the move. The prior of log sigma is left out.
     """
-    nu = s.nu[i] * math.exp(shift)
-    value = shape * math.log(nu) - rate * nu
-    factor = 1.0
-    if d.vol_intercept >= 0:
-        move = _RIDGE * shift
-        factor = math.exp(-2.0 * move)
-        value -= move * d.total_weight[i]
-        value += prior_term(d, s, d.vol_intercept, i, s.vol_b[d.vol_intercept, i] + move)[0]
-    return value + t_norm(nu) * d.total_weight[i] - 0.5 * (nu + 1.0) * log_sum(d, ratio, factor / nu)
+    new = nu * math.exp(shift)
+    factor = math.exp(-2.0 * ridge * shift) / new
+    value = shape * math.log(new) - rate * new + (t_norm(new) - ridge * shift) * total_weight
+    return value - 0.5 * (new + 1.0) * log_sum(chunk, chunk_weight, ratio, factor)
 
 
 @kernel
-def draw_nu(rng: np.random.Generator, d: Data, s: State, w: Work) -> None:
-    """Slice update of each nu, along the ridge on which it trades off with the noise scale."""
+def draw_nu(rng: np.random.Generator, d: Data, s: State, w: Work, first: int) -> None:
+    """Slice update of nu, along the ridge on which it trades off with the noise scale.
+
+    It is done for every second asset, from ``first`` on: it costs much and moves well.
+    """
     n_periods = w.e.shape[1]
     shape = (d.nu_mean / s.scalars[SIGMA_NU]) ** 2
     rate = shape / d.nu_mean
     ratio = w.vectors[0, :n_periods]
-    for i in range(s.nu.shape[0]):
+    j = d.vol_intercept
+    ridge = _RIDGE if j >= 0 else 0.0
+    b, mu, sigma, dof = 0.0, 0.0, 1.0, 0.0
+    for i in range(first, s.nu.shape[0], 2):
+        if j >= 0:
+            group = d.vol_group[j, i]
+            b, mu, sigma, dof = s.vol_b[j, i], s.vol_mu[j, group], s.vol_sigma[j, group], d.vol_prior[j, DOF]
         for t in range(n_periods):
             ratio[t] = w.e[i, t] ** 2 * w.precision[i, t]
-        level = nu_density(d, s, i, ratio, 0.0, shape, rate) + math.log(1.0 - rng.random())
+        # the four points of the slice: start, both ends, proposals
+        level = math.log(1.0 - rng.random())
         low = -1.5 * rng.random()
         high = low + 1.5
-        while nu_density(d, s, i, ratio, low, shape, rate) > level:
-            low -= 1.5
-        while nu_density(d, s, i, ratio, high, shape, rate) > level:
-            high += 1.5
         shift = 0.0
+        stage = 0
         for _ in range(MAX_SHRINK):
-            new = low + (high - low) * rng.random()
-            if nu_density(d, s, i, ratio, new, shape, rate) >= level:
-                shift = new
+            value = nu_density(
+                shift, s.nu[i], ridge, ratio, d.chunk, d.chunk_weight, d.total_weight[i], shape, rate
+            )
+            if ridge > 0.0:
+                value += prior_term(b + ridge * shift, mu, sigma, dof)[0]
+            if stage == 0:
+                level += value
+                stage, shift = 1, low
+            elif stage == 1:
+                if value > level:
+                    low -= 1.5
+                    shift = low
+                else:
+                    stage, shift = 2, high
+            elif stage == 2:
+                if value > level:
+                    high += 1.5
+                    shift = high
+                else:
+                    stage, shift = 3, low + (high - low) * rng.random()
+            elif value >= level:
                 break
-            if new < 0.0:
-                low = new
             else:
-                high = new
+                if shift < 0.0:
+                    low = shift
+                else:
+                    high = shift
+                shift = low + (high - low) * rng.random()
         s.nu[i] *= math.exp(shift)
-        if d.vol_intercept >= 0:
-            move = _RIDGE * shift
-            s.vol_b[d.vol_intercept, i] += move
-            factor = math.exp(-2.0 * move)
+        if ridge > 0.0:
+            s.vol_b[j, i] += ridge * shift
+            factor = math.exp(-2.0 * ridge * shift)
             for t in range(n_periods):
                 w.precision[i, t] *= factor
 
@@ -568,9 +649,9 @@ def move_sigma_nu(rng: np.random.Generator, d: Data, s: State, w: Work, tuning: 
         log_ratio += (nu * -new_shape + s.nu[i] * shape) / d.nu_mean + 2.0 * math.log(new_root / root)
         for t in range(n_periods):
             ratio[t] = w.e[i, t] ** 2 * w.precision[i, t]
-        log_ratio += t_norm(nu) * d.total_weight[i] - 0.5 * (nu + 1.0) * log_sum(d, ratio, 1.0 / nu)
-        log_ratio -= t_norm(s.nu[i]) * d.total_weight[i]
-        log_ratio += 0.5 * (s.nu[i] + 1.0) * log_sum(d, ratio, 1.0 / s.nu[i])
+        log_ratio += (t_norm(nu) - t_norm(s.nu[i])) * d.total_weight[i]
+        log_ratio -= 0.5 * (nu + 1.0) * log_sum(d.chunk, d.chunk_weight, ratio, 1.0 / nu)
+        log_ratio += 0.5 * (s.nu[i] + 1.0) * log_sum(d.chunk, d.chunk_weight, ratio, 1.0 / s.nu[i])
     w.accepted[NU_MOVE, 1] += 1.0
     if math.log(1.0 - rng.random()) < log_ratio:
         w.accepted[NU_MOVE, 0] += 1.0
@@ -582,40 +663,39 @@ def move_sigma_nu(rng: np.random.Generator, d: Data, s: State, w: Work, tuning: 
 
 
 @kernel
-def prepare_noise(d: Data, s: State, w: Work) -> None:
-    """Fill ``Work.precision`` from the log-volatility coefficients."""
-    n_effects, n_assets = s.vol_b.shape
-    b = w.small[1, 0, :n_effects]
-    for i in range(n_assets):
-        for j in range(n_effects):
-            b[j] = s.vol_b[j, i]
-        w.loglik[i] = evaluate(d, s, w, i, b, w.precision[i], w.gradient[i])
-
-
-@kernel
-def log_likelihood(d: Data, s: State, w: Work) -> float:
-    """Weighted log-likelihood of all returns at the current state; residuals must be current."""
-    prepare_noise(d, s, w)
-    total = 0.0
-    for i in range(w.loglik.shape[0]):
-        total += w.loglik[i]
-    return total
-
-
-@kernel
 def draw_precisions(rng: np.random.Generator, d: Data, s: State, w: Work) -> None:
     """Draw u, the precision of each return given its mixing variable; 0 where missing."""
     n_assets, n_periods = w.e.shape
     for i in range(n_assets):
+        u = s.u[i]
         if d.nu_mean == 0.0:
             for t in range(n_periods):
-                s.u[i, t] = d.weight[i, t] * w.precision[i, t]
+                u[t] = d.weight[i, t] * w.precision[i, t]
             continue
         nu = s.nu[i]
         for c in range(d.chunk_weight.shape[0]):
-            shape = 0.5 * d.chunk_weight[c] * (nu + 1.0)
-            for t in range(d.chunk[c], d.chunk[c + 1]):
-                s.u[i, t] = 0.0
-                if d.seen[i, t] > 0.0:
-                    p = w.precision[i, t]
-                    s.u[i, t] = gamma_draw(rng, shape) * 2.0 * p / (nu + w.e[i, t] ** 2 * p)
+            gamma_fill(rng, u[d.chunk[c] : d.chunk[c + 1]], 0.5 * d.chunk_weight[c] * (nu + 1.0))
+        for t in range(n_periods):
+            p = w.precision[i, t]
+            u[t] *= 2.0 * p * d.seen[i, t] / (nu + w.e[i, t] ** 2 * p)
+
+
+@kernel
+def log_likelihood(d: Data, s: State, w: Work) -> float:
+    """Weighted log-likelihood of all returns; residuals and ``Work.precision`` must be current."""
+    n_effects, n_assets = s.vol_b.shape
+    n_periods = w.e.shape[1]
+    ratio = w.vectors[0, :n_periods]
+    norms(d, s, w)
+    total = 0.0
+    for i in range(n_assets):
+        total += w.norm[i]
+        for j in range(n_effects):
+            total -= d.vol_sum[i, j] * s.vol_b[j, i]
+        for t in range(n_periods):
+            ratio[t] = w.e[i, t] ** 2 * w.precision[i, t]
+        if d.nu_mean > 0.0:
+            total -= 0.5 * (s.nu[i] + 1.0) * log_sum(d.chunk, d.chunk_weight, ratio, 1.0 / s.nu[i])
+        else:
+            total -= 0.5 * dot(d.weight[i], ratio)
+    return total

@@ -49,26 +49,27 @@ def exp_in_place(x: Floats, bits: Ints) -> None:
 
 
 @kernel
-def gamma_draw(rng: np.random.Generator, shape: float) -> float:
-    """Draw from Gamma(``shape``, rate 1), by the method of Marsaglia and Tsang (2000)."""
-    a = shape if shape >= 1.0 else shape + 1.0
-    d = a - 1.0 / 3.0
+def gamma_fill(rng: np.random.Generator, out: Floats, shape: float) -> None:
+    """Fill ``out`` with draws from Gamma(``shape``, rate 1), by the method of Marsaglia and Tsang (2000)."""
+    d = shape - 1.0 / 3.0 if shape >= 1.0 else shape + 2.0 / 3.0
     c = 1.0 / math.sqrt(9.0 * d)
-    while True:
-        x = rng.standard_normal()
-        v = 1.0 + c * x
-        if v <= 0.0:
-            continue
-        v = v * v * v
-        uniform = rng.random()
-        square = x * x
-        if uniform < 1.0 - 0.0331 * square * square:
-            break
-        if math.log(uniform) < 0.5 * square + d * (1.0 - v + math.log(v)):
-            break
+    for t in range(out.shape[0]):
+        while True:
+            x = rng.standard_normal()
+            v = 1.0 + c * x
+            if v <= 0.0:
+                continue
+            v = v * v * v
+            uniform = rng.random()
+            square = x * x
+            if uniform < 1.0 - 0.0331 * square * square:
+                break
+            if math.log(uniform) < 0.5 * square + d * (1.0 - v + math.log(v)):
+                break
+        out[t] = d * v
     if shape < 1.0:
-        return d * v * rng.random() ** (1.0 / shape)
-    return d * v
+        for t in range(out.shape[0]):
+            out[t] *= rng.random() ** (1.0 / shape)
 
 
 @kernel

@@ -28,7 +28,7 @@ from bdfm.inference.gibbs_noise import (
     move_asset_coefficients,
     move_groups,
     move_sigma_nu,
-    prepare_noise,
+    norms,
 )
 
 import os
@@ -79,7 +79,6 @@ def run(
     that fits into ``kept``. All is in one function because code of callees is optimised anew in each caller.
     """
     residuals(d, s, w)
-    prepare_noise(d, s, w)
     if first == 0:
         draw_precisions(rng, d, s, w)
     for r in range(n_tune + thin * kept.nu.shape[0]):
@@ -96,12 +95,13 @@ def run(
         residuals(d, s, w)
         if d.vol_intercept >= 0:
             move_along_residuals(rng, d, s, w, tuning)
+        norms(d, s, w)
         move_asset_coefficients(rng, d, s, w)
         for j in range(s.vol_b.shape[0]):
             move_groups(rng, d, s, w, j)
             draw_hypers(rng, d, s, w, j)
         if d.nu_mean > 0.0:
-            draw_nu(rng, d, s, w)
+            draw_nu(rng, d, s, w, r % 2)
             move_sigma_nu(rng, d, s, w, tuning)
             draw_sigma_nu(rng, d, s)
         draw_precisions(rng, d, s, w)

@@ -65,6 +65,7 @@ PROB: Final = 0.99  # of the bands, under uniform ranks
 
 _STRIDE: Final = 5  # draws are ranked one in so many, and all of them judge the effective number
 _STRETCH: Final = (1, 4, 16)  # a chain with too few effective draws is made anew, so many times as long
+_GIBBS_THIN: Final = 4  # sweeps for each draw, before the stretch
 _MAX_LOG_RETURN: Final = 10.0
 _NULL_SIMULATIONS: Final = 10_000
 
@@ -395,7 +396,7 @@ def _gibbs_sampler(model: FactorModel, panel: Panel, tune: int) -> Sampler:
     spec = gibbs_spec(model, panel)
 
     def sample(returns: Floats, seed: int, draws: int, stretch: int) -> Params:
-        settings = GibbsSettings(draws, stretch * tune, thin=stretch, chains=1, cores=1)
+        settings = GibbsSettings(draws, stretch * tune, stretch * _GIBBS_THIN, chains=1, cores=1)
         result = sample_gibbs(replace(spec, returns=returns), settings, seed=seed)
         return {name: x[0] for name, x in result.draws.items()}
 
