@@ -403,6 +403,10 @@ class PredictiveCheck:
     observed: xr.DataArray
     replicated: xr.DataArray
 
+    def __post_init__(self) -> None:
+        for array in (self.observed, self.replicated):
+            array.values.flags.writeable = False
+
     @property
     def table(self) -> pd.DataFrame:
         """One row per statistic: observed, 5, 50 and 95 % quantile of the replicates, tail probability.
@@ -412,14 +416,13 @@ class PredictiveCheck:
         """
         replicated, observed = self.replicated.to_numpy(), self.observed.to_numpy()
         low, median, high = np.quantile(replicated, [0.05, 0.5, 0.95], axis=0)
-        above = (replicated > observed).mean(axis=0) + 0.5 * (replicated == observed).mean(axis=0)
         return pd.DataFrame(
             {
                 "observed": observed,
                 "5%": low,
                 "50%": median,
                 "95%": high,
-                "tail_probability": np.minimum(above, 1 - above),
+                "tail_probability": _tail_probability(observed, replicated),
             },
             index=pd.Index(self.observed[STATISTIC].to_numpy(), name=STATISTIC),
         )
@@ -506,6 +509,12 @@ def _check(kind: str, model: FactorModel, panel: Panel, replicates: xr.Dataset) 
     return PredictiveCheck(kind, model.name, observed, statistics(replicates[RETURNS], panel))
 
 
+def _tail_probability(observed: float | Floats, simulated: NDArray[np.floating[Any]]) -> Floats:
+    """Share of simulated values (simulation, ...) beyond the observed, on the side where they are fewer."""
+    above = (simulated > observed).mean(axis=0) + 0.5 * (simulated == observed).mean(axis=0)
+    return np.asarray(np.minimum(above, 1 - above))
+
+
 def _meaning(name: str, *, above: bool) -> str:
     text, high, low = next(words for start, *words in _MEANING if name.startswith(start))
     return text.format(high if above else low)
@@ -587,8 +596,6 @@ class Calibration:
 
     Attributes
     ----------
-    cells
-        One row per origin and asset: origin, asset, asset_class, realised (simple return), pit.
     probabilities, outcomes
         (cell, quantile) forecast probability of each fifth, and the fifth that came (fractional if tied).
     simulated_pit
@@ -597,11 +604,15 @@ class Calibration:
         (simulation, cell, quantile) fifths of simulated outcomes.
     """
 
-    cells: pd.DataFrame
+    _cells: pd.DataFrame
     probabilities: Floats
     outcomes: Floats
     simulated_pit: NDArray[np.float32]
     simulated_outcomes: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        for array in (self.probabilities, self.outcomes, self.simulated_pit, self.simulated_outcomes):
+            array.flags.writeable = False
 
     @classmethod
     def from_forecasts(
@@ -675,9 +686,14 @@ class Calibration:
         )
 
     @property
+    def cells(self) -> pd.DataFrame:
+        """One row per outcome (a copy): origin, asset, asset_class, realised (simple return), pit."""
+        return self._cells.copy()
+
+    @property
     def n_origins(self) -> int:
-        """Number of forecasts."""
-        return int(self.cells["origin"].nunique())
+        """Number of origins."""
+        return int(self._cells["origin"].nunique())
 
     # Results
 
@@ -688,7 +704,7 @@ class Calibration:
         Global rank envelope (Myllymäki et al. 2017): a curve is as extreme as its most extreme point is among
         the simulated ones, and the band holds the 95 % least extreme.
         """
-        curve = _ecdf(self.cells["pit"].to_numpy()[None])[0]
+        curve = _ecdf(self._cells["pit"].to_numpy()[None])[0]
         simulated = _ecdf(self.simulated_pit)
         depth = _depth(simulated).min(axis=1)
         n = len(simulated)
@@ -704,13 +720,18 @@ class Calibration:
         return self._band[3]
 
     def coverage(self) -> pd.DataFrame:
-        """Coverage of central intervals by level: what was observed, and 5 and 95 % of what chance allows."""
-        distance = np.abs(self.cells["pit"].to_numpy() - 0.5)
+        """Coverage of central intervals by level.
+
+        Columns: ``observed``; ``5%`` and ``95%``, what chance allows a calibrated forecast;
+        ``tail_probability``, the share of calibrated forecasts beyond, on the side where they are fewer.
+        """
+        distance = np.abs(self._cells["pit"].to_numpy() - 0.5)
         simulated = np.abs(self.simulated_pit - 0.5)
-        rows = []
-        for level in LEVELS:
-            low, high = np.quantile((simulated <= level / 2).mean(axis=1), [0.05, 0.95])
-            rows.append({"observed": (distance <= level / 2).mean(), "5%": low, "95%": high})
+        rows = [
+            {"observed": (distance <= x / 2).mean()}
+            | _chance((distance <= x / 2).mean(), (simulated <= x / 2).mean(axis=1))
+            for x in LEVELS
+        ]
         return pd.DataFrame(rows, index=pd.Index(LEVELS, name="level"))
 
     def reliability(self, n_bins: int = 6) -> pd.DataFrame:
@@ -741,53 +762,54 @@ class Calibration:
     def slopes(self) -> pd.DataFrame:
         """Slope of outcome on forecast probability by quantile: 1 if calibrated, below 1 if overconfident.
 
-        ``se`` is robust to dependence within an origin (NaN with fewer than two); ``5%`` and ``95%`` are what
-        chance allows a calibrated forecast. NaN where all forecasts are equal.
+        Columns: ``slope``; ``se``, robust to dependence within an origin (NaN with fewer than two); ``5%``,
+        ``95%`` and ``tail_probability`` as in ``coverage``. NaN where all forecasts are equal.
         """
-        origin = pd.factorize(self.cells["origin"])[0]
+        origin = pd.factorize(self._cells["origin"])[0]
         n_origins = self.n_origins
         rows = []
         for q in range(N_RANKS):
             x = self.probabilities[:, q] - self.probabilities[:, q].mean()
             total = float(x @ x)
             if total < 1e-12:
-                rows.append(dict.fromkeys(("slope", "se", "5%", "95%"), np.nan))
+                rows.append({"slope": np.nan, "se": np.nan})
                 continue
             slope = float(x @ self.outcomes[:, q]) / total
             residual = self.outcomes[:, q] - self.outcomes[:, q].mean() - slope * x
             score = np.bincount(origin, weights=x * residual)
             spread = float(score @ score) * n_origins / max(n_origins - 1, 1)
-            low, high = np.quantile(self.simulated_outcomes[:, :, q] @ x / total, [0.05, 0.95])
             se = np.sqrt(spread) / total if n_origins > 1 else np.nan
-            rows.append({"slope": slope, "se": se, "5%": low, "95%": high})
-        return pd.DataFrame(rows, index=pd.RangeIndex(1, N_RANKS + 1, name="quantile"))
+            rows.append(
+                {"slope": slope, "se": se} | _chance(slope, self.simulated_outcomes[:, :, q] @ x / total)
+            )
+        columns = ["slope", "se", "5%", "95%", "tail_probability"]
+        return pd.DataFrame(rows, columns=columns, index=pd.RangeIndex(1, N_RANKS + 1, name="quantile"))
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """What is beyond chance, in plain language."""
+        """What one calibrated forecast in fifty would show, in plain language."""
         flags = []
-        if self.uniformity < 1 - BAND:
+        if self.uniformity < 2 * FLAGGED:
             flags.append(f"PIT: its distribution is not uniform (p = {self.uniformity:.3f}).")
-        for level, row in self.coverage().iterrows():
-            if not row["5%"] <= row["observed"] <= row["95%"]:
-                word = "narrow" if row["observed"] < row["5%"] else "wide"
-                flags.append(
-                    f"central {level:.0%} intervals cover {row['observed']:.1%}, chance allows"
-                    f" {row['5%']:.1%} to {row['95%']:.1%}: forecasts are too {word}."
-                )
-        for q, row in self.slopes().iterrows():
-            if row["slope"] < row["5%"] or row["slope"] > row["95%"]:
-                word = "over" if row["slope"] < row["5%"] else "under"
-                flags.append(
-                    f"quantile {q}: reliability slope {row['slope']:.2f}, chance allows {row['5%']:.2f} to"
-                    f" {row['95%']:.2f}: its probabilities are {word}confident."
-                )
+        coverage, slopes = self.coverage(), self.slopes()
+        for level, row in coverage[coverage["tail_probability"] < FLAGGED].iterrows():
+            flags.append(
+                f"central {level:.0%} intervals cover {row['observed']:.1%}, chance allows"
+                f" {row['5%']:.1%} to {row['95%']:.1%}: forecasts are too"
+                f" {'narrow' if row['observed'] < row['5%'] else 'wide'}."
+            )
+        for q, row in slopes[slopes["tail_probability"] < FLAGGED].iterrows():
+            flags.append(
+                f"quantile {q}: reliability slope {row['slope']:.2f}, chance allows {row['5%']:.2f} to"
+                f" {row['95%']:.2f}: its probabilities are"
+                f" {'over' if row['slope'] < row['5%'] else 'under'}confident."
+            )
         return tuple(flags)
 
     def __repr__(self) -> str:
         plural = "s" if self.n_origins > 1 else ""
         return (
-            f"<bdfm.Calibration: {self.n_origins} origin{plural}, {len(self.cells)} outcomes,"
+            f"<bdfm.Calibration: {self.n_origins} origin{plural}, {len(self._cells)} outcomes,"
             f" PIT uniform with p = {self.uniformity:.3f}, {len(self.flags)} flags>"
         )
 
@@ -804,20 +826,18 @@ class Calibration:
 
     def plot_pit(self) -> Figure:
         """Histogram of the PIT, and its ECDF less the diagonal, each with what chance allows."""
-        values = self.cells["pit"].to_numpy()
+        values = self._cells["pit"].to_numpy()
         edges = np.linspace(0, 1, 11)
-        figure, axes = new_figure(1, 2, figsize=(9, 3.2))
+        figure, axes = new_figure(1, 2, figsize=(9, 3.4))
         bars, curve_axis = axes[0]
+        share = np.histogram(values, edges)[0] / len(values)
         simulated = np.stack([np.histogram(row, edges)[0] for row in self.simulated_pit]) / len(values)
         low, high = np.quantile(simulated, [0.05, 0.95], axis=0)
-        bars.bar(
-            edges[:-1], np.histogram(values, edges)[0] / len(values), 0.1, align="edge", color="C0", alpha=0.6
-        )
-        bars.stairs(
-            high, edges, baseline=low, fill=True, color="black", alpha=0.12, label="90 % by chance, each bar"
+        bars.bar(edges[:-1], share, 0.1, align="edge", color="C0", alpha=0.5, edgecolor="white")
+        bars.vlines(
+            edges[:-1] + 0.05, low, high, color="black", alpha=0.25, lw=6, label="90 % by chance, each bar"
         )
         bars.axhline(0.1, color="black", lw=0.8)
-        bars.set_xlabel("PIT", fontsize=8)
         bars.set_ylabel("share of outcomes", fontsize=8)
         curve, (lower, upper), grid, p_value = self._band
         curve_axis.fill_between(
@@ -827,16 +847,16 @@ class Calibration:
             color="black",
             alpha=0.12,
             lw=0,
-            label=f"{BAND:.0%} by chance, whole curve",
+            label=f"{100 * BAND:.0f} % by chance, whole curve",
         )
         curve_axis.plot(grid, curve - grid, color="C0", lw=1.4)
         curve_axis.axhline(0, color="black", lw=0.8)
-        curve_axis.set_xlabel("PIT", fontsize=8)
         curve_axis.set_ylabel("ECDF less diagonal", fontsize=8)
         for axis in (bars, curve_axis):
             axis.set_xlim(0, 1)
+            axis.set_xlabel("PIT", fontsize=8)
             axis.tick_params(labelsize=7)
-            axis.legend(fontsize=7, frameon=False, loc="lower left")
+        figure.legend(loc="outside lower center", ncols=2, fontsize=7.5, frameon=False)
         figure.suptitle(
             f"{self.n_origins} origins, {len(values)} outcomes; uniform with p = {p_value:.3f}", fontsize=10
         )
@@ -902,6 +922,13 @@ def _simulated(
         values[:, i] = (below + rng.random(n) * (upto - below)) / size
     fifths = np.stack([outcome_quantiles(row, N_RANKS) for row in chosen]).astype(np.float32)
     return values, fifths
+
+
+def _chance(observed: float, simulated: NDArray[np.floating[Any]]) -> dict[str, float]:
+    """What chance allows: 5 and 95 % of the simulated values (simulation,), and the tail probability."""
+    low, high = np.quantile(simulated, [0.05, 0.95])
+    tail = float(_tail_probability(observed, simulated))
+    return {"5%": float(low), "95%": float(high), "tail_probability": tail}
 
 
 def _ecdf(values: NDArray[np.floating[Any]]) -> Floats:
@@ -971,7 +998,7 @@ class LeaveOneOut:
             },
             backend="matplotlib",
         )
-    figure: Figure = plots.viz["figure"].item()
+        figure: Figure = plots.viz["figure"].item()
         figure.set_layout_engine("constrained")
         plt.close(figure)
         figure.suptitle("Leave-one-out PIT: ECDF less diagonal, by asset class", fontsize=10)
@@ -1033,8 +1060,8 @@ def leave_one_out(posterior: Posterior, *, n_draws: int = 1000, seed: int) -> Le
     values, _ = tree["posterior_predictive"][RETURNS].azstats.loo_pit(
         tree["observed_data"][RETURNS], log_weights=log_weights, pareto_k=k, sample_dims=[CHAIN, DRAW]
     )
-    # Half a draw away from 0 and 1: the uniformity test takes an exact 0 or 1 for impossible, and the plot takes
-    # anything above 1, if by rounding alone, for ranks to be rescaled.
+    # Half a draw away from 0 and 1: ArviZ's test takes an exact 0 for impossible, and its plot takes anything
+    # above 1, if by rounding alone, for ranks to be rescaled.
     values = (np.clip(values, 0, 1) * len(mean) + 0.5) / (len(mean) + 1)
     template = panel.history[RETURNS]
     return LeaveOneOut(elpd, _on_panel(values, template, observed), _on_panel(k, template, observed))

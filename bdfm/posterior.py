@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bdfm import checks, io
+from bdfm import checks, io, plots
 from bdfm.data.panel import Panel
 from bdfm.dims import (
     ASSET,
@@ -44,6 +44,9 @@ from bdfm.inference.identified import identified
 from bdfm.inference.settings import SamplerSettings
 from bdfm.model import Evidence, FactorModel, check_evidence, model_data
 from bdfm.simulate import simulate_ahead
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 KIND = "posterior"
 PACKAGES = ("bdfm", "pymc", "pytensor", "nutpie", "arviz", "xarray", "numpy", "pandas")
@@ -274,6 +277,36 @@ class Posterior:
             },
         )
         return forecast.zero(*panel.inactive) if panel.inactive else forecast
+
+    # -- pictures --------------------------------------------------------------------------------------
+
+    @cached_property
+    def _aligned_draws(self) -> xr.Dataset:
+        return self.aligned().draws
+
+    def plot_factors(self, *, n_named: int = 4) -> Figure:
+        """Paths of the aligned factors with bands; see ``bdfm.plots.factor_paths``."""
+        return plots.factor_paths(self._aligned_draws, n_named=n_named)
+
+    def plot_loadings(self) -> Figure:
+        """Aligned loadings by asset class; see ``bdfm.plots.loadings``."""
+        return plots.loadings(self._aligned_draws, self.panel)
+
+    def plot_map(self) -> Figure:
+        """Assets on a map, near where they move together; see ``bdfm.plots.asset_map``."""
+        return plots.asset_map(self._aligned_draws, self.panel)
+
+    def plot_volatility(self, asset: str) -> Figure:
+        """Noise scale of an asset over time, earnings marked; see ``bdfm.plots.volatility_path``."""
+        return plots.volatility_path(self.draws, self.model, self.panel, asset)
+
+    def plot_coefficients(self, variable: str, *, window: int | None = None) -> Figure:
+        """Coefficients of the assets against their hierarchy; see ``bdfm.plots.coefficients``."""
+        return plots.coefficients(self.draws, self.model, self.panel, variable, window=window)
+
+    def plot_degrees_of_freedom(self) -> Figure:
+        """Degrees of freedom of the noise; see ``bdfm.plots.degrees_of_freedom``."""
+        return plots.degrees_of_freedom(self.draws, self.model, self.panel)
 
     # -- files and looks -------------------------------------------------------------------------------
 

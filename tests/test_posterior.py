@@ -211,7 +211,8 @@ def test_recovery_at_m6_size():
         inside += int(((low < truth[name].ravel()) & (truth[name].ravel() < high)).sum())
         total += d.shape[1]
     assert total == 600
-    assert 0.86 < inside / total < 0.94
+    # Assets share hyper-parameters, so their errors are not independent: the band is wider than binomial.
+    assert 0.82 < inside / total < 0.96
     variance = (
         ((draws["loadings"] * draws["factor_scale"]) ** 2).sum("factor").mean(("chain", "draw")).to_numpy()
     )

@@ -36,6 +36,7 @@ LAYERS = (
     "components.__init__",
     "model",
     "simulate",
+    "plots",
     "inference.settings",
     "inference.start",
     "inference.identified",

@@ -173,25 +173,27 @@ class GibbsResult:
 
 def sample_gibbs(spec: GibbsSpec, settings: GibbsSettings = GibbsSettings(), *, seed: int) -> GibbsResult:
     """Posterior draws of a specification. The same seed gives the same draws, on any number of cores."""
-    data = make_data(spec)
-    streams = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(settings.chains)]
     begun = time.perf_counter()
-    _warm_up(spec)
+    data = make_data(spec)
+    _compile(spec, data)
     compiled = time.perf_counter()
-    kept = _allocate(spec, data, settings)
+    streams = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(settings.chains)]
     states = [start_state(spec, data, rng) for rng in streams]
     works = [make_work(data, state) for state in states]
+    kept = _allocate(states[0], settings)
 
     def run_chain(chain: int) -> None:
+        # Threads share no array: reference counts of one that they share would slow both down.
+        own = make_data(spec)
         rng, state, work = streams[chain], states[chain], works[chain]
         none = Kept(*(x[chain, :0] for x in kept))
         for first in range(0, settings.tune, _BATCH):
-            run(rng, data, state, work, none, first, min(_BATCH, settings.tune - first), 1)
+            run(rng, own, state, work, none, first, min(_BATCH, settings.tune - first), 1)
         work.accepted[:] = 0.0
         step = max(1, _BATCH // settings.thin)
         for first in range(0, settings.draws, step):
             part = Kept(*(x[chain, first : first + step] for x in kept))
-            run(rng, data, state, work, part, settings.tune + first, 0, settings.thin)
+            run(rng, own, state, work, part, settings.tune + first, 0, settings.thin)
 
     with ThreadPoolExecutor(max_workers=max(1, min(settings.cores, settings.chains))) as pool:
         for future in [pool.submit(run_chain, chain) for chain in range(settings.chains)]:
@@ -352,19 +354,19 @@ def start_state(spec: GibbsSpec, data: Data, rng: np.random.Generator) -> State:
     )
 
 
-def _allocate(spec: GibbsSpec, data: Data, settings: GibbsSettings) -> Kept:
-    """Memory for the draws of all chains; each array has a leading chain axis."""
-    rng = np.random.default_rng(0)
-    s = start_state(spec, data, rng)
+def _allocate(state: State, settings: GibbsSettings) -> Kept:
+    """Memory for the draws of all chains, with leading axes (chain, draw)."""
     lead = (settings.chains, settings.draws)
-    like = (
-        s.loadings, s.factors, s.factor_scale, s.mean_b, s.mean_mu, s.mean_sigma, s.vol_b, s.vol_mu, s.vol_sigma, s.nu, s.scalars,
-    )  # fmt: skip
-    return Kept(*(np.empty(lead + x.shape) for x in like), np.empty(lead))
+    shapes = {name: getattr(state, name).shape for name in Kept._fields[:-1]}
+    return Kept(**{name: np.empty(lead + shape) for name, shape in shapes.items()}, log_likelihood=np.empty(lead))
 
 
-def _warm_up(spec: GibbsSpec) -> None:
-    """Compile every kernel, or load it from the cache, on three periods and three assets."""
+def _compile(spec: GibbsSpec, data: Data) -> None:
+    """Compile the kernels, or load them from the cache, by a call that makes no sweep."""
+    state = start_state(spec, data, np.random.default_rng(0))
+    kept = _allocate(state, GibbsSettings(chains=1, draws=1))
+    none = Kept(*(x[0, :0] for x in kept))
+    run(np.random.default_rng(0), data, state, make_work(data, state), none, 0, 0, 1)
 
 
 def _named(spec: GibbsSpec, kept: Kept) -> dict[str, NDArray[np.float64]]:
