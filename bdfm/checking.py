@@ -26,6 +26,7 @@ from bdfm.data.panel import Panel
 from bdfm.dims import (
     ASSET,
     CHAIN,
+    CLASS_OF,
     DRAW,
     EARNINGS,
     FACTOR,
@@ -41,7 +42,7 @@ from bdfm.dims import (
 )
 from bdfm.errors import DataError, DataWarning
 from bdfm.forecast import N_RANKS, Forecast
-from bdfm.model import FACTORS_Z, FactorModel, model_data
+from bdfm.model import FactorModel, model_data
 from bdfm.plots import new_figure
 from bdfm.posterior import MAX_LOG_RETURN, Posterior
 from bdfm.ranks import normalised_weights, outcome_quantiles
@@ -90,15 +91,12 @@ def prior_predictive(
     rng = np.random.default_rng(seed)
     graph = model.build(panel)
     # Standardised variables only serve samplers, and factors are simulated anew.
-    variables = [
-        v for v in graph.unobserved_RVs if not v.name.endswith("_z") and v.name not in (FACTORS, FACTORS_Z)
-    ]
+    variables = [v for v in graph.unobserved_RVs if not v.name.endswith("_z") and v.name != FACTORS]
     # Interpreted: the graph is evaluated a few hundred times, and compiling it would take longer.
     drawn = pm.draw(variables, draws=n_draws, random_seed=int(rng.integers(2**31)), mode="FAST_COMPILE")
-    p = {
-        v.name: np.asarray(values).reshape(n_draws, *np.shape(values)[1:])
-        for v, values in zip(variables, drawn, strict=True)
-    }
+    if n_draws == 1:  # PyMC leaves out the axis of draws
+        drawn = [np.asarray(values)[None] for values in drawn]
+    p = {v.name: np.asarray(values) for v, values in zip(variables, drawn, strict=True)}
     return _replicates(model, panel, p, rng)
 
 
@@ -701,18 +699,15 @@ class Calibration:
     def _band(self) -> tuple[Floats, Floats, Floats, float]:
         """ECDF of the PIT, its simultaneous band (lower, upper), the grid, and the p-value of the curve.
 
-        Global rank envelope (Myllymäki et al. 2017): a curve is as extreme as its most extreme point is among
-        the simulated ones, and the band holds the 95 % least extreme.
+        Curves are ordered by extremal depth (Narisetty and Nair 2016; the extreme rank length of Myllymäki et
+        al. 2017); the band holds the 95 % least extreme of the simulated ones.
         """
-        curve = _ecdf(self._cells["pit"].to_numpy()[None])[0]
+        curve = _ecdf(self._cells["pit"].to_numpy()[None])
         simulated = _ecdf(self.simulated_pit)
-        depth = _depth(simulated).min(axis=1)
-        n = len(simulated)
-        inside = np.minimum((simulated <= curve).sum(axis=0), (simulated >= curve).sum(axis=0))
-        p_value = (1 + (depth <= inside.min() + 1).sum()) / (n + 1)
-        keep = max(int(np.quantile(depth, 1 - BAND, method="lower")), 1)
-        ordered = np.sort(simulated, axis=0)
-        return curve, np.stack([ordered[keep - 1], ordered[n - keep]]), _GRID, float(min(p_value, 1.0))
+        place = _extremeness(simulated)
+        kept = simulated[place > (1 - BAND) * len(simulated)]
+        p_value = float(_extremeness(np.concatenate([curve, simulated]))[0]) / (len(simulated) + 1)
+        return curve[0], np.stack([kept.min(axis=0), kept.max(axis=0)]), _GRID, p_value
 
     @property
     def uniformity(self) -> float:
@@ -938,10 +933,22 @@ def _ecdf(values: NDArray[np.floating[Any]]) -> Floats:
     return np.asarray(counts / values.shape[1])
 
 
-def _depth(curves: Floats) -> NDArray[np.int64]:
-    """How many curves (curve, point) lie at or beyond each, on the side where they are fewer, with itself."""
+def _extremeness(curves: Floats) -> NDArray[np.int64]:
+    """How many curves (curve, point) are as extreme as each or more, itself counted.
+
+    At a point a curve is as deep as there are curves at or beyond it, on the side where they are fewer. Of
+    two curves the one with the less deep point is more extreme; if equal, the next least deep one decides.
+    """
     upto = rankdata(curves, method="max", axis=0)
-    return np.minimum(upto, len(curves) + 1 - rankdata(curves, method="min", axis=0)).astype(np.int64)
+    depth = np.minimum(upto, len(curves) + 1 - rankdata(curves, method="min", axis=0))
+    keys = np.sort(depth, axis=1)
+    order = np.lexsort(keys.T[::-1])
+    new = np.any(np.diff(keys[order], axis=0) != 0, axis=1)
+    # Equally extreme curves share the last place of their group.
+    last = np.append(np.flatnonzero(new), len(curves) - 1)
+    place = np.empty(len(curves), dtype=np.int64)
+    place[order] = last[np.searchsorted(last, np.arange(len(curves)))] + 1
+    return place
 
 
 # -- leave one out -----------------------------------------------------------------------------------------
@@ -958,7 +965,7 @@ class LeaveOneOut:
         ``arviz.compare`` takes.
     pit, pareto_k
         (period, asset): PIT, uniform if the noise is right, and the reliability of its importance weights,
-        doubtful above 0.7. NaN where there is no return.
+        doubtful above 0.7 (less with few draws). NaN where there is no return.
     """
 
     elpd: Any
@@ -967,8 +974,8 @@ class LeaveOneOut:
 
     @property
     def n_doubtful(self) -> int:
-        """Number of returns with a Pareto k above 0.7."""
-        return int((self.pareto_k > 0.7).sum())
+        """Number of returns with a Pareto k above ``elpd.good_k``."""
+        return int((self.pareto_k > self.elpd.good_k).sum())
 
     def __repr__(self) -> str:
         return (
@@ -984,8 +991,8 @@ class LeaveOneOut:
         import arviz_plots
         from matplotlib import pyplot as plt
 
-        classes = list(dict.fromkeys(self.pit["class_of"].values.tolist()))
-        values = {name: self.pit.where(self.pit["class_of"] == name).to_numpy().ravel() for name in classes}
+        classes = list(dict.fromkeys(self.pit[CLASS_OF].values.tolist()))
+        values = {name: self.pit.where(self.pit[CLASS_OF] == name).to_numpy().ravel() for name in classes}
         known = {name: x[np.isfinite(x)] for name, x in values.items()}
         data = xr.Dataset({name: ((f"{name}_cell",), x) for name, x in known.items()})
         plots = arviz_plots.plot_ecdf_pit(

@@ -392,7 +392,7 @@ def coefficients(
         The model has no such coefficients, or no such window.
     """
     where = "coefficients"
-    by_asset = [str(n) for n, v in draws.data_vars.items() if ASSET in v.dims and FACTOR not in v.dims]
+    by_asset = [str(n) for n, v in draws.data_vars.items() if ASSET in v.dims and f"sigma_{n}" in draws]
     checks.known([variable], by_asset, what="coefficient", where=where)
     position: dict[str, int] = {}
     if WINDOW in draws[variable].dims:

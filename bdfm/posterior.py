@@ -198,7 +198,7 @@ class Posterior:
         """Posterior whose factors are turned to one orientation, all draws of all chains alike.
 
         Loadings, factors and factor scales of each draw are rotated together to a common reference (varimax
-        of the mean loadings, factors by falling scale, positive sums of loadings; see ``bdfm.inference.align``),
+        of the mean loadings, factors by falling scale, positive sums; see ``bdfm.inference.align``),
         so that means, plots and R-hat of factors make sense. Everything identified, the log-likelihood
         and the forecast stay as they are: all factors share their dynamics, so a rotation changes nothing.
         """
@@ -323,7 +323,8 @@ class Posterior:
         sizes = self.draws.sizes
         return (
             f"<bdfm.Posterior of model {self.attrs['model_name']!r}: {sizes[CHAIN]} chains"
-            f" x {sizes[DRAW]} draws, {sizes[ASSET]} assets, {sizes[PERIOD]} periods, origin {self.panel.origin:%Y-%m-%d}>"
+            f" x {sizes[DRAW]} draws, {sizes[ASSET]} assets, {sizes[PERIOD]} periods,"
+            f" origin {self.panel.origin:%Y-%m-%d}>"
         )
 
     def _repr_html_(self) -> str:

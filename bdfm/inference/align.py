@@ -152,8 +152,8 @@ def align(
     ``rsp`` is Rotation-Sign-Permutation (Papastamoulis and Ntzoufras 2022, arXiv 2004.05105) with the signed
     permutation found exactly by one assignment per draw, and MatchAlign (Poworoznek et al. 2025) with an
     iterated reference. ``procrustes`` follows Aßmann, Boysen-Hogrefe and Pape (2016). On simulated posteriors
-    their worst R-hat differs by at most 0.014; ``procrustes`` leaves less spread around the mean and is several
-    times faster.
+    their worst R-hat differs by at most 0.014; ``procrustes`` leaves less spread around the mean and is
+    several times faster.
     """
     coefficients = {} if coefficients is None else coefficients
     w, lam, scale, extra = _checked(loadings, factors, factor_scale, coefficients)

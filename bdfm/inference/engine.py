@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from bdfm import checks
 from bdfm.components.dynamics import AR1
@@ -105,7 +106,7 @@ def run(
 ) -> Sampled:
     """Posterior draws by the engine named; the same variables with the same dims from either."""
     if engine == "gibbs":
-        return _run_gibbs(model, panel, settings, seed=seed)
+        return _run_gibbs(model, panel, settings, seed=seed, progress=progress)
     begun = time.perf_counter()
     pymc_model = model.build(panel, evidence=evidence)
     start = pca_start(pymc_model, model_data(model, panel), model.n_factors)
@@ -115,12 +116,18 @@ def run(
     return Sampled(tree[POSTERIOR].to_dataset(), tree[SAMPLE_STATS].to_dataset(), seconds)
 
 
-def _run_gibbs(model: FactorModel, panel: Panel, settings: SamplerSettings, *, seed: int) -> Sampled:
-    result = sample_gibbs(
-        gibbs_spec(model, panel),
-        GibbsSettings(settings.draws, settings.tune, settings.thin, settings.chains, settings.cores),
-        seed=seed,
-    )
+def _run_gibbs(
+    model: FactorModel, panel: Panel, settings: SamplerSettings, *, seed: int, progress: bool
+) -> Sampled:
+    columns = (TextColumn("Sampling"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, disable=not progress, transient=True) as bar:
+        task = bar.add_task("sweeps", total=None)
+        result = sample_gibbs(
+            gibbs_spec(model, panel),
+            GibbsSettings(settings.draws, settings.tune, settings.thin, settings.chains, settings.cores),
+            seed=seed,
+            on_progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
     history = panel.history
     labels = {
         CHAIN: np.arange(settings.chains),

@@ -8,7 +8,9 @@ and missing returns. A sweep costs about a millisecond at N = 100, T = 104, K = 
 from __future__ import annotations
 
 import os
+import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -130,7 +132,7 @@ class GibbsSpec:
         n_periods, n_assets = self.returns.shape
         if n_periods < 3 or self.n_factors < 1 or not self.log_volatility:
             raise ModelError(
-                f"gibbs: {n_periods} periods, {self.n_factors} factors and {len(self.log_volatility)} effects on"
+                f"gibbs: {n_periods} periods, {self.n_factors} factors, {len(self.log_volatility)} effects on"
                 " the log-volatility; at least 3, 1 and 1 are needed."
             )
         for effect in (*self.mean, *self.log_volatility):
@@ -171,8 +173,18 @@ class GibbsResult:
     seconds: dict[str, float]
 
 
-def sample_gibbs(spec: GibbsSpec, settings: GibbsSettings = GibbsSettings(), *, seed: int) -> GibbsResult:
-    """Posterior draws of a specification. The same seed gives the same draws, on any number of cores."""
+def sample_gibbs(
+    spec: GibbsSpec,
+    settings: GibbsSettings = GibbsSettings(),
+    *,
+    seed: int,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> GibbsResult:
+    """Posterior draws of a specification. The same seed gives the same draws, on any number of cores.
+
+    ``on_progress`` is called now and then, from the chains' threads, with the number of sweeps made and to
+    make over all chains. An interrupt or an error in one chain stops the others within a batch of sweeps.
+    """
     begun = time.perf_counter()
     data = make_data(spec)
     _compile(spec, data)
@@ -182,22 +194,42 @@ def sample_gibbs(spec: GibbsSpec, settings: GibbsSettings = GibbsSettings(), *, 
     works = [make_work(data, state) for state in states]
     kept = _allocate(states[0], settings)
 
+    stop = threading.Event()
+    total = settings.chains * (settings.tune + settings.thin * settings.draws)
+    done = [0] * settings.chains
+
+    def advance(chain: int, sweeps: int) -> bool:
+        """Count sweeps; whether to go on."""
+        done[chain] += sweeps
+        if on_progress is not None:
+            on_progress(sum(done), total)
+        return not stop.is_set()
+
     def run_chain(chain: int) -> None:
         # Threads share no array: reference counts of one that they share would slow both down.
         own = make_data(spec)
         rng, state, work = streams[chain], states[chain], works[chain]
         none = Kept(*(x[chain, :0] for x in kept))
         for first in range(0, settings.tune, _BATCH):
-            run(rng, own, state, work, none, first, min(_BATCH, settings.tune - first), 1)
+            batch = min(_BATCH, settings.tune - first)
+            run(rng, own, state, work, none, first, batch, 1)
+            if not advance(chain, batch):
+                return
         work.accepted[:] = 0.0
         step = max(1, _BATCH // settings.thin)
         for first in range(0, settings.draws, step):
             part = Kept(*(x[chain, first : first + step] for x in kept))
             run(rng, own, state, work, part, settings.tune + first, 0, settings.thin)
+            if not advance(chain, len(part.nu) * settings.thin):
+                return
 
     with ThreadPoolExecutor(max_workers=max(1, min(settings.cores, settings.chains))) as pool:
-        for future in [pool.submit(run_chain, chain) for chain in range(settings.chains)]:
-            future.result()
+        try:
+            for future in [pool.submit(run_chain, chain) for chain in range(settings.chains)]:
+                future.result()
+        except BaseException:  # an interrupt too: leaving the pool waits for its threads
+            stop.set()
+            raise
     seconds = {"compile": compiled - begun, "sample": time.perf_counter() - compiled}
     return GibbsResult(
         _named(spec, kept),
@@ -358,7 +390,9 @@ def _allocate(state: State, settings: GibbsSettings) -> Kept:
     """Memory for the draws of all chains, with leading axes (chain, draw)."""
     lead = (settings.chains, settings.draws)
     shapes = {name: getattr(state, name).shape for name in Kept._fields[:-1]}
-    return Kept(**{name: np.empty(lead + shape) for name, shape in shapes.items()}, log_likelihood=np.empty(lead))
+    return Kept(
+        **{name: np.empty(lead + shape) for name, shape in shapes.items()}, log_likelihood=np.empty(lead)
+    )
 
 
 def _compile(spec: GibbsSpec, data: Data) -> None:

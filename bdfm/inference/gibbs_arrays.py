@@ -52,7 +52,7 @@ def kernel[F: Callable[..., Any]](function: F) -> F:
 
 
 def entry_kernel[F: Callable[..., Any]](function: F) -> F:
-    """Compiled function that Python calls; the others are compiled without the code that unpacks arguments."""
+    """Compiled function that Python calls; the others do without code that unpacks arguments."""
     compiled: F = numba.njit(
         cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH, no_cfunc_wrapper=True
     )(function)

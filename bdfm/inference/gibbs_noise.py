@@ -319,7 +319,16 @@ def move_asset_coefficients(rng: np.random.Generator, d: Data, s: State, w: Work
         set_precision(d.vol_x, i, new, w.precision_new[i], w.bits)
         loglik = w.norm[i] - dot(d.vol_sum[i], new)
         loglik += likelihood_terms(
-            d.vol_x, i, d.weight[i], d.chunk, d.chunk_weight, w.e[i], w.precision_new[i], nu, score, w.gradient_new[i]
+            d.vol_x,
+            i,
+            d.weight[i],
+            d.chunk,
+            d.chunk_weight,
+            w.e[i],
+            w.precision_new[i],
+            nu,
+            score,
+            w.gradient_new[i],
         )
         prior_new = 0.0
         backward = 0.0
@@ -426,7 +435,16 @@ def move_groups(rng: np.random.Generator, d: Data, s: State, w: Work, j: int) ->
         nu = s.nu[i] if d.nu_mean > 0.0 else 0.0
         w.loglik_new[i] = w.norm[i] - dot(d.vol_sum[i], b)
         w.loglik_new[i] += likelihood_terms(
-            d.vol_x, i, d.weight[i], d.chunk, d.chunk_weight, w.e[i], w.precision_new[i], nu, score, w.gradient_new[i]
+            d.vol_x,
+            i,
+            d.weight[i],
+            d.chunk,
+            d.chunk_weight,
+            w.e[i],
+            w.precision_new[i],
+            nu,
+            score,
+            w.gradient_new[i],
         )
         row[7] += w.loglik_new[i] - w.loglik[i]
         row[8] += w.gradient_new[i, j]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import NamedTuple
 
 import numpy as np
@@ -13,8 +14,8 @@ from bdfm.inference.gibbs_mean import (
     draw_loadings,
     draw_loadings_mix,
     draw_mean_hypers,
-    effect_systems,
     draw_rho,
+    effect_systems,
     move_along_orbits,
     residuals,
 )
@@ -31,8 +32,7 @@ from bdfm.inference.gibbs_noise import (
     norms,
 )
 
-import os
-_RELAX = float(os.environ.get('OVER', 0.8))  # see gibbs_mean
+_RELAX = float(os.environ.get("OVER", 0.8))  # see gibbs_mean
 _PLAIN = 50  # first sweeps without over-relaxation, which would carry a far start on
 _TUNING_DECAY = 0.6  # gain of adaptation after n sweeps: (n + 1)^-0.6
 

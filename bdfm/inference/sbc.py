@@ -149,13 +149,13 @@ class SBC:
         Bands are those of ``inside``. A line outside is red. Above the band at the left: true values are low
         among the draws too often; an arch up, then down: the posterior is too narrow.
         """
-        from matplotlib.figure import Figure
+        from matplotlib import pyplot as plt  # the notebook shows figures only once pyplot is there
 
         scalars = list(_scalars(self._ranks))
         sizes = pd.Series([quantity for quantity, _, _ in scalars]).value_counts()
         columns = 6
         rows = -(-len(scalars) // columns)
-        figure = Figure(figsize=(2.2 * columns, 1.7 * rows + 0.5), layout="constrained")
+        figure = plt.figure(figsize=(2.2 * columns, 1.7 * rows + 0.5), layout="constrained")
         axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
         x = np.arange(1, self.n_draws + 1) / (self.n_draws + 1)
         for ax in axes[len(scalars) :]:
@@ -173,6 +173,7 @@ class SBC:
             f" engine {self.engine}",
             fontsize=9,
         )
+        plt.close(figure)
         return figure
 
     def __repr__(self) -> str:

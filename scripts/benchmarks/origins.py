@@ -71,8 +71,8 @@ def forecasts(
 
 
 def main(
-    prices: Path,
-    universe: Path,
+    prices: Annotated[Path, typer.Option()],
+    universe: Annotated[Path, typer.Option()],
     earnings: Path | None = None,
     model: str = "m6",
     first: str = "2021-02-05",

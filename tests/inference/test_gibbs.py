@@ -19,7 +19,7 @@ from bdfm.inference.gibbs import (
 )
 from bdfm.inference.gibbs_sweep import Kept, run
 
-T, N, K = 20, 6, 1
+T, N, K = 20, 6, 2
 GROUPS = np.array([0, 0, 0, 1, 1, 1])
 
 
@@ -47,6 +47,8 @@ def tiny_spec(seed=0, weights=None, missing=True):
         ),
         rho_sd=0.3,
         factor_scale_sd=0.05,
+        # nu far below 1 would make data that overflow
+        noise=StudentNoise(7.0, sigma_nu_mean=2.0, sigma_nu_sd=0.4),
         period_weights=weights,
     )
 
@@ -65,7 +67,7 @@ def prior_draws(spec, n, rng):
         out[f"sigma_{effect.name}"] = sigma
     out["rho"] = stats.truncnorm.rvs(-1 / spec.rho_sd, 1 / spec.rho_sd, scale=spec.rho_sd, size=n, random_state=rng)
     out["factor_scale"] = np.abs(spec.factor_scale_sd * rng.standard_normal((n, K)))
-    out["loadings"] = rng.standard_t(10.0, (n, N, K))
+    out["loadings"] = rng.standard_t(spec.loadings_dof, (n, N, K))
     path = [out["factor_scale"] * rng.standard_normal((n, K)) / np.sqrt(1 - out["rho"] ** 2)[:, None]]
     for _ in range(T - 1):
         path.append(out["rho"][:, None] * path[-1] + out["factor_scale"] * rng.standard_normal((n, K)))
@@ -92,9 +94,12 @@ def statistics(p):
                 q[f"log_{hyper}"] = np.log(np.abs(q[hyper]))
     q["rho"], q["rho2"] = p["rho"], p["rho"] ** 2
     q["scale"], q["log_scale"] = p["factor_scale"][:, 0], np.log(p["factor_scale"][:, 0])
-    q["loading2"], q["log_loading"] = w[:, 0, 0] ** 2, np.log(np.abs(w[:, 3, 0]))
-    q["common"] = np.log((w[:, :, 0] ** 2).mean(axis=1)) + 2 * q["log_scale"]
-    q["first"], q["later"] = np.abs(f[:, 0, 0]), np.abs(f[:, T // 2, 0])
+    q["loading2"], q["log_loading"] = w[:, 0, 0] ** 2, np.log(np.abs(w[:, 3, 1]))
+    common = np.einsum("dik,dk->di", w**2, p["factor_scale"] ** 2)
+    q["common"], q["log_common"] = common[:, 0], np.log(common[:, -1])
+    q["cross"] = np.abs((w[:, :, 0] * w[:, :, 1]).mean(axis=1))
+    q["factor_product"] = np.abs((f[:, :, 0] * f[:, :, 1]).mean(axis=1))
+    q["first"], q["later"] = np.abs(f[:, 0, 0]), np.abs(f[:, T // 2, 1])
     q["covariance"] = f[:, 5, 0] * f[:, 6, 0]
     q["product"] = w[:, 2, 0] * f[:, 3, 0]
     q["alpha_factor"] = p["alpha"][:, 0] * w[:, 0, 0] * f[:, :, 0].mean(axis=1)

@@ -9,6 +9,7 @@ import xarray as xr
 from arviz_stats.ecdf_utils import ecdf_pit
 
 from bdfm.components.dynamics import Momentum
+from bdfm.components.volatility import LogVolIntercept
 from bdfm.components.weights import HalfLifeWeights, StepWeights
 from bdfm.data.panel import Panel
 from bdfm.dims import BETA_EARNINGS, BETA_RV, FACTOR_SCALE, RECENT_VOLATILITY, THETA
@@ -45,7 +46,7 @@ def panel():
 
 @pytest.fixture(scope="module")
 def calibrated(panel):
-    return calibrate(MODEL, panel, seed=1, n_replicates=100, n_draws=49)
+    return calibrate(MODEL, panel, seed=1, n_replicates=100, n_draws=49, tune=300)
 
 
 # -- calibration ---------------------------------------------------------------------------------------
@@ -99,7 +100,7 @@ def variance_for_noise_sd(model, p, data, *, rng):
 )
 def test_a_mistake_in_the_simulation_is_caught(panel, monkeypatch, wrong, caught_in):
     monkeypatch.setattr(sbc, "simulate", wrong)
-    result = calibrate(MODEL, panel, seed=1, n_replicates=40, n_draws=19, tune=300)
+    result = calibrate(MODEL, panel, seed=1, n_replicates=25, n_draws=19, tune=200)
     assert not result.inside(0.999)[caught_in], repr(result)
 
 
@@ -232,8 +233,6 @@ def test_what_cannot_run_is_refused(panel):
 
 
 def test_wild_priors_are_refused(panel):
-    from bdfm.components.volatility import LogVolIntercept
-
     wild = FactorModel(n_factors=1, log_volatility=(LogVolIntercept(mean=2.0),))
     with pytest.raises(
         ModelError, match="histories simulated from the prior of model 'custom' have a log return"
