@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from bdfm import checks
 from bdfm.components.base import Array, Component, Data, Params
-from bdfm.components.dynamics import AR1, Dynamics, innovation_path, lag_coefficients, step
+from bdfm.components.dynamics import AR1, Dynamics, innovation_path, lag_coefficients, mean, step
 from bdfm.components.likelihood import Noise, StudentTNoise
 from bdfm.components.loadings import Loadings, StaticLoadings
 from bdfm.components.mean import Intercept, Mean, RecentReturn
@@ -132,6 +132,11 @@ class FactorModel(BaseModel):
     def coefficients(self, p: Params) -> list[Array]:
         """Lag polynomial of the factors (eq. 3), the first lag first, each of shape (...)."""
         return lag_coefficients(self.dynamics, p)
+
+    def expected_factors(self, p: Params) -> Array:
+        """Expected factors of the period after the last, (..., factor), given the path ``factors`` in ``p``."""
+        coefficients = self.coefficients(p)
+        return mean(coefficients, p[FACTORS]) if coefficients else 0.0 * p[FACTORS][..., -1, :]
 
     def expected_return(self, p: Params, factors: Array, data: Data) -> Array:
         """Expected log return μ (..., period, asset) given factors (..., period, factor) (eq. 2)."""

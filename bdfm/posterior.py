@@ -29,8 +29,10 @@ from bdfm.dims import (
     LOADINGS,
     LOG_LIKELIHOOD,
     NAME,
+    OBSERVED,
     OBSERVED_DATA,
     PERIOD,
+    PERIOD_WEIGHTS,
     POSTERIOR,
     RETURNS,
     SAMPLE_STATS,
@@ -183,8 +185,37 @@ class Posterior:
     # -- what it says ----------------------------------------------------------------------------------
 
     def identified(self, *, full: bool = False) -> xr.Dataset:
-        """Quantities that the data identify: covariances, volatility coefficients, hyper-parameters."""
-        return identified(self.draws, constant_data=self._tree[CONSTANT_DATA].to_dataset(), full=full)
+        """Quantities that the data identify: covariances, volatility coefficients, hyper-parameters.
+
+        Beside those of ``bdfm.inference.identified``: ``expected_return_next`` (asset), the expected log return of
+        the first period after the origin, and ``log_likelihood``, the weighted total over the history.
+        """
+        found = identified(self.draws, constant_data=self._tree[CONSTANT_DATA].to_dataset(), full=full)
+        p, model = self.parameters(), self.model
+        ahead = {k: v if k == CLASS_INDEX else v[:1] for k, v in self._data(future=True).items()}
+        state = p[FACTORS_NEXT] if FACTORS_NEXT in p else model.expected_factors(p)
+        expected = model.expected_return(p, state[:, None, :], ahead)[:, 0]
+        shape = (self.draws.sizes[CHAIN], self.draws.sizes[DRAW])
+        return found.assign(
+            expected_return_next=((CHAIN, DRAW, ASSET), expected.reshape(*shape, -1)),
+            log_likelihood=((CHAIN, DRAW), self._total_log_likelihood().reshape(shape)),
+        )
+
+    def _total_log_likelihood(self, block: int = 200) -> np.ndarray[Any, Any]:
+        """Weighted log-likelihood (draw) of the history (eq. 9), in blocks of draws to spare memory."""
+        p, data, model = self.parameters(), self._data(), self.model
+        weight = data[PERIOD_WEIGHTS][:, None] * data[OBSERVED]
+        returns = np.nan_to_num(data[RETURNS])
+        totals = []
+        for first in range(0, self.n_draws, block):
+            q = {name: x[first : first + block] for name, x in p.items()}
+            noise = returns - model.expected_return(q, q[FACTORS], data)
+            density = model.noise.log_density(noise, model.log_noise_scale(q, data), q)
+            totals.append((density * weight).sum(axis=(-2, -1)))
+        return np.concatenate(totals)
+
+    def _data(self, *, future: bool = False) -> dict[str, np.ndarray[Any, Any]]:
+        return model_data(self.model, self.panel, future=future)
 
     def diagnose(self) -> Diagnosis:
         """Table and verdict on convergence, judged on the identified quantities."""
@@ -215,7 +246,7 @@ class Posterior:
 
     def log_likelihood(self) -> xr.DataArray:
         """Pointwise log-likelihood (chain, draw, period, asset), unweighted (eq. 9); NaN where missing."""
-        p, data = self.parameters(), model_data(self.model, self.panel)
+        p, data = self.parameters(), self._data()
         noise = data[RETURNS] - self.model.expected_return(p, p[FACTORS], data)
         log_scale = self.model.log_noise_scale(p, data)
         values = self.model.noise.log_density(noise, log_scale, p)
@@ -250,8 +281,7 @@ class Posterior:
             )
         p = self.parameters()
         past = p[FACTORS][:, p[FACTORS].shape[1] - model.n_lags :]
-        ahead = model_data(model, panel, future=True)
-        data = {k: v if k == CLASS_INDEX else v[:horizon] for k, v in ahead.items()}
+        data = {k: v if k == CLASS_INDEX else v[:horizon] for k, v in self._data(future=True).items()}
         n_paths = 2 * max(1, -(-n_draws // (2 * self.n_draws)))
         rng = np.random.default_rng(seed)
         log_returns = simulate_ahead(model, p, past, data, n_paths=n_paths, rng=rng)

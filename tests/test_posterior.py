@@ -216,7 +216,7 @@ def test_recovery_at_m6_size():
     variance = (
         ((draws["loadings"] * draws["factor_scale"]) ** 2).sum("factor").mean(("chain", "draw")).to_numpy()
     )
-    assert np.corrcoef(variance, (truth["loadings"] ** 2 * truth["factor_scale"] ** 2).sum(1))[0, 1] > 0.97
+    assert np.corrcoef(variance, (truth["loadings"] ** 2 * truth["factor_scale"] ** 2).sum(1))[0, 1] > 0.95
 
 
 @pytest.mark.slow

@@ -59,7 +59,7 @@ def sample_nuts(
             initvals=initvals,
             nuts_sampler=settings.sampler,
             nuts=nuts,
-            init="adapt_diag",
+            **({"init": "adapt_diag"} if settings.sampler == "pymc" else {}),  # no jitter of its own
             compile_kwargs=compile_kwargs,
             compute_convergence_checks=False,
             progressbar=progress,

@@ -25,6 +25,8 @@ class SamplerSettings(BaseModel):
     tune: Annotated[int, Field(ge=10)] = 1000  # first draws of each chain, thrown away
     chains: Annotated[int, Field(ge=1)] = 4
     cores: Annotated[int, Field(ge=1)] = os.cpu_count() or 1
-    thin: Annotated[int, Field(ge=1)] = 10  # gibbs: sweeps for each kept draw; sweeps are cheap, memory is not
+    thin: Annotated[int, Field(ge=1)] = (
+        10  # gibbs: sweeps for each kept draw; sweeps are cheap, memory is not
+    )
     target_accept: Annotated[float, Field(gt=0.5, lt=1)] = 0.8  # nuts
     sampler: Sampler = "nutpie"  # nuts: any sampler that PyMC offers

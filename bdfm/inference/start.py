@@ -72,7 +72,8 @@ def pca_start(model: pm.Model, data: Mapping[str, NDArray[Any]], n_factors: int)
     start: dict[str, Any] = {}
     for name, (centre, sd) in _prior_location(model).items():
         # Sizes are constants: a start value may not refer to the model's own variables.
-        noise = JITTER * pt.random.normal(size=centre.shape)
+        rng = pt.random.shared_rng(seed=None)  # seeded for each chain when the start is evaluated
+        noise = JITTER * pt.random.normal(size=centre.shape, rng=rng, return_next_rng=True)[1]
         if name in located:
             start[name] = located[name] + noise
         elif name in positive:

@@ -38,10 +38,12 @@ def tiny_spec(seed=0, weights=None, missing=True):
         K,
         mean=(
             Effect("alpha", one, scale_sd=0.02, dof=10.0),
-            Effect("beta_rr", rng.standard_normal((T, N)), scale_sd=0.02, loc_sd=0.02, groups=GROUPS, dof=10.0),
+            Effect(
+                "beta_rr", rng.standard_normal((T, N)), scale_sd=0.02, loc_sd=0.02, groups=GROUPS, dof=10.0
+            ),
         ),
         log_volatility=(
-            Effect("theta", one, scale_sd=0.3, loc_sd=0.5, loc_mean=-3.0, groups=GROUPS, dof=10.0),
+            Effect("theta", one, scale_sd=0.3, loc_sd=0.5, loc_mean=-2.0, groups=GROUPS, dof=10.0),
             Effect("beta_rv", rng.standard_normal((T, N, 1)), scale_sd=0.2, loc_sd=0.3, groups=GROUPS),
             Effect("beta_earnings", earnings.astype(float), scale_sd=0.25, loc_sd=0.3),
         ),
@@ -65,7 +67,9 @@ def prior_draws(spec, n, rng):
         if effect.loc_sd is not None:
             out[f"mu_{effect.name}"] = mu
         out[f"sigma_{effect.name}"] = sigma
-    out["rho"] = stats.truncnorm.rvs(-1 / spec.rho_sd, 1 / spec.rho_sd, scale=spec.rho_sd, size=n, random_state=rng)
+    out["rho"] = stats.truncnorm.rvs(
+        -1 / spec.rho_sd, 1 / spec.rho_sd, scale=spec.rho_sd, size=n, random_state=rng
+    )
     out["factor_scale"] = np.abs(spec.factor_scale_sd * rng.standard_normal((n, K)))
     out["loadings"] = rng.standard_t(spec.loadings_dof, (n, N, K))
     path = [out["factor_scale"] * rng.standard_normal((n, K)) / np.sqrt(1 - out["rho"] ** 2)[:, None]]
@@ -126,7 +130,9 @@ def joint_test(n_prior, n_chain, seed):
     work = make_work(data, state)
     work.leverage[:] = 1.0  # no adaptation here: make the residual move for all assets
     work_size = {name: (n_chain, *getattr(state, name).shape) for name in Kept._fields[:-1]}
-    kept = Kept(**{name: np.empty(shape) for name, shape in work_size.items()}, log_likelihood=np.empty(n_chain))
+    kept = Kept(
+        **{name: np.empty(shape) for name, shape in work_size.items()}, log_likelihood=np.empty(n_chain)
+    )
     for r in range(n_chain):
         mean = state.loadings.T @ state.factors + np.einsum("mi,mit->it", state.mean_b, data.mean_x)
         sigma = np.exp(np.einsum("ji,jit->it", state.vol_b, data.vol_x))
