@@ -134,7 +134,7 @@ class FactorModel(BaseModel):
         return lag_coefficients(self.dynamics, p)
 
     def expected_factors(self, p: Params) -> Array:
-        """Expected factors of the period after the last, (..., factor), given the path ``factors`` in ``p``."""
+        """Expected factors (..., factor) of the period after the path ``factors`` in ``p`` (eq. 3)."""
         coefficients = self.coefficients(p)
         return mean(coefficients, p[FACTORS]) if coefficients else 0.0 * p[FACTORS][..., -1, :]
 

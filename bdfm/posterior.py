@@ -187,8 +187,8 @@ class Posterior:
     def identified(self, *, full: bool = False) -> xr.Dataset:
         """Quantities that the data identify: covariances, volatility coefficients, hyper-parameters.
 
-        Beside those of ``bdfm.inference.identified``: ``expected_return_next`` (asset), the expected log return of
-        the first period after the origin, and ``log_likelihood``, the weighted total over the history.
+        Beside those of ``bdfm.inference.identified``: ``expected_return_next`` (asset), the expected log
+        return of the first period after the origin, and ``log_likelihood``, the weighted total over the history.
         """
         found = identified(self.draws, constant_data=self._tree[CONSTANT_DATA].to_dataset(), full=full)
         p, model = self.parameters(), self.model

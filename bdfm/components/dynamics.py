@@ -87,9 +87,9 @@ def mean(coefficients: list[Array], past: Array) -> Array:
 def stationary_start(coefficients: list[Array]) -> list[tuple[list[Array], Array]]:
     """Exact start of a stationary autoregression: how each of its first p values depends on those before.
 
-    Returns for m = 0..p-1 past values the m best linear coefficients (first lag first) and the innovation sd
-    in units of the sd of η. Step-down form of the Levinson-Durbin recursion: from order m to m-1 with k = φ_m,
-    φ'_j = (φ_j + k φ_{m-j}) / (1 - k²) and v' = v / (1 - k²). With it the first periods have the stationary
+    Returns for m = 0..p-1 past values the m best linear coefficients (first lag first) and the
+    innovation sd in units of the sd of η. Step-down form of the Levinson-Durbin recursion: from order m to
+    m-1 with k = φ_m, φ'_j = (φ_j + k φ_{m-j}) / (1 - k²) and v' = v / (1 - k²). With it the first periods have the stationary
     distribution of eq. 3 without extra parameters; AR(1) starts at sd 1/sqrt(1 - ρ²).
     """
     sqrt = functions_for(*coefficients).sqrt

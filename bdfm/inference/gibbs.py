@@ -138,8 +138,8 @@ class GibbsSpec:
         for effect in (*self.mean, *self.log_volatility):
             if effect.features.shape[:2] != (n_periods, n_assets) or not np.isfinite(effect.features).all():
                 raise ModelError(
-                    f"gibbs: features of {effect.name} have shape {effect.features.shape}; finite values of shape"
-                    f" {(n_periods, n_assets)} or with windows on a third axis are needed."
+                    f"gibbs: features of {effect.name} have shape {effect.features.shape}; finite values of"
+                    f" shape {(n_periods, n_assets)} or with windows on a third axis are needed."
                 )
         weights = self.period_weights
         if weights is not None and (

@@ -1,8 +1,8 @@
 """Updates of the noise (eq. 6 to 8): log-volatility coefficients, degrees of freedom, mixing variables.
 
 The likelihood of a return with weight omega, t(e; nu, sigma)^omega, has the kernel
-(1 + e^2 / (nu sigma^2))^-a with a = omega (nu + 1) / 2: a mixture over u ~ Gamma(a, rate (nu sigma^2 + e^2) / 2)
-of exp(-u e^2 / 2). There is no factor sqrt(u), so that normal updates of the mean take u as precision, and
+(1 + e^2 / (nu sigma^2))^-a with a = omega (nu + 1) / 2: a mixture over u ~ Gamma(a, rate
+(nu sigma^2 + e^2) / 2) of exp(-u e^2 / 2). There is no factor sqrt(u), so that normal updates of the mean take u as precision, and
 u is drawn from that gamma. Log-volatility and nu are updated with u integrated out; u is redrawn after them.
 
 Coefficients b of a hierarchy b_i = mu + sigma z_i are updated in both forms (interweaving, Yu and Meng 2011):
@@ -608,7 +608,8 @@ def sigma_nu_density(d: Data, s: State, log_sigma: float) -> float:
     for i in range(s.nu.shape[0]):
         logs += math.log(s.nu[i])
         total += s.nu[i]
-    return value + s.nu.shape[0] * (shape * math.log(rate) - math.lgamma(shape)) + shape * logs - rate * total
+    value += s.nu.shape[0] * (shape * math.log(rate) - math.lgamma(shape)) + shape * logs - rate * total
+    return float(value)
 
 
 @kernel

@@ -44,7 +44,8 @@ _PARAMETERS: Final = frozenset(
     {ALPHA, BETA_RR, THETA, BETA_RV, BETA_EARNINGS, NU, RHO, BETA_MOMENTUM, EVIDENCE_RETURN}
 )
 _HYPER_PREFIXES: Final = ("mu_", "sigma_")
-_BLOCK_BYTES: Final = 8_000_000  # covariance matrices of one block of draws
+MAX_PAIRS: Final = 5_000  # of a larger universe only these, evenly spaced: all would not fit into memory
+_BLOCK_BYTES: Final = 8_000_000  # loadings of the pairs of one block of draws
 
 
 def identified(
@@ -53,7 +54,8 @@ def identified(
     """Identified quantities of each draw, (chain, draw, ...): what convergence is judged on.
 
     - ``common_variance`` (asset) Σ_k w_ik² σ_λk² and ``common_covariance`` (pair) Σ_k w_ik w_jk σ_λk² of the
-      factor innovations, squared decimal log return per period; pairs i < j, labelled ``AAA~BBB``;
+      factor innovations, squared decimal log return per period; pairs i < j, labelled ``AAA~BBB``,
+      at most ``MAX_PAIRS`` of them, evenly spaced;
     - α, β^rr, θ, β^rv, β^e, ν, ρ, β, hyper-parameters (``mu_*``, ``sigma_*``) and returns with evidence,
       as far as the posterior has them; not those with a factor dimension, whose order is arbitrary;
     - the noise scale of eq. 7, with ``constant_data``: ``noise_scale_next`` (asset) in its last period, the
@@ -105,6 +107,9 @@ def _common(posterior: xr.Dataset) -> xr.Dataset:
     scaled = loadings * posterior[FACTOR_SCALE].to_numpy()[..., None, :]
     assets = posterior[ASSET].to_numpy().astype(str)
     i, j = np.triu_indices(len(assets), 1)
+    if len(i) > MAX_PAIRS:
+        kept = np.linspace(0, len(i) - 1, MAX_PAIRS).round().astype(np.intp)
+        i, j = i[kept], j[kept]
     coords = {dim: posterior[dim] for dim in (CHAIN, DRAW, ASSET) if dim in posterior.coords}
     return xr.Dataset(
         {
@@ -121,13 +126,11 @@ def _pair_products(
     """Inner products of rows i and j of (chain, draw, asset, factor), (chain, draw, pair)."""
     n_chain, n_draw, n_asset, n_factor = scaled.shape
     rows = scaled.reshape(-1, n_asset, n_factor)
-    place = i * n_asset + j
-    result = np.empty((len(rows), len(place)))
-    size = max(1, _BLOCK_BYTES // (8 * n_asset**2))
+    result = np.empty((len(rows), len(i)))
+    size = max(1, _BLOCK_BYTES // (8 * n_factor * max(1, len(i))))
     for start in range(0, len(rows), size):
         block = rows[start : start + size]
-        product = block @ block.transpose(0, 2, 1)
-        np.take(product.reshape(len(block), -1), place, axis=1, out=result[start : start + size])
+        np.einsum("dpk,dpk->dp", block[:, i], block[:, j], out=result[start : start + size])
     return result.reshape(n_chain, n_draw, -1)
 
 
