@@ -188,7 +188,8 @@ class Posterior:
         """Quantities that the data identify: covariances, volatility coefficients, hyper-parameters.
 
         Beside those of ``bdfm.inference.identified``: ``expected_return_next`` (asset), the expected log
-        return of the first period after the origin, and ``log_likelihood``, the weighted total over the history.
+        return of the first period after the origin, and ``log_likelihood``, the weighted total over the
+        history.
         """
         found = identified(self.draws, constant_data=self._tree[CONSTANT_DATA].to_dataset(), full=full)
         p, model = self.parameters(), self.model

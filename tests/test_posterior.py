@@ -251,7 +251,7 @@ def reweighted_mean(forecast, symbol, mean, sd):
 
 @pytest.mark.slow
 def test_evidence_in_the_model_equals_reweighting(tiny_model, tiny_panel, posterior):
-    statement = Evidence("A7", 0.03, 0.03)
+    statement = Evidence("A7", -0.06, 0.04)
     plain = posterior.forecast(seed=1)
     expected, ess = reweighted_mean(plain, *statement)
     assert ess > 10_000
@@ -260,8 +260,8 @@ def test_evidence_in_the_model_equals_reweighting(tiny_model, tiny_panel, poster
         seed=1
     )
     moved = expected - plain.draws.mean("draw").to_numpy()
-    assert np.abs(moved).max() > 0.005
-    np.testing.assert_allclose(conditioned.draws.mean("draw").to_numpy(), expected, atol=0.0025)
+    assert np.abs(moved).max() > 0.03
+    np.testing.assert_allclose(conditioned.draws.mean("draw").to_numpy(), expected, atol=0.005)
 
 
 def test_every_component_is_reachable_from_a_model():

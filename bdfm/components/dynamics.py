@@ -89,8 +89,8 @@ def stationary_start(coefficients: list[Array]) -> list[tuple[list[Array], Array
 
     Returns for m = 0..p-1 past values the m best linear coefficients (first lag first) and the
     innovation sd in units of the sd of η. Step-down form of the Levinson-Durbin recursion: from order m to
-    m-1 with k = φ_m, φ'_j = (φ_j + k φ_{m-j}) / (1 - k²) and v' = v / (1 - k²). With it the first periods have the stationary
-    distribution of eq. 3 without extra parameters; AR(1) starts at sd 1/sqrt(1 - ρ²).
+    m-1 with k = φ_m, φ'_j = (φ_j + k φ_{m-j}) / (1 - k²) and v' = v / (1 - k²). With it the first periods
+    have the stationary distribution of eq. 3 without extra parameters; AR(1) starts at sd 1/sqrt(1 - ρ²).
     """
     sqrt = functions_for(*coefficients).sqrt
     phi, variance = list(coefficients), 1.0

@@ -2,8 +2,9 @@
 
 The likelihood of a return with weight omega, t(e; nu, sigma)^omega, has the kernel
 (1 + e^2 / (nu sigma^2))^-a with a = omega (nu + 1) / 2: a mixture over u ~ Gamma(a, rate
-(nu sigma^2 + e^2) / 2) of exp(-u e^2 / 2). There is no factor sqrt(u), so that normal updates of the mean take u as precision, and
-u is drawn from that gamma. Log-volatility and nu are updated with u integrated out; u is redrawn after them.
+(nu sigma^2 + e^2) / 2) of exp(-u e^2 / 2). There is no factor sqrt(u), so that normal updates of the mean
+take u as precision, and u is drawn from that gamma. Log-volatility and nu are updated with u integrated out;
+u is redrawn after them.
 
 Coefficients b of a hierarchy b_i = mu + sigma z_i are updated in both forms (interweaving, Yu and Meng 2011):
 mu and sigma given b, and all b of a group together, with z fixed. Moves take Newton steps with the expected

@@ -6,8 +6,8 @@
 
 Time to trust: wall seconds, compilation included, of a run of 4 chains whose worst R-hat is at most 1.01 and
 whose least effective sample size is at least 400 over the identified quantities. A run that falls short is
-marked ">": its time is a lower bound. `reference` is the preset as a textbook writes it (gathered observations,
-centred hierarchies, pm.sample with its defaults); the others are the package's own.
+marked ">": its time is a lower bound. `reference` is the preset as a textbook writes it (gathered
+observations, centred hierarchies, pm.sample with its defaults); the others are the package's own.
 """
 
 import json
