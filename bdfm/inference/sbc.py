@@ -25,7 +25,6 @@ from scipy.stats import binom
 
 from bdfm import checks
 from bdfm.components.base import Params
-from bdfm.components.dynamics import mean
 from bdfm.data.panel import Panel
 from bdfm.dims import (
     ASSET,
@@ -65,7 +64,7 @@ PROB: Final = 0.99  # of the bands, under uniform ranks
 
 _STRIDE: Final = 5  # draws are ranked one in so many, and all of them judge the effective number
 _STRETCH: Final = (1, 4, 16)  # a chain with too few effective draws is made anew, so many times as long
-_GIBBS_THIN: Final = 4  # sweeps for each draw, before the stretch
+_THIN: Final = {"gibbs": 4, "nuts": 2}  # sweeps or draws for each draw, before the stretch
 _MAX_LOG_RETURN: Final = 10.0
 _NULL_SIMULATIONS: Final = 10_000
 
@@ -227,7 +226,7 @@ def calibrate(
     engine
         ``gibbs`` or ``nuts``. Either is compiled once, and given other data for each replicate.
     tune
-        First sweeps (draws) of each fit that are thrown away.
+        First draws of each fit that are thrown away; with ``gibbs`` more where a fit is made longer.
     cores
         Number of fits that run side by side.
     progress
@@ -335,8 +334,8 @@ def _quantities(
     values[COMMON_COVARIANCE] = covariance[:, _partners(data[CLASS_INDEX])]
     factors = p[FACTORS]
     values[COMMON_RETURN] = model.loadings.common(p, factors[:, -1:])[:, 0, :1]
-    next_factors = mean(model.coefficients(p), factors) if model.n_lags else np.zeros_like(factors[:, 0])
-    values[EXPECTED_RETURN_NEXT] = model.expected_return(p, next_factors[:, None], ahead)[:, 0, :1]
+    next_factors = model.expected_factors(p)[:, None]
+    values[EXPECTED_RETURN_NEXT] = model.expected_return(p, next_factors, ahead)[:, 0, :1]
     log_scale = model.log_noise_scale(p, data)
     values[NOISE_SCALE] = np.exp(log_scale[:, -1, :1])
     noise = data[RETURNS] - model.expected_return(p, factors, data)
@@ -397,7 +396,7 @@ def _gibbs_sampler(model: FactorModel, panel: Panel, tune: int) -> Sampler:
     spec = gibbs_spec(model, panel)
 
     def sample(returns: Floats, seed: int, draws: int, stretch: int) -> Params:
-        settings = GibbsSettings(draws, stretch * tune, stretch * _GIBBS_THIN, chains=1, cores=1)
+        settings = GibbsSettings(draws, stretch * tune, stretch * _THIN["gibbs"], chains=1, cores=1)
         result = sample_gibbs(replace(spec, returns=returns), settings, seed=seed)
         return {name: x[0] for name, x in result.draws.items()}
 
@@ -417,17 +416,18 @@ def _nuts_sampler(model: FactorModel, panel: Panel, tune: int) -> Sampler:
     compiled = nutpie.compile_pymc_model(built, freeze_model=False)
 
     def sample(returns: Floats, seed: int, draws: int, stretch: int) -> Params:
+        thin = stretch * _THIN["nuts"]
         tree = nutpie.sample(
             compiled.with_data(**{data_name: np.nan_to_num(returns)}),
-            draws=stretch * draws,
-            tune=stretch * tune,
+            draws=thin * draws,
+            tune=tune,
             chains=1,
             cores=1,
             seed=seed,
             progress_bar=False,
             save_warmup=False,
         )
-        draws_of_chain = tree[POSTERIOR].to_dataset().isel(chain=0, draw=slice(stretch - 1, None, stretch))
+        draws_of_chain = tree[POSTERIOR].to_dataset().isel(chain=0, draw=slice(thin - 1, None, thin))
         return {str(x): v.to_numpy() for x, v in draws_of_chain.items() if not str(x).endswith("_z")}
 
     return sample

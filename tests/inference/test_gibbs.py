@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from bdfm.errors import ModelError
+from bdfm.inference.diagnostics import mcse_mean
 from bdfm.inference.gibbs import (
     Effect,
     GibbsSettings,
@@ -119,8 +120,11 @@ def standard_error(x, batches=50):
     return means.std(ddof=1) / np.sqrt(batches)
 
 
-def joint_test(n_prior, n_chain, seed):
-    """z-scores of all statistics between prior draws and a chain that redraws its data (Geweke 2004)."""
+def joint_test(n_prior, n_chain, seed, *, spread=1.0):
+    """z-scores of all statistics between prior draws and a chain that redraws its data (Geweke 2004).
+
+    ``spread`` other than 1 makes data that the sampler is wrong about.
+    """
     spec = tiny_spec()
     rng = np.random.default_rng(seed)
     prior = statistics(prior_draws(spec, n_prior, rng))
@@ -136,7 +140,7 @@ def joint_test(n_prior, n_chain, seed):
     for r in range(n_chain):
         mean = state.loadings.T @ state.factors + np.einsum("mi,mit->it", state.mean_b, data.mean_x)
         sigma = np.exp(np.einsum("ji,jit->it", state.vol_b, data.vol_x))
-        data.y[:] = (mean + sigma * rng.standard_t(state.nu[:, None], mean.shape)) * data.seen
+        data.y[:] = (mean + spread * sigma * rng.standard_t(state.nu[:, None], mean.shape)) * data.seen
         # two sweeps for each data set: nu is updated for every second asset
         run(rng, data, state, work, Kept(*(x[r : r + 1] for x in kept)), 0, 0, 2)
     chain = statistics(
@@ -171,3 +175,62 @@ def joint_test(n_prior, n_chain, seed):
         z[name] = (x.mean() - prior[name].mean()) / np.hypot(error, prior[name].std() / np.sqrt(n_prior))
         share[name] = x.var() / (error**2 * len(x))
     return z, share
+
+
+def test_joint_distribution():
+    z, share = joint_test(50_000, 40_000, 1)
+    assert min(share.values()) * 40_000 > 100
+    assert max(map(abs, z.values())) < 4.5, max(z, key=lambda name: abs(z[name]))
+
+
+def test_joint_distribution_finds_a_noise_scale_that_is_wrong_by_a_tenth():
+    z, _ = joint_test(50_000, 20_000, 1, spread=0.9)
+    assert max(map(abs, z.values())) > 6
+
+
+@pytest.mark.slow
+def test_joint_distribution_long():
+    z, _ = joint_test(400_000, 400_000, 3)
+    assert max(map(abs, z.values())) < 4, max(z, key=lambda name: abs(z[name]))
+
+
+def test_equal_seeds_give_equal_draws_on_any_number_of_cores():
+    first, second, other = (
+        sample_gibbs(tiny_spec(), GibbsSettings(20, 30, 2, chains=3, cores=cores), seed=seed).draws
+        for cores, seed in ((1, 4), (2, 4), (2, 5))
+    )
+    assert len(first) == 20
+    for name, values in first.items():
+        np.testing.assert_array_equal(values, second[name], err_msg=name)
+        assert not np.array_equal(values, other[name]), name
+
+
+def test_a_period_of_negligible_weight_is_as_good_as_missing():
+    """Posterior means with a wild period at weight 1e-9 equal those without it."""
+    spec = tiny_spec(missing=False)
+    wild, gone = spec.returns.copy(), spec.returns.copy()
+    wild[5], gone[5] = 3.0, np.nan
+    weights = np.where(np.arange(T) == 5, 1e-9, 1.0)
+    settings = GibbsSettings(1500, 500, 4, chains=2)
+    runs = [
+        sample_gibbs(replace(spec, returns=wild, period_weights=weights), settings, seed=1).draws,
+        sample_gibbs(replace(spec, returns=gone), settings, seed=2).draws,
+    ]
+    for name in ("theta", "beta_rv", "nu"):
+        a, b = (r[name].reshape(2, 1500, -1) for r in runs)
+        error = np.hypot(mcse_mean(a), mcse_mean(b))
+        assert np.max(np.abs(a.mean((0, 1)) - b.mean((0, 1))) / error) < 4.5, name
+
+
+def test_progress_counts_every_sweep():
+    seen = []
+    settings = GibbsSettings(10, 150, 3, chains=2)
+    sample_gibbs(tiny_spec(), settings, seed=1, on_progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (360, 360)
+
+
+def test_features_of_the_wrong_shape_are_refused():
+    spec = tiny_spec()
+    wrong = replace(spec.mean[0], features=np.ones((T, N - 1)))
+    with pytest.raises(ModelError, match="features of alpha have shape"):
+        replace(spec, mean=(wrong,))
