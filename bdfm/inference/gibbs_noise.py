@@ -536,19 +536,20 @@ def nu_density(
 
 
 @kernel
-def draw_nu(rng: np.random.Generator, d: Data, s: State, w: Work, first: int) -> None:
-    """Slice update of nu, along the ridge on which it trades off with the noise scale.
+def draw_nu(rng: np.random.Generator, d: Data, s: State, w: Work, turn: int) -> None:
+    """Slice update of nu, for every second asset in turn: it costs much and moves well.
 
-    It is done for every second asset, from ``first`` on: it costs much and moves well.
+    Two times of four it moves along the ridge on which nu trades off with the noise scale, and two times
+    alone, for assets whose noise scale is held tight by its prior.
     """
     n_periods = w.e.shape[1]
     shape = (d.nu_mean / s.scalars[SIGMA_NU]) ** 2
     rate = shape / d.nu_mean
     ratio = w.vectors[0, :n_periods]
     j = d.vol_intercept
-    ridge = _RIDGE if j >= 0 else 0.0
+    ridge = _RIDGE if j >= 0 and turn & 2 else 0.0
     b, mu, sigma, dof = 0.0, 0.0, 1.0, 0.0
-    for i in range(first, s.nu.shape[0], 2):
+    for i in range(turn & 1, s.nu.shape[0], 2):
         if j >= 0:
             group = d.vol_group[j, i]
             b, mu, sigma, dof = s.vol_b[j, i], s.vol_mu[j, group], s.vol_sigma[j, group], d.vol_prior[j, DOF]

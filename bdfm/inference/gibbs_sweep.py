@@ -100,7 +100,7 @@ def run(
             move_groups(rng, d, s, w, j)
             draw_hypers(rng, d, s, w, j)
         if d.nu_mean > 0.0:
-            draw_nu(rng, d, s, w, r % 2)
+            draw_nu(rng, d, s, w, r)
             move_sigma_nu(rng, d, s, w, tuning)
             draw_sigma_nu(rng, d, s)
         draw_precisions(rng, d, s, w)
