@@ -296,7 +296,7 @@ def test_log_likelihood_is_that_of_the_draws(weighted):
     spec, result, p = weighted
     mean = np.einsum("dik,dtk->dti", p["loadings"], p["factors"])
     mean += p["alpha"][:, None] + p["beta_rr"][:, None] * spec.mean[1].features
-    theta, rv, earnings = spec.log_volatility
+    _, rv, earnings = spec.log_volatility
     scale = p["theta"][:, None] + p["beta_earnings"][:, None] * earnings.features
     scale += np.einsum("diw,tiw->dti", p["beta_rv"], rv.features)
     expected = log_likelihood(spec, p, mean, np.exp(scale))
