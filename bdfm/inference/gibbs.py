@@ -35,7 +35,6 @@ from bdfm.inference.gibbs_arrays import (
     State,
     Work,
 )
-from bdfm.inference.gibbs_random import SLICE_SIZE
 from bdfm.inference.gibbs_sweep import Kept, run
 from bdfm.inference.start import MIN_SCALE, principal_components
 
@@ -335,7 +334,6 @@ def make_work(data: Data, state: State) -> Work:
         small=np.zeros((3, small, small)),
         vectors=np.zeros((4, max(n_periods, n_assets, small))),
         bits=np.zeros(n_periods, dtype=np.int64),
-        slice_=np.zeros(SLICE_SIZE),
         groups=np.zeros((groups, 11)),
         leverage=np.zeros(n_assets),
         accepted=np.zeros((N_FIXED + n_vol, 2)),

@@ -136,7 +136,6 @@ class Work(NamedTuple):
     small: Floats  # (3, K + M + J, K + M + J)
     vectors: Floats  # (6, max(T, N, K + M + J))
     bits: Ints  # (T)
-    slice_: Floats  # memory of a slice update
     groups: Floats  # (G, 12)
     leverage: Floats  # (N) share of an asset in the information on the factors, a running mean
     accepted: Floats  # (N_FIXED + J, 2)

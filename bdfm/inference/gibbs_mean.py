@@ -36,7 +36,7 @@ from bdfm.inference.gibbs_arrays import (
     Work,
     kernel,
 )
-from bdfm.inference.gibbs_random import POINT, gamma_fill, scale_draw, slice_start, slice_step
+from bdfm.inference.gibbs_random import MAX_SHRINK, gamma_fill, scale_draw
 
 
 @kernel
@@ -190,14 +190,26 @@ def draw_mean_hypers(rng: np.random.Generator, d: Data, s: State, w: Work) -> No
                     g[n], h[n] = marginal_information(d, s, w, i, m)
                     mix[n] = s.mean_mix[m, i]
                     n += 1
-            slice_start(w.slice_, math.log(s.mean_sigma[m, group]), 1.0)
-            precision, linear = 0.0, 0.0
-            while True:
-                value, precision, linear = hyper_density(w.slice_[POINT], g[:n], h[:n], mix[:n], prior)
-                if slice_step(rng, w.slice_, value):
+            now = math.log(s.mean_sigma[m, group])
+            level = hyper_density(now, g[:n], h[:n], mix[:n], prior)[0] + math.log(1.0 - rng.random())
+            low = now - rng.random()
+            high = low + 1.0
+            while hyper_density(low, g[:n], h[:n], mix[:n], prior)[0] > level:
+                low -= 1.0
+            while hyper_density(high, g[:n], h[:n], mix[:n], prior)[0] > level:
+                high += 1.0
+            for _ in range(MAX_SHRINK):
+                new = low + (high - low) * rng.random()
+                if hyper_density(new, g[:n], h[:n], mix[:n], prior)[0] >= level:
+                    now = new
                     break
-            s.mean_sigma[m, group] = math.exp(w.slice_[POINT])
+                if new < now:
+                    low = new
+                else:
+                    high = new
+            s.mean_sigma[m, group] = math.exp(now)
             if prior[LOC_SD] > 0.0:
+                _, precision, linear = hyper_density(now, g[:n], h[:n], mix[:n], prior)
                 s.mean_mu[m, group] = (linear + math.sqrt(precision) * rng.standard_normal()) / precision
 
 
@@ -422,14 +434,14 @@ def move_along_orbits(rng: np.random.Generator, d: Data, s: State, w: Work) -> N
         scale = s.factor_scale[k]
         energy = e[k, k]
         # factor against loadings, factor scale kept
-        a = scale_draw(rng, w.slice_, 0.0, float(n_periods - n_assets), 0.5 * energy / scale**2, 0.5 * squares)
+        a = scale_draw(rng, 0.0, float(n_periods - n_assets), 0.5 * energy / scale**2, 0.5 * squares)
         factor = math.exp(a)
         energy *= factor * factor
         squares /= factor * factor
         # factor scale given the factor
-        scale = math.exp(scale_draw(rng, w.slice_, math.log(scale), 1.0 - n_periods, b_prior, 0.5 * energy))
+        scale = math.exp(scale_draw(rng, math.log(scale), 1.0 - n_periods, b_prior, 0.5 * energy))
         # factor and its scale against loadings
-        a = scale_draw(rng, w.slice_, 0.0, 1.0 - n_assets, b_prior * scale**2, 0.5 * squares)
+        a = scale_draw(rng, 0.0, 1.0 - n_assets, b_prior * scale**2, 0.5 * squares)
         factor *= math.exp(a)
         s.factor_scale[k] = scale * math.exp(a)
         for t in range(n_periods):

@@ -36,7 +36,7 @@ from bdfm.inference.gibbs_arrays import (
     kernel,
 )
 from bdfm.inference.gibbs_mean import dot, eliminate, solve_transposed
-from bdfm.inference.gibbs_random import POINT, exp_in_place, gamma_fill, scale_draw, slice_start, slice_step
+from bdfm.inference.gibbs_random import MAX_SHRINK, exp_in_place, gamma_fill, scale_draw
 
 _RIDGE = 0.125  # d log sigma / d log nu along the ridge of the t likelihood, 1 / (nu + 1) at nu = 7
 MIN_LEVERAGE = 0.1  # share of an asset in what is known about the factors, from which its noise moves along
@@ -224,14 +224,25 @@ def move_along_residuals(rng: np.random.Generator, d: Data, s: State, w: Work, t
         group = d.vol_group[first, i]
         b, mu, sigma = s.vol_b[first, i], s.vol_mu[first, group], s.vol_sigma[first, group]
         dof = d.vol_prior[first, DOF]
-        slice_start(w.slice_, 0.0, 1.0)
-        while True:
-            log_c = w.slice_[POINT]
-            rest = 1.0 - math.exp(log_c)
-            value = prior_term(b + log_c, mu, sigma, dof)[0] + power * log_c
-            if slice_step(rng, w.slice_, value - rest * (0.5 * square * rest - linear)):
+        now = residual_density(0.0, power, square, linear, b, mu, sigma, dof)
+        level = now + math.log(1.0 - rng.random())
+        width = 1.0
+        low = -width * rng.random()
+        high = low + width
+        while residual_density(low, power, square, linear, b, mu, sigma, dof) > level:
+            low -= width
+        while residual_density(high, power, square, linear, b, mu, sigma, dof) > level:
+            high += width
+        log_c = 0.0
+        for _ in range(MAX_SHRINK):
+            new = low + (high - low) * rng.random()
+            if residual_density(new, power, square, linear, b, mu, sigma, dof) >= level:
+                log_c = new
                 break
-        log_c = w.slice_[POINT]
+            if new < 0.0:
+                low = new
+            else:
+                high = new
         c = math.exp(log_c)
         s.vol_b[first, i] += log_c
         for t in range(n_periods):
@@ -251,6 +262,15 @@ def move_along_residuals(rng: np.random.Generator, d: Data, s: State, w: Work, t
         for k in range(n_factors):
             for j in range(k + 1):
                 information[k, j] += change * s.loadings[k, i] * s.loadings[j, i]
+
+
+@kernel
+def residual_density(
+    log_c: float, power: float, square: float, linear: float, b: float, mu: float, sigma: float, dof: float
+) -> float:
+    """Log density of log c in ``move_along_residuals``."""
+    rest = 1.0 - math.exp(log_c)
+    return prior_term(b + log_c, mu, sigma, dof)[0] + power * log_c - rest * (0.5 * square * rest - linear)
 
 
 @kernel
@@ -490,7 +510,29 @@ def draw_hypers(rng: np.random.Generator, d: Data, s: State, w: Work, j: int) ->
                 squares += mix[i] * (s.vol_b[j, i] - s.vol_mu[j, group]) ** 2
         now = math.log(s.vol_sigma[j, group])
         prior = 0.5 / d.vol_prior[j, SCALE_SD] ** 2
-        s.vol_sigma[j, group] = math.exp(scale_draw(rng, w.slice_, now, 1.0 - n, prior, 0.5 * squares))
+        s.vol_sigma[j, group] = math.exp(scale_draw(rng, now, 1.0 - n, prior, 0.5 * squares))
+
+
+@kernel
+def nu_density(
+    shift: float,
+    nu: float,
+    ridge: float,
+    ratio: Floats,
+    chunk: Ints,
+    chunk_weight: Floats,
+    total_weight: float,
+    shape: float,
+    rate: float,
+) -> float:
+    """Log density of an asset at log nu + shift, log sigma moved along by ``ridge * shift``.
+
+    ``ratio`` holds (e / sigma)^2 before the move. The prior of log sigma is left out.
+    """
+    new = nu * math.exp(shift)
+    factor = math.exp(-2.0 * ridge * shift) / new
+    value = shape * math.log(new) - rate * new + (t_norm(new) - ridge * shift) * total_weight
+    return value - 0.5 * (new + 1.0) * log_sum(chunk, chunk_weight, ratio, factor)
 
 
 @kernel
@@ -513,18 +555,41 @@ def draw_nu(rng: np.random.Generator, d: Data, s: State, w: Work, turn: int) -> 
             b, mu, sigma, dof = s.vol_b[j, i], s.vol_mu[j, group], s.vol_sigma[j, group], d.vol_prior[j, DOF]
         for t in range(n_periods):
             ratio[t] = w.e[i, t] ** 2 * w.precision[i, t]
-        slice_start(w.slice_, 0.0, 1.5)
-        while True:
-            shift = w.slice_[POINT]
-            new = s.nu[i] * math.exp(shift)
-            value = shape * math.log(new) - rate * new + (t_norm(new) - ridge * shift) * d.total_weight[i]
-            factor = math.exp(-2.0 * ridge * shift) / new
-            value -= 0.5 * (new + 1.0) * log_sum(d.chunk, d.chunk_weight, ratio, factor)
+        # the four points of the slice: start, both ends, proposals
+        level = math.log(1.0 - rng.random())
+        low = -1.5 * rng.random()
+        high = low + 1.5
+        shift = 0.0
+        stage = 0
+        for _ in range(MAX_SHRINK):
+            value = nu_density(
+                shift, s.nu[i], ridge, ratio, d.chunk, d.chunk_weight, d.total_weight[i], shape, rate
+            )
             if ridge > 0.0:
                 value += prior_term(b + ridge * shift, mu, sigma, dof)[0]
-            if slice_step(rng, w.slice_, value):
+            if stage == 0:
+                level += value
+                stage, shift = 1, low
+            elif stage == 1:
+                if value > level:
+                    low -= 1.5
+                    shift = low
+                else:
+                    stage, shift = 2, high
+            elif stage == 2:
+                if value > level:
+                    high += 1.5
+                    shift = high
+                else:
+                    stage, shift = 3, low + (high - low) * rng.random()
+            elif value >= level:
                 break
-        shift = w.slice_[POINT]
+            else:
+                if shift < 0.0:
+                    low = shift
+                else:
+                    high = shift
+                shift = low + (high - low) * rng.random()
         s.nu[i] *= math.exp(shift)
         if ridge > 0.0:
             s.vol_b[j, i] += ridge * shift
@@ -534,24 +599,41 @@ def draw_nu(rng: np.random.Generator, d: Data, s: State, w: Work, turn: int) -> 
 
 
 @kernel
-def draw_sigma_nu(rng: np.random.Generator, d: Data, s: State, w: Work) -> None:
-    """Slice update of sigma_nu given all nu."""
-    n_assets = s.nu.shape[0]
+def sigma_nu_density(d: Data, s: State, log_sigma: float) -> float:
+    """Log density of log sigma_nu given all nu."""
+    sigma = math.exp(log_sigma)
+    shape = (d.nu_mean / sigma) ** 2
+    rate = shape / d.nu_mean
+    value = d.sigma_nu_shape * log_sigma - d.sigma_nu_rate * sigma
     logs = 0.0
     total = 0.0
-    for i in range(n_assets):
+    for i in range(s.nu.shape[0]):
         logs += math.log(s.nu[i])
         total += s.nu[i]
-    slice_start(w.slice_, math.log(s.scalars[SIGMA_NU]), 0.5)
-    while True:
-        sigma = math.exp(w.slice_[POINT])
-        shape = (d.nu_mean / sigma) ** 2
-        rate = shape / d.nu_mean
-        value = d.sigma_nu_shape * w.slice_[POINT] - d.sigma_nu_rate * sigma
-        value += n_assets * (shape * math.log(rate) - math.lgamma(shape)) + shape * logs - rate * total
-        if slice_step(rng, w.slice_, value):
+    value += s.nu.shape[0] * (shape * math.log(rate) - math.lgamma(shape)) + shape * logs - rate * total
+    return float(value)
+
+
+@kernel
+def draw_sigma_nu(rng: np.random.Generator, d: Data, s: State) -> None:
+    """Slice update of sigma_nu given all nu."""
+    now = math.log(s.scalars[SIGMA_NU])
+    level = sigma_nu_density(d, s, now) + math.log(1.0 - rng.random())
+    low = now - 0.5 * rng.random()
+    high = low + 0.5
+    while sigma_nu_density(d, s, low) > level:
+        low -= 0.5
+    while sigma_nu_density(d, s, high) > level:
+        high += 0.5
+    for _ in range(MAX_SHRINK):
+        new = low + (high - low) * rng.random()
+        if sigma_nu_density(d, s, new) >= level:
+            s.scalars[SIGMA_NU] = math.exp(new)
             break
-    s.scalars[SIGMA_NU] = math.exp(w.slice_[POINT])
+        if new < now:
+            low = new
+        else:
+            high = new
 
 
 @kernel

@@ -8,11 +8,7 @@ import numpy as np
 
 from bdfm.inference.gibbs_arrays import Floats, Ints, exact_kernel, kernel
 
-# Positions in the memory of a slice update
-POINT = 0
-_START, _WIDTH, _LOW, _HIGH, _LEVEL, _STAGE, _COUNT = 1, 2, 3, 4, 5, 6, 7
-SLICE_SIZE = 8
-_MAX_STEPS = 500.0
+MAX_SHRINK = 200  # steps after which a slice is taken to have closed on its start
 _LOG2_E = 1.4426950408889634
 _LN2_HIGH = 6.93147180369123816490e-01
 _LN2_LOW = 1.90821492927058770002e-10
@@ -77,57 +73,7 @@ def gamma_fill(rng: np.random.Generator, out: Floats, shape: float) -> None:
 
 
 @kernel
-def slice_start(slice_: Floats, start: float, width: float) -> None:
-    """Begin a slice update (Neal 2003) at ``start``, with intervals of ``width``.
-
-    Then evaluate the log density at ``slice_[POINT]`` and hand it to ``slice_step``, until that returns
-    True: ``slice_[POINT]`` is the new value. A density is thus written, and compiled, in one place.
-    """
-    slice_[POINT] = start
-    slice_[_START] = start
-    slice_[_WIDTH] = width
-    slice_[_STAGE] = 0.0
-    slice_[_COUNT] = 0.0
-
-
-@kernel
-def slice_step(rng: np.random.Generator, slice_: Floats, value: float) -> bool:
-    """Take the log density at ``slice_[POINT]`` and move that point; whether the update is complete."""
-    stage = slice_[_STAGE]
-    slice_[_COUNT] += 1.0
-    if slice_[_COUNT] > _MAX_STEPS:  # only where the density is not a number
-        slice_[POINT] = slice_[_START]
-        return True
-    if stage == 0.0:  # at the start: set the level, and an interval around the start
-        slice_[_LEVEL] = value + math.log(1.0 - rng.random())
-        slice_[_LOW] = slice_[_START] - slice_[_WIDTH] * rng.random()
-        slice_[_HIGH] = slice_[_LOW] + slice_[_WIDTH]
-        slice_[_STAGE], slice_[POINT] = 1.0, slice_[_LOW]
-        return False
-    if stage == 1.0 and value > slice_[_LEVEL]:  # step out to the left
-        slice_[_LOW] -= slice_[_WIDTH]
-        slice_[POINT] = slice_[_LOW]
-        return False
-    if stage == 1.0:
-        slice_[_STAGE], slice_[POINT] = 2.0, slice_[_HIGH]
-        return False
-    if stage == 2.0 and value > slice_[_LEVEL]:  # step out to the right
-        slice_[_HIGH] += slice_[_WIDTH]
-        slice_[POINT] = slice_[_HIGH]
-        return False
-    if stage == 3.0 and value >= slice_[_LEVEL]:
-        return True
-    if stage == 3.0 and slice_[POINT] < slice_[_START]:  # shrink
-        slice_[_LOW] = slice_[POINT]
-    elif stage == 3.0:
-        slice_[_HIGH] = slice_[POINT]
-    slice_[_STAGE] = 3.0
-    slice_[POINT] = slice_[_LOW] + (slice_[_HIGH] - slice_[_LOW]) * rng.random()
-    return False
-
-
-@kernel
-def scale_draw(rng: np.random.Generator, slice_: Floats, start: float, a: float, b: float, c: float) -> float:
+def scale_draw(rng: np.random.Generator, start: float, a: float, b: float, c: float) -> float:
     """Slice update of l under the log density a l - b exp(2 l) - c exp(-2 l), with b > 0, c > 0.
 
     It is the conditional of the log of every scale here: of normal variables measured against it (c),
@@ -139,11 +85,20 @@ def scale_draw(rng: np.random.Generator, slice_: Floats, start: float, a: float,
     width = 3.0 / math.sqrt(4.0 * b * square + 4.0 * c / square)
     now = start
     for _ in range(2):
-        slice_start(slice_, now, width)
-        while True:
-            now = slice_[POINT]
-            square = math.exp(2.0 * now)
-            if slice_step(rng, slice_, a * now - b * square - c / square):
+        level = a * now - b * math.exp(2.0 * now) - c * math.exp(-2.0 * now) + math.log(1.0 - rng.random())
+        low = now - width * rng.random()
+        high = low + width
+        while a * low - b * math.exp(2.0 * low) - c * math.exp(-2.0 * low) > level:
+            low -= width
+        while a * high - b * math.exp(2.0 * high) - c * math.exp(-2.0 * high) > level:
+            high += width
+        for _ in range(MAX_SHRINK):
+            new = low + (high - low) * rng.random()
+            if a * new - b * math.exp(2.0 * new) - c * math.exp(-2.0 * new) >= level:
+                now = new
                 break
-        now = slice_[POINT]
+            if new < now:
+                low = new
+            else:
+                high = new
     return now

@@ -102,7 +102,7 @@ def run(
         if d.nu_mean > 0.0:
             draw_nu(rng, d, s, w, r)
             move_sigma_nu(rng, d, s, w, tuning)
-            draw_sigma_nu(rng, d, s, w)
+            draw_sigma_nu(rng, d, s)
         draw_precisions(rng, d, s, w)
         n = (r + 1 - n_tune) // thin - 1
         if r >= n_tune and (r + 1 - n_tune) % thin == 0:
