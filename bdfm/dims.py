@@ -15,6 +15,9 @@ FACTOR: Final = "factor"  # k; coordinate: 1..K
 ASSET_CLASS: Final = "asset_class"  # c
 WINDOW: Final = "window"  # trading days of a realised-volatility window
 LAG: Final = "lag"
+FACTOR_BEFORE: Final = "factor_before"  # the factors of the period before, as columns of a VAR matrix
+BLOCK: Final = "block"  # of periods with the same loadings; the last one ends at the origin
+CHARACTERISTIC: Final = "characteristic"  # of an asset, standardised over assets
 CHAIN: Final = "chain"
 DRAW: Final = "draw"
 QUANTILE: Final = "quantile"  # 1 is the lowest
@@ -32,16 +35,26 @@ RECENT_VOLATILITY: Final = (
 )
 RECENT_RETURN_MISSING: Final = "recent_return_missing"  # (period, asset)
 RECENT_VOLATILITY_MISSING: Final = "recent_volatility_missing"  # (period, asset, window)
+MARKET_VOLATILITY: Final = "market_volatility"  # x^m (period, window), log ratio to the market's own past
+CHARACTERISTICS: Final = "characteristics"  # z (asset, characteristic), known at the origin
 EARNINGS: Final = "earnings"  # I^e (period, asset), 0 or 1
 CLASS_INDEX: Final = "class_index"  # c(i) (asset), position in the asset_class coordinate
 PERIOD_WEIGHTS: Final = "period_weights"  # omega_t (period), in (0, 1]
+LOADING_BLOCK: Final = "loading_block"  # (period), position in the block dim
 OBSERVED: Final = "observed"  # (period, asset), True where r_it is known
 
 # Model variables
-LOADINGS: Final = "loadings"  # w_ki (asset, factor), dimensionless
+LOADINGS: Final = "loadings"  # w_ki (asset, factor), dimensionless; where they move, those at the origin
+LOADINGS_PATH: Final = "loadings_path"  # w_ki (block, asset, factor), only where loadings move
+LOADING_DRIFT: Final = "loading_drift"  # delta, sd of a year's change of a loading
+LOADING_SLOPES: Final = "loading_slopes"  # Gamma (characteristic, factor)
 FACTORS: Final = "factors"  # lambda_kt (period, factor), decimal per period
 FACTORS_NEXT: Final = "factors_next"  # lambda_k,T+1 (factor), only with evidence
 FACTOR_SCALE: Final = "factor_scale"  # sigma_lambda_k (factor), decimal per period
+BETA_MV: Final = "beta_mv"  # beta^m (window), slope of log factor scales on market volatility
+LOG_MULTIPLIER: Final = "log_multiplier"  # h_t (period), latent log of the factors' scale over its average
+LOG_MULTIPLIER_NEXT: Final = "log_multiplier_next"  # h_T+1 (scalar), only with evidence
+PHI: Final = "phi"  # persistence of h, dimensionless
 ALPHA: Final = "alpha"  # alpha_i (asset), decimal per period
 THETA: Final = "theta"  # theta_i (asset), log of decimal per period
 BETA_RR: Final = "beta_rr"  # beta^rr_i (asset), decimal per weekly standard deviation
@@ -50,6 +63,7 @@ BETA_EARNINGS: Final = "beta_earnings"  # beta^e_i (asset)
 NU: Final = "nu"  # nu_i (asset), degrees of freedom
 RHO: Final = "rho"  # short-term reversal, dimensionless
 BETA_MOMENTUM: Final = "beta_momentum"  # beta of eq. 3b, dimensionless
+VAR_MATRIX: Final = "var_matrix"  # Phi (factor, factor_before)
 EVIDENCE: Final = "evidence"  # assets with evidence on the forecast period
 EVIDENCE_RETURN: Final = "evidence_return"  # r_i,T+1 of those assets, log return
 
@@ -58,6 +72,11 @@ VARIABLE_DIMS: Final[dict[str, tuple[str, ...]]] = {
     LOADINGS: (ASSET, FACTOR),
     FACTORS: (PERIOD, FACTOR),
     FACTOR_SCALE: (FACTOR,),
+    LOADINGS_PATH: (BLOCK, ASSET, FACTOR),
+    LOADING_SLOPES: (CHARACTERISTIC, FACTOR),
+    BETA_MV: (WINDOW,),
+    LOG_MULTIPLIER: (PERIOD,),
+    VAR_MATRIX: (FACTOR, FACTOR_BEFORE),
     ALPHA: (ASSET,),
     BETA_RR: (ASSET,),
     f"mu_{BETA_RR}": (ASSET_CLASS,),

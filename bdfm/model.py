@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from bdfm import checks
 from bdfm.components.base import Array, Component, Data, Params
-from bdfm.components.dynamics import AR1, Dynamics, innovation_path, lag_coefficients, mean, step
+from bdfm.components.dynamics import AR1, Dynamics, Lags, innovation_path, mean, step, summed_lags
 from bdfm.components.likelihood import Noise, StudentTNoise
 from bdfm.components.loadings import Loadings, StaticLoadings
 from bdfm.components.mean import Intercept, Mean, RecentReturn
@@ -32,13 +32,18 @@ from bdfm.data.panel import Panel, PanelSettings
 from bdfm.dims import (
     ASSET,
     ASSET_CLASS,
+    CHARACTERISTIC,
+    CHARACTERISTICS,
     CLASS_INDEX,
     EARNINGS,
     EVIDENCE,
     EVIDENCE_RETURN,
     FACTOR,
+    FACTOR_SCALE,
     FACTORS,
     FACTORS_NEXT,
+    LOADING_BLOCK,
+    MARKET_VOLATILITY,
     OBSERVED,
     PERIOD,
     PERIOD_WEIGHTS,
@@ -49,7 +54,8 @@ from bdfm.dims import (
 )
 from bdfm.errors import DataError, ModelError, UnknownLabelError
 
-FEATURES = (RECENT_RETURN, RECENT_VOLATILITY, EARNINGS)
+FEATURES = (RECENT_RETURN, RECENT_VOLATILITY, MARKET_VOLATILITY, EARNINGS, CHARACTERISTICS)
+BY_ASSET = (CLASS_INDEX, CHARACTERISTICS)  # data without a period axis
 FACTORS_Z = f"{FACTORS}_z"
 EVIDENCE_Z = f"{EVIDENCE_RETURN}_z"
 
@@ -129,18 +135,18 @@ class FactorModel(BaseModel):
 
     # -- equations, for NumPy and PyTensor alike ---------------------------------------------------------
 
-    def coefficients(self, p: Params) -> list[Array]:
-        """Lag polynomial of the factors (eq. 3), the first lag first, each of shape (...)."""
-        return lag_coefficients(self.dynamics, p)
+    def lags(self, p: Params) -> Lags:
+        """Lag polynomial of the factors (eq. 3)."""
+        return summed_lags(self.dynamics, p)
 
     def expected_factors(self, p: Params) -> Array:
         """Expected factors (..., factor) of the period after the path ``factors`` in ``p`` (eq. 3)."""
-        coefficients = self.coefficients(p)
-        return mean(coefficients, p[FACTORS]) if coefficients else 0.0 * p[FACTORS][..., -1, :]
+        lags = self.lags(p)
+        return mean(lags, p[FACTORS]) if lags.coefficients else 0.0 * p[FACTORS][..., -1, :]
 
     def expected_return(self, p: Params, factors: Array, data: Data) -> Array:
         """Expected log return μ (..., period, asset) given factors (..., period, factor) (eq. 2)."""
-        return sum((part.effect(p, data) for part in self.mean), start=self.loadings.common(p, factors))
+        return sum((part.effect(p, data) for part in self.mean), start=self.loadings.common(p, factors, data))
 
     def log_noise_scale(self, p: Params, data: Data) -> Array:
         """Log noise scale log σ, broadcastable to (..., period, asset) (eq. 7)."""
@@ -164,16 +170,20 @@ class FactorModel(BaseModel):
             ASSET_CLASS: list(panel.asset_classes),
             FACTOR: np.arange(1, self.n_factors + 1),
         }
-        if RECENT_VOLATILITY in self.needs:
+        if self.needs & {RECENT_VOLATILITY, MARKET_VOLATILITY}:
             coords[WINDOW] = panel.history[WINDOW].to_numpy()
+        if CHARACTERISTICS in self.needs:
+            coords[CHARACTERISTIC] = panel.history[CHARACTERISTIC].to_numpy()
         with pm.Model(coords=coords) as model:
             data = {name: pm.Data(name, arrays[name], dims=dims) for name, dims in self._data_dims().items()}
+            data[LOADING_BLOCK] = arrays[LOADING_BLOCK]  # which blocks there are decides the graph
             p: dict[str, Array] = {}
             for part in self.components:
                 if part is not self.weights:
                     p |= part.params(data)
             z = pm.Normal(FACTORS_Z, 0.0, 1.0, dims=(PERIOD, FACTOR))
-            path = innovation_path(self.coefficients(p), self.factor_scale.scale(p, data) * z)
+            scale = self.factor_scale.scale(p, data)
+            path = innovation_path(self.lags(p), scale * z, scale[0])
             factors = pm.Deterministic(FACTORS, path, dims=(PERIOD, FACTOR))
             mu = self.expected_return(p, factors, data)
             self._likelihood(p, mu, self.log_noise_scale(p, data), data, arrays[RETURNS])
@@ -191,6 +201,10 @@ class FactorModel(BaseModel):
         dims |= {name: (PERIOD, ASSET) for name in (RECENT_RETURN, EARNINGS) if name in self.needs}
         if RECENT_VOLATILITY in self.needs:
             dims[RECENT_VOLATILITY] = (PERIOD, ASSET, WINDOW)
+        if MARKET_VOLATILITY in self.needs:
+            dims[MARKET_VOLATILITY] = (PERIOD, WINDOW)
+        if CHARACTERISTICS in self.needs:
+            dims[CHARACTERISTICS] = (ASSET, CHARACTERISTIC)
         return dims | {PERIOD_WEIGHTS: (PERIOD,), OBSERVED: (PERIOD, ASSET)}
 
     def _likelihood(
@@ -229,11 +243,11 @@ class FactorModel(BaseModel):
         """Forecast period T+1 as far as the evidence speaks of it (eq. 12)."""
         model = pm.modelcontext(None)
         model.add_coord(EVIDENCE, [e.symbol for e in evidence])
-        ahead = {k: v for k, v in model_data(self, panel, future=True).items() if k in self._data_dims()}
+        ahead = model_data(self, panel, future=True)
         innovation = pm.Normal(f"{FACTORS_NEXT}_z", 0.0, 1.0, dims=FACTOR)
-        coefficients = self.coefficients(p)
-        eta = self.factor_scale.scale(p, ahead)[..., 0, :] * innovation
-        state = pm.Deterministic(FACTORS_NEXT, step(coefficients, factors, eta), dims=FACTOR)
+        multiplier = pm.math.exp(self.factor_scale.log_multiplier_next(p, ahead))
+        eta = p[FACTOR_SCALE] * multiplier * innovation
+        state = pm.Deterministic(FACTORS_NEXT, step(self.lags(p), factors, eta), dims=FACTOR)
         index = np.array([panel.assets.index(e.symbol) for e in evidence])
         mu = self.expected_return(p, state[None, :], ahead)[0, index]
         log_scale = self.log_noise_scale(p, ahead)[0, index]
@@ -307,13 +321,20 @@ def model_data(model: FactorModel, panel: Panel, *, future: bool = False) -> dic
         )
     returns = part[RETURNS].to_numpy()
     ends = part[PERIOD].to_numpy()
+    blocks = model.loadings.blocks(panel.n_history)
     arrays: dict[str, NDArray[Any]] = {name: part[name].to_numpy() for name in FEATURES if name in part}
     return arrays | {
         CLASS_INDEX: panel.class_index,
         PERIOD_WEIGHTS: model.weights.weights(ends),
         OBSERVED: np.isfinite(returns),
+        LOADING_BLOCK: np.full(len(returns), blocks[-1]) if future else blocks,
         RETURNS: returns,
     }
+
+
+def at_periods(data: Data, index: slice) -> dict[str, Array]:
+    """Arrays of ``model_data`` for some of its periods; what has no period axis stays as it is."""
+    return {name: x if name in BY_ASSET else x[index] for name, x in data.items()}
 
 
 def check_evidence(evidence: Sequence[Evidence], panel: Panel) -> tuple[Evidence, ...]:

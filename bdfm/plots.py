@@ -26,7 +26,6 @@ from bdfm.dims import (
     BETA_RR,
     BETA_RV,
     CHAIN,
-    CLASS_INDEX,
     DRAW,
     EARNINGS,
     FACTOR,
@@ -42,7 +41,7 @@ from bdfm.dims import (
     THETA,
     WINDOW,
 )
-from bdfm.model import FactorModel, model_data
+from bdfm.model import FactorModel, at_periods, model_data
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -328,7 +327,7 @@ def volatility_path(draws: xr.Dataset, model: FactorModel, panel: Panel, asset: 
     own = panel.select([asset])
     p = _parameters(draws.sel({ASSET: [asset]}))
     history, future = model_data(model, own), model_data(model, own, future=True)
-    ahead = {k: v if k == CLASS_INDEX else v[:1] for k, v in future.items()}
+    ahead = at_periods(future, slice(1))
     n_draws, n_shown = len(p[LOADINGS]), own.n_history + 1
     log_scale = [
         np.broadcast_to(model.log_noise_scale(p, data), (n_draws, size, 1))[..., 0]

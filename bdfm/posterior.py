@@ -19,14 +19,17 @@ from bdfm.data.panel import Panel
 from bdfm.dims import (
     ASSET,
     CHAIN,
-    CLASS_INDEX,
     CONSTANT_DATA,
     DRAW,
     EVIDENCE_RETURN,
+    FACTOR,
+    FACTOR_BEFORE,
     FACTOR_SCALE,
     FACTORS,
     FACTORS_NEXT,
+    LOADING_SLOPES,
     LOADINGS,
+    LOADINGS_PATH,
     LOG_LIKELIHOOD,
     NAME,
     OBSERVED,
@@ -36,6 +39,7 @@ from bdfm.dims import (
     POSTERIOR,
     RETURNS,
     SAMPLE_STATS,
+    VAR_MATRIX,
 )
 from bdfm.errors import DataError
 from bdfm.forecast import Forecast
@@ -44,7 +48,7 @@ from bdfm.inference.diagnostics import Diagnosis, diagnose
 from bdfm.inference.engine import choose, run
 from bdfm.inference.identified import identified
 from bdfm.inference.settings import SamplerSettings
-from bdfm.model import Evidence, FactorModel, check_evidence, model_data
+from bdfm.model import Evidence, FactorModel, at_periods, check_evidence, model_data
 from bdfm.simulate import simulate_ahead
 
 if TYPE_CHECKING:
@@ -195,7 +199,7 @@ class Posterior:
         """
         found = identified(self.draws, constant_data=self._tree[CONSTANT_DATA].to_dataset(), full=full)
         p, model = self.parameters(), self.model
-        ahead = {k: v if k == CLASS_INDEX else v[:1] for k, v in self._data(future=True).items()}
+        ahead = at_periods(self._data(future=True), slice(1))
         state = p[FACTORS_NEXT] if FACTORS_NEXT in p else model.expected_factors(p)
         expected = model.expected_return(p, state[:, None, :], ahead)[:, 0]
         shape = (self.draws.sizes[CHAIN], self.draws.sizes[DRAW])
@@ -234,7 +238,8 @@ class Posterior:
         Loadings, factors and factor scales of each draw are rotated together to a common reference (varimax
         of the mean loadings, factors by falling scale, positive sums; see ``bdfm.inference.align``),
         so that means, plots and R-hat of factors make sense. Everything identified, the log-likelihood
-        and the forecast stay as they are: all factors share their dynamics, so a rotation changes nothing.
+        and the forecast stay as they are: all factors share their dynamics, so a rotation changes nothing;
+        the matrix of a VAR turns with them.
         """
         draws = self.draws
         names = (LOADINGS, FACTORS, FACTOR_SCALE)
@@ -242,6 +247,15 @@ class Posterior:
         turned = dict(zip(names, (result.loadings, result.factors, result.factor_scale), strict=True))
         if FACTORS_NEXT in draws:
             turned[FACTORS_NEXT] = result.apply(draws[FACTORS_NEXT].transpose(CHAIN, DRAW, ...).to_numpy())
+        # Whatever multiplies the factors from the left turns by the inverse; a VAR matrix, which acts on
+        # standardised factors, by the rotation from both sides.
+        back = np.linalg.inv(result.factor_map).swapaxes(-1, -2)
+        for name in {LOADINGS_PATH, LOADING_SLOPES} & set(draws.data_vars):
+            rows = draws[name].transpose(CHAIN, DRAW, ..., FACTOR).to_numpy()
+            turned[name] = rows @ (back[:, :, None] if rows.ndim == 5 else back)
+        if VAR_MATRIX in draws:
+            matrix = draws[VAR_MATRIX].transpose(CHAIN, DRAW, FACTOR, FACTOR_BEFORE).to_numpy()
+            turned[VAR_MATRIX] = result.rotation.swapaxes(-1, -2) @ matrix @ result.rotation
         new = {n: (draws[n].transpose(CHAIN, DRAW, ...).dims, x) for n, x in turned.items()}
         tree = self.tree
         tree[POSTERIOR] = xr.DataTree(draws.assign(new))
@@ -284,7 +298,7 @@ class Posterior:
             )
         p = self.parameters()
         past = p[FACTORS][:, p[FACTORS].shape[1] - model.n_lags :]
-        data = {k: v if k == CLASS_INDEX else v[:horizon] for k, v in self._data(future=True).items()}
+        data = at_periods(self._data(future=True), slice(horizon))
         n_paths = 2 * max(1, -(-n_draws // (2 * self.n_draws)))
         rng = np.random.default_rng(seed)
         log_returns = simulate_ahead(model, p, past, data, n_paths=n_paths, rng=rng)

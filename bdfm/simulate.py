@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from bdfm.components.base import Data, Params
 from bdfm.components.dynamics import simulate_path, step
-from bdfm.dims import CLASS_INDEX, FACTORS_NEXT, LOADINGS, NU, PERIOD_WEIGHTS
-from bdfm.model import FactorModel
+from bdfm.dims import CLASS_INDEX, FACTOR_SCALE, FACTORS_NEXT, LOADINGS, NU, PERIOD_WEIGHTS
+from bdfm.model import FactorModel, at_periods
 
 Floats = NDArray[np.float64]
 
@@ -36,7 +36,8 @@ def simulate(model: FactorModel, p: Params, data: Data, *, rng: np.random.Genera
     log_scale = model.log_noise_scale(p, data)
     factor_sd = model.factor_scale.scale(p, data)
     shape = (*factor_sd.shape[:-2], len(data[PERIOD_WEIGHTS]), model.n_factors)
-    factors = simulate_path(model.coefficients(p), factor_sd * rng.standard_normal(shape))
+    innovations = factor_sd * rng.standard_normal(shape)
+    factors = simulate_path(model.lags(p), innovations, factor_sd[..., 0, :])
     mu = model.expected_return(p, factors, data)
     normal, multiplier = model.noise.standard_draws(_by_period(p), mu.shape, rng)
     return Simulation(factors, mu + np.exp(log_scale) * multiplier * normal)
@@ -68,22 +69,22 @@ def simulate_ahead(
     if n_paths % 2:
         raise ValueError(f"n_paths must be even (antithetic pairs), got {n_paths}")
     n_draws, n_steps, n_assets = past.shape[0], len(data[PERIOD_WEIGHTS]), len(data[CLASS_INDEX])
-    coefficients = model.coefficients(p)
+    lags = model.lags(p)
     noise_scale = np.exp(np.broadcast_to(model.log_noise_scale(p, data), (n_draws, n_steps, n_assets)))
-    factor_sd = np.broadcast_to(model.factor_scale.scale(p, data), (n_draws, n_steps, model.n_factors))
-    steps = [{k: v if k == CLASS_INDEX else v[t : t + 1] for k, v in data.items()} for t in range(n_steps)]
-    axes = [_principal_axes(p[LOADINGS] * factor_sd[:, t, None]) for t in range(n_steps)]
+    steps = [at_periods(data, slice(t, t + 1)) for t in range(n_steps)]
+    axes = _principal_axes(p[LOADINGS] * p[FACTOR_SCALE][:, None])
     sign = np.array([1.0, -1.0])[:, None, None]
     out = np.empty((n_paths, n_draws, n_steps, n_assets), dtype=dtype)
     for pair in range(0, n_paths, 2):
         path = np.broadcast_to(past, (2, *past.shape))
+        multiplier = np.exp(model.factor_scale.simulate_ahead(p, data, n_draws, rng))
         for t in range(n_steps):
             z = rng.standard_normal((n_draws, model.n_factors, 1))
-            eta = sign * (factor_sd[:, t] * (axes[t] @ z)[..., 0])
+            eta = sign * (multiplier[:, t, None] * p[FACTOR_SCALE] * (axes @ z)[..., 0])
             if t == 0 and FACTORS_NEXT in p:
                 factors = np.broadcast_to(p[FACTORS_NEXT], eta.shape)
             else:
-                factors = step(coefficients, path, eta)
+                factors = step(lags, path, eta)
             path = np.concatenate([path, factors[:, :, None]], axis=2)
             mu = model.expected_return(p, factors[:, :, None], steps[t])[:, :, 0]
             normal, multiplier = model.noise.standard_draws(p, (n_draws, n_assets), rng)

@@ -20,9 +20,23 @@ Array = Any
 Params = Mapping[str, Array]
 Data = Mapping[str, Array]
 
-_NUMPY = SimpleNamespace(exp=np.exp, log=np.log, log1p=np.log1p, sqrt=np.sqrt, gammaln=gammaln, abs=np.abs)
+_NUMPY = SimpleNamespace(
+    exp=np.exp,
+    log=np.log,
+    log1p=np.log1p,
+    sqrt=np.sqrt,
+    gammaln=gammaln,
+    abs=np.abs,
+    concatenate=np.concatenate,
+)
 _PYTENSOR = SimpleNamespace(
-    exp=pt.exp, log=pt.log, log1p=pt.log1p, sqrt=pt.sqrt, gammaln=pt.gammaln, abs=pt.abs
+    exp=pt.exp,
+    log=pt.log,
+    log1p=pt.log1p,
+    sqrt=pt.sqrt,
+    gammaln=pt.gammaln,
+    abs=pt.abs,
+    concatenate=pt.concatenate,
 )
 
 

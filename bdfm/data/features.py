@@ -10,6 +10,7 @@ No value at a day reads a close after that day. Arrays are (day, asset).
 
 from __future__ import annotations
 
+import warnings
 from functools import cached_property
 from typing import Any, Final
 
@@ -97,6 +98,15 @@ class Closes:
         return np.where(known, change, np.nan)
 
     @cached_property
+    def _steps(self) -> tuple[NDArray[np.bool_], Floats, Ints]:
+        """Whether a daily return ends on each row (row, asset), that return, and the row it starts from."""
+        before = np.vstack([np.full((1, self.fresh.shape[1]), -1), self._last[:-1]])
+        ends = self.fresh & self._is_usable(self.days, before)
+        start = np.maximum(before, 0)
+        change = self._log_close - np.take_along_axis(self._log_close, start, axis=0)
+        return ends, np.where(ends, change, 0.0), start
+
+    @cached_property
     def _daily(self) -> tuple[Floats, Ints, Ints]:
         """Running sums over rows (row + 1, asset): squared daily returns, market days spanned, days covered.
 
@@ -105,11 +115,8 @@ class Closes:
         daily return spans it.
         """
         n_rows, n_assets = self.fresh.shape
-        before = np.vstack([np.full((1, n_assets), -1), self._last[:-1]])
-        ends = self.fresh & self._is_usable(self.days, before)  # a daily return ends on this row
-        start = np.maximum(before, 0)
-        change = self._log_close - np.take_along_axis(self._log_close, start, axis=0)
-        squares = np.where(ends, change**2, 0.0)
+        ends, change, start = self._steps
+        squares = change**2
         spans = np.where(ends, np.maximum(self._market_count[:, None] - self._market_count[start], 1), 0)
         # Row of the next fresh close, on or after each row. It lies ahead, but `covered` is only ever read
         # up to the last fresh close before the day in question, where the next one is known.
@@ -142,6 +149,33 @@ class Closes:
         square, span = total(squares), total(spans)
         known = full[:, None] & (2 * total(covered) >= window) & (square > 0) & self._is_usable(days, last)
         return np.where(known, 0.5 * np.log(np.where(known, square, 1.0) / np.maximum(span, 1)), np.nan)
+
+    def market_index(self) -> Closes:
+        """Closes of an equal-weighted portfolio, one asset: its log return is the mean of daily returns."""
+        ends, change, _ = self._steps
+        count = ends.sum(axis=1)
+        mean = change.sum(axis=1) / np.maximum(count, 1)
+        level = np.where(self.market & (count > 0), np.exp(np.cumsum(mean)), np.nan)
+        days = pd.DatetimeIndex(self.days.astype("datetime64[D]"))
+        return Closes(pd.DataFrame({"market": level}, index=days), max_stale_days=self.max_stale_days)
+
+    def market_beta(self, day: int, *, window: int) -> Floats:
+        """Slope of daily returns on their equal-weighted mean, over ``window`` market days to a day (asset).
+
+        NaN with less than a quarter of the window.
+        """
+        ends, change, start = self._steps
+        row = int(np.searchsorted(self.days, day, side="right"))
+        rows = np.flatnonzero(self.market[:row])[-window:]
+        one = ends[rows] & (self._market_count[rows][:, None] - self._market_count[start[rows]] == 1)
+        y = np.where(one, change[rows], 0.0)
+        market = (y.sum(axis=1) / np.maximum(one.sum(axis=1), 1))[:, None]
+        n = np.maximum(one.sum(axis=0), 1)
+        x = np.where(one, market, 0.0)
+        covariance = (x * y).sum(axis=0) / n - x.sum(axis=0) / n * (y.sum(axis=0) / n)
+        variance = (x * x).sum(axis=0) / n - (x.sum(axis=0) / n) ** 2
+        known = (4 * one.sum(axis=0) >= window) & (variance > 0)
+        return np.where(known, covariance / np.where(known, variance, 1.0), np.nan)
 
     def calendar(self, last_day: int) -> Ints:
         """Every calendar day from the first row to ``last_day``."""
@@ -185,6 +219,23 @@ def recent_return(closes: Closes, starts: Ints, *, days: int, min_past_weeks: in
     return np.where(known, closes.log_returns(starts - days, starts) / np.where(known, scale, 1.0), np.nan)
 
 
+def volatility_level(closes: Closes, starts: Ints, *, window: int) -> Floats:
+    """Log volatility before each start over 1 % a day (start, asset): x^rv of eq. 7 in levels.
+
+    ``Closes.log_volatility`` over ``window`` market days up to the start; NaN where it is not known.
+    """
+    return np.asarray(closes.log_volatility(starts, window=window) - np.log(0.01))
+
+
+def market_volatility(closes: Closes, starts: Ints, *, window: int, min_past_weeks: int) -> Floats:
+    """Log volatility of the equal-weighted portfolio less its own past mean (start): x^m of eq. 3d.
+
+    As ``recent_volatility``, of the one asset of ``Closes.market_index``.
+    """
+    index = closes.market_index()
+    return recent_volatility(index, starts, window=window, min_past_weeks=min_past_weeks)[:, 0]
+
+
 def recent_volatility(closes: Closes, starts: Ints, *, window: int, min_past_weeks: int) -> Floats:
     """Log volatility before each start less the asset's own past mean (start, asset): x^rv of eq. 7.
 
@@ -197,6 +248,94 @@ def recent_volatility(closes: Closes, starts: Ints, *, window: int, min_past_wee
     total, n_weeks = _on(calendar, sums, starts), _on(calendar, counts, starts)
     now = closes.log_volatility(starts, window=window)
     return np.where(n_weeks >= min_past_weeks, now - total / np.maximum(n_weeks, 1), np.nan)
+
+
+CHARACTERISTIC_DAYS: Final = 250  # market days of the trailing beta and volatility of ``characteristics``
+
+
+def characteristics(
+    closes: Closes, day: int, asset_class: NDArray[np.str_], group: NDArray[np.str_]
+) -> tuple[list[str], Floats]:
+    """Characteristics of assets at the end of a day, names and values (asset, characteristic): z of eq. 4c.
+
+    A dummy for each class and for each group with more than one asset, 0 or 1; then the trailing beta on the
+    equal-weighted portfolio and the log volatility, both over 250 market days, and momentum, the log return
+    from 365 to 28 days before. The last three are standardised over assets; where one is not known, the mean
+    of the asset's group stands in, or of its class, or 0.
+    """
+    names, columns = [], []
+    for what, labels in (("class", asset_class), ("group", group)):
+        for label in sorted(set(labels.tolist())):
+            member = labels == label
+            if what == "class" or (label and 1 < member.sum() and not _same_set(member, asset_class)):
+                names.append(f"{what}: {label}")
+                columns.append(member.astype(float))
+    days = np.array([day])
+    numbers = {
+        "beta": closes.market_beta(day, window=CHARACTERISTIC_DAYS),
+        "volatility": closes.log_volatility(days, window=CHARACTERISTIC_DAYS)[0],
+        "momentum": closes.log_returns(days - 365, days - 28)[0],
+    }
+    for name, values in numbers.items():
+        known = np.isfinite(values)
+        sd = values[known].std() if known.any() else 0.0
+        standard = np.where(known, (values - values[known].mean()) / sd, np.nan) if sd > 0 else 0.0 * known
+        for labels in (group, asset_class, np.full(len(asset_class), "all")):
+            standard = _fill_by(standard, labels)
+        names.append(name)
+        columns.append(standard)
+    return names, np.stack(columns, axis=1)
+
+
+def _same_set(member: NDArray[np.bool_], labels: NDArray[np.str_]) -> bool:
+    """Whether the members are all assets of one label, and no other."""
+    return any(np.array_equal(member, labels == x) for x in np.unique(labels[member]))
+
+
+def _fill_by(values: Floats, labels: NDArray[np.str_]) -> Floats:
+    """Values with unknown ones replaced by the mean over known values of the same label, if any."""
+    filled = values.copy()
+    for label in np.unique(labels[np.isnan(values)]):
+        known = (labels == label) & np.isfinite(values)
+        if known.any():
+            filled[(labels == label) & np.isnan(values)] = values[known].mean()
+    return filled
+
+
+def fill_by_class(values: Floats, class_index: Ints) -> Floats:
+    """Values (period, asset, window) with unknown ones replaced by the median of their class in that period.
+
+    Where the whole class is unknown, by the median of all assets; where nobody is known, by 0.
+    """
+    filled = values.copy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # medians of nothing are NaN, and meant to be
+        medians = [np.nanmedian(values[:, class_index == c], axis=1) for c in range(class_index.max() + 1)]
+        overall = np.nanmedian(values, axis=1, keepdims=True)
+    typical = np.stack(medians, axis=1)[:, class_index]
+    filled = np.where(np.isnan(filled), typical, filled)
+    filled = np.where(np.isnan(filled), overall, filled)
+    return np.nan_to_num(filled)
+
+
+SEASON: Final = 364  # days after which a company is taken to report again
+SILENCE: Final = 120  # days without an announcement after which a calendar is taken to have ended
+
+
+def seasonal_announcements(days: Ints, *, until: int) -> Ints:
+    """Announcement days of one company, continued to ``until`` by its own pattern of the year before.
+
+    Days of the last year that is known are repeated every 364 days, once the calendar has been silent for
+    more than 120 days; a calendar that is kept up is returned as it is.
+    """
+    days = np.unique(days)
+    days = days[days <= until]
+    if not len(days) or until - days[-1] <= SILENCE:
+        return days
+    season = days[days > days[-1] - SEASON]
+    n_years = (until - int(season[0])) // SEASON + 1
+    repeated = (season[None, :] + SEASON * np.arange(1, n_years + 1)[:, None]).ravel()
+    return np.concatenate([days, repeated[repeated <= until]])
 
 
 def announcement_flags(edges: Ints, days: Ints, asset: Ints, *, n_assets: int) -> Floats:

@@ -8,7 +8,7 @@ import logging
 import warnings
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -21,8 +21,11 @@ from bdfm.data import features
 from bdfm.data.periods import Period, describe, period_edges
 from bdfm.dims import (
     ASSET,
+    CHARACTERISTIC,
+    CHARACTERISTICS,
     CLASS_OF,
     EARNINGS,
+    MARKET_VOLATILITY,
     NAME,
     PERIOD,
     PERIOD_START,
@@ -55,6 +58,10 @@ class PanelSettings(BaseModel):
     n_periods: int = Field(default=104, ge=MIN_PERIODS)  # at most; shorter data give fewer
     recent_return_days: PositiveInt = 7  # calendar days
     volatility_windows: tuple[int, ...] = (5,)  # market days
+    # relative: to the asset's own past; level: over 1 % a day, unknown values taking the median of the class
+    volatility_form: Literal["relative", "level"] = "relative"
+    # seasonal: a calendar that has ended is continued by the pattern of its last year
+    earnings_gaps: Literal["none", "seasonal"] = "none"
     min_past_weeks: PositiveInt = 26  # weeks of its own past that a feature is measured against
     max_stale_days: PositiveInt = 10  # calendar days after which a close is no price any more
 
@@ -85,16 +92,22 @@ class Panel:
     ``recent_return`` (period, asset)
         Log return over the days before the period, in standard deviations of the asset's own past.
     ``recent_volatility`` (period, asset, window)
-        Log realised daily volatility before the period, less its own past mean.
+        Log realised daily volatility before the period, less its own past mean (or, with the setting
+        ``volatility_form`` "level", over 1 % a day).
+    ``market_volatility`` (period, window)
+        The same of an equal-weighted portfolio of the universe, always less its own past mean.
+    ``characteristics`` (asset, characteristic)
+        Class and group dummies, beta, volatility and momentum at the origin; see ``features``.
     ``earnings`` (period, asset)
         1 where the asset announces earnings inside the period, else 0.
     ``recent_return_missing``, ``recent_volatility_missing``
-        True where the feature cannot be computed. It is 0 there, its neutral value: the asset's average.
+        True where the feature cannot be computed. It is 0 there, its neutral value: the asset's average. A
+        volatility in levels is the median of the asset's class there.
 
     Notes
     -----
     Features of a period are known at its start. After the origin this holds for the first future period only;
-    in later ones ``recent_return`` is missing, so 0, and ``recent_volatility`` keeps its value at the origin.
+    in later ones ``recent_return`` is missing, so 0, and volatilities keep their values at the origin.
     """
 
     _dataset: xr.Dataset
@@ -119,7 +132,8 @@ class Panel:
         prices
             Adjusted closes (day, symbol), missing as NaN. Symbols outside the universe are ignored.
         universe
-            Columns symbol and asset_class, and optionally name; its order is the panel's.
+            Columns symbol and asset_class, and optionally name and group (a sector, say, which only
+            characteristics read); its order is the panel's.
         origin
             Day on which the forecast is made, after its close: the end of the last period of history.
         earnings
@@ -168,12 +182,29 @@ class Panel:
         recent_return = features.recent_return(
             closes, starts, days=settings.recent_return_days, min_past_weeks=past
         )
+        level = settings.volatility_form == "level"
         recent_volatility = np.stack(
             [
-                features.recent_volatility(closes, starts, window=w, min_past_weeks=past)
+                features.volatility_level(closes, starts, window=w)
+                if level
+                else features.recent_volatility(closes, starts, window=w, min_past_weeks=past)
                 for w in settings.volatility_windows
             ],
             axis=2,
+        )
+        market_volatility = np.stack(
+            [
+                features.market_volatility(closes, starts, window=w, min_past_weeks=past)
+                for w in settings.volatility_windows
+            ],
+            axis=1,
+        )
+        group = table["group"].astype(str) if "group" in table else table["asset_class"]
+        names, characteristics = features.characteristics(
+            closes,
+            int(history[-1]),
+            table["asset_class"].to_numpy(dtype=np.str_),
+            group.to_numpy(dtype=np.str_),
         )
         later = horizon - 1
         unknown = np.full((horizon, len(symbols)), np.nan)
@@ -188,7 +219,11 @@ class Panel:
             recent_volatility=np.concatenate(
                 [recent_volatility, np.repeat(recent_volatility[-1:], later, axis=0)]
             ),
-            earnings=_flags(earnings, days, symbols),
+            market_volatility=np.concatenate(
+                [market_volatility, np.repeat(market_volatility[-1:], later, axis=0)]
+            ),
+            characteristics=(names, characteristics),
+            earnings=_flags(earnings, days, symbols, settings),
             has_earnings=earnings is not None,
             inactive=inactive,
         )
@@ -202,9 +237,12 @@ class Panel:
         assets: Sequence[str] | None = None,
         recent_return: ArrayLike | None = None,
         recent_volatility: ArrayLike | None = None,
+        market_volatility: ArrayLike | None = None,
+        characteristics: ArrayLike | None = None,
         earnings: ArrayLike | None = None,
         next_recent_return: ArrayLike | None = None,
         next_recent_volatility: ArrayLike | None = None,
+        next_market_volatility: ArrayLike | None = None,
         next_earnings: ArrayLike | None = None,
         origin: object = "2020-01-03",
         settings: PanelSettings | None = None,
@@ -222,8 +260,12 @@ class Panel:
         recent_return, recent_volatility, earnings
             Features of the T periods: (period, asset), (period, asset[, window]), (period, asset). NaN, and
             what is not given, is missing.
-        next_recent_return, next_recent_volatility, next_earnings
-            The same of the future period: (asset), (asset[, window]), (asset).
+        market_volatility
+            (period[, window]) log volatility of the market over its own past; 0 where not given.
+        characteristics
+            (asset, characteristic) at the origin; none when not given.
+        next_recent_return, next_recent_volatility, next_market_volatility, next_earnings
+            The same of the future period: (asset), (asset[, window]), ([window]), (asset).
         origin, settings
             Date the periods; the number of volatility windows must be that of the settings.
 
@@ -258,6 +300,21 @@ class Panel:
                 parts.append(part.reshape(-1, n_assets, *core))
             return np.concatenate(parts)
 
+        market = []
+        for name, value, shape in (
+            (MARKET_VOLATILITY, market_volatility, (n_history, n_windows)),
+            (f"next_{MARKET_VOLATILITY}", next_market_volatility, (n_windows,)),
+        ):
+            part = np.zeros(shape) if value is None else np.array(value, dtype=np.float64)
+            if part.shape != shape and (n_windows > 1 or part.shape != shape[:-1]):
+                raise DataError(f"{name}: shape {part.shape}, expected {shape}.")
+            market.append(part.reshape(-1, n_windows))
+        known = np.zeros((n_assets, 0)) if characteristics is None else np.array(characteristics, dtype=float)
+        if known.ndim != 2 or len(known) != n_assets or not np.isfinite(known).all():
+            raise DataError(
+                f"characteristics: shape {known.shape}, expected finite values (asset, characteristic)."
+            )
+
         flags = np.nan_to_num(stack(EARNINGS, earnings, next_earnings))
         if not np.isin(flags, (0, 1)).all():
             raise DataError("earnings: flags must be 0 or 1.")
@@ -272,6 +329,8 @@ class Panel:
             log_returns=np.concatenate([returns, np.full((1, n_assets), np.nan)]),
             recent_return=stack(RECENT_RETURN, recent_return, next_recent_return),
             recent_volatility=stack(RECENT_VOLATILITY, recent_volatility, next_recent_volatility, n_windows),
+            market_volatility=np.concatenate(market),
+            characteristics=([f"z{j + 1}" for j in range(known.shape[1])], known),
             earnings=flags,
             has_earnings=earnings is not None or next_earnings is not None,
             inactive=(),
@@ -312,18 +371,29 @@ class Panel:
         log_returns: Array,
         recent_return: Array,
         recent_volatility: Array,
+        market_volatility: Array,
+        characteristics: tuple[list[str], Array],
         earnings: Array,
         has_earnings: bool,
         inactive: Collection[str],
     ) -> Self:
         """Panel of arrays over all periods, features with NaN where missing."""
-        arrays: dict[str, Array] = {RETURNS: log_returns, EARNINGS: earnings}
+        names, values_by_asset = characteristics
+        arrays: dict[str, Array] = {
+            RETURNS: log_returns,
+            EARNINGS: earnings,
+            MARKET_VOLATILITY: np.nan_to_num(market_volatility, posinf=np.inf, neginf=-np.inf),
+            CHARACTERISTICS: values_by_asset,
+        }
         for name, missing, values in (
             (RECENT_RETURN, RECENT_RETURN_MISSING, recent_return),
             (RECENT_VOLATILITY, RECENT_VOLATILITY_MISSING, recent_volatility),
         ):
             arrays[missing] = np.isnan(values)
             arrays[name] = np.where(arrays[missing], 0.0, values)
+        if settings.volatility_form == "level":
+            classes = pd.factorize(universe["asset_class"])[0].astype(np.int64)
+            arrays[RECENT_VOLATILITY] = features.fill_by_class(recent_volatility, classes)
         infinite = [name for name, array in arrays.items() if np.isinf(array).any()]
         if infinite:
             raise DataError(f"{checks.first(infinite)}: some values are infinite. Give NaN where missing.")
@@ -337,6 +407,7 @@ class Panel:
                     CLASS_OF: (ASSET, list(universe["asset_class"])),
                     NAME: (ASSET, list(universe["name"])),
                     WINDOW: list(settings.volatility_windows),
+                    CHARACTERISTIC: names,
                 },
                 attrs={
                     "origin": f"{edges[n_history]:%Y-%m-%d}",
@@ -499,6 +570,8 @@ VARIABLES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     RETURNS: ((PERIOD, ASSET), "f8"),
     RECENT_RETURN: ((PERIOD, ASSET), "f8"),
     RECENT_VOLATILITY: ((PERIOD, ASSET, WINDOW), "f8"),
+    MARKET_VOLATILITY: ((PERIOD, WINDOW), "f8"),
+    CHARACTERISTICS: ((ASSET, CHARACTERISTIC), "f8"),
     EARNINGS: ((PERIOD, ASSET), "f8"),
     RECENT_RETURN_MISSING: ((PERIOD, ASSET), "?"),
     RECENT_VOLATILITY_MISSING: ((PERIOD, ASSET, WINDOW), "?"),
@@ -510,11 +583,14 @@ COORDINATES: Final[dict[str, tuple[str, str]]] = {
     CLASS_OF: (ASSET, "U"),
     NAME: (ASSET, "U"),
     WINDOW: (WINDOW, "i8"),
+    CHARACTERISTIC: (CHARACTERISTIC, "U"),
 }
 ATTRIBUTES: Final = ("origin", "n_history", "has_earnings", "inactive", "settings")
 
 
-def _flags(earnings: pd.DataFrame | None, edges: NDArray[np.int64], symbols: list[str]) -> Array:
+def _flags(
+    earnings: pd.DataFrame | None, edges: NDArray[np.int64], symbols: list[str], settings: PanelSettings
+) -> Array:
     """Earnings flags (period, asset); a ``DataWarning`` counts announcements of other symbols."""
     if earnings is None:
         return np.zeros((len(edges) - 1, len(symbols)))
@@ -530,7 +606,15 @@ def _flags(earnings: pd.DataFrame | None, edges: NDArray[np.int64], symbols: lis
             stacklevel=3,
         )
     days = features.day_numbers(pd.DatetimeIndex(table["date"]))[asset >= 0]
-    return features.announcement_flags(edges, days, asset[asset >= 0].astype(np.int64), n_assets=len(symbols))
+    owner = asset[asset >= 0].astype(np.int64)
+    if settings.earnings_gaps == "seasonal":
+        parts = [
+            features.seasonal_announcements(days[owner == i], until=int(edges[-1]))
+            for i in range(len(symbols))
+        ]
+        days = np.concatenate(parts)
+        owner = np.repeat(np.arange(len(symbols)), [len(part) for part in parts])
+    return features.announcement_flags(edges, days, owner, n_assets=len(symbols))
 
 
 def _closes_until(

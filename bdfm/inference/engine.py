@@ -11,16 +11,18 @@ from numpy.typing import NDArray
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from bdfm import checks
-from bdfm.components.dynamics import AR1
+from bdfm.components.dynamics import AR1, Momentum
 from bdfm.components.likelihood import NormalNoise, StudentTNoise
-from bdfm.components.loadings import StaticLoadings
+from bdfm.components.loadings import InstrumentedLoadings, RandomWalkLoadings, StaticLoadings
 from bdfm.components.mean import Intercept, Mean, RecentReturn
 from bdfm.components.volatility import (
     ConstantScale,
     Earnings,
     LogVolatility,
     LogVolIntercept,
+    MarketVolatilityScale,
     RecentVolatility,
+    StochasticVolatilityScale,
 )
 from bdfm.data.panel import Panel
 from bdfm.dims import (
@@ -30,11 +32,16 @@ from bdfm.dims import (
     BETA_EARNINGS,
     BETA_RR,
     BETA_RV,
+    BLOCK,
     CHAIN,
+    CHARACTERISTIC,
+    CHARACTERISTICS,
     CLASS_INDEX,
     DRAW,
     EARNINGS,
     FACTOR,
+    LOADING_BLOCK,
+    MARKET_VOLATILITY,
     PERIOD,
     PERIOD_WEIGHTS,
     POSTERIOR,
@@ -47,7 +54,18 @@ from bdfm.dims import (
     WINDOW,
 )
 from bdfm.errors import ModelError
-from bdfm.inference.gibbs import Effect, GibbsSettings, GibbsSpec, StudentNoise, sample_gibbs
+from bdfm.inference.gibbs import (
+    Characteristics,
+    Effect,
+    GibbsSettings,
+    GibbsSpec,
+    Lags,
+    LatentScale,
+    LoadingBlocks,
+    ScaleRegression,
+    StudentNoise,
+    sample_gibbs,
+)
 from bdfm.inference.nuts import sample_nuts
 from bdfm.inference.settings import SamplerSettings
 from bdfm.inference.start import pca_start
@@ -55,8 +73,13 @@ from bdfm.model import Evidence, FactorModel, model_data
 
 _COVERED = (
     AR1,
+    Momentum,
     ConstantScale,
+    MarketVolatilityScale,
+    StochasticVolatilityScale,
     StaticLoadings,
+    RandomWalkLoadings,
+    InstrumentedLoadings,
     Intercept,
     RecentReturn,
     LogVolIntercept,
@@ -137,6 +160,8 @@ def _run_gibbs(
         FACTOR: np.arange(1, model.n_factors + 1),
         PERIOD: history[PERIOD].to_numpy(),
         WINDOW: history[WINDOW].to_numpy(),
+        CHARACTERISTIC: history[CHARACTERISTIC].to_numpy(),
+        BLOCK: np.arange(1, model.loadings.blocks(panel.n_history)[-1] + 2),
     }
 
     def dataset(arrays: dict[str, NDArray[np.float64]]) -> xr.Dataset:
@@ -180,15 +205,33 @@ def gibbs_spec(model: FactorModel, panel: Panel) -> GibbsSpec:
             case Earnings():
                 return Effect(BETA_EARNINGS, data[EARNINGS], scale_sd=part.scale, loc_sd=part.mean_sd)
 
-    noise = model.noise
+    noise, scale, loadings = model.noise, model.factor_scale, model.loadings
+    lags = None
+    match model.dynamics:
+        case (AR1(rho_sd=rho_sd),):
+            lags = Lags(1, rho_sd)
+        case (Momentum(rho_sd=rho_sd, beta_sd=beta_sd, n_lags=n_lags),):
+            lags = Lags(n_lags, rho_sd, beta_sd)
     return GibbsSpec(
         returns=data[RETURNS],
         n_factors=model.n_factors,
         mean=tuple(effect(part) for part in model.mean),
         log_volatility=tuple(effect(part) for part in model.log_volatility),
-        rho_sd=next((d.rho_sd for d in model.dynamics), None),
-        factor_scale_sd=model.factor_scale.sd,
-        loadings_dof=model.loadings.nu,
+        lags=lags,
+        factor_scale_sd=scale.sd,
+        scale_regression=ScaleRegression(data[MARKET_VOLATILITY], scale.slope_sd)
+        if isinstance(scale, MarketVolatilityScale)
+        else None,
+        latent_scale=LatentScale(scale.phi_mean, scale.phi_sd, scale.volatility_sd)
+        if isinstance(scale, StochasticVolatilityScale)
+        else None,
+        loadings_dof=loadings.nu,
+        characteristics=Characteristics(data[CHARACTERISTICS], loadings.slope_sd, loadings.scale)
+        if isinstance(loadings, InstrumentedLoadings)
+        else None,
+        loading_blocks=LoadingBlocks(data[LOADING_BLOCK], loadings.drift_sd, loadings.step_sd(1.0))
+        if isinstance(loadings, RandomWalkLoadings)
+        else None,
         noise=StudentNoise(noise.nu_mean, noise.nu_sd_mean, noise.nu_sd_sd)
         if isinstance(noise, StudentTNoise)
         else None,

@@ -1,8 +1,10 @@
 """Blocked Gibbs sampler of the dynamic factor model (eq. 1 to 9), on plain arrays.
 
-It covers AR(1) factors or independent ones, static Student-t or normal loadings, any number of effects on
-the mean and on the log-volatility with hierarchies over assets, Student-t or normal noise, period weights,
-and missing returns. A sweep costs about a millisecond at N = 100, T = 104, K = 7; chains run on threads.
+It covers independent factors, AR(1) and momentum; factor scales that are constant, follow regressors or have
+a latent volatility; Student-t or normal loadings that are constant, follow characteristics of the assets or
+change from block to block of periods; any number of effects on the mean and on the log-volatility with
+hierarchies over assets; Student-t or normal noise; period weights; and missing returns. A sweep costs about a
+millisecond at N = 100, T = 104, K = 7; chains run on threads.
 """
 
 from __future__ import annotations
@@ -17,19 +19,25 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from bdfm.dims import FACTOR_SCALE, FACTORS, LOADINGS, NU
-from bdfm.dims import RHO as RHO_NAME
+from bdfm import dims
 from bdfm.errors import ModelError
 from bdfm.inference.gibbs_arrays import (
     ASSET_MOVE,
+    BETA,
+    DELTA,
     LOC_MEAN,
     LOC_SD,
     N_FIXED,
+    N_SCALARS,
     NU_MOVE,
+    PHI,
     RHO,
     RHO_MOVE,
     SCALE_SD,
+    SIGMA_H,
     SIGMA_NU,
+    STEP_NU,
+    TAU,
     Data,
     Floats,
     State,
@@ -95,6 +103,53 @@ class StudentNoise:
 
 
 @dataclass(frozen=True)
+class Lags:
+    """Autoregression of the factors: rho at lag 1 and, with more lags, beta at all others (eq. 3a, 3b)."""
+
+    number: int = 1
+    rho_sd: float = 0.2
+    beta_sd: float = 0.03
+
+
+@dataclass(frozen=True)
+class Characteristics:
+    """Prior mean of the loadings: values (asset, characteristic), and priors of their slopes and of tau."""
+
+    values: NDArray[np.float64]
+    slope_sd: float = 0.5
+    scale_sd: float = 1.0
+
+
+@dataclass(frozen=True)
+class LoadingBlocks:
+    """Blocks of periods with loadings of their own: the block of each period, and the prior of their changes.
+
+    A change has sd ``unit`` times the drift, which is half-normal with scale ``drift_sd``.
+    """
+
+    block: NDArray[np.int64]
+    drift_sd: float
+    unit: float = 1.0
+
+
+@dataclass(frozen=True)
+class ScaleRegression:
+    """Regressors (period, regressor) of the log factor scales, and the prior sd of their slopes."""
+
+    features: NDArray[np.float64]
+    slope_sd: float = 0.5
+
+
+@dataclass(frozen=True)
+class LatentScale:
+    """Latent AR(1) log multiplier of the factor scales: priors of its persistence and innovation sd."""
+
+    phi_mean: float = 0.8
+    phi_sd: float = 0.15
+    sigma_sd: float = 0.25
+
+
+@dataclass(frozen=True)
 class GibbsSpec:
     """Data and priors of one fit.
 
@@ -106,12 +161,16 @@ class GibbsSpec:
         Number of factors, at least 1.
     mean, log_volatility
         Effects of eq. 2 and eq. 7; at least one effect on the log-volatility.
-    rho_sd
-        Standard deviation of the normal prior of rho, truncated to (-1, 1); None: no dynamics.
+    lags
+        Autoregression; None: no dynamics.
     factor_scale_sd
         Scale of the half-normal prior of each factor scale, decimal per period.
+    scale_regression, latent_scale
+        What moves the factor scales; None: constant.
     loadings_dof
         Degrees of freedom of the loadings (scale 1); None: normal.
+    characteristics, loading_blocks
+        What the loadings follow, or how they change; None: neither. Not both.
     noise
         Prior of the degrees of freedom; None: normal noise.
     period_weights
@@ -122,9 +181,13 @@ class GibbsSpec:
     n_factors: int
     log_volatility: tuple[Effect, ...]
     mean: tuple[Effect, ...] = ()
-    rho_sd: float | None = 0.2
+    lags: Lags | None = field(default_factory=Lags)
     factor_scale_sd: float = 0.03
+    scale_regression: ScaleRegression | None = None
+    latent_scale: LatentScale | None = None
     loadings_dof: float | None = 10.0
+    characteristics: Characteristics | None = None
+    loading_blocks: LoadingBlocks | None = None
     noise: StudentNoise | None = field(default_factory=StudentNoise)
     period_weights: NDArray[np.float64] | None = None
 
@@ -134,6 +197,11 @@ class GibbsSpec:
             raise ModelError(
                 f"gibbs: {n_periods} periods, {self.n_factors} factors, {len(self.log_volatility)} effects on"
                 " the log-volatility; at least 3, 1 and 1 are needed."
+            )
+        if self.lags is not None and self.lags.number >= n_periods:
+            raise ModelError(
+                f"gibbs: {n_periods} periods, and dynamics with {self.lags.number} lags; more periods than"
+                " lags are needed."
             )
         for effect in (*self.mean, *self.log_volatility):
             if effect.features.shape[:2] != (n_periods, n_assets) or not np.isfinite(effect.features).all():
@@ -277,7 +345,11 @@ def make_data(spec: GibbsSpec) -> Data:
     for t in range(1, n_periods):
         if omega[t] != omega[t - 1] or t - bounds[-1] == _MAX_CHUNK:
             bounds.append(t)
-    noise = spec.noise
+    noise, lags, blocks = spec.noise, spec.lags, spec.loading_blocks
+    known, moving, latent = spec.characteristics, spec.scale_regression, spec.latent_scale
+    block = np.zeros(n_periods, np.int64) if blocks is None else blocks.block
+    characteristics = np.zeros((0, n_assets)) if known is None else known.values.T
+    scale_x = np.zeros((0, n_periods)) if moving is None else moving.features.T
     shape = (noise.sigma_nu_mean / noise.sigma_nu_sd) ** 2 if noise else 1.0
     return Data(
         y=np.ascontiguousarray(np.where(seen > 0, spec.returns.T, 0.0)),
@@ -300,9 +372,21 @@ def make_data(spec: GibbsSpec) -> Data:
         vol_intercept=_constant(vol_x),
         vol_sum=np.ascontiguousarray(np.einsum("it,jit->ij", weight, vol_x)),
         vol_info=np.ascontiguousarray(np.einsum("it,jit,rit->ijr", weight, vol_x, vol_x)),
+        cut=np.array([0, *(np.flatnonzero(np.diff(block)) + 1), n_periods], dtype=np.int64),
+        characteristics=np.ascontiguousarray(characteristics, dtype=np.float64),
         loadings_dof=float(spec.loadings_dof or 0.0),
+        slope_sd=float(known.slope_sd) if known else 1.0,
+        tau_sd=float(known.scale_sd) if known else 0.0,
+        delta_sd=float(blocks.drift_sd * blocks.unit) if blocks else 1.0,
         factor_scale_sd=float(spec.factor_scale_sd),
-        rho_sd=float(spec.rho_sd or 0.0),
+        scale_x=np.ascontiguousarray(scale_x, dtype=np.float64),
+        scale_slope_sd=float(moving.slope_sd) if moving else 1.0,
+        h_sd=float(latent.sigma_sd) if latent else 0.0,
+        phi_mean=float(latent.phi_mean) if latent else 0.0,
+        phi_sd=float(latent.phi_sd) if latent else 1.0,
+        n_lags=int(lags.number) if lags else 0,
+        rho_sd=float(lags.rho_sd) if lags else 1.0,
+        beta_sd=float(lags.beta_sd) if lags else 1.0,
         nu_mean=float(noise.nu_mean) if noise else 0.0,
         sigma_nu_shape=float(shape),
         sigma_nu_rate=float(shape / noise.sigma_nu_mean) if noise else 1.0,
@@ -312,9 +396,10 @@ def make_data(spec: GibbsSpec) -> Data:
 def make_work(data: Data, state: State) -> Work:
     """Memory of one chain, with the noise precisions of its state."""
     n_assets, n_periods = data.y.shape
-    n_factors = len(state.loadings)
-    n_mean, n_vol = len(data.mean_x), len(data.vol_x)
-    small = max(n_factors, n_mean, n_vol, 4)
+    n_blocks, n_factors, _ = state.loadings.shape
+    n_mean, n_vol, n_known = len(data.mean_x), len(data.vol_x), len(data.characteristics)
+    small = max(n_factors, n_mean, n_vol, n_known, 4)
+    n_coordinates = n_blocks * n_assets + n_known
     groups = int(max([1, *data.mean_groups, *data.vol_groups]))
     return Work(
         e=np.zeros((n_assets, n_periods)),
@@ -325,12 +410,20 @@ def make_work(data: Data, state: State) -> Work:
         norm=np.zeros(n_assets),
         loglik=np.zeros(n_assets),
         loglik_new=np.zeros(n_assets),
+        multiplier=np.zeros(n_periods),
+        rows=np.zeros((n_periods, data.n_lags + 1)),
+        start=np.zeros(n_periods),
+        band=np.zeros((data.n_lags + 1, n_periods)),
+        energy=np.zeros(n_periods),
+        coordinates=np.zeros((n_factors, n_coordinates)),
+        coordinate_precision=np.zeros((n_factors, n_coordinates)),
+        coupling=np.zeros((n_periods, n_factors)),
+        change=np.zeros((n_factors, n_periods)),
         pair=np.zeros((n_factors * (n_factors + 1) // 2, n_periods)),
         path_rhs=np.zeros((n_factors, n_periods)),
         path_chol=np.zeros((n_periods, n_factors, n_factors)),
         gram=np.zeros((n_assets, n_mean, n_mean)),
         rhs=np.zeros((n_assets, n_mean)),
-        innovations=np.zeros((n_factors, n_periods)),
         small=np.zeros((3, small, small)),
         vectors=np.zeros((4, max(n_periods, n_assets, small))),
         bits=np.zeros(n_periods, dtype=np.int64),
@@ -368,11 +461,19 @@ def start_state(spec: GibbsSpec, data: Data, rng: np.random.Generator) -> State:
     noise = spec.noise
     sigma_nu = noise.sigma_nu_mean * np.exp(_JITTER * rng.standard_normal()) if noise else 1.0
     nu = noise.nu_mean * np.exp(_JITTER * rng.standard_normal(n_assets)) if noise else np.ones(n_assets)
+    scalars = np.zeros(N_SCALARS)
+    scalars[[SIGMA_NU, STEP_NU, TAU, PHI]] = sigma_nu, np.log(0.2), 1.0, data.phi_mean
+    scalars[DELTA] = 0.5 * data.delta_sd * np.exp(_JITTER * rng.standard_normal())
+    scalars[SIGMA_H] = 0.5 * data.h_sd * np.exp(_JITTER * rng.standard_normal())
+    n_blocks = len(data.cut) - 1
     return State(
-        loadings=np.ascontiguousarray((loadings / scale).T),
+        loadings=np.repeat((loadings / scale).T[None], n_blocks, axis=0),
         loadings_mix=np.ones((k, n_assets)),
+        slopes=np.zeros((k, len(data.characteristics))),
         factors=np.ascontiguousarray((factors * scale).T),
         factor_scale=scale,
+        scale_slopes=np.zeros(len(data.scale_x)),
+        h=np.asarray(_JITTER * data.h_sd * rng.standard_normal(n_periods)),
         mean_b=np.zeros(data.mean_group.shape),
         mean_mix=np.ones(data.mean_group.shape),
         mean_mu=mean_mu,
@@ -381,7 +482,7 @@ def start_state(spec: GibbsSpec, data: Data, rng: np.random.Generator) -> State:
         vol_mu=vol_mu,
         vol_sigma=vol_sigma,
         nu=nu,
-        scalars=np.array([0.0, sigma_nu, np.log(0.2)]),
+        scalars=scalars,
         u=np.zeros((n_assets, n_periods)),
     )
 
@@ -406,12 +507,27 @@ def _compile(spec: GibbsSpec, data: Data) -> None:
 def _named(spec: GibbsSpec, kept: Kept) -> dict[str, NDArray[np.float64]]:
     """Draws by variable name, assets and periods before factors and windows."""
     draws = {
-        LOADINGS: kept.loadings.swapaxes(2, 3),
-        FACTORS: kept.factors.swapaxes(2, 3),
-        FACTOR_SCALE: kept.factor_scale,
+        dims.LOADINGS: kept.loadings[:, :, -1].swapaxes(2, 3),
+        dims.FACTORS: kept.factors.swapaxes(2, 3),
+        dims.FACTOR_SCALE: kept.factor_scale,
     }
-    if spec.rho_sd is not None:
-        draws[RHO_NAME] = kept.scalars[:, :, RHO]
+    scalars = np.moveaxis(kept.scalars, -1, 0)
+    if spec.lags is not None:
+        draws[dims.RHO] = scalars[RHO]
+        if spec.lags.number > 1:
+            draws[dims.BETA_MOMENTUM] = scalars[BETA]
+    if spec.loading_blocks is not None:
+        draws[dims.LOADINGS_PATH] = kept.loadings.swapaxes(3, 4)
+        draws[dims.LOADING_DRIFT] = scalars[DELTA] / spec.loading_blocks.unit
+    if spec.characteristics is not None:
+        draws[dims.LOADING_SLOPES] = kept.slopes.swapaxes(2, 3)
+        draws[f"sigma_{dims.LOADINGS}"] = scalars[TAU]
+    if spec.scale_regression is not None:
+        draws[dims.BETA_MV] = kept.scale_slopes
+    if spec.latent_scale is not None:
+        draws[dims.LOG_MULTIPLIER] = kept.h
+        draws[dims.PHI] = scalars[PHI]
+        draws[f"sigma_{dims.LOG_MULTIPLIER}"] = scalars[SIGMA_H]
     for effects, b, mu, sigma in (
         (spec.mean, kept.mean_b, kept.mean_mu, kept.mean_sigma),
         (spec.log_volatility, kept.vol_b, kept.vol_mu, kept.vol_sigma),
@@ -429,8 +545,8 @@ def _named(spec: GibbsSpec, kept: Kept) -> dict[str, NDArray[np.float64]]:
             for name, x in values.items():
                 draws[name] = x[:, :, 0] if effect.features.ndim == 2 else np.moveaxis(x, 2, -1)
     if spec.noise is not None:
-        draws[NU] = kept.nu
-        draws[f"sigma_{NU}"] = kept.scalars[:, :, SIGMA_NU]
+        draws[dims.NU] = kept.nu
+        draws[f"sigma_{dims.NU}"] = scalars[SIGMA_NU]
     return {name: np.ascontiguousarray(x) for name, x in draws.items()}
 
 
@@ -440,9 +556,9 @@ def _acceptance(spec: GibbsSpec, works: list[Work]) -> dict[str, float]:
     rate = total[:, 0] / np.maximum(total[:, 1], 1.0)
     named = {"log_volatility": rate[ASSET_MOVE]}
     if spec.noise is not None:
-        named[f"sigma_{NU}"] = rate[NU_MOVE]
-    if spec.rho_sd is not None:
-        named[RHO_NAME] = rate[RHO_MOVE]
+        named[f"sigma_{dims.NU}"] = rate[NU_MOVE]
+    if spec.lags is not None and spec.lags.number == 1:
+        named[dims.RHO] = rate[RHO_MOVE]
     row = N_FIXED
     for effect in spec.log_volatility:
         for c in range(effect.columns):

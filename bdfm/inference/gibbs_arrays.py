@@ -2,7 +2,8 @@
 
 Kernels work on plain arrays, asset-major so that the inner loop over periods is contiguous. Sizes:
 N assets, T periods, K factors, M effects on the mean, J effects on the log-volatility, G the largest
-number of groups of a hierarchy, Q = K (K + 1) / 2.
+number of groups of a hierarchy, Q = K (K + 1) / 2, B blocks of periods with loadings of their own,
+L characteristics, W regressors of the log factor scales, P lags.
 """
 
 from __future__ import annotations
@@ -30,6 +31,12 @@ DOF: Final = 3  # of the asset coefficients around the location; 0: normal
 RHO: Final = 0
 SIGMA_NU: Final = 1
 STEP_NU: Final = 2  # log step of the joint random walk of sigma_nu and all nu
+BETA: Final = 3  # momentum
+TAU: Final = 4  # scale of the loadings around what characteristics say; 1 without characteristics
+DELTA: Final = 5  # sd of the change of loadings from one block to the next
+PHI: Final = 6  # persistence of the latent log multiplier
+SIGMA_H: Final = 7  # sd of its innovations
+N_SCALARS: Final = 8
 
 # Rows of ``Work.accepted``, each (accepted, proposed); row N_FIXED + j: the joint move of hierarchy j
 ASSET_MOVE: Final = 0
@@ -89,9 +96,21 @@ class Data(NamedTuple):
     vol_intercept: int  # the effect whose regressor is 1 everywhere, or -1
     vol_sum: Floats  # (N, J) weighted sums of regressors over periods
     vol_info: Floats  # (N, J, J) weighted sums of their products
+    cut: Ints  # (B + 1) bounds of the blocks of periods with the same loadings
+    characteristics: Floats  # (L, N)
     loadings_dof: float  # 0: normal
+    slope_sd: float  # of the normal prior of slopes on characteristics
+    tau_sd: float  # of the half-normal prior; 0: tau is 1
+    delta_sd: float  # of the half-normal prior
     factor_scale_sd: float  # of the half-normal prior
-    rho_sd: float  # 0: no dynamics
+    scale_x: Floats  # (W, T) regressors of the log factor scales
+    scale_slope_sd: float  # of the normal prior of their slopes
+    h_sd: float  # of the half-normal prior of sigma_h; 0: no latent multiplier
+    phi_mean: float  # of the truncated normal prior
+    phi_sd: float
+    n_lags: int  # 0, 1, or more with the momentum polynomial
+    rho_sd: float
+    beta_sd: float
     nu_mean: float  # 0: normal noise
     sigma_nu_shape: float  # of its gamma prior
     sigma_nu_rate: float
@@ -100,10 +119,13 @@ class Data(NamedTuple):
 class State(NamedTuple):
     """The parameters and the mixing variables of one chain; kernels change them in place."""
 
-    loadings: Floats  # (K, N)
-    loadings_mix: Floats  # (K, N) w ~ Normal(0, 1 / sqrt(mix))
+    loadings: Floats  # (B, K, N)
+    loadings_mix: Floats  # (K, N) deviations of the first block ~ Normal(0, tau / sqrt(mix))
+    slopes: Floats  # (K, L) of loadings on characteristics
     factors: Floats  # (K, T)
     factor_scale: Floats  # (K)
+    scale_slopes: Floats  # (W) of the log factor scales
+    h: Floats  # (T) latent log multiplier; 0 where there is none
     mean_b: Floats  # (M, N) coefficients
     mean_mix: Floats  # (M, N)
     mean_mu: Floats  # (M, G)
@@ -112,7 +134,7 @@ class State(NamedTuple):
     vol_mu: Floats  # (J, G)
     vol_sigma: Floats  # (J, G)
     nu: Floats  # (N)
-    scalars: Floats  # rho, sigma_nu, log step
+    scalars: Floats  # see RHO to SIGMA_H
     u: Floats  # (N, T) precision of a return given its mixing variable; 0 where missing
 
 
@@ -127,14 +149,22 @@ class Work(NamedTuple):
     norm: Floats  # (N) weighted log normalising constants
     loglik: Floats  # (N) weighted, normalised
     loglik_new: Floats  # (N)
+    multiplier: Floats  # (T) log of the factors' scale over its average, always up to date
+    rows: Floats  # (T, P + 1) rows of A, see ``gibbs_dynamics``
+    start: Floats  # (T) 1 / v_t^2
+    band: Floats  # (P + 1, T) of the prior precision of a path, always up to date
+    energy: Floats  # (T) squared innovations, summed over factors
+    coordinates: Floats  # (K, B N + L) see ``gibbs_factors``
+    coordinate_precision: Floats  # (K, B N + L)
+    coupling: Floats  # (T, K)
+    change: Floats  # (K, T)
     pair: Floats  # (Q, T) products of factors, then precisions of the factor path
     path_rhs: Floats  # (K, T)
     path_chol: Floats  # (T, K, K)
     gram: Floats  # (N, K + M, K + M)
     rhs: Floats  # (N, K + M)
-    innovations: Floats  # (K, T)
-    small: Floats  # (3, K + M + J, K + M + J)
-    vectors: Floats  # (6, max(T, N, K + M + J))
+    small: Floats  # (3, n, n), n the largest of K, M, J, L and 4
+    vectors: Floats  # (4, max(T, N, n))
     bits: Ints  # (T)
     groups: Floats  # (G, 12)
     leverage: Floats  # (N) share of an asset in the information on the factors, a running mean

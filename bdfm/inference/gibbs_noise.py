@@ -24,7 +24,6 @@ from bdfm.inference.gibbs_arrays import (
     LOC_SD,
     N_FIXED,
     NU_MOVE,
-    RHO,
     SCALE_SD,
     SIGMA_NU,
     STEP_NU,
@@ -35,7 +34,8 @@ from bdfm.inference.gibbs_arrays import (
     Work,
     kernel,
 )
-from bdfm.inference.gibbs_mean import dot, eliminate, solve_transposed
+from bdfm.inference.gibbs_dynamics import band_product
+from bdfm.inference.gibbs_linear import dot, eliminate, solve_transposed
 from bdfm.inference.gibbs_random import MAX_SHRINK, exp_in_place, gamma_fill, scale_draw
 
 _RIDGE = 0.125  # d log sigma / d log nu along the ridge of the t likelihood, 1 / (nu + 1) at nu = 7
@@ -150,17 +150,17 @@ def move_along_residuals(rng: np.random.Generator, d: Data, s: State, w: Work, t
     quadratic in c. The direction v = (information on the factors)^-1 w_i disturbs the other assets least;
     it does not depend on c. Residuals and ``Work.precision`` must be current, and stay so.
 
-    It is done for the assets whose leverage, averaged over the adaptation, is above a threshold.
+    It is done for the assets whose leverage, averaged over the adaptation, is above a threshold; it needs
+    loadings that do not change over time.
     """
     n_factors, n_periods = s.factors.shape
     n_assets = s.u.shape[0]
     first = d.vol_intercept
-    rho = s.scalars[RHO]
+    loadings = s.loadings[0]
     information = w.small[0]
     chol = w.small[1]
     mean_u = w.vectors[1]
     shift = w.vectors[2]
-    filtered = w.vectors[3]
     for k in range(n_factors):
         for j in range(k + 1):
             information[k, j] = 0.0
@@ -172,7 +172,7 @@ def move_along_residuals(rng: np.random.Generator, d: Data, s: State, w: Work, t
         mean_u[i] /= n_periods
         for k in range(n_factors):
             for j in range(k + 1):
-                information[k, j] += mean_u[i] * s.loadings[k, i] * s.loadings[j, i]
+                information[k, j] += mean_u[i] * loadings[k, i] * loadings[j, i]
     direction = w.small[2, 0, :n_factors]
     for i in range(n_assets):
         if tuning == 0.0 and w.leverage[i] < MIN_LEVERAGE:
@@ -180,7 +180,7 @@ def move_along_residuals(rng: np.random.Generator, d: Data, s: State, w: Work, t
         for k in range(n_factors):
             for j in range(k + 1):
                 chol[k, j] = information[k, j]
-            direction[k] = s.loadings[k, i]
+            direction[k] = loadings[k, i]
         eliminate(chol[:n_factors, :n_factors], direction, 0, n_factors)
         along = dot(direction, direction)
         solve_transposed(chol[:n_factors, :n_factors], direction)
@@ -199,7 +199,7 @@ def move_along_residuals(rng: np.random.Generator, d: Data, s: State, w: Work, t
                 continue
             share = 0.0
             for k in range(n_factors):
-                share += s.loadings[k, r] * direction[k]
+                share += loadings[k, r] * direction[k]
             part = 0.0
             squares = 0.0
             for t in range(n_periods):
@@ -208,16 +208,13 @@ def move_along_residuals(rng: np.random.Generator, d: Data, s: State, w: Work, t
                 part += x * w.e[r, t]
             square += share * share * squares
             linear += share * part
-        filtered[0] = math.sqrt(1.0 - rho * rho) * e[0]
-        for t in range(1, n_periods):
-            filtered[t] = e[t] - rho * e[t - 1]
+        filtered = w.vectors[3, :n_periods]
+        band_product(w.band, e, filtered)
+        energy = dot(filtered, e)
         for k in range(n_factors):
-            part = math.sqrt(1.0 - rho * rho) * s.factors[k, 0] * filtered[0]
-            for t in range(1, n_periods):
-                part += (s.factors[k, t] - rho * s.factors[k, t - 1]) * filtered[t]
             c = direction[k] / s.factor_scale[k] ** 2
-            square += c * direction[k] * dot(filtered[:n_periods], filtered[:n_periods])
-            linear -= c * part
+            square += c * direction[k] * energy
+            linear -= c * dot(s.factors[k], filtered)
         power = -d.total_weight[i]
         for t in range(n_periods):
             power += d.seen[i, t]
@@ -255,13 +252,13 @@ def move_along_residuals(rng: np.random.Generator, d: Data, s: State, w: Work, t
         for r in range(n_assets):
             share = 0.0
             for k in range(n_factors):
-                share += s.loadings[k, r] * direction[k]
+                share += loadings[k, r] * direction[k]
             for t in range(n_periods):
                 w.e[r, t] -= share * shift[t] * d.seen[r, t]
         change = mean_u[i] * (1.0 / (c * c) - 1.0)
         for k in range(n_factors):
             for j in range(k + 1):
-                information[k, j] += change * s.loadings[k, i] * s.loadings[j, i]
+                information[k, j] += change * loadings[k, i] * loadings[j, i]
 
 
 @kernel

@@ -7,17 +7,16 @@ from typing import NamedTuple
 import numpy as np
 
 from bdfm.inference.gibbs_arrays import Data, Floats, State, Work, entry_kernel, kernel
-from bdfm.inference.gibbs_mean import (
-    draw_effects,
+from bdfm.inference.gibbs_dynamics import draw_dynamics, draw_multiplier, set_band, set_multiplier
+from bdfm.inference.gibbs_factors import (
     draw_factor_path,
+    draw_loading_hypers,
     draw_loadings,
     draw_loadings_mix,
-    draw_mean_hypers,
-    draw_rho,
-    effect_systems,
     move_along_orbits,
     residuals,
 )
+from bdfm.inference.gibbs_mean import draw_effects, draw_mean_hypers, effect_systems
 from bdfm.inference.gibbs_noise import (
     draw_hypers,
     draw_nu,
@@ -39,9 +38,12 @@ _TUNING_DECAY = 0.6  # gain of adaptation after n sweeps: (n + 1)^-0.6
 class Kept(NamedTuple):
     """Kept draws of one chain, or a slice of them; D draws."""
 
-    loadings: Floats  # (D, K, N)
+    loadings: Floats  # (D, B, K, N)
+    slopes: Floats  # (D, K, L)
     factors: Floats  # (D, K, T)
     factor_scale: Floats  # (D, K)
+    scale_slopes: Floats  # (D, W)
+    h: Floats  # (D, T)
     mean_b: Floats  # (D, M, N)
     mean_mu: Floats  # (D, M, G)
     mean_sigma: Floats  # (D, M, G)
@@ -49,7 +51,7 @@ class Kept(NamedTuple):
     vol_mu: Floats  # (D, J, G)
     vol_sigma: Floats  # (D, J, G)
     nu: Floats  # (D, N)
-    scalars: Floats  # (D, 3)
+    scalars: Floats  # (D, N_SCALARS)
     log_likelihood: Floats  # (D), weighted
 
 
@@ -77,6 +79,8 @@ def run(
     Sweeps ``first`` to ``first + n_tune`` of the adaptation come first; then ``thin`` sweeps for each draw
     that fits into ``kept``. All is in one function because code of callees is optimised anew in each caller.
     """
+    set_multiplier(d, s, w)
+    set_band(d, s, w)
     residuals(d, s, w)
     if first == 0:
         draw_precisions(rng, d, s, w)
@@ -90,9 +94,11 @@ def run(
         draw_factor_path(rng, d, s, w, relax)
         move_along_orbits(rng, d, s, w)
         draw_loadings_mix(rng, d, s)
-        draw_rho(rng, d, s, w)
+        draw_loading_hypers(rng, d, s, w)
+        draw_dynamics(rng, d, s, w)
+        draw_multiplier(rng, d, s, w)
         residuals(d, s, w)
-        if d.vol_intercept >= 0:
+        if d.vol_intercept >= 0 and s.loadings.shape[0] == 1:
             move_along_residuals(rng, d, s, w, tuning)
         norms(d, s, w)
         move_asset_coefficients(rng, d, s, w)
@@ -106,7 +112,11 @@ def run(
         draw_precisions(rng, d, s, w)
         n = (r + 1 - n_tune) // thin - 1
         if r >= n_tune and (r + 1 - n_tune) % thin == 0:
-            copy_rows(kept.loadings[n], s.loadings)
+            for b in range(s.loadings.shape[0]):
+                copy_rows(kept.loadings[n, b], s.loadings[b])
+            copy_rows(kept.slopes[n], s.slopes)
+            copy(kept.scale_slopes[n], s.scale_slopes)
+            copy(kept.h[n], s.h)
             copy_rows(kept.factors[n], s.factors)
             copy(kept.factor_scale[n], s.factor_scale)
             copy_rows(kept.mean_b[n], s.mean_b)

@@ -33,9 +33,11 @@ from bdfm.dims import (
     FACTOR,
     FACTOR_SCALE,
     FACTORS,
+    LOADING_BLOCK,
     LOADINGS,
     LOG_LIKELIHOOD,
     OBSERVED,
+    PERIOD,
     PERIOD_WEIGHTS,
     POSTERIOR,
     RETURNS,
@@ -327,13 +329,15 @@ def _quantities(
         dims = VARIABLE_DIMS.get(name, ())
         if name == FACTORS or FACTOR in dims:
             continue
-        values[name] = x[:, :1] if ASSET in dims else x
+        # One asset stands for all, and the last period.
+        values[name] = x[:, :1] if ASSET in dims else x[:, -1:] if PERIOD in dims else x
     scaled = p[LOADINGS] * p[FACTOR_SCALE][:, None, :]
     covariance = np.einsum("dk,dik->di", scaled[:, 0], scaled)
     values[COMMON_VARIANCE] = covariance[:, :1]
     values[COMMON_COVARIANCE] = covariance[:, _partners(data[CLASS_INDEX])]
     factors = p[FACTORS]
-    values[COMMON_RETURN] = model.loadings.common(p, factors[:, -1:])[:, 0, :1]
+    last = {LOADING_BLOCK: data[LOADING_BLOCK][-1:]}
+    values[COMMON_RETURN] = model.loadings.common(p, factors[:, -1:], last)[:, 0, :1]
     next_factors = model.expected_factors(p)[:, None]
     values[EXPECTED_RETURN_NEXT] = model.expected_return(p, next_factors, ahead)[:, 0, :1]
     log_scale = model.log_noise_scale(p, data)

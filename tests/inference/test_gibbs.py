@@ -12,6 +12,7 @@ from bdfm.inference.gibbs import (
     Effect,
     GibbsSettings,
     GibbsSpec,
+    Lags,
     StudentNoise,
     make_data,
     make_work,
@@ -48,7 +49,7 @@ def tiny_spec(seed=0, weights=None, missing=True):
             Effect("beta_rv", rng.standard_normal((T, N, 1)), scale_sd=0.2, loc_sd=0.3, groups=GROUPS),
             Effect("beta_earnings", earnings.astype(float), scale_sd=0.25, loc_sd=0.3),
         ),
-        rho_sd=0.3,
+        lags=Lags(rho_sd=0.3),
         factor_scale_sd=0.05,
         # nu far below 1 would make data that overflow
         noise=StudentNoise(7.0, sigma_nu_mean=2.0, sigma_nu_sd=0.4),
@@ -69,7 +70,7 @@ def prior_draws(spec, n, rng):
             out[f"mu_{effect.name}"] = mu
         out[f"sigma_{effect.name}"] = sigma
     out["rho"] = stats.truncnorm.rvs(
-        -1 / spec.rho_sd, 1 / spec.rho_sd, scale=spec.rho_sd, size=n, random_state=rng
+        -1 / spec.lags.rho_sd, 1 / spec.lags.rho_sd, scale=spec.lags.rho_sd, size=n, random_state=rng
     )
     out["factor_scale"] = np.abs(spec.factor_scale_sd * rng.standard_normal((n, K)))
     out["loadings"] = rng.standard_t(spec.loadings_dof, (n, N, K))
@@ -138,7 +139,7 @@ def joint_test(n_prior, n_chain, seed, *, spread=1.0):
         **{name: np.empty(shape) for name, shape in work_size.items()}, log_likelihood=np.empty(n_chain)
     )
     for r in range(n_chain):
-        mean = state.loadings.T @ state.factors + np.einsum("mi,mit->it", state.mean_b, data.mean_x)
+        mean = state.loadings[0].T @ state.factors + np.einsum("mi,mit->it", state.mean_b, data.mean_x)
         sigma = np.exp(np.einsum("ji,jit->it", state.vol_b, data.vol_x))
         data.y[:] = (mean + spread * sigma * rng.standard_t(state.nu[:, None], mean.shape)) * data.seen
         # four sweeps for each data set, since nu takes turns of four
@@ -267,7 +268,7 @@ def log_posterior(spec, p):
     value += stats.norm.logpdf(f[:, 0], 0, scale / np.sqrt(1 - rho**2)).sum(axis=1)
     for t in range(1, T):
         value += stats.norm.logpdf(f[:, t], rho * f[:, t - 1], scale).sum(axis=1)
-    value += stats.norm.logpdf(p["rho"], 0, spec.rho_sd) + half_normal(scale, spec.factor_scale_sd).sum(
+    value += stats.norm.logpdf(p["rho"], 0, spec.lags.rho_sd) + half_normal(scale, spec.factor_scale_sd).sum(
         axis=1
     )
     value += stats.t.logpdf(p["loadings"], spec.loadings_dof).sum(axis=(1, 2))
@@ -366,7 +367,7 @@ def test_weighted_student_posterior_of_one_asset_agrees_with_integration_on_a_gr
         1,
         mean=(Effect("alpha", one, scale_sd=tight, loc_sd=0.02),),
         log_volatility=(Effect("theta", one, scale_sd=tight, loc_sd=0.7, loc_mean=-3.0),),
-        rho_sd=None,
+        lags=None,
         factor_scale_sd=1e-8,
         noise=StudentNoise(7.0, sigma_nu_mean=3.0, sigma_nu_sd=1e-3),
         period_weights=weights,
@@ -404,7 +405,7 @@ def test_regression_with_known_normal_noise_has_its_exact_posterior():
         1,
         mean=(Effect("alpha", one, tight, loc_sd=0.02), Effect("beta_rr", x, tight, loc_sd=0.02)),
         log_volatility=(Effect("theta", one, tight, loc_sd=tight, loc_mean=np.log(sigma)),),
-        rho_sd=None,
+        lags=None,
         factor_scale_sd=1e-9,
         noise=None,
         period_weights=weights,
@@ -432,7 +433,7 @@ def test_common_covariance_agrees_with_importance_sampling_over_integrated_facto
         returns,
         1,
         (theta,),
-        rho_sd=None,
+        lags=None,
         factor_scale_sd=0.05,
         loadings_dof=None,
         noise=None,
@@ -466,7 +467,7 @@ def test_every_component_is_optional():
         full,
         mean=(),
         log_volatility=(theta, windows),
-        rho_sd=None,
+        lags=None,
         loadings_dof=None,
         noise=None,
         n_factors=3,

@@ -92,7 +92,7 @@ def kalman_filter(model, panel, p):
     """Filter of the same model in companion form, initialised from its stationary law."""
     data = model_data(model, panel)
     n_periods, n_assets = data[RETURNS].shape
-    coefficients = [float(c) for c in model.coefficients(p)]
+    coefficients = [float(c) for c in model.lags(p).coefficients]
     k, n_lags = model.n_factors, len(coefficients)
     kf = KalmanFilter(k_endog=n_assets, k_states=k * n_lags, k_posdef=k)
     # A converged filter would be approximate.
