@@ -15,6 +15,7 @@ import pandas as pd
 import xarray as xr
 
 from bdfm import checks, io, plots
+from bdfm.components.weights import effective_periods
 from bdfm.data.panel import Panel
 from bdfm.dims import (
     ASSET,
@@ -175,6 +176,11 @@ class Posterior:
     def seconds(self) -> dict[str, float]:
         """Wall seconds of the fit, ``compile`` and ``sample``."""
         return {k: float(v) for k, v in json.loads(str(self._tree.attrs["seconds"])).items()}
+
+    @property
+    def effective_periods(self) -> float:
+        """Number of periods of history that count, with period weights taken into account (eq. 9)."""
+        return effective_periods(self._data()[PERIOD_WEIGHTS])
 
     @property
     def n_draws(self) -> int:
@@ -369,9 +375,11 @@ class Posterior:
 
     def __repr__(self) -> str:
         sizes = self.draws.sizes
+        effective = self.effective_periods
+        weighted = f" ({effective:.1f} effective)" if effective < sizes[PERIOD] - 0.05 else ""
         return (
             f"<bdfm.Posterior of model {self.attrs['model_name']!r}: {sizes[CHAIN]} chains"
-            f" x {sizes[DRAW]} draws, {sizes[ASSET]} assets, {sizes[PERIOD]} periods,"
+            f" x {sizes[DRAW]} draws, {sizes[ASSET]} assets, {sizes[PERIOD]} periods{weighted},"
             f" origin {self.panel.origin:%Y-%m-%d}>"
         )
 

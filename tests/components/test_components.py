@@ -131,7 +131,7 @@ def test_blocks_of_loadings_end_at_the_origin():
 
 
 def test_random_walk_loadings_change_by_the_yearly_drift(data):
-    """With blocks of 8 periods, a change has sd drift * sqrt(8 / 13); the last block is what a forecast uses."""
+    """With blocks of 8 periods, a change has sd drift * sqrt(8 / 13); a forecast uses the last block."""
     data["loading_block"] = RandomWalkLoadings(every=8).blocks(N_PERIODS)
     p = prior(RandomWalkLoadings(every=8, drift_sd=0.5), data, n_draws=4000)
     np.testing.assert_array_equal(p["loadings"], p["loadings_path"][:, -1])

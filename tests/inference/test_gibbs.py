@@ -146,7 +146,7 @@ def joint_test(n_prior, n_chain, seed, *, spread=1.0):
         run(rng, data, state, work, Kept(*(x[r : r + 1] for x in kept)), 0, 0, 4)
     chain = statistics(
         {
-            "loadings": kept.loadings.swapaxes(1, 2),
+            "loadings": kept.loadings[:, 0].swapaxes(1, 2),
             "factors": kept.factors.swapaxes(1, 2),
             "factor_scale": kept.factor_scale,
             "rho": kept.scalars[:, 0],
