@@ -319,6 +319,11 @@ def model_data(model: FactorModel, panel: Panel, *, future: bool = False) -> dic
         raise ModelError(
             f"model {model.name!r}: the panel lacks {checks.first(missing)}, which its parts read."
         )
+    if CHARACTERISTICS in model.needs and not part.sizes[CHARACTERISTIC]:
+        raise ModelError(
+            f"model {model.name!r}: its loadings follow characteristics, and the panel has none. Make the"
+            " panel with from_prices, or give characteristics to from_arrays."
+        )
     returns = part[RETURNS].to_numpy()
     ends = part[PERIOD].to_numpy()
     blocks = model.loadings.blocks(panel.n_history)

@@ -53,12 +53,14 @@ def test_m6_has_the_published_settings():
     assert (m6.loadings.nu, m6.noise.nu_mean) == (10, 7)
 
 
-def test_toml_states_every_setting_of_m6():
+@pytest.mark.parametrize("name", sorted(presets()))
+def test_toml_states_every_setting(name):
     """The file is the whole model: no default hides outside it."""
     import tomllib
 
-    table = tomllib.loads(presets()["m6"].read_text(encoding="utf-8"))
-    assert table == tomllib.loads(FactorModel.from_preset("m6").to_toml())
+    table = tomllib.loads(presets()[name].read_text(encoding="utf-8"))
+    assert table == tomllib.loads(FactorModel.from_preset(name).to_toml())
+    assert table["name"] == name
 
 
 @pytest.mark.parametrize(

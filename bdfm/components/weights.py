@@ -13,7 +13,7 @@ from bdfm.components.base import Component
 
 
 def effective_periods(weights: NDArray[np.float64]) -> float:
-    """Effective number of periods, (Σ ω)² / Σ ω² (Kish 1965): how many of equal weight say as much (eq. 9)."""
+    """Effective number of periods, (Σ ω)² / Σ ω² (Kish 1965), of the weights of eq. 9."""
     return float(weights.sum() ** 2 / np.square(weights).sum())
 
 

@@ -427,6 +427,7 @@ def make_work(data: Data, state: State) -> Work:
         small=np.zeros((3, small, small)),
         vectors=np.zeros((4, max(n_periods, n_assets, small))),
         bits=np.zeros(n_periods, dtype=np.int64),
+        logs=np.zeros(n_periods),
         groups=np.zeros((groups, 11)),
         leverage=np.zeros(n_assets),
         accepted=np.zeros((N_FIXED + n_vol, 2)),

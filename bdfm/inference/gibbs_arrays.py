@@ -166,6 +166,7 @@ class Work(NamedTuple):
     small: Floats  # (3, n, n), n the largest of K, M, J, L and 4
     vectors: Floats  # (4, max(T, N, n))
     bits: Ints  # (T)
+    logs: Floats  # (T)
     groups: Floats  # (G, 12)
     leverage: Floats  # (N) share of an asset in the information on the factors, a running mean
     accepted: Floats  # (N_FIXED + J, 2)

@@ -36,10 +36,11 @@ from bdfm.inference.gibbs_arrays import (
 )
 from bdfm.inference.gibbs_dynamics import band_product
 from bdfm.inference.gibbs_linear import dot, eliminate, solve_transposed
-from bdfm.inference.gibbs_random import MAX_SHRINK, exp_in_place, gamma_fill, scale_draw
+from bdfm.inference.gibbs_random import MAX_SHRINK, exp_in_place, gamma_fill, log_in_place, scale_draw
 
 _RIDGE = 0.125  # d log sigma / d log nu along the ridge of the t likelihood, 1 / (nu + 1) at nu = 7
 MIN_LEVERAGE = 0.1  # share of an asset in what is known about the factors, from which its noise moves along
+_SHORT_RUN = 8  # runs of equal weights shorter than this on average are not worth a product of their own
 _RANDOM_WALK = 0.1  # share of random-walk moves, so that a chain in a far tail cannot stick
 _NU_TARGET = 0.3  # acceptance rate that the step of sigma_nu is tuned to
 _LOG_PI = math.log(math.pi)
@@ -53,9 +54,23 @@ def t_norm(nu: float) -> float:
 
 
 @kernel
-def log_sum(chunk: Ints, chunk_weight: Floats, ratio: Floats, factor: float) -> float:
-    """Weighted sum over periods of log(1 + factor * ratio), one logarithm a run of equal weights."""
+def log_sum(
+    chunk: Ints, chunk_weight: Floats, weight: Floats, ratio: Floats, factor: float, logs: Floats, bits: Ints
+) -> float:
+    """Sum over periods of weight_t log(1 + factor * ratio_t).
+
+    One logarithm a run of equal weights, of a product; where runs are short, all logarithms at once. ``logs``
+    and ``bits`` are scratch memory; missing periods have ratio 0.
+    """
+    n_periods = ratio.shape[0]
     total = 0.0
+    if _SHORT_RUN * chunk_weight.shape[0] > n_periods:
+        for t in range(n_periods):
+            logs[t] = 1.0 + factor * ratio[t]
+        log_in_place(logs[:n_periods], bits)
+        for t in range(n_periods):
+            total += weight[t] * logs[t]
+        return total
     for c in range(chunk_weight.shape[0]):
         product = 1.0
         for t in range(chunk[c], chunk[c + 1]):
@@ -88,6 +103,8 @@ def likelihood_terms(
     nu: float,
     score: Floats,
     gradient: Floats,
+    logs: Floats,
+    bits: Ints,
 ) -> float:
     """Sum of -weight (nu + 1) / 2 log(1 + e^2 / (nu sigma^2)) of asset i over periods.
 
@@ -100,7 +117,7 @@ def likelihood_terms(
         score[t] = e[t] * e[t] * precision[t]
     value = 0.0
     if nu > 0.0:
-        value = -0.5 * (nu + 1.0) * log_sum(chunk, chunk_weight, score, 1.0 / nu)
+        value = -0.5 * (nu + 1.0) * log_sum(chunk, chunk_weight, weight, score, 1.0 / nu, logs, bits)
         product = nu * (nu + 1.0)
         for t in range(n_periods):
             score[t] = weight[t] * (nu - product / (nu + score[t]))
@@ -292,7 +309,18 @@ def move_asset_coefficients(rng: np.random.Generator, d: Data, s: State, w: Work
         # precision is still that of the current coefficients
         w.loglik[i] = w.norm[i] - dot(d.vol_sum[i], now)
         w.loglik[i] += likelihood_terms(
-            d.vol_x, i, d.weight[i], d.chunk, d.chunk_weight, w.e[i], w.precision[i], nu, score, w.gradient[i]
+            d.vol_x,
+            i,
+            d.weight[i],
+            d.chunk,
+            d.chunk_weight,
+            w.e[i],
+            w.precision[i],
+            nu,
+            score,
+            w.gradient[i],
+            w.logs,
+            w.bits,
         )
         for j in range(n_effects):
             dof = d.vol_prior[j, DOF]
@@ -327,6 +355,8 @@ def move_asset_coefficients(rng: np.random.Generator, d: Data, s: State, w: Work
             nu,
             score,
             w.gradient_new[i],
+            w.logs,
+            w.bits,
         )
         prior_new = 0.0
         backward = 0.0
@@ -443,6 +473,8 @@ def move_groups(rng: np.random.Generator, d: Data, s: State, w: Work, j: int) ->
             nu,
             score,
             w.gradient_new[i],
+            w.logs,
+            w.bits,
         )
         row[7] += w.loglik_new[i] - w.loglik[i]
         row[8] += w.gradient_new[i, j]
@@ -518,9 +550,12 @@ def nu_density(
     ratio: Floats,
     chunk: Ints,
     chunk_weight: Floats,
+    weight: Floats,
     total_weight: float,
     shape: float,
     rate: float,
+    logs: Floats,
+    bits: Ints,
 ) -> float:
     """Log density of an asset at log nu + shift, log sigma moved along by ``ridge * shift``.
 
@@ -529,7 +564,7 @@ def nu_density(
     new = nu * math.exp(shift)
     factor = math.exp(-2.0 * ridge * shift) / new
     value = shape * math.log(new) - rate * new + (t_norm(new) - ridge * shift) * total_weight
-    return value - 0.5 * (new + 1.0) * log_sum(chunk, chunk_weight, ratio, factor)
+    return value - 0.5 * (new + 1.0) * log_sum(chunk, chunk_weight, weight, ratio, factor, logs, bits)
 
 
 @kernel
@@ -560,7 +595,18 @@ def draw_nu(rng: np.random.Generator, d: Data, s: State, w: Work, turn: int) -> 
         stage = 0
         for _ in range(MAX_SHRINK):
             value = nu_density(
-                shift, s.nu[i], ridge, ratio, d.chunk, d.chunk_weight, d.total_weight[i], shape, rate
+                shift,
+                s.nu[i],
+                ridge,
+                ratio,
+                d.chunk,
+                d.chunk_weight,
+                d.weight[i],
+                d.total_weight[i],
+                shape,
+                rate,
+                w.logs,
+                w.bits,
             )
             if ridge > 0.0:
                 value += prior_term(b + ridge * shift, mu, sigma, dof)[0]
@@ -668,8 +714,14 @@ def move_sigma_nu(rng: np.random.Generator, d: Data, s: State, w: Work, tuning: 
         for t in range(n_periods):
             ratio[t] = w.e[i, t] ** 2 * w.precision[i, t]
         log_ratio += (t_norm(nu) - t_norm(s.nu[i])) * d.total_weight[i]
-        log_ratio -= 0.5 * (nu + 1.0) * log_sum(d.chunk, d.chunk_weight, ratio, 1.0 / nu)
-        log_ratio += 0.5 * (s.nu[i] + 1.0) * log_sum(d.chunk, d.chunk_weight, ratio, 1.0 / s.nu[i])
+        log_ratio -= (
+            0.5 * (nu + 1.0) * log_sum(d.chunk, d.chunk_weight, d.weight[i], ratio, 1.0 / nu, w.logs, w.bits)
+        )
+        log_ratio += (
+            0.5
+            * (s.nu[i] + 1.0)
+            * log_sum(d.chunk, d.chunk_weight, d.weight[i], ratio, 1.0 / s.nu[i], w.logs, w.bits)
+        )
     w.accepted[NU_MOVE, 1] += 1.0
     if math.log(1.0 - rng.random()) < log_ratio:
         w.accepted[NU_MOVE, 0] += 1.0
@@ -713,7 +765,11 @@ def log_likelihood(d: Data, s: State, w: Work) -> float:
         for t in range(n_periods):
             ratio[t] = w.e[i, t] ** 2 * w.precision[i, t]
         if d.nu_mean > 0.0:
-            total -= 0.5 * (s.nu[i] + 1.0) * log_sum(d.chunk, d.chunk_weight, ratio, 1.0 / s.nu[i])
+            total -= (
+                0.5
+                * (s.nu[i] + 1.0)
+                * log_sum(d.chunk, d.chunk_weight, d.weight[i], ratio, 1.0 / s.nu[i], w.logs, w.bits)
+            )
         else:
             total -= 0.5 * dot(d.weight[i], ratio)
     return total

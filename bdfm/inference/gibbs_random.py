@@ -12,6 +12,8 @@ MAX_SHRINK = 200  # steps after which a slice is taken to have closed on its sta
 _LOG2_E = 1.4426950408889634
 _LN2_HIGH = 6.93147180369123816490e-01
 _LN2_LOW = 1.90821492927058770002e-10
+_ROOT_HALF_BITS = 0x3FE6A09E667F3BCD  # of sqrt(1/2) as a double
+_MAGIC_BITS = 0x4338000000000000  # of _MAGIC as a double
 _MAGIC = 6755399441055744.0  # 1.5 * 2^52: adding it leaves the nearest whole number in the low bits
 
 
@@ -46,6 +48,35 @@ def exp_in_place(x: Floats, bits: Ints) -> None:
         bits[t] = (bits[t] << 52) + (1023 << 52)
     for t in range(x.shape[0]):
         x[t] *= power[t]
+
+
+@exact_kernel
+def log_in_place(x: Floats, bits: Ints) -> None:
+    """Replace ``x``, positive normal numbers, by its natural logarithm, to about 2 ulp or 2e-16.
+
+    Written without branches, as ``exp_in_place``: x = 2^k m with m between sqrt(1/2) and sqrt(2), and
+    log m = 2 atanh((m - 1) / (m + 1)).
+    """
+    mantissa = x.view(np.int64)
+    power = bits.view(np.float64)
+    for t in range(x.shape[0]):
+        k = (mantissa[t] - _ROOT_HALF_BITS) >> 52
+        mantissa[t] -= k << 52
+        bits[t] = k + _MAGIC_BITS
+    for t in range(x.shape[0]):
+        s = (x[t] - 1.0) / (x[t] + 1.0)
+        z = s * s
+        p = 1.0 / 17.0
+        p = p * z + 1.0 / 15.0
+        p = p * z + 1.0 / 13.0
+        p = p * z + 1.0 / 11.0
+        p = p * z + 1.0 / 9.0
+        p = p * z + 1.0 / 7.0
+        p = p * z + 1.0 / 5.0
+        p = p * z + 1.0 / 3.0
+        p = p * z + 1.0
+        k_float = power[t] - _MAGIC
+        x[t] = (2.0 * s * p + k_float * _LN2_LOW) + k_float * _LN2_HIGH
 
 
 @kernel

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numba
 import numpy as np
 import pytest
 from scipy import stats
@@ -19,6 +20,7 @@ from bdfm.inference.gibbs import (
     sample_gibbs,
     start_state,
 )
+from bdfm.inference.gibbs_random import exp_in_place, log_in_place
 from bdfm.inference.gibbs_sweep import Kept, run
 
 T, N, K = 20, 6, 2
@@ -229,6 +231,21 @@ def test_progress_counts_every_sweep():
     settings = GibbsSettings(10, 150, 3, chains=2)
     sample_gibbs(tiny_spec(), settings, seed=1, on_progress=lambda done, total: seen.append((done, total)))
     assert seen[-1] == (360, 360)
+
+
+def test_vectorised_functions_equal_those_of_numpy():
+    @numba.njit
+    def both(x, y, bits):
+        exp_in_place(x, bits)
+        log_in_place(y, bits)
+
+    rng = np.random.default_rng(1)
+    x = np.concatenate([rng.uniform(-700, 700, 10_000), [0.0, -0.5, 1e-9]])
+    y = np.concatenate([1 + 10.0 ** rng.uniform(-12, 12, 10_000), [1.0, 2.0, np.sqrt(0.5)]])
+    exp_x, log_y = x.copy(), y.copy()
+    both(exp_x, log_y, np.zeros(len(x), np.int64))
+    np.testing.assert_allclose(exp_x, np.exp(x), rtol=1e-15)
+    np.testing.assert_allclose(log_y, np.log(y), rtol=4e-16, atol=4e-16)
 
 
 def test_specifications_that_cannot_be_run_are_refused():

@@ -1,0 +1,261 @@
+"""The family of models: each part recovers what data were simulated with, on the engine that runs it."""
+
+import numpy as np
+import pytest
+
+from bdfm.data.panel import Panel
+from bdfm.errors import ModelError
+from bdfm.inference.diagnostics import mcse_mean
+from bdfm.inference.engine import choose
+from bdfm.inference.sbc import calibrate
+from bdfm.inference.settings import SamplerSettings
+from bdfm.model import FactorModel, model_data, presets
+from bdfm.posterior import fit
+from bdfm.simulate import simulate
+
+N_PERIODS, N_ASSETS, K = 156, 16, 2
+QUICK = SamplerSettings(draws=400, tune=600, thin=5, chains=2, cores=2)
+MARKET = {"factor_scale": {"kind": "market_volatility"}}
+LATENT = {"factor_scale": {"kind": "stochastic_volatility"}}
+MOMENTUM = {"dynamics": [{"kind": "momentum"}]}
+MOVING = {"loadings": {"kind": "random_walk", "every": 13, "drift_sd": 0.3}}
+INSTRUMENTED = {"loadings": {"kind": "instrumented"}}
+VAR = {"dynamics": [{"kind": "var1"}]}
+COVERED = {
+    "independent": {"dynamics": []},
+    "momentum": MOMENTUM,
+    "market": MARKET,
+    "latent": LATENT,
+    "moving": MOVING,
+    "instrumented": INSTRUMENTED,
+    "momentum and market": MOMENTUM | MARKET,
+}
+
+
+def simulated(parts, *, seed=1, **own):
+    """Model, panel and truth: a market factor and a weaker one, and the parameters of the part."""
+    rng = np.random.default_rng(seed)
+    model = FactorModel(n_factors=K, **parts)
+    shape = (N_PERIODS, N_ASSETS)
+    features = {
+        "recent_return": rng.standard_normal(shape),
+        "recent_volatility": 0.4 * rng.standard_normal((*shape, 1)),
+        "earnings": (rng.random(shape) < 0.3).astype(float),
+        "market_volatility": 0.5 * rng.standard_normal((N_PERIODS, 1)),
+        "next_market_volatility": [0.8],
+        "characteristics": np.column_stack([np.ones(N_ASSETS), rng.standard_normal(N_ASSETS)]),
+    }
+    truth = {
+        "rho": np.float64(-0.2),
+        "factor_scale": np.array([0.05, 0.02]),
+        "loadings": np.column_stack([np.linspace(0.5, 1.5, N_ASSETS), rng.standard_normal(N_ASSETS)]),
+        "alpha": np.zeros(N_ASSETS),
+        "beta_rr": np.zeros(N_ASSETS),
+        "theta": np.full(N_ASSETS, -4.0),
+        "beta_rv": np.full((N_ASSETS, 1), 0.4),
+        "beta_earnings": np.full(N_ASSETS, 0.3),
+        "nu": np.full(N_ASSETS, 7.0),
+    }
+    for name, value in own.items():
+        truth[name] = value(rng) if callable(value) else value
+    if "loading_slopes" in own:
+        u = 0.1 * rng.standard_normal((N_ASSETS, K))
+        truth["loadings"] = features["characteristics"] @ truth["loading_slopes"] + u
+    classes = ["stock"] * (N_ASSETS // 2) + ["bond"] * (N_ASSETS // 2)
+    empty = Panel.from_arrays(np.zeros(shape), asset_class=classes, **features)
+    returns = simulate(model, truth, model_data(model, empty), rng=rng).log_returns
+    return model, Panel.from_arrays(returns, asset_class=classes, **features), truth, features, classes
+
+
+def with_returns(panel, returns):
+    """Panel with other returns where it has any (24, 8)."""
+    old = panel.dataset["log_returns"].to_numpy()
+    new = np.where(np.isfinite(old), np.vstack([returns, np.zeros(8)]), np.nan)
+    return Panel.from_dataset(panel.to_dataset().assign(log_returns=(("period", "asset"), new)))
+
+
+def near(draws, truth, *, sd_below):
+    """Whether the posterior is informative and the truth within four posterior sd."""
+    values = np.asarray(draws)
+    mean, sd = values.mean(), values.std()
+    assert sd < sd_below, f"posterior sd {sd:.3f}"
+    assert abs(mean - truth) < 4 * sd, f"posterior {mean:.3f} +- {sd:.3f}, truth {truth}"
+
+
+def test_momentum_is_recovered():
+    model, panel, *_ = simulated(MOMENTUM, beta_momentum=np.float64(0.05))
+    draws = fit(model, panel, seed=1, settings=QUICK).draws
+    near(draws["rho"], -0.2, sd_below=0.08)
+    near(draws["beta_momentum"], 0.05, sd_below=0.02)
+    assert float((draws["beta_momentum"] > 0).mean()) > 0.95
+
+
+def test_slope_on_market_volatility_is_recovered():
+    model, panel, *_ = simulated(MARKET, beta_mv=np.array([0.8]))
+    posterior = fit(model, panel, seed=1, settings=QUICK)
+    near(posterior.draws["beta_mv"], 0.8, sd_below=0.15)
+    near(posterior.draws["rho"], -0.2, sd_below=0.08)
+    # The forecast period's market is restless: 0.8 * 0.8 above the usual log scale.
+    data = panel.to_dataset()
+    calm = Panel.from_dataset(data.assign(market_volatility=0 * data.market_volatility))
+    p = posterior.parameters()
+    loud, quiet = (
+        model.factor_scale.scale(p, model_data(model, x, future=True))[:, 0] for x in (panel, calm)
+    )
+    np.testing.assert_allclose(np.log(loud / quiet).mean(), 0.64, atol=0.3)
+
+
+def test_latent_volatility_is_recovered():
+    def path(rng):
+        h = np.zeros(N_PERIODS)
+        for t in range(1, N_PERIODS):
+            h[t] = 0.9 * h[t - 1] + 0.3 * rng.standard_normal()
+        return h
+
+    model, panel, truth, *_ = simulated(LATENT, log_multiplier=path)
+    draws = fit(model, panel, seed=1, settings=QUICK).draws
+    h = draws["log_multiplier"].mean(["chain", "draw"]).to_numpy()
+    assert np.corrcoef(h, truth["log_multiplier"])[0, 1] > 0.75
+    near(draws["sigma_log_multiplier"], 0.3, sd_below=0.15)
+    low, high = draws["log_multiplier"].quantile([0.05, 0.95], dim=["chain", "draw"]).to_numpy()
+    centred = truth["log_multiplier"] - truth["log_multiplier"].mean() + h.mean()
+    assert np.mean((low < centred) & (centred < high)) > 0.8
+
+
+def test_drift_of_loadings_is_recovered():
+    def path(rng):
+        first = np.column_stack([np.linspace(0.5, 1.5, N_ASSETS), rng.standard_normal(N_ASSETS)])
+        steps = 0.3 * rng.standard_normal((N_PERIODS // 13 - 1, N_ASSETS, K))
+        return np.concatenate([first[None], first + np.cumsum(steps, axis=0)])
+
+    model, panel, truth, *_ = simulated(MOVING, loadings_path=path)
+    posterior = fit(model, panel, seed=1, settings=QUICK)
+    near(posterior.draws["loading_drift"], 0.3, sd_below=0.08)
+    w, scale = truth["loadings_path"], truth["factor_scale"]
+    variance = posterior.identified()["common_variance"].mean(["chain", "draw"]).to_numpy()
+    now, before = (np.square(x * scale).sum(axis=1) for x in (w[-1], w[0]))
+    assert np.corrcoef(variance, now)[0, 1] > 0.8
+    assert np.corrcoef(variance, now)[0, 1] > np.corrcoef(variance, before)[0, 1] + 0.2
+
+
+def test_a_new_listing_gets_the_loadings_of_its_characteristics():
+    """With two returns, characteristics decide; with static loadings, the prior does."""
+    slopes = np.array([[1.2, 0.3], [0.6, -0.8]])
+    model, panel, truth, features, classes = simulated(INSTRUMENTED, loading_slopes=slopes)
+    returns = panel.history["log_returns"].to_numpy().copy()
+    returns[:-2, 3] = np.nan
+    young = Panel.from_arrays(returns, asset_class=classes, **features)
+    target = (truth["loadings"][3] * truth["factor_scale"] ** 2) @ truth["loadings"][8]
+    error = {}
+    for name, own in (("instrumented", model), ("static", FactorModel(n_factors=K))):
+        found = fit(own, young, seed=1, settings=QUICK).identified()["common_covariance"].sel(pair="A4~A9")
+        error[name] = float(abs(found.mean() - target) / abs(target))
+    assert error["instrumented"] < 0.5
+    assert error["instrumented"] < 0.5 * error["static"]
+
+
+@pytest.mark.slow
+def test_var_is_recovered_by_nuts():
+    """Eigenvalues of the matrix do not depend on how factors are rotated."""
+    matrix = np.array([[0.5, 0.3], [0.0, -0.3]])
+    model, panel, *_ = simulated(VAR, var_matrix=matrix)
+    settings = SamplerSettings(draws=500, tune=800, chains=2)
+    assert choose(settings, model, ()) == "nuts"
+    draws = fit(model, panel, seed=1, settings=settings).draws["var_matrix"].to_numpy()
+    eigenvalues = np.sort(np.linalg.eigvals(draws).real, axis=-1)
+    near(eigenvalues[..., 0], -0.3, sd_below=0.12)
+    near(eigenvalues[..., 1], 0.5, sd_below=0.12)
+
+
+def test_characteristics_that_a_panel_lacks_are_named(tiny_panel):
+    with pytest.raises(ModelError, match="follow characteristics, and the panel has none"):
+        FactorModel(n_factors=2, **INSTRUMENTED).build(tiny_panel)
+
+
+def test_aligned_var_forecasts_the_same(tiny_panel):
+    """Turning the factors turns the matrix with them: expected factors turn, expected returns stay."""
+    model = FactorModel(n_factors=2, **VAR)
+    settings = SamplerSettings(draws=20, tune=20, chains=2)
+    posterior = fit(model, tiny_panel, seed=1, settings=settings)
+    a, b = posterior.identified(), posterior.aligned().identified()
+    for name in ("expected_return_next", "log_likelihood", "common_variance"):
+        np.testing.assert_allclose(a[name], b[name], rtol=1e-8)
+    assert not np.allclose(posterior.draws["var_matrix"], posterior.aligned().draws["var_matrix"])
+
+
+@pytest.mark.parametrize("name", ["moving", "instrumented", "latent"])
+def test_alignment_turns_all_that_multiplies_factors(name, small):
+    model = FactorModel(n_factors=2, **COVERED[name])
+    panel = with_returns(small, np.random.default_rng(2).normal(0, 0.05, (24, 8)))
+    posterior = fit(model, panel, seed=1, settings=SamplerSettings(draws=20, tune=50, chains=2))
+    a, b = posterior.identified(), posterior.aligned().identified()
+    for quantity in ("expected_return_next", "log_likelihood", "common_variance", "common_covariance"):
+        np.testing.assert_allclose(a[quantity], b[quantity], rtol=1e-8)
+
+
+@pytest.mark.parametrize("name", sorted(presets()))
+def test_presets_forecast(name, demo_panel):
+    """Every preset runs on the engine that covers it, and only the VAR is left to NUTS."""
+    model = FactorModel.from_preset(name)
+    assert choose(SamplerSettings(), model, ()) == ("nuts" if name == "var" else "gibbs")
+
+
+@pytest.fixture(scope="module")
+def small():
+    """24 periods of 8 assets in 2 classes, with a late start, an early end and gaps."""
+    rng = np.random.default_rng(1)
+    shape = (24, 8)
+    returns = np.zeros(shape)
+    returns[:6, 1] = np.nan
+    returns[20:, 6] = np.nan
+    returns[rng.random(shape) < 0.05] = np.nan
+    return Panel.from_arrays(
+        returns,
+        asset_class=["stock"] * 5 + ["bond_etf"] * 3,
+        recent_return=rng.standard_normal(shape),
+        recent_volatility=0.7 * rng.standard_normal((*shape, 1)),
+        market_volatility=0.6 * rng.standard_normal((24, 1)),
+        characteristics=np.column_stack([np.r_[np.ones(5), np.zeros(3)], rng.standard_normal(8)]),
+        earnings=rng.random(shape) < 0.3,
+        next_recent_return=rng.standard_normal(8),
+        next_recent_volatility=0.7 * rng.standard_normal((8, 1)),
+        next_market_volatility=[0.5],
+        next_earnings=np.ones(8),
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", COVERED)
+def test_gibbs_is_calibrated(name, small):
+    result = calibrate(FactorModel(n_factors=K, **COVERED[name]), small, seed=3, n_replicates=300, n_draws=49)
+    assert len(result.inside()) >= 22
+    assert result.inside().all(), result.summary().to_string()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", COVERED)
+def test_engines_agree(name, small):
+    """Gibbs and NUTS give the same posterior: means within 4.5 Monte Carlo errors."""
+    model = FactorModel(n_factors=K, **COVERED[name])
+    rng = np.random.default_rng(5)
+    p = {
+        "factor_scale": np.array([0.05, 0.02]),
+        "loadings": rng.standard_normal((8, 2)) + np.array([1.0, 0.0]),
+        "theta": np.full(8, -3.5),
+        "beta_rv": np.full((8, 1), 0.4),
+        **{k: np.zeros(8) for k in ("alpha", "beta_rr", "beta_earnings")},
+        "nu": np.full(8, 7.0),
+    }
+    plain = FactorModel(n_factors=K, dynamics=())
+    panel = with_returns(small, simulate(plain, p, model_data(plain, small), rng=rng).log_returns)
+    runs = [
+        fit(model, panel, seed=3, settings=SamplerSettings(engine=e, draws=2000, thin=10)).identified()
+        for e in ("gibbs", "nuts")
+    ]
+    z = {}
+    for quantity in runs[0].data_vars:
+        a, b = (r[quantity].transpose("chain", "draw", ...).to_numpy() for r in runs)
+        error = np.hypot(mcse_mean(a), mcse_mean(b))
+        z[str(quantity)] = np.max(np.abs(a.mean((0, 1)) - b.mean((0, 1))) / error)
+    assert len(z) > 15
+    assert max(z.values()) < 4.5, z
