@@ -319,23 +319,28 @@ def fill_by_class(values: Floats, class_index: Ints) -> Floats:
 
 
 SEASON: Final = 364  # days after which a company is taken to report again
-SILENCE: Final = 120  # days without an announcement after which a calendar is taken to have ended
+SILENCE: Final = 120  # days without an announcement beyond which a calendar is taken not to reach
 
 
-def seasonal_announcements(days: Ints, *, until: int) -> Ints:
-    """Announcement days of one company, continued to ``until`` by its own pattern of the year before.
+def seasonal_announcements(days: Ints, *, since: int, until: int) -> Ints:
+    """Announcement days of one company, its calendar's gaps at both ends filled by its own yearly pattern.
 
-    Days of the last year that is known are repeated every 364 days, once the calendar has been silent for
-    more than 120 days; a calendar that is kept up is returned as it is.
+    The days of the first and of the last year that are known are repeated every 364 days, backwards to
+    ``since`` and on to ``until``, where the calendar is silent for more than 120 days there. Nothing after
+    ``until`` is looked at.
     """
-    days = np.unique(days)
-    days = days[days <= until]
-    if not len(days) or until - days[-1] <= SILENCE:
-        return days
-    season = days[days > days[-1] - SEASON]
-    n_years = (until - int(season[0])) // SEASON + 1
-    repeated = (season[None, :] + SEASON * np.arange(1, n_years + 1)[:, None]).ravel()
-    return np.concatenate([days, repeated[repeated <= until]])
+    days = np.unique(days[days <= until])
+    parts = [days]
+    if len(days) and until - days[-1] > SILENCE:
+        season = days[days > days[-1] - SEASON]
+        n_years = (until - int(season[0])) // SEASON + 1
+        parts.append((season + SEASON * np.arange(1, n_years + 1)[:, None]).ravel())
+    if len(days) and days[0] - since > SILENCE:
+        season = days[days < days[0] + SEASON]
+        n_years = (int(season[-1]) - since) // SEASON + 1
+        parts.append((season - SEASON * np.arange(1, n_years + 1)[:, None]).ravel())
+    filled = np.unique(np.concatenate(parts))
+    return filled[(filled >= min(since, days[0] if len(days) else since)) & (filled <= until)]
 
 
 def announcement_flags(edges: Ints, days: Ints, asset: Ints, *, n_assets: int) -> Floats:

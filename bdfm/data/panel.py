@@ -60,7 +60,7 @@ class PanelSettings(BaseModel):
     volatility_windows: tuple[int, ...] = (5,)  # market days
     # relative: to the asset's own past; level: over 1 % a day, unknown values taking the median of the class
     volatility_form: Literal["relative", "level"] = "relative"
-    # seasonal: a calendar that has ended is continued by the pattern of its last year
+    # seasonal: a calendar that begins late or has ended is filled by its own yearly pattern
     earnings_gaps: Literal["none", "seasonal"] = "none"
     min_past_weeks: PositiveInt = 26  # weeks of its own past that a feature is measured against
     max_stale_days: PositiveInt = 10  # calendar days after which a close is no price any more
@@ -609,7 +609,7 @@ def _flags(
     owner = asset[asset >= 0].astype(np.int64)
     if settings.earnings_gaps == "seasonal":
         parts = [
-            features.seasonal_announcements(days[owner == i], until=int(edges[-1]))
+            features.seasonal_announcements(days[owner == i], since=int(edges[0]), until=int(edges[-1]))
             for i in range(len(symbols))
         ]
         days = np.concatenate(parts)

@@ -14,11 +14,16 @@ from numpy.testing import assert_allclose, assert_array_equal
 from bdfm.data.features import (
     Closes,
     announcement_flags,
+    characteristics,
     day_numbers,
+    fill_by_class,
     fresh_closes,
+    market_volatility,
     past_weeks,
     recent_return,
     recent_volatility,
+    seasonal_announcements,
+    volatility_level,
 )
 
 NAN = np.nan
@@ -289,6 +294,9 @@ def test_features_of_a_day_read_nothing_after_it(future):
                     c.log_returns(starts - 28, starts),
                     recent_return(c, starts, days=7, min_past_weeks=5),
                     recent_volatility(c, starts, window=5, min_past_weeks=5),
+                    volatility_level(c, starts, window=5),
+                    market_volatility(c, starts, window=5, min_past_weeks=5),
+                    characteristics(c, int(starts[-1]), np.array(list("xxyy")), np.array(list("xxyz")))[1],
                 ]
                 for c in pairs
             ),
@@ -303,3 +311,67 @@ def test_announcements_belong_to_the_period_that_ends_on_or_after_them():
     asset = np.array([0, 1, 2, 0, 1, 2])
     found = announcement_flags(edges, days, asset, n_assets=3)
     assert_array_equal(found, [[0, 1, 1], [0, 0, 0], [1, 1, 0]])
+
+
+def test_market_volatility_is_that_of_the_mean_return():
+    # Two assets whose daily steps cancel half of each other: the market moves by (2 % - 1 %) / 2.
+    signs = np.array([(-1) ** k for k in range(35)])
+    last = np.where(np.arange(35) < 30, 1.0, 3.0)
+    steps = np.column_stack([0.02 * signs * last, -0.01 * signs * last])
+    prices = 100 * np.exp(np.cumsum(steps, axis=0))
+    table = closes({"a": prices[:, 0], "b": prices[:, 1]})
+    start = numbers("2020-02-21")
+    assert_allclose(market_volatility(table, start, window=5, min_past_weeks=4), [math.log(3)])
+    index = table.market_index()
+    assert_allclose(index.log_volatility(start, window=5), [[math.log(0.015)]])
+    assert_allclose(volatility_level(table, start, window=5), [[math.log(6), math.log(3)]])
+
+
+def test_characteristics_by_hand():
+    """Dummies of classes and of groups of their own; beta, volatility and momentum standardised."""
+    rng = np.random.default_rng(2)
+    n = 300
+    market = 0.01 * rng.standard_normal(n)
+    beta = np.array([0.5, 1.0, 1.5, 1.0, 1.0])
+    prices = 100 * np.exp(np.cumsum(market[:, None] * beta, axis=0))
+    prices[:-5, 4] = NAN  # listed a week ago
+    table = closes(dict(zip("abcde", prices.T, strict=True)))
+    day = int(table.days[-1])
+    classes = np.array(["stock", "stock", "stock", "bond", "stock"])
+    group = np.array(["tech", "tech", "oil", "bond", "oil"])
+    names, z = characteristics(table, day, classes, group)
+    assert names == [
+        "class: bond",
+        "class: stock",
+        "group: oil",
+        "group: tech",
+        "beta",
+        "volatility",
+        "momentum",
+    ]
+    assert_array_equal(z[:, 1], [1, 1, 1, 0, 1])
+    assert_array_equal(z[:, 2], [0, 0, 1, 0, 1])
+    known = beta[:4] / beta[:4].mean()
+    assert_allclose(z[:4, 4], (known - known.mean()) / known.std(), atol=0.02)
+    assert_allclose(z[:4].mean(axis=0)[4:], 0, atol=1e-12)
+    assert_allclose(z[:4].std(axis=0)[4:], 1)
+    assert_allclose(z[4, 4:], z[2, 4:])  # the mean of its group
+
+
+def test_levels_that_are_not_known_take_the_median_of_their_class():
+    x = np.array([[[1.0], [3.0], [NAN], [7.0]], [[NAN], [NAN], [NAN], [2.0]], [[NAN], [NAN], [NAN], [NAN]]])
+    found = fill_by_class(x, np.array([0, 0, 0, 1]))
+    assert_array_equal(found[:, :, 0], [[1, 3, 2, 7], [2, 2, 2, 2], [0, 0, 0, 0]])
+
+
+def test_a_calendar_with_gaps_is_filled_by_its_own_season():
+    days = 1000 + np.array([0, 91, 182, 273, 364, 455])
+    filled = seasonal_announcements(days, since=600, until=2000)
+    assert_array_equal(filled[:4], [636, 727, 818, 909])
+    assert_array_equal(filled[4:10], days)
+    assert_array_equal(filled[10:], 1455 + np.array([91, 182, 273, 364, 455]))
+    kept_up = seasonal_announcements(days, since=950, until=1500)
+    assert_array_equal(kept_up, days)
+    # What lies beyond the end of the forecast period does not matter.
+    assert_array_equal(seasonal_announcements(days, since=950, until=1200), days[:3])
+    assert len(seasonal_announcements(days[:0], since=0, until=2000)) == 0
