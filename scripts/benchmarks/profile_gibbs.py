@@ -197,8 +197,8 @@ def main(
     console = Console(width=120)
     console.print(table)
     console.print(
-        f"a whole sweep {sweep:.0f} us; sum of the updates {total:.0f} us, of their floors {floor_total:.0f} us:"
-        f" {total / floor_total:.1f} times the floor"
+        f"a whole sweep {sweep:.0f} us; sum of the updates {total:.0f} us, of their floors"
+        f" {floor_total:.0f} us: {total / floor_total:.1f} times the floor"
     )
     console.print("floor: " + ", ".join(f"{op} {x / floor_total:.0%}" for op, x in by_kind.items()))
     console.print("one operation: " + ", ".join(f"{op} {1000 * x:.3g} ns" for op, x in unit.items()))
