@@ -659,7 +659,7 @@ class Calibration:
                     "pit": pit(draws, returns, weights=weights, seed=int(rng.integers(2**31))),
                 }
             )
-            simulated = _simulated(draws, weights, n_simulations, rng)
+            simulated = simulated_outcomes(draws, weights, n_simulations, rng)
             probabilities = forecast.quantile_probabilities(N_RANKS).to_numpy()
             parts.append((cells, probabilities, outcome_quantiles(returns, N_RANKS), *simulated))
             spans.append((forecast.origin, forecast.end))
@@ -901,10 +901,14 @@ def _realised(forecast: Forecast, realised: Mapping[str, float] | pd.Series[floa
     return np.asarray(values, dtype=np.float64)
 
 
-def _simulated(
+def simulated_outcomes(
     draws: NDArray[np.floating[Any]], weights: Floats, n: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Randomised PIT (simulation, asset) and fifths (simulation, asset, quantile) of draws as outcomes."""
+    """Randomised PIT (simulation, asset) and fifths (simulation, asset, quantile) of draws as outcomes.
+
+    What a calibrated forecast would show by chance: ``n`` of the draws (draw, asset), chosen by their weights
+    (draw,), take the place of what came.
+    """
     equal = weights.min() == weights.max()
     chance = None if equal else weights
     chosen = draws[rng.choice(len(draws), n, p=chance)]

@@ -143,6 +143,15 @@ def _sealed_content(path: Path) -> BytesIO:
     return BytesIO(content)
 
 
+def is_intact(path: str | Path) -> bool:
+    """Whether a file is there, whole, and as ``save_dataset`` or ``save_tree`` wrote it."""
+    try:
+        _sealed_content(Path(path))
+    except FileError:
+        return False
+    return True
+
+
 def _unstamped(attrs: dict[Any, Any], path: Path, kind: str) -> dict[Any, Any]:
     """Attributes without the stamp of this module, which must fit."""
     attrs = dict(attrs)
