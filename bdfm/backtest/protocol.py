@@ -23,6 +23,7 @@ from bdfm.scoring import SUM_TOLERANCE
 Floats = NDArray[np.float64]
 
 MIN_PRICES: Final = 60  # that an asset needs among the last rows before an origin to be in its universe
+_MAX_STALE_DAYS: Final = PanelSettings().max_stale_days
 LISTING_ROWS: Final = 250  # a year of trading days
 
 
@@ -136,7 +137,7 @@ class History:
     @cached_property
     def closes(self) -> Closes:
         """Closes looked up by day, local holidays and stale prices dealt with as in a panel."""
-        return Closes(self.prices, max_stale_days=PanelSettings().max_stale_days)
+        return Closes(self.prices, max_stale_days=_MAX_STALE_DAYS)
 
     @cached_property
     def market_days(self) -> NDArray[np.int64]:
@@ -157,7 +158,9 @@ class History:
 
     def market_volatility(self, n_days: int = 60) -> float:
         """Annual volatility of the assets' mean return over the last ``n_days`` market days, decimal."""
-        recent = self.daily_returns[-n_days:]
+        tail = Closes(self.prices.iloc[-2 * n_days :], max_stale_days=_MAX_STALE_DAYS)
+        days = tail.days[tail.market][-n_days - 1 :]
+        recent = tail.log_returns(days[:-1], days[1:])
         known = np.isfinite(recent)
         mean = np.where(known, recent, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
         return float(np.sqrt(252 * np.mean(mean**2))) if len(mean) else float("nan")

@@ -29,9 +29,22 @@ MANIFEST: Final = "manifest.json"
 ORIGINS: Final = "origins"  # folder of one file an origin
 FAILED: Final = ".failed.json"
 SCHEMA: Final = 1
+EQUAL_RPS: Final = 0.16  # RPS of equal fifths
 LEVELS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)  # of the predictive quantiles kept
 N_SIMULATED: Final = 300  # simulated outcomes of each origin, for what chance allows a calibrated forecast
 LEVEL, SIMULATION = "level", "simulation"
+COORDS: Final = (ASSET, CLASS_OF, QUANTILE, LEVEL)
+DIMS: Final[Mapping[str, tuple[str, ...]]] = {
+    CLASS_OF: (ASSET,),
+    "realised": (ASSET,),
+    "outcome": (ASSET, QUANTILE),
+    "probability": (ASSET, QUANTILE),
+    "pit": (ASSET,),
+    "crps": (ASSET,),
+    "predictive_quantile": (ASSET, LEVEL),
+    "simulated_pit": (SIMULATION, ASSET),
+    "simulated_outcome": (SIMULATION, ASSET, QUANTILE),
+}
 
 
 def _log_returns(simple: NDArray[Any]) -> Floats:
@@ -82,9 +95,9 @@ def evaluate(
         "market_volatility": history.market_volatility(),
         "facts": json.dumps(dict(forecast.attrs)),
     }
-    arrays: dict[str, Any] = {"realised": (ASSET, returns), "outcome": ((ASSET, QUANTILE), outcome)}
+    arrays: dict[str, NDArray[Any]] = {"realised": returns, "outcome": outcome}
     if isinstance(forecast, QuantileForecast):
-        arrays["probability"] = ((ASSET, QUANTILE), forecast.probabilities)
+        arrays["probability"] = forecast.probabilities
     else:
         if (forecast.origin, forecast.end) != (history.origin, history.end):
             raise DataError(
@@ -92,29 +105,44 @@ def evaluate(
                 f" expected {history.origin:%Y-%m-%d} to {history.end:%Y-%m-%d}."
             )
         rng = np.random.default_rng(seed)
-        arrays["probability"] = ((ASSET, QUANTILE), forecast.quantile_probabilities(N_RANKS).to_numpy())
+        arrays["probability"] = forecast.quantile_probabilities(N_RANKS).to_numpy()
         draws = _equally_weighted(forecast, rng)
         equal = np.full(len(draws), 1 / len(draws))
-        arrays["pit"] = (ASSET, pit(draws, returns, seed=int(rng.integers(2**31))))
-        arrays["predictive_quantile"] = ((ASSET, LEVEL), weighted_quantiles(draws, list(LEVELS)).T)
+        arrays["pit"] = pit(draws, returns, seed=int(rng.integers(2**31)))
+        arrays["predictive_quantile"] = weighted_quantiles(draws, list(LEVELS)).T
         simulated = simulated_outcomes(draws, equal, N_SIMULATED, rng)
-        arrays["simulated_pit"] = ((SIMULATION, ASSET), simulated[0])
-        arrays["simulated_outcome"] = ((SIMULATION, ASSET, QUANTILE), simulated[1])
+        arrays["simulated_pit"], arrays["simulated_outcome"] = simulated
         logs, came = _log_returns(draws), _log_returns(returns)
-        arrays["crps"] = (ASSET, crps(logs, came))
+        arrays["crps"] = crps(logs, came)
         attrs["energy_score"] = energy_score(logs, came, seed=int(rng.integers(2**31)))
         attrs["n_draws"] = len(draws)
-    coords = {
+    coords: dict[str, Any] = {
         ASSET: list(history.assets),
         CLASS_OF: (ASSET, list(history.asset_class)),
         QUANTILE: np.arange(1, N_RANKS + 1),
-    } | ({LEVEL: list(LEVELS)} if "pit" in arrays else {})
-    return xr.Dataset(arrays, coords=coords, attrs=attrs)
+    }
+    if "predictive_quantile" in arrays:
+        coords[LEVEL] = list(LEVELS)
+    return xr.Dataset({k: (DIMS[k], v) for k, v in arrays.items()}, coords=coords, attrs=attrs)
+
+
+def save_result(result: xr.Dataset, path: Path) -> None:
+    """Write the results of an origin, whole or not at all; equal results give equal bytes."""
+    arrays = {str(k): v.to_numpy() for k, v in result.variables.items()}
+    io.save_arrays(arrays, result.attrs, path, kind=KIND)
+
+
+def load_result(path: Path) -> xr.Dataset:
+    """Results of an origin that ``save_result`` wrote; ``FileError`` where damaged."""
+    arrays, attrs = io.load_arrays(path, kind=KIND)
+    variables = {k: (DIMS.get(k, (k,)), v) for k, v in arrays.items()}
+    coords = {k: variables.pop(k) for k in COORDS if k in variables}
+    return xr.Dataset(variables, coords=coords, attrs=attrs)
 
 
 def origin_file(folder: Path, origin: pd.Timestamp) -> Path:
     """File of an origin's results."""
-    return folder / ORIGINS / f"{origin:%Y-%m-%d}.nc"
+    return folder / ORIGINS / f"{origin:%Y-%m-%d}.npz"
 
 
 def failure_file(folder: Path, origin: pd.Timestamp) -> Path:
@@ -190,7 +218,7 @@ class Run:
         for text in manifest["origins"]:
             origin = pd.Timestamp(text)
             if origin_file(folder, origin).is_file():
-                results.append(io.load_dataset(origin_file(folder, origin), kind=KIND))
+                results.append(load_result(origin_file(folder, origin)))
             elif failure_file(folder, origin).is_file():
                 failures.append(json.loads(failure_file(folder, origin).read_text(encoding="utf-8")))
         table = pd.DataFrame(failures, columns=["origin", "error", "message", "traceback"])
@@ -222,13 +250,14 @@ class Run:
         parts = []
         for origin, x in zip(self.origins, self.results, strict=True):
             p, outcome = x["probability"].to_numpy(), x["outcome"].to_numpy()
-            errors = squared_errors_by_quantile(p, outcome)
+            scale = EQUAL_RPS / ranked_probability_score(np.full(p.shape, 1 / N_RANKS), outcome).mean()
+            errors = scale * squared_errors_by_quantile(p, outcome)
             part = {
                 "origin": origin,
                 "symbol": x[ASSET].to_numpy(),
                 "asset_class": x[CLASS_OF].to_numpy(),
                 "realised": x["realised"].to_numpy(),
-                "rps": ranked_probability_score(p, outcome),
+                "rps": scale * ranked_probability_score(p, outcome),
                 **{f"rps_{k + 1}": errors[:, k] for k in range(N_RANKS - 1)},
                 "log_score": log_score(p, outcome),
             }
@@ -243,8 +272,11 @@ class Run:
     def cells(self) -> pd.DataFrame:
         """One row for each origin and asset (a copy): class, realised return, scores.
 
-        ``rps_1`` to ``rps_4`` are the squared errors at the four inner boundaries of the fifths: their sum
-        over five is ``rps``. With draws also ``crps`` (of log returns) and ``pit``.
+        ``rps`` is in units in which equal fifths score 0.16 at every origin. That is the RPS of M6 where the
+        number of assets is a multiple of five; elsewhere an asset can lie in two fifths, which lowers the
+        scores of all forecasts alike, and origins of different universes would not compare. ``rps_1`` to
+        ``rps_4`` are the squared errors at the four inner boundaries of the fifths, in the same units: their
+        sum over five is ``rps``. With draws also ``crps`` (of log returns) and ``pit``.
         """
         return self._cells.copy()
 

@@ -34,7 +34,6 @@ from rich.progress import (
 from bdfm import checks, io
 from bdfm.backtest.protocol import Forecaster, MarketData
 from bdfm.backtest.run import (
-    KIND,
     MANIFEST,
     ORIGINS,
     SCHEMA,
@@ -44,6 +43,7 @@ from bdfm.backtest.run import (
     identity,
     origin_file,
     read_manifest,
+    save_result,
 )
 from bdfm.data.periods import Period, period_edges
 from bdfm.errors import DataError, DataWarning, FileError, MissingDependencyError
@@ -53,6 +53,7 @@ from bdfm.scoring import information_ratio, period_returns
 
 log = logging.getLogger(__name__)
 
+WINDOW_DAYS: Final = 60  # of prices around a period that its returns are read from
 MAX_SHORT_DAYS: Final = 6  # calendar days that prices may stop before the end of the last period: holidays
 
 Decide = Callable[[Forecast], Mapping[str, float]]
@@ -119,7 +120,8 @@ def _scored(job: _Job, origin: pd.Timestamp) -> xr.Dataset:
     seed = origin_seed(job.seed, origin)
     forecast = job.forecaster.forecast(history, seed=seed)
     # From here on the outcome is known; nothing of it goes back.
-    prices = job.data.prices[list(history.assets)]
+    window = slice(origin - pd.Timedelta(days=WINDOW_DAYS), history.end + pd.Timedelta(days=WINDOW_DAYS))
+    prices = job.data.prices.loc[window, list(history.assets)]
     realised = period_returns(prices, origin, history.end)
     result = evaluate(forecast, history, realised, seed=seed)
     if job.decide is not None:
@@ -294,7 +296,7 @@ def _write(folder: Path, done: _Done) -> None:
         record = {"origin": f"{done.origin:%Y-%m-%d}"} | done.result._asdict()
         io.write_text(failed, json.dumps(record, indent=1) + "\n")
         return
-    io.save_dataset(done.result, origin_file(folder, done.origin), kind=KIND)
+    save_result(done.result, origin_file(folder, done.origin))
     failed.unlink(missing_ok=True)
 
 
