@@ -195,7 +195,7 @@ def save_arrays(
 ) -> Path:
     """Write arrays and JSON values as one ``.npz`` file, atomically: for many small ones, NetCDF is slow.
 
-    Equal contents give equal bytes, and ``numpy.load`` reads it. Returns the path; errors as in ``write_bytes``.
+    Equal contents give equal bytes, and ``numpy.load`` reads it. Returns the path; errors as ``write_bytes``.
     """
     stamp = json.dumps({**attrs, KIND: kind, SCHEMA: SCHEMA_VERSION})
     data = BytesIO()
