@@ -659,7 +659,7 @@ class Calibration:
                     "pit": pit(draws, returns, weights=weights, seed=int(rng.integers(2**31))),
                 }
             )
-            simulated = _simulated(draws, weights, n_simulations, rng)
+            simulated = simulated_outcomes(draws, weights, n_simulations, rng)
             probabilities = forecast.quantile_probabilities(N_RANKS).to_numpy()
             parts.append((cells, probabilities, outcome_quantiles(returns, N_RANKS), *simulated))
             spans.append((forecast.origin, forecast.end))
@@ -760,25 +760,14 @@ class Calibration:
         Columns: ``slope``; ``se``, robust to dependence within an origin (NaN with fewer than two); ``5%``,
         ``95%`` and ``tail_probability`` as in ``coverage``. NaN where all forecasts are equal.
         """
-        origin = pd.factorize(self._cells["origin"])[0]
-        n_origins = self.n_origins
-        rows = []
-        for q in range(N_RANKS):
-            x = self.probabilities[:, q] - self.probabilities[:, q].mean()
-            total = float(x @ x)
-            if total < 1e-12:
-                rows.append({"slope": np.nan, "se": np.nan})
-                continue
-            slope = float(x @ self.outcomes[:, q]) / total
-            residual = self.outcomes[:, q] - self.outcomes[:, q].mean() - slope * x
-            score = np.bincount(origin, weights=x * residual)
-            spread = float(score @ score) * n_origins / max(n_origins - 1, 1)
-            se = np.sqrt(spread) / total if n_origins > 1 else np.nan
-            rows.append(
-                {"slope": slope, "se": se} | _chance(slope, self.simulated_outcomes[:, :, q] @ x / total)
-            )
-        columns = ["slope", "se", "5%", "95%", "tail_probability"]
-        return pd.DataFrame(rows, columns=columns, index=pd.RangeIndex(1, N_RANKS + 1, name="quantile"))
+        table = reliability_slopes(self.probabilities, self.outcomes, self._cells["origin"])
+        centred = self.probabilities - self.probabilities.mean(axis=0)
+        for q, row in table[table["slope"].notna()].iterrows():
+            x = centred[:, int(str(q)) - 1]
+            simulated = self.simulated_outcomes[:, :, int(str(q)) - 1] @ x / float(x @ x)
+            for name, value in _chance(row["slope"], simulated).items():
+                table.loc[q, name] = value
+        return table.reindex(columns=["slope", "se", "5%", "95%", "tail_probability"])
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -901,10 +890,39 @@ def _realised(forecast: Forecast, realised: Mapping[str, float] | pd.Series[floa
     return np.asarray(values, dtype=np.float64)
 
 
-def _simulated(
+def reliability_slopes(
+    probabilities: Floats, outcomes: Floats, origins: ArrayLike | pd.Series[Any]
+) -> pd.DataFrame:
+    """Slope of outcome on forecast probability by quantile: 1 if calibrated, below 1 if overconfident.
+
+    ``probabilities`` and ``outcomes`` (cell, quantile), ``origins`` (cell). Columns: ``slope``, NaN where all
+    forecasts are equal; ``se``, robust to dependence within an origin, NaN with fewer than two.
+    """
+    origin = pd.factorize(np.asarray(origins))[0]
+    n_origins = int(origin.max()) + 1
+    rows = []
+    for q in range(probabilities.shape[1]):
+        x = probabilities[:, q] - probabilities[:, q].mean()
+        total = float(x @ x)
+        if total < 1e-12:
+            rows.append({"slope": np.nan, "se": np.nan})
+            continue
+        slope = float(x @ outcomes[:, q]) / total
+        residual = outcomes[:, q] - outcomes[:, q].mean() - slope * x
+        score = np.bincount(origin, weights=x * residual)
+        spread = float(score @ score) * n_origins / max(n_origins - 1, 1)
+        rows.append({"slope": slope, "se": np.sqrt(spread) / total if n_origins > 1 else np.nan})
+    return pd.DataFrame(rows, index=pd.RangeIndex(1, probabilities.shape[1] + 1, name="quantile"))
+
+
+def simulated_outcomes(
     draws: NDArray[np.floating[Any]], weights: Floats, n: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Randomised PIT (simulation, asset) and fifths (simulation, asset, quantile) of draws as outcomes."""
+    """Randomised PIT (simulation, asset) and fifths (simulation, asset, quantile) of draws as outcomes.
+
+    What a calibrated forecast would show by chance: ``n`` of the draws (draw, asset), chosen by their weights
+    (draw,), take the place of what came.
+    """
     equal = weights.min() == weights.max()
     chance = None if equal else weights
     chosen = draws[rng.choice(len(draws), n, p=chance)]

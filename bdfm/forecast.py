@@ -206,6 +206,11 @@ class Forecast:
         """Facts kept with the forecast (a copy)."""
         return dict(self._attrs)
 
+    def with_attrs(self, **attrs: AttrValue) -> Forecast:
+        """Forecast with further facts kept with it, texts and numbers; equal names are replaced."""
+        new = self.attrs | {k: _plain(v, k) for k, v in attrs.items()}
+        return replace(self, _attrs=tuple(new.items()))
+
     def history(self) -> pd.DataFrame:
         """Edits and views so far, one row each, oldest first: kind, symbols, parameters, text."""
         columns = ["kind", "symbols", "parameters", "text"]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import secrets
 import shutil
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
 from hashlib import sha256
 from io import BytesIO
@@ -14,7 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from bdfm.checks import existing_file
 from bdfm.errors import FileError
@@ -26,6 +30,8 @@ SCHEMA: Final = "bdfm_schema_version"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_ZIP_SIGNATURE = b"PK\x03\x04"
+_ATTRS = "attrs"  # name of the array that holds JSON values
 _SEAL = b"\nbdfm sha256 "  # and the digest of all before it; readers of HDF5 ignore what follows their data
 
 
@@ -101,7 +107,7 @@ def _encoding(dataset: xr.Dataset, level: int) -> dict[str, dict[str, Any]]:
     }
 
 
-def _write_netcdf(path: str | Path, data: bytes | memoryview) -> Path:
+def _write_sealed(path: str | Path, data: bytes | memoryview) -> Path:
     # Made in memory first, since HDF5 cannot close a file on a full disk. Sealed, since HDF5 notices little
     # damage, and crashes on some.
     write_bytes(path, b"".join([data, _SEAL, sha256(data).hexdigest().encode()]))
@@ -115,7 +121,7 @@ def save_dataset(dataset: xr.Dataset, path: str | Path, *, kind: str, level: int
     numbers or arrays of them. Returns the path; errors as in ``write_bytes``.
     """
     stamped = dataset.assign_attrs({KIND: kind, SCHEMA: SCHEMA_VERSION})
-    return _write_netcdf(path, stamped.to_netcdf(engine="h5netcdf", encoding=_encoding(stamped, level)))
+    return _write_sealed(path, stamped.to_netcdf(engine="h5netcdf", encoding=_encoding(stamped, level)))
 
 
 def save_tree(tree: xr.DataTree, path: str | Path, *, kind: str, level: int = 1) -> Path:
@@ -123,18 +129,19 @@ def save_tree(tree: xr.DataTree, path: str | Path, *, kind: str, level: int = 1)
     stamped = tree.copy(deep=False)
     stamped.attrs = {**tree.attrs, KIND: kind, SCHEMA: SCHEMA_VERSION}
     encoding = {node.path: _encoding(node.to_dataset(inherit=False), level) for node in stamped.subtree}
-    return _write_netcdf(path, stamped.to_netcdf(engine="h5netcdf", encoding=encoding))
+    return _write_sealed(path, stamped.to_netcdf(engine="h5netcdf", encoding=encoding))
 
 
-def _sealed_content(path: Path) -> BytesIO:
-    """Content of a file of ``_write_netcdf``, which must be as it was written."""
+def _sealed_content(path: Path, signature: bytes = _HDF5_SIGNATURE) -> BytesIO:
+    """Content of a file of ``_write_sealed``, which must be as it was written."""
     existing_file(path, what="file")
     try:
         data = path.read_bytes()
     except OSError as error:
         raise FileError(f"{path}: cannot be read ({error.strerror}). Check its permissions.") from error
-    if not data.startswith(_HDF5_SIGNATURE):
-        raise FileError(f"{path}: not a file saved by bdfm (no NetCDF signature). Check the path.")
+    if not data.startswith(signature):
+        form = "NetCDF" if signature == _HDF5_SIGNATURE else "npz"
+        raise FileError(f"{path}: not a file saved by bdfm (no {form} signature). Check the path.")
     content, seal, digest = data.rpartition(_SEAL)
     if not seal:
         raise FileError(f"{path}: cut off, or not saved by bdfm. Save it again, or use a copy.")
@@ -181,6 +188,36 @@ def load_tree(path: str | Path, *, kind: str) -> xr.DataTree:
         tree = stored.load().map_over_datasets(xr.Dataset.drop_encoding)
         tree.attrs = attrs
         return tree
+
+
+def save_arrays(
+    arrays: Mapping[str, NDArray[Any]], attrs: Mapping[str, Any], path: str | Path, *, kind: str
+) -> Path:
+    """Write arrays and JSON values as one ``.npz`` file, atomically: for many small ones, NetCDF is slow.
+
+    Equal contents give equal bytes, and ``numpy.load`` reads it. Returns the path; errors as ``write_bytes``.
+    """
+    stamp = json.dumps({**attrs, KIND: kind, SCHEMA: SCHEMA_VERSION})
+    data = BytesIO()
+    np.savez_compressed(data, allow_pickle=False, **{_ATTRS: np.array(stamp), **arrays})
+    return _write_sealed(path, data.getvalue())
+
+
+def load_arrays(path: str | Path, *, kind: str) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Arrays and JSON values of a file of ``save_arrays``; errors as in ``load_dataset``."""
+    path = Path(path)
+    with np.load(_sealed_content(path, _ZIP_SIGNATURE), allow_pickle=False) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    return arrays, _unstamped(json.loads(str(arrays.pop(_ATTRS))), path, kind)
+
+
+def is_intact(path: str | Path) -> bool:
+    """Whether a file of ``save_arrays`` is there, whole, and as it was written."""
+    try:
+        _sealed_content(Path(path), _ZIP_SIGNATURE)
+    except FileError:
+        return False
+    return True
 
 
 class OutputFolder:

@@ -1,4 +1,4 @@
-"""Scores by the rules of the M6 competition: ranked probability score and information ratio.
+"""Scores of forecasts; ranked probability score and information ratio by the rules of the M6 competition.
 
 Prices are wide tables (day, symbol) of adjusted closes. ``start`` and ``end`` of a period are the Friday
 before it starts and its final Friday: the days of the two closes that the return compares.
@@ -26,6 +26,8 @@ Floats = NDArray[np.float64]
 
 SUM_TOLERANCE: Final = 1e-4  # of a row's probabilities: five numbers of 5 decimals
 EXPOSURE_TOLERANCE: Final = 5e-4  # of absolute decisions: a hundred numbers of 5 decimals
+LOG_SCORE_FLOOR: Final = 1e-4  # probability that a log score counts at least: draws run out in the tails
+ENERGY_BLOCK: Final = 100  # draws compared pair by pair at a time
 _MAX_CLOSED_DAYS: Final = 4  # weekdays in a row on which markets may be closed
 
 
@@ -72,6 +74,107 @@ def ranked_probability_score(
             )
     total: Floats = scoringrules.rps_score(observed, np.clip(forecast, 0, 1), k_axis=-1, onehot=True)
     return np.asarray(total / forecast.shape[1])  # scoringrules sums over quantiles
+
+
+def squared_errors_by_quantile(probabilities: ArrayLike, outcome: ArrayLike) -> Floats:
+    """Squared errors (asset, quantile) of the cumulative probabilities, whose mean over quantiles is the RPS.
+
+    The last one is 0. Column k tells how well the forecast separates quantiles up to k from those above: at
+    k = 1 and k = Q - 1 what it knows of the tails, in the middle what it knows of direction.
+
+    Parameters
+    ----------
+    probabilities, outcome
+        As in ``ranked_probability_score``, which checks them.
+    """
+    gap = np.cumsum(np.asarray(probabilities, dtype=float) - np.asarray(outcome, dtype=float), axis=1)
+    gap[:, -1] = 0.0
+    return np.asarray(gap**2)
+
+
+def log_score(probabilities: ArrayLike, outcome: ArrayLike) -> Floats:
+    """Logarithmic score (asset,): minus the log probability of the quantile that came; lower is better.
+
+    log Q, 1.609 for fifths, is what equal probabilities get. Probabilities below 0.0001 count as that: what
+    is never drawn is not known to be impossible.
+
+    Parameters
+    ----------
+    probabilities
+        (asset, quantile), rows sum to 1.
+    outcome
+        (asset, quantile) one-hot; where returns tie, fractional: then the log scores are averaged.
+    """
+    p = np.maximum(np.asarray(probabilities, dtype=float), LOG_SCORE_FLOOR)
+    return np.asarray(-(np.asarray(outcome, dtype=float) * np.log(p)).sum(axis=1))
+
+
+def crps(draws: ArrayLike, realised: ArrayLike) -> Floats:
+    """Continuous ranked probability score (asset,) of predictive draws, in their unit; lower is better.
+
+    E|X - y| - E|X - X'| / 2, the latter without the bias of few draws (probability weighted moments).
+
+    Parameters
+    ----------
+    draws
+        (draw, asset), at least 2 draws, equally probable. Their mean must exist: score log returns, since
+        simple returns of Student-t log returns have no mean.
+    realised
+        (asset,) what came, in the same unit.
+
+    Raises
+    ------
+    DataError
+        Shapes that differ, fewer than 2 draws, values that are not finite.
+    """
+    import scoringrules  # two seconds to import
+
+    values, outcome = _draws_and_outcome(draws, realised, where="crps")
+    score = scoringrules.crps_ensemble(outcome, values.T, estimator="pwm", backend="numpy")
+    return np.asarray(score, dtype=np.float64)
+
+
+def energy_score(draws: ArrayLike, realised: ArrayLike, *, seed: int, block: int = ENERGY_BLOCK) -> float:
+    """Energy score of joint predictive draws, in their unit; lower is better (Gneiting and Raftery 2007).
+
+    E||X - y|| - E||X - X'|| / 2 with Euclidean norms over assets. The second mean is over the pairs inside
+    blocks of shuffled draws: unbiased, and linear in the number of draws where all pairs would be quadratic.
+
+    Parameters
+    ----------
+    draws, realised
+        As in ``crps``.
+    seed
+        Of the shuffle.
+    block
+        Draws in a block, at least 2; fewer left over at the end are not paired.
+
+    Raises
+    ------
+    DataError
+        As in ``crps``.
+    """
+    from scipy.spatial.distance import pdist
+
+    where = "energy score"
+    values, outcome = _draws_and_outcome(draws, realised, where=where)
+    size = min(checks.at_least(block, 2, what="block", where=where), len(values))
+    order = np.random.default_rng(seed).permutation(len(values))
+    starts = range(0, len(values) - size + 1, size)
+    between = np.mean([pdist(values[order[s : s + size]]).mean() for s in starts])
+    return float(np.linalg.norm(values - outcome, axis=1).mean() - 0.5 * between)
+
+
+def _draws_and_outcome(draws: ArrayLike, realised: ArrayLike, *, where: str) -> tuple[Floats, Floats]:
+    values, outcome = np.asarray(draws, dtype=np.float64), np.asarray(realised, dtype=np.float64)
+    if values.ndim != 2 or outcome.shape != values.shape[1:] or len(values) < 2:
+        raise DataError(
+            f"{where}: draws of shape {values.shape} and returns of shape {outcome.shape}, expected"
+            " (draw, asset) with at least 2 draws, and (asset,)."
+        )
+    if not np.isfinite(values).all() or not np.isfinite(outcome).all():
+        raise DataError(f"{where}: draws and realised returns must be finite. Drop what has no return.")
+    return values, outcome
 
 
 def _row_problems(values: Floats) -> NDArray[np.bool_]:

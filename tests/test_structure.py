@@ -72,7 +72,7 @@ LAYERS = (
     "cli",
     "__main__",
 )
-OPTIONAL = {"torch", "skfolio", "dask", "distributed", "yfinance"}
+OPTIONAL = {"torch", "skfolio", "dask", "distributed", "yfinance", "arch", "plotly", "sklearn"}
 OPTIONAL |= {"jupyterlab", "jupyter", "nbclient", "nbformat", "notebook", "ipykernel", "IPython"}
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 

@@ -1,0 +1,106 @@
+"""The factor model as a forecaster, and forecasters that change another one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pandas as pd
+
+from bdfm import checks
+from bdfm.backtest.protocol import Forecaster, History, QuantileForecast
+from bdfm.data.panel import Panel
+from bdfm.forecast import Forecast
+from bdfm.inference.settings import SamplerSettings
+from bdfm.model import FactorModel
+from bdfm.posterior import fit
+
+N_DRAWS = 200_000  # Monte Carlo sd of a forecast's RPS is below 4e-5, of the mean of 129 below 5e-6
+
+
+@dataclass(frozen=True)
+class ModelForecaster:
+    """Fits a factor model to the history and forecasts the period after it.
+
+    Attributes
+    ----------
+    model
+        The model. Its panel's period gives way to that of the backtest.
+    sampler
+        Engine, draws, chains; ``cores`` changes nothing but the time.
+    n_draws
+        Predictive draws, at least.
+    label
+        Name in tables; the model's, unless given.
+    """
+
+    model: FactorModel
+    sampler: SamplerSettings = field(default_factory=SamplerSettings)
+    n_draws: int = N_DRAWS
+    label: str = ""
+
+    @property
+    def name(self) -> str:
+        """Name in tables."""
+        return self.label or self.model.name
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Model, sampler without its number of cores, predictive draws."""
+        return {
+            "model": json.loads(self.model.model_dump_json()),
+            "sampler": json.loads(self.sampler.model_dump_json(exclude={"cores"})),
+            "n_draws": self.n_draws,
+        }
+
+    def forecast(self, history: History, *, seed: int) -> Forecast:
+        """Forecast of the next period; worst R-hat, least effective sample size in ``attrs``."""
+        settings = self.model.panel.model_copy(update={"period": history.period})
+        model = self.model.model_copy(update={"panel": settings})
+        panel = Panel.from_prices(
+            history.prices,
+            history.universe,
+            origin=history.origin,
+            earnings=history.earnings,
+            settings=settings,
+        )
+        posterior = fit(model, panel, seed=seed, settings=self.sampler)
+        forecast = posterior.forecast(seed=seed, n_draws=self.n_draws)
+        diagnosis = posterior.diagnose()
+        return forecast.with_attrs(
+            max_rhat=diagnosis.max_rhat,
+            min_ess=min(diagnosis.min_ess_bulk, diagnosis.min_ess_tail),
+            converged=int(diagnosis.converged),
+        )
+
+
+@dataclass(frozen=True)
+class Late:
+    """Forecaster that sees everything some periods late: its forecasts must not be better.
+
+    The forecast that ``of`` makes at an earlier origin stands in for that of this one. Where late data score
+    better than fresh ones, the fresh forecast misreads its data or the scores are of another period.
+    """
+
+    of: Forecaster
+    n_periods: int = 1
+
+    @property
+    def name(self) -> str:
+        """Name in tables."""
+        return f"{self.of.name}, {self.n_periods} late"
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Settings of the other forecaster, and the delay."""
+        return {"of": self.of.name, "n_periods": self.n_periods, **self.of.settings}
+
+    def forecast(self, history: History, *, seed: int) -> Forecast | QuantileForecast:
+        """Forecast from the history ``n_periods`` before the origin, dated as if made at the origin."""
+        n = checks.at_least(self.n_periods, 1, what="n_periods", where="late")
+        made = self.of.forecast(history.earlier(n), seed=seed)
+        if isinstance(made, QuantileForecast):
+            return made
+        return replace(made, origin=pd.Timestamp(history.origin), end=pd.Timestamp(history.end))

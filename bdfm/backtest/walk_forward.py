@@ -1,0 +1,402 @@
+"""Walk-forward backtest: at each origin a forecast from what was known then, scored by what came.
+
+Each origin is a task of its own. Its random numbers hang on the seed and the date alone, its result is
+written when done, so that neither the order nor the number of workers nor a kill in between matters.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import multiprocessing
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from bdfm import checks, io
+from bdfm.backtest.protocol import Forecaster, MarketData
+from bdfm.backtest.run import (
+    MANIFEST,
+    ORIGINS,
+    SCHEMA,
+    Run,
+    evaluate,
+    failure_file,
+    identity,
+    origin_file,
+    read_manifest,
+    save_result,
+)
+from bdfm.data.periods import Period, period_edges
+from bdfm.errors import DataError, DataWarning, FileError, MissingDependencyError
+from bdfm.forecast import Forecast
+from bdfm.posterior import package_versions
+from bdfm.scoring import information_ratio, period_returns
+
+log = logging.getLogger(__name__)
+
+WINDOW_DAYS: Final = 60  # of prices around a period that its returns are read from
+MAX_SHORT_DAYS: Final = 6  # calendar days that prices may stop before the end of the last period: holidays
+
+Decide = Callable[[Forecast], Mapping[str, float]]
+
+
+def origin_dates(first: object, last: object, *, every: Period = 28) -> pd.DatetimeIndex:
+    """Origins from ``first`` to at most ``last``, every so many days or ``"month"``.
+
+    Raises ``DataError`` when ``last`` is before ``first`` or a date is none.
+    """
+    begin, stop = checks.as_date(first, where="first origin"), checks.as_date(last, where="last origin")
+    if stop < begin:
+        raise DataError(f"origins: the last one {stop:%Y-%m-%d} is before the first one {begin:%Y-%m-%d}.")
+    step = 28 if every == "month" else every
+    edges = period_edges(begin, period=every, n_past=0, n_future=(stop - begin).days // step + 1)
+    return edges[edges <= stop]
+
+
+def origin_seed(seed: int, origin: pd.Timestamp) -> int:
+    """Seed of an origin: it hangs on the run's seed and the date, not on the order of work."""
+    sequence = np.random.SeedSequence([seed, origin.toordinal()])
+    return int(sequence.generate_state(1)[0] >> 1)  # 31 bits, which every sampler takes
+
+
+@dataclass(frozen=True)
+class _Job:
+    """All that a worker needs besides the origin."""
+
+    forecaster: Forecaster
+    data: MarketData
+    period: Period
+    history_days: int | None
+    seed: int
+    decide: Decide | None
+
+
+class _Failure(NamedTuple):
+    error: str
+    message: str
+    traceback: str
+
+
+class _Done(NamedTuple):
+    origin: pd.Timestamp
+    result: xr.Dataset | _Failure
+
+
+def _run_origin(job: _Job, origin: pd.Timestamp) -> _Done:
+    """Forecast and score one origin; what goes wrong in it comes back as a failure."""
+    begun = time.perf_counter()
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            result = _scored(job, origin)
+    except Exception as error:  # an origin that fails must not lose the others
+        return _Done(origin, _Failure(type(error).__name__, str(error), traceback.format_exc()))
+    result.attrs["warnings"] = json.dumps(sorted({str(w.message) for w in caught}))
+    result.attrs["seconds"] = time.perf_counter() - begun
+    return _Done(origin, result)
+
+
+def _scored(job: _Job, origin: pd.Timestamp) -> xr.Dataset:
+    history = job.data.history(origin, period=job.period, history_days=job.history_days)
+    seed = origin_seed(job.seed, origin)
+    forecast = job.forecaster.forecast(history, seed=seed)
+    # From here on the outcome is known; nothing of it goes back.
+    window = slice(origin - pd.Timedelta(days=WINDOW_DAYS), history.end + pd.Timedelta(days=WINDOW_DAYS))
+    prices = job.data.prices.loc[window, list(history.assets)]
+    realised = period_returns(prices, origin, history.end)
+    result = evaluate(forecast, history, realised, seed=seed)
+    if job.decide is not None:
+        if not isinstance(forecast, Forecast):
+            raise DataError(f"decisions: {job.forecaster.name} gives no draws to decide by.")
+        result.attrs["information_ratio"] = information_ratio(
+            prices, job.decide(forecast), origin, history.end
+        )
+    return result
+
+
+def walk_forward(
+    forecaster: Forecaster,
+    data: MarketData,
+    origins: Sequence[object] | pd.DatetimeIndex,
+    folder: str | Path,
+    *,
+    period: Period = 28,
+    history_days: int | None = None,
+    seed: int = 1,
+    workers: int = 1,
+    scheduler: str | None = None,
+    decide: Decide | None = None,
+    progress: bool = False,
+) -> Run:
+    """Backtest of a forecaster over origins; finished origins found in the folder are not done again.
+
+    Parameters
+    ----------
+    forecaster
+        Ours (``ModelForecaster``), a baseline (``bdfm.backtest.baselines``) or yours: see ``Forecaster``.
+    data
+        Prices, universe and earnings; at each origin the forecaster sees what was known then.
+    origins
+        Dates on which forecasts are made, such as ``origin_dates`` gives.
+    folder
+        Folder of the run: a manifest, and one file for each origin, written when it is done. After a kill the
+        same call goes on where it stopped, and the results are those of an undisturbed run. New origins may
+        be added later.
+    period
+        Length of each period to forecast: days, or ``"month"``.
+    history_days
+        Calendar days of history that the forecaster sees, a rolling window; None for all, an expanding one.
+    seed
+        Equal seeds give equal results, on any number of workers.
+    workers
+        Local processes. With one, all runs in this process. A Gibbs sampler uses threads of its own: let
+        workers times its ``cores`` be the cores of the machine.
+    scheduler
+        Address of a Dask scheduler, such as ``tcp://host:8786``: its workers do the work, and need this
+        package and the forecaster's code; files are written here. Needs the extra ``dask``.
+    decide
+        Function of a forecast that gives portfolio weights by symbol, to score decisions by their
+        information ratio.
+    progress
+        Whether to show a progress bar with the time left.
+
+    Returns
+    -------
+    Run
+        All that is done. Origins that failed are in ``run.failures``; the same call tries them again.
+
+    Raises
+    ------
+    DataError
+        No or repeated origins; outcomes that the prices do not reach; a folder that holds a run with other
+        settings or data; every origin failed.
+    FileError
+        Results cannot be written.
+    MissingDependencyError
+        A scheduler is given and Dask is not installed.
+
+    Warns
+    -----
+    DataWarning
+        Origins that failed; a run resumed with other versions of packages.
+    """
+    folder = Path(folder)
+    workers = checks.at_least(workers, 1, what="workers", where="backtest")
+    seed = checks.at_least(seed, 0, what="seed", where="backtest")
+    if history_days is not None:
+        history_days = checks.at_least(history_days, 1, what="history_days", where="backtest")
+    dates = _checked_origins(origins, data, period)
+    job = _Job(forecaster, data, period, history_days, seed, decide)
+    _prepare(folder, job, dates)
+    todo = [d for d in dates if not io.is_intact(origin_file(folder, d))]
+    if todo:
+        log.info("%s: %d of %d origins to do", forecaster.name, len(todo), len(dates))
+        columns = (TextColumn(forecaster.name), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(*columns, TimeRemainingColumn(), disable=not progress) as bar:
+            task = bar.add_task("", total=len(dates), completed=len(dates) - len(todo))
+            for done in _work(job, todo, workers, scheduler):
+                _write(folder, done)
+                bar.advance(task)
+    run = Run.load(folder)
+    _report_failures(run)
+    return run
+
+
+def _checked_origins(
+    origins: Sequence[object] | pd.DatetimeIndex, data: MarketData, period: Period
+) -> list[pd.Timestamp]:
+    where = "origins"
+    dates = sorted(checks.as_date(d, where=where) for d in origins)
+    if not dates:
+        raise DataError(f"{where}: none given. Give at least one date.")
+    checks.unique([f"{d:%Y-%m-%d}" for d in dates], what="dates", where=where)
+    first, last = data.prices.index[0], data.prices.index[-1]
+    ends = [period_edges(d, period=period, n_past=0, n_future=1)[1] for d in dates]
+    beyond = [d for d, end in zip(dates, ends, strict=True) if (end - last).days > MAX_SHORT_DAYS]
+    beyond += [d for d in dates if d < first]
+    if beyond:
+        raise DataError(
+            f"{where}: {len(beyond)} of {len(dates)} have no outcome or no history in the prices, which run"
+            f" from {first:%Y-%m-%d} to {last:%Y-%m-%d} ({checks.first(f'{d:%Y-%m-%d}' for d in beyond)})."
+            " Choose others, or add prices."
+        )
+    return dates
+
+
+def _prepare(folder: Path, job: _Job, dates: Sequence[pd.Timestamp]) -> None:
+    """Make the folder and its manifest, or check that they belong to the same run."""
+    own = identity(
+        job.forecaster,
+        fingerprint=job.data.fingerprint,
+        period=job.period,
+        history_days=job.history_days,
+        seed=job.seed,
+    )
+    own["decide"] = None if job.decide is None else getattr(job.decide, "__qualname__", repr(job.decide))
+    asked = {f"{d:%Y-%m-%d}" for d in dates}
+    if (folder / MANIFEST).exists():
+        manifest = read_manifest(folder)
+        other = [k for k in own if manifest["identity"].get(k) != own[k]]
+        if other:
+            told = "; ".join(
+                f"{k}: {_short(manifest['identity'].get(k))}, now {_short(own[k])}" for k in other
+            )
+            raise DataError(
+                f"{folder}: holds a run with other {checks.first(other)} ({told}). Use another folder, or"
+                " delete this one."
+            )
+        if manifest["versions"] != package_versions():
+            warnings.warn(
+                f"{folder}: begun with other versions of packages, so that origins may not compare."
+                " Delete the folder to compute all anew.",
+                DataWarning,
+                stacklevel=3,
+            )
+        asked |= set(manifest["origins"])
+    try:
+        (folder / ORIGINS).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(f"{folder}: cannot be made ({error.strerror}). Choose another folder.") from error
+    manifest = {
+        "schema": SCHEMA,
+        "identity": own,
+        "origins": sorted(asked),
+        "versions": package_versions(),
+    }
+    io.write_text(folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _write(folder: Path, done: _Done) -> None:
+    failed = failure_file(folder, done.origin)
+    if isinstance(done.result, _Failure):
+        record = {"origin": f"{done.origin:%Y-%m-%d}"} | done.result._asdict()
+        io.write_text(failed, json.dumps(record, indent=1) + "\n")
+        return
+    save_result(done.result, origin_file(folder, done.origin))
+    failed.unlink(missing_ok=True)
+
+
+def _report_failures(run: Run) -> None:
+    if not len(run.failures):
+        return
+    named = checks.first(f"{r.origin}: {r.error}, {r.message}" for r in run.failures.itertuples())
+    text = f"backtest of {run.name}: {len(run.failures)} of {len(run.manifest['origins'])} origins failed"
+    if not run.results:
+        raise DataError(f"{text} ({named}). Tracebacks are in {run.folder / ORIGINS}.")
+    warnings.warn(
+        f"{text} ({named}). The others are done; the same call tries these again.", DataWarning, stacklevel=3
+    )
+
+
+# -- workers -----------------------------------------------------------------------------------------------
+
+
+def _work(job: _Job, origins: Sequence[pd.Timestamp], workers: int, scheduler: str | None) -> Iterator[_Done]:
+    """Results in the order in which they are done."""
+    if scheduler is not None:
+        return _on_dask(job, origins, scheduler)
+    if workers == 1:
+        return (_run_origin(job, origin) for origin in origins)
+    return _on_processes(job, origins, min(workers, len(origins)))
+
+
+_job_of_process: _Job | None = None  # set once in each worker, so that data are not sent with every origin
+
+
+def _start_process(job: _Job) -> None:
+    global _job_of_process
+    _job_of_process = job
+
+
+def _run_in_process(origin: pd.Timestamp) -> _Done:
+    if _job_of_process is None:
+        raise RuntimeError("the worker was not started by a backtest")
+    return _run_origin(_job_of_process, origin)
+
+
+def _pool(job: _Job, workers: int) -> ProcessPoolExecutor:
+    # Spawned, because forked processes inherit the locks of threads that are not there.
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_start_process, initargs=(job,))
+
+
+def _on_processes(job: _Job, origins: Sequence[pd.Timestamp], workers: int) -> Iterator[_Done]:
+    left = list(origins)
+    pool = _pool(job, workers)
+    try:
+        for future in as_completed([pool.submit(_run_in_process, o) for o in origins]):
+            done = future.result()
+            left.remove(done.origin)
+            yield done
+    except BrokenProcessPool:
+        # A process was killed, as by the system when memory runs out, and nobody knows at which origin.
+        log.warning("a worker process died; the %d origins left are done one at a time", len(left))
+        yield from _one_at_a_time(job, left)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _one_at_a_time(job: _Job, origins: Sequence[pd.Timestamp]) -> Iterator[_Done]:
+    """Origins in one process after the other, so that the one that kills its process is known."""
+    pool = _pool(job, 1)
+    try:
+        for origin in origins:
+            try:
+                yield pool.submit(_run_in_process, origin).result()
+            except BrokenProcessPool:
+                message = "the worker process died, probably for lack of memory. Use fewer workers or draws."
+                yield _Done(origin, _Failure("BrokenProcessPool", message, ""))
+                pool = _pool(job, 1)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _on_dask(job: _Job, origins: Sequence[pd.Timestamp], scheduler: str) -> Iterator[_Done]:
+    try:
+        from distributed import Client
+        from distributed import as_completed as dask_completed
+    except ImportError as error:
+        raise MissingDependencyError(
+            "backtest: a scheduler needs Dask, which is not installed. Install it with:"
+            " pip install 'bdfm[dask]'"
+        ) from error
+    try:
+        client = Client(scheduler, timeout="15s")
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"backtest: no Dask scheduler at {scheduler} ({error}). Start one with `dask scheduler`."
+        ) from error
+    with client:
+        shared = client.scatter(job, broadcast=True, hash=False)  # a copy on every worker: one may die
+        # Not pure: an origin that failed is tried again by the next call.
+        futures = {client.submit(_run_origin, shared, o, pure=False): o for o in origins}
+        for future in dask_completed(futures):
+            origin = futures[future]
+            try:
+                yield future.result()
+            except Exception as error:  # what the cluster could not carry through; the origin's own is caught
+                yield _Done(origin, _Failure(type(error).__name__, str(error), traceback.format_exc()))
