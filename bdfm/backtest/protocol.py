@@ -204,7 +204,7 @@ class MarketData:
         prices
             Adjusted closes (day, symbol), missing as NaN. Symbols outside the universe are not used.
         universe
-            Columns symbol, asset_class, and optionally name: every asset that ever takes part.
+            Columns symbol, asset_class, and optionally name and group: every asset that ever takes part.
         earnings
             Columns symbol and date, each announcement as it was scheduled; None without a calendar.
 
@@ -215,7 +215,8 @@ class MarketData:
         UnknownLabelError
             An asset of the universe without a column of prices.
         """
-        table = checks.universe_table(universe)[["symbol", "asset_class", "name"]]
+        table = checks.universe_table(universe)
+        table = table[[c for c in ("symbol", "asset_class", "name", "group") if c in table]]
         symbols = list(table["symbol"])
         checks.known(symbols, [str(c) for c in prices.columns], what="symbol", where="universe")
         closes = checks.price_table(prices, symbols=symbols).dropna(how="all")
