@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bdfm import checks, io
+from bdfm import checks, cli_backtest, io
 from bdfm.data.panel import Panel, PanelSettings
 from bdfm.data.sources import DEMO_ORIGIN, read_earnings, read_prices, read_universe
 from bdfm.data.sources import demo as demo_data
@@ -170,6 +170,9 @@ def _model(name: str) -> FactorModel:
     if name.endswith(".toml"):
         return FactorModel.from_toml(Path(name))
     return FactorModel.from_preset(name)
+
+
+cli_backtest.register(app, out, _model)
 
 
 def _panel_settings(settings: PanelSettings, period: Any) -> PanelSettings:

@@ -54,6 +54,7 @@ from bdfm.scoring import information_ratio, period_returns
 log = logging.getLogger(__name__)
 
 WINDOW_DAYS: Final = 60  # of prices around a period that its returns are read from
+SCHEDULER_TIMEOUT: Final = "15s"  # to be reached
 MAX_SHORT_DAYS: Final = 6  # calendar days that prices may stop before the end of the last period: holidays
 
 Decide = Callable[[Forecast], Mapping[str, float]]
@@ -385,7 +386,7 @@ def _on_dask(job: _Job, origins: Sequence[pd.Timestamp], scheduler: str) -> Iter
             " pip install 'bdfm[dask]'"
         ) from error
     try:
-        client = Client(scheduler, timeout="15s")
+        client = Client(scheduler, timeout=SCHEDULER_TIMEOUT)
     except (OSError, ValueError) as error:
         raise DataError(
             f"backtest: no Dask scheduler at {scheduler} ({error}). Start one with `dask scheduler`."

@@ -1,0 +1,116 @@
+"""Checks that a backtest does not see the future."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bdfm import checks
+from bdfm.backtest.compare import Difference, compare, diebold_mariano
+from bdfm.backtest.protocol import Floats, Forecaster, MarketData, QuantileForecast
+from bdfm.backtest.run import Run
+from bdfm.backtest.walk_forward import origin_seed
+from bdfm.data.periods import Period, period_edges
+from bdfm.errors import DataError
+
+_HUGE: Final = 1e12
+
+
+def _noise(shape: tuple[int, ...], rng: np.random.Generator) -> Floats:
+    return np.asarray(np.exp(rng.normal(4, 2, shape)))
+
+
+FUTURES: Final[dict[str, Callable[[tuple[int, ...], np.random.Generator], Floats]]] = {
+    "noise": _noise,
+    "missing": lambda shape, _: np.full(shape, np.nan),
+    "huge": lambda shape, rng: _HUGE * _noise(shape, rng),
+}
+
+
+def look_ahead(
+    forecaster: Forecaster,
+    data: MarketData,
+    origins: Sequence[object] | pd.DatetimeIndex,
+    *,
+    period: Period = 28,
+    history_days: int | None = None,
+    seed: int = 1,
+) -> pd.DataFrame:
+    """Whether forecasts stay the same, bit by bit, when the future is another one.
+
+    Every price after the origin is replaced by noise, by nothing, or by huge numbers, and every announcement
+    after the period to forecast by others; history, seed and forecast are made anew by the way of a backtest.
+
+    Parameters
+    ----------
+    forecaster, data, origins, period, history_days, seed
+        As in ``walk_forward``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        (origin, future): True where the forecast is bit-identical to that from the data as they are.
+    """
+    dates = [checks.as_date(o, where="origins") for o in origins]
+    if not dates:
+        raise DataError("look-ahead audit: no origins given. Give at least one date.")
+    rows = {}
+    for origin in dates:
+        made = {
+            name: _forecast(
+                forecaster, _with_future(data, origin, period, make), origin, period, history_days, seed
+            )
+            for name, make in FUTURES.items()
+        }
+        truth = _forecast(forecaster, data, origin, period, history_days, seed)
+        rows[origin] = {k: x.shape == truth.shape and bool((x == truth).all()) for k, x in made.items()}
+    return pd.DataFrame(rows).T.rename_axis("origin").rename_axis("future", axis=1).astype(bool)
+
+
+def _forecast(
+    forecaster: Forecaster,
+    data: MarketData,
+    origin: pd.Timestamp,
+    period: Period,
+    history_days: int | None,
+    seed: int,
+) -> NDArray[np.floating[Any]]:
+    history = data.history(origin, period=period, history_days=history_days)
+    forecast = forecaster.forecast(history, seed=origin_seed(seed, origin))
+    if isinstance(forecast, QuantileForecast):
+        return forecast.probabilities
+    return np.asarray(forecast.draws.to_numpy())
+
+
+def _with_future(
+    data: MarketData,
+    origin: pd.Timestamp,
+    period: Period,
+    make: Callable[[tuple[int, ...], np.random.Generator], Floats],
+) -> MarketData:
+    rng = np.random.default_rng(0)
+    prices = data.prices.copy()
+    after = prices.index > origin
+    prices.loc[after] = make((int(after.sum()), prices.shape[1]), rng)
+    earnings = data.earnings
+    if earnings is not None:
+        end = period_edges(origin, period=period, n_past=0, n_future=1)[1]
+        known = earnings[earnings["date"] <= end]
+        days = end + pd.to_timedelta(rng.integers(1, 400, 3 * len(data.universe)), unit="D")
+        others = pd.DataFrame({"symbol": np.tile(data.universe["symbol"], 3), "date": days})
+        earnings = pd.concat([others, known], ignore_index=True)
+    return replace(data, prices=prices, earnings=earnings)
+
+
+def lateness(run: Run, late: Run) -> Difference:
+    """Mean RPS of the run that saw everything late (``Late``) less that of the fresh one, with its error.
+
+    It should be positive. Where it is negative beyond its error, features or outcomes are out of step.
+    """
+    losses = compare([run, late], reference=run.name).losses
+    return diebold_mariano((losses.iloc[:, 1] - losses.iloc[:, 0]).to_numpy())

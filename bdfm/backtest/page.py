@@ -1,0 +1,258 @@
+"""Pictures of a comparison (Plotly), and the page that holds them all in one file."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from bdfm import io
+from bdfm.errors import MissingDependencyError
+from bdfm.forecast import N_RANKS
+
+Figure = Any  # of Plotly, which is optional
+
+if TYPE_CHECKING:
+    from bdfm.backtest.compare import Comparison, Grouping
+
+GROUPINGS: Final[dict[Any, str]] = {
+    "year": "Year of the origin",
+    "asset_class": "Asset class",
+    "volatility": "Volatility of the market, known at the origin",
+}
+_N_BINS: Final = 8  # of forecasts in a reliability diagram
+_ROW: Final = 24  # pixels of a forecaster
+_STYLE: Final = """
+body{font:15px/1.5 system-ui,sans-serif;max-width:1080px;margin:2em auto;padding:0 1em;color:#222}
+h1{font-size:1.5em}h2{font-size:1.15em;margin:2em 0 .3em}table{border-collapse:collapse;font-size:13px}
+.wide{overflow-x:auto}
+td,th{padding:.25em .7em;text-align:right;border-bottom:1px solid #ddd;white-space:nowrap}
+th:first-child{text-align:left}.note{color:#666;font-size:13px}
+"""
+
+
+def _figure(height: float, **layout: Any) -> Figure:
+    try:
+        import plotly.graph_objects as go
+    except ImportError as error:
+        raise MissingDependencyError(
+            "compare: needs plotly, which is not installed. Install it with: pip install 'bdfm[backtest]'"
+        ) from error
+    figure = go.Figure()
+    figure.update_layout(
+        template="plotly_white", height=height, margin={"l": 10, "r": 10, "t": 30, "b": 40}, **layout
+    )
+    return figure
+
+
+def differences(comparison: Comparison) -> Figure:
+    """See ``Comparison.plot_differences``."""
+    from bdfm.backtest.compare import SCORES, UNIT
+
+    table = comparison.table.iloc[::-1]
+    figure = _figure(110 + _ROW * len(table), showlegend=False)
+    names = [escape(str(n)) for n in table.index]
+    t = max(len(comparison.origins) - 1, 1)
+    for level, width in ((0.95, 2), (0.9, 6)):
+        reach = stats.t.ppf((1 + level) / 2, t) * table["se"].fillna(0).to_numpy() / UNIT
+        for name, centre, half in zip(names, table["difference"] / UNIT, reach, strict=True):
+            figure.add_scatter(
+                x=[centre - half, centre + half],
+                y=[name, name],
+                mode="lines",
+                line={"width": width, "color": "#7fa6cc"},
+                hoverinfo="skip",
+            )
+    figure.add_scatter(
+        x=table["difference"] / UNIT,
+        y=names,
+        mode="markers",
+        marker={"color": "#1f4e79", "size": 9},
+        customdata=table[["score", "p_value", "mcs_p_value"]],
+        hovertemplate="%{y}: mean %{customdata[0]:.5f}, difference %{x:.1f}e-5"
+        "<br>p = %{customdata[1]:.3f}, MCS p = %{customdata[2]:.3f}<extra></extra>",
+    )
+    figure.add_vline(x=0, line_width=1, line_color="#222")
+    figure.update_xaxes(
+        title=f"{SCORES[comparison.score]} less that of {escape(comparison.reference)}, 1e-5; left is better"
+    )
+    return figure
+
+
+def cumulative(comparison: Comparison) -> Figure:
+    """See ``Comparison.plot_cumulative``."""
+    losses = comparison.losses
+    figure = _figure(420, hovermode="x unified")
+    for name in comparison.table.index:
+        if name != comparison.reference:
+            path = (losses[name] - losses[comparison.reference]).cumsum()
+            figure.add_scatter(x=path.index, y=path, mode="lines", name=escape(str(name)))
+    figure.add_hline(y=0, line_width=1, line_color="#222")
+    figure.update_yaxes(title=f"sum of differences from {escape(comparison.reference)}")
+    return figure
+
+
+def groups(comparison: Comparison, group: Grouping) -> Figure:
+    """See ``Comparison.plot_groups``."""
+    from bdfm.backtest.compare import UNIT
+
+    table = comparison.by(group)
+    labels = list(dict.fromkeys(table.index.get_level_values(0)))
+    names = [n for n in comparison.table.index if n != comparison.reference][::-1]
+
+    def grid(column: pd.Series[Any]) -> Any:
+        return column.unstack(0).reindex(index=names, columns=labels)
+
+    values = grid(table["difference"]) / UNIT
+    with np.errstate(invalid="ignore", divide="ignore"):
+        t = grid(table["difference"] / table["se"].where(table["se"] > 0))
+    text = [
+        [
+            "" if np.isnan(x) else f"{x:.0f}" + (f"<br>({s:.1f})" if np.isfinite(s) else "")
+            for x, s in zip(row, row_t, strict=True)
+        ]
+        for row, row_t in zip(values.to_numpy(), t.to_numpy(), strict=True)
+    ]
+    top = float(np.nanquantile(np.abs(values.to_numpy()), 0.9)) or 1.0
+    figure = _figure(130 + 1.5 * _ROW * len(names))
+    figure.add_heatmap(
+        z=values.to_numpy(),
+        x=[escape(str(x)) for x in labels],
+        y=[escape(str(n)) for n in names],
+        text=text,
+        texttemplate="%{text}",
+        textfont={"size": 10},
+        colorscale="RdBu_r",
+        zmin=-top,
+        zmax=top,
+        colorbar={"title": "1e-5"},
+        hovertemplate="%{y}, %{x}: %{z:.1f}e-5<extra></extra>",
+    )
+    figure.update_xaxes(type="category")
+    return figure
+
+
+def decomposition(comparison: Comparison) -> Figure:
+    """See ``Comparison.plot_decomposition``."""
+    from bdfm.backtest.compare import UNIT
+
+    table = comparison.decomposition
+    figure = _figure(380, barmode="group")
+    for name in table.index:
+        if name != comparison.reference:
+            gap = (table.loc[name] - table.loc[comparison.reference]) / UNIT
+            figure.add_bar(x=list(gap.index), y=gap, name=escape(str(name)))
+    figure.update_xaxes(title="boundary between fifths, share of assets below", type="category")
+    figure.update_yaxes(title=f"RPS less that of {escape(comparison.reference)}, 1e-5")
+    return figure
+
+
+def calibration(comparison: Comparison) -> Figure:
+    """See ``Comparison.plot_calibration``."""
+    _figure(430)  # Plotly is there, or the error says what to install
+    from plotly.subplots import make_subplots
+
+    titles = ("lowest fifth", "highest fifth", "PIT: ECDF less diagonal")
+    figure = make_subplots(1, 3, subplot_titles=titles, horizontal_spacing=0.07)
+    figure.update_layout(template="plotly_white", height=430, margin={"l": 10, "r": 10, "t": 40, "b": 40})
+    from plotly.colors import qualitative
+
+    top = 0.25
+    grid = np.linspace(0, 1, 101)
+    for i, name in enumerate(comparison.table.index):
+        run = comparison.runs[comparison.names.index(name)]
+        style = {"color": qualitative.Dark24[i % 24], "width": 1.5}
+        common = {"name": escape(str(name)), "legendgroup": str(i), "line": style, "marker": {"size": 5}}
+        p, y = (np.concatenate([x[k].to_numpy() for x in run.results]) for k in ("probability", "outcome"))
+        for column, q in ((1, 0), (2, N_RANKS - 1)):
+            bins = np.array_split(np.argsort(p[:, q], kind="stable"), _N_BINS)
+            x = [float(p[b, q].mean()) for b in bins]
+            f = [float(y[b, q].mean()) for b in bins]
+            top = max(top, *x, *f)
+            figure.add_scatter(
+                x=x, y=f, mode="lines+markers", row=1, col=column, showlegend=column == 1, **common
+            )
+        if run.has_draws:
+            pits = np.sort(run.cells["pit"].to_numpy())
+            curve = np.searchsorted(pits, grid, side="right") / len(pits) - grid
+            figure.add_scatter(x=grid, y=curve, mode="lines", row=1, col=3, showlegend=False, **common)
+    for column in (1, 2):
+        line = {"color": "#222", "width": 1}
+        figure.add_scatter(
+            x=[0, top], y=[0, top], mode="lines", line=line, row=1, col=column, showlegend=False
+        )
+        figure.update_xaxes(title="forecast probability", row=1, col=column)
+    figure.update_yaxes(title="frequency", row=1, col=1)
+    figure.update_xaxes(title="PIT", row=1, col=3)
+    return figure
+
+
+def write(comparison: Comparison, path: Path) -> Path:
+    """See ``Comparison.write_html``."""
+    from bdfm.backtest.compare import SCORES
+
+    sections = [
+        (
+            "Who is better, by how much, with what certainty",
+            "p: Diebold-Mariano, two-sided, errors robust to autocorrelation. MCS p: model confidence set;"
+            " above 0.1 a forecaster is among the best with 90 % confidence. Scores are means over assets and"
+            " origins, lower is better; CRPS and energy score are of log returns. RPS is in units in which"
+            " equal fifths score 0.16 at every origin.",
+            [_table(comparison._display()), comparison.plot_differences()],
+        ),
+        (
+            "When",
+            f"Sum over origins of the difference of {SCORES[comparison.score]} from {comparison.reference}: a"
+            " line that falls gains on it.",
+            [comparison.plot_cumulative()],
+        ),
+    ]
+    for group, title in GROUPINGS.items():
+        if group == "asset_class" and comparison.score == "energy_score":
+            continue
+        note = f"Difference from {comparison.reference} in 1e-5, t-statistic in brackets; blue is better."
+        sections.append((title, note, [comparison.plot_groups(group)]))
+    sections += [
+        (
+            "Where on the scale",
+            "Parts of the RPS at the boundaries of the fifths. The outer ones reward knowing who will move"
+            " far, the inner ones knowing the direction.",
+            [comparison.plot_decomposition()],
+        ),
+        (
+            "Calibration",
+            "Frequency against forecast probability, in bins of equally many forecasts: best on the"
+            " diagonal. Slopes below 1 mean overconfidence. The PIT of calibrated forecasts is uniform.",
+            [
+                _table(comparison.calibration.round(3).astype(object).fillna("")),
+                comparison.plot_calibration(),
+            ],
+        ),
+    ]
+    body = []
+    scripts: bool | str = True  # plotly.js goes into the first figure: the page needs no network
+    for title, note, parts in sections:
+        body.append(f'<h2>{escape(title)}</h2><p class="note">{escape(note)}</p>')
+        for part in parts:
+            if isinstance(part, str):
+                body.append(f'<div class="wide">{part}</div>')
+                continue
+            body.append(part.to_html(full_html=False, include_plotlyjs=scripts))
+            scripts = False
+    span = f"{comparison.origins[0]:%Y-%m-%d} to {comparison.origins[-1]:%Y-%m-%d}"
+    title = f"Comparison of {len(comparison.names)} forecasters, {span}"
+    html = (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        f"<style>{_STYLE}</style></head><body><h1>{title}</h1>"
+        f"<p>{escape(comparison.verdict)}</p>{''.join(body)}</body></html>\n"
+    )
+    io.write_text(path, html)
+    return path
+
+
+def _table(frame: pd.DataFrame) -> str:
+    return frame.to_html(border=0, escape=True)

@@ -1,0 +1,67 @@
+"""Forecasters for tests, in a module of their own so that other processes can import them."""
+
+import os
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from bdfm import Forecast
+
+
+@dataclass(frozen=True)
+class Naive:
+    """Normal draws with last year's volatility."""
+
+    n_draws: int = 400
+    label: str = "naive"
+
+    @property
+    def name(self):
+        return self.label
+
+    @property
+    def settings(self):
+        return {"n_draws": self.n_draws}
+
+    def forecast(self, history, *, seed):
+        scale = np.nanstd(history.daily_returns[-250:], axis=0) * np.sqrt(history.horizon_days)
+        z = np.random.default_rng(seed).standard_normal((self.n_draws // 2, len(scale)))
+        return Forecast.from_draws(
+            np.expm1(np.concatenate([z, -z]) * scale),
+            assets=history.assets,
+            asset_class=history.asset_class,
+            origin=history.origin,
+            end=history.end,
+            attrs={"scale": float(scale.mean())},
+        )
+
+
+@dataclass(frozen=True)
+class Slow(Naive):
+    """Takes its time, so that there is some to kill it in."""
+
+    seconds: float = 0.3
+
+    def forecast(self, history, *, seed):
+        time.sleep(self.seconds)
+        return super().forecast(history, seed=seed)
+
+
+@dataclass(frozen=True)
+class Failing(Naive):
+    """Fails at some origins."""
+
+    at: tuple[str, ...] = ()
+    deadly: bool = False
+
+    @property
+    def settings(self):
+        return {}
+
+    def forecast(self, history, *, seed):
+        if f"{history.origin:%Y-%m-%d}" in self.at:
+            if self.deadly:
+                os._exit(9)
+            raise ArithmeticError("no luck today")
+        return super().forecast(history, seed=seed)

@@ -1,0 +1,208 @@
+"""Comparison: tests of differences against other libraries, tables, page."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from forecasters import Naive
+from rich.console import Console
+
+from bdfm.backtest import (
+    Late,
+    MarketData,
+    compare,
+    diebold_mariano,
+    lateness,
+    load_runs,
+    model_confidence_set,
+    walk_forward,
+)
+from bdfm.backtest.baselines import EWMA, EqualFifths
+from bdfm.errors import DataError, DataWarning, UnknownLabelError
+
+NASTY = "<script>alert(1)</script> [red]x[/red]"
+
+
+@pytest.fixture(scope="module")
+def runs(run, data, origins, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("compared")
+    others = [EqualFifths(), EWMA(label=NASTY, n_draws=400)]
+    made = [walk_forward(f, data, origins, folder / str(i)) for i, f in enumerate(others)]
+    return [run, *made]
+
+
+@pytest.fixture(scope="module")
+def comparison(runs):
+    return compare(runs)
+
+
+def test_diebold_mariano_is_the_regression_on_a_constant():
+    import statsmodels.api as sm
+
+    rng = np.random.default_rng(1)
+    d = np.convolve(rng.standard_normal(140), [1, 0.6, 0.3], "valid")[:129] + 0.2
+    for lags in (0, 4):
+        fit = sm.OLS(d, np.ones(129)).fit(
+            cov_type="HAC", cov_kwds={"maxlags": lags, "use_correction": True}, use_t=True
+        )
+        found = diebold_mariano(d, n_lags=lags)
+        assert found.mean == pytest.approx(fit.params[0])
+        assert found.se == pytest.approx(fit.bse[0], rel=1e-6)
+        assert found.p_value == pytest.approx(fit.pvalues[0], rel=1e-6)
+    assert diebold_mariano(d) == diebold_mariano(d, n_lags=4)
+
+
+def test_diebold_mariano_of_nothing():
+    assert diebold_mariano(np.zeros(20)).p_value == 1
+    assert np.isnan(diebold_mariano(np.ones(5)).se)
+    with pytest.raises(DataError, match="n_lags"):
+        diebold_mariano(np.arange(20.0), n_lags=-1)
+
+
+@pytest.mark.slow
+def test_size_of_the_test():
+    rng = np.random.default_rng(2)
+    p = np.array([diebold_mariano(rng.standard_normal(129)).p_value for _ in range(2000)])
+    assert (p < 0.05).mean() == pytest.approx(0.06, abs=0.02)
+
+
+def test_confidence_set_holds_the_best_and_not_the_worst():
+    rng = np.random.default_rng(3)
+    common = rng.standard_normal(129)
+    losses = pd.DataFrame(
+        {n: common + gap + 0.3 * rng.standard_normal(129) for n, gap in (("a", 0), ("b", 0), ("c", 0.4))}
+    )
+    losses["a again"] = losses["a"]
+    p = model_confidence_set(losses, seed=1, n_bootstrap=500)
+    assert p["c"] < 0.05
+    assert max(p["a"], p["b"]) == 1
+    assert p["a"] == p["a again"]
+    assert p.equals(model_confidence_set(losses, seed=1, n_bootstrap=500))
+
+
+def test_table(comparison, runs):
+    table = comparison.table
+    assert table["score"].is_monotonic_increasing
+    assert comparison.reference == table.index[0]
+    for run, name in zip(runs, comparison.names, strict=True):
+        assert table.loc[name, "score"] == pytest.approx(run.scores["rps"].mean())
+    gap = table["score"] - table.loc[comparison.reference, "score"]
+    np.testing.assert_allclose(table["difference"], gap, atol=1e-12)
+    assert table.loc["equal", "score"] == pytest.approx(0.16)
+    assert np.isnan(table.loc["equal", "crps"])
+    assert np.isnan(table.loc[comparison.reference, "p_value"])
+    pair = comparison.pairs.loc[("equal", "naive")]
+    back = comparison.pairs.loc[("naive", "equal")]
+    assert pair["mean"] == -back["mean"]
+    assert pair["p_value"] == pytest.approx(back["p_value"])
+
+
+def test_who_is_better_is_found(run):
+    gain = 0.002 + 0.0005 * np.random.default_rng(1).standard_normal(len(run.origins))
+    better = replace(run, manifest={**run.manifest, "identity": {"forecaster": "better"}})
+    better.__dict__["scores"] = run.scores.assign(rps=run.scores["rps"] - gain)  # a cached property
+    found = compare([run, better], reference="naive")
+    row = found.table.loc["better"]
+    assert row["difference"] == pytest.approx(-0.002, abs=4e-4)
+    assert row["p_value"] < 0.001
+    assert row["wins"] == 1
+    assert found.verdict.startswith("Best is better: mean RPS")
+    assert "confidence set holds better." in found.verdict
+
+
+def test_groups_add_up(comparison):
+    n = len(comparison.origins)
+    for group in ("year", "volatility"):
+        table = comparison.by(group)
+        one = table.xs("equal", level="forecaster")
+        assert one["n"].sum() == n
+        assert (one["score"] * one["n"]).sum() / n == pytest.approx(0.16)
+    classes = comparison.by("asset_class")
+    assert set(classes.index.get_level_values(0)) == set(comparison.runs[0].cells["asset_class"])
+    with pytest.raises(DataError, match="no grouping"):
+        comparison.by("sector")
+    calm, *_, turbulent = comparison.regimes.iloc[np.argsort(comparison.market_volatility.to_numpy())]
+    assert (calm, turbulent) == ("calm", "turbulent")
+
+
+def test_decomposition_adds_up_to_the_score(comparison):
+    np.testing.assert_allclose(comparison.decomposition.sum(axis=1), comparison.table["score"])
+
+
+def test_calibration_table(comparison):
+    table = comparison.calibration
+    assert np.isnan(table.loc["equal", "slope_1"])
+    assert np.isnan(table.loc["equal", "coverage_90"])
+    assert 0 <= table.loc["naive", "coverage_90"] <= 1
+    own = comparison.runs[0].calibration.slopes()
+    assert table.loc["naive", "slope_5"] == pytest.approx(own.loc[5, "slope"])
+
+
+def test_other_scores(runs):
+    drawn = [runs[0], runs[2]]
+    for score in ("log_score", "crps", "energy_score"):
+        found = compare(drawn, score=score)
+        assert found.table["score"].iloc[0] == pytest.approx(min(r.scores[score].mean() for r in drawn))
+    with pytest.raises(DataError, match="no classes"):
+        found.by("asset_class")
+    with pytest.raises(DataError, match="equal have no draws and so no CRPS"):
+        compare(runs, score="crps")
+    with pytest.raises(DataError, match="no score"):
+        compare(runs, score="luck")
+
+
+def test_runs_that_do_not_compare(run, runs, data, origins, tmp_path):
+    with pytest.raises(DataError, match="at least two"):
+        compare([run])
+    other = MarketData.of(data.prices * np.linspace(1, 2, len(data.prices))[:, None], data.universe)
+    wrong = walk_forward(Naive(label="other"), other, origins[:2], tmp_path / "other")
+    with (
+        pytest.warns(DataWarning, match="are left out"),
+        pytest.raises(DataError, match="different universes or prices"),
+    ):
+        compare([run, wrong])
+    with pytest.raises(UnknownLabelError, match="unknown forecaster"):
+        compare(runs, reference="nobody")
+
+
+def test_runs_of_one_name_are_told_apart(run, data, origins, tmp_path):
+    twin = walk_forward(Naive(), data, origins, tmp_path / "twin", seed=2)
+    found = compare([run, twin])
+    assert set(found.names) == {"naive (naive)", "naive (twin)"}
+    assert len(load_runs([tmp_path])) == 1
+
+
+def test_lateness(run, data, origins, tmp_path):
+    late = walk_forward(Late(Naive()), data, origins, tmp_path / "late")
+    found = lateness(run, late)
+    assert found.n == len(origins)
+    assert found.mean == pytest.approx(late.scores["rps"].mean() - run.scores["rps"].mean())
+
+
+def test_tables_and_page_escape_names(comparison, tmp_path):
+    console = Console(width=200, record=True, file=open(tmp_path / "out", "w", encoding="utf-8"))
+    console.print(comparison)
+    console.file.close()
+    assert "[red]x[/red]" in (tmp_path / "out").read_text(encoding="utf-8")
+    assert "<script>" not in comparison._repr_html_()
+    path = comparison.write_html(tmp_path / "page.html")
+    page = path.read_text(encoding="utf-8")
+    assert "<script>alert" not in page
+    assert not re.search(r"""<(script|link|img)[^>]+(src|href)=["']https?:""", page)  # no network
+    assert page.count('class="plotly-graph-div"') == 7
+    assert "Plotly.newPlot" in page
+
+
+def test_pictures(comparison):
+    figures = [
+        comparison.plot_differences(),
+        comparison.plot_cumulative(),
+        comparison.plot_groups("volatility"),
+        comparison.plot_decomposition(),
+        comparison.plot_calibration(),
+    ]
+    assert all(len(f.data) for f in figures)
+    shown = figures[0].data[-1]
+    np.testing.assert_allclose(sorted(shown.x), comparison.table["difference"] * 1e5)

@@ -1,0 +1,351 @@
+"""The engine: what a run holds, resuming, failures, workers."""
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from forecasters import Failing, Naive, Slow
+
+import bdfm
+from bdfm.backtest import Late, MarketData, ModelForecaster, QuantileForecast, Run, origin_dates, walk_forward
+from bdfm.backtest.run import ORIGINS, origin_file
+from bdfm.backtest.walk_forward import origin_seed
+from bdfm.errors import DataError, DataWarning, FileError, UnknownLabelError
+
+HERE = Path(__file__).parent
+
+
+def same(a: Run, b: Run) -> bool:
+    """Whether two runs hold the same results, but for the time they took."""
+    assert len(a.results) == len(b.results) > 0
+
+    def content(x):
+        return x.assign_attrs(seconds=0.0)
+
+    return all(content(x).identical(content(y)) for x, y in zip(a.results, b.results, strict=True))
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted((folder / ORIGINS).glob("*.npz"))
+
+
+# -- what a run holds --------------------------------------------------------------------------------------
+
+
+def test_scores_are_those_of_the_forecasts(run, data, origins):
+    assert list(run.origins) == list(origins)
+    origin = origins[3]
+    history = data.history(origin)
+    forecast = Naive().forecast(history, seed=origin_seed(1, origin))
+    came = bdfm.period_returns(data.prices[list(history.assets)], origin, history.end)
+    rps = bdfm.ranked_probability_score(
+        forecast.quantile_probabilities().to_numpy(), bdfm.outcome_quantiles(came.to_numpy())
+    )
+    cells = run.cells[run.cells["origin"] == origin].set_index("symbol")
+    np.testing.assert_allclose(cells["rps"], rps)  # ten assets: a multiple of five
+    np.testing.assert_allclose(cells["realised"], came[cells.index])
+    parts = cells[["rps_1", "rps_2", "rps_3", "rps_4"]].sum(axis=1) / 5
+    np.testing.assert_allclose(parts, cells["rps"])
+    assert run.scores.loc[origin, "rps"] == pytest.approx(rps.mean())
+    assert run.facts.loc[origin, "scale"] == forecast.attrs["scale"]
+    assert cells["pit"].between(0, 1).all()
+    assert f"{len(origins)} of {len(origins)} origins" in repr(run)
+
+
+def test_equal_fifths_score_016_whatever_the_number_of_assets(data, origins, tmp_path):
+    from bdfm.backtest.baselines import EqualFifths
+
+    for n in (10, 8):
+        some = MarketData.of(data.prices, data.universe.head(n))
+        run = walk_forward(EqualFifths(), some, origins[:2], tmp_path / str(n))
+        assert run.scores["rps"].to_numpy() == pytest.approx(0.16)
+        assert not run.has_draws
+        with pytest.raises(DataError, match="no draws"):
+            _ = run.calibration
+
+
+def test_crps_and_energy_score_are_of_log_returns(run, data, origins):
+    import scoringrules
+
+    origin = origins[0]
+    history = data.history(origin)
+    draws = np.log1p(
+        Naive().forecast(history, seed=origin_seed(1, origin)).draws.to_numpy().astype(np.float64)
+    )
+    came = np.log1p(bdfm.period_returns(data.prices[list(history.assets)], origin, history.end).to_numpy())
+    cells = run.cells[run.cells["origin"] == origin]
+    expected = scoringrules.crps_ensemble(came, draws.T, estimator="fair")
+    np.testing.assert_allclose(cells["crps"], expected, rtol=1e-6)
+    energy = scoringrules.es_ensemble(came, draws, m_axis=0, v_axis=1, estimator="fair")
+    assert run.scores.loc[origin, "energy_score"] == pytest.approx(float(energy), rel=0.02)
+
+
+def test_calibration_of_a_run(run):
+    calibration = run.calibration
+    assert calibration.n_origins == len(run.origins)
+    assert 0 < calibration.uniformity <= 1
+    assert calibration.coverage()["observed"].between(0, 1).all()
+
+
+def test_universe_holds_the_assets_alive_then(data, origins):
+    prices = data.prices.copy()
+    young, dead, frozen, *others = prices.columns
+    origin = origins[0]
+    prices.loc[: origin - pd.Timedelta(days=60), young] = np.nan
+    prices.loc[origin - pd.Timedelta(days=40) :, dead] = np.nan
+    after = prices.index > origin - pd.Timedelta(days=40)
+    prices.loc[after, frozen] = prices.loc[~after, frozen].iloc[-1]  # a vendor repeats the last close
+    some = MarketData.of(prices, data.universe)
+    assert some.history(origin).assets == tuple(others)
+    later = some.history(origin + pd.Timedelta(days=112))
+    assert young in later.assets
+    assert dead not in later.assets
+
+
+def test_history_ends_at_the_origin(data, origins):
+    history = data.history(origins[1], history_days=400)
+    assert history.prices.index[-1] <= origins[1]
+    assert history.prices.index[0] >= origins[1] - pd.Timedelta(days=400)
+    assert history.end == origins[1] + pd.Timedelta(days=28)
+    assert history.earnings["date"].max() <= history.end
+    assert (data.earnings["date"] > history.end).any()
+    assert 17 <= history.horizon_days <= 20.5
+    before = history.earlier(1)
+    assert (before.origin, before.end) == (origins[0], history.origin)
+    assert before.prices.index[-1] <= origins[0]
+
+
+def test_months(data, tmp_path):
+    dates = origin_dates("2020-01-31", "2020-04-15", every="month")
+    assert [f"{d:%m-%d}" for d in dates] == ["01-31", "02-29", "03-31"]
+    run = walk_forward(Naive(), data, dates, tmp_path / "run", period="month")
+    assert [x.attrs["end"] for x in run.results] == ["2020-02-29", "2020-03-31", "2020-04-30"]
+
+
+def test_late_is_the_forecast_made_one_period_before(data, origins):
+    history = data.history(origins[2])
+    late = Late(Naive()).forecast(history, seed=3)
+    fresh = Naive().forecast(data.history(origins[1]), seed=3)
+    assert (late.draws.to_numpy() == fresh.draws.to_numpy()).all()
+    assert (late.origin, late.end) == (history.origin, history.end)
+    assert Late(Naive()).name == "naive, 1 late"
+
+
+def test_decisions_are_scored(data, origins, tmp_path):
+    def equal(forecast):
+        return dict.fromkeys(forecast.assets, 1 / len(forecast.assets))
+
+    run = walk_forward(Naive(), data, origins[:2], tmp_path / "run", decide=equal)
+    history = data.history(origins[0])
+    expected = bdfm.information_ratio(
+        data.prices[list(history.assets)], dict.fromkeys(history.assets, 0.1), origins[0], history.end
+    )
+    assert run.scores["information_ratio"].iloc[0] == pytest.approx(expected)
+
+
+def test_the_factor_model(data, origins, tmp_path):
+    model = bdfm.FactorModel.from_preset("m6").model_copy(update={"n_factors": 2})
+    sampler = bdfm.SamplerSettings(draws=20, tune=20, chains=2, thin=1)
+    forecaster = ModelForecaster(model, sampler=sampler, n_draws=400)
+    run = walk_forward(forecaster, data, origins[:2], tmp_path / "run")
+    assert run.name == "m6"
+    assert {"max_rhat", "min_ess", "converged"} <= set(run.facts)
+    assert run.scores["rps"].between(0.05, 0.4).all()
+    other = ModelForecaster(model, sampler=sampler.model_copy(update={"cores": 1}), n_draws=400)
+    assert other.settings == forecaster.settings  # cores change nothing but the time
+
+
+# -- resuming ----------------------------------------------------------------------------------------------
+
+
+def test_resume_does_what_is_missing_and_damaged(run, data, origins, tmp_path):
+    folder = tmp_path / "run"
+    walk_forward(Naive(), data, origins[::2], folder)  # some, in another order of work
+    kept = origin_file(folder, origins[0])
+    before = kept.stat().st_mtime_ns
+    damaged = origin_file(folder, origins[2])
+    damaged.write_bytes(damaged.read_bytes()[:-20])
+    resumed = walk_forward(Naive(), data, origins, folder)
+    assert same(resumed, run)
+    assert kept.stat().st_mtime_ns == before
+
+
+SCRIPT = """
+import sys
+sys.path.insert(0, {here!r})
+import pickle
+from forecasters import Slow
+from bdfm.backtest import walk_forward
+with open({data!r}, "rb") as file:
+    data, origins = pickle.load(file)
+walk_forward(Slow(), data, origins, {folder!r})
+"""
+
+
+def test_killed_run_goes_on_and_ends_the_same(data, origins, tmp_path):
+    folder = tmp_path / "killed"
+    (tmp_path / "data").write_bytes(pickle.dumps((data, origins)))
+    code = SCRIPT.format(here=str(HERE), data=str(tmp_path / "data"), folder=str(folder))
+    process = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "OMP_NUM_THREADS": "1"})
+    deadline = time.monotonic() + 240
+    while len(files(folder)) < 2 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    done = len(files(folder))
+    assert 2 <= done < len(origins)
+    resumed = walk_forward(Slow(seconds=0.0), data, origins, folder)  # how slow is no setting
+    undisturbed = walk_forward(Slow(seconds=0.0), data, origins, tmp_path / "whole")
+    assert same(resumed, undisturbed)
+
+
+def test_another_run_is_not_continued(data, origins, tmp_path):
+    folder = tmp_path / "run"
+    walk_forward(Naive(), data, origins[:1], folder)
+    with pytest.raises(DataError, match=r"other seed \(seed: 1, now 2\)"):
+        walk_forward(Naive(), data, origins[:1], folder, seed=2)
+    with pytest.raises(DataError, match="other settings"):
+        walk_forward(Naive(n_draws=100), data, origins[:1], folder)
+    other = replace(data, prices=data.prices * 1.01)
+    with pytest.raises(DataError, match="other data"):
+        walk_forward(Naive(), other, origins[:1], folder)
+
+
+def test_other_versions_are_told(data, origins, tmp_path):
+    folder = tmp_path / "run"
+    walk_forward(Naive(), data, origins[:1], folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["versions"]["numpy"] = "0.1"
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.warns(DataWarning, match="other versions"):
+        walk_forward(Naive(), data, origins[:2], folder)
+
+
+def test_a_folder_that_is_no_run(tmp_path):
+    with pytest.raises(FileError, match="no run of a backtest"):
+        Run.load(tmp_path)
+    (tmp_path / "manifest.json").write_text("{}")
+    with pytest.raises(FileError, match="cannot be read"):
+        Run.load(tmp_path)
+
+
+def test_new_origins_may_be_added(data, origins, tmp_path):
+    walk_forward(Naive(), data, origins[:2], tmp_path / "run")
+    assert len(walk_forward(Naive(), data, origins[2:4], tmp_path / "run").results) == 4
+
+
+# -- failures ----------------------------------------------------------------------------------------------
+
+
+def test_a_failing_origin_does_not_lose_the_others(run, data, origins, tmp_path):
+    bad = f"{origins[3]:%Y-%m-%d}"
+    with pytest.warns(
+        DataWarning, match=rf"1 of {len(origins)} origins failed \({bad}: ArithmeticError, no luck"
+    ):
+        partial = walk_forward(Failing(at=(bad,)), data, origins, tmp_path / "run")
+    assert len(partial.results) == len(origins) - 1
+    assert partial.missing == (bad,)
+    assert "no luck today" in partial.failures["traceback"].iloc[0]
+    mended = walk_forward(Failing(), data, origins, tmp_path / "run")
+    assert same(mended, run)
+    assert mended.failures.empty
+    assert not list((tmp_path / "run" / ORIGINS).glob("*.json"))
+
+
+def test_all_origins_failing_is_an_error(data, origins, tmp_path):
+    at = tuple(f"{o:%Y-%m-%d}" for o in origins[:2])
+    with pytest.raises(DataError, match="2 of 2 origins failed"):
+        walk_forward(Failing(at=at), data, origins[:2], tmp_path / "run")
+
+
+def test_forecasts_of_other_assets_fail(data, origins, tmp_path):
+    class Dropping(Naive):
+        def forecast(self, history, *, seed):
+            return super().forecast(history, seed=seed).drop(history.assets[0])
+
+    with pytest.raises(DataError, match="the forecast has 9 assets, expected the 10"):
+        walk_forward(Dropping(), data, origins[:1], tmp_path / "run")
+
+
+def test_origins_that_cannot_be_scored(data, tmp_path):
+    with pytest.raises(DataError, match="1 of 2 have no outcome"):
+        walk_forward(Naive(), data, ["2020-11-27", "2020-12-18"], tmp_path / "run")
+    with pytest.raises(DataError, match="given more than once"):
+        walk_forward(Naive(), data, ["2020-06-05", "2020-06-05"], tmp_path / "run")
+    with pytest.raises(DataError, match="none given"):
+        walk_forward(Naive(), data, [], tmp_path / "run")
+    with pytest.raises(DataError, match="before the first one"):
+        origin_dates("2020-02-01", "2020-01-01")
+    assert not (tmp_path / "run").exists()
+
+
+def test_data_are_checked(data):
+    with pytest.raises(UnknownLabelError, match="unknown symbol"):
+        MarketData.of(data.prices.iloc[:, 1:], data.universe)
+    with pytest.raises(DataError, match="2 of 2 assets are alive"):
+        MarketData.of(data.prices, data.universe.head(2)).history(pd.Timestamp("2020-01-17"))
+
+
+def test_quantile_forecasts_are_checked():
+    with pytest.raises(DataError, match="shape"):
+        QuantileForecast(("A",), np.ones((1, 4)))
+    with pytest.raises(DataError, match=r"rows of 1 assets .*\(B\)"):
+        QuantileForecast(("A", "B"), [[0.2] * 5, [0.3] * 5])
+
+
+# -- workers -----------------------------------------------------------------------------------------------
+
+
+def test_processes_give_the_same_and_survive_a_death(run, data, origins, tmp_path):
+    bad = f"{origins[2]:%Y-%m-%d}"
+    with pytest.warns(DataWarning, match="1 of .* failed .*the worker process died"):
+        partial = walk_forward(
+            Failing(at=(bad,), deadly=True), data, origins[:5], tmp_path / "run", workers=2
+        )
+    assert partial.missing == (bad,)
+    assert len(partial.results) == 4
+    assert same(walk_forward(Failing(), data, origins, tmp_path / "run"), run)
+
+
+@pytest.mark.filterwarnings("default")  # of Dask and its event loop, when a worker is killed
+def test_dask_loses_a_worker_and_nothing_else(run, data, origins, tmp_path):
+    from distributed import LocalCluster
+
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+    ) as cluster:
+        victim = next(iter(cluster.workers.values())).pid
+        killed = []
+
+        def kill():
+            deadline = time.monotonic() + 120
+            while not files(tmp_path / "run") and time.monotonic() < deadline:
+                time.sleep(0.02)
+            os.kill(victim, signal.SIGKILL)
+            killed.append(victim)
+
+        thread = threading.Thread(target=kill)
+        thread.start()
+        cluster.get_client().run(lambda: sys.path.insert(0, str(HERE)))
+        found = walk_forward(
+            Slow(seconds=0.2), data, origins, tmp_path / "run", scheduler=cluster.scheduler_address
+        )
+        thread.join()
+    assert killed
+    assert same(found, run)
+
+
+def test_no_scheduler_there(data, origins, tmp_path, monkeypatch):
+    monkeypatch.setattr("bdfm.backtest.walk_forward.SCHEDULER_TIMEOUT", "1s")
+    with pytest.raises(DataError, match="no Dask scheduler at tcp"):
+        walk_forward(Naive(), data, origins[:1], tmp_path / "run", scheduler="tcp://127.0.0.1:9")
