@@ -13,7 +13,7 @@ from rich.table import Table
 from bdfm import checks
 from bdfm.backtest.baselines import baselines
 from bdfm.backtest.compare import SCORES, Score, compare
-from bdfm.backtest.models import N_DRAWS, Late, ModelForecaster
+from bdfm.backtest.models import BACKTEST_SAMPLER, N_DRAWS, Late, ModelForecaster
 from bdfm.backtest.protocol import Forecaster, MarketData
 from bdfm.backtest.run import Run, load_runs
 from bdfm.backtest.walk_forward import origin_dates, walk_forward
@@ -22,7 +22,7 @@ from bdfm.errors import DataError
 from bdfm.inference.settings import Engine, SamplerSettings
 from bdfm.model import FactorModel, presets
 
-_DEFAULTS = SamplerSettings()
+_DEFAULTS = BACKTEST_SAMPLER
 _SCORE_HELP = f"Score to compare by: {', '.join(SCORES)}."
 
 
@@ -55,12 +55,15 @@ def register(app: typer.Typer, out: Console, model: Callable[[str], FactorModel]
         draws: Annotated[int, typer.Option(min=10, help="Kept draws of each chain.")] = _DEFAULTS.draws,
         tune: Annotated[int, typer.Option(min=10, help="Adaptation draws of each chain.")] = _DEFAULTS.tune,
         chains: Annotated[int, typer.Option(min=1, help="Independent chains.")] = _DEFAULTS.chains,
+        thin: Annotated[int, typer.Option(min=1, help="Sweeps for each kept draw.")] = _DEFAULTS.thin,
         engine: Annotated[Engine, typer.Option(help="Sampler.")] = _DEFAULTS.engine,
         n_draws: Annotated[int, typer.Option(min=100, help="Predictive draws of a model.")] = N_DRAWS,
         seed: Annotated[int, typer.Option(min=0, help="Seed; equal seeds give equal results.")] = 1,
     ) -> None:
         """Backtest forecasters on past origins; a run that was stopped goes on where it was."""
-        sampler = SamplerSettings(engine=engine, draws=draws, tune=tune, chains=chains, cores=cores)
+        sampler = SamplerSettings(
+            engine=engine, draws=draws, tune=tune, chains=chains, thin=thin, cores=cores
+        )
         chosen = [_forecaster(name, model, sampler, n_draws) for name in forecasters]
         if late:
             chosen = [Late(f, late) for f in chosen]

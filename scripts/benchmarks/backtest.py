@@ -28,6 +28,7 @@ from bdfm.backtest import (
     origin_dates,
     walk_forward,
 )
+from bdfm.backtest.models import BACKTEST_SAMPLER
 from bdfm.backtest.protocol import Forecaster
 
 out = Console(highlight=False)
@@ -36,7 +37,7 @@ out = Console(highlight=False)
 def model_forecaster(name: str, cores: int) -> Forecaster:
     """Forecaster of a preset or a TOML file."""
     load = bdfm.FactorModel.from_toml if name.endswith(".toml") else bdfm.FactorModel.from_preset
-    return ModelForecaster(load(name), sampler=bdfm.SamplerSettings(cores=cores))
+    return ModelForecaster(load(name), sampler=BACKTEST_SAMPLER.model_copy(update={"cores": cores}))
 
 
 def main(
