@@ -346,6 +346,7 @@ def test_dask_loses_a_worker_and_nothing_else(run, data, origins, tmp_path):
 
 
 def test_no_scheduler_there(data, origins, tmp_path, monkeypatch):
-    monkeypatch.setattr("bdfm.backtest.walk_forward.SCHEDULER_TIMEOUT", "1s")
+    # The package has a function of the module's name.
+    monkeypatch.setattr(sys.modules["bdfm.backtest.walk_forward"], "SCHEDULER_TIMEOUT", "1s")
     with pytest.raises(DataError, match="no Dask scheduler at tcp"):
         walk_forward(Naive(), data, origins[:1], tmp_path / "run", scheduler="tcp://127.0.0.1:9")
