@@ -776,7 +776,7 @@ def _history(
             continue
         if tuple(map(str, table.columns)) != labels:
             raise DataError(f"risk model: columns of {name} are not its {dim}s in order. Reindex the table.")
-        coords = {PERIOD: pd.DatetimeIndex(table.index), dim: list(labels)}
+        coords = {PERIOD: pd.DatetimeIndex(table.index).rename(None), dim: list(labels)}
         variables[name] = xr.DataArray(table.to_numpy(dtype=float), dims=(PERIOD, dim), coords=coords)
     try:
         xr.align(*variables.values(), join="exact")

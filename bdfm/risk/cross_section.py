@@ -28,6 +28,7 @@ Floats = NDArray[np.float64]
 
 MARKET: Final = "market"
 MIN_PERIODS: Final = 8  # of specific returns that an asset needs for a variance
+_ALONE: Final = 0.999  # leverage of an asset that is all there is of a factor
 _SUM: Final = 1e-6  # memberships may miss 1 by this much
 
 
@@ -36,7 +37,8 @@ class CrossSectionalEstimator:
     """Factor returns by (weighted) regression across assets on exposures known before (eq. R6).
 
     r_it = f_market,t + Σ_c m_ic f_ct + Σ_s x_is,t-1 f_st + u_it. F is the covariance of the estimated factor
-    returns, D the variance of the specific returns u. Exposures of the risk model are those at the last day.
+    returns, D the variance of the specific returns u / sqrt(1 - h): the regression fits an asset of leverage
+    h so much too well. Exposures of the risk model are those at the last day.
 
     Parameters
     ----------
@@ -98,7 +100,7 @@ class CrossSectionalEstimator:
         starts = whole.index.to_series().shift(1).loc[table.index]
         use = table.notna().any(axis=1).to_numpy()
         if self.numeric is not None:
-            use &= design.covers(starts)
+            use = use & design.covers(starts)
         if use.sum() < MIN_PERIODS:
             raise DataError(
                 f"{where}: exposures are known before {use.sum()} of {len(table)} periods, at least"
@@ -106,11 +108,11 @@ class CrossSectionalEstimator:
             )
         table, starts = table.loc[use], starts.loc[use]
         factor_returns = np.empty((len(table), len(design.factors)))
-        specific = np.full(table.shape, np.nan)
+        specific, leverage = np.full(table.shape, np.nan), np.zeros(table.shape)
         for t, (start, day) in enumerate(zip(starts, table.index, strict=True)):
             cross = design.at(start if pd.notna(start) else day)
             r = table.iloc[t].to_numpy()
-            factor_returns[t] = _regress(cross, r, f"{where} on {day:%Y-%m-%d}", design)
+            factor_returns[t], leverage[t] = _regress(cross, r, f"{where} on {day:%Y-%m-%d}", design)
             specific[t] = r - cross.exposures @ factor_returns[t]
         count = np.isfinite(specific).sum(axis=0)
         few = [f"{a} {n}" for a, n in zip(table.columns, count, strict=True) if n < MIN_PERIODS]
@@ -118,6 +120,12 @@ class CrossSectionalEstimator:
             raise DataError(
                 f"{where}: {len(few)} of {table.shape[1]} assets have fewer than {MIN_PERIODS} specific"
                 f" returns ({checks.first(few)}). Drop them, or use more history."
+            )
+        alone = [a for a, h in zip(table.columns, leverage.max(axis=0), strict=True) if h > _ALONE]
+        if alone:
+            raise DataError(
+                f"{where}: {checks.first(alone)} alone decide the return of a factor, so nothing is left as"
+                " specific. Merge their categories into others, or add assets."
             )
         now = design.at(whole.index[-1]).exposures
         lacking = [a for a, bad in zip(table.columns, np.isnan(now).any(axis=1), strict=True) if bad]
@@ -131,7 +139,7 @@ class CrossSectionalEstimator:
         return RiskModel.from_arrays(
             now,
             weighted_covariance(factor_returns, weight),
-            weighted_variance(specific, weight),
+            weighted_variance(specific / np.sqrt(1 - leverage), weight),
             assets=list(table.columns),
             factors=design.factors,
             kind="cross-sectional",
@@ -139,6 +147,24 @@ class CrossSectionalEstimator:
             notes=(f"{len(table)} cross-sections; {design.note}",),
             factor_returns=frame,
             specific_returns=pd.DataFrame(specific, table.index, table.columns),
+        )
+
+    def at(self, model: RiskModel, day: pd.Timestamp) -> RiskModel:
+        """Model with the exposures that were known at the close of another day; F and D stay."""
+        where = "cross-sectional model"
+        b = _Design(self, pd.Index(model.assets), where).at(day).exposures
+        lacking = [a for a, bad in zip(model.assets, np.isnan(b).any(axis=1), strict=True) if bad]
+        if lacking:
+            raise DataError(f"{where}: {checks.first(lacking)} have no exposures at {day:%Y-%m-%d}.")
+        return RiskModel.from_arrays(
+            b,
+            model.factor_covariance,
+            model.specific_variance,
+            assets=model.assets,
+            factors=model.factors,
+            kind=model.kind,
+            origin=model.origin,
+            notes=model.notes,
         )
 
 
@@ -264,8 +290,8 @@ class _Design:
         return np.asarray((values - mean) / sd)
 
 
-def _regress(cross: _Cross, r: Floats, where: str, design: _Design) -> Floats:
-    """Factor returns (factor,) of one period under the zero-sum constraints."""
+def _regress(cross: _Cross, r: Floats, where: str, design: _Design) -> tuple[Floats, Floats]:
+    """Factor returns (factor,) of one period under the zero-sum constraints, and leverages (asset,)."""
     use = cross.inside & np.isfinite(r) & np.isfinite(cross.exposures).all(axis=1)
     x, w = cross.exposures[use], cross.weights[use]
     basis = np.eye(x.shape[1])
@@ -292,7 +318,10 @@ def _regress(cross: _Cross, r: Floats, where: str, design: _Design) -> Floats:
             f"{where}: {use.sum()} assets of the estimation universe cannot tell {x.shape[1]} factors apart"
             f" (rank {rank} of {basis.shape[1]}). Drop factors that are combinations of others."
         )
-    return np.asarray(basis @ free)
+    orthonormal = np.linalg.qr(root * (x @ basis))[0]
+    leverage = np.zeros(len(r))
+    leverage[use] = np.square(orthonormal).sum(axis=1)
+    return basis @ free, leverage
 
 
 def _memberships(given: pd.Series | pd.DataFrame, assets: list[str], family: str, where: str) -> pd.DataFrame:

@@ -54,6 +54,39 @@ def simple_returns(prices: pd.DataFrame, *, period_days: int | None = None) -> p
     return (table / table.shift(1) - 1).iloc[1:]
 
 
+def compounded(returns: pd.DataFrame, ends: pd.DatetimeIndex) -> pd.DataFrame:
+    """Returns compounded to longer periods (period, column): daily factors to weeks or months.
+
+    Parameters
+    ----------
+    returns
+        (day, column) simple returns, decimals, without gaps.
+    ends
+        Last day of each period, ascending; a period starts after the end before it, the first one so many
+        calendar days before its end as the second is long.
+
+    Raises
+    ------
+    DataError
+        A period without any day, or a missing return.
+    """
+    where = "compounding"
+    days = checks.days(returns.index, where=where)
+    table = checks.numeric(returns.set_axis(days), where=where).sort_index()
+    ends = pd.DatetimeIndex(ends)
+    first = ends[:1] - (ends[1] - ends[0] if len(ends) > 1 else pd.Timedelta(days=1))
+    edges = table.index.searchsorted(first.append(ends), side="right")
+    empty = ends[np.diff(edges) < 1]
+    if len(empty):
+        named = checks.first(f"{d:%Y-%m-%d}" for d in empty)
+        raise DataError(f"{where}: no returns in {len(empty)} periods (ending {named}). Give a longer table.")
+    growth = np.vstack([np.zeros((1, table.shape[1])), np.log1p(table.to_numpy()).cumsum(axis=0)])
+    values = np.expm1(np.diff(growth[edges], axis=0))
+    if not np.isfinite(values).all():
+        raise DataError(f"{where}: returns are missing. Fill or drop those days.")
+    return pd.DataFrame(values, ends, table.columns)
+
+
 def returns_table(returns: pd.DataFrame, *, where: str, complete: bool = False) -> pd.DataFrame:
     """Returns (period, asset) with ascending days and text labels, after checks.
 

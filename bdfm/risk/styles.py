@@ -103,5 +103,5 @@ def price_styles(
             for r in rows
         ]
     )
-    coords = {PERIOD: pd.DatetimeIndex(days), ASSET: list(table.columns), FACTOR: list(styles)}
+    coords = {PERIOD: pd.DatetimeIndex(days).rename(None), ASSET: list(table.columns), FACTOR: list(styles)}
     return xr.DataArray(values, dims=(PERIOD, ASSET, FACTOR), coords=coords, name="styles")

@@ -67,10 +67,7 @@ class TimeSeriesEstimator:
         where = "time-series model"
         table = window_of(returns_table(returns, where=where), self.window, where=where)
         origin = table.index[-1]
-        factors = _on(self.factors, table.index, where=f"{where}: factors")
-        if self.risk_free is not None:
-            rate = _on(self.risk_free.to_frame("risk_free"), table.index, where=f"{where}: risk-free rate")
-            table = table.sub(rate["risk_free"], axis=0)
+        table, factors = self.realised(table)
         table = table.loc[table.notna().any(axis=1)]
         factors = factors.loc[table.index]
         names = [str(c) for c in factors.columns]
@@ -96,6 +93,15 @@ class TimeSeriesEstimator:
             factor_returns=factors.set_axis(names, axis=1),
             specific_returns=pd.DataFrame(residuals, table.index, table.columns),
         )
+
+    def realised(self, returns: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Excess returns (period, asset) and factor returns (period, factor) of periods to be explained."""
+        where = "time-series model"
+        factors = _on(self.factors, returns.index, where=f"{where}: factors")
+        if self.risk_free is None:
+            return returns, factors
+        rate = _on(self.risk_free.to_frame("risk_free"), returns.index, where=f"{where}: risk-free rate")
+        return returns.sub(rate["risk_free"], axis=0), factors
 
     def _notes(self, n: int) -> tuple[str, ...]:
         weighted = "" if self.half_life is None else f", half-life {self.half_life:g}"

@@ -128,8 +128,9 @@ def test_beta(point, drawn, table):
     np.testing.assert_allclose(own, beta.values @ other.to_numpy(), rtol=1e-12)
     assert point.beta_to(pd.Series(bench, ASSETS), table).dims == ("portfolio",)
     assert drawn.beta_to(pd.Series(bench, ASSETS), table).dims == ("draw", "portfolio")
-    np.testing.assert_allclose(drawn.beta_to(pd.Series(bench, ASSETS))[3],
-                               dense(drawn, 3) @ bench / (bench @ dense(drawn, 3) @ bench), rtol=1e-12)  # fmt: skip
+    fourth = dense(drawn, 3)
+    expected = fourth @ bench / (bench @ fourth @ bench)
+    np.testing.assert_allclose(drawn.beta_to(pd.Series(bench, ASSETS))[3], expected, rtol=1e-12)
     with pytest.raises(DataError, match="no variance"):
         point.beta_to({"A0": 0.0})
 
