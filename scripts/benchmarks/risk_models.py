@@ -96,23 +96,30 @@ def portfolios(args: argparse.Namespace) -> None:
     universe = bdfm.read_universe(args.universe)
     assets = list(universe["symbol"])
     classes = universe.set_index("symbol")["asset_class"]
-    model = bdfm.FactorModel.from_preset("m6")
-    panel = bdfm.Panel.from_prices(
-        prices, universe, origin=origin, earnings=bdfm.read_earnings(args.earnings), settings=model.panel
-    )
-    begun = time.perf_counter()
-    posterior = bdfm.fit(model, panel, seed=args.seed)
-    print(f"fit {time.perf_counter() - begun:.0f} s; {posterior.diagnose().verdict}", flush=True)
     args.out.mkdir(parents=True, exist_ok=True)
-    posterior.save(args.out / "posterior.nc")
+    if args.posterior is None:
+        model = bdfm.FactorModel.from_preset("m6")
+        earnings = bdfm.read_earnings(args.earnings)
+        panel = bdfm.Panel.from_prices(
+            prices, universe, origin=origin, earnings=earnings, settings=model.panel
+        )
+        begun = time.perf_counter()
+        posterior = bdfm.fit(model, panel, seed=args.seed)
+        print(f"fit {time.perf_counter() - begun:.0f} s; {posterior.diagnose().verdict}", flush=True)
+        posterior.save(args.out / "posterior.nc")
+    else:
+        posterior = bdfm.Posterior.load(args.posterior)
 
     weekly = simple_returns(prices[assets], period_days=7).iloc[-WEEKS:]
     old = [a for a in assets if weekly[a].notna().all()]
     young = [a for a in assets if a not in old]
     print(f"left out by the statistical model for missing weeks: {', '.join(young) or 'none'}")
     factors, risk_free = french_weekly(args.french, weekly.index)
-    styles = price_styles(prices[assets], weekly.index[:])
-    groups = universe.set_index("symbol")["group"]
+    styles = price_styles(prices[assets], weekly.index)
+    table = universe.set_index("symbol")
+    groups = table["group"].where(
+        table["asset_class"] == "stock", table["asset_class"]
+    )  # sectors; kinds of fund
     fitted = {
         "time-series": TimeSeriesEstimator(factors, risk_free).fit(weekly),
         "cross-sectional": CrossSectionalEstimator(styles.sel(asset=old), {"group": groups}).fit(weekly[old]),
@@ -158,6 +165,7 @@ def main() -> None:
     second.add_argument("--universe", type=Path, required=True)
     second.add_argument("--earnings", type=Path, required=True)
     second.add_argument("--origin", default="2022-02-04")
+    second.add_argument("--posterior", type=Path, help="a posterior made before, instead of a fit")
     for command in (first, second):
         command.add_argument("--prices", type=Path, required=True)
         command.add_argument("--french", type=Path, required=True)
