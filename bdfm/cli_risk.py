@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import pandas as pd
 import typer
 from rich.console import Console
@@ -114,7 +115,9 @@ def risk(
                 "validation": reports,
             }
             io.write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
-        out.print(f"Models, pictures, risk.csv and summary.json are in {out_dir}.", markup=False)
+        out.print(
+            f"Models, pictures, risk.csv and summary.json are in {out_dir}.", markup=False, soft_wrap=True
+        )
 
 
 def _weights(path: Path | None, returns: pd.DataFrame) -> pd.DataFrame:
@@ -124,7 +127,12 @@ def _weights(path: Path | None, returns: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame(1 / returns.shape[1], index=[EQUAL], columns=returns.columns)
     given = pd.read_csv(checks.existing_file(path, what=where), dtype=str, keep_default_na=False)
     checks.has_columns(given, ("symbol", "weight"), where=f"{where} {path.name}")
-    given["weight"] = checks.numeric(given[["weight"]], where=where)["weight"]
+    number = pd.to_numeric(given["weight"], errors="coerce")
+    bad = given[number.isna()]
+    if len(bad):
+        named = [f"{s} {w!r}" for s, w in zip(bad["symbol"], bad["weight"], strict=True)]
+        raise DataError(f"{where}: weights of {len(bad)} rows are no numbers ({checks.first(named)}).")
+    given["weight"] = number
     if "portfolio" not in given:
         given["portfolio"] = path.stem
     double = given[given.duplicated(["portfolio", "symbol"])]
@@ -180,12 +188,15 @@ def _print(result: pd.DataFrame, models: dict[str, RiskModel], days: float) -> N
         table.add_column(column)
     for column in ("volatility", "90 % interval", "systematic", "specific", "systematic share"):
         table.add_column(column, justify="right")
-    for (portfolio, model), row in result.iterrows():  # type: ignore[misc]
-        low, high = row.get("volatility_low"), row.get("volatility_high")
-        interval = "" if low is None or pd.isna(low) else f"{100 * low:.2f} to {100 * high:.2f}"
+    ends = result.reindex(columns=["volatility_low", "volatility_high"])
+    names = [(str(p), str(m)) for p, m in result.index]
+    for (portfolio, model), (_, row), (low, high) in zip(
+        names, result.iterrows(), ends.to_numpy(), strict=True
+    ):
+        interval = "" if np.isnan(low) else f"{100 * low:.2f} to {100 * high:.2f}"
         table.add_row(
-            str(portfolio),
-            str(model),
+            portfolio,
+            model,
             f"{100 * row['volatility']:.2f}",
             interval,
             f"{100 * row['systematic_volatility']:.2f}",

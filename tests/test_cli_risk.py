@@ -50,7 +50,7 @@ def test_models_agree_with_the_package(run, files):
         *("--origin", "2022-02-04", "--out", files / "out"),
     )
     assert code == 0, err
-    assert "systematic share" in out
+    assert "Volatility over 28 days" in out
     table = pd.read_csv(files / "out" / "risk.csv", index_col=["portfolio", "model"])
     assert list(table.index) == [
         (p, m) for p in ("core", "tilt") for m in ("time-series", "cross-sectional", "statistical")

@@ -190,7 +190,7 @@ class OutOfSample:
         """
         squares = self.standardised**2
         level = squares.mean()
-        se = pd.Series({c: mean_error(squares[c].to_numpy()) for c in squares})
+        se = pd.Series([mean_error(x) for x in squares.to_numpy().T], squares.columns)
         return pd.DataFrame({"bias": level**0.5, "se": se / (2 * level**0.5)})
 
     def qlike(self) -> pd.DataFrame:

@@ -57,7 +57,7 @@ def published(
     values = checks.numeric(series.set_axis(days).to_frame("value"), where=where)["value"].sort_index()
     if values.isna().any():
         raise DataError(f"{where}: {int(values.isna().sum())} values are missing. Drop those days.")
-    out = values.index + pd.Timedelta(days=lag)
+    out = pd.DatetimeIndex(values.index) + pd.Timedelta(days=lag)
     row = out.searchsorted(pd.DatetimeIndex(periods), side="right") - 1
     if len(row) and row[0] < 0:
         raise DataError(
@@ -178,7 +178,7 @@ class FactorSelection:
         for axis, name in zip(axes.ravel(), names, strict=False):
             own = self.pairs.loc[name]
             curved = self.factors.loc[name, "response"] == "curve"
-            asset = own["p_curve"].idxmin() if curved else own["alone"].idxmax()
+            asset = str(own["p_curve"].idxmin() if curved else own["alone"].idxmax())
             x, y = self._candidates[name].to_numpy(), 100 * self._returns[asset].to_numpy()
             axis.plot(x, y, ".", ms=2, color="#777777", alpha=0.5)
             slope, intercept = np.polyfit(x, y, 1)
@@ -194,7 +194,8 @@ class FactorSelection:
                 lw=1,
                 color="C3",
             )
-            axis.set_title(f"{asset} on {name}: {own.loc[asset, 'response']}", fontsize=7)
+            verdict = str(own["response"].loc[asset])
+            axis.set_title(f"{asset} on {name}: {verdict}", fontsize=7)
             axis.tick_params(labelsize=6)
             axis.spines[["top", "right"]].set_visible(False)
         figure.supylabel("return, %", fontsize=8)
@@ -224,9 +225,9 @@ def select_factors(
     kinds
         What each candidate is, for the table, such as ``{"SMB": "sorted portfolio"}``.
     n_components
-        Number of principal components of the returns as further candidates, "PC1" and so on. On periods left
-        out their weights are those of the other periods. They are made of the assets that they explain: their
-        R² is not comparable to that of factors from outside.
+        Number of principal components of the returns as further candidates, "PC1" and so on. For the choice
+        their weights are those of the periods not left out, and each asset's own return is left out of the
+        components that explain it. ``alone`` and ``marginal`` are of the full components, which contain it.
     n_folds
         Contiguous folds, each left out once, with one period on either side purged.
     n_bootstrap
@@ -350,8 +351,8 @@ def _judge(
 def curve_p_values(x: Floats, y: Floats) -> Floats:
     """p-values (asset,) of a linear response of ``y`` (period, asset) to a factor (period,).
 
-    Natural cubic spline with five knots against the line: a Wald test of its three further terms with White's
-    errors, so that more noise at large moves does not pass for a bend.
+    Natural cubic spline with five knots against the line: a Wald test of its three further terms with errors
+    that allow for more noise at large moves (HC3), so that it does not pass for a bend.
     """
     z = (x - x.mean()) / x.std()
     knots = np.quantile(z, KNOTS)
@@ -364,8 +365,15 @@ def curve_p_values(x: Floats, y: Floats) -> Floats:
     last = (cut(knots[-2]) - cut(knots[-1])) / (knots[-1] - knots[-2])
     bends = [(cut(k) - cut(knots[-1])) / (knots[-1] - k) - last for k in knots[:-2]]
     design = np.column_stack([np.ones_like(z), z, *[b / max(float(b.std()), 1e-300) for b in bends]])
-    fitted = statistics.regress(design, y, lags=0)
-    b, covariance = fitted.coefficients[2:], fitted.covariances[:, 2:, 2:]
+    inverse = np.linalg.pinv(design.T @ design)
+    coefficients = inverse @ design.T @ y
+    leverage = np.einsum("tk,kl,tl->t", design, inverse, design)
+    # MacKinnon and White's HC3: at a few large moves plain White errors are far too small.
+    error = (y - design @ coefficients) / np.maximum(1 - leverage, 1e-6)[:, None]
+    k = design.shape[1]
+    pairs = (design[:, :, None] * design[:, None, :]).reshape(len(z), -1)
+    meat = (np.square(error).T @ pairs).reshape(y.shape[1], k, k)
+    b, covariance = coefficients[2:], (inverse @ meat @ inverse)[:, 2:, 2:]
     wald = np.einsum("kn,nkl,ln->n", b, np.linalg.pinv(covariance, hermitian=True), b)
     return np.asarray(stats.f.sf(wald / 3, 3, len(z) - design.shape[1]))
 
@@ -377,21 +385,11 @@ def _forward(
     x: Floats, y: Floats, names: list[str], n_components: int, folds: list[NDArray[np.intp]]
 ) -> tuple[pd.DataFrame, Floats]:
     """Path of forward selection, and the loss (step, period) of each subset on periods left out."""
-    prepared = []
-    for fold in folds:
-        train = np.setdiff1d(np.arange(len(y)), np.arange(fold[0] - 1, fold[-1] + 2))
-        mean, sd = y[train].mean(axis=0), y[train].std(axis=0)
-        both = [np.column_stack([x[s], _scores(y[train], y[s], n_components)]) for s in (train, fold)]
-        centre = both[0].mean(axis=0)
-        prepared.append((both[0] - centre, both[1] - centre, (y[train] - mean) / sd, (y[fold] - mean) / sd))
-    total = np.concatenate([np.square(r).mean(axis=1) for *_, r in prepared])
+    prepared = [_prepare(x, y, n_components, fold) for fold in folds]
+    total = np.concatenate([np.square(p.unseen).mean(axis=1) for p in prepared])
 
     def loss(subset: list[int]) -> Floats:
-        parts = []
-        for a, b, left, right in prepared:
-            beta = np.linalg.lstsq(a[:, subset], left, rcond=None)[0]
-            parts.append(np.square(right - b[:, subset] @ beta).mean(axis=1))
-        return np.concatenate(parts)
+        return np.concatenate([np.square(p.unseen - p.explained(subset)).mean(axis=1) for p in prepared])
 
     subset: list[int] = []
     rows: list[dict[str, Any]] = []
@@ -413,6 +411,49 @@ def _forward(
     return pd.DataFrame(rows, index=pd.RangeIndex(1, len(rows) + 1, name="size")), np.array(losses)
 
 
+@dataclass(frozen=True, eq=False)
+class _Fold:
+    """One fold left out: normal equations of the other periods, and the design of its own.
+
+    With components each asset has a design of its own, in which its own return is left out of the components:
+    otherwise more of them would always explain more, down to every asset by itself.
+    """
+
+    gram: Floats  # (asset or 1, candidate, candidate)
+    cross: Floats  # (asset, candidate)
+    design: Floats  # (asset or 1, period, candidate)
+    unseen: Floats  # (period, asset), standardised
+
+    def explained(self, subset: list[int]) -> Floats:
+        """Returns (period, asset) that a subset explains."""
+        gram = self.gram[:, subset][:, :, subset]
+        beta = np.linalg.solve(gram, self.cross[:, subset, None])[..., 0]
+        return np.asarray((self.design[..., subset] @ beta[..., None])[..., 0].T)
+
+
+def _prepare(x: Floats, y: Floats, n_components: int, fold: NDArray[np.intp]) -> _Fold:
+    train = np.setdiff1d(np.arange(len(y)), np.arange(fold[0] - 1, fold[-1] + 2))
+    mean, sd = y[train].mean(axis=0), y[train].std(axis=0)
+    seen, unseen = ((y[s] - mean) / sd for s in (train, fold))
+    designs = [x[s][None] for s in (train, fold)]
+    if n_components:
+        _, _, right = np.linalg.svd(seen, full_matrices=False)
+        weights = right[:n_components].T  # (asset, component)
+        scores = [z @ weights - z.T[:, :, None] * weights[:, None, :] for z in (seen, unseen)]
+        n_assets = y.shape[1]
+        designs = [
+            np.concatenate([np.broadcast_to(d, (n_assets, *d.shape[1:])), own], axis=2)
+            for d, own in zip(designs, scores, strict=True)
+        ]
+    centre = designs[0].mean(axis=1, keepdims=True)
+    a, b = (d - centre for d in designs)
+    gram = np.swapaxes(a, 1, 2) @ a
+    scale = np.trace(gram, axis1=1, axis2=2)[:, None, None] / gram.shape[1]
+    gram = gram + 1e-12 * scale * np.eye(gram.shape[1])  # exact copies among candidates share their exposure
+    cross = (a * seen.T[:, :, None]).sum(axis=1) if len(a) > 1 else seen.T @ a[0]
+    return _Fold(gram, cross, b, unseen)
+
+
 def _size(losses: Floats) -> tuple[int, int]:
     """Size of the smallest subset within one standard error of the best, and of the best; at least 1."""
     best = int(losses[1:].mean(axis=1).argmin()) + 1
@@ -427,4 +468,4 @@ def _blocks(fold: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.intp
     """Rows of a fold resampled in contiguous blocks, as many as the fold has."""
     size = max(1, round(len(fold) ** (1 / 3)))
     starts = rng.integers(0, len(fold) - size + 1, -(-len(fold) // size))
-    return fold[(starts[:, None] + np.arange(size)).ravel()[: len(fold)]]
+    return np.asarray(fold[(starts[:, None] + np.arange(size)).ravel()[: len(fold)]])

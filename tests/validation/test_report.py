@@ -103,7 +103,7 @@ def test_full_report(full_report):
     assert list(report.assets.columns[:4]) == ["r_squared", "t market", "t size", "t value"]
     assert (report.assets["r_squared"] > 0.1).all()
     assert report.factors["significant_exposures"]["market"] == N
-    assert report.periods.mean() > 0.1
+    assert 0 < report.periods.mean() < 0.5  # across assets the market explains little
     assert report.out_of_sample.total_r_squared() > 0.3
     assert list(report.regimes.index) == ["calm before", "in between", "turbulent before"]
     assert report.regimes["periods"].sum() == 250
@@ -133,7 +133,8 @@ def test_statistical_and_cross_sectional_models_without_fault():
     rng = np.random.default_rng(12)
     _, returns = simulate(rng)
     for estimator in (
-        StatisticalEstimator(3),
+        # Of the plain covariance the third component is the most volatile asset, not the third factor.
+        StatisticalEstimator(3, standardise=True),
         CrossSectionalEstimator(None, {"group": pd.Series(["a", "b"] * 10, returns.columns)}, market=True),
     ):
         report = validate(
