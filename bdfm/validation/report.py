@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 from numpy.typing import NDArray
 from rich.progress import track
 from scipy import stats
 
 from bdfm import checks
-from bdfm.dims import FACTOR_RETURNS, PERIOD, SPECIFIC_RETURNS
+from bdfm.dims import ASSET, FACTOR, FACTOR_RETURNS, PERIOD, SPECIFIC_RETURNS
 from bdfm.errors import DataError
 from bdfm.plots import new_figure
 from bdfm.risk.base import Estimator, RiskModel
@@ -104,6 +105,9 @@ class ValidationReport:
         One row per factor: significant exposures (Holm), variance inflation, drift of exposures over time.
     periods
         Cross-sectional R² of each period.
+    rolling
+        Exposures (period, asset, factor) in windows of a quarter of the history, labelled by the last period;
+        ``None`` where factor returns are not observed.
     out_of_sample
         Walk-forward result; ``None`` without an estimator.
     regimes
@@ -122,6 +126,7 @@ class ValidationReport:
     assets: pd.DataFrame
     factors: pd.DataFrame
     periods: pd.Series
+    rolling: xr.DataArray | None
     out_of_sample: OutOfSample | None
     regimes: pd.DataFrame | None
     paths: pd.DataFrame | None
@@ -198,6 +203,30 @@ class ValidationReport:
             axis.tick_params(labelsize=7)
             axis.spines[["top", "right"]].set_visible(False)
         figure.suptitle(f"Validation of the {self.kind} model: {len(self.flags)} flags", fontsize=10)
+        return figure
+
+    def plot_stability(self) -> Figure:
+        """Exposures in rolling windows: median over assets, and the band of the middle 80 %.
+
+        Raises ``DataError`` for a model whose exposures do not come from regressions over time.
+        """
+        if self.rolling is None:
+            raise DataError(
+                f"stability: exposures of a {self.kind} model are no regressions over time; look at"
+                " out_of_sample instead."
+            )
+        names = [str(x) for x in self.rolling[FACTOR].values]
+        figure, axes = new_figure(len(names), figsize=(8, 0.5 + 1.4 * len(names)), sharex=True)
+        time = self.rolling[PERIOD].to_numpy()
+        for axis, name in zip(axes[:, 0], names, strict=True):
+            values = self.rolling.sel({FACTOR: name}).to_numpy()
+            low, middle, high = np.nanquantile(values, [0.1, 0.5, 0.9], axis=1)
+            axis.fill_between(time, low, high, color="C0", alpha=0.3, lw=0)
+            axis.plot(time, middle, color="C0", lw=1.2, marker="o", ms=3)
+            axis.set_title(name, fontsize=8, loc="left")
+            axis.tick_params(labelsize=7)
+            axis.spines[["top", "right"]].set_visible(False)
+        figure.suptitle("Exposures in rolling windows: median and middle 80 % of assets", fontsize=10)
         return figure
 
 
@@ -301,6 +330,7 @@ def validate(
         assets,
         fit.factors,
         periods,
+        _rolling(model, f, r) if model.observed_factors else None,
         forecasts,
         regime_table,
         paths,
@@ -518,6 +548,21 @@ def _drift(x: Floats, r: Floats) -> tuple[Floats, Floats]:
     t = np.where(enough, t, np.nan)
     # Two halves, each of whose errors is estimated from as many periods: the smaller counts.
     return 2 * stats.t.sf(np.abs(t), half - x.shape[1]), t
+
+
+def _rolling(model: RiskModel, f: pd.DataFrame, r: Floats, n_windows: int = 9) -> xr.DataArray:
+    """Exposures (period, asset, factor) in windows of a quarter of the history."""
+    size = max(len(f) // 4, f.shape[1] + 3)
+    stops = np.unique(np.linspace(size, len(f), n_windows).round().astype(int))
+    x = np.column_stack([np.ones(len(f)), f.to_numpy()])
+    found = []
+    for stop in stops:
+        rows = slice(stop - size, stop)
+        b = statistics.regress(x[rows], r[rows], lags=0).coefficients[1:].T
+        enough = np.isfinite(r[rows]).sum(axis=0) > x.shape[1]
+        found.append(np.where(enough[:, None], b, np.nan))
+    coords = {PERIOD: f.index[stops - 1], ASSET: list(model.assets), FACTOR: list(model.factors)}
+    return xr.DataArray(np.array(found), dims=(PERIOD, ASSET, FACTOR), coords=coords, name="exposures")
 
 
 def _asset_table(model: RiskModel, u: Floats, r: Floats, fit: _Exposures, f: pd.DataFrame) -> pd.DataFrame:

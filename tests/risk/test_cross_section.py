@@ -104,6 +104,21 @@ def test_without_market_the_first_family_is_free(data):
     np.testing.assert_allclose(model.history["factor_returns"].values[4], expected, atol=1e-10)
 
 
+def test_weighted_regressions_are_those_of_skfolio(data, rng):
+    skfolio = pytest.importorskip("skfolio.linear_model")
+    returns, shares, numeric, capital = data
+    weights = np.sqrt(capital)
+    model = CrossSectionalEstimator(
+        numeric, {"sector": shares}, market=False, standardise=False, weights=weights
+    ).fit(returns)
+    fixed = np.broadcast_to(shares.to_numpy(), (T - 1, N, 3))
+    x = np.concatenate([fixed, numeric.values[:-1]], axis=2)
+    reference = skfolio.CSLinearRegression().fit(
+        x, returns.to_numpy()[1:], cs_weights=weights.to_numpy()[:-1]
+    )
+    np.testing.assert_allclose(model.history["factor_returns"], reference.coef_, atol=1e-10)
+
+
 def test_constraint_is_a_choice_of_description_only(data):
     returns, shares, numeric, capital = data
     equal, weighted, bare = (

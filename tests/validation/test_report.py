@@ -113,10 +113,20 @@ def test_full_report(full_report):
     assert ratio == pytest.approx(1, abs=0.05)
 
 
+def test_rolling_exposures(full_report):
+    factors, returns = simulate(np.random.default_rng(1))
+    rolling = full_report.rolling
+    assert rolling.shape == (9, N, 3)
+    last = TimeSeriesEstimator(factors, window=T // 4).fit(returns)
+    np.testing.assert_allclose(rolling[-1], last.exposures, atol=1e-10)
+    assert rolling["period"].values[-1] == returns.index[-1].to_datetime64()
+
+
 def test_presentation(full_report):
     assert "0 of" in repr(full_report)
     assert "diagnosis" in full_report._repr_html_()
     full_report.plot().draw_without_rendering()
+    full_report.plot_stability().draw_without_rendering()
     full_report.out_of_sample.plot().draw_without_rendering()
     assert "portfolios" in repr(full_report.out_of_sample)
     assert "long only" in full_report.out_of_sample._repr_html_()
