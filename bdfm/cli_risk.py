@@ -153,7 +153,7 @@ def _estimator(
     sectors: Path | None,
 ) -> Estimator:
     if kind is Kind.STATISTICAL:
-        return StatisticalEstimator("bai_ng", standardise=True, half_life=half_life)
+        return StatisticalEstimator("marchenko_pastur", standardise=True, half_life=half_life)
     if kind is Kind.TIME_SERIES:
         if factors is None:
             raise DataError("--model time-series needs --factors, a file of daily factor returns.")

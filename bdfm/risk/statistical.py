@@ -118,16 +118,18 @@ def _spectrum(values: Floats) -> tuple[Floats, Floats]:
     return np.square(singular), right.T
 
 
-def bai_ng(standardised: Floats, *, max_factors: int = MAX_FACTORS) -> int:
+def bai_ng(standardised: Floats, *, max_factors: int | None = None) -> int:
     """Number of factors that minimises Bai and Ng's (2002) IC_p2, at least 1.
 
     log V(k) + k (N + T)/(N T) log min(N, T), with V(k) the mean square that k components leave of returns
-    (period, asset) of mean 0 and unit variance.
+    (period, asset) of mean 0 and unit variance. At most ``max_factors``, unless given 20 or a third of the
+    smaller dimension: with few assets the criterion falls all the way to as many factors as assets.
     """
     t, n = standardised.shape
+    most = max(1, min(MAX_FACTORS, min(n, t) // 3)) if max_factors is None else max_factors
     singular = np.linalg.svd(standardised, compute_uv=False)
     left = np.maximum(1 - np.cumsum(np.square(singular)) / np.square(singular).sum(), 1e-300)
-    k = np.arange(1, min(max_factors, n - 1, t - 1) + 1)
+    k = np.arange(1, min(most, n - 1, t - 1) + 1)
     criterion = np.log(left[: len(k)]) + k * (n + t) / (n * t) * np.log(min(n, t))
     return int(k[criterion.argmin()])
 
