@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bdfm import checks, cli_backtest, io
+from bdfm import checks, cli_backtest, cli_risk, io
 from bdfm.data.panel import Panel, PanelSettings
 from bdfm.data.sources import DEMO_ORIGIN, read_earnings, read_prices, read_universe
 from bdfm.data.sources import demo as demo_data
@@ -142,6 +142,9 @@ def score(
         return
     out.print(f"RPS {result.rps:.5f}  (0.16000 is a fifth for everything; lower is better)")
     out.print(f"IR  {result.ir:.5f}")
+
+
+app.command()(cli_risk.risk)
 
 
 @app.command()

@@ -21,6 +21,9 @@ CHARACTERISTIC: Final = "characteristic"  # of an asset, standardised over asset
 CHAIN: Final = "chain"
 DRAW: Final = "draw"
 QUANTILE: Final = "quantile"  # 1 is the lowest
+PORTFOLIO: Final = "portfolio"
+OTHER_FACTOR: Final = "other_factor"  # second factor of a covariance
+OTHER_ASSET: Final = "other_asset"  # second asset of a covariance
 
 # Labels along dims
 PERIOD_START: Final = "period_start"  # (period) last day before the period's first
@@ -66,6 +69,13 @@ BETA_MOMENTUM: Final = "beta_momentum"  # beta of eq. 3b, dimensionless
 VAR_MATRIX: Final = "var_matrix"  # Phi (factor, factor_before)
 EVIDENCE: Final = "evidence"  # assets with evidence on the forecast period
 EVIDENCE_RETURN: Final = "evidence_return"  # r_i,T+1 of those assets, log return
+
+# Risk model variables
+EXPOSURES: Final = "exposures"  # B (asset, factor), return of the asset per unit of factor return
+FACTOR_COVARIANCE: Final = "factor_covariance"  # F (factor, other_factor), squared decimals
+SPECIFIC_VARIANCE: Final = "specific_variance"  # D (asset), squared decimals
+FACTOR_RETURNS: Final = "factor_returns"  # f_t (period, factor), decimal per period
+SPECIFIC_RETURNS: Final = "specific_returns"  # u_it (period, asset), decimal per period
 
 # Dims of the model's variables after (chain, draw); scalars are left out.
 VARIABLE_DIMS: Final[dict[str, tuple[str, ...]]] = {

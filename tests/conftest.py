@@ -29,6 +29,19 @@ def m6_dir() -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def shared_data():
+    """Folder of real data by name, none of which is part of the repository."""
+
+    def folder(name: str) -> Path:
+        path = SHARED_DATA / name
+        if not path.is_dir():
+            pytest.skip(f"no {name} data at {path}")
+        return path
+
+    return folder
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20220204)

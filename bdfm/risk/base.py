@@ -1,0 +1,785 @@
+"""The risk model: exposures, factor covariance, specific variance, and the risk of portfolios under them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+from scipy.linalg import cho_factor, cho_solve
+
+from bdfm import checks, io
+from bdfm.dims import (
+    ASSET,
+    DRAW,
+    EXPOSURES,
+    FACTOR,
+    FACTOR_COVARIANCE,
+    FACTOR_RETURNS,
+    OTHER_ASSET,
+    OTHER_FACTOR,
+    PERIOD,
+    PORTFOLIO,
+    SPECIFIC_RETURNS,
+    SPECIFIC_VARIANCE,
+)
+from bdfm.errors import DataError, FileError
+from bdfm.plots import new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Floats = NDArray[np.float64]
+Weights = Mapping[str, float] | pd.Series | pd.DataFrame | xr.DataArray
+
+PROB: Final = 0.9  # of every posterior interval
+KIND: Final = "risk_model"
+_SYMMETRY: Final = 1e-8  # relative asymmetry or negative eigenvalue of F that passes for rounding
+_HISTORY: Final = "history_"  # prefix of the history's variables in a file
+
+
+class Estimator(Protocol):
+    """What makes a risk model of a table of returns; validation refits through it."""
+
+    def fit(self, returns: pd.DataFrame) -> RiskModel:
+        """Risk model from simple returns (period, asset), made at the last period and of nothing after it.
+
+        Rows without any return are no observations, but their dates still say when a period starts.
+        """
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RiskModel:
+    """Factor risk model Σ = B F B' + diag(D) (eq. R1); made by estimators, ``from_arrays``, ``load``.
+
+    Portfolio risk goes through the factors: w'Σw = (B'w)'F(B'w) + Σ w_i² D_i. The N x N matrix Σ is formed
+    by ``covariance`` alone. A Bayesian model has a leading axis of posterior draws in B, F and D, and every
+    figure has it too.
+
+    Attributes
+    ----------
+    assets, factors
+        Labels.
+    kind
+        Estimator that made it: "time-series", "cross-sectional", "statistical", "Bayesian", ...
+    origin
+        Last day whose data it knows; ``None`` where it is made of plain arrays.
+    periods
+        Number of periods of the estimation's returns that F and D cover; 1 before ``scale_to``.
+    observed_factors
+        Whether factor returns are data (market, Fama-French) and not estimated from the assets' returns.
+    notes
+        What a user should know about how it was made.
+    """
+
+    _exposures: Floats  # ([draw,] asset, factor)
+    _factor_covariance: Floats  # ([draw,] factor, factor)
+    _specific_variance: Floats  # ([draw,] asset)
+    assets: tuple[str, ...]
+    factors: tuple[str, ...]
+    kind: str
+    origin: pd.Timestamp | None
+    periods: float
+    observed_factors: bool
+    notes: tuple[str, ...]
+    _history: xr.Dataset | None
+
+    def __post_init__(self) -> None:
+        for array in (self._exposures, self._factor_covariance, self._specific_variance):
+            array.flags.writeable = False
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.__post_init__()
+
+    @classmethod
+    def from_arrays(
+        cls,
+        exposures: ArrayLike,
+        factor_covariance: ArrayLike,
+        specific_variance: ArrayLike,
+        *,
+        assets: Sequence[str],
+        factors: Sequence[str],
+        kind: str = "given",
+        origin: object | None = None,
+        observed_factors: bool = False,
+        notes: Sequence[str] = (),
+        factor_returns: pd.DataFrame | None = None,
+        specific_returns: pd.DataFrame | None = None,
+    ) -> RiskModel:
+        """Risk model of given arrays.
+
+        Parameters
+        ----------
+        exposures
+            (asset, factor), or (draw, asset, factor) with posterior draws.
+        factor_covariance
+            (factor, factor), or with a leading draw; symmetric, no negative eigenvalue; squared decimals.
+        specific_variance
+            (asset,), or with a leading draw; not negative; squared decimals.
+        assets, factors
+            Labels.
+        kind, origin, observed_factors, notes
+            See the attributes.
+        factor_returns, specific_returns
+            (period, factor) and (period, asset), decimals, of the estimation: what validation looks at.
+
+        Raises
+        ------
+        DataError
+            Shapes that do not fit, repeated labels, values that are not finite, a covariance that is none.
+        """
+        where = "risk model"
+        labels, names = tuple(map(str, assets)), tuple(map(str, factors))
+        checks.unique(labels, what="assets", where=where)
+        checks.unique(names, what="factors", where=where)
+        b, f, d = (np.array(x, dtype=float) for x in (exposures, factor_covariance, specific_variance))
+        n, k = len(labels), len(names)
+        lead = b.shape[:-2]
+        expected = {EXPOSURES: (n, k), FACTOR_COVARIANCE: (k, k), SPECIFIC_VARIANCE: (n,)}
+        for (what, core), array in zip(expected.items(), (b, f, d), strict=True):
+            if len(lead) > 1 or array.shape != (*lead, *core):
+                raise DataError(
+                    f"{where}: {what} has shape {array.shape}, expected {(*lead[:1], *core)} for {n} assets"
+                    f" and {k} factors."
+                )
+            if not np.isfinite(array).all():
+                raise DataError(
+                    f"{where}: {what} has {(~np.isfinite(array)).sum()} values that are not finite."
+                )
+        _check_covariance(f, where)
+        if (d < 0).any():
+            low = [a for a, bad in zip(labels, (d < 0).reshape(-1, n).any(axis=0), strict=True) if bad]
+            raise DataError(f"{where}: the specific variance of {checks.first(low)} is negative.")
+        stamp = None if origin is None else checks.as_date(origin, where=f"{where}: origin")
+        history = _history(factor_returns, specific_returns, labels, names)
+        return cls(
+            b, (f + np.swapaxes(f, -1, -2)) / 2, d, labels, names, kind, stamp, 1.0, observed_factors,
+            tuple(notes), history,
+        )  # fmt: skip
+
+    # -- contents --------------------------------------------------------------------------------------
+
+    @property
+    def n_draws(self) -> int:
+        """Number of posterior draws; 0 for a model of point estimates."""
+        return len(self._exposures) if self._exposures.ndim == 3 else 0
+
+    def _labelled(self, values: Floats, name: str, *dims: str) -> xr.DataArray:
+        labels = {
+            ASSET: list(self.assets),
+            OTHER_ASSET: list(self.assets),
+            FACTOR: list(self.factors),
+            OTHER_FACTOR: list(self.factors),
+            DRAW: np.arange(self.n_draws),
+        }
+        full = ((DRAW,) if self.n_draws else ()) + dims
+        return xr.DataArray(values, dims=full, coords={d: labels[d] for d in full}, name=name)
+
+    @property
+    def exposures(self) -> xr.DataArray:
+        """Exposures B ([draw,] asset, factor), read-only."""
+        return self._labelled(self._exposures.view(), EXPOSURES, ASSET, FACTOR)
+
+    @property
+    def factor_covariance(self) -> xr.DataArray:
+        """Factor covariance F ([draw,] factor, other_factor) over ``periods`` periods, read-only."""
+        return self._labelled(self._factor_covariance.view(), FACTOR_COVARIANCE, FACTOR, OTHER_FACTOR)
+
+    @property
+    def specific_variance(self) -> xr.DataArray:
+        """Specific variance D ([draw,] asset) over ``periods`` periods, read-only."""
+        return self._labelled(self._specific_variance.view(), SPECIFIC_VARIANCE, ASSET)
+
+    @property
+    def history(self) -> xr.Dataset | None:
+        """``factor_returns`` (period, factor) and ``specific_returns`` (period, asset) of the estimation.
+
+        Decimals of one period, whatever ``periods`` is; NaN where a return was missing or left out.
+        ``None`` where the model was made without them.
+        """
+        return None if self._history is None else self._history.copy()
+
+    def covariance(self, assets: Sequence[str] | None = None) -> xr.DataArray:
+        """Covariance Σ (asset, other_asset) of all or some assets; over draws its posterior mean.
+
+        The only figure whose size is the square of the number of assets.
+        """
+        model = self if assets is None else self.select(assets)
+        b, d = model._exposures, model._specific_variance
+        n_draws = max(self.n_draws, 1)
+        b, f = b.reshape(n_draws, *b.shape[-2:]), model._factor_covariance.reshape(n_draws, *b.shape[-1:] * 2)
+        left, right = (x.transpose(1, 0, 2).reshape(len(model.assets), -1) for x in (b @ f, b))
+        sigma = left @ right.T / n_draws
+        sigma = (sigma + sigma.T) / 2
+        sigma[np.diag_indices_from(sigma)] += d.reshape(n_draws, -1).mean(axis=0)
+        coords = {ASSET: list(model.assets), OTHER_ASSET: list(model.assets)}
+        return xr.DataArray(sigma, dims=(ASSET, OTHER_ASSET), coords=coords, name="covariance")
+
+    def select(self, assets: Sequence[str]) -> RiskModel:
+        """Risk model of some assets, in the order given; factors stay."""
+        checks.known(assets, self.assets, what="asset", where="risk model")
+        checks.unique(assets, what="assets", where="risk model")
+        position = {a: i for i, a in enumerate(self.assets)}
+        index = [position[a] for a in assets]
+        history = None if self._history is None else self._history.sel({ASSET: list(assets)})
+        return replace(
+            self,
+            _exposures=self._exposures[..., index, :],
+            _specific_variance=self._specific_variance[..., index],
+            assets=tuple(assets),
+            _history=history,
+        )
+
+    def scale_to(self, periods: float) -> RiskModel:
+        """Risk model over another number of periods, such as 21 days or 13 weeks.
+
+        Variances grow in proportion, as they do where returns are uncorrelated over time (square root of
+        time for volatility). Reversal makes the truth lower, momentum higher.
+        """
+        ratio = checks.positive(periods, what="periods", where="scale_to") / self.periods
+        return replace(
+            self,
+            _factor_covariance=self._factor_covariance * ratio,
+            _specific_variance=self._specific_variance * ratio,
+            periods=float(periods),
+        )
+
+    # -- portfolio risk --------------------------------------------------------------------------------
+
+    def _portfolios(self, weights: Weights) -> tuple[list[str] | None, Floats]:
+        """Names (``None`` for one without) and weights (portfolio, asset) in the order of the assets."""
+        where = "weights"
+        if isinstance(weights, xr.DataArray):
+            if not set(weights.dims) <= {PORTFOLIO, ASSET} or ASSET not in weights.dims:
+                raise DataError(
+                    f"{where}: dims {weights.dims}, expected ({ASSET},) or ({PORTFOLIO}, {ASSET})."
+                )
+            table = weights.transpose(..., ASSET).to_pandas()
+        elif isinstance(weights, pd.DataFrame | pd.Series):
+            table = weights
+        else:
+            table = pd.Series(dict(weights), dtype=float)
+        frame = table if isinstance(table, pd.DataFrame) else table.to_frame().T
+        labels = [str(a) for a in frame.columns]
+        values = frame.to_numpy(dtype=float)
+        if tuple(labels) != self.assets:
+            hint = "A table has one portfolio in each row and one asset in each column."
+            checks.known(labels, self.assets, what="asset", where=where, hint=hint)
+            checks.unique(labels, what="assets", where=where)
+            position = {a: i for i, a in enumerate(self.assets)}
+            full = np.zeros((len(frame), len(self.assets)))
+            full[:, [position[a] for a in labels]] = values
+            values = full
+        bad = ~np.isfinite(values)
+        if bad.any():
+            held = np.asarray(self.assets)[bad.any(axis=0)]
+            raise DataError(f"{where}: not finite for {checks.first(held)}. Give 0 for no holding.")
+        names = [str(x) for x in frame.index] if isinstance(table, pd.DataFrame) else None
+        if names is not None:
+            checks.unique(names, what="portfolios", where=where)
+        return names, values
+
+    def _figure(self, values: Floats, names: list[str] | None, *dims: str, name: str) -> xr.DataArray:
+        """Values ([draw,] portfolio, *dims) labelled; one unnamed portfolio has no axis."""
+        lead = (DRAW,) if self.n_draws else ()
+        coords: dict[str, Any] = {DRAW: np.arange(self.n_draws)} if self.n_draws else {}
+        if names is None:
+            values = values[:, 0] if self.n_draws else values[0]
+        else:
+            lead, coords = (*lead, PORTFOLIO), coords | {PORTFOLIO: names}
+        coords |= {d: list(self.assets if d == ASSET else self.factors) for d in dims}
+        return xr.DataArray(values, dims=(*lead, *dims), coords=coords, name=name)
+
+    def _parts(self, w: Floats) -> tuple[Floats, Floats]:
+        """Systematic and specific variance ([draw,] portfolio) of weights (portfolio, asset)."""
+        x = w @ self._exposures
+        return ((x @ self._factor_covariance) * x).sum(axis=-1), self._specific_variance @ (w * w).T
+
+    def variance(self, weights: Weights) -> xr.DataArray:
+        """Variance ([draw,] [portfolio]) of portfolios' returns (eq. R2), squared decimals.
+
+        Parameters
+        ----------
+        weights
+            Weight by asset, negative for short: a mapping, a Series or a DataArray (asset) for one portfolio;
+            a table (portfolio, asset) for several. Assets not named hold none. Tracking error is the
+            volatility of the difference to the benchmark's weights.
+
+        Raises
+        ------
+        UnknownLabelError
+            A weight for an asset that the model does not have.
+        DataError
+            Weights that are not finite, or repeated labels.
+        """
+        names, w = self._portfolios(weights)
+        systematic, specific = self._parts(w)
+        return self._figure(systematic + specific, names, name="variance")
+
+    def volatility(self, weights: Weights) -> xr.DataArray:
+        """Standard deviation ([draw,] [portfolio]) of portfolios' returns, decimal; see ``variance``."""
+        return (self.variance(weights) ** 0.5).rename("volatility")
+
+    def decompose(self, weights: Weights) -> RiskDecomposition:
+        """Where the variance of portfolios comes from: factors and specific, and by asset; sums are exact."""
+        names, w = self._portfolios(weights)
+        x = w @ self._exposures
+        fx = x @ self._factor_covariance
+        specific = self._specific_variance[..., None, :] * (w * w)
+        systematic = w * np.matmul(fx, np.swapaxes(self._exposures, -1, -2))
+        titles = ["portfolio"] if names is None else names
+        label = self._figure
+        return RiskDecomposition(
+            self.kind,
+            self.periods,
+            label(x, titles, FACTOR, name="exposure"),
+            label(x * fx, titles, FACTOR, name="by_factor"),
+            label(systematic, titles, ASSET, name="systematic_by_asset"),
+            label(specific, titles, ASSET, name="specific_by_asset"),
+        )
+
+    def beta_to(self, benchmark: Weights, weights: Weights | None = None) -> xr.DataArray:
+        """Beta to a benchmark of each asset ([draw,] asset), or of portfolios ([draw,] [portfolio]).
+
+        Covariance with the benchmark over its variance (eq. R4), as the model sees both.
+        """
+        names, w = self._portfolios(benchmark)
+        if names is not None and len(names) != 1:
+            raise DataError(f"beta_to: {len(names)} benchmarks given. Give the weights of one.")
+        fx = w @ self._exposures @ self._factor_covariance
+        covariance = (
+            np.matmul(fx, np.swapaxes(self._exposures, -1, -2)) + self._specific_variance[..., None, :] * w
+        )
+        variance = (covariance * w).sum(axis=-1, keepdims=True)
+        if not (variance > 0).all():
+            raise DataError("beta_to: the benchmark has no variance. Check its weights.")
+        beta = covariance / variance
+        if weights is None:
+            return self._figure(beta, None, ASSET, name="beta")
+        names, w = self._portfolios(weights)
+        return self._figure(np.swapaxes(beta @ w.T, -1, -2)[..., 0], names, name="beta")
+
+    # -- linear algebra that optimisers and validation need ------------------------------------------------
+
+    def solve(self, right: ArrayLike) -> Floats:
+        """Σ⁻¹ times a vector (asset,) or columns (asset, column), through the factors (eq. R3).
+
+        With posterior draws Σ is their mean, which is formed. Raises ``DataError`` where Σ is singular.
+        """
+        x = np.asarray(right, dtype=float)
+        if self.n_draws:
+            return np.asarray(cho_solve(cho_factor(self.covariance().to_numpy()), x))
+        scaled, core = self._woodbury()
+        y = (x.T / self._specific_variance).T
+        inner = np.linalg.solve(core, self._factor_covariance @ (self._exposures.T @ y))
+        return np.asarray(y - scaled @ inner)
+
+    def log_determinant(self) -> float:
+        """Logarithm of the determinant of Σ; with posterior draws of their mean."""
+        if self.n_draws:
+            return float(np.linalg.slogdet(self.covariance().to_numpy())[1])
+        _, core = self._woodbury()
+        return float(np.log(self._specific_variance).sum() + np.linalg.slogdet(core)[1])
+
+    def _woodbury(self) -> tuple[Floats, Floats]:
+        # (I + F B'D⁻¹B) needs no inverse of F, which is singular under zero-sum constraints.
+        if not (self._specific_variance > 0).all():
+            none = [a for a, d in zip(self.assets, self._specific_variance, strict=True) if d <= 0]
+            raise DataError(
+                f"risk model: Σ cannot be inverted, {len(none)} assets have no specific variance"
+                f" ({checks.first(none)}). Leave them out with select."
+            )
+        scaled = self._exposures / self._specific_variance[:, None]
+        core = np.eye(len(self.factors)) + self._factor_covariance @ (self._exposures.T @ scaled)
+        return scaled, core
+
+    # -- presentation ----------------------------------------------------------------------------------
+
+    def summary(self) -> pd.DataFrame:
+        """One row per factor: volatility, mean and dispersion of exposures; posterior means over draws."""
+        b, f = self._exposures, self._factor_covariance
+        table = pd.DataFrame(
+            {
+                "volatility": np.sqrt(np.diagonal(f, axis1=-2, axis2=-1)),
+                "mean_exposure": b.mean(axis=-2),
+                "sd_of_exposures": b.std(axis=-2),
+            }
+            if not self.n_draws
+            else {
+                "volatility": np.sqrt(np.diagonal(f, axis1=-2, axis2=-1)).mean(axis=0),
+                "mean_exposure": b.mean(axis=(0, 1)),
+                "sd_of_exposures": b.mean(axis=0).std(axis=0),
+            },
+            index=pd.Index(self.factors, name=FACTOR),
+        )
+        return table
+
+    def __repr__(self) -> str:
+        when = "" if self.origin is None else f" at {self.origin:%Y-%m-%d}"
+        draws = f", {self.n_draws:,} posterior draws" if self.n_draws else ""
+        return (
+            f"<bdfm.RiskModel {self.kind}{when}: {len(self.assets)} assets, {len(self.factors)} factors"
+            f"{draws}, risk over {self.periods:g} period{'' if self.periods == 1 else 's'}>"
+        )
+
+    def _repr_html_(self) -> str:
+        notes = "".join(f"<li>{escape(n)}</li>" for n in self.notes)
+        return (
+            f"<p><b>{escape(repr(self)[1:-1])}</b></p>"
+            + (f"<ul>{notes}</ul>" if notes else "")
+            + self.summary().to_html(float_format="{:.4f}".format, max_rows=30, border=0)
+        )
+
+    def plot_factors(self) -> Figure:
+        """Volatility of each factor, and the correlations between factors; posterior means over draws."""
+        f = self._factor_covariance
+        sd = np.sqrt(np.diagonal(f, axis1=-2, axis2=-1))
+        bottom = np.where(sd > 0, sd, 1.0)
+        correlation = f / (bottom[..., :, None] * bottom[..., None, :])
+        k = len(self.factors)
+        figure, axes = new_figure(1, 2, figsize=(3.5 + 0.55 * k, 1.6 + 0.26 * k))
+        left, right = axes[0]
+        place = np.arange(k)
+        if self.n_draws:
+            low, middle, high = _interval(100 * sd)
+            left.barh(place, middle, xerr=[middle - low, high - middle], color="C0", error_kw={"lw": 0.8})
+            correlation = correlation.mean(axis=0)
+        else:
+            left.barh(place, 100 * sd, color="C0")
+        left.set_yticks(place, self.factors, fontsize=7)
+        left.invert_yaxis()
+        left.set_xlabel(f"volatility, % over {self.periods:g} periods", fontsize=8)
+        left.spines[["top", "right"]].set_visible(False)
+        image = right.imshow(correlation, cmap="RdBu_r", vmin=-1, vmax=1)
+        right.set_yticks([])
+        right.set_xticks(place, self.factors, fontsize=7, rotation=90)
+        for i in range(k if k <= 12 else 0):
+            for j in range(k):
+                if i != j:
+                    right.text(j, i, f"{100 * correlation[i, j]:.0f}", fontsize=6, ha="center", va="center")
+        right.set_title("correlation, %", fontsize=8)
+        bar = figure.colorbar(image, ax=right, shrink=0.8)
+        bar.ax.tick_params(labelsize=6)
+        figure.suptitle(f"Factors of the {self.kind} model", fontsize=10)
+        return figure
+
+    def plot_exposures(self, *, n_assets: int = 40) -> Figure:
+        """Heatmap of exposures, in percent of return per standard deviation of the factor.
+
+        Of a large universe the assets with the largest systematic variance are shown.
+        """
+        sd = np.sqrt(np.diagonal(self._factor_covariance, axis1=-2, axis2=-1))
+        scaled = 100 * self._exposures * sd[..., None, :]
+        scaled = scaled.mean(axis=0) if self.n_draws else scaled
+        size = np.argsort(-np.square(scaled).sum(axis=1), kind="stable")[:n_assets]
+        shown = np.sort(size)
+        values = scaled[shown]
+        limit = float(np.quantile(np.abs(values), 0.98)) or 1.0
+        figure, axes = new_figure(figsize=(2.2 + 0.4 * len(self.factors), 1.4 + 0.17 * len(shown)))
+        axis = axes[0, 0]
+        image = axis.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
+        axis.set_yticks(range(len(shown)), [self.assets[i] for i in shown], fontsize=6)
+        axis.set_xticks(range(len(self.factors)), self.factors, fontsize=7, rotation=90)
+        axis.tick_params(length=0)
+        axis.spines[:].set_visible(False)
+        bar = figure.colorbar(image, ax=axis, shrink=0.6, extend="both")
+        bar.set_label("% per sd of the factor", fontsize=7)
+        bar.ax.tick_params(labelsize=6)
+        axis.set_title(f"Exposures of the {self.kind} model", fontsize=9)
+        return figure
+
+    # -- files -----------------------------------------------------------------------------------------
+
+    def save(self, path: str | Path) -> Path:
+        """Write the model with its history as one NetCDF file; returns the path, ``FileError`` if not."""
+        dataset = xr.Dataset(
+            {x.name: x for x in (self.exposures, self.factor_covariance, self.specific_variance)}
+        )
+        if self._history is not None:
+            dataset = dataset.merge(
+                self._history.rename({v: _HISTORY + str(v) for v in self._history.data_vars})
+            )
+        facts = {"kind": self.kind, "observed_factors": self.observed_factors, "notes": self.notes}
+        facts["origin"] = None if self.origin is None else self.origin.isoformat()
+        dataset = dataset.assign(facts=((), json.dumps(facts)))
+        dataset.attrs = {"periods": self.periods}
+        return io.save_dataset(dataset, path, kind=KIND)
+
+    @classmethod
+    def load(cls, path: str | Path) -> RiskModel:
+        """Risk model of a file made by ``save``.
+
+        Raises
+        ------
+        FileError
+            The file is missing, damaged, no risk model, or written by a newer release.
+        """
+        dataset = io.load_dataset(path, kind=KIND)
+        try:
+            facts = json.loads(dataset["facts"].item())
+            names = [v for v in dataset.data_vars if str(v).startswith(_HISTORY)]
+            history = dataset[names].rename({v: str(v).removeprefix(_HISTORY) for v in names})
+            history.attrs = {}
+            history = history.drop_vars([c for c in history.coords if c not in history.dims])
+            # As saved, to the last digit: from_arrays would average F with its transpose once more.
+            b, f, d = (np.array(dataset[v].values) for v in (EXPOSURES, FACTOR_COVARIANCE, SPECIFIC_VARIANCE))
+            return cls(
+                b,
+                f,
+                d,
+                tuple(map(str, dataset[ASSET].values)),
+                tuple(map(str, dataset[FACTOR].values)),
+                facts["kind"],
+                None if facts["origin"] is None else pd.Timestamp(facts["origin"]),
+                float(dataset.attrs["periods"]),
+                bool(facts["observed_factors"]),
+                tuple(facts["notes"]),
+                history if names else None,
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise FileError(
+                f"{path}: the risk model in this file is incomplete ({error}). Save it again."
+            ) from error
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RiskDecomposition:
+    """Variance of portfolios by source; made by ``RiskModel.decompose``.
+
+    Attributes
+    ----------
+    kind, periods
+        Of the risk model.
+    exposure
+        Factor exposure B'w ([draw,] portfolio, factor).
+    by_factor
+        Contribution (B'w)_k (F B'w)_k of each factor to the variance ([draw,] portfolio, factor); it sums to
+        the systematic variance. A negative one hedges the others.
+    systematic_by_asset, specific_by_asset
+        Contribution w_i (B F B'w)_i and w_i² D_i of each asset ([draw,] portfolio, asset).
+    """
+
+    kind: str
+    periods: float
+    exposure: xr.DataArray
+    by_factor: xr.DataArray
+    systematic_by_asset: xr.DataArray
+    specific_by_asset: xr.DataArray
+
+    @property
+    def systematic(self) -> xr.DataArray:
+        """Systematic variance ([draw,] portfolio)."""
+        return self.by_factor.sum(FACTOR).rename("systematic")
+
+    @property
+    def specific(self) -> xr.DataArray:
+        """Specific variance ([draw,] portfolio)."""
+        return self.specific_by_asset.sum(ASSET).rename("specific")
+
+    @property
+    def variance(self) -> xr.DataArray:
+        """Total variance ([draw,] portfolio): systematic and specific."""
+        return (self.systematic + self.specific).rename("variance")
+
+    @property
+    def by_asset(self) -> xr.DataArray:
+        """Contribution of each asset to the variance ([draw,] portfolio, asset), w_i (Σw)_i."""
+        return (self.systematic_by_asset + self.specific_by_asset).rename("by_asset")
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row per portfolio: volatility and the systematic share of variance; with draws 90 % intervals.
+
+        Columns ``volatility``, ``systematic_volatility``, ``specific_volatility``, ``systematic_share``; with
+        draws their posterior medians, and ``..._low`` and ``..._high``.
+        """
+        share = self.systematic / self.variance
+        figures: dict[str, xr.DataArray] = {
+            "volatility": self.variance**0.5,
+            "systematic_volatility": self.systematic**0.5,
+            "specific_volatility": self.specific**0.5,
+            "systematic_share": share,
+        }
+        return _summary_table(figures, pd.Index(self.by_factor[PORTFOLIO].values, name=PORTFOLIO))
+
+    def factors(self, portfolio: str | None = None) -> pd.DataFrame:
+        """One row per factor and one for ``specific``: exposure, variance, share of variance, volatility.
+
+        ``volatility`` is the contribution to the portfolio's volatility, variance contribution over
+        volatility, so that all columns but the first sum to the total. With draws posterior medians and
+        90 % intervals. The portfolio may be left out if there is only one.
+        """
+        name = self._one(portfolio)
+        specific = self.specific.sel({PORTFOLIO: name}).expand_dims({FACTOR: ["specific"]}, -1)
+        parts = xr.concat([self.by_factor.sel({PORTFOLIO: name}), specific], FACTOR, join="exact")
+        total = self.variance.sel({PORTFOLIO: name})
+        exposure = self.exposure.sel({PORTFOLIO: name}).reindex({FACTOR: parts[FACTOR].values})
+        figures: dict[str, xr.DataArray] = {"exposure": exposure, "variance": parts, "share": parts / total}
+        figures["volatility"] = parts / total**0.5
+        return _summary_table(figures, pd.Index(parts[FACTOR].values, name=FACTOR))
+
+    def assets(self, portfolio: str | None = None) -> pd.DataFrame:
+        """One row per asset, largest first: contributions to variance (systematic, specific, both), share."""
+        name = {PORTFOLIO: self._one(portfolio)}
+        total = self.variance.sel(name)
+        figures: dict[str, xr.DataArray] = {
+            "variance": self.by_asset.sel(name),
+            "systematic": self.systematic_by_asset.sel(name),
+            "specific": self.specific_by_asset.sel(name),
+            "share": self.by_asset.sel(name) / total,
+            "volatility": self.by_asset.sel(name) / total**0.5,
+        }
+        table = _summary_table(figures, pd.Index(self.by_asset[ASSET].values, name=ASSET))
+        return table.sort_values("variance", ascending=False, kind="stable")
+
+    def _one(self, portfolio: str | None) -> str:
+        names = [str(x) for x in self.by_factor[PORTFOLIO].values]
+        if portfolio is None:
+            if len(names) > 1:
+                raise DataError(f"decomposition: {len(names)} portfolios ({checks.first(names)}). Name one.")
+            return names[0]
+        checks.known([portfolio], names, what="portfolio", where="decomposition")
+        return portfolio
+
+    def __repr__(self) -> str:
+        rows = self.table.head(checks.MAX_NAMED)
+        parts = [
+            f"{name} {row.volatility:.2%} ({row.systematic_share:.0%} systematic)"
+            for name, row in rows.iterrows()
+        ]
+        more = self.by_factor.sizes[PORTFOLIO] - len(parts)
+        return (
+            f"<bdfm.RiskDecomposition, {self.kind}: {', '.join(parts)}{f' and {more} more' if more else ''}>"
+        )
+
+    def _repr_html_(self) -> str:
+        percent = {c: "{:.2%}".format for c in self.table.columns}
+        return f"<p><b>Risk, {escape(self.kind)} model</b></p>" + self.table.to_html(
+            formatters=percent, border=0
+        )
+
+    def plot(self, *, n_factors: int = 10) -> Figure:
+        """Share of each portfolio's variance by factor and specific; volatility at the bar's end.
+
+        Factors beyond the ``n_factors`` that matter most are joined to "other factors". With draws shares
+        are those of posterior mean variances, and the label has the 90 % interval of the volatility.
+        """
+        parts, specific = self.by_factor, self.specific
+        if DRAW in parts.dims:
+            parts, specific = parts.mean(DRAW), specific.mean(DRAW)
+        values = (parts / (parts.sum(FACTOR) + specific)).transpose(PORTFOLIO, FACTOR).to_numpy()
+        order = np.argsort(-np.abs(values).max(axis=0), kind="stable")
+        named = np.sort(order[:n_factors])
+        shown = {str(parts[FACTOR].values[k]): values[:, k] for k in named}
+        if len(order) > n_factors:
+            shown["other factors"] = values[:, order[n_factors:]].sum(axis=1)
+        shown["specific"] = 1 - values.sum(axis=1)
+        table, n = self.table, len(values)
+        place = np.arange(n)
+        figure, axes = new_figure(figsize=(9, 1.3 + 0.42 * n + 0.16 * (len(shown) // 6)))
+        axis = axes[0, 0]
+        ends = {True: np.zeros(n), False: np.zeros(n)}
+        for j, (name, own) in enumerate(shown.items()):
+            colour = "#bbbbbb" if name == "specific" else f"C{j % 10}"
+            for positive in (True, False):
+                part = np.where((own > 0) == positive, own, 0.0)
+                label = name if positive else None
+                axis.barh(place, 100 * part, left=100 * ends[positive], color=colour, label=label, height=0.7)
+                ends[positive] = ends[positive] + part
+        for i, volatility in enumerate(table["volatility"]):
+            text = f"{100 * volatility:.2f} %"
+            if "volatility_low" in table:
+                low, high = 100 * table[["volatility_low", "volatility_high"]].iloc[i]
+                text += f" ({low:.2f} to {high:.2f})"
+            axis.text(100 * ends[True][i] + 1, i, text, fontsize=7, va="center")
+        axis.axvline(0, color="black", lw=0.6)
+        axis.set_yticks(place, [str(x) for x in table.index], fontsize=8)
+        axis.invert_yaxis()
+        axis.set_xlim(right=100 * float(ends[True].max()) * 1.3)
+        axis.set_xlabel("% of variance; label: volatility", fontsize=8)
+        axis.spines[["top", "right"]].set_visible(False)
+        figure.legend(loc="outside lower center", ncols=6, fontsize=7, frameon=False)
+        figure.suptitle(f"Sources of risk over {self.periods:g} periods, {self.kind} model", fontsize=10)
+        return figure
+
+
+def compare(models: Mapping[str, RiskModel], weights: Weights) -> pd.DataFrame:
+    """Volatility of the same portfolios by several models, one row per portfolio and model.
+
+    Columns as in ``RiskDecomposition.table``; intervals only where a model has posterior draws.
+
+    Raises
+    ------
+    DataError
+        Models whose risk covers different numbers of periods can be compared after ``scale_to`` only if
+        their periods are of one length; that is the caller's to know.
+    """
+    if not models:
+        raise DataError("compare: no model given.")
+    tables = {name: model.decompose(weights).table for name, model in models.items()}
+    joined = pd.concat(tables, names=["model", PORTFOLIO]).swaplevel()
+    portfolios = next(iter(tables.values())).index
+    return joined.reindex([(p, m) for p in portfolios for m in tables])
+
+
+def _summary_table(figures: Mapping[str, xr.DataArray], index: pd.Index[Any]) -> pd.DataFrame:
+    table = pd.DataFrame(index=index)
+    for name, values in figures.items():
+        if DRAW in values.dims:
+            low, middle, high = _interval(values.transpose(DRAW, ...).to_numpy())
+            table[name], table[f"{name}_low"], table[f"{name}_high"] = middle, low, high
+        else:
+            table[name] = values.to_numpy()
+    return table
+
+
+def _interval(values: Floats) -> tuple[Floats, Floats, Floats]:
+    """Lower end, median and upper end of the central interval over draws (draw, ...)."""
+    low, middle, high = np.quantile(values, [(1 - PROB) / 2, 0.5, (1 + PROB) / 2], axis=0)
+    return low, middle, high
+
+
+def _check_covariance(f: Floats, where: str) -> None:
+    size = float(np.abs(f).max(initial=0.0))
+    skew = float(np.abs(f - np.swapaxes(f, -1, -2)).max(initial=0.0))
+    lowest = float(np.linalg.eigvalsh(f).min(initial=0.0))
+    if skew > _SYMMETRY * size or lowest < -_SYMMETRY * size:
+        raise DataError(
+            f"{where}: the factor covariance is no covariance (asymmetry {skew:.3g}, smallest eigenvalue"
+            f" {lowest:.3g}). Give a symmetric matrix without negative eigenvalues."
+        )
+
+
+def _history(
+    factor_returns: pd.DataFrame | None,
+    specific_returns: pd.DataFrame | None,
+    assets: tuple[str, ...],
+    factors: tuple[str, ...],
+) -> xr.Dataset | None:
+    if factor_returns is None and specific_returns is None:
+        return None
+    variables = {}
+    for name, table, dim, labels in (
+        (FACTOR_RETURNS, factor_returns, FACTOR, factors),
+        (SPECIFIC_RETURNS, specific_returns, ASSET, assets),
+    ):
+        if table is None:
+            continue
+        if tuple(map(str, table.columns)) != labels:
+            raise DataError(f"risk model: columns of {name} are not its {dim}s in order. Reindex the table.")
+        coords = {PERIOD: pd.DatetimeIndex(table.index).rename(None), dim: list(labels)}
+        variables[name] = xr.DataArray(table.to_numpy(dtype=float), dims=(PERIOD, dim), coords=coords)
+    try:
+        xr.align(*variables.values(), join="exact")
+    except ValueError as error:
+        raise DataError("risk model: factor and specific returns have different periods.") from error
+    return xr.Dataset(variables)

@@ -1,0 +1,185 @@
+"""Risk models from the posterior of the dynamic factor model: every figure with its uncertainty."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import betainc, betaln
+
+from bdfm import checks
+from bdfm.components.base import Data, Params
+from bdfm.data.panel import Panel, PanelSettings
+from bdfm.dims import CLASS_INDEX, FACTORS, LOADINGS, NU, PERIOD, RETURNS
+from bdfm.errors import DataError
+from bdfm.inference.settings import SamplerSettings
+from bdfm.model import FactorModel, model_data
+from bdfm.posterior import MAX_LOG_RETURN, Posterior, fit
+from bdfm.risk.base import RiskModel
+
+Floats = NDArray[np.float64]
+
+MAX_DRAWS: Final = 1000  # posterior draws kept: intervals of risk need no more
+
+
+def forecast_covariance(
+    model: FactorModel, p: Params, data: Data, step: int
+) -> tuple[Floats, Floats, Floats]:
+    """Loadings, factor covariance and noise variance of one future period (eq. 2, 3, 6, 7).
+
+    The one place that knows how the model's parts make a covariance. Given the factors up to the origin:
+    what is uncertain about the returns of that period within one posterior draw.
+
+    Parameters
+    ----------
+    model, p
+        Model, and posterior draws with one leading axis.
+    data
+        Features of the future periods, as ``bdfm.model.model_data`` returns them.
+    step
+        Position of the period; 0 is the first after the origin.
+
+    Returns
+    -------
+    tuple
+        (draw, asset, factor), (draw, factor, factor), (draw, asset); log returns, squared decimals.
+    """
+    own = {k: v if k == CLASS_INDEX else v[step : step + 1] for k, v in data.items()}
+    loadings = np.asarray(p[LOADINGS])
+    n_draws, n_assets, n_factors = loadings.shape
+    sd = np.broadcast_to(model.factor_scale.scale(p, own), (n_draws, 1, n_factors))[:, 0]
+    scale = np.exp(np.broadcast_to(model.log_noise_scale(p, own), (n_draws, 1, n_assets))[:, 0])
+    f = np.square(sd)[:, :, None] * np.eye(n_factors)
+    return loadings, f, np.square(scale) * noise_variance(p.get(NU), scale)
+
+
+def noise_variance(nu: Floats | None, scale: Floats) -> Floats:
+    """Variance of noise of unit scale that is cut at ±``MAX_LOG_RETURN``; 1 for normal noise (``None``).
+
+    A Student-t of ν ≤ 2 degrees of freedom, which the posterior allows some assets, has no variance. A
+    forecast cuts log returns at ±5; the variance of what is left is finite for every ν: with a = 5 / scale it
+    is E[T²; |T| < a] + a² P(|T| > a), an incomplete beta function. For ν well above 2 it is ν / (ν - 2).
+    """
+    if nu is None:
+        return np.ones_like(scale)
+    nu = np.where(np.abs(nu - 2) < 1e-6, 2 + 1e-6, nu)
+    a2 = np.square(MAX_LOG_RETURN / scale)
+    x = a2 / (nu + a2)
+    b = nu / 2 - 1  # B(x; 3/2, b) by the recurrence in b, which also serves -1 < b < 0
+    log_norm = betaln(0.5, nu / 2)
+    above = betainc(1.5, b + 1, x) * np.exp(betaln(1.5, b + 1) - log_norm)
+    power = np.exp(1.5 * np.log(x) + b * np.log1p(-x) - log_norm)
+    inside = nu * ((1.5 + b) * above - power) / b
+    tail = betainc(nu / 2, 0.5, nu / (nu + a2))
+    return np.asarray(inside + a2 * tail)
+
+
+def bayesian_risk(posterior: Posterior, *, step: int = 1, n_draws: int = MAX_DRAWS) -> RiskModel:
+    """Risk model of a future period, one (B, F, D) for each posterior draw (eq. R8).
+
+    B are the loadings, F the covariance of the factor innovations and D the noise variance of that period,
+    given its features: recent volatility and earnings raise or lower it. Factors are aligned over draws, so
+    that contributions of factors can be read; sums over factors do not depend on it.
+
+    Parameters
+    ----------
+    posterior
+        Fitted model.
+    step
+        Which period after the origin; 1 is the first. Later ones need a panel with that horizon.
+    n_draws
+        Draws at most, thinned evenly.
+
+    Notes
+    -----
+    The variance is that of log returns; for periods of a few weeks that of simple returns differs by a few
+    percent of it. What is uncertain about the mean is not in it. Noise is cut at ±5 (``noise_variance``).
+    """
+    where = "Bayesian risk"
+    step = checks.at_least(step, 1, what="step", where=where)
+    n_draws = checks.at_least(n_draws, 1, what="n_draws", where=where)
+    panel, model = posterior.panel, posterior.model
+    if step > panel.n_future:
+        raise DataError(
+            f"{where}: period {step} after the origin is beyond the panel's {panel.n_future}."
+            f" Build the panel with horizon={step}."
+        )
+    p = posterior.aligned().parameters()
+    future = model_data(model, panel, future=True)
+    index = np.linspace(0, posterior.n_draws - 1, min(n_draws, posterior.n_draws)).round().astype(int)
+    b, f, d = forecast_covariance(model, {k: v[index] for k, v in p.items()}, future, step - 1)
+    history = model_data(model, panel)
+    periods = pd.DatetimeIndex(panel.history[PERIOD].to_numpy())
+    names = [f"F{k + 1}" for k in range(model.n_factors)]
+    expected = np.zeros_like(history[RETURNS])
+    for part in np.array_split(index, max(1, len(index) // 100)):  # in blocks of draws, to spare memory
+        q = {k: v[part] for k, v in p.items()}
+        expected += model.expected_return(q, q[FACTORS], history).sum(axis=0) / len(index)
+    return RiskModel.from_arrays(
+        b,
+        f,
+        d,
+        assets=panel.assets,
+        factors=names,
+        kind="Bayesian",
+        origin=panel.origin,
+        notes=(
+            f"{panel.n_history} periods, model {model.name!r}, period {step} after the origin, log returns",
+        ),
+        factor_returns=pd.DataFrame(p[FACTORS][index].mean(axis=0), periods, names),
+        specific_returns=pd.DataFrame(history[RETURNS] - expected, periods, list(panel.assets)),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class BayesianEstimator:
+    """Risk model by fitting the dynamic factor model to the prices up to the last return.
+
+    A full fit each time: seconds to a minute. For one date ``bdfm.fit`` and ``bayesian_risk`` do the same.
+
+    Parameters
+    ----------
+    prices, universe
+        As ``Panel.from_prices`` takes them; prices after the last return are never looked at.
+    model
+        Model; its panel settings say how long periods are. They should be those of the returns, or the risk
+        is over another number of days.
+    seed
+        Seed of the fit.
+    settings
+        Engine, chains, draws.
+    panel
+        Settings of the panel that differ from the model's, such as ``{"period": 7, "n_periods": 104}``.
+    earnings
+        Announcements; ``None`` for none.
+    """
+
+    prices: pd.DataFrame
+    universe: pd.DataFrame
+    model: FactorModel
+    seed: int
+    settings: SamplerSettings = field(default_factory=SamplerSettings)
+    panel: Mapping[str, Any] = field(default_factory=dict)
+    earnings: pd.DataFrame | None = None
+
+    def fit(self, returns: pd.DataFrame) -> RiskModel:
+        """Risk model of the period after the last day of the returns, for their assets."""
+        origin = checks.days(returns.index[-1:], where="Bayesian model")[0]
+        universe = checks.universe_table(self.universe)
+        assets = [str(c) for c in returns.columns]
+        checks.known(assets, list(universe["symbol"]), what="asset", where="Bayesian model: universe")
+        settings = PanelSettings(**{**json.loads(self.model.panel.model_dump_json()), **self.panel})
+        panel = Panel.from_prices(
+            self.prices.loc[: str(origin.date())],
+            universe.set_index("symbol", drop=False).loc[assets].reset_index(drop=True),
+            origin=origin,
+            earnings=self.earnings,
+            settings=settings,
+        )
+        model = self.model.model_copy(update={"panel": settings})
+        return bayesian_risk(fit(model, panel, seed=self.seed, settings=self.settings))

@@ -1,0 +1,172 @@
+"""Tables of returns as the estimators take them, and weights of old periods."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bdfm import checks
+from bdfm.errors import DataError
+
+Floats = NDArray[np.float64]
+
+_MAX_STALE_DAYS: Final = 10  # a close older than this is no price
+
+
+def simple_returns(prices: pd.DataFrame, *, period_days: int | None = None) -> pd.DataFrame:
+    """Simple returns (period, asset), decimal, labelled by the last day of each period.
+
+    Parameters
+    ----------
+    prices
+        (day, symbol) adjusted closes; blanks where an asset did not trade.
+    period_days
+        ``None``: from one row of the table to the next. Otherwise calendar days of a period (7 for weeks),
+        counted back from the last day; the last close on or before each end counts, if it is not older than
+        10 days.
+
+    Returns
+    -------
+    pandas.DataFrame
+        NaN where one of the two prices is missing.
+
+    Raises
+    ------
+    DataError
+        Prices that cannot be used, or too few for one period.
+    """
+    table = checks.price_table(prices)
+    if period_days is not None:
+        days = checks.at_least(period_days, 1, what="period_days", where="returns")
+        if len(table):
+            n = (table.index[-1] - table.index[0]).days // days
+            ends = table.index[-1] - pd.to_timedelta(days * np.arange(n, -1, -1), unit="D")
+            row = table.index.searchsorted(ends, side="right") - 1
+            day = table.index.to_numpy().astype("datetime64[D]").astype(float)
+            traded = pd.DataFrame(np.where(table.notna(), day[:, None], np.nan)).ffill().to_numpy()[row]
+            age = ends.to_numpy().astype("datetime64[D]").astype(float)[:, None] - traded
+            table = table.ffill().iloc[row].set_axis(ends).where(age <= _MAX_STALE_DAYS)
+    if len(table) < 2:
+        raise DataError(f"returns: prices of {len(table)} period ends. At least 2 are needed.")
+    return (table / table.shift(1) - 1).iloc[1:]
+
+
+def compounded(returns: pd.DataFrame, ends: pd.DatetimeIndex) -> pd.DataFrame:
+    """Returns compounded to longer periods (period, column): daily factors to weeks or months.
+
+    Parameters
+    ----------
+    returns
+        (day, column) simple returns, decimals, without gaps.
+    ends
+        Last day of each period, ascending; a period starts after the end before it, the first one so many
+        calendar days before its end as the second is long.
+
+    Raises
+    ------
+    DataError
+        A period without any day, or a missing return.
+    """
+    where = "compounding"
+    days = checks.days(returns.index, where=where)
+    table = checks.numeric(returns.set_axis(days), where=where).sort_index()
+    ends = pd.DatetimeIndex(ends)
+    first = ends[:1] - (ends[1] - ends[0] if len(ends) > 1 else pd.Timedelta(days=1))
+    edges = table.index.searchsorted(first.append(ends), side="right")
+    empty = ends[np.diff(edges) < 1]
+    if len(empty):
+        named = checks.first(f"{d:%Y-%m-%d}" for d in empty)
+        raise DataError(f"{where}: no returns in {len(empty)} periods (ending {named}). Give a longer table.")
+    growth = np.vstack([np.zeros((1, table.shape[1])), np.log1p(table.to_numpy()).cumsum(axis=0)])
+    values = np.expm1(np.diff(growth[edges], axis=0))
+    if not np.isfinite(values).all():
+        raise DataError(f"{where}: returns are missing. Fill or drop those days.")
+    return pd.DataFrame(values, ends, table.columns)
+
+
+def returns_table(returns: pd.DataFrame, *, where: str, complete: bool = False) -> pd.DataFrame:
+    """Returns (period, asset) with ascending days and text labels, after checks.
+
+    Raises ``DataError`` for days that are none, repeated or out of order, repeated assets, values that are
+    not finite or below -1, an asset without any return, and with ``complete`` any gap in a row that has
+    returns.
+    """
+    names = [str(c) for c in returns.columns]
+    checks.unique(names, what="assets", where=where, hint="Keep one column of each.")
+    index = checks.days(returns.index, where=where)
+    checks.unique(index.astype(str), what="days", where=where)
+    if not index.is_monotonic_increasing:
+        raise DataError(f"{where}: days are not in ascending order. Sort the table.")
+    table = checks.numeric(returns.set_axis(names, axis=1).set_axis(index), where=where)
+    values = table.to_numpy()
+    if not values.size:
+        raise DataError(f"{where}: an empty table of returns (shape {values.shape}).")
+    bad = np.isinf(values) | (values < -1)
+    if bad.any():
+        i, j = np.argwhere(bad)[0]
+        raise DataError(
+            f"{where}: {bad.sum()} returns are infinite or below -1 (first {names[j]} on {index[i]:%Y-%m-%d}:"
+            f" {values[i, j]:.4g}). Give simple returns as decimals, 0.01 for 1 %."
+        )
+    known = np.isfinite(values)
+    empty = [names[j] for j in np.flatnonzero(~known.any(axis=0))]
+    if empty:
+        raise DataError(
+            f"{where}: {len(empty)} of {len(names)} assets have no return ({checks.first(empty)})."
+        )
+    if complete:
+        gaps = ~known & known.any(axis=1)[:, None]
+        lacking = [f"{names[j]} {gaps[:, j].sum()}" for j in np.flatnonzero(gaps.any(axis=0))]
+        if lacking:
+            raise DataError(
+                f"{where}: {len(lacking)} of {len(names)} assets lack returns, periods each:"
+                f" {checks.first(lacking)}. Drop them, or start later: components need a full table."
+            )
+    return table
+
+
+def window_of(table: pd.DataFrame, window: int | None, *, where: str) -> pd.DataFrame:
+    """Last ``window`` rows of a table; all of them for ``None``. ``DataError`` where there are fewer."""
+    if window is None:
+        return table
+    size = checks.at_least(window, 2, what="window", where=where)
+    if len(table) < size:
+        raise DataError(f"{where}: {len(table)} periods, fewer than the window of {size}. Give more history.")
+    return table.iloc[-size:]
+
+
+def period_weights(n: int, half_life: float | None, *, where: str) -> Floats:
+    """Weights (period,) of mean 1, halved every ``half_life`` periods into the past; equal for ``None``."""
+    if half_life is None:
+        return np.ones(n)
+    life = checks.positive(half_life, what="half_life", where=where)
+    weights = 0.5 ** (np.arange(n - 1, -1, -1) / life)
+    return np.asarray(weights / weights.mean())
+
+
+def effective_size(weights: Floats) -> float:
+    """Number of equally weighted periods that carry as much: (Σ w)² / Σ w²."""
+    return float(weights.sum() ** 2 / np.square(weights).sum())
+
+
+def weighted_covariance(values: Floats, weights: Floats) -> Floats:
+    """Covariance (column, column) of values (period, column); for equal weights with divisor T - 1."""
+    share = weights / weights.sum()
+    centred = values - share @ values
+    n = effective_size(weights)
+    return np.asarray((centred * share[:, None]).T @ centred * (n / (n - 1)))
+
+
+def weighted_variance(values: Floats, weights: Floats, *, lost: float = 1.0) -> Floats:
+    """Mean square (column,) of values (period, column) that may be NaN, with ``lost`` degrees of freedom.
+
+    For equal weights and full columns Σ x² / (T - lost). Values are taken as centred already.
+    """
+    known = np.isfinite(values)
+    w = np.where(known, weights[:, None], 0.0)
+    total = w.sum(axis=0)
+    n = total**2 / np.square(w).sum(axis=0)
+    return np.asarray((w * np.square(np.nan_to_num(values))).sum(axis=0) / total * (n / (n - lost)))

@@ -1,0 +1,552 @@
+"""Risk models against returns they have not seen: walk-forward, combinatorial purged cross-validation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from rich.progress import track
+from scipy.stats import norm
+
+from bdfm import checks
+from bdfm.dims import DRAW
+from bdfm.errors import DataError, MissingDependencyError
+from bdfm.plots import new_figure
+from bdfm.risk.base import Estimator, RiskModel
+from bdfm.risk.returns import returns_table
+from bdfm.risk.time_series import TimeSeriesEstimator
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Floats = NDArray[np.float64]
+
+N_RANDOM: Final = 50  # random test portfolios of each kind
+_LEVERAGE: Final = 0.99  # an asset that decides its factor return alone cannot be predicted from the others
+
+
+# -- trial portfolios ---------------------------------------------------------------------------------------
+
+
+def trial_portfolios(assets: Sequence[str], *, seed: int, n_random: int = N_RANDOM) -> pd.DataFrame:
+    """Weights (portfolio, asset), indexed by (group, name): what forecasts of risk are tried on.
+
+    ``asset``: each alone. ``equal``: equally weighted. ``long only``: random weights that sum to 1 (uniform
+    on the simplex), of which the factors make most of the risk. ``long-short``: random weights that sum to 0,
+    absolute ones to 2, in which specific risk counts.
+    """
+    labels = [str(a) for a in assets]
+    n, rng = len(labels), np.random.default_rng(seed)
+    long_only = rng.dirichlet(np.ones(n), n_random)
+    spread = rng.standard_normal((n_random, n))
+    spread -= spread.mean(axis=1, keepdims=True)
+    spread *= 2 / np.abs(spread).sum(axis=1, keepdims=True)
+    blocks = {
+        "asset": (labels, np.eye(n)),
+        "equal": (["equal"], np.full((1, n), 1 / n)),
+        "long only": ([f"long only {i + 1}" for i in range(n_random)], long_only),
+        "long-short": ([f"long-short {i + 1}" for i in range(n_random)], spread),
+    }
+    index = [(group, name) for group, (names, _) in blocks.items() for name in names]
+    return pd.DataFrame(
+        np.vstack([w for _, w in blocks.values()]),
+        index=pd.MultiIndex.from_tuples(index, names=["group", "portfolio"]),
+        columns=labels,
+    )
+
+
+# -- one block of unseen periods ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class _Block:
+    """What one model said about some periods, and what came."""
+
+    index: pd.DatetimeIndex
+    realised: Floats  # (period, portfolio)
+    variance: Floats  # (portfolio,)
+    baseline: Floats  # (portfolio,) sample variance of the training returns
+    distance: Floats  # (period,) squared Mahalanobis distance per asset
+    minimum: Floats  # (period, 2) return of the minimum-variance portfolio and its forecast variance
+    unexplained: Floats  # (period, asset) return less what the factors explain
+    actual: Floats  # (period, asset)
+
+
+def _evaluate(
+    model: RiskModel, estimator: Estimator, train: pd.DataFrame, unseen: pd.DataFrame, weights: Floats
+) -> _Block:
+    r = unseen.to_numpy()
+    table = pd.DataFrame(weights, columns=list(model.assets))
+    variance = model.variance(table)
+    variance = variance.mean(DRAW) if DRAW in variance.dims else variance
+    held = weights != 0
+    known = np.isfinite(r)
+    realised = np.nan_to_num(r) @ weights.T
+    realised[(~known).astype(float) @ held.T > 0] = np.nan
+    past = train.to_numpy()
+    past = past[np.isfinite(past).any(axis=1)]
+    baseline = np.array([_sample_variance(past, w) for w in weights])
+    full = known.all(axis=1)
+    distance = np.full(len(r), np.nan)
+    minimum = np.full((len(r), 2), np.nan)
+    solved = model.solve(np.column_stack([np.ones(r.shape[1]), r[full].T]))
+    distance[full] = (r[full].T * solved[:, 1:]).sum(axis=0) / r.shape[1]
+    total = solved[:, 0].sum()
+    minimum[full] = np.column_stack([r[full] @ solved[:, 0] / total, np.full(full.sum(), 1 / total)])
+    actual, unexplained = _explain(model, estimator, unseen)
+    return _Block(
+        pd.DatetimeIndex(unseen.index),
+        realised,
+        variance.to_numpy(),
+        baseline,
+        distance,
+        minimum,
+        unexplained,
+        actual,
+    )
+
+
+def _sample_variance(past: Floats, weights: Floats) -> float:
+    held = weights != 0
+    own = past[:, held]
+    rows = np.isfinite(own).all(axis=1)
+    return float(np.var(own[rows] @ weights[held], ddof=1)) if rows.sum() > 1 else np.nan
+
+
+def _explain(model: RiskModel, estimator: Estimator, unseen: pd.DataFrame) -> tuple[Floats, Floats]:
+    """Returns to be explained and what is left of them (period, asset).
+
+    Where factor returns are observed: r - B f. Elsewhere factor returns come from the period's own
+    cross-section, and each asset is left out of the estimate that explains it: e_i / (1 - h_i).
+    """
+    b, d = (x.mean(DRAW) if DRAW in x.dims else x for x in (model.exposures, model.specific_variance))
+    if isinstance(estimator, TimeSeriesEstimator):
+        excess, factors = estimator.realised(unseen)
+        return excess.to_numpy(), excess.to_numpy() - factors.to_numpy() @ b.to_numpy().T
+    r, root = unseen.to_numpy(), 1 / np.sqrt(np.maximum(d.to_numpy(), 1e-300))
+    left = np.full_like(r, np.nan)
+    for t, row in enumerate(r):
+        use = np.isfinite(row)
+        x = b.to_numpy()[use] * root[use, None]
+        u, s, _ = np.linalg.svd(x, full_matrices=False)
+        u = u[:, s > s[0] * 1e-10]
+        y = row[use] * root[use]
+        leverage = np.square(u).sum(axis=1)
+        own = (y - u @ (u.T @ y)) / np.where(leverage < _LEVERAGE, 1 - leverage, np.nan)
+        left[t, use] = own / root[use]
+    return r, left
+
+
+# -- results -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class OutOfSample:
+    """Forecasts of risk and what came, period by period; made by ``walk_forward`` and by validation.
+
+    Attributes
+    ----------
+    kind
+        Kind of the risk model.
+    realised, variance, baseline
+        (period, portfolio): realised return; its variance as the model forecast it, and as the portfolio's
+        own returns in the training window would have it. Columns are (group, portfolio).
+    distance
+        (period,) r'Σ⁻¹r over the number of assets; 1 on average for a calibrated covariance.
+    minimum_variance
+        (period) ``realised`` return and forecast ``variance`` of the portfolio that the model thinks safest.
+    actual, unexplained
+        (period, asset): return, and what is left of it once factor returns are known (time-series models) or
+        estimated from the other assets of the period.
+    origins
+        (period,) last day that the model knew.
+    """
+
+    kind: str
+    realised: pd.DataFrame
+    variance: pd.DataFrame
+    baseline: pd.DataFrame
+    distance: pd.Series
+    minimum_variance: pd.DataFrame
+    actual: pd.DataFrame
+    unexplained: pd.DataFrame
+    origins: pd.Series
+
+    @property
+    def standardised(self) -> pd.DataFrame:
+        """Realised returns in units of their forecast volatility (period, portfolio)."""
+        return self.realised / self.variance**0.5
+
+    def bias(self) -> pd.DataFrame:
+        """Bias statistic of each portfolio and its standard error (columns ``bias``, ``se``).
+
+        Root mean square of standardised returns: 1 for right forecasts, above 1 where risk is underestimated.
+        The error allows for heavy tails and volatility that clusters (Newey-West on squares).
+        """
+        squares = self.standardised**2
+        level = squares.mean()
+        se = pd.Series([mean_error(x) for x in squares.to_numpy().T], squares.columns)
+        return pd.DataFrame({"bias": level**0.5, "se": se / (2 * level**0.5)})
+
+    def qlike(self) -> pd.DataFrame:
+        """QLIKE log σ² + r²/σ² of the model and of the sample variance: mean over periods (portfolio)."""
+        losses = {
+            name: (np.log(v) + np.square(self.realised) / v).mean()
+            for name, v in (("qlike", self.variance), ("baseline", self.baseline))
+        }
+        return pd.DataFrame(losses)
+
+    def qlike_gain(self) -> tuple[float, float]:
+        """QLIKE of the sample variance less the model's, mean over random portfolios, and its standard error.
+
+        Positive: the model forecasts better.
+        """
+        groups = self.realised.columns.get_level_values(0)
+        pick = (
+            groups.isin(["long only", "long-short"]) if "long only" in groups else np.ones(len(groups), bool)
+        )
+        r2 = np.square(self.realised.loc[:, pick])
+        own, base = self.variance.loc[:, pick], self.baseline.loc[:, pick]
+        gain = np.asarray((np.log(base) + r2 / base - np.log(own) - r2 / own).mean(axis=1))
+        return float(np.nanmean(gain)), mean_error(gain)
+
+    def r_squared(self) -> pd.Series:
+        """Out-of-sample R² of each asset: 1 - Σ unexplained² / Σ return²."""
+        both = np.isfinite(self.unexplained)
+        left, total = ((x.where(both) ** 2).sum() for x in (self.unexplained, self.actual))
+        found: pd.Series[float] = 1 - left / total
+        return found.rename("r_squared")
+
+    def total_r_squared(self) -> float:
+        """Out-of-sample R² over all assets and periods together."""
+        both = np.isfinite(self.unexplained)
+        left, total = (float(np.square(x.where(both)).sum().sum()) for x in (self.unexplained, self.actual))
+        return 1 - left / total
+
+    def mahalanobis(self) -> tuple[float, float]:
+        """Mean of r'Σ⁻¹r / N and its standard error; 1 for a calibrated covariance."""
+        values = self.distance.dropna().to_numpy()
+        return float(values.mean()), mean_error(values)
+
+    def minimum_variance_ratio(self) -> tuple[float, float]:
+        """Realised over forecast volatility of the minimum-variance portfolio, and its standard error."""
+        squares = (self.minimum_variance["realised"] ** 2 / self.minimum_variance["variance"]).dropna()
+        level = float(np.sqrt(squares.mean()))
+        return level, mean_error(squares.to_numpy()) / (2 * level)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row per group of portfolios: number, mean bias statistic, share outside 1 ± 2 se, QLIKE."""
+        bias, qlike = self.bias(), self.qlike()
+        outside = (bias["bias"] - 1).abs() > 2 * bias["se"]
+        frame = bias.assign(outside=outside.astype(float)).join(qlike)
+        grouped = frame.groupby(level=0, sort=False)
+        table = grouped[["bias", "outside", "qlike", "baseline"]].mean()
+        table.insert(0, "portfolios", grouped.size())
+        return table
+
+    def summary(self) -> pd.Series:
+        """Headline figures of the model, for a table of several models."""
+        bias = self.bias()["bias"].groupby(level=0, sort=False).mean()
+        qlike = self.qlike()["qlike"].groupby(level=0, sort=False).mean()
+        figures = {f"bias, {g}": bias[g] for g in bias.index} | {f"QLIKE, {g}": qlike[g] for g in qlike.index}
+        figures["Mahalanobis / N"] = self.mahalanobis()[0]
+        figures["minimum variance, realised / forecast"] = self.minimum_variance_ratio()[0]
+        own = np.square(self.minimum_variance["realised"].dropna())
+        figures["minimum variance, realised volatility"] = float(np.sqrt(own.mean()))
+        figures["R² out of sample"] = self.total_r_squared()
+        return pd.Series(figures, name=self.kind)
+
+    def __repr__(self) -> str:
+        bias = self.bias()["bias"]
+        return (
+            f"<bdfm.OutOfSample, {self.kind}: {len(self.realised)} periods, {self.realised.shape[1]}"
+            f" portfolios, mean bias {bias.mean():.2f}, R² {self.total_r_squared():.0%}>"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<p><b>{escape(repr(self)[1:-1])}</b></p>" + self.table.to_html(
+            float_format="{:.3f}".format, border=0
+        )
+
+    def plot(self) -> Figure:
+        """Bias statistics by group of portfolios, and the Mahalanobis distance over time."""
+        bias = self.bias()
+        groups = list(dict.fromkeys(bias.index.get_level_values(0)))
+        figure, axes = new_figure(1, 2, figsize=(10, 3.2), width_ratios=[1, 1.6])
+        left, right = axes[0]
+        for place, group in enumerate(groups):
+            own = bias.loc[group]
+            jitter = np.linspace(-0.3, 0.3, len(own)) if len(own) > 1 else np.zeros(1)
+            left.errorbar(
+                place + jitter,
+                own["bias"],
+                yerr=2 * own["se"],
+                fmt=".",
+                ms=4,
+                lw=0.4,
+                color=f"C{place}",
+                alpha=0.7,
+            )
+        left.axhline(1, color="black", lw=0.8)
+        left.set_xticks(range(len(groups)), groups, fontsize=8)
+        left.set_title("bias statistic ± 2 se; above 1: risk underestimated", fontsize=8)
+        right.plot(self.distance, ".", ms=3, color="C0")
+        right.plot(self.distance.rolling(max(5, len(self.distance) // 20)).mean(), color="C3", lw=1.2)
+        right.axhline(1, color="black", lw=0.8)
+        right.set_yscale("log")
+        right.set_title("Mahalanobis distance / N, and its moving average", fontsize=8)
+        for axis in (left, right):
+            axis.tick_params(labelsize=7)
+            axis.spines[["top", "right"]].set_visible(False)
+        figure.suptitle(f"Out of sample, {self.kind} model", fontsize=10)
+        return figure
+
+
+def compare_forecasts(results: Mapping[str, OutOfSample]) -> pd.DataFrame:
+    """Table (figure, model) of several models on the same periods and portfolios.
+
+    The last rows are the mean QLIKE over random portfolios less that of the best model, and the standard
+    error of that difference: models within two errors of the best are not told apart by these data.
+
+    Raises
+    ------
+    DataError
+        Results of different periods or portfolios.
+    """
+    if not results:
+        raise DataError("compare_forecasts: no results given.")
+    names = list(results)
+    first = results[names[0]].realised
+    for name in names[1:]:
+        other = results[name].realised
+        if not (first.index.equals(other.index) and first.columns.equals(other.columns)):
+            raise DataError(f"compare_forecasts: {name} has other periods or portfolios than {names[0]}.")
+    table = pd.DataFrame({name: r.summary() for name, r in results.items()})
+    pick = first.columns.get_level_values(0).isin(["long only", "long-short"])
+    pick = pick if pick.any() else np.ones_like(pick)
+    r2 = np.square(first.loc[:, pick])
+    loss = pd.DataFrame(
+        {
+            n: (np.log(r.variance.loc[:, pick]) + r2 / r.variance.loc[:, pick]).mean(axis=1)
+            for n, r in results.items()
+        }
+    ).dropna()
+    difference = loss.sub(loss[loss.mean().idxmin()], axis=0)
+    table.loc["QLIKE above the best"] = difference.mean()
+    table.loc["its standard error"] = {n: mean_error(difference[n].to_numpy()) for n in names}
+    return table
+
+
+def mean_error(values: Floats) -> float:
+    """Standard error of a mean over time, Newey-West with 4 (T/100)^(2/9) lags; 0 for a constant."""
+    x = values[np.isfinite(values)]
+    if len(x) < 3:
+        return float("nan")
+    return float(np.sqrt(long_run_variance(x) / len(x)))
+
+
+def long_run_variance(values: Floats, lags: int | None = None) -> float:
+    """Newey-West (1987) variance of a series, Bartlett weights; 4 (T/100)^(2/9) lags unless given."""
+    x = values - values.mean()
+    n = len(x)
+    m = int(4 * (n / 100) ** (2 / 9)) if lags is None else lags
+    total = float(x @ x) / n
+    for lag in range(1, min(m, n - 1) + 1):
+        total += 2 * (1 - lag / (m + 1)) * float(x[lag:] @ x[:-lag]) / n
+    return max(total, 0.0)
+
+
+# -- walk-forward ------------------------------------------------------------------------------------------
+
+
+def walk_forward(
+    estimator: Estimator,
+    returns: pd.DataFrame,
+    *,
+    window: int | None = None,
+    step: int = 1,
+    start: int | None = None,
+    portfolios: pd.DataFrame | None = None,
+    seed: int = 0,
+    progress: bool = False,
+) -> OutOfSample:
+    """Risk forecast from the past alone, again and again, and what came.
+
+    Parameters
+    ----------
+    estimator
+        Refitted at each origin to the returns up to it; its model holds for the next ``step`` periods.
+    returns
+        (period, asset) simple returns.
+    window
+        Last periods that each fit sees; ``None`` for all of the past.
+    step
+        Periods between refits.
+    start
+        Number of periods before the first forecast: the window unless given, or half of the data without one.
+    portfolios
+        Weights (portfolio, asset) to try forecasts on, indexed by name or by (group, name);
+        ``trial_portfolios`` with ``seed`` unless given.
+    progress
+        Whether to show a progress bar.
+
+    Raises
+    ------
+    DataError
+        Too few periods, or whatever the estimator raises, with the origin named.
+    """
+    where = "walk-forward"
+    table = returns_table(returns, where=where)
+    step = checks.at_least(step, 1, what="step", where=where)
+    first = checks.at_least(start or window or len(table) // 2, 2, what="start", where=where)
+    if first >= len(table):
+        raise DataError(f"{where}: {len(table)} periods, none left after the first {first}. Start earlier.")
+    weights = _weights(portfolios, table, seed)
+    blocks: list[_Block] = []
+    origins: list[pd.Timestamp] = []
+    kind = ""
+    stops = range(first, len(table), step)
+    shown: Iterable[int] = track(stops, "Walk-forward ...", transient=True) if progress else stops
+    for stop in shown:
+        past = table.iloc[max(0, stop - window) if window else 0 : stop]
+        try:
+            model = estimator.fit(past)
+        except DataError as error:
+            raise DataError(f"{where}, origin {past.index[-1]:%Y-%m-%d}: {error}") from error
+        unseen = table.iloc[stop : stop + step]
+        blocks.append(_evaluate(model, estimator, past, unseen, weights.to_numpy()))
+        origins += [past.index[-1]] * len(unseen)
+        kind = model.kind
+    return _joined(blocks, kind, weights.index, table.columns, origins)
+
+
+def _weights(portfolios: pd.DataFrame | None, table: pd.DataFrame, seed: int) -> pd.DataFrame:
+    if portfolios is None:
+        return trial_portfolios(list(table.columns), seed=seed)
+    where = "portfolios"
+    checks.known(map(str, portfolios.columns), list(table.columns), what="asset", where=where)
+    weights = portfolios.reindex(columns=table.columns, fill_value=0.0).astype(float)
+    if not np.isfinite(weights.to_numpy()).all():
+        raise DataError(f"{where}: weights are missing. Give 0 for no holding.")
+    if weights.index.nlevels == 1:
+        weights.index = pd.MultiIndex.from_tuples([("given", str(x)) for x in weights.index])
+    return weights
+
+
+def _joined(
+    blocks: Sequence[_Block],
+    kind: str,
+    portfolios: pd.Index[Any],
+    assets: pd.Index[Any],
+    origins: Sequence[Any],
+) -> OutOfSample:
+    index = pd.DatetimeIndex(np.concatenate([b.index.to_numpy() for b in blocks]))
+    lengths = [len(b.index) for b in blocks]
+
+    def frame(values: list[Floats], columns: Any) -> pd.DataFrame:
+        return pd.DataFrame(np.concatenate(values), index, columns)
+
+    return OutOfSample(
+        kind,
+        frame([b.realised for b in blocks], portfolios),
+        frame([np.tile(b.variance, (n, 1)) for b, n in zip(blocks, lengths, strict=True)], portfolios),
+        frame([np.tile(b.baseline, (n, 1)) for b, n in zip(blocks, lengths, strict=True)], portfolios),
+        pd.Series(np.concatenate([b.distance for b in blocks]), index, name="distance"),
+        frame([b.minimum for b in blocks], ["realised", "variance"]),
+        frame([b.actual for b in blocks], assets),
+        frame([b.unexplained for b in blocks], assets),
+        pd.Series(list(origins), index, name="origin"),
+    )
+
+
+# -- combinatorial purged cross-validation -----------------------------------------------------------------
+
+
+def cross_validate(
+    estimator: Estimator,
+    returns: pd.DataFrame,
+    *,
+    n_folds: int = 6,
+    n_test_folds: int = 2,
+    purged_size: int = 1,
+    embargo_size: int | None = None,
+    portfolios: pd.DataFrame | None = None,
+    seed: int = 0,
+    progress: bool = False,
+) -> list[OutOfSample]:
+    """Paths of combinatorial purged cross-validation (Lopez de Prado 2018): each covers all periods once.
+
+    The data are cut into folds; each choice of test folds is one split, fitted to the other folds without
+    the periods next to a test fold. Recombined, the splits give several full paths, so that a figure comes
+    with its spread over ways to divide history. Unlike walk-forward, models also see what came after the
+    test: this asks how stable a model is, not how it would have done.
+
+    Parameters
+    ----------
+    estimator, returns, portfolios, seed, progress
+        As in ``walk_forward``. Training rows outside the split are masked, so that dates of exposures stay.
+    n_folds, n_test_folds, purged_size, embargo_size
+        As in skfolio's ``CombinatorialPurgedCV``; the embargo is 1 % of the periods unless given.
+
+    Raises
+    ------
+    MissingDependencyError
+        skfolio is not installed.
+    DataError
+        Fewer than 5 periods in a fold.
+    """
+    where = "cross-validation"
+    try:
+        from skfolio.model_selection import CombinatorialPurgedCV
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"{where}: needs skfolio, which is not installed. Install it with: pip install 'bdfm[validation]'"
+        ) from error
+
+    table = returns_table(returns, where=where)
+    if len(table) < 5 * n_folds:
+        raise DataError(f"{where}: {len(table)} periods in {n_folds} folds. Give at least {5 * n_folds}.")
+    embargo = len(table) // 100 if embargo_size is None else embargo_size
+    splitter = CombinatorialPurgedCV(n_folds, n_test_folds, purged_size, embargo)
+    weights = _weights(portfolios, table, seed)
+    splits = list(splitter.split(table))
+    paths: dict[int, list[_Block]] = {}
+    kind = ""
+    numbered = list(zip(splits, splitter.get_path_ids(), strict=True))
+    shown: Iterable[Any] = track(numbered, "Cross-validation ...", transient=True) if progress else numbered
+    for (train, tests), path_ids in shown:
+        seen = pd.DataFrame(np.nan, table.index, table.columns)
+        seen.iloc[train] = table.iloc[train]
+        model = estimator.fit(seen)
+        kind = model.kind
+        for test, path in zip(tests, path_ids, strict=True):
+            unseen = table.iloc[test]
+            own = model
+            if hasattr(estimator, "at"):  # exposures known when the test begins, not at the end of the data
+                day = table.index[max(test[0] - 1, 0)]
+                try:
+                    own = estimator.at(model, day)
+                except DataError:  # before the first exposures: nothing can be said of this fold
+                    unseen = unseen * np.nan
+            paths.setdefault(int(path), []).append(
+                _evaluate(own, estimator, seen, unseen, weights.to_numpy())
+            )
+    results = []
+    for blocks in paths.values():
+        ordered = sorted(blocks, key=lambda b: b.index[0])
+        origins = [pd.NaT] * sum(len(b.index) for b in ordered)
+        results.append(_joined(ordered, kind, weights.index, table.columns, origins))
+    return results
+
+
+def two_sided_p(estimate: float, error: float) -> float:
+    """Probability of an estimate at least so far from zero, normal."""
+    if not error > 0:
+        return 1.0 if estimate == 0 else 0.0
+    return float(2 * norm.sf(abs(estimate) / error))

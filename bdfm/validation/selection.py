@@ -1,0 +1,471 @@
+"""Which factors? Candidates of any kind judged one by one, together, and on periods left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+from bdfm import checks
+from bdfm.errors import DataError
+from bdfm.plots import new_figure
+from bdfm.risk.returns import returns_table
+from bdfm.validation import statistics
+from bdfm.validation.out_of_sample import mean_error
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Floats = NDArray[np.float64]
+
+LEVEL: Final = 0.05
+KNOTS: Final = (0.05, 0.275, 0.5, 0.725, 0.95)  # quantiles of a factor where its response may bend
+GIVEN, COMPONENT = "given", "component"
+
+
+def published(
+    series: pd.Series, periods: pd.DatetimeIndex, *, lag_days: int, change: bool = True
+) -> pd.Series:
+    """Macroeconomic series (period,) as it was known at the end of each period.
+
+    Parameters
+    ----------
+    series
+        (reference day,) values, dated by what they describe: the last day of the month or quarter.
+    periods
+        Last day of each period.
+    lag_days
+        Calendar days from the reference day to publication. Revisions are not undone: give values as first
+        published where you have them.
+    change
+        Whether to return the change since the end of the period before (a factor), or the level.
+
+    Raises
+    ------
+    DataError
+        No value known at the first period, or missing values.
+    """
+    where = f"macroeconomic series {series.name or ''}".strip()
+    lag = checks.at_least(lag_days, 0, what="lag_days", where=where)
+    days = checks.days(series.index, where=where)
+    values = checks.numeric(series.set_axis(days).to_frame("value"), where=where)["value"].sort_index()
+    if values.isna().any():
+        raise DataError(f"{where}: {int(values.isna().sum())} values are missing. Drop those days.")
+    out = pd.DatetimeIndex(values.index) + pd.Timedelta(days=lag)
+    row = out.searchsorted(pd.DatetimeIndex(periods), side="right") - 1
+    if len(row) and row[0] < 0:
+        raise DataError(
+            f"{where}: nothing was published by {periods[0]:%Y-%m-%d}; the first value came out on"
+            f" {out[0]:%Y-%m-%d}. Start the periods later."
+        )
+    level = pd.Series(values.to_numpy()[row], pd.DatetimeIndex(periods), name=series.name)
+    return level.diff() if change else level
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class FactorSelection:
+    """Candidate factors compared; made by ``select_factors``.
+
+    Attributes
+    ----------
+    factors
+        One row per candidate: ``kind``; ``alone`` and ``marginal``, mean over assets of R² by itself and lost
+        when it is taken from all; ``significant``, assets with a significant exposure beside all others
+        (Holm, HAC errors); ``drifting``, assets whose exposure differs between the halves;
+        ``variance_inflation``; ``response``, "line", "curve" or "cloud"; ``chosen``; ``frequency``, share of
+        bootstrap samples in which it is chosen.
+    pairs
+        One row per candidate and asset: ``alone``, ``marginal``, ``t`` (joint, HAC), ``p_curve`` and
+        ``response``.
+    path
+        Forward selection: factor added, out-of-sample R², its gain and the gain's standard error.
+    chosen
+        Names of the subset chosen, in the order of the path.
+    best
+        Size of the subset with the highest out-of-sample R².
+    bootstrap_r_squared
+        Out-of-sample R² of the chosen size in each bootstrap sample.
+    """
+
+    factors: pd.DataFrame
+    pairs: pd.DataFrame
+    path: pd.DataFrame
+    chosen: tuple[str, ...]
+    best: int
+    bootstrap_r_squared: Floats
+    _returns: pd.DataFrame
+    _candidates: pd.DataFrame
+
+    @property
+    def conclusion(self) -> str:
+        """What was chosen, how sure that is, and what to look at, in plain language."""
+        low, high = np.quantile(self.bootstrap_r_squared, [0.05, 0.95])
+        sure = self.factors.loc[list(self.chosen), "frequency"]
+        at = self.path.iloc[len(self.chosen) - 1]
+        text = [
+            f"Chosen: {', '.join(self.chosen)}; out-of-sample R² {at['r_squared']:.1%} (90 % of bootstrap"
+            f" samples: {low:.1%} to {high:.1%}). The highest R² needs {self.best}; the subset is the"
+            " smallest within one standard error of it."
+        ]
+        shaky = sure[sure < 0.8]
+        if len(shaky):
+            named = ", ".join(f"{n} {v:.0%}" for n, v in shaky.items())
+            text.append(f"Not sure: chosen in fewer than 80 % of bootstrap samples: {named}.")
+        rivals = self.factors.loc[~self.factors["chosen"], "frequency"]
+        rivals = rivals[rivals > 0.2]
+        if len(rivals):
+            named = ", ".join(f"{n} {v:.0%}" for n, v in rivals.items())
+            text.append(f"Left out here but often chosen in bootstrap samples: {named}.")
+        for response, meaning in (
+            ("curve", "respond along a curve, which a linear exposure misses: add a transformed factor"),
+            ("cloud", "show no response: leave out"),
+        ):
+            names = self.factors.index[self.factors["response"] == response]
+            if len(names):
+                text.append(f"{checks.first(names)} {meaning}.")
+        twins = self.factors.index[self.factors["variance_inflation"] > 10]
+        if len(twins):
+            text.append(f"{checks.first(twins)} can hardly be told apart (variance inflation above 10).")
+        return "\n".join(text)
+
+    def __repr__(self) -> str:
+        return f"<bdfm.FactorSelection: {', '.join(self.chosen)} of {len(self.factors)} candidates>"
+
+    def _repr_html_(self) -> str:
+        lines = "".join(f"<li>{escape(x)}</li>" for x in self.conclusion.split("\n"))
+        return (
+            f"<p><b>{escape(repr(self)[1:-1])}</b></p><ul>{lines}</ul>"
+            + self.factors.to_html(float_format="{:.3f}".format, border=0)
+            + self.path.to_html(float_format="{:.4f}".format, border=0)
+        )
+
+    def plot(self) -> Figure:
+        """Out-of-sample R² along the path, and how often each candidate is chosen."""
+        figure, axes = new_figure(1, 2, figsize=(9.5, 1.6 + 0.24 * len(self.factors)))
+        left, right = axes[0]
+        place = np.arange(len(self.path))
+        left.errorbar(100 * self.path["r_squared"], place, xerr=100 * self.path["se"], fmt="o-", ms=4, lw=1)
+        left.set_yticks(place, [f"+ {n}" for n in self.path["factor"]], fontsize=7)
+        left.axhline(len(self.chosen) - 0.5, color="C3", lw=0.8, ls="--")
+        left.invert_yaxis()
+        left.set_xlabel("out-of-sample R², %; bar: error of the gain", fontsize=8)
+        order = self.factors["frequency"].sort_values()
+        colours = ["C0" if n in self.chosen else "#bbbbbb" for n in order.index]
+        right.barh(range(len(order)), 100 * order, color=colours)
+        right.set_yticks(range(len(order)), [str(n) for n in order.index], fontsize=7)
+        right.set_xlabel("chosen in % of bootstrap samples", fontsize=8)
+        for axis in (left, right):
+            axis.tick_params(labelsize=7)
+            axis.spines[["top", "right"]].set_visible(False)
+        return figure
+
+    def plot_responses(self, *, factors: Sequence[str] | None = None) -> Figure:
+        """Scatter of the most responsive asset against each factor: line, means of ten bins, verdict."""
+        names = list(self.factors.index) if factors is None else list(factors)
+        checks.known(names, list(self.factors.index), what="factor", where="responses")
+        columns = min(4, len(names))
+        figure, axes = new_figure(
+            -(-len(names) // columns), columns, figsize=(2.6 * columns, 0.3 + 2.3 * -(-len(names) // columns))
+        )
+        for axis in axes.ravel()[len(names) :]:
+            axis.remove()
+        for axis, name in zip(axes.ravel(), names, strict=False):
+            own = self.pairs.loc[name]
+            curved = self.factors.loc[name, "response"] == "curve"
+            asset = str(own["p_curve"].idxmin() if curved else own["alone"].idxmax())
+            x, y = self._candidates[name].to_numpy(), 100 * self._returns[asset].to_numpy()
+            axis.plot(x, y, ".", ms=2, color="#777777", alpha=0.5)
+            slope, intercept = np.polyfit(x, y, 1)
+            ends = np.array([x.min(), x.max()])
+            axis.plot(ends, intercept + slope * ends, color="C0", lw=1.2)
+            bins = np.array_split(np.argsort(x), 10)
+            axis.errorbar(
+                [x[b].mean() for b in bins],
+                [y[b].mean() for b in bins],
+                yerr=[2 * y[b].std() / np.sqrt(len(b)) for b in bins],
+                fmt="o-",
+                ms=3,
+                lw=1,
+                color="C3",
+            )
+            verdict = str(own["response"].loc[asset])
+            axis.set_title(f"{asset} on {name}: {verdict}", fontsize=7)
+            axis.tick_params(labelsize=6)
+            axis.spines[["top", "right"]].set_visible(False)
+        figure.supylabel("return, %", fontsize=8)
+        return figure
+
+
+def select_factors(
+    returns: pd.DataFrame,
+    candidates: pd.DataFrame | None = None,
+    *,
+    kinds: Mapping[str, str] | None = None,
+    n_components: int = 0,
+    n_folds: int = 5,
+    n_bootstrap: int = 50,
+    level: float = LEVEL,
+    seed: int,
+) -> FactorSelection:
+    """Candidate factors judged by what they explain, and a subset chosen on periods left out.
+
+    Parameters
+    ----------
+    returns
+        (period, asset) simple returns, complete.
+    candidates
+        (period, factor) for the same periods: characteristic-sorted portfolios (``double_sort``), changes of
+        macroeconomic series (``published``), or any others; complete.
+    kinds
+        What each candidate is, for the table, such as ``{"SMB": "sorted portfolio"}``.
+    n_components
+        Number of principal components of the returns as further candidates, "PC1" and so on. For the choice
+        their weights are those of the periods not left out, and each asset's own return is left out of the
+        components that explain it. ``alone`` and ``marginal`` are of the full components, which contain it.
+    n_folds
+        Contiguous folds, each left out once, with one period on either side purged.
+    n_bootstrap
+        Samples, of blocks of periods within each fold, on which the whole choice is repeated.
+    level
+        Of the tests, corrected for their number (Holm, Bonferroni).
+    seed
+        Of the bootstrap.
+
+    Notes
+    -----
+    Forward selection by out-of-sample R², mean over assets in units of their own variance, of factor returns
+    that are known when they happen: it asks what explains risk, not what forecasts returns. The smallest
+    subset within one standard error of the best is chosen.
+
+    Raises
+    ------
+    DataError
+        No candidates, gaps, other periods, or too few periods for the folds.
+    """
+    where = "factor selection"
+    table = returns_table(returns, where=where)
+    given = pd.DataFrame(index=table.index) if candidates is None else candidates
+    given = given.set_axis([str(c) for c in given.columns], axis=1)
+    if not (given.shape[1] or n_components):
+        raise DataError(f"{where}: no candidates. Give a table, or n_components.")
+    if candidates is not None and not checks.days(given.index, where=where).equals(table.index):
+        raise DataError(f"{where}: candidates and returns have different periods. Reindex one.")
+    for what, values in (("returns", table), ("candidates", given)):
+        bad = values.columns[~np.isfinite(values.to_numpy(dtype=float)).all(axis=0)]
+        if len(bad):
+            raise DataError(f"{where}: {what} have gaps ({checks.first(bad)}). Start later, or drop them.")
+    components = [f"PC{i + 1}" for i in range(n_components)]
+    names = [*given.columns, *components]
+    checks.unique(names, what="candidates", where=where)
+    if len(table) < 10 * n_folds or len(table) < 3 * (len(names) + 1):
+        raise DataError(
+            f"{where}: {len(table)} periods for {len(names)} candidates in {n_folds} folds: too few."
+        )
+    y, x = table.to_numpy(), given.to_numpy(dtype=float)
+    everything = np.column_stack([x, _scores(y, y, n_components)])
+    factors, pairs = _judge(everything, y, names, list(table.columns), level)
+    folds = np.array_split(np.arange(len(y)), n_folds)
+    path, losses = _forward(x, y, names, n_components, folds)
+    size, best = _size(losses)
+    chosen = tuple(path["factor"][:size])
+    rng = np.random.default_rng(seed)
+    counts, reached = pd.Series(0.0, names), np.empty(n_bootstrap)
+    for i in range(n_bootstrap):
+        rows = [_blocks(fold, rng) for fold in folds]
+        flat = np.concatenate(rows)
+        again, own = _forward(x[flat], y[flat], names, n_components, folds)
+        own_size, _ = _size(own)
+        counts[list(again["factor"][:own_size])] += 1
+        reached[i] = again["r_squared"].iloc[own_size - 1]
+    kind = {n: GIVEN for n in given.columns} | {n: COMPONENT for n in components} | dict(kinds or {})
+    checks.known(kind, names, what="candidate", where=f"{where}: kinds")
+    factors.insert(0, "kind", [kind[n] for n in names])
+    factors["chosen"] = [n in chosen for n in names]
+    factors["frequency"] = counts / max(n_bootstrap, 1)
+    frame = pd.DataFrame(everything, table.index, names)
+    return FactorSelection(factors, pairs, path, chosen, best, reached, table, frame)
+
+
+def _scores(train: Floats, values: Floats, n_components: int) -> Floats:
+    """Components (period, component) of ``values`` with the weights of ``train``, standardised returns."""
+    if not n_components:
+        return np.empty((len(values), 0))
+    mean, sd = train.mean(axis=0), train.std(axis=0)
+    _, _, right = np.linalg.svd((train - mean) / sd, full_matrices=False)
+    weights = right[:n_components].T
+    weights = weights * np.where(weights.sum(axis=0) < 0, -1.0, 1.0)
+    return np.asarray((values - mean) / sd @ weights / np.sqrt(train.shape[1]))
+
+
+# -- one by one and together -------------------------------------------------------------------------------
+
+
+def _judge(
+    x: Floats, y: Floats, names: list[str], assets: list[str], level: float
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    n, k = x.shape
+    ones = np.ones((n, 1))
+    full = statistics.regress(np.column_stack([ones, x]), y)
+    p = 2 * stats.t.sf(np.abs(full.t[1:]), n - k - 1)
+    significant = statistics.holm(p, level)
+    half = n // 2
+    parts = [
+        statistics.regress(np.column_stack([ones[s], x[s]]), y[s], lags=0)
+        for s in (slice(half), slice(half, n))
+    ]
+    variance = sum(np.diagonal(q.covariances, axis1=1, axis2=2).T[1:] for q in parts)
+    change = (parts[1].coefficients[1:] - parts[0].coefficients[1:]) / np.sqrt(np.maximum(variance, 1e-300))
+    drifting = statistics.holm(2 * stats.t.sf(np.abs(change), half - k - 1), level)
+    alone, marginal, straight, curved = (np.empty((k, y.shape[1])) for _ in range(4))
+    for j in range(k):
+        single = statistics.regress(np.column_stack([ones, x[:, j]]), y)
+        alone[j] = single.r_squared
+        straight[j] = 2 * stats.t.sf(np.abs(single.t[1]), n - 2)
+        others = statistics.regress(np.column_stack([ones, np.delete(x, j, axis=1)]), y)
+        marginal[j] = full.r_squared - others.r_squared
+        curved[j] = curve_p_values(x[:, j], y)
+    bends, lines = statistics.holm(curved, level), statistics.holm(straight, level)
+    response = np.where(bends, "curve", np.where(lines, "line", "cloud"))
+    factors = pd.DataFrame(
+        {
+            "alone": alone.mean(axis=1),
+            "marginal": marginal.mean(axis=1),
+            "significant": significant.sum(axis=1),
+            "drifting": drifting.sum(axis=1),
+            "variance_inflation": statistics.variance_inflation(x) if k > 1 else 1.0,
+            "response": np.where(bends.any(axis=1), "curve", np.where(lines.any(axis=1), "line", "cloud")),
+        },
+        index=pd.Index(names, name="factor"),
+    )
+    index = pd.MultiIndex.from_product([names, assets], names=["factor", "asset"])
+    columns = {"alone": alone, "marginal": marginal, "t": full.t[1:], "p_curve": curved, "response": response}
+    return factors, pd.DataFrame({c: v.ravel() for c, v in columns.items()}, index=index)
+
+
+def curve_p_values(x: Floats, y: Floats) -> Floats:
+    """p-values (asset,) of a linear response of ``y`` (period, asset) to a factor (period,).
+
+    Natural cubic spline with five knots against the line: a Wald test of its three further terms with errors
+    that allow for more noise at large moves (HC3), so that it does not pass for a bend.
+    """
+    z = (x - x.mean()) / x.std()
+    knots = np.quantile(z, KNOTS)
+    if np.min(np.diff(knots)) <= 0:
+        return np.ones(y.shape[1])  # a factor of few values cannot show a bend
+
+    def cut(knot: float) -> Floats:
+        return np.maximum(z - knot, 0.0) ** 3
+
+    last = (cut(knots[-2]) - cut(knots[-1])) / (knots[-1] - knots[-2])
+    bends = [(cut(k) - cut(knots[-1])) / (knots[-1] - k) - last for k in knots[:-2]]
+    design = np.column_stack([np.ones_like(z), z, *[b / max(float(b.std()), 1e-300) for b in bends]])
+    inverse = np.linalg.pinv(design.T @ design)
+    coefficients = inverse @ design.T @ y
+    leverage = np.einsum("tk,kl,tl->t", design, inverse, design)
+    # MacKinnon and White's HC3: at a few large moves plain White errors are far too small.
+    error = (y - design @ coefficients) / np.maximum(1 - leverage, 1e-6)[:, None]
+    k = design.shape[1]
+    pairs = (design[:, :, None] * design[:, None, :]).reshape(len(z), -1)
+    meat = (np.square(error).T @ pairs).reshape(y.shape[1], k, k)
+    b, covariance = coefficients[2:], (inverse @ meat @ inverse)[:, 2:, 2:]
+    wald = np.einsum("kn,nkl,ln->n", b, np.linalg.pinv(covariance, hermitian=True), b)
+    return np.asarray(stats.f.sf(wald / 3, 3, len(z) - design.shape[1]))
+
+
+# -- the choice --------------------------------------------------------------------------------------------
+
+
+def _forward(
+    x: Floats, y: Floats, names: list[str], n_components: int, folds: list[NDArray[np.intp]]
+) -> tuple[pd.DataFrame, Floats]:
+    """Path of forward selection, and the loss (step, period) of each subset on periods left out."""
+    prepared = [_prepare(x, y, n_components, fold) for fold in folds]
+    total = np.concatenate([np.square(p.unseen).mean(axis=1) for p in prepared])
+
+    def loss(subset: list[int]) -> Floats:
+        return np.concatenate([np.square(p.unseen - p.explained(subset)).mean(axis=1) for p in prepared])
+
+    subset: list[int] = []
+    rows: list[dict[str, Any]] = []
+    losses = [total]
+    while len(subset) < len(names):
+        trials = {j: loss([*subset, j]) for j in range(len(names)) if j not in subset}
+        j = min(trials, key=lambda i: float(trials[i].mean()))
+        gain = losses[-1] - trials[j]
+        subset.append(j)
+        losses.append(trials[j])
+        rows.append(
+            {
+                "factor": names[j],
+                "r_squared": 1 - float(trials[j].mean() / total.mean()),
+                "gain": float(gain.mean() / total.mean()),
+                "se": mean_error(gain) / float(total.mean()),
+            }
+        )
+    return pd.DataFrame(rows, index=pd.RangeIndex(1, len(rows) + 1, name="size")), np.array(losses)
+
+
+@dataclass(frozen=True, eq=False)
+class _Fold:
+    """One fold left out: normal equations of the other periods, and the design of its own.
+
+    With components each asset has a design of its own, in which its own return is left out of the components:
+    otherwise more of them would always explain more, down to every asset by itself.
+    """
+
+    gram: Floats  # (asset or 1, candidate, candidate)
+    cross: Floats  # (asset, candidate)
+    design: Floats  # (asset or 1, period, candidate)
+    unseen: Floats  # (period, asset), standardised
+
+    def explained(self, subset: list[int]) -> Floats:
+        """Returns (period, asset) that a subset explains."""
+        gram = self.gram[:, subset][:, :, subset]
+        beta = np.linalg.solve(gram, self.cross[:, subset, None])[..., 0]
+        return np.asarray((self.design[..., subset] @ beta[..., None])[..., 0].T)
+
+
+def _prepare(x: Floats, y: Floats, n_components: int, fold: NDArray[np.intp]) -> _Fold:
+    train = np.setdiff1d(np.arange(len(y)), np.arange(fold[0] - 1, fold[-1] + 2))
+    mean, sd = y[train].mean(axis=0), y[train].std(axis=0)
+    seen, unseen = ((y[s] - mean) / sd for s in (train, fold))
+    designs = [x[s][None] for s in (train, fold)]
+    if n_components:
+        _, _, right = np.linalg.svd(seen, full_matrices=False)
+        weights = right[:n_components].T  # (asset, component)
+        scores = [z @ weights - z.T[:, :, None] * weights[:, None, :] for z in (seen, unseen)]
+        n_assets = y.shape[1]
+        designs = [
+            np.concatenate([np.broadcast_to(d, (n_assets, *d.shape[1:])), own], axis=2)
+            for d, own in zip(designs, scores, strict=True)
+        ]
+    centre = designs[0].mean(axis=1, keepdims=True)
+    a, b = (d - centre for d in designs)
+    gram = np.swapaxes(a, 1, 2) @ a
+    scale = np.trace(gram, axis1=1, axis2=2)[:, None, None] / gram.shape[1]
+    gram = gram + 1e-12 * scale * np.eye(gram.shape[1])  # exact copies among candidates share their exposure
+    cross = (a * seen.T[:, :, None]).sum(axis=1) if len(a) > 1 else seen.T @ a[0]
+    return _Fold(gram, cross, b, unseen)
+
+
+def _size(losses: Floats) -> tuple[int, int]:
+    """Size of the smallest subset within one standard error of the best, and of the best; at least 1."""
+    best = int(losses[1:].mean(axis=1).argmin()) + 1
+    for size in range(1, best):
+        gap = losses[size] - losses[best]
+        if gap.mean() <= mean_error(gap):
+            return size, best
+    return best, best
+
+
+def _blocks(fold: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.intp]:
+    """Rows of a fold resampled in contiguous blocks, as many as the fold has."""
+    size = max(1, round(len(fold) ** (1 / 3)))
+    starts = rng.integers(0, len(fold) - size + 1, -(-len(fold) // size))
+    return np.asarray(fold[(starts[:, None] + np.arange(size)).ravel()[: len(fold)]])

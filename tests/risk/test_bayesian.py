@@ -1,0 +1,108 @@
+"""Risk from a posterior: the model's own covariance, the variance of cut noise, intervals."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import integrate, stats
+
+from bdfm.data.sources import demo
+from bdfm.dims import CLASS_INDEX, FACTORS
+from bdfm.errors import DataError
+from bdfm.inference.settings import SamplerSettings
+from bdfm.model import FactorModel, model_data
+from bdfm.posterior import MAX_LOG_RETURN, fit
+from bdfm.risk import BayesianEstimator, RiskModel, bayesian_risk, simple_returns
+from bdfm.risk.bayesian import noise_variance
+from bdfm.simulate import simulate_ahead
+
+
+@pytest.fixture(scope="module")
+def posterior(tiny_model, tiny_panel):
+    return fit(tiny_model, tiny_panel, seed=1, settings=SamplerSettings(draws=100, tune=150, chains=2))
+
+
+@pytest.mark.parametrize("nu", [0.8, 1.9, 2.0, 2.1, 3.0, 4.0, 7.0, 40.0])
+@pytest.mark.parametrize("scale", [0.01, 0.05, 0.6])
+def test_variance_of_cut_noise(nu, scale):
+    cut = MAX_LOG_RETURN / scale
+    grid = integrate.quad(
+        lambda u: 2 * np.exp(2 * u) * 2 * stats.t.sf(np.exp(u), nu), -20, np.log(cut), limit=400
+    )
+    assert float(noise_variance(np.array(nu), np.array(scale))) == pytest.approx(grid[0], rel=2e-5)
+    if nu >= 7:
+        assert float(noise_variance(np.array(nu), np.array(scale))) == pytest.approx(nu / (nu - 2), rel=2e-3)
+
+
+def test_draws_have_the_variance_of_the_simulated_future(posterior):
+    """Against the forecast's own simulator, for one posterior draw and any portfolio."""
+    risk = bayesian_risk(posterior, n_draws=5)
+    assert (risk.n_draws, risk.kind, risk.factors) == (5, "Bayesian", ("F1", "F2"))
+    assert risk.origin == posterior.panel.origin
+    index = np.linspace(0, posterior.n_draws - 1, 5).round().astype(int)
+    weights = np.array([0.4, -0.2, 0.3, 0.1, 0.1, 0.1, -0.1, 0.3])
+    data = {
+        k: v if k == CLASS_INDEX else v[:1]
+        for k, v in model_data(posterior.model, posterior.panel, future=True).items()
+    }
+    for s in (0, 3):
+        p = {k: v[[index[s]]] for k, v in posterior.parameters().items()}
+        p["nu"] = np.maximum(p["nu"], 6.0)  # a variance that simulation can measure
+        past = p[FACTORS][:, -1:]
+        future = simulate_ahead(
+            posterior.model, p, past, data, n_paths=40_000, rng=np.random.default_rng(s), dtype=np.float64
+        )[:, 0, 0]
+        own = RiskModel.from_arrays(
+            risk.exposures[s], risk.factor_covariance[s],
+            risk.specific_variance[s].values
+            / noise_variance(posterior.parameters()["nu"][index[s]], np.exp(posterior.model.log_noise_scale(
+                {k: v[[index[s]]] for k, v in posterior.parameters().items()}, data))[0, 0])
+            * p["nu"][0] / (p["nu"][0] - 2),
+            assets=risk.assets, factors=risk.factors,
+        )  # fmt: skip
+        simulated = (future @ weights).var()
+        assert float(own.variance(pd.Series(weights, risk.assets))) == pytest.approx(simulated, rel=0.03)
+        np.testing.assert_allclose(np.cov(future.T)[0, 1], own.covariance()[0, 1], rtol=0.1, atol=2e-5)
+
+
+def test_alignment_changes_no_total(posterior):
+    risk = bayesian_risk(posterior, n_draws=posterior.n_draws)
+    p = posterior.parameters()
+    common = np.einsum("dnk,dk,dmk->dnm", p["loadings"], p["factor_scale"] ** 2, p["loadings"])
+    b, f = risk.exposures.values, risk.factor_covariance.values
+    np.testing.assert_allclose(b @ f @ np.swapaxes(b, 1, 2), common, rtol=1e-9, atol=1e-14)
+
+
+def test_history_is_what_the_model_leaves(posterior):
+    history = bayesian_risk(posterior).history
+    returns = posterior.panel.history["log_returns"].to_numpy()
+    residual = history["specific_returns"].values
+    np.testing.assert_array_equal(np.isnan(residual), np.isnan(returns))
+    assert np.nanvar(residual) < 0.8 * np.nanvar(returns)
+
+
+def test_later_periods_need_a_horizon(posterior):
+    with pytest.raises(DataError, match="Build the panel with horizon=2"):
+        bayesian_risk(posterior, step=2)
+
+
+def test_estimator_reads_nothing_after_the_last_return():
+    prices, universe = demo()
+    members = [*universe["symbol"][:4], *universe["symbol"][-2:]]
+    prices = prices[members].loc["2018":"2021-06"]
+    model = FactorModel.from_preset("m6").model_copy(update={"n_factors": 2})
+    returns = simple_returns(prices.loc[:"2020-12-18"], period_days=7)
+    wild = prices.copy()
+    wild.loc["2020-12-19":] = 1e6
+    settings = SamplerSettings(draws=50, tune=50, chains=1)
+    one, two = (
+        BayesianEstimator(
+            p, universe, model, seed=3, settings=settings, panel={"period": 7, "n_periods": 60}
+        ).fit(returns)
+        for p in (prices, wild)
+    )
+    np.testing.assert_array_equal(one.specific_variance, two.specific_variance)
+    assert one.assets == tuple(members)
+    assert one.origin == returns.index[-1]
+    weekly = one.volatility(pd.Series(1 / 6, members))
+    realised = float(returns.iloc[-60:].mean(axis=1).std())
+    assert 0.5 * realised < float(weekly.median()) < 2 * realised

@@ -1,0 +1,152 @@
+"""Walk-forward and cross-validation: no look-ahead, figures by hand, right forecasts judged right."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bdfm.errors import DataError
+from bdfm.risk import CrossSectionalEstimator, RiskModel, StatisticalEstimator, TimeSeriesEstimator
+from bdfm.validation import compare_forecasts, cross_validate, trial_portfolios, walk_forward
+from bdfm.validation.out_of_sample import _explain
+
+T, N = 300, 12
+
+
+@pytest.fixture
+def data(rng):
+    days = pd.bdate_range("2018-01-01", periods=T)
+    f = pd.DataFrame(rng.normal(0, 0.01, (T, 2)), days, ["market", "size"])
+    b = np.column_stack([rng.uniform(0.6, 1.4, N), rng.normal(0, 0.6, N)])
+    values = f.to_numpy() @ b.T + rng.normal(0, 0.012, (T, N))
+    return f, pd.DataFrame(values, days, [f"A{i}" for i in range(N)])
+
+
+def test_forecasts_know_the_past_alone(data):
+    factors, returns = data
+    base = walk_forward(TimeSeriesEstimator(factors), returns, window=100, step=25)
+    changed, wild = returns.copy(), factors.copy()
+    changed.iloc[225:] = np.random.default_rng(0).normal(0, 0.1, (75, N))
+    wild.iloc[225:] *= 7
+    other = walk_forward(TimeSeriesEstimator(wild), changed, window=100, step=25)
+    known = base.origins.to_numpy() <= returns.index[224].to_numpy()
+    assert known.sum() == 150
+    assert base.origins.iloc[0] == returns.index[99]
+    pd.testing.assert_frame_equal(base.variance[known], other.variance[known])
+    assert not np.allclose(base.variance[~known], other.variance[~known])
+
+
+def test_figures_by_hand(data):
+    factors, returns = data
+    estimator = TimeSeriesEstimator(factors)
+    result = walk_forward(estimator, returns, window=200, step=50, seed=4)
+    portfolios = trial_portfolios(list(returns.columns), seed=4)
+    model = estimator.fit(returns.iloc[50:250])
+    w = portfolios.loc[("long-short", "long-short 3")]
+    assert w.sum() == pytest.approx(0, abs=1e-12)
+    assert w.abs().sum() == pytest.approx(2)
+    key = ("long-short", "long-short 3")
+    last = result.realised.index[-50:]
+    np.testing.assert_allclose(result.variance.loc[last, key], float(model.variance(w)))
+    np.testing.assert_allclose(result.realised.loc[last, key], returns.loc[last] @ w)
+    np.testing.assert_allclose(result.baseline.loc[last, key], (returns.iloc[50:250] @ w).var(), rtol=1e-10)
+    sigma = model.covariance().values
+    r = returns.iloc[260].to_numpy()
+    assert result.distance.iloc[60] == pytest.approx(r @ np.linalg.solve(sigma, r) / N)
+    safest = np.linalg.solve(sigma, np.ones(N))
+    safest /= safest.sum()
+    assert result.minimum_variance["realised"].iloc[60] == pytest.approx(r @ safest)
+    assert result.minimum_variance["variance"].iloc[60] == pytest.approx(safest @ sigma @ safest)
+    left = r - model.exposures.values @ factors.iloc[260].to_numpy()
+    np.testing.assert_allclose(result.unexplained.iloc[60], left)
+    z2 = result.realised[key] ** 2 / result.variance[key]
+    assert result.bias().loc[key, "bias"] == pytest.approx(np.sqrt(z2.mean()))
+    qlike = (np.log(result.variance[key]) + z2).mean()
+    assert result.qlike().loc[key, "qlike"] == pytest.approx(qlike)
+    total = 1 - (result.unexplained**2).sum().sum() / (result.actual**2).sum().sum()
+    assert result.total_r_squared() == pytest.approx(total)
+
+
+def test_each_asset_is_left_out_of_what_explains_it(data):
+    """The shortcut e / (1 - h) equals a regression on the other assets."""
+    _, returns = data
+    model = StatisticalEstimator(2).fit(returns.iloc[:200])
+    unseen = returns.iloc[200:203].copy()
+    unseen.iloc[1, 4] = np.nan
+    _, left = _explain(model, StatisticalEstimator(2), unseen)
+    b, d = model.exposures.values, model.specific_variance.values
+    for t, i in ((0, 3), (1, 5), (2, 0)):
+        r = unseen.to_numpy()[t]
+        others = np.isfinite(r) & (np.arange(N) != i)
+        root = 1 / np.sqrt(d[others])
+        f = np.linalg.lstsq(b[others] * root[:, None], r[others] * root, rcond=None)[0]
+        assert left[t, i] == pytest.approx(r[i] - b[i] @ f)
+    assert np.isnan(left[1, 4])
+
+
+def test_comparison_knows_better_from_worse(data):
+    factors, returns = data
+
+    class Double:
+        def fit(self, seen):
+            model = TimeSeriesEstimator(factors).fit(seen)
+            return RiskModel.from_arrays(
+                2 * model.exposures, model.factor_covariance, 4 * model.specific_variance,
+                assets=model.assets, factors=model.factors, kind="double",
+            )  # fmt: skip
+
+    right = walk_forward(TimeSeriesEstimator(factors), returns, window=150, step=30)
+    wrong = walk_forward(Double(), returns, window=150, step=30)
+    table = compare_forecasts({"right": right, "wrong": wrong})
+    assert table.loc["bias, long only", "right"] == pytest.approx(1, abs=0.15)
+    assert table.loc["bias, long only", "wrong"] == pytest.approx(0.5, abs=0.1)
+    assert table.loc["Mahalanobis / N", "right"] == pytest.approx(1, abs=0.15)
+    assert table.loc["QLIKE above the best", "right"] == 0
+    gap, error = table.loc[["QLIKE above the best", "its standard error"], "wrong"]
+    assert gap > 5 * error > 0
+    short = walk_forward(TimeSeriesEstimator(factors), returns, window=200, step=30)
+    with pytest.raises(DataError, match="other periods or portfolios"):
+        compare_forecasts({"a": right, "b": short})
+
+
+def test_given_portfolios_and_gaps(data):
+    factors, returns = data
+    returns.iloc[250, 3] = np.nan
+    weights = pd.DataFrame({"A3": [1.0, 0.0], "A5": [1.0, 1.0]}, ["both", "one"])
+    result = walk_forward(TimeSeriesEstimator(factors), returns, window=200, step=50, portfolios=weights)
+    assert list(result.realised.columns) == [("given", "both"), ("given", "one")]
+    assert np.isnan(result.realised.iloc[50, 0])
+    assert np.isfinite(result.realised.iloc[50, 1])
+    assert result.qlike_gain()[1] > 0
+    with pytest.raises(DataError, match="none left after the first 300"):
+        walk_forward(TimeSeriesEstimator(factors), returns, start=300)
+    with pytest.raises(DataError, match=r"origin 2018-01-10: .* fewer than 8 returns"):
+        walk_forward(TimeSeriesEstimator(factors), returns, start=8, window=7)
+
+
+def test_cross_validation_covers_every_period_once_per_path(data):
+    pytest.importorskip("skfolio")
+    factors, returns = data
+    group = pd.Series(["a", "b", "c"] * 4, returns.columns)
+    for estimator in (TimeSeriesEstimator(factors), CrossSectionalEstimator(None, {"group": group})):
+        paths = cross_validate(estimator, returns, n_folds=4, n_test_folds=2)
+        assert len(paths) == 3
+        for path in paths:
+            assert path.realised.index.equals(returns.index)
+            assert 0.8 < path.bias().loc["long only", "bias"].mean() < 1.25
+    with pytest.raises(DataError, match="20 periods in 6 folds"):
+        cross_validate(TimeSeriesEstimator(factors), returns.iloc[:20])
+
+
+def test_cross_validation_is_not_fitted_to_what_it_tests(data):
+    pytest.importorskip("skfolio")
+    factors, returns = data
+    seen = []
+
+    class Spy:
+        def fit(self, table):
+            seen.append(table.notna().all(axis=1).to_numpy())
+            return TimeSeriesEstimator(factors).fit(table)
+
+    cross_validate(Spy(), returns, n_folds=3, n_test_folds=2, purged_size=2, embargo_size=3)
+    # One fold trains: after the tests it loses 2 purged and 3 embargoed periods, before them 2 purged ones.
+    assert [int(s.sum()) for s in seen] == [100 - 5, 100 - 5 - 2, 100 - 2]

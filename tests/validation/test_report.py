@@ -1,0 +1,187 @@
+"""Validation finds the fault that was planted, and none where there is none, as often as it says."""
+
+import collections
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bdfm.errors import DataError
+from bdfm.risk import CrossSectionalEstimator, RiskModel, StatisticalEstimator, TimeSeriesEstimator
+from bdfm.validation import validate
+
+T, N = 500, 20
+FACTORS = ["market", "size", "value"]
+
+
+def simulate(rng, fault=None):
+    """Factor returns and returns of a three-factor world, with a fault in it or in the factors given."""
+    days = pd.bdate_range("2018-01-01", periods=T)
+    f = rng.normal(0, [0.01, 0.006, 0.005], (T, 3))
+    b = np.column_stack([rng.uniform(0.6, 1.4, N), rng.normal(0, 0.6, N), rng.normal(0, 0.6, N)])
+    e = rng.normal(0, 1, (T, N)) * rng.uniform(0.008, 0.02, N)
+    if fault == "autocorrelation":
+        for t in range(1, T):
+            e[t] += 0.25 * e[t - 1]
+    if fault == "break":
+        f[T // 2 :] *= 2
+        e[T // 2 :] *= 2
+    factors = pd.DataFrame(f, days, FACTORS)
+    if fault == "missing factor":
+        factors = factors[["market", "size"]]
+    if fault == "collinear":
+        factors = factors.assign(twin=factors["value"] + rng.normal(0, 0.0005, T))
+    return factors, pd.DataFrame(f @ b.T + e, days, [f"A{i}" for i in range(N)])
+
+
+# What each fault must raise in the diagnosis, and nothing else there.
+RIGHT = {
+    "missing factor": {"co-movement of residuals"},
+    "collinear": {"collinearity"},
+    "break": {"volatility break, specific", "volatility break, factor"},
+    "autocorrelation": {"autocorrelation of residuals"},
+}
+
+
+@pytest.mark.parametrize("fault", RIGHT)
+def test_planted_fault_is_named_and_no_other(fault):
+    for seed in range(4):
+        factors, returns = simulate(np.random.default_rng([5, seed]), fault)
+        report = validate(TimeSeriesEstimator(factors).fit(returns), returns, seed=seed)
+        assert set(report.flags) == RIGHT[fault], report.conclusion
+        assert report.skipped
+
+
+def test_clean_data_raise_no_more_alarms_than_stated():
+    n_alarms, n_reports = 0, 40
+    for seed in range(n_reports):
+        factors, returns = simulate(np.random.default_rng([6, seed]))
+        n_alarms += bool(validate(TimeSeriesEstimator(factors).fit(returns), returns, seed=seed).flags)
+    # At most 5 % each: more than 6 of 40 would come by chance in 1 of 250 runs of this test.
+    assert n_alarms <= 6
+
+
+@pytest.mark.slow
+def test_false_alarms_of_the_whole_report():
+    """All parts, refits and forecasts included, on 200 clean data sets."""
+    alarms, n_reports = collections.Counter(), 200
+    n_alarms = 0
+    for seed in range(n_reports):
+        factors, returns = simulate(np.random.default_rng([7, seed]))
+        estimator = TimeSeriesEstimator(factors)
+        report = validate(
+            estimator.fit(returns),
+            returns,
+            estimator=estimator,
+            window=250,
+            step=21,
+            n_simulations=50,
+            seed=seed,
+        )
+        alarms.update(report.flags)
+        n_alarms += bool(report.flags)
+    # 5 % of 200 are 10; 19 or more would come by chance in 1 of 200 runs of this test.
+    assert n_alarms <= 18, alarms
+
+
+@pytest.fixture(scope="module")
+def full_report():
+    factors, returns = simulate(np.random.default_rng(1))
+    estimator = TimeSeriesEstimator(factors)
+    return validate(
+        estimator.fit(returns), returns, estimator=estimator, window=250, step=50, n_simulations=15,
+        cross_validation=True, seed=1,
+    )  # fmt: skip
+
+
+def test_full_report(full_report):
+    report = full_report
+    assert not report.skipped
+    assert report.flags == ()
+    assert report.conclusion.startswith("No fault found")
+    assert set(report.table["section"]) == {"diagnosis", "forecast"}
+    assert list(report.assets.columns[:4]) == ["r_squared", "t market", "t size", "t value"]
+    assert (report.assets["r_squared"] > 0.1).all()
+    assert report.factors["significant_exposures"]["market"] == N
+    assert 0 < report.periods.mean() < 0.5  # across assets the market explains little
+    assert report.out_of_sample.total_r_squared() > 0.3
+    assert list(report.regimes.index) == ["calm before", "in between", "turbulent before"]
+    assert report.regimes["periods"].sum() == 250
+    assert len(report.paths) == 5  # C(6, 2) splits of 2 folds make 15 * 2 / 6 paths
+    assert report.paths["bias, long only"].between(0.85, 1.15).all()
+    ratio = report.simulation.loc["specific variance, refit over truth", "mean"]
+    assert ratio == pytest.approx(1, abs=0.05)
+
+
+def test_rolling_exposures(full_report):
+    factors, returns = simulate(np.random.default_rng(1))
+    rolling = full_report.rolling
+    assert rolling.shape == (9, N, 3)
+    last = TimeSeriesEstimator(factors, window=T // 4).fit(returns)
+    np.testing.assert_allclose(rolling[-1], last.exposures, atol=1e-10)
+    assert rolling["period"].values[-1] == returns.index[-1].to_datetime64()
+
+
+def test_presentation(full_report):
+    assert "0 of" in repr(full_report)
+    assert "diagnosis" in full_report._repr_html_()
+    full_report.plot().draw_without_rendering()
+    full_report.plot_stability().draw_without_rendering()
+    full_report.out_of_sample.plot().draw_without_rendering()
+    assert "portfolios" in repr(full_report.out_of_sample)
+    assert "long only" in full_report.out_of_sample._repr_html_()
+
+
+def test_a_flag_says_what_it_means():
+    factors, returns = simulate(np.random.default_rng(2), "missing factor")
+    report = validate(TimeSeriesEstimator(factors).fit(returns), returns)
+    assert "a factor is missing" in report.conclusion
+    assert "a factor is missing" in report._repr_html_()
+
+
+def test_statistical_and_cross_sectional_models_without_fault():
+    rng = np.random.default_rng(12)
+    _, returns = simulate(rng)
+    for estimator in (
+        # Of the plain covariance the third component is the most volatile asset, not the third factor.
+        StatisticalEstimator(3, standardise=True),
+        CrossSectionalEstimator(None, {"group": pd.Series(["a", "b"] * 10, returns.columns)}, market=True),
+    ):
+        report = validate(
+            estimator.fit(returns), returns, estimator=estimator, window=250, step=125, n_simulations=20
+        )
+        if isinstance(estimator, StatisticalEstimator):
+            assert report.flags == (), report.conclusion
+        else:  # two groups at random cannot stand for size and value
+            assert "co-movement of residuals" in report.flags
+        assert report.simulation is not None
+
+
+def test_given_regimes():
+    factors, returns = simulate(np.random.default_rng(1))
+    estimator = TimeSeriesEstimator(factors)
+    spells = {"spring": ("2019-03-01", "2019-05-31"), "summer": ("2019-06-01", "2019-08-31")}
+    report = validate(
+        estimator.fit(returns),
+        returns,
+        estimator=estimator,
+        window=250,
+        step=50,
+        n_simulations=0,
+        regimes=spells,
+    )
+    assert list(report.regimes.index) == ["spring", "summer"]
+    with pytest.raises(DataError, match="regime early: no test period"):
+        validate(
+            estimator.fit(returns), returns, estimator=estimator, window=250, step=50, n_simulations=0,
+            regimes={"early": ("2001-01-01", "2001-02-01")},
+        )  # fmt: skip
+
+
+def test_unusable_input():
+    factors, returns = simulate(np.random.default_rng(1))
+    bare = RiskModel.from_arrays(np.ones((N, 1)), [[1.0]], np.ones(N), assets=list(returns), factors=["f"])
+    with pytest.raises(DataError, match="the model has no history"):
+        validate(bare, returns)
+    with pytest.raises(DataError, match="no returns for 100 of the model's 500 periods"):
+        validate(TimeSeriesEstimator(factors).fit(returns), returns.iloc[:400])

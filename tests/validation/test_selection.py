@@ -1,0 +1,133 @@
+"""Factor selection tells lines, curves and clouds apart, and says how sure the choice is."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.api as sm
+
+from bdfm.errors import DataError, UnknownLabelError
+from bdfm.validation import published, select_factors
+from bdfm.validation.selection import curve_p_values
+
+T, N = 360, 8
+
+
+@pytest.fixture(scope="module")
+def world():
+    rng = np.random.default_rng(5)
+    months = pd.date_range("1990-01-31", periods=T, freq="ME")
+    x = pd.DataFrame(rng.normal(0, 0.04, (T, 4)), months, ["market", "size", "curve", "cloud"])
+    x["twin"] = x["market"] + rng.normal(0, 0.006, T)
+    bent = x["curve"].abs() - x["curve"].abs().mean()
+    y = np.outer(x["market"], np.linspace(0.6, 1.4, N)) + np.outer(x["size"], np.linspace(-0.8, 0.9, N))
+    y += np.outer(bent, np.full(N, 1.2)) + rng.normal(0, 0.02, (T, N))
+    return x, pd.DataFrame(y, months, [f"A{i}" for i in range(N)])
+
+
+@pytest.fixture(scope="module")
+def selection(world):
+    x, y = world
+    return select_factors(y, x, kinds={"size": "sorted portfolio"}, n_bootstrap=15, seed=1)
+
+
+def test_responses_are_told_apart(selection):
+    assert selection.factors["response"].to_dict() == {
+        "market": "line", "size": "line", "curve": "curve", "cloud": "cloud", "twin": "line",
+    }  # fmt: skip
+    assert (selection.pairs.loc["curve", "response"] == "curve").all()
+    assert (selection.pairs.loc["cloud", "response"] == "cloud").all()
+
+
+def test_choice_and_its_noise(selection):
+    assert set(selection.chosen) == {"market", "size"}
+    assert selection.path["factor"].iloc[0] == "market"
+    assert selection.factors.loc["size", "frequency"] == 1
+    assert selection.factors.loc["market", "frequency"] >= 0.9
+    assert selection.factors.loc["cloud", "frequency"] <= 0.2
+    assert selection.factors["chosen"].sum() == 2
+    low, high = np.quantile(selection.bootstrap_r_squared, [0.05, 0.95])
+    reached = selection.path["r_squared"].iloc[1]
+    assert low - 0.05 < reached < high + 0.05
+    assert "curve respond along a curve" in selection.conclusion
+    assert "variance inflation above 10" in selection.conclusion
+
+
+def test_figures_of_a_factor(world, selection):
+    x, y = world
+    assert selection.factors.loc["market", "variance_inflation"] > 10
+    assert selection.factors.loc["size", "kind"] == "sorted portfolio"
+    assert selection.factors.loc["cloud", "kind"] == "given"
+    alone = sm.OLS(y["A3"], sm.add_constant(x["size"])).fit().rsquared
+    assert selection.pairs.loc[("size", "A3"), "alone"] == pytest.approx(alone)
+    full = sm.OLS(y["A3"], sm.add_constant(x)).fit().rsquared
+    less = sm.OLS(y["A3"], sm.add_constant(x.drop(columns="size"))).fit().rsquared
+    assert selection.pairs.loc[("size", "A3"), "marginal"] == pytest.approx(full - less)
+    assert selection.factors.loc["market", "alone"] > 10 * selection.factors.loc["market", "marginal"]
+    assert selection.factors.loc["size", "significant"] >= N - 3
+
+
+def test_equal_seeds_give_equal_choices(world):
+    x, y = world
+    one, two = (select_factors(y, x[["market", "cloud"]], n_bootstrap=5, seed=9) for _ in range(2))
+    pd.testing.assert_frame_equal(one.factors, two.factors)
+
+
+def test_components_are_candidates(world):
+    _, y = world
+    found = select_factors(y, n_components=5, n_bootstrap=3, seed=1)
+    assert set(found.factors["kind"]) == {"component"}
+    # Market, size, and the bend, which moves all assets much as the market does; the others are noise.
+    assert found.chosen[0] == "PC1"
+    assert len(found.chosen) in (2, 3)
+    assert found.factors["variance_inflation"].max() == pytest.approx(1, abs=1e-6)
+
+
+def test_curve_test_keeps_its_size():
+    rng = np.random.default_rng(8)
+    x = rng.standard_normal(300)
+    y = 0.5 * x[:, None] + rng.standard_normal((300, 400))
+    assert 0.02 < (curve_p_values(x, y) < 0.05).mean() < 0.09
+    # Heavy tails and more noise at large moves, where plain White errors reject 30 %.
+    x = rng.standard_t(5, 300)
+    y = 0.5 * x[:, None] + (1 + 0.5 * np.abs(x[:, None])) * rng.standard_normal((300, 400))
+    assert (curve_p_values(x, y) < 0.05).mean() < 0.15
+    assert (curve_p_values(x, y + 0.5 * np.abs(x[:, None])) < 0.05).mean() > 0.5
+
+
+def test_publication_lag():
+    quarters = pd.Series(
+        [1.0, 2.0, 4.0], pd.to_datetime(["2020-03-31", "2020-06-30", "2020-09-30"]), name="gdp"
+    )
+    ends = pd.date_range("2020-04-30", "2020-11-30", freq="ME")
+    level = published(quarters, ends, lag_days=30, change=False)
+    # 30 days after 2020-06-30 is 2020-07-30; after 2020-09-30 it is 2020-10-30.
+    np.testing.assert_array_equal(level, [1, 1, 1, 2, 2, 2, 4, 4])
+    np.testing.assert_array_equal(published(quarters, ends, lag_days=30)[1:], [0, 0, 1, 0, 0, 2, 0])
+    later = quarters.copy()
+    later.iloc[2] = 99.0
+    pd.testing.assert_series_equal(level[:6], published(later, ends, lag_days=30, change=False)[:6])
+    with pytest.raises(DataError, match="nothing was published by 2020-04-30"):
+        published(quarters, ends, lag_days=60)
+
+
+def test_unusable_input(world):
+    x, y = world
+    with pytest.raises(DataError, match="no candidates"):
+        select_factors(y, seed=1)
+    with pytest.raises(DataError, match="different periods"):
+        select_factors(y, x.iloc[1:], seed=1)
+    with pytest.raises(DataError, match=r"candidates have gaps \(size\)"):
+        select_factors(y, x.assign(size=x["size"].where(x["size"] > -0.1)), seed=1)
+    with pytest.raises(DataError, match="too few"):
+        select_factors(y.iloc[:40], x.iloc[:40], seed=1)
+    with pytest.raises(UnknownLabelError, match="unknown candidate sice"):
+        select_factors(y, x[["size"]], kinds={"sice": "sorted"}, n_bootstrap=1, seed=1)
+
+
+def test_presentation(selection):
+    assert "market" in repr(selection)
+    assert "Chosen" in selection._repr_html_()
+    selection.plot().draw_without_rendering()
+    selection.plot_responses().draw_without_rendering()
+    with pytest.raises(UnknownLabelError, match="unknown factor"):
+        selection.plot_responses(factors=["x"])
