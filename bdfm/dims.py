@@ -18,6 +18,9 @@ LAG: Final = "lag"
 CHAIN: Final = "chain"
 DRAW: Final = "draw"
 QUANTILE: Final = "quantile"  # 1 is the lowest
+DAY: Final = "day"  # trading day of daily exposures
+OBSERVED_FACTOR: Final = "observed_factor"  # published factor, where FACTOR holds latent ones
+SECTOR: Final = "sector"
 
 # Labels along dims
 PERIOD_START: Final = "period_start"  # (period) last day before the period's first
