@@ -22,6 +22,7 @@ Floats = NDArray[np.float64]
 
 _MAX_LABELS: Final = 60  # rows of a heat map that are labelled
 _BAND: Final = 2.0  # standard deviations
+_MARGIN: Final = 0.7  # of betas around the truth
 
 
 def exposure_paths(
@@ -44,14 +45,17 @@ def exposure_paths(
     )
     figure, axes = new_figure(len(names), 1, figsize=(9, 1.1 + 2.0 * len(names)), sharex=True)
     for axis, name in zip(axes[:, 0], names, strict=True):
+        edges: list[Floats] = []
         for colour, (label, result) in enumerate(results.items()):
             own = result.exposures if single else result.observed_exposures()
             path = own.sel({ASSET: asset, FACTOR: name})
             days = path[DAY].values
             axis.plot(days, path.values, lw=1.2, color=f"C{colour}", label=label)
+            edges.append(path.values)
             sd = result.exposure_sd
             if sd is not None and (single or not result.latent):
                 half = _BAND * sd.sel({ASSET: asset, FACTOR: name}).values
+                edges += [path.values - half, path.values + half]
                 axis.fill_between(
                     days, path.values - half, path.values + half, color=f"C{colour}", alpha=0.15, lw=0
                 )
@@ -59,6 +63,9 @@ def exposure_paths(
             axis.plot(one.dataset[DAY].values, truth[name], color="black", lw=1, ls="--", label="truth")
         axis.set_ylabel(name)
         axis.grid(alpha=0.25)
+        # A filter's first days know nothing: their bands would leave no room for the rest.
+        low, high = np.nanquantile(np.concatenate(edges), [0.01, 0.99])
+        axis.set_ylim(low - 0.15 * (high - low) - 1e-9, high + 0.15 * (high - low) + 1e-9)
     if not single or truth is not None:
         axes[0, 0].legend(fontsize=8, ncols=4, loc="upper left")
     figure.suptitle(title or f"{asset}: exposures" + (f" by {one.method}" if single else ""), fontsize=10)
@@ -147,7 +154,7 @@ def _heat(axis: Axes, table: pd.DataFrame, limit: float, *, rows: bool) -> Any:
 def latent_plane(plane: pd.DataFrame, explained: Sequence[float]) -> Figure:
     """Days in the plane of the latents' first two principal components, coloured by time."""
     figure, axes = new_figure(figsize=(6.5, 5.2))
-    years = plane.index.year + plane.index.dayofyear / 366  # type: ignore[attr-defined]
+    years = plane.index.year + plane.index.day_of_year / 366  # type: ignore[attr-defined]
     dots = axes[0, 0].scatter(
         plane.iloc[:, 0], plane.iloc[:, 1], c=years, s=7, cmap="viridis", alpha=0.8, lw=0
     )
@@ -199,8 +206,10 @@ def regime_timeline(labels: pd.Series[int], volatility: pd.Series[float]) -> Fig
     n = int(labels.max())
     colours = colormaps["YlOrRd"](np.linspace(0.1, 0.8, n))
     start = labels.ne(labels.shift()).cumsum()
-    for _, spell in labels.groupby(start):
-        axis.axvspan(spell.index[0], spell.index[-1], color=colours[int(spell.iloc[0]) - 1], alpha=0.55, lw=0)
+    spells = [spell for _, spell in labels.groupby(start)]
+    ends = [spell.index[0] for spell in spells[1:]] + [labels.index[-1]]
+    for spell, end in zip(spells, ends, strict=True):
+        axis.axvspan(spell.index[0], end, color=colours[int(spell.iloc[0]) - 1], alpha=0.55, lw=0)
     axis.plot(volatility.index, volatility, color="black", lw=1)
     axis.set_ylabel("volatility, annual")
     axis.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
@@ -224,7 +233,7 @@ def error_bars(table: pd.DataFrame, title: str) -> Figure:
     axis.set_yticks(y, [str(i) for i in table.index], fontsize=8)
     axis.set_xlabel("mean squared error, standardised returns", fontsize=8)
     axis.margins(x=0.12)
-    axis.legend(fontsize=8, loc="lower right")
+    figure.legend(fontsize=8, loc="outside lower center", ncols=2)
     figure.suptitle(title, fontsize=10)
     return figure
 
@@ -243,13 +252,15 @@ def story_paths(paths: Mapping[str, Mapping[str, Floats]], truth: Mapping[str, F
             started = np.isfinite(values).all(axis=0)
             days = np.flatnonzero(started)
             low, middle, high = np.quantile(values[:, started], [0.1, 0.5, 0.9], axis=0)
-            axis.plot(days, middle, color=f"C{colour}", lw=1.3, label=method)
-            axis.fill_between(days, low, high, color=f"C{colour}", alpha=0.10, lw=0)
-        axis.plot(truth[story], color="black", lw=1.2, ls="--", label="truth")
+            axis.plot(days, middle, color=f"C{colour}", lw=1.1, label=method, zorder=3 - 0.1 * colour)
+            axis.fill_between(days, low, high, color=f"C{colour}", alpha=0.10, lw=0, zorder=1)
+        axis.set_ylim(truth[story].min() - _MARGIN, truth[story].max() + _MARGIN)
+        axis.plot(truth[story], color="black", lw=1.2, ls="--", label="truth", zorder=4)
         axis.set_title(story, fontsize=9)
         axis.grid(alpha=0.25)
     for axis in axes.ravel()[len(stories) :]:
         axis.set_visible(False)
-    axes[0, 0].legend(fontsize=7, ncols=2)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, fontsize=8, loc="outside lower center", ncols=len(labels))
     figure.suptitle(title, fontsize=10)
     return figure

@@ -194,9 +194,10 @@ def methods_on_data(
         .rename_axis("method"),
         digits=5,
     )
+    nothing = {scale: float(losses.mean()) for scale, losses in comparison.total.items()}
     report.say(
-        f"Knowing nothing (each asset's training mean) has a test error of {comparison.total['raw'].mean():.6f} raw"
-        f" and {comparison.total['standardised'].mean():.4f} standardised."
+        "Knowing nothing (each asset's training mean) has a test error of"
+        f" {nothing['raw']:.6f} raw and {nothing['standardised']:.4f} standardised."
     )
     return results, first
 
