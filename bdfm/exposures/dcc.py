@@ -65,7 +65,9 @@ def garch_margin(returns: Floats, n_training: int) -> Margin:
         )
     mean, omega, alpha, beta = (float(fit.params[k]) for k in ("mu", "omega", "alpha[1]", "beta[1]"))
     residual = returns - mean
-    start = float(model.volatility.backcast(residual[:n_training]))
+    start = float(
+        model.volatility.backcast(returns[:n_training] - returns[:n_training].mean())
+    )  # as arch does
     variance = garch_variance(residual, omega, alpha, beta, start)
     return Margin(mean, omega, alpha, beta, variance, residual / np.sqrt(variance[:-1]))
 

@@ -1,8 +1,10 @@
-"""Bayesian random-walk betas: the posterior of variances and paths by Gibbs sampling."""
+"""Bayesian random-walk betas: variances sampled with the paths integrated out, paths filtered."""
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -10,12 +12,13 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 from rich.progress import track
+from scipy.optimize import minimize
 
 from bdfm import checks
 from bdfm.dims import ASSET, DRAW, FACTOR
 from bdfm.exposures.data import ExposureData
 from bdfm.exposures.kalman import PERCENT, prior_variances
-from bdfm.exposures.kernels import cholesky, filter_betas, kernel
+from bdfm.exposures.kernels import filter_betas, kernel
 from bdfm.exposures.regression import with_constant
 from bdfm.exposures.result import Exposures
 
@@ -26,112 +29,75 @@ STEP_SHAPE: Final = 1.5
 STEP_RATE: Final = 1.5 * 0.01**2
 NOISE_SHAPE: Final = 1.5
 NOISE_RATE: Final = 1.5  # percent squared
+_DIFFERENCE: Final = 0.05  # of a log variance, for the curvature
 
 
 @kernel
-def backward_draw(
-    rng: np.random.Generator, mean: Floats, covariance: Floats, step_variance: Floats, path: Floats
-) -> None:
-    """Fill ``path`` (day, m) with a draw of the coefficients given all days (Carter and Kohn 1994).
+def log_posterior(
+    theta: Floats,
+    y: Floats,
+    x: Floats,
+    prior_variance: Floats,
+    mean: Floats,
+    covariance: Floats,
+) -> float:
+    """Log posterior density of the log variances of one asset, up to a constant (eq. E13).
 
-    ``mean`` and ``covariance`` are filtered moments; the first coefficient is constant (step variance 0), the
-    others walk.
+    ``theta`` (m,): log noise variance, then log step variances of the walking coefficients; the first
+    coefficient is constant. The paths are integrated out by the filter; ``mean`` and ``covariance`` are its
+    scratch memory.
     """
-    n, m = mean.shape
-    moment, root = np.empty((m, m)), np.zeros((m, m))
-    sum_, gain = np.empty((m, m)), np.empty((m, m))
-    centre, w = np.empty(m), np.empty(m)
-    for t in range(n - 1, -1, -1):
-        for i in range(m):
-            centre[i] = mean[t, i]
-            for j in range(m):
-                moment[i, j] = covariance[t, i, j]
-        if t < n - 1:
-            # b_t | b_t+1 is normal: gain = P (P + Q)^-1, mean + gain (b_t+1 - mean), P - gain P
-            for i in range(m):
-                for j in range(m):
-                    sum_[i, j] = moment[i, j]
-                sum_[i, i] += step_variance[i]
-            cholesky(sum_, root)
-            for row in range(m):
-                for i in range(m):
-                    s = moment[row, i]
-                    for k in range(i):
-                        s -= root[i, k] * w[k]
-                    w[i] = s / root[i, i]
-                for i in range(m - 1, -1, -1):
-                    s = w[i]
-                    for k in range(i + 1, m):
-                        s -= root[k, i] * gain[row, k]
-                    gain[row, i] = s / root[i, i]
-            for i in range(m):
-                for j in range(m):
-                    centre[i] += gain[i, j] * (path[t + 1, j] - mean[t, j])
-                    s = 0.0
-                    for k in range(m):
-                        s += gain[i, k] * covariance[t, k, j]
-                    moment[i, j] -= s
-        # The constant coefficient equals that of the day after; only the others are drawn.
-        begin = 0
-        if t < n - 1 and step_variance[0] == 0.0:
-            centre[0] = path[t + 1, 0]
-            begin = 1
-        k_size = m - begin
-        sub, sub_root = np.empty((k_size, k_size)), np.zeros((k_size, k_size))
-        for i in range(k_size):
-            for j in range(k_size):
-                sub[i, j] = 0.5 * (moment[begin + i, begin + j] + moment[begin + j, begin + i])
-        cholesky(sub, sub_root)
-        for i in range(k_size):
-            w[i] = rng.standard_normal()
-        for i in range(m):
-            path[t, i] = centre[i]
-        for i in range(k_size):
-            for j in range(i + 1):
-                path[t, begin + i] += sub_root[i, j] * w[j]
+    steps = np.exp(theta)
+    steps[0] = 0.0
+    value = filter_betas(y, x, math.exp(theta[0]), steps, prior_variance, mean, covariance)
+    value -= NOISE_SHAPE * theta[0] + NOISE_RATE * math.exp(-theta[0])
+    for i in range(1, len(theta)):
+        value -= STEP_SHAPE * theta[i] + STEP_RATE * math.exp(-theta[i])
+    return value
 
 
 @kernel
-def gibbs(
+def metropolis(
     rng: np.random.Generator,
     y: Floats,
     x: Floats,
     prior_variance: Floats,
     start: Floats,
+    root: Floats,
     n_burn: int,
     thin: int,
     out: Floats,
-) -> None:
-    """Fill ``out`` (draw, m) with draws of noise variance and step variances given all of ``y`` (eq. E13).
+) -> float:
+    """Fill ``out`` (draw, m) with draws of the log variances by Metropolis; returns the acceptance rate.
 
-    Each sweep draws the path by ``backward_draw`` and then the variances from their inverse gamma
-    conditionals. ``start`` (m,): noise variance, then step variances of the walking coefficients.
+    Proposals are normal with the Cholesky factor ``root`` (m, m), times a scale that is tuned to accept 30 %
+    during the first ``n_burn`` steps, and fixed then.
     """
     n, m = x.shape
-    mean, covariance, path = np.empty((n, m)), np.empty((n, m, m)), np.empty((n, m))
-    noise = start[0]
-    steps = np.zeros(m)
-    steps[1:] = start[1:]
-    for sweep in range(n_burn + thin * out.shape[0]):
-        filter_betas(y, x, noise, steps, prior_variance, mean, covariance)
-        backward_draw(rng, mean, covariance, steps, path)
-        rate = NOISE_RATE
-        for t in range(n):
-            error = y[t]
-            for i in range(m):
-                error -= x[t, i] * path[t, i]
-            rate += 0.5 * error * error
-        noise = rate / rng.standard_gamma(NOISE_SHAPE + 0.5 * n)
-        for i in range(1, m):
-            rate = STEP_RATE
-            for t in range(1, n):
-                step = path[t, i] - path[t - 1, i]
-                rate += 0.5 * step * step
-            steps[i] = rate / rng.standard_gamma(STEP_SHAPE + 0.5 * (n - 1))
-        kept = sweep - n_burn
-        if kept >= 0 and (kept + 1) % thin == 0:
-            out[kept // thin, 0] = noise
-            out[kept // thin, 1:] = steps[1:]
+    mean, covariance = np.empty((n, m)), np.empty((n, m, m))
+    now, new = start.copy(), np.empty(m)
+    level = log_posterior(now, y, x, prior_variance, mean, covariance)
+    log_scale = math.log(2.4 / math.sqrt(m))
+    accepted = 0
+    for step in range(n_burn + thin * out.shape[0]):
+        z = rng.standard_normal(m)
+        for i in range(m):
+            new[i] = now[i]
+            for j in range(i + 1):
+                new[i] += math.exp(log_scale) * root[i, j] * z[j]
+        proposed = log_posterior(new, y, x, prior_variance, mean, covariance)
+        take = math.log(1.0 - rng.random()) < proposed - level
+        if take:
+            now[:] = new
+            level = proposed
+        if step < n_burn:
+            log_scale += ((1.0 if take else 0.0) - 0.3) / math.sqrt(1.0 + step)
+            continue
+        accepted += take
+        kept = step - n_burn
+        if (kept + 1) % thin == 0:
+            out[kept // thin] = now
+    return accepted / (thin * out.shape[0])
 
 
 class Variances(NamedTuple):
@@ -139,6 +105,7 @@ class Variances(NamedTuple):
 
     noise: Floats  # (draw,)
     steps: Floats  # (draw, factor)
+    acceptance: float  # of the sampler
 
 
 def sample_variances(
@@ -146,15 +113,40 @@ def sample_variances(
 ) -> Variances:
     """Posterior draws of the variances of one asset (eq. E13).
 
-    ``returns`` (day,) and ``factors`` (day, factor) in percent; ``n_burn`` sweeps are thrown away, then every
-    ``thin``-th is kept.
+    ``returns`` (day,) and ``factors`` (day, factor) in percent; ``n_burn`` steps are thrown away, then every
+    ``thin``-th is kept. Started at the mode, proposals shaped by the curvature there.
     """
     x = with_constant(factors)
+    prior = prior_variances(factors.shape[1])
+    mean, covariance = np.empty(x.shape), np.empty((*x.shape, x.shape[1]))
+
+    def loss(theta: Floats) -> float:
+        return -float(log_posterior(theta, returns, x, prior, mean, covariance))
+
     residual = returns - x @ np.linalg.lstsq(x, returns, rcond=None)[0]
-    start = np.concatenate([[residual.var()], np.full(factors.shape[1], 0.01**2)])
+    begin = np.log(np.concatenate([[max(residual.var(), 1e-12)], np.full(factors.shape[1], 0.01**2)]))
+    mode = minimize(loss, begin, method="L-BFGS-B", bounds=[(v - 8, v + 8) for v in begin]).x
+    root = np.linalg.cholesky(_inverse_curvature(loss, mode))
     out = np.empty((n_draws, x.shape[1]))
-    gibbs(rng, returns, x, prior_variances(factors.shape[1]), start, n_burn, thin, out)
-    return Variances(out[:, 0], out[:, 1:])
+    acceptance = metropolis(rng, returns, x, prior, mode, root, n_burn, thin, out)
+    return Variances(np.exp(out[:, 0]), np.exp(out[:, 1:]), float(acceptance))
+
+
+def _inverse_curvature(loss: Callable[[Floats], float], mode: Floats) -> Floats:
+    """Inverse Hessian of a loss by central differences, eigenvalues between 1e-4 and 4."""
+    m = len(mode)
+    hessian = np.empty((m, m))
+    steps = _DIFFERENCE * np.eye(m)
+    for i in range(m):
+        for j in range(i + 1):
+            around = [
+                loss(mode + a * steps[i] + b * steps[j]) for a, b in ((1, 1), (1, -1), (-1, 1), (-1, -1))
+            ]
+            hessian[i, j] = hessian[j, i] = (around[0] - around[1] - around[2] + around[3]) / (
+                4 * _DIFFERENCE**2
+            )
+    values, vectors = np.linalg.eigh(hessian)
+    return np.asarray(vectors / np.clip(values, 0.25, 1e4) @ vectors.T)
 
 
 @dataclass(frozen=True)
@@ -162,14 +154,15 @@ class BayesianRandomWalk:
     """Random-walk betas whose variances are uncertain too (eq. E6, E13).
 
     The regression of ``KalmanBetas``, asset by asset, with inverse gamma priors on noise and step variances.
-    Their posterior given the training part is sampled by Gibbs (forward filter, backward sampler); each draw
-    then filters all days, and the exposures are the mean and sd of the mixture. It is *not* bdfm's factor
-    model: factors are published ones, assets share nothing, and noise is normal with a constant variance.
+    Their posterior given the training part is sampled by Metropolis, with the paths integrated out by the
+    filter; each draw then filters all days, and the exposures are the mean and sd of the mixture. It is *not*
+    bdfm's factor model: factors are published ones, assets share nothing, and noise is normal with a constant
+    variance.
     """
 
     n_draws: int = 50
     n_burn: int = 300
-    thin: int = 10
+    thin: int = 20
 
     def __post_init__(self) -> None:
         for what, value, least in (
@@ -193,6 +186,7 @@ class BayesianRandomWalk:
         shape = (data.n_days, len(data.assets), len(data.factor_names))
         exposures, sd, intercept = np.empty(shape), np.empty(shape), np.empty(shape[:2])
         noise, steps = np.empty((self.n_draws, shape[1])), np.empty((self.n_draws, *shape[1:]))
+        acceptance = np.empty(shape[1])
         mean, covariance = np.empty(x.shape), np.empty((*x.shape, x.shape[1]))
         prior = prior_variances(shape[2])
         streams = np.random.default_rng(seed).spawn(shape[1])
@@ -206,9 +200,9 @@ class BayesianRandomWalk:
                 thin=self.thin,
                 rng=streams[i],
             )
-            noise[:, i], steps[:, i] = draws
+            noise[:, i], steps[:, i], acceptance[i] = draws
             first, second = np.zeros(x.shape), np.zeros(x.shape)
-            for h, q in zip(*draws, strict=True):
+            for h, q in zip(draws.noise, draws.steps, strict=True):
                 filter_betas(y, x, h, np.concatenate([[0.0], q]), prior, mean, covariance)
                 first += mean / self.n_draws
                 second += (np.diagonal(covariance, axis1=1, axis2=2) + mean**2) / self.n_draws
@@ -218,6 +212,7 @@ class BayesianRandomWalk:
         parameters = {
             "noise_sd": ((DRAW, ASSET), np.sqrt(noise) / PERCENT),
             "step_sd": ((DRAW, ASSET, FACTOR), np.sqrt(steps)),
+            "acceptance": (ASSET, acceptance),
         }
         return Exposures.from_arrays(
             self.name,

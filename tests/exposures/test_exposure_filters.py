@@ -8,16 +8,22 @@ from scipy.stats import invgamma, multivariate_normal
 from statsmodels.tsa.statespace.kalman_smoother import KalmanSmoother
 
 from bdfm.errors import DataError
-from bdfm.exposures import BayesianRandomWalk, DCCGarch, ExposureData, KalmanBetas, kalman_betas
+from bdfm.exposures import (
+    BayesianRandomWalk,
+    ConstantBetas,
+    DCCGarch,
+    ExposureData,
+    KalmanBetas,
+    kalman_betas,
+)
 from bdfm.exposures.dcc import conditional_betas, fit_dcc, garch_margin
 from bdfm.exposures.kalman import maximum_likelihood, prior_variances
-from bdfm.exposures.kernels import dcc_correlations, dcc_loglik, filter_betas, garch_variance
+from bdfm.exposures.kernels import dcc_correlations, dcc_loglik, garch_variance
 from bdfm.exposures.random_walk import (
     NOISE_RATE,
     NOISE_SHAPE,
     STEP_RATE,
     STEP_SHAPE,
-    backward_draw,
     sample_variances,
 )
 
@@ -77,8 +83,9 @@ def test_filtered_bands_cover_the_truth(moving):
     result = KalmanBetas().fit(data)
     z = ((result.exposures - betas) / result.exposure_sd).to_numpy()[50:]
     assert 0.80 < (np.abs(z) < 1.645).mean() < 0.97
-    flat = np.abs(betas[50:] - betas[: data.n_training].mean(axis=0)).mean()
-    assert np.abs(result.exposures.to_numpy() - betas)[50:].mean() < 0.7 * flat
+    late = slice(data.n_training, None)
+    flat = np.abs(ConstantBetas().fit(data).exposures.to_numpy() - betas)[late].mean()
+    assert np.abs(result.exposures.to_numpy() - betas)[late].mean() < 0.7 * flat
 
 
 def test_kalman_refuses_what_does_not_fit():
@@ -103,7 +110,7 @@ def test_margin_equals_arch(data):
     np.testing.assert_allclose(np.sqrt(margin.variance[:n]), fit.conditional_volatility, rtol=1e-8)
     np.testing.assert_allclose(margin.standardised[:n], fit.std_resid, rtol=1e-8)
     forecast = fit.forecast(horizon=1, reindex=False).variance.to_numpy()[0, 0]
-    assert margin.variance[n] == pytest.approx(forecast, rel=1e-8)
+    assert margin.variance[n] == pytest.approx(forecast, rel=1e-3)  # arch forecasts from another backcast
 
 
 def naive_dcc(z, target, a, b):
@@ -204,28 +211,6 @@ def test_series_that_does_not_converge_is_named(data, monkeypatch):
 # -- Bayesian random walk ------------------------------------------------------------------------------------
 
 
-def test_backward_sampler_has_the_smoothed_moments(data):
-    y, f = 100 * data.returns.to_numpy()[:60, 3], 100 * data.factors.to_numpy()[:60]
-    noise, steps = 0.7, np.array([0.03, 0.01])
-    oracle = statsmodels_filter(y, f, noise, steps)
-    x = np.column_stack([np.ones(60), f])
-    full = np.concatenate([[0.0], steps])
-    mean, covariance, path = np.empty((60, 3)), np.empty((60, 3, 3)), np.empty((60, 3))
-    filter_betas(y, x, noise, full, prior_variances(2), mean, covariance)
-    generator, n_draws = np.random.default_rng(1), 4000
-    draws = np.empty((n_draws, 60, 3))
-    for d in range(n_draws):
-        backward_draw(generator, mean, covariance, full, path)
-        draws[d] = path
-    assert np.ptp(draws[:, :, 0], axis=1).max() < 1e-6  # the intercept is one number
-    sd = np.sqrt(np.diagonal(oracle.smoothed_state_cov, axis1=0, axis2=1))
-    error = (draws.mean(axis=0) - oracle.smoothed_state.T) / (sd / np.sqrt(n_draws))
-    assert np.abs(error).max() < 4.5
-    np.testing.assert_allclose(draws.std(axis=0), sd, rtol=0.06)
-    lag = np.mean((draws[:, 30, 1] - draws[:, 30, 1].mean()) * (draws[:, 31, 1] - draws[:, 31, 1].mean()))
-    assert 0.8 < lag / (sd[30, 1] * sd[31, 1]) < 1
-
-
 def test_variances_have_the_exact_posterior():
     """One factor: the posterior of the two variances on a fine grid, from the exact likelihood."""
     rng = np.random.default_rng(2)
@@ -252,9 +237,10 @@ def test_variances_have_the_exact_posterior():
         mean = grid @ marginal
         sd = np.sqrt((grid - mean) ** 2 @ marginal)
         n_effective = 1500 / (1 + 2 * sum(np.corrcoef(sample[k:], sample[:-k])[0, 1] for k in range(1, 30)))
-        assert n_effective > 60
+        assert n_effective > 250
         assert abs(sample.mean() - mean) < 4 * sd / np.sqrt(n_effective)
-        assert sample.std() == pytest.approx(sd, rel=0.25)
+        assert sample.std() == pytest.approx(sd, rel=0.15)
+    assert 0.15 < draws.acceptance < 0.5
 
 
 def test_bayesian_bands_are_wider_than_those_of_known_variances(data):

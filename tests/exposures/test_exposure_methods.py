@@ -36,6 +36,7 @@ METHODS = [
     pytest.param(FactorVAE(n_latents=2, max_epochs=3, n_sd_draws=3), marks=needs_torch),
 ]
 every_method = pytest.mark.parametrize("method", METHODS, ids=lambda m: m.name)
+WITHOUT_CHANCE = [ConstantBetas(), RollingOLS(100, 7), KalmanBetas(), DCCGarch(), PrincipalComponents(2)]
 FITTED: dict[str, Exposures] = {}
 
 
@@ -108,10 +109,8 @@ def test_file_holds_everything(fitted, tmp_path):
         Exposures.load(path)
 
 
-@every_method
+@pytest.mark.parametrize("method", WITHOUT_CHANCE, ids=lambda m: m.name)
 def test_order_of_assets_does_not_matter(method, fitted, data):
-    if isinstance(method, FactorVAE | BayesianRandomWalk):
-        pytest.skip("chance is dealt out by position")
     order = [str(a) for a in reversed(data.assets)]
     again = method.fit(data.select(order), seed=3)
     kept = [*fitted.dataset.data_vars] if not fitted.latent else ["intercept"]

@@ -190,8 +190,7 @@ def test_it_learns_two_known_factors(learned):
     data, model = learned
     result, pca = model.exposures(data), PrincipalComponents(2).fit(data)
     table = compare({"vae": result, "pca": pca}, data).table()["reconstruction_standardised"]
-    assert table["vae"] < 1.35 * table["pca"]  # the best linear reconstruction with two numbers a day
-    assert table["vae"] < 0.4
+    assert table["pca"] < table["vae"] < 0.25  # noise alone is 0.14 of the variance
     assert LatentAnalysis(result, data).disentanglement().n_active == 2
     # implied exposures to the true factors: 1 in the own block, 0 in the other, shrunk by the prior
     betas = result.observed_exposures().mean("day").to_numpy()
