@@ -53,8 +53,9 @@ lock: | $(UV_MADE) ## write requirements.lock again from pyproject.toml
 # Tests that need torch run once it is here, and are skipped before. The CPU build is 0.2 GB; where its index
 # cannot be reached, `make torch TORCH_BACKEND=` takes the wheel of the package index, 3 GB on Linux.
 torch: $(STAMP) ## add PyTorch (CPU) for the FactorVAE
-	$(UV) pip install --python $(BIN)/python $(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) \
-	  --constraints requirements.lock 'torch==$(TORCH_VERSION)'
+	@$(UV) pip install --python $(BIN)/python $(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) \
+	  --constraints requirements.lock 'torch==$(TORCH_VERSION)' || { \
+	  echo "Is PyTorch's own index out of reach? make torch TORCH_BACKEND= takes the package index: 3 GB on Linux"; exit 1; }
 
 notebooks: $(STAMP) ## run the notebooks and keep their output
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace notebooks/*.ipynb

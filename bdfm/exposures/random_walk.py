@@ -53,7 +53,7 @@ def log_posterior(
     value -= NOISE_SHAPE * theta[0] + NOISE_RATE * math.exp(-theta[0])
     for i in range(1, len(theta)):
         value -= STEP_SHAPE * theta[i] + STEP_RATE * math.exp(-theta[i])
-    return value
+    return float(value)
 
 
 @kernel
@@ -75,13 +75,13 @@ def metropolis(
     """
     n, m = x.shape
     mean, covariance = np.empty((n, m)), np.empty((n, m, m))
-    now, new = start.copy(), np.empty(m)
+    now, new, z = start.copy(), np.empty(m), np.empty(m)
     level = log_posterior(now, y, x, prior_variance, mean, covariance)
     log_scale = math.log(2.4 / math.sqrt(m))
     accepted = 0
     for step in range(n_burn + thin * out.shape[0]):
-        z = rng.standard_normal(m)
         for i in range(m):
+            z[i] = rng.standard_normal()
             new[i] = now[i]
             for j in range(i + 1):
                 new[i] += math.exp(log_scale) * root[i, j] * z[j]
@@ -97,7 +97,7 @@ def metropolis(
         kept = step - n_burn
         if (kept + 1) % thin == 0:
             out[kept // thin] = now
-    return accepted / (thin * out.shape[0])
+    return float(accepted / (thin * out.shape[0]))
 
 
 class Variances(NamedTuple):
