@@ -5,6 +5,10 @@ WORKERS ?= 0
 # Further arguments of `make demo`, `make test` and `make test-slow`, e.g. ARGS="-k panel".
 ARGS ?=
 
+# PyTorch, which is not in the lock.
+TORCH_VERSION ?= 2.15.0
+TORCH_BACKEND ?= cpu
+
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -17,7 +21,7 @@ UV_MADE := .uv/bin/uv
 UV := $(UV_MADE)
 endif
 
-.PHONY: demo test test-slow lint format lock notebooks clean help
+.PHONY: demo test test-slow lint format lock torch notebooks clean help
 
 demo: $(STAMP) ## forecast the included data; results in bdfm-demo/
 	$(BIN)/bdfm demo $(ARGS)
@@ -37,12 +41,21 @@ format: $(STAMP) ## ruff: mend what it can, then format
 	$(BIN)/ruff check --fix $(CODE)
 	$(BIN)/ruff format $(CODE)
 
+# torch is left out: on Linux the package index has only wheels with GPU libraries, and the CPU's are on an
+# index of PyTorch's own, for which a lock would have to name an address.
 # One lock for Linux, macOS and Windows and for every supported Python. Pins that still fit are kept;
 # delete requirements.lock first to renew all. The grep refuses options and addresses of one machine.
 lock: | $(UV_MADE) ## write requirements.lock again from pyproject.toml
-	$(UV) pip compile pyproject.toml --universal --python-version 3.12 --all-extras --group dev \
-	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links --quiet -o requirements.lock
+	echo torch | $(UV) pip compile pyproject.toml --universal --python-version 3.12 --all-extras --group dev \
+	  --excludes /dev/stdin --no-header --no-annotate --no-emit-index-url --no-emit-find-links --quiet -o requirements.lock
 	@! grep -nE '://|^-| @ ' requirements.lock || { echo "requirements.lock: the lines above name an address or an option"; exit 1; }
+
+# Tests that need torch run once it is here, and are skipped before. The CPU build is 0.2 GB; where its index
+# cannot be reached, `make torch TORCH_BACKEND=` takes the wheel of the package index, 3 GB on Linux.
+torch: $(STAMP) ## add PyTorch (CPU) for the FactorVAE
+	@$(UV) pip install --python $(BIN)/python $(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) \
+	  --constraints requirements.lock 'torch==$(TORCH_VERSION)' || { \
+	  echo "Is PyTorch's own index out of reach? make torch TORCH_BACKEND= takes the package index: 3 GB on Linux"; exit 1; }
 
 notebooks: $(STAMP) ## run the notebooks and keep their output
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace notebooks/*.ipynb

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bdfm import checks, cli_backtest, cli_risk, io
+from bdfm import checks, cli_backtest, cli_exposures, cli_risk, io
 from bdfm.data.panel import Panel, PanelSettings
 from bdfm.data.sources import DEMO_ORIGIN, read_earnings, read_prices, read_universe
 from bdfm.data.sources import demo as demo_data
@@ -167,6 +167,9 @@ def _interruptible() -> Iterator[None]:
     except KeyboardInterrupt:
         err.print("Stopped before the end; no file was written or changed. Run the same command again.")
         raise SystemExit(130) from None
+
+
+cli_exposures.register(app, _interruptible)
 
 
 def _model(name: str) -> FactorModel:

@@ -24,6 +24,9 @@ QUANTILE: Final = "quantile"  # 1 is the lowest
 PORTFOLIO: Final = "portfolio"
 OTHER_FACTOR: Final = "other_factor"  # second factor of a covariance
 OTHER_ASSET: Final = "other_asset"  # second asset of a covariance
+DAY: Final = "day"  # trading day of daily exposures
+OBSERVED_FACTOR: Final = "observed_factor"  # published factor, where FACTOR holds latent ones
+SECTOR: Final = "sector"
 
 # Labels along dims
 PERIOD_START: Final = "period_start"  # (period) last day before the period's first

@@ -70,11 +70,12 @@ LAYERS = (
     "report",
     "__init__",  # the public names: for users and the command line, not for the package's own modules
     "cli_backtest",
+    "cli_exposures",
     "cli_risk",
     "cli",
     "__main__",
 )
-OPTIONAL = {"torch", "skfolio", "dask", "distributed", "yfinance", "arch", "plotly", "sklearn"}
+OPTIONAL = {"torch", "skfolio", "dask", "distributed", "yfinance", "arch", "plotly", "sklearn", "statsmodels"}
 OPTIONAL |= {"jupyterlab", "jupyter", "nbclient", "nbformat", "notebook", "ipykernel", "IPython"}
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 

@@ -1,0 +1,178 @@
+"""One table for all methods: errors of reconstruction and prediction on two scales."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bdfm import checks
+from bdfm.dims import DAY
+from bdfm.errors import DataError
+from bdfm.exposures import plots
+from bdfm.exposures.data import ExposureData, Part
+from bdfm.exposures.optional import optional
+from bdfm.exposures.result import Exposures
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Floats = NDArray[np.float64]
+
+KINDS: Final = ("reconstruction", "prediction")
+HAC_LAGS: Final = 5  # trading days
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison:
+    """Daily mean squared errors of several methods on the same days (eq. E20).
+
+    Attributes
+    ----------
+    losses
+        Method to kind (``reconstruction``, ``prediction``) and scale (``raw``, ``standardised``) to
+        (seed, day) errors, each the mean over assets of the squared error of the day.
+    total
+        Scale to (day): the same for the training mean of each asset, what knowing nothing gives.
+    days, part
+        Days of the comparison.
+    """
+
+    losses: Mapping[str, Mapping[tuple[str, str], Floats]]
+    total: Mapping[str, Floats]
+    days: pd.DatetimeIndex
+    part: str
+
+    def table(self) -> pd.DataFrame:
+        """Table (method): mean squared errors, share of variance explained, spread over seeds.
+
+        ``reconstruction_raw``, ``prediction_raw`` in squared daily log returns; ``..._standardised`` in
+        variances of the training part; ``prediction_r2`` is the share of the standardised variation that the
+        prediction explains; ``..._seed_sd`` the standard deviation over seeds of the standardised error.
+        """
+        rows = {}
+        for method, parts in self.losses.items():
+            mean = {key: values.mean(axis=1) for key, values in parts.items()}  # (seed,)
+            row: dict[str, float] = {
+                f"{k}_{s}": float(mean[k, s].mean()) for s in ("raw", "standardised") for k in KINDS
+            }
+            row["prediction_r2"] = 1 - row["prediction_standardised"] / float(
+                self.total["standardised"].mean()
+            )
+            row["n_seeds"] = len(mean[KINDS[0], "raw"])
+            for k in KINDS:
+                values = mean[k, "standardised"]
+                row[f"{k}_seed_sd"] = float(values.std(ddof=1)) if len(values) > 1 else np.nan
+            rows[method] = row
+        return pd.DataFrame(rows).T.rename_axis("method").astype({"n_seeds": int})
+
+    def against(self, baseline: str, kind: str = "prediction") -> pd.DataFrame:
+        """Table (method): mean daily difference of the standardised error to a baseline's, error bar and t.
+
+        Negative is better than the baseline. Errors of the mean are Newey-West with 5 lags over days, of
+        losses averaged over seeds.
+        """
+        checks.known([baseline], list(self.losses), what="method", where="comparison")
+        checks.known([kind], list(KINDS), what="kind", where="comparison")
+        sm = optional("statsmodels.api", what="comparison")
+        key = (kind, "standardised")
+        base = self.losses[baseline][key].mean(axis=0)
+        rows = {}
+        for method, parts in self.losses.items():
+            if method == baseline:
+                continue
+            difference = parts[key].mean(axis=0) - base
+            fit = sm.OLS(difference, np.ones(len(difference))).fit(
+                cov_type="HAC", cov_kwds={"maxlags": HAC_LAGS, "use_correction": True}
+            )
+            mean, error, t = (float(x[0]) for x in (fit.params, fit.bse, fit.tvalues))
+            rows[method] = {"difference": mean, "standard_error": error, "t": t}
+        return pd.DataFrame(rows).T.rename_axis("method")
+
+    def confidence_set(self, kind: str = "prediction", *, size: float = 0.1, seed: int = 0) -> pd.DataFrame:
+        """Model confidence set (Hansen, Lunde and Nason 2011) by arch: p-value and membership of each method.
+
+        On daily standardised errors, stationary bootstrap; a method outside the set is worse than the best at
+        level ``size``.
+        """
+        checks.known([kind], list(KINDS), what="kind", where="comparison")
+        bootstrap = optional("arch.bootstrap", what="model confidence set")
+        losses = pd.DataFrame({m: p[kind, "standardised"].mean(axis=0) for m, p in self.losses.items()})
+        if losses.shape[1] < 2:
+            raise DataError("comparison: a confidence set needs at least 2 methods.")
+        mcs = bootstrap.MCS(losses, size=size, reps=1000, seed=seed)
+        mcs.compute()
+        p = mcs.pvalues["Pvalue"]
+        members = set(mcs.included)
+        rows = {m: {"p_value": float(p[m]), "included": m in members} for m in losses.columns}
+        return pd.DataFrame(rows).T.astype({"p_value": float, "included": bool}).rename_axis("method")
+
+    def plot(self) -> Figure:
+        """Bars of the standardised errors."""
+        return plots.error_bars(self.table(), f"Errors on the {self.part} part, {len(self.days)} days")
+
+    def __repr__(self) -> str:
+        table = self.table()[[f"{k}_standardised" for k in KINDS]]
+        return (
+            f"Comparison on the {self.part} part, {self.days[0]:%Y-%m-%d} to {self.days[-1]:%Y-%m-%d}:\n"
+            f"{table.round(4).to_string()}"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<p>{escape(repr(self).partition(':')[0])}</p>{self.table().round(5).to_html()}"
+
+
+def compare(
+    results: Mapping[str, Exposures | Sequence[Exposures]], data: ExposureData, *, part: Part = "test"
+) -> Comparison:
+    """Errors of several methods on one part of the data.
+
+    Parameters
+    ----------
+    results
+        Label to the exposures of a method, or to several of it, one for each seed.
+    data
+        What all of them were fitted to.
+    part
+        Days on which to compare; every method needs an estimate on all of them, and on the day before.
+
+    Raises
+    ------
+    DataError
+        No methods, exposures of other assets or days, or a method that starts too late.
+    """
+    if not results:
+        raise DataError("comparison: no methods given. Give at least one.")
+    span = data.days_of(part)
+    actual = np.asarray(data.returns)[span]
+    scale = {"raw": np.ones(len(data.assets)), "standardised": data.sd}
+    losses: dict[str, dict[tuple[str, str], Floats]] = {}
+    for label, given in results.items():
+        members: list[Any] = [given] if isinstance(given, Exposures) else list(given)
+        for member in members:
+            days = member.dataset[DAY].to_index()
+            if tuple(member.assets) != data.assets or not days.equals(data.days):
+                raise DataError(
+                    f"comparison: {label} has other assets or days than the data. Fit it to them."
+                )
+        values = {k: np.stack([getattr(m, k)().to_numpy()[span] for m in members]) for k in KINDS}
+        for k, array in values.items():
+            gaps = np.isnan(array).any(axis=(0, 2))
+            if gaps.any():
+                raise DataError(
+                    f"comparison: {label} has no {k} on {gaps.sum()} of {len(gaps)} days of the {part}"
+                    f" part, first on {data.days[span][int(gaps.argmax())]:%Y-%m-%d}. Use a shorter window,"
+                    " or a later part."
+                )
+        losses[label] = {
+            (k, s): np.square((array - actual) / unit).mean(axis=2)
+            for k, array in values.items()
+            for s, unit in scale.items()
+        }
+    total = {s: np.square((actual - data.mean) / unit).mean(axis=1) for s, unit in scale.items()}
+    return Comparison(losses, total, data.days[span], part)

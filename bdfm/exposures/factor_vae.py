@@ -1,0 +1,429 @@
+"""FactorVAE: an autoencoder of daily returns whose latents are pushed to be independent."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from bdfm import checks, io
+from bdfm.dims import ASSET, FACTOR
+from bdfm.errors import DataError
+from bdfm.exposures.data import ExposureData
+from bdfm.exposures.networks import (
+    discriminator,
+    discriminator_loss,
+    discriminator_optimiser,
+    jacobian,
+    mlp,
+    permuted,
+)
+from bdfm.exposures.optional import optional
+from bdfm.exposures.pca import latents_given_factors
+from bdfm.exposures.result import FACTOR_MAP, Exposures
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Floats = NDArray[np.float64]
+Weights = dict[str, NDArray[Any]]
+
+_KIND: Final = "factor_vae"
+_MAX_LOG_VARIANCE: Final = 10.0  # of a latent given a day, either way: keeps exp finite
+
+
+@dataclass(frozen=True)
+class FactorVAE:
+    """Exposures as the slopes of a trained decoder, day by day (eq. E14 to E19).
+
+    The loss of a day is the negative ELBO of a decoder with unit noise on standardised returns, plus
+    ``gamma`` times the total correlation of the latents, which a discriminator estimates from latents
+    permuted over the batch (Kim and Mnih, ICML 2018, algorithm 2). Training stops when the validation loss
+    has not improved for ``patience_epochs``; the weights of the best epoch are kept. The exposure of asset i
+    to latent k on day t is the derivative of the decoded return at the encoded mean of the day; its standard
+    deviation is over the latents that the encoder holds possible on that day, at fixed weights.
+
+    Attributes
+    ----------
+    n_latents
+        K.
+    gamma
+        Weight of the total correlation; 0 is a plain VAE.
+    hidden_units
+        Width of the encoder's hidden layers, the decoder's in reverse.
+    learning_rate, batch_size, max_epochs, patience_epochs
+        Of the training by Adam, both networks.
+    n_sd_draws
+        Draws of a day's latents from which exposure standard deviations are computed.
+    """
+
+    n_latents: int = 10
+    gamma: float = 6.0
+    hidden_units: tuple[int, ...] = (128, 64)
+    learning_rate: float = 1e-3
+    batch_size: int = 32
+    max_epochs: int = 10
+    patience_epochs: int = 3
+    n_sd_draws: int = 16
+
+    def __post_init__(self) -> None:
+        where = self.name
+        for what in ("n_latents", "max_epochs", "patience_epochs"):
+            checks.at_least(getattr(self, what), 1, what=what, where=where)
+        for what in ("batch_size", "n_sd_draws"):
+            checks.at_least(getattr(self, what), 2, what=what, where=where)
+        checks.positive(self.learning_rate, what="learning_rate", where=where)
+        if checks.finite(self.gamma, what="gamma", where=where) < 0:
+            raise DataError(f"{where}: gamma must not be negative, got {self.gamma:g}.")
+        if not self.hidden_units or min(self.hidden_units) < 1:
+            raise DataError(f"{where}: hidden_units must be widths of 1 or more, got {self.hidden_units}.")
+
+    @property
+    def name(self) -> str:
+        """Short name for tables and files."""
+        return "factor_vae"
+
+    def fit(self, data: ExposureData, *, seed: int = 0, progress: bool = False) -> Exposures:
+        """Exposures to the latents, with standard deviations: ``train``, then ``exposures``. Needs torch."""
+        return self.train(data, seed=seed, progress=progress).exposures(data)
+
+    def train(self, data: ExposureData, *, seed: int = 0, progress: bool = False) -> TrainedFactorVAE:
+        """Trained model; equal seeds give equal weights on one machine and thread count. Needs torch.
+
+        Raises
+        ------
+        DataError
+            Fewer training days than one batch, or a loss that is no longer finite.
+        MissingDependencyError
+            torch is not installed.
+        """
+        torch = optional("torch", what="FactorVAE")
+        begun = time.perf_counter()
+        if data.n_training < self.batch_size:
+            raise DataError(
+                f"{self.name}: {data.n_training} training days are fewer than one batch of {self.batch_size}."
+                " Give a longer history or a smaller batch."
+            )
+        x = torch.from_numpy(data.standardised.astype(np.float32))
+        fit, held_out = x[data.days_of("training")], x[data.days_of("validation")]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            networks = _networks(self, len(data.assets))
+            judge = discriminator(self.n_latents)
+        generator = torch.Generator().manual_seed(seed)
+        noise = torch.randn((len(held_out), self.n_latents), generator=generator)  # the same in every epoch
+        parameters = [p for network in networks.values() for p in network.parameters()]
+        adam = torch.optim.Adam(parameters, lr=self.learning_rate)
+        judge_adam = discriminator_optimiser(judge, self.learning_rate)
+        rows: list[dict[str, float]] = []
+        best, best_loss, best_epoch = _weights(networks), np.inf, 0
+        columns = (
+            TextColumn("FactorVAE"),
+            BarColumn(),
+            TextColumn("{task.fields[loss]}"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, disable=not progress, transient=True) as bar:
+            task = bar.add_task("", total=self.max_epochs, loss="")
+            for epoch in range(1, self.max_epochs + 1):
+                training = self._epoch(networks, judge, adam, judge_adam, fit, generator)
+                validation = self._validate(networks, judge, held_out, noise)
+                rows.append(
+                    {"epoch": epoch}
+                    | {f"training_{k}": v for k, v in training.items()}
+                    | {f"validation_{k}": v for k, v in validation.items()}
+                )
+                loss = validation["loss"]
+                if not np.isfinite(loss):
+                    raise DataError(
+                        f"{self.name}: the loss is not finite in epoch {epoch}. Lower the learning"
+                        " rate or gamma."
+                    )
+                bar.update(task, completed=epoch, loss=f"validation loss {loss:.2f}")
+                if loss < best_loss:
+                    best, best_loss, best_epoch = _weights(networks), loss, epoch
+                elif epoch - best_epoch >= self.patience_epochs:
+                    break
+        return TrainedFactorVAE(
+            self,
+            seed,
+            best,
+            data.assets,
+            data.mean,
+            data.sd,
+            pd.DataFrame(rows).set_index("epoch"),
+            best_epoch,
+            time.perf_counter() - begun,
+        )
+
+    def _losses(
+        self, networks: Mapping[str, Any], judge: Any, x: Any, noise: Any
+    ) -> tuple[Any, dict[str, Any]]:
+        """Latents drawn for the days, and the parts of the loss (eq. E15, E16), means over days."""
+        torch = optional("torch", what="FactorVAE")
+        mean, log_variance = _encoded(networks, x)
+        z = mean + torch.exp(0.5 * log_variance) * noise
+        reconstruction = 0.5 * (networks["decoder"](z) - x).square().sum(dim=1).mean()
+        kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1).mean()
+        tc = judge(z).mean()
+        return z, {
+            "loss": reconstruction + kl + self.gamma * tc,
+            "reconstruction": reconstruction,
+            "kl": kl,
+            "total_correlation": tc,
+        }
+
+    def _epoch(
+        self, networks: Mapping[str, Any], judge: Any, adam: Any, judge_adam: Any, x: Any, generator: Any
+    ) -> dict[str, float]:
+        """One pass over the training days: two batches a step, as the latents to permute must be others."""
+        torch = optional("torch", what="FactorVAE")
+        for network in networks.values():
+            network.train()
+        first, second = (torch.randperm(len(x), generator=generator) for _ in range(2))
+        n_batches = len(x) // self.batch_size  # the days left over come in another epoch's batches
+        totals: dict[str, float] = {}
+        for b in range(n_batches):
+            rows = slice(b * self.batch_size, (b + 1) * self.batch_size)
+            noise = torch.randn((2, self.batch_size, self.n_latents), generator=generator)
+            z, losses = self._losses(networks, judge, x[first[rows]], noise[0])
+            adam.zero_grad()
+            losses["loss"].backward()
+            adam.step()
+            with torch.no_grad():
+                mean, log_variance = _encoded(networks, x[second[rows]])
+                other = permuted(mean + torch.exp(0.5 * log_variance) * noise[1], generator)
+            losses["discriminator"] = discriminator_loss(judge, z.detach(), other)
+            judge_adam.zero_grad()
+            losses["discriminator"].backward()
+            judge_adam.step()
+            for name, value in losses.items():
+                totals[name] = totals.get(name, 0.0) + float(value.detach()) / n_batches
+        return totals
+
+    def _validate(self, networks: Mapping[str, Any], judge: Any, x: Any, noise: Any) -> dict[str, float]:
+        torch = optional("torch", what="FactorVAE")
+        for network in networks.values():
+            network.eval()
+        with torch.no_grad():
+            _, losses = self._losses(networks, judge, x, noise)
+        return {name: float(value) for name, value in losses.items()}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class TrainedFactorVAE:
+    """Trained FactorVAE: encodes, decodes, gives exposures; saved without pickle.
+
+    Attributes
+    ----------
+    settings, seed
+        What it was trained with.
+    weights
+        Arrays by name, of encoder and decoder.
+    assets
+        Symbols, in the order of the inputs.
+    mean, sd
+        (asset,) of the standardisation, decimals.
+    history
+        (epoch) parts of the loss: reconstruction (half the squared error summed over assets), kl,
+        total_correlation and their weighted sum, of both parts of the data, and the discriminator's.
+    best_epoch
+        The epoch whose weights these are.
+    seconds
+        Of the training.
+    """
+
+    settings: FactorVAE
+    seed: int
+    weights: Mapping[str, NDArray[Any]]
+    assets: tuple[str, ...]
+    mean: Floats
+    sd: Floats
+    history: pd.DataFrame
+    best_epoch: int
+    seconds: float
+
+    @property
+    def latent_names(self) -> tuple[str, ...]:
+        """Labels z1, z2, ... of the latents."""
+        return tuple(f"z{k}" for k in range(1, self.settings.n_latents + 1))
+
+    def encode(self, returns: ArrayLike) -> tuple[Floats, Floats]:
+        """Means and sds (day, latent) of the latents given daily log returns (day, asset)."""
+        torch, networks = self._load()
+        values = np.asarray(returns, dtype=np.float64)
+        if values.ndim != 2 or values.shape[1] != len(self.assets):
+            raise DataError(
+                f"FactorVAE: returns of shape {values.shape}, expected (day, {len(self.assets)} assets)"
+                " in the order of .assets."
+            )
+        x = torch.from_numpy(((values - self.mean) / self.sd).astype(np.float32))
+        with torch.no_grad():
+            mean, log_variance = _encoded(networks, x)
+        return _double(mean), np.exp(0.5 * _double(log_variance))
+
+    def decode(self, latents: ArrayLike) -> Floats:
+        """Expected log returns (day, asset), decimals, given latents (day, latent)."""
+        torch, networks = self._load()
+        z = torch.from_numpy(np.asarray(latents, dtype=np.float32))
+        with torch.no_grad():
+            return self.mean + self.sd * _double(networks["decoder"](z))
+
+    def slopes(self, latents: ArrayLike) -> Floats:
+        """Derivatives (day, asset, latent) of the decoded log returns at latents (day, latent) (eq. E18)."""
+        torch, networks = self._load()
+        z = torch.from_numpy(np.asarray(latents, dtype=np.float32))
+        with torch.no_grad():
+            values = torch.cat([jacobian(networks["decoder"], part) for part in z.split(512)])
+        return np.asarray(self.sd[:, None] * _double(values))
+
+    def exposures(self, data: ExposureData) -> Exposures:
+        """Exposures to the latents on all days of the data, with standard deviations (eq. E18, E19).
+
+        Raises
+        ------
+        DataError
+            Data of other assets, or in another order.
+        """
+        if data.assets != self.assets:
+            raise DataError(
+                f"FactorVAE: trained on {len(self.assets)} assets ({checks.first(self.assets)}), the data"
+                f" have {len(data.assets)} ({checks.first(data.assets)}). Give the same, in the same order."
+            )
+        begun = time.perf_counter()
+        mean, sd = self.encode(data.returns)
+        slopes = self.slopes(mean)
+        rng = np.random.default_rng(self.seed)
+        first, second = np.zeros(slopes.shape), np.zeros(slopes.shape)
+        n = self.settings.n_sd_draws
+        for _ in range(n):
+            # Around the exposure itself: a difference of large squares would lose the small spread.
+            change = self.slopes(mean + sd * rng.standard_normal(mean.shape)) - slopes
+            first += change / n
+            second += change**2 / n
+        spread = np.sqrt(np.maximum(second - first**2, 0) * n / (n - 1))
+        given, factor_map = latents_given_factors(mean, data, self.latent_names)
+        part = data.days_of("training")
+        kl = 0.5 * (mean**2 + sd**2 - 1 - 2 * np.log(sd))[part].mean(axis=0)
+        return Exposures.from_arrays(
+            self.settings.name,
+            data,
+            slopes,
+            self.decode(mean) - np.einsum("tik,tk->ti", slopes, mean),
+            exposure_sd=spread,
+            factor_values=mean,
+            factors_given=given,
+            factor_labels=self.latent_names,
+            parameters=xr.Dataset({FACTOR_MAP: factor_map, "kl": (FACTOR, kl)}),
+            details={
+                **{k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self.settings).items()},
+                "seed": self.seed,
+                "best_epoch": self.best_epoch,
+                "epochs": len(self.history),
+                "seconds": self.seconds + time.perf_counter() - begun,
+            },
+        )
+
+    def plot_history(self) -> Figure:
+        """Training and validation loss by epoch, and its parts."""
+        from bdfm.exposures import plots
+
+        return plots.training_history(self.history, self.best_epoch)
+
+    def save(self, path: str | Path) -> Path:
+        """Write weights, settings and history to one NetCDF file without pickle, whole or not at all."""
+        weights = {
+            f"weight {name}": ([f"{name} {i}" for i in range(value.ndim)], value)
+            for name, value in self.weights.items()
+        }
+        dataset = xr.Dataset(
+            {**weights, "mean": (ASSET, self.mean), "sd": (ASSET, self.sd)}, coords={ASSET: list(self.assets)}
+        )
+        dataset["history"] = xr.DataArray(
+            self.history.to_numpy(),
+            dims=("epoch", "loss"),
+            coords={"epoch": self.history.index.to_numpy(), "loss": list(self.history.columns)},
+        )
+        dataset.attrs = {
+            "settings": json.dumps(asdict(self.settings)),
+            "seed": self.seed,
+            "best_epoch": self.best_epoch,
+            "seconds": self.seconds,
+        }
+        return io.save_dataset(dataset, path, kind=_KIND)
+
+    @classmethod
+    def load(cls, path: str | Path) -> TrainedFactorVAE:
+        """Model of a file made by ``save``; ``FileError`` where it is missing, damaged or of another kind."""
+        stored = io.load_dataset(path, kind=_KIND)
+        settings = json.loads(stored.attrs["settings"])
+        settings["hidden_units"] = tuple(settings["hidden_units"])
+        prefix = "weight "
+        return cls(
+            FactorVAE(**settings),
+            int(stored.attrs["seed"]),
+            {str(k).removeprefix(prefix): v.values for k, v in stored.items() if str(k).startswith(prefix)},
+            tuple(str(a) for a in stored[ASSET].values),
+            stored["mean"].values,
+            stored["sd"].values,
+            pd.DataFrame(stored["history"].to_pandas()).rename_axis(columns=None),
+            int(stored.attrs["best_epoch"]),
+            float(stored.attrs["seconds"]),
+        )
+
+    def _load(self) -> tuple[Any, dict[str, Any]]:
+        """Module torch, and the networks with the trained weights, ready to evaluate."""
+        torch = optional("torch", what="FactorVAE")
+        with torch.random.fork_rng(devices=[]):  # initial weights are replaced: leave the caller's seed alone
+            networks = _networks(self.settings, len(self.assets))
+        for part, network in networks.items():
+            own = {
+                name.removeprefix(f"{part}."): torch.from_numpy(np.array(value))
+                for name, value in self.weights.items()
+                if name.startswith(f"{part}.")
+            }
+            network.load_state_dict(own)
+            network.eval()
+        return torch, networks
+
+    def __repr__(self) -> str:
+        s = self.settings
+        return (
+            f"TrainedFactorVAE: {s.n_latents} latents of {len(self.assets)} assets, gamma {s.gamma:g}, best"
+            f" epoch {self.best_epoch} of {len(self.history)}, seed {self.seed}"
+        )
+
+
+def _networks(settings: FactorVAE, n_assets: int) -> dict[str, Any]:
+    hidden, k = settings.hidden_units, settings.n_latents
+    return {
+        "encoder": mlp((n_assets, *hidden, 2 * k), batch_norm=True),
+        "decoder": mlp((k, *hidden[::-1], n_assets), batch_norm=True),
+    }
+
+
+def _encoded(networks: Mapping[str, Any], x: Any) -> tuple[Any, Any]:
+    """Mean and log-variance (day, latent) of the latents."""
+    mean, log_variance = networks["encoder"](x).chunk(2, dim=1)
+    return mean, log_variance.clamp(-_MAX_LOG_VARIANCE, _MAX_LOG_VARIANCE)
+
+
+def _weights(networks: Mapping[str, Any]) -> Weights:
+    return {
+        f"{part}.{name}": value.detach().numpy().copy()
+        for part, network in networks.items()
+        for name, value in network.state_dict().items()
+    }
+
+
+def _double(tensor: Any) -> Floats:
+    return np.asarray(tensor.detach().numpy(), dtype=np.float64)

@@ -1,0 +1,147 @@
+"""Random-walk betas by the Kalman filter, variances by maximum likelihood."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+from rich.progress import track
+from scipy.optimize import minimize
+
+from bdfm import checks
+from bdfm.dims import ASSET, FACTOR
+from bdfm.errors import DataError
+from bdfm.exposures.data import ExposureData
+from bdfm.exposures.kernels import filter_betas
+from bdfm.exposures.regression import with_constant
+from bdfm.exposures.result import Exposures
+
+Floats = NDArray[np.float64]
+
+PERCENT: Final = 100.0  # the filters work in percent, where all numbers are of the order of one
+PRIOR_SD_INTERCEPT: Final = 1.0  # percent a day
+PRIOR_SD_BETA: Final = 10.0
+_STEP_BOUNDS: Final = (1e-6, 1.0)  # daily sd of a beta's step; the lower end is a constant beta
+_STARTS: Final = (0.003, 0.03)  # of the search, daily sd of a step
+
+
+def prior_variances(n_factors: int) -> Floats:
+    """Variances (1 + factor) of intercept and betas on the first day: vague, and proper."""
+    return np.array([PRIOR_SD_INTERCEPT**2] + [PRIOR_SD_BETA**2] * n_factors)
+
+
+def kalman_betas(
+    returns: ArrayLike, factors: ArrayLike, *, noise_variance: float, step_variance: ArrayLike
+) -> tuple[float, Floats, Floats]:
+    """Log-likelihood, means and covariances of one asset's betas by the Kalman filter (eq. E6, E7).
+
+    Parameters
+    ----------
+    returns, factors
+        (day,) and (day, factor), in percent.
+    noise_variance
+        Of the return around its regression, percent squared.
+    step_variance
+        (factor,) variance of each beta's daily step; the intercept is constant.
+
+    Returns
+    -------
+    tuple
+        Log-likelihood of all days; means (day, 1 + factor) and covariances (day, 1 + factor, 1 + factor) of
+        the coefficients given all days up to each, intercept first.
+    """
+    y, f = np.asarray(returns, dtype=np.float64), np.asarray(factors, dtype=np.float64)
+    steps = np.concatenate([[0.0], np.asarray(step_variance, dtype=np.float64)])
+    if y.ndim != 1 or f.ndim != 2 or len(f) != len(y) or len(steps) != f.shape[1] + 1:
+        raise DataError(
+            f"kalman: returns {y.shape}, factors {f.shape} and {len(steps) - 1} step variances do not fit."
+            " Expected (day,), (day, factor) and one variance for each factor."
+        )
+    checks.positive(noise_variance, what="noise_variance", where="kalman")
+    if (steps < 0).any() or not np.isfinite(steps).all():
+        raise DataError("kalman: step variances must be finite and not negative.")
+    x = with_constant(f)
+    mean, covariance = np.empty(x.shape), np.empty((*x.shape, x.shape[1]))
+    loglik = filter_betas(y, x, float(noise_variance), steps, prior_variances(f.shape[1]), mean, covariance)
+    return float(loglik), mean, covariance
+
+
+def maximum_likelihood(returns: Floats, factors: Floats) -> tuple[float, Floats, float]:
+    """Noise variance, step variances (factor) and log-likelihood of one asset, in percent (eq. E7).
+
+    Found by L-BFGS on logarithms from two starts, slow and fast betas; the better one counts. Step standard
+    deviations are kept between 1e-6 (a constant beta) and 1 a day.
+    """
+    x = with_constant(factors)
+    n_factors = factors.shape[1]
+    prior = prior_variances(n_factors)
+    mean, covariance = np.empty(x.shape), np.empty((*x.shape, x.shape[1]))
+    residual = returns - x @ np.linalg.lstsq(x, returns, rcond=None)[0]
+    scale = float(np.log(max(residual.var(), 1e-12)))
+
+    def loss(theta: Floats) -> float:
+        steps = np.concatenate([[0.0], np.exp(theta[1:])])
+        return -float(filter_betas(returns, x, np.exp(theta[0]), steps, prior, mean, covariance)) / len(x)
+
+    low, high = (2 * np.log(b) for b in _STEP_BOUNDS)
+    bounds = [(scale - 10, scale + 2)] + [(low, high)] * n_factors
+    fits = [
+        minimize(
+            loss,
+            np.concatenate([[scale - 0.1], np.full(n_factors, 2 * np.log(start))]),
+            method="L-BFGS-B",
+            bounds=bounds,
+        )
+        for start in _STARTS
+    ]
+    best = min(fits, key=lambda fit: float(fit.fun))
+    return float(np.exp(best.x[0])), np.exp(best.x[1:]), -float(best.fun) * len(x)
+
+
+@dataclass(frozen=True)
+class KalmanBetas:
+    """Random-walk betas, asset by asset: filtered, so that no estimate knows a later day (eq. E6, E7).
+
+    Noise and step variances are maximum-likelihood estimates on the training part and then stay; the
+    intercept is constant. Noise is normal with a constant variance: a turbulent day moves betas more than it
+    should.
+    """
+
+    @property
+    def name(self) -> str:
+        """Short name for tables and files."""
+        return "kalman"
+
+    def fit(self, data: ExposureData, *, seed: int = 0, progress: bool = False) -> Exposures:
+        """Exposures with filtered standard deviations, given the variances; ``seed`` changes nothing."""
+        begun = time.perf_counter()
+        returns, factors = np.asarray(data.returns) * PERCENT, np.asarray(data.factors) * PERCENT
+        part = data.days_of("training")
+        shape = (data.n_days, len(data.assets), len(data.factor_names))
+        exposures, sd, intercept = np.empty(shape), np.empty(shape), np.empty(shape[:2])
+        noise, steps, loglik = np.empty(shape[1]), np.empty(shape[1:]), np.empty(shape[1])
+        for i in track(range(shape[1]), "Kalman filter", disable=not progress, transient=True):
+            y = np.ascontiguousarray(returns[:, i])
+            noise[i], steps[i], loglik[i] = maximum_likelihood(y[part], factors[part])
+            _, mean, covariance = kalman_betas(y, factors, noise_variance=noise[i], step_variance=steps[i])
+            intercept[:, i], exposures[:, i] = mean[:, 0] / PERCENT, mean[:, 1:]
+            sd[:, i] = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2)[:, 1:])
+        coords = {ASSET: list(data.assets), FACTOR: list(data.factor_names)}
+        parameters = {
+            "noise_sd": (ASSET, np.sqrt(noise) / PERCENT),
+            "step_sd": ((ASSET, FACTOR), np.sqrt(steps)),
+            "log_likelihood": (ASSET, loglik),  # of the training part, returns in percent
+        }
+        return Exposures.from_arrays(
+            self.name,
+            data,
+            exposures,
+            intercept,
+            exposure_sd=sd,
+            parameters=xr.Dataset(parameters, coords=coords),
+            details={"seconds": time.perf_counter() - begun},
+        )

@@ -1,0 +1,121 @@
+"""Exposures by ordinary least squares: over a rolling window, or once."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from bdfm import checks
+from bdfm.dims import ASSET
+from bdfm.errors import DataError
+from bdfm.exposures.data import ExposureData
+from bdfm.exposures.optional import optional
+from bdfm.exposures.result import Exposures
+
+Floats = NDArray[np.float64]
+
+
+def with_constant(factors: Floats) -> Floats:
+    """Design (day, 1 + factor) of a regression with an intercept."""
+    return np.column_stack([np.ones(len(factors)), factors])
+
+
+def _ols(returns: Floats, factors: Floats) -> tuple[Floats, Floats, Floats]:
+    """Coefficients and standard errors (1 + factor, asset), R² (asset), of one window by statsmodels."""
+    sm = optional("statsmodels.api", what="rolling OLS")
+    design = with_constant(factors)
+    fits = [sm.OLS(column, design).fit() for column in returns.T]
+    return (
+        np.column_stack([f.params for f in fits]),
+        np.column_stack([f.bse for f in fits]),
+        np.array([f.rsquared for f in fits]),
+    )
+
+
+@dataclass(frozen=True)
+class RollingOLS:
+    """Exposures by least squares over the last ``window_days``, refreshed every ``refresh_days`` (eq. E5).
+
+    An estimate uses the days up to and including the one on which it is made, and stands until the next.
+    Days before the first full window are NaN. Standard errors are those of homoskedastic, uncorrelated
+    residuals; they say nothing about betas that move inside the window.
+    """
+
+    window_days: int = 750
+    refresh_days: int = 21
+
+    def __post_init__(self) -> None:
+        checks.at_least(self.refresh_days, 1, what="refresh_days", where=self.name)
+        checks.at_least(self.window_days, 10, what="window_days", where=self.name)
+
+    @property
+    def name(self) -> str:
+        """Short name for tables and files."""
+        return "rolling_ols"
+
+    def fit(self, data: ExposureData, *, seed: int = 0, progress: bool = False) -> Exposures:
+        """Exposures with standard errors; ``seed`` and ``progress`` change nothing.
+
+        Raises
+        ------
+        DataError
+            The window is longer than the history, or has too few days for the factors.
+        """
+        begun = time.perf_counter()
+        n_factors = len(data.factor_names)
+        if not n_factors + 2 <= self.window_days <= data.n_days:
+            raise DataError(
+                f"{self.name}: a window of {self.window_days} days does not fit {n_factors} factors and"
+                f" {data.n_days} days. Choose one between {n_factors + 2} and {data.n_days}."
+            )
+        returns, factors = np.asarray(data.returns), np.asarray(data.factors)
+        shape = (data.n_days, len(data.assets), n_factors)
+        exposures, errors = np.full(shape, np.nan), np.full(shape, np.nan)
+        intercept = np.full(shape[:2], np.nan)
+        for t in range(self.window_days - 1, data.n_days, self.refresh_days):
+            window = slice(t + 1 - self.window_days, t + 1)
+            params, bse, _ = _ols(returns[window], factors[window])
+            until = slice(t, t + self.refresh_days)
+            intercept[until], exposures[until], errors[until] = params[0], params[1:].T, bse[1:].T
+        return Exposures.from_arrays(
+            self.name,
+            data,
+            exposures,
+            intercept,
+            exposure_sd=errors,
+            details={
+                "window_days": self.window_days,
+                "refresh_days": self.refresh_days,
+                "seconds": time.perf_counter() - begun,
+            },
+        )
+
+
+@dataclass(frozen=True)
+class ConstantBetas:
+    """Exposures by least squares on the training part, the same on every day: what the others must beat."""
+
+    @property
+    def name(self) -> str:
+        """Short name for tables and files."""
+        return "constant"
+
+    def fit(self, data: ExposureData, *, seed: int = 0, progress: bool = False) -> Exposures:
+        """Exposures with standard errors; ``seed`` and ``progress`` change nothing."""
+        begun = time.perf_counter()
+        part = data.days_of("training")
+        params, bse, r2 = _ols(np.asarray(data.returns)[part], np.asarray(data.factors)[part])
+        shape = (data.n_days, len(data.assets), len(data.factor_names))
+        return Exposures.from_arrays(
+            self.name,
+            data,
+            np.broadcast_to(params[1:].T, shape),
+            np.broadcast_to(params[0], shape[:2]),
+            exposure_sd=np.broadcast_to(bse[1:].T, shape),
+            parameters=xr.Dataset({"r_squared": (ASSET, r2)}, coords={ASSET: list(data.assets)}),
+            details={"seconds": time.perf_counter() - begun},
+        )

@@ -1,0 +1,233 @@
+"""What every method must keep: timing, no look-ahead, files, symmetry; one registry, no exceptions."""
+
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from bdfm.errors import DataError, FileError, MissingDependencyError, UnknownLabelError
+from bdfm.exposures import (
+    BayesianRandomWalk,
+    ConstantBetas,
+    DCCGarch,
+    ExposureData,
+    ExposureMethod,
+    Exposures,
+    FactorVAE,
+    KalmanBetas,
+    PrincipalComponents,
+    RollingOLS,
+)
+from bdfm.exposures.optional import optional
+
+needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="torch is not installed: make torch")
+
+METHODS = [
+    ConstantBetas(),
+    RollingOLS(window_days=100, refresh_days=7),
+    KalmanBetas(),
+    DCCGarch(),
+    BayesianRandomWalk(n_draws=4, n_burn=10, thin=2),
+    PrincipalComponents(2),
+    pytest.param(FactorVAE(n_latents=2, max_epochs=3, n_sd_draws=3), marks=needs_torch),
+]
+every_method = pytest.mark.parametrize("method", METHODS, ids=lambda m: m.name)
+WITHOUT_CHANCE = [ConstantBetas(), RollingOLS(100, 7), KalmanBetas(), DCCGarch(), PrincipalComponents(2)]
+FITTED: dict[str, Exposures] = {}
+
+
+@pytest.fixture
+def fitted(method, data):
+    if method.name not in FITTED:
+        FITTED[method.name] = method.fit(data, seed=3)
+    return FITTED[method.name]
+
+
+@every_method
+def test_protocol_and_shapes(method, fitted, data):
+    assert isinstance(method, ExposureMethod)
+    assert fitted.method == method.name
+    assert fitted.exposures.dims == ("day", "asset", "factor")
+    assert fitted.assets == list(data.assets)
+    known = np.isfinite(fitted.exposures.to_numpy()).all(axis=(1, 2))
+    start = 99 if isinstance(method, RollingOLS) else 0
+    assert not known[:start].any()
+    assert known[start:].all()
+    if fitted.exposure_sd is not None:
+        sd = fitted.exposure_sd.to_numpy()[start:]
+        assert (sd >= 0).all()
+        assert (sd > 0).any()
+    assert fitted.details["seconds"] > 0
+    assert method.name in repr(fitted)
+    assert len(fitted.summary()) == len(data.assets)
+
+
+@every_method
+def test_prediction_uses_the_day_before(fitted):
+    d = fitted.dataset
+    b, a = d["exposures"].to_numpy(), d["intercept"].to_numpy()
+    seen, given = d["factor_values"].to_numpy(), d["factors_given"].to_numpy()
+    reconstruction, prediction = fitted.reconstruction().to_numpy(), fitted.prediction().to_numpy()
+    for t in (150, 260, len(b) - 1):
+        np.testing.assert_allclose(reconstruction[t], a[t] + b[t] @ seen[t], atol=1e-12)
+        np.testing.assert_allclose(prediction[t], a[t - 1] + b[t - 1] @ given[t], atol=1e-12)
+    assert np.isnan(prediction[0]).all()
+
+
+@every_method
+@pytest.mark.parametrize("scale", [1.0, 5.0], ids=["noise", "wild"])
+def test_nothing_after_a_day_changes_it(method, fitted, data, scale):
+    cut = data.days_of("test").start + 15
+    rng = np.random.default_rng(8)
+    returns, factors = data.returns.to_numpy().copy(), data.factors.to_numpy().copy()
+    returns[cut:] = scale * 0.02 * rng.standard_normal(returns[cut:].shape)
+    factors[cut:] = scale * 0.01 * rng.standard_normal(factors[cut:].shape)
+    changed = ExposureData.from_arrays(
+        returns, factors, days=data.days, factor_names=data.factor_names, sectors=data.sectors
+    )
+    again = method.fit(changed, seed=3)
+    xr.testing.assert_identical(again.dataset.isel(day=slice(cut)), fitted.dataset.isel(day=slice(cut)))
+    xr.testing.assert_identical(again.parameters, fitted.parameters)
+    assert not again.dataset.isel(day=slice(cut, None)).equals(fitted.dataset.isel(day=slice(cut, None)))
+
+
+@every_method
+def test_file_holds_everything(fitted, tmp_path):
+    path = fitted.save(tmp_path / "e.nc")
+    loaded = Exposures.load(path)
+    xr.testing.assert_identical(loaded.dataset, fitted.dataset)
+    xr.testing.assert_identical(loaded.parameters, fitted.parameters)
+    assert loaded.method == fitted.method
+    assert dict(loaded.details) == dict(fitted.details)
+    raw = path.read_bytes()
+    path.write_bytes(raw[:-40])
+    with pytest.raises(FileError, match=re.escape(str(path))):
+        Exposures.load(path)
+
+
+@pytest.mark.parametrize("method", WITHOUT_CHANCE, ids=lambda m: m.name)
+def test_order_of_assets_does_not_matter(method, fitted, data):
+    order = [str(a) for a in reversed(data.assets)]
+    again = method.fit(data.select(order), seed=3)
+    kept = [*fitted.dataset.data_vars] if not fitted.latent else ["intercept"]
+    for name in kept:
+        expected = fitted.dataset[name]
+        expected = expected.sel(asset=order) if "asset" in expected.dims else expected
+        np.testing.assert_allclose(again.dataset[name], expected, atol=1e-8)
+    np.testing.assert_allclose(again.reconstruction(), fitted.reconstruction().sel(asset=order), atol=1e-8)
+
+
+@every_method
+def test_observed_exposures(fitted, data):
+    betas = fitted.observed_exposures()
+    assert list(betas["factor"].values) == list(data.factor_names)
+    if not fitted.latent:
+        assert betas.identical(fitted.exposures)
+        return
+    t, slopes = 300, fitted.parameters["factor_map"].to_numpy()
+    np.testing.assert_allclose(betas.to_numpy()[t], fitted.exposures.to_numpy()[t] @ slopes, atol=1e-12)
+
+
+@every_method
+def test_plots(fitted):
+    assert len(fitted.plot("A1").axes) == len(fitted.factor_names)
+    assert fitted.plot_map(fitted.factor_names[0]).axes
+    with pytest.raises(UnknownLabelError, match="unknown asset Z"):
+        fitted.plot("Z")
+    with pytest.raises(UnknownLabelError, match="unknown factor q"):
+        fitted.plot_map("q")
+
+
+def test_arrays_of_a_result_are_locked(data):
+    with pytest.raises(ValueError, match="read-only"):
+        ConstantBetas().fit(data).exposures.to_numpy()[0] = 1
+    with pytest.raises(DataError, match=r"intercept has shape \(3,\)"):
+        Exposures.from_arrays("x", data, np.zeros((400, 6, 2)), np.zeros(3))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: RollingOLS(window_days=5), "window_days must be a whole number of at least 10"),
+        (lambda: RollingOLS(refresh_days=0), "refresh_days"),
+        (lambda: PrincipalComponents(0), "n_components"),
+        (lambda: BayesianRandomWalk(n_draws=1), "n_draws"),
+        (lambda: FactorVAE(gamma=-1), "gamma must not be negative"),
+        (lambda: FactorVAE(hidden_units=()), "hidden_units"),
+        (lambda: FactorVAE(learning_rate=0), "learning_rate must be above 0"),
+    ],
+)
+def test_bad_settings(make, message):
+    with pytest.raises(DataError, match=message):
+        make()
+
+
+def test_settings_that_do_not_fit_the_data(data):
+    with pytest.raises(DataError, match="a window of 750 days does not fit"):
+        RollingOLS().fit(data)
+    with pytest.raises(DataError, match="Ask for at most 6"):
+        PrincipalComponents(7).fit(data)
+
+
+def test_missing_package_names_the_extra(monkeypatch):
+    def absent(name):
+        raise ImportError(name)
+
+    monkeypatch.setattr("bdfm.exposures.optional.import_module", absent)
+    with pytest.raises(MissingDependencyError, match=r"FactorVAE: needs torch.*pip install 'bdfm\[torch\]'"):
+        optional("torch", what="FactorVAE")
+    with pytest.raises(MissingDependencyError, match=r"needs sklearn.*bdfm\[exposures\]"):
+        optional("sklearn.cluster", what="regimes")
+
+
+def test_rolling_ols_equals_statsmodels_rolling(data):
+    from statsmodels.regression.rolling import RollingOLS as Oracle
+
+    result = RollingOLS(window_days=100, refresh_days=7).fit(data)
+    x = np.column_stack([np.ones(data.n_days), data.factors])
+    refreshed = np.arange(99, data.n_days, 7)
+    assert len(refreshed) == 43
+    for i in range(len(data.assets)):
+        oracle = Oracle(data.returns.to_numpy()[:, i], x, window=100).fit()
+        for t in refreshed:
+            for held in range(t, min(t + 7, data.n_days)):
+                np.testing.assert_allclose(result.exposures[held, i], oracle.params[t, 1:], rtol=1e-8)
+            np.testing.assert_allclose(result.exposure_sd[t, i], oracle.bse[t, 1:], rtol=1e-8)
+            np.testing.assert_allclose(result.dataset["intercept"][t, i], oracle.params[t, 0], rtol=1e-7)
+
+
+def test_pca_equals_the_eigenvectors_of_the_training_correlation(data):
+    result = PrincipalComponents(2).fit(data)
+    x = data.standardised[: data.n_training]
+    values, vectors = np.linalg.eigh(x.T @ x / len(x))
+    projection = vectors[:, -2:] @ vectors[:, -2:].T
+    expected = data.mean + data.sd * (data.standardised @ projection)
+    np.testing.assert_allclose(result.reconstruction(), expected, atol=1e-12)
+    np.testing.assert_allclose(
+        result.parameters["explained_share"], values[::-1][:2] / values.sum(), rtol=1e-8
+    )
+
+
+def test_days_are_those_of_the_data(data):
+    pd.testing.assert_index_equal(ConstantBetas().fit(data).dataset["day"].to_index(), data.days)
+
+
+def test_equations_cited_are_in_the_document_and_all_are_cited():
+    root = Path(__file__).resolve().parents[2]
+    text = (root / "docs" / "exposures.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"E\d+", " ".join(re.findall(r"^### (Eqs?\. .*):", text, re.MULTILINE))))
+    cited: set[str] = set()
+    files = sorted((root / "bdfm" / "exposures").glob("*.py"))
+    assert len(files) >= 10
+    for file in files:
+        for group in re.findall(r"\(eq\.([^)]*)\)", " ".join(file.read_text(encoding="utf-8").split())):
+            numbers = [int(n) for n in re.findall(r"E(\d+)", group)]
+            if " to " in group:
+                numbers = list(range(min(numbers), max(numbers) + 1))
+            cited |= {f"E{n}" for n in numbers}
+    assert cited == documented
+    assert len(documented) >= 20
