@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
+from pydantic import BaseModel, ValidationError
 
-from bdfm.errors import DataError, FileError, UnknownLabelError
+from bdfm.errors import BdfmError, DataError, FileError, UnknownLabelError
 
 MAX_NAMED = 5  # offenders that a message names before it only counts
 
@@ -224,3 +225,30 @@ def earnings_table(earnings: pd.DataFrame) -> pd.DataFrame:
     has_columns(earnings, ("symbol", "date"), where=where)
     table = _symbols(earnings, where=where)
     return table.assign(date=days(table["date"], where=where))
+
+
+def settings_error(error: ValidationError, record: type[BaseModel], *, where: str) -> BdfmError:
+    """First problem of a table of settings, told in the words of this package."""
+    problem = error.errors()[0]
+    *table, key = [str(x) for x in problem["loc"]] or ["settings"]
+    place = f"{where}, [{'.'.join(table)}]" if table else where
+    if problem["type"] == "extra_forbidden":
+        fields = _settings_at(record, problem["loc"][:-1]).model_fields
+        try:
+            known([key], list(fields), what="key", where=place)
+        except UnknownLabelError as unknown:
+            return unknown
+    if problem["type"] == "missing":
+        return DataError(f"{place}: the key {key} is missing.")
+    expected = problem["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    return DataError(f"{place}: {key} should be {expected}, got {problem.get('input')!r}.")
+
+
+def _settings_at(record: type[BaseModel], path: Sequence[int | str]) -> type[BaseModel]:
+    """Class of the table that a path of keys leads to."""
+    for key in path:
+        annotation = record.model_fields[str(key)].annotation if str(key) in record.model_fields else None
+        candidates = [annotation, *getattr(annotation, "__args__", ())]
+        found = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
+        record = found[0] if found else record
+    return record

@@ -69,7 +69,7 @@ LAYERS = (
     "cli",
     "__main__",
 )
-OPTIONAL = {"torch", "skfolio", "dask", "distributed", "yfinance"}
+OPTIONAL = {"torch", "skfolio", "plotly", "dask", "distributed", "yfinance"}
 OPTIONAL |= {"jupyterlab", "jupyter", "nbclient", "nbformat", "notebook", "ipykernel", "IPython"}
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
