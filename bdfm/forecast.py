@@ -565,6 +565,35 @@ class Forecast:
             )
         return seen
 
+    def with_record(self, record: Record) -> Forecast:
+        """Forecast with one more record, of what was done to the draws before they came here."""
+        return replace(self, records=(*self.records, record))
+
+    def with_attrs(self, **facts: AttrValue) -> Forecast:
+        """Forecast with further facts, or others in place of those of the same name."""
+        merged = self.attrs | {k: _plain(v, k) for k, v in facts.items()}
+        return replace(self, _attrs=tuple(merged.items()))
+
+    def effects(self) -> pd.DataFrame:
+        """What each tracked change did, by change and symbol: measures before and after it.
+
+        Columns: change (position in ``history``, from 1), text, symbol, effective_draws, and median, sd, P1
+        and P5 with ``_before`` and ``_after``. Empty where changes were not tracked (``changes.apply``).
+        """
+        rows = []
+        for number, record in enumerate(self.records, 1):
+            effect = record.effect
+            for symbol, before in effect.before.items() if effect is not None else ():
+                row: dict[str, Any] = {"change": number, "text": record.text, "symbol": symbol}
+                row["effective_draws"] = effect.effective_draws if effect is not None else np.nan
+                for k, measure in enumerate(edits.MEASURES):
+                    row[f"{measure}_before"] = before[k]
+                    row[f"{measure}_after"] = effect.after[symbol][k] if effect is not None else np.nan
+                rows.append(row)
+        columns = ["change", "text", "symbol", "effective_draws"]
+        columns += [f"{m}_{when}" for m in edits.MEASURES for when in ("before", "after")]
+        return pd.DataFrame(rows, columns=columns)
+
     # Results
 
     def quantile_probabilities(self, n_quantiles: int = 5) -> xr.DataArray:

@@ -37,6 +37,7 @@ from bdfm.dims import (
     RETURNS,
     SAMPLE_STATS,
 )
+from bdfm.edits import Record
 from bdfm.errors import DataError
 from bdfm.forecast import Forecast
 from bdfm.inference.align import align
@@ -310,6 +311,9 @@ class Posterior:
                 "horizon": horizon,
             },
         )
+        for symbol, mean, sd in self.evidence:
+            text = f"{symbol} returns {mean:.4%} ± {sd:.4%} (evidence inside the model)."
+            forecast = forecast.with_record(Record.of("evidence", (symbol,), text, mean=mean, sd=sd))
         return forecast.zero(*panel.inactive) if panel.inactive else forecast
 
     # -- pictures --------------------------------------------------------------------------------------

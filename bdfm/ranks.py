@@ -143,7 +143,7 @@ def weighted_quantiles(
     found = np.empty((len(wanted), columns.shape[1]))
     for j in range(columns.shape[1]):
         found[:, j] = _weighted_quantiles(np.ascontiguousarray(columns[:, j]), weights, wanted)
-    return found.reshape(*np.shape(probabilities), *draws.shape[1:])
+    return found.reshape((*np.shape(probabilities), *draws.shape[1:]))
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
