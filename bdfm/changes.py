@@ -30,7 +30,7 @@ from bdfm.inference.settings import SamplerSettings
 from bdfm.model import Evidence
 from bdfm.posterior import N_PREDICTIVE_DRAWS, Posterior, fit
 from bdfm.ranks import weighted_quantiles
-from bdfm.views import Absolute, Sample, View, check_views, from_record, make_view
+from bdfm.views import Absolute, Sample, View, check_views, from_record, make_view, pool_shares
 
 ViewsMethod = Literal["auto", "reweight", "model"]
 
@@ -298,6 +298,7 @@ class Changes:
             for edit in step.edits:
                 stand_in = edit.apply(stand_in, prices)
             check_views(step.views, stand_in.assets)
+            pool_shares(step.views, self._shares(step.views))
 
     def apply(
         self, forecast: Forecast, *, prices: pd.Series[float] | None = None, track: bool = True

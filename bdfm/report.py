@@ -288,10 +288,11 @@ def _reproduce_section(forecast: Forecast, summary: Mapping[str, Any] | None, ru
 
 def _figure(figure: Any, name: str) -> str:
     """Figure as a div with its data, without the library."""
+    top = figure.layout.margin.t or 46
     figure.update_layout(
         template="plotly_white",
         font={"family": "system-ui, sans-serif", "size": 12},
-        margin={"l": 10, "r": 10, "t": 46, "b": 30},
+        margin={"l": 10, "r": 10, "t": top, "b": 30},
     )
     html: str = figure.to_html(
         full_html=False,
@@ -315,6 +316,7 @@ def _heatmap(table: pd.DataFrame) -> Any:
     order = np.lexsort((-(table["P1"] + table["P5"]).to_numpy(), key.to_numpy()))[::-1]
     shown = table.iloc[order]
     p = 100 * shown[[f"P{k}" for k in range(1, 6)]].to_numpy()
+    top = max(40.0, float(p.max()))
     figure = go.Figure(
         go.Heatmap(
             z=np.round(p, 2).tolist(),
@@ -322,16 +324,17 @@ def _heatmap(table: pd.DataFrame) -> Any:
             y=[_label(s) for s in shown.index],
             customdata=[[_label(n)] * 5 for n in shown["name"]],
             hovertemplate="%{customdata}<br>%{y}, %{x}: %{z:.1f} %<extra></extra>",
-            colorscale="RdBu_r",
-            zmid=20,
+            colorscale=[[0, "#3b6fb6"], [20 / top, "#ffffff"], [1, "#b3402a"]],  # white: a fifth
             zmin=0,
-            zmax=max(40.0, float(p.max())),
+            zmax=top,
             colorbar={"title": "%", "thickness": 10},
         )
     )
     figure.update_yaxes(type="category", tickfont={"size": 9}, dtick=1, automargin=True)
     figure.update_xaxes(side="top", title=None)
-    return figure.update_layout(height=120 + 15 * len(shown), title="Probability of each fifth, %")
+    return figure.update_layout(
+        height=150 + 15 * len(shown), margin_t=80, title="Probability of each fifth, %"
+    )
 
 
 def _dispersion(table: pd.DataFrame) -> Any:
@@ -387,7 +390,10 @@ def _contributions(decision: Decision, n_assets: int = 30) -> Any:
     figure.update_yaxes(type="category", dtick=1, tickfont={"size": 9}, automargin=True)
     figure.update_xaxes(title="%")
     return figure.update_layout(
-        height=140 + 18 * len(parts), title="Contributions to risk", legend={"orientation": "h", "y": 1.02}
+        height=190 + 18 * len(parts),
+        title="Contributions to risk",
+        margin_t=80,
+        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom"},
     )
 
 

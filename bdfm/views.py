@@ -906,7 +906,7 @@ def view_weights(
     """
     views = tuple(views)
     check_views(views, assets)
-    pool = _pool(views, shares)
+    pool = pool_shares(views, shares)
     views = tuple(v for v in views if v.confidence > 0)
     if not views or not sum(pool.values()):
         return weights
@@ -925,8 +925,8 @@ def view_weights(
     return total / total.sum()
 
 
-def _pool(views: Sequence[View], shares: Mapping[str, float] | None) -> dict[str, float]:
-    """Share of each person."""
+def pool_shares(views: Sequence[View], shares: Mapping[str, float] | None) -> dict[str, float]:
+    """Share of each person in the pool, as in ``view_weights``; raises for shares that cannot be used."""
     people = list(dict.fromkeys(v.by for v in views))
     if shares is None:
         return {p: 1 / len(people) for p in people}

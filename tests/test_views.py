@@ -184,7 +184,7 @@ def test_equals_skfolio_for_means_variances_and_correlations(forecast):
         variance_views=[f"GOOG == {1.3**2 * variance}"],
         correlation_views=["(SPY, TLT) == 0.3"],
     )
-    # skfolio corrects variances by 1 - Σ weight², which is 1e-3 of them here, and lets fixed moments slip a little
+    # skfolio corrects variances by 1 - Σ weight², 1e-3 of them here, and lets fixed moments slip a little
     q = solver.fit(table).return_distribution_.sample_weight
     seen = forecast.with_views(
         v.Absolute(asset="TLT", mean=0.012, semantics="constraint"),
