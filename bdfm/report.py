@@ -138,8 +138,8 @@ def _forecast_section(forecast: Forecast, table: pd.DataFrame) -> str:
     model = forecast.attrs.get("model")
     if model is not None:
         facts.append(f"model {model}")
-    percent = ("5%", "50%", "95%", "sd")
-    heads = ["Symbol", "Name", "Class", *_FIFTHS, "5 %", "median", "95 %", "sd"]
+    percent = ("5%", "50%", "95%")  # not the sd, which hangs on a few extreme draws
+    heads = ["Symbol", "Name", "Class", *_FIFTHS, "5 %", "median", "95 %"]
     rows = []
     for symbol, row in table.iterrows():
         cells = [
@@ -153,9 +153,10 @@ def _forecast_section(forecast: Forecast, table: pd.DataFrame) -> str:
         ]
         cells += [f'<td data-v="{row[c]:.6f}">{100 * row[c]:.1f}</td>' for c in percent]
         rows.append(f"<tr>{''.join(cells)}</tr>")
+    kinds = ["symbol", "name", "class", *["p"] * (len(heads) - 3)]
     head = "".join(
-        f'<th scope=col class="{"name" if h == "Name" else ""}"><button type=button>{escape(h)}</button></th>'
-        for h in heads
+        f'<th scope=col class="{kind}"><button type=button>{escape(title)}</button></th>'
+        for kind, title in zip(kinds, heads, strict=True)
     )
     return (
         f"<p>{escape(', '.join(facts))}. Probability in % that an asset's return ranks in each fifth of the"
@@ -477,7 +478,7 @@ nav{display:flex;flex-wrap:wrap;gap:4px 14px}nav a{color:#3b6fb6}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:13px}
 #assets{width:100%}
 th,td{padding:3px 7px;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
-tbody th,td.name,td.class{text-align:left}td.name{max-width:260px;overflow:hidden;text-overflow:ellipsis}
+tbody th,.symbol,.name,.class{text-align:left}td.name{max-width:260px;overflow:hidden;text-overflow:ellipsis}
 thead th{position:sticky;top:0;background:#f3f5f7;z-index:1}
 thead button{all:unset;cursor:pointer;font-weight:600}
 thead button:focus-visible{outline:2px solid #3b6fb6}
@@ -490,7 +491,7 @@ th[aria-sort=descending] button:after{content:" \\25BC"}
 pre{background:#f3f5f7;padding:12px;overflow-x:auto;font-size:12.5px}
 .figure{margin:10px 0}
 footer{max-width:1100px;margin:30px auto;padding:0 16px;color:var(--soft);font-size:13px}
-@media (max-width:640px){body{font-size:14px}th.name,td.name,td.class,th:nth-child(3){display:none}
+@media (max-width:640px){body{font-size:14px}.name,.class{display:none}
 th,td{padding:3px 5px}h1{font-size:20px}}
 @media print{nav,.tools{display:none}.wide{overflow:visible;max-height:none}thead th{position:static}
 section{break-inside:auto}tr,.figure{break-inside:avoid}*{print-color-adjust:exact;-webkit-print-color-adjust:exact}}

@@ -207,7 +207,11 @@ def test_search(tab):
 
 def test_phone_and_print(tab):
     tab.set_viewport_size({"width": 380, "height": 800})
-    tab.wait_for_function("document.documentElement.scrollWidth <= 381")  # pictures follow a moment later
+    for _ in range(50):  # pictures follow a moment later
+        if tab.evaluate("document.documentElement.scrollWidth") <= 381:
+            break
+        tab.wait_for_timeout(100)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 381
     assert not tab.is_visible("#assets td.name >> nth=0")
     tab.emulate_media(media="print")
     assert not tab.is_visible("#search")
