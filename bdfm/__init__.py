@@ -2,8 +2,11 @@
 
 from importlib.metadata import version
 
+from bdfm import views
+from bdfm.changes import Changes
 from bdfm.data.panel import Panel, PanelSettings
 from bdfm.data.sources import demo, read_earnings, read_prices, read_universe, yahoo
+from bdfm.decisions import decide, portfolio_risk
 from bdfm.forecast import Forecast
 from bdfm.inference.settings import SamplerSettings
 from bdfm.model import Evidence, FactorModel, presets
@@ -12,6 +15,7 @@ from bdfm.ranks import outcome_quantiles, quantile_probabilities
 from bdfm.scoring import information_ratio, period_returns, ranked_probability_score, score_submission
 
 __all__ = [
+    "Changes",
     "Evidence",
     "FactorModel",
     "Forecast",
@@ -19,11 +23,13 @@ __all__ = [
     "PanelSettings",
     "Posterior",
     "SamplerSettings",
+    "decide",
     "demo",
     "fit",
     "information_ratio",
     "outcome_quantiles",
     "period_returns",
+    "portfolio_risk",
     "presets",
     "quantile_probabilities",
     "ranked_probability_score",
@@ -31,6 +37,7 @@ __all__ = [
     "read_prices",
     "read_universe",
     "score_submission",
+    "views",
     "yahoo",
 ]
 

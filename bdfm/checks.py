@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
+from pydantic import BaseModel, ValidationError
 
-from bdfm.errors import DataError, FileError, UnknownLabelError
+from bdfm.errors import BdfmError, DataError, FileError, UnknownLabelError
 
+JUMP = 1.9  # factor between two closes that is questioned: a return beyond +90 % or its reverse
 MAX_NAMED = 5  # offenders that a message names before it only counts
 
 
@@ -179,6 +181,32 @@ def price_table(
     return table
 
 
+def price_jumps(prices: pd.DataFrame, until: pd.Timestamp, *, n_days: int = 30) -> dict[str, str]:
+    """Newest jumps of prices that look like a split or a typo: symbol to a description of its largest.
+
+    From one close to the asset's next, within ``n_days`` days up to ``until``: a return beyond +90 %, or the
+    fall that undoes it, -47.4 %; so that splits and reverse splits from 2 for 1 on are found.
+    """
+    table = price_table(prices, until=until).ffill()
+    ratio: pd.DataFrame = (table / table.shift(1)).loc[table.index > until - pd.Timedelta(days=n_days)]
+    size = ratio.where(ratio >= 1, 1 / ratio)
+    found = {}
+    for symbol in size.columns[(size >= JUMP).any()]:
+        place = int(np.nanargmax(size[symbol].to_numpy()))
+        day, factor, times = size.index[place], ratio[symbol].iloc[place], size[symbol].iloc[place]
+        split = f"{times:.3g} for 1" if factor < 1 else f"1 for {times:.3g}"
+        found[str(symbol)] = f"{symbol} on {day:%Y-%m-%d}: {factor - 1:+.1%}, like a split of {split}"
+    return found
+
+
+def jump_message(jumps: Mapping[str, str], until: pd.Timestamp) -> str:
+    """Sentence about the jumps of ``price_jumps``."""
+    return (
+        f"prices: {len(jumps)} of the newest, up to {until:%Y-%m-%d}, jump as if a split were not"
+        f" adjusted for ({first(jumps.values())})."
+    )
+
+
 def _text(column: pd.Series[Any]) -> pd.Series[str]:
     """Cells as stripped text, blank where missing."""
     return column.where(column.notna(), "").astype(str).str.strip()
@@ -224,3 +252,30 @@ def earnings_table(earnings: pd.DataFrame) -> pd.DataFrame:
     has_columns(earnings, ("symbol", "date"), where=where)
     table = _symbols(earnings, where=where)
     return table.assign(date=days(table["date"], where=where))
+
+
+def settings_error(error: ValidationError, record: type[BaseModel], *, where: str) -> BdfmError:
+    """First problem of a table of settings, told in the words of this package."""
+    problem = error.errors()[0]
+    *table, key = [str(x) for x in problem["loc"]] or ["settings"]
+    place = f"{where}, [{'.'.join(table)}]" if table else where
+    if problem["type"] == "extra_forbidden":
+        fields = _settings_at(record, problem["loc"][:-1]).model_fields
+        try:
+            known([key], list(fields), what="key", where=place)
+        except UnknownLabelError as unknown:
+            return unknown
+    if problem["type"] == "missing":
+        return DataError(f"{place}: the key {key} is missing.")
+    expected = problem["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    return DataError(f"{place}: {key} should be {expected}, got {problem.get('input')!r}.")
+
+
+def _settings_at(record: type[BaseModel], path: Sequence[int | str]) -> type[BaseModel]:
+    """Class of the table that a path of keys leads to."""
+    for key in path:
+        annotation = record.model_fields[str(key)].annotation if str(key) in record.model_fields else None
+        candidates = [annotation, *getattr(annotation, "__args__", ())]
+        found = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
+        record = found[0] if found else record
+    return record

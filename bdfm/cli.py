@@ -19,14 +19,16 @@ from rich.table import Table
 from rich.text import Text
 
 from bdfm import checks, cli_backtest, cli_exposures, cli_risk, io
+from bdfm.cli_judgement import add_commands
 from bdfm.data.panel import Panel, PanelSettings
 from bdfm.data.sources import DEMO_ORIGIN, read_earnings, read_prices, read_universe
 from bdfm.data.sources import demo as demo_data
-from bdfm.errors import BdfmError, BdfmWarning, DataError
+from bdfm.errors import BdfmError, BdfmWarning, DataError, DataWarning
 from bdfm.forecast import Forecast
 from bdfm.inference.settings import Engine, SamplerSettings
 from bdfm.model import Evidence, FactorModel, presets
-from bdfm.posterior import N_PREDICTIVE_DRAWS, fit, package_versions
+from bdfm.month import summary
+from bdfm.posterior import N_PREDICTIVE_DRAWS, fit
 from bdfm.scoring import read_submission, score_submission
 
 app = typer.Typer(
@@ -63,7 +65,7 @@ def demo(
     with _interruptible(), io.OutputFolder(out_dir) as folder:
         panel = Panel.from_prices(prices, universe, origin=DEMO_ORIGIN, settings=model.panel)
         settings = SamplerSettings(engine=engine, draws=draws, tune=tune, chains=chains)
-        _month(model, panel, settings, seed=seed, evidence=(), zero=(), folder=folder)
+        _month(model, panel, settings, seed=seed, evidence=(), folder=folder)
     _print_places(out_dir)
     out.print("Next: your own prices with [bold]bdfm forecast[/bold]; the README explains the files.")
 
@@ -108,17 +110,22 @@ def forecast(
     factor_model = factor_model.model_copy(update={"panel": panel_settings})
     table = read_universe(universe)
     checks.known(zeroed, list(table["symbol"]), what="symbol", where="--zero")
+    day, closes = checks.as_date(origin, where="--origin"), read_prices(prices)
     panel = Panel.from_prices(
-        read_prices(prices),
+        closes,
         table,
-        origin=checks.as_date(origin, where="--origin"),
+        origin=day,
         earnings=None if earnings is None else read_earnings(earnings),
         settings=panel_settings,
         inactive=zeroed,
     )
+    jumps = checks.price_jumps(closes[list(panel.assets)], panel.origin)
+    if jumps:
+        message = checks.jump_message(jumps, panel.origin)
+        warnings.warn(f"{message} Check that they are right.", DataWarning, stacklevel=1)
     settings = SamplerSettings(engine=engine, draws=draws, tune=tune, chains=chains)
     with _interruptible(), io.OutputFolder(out_dir) as folder:
-        _month(factor_model, panel, settings, seed=seed, evidence=statements, zero=zeroed, folder=folder)
+        _month(factor_model, panel, settings, seed=seed, evidence=statements, folder=folder)
     _print_places(out_dir)
 
 
@@ -207,7 +214,6 @@ def _month(
     *,
     seed: int,
     evidence: Sequence[Evidence],
-    zero: Sequence[str],
     folder: io.OutputFolder,
 ) -> None:
     """Fit, forecast and write the files of one month."""
@@ -226,26 +232,8 @@ def _month(
     result.write_submission(folder / "submission.csv")
     result.plot_quantiles().savefig(folder / "quantiles.png", dpi=150)
     seconds["total"] = time.perf_counter() - begun
-    summary = {
-        "model": model.name,
-        "origin": f"{panel.origin:%Y-%m-%d}",
-        "end": f"{result.end:%Y-%m-%d}",
-        "n_assets": len(panel.assets),
-        "n_periods": panel.n_history,
-        "seed": seed,
-        "zero": list(zero),
-        "evidence": [list(e) for e in evidence],
-        "versions": package_versions(),
-        "seconds": {k: round(v, 2) for k, v in seconds.items()},
-        "diagnostics": {
-            "converged": diagnosis.converged,
-            "max_rhat": diagnosis.max_rhat,
-            "min_ess_bulk": diagnosis.min_ess_bulk,
-            "min_ess_tail": diagnosis.min_ess_tail,
-            "divergences": diagnosis.divergences or 0,  # a Gibbs sampler has none
-        },
-    }
-    io.write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
+    facts = summary(posterior, result, seconds=seconds)
+    io.write_text(folder / "summary.json", json.dumps(facts, indent=2) + "\n")
     _print_quantiles(result)
     out.print(f"[{'green' if diagnosis.converged else 'yellow'}]{diagnosis.verdict}[/]")
     for advice in diagnosis.advice:
@@ -281,6 +269,9 @@ def _print_places(folder: Path) -> None:
     width = max(len(str(folder / name)) for name in what)
     for name, text in what.items():
         out.print(f"{folder / name!s:{width}}  {text}", soft_wrap=True, markup=False)
+
+
+add_commands(app, _print_quantiles)
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:

@@ -7,6 +7,7 @@ views change weights, and neither touches the other; each change gives a new for
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
@@ -18,11 +19,12 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from bdfm import checks, edits, io
+from bdfm import checks, edits, io, views
 from bdfm.dims import ASSET, CLASS_OF, DRAW, NAME, QUANTILE
 from bdfm.edits import Distribution, Record
-from bdfm.errors import DataError, FileError
+from bdfm.errors import DataError, DataWarning, FileError
 from bdfm.ranks import normalised_weights, quantile_probabilities, weighted_quantiles
+from bdfm.views import View
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -261,6 +263,128 @@ class Forecast:
         record = Record.of("set_return", (symbol,), f"{symbol}: return set to {value:.4%}.", value=value)
         return self._edited(np.full(self.n_draws, value), record)
 
+    def acquired_for_cash(
+        self, symbol: str, *, offer: float, price: float, probability: float = 1.0, seed: int = 0
+    ) -> Forecast:
+        """Forecast in which an asset is bought for cash.
+
+        Parameters
+        ----------
+        symbol
+            The asset.
+        offer, price
+            Offer for a share and close at the origin, in one currency; the return is offer / price - 1.
+        probability
+            That the deal closes, or that the price stands at the offer, by the end of the span; in the other
+            draws, chosen at random and independently of all returns, the asset keeps its own return.
+        seed
+            For the choice of draws. The share of their weights is ``probability`` to within one draw.
+        """
+        where = f"acquired_for_cash {symbol}"
+        offer = checks.positive(offer, what="offer", where=where)
+        price = checks.positive(price, what="price", where=where)
+        closed = self._closed(symbol, probability, seed, where)
+        value = edits.offer_return(offer, price)
+        text = f"{symbol}: bought for cash at {offer:g}, {value:+.4%} from {price:g}{_chance(probability)}."
+        record = Record.of(
+            "acquired_for_cash", (symbol,), text, offer=offer, price=price, probability=probability, seed=seed
+        )
+        return self._edited(np.where(closed, value, self._column(symbol, where)), record)
+
+    def acquired_for_stock(
+        self,
+        symbol: str,
+        acquirer: str,
+        *,
+        ratio: float,
+        price: float,
+        acquirer_price: float,
+        cash: float = 0.0,
+        spread: float = 0.0,
+        probability: float = 1.0,
+        seed: int = 0,
+    ) -> Forecast:
+        """Forecast in which an asset is bought for shares of another, and moves with it.
+
+        Parameters
+        ----------
+        symbol, acquirer
+            The asset and its buyer, which is in the forecast too.
+        ratio, cash
+            Shares of the buyer, and money, for one share of the asset.
+        price, acquirer_price
+            Closes at the origin, in one currency.
+        spread
+            How far below the offer's value the asset still trades at the end of the span, as a share of it;
+            0 once the deal has closed. Negative where a higher bid is expected.
+        probability, seed
+            As in ``acquired_for_cash``.
+        """
+        where = f"acquired_for_stock {symbol}"
+        if symbol == acquirer:
+            raise DataError(f"{where}: an asset cannot buy itself. Name its buyer.")
+        numbers = {
+            "ratio": checks.positive(ratio, what="ratio", where=where),
+            "price": checks.positive(price, what="price", where=where),
+            "acquirer_price": checks.positive(acquirer_price, what="acquirer_price", where=where),
+            "cash": checks.finite(cash, what="cash", where=where),
+            "spread": checks.finite(spread, what="spread", where=where),
+        }
+        if numbers["cash"] < 0 or numbers["spread"] >= 1:
+            raise DataError(
+                f"{where}: cash must not be below 0 and spread must be below 1, got {numbers['cash']:g} and"
+                f" {numbers['spread']:g}."
+            )
+        closed = self._closed(symbol, probability, seed, where)
+        bought = edits.exchange_returns(self._column(acquirer, where), **numbers)
+        value = edits.exchange_returns(np.zeros(1), **numbers)[0]
+        text = (
+            f"{symbol}: bought for {numbers['ratio']:g} {acquirer}"
+            + (f" and {numbers['cash']:g} in cash" if numbers["cash"] else "")
+            + f", worth {value:+.4%} today"
+            + (f" at a spread of {numbers['spread']:.4%}" if numbers["spread"] else "")
+            + f"{_chance(probability)}."
+        )
+        record = Record.of(
+            "acquired_for_stock",
+            (symbol,),
+            text,
+            acquirer=acquirer,
+            **numbers,
+            probability=probability,
+            seed=seed,
+        )
+        return self._edited(np.where(closed, bought, self._column(symbol, where)), record)
+
+    def halted(self, symbol: str, *, probability: float = 1.0, seed: int = 0) -> Forecast:
+        """Forecast in which an asset's trading stays halted to the end of the span, with a probability.
+
+        There its return is zero, the last price carried forward; in the other draws, chosen as in
+        ``acquired_for_cash``, it keeps its own return.
+        """
+        where = f"halted {symbol}"
+        halted = self._closed(symbol, probability, seed, where)
+        text = f"{symbol}: trading halted to the end{_chance(probability)}, return zero there."
+        record = Record.of("halted", (symbol,), text, probability=probability, seed=seed)
+        return self._edited(np.where(halted, 0.0, self._column(symbol, where)), record)
+
+    def suspended(self, asset_class: str) -> Forecast:
+        """Forecast in which no asset of one class trades: all return zero, tie, and share their slots."""
+        checks.known([asset_class], list(dict.fromkeys(self.asset_class)), what="class", where="suspended")
+        members = [a for a, c in zip(self.assets, self.asset_class, strict=True) if c == asset_class]
+        text = f"Class {asset_class} suspended: return of {checks.first(members)} set to zero in every draw."
+        record = Record.of("suspended", members, text, asset_class=asset_class)
+        return self._edited(np.zeros(self.n_draws), record)
+
+    def _closed(self, symbol: str, probability: float, seed: int, where: str) -> NDArray[np.bool_]:
+        """Draws in which what an edit speaks of happens."""
+        self._position(symbol, where)
+        probability = checks.finite(probability, what="probability", where=where)
+        if not 0 <= probability <= 1:
+            raise DataError(f"{where}: a probability is within 0 and 1, got {probability:g}.")
+        seed = checks.at_least(seed, 0, what="seed", where=where)
+        return edits.happens(probability, self._weights, seed=seed, symbol=symbol)
+
     def like(self, symbol: str, other: str, spread: float = 0.0) -> Forecast:
         """Forecast in which an asset returns what another does plus ``spread``, as when bought for stock.
 
@@ -385,6 +509,90 @@ class Forecast:
         """Forecast with other weights (draw,) and the record of the view that gave them; draws stay."""
         new = normalised_weights(weights, self.n_draws, where=record.kind)
         return replace(self, _weights=new, records=(*self.records, record))
+
+    # Views
+
+    def with_views(
+        self,
+        *statements: View,
+        shares: Mapping[str, float] | None = None,
+        min_effective_draws: float | None = None,
+    ) -> Forecast:
+        """Forecast in which views hold: other weights, the same draws.
+
+        Parameters
+        ----------
+        statements
+            Views of ``bdfm.views``, such as ``views.Absolute(asset="TLT", mean=0.02, sd=0.1,
+            semantics="evidence")``; all are taken together, and their order does not matter. Without any, the
+            forecast stays as it is.
+        shares
+            Share of each person where the views say by whom they are; the rest stays with this forecast.
+            By default all people share the whole equally.
+        min_effective_draws
+            Fewer effective draws are refused; by default 1,000, or a tenth where there are fewer than 10,000.
+
+        Raises
+        ------
+        InfeasibleViewError
+            A view that contradicts others, that no weighting of the draws satisfies, or that leaves too few
+            effective draws. The message names it and the strongest that could be had.
+        UnknownLabelError, DataError
+            An unknown symbol, one subject twice, or shares that cannot be used.
+
+        Warns
+        -----
+        DataWarning
+            Few effective draws are left: evidence inside the model (``evidence`` of ``bdfm.fit``) is better.
+        """
+        weights = views.view_weights(
+            self._draws,
+            self._weights,
+            self.assets,
+            statements,
+            shares=shares,
+            min_effective_draws=min_effective_draws,
+        )
+        records = [view.record(len(self.records) + 1) for view in statements]
+        if shares is not None and records:
+            text = ", ".join(f"{person} {share:g}" for person, share in shares.items())
+            pool = Record.of("pool", (), f"Views pooled: {text}.", step=len(self.records) + 1, **shares)
+            records.append(pool)
+        seen = replace(self, _weights=weights, records=(*self.records, *records))
+        few = self.effective_draws / 20
+        if seen.effective_draws < few and self.effective_draws > views.MIN_EFFECTIVE_DRAWS:
+            warnings.warn(
+                f"views: {seen.effective_draws:,.0f} effective of {self.n_draws:,} draws are left; tails and"
+                " probabilities are as rough as from so few. Put evidence on a return into the model instead,"
+                " bdfm.fit(..., evidence=[...]), or more draws.",
+                DataWarning,
+                stacklevel=2,
+            )
+        return seen
+
+    def with_record(self, record: Record) -> Forecast:
+        """Forecast with one more record, of what was done to the draws before they came here."""
+        return replace(self, records=(*self.records, record))
+
+    def effects(self) -> pd.DataFrame:
+        """What each tracked change did, by change and symbol: measures before and after it.
+
+        Columns: change (position in ``history``, from 1), text, symbol, effective_draws, and median, sd, P1
+        and P5 with ``_before`` and ``_after``. Empty where changes were not tracked (``changes.apply``).
+        """
+        rows = []
+        for number, record in enumerate(self.records, 1):
+            effect = record.effect
+            for symbol, before in effect.before.items() if effect is not None else ():
+                row: dict[str, Any] = {"change": number, "text": record.text, "symbol": symbol}
+                row["effective_draws"] = effect.effective_draws if effect is not None else np.nan
+                for k, measure in enumerate(edits.MEASURES):
+                    row[f"{measure}_before"] = before[k]
+                    row[f"{measure}_after"] = effect.after[symbol][k] if effect is not None else np.nan
+                rows.append(row)
+        columns = ["change", "text", "symbol", "effective_draws"]
+        columns += [f"{m}_{when}" for m in edits.MEASURES for when in ("before", "after")]
+        return pd.DataFrame(rows, columns=columns)
 
     # Results
 
@@ -617,12 +825,22 @@ def _some(symbols: Sequence[str], where: str) -> None:
     checks.unique(symbols, what="symbols", where=where, hint="Name each once.")
 
 
+def _chance(probability: float) -> str:
+    return "" if probability == 1 else f" with probability {probability:g}"
+
+
 def _describe(distribution: Distribution) -> str:
     """Name and parameters of a frozen SciPy distribution, as it would be written."""
     family = getattr(getattr(distribution, "dist", None), "name", type(distribution).__name__)
-    args = [f"{a:g}" for a in getattr(distribution, "args", ())]
-    args += [f"{k}={v:g}" for k, v in getattr(distribution, "kwds", {}).items()]
+    args = [f"{_shortest(a)}" for a in getattr(distribution, "args", ())]
+    args += [f"{k}={_shortest(v)}" for k, v in getattr(distribution, "kwds", {}).items()]
     return f"{family}({', '.join(args)})"
+
+
+def _shortest(value: float) -> str:
+    """Number in the fewest digits that give it back exactly: records can be replayed."""
+    number = float(value)
+    return f"{number:g}" if float(f"{number:g}") == number else repr(number)
 
 
 def _whole_units(shares: Floats, units: int) -> Floats:

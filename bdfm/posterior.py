@@ -42,6 +42,7 @@ from bdfm.dims import (
     SAMPLE_STATS,
     VAR_MATRIX,
 )
+from bdfm.edits import Record
 from bdfm.errors import DataError
 from bdfm.forecast import Forecast
 from bdfm.inference.align import align
@@ -330,6 +331,9 @@ class Posterior:
                 "horizon": horizon,
             },
         )
+        for symbol, mean, sd in self.evidence:
+            text = f"{symbol} returns {mean:.4%} ± {sd:.4%} (evidence inside the model)."
+            forecast = forecast.with_record(Record.of("evidence", (symbol,), text, mean=mean, sd=sd))
         return forecast.zero(*panel.inactive) if panel.inactive else forecast
 
     # -- pictures --------------------------------------------------------------------------------------

@@ -60,6 +60,7 @@ LAYERS = (
     "views",
     "forecast",
     "posterior",
+    "changes",
     "scoring",
     "checking",
     "backtest.*",
@@ -68,9 +69,11 @@ LAYERS = (
     "validation.*",
     "decisions",
     "report",
+    "month",
     "__init__",  # the public names: for users and the command line, not for the package's own modules
     "cli_backtest",
     "cli_exposures",
+    "cli_judgement",
     "cli_risk",
     "cli",
     "__main__",
@@ -228,7 +231,7 @@ def test_only_the_command_line_prints():
         if isinstance(node, ast.Call)
         and (getattr(node.func, "id", None) == "print" or getattr(node.func, "attr", None) == "print")
     ]
-    assert not lines, f"print outside bdfm/cli.py (use logging): {'; '.join(lines)}"
+    assert not lines, f"print outside bdfm/cli*.py (use logging): {'; '.join(lines)}"
 
 
 @pytest.fixture(scope="module")

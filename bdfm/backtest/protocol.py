@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from bdfm import checks
-from bdfm.data.features import Closes, fresh_closes
+from bdfm.data.features import Closes, day_numbers, fresh_closes
 from bdfm.data.panel import MAX_SILENT_DAYS, PanelSettings
 from bdfm.data.periods import Period, period_edges
 from bdfm.errors import DataError
@@ -25,6 +25,7 @@ Floats = NDArray[np.float64]
 MIN_PRICES: Final = 60  # that an asset needs among the last rows before an origin to be in its universe
 _MAX_STALE_DAYS: Final = PanelSettings().max_stale_days
 LISTING_ROWS: Final = 250  # a year of trading days
+RETURN_PERIODS: Final = 13  # of which one must have a return
 
 
 @runtime_checkable
@@ -244,8 +245,8 @@ class MarketData:
     ) -> History:
         """What is known at an origin.
 
-        The universe holds the assets *alive* then: at least 60 prices in the 250 rows up to the origin, and a
-        fresh one in the 30 days before it.
+        The universe holds the assets *alive* then: at least 60 prices in the 250 rows up to the origin, a
+        fresh one in the 30 days before it, and a return over one of the last 13 periods.
 
         Parameters
         ----------
@@ -264,7 +265,7 @@ class MarketData:
         end = period_edges(origin, period=period, n_past=0, n_future=1)[1]
         first = None if history_days is None else origin - pd.Timedelta(days=history_days)
         past = self.prices.loc[first:origin]
-        alive = self._alive(past, origin)
+        alive = self._alive(past, origin, period)
         if alive.sum() < N_RANKS:
             raise DataError(
                 f"backtest: {alive.sum()} of {len(alive)} assets are alive at {origin:%Y-%m-%d}, fifths need"
@@ -279,13 +280,17 @@ class MarketData:
         return History(prices, universe, earnings, origin, end, period)
 
     @staticmethod
-    def _alive(past: pd.DataFrame, origin: pd.Timestamp) -> NDArray[np.bool_]:
+    def _alive(past: pd.DataFrame, origin: pd.Timestamp, period: Period) -> NDArray[np.bool_]:
         rows = past.iloc[-LISTING_ROWS:]
         if rows.empty:
             return np.zeros(past.shape[1], dtype=bool)
         fresh = fresh_closes(rows.to_numpy(dtype=np.float64))
         recent = rows.index > origin - pd.Timedelta(days=MAX_SILENT_DAYS)
-        return np.asarray((rows.notna().sum() >= MIN_PRICES) & fresh[recent].any(axis=0))
+        listed = (rows.notna().sum() >= MIN_PRICES).to_numpy() & fresh[recent].any(axis=0)
+        edges = day_numbers(period_edges(origin, period=period, n_past=RETURN_PERIODS, n_future=0))
+        closes = Closes(past, max_stale_days=_MAX_STALE_DAYS)
+        returns = closes.log_returns(edges[:-1], edges[1:])
+        return np.asarray(listed & np.isfinite(returns).any(axis=0))
 
     def __repr__(self) -> str:
         days = self.prices.index
