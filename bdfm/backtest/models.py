@@ -17,9 +17,9 @@ from bdfm.inference.settings import SamplerSettings
 from bdfm.model import FactorModel
 from bdfm.posterior import fit
 
-# 6,000 sweeps of the Gibbs sampler, a seventh of what a single forecast takes: what the posterior of one
+# 3,000 sweeps of the Gibbs sampler, a fifteenth of what a single forecast takes: what the posterior of one
 # origin is off by averages out over many. Worst R-hat and least effective sample size of each are kept.
-BACKTEST_SAMPLER = SamplerSettings(draws=500, tune=500, thin=2)
+BACKTEST_SAMPLER = SamplerSettings(chains=2, draws=500, tune=500, thin=2)
 N_DRAWS = 200_000  # predictive draws of an origin; a single forecast takes three times as many
 
 
