@@ -13,6 +13,7 @@ from bdfm import cli
 from bdfm.changes import Changes, forecast_with_changes
 from bdfm.data.panel import Panel
 from bdfm.data.sources import demo
+from bdfm.errors import InfeasibleViewError
 from bdfm.forecast import Forecast
 from bdfm.inference.settings import SamplerSettings
 from bdfm.month import read_month
@@ -240,7 +241,9 @@ def test_commands_refuse_in_one_message(arguments, message, run, tmp_path):
 
 @pytest.fixture(scope="module")
 def posterior(tiny_model, tiny_panel):
-    return fit(tiny_model, tiny_panel, seed=1, settings=SamplerSettings(draws=1000, tune=1000, chains=4))
+    # The second fit, by NUTS, takes these settings over; with fewer draws its own error hides everything.
+    settings = SamplerSettings(draws=2500, tune=1500, chains=4, target_accept=0.95)
+    return fit(tiny_model, tiny_panel, seed=1, settings=settings)
 
 
 def view(mean, sd, asset="A4"):
@@ -277,8 +280,6 @@ def test_evidence_by_weights_equals_evidence_inside_the_model(posterior):
 
 @pytest.mark.slow
 def test_a_view_four_sd_away_goes_into_the_model(posterior):
-    from bdfm.errors import InfeasibleViewError
-
     base = posterior.forecast(seed=2)
     mean, sd = (x[4] for x in moments(base))
     changes = view(float(mean + 4 * sd), float(0.05 * sd))
@@ -290,8 +291,10 @@ def test_a_view_four_sd_away_goes_into_the_model(posterior):
     new_mean, new_sd = (x[4] for x in moments(inside))
     assert new_mean == pytest.approx(mean + 4 * sd, abs=0.2 * sd)
     assert new_sd < 0.1 * sd
-    # The others follow through the factors: those with like loadings go up too.
-    assert (moments(inside)[0] - moments(base)[0])[[3, 5]].min() > 0.2 * sd
+    # The others follow through the factors: those with like loadings go up, by more than Monte Carlo error.
+    (m2, s2), (m0, _) = moments(inside), moments(base)
+    error = s2 / np.sqrt(refit.diagnose().min_ess_bulk)
+    assert ((m2 - m0) / error)[[3, 5]].min() > 4
 
 
 def test_auto_keeps_the_draws_where_they_reach(tiny_model, tiny_panel):
