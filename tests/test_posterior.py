@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 
 from bdfm.components.base import Component
-from bdfm.components.dynamics import Momentum
+from bdfm.components.dynamics import VAR1
 from bdfm.data.panel import Panel
 from bdfm.data.sources import DEMO_ORIGIN, demo
 from bdfm.errors import DataError, FileError, ModelError
@@ -117,8 +117,8 @@ def test_monte_carlo_noise_falls_as_draws_rise(posterior, rng):
 
 
 def test_gibbs_refuses_what_it_does_not_cover(tiny_panel):
-    model = FactorModel(n_factors=1, dynamics=(Momentum(),))
-    with pytest.raises(ModelError, match=r"engine gibbs: .*does not cover \(Momentum\)"):
+    model = FactorModel(n_factors=1, dynamics=(VAR1(),))
+    with pytest.raises(ModelError, match=r"engine gibbs: .*does not cover \(VAR1\)"):
         fit(model, tiny_panel, seed=1, settings=SamplerSettings(engine="gibbs"))
 
 

@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 from arviz_stats.ecdf_utils import ecdf_pit
 
-from bdfm.components.dynamics import Momentum
+from bdfm.components.dynamics import VAR1, Momentum
 from bdfm.components.volatility import LogVolIntercept
 from bdfm.components.weights import HalfLifeWeights, StepWeights
 from bdfm.data.panel import Panel
@@ -224,8 +224,8 @@ def test_a_power_likelihood_is_refused(panel, weights):
 
 
 def test_what_cannot_run_is_refused(panel):
-    with pytest.raises(ModelError, match=r"engine gibbs: .* does not cover \(Momentum\)"):
-        calibrate(FactorModel(n_factors=1, dynamics=(Momentum(),)), panel, seed=1)
+    with pytest.raises(ModelError, match=r"engine gibbs: .* does not cover \(VAR1\)"):
+        calibrate(FactorModel(n_factors=1, dynamics=(VAR1(),)), panel, seed=1)
     with pytest.raises(UnknownLabelError, match=r"calibrate: unknown engine gibs\. Did you mean gibbs\?"):
         calibrate(MODEL, panel, seed=1, engine="gibs")
     with pytest.raises(DataError, match="calibrate: n_replicates must be a whole number of at least 10"):
