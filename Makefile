@@ -1,7 +1,7 @@
 # Needs python3 with pip, and make. Everything else goes into .uv and .venv inside this folder.
 PYTHON ?= python3
-# Test processes (pytest-xdist). 0 = one process: PyTensor and Numba compile once, not once a worker.
-WORKERS ?= 0
+# Test processes (pytest-xdist). 0 = one process, which PyTensor and Numba compile for once.
+WORKERS ?= 2
 # Further arguments of `make demo`, `make test` and `make test-slow`, e.g. ARGS="-k panel".
 ARGS ?=
 
@@ -26,7 +26,7 @@ endif
 demo: $(STAMP) ## forecast the included data; results in bdfm-demo/
 	$(BIN)/bdfm demo $(ARGS)
 
-test: $(STAMP) ## fast tests (WORKERS=2 for two processes, ARGS="-k panel" for some)
+test: $(STAMP) ## fast tests (WORKERS=0 for one process, ARGS="-k panel" for some)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 test-slow: $(STAMP) ## long statistical checks
