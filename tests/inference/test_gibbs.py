@@ -353,7 +353,7 @@ COORDINATES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "index", "maps"), COORDINATES, ids=lambda x: str(x) if x != () else "")
+@pytest.mark.parametrize(("name", "index", "maps"), COORDINATES, ids=[f"{n}{i}" for n, i, _ in COORDINATES])
 def test_score_of_the_plain_log_posterior_has_the_moments_of_a_posterior(weighted, name, index, maps):
     """E[d log p / dx] = 0 and E[(x - c) d log p / dx] = -1 under p, for every coordinate x of the line."""
     spec, _, p = weighted
