@@ -27,10 +27,10 @@ demo: $(STAMP) ## forecast the included data; results in bdfm-demo/
 	$(BIN)/bdfm demo $(ARGS)
 
 test: $(STAMP) ## fast tests (WORKERS=0 for one process, ARGS="-k panel" for some)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 test-slow: $(STAMP) ## long statistical checks
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow -n $(WORKERS) $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow -n $(WORKERS) --dist worksteal $(ARGS)
 
 lint: $(STAMP) ## ruff and mypy, changing nothing
 	$(BIN)/ruff check $(CODE)
