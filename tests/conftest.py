@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytensor
 import pytest
 
+from bdfm import cli
 from bdfm.data.panel import Panel
 from bdfm.data.sources import DEMO_ORIGIN, demo
 from bdfm.model import FactorModel, model_data
@@ -96,3 +98,20 @@ def tiny_panel(tiny_model: FactorModel, tiny_truth: dict[str, np.ndarray]) -> Pa
 def demo_panel() -> Panel:
     prices, universe = demo()
     return Panel.from_prices(prices, universe, origin=DEMO_ORIGIN)
+
+
+@pytest.fixture
+def bdfm_command(monkeypatch, capsys):
+    """Run `bdfm ...` in this process; returns exit code, standard output and standard error."""
+
+    def call(*args):
+        monkeypatch.setattr(sys, "argv", ["bdfm", *map(str, args)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code or 0
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call

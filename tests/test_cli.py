@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 
 import numpy as np
 import pandas as pd
@@ -12,23 +11,6 @@ from bdfm import cli
 from bdfm.data.sources import demo
 from bdfm.forecast import Forecast
 from bdfm.posterior import Posterior
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Run `bdfm ...` in this process; returns exit code, standard output and standard error."""
-
-    def call(*args):
-        monkeypatch.setattr(sys, "argv", ["bdfm", *map(str, args)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
 
 
 @pytest.fixture
@@ -50,8 +32,8 @@ def arguments(files):
     ]
 
 
-def test_forecast_writes_all_files(run, arguments, files):
-    code, out, _ = run(*arguments, "--zero", "AAPL", "--seed", 7)
+def test_forecast_writes_all_files(bdfm_command, arguments, files):
+    code, out, _ = bdfm_command(*arguments, "--zero", "AAPL", "--seed", 7)
     assert code == 0
     folder = files / "out"
     assert sorted(p.name for p in folder.iterdir()) == [
@@ -105,10 +87,10 @@ BAD_FILES = {
 
 
 @pytest.mark.parametrize("case", BAD_FILES)
-def test_bad_file_is_one_message_and_nothing_is_written(run, arguments, files, case):
+def test_bad_file_is_one_message_and_nothing_is_written(bdfm_command, arguments, files, case):
     name, function, message = BAD_FILES[case]
     change(files / name, function)
-    code, _, err = run(*arguments)
+    code, _, err = bdfm_command(*arguments)
     assert code == 2
     assert err.startswith("Error: ")
     assert "Traceback" not in err
@@ -132,67 +114,67 @@ BAD_OPTIONS = {
 
 
 @pytest.mark.parametrize("case", BAD_OPTIONS)
-def test_bad_option_is_one_message_and_nothing_is_written(run, arguments, files, case):
+def test_bad_option_is_one_message_and_nothing_is_written(bdfm_command, arguments, files, case):
     options, message = BAD_OPTIONS[case]
-    code, _, err = run(*arguments, *options)
+    code, _, err = bdfm_command(*arguments, *options)
     assert code == 2
     assert err.startswith("Error: ")
     assert message in err
     assert not (files / "out").exists()
 
 
-def test_unknown_earnings_are_a_counted_warning(run, arguments, files):
+def test_unknown_earnings_are_a_counted_warning(bdfm_command, arguments, files):
     (files / "earnings.csv").write_text("symbol,date\nAAPL,2020-10-29\nZZZ,2020-10-29\n")
-    code, _, err = run(*arguments, "--earnings", files / "earnings.csv")
+    code, _, err = bdfm_command(*arguments, "--earnings", files / "earnings.csv")
     assert code == 0
     assert "Warning: " in err
     assert "ZZZ" in err
 
 
-def test_out_that_cannot_be_a_folder(run, arguments, files):
+def test_out_that_cannot_be_a_folder(bdfm_command, arguments, files):
     (files / "out").write_text("a file")
-    code, _, err = run(*arguments)
+    code, _, err = bdfm_command(*arguments)
     assert code == 2
     assert "out" in err
     assert (files / "out").read_text() == "a file"
 
 
-def test_full_disk_leaves_old_files_intact(run, arguments, files, monkeypatch):
-    assert run(*arguments)[0] == 0
+def test_full_disk_leaves_old_files_intact(bdfm_command, arguments, files, monkeypatch):
+    assert bdfm_command(*arguments)[0] == 0
     before = {p.name: p.read_bytes() for p in (files / "out").iterdir()}
 
     def full(fd):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    code, _, err = run(*arguments, "--seed", 9)
+    code, _, err = bdfm_command(*arguments, "--seed", 9)
     assert code == 2
     assert "space" in err
     assert {p.name: p.read_bytes() for p in (files / "out").iterdir()} == before
 
 
-def test_interrupt_says_what_is_left(run, arguments, files, monkeypatch):
+def test_interrupt_says_what_is_left(bdfm_command, arguments, files, monkeypatch):
     def stop(*args, **kwargs):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cli, "fit", stop)
-    code, _, err = run(*arguments)
+    code, _, err = bdfm_command(*arguments)
     assert code == 130
     assert "no file was written" in err
     assert not (files / "out").exists()
 
 
-def test_models_lists_the_presets(run):
-    code, out, _ = run("models")
+def test_models_lists_the_presets(bdfm_command):
+    code, out, _ = bdfm_command("models")
     assert code == 0
     assert "m6" in out
 
 
 @pytest.mark.shared_data
-def test_score_of_the_official_example(run, m6_dir):
+def test_score_of_the_official_example(bdfm_command, m6_dir):
     example = m6_dir / "scoring_example"
     options = ["--prices", example / "prices.csv", "--start", "2022-03-04", "--end", "2022-04-01"]
-    code, out, _ = run("score", "--submission", example / "submission.csv", *options, "--json")
+    code, out, _ = bdfm_command("score", "--submission", example / "submission.csv", *options, "--json")
     assert code == 0
     result = json.loads(out)
     assert round(result["rps"], 5) == 0.15158
@@ -200,12 +182,12 @@ def test_score_of_the_official_example(run, m6_dir):
 
 
 @pytest.mark.shared_data
-def test_equal_fifths_score_016(run, m6_dir, tmp_path):
+def test_equal_fifths_score_016(bdfm_command, m6_dir, tmp_path):
     example = m6_dir / "scoring_example"
     submission = pd.read_csv(example / "submission.csv")
     submission[[f"Rank{k}" for k in range(1, 6)]] = 0.2
     submission.to_csv(tmp_path / "equal.csv", index=False)
     options = ["--prices", example / "prices.csv", "--start", "2022-03-04", "--end", "2022-04-01"]
-    code, out, _ = run("score", "--submission", tmp_path / "equal.csv", *options)
+    code, out, _ = bdfm_command("score", "--submission", tmp_path / "equal.csv", *options)
     assert code == 0
     assert "RPS 0.16000" in out

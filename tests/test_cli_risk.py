@@ -1,29 +1,18 @@
 """The command `bdfm risk` as a user runs it."""
 
 import json
-import sys
 
 import pandas as pd
 import pytest
 
-from bdfm import cli
 from bdfm.data.sources import demo
 from bdfm.risk import RiskModel, simple_returns
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    def call(*args):
-        monkeypatch.setattr(sys, "argv", ["bdfm", "risk", *map(str, args)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
+def run(bdfm_command):
+    """Run `bdfm risk ...`."""
+    return lambda *args: bdfm_command("risk", *args)
 
 
 @pytest.fixture

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from bdfm import cli
 from bdfm.changes import Changes, forecast_with_changes
 from bdfm.data.panel import Panel
 from bdfm.data.sources import demo
@@ -55,15 +53,11 @@ exposure = 0.5
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
+def run(bdfm_command):
+    """Run `bdfm ...`; standard output comes in one line."""
+
     def call(*args):
-        monkeypatch.setattr(sys, "argv", ["bdfm", *map(str, args)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        out, err = capsys.readouterr()
+        code, out, err = bdfm_command(*args)
         return code, " ".join(out.split()), err
 
     return call

@@ -150,6 +150,7 @@ class Closes:
         known = full[:, None] & (2 * total(covered) >= window) & (square > 0) & self._is_usable(days, last)
         return np.where(known, 0.5 * np.log(np.where(known, square, 1.0) / np.maximum(span, 1)), np.nan)
 
+    @cached_property
     def market_index(self) -> Closes:
         """Closes of an equal-weighted portfolio, one asset: its log return is the mean of daily returns."""
         ends, change, _ = self._steps
@@ -232,8 +233,7 @@ def market_volatility(closes: Closes, starts: Ints, *, window: int, min_past_wee
 
     As ``recent_volatility``, of the one asset of ``Closes.market_index``.
     """
-    index = closes.market_index()
-    return recent_volatility(index, starts, window=window, min_past_weeks=min_past_weeks)[:, 0]
+    return recent_volatility(closes.market_index, starts, window=window, min_past_weeks=min_past_weeks)[:, 0]
 
 
 def recent_volatility(closes: Closes, starts: Ints, *, window: int, min_past_weeks: int) -> Floats:

@@ -1,28 +1,7 @@
 """The commands backtest, compare and baselines as a user runs them."""
 
-import sys
 
-import pytest
-
-from bdfm import cli
-
-
-@pytest.fixture
-def call(monkeypatch, capsys):
-    def run(*args):
-        monkeypatch.setattr(sys, "argv", ["bdfm", *map(str, args)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
-
-
-def test_backtest_and_compare(call, data, origins, tmp_path):
+def test_backtest_and_compare(bdfm_command, data, origins, tmp_path):
     data.prices.to_csv(tmp_path / "prices.csv")
     data.universe.to_csv(tmp_path / "universe.csv", index=False)
     (tmp_path / "tiny.toml").write_text('name = "tiny"\nn_factors = 1\n', encoding="utf-8")
@@ -31,32 +10,32 @@ def test_backtest_and_compare(call, data, origins, tmp_path):
         *("--first", f"{origins[0]:%Y-%m-%d}", "--last", f"{origins[1]:%Y-%m-%d}"),
         *("--draws", 20, "--tune", 20, "--chains", 2, "--n-draws", 400, "--out", tmp_path / "runs"),
     ]
-    code, out, err = call("backtest", "equal", "pca", tmp_path / "tiny.toml", *arguments)
+    code, out, err = bdfm_command("backtest", "equal", "pca", tmp_path / "tiny.toml", *arguments)
     assert code == 0, err
     assert "equal: RPS 0.16000" in out
     assert "worst R-hat" in out
     assert sorted(p.name for p in (tmp_path / "runs").iterdir()) == ["equal", "pca", "tiny"]
-    assert call("backtest", "pca", *arguments)[0] == 0  # nothing to do
-    code, out, _ = call("compare", tmp_path / "runs", "--out", tmp_path / "page.html")
+    assert bdfm_command("backtest", "pca", *arguments)[0] == 0  # nothing to do
+    code, out, _ = bdfm_command("compare", tmp_path / "runs", "--out", tmp_path / "page.html")
     assert code == 0
     assert "Best is " in out
     assert (tmp_path / "page.html").stat().st_size > 1_000_000
-    code, _, err = call("backtest", "pcca", *arguments)
+    code, _, err = bdfm_command("backtest", "pcca", *arguments)
     assert code == 2
     assert "Did you mean pca?" in err
 
 
-def test_errors(call, tmp_path):
-    code, _, err = call("compare", tmp_path)
+def test_errors(bdfm_command, tmp_path):
+    code, _, err = bdfm_command("compare", tmp_path)
     assert code == 2
     assert "no run of a backtest" in err
-    code, _, err = call("compare", tmp_path, "--score", "luck")
+    code, _, err = bdfm_command("compare", tmp_path, "--score", "luck")
     assert code == 2
     assert "unknown score luck" in err
 
 
-def test_baselines_are_listed(call):
-    code, out, _ = call("baselines")
+def test_baselines_are_listed(bdfm_command):
+    code, out, _ = bdfm_command("baselines")
     assert code == 0
     assert "ewma-t-5d" in out
     assert "DCC-GARCH" in out

@@ -322,7 +322,7 @@ def test_market_volatility_is_that_of_the_mean_return():
     table = closes({"a": prices[:, 0], "b": prices[:, 1]})
     start = numbers("2020-02-21")
     assert_allclose(market_volatility(table, start, window=5, min_past_weeks=4), [math.log(3)])
-    index = table.market_index()
+    index = table.market_index
     assert_allclose(index.log_volatility(start, window=5), [[math.log(0.015)]])
     assert_allclose(volatility_level(table, start, window=5), [[math.log(6), math.log(3)]])
 

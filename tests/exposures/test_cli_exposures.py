@@ -1,31 +1,12 @@
 """`bdfm exposures` as a user runs it."""
 
 import json
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from bdfm import cli
 from bdfm.exposures import Exposures
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Run `bdfm ...` in this process; returns exit code, standard output and standard error."""
-
-    def call(*args):
-        monkeypatch.setattr(sys, "argv", ["bdfm", *map(str, args)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
 
 
 @pytest.fixture
@@ -59,8 +40,8 @@ def arguments(files):
     ]
 
 
-def test_files_and_table(run, arguments, files, data):
-    code, out, err = run(
+def test_files_and_table(bdfm_command, arguments, files, data):
+    code, out, err = bdfm_command(
         *arguments, "--method", "rolling", "--method", "kalman", "--method", "pca", "--latents", 2,
         "--window-days", 100, "--universe", files / "universe.csv", "--assets", 4,
     )  # fmt: skip
@@ -90,15 +71,15 @@ def test_files_and_table(run, arguments, files, data):
         (["--method", "rolling"], "a window of 750 days does not fit"),
     ],
 )
-def test_errors_are_one_message(run, arguments, files, extra, message):
-    code, _, err = run(*arguments, *extra)
+def test_errors_are_one_message(bdfm_command, arguments, files, extra, message):
+    code, _, err = bdfm_command(*arguments, *extra)
     assert code == 2
     assert message in " ".join(err.split())
     assert not (files / "out").exists()
 
 
-def test_wrong_unit_is_told(run, arguments):
+def test_wrong_unit_is_told(bdfm_command, arguments):
     arguments[arguments.index("percent")] = "decimal"
-    code, _, err = run(*arguments)
+    code, _, err = bdfm_command(*arguments)
     assert code == 2
     assert "Returns must be decimals" in " ".join(err.split())
