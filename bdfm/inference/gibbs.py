@@ -333,6 +333,12 @@ def _constant(x: Floats) -> int:
     return int(found[0]) if len(found) else -1
 
 
+def _shared(group: NDArray[np.int64], prior: Floats) -> NDArray[np.int64]:
+    """Positions of the effects whose location is unknown and whose grouping is that of the first of them."""
+    free = np.flatnonzero(prior[:, LOC_SD] > 0)
+    return np.asarray(free[(group[free] == group[free[:1]]).all(axis=1)], dtype=np.int64)
+
+
 def make_data(spec: GibbsSpec) -> Data:
     """Arrays that the kernels read, from a specification."""
     n_periods, n_assets = spec.returns.shape
@@ -370,6 +376,7 @@ def make_data(spec: GibbsSpec) -> Data:
         ),
         vol_prior=vol_prior,
         vol_intercept=_constant(vol_x),
+        vol_shared=_shared(vol_group, vol_prior),
         vol_sum=np.ascontiguousarray(np.einsum("it,jit->ij", weight, vol_x)),
         vol_info=np.ascontiguousarray(np.einsum("it,jit,rit->ijr", weight, vol_x, vol_x)),
         cut=np.array([0, *(np.flatnonzero(np.diff(block)) + 1), n_periods], dtype=np.int64),
@@ -419,6 +426,7 @@ def make_work(data: Data, state: State) -> Work:
         coordinate_precision=np.zeros((n_factors, n_coordinates)),
         coupling=np.zeros((n_periods, n_factors)),
         change=np.zeros((n_factors, n_periods)),
+        switch=np.zeros((5, max(n_assets, n_periods))),
         pair=np.zeros((n_factors * (n_factors + 1) // 2, n_periods)),
         path_rhs=np.zeros((n_factors, n_periods)),
         path_chol=np.zeros((n_periods, n_factors, n_factors)),

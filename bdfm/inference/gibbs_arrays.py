@@ -8,7 +8,9 @@ L characteristics, W regressors of the log factor scales, P lags.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numba
@@ -75,6 +77,27 @@ def exact_kernel[F: Callable[..., Any]](function: F) -> F:
     return compiled
 
 
+def forget_stale_kernels(entry: Any) -> None:
+    """Delete the compiled kernels on disk when the source of any of them has changed.
+
+    The cache of Numba looks at the file of the function that Python calls alone, and would go on with old
+    versions of the functions in other files that are compiled into it.
+    """
+    digest = hashlib.sha256()
+    for file in sorted(Path(__file__).parent.glob("gibbs*.py")):
+        digest.update(file.read_bytes())
+    try:
+        folder = Path(entry._cache.cache_path)
+        stamp = folder / "gibbs.sha256"
+        if stamp.exists() and stamp.read_text() == digest.hexdigest():
+            return
+        for file in folder.glob("gibbs*.nb[ci]"):
+            file.unlink(missing_ok=True)
+        stamp.write_text(digest.hexdigest())
+    except (OSError, AttributeError):  # no cache: nothing is kept, or nothing can be changed
+        return
+
+
 class Data(NamedTuple):
     """What stays fixed while sampling."""
 
@@ -94,6 +117,7 @@ class Data(NamedTuple):
     vol_groups: Ints  # (J)
     vol_prior: Floats  # (J, 4)
     vol_intercept: int  # the effect whose regressor is 1 everywhere, or -1
+    vol_shared: Ints  # effects with an unknown location and one grouping, that of the first of them
     vol_sum: Floats  # (N, J) weighted sums of regressors over periods
     vol_info: Floats  # (N, J, J) weighted sums of their products
     cut: Ints  # (B + 1) bounds of the blocks of periods with the same loadings
@@ -158,6 +182,7 @@ class Work(NamedTuple):
     coordinate_precision: Floats  # (K, B N + L)
     coupling: Floats  # (T, K)
     change: Floats  # (K, T)
+    switch: Floats  # (5, max(N, T)) prior precision, gradient, information, prior mean, value of products
     pair: Floats  # (Q, T) products of factors, then precisions of the factor path
     path_rhs: Floats  # (K, T)
     path_chol: Floats  # (T, K, K)

@@ -3,7 +3,8 @@
 1. The loadings of each asset, over all blocks of periods that have loadings of their own.
 2. The whole factor path: one normal vector with block-tridiagonal precision; with more than one lag, period
    by period.
-3. Moves along the directions in which loadings and factors trade off without changing their products:
+3. The scale of each factor with its loadings, or with its path, integrated out.
+4. Moves along the directions in which loadings and factors trade off without changing their products:
    generalised Gibbs steps (Liu and Sabatti 2000), draws from the density along the orbit of a group with
    respect to its Haar measure. Without them the implied covariance moves slowly, because factors given
    loadings, and loadings given factors, are known far better than how they share.
@@ -23,7 +24,7 @@ import math
 
 import numpy as np
 
-from bdfm.inference.gibbs_arrays import DELTA, TAU, Data, State, Work, kernel
+from bdfm.inference.gibbs_arrays import DELTA, TAU, Data, Floats, State, Work, kernel
 from bdfm.inference.gibbs_dynamics import band_product
 from bdfm.inference.gibbs_linear import (
     add_scaled,
@@ -33,7 +34,13 @@ from bdfm.inference.gibbs_linear import (
     fill_zero,
     solve_transposed,
 )
-from bdfm.inference.gibbs_random import gamma_fill, scale_draw
+from bdfm.inference.gibbs_random import MAX_SHRINK, gamma_fill, scale_draw
+
+_LARGE = 1e200  # a product of precisions whose logarithm is taken before it grows further
+_SCALE_WIDTH = 2.0  # first interval of the slice of a log factor scale
+_SCALE_FLOOR = (
+    50.0  # how far below its prior's scale a log factor scale is looked for; the prior has e^-50 there
+)
 
 
 @kernel
@@ -225,6 +232,148 @@ def draw_periods(rng: np.random.Generator, d: Data, s: State, w: Work, relax: fl
         solve_transposed(w.path_chol[t], h)
         for k in range(n_factors):
             s.factors[k, t] += h[k]
+
+
+@kernel
+def scale_density(log_scale: float, scale_sd: float, x: Floats) -> float:
+    """Log density of the log scale of one factor, with its loadings or its path integrated out.
+
+    The rows of ``x`` are those of ``Work.switch``. Each product c = scale * w with w ~ Normal(mean, 1 / p)
+    enters the likelihood as exp(g (c - c0) - A (c - c0)^2 / 2), a form that keeps its digits for large A.
+    """
+    scale = math.exp(log_scale)
+    square = scale * scale
+    value = log_scale - 0.5 * (scale / scale_sd) ** 2
+    product = 1.0
+    for i in range(x.shape[1]):
+        p, gradient, information = x[0, i], x[1, i], x[2, i]
+        from_mean = scale * x[3, i] - x[4, i]
+        ratio = 1.0 + square * information / p
+        change = (
+            from_mean * (gradient - 0.5 * information * from_mean) + 0.5 * square / p * gradient * gradient
+        )
+        value += change / ratio
+        product *= ratio
+        if product > _LARGE:
+            value -= 0.5 * math.log(product)
+            product = 1.0
+    return value - 0.5 * math.log(product)
+
+
+@kernel
+def draw_scale(rng: np.random.Generator, now: float, scale_sd: float, x: Floats) -> float:
+    """Slice update of the scale of one factor under ``scale_density``.
+
+    The interval is wide: the scale of a factor that the data hardly support has two modes, one near 0.
+    """
+    start = math.log(now)
+    level = scale_density(start, scale_sd, x) + math.log(1.0 - rng.random())
+    low = start - _SCALE_WIDTH * rng.random()
+    high = low + _SCALE_WIDTH
+    floor = math.log(scale_sd) - _SCALE_FLOOR
+    while low > floor and scale_density(low, scale_sd, x) > level:
+        low -= _SCALE_WIDTH
+    while scale_density(high, scale_sd, x) > level:
+        high += _SCALE_WIDTH
+    for _ in range(MAX_SHRINK):
+        new = low + (high - low) * rng.random()
+        if scale_density(new, scale_sd, x) >= level:
+            return math.exp(new)
+        if new < start:
+            low = new
+        else:
+            high = new
+    return now
+
+
+@kernel
+def draw_product(rng: np.random.Generator, scale: float, x: Floats, i: int) -> float:
+    """Change of the product of ``scale_density`` number i, drawn at a scale."""
+    precision = x[0, i] + scale * scale * x[2, i]
+    mean = (scale * scale * x[1, i] + x[0, i] * (scale * x[3, i] - x[4, i])) / precision
+    return float(mean + scale / math.sqrt(precision) * rng.standard_normal())
+
+
+@kernel
+def switch_factors(rng: np.random.Generator, d: Data, s: State, w: Work) -> None:
+    """Draw the scale of each factor together with its loadings, given its path in units of the scale.
+
+    The loadings are integrated out when the scale is drawn (partially collapsed Gibbs, van Dyk and Park
+    2008), so that factors which the data hardly support go on and off. While a factor is off its path and
+    loadings are draws of their priors, whose product would disturb the fit at any scale that matters; with
+    loadings free to adapt, a random path disturbs it little.
+
+    It needs loadings that do not change over time. Residuals must be current, and stay so.
+    """
+    n_factors, n_assets = s.loadings.shape[1], s.loadings.shape[2]
+    n_periods = s.factors.shape[1]
+    x = w.switch[:, :n_assets]
+    tau = 1.0 / s.scalars[TAU] ** 2
+    for k in range(n_factors):
+        scale = s.factor_scale[k]
+        z = s.factors[k]
+        for t in range(n_periods):
+            z[t] /= scale
+        for i in range(n_assets):
+            u, e = s.u[i], w.e[i]
+            gradient = 0.0
+            information = 0.0
+            for t in range(n_periods):
+                weighted = u[t] * z[t]
+                gradient += weighted * e[t]
+                information += weighted * z[t]
+            x[0, i] = s.loadings_mix[k, i] * tau
+            x[1, i] = gradient
+            x[2, i] = information
+            x[3, i] = explained(d, s, k, i)
+            x[4, i] = scale * s.loadings[0, k, i]
+        scale = draw_scale(rng, scale, d.factor_scale_sd, x)
+        s.factor_scale[k] = scale
+        for i in range(n_assets):
+            change = draw_product(rng, scale, x, i)
+            s.loadings[0, k, i] = (x[4, i] + change) / scale
+            e, seen = w.e[i], d.seen[i]
+            for t in range(n_periods):
+                e[t] -= change * z[t] * seen[t]
+        for t in range(n_periods):
+            z[t] *= scale
+
+
+@kernel
+def switch_paths(rng: np.random.Generator, d: Data, s: State, w: Work) -> None:
+    """Draw the scale of each factor together with its path, given its loadings.
+
+    As ``switch_factors``, with the path integrated out, for factors without dynamics: their periods are
+    independent. ``Work.band`` and residuals must be current, and stay so.
+    """
+    n_factors, n_assets = s.loadings.shape[1], s.loadings.shape[2]
+    n_periods = s.factors.shape[1]
+    x = w.switch[:, :n_periods]
+    change = w.change[0]
+    for k in range(n_factors):
+        for t in range(n_periods):
+            x[0, t] = w.band[0, t]
+            x[1, t] = 0.0
+            x[2, t] = 0.0
+            x[3, t] = 0.0
+            x[4, t] = s.factors[k, t]
+        for i in range(n_assets):
+            u, e = s.u[i], w.e[i]
+            loading = s.loadings[0, k, i]
+            square = loading * loading
+            for t in range(n_periods):
+                x[1, t] += loading * u[t] * e[t]
+                x[2, t] += square * u[t]
+        scale = draw_scale(rng, s.factor_scale[k], d.factor_scale_sd, x)
+        s.factor_scale[k] = scale
+        for t in range(n_periods):
+            change[t] = draw_product(rng, scale, x, t)
+            s.factors[k, t] += change[t]
+        for i in range(n_assets):
+            e, seen = w.e[i], d.seen[i]
+            loading = s.loadings[0, k, i]
+            for t in range(n_periods):
+                e[t] -= loading * change[t] * seen[t]
 
 
 @kernel

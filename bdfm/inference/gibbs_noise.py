@@ -507,6 +507,95 @@ def move_groups(rng: np.random.Generator, d: Data, s: State, w: Work, j: int) ->
 
 
 @kernel
+def move_group_means(rng: np.random.Generator, d: Data, s: State, w: Work) -> None:
+    """Move the means of all hierarchies of one grouping, and their coefficients along, a group at a time.
+
+    One Newton-type Metropolis-Hastings step a group for all of them together: regressors such as volatilities
+    over several windows are collinear, so that one mean at a time would move slowly.
+    """
+    n_effects, n_assets = s.vol_b.shape
+    shared = d.vol_shared
+    n = shared.shape[0]
+    b = w.small[1, 0, :n_effects]
+    noise = w.small[1, 1, :n]
+    shift = w.small[1, 2, :n]
+    back = w.small[1, 3, :n]
+    a = w.small[0, :n, :n]
+    score = w.vectors[0, : w.e.shape[1]]
+    for group in range(d.vol_groups[shared[0]]):
+        log_ratio = 0.0
+        for r in range(n):
+            j = shared[r]
+            for c in range(r + 1):
+                a[r, c] = 0.0
+            a[r, r] = 1.0 / d.vol_prior[j, LOC_SD] ** 2
+            shift[r] = -(s.vol_mu[j, group] - d.vol_prior[j, LOC_MEAN]) / d.vol_prior[j, LOC_SD] ** 2
+        for i in range(n_assets):
+            if d.vol_group[shared[0], i] == group:
+                factor = information_factor(s.nu[i]) if d.nu_mean > 0.0 else 2.0
+                for r in range(n):
+                    shift[r] += w.gradient[i, shared[r]]
+                    for c in range(r + 1):
+                        a[r, c] += factor * d.vol_info[i, shared[r], shared[c]]
+        eliminate(a, shift, 0, n)
+        for r in range(n):
+            noise[r] = rng.standard_normal()
+            log_ratio += 0.5 * noise[r] * noise[r]
+            shift[r] += noise[r]
+        solve_transposed(a, shift)
+        for r in range(n):
+            j = shared[r]
+            now = s.vol_mu[j, group] - d.vol_prior[j, LOC_MEAN]
+            new = now + shift[r]
+            log_ratio += 0.5 * (now * now - new * new) / d.vol_prior[j, LOC_SD] ** 2
+            back[r] = -new / d.vol_prior[j, LOC_SD] ** 2
+        for i in range(n_assets):
+            if d.vol_group[shared[0], i] != group:
+                continue
+            for j in range(n_effects):
+                b[j] = s.vol_b[j, i]
+            for r in range(n):
+                b[shared[r]] += shift[r]
+            set_precision(d.vol_x, i, b, w.precision_new[i], w.bits)
+            w.loglik_new[i] = w.norm[i] - dot(d.vol_sum[i], b)
+            w.loglik_new[i] += likelihood_terms(
+                d.vol_x,
+                i,
+                d.weight[i],
+                d.chunk,
+                d.chunk_weight,
+                w.e[i],
+                w.precision_new[i],
+                s.nu[i] if d.nu_mean > 0.0 else 0.0,
+                score,
+                w.gradient_new[i],
+                w.logs,
+                w.bits,
+            )
+            log_ratio += w.loglik_new[i] - w.loglik[i]
+            for r in range(n):
+                back[r] += w.gradient_new[i, shared[r]]
+        # noise of the way back: L' (-shift) - L^-1 gradient
+        for r in range(n):
+            for c in range(r):
+                back[r] -= a[r, c] * back[c]
+            back[r] /= a[r, r]
+        for r in range(n):
+            total = back[r]
+            for c in range(r, n):
+                total += a[c, r] * shift[c]
+            log_ratio -= 0.5 * total * total
+        if math.log(1.0 - rng.random()) < log_ratio:
+            for r in range(n):
+                s.vol_mu[shared[r], group] += shift[r]
+            for i in range(n_assets):
+                if d.vol_group[shared[0], i] == group:
+                    for r in range(n):
+                        s.vol_b[shared[r], i] += shift[r]
+                    accept(w, i, w.loglik_new[i])
+
+
+@kernel
 def draw_hypers(rng: np.random.Generator, d: Data, s: State, w: Work, j: int) -> None:
     """Draw mu and sigma of each group of hierarchy j given its coefficients (the centred form)."""
     mean, sd, dof = d.vol_prior[j, LOC_MEAN], d.vol_prior[j, LOC_SD], d.vol_prior[j, DOF]

@@ -6,7 +6,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bdfm.inference.gibbs_arrays import Data, Floats, State, Work, entry_kernel, kernel
+from bdfm.inference.gibbs_arrays import (
+    Data,
+    Floats,
+    State,
+    Work,
+    entry_kernel,
+    forget_stale_kernels,
+    kernel,
+)
 from bdfm.inference.gibbs_dynamics import draw_dynamics, draw_multiplier, set_band, set_multiplier
 from bdfm.inference.gibbs_factors import (
     draw_factor_path,
@@ -15,6 +23,8 @@ from bdfm.inference.gibbs_factors import (
     draw_loadings_mix,
     move_along_orbits,
     residuals,
+    switch_factors,
+    switch_paths,
 )
 from bdfm.inference.gibbs_mean import draw_effects, draw_mean_hypers, effect_systems
 from bdfm.inference.gibbs_noise import (
@@ -25,6 +35,7 @@ from bdfm.inference.gibbs_noise import (
     log_likelihood,
     move_along_residuals,
     move_asset_coefficients,
+    move_group_means,
     move_groups,
     move_sigma_nu,
     norms,
@@ -98,10 +109,16 @@ def run(
         draw_dynamics(rng, d, s, w)
         draw_multiplier(rng, d, s, w)
         residuals(d, s, w)
+        if s.loadings.shape[0] == 1:
+            switch_factors(rng, d, s, w)
+            if d.n_lags == 0:
+                switch_paths(rng, d, s, w)
         if d.vol_intercept >= 0 and s.loadings.shape[0] == 1:
             move_along_residuals(rng, d, s, w, tuning)
         norms(d, s, w)
         move_asset_coefficients(rng, d, s, w)
+        if d.vol_shared.shape[0] > 1:
+            move_group_means(rng, d, s, w)
         for j in range(s.vol_b.shape[0]):
             move_groups(rng, d, s, w, j)
             draw_hypers(rng, d, s, w, j)
@@ -128,3 +145,6 @@ def run(
             copy(kept.nu[n], s.nu)
             copy(kept.scalars[n], s.scalars)
             kept.log_likelihood[n] = log_likelihood(d, s, w)
+
+
+forget_stale_kernels(run)
