@@ -57,6 +57,7 @@ LOADING_SLOPES: Final = "loading_slopes"  # Gamma (characteristic, factor)
 FACTORS: Final = "factors"  # lambda_kt (period, factor), decimal per period
 FACTORS_NEXT: Final = "factors_next"  # lambda_k,T+1 (factor), only with evidence
 FACTOR_SCALE: Final = "factor_scale"  # sigma_lambda_k (factor), decimal per period
+PREMIUM: Final = "premium"  # pi_k (factor), mean of a factor over its scale, per period
 BETA_MV: Final = "beta_mv"  # beta^m (window), slope of log factor scales on market volatility
 LOG_MULTIPLIER: Final = "log_multiplier"  # h_t (period), latent log of the factors' scale over its average
 LOG_MULTIPLIER_NEXT: Final = "log_multiplier_next"  # h_T+1 (scalar), only with evidence
@@ -85,6 +86,7 @@ VARIABLE_DIMS: Final[dict[str, tuple[str, ...]]] = {
     LOADINGS: (ASSET, FACTOR),
     FACTORS: (PERIOD, FACTOR),
     FACTOR_SCALE: (FACTOR,),
+    PREMIUM: (FACTOR,),
     LOADINGS_PATH: (BLOCK, ASSET, FACTOR),
     LOADING_SLOPES: (CHARACTERISTIC, FACTOR),
     BETA_MV: (WINDOW,),

@@ -17,7 +17,7 @@ from bdfm import checks
 from bdfm.components.base import Array, Component, Data, Params
 from bdfm.components.dynamics import AR1, Dynamics, Lags, innovation_path, mean, step, summed_lags
 from bdfm.components.likelihood import Noise, StudentTNoise
-from bdfm.components.loadings import Loadings, StaticLoadings
+from bdfm.components.loadings import Loadings, RandomWalkLoadings, StaticLoadings
 from bdfm.components.mean import Intercept, Mean, RecentReturn
 from bdfm.components.volatility import (
     ConstantScale,
@@ -113,6 +113,11 @@ class FactorModel(BaseModel):
                         f" {claim}. Keep one of them."
                     )
                 owner[claim] = type(part).__name__
+        if "factor mean" in owner and isinstance(self.loadings, RandomWalkLoadings):
+            raise ModelError(
+                f"model {self.name!r}: factor premia need loadings that stay, and RandomWalkLoadings move."
+                " Leave one of them out."
+            )
         return self
 
     @property

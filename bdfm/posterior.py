@@ -38,6 +38,7 @@ from bdfm.dims import (
     PERIOD,
     PERIOD_WEIGHTS,
     POSTERIOR,
+    PREMIUM,
     RETURNS,
     SAMPLE_STATS,
     VAR_MATRIX,
@@ -255,11 +256,14 @@ class Posterior:
         if FACTORS_NEXT in draws:
             turned[FACTORS_NEXT] = result.apply(draws[FACTORS_NEXT].transpose(CHAIN, DRAW, ...).to_numpy())
         # Whatever multiplies the factors from the left turns by the inverse; a VAR matrix, which acts on
-        # standardised factors, by the rotation from both sides.
+        # standardised factors, by the rotation from both sides, and their means by the rotation.
         back = np.linalg.inv(result.factor_map).swapaxes(-1, -2)
         for name in {LOADINGS_PATH, LOADING_SLOPES} & set(draws.data_vars):
             rows = draws[name].transpose(CHAIN, DRAW, ..., FACTOR).to_numpy()
             turned[name] = rows @ (back[:, :, None] if rows.ndim == 5 else back)
+        if PREMIUM in draws:
+            premium = draws[PREMIUM].transpose(CHAIN, DRAW, FACTOR).to_numpy()
+            turned[PREMIUM] = (premium[:, :, None] @ result.rotation)[:, :, 0]
         if VAR_MATRIX in draws:
             matrix = draws[VAR_MATRIX].transpose(CHAIN, DRAW, FACTOR, FACTOR_BEFORE).to_numpy()
             turned[VAR_MATRIX] = result.rotation.swapaxes(-1, -2) @ matrix @ result.rotation

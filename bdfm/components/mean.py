@@ -8,7 +8,7 @@ import pymc as pm
 from pydantic import Field, PositiveFloat
 
 from bdfm.components.base import Array, Component, Data, Params, class_hierarchy, common_hierarchy
-from bdfm.dims import ALPHA, ASSET_CLASS, BETA_RR, RECENT_RETURN
+from bdfm.dims import ALPHA, ASSET_CLASS, BETA_RR, FACTOR, FACTOR_SCALE, LOADINGS, PREMIUM, RECENT_RETURN
 
 
 class Intercept(Component):
@@ -60,4 +60,27 @@ class RecentReturn(Component):
         return p[BETA_RR][..., None, :] * data[RECENT_RETURN]
 
 
-Mean = Annotated[Intercept | RecentReturn, Field(discriminator="kind")]
+class FactorPremium(Component):
+    """Premia of the factors (eq. 5a): each factor has a mean, σ_λk π_k with π_k ~ Normal(0, ``sd``).
+
+    The arbitrage pricing theory (Ross 1976): expected returns are paid for common risk, in proportion to the
+    loadings, and not to single assets. π is a Sharpe ratio per period. The prior sd of 0.1 per 4 weeks is
+    0.36 a year, about that of stock markets over the last century; eight years of data alone would leave a
+    standard error as large. All factors share the prior, so that a rotation of them changes nothing.
+    """
+
+    kind: Literal["factor_premium"] = "factor_premium"
+    sd: PositiveFloat = 0.1
+    claims: ClassVar[frozenset[str]] = frozenset({"factor mean"})
+
+    def params(self, data: Data) -> Params:
+        """Premium π (factor), mean of the factor over its scale, per period."""
+        return {PREMIUM: pm.Normal(PREMIUM, 0.0, self.sd, dims=FACTOR)}
+
+    def effect(self, p: Params, data: Data) -> Array:
+        """Term Σ_k w_ki σ_λk π_k of eq. 2, (..., 1, asset)."""
+        means = p[FACTOR_SCALE] * p[PREMIUM]
+        return (p[LOADINGS] * means[..., None, :]).sum(axis=-1)[..., None, :]
+
+
+Mean = Annotated[Intercept | FactorPremium | RecentReturn, Field(discriminator="kind")]

@@ -14,7 +14,7 @@ from bdfm import checks
 from bdfm.components.dynamics import AR1, Momentum
 from bdfm.components.likelihood import NormalNoise, StudentTNoise
 from bdfm.components.loadings import InstrumentedLoadings, RandomWalkLoadings, StaticLoadings
-from bdfm.components.mean import Intercept, Mean, RecentReturn
+from bdfm.components.mean import FactorPremium, Intercept, RecentReturn
 from bdfm.components.volatility import (
     ConstantScale,
     Earnings,
@@ -81,6 +81,7 @@ _COVERED = (
     RandomWalkLoadings,
     InstrumentedLoadings,
     Intercept,
+    FactorPremium,
     RecentReturn,
     LogVolIntercept,
     RecentVolatility,
@@ -180,7 +181,7 @@ def gibbs_spec(model: FactorModel, panel: Panel) -> GibbsSpec:
     data = model_data(model, panel)
     ones, groups = np.ones(data[RETURNS].shape), data[CLASS_INDEX].astype(np.int64)
 
-    def effect(part: Mean | LogVolatility) -> Effect:
+    def effect(part: Intercept | RecentReturn | LogVolatility) -> Effect:
         match part:
             case Intercept():
                 return Effect(ALPHA, ones, scale_sd=part.scale, dof=part.nu)
@@ -215,10 +216,11 @@ def gibbs_spec(model: FactorModel, panel: Panel) -> GibbsSpec:
     return GibbsSpec(
         returns=data[RETURNS],
         n_factors=model.n_factors,
-        mean=tuple(effect(part) for part in model.mean),
+        mean=tuple(effect(part) for part in model.mean if not isinstance(part, FactorPremium)),
         log_volatility=tuple(effect(part) for part in model.log_volatility),
         lags=lags,
         factor_scale_sd=scale.sd,
+        premium_sd=next((part.sd for part in model.mean if isinstance(part, FactorPremium)), None),
         scale_regression=ScaleRegression(data[MARKET_VOLATILITY], scale.slope_sd)
         if isinstance(scale, MarketVolatilityScale)
         else None,

@@ -165,6 +165,8 @@ class GibbsSpec:
         Autoregression; None: no dynamics.
     factor_scale_sd
         Scale of the half-normal prior of each factor scale, decimal per period.
+    premium_sd
+        Prior sd of the mean of each factor over its scale; None: factors have mean 0.
     scale_regression, latent_scale
         What moves the factor scales; None: constant.
     loadings_dof
@@ -183,6 +185,7 @@ class GibbsSpec:
     mean: tuple[Effect, ...] = ()
     lags: Lags | None = field(default_factory=Lags)
     factor_scale_sd: float = 0.03
+    premium_sd: float | None = None
     scale_regression: ScaleRegression | None = None
     latent_scale: LatentScale | None = None
     loadings_dof: float | None = 10.0
@@ -391,6 +394,7 @@ def make_data(spec: GibbsSpec) -> Data:
         h_sd=float(latent.sigma_sd) if latent else 0.0,
         phi_mean=float(latent.phi_mean) if latent else 0.0,
         phi_sd=float(latent.phi_sd) if latent else 1.0,
+        premium_sd=float(spec.premium_sd or 0.0),
         n_lags=int(lags.number) if lags else 0,
         rho_sd=float(lags.rho_sd) if lags else 1.0,
         beta_sd=float(lags.beta_sd) if lags else 1.0,
@@ -421,6 +425,7 @@ def make_work(data: Data, state: State) -> Work:
         rows=np.zeros((n_periods, data.n_lags + 1)),
         start=np.zeros(n_periods),
         band=np.zeros((data.n_lags + 1, n_periods)),
+        deviation=np.zeros((n_factors, n_periods)),
         energy=np.zeros(n_periods),
         coordinates=np.zeros((n_factors, n_coordinates)),
         coordinate_precision=np.zeros((n_factors, n_coordinates)),
@@ -480,6 +485,7 @@ def start_state(spec: GibbsSpec, data: Data, rng: np.random.Generator) -> State:
         loadings_mix=np.ones((k, n_assets)),
         slopes=np.zeros((k, len(data.characteristics))),
         factors=np.ascontiguousarray((factors * scale).T),
+        premium=np.zeros(k),
         factor_scale=scale,
         scale_slopes=np.zeros(len(data.scale_x)),
         h=np.asarray(_JITTER * data.h_sd * rng.standard_normal(n_periods)),
@@ -517,9 +523,11 @@ def _named(spec: GibbsSpec, kept: Kept) -> dict[str, NDArray[np.float64]]:
     """Draws by variable name, assets and periods before factors and windows."""
     draws = {
         dims.LOADINGS: kept.loadings[:, :, -1].swapaxes(2, 3),
-        dims.FACTORS: kept.factors.swapaxes(2, 3),
+        dims.FACTORS: (kept.factors - kept.premium[..., None]).swapaxes(2, 3),
         dims.FACTOR_SCALE: kept.factor_scale,
     }
+    if spec.premium_sd is not None:
+        draws[dims.PREMIUM] = kept.premium / kept.factor_scale
     scalars = np.moveaxis(kept.scalars, -1, 0)
     if spec.lags is not None:
         draws[dims.RHO] = scalars[RHO]

@@ -132,6 +132,7 @@ class Data(NamedTuple):
     h_sd: float  # of the half-normal prior of sigma_h; 0: no latent multiplier
     phi_mean: float  # of the truncated normal prior
     phi_sd: float
+    premium_sd: float  # of the normal prior of a factor's mean over its scale; 0: the factors have mean 0
     n_lags: int  # 0, 1, or more with the momentum polynomial
     rho_sd: float
     beta_sd: float
@@ -146,7 +147,8 @@ class State(NamedTuple):
     loadings: Floats  # (B, K, N)
     loadings_mix: Floats  # (K, N) deviations of the first block ~ Normal(0, tau / sqrt(mix))
     slopes: Floats  # (K, L) of loadings on characteristics
-    factors: Floats  # (K, T)
+    factors: Floats  # (K, T) with their mean
+    premium: Floats  # (K) mean of each factor
     factor_scale: Floats  # (K)
     scale_slopes: Floats  # (W) of the log factor scales
     h: Floats  # (T) latent log multiplier; 0 where there is none
@@ -177,6 +179,7 @@ class Work(NamedTuple):
     rows: Floats  # (T, P + 1) rows of A, see ``gibbs_dynamics``
     start: Floats  # (T) 1 / v_t^2
     band: Floats  # (P + 1, T) of the prior precision of a path, always up to date
+    deviation: Floats  # (K, T) scratch memory: factors less their mean
     energy: Floats  # (T) squared innovations, summed over factors
     coordinates: Floats  # (K, B N + L) see ``gibbs_factors``
     coordinate_precision: Floats  # (K, B N + L)

@@ -91,17 +91,26 @@ def band_product(band: Floats, x: Floats, product: Floats) -> None:
 
 
 @kernel
+def set_deviation(s: State, w: Work) -> None:
+    """Factors less their mean (``Work.deviation``), which eq. 3 speaks of."""
+    for k in range(s.factors.shape[0]):
+        for t in range(s.factors.shape[1]):
+            w.deviation[k, t] = s.factors[k, t] - s.premium[k]
+
+
+@kernel
 def set_energy(d: Data, s: State, w: Work) -> None:
     """Sum over factors of squared innovations, in units of scale and start (``Work.energy``)."""
     n_factors, n_periods = s.factors.shape
+    set_deviation(s, w)
     for t in range(n_periods):
         w.energy[t] = 0.0
     for k in range(n_factors):
         scale = 1.0 / s.factor_scale[k] ** 2
         for t in range(n_periods):
-            innovation = s.factors[k, t]
+            innovation = w.deviation[k, t]
             for j in range(1, min(t, d.n_lags) + 1):
-                innovation += w.rows[t, j] * s.factors[k, t - j]
+                innovation += w.rows[t, j] * w.deviation[k, t - j]
             w.energy[t] += scale * w.start[t] * innovation * innovation
 
 
@@ -122,13 +131,15 @@ def draw_rho(rng: np.random.Generator, d: Data, s: State, w: Work) -> None:
     precision = 1.0 / d.rho_sd**2
     linear = 0.0
     first = 0.0
+    set_deviation(s, w)
     for k in range(n_factors):
         scale = 1.0 / s.factor_scale[k] ** 2
-        first += scale * math.exp(-2.0 * w.multiplier[0]) * s.factors[k, 0] ** 2
+        path = w.deviation[k]
+        first += scale * math.exp(-2.0 * w.multiplier[0]) * path[0] ** 2
         for t in range(1, n_periods):
-            weight = scale * math.exp(-2.0 * w.multiplier[t]) * s.factors[k, t - 1]
-            precision += weight * s.factors[k, t - 1]
-            linear += weight * s.factors[k, t]
+            weight = scale * math.exp(-2.0 * w.multiplier[t]) * path[t - 1]
+            precision += weight * path[t - 1]
+            linear += weight * path[t]
     new = (linear + math.sqrt(precision) * rng.standard_normal()) / precision
     now = s.scalars[RHO]
     w.accepted[RHO_MOVE, 1] += 1.0
@@ -330,9 +341,15 @@ def rescale_log_volatility(rng: np.random.Generator, d: Data, s: State, w: Work)
 
 
 @kernel
-def shift_density(square: float, linear: float, scales: float, n_factors: int, c: float) -> float:
-    """Log density of c when h moves up by c and all log factor scales down by c."""
-    return -0.5 * square * c * c - linear * c - n_factors * c - 0.5 * scales * math.exp(-2.0 * c)
+def shift_density(
+    square: float, linear: float, scales: float, power: float, premiums: float, c: float
+) -> float:
+    """Log density of c when h moves up by c and all log factor scales down by c.
+
+    ``scales`` and ``premiums`` are sums of squares over factors, of scales and of premiums over scales.
+    """
+    value = -0.5 * square * c * c - linear * c - power * c - 0.5 * scales * math.exp(-2.0 * c)
+    return value - 0.5 * premiums * math.exp(2.0 * c) if premiums > 0.0 else value
 
 
 @kernel
@@ -346,19 +363,25 @@ def shift_log_volatility(rng: np.random.Generator, d: Data, s: State) -> None:
     for t in range(1, n_periods):
         linear += precision * (1.0 - phi) * (s.h[t] - phi * s.h[t - 1])
     scales = 0.0
+    premiums = 0.0
+    power = float(n_factors)
+    if d.premium_sd > 0.0:
+        power = 0.0  # the densities of the premiums, which scale with the factors, make up for it
     for k in range(n_factors):
         scales += (s.factor_scale[k] / d.factor_scale_sd) ** 2
+        if d.premium_sd > 0.0:
+            premiums += (s.premium[k] / (d.premium_sd * s.factor_scale[k])) ** 2
     width = 3.0 / math.sqrt(square + 2.0 * n_factors)
-    level = shift_density(square, linear, scales, n_factors, 0.0) + math.log(1.0 - rng.random())
+    level = shift_density(square, linear, scales, power, premiums, 0.0) + math.log(1.0 - rng.random())
     low = -width * rng.random()
     high = low + width
-    while shift_density(square, linear, scales, n_factors, low) > level:
+    while shift_density(square, linear, scales, power, premiums, low) > level:
         low -= width
-    while shift_density(square, linear, scales, n_factors, high) > level:
+    while shift_density(square, linear, scales, power, premiums, high) > level:
         high += width
     for _ in range(MAX_SHRINK):
         new = low + (high - low) * rng.random()
-        if shift_density(square, linear, scales, n_factors, new) >= level:
+        if shift_density(square, linear, scales, power, premiums, new) >= level:
             for t in range(n_periods):
                 s.h[t] += new
             for k in range(n_factors):

@@ -25,7 +25,7 @@ import math
 import numpy as np
 
 from bdfm.inference.gibbs_arrays import DELTA, TAU, Data, Floats, State, Work, kernel
-from bdfm.inference.gibbs_dynamics import band_product
+from bdfm.inference.gibbs_dynamics import band_product, set_deviation
 from bdfm.inference.gibbs_linear import (
     add_scaled,
     dot,
@@ -195,9 +195,10 @@ def draw_factor_path(rng: np.random.Generator, d: Data, s: State, w: Work, relax
         return
     # gradient of the log density at the current path
     product = w.vectors[1, :n_periods]
+    set_deviation(s, w)
     for k in range(n_factors):
         scale = 1.0 / s.factor_scale[k] ** 2
-        band_product(w.band, s.factors[k], product)
+        band_product(w.band, w.deviation[k], product)
         for t in range(n_periods):
             w.path_rhs[k, t] -= scale * product[t]
             w.coupling[t, k] = -scale * w.band[1, t] if t > 0 and d.n_lags == 1 else 0.0
@@ -219,12 +220,13 @@ def draw_periods(rng: np.random.Generator, d: Data, s: State, w: Work, relax: fl
     h = w.small[1, 1, :n_factors]
     for t in range(n_periods):
         for k in range(n_factors):
-            pull = w.band[0, t] * s.factors[k, t]
+            mean = s.premium[k]
+            pull = w.band[0, t] * (s.factors[k, t] - mean)
             for j in range(1, d.n_lags + 1):
                 if t - j >= 0:
-                    pull += w.band[j, t] * s.factors[k, t - j]
+                    pull += w.band[j, t] * (s.factors[k, t - j] - mean)
                 if t + j < n_periods:
-                    pull += w.band[j, t + j] * s.factors[k, t + j]
+                    pull += w.band[j, t + j] * (s.factors[k, t + j] - mean)
             h[k] = w.path_rhs[k, t] - pull / s.factor_scale[k] ** 2
         eliminate(w.path_chol[t], h, 0, n_factors)
         for k in range(n_factors):
@@ -328,6 +330,7 @@ def switch_factors(rng: np.random.Generator, d: Data, s: State, w: Work) -> None
             x[3, i] = explained(d, s, k, i)
             x[4, i] = scale * s.loadings[0, k, i]
         scale = draw_scale(rng, scale, d.factor_scale_sd, x)
+        s.premium[k] *= scale / s.factor_scale[k]
         s.factor_scale[k] = scale
         for i in range(n_assets):
             change = draw_product(rng, scale, x, i)
@@ -355,7 +358,7 @@ def switch_paths(rng: np.random.Generator, d: Data, s: State, w: Work) -> None:
             x[0, t] = w.band[0, t]
             x[1, t] = 0.0
             x[2, t] = 0.0
-            x[3, t] = 0.0
+            x[3, t] = s.premium[k] / s.factor_scale[k]
             x[4, t] = s.factors[k, t]
         for i in range(n_assets):
             u, e = s.u[i], w.e[i]
@@ -365,6 +368,7 @@ def switch_paths(rng: np.random.Generator, d: Data, s: State, w: Work) -> None:
                 x[1, t] += loading * u[t] * e[t]
                 x[2, t] += square * u[t]
         scale = draw_scale(rng, s.factor_scale[k], d.factor_scale_sd, x)
+        s.premium[k] *= scale / s.factor_scale[k]
         s.factor_scale[k] = scale
         for t in range(n_periods):
             change[t] = draw_product(rng, scale, x, t)
@@ -411,14 +415,20 @@ def from_coordinates(d: Data, s: State, w: Work) -> None:
 
 
 @kernel
-def path_products(s: State, w: Work) -> None:
-    """Products of the factors' innovations over periods, lambda_k' Q lambda_j, in ``w.small[0]``."""
+def path_products(d: Data, s: State, w: Work) -> None:
+    """Products of the factors' innovations over periods, lambda_k' Q lambda_j, in ``w.small[0]``.
+
+    The mean of a factor counts as one period more, of variance ``premium_sd``^2.
+    """
     n_factors, n_periods = s.factors.shape
     product = w.vectors[0, :n_periods]
+    set_deviation(s, w)
     for k in range(n_factors):
-        band_product(w.band, s.factors[k], product)
+        band_product(w.band, w.deviation[k], product)
         for j in range(k + 1):
-            w.small[0, k, j] = dot(product, s.factors[j])
+            w.small[0, k, j] = dot(product, w.deviation[j])
+            if d.premium_sd > 0.0:
+                w.small[0, k, j] += s.premium[k] * s.premium[j] / d.premium_sd**2
             w.small[0, j, k] = w.small[0, k, j]
 
 
@@ -426,6 +436,7 @@ def path_products(s: State, w: Work) -> None:
 def move_along_orbits(rng: np.random.Generator, d: Data, s: State, w: Work) -> None:
     """Redraw how factors, loadings and intercepts share, with their products unchanged.
 
+    Means of the factors, where there are any, move along, and are drawn last.
     Shears lambda_k += a lambda_j, w_j -= a w_k; scales lambda_k *= c, w_k /= c with the factor scale
     kept or moved along; shifts lambda_k += c, alpha -= c w_k. Each is drawn from its exact conditional.
     ``Work.band`` must be current.
@@ -434,7 +445,8 @@ def move_along_orbits(rng: np.random.Generator, d: Data, s: State, w: Work) -> N
     n_periods = s.factors.shape[1]
     n_coordinates = n_blocks * n_assets + d.characteristics.shape[0]
     b_prior = 0.5 / d.factor_scale_sd**2
-    path_products(s, w)
+    path_products(d, s, w)
+    n_normal = n_periods + 1 if d.premium_sd > 0.0 else n_periods
     to_coordinates(d, s, w)
     e = w.small[0]
     for k in range(n_factors):
@@ -452,6 +464,7 @@ def move_along_orbits(rng: np.random.Generator, d: Data, s: State, w: Work) -> N
             a = (linear + math.sqrt(precision) * rng.standard_normal()) / precision
             for t in range(n_periods):
                 s.factors[k, t] += a * s.factors[j, t]
+            s.premium[k] += a * s.premium[j]
             for i in range(n_coordinates):
                 y[i] -= a * x[i]
             e[k, k] += a * (2.0 * e[k, j] + a * e[j, j])
@@ -467,32 +480,39 @@ def move_along_orbits(rng: np.random.Generator, d: Data, s: State, w: Work) -> N
         scale = s.factor_scale[k]
         energy = e[k, k]
         # factor against loadings, factor scale kept
-        a = scale_draw(rng, 0.0, float(n_periods - n_coordinates), 0.5 * energy / scale**2, 0.5 * squares)
+        a = scale_draw(rng, 0.0, float(n_normal - n_coordinates), 0.5 * energy / scale**2, 0.5 * squares)
         factor = math.exp(a)
         energy *= factor * factor
         squares /= factor * factor
         # factor scale given the factor
-        scale = math.exp(scale_draw(rng, math.log(scale), 1.0 - n_periods, b_prior, 0.5 * energy))
+        scale = math.exp(scale_draw(rng, math.log(scale), 1.0 - n_normal, b_prior, 0.5 * energy))
         # factor and its scale against loadings
         a = scale_draw(rng, 0.0, 1.0 - n_coordinates, b_prior * scale**2, 0.5 * squares)
         factor *= math.exp(a)
         s.factor_scale[k] = scale * math.exp(a)
+        s.premium[k] *= factor
         for t in range(n_periods):
             s.factors[k, t] *= factor
         for i in range(n_coordinates):
             x[i] /= factor
     from_coordinates(d, s, w)
+    ones = w.vectors[0, :n_periods]
+    product = w.vectors[1, :n_periods]
+    for t in range(n_periods):
+        ones[t] = 1.0
+    band_product(w.band, ones, product)
+    own = dot(product, ones)
     if d.mean_intercept >= 0 and n_blocks == 1:
         m = d.mean_intercept
-        ones = w.vectors[0, :n_periods]
-        product = w.vectors[1, :n_periods]
-        for t in range(n_periods):
-            ones[t] = 1.0
-        band_product(w.band, ones, product)
-        own = dot(product, ones)
+        set_deviation(s, w)
         for k in range(n_factors):
-            precision = own / s.factor_scale[k] ** 2
-            linear = -dot(product, s.factors[k]) / s.factor_scale[k] ** 2
+            # factor and its mean, if it has one, against the intercepts
+            if d.premium_sd > 0.0:
+                precision = 1.0 / (d.premium_sd * s.factor_scale[k]) ** 2
+                linear = -precision * s.premium[k]
+            else:
+                precision = own / s.factor_scale[k] ** 2
+                linear = -dot(product, w.deviation[k]) / s.factor_scale[k] ** 2
             for i in range(n_assets):
                 group = d.mean_group[m, i]
                 c = s.loadings[0, k, i] * s.mean_mix[m, i] / s.mean_sigma[m, group] ** 2
@@ -501,8 +521,16 @@ def move_along_orbits(rng: np.random.Generator, d: Data, s: State, w: Work) -> N
             a = (linear + math.sqrt(precision) * rng.standard_normal()) / precision
             for t in range(n_periods):
                 s.factors[k, t] += a
+            if d.premium_sd > 0.0:
+                s.premium[k] += a
             for i in range(n_assets):
                 s.mean_b[m, i] -= a * s.loadings[0, k, i]
+    if d.premium_sd > 0.0:
+        for k in range(n_factors):
+            # mean of the factor given its path; both have the precision 1 / scale^2 in common
+            precision = own + 1.0 / d.premium_sd**2
+            spread = s.factor_scale[k] / math.sqrt(precision)
+            s.premium[k] = dot(product, s.factors[k]) / precision + spread * rng.standard_normal()
 
 
 @kernel

@@ -34,7 +34,7 @@ from bdfm.inference.gibbs_arrays import (
     Work,
     kernel,
 )
-from bdfm.inference.gibbs_dynamics import band_product
+from bdfm.inference.gibbs_dynamics import band_product, set_deviation
 from bdfm.inference.gibbs_linear import dot, eliminate, solve_transposed
 from bdfm.inference.gibbs_random import MAX_SHRINK, exp_in_place, gamma_fill, log_in_place, scale_draw
 
@@ -228,10 +228,11 @@ def move_along_residuals(rng: np.random.Generator, d: Data, s: State, w: Work, t
         filtered = w.vectors[3, :n_periods]
         band_product(w.band, e, filtered)
         energy = dot(filtered, e)
+        set_deviation(s, w)
         for k in range(n_factors):
             c = direction[k] / s.factor_scale[k] ** 2
             square += c * direction[k] * energy
-            linear -= c * dot(s.factors[k], filtered)
+            linear -= c * dot(w.deviation[k], filtered)
         power = -d.total_weight[i]
         for t in range(n_periods):
             power += d.seen[i, t]

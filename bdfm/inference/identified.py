@@ -25,6 +25,7 @@ from bdfm.dims import (
     LOADINGS,
     NU,
     PERIOD,
+    PREMIUM,
     RECENT_VOLATILITY,
     RHO,
     THETA,
@@ -34,6 +35,7 @@ from bdfm.errors import DataError, ModelError
 PAIR: Final = "pair"  # two assets, "AAA~BBB"
 COMMON_VARIANCE: Final = "common_variance"  # (asset), squared decimal per period
 COMMON_COVARIANCE: Final = "common_covariance"  # (pair), squared decimal per period
+COMMON_MEAN: Final = "common_mean"  # (asset), decimal per period
 NOISE_SCALE: Final = "noise_scale"  # sigma_it (period, asset), decimal per period
 NOISE_SCALE_NEXT: Final = "noise_scale_next"  # sigma_i,T+h (asset), decimal per period
 LOG_NOISE_SCALE: Final = (
@@ -56,6 +58,7 @@ def identified(
     - ``common_variance`` (asset) Σ_k w_ik² σ_λk² and ``common_covariance`` (pair) Σ_k w_ik w_jk σ_λk² of the
       factor innovations, squared decimal log return per period; pairs i < j, labelled ``AAA~BBB``,
       at most ``MAX_PAIRS`` of them, evenly spaced;
+    - ``common_mean`` (asset) Σ_k w_ik σ_λk π_k, decimal per period, where factors have premia;
     - α, β^rr, θ, β^rv, β^e, ν, ρ, β, hyper-parameters (``mu_*``, ``sigma_*``) and returns with evidence,
       as far as the posterior has them; not those with a factor dimension, whose order is arbitrary;
     - the noise scale of eq. 7, with ``constant_data``: ``noise_scale_next`` (asset) in its last period, the
@@ -111,8 +114,13 @@ def _common(posterior: xr.Dataset) -> xr.Dataset:
         kept = np.linspace(0, len(i) - 1, MAX_PAIRS).round().astype(np.intp)
         i, j = i[kept], j[kept]
     coords = {dim: posterior[dim] for dim in (CHAIN, DRAW, ASSET) if dim in posterior.coords}
+    premia = {}
+    if PREMIUM in posterior:
+        premium = posterior[PREMIUM].transpose(CHAIN, DRAW, FACTOR).to_numpy()
+        premia[COMMON_MEAN] = ((CHAIN, DRAW, ASSET), (scaled @ premium[..., None])[..., 0])
     return xr.Dataset(
         {
+            **premia,
             COMMON_VARIANCE: ((CHAIN, DRAW, ASSET), np.square(scaled).sum(axis=-1)),
             COMMON_COVARIANCE: ((CHAIN, DRAW, PAIR), _pair_products(scaled, i, j)),
         },

@@ -20,6 +20,7 @@ LATENT = {"factor_scale": {"kind": "stochastic_volatility"}}
 MOMENTUM = {"dynamics": [{"kind": "momentum"}]}
 MOVING = {"loadings": {"kind": "random_walk", "every": 13, "drift_sd": 0.3}}
 INSTRUMENTED = {"loadings": {"kind": "instrumented"}}
+PREMIUM = {"mean": [{"kind": "intercept"}, {"kind": "factor_premium", "sd": 0.3}]}
 VAR = {"dynamics": [{"kind": "var1"}]}
 COVERED = {
     "independent": {"dynamics": []},
@@ -29,6 +30,9 @@ COVERED = {
     "moving": MOVING,
     "instrumented": INSTRUMENTED,
     "momentum and market": MOMENTUM | MARKET,
+    "premium": PREMIUM,
+    "premium alone": {"dynamics": [], "mean": [{"kind": "factor_premium", "sd": 0.3}]} | MARKET,
+    "premium and latent": PREMIUM | LATENT | MOMENTUM,
 }
 
 
@@ -56,6 +60,8 @@ def simulated(parts, *, seed=1, **own):
         "beta_earnings": np.full(N_ASSETS, 0.3),
         "nu": np.full(N_ASSETS, 7.0),
     }
+    if not any(part.kind == "recent_return" for part in model.mean):
+        del truth["beta_rr"]
     for name, value in own.items():
         truth[name] = value(rng) if callable(value) else value
     if "loading_slopes" in own:
@@ -88,6 +94,24 @@ def test_momentum_is_recovered():
     near(draws["rho"], -0.2, sd_below=0.08)
     near(draws["beta_momentum"], 0.05, sd_below=0.02)
     assert float((draws["beta_momentum"] > 0).mean()) > 0.95
+
+
+def test_premium_is_recovered():
+    premium = np.array([0.4, -0.3])
+    model, panel, truth, *_ = simulated(PREMIUM, premium=premium)
+    posterior = fit(model, panel, seed=1, settings=QUICK)
+    mean = posterior.identified()["common_mean"]
+    found = mean.mean(["chain", "draw"]).to_numpy()
+    expected = truth["loadings"] @ (truth["factor_scale"] * premium)
+    assert np.corrcoef(found, expected)[0, 1] > 0.9
+    assert np.max(np.abs(found - expected) / mean.std(["chain", "draw"]).to_numpy()) < 3.5
+    sharpe = np.linalg.norm(posterior.draws["premium"].to_numpy(), axis=-1)  # of the best mix of factors
+    near(sharpe, 0.5, sd_below=0.12)
+
+
+def test_premia_need_loadings_that_stay():
+    with pytest.raises(ModelError, match="factor premia need loadings that stay"):
+        FactorModel(n_factors=K, **(PREMIUM | MOVING))
 
 
 def test_slope_on_market_volatility_is_recovered():
@@ -183,7 +207,7 @@ def test_aligned_var_forecasts_the_same(tiny_panel):
     assert not np.allclose(posterior.draws["var_matrix"], posterior.aligned().draws["var_matrix"])
 
 
-@pytest.mark.parametrize("name", ["moving", "instrumented", "latent"])
+@pytest.mark.parametrize("name", ["moving", "instrumented", "latent", "premium"])
 def test_alignment_turns_all_that_multiplies_factors(name, small):
     model = FactorModel(n_factors=2, **COVERED[name])
     panel = with_returns(small, np.random.default_rng(2).normal(0, 0.05, (24, 8)))
