@@ -85,6 +85,7 @@ SPECIFIC_RETURNS: Final = "specific_returns"  # u_it (period, asset), decimal pe
 VARIABLE_DIMS: Final[dict[str, tuple[str, ...]]] = {
     LOADINGS: (ASSET, FACTOR),
     FACTORS: (PERIOD, FACTOR),
+    FACTORS_NEXT: (FACTOR,),
     FACTOR_SCALE: (FACTOR,),
     PREMIUM: (FACTOR,),
     LOADINGS_PATH: (BLOCK, ASSET, FACTOR),
@@ -104,6 +105,7 @@ VARIABLE_DIMS: Final[dict[str, tuple[str, ...]]] = {
     f"sigma_{BETA_RV}": (ASSET_CLASS, WINDOW),
     BETA_EARNINGS: (ASSET,),
     NU: (ASSET,),
+    EVIDENCE_RETURN: (EVIDENCE,),
 }
 
 # DataTree groups

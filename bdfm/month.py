@@ -118,7 +118,7 @@ def read_month(path: str | Path) -> Month:
         prices, universe, origin=origin, earnings=earnings, settings=model.panel, inactive=run.data.zero
     )
     model_data(model, panel)
-    choose(run.sampler, model, ())
+    choose(run.sampler, model)
     changes = Changes.from_dict({"edits": list(run.edits), "views": list(run.views)}, where=str(path))
     changes = Changes(changes.steps, run.shares)
     closes = checks.price_table(prices, until=origin).ffill().iloc[-1]

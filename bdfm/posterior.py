@@ -94,7 +94,7 @@ def fit(
     """
     settings = settings or SamplerSettings()
     evidence = check_evidence(evidence, panel)
-    engine = choose(settings, model, evidence)
+    engine = choose(settings, model)
     draws, sample_stats, seconds = run(
         engine, model, panel, settings, seed=seed, evidence=evidence, progress=progress
     )

@@ -235,8 +235,8 @@ def test_commands_refuse_in_one_message(arguments, message, run, tmp_path):
 
 @pytest.fixture(scope="module")
 def posterior(tiny_model, tiny_panel):
-    # The second fit, by NUTS, takes these settings over; with fewer draws its own error hides everything.
-    settings = SamplerSettings(draws=2500, tune=1500, chains=4, target_accept=0.95)
+    # The second fit takes these settings over; with fewer draws its own error hides everything.
+    settings = SamplerSettings(draws=2500, tune=1500, chains=4)
     return fit(tiny_model, tiny_panel, seed=1, settings=settings)
 
 
@@ -252,27 +252,41 @@ def moments(forecast):
     return mean, np.sqrt(weights @ np.square(draws - mean))
 
 
-@pytest.mark.slow
+def quantiles(forecast, levels):
+    """Weighted quantiles (level, asset) of simple returns."""
+    draws, weights = forecast.draws.to_numpy().astype(float), forecast.weights.to_numpy()
+    order = np.argsort(draws, axis=0)
+    total = np.cumsum(weights[order], axis=0)
+    rows = np.array([[np.searchsorted(total[:, i], q) for q in levels] for i in range(draws.shape[1])])
+    return np.take_along_axis(np.take_along_axis(draws, order, axis=0), rows.T, axis=0)
+
+
 def test_evidence_by_weights_equals_evidence_inside_the_model(posterior):
-    """A mild view: every asset's mean and sd agree within Monte Carlo error of both ways."""
+    """A mild view: quantiles of every asset and quintile probabilities agree within the error of both ways.
+
+    Quantiles, because the noise of a panel this short may have too few degrees of freedom for a variance.
+    """
     base = posterior.forecast(seed=2)
     mean, sd = (x[4] for x in moments(base))
     changes = view(float(mean + sd), float(sd))
     same, weighted = forecast_with_changes(posterior, changes, seed=2, views_method="reweight", track=False)
     refit, inside = forecast_with_changes(posterior, changes, seed=2, views_method="model", track=False)
     assert same is posterior
-    assert refit.diagnose().min_ess_bulk > 400
+    diagnosis = refit.diagnose()
+    assert diagnosis.min_ess_bulk > 400
     assert inside.records[0].kind == "evidence"
-    (m1, s1), (m2, s2), (m0, s0) = moments(weighted), moments(inside), moments(base)
-    n = refit.diagnose().min_ess_bulk  # of the worst quantity: the error below is on the safe side
-    assert abs(m1[4] - m0[4]) > 0.3 * s0[4]
-    np.testing.assert_array_less(np.abs(m1 - m2), 4 * s2 * np.sqrt(1 / n + 1 / weighted.effective_draws))
-    np.testing.assert_array_less(np.abs(s1 / s2 - 1), 4 * np.sqrt(1 / n))
+    n = diagnosis.min_ess_bulk  # of the worst quantity: the error below is on the safe side
+    levels = np.array([0.05, 0.25, 0.5, 0.75, 0.95])
+    q0, q1, q2 = (quantiles(f, levels) for f in (base, weighted, inside))
+    spread = (q2[3] - q2[1]) / 1.35  # sd of the middle
+    assert abs(q1[2, 4] - q0[2, 4]) > 0.3 * spread[4]
+    # Standard error of a quantile of a normal, in sd; 0.95 quantiles have twice that of the median.
+    error = 1.25 * np.sqrt(1 / n + 1 / weighted.effective_draws) * np.array([2.0, 1.1, 1.0, 1.1, 2.0])
+    np.testing.assert_array_less(np.abs(q1 - q2), 4 * error[:, None] * spread)
     p1, p2 = weighted.quantile_probabilities(), inside.quantile_probabilities()
     assert float(np.abs(p1 - p2).max()) < 4 * 0.5 / np.sqrt(n)
 
 
-@pytest.mark.slow
 def test_a_view_four_sd_away_goes_into_the_model(posterior):
     base = posterior.forecast(seed=2)
     mean, sd = (x[4] for x in moments(base))

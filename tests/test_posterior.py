@@ -249,13 +249,13 @@ def reweighted_mean(forecast, symbol, mean, sd):
     return weight @ draws.to_numpy().astype(float) / weight.sum(), weight.sum() ** 2 / (weight**2).sum()
 
 
-@pytest.mark.slow
-def test_evidence_in_the_model_equals_reweighting(tiny_model, tiny_panel, posterior):
+@pytest.mark.parametrize("engine", ["gibbs", pytest.param("nuts", marks=pytest.mark.slow)])
+def test_evidence_in_the_model_equals_reweighting(engine, tiny_model, tiny_panel, posterior):
     statement = Evidence("A7", -0.06, 0.04)
     plain = posterior.forecast(seed=1)
     expected, ess = reweighted_mean(plain, *statement)
     assert ess > 10_000
-    settings = SamplerSettings(engine="nuts", draws=2000)
+    settings = SamplerSettings(engine=engine, draws=2000)
     conditioned = fit(tiny_model, tiny_panel, seed=1, settings=settings, evidence=[statement]).forecast(
         seed=1
     )

@@ -39,6 +39,7 @@ from bdfm.dims import (
     CLASS_INDEX,
     DRAW,
     EARNINGS,
+    EVIDENCE,
     FACTOR,
     LOADING_BLOCK,
     MARKET_VOLATILITY,
@@ -59,6 +60,7 @@ from bdfm.inference.gibbs import (
     Effect,
     GibbsSettings,
     GibbsSpec,
+    KnownReturn,
     Lags,
     LatentScale,
     LoadingBlocks,
@@ -69,7 +71,7 @@ from bdfm.inference.gibbs import (
 from bdfm.inference.nuts import sample_nuts
 from bdfm.inference.settings import SamplerSettings
 from bdfm.inference.start import pca_start
-from bdfm.model import Evidence, FactorModel, model_data
+from bdfm.model import BY_ASSET, Evidence, FactorModel, at_periods, model_data
 
 _COVERED = (
     AR1,
@@ -91,15 +93,15 @@ _COVERED = (
 )
 
 
-def not_covered(model: FactorModel, evidence: tuple[Evidence, ...] = ()) -> list[str]:
+def not_covered(model: FactorModel) -> list[str]:
     """Names of the parts that the Gibbs sampler does not cover; empty where it can run the model."""
     parts = [p for p in model.components if p is not model.weights and type(p) not in _COVERED]
-    return [type(p).__name__ for p in parts] + (["evidence"] if evidence else [])
+    return [type(p).__name__ for p in parts]
 
 
-def choose(settings: SamplerSettings, model: FactorModel, evidence: tuple[Evidence, ...]) -> str:
+def choose(settings: SamplerSettings, model: FactorModel) -> str:
     """``gibbs`` or ``nuts``: what was asked for, or with ``auto`` the fastest that covers the model."""
-    missing = not_covered(model, evidence)
+    missing = not_covered(model)
     if settings.engine == "gibbs" and missing:
         raise ModelError(
             f"engine gibbs: model {model.name!r} has parts that it does not cover ({checks.first(missing)})."
@@ -130,7 +132,7 @@ def run(
 ) -> Sampled:
     """Posterior draws by the engine named; the same variables with the same dims from either."""
     if engine == "gibbs":
-        return _run_gibbs(model, panel, settings, seed=seed, progress=progress)
+        return _run_gibbs(model, panel, settings, seed=seed, evidence=evidence, progress=progress)
     begun = time.perf_counter()
     pymc_model = model.build(panel, evidence=evidence)
     start = pca_start(pymc_model, model_data(model, panel), model.n_factors)
@@ -141,13 +143,19 @@ def run(
 
 
 def _run_gibbs(
-    model: FactorModel, panel: Panel, settings: SamplerSettings, *, seed: int, progress: bool
+    model: FactorModel,
+    panel: Panel,
+    settings: SamplerSettings,
+    *,
+    seed: int,
+    evidence: tuple[Evidence, ...],
+    progress: bool,
 ) -> Sampled:
     columns = (TextColumn("Sampling"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, disable=not progress, transient=True) as bar:
         task = bar.add_task("sweeps", total=None)
         result = sample_gibbs(
-            gibbs_spec(model, panel),
+            gibbs_spec(model, panel, evidence),
             GibbsSettings(settings.draws, settings.tune, settings.thin, settings.chains, settings.cores),
             seed=seed,
             on_progress=lambda done, total: bar.update(task, completed=done, total=total),
@@ -162,6 +170,7 @@ def _run_gibbs(
         PERIOD: history[PERIOD].to_numpy(),
         WINDOW: history[WINDOW].to_numpy(),
         CHARACTERISTIC: history[CHARACTERISTIC].to_numpy(),
+        EVIDENCE: [e.symbol for e in evidence],
         BLOCK: np.arange(1, model.loadings.blocks(panel.n_history)[-1] + 2),
     }
 
@@ -176,9 +185,15 @@ def _run_gibbs(
     return Sampled(dataset(result.draws), dataset(result.sample_stats), result.seconds)
 
 
-def gibbs_spec(model: FactorModel, panel: Panel) -> GibbsSpec:
-    """Specification for the Gibbs sampler of a model that it covers."""
+def gibbs_spec(model: FactorModel, panel: Panel, evidence: tuple[Evidence, ...] = ()) -> GibbsSpec:
+    """Specification for the Gibbs sampler of a model that it covers.
+
+    With evidence, the first period after the origin is the last one (eq. 12).
+    """
     data = model_data(model, panel)
+    if evidence:
+        ahead = at_periods(model_data(model, panel, future=True), slice(1))
+        data = {n: x if n in BY_ASSET else np.concatenate([x, ahead[n]]) for n, x in data.items()}
     ones, groups = np.ones(data[RETURNS].shape), data[CLASS_INDEX].astype(np.int64)
 
     def effect(part: Intercept | RecentReturn | LogVolatility) -> Effect:
@@ -238,4 +253,5 @@ def gibbs_spec(model: FactorModel, panel: Panel) -> GibbsSpec:
         if isinstance(noise, StudentTNoise)
         else None,
         period_weights=data[PERIOD_WEIGHTS],
+        evidence=tuple(KnownReturn(panel.assets.index(e.symbol), e.mean, e.sd) for e in evidence),
     )

@@ -150,6 +150,15 @@ class LatentScale:
 
 
 @dataclass(frozen=True)
+class KnownReturn:
+    """Evidence on the simple return of an asset in the last period: Normal(``mean`` | return, ``sd``)."""
+
+    asset: int
+    mean: float
+    sd: float
+
+
+@dataclass(frozen=True)
 class GibbsSpec:
     """Data and priors of one fit.
 
@@ -177,6 +186,8 @@ class GibbsSpec:
         Prior of the degrees of freedom; None: normal noise.
     period_weights
         (period) omega_t in (0, 1]; None: all 1.
+    evidence
+        With any, the last period is the one after the origin, whose returns are all missing (eq. 12).
     """
 
     returns: NDArray[np.float64]
@@ -193,6 +204,7 @@ class GibbsSpec:
     loading_blocks: LoadingBlocks | None = None
     noise: StudentNoise | None = field(default_factory=StudentNoise)
     period_weights: NDArray[np.float64] | None = None
+    evidence: tuple[KnownReturn, ...] = ()
 
     def __post_init__(self) -> None:
         n_periods, n_assets = self.returns.shape
@@ -346,6 +358,8 @@ def make_data(spec: GibbsSpec) -> Data:
     """Arrays that the kernels read, from a specification."""
     n_periods, n_assets = spec.returns.shape
     seen = np.ascontiguousarray(np.isfinite(spec.returns).T.astype(np.float64))
+    named = np.array([e.asset for e in spec.evidence], dtype=np.int64)
+    seen[named, -1] = 1.0
     omega = np.ones(n_periods) if spec.period_weights is None else spec.period_weights
     weight = seen * omega
     mean_x, mean_group, mean_prior = _stack(spec.mean, n_periods, n_assets)
@@ -361,7 +375,7 @@ def make_data(spec: GibbsSpec) -> Data:
     scale_x = np.zeros((0, n_periods)) if moving is None else moving.features.T
     shape = (noise.sigma_nu_mean / noise.sigma_nu_sd) ** 2 if noise else 1.0
     return Data(
-        y=np.ascontiguousarray(np.where(seen > 0, spec.returns.T, 0.0)),
+        y=np.ascontiguousarray(np.nan_to_num(spec.returns.T)),
         seen=seen,
         weight=weight,
         total_weight=weight.sum(axis=1),
@@ -382,6 +396,8 @@ def make_data(spec: GibbsSpec) -> Data:
         vol_shared=_shared(vol_group, vol_prior),
         vol_sum=np.ascontiguousarray(np.einsum("it,jit->ij", weight, vol_x)),
         vol_info=np.ascontiguousarray(np.einsum("it,jit,rit->ijr", weight, vol_x, vol_x)),
+        evidence_asset=named,
+        evidence=np.array([(e.mean, e.sd) for e in spec.evidence], dtype=np.float64).reshape(-1, 2),
         cut=np.array([0, *(np.flatnonzero(np.diff(block)) + 1), n_periods], dtype=np.int64),
         characteristics=np.ascontiguousarray(characteristics, dtype=np.float64),
         loadings_dof=float(spec.loadings_dof or 0.0),
@@ -498,6 +514,7 @@ def start_state(spec: GibbsSpec, data: Data, rng: np.random.Generator) -> State:
         vol_sigma=vol_sigma,
         nu=nu,
         scalars=scalars,
+        evidence=np.zeros(len(data.evidence_asset)),
         u=np.zeros((n_assets, n_periods)),
     )
 
@@ -521,9 +538,17 @@ def _compile(spec: GibbsSpec, data: Data) -> None:
 
 def _named(spec: GibbsSpec, kept: Kept) -> dict[str, NDArray[np.float64]]:
     """Draws by variable name, assets and periods before factors and windows."""
-    draws = {
+    draws = {}
+    history = kept.factors.shape[-1]
+    if spec.evidence:
+        history -= 1
+        draws[dims.FACTORS_NEXT] = kept.factors[..., -1] - kept.premium
+        draws[dims.EVIDENCE_RETURN] = kept.evidence
+        if spec.latent_scale is not None:
+            draws[dims.LOG_MULTIPLIER_NEXT] = kept.h[..., -1]
+    draws |= {
         dims.LOADINGS: kept.loadings[:, :, -1].swapaxes(2, 3),
-        dims.FACTORS: (kept.factors - kept.premium[..., None]).swapaxes(2, 3),
+        dims.FACTORS: (kept.factors - kept.premium[..., None])[..., :history].swapaxes(2, 3),
         dims.FACTOR_SCALE: kept.factor_scale,
     }
     if spec.premium_sd is not None:
@@ -542,7 +567,7 @@ def _named(spec: GibbsSpec, kept: Kept) -> dict[str, NDArray[np.float64]]:
     if spec.scale_regression is not None:
         draws[dims.BETA_MV] = kept.scale_slopes
     if spec.latent_scale is not None:
-        draws[dims.LOG_MULTIPLIER] = kept.h
+        draws[dims.LOG_MULTIPLIER] = kept.h[..., :history]
         draws[dims.PHI] = scalars[PHI]
         draws[f"sigma_{dims.LOG_MULTIPLIER}"] = scalars[SIGMA_H]
     for effects, b, mu, sigma in (

@@ -3,7 +3,7 @@
 Kernels work on plain arrays, asset-major so that the inner loop over periods is contiguous. Sizes:
 N assets, T periods, K factors, M effects on the mean, J effects on the log-volatility, G the largest
 number of groups of a hierarchy, Q = K (K + 1) / 2, B blocks of periods with loadings of their own,
-L characteristics, W regressors of the log factor scales, P lags.
+L characteristics, W regressors of the log factor scales, P lags, E returns with evidence on them.
 """
 
 from __future__ import annotations
@@ -120,6 +120,8 @@ class Data(NamedTuple):
     vol_shared: Ints  # effects with an unknown location and one grouping, that of the first of them
     vol_sum: Floats  # (N, J) weighted sums of regressors over periods
     vol_info: Floats  # (N, J, J) weighted sums of their products
+    evidence_asset: Ints  # (E) assets with evidence on their return of the last period, which is not known
+    evidence: Floats  # (E, 2) mean and sd of what is said about the simple return
     cut: Ints  # (B + 1) bounds of the blocks of periods with the same loadings
     characteristics: Floats  # (L, N)
     loadings_dof: float  # 0: normal
@@ -161,6 +163,7 @@ class State(NamedTuple):
     vol_sigma: Floats  # (J, G)
     nu: Floats  # (N)
     scalars: Floats  # see RHO to SIGMA_H
+    evidence: Floats  # (E) log returns of the last period with evidence on them; ``Data.y`` holds them too
     u: Floats  # (N, T) precision of a return given its mixing variable; 0 where missing
 
 

@@ -841,6 +841,47 @@ def draw_precisions(rng: np.random.Generator, d: Data, s: State, w: Work) -> Non
 
 
 @kernel
+def evidence_density(r: float, mean: float, precision: float, stated: float, sd: float) -> float:
+    """Log density of a log return given its mixing variable and what is said about the simple return."""
+    return -0.5 * precision * (r - mean) ** 2 - 0.5 * ((math.expm1(r) - stated) / sd) ** 2
+
+
+@kernel
+def draw_evidence(rng: np.random.Generator, d: Data, s: State, w: Work) -> None:
+    """Slice update of each return of the forecast period that there is evidence on (eq. 12).
+
+    Such a return is data that are not known: all other updates take its value as seen. Residuals and
+    precisions must be current, and stay so.
+    """
+    last = w.e.shape[1] - 1
+    for r in range(d.evidence_asset.shape[0]):
+        i = d.evidence_asset[r]
+        stated, sd = d.evidence[r, 0], d.evidence[r, 1]
+        precision = s.u[i, last]
+        now = s.evidence[r]
+        mean = now - w.e[i, last]
+        width = 3.0 / math.sqrt(precision + math.exp(2.0 * now) / sd**2)
+        level = evidence_density(now, mean, precision, stated, sd) + math.log(1.0 - rng.random())
+        low = now - width * rng.random()
+        high = low + width
+        while evidence_density(low, mean, precision, stated, sd) > level:
+            low -= width
+        while evidence_density(high, mean, precision, stated, sd) > level:
+            high += width
+        for _ in range(MAX_SHRINK):
+            new = low + (high - low) * rng.random()
+            if evidence_density(new, mean, precision, stated, sd) >= level:
+                s.evidence[r] = new
+                d.y[i, last] = new
+                w.e[i, last] = new - mean
+                break
+            if new < now:
+                low = new
+            else:
+                high = new
+
+
+@kernel
 def log_likelihood(d: Data, s: State, w: Work) -> float:
     """Weighted log-likelihood of all returns; residuals and ``Work.precision`` must be current."""
     n_effects, n_assets = s.vol_b.shape

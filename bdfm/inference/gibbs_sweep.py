@@ -28,6 +28,7 @@ from bdfm.inference.gibbs_factors import (
 )
 from bdfm.inference.gibbs_mean import draw_effects, draw_mean_hypers, effect_systems
 from bdfm.inference.gibbs_noise import (
+    draw_evidence,
     draw_hypers,
     draw_nu,
     draw_precisions,
@@ -63,6 +64,7 @@ class Kept(NamedTuple):
     vol_mu: Floats  # (D, J, G)
     vol_sigma: Floats  # (D, J, G)
     nu: Floats  # (D, N)
+    evidence: Floats  # (D, E)
     scalars: Floats  # (D, N_SCALARS)
     log_likelihood: Floats  # (D), weighted
 
@@ -128,6 +130,8 @@ def run(
             move_sigma_nu(rng, d, s, w, tuning)
             draw_sigma_nu(rng, d, s)
         draw_precisions(rng, d, s, w)
+        if d.evidence_asset.shape[0] > 0:
+            draw_evidence(rng, d, s, w)
         n = (r + 1 - n_tune) // thin - 1
         if r >= n_tune and (r + 1 - n_tune) % thin == 0:
             for b in range(s.loadings.shape[0]):
@@ -145,6 +149,7 @@ def run(
             copy_rows(kept.vol_mu[n], s.vol_mu)
             copy_rows(kept.vol_sigma[n], s.vol_sigma)
             copy(kept.nu[n], s.nu)
+            copy(kept.evidence[n], s.evidence)
             copy(kept.scalars[n], s.scalars)
             kept.log_likelihood[n] = log_likelihood(d, s, w)
 

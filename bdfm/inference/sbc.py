@@ -260,7 +260,7 @@ def calibrate(
         )
     make = {"gibbs": _gibbs_sampler, "nuts": _nuts_sampler}
     checks.known([engine], list(make), what="engine", where=where)
-    choose(SamplerSettings(engine=engine), model, ())
+    choose(SamplerSettings(engine=engine), model)
     streams = np.random.SeedSequence(seed).generate_state(2 + n_replicates).tolist()
     truth, returns, n_left_out = _histories(model, panel, data, n_replicates, streams[:2])
     expected = _quantities(model, truth, {**data, RETURNS: returns}, ahead)

@@ -184,7 +184,7 @@ def test_var_is_recovered_by_nuts():
     matrix = np.array([[0.5, 0.3], [0.0, -0.3]])
     model, panel, *_ = simulated(VAR, var_matrix=matrix)
     settings = SamplerSettings(draws=500, tune=800, chains=2)
-    assert choose(settings, model, ()) == "nuts"
+    assert choose(settings, model) == "nuts"
     draws = fit(model, panel, seed=1, settings=settings).draws["var_matrix"].to_numpy()
     eigenvalues = np.sort(np.linalg.eigvals(draws).real, axis=-1)
     near(eigenvalues[..., 0], -0.3, sd_below=0.12)
@@ -221,7 +221,7 @@ def test_alignment_turns_all_that_multiplies_factors(name, small):
 def test_presets_forecast(name, demo_panel):
     """Every preset runs on the engine that covers it, and only the VAR is left to NUTS."""
     model = FactorModel.from_preset(name)
-    assert choose(SamplerSettings(), model, ()) == ("nuts" if name == "var" else "gibbs")
+    assert choose(SamplerSettings(), model) == ("nuts" if name == "var" else "gibbs")
 
 
 @pytest.fixture(scope="module")
