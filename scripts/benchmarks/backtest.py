@@ -36,8 +36,11 @@ out = Console(highlight=False)
 
 def model_forecaster(name: str, cores: int) -> Forecaster:
     """Forecaster of a preset or a TOML file."""
-    load = bdfm.FactorModel.from_toml if name.endswith(".toml") else bdfm.FactorModel.from_preset
-    return ModelForecaster(load(name), sampler=BACKTEST_SAMPLER.model_copy(update={"cores": cores}))
+    if name.endswith(".toml"):
+        model = bdfm.FactorModel.from_toml(Path(name))
+    else:
+        model = bdfm.FactorModel.from_preset(name)
+    return ModelForecaster(model, sampler=BACKTEST_SAMPLER.model_copy(update={"cores": cores}))
 
 
 def main(
