@@ -166,11 +166,21 @@ def _print_run(out: Console, run: Run) -> None:
 
 
 def _calibration(table: Any) -> Table:
-    shown = Table(caption="Slopes of 1 are calibrated; below, overconfident.", caption_justify="left")
-    shown.add_column("forecaster")
-    heads = ["slope, lowest fifth", "slope, highest fifth", "PIT p", "cover 50 %", "cover 90 %"]
-    for head in heads:
-        shown.add_column(head, justify="right")
+    shown = Table(
+        caption="Slopes: 1 is calibrated, less is overconfident; then the share of returns inside the bands.",
+        caption_justify="left",
+        box=None,
+    )
+    shown.add_column("forecaster", min_width=max(map(len, (*map(str, table.index), "forecaster"))))
+    widths = {
+        "slope, lowest": 13,
+        "slope, highest": 14,
+        "PIT p": 5,
+        "50 % band": 5,
+        "90 % band": 5,
+    }
+    for head, width in widths.items():
+        shown.add_column(head, justify="right", min_width=width)
 
     def text(x: float, form: str = ".3f") -> str:
         return "" if x != x else format(x, form)

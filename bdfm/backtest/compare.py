@@ -33,7 +33,7 @@ SCORES: Final[dict[str, str]] = {
     "rps": "RPS",
     "log_score": "log score",
     "crps": "CRPS",
-    "energy_score": "energy score",
+    "energy_score": "energy",
 }
 CONFIDENCE: Final = 0.9  # of the model confidence set
 N_BOOTSTRAP: Final = 10_000
@@ -427,7 +427,7 @@ class Comparison:
 
         columns = {
             SCORES[self.score]: number("score", ".5f"),
-            "difference, 1e-5": [
+            "diff, 1e-5": [
                 "reference" if n == self.reference else x
                 for n, x in zip(t.index, number("difference", "+.1f", UNIT), strict=True)
             ],
@@ -440,7 +440,7 @@ class Comparison:
             "wins": number("wins", ".0%"),
         }
         others = {k: v for k, v in SCORES.items() if k != self.score}
-        columns |= {v: number(k, ".4f") for k, v in others.items()}
+        columns |= {v: number(k, ".3f" if k == "energy_score" else ".4f") for k, v in others.items()}
         if t["information_ratio"].notna().any():
             columns["IR"] = number("information_ratio", ".3f")
         return pd.DataFrame(columns, index=t.index)
@@ -448,10 +448,21 @@ class Comparison:
     def __rich__(self) -> Table:
         shown = self._display()
         caption = f"{len(self.origins)} origins, {self.origins[0]:%Y-%m-%d} to {self.origins[-1]:%Y-%m-%d}"
-        table = Table(title=None, caption=caption, caption_justify="left")
-        table.add_column("forecaster")
-        for column in shown:
-            table.add_column(str(column), justify="right")
+        table = Table(
+            title=None,
+            caption=caption,
+            caption_justify="left",
+            box=None,
+            pad_edge=False,
+            padding=(0, 1, 0, 0),
+        )
+        # In a narrow terminal, or a file, headings wrap and figures stay whole.
+        table.add_column(
+            "forecaster", min_width=max(len(_plain(str(n))) for n in (*shown.index, "forecaster"))
+        )
+        for column in map(str, shown):
+            width = max(map(len, (*shown[column], *column.split())))
+            table.add_column(column, justify="right", min_width=width)
         within_set = (self.table["mcs_p_value"] > 1 - CONFIDENCE).tolist()
         for (name, row), within in zip(shown.iterrows(), within_set, strict=True):
             table.add_row(_plain(str(name)), *row, style="bold" if within else None)
