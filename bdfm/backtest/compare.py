@@ -427,7 +427,7 @@ class Comparison:
 
         columns = {
             SCORES[self.score]: number("score", ".5f"),
-            "diff, 1e-5": [
+            "diff 1e-5": [
                 "reference" if n == self.reference else x
                 for n, x in zip(t.index, number("difference", "+.1f", UNIT), strict=True)
             ],
