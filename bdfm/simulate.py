@@ -87,8 +87,8 @@ def simulate_ahead(
                 factors = step(lags, path, eta)
             path = np.concatenate([path, factors[:, :, None]], axis=2)
             mu = model.expected_return(p, factors[:, :, None], steps[t])[:, :, 0]
-            normal, multiplier = model.noise.standard_draws(p, (n_draws, n_assets), rng)
-            out[pair : pair + 2, :, t] = mu + sign * (noise_scale[:, t] * multiplier * normal)
+            normal, mixing = model.noise.standard_draws(p, (n_draws, n_assets), rng)
+            out[pair : pair + 2, :, t] = mu + sign * (noise_scale[:, t] * mixing * normal)
     return out
 
 

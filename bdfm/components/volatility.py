@@ -68,6 +68,11 @@ class _FactorScale(Component):
         """Log of the multiplier (...) of the first period of ``data``, as part of a PyMC model."""
         return self.log_multiplier(p, data)[..., 0]
 
+    def variance_ahead(self, p: Params, data: Data, step: int) -> NDArray[np.float64]:
+        """Expected squared multiplier (draw or 1) of period ``step`` of ``data``, those after the origin."""
+        log_multiplier = np.asarray(self.log_multiplier(p, data))
+        return np.asarray(np.exp(2.0 * log_multiplier[..., min(step, log_multiplier.shape[-1] - 1)]))
+
     def simulate_ahead(
         self, p: Params, data: Data, n_draws: int, rng: np.random.Generator
     ) -> NDArray[np.float64]:
@@ -136,6 +141,15 @@ class StochasticVolatilityScale(_FactorScale):
         z = pm.Normal(f"{LOG_MULTIPLIER_NEXT}_z", 0.0, 1.0)
         value = p[PHI] * p[LOG_MULTIPLIER][-1] + p[f"sigma_{LOG_MULTIPLIER}"] * z
         return pm.Deterministic(LOG_MULTIPLIER_NEXT, value)
+
+    def variance_ahead(self, p: Params, data: Data, step: int) -> NDArray[np.float64]:
+        """Expected exp(2 h) (draw) of period ``step`` after the origin: h is normal given its path so far."""
+        n_steps, h = step + 1, p[LOG_MULTIPLIER][..., -1]
+        if LOG_MULTIPLIER_NEXT in p:
+            n_steps, h = step, p[LOG_MULTIPLIER_NEXT]
+        phi = p[PHI]
+        variance = p[f"sigma_{LOG_MULTIPLIER}"] ** 2 * (1.0 - phi ** (2 * n_steps)) / (1.0 - phi**2)
+        return np.asarray(np.exp(2.0 * phi**n_steps * h + 2.0 * variance))
 
     def simulate_ahead(
         self, p: Params, data: Data, n_draws: int, rng: np.random.Generator

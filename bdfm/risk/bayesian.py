@@ -15,10 +15,10 @@ from scipy.special import betainc, betaln
 from bdfm import checks
 from bdfm.components.base import Data, Params
 from bdfm.data.panel import Panel, PanelSettings
-from bdfm.dims import CLASS_INDEX, FACTORS, LOADINGS, NU, PERIOD, RETURNS
+from bdfm.dims import FACTOR_SCALE, FACTORS, LOADINGS, NU, PERIOD, RETURNS
 from bdfm.errors import DataError
 from bdfm.inference.settings import SamplerSettings
-from bdfm.model import FactorModel, model_data
+from bdfm.model import FactorModel, at_periods, model_data
 from bdfm.posterior import MAX_LOG_RETURN, Posterior, fit
 from bdfm.risk.base import RiskModel
 
@@ -49,12 +49,13 @@ def forecast_covariance(
     tuple
         (draw, asset, factor), (draw, factor, factor), (draw, asset); log returns, squared decimals.
     """
-    own = {k: v if k == CLASS_INDEX else v[step : step + 1] for k, v in data.items()}
+    own = at_periods(data, slice(step, step + 1))
     loadings = np.asarray(p[LOADINGS])
     n_draws, n_assets, n_factors = loadings.shape
-    sd = np.broadcast_to(model.factor_scale.scale(p, own), (n_draws, 1, n_factors))[:, 0]
     scale = np.exp(np.broadcast_to(model.log_noise_scale(p, own), (n_draws, 1, n_assets))[:, 0])
-    f = np.square(sd)[:, :, None] * np.eye(n_factors)
+    multiplier = np.broadcast_to(model.factor_scale.variance_ahead(p, data, step), n_draws)
+    variance = np.square(p[FACTOR_SCALE]) * multiplier[:, None]
+    f = variance[:, :, None] * np.eye(n_factors)
     return loadings, f, np.square(scale) * noise_variance(p.get(NU), scale)
 
 

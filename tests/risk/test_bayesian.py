@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from scipy import integrate, stats
 
+from bdfm.data.panel import Panel
 from bdfm.data.sources import demo
 from bdfm.dims import CLASS_INDEX, FACTORS
 from bdfm.errors import DataError
@@ -14,6 +15,7 @@ from bdfm.posterior import MAX_LOG_RETURN, fit
 from bdfm.risk import BayesianEstimator, RiskModel, bayesian_risk, simple_returns
 from bdfm.risk.bayesian import noise_variance
 from bdfm.simulate import simulate_ahead
+from bdfm.validation import validate
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +64,50 @@ def test_draws_have_the_variance_of_the_simulated_future(posterior):
         simulated = (future @ weights).var()
         assert float(own.variance(pd.Series(weights, risk.assets))) == pytest.approx(simulated, rel=0.03)
         np.testing.assert_allclose(np.cov(future.T)[0, 1], own.covariance()[0, 1], rtol=0.1, atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"factor_scale": {"kind": "market_volatility"}},
+        {"factor_scale": {"kind": "stochastic_volatility"}},
+        {"loadings": {"kind": "instrumented"}, "mean": [{"kind": "factor_premium"}]},
+        {"loadings": {"kind": "random_walk"}},
+    ],
+)
+def test_every_part_has_the_variance_of_the_simulated_future(parts):
+    """Portfolio variance of the second period ahead, of one draw, for each part that moves."""
+    prices, universe = demo()
+    model = FactorModel(n_factors=2, dynamics=(), noise={"kind": "normal"}, **parts)
+    panel = Panel.from_prices(prices, universe, origin="2022-09-30", settings=model.panel, horizon=2)
+    posterior = fit(model, panel, seed=1, settings=SamplerSettings(draws=20, tune=100, chains=1))
+    risk = bayesian_risk(posterior, step=2, n_draws=1)
+    weights = np.full(len(panel.assets), 1 / len(panel.assets))
+    p = {k: v[:1] for k, v in posterior.parameters().items()}
+    future = simulate_ahead(
+        model,
+        p,
+        p[FACTORS][:, :0],
+        model_data(model, panel, future=True),
+        n_paths=40_000,
+        rng=np.random.default_rng(1),
+        dtype=np.float64,
+    )[:, 0, 1]
+    found = float(risk.variance(pd.Series(weights, risk.assets))[0])
+    assert found == pytest.approx((future @ weights).var(), rel=0.05)
+
+
+def test_validation_of_a_posterior():
+    """The report takes a Bayesian model as any other: flags, a conclusion, no part left out in silence."""
+    prices, universe = demo()
+    model = FactorModel.from_preset("m6").model_copy(update={"n_factors": 2})
+    panel = Panel.from_prices(prices, universe, origin="2022-09-30", settings=model.panel)
+    posterior = fit(model, panel, seed=1, settings=SamplerSettings(draws=50, tune=100, chains=2))
+    risk = bayesian_risk(posterior)
+    returns = np.expm1(panel.history["log_returns"].to_pandas())
+    report = validate(risk, returns, n_simulations=0, seed=1)
+    assert report.conclusion
+    assert len(report.flags) > 0
 
 
 def test_alignment_changes_no_total(posterior):
