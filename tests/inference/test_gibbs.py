@@ -1,6 +1,7 @@
 """The Gibbs sampler against its own prior, naive densities, numerical integration and exact formulas."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numba
 import numpy as np
@@ -20,6 +21,7 @@ from bdfm.inference.gibbs import (
     sample_gibbs,
     start_state,
 )
+from bdfm.inference.gibbs_arrays import forget_stale_kernels
 from bdfm.inference.gibbs_random import exp_in_place, log_in_place
 from bdfm.inference.gibbs_sweep import Kept, run
 
@@ -196,6 +198,26 @@ def test_joint_distribution_finds_a_noise_scale_that_is_wrong_by_a_tenth():
 def test_joint_distribution_long():
     z, _ = joint_test(400_000, 400_000, 3)
     assert max(map(abs, z.values())) < 4, max(z, key=lambda name: abs(z[name]))
+
+
+def test_compiled_kernels_are_forgotten_when_a_source_changes(tmp_path):
+    entry = SimpleNamespace(_cache=SimpleNamespace(cache_path=str(tmp_path)))
+    kernels, other = (
+        [tmp_path / "gibbs_sweep.run.nbi", tmp_path / "gibbs_noise.x.1.nbc"],
+        tmp_path / "ranks.nbi",
+    )
+
+    def left():
+        for file in (*kernels, other):
+            file.touch()
+        forget_stale_kernels(entry)
+        assert other.exists()
+        return [file.exists() for file in kernels]
+
+    assert left() == [False, False]  # of unknown age
+    assert left() == [True, True]
+    (tmp_path / "gibbs.sha256").write_text("that of other sources")
+    assert left() == [False, False]
 
 
 def test_equal_seeds_give_equal_draws_on_any_number_of_cores():
