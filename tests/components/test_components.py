@@ -24,7 +24,7 @@ from bdfm.components.dynamics import (
 )
 from bdfm.components.likelihood import NormalNoise, StudentTNoise
 from bdfm.components.loadings import InstrumentedLoadings, RandomWalkLoadings, StaticLoadings
-from bdfm.components.mean import Intercept, RecentReturn
+from bdfm.components.mean import FactorPremium, Intercept, RecentReturn
 from bdfm.components.volatility import (
     ConstantScale,
     Earnings,
@@ -40,7 +40,14 @@ N_DRAWS, N_PERIODS, N_ASSETS, N_FACTORS, N_WINDOWS = 3, 20, 5, 2, 2
 DYNAMICS = [AR1(), Momentum(), VAR1(), VAR1(cross_sd=0.0)]
 SCALES = [ConstantScale(), MarketVolatilityScale(), StochasticVolatilityScale()]
 LOADINGS = [StaticLoadings(), RandomWalkLoadings(every=8, drift_sd=0.5), InstrumentedLoadings()]
-EFFECTS = [Intercept(), RecentReturn(), LogVolIntercept(), RecentVolatility(), Earnings()]
+EFFECTS = [
+    Intercept(),
+    FactorPremium(),
+    RecentReturn(),
+    LogVolIntercept(),
+    RecentVolatility(),
+    Earnings(),
+]
 NOISE = [StudentTNoise(), NormalNoise()]
 WEIGHTS = [EqualWeights(), StepWeights(cutoff=dt.date(2018, 5, 1)), HalfLifeWeights(half_life_periods=12)]
 REGISTRY = [*DYNAMICS, *SCALES, *LOADINGS, *EFFECTS, *NOISE, *WEIGHTS]
@@ -52,7 +59,7 @@ def leaves(cls):
 
 def test_registry_holds_every_component():
     assert {type(c) for c in REGISTRY} == leaves(Component)
-    assert len(REGISTRY) == 20
+    assert len(REGISTRY) == 21
 
 
 @pytest.fixture
@@ -89,8 +96,12 @@ def as_tensors(arrays):
 
 
 @pytest.mark.parametrize("component", EFFECTS, ids=lambda c: type(c).__name__)
-def test_effect_numpy_equals_pytensor_and_batch_equals_loop(component, data):
-    p = prior(component, data)
+def test_effect_numpy_equals_pytensor_and_batch_equals_loop(component, data, rng):
+    common = {
+        "loadings": rng.standard_normal((N_DRAWS, N_ASSETS, N_FACTORS)),
+        "factor_scale": rng.random((N_DRAWS, N_FACTORS)),
+    }
+    p = prior(component, data) | common
     batch = component.effect(p, data)
     assert batch.shape[-1] == N_ASSETS
     assert batch.shape[0] == N_DRAWS
@@ -105,6 +116,9 @@ def test_effects_by_hand(data):
     x = data
     p = {"beta_rr": np.array([1.0, 2, 3, 4, 5]), "beta_rv": np.arange(10.0).reshape(5, 2)}
     np.testing.assert_allclose(RecentReturn().effect(p, x)[3, 2], 3 * x["recent_return"][3, 2])
+    common = {"loadings": np.ones((5, 2)), "factor_scale": np.array([0.05, 0.02])}
+    premium = FactorPremium().effect({**common, "premium": np.array([0.2, -0.1])}, x)
+    np.testing.assert_allclose(premium, np.full((1, 5), 0.05 * 0.2 - 0.02 * 0.1))
     by_hand = 4 * x["recent_volatility"][7, 2, 0] + 5 * x["recent_volatility"][7, 2, 1]
     np.testing.assert_allclose(RecentVolatility().effect(p, x)[7, 2], by_hand)
 
