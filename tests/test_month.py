@@ -16,6 +16,7 @@ from bdfm.forecast import Forecast
 from bdfm.inference.settings import SamplerSettings
 from bdfm.month import read_month
 from bdfm.posterior import Posterior, fit
+from bdfm.ranks import weighted_quantiles
 
 RUN = """
 seed = 3
@@ -252,15 +253,6 @@ def moments(forecast):
     return mean, np.sqrt(weights @ np.square(draws - mean))
 
 
-def quantiles(forecast, levels):
-    """Weighted quantiles (level, asset) of simple returns."""
-    draws, weights = forecast.draws.to_numpy().astype(float), forecast.weights.to_numpy()
-    order = np.argsort(draws, axis=0)
-    total = np.cumsum(weights[order], axis=0)
-    rows = np.array([[np.searchsorted(total[:, i], q) for q in levels] for i in range(draws.shape[1])])
-    return np.take_along_axis(np.take_along_axis(draws, order, axis=0), rows.T, axis=0)
-
-
 def test_evidence_by_weights_equals_evidence_inside_the_model(posterior):
     """A mild view: quantiles of every asset and quintile probabilities agree within the error of both ways.
 
@@ -276,8 +268,10 @@ def test_evidence_by_weights_equals_evidence_inside_the_model(posterior):
     assert diagnosis.min_ess_bulk > 400
     assert inside.records[0].kind == "evidence"
     n = diagnosis.min_ess_bulk  # of the worst quantity: the error below is on the safe side
-    levels = np.array([0.05, 0.25, 0.5, 0.75, 0.95])
-    q0, q1, q2 = (quantiles(f, levels) for f in (base, weighted, inside))
+    levels = [0.05, 0.25, 0.5, 0.75, 0.95]
+    q0, q1, q2 = (
+        weighted_quantiles(f.draws.to_numpy(), levels, f.weights.to_numpy()) for f in (base, weighted, inside)
+    )
     spread = (q2[3] - q2[1]) / 1.35  # sd of the middle
     assert abs(q1[2, 4] - q0[2, 4]) > 0.3 * spread[4]
     # Standard error of a quantile of a normal, in sd; 0.95 quantiles have twice that of the median.
