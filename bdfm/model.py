@@ -19,6 +19,7 @@ from bdfm.components.dynamics import AR1, Dynamics, Lags, innovation_path, mean,
 from bdfm.components.likelihood import Noise, StudentTNoise
 from bdfm.components.loadings import Loadings, RandomWalkLoadings, StaticLoadings
 from bdfm.components.mean import Intercept, Mean, RecentReturn
+from bdfm.components.predictive import ModelPredictive, Predictive
 from bdfm.components.volatility import (
     ConstantScale,
     Earnings,
@@ -95,6 +96,7 @@ class FactorModel(BaseModel):
     )
     noise: Noise = StudentTNoise()
     weights: Weights = EqualWeights()
+    predictive: Predictive = ModelPredictive()
 
     def __init__(self, **settings: Any) -> None:
         try:
@@ -122,7 +124,7 @@ class FactorModel(BaseModel):
 
     @property
     def components(self) -> tuple[Component, ...]:
-        """All parts, in the order of the slots."""
+        """All parts of the density, in the order of the slots; ``predictive`` comes after it."""
         return (
             *self.dynamics,
             self.factor_scale,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -52,7 +53,7 @@ from bdfm.inference.engine import choose, run
 from bdfm.inference.identified import identified
 from bdfm.inference.settings import SamplerSettings
 from bdfm.model import Evidence, FactorModel, at_periods, check_evidence, model_data
-from bdfm.simulate import simulate_ahead
+from bdfm.simulate import resample_past, simulate_ahead
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -299,6 +300,9 @@ class Posterior:
         ``n_draws`` predictive draws and Monte Carlo noise does not decide ranks. Returns of several
         periods are compounded. Assets declared inactive have a zero return, recorded as an edit.
         Equal seeds give equal draws.
+
+        Where the model pools with historical simulation, the last draws are past returns (eq. 11a); a fit
+        with evidence has none of them, for they know nothing of it. Attribute ``past_share``: their share.
         """
         checks.at_least(horizon, 1, what="horizon", where="forecast")
         panel, model = self.panel, self.model
@@ -307,17 +311,28 @@ class Posterior:
                 f"forecast: horizon {horizon} is beyond the panel's {panel.n_future} future periods."
                 f" Build the panel with horizon={horizon}, so that features and earnings are known."
             )
+        if model.predictive.share and horizon > panel.n_history:
+            raise DataError(
+                f"forecast: horizon {horizon} is longer than the history of {panel.n_history} periods, from"
+                f" which model {model.name!r} draws a share. Forecast less far or leave out [predictive]."
+            )
         p = self.parameters()
         past = p[FACTORS][:, p[FACTORS].shape[1] - model.n_lags :]
         data = at_periods(self._data(future=True), slice(horizon))
-        n_paths = 2 * max(1, -(-n_draws // (2 * self.n_draws)))
+        share = 0.0 if self.evidence else model.predictive.share
+        n_paths = 2 * max(1, math.ceil((1 - share) * n_draws / (2 * self.n_draws)))
         rng = np.random.default_rng(seed)
         log_returns = simulate_ahead(model, p, past, data, n_paths=n_paths, rng=rng)
         if self.evidence:
             index = [panel.assets.index(e.symbol) for e in self.evidence]
             log_returns[:, :, 0, index] = p[EVIDENCE_RETURN]
-        total = np.clip(log_returns.sum(axis=2), -MAX_LOG_RETURN, MAX_LOG_RETURN)
-        returns = np.expm1(total, out=total).reshape(-1, len(panel.assets))
+        total = log_returns.sum(axis=2).reshape(-1, len(panel.assets))
+        if share:
+            n_past = round(share / (1 - share) * len(total))
+            came = resample_past(model, p, self._data(), n=n_past, n_steps=horizon, rng=rng)
+            total = np.concatenate([total, came.sum(axis=1)])
+        np.clip(total, -MAX_LOG_RETURN, MAX_LOG_RETURN, out=total)
+        returns = np.expm1(total, out=total)
         returns = np.rint(returns / RETURN_RESOLUTION, out=returns) * RETURN_RESOLUTION
         future = panel.future
         forecast = Forecast.from_draws(
@@ -327,16 +342,18 @@ class Posterior:
             names=[str(x) for x in future[NAME].to_numpy()],
             origin=panel.origin,
             end=pd.Timestamp(future[PERIOD].to_numpy()[horizon - 1]),
-            posterior_draw=np.tile(np.arange(self.n_draws), n_paths),
+            posterior_draw=np.arange(len(returns)) % self.n_draws,
             attrs={
                 "model": model.name,
                 "seed": seed,
                 "fit_seed": int(self.attrs["seed"]),
                 "horizon": horizon,
+                "past_share": share,
             },
         )
         for symbol, mean, sd in self.evidence:
-            text = f"{symbol} returns {mean:.4%} ± {sd:.4%} (evidence inside the model)."
+            alone = ", without past returns" if model.predictive.share else ""
+            text = f"{symbol} returns {mean:.4%} ± {sd:.4%} (evidence inside the model{alone})."
             forecast = forecast.with_record(Record.of("evidence", (symbol,), text, mean=mean, sd=sd))
         return forecast.zero(*panel.inactive) if panel.inactive else forecast
 

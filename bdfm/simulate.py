@@ -14,7 +14,17 @@ from numpy.typing import NDArray
 
 from bdfm.components.base import Data, Params
 from bdfm.components.dynamics import simulate_path, step
-from bdfm.dims import CLASS_INDEX, FACTOR_SCALE, FACTORS_NEXT, LOADINGS, NU, PERIOD_WEIGHTS
+from bdfm.dims import (
+    CLASS_INDEX,
+    FACTOR_SCALE,
+    FACTORS,
+    FACTORS_NEXT,
+    LOADINGS,
+    NU,
+    OBSERVED,
+    PERIOD_WEIGHTS,
+    RETURNS,
+)
 from bdfm.model import FactorModel, at_periods
 
 Floats = NDArray[np.float64]
@@ -89,6 +99,42 @@ def simulate_ahead(
             mu = model.expected_return(p, factors[:, :, None], steps[t])[:, :, 0]
             normal, mixing = model.noise.standard_draws(p, (n_draws, n_assets), rng)
             out[pair : pair + 2, :, t] = mu + sign * (noise_scale[:, t] * mixing * normal)
+    return out
+
+
+def resample_past(
+    model: FactorModel,
+    p: Params,
+    data: Data,
+    *,
+    n: int,
+    n_steps: int = 1,
+    rng: np.random.Generator,
+    dtype: type[np.floating[Any]] = np.float32,
+) -> NDArray[Any]:
+    """Return log returns as they came in past periods, of all assets jointly (eq. 11a).
+
+    Row j belongs to posterior draw j modulo the number of draws: ``n_steps`` periods in a row, all starts as
+    often as each other but for one row. An asset without a return in a period gets one from the model, given
+    the draw's parameters and its factors of that period. ``data`` holds the history, ``p`` posterior draws
+    with one leading axis. Returns (n, step, asset), decimals per period.
+    """
+    observed, returns = np.asarray(data[OBSERVED], dtype=bool), data[RETURNS]
+    n_draws, n_starts = len(p[FACTORS]), len(returns) - n_steps + 1
+    start = rng.permutation(np.arange(n) % n_starts)
+    draw = np.arange(n) % n_draws
+    out = np.empty((n, n_steps, returns.shape[1]), dtype=dtype)
+    for t in range(len(returns)):
+        row, step_ = np.nonzero(start[:, None] + np.arange(n_steps) == t)
+        out[row, step_] = returns[t]
+        if observed[t].all() or not len(row):
+            continue
+        here = at_periods(data, slice(t, t + 1))
+        q = {name: x[draw[row]] for name, x in p.items() if name != FACTORS}
+        mu = model.expected_return(q, p[FACTORS][draw[row], t : t + 1], here)[:, 0]
+        scale = np.broadcast_to(np.exp(model.log_noise_scale(q, here)), (len(row), 1, mu.shape[1]))[:, 0]
+        normal, mixing = model.noise.standard_draws(q, mu.shape, rng)
+        out[row, step_] = np.where(observed[t], returns[t], mu + scale * mixing * normal)
     return out
 
 

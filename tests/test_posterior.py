@@ -7,7 +7,8 @@ import xarray as xr
 
 from bdfm.components.base import Component
 from bdfm.components.dynamics import VAR1
-from bdfm.data.panel import Panel
+from bdfm.components.predictive import HistoricalPool
+from bdfm.data.panel import Panel, PanelSettings
 from bdfm.data.sources import DEMO_ORIGIN, demo
 from bdfm.errors import DataError, FileError, ModelError
 from bdfm.inference.settings import SamplerSettings
@@ -15,7 +16,7 @@ from bdfm.model import Evidence, FactorModel, model_data
 from bdfm.posterior import Posterior, fit
 from bdfm.ranks import outcome_quantiles
 from bdfm.scoring import ranked_probability_score
-from bdfm.simulate import simulate, simulate_ahead
+from bdfm.simulate import resample_past, simulate, simulate_ahead
 
 QUICK = SamplerSettings(draws=200, tune=300, chains=2, thin=2)
 
@@ -101,6 +102,99 @@ def test_forecast_is_antithetic(posterior):
     np.testing.assert_allclose(f, g, atol=2e-6)
 
 
+# -- pool with historical simulation (eq. 11a) -----------------------------------------------------------
+
+
+def pooled(posterior, share):
+    """The same posterior under a model that pools."""
+    tree = posterior.tree
+    model = posterior.model.model_copy(update={"predictive": HistoricalPool(share=share)})
+    tree.attrs["model_toml"] = model.to_toml()
+    return Posterior(tree)
+
+
+def periods_of(log_returns, past):
+    """Period of the past (row) of which returns (row, asset) are the most like: its known ones are equal."""
+    return np.nanmax(np.abs(log_returns[:, None] - past), axis=2).argmin(axis=1)
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5])
+def test_a_pool_is_the_model_and_the_past(posterior, tiny_panel, share):
+    n_model = 24_000
+    model = posterior.forecast(seed=3, n_draws=n_model).draws.to_numpy()
+    forecast = pooled(posterior, share).forecast(seed=3, n_draws=round(n_model / (1 - share)))
+    draws = forecast.draws.to_numpy()
+    assert len(draws) == round(n_model / (1 - share))
+    assert forecast.attrs["past_share"] == share
+    np.testing.assert_array_equal(draws[:n_model], model)  # the model's part is as if alone
+    # The rest are whole past periods, one as often as another.
+    past = tiny_panel.history["log_returns"].to_numpy()
+    rest = np.log1p(draws[n_model:].astype(float))
+    period = periods_of(rest, past)
+    known = np.isfinite(past[period])
+    np.testing.assert_allclose(rest[known], past[period][known], atol=2e-5)
+    counts = np.bincount(period, minlength=len(past))
+    assert counts.max() - counts.min() <= 1
+    assert np.isfinite(rest).all()
+
+
+def test_gaps_of_the_past_are_the_models_given_its_factors(posterior, tiny_panel):
+    """Asset 1 had no return in the first ten periods: its draws there have the model's mean and sd."""
+    p = posterior.parameters()
+    data = model_data(posterior.model, tiny_panel)
+    rows = 36 * 2000
+    rng = np.random.default_rng(1)
+    came = resample_past(posterior.model, p, data, n=rows, rng=rng)[:, 0].astype(float)
+    period = periods_of(came, data["log_returns"])
+    mu = posterior.model.expected_return(p, p["factors"], data)
+    sigma = np.exp(posterior.model.log_noise_scale(p, data))
+    for t in (0, 4, 9):
+        drawn = came[period == t, 1]
+        # Medians, because the noise is a Student-t.
+        expected = np.median(mu[:, t, 1])
+        se = 1.6 * np.median(sigma[:, t, 1]) / np.sqrt(len(drawn) / 10)
+        assert abs(np.median(drawn) - expected) < 4 * se
+        assert 0.8 < np.subtract(*np.quantile(drawn, [0.8, 0.2])) / (1.75 * np.median(sigma[:, t, 1])) < 2.0
+
+
+def test_a_pool_over_several_periods_takes_them_in_a_row(posterior, tiny_panel):
+    data = model_data(posterior.model, tiny_panel)
+    rng = np.random.default_rng(1)
+    came = resample_past(posterior.model, posterior.parameters(), data, n=70, n_steps=3, rng=rng)
+    period = periods_of(came.reshape(-1, came.shape[2]), data["log_returns"]).reshape(came.shape[:2])
+    np.testing.assert_array_equal(np.diff(period, axis=1), 1)
+    counts = np.bincount(period[:, 0], minlength=tiny_panel.n_history - 2)
+    assert counts.max() - counts.min() <= 1
+
+
+def test_a_pool_hears_of_evidence(tiny_model, tiny_panel):
+    model = tiny_model.model_copy(update={"predictive": HistoricalPool()})
+    fitted = fit(model, tiny_panel, seed=1, settings=QUICK, evidence=[Evidence("A7", -0.06, 0.001)])
+    forecast = fitted.forecast(seed=1, n_draws=2000)
+    assert forecast.attrs["past_share"] == 0.0
+    assert np.abs(forecast.draws.sel(asset="A7") + 0.06).max() < 0.01
+    assert "without past returns" in forecast.history()["text"].iloc[0]
+
+
+def test_a_horizon_beyond_the_history_has_no_past_to_draw_from():
+    prices, universe = demo()
+    settings = PanelSettings(n_periods=24)
+    panel = Panel.from_prices(prices, universe, origin=DEMO_ORIGIN, settings=settings, horizon=25)
+    model = FactorModel(n_factors=2, predictive=HistoricalPool())
+    fitted = fit(model, panel, seed=1, settings=QUICK)
+    assert np.isfinite(fitted.forecast(24, seed=1, n_draws=400).draws).all()
+    with pytest.raises(
+        DataError, match=r"horizon 25 is longer than the history of 24.*\[predictive\]"
+    ):
+        fitted.forecast(25, seed=1, n_draws=400)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, -0.2])
+def test_a_share_is_between_zero_and_one(share):
+    with pytest.raises(ModelError, match=r"share"):
+        FactorModel(predictive={"kind": "historical_pool", "share": share})
+
+
 def test_monte_carlo_noise_falls_as_draws_rise(posterior, rng):
     outcome = outcome_quantiles(rng.standard_normal(8))
 
@@ -146,8 +240,9 @@ def test_no_look_ahead_bit_for_bit():
     noisy.loc[after] = rng.lognormal(3, 2, noisy.loc[after].shape)
     huge.loc[after] = 1e12
     empty.loc[after] = np.nan
+    model = FactorModel(n_factors=2, predictive=HistoricalPool())
     draws = [
-        fit(FactorModel(n_factors=2), Panel.from_prices(p, universe, origin=origin), seed=1, settings=QUICK)
+        fit(model, Panel.from_prices(p, universe, origin=origin), seed=1, settings=QUICK)
         .forecast(seed=1, n_draws=2000)
         .draws.to_numpy()
         for p in (prices, noisy, huge, empty, prices.loc[:origin])
