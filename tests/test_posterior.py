@@ -183,9 +183,7 @@ def test_a_horizon_beyond_the_history_has_no_past_to_draw_from():
     model = FactorModel(n_factors=2, predictive=HistoricalPool())
     fitted = fit(model, panel, seed=1, settings=QUICK)
     assert np.isfinite(fitted.forecast(24, seed=1, n_draws=400).draws).all()
-    with pytest.raises(
-        DataError, match=r"horizon 25 is longer than the history of 24.*\[predictive\]"
-    ):
+    with pytest.raises(DataError, match=r"horizon 25 is longer than the history of 24.*\[predictive\]"):
         fitted.forecast(25, seed=1, n_draws=400)
 
 

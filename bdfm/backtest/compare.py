@@ -21,7 +21,7 @@ from scipy import stats
 from bdfm import checks
 from bdfm.backtest.protocol import Floats
 from bdfm.backtest.run import Run
-from bdfm.checking import LEVELS, reliability_slopes
+from bdfm.calibration import LEVELS, reliability_slopes
 from bdfm.errors import DataError, DataWarning, MissingDependencyError
 from bdfm.forecast import N_RANKS
 

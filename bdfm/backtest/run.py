@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bdfm import checks, io
 from bdfm.backtest.protocol import Floats, Forecaster, History, QuantileForecast
-from bdfm.checking import Calibration, pit, simulated_outcomes
+from bdfm.calibration import Calibration, pit, simulated_outcomes
 from bdfm.dims import ASSET, CLASS_OF, QUANTILE
 from bdfm.errors import DataError, FileError
 from bdfm.forecast import N_RANKS, Forecast
