@@ -30,7 +30,8 @@ from bdfm.inference.settings import SamplerSettings
 from bdfm.model import Evidence
 from bdfm.posterior import N_PREDICTIVE_DRAWS, Posterior, fit
 from bdfm.ranks import weighted_quantiles
-from bdfm.views import Absolute, Sample, View, check_views, from_record, make_view, pool_shares
+from bdfm.views import Absolute, Sample, View, from_record, make_view
+from bdfm.weighing import check_views, pool_shares
 
 ViewsMethod = Literal["auto", "reweight", "model"]
 

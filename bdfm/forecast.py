@@ -19,7 +19,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from bdfm import checks, edits, io, views
+from bdfm import checks, edits, io, weighing
 from bdfm.dims import ASSET, CLASS_OF, DRAW, NAME, QUANTILE
 from bdfm.edits import Distribution, Record
 from bdfm.errors import DataError, DataWarning, FileError
@@ -545,7 +545,7 @@ class Forecast:
         DataWarning
             Few effective draws are left: evidence inside the model (``evidence`` of ``bdfm.fit``) is better.
         """
-        weights = views.view_weights(
+        weights = weighing.view_weights(
             self._draws,
             self._weights,
             self.assets,
@@ -560,7 +560,7 @@ class Forecast:
             records.append(pool)
         seen = replace(self, _weights=weights, records=(*self.records, *records))
         few = self.effective_draws / 20
-        if seen.effective_draws < few and self.effective_draws > views.MIN_EFFECTIVE_DRAWS:
+        if seen.effective_draws < few and self.effective_draws > weighing.MIN_EFFECTIVE_DRAWS:
             warnings.warn(
                 f"views: {seen.effective_draws:,.0f} effective of {self.n_draws:,} draws are left; tails and"
                 " probabilities are as rough as from so few. Put evidence on a return into the model instead,"

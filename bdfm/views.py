@@ -16,10 +16,8 @@ it as ``Forecast.with_views``.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
-from itertools import pairwise
 from typing import Annotated, Any, Final, Literal, override
 
 import numpy as np
@@ -28,129 +26,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bdfm import checks
 from bdfm.edits import Record
-from bdfm.errors import BdfmError, DataError, InfeasibleViewError, UnknownLabelError
+from bdfm.errors import DataError, UnknownLabelError
 
 Floats = NDArray[np.float64]
 Semantics = Literal["evidence", "constraint"]
 Sense = Literal["equal", "at_least", "at_most"]
 Numbers = dict[str, float]
 
-MIN_EFFECTIVE_DRAWS: Final = 1000.0  # fewer: a probability of 0.2 has a Monte Carlo sd above 1.3 points
-MIN_EFFECTIVE_SHARE: Final = 0.1  # what forecasts of few draws must keep instead
 # Means, volatilities and correlations are of returns cut at these quantiles (see ``Sample.cut``).
 CUT: Final = 1e-4
 _BLOCK: Final = 16_384  # draws that are held in double precision at a time
-_TOLERANCE: Final = 1e-10  # of a constraint, in standard deviations of its feature
-_MAX_STEPS: Final = 100
 _SIGN: Final = {"equal": 0, "at_least": 1, "at_most": -1}
 _WORDS: Final = {"equal": "", "at_least": "at least ", "at_most": "at most "}
-
-
-# -- the solver ------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Tilt:
-    """Solution of ``minimum_relative_entropy``.
-
-    Attributes
-    ----------
-    weights
-        (draw,), sum to 1.
-    multipliers
-        (constraint,) λ in weights ∝ prior · exp(λ · features).
-    relative_entropy
-        Σ weights · log(weights / prior), in nats.
-    feasible
-        False when no weighting can satisfy the constraints; ``weights`` are then of no use.
-    """
-
-    weights: Floats
-    multipliers: Floats
-    relative_entropy: float
-    feasible: bool
-
-
-def minimum_relative_entropy(
-    features: Floats, targets: Floats, prior: Floats, *, signs: Sequence[int] | None = None
-) -> Tilt:
-    """Weights nearest to ``prior`` in relative entropy under which features have given expectations.
-
-    Parameters
-    ----------
-    features
-        (constraint, draw).
-    targets
-        (constraint,) expected value of each feature.
-    prior
-        (draw,) weights that sum to 1; draws of weight zero keep it.
-    signs
-        (constraint,) 0 for "equal to the target", 1 for "at least", -1 for "at most"; ``None``: all equal.
-
-    Notes
-    -----
-    The dual has one variable for each constraint, whatever the number of draws: λ minimises the convex
-    function D(λ) = log Σ prior · exp(λ · (features - targets)), whose gradient and Hessian are the mean and
-    covariance of the features under the weights. Newton's method with a projection onto the signs of the
-    multipliers of inequalities (D. Bertsekas, *SIAM J. Control Optim.* 20(2), 1982) takes 5 to 20 passes
-    over the draws. By weak duality no admissible weighting has a relative entropy below -D(λ); none can have
-    one above -log of the smallest prior weight, so that a larger value proves that there is none.
-    """
-    sign = np.zeros(len(targets), dtype=int) if signs is None else np.asarray(signs, dtype=int)
-    used = prior > 0
-    weight = prior if used.all() else prior[used]
-    g = (features if used.all() else features[:, used]) - targets[:, None]
-    centre = g @ weight
-    scale = np.sqrt(np.maximum((g - centre[:, None]) ** 2 @ weight, 0.0))
-    constant = scale <= 1e-12 * (1 + np.abs(targets))
-    held = np.where(sign == 0, np.abs(centre) <= 1e-12 * (1 + np.abs(targets)), sign * centre >= -1e-12)
-    if (constant & ~held).any():
-        return Tilt(prior, np.zeros(len(targets)), np.inf, feasible=False)
-    active = np.flatnonzero(~constant)
-    unit = np.where(sign[active] < 0, -1.0, 1.0) / scale[active]
-    g = g[active] * unit[:, None]
-    bounded = sign[active] != 0
-    log_prior = np.log(weight)
-    limit = -float(log_prior.min())
-
-    def weigh(x: Floats) -> tuple[float, Floats]:
-        exponent = log_prior + x @ g
-        top = exponent.max()
-        q = np.exp(exponent - top)
-        total = q.sum()
-        return float(top + np.log(total)), q / total
-
-    x = np.zeros(len(active))
-    value, q = weigh(x)
-    for _ in range(_MAX_STEPS):
-        gradient = g @ q
-        free = ~bounded | (x > 0) | (gradient < 0)
-        if not free.any() or np.abs(gradient[free]).max() <= _TOLERANCE:
-            break
-        moved = g[free] - gradient[free, None]
-        hessian = (moved * q) @ moved.T
-        direction = np.zeros(len(x))
-        ridge = 1e-14 * (1 + np.trace(hessian)) * np.eye(len(hessian))
-        direction[free] = -np.linalg.lstsq(hessian + ridge, gradient[free], rcond=None)[0]
-        size, improved = 1.0, False
-        while size > 1e-12:
-            trial = x + size * direction
-            trial[bounded] = np.maximum(trial[bounded], 0.0)
-            new_value, new_q = weigh(trial)
-            if new_value <= value + 1e-4 * float(gradient @ (trial - x)):
-                improved = not np.array_equal(trial, x)
-                x, value, q = trial, new_value, new_q
-                break
-            size /= 2
-        if not improved or -value > limit:
-            break
-    weights = q
-    if not used.all():
-        weights = np.zeros_like(prior)
-        weights[used] = q
-    multipliers = np.zeros(len(targets))
-    multipliers[active] = x * unit
-    return Tilt(weights, multipliers, -value, feasible=-value <= limit)
 
 
 # -- the draws as views see them ----------------------------------------------------------------------------
@@ -218,7 +105,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class _Row:
+class Row:
     """One linear constraint: the expectation of ``feature`` (draw,), against ``target``."""
 
     key: tuple[object, ...]
@@ -288,7 +175,7 @@ class View(BaseModel):
         """What weights (draw,) say where the view has its numbers."""
         raise NotImplementedError
 
-    def rows(self, sample: Sample, weights: Floats) -> list[_Row]:
+    def rows(self, sample: Sample, weights: Floats) -> list[Row]:
         """Linear constraints of the view; ``weights`` fix the moments that make it linear."""
         raise NotImplementedError
 
@@ -369,12 +256,12 @@ class ReturnView(View):
         return {"mean": mean, "sd": sd}
 
     @override
-    def rows(self, sample: Sample, weights: Floats) -> list[_Row]:
+    def rows(self, sample: Sample, weights: Floats) -> list[Row]:
         x, key = sample.cut(self.portfolio), _canonical(self.portfolio)
-        rows = [_Row(("mean", key), x, self.mean, _SIGN[self.sense])]
+        rows = [Row(("mean", key), x, self.mean, _SIGN[self.sense])]
         if self.sd is not None:
             # With the mean known, the variance is linear in the weights too.
-            rows.append(_Row(("variance", key), np.square(x - self.mean), self.sd**2))
+            rows.append(Row(("variance", key), np.square(x - self.mean), self.sd**2))
         return rows
 
     @override
@@ -500,13 +387,13 @@ class Volatility(View):
         return {"sd": _moments(sample.cut({self.asset: 1.0}), weights)[1], "times": 1.0}
 
     @override
-    def rows(self, sample: Sample, weights: Floats) -> list[_Row]:
+    def rows(self, sample: Sample, weights: Floats) -> list[Row]:
         x, key = sample.cut({self.asset: 1.0}), _canonical({self.asset: 1.0})
         mean, sd = _moments(x, weights)
         target = self.sd if self.times is None else self.times * sd
         return [
-            _Row(("mean", key), x, mean),
-            _Row(("variance", key), np.square(x - mean), float(target or 0) ** 2, _SIGN[self.sense]),
+            Row(("mean", key), x, mean),
+            Row(("variance", key), np.square(x - mean), float(target or 0) ** 2, _SIGN[self.sense]),
         ]
 
 
@@ -560,19 +447,19 @@ class Correlation(View):
         return {"correlation": product / (sd_a * sd_b) if sd_a * sd_b > 0 else np.nan}
 
     @override
-    def rows(self, sample: Sample, weights: Floats) -> list[_Row]:
+    def rows(self, sample: Sample, weights: Floats) -> list[Row]:
         rows, deviations, scale = [], [], 1.0
         for symbol in self.symbols:
             x, key = sample.cut({symbol: 1.0}), _canonical({symbol: 1.0})
             mean, sd = _moments(x, weights)
             rows += [
-                _Row(("mean", key), x, mean),
-                _Row(("variance", key), np.square(x - mean), sd**2),
+                Row(("mean", key), x, mean),
+                Row(("variance", key), np.square(x - mean), sd**2),
             ]
             deviations.append(x - mean)
             scale *= sd
         feature = deviations[0] * deviations[1]
-        return [*rows, _Row(self.subjects[0], feature, self.correlation * scale, _SIGN[self.sense])]
+        return [*rows, Row(self.subjects[0], feature, self.correlation * scale, _SIGN[self.sense])]
 
 
 class EventView(View):
@@ -610,8 +497,8 @@ class EventView(View):
         return {"probability": float(weights @ self.event(sample))}
 
     @override
-    def rows(self, sample: Sample, weights: Floats) -> list[_Row]:
-        return [_Row(self.subjects[0], self.event(sample), self.probability, _SIGN[self.sense])]
+    def rows(self, sample: Sample, weights: Floats) -> list[Row]:
+        return [Row(self.subjects[0], self.event(sample), self.probability, _SIGN[self.sense])]
 
     @override
     def log_likelihood(self, sample: Sample) -> Floats:
@@ -838,288 +725,3 @@ def parse(text: str, *, semantics: Semantics, confidence: float = 1.0, by: str =
 def _number(text: str) -> float:
     text = text.replace(" ", "")
     return float(text[:-1]) / 100 if text.endswith("%") else float(text)
-
-
-# -- applying ----------------------------------------------------------------------------------------------
-
-
-def check_views(views: Sequence[View], assets: Sequence[str]) -> None:
-    """Raise unless every view names known assets and no person states one thing twice.
-
-    Raises
-    ------
-    UnknownLabelError
-        A symbol outside ``assets``.
-    DataError
-        Two views of one person on the same subject.
-    """
-    seen: dict[tuple[object, ...], View] = {}
-    for view in views:
-        checks.known(view.symbols, assets, what="asset", where=f"view {view.text!r}")
-        for subject in view.subjects:
-            key = (view.by, *subject)
-            if key in seen:
-                raise DataError(
-                    f"view {view.text!r}: on the same subject as the view {seen[key].text!r}. Keep one of"
-                    " them, combine them, or say by whom each is, so that they are pooled."
-                )
-            seen[key] = view
-
-
-def view_weights(
-    draws: NDArray[Any],
-    weights: Floats,
-    assets: Sequence[str],
-    views: Sequence[View],
-    *,
-    shares: Mapping[str, float] | None = None,
-    min_effective_draws: float | None = None,
-) -> Floats:
-    """Weights (draw,) after views.
-
-    Parameters
-    ----------
-    draws, weights, assets
-        Simple returns (draw, asset), their weights (draw,) so far, which sum to 1, and symbols.
-    views
-        Views of one or several people; of one person, evidence is taken first, then the constraints hold.
-    shares
-        Share of each person in the pool, not negative, of sum up to 1; the rest stays with ``weights``. By
-        default all people have equal shares of the whole.
-    min_effective_draws
-        Below this effective number of draws a view is refused. By default 1,000, or a tenth of the draws
-        where that is less.
-
-    Raises
-    ------
-    InfeasibleViewError
-        No weighting satisfies the views, or it leaves too few effective draws; the message names the view,
-        the reason, and the strongest that would do.
-    UnknownLabelError, DataError
-        As ``check_views``; shares that cannot be used.
-
-    Notes
-    -----
-    A view of confidence c stands for a blend: with chance c the view is right, otherwise the prior is (linear
-    opinion pool). Several confidences nest (Meucci 2008, section 4): of chance c all views at least
-    as confident hold together. People are pooled in the same way, each with all of their views.
-    """
-    views = tuple(views)
-    check_views(views, assets)
-    pool = pool_shares(views, shares)
-    views = tuple(v for v in views if v.confidence > 0)
-    if not views or not sum(pool.values()):
-        return weights
-    least = min_effective_draws
-    if least is None:
-        least = min(MIN_EFFECTIVE_DRAWS, MIN_EFFECTIVE_SHARE * float(1 / np.square(weights).sum()))
-    problem = _Problem(Sample(draws, tuple(assets)), weights, least)
-    total = (1 - sum(pool.values())) * weights
-    for person, share in pool.items():
-        own = [v for v in views if v.by == person]
-        levels = [0.0, *sorted({v.confidence for v in own})]
-        total = total + share * (1 - levels[-1]) * weights
-        for lower, upper in pairwise(levels):
-            held = [v for v in own if v.confidence >= upper]
-            total = total + share * (upper - lower) * problem.solve(held)
-    return total / total.sum()
-
-
-def pool_shares(views: Sequence[View], shares: Mapping[str, float] | None) -> dict[str, float]:
-    """Share of each person in the pool, as in ``view_weights``; raises for shares that cannot be used."""
-    people = list(dict.fromkeys(v.by for v in views))
-    if shares is None:
-        return {p: 1 / len(people) for p in people}
-    where = "shares"
-    checks.known(list(shares), people, what="person", where=where, hint="Say in each view by whom it is.")
-    missing = [p or "(nobody named)" for p in people if p not in shares]
-    if missing:
-        raise DataError(f"{where}: none given for {checks.first(missing)}. Give one for each person.")
-    given = {p: checks.finite(s, what=f"the share of {p}", where=where) for p, s in shares.items()}
-    if min(given.values(), default=0) < 0 or sum(given.values()) > 1 + 1e-9:
-        raise DataError(
-            f"{where}: {', '.join(f'{p} {s:g}' for p, s in given.items())} are not within 0 and 1 with a sum"
-            " of at most 1. What is left of 1 stays with the model."
-        )
-    return given
-
-
-class _Problem:
-    """Draws, weights so far and a least effective number, under which sets of views are solved."""
-
-    def __init__(self, sample: Sample, prior: Floats, least: float) -> None:
-        self.sample = sample
-        self.prior = prior
-        self.least = least
-
-    @cached_property
-    def _log_prior(self) -> Floats:
-        with np.errstate(divide="ignore"):
-            return np.asarray(np.log(self.prior))
-
-    def solve(self, views: Sequence[View]) -> Floats:
-        """Weights under which all views hold; raises ``InfeasibleViewError``."""
-        weights = self.attempt(views)
-        if weights is None or effective_number(weights) < self.least:
-            raise InfeasibleViewError(self._refusal(views))
-        return weights
-
-    def attempt(self, views: Sequence[View]) -> Floats | None:
-        """Weights under which all views hold, however few draws are left; None where there are none."""
-        weights = self.prior
-        evidence = [v for v in views if v.semantics == "evidence"]
-        if evidence:
-            log_weight = self._log_prior + sum(v.log_likelihood(self.sample) for v in evidence)
-            raw = np.exp(log_weight - log_weight.max())
-            weights = raw / raw.sum()
-        base = weights
-        rows: dict[tuple[object, ...], _Row] = {}
-        for stage in (1, 2, 3):
-            constraints = [v for v in views if v.semantics == "constraint" and v.stage == stage]
-            if not constraints:
-                continue
-            for view in constraints:
-                for row in view.rows(self.sample, weights):
-                    if row.key in view.subjects:
-                        rows[row.key] = row
-                    else:  # a moment held where it is, unless a view of its own speaks of it
-                        rows.setdefault(row.key, row)
-            solved = _tilt(list(rows.values()), base)
-            if solved is None:
-                return None
-            weights = solved
-        return weights
-
-    def good(self, views: Sequence[View]) -> bool:
-        """Whether views can be held with enough effective draws."""
-        weights = self.attempt(views)
-        return weights is not None and effective_number(weights) >= self.least
-
-    # -- refusals ----------------------------------------------------------------------------------------
-
-    def _refusal(self, views: Sequence[View]) -> str:
-        """Which view fails, why, and what could be had instead."""
-        position = next(j for j in range(len(views)) if not self.good(views[: j + 1]))
-        view, before = views[position], list(views[:position])
-        alone = not self.good([view])
-        weights = self.attempt([view] if alone else [*before, view])
-        if alone:
-            reason = self._why_alone(view, weights)
-            before = []
-        else:
-            partner = next((v for v in before if not self.good([v, view])), None)
-            against = "the views before it" if partner is None else f"the view {partner.text!r}"
-            before = before if partner is None else [partner]
-            if weights is None:
-                reason = f"contradicts {against}: no weighting of the draws satisfies both"
-            else:
-                reason = (
-                    f"together with {against} it leaves {effective_number(weights):,.0f} effective of"
-                    f" {len(self.prior):,} draws, at least {self.least:,.0f} are needed"
-                )
-        return f"view {str(view)!r}: {reason}. {self._way_out(view, before)}"
-
-    def _why_alone(self, view: View, weights: Floats | None) -> str:
-        for symbol in view.symbols:
-            column = self.sample.column(symbol)
-            if column.min() == column.max():
-                return f"{symbol} returns {percent(float(column[0]))} in every draw, after an edit perhaps"
-        if weights is not None:
-            return (
-                f"it leaves {effective_number(weights):,.0f} effective of {len(self.prior):,} draws, at least"
-                f" {self.least:,.0f} are needed"
-            )
-        if isinstance(view, ReturnView):
-            x = self.sample.cut(view.portfolio)[self.prior > 0]
-            return (
-                f"no weighting of the draws satisfies it; they run from {percent(float(x.min()))} to"
-                f" {percent(float(x.max()))}"
-            )
-        return "no weighting of the draws satisfies it"
-
-    def _way_out(self, view: View, before: list[View]) -> str:
-        found = self._strongest(view, before)
-        parts = []
-        if found is not None:
-            beside = " beside the other" if before else ""
-            parts.append(f"The strongest attainable{beside}: {found.text}.")
-        if isinstance(view, Absolute) and view.semantics == "evidence":
-            parts.append(
-                f"Draws cannot reach this far: put it into the model, with evidence=[Evidence({view.asset!r},"
-                f" {view.mean:g}, {view.sd:g})] of bdfm.fit, --evidence on the command line, or"
-                ' views_method = "auto" in a run file.'
-            )
-        elif found is None:
-            parts.append("Drop it, or change the views it stands beside.")
-        return " ".join(parts)
-
-    def _strongest(self, view: View, before: list[View], n_halvings: int = 12) -> View | None:
-        """View on the way from what the draws say to what the view says, as far as it can be had."""
-        start = self.attempt(before)
-        if start is None:
-            return None
-        implied = view.implied(self.sample, start)
-        if not np.isfinite(list(implied.values())).all():
-            return None
-        moving = ["mean"] if view.semantics == "evidence" and "mean" in view.numbers else list(view.numbers)
-
-        def towards(share: float) -> View | None:
-            numbers = {k: implied[k] + share * (view.numbers[k] - implied[k]) for k in moving}
-            try:
-                return type(view)(**view.model_dump() | numbers)
-            except BdfmError:
-                return None
-
-        def reached(share: float) -> bool:
-            trial = towards(share)
-            return trial is not None and self.good([*before, trial])
-
-        if not reached(0.0):
-            return self._widest(view, before)
-        low, high = 0.0, 1.0
-        for _ in range(n_halvings):
-            middle = (low + high) / 2
-            low, high = (middle, high) if reached(middle) else (low, middle)
-        return towards(low)
-
-    def _widest(self, view: View, before: list[View]) -> View | None:
-        """Evidence too sharp even at the draws' own mean: the same with an error that can be had."""
-        if not (isinstance(view, ReturnView) and view.semantics == "evidence" and view.sd is not None):
-            return None
-        for doubling in range(1, 20):
-            trial = view.model_copy(update={"sd": view.sd * 2**doubling})
-            if self.good([*before, trial]):
-                return trial
-        return None
-
-
-def effective_number(weights: Floats) -> float:
-    """Effective number of draws 1 / Σ weight² of weights (draw,) that sum to 1."""
-    return float(1 / np.square(weights).sum())
-
-
-def _tilt(rows: Sequence[_Row], prior: Floats) -> Floats | None:
-    """Weights of minimum relative entropy under rows; probabilities of 0 and 1 exclude draws."""
-    weights, open_rows = prior, []
-    for row in rows:
-        low, high = float(row.feature.min()), float(row.feature.max())
-        edge = low if row.target == low else high if row.target == high else None
-        if edge is None or low == high or row.sign == (1 if edge == low else -1):
-            open_rows.append(row)
-            continue
-        # At the edge of its support an expectation leaves no choice: only draws at the edge count.
-        weights = np.where(row.feature == edge, weights, 0.0)
-    if weights is not prior:
-        total = weights.sum()
-        if not total > 0:
-            return None
-        weights = weights / total
-    if not open_rows:
-        return weights
-    tilt = minimum_relative_entropy(
-        np.stack([r.feature for r in open_rows]),
-        np.array([r.target for r in open_rows]),
-        weights,
-        signs=[r.sign for r in open_rows],
-    )
-    return tilt.weights if tilt.feasible else None

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from bdfm import views as v
+from bdfm.entropy import minimum_relative_entropy
 from bdfm.errors import DataError, DataWarning, InfeasibleViewError, UnknownLabelError
 from bdfm.forecast import Forecast
 from bdfm.ranks import quantile_probabilities
@@ -77,7 +78,7 @@ def test_exponential_tilting_of_a_normal_is_a_shift(rng):
     # Entropy pooling of N(0, 1) to mean m gives N(m, 1): relative entropy m²/2, multiplier m.
     x = stats.norm.ppf((np.arange(200_000) + 0.5) / 200_000)
     prior = np.full(len(x), 1 / len(x))
-    tilt = v.minimum_relative_entropy(x[None], np.array([0.5]), prior)
+    tilt = minimum_relative_entropy(x[None], np.array([0.5]), prior)
     assert tilt.feasible
     assert tilt.multipliers[0] == pytest.approx(0.5, abs=1e-3)
     assert tilt.relative_entropy == pytest.approx(0.125, abs=1e-3)
@@ -88,7 +89,7 @@ def test_jeffreys_rule_for_a_probability(rng):
     event = rng.random(1000) < 0.3
     prior = rng.gamma(2, size=1000)
     prior /= prior.sum()
-    w = v.minimum_relative_entropy(event[None].astype(float), np.array([0.6]), prior).weights
+    w = minimum_relative_entropy(event[None].astype(float), np.array([0.6]), prior).weights
     expected = np.where(event, 0.6 / prior[event].sum(), 0.4 / prior[~event].sum()) * prior
     np.testing.assert_allclose(w, expected, rtol=1e-9)
 
@@ -107,7 +108,7 @@ def test_solver_meets_the_conditions_of_optimality(seed, n_equal, n_bounds):
     targets = features.mean(axis=1) + 0.2 * rng.standard_normal(k)
     prior = rng.gamma(3, size=400)
     prior /= prior.sum()
-    tilt = v.minimum_relative_entropy(features, targets, prior, signs=signs)
+    tilt = minimum_relative_entropy(features, targets, prior, signs=signs)
     if not tilt.feasible:
         return
     gap = features @ tilt.weights - targets
@@ -124,22 +125,20 @@ def test_solver_meets_the_conditions_of_optimality(seed, n_equal, n_bounds):
 def test_infeasible_targets_are_known_as_such(rng):
     x = rng.standard_normal((2, 500))
     prior = np.full(500, 1 / 500)
-    assert not v.minimum_relative_entropy(x[:1], np.array([x[0].max() + 0.01]), prior).feasible
+    assert not minimum_relative_entropy(x[:1], np.array([x[0].max() + 0.01]), prior).feasible
     both = np.stack([x[0], x[0] + 1e-3 * x[1]])
-    assert not v.minimum_relative_entropy(both, np.array([0.0, 1.0]), prior).feasible
-    assert not v.minimum_relative_entropy(np.ones((1, 500)), np.array([2.0]), prior).feasible
-    assert v.minimum_relative_entropy(np.ones((1, 500)), np.array([1.0]), prior).weights == pytest.approx(
-        prior
-    )
+    assert not minimum_relative_entropy(both, np.array([0.0, 1.0]), prior).feasible
+    assert not minimum_relative_entropy(np.ones((1, 500)), np.array([2.0]), prior).feasible
+    assert minimum_relative_entropy(np.ones((1, 500)), np.array([1.0]), prior).weights == pytest.approx(prior)
 
 
 def test_redundant_constraints_do_no_harm(rng):
     x = rng.standard_normal((2, 2000))
     prior = np.full(2000, 1 / 2000)
-    once = v.minimum_relative_entropy(x, np.array([0.1, 0.2]), prior).weights
+    once = minimum_relative_entropy(x, np.array([0.1, 0.2]), prior).weights
     thrice = np.vstack([x, x.sum(axis=0), x[:1]])
     np.testing.assert_allclose(
-        v.minimum_relative_entropy(thrice, np.array([0.1, 0.2, 0.3, 0.1]), prior).weights, once, rtol=1e-6
+        minimum_relative_entropy(thrice, np.array([0.1, 0.2, 0.3, 0.1]), prior).weights, once, rtol=1e-6
     )
 
 

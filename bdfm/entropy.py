@@ -1,0 +1,124 @@
+"""Weights of minimum relative entropy under constraints on expectations (entropy pooling, Meucci 2008)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+_TOLERANCE: Final = 1e-10  # of a constraint, in standard deviations of its feature
+_MAX_STEPS: Final = 100
+
+
+@dataclass(frozen=True)
+class Tilt:
+    """Solution of ``minimum_relative_entropy``.
+
+    Attributes
+    ----------
+    weights
+        (draw,), sum to 1.
+    multipliers
+        (constraint,) λ in weights ∝ prior · exp(λ · features).
+    relative_entropy
+        Σ weights · log(weights / prior), in nats.
+    feasible
+        False when no weighting can satisfy the constraints; ``weights`` are then of no use.
+    """
+
+    weights: Floats
+    multipliers: Floats
+    relative_entropy: float
+    feasible: bool
+
+
+def minimum_relative_entropy(
+    features: Floats, targets: Floats, prior: Floats, *, signs: Sequence[int] | None = None
+) -> Tilt:
+    """Weights nearest to ``prior`` in relative entropy under which features have given expectations.
+
+    Parameters
+    ----------
+    features
+        (constraint, draw).
+    targets
+        (constraint,) expected value of each feature.
+    prior
+        (draw,) weights that sum to 1; draws of weight zero keep it.
+    signs
+        (constraint,) 0 for "equal to the target", 1 for "at least", -1 for "at most"; ``None``: all equal.
+
+    Notes
+    -----
+    The dual has one variable for each constraint, whatever the number of draws: λ minimises the convex
+    function D(λ) = log Σ prior · exp(λ · (features - targets)), whose gradient and Hessian are the mean and
+    covariance of the features under the weights. Newton's method with a projection onto the signs of the
+    multipliers of inequalities (D. Bertsekas, *SIAM J. Control Optim.* 20(2), 1982) takes 5 to 20 passes
+    over the draws. By weak duality no admissible weighting has a relative entropy below -D(λ); none can have
+    one above -log of the smallest prior weight, so that a larger value proves that there is none.
+    """
+    sign = np.zeros(len(targets), dtype=int) if signs is None else np.asarray(signs, dtype=int)
+    used = prior > 0
+    weight = prior if used.all() else prior[used]
+    g = (features if used.all() else features[:, used]) - targets[:, None]
+    centre = g @ weight
+    scale = np.sqrt(np.maximum((g - centre[:, None]) ** 2 @ weight, 0.0))
+    constant = scale <= 1e-12 * (1 + np.abs(targets))
+    held = np.where(sign == 0, np.abs(centre) <= 1e-12 * (1 + np.abs(targets)), sign * centre >= -1e-12)
+    if (constant & ~held).any():
+        return Tilt(prior, np.zeros(len(targets)), np.inf, feasible=False)
+    active = np.flatnonzero(~constant)
+    unit = np.where(sign[active] < 0, -1.0, 1.0) / scale[active]
+    g = g[active] * unit[:, None]
+    bounded = sign[active] != 0
+    log_prior = np.log(weight)
+    limit = -float(log_prior.min())
+
+    def weigh(x: Floats) -> tuple[float, Floats]:
+        exponent = log_prior + x @ g
+        top = exponent.max()
+        q = np.exp(exponent - top)
+        total = q.sum()
+        return float(top + np.log(total)), q / total
+
+    x = np.zeros(len(active))
+    value, q = weigh(x)
+    for _ in range(_MAX_STEPS):
+        gradient = g @ q
+        free = ~bounded | (x > 0) | (gradient < 0)
+        if not free.any() or np.abs(gradient[free]).max() <= _TOLERANCE:
+            break
+        moved = g[free] - gradient[free, None]
+        hessian = (moved * q) @ moved.T
+        direction = np.zeros(len(x))
+        ridge = 1e-14 * (1 + np.trace(hessian)) * np.eye(len(hessian))
+        direction[free] = -np.linalg.lstsq(hessian + ridge, gradient[free], rcond=None)[0]
+        size, improved = 1.0, False
+        while size > 1e-12:
+            trial = x + size * direction
+            trial[bounded] = np.maximum(trial[bounded], 0.0)
+            new_value, new_q = weigh(trial)
+            if new_value <= value + 1e-4 * float(gradient @ (trial - x)):
+                improved = not np.array_equal(trial, x)
+                x, value, q = trial, new_value, new_q
+                break
+            size /= 2
+        if not improved or -value > limit:
+            break
+    weights = q
+    if not used.all():
+        weights = np.zeros_like(prior)
+        weights[used] = q
+    multipliers = np.zeros(len(targets))
+    multipliers[active] = x * unit
+    return Tilt(weights, multipliers, -value, feasible=-value <= limit)
+
+
+def effective_number(weights: Floats) -> float:
+    """Effective number of draws 1 / Σ weight² of weights (draw,) that sum to 1."""
+    return float(1 / np.square(weights).sum())
