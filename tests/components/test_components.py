@@ -25,6 +25,7 @@ from bdfm.components.dynamics import (
 from bdfm.components.likelihood import NormalNoise, StudentTNoise
 from bdfm.components.loadings import InstrumentedLoadings, RandomWalkLoadings, StaticLoadings
 from bdfm.components.mean import FactorPremium, Intercept, RecentReturn
+from bdfm.components.predictive import HistoricalPool, ModelPredictive
 from bdfm.components.volatility import (
     ConstantScale,
     Earnings,
@@ -50,7 +51,8 @@ EFFECTS = [
 ]
 NOISE = [StudentTNoise(), NormalNoise()]
 WEIGHTS = [EqualWeights(), StepWeights(cutoff=dt.date(2018, 5, 1)), HalfLifeWeights(half_life_periods=12)]
-REGISTRY = [*DYNAMICS, *SCALES, *LOADINGS, *EFFECTS, *NOISE, *WEIGHTS]
+PREDICTIVE = [ModelPredictive(), HistoricalPool()]
+REGISTRY = [*DYNAMICS, *SCALES, *LOADINGS, *EFFECTS, *NOISE, *WEIGHTS, *PREDICTIVE]
 
 
 def leaves(cls):
@@ -59,7 +61,7 @@ def leaves(cls):
 
 def test_registry_holds_every_component():
     assert {type(c) for c in REGISTRY} == leaves(Component)
-    assert len(REGISTRY) == 21
+    assert len(REGISTRY) == 23
 
 
 @pytest.fixture
