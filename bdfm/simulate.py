@@ -43,14 +43,20 @@ def simulate(model: FactorModel, p: Params, data: Data, *, rng: np.random.Genera
     ``p`` holds arrays (..., asset) and so on by the names of ``bdfm.dims``; ``data`` the features
     (period, asset[, window]) as ``bdfm.model.model_data`` returns them. Missing cells are simulated too.
     """
-    log_scale = model.log_noise_scale(p, data)
     factor_sd = model.factor_scale.scale(p, data)
     shape = (*factor_sd.shape[:-2], len(data[PERIOD_WEIGHTS]), model.n_factors)
     innovations = factor_sd * rng.standard_normal(shape)
     factors = simulate_path(model.lags(p), innovations, factor_sd[..., 0, :])
+    return Simulation(factors, _returns_given(factors, model, p, data, rng))
+
+
+def _returns_given(
+    factors: Floats, model: FactorModel, p: Params, data: Data, rng: np.random.Generator
+) -> Floats:
+    """Log returns (..., period, asset) given factors (..., period, factor): mean and noise (eq. 1, 2, 6)."""
     mu = model.expected_return(p, factors, data)
     normal, multiplier = model.noise.standard_draws(_by_period(p), mu.shape, rng)
-    return Simulation(factors, mu + np.exp(log_scale) * multiplier * normal)
+    return np.asarray(mu + np.exp(model.log_noise_scale(p, data)) * multiplier * normal)
 
 
 def simulate_ahead(
@@ -110,8 +116,7 @@ def resample_past(
     n: int,
     n_steps: int = 1,
     rng: np.random.Generator,
-    dtype: type[np.floating[Any]] = np.float32,
-) -> NDArray[Any]:
+) -> NDArray[np.float32]:
     """Return log returns as they came in past periods, of all assets jointly (eq. 11a).
 
     Row j belongs to posterior draw j modulo the number of draws: ``n_steps`` periods in a row, all starts as
@@ -119,11 +124,11 @@ def resample_past(
     the draw's parameters and its factors of that period. ``data`` holds the history, ``p`` posterior draws
     with one leading axis. Returns (n, step, asset), decimals per period.
     """
-    observed, returns = np.asarray(data[OBSERVED], dtype=bool), data[RETURNS]
+    observed, returns = data[OBSERVED], data[RETURNS]
     n_draws, n_starts = len(p[FACTORS]), len(returns) - n_steps + 1
     start = rng.permutation(np.arange(n) % n_starts)
     draw = np.arange(n) % n_draws
-    out = np.empty((n, n_steps, returns.shape[1]), dtype=dtype)
+    out = np.empty((n, n_steps, returns.shape[1]), dtype=np.float32)
     for t in range(len(returns)):
         row, step_ = np.nonzero(start[:, None] + np.arange(n_steps) == t)
         out[row, step_] = returns[t]
@@ -131,10 +136,8 @@ def resample_past(
             continue
         here = at_periods(data, slice(t, t + 1))
         q = {name: x[draw[row]] for name, x in p.items() if name != FACTORS}
-        mu = model.expected_return(q, p[FACTORS][draw[row], t : t + 1], here)[:, 0]
-        scale = np.broadcast_to(np.exp(model.log_noise_scale(q, here)), (len(row), 1, mu.shape[1]))[:, 0]
-        normal, mixing = model.noise.standard_draws(q, mu.shape, rng)
-        out[row, step_] = np.where(observed[t], returns[t], mu + scale * mixing * normal)
+        drawn = _returns_given(p[FACTORS][draw[row], t : t + 1], model, q, here, rng)[:, 0]
+        out[row, step_] = np.where(observed[t], returns[t], drawn)
     return out
 
 

@@ -90,7 +90,7 @@ def view_weights(
         return weights
     least = min_effective_draws
     if least is None:
-        least = min(MIN_EFFECTIVE_DRAWS, MIN_EFFECTIVE_SHARE * float(1 / np.square(weights).sum()))
+        least = min(MIN_EFFECTIVE_DRAWS, MIN_EFFECTIVE_SHARE * effective_number(weights))
     problem = _Problem(Sample(draws, tuple(assets)), weights, least)
     total = (1 - sum(pool.values())) * weights
     for person, share in pool.items():
