@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from html import escape
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,6 +21,7 @@ from bdfm.errors import DataError, DataWarning
 from bdfm.forecast import N_RANKS, Forecast
 from bdfm.plots import new_figure
 from bdfm.ranks import normalised_weights, outcome_quantiles
+from bdfm.richtext import opening
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -307,10 +307,8 @@ class Calibration:
         )
 
     def _repr_html_(self) -> str:
-        items = "".join(f"<li>{escape(flag)}</li>" for flag in self.flags)
         return (
-            f"<p><b>{escape(repr(self)[1:-1])}</b></p>"
-            + (f"<ul>{items}</ul>" if items else "")
+            opening(self, self.flags)
             + self.coverage().to_html(float_format="{:.3f}".format, border=0)
             + self.slopes().to_html(float_format="{:.2f}".format, border=0)
         )

@@ -9,7 +9,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from html import escape
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Final
 
@@ -43,6 +42,7 @@ from bdfm.errors import DataError
 from bdfm.model import FactorModel, model_data
 from bdfm.plots import new_figure
 from bdfm.posterior import MAX_LOG_RETURN, Posterior
+from bdfm.richtext import opening
 from bdfm.simulate import simulate
 
 if TYPE_CHECKING:
@@ -443,12 +443,7 @@ class PredictiveCheck:
         )
 
     def _repr_html_(self) -> str:
-        items = "".join(f"<li>{escape(flag)}</li>" for flag in self.flags)
-        return (
-            f"<p><b>{escape(repr(self)[1:-1])}</b></p>"
-            + (f"<ul>{items}</ul>" if items else "")
-            + self.table.to_html(float_format="{:.3g}".format, border=0)
-        )
+        return opening(self, self.flags) + self.table.to_html(float_format="{:.3g}".format, border=0)
 
     def plot(self) -> Figure:
         """Histogram of each statistic over replicates, the data as a line; red where it is flagged."""

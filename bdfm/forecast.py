@@ -10,7 +10,6 @@ import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,8 +21,10 @@ from numpy.typing import ArrayLike, NDArray
 from bdfm import checks, edits, io, weighing
 from bdfm.dims import ASSET, CLASS_OF, DRAW, NAME, QUANTILE
 from bdfm.edits import Distribution, Record
+from bdfm.entropy import effective_number
 from bdfm.errors import DataError, DataWarning, FileError
 from bdfm.ranks import normalised_weights, quantile_probabilities, weighted_quantiles
+from bdfm.richtext import opening
 from bdfm.views import View
 
 if TYPE_CHECKING:
@@ -201,7 +202,7 @@ class Forecast:
     @property
     def effective_draws(self) -> float:
         """Effective number of draws, 1 / Σ weight²: all of them while weights are equal."""
-        return float(1 / np.square(self._weights).sum())
+        return effective_number(self._weights)
 
     @property
     def attrs(self) -> dict[str, AttrValue]:
@@ -640,11 +641,8 @@ class Forecast:
     def _repr_html_(self) -> str:
         table = self.summary()
         percent = {c: "{:.1%}".format for c in table.columns[2:]}
-        changes = "".join(f"<li>{escape(r.text)}</li>" for r in self.records)
-        return (
-            f"<p><b>{escape(repr(self)[1:-1])}</b></p>"
-            + (f"<ol>{changes}</ol>" if changes else "")
-            + table.to_html(formatters=percent, max_rows=30, escape=True, border=0)
+        return opening(self, (r.text for r in self.records), ordered=True) + table.to_html(
+            formatters=percent, max_rows=30, escape=True, border=0
         )
 
     def plot_quantiles(self, *, n_quantiles: int = 5) -> Figure:

@@ -19,6 +19,7 @@ PACKAGE = ROOT / "bdfm"
 LAYERS = (
     "dims",
     "errors",
+    "richtext",
     "checks",
     "io",
     "data.periods",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import logging
 import warnings
@@ -37,6 +36,7 @@ from bdfm.dims import (
     WINDOW,
 )
 from bdfm.errors import DataError, DataWarning, UnknownLabelError
+from bdfm.richtext import opening
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -530,7 +530,7 @@ class Panel:
         )
 
     def _repr_html_(self) -> str:
-        return f"<p><b>{html.escape(repr(self)[1:-1])}</b></p>{self.summary().to_html(max_rows=12)}"
+        return opening(self) + self.summary().to_html(max_rows=12)
 
     def plot_coverage(self) -> Figure:
         """Figure of which asset has a return in which period of history, classes together and in colours."""

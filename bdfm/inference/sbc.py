@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
-from html import escape
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
@@ -51,6 +50,7 @@ from bdfm.inference.gibbs import GibbsSettings, sample_gibbs
 from bdfm.inference.identified import COMMON_COVARIANCE, COMMON_VARIANCE, NOISE_SCALE, PAIR
 from bdfm.inference.settings import SamplerSettings
 from bdfm.model import FactorModel, model_data
+from bdfm.richtext import opening
 from bdfm.simulate import simulate
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ class SBC:
 
     def _repr_html_(self) -> str:
         table = self.summary().to_html(float_format=lambda x: f"{x:.3g}")
-        return f"<p><b>{escape(repr(self)[1:-1])}</b></p>{table}"
+        return opening(self) + table
 
 
 def calibrate(

@@ -32,6 +32,7 @@ from bdfm.dims import (
 )
 from bdfm.errors import DataError, FileError
 from bdfm.plots import new_figure
+from bdfm.richtext import opening
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -432,11 +433,8 @@ class RiskModel:
         )
 
     def _repr_html_(self) -> str:
-        notes = "".join(f"<li>{escape(n)}</li>" for n in self.notes)
-        return (
-            f"<p><b>{escape(repr(self)[1:-1])}</b></p>"
-            + (f"<ul>{notes}</ul>" if notes else "")
-            + self.summary().to_html(float_format="{:.4f}".format, max_rows=30, border=0)
+        return opening(self, self.notes) + self.summary().to_html(
+            float_format="{:.4f}".format, max_rows=30, border=0
         )
 
     def plot_factors(self) -> Figure:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from bdfm import checks
 from bdfm.errors import DataError
 from bdfm.plots import new_figure
+from bdfm.richtext import opening
 from bdfm.risk.returns import returns_table
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ class FactorPortfolios:
         )
 
     def _repr_html_(self) -> str:
-        return f"<p><b>{escape(repr(self)[1:-1])}</b></p>" + self.counts.to_html(border=0)
+        return opening(self) + self.counts.to_html(border=0)
 
     def plot(self) -> Figure:
         """Growth of one unit in each factor."""

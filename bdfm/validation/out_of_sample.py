@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -17,6 +16,7 @@ from bdfm import checks
 from bdfm.dims import DRAW
 from bdfm.errors import DataError, MissingDependencyError
 from bdfm.plots import new_figure
+from bdfm.richtext import opening
 from bdfm.risk.base import Estimator, RiskModel
 from bdfm.risk.returns import returns_table
 from bdfm.risk.time_series import TimeSeriesEstimator
@@ -270,9 +270,7 @@ class OutOfSample:
         )
 
     def _repr_html_(self) -> str:
-        return f"<p><b>{escape(repr(self)[1:-1])}</b></p>" + self.table.to_html(
-            float_format="{:.3f}".format, border=0
-        )
+        return opening(self) + self.table.to_html(float_format="{:.3f}".format, border=0)
 
     def plot(self) -> Figure:
         """Bias statistics by group of portfolios, and the Mahalanobis distance over time."""

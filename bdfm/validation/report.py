@@ -18,6 +18,7 @@ from bdfm import checks
 from bdfm.dims import ASSET, FACTOR, FACTOR_RETURNS, PERIOD, SPECIFIC_RETURNS
 from bdfm.errors import DataError
 from bdfm.plots import new_figure
+from bdfm.richtext import opening
 from bdfm.risk.base import Estimator, RiskModel
 from bdfm.risk.returns import returns_table
 from bdfm.validation import statistics
@@ -168,8 +169,10 @@ class ValidationReport:
         )
         skipped = "".join(f"<li>not run: {escape(s)}</li>" for s in self.skipped)
         shown = self.table[["section", "statistic", "p_value", "flagged"]]
-        return f"<p><b>{escape(repr(self)[1:-1])}</b></p><ul>{items}{skipped}</ul>" + shown.to_html(
-            float_format="{:.3g}".format, border=0
+        return (
+            opening(self)
+            + f"<ul>{items}{skipped}</ul>"
+            + shown.to_html(float_format="{:.3g}".format, border=0)
         )
 
     def plot(self) -> Figure:

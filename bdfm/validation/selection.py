@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -15,6 +14,7 @@ from scipy import stats
 from bdfm import checks
 from bdfm.errors import DataError
 from bdfm.plots import new_figure
+from bdfm.richtext import opening
 from bdfm.risk.returns import returns_table
 from bdfm.validation import statistics
 from bdfm.validation.out_of_sample import mean_error
@@ -138,9 +138,8 @@ class FactorSelection:
         return f"<bdfm.FactorSelection: {', '.join(self.chosen)} of {len(self.factors)} candidates>"
 
     def _repr_html_(self) -> str:
-        lines = "".join(f"<li>{escape(x)}</li>" for x in self.conclusion.split("\n"))
         return (
-            f"<p><b>{escape(repr(self)[1:-1])}</b></p><ul>{lines}</ul>"
+            opening(self, self.conclusion.split("\n"))
             + self.factors.to_html(float_format="{:.3f}".format, border=0)
             + self.path.to_html(float_format="{:.4f}".format, border=0)
         )
