@@ -2,17 +2,17 @@
 
 from importlib.metadata import version
 
-from bdfm import views
-from bdfm.changes import Changes
 from bdfm.data.panel import Panel, PanelSettings
 from bdfm.data.sources import demo, read_earnings, read_prices, read_universe, yahoo
-from bdfm.decisions import decide, portfolio_risk
-from bdfm.forecast import Forecast
+from bdfm.forecast import views
+from bdfm.forecast.changes import Changes
+from bdfm.forecast.forecast import Forecast
+from bdfm.forecast.ranks import outcome_quantiles, quantile_probabilities
 from bdfm.inference.settings import SamplerSettings
-from bdfm.model import Evidence, FactorModel, presets
-from bdfm.posterior import Posterior, fit
-from bdfm.ranks import outcome_quantiles, quantile_probabilities
-from bdfm.scoring import information_ratio, period_returns, ranked_probability_score, score_submission
+from bdfm.model.factor_model import Evidence, FactorModel, presets
+from bdfm.portfolio.decisions import decide, portfolio_risk
+from bdfm.posterior.posterior import Posterior, fit
+from bdfm.scoring.scores import information_ratio, period_returns, ranked_probability_score, score_submission
 
 __all__ = [
     "Changes",

@@ -9,11 +9,11 @@ import numpy as np
 import pytensor
 import pytest
 
-from bdfm import cli
+from bdfm.cli import app
 from bdfm.data.panel import Panel
 from bdfm.data.sources import DEMO_ORIGIN, demo
-from bdfm.model import FactorModel, model_data
-from bdfm.simulate import simulate
+from bdfm.model.factor_model import FactorModel, model_data
+from bdfm.model.simulate import simulate
 
 # Graphs of tests are evaluated a few times at most: interpreted, not compiled. Samplers compile all the same.
 pytensor.config.mode = "FAST_COMPILE"
@@ -107,7 +107,7 @@ def bdfm_command(monkeypatch, capsys):
     def call(*args):
         monkeypatch.setattr(sys, "argv", ["bdfm", *map(str, args)])
         try:
-            cli.main()
+            app.main()
             code = 0
         except SystemExit as stop:
             code = stop.code or 0

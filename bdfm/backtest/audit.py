@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bdfm import checks
+from bdfm import _checks
 from bdfm.backtest.compare import Difference, compare, diebold_mariano
 from bdfm.backtest.protocol import Floats, Forecaster, MarketData, QuantileForecast
 from bdfm.backtest.run import Run
@@ -56,7 +56,7 @@ def look_ahead(
     pandas.DataFrame
         (origin, future): True where the forecast is bit-identical to that from the data as they are.
     """
-    dates = [checks.as_date(o, where="origins") for o in origins]
+    dates = [_checks.as_date(o, where="origins") for o in origins]
     if not dates:
         raise DataError("look-ahead audit: no origins given. Give at least one date.")
     rows = {}

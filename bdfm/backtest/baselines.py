@@ -23,14 +23,14 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 from scipy import stats
 
-from bdfm import checks
+from bdfm import _checks
 from bdfm.backtest.protocol import Floats, Forecaster, History, QuantileForecast
 from bdfm.data.features import day_numbers
 from bdfm.data.periods import period_edges
 from bdfm.errors import DataError, MissingDependencyError
-from bdfm.forecast import N_RANKS, AttrValue, Forecast
-from bdfm.posterior import MAX_LOG_RETURN, RETURN_RESOLUTION
-from bdfm.ranks import outcome_quantiles
+from bdfm.forecast.forecast import N_RANKS, AttrValue, Forecast
+from bdfm.forecast.ranks import outcome_quantiles
+from bdfm.posterior.posterior import MAX_LOG_RETURN, RETURN_RESOLUTION
 
 N_DRAWS: Final = 40_000
 MIN_SHARED_DAYS: Final = 40  # that a correlation is believed from; below, it is pulled to the class's
@@ -233,7 +233,7 @@ class Simulation(Baseline):
         returns = history.daily_returns[-self.window_days :]
         few = np.isfinite(returns).sum(axis=0) < 2
         if few.any():
-            named = checks.first(a for a, x in zip(history.assets, few, strict=True) if x)
+            named = _checks.first(a for a, x in zip(history.assets, few, strict=True) if x)
             raise DataError(
                 f"{self.name}: {few.sum()} of {len(few)} assets have fewer than 2 daily returns in the last"
                 f" {self.window_days} days ({named}). Drop them from the universe."

@@ -18,12 +18,12 @@ import pandas as pd
 from rich.table import Table
 from scipy import stats
 
-from bdfm import checks
+from bdfm import _checks
 from bdfm.backtest.protocol import Floats
 from bdfm.backtest.run import Run
-from bdfm.calibration import LEVELS, reliability_slopes
 from bdfm.errors import DataError, DataWarning, MissingDependencyError
-from bdfm.forecast import N_RANKS
+from bdfm.forecast.forecast import N_RANKS
+from bdfm.scoring.calibration import LEVELS, reliability_slopes
 
 Figure = Any  # of Plotly, which is optional
 Score = Literal["rps", "log_score", "crps", "energy_score"]
@@ -83,7 +83,7 @@ def diebold_mariano(differences: Floats, *, n_lags: int | None = None) -> Differ
     except ImportError as error:
         raise _missing("arch") from error
     lags = int(4 * (n / 100) ** (2 / 9)) if n_lags is None else n_lags
-    lags = min(checks.at_least(lags, 0, what="n_lags", where="compare"), n - 1)
+    lags = min(_checks.at_least(lags, 0, what="n_lags", where="compare"), n - 1)
     long_run = float(np.squeeze(Bartlett(d, bandwidth=lags, df_adjust=1).cov.long_run))
     se = float(np.sqrt(long_run / n))
     return Difference(mean, se, float(2 * stats.t.sf(abs(mean) / se, n - 1)), n)
@@ -171,11 +171,11 @@ def compare(
         raise DataError(f"{where}: no score {score!r}. Known: {', '.join(SCORES)}.")
     names = _names(runs)
     if reference is not None:
-        checks.known([reference], names, what="forecaster", where=where)
+        _checks.known([reference], names, what="forecaster", where=where)
     lacking = [n for n, r in zip(names, runs, strict=True) if score not in r.scores]
     if lacking:
         raise DataError(
-            f"{where}: {checks.first(lacking)} have no draws and so no {SCORES[score]}. Leave them out."
+            f"{where}: {_checks.first(lacking)} have no draws and so no {SCORES[score]}. Leave them out."
         )
     common = runs[0].origins
     for run in runs[1:]:
@@ -197,7 +197,7 @@ def _names(runs: Sequence[Run]) -> list[str]:
     names = [r.name for r in runs]
     if len(set(names)) < len(names):
         names = [r.name if names.count(r.name) == 1 else f"{r.name} ({r.folder.name})" for r in runs]
-    checks.unique(names, what="runs", where="compare", hint="Give each run once.")
+    _checks.unique(names, what="runs", where="compare", hint="Give each run once.")
     return names
 
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import pandas as pd
 
-from bdfm import checks
+from bdfm import _checks
 from bdfm.backtest.protocol import Forecaster, History, QuantileForecast
 from bdfm.data.panel import Panel
-from bdfm.forecast import Forecast
+from bdfm.forecast.forecast import Forecast
 from bdfm.inference.settings import SamplerSettings
-from bdfm.model import FactorModel
-from bdfm.posterior import fit
+from bdfm.model.factor_model import FactorModel
+from bdfm.posterior.posterior import fit
 
 # 3,000 sweeps of the Gibbs sampler, a fifteenth of what a single forecast takes: what the posterior of one
 # origin is off by averages out over many. Worst R-hat and least effective sample size of each are kept.
@@ -102,7 +102,7 @@ class Late:
 
     def forecast(self, history: History, *, seed: int) -> Forecast | QuantileForecast:
         """Forecast from the history ``n_periods`` before the origin, dated as if made at the origin."""
-        n = checks.at_least(self.n_periods, 1, what="n_periods", where="late")
+        n = _checks.at_least(self.n_periods, 1, what="n_periods", where="late")
         made = self.of.forecast(history.earlier(n), seed=seed)
         if isinstance(made, QuantileForecast):
             return made

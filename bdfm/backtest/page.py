@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from bdfm import io
+from bdfm import _files
 from bdfm.errors import MissingDependencyError
-from bdfm.forecast import N_RANKS
+from bdfm.forecast.forecast import N_RANKS
 
 Figure = Any  # of Plotly, which is optional
 
@@ -250,7 +250,7 @@ def write(comparison: Comparison, path: Path) -> Path:
         f"<style>{_STYLE}</style></head><body><h1>{title}</h1>"
         f"<p>{escape(comparison.verdict)}</p>{''.join(body)}</body></html>\n"
     )
-    io.write_text(path, html)
+    _files.write_text(path, html)
     return path
 
 

@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from bdfm import checks
+from bdfm import _checks
 from bdfm.data.features import Closes, day_numbers, fresh_closes
 from bdfm.data.panel import MAX_SILENT_DAYS, PanelSettings
 from bdfm.data.periods import Period, period_edges
 from bdfm.errors import DataError
-from bdfm.forecast import N_RANKS, AttrValue, Forecast
-from bdfm.scoring import SUM_TOLERANCE
+from bdfm.forecast.forecast import N_RANKS, AttrValue, Forecast
+from bdfm.scoring.scores import SUM_TOLERANCE
 
 Floats = NDArray[np.float64]
 
@@ -92,7 +92,8 @@ class QuantileForecast:
         if not good.all():
             bad = [a for a, ok in zip(assets, good, strict=True) if not ok]
             raise DataError(
-                f"{where}: rows of {len(bad)} assets are not within 0 and 1 with sum 1 ({checks.first(bad)})."
+                f"{where}: rows of {len(bad)} assets are not within 0 and 1 with sum 1"
+                f" ({_checks.first(bad)})."
             )
         values.flags.writeable = False
         object.__setattr__(self, "assets", tuple(assets))
@@ -216,16 +217,16 @@ class MarketData:
         UnknownLabelError
             An asset of the universe without a column of prices.
         """
-        table = checks.universe_table(universe)
+        table = _checks.universe_table(universe)
         table = table[[c for c in ("symbol", "asset_class", "name", "group") if c in table]]
         symbols = list(table["symbol"])
-        checks.known(symbols, [str(c) for c in prices.columns], what="symbol", where="universe")
-        closes = checks.price_table(prices, symbols=symbols).dropna(how="all")
+        _checks.known(symbols, [str(c) for c in prices.columns], what="symbol", where="universe")
+        closes = _checks.price_table(prices, symbols=symbols).dropna(how="all")
         if closes.empty:
             raise DataError("prices: not one price of the universe. Check the files.")
         calendar = None
         if earnings is not None:
-            calendar = checks.earnings_table(earnings)[["symbol", "date"]]
+            calendar = _checks.earnings_table(earnings)[["symbol", "date"]]
             calendar = calendar[calendar["symbol"].isin(symbols)].reset_index(drop=True)
         return cls(closes, table, calendar)
 

@@ -14,15 +14,21 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from bdfm import checks, io
+from bdfm import _checks, _files
 from bdfm.backtest.protocol import Floats, Forecaster, History, QuantileForecast
-from bdfm.calibration import Calibration, pit, simulated_outcomes
-from bdfm.dims import ASSET, CLASS_OF, QUANTILE
 from bdfm.errors import DataError, FileError
-from bdfm.forecast import N_RANKS, Forecast
-from bdfm.posterior import MAX_LOG_RETURN
-from bdfm.ranks import outcome_quantiles, weighted_quantiles
-from bdfm.scoring import crps, energy_score, log_score, ranked_probability_score, squared_errors_by_quantile
+from bdfm.forecast.forecast import N_RANKS, Forecast
+from bdfm.forecast.ranks import outcome_quantiles, weighted_quantiles
+from bdfm.names import ASSET, CLASS_OF, QUANTILE
+from bdfm.posterior.posterior import MAX_LOG_RETURN
+from bdfm.scoring.calibration import Calibration, pit, simulated_outcomes
+from bdfm.scoring.scores import (
+    crps,
+    energy_score,
+    log_score,
+    ranked_probability_score,
+    squared_errors_by_quantile,
+)
 
 KIND: Final = "backtest_origin"
 MANIFEST: Final = "manifest.json"
@@ -85,7 +91,7 @@ def evaluate(
         odd = sorted(set(forecast.assets) ^ set(history.assets))
         raise DataError(
             f"{where}: the forecast has {len(forecast.assets)} assets, expected the {len(history.assets)} of"
-            f" the universe in its order ({checks.first(odd) if odd else 'the order differs'})."
+            f" the universe in its order ({_checks.first(odd) if odd else 'the order differs'})."
         )
     returns = realised.reindex(list(history.assets)).to_numpy(dtype=np.float64)
     outcome = outcome_quantiles(returns, N_RANKS)
@@ -129,12 +135,12 @@ def evaluate(
 def save_result(result: xr.Dataset, path: Path) -> None:
     """Write the results of an origin, whole or not at all; equal results give equal bytes."""
     arrays = {str(k): v.to_numpy() for k, v in result.variables.items()}
-    io.save_arrays(arrays, result.attrs, path, kind=KIND)
+    _files.save_arrays(arrays, result.attrs, path, kind=KIND)
 
 
 def load_result(path: Path) -> xr.Dataset:
     """Results of an origin that ``save_result`` wrote; ``FileError`` where damaged."""
-    arrays, attrs = io.load_arrays(path, kind=KIND)
+    arrays, attrs = _files.load_arrays(path, kind=KIND)
     variables = {k: (DIMS.get(k, (k,)), v) for k, v in arrays.items()}
     coords = {k: variables.pop(k) for k in COORDS if k in variables}
     return xr.Dataset(variables, coords=coords, attrs=attrs)

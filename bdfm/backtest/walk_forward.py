@@ -31,7 +31,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from bdfm import checks, io
+from bdfm import _checks, _files
 from bdfm.backtest.protocol import Forecaster, MarketData
 from bdfm.backtest.run import (
     MANIFEST,
@@ -47,9 +47,9 @@ from bdfm.backtest.run import (
 )
 from bdfm.data.periods import Period, period_edges
 from bdfm.errors import DataError, DataWarning, FileError, MissingDependencyError
-from bdfm.forecast import Forecast
-from bdfm.posterior import package_versions
-from bdfm.scoring import information_ratio, period_returns
+from bdfm.forecast.forecast import Forecast
+from bdfm.posterior.posterior import package_versions
+from bdfm.scoring.scores import information_ratio, period_returns
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ def origin_dates(first: object, last: object, *, every: Period = 28) -> pd.Datet
 
     Raises ``DataError`` when ``last`` is before ``first`` or a date is none.
     """
-    begin, stop = checks.as_date(first, where="first origin"), checks.as_date(last, where="last origin")
+    begin, stop = _checks.as_date(first, where="first origin"), _checks.as_date(last, where="last origin")
     if stop < begin:
         raise DataError(f"origins: the last one {stop:%Y-%m-%d} is before the first one {begin:%Y-%m-%d}.")
     step = 28 if every == "month" else every
@@ -201,14 +201,14 @@ def walk_forward(
         Origins that failed; a run resumed with other versions of packages.
     """
     folder = Path(folder)
-    workers = checks.at_least(workers, 1, what="workers", where="backtest")
-    seed = checks.at_least(seed, 0, what="seed", where="backtest")
+    workers = _checks.at_least(workers, 1, what="workers", where="backtest")
+    seed = _checks.at_least(seed, 0, what="seed", where="backtest")
     if history_days is not None:
-        history_days = checks.at_least(history_days, 1, what="history_days", where="backtest")
+        history_days = _checks.at_least(history_days, 1, what="history_days", where="backtest")
     dates = _checked_origins(origins, data, period)
     job = _Job(forecaster, data, period, history_days, seed, decide)
     _prepare(folder, job, dates)
-    todo = [d for d in dates if not io.is_intact(origin_file(folder, d))]
+    todo = [d for d in dates if not _files.is_intact(origin_file(folder, d))]
     if todo:
         log.info("%s: %d of %d origins to do", forecaster.name, len(todo), len(dates))
         columns = (TextColumn(forecaster.name), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -226,10 +226,10 @@ def _checked_origins(
     origins: Sequence[object] | pd.DatetimeIndex, data: MarketData, period: Period
 ) -> list[pd.Timestamp]:
     where = "origins"
-    dates = sorted(checks.as_date(d, where=where) for d in origins)
+    dates = sorted(_checks.as_date(d, where=where) for d in origins)
     if not dates:
         raise DataError(f"{where}: none given. Give at least one date.")
-    checks.unique([f"{d:%Y-%m-%d}" for d in dates], what="dates", where=where)
+    _checks.unique([f"{d:%Y-%m-%d}" for d in dates], what="dates", where=where)
     first, last = data.prices.index[0], data.prices.index[-1]
     ends = [period_edges(d, period=period, n_past=0, n_future=1)[1] for d in dates]
     beyond = [d for d, end in zip(dates, ends, strict=True) if (end - last).days > MAX_SHORT_DAYS]
@@ -237,7 +237,7 @@ def _checked_origins(
     if beyond:
         raise DataError(
             f"{where}: {len(beyond)} of {len(dates)} have no outcome or no history in the prices, which run"
-            f" from {first:%Y-%m-%d} to {last:%Y-%m-%d} ({checks.first(f'{d:%Y-%m-%d}' for d in beyond)})."
+            f" from {first:%Y-%m-%d} to {last:%Y-%m-%d} ({_checks.first(f'{d:%Y-%m-%d}' for d in beyond)})."
             " Choose others, or add prices."
         )
     return dates
@@ -262,7 +262,7 @@ def _prepare(folder: Path, job: _Job, dates: Sequence[pd.Timestamp]) -> None:
                 f"{k}: {_short(manifest['identity'].get(k))}, now {_short(own[k])}" for k in other
             )
             raise DataError(
-                f"{folder}: holds a run with other {checks.first(other)} ({told}). Use another folder, or"
+                f"{folder}: holds a run with other {_checks.first(other)} ({told}). Use another folder, or"
                 " delete this one."
             )
         if manifest["versions"] != package_versions():
@@ -283,7 +283,7 @@ def _prepare(folder: Path, job: _Job, dates: Sequence[pd.Timestamp]) -> None:
         "origins": sorted(asked),
         "versions": package_versions(),
     }
-    io.write_text(folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+    _files.write_text(folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
 
 
 def _short(value: object) -> str:
@@ -295,7 +295,7 @@ def _write(folder: Path, done: _Done) -> None:
     failed = failure_file(folder, done.origin)
     if isinstance(done.result, _Failure):
         record = {"origin": f"{done.origin:%Y-%m-%d}"} | done.result._asdict()
-        io.write_text(failed, json.dumps(record, indent=1) + "\n")
+        _files.write_text(failed, json.dumps(record, indent=1) + "\n")
         return
     save_result(done.result, origin_file(folder, done.origin))
     failed.unlink(missing_ok=True)
@@ -304,7 +304,7 @@ def _write(folder: Path, done: _Done) -> None:
 def _report_failures(run: Run) -> None:
     if not len(run.failures):
         return
-    named = checks.first(f"{r.origin}: {r.error}, {r.message}" for r in run.failures.itertuples())
+    named = _checks.first(f"{r.origin}: {r.error}, {r.message}" for r in run.failures.itertuples())
     text = f"backtest of {run.name}: {len(run.failures)} of {len(run.manifest['origins'])} origins failed"
     if not run.results:
         raise DataError(f"{text} ({named}). Tracebacks are in {run.folder / ORIGINS}.")

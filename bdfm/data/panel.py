@@ -15,10 +15,12 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator
 
-from bdfm import checks
+from bdfm import _checks
+from bdfm._html import opening
 from bdfm.data import features
 from bdfm.data.periods import Period, describe, period_edges
-from bdfm.dims import (
+from bdfm.errors import DataError, DataWarning, UnknownLabelError
+from bdfm.names import (
     ASSET,
     CHARACTERISTIC,
     CHARACTERISTICS,
@@ -35,8 +37,6 @@ from bdfm.dims import (
     RETURNS,
     WINDOW,
 )
-from bdfm.errors import DataError, DataWarning, UnknownLabelError
-from bdfm.richtext import opening
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -162,12 +162,12 @@ class Panel:
         close of a period's last day counts for that period.
         """
         settings = settings or PanelSettings()
-        horizon = checks.at_least(horizon, 1, what="horizon", where="panel")
-        table = checks.universe_table(universe)
+        horizon = _checks.at_least(horizon, 1, what="horizon", where="panel")
+        table = _checks.universe_table(universe)
         symbols = list(table["symbol"])
         inactive = tuple(dict.fromkeys(inactive))
-        checks.known(inactive, symbols, what="symbol", where="inactive")
-        day = checks.as_date(origin, where="origin")
+        _checks.known(inactive, symbols, what="symbol", where="inactive")
+        day = _checks.as_date(origin, where="origin")
         closes = _closes_until(day, prices, symbols, inactive, settings)
 
         edges = period_edges(day, period=settings.period, n_past=settings.n_periods, n_future=horizon)
@@ -318,12 +318,12 @@ class Panel:
         flags = np.nan_to_num(stack(EARNINGS, earnings, next_earnings))
         if not np.isin(flags, (0, 1)).all():
             raise DataError("earnings: flags must be 0 or 1.")
-        day = checks.as_date(origin, where="origin")
+        day = _checks.as_date(origin, where="origin")
         return cls._build(
             settings,
             period_edges(day, period=settings.period, n_past=n_history, n_future=1),
             n_history=n_history,
-            universe=checks.universe_table(
+            universe=_checks.universe_table(
                 pd.DataFrame({"symbol": symbols, "asset_class": list(asset_class)})
             ),
             log_returns=np.concatenate([returns, np.full((1, n_assets), np.nan)]),
@@ -346,7 +346,7 @@ class Panel:
         lacking += [x for x in ATTRIBUTES if x not in dataset.attrs]
         if lacking:
             raise DataError(
-                f"panel: the dataset lacks {checks.first(lacking)}; it was not made by to_dataset."
+                f"panel: the dataset lacks {_checks.first(lacking)}; it was not made by to_dataset."
             )
         fixed = {x: np.array(dataset[x].to_numpy(), dtype=kind) for x, (_, kind) in VARIABLES.items()}
         coords = {x: dataset[x].to_numpy().astype(kind) for x, (_, kind) in COORDINATES.items()}
@@ -396,7 +396,7 @@ class Panel:
             arrays[RECENT_VOLATILITY] = features.fill_by_class(recent_volatility, classes)
         infinite = [name for name, array in arrays.items() if np.isinf(array).any()]
         if infinite:
-            raise DataError(f"{checks.first(infinite)}: some values are infinite. Give NaN where missing.")
+            raise DataError(f"{_checks.first(infinite)}: some values are infinite. Give NaN where missing.")
         return cls.from_dataset(
             xr.Dataset(
                 {name: (VARIABLES[name][0], array) for name, array in arrays.items()},
@@ -488,8 +488,8 @@ class Panel:
         assets = list(assets)
         if not assets:
             raise DataError("select: no assets given. Name at least one.")
-        checks.unique(assets, what="symbols", where="select")
-        checks.known(assets, self.assets, what="symbol", where="select")
+        _checks.unique(assets, what="symbols", where="select")
+        _checks.known(assets, self.assets, what="symbol", where="select")
         part = self._dataset.isel({ASSET: [self.assets.index(x) for x in assets]})
         inactive = [x for x in self.inactive if x in assets]
         return self.from_dataset(part.assign_attrs(inactive=json.dumps(inactive)))
@@ -594,14 +594,14 @@ def _flags(
     """Earnings flags (period, asset); a ``DataWarning`` counts announcements of other symbols."""
     if earnings is None:
         return np.zeros((len(edges) - 1, len(symbols)))
-    table = checks.earnings_table(earnings)
+    table = _checks.earnings_table(earnings)
     asset = pd.Index(symbols).get_indexer(pd.Index(table["symbol"]))
     outside = table["symbol"][asset < 0]
     if len(outside):
         names = outside.unique()
         warnings.warn(
             f"earnings: {len(outside)} announcements of {len(names)} symbols outside the universe are ignored"
-            f" ({checks.first(names)}).",
+            f" ({_checks.first(names)}).",
             DataWarning,
             stacklevel=3,
         )
@@ -630,14 +630,14 @@ def _closes_until(
     if absent:
         raise UnknownLabelError(
             f"prices: {len(absent)} of {len(symbols)} assets of the universe have no column"
-            f" ({checks.first(absent)}). Add their prices, or drop them from the universe."
+            f" ({_checks.first(absent)}). Add their prices, or drop them from the universe."
         )
     ignored = names.difference(pd.Index(symbols))
     if len(ignored):
         log.info(
-            "prices: %d symbols outside the universe are ignored (%s)", len(ignored), checks.first(ignored)
+            "prices: %d symbols outside the universe are ignored (%s)", len(ignored), _checks.first(ignored)
         )
-    table = checks.price_table(prices, symbols=symbols, until=origin).dropna(how="all")
+    table = _checks.price_table(prices, symbols=symbols, until=origin).dropna(how="all")
     if table.empty:
         raise DataError(f"origin: {origin:%Y-%m-%d} is before the first price. Choose a later origin.")
     last = table.index[-1]
@@ -656,7 +656,7 @@ def _closes_until(
     if silent:
         raise DataError(
             f"prices: {len(silent)} of {len(symbols)} assets have no price in the {MAX_SILENT_DAYS} days"
-            f" before the origin {origin:%Y-%m-%d} ({checks.first(silent)})."
+            f" before the origin {origin:%Y-%m-%d} ({_checks.first(silent)})."
             " Drop them, or pass --zero for a delisted asset."
         )
     return closes
@@ -682,7 +682,7 @@ def _usable_periods(
     if idle:
         raise DataError(
             f"prices: {len(idle)} of {len(symbols)} have no return in the {usable.sum()} usable periods"
-            f" before {origin:%Y-%m-%d} ({checks.first(idle)}). Drop them from the universe."
+            f" before {origin:%Y-%m-%d} ({_checks.first(idle)}). Drop them from the universe."
         )
     return int(usable.argmax())
 
@@ -692,7 +692,7 @@ def _warn_of_single_assets(universe: pd.DataFrame) -> None:
     single = sizes.index[sizes == 1]
     if len(single):
         warnings.warn(
-            f"universe: {len(single)} of {len(sizes)} asset classes have one asset ({checks.first(single)}),"
+            f"universe: {len(single)} of {len(sizes)} asset classes have one asset ({_checks.first(single)}),"
             " which has none to pool with: its priors decide more. Merge the class with another if need be.",
             DataWarning,
             stacklevel=3,

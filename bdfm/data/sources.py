@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from bdfm import checks
+from bdfm import _checks
 from bdfm.errors import DataError, FileError, MissingDependencyError
 
 DEMO_ORIGIN: Final = pd.Timestamp("2022-12-23")  # the last Friday of the demo's prices
@@ -48,18 +48,18 @@ def read_prices(path: str | Path) -> pd.DataFrame:
     if "date" not in keys:
         if "" not in keys or keys[""] != table.columns[0]:
             raise DataError(
-                f"{where}: {path} has no column date; found {checks.first(table.columns)}. Expected date"
+                f"{where}: {path} has no column date; found {_checks.first(table.columns)}. Expected date"
                 f" and symbols (wide), or date, symbol, and one of {', '.join(PRICE_COLUMNS)} (long)."
             )
         keys["date"] = keys[""]
-    table = table.set_axis(checks.days(table[keys["date"]], where=where).rename("date"))
+    table = table.set_axis(_checks.days(table[keys["date"]], where=where).rename("date"))
     if "symbol" in keys:
         wide = _pivot(table, keys, where)
     else:
-        wide = checks.numeric(table.drop(columns=keys["date"]), where=where)
+        wide = _checks.numeric(table.drop(columns=keys["date"]), where=where)
     if wide.columns.empty:
         raise DataError(f"{where}: {path} has dates but no column of prices. Add one for each symbol.")
-    checks.unique(wide.index.astype(str), what="days", where=where)
+    _checks.unique(wide.index.astype(str), what="days", where=where)
     return wide.rename_axis(columns=None).sort_index()
 
 
@@ -68,7 +68,7 @@ def read_universe(path: str | Path) -> pd.DataFrame:
 
     Raises ``FileError`` as ``read_prices`` does, ``DataError`` for a missing class or a repeated symbol.
     """
-    return checks.universe_table(_read(path, what="universe", text=lambda _: True).rename(columns=_key))
+    return _checks.universe_table(_read(path, what="universe", text=lambda _: True).rename(columns=_key))
 
 
 def read_earnings(path: str | Path) -> pd.DataFrame:
@@ -76,7 +76,7 @@ def read_earnings(path: str | Path) -> pd.DataFrame:
 
     Raises ``FileError`` as ``read_prices`` does, ``DataError`` for an empty symbol or a date that is none.
     """
-    return checks.earnings_table(_read(path, what="earnings", text=lambda _: True).rename(columns=_key))
+    return _checks.earnings_table(_read(path, what="earnings", text=lambda _: True).rename(columns=_key))
 
 
 def demo() -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -105,10 +105,10 @@ def yahoo(symbols: Sequence[str], start: object, end: object) -> pd.DataFrame:
     symbols = list(symbols)
     if not symbols:
         raise DataError(f"{where}: no symbols given. Name at least one.")
-    checks.unique(symbols, what="symbols", where=where)
+    _checks.unique(symbols, what="symbols", where=where)
     first_day, last_day = (
-        checks.as_date(start, where=f"{where} start"),
-        checks.as_date(end, where=f"{where} end"),
+        _checks.as_date(start, where=f"{where} start"),
+        _checks.as_date(end, where=f"{where} end"),
     )
     if first_day > last_day:
         raise DataError(f"{where}: start {first_day:%Y-%m-%d} is after end {last_day:%Y-%m-%d}. Swap them.")
@@ -141,7 +141,7 @@ def yahoo(symbols: Sequence[str], start: object, end: object) -> pd.DataFrame:
         logger.setLevel(level)
     if answer is None or answer.empty or "Close" not in answer.columns.get_level_values(0):
         raise DataError(
-            f"{where}: no prices came back for any of {len(symbols)} symbols ({checks.first(symbols)})."
+            f"{where}: no prices came back for any of {len(symbols)} symbols ({_checks.first(symbols)})."
             f" {_INSTEAD}"
         )
     closes = answer["Close"].rename(columns=str.upper)
@@ -149,11 +149,11 @@ def yahoo(symbols: Sequence[str], start: object, end: object) -> pd.DataFrame:
     empty = [str(x) for x in table.columns[table.isna().all()]]
     if empty:
         raise DataError(
-            f"{where}: no prices for {len(empty)} of {len(symbols)} symbols ({checks.first(empty)}) from"
+            f"{where}: no prices for {len(empty)} of {len(symbols)} symbols ({_checks.first(empty)}) from"
             f" {first_day:%Y-%m-%d} to {last_day:%Y-%m-%d}. Check how Yahoo spells them, or leave them out."
         )
-    table = table.set_axis(checks.days(table.index, where=where).rename("date"))
-    return checks.numeric(table, where=where).dropna(how="all").sort_index()
+    table = table.set_axis(_checks.days(table.index, where=where).rename("date"))
+    return _checks.numeric(table, where=where).dropna(how="all").sort_index()
 
 
 def _key(name: str) -> str:
@@ -166,24 +166,24 @@ def _pivot(table: pd.DataFrame, keys: dict[str, str], where: str) -> pd.DataFram
     if price is None:
         raise DataError(
             f"{where}: columns date and symbol, but none of {', '.join(PRICE_COLUMNS)}; found"
-            f" {checks.first(table.columns)}. Name the column of adjusted closes price."
+            f" {_checks.first(table.columns)}. Name the column of adjusted closes price."
         )
     symbol = table[keys["symbol"]].astype(str).str.strip()
     blank = np.flatnonzero(table[keys["symbol"]].isna() | (symbol == ""))
     if len(blank):
-        raise DataError(f"{where}: no symbol in row {checks.first(blank + 1)}. Fill the column symbol.")
+        raise DataError(f"{where}: no symbol in row {_checks.first(blank + 1)}. Fill the column symbol.")
     cells = pd.MultiIndex.from_arrays([table.index, symbol])
     double = cells[cells.duplicated()].unique()
     if len(double):
-        named = checks.first(f"{name} on {day:%Y-%m-%d}" for day, name in double)
+        named = _checks.first(f"{name} on {day:%Y-%m-%d}" for day, name in double)
         raise DataError(f"{where}: {len(double)} given more than once ({named}). Keep one row of each.")
     wide = table[price].set_axis(cells).unstack()[symbol.unique()]
-    return checks.numeric(wide, where=where)
+    return _checks.numeric(wide, where=where)
 
 
 def _read(path: str | Path, *, what: str, text: Callable[[str], bool]) -> pd.DataFrame:
     """Table of a CSV or Parquet file as it stands; columns for which ``text`` holds are kept as text."""
-    path = checks.existing_file(Path(path), what=what)
+    path = _checks.existing_file(Path(path), what=what)
     try:
         raw = path.read_bytes()
     except OSError as error:
@@ -213,7 +213,7 @@ def _parquet(raw: bytes, path: Path, what: str) -> pd.DataFrame:
             .join(table.reset_index(drop=True))
         )
     table = table.set_axis(table.columns.astype(str).str.strip(), axis=1)
-    checks.unique(table.columns, what="columns", where=what, hint="Keep one of each.")
+    _checks.unique(table.columns, what="columns", where=what, hint="Keep one of each.")
     return table
 
 
@@ -245,7 +245,7 @@ def _csv(raw: bytes, path: Path, what: str, text: Callable[[str], bool]) -> pd.D
         raise DataError(
             f"{what}: {path} has no name for column {header.index('', 1) + 1}. Fill the first row."
         )
-    checks.unique(header, what="columns", where=what, hint="Keep one of each.")
+    _checks.unique(header, what="columns", where=what, hint="Keep one of each.")
     texts = {name for name in header if text(name)}
     try:
         with warnings.catch_warnings():

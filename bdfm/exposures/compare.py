@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bdfm import checks
-from bdfm.dims import DAY
+from bdfm import _checks
+from bdfm._optional import optional
 from bdfm.errors import DataError
 from bdfm.exposures import plots
 from bdfm.exposures.data import ExposureData, Part
-from bdfm.exposures.optional import optional
 from bdfm.exposures.result import Exposures
+from bdfm.names import DAY
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -77,8 +77,8 @@ class Comparison:
         Negative is better than the baseline. Errors of the mean are Newey-West with 5 lags over days, of
         losses averaged over seeds.
         """
-        checks.known([baseline], list(self.losses), what="method", where="comparison")
-        checks.known([kind], list(KINDS), what="kind", where="comparison")
+        _checks.known([baseline], list(self.losses), what="method", where="comparison")
+        _checks.known([kind], list(KINDS), what="kind", where="comparison")
         sm = optional("statsmodels.api", what="comparison")
         key = (kind, "standardised")
         base = self.losses[baseline][key].mean(axis=0)
@@ -100,7 +100,7 @@ class Comparison:
         On daily standardised errors, stationary bootstrap; a method outside the set is worse than the best at
         level ``size``.
         """
-        checks.known([kind], list(KINDS), what="kind", where="comparison")
+        _checks.known([kind], list(KINDS), what="kind", where="comparison")
         bootstrap = optional("arch.bootstrap", what="model confidence set")
         losses = pd.DataFrame({m: p[kind, "standardised"].mean(axis=0) for m, p in self.losses.items()})
         if losses.shape[1] < 2:

@@ -12,9 +12,9 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from bdfm import checks
-from bdfm.dims import ASSET, DAY, FACTOR, SECTOR
+from bdfm import _checks
 from bdfm.errors import DataError, FileError
+from bdfm.names import ASSET, DAY, FACTOR, SECTOR
 
 Floats = NDArray[np.float64]
 Part = Literal["training", "validation", "test"]
@@ -100,7 +100,7 @@ class ExposureData:
                 " (day, factor) with the same days."
             )
         index = (
-            pd.bdate_range("2000-01-03", periods=len(r)) if days is None else checks.days(days, where=where)
+            pd.bdate_range("2000-01-03", periods=len(r)) if days is None else _checks.days(days, where=where)
         )
         labels = tuple(
             str(a) for a in (assets if assets is not None else [f"A{i}" for i in range(r.shape[1])])
@@ -120,7 +120,7 @@ class ExposureData:
                     f"{where}: {given} {what} given, the arrays have {expected}. Give one for each."
                 )
         for what, values in (("assets", labels), ("factor names", names), ("days", index)):
-            checks.unique(values, what=what, where=where, hint="Keep one of each.")
+            _checks.unique(values, what=what, where=where, hint="Keep one of each.")
         if not index.is_monotonic_increasing:
             raise DataError(f"{where}: days are not ascending. Sort the rows by day.")
         if not labels or not names:
@@ -137,7 +137,7 @@ class ExposureData:
         if flat:
             raise DataError(
                 f"{where}: {len(flat)} of {len(labels)} assets do not move in the training part"
-                f" ({checks.first(flat)}). Drop them."
+                f" ({_checks.first(flat)}). Drop them."
             )
         return cls(r, f, index.rename(DAY), labels, names, groups, n_training, n_validation)
 
@@ -174,16 +174,16 @@ class ExposureData:
             No common days, days that only one of the tables has, prices missing, and as ``from_arrays``.
         """
         where = "exposure data"
-        table = checks.price_table(prices)
+        table = _checks.price_table(prices)
         returns = table.apply(np.log).diff().iloc[1:]
-        known = factors.set_axis(checks.days(factors.index, where="factors")).sort_index()
+        known = factors.set_axis(_checks.days(factors.index, where="factors")).sort_index()
         low = max(
             [returns.index[0], known.index[0]]
-            + ([checks.as_date(start, where=f"{where}: start")] if start else [])
+            + ([_checks.as_date(start, where=f"{where}: start")] if start else [])
         )
         high = min(
             [returns.index[-1], known.index[-1]]
-            + ([checks.as_date(end, where=f"{where}: end")] if end else [])
+            + ([_checks.as_date(end, where=f"{where}: end")] if end else [])
         )
         if low > high:
             raise DataError(
@@ -196,12 +196,12 @@ class ExposureData:
         if len(odd):
             raise DataError(
                 f"{where}: {len(odd)} days are in one of prices and factors only"
-                f" ({checks.first(f'{d:%Y-%m-%d}' for d in odd)}). Use one calendar for both: a return over"
+                f" ({_checks.first(f'{d:%Y-%m-%d}' for d in odd)}). Use one calendar for both: a return over"
                 " two days has no factor return of one."
             )
         if sectors is not None:
             mapping = dict(sectors)
-            checks.known(list(returns.columns), list(mapping), what="asset", where="sectors")
+            _checks.known(list(returns.columns), list(mapping), what="asset", where="sectors")
         return cls.from_arrays(
             returns.to_numpy(),
             known.to_numpy(dtype=np.float64),
@@ -258,13 +258,13 @@ class ExposureData:
             "validation": (self.n_training, self.n_training + self.n_validation),
             "test": (self.n_training + self.n_validation, self.n_days),
         }
-        checks.known([part], list(bounds), what="part", where="days_of")
+        _checks.known([part], list(bounds), what="part", where="days_of")
         return slice(*bounds[part])
 
     def select(self, assets: Sequence[str]) -> ExposureData:
         """Data of some assets, in the order given, on the same split."""
-        checks.known(assets, self.assets, what="asset", where="select")
-        checks.unique(assets, what="assets", where="select", hint="Name each once.")
+        _checks.known(assets, self.assets, what="asset", where="select")
+        _checks.unique(assets, what="assets", where="select", hint="Name each once.")
         if not len(assets):
             raise DataError("select: no assets named. Name at least one.")
         index = [self.assets.index(a) for a in assets]
@@ -282,7 +282,7 @@ class ExposureData:
             for s in [self.days_of(name)]
         ]
         return (
-            f"ExposureData: {len(self.assets)} assets, factors {checks.first(self.factor_names)};"
+            f"ExposureData: {len(self.assets)} assets, factors {_checks.first(self.factor_names)};"
             f" {', '.join(parts)}"
         )
 
@@ -309,7 +309,7 @@ def read_factors(path: str | Path, *, unit: Literal["percent", "decimal"]) -> pd
         numbers contradict.
     """
     where = "factors"
-    file = checks.existing_file(Path(path), what=where)
+    file = _checks.existing_file(Path(path), what=where)
     if unit not in ("percent", "decimal"):
         raise DataError(f"{where}: unit must be percent or decimal, got {unit!r}.")
     try:
@@ -322,11 +322,11 @@ def read_factors(path: str | Path, *, unit: Literal["percent", "decimal"]) -> pd
     if not dates or table.shape[1] < 2 or table.empty:
         raise DataError(
             f"{where}: {path} needs a column date, a column for each factor and a row for each day; found"
-            f" columns {checks.first(table.columns)} and {len(table)} rows."
+            f" columns {_checks.first(table.columns)} and {len(table)} rows."
         )
-    index = checks.days(table[dates[0]], where=where).rename("date")
-    checks.unique(index, what="days", where=where)
-    values = checks.numeric(table.drop(columns=dates[0]).set_axis(index), where=where).sort_index()
+    index = _checks.days(table[dates[0]], where=where).rename("date")
+    _checks.unique(index, what="days", where=where)
+    values = _checks.numeric(table.drop(columns=dates[0]).set_axis(index), where=where).sort_index()
     if unit == "percent":
         values = values / 100
     _decimals(values.to_numpy(), list(values.columns))
@@ -356,7 +356,7 @@ def choose_assets(sectors: Mapping[str, str] | pd.Series[Any], n_assets: int, *,
     """
     table = pd.Series(dict(sectors), dtype=object).astype(str).sort_index()
     size = table.value_counts().sort_index()
-    n = checks.at_least(n_assets, len(size), what=f"n_assets ({len(size)} sectors)", where="choose_assets")
+    n = _checks.at_least(n_assets, len(size), what=f"n_assets ({len(size)} sectors)", where="choose_assets")
     if n > len(table):
         raise DataError(f"choose_assets: {n} assets asked for, {len(table)} given. Ask for fewer.")
     # One place each, and the rest in proportion to what a sector has left.
@@ -380,7 +380,7 @@ def _factor_names(n: int) -> list[str]:
 def _split(n_days: int, training: float, validation: float) -> tuple[int, int]:
     where = "exposure data"
     share, second = (
-        checks.positive(x, what=f"share of the {w} part", where=where)
+        _checks.positive(x, what=f"share of the {w} part", where=where)
         for w, x in (("training", training), ("validation", validation))
     )
     if share + second >= 1:
@@ -400,7 +400,7 @@ def _complete(
     if not bad.any():
         return
     columns = [int(j) for j in np.flatnonzero(bad.any(axis=0))]
-    named = checks.first(f"{labels[j]} from {days[int(bad[:, j].argmax())]:%Y-%m-%d}" for j in columns)
+    named = _checks.first(f"{labels[j]} from {days[int(bad[:, j].argmax())]:%Y-%m-%d}" for j in columns)
     raise DataError(
         f"exposure data: {what} of {len(columns)} of {len(labels)} columns are missing or infinite on some"
         f" day ({named}). {remedy}"
@@ -412,6 +412,6 @@ def _decimals(values: Floats, names: Sequence[str]) -> None:
         wide = [n for n, s in zip(names, np.nanstd(values, axis=0), strict=True) if s > _PERCENT_SD]
     if wide:
         raise DataError(
-            f"factors: {checks.first(wide)} have a daily standard deviation above {_PERCENT_SD:.0%}."
+            f"factors: {_checks.first(wide)} have a daily standard deviation above {_PERCENT_SD:.0%}."
             " Returns must be decimals, 0.01 for 1 %; read a file in percent with unit='percent'."
         )

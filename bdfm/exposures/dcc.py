@@ -12,13 +12,13 @@ from numpy.typing import ArrayLike, NDArray
 from rich.progress import track
 from scipy.optimize import minimize
 
-from bdfm.dims import ASSET, FACTOR
+from bdfm._optional import optional
 from bdfm.errors import DataError
 from bdfm.exposures.data import ExposureData
 from bdfm.exposures.kalman import PERCENT
 from bdfm.exposures.kernels import dcc_correlations, dcc_loglik, garch_variance
-from bdfm.exposures.optional import optional
 from bdfm.exposures.result import Exposures
+from bdfm.names import ASSET, FACTOR
 
 Floats = NDArray[np.float64]
 

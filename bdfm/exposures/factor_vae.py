@@ -15,8 +15,8 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bdfm import checks, io
-from bdfm.dims import ASSET, FACTOR
+from bdfm import _checks, _files
+from bdfm._optional import optional
 from bdfm.errors import DataError
 from bdfm.exposures.data import ExposureData
 from bdfm.exposures.networks import (
@@ -27,9 +27,9 @@ from bdfm.exposures.networks import (
     mlp,
     permuted,
 )
-from bdfm.exposures.optional import optional
 from bdfm.exposures.pca import latents_given_factors
 from bdfm.exposures.result import FACTOR_MAP, Exposures
+from bdfm.names import ASSET, FACTOR
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -78,11 +78,11 @@ class FactorVAE:
     def __post_init__(self) -> None:
         where = self.name
         for what in ("n_latents", "max_epochs", "patience_epochs"):
-            checks.at_least(getattr(self, what), 1, what=what, where=where)
+            _checks.at_least(getattr(self, what), 1, what=what, where=where)
         for what in ("batch_size", "n_sd_draws"):
-            checks.at_least(getattr(self, what), 2, what=what, where=where)
-        checks.positive(self.learning_rate, what="learning_rate", where=where)
-        if checks.finite(self.gamma, what="gamma", where=where) < 0:
+            _checks.at_least(getattr(self, what), 2, what=what, where=where)
+        _checks.positive(self.learning_rate, what="learning_rate", where=where)
+        if _checks.finite(self.gamma, what="gamma", where=where) < 0:
             raise DataError(f"{where}: gamma must not be negative, got {self.gamma:g}.")
         if not self.hidden_units or min(self.hidden_units) < 1:
             raise DataError(f"{where}: hidden_units must be widths of 1 or more, got {self.hidden_units}.")
@@ -296,8 +296,8 @@ class TrainedFactorVAE:
         """
         if data.assets != self.assets:
             raise DataError(
-                f"FactorVAE: trained on {len(self.assets)} assets ({checks.first(self.assets)}), the data"
-                f" have {len(data.assets)} ({checks.first(data.assets)}). Give the same, in the same order."
+                f"FactorVAE: trained on {len(self.assets)} assets ({_checks.first(self.assets)}), the data"
+                f" have {len(data.assets)} ({_checks.first(data.assets)}). Give the same, in the same order."
             )
         begun = time.perf_counter()
         mean, sd = self.encode(data.returns)
@@ -359,12 +359,12 @@ class TrainedFactorVAE:
             "best_epoch": self.best_epoch,
             "seconds": self.seconds,
         }
-        return io.save_dataset(dataset, path, kind=_KIND)
+        return _files.save_dataset(dataset, path, kind=_KIND)
 
     @classmethod
     def load(cls, path: str | Path) -> TrainedFactorVAE:
         """Model of a file made by ``save``; ``FileError`` where it is missing, damaged or of another kind."""
-        stored = io.load_dataset(path, kind=_KIND)
+        stored = _files.load_dataset(path, kind=_KIND)
         settings = json.loads(stored.attrs["settings"])
         settings["hidden_units"] = tuple(settings["hidden_units"])
         prefix = "weight "

@@ -12,13 +12,13 @@ from numpy.typing import ArrayLike, NDArray
 from rich.progress import track
 from scipy.optimize import minimize
 
-from bdfm import checks
-from bdfm.dims import ASSET, FACTOR
+from bdfm import _checks
 from bdfm.errors import DataError
 from bdfm.exposures.data import ExposureData
 from bdfm.exposures.kernels import filter_betas
 from bdfm.exposures.regression import with_constant
 from bdfm.exposures.result import Exposures
+from bdfm.names import ASSET, FACTOR
 
 Floats = NDArray[np.float64]
 
@@ -61,7 +61,7 @@ def kalman_betas(
             f"kalman: returns {y.shape}, factors {f.shape} and {len(steps) - 1} step variances do not fit."
             " Expected (day,), (day, factor) and one variance for each factor."
         )
-    checks.positive(noise_variance, what="noise_variance", where="kalman")
+    _checks.positive(noise_variance, what="noise_variance", where="kalman")
     if (steps < 0).any() or not np.isfinite(steps).all():
         raise DataError("kalman: step variances must be finite and not negative.")
     x = with_constant(f)

@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bdfm import checks
-from bdfm.dims import ASSET, DAY, FACTOR
+from bdfm import _checks
+from bdfm._optional import optional
 from bdfm.errors import DataError
 from bdfm.exposures import plots
 from bdfm.exposures.data import ExposureData, Part
-from bdfm.exposures.optional import optional
 from bdfm.exposures.result import FACTOR_VALUES, Exposures
+from bdfm.names import ASSET, DAY, FACTOR
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -100,7 +100,7 @@ class LatentAnalysis:
 
     def top_assets(self, n: int = 2) -> pd.DataFrame:
         """Table of the ``n`` assets most correlated with each latent, best first, with sector."""
-        n = checks.at_least(n, 1, what="n", where="top_assets")
+        n = _checks.at_least(n, 1, what="n", where="top_assets")
         sector = dict(zip(self.data.assets, self.data.sectors, strict=True))
         rows = [
             {
@@ -138,7 +138,7 @@ class LatentAnalysis:
             Published factors; all of the data if not given.
         """
         names = list(self.data.factor_names if factors is None else factors)
-        checks.known(names, self.data.factor_names, what="factor", where="latent analysis")
+        _checks.known(names, self.data.factor_names, what="factor", where="latent analysis")
         sm = optional("statsmodels.api", what="latent analysis")
         f = 100 * self.data.factors.sel({FACTOR: names}).to_pandas().iloc[self._days].to_numpy()
         hac: dict[str, Any] = {"cov_type": "HAC", "cov_kwds": {"maxlags": HAC_LAGS}}
@@ -197,8 +197,8 @@ class LatentAnalysis:
     def plot_against(self, latent: str, rolling: Exposures, factor: str) -> Figure:
         """A latent's trailing mean against the mean over assets of another method's exposure to a factor."""
         z = self.latents()
-        checks.known([latent], list(z.columns), what="latent", where="latent analysis")
-        checks.known([factor], rolling.factor_names, what="factor", where=rolling.method)
+        _checks.known([latent], list(z.columns), what="latent", where="latent analysis")
+        _checks.known([factor], rolling.factor_names, what="factor", where=rolling.method)
         mean = z[latent].rolling(SMOOTHING_DAYS).mean().rename(f"{latent}, mean of {SMOOTHING_DAYS} days")
         exposure = pd.Series(
             rolling.exposures.sel({FACTOR: factor}).mean(ASSET).to_numpy(),

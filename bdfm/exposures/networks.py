@@ -9,9 +9,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bdfm import checks
+from bdfm import _checks
+from bdfm._optional import optional
 from bdfm.errors import DataError
-from bdfm.exposures.optional import optional
 
 DISCRIMINATOR_UNITS: Final = (128, 128, 128)
 _LEAK: Final = 0.2  # of the discriminator's LeakyReLU, Kim and Mnih (2018), table 1
@@ -108,7 +108,7 @@ def total_correlation(
         )
     if not np.isfinite(x).all():
         raise DataError("total correlation: samples hold values that are not finite. Drop these rows.")
-    checks.at_least(n_epochs, 1, what="n_epochs", where="total correlation")
+    _checks.at_least(n_epochs, 1, what="n_epochs", where="total correlation")
     scale = np.where(x.std(axis=0) > 0, x.std(axis=0), 1)
     z = torch.from_numpy((x - x.mean(axis=0)) / scale)
     generator = torch.Generator().manual_seed(seed)

@@ -9,13 +9,13 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bdfm import checks
-from bdfm.dims import FACTOR, OBSERVED_FACTOR
+from bdfm import _checks
+from bdfm._optional import optional
 from bdfm.errors import DataError
 from bdfm.exposures.data import ExposureData
-from bdfm.exposures.optional import optional
 from bdfm.exposures.regression import with_constant
 from bdfm.exposures.result import FACTOR_MAP, Exposures
+from bdfm.names import FACTOR, OBSERVED_FACTOR
 
 Floats = NDArray[np.float64]
 
@@ -51,7 +51,7 @@ class PrincipalComponents:
     n_components: int = 10
 
     def __post_init__(self) -> None:
-        checks.at_least(self.n_components, 1, what="n_components", where=self.name)
+        _checks.at_least(self.n_components, 1, what="n_components", where=self.name)
 
     @property
     def name(self) -> str:

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bdfm.dims import ASSET, DAY, FACTOR
-from bdfm.plots import new_figure
+from bdfm._figures import new_figure
+from bdfm.names import ASSET, DAY, FACTOR
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

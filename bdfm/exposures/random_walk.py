@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from rich.progress import track
 from scipy.optimize import minimize
 
-from bdfm import checks
-from bdfm.dims import ASSET, DRAW, FACTOR
+from bdfm import _checks
 from bdfm.exposures.data import ExposureData
 from bdfm.exposures.kalman import PERCENT, prior_variances
 from bdfm.exposures.kernels import filter_betas, kernel
 from bdfm.exposures.regression import with_constant
 from bdfm.exposures.result import Exposures
+from bdfm.names import ASSET, DRAW, FACTOR
 
 Floats = NDArray[np.float64]
 
@@ -170,7 +170,7 @@ class BayesianRandomWalk:
             ("n_burn", self.n_burn, 0),
             ("thin", self.thin, 1),
         ):
-            checks.at_least(value, least, what=what, where=self.name)
+            _checks.at_least(value, least, what=what, where=self.name)
 
     @property
     def name(self) -> str:

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bdfm import checks
-from bdfm.dims import DAY
+from bdfm import _checks
+from bdfm._optional import optional
 from bdfm.exposures import plots
 from bdfm.exposures.data import ExposureData
-from bdfm.exposures.optional import optional
 from bdfm.exposures.result import FACTOR_VALUES, Exposures
+from bdfm.names import DAY
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -80,8 +80,8 @@ class Regimes:
         source: str,
     ) -> Regimes:
         """K-means on the training days; later days join the nearest centre, so that none looks ahead."""
-        checks.at_least(n_regimes, 2, what="n_regimes", where="regimes")
-        checks.at_least(window_days, 5, what="window_days", where="regimes")
+        _checks.at_least(n_regimes, 2, what="n_regimes", where="regimes")
+        _checks.at_least(window_days, 5, what="window_days", where="regimes")
         cluster = optional("sklearn.cluster", what="regimes")
         features = features.dropna()
         training = features.loc[: data.days[data.n_training - 1]]

@@ -9,12 +9,12 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bdfm import checks
-from bdfm.dims import ASSET
+from bdfm import _checks
+from bdfm._optional import optional
 from bdfm.errors import DataError
 from bdfm.exposures.data import ExposureData
-from bdfm.exposures.optional import optional
 from bdfm.exposures.result import Exposures
+from bdfm.names import ASSET
 
 Floats = NDArray[np.float64]
 
@@ -49,8 +49,8 @@ class RollingOLS:
     refresh_days: int = 21
 
     def __post_init__(self) -> None:
-        checks.at_least(self.refresh_days, 1, what="refresh_days", where=self.name)
-        checks.at_least(self.window_days, 10, what="window_days", where=self.name)
+        _checks.at_least(self.refresh_days, 1, what="refresh_days", where=self.name)
+        _checks.at_least(self.window_days, 10, what="window_days", where=self.name)
 
     @property
     def name(self) -> str:

@@ -14,10 +14,10 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from bdfm import checks, io
-from bdfm.dims import ASSET, DAY, FACTOR, OBSERVED_FACTOR
+from bdfm import _checks, _files
 from bdfm.errors import DataError
 from bdfm.exposures.data import ExposureData
+from bdfm.names import ASSET, DAY, FACTOR, OBSERVED_FACTOR
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -215,30 +215,30 @@ class Exposures:
         """Paths of one asset's exposures, one panel a factor; band: two standard deviations either way."""
         from bdfm.exposures import plots
 
-        checks.known([asset], self.assets, what="asset", where=f"{self.method} exposures")
+        _checks.known([asset], self.assets, what="asset", where=f"{self.method} exposures")
         return plots.exposure_paths({self.method: self}, asset)
 
     def plot_map(self, factor: str) -> Figure:
         """Heat map (asset, day) of the exposures to one factor."""
         from bdfm.exposures import plots
 
-        checks.known([factor], self.factor_names, what="factor", where=f"{self.method} exposures")
+        _checks.known([factor], self.factor_names, what="factor", where=f"{self.method} exposures")
         return plots.exposure_map(self, factor)
 
     # Files
 
     def save(self, path: str | Path) -> Path:
-        """Write all of it to a NetCDF file, whole or not at all; errors as ``bdfm.io.write_bytes``."""
+        """Write all of it to a NetCDF file, whole or not at all; errors as ``bdfm._files.write_bytes``."""
         tree = xr.DataTree.from_dict(
             {"/": xr.Dataset(), "/paths": self.dataset, "/parameters": self.parameters}
         )
         tree.attrs = {"method": self.method, "details": json.dumps(dict(self.details))}
-        return io.save_tree(tree, path, kind=_KIND)
+        return _files.save_tree(tree, path, kind=_KIND)
 
     @classmethod
     def load(cls, path: str | Path) -> Exposures:
         """Exposures of a file made by ``save``; ``FileError`` where it is missing, damaged or another."""
-        tree = io.load_tree(path, kind=_KIND)
+        tree = _files.load_tree(path, kind=_KIND)
         return cls(
             str(tree.attrs["method"]),
             tree["paths"].to_dataset(),
@@ -258,7 +258,7 @@ class Exposures:
 
     def __repr__(self) -> str:
         days = self.dataset[DAY].to_index()
-        names = checks.first(self.factor_names, 4)
+        names = _checks.first(self.factor_names, 4)
         sd = "with" if self.exposure_sd is not None else "without"
         return (
             f"Exposures by {self.method}: {len(self.assets)} assets to {names}, {len(days)} days from"

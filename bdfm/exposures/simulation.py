@@ -12,12 +12,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from rich.progress import track
 
-from bdfm import checks
-from bdfm.dims import ASSET, FACTOR
+from bdfm import _checks
 from bdfm.errors import DataError
 from bdfm.exposures import plots
 from bdfm.exposures.data import TRAINING_SHARE, ExposureData
 from bdfm.exposures.result import ExposureMethod
+from bdfm.names import ASSET, FACTOR
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,8 +56,8 @@ class MovingBetas:
 
     def __post_init__(self) -> None:
         where = "simulated betas"
-        n = checks.at_least(self.n_days, 400, what="n_days", where=where)
-        checks.at_least(self.n_assets, len(STORIES), what="n_assets", where=where)
+        n = _checks.at_least(self.n_days, 400, what="n_days", where=where)
+        _checks.at_least(self.n_assets, len(STORIES), what="n_assets", where=where)
         if not 0 < self.jump_seen_day < TRAINING_SHARE * n <= self.jump_new_day < n - _HOLD_DAYS:
             raise DataError(
                 f"{where}: jumps on days {self.jump_seen_day} and {self.jump_new_day} of {n}. The first must"
@@ -129,8 +129,10 @@ class MovingBetasStudy:
     ) -> MovingBetasStudy:
         """Study of ``n_replicates`` simulations; latent methods count by their ``observed_exposures``."""
         design = design or MovingBetas()
-        checks.at_least(n_replicates, 1, what="n_replicates", where="moving betas")
-        checks.unique([m.name for m in methods], what="methods", where="moving betas", hint="Name each once.")
+        _checks.at_least(n_replicates, 1, what="n_replicates", where="moving betas")
+        _checks.unique(
+            [m.name for m in methods], what="methods", where="moving betas", hint="Name each once."
+        )
         if not methods:
             raise DataError("moving betas: no methods given. Give at least one.")
         paths = {

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linear_sum_assignment
 
-from bdfm.checks import at_least, first
+from bdfm._checks import at_least, first
 from bdfm.errors import DataError, ModelError
 
 type Array = NDArray[np.float64]

@@ -19,9 +19,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.fft import irfft, next_fast_len, rfft
 from scipy.special import ndtri
 
-from bdfm.checks import first
-from bdfm.dims import CHAIN, DRAW
+from bdfm._checks import first
 from bdfm.errors import DataError
+from bdfm.names import CHAIN, DRAW
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,22 +10,33 @@ import xarray as xr
 from numpy.typing import NDArray
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from bdfm import checks
-from bdfm.components.dynamics import AR1, Momentum
-from bdfm.components.likelihood import NormalNoise, StudentTNoise
-from bdfm.components.loadings import InstrumentedLoadings, RandomWalkLoadings, StaticLoadings
-from bdfm.components.mean import FactorPremium, Intercept, RecentReturn
-from bdfm.components.volatility import (
-    ConstantScale,
-    Earnings,
-    LogVolatility,
-    LogVolIntercept,
-    MarketVolatilityScale,
-    RecentVolatility,
-    StochasticVolatilityScale,
-)
+from bdfm import _checks
 from bdfm.data.panel import Panel
-from bdfm.dims import (
+from bdfm.errors import ModelError
+from bdfm.gibbs.sampler import (
+    Characteristics,
+    Effect,
+    GibbsSettings,
+    GibbsSpec,
+    KnownReturn,
+    Lags,
+    LatentScale,
+    LoadingBlocks,
+    ScaleRegression,
+    StudentNoise,
+    sample_gibbs,
+)
+from bdfm.inference.nuts import sample_nuts
+from bdfm.inference.settings import SamplerSettings
+from bdfm.inference.start import pca_start
+from bdfm.model.factor_model import BY_ASSET, Evidence, FactorModel, at_periods, model_data
+from bdfm.model.parts.dynamics import AR1, Momentum
+from bdfm.model.parts.factor_scale import ConstantScale, MarketVolatilityScale, StochasticVolatilityScale
+from bdfm.model.parts.loadings import InstrumentedLoadings, RandomWalkLoadings, StaticLoadings
+from bdfm.model.parts.log_volatility import Earnings, LogVolatility, LogVolIntercept, RecentVolatility
+from bdfm.model.parts.mean import FactorPremium, Intercept, RecentReturn
+from bdfm.model.parts.noise import NormalNoise, StudentTNoise
+from bdfm.names import (
     ALPHA,
     ASSET,
     ASSET_CLASS,
@@ -54,24 +65,6 @@ from bdfm.dims import (
     VARIABLE_DIMS,
     WINDOW,
 )
-from bdfm.errors import ModelError
-from bdfm.inference.gibbs import (
-    Characteristics,
-    Effect,
-    GibbsSettings,
-    GibbsSpec,
-    KnownReturn,
-    Lags,
-    LatentScale,
-    LoadingBlocks,
-    ScaleRegression,
-    StudentNoise,
-    sample_gibbs,
-)
-from bdfm.inference.nuts import sample_nuts
-from bdfm.inference.settings import SamplerSettings
-from bdfm.inference.start import pca_start
-from bdfm.model import BY_ASSET, Evidence, FactorModel, at_periods, model_data
 
 _COVERED = (
     AR1,
@@ -104,7 +97,7 @@ def choose(settings: SamplerSettings, model: FactorModel) -> str:
     missing = not_covered(model)
     if settings.engine == "gibbs" and missing:
         raise ModelError(
-            f"engine gibbs: model {model.name!r} has parts that it does not cover ({checks.first(missing)})."
+            f"engine gibbs: model {model.name!r} has parts that it does not cover ({_checks.first(missing)})."
             " Use --engine nuts, or auto."
         )
     if settings.engine == "auto":

@@ -8,8 +8,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bdfm.checks import first
-from bdfm.dims import (
+from bdfm._checks import first
+from bdfm.errors import DataError, ModelError
+from bdfm.names import (
     ALPHA,
     ASSET,
     BETA_EARNINGS,
@@ -30,7 +31,6 @@ from bdfm.dims import (
     RHO,
     THETA,
 )
-from bdfm.errors import DataError, ModelError
 
 PAIR: Final = "pair"  # two assets, "AAA~BBB"
 COMMON_VARIANCE: Final = "common_variance"  # (asset), squared decimal per period
@@ -68,7 +68,7 @@ def identified(
     Parameters
     ----------
     posterior
-        Draws with dims chain and draw and the variable names of ``bdfm.dims``.
+        Draws with dims chain and draw and the variable names of ``bdfm.names``.
     constant_data
         ``recent_volatility`` (period, asset, window) and ``earnings`` (period, asset), as far as the
         posterior has a slope on them, known at the start of each period.

@@ -22,10 +22,19 @@ from numpy.typing import NDArray
 from rich.progress import track
 from scipy.stats import binom
 
-from bdfm import checks
-from bdfm.components.base import Params
+from bdfm import _checks
+from bdfm._html import opening
 from bdfm.data.panel import Panel
-from bdfm.dims import (
+from bdfm.errors import DataError, ModelError
+from bdfm.gibbs.sampler import GibbsSettings, sample_gibbs
+from bdfm.inference.diagnostics import ess_bulk
+from bdfm.inference.engine import choose, gibbs_spec
+from bdfm.inference.identified import COMMON_COVARIANCE, COMMON_VARIANCE, NOISE_SCALE, PAIR
+from bdfm.inference.settings import SamplerSettings
+from bdfm.model.factor_model import FactorModel, model_data
+from bdfm.model.part import Params
+from bdfm.model.simulate import simulate
+from bdfm.names import (
     ASSET,
     ASSET_CLASS,
     CLASS_INDEX,
@@ -43,15 +52,6 @@ from bdfm.dims import (
     VARIABLE_DIMS,
     WINDOW,
 )
-from bdfm.errors import DataError, ModelError
-from bdfm.inference.diagnostics import ess_bulk
-from bdfm.inference.engine import choose, gibbs_spec
-from bdfm.inference.gibbs import GibbsSettings, sample_gibbs
-from bdfm.inference.identified import COMMON_COVARIANCE, COMMON_VARIANCE, NOISE_SCALE, PAIR
-from bdfm.inference.settings import SamplerSettings
-from bdfm.model import FactorModel, model_data
-from bdfm.richtext import opening
-from bdfm.simulate import simulate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -250,7 +250,7 @@ def calibrate(
         ("tune", tune, 10),
         ("cores", cores, 1),
     ):
-        checks.at_least(value, minimum, what=what, where=where)
+        _checks.at_least(value, minimum, what=what, where=where)
     data, ahead = model_data(model, panel), model_data(model, panel, future=True)
     if (data[PERIOD_WEIGHTS] != 1.0).any():
         raise ModelError(
@@ -259,7 +259,7 @@ def calibrate(
             ' is not calibrated. Set [weights] kind = "equal".'
         )
     make = {"gibbs": _gibbs_sampler, "nuts": _nuts_sampler}
-    checks.known([engine], list(make), what="engine", where=where)
+    _checks.known([engine], list(make), what="engine", where=where)
     choose(SamplerSettings(engine=engine), model)
     streams = np.random.SeedSequence(seed).generate_state(2 + n_replicates).tolist()
     truth, returns, n_left_out = _histories(model, panel, data, n_replicates, streams[:2])
@@ -358,7 +358,7 @@ def _pack(values: Mapping[str, Floats]) -> Floats:
     packed = np.concatenate([x.reshape(len(x), -1) for x in values.values()], axis=1)
     if not np.isfinite(packed).all():
         bad = [name for name, x in values.items() if not np.isfinite(x).all()]
-        raise DataError(f"calibrate: {checks.first(bad)} not finite in some draws.")
+        raise DataError(f"calibrate: {_checks.first(bad)} not finite in some draws.")
     return packed
 
 

@@ -14,38 +14,12 @@ import pymc as pm
 import pytensor.tensor as pt
 from numpy.typing import NDArray
 
-from bdfm.dims import CLASS_INDEX, FACTOR_SCALE, FACTORS, LOADINGS, RETURNS, THETA
+from bdfm.gibbs.start import MIN_SCALE, principal_components
+from bdfm.names import CLASS_INDEX, FACTOR_SCALE, FACTORS, LOADINGS, RETURNS, THETA
 
 Floats = NDArray[np.float64]
 
-MIN_SCALE = 1e-4  # decimal per period: floor of scales, for assets that hardly move
 JITTER = 0.1  # sd of start noise, in units of the prior scale, so that chains start apart
-
-
-def principal_components(returns: Floats, n_factors: int) -> tuple[Floats, Floats, Floats]:
-    """Loadings (asset, factor), unit-variance factors (period, factor) and residual scales (asset).
-
-    ``returns`` (period, asset) with NaN where missing. Each asset is centred and divided by its sd, so that
-    quiet assets count like loud ones; missing cells take the asset's mean, which is good enough to start.
-    Where there are more factors than components the rest start near zero.
-    """
-    observed = np.isfinite(returns)
-    count = np.maximum(observed.sum(axis=0), 1)
-    filled = np.where(observed, returns, 0.0)
-    centred = np.where(observed, filled - filled.sum(axis=0) / count, 0.0)
-    sd = np.sqrt((centred**2).sum(axis=0) / count)
-    # An asset without a single return takes the typical scale.
-    sd = np.where(sd > MIN_SCALE, sd, max(float(np.median(sd)), MIN_SCALE))
-    u, s, vt = np.linalg.svd(centred / sd, full_matrices=False)
-    k = min(n_factors, len(s) - 1)
-    root = np.sqrt(returns.shape[0])
-    factors = np.zeros((returns.shape[0], n_factors))
-    loadings = np.full((returns.shape[1], n_factors), MIN_SCALE)
-    factors[:, :k] = u[:, :k] * root
-    loadings[:, :k] = (vt[:k].T * s[:k] / root) * sd[:, None]
-    residual = np.where(observed, centred - factors @ loadings.T, 0.0)
-    scale = np.sqrt((residual**2).sum(axis=0) / count)
-    return loadings, factors, np.maximum(scale, 0.1 * sd)
 
 
 def pca_start(model: pm.Model, data: Mapping[str, NDArray[Any]], n_factors: int) -> dict[str, Any]:

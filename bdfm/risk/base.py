@@ -15,8 +15,11 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import cho_factor, cho_solve
 
-from bdfm import checks, io
-from bdfm.dims import (
+from bdfm import _checks, _files
+from bdfm._figures import new_figure
+from bdfm._html import opening
+from bdfm.errors import DataError, FileError
+from bdfm.names import (
     ASSET,
     DRAW,
     EXPOSURES,
@@ -30,9 +33,6 @@ from bdfm.dims import (
     SPECIFIC_RETURNS,
     SPECIFIC_VARIANCE,
 )
-from bdfm.errors import DataError, FileError
-from bdfm.plots import new_figure
-from bdfm.richtext import opening
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -140,8 +140,8 @@ class RiskModel:
         """
         where = "risk model"
         labels, names = tuple(map(str, assets)), tuple(map(str, factors))
-        checks.unique(labels, what="assets", where=where)
-        checks.unique(names, what="factors", where=where)
+        _checks.unique(labels, what="assets", where=where)
+        _checks.unique(names, what="factors", where=where)
         b, f, d = (np.array(x, dtype=float) for x in (exposures, factor_covariance, specific_variance))
         n, k = len(labels), len(names)
         lead = b.shape[:-2]
@@ -159,8 +159,8 @@ class RiskModel:
         _check_covariance(f, where)
         if (d < 0).any():
             low = [a for a, bad in zip(labels, (d < 0).reshape(-1, n).any(axis=0), strict=True) if bad]
-            raise DataError(f"{where}: the specific variance of {checks.first(low)} is negative.")
-        stamp = None if origin is None else checks.as_date(origin, where=f"{where}: origin")
+            raise DataError(f"{where}: the specific variance of {_checks.first(low)} is negative.")
+        stamp = None if origin is None else _checks.as_date(origin, where=f"{where}: origin")
         history = _history(factor_returns, specific_returns, labels, names)
         return cls(
             b, (f + np.swapaxes(f, -1, -2)) / 2, d, labels, names, kind, stamp, 1.0, observed_factors,
@@ -227,8 +227,8 @@ class RiskModel:
 
     def select(self, assets: Sequence[str]) -> RiskModel:
         """Risk model of some assets, in the order given; factors stay."""
-        checks.known(assets, self.assets, what="asset", where="risk model")
-        checks.unique(assets, what="assets", where="risk model")
+        _checks.known(assets, self.assets, what="asset", where="risk model")
+        _checks.unique(assets, what="assets", where="risk model")
         position = {a: i for i, a in enumerate(self.assets)}
         index = [position[a] for a in assets]
         history = None if self._history is None else self._history.sel({ASSET: list(assets)})
@@ -246,7 +246,7 @@ class RiskModel:
         Variances grow in proportion, as they do where returns are uncorrelated over time (square root of
         time for volatility). Reversal makes the truth lower, momentum higher.
         """
-        ratio = checks.positive(periods, what="periods", where="scale_to") / self.periods
+        ratio = _checks.positive(periods, what="periods", where="scale_to") / self.periods
         return replace(
             self,
             _factor_covariance=self._factor_covariance * ratio,
@@ -274,8 +274,8 @@ class RiskModel:
         values = frame.to_numpy(dtype=float)
         if tuple(labels) != self.assets:
             hint = "A table has one portfolio in each row and one asset in each column."
-            checks.known(labels, self.assets, what="asset", where=where, hint=hint)
-            checks.unique(labels, what="assets", where=where)
+            _checks.known(labels, self.assets, what="asset", where=where, hint=hint)
+            _checks.unique(labels, what="assets", where=where)
             position = {a: i for i, a in enumerate(self.assets)}
             full = np.zeros((len(frame), len(self.assets)))
             full[:, [position[a] for a in labels]] = values
@@ -283,10 +283,10 @@ class RiskModel:
         bad = ~np.isfinite(values)
         if bad.any():
             held = np.asarray(self.assets)[bad.any(axis=0)]
-            raise DataError(f"{where}: not finite for {checks.first(held)}. Give 0 for no holding.")
+            raise DataError(f"{where}: not finite for {_checks.first(held)}. Give 0 for no holding.")
         names = [str(x) for x in frame.index] if isinstance(table, pd.DataFrame) else None
         if names is not None:
-            checks.unique(names, what="portfolios", where=where)
+            _checks.unique(names, what="portfolios", where=where)
         return names, values
 
     def _figure(self, values: Floats, names: list[str] | None, *dims: str, name: str) -> xr.DataArray:
@@ -397,7 +397,7 @@ class RiskModel:
             none = [a for a, d in zip(self.assets, self._specific_variance, strict=True) if d <= 0]
             raise DataError(
                 f"risk model: Σ cannot be inverted, {len(none)} assets have no specific variance"
-                f" ({checks.first(none)}). Leave them out with select."
+                f" ({_checks.first(none)}). Leave them out with select."
             )
         scaled = self._exposures / self._specific_variance[:, None]
         core = np.eye(len(self.factors)) + self._factor_covariance @ (self._exposures.T @ scaled)
@@ -510,7 +510,7 @@ class RiskModel:
         facts["origin"] = None if self.origin is None else self.origin.isoformat()
         dataset = dataset.assign(facts=((), json.dumps(facts)))
         dataset.attrs = {"periods": self.periods}
-        return io.save_dataset(dataset, path, kind=KIND)
+        return _files.save_dataset(dataset, path, kind=KIND)
 
     @classmethod
     def load(cls, path: str | Path) -> RiskModel:
@@ -521,7 +521,7 @@ class RiskModel:
         FileError
             The file is missing, damaged, no risk model, or written by a newer release.
         """
-        dataset = io.load_dataset(path, kind=KIND)
+        dataset = _files.load_dataset(path, kind=KIND)
         try:
             facts = json.loads(dataset["facts"].item())
             names = [v for v in dataset.data_vars if str(v).startswith(_HISTORY)]
@@ -643,13 +643,13 @@ class RiskDecomposition:
         names = [str(x) for x in self.by_factor[PORTFOLIO].values]
         if portfolio is None:
             if len(names) > 1:
-                raise DataError(f"decomposition: {len(names)} portfolios ({checks.first(names)}). Name one.")
+                raise DataError(f"decomposition: {len(names)} portfolios ({_checks.first(names)}). Name one.")
             return names[0]
-        checks.known([portfolio], names, what="portfolio", where="decomposition")
+        _checks.known([portfolio], names, what="portfolio", where="decomposition")
         return portfolio
 
     def __repr__(self) -> str:
-        rows = self.table.head(checks.MAX_NAMED)
+        rows = self.table.head(_checks.MAX_NAMED)
         parts = [
             f"{name} {row.volatility:.2%} ({row.systematic_share:.0%} systematic)"
             for name, row in rows.iterrows()

@@ -12,14 +12,14 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import betainc, betaln
 
-from bdfm import checks
-from bdfm.components.base import Data, Params
+from bdfm import _checks
 from bdfm.data.panel import Panel, PanelSettings
-from bdfm.dims import FACTOR_SCALE, FACTORS, LOADINGS, NU, PERIOD, RETURNS
 from bdfm.errors import DataError
 from bdfm.inference.settings import SamplerSettings
-from bdfm.model import FactorModel, at_periods, model_data
-from bdfm.posterior import MAX_LOG_RETURN, Posterior, fit
+from bdfm.model.factor_model import FactorModel, at_periods, model_data
+from bdfm.model.part import Data, Params
+from bdfm.names import FACTOR_SCALE, FACTORS, LOADINGS, NU, PERIOD, RETURNS
+from bdfm.posterior.posterior import MAX_LOG_RETURN, Posterior, fit
 from bdfm.risk.base import RiskModel
 
 Floats = NDArray[np.float64]
@@ -40,7 +40,7 @@ def forecast_covariance(
     model, p
         Model, and posterior draws with one leading axis.
     data
-        Features of the future periods, as ``bdfm.model.model_data`` returns them.
+        Features of the future periods, as ``bdfm.model.factor_model.model_data`` returns them.
     step
         Position of the period; 0 is the first after the origin.
 
@@ -102,8 +102,8 @@ def bayesian_risk(posterior: Posterior, *, step: int = 1, n_draws: int = MAX_DRA
     percent of it. What is uncertain about the mean is not in it. Noise is cut at ±5 (``noise_variance``).
     """
     where = "Bayesian risk"
-    step = checks.at_least(step, 1, what="step", where=where)
-    n_draws = checks.at_least(n_draws, 1, what="n_draws", where=where)
+    step = _checks.at_least(step, 1, what="step", where=where)
+    n_draws = _checks.at_least(n_draws, 1, what="n_draws", where=where)
     panel, model = posterior.panel, posterior.model
     if step > panel.n_future:
         raise DataError(
@@ -170,10 +170,10 @@ class BayesianEstimator:
 
     def fit(self, returns: pd.DataFrame) -> RiskModel:
         """Risk model of the period after the last day of the returns, for their assets."""
-        origin = checks.days(returns.index[-1:], where="Bayesian model")[0]
-        universe = checks.universe_table(self.universe)
+        origin = _checks.days(returns.index[-1:], where="Bayesian model")[0]
+        universe = _checks.universe_table(self.universe)
         assets = [str(c) for c in returns.columns]
-        checks.known(assets, list(universe["symbol"]), what="asset", where="Bayesian model: universe")
+        _checks.known(assets, list(universe["symbol"]), what="asset", where="Bayesian model: universe")
         settings = PanelSettings(**{**json.loads(self.model.panel.model_dump_json()), **self.panel})
         panel = Panel.from_prices(
             self.prices.loc[: str(origin.date())],

@@ -12,9 +12,9 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from bdfm import checks
-from bdfm.dims import ASSET, FACTOR, PERIOD
+from bdfm import _checks
 from bdfm.errors import DataError
+from bdfm.names import ASSET, FACTOR, PERIOD
 from bdfm.risk.base import RiskModel
 from bdfm.risk.returns import (
     period_weights,
@@ -119,12 +119,12 @@ class CrossSectionalEstimator:
         if few:
             raise DataError(
                 f"{where}: {len(few)} of {table.shape[1]} assets have fewer than {MIN_PERIODS} specific"
-                f" returns ({checks.first(few)}). Drop them, or use more history."
+                f" returns ({_checks.first(few)}). Drop them, or use more history."
             )
         alone = [a for a, h in zip(table.columns, leverage.max(axis=0), strict=True) if h > _ALONE]
         if alone:
             raise DataError(
-                f"{where}: {checks.first(alone)} alone decide the return of a factor, so nothing is left as"
+                f"{where}: {_checks.first(alone)} alone decide the return of a factor, so nothing is left as"
                 " specific. Merge their categories into others, or add assets."
             )
         now = design.at(whole.index[-1]).exposures
@@ -132,7 +132,7 @@ class CrossSectionalEstimator:
         if lacking:
             raise DataError(
                 f"{where}: {len(lacking)} assets have no exposures at {whole.index[-1]:%Y-%m-%d}"
-                f" ({checks.first(lacking)}). Fill them in, or drop the assets."
+                f" ({_checks.first(lacking)}). Fill them in, or drop the assets."
             )
         weight = period_weights(len(table), self.half_life, where=where)
         frame = pd.DataFrame(factor_returns, table.index, list(design.factors))
@@ -155,7 +155,7 @@ class CrossSectionalEstimator:
         b = _Design(self, pd.Index(model.assets), where).at(day).exposures
         lacking = [a for a, bad in zip(model.assets, np.isnan(b).any(axis=1), strict=True) if bad]
         if lacking:
-            raise DataError(f"{where}: {checks.first(lacking)} have no exposures at {day:%Y-%m-%d}.")
+            raise DataError(f"{where}: {_checks.first(lacking)} have no exposures at {day:%Y-%m-%d}.")
         return RiskModel.from_arrays(
             b,
             model.factor_covariance,
@@ -188,7 +188,7 @@ class _Design:
         self.styles: list[str] = []
         if settings.numeric is not None:
             self.numeric = _numeric(settings.numeric, self.assets, where)
-            self.numeric_days = checks.days(self.numeric[PERIOD].values, where=f"{where}: numeric exposures")
+            self.numeric_days = _checks.days(self.numeric[PERIOD].values, where=f"{where}: numeric exposures")
             self.numeric_values = self.numeric.to_numpy()
             self.styles = [str(x) for x in self.numeric[FACTOR].values]
         market = [MARKET] if settings.market else []
@@ -196,7 +196,7 @@ class _Design:
             raise DataError(f"{where}: no factors. Give categories or numeric exposures.")
         names = [str(c) for table in families.values() for c in table.columns]
         self.factors = (*market, *names, *self.styles)
-        checks.unique(self.factors, what="factors", where=where, hint="Rename one of them.")
+        _checks.unique(self.factors, what="factors", where=where, hint="Rename one of them.")
         blocks = [np.ones((len(self.assets), len(market)))] + [t.to_numpy() for t in families.values()]
         self.fixed = np.column_stack(blocks)
         stops = np.cumsum([len(market)] + [t.shape[1] for t in families.values()])
@@ -222,7 +222,7 @@ class _Design:
             return np.ones(len(self.assets), dtype=bool)
         if isinstance(given, pd.DataFrame):
             return self._columns(given.astype(bool), "universe")
-        checks.known(list(given), self.assets, what="asset", where=f"{self.where}: universe")
+        _checks.known(list(given), self.assets, what="asset", where=f"{self.where}: universe")
         return np.isin(self.assets, list(given))
 
     def _positive(self, table: pd.DataFrame | None, what: str) -> pd.DataFrame | None:
@@ -231,13 +231,13 @@ class _Design:
         found = self._columns(table, what)
         if not (found.to_numpy(dtype=float) > 0).all():
             bad = found.columns[~(found.to_numpy(dtype=float) > 0).all(axis=0)]
-            raise DataError(f"{self.where}: {what} of {checks.first(bad)} are missing or not above 0.")
+            raise DataError(f"{self.where}: {what} of {_checks.first(bad)} are missing or not above 0.")
         return found
 
     def _columns(self, table: pd.DataFrame, what: str) -> pd.DataFrame:
         table = table.set_axis([str(c) for c in table.columns], axis=1)
-        checks.has_columns(table, self.assets, where=f"{self.where}: {what}")
-        days = checks.days(table.index, where=f"{self.where}: {what}")
+        _checks.has_columns(table, self.assets, where=f"{self.where}: {what}")
+        days = _checks.days(table.index, where=f"{self.where}: {what}")
         return table[self.assets].set_axis(days).sort_index()
 
     def _row(self, table: pd.DataFrame, day: pd.Timestamp, what: str) -> NDArray[Any]:
@@ -284,7 +284,7 @@ class _Design:
         flat = [s for s, x in zip(self.styles, sd, strict=True) if not x > 0]
         if flat:
             raise DataError(
-                f"{self.where}: {checks.first(flat)} on {day:%Y-%m-%d} is missing or the same for all"
+                f"{self.where}: {_checks.first(flat)} on {day:%Y-%m-%d} is missing or the same for all"
                 " assets of the estimation universe. Leave the factor out, or start later."
             )
         return np.asarray((values - mean) / sd)
@@ -301,7 +301,7 @@ def _regress(cross: _Cross, r: Floats, where: str, design: _Design) -> tuple[Flo
         empty = [design.factors[family][j] for j in np.flatnonzero(members == 0)]
         if empty:
             raise DataError(
-                f"{where}: no asset of the estimation universe with a return is in {checks.first(empty)}."
+                f"{where}: no asset of the estimation universe with a return is in {_checks.first(empty)}."
                 " Merge the category into another, or widen the universe."
             )
     for family in design.constrained:
@@ -331,10 +331,10 @@ def _memberships(given: pd.Series | pd.DataFrame, assets: list[str], family: str
         pd.get_dummies(given.dropna(), dtype=float) if isinstance(given, pd.Series) else given.astype(float)
     )
     table = table.set_axis([str(x) for x in table.index]).set_axis([str(c) for c in table.columns], axis=1)
-    checks.unique(table.index, what="assets", where=where)
+    _checks.unique(table.index, what="assets", where=where)
     missing = [a for a in assets if a not in table.index]
     if missing:
-        raise DataError(f"{where}: {len(missing)} assets have none ({checks.first(missing)}). Add them.")
+        raise DataError(f"{where}: {len(missing)} assets have none ({_checks.first(missing)}). Add them.")
     table = table.loc[assets]
     values = table.to_numpy()
     bad = (
@@ -344,7 +344,7 @@ def _memberships(given: pd.Series | pd.DataFrame, assets: list[str], family: str
         named = [f"{a} {s:.4g}" for a, s in zip(table.index[bad], values[bad].sum(axis=1), strict=True)]
         raise DataError(
             f"{where}: shares of {bad.sum()} assets are negative, missing or do not sum to 1"
-            f" ({checks.first(named)}). Give each asset shares such as 0.7 and 0.3."
+            f" ({_checks.first(named)}). Give each asset shares such as 0.7 and 0.3."
         )
     return table.loc[:, (values > 0).any(axis=0)]
 
@@ -356,7 +356,7 @@ def _numeric(given: xr.DataArray, assets: list[str], where: str) -> xr.DataArray
     own = [str(a) for a in given[ASSET].values]
     missing = [a for a in assets if a not in set(own)]
     if missing:
-        raise DataError(f"{where}: {len(missing)} assets have none ({checks.first(missing)}). Add them.")
+        raise DataError(f"{where}: {len(missing)} assets have none ({_checks.first(missing)}). Add them.")
     days = pd.DatetimeIndex(given[PERIOD].values)
     if not (days.is_monotonic_increasing and days.is_unique):
         raise DataError(f"{where}: days are repeated or not in ascending order. Sort them.")

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bdfm import checks
+from bdfm import _checks
+from bdfm._figures import new_figure
+from bdfm._html import opening
 from bdfm.errors import DataError
-from bdfm.plots import new_figure
-from bdfm.richtext import opening
 from bdfm.risk.returns import returns_table
 
 if TYPE_CHECKING:
@@ -75,16 +75,18 @@ def june_characteristics(
         A June or December without market capitalisations, or a repeated fiscal year end.
     """
     where = "characteristics"
-    checks.has_columns(book_equity, ("symbol", "period_ending", "book_equity"), where=f"{where}: book equity")
+    _checks.has_columns(
+        book_equity, ("symbol", "period_ending", "book_equity"), where=f"{where}: book equity"
+    )
     equity = book_equity[["symbol", "period_ending", "book_equity"]].copy()
-    equity["period_ending"] = checks.days(equity["period_ending"], where=f"{where}: period_ending")
+    equity["period_ending"] = _checks.days(equity["period_ending"], where=f"{where}: period_ending")
     equity["symbol"] = equity["symbol"].astype(str)
     double = equity[equity.duplicated(["symbol", "period_ending"])]
     if len(double):
         named = [f"{s} {d:%Y-%m-%d}" for s, d in zip(double["symbol"], double["period_ending"], strict=True)]
-        raise DataError(f"{where}: {len(double)} fiscal years come twice ({checks.first(named)}). Keep one.")
+        raise DataError(f"{where}: {len(double)} fiscal years come twice ({_checks.first(named)}). Keep one.")
     cap = market_cap.set_axis([str(c) for c in market_cap.columns], axis=1)
-    cap = cap.set_axis(checks.days(cap.index, where=f"{where}: market_cap")).sort_index()
+    cap = cap.set_axis(_checks.days(cap.index, where=f"{where}: market_cap")).sort_index()
     sizes, ratios, lost = {}, {}, []
     for year in years:
         june, december = (_month(cap, y, m, where) for y, m in ((year, 6), (year - 1, 12)))
@@ -131,12 +133,12 @@ def market_capitalisation(
         NaN before the first fiscal year end, and for assets without shares.
     """
     where = "market capitalisation"
-    checks.has_columns(shares, ("symbol", "period_ending", "shares_outstanding"), where=where)
+    _checks.has_columns(shares, ("symbol", "period_ending", "shares_outstanding"), where=where)
     if not (close.index.equals(adjusted_close.index) and close.columns.equals(adjusted_close.columns)):
         raise DataError(f"{where}: closes and adjusted closes differ in days or assets. Reindex one.")
-    days = checks.days(close.index, where=where)
+    days = _checks.days(close.index, where=where)
     known = shares.dropna(subset=["shares_outstanding"])
-    ends = checks.days(known["period_ending"], where=where)
+    ends = _checks.days(known["period_ending"], where=where)
     table = pd.DataFrame(np.nan, days, close.columns)
     order = np.argsort(ends.to_numpy(), kind="stable")
     for symbol, end, number in known.assign(period_ending=ends)[
@@ -299,8 +301,8 @@ def _portfolios(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     table = returns_table(returns, where=where)
     assets = [str(a) for a in characteristics.size.columns]
-    checks.known(assets, list(table.columns), what="asset", where=f"{where}: characteristics")
-    days = checks.days(characteristics.size.index, where=f"{where}: formations")
+    _checks.known(assets, list(table.columns), what="asset", where=f"{where}: characteristics")
+    days = _checks.days(characteristics.size.index, where=f"{where}: formations")
     size, value = (
         x.set_axis(days).sort_index().to_numpy(dtype=float)
         for x in (
@@ -315,7 +317,7 @@ def _portfolios(
         empty = [n for n in names if not (row == n).any()]
         if empty:
             raise DataError(
-                f"{where}: no asset in {checks.first(empty)} at {day:%Y-%m-%d}, of {(row != '').sum()} with"
+                f"{where}: no asset in {_checks.first(empty)} at {day:%Y-%m-%d}, of {(row != '').sum()} with"
                 " both characteristics. Give a larger universe."
             )
     start = table.index.to_series().shift(1)
@@ -338,8 +340,8 @@ def _portfolios(
 def _weights_at(weights: pd.DataFrame, assets: list[str], starts: pd.Series, where: str) -> Floats:
     where = f"{where}: weights"
     table = weights.set_axis([str(c) for c in weights.columns], axis=1)
-    checks.has_columns(table, assets, where=where)
-    days = checks.days(table.index, where=where)
+    _checks.has_columns(table, assets, where=where)
+    days = _checks.days(table.index, where=where)
     table = table[assets].set_axis(days).sort_index()
     row = table.index.searchsorted(pd.DatetimeIndex(starts), side="right") - 1
     if (row < 0).any():

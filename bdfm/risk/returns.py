@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bdfm import checks
+from bdfm import _checks
 from bdfm.errors import DataError
 
 Floats = NDArray[np.float64]
@@ -38,9 +38,9 @@ def simple_returns(prices: pd.DataFrame, *, period_days: int | None = None) -> p
     DataError
         Prices that cannot be used, or too few for one period.
     """
-    table = checks.price_table(prices)
+    table = _checks.price_table(prices)
     if period_days is not None:
-        days = checks.at_least(period_days, 1, what="period_days", where="returns")
+        days = _checks.at_least(period_days, 1, what="period_days", where="returns")
         if len(table):
             n = (table.index[-1] - table.index[0]).days // days
             ends = table.index[-1] - pd.to_timedelta(days * np.arange(n, -1, -1), unit="D")
@@ -71,14 +71,14 @@ def compounded(returns: pd.DataFrame, ends: pd.DatetimeIndex) -> pd.DataFrame:
         A period without any day, or a missing return.
     """
     where = "compounding"
-    days = checks.days(returns.index, where=where)
-    table = checks.numeric(returns.set_axis(days), where=where).sort_index()
+    days = _checks.days(returns.index, where=where)
+    table = _checks.numeric(returns.set_axis(days), where=where).sort_index()
     ends = pd.DatetimeIndex(ends)
     first = ends[:1] - (ends[1] - ends[0] if len(ends) > 1 else pd.Timedelta(days=1))
     edges = table.index.searchsorted(first.append(ends), side="right")
     empty = ends[np.diff(edges) < 1]
     if len(empty):
-        named = checks.first(f"{d:%Y-%m-%d}" for d in empty)
+        named = _checks.first(f"{d:%Y-%m-%d}" for d in empty)
         raise DataError(f"{where}: no returns in {len(empty)} periods (ending {named}). Give a longer table.")
     growth = np.vstack([np.zeros((1, table.shape[1])), np.log1p(table.to_numpy()).cumsum(axis=0)])
     values = np.expm1(np.diff(growth[edges], axis=0))
@@ -95,12 +95,12 @@ def returns_table(returns: pd.DataFrame, *, where: str, complete: bool = False) 
     returns.
     """
     names = [str(c) for c in returns.columns]
-    checks.unique(names, what="assets", where=where, hint="Keep one column of each.")
-    index = checks.days(returns.index, where=where)
-    checks.unique(index.astype(str), what="days", where=where)
+    _checks.unique(names, what="assets", where=where, hint="Keep one column of each.")
+    index = _checks.days(returns.index, where=where)
+    _checks.unique(index.astype(str), what="days", where=where)
     if not index.is_monotonic_increasing:
         raise DataError(f"{where}: days are not in ascending order. Sort the table.")
-    table = checks.numeric(returns.set_axis(names, axis=1).set_axis(index), where=where)
+    table = _checks.numeric(returns.set_axis(names, axis=1).set_axis(index), where=where)
     values = table.to_numpy()
     if not values.size:
         raise DataError(f"{where}: an empty table of returns (shape {values.shape}).")
@@ -115,7 +115,7 @@ def returns_table(returns: pd.DataFrame, *, where: str, complete: bool = False) 
     empty = [names[j] for j in np.flatnonzero(~known.any(axis=0))]
     if empty:
         raise DataError(
-            f"{where}: {len(empty)} of {len(names)} assets have no return ({checks.first(empty)})."
+            f"{where}: {len(empty)} of {len(names)} assets have no return ({_checks.first(empty)})."
         )
     if complete:
         gaps = ~known & known.any(axis=1)[:, None]
@@ -123,7 +123,7 @@ def returns_table(returns: pd.DataFrame, *, where: str, complete: bool = False) 
         if lacking:
             raise DataError(
                 f"{where}: {len(lacking)} of {len(names)} assets lack returns, periods each:"
-                f" {checks.first(lacking)}. Drop them, or start later: components need a full table."
+                f" {_checks.first(lacking)}. Drop them, or start later: components need a full table."
             )
     return table
 
@@ -132,7 +132,7 @@ def window_of(table: pd.DataFrame, window: int | None, *, where: str) -> pd.Data
     """Last ``window`` rows of a table; all of them for ``None``. ``DataError`` where there are fewer."""
     if window is None:
         return table
-    size = checks.at_least(window, 2, what="window", where=where)
+    size = _checks.at_least(window, 2, what="window", where=where)
     if len(table) < size:
         raise DataError(f"{where}: {len(table)} periods, fewer than the window of {size}. Give more history.")
     return table.iloc[-size:]
@@ -142,7 +142,7 @@ def period_weights(n: int, half_life: float | None, *, where: str) -> Floats:
     """Weights (period,) of mean 1, halved every ``half_life`` periods into the past; equal for ``None``."""
     if half_life is None:
         return np.ones(n)
-    life = checks.positive(half_life, what="half_life", where=where)
+    life = _checks.positive(half_life, what="half_life", where=where)
     weights = 0.5 ** (np.arange(n - 1, -1, -1) / life)
     return np.asarray(weights / weights.mean())
 

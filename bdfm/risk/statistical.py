@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bdfm import checks
+from bdfm import _checks
 from bdfm.errors import DataError
 from bdfm.risk.base import RiskModel
 from bdfm.risk.returns import effective_size, period_weights, returns_table, window_of
@@ -65,7 +65,7 @@ class StatisticalEstimator:
         sd = np.sqrt(share @ np.square(centred))
         flat = [a for a, s in zip(table.columns, sd, strict=True) if s < 1e-12]
         if flat:
-            raise DataError(f"{where}: {checks.first(flat)} never moved in the window. Drop it.")
+            raise DataError(f"{where}: {_checks.first(flat)} never moved in the window. Drop it.")
         n_periods = effective_size(weights)
         scale = sd if self.standardise else np.ones_like(sd)
         eigenvalues, vectors = _spectrum(np.sqrt(share)[:, None] * centred / scale)
@@ -102,14 +102,14 @@ class StatisticalEstimator:
         """Number of factors, and the rule in words."""
         given = self.n_factors
         if isinstance(given, str):
-            checks.known([given], get_args(Rule), what="rule", where=f"{where}: n_factors")
+            _checks.known([given], get_args(Rule), what="rule", where=f"{where}: n_factors")
             if given == "bai_ng":
                 return bai_ng(standardised), "Bai and Ng's IC_p2"
             return marchenko_pastur(standardised, n_periods), "beyond the Marchenko-Pastur edge"
         if 0 < float(given) < 1:
             reached = np.cumsum(eigenvalues) / eigenvalues.sum()
             return int(np.searchsorted(reached, given) + 1), f"{given:.0%} of the variance"
-        return checks.at_least(int(given), 1, what="n_factors", where=where), "given"
+        return _checks.at_least(int(given), 1, what="n_factors", where=where), "given"
 
 
 def _spectrum(values: Floats) -> tuple[Floats, Floats]:

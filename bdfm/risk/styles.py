@@ -10,9 +10,9 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from bdfm import checks
-from bdfm.dims import ASSET, FACTOR, PERIOD
+from bdfm import _checks
 from bdfm.errors import DataError
+from bdfm.names import ASSET, FACTOR, PERIOD
 
 Floats = NDArray[np.float64]
 
@@ -82,8 +82,8 @@ def price_styles(
         Fewer than 253 rows of prices before the first day.
     """
     where = "styles"
-    checks.known(styles, list(STYLES), what="style", where=where)
-    table = checks.price_table(prices)
+    _checks.known(styles, list(STYLES), what="style", where=where)
+    table = _checks.price_table(prices)
     rows = table.index.searchsorted(pd.DatetimeIndex(days), side="right")
     if len(rows) and rows.min() < YEAR + 1:
         first = pd.DatetimeIndex(days)[int(rows.argmin())]

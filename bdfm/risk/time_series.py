@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bdfm import checks
+from bdfm import _checks
 from bdfm.errors import DataError
 from bdfm.risk.base import RiskModel
 from bdfm.risk.returns import (
@@ -114,8 +114,8 @@ class TimeSeriesEstimator:
             return np.asarray(betas.mean(axis=1))
         if not isinstance(self.shrink_to, Mapping):
             raise DataError(f"{where}: shrink_to is {self.shrink_to!r}, expected 'mean' or a mapping.")
-        checks.known(self.shrink_to, names, what="factor", where=f"{where}: shrink_to")
-        given = {k: checks.finite(v, what=k, where=f"{where}: shrink_to") for k, v in self.shrink_to.items()}
+        _checks.known(self.shrink_to, names, what="factor", where=f"{where}: shrink_to")
+        given = {k: _checks.finite(v, what=k, where=f"{where}: shrink_to") for k, v in self.shrink_to.items()}
         return np.array([given.get(name, np.nan) for name in names])
 
     def _check_design(self, x: Floats, y: Floats, names: list[str], assets: list[str], where: str) -> None:
@@ -125,12 +125,12 @@ class TimeSeriesEstimator:
         if few:
             raise DataError(
                 f"{where}: {len(few)} of {len(assets)} assets have fewer than {needed} returns in the window"
-                f" ({checks.first(few)}), which {len(names)} factors need. Drop them, or use more history."
+                f" ({_checks.first(few)}), which {len(names)} factors need. Drop them, or use more history."
             )
         scale = np.abs(x).max(axis=0)
         flat = [n for n, s in zip(names, x[:, 1:].std(axis=0), strict=True) if s == 0]
         if flat or np.linalg.matrix_rank(x / np.where(scale > 0, scale, 1)) < x.shape[1]:
-            named = f"{checks.first(flat)} constant" if flat else f"among {checks.first(names)}"
+            named = f"{_checks.first(flat)} constant" if flat else f"among {_checks.first(names)}"
             raise DataError(f"{where}: the factors are collinear ({named}). Drop one of them.")
 
 
@@ -190,17 +190,17 @@ def _refit(x: Floats, y: Floats, weights: Floats, coefficients: Floats) -> tuple
 
 def _on(table: pd.DataFrame, index: pd.Index[Any], *, where: str) -> pd.DataFrame:
     """Rows of a table for the periods of the returns, all present and finite."""
-    days = checks.days(table.index, where=where)
-    checks.unique(days.astype(str), what="days", where=where)
+    days = _checks.days(table.index, where=where)
+    _checks.unique(days.astype(str), what="days", where=where)
     names = [str(c) for c in table.columns]
-    checks.unique(names, what="columns", where=where)
+    _checks.unique(names, what="columns", where=where)
     missing = index.difference(days)
     if len(missing):
         raise DataError(
             f"{where}: nothing for {len(missing)} of {len(index)} periods of the returns"
-            f" ({checks.first(f'{d:%Y-%m-%d}' for d in missing)}). Give both for the same days."
+            f" ({_checks.first(f'{d:%Y-%m-%d}' for d in missing)}). Give both for the same days."
         )
-    rows = checks.numeric(table.set_axis(days).set_axis(names, axis=1).loc[index], where=where)
+    rows = _checks.numeric(table.set_axis(days).set_axis(names, axis=1).loc[index], where=where)
     bad = ~np.isfinite(rows.to_numpy())
     if bad.any():
         i, j = np.argwhere(bad)[0]

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from rich.progress import track
 from scipy.stats import norm
 
-from bdfm import checks
-from bdfm.dims import DRAW
+from bdfm import _checks
+from bdfm._figures import new_figure
+from bdfm._html import opening
 from bdfm.errors import DataError, MissingDependencyError
-from bdfm.plots import new_figure
-from bdfm.richtext import opening
+from bdfm.names import DRAW
 from bdfm.risk.base import Estimator, RiskModel
 from bdfm.risk.returns import returns_table
 from bdfm.risk.time_series import TimeSeriesEstimator
@@ -401,8 +401,8 @@ def walk_forward(
     """
     where = "walk-forward"
     table = returns_table(returns, where=where)
-    step = checks.at_least(step, 1, what="step", where=where)
-    first = checks.at_least(start or window or len(table) // 2, 2, what="start", where=where)
+    step = _checks.at_least(step, 1, what="step", where=where)
+    first = _checks.at_least(start or window or len(table) // 2, 2, what="start", where=where)
     if first >= len(table):
         raise DataError(f"{where}: {len(table)} periods, none left after the first {first}. Start earlier.")
     weights = _weights(portfolios, table, seed)
@@ -428,7 +428,7 @@ def _weights(portfolios: pd.DataFrame | None, table: pd.DataFrame, seed: int) ->
     if portfolios is None:
         return trial_portfolios(list(table.columns), seed=seed)
     where = "portfolios"
-    checks.known(map(str, portfolios.columns), list(table.columns), what="asset", where=where)
+    _checks.known(map(str, portfolios.columns), list(table.columns), what="asset", where=where)
     weights = portfolios.reindex(columns=table.columns, fill_value=0.0).astype(float)
     if not np.isfinite(weights.to_numpy()).all():
         raise DataError(f"{where}: weights are missing. Give 0 for no holding.")

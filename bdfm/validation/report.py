@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from rich.progress import track
 from scipy import stats
 
-from bdfm import checks
-from bdfm.dims import ASSET, FACTOR, FACTOR_RETURNS, PERIOD, SPECIFIC_RETURNS
+from bdfm import _checks
+from bdfm._figures import new_figure
+from bdfm._html import opening
 from bdfm.errors import DataError
-from bdfm.plots import new_figure
-from bdfm.richtext import opening
+from bdfm.names import ASSET, FACTOR, FACTOR_RETURNS, PERIOD, SPECIFIC_RETURNS
 from bdfm.risk.base import Estimator, RiskModel
 from bdfm.risk.returns import returns_table
 from bdfm.validation import statistics
@@ -291,7 +291,7 @@ def validate(
         A model without history, or returns that are not those of its history.
     """
     where = "validation"
-    level = checks.positive(level, what="level", where=where)
+    level = _checks.positive(level, what="level", where=where)
     table = returns_table(returns, where=where)
     f, u, r = _history(model, table, where)
     found = _Collector()
@@ -347,7 +347,7 @@ def _history(model: RiskModel, table: pd.DataFrame, where: str) -> tuple[pd.Data
     history = model.history
     if history is None or FACTOR_RETURNS not in history or SPECIFIC_RETURNS not in history:
         raise DataError(f"{where}: the model has no history. Make it by an estimator.")
-    checks.known(model.assets, list(table.columns), what="asset", where=f"{where}: returns")
+    _checks.known(model.assets, list(table.columns), what="asset", where=f"{where}: returns")
     found = history[FACTOR_RETURNS]
     days = pd.DatetimeIndex(found[PERIOD].to_numpy())
     f = pd.DataFrame(found.to_numpy(), days, list(model.factors))
@@ -476,7 +476,7 @@ def _exposures(found: _Collector, model: RiskModel, f: pd.DataFrame, r: Floats, 
     found.threshold(
         "collinearity",
         "diagnosis",
-        f"largest variance inflation {worst:.1f}" + (f" ({checks.first(named)})" if len(named) else ""),
+        f"largest variance inflation {worst:.1f}" + (f" ({_checks.first(named)})" if len(named) else ""),
         bool(worst > MAX_INFLATION),
         "these factors tell nearly the same story: exposures to each are unreliable and may be large with"
         " opposite signs, though their sum is sound. Drop or combine them",
@@ -487,7 +487,7 @@ def _exposures(found: _Collector, model: RiskModel, f: pd.DataFrame, r: Floats, 
             "significance of exposures",
             "diagnosis",
             f"{int(significant.sum())} of {significant.size} exposures significant (Holm)"
-            + (f"; none to {checks.first(idle)}" if len(idle) else ""),
+            + (f"; none to {_checks.first(idle)}" if len(idle) else ""),
             bool(len(idle)),
             "no asset has a significant exposure to these factors, beside the others or alone: they add"
             " noise to B and nothing to the explanation. Drop them",
@@ -602,7 +602,8 @@ def _simulate(
     history = model.history
     if model.n_draws or history is None:
         found.skipped.append(
-            "Monte Carlo: a posterior is checked by bdfm.checking and simulation-based calibration"
+            "Monte Carlo: a posterior is checked by bdfm.posterior.predictive_checks and simulation-based"
+            " calibration"
         )
         return None
     index = pd.DatetimeIndex(history[PERIOD].to_numpy())
@@ -726,7 +727,7 @@ def _regimes(
     masks: dict[str, NDArray[np.bool_]] = {}
     if given:
         for name, (first, last) in given.items():
-            begin, end = (checks.as_date(d, where=f"regime {name}") for d in (first, last))
+            begin, end = (_checks.as_date(d, where=f"regime {name}") for d in (first, last))
             masks[name] = np.asarray((index >= begin) & (index <= end))
             if not masks[name].any():
                 raise DataError(

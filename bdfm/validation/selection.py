@@ -11,10 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from bdfm import checks
+from bdfm import _checks
+from bdfm._figures import new_figure
+from bdfm._html import opening
 from bdfm.errors import DataError
-from bdfm.plots import new_figure
-from bdfm.richtext import opening
 from bdfm.risk.returns import returns_table
 from bdfm.validation import statistics
 from bdfm.validation.out_of_sample import mean_error
@@ -52,9 +52,9 @@ def published(
         No value known at the first period, or missing values.
     """
     where = f"macroeconomic series {series.name or ''}".strip()
-    lag = checks.at_least(lag_days, 0, what="lag_days", where=where)
-    days = checks.days(series.index, where=where)
-    values = checks.numeric(series.set_axis(days).to_frame("value"), where=where)["value"].sort_index()
+    lag = _checks.at_least(lag_days, 0, what="lag_days", where=where)
+    days = _checks.days(series.index, where=where)
+    values = _checks.numeric(series.set_axis(days).to_frame("value"), where=where)["value"].sort_index()
     if values.isna().any():
         raise DataError(f"{where}: {int(values.isna().sum())} values are missing. Drop those days.")
     out = pd.DatetimeIndex(values.index) + pd.Timedelta(days=lag)
@@ -128,10 +128,10 @@ class FactorSelection:
         ):
             names = self.factors.index[self.factors["response"] == response]
             if len(names):
-                text.append(f"{checks.first(names)} {meaning}.")
+                text.append(f"{_checks.first(names)} {meaning}.")
         twins = self.factors.index[self.factors["variance_inflation"] > 10]
         if len(twins):
-            text.append(f"{checks.first(twins)} can hardly be told apart (variance inflation above 10).")
+            text.append(f"{_checks.first(twins)} can hardly be told apart (variance inflation above 10).")
         return "\n".join(text)
 
     def __repr__(self) -> str:
@@ -167,7 +167,7 @@ class FactorSelection:
     def plot_responses(self, *, factors: Sequence[str] | None = None) -> Figure:
         """Scatter of the most responsive asset against each factor: line, means of ten bins, verdict."""
         names = list(self.factors.index) if factors is None else list(factors)
-        checks.known(names, list(self.factors.index), what="factor", where="responses")
+        _checks.known(names, list(self.factors.index), what="factor", where="responses")
         columns = min(4, len(names))
         figure, axes = new_figure(
             -(-len(names) // columns), columns, figsize=(2.6 * columns, 0.3 + 2.3 * -(-len(names) // columns))
@@ -253,15 +253,15 @@ def select_factors(
     given = given.set_axis([str(c) for c in given.columns], axis=1)
     if not (given.shape[1] or n_components):
         raise DataError(f"{where}: no candidates. Give a table, or n_components.")
-    if candidates is not None and not checks.days(given.index, where=where).equals(table.index):
+    if candidates is not None and not _checks.days(given.index, where=where).equals(table.index):
         raise DataError(f"{where}: candidates and returns have different periods. Reindex one.")
     for what, values in (("returns", table), ("candidates", given)):
         bad = values.columns[~np.isfinite(values.to_numpy(dtype=float)).all(axis=0)]
         if len(bad):
-            raise DataError(f"{where}: {what} have gaps ({checks.first(bad)}). Start later, or drop them.")
+            raise DataError(f"{where}: {what} have gaps ({_checks.first(bad)}). Start later, or drop them.")
     components = [f"PC{i + 1}" for i in range(n_components)]
     names = [*given.columns, *components]
-    checks.unique(names, what="candidates", where=where)
+    _checks.unique(names, what="candidates", where=where)
     if len(table) < 10 * n_folds or len(table) < 3 * (len(names) + 1):
         raise DataError(
             f"{where}: {len(table)} periods for {len(names)} candidates in {n_folds} folds: too few."
@@ -283,7 +283,7 @@ def select_factors(
         counts[list(again["factor"][:own_size])] += 1
         reached[i] = again["r_squared"].iloc[own_size - 1]
     kind = {n: GIVEN for n in given.columns} | {n: COMPONENT for n in components} | dict(kinds or {})
-    checks.known(kind, names, what="candidate", where=f"{where}: kinds")
+    _checks.known(kind, names, what="candidate", where=f"{where}: kinds")
     factors.insert(0, "kind", [kind[n] for n in names])
     factors["chosen"] = [n in chosen for n in names]
     factors["frequency"] = counts / max(n_bootstrap, 1)

@@ -23,11 +23,11 @@ from rich.console import Console
 from rich.table import Table
 
 import bdfm
+from bdfm.gibbs.random import exp_in_place, gamma_fill, log_in_place
+from bdfm.gibbs.sampler import GibbsSettings, _allocate, make_data, make_work, start_state
+from bdfm.gibbs.sweep import Kept
 from bdfm.inference import gibbs_dynamics, gibbs_factors, gibbs_mean, gibbs_noise, gibbs_sweep
 from bdfm.inference.engine import gibbs_spec
-from bdfm.inference.gibbs import GibbsSettings, _allocate, make_data, make_work, start_state
-from bdfm.inference.gibbs_random import exp_in_place, gamma_fill, log_in_place
-from bdfm.inference.gibbs_sweep import Kept
 
 REPEAT = 300
 

@@ -30,7 +30,7 @@ from bdfm.backtest.baselines import (
 from bdfm.data.features import day_numbers
 from bdfm.data.periods import period_edges
 from bdfm.errors import DataError
-from bdfm.ranks import outcome_quantiles
+from bdfm.forecast.ranks import outcome_quantiles
 
 SMALL = {
     name: f.model_copy(update={"n_draws": 400}) if hasattr(f, "n_draws") else f

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from bdfm._optional import optional
 from bdfm.errors import DataError, FileError, MissingDependencyError, UnknownLabelError
 from bdfm.exposures import (
     BayesianRandomWalk,
@@ -22,7 +23,6 @@ from bdfm.exposures import (
     PrincipalComponents,
     RollingOLS,
 )
-from bdfm.exposures.optional import optional
 
 needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="torch is not installed: make torch")
 
@@ -177,7 +177,7 @@ def test_missing_package_names_the_extra(monkeypatch):
     def absent(name):
         raise ImportError(name)
 
-    monkeypatch.setattr("bdfm.exposures.optional.import_module", absent)
+    monkeypatch.setattr("bdfm._optional.import_module", absent)
     with pytest.raises(MissingDependencyError, match=r"FactorVAE: needs torch.*pip install 'bdfm\[torch\]'"):
         optional("torch", what="FactorVAE")
     with pytest.raises(MissingDependencyError, match=r"needs sklearn.*bdfm\[exposures\]"):

@@ -9,9 +9,9 @@ from bdfm.inference.diagnostics import mcse_mean
 from bdfm.inference.engine import choose
 from bdfm.inference.sbc import calibrate
 from bdfm.inference.settings import SamplerSettings
-from bdfm.model import FactorModel, model_data, presets
-from bdfm.posterior import fit
-from bdfm.simulate import simulate
+from bdfm.model.factor_model import FactorModel, model_data, presets
+from bdfm.model.simulate import simulate
+from bdfm.posterior.posterior import fit
 
 N_PERIODS, N_ASSETS, K = 156, 16, 2
 QUICK = SamplerSettings(draws=400, tune=600, thin=5, chains=2, cores=2)

@@ -12,11 +12,12 @@ from scipy.linalg import cho_solve
 from scipy.stats import multivariate_normal
 from statsmodels.tsa.statespace.kalman_filter import KalmanFilter
 
-from bdfm.components.dynamics import AR1, Momentum
-from bdfm.components.likelihood import NormalNoise
-from bdfm.components.mean import Intercept, RecentReturn
-from bdfm.components.volatility import Earnings, LogVolIntercept, RecentVolatility
-from bdfm.dims import (
+from bdfm.model.factor_model import FACTORS_Z, FactorModel, model_data
+from bdfm.model.parts.dynamics import AR1, Momentum
+from bdfm.model.parts.log_volatility import Earnings, LogVolIntercept, RecentVolatility
+from bdfm.model.parts.mean import Intercept, RecentReturn
+from bdfm.model.parts.noise import NormalNoise
+from bdfm.names import (
     ALPHA,
     BETA_EARNINGS,
     BETA_MOMENTUM,
@@ -31,7 +32,6 @@ from bdfm.dims import (
     RHO,
     THETA,
 )
-from bdfm.model import FACTORS_Z, FactorModel, model_data
 
 PLAIN = {"mean": (Intercept(),), "log_volatility": (LogVolIntercept(),)}
 FEATURES = {

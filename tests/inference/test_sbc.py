@@ -8,16 +8,16 @@ import pytest
 import xarray as xr
 from arviz_stats.ecdf_utils import ecdf_pit
 
-from bdfm.components.dynamics import VAR1, Momentum
-from bdfm.components.volatility import LogVolIntercept
-from bdfm.components.weights import HalfLifeWeights, StepWeights
 from bdfm.data.panel import Panel
-from bdfm.dims import BETA_EARNINGS, BETA_RV, FACTOR_SCALE, RECENT_VOLATILITY, THETA
 from bdfm.errors import DataError, ModelError, UnknownLabelError
 from bdfm.inference import sbc
 from bdfm.inference.sbc import SBC, calibrate
-from bdfm.model import FactorModel
-from bdfm.simulate import simulate
+from bdfm.model.factor_model import FactorModel
+from bdfm.model.parts.dynamics import VAR1, Momentum
+from bdfm.model.parts.log_volatility import LogVolIntercept
+from bdfm.model.parts.weights import HalfLifeWeights, StepWeights
+from bdfm.model.simulate import simulate
+from bdfm.names import BETA_EARNINGS, BETA_RV, FACTOR_SCALE, RECENT_VOLATILITY, THETA
 
 MODEL = FactorModel(n_factors=1)
 N_QUANTITIES, N_SCALARS = 23, 30

@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 from bdfm.errors import DataError, FileError, UnknownLabelError
-from bdfm.forecast import Forecast
+from bdfm.forecast.forecast import Forecast
 from bdfm.risk import RiskModel, compare
 
 N, K, S = 6, 3, 40

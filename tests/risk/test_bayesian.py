@@ -7,14 +7,14 @@ from scipy import integrate, stats
 
 from bdfm.data.panel import Panel
 from bdfm.data.sources import demo
-from bdfm.dims import CLASS_INDEX, FACTORS
 from bdfm.errors import DataError
 from bdfm.inference.settings import SamplerSettings
-from bdfm.model import FactorModel, model_data
-from bdfm.posterior import MAX_LOG_RETURN, fit
+from bdfm.model.factor_model import FactorModel, model_data
+from bdfm.model.simulate import simulate_ahead
+from bdfm.names import CLASS_INDEX, FACTORS
+from bdfm.posterior.posterior import MAX_LOG_RETURN, fit
 from bdfm.risk import BayesianEstimator, RiskModel, bayesian_risk, simple_returns
 from bdfm.risk.bayesian import noise_variance
-from bdfm.simulate import simulate_ahead
 from bdfm.validation import validate
 
 

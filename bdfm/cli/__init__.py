@@ -1,0 +1,5 @@
+"""Command line: parses, calls the package, prints."""
+
+from bdfm.cli.app import main
+
+__all__ = ["main"]

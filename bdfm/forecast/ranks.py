@@ -1,0 +1,188 @@
+"""Quantile probabilities: how often each asset falls in each quantile of the cross-section.
+
+A draw's n assets are ranked ascending; position i covers [i, i + 1) of n, and quantile k of Q covers
+[(k-1)n/Q, kn/Q). Where n is not a multiple of Q a position is split between two quantiles by overlap.
+Tied assets share the slots of their positions equally, as M6 scores them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import ArrayLike, NDArray
+
+from bdfm._checks import at_least
+from bdfm.errors import DataError
+
+_BINS = 4096  # of values, in which a weighted quantile is sought
+_BLOCK = 8192  # draws ranked at a time: bounds the memory of the sorted positions
+
+
+def normalised_weights(weights: ArrayLike | None, n_draws: int, *, where: str) -> NDArray[np.float64]:
+    """Weights (draw,) that sum to 1; ``None`` gives equal ones. ``DataError`` when they cannot be used."""
+    if weights is None:
+        return np.full(n_draws, 1 / n_draws)
+    values = np.array(weights, dtype=np.float64)
+    if values.shape != (n_draws,):
+        raise DataError(f"{where}: weights have shape {values.shape}, expected one per draw, ({n_draws},).")
+    good = np.isfinite(values) & (values >= 0)
+    if not good.all():
+        raise DataError(f"{where}: {(~good).sum()} of {n_draws} weights are negative, NaN or infinite.")
+    if not values.any():
+        raise DataError(f"{where}: all weights are zero. At least one draw must count.")
+    return values / values.sum()
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _add_block(
+    draws: NDArray[Any],  # (draw, asset)
+    order: NDArray[np.intp],  # (draw, asset), assets of each draw from lowest to highest
+    weights: NDArray[np.float64],  # (draw,)
+    filled: NDArray[np.float64],  # (position + 1, quantile), share of each quantile below a position
+    total: NDArray[np.float64],  # (asset, quantile), added to
+) -> None:
+    # Serial: a sort costs more than this pass, and the order of additions stays the same everywhere.
+    n_draws, n_assets = draws.shape
+    for d in range(n_draws):
+        if weights[d] == 0:
+            continue
+        start = 0
+        while start < n_assets:
+            value = draws[d, order[d, start]]
+            stop = start + 1
+            while stop < n_assets and draws[d, order[d, stop]] == value:
+                stop += 1
+            for q in range(filled.shape[1]):
+                slots = filled[stop, q] - filled[start, q]
+                if slots > 0:
+                    share = weights[d] * slots / (stop - start)
+                    for position in range(start, stop):
+                        total[order[d, position], q] += share
+            start = stop
+
+
+def quantile_probabilities(
+    draws: ArrayLike, *, n_quantiles: int = 5, weights: ArrayLike | None = None
+) -> NDArray[np.float64]:
+    """Probability (asset, quantile) that an asset's return falls in each quantile, lowest first.
+
+    Parameters
+    ----------
+    draws
+        (draw, asset), any increasing function of return; finite.
+    n_quantiles
+        Q; 5 for quintiles.
+    weights
+        (draw,), not negative, of any sum; ``None`` for equal ones.
+
+    Returns
+    -------
+    numpy.ndarray
+        Rows sum to 1, columns to n/Q. Without ties and with n a multiple of Q, equal weights give exact
+        counts over the number of draws.
+
+    Raises
+    ------
+    DataError
+        ``draws`` is not (draw, asset) or not finite, or the weights cannot be used.
+
+    Notes
+    -----
+    100 assets in 100,000 draws take 0.1 to 0.5 s on one core, by the speed of the sort.
+    """
+    values = np.asarray(draws)
+    where = "quantile probabilities"
+    if values.ndim != 2 or 0 in values.shape:
+        raise DataError(f"{where}: draws have shape {values.shape}, expected (draw, asset).")
+    if values.dtype not in (np.float32, np.float64):
+        values = values.astype(np.float64)
+    if not np.isfinite(values).all():
+        raise DataError(f"{where}: {(~np.isfinite(values)).sum()} returns are NaN or infinite.")
+    n_quantiles = at_least(n_quantiles, 2, what="n_quantiles", where=where)
+    n_draws, n_assets = values.shape
+    # Weights of 1 make equal-weight totals exact counts.
+    w = np.ones(n_draws) if weights is None else normalised_weights(weights, n_draws, where=where)
+    # In units of 1/Q everything is a whole number, so boundaries are exact.
+    positions = np.arange(n_assets + 1)[:, None] * n_quantiles
+    bounds = np.arange(n_quantiles)[None, :] * n_assets
+    filled = np.clip(positions - bounds, 0, n_assets) / n_quantiles
+    total = np.zeros((n_assets, n_quantiles))
+    for start in range(0, n_draws, _BLOCK):
+        block = np.ascontiguousarray(values[start : start + _BLOCK])
+        _add_block(block, np.argsort(block, axis=1), w[start : start + _BLOCK], filled, total)
+    return total / w.sum()
+
+
+def outcome_quantiles(returns: ArrayLike, n_quantiles: int = 5) -> NDArray[np.float64]:
+    """Quantile (asset, quantile) of each realised return: one-hot, or fractional where returns tie.
+
+    ``returns`` (asset,), finite. The same function as ``quantile_probabilities`` on a single draw.
+    """
+    return quantile_probabilities(
+        np.atleast_2d(np.asarray(returns, dtype=np.float64)), n_quantiles=n_quantiles
+    )
+
+
+def weighted_quantiles(
+    draws: NDArray[np.floating[Any]],
+    probabilities: float | list[float],
+    weights: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:
+    """Quantiles (probability, ...) of draws (draw, ...) along the first axis; each is one of the draws.
+
+    The inverse of the weighted distribution function: without interpolation, weights mean the same as
+    repeated draws. ``weights`` of ``None`` count each draw once.
+    """
+    if weights is None:
+        result = np.quantile(draws, probabilities, axis=0, method="inverted_cdf")
+        return np.asarray(result, dtype=np.float64)
+    wanted = np.atleast_1d(np.asarray(probabilities, dtype=np.float64))
+    columns = draws.reshape(len(draws), -1)
+    found = np.empty((len(wanted), columns.shape[1]))
+    for j in range(columns.shape[1]):
+        found[:, j] = _weighted_quantiles(np.ascontiguousarray(columns[:, j]), weights, wanted)
+    return found.reshape((*np.shape(probabilities), *draws.shape[1:]))
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _weighted_quantiles(
+    values: NDArray[Any], weights: NDArray[np.float64], wanted: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Weighted quantiles (wanted,) of values (draw,), exact.
+
+    Weights are summed in bins, and only the bin that counts is sorted: ten times as fast as sorting all.
+    """
+    low, high = np.inf, -np.inf
+    for i in range(len(values)):
+        if weights[i] > 0:
+            low, high = min(low, values[i]), max(high, values[i])
+    found = np.empty(len(wanted))
+    if low == high:
+        found[:] = low
+        return found
+    per_bin = (_BINS - 1) / (high - low)
+    totals = np.zeros(_BINS)
+    for i in range(len(values)):
+        if weights[i] > 0:
+            totals[int((values[i] - low) * per_bin)] += weights[i]
+    below = np.cumsum(totals)
+    for k in range(len(wanted)):
+        target = wanted[k] * below[-1]
+        place = min(int(np.searchsorted(below, target)), _BINS - 1)
+        members = np.empty(len(values), dtype=np.intp)
+        n = 0
+        for i in range(len(values)):
+            if weights[i] > 0 and int((values[i] - low) * per_bin) == place:
+                members[n] = i
+                n += 1
+        members = members[:n][np.argsort(values[members[:n]])]
+        reached = below[place - 1] if place > 0 else 0.0
+        found[k] = values[members[-1]]
+        for member in members:
+            reached += weights[member]
+            if reached >= target:
+                found[k] = values[member]
+                break
+    return found

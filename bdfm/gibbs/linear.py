@@ -1,0 +1,126 @@
+"""Linear algebra on small arrays for the kernels of the Gibbs sampler."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from bdfm.gibbs.arrays import Floats, kernel
+
+
+@kernel
+def dot(a: Floats, b: Floats) -> float:
+    """Sum of products of two vectors."""
+    total = 0.0
+    for t in range(a.shape[0]):
+        total += a[t] * b[t]
+    return total
+
+
+@kernel
+def fill_zero(a: Floats) -> None:
+    """Set a matrix to 0; slice assignment would compile string formatting for its error message."""
+    for r in range(a.shape[0]):
+        for c in range(a.shape[1]):
+            a[r, c] = 0.0
+
+
+@kernel
+def eliminate(a: Floats, h: Floats, start: int, stop: int) -> None:
+    """Cholesky factor of columns ``start`` to ``stop`` of the lower triangle of ``a``, in place.
+
+    ``h`` is solved along. Rows from ``stop`` on hold the Schur complement, and its right-hand side.
+    """
+    size = a.shape[0]
+    for c in range(start, stop):
+        pivot = 1.0 / math.sqrt(a[c, c])
+        a[c, c] *= pivot
+        h[c] *= pivot
+        for r in range(c + 1, size):
+            a[r, c] *= pivot
+            h[r] -= a[r, c] * h[c]
+        for r in range(c + 1, size):
+            for q in range(c + 1, r + 1):
+                a[r, q] -= a[r, c] * a[q, c]
+
+
+@kernel
+def solve_transposed(a: Floats, x: Floats) -> None:
+    """Replace ``x`` by the solution of L' z = x, L the lower triangle of ``a``."""
+    for c in range(x.shape[0] - 1, -1, -1):
+        x[c] /= a[c, c]
+        for r in range(c):
+            x[r] -= a[c, r] * x[c]
+
+
+@kernel
+def add_scaled(target: Floats, a: float, x: Floats) -> None:
+    """Add ``a * x`` to a vector in place."""
+    for t in range(target.shape[0]):
+        target[t] += a * x[t]
+
+
+@kernel
+def draw_tridiagonal(
+    rng: np.random.Generator,
+    precision: Floats,
+    gradient: Floats,
+    coupling: Floats,
+    relax: float,
+    small: Floats,
+    change: Floats,
+) -> None:
+    """Draw the change of a normal vector of n blocks with K entries each, by block Cholesky forward and back.
+
+    ``precision`` (n, K, K) holds the lower triangles of the diagonal blocks, and is overwritten; ``coupling``
+    (n, K) minus the diagonal of the block that couples a block with the one before it, the rest of which is
+    0. ``gradient`` (K, n) of the log density at the current value, overwritten. The change has mean
+    (1 + relax) times the step to the centre, and variance (1 - relax^2) times that of the distribution.
+    ``small`` is scratch memory, at least (2, K + 3, K).
+    """
+    n_blocks, size = coupling.shape
+    spread = math.sqrt(1.0 - relax * relax)
+    inverse = small[0]
+    vector = small[1, 1, :size]
+    ahead = small[1, 2]
+    for b in range(n_blocks):
+        a = precision[b]
+        for k in range(size):
+            vector[k] = gradient[k, b]
+        if b > 0 and coupling[b, 0] != 0.0:
+            # inverse holds L^-1 of the block before: S^-1 = L^-T L^-1
+            for k in range(size):
+                total = 0.0
+                for r in range(k, size):
+                    total += inverse[r, k] * gradient[r, b - 1]
+                vector[k] += coupling[b, k] * total
+                for j in range(k + 1):
+                    total = 0.0
+                    for r in range(k, size):
+                        total += inverse[r, k] * inverse[r, j]
+                    a[k, j] -= coupling[b, k] * coupling[b, j] * total
+        eliminate(a, vector, 0, size)
+        for k in range(size):
+            gradient[k, b] = vector[k]
+        if b + 1 < n_blocks and coupling[b + 1, 0] != 0.0:
+            for c in range(size):
+                inverse[c, c] = 1.0 / a[c, c]
+                for r in range(c + 1, size):
+                    total = 0.0
+                    for q in range(c, r):
+                        total += a[r, q] * inverse[q, c]
+                    inverse[r, c] = -total / a[r, r]
+    for b in range(n_blocks - 1, -1, -1):
+        a = precision[b]
+        for k in range(size):  # L^-1 of the coupling with the block ahead
+            total = coupling[b + 1, k] * ahead[k] if b + 1 < n_blocks else 0.0
+            for r in range(k):
+                total -= a[k, r] * vector[r]
+            vector[k] = total / a[k, k]
+        for k in range(size):
+            vector[k] += (1.0 + relax) * gradient[k, b] + spread * rng.standard_normal()
+        solve_transposed(a, vector)
+        for k in range(size):
+            ahead[k] = vector[k]
+            change[k, b] = vector[k]

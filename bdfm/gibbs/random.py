@@ -1,0 +1,135 @@
+"""Random variates and elementary functions for the kernels of the Gibbs sampler."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from bdfm.gibbs.arrays import Floats, Ints, exact_kernel, kernel
+
+MAX_SHRINK = 200  # steps after which a slice is taken to have closed on its start
+_LOG2_E = 1.4426950408889634
+_LN2_HIGH = 6.93147180369123816490e-01
+_LN2_LOW = 1.90821492927058770002e-10
+_ROOT_HALF_BITS = 0x3FE6A09E667F3BCD  # of sqrt(1/2) as a double
+_MAGIC_BITS = 0x4338000000000000  # of _MAGIC as a double
+_MAGIC = 6755399441055744.0  # 1.5 * 2^52: adding it leaves the nearest whole number in the low bits
+
+
+@exact_kernel
+def exp_in_place(x: Floats, bits: Ints) -> None:
+    """Replace ``x`` by its exponential, clipped to exp(-700) and exp(700), to about 1 ulp.
+
+    Written without branches, so that it compiles to vector instructions: three times as fast as a loop
+    of ``math.exp``. ``bits`` is scratch memory as long as ``x``.
+    """
+    power = bits.view(np.float64)
+    for t in range(x.shape[0]):
+        v = min(max(x[t], -700.0), 700.0)
+        z = v * _LOG2_E + _MAGIC
+        power[t] = z
+        k = z - _MAGIC
+        r = (v - k * _LN2_HIGH) - k * _LN2_LOW
+        p = 1.0 / 479001600.0
+        p = p * r + 1.0 / 39916800.0
+        p = p * r + 1.0 / 3628800.0
+        p = p * r + 1.0 / 362880.0
+        p = p * r + 1.0 / 40320.0
+        p = p * r + 1.0 / 5040.0
+        p = p * r + 1.0 / 720.0
+        p = p * r + 1.0 / 120.0
+        p = p * r + 1.0 / 24.0
+        p = p * r + 1.0 / 6.0
+        p = p * r + 0.5
+        p = p * r + 1.0
+        x[t] = p * r + 1.0
+    for t in range(x.shape[0]):
+        bits[t] = (bits[t] << 52) + (1023 << 52)
+    for t in range(x.shape[0]):
+        x[t] *= power[t]
+
+
+@exact_kernel
+def log_in_place(x: Floats, bits: Ints) -> None:
+    """Replace ``x``, positive normal numbers, by its natural logarithm, to about 2 ulp or 2e-16.
+
+    Written without branches, as ``exp_in_place``: x = 2^k m with m between sqrt(1/2) and sqrt(2), and
+    log m = 2 atanh((m - 1) / (m + 1)).
+    """
+    mantissa = x.view(np.int64)
+    power = bits.view(np.float64)
+    for t in range(x.shape[0]):
+        k = (mantissa[t] - _ROOT_HALF_BITS) >> 52
+        mantissa[t] -= k << 52
+        bits[t] = k + _MAGIC_BITS
+    for t in range(x.shape[0]):
+        s = (x[t] - 1.0) / (x[t] + 1.0)
+        z = s * s
+        p = 1.0 / 17.0
+        p = p * z + 1.0 / 15.0
+        p = p * z + 1.0 / 13.0
+        p = p * z + 1.0 / 11.0
+        p = p * z + 1.0 / 9.0
+        p = p * z + 1.0 / 7.0
+        p = p * z + 1.0 / 5.0
+        p = p * z + 1.0 / 3.0
+        p = p * z + 1.0
+        k_float = power[t] - _MAGIC
+        x[t] = (2.0 * s * p + k_float * _LN2_LOW) + k_float * _LN2_HIGH
+
+
+@kernel
+def gamma_fill(rng: np.random.Generator, out: Floats, shape: float) -> None:
+    """Fill ``out`` with draws from Gamma(``shape``, rate 1), by the method of Marsaglia and Tsang (2000)."""
+    d = shape - 1.0 / 3.0 if shape >= 1.0 else shape + 2.0 / 3.0
+    c = 1.0 / math.sqrt(9.0 * d)
+    for t in range(out.shape[0]):
+        while True:
+            x = rng.standard_normal()
+            v = 1.0 + c * x
+            if v <= 0.0:
+                continue
+            v = v * v * v
+            uniform = rng.random()
+            square = x * x
+            if uniform < 1.0 - 0.0331 * square * square:
+                break
+            if math.log(uniform) < 0.5 * square + d * (1.0 - v + math.log(v)):
+                break
+        out[t] = d * v
+    if shape < 1.0:
+        for t in range(out.shape[0]):
+            out[t] *= rng.random() ** (1.0 / shape)
+
+
+@kernel
+def scale_draw(rng: np.random.Generator, start: float, a: float, b: float, c: float) -> float:
+    """Slice update of l under the log density a l - b exp(2 l) - c exp(-2 l), with b > 0, c > 0.
+
+    It is the conditional of the log of every scale here: of normal variables measured against it (c),
+    with a half-normal prior or normal variables that it multiplies (b). It is log-concave, so that
+    intervals of a few standard deviations (at the mode) give nearly independent draws.
+    """
+    root = math.sqrt(a * a + 16.0 * b * c)
+    square = (root + a) / (4.0 * b) if a > 0.0 else 4.0 * c / (root - a)
+    width = 3.0 / math.sqrt(4.0 * b * square + 4.0 * c / square)
+    now = start
+    for _ in range(2):
+        level = a * now - b * math.exp(2.0 * now) - c * math.exp(-2.0 * now) + math.log(1.0 - rng.random())
+        low = now - width * rng.random()
+        high = low + width
+        while a * low - b * math.exp(2.0 * low) - c * math.exp(-2.0 * low) > level:
+            low -= width
+        while a * high - b * math.exp(2.0 * high) - c * math.exp(-2.0 * high) > level:
+            high += width
+        for _ in range(MAX_SHRINK):
+            new = low + (high - low) * rng.random()
+            if a * new - b * math.exp(2.0 * new) - c * math.exp(-2.0 * new) >= level:
+                now = new
+                break
+            if new < now:
+                low = new
+            else:
+                high = new
+    return now

@@ -1,0 +1,1 @@
+"""The model: parts in named slots, their equations, and the PyMC form."""

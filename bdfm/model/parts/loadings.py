@@ -1,0 +1,139 @@
+"""Factor loadings (eq. 4): how much each asset moves with each factor.
+
+``loadings`` (asset, factor) are always those at the origin, from which a forecast starts.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+from numpy.typing import NDArray
+from pydantic import Field, PositiveFloat
+
+from bdfm.model.part import Array, Component, Data, Params, functions_for
+from bdfm.names import (
+    ASSET,
+    BLOCK,
+    CHARACTERISTIC,
+    CHARACTERISTICS,
+    FACTOR,
+    LOADING_BLOCK,
+    LOADING_DRIFT,
+    LOADING_SLOPES,
+    LOADINGS,
+    LOADINGS_PATH,
+)
+
+PERIODS_A_YEAR = 13  # of 4 weeks; a prior on yearly drift needs no more precision for months
+
+
+class _Loadings(Component):
+    """What all loadings share: Student-t cross-section with unit scale, constant unless said otherwise."""
+
+    nu: PositiveFloat = 10.0
+    claims: ClassVar[frozenset[str]] = frozenset({"loadings"})
+
+    def common(self, p: Params, factors: Array, data: Data) -> Array:
+        """Common part of the expected return, Σ_k w_ki λ_kt of eq. 2.
+
+        ``factors`` (..., period, factor), decimal per period. Returns (..., period, asset).
+        """
+        return factors @ p[LOADINGS].swapaxes(-1, -2)
+
+    def blocks(self, n_periods: int) -> NDArray[np.int64]:
+        """Block of each period (period): those of one block share their loadings."""
+        return np.zeros(n_periods, dtype=np.int64)
+
+
+class StaticLoadings(_Loadings):
+    """Loadings that stay the same over time (eq. 4): w_ki ~ StudentT(``nu``, 0, 1).
+
+    The unit scale is not a choice: it hands the scale of the factors to σ_λ. Degrees of freedom of 10
+    allow an asset a few outlying loadings, and make the prior not quite invariant to rotation.
+    """
+
+    kind: Literal["static"] = "static"
+
+    def params(self, data: Data) -> Params:
+        """Loadings w (asset, factor), dimensionless."""
+        return {LOADINGS: pm.StudentT(LOADINGS, nu=self.nu, mu=0.0, sigma=1.0, dims=(ASSET, FACTOR))}
+
+
+class RandomWalkLoadings(_Loadings):
+    """Loadings that move slowly (eq. 4b): constant within blocks, a random walk from block to block.
+
+    w_ki of the first block ~ StudentT(``nu``, 0, 1); each later block adds Normal(0, δ sqrt(``every`` / 13)),
+    with δ ~ half-normal(``drift_sd``): the sd of what a loading of typical size 1 changes by in a year. A
+    drift of 0.1 lets a loading move by a third in ten years. Blocks are counted back from the origin, and a
+    forecast uses the last one. ``every`` 1 is the random walk by period.
+    """
+
+    kind: Literal["random_walk"] = "random_walk"
+    drift_sd: PositiveFloat = 0.1
+    every: Annotated[int, Field(ge=1)] = PERIODS_A_YEAR
+
+    def params(self, data: Data) -> Params:
+        """Loadings by block, those at the origin, and the yearly drift δ."""
+        n_blocks = int(data[LOADING_BLOCK].max()) + 1
+        model = pm.modelcontext(None)
+        model.add_coord(BLOCK, np.arange(1, n_blocks + 1))
+        model.add_coord("later_block", np.arange(2, n_blocks + 1))
+        drift = pm.HalfNormal(LOADING_DRIFT, self.drift_sd)
+        first = pm.StudentT(f"{LOADINGS}_first_z", nu=self.nu, mu=0.0, sigma=1.0, dims=(ASSET, FACTOR))
+        z = pm.Normal(f"{LOADINGS}_z", 0.0, 1.0, dims=("later_block", ASSET, FACTOR))
+        step = self.step_sd(drift) * z
+        path = pt.concatenate([first[None], first[None] + pt.cumsum(step, axis=0)], axis=0)
+        path = pm.Deterministic(LOADINGS_PATH, path, dims=(BLOCK, ASSET, FACTOR))
+        now = pm.Deterministic(LOADINGS, path[-1], dims=(ASSET, FACTOR))
+        return {LOADINGS: now, LOADINGS_PATH: path, LOADING_DRIFT: drift}
+
+    def step_sd(self, drift: Array) -> Array:
+        """Standard deviation of the change from one block to the next, for a yearly ``drift``."""
+        return drift * (self.every / PERIODS_A_YEAR) ** 0.5
+
+    def common(self, p: Params, factors: Array, data: Data) -> Array:
+        """Common part of the expected return with the loadings of each period's block (eq. 2, 4b)."""
+        block = data[LOADING_BLOCK]
+        cuts = [0, *(np.flatnonzero(np.diff(block)) + 1), len(block)]
+        parts = [
+            factors[..., a:b, :] @ p[LOADINGS_PATH][..., int(block[a]), :, :].swapaxes(-1, -2)
+            for a, b in itertools.pairwise(cuts)
+        ]
+        return functions_for(factors, p[LOADINGS_PATH]).concatenate(parts, axis=-2)
+
+    def blocks(self, n_periods: int) -> NDArray[np.int64]:
+        """Block of each period (period), counted so that the last block ends at the origin."""
+        age = np.arange(n_periods)[::-1] // self.every
+        return np.asarray(age[0] - age, dtype=np.int64)
+
+
+class InstrumentedLoadings(_Loadings):
+    """Loadings that follow characteristics of the asset (eq. 4c): w_ki = Σ_l Γ_lk z_il + τ u_ki.
+
+    z are the panel's characteristics at the origin: class and group dummies, trailing beta, volatility and
+    momentum, standardised over assets. Γ_lk ~ Normal(0, ``slope_sd``), u_ki ~ StudentT(``nu``, 0, 1),
+    τ ~ half-normal(``scale``). A new listing starts from assets like it, not from zero. Kelly, Pruitt and
+    Su (2019, instrumented PCA) let z move over time and have no u; here z is taken at the origin, u says what
+    characteristics do not explain, and dummies are group factors as structured sparsity.
+    """
+
+    kind: Literal["instrumented"] = "instrumented"
+    slope_sd: PositiveFloat = 0.5
+    scale: PositiveFloat = 1.0
+    needs: ClassVar[frozenset[str]] = frozenset({CHARACTERISTICS})
+
+    def params(self, data: Data) -> Params:
+        """Loadings w (asset, factor), slopes Γ (characteristic, factor) and the scale τ of the rest."""
+        slopes = pm.Normal(LOADING_SLOPES, 0.0, self.slope_sd, dims=(CHARACTERISTIC, FACTOR))
+        sigma = pm.HalfNormal(f"sigma_{LOADINGS}", self.scale)
+        u = pm.StudentT(f"{LOADINGS}_z", nu=self.nu, mu=0.0, sigma=1.0, dims=(ASSET, FACTOR))
+        mean = data[CHARACTERISTICS] @ slopes
+        loadings = pm.Deterministic(LOADINGS, mean + sigma * u, dims=(ASSET, FACTOR))
+        return {LOADINGS: loadings, LOADING_SLOPES: slopes, f"sigma_{LOADINGS}": sigma}
+
+
+Loadings = Annotated[StaticLoadings | RandomWalkLoadings | InstrumentedLoadings, Field(discriminator="kind")]

@@ -1,0 +1,57 @@
+"""Period weights (eq. 9): how much the log-likelihood of each period counts."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, PositiveFloat
+
+from bdfm.model.part import Component
+
+
+def effective_periods(weights: NDArray[np.float64]) -> float:
+    """Effective number of periods, (Σ ω)² / Σ ω² (Kish 1965), of the weights of eq. 9."""
+    return float(weights.sum() ** 2 / np.square(weights).sum())
+
+
+class EqualWeights(Component):
+    """All periods count alike: ω_t = 1."""
+
+    kind: Literal["equal"] = "equal"
+    claims: ClassVar[frozenset[str]] = frozenset({"period weights"})
+
+    def weights(self, period_end: NDArray[np.datetime64]) -> NDArray[np.float64]:
+        """Weights ω (period), in (0, 1]."""
+        return np.ones(len(period_end))
+
+
+class StepWeights(Component):
+    """Periods that end before ``cutoff`` count ``before`` as much as the others (eq. 9, step form)."""
+
+    kind: Literal["step"] = "step"
+    cutoff: dt.date
+    before: Annotated[float, Field(gt=0, le=1)] = 0.5
+    claims: ClassVar[frozenset[str]] = frozenset({"period weights"})
+
+    def weights(self, period_end: NDArray[np.datetime64]) -> NDArray[np.float64]:
+        """Weights ω (period), in (0, 1]."""
+        return np.where(period_end < np.datetime64(self.cutoff), self.before, 1.0)
+
+
+class HalfLifeWeights(Component):
+    """Weights that halve every ``half_life_periods`` (eq. 9): ω_t = 2^(-age / half-life), newest period 1."""
+
+    kind: Literal["half_life"] = "half_life"
+    half_life_periods: PositiveFloat
+    claims: ClassVar[frozenset[str]] = frozenset({"period weights"})
+
+    def weights(self, period_end: NDArray[np.datetime64]) -> NDArray[np.float64]:
+        """Weights ω (period), in (0, 1]."""
+        age = np.arange(len(period_end))[::-1]
+        return np.asarray(2.0 ** (-age / self.half_life_periods))
+
+
+Weights = Annotated[EqualWeights | StepWeights | HalfLifeWeights, Field(discriminator="kind")]

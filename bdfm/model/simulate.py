@@ -1,0 +1,157 @@
+"""Forward simulation from parameters, vectorised over draws: prior predictive, forecasts, tests.
+
+It calls the same equations as the fitted density (``FactorModel`` and its components), with NumPy arrays
+that carry leading draw axes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bdfm.model.factor_model import FactorModel, at_periods
+from bdfm.model.part import Data, Params
+from bdfm.model.parts.dynamics import simulate_path, step
+from bdfm.names import (
+    CLASS_INDEX,
+    FACTOR_SCALE,
+    FACTORS,
+    FACTORS_NEXT,
+    LOADINGS,
+    NU,
+    OBSERVED,
+    PERIOD_WEIGHTS,
+    RETURNS,
+)
+
+Floats = NDArray[np.float64]
+
+
+class Simulation(NamedTuple):
+    """Simulated factors (..., period, factor) and log returns (..., period, asset), decimals per period."""
+
+    factors: Floats
+    log_returns: Floats
+
+
+def simulate(model: FactorModel, p: Params, data: Data, *, rng: np.random.Generator) -> Simulation:
+    """Return histories simulated from parameters with any leading draw axes (eq. 1 to 7).
+
+    ``p`` holds arrays (..., asset) and so on by the names of ``bdfm.names``; ``data`` the features
+    (period, asset[, window]) as ``bdfm.model.factor_model.model_data`` returns them. Missing cells are
+    simulated too.
+    """
+    factor_sd = model.factor_scale.scale(p, data)
+    shape = (*factor_sd.shape[:-2], len(data[PERIOD_WEIGHTS]), model.n_factors)
+    innovations = factor_sd * rng.standard_normal(shape)
+    factors = simulate_path(model.lags(p), innovations, factor_sd[..., 0, :])
+    return Simulation(factors, _returns_given(factors, model, p, data, rng))
+
+
+def _returns_given(
+    factors: Floats, model: FactorModel, p: Params, data: Data, rng: np.random.Generator
+) -> Floats:
+    """Log returns (..., period, asset) given factors (..., period, factor): mean and noise (eq. 1, 2, 6)."""
+    mu = model.expected_return(p, factors, data)
+    normal, multiplier = model.noise.standard_draws(_by_period(p), mu.shape, rng)
+    return np.asarray(mu + np.exp(model.log_noise_scale(p, data)) * multiplier * normal)
+
+
+def simulate_ahead(
+    model: FactorModel,
+    p: Params,
+    past: Floats,
+    data: Data,
+    *,
+    n_paths: int,
+    rng: np.random.Generator,
+    dtype: type[np.floating[Any]] = np.float32,
+) -> NDArray[Any]:
+    """Return log returns of the periods after the origin, several paths for each posterior draw (eq. 11).
+
+    ``p`` holds posterior draws with one leading axis (draw, ...); ``past`` (draw, lag, factor) the last
+    factors, newest last; ``data`` the features of the future periods (step, asset[, window]).
+    Returns (n_paths, draw, step, asset), decimals.
+
+    Paths come in antithetic pairs: the normal innovations of factors and noise (z, e) return as (-z, -e),
+    with the mixing variables of the Student-t noise in common, so that up and down balance exactly and
+    do not decide ranks; flipping only one of the two adds nothing. Factor innovations are drawn
+    along the principal axes of the draw's common covariance, so that equal seeds give equal returns however
+    the factors are rotated, signed or ordered. With ``factors_next`` among the parameters, as in a fit with
+    evidence, the first step's factors are those, and only noise is drawn.
+    """
+    if n_paths % 2:
+        raise ValueError(f"n_paths must be even (antithetic pairs), got {n_paths}")
+    n_draws, n_steps, n_assets = past.shape[0], len(data[PERIOD_WEIGHTS]), len(data[CLASS_INDEX])
+    lags = model.lags(p)
+    noise_scale = np.exp(np.broadcast_to(model.log_noise_scale(p, data), (n_draws, n_steps, n_assets)))
+    steps = [at_periods(data, slice(t, t + 1)) for t in range(n_steps)]
+    axes = _principal_axes(p[LOADINGS] * p[FACTOR_SCALE][:, None])
+    sign = np.array([1.0, -1.0])[:, None, None]
+    out = np.empty((n_paths, n_draws, n_steps, n_assets), dtype=dtype)
+    for pair in range(0, n_paths, 2):
+        path = np.broadcast_to(past, (2, *past.shape))
+        multiplier = np.exp(model.factor_scale.simulate_ahead(p, data, n_draws, rng))
+        for t in range(n_steps):
+            z = rng.standard_normal((n_draws, model.n_factors, 1))
+            eta = sign * (multiplier[:, t, None] * p[FACTOR_SCALE] * (axes @ z)[..., 0])
+            if t == 0 and FACTORS_NEXT in p:
+                factors = np.broadcast_to(p[FACTORS_NEXT], eta.shape)
+            else:
+                factors = step(lags, path, eta)
+            path = np.concatenate([path, factors[:, :, None]], axis=2)
+            mu = model.expected_return(p, factors[:, :, None], steps[t])[:, :, 0]
+            normal, mixing = model.noise.standard_draws(p, (n_draws, n_assets), rng)
+            out[pair : pair + 2, :, t] = mu + sign * (noise_scale[:, t] * mixing * normal)
+    return out
+
+
+def resample_past(
+    model: FactorModel,
+    p: Params,
+    data: Data,
+    *,
+    n: int,
+    n_steps: int = 1,
+    rng: np.random.Generator,
+) -> NDArray[np.float32]:
+    """Return log returns as they came in past periods, of all assets jointly (eq. 11a).
+
+    Row j belongs to posterior draw j modulo the number of draws: ``n_steps`` periods in a row, all starts as
+    often as each other but for one row. An asset without a return in a period gets one from the model, given
+    the draw's parameters and its factors of that period. ``data`` holds the history, ``p`` posterior draws
+    with one leading axis. Returns (n, step, asset), decimals per period.
+    """
+    observed, returns = data[OBSERVED], data[RETURNS]
+    n_draws, n_starts = len(p[FACTORS]), len(returns) - n_steps + 1
+    start = rng.permutation(np.arange(n) % n_starts)
+    draw = np.arange(n) % n_draws
+    out = np.empty((n, n_steps, returns.shape[1]), dtype=np.float32)
+    for t in range(len(returns)):
+        row, step_ = np.nonzero(start[:, None] + np.arange(n_steps) == t)
+        out[row, step_] = returns[t]
+        if observed[t].all() or not len(row):
+            continue
+        here = at_periods(data, slice(t, t + 1))
+        q = {name: x[draw[row]] for name, x in p.items() if name != FACTORS}
+        drawn = _returns_given(p[FACTORS][draw[row], t : t + 1], model, q, here, rng)[:, 0]
+        out[row, step_] = np.where(observed[t], returns[t], drawn)
+    return out
+
+
+def _principal_axes(scaled: Floats) -> Floats:
+    """Orthonormal axes (draw, factor, axis) of scaled loadings (draw, asset, factor), variances ascending.
+
+    Their signs make the loadings on each axis sum to a positive number over assets.
+    """
+    axes = np.linalg.eigh(scaled.swapaxes(-1, -2) @ scaled).eigenvectors
+    total = (scaled.sum(axis=-2)[..., None, :] @ axes)[..., 0, :]
+    return np.asarray(axes * np.where(total < 0, -1.0, 1.0)[..., None, :])
+
+
+def _by_period(p: Params) -> Mapping[str, Floats]:
+    """Noise parameters (..., asset) with an axis for periods."""
+    return {NU: p[NU][..., None, :]} if NU in p else {}

@@ -1,0 +1,1 @@
+"""What to hold given a forecast: decisions, and the risk of a portfolio."""

@@ -1,0 +1,452 @@
+"""Decisions: portfolios from the weighted draws of a forecast, and the risk of any portfolio.
+
+Returns are simple, over the forecast span, as decimals; a portfolio is bought at the origin and held. The
+optimisers are those of skfolio, given the draws' weights, means and covariances.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bdfm import _checks
+from bdfm.errors import DataError, MissingDependencyError
+from bdfm.forecast.forecast import MAX_EXPOSURE, MIN_EXPOSURE, Forecast
+from bdfm.forecast.ranks import weighted_quantiles
+from bdfm.forecast.views import Sample
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Floats = NDArray[np.float64]
+Method = Literal["equal", "minimum_variance", "mean_cvar", "information_ratio", "risk_parity"]
+
+METHODS: Final[dict[str, str]] = {
+    "equal": "equal weights",
+    "minimum_variance": "least variance",
+    "mean_cvar": "highest expected return minus risk aversion times expected shortfall",
+    "information_ratio": "highest ratio of expected return to standard deviation",
+    "risk_parity": "equal contributions to the variance",
+}
+_N_BATCHES: Final = 50  # of consecutive draws, whose means give the Monte Carlo error
+_BLOCK: Final = 16_384  # draws that are held in double precision at a time
+
+
+class DecisionSettings(BaseModel):
+    """How a portfolio is chosen: the ``[decision]`` table of a run file.
+
+    Σ|weight| is ``exposure``, which M6 wants between 0.25 and 1. No weight exceeds ``max_weight`` times the
+    exposure. With ``short``, weights may be negative, down to -``max_weight`` times the exposure.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    method: Method = "equal"
+    exposure: Annotated[float, Field(ge=MIN_EXPOSURE, le=MAX_EXPOSURE)] = MIN_EXPOSURE
+    max_weight: Annotated[float, Field(gt=0, le=1)] = 1.0
+    short: bool = False
+    level: Annotated[float, Field(ge=0.5, lt=1)] = 0.95  # of value at risk and expected shortfall
+    risk_aversion: Annotated[float, Field(ge=0)] = 1.0  # mean_cvar
+    n_scenarios: Annotated[int, Field(ge=100)] = 2000  # mean_cvar: a linear program in that many draws
+    seed: Annotated[int, Field(ge=0)] = 0  # mean_cvar: which draws
+
+    def __init__(self, **settings: Any) -> None:
+        try:
+            super().__init__(**settings)
+        except ValidationError as error:
+            raise _checks.settings_error(error, type(self), where="decision") from None
+
+
+# -- risk --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class PortfolioRisk:
+    """Risk of a portfolio over the span of a forecast.
+
+    Attributes
+    ----------
+    table
+        One row for each measure: ``value``; ``mc_error``, the standard error from the finite number of draws;
+        ``posterior_error``, the standard deviation over the posterior of the measure's expectation given the
+        parameters, to first order: what better knowledge of the parameters could change. It is NaN where the
+        draws do not say which posterior draw they came from, or only two came from each.
+    contributions
+        One row for each asset held: ``weight``, and its parts of ``volatility`` and ``expected_shortfall``,
+        which sum to the measures.
+    level
+        Of value at risk and expected shortfall.
+    """
+
+    table: pd.DataFrame
+    contributions: pd.DataFrame
+    level: float
+
+    def __repr__(self) -> str:
+        rows = ", ".join(
+            f"{name} {row['value']:.2%} ± {row['mc_error']:.2%}" for name, row in self.table.iterrows()
+        )
+        return f"<PortfolioRisk of {len(self.contributions)} assets: {rows}>"
+
+    def _repr_html_(self) -> str:
+        percent = "{:.2%}".format
+        return self.table.to_html(float_format=percent, border=0) + self.contributions.to_html(
+            float_format=percent, max_rows=20, border=0, escape=True
+        )
+
+    def plot(self, *, n_assets: int = 25) -> Figure:
+        """Contributions to volatility and expected shortfall of the assets that contribute most."""
+        from matplotlib import pyplot as plt
+
+        order = self.contributions["volatility"].abs().sort_values().index[-n_assets:]
+        shown = self.contributions.loc[order]
+        figure, axis = plt.subplots(figsize=(6, 1 + 0.22 * len(shown)), layout="constrained")
+        plt.close(figure)
+        place = np.arange(len(shown))
+        axis.barh(place + 0.2, 100 * shown["volatility"], 0.4, label="volatility")
+        axis.barh(place - 0.2, 100 * shown["expected_shortfall"], 0.4, label="expected shortfall")
+        axis.set_yticks(place, [str(s) for s in shown.index], fontsize=7)
+        axis.set_xlabel("contribution, %")
+        axis.legend(frameon=False)
+        return figure
+
+
+def portfolio_risk(
+    forecast: Forecast, weights: Mapping[str, float] | pd.Series[float], *, level: float = 0.95
+) -> PortfolioRisk:
+    """Risk of a portfolio: mean, volatility, value at risk, expected shortfall, probability of loss.
+
+    Parameters
+    ----------
+    forecast
+        Any forecast, edited and weighted as it may be.
+    weights
+        Weight by symbol, negative for short; what is not invested earns nothing.
+    level
+        Of value at risk and expected shortfall: 0.95 looks at the worst twentieth. Losses are positive.
+
+    Raises
+    ------
+    UnknownLabelError, DataError
+        An unknown symbol, a weight that is no number, no weight at all, a level outside (0, 1).
+
+    Notes
+    -----
+    Errors come from the influence function of each measure: to first order a measure is its value plus the
+    weighted mean of the influence of each draw. Its batch means over consecutive posterior draws
+    give the Monte Carlo error, autocorrelation of the sampler included; the covariance, over posterior draws,
+    of the means of two halves of the paths of each gives the posterior variance, free of the paths' noise.
+    Mean and volatility are of returns cut as in ``views.Sample.cut``.
+    """
+    where = "risk"
+    given = {str(s): _checks.finite(w, what=f"the weight of {s}", where=where) for s, w in weights.items()}
+    _checks.known(list(given), forecast.assets, what="asset", where=where)
+    held = {s: w for s, w in given.items() if w}
+    if not held:
+        raise DataError(f"{where}: no asset is held. Give at least one weight that is not zero.")
+    level = _checks.finite(level, what="level", where=where)
+    if not 0 < level < 1:
+        raise DataError(f"{where}: level must be between 0 and 1, got {level:g}.")
+    p = forecast.weights.to_numpy()
+    sample = Sample(forecast.draws.to_numpy(), forecast.assets)
+    raw, cut = sample.portfolio(held), sample.cut(held)
+    values, influences = _measures(raw, cut, p, level)
+    clusters = forecast.draws.coords.get("posterior_draw")
+    errors = _Errors(p, None if clusters is None else clusters.to_numpy())
+    table = pd.DataFrame(
+        {
+            "value": values,
+            "mc_error": {k: errors.monte_carlo(h) for k, h in influences.items()},
+            "posterior_error": {k: errors.posterior(h) for k, h in influences.items()},
+        }
+    )
+    return PortfolioRisk(table, _contributions(sample, held, raw, cut, p, values), level)
+
+
+def _measures(
+    raw: Floats, cut: Floats, p: Floats, level: float
+) -> tuple[dict[str, float], dict[str, Floats]]:
+    """Measures of portfolio returns (draw,) and their influence functions (draw,)."""
+    mean = float(p @ cut)
+    deviation = cut - mean
+    volatility = float(np.sqrt(p @ np.square(deviation)))
+    at_risk = -float(weighted_quantiles(raw, 1 - level, p))
+    excess = np.maximum(-raw - at_risk, 0)
+    shortfall = at_risk + float(p @ excess) / (1 - level)
+    loss = (raw < 0).astype(np.float64)
+    chance = float(p @ loss)
+    values = {
+        "mean": mean,
+        "volatility": volatility,
+        "value_at_risk": at_risk,
+        "expected_shortfall": shortfall,
+        "probability_of_loss": chance,
+    }
+    zero = np.zeros_like(raw)
+    width = 0.2 * volatility if volatility > 0 else 1.0
+    density = float(p @ (np.abs(-raw - at_risk) < width)) / (2 * width)
+    beyond = np.asarray((-raw > at_risk) - (1 - level), dtype=np.float64)
+    influences: dict[str, Floats] = {
+        "mean": deviation,
+        "volatility": (np.square(deviation) - volatility**2) / (2 * volatility or 1),
+        "value_at_risk": beyond / density if density > 0 else zero,
+        "expected_shortfall": at_risk + excess / (1 - level) - shortfall,
+        "probability_of_loss": loss - chance,
+    }
+    return values, influences
+
+
+class _Errors:
+    """Standard errors of a measure from its influence function."""
+
+    def __init__(self, p: Floats, clusters: NDArray[np.int64] | None) -> None:
+        self.p = p
+        self.clusters = clusters
+        key = np.arange(len(p)) if clusters is None else clusters
+        n = int(key.max()) + 1
+        self.batch = key * min(_N_BATCHES, n) // n
+        if clusters is not None:
+            # Two halves of the paths of each posterior draw. Antithetic pairs are neighbours: kept together.
+            order = np.argsort(clusters, kind="stable")
+            starts = np.flatnonzero(np.diff(clusters[order], prepend=-1))
+            position = np.empty(len(p), dtype=np.int64)
+            position[order] = np.arange(len(p)) - np.repeat(starts, np.diff([*starts, len(p)]))
+            self.half = position // 2 % 2
+
+    def monte_carlo(self, influence: Floats) -> float:
+        """Standard error from batches of consecutive draws."""
+        sums = np.bincount(self.batch, self.p * influence)
+        return float(np.sqrt(np.square(sums).sum() * len(sums) / max(len(sums) - 1, 1)))
+
+    def posterior(self, influence: Floats) -> float:
+        """Standard deviation, over the posterior, of the mean given the parameters."""
+        if self.clusters is None:
+            return float("nan")
+        index = self.clusters * 2 + self.half
+        size = 2 * (int(self.clusters.max()) + 1)
+        mass = np.bincount(index, self.p, minlength=size).reshape(-1, 2)
+        total = np.bincount(index, self.p * influence, minlength=size).reshape(-1, 2)
+        both = (mass > 0).all(axis=1)
+        if both.sum() < 2:
+            return float("nan")
+        means = total[both] / mass[both]
+        share = mass[both].sum(axis=1) / mass[both].sum()
+        means -= share @ means
+        return float(np.sqrt(max(float(share @ means.prod(axis=1)), 0.0)))
+
+
+def _contributions(
+    sample: Sample,
+    held: Mapping[str, float],
+    raw: Floats,
+    cut: Floats,
+    p: Floats,
+    values: Mapping[str, float],
+) -> pd.DataFrame:
+    """Parts of volatility and expected shortfall by asset held."""
+    inside = p * (raw == cut)  # parts add up where no return was cut
+    inside = inside / inside.sum()
+    pull = inside * (raw - inside @ raw)
+    tail = p * (-raw >= values["value_at_risk"])
+    both = np.stack([pull, -tail])
+    sums = np.zeros((2, len(sample.assets)))
+    for start in range(0, len(p), _BLOCK):
+        sums += both[:, start : start + _BLOCK] @ sample.draws[start : start + _BLOCK].astype(np.float64)
+    parts = np.array(list(held.values())) * sums[:, [sample.assets.index(s) for s in held]]
+    table = pd.DataFrame(
+        {"weight": held, "volatility": parts[0], "expected_shortfall": parts[1]}, index=list(held)
+    )
+    for measure in ("volatility", "expected_shortfall"):
+        total = table[measure].sum()
+        table[measure] *= values[measure] / total if total else 0.0
+    return table.rename_axis("symbol")
+
+
+# -- portfolios --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Decision:
+    """A portfolio chosen from a forecast, and its risk.
+
+    Attributes
+    ----------
+    weights
+        Weight of every asset of the forecast, by symbol; Σ|weight| is the exposure.
+    settings
+        How it was chosen.
+    risk
+        Its risk under the forecast.
+    left_out
+        Assets whose return is the same in every draw: delisted or bought, and not to be traded.
+    """
+
+    weights: pd.Series[float]
+    settings: DecisionSettings
+    risk: PortfolioRisk
+    left_out: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        n = int((self.weights != 0).sum())
+        return f"<Decision by {self.settings.method}: {n} assets, exposure {self.weights.abs().sum():g}>"
+
+    def _repr_html_(self) -> str:
+        held = self.weights[self.weights != 0].to_frame("weight")
+        return (
+            f"<p><b>{METHODS[self.settings.method]}</b></p>"
+            + self.risk.table.to_html(float_format="{:.2%}".format, border=0)
+            + held.to_html(float_format="{:.3f}".format, max_rows=20, border=0, escape=True)
+        )
+
+    def save_in(self, forecast: Forecast) -> Forecast:
+        """Forecast that carries the decision, so that a report and a submission can use it."""
+        facts = {
+            "settings": self.settings.model_dump(),
+            "weights": {str(k): float(w) for k, w in self.weights.items() if w},
+            "left_out": list(self.left_out),
+        }
+        return forecast.with_attrs(decision=json.dumps(facts))
+
+    @classmethod
+    def of(cls, forecast: Forecast) -> Decision | None:
+        """Decision that a forecast carries, its risk under that forecast; None where there is none."""
+        text = forecast.attrs.get("decision")
+        if text is None:
+            return None
+        facts = json.loads(str(text))
+        settings = DecisionSettings(**facts["settings"])
+        held = {s: w for s, w in facts["weights"].items() if s in forecast.assets}
+        values = [held.get(a, 0.0) for a in forecast.assets]
+        weights = pd.Series(values, index=pd.Index(forecast.assets, name="symbol"), dtype=float)
+        risk = portfolio_risk(forecast, held, level=settings.level)
+        return cls(weights, settings, risk, tuple(facts["left_out"]))
+
+
+def decide(forecast: Forecast, settings: DecisionSettings | None = None, **changes: Any) -> Decision:
+    """Portfolio of a forecast within the limits of M6, and its risk.
+
+    Parameters
+    ----------
+    forecast
+        Any forecast; its weights count.
+    settings
+        How to choose; by default equal weights.
+    **changes
+        Single settings, such as ``method="risk_parity"``.
+
+    Raises
+    ------
+    DataError
+        Fewer than two assets that can be traded, a ``max_weight`` that cannot be kept, or an optimiser
+        without a solution.
+    MissingDependencyError
+        skfolio is not installed; equal weights need none.
+    """
+    settings = DecisionSettings(**(settings or DecisionSettings()).model_dump() | changes)
+    draws = forecast.draws.to_numpy()
+    fixed = draws.min(axis=0) == draws.max(axis=0)
+    left_out = tuple(a for a, f in zip(forecast.assets, fixed, strict=True) if f)
+    assets = [a for a, f in zip(forecast.assets, fixed, strict=True) if not f]
+    if len(assets) < 2:
+        raise DataError(f"decision: {len(assets)} assets have returns that vary. At least 2 are needed.")
+    if settings.max_weight * len(assets) < 1 - 1e-9:
+        raise DataError(
+            f"decision: max_weight {settings.max_weight:g} times {len(assets)} assets is below 1. Give at"
+            f" least {1 / len(assets):.3g}."
+        )
+    chosen = _optimise(forecast, assets, settings)
+    weights = pd.Series(0.0, index=pd.Index(forecast.assets, name="symbol"))
+    weights.loc[assets] = chosen * settings.exposure / np.abs(chosen).sum()
+    risk = portfolio_risk(forecast, weights, level=settings.level)
+    return Decision(weights, settings, risk, left_out)
+
+
+def _optimise(forecast: Forecast, assets: list[str], settings: DecisionSettings) -> Floats:
+    """Weights (asset,) before they are scaled to the exposure."""
+    if settings.method == "equal":
+        return np.full(len(assets), 1 / len(assets))
+    try:
+        from skfolio import RiskMeasure
+        from skfolio.optimization import MeanRisk, ObjectiveFunction, RiskBudgeting
+        from skfolio.prior import BasePrior, ReturnDistribution
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"decision: method {settings.method} needs skfolio, which is not installed. Run pip install"
+            " 'bdfm[decisions]', or use method equal."
+        ) from error
+    scenarios = _scenarios(forecast, assets, settings)
+    mean, covariance = _moments(forecast, assets)
+    known = ReturnDistribution(mu=mean, covariance=covariance, returns=scenarios)
+
+    class Draws(BasePrior):  # type: ignore[misc]
+        """Hands the draws of the forecast to an optimiser."""
+
+        def __init__(self) -> None:
+            pass
+
+        def fit(self, X: Any, y: Any = None, **_: Any) -> Any:
+            """Take the draws, whatever is given."""
+            self.return_distribution_ = known
+            return self
+
+    limits: dict[str, Any] = {"max_weights": settings.max_weight, "prior_estimator": Draws()}
+    if settings.method == "risk_parity":
+        if settings.short:
+            raise DataError("decision: risk_parity holds no short positions. Leave out short.")
+        model = RiskBudgeting(risk_measure=RiskMeasure.VARIANCE, **limits)
+    else:
+        limits["min_weights"] = -settings.max_weight if settings.short else 0.0
+        objective, measure = {
+            "minimum_variance": (ObjectiveFunction.MINIMIZE_RISK, RiskMeasure.VARIANCE),
+            "mean_cvar": (ObjectiveFunction.MAXIMIZE_UTILITY, RiskMeasure.CVAR),
+            "information_ratio": (ObjectiveFunction.MAXIMIZE_RATIO, RiskMeasure.STANDARD_DEVIATION),
+        }[settings.method]
+        model = MeanRisk(
+            objective_function=objective,
+            risk_measure=measure,
+            risk_aversion=settings.risk_aversion,
+            cvar_beta=settings.level,
+            **limits,
+        )
+    try:
+        found = model.fit(scenarios).weights_
+    except Exception as error:  # skfolio and its solvers raise many kinds
+        raise DataError(
+            f"decision: {settings.method} has no solution ({str(error).splitlines()[0]}). A ratio needs an"
+            " asset with a positive expected return; otherwise raise max_weight, or use another method."
+        ) from error
+    found = np.where(np.abs(found) < 1e-6, 0.0, found)  # solvers leave dust
+    return np.asarray(found, dtype=np.float64)
+
+
+def _scenarios(forecast: Forecast, assets: list[str], settings: DecisionSettings) -> Floats:
+    """Equally weighted draws (scenario, asset), taken by their weights at even distances in random order."""
+    rng = np.random.default_rng(settings.seed)
+    p = forecast.weights.to_numpy()
+    order = rng.permutation(len(p))
+    n = min(settings.n_scenarios, len(p))
+    at = np.searchsorted(np.cumsum(p[order]), (np.arange(n) + rng.random()) / n * (1 - 1e-12))
+    columns = [forecast.assets.index(a) for a in assets]
+    return np.asarray(forecast.draws.to_numpy()[order[at]][:, columns], dtype=np.float64)
+
+
+def _moments(forecast: Forecast, assets: list[str]) -> tuple[Floats, Floats]:
+    """Means (asset,) and covariances (asset, asset) of cut returns under the weights."""
+    p = forecast.weights.to_numpy()
+    kept = [forecast.assets.index(a) for a in assets]
+    columns = np.ascontiguousarray(forecast.draws.to_numpy()[:, kept].T)  # (asset, draw)
+    for j, x in enumerate(columns):
+        columns[j] = Sample(x[:, None], ("x",)).cut({"x": 1.0})
+    mean = np.array([float(p @ x) for x in columns])
+    covariance = np.zeros((len(assets), len(assets)))
+    for start in range(0, len(p), _BLOCK):
+        x = columns[:, start : start + _BLOCK].astype(np.float64) - mean[:, None]
+        covariance += (x * p[start : start + _BLOCK]) @ x.T
+    return mean, covariance

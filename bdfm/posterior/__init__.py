@@ -1,0 +1,1 @@
+"""Posterior draws of a fit: what they say, checks against the data, pictures."""

@@ -1,0 +1,98 @@
+"""Forecast after edits and views, where views that the draws cannot carry go into the model."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+
+import pandas as pd
+
+from bdfm.errors import DataError, DataWarning, InfeasibleViewError
+from bdfm.forecast.changes import Changes, ViewsMethod
+from bdfm.forecast.forecast import Forecast
+from bdfm.forecast.views import Absolute, View
+from bdfm.inference.settings import SamplerSettings
+from bdfm.model.factor_model import Evidence
+from bdfm.posterior.posterior import N_PREDICTIVE_DRAWS, Posterior, fit
+
+
+def forecast_with_changes(
+    posterior: Posterior,
+    changes: Changes,
+    *,
+    seed: int,
+    n_draws: int = N_PREDICTIVE_DRAWS,
+    views_method: ViewsMethod = "auto",
+    prices: pd.Series[float] | None = None,
+    track: bool = True,
+    progress: bool = False,
+) -> tuple[Posterior, Forecast]:
+    """Posterior and forecast after changes; the posterior is another one where views went into the model.
+
+    Parameters
+    ----------
+    posterior
+        Fit without the views.
+    changes, prices, track
+        As in ``Changes.apply``.
+    seed, n_draws
+        As in ``Posterior.forecast``; the seed is that of a second fit too.
+    views_method
+        ``reweight``: views change the weights of the draws. ``model``: evidence on the return of a single
+        asset enters a second fit (eq. 12), exact for any strength but as slow as a fit. ``auto``: the
+        weights, and a second fit only where they refuse or leave fewer than a twentieth of the draws.
+    progress
+        Whether a second fit shows a progress bar.
+
+    Raises
+    ------
+    InfeasibleViewError
+        Views that neither way can satisfy.
+    DataError
+        ``model``, and no view that can go into the model.
+    """
+    able = [e for v in changes.views if (e := _as_evidence(v)) is not None]
+    if views_method != "model":
+        base = posterior.forecast(seed=seed, n_draws=n_draws)
+        try:
+            with warnings.catch_warnings():
+                if able and views_method == "auto":
+                    warnings.filterwarnings("error", "views: .* effective of", DataWarning)
+                return posterior, changes.apply(base, prices=prices, track=track)
+        except (InfeasibleViewError, DataWarning):
+            if views_method == "reweight" or not able:
+                raise
+    if not able:
+        raise DataError(
+            'views_method "model": only evidence on the return of a single asset, with confidence 1 and'
+            ' nobody named, can go into the model. Use views_method "reweight".'
+        )
+    settings = SamplerSettings.model_validate_json(str(posterior.attrs["settings"]))
+    if (
+        settings.engine == "gibbs"
+    ):  # the engine asked for may not know evidence; the fastest that does is taken
+        settings = settings.model_copy(update={"engine": "auto"})
+    refit = fit(
+        posterior.model,
+        posterior.panel,
+        seed=seed,
+        settings=settings,
+        evidence=[*posterior.evidence, *able],
+        progress=progress,
+    )
+    rest = replace(
+        changes,
+        steps=tuple(
+            replace(s, views=tuple(v for v in s.views if _as_evidence(v) is None)) for s in changes.steps
+        ),
+    )
+    return refit, rest.apply(refit.forecast(seed=seed, n_draws=n_draws), prices=prices, track=track)
+
+
+def _as_evidence(view: View) -> Evidence | None:
+    """Evidence for a fit that says what a view says; None where the model cannot take it."""
+    if not isinstance(view, Absolute) or view.sd is None:
+        return None
+    if view.semantics != "evidence" or view.confidence != 1 or view.by:
+        return None
+    return Evidence(view.asset, view.mean, view.sd)

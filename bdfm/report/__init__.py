@@ -1,0 +1,1 @@
+"""A month from its file to its folder of results, and the page about it."""

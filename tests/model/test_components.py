@@ -1,0 +1,326 @@
+"""Every component, from one registry: NumPy equals PyTensor, a batch equals a loop over draws."""
+
+import datetime as dt
+
+import numpy as np
+import pymc as pm
+import pytensor
+import pytensor.tensor as pt
+import pytest
+from scipy import stats
+
+from bdfm.model.part import Component
+from bdfm.model.parts.dynamics import (
+    AR1,
+    VAR1,
+    Lags,
+    Momentum,
+    innovation_path,
+    simulate_path,
+    stationary_root,
+    stationary_start,
+    step,
+    summed_lags,
+)
+from bdfm.model.parts.factor_scale import ConstantScale, MarketVolatilityScale, StochasticVolatilityScale
+from bdfm.model.parts.loadings import InstrumentedLoadings, RandomWalkLoadings, StaticLoadings
+from bdfm.model.parts.log_volatility import Earnings, LogVolIntercept, RecentVolatility
+from bdfm.model.parts.mean import FactorPremium, Intercept, RecentReturn
+from bdfm.model.parts.noise import NormalNoise, StudentTNoise
+from bdfm.model.parts.predictive import HistoricalPool, ModelPredictive
+from bdfm.model.parts.weights import EqualWeights, HalfLifeWeights, StepWeights
+
+N_DRAWS, N_PERIODS, N_ASSETS, N_FACTORS, N_WINDOWS = 3, 20, 5, 2, 2
+
+DYNAMICS = [AR1(), Momentum(), VAR1(), VAR1(cross_sd=0.0)]
+SCALES = [ConstantScale(), MarketVolatilityScale(), StochasticVolatilityScale()]
+LOADINGS = [StaticLoadings(), RandomWalkLoadings(every=8, drift_sd=0.5), InstrumentedLoadings()]
+EFFECTS = [
+    Intercept(),
+    FactorPremium(),
+    RecentReturn(),
+    LogVolIntercept(),
+    RecentVolatility(),
+    Earnings(),
+]
+NOISE = [StudentTNoise(), NormalNoise()]
+WEIGHTS = [EqualWeights(), StepWeights(cutoff=dt.date(2018, 5, 1)), HalfLifeWeights(half_life_periods=12)]
+PREDICTIVE = [ModelPredictive(), HistoricalPool()]
+REGISTRY = [*DYNAMICS, *SCALES, *LOADINGS, *EFFECTS, *NOISE, *WEIGHTS, *PREDICTIVE]
+
+
+def leaves(cls):
+    return {c for s in cls.__subclasses__() for c in (leaves(s) or {s})}
+
+
+def test_registry_holds_every_component():
+    assert {type(c) for c in REGISTRY} == leaves(Component)
+    assert len(REGISTRY) == 23
+
+
+@pytest.fixture
+def data(rng):
+    return {
+        "class_index": np.array([0, 0, 1, 1, 1]),
+        "recent_return": rng.standard_normal((N_PERIODS, N_ASSETS)),
+        "recent_volatility": rng.standard_normal((N_PERIODS, N_ASSETS, N_WINDOWS)),
+        "earnings": rng.integers(0, 2, (N_PERIODS, N_ASSETS)).astype(float),
+        "market_volatility": rng.standard_normal((N_PERIODS, N_WINDOWS)),
+        "characteristics": rng.standard_normal((N_ASSETS, 3)),
+        "period_weights": np.ones(N_PERIODS),
+        "loading_block": RandomWalkLoadings(every=8).blocks(N_PERIODS),
+    }
+
+
+def prior(component, data, n_draws=N_DRAWS, seed=1):
+    """Draws of a component's own variables by name, (draw, ...)."""
+    coords = {"asset": range(N_ASSETS), "asset_class": range(2), "factor": range(N_FACTORS)}
+    coords |= {"window": range(N_WINDOWS), "period": range(N_PERIODS), "characteristic": range(3)}
+    with pm.Model(coords=coords):
+        containers = {k: pm.Data(k, v) for k, v in data.items() if k != "loading_block"}
+        variables = component.params(containers | {"loading_block": data["loading_block"]})
+        names = list(variables)
+        if not names:
+            return {}
+        return dict(
+            zip(names, pm.draw([variables[n] for n in names], draws=n_draws, random_seed=seed), strict=True)
+        )
+
+
+def as_tensors(arrays):
+    return {k: pt.as_tensor(v) for k, v in arrays.items()}
+
+
+@pytest.mark.parametrize("component", EFFECTS, ids=lambda c: type(c).__name__)
+def test_effect_numpy_equals_pytensor_and_batch_equals_loop(component, data, rng):
+    common = {
+        "loadings": rng.standard_normal((N_DRAWS, N_ASSETS, N_FACTORS)),
+        "factor_scale": rng.random((N_DRAWS, N_FACTORS)),
+    }
+    p = prior(component, data) | common
+    batch = component.effect(p, data)
+    assert batch.shape[-1] == N_ASSETS
+    assert batch.shape[0] == N_DRAWS
+    for d in range(N_DRAWS):
+        one = {k: v[d] for k, v in p.items()}
+        np.testing.assert_allclose(component.effect(one, data), batch[d], rtol=1e-12)
+        symbolic = component.effect(as_tensors(one), as_tensors(data)).eval()
+        np.testing.assert_allclose(symbolic, batch[d], rtol=1e-12)
+
+
+def test_effects_by_hand(data):
+    x = data
+    p = {"beta_rr": np.array([1.0, 2, 3, 4, 5]), "beta_rv": np.arange(10.0).reshape(5, 2)}
+    np.testing.assert_allclose(RecentReturn().effect(p, x)[3, 2], 3 * x["recent_return"][3, 2])
+    common = {"loadings": np.ones((5, 2)), "factor_scale": np.array([0.05, 0.02])}
+    premium = FactorPremium().effect({**common, "premium": np.array([0.2, -0.1])}, x)
+    np.testing.assert_allclose(premium, np.full((1, 5), 0.05 * 0.2 - 0.02 * 0.1))
+    by_hand = 4 * x["recent_volatility"][7, 2, 0] + 5 * x["recent_volatility"][7, 2, 1]
+    np.testing.assert_allclose(RecentVolatility().effect(p, x)[7, 2], by_hand)
+
+
+@pytest.mark.parametrize("component", LOADINGS, ids=lambda c: type(c).__name__)
+def test_common_return_batch_equals_loop(component, data, rng):
+    p = prior(component, data)
+    assert p["loadings"].shape == (N_DRAWS, N_ASSETS, N_FACTORS)
+    factors = rng.standard_normal((N_DRAWS, N_PERIODS, N_FACTORS))
+    batch = component.common(p, factors, data)
+    block = component.blocks(N_PERIODS)
+    for d in range(N_DRAWS):
+        own = p.get("loadings_path", p["loadings"][:, None])[d]
+        by_hand = np.array([own[b] @ f for b, f in zip(block, factors[d], strict=True)])
+        np.testing.assert_allclose(batch[d], by_hand, rtol=1e-12)
+        one = as_tensors({k: v[d] for k, v in p.items()})
+        np.testing.assert_allclose(component.common(one, pt.as_tensor(factors[d]), data).eval(), by_hand)
+
+
+def test_blocks_of_loadings_end_at_the_origin():
+    np.testing.assert_array_equal(RandomWalkLoadings(every=3).blocks(7), [0, 1, 1, 1, 2, 2, 2])
+    np.testing.assert_array_equal(RandomWalkLoadings(every=1).blocks(3), [0, 1, 2])
+    np.testing.assert_array_equal(StaticLoadings().blocks(3), [0, 0, 0])
+
+
+def test_random_walk_loadings_change_by_the_yearly_drift(data):
+    """With blocks of 8 periods, a change has sd drift * sqrt(8 / 13); a forecast uses the last block."""
+    data["loading_block"] = RandomWalkLoadings(every=8).blocks(N_PERIODS)
+    p = prior(RandomWalkLoadings(every=8, drift_sd=0.5), data, n_draws=4000)
+    np.testing.assert_array_equal(p["loadings"], p["loadings_path"][:, -1])
+    change = np.diff(p["loadings_path"], axis=1) / p["loading_drift"][:, None, None, None]
+    np.testing.assert_allclose(change.std(), np.sqrt(8 / 13), rtol=0.02)
+    assert p["loadings_path"].shape[1] == 3
+
+
+def test_instrumented_loadings_follow_characteristics(data):
+    p = prior(InstrumentedLoadings(scale=1e-9), data)
+    by_hand = np.einsum("il,dlk->dik", data["characteristics"], p["loading_slopes"])
+    np.testing.assert_allclose(p["loadings"], by_hand, atol=1e-7)
+
+
+@pytest.mark.parametrize("component", SCALES, ids=lambda c: type(c).__name__)
+def test_factor_scale_numpy_equals_pytensor_and_batch_equals_loop(component, data):
+    p = prior(component, data)
+    batch = np.broadcast_to(component.scale(p, data), (N_DRAWS, N_PERIODS, N_FACTORS))
+    for d in range(N_DRAWS):
+        one = {k: v[d] for k, v in p.items()}
+        own = np.broadcast_to(component.scale(one, data), batch[d].shape)
+        np.testing.assert_allclose(own, batch[d], rtol=1e-12)
+        symbolic = component.scale(as_tensors(one), as_tensors(data)).eval()
+        np.testing.assert_allclose(np.broadcast_to(symbolic, batch[d].shape), batch[d], rtol=1e-12)
+
+
+def test_factor_scales_by_hand(data):
+    x = data["market_volatility"]
+    p = {"factor_scale": np.array([0.04, 0.01]), "beta_mv": np.array([0.5, -0.2])}
+    by_hand = 0.01 * np.exp(0.5 * x[3, 0] - 0.2 * x[3, 1])
+    np.testing.assert_allclose(MarketVolatilityScale().scale(p, data)[3, 1], by_hand)
+    p = {"factor_scale": np.array([0.04, 0.01]), "log_multiplier": np.linspace(0, 1, N_PERIODS)}
+    np.testing.assert_allclose(StochasticVolatilityScale().scale(p, data)[-1, 0], 0.04 * np.e)
+
+
+def test_latent_volatility_ahead_has_the_law_of_its_history(data, rng):
+    """From a stationary start, the path ahead has the mean and variance of an AR(1), exactly known."""
+    n = 40_000
+    p = {
+        "phi": np.full(n, 0.8),
+        "sigma_log_multiplier": np.full(n, 0.3),
+        "log_multiplier": np.full((n, 1), 0.7),
+    }
+    ahead = {"period_weights": np.ones(3)}
+    h = StochasticVolatilityScale().simulate_ahead(p, ahead, n, rng)
+    assert h.shape == (n, 3)
+    for s in range(3):
+        sd = 0.3 * np.sqrt(sum(0.64**j for j in range(s + 1)))
+        np.testing.assert_allclose(h[:, s].mean(), 0.7 * 0.8 ** (s + 1), atol=4 * sd / np.sqrt(n))
+        np.testing.assert_allclose(h[:, s].std(), sd, rtol=0.02)
+
+
+def with_scale(p):
+    """Parameters of dynamics with the factor scales that a VAR is measured in."""
+    return p | {"factor_scale": np.tile([0.05, 0.02], (N_DRAWS, 1))}
+
+
+@pytest.mark.parametrize("dynamics", DYNAMICS, ids=lambda c: type(c).__name__)
+def test_path_of_the_fit_equals_repeated_steps(dynamics, data, rng):
+    p = with_scale(prior(dynamics, data, seed=4))
+    eta = p["factor_scale"][:, None] * rng.standard_normal((N_DRAWS, N_PERIODS, N_FACTORS))
+    simulated = simulate_path(summed_lags((dynamics,), p), eta, p["factor_scale"])
+    for d in range(N_DRAWS):
+        one = {k: pt.as_tensor(v[d]) for k, v in p.items()}
+        lags = summed_lags((dynamics,), one)
+        path = innovation_path(lags, pt.as_tensor(eta[d]), one["factor_scale"]).eval()
+        np.testing.assert_allclose(path, simulated[d], rtol=1e-10, atol=1e-12)
+        lags = summed_lags((dynamics,), {k: v[d] for k, v in p.items()})
+        for t in range(12, N_PERIODS):
+            np.testing.assert_allclose(step(lags, path[:t], eta[d, t]), path[t], rtol=1e-9, atol=1e-12)
+
+
+def test_path_without_dynamics_is_the_innovations(rng):
+    eta = rng.standard_normal((4, 2))
+    assert innovation_path(Lags([]), eta) is eta
+    np.testing.assert_array_equal(simulate_path(Lags([]), eta), eta)
+
+
+def test_diagonal_var_is_ar1(rng):
+    scale = np.array([0.05, 0.02])
+    eta = scale * rng.standard_normal((N_PERIODS, 2))
+    matrix = VAR1().lags({"factor_scale": scale, "var_matrix": 0.4 * np.eye(2)})
+    ar1 = AR1().lags({"rho": np.float64(0.4)})
+    np.testing.assert_allclose(
+        simulate_path(matrix, eta, scale), simulate_path(ar1, eta), rtol=1e-12, atol=1e-15
+    )
+
+
+def test_var_is_stationary_and_starts_there(data):
+    """Whatever the prior draws: spectral radius below 1, and Var = Phi Var Phi' + diag(scale^2)."""
+    p = prior(VAR1(own_sd=2.0, cross_sd=2.0), data, n_draws=200)
+    p["factor_scale"] = np.tile([0.05, 0.02], (200, 1))
+    (phi,), matrix = VAR1().lags(p)
+    assert matrix
+    assert np.abs(np.linalg.eigvals(phi)).max() < 1
+    assert np.linalg.norm(p["var_matrix"], 2, axis=(1, 2)).max() > 0.8  # the prior does reach far
+    root = stationary_root(phi, p["factor_scale"])
+    variance = root @ root.swapaxes(1, 2)
+    expected = phi @ variance @ phi.swapaxes(1, 2) + 0.0004 * np.diag([6.25, 1.0])
+    np.testing.assert_allclose(variance, expected, rtol=1e-6)
+
+
+def test_var_shrinks_towards_a_diagonal(data):
+    p = prior(VAR1(own_sd=0.2, cross_sd=0.05), data, n_draws=4000)["var_matrix"]
+    np.testing.assert_allclose(p[:, 0, 0].std(), 0.2, rtol=0.08)
+    np.testing.assert_allclose(p[:, 0, 1].std(), 0.05, rtol=0.08)
+
+
+def autocovariance(phi, n):
+    """Autocovariances of an AR(p) with unit innovations, from its long moving-average form."""
+    psi = np.zeros(3000)
+    psi[0] = 1.0
+    for t in range(1, len(psi)):
+        psi[t] = sum(c * psi[t - 1 - j] for j, c in enumerate(phi) if t - 1 - j >= 0)
+    return np.array([psi[: len(psi) - h] @ psi[h:] for h in range(n)])
+
+
+@pytest.mark.parametrize("phi", [[0.6], [-0.4], [0.5, -0.3], [-0.1] + [0.05] * 11])
+def test_start_is_exactly_stationary(phi):
+    """The covariance of the simulated path, exact by linearity, is that of the stationary process."""
+    n = 30
+    coefficients = [np.float64(c) for c in phi]
+    lags = Lags([np.full(n, c) for c in coefficients])
+    impulse = simulate_path(lags, np.eye(n)[:, :, None])[:, :, 0].T
+    gamma = autocovariance(phi, n)
+    lags = np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
+    np.testing.assert_allclose(impulse @ impulse.T, gamma[lags], rtol=1e-8, atol=1e-10)
+
+
+def test_ar1_starts_at_its_stationary_sd():
+    ((phi, sd),) = stationary_start([np.float64(0.6)])
+    assert phi == []
+    np.testing.assert_allclose(sd, 1 / np.sqrt(1 - 0.36))
+
+
+def test_momentum_prior_is_stationary(data):
+    p = prior(Momentum(beta_sd=1.0, rho_sd=1.0), data, n_draws=500)
+    assert np.all(np.abs(p["rho"]) + 11 * np.abs(p["beta_momentum"]) < 1)
+    assert np.std(p["beta_momentum"]) > 0.01
+
+
+def naive_log_density(noise, log_scale, p):
+    """One observation at a time, by SciPy."""
+    result = np.empty(noise.shape)
+    for t, i in np.ndindex(*noise.shape):
+        scale = np.exp(log_scale[t, i])
+        if "nu" in p:
+            result[t, i] = stats.t.logpdf(noise[t, i], p["nu"][i], 0, scale)
+        else:
+            result[t, i] = stats.norm.logpdf(noise[t, i], 0, scale)
+    return result
+
+
+@pytest.mark.parametrize("component", NOISE, ids=lambda c: type(c).__name__)
+def test_log_density_equals_naive_loop(component, data, rng):
+    p = prior(component, data)
+    noise = 0.1 * rng.standard_normal((N_DRAWS, N_PERIODS, N_ASSETS))
+    log_scale = rng.normal(-3, 1, noise.shape)
+    batch = component.log_density(noise, log_scale, p)
+    for d in range(N_DRAWS):
+        one = {k: v[d] for k, v in p.items()}
+        expected = naive_log_density(noise[d], log_scale[d], one)
+        np.testing.assert_allclose(batch[d], expected, rtol=1e-10)
+        symbolic = component.log_density(pt.as_tensor(noise[d]), pt.as_tensor(log_scale[d]), as_tensors(one))
+        np.testing.assert_allclose(pytensor.function([], symbolic)(), expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("component", NOISE, ids=lambda c: type(c).__name__)
+def test_standard_draws_have_the_density(component, rng):
+    p = {"nu": np.array([3.0, 8.0])} if isinstance(component, StudentTNoise) else {}
+    normal, multiplier = component.standard_draws(p, (20_000, 2), rng)
+    reference = [stats.t(3.0), stats.t(8.0)] if p else [stats.norm()] * 2
+    for i, distribution in enumerate(reference):
+        assert stats.kstest((normal * multiplier)[:, i], distribution.cdf).pvalue > 1e-3
+
+
+def test_weights():
+    ends = np.array(["2018-04-06", "2018-05-04", "2018-06-01"], dtype="datetime64[ns]")
+    np.testing.assert_array_equal(EqualWeights().weights(ends), [1, 1, 1])
+    step = StepWeights(cutoff=dt.date(2018, 5, 1), before=0.3)
+    np.testing.assert_array_equal(step.weights(ends), [0.3, 1, 1])
+    np.testing.assert_allclose(HalfLifeWeights(half_life_periods=1).weights(ends), [0.25, 0.5, 1])

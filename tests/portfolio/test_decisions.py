@@ -1,0 +1,237 @@
+"""Portfolios from weighted draws and their risk, against exact results and brute force."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from bdfm import views
+from bdfm.errors import DataError, MissingDependencyError, UnknownLabelError
+from bdfm.forecast.forecast import Forecast
+from bdfm.portfolio.decisions import METHODS, Decision, DecisionSettings, decide, portfolio_risk
+
+ASSETS = ("A", "B", "C", "D")
+MEAN = np.array([0.02, 0.01, 0.005, 0.012])
+LOADING = np.array([0.05, 0.03, -0.01, 0.02])
+NOISE = np.array([0.04, 0.02, 0.01, 0.03])
+COVARIANCE = np.outer(LOADING, LOADING) + np.diag(NOISE**2)
+
+
+def make(n=40_000, *, seed=1, n_posterior=400, spread=0.0, weights=None):
+    """Normal returns; each posterior draw has its own mean, ``spread`` its sd over the posterior."""
+    rng = np.random.default_rng(seed)
+    index = np.tile(np.arange(n_posterior), n // n_posterior)
+    shift = rng.normal(0, spread, n_posterior)[index] if spread else 0.0
+    z = rng.standard_normal((n, 1)) * LOADING + rng.standard_normal((n, 4)) * NOISE
+    return Forecast.from_draws(
+        MEAN + z + np.reshape(shift, (-1, 1)),
+        assets=ASSETS,
+        asset_class=["x"] * 4,
+        origin="2022-02-04",
+        end="2022-03-04",
+        posterior_draw=index,
+        weights=weights,
+    )
+
+
+@pytest.fixture(scope="module")
+def forecast():
+    return make()
+
+
+# Risk
+
+
+def test_risk_of_a_normal_portfolio(forecast):
+    w = {"A": 0.4, "B": 0.3, "C": -0.2}
+    row = np.array([0.4, 0.3, -0.2, 0.0])
+    mean, sd = row @ MEAN, np.sqrt(row @ COVARIANCE @ row)
+    risk = portfolio_risk(forecast, w, level=0.95)
+    z = stats.norm.ppf(0.95)
+    exact = {
+        "mean": mean,
+        "volatility": sd,
+        "value_at_risk": z * sd - mean,
+        "expected_shortfall": stats.norm.pdf(z) / 0.05 * sd - mean,
+        "probability_of_loss": stats.norm.cdf(-mean / sd),
+    }
+    assert list(risk.table.index) == list(exact)
+    for name, value in exact.items():
+        found = risk.table.loc[name]
+        assert abs(found["value"] - value) < 4.5 * found["mc_error"], name
+        assert 0 < found["mc_error"] < 0.05 * abs(value), name
+    parts = risk.contributions
+    assert parts["volatility"].sum() == pytest.approx(risk.table.loc["volatility", "value"])
+    assert parts["expected_shortfall"].sum() == pytest.approx(risk.table.loc["expected_shortfall", "value"])
+    marginal = row * (COVARIANCE @ row) / sd
+    np.testing.assert_allclose(parts["volatility"], marginal[:3], atol=5e-4)
+
+
+def test_monte_carlo_errors_are_those_of_repetition():
+    """Spread of the measures over 60 forecasts against the mean error that each states."""
+    w = {a: 0.25 for a in ASSETS}
+    tables = [portfolio_risk(make(4000, seed=s), w).table for s in range(60)]
+    values = np.array([t["value"] for t in tables])
+    stated = np.array([t["mc_error"] for t in tables])
+    # The sd of 60 values has a relative error of 9 %; density and batches add some.
+    np.testing.assert_allclose(np.sqrt((stated**2).mean(axis=0)), values.std(axis=0, ddof=1), rtol=0.35)
+
+
+def test_posterior_error_is_the_spread_of_the_parameters():
+    """Means that differ over the posterior with sd 1 %: a portfolio of weights w gets 1 % times Σw."""
+    f = make(200_000, n_posterior=2000, spread=0.01)
+    risk = portfolio_risk(f, {"A": 0.5, "B": 0.5}).table
+    assert risk.loc["mean", "posterior_error"] == pytest.approx(0.01, rel=0.1)
+    assert risk.loc["value_at_risk", "posterior_error"] == pytest.approx(0.01, rel=0.35)
+    sure = portfolio_risk(make(200_000, n_posterior=2000), {"A": 0.5, "B": 0.5}).table
+    assert sure.loc["mean", "posterior_error"] < 0.002
+    # Without knowledge of the posterior draw there is no such error.
+    plain = Forecast.from_draws(
+        f.draws.to_numpy(), assets=ASSETS, asset_class=["x"] * 4, origin="2022-02-04", end="2022-03-04"
+    )
+    assert portfolio_risk(plain, {"A": 1}).table["posterior_error"].isna().all()
+
+
+def test_risk_uses_the_weights(forecast):
+    seen = forecast.with_views(views.Absolute(asset="A", mean=-0.05, semantics="constraint"))
+    before, after = (portfolio_risk(f, {"A": 1.0}).table["value"] for f in (forecast, seen))
+    assert after["mean"] == pytest.approx(-0.05, abs=1e-9)
+    assert after["probability_of_loss"] > before["probability_of_loss"] + 0.2
+    repeated = Forecast.from_draws(
+        np.repeat(forecast.draws.to_numpy()[:500], np.arange(500) % 3, axis=0),
+        assets=ASSETS,
+        asset_class=["x"] * 4,
+        origin="2022-02-04",
+        end="2022-03-04",
+    )
+    weighted = make(n=40_000, weights=np.r_[np.arange(500) % 3, np.zeros(39_500)])
+    a, b = (portfolio_risk(f, {"A": 0.7, "D": 0.3}).table["value"] for f in (repeated, weighted))
+    for name in ("value_at_risk", "expected_shortfall", "probability_of_loss"):
+        assert a[name] == pytest.approx(b[name], abs=1e-9), name
+
+
+# Portfolios
+
+
+def test_minimum_variance_is_the_closed_form(forecast):
+    inverse = np.linalg.solve(COVARIANCE, np.ones(4))
+    exact = inverse / inverse.sum()
+    assert (exact > 0).all()
+    found = decide(forecast, method="minimum_variance", exposure=1.0)
+    np.testing.assert_allclose(found.weights, exact, atol=0.02)
+
+
+def test_information_ratio_is_the_closed_form(forecast):
+    direction = np.linalg.solve(COVARIANCE, MEAN)
+    exact = direction / direction.sum()
+    assert (exact > 0).all()
+    found = decide(forecast, method="information_ratio", exposure=1.0)
+    np.testing.assert_allclose(found.weights, exact, atol=0.03)
+
+
+def test_risk_parity_shares_the_variance(forecast):
+    risk = decide(forecast, method="risk_parity", exposure=1.0).risk
+    np.testing.assert_allclose(
+        risk.contributions["volatility"], risk.table.loc["volatility", "value"] / 4, rtol=0.03
+    )
+
+
+def test_mean_cvar_beats_the_others_in_its_own_objective(forecast):
+    def objective(decision):
+        value = decision.risk.table["value"]
+        return value["mean"] - 1.0 * value["expected_shortfall"]
+
+    best = decide(forecast, method="mean_cvar", exposure=1.0, n_scenarios=4000)
+    others = [decide(forecast, method=m, exposure=1.0) for m in METHODS if m != "mean_cvar"]
+    assert all(objective(best) > objective(d) - 2e-4 for d in others)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_limits_of_m6_are_kept(method, forecast):
+    for exposure, cap in ((0.25, 0.3), (1.0, 1.0)):
+        found = decide(forecast, method=method, exposure=exposure, max_weight=cap)
+        assert found.weights.abs().sum() == pytest.approx(exposure)
+        assert found.weights.max() <= cap * exposure + 1e-6
+        assert found.weights.min() >= 0
+        table = forecast.to_submission(found.weights)
+        assert table["Decision"].abs().sum() == pytest.approx(exposure)
+
+
+def test_views_move_the_decision(forecast):
+    seen = forecast.with_views(views.Absolute(asset="C", mean=0.02, semantics="constraint"))
+    before, after = (decide(f, method="information_ratio").weights["C"] for f in (forecast, seen))
+    assert after > before + 0.02
+
+
+def test_short_positions(forecast):
+    bad = forecast.with_views(views.Absolute(asset="A", mean=-0.03, semantics="constraint"))
+    found = decide(bad, method="information_ratio", short=True, exposure=1.0)
+    assert found.weights["A"] < -0.05
+    assert found.weights.abs().sum() == pytest.approx(1)
+
+
+def test_delisted_assets_are_left_out(forecast):
+    found = decide(forecast.zero("C"), method="minimum_variance")
+    assert found.left_out == ("C",)
+    assert found.weights["C"] == 0
+
+
+def test_a_forecast_carries_its_decision(forecast, tmp_path):
+    found = decide(forecast, method="risk_parity", exposure=0.5)
+    loaded = Forecast.load(found.save_in(forecast).save(tmp_path / "f.nc"))
+    again = Decision.of(loaded)
+    np.testing.assert_allclose(again.weights, found.weights)
+    assert again.settings == found.settings
+    np.testing.assert_allclose(again.risk.table["value"], found.risk.table["value"])
+    assert Decision.of(forecast) is None
+
+
+def test_looks(forecast):
+    found = decide(forecast)
+    assert repr(found) == "<Decision by equal: 4 assets, exposure 0.25>"
+    assert "volatility" in found._repr_html_()
+    assert repr(found.risk).startswith("<PortfolioRisk of 4 assets: mean ")
+    assert found.risk.plot().axes[0].get_xlabel() == "contribution, %"
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "message"),
+    [
+        (lambda f: portfolio_risk(f, {"E": 1}), UnknownLabelError, "risk: unknown asset E"),
+        (lambda f: portfolio_risk(f, {"A": 0}), DataError, "risk: no asset is held"),
+        (lambda f: portfolio_risk(f, {"A": np.nan}), DataError, "the weight of A must be a finite number"),
+        (lambda f: portfolio_risk(f, {"A": 1}, level=95), DataError, "level must be between 0 and 1, got 95"),
+        (lambda f: decide(f, method="best"), DataError, "decision: method should be 'equal'"),
+        (lambda f: decide(f, exposure=2), DataError, "decision: exposure should be less than or equal to 1"),
+        (lambda f: decide(f, max_weight=0.1), DataError, r"max_weight 0\.1 times 4 assets is below 1"),
+        (lambda f: decide(f.zero("A", "B", "C")), DataError, "1 assets have returns that vary"),
+        (lambda f: decide(f, method="risk_parity", short=True), DataError, "holds no short positions"),
+        (
+            lambda f: decide(
+                f.shift("A", -0.2).shift("B", -0.2).shift("C", -0.2).shift("D", -0.2),
+                method="information_ratio",
+            ),
+            DataError,
+            "information_ratio has no solution",
+        ),
+    ],
+)
+def test_what_cannot_be_decided_is_refused(call, kind, message, forecast):
+    with pytest.raises(kind, match=message):
+        call(forecast)
+
+
+def test_without_skfolio_equal_weights_work(forecast, monkeypatch):
+    monkeypatch.setitem(sys.modules, "skfolio", None)
+    monkeypatch.setitem(sys.modules, "skfolio.optimization", None)
+    assert decide(forecast).weights.sum() == pytest.approx(0.25)
+    with pytest.raises(MissingDependencyError, match=r"pip install 'bdfm\[decisions\]'"):
+        decide(forecast, method="risk_parity")
+
+
+def test_settings_are_checked():
+    with pytest.raises(UnknownLabelError, match="unknown key exposures"):
+        DecisionSettings(exposures=1)

@@ -1,0 +1,316 @@
+"""A month in one file, and the commands for judgement, as a user runs them."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bdfm.data.panel import Panel
+from bdfm.data.sources import demo
+from bdfm.errors import InfeasibleViewError
+from bdfm.forecast.changes import Changes
+from bdfm.forecast.forecast import Forecast
+from bdfm.forecast.ranks import weighted_quantiles
+from bdfm.inference.settings import SamplerSettings
+from bdfm.posterior.changed import forecast_with_changes
+from bdfm.posterior.posterior import Posterior, fit
+from bdfm.report.month import read_month
+
+RUN = """
+seed = 3
+n_draws = 4000
+out = "results"
+
+[data]
+prices = "prices.csv"
+universe = "universe.csv"
+origin = 2020-12-18
+zero = ["PEP"]
+
+[sampler]
+draws = 50
+tune = 50
+chains = 2
+
+[[edits]]
+kind = "acquired_for_cash"
+symbol = "AMD"
+offer = 100.0
+probability = 0.8
+
+[[views]]
+kind = "ordering"
+above = "AAPL"
+below = "BAC"
+probability = 0.7
+semantics = "constraint"
+
+[decision]
+method = "minimum_variance"
+exposure = 0.5
+"""
+
+
+@pytest.fixture
+def run(bdfm_command):
+    """Run `bdfm ...`; standard output comes in one line."""
+
+    def call(*args):
+        code, out, err = bdfm_command(*args)
+        return code, " ".join(out.split()), err
+
+    return call
+
+
+@pytest.fixture
+def folder(tmp_path):
+    prices, universe = demo()
+    members = ["AAPL", "AMD", "BAC", "BBY", "CVX", "PEP", "USMV", "VLUE"]
+    prices.loc["2016":"2020", members].to_csv(tmp_path / "prices.csv")
+    universe[universe["symbol"].isin(members)].to_csv(tmp_path / "universe.csv", index=False)
+    (tmp_path / "month.toml").write_text(RUN)
+    return tmp_path
+
+
+def change(folder, old, new):
+    text = (folder / "month.toml").read_text()
+    assert old in text
+    (folder / "month.toml").write_text(text.replace(old, new))
+
+
+def test_check_fits_nothing(run, folder):
+    code, out, _ = run("run", folder / "month.toml", "--check")
+    assert code == 0
+    assert "1 edits, 1 views, decision minimum_variance" in out
+    assert "Nothing was fitted" in out
+    assert not (folder / "results").exists()
+
+
+def test_a_month_from_one_file_and_what_can_be_done_with_it(run, folder):
+    code, out, _ = run("run", folder / "month.toml")
+    assert code == 0
+    files = folder / "results"
+    assert sorted(p.name for p in files.iterdir()) == [
+        "forecast.nc", "month.toml", "posterior.nc", "quantiles.png", "report.html",
+        "submission.csv", "summary.json",
+    ]  # fmt: skip
+    assert (files / "month.toml").read_text() == RUN
+    f = Forecast.load(files / "forecast.nc")
+    assert [r.kind for r in f.records] == ["zero", "acquired_for_cash", "view"]
+    prices = pd.read_csv(folder / "prices.csv", index_col=0, parse_dates=True)
+    close = prices.loc[:"2020-12-18", "AMD"].iloc[-1]
+    amd = f.draws.sel(asset="AMD").to_numpy()
+    assert (amd == np.float32(100 / close - 1)).mean() == pytest.approx(0.8, abs=0.01)
+    assert set(f.effects()["change"]) == {2, 3}
+    submission = pd.read_csv(files / "submission.csv")
+    assert submission["Decision"].abs().sum() == pytest.approx(0.5, abs=1e-4)
+    assert float(submission.set_index("ID").loc["PEP", "Decision"]) == 0
+    summary = json.loads((files / "summary.json").read_text())
+    assert summary["zero"] == ["PEP"]
+    assert summary["views_method"] == "reweight"
+    report = (files / "report.html").read_text(encoding="utf-8")
+    for part in ("figure-factors", "figure-volatility", "AAPL above BAC", "Least variance"):
+        assert part in report
+    assert "AAPL above BAC with probability 0.7" in out
+
+    # The same file gives the same forecast.
+    change(folder, '"results"', '"again"')
+    assert run("run", folder / "month.toml")[0] == 0
+    again = Forecast.load(folder / "again" / "forecast.nc")
+    assert again.draws.identical(f.draws)
+    assert again.weights.identical(f.weights)
+
+    # Each command takes and gives a forecast.nc.
+    code, out, _ = run("view", files, "--evidence", "BBY - CVX = 1% +- 5%", "--out", folder / "v.nc")
+    assert code == 0
+    assert "BBY beats CVX by 1 % ± 5 % (evidence)." in out
+    code, out, _ = run(
+        "edit", folder / "v.nc", "shift VLUE by=0.01", "halted BBY probability=0.5", "--out", folder / "e.nc"
+    )
+    assert code == 0
+    assert [r.kind for r in Forecast.load(folder / "e.nc").records][-3:] == ["view", "shift", "halted"]
+    code, out, _ = run("decide", folder / "e.nc", "--method", "risk_parity", "--submission", folder / "s.csv")
+    assert code == 0
+    assert "probability of loss" in out
+    assert pd.read_csv(folder / "s.csv")["Decision"].sum() == pytest.approx(0.25, abs=1e-4)
+    (folder / "changes.toml").write_text(
+        Changes.from_records(Forecast.load(folder / "e.nc").records[2:]).to_toml()
+    )
+    code, out, err = run("view", files, "--file", folder / "changes.toml", "--out", folder / "w.nc")
+    assert code == 0, err
+    code, out, _ = run("report", files, "--out", folder / "page.html")
+    assert code == 0
+    assert (folder / "page.html").stat().st_size > 1e6
+
+
+BAD = {
+    "unknown key": ("n_draws = 4000", "n_drawz = 4000", "unknown key n_drawz. Did you mean n_draws?"),
+    "bad number": (
+        "draws = 50\ntune",
+        "draws = 5\ntune",
+        "draws should be greater than or equal to 10, got 5",
+    ),
+    "no origin": ("origin = 2020-12-18", "", "the key origin is missing"),
+    "bad origin": ("origin = 2020-12-18", 'origin = "soon"', "'soon' is not a date"),
+    "no prices": ('prices = "prices.csv"', "", "[data]: give prices and universe, or demo = true"),
+    "demo and files": ("origin =", "demo = true\norigin =", "demo has its own prices and universe"),
+    "unknown zero": ('["PEP"]', '["PEPP"]', "zero: unknown symbol PEPP"),
+    "unknown view asset": ('below = "BAC"', 'below = "BACC"', "unknown asset BACC. Did you mean BAC?"),
+    "view number": (
+        "probability = 0.7",
+        "probability = 7",
+        "probability should be less than or equal to 1, got 7",
+    ),
+    "unknown edit": ('"acquired_for_cash"', '"bought"', "unknown kind of edit bought"),
+    "edit number": ("offer = 100.0", "offer = -1.0", "offer must be above 0, got -1"),
+    "decision": ('"minimum_variance"', '"best"', "method should be 'equal'"),
+    "exposure": ("exposure = 0.5", "exposure = 5", "exposure should be less than or equal to 1, got 5"),
+    "output": (
+        "n_draws = 4000",
+        'n_draws = 4000\noutputs = ["fax"]',
+        "'submission', 'posterior', 'picture' or 'report'",
+    ),
+    "model": ("n_draws = 4000", 'n_draws = 4000\nmodel = "m7"', "unknown preset m7"),
+    "toml": ("[data]", "[data", "not valid TOML"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_check_finds_what_is_wrong(case, run, folder):
+    old, new, message = BAD[case]
+    change(folder, old, new)
+    code, _, err = run("run", folder / "month.toml", "--check")
+    assert code == 2
+    assert message in err
+    assert not (folder / "results").exists()
+
+
+def test_a_jump_in_the_newest_prices_is_questioned(run, folder):
+    prices = pd.read_csv(folder / "prices.csv", index_col=0, parse_dates=True)
+    prices.loc["2020-12-10":, "CVX"] /= 10
+    prices.to_csv(folder / "prices.csv")
+    code, _, err = run("run", folder / "month.toml", "--check")
+    assert code == 2
+    assert "CVX on 2020-12-10" in err
+    assert 'accept_jumps = ["CVX"]' in err
+    change(folder, 'zero = ["PEP"]', 'zero = ["PEP"]\naccept_jumps = ["CVX"]')
+    assert run("run", folder / "month.toml", "--check")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["view", "F"], "no view given"),
+        (["view", "F", "--evidence", "A is good"], "view 'A is good': not understood. Forms:"),
+        (["view", "F", "--constraint", "AA = 1%", "--file", "x.toml"], "not both"),
+        (["view", "F", "--constraint", "ZZZ = 1%"], "unknown asset ZZZ"),
+        (["edit", "F"], "one of both"),
+        (["edit", "F", "zeroo A"], "unknown kind of edit zeroo"),
+        (["decide", "F", "--method", "best"], "method should be 'equal'"),
+        (["decide", "F", "--exposure", "3"], "exposure should be less than or equal to 1"),
+        (["report", "nowhere"], "nowhere is no folder"),
+        (["run", "nowhere.toml"], "nowhere.toml does not exist"),
+    ],
+)
+def test_commands_refuse_in_one_message(arguments, message, run, tmp_path):
+    rng = np.random.default_rng(1)
+    Forecast.from_draws(
+        0.1 * rng.standard_normal((500, 3)),
+        assets=["A", "B", "C"],
+        asset_class=["x"] * 3,
+        origin="2022-02-04",
+        end="2022-03-04",
+    ).save(tmp_path / "forecast.nc")
+    before = (tmp_path / "forecast.nc").read_bytes()
+    code, _, err = run(*(tmp_path / "forecast.nc" if a == "F" else a for a in arguments))
+    assert code == 2
+    assert err.startswith("Error: ")
+    assert message in err
+    assert (tmp_path / "forecast.nc").read_bytes() == before
+
+
+# Evidence by the weights and inside the model
+
+
+@pytest.fixture(scope="module")
+def posterior(tiny_model, tiny_panel):
+    # The second fit takes these settings over; with fewer draws its own error hides everything.
+    settings = SamplerSettings(draws=2500, tune=1500, chains=4)
+    return fit(tiny_model, tiny_panel, seed=1, settings=settings)
+
+
+def view(mean, sd, asset="A4"):
+    return Changes.from_dict(
+        {"views": [{"kind": "absolute", "asset": asset, "mean": mean, "sd": sd, "semantics": "evidence"}]}
+    )
+
+
+def moments(forecast):
+    draws, weights = forecast.draws.to_numpy().astype(float), forecast.weights.to_numpy()
+    mean = weights @ draws
+    return mean, np.sqrt(weights @ np.square(draws - mean))
+
+
+def test_evidence_by_weights_equals_evidence_inside_the_model(posterior):
+    """A mild view: quantiles of every asset and quintile probabilities agree within the error of both ways.
+
+    Quantiles, because the noise of a panel this short may have too few degrees of freedom for a variance.
+    """
+    base = posterior.forecast(seed=2)
+    mean, sd = (x[4] for x in moments(base))
+    changes = view(float(mean + sd), float(sd))
+    same, weighted = forecast_with_changes(posterior, changes, seed=2, views_method="reweight", track=False)
+    refit, inside = forecast_with_changes(posterior, changes, seed=2, views_method="model", track=False)
+    assert same is posterior
+    diagnosis = refit.diagnose()
+    assert diagnosis.min_ess_bulk > 400
+    assert inside.records[0].kind == "evidence"
+    n = diagnosis.min_ess_bulk  # of the worst quantity: the error below is on the safe side
+    levels = [0.05, 0.25, 0.5, 0.75, 0.95]
+    q0, q1, q2 = (
+        weighted_quantiles(f.draws.to_numpy(), levels, f.weights.to_numpy()) for f in (base, weighted, inside)
+    )
+    spread = (q2[3] - q2[1]) / 1.35  # sd of the middle
+    assert abs(q1[2, 4] - q0[2, 4]) > 0.3 * spread[4]
+    # Standard error of a quantile of a normal, in sd; 0.95 quantiles have twice that of the median.
+    error = 1.25 * np.sqrt(1 / n + 1 / weighted.effective_draws) * np.array([2.0, 1.1, 1.0, 1.1, 2.0])
+    np.testing.assert_array_less(np.abs(q1 - q2), 4 * error[:, None] * spread)
+    p1, p2 = weighted.quantile_probabilities(), inside.quantile_probabilities()
+    assert float(np.abs(p1 - p2).max()) < 4 * 0.5 / np.sqrt(n)
+
+
+def test_a_view_four_sd_away_goes_into_the_model(posterior):
+    base = posterior.forecast(seed=2)
+    mean, sd = (x[4] for x in moments(base))
+    changes = view(float(mean + 4 * sd), float(0.05 * sd))
+    with pytest.raises(InfeasibleViewError, match=r"effective of .* put it into the model"):
+        forecast_with_changes(posterior, changes, seed=2, views_method="reweight", track=False)
+    refit, inside = forecast_with_changes(posterior, changes, seed=2, track=False)  # auto
+    assert refit.evidence[0].symbol == "A4"
+    assert inside.effective_draws == pytest.approx(inside.n_draws)
+    new_mean, new_sd = (x[4] for x in moments(inside))
+    assert new_mean == pytest.approx(mean + 4 * sd, abs=0.2 * sd)
+    assert new_sd < 0.1 * sd
+    # The others follow through the factors: those with like loadings go up, by more than Monte Carlo error.
+    (m2, s2), (m0, _) = moments(inside), moments(base)
+    error = s2 / np.sqrt(refit.diagnose().min_ess_bulk)
+    assert ((m2 - m0) / error)[[3, 5]].min() > 4
+
+
+def test_auto_keeps_the_draws_where_they_reach(tiny_model, tiny_panel):
+    quick = fit(tiny_model, tiny_panel, seed=1, settings=SamplerSettings(draws=100, tune=100, chains=2))
+    same, f = forecast_with_changes(quick, view(0.02, 0.2), seed=1, n_draws=4000, track=False)
+    assert same is quick
+    assert f.records[0].kind == "view"
+    assert isinstance(quick, Posterior)
+    assert Panel is type(quick.panel)
+
+
+def test_read_month_is_lazy_about_nothing(folder):
+    month = read_month(folder / "month.toml")
+    assert month.closes["AMD"] > 0
+    assert month.out == folder / "results"
+    assert month.panel.inactive == ("PEP",)

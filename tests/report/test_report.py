@@ -1,0 +1,218 @@
+"""The report: one page, escaped, without network; in a headless Chromium where there is one."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sys
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from bdfm import views
+from bdfm.errors import FileError, MissingDependencyError
+from bdfm.forecast.changes import Changes, Step, parse_edits
+from bdfm.forecast.forecast import Forecast
+from bdfm.portfolio.decisions import decide
+from bdfm.report.page import report_html, write_report
+
+EVIL = "<script>alert(1)</script>"
+ASSETS = (EVIL, "BF-B", "TLT", "GOOG", "a'\"&b", "XLE", "ZZ", "<img src=x onerror=alert(2)>")
+
+
+@pytest.fixture(scope="module")
+def forecast():
+    """Names that would do harm where they are not escaped, everywhere that a name can stand."""
+    rng = np.random.default_rng(4)
+    n = 4000
+    returns = 0.05 * rng.standard_normal((n, 8)) * np.linspace(0.5, 1.5, 8) + 0.02 * rng.standard_normal(
+        (n, 1)
+    )
+    f = Forecast.from_draws(
+        np.maximum(returns, -0.9),
+        assets=ASSETS,
+        asset_class=[*["stock"] * 4, EVIL, *["etf"] * 3],
+        names=[f"Name of {a}" for a in ASSETS],
+        origin="2022-02-04",
+        end="2022-03-04",
+        posterior_draw=np.arange(n) % 200,
+        attrs={"model": EVIL},
+    )
+    edits = tuple(parse_edits([f"zero {ASSETS[0]}", "shift TLT by=0.01"]))
+    seen = (
+        views.Absolute(asset=ASSETS[7].replace("", ""), mean=0.02, semantics="constraint", by=EVIL),
+        views.Ordering(above="GOOG", below="XLE", probability=0.7, semantics="evidence", by=EVIL),
+    )
+    f = Changes((Step(edits, seen),)).apply(f)
+    return decide(f, method="minimum_variance", exposure=1.0).save_in(f)
+
+
+@pytest.fixture(scope="module")
+def page(forecast, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    forecast.save(folder / "forecast.nc")
+    (folder / "month.toml").write_text(f'seed = 1 # {EVIL}\n[data]\norigin = "{EVIL}"\n', encoding="utf-8")
+    (folder / "summary.json").write_text(
+        json.dumps({"versions": {"bdfm": EVIL}, "diagnostics": {"converged": EVIL}}), encoding="utf-8"
+    )
+    return write_report(folder)
+
+
+class _Tags(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.scripts = 0
+        self.bad = []
+        self.ids = []
+
+    def handle_starttag(self, tag, attrs):
+        given = dict(attrs)
+        self.scripts += tag == "script"
+        self.ids += [given["id"]] if "id" in given else []
+        self.bad += [(tag, k, x) for k, x in attrs if k.startswith("on") or k in ("src", "srcset")]
+        self.bad += [(tag, "href", given["href"])] if "href" in given and given["href"][0] != "#" else []
+
+
+def test_the_page_is_one_file_and_escaped(page):
+    text = page.read_text(encoding="utf-8")
+    tags = _Tags()
+    tags.feed(text)
+    assert not tags.bad  # nothing is loaded, no handler came in with a name
+    assert len(tags.ids) == len(set(tags.ids))
+    n_figures = len(re.findall(r"class=figure", text))
+    assert n_figures == 3  # heat map, contributions, dispersion; no posterior lies beside it
+    assert tags.scripts == 2 + n_figures * text.count("Plotly.newPlot(") // n_figures
+    assert "<script>alert(" not in text
+    assert "onerror=alert(2)>" not in text.replace("&gt;", "")
+    assert text.count("&lt;script&gt;alert(1)&lt;/script&gt;") > 5
+    assert "default-src 'none'" in text
+
+
+def test_the_page_says_what_was_done(page, forecast):
+    text = page.read_text(encoding="utf-8")
+    for part in (
+        "Forecast 2022-02-04 to 2022-03-04",
+        "TLT: return shifted by +1.0000%.",
+        "GOOG above XLE with probability 0.7 (evidence",
+        "effective draws after it",
+        "Least variance",
+        "posterior error",
+        "bdfm run month.toml",
+    ):
+        assert part in text, part
+    p = float(forecast.quantile_probabilities().sel(asset="GOOG", quantile=5))
+    assert f'data-v="{p:.6f}"' in text
+
+
+def test_a_bare_forecast_has_a_page():
+    rng = np.random.default_rng(1)
+    f = Forecast.from_draws(
+        0.1 * rng.standard_normal((300, 3)),
+        assets=["A", "B", "C"],
+        asset_class=["x"] * 3,
+        origin="2022-02-04",
+        end="2022-03-04",
+    )
+    text = report_html(f)
+    assert "No decision was taken" in text
+    assert "no views or edits" in text
+
+
+def test_what_is_not_there_is_told(tmp_path, monkeypatch, forecast):
+    with pytest.raises(FileError, match="is no folder"):
+        write_report(tmp_path / "nowhere")
+    with pytest.raises(FileError, match=r"forecast\.nc does not exist"):
+        write_report(tmp_path)
+    monkeypatch.setitem(sys.modules, "plotly", None)
+    monkeypatch.setitem(sys.modules, "plotly.offline", None)
+    with pytest.raises(MissingDependencyError, match=r"pip install 'bdfm\[report\]'"):
+        report_html(forecast)
+
+
+# In a browser
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium: that of BDFM_CHROMIUM, one on the PATH, or playwright's own."""
+    api = pytest.importorskip("playwright.sync_api")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = os.environ.get("BDFM_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    with api.sync_playwright() as play:
+        try:
+            found = play.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        except api.Error as error:
+            pytest.skip(f"no Chromium starts here: {str(error).splitlines()[0]}")
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def tab(browser, page):
+    tab = browser.new_page(viewport={"width": 1200, "height": 900})
+    tab.messages = []
+    tab.on("console", lambda m: tab.messages.append(m.text) if m.type in ("error", "warning") else None)
+    tab.on("pageerror", lambda e: tab.messages.append(str(e)))
+    tab.on("dialog", lambda d: (tab.messages.append(f"dialog {d.message}"), d.dismiss()))
+    tab.on(
+        "request",
+        lambda r: tab.messages.append(r.url) if not r.url.startswith(("file", "data", "blob")) else None,
+    )
+    tab.goto(page.as_uri())
+    tab.wait_for_selector("#figure-heatmap .main-svg")
+    yield tab
+    tab.close()
+
+
+def column(tab, k):
+    return tab.eval_on_selector_all(
+        "#assets tbody tr:not([hidden])", f"rows => rows.map(r => r.cells[{k}].textContent)"
+    )
+
+
+def test_the_page_loads_without_errors_dialogs_or_requests(tab):
+    assert tab.evaluate("document.querySelectorAll('.main-svg').length") >= 3
+    assert tab.evaluate("document.querySelectorAll('#assets tbody tr').length") == 8
+    assert column(tab, 0)[0] == EVIL  # as text
+    assert tab.messages == []
+
+
+def test_sorting(tab):
+    names = column(tab, 0)
+    tab.click("#assets thead th:nth-child(8) button")  # probability of the highest fifth
+    high = [float(x) for x in column(tab, 7)]
+    assert high == sorted(high, reverse=True)
+    assert tab.get_attribute("#assets thead th:nth-child(8)", "aria-sort") == "descending"
+    tab.click("#assets thead th:nth-child(8) button")
+    assert [float(x) for x in column(tab, 7)] == sorted(high)
+    tab.click("#assets thead th:nth-child(1) button")
+    assert column(tab, 0) != names
+    assert sorted(column(tab, 0)) == sorted(names)
+    assert tab.messages == []
+
+
+def test_search(tab):
+    tab.fill("#search", "goo")
+    assert column(tab, 0) == ["GOOG"]
+    assert tab.inner_text("#shown") == "1 of 8"
+    tab.fill("#search", "ETF")
+    assert len(column(tab, 0)) == 3
+    tab.fill("#search", "")
+    assert len(column(tab, 0)) == 8
+    assert tab.messages == []
+
+
+def test_phone_and_print(tab):
+    tab.set_viewport_size({"width": 380, "height": 800})
+    for _ in range(50):  # pictures follow a moment later
+        if tab.evaluate("document.documentElement.scrollWidth") <= 381:
+            break
+        tab.wait_for_timeout(100)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 381
+    assert not tab.is_visible("#assets td.name >> nth=0")
+    tab.emulate_media(media="print")
+    assert not tab.is_visible("#search")
+    assert tab.messages == []

@@ -1,0 +1,304 @@
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from bdfm import _files
+from bdfm.errors import FileError
+
+
+@pytest.fixture
+def dataset(rng):
+    return xr.Dataset(
+        {
+            "x": (("draw", "asset"), rng.normal(size=(300, 4))),
+            "x32": (("draw", "asset"), rng.normal(size=(300, 4)).astype(np.float32)),
+            "flag": (("asset",), np.array([True, False, True, True])),
+            "gap": (("asset",), [1.0, np.nan, np.inf, -0.0]),
+            "empty": (("nothing",), np.zeros(0)),
+            "text": ((), "ä" * 100_000),  # longer than HDF5 allows an attribute to be
+        },
+        coords={"asset": ["A", "Bä", "", "NA"], "day": ("draw", np.arange(300).astype("datetime64[D]"))},
+        attrs={"a": "b", "n": 3},
+    )
+
+
+@pytest.fixture
+def tree(dataset):
+    return xr.DataTree.from_dict(
+        {"/": xr.Dataset(attrs={"seed": 1}), "/posterior": dataset, "/constant_data": dataset[["flag"]]}
+    )
+
+
+def leftovers(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir())
+
+
+def fill(path: Path, *names: str, error: BaseException | type[BaseException] | None = None) -> None:
+    with _files.OutputFolder(path) as folder:
+        for name in names:
+            _files.write_text(folder / name, "new")
+        if error:
+            raise error
+
+
+def test_dataset_comes_back_identical(dataset, tmp_path):
+    before = dataset.copy(deep=True)
+    assert _files.save_dataset(dataset, tmp_path / "a.nc", kind="forecast") == tmp_path / "a.nc"
+    loaded = _files.load_dataset(tmp_path / "a.nc", kind="forecast")
+    assert loaded.identical(dataset)
+    assert {str(k): v.dtype.kind for k, v in loaded.items()} == {
+        str(k): v.dtype.kind for k, v in dataset.items()
+    }
+    assert loaded["x32"].dtype == np.float32
+    assert dataset.identical(before)
+    assert leftovers(tmp_path) == ["a.nc"]
+
+
+def test_tree_comes_back_identical_and_can_be_saved_again_in_part(tree, tmp_path):
+    _files.save_tree(tree, tmp_path / "a.nc", kind="posterior")
+    loaded = _files.load_tree(tmp_path / "a.nc", kind="posterior")
+    assert loaded.identical(tree)
+    assert "bdfm_kind" not in tree.attrs
+    part = loaded.isel(draw=slice(0, 3))  # chunk sizes of the first file must not stick
+    _files.save_tree(part, tmp_path / "a.nc", kind="posterior")
+    assert _files.load_tree(tmp_path / "a.nc", kind="posterior").identical(part)
+
+
+def test_loaded_data_need_the_file_no_more(dataset, tmp_path):
+    path = _files.save_dataset(dataset, tmp_path / "a.nc", kind="forecast")
+    loaded = _files.load_dataset(path, kind="forecast")
+    path.unlink()
+    assert loaded["x"].sum().item() == dataset["x"].sum().item()
+
+
+def test_numbers_are_compressed(tmp_path):
+    path = _files.save_dataset(
+        xr.Dataset({"x": ("draw", np.zeros(100_000))}), tmp_path / "a.nc", kind="forecast"
+    )
+    assert path.stat().st_size < 50_000
+
+
+def test_a_missing_file_and_a_folder_are_named(tmp_path):
+    with pytest.raises(FileError, match=r"gone\.nc does not exist"):
+        _files.load_dataset(tmp_path / "gone.nc", kind="forecast")
+    with pytest.raises(FileError, match="is a folder"):
+        _files.load_tree(tmp_path, kind="posterior")
+
+
+def test_files_of_others_are_refused(dataset, tmp_path):
+    _files.write_text(tmp_path / "a.csv", "a,b\n1,2\n")
+    with pytest.raises(FileError, match=r"a\.csv: not a file saved by bdfm"):
+        _files.load_dataset(tmp_path / "a.csv", kind="forecast")
+    dataset.to_netcdf(tmp_path / "b.nc", engine="h5netcdf")
+    with pytest.raises(FileError, match=r"b\.nc: cut off, or not saved by bdfm"):
+        _files.load_dataset(tmp_path / "b.nc", kind="forecast")
+
+
+def test_wrong_kind_is_named(dataset, tree, tmp_path):
+    _files.save_tree(tree, tmp_path / "p.nc", kind="posterior")
+    with pytest.raises(FileError, match=r"p\.nc: holds a posterior, a forecast was expected"):
+        _files.load_dataset(tmp_path / "p.nc", kind="forecast")
+    _files.save_dataset(dataset, tmp_path / "f.nc", kind="forecast")
+    with pytest.raises(FileError, match=r"f\.nc: holds a forecast, a posterior was expected"):
+        _files.load_tree(tmp_path / "f.nc", kind="posterior")
+
+
+def test_newer_schema_asks_for_an_upgrade(dataset, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(_files, "SCHEMA_VERSION", _files.SCHEMA_VERSION + 1)
+        _files.save_dataset(dataset, tmp_path / "a.nc", kind="forecast")
+    with pytest.raises(FileError, match=r"newer bdfm \(file schema 2, this release reads up to 1\). Upgrade"):
+        _files.load_dataset(tmp_path / "a.nc", kind="forecast")
+
+
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.5, 0.9, 0.999])
+def test_cut_off_file_gives_one_clear_error(dataset, tree, tmp_path, share):
+    for save, load, kind in (
+        (_files.save_dataset, _files.load_dataset, "forecast"),
+        (_files.save_tree, _files.load_tree, "x"),
+    ):
+        path = save(dataset if kind == "forecast" else tree, tmp_path / kind, kind=kind)
+        data = path.read_bytes()
+        path.write_bytes(data[: int(len(data) * share)])
+        with pytest.raises(FileError, match=r"cut off, or not saved by bdfm|the file is damaged"):
+            load(path, kind=kind)
+
+
+def test_no_flipped_bit_goes_unnoticed(dataset, tmp_path, rng):
+    path = _files.save_dataset(dataset, tmp_path / "a.nc", kind="forecast")
+    data = path.read_bytes()
+    for position in [*rng.integers(len(data), size=200), 0, len(data) - 1]:
+        damaged = bytearray(data)
+        damaged[position] ^= 0x10
+        path.write_bytes(damaged)
+        with pytest.raises(FileError, match=r"a\.nc: (the file is damaged|cut off|not a file saved by bdfm)"):
+            _files.load_dataset(path, kind="forecast")
+
+
+def test_other_programs_read_the_files(dataset, tree, tmp_path):
+    _files.save_dataset(dataset, tmp_path / "a.nc", kind="forecast")
+    with xr.open_dataset(tmp_path / "a.nc", engine="h5netcdf") as opened:
+        assert opened.drop_attrs(deep=False).identical(dataset.drop_attrs(deep=False))
+    _files.save_tree(tree, tmp_path / "b.nc", kind="posterior")
+    with xr.open_datatree(tmp_path / "b.nc", engine="h5netcdf") as opened:
+        assert opened["posterior"].to_dataset().identical(dataset)
+
+
+def test_write_replaces_and_follows_links(tmp_path):
+    _files.write_text(tmp_path / "a.txt", "one")
+    (tmp_path / "link").symlink_to(tmp_path / "a.txt")
+    _files.write_text(tmp_path / "link", "zwei ä")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "a.txt").read_text(encoding="utf-8") == "zwei ä"
+    assert leftovers(tmp_path) == ["a.txt", "link"]
+
+
+def test_new_files_have_the_usual_permissions(tmp_path):
+    _files.write_text(tmp_path / "a", "x")
+    (tmp_path / "b").write_text("x")
+    assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (errno.ENOSPC, "the disk is full. Free some space"),
+        (errno.EDQUOT, "the disk is full"),
+        (errno.EACCES, "no permission to write there. Choose a folder"),
+        (errno.EROFS, "no permission"),
+        (errno.EIO, "could not be written"),
+    ],
+)
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_failed_write_keeps_the_old_file_and_leaves_nothing(tmp_path, monkeypatch, code, message, step):
+    _files.write_text(tmp_path / "a.txt", "old")
+
+    def fail(*args, **kwargs):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, step, fail)
+    with pytest.raises(FileError, match=f"a.txt: .*{message}.*older files were left as they were"):
+        _files.write_text(tmp_path / "a.txt", "new")
+    assert (tmp_path / "a.txt").read_text() == "old"
+    assert leftovers(tmp_path) == ["a.txt"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_really_full_device_is_reported(tmp_path, monkeypatch):
+    real_open = open
+    monkeypatch.setattr("builtins.open", lambda name, mode: real_open("/dev/full", "wb"))
+    with pytest.raises(FileError, match=r"a\.txt: the disk is full"):
+        _files.write_text(tmp_path / "a.txt", "new")
+    assert leftovers(tmp_path) == []
+
+
+def test_interrupted_write_leaves_nothing(tmp_path, monkeypatch):
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        _files.write_text(tmp_path / "a.txt", "new")
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:This process .*fork:DeprecationWarning")
+def test_killed_process_keeps_the_old_file(dataset, tmp_path):
+    path = _files.save_dataset(dataset, tmp_path / "a.nc", kind="forecast")
+    child = os.fork()
+    if child == 0:
+        os.replace = lambda *args: os.kill(os.getpid(), signal.SIGKILL)
+        try:
+            _files.write_bytes(path, b"half")
+        finally:
+            os._exit(0)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+    assert len(leftovers(tmp_path)) == 2  # nobody could remove the temporary file
+    assert _files.load_dataset(path, kind="forecast").identical(dataset)
+
+
+def test_missing_folder_and_folder_as_file_are_explained(tmp_path):
+    with pytest.raises(FileError, match=r"the folder .*no does not exist. Create it first"):
+        _files.write_text(tmp_path / "no" / "a.txt", "x")
+    with pytest.raises(FileError, match=r"this is a folder\. Give the name of a file"):
+        _files.write_text(tmp_path, "x")
+    _files.write_text(tmp_path / "file", "x")
+    with pytest.raises(FileError, match="a file stands where a folder was expected"):
+        _files.write_text(tmp_path / "file" / "a.txt", "x")
+
+
+def test_output_folder_publishes_all_files_at_the_end(tmp_path):
+    target = tmp_path / "a" / "b"
+    with _files.OutputFolder(target) as folder:
+        _files.write_text(folder / "one.txt", "1")
+        (folder / "sub").mkdir()
+        (folder / "sub" / "two.txt").write_text("2")
+        assert not (target / "one.txt").exists()
+    assert leftovers(target) == ["one.txt", "sub"]
+    assert (target / "sub" / "two.txt").read_text() == "2"
+    with _files.OutputFolder(target) as folder:
+        _files.write_text(folder / "one.txt", "new")
+    assert (target / "one.txt").read_text() == "new"
+    assert (target / "sub" / "two.txt").read_text() == "2"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, RuntimeError])
+def test_output_folder_leaves_no_trace_of_a_failed_block(tmp_path, error):
+    with pytest.raises(error):
+        fill(tmp_path / "new" / "deep", "a.txt", error=error)
+    assert leftovers(tmp_path) == []
+
+
+def test_output_folder_keeps_older_files_of_a_failed_block(tmp_path):
+    _files.write_text(tmp_path / "a.txt", "old")
+    with pytest.raises(RuntimeError, match="stop"):
+        fill(tmp_path, "a.txt", error=RuntimeError("stop"))
+    assert leftovers(tmp_path) == ["a.txt"]
+    assert (tmp_path / "a.txt").read_text() == "old"
+
+
+def test_output_folder_fails_before_the_work(tmp_path, monkeypatch):
+    _files.write_text(tmp_path / "file", "x")
+    worked = []
+    with (
+        pytest.raises(FileError, match="a file stands where a folder"),
+        _files.OutputFolder(tmp_path / "file"),
+    ):
+        worked.append(1)
+
+    def forbid(*args, **kwargs):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("tempfile.mkdtemp", forbid)
+    with (
+        pytest.raises(FileError, match="new: no permission to write there"),
+        _files.OutputFolder(tmp_path / "new"),
+    ):
+        worked.append(1)
+    assert not worked
+    assert leftovers(tmp_path) == ["file"]
+
+
+def test_output_folder_refuses_before_the_first_file_moves(tmp_path):
+    (tmp_path / "z.txt").mkdir()
+    with pytest.raises(FileError, match="Give the name of a file"):
+        fill(tmp_path, "a.txt", "z.txt")
+    assert leftovers(tmp_path) == ["z.txt"]
+
+
+def test_output_folder_explains_a_full_disk_and_names_the_users_folder(tmp_path):
+    with pytest.raises(FileError, match=r"out: the disk is full"), _files.OutputFolder(tmp_path / "out"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(FileError) as caught, _files.OutputFolder(tmp_path / "out") as folder:
+        _files.write_text(folder / "missing" / "a.txt", "x")
+    assert str(tmp_path / "out" / "missing") in str(caught.value)
+    assert ".bdfm-" not in str(caught.value)
+    assert leftovers(tmp_path) == []
