@@ -14,13 +14,12 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bdfm import names
-from bdfm.errors import ModelError
 from bdfm.gibbs.arrays import (
     ASSET_MOVE,
     BETA,
@@ -43,192 +42,13 @@ from bdfm.gibbs.arrays import (
     State,
     Work,
 )
+from bdfm.gibbs.spec import Effect, GibbsSpec
 from bdfm.gibbs.start import MIN_SCALE, principal_components
 from bdfm.gibbs.sweep import Kept, run
 
 _MAX_CHUNK = 64  # periods whose likelihood factors are multiplied before a logarithm is taken
 _JITTER = 0.3  # sd of the noise of start values, relative to the prior scale or on the log scale
 _BATCH = 100  # sweeps between two returns to Python, where an interrupt is noticed
-
-
-@dataclass(frozen=True)
-class Effect:
-    """Regressors, each with one coefficient an asset, and the hierarchy of these coefficients.
-
-    ``b_i ~ StudentT(dof, mu_c, sigma_c)``, normal where ``dof`` is None, with ``mu_c ~ Normal(loc_mean,
-    loc_sd)`` and ``sigma_c ~ HalfNormal(scale_sd)`` for each group c; with several windows, for each window.
-
-    Parameters
-    ----------
-    name
-        Name of the coefficients among the draws; location and scale are ``mu_<name>`` and ``sigma_<name>``.
-    features
-        (period, asset) or (period, asset, window); finite everywhere.
-    scale_sd
-        Scale of the half-normal prior of sigma.
-    loc_sd
-        Standard deviation of mu; None: mu is known to be ``loc_mean`` and not among the draws.
-    groups
-        (asset) position of the asset's group; None: all assets in one, and mu and sigma are scalars.
-    dof
-        Degrees of freedom of the coefficients around mu; None: normal.
-    """
-
-    name: str
-    features: NDArray[np.float64]
-    scale_sd: float
-    loc_sd: float | None = None
-    loc_mean: float = 0.0
-    groups: NDArray[np.int64] | None = None
-    dof: float | None = None
-
-    @property
-    def columns(self) -> int:
-        """Number of coefficients of an asset."""
-        return 1 if self.features.ndim == 2 else self.features.shape[2]
-
-    @property
-    def n_groups(self) -> int:
-        """Number of groups of the hierarchy."""
-        return 1 if self.groups is None else int(self.groups.max()) + 1
-
-
-@dataclass(frozen=True)
-class StudentNoise:
-    """Prior of the degrees of freedom: nu_i ~ Gamma(mean, sd sigma_nu), sigma_nu ~ Gamma(mean, sd)."""
-
-    nu_mean: float = 7.0
-    sigma_nu_mean: float = 3.0
-    sigma_nu_sd: float = 1.0
-
-
-@dataclass(frozen=True)
-class Lags:
-    """Autoregression of the factors: rho at lag 1 and, with more lags, beta at all others (eq. 3a, 3b)."""
-
-    number: int = 1
-    rho_sd: float = 0.2
-    beta_sd: float = 0.03
-
-
-@dataclass(frozen=True)
-class Characteristics:
-    """Prior mean of the loadings: values (asset, characteristic), and priors of their slopes and of tau."""
-
-    values: NDArray[np.float64]
-    slope_sd: float = 0.5
-    scale_sd: float = 1.0
-
-
-@dataclass(frozen=True)
-class LoadingBlocks:
-    """Blocks of periods with loadings of their own: the block of each period, and the prior of their changes.
-
-    A change has sd ``unit`` times the drift, which is half-normal with scale ``drift_sd``.
-    """
-
-    block: NDArray[np.int64]
-    drift_sd: float
-    unit: float = 1.0
-
-
-@dataclass(frozen=True)
-class ScaleRegression:
-    """Regressors (period, regressor) of the log factor scales, and the prior sd of their slopes."""
-
-    features: NDArray[np.float64]
-    slope_sd: float = 0.5
-
-
-@dataclass(frozen=True)
-class LatentScale:
-    """Latent AR(1) log multiplier of the factor scales: priors of its persistence and innovation sd."""
-
-    phi_mean: float = 0.8
-    phi_sd: float = 0.15
-    sigma_sd: float = 0.25
-
-
-@dataclass(frozen=True)
-class KnownReturn:
-    """Evidence on the simple return of an asset in the last period: Normal(``mean`` | return, ``sd``)."""
-
-    asset: int
-    mean: float
-    sd: float
-
-
-@dataclass(frozen=True)
-class GibbsSpec:
-    """Data and priors of one fit.
-
-    Parameters
-    ----------
-    returns
-        (period, asset) log returns, decimal, NaN where missing.
-    n_factors
-        Number of factors, at least 1.
-    mean, log_volatility
-        Effects of eq. 2 and eq. 7; at least one effect on the log-volatility.
-    lags
-        Autoregression; None: no dynamics.
-    factor_scale_sd
-        Scale of the half-normal prior of each factor scale, decimal per period.
-    premium_sd
-        Prior sd of the mean of each factor over its scale; None: factors have mean 0.
-    scale_regression, latent_scale
-        What moves the factor scales; None: constant.
-    loadings_dof
-        Degrees of freedom of the loadings (scale 1); None: normal.
-    characteristics, loading_blocks
-        What the loadings follow, or how they change; None: neither. Not both.
-    noise
-        Prior of the degrees of freedom; None: normal noise.
-    period_weights
-        (period) omega_t in (0, 1]; None: all 1.
-    evidence
-        With any, the last period is the one after the origin, whose returns are all missing (eq. 12).
-    """
-
-    returns: NDArray[np.float64]
-    n_factors: int
-    log_volatility: tuple[Effect, ...]
-    mean: tuple[Effect, ...] = ()
-    lags: Lags | None = field(default_factory=Lags)
-    factor_scale_sd: float = 0.03
-    premium_sd: float | None = None
-    scale_regression: ScaleRegression | None = None
-    latent_scale: LatentScale | None = None
-    loadings_dof: float | None = 10.0
-    characteristics: Characteristics | None = None
-    loading_blocks: LoadingBlocks | None = None
-    noise: StudentNoise | None = field(default_factory=StudentNoise)
-    period_weights: NDArray[np.float64] | None = None
-    evidence: tuple[KnownReturn, ...] = ()
-
-    def __post_init__(self) -> None:
-        n_periods, n_assets = self.returns.shape
-        if n_periods < 3 or self.n_factors < 1 or not self.log_volatility:
-            raise ModelError(
-                f"gibbs: {n_periods} periods, {self.n_factors} factors, {len(self.log_volatility)} effects on"
-                " the log-volatility; at least 3, 1 and 1 are needed."
-            )
-        if self.lags is not None and self.lags.number >= n_periods:
-            raise ModelError(
-                f"gibbs: {n_periods} periods, and dynamics with {self.lags.number} lags; more periods than"
-                " lags are needed."
-            )
-        for effect in (*self.mean, *self.log_volatility):
-            if effect.features.shape[:2] != (n_periods, n_assets) or not np.isfinite(effect.features).all():
-                raise ModelError(
-                    f"gibbs: features of {effect.name} have shape {effect.features.shape}; finite values of"
-                    f" shape {(n_periods, n_assets)} or with windows on a third axis are needed."
-                )
-        weights = self.period_weights
-        if weights is not None and (
-            weights.shape != (n_periods,) or not ((weights > 0) & (weights <= 1)).all()
-        ):
-            raise ModelError(f"gibbs: period_weights need {n_periods} values above 0 and at most 1.")
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from bdfm import _checks
 from bdfm.data.panel import Panel
 from bdfm.errors import ModelError
-from bdfm.gibbs.sampler import (
+from bdfm.gibbs.sampler import GibbsSettings, sample_gibbs
+from bdfm.gibbs.spec import (
     Characteristics,
     Effect,
-    GibbsSettings,
     GibbsSpec,
     KnownReturn,
     Lags,
@@ -24,7 +24,6 @@ from bdfm.gibbs.sampler import (
     LoadingBlocks,
     ScaleRegression,
     StudentNoise,
-    sample_gibbs,
 )
 from bdfm.inference.nuts import sample_nuts
 from bdfm.inference.settings import SamplerSettings

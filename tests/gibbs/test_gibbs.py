@@ -11,17 +11,8 @@ from scipy import stats
 from bdfm.errors import ModelError
 from bdfm.gibbs.arrays import forget_stale_kernels
 from bdfm.gibbs.random import exp_in_place, log_in_place
-from bdfm.gibbs.sampler import (
-    Effect,
-    GibbsSettings,
-    GibbsSpec,
-    Lags,
-    StudentNoise,
-    make_data,
-    make_work,
-    sample_gibbs,
-    start_state,
-)
+from bdfm.gibbs.sampler import GibbsSettings, make_data, make_work, sample_gibbs, start_state
+from bdfm.gibbs.spec import Effect, GibbsSpec, Lags, StudentNoise
 from bdfm.gibbs.sweep import Kept, run
 from bdfm.inference.diagnostics import mcse_mean
 
