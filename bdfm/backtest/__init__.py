@@ -2,10 +2,11 @@
 
 from bdfm.backtest.audit import lateness, look_ahead
 from bdfm.backtest.baselines import baselines
-from bdfm.backtest.compare import Comparison, compare, diebold_mariano, model_confidence_set
+from bdfm.backtest.compare import Comparison, compare
 from bdfm.backtest.models import Late, ModelForecaster
 from bdfm.backtest.protocol import Forecaster, History, MarketData, QuantileForecast
 from bdfm.backtest.run import Run, load_runs
+from bdfm.backtest.significance import diebold_mariano, model_confidence_set
 from bdfm.backtest.walk_forward import origin_dates, walk_forward
 
 __all__ = [
