@@ -12,12 +12,12 @@ from rich.table import Table
 
 from bdfm import _checks
 from bdfm.backtest.baselines import baselines
-from bdfm.backtest.compare import compare
+from bdfm.backtest.comparison import compare
 from bdfm.backtest.models import BACKTEST_SAMPLER, N_DRAWS, Late, ModelForecaster
 from bdfm.backtest.protocol import Forecaster, MarketData
 from bdfm.backtest.run import Run, load_runs
 from bdfm.backtest.scoreboard import SCORES, Score
-from bdfm.backtest.walk_forward import origin_dates, walk_forward
+from bdfm.backtest.walk import origin_dates, walk_forward
 from bdfm.data.sources import read_earnings, read_prices, read_universe
 from bdfm.errors import DataError
 from bdfm.inference.settings import Engine, SamplerSettings
