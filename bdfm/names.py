@@ -114,3 +114,10 @@ SAMPLE_STATS: Final = "sample_stats"
 OBSERVED_DATA: Final = "observed_data"
 CONSTANT_DATA: Final = "constant_data"
 LOG_LIKELIHOOD: Final = "log_likelihood"
+
+# Files of a folder of results
+FORECAST_FILE: Final = "forecast.nc"
+POSTERIOR_FILE: Final = "posterior.nc"
+SUMMARY_FILE: Final = "summary.json"
+RUN_FILE: Final = "month.toml"
+REPORT_FILE: Final = "report.html"

@@ -7,7 +7,6 @@ from bdfm._lazy import public_names
 if TYPE_CHECKING:
     from bdfm.backtest.audit import lateness as lateness
     from bdfm.backtest.audit import look_ahead as look_ahead
-    from bdfm.backtest.baselines import baselines as baselines
     from bdfm.backtest.comparison import Comparison as Comparison
     from bdfm.backtest.comparison import compare as compare
     from bdfm.backtest.models import Late as Late
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from bdfm.backtest.run import load_runs as load_runs
     from bdfm.backtest.significance import diebold_mariano as diebold_mariano
     from bdfm.backtest.significance import model_confidence_set as model_confidence_set
+    from bdfm.backtest.standard import baselines as baselines
     from bdfm.backtest.walk import origin_dates as origin_dates
     from bdfm.backtest.walk import walk_forward as walk_forward
 else:
@@ -27,7 +27,7 @@ else:
         __name__,
         {
             "bdfm.backtest.audit": ("lateness", "look_ahead"),
-            "bdfm.backtest.baselines": ("baselines",),
+            "bdfm.backtest.standard": ("baselines",),
             "bdfm.backtest.comparison": ("Comparison", "compare"),
             "bdfm.backtest.models": ("Late", "ModelForecaster"),
             "bdfm.backtest.protocol": ("Forecaster", "History", "MarketData", "QuantileForecast"),

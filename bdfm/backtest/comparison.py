@@ -19,8 +19,9 @@ from rich.table import Table
 
 from bdfm import _checks
 from bdfm.backtest import page
+from bdfm.backtest.choices import SCORES, Score
 from bdfm.backtest.run import Run
-from bdfm.backtest.scoreboard import SCORES, Grouping, Score, Scoreboard
+from bdfm.backtest.scoreboard import Grouping, Scoreboard
 from bdfm.backtest.significance import CONFIDENCE
 from bdfm.errors import DataError, DataWarning
 

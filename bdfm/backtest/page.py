@@ -11,8 +11,9 @@ import pandas as pd
 from scipy import stats
 
 from bdfm import _files
-from bdfm.backtest.scoreboard import SCORES, UNIT, Grouping, Scoreboard
-from bdfm.errors import MissingDependencyError
+from bdfm._optional import optional
+from bdfm.backtest.choices import SCORES
+from bdfm.backtest.scoreboard import UNIT, Grouping, Scoreboard
 from bdfm.forecast.forecast import N_RANKS
 
 Figure = Any  # of Plotly, which is optional
@@ -62,13 +63,7 @@ def texts(scores: Scoreboard) -> pd.DataFrame:
 
 
 def _figure(height: float, **layout: Any) -> Figure:
-    try:
-        import plotly.graph_objects as go
-    except ImportError as error:
-        raise MissingDependencyError(
-            "compare: needs plotly, which is not installed. Install it with: pip install 'bdfm[backtest]'"
-        ) from error
-    figure = go.Figure()
+    figure = optional("plotly.graph_objects", what="compare", extra="backtest").Figure()
     figure.update_layout(
         template="plotly_white", height=height, margin={"l": 10, "r": 10, "t": 30, "b": 40}, **layout
     )
@@ -173,19 +168,17 @@ def decomposition(scores: Scoreboard) -> Figure:
 
 def calibration(scores: Scoreboard) -> Figure:
     """See ``Comparison.plot_calibration``."""
-    _figure(430)  # Plotly is there, or the error says what to install
-    from plotly.subplots import make_subplots
+    subplots = optional("plotly.subplots", what="compare", extra="backtest")
+    dark = optional("plotly.colors", what="compare", extra="backtest").qualitative.Dark24
 
     titles = ("lowest fifth", "highest fifth", "PIT: ECDF less diagonal")
-    figure = make_subplots(1, 3, subplot_titles=titles, horizontal_spacing=0.07)
+    figure = subplots.make_subplots(1, 3, subplot_titles=titles, horizontal_spacing=0.07)
     figure.update_layout(template="plotly_white", height=430, margin={"l": 10, "r": 10, "t": 40, "b": 40})
-    from plotly.colors import qualitative
-
     top = 0.25
     grid = np.linspace(0, 1, 101)
     for i, name in enumerate(scores.table.index):
         run = scores.runs[scores.names.index(name)]
-        style = {"color": qualitative.Dark24[i % 24], "width": 1.5}
+        style = {"color": dark[i % 24], "width": 1.5}
         common = {"name": escape(str(name)), "legendgroup": str(i), "line": style, "marker": {"size": 5}}
         p, y = (np.concatenate([x[k].to_numpy() for x in run.results]) for k in ("probability", "outcome"))
         for column, q in ((1, 0), (2, N_RANKS - 1)):

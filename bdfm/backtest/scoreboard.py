@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import pandas as pd
 
+from bdfm.backtest.choices import SCORES, Score
 from bdfm.backtest.protocol import Floats
 from bdfm.backtest.run import Run
 from bdfm.backtest.significance import (
@@ -22,15 +23,8 @@ from bdfm.errors import DataError
 from bdfm.forecast.forecast import N_RANKS
 from bdfm.scoring.calibration import LEVELS, reliability_slopes
 
-Score = Literal["rps", "log_score", "crps", "energy_score"]
 Grouping = Literal["year", "asset_class", "volatility"]
 
-SCORES: Final[dict[str, str]] = {
-    "rps": "RPS",
-    "log_score": "log score",
-    "crps": "CRPS",
-    "energy_score": "energy",
-}
 REGIMES: Final = ("calm", "middling", "turbulent")  # thirds of origins by market volatility
 UNIT: Final = 1e-5  # in which differences of scores are shown
 

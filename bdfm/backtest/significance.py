@@ -9,8 +9,9 @@ import pandas as pd
 from scipy import stats
 
 from bdfm import _checks
+from bdfm._optional import optional
+from bdfm._statistics import long_run_variance, newey_west_lags
 from bdfm.backtest.protocol import Floats
-from bdfm.errors import MissingDependencyError
 
 CONFIDENCE: Final = 0.9  # of the model confidence set
 N_BOOTSTRAP: Final = 10_000
@@ -53,14 +54,9 @@ def diebold_mariano(differences: Floats, *, n_lags: int | None = None) -> Differ
         return Difference(mean, float("nan"), float("nan"), n)
     if np.ptp(d) < 1e-15:
         return Difference(mean, 0.0, 1.0 if abs(mean) < 1e-15 else 0.0, n)
-    try:
-        from arch.covariance.kernel import Bartlett
-    except ImportError as error:
-        raise _missing("arch") from error
-    lags = int(4 * (n / 100) ** (2 / 9)) if n_lags is None else n_lags
+    lags = newey_west_lags(n) if n_lags is None else n_lags
     lags = min(_checks.at_least(lags, 0, what="n_lags", where="compare"), n - 1)
-    long_run = float(np.squeeze(Bartlett(d, bandwidth=lags, df_adjust=1).cov.long_run))
-    se = float(np.sqrt(long_run / n))
+    se = float(np.sqrt(long_run_variance(d, lags) / (n - 1)))
     return Difference(mean, se, float(2 * stats.t.sf(abs(mean) / se, n - 1)), n)
 
 
@@ -79,10 +75,7 @@ def model_confidence_set(
     seed
         Of the bootstrap.
     """
-    try:
-        from arch.bootstrap import MCS
-    except ImportError as error:
-        raise _missing("arch") from error
+    bootstrap = optional("arch.bootstrap", what="compare", extra="backtest")
     # Forecasters that score the same to the last digit would have a difference without variance.
     groups: dict[bytes, list[Any]] = {}
     for name in losses:
@@ -90,7 +83,7 @@ def model_confidence_set(
     first = [names[0] for names in groups.values()]
     if len(first) == 1:
         return pd.Series(1.0, index=losses.columns)
-    mcs = MCS(
+    mcs = bootstrap.MCS(
         losses[first].to_numpy(),
         size=1 - CONFIDENCE,
         reps=n_bootstrap,
@@ -101,9 +94,3 @@ def model_confidence_set(
     found = mcs.pvalues["Pvalue"]
     values = {n: float(found[k]) for k, names in enumerate(groups.values()) for n in names}
     return pd.Series(values).reindex(losses.columns)
-
-
-def _missing(package: str) -> MissingDependencyError:
-    return MissingDependencyError(
-        f"compare: needs {package}, which is not installed. Install it with: pip install 'bdfm[backtest]'"
-    )

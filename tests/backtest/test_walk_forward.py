@@ -72,7 +72,7 @@ def test_scores_are_those_of_the_forecasts(run, data, origins):
 
 
 def test_equal_fifths_score_016_whatever_the_number_of_assets(data, origins, tmp_path):
-    from bdfm.backtest.baselines import EqualFifths
+    from bdfm.backtest.simple import EqualFifths
 
     for n in (10, 8):
         some = MarketData.of(data.prices, data.universe.head(n))
