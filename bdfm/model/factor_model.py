@@ -5,15 +5,16 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, Self, get_args, get_origin
+from typing import Annotated, Any, NamedTuple, Self
 
 import numpy as np
 import pymc as pm
 import tomli_w
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from bdfm import _checks
+from bdfm._settings import Settings
 from bdfm.data.panel import Panel, PanelSettings
 from bdfm.errors import DataError, ModelError, UnknownLabelError
 from bdfm.model.part import Array, Component, Data, Params
@@ -67,14 +68,15 @@ class Evidence(NamedTuple):
     sd: float
 
 
-class FactorModel(BaseModel):
+class FactorModel(Settings):
     """A Bayesian dynamic factor model, assembled from components (eq. 1 to 12).
 
     Each field is a slot; a slot with several components sums them. Parts that identify the same effect
     cannot stand together, and ``build`` refuses a panel that lacks what a part needs.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    told_as = ""  # messages name the table of the file
+    error_kind = ModelError
 
     name: str = "custom"
     n_factors: Annotated[int, Field(ge=1, le=50)] = 7
@@ -91,12 +93,6 @@ class FactorModel(BaseModel):
     noise: Noise = StudentTNoise()
     weights: Weights = EqualWeights()
     predictive: Predictive = ModelPredictive()
-
-    def __init__(self, **settings: Any) -> None:
-        try:
-            super().__init__(**settings)
-        except ValidationError as error:
-            raise _settings_error(type(self), error) from None
 
     @model_validator(mode="after")
     def _claims_are_disjoint(self) -> Self:
@@ -366,57 +362,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return [_plain(v) for v in value]
     return value
-
-
-def _settings_error(cls: type[BaseModel], error: ValidationError) -> Exception:
-    """First problem of a pydantic validation, told in terms of the TOML file."""
-    first = error.errors()[0]
-    loc = [str(x) for x in first["loc"]]
-    key = ".".join(loc)
-    if first["type"] == "extra_forbidden":
-        owner = _class_at(cls, first["loc"][:-1])
-        table = f"table [{'.'.join(loc[:-1])}]" if loc[:-1] else "top level"
-        try:
-            _checks.known([loc[-1]], list(owner.model_fields), what="key", where=table)
-        except UnknownLabelError as unknown:
-            return unknown
-    if first["type"] == "union_tag_invalid":
-        ctx = first.get("ctx", {})
-        return UnknownLabelError(
-            f"[{key}]: unknown kind {ctx.get('tag')!r}. Known: {ctx.get('expected_tags')}."
-        )
-    if first["type"] == "union_tag_not_found":
-        return ModelError(f"[{key}]: the key `kind` is missing.")
-    if isinstance(cause := first.get("ctx", {}).get("error"), ModelError):
-        return cause
-    return ModelError(f"{key}: {first['msg']}, got {first.get('input')!r}.")
-
-
-def _class_at(cls: type[BaseModel], loc: Sequence[int | str]) -> type[BaseModel]:
-    """Class of the table at a location such as ('mean', 0, 'intercept')."""
-    candidates = [cls]
-    for part in loc:
-        if isinstance(part, int):
-            continue
-        by_kind = [c for c in candidates if _kind(c) == part]
-        if by_kind:
-            candidates = by_kind
-            continue
-        candidates = [
-            m for c in candidates if part in c.model_fields for m in _models(c.model_fields[part].annotation)
-        ]
-    return candidates[0]
-
-
-def _kind(cls: type[BaseModel]) -> Any:
-    field = cls.model_fields.get("kind")
-    return field.default if field is not None else None
-
-
-def _models(annotation: Any) -> list[type[BaseModel]]:
-    """Pydantic models inside a type annotation."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    if get_origin(annotation) is None:
-        return []
-    return [m for arg in get_args(annotation) for m in _models(arg)]

@@ -9,10 +9,11 @@ from typing import Any, ClassVar
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
-from pydantic import BaseModel, ConfigDict
 from pytensor.graph.basic import Variable
 from scipy.special import gammaln
 
+from bdfm._settings import Settings
+from bdfm.errors import ModelError
 from bdfm.names import ASSET, CLASS_INDEX
 
 # An ndarray in simulations, a PyTensor variable in a model: the equations do not care which.
@@ -45,14 +46,14 @@ def functions_for(*arrays: Array) -> SimpleNamespace:
     return _PYTENSOR if any(isinstance(a, Variable) for a in arrays) else _NUMPY
 
 
-class Component(BaseModel):
+class Component(Settings):
     """A part of the model: fields are settings, ``params`` makes its random variables.
 
     ``needs`` names the panel variables that the part reads; ``claims`` names the effects that it
     identifies: two parts of one model may not share a claim.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    error_kind = ModelError
     needs: ClassVar[frozenset[str]] = frozenset()
     claims: ClassVar[frozenset[str]] = frozenset()
 
