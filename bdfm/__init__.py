@@ -9,9 +9,11 @@ from bdfm.forecast.changes import Changes
 from bdfm.forecast.forecast import Forecast
 from bdfm.forecast.ranks import outcome_quantiles, quantile_probabilities
 from bdfm.inference.settings import SamplerSettings
-from bdfm.model.factor_model import Evidence, FactorModel, presets
+from bdfm.model.evidence import Evidence
+from bdfm.model.factor_model import FactorModel, presets
 from bdfm.portfolio.decisions import decide, portfolio_risk
-from bdfm.posterior.posterior import Posterior, fit
+from bdfm.posterior.fit import fit
+from bdfm.posterior.posterior import Posterior
 from bdfm.scoring.scores import information_ratio, period_returns, ranked_probability_score, score_submission
 
 __all__ = [

@@ -15,7 +15,7 @@ from bdfm.data.panel import Panel
 from bdfm.forecast.forecast import Forecast
 from bdfm.inference.settings import SamplerSettings
 from bdfm.model.factor_model import FactorModel
-from bdfm.posterior.posterior import fit
+from bdfm.posterior.fit import fit
 
 # 3,000 sweeps of the Gibbs sampler, a fifteenth of what a single forecast takes: what the posterior of one
 # origin is off by averages out over many. Worst R-hat and least effective sample size of each are kept.

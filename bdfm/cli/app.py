@@ -27,8 +27,10 @@ from bdfm.data.sources import demo as demo_data
 from bdfm.errors import BdfmError, BdfmWarning, DataError, DataWarning
 from bdfm.forecast.forecast import Forecast
 from bdfm.inference.settings import Engine, SamplerSettings
-from bdfm.model.factor_model import Evidence, FactorModel, presets
-from bdfm.posterior.posterior import N_PREDICTIVE_DRAWS, fit
+from bdfm.model.evidence import Evidence
+from bdfm.model.factor_model import FactorModel, presets
+from bdfm.posterior.fit import fit
+from bdfm.posterior.posterior import N_PREDICTIVE_DRAWS
 from bdfm.report.month import summary
 from bdfm.scoring.scores import read_submission, score_submission
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from bdfm import _files
 from bdfm.errors import FileError, MissingDependencyError
 from bdfm.forecast.forecast import Forecast
-from bdfm.model.factor_model import model_data
+from bdfm.model.equations import model_data
 from bdfm.names import CHAIN, DRAW, FACTOR, FACTORS, PERIOD
 from bdfm.portfolio.decisions import METHODS, Decision
 from bdfm.posterior.posterior import Posterior
