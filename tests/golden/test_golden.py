@@ -9,9 +9,9 @@ ones, which load them from the cache; the records are of the latter. Chains forg
 than let them grow, until a decision of the sampler falls the other way. Largest difference after the 60
 sweeps of these fits, in sd of the draws, over nine models:
 
-- compiled against cached, 20 seeds: median 6e-12, largest 1e-6 (house; all others below 1e-7);
-- all features and returns of the panel changed in the last digit, 20 seeds: median 6e-12, largest 2e-6;
-- with the seed that is used here: 2e-11 and 3e-11.
+- compiled against cached, 20 seeds: median 5e-12, largest 1e-6 (house; all others below 1e-7);
+- all features and returns of the panel changed in the last digit, 20 seeds: median 5e-12, largest 2e-6;
+- with the seed that is used here: 2e-11 and 4e-11.
 
 After 140 sweeps it was 1e-9 at most; in the demo, after 1,100 sweeps, 3e-11. The tolerance is 1e-8 on the
 kind of machine that made the records and 1e-6 elsewhere. R-hat moves by more, with 40 draws by up to 2 %: the
