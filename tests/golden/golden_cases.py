@@ -427,13 +427,14 @@ def structure(data: xr.Dataset) -> dict[str, Any]:
 
 
 def stored(path: Path) -> dict[str, Any]:
-    """Groups of a NetCDF file as any reader finds them, without seconds and versions."""
+    """Groups of a NetCDF file as any reader finds them, without what hangs on the machine."""
     with xr.open_datatree(path, engine="h5netcdf") as tree:
         return {
             node.path: structure(node.to_dataset(inherit=False))
             | {
                 "(attributes)": {
-                    str(k): v if isinstance(v, str) else np.asarray(v).tolist()
+                    # The number of cores is one of the sampler's settings.
+                    str(k): re.sub(r'"cores":\d+,', "", v) if isinstance(v, str) else np.asarray(v).tolist()
                     for k, v in node.attrs.items()
                     if k not in ("seconds", "versions")
                 }
