@@ -244,7 +244,7 @@ def made_case() -> Result:
         "versions": "{}",
         "seconds": "{}",
     }
-    result = _posterior(bdfm.Posterior.from_draws(draws, xr.Dataset(), panel, attrs))
+    result = _posterior(bdfm.Posterior.from_draws(draws, xr.Dataset(), model, panel, attrs))
     return {name: entry for name, entry in result.items() if not name.startswith("draws/")}
 
 
