@@ -1,46 +1,69 @@
 """Bayesian dynamic factor models: calibrated joint probabilities of next month's asset returns."""
 
-from importlib.metadata import version
+from typing import TYPE_CHECKING
 
-from bdfm.data.panel import Panel, PanelSettings
-from bdfm.data.sources import demo, read_earnings, read_prices, read_universe, yahoo
-from bdfm.forecast import views
-from bdfm.forecast.changes import Changes
-from bdfm.forecast.forecast import Forecast
-from bdfm.forecast.ranks import outcome_quantiles, quantile_probabilities
-from bdfm.inference.settings import SamplerSettings
-from bdfm.model.evidence import Evidence
-from bdfm.model.factor_model import FactorModel, presets
-from bdfm.portfolio.decisions import decide, portfolio_risk
-from bdfm.posterior.fit import fit
-from bdfm.posterior.posterior import Posterior
-from bdfm.scoring.scores import information_ratio, period_returns, ranked_probability_score, score_submission
+from bdfm._lazy import public_names
 
-__all__ = [
-    "Changes",
-    "Evidence",
-    "FactorModel",
-    "Forecast",
-    "Panel",
-    "PanelSettings",
-    "Posterior",
-    "SamplerSettings",
-    "decide",
-    "demo",
-    "fit",
-    "information_ratio",
-    "outcome_quantiles",
-    "period_returns",
-    "portfolio_risk",
-    "presets",
-    "quantile_probabilities",
-    "ranked_probability_score",
-    "read_earnings",
-    "read_prices",
-    "read_universe",
-    "score_submission",
-    "views",
-    "yahoo",
-]
-
-__version__ = version("bdfm")
+if TYPE_CHECKING:
+    from bdfm import backtest as backtest
+    from bdfm import errors as errors
+    from bdfm import exposures as exposures
+    from bdfm import risk as risk
+    from bdfm import validation as validation
+    from bdfm._version import __version__ as __version__
+    from bdfm.data.panel import Panel as Panel
+    from bdfm.data.panel import PanelSettings as PanelSettings
+    from bdfm.data.sources import demo as demo
+    from bdfm.data.sources import read_earnings as read_earnings
+    from bdfm.data.sources import read_prices as read_prices
+    from bdfm.data.sources import read_universe as read_universe
+    from bdfm.data.sources import yahoo as yahoo
+    from bdfm.forecast import views as views
+    from bdfm.forecast.changes import Changes as Changes
+    from bdfm.forecast.forecast import Forecast as Forecast
+    from bdfm.forecast.ranks import outcome_quantiles as outcome_quantiles
+    from bdfm.forecast.ranks import quantile_probabilities as quantile_probabilities
+    from bdfm.inference.settings import SamplerSettings as SamplerSettings
+    from bdfm.model.evidence import Evidence as Evidence
+    from bdfm.model.factor_model import FactorModel as FactorModel
+    from bdfm.model.factor_model import presets as presets
+    from bdfm.portfolio.decisions import decide as decide
+    from bdfm.portfolio.decisions import portfolio_risk as portfolio_risk
+    from bdfm.posterior.fit import fit as fit
+    from bdfm.posterior.posterior import Posterior as Posterior
+    from bdfm.scoring.scores import information_ratio as information_ratio
+    from bdfm.scoring.scores import period_returns as period_returns
+    from bdfm.scoring.scores import ranked_probability_score as ranked_probability_score
+    from bdfm.scoring.scores import score_submission as score_submission
+else:
+    __all__, __getattr__, __dir__ = public_names(
+        __name__,
+        {
+            "bdfm._version": ("__version__",),
+            "bdfm.data.panel": ("Panel", "PanelSettings"),
+            "bdfm.data.sources": ("demo", "read_earnings", "read_prices", "read_universe", "yahoo"),
+            "bdfm.forecast.changes": ("Changes",),
+            "bdfm.forecast.forecast": ("Forecast",),
+            "bdfm.forecast.ranks": ("outcome_quantiles", "quantile_probabilities"),
+            "bdfm.inference.settings": ("SamplerSettings",),
+            "bdfm.model.evidence": ("Evidence",),
+            "bdfm.model.factor_model": ("FactorModel", "presets"),
+            "bdfm.portfolio.decisions": ("decide", "portfolio_risk"),
+            "bdfm.posterior.fit": ("fit",),
+            "bdfm.posterior.posterior": ("Posterior",),
+            "bdfm.scoring.scores": (
+                "information_ratio",
+                "period_returns",
+                "ranked_probability_score",
+                "score_submission",
+            ),
+        },
+        modules={
+            "backtest": "bdfm.backtest",
+            "errors": "bdfm.errors",
+            "exposures": "bdfm.exposures",
+            "risk": "bdfm.risk",
+            "validation": "bdfm.validation",
+            "views": "bdfm.forecast.views",
+        },
+    )

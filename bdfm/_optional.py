@@ -1,4 +1,4 @@
-"""Optional packages of this part, imported where they are needed, with an error that names the extra."""
+"""Optional packages: imported where they are needed, with an error that names the extra that brings them."""
 
 from __future__ import annotations
 
@@ -7,19 +7,44 @@ from typing import Any, Final
 
 from bdfm.errors import MissingDependencyError
 
-_EXTRA: Final = {"torch": "torch", "arch": "exposures", "statsmodels": "exposures", "sklearn": "exposures"}
+# Package to the extras of bdfm that bring it; the first is named, unless the caller belongs to another.
+EXTRAS: Final[dict[str, tuple[str, ...]]] = {
+    "arch": ("exposures", "backtest"),
+    "distributed": ("dask",),
+    "plotly": ("report", "backtest"),
+    "skfolio": ("decisions", "validation"),
+    "sklearn": ("exposures", "backtest"),
+    "statsmodels": ("exposures",),
+    "torch": ("torch",),
+    "yfinance": ("yahoo",),
+}
 
 
-def optional(module: str, *, what: str) -> Any:
-    """Return an optional module; ``MissingDependencyError`` names the extra of bdfm that installs it.
+def optional(module: str, *, what: str, extra: str = "", instead: str = "") -> Any:
+    """Return an optional module.
 
-    ``what`` is the thing that needs it, for the message.
+    Parameters
+    ----------
+    module
+        Its name, with dots.
+    what
+        What needs it, for the message.
+    extra
+        Extra to name, where several bring the package; the first of ``EXTRAS`` unless given.
+    instead
+        What else to do, for the message: "or ...".
+
+    Raises
+    ------
+    MissingDependencyError
+        It is not installed.
     """
     package = module.partition(".")[0]
     try:
         return import_module(module)
     except ImportError as error:
+        alternative = f", {instead}" if instead else ""
         raise MissingDependencyError(
             f"{what}: needs {package}, which is not installed. Install it with:"
-            f" pip install 'bdfm[{_EXTRA[package]}]'"
+            f" pip install 'bdfm[{extra or EXTRAS[package][0]}]'{alternative}"
         ) from error

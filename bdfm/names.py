@@ -89,3 +89,10 @@ OBSERVED_DATA: Final = "observed_data"
 CONSTANT_DATA: Final = "constant_data"  # the data containers of the PyMC form
 PANEL: Final = "panel"  # the panel, history and future
 LOG_LIKELIHOOD: Final = "log_likelihood"
+
+# Files of a folder of results
+FORECAST_FILE: Final = "forecast.nc"
+POSTERIOR_FILE: Final = "posterior.nc"
+SUMMARY_FILE: Final = "summary.json"
+RUN_FILE: Final = "month.toml"
+REPORT_FILE: Final = "report.html"

@@ -35,7 +35,8 @@ ROOMS = (
     "bdfm",  # the public names: for users and the command line, not for the package's own modules
     "cli",
 )
-GROUND = ("errors", "names", "_checks", "_files", "_optional", "_html", "_figures")
+GROUND = ("errors", "names", "_lazy", "_version", "_checks", "_files", "_optional", "_html", "_figures")
+GROUND += ("_statistics",)
 OPTIONAL = {"torch", "skfolio", "dask", "distributed", "yfinance", "arch", "plotly", "sklearn", "statsmodels"}
 OPTIONAL |= {"jupyterlab", "jupyter", "nbclient", "nbformat", "notebook", "ipykernel", "IPython"}
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)

@@ -11,10 +11,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bdfm import _checks
-from bdfm.backtest.compare import Difference, compare, diebold_mariano
+from bdfm.backtest.comparison import compare
 from bdfm.backtest.protocol import Floats, Forecaster, MarketData, QuantileForecast
 from bdfm.backtest.run import Run
-from bdfm.backtest.walk_forward import origin_seed
+from bdfm.backtest.significance import Difference, diebold_mariano
+from bdfm.backtest.walk import origin_seed
 from bdfm.data.periods import Period, period_edges
 from bdfm.errors import DataError
 

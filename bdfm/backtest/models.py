@@ -10,17 +10,17 @@ from typing import Any
 import pandas as pd
 
 from bdfm import _checks
+from bdfm.backtest.choices import CHAINS, DRAWS, N_DRAWS, THIN, TUNE
 from bdfm.backtest.protocol import Forecaster, History, QuantileForecast
+from bdfm.backtest.standard import baselines
 from bdfm.data.panel import Panel
 from bdfm.forecast.forecast import Forecast
 from bdfm.inference.settings import SamplerSettings
-from bdfm.model.factor_model import FactorModel
+from bdfm.model.factor_model import FactorModel, presets
+from bdfm.model.find import find_model
 from bdfm.posterior.fit import fit
 
-# 3,000 sweeps of the Gibbs sampler, a fifteenth of what a single forecast takes: what the posterior of one
-# origin is off by averages out over many. Worst R-hat and least effective sample size of each are kept.
-BACKTEST_SAMPLER = SamplerSettings(chains=2, draws=500, tune=500, thin=2)
-N_DRAWS = 200_000  # predictive draws of an origin; a single forecast takes three times as many
+BACKTEST_SAMPLER = SamplerSettings(chains=CHAINS, draws=DRAWS, tune=TUNE, thin=THIN)
 
 
 @dataclass(frozen=True)
@@ -107,3 +107,21 @@ class Late:
         if isinstance(made, QuantileForecast):
             return made
         return replace(made, origin=pd.Timestamp(history.origin), end=pd.Timestamp(history.end))
+
+
+def find_forecaster(
+    name: str, *, sampler: SamplerSettings = BACKTEST_SAMPLER, n_draws: int = N_DRAWS
+) -> Forecaster:
+    """Baseline of a name, or the factor model of a preset's name or of a TOML file.
+
+    Raises
+    ------
+    UnknownLabelError
+        No baseline and no preset of that name.
+    """
+    known = baselines()
+    if name in known:
+        return known[name]
+    if not name.endswith(".toml"):
+        _checks.known([name], [*presets(), *known], what="forecaster", where="backtest")
+    return ModelForecaster(find_model(name), sampler=sampler, n_draws=n_draws)

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from bdfm import _files
-from bdfm.errors import MissingDependencyError
+from bdfm._optional import optional
+from bdfm.backtest.choices import SCORES
+from bdfm.backtest.scoreboard import UNIT, Grouping, Scoreboard
 from bdfm.forecast.forecast import N_RANKS
 
 Figure = Any  # of Plotly, which is optional
-
-if TYPE_CHECKING:
-    from bdfm.backtest.compare import Comparison, Grouping
 
 GROUPINGS: Final[dict[Any, str]] = {
     "year": "Year of the origin",
@@ -35,28 +34,48 @@ th:first-child{text-align:left}.note{color:#666;font-size:13px}
 """
 
 
+def texts(scores: Scoreboard) -> pd.DataFrame:
+    """Table (forecaster) for people: texts only."""
+    t = scores.table
+
+    def number(column: str, form: str, scale: float = 1.0) -> list[str]:
+        return ["" if np.isnan(x) else format(x / scale, form) for x in t[column]]
+
+    columns = {
+        SCORES[scores.score]: number("score", ".5f"),
+        "diff 1e-5": [
+            "reference" if n == scores.reference else x
+            for n, x in zip(t.index, number("difference", "+.1f", UNIT), strict=True)
+        ],
+        "± se": [
+            "" if n == scores.reference else x
+            for n, x in zip(t.index, number("se", ".1f", UNIT), strict=True)
+        ],
+        "p": number("p_value", ".3f"),
+        "MCS p": number("mcs_p_value", ".3f"),
+        "wins": number("wins", ".0%"),
+    }
+    others = {k: v for k, v in SCORES.items() if k != scores.score}
+    columns |= {v: number(k, ".3f" if k == "energy_score" else ".4f") for k, v in others.items()}
+    if t["information_ratio"].notna().any():
+        columns["IR"] = number("information_ratio", ".3f")
+    return pd.DataFrame(columns, index=t.index)
+
+
 def _figure(height: float, **layout: Any) -> Figure:
-    try:
-        import plotly.graph_objects as go
-    except ImportError as error:
-        raise MissingDependencyError(
-            "compare: needs plotly, which is not installed. Install it with: pip install 'bdfm[backtest]'"
-        ) from error
-    figure = go.Figure()
+    figure = optional("plotly.graph_objects", what="compare", extra="backtest").Figure()
     figure.update_layout(
         template="plotly_white", height=height, margin={"l": 10, "r": 10, "t": 30, "b": 40}, **layout
     )
     return figure
 
 
-def differences(comparison: Comparison) -> Figure:
+def differences(scores: Scoreboard) -> Figure:
     """See ``Comparison.plot_differences``."""
-    from bdfm.backtest.compare import SCORES, UNIT
-
-    table = comparison.table.iloc[::-1]
+    table = scores.table.iloc[::-1]
     figure = _figure(110 + _ROW * len(table), showlegend=False)
     names = [escape(str(n)) for n in table.index]
-    t = max(len(comparison.origins) - 1, 1)
+    t = max(len(scores.origins) - 1, 1)
     for level, width in ((0.95, 2), (0.9, 6)):
         reach = stats.t.ppf((1 + level) / 2, t) * table["se"].fillna(0).to_numpy() / UNIT
         for name, centre, half in zip(names, table["difference"] / UNIT, reach, strict=True):
@@ -78,31 +97,29 @@ def differences(comparison: Comparison) -> Figure:
     )
     figure.add_vline(x=0, line_width=1, line_color="#222")
     figure.update_xaxes(
-        title=f"{SCORES[comparison.score]} less that of {escape(comparison.reference)}, 1e-5; left is better"
+        title=f"{SCORES[scores.score]} less that of {escape(scores.reference)}, 1e-5; left is better"
     )
     return figure
 
 
-def cumulative(comparison: Comparison) -> Figure:
+def cumulative(scores: Scoreboard) -> Figure:
     """See ``Comparison.plot_cumulative``."""
-    losses = comparison.losses
+    losses = scores.losses
     figure = _figure(420, hovermode="x unified")
-    for name in comparison.table.index:
-        if name != comparison.reference:
-            path = (losses[name] - losses[comparison.reference]).cumsum()
+    for name in scores.table.index:
+        if name != scores.reference:
+            path = (losses[name] - losses[scores.reference]).cumsum()
             figure.add_scatter(x=path.index, y=path, mode="lines", name=escape(str(name)))
     figure.add_hline(y=0, line_width=1, line_color="#222")
-    figure.update_yaxes(title=f"sum of differences from {escape(comparison.reference)}")
+    figure.update_yaxes(title=f"sum of differences from {escape(scores.reference)}")
     return figure
 
 
-def groups(comparison: Comparison, group: Grouping) -> Figure:
+def groups(scores: Scoreboard, group: Grouping) -> Figure:
     """See ``Comparison.plot_groups``."""
-    from bdfm.backtest.compare import UNIT
-
-    table = comparison.by(group)
+    table = scores.by(group)
     labels = list(dict.fromkeys(table.index.get_level_values(0)))
-    names = [n for n in comparison.table.index if n != comparison.reference][::-1]
+    names = [n for n in scores.table.index if n != scores.reference][::-1]
 
     def grid(column: pd.Series[Any]) -> Any:
         return column.unstack(0).reindex(index=names, columns=labels)
@@ -136,36 +153,32 @@ def groups(comparison: Comparison, group: Grouping) -> Figure:
     return figure
 
 
-def decomposition(comparison: Comparison) -> Figure:
+def decomposition(scores: Scoreboard) -> Figure:
     """See ``Comparison.plot_decomposition``."""
-    from bdfm.backtest.compare import UNIT
-
-    table = comparison.decomposition
+    table = scores.decomposition
     figure = _figure(380, barmode="group")
     for name in table.index:
-        if name != comparison.reference:
-            gap = (table.loc[name] - table.loc[comparison.reference]) / UNIT
+        if name != scores.reference:
+            gap = (table.loc[name] - table.loc[scores.reference]) / UNIT
             figure.add_bar(x=list(gap.index), y=gap, name=escape(str(name)))
     figure.update_xaxes(title="boundary between fifths, share of assets below", type="category")
-    figure.update_yaxes(title=f"RPS less that of {escape(comparison.reference)}, 1e-5")
+    figure.update_yaxes(title=f"RPS less that of {escape(scores.reference)}, 1e-5")
     return figure
 
 
-def calibration(comparison: Comparison) -> Figure:
+def calibration(scores: Scoreboard) -> Figure:
     """See ``Comparison.plot_calibration``."""
-    _figure(430)  # Plotly is there, or the error says what to install
-    from plotly.subplots import make_subplots
+    subplots = optional("plotly.subplots", what="compare", extra="backtest")
+    dark = optional("plotly.colors", what="compare", extra="backtest").qualitative.Dark24
 
     titles = ("lowest fifth", "highest fifth", "PIT: ECDF less diagonal")
-    figure = make_subplots(1, 3, subplot_titles=titles, horizontal_spacing=0.07)
+    figure = subplots.make_subplots(1, 3, subplot_titles=titles, horizontal_spacing=0.07)
     figure.update_layout(template="plotly_white", height=430, margin={"l": 10, "r": 10, "t": 40, "b": 40})
-    from plotly.colors import qualitative
-
     top = 0.25
     grid = np.linspace(0, 1, 101)
-    for i, name in enumerate(comparison.table.index):
-        run = comparison.runs[comparison.names.index(name)]
-        style = {"color": qualitative.Dark24[i % 24], "width": 1.5}
+    for i, name in enumerate(scores.table.index):
+        run = scores.runs[scores.names.index(name)]
+        style = {"color": dark[i % 24], "width": 1.5}
         common = {"name": escape(str(name)), "legendgroup": str(i), "line": style, "marker": {"size": 5}}
         p, y = (np.concatenate([x[k].to_numpy() for x in run.results]) for k in ("probability", "outcome"))
         for column, q in ((1, 0), (2, N_RANKS - 1)):
@@ -191,10 +204,8 @@ def calibration(comparison: Comparison) -> Figure:
     return figure
 
 
-def write(comparison: Comparison, path: Path) -> Path:
+def write(scores: Scoreboard, path: Path) -> Path:
     """See ``Comparison.write_html``."""
-    from bdfm.backtest.compare import SCORES
-
     sections = [
         (
             "Who is better, by how much, with what certainty",
@@ -202,34 +213,34 @@ def write(comparison: Comparison, path: Path) -> Path:
             " above 0.1 a forecaster is among the best with 90 % confidence. Scores are means over assets and"
             " origins, lower is better; CRPS and energy score are of log returns. RPS is in units in which"
             " equal fifths score 0.16 at every origin.",
-            [_table(comparison._display()), comparison.plot_differences()],
+            [_table(texts(scores)), differences(scores)],
         ),
         (
             "When",
-            f"Sum over origins of the difference of {SCORES[comparison.score]} from {comparison.reference}: a"
+            f"Sum over origins of the difference of {SCORES[scores.score]} from {scores.reference}: a"
             " line that falls gains on it.",
-            [comparison.plot_cumulative()],
+            [cumulative(scores)],
         ),
     ]
     for group, title in GROUPINGS.items():
-        if group == "asset_class" and comparison.score == "energy_score":
+        if group == "asset_class" and scores.score == "energy_score":
             continue
-        note = f"Difference from {comparison.reference} in 1e-5, t-statistic in brackets; blue is better."
-        sections.append((title, note, [comparison.plot_groups(group)]))
+        note = f"Difference from {scores.reference} in 1e-5, t-statistic in brackets; blue is better."
+        sections.append((title, note, [groups(scores, group)]))
     sections += [
         (
             "Where on the scale",
             "Parts of the RPS at the boundaries of the fifths. The outer ones reward knowing who will move"
             " far, the inner ones knowing the direction.",
-            [comparison.plot_decomposition()],
+            [decomposition(scores)],
         ),
         (
             "Calibration",
             "Frequency against forecast probability, in bins of equally many forecasts: best on the"
             " diagonal. Slopes below 1 mean overconfidence. The PIT of calibrated forecasts is uniform.",
             [
-                _table(comparison.calibration.round(3).astype(object).fillna("")),
-                comparison.plot_calibration(),
+                _table(scores.calibration.round(3).astype(object).fillna("")),
+                calibration(scores),
             ],
         ),
     ]
@@ -243,12 +254,12 @@ def write(comparison: Comparison, path: Path) -> Path:
                 continue
             body.append(part.to_html(full_html=False, include_plotlyjs=scripts))
             scripts = False
-    span = f"{comparison.origins[0]:%Y-%m-%d} to {comparison.origins[-1]:%Y-%m-%d}"
-    title = f"Comparison of {len(comparison.names)} forecasters, {span}"
+    span = f"{scores.origins[0]:%Y-%m-%d} to {scores.origins[-1]:%Y-%m-%d}"
+    title = f"Comparison of {len(scores.names)} forecasters, {span}"
     html = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         f"<style>{_STYLE}</style></head><body><h1>{title}</h1>"
-        f"<p>{escape(comparison.verdict)}</p>{''.join(body)}</body></html>\n"
+        f"<p>{escape(scores.verdict)}</p>{''.join(body)}</body></html>\n"
     )
     _files.write_text(path, html)
     return path

@@ -348,3 +348,11 @@ def load_runs(folders: Sequence[str | Path]) -> list[Run]:
         inside = sorted(p.parent for p in folder.glob(f"*/{MANIFEST}"))
         found += inside if inside and not (folder / MANIFEST).exists() else [folder]
     return [Run.load(folder) for folder in found]
+
+
+def folder_name(name: str) -> str:
+    """Name of a forecaster as that of a folder; ``DataError`` where nothing of it could be one."""
+    text = "".join(c if c.isalnum() or c in "-_." else "-" for c in name).strip(".")
+    if not text:
+        raise DataError(f"backtest: {name!r} cannot name a folder. Give the model another name.")
+    return text

@@ -1,5 +1,8 @@
-"""Command line: parses, calls the package, prints."""
+"""Command line: parses, calls the package, prints; a command imports what it needs when it runs."""
 
-from bdfm.cli.app import main
 
-__all__ = ["main"]
+def main() -> None:
+    """Entry point of ``bdfm``."""
+    from bdfm.cli.app import main as run
+
+    run()

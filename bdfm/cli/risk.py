@@ -1,48 +1,25 @@
-"""Command ``bdfm risk``: risk of portfolios by several models, from a price file."""
+"""Command on risk models: ``risk``."""
 
 from __future__ import annotations
 
 import json
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
-import pandas as pd
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from bdfm import _checks, _files
-from bdfm.data.sources import read_prices
-from bdfm.errors import DataError
-from bdfm.posterior.posterior import Posterior
-from bdfm.risk.base import Estimator, RiskModel, compare
-from bdfm.risk.bayesian import bayesian_risk
-from bdfm.risk.cross_section import CrossSectionalEstimator
-from bdfm.risk.returns import compounded, simple_returns
-from bdfm.risk.statistical import StatisticalEstimator
-from bdfm.risk.styles import YEAR, price_styles
-from bdfm.risk.time_series import TimeSeriesEstimator
-from bdfm.validation.report import validate
+from bdfm.cli.console import out
+from bdfm.cli.options import Prices
+from bdfm.risk.choices import Kind
 
-out = Console(highlight=False)
+if TYPE_CHECKING:
+    import pandas as pd
 
-EQUAL = "equal"
-
-
-class Kind(StrEnum):
-    """Models that the command can make from prices."""
-
-    TIME_SERIES = "time-series"
-    CROSS_SECTIONAL = "cross-sectional"
-    STATISTICAL = "statistical"
+    from bdfm.risk import RiskModel
 
 
 def risk(
-    prices: Annotated[
-        Path, typer.Option(help="Daily adjusted closes: wide or long CSV, .csv.gz or Parquet.")
-    ],
+    prices: Prices,
     portfolio: Annotated[
         Path | None,
         typer.Option(
@@ -74,22 +51,28 @@ def risk(
         Path | None, typer.Option("--out", help="Folder for models, tables and pictures.")
     ] = None,
 ) -> None:
-    """Risk of portfolios by up to four models, and where it comes from."""
+    """Risk of portfolios by up to four models. And where it comes from."""
+    from bdfm import _checks, _files
+    from bdfm.data.sources import read_prices
+    from bdfm.risk import compare, simple_returns
+    from bdfm.risk.from_files import estimator_from_files, read_portfolios, risk_from_posterior
+    from bdfm.validation import validate
+
     table = read_prices(prices)
     if origin is not None:
         table = table.loc[: _checks.as_date(origin, where="--origin")]
     returns = simple_returns(table, period_days=period_days).iloc[-window:]
-    weights = _weights(portfolio, returns)
+    weights = read_portfolios(portfolio, returns)
     kinds = list(model or [k for k in Kind if k is not Kind.TIME_SERIES or factors is not None])
     estimators = {
-        kind.value: _estimator(kind, table, returns, half_life, factors=factors, sectors=sectors)
+        kind.value: estimator_from_files(kind, table, returns, half_life, factors=factors, sectors=sectors)
         for kind in kinds
     }
     models: dict[str, RiskModel] = {name: e.fit(returns).scale_to(horizon) for name, e in estimators.items()}
     if posterior is not None:
-        models["Bayesian"] = _from_posterior(posterior, weights)
+        models["Bayesian"] = risk_from_posterior(posterior, weights)
     result = compare(models, weights)
-    _print(result, models, period_days * horizon)
+    _show(result, models, period_days * horizon)
     reports = {}
     if check:
         for name, estimator in estimators.items():
@@ -120,67 +103,9 @@ def risk(
         )
 
 
-def _weights(path: Path | None, returns: pd.DataFrame) -> pd.DataFrame:
-    """Weights (portfolio, asset); equal ones without a file."""
-    where = "portfolio"
-    if path is None:
-        return pd.DataFrame(1 / returns.shape[1], index=[EQUAL], columns=returns.columns)
-    given = pd.read_csv(_checks.existing_file(path, what=where), dtype=str, keep_default_na=False)
-    _checks.has_columns(given, ("symbol", "weight"), where=f"{where} {path.name}")
-    number = pd.to_numeric(given["weight"], errors="coerce")
-    bad = given[number.isna()]
-    if len(bad):
-        named = [f"{s} {w!r}" for s, w in zip(bad["symbol"], bad["weight"], strict=True)]
-        raise DataError(f"{where}: weights of {len(bad)} rows are no numbers ({_checks.first(named)}).")
-    given["weight"] = number
-    if "portfolio" not in given:
-        given["portfolio"] = path.stem
-    double = given[given.duplicated(["portfolio", "symbol"])]
-    if len(double):
-        raise DataError(f"{where}: {_checks.first(double['symbol'])} given twice. Add the weights up.")
-    _checks.known(given["symbol"], list(returns.columns), what="symbol", where=where)
-    wide = given.pivot(index="portfolio", columns="symbol", values="weight").fillna(0.0)
-    return wide.loc[list(dict.fromkeys(given["portfolio"]))]
+def _show(result: pd.DataFrame, models: dict[str, RiskModel], days: float) -> None:
+    from rich.table import Table
 
-
-def _estimator(
-    kind: Kind,
-    prices: pd.DataFrame,
-    returns: pd.DataFrame,
-    half_life: float | None,
-    *,
-    factors: Path | None,
-    sectors: Path | None,
-) -> Estimator:
-    if kind is Kind.STATISTICAL:
-        return StatisticalEstimator("marchenko_pastur", standardise=True, half_life=half_life)
-    if kind is Kind.TIME_SERIES:
-        if factors is None:
-            raise DataError("--model time-series needs --factors, a file of daily factor returns.")
-        daily = pd.read_csv(_checks.existing_file(factors, what="factors"))
-        _checks.has_columns(daily, ("date",), where="factors")
-        weekly = compounded(daily.set_index("date"), pd.DatetimeIndex(returns.index))
-        return TimeSeriesEstimator(weekly, half_life=half_life)
-    days = pd.DatetimeIndex(returns.index)
-    styles = price_styles(prices, days[days >= prices.index[min(YEAR, len(prices) - 1)]])
-    if sectors is None:
-        return CrossSectionalEstimator(styles, half_life=half_life)
-    table = pd.read_csv(_checks.existing_file(sectors, what="sectors"), dtype=str, keep_default_na=False)
-    _checks.has_columns(table, ("symbol", "sector"), where="sectors")
-    _checks.unique(table["symbol"], what="symbols", where="sectors")
-    return CrossSectionalEstimator(
-        styles, {"sector": table.set_index("symbol")["sector"]}, half_life=half_life
-    )
-
-
-def _from_posterior(path: Path, weights: pd.DataFrame) -> RiskModel:
-    """Bayesian risk, over the posterior's own period."""
-    found = bayesian_risk(Posterior.load(path))
-    _checks.known([str(c) for c in weights.columns], found.assets, what="asset", where=f"{path.name}")
-    return found
-
-
-def _print(result: pd.DataFrame, models: dict[str, RiskModel], days: float) -> None:
     for name, own in models.items():
         out.print(f"{name}: {len(own.assets)} assets, {len(own.factors)} factors; {'; '.join(own.notes)}")
     table = Table(title=f"Volatility over {days:g} days (Bayesian: over its own period), %")
@@ -193,7 +118,7 @@ def _print(result: pd.DataFrame, models: dict[str, RiskModel], days: float) -> N
     for (portfolio, model), (_, row), (low, high) in zip(
         names, result.iterrows(), ends.to_numpy(), strict=True
     ):
-        interval = "" if np.isnan(low) else f"{100 * low:.2f} to {100 * high:.2f}"
+        interval = "" if low != low else f"{100 * low:.2f} to {100 * high:.2f}"
         table.add_row(
             portfolio,
             model,
@@ -204,3 +129,6 @@ def _print(result: pd.DataFrame, models: dict[str, RiskModel], days: float) -> N
             f"{100 * row['systematic_share']:.0f}",
         )
     out.print(table)
+
+
+COMMANDS = (risk,)

@@ -17,7 +17,8 @@ import numpy as np
 import pandas as pd
 
 from bdfm import _checks
-from bdfm.errors import DataError, FileError, MissingDependencyError
+from bdfm._optional import optional
+from bdfm.errors import DataError, FileError
 
 DEMO_ORIGIN: Final = pd.Timestamp("2022-12-23")  # the last Friday of the demo's prices
 
@@ -112,13 +113,7 @@ def yahoo(symbols: Sequence[str], start: object, end: object) -> pd.DataFrame:
     )
     if first_day > last_day:
         raise DataError(f"{where}: start {first_day:%Y-%m-%d} is after end {last_day:%Y-%m-%d}. Swap them.")
-    try:
-        import yfinance
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"{where}: needs yfinance, which is not installed. Install it with: pip install 'bdfm[yahoo]'"
-        ) from error
-
+    yfinance = optional("yfinance", what=where)
     logger = logging.getLogger("yfinance")
     level = logger.level
     logger.setLevel(logging.CRITICAL)  # what fails is told once, below

@@ -18,6 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from bdfm import _checks, _files
 from bdfm._optional import optional
 from bdfm.errors import DataError
+from bdfm.exposures.choices import GAMMA, N_LATENTS
 from bdfm.exposures.data import ExposureData
 from bdfm.exposures.networks import (
     discriminator,
@@ -66,8 +67,8 @@ class FactorVAE:
         Draws of a day's latents from which exposure standard deviations are computed.
     """
 
-    n_latents: int = 10
-    gamma: float = 6.0
+    n_latents: int = N_LATENTS
+    gamma: float = GAMMA
     hidden_units: tuple[int, ...] = (128, 64)
     learning_rate: float = 1e-3
     batch_size: int = 32

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bdfm import _checks
 from bdfm._optional import optional
 from bdfm.errors import DataError
+from bdfm.exposures.choices import N_LATENTS
 from bdfm.exposures.data import ExposureData
 from bdfm.exposures.regression import with_constant
 from bdfm.exposures.result import FACTOR_MAP, Exposures
@@ -48,7 +49,7 @@ class PrincipalComponents:
     an autoencoder do.
     """
 
-    n_components: int = 10
+    n_components: int = N_LATENTS
 
     def __post_init__(self) -> None:
         _checks.at_least(self.n_components, 1, what="n_components", where=self.name)

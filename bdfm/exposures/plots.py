@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 from numpy.typing import NDArray
 
 from bdfm._figures import new_figure
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from bdfm.exposures.result import Exposures
-
 Floats = NDArray[np.float64]
 
 _MAX_LABELS: Final = 60  # rows of a heat map that are labelled
@@ -25,8 +24,24 @@ _BAND: Final = 2.0  # standard deviations
 _MARGIN: Final = 0.7  # of betas around the truth
 
 
+class Paths(Protocol):
+    """What a picture reads of ``Exposures``, which draws itself by these functions."""
+
+    @property
+    def method(self) -> str: ...  # noqa: D102
+    @property
+    def exposures(self) -> xr.DataArray: ...  # noqa: D102
+    @property
+    def exposure_sd(self) -> xr.DataArray | None: ...  # noqa: D102
+    @property
+    def factor_names(self) -> list[str]: ...  # noqa: D102
+    @property
+    def latent(self) -> bool: ...  # noqa: D102
+    def observed_exposures(self) -> xr.DataArray: ...  # noqa: D102
+
+
 def exposure_paths(
-    results: Mapping[str, Exposures],
+    results: Mapping[str, Paths],
     asset: str,
     *,
     factors: Sequence[str] | None = None,
@@ -60,7 +75,7 @@ def exposure_paths(
                     days, path.values - half, path.values + half, color=f"C{colour}", alpha=0.15, lw=0
                 )
         if truth is not None and name in truth:
-            axis.plot(one.dataset[DAY].values, truth[name], color="black", lw=1, ls="--", label="truth")
+            axis.plot(one.exposures[DAY].values, truth[name], color="black", lw=1, ls="--", label="truth")
         axis.set_ylabel(name)
         axis.grid(alpha=0.25)
         # A filter's first days know nothing: their bands would leave no room for the rest.
@@ -72,11 +87,11 @@ def exposure_paths(
     return figure
 
 
-def _common_factors(results: Mapping[str, Exposures]) -> list[str]:
+def _common_factors(results: Mapping[str, Paths]) -> list[str]:
     return [str(f) for f in next(iter(results.values())).observed_exposures()[FACTOR].values]
 
 
-def exposure_map(result: Exposures, factor: str) -> Figure:
+def exposure_map(result: Paths, factor: str) -> Figure:
     """Heat map (asset, day) of the exposures to one factor, assets sorted by their mean."""
     values = pd.DataFrame(result.exposures.sel({FACTOR: factor}).to_pandas()).T
     values = values.loc[values.mean(axis=1).sort_values(ascending=False).index]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bdfm import _checks
 from bdfm._optional import optional
 from bdfm.errors import DataError
+from bdfm.exposures.choices import WINDOW_DAYS
 from bdfm.exposures.data import ExposureData
 from bdfm.exposures.result import Exposures
 from bdfm.names import ASSET
@@ -45,7 +46,7 @@ class RollingOLS:
     residuals; they say nothing about betas that move inside the window.
     """
 
-    window_days: int = 750
+    window_days: int = WINDOW_DAYS
     refresh_days: int = 21
 
     def __post_init__(self) -> None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from bdfm import _checks, _files
 from bdfm.errors import DataError
+from bdfm.exposures import plots
 from bdfm.exposures.data import ExposureData
 from bdfm.names import ASSET, DAY, FACTOR, OBSERVED_FACTOR
 
@@ -213,15 +214,11 @@ class Exposures:
 
     def plot(self, asset: str) -> Figure:
         """Paths of one asset's exposures, one panel a factor; band: two standard deviations either way."""
-        from bdfm.exposures import plots
-
         _checks.known([asset], self.assets, what="asset", where=f"{self.method} exposures")
         return plots.exposure_paths({self.method: self}, asset)
 
     def plot_map(self, factor: str) -> Figure:
         """Heat map (asset, day) of the exposures to one factor."""
-        from bdfm.exposures import plots
-
         _checks.known([factor], self.factor_names, what="factor", where=f"{self.method} exposures")
         return plots.exposure_map(self, factor)
 

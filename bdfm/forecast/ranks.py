@@ -7,10 +7,12 @@ Tied assets share the slots of their positions equally, as M6 scores them.
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from bdfm._checks import at_least
@@ -35,7 +37,6 @@ def normalised_weights(weights: ArrayLike | None, n_draws: int, *, where: str) -
     return values / values.sum()
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
 def _add_block(
     draws: NDArray[Any],  # (draw, asset)
     order: NDArray[np.intp],  # (draw, asset), assets of each draw from lowest to highest
@@ -61,6 +62,15 @@ def _add_block(
                     for position in range(start, stop):
                         total[order[d, position], q] += share
             start = stop
+
+
+@cache
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Loop compiled by Numba, which takes half a second to import."""
+    from numba import njit
+
+    compiled: Callable[..., Any] = njit(cache=True)(function)
+    return compiled
 
 
 def quantile_probabilities(
@@ -109,9 +119,11 @@ def quantile_probabilities(
     bounds = np.arange(n_quantiles)[None, :] * n_assets
     filled = np.clip(positions - bounds, 0, n_assets) / n_quantiles
     total = np.zeros((n_assets, n_quantiles))
+    # A single draw is not worth an import; the sums are the same.
+    add_block = _add_block if n_draws == 1 and "numba" not in sys.modules else _compiled(_add_block)
     for start in range(0, n_draws, _BLOCK):
         block = np.ascontiguousarray(values[start : start + _BLOCK])
-        _add_block(block, np.argsort(block, axis=1), w[start : start + _BLOCK], filled, total)
+        add_block(block, np.argsort(block, axis=1), w[start : start + _BLOCK], filled, total)
     return total / w.sum()
 
 
@@ -141,12 +153,12 @@ def weighted_quantiles(
     wanted = np.atleast_1d(np.asarray(probabilities, dtype=np.float64))
     columns = draws.reshape(len(draws), -1)
     found = np.empty((len(wanted), columns.shape[1]))
+    quantiles_of = _compiled(_weighted_quantiles)
     for j in range(columns.shape[1]):
-        found[:, j] = _weighted_quantiles(np.ascontiguousarray(columns[:, j]), weights, wanted)
+        found[:, j] = quantiles_of(np.ascontiguousarray(columns[:, j]), weights, wanted)
     return found.reshape((*np.shape(probabilities), *draws.shape[1:]))
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
 def _weighted_quantiles(
     values: NDArray[Any], weights: NDArray[np.float64], wanted: NDArray[np.float64]
 ) -> NDArray[np.float64]:

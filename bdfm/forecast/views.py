@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bdfm import _checks
 from bdfm.errors import DataError, UnknownLabelError
+from bdfm.forecast.choices import FORMS
 from bdfm.forecast.edits import Record
 
 Floats = NDArray[np.float64]
@@ -669,16 +670,6 @@ _STATEMENT = re.compile(
 _ORDERING = re.compile(rf"(?P<above>{_SYMBOL})\s+>\s+(?P<below>{_SYMBOL})\s*:\s*(?P<p>{_NUMBER})")
 _QUANTILE = re.compile(rf"(?P<asset>{_SYMBOL})\s+in\s+(?P<k>\d+)\s*/\s*(?P<n>\d+)\s*:\s*(?P<p>{_NUMBER})")
 _TERM = re.compile(rf"(?P<sign>[-+]?)\s*(?:(?P<weight>\d+\.?\d*|\.\d+)\s+)?(?P<symbol>{_SYMBOL})(?:\s+|$)")
-FORMS: Final = (
-    "TLT = 2% +- 10%",
-    "IVV - IEMG >= 1%",
-    "0.6 SPY + 0.4 TLT = 1% +- 3%",
-    "vol(TLT) = 8%",
-    "vol(TLT) = 1.5x",
-    "corr(SPY, TLT) = -0.3",
-    "XLE > XLU : 0.7",
-    "GOOG in 5/5 : 0.3",
-)
 
 
 def parse(text: str, *, semantics: Semantics, confidence: float = 1.0, by: str = "") -> View:

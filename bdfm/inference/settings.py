@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Engine = Literal["auto", "gibbs", "nuts"]
-Sampler = Literal["nutpie", "pymc", "numpyro", "blackjax"]
+from bdfm.inference.choices import CHAINS, DRAWS, ENGINE, TUNE, Engine, Sampler
 
 
 class SamplerSettings(BaseModel):
@@ -20,10 +19,10 @@ class SamplerSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    engine: Engine = "auto"  # auto: the fastest that covers the model
-    draws: Annotated[int, Field(ge=10)] = 1000  # kept draws of each chain
-    tune: Annotated[int, Field(ge=10)] = 1000  # first draws of each chain, thrown away
-    chains: Annotated[int, Field(ge=1)] = 4
+    engine: Engine = ENGINE  # auto: the fastest that covers the model
+    draws: Annotated[int, Field(ge=10)] = DRAWS  # kept draws of each chain
+    tune: Annotated[int, Field(ge=10)] = TUNE  # first draws of each chain, thrown away
+    chains: Annotated[int, Field(ge=1)] = CHAINS
     cores: Annotated[int, Field(ge=1)] = os.cpu_count() or 1
     thin: Annotated[int, Field(ge=1)] = (
         10  # gibbs: sweeps for each kept draw; sweeps are cheap, memory is not

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import numpy as np
 import pandas as pd
@@ -17,24 +17,17 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bdfm import _checks
-from bdfm.errors import DataError, MissingDependencyError
+from bdfm._optional import optional
+from bdfm.errors import DataError
 from bdfm.forecast.forecast import MAX_EXPOSURE, MIN_EXPOSURE, Forecast
 from bdfm.forecast.ranks import weighted_quantiles
 from bdfm.forecast.views import Sample
+from bdfm.portfolio.choices import METHODS, Method
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Floats = NDArray[np.float64]
-Method = Literal["equal", "minimum_variance", "mean_cvar", "information_ratio", "risk_parity"]
-
-METHODS: Final[dict[str, str]] = {
-    "equal": "equal weights",
-    "minimum_variance": "least variance",
-    "mean_cvar": "highest expected return minus risk aversion times expected shortfall",
-    "information_ratio": "highest ratio of expected return to standard deviation",
-    "risk_parity": "equal contributions to the variance",
-}
 _N_BATCHES: Final = 50  # of consecutive draws, whose means give the Monte Carlo error
 _BLOCK: Final = 16_384  # draws that are held in double precision at a time
 
@@ -372,20 +365,17 @@ def _optimise(forecast: Forecast, assets: list[str], settings: DecisionSettings)
     """Weights (asset,) before they are scaled to the exposure."""
     if settings.method == "equal":
         return np.full(len(assets), 1 / len(assets))
-    try:
-        from skfolio import RiskMeasure
-        from skfolio.optimization import MeanRisk, ObjectiveFunction, RiskBudgeting
-        from skfolio.prior import BasePrior, ReturnDistribution
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"decision: method {settings.method} needs skfolio, which is not installed. Run pip install"
-            " 'bdfm[decisions]', or use method equal."
-        ) from error
+    what = f"decision by {settings.method}"
+    skfolio, optimization, prior = (
+        optional(name, what=what, instead="or use method equal.")
+        for name in ("skfolio", "skfolio.optimization", "skfolio.prior")
+    )
     scenarios = _scenarios(forecast, assets, settings)
     mean, covariance = _moments(forecast, assets)
-    known = ReturnDistribution(mu=mean, covariance=covariance, returns=scenarios)
+    base: Any = prior.BasePrior
+    known = prior.ReturnDistribution(mu=mean, covariance=covariance, returns=scenarios)
 
-    class Draws(BasePrior):  # type: ignore[misc]
+    class Draws(base):  # type: ignore[misc]
         """Hands the draws of the forecast to an optimiser."""
 
         def __init__(self) -> None:
@@ -400,15 +390,19 @@ def _optimise(forecast: Forecast, assets: list[str], settings: DecisionSettings)
     if settings.method == "risk_parity":
         if settings.short:
             raise DataError("decision: risk_parity holds no short positions. Leave out short.")
-        model = RiskBudgeting(risk_measure=RiskMeasure.VARIANCE, **limits)
+        model = optimization.RiskBudgeting(risk_measure=skfolio.RiskMeasure.VARIANCE, **limits)
     else:
         limits["min_weights"] = -settings.max_weight if settings.short else 0.0
+        aim, risk = optimization.ObjectiveFunction, skfolio.RiskMeasure
         objective, measure = {
-            "minimum_variance": (ObjectiveFunction.MINIMIZE_RISK, RiskMeasure.VARIANCE),
-            "mean_cvar": (ObjectiveFunction.MAXIMIZE_UTILITY, RiskMeasure.CVAR),
-            "information_ratio": (ObjectiveFunction.MAXIMIZE_RATIO, RiskMeasure.STANDARD_DEVIATION),
+            "minimum_variance": (aim.MINIMIZE_RISK, risk.VARIANCE),
+            "mean_cvar": (aim.MAXIMIZE_UTILITY, risk.CVAR),
+            "information_ratio": (
+                aim.MAXIMIZE_RATIO,
+                skfolio.RiskMeasure.STANDARD_DEVIATION,
+            ),
         }[settings.method]
-        model = MeanRisk(
+        model = optimization.MeanRisk(
             objective_function=objective,
             risk_measure=measure,
             risk_aversion=settings.risk_aversion,

@@ -17,18 +17,25 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bdfm import _files
-from bdfm.errors import FileError, MissingDependencyError
+from bdfm._optional import optional
+from bdfm.errors import FileError
 from bdfm.forecast.forecast import Forecast
 from bdfm.model.equations import model_data
-from bdfm.names import CHAIN, DRAW, FACTOR, FACTORS, PERIOD
-from bdfm.portfolio.decisions import METHODS, Decision
+from bdfm.names import (
+    CHAIN,
+    DRAW,
+    FACTOR,
+    FACTORS,
+    FORECAST_FILE,
+    PERIOD,
+    POSTERIOR_FILE,
+    REPORT_FILE,
+    RUN_FILE,
+    SUMMARY_FILE,
+)
+from bdfm.portfolio.choices import METHODS
+from bdfm.portfolio.decisions import Decision
 from bdfm.posterior.posterior import Posterior
-
-FORECAST_FILE: Final = "forecast.nc"
-POSTERIOR_FILE: Final = "posterior.nc"
-SUMMARY_FILE: Final = "summary.json"
-RUN_FILE: Final = "month.toml"
-REPORT_FILE: Final = "report.html"
 
 _N_FACTORS: Final = 3  # whose paths are drawn
 _N_DRAWS: Final = 300  # posterior draws behind the volatility picture
@@ -87,12 +94,7 @@ def report_html(
     run
         Text of the run file, shown as the way to make the page again.
     """
-    try:
-        from plotly.offline import get_plotlyjs
-    except ImportError as error:
-        raise MissingDependencyError(
-            "report: needs plotly, which is not installed. Install it with: pip install 'bdfm[report]'"
-        ) from error
+    plotly = optional("plotly.offline", what="report").get_plotlyjs()
     table = forecast.summary()
     sections = [
         ("Forecast", _forecast_section(forecast, table)),
@@ -110,7 +112,12 @@ def report_html(
     )
     links = "".join(f'<a href="#s{k}">{escape(name)}</a>' for k, (name, _) in enumerate(sections))
     return _PAGE.format(
-        title=escape(title), style=_STYLE, plotly=get_plotlyjs(), links=links, body=body, script=_SCRIPT
+        title=escape(title),
+        style=_STYLE,
+        plotly=plotly,
+        links=links,
+        body=body,
+        script=_SCRIPT,
     )
 
 

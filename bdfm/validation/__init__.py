@@ -1,25 +1,33 @@
 """Validation of risk models: whether to believe them, and where not."""
 
-from bdfm.validation.out_of_sample import (
-    OutOfSample,
-    compare_forecasts,
-    cross_validate,
-    trial_portfolios,
-    walk_forward,
-)
-from bdfm.validation.report import Check, ValidationReport, validate
-from bdfm.validation.selection import FactorSelection, published, select_factors
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "Check",
-    "FactorSelection",
-    "OutOfSample",
-    "ValidationReport",
-    "compare_forecasts",
-    "cross_validate",
-    "published",
-    "select_factors",
-    "trial_portfolios",
-    "validate",
-    "walk_forward",
-]
+from bdfm._lazy import public_names
+
+if TYPE_CHECKING:
+    from bdfm.validation.out_of_sample import OutOfSample as OutOfSample
+    from bdfm.validation.out_of_sample import compare_forecasts as compare_forecasts
+    from bdfm.validation.out_of_sample import cross_validate as cross_validate
+    from bdfm.validation.out_of_sample import trial_portfolios as trial_portfolios
+    from bdfm.validation.out_of_sample import walk_forward as walk_forward
+    from bdfm.validation.report import Check as Check
+    from bdfm.validation.report import ValidationReport as ValidationReport
+    from bdfm.validation.report import validate as validate
+    from bdfm.validation.selection import FactorSelection as FactorSelection
+    from bdfm.validation.selection import published as published
+    from bdfm.validation.selection import select_factors as select_factors
+else:
+    __all__, __getattr__, __dir__ = public_names(
+        __name__,
+        {
+            "bdfm.validation.out_of_sample": (
+                "OutOfSample",
+                "compare_forecasts",
+                "cross_validate",
+                "trial_portfolios",
+                "walk_forward",
+            ),
+            "bdfm.validation.report": ("Check", "ValidationReport", "validate"),
+            "bdfm.validation.selection": ("FactorSelection", "published", "select_factors"),
+        },
+    )

@@ -15,7 +15,9 @@ from scipy.stats import norm
 from bdfm import _checks
 from bdfm._figures import new_figure
 from bdfm._html import opening
-from bdfm.errors import DataError, MissingDependencyError
+from bdfm._optional import optional
+from bdfm._statistics import mean_error
+from bdfm.errors import DataError
 from bdfm.names import DRAW
 from bdfm.risk.base import Estimator, RiskModel
 from bdfm.risk.returns import returns_table
@@ -341,25 +343,6 @@ def compare_forecasts(results: Mapping[str, OutOfSample]) -> pd.DataFrame:
     return table
 
 
-def mean_error(values: Floats) -> float:
-    """Standard error of a mean over time, Newey-West with 4 (T/100)^(2/9) lags; 0 for a constant."""
-    x = values[np.isfinite(values)]
-    if len(x) < 3:
-        return float("nan")
-    return float(np.sqrt(long_run_variance(x) / len(x)))
-
-
-def long_run_variance(values: Floats, lags: int | None = None) -> float:
-    """Newey-West (1987) variance of a series, Bartlett weights; 4 (T/100)^(2/9) lags unless given."""
-    x = values - values.mean()
-    n = len(x)
-    m = int(4 * (n / 100) ** (2 / 9)) if lags is None else lags
-    total = float(x @ x) / n
-    for lag in range(1, min(m, n - 1) + 1):
-        total += 2 * (1 - lag / (m + 1)) * float(x[lag:] @ x[:-lag]) / n
-    return max(total, 0.0)
-
-
 # -- walk-forward ------------------------------------------------------------------------------------------
 
 
@@ -500,18 +483,12 @@ def cross_validate(
         Fewer than 5 periods in a fold.
     """
     where = "cross-validation"
-    try:
-        from skfolio.model_selection import CombinatorialPurgedCV
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"{where}: needs skfolio, which is not installed. Install it with: pip install 'bdfm[validation]'"
-        ) from error
-
+    selection = optional("skfolio.model_selection", what=where, extra="validation")
     table = returns_table(returns, where=where)
     if len(table) < 5 * n_folds:
         raise DataError(f"{where}: {len(table)} periods in {n_folds} folds. Give at least {5 * n_folds}.")
     embargo = len(table) // 100 if embargo_size is None else embargo_size
-    splitter = CombinatorialPurgedCV(n_folds, n_test_folds, purged_size, embargo)
+    splitter = selection.CombinatorialPurgedCV(n_folds, n_test_folds, purged_size, embargo)
     weights = _weights(portfolios, table, seed)
     splits = list(splitter.split(table))
     paths: dict[int, list[_Block]] = {}

@@ -17,12 +17,13 @@ from scipy import stats
 from bdfm import _checks
 from bdfm._figures import new_figure
 from bdfm._html import opening
+from bdfm._statistics import mean_error
 from bdfm.errors import DataError
 from bdfm.names import ASSET, FACTOR, FACTOR_RETURNS, PERIOD, SPECIFIC_RETURNS
 from bdfm.risk.base import Estimator, RiskModel
 from bdfm.risk.returns import returns_table
 from bdfm.validation import statistics
-from bdfm.validation.out_of_sample import OutOfSample, cross_validate, mean_error, walk_forward
+from bdfm.validation.out_of_sample import OutOfSample, cross_validate, walk_forward
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -14,10 +14,10 @@ from scipy import stats
 from bdfm import _checks
 from bdfm._figures import new_figure
 from bdfm._html import opening
+from bdfm._statistics import mean_error
 from bdfm.errors import DataError
 from bdfm.risk.returns import returns_table
 from bdfm.validation import statistics
-from bdfm.validation.out_of_sample import mean_error
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

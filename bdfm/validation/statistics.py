@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from bdfm._statistics import long_run_variance, newey_west_lags
+
 Floats = NDArray[np.float64]
 
 
@@ -124,7 +126,7 @@ def regress(x: Floats, y: Floats, *, lags: int | None = None) -> Regressions:
     b = np.einsum("nkl,ln->kn", inverse, x.T @ filled)
     e = np.where(known, y - x @ b, 0.0)
     n = known.sum(axis=0)
-    m = int(4 * (len(x) / 100) ** (2 / 9)) if lags is None else lags
+    m = newey_west_lags(len(x)) if lags is None else lags
     pairs = (x[:, :, None] * x[:, None, :]).reshape(len(x), -1)
     meat = (np.square(e).T @ pairs).reshape(n_assets, k, k)
     for lag in range(1, m + 1):
@@ -172,18 +174,9 @@ def variance_break(squares: Floats) -> VarianceBreak:
     path = np.cumsum(squares - squares.mean())[:-1]
     at = int(np.abs(path).argmax()) + 1
     left = np.concatenate([squares[:at] - squares[:at].mean(), squares[at:] - squares[at:].mean()])
-    scale = np.sqrt(_bartlett(left) * n)
+    scale = np.sqrt(max(long_run_variance(left), 1e-300) * n)
     statistic = float(np.abs(path).max() / scale) if scale > 0 else 0.0
     return VarianceBreak(float(stats.kstwobign.sf(statistic)), at)
-
-
-def _bartlett(centred: Floats) -> float:
-    n = len(centred)
-    total = float(centred @ centred) / n
-    m = int(4 * (n / 100) ** (2 / 9))
-    for lag in range(1, m + 1):
-        total += 2 * (1 - lag / (m + 1)) * float(centred[lag:] @ centred[:-lag]) / n
-    return max(total, 1e-300)
 
 
 def largest_eigenvalue(values: Floats) -> float:

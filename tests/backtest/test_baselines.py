@@ -8,25 +8,11 @@ import pytest
 from forecasters import Naive
 
 from bdfm.backtest import Late, MarketData, QuantileForecast, baselines, look_ahead
-from bdfm.backtest.baselines import (
-    DCC,
-    EWMA,
-    HAR,
-    EqualFifths,
-    FilteredHistorical,
-    HistoricalFifths,
-    PCAFactors,
-    Shrinkage,
-    _dcc_ahead,
-    _dcc_parameters,
-    _garch,
-    _garch_filter,
-    decay,
-    pairwise_correlation,
-    summed,
-    to_student,
-    volatility,
-)
+from bdfm.backtest.dcc import DCC, _dcc_ahead, _dcc_parameters, _garch, _garch_filter
+from bdfm.backtest.estimates import decay, pairwise_correlation, summed, volatility
+from bdfm.backtest.filtered import FilteredHistorical
+from bdfm.backtest.simple import EWMA, HAR, EqualFifths, HistoricalFifths, PCAFactors, Shrinkage
+from bdfm.backtest.simulation import to_student
 from bdfm.data.features import day_numbers
 from bdfm.data.periods import period_edges
 from bdfm.errors import DataError

@@ -19,7 +19,7 @@ from bdfm.backtest import (
     model_confidence_set,
     walk_forward,
 )
-from bdfm.backtest.baselines import EWMA, EqualFifths
+from bdfm.backtest.simple import EWMA, EqualFifths
 from bdfm.errors import DataError, DataWarning, UnknownLabelError
 
 NASTY = "<script>alert(1)</script> [red]x[/red]"

@@ -17,9 +17,18 @@ import pytest
 from forecasters import Failing, Naive, Slow
 
 import bdfm
-from bdfm.backtest import Late, MarketData, ModelForecaster, QuantileForecast, Run, origin_dates, walk_forward
+from bdfm.backtest import (
+    Late,
+    MarketData,
+    ModelForecaster,
+    QuantileForecast,
+    Run,
+    origin_dates,
+    walk,
+    walk_forward,
+)
 from bdfm.backtest.run import ORIGINS, origin_file
-from bdfm.backtest.walk_forward import origin_seed
+from bdfm.backtest.walk import origin_seed
 from bdfm.errors import DataError, DataWarning, FileError, UnknownLabelError
 
 HERE = Path(__file__).parent
@@ -63,7 +72,7 @@ def test_scores_are_those_of_the_forecasts(run, data, origins):
 
 
 def test_equal_fifths_score_016_whatever_the_number_of_assets(data, origins, tmp_path):
-    from bdfm.backtest.baselines import EqualFifths
+    from bdfm.backtest.simple import EqualFifths
 
     for n in (10, 8):
         some = MarketData.of(data.prices, data.universe.head(n))
@@ -347,6 +356,6 @@ def test_dask_loses_a_worker_and_nothing_else(run, data, origins, tmp_path):
 
 def test_no_scheduler_there(data, origins, tmp_path, monkeypatch):
     # The package has a function of the module's name.
-    monkeypatch.setattr(sys.modules["bdfm.backtest.walk_forward"], "SCHEDULER_TIMEOUT", "1s")
+    monkeypatch.setattr(walk, "SCHEDULER_TIMEOUT", "1s")
     with pytest.raises(DataError, match="no Dask scheduler at tcp"):
         walk_forward(Naive(), data, origins[:1], tmp_path / "run", scheduler="tcp://127.0.0.1:9")

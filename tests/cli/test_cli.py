@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bdfm.cli import app
 from bdfm.data.sources import demo
 from bdfm.forecast.forecast import Forecast
+from bdfm.posterior import posterior
 from bdfm.posterior.posterior import Posterior
 
 
@@ -157,7 +157,7 @@ def test_interrupt_says_what_is_left(bdfm_command, arguments, files, monkeypatch
     def stop(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(app, "fit", stop)
+    monkeypatch.setattr(posterior, "fit", stop)
     code, _, err = bdfm_command(*arguments)
     assert code == 130
     assert "no file was written" in err

@@ -8,8 +8,8 @@ from statsmodels.stats.diagnostic import acorr_ljungbox, het_arch
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.outliers_influence import variance_inflation_factor
 
+from bdfm._statistics import long_run_variance, mean_error
 from bdfm.validation import statistics
-from bdfm.validation.out_of_sample import long_run_variance, mean_error
 
 T, N = 240, 5
 

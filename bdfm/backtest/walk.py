@@ -32,6 +32,7 @@ from rich.progress import (
 )
 
 from bdfm import _checks, _files
+from bdfm._optional import optional
 from bdfm.backtest.protocol import Forecaster, MarketData
 from bdfm.backtest.run import (
     MANIFEST,
@@ -46,7 +47,7 @@ from bdfm.backtest.run import (
     save_result,
 )
 from bdfm.data.periods import Period, period_edges
-from bdfm.errors import DataError, DataWarning, FileError, MissingDependencyError
+from bdfm.errors import DataError, DataWarning, FileError
 from bdfm.forecast.forecast import Forecast
 from bdfm.posterior.door import package_versions
 from bdfm.scoring.scores import information_ratio, period_returns
@@ -377,16 +378,9 @@ def _one_at_a_time(job: _Job, origins: Sequence[pd.Timestamp]) -> Iterator[_Done
 
 
 def _on_dask(job: _Job, origins: Sequence[pd.Timestamp], scheduler: str) -> Iterator[_Done]:
+    distributed = optional("distributed", what="backtest with a scheduler")
     try:
-        from distributed import Client
-        from distributed import as_completed as dask_completed
-    except ImportError as error:
-        raise MissingDependencyError(
-            "backtest: a scheduler needs Dask, which is not installed. Install it with:"
-            " pip install 'bdfm[dask]'"
-        ) from error
-    try:
-        client = Client(scheduler, timeout=SCHEDULER_TIMEOUT)
+        client = distributed.Client(scheduler, timeout=SCHEDULER_TIMEOUT)
     except (OSError, ValueError) as error:
         raise DataError(
             f"backtest: no Dask scheduler at {scheduler} ({error}). Start one with `dask scheduler`."
@@ -395,7 +389,7 @@ def _on_dask(job: _Job, origins: Sequence[pd.Timestamp], scheduler: str) -> Iter
         shared = client.scatter(job, broadcast=True, hash=False)  # a copy on every worker: one may die
         # Not pure: an origin that failed is tried again by the next call.
         futures = {client.submit(_run_origin, shared, o, pure=False): o for o in origins}
-        for future in dask_completed(futures):
+        for future in distributed.as_completed(futures):
             origin = futures[future]
             try:
                 yield future.result()

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bdfm import _checks
 from bdfm._optional import optional
+from bdfm._statistics import long_run_variance
 from bdfm.errors import DataError
 from bdfm.exposures import plots
 from bdfm.exposures.data import ExposureData, Part
@@ -79,7 +80,6 @@ class Comparison:
         """
         _checks.known([baseline], list(self.losses), what="method", where="comparison")
         _checks.known([kind], list(KINDS), what="kind", where="comparison")
-        sm = optional("statsmodels.api", what="comparison")
         key = (kind, "standardised")
         base = self.losses[baseline][key].mean(axis=0)
         rows = {}
@@ -87,11 +87,9 @@ class Comparison:
             if method == baseline:
                 continue
             difference = parts[key].mean(axis=0) - base
-            fit = sm.OLS(difference, np.ones(len(difference))).fit(
-                cov_type="HAC", cov_kwds={"maxlags": HAC_LAGS, "use_correction": True}
-            )
-            mean, error, t = (float(x[0]) for x in (fit.params, fit.bse, fit.tvalues))
-            rows[method] = {"difference": mean, "standard_error": error, "t": t}
+            mean = float(difference.mean())
+            error = float(np.sqrt(long_run_variance(difference, HAC_LAGS) / (len(difference) - 1)))
+            rows[method] = {"difference": mean, "standard_error": error, "t": mean / error}
         return pd.DataFrame(rows).T.rename_axis("method")
 
     def confidence_set(self, kind: str = "prediction", *, size: float = 0.1, seed: int = 0) -> pd.DataFrame:

@@ -1,0 +1,47 @@
+"""Public names of a package that are imported when they are first used (PEP 562)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Collection, Mapping
+from importlib import import_module
+from typing import Any
+
+
+def public_names(
+    package: str, places: Mapping[str, Collection[str]], *, modules: Mapping[str, str] | None = None
+) -> tuple[list[str], Callable[[str], Any], Callable[[], list[str]]]:
+    """``__all__``, ``__getattr__`` and ``__dir__`` of a package.
+
+    Parameters
+    ----------
+    package
+        Its name.
+    places
+        Module to the names that the package takes from it.
+    modules
+        Name to a module that the package shows under that name.
+
+    Notes
+    -----
+    A package says the same again below ``TYPE_CHECKING``, for type checkers and editors; a test compares the
+    two. No name may be that of a module inside the package, which would stand in its place once imported.
+    """
+    place = {name: module for module, names in places.items() for name in names}
+    modules = dict(modules or {})
+    names = sorted(name for name in (*place, *modules) if not name.startswith("_"))
+
+    def find(name: str) -> Any:
+        if name in place:
+            value = getattr(import_module(place[name]), name)
+        elif name in modules:
+            value = import_module(modules[name])
+        else:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        setattr(sys.modules[package], name, value)  # found at once the next time
+        return value
+
+    def listed() -> list[str]:
+        return sorted({*vars(sys.modules[package]), *names})
+
+    return names, find, listed

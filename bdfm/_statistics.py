@@ -1,0 +1,35 @@
+"""Errors of means over time, where neighbours are alike."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+def newey_west_lags(n: int) -> int:
+    """Lags of autocorrelation that count among ``n`` observations, floor(4 (n / 100)^(2/9))."""
+    return int(4 * (n / 100) ** (2 / 9))
+
+
+def long_run_variance(values: Floats, lags: int | None = None) -> float:
+    """Variance of a series (time,) that counts autocorrelation, by Bartlett's weights; over n, not n - 1.
+
+    Newey and West (1987), Econometrica 55, 703-708. ``lags`` are those of ``newey_west_lags`` unless given.
+    """
+    x = values - values.mean()
+    n = len(x)
+    m = newey_west_lags(n) if lags is None else lags
+    total = float(x @ x) / n
+    for lag in range(1, min(m, n - 1) + 1):
+        total += 2 * (1 - lag / (m + 1)) * float(x[lag:] @ x[:-lag]) / n
+    return max(total, 0.0)
+
+
+def mean_error(values: Floats) -> float:
+    """Standard error of a mean over time; 0 for a constant, NaN of fewer than 3 that are known."""
+    x = values[np.isfinite(values)]
+    if len(x) < 3:
+        return float("nan")
+    return float(np.sqrt(long_run_variance(x) / len(x)))

@@ -1,0 +1,96 @@
+"""Whether one forecaster scores better than another, beyond chance."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from bdfm import _checks
+from bdfm._optional import optional
+from bdfm._statistics import long_run_variance, newey_west_lags
+from bdfm.backtest.protocol import Floats
+
+CONFIDENCE: Final = 0.9  # of the model confidence set
+N_BOOTSTRAP: Final = 10_000
+MIN_ORIGINS: Final = 8  # that an error of a mean difference is computed from
+
+
+class Difference(NamedTuple):
+    """Mean difference of two scores, its standard error, and the two-sided p-value of no difference."""
+
+    mean: float
+    se: float
+    p_value: float
+    n: int
+
+
+def diebold_mariano(differences: Floats, *, n_lags: int | None = None) -> Difference:
+    """Test of Diebold and Mariano (1995) that two forecasters score alike.
+
+    The variance of the mean difference counts autocorrelation up to ``n_lags`` by Bartlett's kernel (Newey
+    and West 1987); the statistic is compared to a t distribution of n - 1 degrees of freedom, since origins
+    are few (Harvey, Leybourne and Newbold 1997).
+
+    Parameters
+    ----------
+    differences
+        (origin,) differences of two scores, in order of time.
+    n_lags
+        Lags; floor(4 (n / 100)^(2/9)) unless given. Where periods overlap, give at least the number of
+        origins that share a day.
+
+    Returns
+    -------
+    Difference
+        NaN errors with fewer than eight origins; a p-value of 1 where there is no difference at all.
+    """
+    d = np.asarray(differences, dtype=np.float64)
+    n = len(d)
+    mean = float(d.mean()) if n else float("nan")
+    if n < MIN_ORIGINS:
+        return Difference(mean, float("nan"), float("nan"), n)
+    if np.ptp(d) < 1e-15:
+        return Difference(mean, 0.0, 1.0 if abs(mean) < 1e-15 else 0.0, n)
+    lags = newey_west_lags(n) if n_lags is None else n_lags
+    lags = min(_checks.at_least(lags, 0, what="n_lags", where="compare"), n - 1)
+    se = float(np.sqrt(long_run_variance(d, lags) / (n - 1)))
+    return Difference(mean, se, float(2 * stats.t.sf(abs(mean) / se, n - 1)), n)
+
+
+def model_confidence_set(
+    losses: pd.DataFrame, *, seed: int, n_bootstrap: int = N_BOOTSTRAP
+) -> pd.Series[float]:
+    """P-value of each forecaster in the model confidence set (Hansen, Lunde and Nason 2011).
+
+    The set of confidence 1 - a holds those with a p-value above a: the best one is among them with at least
+    that probability. Range statistic, stationary bootstrap with blocks of n^(1/3) origins on average.
+
+    Parameters
+    ----------
+    losses
+        (origin, forecaster), lower is better.
+    seed
+        Of the bootstrap.
+    """
+    bootstrap = optional("arch.bootstrap", what="compare", extra="backtest")
+    # Forecasters that score the same to the last digit would have a difference without variance.
+    groups: dict[bytes, list[Any]] = {}
+    for name in losses:
+        groups.setdefault(losses[name].to_numpy().tobytes(), []).append(name)
+    first = [names[0] for names in groups.values()]
+    if len(first) == 1:
+        return pd.Series(1.0, index=losses.columns)
+    mcs = bootstrap.MCS(
+        losses[first].to_numpy(),
+        size=1 - CONFIDENCE,
+        reps=n_bootstrap,
+        block_size=max(2, round(len(losses) ** (1 / 3))),
+        seed=seed,
+    )
+    mcs.compute()
+    found = mcs.pvalues["Pvalue"]
+    values = {n: float(found[k]) for k, names in enumerate(groups.values()) for n in names}
+    return pd.Series(values).reindex(losses.columns)

@@ -1,0 +1,62 @@
+"""Tables and lines about forecasts that several commands print."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from bdfm.cli.console import out
+
+if TYPE_CHECKING:
+    from bdfm.forecast.forecast import Forecast
+    from bdfm.inference.diagnostics import Diagnosis
+    from bdfm.portfolio.decisions import Decision
+
+
+def show_quantiles(result: Forecast, n_ends: int = 12) -> None:
+    """Quintile table; of a large universe the assets with the largest and smallest tails."""
+    p = result.quantile_probabilities().to_pandas()
+    p = p.loc[(p[1] + p[5]).sort_values(ascending=False).index]
+    everything = len(p) <= 2 * n_ends + 1
+    out.print(f"Quintile probabilities, {result.origin:%Y-%m-%d} to {result.end:%Y-%m-%d}, in %:")
+    table = Table()
+    table.add_column("asset")
+    for q in p.columns:
+        table.add_column({1: "lowest", 5: "highest"}.get(int(q), str(q)), justify="right")
+    for position, (symbol, row) in enumerate(p.iterrows()):
+        if not everything and position == n_ends:
+            table.add_row(f"... {len(p) - 2 * n_ends} more", *[""] * len(p.columns))
+        if everything or not n_ends <= position < len(p) - n_ends:
+            table.add_row(str(symbol), *(f"{100 * x:.1f}" for x in row))
+    out.print(table)
+
+
+def show_history(forecast: Forecast, since: int = 0) -> None:
+    """Views and edits, with what each did to the asset that it is about."""
+    effects = forecast.effects()
+    for number, record in enumerate(forecast.records[since:], since + 1):
+        out.print(f"{number}. {record.text}", markup=False, soft_wrap=True)
+        for _, row in effects[effects["change"] == number].head(3).iterrows():
+            moves = ", ".join(
+                f"{name} {100 * row[f'{m}_before']:.1f} -> {100 * row[f'{m}_after']:.1f} %"
+                for name, m in (("median", "median"), ("lowest", "P1"), ("highest", "P5"))
+            )
+            out.print(f"   {row['symbol']}: {moves}", markup=False, soft_wrap=True)
+
+
+def show_decision(decision: Decision) -> None:
+    """Risk of the portfolio, and its largest weights."""
+    out.print(repr(decision)[1:-1], markup=False)
+    table = Table("measure, %", "value", "Monte Carlo error", "posterior error", box=None)
+    for name, row in decision.risk.table.iterrows():
+        table.add_row(str(name).replace("_", " "), *(f"{100 * float(x):.3f}" for x in row))
+    out.print(table)
+    held = decision.weights[decision.weights != 0]
+    largest = held.loc[held.abs().sort_values(ascending=False).index[:10]]
+    out.print("Largest: " + ", ".join(f"{s} {w:.4f}" for s, w in largest.items()), markup=False)
+
+
+def show_diagnosis(diagnosis: Diagnosis) -> None:
+    """Verdict on convergence, green or yellow."""
+    out.print(f"[{'green' if diagnosis.converged else 'yellow'}]{diagnosis.verdict}[/]")

@@ -1,0 +1,110 @@
+"""Exposures from files of prices and factors to files of results."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+
+from bdfm import _checks, _files
+from bdfm.data.sources import read_prices, read_universe
+from bdfm.errors import DataError
+from bdfm.exposures.choices import GAMMA, N_LATENTS, WINDOW_DAYS, Method, Unit
+from bdfm.exposures.comparison import Comparison
+from bdfm.exposures.data import ExposureData, choose_assets, read_factors
+from bdfm.exposures.dcc import DCCGarch
+from bdfm.exposures.factor_vae import FactorVAE
+from bdfm.exposures.kalman import KalmanBetas
+from bdfm.exposures.pca import PrincipalComponents
+from bdfm.exposures.random_walk import BayesianRandomWalk
+from bdfm.exposures.regression import ConstantBetas, RollingOLS
+from bdfm.exposures.result import ExposureMethod, Exposures
+
+RISK_FREE: Final = "RF"  # French's files carry it beside the factors
+
+
+def method_of(
+    name: Method, *, window_days: int = WINDOW_DAYS, n_latents: int = N_LATENTS, gamma: float = GAMMA
+) -> ExposureMethod:
+    """Method of a name; the settings are those of the methods that have them."""
+    methods: dict[Method, ExposureMethod] = {
+        Method.constant: ConstantBetas(),
+        Method.rolling: RollingOLS(window_days=window_days),
+        Method.kalman: KalmanBetas(),
+        Method.dcc: DCCGarch(),
+        Method.bayes: BayesianRandomWalk(),
+        Method.pca: PrincipalComponents(n_latents),
+        Method.vae: FactorVAE(n_latents=n_latents, gamma=gamma),
+    }
+    return methods[name]
+
+
+def data_from_files(
+    prices: Path,
+    factors: Path,
+    *,
+    unit: Unit,
+    universe: Path | None = None,
+    n_assets: int | None = None,
+    start: str | None = None,
+    end: str | None = None,
+    seed: int = 1,
+) -> ExposureData:
+    """Daily returns of assets and factors, from files.
+
+    Parameters
+    ----------
+    prices, factors
+        Daily closes, and daily factor returns, from which French's risk-free rate is left out.
+    unit
+        Of the factor returns.
+    universe
+        CSV with columns symbol and asset_class: which assets to take, and their sectors.
+    n_assets
+        Size of a random sample over all classes of the universe; all, unless given.
+    start, end
+        First and last day of returns.
+    seed
+        Of the sample.
+    """
+    table = read_prices(prices)
+    returns = read_factors(factors, unit=unit.value).drop(columns=RISK_FREE, errors="ignore")
+    sectors: pd.Series[Any] | None = None
+    if universe is not None:
+        members = read_universe(universe)
+        _checks.known(members["symbol"], list(table.columns), what="symbol", where="universe")
+        sectors = members.set_index("symbol")["asset_class"]
+        table = table[list(sectors.index)]
+    if n_assets is not None:
+        if sectors is None:
+            raise DataError("options: --assets draws from the classes of a universe. Give --universe too.")
+        table = table[choose_assets(sectors, n_assets, seed=seed)]
+    return ExposureData.from_prices(table, returns, sectors=sectors, start=start, end=end)
+
+
+def write_comparison(
+    comparison: Comparison,
+    results: Mapping[str, Exposures],
+    data: ExposureData,
+    folder: _files.OutputFolder,
+    *,
+    seed: int,
+) -> None:
+    """Write ``comparison.csv``, a picture of it, and ``summary.json``: data, settings, seconds."""
+    _files.write_text(folder / "comparison.csv", comparison.table().to_csv())
+    comparison.plot().savefig(folder / "comparison.png", dpi=150)
+    summary = {
+        "assets": list(data.assets),
+        "factors": list(data.factor_names),
+        "days": {
+            part: data.days_of(part).stop - data.days_of(part).start
+            for part in ("training", "validation", "test")
+        },
+        "test": [f"{comparison.days[0]:%Y-%m-%d}", f"{comparison.days[-1]:%Y-%m-%d}"],
+        "seed": seed,
+        "methods": {name: dict(result.details) for name, result in results.items()},
+    }
+    _files.write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")

@@ -1,0 +1,18 @@
+"""A model by its name or its file, as users give it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bdfm.model.factor_model import FactorModel
+
+
+def find_model(name: str, *, folder: Path = Path()) -> FactorModel:
+    """Model of a preset's name, or of a TOML file, relative to ``folder``.
+
+    Raises
+    ------
+    FileError, UnknownLabelError, DataError, ModelError
+        No such file or preset, or settings that cannot be used.
+    """
+    return FactorModel.from_toml(folder / name) if name.endswith(".toml") else FactorModel.from_preset(name)

@@ -1,0 +1,110 @@
+"""What is imported when: public names on first use, what a command needs when it runs."""
+
+import ast
+import os
+import pkgutil
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+HEAVY = {"pymc", "pytensor", "arviz", "numba", "matplotlib", "nutpie", "skfolio", "plotly", "distributed"}
+HEAVY |= {"sklearn", "statsmodels", "arch", "scoringrules", "torch"}
+ARRAYS = {"numpy", "pandas", "xarray", "scipy", "pydantic"}
+LAZY = ("bdfm", "bdfm.backtest", "bdfm.exposures", "bdfm.risk", "bdfm.validation")
+
+
+def imported(code: str) -> set[str]:
+    """Packages that are imported in a new process after some code."""
+    ending = "\nimport sys\nsys.stderr.write('\\n' + ' '.join({m.partition('.')[0] for m in sys.modules}))"
+    run = subprocess.run(
+        [sys.executable, "-c", code + ending],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    found = set(run.stderr.splitlines()[-1].split())
+    assert "bdfm" in found
+    return found
+
+
+def command(*args: str) -> str:
+    """Code that runs a command and goes on."""
+    return (
+        f"import sys\nsys.argv = ['bdfm', *{list(args)!r}]\nfrom bdfm.cli.app import main\n"
+        "try:\n    main()\nexcept SystemExit as stop:\n    assert not stop.code, stop.code"
+    )
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import bdfm",
+        *(f"import {name}" for name in LAZY[1:]),
+        "import bdfm; bdfm.__all__; dir(bdfm)",
+        "import bdfm; assert bdfm.__version__",
+        command("--help"),
+        command("--version"),
+    ],
+)
+def test_without_work_not_even_arrays_are_imported(code):
+    found = imported(code)
+    assert not found & (HEAVY | ARRAYS)
+
+
+@pytest.mark.parametrize("name", ["demo", "forecast", "run", "score", "backtest", "risk", "exposures"])
+def test_help_of_a_command_imports_no_engine(name):
+    assert not imported(command(name, "--help")) & (HEAVY | {"pandas", "xarray", "scipy"})
+
+
+def test_scoring_needs_no_engine(tmp_path):
+    days = [f"2022-03-{day:02d}" for day in (4, 7, 8, 9, 10, 11)]
+    closes = [f"{day},{100 + k},{100 - k}" for k, day in enumerate(days)]
+    (tmp_path / "prices.csv").write_text("\n".join(["date,A,B", *closes]))
+    rows = [f"{name},0.2,0.2,0.2,0.2,0.2,{weight}" for name, weight in (("A", 0.2), ("B", -0.1))]
+    (tmp_path / "submission.csv").write_text("\n".join(["ID,Rank1,Rank2,Rank3,Rank4,Rank5,Decision", *rows]))
+    options = [f"--{name}={tmp_path / name}.csv" for name in ("submission", "prices")]
+    found = imported(command("score", *options, "--start=2022-03-04", "--end=2022-03-11"))
+    assert not found & (HEAVY | {"scipy"})
+
+
+def test_python_m():
+    run = subprocess.run(
+        [sys.executable, "-m", "bdfm", "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    import bdfm
+
+    assert run.stdout == f"bdfm {bdfm.__version__}\n"
+
+
+@pytest.mark.parametrize("package", LAZY)
+def test_lazy_names_are_those_of_the_type_checker(package):
+    module = import_module(package)
+    tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    assert ast.unparse(block.test) == "TYPE_CHECKING"
+    told = {a.asname: (node.module, a.name) for node in block.body for a in node.names}
+    assert {name for name in told if not name.startswith("_")} == set(module.__all__)
+    assert set(told) <= set(dir(module))
+    for name, (place, inside) in told.items():
+        expected = getattr(import_module(place), inside, None) or import_module(f"{place}.{inside}")
+        assert getattr(module, name) is expected, name
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        module.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize("package", LAZY)
+def test_no_lazy_name_is_that_of_a_module_inside(package):
+    """The module would stand in the name's place as soon as anything imports it."""
+    module = import_module(package)
+    inside = {m.name for m in pkgutil.iter_modules(module.__path__)}
+    shadowed = {n for n in inside & set(module.__all__) if getattr(module, n).__name__ != f"{package}.{n}"}
+    assert not shadowed
