@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from bdfm.forecast.ranks import outcome_quantiles as outcome_quantiles
     from bdfm.forecast.ranks import quantile_probabilities as quantile_probabilities
     from bdfm.inference.settings import SamplerSettings as SamplerSettings
-    from bdfm.model.factor_model import Evidence as Evidence
+    from bdfm.model.evidence import Evidence as Evidence
     from bdfm.model.factor_model import FactorModel as FactorModel
     from bdfm.model.factor_model import presets as presets
     from bdfm.portfolio.decisions import decide as decide
     from bdfm.portfolio.decisions import portfolio_risk as portfolio_risk
+    from bdfm.posterior.fit import fit as fit
     from bdfm.posterior.posterior import Posterior as Posterior
-    from bdfm.posterior.posterior import fit as fit
     from bdfm.scoring.scores import information_ratio as information_ratio
     from bdfm.scoring.scores import period_returns as period_returns
     from bdfm.scoring.scores import ranked_probability_score as ranked_probability_score
@@ -46,9 +46,11 @@ else:
             "bdfm.forecast.forecast": ("Forecast",),
             "bdfm.forecast.ranks": ("outcome_quantiles", "quantile_probabilities"),
             "bdfm.inference.settings": ("SamplerSettings",),
-            "bdfm.model.factor_model": ("Evidence", "FactorModel", "presets"),
+            "bdfm.model.evidence": ("Evidence",),
+            "bdfm.model.factor_model": ("FactorModel", "presets"),
             "bdfm.portfolio.decisions": ("decide", "portfolio_risk"),
-            "bdfm.posterior.posterior": ("Posterior", "fit"),
+            "bdfm.posterior.fit": ("fit",),
+            "bdfm.posterior.posterior": ("Posterior",),
             "bdfm.scoring.scores": (
                 "information_ratio",
                 "period_returns",

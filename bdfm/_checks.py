@@ -137,6 +137,33 @@ def at_least(value: int, minimum: int, *, what: str, where: str) -> int:
     return int(number)
 
 
+def seed_number(seed: object, *, where: str) -> int:
+    """Seed as one number from 0 to 2^63 - 1, which a file can hold: the same seed gives the same number.
+
+    Whole numbers stay as they are. A list of them, a ``SeedSequence`` or a larger number is hashed; a
+    ``Generator`` or ``RandomState`` gives its next number, and moves on; None takes one from the system.
+    """
+    if isinstance(seed, np.random.Generator):
+        return int(seed.integers(2**63 - 1))
+    if isinstance(seed, np.random.RandomState):
+        return int(seed.randint(2**31 - 1))
+    if isinstance(seed, np.random.SeedSequence):
+        return int(seed.generate_state(1, np.uint64)[0] >> np.uint64(1))
+    if isinstance(seed, int | np.integer) and not isinstance(seed, bool) and 0 <= int(seed) < 2**63:
+        return int(seed)
+    entropy: Any = seed.tolist() if isinstance(seed, np.ndarray) else seed
+    numbers = list(entropy) if isinstance(entropy, list | tuple) else [entropy]
+    whole = all(isinstance(x, int | np.integer) and not isinstance(x, bool) and x >= 0 for x in numbers)
+    if seed is None:
+        return int(np.random.default_rng().integers(2**63 - 1))
+    if not numbers or not whole:
+        raise DataError(
+            f"{where}: a seed is a whole number from 0 on, a list of them, a SeedSequence or a Generator, got"
+            f" {seed!r}."
+        )
+    return seed_number(np.random.SeedSequence([int(x) for x in numbers]), where=where)
+
+
 def existing_file(path: Path, *, what: str) -> Path:
     """Path of a file that exists and is not a folder; ``FileError`` otherwise."""
     if not path.exists():

@@ -16,6 +16,7 @@ ASSET_CLASS: Final = "asset_class"  # c
 WINDOW: Final = "window"  # trading days of a realised-volatility window
 LAG: Final = "lag"
 FACTOR_BEFORE: Final = "factor_before"  # the factors of the period before, as columns of a VAR matrix
+LATER_BLOCK: Final = "later_block"  # all blocks but the first
 BLOCK: Final = "block"  # of periods with the same loadings; the last one ends at the origin
 CHARACTERISTIC: Final = "characteristic"  # of an asset, standardised over assets
 CHAIN: Final = "chain"
@@ -81,38 +82,12 @@ SPECIFIC_VARIANCE: Final = "specific_variance"  # D (asset), squared decimals
 FACTOR_RETURNS: Final = "factor_returns"  # f_t (period, factor), decimal per period
 SPECIFIC_RETURNS: Final = "specific_returns"  # u_it (period, asset), decimal per period
 
-# Dims of the model's variables after (chain, draw); scalars are left out.
-VARIABLE_DIMS: Final[dict[str, tuple[str, ...]]] = {
-    LOADINGS: (ASSET, FACTOR),
-    FACTORS: (PERIOD, FACTOR),
-    FACTORS_NEXT: (FACTOR,),
-    FACTOR_SCALE: (FACTOR,),
-    PREMIUM: (FACTOR,),
-    LOADINGS_PATH: (BLOCK, ASSET, FACTOR),
-    LOADING_SLOPES: (CHARACTERISTIC, FACTOR),
-    BETA_MV: (WINDOW,),
-    LOG_MULTIPLIER: (PERIOD,),
-    VAR_MATRIX: (FACTOR, FACTOR_BEFORE),
-    ALPHA: (ASSET,),
-    BETA_RR: (ASSET,),
-    f"mu_{BETA_RR}": (ASSET_CLASS,),
-    f"sigma_{BETA_RR}": (ASSET_CLASS,),
-    THETA: (ASSET,),
-    f"mu_{THETA}": (ASSET_CLASS,),
-    f"sigma_{THETA}": (ASSET_CLASS,),
-    BETA_RV: (ASSET, WINDOW),
-    f"mu_{BETA_RV}": (ASSET_CLASS, WINDOW),
-    f"sigma_{BETA_RV}": (ASSET_CLASS, WINDOW),
-    BETA_EARNINGS: (ASSET,),
-    NU: (ASSET,),
-    EVIDENCE_RETURN: (EVIDENCE,),
-}
-
 # DataTree groups
 POSTERIOR: Final = "posterior"
 SAMPLE_STATS: Final = "sample_stats"
 OBSERVED_DATA: Final = "observed_data"
-CONSTANT_DATA: Final = "constant_data"
+CONSTANT_DATA: Final = "constant_data"  # the data containers of the PyMC form
+PANEL: Final = "panel"  # the panel, history and future
 LOG_LIKELIHOOD: Final = "log_likelihood"
 
 # Files of a folder of results

@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytensor
 import pytest
+import xarray as xr
 
 from bdfm.cli import app
 from bdfm.data.panel import Panel
 from bdfm.data.sources import DEMO_ORIGIN, demo
-from bdfm.model.factor_model import FactorModel, model_data
+from bdfm.model.equations import model_data
+from bdfm.model.factor_model import FactorModel
 from bdfm.model.simulate import simulate
 
 # Graphs of tests are evaluated a few times at most: interpreted, not compiled. Samplers compile all the same.
@@ -98,6 +100,65 @@ def tiny_panel(tiny_model: FactorModel, tiny_truth: dict[str, np.ndarray]) -> Pa
 def demo_panel() -> Panel:
     prices, universe = demo()
     return Panel.from_prices(prices, universe, origin=DEMO_ORIGIN)
+
+
+@pytest.fixture(scope="session")
+def small_preset():
+    """Function that gives a preset with two factors, and a small panel with gaps that has all it needs."""
+
+    def make(name, n_periods=30, n_assets=6):
+        model = FactorModel.from_preset(name).model_copy(update={"n_factors": 2})
+        rng = np.random.default_rng(20)
+        shape, windows = (n_periods, n_assets), len(model.panel.volatility_windows)
+        returns = 0.05 * rng.standard_normal(shape) + 0.04 * rng.standard_normal((n_periods, 1))
+        returns[:6, 1] = np.nan
+        returns[-4:, 4] = np.nan
+        panel = Panel.from_arrays(
+            returns,
+            asset_class=["stock"] * (n_assets - 2) + ["bond_etf"] * 2,
+            assets=[f"A{i}" for i in range(n_assets)],
+            recent_return=rng.standard_normal(shape),
+            recent_volatility=0.5 * rng.standard_normal((*shape, windows)),
+            market_volatility=0.5 * rng.standard_normal((n_periods, windows)),
+            characteristics=rng.standard_normal((n_assets, 3)),
+            earnings=(rng.random(shape) < 0.25).astype(float),
+            next_recent_return=rng.standard_normal(n_assets),
+            next_recent_volatility=0.5 * rng.standard_normal((n_assets, windows)),
+            next_market_volatility=0.5 * rng.standard_normal(windows),
+            next_earnings=(rng.random(n_assets) < 0.25).astype(float),
+            origin="2019-06-28",
+            settings=model.panel,
+        )
+        return model, panel
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def random_draws():
+    """Function that gives every variable of a model random draws with its dims and labels."""
+
+    def draw(model, panel, *, chains=2, draws=7, seed=5, evidence=()):
+        rng = np.random.default_rng(seed)
+        coords = model.coords(panel, evidence) | {"chain": range(chains), "draw": range(draws)}
+        found = {}
+        for v in (*model.variables, *(model.variables_ahead if evidence else ())):
+            if not v.stored:
+                continue
+            shape = (chains, draws, *(len(coords[d]) for d in v.dims))
+            x = rng.standard_normal(shape)
+            if v.name.startswith("sigma_") or v.name in ("factor_scale", "loading_drift"):
+                x = rng.gamma(4, 0.02, shape)
+            x = {"theta": x - 3, "nu": 4 + rng.gamma(2, 2, shape), "factors": 0.05 * x}.get(v.name, x)
+            if v.name in ("rho", "phi", "beta_momentum", "var_matrix"):
+                x = np.tanh(x) / 20
+            found[v.name] = (("chain", "draw", *v.dims), x)
+        if "loadings_path" in found:
+            found["loadings"] = (found["loadings"][0], found["loadings_path"][1][:, :, -1])
+        used = {d for dims, _ in found.values() for d in dims}
+        return xr.Dataset(found, coords={d: x for d, x in coords.items() if d in used})
+
+    return draw
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from bdfm._settings import Settings
 from bdfm.backtest.simple import EWMA
 from bdfm.errors import DataError, ModelError, UnknownLabelError
 from bdfm.model.factor_model import FactorModel
-from bdfm.model.part import Component
+from bdfm.model.part import Part
 from bdfm.model.parts.dynamics import AR1
 from bdfm.portfolio.decisions import DecisionSettings
 
@@ -102,6 +102,6 @@ def test_records_are_frozen_and_equal_by_value():
 
 
 def test_all_records_with_settings_have_the_base():
-    for record in (SamplerSettings, PanelSettings, DecisionSettings, EWMA, FactorModel, Component):
+    for record in (SamplerSettings, PanelSettings, DecisionSettings, EWMA, FactorModel, Part):
         assert issubclass(record, Settings)
         assert issubclass(record, BaseModel)

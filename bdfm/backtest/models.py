@@ -18,7 +18,7 @@ from bdfm.forecast.forecast import Forecast
 from bdfm.inference.settings import SamplerSettings
 from bdfm.model.factor_model import FactorModel, presets
 from bdfm.model.find import find_model
-from bdfm.posterior.posterior import fit
+from bdfm.posterior.fit import fit
 
 BACKTEST_SAMPLER = SamplerSettings(chains=CHAINS, draws=DRAWS, tune=TUNE, thin=THIN)
 

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from bdfm import _files
     from bdfm.data.panel import Panel
     from bdfm.inference.settings import SamplerSettings
-    from bdfm.model.factor_model import Evidence, FactorModel
+    from bdfm.model.evidence import Evidence
+    from bdfm.model.factor_model import FactorModel
 
 
 def demo(
@@ -152,7 +153,7 @@ def run(
 
 def _evidence(text: str) -> Evidence:
     from bdfm import _checks
-    from bdfm.model.factor_model import Evidence
+    from bdfm.model.evidence import Evidence
 
     symbol, separator, numbers = text.rpartition("=")
     parts = numbers.split(",")
@@ -177,7 +178,8 @@ def _month(
     """Fit, forecast and write the files of one month."""
     from bdfm import _files
     from bdfm.cli.show import show_diagnosis, show_quantiles
-    from bdfm.posterior.posterior import N_PREDICTIVE_DRAWS, fit
+    from bdfm.posterior.fit import fit
+    from bdfm.posterior.posterior import N_PREDICTIVE_DRAWS
     from bdfm.report.month import summary
 
     begun = time.perf_counter()

@@ -7,7 +7,7 @@ Analysis 16(2)), vectorised over quantities. :func:`diagnose` applies them to a 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Final
@@ -107,7 +107,7 @@ def _by_block(draws: ArrayLike, kernel: Callable[[Array], Array], *, min_chains:
     parts = []
     with np.errstate(divide="ignore", invalid="ignore"):
         for start in range(0, n, size):
-            block = np.ascontiguousarray(np.moveaxis(flat[:, :, start : start + size], 2, 0), dtype=float)
+            block = np.array(np.moveaxis(flat[:, :, start : start + size], 2, 0), dtype=float, order="C")
             bad = ~np.isfinite(block).all(axis=(1, 2))
             block[bad] = 0.0
             part = kernel(block)
@@ -238,6 +238,8 @@ class Diagnosis:
         One row for each element judged: quantity, label, rhat, ess_bulk, ess_tail.
     n_constant
         Elements left out because every draw has the same value: fixed by the model.
+    stuck
+        Quantities that must vary and have an element with the same value in every draw.
     n_chains, n_draws
         Chains, and draws of each.
     divergences
@@ -252,6 +254,7 @@ class Diagnosis:
     n_draws: int
     divergences: int | None
     min_bfmi: float | None
+    stuck: tuple[str, ...] = ()
 
     @property
     def table(self) -> pd.DataFrame:
@@ -296,6 +299,11 @@ class Diagnosis:
         lines = []
         if self.n_chains < 2:
             lines.append("One chain cannot show whether chains agree: run at least two, better four.")
+        if self.stuck:
+            lines.append(
+                f"{first(self.stuck)} has the same value in every draw: the sampler does not move it. Try"
+                " another engine, and report it."
+            )
         if self.max_rhat > RHAT_MAX:
             n = int((self.elements["rhat"] > RHAT_MAX).sum())
             lines.append(
@@ -398,7 +406,12 @@ class Diagnosis:
         return figure
 
 
-def diagnose(quantities: xr.Dataset, sample_stats: xr.Dataset | None = None) -> Diagnosis:
+def diagnose(
+    quantities: xr.Dataset,
+    sample_stats: xr.Dataset | None = None,
+    *,
+    must_vary: Collection[str] = (),
+) -> Diagnosis:
     """Verdict on the convergence of posterior draws.
 
     Parameters
@@ -408,6 +421,8 @@ def diagnose(quantities: xr.Dataset, sample_stats: xr.Dataset | None = None) -> 
         factors of a factor model have a large R-hat however good the fit: leave them out, or align them.
     sample_stats
         ``diverging`` and ``energy`` (chain, draw), as far as the engine has them.
+    must_vary
+        Quantities no element of which is fixed by the model: one that does not move has not been sampled.
 
     Raises
     ------
@@ -426,6 +441,7 @@ def diagnose(quantities: xr.Dataset, sample_stats: xr.Dataset | None = None) -> 
             " Raise draws."
         )
     frames = []
+    stuck: list[str] = []
     n_constant = 0
     for name, variable in quantities.data_vars.items():
         if CHAIN not in variable.dims or DRAW not in variable.dims:
@@ -434,6 +450,8 @@ def diagnose(quantities: xr.Dataset, sample_stats: xr.Dataset | None = None) -> 
         draws = variable.to_numpy().reshape(n_chain, n_draw, -1)
         labels = _labels(variable)
         varies = (draws != draws[0, 0]).any(axis=(0, 1))
+        if str(name) in must_vary and not varies.all():
+            stuck.append(f"{name}[{first(labels[~varies])}]" if labels[0] else str(name))
         n_constant += int((~varies).sum())
         if not varies.any():
             continue
@@ -466,6 +484,7 @@ def diagnose(quantities: xr.Dataset, sample_stats: xr.Dataset | None = None) -> 
         n_draws=n_draw,
         divergences=int(stats["diverging"].sum()) if "diverging" in stats else None,
         min_bfmi=worst_bfmi if np.isfinite(worst_bfmi) else None,
+        stuck=tuple(stuck),
     )
 
 

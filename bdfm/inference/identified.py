@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from bdfm._checks import first
-from bdfm.errors import DataError, ModelError
+from bdfm.data.panel import Panel
+from bdfm.errors import DataError
+from bdfm.model.equations import Equations, at_periods, model_data
+from bdfm.model.part import Data
 from bdfm.names import (
-    ALPHA,
     ASSET,
-    BETA_EARNINGS,
-    BETA_MOMENTUM,
-    BETA_RR,
-    BETA_RV,
     CHAIN,
     DRAW,
-    EARNINGS,
-    EVIDENCE_RETURN,
     FACTOR,
+    FACTOR_BEFORE,
     FACTOR_SCALE,
+    FACTORS_NEXT,
     LOADINGS,
-    NU,
+    LOG_LIKELIHOOD,
+    OBSERVED,
     PERIOD,
+    PERIOD_WEIGHTS,
     PREMIUM,
-    RECENT_VOLATILITY,
-    RHO,
-    THETA,
 )
 
 PAIR: Final = "pair"  # two assets, "AAA~BBB"
@@ -37,75 +34,75 @@ COMMON_VARIANCE: Final = "common_variance"  # (asset), squared decimal per perio
 COMMON_COVARIANCE: Final = "common_covariance"  # (pair), squared decimal per period
 COMMON_MEAN: Final = "common_mean"  # (asset), decimal per period
 NOISE_SCALE: Final = "noise_scale"  # sigma_it (period, asset), decimal per period
-NOISE_SCALE_NEXT: Final = "noise_scale_next"  # sigma_i,T+h (asset), decimal per period
-LOG_NOISE_SCALE: Final = (
-    "log_noise_scale"  # mean over periods of log sigma_it (asset), log of decimal per period
-)
+NOISE_SCALE_NEXT: Final = "noise_scale_next"  # sigma_i,T+1 (asset), decimal per period
+LOG_NOISE_SCALE: Final = "log_noise_scale"  # mean over the history of log sigma_it (asset), log of decimal
+EXPECTED_RETURN_NEXT: Final = "expected_return_next"  # mu_i,T+1 (asset), decimal log return
 
-_PARAMETERS: Final = frozenset(
-    {ALPHA, BETA_RR, THETA, BETA_RV, BETA_EARNINGS, NU, RHO, BETA_MOMENTUM, EVIDENCE_RETURN}
-)
-_HYPER_PREFIXES: Final = ("mu_", "sigma_")
 MAX_PAIRS: Final = 5_000  # of a larger universe only these, evenly spaced: all would not fit into memory
 _BLOCK_BYTES: Final = 8_000_000  # loadings of the pairs of one block of draws
+_BLOCK_DRAWS: Final = 200  # draws whose densities and noise scales are in memory at a time
+
+Floats = NDArray[np.float64]
 
 
-def identified(
-    posterior: xr.Dataset, *, constant_data: xr.Dataset | None = None, full: bool = False
-) -> xr.Dataset:
+def identified(posterior: xr.Dataset, model: Equations, panel: Panel, *, full: bool = False) -> xr.Dataset:
     """Identified quantities of each draw, (chain, draw, ...): what convergence is judged on.
 
     - ``common_variance`` (asset) Σ_k w_ik² σ_λk² and ``common_covariance`` (pair) Σ_k w_ik w_jk σ_λk² of the
-      factor innovations, squared decimal log return per period; pairs i < j, labelled ``AAA~BBB``,
-      at most ``MAX_PAIRS`` of them, evenly spaced;
+      factor innovations, squared decimal log return per period, where factors or loadings move those of an
+      average period with the loadings at the origin; pairs i < j, labelled ``AAA~BBB``, at most ``MAX_PAIRS``
+      of them, evenly spaced;
     - ``common_mean`` (asset) Σ_k w_ik σ_λk π_k, decimal per period, where factors have premia;
-    - α, β^rr, θ, β^rv, β^e, ν, ρ, β, hyper-parameters (``mu_*``, ``sigma_*``) and returns with evidence,
-      as far as the posterior has them; not those with a factor dimension, whose order is arbitrary;
-    - the noise scale of eq. 7, with ``constant_data``: ``noise_scale_next`` (asset) in its last period, the
-      forecast period, in decimal log return, and ``log_noise_scale`` (asset), the mean over its periods of
-      log σ_it; with ``full`` all of ``noise_scale`` (period, asset) instead of these two.
+    - every variable that its part declares identified, and every variable that the model does not know, such
+      as those of an extension; none with a factor dimension, whose order is arbitrary;
+    - ``log_noise_scale`` (asset), the mean over the history of log σ_it (eq. 7), and ``noise_scale_next``
+      (asset), σ_i,T+1 of the first period after the origin; with ``full`` ``noise_scale`` (period, asset) of
+      the history in the place of these two;
+    - ``expected_return_next`` (asset), the expected log return of the first period after the origin;
+    - ``log_likelihood``, the weighted total over the history (eq. 9).
 
     Parameters
     ----------
     posterior
-        Draws with dims chain and draw and the variable names of ``bdfm.names``.
-    constant_data
-        ``recent_volatility`` (period, asset, window) and ``earnings`` (period, asset), as far as the
-        posterior has a slope on them, known at the start of each period.
+        Draws with dims chain and draw and the labels of model and panel.
+    model, panel
+        What was fitted, and to what.
     full
         All noise scales: about 0.3 GB for 4,000 draws of 105 periods and 100 assets.
 
     Raises
     ------
-    ModelError
-        Loadings or factor scales that move over time, which have no common covariance of their own yet.
     DataError
-        No dims chain and draw, or constant data that lack a feature or other labels.
+        No dims chain and draw.
     """
     missing = [dim for dim in (CHAIN, DRAW) if dim not in posterior.dims]
     if missing:
         raise DataError(f"identified: the posterior has no dimension {first(missing)}.")
     posterior = posterior.transpose(CHAIN, DRAW, ..., missing_dims="ignore")
     result = _common(posterior)
+    declared = {v.name: v for v in (*model.variables, *model.variables_ahead)}
     for name, variable in posterior.data_vars.items():
-        known = name in _PARAMETERS or str(name).startswith(_HYPER_PREFIXES)
-        if known and FACTOR not in variable.dims:
+        own = declared.get(str(name))
+        judged = own is None or own.identified
+        if judged and not {FACTOR, FACTOR_BEFORE} & set(variable.dims):
             result[name] = variable
-    if constant_data is not None and THETA in posterior:
-        result.update(_noise(posterior, constant_data, full=full))
-    return result
+    return result.assign(_by_draw(posterior, model, panel, full=full))
+
+
+def judged_variables(model: Equations) -> tuple[str, ...]:
+    """Names of the stored variables of the history that ``identified`` passes on to ``diagnose``."""
+    return tuple(v.name for v in model.variables if v.identified and v.stored)
+
+
+def common_covariance(posterior: xr.Dataset, one: str, other: str) -> xr.DataArray:
+    """Common covariance (chain, draw) of two assets, in either order: Σ_k w_ik w_jk σ_λk²."""
+    scaled = (posterior[LOADINGS] * posterior[FACTOR_SCALE]).transpose(CHAIN, DRAW, ASSET, FACTOR)
+    product = scaled.sel({ASSET: one}, drop=True) * scaled.sel({ASSET: other}, drop=True)
+    return product.sum(FACTOR).rename(COMMON_COVARIANCE)
 
 
 def _common(posterior: xr.Dataset) -> xr.Dataset:
-    """Common variances and covariances, empty for a posterior without factors."""
-    if LOADINGS not in posterior or FACTOR_SCALE not in posterior:
-        return xr.Dataset()
-    moving = [name for name in (LOADINGS, FACTOR_SCALE) if PERIOD in posterior[name].dims]
-    if moving:
-        raise ModelError(
-            f"identified: {first(moving)} moves over time, and common covariances are defined for constant"
-            " loadings and scales only. Diagnose the covariance of the forecast instead."
-        )
+    """Common variances and covariances, and common means where factors have premia."""
     loadings = posterior[LOADINGS].transpose(CHAIN, DRAW, ASSET, FACTOR).to_numpy()
     scaled = loadings * posterior[FACTOR_SCALE].to_numpy()[..., None, :]
     assets = posterior[ASSET].to_numpy().astype(str)
@@ -128,9 +125,7 @@ def _common(posterior: xr.Dataset) -> xr.Dataset:
     )
 
 
-def _pair_products(
-    scaled: NDArray[np.float64], i: NDArray[np.intp], j: NDArray[np.intp]
-) -> NDArray[np.float64]:
+def _pair_products(scaled: Floats, i: NDArray[np.intp], j: NDArray[np.intp]) -> Floats:
     """Inner products of rows i and j of (chain, draw, asset, factor), (chain, draw, pair)."""
     n_chain, n_draw, n_asset, n_factor = scaled.shape
     rows = scaled.reshape(-1, n_asset, n_factor)
@@ -142,43 +137,60 @@ def _pair_products(
     return result.reshape(n_chain, n_draw, -1)
 
 
-def _noise(posterior: xr.Dataset, constant_data: xr.Dataset, *, full: bool) -> dict[str, xr.DataArray]:
-    """Noise scales from eq. 7, log σ_it = θ_i + Σ_w β^rv_iw x^rv_itw + β^e_i I^e_it."""
-    slopes = {BETA_RV: RECENT_VOLATILITY, BETA_EARNINGS: EARNINGS}
-    slopes = {beta: name for beta, name in slopes.items() if beta in posterior}
-    missing = [name for name in slopes.values() if name not in constant_data]
-    if missing:
-        raise DataError(
-            f"identified: the posterior has slopes on {first(missing)}, which the constant data lack; found"
-            f" {first(constant_data.data_vars)}."
-        )
-    try:
-        draws, features = xr.align(
-            posterior[[THETA, *slopes]], constant_data[list(slopes.values())], join="exact"
-        )
-    except xr.AlignmentError as error:
-        raise DataError(
-            "identified: assets or windows of the constant data are not those of the posterior, in its order."
-        ) from error
-    theta = draws[THETA].transpose(CHAIN, DRAW, ASSET)
-    # One regressor (period, asset) and its slope (chain, draw, asset) for each window, and for earnings.
-    terms: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = []
-    for beta, name in slopes.items():
-        slope = draws[beta].transpose(CHAIN, DRAW, ASSET, ...).to_numpy()
-        x = features[name].transpose(PERIOD, ASSET, ...).to_numpy()
-        columns = range(x.shape[2]) if x.ndim == 3 else [...]
-        terms += [(x[:, :, w], slope[:, :, :, w]) for w in columns]
+def parameters(posterior: xr.Dataset) -> dict[str, NDArray[Any]]:
+    """Draws as arrays (draw, ...) by name, chains joined, for the equations of the model."""
+    return {
+        str(name): values.to_numpy().reshape(-1, *values.shape[2:])
+        for name, values in posterior.transpose(CHAIN, DRAW, ...).data_vars.items()
+    }
 
-    if full:
-        scale = np.repeat(theta.to_numpy()[:, :, None, :], constant_data.sizes[PERIOD], axis=2)
-        for x, slope in terms:
-            scale += x * slope[:, :, None, :]
-        np.exp(scale, out=scale)
-        dims = (CHAIN, DRAW, PERIOD, ASSET)
-        coords = {dim: theta[dim] for dim in (CHAIN, DRAW, ASSET) if dim in theta.coords}
-        return {NOISE_SCALE: xr.DataArray(scale, {**coords, PERIOD: constant_data[PERIOD]}, dims)}
-    last, mean = theta.to_numpy().copy(), theta.to_numpy().copy()
-    for x, slope in terms:
-        last += x[-1] * slope
-        mean += x.mean(axis=0) * slope  # the mean of a linear function is that function of the mean
-    return {NOISE_SCALE_NEXT: theta.copy(data=np.exp(last)), LOG_NOISE_SCALE: theta.copy(data=mean)}
+
+def _by_draw(posterior: xr.Dataset, model: Equations, panel: Panel, *, full: bool) -> dict[str, Any]:
+    """Quantities that follow from the model's equations, in blocks of draws to spare memory."""
+    p = parameters(posterior)
+    data, ahead = model_data(model, panel), at_periods(model_data(model, panel, future=True), slice(1))
+    n_draws, n_assets = len(p[LOADINGS]), len(panel.assets)
+    shape = (panel.n_history, n_assets)
+    found: dict[str, list[Floats]] = {}
+    for start in range(0, n_draws, _BLOCK_DRAWS):
+        q = {name: x[start : start + _BLOCK_DRAWS] for name, x in p.items()}
+        n = len(q[LOADINGS])
+        log_scale = np.broadcast_to(model.log_noise_scale(q, data), (n, *shape))
+        block = {
+            EXPECTED_RETURN_NEXT: _expected_next(model, q, ahead),
+            LOG_LIKELIHOOD: _weighted_total(model, q, data),
+        }
+        if full:
+            block[NOISE_SCALE] = np.exp(log_scale)
+        else:
+            next_scale = np.broadcast_to(model.log_noise_scale(q, ahead), (n, 1, n_assets))
+            block[NOISE_SCALE_NEXT] = np.exp(next_scale[:, 0])
+            block[LOG_NOISE_SCALE] = log_scale.mean(axis=1)
+        for name, x in block.items():
+            found.setdefault(name, []).append(x)
+    lead = (posterior.sizes[CHAIN], posterior.sizes[DRAW])
+    dims = {LOG_LIKELIHOOD: (), NOISE_SCALE: (PERIOD, ASSET)}
+    labels: dict[str, Any] = {
+        dim: posterior[dim].to_numpy() for dim in (CHAIN, DRAW, ASSET) if dim in posterior.coords
+    }
+    labels[PERIOD] = panel.history[PERIOD].to_numpy()
+    result: dict[str, Any] = {}
+    for name, blocks in found.items():
+        x = np.concatenate(blocks)
+        core = dims.get(name, (ASSET,))
+        coords = {dim: labels[dim] for dim in (CHAIN, DRAW, *core) if dim in labels}
+        result[name] = xr.DataArray(x.reshape(*lead, *x.shape[1:]), coords, (CHAIN, DRAW, *core))
+    return result
+
+
+def _expected_next(model: Equations, p: dict[str, NDArray[Any]], ahead: Data) -> Floats:
+    """Expected log return (draw, asset) of the first period after the origin (eq. 2 and 3)."""
+    state = p[FACTORS_NEXT] if FACTORS_NEXT in p else model.expected_factors(p)
+    return np.asarray(model.expected_return(p, state[:, None, :], ahead)[:, 0])
+
+
+def _weighted_total(model: Equations, p: dict[str, NDArray[Any]], data: Data) -> Floats:
+    """Weighted log-likelihood (draw) of the history (eq. 9)."""
+    weight = data[PERIOD_WEIGHTS][:, None] * data[OBSERVED]
+    density = np.where(data[OBSERVED], model.log_likelihood(p, data), 0.0)
+    return np.asarray((density * weight).sum(axis=(-2, -1)))

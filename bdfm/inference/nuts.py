@@ -6,18 +6,20 @@ import logging
 import time
 import warnings
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import numpy as np
 import pymc as pm
 import xarray as xr
 
+from bdfm.errors import MissingDependencyError
 from bdfm.inference.settings import SamplerSettings
 
 _log = logging.getLogger(__name__)
 
 
-class Sampled(NamedTuple):
+class NutsRun(NamedTuple):
     """Draws as a DataTree, and wall seconds by stage."""
 
     tree: xr.DataTree
@@ -26,11 +28,13 @@ class Sampled(NamedTuple):
 
 def sample_nuts(
     model: pm.Model, start: Mapping[str, Any], settings: SamplerSettings, *, seed: int, progress: bool = False
-) -> Sampled:
-    """Posterior draws of a model, all chains started from ``start`` (values by variable name).
-
-    Standardised variables (names ending in ``_z``), which only serve the sampler, are not kept.
-    """
+) -> NutsRun:
+    """Posterior draws of a model, all chains started from ``start`` (values by variable name)."""
+    if settings.sampler in ("numpyro", "blackjax") and find_spec(settings.sampler) is None:
+        raise MissingDependencyError(
+            f"sampler {settings.sampler}: needs {settings.sampler}, which is not installed. Install it with:"
+            f" pip install {settings.sampler}"
+        )
     compile_kwargs: dict[str, Any] = {}
     nuts: dict[str, Any] = {"target_accept": settings.target_accept}
     initvals: Any = dict(start)
@@ -66,11 +70,9 @@ def sample_nuts(
             quiet=True,
         )
     draws = tree["posterior"].to_dataset()
-    # nutpie ignores var_names.
-    tree["posterior"] = xr.DataTree(draws.drop_vars([v for v in draws.data_vars if str(v).endswith("_z")]))
     total = time.perf_counter() - begun
     sampling = float(draws.attrs.get("sampling_time", total))
-    return Sampled(tree, {"compile": total - sampling, "sample": sampling})
+    return NutsRun(tree, {"compile": total - sampling, "sample": sampling})
 
 
 def initval_by_variable(model: pm.Model, start: Mapping[str, Any]) -> dict[Any, Any]:

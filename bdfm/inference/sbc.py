@@ -29,16 +29,23 @@ from bdfm.errors import DataError, ModelError
 from bdfm.gibbs.sampler import GibbsSettings, sample_gibbs
 from bdfm.inference.diagnostics import ess_bulk
 from bdfm.inference.engine import choose, gibbs_spec
-from bdfm.inference.identified import COMMON_COVARIANCE, COMMON_VARIANCE, NOISE_SCALE, PAIR
+from bdfm.inference.identified import (
+    COMMON_COVARIANCE,
+    COMMON_VARIANCE,
+    EXPECTED_RETURN_NEXT,
+    NOISE_SCALE,
+    PAIR,
+)
 from bdfm.inference.settings import SamplerSettings
-from bdfm.model.factor_model import FactorModel, model_data
+from bdfm.model.equations import RETURNS_DATA, Equations, model_data
+from bdfm.model.factor_model import FactorModel
 from bdfm.model.part import Params
 from bdfm.model.simulate import simulate
 from bdfm.names import (
     ASSET,
-    ASSET_CLASS,
     CLASS_INDEX,
     FACTOR,
+    FACTOR_BEFORE,
     FACTOR_SCALE,
     FACTORS,
     LOADING_BLOCK,
@@ -49,8 +56,6 @@ from bdfm.names import (
     PERIOD_WEIGHTS,
     POSTERIOR,
     RETURNS,
-    VARIABLE_DIMS,
-    WINDOW,
 )
 
 if TYPE_CHECKING:
@@ -61,7 +66,6 @@ type Sampler = Callable[[Floats, int, int, int], Params]  # returns (period, ass
 
 REPLICATE: Final = "replicate"
 COMMON_RETURN: Final = "common_return"  # sum_k w_ki lambda_kT (asset), decimal log return in the last period
-EXPECTED_RETURN_NEXT: Final = "expected_return_next"  # mu_i,T+1 (asset), decimal log return
 PROB: Final = 0.99  # of the bands, under uniform ranks
 
 _STRIDE: Final = 5  # draws are ranked one in so many, and all of them judge the effective number
@@ -282,7 +286,8 @@ def calibrate(
         fits = pool.map(replicate, range(n_replicates))
         done = list(track(fits, "calibrating", total=n_replicates, disable=not progress))
     ranks, ess = (np.stack(x) for x in zip(*done, strict=True))
-    return SBC(_unpack(ranks, expected, panel), _unpack(ess, expected, panel), n_draws, engine, n_left_out)
+    ranked, effective = (_unpack(x, expected, model, panel) for x in (ranks, ess))
+    return SBC(ranked, effective, n_draws, engine, n_left_out)
 
 
 # -- what is fitted, and what is ranked ----------------------------------------------------------------
@@ -311,23 +316,23 @@ def _histories(
 def _prior_draws(model: FactorModel, panel: Panel, n: int, *, seed: int) -> dict[str, Floats]:
     """Draws of the parameters from the prior of the PyMC model, (n, ...) by name; without factors."""
     built = model.build(panel)
-    variables = [*built.free_RVs, *built.deterministics]
-    names = [v.name for v in variables if not v.name.endswith("_z") and v.name != FACTORS]
+    names = [v.name for v in model.variables if v.stored and v.name != FACTORS]
     draws = pm.draw([built[x] for x in names], draws=n, random_seed=seed, mode="FAST_COMPILE")
     return dict(zip(names, draws, strict=True))
 
 
 def _quantities(
-    model: FactorModel, p: Params, data: Mapping[str, Any], ahead: Mapping[str, Any]
+    model: Equations, p: Params, data: Mapping[str, Any], ahead: Mapping[str, Any]
 ) -> dict[str, Floats]:
     """Identified quantities (draw, ...) by name, of parameters with one leading axis.
 
     ``data`` holds returns (period, asset), or (draw, period, asset), NaN where missing.
     """
     values: dict[str, Floats] = {}
+    dims_of = _dims(model)
     for name, x in p.items():
-        dims = VARIABLE_DIMS.get(name, ())
-        if name == FACTORS or FACTOR in dims:
+        dims = dims_of[name]
+        if name == FACTORS or {FACTOR, FACTOR_BEFORE} & set(dims):
             continue
         # One asset stands for all, and the last period.
         values[name] = x[:, :1] if ASSET in dims else x[:, -1:] if PERIOD in dims else x
@@ -342,9 +347,13 @@ def _quantities(
     values[EXPECTED_RETURN_NEXT] = model.expected_return(p, next_factors, ahead)[:, 0, :1]
     log_scale = model.log_noise_scale(p, data)
     values[NOISE_SCALE] = np.exp(log_scale[:, -1, :1])
-    noise = data[RETURNS] - model.expected_return(p, factors, data)
-    values[LOG_LIKELIHOOD] = np.nansum(model.noise.log_density(noise, log_scale, p), axis=(1, 2))
+    values[LOG_LIKELIHOOD] = np.nansum(model.log_likelihood(p, data), axis=(1, 2))
     return values
+
+
+def _dims(model: Equations) -> dict[str, tuple[str, ...]]:
+    """Dims of the stored variables by name."""
+    return {v.name: v.dims for v in model.variables if v.stored}
 
 
 def _partners(class_index: NDArray[np.int64]) -> list[int]:
@@ -362,22 +371,23 @@ def _pack(values: Mapping[str, Floats]) -> Floats:
     return packed
 
 
-def _unpack(packed: NDArray[Any], like: Mapping[str, Floats], panel: Panel) -> xr.Dataset:
+def _unpack(packed: NDArray[Any], like: Mapping[str, Floats], model: Equations, panel: Panel) -> xr.Dataset:
     """Dataset (replicate, ...) of scalars side by side, (replicate, scalar), with locked arrays."""
     assets = panel.assets
     labels: dict[str, Any] = {
+        **model.coords(panel),
         ASSET: [assets[0]],
-        ASSET_CLASS: list(panel.asset_classes),
-        WINDOW: panel.history[WINDOW].to_numpy(),
+        PERIOD: panel.history[PERIOD].to_numpy()[-1:],
         PAIR: [f"{assets[0]}~{assets[i]}" for i in _partners(panel.class_index)],
     }
+    dims_of = _dims(model)
     packed.flags.writeable = False
     variables: dict[str, Any] = {}
     first = 0
     for name, x in like.items():
         core = x.shape[1:]
         size = int(np.prod(core))
-        dims = VARIABLE_DIMS.get(name, () if not core else (PAIR,) if name == COMMON_COVARIANCE else (ASSET,))
+        dims = dims_of.get(name, () if not core else (PAIR,) if name == COMMON_COVARIANCE else (ASSET,))
         variables[name] = ((REPLICATE, *dims), packed[:, first : first + size].reshape(-1, *core))
         first += size
     used = {d for dims, _ in variables.values() for d in dims[1:]}
@@ -409,20 +419,12 @@ def _gibbs_sampler(model: FactorModel, panel: Panel, tune: int) -> Sampler:
 
 def _nuts_sampler(model: FactorModel, panel: Panel, tune: int) -> Sampler:
     built = model.build(panel)
-    variable = built[RETURNS]
-    data_name = f"{RETURNS}_data"
-    # Returns are a constant of the graph: as a container they can change without compiling anew.
-    with built:
-        container = pm.Data(data_name, built.rvs_to_values[variable].data)
-    del built.values_to_rvs[built.rvs_to_values[variable]]
-    built.rvs_to_values[variable] = container
-    built.values_to_rvs[container] = variable
     compiled = nutpie.compile_pymc_model(built, freeze_model=False)
 
     def sample(returns: Floats, seed: int, draws: int, stretch: int) -> Params:
         thin = stretch * _THIN["nuts"]
         tree = nutpie.sample(
-            compiled.with_data(**{data_name: np.nan_to_num(returns)}),
+            compiled.with_data(**{RETURNS_DATA: returns}),
             draws=thin * draws,
             tune=tune,
             chains=1,
@@ -432,7 +434,7 @@ def _nuts_sampler(model: FactorModel, panel: Panel, tune: int) -> Sampler:
             save_warmup=False,
         )
         draws_of_chain = tree[POSTERIOR].to_dataset().isel(chain=0, draw=slice(thin - 1, None, thin))
-        return {str(x): v.to_numpy() for x, v in draws_of_chain.items() if not str(x).endswith("_z")}
+        return {name: draws_of_chain[name].to_numpy() for name in _dims(model)}
 
     return sample
 

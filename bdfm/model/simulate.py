@@ -1,18 +1,17 @@
 """Forward simulation from parameters, vectorised over draws: prior predictive, forecasts, tests.
 
-It calls the same equations as the fitted density (``FactorModel`` and its components), with NumPy arrays
+It calls the same equations as the fitted density (``Equations`` and its parts), with NumPy arrays
 that carry leading draw axes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bdfm.model.factor_model import FactorModel, at_periods
+from bdfm.model.equations import Equations, at_periods, scaled
 from bdfm.model.part import Data, Params
 from bdfm.model.parts.dynamics import simulate_path, step
 from bdfm.names import (
@@ -21,7 +20,6 @@ from bdfm.names import (
     FACTORS,
     FACTORS_NEXT,
     LOADINGS,
-    NU,
     OBSERVED,
     PERIOD_WEIGHTS,
     RETURNS,
@@ -37,31 +35,22 @@ class Simulation(NamedTuple):
     log_returns: Floats
 
 
-def simulate(model: FactorModel, p: Params, data: Data, *, rng: np.random.Generator) -> Simulation:
+def simulate(model: Equations, p: Params, data: Data, *, rng: np.random.Generator) -> Simulation:
     """Return histories simulated from parameters with any leading draw axes (eq. 1 to 7).
 
     ``p`` holds arrays (..., asset) and so on by the names of ``bdfm.names``; ``data`` the features
-    (period, asset[, window]) as ``bdfm.model.factor_model.model_data`` returns them. Missing cells are
+    (period, asset[, window]) as ``bdfm.model.equations.model_data`` returns them. Missing cells are
     simulated too.
     """
     factor_sd = model.factor_scale.scale(p, data)
     shape = (*factor_sd.shape[:-2], len(data[PERIOD_WEIGHTS]), model.n_factors)
     innovations = factor_sd * rng.standard_normal(shape)
     factors = simulate_path(model.lags(p), innovations, factor_sd[..., 0, :])
-    return Simulation(factors, _returns_given(factors, model, p, data, rng))
-
-
-def _returns_given(
-    factors: Floats, model: FactorModel, p: Params, data: Data, rng: np.random.Generator
-) -> Floats:
-    """Log returns (..., period, asset) given factors (..., period, factor): mean and noise (eq. 1, 2, 6)."""
-    mu = model.expected_return(p, factors, data)
-    normal, multiplier = model.noise.standard_draws(_by_period(p), mu.shape, rng)
-    return np.asarray(mu + np.exp(model.log_noise_scale(p, data)) * multiplier * normal)
+    return Simulation(factors, model.draw_returns(p, factors, data, rng=rng))
 
 
 def simulate_ahead(
-    model: FactorModel,
+    model: Equations,
     p: Params,
     past: Floats,
     data: Data,
@@ -104,13 +93,13 @@ def simulate_ahead(
                 factors = step(lags, path, eta)
             path = np.concatenate([path, factors[:, :, None]], axis=2)
             mu = model.expected_return(p, factors[:, :, None], steps[t])[:, :, 0]
-            normal, mixing = model.noise.standard_draws(p, (n_draws, n_assets), rng)
-            out[pair : pair + 2, :, t] = mu + sign * (noise_scale[:, t] * mixing * normal)
+            noise = model.noise.standard_draws(p, (n_draws, n_assets), rng)
+            out[pair : pair + 2, :, t] = scaled(mu, noise_scale[:, t], noise, sign=sign)
     return out
 
 
 def resample_past(
-    model: FactorModel,
+    model: Equations,
     p: Params,
     data: Data,
     *,
@@ -137,7 +126,7 @@ def resample_past(
             continue
         here = at_periods(data, slice(t, t + 1))
         q = {name: x[draw[row]] for name, x in p.items() if name != FACTORS}
-        drawn = _returns_given(p[FACTORS][draw[row], t : t + 1], model, q, here, rng)[:, 0]
+        drawn = model.draw_returns(q, p[FACTORS][draw[row], t : t + 1], here, rng=rng)[:, 0]
         out[row, step_] = np.where(observed[t], returns[t], drawn)
     return out
 
@@ -150,8 +139,3 @@ def _principal_axes(scaled: Floats) -> Floats:
     axes = np.linalg.eigh(scaled.swapaxes(-1, -2) @ scaled).eigenvectors
     total = (scaled.sum(axis=-2)[..., None, :] @ axes)[..., 0, :]
     return np.asarray(axes * np.where(total < 0, -1.0, 1.0)[..., None, :])
-
-
-def _by_period(p: Params) -> Mapping[str, Floats]:
-    """Noise parameters (..., asset) with an axis for periods."""
-    return {NU: p[NU][..., None, :]} if NU in p else {}

@@ -12,8 +12,9 @@ from bdfm.forecast.changes import Changes, ViewsMethod
 from bdfm.forecast.forecast import Forecast
 from bdfm.forecast.views import Absolute, View
 from bdfm.inference.settings import SamplerSettings
-from bdfm.model.factor_model import Evidence
-from bdfm.posterior.posterior import N_PREDICTIVE_DRAWS, Posterior, fit
+from bdfm.model.evidence import Evidence
+from bdfm.posterior.fit import fit
+from bdfm.posterior.posterior import N_PREDICTIVE_DRAWS, Posterior
 
 
 def forecast_with_changes(

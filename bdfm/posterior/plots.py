@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import xarray as xr
@@ -19,14 +19,12 @@ from scipy.stats import gamma
 from bdfm import _checks
 from bdfm._figures import class_colours, new_figure
 from bdfm.data.panel import Panel
-from bdfm.model.factor_model import FactorModel, at_periods, model_data
+from bdfm.inference.identified import parameters
+from bdfm.model.equations import at_periods, model_data
+from bdfm.model.factor_model import FactorModel
 from bdfm.model.parts.noise import StudentTNoise
 from bdfm.names import (
-    ALPHA,
     ASSET,
-    BETA_EARNINGS,
-    BETA_RR,
-    BETA_RV,
     CHAIN,
     DRAW,
     EARNINGS,
@@ -40,7 +38,6 @@ from bdfm.names import (
     PERIOD_START,
     PERIOD_WEIGHTS,
     RETURNS,
-    THETA,
     WINDOW,
 )
 
@@ -309,7 +306,7 @@ def volatility_path(draws: xr.Dataset, model: FactorModel, panel: Panel, asset: 
     """
     _checks.known([asset], panel.assets, what="asset", where="volatility path")
     own = panel.select([asset])
-    p = _parameters(draws.sel({ASSET: [asset]}))
+    p = parameters(draws.sel({ASSET: [asset]}))
     history, future = model_data(model, own), model_data(model, own, future=True)
     ahead = at_periods(future, slice(1))
     n_draws, n_shown = len(p[LOADINGS]), own.n_history + 1
@@ -425,7 +422,7 @@ def coefficients(
         axis.set_axisbelow(True)
         axis.spines[["top", "right", "left"]].set_visible(False)
     suffix = f", window of {draws[WINDOW].values[position[WINDOW]]} days" if position else ""
-    figure.suptitle(f"{_TITLES.get(variable, variable)}{suffix}", fontsize=10)
+    figure.suptitle(f"{_title(model, variable)}{suffix}", fontsize=10)
     figure.supxlabel(
         "line: 90 % interval   shaded: what assets are drawn from   hollow: the asset on its own",
         fontsize=7.5,
@@ -458,7 +455,7 @@ def estimates_alone(
     depend on the coefficient. ``window`` is a position; ``n_draws`` the number of thinned draws.
     """
     data = model_data(model, panel)
-    everything = _parameters(draws)
+    everything = parameters(draws)
     total_draws = len(everything[variable])
     weight = np.where(data[OBSERVED], data[PERIOD_WEIGHTS][:, None], 0.0)
     total = np.zeros((len(grid), len(panel.assets)))
@@ -467,8 +464,7 @@ def estimates_alone(
         trial = np.array(np.broadcast_to(p[variable], (len(grid), *p[variable].shape)))
         trial[(..., window) if window is not None else ...] = grid[:, None]
         p[variable] = trial
-        noise = np.nan_to_num(data[RETURNS]) - model.expected_return(p, p[FACTORS], data)
-        density = model.noise.log_density(noise, model.log_noise_scale(p, data), p)
+        density = np.where(data[OBSERVED], model.log_likelihood(p, data), 0.0)
         total += (weight * density).sum(axis=-2)
     best = total.argmax(axis=0)
     inner = np.clip(best, 1, len(grid) - 2)
@@ -481,14 +477,9 @@ def estimates_alone(
     return np.where(np.ptp(total, axis=0) > 1e-9 * np.abs(total).max(), estimate, np.nan)
 
 
-_TITLES: Final = {
-    THETA: "Log noise scale of an average period, θ",
-    BETA_RV: "Noise after high recent volatility, β of eq. 7",
-    BETA_EARNINGS: "Noise in periods with earnings, β of eq. 7",
-    BETA_RR: "Expected return after last week's return, β of eq. 2",
-    ALPHA: "Intercept, α of eq. 2",
-    NU: "Degrees of freedom of the noise, ν",
-}
+def _title(model: FactorModel, variable: str) -> str:
+    """What a picture of a variable is called: as its part declares, or its name."""
+    return next((v.title for v in model.variables if v.name == variable), variable)
 
 
 def _population(
@@ -527,14 +518,6 @@ def _band(values: xr.DataArray) -> tuple[Floats, Floats, Floats]:
     # The draws have no missing values: NumPy's quantile is many times faster than xarray's.
     low, median, high = np.quantile(values.transpose(*_DRAWS, ...).to_numpy(), _tails(), axis=(0, 1))
     return low, median, high
-
-
-def _parameters(draws: xr.Dataset) -> dict[str, NDArray[Any]]:
-    """Draws as arrays (draw, ...), chains joined."""
-    return {
-        str(name): values.to_numpy().reshape(-1, *values.shape[2:])
-        for name, values in draws.transpose(*_DRAWS, ...).data_vars.items()
-    }
 
 
 def _by_class(panel: Panel, key: Floats) -> list[int]:

@@ -1,13 +1,11 @@
-"""Posterior draws of a fitted model: a read-only wrapper of a DataTree, and the fit that makes it."""
+"""Posterior draws of a fitted model: a read-only wrapper of a DataTree."""
 
 from __future__ import annotations
 
 import json
 import math
-import platform
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +20,12 @@ from bdfm.forecast.edits import Record
 from bdfm.forecast.forecast import Forecast
 from bdfm.inference.align import align
 from bdfm.inference.diagnostics import Diagnosis, diagnose
-from bdfm.inference.engine import choose, run
-from bdfm.inference.identified import identified
+from bdfm.inference.identified import common_covariance, identified, judged_variables, parameters
 from bdfm.inference.settings import SamplerSettings
-from bdfm.model.factor_model import Evidence, FactorModel, at_periods, check_evidence, model_data
+from bdfm.model.equations import at_periods, model_data
+from bdfm.model.evidence import Evidence, check_evidence
+from bdfm.model.factor_model import FactorModel
+from bdfm.model.part import Turn
 from bdfm.model.parts.weights import effective_periods
 from bdfm.model.simulate import resample_past, simulate_ahead
 from bdfm.names import (
@@ -35,32 +35,27 @@ from bdfm.names import (
     DRAW,
     EVIDENCE_RETURN,
     FACTOR,
-    FACTOR_BEFORE,
     FACTOR_SCALE,
     FACTORS,
-    FACTORS_NEXT,
-    LOADING_SLOPES,
     LOADINGS,
-    LOADINGS_PATH,
     LOG_LIKELIHOOD,
     NAME,
     OBSERVED,
     OBSERVED_DATA,
+    PANEL,
     PERIOD,
     PERIOD_WEIGHTS,
     POSTERIOR,
-    PREMIUM,
     RETURNS,
     SAMPLE_STATS,
-    VAR_MATRIX,
 )
-from bdfm.posterior import plots
+from bdfm.posterior import door, plots
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 KIND = "posterior"
-PACKAGES = ("bdfm", "pymc", "pytensor", "nutpie", "arviz", "xarray", "numpy", "pandas")
+CELL = "cell"  # a return that is known: one period of one asset
 # Many, because quintile probabilities are means over draws: with 600,000 the ranked probability score of one
 # M6 forecast has a Monte Carlo sd of about 1.4e-5, with 100,000 of about 3e-5.
 N_PREDICTIVE_DRAWS = 600_000
@@ -68,54 +63,6 @@ N_PREDICTIVE_DRAWS = 600_000
 RETURN_RESOLUTION = 2.0**-18
 # Log returns are cut here (-99.3 %, a factor of 148): a Student-t of few degrees of freedom would overflow.
 MAX_LOG_RETURN = 5.0
-
-
-def fit(
-    model: FactorModel,
-    panel: Panel,
-    *,
-    seed: int,
-    settings: SamplerSettings | None = None,
-    evidence: Sequence[Evidence] = (),
-    progress: bool = False,
-) -> Posterior:
-    """Posterior of a model given a panel.
-
-    Parameters
-    ----------
-    model, panel
-        What to fit, and the history to fit it to. Nothing after the panel's origin enters.
-    seed
-        Seed of start values and sampler; equal seeds give equal draws.
-    settings
-        Engine, number of draws, chains and so on.
-    evidence
-        Statements about returns over the forecast period (eq. 12), as part of the likelihood.
-    progress
-        Whether to show a progress bar.
-    """
-    settings = settings or SamplerSettings()
-    evidence = check_evidence(evidence, panel)
-    engine = choose(settings, model)
-    draws, sample_stats, seconds = run(
-        engine, model, panel, settings, seed=seed, evidence=evidence, progress=progress
-    )
-    attrs = {
-        "model_name": model.name,
-        "model_toml": model.to_toml(),
-        "engine": engine,
-        "seed": seed,
-        "settings": settings.model_dump_json(),
-        "evidence": json.dumps([list(e) for e in evidence]),
-        "versions": json.dumps(package_versions()),
-        "seconds": json.dumps(seconds),
-    }
-    return Posterior.from_draws(draws, sample_stats, panel, attrs)
-
-
-def package_versions() -> dict[str, str]:
-    """Versions of Python and of the packages that a result depends on."""
-    return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
 
 
 class Posterior:
@@ -126,30 +73,151 @@ class Posterior:
     """
 
     def __init__(self, tree: xr.DataTree) -> None:
-        self._tree = tree
+        self._tree = door.locked(tree)
 
     @classmethod
     def from_draws(
-        cls, draws: xr.Dataset, sample_stats: xr.Dataset, panel: Panel, attrs: Mapping[str, Any]
+        cls,
+        draws: xr.Dataset,
+        sample_stats: xr.Dataset,
+        model: FactorModel,
+        panel: Panel,
+        attrs: Mapping[str, Any],
+        *,
+        evidence: Sequence[Evidence] = (),
+        turns: Mapping[str, str] | None = None,
     ) -> Posterior:
-        """Return a posterior made of draws (chain, draw, ...) named as in ``bdfm.names``."""
+        """Posterior made of draws (chain, draw, ...) of the variables that the model declares.
+
+        Draws meet model and panel by label, never by position: labels in another order are put in order,
+        other labels are refused. ``attrs`` says how the draws came.
+        """
+        turns = dict(turns or {})
+        checked = door.checked_draws(draws, model, panel, evidence, turns)
         history = panel.history[RETURNS].reset_coords(drop=True).to_dataset()
         groups = {
-            POSTERIOR: draws,
+            POSTERIOR: checked,
             SAMPLE_STATS: sample_stats,
             OBSERVED_DATA: history,
-            CONSTANT_DATA: panel.to_dataset(),
+            CONSTANT_DATA: door.constant_data(model, panel),
+            PANEL: panel.to_dataset(),
         }
         tree = xr.DataTree.from_dict(groups)
-        tree.attrs.update(attrs)
+        tree.attrs.update(
+            {
+                "model_name": model.name,
+                "model_toml": model.to_toml(),
+                "evidence": json.dumps([list(e) for e in evidence]),
+                "turns": json.dumps(turns),
+                **attrs,
+            }
+        )
         return cls(tree)
+
+    @classmethod
+    def from_trace(
+        cls,
+        trace: xr.DataTree | xr.Dataset,
+        model: FactorModel,
+        panel: Panel,
+        *,
+        evidence: Sequence[Evidence] = (),
+        turns: Mapping[str, str] | None = None,
+        seed: object = 0,
+    ) -> Posterior:
+        """Posterior of a trace that any sampler drew from ``model.build(panel)`` or from an extension of it.
+
+        Everything that a fit gives works on it: diagnosis, alignment, forecast, files. An extension may add
+        variables, terms and potentials; what it adds is kept, diagnosed and saved, while forecasts use the
+        variables of the model.
+
+        Parameters
+        ----------
+        trace
+            With a group ``posterior`` (chain, draw, ...) and maybe ``sample_stats``; or the Dataset of draws.
+        model, panel, evidence
+            What was built.
+        turns
+            How each further variable with a factor dim follows when the factors are rotated: its name, and
+            ``"factors"`` for factor values in their unit (such as slopes of the factors on a macro series),
+            ``"loadings"`` for what multiplies factors, ``"standard"`` for values in units of their scales.
+        seed
+            That the trace was drawn with, to be kept.
+
+        Raises
+        ------
+        DataError
+            A variable of the model that the trace lacks, dims or labels that are not those of model and
+            panel, draws that are not finite, or a variable with a factor dim without its turn.
+        """
+        evidence = check_evidence(evidence, panel)
+        stats = xr.Dataset()
+        if isinstance(trace, xr.DataTree):
+            if POSTERIOR not in trace.children:
+                raise DataError(
+                    f"from_trace: the trace has no group {POSTERIOR}; found"
+                    f" {_checks.first(trace.children) if trace.children else 'none'}."
+                )
+            draws = trace.children[POSTERIOR].to_dataset(inherit=False)
+            if SAMPLE_STATS in trace.children:
+                stats = trace.children[SAMPLE_STATS].to_dataset(inherit=False)
+        else:
+            draws = trace
+        missing = [dim for dim in (CHAIN, DRAW) if dim not in draws.dims]
+        if missing:
+            raise DataError(f"from_trace: the draws have no dimension {_checks.first(missing)}.")
+        settings = SamplerSettings(
+            engine="nuts", draws=max(10, draws.sizes[DRAW]), chains=max(1, draws.sizes[CHAIN])
+        )
+        attrs = {
+            "engine": "trace",
+            "seed": _checks.seed_number(seed, where="from_trace"),
+            "settings": settings.model_dump_json(),
+            "versions": json.dumps(door.package_versions()),
+            "seconds": json.dumps({}),
+        }
+        return cls.from_draws(
+            draws,
+            stats,
+            model,
+            panel,
+            attrs,
+            evidence=evidence,
+            turns=turns,
+        )
 
     # -- what it holds ---------------------------------------------------------------------------------
 
     @property
     def tree(self) -> xr.DataTree:
-        """Copy of the DataTree, sharing arrays: posterior, sample_stats, observed_data, constant_data."""
-        return self._tree.copy()
+        """Copy of the DataTree, as ArviZ and PyMC take it; its arrays are read-only.
+
+        Groups ``posterior``, ``sample_stats``, ``observed_data``, ``constant_data`` and ``panel``.
+        ``posterior`` also has the standardised variables of the PyMC form (``alpha_z``, ``factors_z``, ...),
+        so that all free variables of ``model.build(panel, evidence=evidence)`` are there:
+        ``pm.sample_posterior_predictive``, ``pm.compute_log_likelihood`` and their like work on it.
+        """
+        tree = self._tree.copy()
+        tree[POSTERIOR] = xr.DataTree(self.draws.assign(self._standardised))
+        return tree
+
+    @cached_property
+    def _standardised(self) -> dict[str, xr.DataArray]:
+        """Standardised variables (chain, draw, ...) that the draws do not hold."""
+        draws, model = self.draws, self.model
+        declared = {v.name: v.dims for v in (*model.variables, *model.variables_ahead)}
+        made = model.standardised(self.parameters(), self.panel, self.evidence)
+        coords = model.coords(self.panel, self.evidence)
+        lead = {dim: draws[dim].to_numpy() for dim in (CHAIN, DRAW)}
+        found = {}
+        for name, x in made.items():
+            if name in draws:
+                continue
+            dims = declared[name]
+            values = x.reshape(draws.sizes[CHAIN], draws.sizes[DRAW], *x.shape[1:])
+            values.flags.writeable = False
+            found[name] = xr.DataArray(values, lead | {d: coords[d] for d in dims}, (CHAIN, DRAW, *dims))
+        return found
 
     @property
     def draws(self) -> xr.Dataset:
@@ -169,7 +237,7 @@ class Posterior:
     @cached_property
     def panel(self) -> Panel:
         """Panel that the model was fitted to."""
-        return Panel.from_dataset(self._tree[CONSTANT_DATA].to_dataset())
+        return Panel.from_dataset(self._tree[PANEL].to_dataset())
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:
@@ -193,43 +261,21 @@ class Posterior:
 
     def parameters(self) -> dict[str, np.ndarray[Any, Any]]:
         """Draws as arrays (draw, ...) by name, chains joined, for the equations of the model."""
-        return {
-            str(name): values.to_numpy().reshape(-1, *values.shape[2:])
-            for name, values in self.draws.transpose(CHAIN, DRAW, ...).data_vars.items()
-        }
+        return parameters(self.draws)
 
     # -- what it says ----------------------------------------------------------------------------------
 
     def identified(self, *, full: bool = False) -> xr.Dataset:
-        """Quantities that the data identify: covariances, volatility coefficients, hyper-parameters.
+        """Quantities that the data identify: what ``diagnose`` judges; see ``bdfm.inference.identified``."""
+        return identified(self.draws, self.model, self.panel, full=full)
 
-        Beside those of ``bdfm.inference.identified``: ``expected_return_next`` (asset), the expected log
-        return of the first period after the origin, and ``log_likelihood``, the weighted total over the
-        history.
+    def common_covariance(self, one: str, other: str) -> xr.DataArray:
+        """Covariance (chain, draw) of two assets through the factors, squared decimal per period.
+
+        Of the factor innovations, with the loadings at the origin; the order of the two does not matter.
         """
-        found = identified(self.draws, constant_data=self._tree[CONSTANT_DATA].to_dataset(), full=full)
-        p, model = self.parameters(), self.model
-        ahead = at_periods(self._data(future=True), slice(1))
-        state = p[FACTORS_NEXT] if FACTORS_NEXT in p else model.expected_factors(p)
-        expected = model.expected_return(p, state[:, None, :], ahead)[:, 0]
-        shape = (self.draws.sizes[CHAIN], self.draws.sizes[DRAW])
-        return found.assign(
-            expected_return_next=((CHAIN, DRAW, ASSET), expected.reshape(*shape, -1)),
-            log_likelihood=((CHAIN, DRAW), self._total_log_likelihood().reshape(shape)),
-        )
-
-    def _total_log_likelihood(self, block: int = 200) -> np.ndarray[Any, Any]:
-        """Weighted log-likelihood (draw) of the history (eq. 9), in blocks of draws to spare memory."""
-        p, data, model = self.parameters(), self._data(), self.model
-        weight = data[PERIOD_WEIGHTS][:, None] * data[OBSERVED]
-        returns = np.nan_to_num(data[RETURNS])
-        totals = []
-        for first in range(0, self.n_draws, block):
-            q = {name: x[first : first + block] for name, x in p.items()}
-            noise = returns - model.expected_return(q, q[FACTORS], data)
-            density = model.noise.log_density(noise, model.log_noise_scale(q, data), q)
-            totals.append((density * weight).sum(axis=(-2, -1)))
-        return np.concatenate(totals)
+        _checks.known([one, other], self.panel.assets, what="asset", where="common_covariance")
+        return common_covariance(self.draws, one, other)
 
     def _data(self, *, future: bool = False) -> dict[str, np.ndarray[Any, Any]]:
         return model_data(self.model, self.panel, future=future)
@@ -240,7 +286,11 @@ class Posterior:
 
     @cached_property
     def _diagnosis(self) -> Diagnosis:
-        return diagnose(self.identified(), self._tree[SAMPLE_STATS].to_dataset())
+        return diagnose(
+            self.identified(),
+            self._tree[SAMPLE_STATS].to_dataset(),
+            must_vary=judged_variables(self.model),
+        )
 
     def aligned(self) -> Posterior:
         """Posterior whose factors are turned to one orientation, all draws of all chains alike.
@@ -248,53 +298,80 @@ class Posterior:
         Loadings, factors and factor scales of each draw are rotated together to a common reference (varimax
         of the mean loadings, factors by falling scale, positive sums; see ``bdfm.inference.align``),
         so that means, plots and R-hat of factors make sense. Everything identified, the log-likelihood
-        and the forecast stay as they are: all factors share their dynamics, so a rotation changes nothing;
-        the matrix of a VAR turns with them.
+        and the forecast stay as they are: all factors share their dynamics, so a rotation changes nothing.
+        Every variable with a factor dim turns with them, as it declares (``bdfm.model.part.Turn``).
+
+        The prior may tell rotations apart: scales that belong to it (``loading_drift``, ``sigma_loadings``)
+        keep their values. Equations hold all the same: loadings are z Γ + τ u of the turned Γ and u.
         """
-        draws = self.draws
+        draws, model = self.draws, self.model
         names = (LOADINGS, FACTORS, FACTOR_SCALE)
         result = align(*(draws[n].transpose(CHAIN, DRAW, ...).to_numpy() for n in names))
         turned = dict(zip(names, (result.loadings, result.factors, result.factor_scale), strict=True))
-        if FACTORS_NEXT in draws:
-            turned[FACTORS_NEXT] = result.apply(draws[FACTORS_NEXT].transpose(CHAIN, DRAW, ...).to_numpy())
-        # Whatever multiplies the factors from the left turns by the inverse; a VAR matrix, which acts on
-        # standardised factors, by the rotation from both sides, and their means by the rotation.
+        turns = {v.name: v.turn for v in (*model.variables, *model.variables_ahead)}
+        turns |= {name: Turn[how.upper()] for name, how in self.turns.items()}
+        # Whatever multiplies the factors from the left turns by the inverse.
         back = np.linalg.inv(result.factor_map).swapaxes(-1, -2)
-        for name in {LOADINGS_PATH, LOADING_SLOPES} & set(draws.data_vars):
-            rows = draws[name].transpose(CHAIN, DRAW, ..., FACTOR).to_numpy()
-            turned[name] = rows @ (back[:, :, None] if rows.ndim == 5 else back)
-        if PREMIUM in draws:
-            premium = draws[PREMIUM].transpose(CHAIN, DRAW, FACTOR).to_numpy()
-            turned[PREMIUM] = (premium[:, :, None] @ result.rotation)[:, :, 0]
-        if VAR_MATRIX in draws:
-            matrix = draws[VAR_MATRIX].transpose(CHAIN, DRAW, FACTOR, FACTOR_BEFORE).to_numpy()
-            turned[VAR_MATRIX] = result.rotation.swapaxes(-1, -2) @ matrix @ result.rotation
+        rotation = result.rotation
+        for name, turn in turns.items():
+            if turn is None or name in turned or name not in draws:
+                continue
+            if turn is Turn.BOTH:
+                matrix = draws[name].transpose(CHAIN, DRAW, ...).to_numpy()
+                turned[name] = rotation.swapaxes(-1, -2) @ matrix @ rotation
+                continue
+            by = {Turn.FACTORS: result.factor_map, Turn.LOADINGS: back, Turn.STANDARD: rotation}[turn]
+            values = draws[name].transpose(CHAIN, DRAW, ..., FACTOR)
+            x = values.to_numpy()
+            rows = x.reshape(*x.shape[:2], -1, x.shape[-1]) @ by
+            turned[name] = values.copy(data=rows.reshape(x.shape)).transpose(*draws[name].dims).to_numpy()
         new = {n: (draws[n].transpose(CHAIN, DRAW, ...).dims, x) for n, x in turned.items()}
-        tree = self.tree
-        tree[POSTERIOR] = xr.DataTree(draws.assign(new))
+        # Standardised variables without a turn are made anew.
+        stale = [n for n in draws.data_vars if n in turns and turns[n] is None and str(n).endswith("_z")]
+        stale = [n for n in stale if FACTOR in draws[n].dims]
+        tree = self._tree.copy()
+        tree[POSTERIOR] = xr.DataTree(draws.drop_vars(stale).assign(new))
         return Posterior(tree)
+
+    @property
+    def turns(self) -> dict[str, str]:
+        """How variables that the model does not know follow a rotation of the factors (``from_trace``)."""
+        found: dict[str, str] = json.loads(str(self._tree.attrs.get("turns", "{}")))
+        return found
 
     def log_likelihood(self) -> xr.DataArray:
         """Pointwise log-likelihood (chain, draw, period, asset), unweighted (eq. 9); NaN where missing."""
-        p, data = self.parameters(), self._data()
-        noise = data[RETURNS] - self.model.expected_return(p, p[FACTORS], data)
-        log_scale = self.model.log_noise_scale(p, data)
-        values = self.model.noise.log_density(noise, log_scale, p)
+        values = self.model.log_likelihood(self.parameters(), self._data())
+        draws = self.draws
         return xr.DataArray(
-            values.reshape(self.draws.sizes[CHAIN], self.draws.sizes[DRAW], *values.shape[1:]),
+            values.reshape(draws.sizes[CHAIN], draws.sizes[DRAW], *values.shape[1:]),
             dims=(CHAIN, DRAW, PERIOD, ASSET),
-            coords={c: self.draws[c] for c in (CHAIN, DRAW)}
+            coords={c: draws[c] for c in (CHAIN, DRAW)}
             | {c: self._tree[OBSERVED_DATA].to_dataset()[c] for c in (PERIOD, ASSET)},
             name=RETURNS,
         )
 
     def with_log_likelihood(self) -> xr.DataTree:
-        """Tree with the group ``log_likelihood``, as ArviZ's LOO functions expect it."""
+        """Tree with the group ``log_likelihood``, as ArviZ's LOO functions expect it.
+
+        ``log_returns`` (chain, draw, cell): only returns that are known, with their period and asset as
+        coordinates of the cell. Unweighted: where period weights are below 1, importance ratios are those of
+        ``bdfm.posterior.predictive_checks.leave_one_out``.
+        """
+        values = self.log_likelihood()
+        known = np.argwhere(self._data()[OBSERVED])
+        cells = values.to_numpy()[:, :, known[:, 0], known[:, 1]]
+        coords: dict[str, Any] = {c: values[c].to_numpy() for c in (CHAIN, DRAW)}
+        coords |= {
+            PERIOD: (CELL, values[PERIOD].to_numpy()[known[:, 0]]),
+            ASSET: (CELL, values[ASSET].to_numpy()[known[:, 1]]),
+        }
         tree = self.tree
-        tree[LOG_LIKELIHOOD] = xr.DataTree(self.log_likelihood().to_dataset())
+        pointwise = xr.DataArray(cells, coords, (CHAIN, DRAW, CELL), name=RETURNS)
+        tree[LOG_LIKELIHOOD] = xr.DataTree(pointwise.to_dataset())
         return tree
 
-    def forecast(self, horizon: int = 1, *, seed: int, n_draws: int = N_PREDICTIVE_DRAWS) -> Forecast:
+    def forecast(self, horizon: int = 1, *, seed: object, n_draws: int = N_PREDICTIVE_DRAWS) -> Forecast:
         """Forecast of simple returns over the ``horizon`` periods after the origin (eq. 11).
 
         Each posterior draw is continued by several paths, in antithetic pairs, so that there are at least
@@ -306,13 +383,14 @@ class Posterior:
         with evidence has none of them, for they know nothing of it. Attribute ``past_share``: their share.
         """
         _checks.at_least(horizon, 1, what="horizon", where="forecast")
+        number = _checks.seed_number(seed, where="forecast")
         panel, model = self.panel, self.model
         if horizon > panel.n_future:
             raise DataError(
                 f"forecast: horizon {horizon} is beyond the panel's {panel.n_future} future periods."
                 f" Build the panel with horizon={horizon}, so that features and earnings are known."
             )
-        if model.predictive.share and horizon > panel.n_history:
+        if model.predictive.past_share and horizon > panel.n_history:
             raise DataError(
                 f"forecast: horizon {horizon} is longer than the history of {panel.n_history} periods, from"
                 f" which model {model.name!r} draws a share. Forecast less far or leave out [predictive]."
@@ -320,9 +398,9 @@ class Posterior:
         p = self.parameters()
         past = p[FACTORS][:, p[FACTORS].shape[1] - model.n_lags :]
         data = at_periods(self._data(future=True), slice(horizon))
-        share = 0.0 if self.evidence else model.predictive.share
+        share = 0.0 if self.evidence else model.predictive.past_share
         n_paths = 2 * max(1, math.ceil((1 - share) * n_draws / (2 * self.n_draws)))
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(number)
         log_returns = simulate_ahead(model, p, past, data, n_paths=n_paths, rng=rng)
         if self.evidence:
             index = [panel.assets.index(e.symbol) for e in self.evidence]
@@ -346,14 +424,14 @@ class Posterior:
             posterior_draw=np.arange(len(returns)) % self.n_draws,
             attrs={
                 "model": model.name,
-                "seed": seed,
+                "seed": number,
                 "fit_seed": int(self.attrs["seed"]),
                 "horizon": horizon,
                 "past_share": share,
             },
         )
         for symbol, mean, sd in self.evidence:
-            alone = ", without past returns" if model.predictive.share else ""
+            alone = ", without past returns" if model.predictive.past_share else ""
             text = f"{symbol} returns {mean:.4%} ± {sd:.4%} (evidence inside the model{alone})."
             forecast = forecast.with_record(Record.of("evidence", (symbol,), text, mean=mean, sd=sd))
         return forecast.zero(*panel.inactive) if panel.inactive else forecast

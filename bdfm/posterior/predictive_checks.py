@@ -24,7 +24,8 @@ from bdfm._figures import new_figure
 from bdfm._html import opening
 from bdfm.data.panel import Panel
 from bdfm.errors import DataError
-from bdfm.model.factor_model import FactorModel, model_data
+from bdfm.model.equations import model_data
+from bdfm.model.factor_model import FactorModel
 from bdfm.model.simulate import simulate
 from bdfm.names import (
     ASSET,
@@ -87,8 +88,7 @@ def prior_predictive(
     n_draws = _checks.at_least(n_draws, 1, what="n_draws", where="prior predictive")
     rng = np.random.default_rng(seed)
     graph = model.build(panel)
-    # Standardised variables only serve samplers, and factors are simulated anew.
-    variables = [v for v in graph.unobserved_RVs if not v.name.endswith("_z") and v.name != FACTORS]
+    variables = [graph[v.name] for v in model.variables if v.stored and v.name != FACTORS]
     # Interpreted: the graph is evaluated a few hundred times, and compiling it would take longer.
     drawn = pm.draw(variables, draws=n_draws, random_seed=int(rng.integers(2**31)), mode="FAST_COMPILE")
     if n_draws == 1:  # PyMC leaves out the axis of draws
@@ -589,18 +589,14 @@ def leave_one_out(posterior: Posterior, *, n_draws: int = 1000, seed: int) -> Le
     data = model_data(model, panel)
     step = max(1, -(-posterior.n_draws // n_draws))
     p = {name: values[::step] for name, values in posterior.parameters().items()}
-    mean = model.expected_return(p, p[FACTORS], data)
-    log_scale = np.broadcast_to(model.log_noise_scale(p, data), mean.shape)
-    density = model.noise.log_density(np.nan_to_num(data[RETURNS]) - mean, log_scale, p)
-    noise_p = {name: p[name][:, None, :] for name in model.noise.parameters}
-    normal, multiplier = model.noise.standard_draws(noise_p, mean.shape, np.random.default_rng(seed))
-    replicated = mean + np.exp(log_scale) * multiplier * normal
+    density = model.log_likelihood(p, data)
+    replicated = model.draw_returns(p, p[FACTORS], data, rng=np.random.default_rng(seed))
 
     observed = data[OBSERVED]
     cells = (CHAIN, DRAW, "cell")
     tree = xr.DataTree.from_dict(
         {
-            POSTERIOR: xr.Dataset({"draw_": ((CHAIN, DRAW), np.zeros((1, len(mean))))}),
+            POSTERIOR: xr.Dataset({"draw_": ((CHAIN, DRAW), np.zeros((1, len(density))))}),
             LOG_LIKELIHOOD: xr.Dataset({RETURNS: (cells, density[None, :, observed])}),
             "posterior_predictive": xr.Dataset({RETURNS: (cells, replicated[None, :, observed])}),
             "observed_data": xr.Dataset({RETURNS: (("cell",), data[RETURNS][observed])}),
@@ -622,7 +618,7 @@ def leave_one_out(posterior: Posterior, *, n_draws: int = 1000, seed: int) -> Le
     )
     # Half a draw away from 0 and 1: ArviZ's test takes an exact 0 for impossible, and its plot takes anything
     # above 1, if by rounding alone, for ranks to be rescaled.
-    values = (np.clip(values, 0, 1) * len(mean) + 0.5) / (len(mean) + 1)
+    values = (np.clip(values, 0, 1) * len(density) + 0.5) / (len(density) + 1)
     template = panel.history[RETURNS]
     return LeaveOneOut(elpd, _on_panel(values, template, observed), _on_panel(k, template, observed))
 

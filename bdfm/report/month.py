@@ -22,11 +22,14 @@ from bdfm.forecast.changes import Changes, ViewsMethod
 from bdfm.forecast.forecast import Forecast
 from bdfm.inference.engine import choose
 from bdfm.inference.settings import SamplerSettings
-from bdfm.model.factor_model import FactorModel, model_data
+from bdfm.model.equations import model_data
+from bdfm.model.factor_model import FactorModel
 from bdfm.names import FORECAST_FILE, POSTERIOR_FILE, REPORT_FILE, RUN_FILE, SUMMARY_FILE
 from bdfm.portfolio.decisions import Decision, DecisionSettings, decide
 from bdfm.posterior.changed import forecast_with_changes
-from bdfm.posterior.posterior import N_PREDICTIVE_DRAWS, Posterior, fit, package_versions
+from bdfm.posterior.door import package_versions
+from bdfm.posterior.fit import fit
+from bdfm.posterior.posterior import N_PREDICTIVE_DRAWS, Posterior
 from bdfm.report.page import report_html
 
 Output = Literal["submission", "posterior", "picture", "report"]

@@ -20,7 +20,7 @@ from bdfm import _files
 from bdfm._optional import optional
 from bdfm.errors import FileError
 from bdfm.forecast.forecast import Forecast
-from bdfm.model.factor_model import model_data
+from bdfm.model.equations import model_data
 from bdfm.names import (
     CHAIN,
     DRAW,

@@ -10,16 +10,17 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import betainc, betaln
 
 from bdfm import _checks
 from bdfm.data.panel import Panel, PanelSettings
 from bdfm.errors import DataError
 from bdfm.inference.settings import SamplerSettings
-from bdfm.model.factor_model import FactorModel, at_periods, model_data
+from bdfm.model.equations import at_periods, model_data
+from bdfm.model.factor_model import FactorModel
 from bdfm.model.part import Data, Params
-from bdfm.names import FACTOR_SCALE, FACTORS, LOADINGS, NU, PERIOD, RETURNS
-from bdfm.posterior.posterior import MAX_LOG_RETURN, Posterior, fit
+from bdfm.names import FACTOR_SCALE, FACTORS, LOADINGS, PERIOD, RETURNS
+from bdfm.posterior.fit import fit
+from bdfm.posterior.posterior import MAX_LOG_RETURN, Posterior
 from bdfm.risk.base import RiskModel
 
 Floats = NDArray[np.float64]
@@ -40,7 +41,7 @@ def forecast_covariance(
     model, p
         Model, and posterior draws with one leading axis.
     data
-        Features of the future periods, as ``bdfm.model.factor_model.model_data`` returns them.
+        Features of the future periods, as ``bdfm.model.equations.model_data`` returns them.
     step
         Position of the period; 0 is the first after the origin.
 
@@ -56,28 +57,7 @@ def forecast_covariance(
     multiplier = np.broadcast_to(model.factor_scale.variance_ahead(p, data, step), n_draws)
     variance = np.square(p[FACTOR_SCALE]) * multiplier[:, None]
     f = variance[:, :, None] * np.eye(n_factors)
-    return loadings, f, np.square(scale) * noise_variance(p.get(NU), scale)
-
-
-def noise_variance(nu: Floats | None, scale: Floats) -> Floats:
-    """Variance of noise of unit scale that is cut at ±``MAX_LOG_RETURN``; 1 for normal noise (``None``).
-
-    A Student-t of ν ≤ 2 degrees of freedom, which the posterior allows some assets, has no variance. A
-    forecast cuts log returns at ±5; the variance of what is left is finite for every ν: with a = 5 / scale it
-    is E[T²; |T| < a] + a² P(|T| > a), an incomplete beta function. For ν well above 2 it is ν / (ν - 2).
-    """
-    if nu is None:
-        return np.ones_like(scale)
-    nu = np.where(np.abs(nu - 2) < 1e-6, 2 + 1e-6, nu)
-    a2 = np.square(MAX_LOG_RETURN / scale)
-    x = a2 / (nu + a2)
-    b = nu / 2 - 1  # B(x; 3/2, b) by the recurrence in b, which also serves -1 < b < 0
-    log_norm = betaln(0.5, nu / 2)
-    above = betainc(1.5, b + 1, x) * np.exp(betaln(1.5, b + 1) - log_norm)
-    power = np.exp(1.5 * np.log(x) + b * np.log1p(-x) - log_norm)
-    inside = nu * ((1.5 + b) * above - power) / b
-    tail = betainc(nu / 2, 0.5, nu / (nu + a2))
-    return np.asarray(inside + a2 * tail)
+    return loadings, f, np.square(scale) * model.noise.variance(p, MAX_LOG_RETURN / scale)
 
 
 def bayesian_risk(posterior: Posterior, *, step: int = 1, n_draws: int = MAX_DRAWS) -> RiskModel:
@@ -99,7 +79,7 @@ def bayesian_risk(posterior: Posterior, *, step: int = 1, n_draws: int = MAX_DRA
     Notes
     -----
     The variance is that of log returns; for periods of a few weeks that of simple returns differs by a few
-    percent of it. What is uncertain about the mean is not in it. Noise is cut at ±5 (``noise_variance``).
+    percent of it. What is uncertain about the mean is not in it. Noise is cut at ±5 (``Noise.variance``).
     """
     where = "Bayesian risk"
     step = _checks.at_least(step, 1, what="step", where=where)

@@ -40,7 +40,7 @@ from rich.table import Table
 import bdfm
 from bdfm.inference.diagnostics import ESS_MIN, RHAT_MAX, diagnose, mcse_mean
 from bdfm.inference.identified import identified
-from bdfm.model.factor_model import model_data
+from bdfm.model.equations import model_data
 from bdfm.model.simulate import simulate
 
 FIRST_THIN = 3  # gibbs: sweeps for each of 4 x 1,000 kept draws in the first run

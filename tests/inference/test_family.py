@@ -9,9 +9,10 @@ from bdfm.inference.diagnostics import mcse_mean
 from bdfm.inference.engine import choose
 from bdfm.inference.sbc import calibrate
 from bdfm.inference.settings import SamplerSettings
-from bdfm.model.factor_model import FactorModel, model_data, presets
+from bdfm.model.equations import model_data
+from bdfm.model.factor_model import FactorModel, presets
 from bdfm.model.simulate import simulate
-from bdfm.posterior.posterior import fit
+from bdfm.posterior.fit import fit
 
 N_PERIODS, N_ASSETS, K = 156, 16, 2
 QUICK = SamplerSettings(draws=400, tune=600, thin=5, chains=2, cores=2)
@@ -107,11 +108,6 @@ def test_premium_is_recovered():
     assert np.max(np.abs(found - expected) / mean.std(["chain", "draw"]).to_numpy()) < 3.5
     sharpe = np.linalg.norm(posterior.draws["premium"].to_numpy(), axis=-1)  # of the best mix of factors
     near(sharpe, 0.5, sd_below=0.12)
-
-
-def test_premia_need_loadings_that_stay():
-    with pytest.raises(ModelError, match="factor premia need loadings that stay"):
-        FactorModel(n_factors=K, **(PREMIUM | MOVING))
 
 
 def test_slope_on_market_volatility_is_recovered():

@@ -1,159 +1,167 @@
+"""Identified quantities against loops and the equations, for draws that no sampler made."""
+
 import numpy as np
-import pandas as pd
 import pytest
 import xarray as xr
 
-from bdfm.errors import DataError, ModelError
-from bdfm.inference.align import align
-from bdfm.inference.identified import identified
+from bdfm.data.panel import Panel, PanelSettings
+from bdfm.errors import DataError
+from bdfm.inference.identified import common_covariance, identified, judged_variables
+from bdfm.model.equations import at_periods, model_data
+from bdfm.model.factor_model import FactorModel
+from bdfm.model.parts.loadings import RandomWalkLoadings
+from bdfm.model.parts.log_volatility import LogVolIntercept
+from bdfm.model.parts.mean import FactorPremium, Intercept
+from bdfm.posterior.posterior import Posterior
 
-CHAINS, DRAWS, PERIODS = 2, 7, 4
-ENDS = pd.date_range("2020-01-03", periods=PERIODS + 1, freq="28D")  # the last is the forecast period
 ASSETS = ["XOM", "TLT", "IVV", "OGN"]
+T = 30
 
 
 @pytest.fixture
-def posterior(rng):
-    shape, n, k = (CHAINS, DRAWS), len(ASSETS), 3
-    dims = ("chain", "draw")
-    normal = rng.standard_normal
-    return xr.Dataset(
-        {
-            "loadings": ((*dims, "asset", "factor"), normal((*shape, n, k))),
-            "factors": ((*dims, "period", "factor"), normal((*shape, PERIODS, k))),
-            "factor_scale": ((*dims, "factor"), rng.gamma(2, 0.02, (*shape, k))),
-            "rho": (dims, normal(shape)),
-            "alpha": ((*dims, "asset"), normal((*shape, n))),
-            "theta": ((*dims, "asset"), normal((*shape, n)) - 3),
-            "mu_theta": ((*dims, "asset_class"), normal((*shape, 2))),
-            "sigma_alpha": (dims, normal(shape)),
-            "beta_rv": ((*dims, "asset", "window"), normal((*shape, n, 2))),
-            "beta_earnings": ((*dims, "asset"), normal((*shape, n))),
-            "theta_z": ((*dims, "asset"), normal((*shape, n))),
-        },
-        coords={
-            "asset": ASSETS,
-            "window": [5, 21],
-            "asset_class": ["a", "b"],
-            "chain": range(CHAINS),
-            "period": ENDS[:-1],
-        },
-    )
+def model():
+    return FactorModel(n_factors=3, panel=PanelSettings(volatility_windows=(5, 21)))
 
 
 @pytest.fixture
-def constant_data(rng):
+def panel(rng):
     n = len(ASSETS)
-    return xr.Dataset(
-        {
-            "recent_volatility": (("period", "asset", "window"), rng.standard_normal((len(ENDS), n, 2))),
-            "earnings": (("period", "asset"), rng.integers(0, 2, (len(ENDS), n)).astype(float)),
-        },
-        coords={
-            "asset": ASSETS,
-            "window": [5, 21],
-            "period": pd.date_range("2020-01-03", periods=5, freq="28D"),
-        },
+    return Panel.from_arrays(
+        0.05 * rng.standard_normal((T, n)),
+        asset_class=["a", "b", "a", "b"],
+        assets=ASSETS,
+        recent_return=rng.standard_normal((T, n)),
+        recent_volatility=rng.standard_normal((T, n, 2)),
+        earnings=rng.integers(0, 2, (T, n)).astype(float),
+        next_recent_return=rng.standard_normal(n),
+        next_recent_volatility=rng.standard_normal((n, 2)),
+        next_earnings=np.array([0.0, 1.0, 1.0, 0.0]),
+        settings=PanelSettings(volatility_windows=(5, 21)),
     )
 
 
-def test_common_covariances_equal_a_loop(posterior):
-    result = identified(posterior)
+@pytest.fixture
+def posterior(model, panel, random_draws):
+    return random_draws(model, panel)
+
+
+def test_common_covariances_equal_a_loop(posterior, model, panel):
+    result = identified(posterior, model, panel)
     pairs = [(i, j) for i in range(4) for j in range(i + 1, 4)]
     assert list(result["pair"].values) == [f"{ASSETS[i]}~{ASSETS[j]}" for i, j in pairs]
-    for c in range(CHAINS):
-        for d in range(DRAWS):
-            draw = posterior.isel(chain=c, draw=d)
-            w, scale = draw["loadings"].values, draw["factor_scale"].values
-            covariance = w @ np.diag(scale**2) @ w.T
-            found = result.isel(chain=c, draw=d)
-            np.testing.assert_allclose(found["common_variance"], np.diag(covariance), rtol=1e-12)
-            np.testing.assert_allclose(found["common_covariance"], [covariance[p] for p in pairs], rtol=1e-9)
+    for c, d in np.ndindex(posterior.sizes["chain"], posterior.sizes["draw"]):
+        draw = posterior.isel(chain=c, draw=d)
+        w, scale = draw["loadings"].values, draw["factor_scale"].values
+        covariance = w @ np.diag(scale**2) @ w.T
+        found = result.isel(chain=c, draw=d)
+        np.testing.assert_allclose(found["common_variance"], np.diag(covariance), rtol=1e-12)
+        np.testing.assert_allclose(found["common_covariance"], [covariance[p] for p in pairs], rtol=1e-9)
 
 
-def test_blocks_of_draws_do_not_matter(posterior, monkeypatch):
-    whole = identified(posterior)
-    monkeypatch.setattr("bdfm.inference.identified._BLOCK_BYTES", 8 * 16 * 3)
-    xr.testing.assert_equal(identified(posterior), whole)
+def test_a_covariance_has_no_order(posterior, model, panel):
+    one, other = common_covariance(posterior, "OGN", "XOM"), common_covariance(posterior, "XOM", "OGN")
+    xr.testing.assert_equal(one, other)
+    by_pair = identified(posterior, model, panel)["common_covariance"].sel(pair="XOM~OGN", drop=True)
+    np.testing.assert_allclose(one, by_pair, rtol=1e-12)
 
 
-def test_parameters_are_passed_on_without_what_is_not_identified(posterior):
-    result = identified(posterior)
-    assert set(result.data_vars) == {
-        "common_variance",
-        "common_covariance",
-        "rho",
-        "alpha",
-        "theta",
-        "mu_theta",
-        "sigma_alpha",
-        "beta_rv",
-        "beta_earnings",
-    }
+@pytest.mark.parametrize("constant", ["_BLOCK_BYTES", "_BLOCK_DRAWS"])
+def test_blocks_of_draws_do_not_matter(posterior, model, panel, monkeypatch, constant):
+    whole = identified(posterior, model, panel)
+    size = 8 * 16 * 3 if constant == "_BLOCK_BYTES" else 3
+    monkeypatch.setattr(f"bdfm.inference.identified.{constant}", size)
+    xr.testing.assert_equal(identified(posterior, model, panel), whole)
+
+
+def test_what_is_passed_on_is_what_the_parts_declare(posterior, model, panel):
+    result = identified(posterior, model, panel)
+    made = {"common_variance", "common_covariance", "noise_scale_next", "log_noise_scale"}
+    made |= {"expected_return_next", "log_likelihood"}
+    hypers = {"sigma_alpha", "mu_beta_rr", "sigma_beta_rr", "mu_theta", "sigma_theta", "mu_beta_rv"}
+    hypers |= {"sigma_beta_rv", "mu_beta_earnings", "sigma_beta_earnings", "sigma_nu"}
+    own = {"rho", "alpha", "beta_rr", "theta", "beta_rv", "beta_earnings", "nu"} | hypers
+    assert set(result.data_vars) == made | own
+    assert set(judged_variables(model)) == own
     xr.testing.assert_equal(result["mu_theta"], posterior["mu_theta"])
-    per_factor = posterior.assign(rho=posterior["factor_scale"])
-    assert "rho" not in identified(per_factor)
-    assert set(identified(posterior[["theta"]]).data_vars) == {"theta"}
 
 
-def test_noise_scale_follows_equation_7(posterior, constant_data):
+def test_variables_of_an_extension_are_judged_unless_they_have_a_factor(posterior, model, panel):
+    more = posterior.assign(own=2 * posterior["rho"], slope=posterior["factor_scale"] * 2)
+    result = identified(more, model, panel)
+    assert "own" in result
+    assert "slope" not in result
+
+
+def test_noise_scales_follow_equation_7(posterior, model, panel):
+    """The mean is over the history alone, and the next period is the first one after the origin."""
+    x = panel.dataset
     log_scale = (
         posterior["theta"]
-        + (posterior["beta_rv"] * constant_data["recent_volatility"]).sum("window")
-        + posterior["beta_earnings"] * constant_data["earnings"]
+        + (posterior["beta_rv"] * x["recent_volatility"]).sum("window")
+        + posterior["beta_earnings"] * x["earnings"]
     ).transpose("chain", "draw", "period", "asset")
-    result = identified(posterior, constant_data=constant_data)
-    assert "noise_scale" not in result
-    xr.testing.assert_allclose(
-        result["noise_scale_next"], np.exp(log_scale.isel(period=-1, drop=True)), rtol=1e-12
-    )
-    xr.testing.assert_allclose(result["log_noise_scale"], log_scale.mean("period"), rtol=1e-10)
-    full = identified(posterior, constant_data=constant_data, full=True)
-    xr.testing.assert_allclose(full["noise_scale"], np.exp(log_scale), rtol=1e-12)
+    past, ahead = log_scale.isel(period=slice(T)), log_scale.isel(period=T)
+    result = identified(posterior, model, panel)
+    np.testing.assert_allclose(result["noise_scale_next"], np.exp(ahead), rtol=1e-12)
+    np.testing.assert_allclose(result["log_noise_scale"], past.mean("period"), rtol=1e-10)
+    full = identified(posterior, model, panel, full=True)
+    np.testing.assert_allclose(full["noise_scale"], np.exp(past), rtol=1e-12)
     assert "noise_scale_next" not in full
 
 
-def test_model_without_regressors_has_a_constant_noise_scale(posterior, constant_data):
-    plain = posterior.drop_vars(["beta_rv", "beta_earnings"])
-    result = identified(plain, constant_data=constant_data)
-    xr.testing.assert_allclose(result["noise_scale_next"], np.exp(plain["theta"]))
-    xr.testing.assert_equal(result["log_noise_scale"], plain["theta"])
-    full = identified(plain, constant_data=constant_data, full=True)["noise_scale"]
-    assert full.sizes["period"] == len(ENDS)
-    one_slope = posterior.drop_vars("beta_earnings")
-    again = identified(one_slope, constant_data=constant_data.drop_vars("earnings"))
-    assert not again["log_noise_scale"].equals(result["log_noise_scale"])
+def test_a_longer_horizon_changes_nothing(posterior, model, panel):
+    """Whatever the panel knows of later periods is not what a posterior is judged on."""
+    future = panel.dataset.isel(period=slice(T, None))
+    later = future.assign_coords(period=future["period"] + np.timedelta64(28, "D"))
+    later = later.assign(earnings=1 - later["earnings"])
+    longer = xr.concat([panel.dataset, later], "period", data_vars="minimal", coords="minimal")
+    other = Panel.from_dataset(longer.assign_attrs(panel.dataset.attrs))
+    assert other.n_future == 2
+    xr.testing.assert_equal(identified(posterior, model, other), identified(posterior, model, panel))
 
 
-def test_order_of_dims_does_not_matter_and_input_stays(posterior, constant_data):
+def test_expected_return_and_likelihood_follow_the_equations(posterior, model, panel):
+    data = model_data(model, panel)
+    ahead = at_periods(model_data(model, panel, future=True), slice(1))
+    result = identified(posterior, model, panel).isel(chain=1, draw=2)
+    draw = {str(k): v.values for k, v in posterior.isel(chain=1, draw=2).data_vars.items()}
+    state = draw["rho"] * draw["factors"][-1]
+    mu = draw["alpha"] + draw["loadings"] @ state + draw["beta_rr"] * ahead["recent_return"][0]
+    np.testing.assert_allclose(result["expected_return_next"], mu, rtol=1e-10)
+    one = {k: v[None] for k, v in draw.items()}
+    total = np.nansum(model.log_likelihood(one, data))
+    np.testing.assert_allclose(result["log_likelihood"], total, rtol=1e-12)
+
+
+def test_model_without_regressors_has_a_constant_noise_scale(panel, random_draws):
+    plain = FactorModel(n_factors=2, mean=(Intercept(),), log_volatility=(LogVolIntercept(),))
+    draws = random_draws(plain, panel)
+    result = identified(draws, plain, panel)
+    np.testing.assert_allclose(result["noise_scale_next"], np.exp(draws["theta"]))
+    np.testing.assert_allclose(result["log_noise_scale"], draws["theta"], rtol=1e-14)
+    assert identified(draws, plain, panel, full=True)["noise_scale"].sizes["period"] == T
+
+
+def test_order_of_dims_does_not_matter_and_input_stays(posterior, model, panel):
     before = posterior.copy(deep=True)
-    moved = identified(posterior.transpose(..., "draw", "chain"), constant_data=constant_data)
-    xr.testing.assert_allclose(moved, identified(posterior, constant_data=constant_data), rtol=1e-12)
+    moved = identified(posterior.transpose(..., "draw", "chain"), model, panel)
+    xr.testing.assert_allclose(moved, identified(posterior, model, panel), rtol=1e-12)
     xr.testing.assert_identical(posterior, before)
 
 
-def test_unchanged_by_alignment(posterior):
-    aligned = align(
-        *(posterior[name].to_numpy() for name in ("loadings", "factors", "factor_scale")), rotate=True
-    )
-    turned = posterior.assign(
-        loadings=posterior["loadings"].copy(data=aligned.loadings),
-        factor_scale=posterior["factor_scale"].copy(data=aligned.factor_scale),
-    )
-    assert not np.allclose(turned["loadings"], posterior["loadings"])
-    for name in ("common_variance", "common_covariance"):
-        old, new = identified(posterior)[name].values, identified(turned)[name].values
-        assert np.abs(new - old).max() < 1e-10 * np.abs(old).max()
+@pytest.mark.parametrize(
+    "settings", [{}, {"mean": (FactorPremium(),)}, {"loadings": RandomWalkLoadings(every=8)}]
+)
+def test_unchanged_by_alignment(panel, random_draws, settings):
+    model = FactorModel(n_factors=3, panel=panel.settings, **settings)
+    own = Posterior.from_draws(random_draws(model, panel), xr.Dataset(), model, panel, {})
+    turned = own.aligned()
+    assert not np.allclose(turned.draws["loadings"], own.draws["loadings"])
+    for name, old in own.identified().data_vars.items():
+        new = turned.identified()[name]
+        assert np.abs(new - old).max() < 1e-9 * np.abs(old).max(), name
 
 
-def test_errors(posterior, constant_data):
-    moving = posterior.assign(factor_scale=posterior["factor_scale"].expand_dims(period=ENDS[:-1]))
-    with pytest.raises(ModelError, match="factor_scale moves over time"):
-        identified(moving)
+def test_errors(posterior, model, panel):
     with pytest.raises(DataError, match="the posterior has no dimension draw"):
-        identified(posterior.isel(draw=0))
-    with pytest.raises(DataError, match="slopes on earnings, which the constant data lack; found recent_vol"):
-        identified(posterior, constant_data=constant_data.drop_vars("earnings"))
-    for other in (constant_data.isel(asset=slice(3)), constant_data.isel(asset=[1, 0, 2, 3])):
-        with pytest.raises(DataError, match="assets or windows of the constant data are not those"):
-            identified(posterior, constant_data=other)
+        identified(posterior.isel(draw=0), model, panel)

@@ -12,7 +12,8 @@ from scipy.linalg import cho_solve
 from scipy.stats import multivariate_normal
 from statsmodels.tsa.statespace.kalman_filter import KalmanFilter
 
-from bdfm.model.factor_model import FACTORS_Z, FactorModel, model_data
+from bdfm.model.equations import FACTORS_Z, model_data
+from bdfm.model.factor_model import FactorModel
 from bdfm.model.parts.dynamics import AR1, Momentum
 from bdfm.model.parts.log_volatility import Earnings, LogVolIntercept, RecentVolatility
 from bdfm.model.parts.mean import Intercept, RecentReturn

@@ -9,11 +9,11 @@ import pytensor.tensor as pt
 import pytest
 from scipy import stats
 
-from bdfm.model.part import Component
+from bdfm.model.part import Part
 from bdfm.model.parts.dynamics import (
     AR1,
     VAR1,
-    Lags,
+    LagPolynomial,
     Momentum,
     innovation_path,
     simulate_path,
@@ -54,7 +54,7 @@ def leaves(cls):
 
 
 def test_registry_holds_every_component():
-    assert {type(c) for c in REGISTRY} == leaves(Component)
+    assert {type(c) for c in REGISTRY} == leaves(Part)
     assert len(REGISTRY) == 23
 
 
@@ -76,6 +76,7 @@ def prior(component, data, n_draws=N_DRAWS, seed=1):
     """Draws of a component's own variables by name, (draw, ...)."""
     coords = {"asset": range(N_ASSETS), "asset_class": range(2), "factor": range(N_FACTORS)}
     coords |= {"window": range(N_WINDOWS), "period": range(N_PERIODS), "characteristic": range(3)}
+    coords |= {"factor_before": range(N_FACTORS), **component.coords(data)}
     with pm.Model(coords=coords):
         containers = {k: pm.Data(k, v) for k, v in data.items() if k != "loading_block"}
         variables = component.params(containers | {"loading_block": data["loading_block"]})
@@ -216,8 +217,8 @@ def test_path_of_the_fit_equals_repeated_steps(dynamics, data, rng):
 
 def test_path_without_dynamics_is_the_innovations(rng):
     eta = rng.standard_normal((4, 2))
-    assert innovation_path(Lags([]), eta) is eta
-    np.testing.assert_array_equal(simulate_path(Lags([]), eta), eta)
+    assert innovation_path(LagPolynomial([]), eta) is eta
+    np.testing.assert_array_equal(simulate_path(LagPolynomial([]), eta), eta)
 
 
 def test_diagonal_var_is_ar1(rng):
@@ -264,7 +265,7 @@ def test_start_is_exactly_stationary(phi):
     """The covariance of the simulated path, exact by linearity, is that of the stationary process."""
     n = 30
     coefficients = [np.float64(c) for c in phi]
-    lags = Lags([np.full(n, c) for c in coefficients])
+    lags = LagPolynomial([np.full(n, c) for c in coefficients])
     impulse = simulate_path(lags, np.eye(n)[:, :, None])[:, :, 0].T
     gamma = autocovariance(phi, n)
     lags = np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
@@ -312,7 +313,8 @@ def test_log_density_equals_naive_loop(component, data, rng):
 @pytest.mark.parametrize("component", NOISE, ids=lambda c: type(c).__name__)
 def test_standard_draws_have_the_density(component, rng):
     p = {"nu": np.array([3.0, 8.0])} if isinstance(component, StudentTNoise) else {}
-    normal, multiplier = component.standard_draws(p, (20_000, 2), rng)
+    normal, multiplier, centre = component.standard_draws(p, (20_000, 2), rng)
+    assert centre == 0.0
     reference = [stats.t(3.0), stats.t(8.0)] if p else [stats.norm()] * 2
     for i, distribution in enumerate(reference):
         assert stats.kstest((normal * multiplier)[:, i], distribution.cdf).pvalue > 1e-3

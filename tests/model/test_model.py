@@ -8,7 +8,9 @@ import pytest
 from scipy import stats
 
 from bdfm.errors import DataError, ModelError, UnknownLabelError
-from bdfm.model.factor_model import Evidence, FactorModel, model_data, presets
+from bdfm.model.equations import model_data
+from bdfm.model.evidence import Evidence
+from bdfm.model.factor_model import FactorModel, presets
 from bdfm.model.parts.dynamics import AR1, Momentum
 from bdfm.model.parts.log_volatility import LogVolIntercept
 from bdfm.model.parts.mean import Intercept
@@ -107,7 +109,7 @@ def test_log_likelihood_equals_a_naive_loop(tiny_panel, model, rng, noise):
     names = ["loadings", "factors", "alpha", "beta_rr", "theta", "beta_rv", "beta_earnings"]
     p = evaluate(pymc_model, names + (["nu"] if noise == "student_t" else []), point)
     x = model_data(model, tiny_panel)
-    expected, n_cells = 0.0, 0
+    expected, n_cells, pointwise = 0.0, 0, np.zeros(x["log_returns"].shape)
     for t, i in np.argwhere(np.isfinite(x["log_returns"])):
         mu = p["alpha"][i] + p["loadings"][i] @ p["factors"][t] + p["beta_rr"][i] * x["recent_return"][t, i]
         log_scale = (
@@ -117,11 +119,16 @@ def test_log_likelihood_equals_a_naive_loop(tiny_panel, model, rng, noise):
         )
         law = stats.norm() if noise == "normal" else stats.t(p["nu"][i])
         z = (x["log_returns"][t, i] - mu) / np.exp(log_scale)
-        expected += x["period_weights"][t] * (law.logpdf(z) - log_scale)
+        pointwise[t, i] = law.logpdf(z) - log_scale
+        expected += x["period_weights"][t] * pointwise[t, i]
         n_cells += 1
     assert n_cells == np.isfinite(x["log_returns"]).sum() < x["log_returns"].size
-    observed = pymc_model.compile_logp(vars=[pymc_model["log_returns"]])(point)
+    likelihood, weighting = pymc_model["log_returns"], pymc_model["period_weighting"]
+    observed = pymc_model.compile_logp(vars=[likelihood, weighting])(point)
     np.testing.assert_allclose(observed, expected, rtol=1e-10)
+    # The elements, (period, asset), are unweighted, and 0 where a return is missing.
+    (elements,) = pymc_model.compile_logp(vars=[likelihood], sum=False)(point)
+    np.testing.assert_allclose(elements, pointwise, rtol=1e-10)
 
 
 def test_gradient_is_finite_at_the_start(tiny_panel, model):

@@ -9,9 +9,10 @@ from scipy.optimize import minimize_scalar
 
 from bdfm.errors import UnknownLabelError
 from bdfm.inference.settings import SamplerSettings
-from bdfm.model.factor_model import FactorModel, model_data
+from bdfm.model.equations import model_data
+from bdfm.model.factor_model import FactorModel
 from bdfm.posterior import plots
-from bdfm.posterior.posterior import fit
+from bdfm.posterior.fit import fit
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,15 @@ from bdfm.data.sources import DEMO_ORIGIN, demo
 from bdfm.errors import DataError, FileError, ModelError
 from bdfm.forecast.ranks import outcome_quantiles
 from bdfm.inference.settings import SamplerSettings
-from bdfm.model.factor_model import Evidence, FactorModel, model_data
-from bdfm.model.part import Component
+from bdfm.model.equations import model_data
+from bdfm.model.evidence import Evidence
+from bdfm.model.factor_model import FactorModel
+from bdfm.model.part import Part
 from bdfm.model.parts.dynamics import VAR1
 from bdfm.model.parts.predictive import HistoricalPool
 from bdfm.model.simulate import resample_past, simulate, simulate_ahead
-from bdfm.posterior.posterior import Posterior, fit
+from bdfm.posterior.fit import fit
+from bdfm.posterior.posterior import Posterior
 from bdfm.scoring.scores import ranked_probability_score
 
 QUICK = SamplerSettings(draws=200, tune=300, chains=2, thin=2)
@@ -38,7 +41,7 @@ def test_equal_seeds_give_equal_draws(tiny_model, tiny_panel):
 
 def test_tree_has_named_dims_and_groups(posterior, tiny_panel):
     tree = posterior.tree
-    assert set(tree.children) == {"posterior", "sample_stats", "observed_data", "constant_data"}
+    assert set(tree.children) == {"posterior", "sample_stats", "observed_data", "constant_data", "panel"}
     draws = posterior.draws
     assert draws["loadings"].dims == ("chain", "draw", "asset", "factor")
     assert draws["factors"].dims == ("chain", "draw", "period", "factor")
@@ -359,8 +362,8 @@ def test_evidence_in_the_model_equals_reweighting(engine, tiny_model, tiny_panel
 
 def test_every_component_is_reachable_from_a_model():
     """No part is left out of the slots."""
-    parts = {type(p) for p in FactorModel().components}
-    assert all(issubclass(p, Component) for p in parts)
+    parts = {type(p) for p in FactorModel().parts}
+    assert all(issubclass(p, Part) for p in parts)
 
 
 def test_alignment_changes_nothing_that_is_identified(posterior):

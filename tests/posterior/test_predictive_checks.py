@@ -10,12 +10,15 @@ from scipy import stats
 
 from bdfm.data.panel import Panel
 from bdfm.errors import DataError
+from bdfm.inference.engine import labelled
 from bdfm.inference.settings import SamplerSettings
-from bdfm.model.factor_model import FactorModel, model_data
+from bdfm.model.equations import model_data
+from bdfm.model.factor_model import FactorModel
 from bdfm.model.parts.noise import NormalNoise
 from bdfm.model.parts.weights import HalfLifeWeights
 from bdfm.model.simulate import simulate
-from bdfm.posterior.posterior import Posterior, fit
+from bdfm.posterior.fit import fit
+from bdfm.posterior.posterior import Posterior
 from bdfm.posterior.predictive_checks import (
     LeaveOneOut,
     PredictiveCheck,
@@ -39,29 +42,14 @@ def returns_of(panel):
 
 
 def known_posterior(model, panel, truth, n_draws=40):
-    """Posterior that knows the parameters: every draw is the truth, factors zero."""
-    dims = {
-        "loadings": ("asset", "factor"),
-        "factor_scale": ("factor",),
-        **dict.fromkeys(("alpha", "beta_rr", "theta", "beta_earnings", "nu"), ("asset",)),
-        "beta_rv": ("asset", "window"),
-        "rho": (),
-    }
-    truth = dict(truth, factors=np.zeros((panel.n_history, model.n_factors)))
-    dims["factors"] = ("period", "factor")
-    draws = xr.Dataset(
-        {
-            n: (("chain", "draw", *dims[n]), np.tile(v, (1, n_draws, *(1,) * np.ndim(v))))
-            for n, v in truth.items()
-        },
-        coords={
-            "asset": list(panel.assets),
-            "factor": np.arange(1, model.n_factors + 1),
-            "period": panel.history["period"].to_numpy(),
-        },
-    )
-    attrs = {"model_name": model.name, "model_toml": model.to_toml(), "seed": 0}
-    return Posterior.from_draws(draws, xr.Dataset(), panel, attrs)
+    """Posterior that knows the parameters: every draw is the truth, factors zero, hyper-parameters 0.1."""
+    coords = model.coords(panel)
+    shapes = {v.name: tuple(len(coords[d]) for d in v.dims) for v in model.variables if v.stored}
+    values = {n: np.full(shape, 0.1) for n, shape in shapes.items()} | truth
+    values["factors"] = np.zeros(shapes["factors"])
+    arrays = {n: np.tile(v, (1, n_draws, *(1,) * np.ndim(v))) for n, v in values.items()}
+    draws = labelled(arrays, model, coords, (1, n_draws))
+    return Posterior.from_draws(draws, xr.Dataset(), model, panel, {"seed": 0})
 
 
 # -- replicated histories
@@ -297,11 +285,7 @@ def test_tail_probability_and_flags_by_hand():
 
 def test_leave_one_out_is_arviz_loo_on_the_observed_cells(posterior, tiny_panel):
     result = leave_one_out(posterior, n_draws=posterior.n_draws, seed=1)
-    values = posterior.with_log_likelihood()["log_likelihood"]["log_returns"]
-    known = values.stack(cell=("period", "asset")).reset_index("cell", drop=True).dropna("cell")
-    tree = xr.DataTree.from_dict(
-        {"posterior": posterior.draws[["rho"]], "log_likelihood": known.to_dataset()}
-    )
+    tree = posterior.with_log_likelihood()
     with pytest.warns(UserWarning, match="Pareto") if result.n_doubtful else nothing():
         oracle = arviz_stats.loo(tree, var_name="log_returns", reff=1.0)
     assert result.elpd.elpd == pytest.approx(oracle.elpd, rel=1e-6)
@@ -324,10 +308,10 @@ def test_leave_one_out_removes_as_much_as_entered(tiny_model, tiny_panel, tiny_t
     """A return of hardly any weight is left out as if it had not been there."""
     model = FactorModel(name="w", n_factors=2, weights=HalfLifeWeights(half_life_periods=0.2))
     p = known_posterior(model, tiny_panel, tiny_truth, n_draws=200)
-    draws = p.draws.copy()
+    draws = p.draws
     rng = np.random.default_rng(2)
     draws["theta"] = draws["theta"] + 0.3 * rng.standard_normal(draws["theta"].shape)
-    noisy = Posterior.from_draws(draws, xr.Dataset(), tiny_panel, p.attrs)
+    noisy = Posterior.from_draws(draws, xr.Dataset(), model, tiny_panel, p.attrs)
     old = leave_one_out(noisy, n_draws=200, seed=1).elpd.elpd_i.to_numpy()
     values = noisy.log_likelihood()
     exact = np.log(np.exp(values).mean(("chain", "draw"))).to_numpy()

@@ -16,7 +16,8 @@ from bdfm.forecast.forecast import Forecast
 from bdfm.forecast.ranks import weighted_quantiles
 from bdfm.inference.settings import SamplerSettings
 from bdfm.posterior.changed import forecast_with_changes
-from bdfm.posterior.posterior import Posterior, fit
+from bdfm.posterior.fit import fit
+from bdfm.posterior.posterior import Posterior
 from bdfm.report.month import read_month
 
 RUN = """

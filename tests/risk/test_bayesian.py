@@ -9,12 +9,14 @@ from bdfm.data.panel import Panel
 from bdfm.data.sources import demo
 from bdfm.errors import DataError
 from bdfm.inference.settings import SamplerSettings
-from bdfm.model.factor_model import FactorModel, model_data
+from bdfm.model.equations import model_data
+from bdfm.model.factor_model import FactorModel
+from bdfm.model.parts.noise import StudentTNoise
 from bdfm.model.simulate import simulate_ahead
 from bdfm.names import CLASS_INDEX, FACTORS
-from bdfm.posterior.posterior import MAX_LOG_RETURN, fit
+from bdfm.posterior.fit import fit
+from bdfm.posterior.posterior import MAX_LOG_RETURN
 from bdfm.risk import BayesianEstimator, RiskModel, bayesian_risk, simple_returns
-from bdfm.risk.bayesian import noise_variance
 from bdfm.validation import validate
 
 
@@ -30,9 +32,10 @@ def test_variance_of_cut_noise(nu, scale):
     grid = integrate.quad(
         lambda u: 2 * np.exp(2 * u) * 2 * stats.t.sf(np.exp(u), nu), -20, np.log(cut), limit=400
     )
-    assert float(noise_variance(np.array(nu), np.array(scale))) == pytest.approx(grid[0], rel=2e-5)
+    variance = float(StudentTNoise().variance({"nu": np.array(nu)}, np.array(cut)))
+    assert variance == pytest.approx(grid[0], rel=2e-5)
     if nu >= 7:
-        assert float(noise_variance(np.array(nu), np.array(scale))) == pytest.approx(nu / (nu - 2), rel=2e-3)
+        assert variance == pytest.approx(nu / (nu - 2), rel=2e-3)
 
 
 def test_draws_have_the_variance_of_the_simulated_future(posterior):
@@ -56,7 +59,8 @@ def test_draws_have_the_variance_of_the_simulated_future(posterior):
         own = RiskModel.from_arrays(
             risk.exposures[s], risk.factor_covariance[s],
             risk.specific_variance[s].values
-            / noise_variance(posterior.parameters()["nu"][index[s]], np.exp(posterior.model.log_noise_scale(
+            / StudentTNoise().variance({k: v[index[s]] for k, v in posterior.parameters().items()},
+                MAX_LOG_RETURN / np.exp(posterior.model.log_noise_scale(
                 {k: v[[index[s]]] for k, v in posterior.parameters().items()}, data))[0, 0])
             * p["nu"][0] / (p["nu"][0] - 2),
             assets=risk.assets, factors=risk.factors,

@@ -6,21 +6,20 @@ All linear dynamics are lag polynomials, and a part states its polynomial once, 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
-import pymc as pm
-import pytensor.tensor as pt
 from numpy.typing import NDArray
-from pydantic import Field, NonNegativeFloat, PositiveFloat
+from pydantic import NonNegativeFloat, PositiveFloat
 
-from bdfm.model.part import Array, Component, Data, Params, functions_for
+from bdfm.gibbs import spec
+from bdfm.model.part import Array, Block, Data, Params, Part, Turn, Variable, functions_for
 from bdfm.names import BETA_MOMENTUM, FACTOR, FACTOR_BEFORE, FACTOR_SCALE, RHO, VAR_MATRIX
 
 _DOUBLINGS = 12  # paths of a vector autoregression in PyTensor have at most 2^12 periods
 
 
-class Lags(NamedTuple):
+class LagPolynomial(NamedTuple):
     """Lag polynomial of the factors: E λ_t = c_1 λ_{t-1} + c_2 λ_{t-2} + ...
 
     ``coefficients``, the first lag first, are numbers common to all factors, each of shape (...), or with
@@ -31,7 +30,21 @@ class Lags(NamedTuple):
     matrix: bool = False
 
 
-class AR1(Component):
+_RHO = Variable(RHO, "ρ", (), "1", "Short-term reversal of the factors, ρ of eq. 3a")
+
+
+class Dynamics(Part):
+    """How the mean of the factors depends on their past (eq. 3)."""
+
+    slot: ClassVar[str] = "dynamics"
+    n_lags: ClassVar[int] = 0
+
+    def lags(self, p: Params) -> LagPolynomial:
+        """Lag polynomial of the factors."""
+        raise NotImplementedError(f"{type(self).__name__} has no lags")
+
+
+class AR1(Dynamics):
     """First-order autoregression (eq. 3a): E λ_t = ρ λ_{t-1}, one ρ for all factors.
 
     Prior: ρ ~ Normal(0, ``rho_sd``) truncated to the stationary (-1, 1). Monthly factor returns are nearly
@@ -42,17 +55,24 @@ class AR1(Component):
     rho_sd: PositiveFloat = 0.2
     n_lags: ClassVar[int] = 1
     claims: ClassVar[frozenset[str]] = frozenset({"factor lag 1"})
+    variables: ClassVar[tuple[Variable, ...]] = (_RHO,)
 
     def params(self, data: Data) -> Params:
         """Short-term reversal ρ (scalar)."""
+        import pymc as pm
+
         return {RHO: pm.TruncatedNormal(RHO, 0.0, self.rho_sd, lower=-1.0, upper=1.0)}
 
-    def lags(self, p: Params) -> Lags:
+    def lags(self, p: Params) -> LagPolynomial:
         """Lag polynomial of the factors."""
-        return Lags([p[RHO]])
+        return LagPolynomial([p[RHO]])
+
+    def block(self, data: Data) -> Block:
+        """Autoregression with one lag."""
+        return {"lags": spec.Lags(self.n_lags, self.rho_sd)}
 
 
-class Momentum(Component):
+class Momentum(Dynamics):
     """Short-term reversal and long-term momentum (eq. 3b): E λ_t = ρ λ_{t-1} + β Σ_{j=2..12} λ_{t-j}.
 
     Priors: ρ as in AR(1); β ~ Normal(0, ``beta_sd``) truncated to |β| < (1 - |ρ|) / 11, which makes the sum
@@ -64,20 +84,30 @@ class Momentum(Component):
     beta_sd: PositiveFloat = 0.03
     n_lags: ClassVar[int] = 12
     claims: ClassVar[frozenset[str]] = frozenset({"factor lag 1", "factor lags 2 to 12"})
+    variables: ClassVar[tuple[Variable, ...]] = (
+        _RHO,
+        Variable(BETA_MOMENTUM, "β", (), "1", "Long-term momentum of the factors, β of eq. 3b"),
+    )
 
     def params(self, data: Data) -> Params:
         """Short-term reversal ρ and long-term momentum β (scalars)."""
+        import pymc as pm
+
         rho = pm.TruncatedNormal(RHO, 0.0, self.rho_sd, lower=-1.0, upper=1.0)
         bound = (1.0 - functions_for(rho).abs(rho)) / (self.n_lags - 1)
         beta = pm.TruncatedNormal(BETA_MOMENTUM, 0.0, self.beta_sd, lower=-bound, upper=bound)
         return {RHO: rho, BETA_MOMENTUM: beta}
 
-    def lags(self, p: Params) -> Lags:
+    def lags(self, p: Params) -> LagPolynomial:
         """Lag polynomial of the factors."""
-        return Lags([p[RHO]] + [p[BETA_MOMENTUM]] * (self.n_lags - 1))
+        return LagPolynomial([p[RHO]] + [p[BETA_MOMENTUM]] * (self.n_lags - 1))
+
+    def block(self, data: Data) -> Block:
+        """Autoregression with one coefficient for the first lag and one for all others."""
+        return {"lags": spec.Lags(self.n_lags, self.rho_sd, self.beta_sd)}
 
 
-class VAR1(Component):
+class VAR1(Dynamics):
     """Vector autoregression (eq. 3c): E λ_t = Φ λ_{t-1}, Φ shrunk towards a diagonal.
 
     In units of the factor scales, Φ = S P S^-1 with S = diag(σ_λ). P = L^-1 A with L L' = I + A A' has all
@@ -92,44 +122,84 @@ class VAR1(Component):
     cross_sd: NonNegativeFloat = 0.05
     n_lags: ClassVar[int] = 1
     claims: ClassVar[frozenset[str]] = frozenset({"factor lag 1"})
+    variables: ClassVar[tuple[Variable, ...]] = (
+        Variable(
+            VAR_MATRIX,
+            "P",
+            (FACTOR, FACTOR_BEFORE),
+            "1",
+            "Matrix of the vector autoregression in units of the factor scales, P of eq. 3c",
+            identified=False,
+            turn=Turn.BOTH,
+        ),
+        Variable(
+            f"{VAR_MATRIX}_z",
+            "A, standardised",
+            (FACTOR, FACTOR_BEFORE),
+            "1",
+            "Matrix A of eq. 3c, standardised",
+            identified=False,
+            stored=False,
+        ),
+    )
+
+    @property
+    def declared(self) -> tuple[Variable, ...]:
+        """Variables; without other factors' pasts, A is a diagonal (factor)."""
+        matrix, standard = self.variables
+        return self.variables if self.cross_sd else (matrix, standard._replace(dims=(FACTOR,)))
 
     def params(self, data: Data) -> Params:
         """Matrix P (factor, factor_before) of the factors in units of their scales."""
-        model = pm.modelcontext(None)
-        model.add_coord(FACTOR_BEFORE, np.asarray(model.coords[FACTOR]))
-        k = len(model.coords[FACTOR])
+        import pymc as pm
+        import pytensor.tensor as pt
+
+        k = len(pm.modelcontext(None).coords[FACTOR])
         if self.cross_sd == 0:
             own = pm.Normal(f"{VAR_MATRIX}_z", 0.0, 1.0, dims=FACTOR) * self.own_sd
             matrix = pt.diag(own / pt.sqrt(1.0 + own**2))
         else:
-            sd = np.where(np.eye(k) > 0, self.own_sd, self.cross_sd)
-            a = sd * pm.Normal(f"{VAR_MATRIX}_z", 0.0, 1.0, dims=(FACTOR, FACTOR_BEFORE))
+            a = self._prior_sd(k) * pm.Normal(f"{VAR_MATRIX}_z", 0.0, 1.0, dims=(FACTOR, FACTOR_BEFORE))
             lower = pt.linalg.cholesky(pt.eye(k) + a @ a.T)
             matrix = pt.linalg.solve_triangular(lower, a, lower=True)
         return {VAR_MATRIX: pm.Deterministic(VAR_MATRIX, matrix, dims=(FACTOR, FACTOR_BEFORE))}
 
-    def lags(self, p: Params) -> Lags:
+    def _prior_sd(self, k: int) -> NDArray[np.float64]:
+        """Prior sd (factor, factor_before) of A."""
+        return np.where(np.eye(k) > 0, self.own_sd, self.cross_sd)
+
+    def standardised(self, p: Params, data: Data) -> Params:
+        """A over its prior sd, from P: L' L = (I - P P')^-1 with L lower triangular, and A = L P."""
+        matrix = p[VAR_MATRIX]
+        k = matrix.shape[-1]
+        if self.cross_sd == 0:
+            own = np.diagonal(matrix, axis1=-2, axis2=-1)
+            return {f"{VAR_MATRIX}_z": own / np.sqrt(1.0 - own**2) / self.own_sd}
+        inverse = np.linalg.inv(np.eye(k) - matrix @ matrix.swapaxes(-1, -2))
+        # The lower factor with the transpose in front is the usual one of the matrix turned by 180 degrees.
+        upper = np.linalg.cholesky(inverse[..., ::-1, ::-1])[..., ::-1, ::-1]
+        return {f"{VAR_MATRIX}_z": upper.swapaxes(-1, -2) @ matrix / self._prior_sd(k)}
+
+    def lags(self, p: Params) -> LagPolynomial:
         """Lag polynomial of the factors."""
         scale = p[FACTOR_SCALE]
-        return Lags([scale[..., :, None] * p[VAR_MATRIX] / scale[..., None, :]], matrix=True)
+        matrix = scale[..., :, None] * p[VAR_MATRIX] / scale[..., None, :]
+        return LagPolynomial([matrix], matrix=True)
 
 
-Dynamics = Annotated[AR1 | Momentum | VAR1, Field(discriminator="kind")]
-
-
-def summed_lags(dynamics: tuple[Any, ...], p: Params) -> Lags:
+def summed_lags(dynamics: tuple[Dynamics, ...], p: Params) -> LagPolynomial:
     """Lag polynomial of several dynamics, whose means are summed."""
     parts = [d.lags(p) for d in dynamics]
     if any(part.matrix for part in parts):
-        only: Lags = parts[0]  # all dynamics claim the first lag, so that a matrix stands alone
+        only: LagPolynomial = parts[0]  # all dynamics claim the first lag, so that a matrix stands alone
         return only
     n_lags = max((len(part.coefficients) for part in parts), default=0)
-    return Lags(
+    return LagPolynomial(
         [sum(part.coefficients[j] for part in parts if j < len(part.coefficients)) for j in range(n_lags)]
     )
 
 
-def mean(lags: Lags, past: Array) -> Array:
+def mean(lags: LagPolynomial, past: Array) -> Array:
     """Expected factors given their past (eq. 3).
 
     ``past`` (..., lag, factor), newest lag last, has at least as many lags as the polynomial. Returns
@@ -167,7 +237,11 @@ def stationary_root(matrix: Array, scale: Array) -> Array:
     ``matrix`` Φ (..., factor, factor_before); ``scale`` (..., factor), the sd of the innovations. Solves
     V = Φ V Φ' + diag(scale²) as a linear system.
     """
-    xp: Any = np if isinstance(scale, np.ndarray) else pt
+    xp: Any = np
+    if not isinstance(scale, np.ndarray):
+        import pytensor.tensor as pt
+
+        xp = pt
     k = scale.shape[-1]
     standard = matrix * scale[..., None, :] / scale[..., :, None]  # no number in it is tiny
     product = standard[..., :, None, :, None] * standard[..., None, :, None, :]
@@ -178,7 +252,7 @@ def stationary_root(matrix: Array, scale: Array) -> Array:
     return scale[..., :, None] * root
 
 
-def innovation_path(lags: Lags, innovations: Array, scale: Array | None = None) -> Array:
+def innovation_path(lags: LagPolynomial, innovations: Array, scale: Array | None = None) -> Array:
     """Factor path of the fit, from the innovations η (period, factor) (eq. 3, PyTensor).
 
     Numbers as coefficients: solves A λ = η, where A is unit lower-triangular and banded, by one triangular
@@ -186,6 +260,8 @@ def innovation_path(lags: Lags, innovations: Array, scale: Array | None = None) 
     with the squares of Φ. Equals ``simulate_path`` with repeated ``step``. ``scale`` (factor), the sd of the
     first innovations, is needed for the stationary start of a matrix only.
     """
+    import pytensor.tensor as pt
+
     if not lags.coefficients:
         return innovations
     if lags.matrix:
@@ -212,13 +288,13 @@ def innovation_path(lags: Lags, innovations: Array, scale: Array | None = None) 
     return pt.linalg.solve_triangular(a, eta, lower=True, unit_diagonal=True)
 
 
-def step(lags: Lags, past: Array, innovation: Array) -> Array:
+def step(lags: LagPolynomial, past: Array, innovation: Array) -> Array:
     """Factors one period ahead (eq. 3): mean given ``past`` (..., lag, factor) plus η (..., factor)."""
     return mean(lags, past) + innovation if lags.coefficients else innovation
 
 
 def simulate_path(
-    lags: Lags, innovations: NDArray[np.float64], scale: NDArray[np.float64] | None = None
+    lags: LagPolynomial, innovations: NDArray[np.float64], scale: NDArray[np.float64] | None = None
 ) -> NDArray[np.float64]:
     """Factor paths from innovations η (..., period, factor), with the stationary start (eq. 3, NumPy).
 
@@ -234,7 +310,32 @@ def simulate_path(
             path[..., t, :] = (root @ (eta / first)[..., None])[..., 0]
         elif t < len(start):
             phi, sd = start[t]
-            path[..., t, :] = step(Lags(phi), path[..., :t, :], np.asarray(sd)[..., None] * eta)
+            path[..., t, :] = step(LagPolynomial(phi), path[..., :t, :], np.asarray(sd)[..., None] * eta)
         else:
             path[..., t, :] = step(lags, path[..., :t, :], eta)
     return path
+
+
+def standard_innovations(
+    lags: LagPolynomial, path: NDArray[np.float64], scale: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Innovations over their sd, of factor paths (..., period, factor): the inverse of ``simulate_path``.
+
+    ``scale`` (..., period, factor) is the sd of the innovations, broadcastable to the path.
+    """
+    scale = np.broadcast_to(scale, path.shape)
+    z = np.empty_like(path)
+    start = stationary_start(lags.coefficients) if lags.coefficients and not lags.matrix else []
+    for t in range(path.shape[-2]):
+        past, now = path[..., :t, :], path[..., t, :]
+        if t == 0 and lags.matrix:
+            root = stationary_root(lags.coefficients[0], np.ascontiguousarray(scale[..., 0, :]))
+            z[..., t, :] = np.linalg.solve(root, now[..., None])[..., 0]
+            continue
+        if t < len(start):
+            phi, sd = start[t]
+            eta = (now - step(LagPolynomial(phi), past, np.zeros(()))) / np.asarray(sd)[..., None]
+        else:
+            eta = now - mean(lags, past) if lags.coefficients else now
+        z[..., t, :] = eta / scale[..., t, :]
+    return z

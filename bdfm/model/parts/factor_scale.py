@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
-import pymc as pm
 from numpy.typing import NDArray
-from pydantic import Field, PositiveFloat
+from pydantic import PositiveFloat
 
-from bdfm.model.part import (
-    Array,
-    Component,
-    Data,
-    Params,
-    functions_for,
-)
-from bdfm.model.parts.dynamics import Lags, innovation_path
+from bdfm.gibbs.spec import LatentScale, ScaleRegression
+from bdfm.model.part import Array, Block, Data, Params, Part, Turn, Variable, functions_for
+from bdfm.model.parts.dynamics import LagPolynomial, innovation_path, standard_innovations
 from bdfm.names import (
     BETA_MV,
     FACTOR,
@@ -30,8 +24,19 @@ from bdfm.names import (
     WINDOW,
 )
 
+_FACTOR_SCALE = Variable(
+    FACTOR_SCALE,
+    "σ_λk",
+    (FACTOR,),
+    "decimal log return per period",
+    "Scale of the factor, σ of eq. 3",
+    identified=False,
+    turn=Turn.SCALE,
+)
+_SIGMA_H = f"sigma_{LOG_MULTIPLIER}"
 
-class _FactorScale(Component):
+
+class FactorScale(Part):
     """What all factor scales share: σ_λk times one multiplier a period, the same for all factors (eq. 3).
 
     σ_λk ~ half-normal(``sd``). The sd of 0.03 per 4 weeks puts the strongest factor, the market with about
@@ -40,10 +45,14 @@ class _FactorScale(Component):
     """
 
     sd: PositiveFloat = 0.03
+    slot: ClassVar[str] = "factor_scale"
     claims: ClassVar[frozenset[str]] = frozenset({"factor scale"})
+    variables: ClassVar[tuple[Variable, ...]] = (_FACTOR_SCALE,)
 
     def params(self, data: Data) -> Params:
         """Factor scales σ_λ (factor) of an average period, decimal log return per period."""
+        import pymc as pm
+
         return {FACTOR_SCALE: pm.HalfNormal(FACTOR_SCALE, self.sd, dims=FACTOR)}
 
     def log_multiplier(self, p: Params, data: Data) -> Array:
@@ -56,7 +65,7 @@ class _FactorScale(Component):
         return p[FACTOR_SCALE][..., None, :] * multiplier[..., :, None]
 
     def log_multiplier_next(self, p: Params, data: Data) -> Array:
-        """Log of the multiplier (...) of the first period of ``data``, as part of a PyMC model."""
+        """Log of the multiplier (...) of the first period of ``data``, the one after the origin."""
         return self.log_multiplier(p, data)[..., 0]
 
     def variance_ahead(self, p: Params, data: Data, step: int) -> NDArray[np.float64]:
@@ -72,13 +81,17 @@ class _FactorScale(Component):
         return np.broadcast_to(self.log_multiplier(p, data), (n_draws, n_steps))
 
 
-class ConstantScale(_FactorScale):
+class ConstantScale(FactorScale):
     """Constant scale of each factor (eq. 3): η_kt ~ Normal(0, σ_λk)."""
 
     kind: Literal["constant"] = "constant"
 
+    def block(self, data: Data) -> Block:
+        """Prior of the scales."""
+        return {"factor_scale_sd": self.sd}
 
-class MarketVolatilityScale(_FactorScale):
+
+class MarketVolatilityScale(FactorScale):
     """Factor scales that follow recent market volatility (eq. 3d).
 
     η_kt ~ Normal(0, σ_λk exp(Σ_w β^m_w x^m_tw)). x^m is the log volatility of an equal-weighted portfolio of
@@ -89,17 +102,28 @@ class MarketVolatilityScale(_FactorScale):
     kind: Literal["market_volatility"] = "market_volatility"
     slope_sd: PositiveFloat = 0.5
     needs: ClassVar[frozenset[str]] = frozenset({MARKET_VOLATILITY})
+    variables: ClassVar[tuple[Variable, ...]] = (
+        _FACTOR_SCALE,
+        Variable(BETA_MV, "β^m_w", (WINDOW,), "1", "Factor scales after high market volatility, β of eq. 3d"),
+    )
 
     def params(self, data: Data) -> Params:
         """Factor scales σ_λ (factor) and slopes β^m (window), dimensionless."""
+        import pymc as pm
+
         return {**super().params(data), BETA_MV: pm.Normal(BETA_MV, 0.0, self.slope_sd, dims=WINDOW)}
 
     def log_multiplier(self, p: Params, data: Data) -> Array:
         """Log multiplier Σ_w β^m_w x^m_tw (..., period)."""
         return (p[BETA_MV][..., None, :] * data[MARKET_VOLATILITY]).sum(axis=-1)
 
+    def block(self, data: Data) -> Block:
+        """Priors of the scales, and regressors of their logs."""
+        regression = ScaleRegression(data[MARKET_VOLATILITY], self.slope_sd)
+        return {"factor_scale_sd": self.sd, "scale_regression": regression}
 
-class StochasticVolatilityScale(_FactorScale):
+
+class StochasticVolatilityScale(FactorScale):
     """Factor scales with a latent volatility of their own (eq. 3e): η_kt ~ Normal(0, σ_λk exp(h_t)).
 
     h_t = φ h_{t-1} + Normal(0, σ_h), stationary. φ ~ Normal(``phi_mean``, ``phi_sd``) truncated to (-1, 1):
@@ -111,26 +135,79 @@ class StochasticVolatilityScale(_FactorScale):
     phi_mean: float = 0.8
     phi_sd: PositiveFloat = 0.15
     volatility_sd: PositiveFloat = 0.25
+    variables: ClassVar[tuple[Variable, ...]] = (
+        _FACTOR_SCALE,
+        Variable(PHI, "φ", (), "1", "Persistence of the factors' volatility, φ of eq. 3e"),
+        Variable(
+            _SIGMA_H, "σ_h", (), "log ratio per period", "Shocks to the factors' volatility, σ of eq. 3e"
+        ),
+        Variable(LOG_MULTIPLIER, "h_t", (PERIOD,), "log ratio", "Log volatility of the factors, h of eq. 3e"),
+        Variable(
+            f"{LOG_MULTIPLIER}_z",
+            "shocks to h_t, standardised",
+            (PERIOD,),
+            "1",
+            "Shocks to the factors' volatility, standardised",
+            identified=False,
+            stored=False,
+        ),
+    )
+    ahead: ClassVar[tuple[Variable, ...]] = (
+        Variable(
+            LOG_MULTIPLIER_NEXT, "h_T+1", (), "log ratio", "Log volatility of the factors in the next period"
+        ),
+        Variable(
+            f"{LOG_MULTIPLIER_NEXT}_z",
+            "shock to h_T+1, standardised",
+            (),
+            "1",
+            "Shock to the factors' volatility in the next period, standardised",
+            identified=False,
+            stored=False,
+        ),
+    )
 
     def params(self, data: Data) -> Params:
         """Factor scales σ_λ (factor), persistence φ and sd σ_h (scalars), and the path h (period)."""
+        import pymc as pm
+
         phi = pm.TruncatedNormal(PHI, self.phi_mean, self.phi_sd, lower=-1.0, upper=1.0)
-        sigma = pm.HalfNormal(f"sigma_{LOG_MULTIPLIER}", self.volatility_sd)
+        sigma = pm.HalfNormal(_SIGMA_H, self.volatility_sd)
         z = pm.Normal(f"{LOG_MULTIPLIER}_z", 0.0, 1.0, dims=PERIOD)
         path = pm.Deterministic(
-            LOG_MULTIPLIER, innovation_path(Lags([phi]), (sigma * z)[:, None])[:, 0], dims=PERIOD
+            LOG_MULTIPLIER, innovation_path(LagPolynomial([phi]), (sigma * z)[:, None])[:, 0], dims=PERIOD
         )
-        own = {PHI: phi, f"sigma_{LOG_MULTIPLIER}": sigma, LOG_MULTIPLIER: path}
+        own = {PHI: phi, _SIGMA_H: sigma, LOG_MULTIPLIER: path}
         return {**super().params(data), **own}
+
+    def standardised(self, p: Params, data: Data) -> Params:
+        """Shocks to h over their sd, also that of the next period where it is among the parameters."""
+        phi, sigma, h = p[PHI], p[_SIGMA_H], p[LOG_MULTIPLIER]
+        scale = sigma[:, None, None]
+        found = {
+            f"{LOG_MULTIPLIER}_z": standard_innovations(LagPolynomial([phi]), h[..., None], scale)[..., 0]
+        }
+        if LOG_MULTIPLIER_NEXT in p:
+            found[f"{LOG_MULTIPLIER_NEXT}_z"] = (p[LOG_MULTIPLIER_NEXT] - phi * h[:, -1]) / sigma
+        return found
+
+    def block(self, data: Data) -> Block:
+        """Priors of the scales, and of their latent volatility."""
+        latent = LatentScale(self.phi_mean, self.phi_sd, self.volatility_sd)
+        return {"factor_scale_sd": self.sd, "latent_scale": latent}
 
     def log_multiplier(self, p: Params, data: Data) -> Array:
         """Latent h (..., period) of the history."""
         return p[LOG_MULTIPLIER]
 
     def log_multiplier_next(self, p: Params, data: Data) -> Array:
-        """Latent h (...) of the first period after the origin, a random variable of the PyMC model."""
+        """Latent h (...) of the first period after the origin: drawn already, or a new variable of PyMC."""
+        if LOG_MULTIPLIER_NEXT in p:
+            return p[LOG_MULTIPLIER_NEXT]
+        import pymc as pm
+
         z = pm.Normal(f"{LOG_MULTIPLIER_NEXT}_z", 0.0, 1.0)
-        value = p[PHI] * p[LOG_MULTIPLIER][-1] + p[f"sigma_{LOG_MULTIPLIER}"] * z
+        value = p[PHI] * p[LOG_MULTIPLIER][-1] + p[_SIGMA_H] * z
         return pm.Deterministic(LOG_MULTIPLIER_NEXT, value)
 
     def variance_ahead(self, p: Params, data: Data, step: int) -> NDArray[np.float64]:
@@ -139,7 +216,7 @@ class StochasticVolatilityScale(_FactorScale):
         if LOG_MULTIPLIER_NEXT in p:
             n_steps, h = step, p[LOG_MULTIPLIER_NEXT]
         phi = p[PHI]
-        variance = p[f"sigma_{LOG_MULTIPLIER}"] ** 2 * (1.0 - phi ** (2 * n_steps)) / (1.0 - phi**2)
+        variance = p[_SIGMA_H] ** 2 * (1.0 - phi ** (2 * n_steps)) / (1.0 - phi**2)
         return np.asarray(np.exp(2.0 * phi**n_steps * h + 2.0 * variance))
 
     def simulate_ahead(
@@ -152,11 +229,6 @@ class StochasticVolatilityScale(_FactorScale):
             if t == 0 and LOG_MULTIPLIER_NEXT in p:
                 h = p[LOG_MULTIPLIER_NEXT]
             else:
-                h = p[PHI] * h + p[f"sigma_{LOG_MULTIPLIER}"] * rng.standard_normal(n_draws)
+                h = p[PHI] * h + p[_SIGMA_H] * rng.standard_normal(n_draws)
             path[:, t] = h
         return path
-
-
-FactorScale = Annotated[
-    ConstantScale | MarketVolatilityScale | StochasticVolatilityScale, Field(discriminator="kind")
-]

@@ -6,21 +6,21 @@
 from __future__ import annotations
 
 import itertools
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-import pymc as pm
-import pytensor.tensor as pt
 from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat
 
-from bdfm.model.part import Array, Component, Data, Params, functions_for
+from bdfm.gibbs.spec import Characteristics, LoadingBlocks
+from bdfm.model.part import Array, Block, Data, Params, Part, Turn, Variable, functions_for
 from bdfm.names import (
     ASSET,
     BLOCK,
     CHARACTERISTIC,
     CHARACTERISTICS,
     FACTOR,
+    LATER_BLOCK,
     LOADING_BLOCK,
     LOADING_DRIFT,
     LOADING_SLOPES,
@@ -30,11 +30,38 @@ from bdfm.names import (
 
 PERIODS_A_YEAR = 13  # of 4 weeks; a prior on yearly drift needs no more precision for months
 
+_LOADINGS = Variable(
+    LOADINGS,
+    "w_ki",
+    (ASSET, FACTOR),
+    "1",
+    "Loadings, w of eq. 4",
+    identified=False,
+    turn=Turn.LOADINGS,
+)
 
-class _Loadings(Component):
+
+def common_by_block(path: Array, factors: Array, block: NDArray[np.int64]) -> Array:
+    """Products of factors and loadings (..., period, asset), each period with the loadings of its block.
+
+    ``path`` (..., block, asset, factor); ``factors`` (..., period, factor), or (..., 1, factor) where they
+    are the same in all periods; ``block`` (period), ascending.
+    """
+    cuts = [0, *(np.flatnonzero(np.diff(block)) + 1), len(block)]
+    constant = factors.type.shape[-2] == 1 if hasattr(factors, "type") else factors.shape[-2] == 1
+    parts = []
+    for a, b in itertools.pairwise(cuts):
+        own = factors if constant else factors[..., a:b, :]
+        part = own @ path[..., int(block[a]), :, :].swapaxes(-1, -2)
+        parts += [part] * (b - a if constant else 1)
+    return functions_for(factors, path).concatenate(parts, axis=-2)
+
+
+class Loadings(Part):
     """What all loadings share: Student-t cross-section with unit scale, constant unless said otherwise."""
 
     nu: PositiveFloat = 10.0
+    slot: ClassVar[str] = "loadings"
     claims: ClassVar[frozenset[str]] = frozenset({"loadings"})
 
     def common(self, p: Params, factors: Array, data: Data) -> Array:
@@ -49,7 +76,7 @@ class _Loadings(Component):
         return np.zeros(n_periods, dtype=np.int64)
 
 
-class StaticLoadings(_Loadings):
+class StaticLoadings(Loadings):
     """Loadings that stay the same over time (eq. 4): w_ki ~ StudentT(``nu``, 0, 1).
 
     The unit scale is not a choice: it hands the scale of the factors to σ_λ. Degrees of freedom of 10
@@ -57,13 +84,20 @@ class StaticLoadings(_Loadings):
     """
 
     kind: Literal["static"] = "static"
+    variables: ClassVar[tuple[Variable, ...]] = (_LOADINGS,)
 
     def params(self, data: Data) -> Params:
         """Loadings w (asset, factor), dimensionless."""
+        import pymc as pm
+
         return {LOADINGS: pm.StudentT(LOADINGS, nu=self.nu, mu=0.0, sigma=1.0, dims=(ASSET, FACTOR))}
 
+    def block(self, data: Data) -> Block:
+        """Degrees of freedom."""
+        return {"loadings_dof": self.nu}
 
-class RandomWalkLoadings(_Loadings):
+
+class RandomWalkLoadings(Loadings):
     """Loadings that move slowly (eq. 4b): constant within blocks, a random walk from block to block.
 
     w_ki of the first block ~ StudentT(``nu``, 0, 1); each later block adds Normal(0, δ sqrt(``every`` / 13)),
@@ -75,21 +109,69 @@ class RandomWalkLoadings(_Loadings):
     kind: Literal["random_walk"] = "random_walk"
     drift_sd: PositiveFloat = 0.1
     every: Annotated[int, Field(ge=1)] = PERIODS_A_YEAR
+    variables: ClassVar[tuple[Variable, ...]] = (
+        _LOADINGS,
+        Variable(
+            LOADINGS_PATH,
+            "w_ki by block",
+            (BLOCK, ASSET, FACTOR),
+            "1",
+            "Loadings of each block of periods, w of eq. 4b",
+            identified=False,
+            turn=Turn.LOADINGS,
+        ),
+        Variable(LOADING_DRIFT, "δ", (), "1 per year", "Drift of the loadings, δ of eq. 4b"),
+        Variable(
+            f"{LOADINGS}_first_z",
+            "w_ki of the first block",
+            (ASSET, FACTOR),
+            "1",
+            "Loadings of the first block",
+            identified=False,
+            turn=Turn.LOADINGS,
+            stored=False,
+        ),
+        Variable(
+            f"{LOADINGS}_z",
+            "changes of w_ki, standardised",
+            (LATER_BLOCK, ASSET, FACTOR),
+            "1",
+            "Changes of the loadings, standardised",
+            identified=False,
+            turn=Turn.LOADINGS,
+            stored=False,
+        ),
+    )
 
     def params(self, data: Data) -> Params:
         """Loadings by block, those at the origin, and the yearly drift δ."""
-        n_blocks = int(data[LOADING_BLOCK].max()) + 1
-        model = pm.modelcontext(None)
-        model.add_coord(BLOCK, np.arange(1, n_blocks + 1))
-        model.add_coord("later_block", np.arange(2, n_blocks + 1))
+        import pymc as pm
+        import pytensor.tensor as pt
+
         drift = pm.HalfNormal(LOADING_DRIFT, self.drift_sd)
         first = pm.StudentT(f"{LOADINGS}_first_z", nu=self.nu, mu=0.0, sigma=1.0, dims=(ASSET, FACTOR))
-        z = pm.Normal(f"{LOADINGS}_z", 0.0, 1.0, dims=("later_block", ASSET, FACTOR))
+        z = pm.Normal(f"{LOADINGS}_z", 0.0, 1.0, dims=(LATER_BLOCK, ASSET, FACTOR))
         step = self.step_sd(drift) * z
         path = pt.concatenate([first[None], first[None] + pt.cumsum(step, axis=0)], axis=0)
         path = pm.Deterministic(LOADINGS_PATH, path, dims=(BLOCK, ASSET, FACTOR))
         now = pm.Deterministic(LOADINGS, path[-1], dims=(ASSET, FACTOR))
         return {LOADINGS: now, LOADINGS_PATH: path, LOADING_DRIFT: drift}
+
+    def standardised(self, p: Params, data: Data) -> Params:
+        """Loadings of the first block, and the changes from block to block over their sd."""
+        path, step = p[LOADINGS_PATH], self.step_sd(p[LOADING_DRIFT])
+        changes = np.diff(path, axis=1) / step[:, None, None, None]
+        return {f"{LOADINGS}_first_z": path[:, 0], f"{LOADINGS}_z": changes}
+
+    def coords(self, data: Data) -> dict[str, Any]:
+        """Number of each block, and of each but the first."""
+        n_blocks = int(data[LOADING_BLOCK].max()) + 1
+        return {BLOCK: np.arange(1, n_blocks + 1), LATER_BLOCK: np.arange(2, n_blocks + 1)}
+
+    def block(self, data: Data) -> Block:
+        """Degrees of freedom of the first block, and the blocks of periods."""
+        blocks = LoadingBlocks(data[LOADING_BLOCK], self.drift_sd, self.step_sd(1.0))
+        return {"loadings_dof": self.nu, "loading_blocks": blocks}
 
     def step_sd(self, drift: Array) -> Array:
         """Standard deviation of the change from one block to the next, for a yearly ``drift``."""
@@ -97,13 +179,7 @@ class RandomWalkLoadings(_Loadings):
 
     def common(self, p: Params, factors: Array, data: Data) -> Array:
         """Common part of the expected return with the loadings of each period's block (eq. 2, 4b)."""
-        block = data[LOADING_BLOCK]
-        cuts = [0, *(np.flatnonzero(np.diff(block)) + 1), len(block)]
-        parts = [
-            factors[..., a:b, :] @ p[LOADINGS_PATH][..., int(block[a]), :, :].swapaxes(-1, -2)
-            for a, b in itertools.pairwise(cuts)
-        ]
-        return functions_for(factors, p[LOADINGS_PATH]).concatenate(parts, axis=-2)
+        return common_by_block(p[LOADINGS_PATH], factors, data[LOADING_BLOCK])
 
     def blocks(self, n_periods: int) -> NDArray[np.int64]:
         """Block of each period (period), counted so that the last block ends at the origin."""
@@ -111,7 +187,7 @@ class RandomWalkLoadings(_Loadings):
         return np.asarray(age[0] - age, dtype=np.int64)
 
 
-class InstrumentedLoadings(_Loadings):
+class InstrumentedLoadings(Loadings):
     """Loadings that follow characteristics of the asset (eq. 4c): w_ki = Σ_l Γ_lk z_il + τ u_ki.
 
     z are the panel's characteristics at the origin: class and group dummies, trailing beta, volatility and
@@ -125,9 +201,34 @@ class InstrumentedLoadings(_Loadings):
     slope_sd: PositiveFloat = 0.5
     scale: PositiveFloat = 1.0
     needs: ClassVar[frozenset[str]] = frozenset({CHARACTERISTICS})
+    variables: ClassVar[tuple[Variable, ...]] = (
+        _LOADINGS,
+        Variable(
+            LOADING_SLOPES,
+            "Γ_lk",
+            (CHARACTERISTIC, FACTOR),
+            "1",
+            "Slopes of the loadings on characteristics, Γ of eq. 4c",
+            identified=False,
+            turn=Turn.LOADINGS,
+        ),
+        Variable(f"sigma_{LOADINGS}", "τ", (), "1", "Loadings that characteristics leave, τ of eq. 4c"),
+        Variable(
+            f"{LOADINGS}_z",
+            "u_ki",
+            (ASSET, FACTOR),
+            "1",
+            "Loadings that characteristics leave, over τ",
+            identified=False,
+            turn=Turn.LOADINGS,
+            stored=False,
+        ),
+    )
 
     def params(self, data: Data) -> Params:
         """Loadings w (asset, factor), slopes Γ (characteristic, factor) and the scale τ of the rest."""
+        import pymc as pm
+
         slopes = pm.Normal(LOADING_SLOPES, 0.0, self.slope_sd, dims=(CHARACTERISTIC, FACTOR))
         sigma = pm.HalfNormal(f"sigma_{LOADINGS}", self.scale)
         u = pm.StudentT(f"{LOADINGS}_z", nu=self.nu, mu=0.0, sigma=1.0, dims=(ASSET, FACTOR))
@@ -135,5 +236,12 @@ class InstrumentedLoadings(_Loadings):
         loadings = pm.Deterministic(LOADINGS, mean + sigma * u, dims=(ASSET, FACTOR))
         return {LOADINGS: loadings, LOADING_SLOPES: slopes, f"sigma_{LOADINGS}": sigma}
 
+    def standardised(self, p: Params, data: Data) -> Params:
+        """What characteristics leave of the loadings, u = (w - zΓ) / τ."""
+        rest = p[LOADINGS] - data[CHARACTERISTICS] @ p[LOADING_SLOPES]
+        return {f"{LOADINGS}_z": rest / p[f"sigma_{LOADINGS}"][:, None, None]}
 
-Loadings = Annotated[StaticLoadings | RandomWalkLoadings | InstrumentedLoadings, Field(discriminator="kind")]
+    def block(self, data: Data) -> Block:
+        """Degrees of freedom, characteristics, and the priors of their slopes and of τ."""
+        known = Characteristics(data[CHARACTERISTICS], self.slope_sd, self.scale)
+        return {"loadings_dof": self.nu, "characteristics": known}

@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
-import pymc as pm
-from pydantic import Field, PositiveFloat
+from pydantic import PositiveFloat
 
-from bdfm.model.part import (
-    Array,
-    Component,
-    Data,
-    Params,
-    class_hierarchy,
-    common_hierarchy,
+from bdfm.model.part import Array, Data, Params, Part, Variable, hierarchy_variables
+from bdfm.model.parts.linear import Hierarchy, LinearEffect, class_groups
+from bdfm.names import ASSET, BETA_EARNINGS, BETA_RV, EARNINGS, RECENT_VOLATILITY, THETA, WINDOW
+
+_THETA = Variable(
+    THETA, "θ_i", (ASSET,), "log of decimal per period", "Log noise scale of an average period, θ"
 )
-from bdfm.names import (
-    ASSET,
-    ASSET_CLASS,
-    BETA_EARNINGS,
-    BETA_RV,
-    EARNINGS,
-    RECENT_VOLATILITY,
-    THETA,
-    WINDOW,
+_BETA_RV = Variable(
+    BETA_RV, "β^rv_iw", (ASSET, WINDOW), "1", "Noise after high recent volatility, β of eq. 7"
+)
+_BETA_EARNINGS = Variable(
+    BETA_EARNINGS, "β^e_i", (ASSET,), "log ratio", "Noise in periods with earnings, β of eq. 7"
 )
 
 
-class LogVolIntercept(Component):
+class LogVolatility(Part):
+    """A term of the log noise scale (eq. 7)."""
+
+    slot: ClassVar[str] = "log_volatility"
+
+    def effect(self, p: Params, data: Data) -> Array:
+        """Term of eq. 7, broadcastable to (..., period, asset)."""
+        raise NotImplementedError(f"{type(self).__name__} has no effect")
+
+
+class LinearLogVolatility(LinearEffect, LogVolatility):
+    """A linear effect on the log noise scale."""
+
+
+class LogVolIntercept(LinearLogVolatility):
     """Log noise scale of an average period (eq. 8): θ_i ~ StudentT(``nu``, μ_θ,c, σ_θ,c).
 
     ``mean`` -3 is a noise scale of 5 % per 4 weeks; ``mean_sd`` 1 covers 2 % to 14 % within one sd, from
@@ -40,20 +48,19 @@ class LogVolIntercept(Component):
     mean_sd: PositiveFloat = 1.0
     scale: PositiveFloat = 0.5
     claims: ClassVar[frozenset[str]] = frozenset({"log-volatility intercept"})
+    coefficient: ClassVar[Variable] = _THETA
+    variables: ClassVar[tuple[Variable, ...]] = hierarchy_variables(
+        _THETA, location=True, groups=class_groups(_THETA)
+    )
+    by_class: ClassVar[bool] = True
 
-    def params(self, data: Data) -> Params:
-        """Intercepts θ (asset), class means and class scales (asset_class), log of decimal per period."""
-        mu = pm.Normal(f"mu_{THETA}", self.mean, self.mean_sd, dims=ASSET_CLASS)
-        sigma = pm.HalfNormal(f"sigma_{THETA}", self.scale, dims=ASSET_CLASS)
-        theta = class_hierarchy(THETA, data, mu=mu, sigma=sigma, nu=self.nu)
-        return {f"mu_{THETA}": mu, f"sigma_{THETA}": sigma, THETA: theta}
-
-    def effect(self, p: Params, data: Data) -> Array:
-        """Term θ_i of eq. 7, (..., 1, asset)."""
-        return p[THETA][..., None, :]
+    @property
+    def hierarchy(self) -> Hierarchy:
+        """Prior of θ within a class."""
+        return Hierarchy(self.scale, dof=self.nu, location=self.mean, location_sd=self.mean_sd)
 
 
-class RecentVolatility(Component):
+class RecentVolatility(LinearLogVolatility):
     """Persistence of volatility (eq. 8): β^rv_i ~ Normal(μ_rv,c, σ_rv,c), one slope for each window.
 
     The regressor is a log ratio, so a slope of 1 would mean that the noise scale follows recent
@@ -65,20 +72,20 @@ class RecentVolatility(Component):
     scale: PositiveFloat = 0.25
     needs: ClassVar[frozenset[str]] = frozenset({RECENT_VOLATILITY})
     claims: ClassVar[frozenset[str]] = frozenset({"recent volatility"})
+    coefficient: ClassVar[Variable] = _BETA_RV
+    variables: ClassVar[tuple[Variable, ...]] = hierarchy_variables(
+        _BETA_RV, location=True, groups=class_groups(_BETA_RV)
+    )
+    regressor: ClassVar[str | None] = RECENT_VOLATILITY
+    by_class: ClassVar[bool] = True
 
-    def params(self, data: Data) -> Params:
-        """Slopes β^rv (asset, window), class means and class scales (asset_class, window), dimensionless."""
-        mu = pm.Normal(f"mu_{BETA_RV}", 0.0, self.mean_sd, dims=(ASSET_CLASS, WINDOW))
-        sigma = pm.HalfNormal(f"sigma_{BETA_RV}", self.scale, dims=(ASSET_CLASS, WINDOW))
-        beta = class_hierarchy(BETA_RV, data, mu=mu, sigma=sigma, nu=None, dims=(ASSET, WINDOW))
-        return {f"mu_{BETA_RV}": mu, f"sigma_{BETA_RV}": sigma, BETA_RV: beta}
-
-    def effect(self, p: Params, data: Data) -> Array:
-        """Term β^rv_i x^rv_it of eq. 7, summed over windows, (..., period, asset)."""
-        return (p[BETA_RV][..., None, :, :] * data[RECENT_VOLATILITY]).sum(axis=-1)
+    @property
+    def hierarchy(self) -> Hierarchy:
+        """Prior of β^rv within a class, for each window."""
+        return Hierarchy(self.scale, location_sd=self.mean_sd)
 
 
-class Earnings(Component):
+class Earnings(LinearLogVolatility):
     """Larger noise in periods with an earnings announcement (eq. 8): β^e_i ~ Normal(μ_e, σ_e).
 
     Assets without announcements keep the prior of β^e, which then never enters their likelihood.
@@ -89,17 +96,11 @@ class Earnings(Component):
     scale: PositiveFloat = 0.25
     needs: ClassVar[frozenset[str]] = frozenset({EARNINGS})
     claims: ClassVar[frozenset[str]] = frozenset({"earnings"})
+    coefficient: ClassVar[Variable] = _BETA_EARNINGS
+    variables: ClassVar[tuple[Variable, ...]] = hierarchy_variables(_BETA_EARNINGS, location=True)
+    regressor: ClassVar[str | None] = EARNINGS
 
-    def params(self, data: Data) -> Params:
-        """Offsets β^e (asset), their mean and scale (scalars), log ratio of noise scales."""
-        mu = pm.Normal(f"mu_{BETA_EARNINGS}", 0.0, self.mean_sd)
-        sigma = pm.HalfNormal(f"sigma_{BETA_EARNINGS}", self.scale)
-        beta = common_hierarchy(BETA_EARNINGS, mu=mu, sigma=sigma, nu=None)
-        return {f"mu_{BETA_EARNINGS}": mu, f"sigma_{BETA_EARNINGS}": sigma, BETA_EARNINGS: beta}
-
-    def effect(self, p: Params, data: Data) -> Array:
-        """Term β^e_i I^e_it of eq. 7, (..., period, asset)."""
-        return p[BETA_EARNINGS][..., None, :] * data[EARNINGS]
-
-
-LogVolatility = Annotated[LogVolIntercept | RecentVolatility | Earnings, Field(discriminator="kind")]
+    @property
+    def hierarchy(self) -> Hierarchy:
+        """Prior of β^e over all assets."""
+        return Hierarchy(self.scale, location_sd=self.mean_sd)

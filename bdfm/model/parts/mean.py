@@ -2,16 +2,51 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
-import pymc as pm
-from pydantic import Field, PositiveFloat
+from pydantic import PositiveFloat
 
-from bdfm.model.part import Array, Component, Data, Params, class_hierarchy, common_hierarchy
-from bdfm.names import ALPHA, ASSET_CLASS, BETA_RR, FACTOR, FACTOR_SCALE, LOADINGS, PREMIUM, RECENT_RETURN
+from bdfm.model.part import Array, Block, Data, Params, Part, Turn, Variable, hierarchy_variables
+from bdfm.model.parts.linear import Hierarchy, LinearEffect, class_groups
+from bdfm.model.parts.loadings import common_by_block
+from bdfm.names import (
+    ALPHA,
+    ASSET,
+    BETA_RR,
+    FACTOR,
+    FACTOR_SCALE,
+    LOADING_BLOCK,
+    LOADINGS,
+    LOADINGS_PATH,
+    PREMIUM,
+    RECENT_RETURN,
+)
+
+_ALPHA = Variable(ALPHA, "α_i", (ASSET,), "decimal log return per period", "Intercept, α of eq. 2")
+_BETA_RR = Variable(
+    BETA_RR,
+    "β^rr_i",
+    (ASSET,),
+    "decimal log return per weekly standard deviation",
+    "Expected return after last week's return, β of eq. 2",
+)
 
 
-class Intercept(Component):
+class Mean(Part):
+    """A term of the expected return (eq. 2)."""
+
+    slot: ClassVar[str] = "mean"
+
+    def effect(self, p: Params, data: Data) -> Array:
+        """Term of eq. 2, broadcastable to (..., period, asset)."""
+        raise NotImplementedError(f"{type(self).__name__} has no effect")
+
+
+class LinearMean(LinearEffect, Mean):
+    """A linear effect on the expected return."""
+
+
+class Intercept(LinearMean):
     """Constant expected return of each asset (eq. 5): α_i ~ StudentT(``nu``, 0, σ_α), σ_α half-normal.
 
     The prior scale of σ_α, 0.005 per 4 weeks (about 6.5 % a year), spans what long-run mean returns
@@ -22,18 +57,16 @@ class Intercept(Component):
     nu: PositiveFloat = 10.0
     scale: PositiveFloat = 0.005
     claims: ClassVar[frozenset[str]] = frozenset({"intercept"})
+    coefficient: ClassVar[Variable] = _ALPHA
+    variables: ClassVar[tuple[Variable, ...]] = hierarchy_variables(_ALPHA, location=False)
 
-    def params(self, data: Data) -> Params:
-        """Intercepts α (asset) and their scale, decimal log return per period."""
-        sigma = pm.HalfNormal(f"sigma_{ALPHA}", self.scale)
-        return {f"sigma_{ALPHA}": sigma, ALPHA: common_hierarchy(ALPHA, mu=0.0, sigma=sigma, nu=self.nu)}
-
-    def effect(self, p: Params, data: Data) -> Array:
-        """Term α_i of eq. 2, (..., 1, asset)."""
-        return p[ALPHA][..., None, :]
+    @property
+    def hierarchy(self) -> Hierarchy:
+        """Prior of α."""
+        return Hierarchy(self.scale, dof=self.nu)
 
 
-class RecentReturn(Component):
+class RecentReturn(LinearMean):
     """Reversal or continuation of the last week (eq. 5): β^rr_i ~ StudentT(``nu``, μ_rr,c, σ_rr,c).
 
     The regressor is in weekly standard deviations, so β^rr is a return per standard deviation. Prior
@@ -47,40 +80,57 @@ class RecentReturn(Component):
     scale: PositiveFloat = 0.005
     needs: ClassVar[frozenset[str]] = frozenset({RECENT_RETURN})
     claims: ClassVar[frozenset[str]] = frozenset({"recent return"})
+    coefficient: ClassVar[Variable] = _BETA_RR
+    variables: ClassVar[tuple[Variable, ...]] = hierarchy_variables(
+        _BETA_RR, location=True, groups=class_groups(_BETA_RR)
+    )
+    regressor: ClassVar[str | None] = RECENT_RETURN
+    by_class: ClassVar[bool] = True
 
-    def params(self, data: Data) -> Params:
-        """Slopes β^rr (asset), class means and class scales (asset_class), decimal per weekly sd."""
-        mu = pm.Normal(f"mu_{BETA_RR}", 0.0, self.mean_sd, dims=ASSET_CLASS)
-        sigma = pm.HalfNormal(f"sigma_{BETA_RR}", self.scale, dims=ASSET_CLASS)
-        beta = class_hierarchy(BETA_RR, data, mu=mu, sigma=sigma, nu=self.nu)
-        return {f"mu_{BETA_RR}": mu, f"sigma_{BETA_RR}": sigma, BETA_RR: beta}
-
-    def effect(self, p: Params, data: Data) -> Array:
-        """Term β^rr_i x^rr_it of eq. 2, (..., period, asset)."""
-        return p[BETA_RR][..., None, :] * data[RECENT_RETURN]
+    @property
+    def hierarchy(self) -> Hierarchy:
+        """Prior of β^rr within a class."""
+        return Hierarchy(self.scale, dof=self.nu, location_sd=self.mean_sd)
 
 
-class FactorPremium(Component):
+class FactorPremium(Mean):
     """Premia of the factors (eq. 5a): each factor has a mean, σ_λk π_k with π_k ~ Normal(0, ``sd``).
 
     The arbitrage pricing theory (Ross 1976): expected returns are paid for common risk, in proportion to the
     loadings, and not to single assets. π is a Sharpe ratio per period. The prior sd of 0.1 per 4 weeks is
     0.36 a year, about that of stock markets over the last century; eight years of data alone would leave a
-    standard error as large. All factors share the prior, so that a rotation of them changes nothing.
+    standard error as large. All factors share the prior, so that a rotation of them changes nothing. Where
+    loadings move (eq. 4b), the premium is paid for the loadings of the time.
     """
 
     kind: Literal["factor_premium"] = "factor_premium"
     sd: PositiveFloat = 0.1
     claims: ClassVar[frozenset[str]] = frozenset({"factor mean"})
+    variables: ClassVar[tuple[Variable, ...]] = (
+        Variable(
+            PREMIUM,
+            "π_k",
+            (FACTOR,),
+            "1 per period",
+            "Premium of the factor, π of eq. 5a",
+            identified=False,  # the common mean is
+            turn=Turn.STANDARD,
+        ),
+    )
 
     def params(self, data: Data) -> Params:
         """Premium π (factor), mean of the factor over its scale, per period."""
+        import pymc as pm
+
         return {PREMIUM: pm.Normal(PREMIUM, 0.0, self.sd, dims=FACTOR)}
 
     def effect(self, p: Params, data: Data) -> Array:
-        """Term Σ_k w_ki σ_λk π_k of eq. 2, (..., 1, asset)."""
+        """Term Σ_k w_ki σ_λk π_k of eq. 2, (..., 1, asset), or (..., period, asset) where loadings move."""
         means = p[FACTOR_SCALE] * p[PREMIUM]
+        if LOADINGS_PATH in p:
+            return common_by_block(p[LOADINGS_PATH], means[..., None, :], data[LOADING_BLOCK])
         return (p[LOADINGS] * means[..., None, :]).sum(axis=-1)[..., None, :]
 
-
-Mean = Annotated[Intercept | FactorPremium | RecentReturn, Field(discriminator="kind")]
+    def block(self, data: Data) -> Block:
+        """Prior sd of the premia."""
+        return {"premium_sd": self.sd}

@@ -2,18 +2,60 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
-import pymc as pm
 from numpy.typing import NDArray
-from pydantic import Field, PositiveFloat
+from pydantic import PositiveFloat
+from scipy.special import betainc, betaln
 
-from bdfm.model.part import Array, Component, Data, Params, functions_for
+from bdfm.gibbs.spec import StudentNoise
+from bdfm.model.part import Array, Block, Data, Params, Part, Variable, functions_for
 from bdfm.names import ASSET, NU
 
 
-class StudentTNoise(Component):
+class StandardNoise(NamedTuple):
+    """Noise of unit scale, as centre + multiplier times a normal draw.
+
+    The antithetic partner of a draw is centre - multiplier * normal: symmetric noise has the centre 0.
+    """
+
+    normal: NDArray[np.float64]
+    multiplier: NDArray[np.float64]
+    centre: NDArray[np.float64] | float = 0.0
+
+
+class Noise(Part):
+    """Distribution of the noise of unit scale (eq. 6).
+
+    ``parameters`` names what the density depends on beside location and scale, one number an asset each.
+    """
+
+    slot: ClassVar[str] = "noise"
+    claims: ClassVar[frozenset[str]] = frozenset({"noise"})
+    parameters: ClassVar[tuple[str, ...]] = ()
+
+    def log_density(self, noise: Array, log_scale: Array, p: Params) -> Array:
+        """Log density of the noise r - μ (..., period, asset) with log scale of the same shape (eq. 6)."""
+        raise NotImplementedError(f"{type(self).__name__} has no density")
+
+    def standard_draws(self, p: Params, shape: tuple[int, ...], rng: np.random.Generator) -> StandardNoise:
+        """Noise of unit scale of ``shape`` (..., asset); parameters in ``p`` are broadcast to it."""
+        raise NotImplementedError(f"{type(self).__name__} cannot be drawn")
+
+    def variance(self, p: Params, limit: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Variance (..., asset) of noise of unit scale, cut at ± ``limit`` in units of the scale.
+
+        A forecast cuts log returns, and heavy tails may have no variance without that.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no variance")
+
+    def standard_variable(self, name: str, p: Params, index: NDArray[np.intp], *, dims: str) -> Array:
+        """Noise of unit scale of the assets at ``index``, as a random variable of the model (eq. 12)."""
+        raise NotImplementedError(f"{type(self).__name__} has no random variable")
+
+
+class StudentTNoise(Noise):
     """Student-t noise with degrees of freedom by asset (eq. 6): ν_i ~ Gamma(mean ``nu_mean``, sd σ_ν).
 
     Mean 7 is the heaviness of monthly stock returns once volatility is modelled. σ_ν ~ Gamma with mean
@@ -25,13 +67,22 @@ class StudentTNoise(Component):
     nu_mean: PositiveFloat = 7.0
     nu_sd_mean: PositiveFloat = 3.0
     nu_sd_sd: PositiveFloat = 1.0
-    claims: ClassVar[frozenset[str]] = frozenset({"noise"})
-    parameters: ClassVar[tuple[str, ...]] = (NU,)  # what the density depends on beside location and scale
+    parameters: ClassVar[tuple[str, ...]] = (NU,)
+    variables: ClassVar[tuple[Variable, ...]] = (
+        Variable(f"sigma_{NU}", "σ_ν", (), "1", "Spread of the degrees of freedom, σ of eq. 6"),
+        Variable(NU, "ν_i", (ASSET,), "1", "Degrees of freedom of the noise, ν"),
+    )
 
     def params(self, data: Data) -> Params:
         """Degrees of freedom ν (asset) and the sd of their distribution (scalar)."""
+        import pymc as pm
+
         sigma = pm.Gamma(f"sigma_{NU}", mu=self.nu_sd_mean, sigma=self.nu_sd_sd)
         return {f"sigma_{NU}": sigma, NU: pm.Gamma(NU, mu=self.nu_mean, sigma=sigma, dims=ASSET)}
+
+    def block(self, data: Data) -> Block:
+        """Priors of the degrees of freedom."""
+        return {"noise": StudentNoise(self.nu_mean, self.nu_sd_mean, self.nu_sd_sd)}
 
     def log_density(self, noise: Array, log_scale: Array, p: Params) -> Array:
         """Log density of the noise r - μ (..., period, asset) with log scale of the same shape (eq. 6).
@@ -45,47 +96,64 @@ class StudentTNoise(Component):
         squared = noise * noise * f.exp(-2.0 * log_scale) / nu
         return constant - log_scale - (nu + 1.0) / 2.0 * f.log1p(squared)
 
-    def standard_draws(
-        self, p: Params, shape: tuple[int, ...], rng: np.random.Generator
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Normal draws and positive multipliers, both of ``shape``, whose product is noise of unit scale.
-
-        Kept apart so that a forecast can flip the sign of one and reuse the other (antithetic draws).
-        """
+    def standard_draws(self, p: Params, shape: tuple[int, ...], rng: np.random.Generator) -> StandardNoise:
+        """Normal draws over the root of gamma draws with mean 1."""
         nu = np.broadcast_to(p[NU], shape)
         mixing = rng.standard_gamma(nu / 2.0) / (nu / 2.0)
-        return rng.standard_normal(shape), 1.0 / np.sqrt(mixing)
+        return StandardNoise(rng.standard_normal(shape), 1.0 / np.sqrt(mixing))
 
     def standard_variable(self, name: str, p: Params, index: NDArray[np.intp], *, dims: str) -> Array:
         """Noise of unit scale of the assets at ``index``, as a random variable of the model (eq. 12)."""
+        import pymc as pm
+
         return pm.StudentT(name, nu=p[NU][index], mu=0.0, sigma=1.0, dims=dims)
 
+    def variance(self, p: Params, limit: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Variance (..., asset) of unit noise cut at ± ``limit``: E[T²; |T| < a] + a² P(|T| > a).
 
-class NormalNoise(Component):
+        A Student-t of ν ≤ 2 degrees of freedom, which the posterior allows some assets, has no variance; cut,
+        it has one for every ν, an incomplete beta function. For ν well above 2 it is ν / (ν - 2).
+        """
+        nu = np.where(np.abs(p[NU] - 2) < 1e-6, 2 + 1e-6, p[NU])
+        a2 = np.square(limit)
+        x = a2 / (nu + a2)
+        b = nu / 2 - 1  # B(x; 3/2, b) by the recurrence in b, which also serves -1 < b < 0
+        log_norm = betaln(0.5, nu / 2)
+        above = betainc(1.5, b + 1, x) * np.exp(betaln(1.5, b + 1) - log_norm)
+        power = np.exp(1.5 * np.log(x) + b * np.log1p(-x) - log_norm)
+        inside = nu * ((1.5 + b) * above - power) / b
+        tail = betainc(nu / 2, 0.5, nu / (nu + a2))
+        return np.asarray(inside + a2 * tail)
+
+
+class NormalNoise(Noise):
     """Normal noise, for comparison and for checks against exact Gaussian results."""
 
     kind: Literal["normal"] = "normal"
-    claims: ClassVar[frozenset[str]] = frozenset({"noise"})
-    parameters: ClassVar[tuple[str, ...]] = ()
 
     def params(self, data: Data) -> Params:
         """No parameters."""
         return {}
+
+    def block(self, data: Data) -> Block:
+        """Normal noise."""
+        return {"noise": None}
 
     def log_density(self, noise: Array, log_scale: Array, p: Params) -> Array:
         """Normal log density of the noise (..., period, asset)."""
         f = functions_for(noise, log_scale)
         return -0.5 * np.log(2.0 * np.pi) - log_scale - 0.5 * noise * noise * f.exp(-2.0 * log_scale)
 
-    def standard_draws(
-        self, p: Params, shape: tuple[int, ...], rng: np.random.Generator
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Normal draws and unit multipliers, both of ``shape``."""
-        return rng.standard_normal(shape), np.ones(shape)
+    def standard_draws(self, p: Params, shape: tuple[int, ...], rng: np.random.Generator) -> StandardNoise:
+        """Normal draws with unit multipliers."""
+        return StandardNoise(rng.standard_normal(shape), np.ones(shape))
 
     def standard_variable(self, name: str, p: Params, index: NDArray[np.intp], *, dims: str) -> Array:
         """Noise of unit scale of the assets at ``index``, as a random variable of the model (eq. 12)."""
+        import pymc as pm
+
         return pm.Normal(name, 0.0, 1.0, dims=dims)
 
-
-Noise = Annotated[StudentTNoise | NormalNoise, Field(discriminator="kind")]
+    def variance(self, p: Params, limit: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Variance 1: the limit is far out."""
+        return np.ones_like(limit)

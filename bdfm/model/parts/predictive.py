@@ -6,17 +6,27 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from bdfm.model.part import Component
+from bdfm.model.part import Part
 
 
-class ModelPredictive(Component):
+class Predictive(Part):
+    """Where the draws of a forecast come from; ``past_share`` of them are past returns (eq. 11a)."""
+
+    slot: ClassVar[str] = "predictive"
+
+    @property
+    def past_share(self) -> float:
+        """Share of the draws that are past returns."""
+        return 0.0
+
+
+class ModelPredictive(Predictive):
     """All draws are the model's (eq. 11)."""
 
     kind: Literal["model"] = "model"
-    share: ClassVar[float] = 0.0
 
 
-class HistoricalPool(Component):
+class HistoricalPool(Predictive):
     """Linear pool of the model with historical simulation (eq. 11a).
 
     ``share`` of the draws are returns as they came in one of the panel's past periods, of all assets jointly,
@@ -30,5 +40,7 @@ class HistoricalPool(Component):
     kind: Literal["historical_pool"] = "historical_pool"
     share: Annotated[float, Field(gt=0, lt=1)] = 0.5
 
-
-Predictive = Annotated[ModelPredictive | HistoricalPool, Field(discriminator="kind")]
+    @property
+    def past_share(self) -> float:
+        """Share of the draws that are past returns."""
+        return self.share

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat
 
-from bdfm.model.part import Component
+from bdfm.model.part import Block, Data, Params, Part
+from bdfm.names import PERIOD_WEIGHTS
 
 
 def effective_periods(weights: NDArray[np.float64]) -> float:
@@ -17,41 +18,54 @@ def effective_periods(weights: NDArray[np.float64]) -> float:
     return float(weights.sum() ** 2 / np.square(weights).sum())
 
 
-class EqualWeights(Component):
+class Weights(Part):
+    """Weight of each period's log-likelihood (eq. 9); the weights are numbers, not variables."""
+
+    slot: ClassVar[str] = "weights"
+    claims: ClassVar[frozenset[str]] = frozenset({"period weights"})
+
+    def weights(self, period_end: NDArray[np.datetime64]) -> NDArray[np.float64]:
+        """Weights ω (period), in (0, 1]."""
+        raise NotImplementedError(f"{type(self).__name__} has no weights")
+
+    def params(self, data: Data) -> Params:
+        """No parameters."""
+        return {}
+
+    def block(self, data: Data) -> Block:
+        """Weights of the periods."""
+        return {"period_weights": data[PERIOD_WEIGHTS]}
+
+
+class EqualWeights(Weights):
     """All periods count alike: ω_t = 1."""
 
     kind: Literal["equal"] = "equal"
-    claims: ClassVar[frozenset[str]] = frozenset({"period weights"})
 
     def weights(self, period_end: NDArray[np.datetime64]) -> NDArray[np.float64]:
         """Weights ω (period), in (0, 1]."""
         return np.ones(len(period_end))
 
 
-class StepWeights(Component):
+class StepWeights(Weights):
     """Periods that end before ``cutoff`` count ``before`` as much as the others (eq. 9, step form)."""
 
     kind: Literal["step"] = "step"
     cutoff: dt.date
     before: Annotated[float, Field(gt=0, le=1)] = 0.5
-    claims: ClassVar[frozenset[str]] = frozenset({"period weights"})
 
     def weights(self, period_end: NDArray[np.datetime64]) -> NDArray[np.float64]:
         """Weights ω (period), in (0, 1]."""
         return np.where(period_end < np.datetime64(self.cutoff), self.before, 1.0)
 
 
-class HalfLifeWeights(Component):
+class HalfLifeWeights(Weights):
     """Weights that halve every ``half_life_periods`` (eq. 9): ω_t = 2^(-age / half-life), newest period 1."""
 
     kind: Literal["half_life"] = "half_life"
     half_life_periods: PositiveFloat
-    claims: ClassVar[frozenset[str]] = frozenset({"period weights"})
 
     def weights(self, period_end: NDArray[np.datetime64]) -> NDArray[np.float64]:
         """Weights ω (period), in (0, 1]."""
         age = np.arange(len(period_end))[::-1]
         return np.asarray(2.0 ** (-age / self.half_life_periods))
-
-
-Weights = Annotated[EqualWeights | StepWeights | HalfLifeWeights, Field(discriminator="kind")]

@@ -1,0 +1,360 @@
+"""The slots of a model and its equations, density and draws given parameters (eq. 1 to 12)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import (
+    Field,
+    SerializeAsAny,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from bdfm import _checks
+from bdfm._settings import Settings
+from bdfm.data.panel import VARIABLES as PANEL_VARIABLES
+from bdfm.data.panel import Panel, PanelSettings
+from bdfm.errors import ModelError
+from bdfm.model.evidence import Evidence
+from bdfm.model.part import Array, Data, Params, Part, Turn, Variable
+from bdfm.model.parts.dynamics import (
+    AR1,
+    Dynamics,
+    LagPolynomial,
+    mean,
+    standard_innovations,
+    summed_lags,
+)
+from bdfm.model.parts.factor_scale import ConstantScale, FactorScale
+from bdfm.model.parts.loadings import Loadings, StaticLoadings
+from bdfm.model.parts.log_volatility import Earnings, LogVolatility, LogVolIntercept, RecentVolatility
+from bdfm.model.parts.mean import Intercept, Mean, RecentReturn
+from bdfm.model.parts.noise import Noise, StandardNoise, StudentTNoise
+from bdfm.model.parts.predictive import ModelPredictive, Predictive
+from bdfm.model.parts.weights import EqualWeights, Weights
+from bdfm.names import (
+    ASSET,
+    ASSET_CLASS,
+    CHARACTERISTIC,
+    CHARACTERISTICS,
+    CLASS_INDEX,
+    EVIDENCE,
+    EVIDENCE_RETURN,
+    FACTOR,
+    FACTOR_BEFORE,
+    FACTOR_SCALE,
+    FACTORS,
+    FACTORS_NEXT,
+    LOADING_BLOCK,
+    OBSERVED,
+    PERIOD,
+    PERIOD_WEIGHTS,
+    RETURNS,
+    WINDOW,
+)
+
+Floats = NDArray[np.float64]
+
+BY_ASSET = (CLASS_INDEX, CHARACTERISTICS)  # data without a period axis
+RETURNS_DATA = f"{RETURNS}_data"  # container of the returns in the PyMC form, NaN where missing
+FACTORS_Z = f"{FACTORS}_z"
+EVIDENCE_Z = f"{EVIDENCE_RETURN}_z"
+
+_FACTORS = (
+    Variable(
+        FACTORS,
+        "λ_kt",
+        (PERIOD, FACTOR),
+        "decimal log return per period",
+        "Factors, λ of eq. 3",
+        identified=False,
+        turn=Turn.FACTORS,
+    ),
+    Variable(
+        FACTORS_Z,
+        "η_kt, standardised",
+        (PERIOD, FACTOR),
+        "1",
+        "Innovations of the factors, standardised",
+        identified=False,
+        turn=Turn.STANDARD,
+        stored=False,
+    ),
+)
+_WITH_EVIDENCE = (
+    Variable(
+        FACTORS_NEXT,
+        "λ_k,T+1",
+        (FACTOR,),
+        "decimal log return per period",
+        "Factors of the next period",
+        identified=False,
+        turn=Turn.FACTORS,
+    ),
+    Variable(
+        f"{FACTORS_NEXT}_z",
+        "η_k,T+1, standardised",
+        (FACTOR,),
+        "1",
+        "Innovations of the factors in the next period, standardised",
+        identified=False,
+        turn=Turn.STANDARD,
+        stored=False,
+    ),
+    Variable(EVIDENCE_RETURN, "r_i,T+1", (EVIDENCE,), "decimal log return", "Returns with evidence on them"),
+    Variable(
+        EVIDENCE_Z,
+        "ε_i,T+1, standardised",
+        (EVIDENCE,),
+        "1",
+        "Noise of the returns with evidence, standardised",
+        identified=False,
+        stored=False,
+    ),
+)
+
+
+# Fields of a model that take parts, and those of them that take several
+SLOTS: Final[dict[str, type[Part]]] = {
+    base.slot: base
+    for base in (Dynamics, FactorScale, Loadings, Mean, LogVolatility, Noise, Weights, Predictive)
+}
+SEVERAL: Final = ("dynamics", "mean", "log_volatility")
+
+
+class Equations(Settings):
+    """Parts in named slots and their equations; ``FactorModel`` adds the PyMC form and files."""
+
+    told_as = ""  # messages name the table of the file
+    error_kind = ModelError
+
+    name: str = "custom"
+    n_factors: Annotated[int, Field(ge=1, le=50)] = 7
+    panel: PanelSettings = PanelSettings()
+    dynamics: tuple[SerializeAsAny[Dynamics], ...] = (AR1(),)
+    factor_scale: SerializeAsAny[FactorScale] = ConstantScale()
+    loadings: SerializeAsAny[Loadings] = StaticLoadings()
+    mean: tuple[SerializeAsAny[Mean], ...] = (Intercept(), RecentReturn())
+    log_volatility: Annotated[tuple[SerializeAsAny[LogVolatility], ...], Field(min_length=1)] = (
+        LogVolIntercept(),
+        RecentVolatility(),
+        Earnings(),
+    )
+    noise: SerializeAsAny[Noise] = StudentTNoise()
+    weights: SerializeAsAny[Weights] = EqualWeights()
+    predictive: SerializeAsAny[Predictive] = ModelPredictive()
+
+    @field_validator(*SLOTS, mode="before")
+    @classmethod
+    def _parts(cls, value: Any, info: ValidationInfo) -> Any:
+        """Part, or parts, of the tables of a slot: its base class knows the kinds."""
+        name = str(info.field_name)
+        base = SLOTS[name]
+        if name not in SEVERAL:
+            return base.of(value)
+        if isinstance(value, Mapping | str) or not isinstance(value, Sequence):
+            raise ModelError(f"[{name}]: it may stand several times. Write [[{name}]] above each table.")
+        return tuple(base.of(x) for x in value)
+
+    @model_validator(mode="after")
+    def _parts_fit_together(self) -> Self:
+        owner: dict[str, str] = {}
+        names: dict[str, str] = {}
+        for part in self.parts:
+            for claim in sorted(part.claims):
+                if claim in owner:
+                    raise ModelError(
+                        f"model {self.name!r}: {owner[claim]} and {type(part).__name__} both describe the"
+                        f" {claim}. Keep one of them."
+                    )
+                owner[claim] = type(part).__name__
+            for variable in part.declared:
+                if variable.name in names:
+                    raise ModelError(
+                        f"model {self.name!r}: {names[variable.name]} and {type(part).__name__} both have a"
+                        f" variable {variable.name}. Keep one of them, or rename it."
+                    )
+                names[variable.name] = type(part).__name__
+        return self
+
+    # -- what it is made of ------------------------------------------------------------------------------
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """All parts of the density, in the order of the slots; ``predictive`` comes after it."""
+        return (
+            *self.dynamics,
+            self.factor_scale,
+            self.loadings,
+            *self.mean,
+            *self.log_volatility,
+            self.noise,
+            self.weights,
+        )
+
+    @property
+    def variables(self) -> tuple[Variable, ...]:
+        """Variables of the history, stored ones and standardised ones."""
+        return (*(v for part in self.parts for v in part.declared), *_FACTORS)
+
+    @property
+    def variables_ahead(self) -> tuple[Variable, ...]:
+        """Variables of the first period after the origin, which a fit with evidence has as well."""
+        return (*(v for part in self.parts for v in part.ahead), *_WITH_EVIDENCE)
+
+    @property
+    def n_lags(self) -> int:
+        """Number of past periods of the factors that the next one depends on."""
+        return max((d.n_lags for d in self.dynamics), default=0)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Panel features that the parts read."""
+        return frozenset().union(*(part.needs for part in self.parts))
+
+    # -- equations, for NumPy and PyTensor alike ---------------------------------------------------------
+
+    def lags(self, p: Params) -> LagPolynomial:
+        """Lag polynomial of the factors (eq. 3)."""
+        return summed_lags(self.dynamics, p)
+
+    def expected_factors(self, p: Params) -> Array:
+        """Expected factors (..., factor) of the period after the path ``factors`` in ``p`` (eq. 3)."""
+        lags = self.lags(p)
+        return mean(lags, p[FACTORS]) if lags.coefficients else 0.0 * p[FACTORS][..., -1, :]
+
+    def expected_return(self, p: Params, factors: Array, data: Data) -> Array:
+        """Expected log return μ (..., period, asset) given factors (..., period, factor) (eq. 2)."""
+        return sum((part.effect(p, data) for part in self.mean), start=self.loadings.common(p, factors, data))
+
+    def log_noise_scale(self, p: Params, data: Data) -> Array:
+        """Log noise scale log σ, broadcastable to (..., period, asset) (eq. 7)."""
+        first, *rest = (part.effect(p, data) for part in self.log_volatility)
+        return sum(rest, start=first)
+
+    def log_likelihood(self, p: Params, data: Data) -> Floats:
+        """Log density of each return (..., period, asset), unweighted (eq. 6); NaN where it is missing.
+
+        ``p`` holds parameters and factors with any leading axes, ``data`` the history (``model_data``).
+        """
+        noise = data[RETURNS] - self.expected_return(p, p[FACTORS], data)
+        return np.asarray(self.noise.log_density(noise, self.log_noise_scale(p, data), p))
+
+    def draw_returns(self, p: Params, factors: Array, data: Data, *, rng: np.random.Generator) -> Floats:
+        """Log returns (..., period, asset) drawn given factors (..., period, factor) (eq. 1, 2, 6)."""
+        mu = self.expected_return(p, factors, data)
+        by_period = {name: p[name][..., None, :] for name in self.noise.parameters}
+        noise = self.noise.standard_draws(by_period, mu.shape, rng)
+        return scaled(mu, np.exp(self.log_noise_scale(p, data)), noise)
+
+    def standardised(
+        self, p: Params, panel: Panel, evidence: Sequence[Evidence] = ()
+    ) -> dict[str, NDArray[Any]]:
+        """Standardised variables of the PyMC form (draw, ...), from parameters with one leading axis.
+
+        With ``p``, they are a point of ``build(panel)`` for every draw: the inverse of its deterministics.
+        """
+        data = model_data(self, panel)
+        found = {name: x for part in self.parts for name, x in part.standardised(p, data).items()}
+        scale = np.asarray(self.factor_scale.scale(p, data))
+        lags = self.lags(p)
+        found[FACTORS_Z] = standard_innovations(lags, p[FACTORS], scale)
+        if evidence:
+            ahead = at_periods(model_data(self, panel, future=True), slice(1))
+            multiplier = np.exp(np.asarray(self.factor_scale.log_multiplier_next(p, ahead)))
+            eta = p[FACTORS_NEXT] - (mean(lags, p[FACTORS]) if lags.coefficients else 0.0)
+            found[f"{FACTORS_NEXT}_z"] = eta / (p[FACTOR_SCALE] * multiplier[..., None])
+            index = np.array([panel.assets.index(e.symbol) for e in evidence])
+            mu = self.expected_return(p, p[FACTORS_NEXT][..., None, :], ahead)[..., 0, index]
+            log_scale = np.broadcast_to(
+                self.log_noise_scale(p, ahead)[..., 0, :], (*mu.shape[:-1], len(panel.assets))
+            )[..., index]
+            found[EVIDENCE_Z] = (p[EVIDENCE_RETURN] - mu) / np.exp(log_scale)
+        return found
+
+    # -- labels and data ----------------------------------------------------------------------------------
+
+    def coords(self, panel: Panel, evidence: Sequence[Evidence] = ()) -> dict[str, Any]:
+        """Coordinate values by dim, of all dims of the model's variables and data."""
+        history = panel.history
+        found: dict[str, Any] = {
+            PERIOD: history[PERIOD].to_numpy(),
+            ASSET: list(panel.assets),
+            ASSET_CLASS: list(panel.asset_classes),
+            FACTOR: np.arange(1, self.n_factors + 1),
+            FACTOR_BEFORE: np.arange(1, self.n_factors + 1),
+            WINDOW: history[WINDOW].to_numpy(),
+            CHARACTERISTIC: history[CHARACTERISTIC].to_numpy(),
+            EVIDENCE: [e.symbol for e in evidence],
+        }
+        data = {LOADING_BLOCK: self.loadings.blocks(panel.n_history)}
+        for part in self.parts:
+            found |= part.coords(data)
+        variables = (*self.variables, *(self.variables_ahead if evidence else ()))
+        used = {dim for v in variables for dim in v.dims} | {PERIOD, ASSET}
+        used |= {dim for dims in self.data_dims.values() for dim in dims}
+        return {dim: values for dim, values in found.items() if dim in used}
+
+    @property
+    def data_dims(self) -> dict[str, tuple[str, ...]]:
+        """Dims of the arrays that the equations read, returns and their mask apart."""
+        dims: dict[str, tuple[str, ...]] = {CLASS_INDEX: (ASSET,)}
+        dims |= {name: x for name, (x, _) in PANEL_VARIABLES.items() if name in self.needs}
+        for part in self.parts:
+            dims |= part.feature_dims
+        return dims | {PERIOD_WEIGHTS: (PERIOD,)}
+
+
+def model_data(model: Equations, panel: Panel, *, future: bool = False) -> dict[str, NDArray[Any]]:
+    """Arrays that the model's equations read: features, classes, weights, mask and returns.
+
+    For the history (period, asset[, window]) or, with ``future``, for the periods after the origin, where
+    returns are all missing. Raises ``ModelError`` when the panel lacks what a part needs.
+    """
+    part = panel.future if future else panel.history
+    missing = sorted(name for name in model.needs if name not in part)
+    if missing:
+        raise ModelError(
+            f"model {model.name!r}: the panel lacks {_checks.first(missing)}, which its parts read."
+        )
+    if CHARACTERISTICS in model.needs and not part.sizes[CHARACTERISTIC]:
+        raise ModelError(
+            f"model {model.name!r}: its loadings follow characteristics, and the panel has none. Make the"
+            " panel with from_prices, or give characteristics to from_arrays."
+        )
+    returns = part[RETURNS].to_numpy()
+    ends = part[PERIOD].to_numpy()
+    blocks = model.loadings.blocks(panel.n_history)
+    arrays: dict[str, NDArray[Any]] = {name: part[name].to_numpy() for name in sorted(model.needs)}
+    for own in model.parts:
+        made = own.features(panel, future=future)
+        for name, x in made.items():
+            if x.shape[0] != len(returns) or not np.isfinite(x).all():
+                raise ModelError(
+                    f"model {model.name!r}: {type(own).__name__} made {name} of shape {x.shape}; finite"
+                    f" values for {len(returns)} periods were expected."
+                )
+        arrays |= made
+    return arrays | {
+        CLASS_INDEX: panel.class_index,
+        PERIOD_WEIGHTS: model.weights.weights(ends),
+        OBSERVED: np.isfinite(returns),
+        LOADING_BLOCK: np.full(len(returns), blocks[-1]) if future else blocks,
+        RETURNS: returns,
+    }
+
+
+def at_periods(data: Data, index: slice) -> dict[str, Array]:
+    """Arrays of ``model_data`` for some of its periods; what has no period axis stays as it is."""
+    return {name: x if name in BY_ASSET else x[index] for name, x in data.items()}
+
+
+def scaled(mu: Array, scale: Array, noise: StandardNoise, *, sign: Array = 1.0) -> Floats:
+    """Returns μ + σ (centre ± multiplier normal) of noise of unit scale; ``sign`` -1 is the other draw."""
+    value = mu + sign * (scale * noise.multiplier * noise.normal)
+    return np.asarray(value if isinstance(noise.centre, float) else value + scale * noise.centre)

@@ -1,0 +1,120 @@
+"""The one door through which draws become a posterior: labels, completeness, locks."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import Any, Final
+
+import numpy as np
+import xarray as xr
+
+from bdfm import _checks
+from bdfm.data.panel import Panel
+from bdfm.errors import DataError
+from bdfm.model.equations import RETURNS_DATA, Equations, model_data
+from bdfm.model.evidence import Evidence
+from bdfm.model.part import Turn
+from bdfm.names import ASSET, CHAIN, DRAW, FACTOR, PERIOD, RETURNS
+
+PACKAGES: Final = ("bdfm", "pymc", "pytensor", "nutpie", "arviz", "xarray", "numpy", "pandas")
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of Python and of the packages that a result depends on."""
+    return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
+
+
+def checked_draws(
+    draws: xr.Dataset,
+    model: Equations,
+    panel: Panel,
+    evidence: Sequence[Evidence],
+    turns: Mapping[str, str],
+) -> xr.Dataset:
+    """Draws (chain, draw, ...) of all variables of the model, labels in its order; raises otherwise."""
+    where = f"posterior of model {model.name!r}"
+    ahead = model.variables_ahead if evidence else ()
+    declared = {v.name: v for v in (*model.variables, *ahead)}
+    missing = [v.name for v in declared.values() if v.stored and v.name not in draws]
+    if missing:
+        raise DataError(
+            f"{where}: the draws lack {_checks.first(missing)}. Keep all variables of the model when you"
+            " sample."
+        )
+    coords = model.coords(panel, evidence)
+    for dim in (*draws.dims, *(d for v in declared.values() for d in v.dims)):
+        if str(dim) in coords and dim in draws.dims:
+            draws = _in_order(draws, str(dim), list(coords[str(dim)]), where)
+    for name, variable in draws.data_vars.items():
+        known = declared.get(str(name))
+        if known is not None and set(variable.dims) != {CHAIN, DRAW, *known.dims}:
+            raise DataError(
+                f"{where}: {name} has dims {', '.join(map(str, variable.dims))}; expected"
+                f" {', '.join((CHAIN, DRAW, *known.dims))}."
+            )
+        values = variable.to_numpy()
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise DataError(
+                f"{where}: {name} has draws that are not finite. The fit has failed: check the model's priors"
+                " and the data."
+            )
+        if known is None and FACTOR in variable.dims and str(name) not in turns:
+            raise DataError(
+                f"{where}: {name} has a factor dim, and factors are known up to rotation only. Say how it"
+                f' turns: turns={{"{name}": "factors"}}, "loadings" or "standard".'
+            )
+    for name, how in turns.items():
+        _checks.known([how], [t.name.lower() for t in Turn], what="turn", where=f"{where}, {name}")
+    # Variables, so that dims come in the order of the declaration whatever the sampler's.
+    return draws.transpose(CHAIN, DRAW, ..., missing_dims="ignore").assign(
+        {n: draws[n].transpose(CHAIN, DRAW, *v.dims) for n, v in declared.items() if n in draws}
+    )
+
+
+def _in_order(draws: xr.Dataset, dim: str, labels: list[Any], where: str) -> xr.Dataset:
+    """Draws with the labels of one dim in the order given; other labels, or none, are refused."""
+    if dim not in draws.coords:
+        raise DataError(
+            f"{where}: the draws have a dim {dim} without labels. Give the coordinate, so that draws meet"
+            f" the {dim}s of the model by name and not by position."
+        )
+    found = draws[dim].to_numpy().tolist() if dim != PERIOD else list(draws[dim].to_numpy())
+    expected = [x.item() if isinstance(x, np.generic) and dim != PERIOD else x for x in labels]
+    if found == expected:
+        return draws
+    if len(found) != len(expected) or set(found) != set(expected):
+        alien = [str(x) for x in found if x not in set(expected)]
+        absent = [str(x) for x in expected if x not in set(found)]
+        parts = [f"unknown: {_checks.first(alien)}"] if alien else []
+        parts += [f"missing: {_checks.first(absent)}"] if absent else []
+        parts += [] if parts else [f"{len(found)} labels for {len(expected)}"]
+        raise DataError(f"{where}: the {dim} labels of the draws are not the panel's ({'; '.join(parts)}).")
+    return draws.sel({dim: expected})
+
+
+def constant_data(model: Equations, panel: Panel) -> xr.Dataset:
+    """Data containers of the PyMC form, as PyMC keeps them beside a trace: whole numbers in 32 bits."""
+    arrays, coords = model_data(model, panel), model.coords(panel)
+    arrays = {n: x.astype(np.int32) if x.dtype.kind == "i" else x for n, x in arrays.items()}
+    dims = model.data_dims
+    found: dict[str, Any] = {name: (dims[name], arrays[name]) for name in dims}
+    found[RETURNS_DATA] = ((PERIOD, ASSET), arrays[RETURNS])
+    used = {d for ds, _ in found.values() for d in ds}
+    return xr.Dataset(found, coords={d: x for d, x in coords.items() if d in used})
+
+
+def locked(tree: xr.DataTree) -> xr.DataTree:
+    """Tree whose arrays cannot be written to; those that others may hold are copied first."""
+    result = tree.copy()
+    for node in result.subtree:
+        dataset = node.to_dataset(inherit=False)
+        for name, variable in dataset.data_vars.items():
+            values = variable.values
+            if values.flags.writeable:
+                values = values.copy()
+                values.flags.writeable = False
+                dataset[name] = variable.copy(data=values)
+        node.dataset = dataset
+    return result

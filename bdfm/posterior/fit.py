@@ -1,0 +1,57 @@
+"""The fit: posterior draws of a model given a panel, by the engine that its settings ask for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from bdfm import _checks
+from bdfm.data.panel import Panel
+from bdfm.inference.engine import choose, run
+from bdfm.inference.settings import SamplerSettings
+from bdfm.model.evidence import Evidence, check_evidence
+from bdfm.model.factor_model import FactorModel
+from bdfm.posterior.door import package_versions
+from bdfm.posterior.posterior import Posterior
+
+
+def fit(
+    model: FactorModel,
+    panel: Panel,
+    *,
+    seed: object,
+    settings: SamplerSettings | None = None,
+    evidence: Sequence[Evidence] = (),
+    progress: bool = False,
+) -> Posterior:
+    """Posterior of a model given a panel.
+
+    Parameters
+    ----------
+    model, panel
+        What to fit, and the history to fit it to. Nothing after the panel's origin enters.
+    seed
+        Seed of start values and sampler; equal seeds give equal draws. A whole number, a list of them, a
+        ``SeedSequence``, a ``Generator`` (its next number) or None; ``posterior.attrs["seed"]`` repeats it.
+    settings
+        Engine, number of draws, chains and so on.
+    evidence
+        Statements about returns over the forecast period (eq. 12), as part of the likelihood.
+    progress
+        Whether to show a progress bar.
+    """
+    settings = settings or SamplerSettings()
+    evidence = check_evidence(evidence, panel)
+    engine = choose(settings, model)
+    number = _checks.seed_number(seed, where="fit")
+    draws, sample_stats, seconds = run(
+        engine, model, panel, settings, seed=number, evidence=evidence, progress=progress
+    )
+    attrs = {
+        "engine": engine,
+        "seed": number,
+        "settings": settings.model_dump_json(),
+        "versions": json.dumps(package_versions()),
+        "seconds": json.dumps(seconds),
+    }
+    return Posterior.from_draws(draws, sample_stats, model, panel, attrs, evidence=evidence)
