@@ -91,7 +91,8 @@ def forecast(
 ) -> None:
     """Forecast the next period's returns from a price file. Quintile probabilities come with them."""
     from bdfm import _checks, _files
-    from bdfm.data.panel import Panel, PanelSettings
+    from bdfm.data.panel import Panel
+    from bdfm.data.settings import PanelSettings
     from bdfm.data.sources import read_earnings, read_prices, read_universe
     from bdfm.inference.settings import SamplerSettings
     from bdfm.model.find import find_model
