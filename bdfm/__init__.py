@@ -12,7 +12,8 @@ from bdfm.inference.settings import SamplerSettings
 from bdfm.model.factor_model import Evidence, FactorModel, presets
 from bdfm.portfolio.decisions import decide, portfolio_risk
 from bdfm.posterior.posterior import Posterior, fit
-from bdfm.scoring.scores import information_ratio, period_returns, ranked_probability_score, score_submission
+from bdfm.scoring.m6 import information_ratio, period_returns, score_submission
+from bdfm.scoring.scores import ranked_probability_score
 
 __all__ = [
     "Changes",

@@ -254,6 +254,20 @@ def earnings_table(earnings: pd.DataFrame) -> pd.DataFrame:
     return table.assign(date=days(table["date"], where=where))
 
 
+# What pydantic says less plainly, by its type of problem
+_EXPECTED = {
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "int_type": "a whole number",
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "string_type": "a text",
+    "tuple_type": "a list",
+}
+
+
 def settings_error(error: ValidationError, record: type[BaseModel], *, where: str) -> BdfmError:
     """First problem of a table of settings, told in the words of this package."""
     problem = error.errors()[0]
@@ -267,7 +281,8 @@ def settings_error(error: ValidationError, record: type[BaseModel], *, where: st
             return unknown
     if problem["type"] == "missing":
         return DataError(f"{place}: the key {key} is missing.")
-    expected = problem["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    expected = _EXPECTED.get(problem["type"], problem["msg"])
+    expected = expected.removeprefix("Input should be ").removeprefix("Value error, ")
     return DataError(f"{place}: {key} should be {expected}, got {problem.get('input')!r}.")
 
 

@@ -30,7 +30,7 @@ from bdfm.inference.settings import Engine, SamplerSettings
 from bdfm.model.factor_model import Evidence, FactorModel, presets
 from bdfm.posterior.posterior import N_PREDICTIVE_DRAWS, fit
 from bdfm.report.month import summary
-from bdfm.scoring.scores import read_submission, score_submission
+from bdfm.scoring.m6 import read_submission, score_submission
 
 app = typer.Typer(
     add_completion=False,

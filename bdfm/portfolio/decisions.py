@@ -18,8 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bdfm import _checks
 from bdfm.errors import DataError, MissingDependencyError
-from bdfm.forecast.forecast import MAX_EXPOSURE, MIN_EXPOSURE, Forecast
+from bdfm.forecast.forecast import Forecast
 from bdfm.forecast.ranks import weighted_quantiles
+from bdfm.forecast.submission import MAX_EXPOSURE, MIN_EXPOSURE
 from bdfm.forecast.views import Sample
 
 if TYPE_CHECKING:

@@ -199,8 +199,8 @@ def _changes_section(forecast: Forecast) -> str:
         )
     if effects.empty:
         parts.append(
-            "<p>Effects were not tracked, as <code>bdfm run</code>, <code>view</code> and"
-            " <code>edit</code> do.</p>"
+            "<p>What they did cannot be told: evidence went into the fit itself, or the file is of an older"
+            " release.</p>"
         )
     return "".join(parts)
 

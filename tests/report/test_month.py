@@ -165,7 +165,7 @@ BAD = {
         "probability should be less than or equal to 1, got 7",
     ),
     "unknown edit": ('"acquired_for_cash"', '"bought"', "unknown kind of edit bought"),
-    "edit number": ("offer = 100.0", "offer = -1.0", "offer must be above 0, got -1"),
+    "edit number": ("offer = 100.0", "offer = -1.0", "offer should be greater than 0, got -1"),
     "decision": ('"minimum_variance"', '"best"', "method should be 'equal'"),
     "exposure": ("exposure = 0.5", "exposure = 5", "exposure should be less than or equal to 1, got 5"),
     "output": (
@@ -262,8 +262,8 @@ def test_evidence_by_weights_equals_evidence_inside_the_model(posterior):
     base = posterior.forecast(seed=2)
     mean, sd = (x[4] for x in moments(base))
     changes = view(float(mean + sd), float(sd))
-    same, weighted = forecast_with_changes(posterior, changes, seed=2, views_method="reweight", track=False)
-    refit, inside = forecast_with_changes(posterior, changes, seed=2, views_method="model", track=False)
+    same, weighted = forecast_with_changes(posterior, changes, seed=2, views_method="reweight")
+    refit, inside = forecast_with_changes(posterior, changes, seed=2, views_method="model")
     assert same is posterior
     diagnosis = refit.diagnose()
     assert diagnosis.min_ess_bulk > 400
@@ -287,8 +287,8 @@ def test_a_view_four_sd_away_goes_into_the_model(posterior):
     mean, sd = (x[4] for x in moments(base))
     changes = view(float(mean + 4 * sd), float(0.05 * sd))
     with pytest.raises(InfeasibleViewError, match=r"effective of .* put it into the model"):
-        forecast_with_changes(posterior, changes, seed=2, views_method="reweight", track=False)
-    refit, inside = forecast_with_changes(posterior, changes, seed=2, track=False)  # auto
+        forecast_with_changes(posterior, changes, seed=2, views_method="reweight")
+    refit, inside = forecast_with_changes(posterior, changes, seed=2)  # auto
     assert refit.evidence[0].symbol == "A4"
     assert inside.effective_draws == pytest.approx(inside.n_draws)
     new_mean, new_sd = (x[4] for x in moments(inside))
@@ -302,7 +302,7 @@ def test_a_view_four_sd_away_goes_into_the_model(posterior):
 
 def test_auto_keeps_the_draws_where_they_reach(tiny_model, tiny_panel):
     quick = fit(tiny_model, tiny_panel, seed=1, settings=SamplerSettings(draws=100, tune=100, chains=2))
-    same, f = forecast_with_changes(quick, view(0.02, 0.2), seed=1, n_draws=4000, track=False)
+    same, f = forecast_with_changes(quick, view(0.02, 0.2), seed=1, n_draws=4000)
     assert same is quick
     assert f.records[0].kind == "view"
     assert isinstance(quick, Posterior)
