@@ -4,32 +4,28 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bdfm import _checks, _files
+from bdfm import _checks
 from bdfm.cli import backtest, exposures, risk
 from bdfm.cli.judgement import add_commands
-from bdfm.data.panel import Panel, PanelSettings
-from bdfm.data.sources import DEMO_ORIGIN, read_earnings, read_prices, read_universe
-from bdfm.data.sources import demo as demo_data
-from bdfm.errors import BdfmError, BdfmWarning, DataError, DataWarning
+from bdfm.data.sources import DEMO_ORIGIN, read_prices
+from bdfm.errors import BdfmError, BdfmWarning, DataError
 from bdfm.forecast.forecast import Forecast
 from bdfm.inference.settings import Engine, SamplerSettings
-from bdfm.model.factor_model import Evidence, FactorModel, presets
-from bdfm.posterior.posterior import N_PREDICTIVE_DRAWS, fit
-from bdfm.report.month import summary
+from bdfm.model.factor_model import FactorModel, presets
+from bdfm.posterior.posterior import N_PREDICTIVE_DRAWS
+from bdfm.report.month import DataTable, EvidenceTable, Month, RunFile, make_month, run_month
 from bdfm.scoring.m6 import read_submission, score_submission
 
 app = typer.Typer(
@@ -58,15 +54,19 @@ def demo(
     seed: Seed = 1,
 ) -> None:
     """Forecast the embedded demo universe: 20 US stocks and 5 factor ETFs, no network needed."""
-    prices, universe = demo_data()
-    model = FactorModel.from_preset("m6")
-    out.print(
-        f"Demo: {len(universe)} assets, forecast of the 4 weeks after {DEMO_ORIGIN:%Y-%m-%d}, model m6."
+    run = RunFile(
+        data=DataTable(origin=DEMO_ORIGIN.date(), demo=True),
+        model="m6",
+        sampler=SamplerSettings(engine=engine, draws=draws, tune=tune, chains=chains),
+        **_forecast_only(seed, out_dir),
     )
-    with _interruptible(), _files.OutputFolder(out_dir) as folder:
-        panel = Panel.from_prices(prices, universe, origin=DEMO_ORIGIN, settings=model.panel)
-        settings = SamplerSettings(engine=engine, draws=draws, tune=tune, chains=chains)
-        _month(model, panel, settings, seed=seed, evidence=(), folder=folder)
+    with _interruptible():
+        month = make_month(run)
+        out.print(
+            f"Demo: {len(month.panel.assets)} assets, forecast of the 4 weeks after {DEMO_ORIGIN:%Y-%m-%d},"
+            " model m6."
+        )
+        _run(month)
     _print_places(out_dir)
     out.print("Next: your own prices with [bold]bdfm forecast[/bold]; the README explains the files.")
 
@@ -101,32 +101,25 @@ def forecast(
     ] = None,
 ) -> None:
     """Forecast next period's returns and their quintile probabilities from a price file."""
-    statements = [_evidence(text) for text in evidence or []]
-    zeroed = tuple(dict.fromkeys(zero or []))
-    factor_model = _model(model)
     if calendar_months and period_days is not None:
         raise DataError("options: --period-days and --calendar-months exclude each other. Give one of them.")
-    period: Any = "month" if calendar_months else period_days or factor_model.panel.period
-    panel_settings = _panel_settings(factor_model.panel, period)
-    factor_model = factor_model.model_copy(update={"panel": panel_settings})
-    table = read_universe(universe)
-    _checks.known(zeroed, list(table["symbol"]), what="symbol", where="--zero")
-    day, closes = _checks.as_date(origin, where="--origin"), read_prices(prices)
-    panel = Panel.from_prices(
-        closes,
-        table,
-        origin=day,
-        earnings=None if earnings is None else read_earnings(earnings),
-        settings=panel_settings,
-        inactive=zeroed,
+    run = RunFile(
+        data=DataTable(
+            origin=origin,
+            prices=prices,
+            universe=universe,
+            earnings=earnings,
+            period="month" if calendar_months else period_days,
+            zero=tuple(dict.fromkeys(zero or [])),
+        ),
+        model=model,
+        sampler=SamplerSettings(engine=engine, draws=draws, tune=tune, chains=chains),
+        evidence=tuple(_evidence(text) for text in evidence or []),
+        **_forecast_only(seed, out_dir),
     )
-    jumps = _checks.price_jumps(closes[list(panel.assets)], panel.origin)
-    if jumps:
-        message = _checks.jump_message(jumps, panel.origin)
-        warnings.warn(f"{message} Check that they are right.", DataWarning, stacklevel=1)
-    settings = SamplerSettings(engine=engine, draws=draws, tune=tune, chains=chains)
-    with _interruptible(), _files.OutputFolder(out_dir) as folder:
-        _month(factor_model, panel, settings, seed=seed, evidence=statements, folder=folder)
+    options = {"origin": "--origin", "zero": "--zero", "period": "--period-days"}
+    with _interruptible():
+        _run(make_month(run, options))
     _print_places(out_dir)
 
 
@@ -189,14 +182,7 @@ def _model(name: str) -> FactorModel:
 backtest.register(app, out, _model)
 
 
-def _panel_settings(settings: PanelSettings, period: Any) -> PanelSettings:
-    try:
-        return PanelSettings(**settings.model_dump() | {"period": period})
-    except ValidationError as error:
-        raise DataError(f"--period-days: {error.errors()[0]['msg']}, got {period}.") from None
-
-
-def _evidence(text: str) -> Evidence:
+def _evidence(text: str) -> EvidenceTable:
     symbol, separator, numbers = text.rpartition("=")
     parts = numbers.split(",")
     if not separator or not symbol or len(parts) != 2:
@@ -205,41 +191,35 @@ def _evidence(text: str) -> Evidence:
         _checks.finite(x, what=what, where=f"--evidence {symbol}")  # type: ignore[arg-type]
         for what, x in zip(("mean", "sd"), parts, strict=True)
     )
-    return Evidence(symbol, mean, sd)
+    return EvidenceTable(symbol=symbol, mean=mean, sd=sd)
 
 
-def _month(
-    model: FactorModel,
-    panel: Panel,
-    settings: SamplerSettings,
-    *,
-    seed: int,
-    evidence: Sequence[Evidence],
-    folder: _files.OutputFolder,
-) -> None:
-    """Fit, forecast and write the files of one month."""
-    begun = time.perf_counter()
+def _forecast_only(seed: int, out_dir: Path) -> dict[str, Any]:
+    """Rest of the run file of a forecast without judgement, decision and report."""
+    outputs = ("submission", "posterior", "picture")
+    return {
+        "seed": seed,
+        "n_draws": N_PREDICTIVE_DRAWS,
+        "decision": None,
+        "outputs": outputs,
+        "out": out_dir,
+    }
+
+
+def _run(month: Month) -> None:
+    """Run a month without judgement, and print what came."""
+    panel = month.panel
     out.print(
         f"{panel.n_history} periods to {panel.origin:%Y-%m-%d}, {len(panel.assets)} assets in"
-        f" {len(panel.asset_classes)} classes. Sampling {settings.chains} chains ..."
+        f" {len(panel.asset_classes)} classes. Sampling {month.run.sampler.chains} chains ..."
     )
-    posterior = fit(model, panel, seed=seed, settings=settings, evidence=evidence, progress=out.is_terminal)
-    sampled = time.perf_counter()
-    result = posterior.forecast(seed=seed, n_draws=N_PREDICTIVE_DRAWS)
-    seconds = posterior.seconds | {"forecast": time.perf_counter() - sampled}
-    diagnosis = posterior.diagnose()
-    posterior.save(folder / "posterior.nc")
-    result.save(folder / "forecast.nc")
-    result.write_submission(folder / "submission.csv")
-    result.plot_quantiles().savefig(folder / "quantiles.png", dpi=150)
-    seconds["total"] = time.perf_counter() - begun
-    facts = summary(posterior, result, seconds=seconds)
-    _files.write_text(folder / "summary.json", json.dumps(facts, indent=2) + "\n")
-    _print_quantiles(result)
+    results = run_month(month, progress=out.is_terminal)
+    diagnosis = results.posterior.diagnose()
+    _print_quantiles(results.forecast)
     out.print(f"[{'green' if diagnosis.converged else 'yellow'}]{diagnosis.verdict}[/]")
     for advice in diagnosis.advice:
         out.print(f"  {advice}")
-    out.print("Seconds: " + ", ".join(f"{k} {v:.1f}" for k, v in seconds.items()))
+    out.print("Seconds: " + ", ".join(f"{k} {v:.1f}" for k, v in results.summary["seconds"].items()))
 
 
 def _print_quantiles(result: Forecast, n_ends: int = 12) -> None:

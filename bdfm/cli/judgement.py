@@ -108,21 +108,22 @@ def add_commands(app: typer.Typer, show: Callable[[Forecast], None]) -> None:
     ) -> None:
         """Fit, forecast, edit, view, decide and report, as one file says."""
         month = read_month(month_file)
-        panel = month.panel
+        panel, decided = month.panel, month.run.decision
         out.print(
             f"{panel.n_history} periods to {panel.origin:%Y-%m-%d}, {len(panel.assets)} assets, model"
             f" {month.model.name}; {len(month.changes.edits)} edits, {len(month.changes.views)} views,"
-            f" decision {month.run.decision.method}."
+            f" {'no decision' if decided is None else f'decision {decided.method}'}."
         )
         if check:
             out.print(
                 f"{month_file}: data, model, edits, views and decision are in order. Nothing was fitted."
             )
             return
-        posterior, forecast, decision = run_month(month, progress=out.is_terminal, say=out.print)
+        posterior, forecast, decision, _ = run_month(month, progress=out.is_terminal, say=out.print)
         show(forecast)
         _print_history(forecast)
-        _print_decision(decision)
+        if decision is not None:
+            _print_decision(decision)
         diagnosis = posterior.diagnose()
         out.print(f"[{'green' if diagnosis.converged else 'yellow'}]{diagnosis.verdict}[/]")
         out.print(f"Results in {month.out}", markup=False, soft_wrap=True)

@@ -27,7 +27,8 @@ from bdfm.posterior.posterior import Posterior
 FORECAST_FILE: Final = "forecast.nc"
 POSTERIOR_FILE: Final = "posterior.nc"
 SUMMARY_FILE: Final = "summary.json"
-RUN_FILE: Final = "month.toml"
+RUN_FILE: Final = "month.toml"  # copy of the run file
+MADE_FILE: Final = "run.toml"  # run file of a forecast that had none
 REPORT_FILE: Final = "report.html"
 
 _N_FACTORS: Final = 3  # whose paths are drawn
@@ -42,7 +43,8 @@ def write_report(folder: str | Path, path: str | Path | None = None) -> Path:
     Parameters
     ----------
     folder
-        Folder with ``forecast.nc``; ``posterior.nc``, ``summary.json`` and ``month.toml`` are used if there.
+        Folder with ``forecast.nc``; ``posterior.nc``, ``summary.json`` and ``month.toml`` or ``run.toml`` are
+        used if there.
     path
         Of the page; ``report.html`` in the folder unless given.
 
@@ -60,8 +62,8 @@ def write_report(folder: str | Path, path: str | Path | None = None) -> Path:
     there = (folder / POSTERIOR_FILE).exists()
     posterior = Posterior.load(folder / POSTERIOR_FILE) if there else None
     summary = _read_summary(folder / SUMMARY_FILE)
-    run_file = folder / RUN_FILE
-    run = run_file.read_text(encoding="utf-8") if run_file.exists() else None
+    files = [f for f in (folder / RUN_FILE, folder / MADE_FILE) if f.exists()]
+    run = files[0].read_text(encoding="utf-8") if files else None
     target = folder / REPORT_FILE if path is None else Path(path)
     _files.write_text(target, report_html(forecast, posterior=posterior, summary=summary, run=run))
     return target

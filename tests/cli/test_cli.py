@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bdfm.cli import app
 from bdfm.data.sources import demo
 from bdfm.forecast.forecast import Forecast
 from bdfm.posterior.posterior import Posterior
@@ -37,7 +36,7 @@ def test_forecast_writes_all_files(bdfm_command, arguments, files):
     assert code == 0
     folder = files / "out"
     assert sorted(p.name for p in folder.iterdir()) == [
-        "forecast.nc", "posterior.nc", "quantiles.png", "submission.csv", "summary.json",
+        "forecast.nc", "posterior.nc", "quantiles.png", "run.toml", "submission.csv", "summary.json",
     ]  # fmt: skip
     submission = pd.read_csv(folder / "submission.csv")
     assert list(submission.columns) == ["ID", "Rank1", "Rank2", "Rank3", "Rank4", "Rank5", "Decision"]
@@ -157,7 +156,7 @@ def test_interrupt_says_what_is_left(bdfm_command, arguments, files, monkeypatch
     def stop(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(app, "fit", stop)
+    monkeypatch.setattr("bdfm.report.month.fit", stop)
     code, _, err = bdfm_command(*arguments)
     assert code == 130
     assert "no file was written" in err

@@ -104,7 +104,7 @@ def test_a_month_from_one_file_and_what_can_be_done_with_it(run, folder):
     close = prices.loc[:"2020-12-18", "AMD"].iloc[-1]
     amd = f.draws.sel(asset="AMD").to_numpy()
     assert (amd == np.float32(100 / close - 1)).mean() == pytest.approx(0.8, abs=0.01)
-    assert set(f.effects()["change"]) == {2, 3}
+    assert set(f.effects()["change"]) == {1, 2, 3}
     submission = pd.read_csv(files / "submission.csv")
     assert submission["Decision"].abs().sum() == pytest.approx(0.5, abs=1e-4)
     assert float(submission.set_index("ID").loc["PEP", "Decision"]) == 0
