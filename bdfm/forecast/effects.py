@@ -35,6 +35,8 @@ class Past:
     ----------
     n_records
         Number of records that it wrote.
+    ranked
+        Probabilities known, or to be known, of the state before it.
     weights, assets, asset_class, names
         Those before it.
     returns
@@ -46,6 +48,7 @@ class Past:
     """
 
     n_records: int
+    ranked: dict[int, Floats]
     weights: Floats
     assets: tuple[str, ...]
     asset_class: tuple[str, ...]
@@ -59,7 +62,8 @@ class Past:
     def of(cls, state: State, symbols: Sequence[str] = (), *, n_records: int = 1, **more: Any) -> Past:
         """What a change of the returns of ``symbols``, or of the weights, is about to replace."""
         old = {s: state.returns[:, state.assets.index(s)].copy() for s in symbols}
-        return cls(n_records, state.weights, state.assets, state.asset_class, state.names, old, **more)
+        labels = (state.assets, state.asset_class, state.names)
+        return cls(n_records, state.ranked, state.weights, *labels, old, **more)
 
     def before(self, after: State) -> State:
         """State before the change that led to ``after``."""
@@ -70,7 +74,8 @@ class Past:
             returns[:, kept] = after.returns[:, [after.assets.index(self.assets[i]) for i in kept]]
             for symbol, column in self.returns.items():
                 returns[:, self.assets.index(symbol)] = column
-        return State(returns, self.weights, self.assets, self.asset_class, self.names)
+        state = State(returns, self.weights, self.assets, self.asset_class, self.names)
+        return state.with_ranks(self.ranked)
 
     def steps(self, before: State, after: State) -> Iterator[State]:
         """States on the way, where views are added one after the other."""

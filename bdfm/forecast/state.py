@@ -108,17 +108,24 @@ class State:
 
     def probabilities(self, n_quantiles: int) -> Floats:
         """Probability (asset, quantile) of each quantile, lowest first; ranked once, then remembered."""
-        if n_quantiles not in self._ranked:
+        if n_quantiles not in self.ranked:
             found = quantile_probabilities(
                 self.returns, n_quantiles=n_quantiles, weights=self.weights_unless_equal
             )
             found.flags.writeable = False
-            self._ranked[n_quantiles] = found
-        return self._ranked[n_quantiles]
+            self.ranked[n_quantiles] = found
+        return self.ranked[n_quantiles]
 
     @cached_property
-    def _ranked(self) -> dict[int, Floats]:
+    def ranked(self) -> dict[int, Floats]:
+        """Probabilities known so far, by number of quantiles."""
         return {}
+
+    def with_ranks(self, ranked: dict[int, Floats]) -> State:
+        """The same state, which knows and keeps its probabilities in ``ranked``."""
+        state = replace(self)
+        state.__dict__["ranked"] = ranked
+        return state
 
     def with_returns(self, symbols: Collection[str], returns: NDArray[np.float32]) -> State:
         """State in which some assets have the returns (draw,)."""
