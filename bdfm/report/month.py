@@ -263,7 +263,7 @@ def _with_period(model: FactorModel, period: object, place: Callable[[str], str]
     try:
         settings = PanelSettings(**model.panel.model_dump() | {"period": period})
     except ValidationError as error:
-        problem = error.errors()[0]["msg"].removeprefix("Value error, ")
+        problem = error.errors()[0]["msg"].removeprefix("Value error, period ")
         raise DataError(f"{place('period')}: {problem}, got {period!r}.") from None
     return model.model_copy(update={"panel": settings})
 

@@ -57,6 +57,20 @@ def test_forecast_writes_all_files(bdfm_command, arguments, files):
     assert "submission.csv" in out
 
 
+def test_a_forecast_is_repeated_by_its_run_file(bdfm_command, arguments, files):
+    options = ["--zero", "AAPL", "--evidence", "BBY=0.02,0.1", "--period-days", 21, "--seed", 7]
+    assert bdfm_command(*arguments, *options)[0] == 0
+    folder = files / "out"
+    names = ("forecast.nc", "submission.csv", "quantiles.png", "run.toml")
+    before = {name: (folder / name).read_bytes() for name in names}
+    code, out, err = bdfm_command("run", folder / "run.toml")
+    assert code == 0, err
+    assert "no decision" in " ".join(out.split())
+    assert {name: (folder / name).read_bytes() for name in names} == before
+    assert {p.name for p in folder.iterdir()} == {*names, "posterior.nc", "summary.json"}
+    assert Posterior.load(folder / "posterior.nc").evidence[0].symbol == "BBY"
+
+
 def change(path, function):
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
     function(table).to_csv(path, index=False)

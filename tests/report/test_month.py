@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
+import tomllib
+import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from bdfm import views as v
 from bdfm.data.panel import Panel
 from bdfm.data.sources import demo
-from bdfm.errors import InfeasibleViewError
+from bdfm.errors import DataError, DataWarning, InfeasibleViewError, UnknownLabelError
 from bdfm.forecast.changes import Changes
 from bdfm.forecast.forecast import Forecast
 from bdfm.forecast.ranks import weighted_quantiles
 from bdfm.inference.settings import SamplerSettings
 from bdfm.posterior.changed import forecast_with_changes
 from bdfm.posterior.posterior import Posterior, fit
-from bdfm.report.month import read_month
+from bdfm.report.month import DataTable, EvidenceTable, RunFile, make_month, read_month, run_month
+from bdfm.report.page import write_report
 
 RUN = """
 seed = 3
@@ -175,6 +180,22 @@ BAD = {
     ),
     "model": ("n_draws = 4000", 'n_draws = 4000\nmodel = "m7"', "unknown preset m7"),
     "toml": ("[data]", "[data", "not valid TOML"),
+    "period": ("[data]", "[data]\nperiod = 400", "month.toml, [data]: period: must be"),
+    "evidence on nothing": (
+        "[data]",
+        '[[evidence]]\nsymbol = "BBX"\nmean = 0.0\nsd = 0.1\n[data]',
+        "evidence: unknown symbol BBX",
+    ),
+    "evidence without sd": (
+        "[data]",
+        '[[evidence]]\nsymbol = "BBY"\nmean = 0.0\n[data]',
+        "[evidence.0]: the key sd is missing",
+    ),
+    "no decision at all": (
+        '[decision]\nmethod = "minimum_variance"\nexposure = 0.5',
+        "[[decision]]",
+        "decision should be",
+    ),
 }
 
 
@@ -307,6 +328,177 @@ def test_auto_keeps_the_draws_where_they_reach(tiny_model, tiny_panel):
     assert f.records[0].kind == "view"
     assert isinstance(quick, Posterior)
     assert Panel is type(quick.panel)
+
+
+class Fitted:
+    """Stands for a posterior: its forecast is ready, and a second fit is only noted."""
+
+    attrs = {"settings": SamplerSettings().model_dump_json()}
+    model = panel = None
+
+    def __init__(self, evidence=()):
+        self.evidence = tuple(evidence)
+
+    def forecast(self, *, seed, n_draws):
+        rng = np.random.default_rng(seed)
+        returns = 0.05 * rng.standard_normal((n_draws, 3))
+        return Forecast.from_draws(
+            returns, assets=["A", "B", "C"], asset_class=["x"] * 3, origin="2022-02-04", end="2022-03-04"
+        )
+
+
+@pytest.fixture
+def fitted(monkeypatch):
+    def second(model, panel, *, evidence, **_):
+        return Fitted(evidence)
+
+    monkeypatch.setattr("bdfm.posterior.changed.fit", second)
+    return Fitted()
+
+
+def loss(mean):
+    """Effective draws before a view over those after."""
+    plain = Fitted().forecast(seed=1, n_draws=40_000)
+    [statement] = view(mean, 0.02, "A").views
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return plain.effective_draws / plain.with_views(statement, min_effective_draws=1).effective_draws
+
+
+def changed(posterior, mean, **keywords):
+    return forecast_with_changes(posterior, view(mean, 0.02, "A"), seed=1, n_draws=40_000, **keywords)
+
+
+def test_a_number_decides_on_the_second_fit(fitted, monkeypatch):
+    mean = 0.11
+    assert 5 < loss(mean) < 20  # and thousands of draws are left: nothing is refused
+    assert changed(fitted, mean)[0] is fitted
+    monkeypatch.setattr("bdfm.forecast.weigh.MAX_LOSS", 0.99 * loss(mean))
+    again, forecast = changed(fitted, mean)
+    assert [tuple(e) for e in again.evidence] == [("A", mean, 0.02)]
+    assert not forecast.records
+    monkeypatch.setattr("bdfm.forecast.weigh.MAX_LOSS", 1.01 * loss(mean))
+    assert changed(fitted, mean)[0] is fitted
+
+
+@pytest.mark.parametrize("what", ["ignore", "default", "error"])
+def test_no_filter_of_warnings_decides_on_it(fitted, monkeypatch, what):
+    monkeypatch.setattr("bdfm.forecast.weigh.MAX_LOSS", 5.0)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter(what)
+        assert changed(fitted, 0.12)[0] is not fitted
+        assert changed(fitted, 0.0)[0] is fitted
+    assert not seen
+
+
+def test_without_a_second_fit_few_draws_are_a_warning(fitted, monkeypatch):
+    monkeypatch.setattr("bdfm.forecast.weigh.MAX_LOSS", 5.0)
+    with pytest.warns(DataWarning, match=r"views: [\d,]+ effective of 40,000 draws are left"):
+        same, _ = changed(fitted, 0.12, views_method="reweight")
+    assert same is fitted
+    held = Changes.from_dict(
+        {"views": [{"kind": "absolute", "asset": "A", "mean": 0.09, "semantics": "constraint"}]}
+    )
+    with pytest.warns(DataWarning, match="are left"):  # a constraint cannot go into the model
+        same, _ = forecast_with_changes(fitted, held, seed=1, n_draws=40_000)
+    assert same is fitted
+
+
+# One pipeline
+
+
+SHORT = {"draws": 20, "tune": 20, "chains": 2}
+
+
+def made(folder, **settings):
+    data = DataTable(
+        origin="2020-12-18", prices=folder / "prices.csv", universe=folder / "universe.csv", zero=("PEP",)
+    )
+    sampler = SamplerSettings(**SHORT)
+    return RunFile(data=data, sampler=sampler, out=folder / "made", **({"n_draws": 4000} | settings))
+
+
+def test_a_month_made_in_python_is_repeated_from_its_file(folder):
+    run = made(
+        folder,
+        model="m6",
+        seed=5,
+        evidence=(EvidenceTable(symbol="BBY", mean=0.02, sd=0.1),),
+        edits=({"kind": "shift", "symbol": "CVX", "by": 0.01},),
+        views=(v.Ordering(above="AAPL", below="BAC", probability=0.6, semantics="constraint").to_dict(),),
+        outputs=("submission", "posterior", "picture"),
+    )
+    month = make_month(run)
+    assert month.kept_as == "run.toml"
+    assert not month.out.exists()
+    results = run_month(month)
+    files = {p.name: p.read_bytes() for p in month.out.iterdir()}
+    assert results.summary["evidence"] == [["BBY", 0.02, 0.1]]
+    assert results.summary["views_method"] == "reweight"
+    assert [r.kind for r in results.forecast.records] == ["evidence", "zero", "shift", "view"]
+    assert set(results.forecast.effects()["change"]) == {2, 3, 4}
+    again = read_month(month.out / "run.toml")
+    assert again.run.out == Path()
+    assert again.kept_as == "run.toml"
+    assert again.model == month.model
+    run_month(again)
+    new = {p.name: p.read_bytes() for p in month.out.iterdir()}
+    assert set(new) == set(files) == {
+        "forecast.nc", "posterior.nc", "quantiles.png", "run.toml", "submission.csv", "summary.json",
+    }  # fmt: skip
+    for name in set(files) - {"posterior.nc", "summary.json"}:  # these hold seconds
+        assert new[name] == files[name], name
+    assert write_report(month.out).exists()
+    assert "bdfm run" in (month.out / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_run_file_may_ask_for_no_decision_and_other_periods(folder):
+    change(folder, '[decision]\nmethod = "minimum_variance"\nexposure = 0.5', "")
+    change(folder, "n_draws = 4000", "n_draws = 4000\ndecision = false")
+    change(folder, "[data]", "[data]\nperiod = 21")
+    month = read_month(folder / "month.toml")
+    assert month.run.decision is None
+    assert month.panel.settings.period == month.model.panel.period == 21
+    results = run_month(month)
+    assert results.decision is None
+    assert "decision" not in results.forecast.attrs
+    table = pd.read_csv(folder / "results" / "submission.csv")
+    assert table["Decision"].tolist() == [0.03125] * 8
+
+
+def test_a_run_file_of_a_run_file_is_the_same(folder):
+    run = read_month(folder / "month.toml").run
+    assert RunFile(**tomllib.loads(run.to_toml())) == run
+    bare = made(folder, decision=None)
+    assert RunFile(**tomllib.loads(bare.to_toml())).decision is None
+    moved = bare.moved(folder / "made")
+    assert moved.data.prices == Path("../prices.csv")
+    assert moved.out == Path()
+    model = bare.model_copy(update={"model": str(folder / "mine.toml")}).moved(folder / "a" / "b")
+    assert model.model == "../../mine.toml"
+    assert bare.moved(folder).model == "m6"
+
+
+def test_jumps_of_a_month_made_in_python_are_accepted_with_a_warning(folder):
+    prices = pd.read_csv(folder / "prices.csv", index_col=0, parse_dates=True)
+    prices.loc["2020-12-10":, "CVX"] /= 10
+    prices.to_csv(folder / "prices.csv")
+    with pytest.warns(DataWarning, match=r"CVX on 2020-12-10: .*Check that they are right"):
+        month = make_month(made(folder))
+    assert month.run.data.accept_jumps == ("CVX",)
+    assert tomllib.loads(month.text)["data"]["accept_jumps"] == ["CVX"]
+
+
+def test_mistakes_are_told_in_the_users_words(folder):
+    run = made(folder)
+    period = run.model_copy(update={"data": run.data.model_copy(update={"period": 400})})
+    with pytest.raises(DataError, match=r"^--days: must be .* 1 to 366, got 400\.$"):
+        make_month(period, {"period": "--days"})
+    zero = run.model_copy(update={"data": run.data.model_copy(update={"zero": ("PEPP",)})})
+    with pytest.raises(UnknownLabelError, match=r"^--zero: unknown symbol PEPP"):
+        make_month(zero, {"zero": "--zero"})
+    with pytest.raises(UnknownLabelError, match=r"^evidence: unknown symbol ZZZ"):
+        make_month(made(folder, evidence=(EvidenceTable(symbol="ZZZ", mean=0.0, sd=0.1),)))
 
 
 def test_read_month_is_lazy_about_nothing(folder):
