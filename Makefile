@@ -53,7 +53,7 @@ lock: | $(UV_MADE) ## write requirements.lock again from pyproject.toml
 # Tests that need torch run once it is here, and are skipped before. The CPU build is 0.2 GB; where its index
 # cannot be reached, `make torch TORCH_BACKEND=` takes the wheel of the package index, 3 GB on Linux.
 torch: $(STAMP) ## add PyTorch (CPU) for the FactorVAE
-	@$(UV) pip install --python $(BIN)/python $(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) \
+	@$(UV) pip install --compile-bytecode --python $(BIN)/python $(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) \
 	  --constraints requirements.lock 'torch==$(TORCH_VERSION)' || { \
 	  echo "Is PyTorch's own index out of reach? make torch TORCH_BACKEND= takes the package index: 3 GB on Linux"; exit 1; }
 
@@ -80,6 +80,6 @@ $(STAMP): requirements.lock pyproject.toml .python-version | $(UV_MADE)
 	  echo "No Python $$(cat .python-version) here and none could be fetched: looking for any Python from 3.12 on"; \
 	  $(UV) venv --quiet --no-python-downloads --python '>=3.12' $(VENV); }
 	@echo "Installing the locked packages into $(VENV) (once; with an empty download cache this takes minutes)"
-	@$(UV) pip install --quiet --python $(BIN)/python -r requirements.lock
-	@$(UV) pip install --quiet --python $(BIN)/python --no-deps -e .
+	@$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements.lock
+	@$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --no-deps -e .
 	@touch $@

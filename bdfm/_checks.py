@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
-from pydantic import BaseModel, ValidationError
 
 from bdfm.errors import BdfmError, DataError, FileError, UnknownLabelError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel, ValidationError
 
 JUMP = 1.9  # factor between two closes that is questioned: a return beyond +90 % or its reverse
 MAX_NAMED = 5  # offenders that a message names before it only counts
@@ -281,28 +283,86 @@ def earnings_table(earnings: pd.DataFrame) -> pd.DataFrame:
     return table.assign(date=days(table["date"], where=where))
 
 
-def settings_error(error: ValidationError, record: type[BaseModel], *, where: str) -> BdfmError:
-    """First problem of a table of settings, told in the words of this package."""
+def settings_error(
+    error: ValidationError,
+    record: type[BaseModel],
+    *,
+    where: str = "",
+    kind: type[BdfmError] = DataError,
+) -> BdfmError:
+    """First problem of a record of settings, told in the words of this package.
+
+    Parameters
+    ----------
+    error
+        What pydantic says.
+    record
+        Class of the record.
+    where
+        What was read, for the message; nothing for a file whose tables are named instead.
+    kind
+        Of the error, unless a key or kind is unknown (``UnknownLabelError``), or a validator raised its own.
+    """
     problem = error.errors()[0]
-    *table, key = [str(x) for x in problem["loc"]] or ["settings"]
-    place = f"{where}, [{'.'.join(table)}]" if table else where
+    cause = problem.get("ctx", {}).get("error")
+    if isinstance(cause, BdfmError):
+        return cause
+    in_table = problem["type"] in ("union_tag_invalid", "union_tag_not_found")  # no key to speak of
+    owner, path = _settings_at(record, problem["loc"] if in_table else problem["loc"][:-1])
+    table = f"[{'.'.join(path)}]" if path else ""
+    if where:
+        place = f"{where}, {table}" if table else where
+    else:
+        place = f"table {table}" if table else "top level"
+    if problem["type"] == "union_tag_invalid":
+        context = problem["ctx"]
+        return UnknownLabelError(
+            f"{place}: unknown kind {context['tag']!r}. Known: {context['expected_tags']}."
+        )
+    if problem["type"] == "union_tag_not_found":
+        return kind(f"{place}: the key `kind` is missing.")
+    key = str(problem["loc"][-1]) if problem["loc"] else "settings"
     if problem["type"] == "extra_forbidden":
-        fields = _settings_at(record, problem["loc"][:-1]).model_fields
         try:
-            known([key], list(fields), what="key", where=place)
+            known([key], list(owner.model_fields), what="key", where=place)
         except UnknownLabelError as unknown:
             return unknown
     if problem["type"] == "missing":
-        return DataError(f"{place}: the key {key} is missing.")
-    expected = problem["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-    return DataError(f"{place}: {key} should be {expected}, got {problem.get('input')!r}.")
+        return kind(f"{place}: the key {key} is missing.")
+    if cause is not None:  # a validator's text says which key
+        return kind(f"{place}: {cause}, got {problem.get('input')!r}.")
+    expected = problem["msg"].removeprefix("Input should be ")
+    verb = " should be" if expected != problem["msg"] else ":"
+    return kind(f"{place}: {key}{verb} {expected}, got {problem.get('input')!r}.")
 
 
-def _settings_at(record: type[BaseModel], path: Sequence[int | str]) -> type[BaseModel]:
-    """Class of the table that a path of keys leads to."""
-    for key in path:
-        annotation = record.model_fields[str(key)].annotation if str(key) in record.model_fields else None
-        candidates = [annotation, *getattr(annotation, "__args__", ())]
-        found = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
-        record = found[0] if found else record
-    return record
+def _settings_at(record: type[BaseModel], location: Sequence[int | str]) -> tuple[type[BaseModel], list[str]]:
+    """Class of the table at a location such as ('mean', 0, 'intercept'), and the keys that lead to it."""
+    candidates = [record]
+    keys: list[str] = []
+    for part in location:
+        by_kind = [c for c in candidates if _kind(c) == part]
+        if by_kind:  # pydantic names the kind of a part too, which is no key
+            candidates = by_kind
+            continue
+        keys.append(str(part))
+        found = [
+            m
+            for c in candidates
+            if part in c.model_fields
+            for m in _records(c.model_fields[str(part)].annotation)
+        ]
+        candidates = found or candidates
+    return candidates[0], keys
+
+
+def _kind(record: type[BaseModel]) -> Any:
+    field = record.model_fields.get("kind")
+    return None if field is None else field.default
+
+
+def _records(annotation: Any) -> list[type[BaseModel]]:
+    """Records of settings inside a type annotation."""
+    if isinstance(annotation, type) and hasattr(annotation, "model_fields"):
+        return [annotation]
+    return [m for arg in get_args(annotation) for m in _records(arg)]

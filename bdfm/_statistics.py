@@ -1,4 +1,4 @@
-"""Errors of means over time, where neighbours are alike."""
+"""Errors of means over time, where neighbours are alike, and intervals of draws."""
 
 from __future__ import annotations
 
@@ -33,3 +33,9 @@ def mean_error(values: Floats) -> float:
     if len(x) < 3:
         return float("nan")
     return float(np.sqrt(long_run_variance(x) / len(x)))
+
+
+def interval(values: Floats, *, prob: float = 0.9) -> tuple[Floats, Floats, Floats]:
+    """Lower end, median and upper end of the central interval over draws (draw, ...)."""
+    low, middle, high = np.quantile(values, [(1 - prob) / 2, 0.5, (1 + prob) / 2], axis=0)
+    return low, middle, high

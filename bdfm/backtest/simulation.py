@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from scipy import stats
 
 from bdfm import _checks
+from bdfm._settings import Settings
 from bdfm.backtest.protocol import Floats, History, QuantileForecast
 from bdfm.errors import DataError
 from bdfm.forecast.forecast import AttrValue, Forecast
@@ -24,10 +25,9 @@ N_DRAWS: Final = 40_000
 _KNOTS: Final = np.linspace(-6.5, 6.5, 4001)  # of a normal variable, for its map to a Student-t
 
 
-class Baseline(BaseModel):
+class Baseline(Settings):
     """A forecaster whose fields are its settings."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     label: str = Field(exclude=True)  # name in tables
 
     @property

@@ -13,10 +13,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator
+from pydantic import Field, PositiveInt, field_validator
 
 from bdfm import _checks
 from bdfm._html import opening
+from bdfm._settings import Settings
 from bdfm.data import features
 from bdfm.data.periods import Period, describe, period_edges
 from bdfm.errors import DataError, DataWarning, UnknownLabelError
@@ -49,10 +50,10 @@ MAX_SILENT_DAYS: Final = 30  # an asset without a fresh price for longer before 
 Array = NDArray[Any]
 
 
-class PanelSettings(BaseModel):
+class PanelSettings(Settings):
     """How a panel is made from daily prices: the ``[panel]`` table of a model file."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    told_as = "panel"
 
     period: Period = 28  # days, or "month" for calendar months
     n_periods: int = Field(default=104, ge=MIN_PERIODS)  # at most; shorter data give fewer

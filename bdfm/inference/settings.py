@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from bdfm._settings import Settings
 from bdfm.inference.choices import CHAINS, DRAWS, ENGINE, TUNE, Engine, Sampler
 
 
-class SamplerSettings(BaseModel):
+class SamplerSettings(Settings):
     """How the posterior is sampled.
 
     Defaults give 4,000 draws, as the winner used, from chains that reach the thresholds of
     ``posterior.diagnose()`` on the M6 panel.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    told_as = "sampler"
 
     engine: Engine = ENGINE  # auto: the fastest that covers the model
     draws: Annotated[int, Field(ge=10)] = DRAWS  # kept draws of each chain

@@ -8,20 +8,18 @@ from typing import Annotated, Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     SerializeAsAny,
-    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
 from bdfm import _checks
+from bdfm._settings import Settings
 from bdfm.data.panel import VARIABLES as PANEL_VARIABLES
 from bdfm.data.panel import Panel, PanelSettings
-from bdfm.errors import ModelError, UnknownLabelError
+from bdfm.errors import ModelError
 from bdfm.model.evidence import Evidence
 from bdfm.model.part import Array, Data, Params, Part, Turn, Variable
 from bdfm.model.parts.dynamics import (
@@ -129,10 +127,11 @@ SLOTS: Final[dict[str, type[Part]]] = {
 SEVERAL: Final = ("dynamics", "mean", "log_volatility")
 
 
-class Equations(BaseModel):
+class Equations(Settings):
     """Parts in named slots and their equations; ``FactorModel`` adds the PyMC form and files."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    told_as = ""  # messages name the table of the file
+    error_kind = ModelError
 
     name: str = "custom"
     n_factors: Annotated[int, Field(ge=1, le=50)] = 7
@@ -161,12 +160,6 @@ class Equations(BaseModel):
         if isinstance(value, Mapping | str) or not isinstance(value, Sequence):
             raise ModelError(f"[{name}]: it may stand several times. Write [[{name}]] above each table.")
         return tuple(base.of(x) for x in value)
-
-    def __init__(self, **settings: Any) -> None:
-        try:
-            super().__init__(**settings)
-        except ValidationError as error:
-            raise _settings_error(type(self), error) from None
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
@@ -365,20 +358,3 @@ def scaled(mu: Array, scale: Array, noise: StandardNoise, *, sign: Array = 1.0) 
     """Returns μ + σ (centre ± multiplier normal) of noise of unit scale; ``sign`` -1 is the other draw."""
     value = mu + sign * (scale * noise.multiplier * noise.normal)
     return np.asarray(value if isinstance(noise.centre, float) else value + scale * noise.centre)
-
-
-def _settings_error(cls: type[BaseModel], error: ValidationError) -> ModelError | UnknownLabelError:
-    """First problem of a pydantic validation, told in terms of the TOML file."""
-    first = error.errors()[0]
-    loc = [str(x) for x in first["loc"]]
-    if first["type"] == "extra_forbidden":
-        inside = cls.model_fields[loc[0]].annotation if loc[1:] else cls  # [panel] is the only plain table
-        owner = inside if isinstance(inside, type) and issubclass(inside, BaseModel) else cls
-        place = f"table [{'.'.join(loc[:-1])}]" if loc[1:] else "top level"
-        try:
-            _checks.known([loc[-1]], list(owner.model_fields), what="key", where=place)
-        except UnknownLabelError as unknown:
-            return unknown
-    if isinstance(cause := first.get("ctx", {}).get("error"), ModelError):
-        return cause
-    return ModelError(f"{'.'.join(loc)}: {first['msg']}, got {first.get('input')!r}.")

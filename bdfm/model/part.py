@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from scipy.special import gammaln
 
 from bdfm import _checks
+from bdfm._settings import Settings
 from bdfm.errors import ModelError, UnknownLabelError
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def functions_for(*arrays: Array) -> Any:
 # -- parts -------------------------------------------------------------------------------------------------
 
 
-class Part(BaseModel):
+class Part(Settings):
     """A part of the model: its fields are settings, which its table in a TOML file may set.
 
     A subclass with a ``kind`` of its own is known to the slot that its base class stands for from the moment
@@ -118,7 +119,7 @@ class Part(BaseModel):
         Dims of what ``features`` makes, by name; the first is ``period``.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    error_kind = ModelError
     kind: str
     slot: ClassVar[str] = ""
     kinds: ClassVar[dict[tuple[str, str], type[Part]]] = {}
@@ -159,9 +160,10 @@ class Part(BaseModel):
             names = ", ".join(map(repr, known))
             raise UnknownLabelError(f"[{cls.slot}]: unknown kind {value['kind']!r}. Known: {names}.")
         try:
-            return part(**value)  # type: ignore[return-value]
+            return part.model_validate(dict(value))  # type: ignore[return-value]
         except ValidationError as error:
-            raise _table_error(error, part, f"{cls.slot}.{value['kind']}") from None
+            where = f"table [{cls.slot}]"
+            raise _checks.settings_error(error, part, where=where, kind=ModelError) from None
 
     @property
     def has_block(self) -> bool:
@@ -203,20 +205,6 @@ class Part(BaseModel):
     def block(self, data: Data) -> Block:
         """Fields of the specification of the Gibbs engine; a part without this method needs NUTS."""
         raise NotImplementedError(f"{type(self).__name__} is not covered by the Gibbs engine")
-
-
-def _table_error(
-    error: ValidationError, record: type[BaseModel], table: str
-) -> ModelError | UnknownLabelError:
-    """First problem of one table, told in terms of the TOML file."""
-    problem = error.errors()[0]
-    key = ".".join(map(str, problem["loc"]))
-    if problem["type"] == "extra_forbidden":
-        try:
-            _checks.known([key], list(record.model_fields), what="key", where=f"table [{table}]")
-        except UnknownLabelError as unknown:
-            return unknown
-    return ModelError(f"[{table}] {key}: {problem['msg']}, got {problem.get('input')!r}.")
 
 
 # -- hierarchies -------------------------------------------------------------------------------------------

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field
 
 from bdfm import _checks
 from bdfm._optional import optional
+from bdfm._settings import Settings
 from bdfm.errors import DataError
 from bdfm.forecast.forecast import MAX_EXPOSURE, MIN_EXPOSURE, Forecast
 from bdfm.forecast.ranks import weighted_quantiles
@@ -32,14 +33,15 @@ _N_BATCHES: Final = 50  # of consecutive draws, whose means give the Monte Carlo
 _BLOCK: Final = 16_384  # draws that are held in double precision at a time
 
 
-class DecisionSettings(BaseModel):
+class DecisionSettings(Settings):
     """How a portfolio is chosen: the ``[decision]`` table of a run file.
 
     Σ|weight| is ``exposure``, which M6 wants between 0.25 and 1. No weight exceeds ``max_weight`` times the
     exposure. With ``short``, weights may be negative, down to -``max_weight`` times the exposure.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(allow_inf_nan=False)
+    told_as = "decision"
 
     method: Method = "equal"
     exposure: Annotated[float, Field(ge=MIN_EXPOSURE, le=MAX_EXPOSURE)] = MIN_EXPOSURE
@@ -49,12 +51,6 @@ class DecisionSettings(BaseModel):
     risk_aversion: Annotated[float, Field(ge=0)] = 1.0  # mean_cvar
     n_scenarios: Annotated[int, Field(ge=100)] = 2000  # mean_cvar: a linear program in that many draws
     seed: Annotated[int, Field(ge=0)] = 0  # mean_cvar: which draws
-
-    def __init__(self, **settings: Any) -> None:
-        try:
-            super().__init__(**settings)
-        except ValidationError as error:
-            raise _checks.settings_error(error, type(self), where="decision") from None
 
 
 # -- risk --------------------------------------------------------------------------------------------------

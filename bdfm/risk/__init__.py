@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 from bdfm._lazy import public_names
 
 if TYPE_CHECKING:
-    from bdfm.risk.base import RiskDecomposition as RiskDecomposition
     from bdfm.risk.base import RiskModel as RiskModel
     from bdfm.risk.base import compare as compare
     from bdfm.risk.bayesian import BayesianEstimator as BayesianEstimator
     from bdfm.risk.bayesian import bayesian_risk as bayesian_risk
     from bdfm.risk.cross_section import CrossSectionalEstimator as CrossSectionalEstimator
+    from bdfm.risk.decomposition import RiskDecomposition as RiskDecomposition
     from bdfm.risk.fama_french import Characteristics as Characteristics
     from bdfm.risk.fama_french import FactorPortfolios as FactorPortfolios
     from bdfm.risk.fama_french import double_sort as double_sort
@@ -26,7 +26,8 @@ else:
     __all__, __getattr__, __dir__ = public_names(
         __name__,
         {
-            "bdfm.risk.base": ("RiskDecomposition", "RiskModel", "compare"),
+            "bdfm.risk.base": ("RiskModel", "compare"),
+            "bdfm.risk.decomposition": ("RiskDecomposition",),
             "bdfm.risk.bayesian": ("BayesianEstimator", "bayesian_risk"),
             "bdfm.risk.cross_section": ("CrossSectionalEstimator",),
             "bdfm.risk.fama_french": (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -16,7 +15,6 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import cho_factor, cho_solve
 
 from bdfm import _checks, _files
-from bdfm._figures import new_figure
 from bdfm._html import opening
 from bdfm.errors import DataError, FileError
 from bdfm.names import (
@@ -25,24 +23,21 @@ from bdfm.names import (
     EXPOSURES,
     FACTOR,
     FACTOR_COVARIANCE,
-    FACTOR_RETURNS,
     OTHER_ASSET,
     OTHER_FACTOR,
-    PERIOD,
     PORTFOLIO,
-    SPECIFIC_RETURNS,
     SPECIFIC_VARIANCE,
 )
+from bdfm.risk import plots
+from bdfm.risk.decomposition import RiskDecomposition
+from bdfm.risk.inputs import Weights, check_covariance, history_of, portfolios
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Floats = NDArray[np.float64]
-Weights = Mapping[str, float] | pd.Series | pd.DataFrame | xr.DataArray
 
-PROB: Final = 0.9  # of every posterior interval
 KIND: Final = "risk_model"
-_SYMMETRY: Final = 1e-8  # relative asymmetry or negative eigenvalue of F that passes for rounding
 _HISTORY: Final = "history_"  # prefix of the history's variables in a file
 
 
@@ -156,12 +151,12 @@ class RiskModel:
                 raise DataError(
                     f"{where}: {what} has {(~np.isfinite(array)).sum()} values that are not finite."
                 )
-        _check_covariance(f, where)
+        check_covariance(f, where)
         if (d < 0).any():
             low = [a for a, bad in zip(labels, (d < 0).reshape(-1, n).any(axis=0), strict=True) if bad]
             raise DataError(f"{where}: the specific variance of {_checks.first(low)} is negative.")
         stamp = None if origin is None else _checks.as_date(origin, where=f"{where}: origin")
-        history = _history(factor_returns, specific_returns, labels, names)
+        history = history_of(factor_returns, specific_returns, labels, names)
         return cls(
             b, (f + np.swapaxes(f, -1, -2)) / 2, d, labels, names, kind, stamp, 1.0, observed_factors,
             tuple(notes), history,
@@ -256,39 +251,6 @@ class RiskModel:
 
     # -- portfolio risk --------------------------------------------------------------------------------
 
-    def _portfolios(self, weights: Weights) -> tuple[list[str] | None, Floats]:
-        """Names (``None`` for one without) and weights (portfolio, asset) in the order of the assets."""
-        where = "weights"
-        if isinstance(weights, xr.DataArray):
-            if not set(weights.dims) <= {PORTFOLIO, ASSET} or ASSET not in weights.dims:
-                raise DataError(
-                    f"{where}: dims {weights.dims}, expected ({ASSET},) or ({PORTFOLIO}, {ASSET})."
-                )
-            table = weights.transpose(..., ASSET).to_pandas()
-        elif isinstance(weights, pd.DataFrame | pd.Series):
-            table = weights
-        else:
-            table = pd.Series(dict(weights), dtype=float)
-        frame = table if isinstance(table, pd.DataFrame) else table.to_frame().T
-        labels = [str(a) for a in frame.columns]
-        values = frame.to_numpy(dtype=float)
-        if tuple(labels) != self.assets:
-            hint = "A table has one portfolio in each row and one asset in each column."
-            _checks.known(labels, self.assets, what="asset", where=where, hint=hint)
-            _checks.unique(labels, what="assets", where=where)
-            position = {a: i for i, a in enumerate(self.assets)}
-            full = np.zeros((len(frame), len(self.assets)))
-            full[:, [position[a] for a in labels]] = values
-            values = full
-        bad = ~np.isfinite(values)
-        if bad.any():
-            held = np.asarray(self.assets)[bad.any(axis=0)]
-            raise DataError(f"{where}: not finite for {_checks.first(held)}. Give 0 for no holding.")
-        names = [str(x) for x in frame.index] if isinstance(table, pd.DataFrame) else None
-        if names is not None:
-            _checks.unique(names, what="portfolios", where=where)
-        return names, values
-
     def _figure(self, values: Floats, names: list[str] | None, *dims: str, name: str) -> xr.DataArray:
         """Values ([draw,] portfolio, *dims) labelled; one unnamed portfolio has no axis."""
         lead = (DRAW,) if self.n_draws else ()
@@ -322,7 +284,7 @@ class RiskModel:
         DataError
             Weights that are not finite, or repeated labels.
         """
-        names, w = self._portfolios(weights)
+        names, w = portfolios(weights, self.assets)
         systematic, specific = self._parts(w)
         return self._figure(systematic + specific, names, name="variance")
 
@@ -332,7 +294,7 @@ class RiskModel:
 
     def decompose(self, weights: Weights) -> RiskDecomposition:
         """Where the variance of portfolios comes from: factors and specific, and by asset; sums are exact."""
-        names, w = self._portfolios(weights)
+        names, w = portfolios(weights, self.assets)
         x = w @ self._exposures
         fx = x @ self._factor_covariance
         specific = self._specific_variance[..., None, :] * (w * w)
@@ -353,7 +315,7 @@ class RiskModel:
 
         Covariance with the benchmark over its variance (eq. R4), as the model sees both.
         """
-        names, w = self._portfolios(benchmark)
+        names, w = portfolios(benchmark, self.assets)
         if names is not None and len(names) != 1:
             raise DataError(f"beta_to: {len(names)} benchmarks given. Give the weights of one.")
         fx = w @ self._exposures @ self._factor_covariance
@@ -366,7 +328,7 @@ class RiskModel:
         beta = covariance / variance
         if weights is None:
             return self._figure(beta, None, ASSET, name="beta")
-        names, w = self._portfolios(weights)
+        names, w = portfolios(weights, self.assets)
         return self._figure(np.swapaxes(beta @ w.T, -1, -2)[..., 0], names, name="beta")
 
     # -- linear algebra that optimisers and validation need ------------------------------------------------
@@ -439,61 +401,21 @@ class RiskModel:
 
     def plot_factors(self) -> Figure:
         """Volatility of each factor, and the correlations between factors; posterior means over draws."""
-        f = self._factor_covariance
-        sd = np.sqrt(np.diagonal(f, axis1=-2, axis2=-1))
-        bottom = np.where(sd > 0, sd, 1.0)
-        correlation = f / (bottom[..., :, None] * bottom[..., None, :])
-        k = len(self.factors)
-        figure, axes = new_figure(1, 2, figsize=(3.5 + 0.55 * k, 1.6 + 0.26 * k))
-        left, right = axes[0]
-        place = np.arange(k)
-        if self.n_draws:
-            low, middle, high = _interval(100 * sd)
-            left.barh(place, middle, xerr=[middle - low, high - middle], color="C0", error_kw={"lw": 0.8})
-            correlation = correlation.mean(axis=0)
-        else:
-            left.barh(place, 100 * sd, color="C0")
-        left.set_yticks(place, self.factors, fontsize=7)
-        left.invert_yaxis()
-        left.set_xlabel(f"volatility, % over {self.periods:g} periods", fontsize=8)
-        left.spines[["top", "right"]].set_visible(False)
-        image = right.imshow(correlation, cmap="RdBu_r", vmin=-1, vmax=1)
-        right.set_yticks([])
-        right.set_xticks(place, self.factors, fontsize=7, rotation=90)
-        for i in range(k if k <= 12 else 0):
-            for j in range(k):
-                if i != j:
-                    right.text(j, i, f"{100 * correlation[i, j]:.0f}", fontsize=6, ha="center", va="center")
-        right.set_title("correlation, %", fontsize=8)
-        bar = figure.colorbar(image, ax=right, shrink=0.8)
-        bar.ax.tick_params(labelsize=6)
-        figure.suptitle(f"Factors of the {self.kind} model", fontsize=10)
-        return figure
+        return plots.factors(self._factor_covariance, self.factors, kind=self.kind, periods=self.periods)
 
     def plot_exposures(self, *, n_assets: int = 40) -> Figure:
         """Heatmap of exposures, in percent of return per standard deviation of the factor.
 
         Of a large universe the assets with the largest systematic variance are shown.
         """
-        sd = np.sqrt(np.diagonal(self._factor_covariance, axis1=-2, axis2=-1))
-        scaled = 100 * self._exposures * sd[..., None, :]
-        scaled = scaled.mean(axis=0) if self.n_draws else scaled
-        size = np.argsort(-np.square(scaled).sum(axis=1), kind="stable")[:n_assets]
-        shown = np.sort(size)
-        values = scaled[shown]
-        limit = float(np.quantile(np.abs(values), 0.98)) or 1.0
-        figure, axes = new_figure(figsize=(2.2 + 0.4 * len(self.factors), 1.4 + 0.17 * len(shown)))
-        axis = axes[0, 0]
-        image = axis.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
-        axis.set_yticks(range(len(shown)), [self.assets[i] for i in shown], fontsize=6)
-        axis.set_xticks(range(len(self.factors)), self.factors, fontsize=7, rotation=90)
-        axis.tick_params(length=0)
-        axis.spines[:].set_visible(False)
-        bar = figure.colorbar(image, ax=axis, shrink=0.6, extend="both")
-        bar.set_label("% per sd of the factor", fontsize=7)
-        bar.ax.tick_params(labelsize=6)
-        axis.set_title(f"Exposures of the {self.kind} model", fontsize=9)
-        return figure
+        return plots.exposures(
+            self._exposures,
+            self._factor_covariance,
+            self.assets,
+            self.factors,
+            kind=self.kind,
+            n_assets=n_assets,
+        )
 
     # -- files -----------------------------------------------------------------------------------------
 
@@ -549,167 +471,6 @@ class RiskModel:
             ) from error
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class RiskDecomposition:
-    """Variance of portfolios by source; made by ``RiskModel.decompose``.
-
-    Attributes
-    ----------
-    kind, periods
-        Of the risk model.
-    exposure
-        Factor exposure B'w ([draw,] portfolio, factor).
-    by_factor
-        Contribution (B'w)_k (F B'w)_k of each factor to the variance ([draw,] portfolio, factor); it sums to
-        the systematic variance. A negative one hedges the others.
-    systematic_by_asset, specific_by_asset
-        Contribution w_i (B F B'w)_i and w_i² D_i of each asset ([draw,] portfolio, asset).
-    """
-
-    kind: str
-    periods: float
-    exposure: xr.DataArray
-    by_factor: xr.DataArray
-    systematic_by_asset: xr.DataArray
-    specific_by_asset: xr.DataArray
-
-    @property
-    def systematic(self) -> xr.DataArray:
-        """Systematic variance ([draw,] portfolio)."""
-        return self.by_factor.sum(FACTOR).rename("systematic")
-
-    @property
-    def specific(self) -> xr.DataArray:
-        """Specific variance ([draw,] portfolio)."""
-        return self.specific_by_asset.sum(ASSET).rename("specific")
-
-    @property
-    def variance(self) -> xr.DataArray:
-        """Total variance ([draw,] portfolio): systematic and specific."""
-        return (self.systematic + self.specific).rename("variance")
-
-    @property
-    def by_asset(self) -> xr.DataArray:
-        """Contribution of each asset to the variance ([draw,] portfolio, asset), w_i (Σw)_i."""
-        return (self.systematic_by_asset + self.specific_by_asset).rename("by_asset")
-
-    @property
-    def table(self) -> pd.DataFrame:
-        """One row per portfolio: volatility and the systematic share of variance; with draws 90 % intervals.
-
-        Columns ``volatility``, ``systematic_volatility``, ``specific_volatility``, ``systematic_share``; with
-        draws their posterior medians, and ``..._low`` and ``..._high``.
-        """
-        share = self.systematic / self.variance
-        figures: dict[str, xr.DataArray] = {
-            "volatility": self.variance**0.5,
-            "systematic_volatility": self.systematic**0.5,
-            "specific_volatility": self.specific**0.5,
-            "systematic_share": share,
-        }
-        return _summary_table(figures, pd.Index(self.by_factor[PORTFOLIO].values, name=PORTFOLIO))
-
-    def factors(self, portfolio: str | None = None) -> pd.DataFrame:
-        """One row per factor and one for ``specific``: exposure, variance, share of variance, volatility.
-
-        ``volatility`` is the contribution to the portfolio's volatility, variance contribution over
-        volatility, so that all columns but the first sum to the total. With draws posterior medians and
-        90 % intervals. The portfolio may be left out if there is only one.
-        """
-        name = self._one(portfolio)
-        specific = self.specific.sel({PORTFOLIO: name}).expand_dims({FACTOR: ["specific"]}, -1)
-        parts = xr.concat([self.by_factor.sel({PORTFOLIO: name}), specific], FACTOR, join="exact")
-        total = self.variance.sel({PORTFOLIO: name})
-        exposure = self.exposure.sel({PORTFOLIO: name}).reindex({FACTOR: parts[FACTOR].values})
-        figures: dict[str, xr.DataArray] = {"exposure": exposure, "variance": parts, "share": parts / total}
-        figures["volatility"] = parts / total**0.5
-        return _summary_table(figures, pd.Index(parts[FACTOR].values, name=FACTOR))
-
-    def assets(self, portfolio: str | None = None) -> pd.DataFrame:
-        """One row per asset, largest first: contributions to variance (systematic, specific, both), share."""
-        name = {PORTFOLIO: self._one(portfolio)}
-        total = self.variance.sel(name)
-        figures: dict[str, xr.DataArray] = {
-            "variance": self.by_asset.sel(name),
-            "systematic": self.systematic_by_asset.sel(name),
-            "specific": self.specific_by_asset.sel(name),
-            "share": self.by_asset.sel(name) / total,
-            "volatility": self.by_asset.sel(name) / total**0.5,
-        }
-        table = _summary_table(figures, pd.Index(self.by_asset[ASSET].values, name=ASSET))
-        return table.sort_values("variance", ascending=False, kind="stable")
-
-    def _one(self, portfolio: str | None) -> str:
-        names = [str(x) for x in self.by_factor[PORTFOLIO].values]
-        if portfolio is None:
-            if len(names) > 1:
-                raise DataError(f"decomposition: {len(names)} portfolios ({_checks.first(names)}). Name one.")
-            return names[0]
-        _checks.known([portfolio], names, what="portfolio", where="decomposition")
-        return portfolio
-
-    def __repr__(self) -> str:
-        rows = self.table.head(_checks.MAX_NAMED)
-        parts = [
-            f"{name} {row.volatility:.2%} ({row.systematic_share:.0%} systematic)"
-            for name, row in rows.iterrows()
-        ]
-        more = self.by_factor.sizes[PORTFOLIO] - len(parts)
-        return (
-            f"<bdfm.RiskDecomposition, {self.kind}: {', '.join(parts)}{f' and {more} more' if more else ''}>"
-        )
-
-    def _repr_html_(self) -> str:
-        percent = {c: "{:.2%}".format for c in self.table.columns}
-        return f"<p><b>Risk, {escape(self.kind)} model</b></p>" + self.table.to_html(
-            formatters=percent, border=0
-        )
-
-    def plot(self, *, n_factors: int = 10) -> Figure:
-        """Share of each portfolio's variance by factor and specific; volatility at the bar's end.
-
-        Factors beyond the ``n_factors`` that matter most are joined to "other factors". With draws shares
-        are those of posterior mean variances, and the label has the 90 % interval of the volatility.
-        """
-        parts, specific = self.by_factor, self.specific
-        if DRAW in parts.dims:
-            parts, specific = parts.mean(DRAW), specific.mean(DRAW)
-        values = (parts / (parts.sum(FACTOR) + specific)).transpose(PORTFOLIO, FACTOR).to_numpy()
-        order = np.argsort(-np.abs(values).max(axis=0), kind="stable")
-        named = np.sort(order[:n_factors])
-        shown = {str(parts[FACTOR].values[k]): values[:, k] for k in named}
-        if len(order) > n_factors:
-            shown["other factors"] = values[:, order[n_factors:]].sum(axis=1)
-        shown["specific"] = 1 - values.sum(axis=1)
-        table, n = self.table, len(values)
-        place = np.arange(n)
-        figure, axes = new_figure(figsize=(9, 1.3 + 0.42 * n + 0.16 * (len(shown) // 6)))
-        axis = axes[0, 0]
-        ends = {True: np.zeros(n), False: np.zeros(n)}
-        for j, (name, own) in enumerate(shown.items()):
-            colour = "#bbbbbb" if name == "specific" else f"C{j % 10}"
-            for positive in (True, False):
-                part = np.where((own > 0) == positive, own, 0.0)
-                label = name if positive else None
-                axis.barh(place, 100 * part, left=100 * ends[positive], color=colour, label=label, height=0.7)
-                ends[positive] = ends[positive] + part
-        for i, volatility in enumerate(table["volatility"]):
-            text = f"{100 * volatility:.2f} %"
-            if "volatility_low" in table:
-                low, high = 100 * table[["volatility_low", "volatility_high"]].iloc[i]
-                text += f" ({low:.2f} to {high:.2f})"
-            axis.text(100 * ends[True][i] + 1, i, text, fontsize=7, va="center")
-        axis.axvline(0, color="black", lw=0.6)
-        axis.set_yticks(place, [str(x) for x in table.index], fontsize=8)
-        axis.invert_yaxis()
-        axis.set_xlim(right=100 * float(ends[True].max()) * 1.3)
-        axis.set_xlabel("% of variance; label: volatility", fontsize=8)
-        axis.spines[["top", "right"]].set_visible(False)
-        figure.legend(loc="outside lower center", ncols=6, fontsize=7, frameon=False)
-        figure.suptitle(f"Sources of risk over {self.periods:g} periods, {self.kind} model", fontsize=10)
-        return figure
-
-
 def compare(models: Mapping[str, RiskModel], weights: Weights) -> pd.DataFrame:
     """Volatility of the same portfolios by several models, one row per portfolio and model.
 
@@ -727,57 +488,3 @@ def compare(models: Mapping[str, RiskModel], weights: Weights) -> pd.DataFrame:
     joined = pd.concat(tables, names=["model", PORTFOLIO]).swaplevel()
     portfolios = next(iter(tables.values())).index
     return joined.reindex([(p, m) for p in portfolios for m in tables])
-
-
-def _summary_table(figures: Mapping[str, xr.DataArray], index: pd.Index[Any]) -> pd.DataFrame:
-    table = pd.DataFrame(index=index)
-    for name, values in figures.items():
-        if DRAW in values.dims:
-            low, middle, high = _interval(values.transpose(DRAW, ...).to_numpy())
-            table[name], table[f"{name}_low"], table[f"{name}_high"] = middle, low, high
-        else:
-            table[name] = values.to_numpy()
-    return table
-
-
-def _interval(values: Floats) -> tuple[Floats, Floats, Floats]:
-    """Lower end, median and upper end of the central interval over draws (draw, ...)."""
-    low, middle, high = np.quantile(values, [(1 - PROB) / 2, 0.5, (1 + PROB) / 2], axis=0)
-    return low, middle, high
-
-
-def _check_covariance(f: Floats, where: str) -> None:
-    size = float(np.abs(f).max(initial=0.0))
-    skew = float(np.abs(f - np.swapaxes(f, -1, -2)).max(initial=0.0))
-    lowest = float(np.linalg.eigvalsh(f).min(initial=0.0))
-    if skew > _SYMMETRY * size or lowest < -_SYMMETRY * size:
-        raise DataError(
-            f"{where}: the factor covariance is no covariance (asymmetry {skew:.3g}, smallest eigenvalue"
-            f" {lowest:.3g}). Give a symmetric matrix without negative eigenvalues."
-        )
-
-
-def _history(
-    factor_returns: pd.DataFrame | None,
-    specific_returns: pd.DataFrame | None,
-    assets: tuple[str, ...],
-    factors: tuple[str, ...],
-) -> xr.Dataset | None:
-    if factor_returns is None and specific_returns is None:
-        return None
-    variables = {}
-    for name, table, dim, labels in (
-        (FACTOR_RETURNS, factor_returns, FACTOR, factors),
-        (SPECIFIC_RETURNS, specific_returns, ASSET, assets),
-    ):
-        if table is None:
-            continue
-        if tuple(map(str, table.columns)) != labels:
-            raise DataError(f"risk model: columns of {name} are not its {dim}s in order. Reindex the table.")
-        coords = {PERIOD: pd.DatetimeIndex(table.index).rename(None), dim: list(labels)}
-        variables[name] = xr.DataArray(table.to_numpy(dtype=float), dims=(PERIOD, dim), coords=coords)
-    try:
-        xr.align(*variables.values(), join="exact")
-    except ValueError as error:
-        raise DataError("risk model: factor and specific returns have different periods.") from error
-    return xr.Dataset(variables)

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 from bdfm._lazy import public_names
 
 if TYPE_CHECKING:
+    from bdfm.validation.check import Check as Check
     from bdfm.validation.out_of_sample import OutOfSample as OutOfSample
     from bdfm.validation.out_of_sample import compare_forecasts as compare_forecasts
-    from bdfm.validation.out_of_sample import cross_validate as cross_validate
-    from bdfm.validation.out_of_sample import trial_portfolios as trial_portfolios
-    from bdfm.validation.out_of_sample import walk_forward as walk_forward
-    from bdfm.validation.report import Check as Check
+    from bdfm.validation.refits import cross_validate as cross_validate
+    from bdfm.validation.refits import trial_portfolios as trial_portfolios
+    from bdfm.validation.refits import walk_forward as walk_forward
     from bdfm.validation.report import ValidationReport as ValidationReport
     from bdfm.validation.report import validate as validate
     from bdfm.validation.selection import FactorSelection as FactorSelection
@@ -20,14 +20,10 @@ else:
     __all__, __getattr__, __dir__ = public_names(
         __name__,
         {
-            "bdfm.validation.out_of_sample": (
-                "OutOfSample",
-                "compare_forecasts",
-                "cross_validate",
-                "trial_portfolios",
-                "walk_forward",
-            ),
-            "bdfm.validation.report": ("Check", "ValidationReport", "validate"),
+            "bdfm.validation.check": ("Check",),
+            "bdfm.validation.out_of_sample": ("OutOfSample", "compare_forecasts"),
+            "bdfm.validation.refits": ("cross_validate", "trial_portfolios", "walk_forward"),
+            "bdfm.validation.report": ("ValidationReport", "validate"),
             "bdfm.validation.selection": ("FactorSelection", "published", "select_factors"),
         },
     )

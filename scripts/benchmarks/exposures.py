@@ -23,7 +23,7 @@ import typer
 
 import bdfm
 from bdfm import exposures as ex
-from bdfm.posterior.plots import new_figure
+from bdfm._figures import new_figure
 
 FACTORS = ["Mkt-RF", "SMB", "HML"]
 GAMMAS = (2.0, 4.0, 6.0, 8.0, 10.0)

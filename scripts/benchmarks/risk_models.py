@@ -30,7 +30,7 @@ from bdfm.risk import (
     simple_returns,
 )
 from bdfm.risk.returns import compounded
-from bdfm.validation.out_of_sample import compare_forecasts, trial_portfolios, walk_forward
+from bdfm.validation import compare_forecasts, trial_portfolios, walk_forward
 
 WEEKS = 104
 

@@ -7,7 +7,7 @@ import pytest
 from bdfm.errors import DataError
 from bdfm.risk import CrossSectionalEstimator, RiskModel, StatisticalEstimator, TimeSeriesEstimator
 from bdfm.validation import compare_forecasts, cross_validate, trial_portfolios, walk_forward
-from bdfm.validation.out_of_sample import _explain
+from bdfm.validation.refits import _explain
 
 T, N = 300, 12
 

@@ -1,0 +1,91 @@
+"""What a risk model is given: weights of portfolios, a covariance, the history of its estimation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from bdfm import _checks
+from bdfm.errors import DataError
+from bdfm.names import ASSET, FACTOR, FACTOR_RETURNS, PERIOD, PORTFOLIO, SPECIFIC_RETURNS
+
+Floats = NDArray[np.float64]
+Weights = Mapping[str, float] | pd.Series | pd.DataFrame | xr.DataArray
+
+_SYMMETRY: Final = 1e-8  # relative asymmetry or negative eigenvalue of F that passes for rounding
+
+
+def portfolios(weights: Weights, assets: Sequence[str]) -> tuple[list[str] | None, Floats]:
+    """Names (``None`` for one without) and weights (portfolio, asset) in the order of the assets."""
+    where = "weights"
+    if isinstance(weights, xr.DataArray):
+        if not set(weights.dims) <= {PORTFOLIO, ASSET} or ASSET not in weights.dims:
+            raise DataError(f"{where}: dims {weights.dims}, expected ({ASSET},) or ({PORTFOLIO}, {ASSET}).")
+        table = weights.transpose(..., ASSET).to_pandas()
+    elif isinstance(weights, pd.DataFrame | pd.Series):
+        table = weights
+    else:
+        table = pd.Series(dict(weights), dtype=float)
+    frame = table if isinstance(table, pd.DataFrame) else table.to_frame().T
+    labels = [str(a) for a in frame.columns]
+    values = frame.to_numpy(dtype=float)
+    if labels != list(assets):
+        hint = "A table has one portfolio in each row and one asset in each column."
+        _checks.known(labels, assets, what="asset", where=where, hint=hint)
+        _checks.unique(labels, what="assets", where=where)
+        position = {a: i for i, a in enumerate(assets)}
+        full = np.zeros((len(frame), len(assets)))
+        full[:, [position[a] for a in labels]] = values
+        values = full
+    bad = ~np.isfinite(values)
+    if bad.any():
+        held = np.asarray(assets)[bad.any(axis=0)]
+        raise DataError(f"{where}: not finite for {_checks.first(held)}. Give 0 for no holding.")
+    names = [str(x) for x in frame.index] if isinstance(table, pd.DataFrame) else None
+    if names is not None:
+        _checks.unique(names, what="portfolios", where=where)
+    return names, values
+
+
+def check_covariance(f: Floats, where: str) -> None:
+    """Raise ``DataError`` unless ``f`` ([draw,] factor, factor) is symmetric without negative eigenvalues."""
+    size = float(np.abs(f).max(initial=0.0))
+    skew = float(np.abs(f - np.swapaxes(f, -1, -2)).max(initial=0.0))
+    lowest = float(np.linalg.eigvalsh(f).min(initial=0.0))
+    if skew > _SYMMETRY * size or lowest < -_SYMMETRY * size:
+        raise DataError(
+            f"{where}: the factor covariance is no covariance (asymmetry {skew:.3g}, smallest eigenvalue"
+            f" {lowest:.3g}). Give a symmetric matrix without negative eigenvalues."
+        )
+
+
+def history_of(
+    factor_returns: pd.DataFrame | None,
+    specific_returns: pd.DataFrame | None,
+    assets: tuple[str, ...],
+    factors: tuple[str, ...],
+) -> xr.Dataset | None:
+    """Factor and specific returns of the estimation on common periods; None where neither is given."""
+    if factor_returns is None and specific_returns is None:
+        return None
+    variables = {}
+    for name, table, dim, labels in (
+        (FACTOR_RETURNS, factor_returns, FACTOR, factors),
+        (SPECIFIC_RETURNS, specific_returns, ASSET, assets),
+    ):
+        if table is None:
+            continue
+        if tuple(map(str, table.columns)) != labels:
+            raise DataError(f"risk model: columns of {name} are not its {dim}s in order. Reindex the table.")
+        coords = {PERIOD: pd.DatetimeIndex(table.index).rename(None), dim: list(labels)}
+        variables[name] = xr.DataArray(table.to_numpy(dtype=float), dims=(PERIOD, dim), coords=coords)
+    try:
+        xr.align(*variables.values(), join="exact")
+    except ValueError as error:
+        raise DataError("risk model: factor and specific returns have different periods.") from error
+    return xr.Dataset(variables)

@@ -1,0 +1,58 @@
+"""Questions put to a risk model, and their answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+LEVEL: Final = 0.05  # probability that a right model gets any flag, at most
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question put to the model.
+
+    Attributes
+    ----------
+    name, section
+        What is asked, and of what: "diagnosis" (the fit) or "forecast" (unseen returns).
+    statistic
+        The figure in words.
+    p_value
+        Chance of such a figure if nothing is wrong; NaN where a threshold decides.
+    flagged
+        Whether the answer is bad.
+    meaning
+        What a bad answer means for who uses the model.
+    """
+
+    name: str
+    section: str
+    statistic: str
+    p_value: float
+    flagged: bool
+    meaning: str
+
+
+@dataclass
+class Collector:
+    """Checks as they come; p-values become flags once their number is known."""
+
+    rows: list[tuple[str, str, str, float, bool | None, str]] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+
+    def test(self, name: str, section: str, statistic: str, p: float, meaning: str) -> None:
+        """Add a check that a p-value decides."""
+        self.rows.append((name, section, statistic, p, None, meaning))
+
+    def threshold(self, name: str, section: str, statistic: str, bad: bool, meaning: str) -> None:
+        """Add a check that is bad or not."""
+        self.rows.append((name, section, statistic, float("nan"), bad, meaning))
+
+    def checks(self, level: float) -> tuple[Check, ...]:
+        """All checks; ``level`` is shared out over the tests (Bonferroni)."""
+        n_tests = sum(flagged is None for *_, flagged, _ in self.rows)
+        return tuple(
+            Check(n, s, t, p, p < level / n_tests if bad is None else bad, m)
+            for n, s, t, p, bad, m in self.rows
+        )

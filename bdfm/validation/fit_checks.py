@@ -1,0 +1,244 @@
+"""Checks of the fit: residuals, exposures, their significance, collinearity and drift."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+from scipy import stats
+
+from bdfm import _checks
+from bdfm.names import ASSET, FACTOR, PERIOD
+from bdfm.risk.base import RiskModel
+from bdfm.validation import statistics
+from bdfm.validation.check import LEVEL, Collector
+
+Floats = NDArray[np.float64]
+
+LAGS: Final = 5
+MAX_INFLATION: Final = 10.0
+P_VALUES: Final = ("ljung_box", "arch_lm", "jarque_bera")
+
+
+def diagnose_residuals(found: Collector, f: pd.DataFrame, u: Floats) -> Floats:
+    """Tests of residuals (period, asset), most basic fault first; returns them cleaned of what was found."""
+    n_series = u.shape[1]
+    z = statistics.standardised(u)
+    moves = statistics.standardised(f.to_numpy())
+    for what, values, meaning in (
+        (
+            "specific",
+            z,
+            "specific risk before and after the break differs: estimate on the time after it, or with a"
+            " half-life, or D is an average that fits neither",
+        ),
+        (
+            "factor",
+            moves,
+            "factors moved with another volatility before and after the break: F is an average that fits"
+            " neither. Use a shorter window or a half-life",
+        ),
+    ):
+        level_of = np.nanmean(np.square(values), axis=1)
+        broken = statistics.variance_break(level_of[np.isfinite(level_of)])
+        day = f.index[broken.position]
+        before, after = (
+            np.sqrt(np.nanmean(x)) for x in (level_of[: broken.position], level_of[broken.position :])
+        )
+        found.test(
+            f"volatility break, {what}",
+            "diagnosis",
+            f"volatility times {after / before:.2f} after {day:%Y-%m-%d}",
+            broken.p_value,
+            meaning,
+        )
+        if what == "specific" and broken.p_value < LEVEL:
+            parts = [statistics.standardised(x) for x in (z[: broken.position], z[broken.position :])]
+            z = np.concatenate(parts)
+    p = statistics.robust_autocorrelation(z, LAGS)
+    found.test(
+        "autocorrelation of residuals",
+        "diagnosis",
+        f"{_share(p)} of {n_series} assets with p < 0.01",
+        statistics.bonferroni(p),
+        "specific returns of one period tell those of the next: risk over several periods is not the"
+        " square root of time, and stale prices or a slow factor may be behind it",
+    )
+    white = statistics.whitened(z)
+    p = statistics.volatility_clusters(white, LAGS)
+    found.test(
+        "clusters of specific volatility",
+        "diagnosis",
+        f"{_share(p)} of {n_series} assets with p < 0.01",
+        statistics.bonferroni(p),
+        "calm and turbulent spells alternate: a constant D is too high in calm and too low in turbulent"
+        " times. Use a half-life, or a model with volatility of its own",
+    )
+    p = statistics.normality(white)
+    found.test(
+        "normality of residuals",
+        "diagnosis",
+        f"{_share(p)} of {n_series} assets with p < 0.01",
+        statistics.bonferroni(p),
+        "large specific moves are more frequent than under a normal law: volatility is right on average,"
+        " quantiles taken from a normal law (value at risk) are too mild",
+    )
+    return white
+
+
+def _share(p: Floats) -> str:
+    return f"{int((p < 0.01).sum())}"
+
+
+def co_movement(values: Floats) -> float:
+    """Logarithm of the largest eigenvalue of the correlations of residuals (period, asset)."""
+    return float(np.log(statistics.largest_eigenvalue(values)))
+
+
+def co_movement_check(found: Collector, observed: float, null: list[float]) -> None:
+    """Test of an observed co-movement against its values where residuals are independent."""
+    mean, sd, n = float(np.mean(null)), float(np.std(null, ddof=1)), len(null)
+    p = float(stats.t.sf((observed - mean) / (sd * np.sqrt(1 + 1 / n)), n - 1))
+    found.test(
+        "co-movement of residuals",
+        "diagnosis",
+        f"largest eigenvalue {np.exp(observed):.2f}, {np.exp(mean):.2f} expected",
+        p,
+        "a factor is missing: what counts as specific is shared, does not diversify, and the risk of"
+        " diversified portfolios is too low. Add a factor, or look at the assets that move together",
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Exposures:
+    regressions: statistics.Regressions
+    p_values: Floats  # (factor, asset)
+    factors: pd.DataFrame
+
+
+def exposures(found: Collector, model: RiskModel, f: pd.DataFrame, r: Floats, level: float) -> _Exposures:
+    """Significance, collinearity and stability of exposures."""
+    x = np.column_stack([np.ones(len(f)), f.to_numpy()])
+    # Factor returns under zero-sum constraints are linearly dependent; the pseudo-inverse takes the
+    # solution of least length, and R² is what it is.
+    fitted = statistics.regress(x, r)
+    free = np.isfinite(r).sum(axis=0) - x.shape[1]
+    p = 2 * stats.t.sf(np.abs(fitted.t[1:]), np.maximum(free, 1))
+    significant = statistics.holm(p, level)
+    table = pd.DataFrame(index=pd.Index(model.factors, name="factor"))
+    table["significant_exposures"] = significant.sum(axis=1)
+    table["median_abs_t"] = np.nanmedian(np.abs(fitted.t[1:]), axis=1)
+    table["variance_inflation"] = _inflation(model, f)
+    worst = table["variance_inflation"].max()
+    named = table.index[table["variance_inflation"] > MAX_INFLATION]
+    found.threshold(
+        "collinearity",
+        "diagnosis",
+        f"largest variance inflation {worst:.1f}" + (f" ({_checks.first(named)})" if len(named) else ""),
+        bool(worst > MAX_INFLATION),
+        "these factors tell nearly the same story: exposures to each are unreliable and may be large with"
+        " opposite signs, though their sum is sound. Drop or combine them",
+    )
+    if model.observed_factors:
+        idle = table.index[(table["significant_exposures"] == 0) & ~_significant_alone(f, r, level)]
+        found.threshold(
+            "significance of exposures",
+            "diagnosis",
+            f"{int(significant.sum())} of {significant.size} exposures significant (Holm)"
+            + (f"; none to {_checks.first(idle)}" if len(idle) else ""),
+            bool(len(idle)),
+            "no asset has a significant exposure to these factors, beside the others or alone: they add"
+            " noise to B and nothing to the explanation. Drop them",
+        )
+        drift, change = _drift(x, r)
+        table["drifting_exposures"] = statistics.holm(drift, level).sum(axis=1)
+        found.test(
+            "stability of exposures",
+            "diagnosis",
+            f"largest change between the halves {np.nanmax(np.abs(change)):.2f} standard errors",
+            statistics.bonferroni(drift),
+            "exposures of the first and the second half of the window differ: the average of both is the"
+            " exposure of neither. Use a shorter window or a half-life",
+        )
+    return _Exposures(fitted, p, table)
+
+
+def _significant_alone(f: pd.DataFrame, r: Floats, level: float) -> NDArray[np.bool_]:
+    """Whether any asset responds to a factor (factor,) by itself: collinear ones do, idle ones do not."""
+    single = [statistics.regress(np.column_stack([np.ones(len(f)), x]), r).t[1] for x in f.to_numpy().T]
+    p = 2 * stats.t.sf(np.abs(np.array(single)), len(f) - 2)
+    return np.asarray(statistics.holm(p, level).any(axis=1))
+
+
+def _inflation(model: RiskModel, f: pd.DataFrame) -> Floats:
+    """Variance inflation of factor returns; of numeric exposures across assets where those are the data.
+
+    Categories and the market are redundant on purpose: they have none.
+    """
+    if model.observed_factors:
+        return statistics.variance_inflation(f.to_numpy())
+    if model.kind != "cross-sectional":
+        return np.ones(len(model.factors))
+    b = model.exposures.to_numpy()
+    numeric = ((b < 0) | (b > 1)).any(axis=0)
+    out = np.full(b.shape[1], np.nan)
+    if numeric.any():
+        others = b[:, ~numeric] - b[:, ~numeric].mean(axis=0)
+        left = b[:, numeric] - b[:, numeric].mean(axis=0)
+        within = left - others @ np.linalg.lstsq(others, left, rcond=None)[0]
+        # Inflation by categories times that by the other styles within categories.
+        first = np.square(left).sum(axis=0) / np.maximum(np.square(within).sum(axis=0), 1e-300)
+        out[numeric] = first * (statistics.variance_inflation(within) if numeric.sum() > 1 else 1.0)
+    return out
+
+
+def _drift(x: Floats, r: Floats) -> tuple[Floats, Floats]:
+    """p-values and t-statistics (factor, asset) of the change of exposures between the halves.
+
+    Errors are White's, so that a change of volatility is no change of exposures.
+    """
+    half = len(x) // 2
+    first, second = (
+        statistics.regress(a, b, lags=0) for a, b in ((x[:half], r[:half]), (x[half:], r[half:]))
+    )
+    variance = np.diagonal(first.covariances + second.covariances, axis1=1, axis2=2).T[1:]
+    t = (second.coefficients[1:] - first.coefficients[1:]) / np.sqrt(np.where(variance > 0, variance, np.nan))
+    enough = (np.isfinite(r[:half]).sum(axis=0) > 3 * x.shape[1]) & (
+        np.isfinite(r[half:]).sum(axis=0) > 3 * x.shape[1]
+    )
+    t = np.where(enough, t, np.nan)
+    # Two halves, each of whose errors is estimated from as many periods: the smaller counts.
+    return 2 * stats.t.sf(np.abs(t), half - x.shape[1]), t
+
+
+def rolling(model: RiskModel, f: pd.DataFrame, r: Floats, n_windows: int = 9) -> xr.DataArray:
+    """Exposures (period, asset, factor) in windows of a quarter of the history."""
+    size = max(len(f) // 4, f.shape[1] + 3)
+    stops = np.unique(np.linspace(size, len(f), n_windows).round().astype(int))
+    x = np.column_stack([np.ones(len(f)), f.to_numpy()])
+    found = []
+    for stop in stops:
+        rows = slice(stop - size, stop)
+        b = statistics.regress(x[rows], r[rows], lags=0).coefficients[1:].T
+        enough = np.isfinite(r[rows]).sum(axis=0) > x.shape[1]
+        found.append(np.where(enough[:, None], b, np.nan))
+    coords = {PERIOD: f.index[stops - 1], ASSET: list(model.assets), FACTOR: list(model.factors)}
+    return xr.DataArray(np.array(found), dims=(PERIOD, ASSET, FACTOR), coords=coords, name="exposures")
+
+
+def asset_table(model: RiskModel, u: Floats, r: Floats, fit: _Exposures, f: pd.DataFrame) -> pd.DataFrame:
+    """One row per asset; see ``ValidationReport.assets``."""
+    table = pd.DataFrame(index=pd.Index(model.assets, name="asset"))
+    known = np.isfinite(u)
+    both = np.where(known, r, np.nan)
+    table["r_squared"] = 1 - np.nanvar(u, axis=0) / np.nanvar(both, axis=0)
+    for name, t in zip(model.factors, fit.regressions.t[1:], strict=True):
+        table[f"t {name}"] = t
+    table["ljung_box"] = statistics.ljung_box(u, LAGS)
+    table["arch_lm"] = statistics.arch_lm(u, LAGS)
+    table["jarque_bera"] = statistics.jarque_bera(u)
+    return table

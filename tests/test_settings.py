@@ -1,0 +1,107 @@
+"""Records of settings: errors in the words of the package, wherever a record is made."""
+
+from typing import Annotated, Literal
+
+import pytest
+from pydantic import BaseModel, Field
+
+from bdfm import PanelSettings, SamplerSettings
+from bdfm._settings import Settings
+from bdfm.backtest.simple import EWMA
+from bdfm.errors import DataError, ModelError, UnknownLabelError
+from bdfm.model.factor_model import FactorModel
+from bdfm.model.part import Part
+from bdfm.model.parts.dynamics import AR1
+from bdfm.portfolio.decisions import DecisionSettings
+
+
+class Small(Settings):
+    kind: Literal["small"] = "small"
+    size: Annotated[int, Field(ge=1)] = 1
+
+
+class Large(Settings):
+    kind: Literal["large"] = "large"
+    weight: float
+
+
+class Box(Settings):
+    told_as = "box"
+    error_kind = ModelError
+    inside: Small = Small()
+    many: tuple[Annotated[Small | Large, Field(discriminator="kind")], ...] = ()
+    names: Annotated[tuple[str, ...], Field(max_length=1)] = ()
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: Small(size=0), DataError, "Small: size should be greater than or equal to 1, got 0."),
+        (lambda: Large(), DataError, "Large: the key weight is missing."),
+        (
+            lambda: Small(sise=1),
+            UnknownLabelError,
+            "Small: unknown key sise. Did you mean size? Known: kind, size.",
+        ),
+        (
+            lambda: Box(inside={"size": 0}),
+            ModelError,
+            "box, [inside]: size should be greater than or equal to 1, got 0.",
+        ),
+        (
+            lambda: Box(many=[{"kind": "small"}, {"kind": "large", "weigth": 1}]),
+            ModelError,
+            "box, [many.1]: the key weight is missing.",
+        ),
+        (
+            lambda: Box(many=[{"kind": "tiny"}]),
+            UnknownLabelError,
+            "box, [many.0]: unknown kind 'tiny'. Known: 'small', 'large'.",
+        ),
+        (lambda: Box(many=[{}]), ModelError, "box, [many.0]: the key `kind` is missing."),
+        (
+            lambda: Box(names=("a", "b")),
+            ModelError,
+            "box: names: Tuple should have at most 1 item after validation, not 2, got ('a', 'b').",
+        ),
+        (
+            lambda: SamplerSettings(sampler="nope"),
+            DataError,
+            "sampler: sampler should be 'nutpie', 'pymc', 'numpyro' or 'blackjax', got 'nope'.",
+        ),
+        (
+            lambda: SamplerSettings(chains=0),
+            DataError,
+            "sampler: chains should be greater than or equal to 1, got 0.",
+        ),
+        (
+            lambda: PanelSettings(period=0),
+            DataError,
+            'panel: period must be "month" or a whole number of days from 1 to 366, got 0.',
+        ),
+        (lambda: EWMA(dof=1), DataError, "EWMA: dof should be greater than 2, got 1."),
+        (lambda: AR1(rho_sd=-1), ModelError, "AR1: rho_sd should be greater than 0, got -1."),
+        (
+            lambda: FactorModel(panel={"period": 0}),
+            ModelError,
+            'table [panel]: period must be "month" or a whole number of days from 1 to 366, got 0.',
+        ),
+    ],
+)
+def test_errors_are_those_of_the_package(make, error, message):
+    with pytest.raises(error) as told:
+        make()
+    assert str(told.value) == message
+
+
+def test_records_are_frozen_and_equal_by_value():
+    assert Box(inside={"size": 2}) == Box(inside=Small(size=2))
+    assert len({SamplerSettings(), SamplerSettings(), SamplerSettings(chains=1)}) == 2
+    with pytest.raises(ValueError, match="frozen"):
+        Small().size = 3
+
+
+def test_all_records_with_settings_have_the_base():
+    for record in (SamplerSettings, PanelSettings, DecisionSettings, EWMA, FactorModel, Part):
+        assert issubclass(record, Settings)
+        assert issubclass(record, BaseModel)
