@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from bdfm.portfolio.decisions import portfolio_risk as portfolio_risk
     from bdfm.posterior.fit import fit as fit
     from bdfm.posterior.posterior import Posterior as Posterior
-    from bdfm.scoring.scores import information_ratio as information_ratio
-    from bdfm.scoring.scores import period_returns as period_returns
+    from bdfm.scoring.m6 import information_ratio as information_ratio
+    from bdfm.scoring.m6 import period_returns as period_returns
+    from bdfm.scoring.m6 import score_submission as score_submission
     from bdfm.scoring.scores import ranked_probability_score as ranked_probability_score
-    from bdfm.scoring.scores import score_submission as score_submission
 else:
     __all__, __getattr__, __dir__ = public_names(
         __name__,
@@ -51,12 +51,8 @@ else:
             "bdfm.portfolio.decisions": ("decide", "portfolio_risk"),
             "bdfm.posterior.fit": ("fit",),
             "bdfm.posterior.posterior": ("Posterior",),
-            "bdfm.scoring.scores": (
-                "information_ratio",
-                "period_returns",
-                "ranked_probability_score",
-                "score_submission",
-            ),
+            "bdfm.scoring.m6": ("information_ratio", "period_returns", "score_submission"),
+            "bdfm.scoring.scores": ("ranked_probability_score",),
         },
         modules={
             "backtest": "bdfm.backtest",

@@ -283,6 +283,20 @@ def earnings_table(earnings: pd.DataFrame) -> pd.DataFrame:
     return table.assign(date=days(table["date"], where=where))
 
 
+# What pydantic says less plainly, by its type of problem
+_EXPECTED = {
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "int_type": "a whole number",
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "string_type": "a text",
+    "tuple_type": "a list",
+}
+
+
 def settings_error(
     error: ValidationError,
     record: type[BaseModel],
@@ -331,8 +345,9 @@ def settings_error(
         return kind(f"{place}: the key {key} is missing.")
     if cause is not None:  # a validator's text says which key
         return kind(f"{place}: {cause}, got {problem.get('input')!r}.")
-    expected = problem["msg"].removeprefix("Input should be ")
-    verb = " should be" if expected != problem["msg"] else ":"
+    said = "Input should be " + _EXPECTED[problem["type"]] if problem["type"] in _EXPECTED else problem["msg"]
+    expected = said.removeprefix("Input should be ")
+    verb = " should be" if expected != said else ":"
     return kind(f"{place}: {key}{verb} {expected}, got {problem.get('input')!r}.")
 
 

@@ -95,4 +95,5 @@ FORECAST_FILE: Final = "forecast.nc"
 POSTERIOR_FILE: Final = "posterior.nc"
 SUMMARY_FILE: Final = "summary.json"
 RUN_FILE: Final = "month.toml"
+MADE_FILE: Final = "run.toml"  # run file of a forecast that had none
 REPORT_FILE: Final = "report.html"

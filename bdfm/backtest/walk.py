@@ -50,7 +50,7 @@ from bdfm.data.periods import Period, period_edges
 from bdfm.errors import DataError, DataWarning, FileError
 from bdfm.forecast.forecast import Forecast
 from bdfm.posterior.door import package_versions
-from bdfm.scoring.scores import information_ratio, period_returns
+from bdfm.scoring.m6 import information_ratio, period_returns
 
 log = logging.getLogger(__name__)
 

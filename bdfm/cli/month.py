@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import time
-import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,16 +20,12 @@ from bdfm.cli.options import (
     Tune,
     Universe,
 )
-from bdfm.errors import DataError, DataWarning
+from bdfm.errors import DataError
 from bdfm.inference.choices import CHAINS, DRAWS, ENGINE, TUNE
 from bdfm.names import FORECAST_FILE, POSTERIOR_FILE, SUMMARY_FILE
 
 if TYPE_CHECKING:
-    from bdfm import _files
-    from bdfm.data.panel import Panel
-    from bdfm.inference.settings import SamplerSettings
-    from bdfm.model.evidence import Evidence
-    from bdfm.model.factor_model import FactorModel
+    from bdfm.report.month import EvidenceTable, Month
 
 
 def demo(
@@ -45,20 +37,23 @@ def demo(
     seed: Seed = 1,
 ) -> None:
     """Forecast the embedded demo universe; no network needed. It holds 20 US stocks and 5 factor ETFs."""
-    from bdfm import _files
-    from bdfm.data import sources
-    from bdfm.data.panel import Panel
+    from bdfm.data.sources import DEMO_ORIGIN
     from bdfm.inference.settings import SamplerSettings
-    from bdfm.model.factor_model import FactorModel
+    from bdfm.report.month import DataTable, RunFile, make_month
 
-    prices, universe = sources.demo()
-    origin = sources.DEMO_ORIGIN
-    model = FactorModel.from_preset("m6")
-    out.print(f"Demo: {len(universe)} assets, forecast of the 4 weeks after {origin:%Y-%m-%d}, model m6.")
-    with interruptible(), _files.OutputFolder(out_dir) as folder:
-        panel = Panel.from_prices(prices, universe, origin=origin, settings=model.panel)
-        settings = SamplerSettings(engine=engine, draws=draws, tune=tune, chains=chains)
-        _month(model, panel, settings, seed=seed, evidence=(), folder=folder)
+    run_file = RunFile(
+        data=DataTable(origin=DEMO_ORIGIN.date(), demo=True),
+        model="m6",
+        sampler=SamplerSettings(engine=engine, draws=draws, tune=tune, chains=chains),
+        **_forecast_only(seed, out_dir),
+    )
+    with interruptible():
+        month = make_month(run_file)
+        out.print(
+            f"Demo: {len(month.panel.assets)} assets, forecast of the 4 weeks after {DEMO_ORIGIN:%Y-%m-%d},"
+            " model m6."
+        )
+        _run(month)
     _print_places(out_dir)
     out.print("Next: your own prices with [bold]bdfm forecast[/bold]; the README explains the files.")
 
@@ -90,38 +85,28 @@ def forecast(
     ] = None,
 ) -> None:
     """Forecast the next period's returns from a price file. Quintile probabilities come with them."""
-    from bdfm import _checks, _files
-    from bdfm.data.panel import Panel, PanelSettings
-    from bdfm.data.sources import read_earnings, read_prices, read_universe
     from bdfm.inference.settings import SamplerSettings
-    from bdfm.model.find import find_model
+    from bdfm.report.month import DataTable, RunFile, make_month
 
-    statements = [_evidence(text) for text in evidence or []]
-    zeroed = tuple(dict.fromkeys(zero or []))
-    factor_model = find_model(model)
     if calendar_months and period_days is not None:
         raise DataError("options: --period-days and --calendar-months exclude each other. Give one of them.")
-    period: Any = "month" if calendar_months else period_days or factor_model.panel.period
-    panel_settings = PanelSettings(**factor_model.panel.model_dump() | {"period": period})
-    factor_model = factor_model.model_copy(update={"panel": panel_settings})
-    table = read_universe(universe)
-    _checks.known(zeroed, list(table["symbol"]), what="symbol", where="--zero")
-    day, closes = _checks.as_date(origin, where="--origin"), read_prices(prices)
-    panel = Panel.from_prices(
-        closes,
-        table,
-        origin=day,
-        earnings=None if earnings is None else read_earnings(earnings),
-        settings=panel_settings,
-        inactive=zeroed,
+    run_file = RunFile(
+        data=DataTable(
+            origin=origin,
+            prices=prices,
+            universe=universe,
+            earnings=earnings,
+            period="month" if calendar_months else period_days,
+            zero=tuple(dict.fromkeys(zero or [])),
+        ),
+        model=model,
+        sampler=SamplerSettings(engine=engine, draws=draws, tune=tune, chains=chains),
+        evidence=tuple(_evidence(text) for text in evidence or []),
+        **_forecast_only(seed, out_dir),
     )
-    jumps = _checks.price_jumps(closes[list(panel.assets)], panel.origin)
-    if jumps:
-        message = _checks.jump_message(jumps, panel.origin)
-        warnings.warn(f"{message} Check that they are right.", DataWarning, stacklevel=1)
-    settings = SamplerSettings(engine=engine, draws=draws, tune=tune, chains=chains)
-    with interruptible(), _files.OutputFolder(out_dir) as folder:
-        _month(factor_model, panel, settings, seed=seed, evidence=statements, folder=folder)
+    options = {"origin": "--origin", "zero": "--zero", "period": "--period-days"}
+    with interruptible():
+        _run(make_month(run_file, options))
     _print_places(out_dir)
 
 
@@ -134,26 +119,27 @@ def run(
     from bdfm.report.month import read_month, run_month
 
     month = read_month(month_file)
-    panel = month.panel
+    panel, decided = month.panel, month.run.decision
     out.print(
         f"{panel.n_history} periods to {panel.origin:%Y-%m-%d}, {len(panel.assets)} assets, model"
         f" {month.model.name}; {len(month.changes.edits)} edits, {len(month.changes.views)} views,"
-        f" decision {month.run.decision.method}."
+        f" {'no decision' if decided is None else f'decision {decided.method}'}."
     )
     if check:
         out.print(f"{month_file}: data, model, edits, views and decision are in order. Nothing was fitted.")
         return
-    posterior, forecast, decision = run_month(month, progress=out.is_terminal, say=out.print)
+    posterior, forecast, decision, _ = run_month(month, progress=out.is_terminal, say=out.print)
     show_quantiles(forecast)
     show_history(forecast)
-    show_decision(decision)
+    if decision is not None:
+        show_decision(decision)
     show_diagnosis(posterior.diagnose())
     out.print(f"Results in {month.out}", markup=False, soft_wrap=True)
 
 
-def _evidence(text: str) -> Evidence:
+def _evidence(text: str) -> EvidenceTable:
     from bdfm import _checks
-    from bdfm.model.evidence import Evidence
+    from bdfm.report.month import EvidenceTable
 
     symbol, separator, numbers = text.rpartition("=")
     parts = numbers.split(",")
@@ -163,47 +149,39 @@ def _evidence(text: str) -> Evidence:
         _checks.finite(x, what=what, where=f"--evidence {symbol}")  # type: ignore[arg-type]
         for what, x in zip(("mean", "sd"), parts, strict=True)
     )
-    return Evidence(symbol, mean, sd)
+    return EvidenceTable(symbol=symbol, mean=mean, sd=sd)
 
 
-def _month(
-    model: FactorModel,
-    panel: Panel,
-    settings: SamplerSettings,
-    *,
-    seed: int,
-    evidence: Sequence[Evidence],
-    folder: _files.OutputFolder,
-) -> None:
-    """Fit, forecast and write the files of one month."""
-    from bdfm import _files
-    from bdfm.cli.show import show_diagnosis, show_quantiles
-    from bdfm.posterior.fit import fit
+def _forecast_only(seed: int, out_dir: Path) -> dict[str, Any]:
+    """Rest of the run file of a forecast without judgement, decision and report."""
     from bdfm.posterior.posterior import N_PREDICTIVE_DRAWS
-    from bdfm.report.month import summary
 
-    begun = time.perf_counter()
+    return {
+        "seed": seed,
+        "n_draws": N_PREDICTIVE_DRAWS,
+        "decision": None,
+        "outputs": ("submission", "posterior", "picture"),
+        "out": out_dir,
+    }
+
+
+def _run(month: Month) -> None:
+    """Run a month without judgement, and print what came."""
+    from bdfm.cli.show import show_diagnosis, show_quantiles
+    from bdfm.report.month import run_month
+
+    panel = month.panel
     out.print(
         f"{panel.n_history} periods to {panel.origin:%Y-%m-%d}, {len(panel.assets)} assets in"
-        f" {len(panel.asset_classes)} classes. Sampling {settings.chains} chains ..."
+        f" {len(panel.asset_classes)} classes. Sampling {month.run.sampler.chains} chains ..."
     )
-    posterior = fit(model, panel, seed=seed, settings=settings, evidence=evidence, progress=out.is_terminal)
-    sampled = time.perf_counter()
-    result = posterior.forecast(seed=seed, n_draws=N_PREDICTIVE_DRAWS)
-    seconds = posterior.seconds | {"forecast": time.perf_counter() - sampled}
-    diagnosis = posterior.diagnose()
-    posterior.save(folder / POSTERIOR_FILE)
-    result.save(folder / FORECAST_FILE)
-    result.write_submission(folder / "submission.csv")
-    result.plot_quantiles().savefig(folder / "quantiles.png", dpi=150)
-    seconds["total"] = time.perf_counter() - begun
-    facts = summary(posterior, result, seconds=seconds)
-    _files.write_text(folder / SUMMARY_FILE, json.dumps(facts, indent=2) + "\n")
-    show_quantiles(result)
+    results = run_month(month, progress=out.is_terminal)
+    diagnosis = results.posterior.diagnose()
+    show_quantiles(results.forecast)
     show_diagnosis(diagnosis)
     for advice in diagnosis.advice:
         out.print(f"  {advice}")
-    out.print("Seconds: " + ", ".join(f"{k} {v:.1f}" for k, v in seconds.items()))
+    out.print("Seconds: " + ", ".join(f"{k} {v:.1f}" for k, v in results.summary["seconds"].items()))
 
 
 def _print_places(folder: Path) -> None:

@@ -22,7 +22,7 @@ def score(
     """Score a submission by the rules of M6. Ranked probability score and information ratio."""
     from bdfm import _checks
     from bdfm.data.sources import read_prices
-    from bdfm.scoring.scores import read_submission, score_submission
+    from bdfm.scoring.m6 import read_submission, score_submission
 
     result = score_submission(
         read_submission(submission),

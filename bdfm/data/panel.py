@@ -227,6 +227,7 @@ class Panel:
             earnings=_flags(earnings, days, symbols, settings),
             has_earnings=earnings is not None,
             inactive=inactive,
+            settings_json=settings.model_dump_json(),
         )
 
     @classmethod
@@ -335,6 +336,8 @@ class Panel:
             earnings=flags,
             has_earnings=earnings is not None or next_earnings is not None,
             inactive=(),
+            # Only what was stated: the defaults say nothing about arrays that came from elsewhere.
+            settings_json=settings.model_dump_json(exclude_unset=True),
         )
 
     @classmethod
@@ -377,6 +380,7 @@ class Panel:
         earnings: Array,
         has_earnings: bool,
         inactive: Collection[str],
+        settings_json: str,
     ) -> Self:
         """Panel of arrays over all periods, features with NaN where missing."""
         names, values_by_asset = characteristics
@@ -415,7 +419,7 @@ class Panel:
                     "n_history": n_history,
                     "has_earnings": int(has_earnings),
                     "inactive": json.dumps(list(inactive)),
-                    "settings": settings.model_dump_json(),
+                    "settings": settings_json,
                 },
             )
         )

@@ -18,16 +18,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final, Literal, override
+from typing import Annotated, Any, ClassVar, Final, Literal, override
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from bdfm import _checks
-from bdfm.errors import DataError, UnknownLabelError
+from bdfm.errors import DataError
 from bdfm.forecast.choices import FORMS
-from bdfm.forecast.edits import Record
+from bdfm.forecast.records import Record
+from bdfm.forecast.statements import Statement, by_kind, read
 
 Floats = NDArray[np.float64]
 Semantics = Literal["evidence", "constraint"]
@@ -128,24 +129,22 @@ def percent(value: float) -> str:
     return f"{100 * value:.4g} %"
 
 
-class View(BaseModel):
+class View(Statement):
     """What all views share; fields are what a TOML table may set."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    what: ClassVar[str] = "view"
 
     semantics: Semantics
     confidence: Annotated[float, Field(ge=0, le=1)] = 1.0  # share of the view in a blend with the prior
     by: str = ""  # whose view it is, where several people's are pooled
 
-    def __init__(self, **settings: Any) -> None:
-        try:
-            super().__init__(**settings)
-        except ValidationError as error:
-            raise _checks.settings_error(error, type(self), where=f"view {_hint(settings)}".strip()) from None
-        self._check()
-
-    def _check(self) -> None:
-        """Raise for fields that do not fit together."""
+    @classmethod
+    @override
+    def place(cls, settings: Mapping[str, Any]) -> str:
+        names = [settings[k] for k in ("asset", "over", "other", "above", "below") if k in settings]
+        weights = settings.get("weights")
+        names += list(weights) if isinstance(weights, Mapping) else []
+        return f"view on {_checks.first(names)}" if names else "view"
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -186,15 +185,8 @@ class View(BaseModel):
 
     def record(self, step: int) -> Record:
         """Record of the view, from which ``from_record`` makes it again; views of one step hold together."""
-        settings: dict[str, Any] = {}
-        for name, value in self.model_dump(exclude_defaults=True, exclude={"kind"}).items():
-            if isinstance(value, dict):
-                settings |= {f"{name}.{k}": v for k, v in value.items()}
-            else:
-                settings[name] = value
-        return Record.of(
-            "view", self.symbols, f"{self}.", view=getattr(self, "kind", ""), step=step, **settings
-        )
+        settings = self.parameters(defaults=False)
+        return Record.of("view", self.symbols, f"{self}.", view=self.kind, step=step, **settings)
 
     def __str__(self) -> str:
         extras: list[str] = [self.semantics]
@@ -233,6 +225,7 @@ class ReturnView(View):
     def numbers(self) -> Numbers:
         return {"mean": self.mean} | ({} if self.sd is None else {"sd": self.sd})
 
+    @override
     def _check(self) -> None:
         if self.semantics == "evidence":
             if self.sd is None:
@@ -301,6 +294,7 @@ class Relative(ReturnView):
     asset: str
     over: str
 
+    @override
     def _check(self) -> None:
         if self.asset == self.over:
             raise DataError(f"view {self.text!r}: an asset cannot beat itself. Name another one.")
@@ -323,6 +317,7 @@ class Portfolio(ReturnView):
     kind: Literal["portfolio"] = "portfolio"
     weights: Annotated[dict[str, float], Field(min_length=1)]
 
+    @override
     def _check(self) -> None:
         if not any(self.weights.values()):
             raise DataError(f"view {self.text!r}: all weights are zero. Give at least one that is not.")
@@ -352,6 +347,7 @@ class Volatility(View):
     times: Annotated[float, Field(gt=0)] | None = None
     sense: Sense = "equal"
 
+    @override
     def _check(self) -> None:
         if (self.sd is None) == (self.times is None):
             raise DataError(f"view volatility on {self.asset}: give either sd or times.")
@@ -410,6 +406,7 @@ class Correlation(View):
     correlation: Annotated[float, Field(gt=-1, lt=1)]
     sense: Sense = "equal"
 
+    @override
     def _check(self) -> None:
         if self.asset == self.other:
             raise DataError(f"view {self.text!r}: an asset's correlation with itself is 1. Name another one.")
@@ -469,6 +466,7 @@ class EventView(View):
     probability: Annotated[float, Field(ge=0, le=1)]
     sense: Sense = "equal"
 
+    @override
     def _check(self) -> None:
         if self.semantics == "evidence":
             if self.sense != "equal":
@@ -524,6 +522,7 @@ class Ordering(EventView):
     above: str
     below: str
 
+    @override
     def _check(self) -> None:
         if self.above == self.below:
             raise DataError(f"view {self.text!r}: an asset cannot be above itself. Name another one.")
@@ -567,6 +566,7 @@ class Quantile(EventView):
     quantile: Annotated[int, Field(ge=1)]
     n_quantiles: Annotated[int, Field(ge=2)] = 5
 
+    @override
     def _check(self) -> None:
         if self.quantile > self.n_quantiles:
             raise DataError(
@@ -600,23 +600,11 @@ class Quantile(EventView):
         return sample.share_of_quantile(self.asset, self.quantile, self.n_quantiles)
 
 
-KINDS: Final[dict[str, type[View]]] = {
-    "absolute": Absolute,
-    "relative": Relative,
-    "portfolio": Portfolio,
-    "volatility": Volatility,
-    "correlation": Correlation,
-    "ordering": Ordering,
-    "quantile": Quantile,
-}
-
-
-def _hint(settings: Mapping[str, Any]) -> str:
-    """What a table of settings is about, for messages about views that cannot be made."""
-    names = [settings[k] for k in ("asset", "over", "other", "above", "below") if k in settings]
-    weights = settings.get("weights")
-    names += list(weights) if isinstance(weights, Mapping) else []
-    return f"on {_checks.first(names)}" if names else ""
+AnyView = Annotated[
+    Absolute | Relative | Portfolio | Volatility | Correlation | Ordering | Quantile,
+    Field(discriminator="kind"),
+]
+KINDS: Final[dict[str, type[View]]] = by_kind(AnyView)
 
 
 def _canonical(portfolio: Mapping[str, float]) -> tuple[tuple[str, float], ...]:
@@ -635,27 +623,14 @@ def _constraint_only(view: View, what: str) -> None:
 
 def make_view(settings: Mapping[str, Any], *, where: str = "view") -> View:
     """View of a table of settings, such as one of TOML; ``kind`` says which."""
-    kind = settings.get("kind")
-    if kind is None:
-        raise DataError(f"{where}: the key kind is missing. Give one of {', '.join(KINDS)}.")
-    _checks.known([str(kind)], list(KINDS), what="kind of view", where=where)
-    try:
-        return KINDS[str(kind)](**settings)
-    except (DataError, UnknownLabelError) as error:
-        raise type(error)(f"{where}, {error}" if where != "view" else str(error)) from None
+    return read(settings, KINDS, where=where)
 
 
 def from_record(record: Record) -> View:
     """View of a record that ``View.record`` made."""
-    settings: dict[str, Any] = {}
-    for name, value in record.parameters:
-        table, dot, key = name.partition(".")
-        if dot:
-            settings.setdefault(table, {})[key] = value
-        elif name not in ("view", "step"):
-            settings[name] = value
-    kind = dict(record.parameters)["view"]
-    return make_view({"kind": kind, **settings})
+    settings = dict(record.parameters)
+    settings.pop("step", None)
+    return KINDS[str(settings.pop("view"))].from_parameters(settings)
 
 
 # -- texts -------------------------------------------------------------------------------------------------

@@ -19,6 +19,15 @@ Floats = NDArray[np.float64]
 
 MIN_EFFECTIVE_DRAWS: Final = 1000.0  # fewer: a probability of 0.2 has a Monte Carlo sd above 1.3 points
 MIN_EFFECTIVE_SHARE: Final = 0.1  # what forecasts of few draws must keep instead
+MAX_LOSS: Final = 20.0  # effective draws before views over those after, beyond which these are called few
+
+
+def few_left(before: float, after: float) -> bool:
+    """Whether views leave few effective draws: a warning, and with "auto" a second fit, hang on this number.
+
+    Forecasts that had no more than ``MIN_EFFECTIVE_DRAWS`` before the views are judged by that number alone.
+    """
+    return before > MIN_EFFECTIVE_DRAWS and after < before / MAX_LOSS
 
 
 def check_views(views: Sequence[View], assets: Sequence[str]) -> None:

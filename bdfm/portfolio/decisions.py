@@ -20,8 +20,9 @@ from bdfm import _checks
 from bdfm._optional import optional
 from bdfm._settings import Settings
 from bdfm.errors import DataError
-from bdfm.forecast.forecast import MAX_EXPOSURE, MIN_EXPOSURE, Forecast
+from bdfm.forecast.forecast import Forecast
 from bdfm.forecast.ranks import weighted_quantiles
+from bdfm.forecast.submission import MAX_EXPOSURE, MIN_EXPOSURE
 from bdfm.forecast.views import Sample
 from bdfm.portfolio.choices import METHODS, Method
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 
 import pandas as pd
 
-from bdfm.errors import DataError, DataWarning, InfeasibleViewError
+from bdfm.errors import DataError, InfeasibleViewError
 from bdfm.forecast.changes import Changes, ViewsMethod
 from bdfm.forecast.forecast import Forecast
 from bdfm.forecast.views import Absolute, View
@@ -25,7 +24,6 @@ def forecast_with_changes(
     n_draws: int = N_PREDICTIVE_DRAWS,
     views_method: ViewsMethod = "auto",
     prices: pd.Series[float] | None = None,
-    track: bool = True,
     progress: bool = False,
 ) -> tuple[Posterior, Forecast]:
     """Posterior and forecast after changes; the posterior is another one where views went into the model.
@@ -34,14 +32,15 @@ def forecast_with_changes(
     ----------
     posterior
         Fit without the views.
-    changes, prices, track
+    changes, prices
         As in ``Changes.apply``.
     seed, n_draws
         As in ``Posterior.forecast``; the seed is that of a second fit too.
     views_method
         ``reweight``: views change the weights of the draws. ``model``: evidence on the return of a single
         asset enters a second fit (eq. 12), exact for any strength but as slow as a fit. ``auto``: the
-        weights, and a second fit only where they refuse or leave fewer than a twentieth of the draws.
+        weights, and a second fit only where they refuse or leave few effective draws
+        (``bdfm.forecast.weigh.few_left``).
     progress
         Whether a second fit shows a progress bar.
 
@@ -55,13 +54,11 @@ def forecast_with_changes(
     able = [e for v in changes.views if (e := _as_evidence(v)) is not None]
     if views_method != "model":
         base = posterior.forecast(seed=seed, n_draws=n_draws)
+        refit = bool(able) and views_method == "auto"
         try:
-            with warnings.catch_warnings():
-                if able and views_method == "auto":
-                    warnings.filterwarnings("error", "views: .* effective of", DataWarning)
-                return posterior, changes.apply(base, prices=prices, track=track)
-        except (InfeasibleViewError, DataWarning):
-            if views_method == "reweight" or not able:
+            return posterior, changes.apply(base, prices=prices, few="refuse" if refit else "warn")
+        except InfeasibleViewError:
+            if not refit:
                 raise
     if not able:
         raise DataError(
@@ -69,11 +66,9 @@ def forecast_with_changes(
             ' nobody named, can go into the model. Use views_method "reweight".'
         )
     settings = SamplerSettings.model_validate_json(str(posterior.attrs["settings"]))
-    if (
-        settings.engine == "gibbs"
-    ):  # the engine asked for may not know evidence; the fastest that does is taken
+    if settings.engine == "gibbs":  # it may not know evidence; the fastest that does is taken
         settings = settings.model_copy(update={"engine": "auto"})
-    refit = fit(
+    second = fit(
         posterior.model,
         posterior.panel,
         seed=seed,
@@ -87,7 +82,7 @@ def forecast_with_changes(
             replace(s, views=tuple(v for v in s.views if _as_evidence(v) is None)) for s in changes.steps
         ),
     )
-    return refit, rest.apply(refit.forecast(seed=seed, n_draws=n_draws), prices=prices, track=track)
+    return second, rest.apply(second.forecast(seed=seed, n_draws=n_draws), prices=prices)
 
 
 def _as_evidence(view: View) -> Evidence | None:

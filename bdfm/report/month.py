@@ -1,30 +1,37 @@
-"""A month as one file: data, model, sampler, edits, views, decision and outputs, checked and run."""
+"""A month as one file: data, model, sampler, evidence, edits, views, decision and outputs, checked and run.
+
+The commands demo, forecast and run all make a run file and go this way.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
 import json
+import os
 import time
 import tomllib
+import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from bdfm import _checks, _files
-from bdfm.data.panel import Panel
+from bdfm.data.panel import Panel, PanelSettings
 from bdfm.data.sources import demo, read_earnings, read_prices, read_universe
-from bdfm.errors import DataError
+from bdfm.errors import DataError, DataWarning
 from bdfm.forecast.changes import Changes, ViewsMethod
 from bdfm.forecast.forecast import Forecast
 from bdfm.inference.engine import choose
 from bdfm.inference.settings import SamplerSettings
 from bdfm.model.equations import model_data
+from bdfm.model.evidence import Evidence, check_evidence
 from bdfm.model.factor_model import FactorModel
-from bdfm.names import FORECAST_FILE, POSTERIOR_FILE, REPORT_FILE, RUN_FILE, SUMMARY_FILE
+from bdfm.names import FORECAST_FILE, MADE_FILE, POSTERIOR_FILE, REPORT_FILE, RUN_FILE, SUMMARY_FILE
 from bdfm.portfolio.decisions import Decision, DecisionSettings, decide
 from bdfm.posterior.changed import forecast_with_changes
 from bdfm.posterior.door import package_versions
@@ -48,12 +55,21 @@ class DataTable(_Table):
     universe: Path | None = None
     earnings: Path | None = None
     demo: bool = False
+    period: int | str | None = None  # days of a period, or "month"; the model's, if not given
     zero: tuple[str, ...] = ()  # delisted assets
     accept_jumps: tuple[str, ...] = ()  # assets whose newest prices jump, and rightly so
 
 
+class EvidenceTable(_Table):
+    """``[[evidence]]``: what is said of an asset's return inside the model (eq. 12)."""
+
+    symbol: str
+    mean: float
+    sd: float
+
+
 class RunFile(_Table):
-    """Contents of a run file."""
+    """Contents of a run file: all that makes a month."""
 
     data: DataTable
     model: str = "m6"  # a preset, or a TOML file relative to the run file
@@ -61,21 +77,71 @@ class RunFile(_Table):
     n_draws: Annotated[int, Field(ge=2)] = N_PREDICTIVE_DRAWS
     views_method: ViewsMethod = "auto"
     sampler: SamplerSettings = SamplerSettings()
+    evidence: tuple[EvidenceTable, ...] = ()
     edits: tuple[dict[str, Any], ...] = ()
     views: tuple[dict[str, Any], ...] = ()
     shares: dict[str, float] | None = None
-    decision: DecisionSettings = DecisionSettings()
+    decision: DecisionSettings | None = DecisionSettings()  # false: none, and a submission of equal weights
     outputs: tuple[Output, ...] = OUTPUTS
     out: Path = Path("out")  # folder, relative to the run file
+
+    @field_validator("decision", mode="before")
+    @classmethod
+    def _decision(cls, value: object) -> object:
+        return None if value is False else value
+
+    def to_toml(self) -> str:
+        """TOML text of what is set."""
+        return tomli_w.dumps(_plain(self.model_dump(exclude_unset=True)) | ({} if self.decision else _NONE))
+
+    def moved(self, folder: Path) -> RunFile:
+        """The same month as a file in ``folder``, which is where its results go, from one in this folder."""
+        files = {k: x for k in ("prices", "universe", "earnings") if (x := getattr(self.data, k)) is not None}
+        data = self.data.model_copy(update={k: _relative(x, folder) for k, x in files.items()})
+        model = str(_relative(Path(self.model), folder)) if self.model.endswith(".toml") else self.model
+        return self.model_copy(update={"data": data, "model": model, "out": Path()})
+
+
+_NONE: Final = {"decision": False}
+
+
+def _plain(value: Any) -> Any:
+    """Settings as TOML can hold them."""
+    if isinstance(value, dict):
+        return {k: _plain(x) for k, x in value.items() if x is not None}
+    if isinstance(value, tuple | list):
+        return [_plain(x) for x in value]
+    return value.as_posix() if isinstance(value, Path) else value
+
+
+def _relative(path: Path, folder: Path) -> Path:
+    """Path as seen from a folder; absolute where there is no way, as between two drives."""
+    try:
+        return Path(os.path.relpath(path.resolve(), folder.resolve()))
+    except ValueError:
+        return path.resolve()
 
 
 @dataclass(frozen=True)
 class Month:
-    """A run file with its data read and everything checked that can be without a fit."""
+    """A run file with its data read and everything checked that can be without a fit.
+
+    Attributes
+    ----------
+    run, text, path
+        The run file; its text; where it lies, so that its paths can be followed.
+    kept_as
+        Name of its copy among the results.
+    model, panel, changes
+        What it says, read and checked.
+    closes
+        Close of each asset at the origin.
+    """
 
     run: RunFile
     text: str
     path: Path
+    kept_as: str
     model: FactorModel
     panel: Panel
     changes: Changes
@@ -86,6 +152,20 @@ class Month:
         """Folder of the results."""
         return self.path.parent / self.run.out
 
+    @property
+    def evidence(self) -> tuple[Evidence, ...]:
+        """Evidence inside the model."""
+        return _evidence(self.run)
+
+
+class Results(NamedTuple):
+    """What a month gives; ``decision`` is None where none was asked for, ``summary`` is that of its file."""
+
+    posterior: Posterior
+    forecast: Forecast
+    decision: Decision | None
+    summary: dict[str, Any]
+
 
 def read_month(path: str | Path) -> Month:
     """Month of a run file; reads data and checks all that can be checked without a fit.
@@ -95,7 +175,8 @@ def read_month(path: str | Path) -> Month:
     FileError
         The run file or a file that it names is missing.
     DataError, ModelError, UnknownLabelError
-        Keys, numbers, symbols, prices, features, edits or views that cannot be used; the message names them.
+        Keys, numbers, symbols, prices, features, evidence, edits or views that cannot be used; the message
+        names them.
     """
     path = _checks.existing_file(Path(path), what="run file")
     text = path.read_text(encoding="utf-8")
@@ -104,32 +185,88 @@ def read_month(path: str | Path) -> Month:
     except tomllib.TOMLDecodeError as error:
         raise DataError(f"{path}: not valid TOML: {error}.") from error
     run = _run_file(table, path)
-    model = FactorModel.from_toml(path.parent / run.model) if run.model.endswith(".toml") else None
-    model = model or FactorModel.from_preset(run.model)
-    prices, universe = _data(run.data, path)
-    origin = _checks.as_date(run.data.origin, where=f"{path}, [data]: origin")
-    _checks.known(run.data.zero, list(universe["symbol"]), what="symbol", where=f"{path}, [data]: zero")
-    known = list(universe["symbol"])
-    _checks.known(run.data.accept_jumps, known, what="symbol", where=f"{path}, [data]: accept_jumps")
-    jumps = _checks.price_jumps(prices[[s for s in known if s in prices.columns]], origin)
+    month, jumps = _checked(run, path, lambda key: f"{path}, [data]: {key}")
     questioned = {s: line for s, line in jumps.items() if s not in run.data.accept_jumps}
     if questioned:
         raise DataError(
-            f"{path}: {_checks.jump_message(questioned, origin)} Correct them, or say that they are right"
-            f" with accept_jumps = {json.dumps(list(questioned))} in [data]."
+            f"{path}: {_checks.jump_message(questioned, month.panel.origin)} Correct them, or say that they"
+            f" are right with accept_jumps = {json.dumps(list(questioned))} in [data]."
         )
-    earnings = None if run.data.earnings is None else read_earnings(path.parent / run.data.earnings)
+    here = month.out.resolve() == path.parent.resolve()
+    return replace(month, text=text, kept_as=path.name if here else RUN_FILE)
+
+
+def make_month(run: RunFile, options: Mapping[str, str] | None = None) -> Month:
+    """Month of a run file that does not lie anywhere yet, its paths seen from the working folder.
+
+    It will lie among its results, as ``run.toml``, and there say the same. Newest prices that jump are
+    accepted with a warning.
+
+    Parameters
+    ----------
+    run
+        The run file.
+    options
+        For messages: what the user calls a key of ``[data]``.
+
+    Raises
+    ------
+    FileError, DataError, ModelError, UnknownLabelError
+        As ``read_month``.
+    """
+    names = options or {}
+    month, jumps = _checked(run, Path(MADE_FILE), lambda key: names.get(key, key))
+    if jumps:
+        message = _checks.jump_message(jumps, month.panel.origin)
+        warnings.warn(f"{message} Check that they are right.", DataWarning, stacklevel=2)
+        run = run.model_copy(update={"data": run.data.model_copy(update={"accept_jumps": tuple(jumps)})})
+    note = f"# Made by bdfm; bdfm run {MADE_FILE} makes these results again.\n"
+    return replace(month, run=run, text=note + run.moved(month.out).to_toml())
+
+
+def _checked(run: RunFile, path: Path, place: Callable[[str], str]) -> tuple[Month, dict[str, str]]:
+    """Month with its data read and checked, and the newest prices that jump."""
+    model = FactorModel.from_toml(path.parent / run.model) if run.model.endswith(".toml") else None
+    model = _with_period(model or FactorModel.from_preset(run.model), run.data.period, place)
+    prices, universe = _data(run.data, path)
+    origin = _checks.as_date(run.data.origin, where=place("origin"))
+    known = list(universe["symbol"])
+    _checks.known(run.data.zero, known, what="symbol", where=place("zero"))
+    _checks.known(run.data.accept_jumps, known, what="symbol", where=place("accept_jumps"))
     panel = Panel.from_prices(
-        prices, universe, origin=origin, earnings=earnings, settings=model.panel, inactive=run.data.zero
+        prices,
+        universe,
+        origin=origin,
+        earnings=None if run.data.earnings is None else read_earnings(path.parent / run.data.earnings),
+        settings=model.panel,
+        inactive=run.data.zero,
     )
+    jumps = _checks.price_jumps(prices[list(panel.assets)], origin)
     model_data(model, panel)
     choose(run.sampler, model)
+    check_evidence(_evidence(run), panel)
     changes = Changes.from_dict({"edits": list(run.edits), "views": list(run.views)}, where=str(path))
     changes = Changes(changes.steps, run.shares)
-    closes = _checks.price_table(prices, until=origin).ffill().iloc[-1]
+    closes = _checks.price_table(prices, symbols=panel.assets, until=origin).ffill().iloc[-1]
     classes = [panel.asset_classes[c] for c in panel.class_index]
     changes.check(panel.assets, classes, prices=closes)
-    return Month(run, text, path, model, panel, changes, closes)
+    return Month(run, "", path, path.name, model, panel, changes, closes), jumps
+
+
+def _with_period(model: FactorModel, period: object, place: Callable[[str], str]) -> FactorModel:
+    """Model whose panel has periods of another length, where one is given."""
+    if period is None:
+        return model
+    try:
+        settings = PanelSettings(**model.panel.model_dump() | {"period": period})
+    except ValidationError as error:
+        problem = error.errors()[0]["msg"].removeprefix("Value error, period ")
+        raise DataError(f"{place('period')}: {problem}, got {period!r}.") from None
+    return model.model_copy(update={"panel": settings})
+
+
+def _evidence(run: RunFile) -> tuple[Evidence, ...]:
+    return tuple(Evidence(e.symbol, e.mean, e.sd) for e in run.evidence)
 
 
 def _run_file(table: Mapping[str, Any], path: Path) -> RunFile:
@@ -159,13 +296,13 @@ def _data(data: DataTable, path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def run_month(
     month: Month, *, progress: bool = False, say: Callable[[str], None] = lambda _: None
-) -> tuple[Posterior, Forecast, Decision]:
+) -> Results:
     """Fit, forecast, change, decide, and write the results to ``month.out``, all of them or none.
 
     Parameters
     ----------
     month
-        From ``read_month``.
+        From ``read_month`` or ``make_month``.
     progress
         Whether to show the sampler's progress bar.
     say
@@ -174,11 +311,18 @@ def run_month(
     run, begun = month.run, time.perf_counter()
     with _files.OutputFolder(month.out) as folder:
         say(f"Sampling {run.sampler.chains} chains ...")
-        posterior = fit(month.model, month.panel, seed=run.seed, settings=run.sampler, progress=progress)
+        first = fit(
+            month.model,
+            month.panel,
+            seed=run.seed,
+            settings=run.sampler,
+            evidence=month.evidence,
+            progress=progress,
+        )
         say("Forecast, edits and views ...")
         started = time.perf_counter()
         posterior, forecast = forecast_with_changes(
-            posterior,
+            first,
             month.changes,
             seed=run.seed,
             n_draws=run.n_draws,
@@ -186,27 +330,30 @@ def run_month(
             prices=month.closes,
             progress=progress,
         )
-        if posterior.evidence:
+        again = posterior is not first
+        if again:
             say("Views too strong for the draws went into the model: it was fitted again with them.")
-        decision = decide(forecast, run.decision)
-        forecast = decision.save_in(forecast)
+        decision = None if run.decision is None else decide(forecast, run.decision)
+        forecast = forecast if decision is None else decision.save_in(forecast)
         seconds = posterior.seconds | {"forecast": time.perf_counter() - started}
         forecast.save(folder / FORECAST_FILE)
         if "submission" in run.outputs:
-            forecast.write_submission(folder / "submission.csv", decision.weights)
+            weights = None if decision is None else decision.weights
+            forecast.write_submission(folder / "submission.csv", weights)
         if "posterior" in run.outputs:
             posterior.save(folder / POSTERIOR_FILE)
         if "picture" in run.outputs:
             forecast.plot_quantiles().savefig(folder / "quantiles.png", dpi=150)
         facts = summary(posterior, forecast, seconds=seconds | {"total": time.perf_counter() - begun})
-        facts["views_method"] = "model" if posterior.evidence else "reweight"
+        if month.changes.views:
+            facts["views_method"] = "model" if again else "reweight"
         _files.write_text(folder / SUMMARY_FILE, json.dumps(facts, indent=2) + "\n")
-        _files.write_text(folder / RUN_FILE, month.text)
+        _files.write_text(folder / month.kept_as, month.text)
         if "report" in run.outputs:
             say("Report ...")
             page = report_html(forecast, posterior=posterior, summary=facts, run=month.text)
             _files.write_text(folder / REPORT_FILE, page)
-    return posterior, forecast, decision
+    return Results(posterior, forecast, decision, facts)
 
 
 def summary(posterior: Posterior, forecast: Forecast, *, seconds: Mapping[str, float]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from bdfm.names import (
     FACTOR,
     FACTORS,
     FORECAST_FILE,
+    MADE_FILE,
     PERIOD,
     POSTERIOR_FILE,
     REPORT_FILE,
@@ -49,7 +50,8 @@ def write_report(folder: str | Path, path: str | Path | None = None) -> Path:
     Parameters
     ----------
     folder
-        Folder with ``forecast.nc``; ``posterior.nc``, ``summary.json`` and ``month.toml`` are used if there.
+        Folder with ``forecast.nc``; ``posterior.nc``, ``summary.json`` and ``month.toml`` or ``run.toml`` are
+        used if there.
     path
         Of the page; ``report.html`` in the folder unless given.
 
@@ -67,8 +69,8 @@ def write_report(folder: str | Path, path: str | Path | None = None) -> Path:
     there = (folder / POSTERIOR_FILE).exists()
     posterior = Posterior.load(folder / POSTERIOR_FILE) if there else None
     summary = _read_summary(folder / SUMMARY_FILE)
-    run_file = folder / RUN_FILE
-    run = run_file.read_text(encoding="utf-8") if run_file.exists() else None
+    files = [f for f in (folder / RUN_FILE, folder / MADE_FILE) if f.exists()]
+    run = files[0].read_text(encoding="utf-8") if files else None
     target = folder / REPORT_FILE if path is None else Path(path)
     _files.write_text(target, report_html(forecast, posterior=posterior, summary=summary, run=run))
     return target
@@ -206,8 +208,8 @@ def _changes_section(forecast: Forecast) -> str:
         )
     if effects.empty:
         parts.append(
-            "<p>Effects were not tracked, as <code>bdfm run</code>, <code>view</code> and"
-            " <code>edit</code> do.</p>"
+            "<p>What they did cannot be told: evidence went into the fit itself, or the file is of an older"
+            " release.</p>"
         )
     return "".join(parts)
 

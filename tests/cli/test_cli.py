@@ -9,7 +9,6 @@ import pytest
 
 from bdfm.data.sources import demo
 from bdfm.forecast.forecast import Forecast
-from bdfm.posterior import posterior
 from bdfm.posterior.posterior import Posterior
 
 
@@ -37,7 +36,7 @@ def test_forecast_writes_all_files(bdfm_command, arguments, files):
     assert code == 0
     folder = files / "out"
     assert sorted(p.name for p in folder.iterdir()) == [
-        "forecast.nc", "posterior.nc", "quantiles.png", "submission.csv", "summary.json",
+        "forecast.nc", "posterior.nc", "quantiles.png", "run.toml", "submission.csv", "summary.json",
     ]  # fmt: skip
     submission = pd.read_csv(folder / "submission.csv")
     assert list(submission.columns) == ["ID", "Rank1", "Rank2", "Rank3", "Rank4", "Rank5", "Decision"]
@@ -56,6 +55,20 @@ def test_forecast_writes_all_files(bdfm_command, arguments, files):
     assert Posterior.load(folder / "posterior.nc").panel.n_history == summary["n_periods"]
     assert "Quintile probabilities" in out
     assert "submission.csv" in out
+
+
+def test_a_forecast_is_repeated_by_its_run_file(bdfm_command, arguments, files):
+    options = ["--zero", "AAPL", "--evidence", "BBY=0.02,0.1", "--period-days", 21, "--seed", 7]
+    assert bdfm_command(*arguments, *options)[0] == 0
+    folder = files / "out"
+    names = ("forecast.nc", "submission.csv", "quantiles.png", "run.toml")
+    before = {name: (folder / name).read_bytes() for name in names}
+    code, out, err = bdfm_command("run", folder / "run.toml")
+    assert code == 0, err
+    assert "no decision" in " ".join(out.split())
+    assert {name: (folder / name).read_bytes() for name in names} == before
+    assert {p.name for p in folder.iterdir()} == {*names, "posterior.nc", "summary.json"}
+    assert Posterior.load(folder / "posterior.nc").evidence[0].symbol == "BBY"
 
 
 def change(path, function):
@@ -157,7 +170,7 @@ def test_interrupt_says_what_is_left(bdfm_command, arguments, files, monkeypatch
     def stop(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(posterior, "fit", stop)
+    monkeypatch.setattr("bdfm.report.month.fit", stop)
     code, _, err = bdfm_command(*arguments)
     assert code == 130
     assert "no file was written" in err

@@ -13,8 +13,8 @@ from bdfm import _checks
 from bdfm import views as v
 from bdfm.errors import BdfmError, DataError, DataWarning, InfeasibleViewError, UnknownLabelError
 from bdfm.forecast.changes import Changes, parse_edits
-from bdfm.forecast.edits import Effect, Record
 from bdfm.forecast.forecast import Forecast
+from bdfm.forecast.records import Effect, Record
 
 ASSETS = ("ATVI", "MSFT", "XLNX", "AMD", "TLT", "SHY")
 CLASSES = ["stock"] * 4 + ["bond"] * 2
@@ -176,12 +176,12 @@ def test_a_file_does_what_its_methods_do(forecast):
 
 
 def test_records_are_replayed_on_next_months_draws(forecast):
-    done = Changes.from_toml(TEXT).apply(forecast, prices=CLOSES, track=False)
+    done = Changes.from_toml(TEXT).apply(forecast, prices=CLOSES)
     text = Changes.from_records(done.records).to_toml()
     again = Changes.from_toml(text)
     next_month = make(seed=11)
-    direct = Changes.from_toml(TEXT).apply(next_month, prices=CLOSES, track=False)
-    replayed = again.apply(next_month, track=False)
+    direct = Changes.from_toml(TEXT).apply(next_month, prices=CLOSES)
+    replayed = again.apply(next_month)
     np.testing.assert_array_equal(replayed.draws, direct.draws)
     np.testing.assert_array_equal(replayed.weights, direct.weights)
     assert replayed.records == direct.records
@@ -252,7 +252,7 @@ def test_texts_of_the_command_line(forecast):
     edits = list(parse_edits(texts))
     f = forecast
     for edit in edits:
-        f = edit.apply(f)
+        f = f.edit(edit)
     assert [r.kind for r in f.records] == ["zero", "acquired_for_cash", "like", "suspended", "replace"]
     with pytest.raises(DataError, match="'lots' is not of the form key=value"):
         list(parse_edits(["shift TLT lots"]))
@@ -408,17 +408,17 @@ BAD = {
     "edit without its number": (
         edit(kind="acquired_for_cash", symbol="ATVI", price=80.0),
         DataError,
-        r"changes: edit 1, acquired_for_cash: the key offer is missing",
+        r"changes: edit 1, acquired_for_cash ATVI: the key offer is missing",
     ),
     "offer of nothing": (
         edit(kind="acquired_for_cash", symbol="ATVI", offer=0.0, price=80.0),
         DataError,
-        r"acquired_for_cash ATVI: offer must be above 0, got 0",
+        r"changes: edit 1, acquired_for_cash ATVI: offer should be greater than 0, got 0",
     ),
     "deal for sure and more": (
         edit(kind="acquired_for_cash", symbol="ATVI", offer=95.0, price=80.0, probability=1.5),
         DataError,
-        r"acquired_for_cash ATVI: a probability is within 0 and 1, got 1\.5",
+        r"acquired_for_cash ATVI: probability should be less than or equal to 1, got 1\.5",
     ),
     "bought by itself": (
         edit(
@@ -440,7 +440,7 @@ BAD = {
     "NaN edit": (
         edit(kind="shift", symbol="TLT") + "by = nan\n",
         DataError,
-        r"shift TLT: the shift must be a finite",
+        r"changes: edit 1, shift TLT: by should be a finite number, got nan",
     ),
     "distribution that is none": (
         edit(kind="replace", symbol="TLT", distribution="import os"),
@@ -459,7 +459,7 @@ def test_there_are_at_least_twenty_bad_cases():
 def test_a_bad_case_has_its_message(case, forecast):
     text, kind, message = BAD[case]
     with pytest.raises(kind, match=message):
-        Changes.from_toml(text).apply(forecast, track=False)
+        Changes.from_toml(text).apply(forecast)
 
 
 @pytest.mark.parametrize("case", [c for c in BAD if BAD[c][1] is not InfeasibleViewError])

@@ -15,8 +15,9 @@ from scipy import stats
 
 from bdfm import _files
 from bdfm.errors import DataError, FileError, UnknownLabelError
-from bdfm.forecast.edits import Record
-from bdfm.forecast.forecast import SUBMISSION_COLUMNS, Forecast
+from bdfm.forecast import submission
+from bdfm.forecast.forecast import Forecast
+from bdfm.forecast.records import Record
 
 ASSETS = ("AA", "BB", "CC", "DD", "EE", "FF", "GG", "HH")
 CLASSES = ("stock",) * 4 + ("bond",) * 2 + ("stock",) * 2
@@ -276,27 +277,30 @@ def test_unknown_assets_are_refused(forecast, edit, message):
         (lambda f: f.drop(), "drop: no asset named"),
         (lambda f: f.drop(*ASSETS[1:]), "drop: 1 assets would be left"),
         (lambda f: f.set_return("AA", -1), "set_return AA: a return must be above -1, got -1"),
-        (lambda f: f.set_return("AA", np.nan), "set_return AA: the return must be a finite number, got nan"),
-        (lambda f: f.set_return("AA", "much"), "must be a number, got 'much'"),
+        (lambda f: f.set_return("AA", np.nan), "set_return AA: value should be a finite number, got nan"),
+        (lambda f: f.set_return("AA", "much"), "value should be a number, got 'much'"),
         (lambda f: f.like("AA", "AA"), "like AA: an asset cannot follow itself"),
-        (lambda f: f.like("AA", "BB", np.inf), "spread must be a finite number"),
+        (lambda f: f.like("AA", "BB", np.inf), "spread should be a finite number"),
         (
             lambda f: f.like("AA", "BB", -1),
             r"like AA: \d+ of 400 simple returns are below -1.*nearer to zero",
         ),
-        (lambda f: f.shift("AA", np.nan), "shift AA: the shift must be a finite number"),
+        (lambda f: f.shift("AA", np.nan), "shift AA: by should be a finite number"),
         (lambda f: f.shift("AA", 1e60), "shift AA: 400 of 400 returns are NaN or infinite"),
         (lambda f: f.shift("AA", -1), "shift AA: .*below -1.*Cap the asset at lower=0 first"),
-        (lambda f: f.scale("AA", 0), "scale AA: factor must be above 0, got 0"),
+        (lambda f: f.scale("AA", 0), "scale AA: factor should be greater than 0, got 0"),
         (lambda f: f.scale("AA", 20), r"scale AA: .*below -1.*Cap the asset at lower=-0\.0"),
         (lambda f: f.cap("AA"), "cap AA: no bound given"),
         (lambda f: f.cap("AA", 0.1, 0.1), "cap AA: bounds 0.1 to 0.1 leave no room"),
         (lambda f: f.cap("AA", upper=-1), "leave no room"),
-        (lambda f: f.cap("AA", lower=np.nan), "lower must be a finite number"),
+        (lambda f: f.cap("AA", lower=np.nan), "lower should be a finite number"),
         (lambda f: f.replace("AA", np.zeros(3)), r"draws have shape \(3,\), expected \(400,\)"),
         (lambda f: f.replace("AA", np.full(400, np.nan)), r"400 of 400 returns are NaN or infinite \(AA\)"),
         (lambda f: f.replace("AA", stats.norm(0, 3)), "replace AA: .*below -1.*bounded at -1"),
-        (lambda f: f.replace("AA", stats.norm(), seed=-1), "seed must be a whole number of at least 0"),
+        (
+            lambda f: f.replace("AA", stats.norm(), seed=-1),
+            "seed should be greater than or equal to 0, got -1",
+        ),
     ],
 )
 def test_impossible_edits_are_refused(forecast, edit, message):
@@ -441,7 +445,7 @@ def test_submission_rows_sum_to_one_exactly(n_assets, seed, n_draws):
 def test_submission_table_and_file(forecast, tmp_path):
     table = forecast.to_submission()
     assert (
-        tuple(table.columns) == SUBMISSION_COLUMNS == ("ID", *(f"Rank{k}" for k in range(1, 6)), "Decision")
+        tuple(table.columns) == submission.COLUMNS == ("ID", *(f"Rank{k}" for k in range(1, 6)), "Decision")
     )
     assert table["ID"].tolist() == list(ASSETS)
     assert table["Decision"].tolist() == [0.03125] * 8

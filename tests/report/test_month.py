@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import tomllib
+import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from bdfm import views as v
 from bdfm.data.panel import Panel
 from bdfm.data.sources import demo
-from bdfm.errors import InfeasibleViewError
+from bdfm.errors import DataError, DataWarning, InfeasibleViewError, UnknownLabelError
 from bdfm.forecast.changes import Changes
 from bdfm.forecast.forecast import Forecast
 from bdfm.forecast.ranks import weighted_quantiles
@@ -18,7 +22,8 @@ from bdfm.inference.settings import SamplerSettings
 from bdfm.posterior.changed import forecast_with_changes
 from bdfm.posterior.fit import fit
 from bdfm.posterior.posterior import Posterior
-from bdfm.report.month import read_month
+from bdfm.report.month import DataTable, EvidenceTable, RunFile, make_month, read_month, run_month
+from bdfm.report.page import write_report
 
 RUN = """
 seed = 3
@@ -105,7 +110,7 @@ def test_a_month_from_one_file_and_what_can_be_done_with_it(run, folder):
     close = prices.loc[:"2020-12-18", "AMD"].iloc[-1]
     amd = f.draws.sel(asset="AMD").to_numpy()
     assert (amd == np.float32(100 / close - 1)).mean() == pytest.approx(0.8, abs=0.01)
-    assert set(f.effects()["change"]) == {2, 3}
+    assert set(f.effects()["change"]) == {1, 2, 3}
     submission = pd.read_csv(files / "submission.csv")
     assert submission["Decision"].abs().sum() == pytest.approx(0.5, abs=1e-4)
     assert float(submission.set_index("ID").loc["PEP", "Decision"]) == 0
@@ -166,7 +171,7 @@ BAD = {
         "probability should be less than or equal to 1, got 7",
     ),
     "unknown edit": ('"acquired_for_cash"', '"bought"', "unknown kind of edit bought"),
-    "edit number": ("offer = 100.0", "offer = -1.0", "offer must be above 0, got -1"),
+    "edit number": ("offer = 100.0", "offer = -1.0", "offer should be greater than 0, got -1"),
     "decision": ('"minimum_variance"', '"best"', "method should be 'equal'"),
     "exposure": ("exposure = 0.5", "exposure = 5", "exposure should be less than or equal to 1, got 5"),
     "output": (
@@ -176,6 +181,22 @@ BAD = {
     ),
     "model": ("n_draws = 4000", 'n_draws = 4000\nmodel = "m7"', "unknown preset m7"),
     "toml": ("[data]", "[data", "not valid TOML"),
+    "period": ("[data]", "[data]\nperiod = 400", "month.toml, [data]: period: must be"),
+    "evidence on nothing": (
+        "[data]",
+        '[[evidence]]\nsymbol = "BBX"\nmean = 0.0\nsd = 0.1\n[data]',
+        "evidence: unknown symbol BBX",
+    ),
+    "evidence without sd": (
+        "[data]",
+        '[[evidence]]\nsymbol = "BBY"\nmean = 0.0\n[data]',
+        "[evidence.0]: the key sd is missing",
+    ),
+    "no decision at all": (
+        '[decision]\nmethod = "minimum_variance"\nexposure = 0.5',
+        "[[decision]]",
+        "decision should be",
+    ),
 }
 
 
@@ -263,8 +284,8 @@ def test_evidence_by_weights_equals_evidence_inside_the_model(posterior):
     base = posterior.forecast(seed=2)
     mean, sd = (x[4] for x in moments(base))
     changes = view(float(mean + sd), float(sd))
-    same, weighted = forecast_with_changes(posterior, changes, seed=2, views_method="reweight", track=False)
-    refit, inside = forecast_with_changes(posterior, changes, seed=2, views_method="model", track=False)
+    same, weighted = forecast_with_changes(posterior, changes, seed=2, views_method="reweight")
+    refit, inside = forecast_with_changes(posterior, changes, seed=2, views_method="model")
     assert same is posterior
     diagnosis = refit.diagnose()
     assert diagnosis.min_ess_bulk > 400
@@ -288,8 +309,8 @@ def test_a_view_four_sd_away_goes_into_the_model(posterior):
     mean, sd = (x[4] for x in moments(base))
     changes = view(float(mean + 4 * sd), float(0.05 * sd))
     with pytest.raises(InfeasibleViewError, match=r"effective of .* put it into the model"):
-        forecast_with_changes(posterior, changes, seed=2, views_method="reweight", track=False)
-    refit, inside = forecast_with_changes(posterior, changes, seed=2, track=False)  # auto
+        forecast_with_changes(posterior, changes, seed=2, views_method="reweight")
+    refit, inside = forecast_with_changes(posterior, changes, seed=2)  # auto
     assert refit.evidence[0].symbol == "A4"
     assert inside.effective_draws == pytest.approx(inside.n_draws)
     new_mean, new_sd = (x[4] for x in moments(inside))
@@ -303,11 +324,182 @@ def test_a_view_four_sd_away_goes_into_the_model(posterior):
 
 def test_auto_keeps_the_draws_where_they_reach(tiny_model, tiny_panel):
     quick = fit(tiny_model, tiny_panel, seed=1, settings=SamplerSettings(draws=100, tune=100, chains=2))
-    same, f = forecast_with_changes(quick, view(0.02, 0.2), seed=1, n_draws=4000, track=False)
+    same, f = forecast_with_changes(quick, view(0.02, 0.2), seed=1, n_draws=4000)
     assert same is quick
     assert f.records[0].kind == "view"
     assert isinstance(quick, Posterior)
     assert Panel is type(quick.panel)
+
+
+class Fitted:
+    """Stands for a posterior: its forecast is ready, and a second fit is only noted."""
+
+    attrs = {"settings": SamplerSettings().model_dump_json()}
+    model = panel = None
+
+    def __init__(self, evidence=()):
+        self.evidence = tuple(evidence)
+
+    def forecast(self, *, seed, n_draws):
+        rng = np.random.default_rng(seed)
+        returns = 0.05 * rng.standard_normal((n_draws, 3))
+        return Forecast.from_draws(
+            returns, assets=["A", "B", "C"], asset_class=["x"] * 3, origin="2022-02-04", end="2022-03-04"
+        )
+
+
+@pytest.fixture
+def fitted(monkeypatch):
+    def second(model, panel, *, evidence, **_):
+        return Fitted(evidence)
+
+    monkeypatch.setattr("bdfm.posterior.changed.fit", second)
+    return Fitted()
+
+
+def loss(mean):
+    """Effective draws before a view over those after."""
+    plain = Fitted().forecast(seed=1, n_draws=40_000)
+    [statement] = view(mean, 0.02, "A").views
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return plain.effective_draws / plain.with_views(statement, min_effective_draws=1).effective_draws
+
+
+def changed(posterior, mean, **keywords):
+    return forecast_with_changes(posterior, view(mean, 0.02, "A"), seed=1, n_draws=40_000, **keywords)
+
+
+def test_a_number_decides_on_the_second_fit(fitted, monkeypatch):
+    mean = 0.11
+    assert 5 < loss(mean) < 20  # and thousands of draws are left: nothing is refused
+    assert changed(fitted, mean)[0] is fitted
+    monkeypatch.setattr("bdfm.forecast.weigh.MAX_LOSS", 0.99 * loss(mean))
+    again, forecast = changed(fitted, mean)
+    assert [tuple(e) for e in again.evidence] == [("A", mean, 0.02)]
+    assert not forecast.records
+    monkeypatch.setattr("bdfm.forecast.weigh.MAX_LOSS", 1.01 * loss(mean))
+    assert changed(fitted, mean)[0] is fitted
+
+
+@pytest.mark.parametrize("what", ["ignore", "default", "error"])
+def test_no_filter_of_warnings_decides_on_it(fitted, monkeypatch, what):
+    monkeypatch.setattr("bdfm.forecast.weigh.MAX_LOSS", 5.0)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter(what)
+        assert changed(fitted, 0.12)[0] is not fitted
+        assert changed(fitted, 0.0)[0] is fitted
+    assert not seen
+
+
+def test_without_a_second_fit_few_draws_are_a_warning(fitted, monkeypatch):
+    monkeypatch.setattr("bdfm.forecast.weigh.MAX_LOSS", 5.0)
+    with pytest.warns(DataWarning, match=r"views: [\d,]+ effective of 40,000 draws are left"):
+        same, _ = changed(fitted, 0.12, views_method="reweight")
+    assert same is fitted
+    held = Changes.from_dict(
+        {"views": [{"kind": "absolute", "asset": "A", "mean": 0.09, "semantics": "constraint"}]}
+    )
+    with pytest.warns(DataWarning, match="are left"):  # a constraint cannot go into the model
+        same, _ = forecast_with_changes(fitted, held, seed=1, n_draws=40_000)
+    assert same is fitted
+
+
+# One pipeline
+
+
+SHORT = {"draws": 20, "tune": 20, "chains": 2}
+
+
+def made(folder, **settings):
+    data = DataTable(
+        origin="2020-12-18", prices=folder / "prices.csv", universe=folder / "universe.csv", zero=("PEP",)
+    )
+    sampler = SamplerSettings(**SHORT)
+    return RunFile(data=data, sampler=sampler, out=folder / "made", **({"n_draws": 4000} | settings))
+
+
+def test_a_month_made_in_python_is_repeated_from_its_file(folder):
+    run = made(
+        folder,
+        model="m6",
+        seed=5,
+        evidence=(EvidenceTable(symbol="BBY", mean=0.02, sd=0.1),),
+        edits=({"kind": "shift", "symbol": "CVX", "by": 0.01},),
+        views=(v.Ordering(above="AAPL", below="BAC", probability=0.6, semantics="constraint").to_dict(),),
+        outputs=("submission", "posterior", "picture"),
+    )
+    month = make_month(run)
+    assert month.kept_as == "run.toml"
+    assert not month.out.exists()
+    results = run_month(month)
+    files = {p.name: p.read_bytes() for p in month.out.iterdir()}
+    assert results.summary["evidence"] == [["BBY", 0.02, 0.1]]
+    assert results.summary["views_method"] == "reweight"
+    assert [r.kind for r in results.forecast.records] == ["evidence", "zero", "shift", "view"]
+    assert set(results.forecast.effects()["change"]) == {2, 3, 4}
+    again = read_month(month.out / "run.toml")
+    assert again.run.out == Path()
+    assert again.kept_as == "run.toml"
+    assert again.model == month.model
+    run_month(again)
+    new = {p.name: p.read_bytes() for p in month.out.iterdir()}
+    assert set(new) == set(files) == {
+        "forecast.nc", "posterior.nc", "quantiles.png", "run.toml", "submission.csv", "summary.json",
+    }  # fmt: skip
+    for name in set(files) - {"posterior.nc", "summary.json"}:  # these hold seconds
+        assert new[name] == files[name], name
+    assert write_report(month.out).exists()
+    assert "bdfm run" in (month.out / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_run_file_may_ask_for_no_decision_and_other_periods(folder):
+    change(folder, '[decision]\nmethod = "minimum_variance"\nexposure = 0.5', "")
+    change(folder, "n_draws = 4000", "n_draws = 4000\ndecision = false")
+    change(folder, "[data]", "[data]\nperiod = 21")
+    month = read_month(folder / "month.toml")
+    assert month.run.decision is None
+    assert month.panel.settings.period == month.model.panel.period == 21
+    results = run_month(month)
+    assert results.decision is None
+    assert "decision" not in results.forecast.attrs
+    table = pd.read_csv(folder / "results" / "submission.csv")
+    assert table["Decision"].tolist() == [0.03125] * 8
+
+
+def test_a_run_file_of_a_run_file_is_the_same(folder):
+    run = read_month(folder / "month.toml").run
+    assert RunFile(**tomllib.loads(run.to_toml())) == run
+    bare = made(folder, decision=None)
+    assert RunFile(**tomllib.loads(bare.to_toml())).decision is None
+    moved = bare.moved(folder / "made")
+    assert moved.data.prices == Path("../prices.csv")
+    assert moved.out == Path()
+    model = bare.model_copy(update={"model": str(folder / "mine.toml")}).moved(folder / "a" / "b")
+    assert model.model == "../../mine.toml"
+    assert bare.moved(folder).model == "m6"
+
+
+def test_jumps_of_a_month_made_in_python_are_accepted_with_a_warning(folder):
+    prices = pd.read_csv(folder / "prices.csv", index_col=0, parse_dates=True)
+    prices.loc["2020-12-10":, "CVX"] /= 10
+    prices.to_csv(folder / "prices.csv")
+    with pytest.warns(DataWarning, match=r"CVX on 2020-12-10: .*Check that they are right"):
+        month = make_month(made(folder))
+    assert month.run.data.accept_jumps == ("CVX",)
+    assert tomllib.loads(month.text)["data"]["accept_jumps"] == ["CVX"]
+
+
+def test_mistakes_are_told_in_the_users_words(folder):
+    run = made(folder)
+    period = run.model_copy(update={"data": run.data.model_copy(update={"period": 400})})
+    with pytest.raises(DataError, match=r"^--days: must be .* 1 to 366, got 400\.$"):
+        make_month(period, {"period": "--days"})
+    zero = run.model_copy(update={"data": run.data.model_copy(update={"zero": ("PEPP",)})})
+    with pytest.raises(UnknownLabelError, match=r"^--zero: unknown symbol PEPP"):
+        make_month(zero, {"zero": "--zero"})
+    with pytest.raises(UnknownLabelError, match=r"^evidence: unknown symbol ZZZ"):
+        make_month(made(folder, evidence=(EvidenceTable(symbol="ZZZ", mean=0.0, sd=0.1),)))
 
 
 def test_read_month_is_lazy_about_nothing(folder):

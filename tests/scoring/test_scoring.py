@@ -12,13 +12,8 @@ from hypothesis import strategies as st
 from bdfm.errors import DataError, DataWarning, FileError, UnknownLabelError
 from bdfm.forecast.forecast import Forecast
 from bdfm.forecast.ranks import outcome_quantiles, quantile_probabilities
-from bdfm.scoring.scores import (
-    information_ratio,
-    period_returns,
-    ranked_probability_score,
-    read_submission,
-    score_submission,
-)
+from bdfm.scoring.m6 import information_ratio, period_returns, read_submission, score_submission
+from bdfm.scoring.scores import ranked_probability_score
 
 START, END = "2022-03-04", "2022-04-01"
 SYMBOLS = [f"A{i}" for i in range(10)]

@@ -1,0 +1,220 @@
+"""Actions: what makes another forecast of a forecast, and writes a record of it.
+
+Edits change draws and views change weights. What an edit means, and what it refuses, is said by its class in
+``edits``; its method here is for the fingers: ``forecast.zero("DRE")``.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal, Self
+
+from numpy.typing import ArrayLike
+
+from bdfm.errors import DataWarning, InfeasibleViewError
+from bdfm.forecast import edits, effects, weigh
+from bdfm.forecast.columns import Distribution
+from bdfm.forecast.edits import Edit
+from bdfm.forecast.effects import Past
+from bdfm.forecast.ranks import normalised_weights
+from bdfm.forecast.records import Record
+from bdfm.forecast.state import State
+from bdfm.forecast.views import View
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Actions:
+    """State of a forecast, the records of what was done to it, and the methods that do more.
+
+    ``_past`` is what the newest records replaced; of older ones the effect is known, or lost.
+    """
+
+    _state: State
+    records: tuple[Record, ...]
+    _past: tuple[Past, ...]
+
+    @cached_property
+    def _told(self) -> tuple[Record, ...]:
+        """Records with their effects."""
+        return effects.with_effects(self.records, self._past, self._state)
+
+    def _then(self, state: State, past: Past, *records: Record) -> Self:
+        """Forecast after a change: the one place where a record is added, and what it replaced."""
+        known = "_told" in self.__dict__  # effects are worked out once
+        return replace(
+            self,
+            _state=state,
+            records=(*(self._told if known else self.records), *records),
+            _past=(*(() if known else self._past), past),
+        )
+
+    def edit(self, *statements: Edit) -> Self:
+        """Forecast after edits, one after the other."""
+        forecast = self
+        for edit in statements:
+            state = forecast._state
+            changed, record = edit.apply(state), edit.record(state)
+            forecast = forecast._then(changed, Past.of(state, record.symbols), record)
+        return forecast
+
+    # -- views -----------------------------------------------------------------------------------------
+
+    def with_views(
+        self,
+        *statements: View,
+        shares: Mapping[str, float] | None = None,
+        min_effective_draws: float | None = None,
+        few: Literal["warn", "refuse"] = "warn",
+    ) -> Self:
+        """Forecast in which views hold: other weights, the same draws.
+
+        Parameters
+        ----------
+        statements
+            Views of ``bdfm.forecast.views``, such as ``views.Absolute(asset="TLT", mean=0.02, sd=0.1,
+            semantics="evidence")``; all are taken together, and their order does not matter. Without any, the
+            forecast stays as it is.
+        shares
+            Share of each person where the views say by whom they are; the rest stays with this forecast.
+            By default all people share the whole equally.
+        min_effective_draws
+            Fewer effective draws are refused; by default 1,000, or a tenth where there are fewer than 10,000.
+        few
+            What to do where they are not refused, but few (``weigh.few_left``).
+
+        Raises
+        ------
+        InfeasibleViewError
+            A view that contradicts others, that no weighting of the draws satisfies, or that leaves too few
+            effective draws. The message names it and the strongest that could be had.
+        UnknownLabelError, DataError
+            An unknown symbol, one subject twice, or shares that cannot be used.
+
+        Warns
+        -----
+        DataWarning
+            Few effective draws are left: evidence inside the model (``evidence`` of ``bdfm.fit``) is better.
+        """
+        state = self._state
+        weights = weigh.view_weights(
+            state.returns,
+            state.weights,
+            state.assets,
+            statements,
+            shares=shares,
+            min_effective_draws=min_effective_draws,
+        )
+        if not statements:
+            return self
+        seen = state.with_weights(weights)
+        if weigh.few_left(state.effective_draws, seen.effective_draws):
+            message = (
+                f"views: {seen.effective_draws:,.0f} effective of {len(weights):,} draws are left; tails and"
+                " probabilities are as rough as from so few. Put evidence on a return into the model instead,"
+                " bdfm.fit(..., evidence=[...]), or more draws."
+            )
+            if few == "refuse":
+                raise InfeasibleViewError(message)
+            warnings.warn(message, DataWarning, stacklevel=2)
+        step = len(self.records) + 1
+        records = [view.record(step) for view in statements]
+        if shares is not None:
+            text = ", ".join(f"{person} {share:g}" for person, share in shares.items())
+            records.append(Record.of("pool", (), f"Views pooled: {text}.", step=step, **shares))
+        past = Past.of(state, n_records=len(records), views=statements, shares=shares)
+        return self._then(seen, past, *records)
+
+    def with_weights(self, weights: ArrayLike, *, record: Record) -> Self:
+        """Forecast with other weights (draw,) and the record of the view that gave them; draws stay."""
+        new = normalised_weights(weights, len(self._state.weights), where=record.kind)
+        return self._then(self._state.with_weights(new), Past.of(self._state), record)
+
+    def with_record(self, record: Record) -> Self:
+        """Forecast with one more record, of what was done to the draws before they came here."""
+        return self._then(self._state, Past.of(self._state, acts=False), record)
+
+    # -- edits -----------------------------------------------------------------------------------------
+
+    def zero(self, *symbols: str) -> Self:
+        """Forecast in which delisted assets return zero in every draw, see ``edits.Zero``."""
+        return self.edit(edits.Zero(symbols=symbols))
+
+    def set_return(self, symbol: str, value: float) -> Self:
+        """Forecast in which an asset has one simple return in every draw, see ``edits.SetReturn``."""
+        return self.edit(edits.SetReturn(symbol=symbol, value=value))
+
+    def acquired_for_cash(
+        self, symbol: str, *, offer: float, price: float, probability: float = 1.0, seed: int = 0
+    ) -> Self:
+        """Forecast in which an asset is bought for cash, see ``edits.AcquiredForCash``."""
+        return self.edit(
+            edits.AcquiredForCash(symbol=symbol, offer=offer, price=price, probability=probability, seed=seed)
+        )
+
+    def acquired_for_stock(
+        self,
+        symbol: str,
+        acquirer: str,
+        *,
+        ratio: float,
+        price: float,
+        acquirer_price: float,
+        cash: float = 0.0,
+        spread: float = 0.0,
+        probability: float = 1.0,
+        seed: int = 0,
+    ) -> Self:
+        """Forecast in which an asset is bought for shares of another, see ``edits.AcquiredForStock``."""
+        return self.edit(
+            edits.AcquiredForStock(
+                symbol=symbol,
+                acquirer=acquirer,
+                ratio=ratio,
+                price=price,
+                acquirer_price=acquirer_price,
+                cash=cash,
+                spread=spread,
+                probability=probability,
+                seed=seed,
+            )
+        )
+
+    def halted(self, symbol: str, *, probability: float = 1.0, seed: int = 0) -> Self:
+        """Forecast in which an asset's trading stays halted, with a probability, see ``edits.Halted``."""
+        return self.edit(edits.Halted(symbol=symbol, probability=probability, seed=seed))
+
+    def suspended(self, asset_class: str) -> Self:
+        """Forecast in which no asset of one class trades, see ``edits.Suspended``."""
+        return self.edit(edits.Suspended(asset_class=asset_class))
+
+    def like(self, symbol: str, other: str, spread: float = 0.0) -> Self:
+        """Forecast in which an asset returns what another does plus ``spread``, see ``edits.Like``."""
+        return self.edit(edits.Like(symbol=symbol, other=other, spread=spread))
+
+    def shift(self, symbol: str, by: float) -> Self:
+        """Forecast in which ``by`` is added to every draw of an asset's return, see ``edits.Shift``."""
+        return self.edit(edits.Shift(symbol=symbol, by=by))
+
+    def scale(self, symbol: str, factor: float) -> Self:
+        """Forecast in which an asset's distance from its median is multiplied, see ``edits.Scale``."""
+        return self.edit(edits.Scale(symbol=symbol, factor=factor))
+
+    def cap(self, symbol: str, lower: float | None = None, upper: float | None = None) -> Self:
+        """Forecast in which an asset's return is held between bounds, see ``edits.Cap``."""
+        return self.edit(edits.Cap(symbol=symbol, lower=lower, upper=upper))
+
+    def replace(
+        self, symbol: str, draws: ArrayLike | Distribution, *, keep_ranks: bool = False, seed: int = 0
+    ) -> Self:
+        """Forecast in which an asset's draws are replaced, see ``edits.Replace``.
+
+        ``draws``: (draw,) simple returns, one per draw, or a frozen ``scipy.stats`` distribution of them.
+        """
+        return self.edit(edits.Replace.by(symbol, draws, keep_ranks=keep_ranks, seed=seed))
+
+    def drop(self, *symbols: str) -> Self:
+        """Forecast without some assets, see ``edits.Drop``."""
+        return self.edit(edits.Drop(symbols=symbols))

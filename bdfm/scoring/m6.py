@@ -1,0 +1,294 @@
+"""The rules of the M6 competition: returns of a period, information ratio, submissions read and scored.
+
+Prices are wide tables (day, symbol) of adjusted closes. ``start`` and ``end`` of a period are the Friday
+before it starts and its final Friday: the days of the two closes that the return compares.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bdfm import _checks
+from bdfm.errors import DataError, DataWarning, FileError
+from bdfm.forecast.ranks import outcome_quantiles
+from bdfm.forecast.submission import COLUMNS, MAX_EXPOSURE, MIN_EXPOSURE, N_RANKS, RANKS
+from bdfm.scoring.scores import SUM_TOLERANCE, ranked_probability_score
+
+Floats = NDArray[np.float64]
+
+EXPOSURE_TOLERANCE: Final = 5e-4  # of absolute decisions: a hundred numbers of 5 decimals
+_MAX_CLOSED_DAYS: Final = 4  # weekdays in a row on which markets may be closed
+
+
+def _filled(prices: pd.DataFrame, start: str | pd.Timestamp, end: str | pd.Timestamp) -> pd.DataFrame:
+    """Forward-filled prices (day, symbol) from the start's close to the end's."""
+    first_day, last_day = _checks.as_date(start, where="start"), _checks.as_date(end, where="end")
+    if last_day <= first_day:
+        raise DataError(f"period: end {last_day:%Y-%m-%d} is not after start {first_day:%Y-%m-%d}.")
+    table = _checks.price_table(prices).dropna(how="all")
+    rows = [_row_before(table.index, day, what) for day, what in ((first_day, "start"), (last_day, "end"))]
+    window = table.iloc[: rows[1] + 1].ffill().iloc[rows[0] :]
+    missing = window.columns[window.iloc[0].isna()]
+    if len(missing):
+        raise DataError(
+            f"prices: {len(missing)} of {table.shape[1]} assets have no price on or before"
+            f" {first_day:%Y-%m-%d} ({_checks.first(missing)}). Add earlier prices, or leave these assets"
+            " out."
+        )
+    return window
+
+
+def _row_before(days: pd.Index[Any], day: pd.Timestamp, what: str) -> int:
+    """Position of the last row on or before a day; markets may be closed on the day itself."""
+    position = int(days.searchsorted(day, side="right")) - 1
+    gap = 0  # weekdays from the row to the day
+    if position >= 0:
+        row, until = (np.datetime64(d + pd.Timedelta(days=1), "D") for d in (days[position], day))
+        gap = int(np.busday_count(row, until))
+    if position < 0 or gap > _MAX_CLOSED_DAYS:
+        cover = f"they run from {days[0]:%Y-%m-%d} to {days[-1]:%Y-%m-%d}" if len(days) else "there are none"
+        raise DataError(
+            f"prices: none in the week up to the period's {what} {day:%Y-%m-%d}; {cover}."
+            " Give prices of the whole period, or correct the dates."
+        )
+    if gap and position == len(days) - 1:
+        warnings.warn(
+            f"prices: they stop on {days[position]:%Y-%m-%d}, before the period's {what} {day:%Y-%m-%d}; the"
+            " last close is used. Right for a market holiday, wrong for a table cut short.",
+            DataWarning,
+            stacklevel=4,
+        )
+    return position
+
+
+def period_returns(
+    prices: pd.DataFrame, start: str | pd.Timestamp, end: str | pd.Timestamp
+) -> pd.Series[float]:
+    """Return of each symbol, simple and decimal, over a period, as scored in M6.
+
+    The last close on or before ``end`` over the last close on or before ``start``, minus 1. An asset that
+    stops trading keeps its last price, so that a delisted one returns 0.
+
+    Parameters
+    ----------
+    prices
+        (day, symbol) adjusted closes in any currency; blanks where an asset did not trade.
+    start, end
+        The Friday before the period starts, and its final Friday.
+
+    Raises
+    ------
+    DataError
+        Dates in the wrong order or outside the data, or an asset without a price on or before ``start``.
+
+    Warns
+    -----
+    DataWarning
+        The table stops up to 4 weekdays before ``end``.
+    """
+    window = _filled(prices, start, end)
+    return (window.iloc[-1] / window.iloc[0] - 1).rename("return")
+
+
+def information_ratio(
+    prices: pd.DataFrame,
+    weights: Mapping[str, float] | pd.Series[float],
+    start: str | pd.Timestamp,
+    end: str | pd.Timestamp,
+) -> float:
+    """Information ratio of a portfolio over a period, as scored in M6: higher is better.
+
+    Sum of daily log portfolio returns over their sample standard deviation; not annualised. A daily
+    portfolio return is Σ weight · simple return of the day, so that weights are restored each day and what
+    is not invested earns nothing. NaN when all daily returns are equal.
+
+    Parameters
+    ----------
+    prices, start, end
+        As in ``period_returns``; days after ``start`` up to ``end`` count.
+    weights
+        Weight by symbol, negative for short; symbols not named hold none.
+
+    Raises
+    ------
+    UnknownLabelError
+        A weight for a symbol without prices.
+    DataError
+        As in ``period_returns``; fewer than two days; a day that loses everything.
+    """
+    where = "information ratio"
+    given = {str(k): _checks.finite(v, what=f"the weight of {k}", where=where) for k, v in weights.items()}
+    _checks.known(given, [str(c) for c in prices.columns], what="asset", where=where)
+    return _ratio(_filled(prices, start, end)[list(given)], np.array(list(given.values())))
+
+
+def _ratio(window: pd.DataFrame, weights: Floats) -> float:
+    """Information ratio of weights (symbol,) on the columns of a window of ``_filled``."""
+    where = "information ratio"
+    if len(window) < 3:
+        raise DataError(f"{where}: {len(window) - 1} trading day in the period. At least 2 are needed.")
+    daily = window.pct_change(fill_method=None).iloc[1:].to_numpy() @ weights
+    if daily.min() <= -1:
+        raise DataError(
+            f"{where}: the portfolio loses everything in one day ({daily.min():.4g}). Check the prices."
+        )
+    log_returns = np.log1p(daily)
+    sd = float(log_returns.std(ddof=1))
+    return float(log_returns.sum()) / sd if sd > 0 else float("nan")
+
+
+def read_submission(path: str | Path, *, assets: Sequence[str] | None = None) -> pd.DataFrame:
+    """Submission of a CSV file: columns ID, Rank1 to Rank5, Decision, in the order of the file.
+
+    Parameters
+    ----------
+    path
+        CSV file with that header.
+    assets
+        Universe: exactly these symbols must be there, in any order; ``None`` does not check.
+
+    Raises
+    ------
+    FileError
+        The file is missing or no CSV.
+    UnknownLabelError
+        A symbol outside the universe.
+    DataError
+        Columns or symbols missing or doubled, numbers that are none, probabilities outside [0, 1] or not
+        summing to 1 within 1e-4, absolute decisions not summing to between 0.25 and 1 within 5e-4.
+    """
+    path = _checks.existing_file(Path(path), what="submission")
+    try:
+        # Symbols such as NA and TRUE are texts.
+        table = pd.read_csv(
+            path, dtype=str, keep_default_na=False, skipinitialspace=True, encoding="utf-8-sig"
+        )
+    except (OSError, ValueError) as error:
+        raise FileError(f"submission: {path} cannot be read as CSV ({error}).") from error
+    return _checked_submission(table, assets, where=f"submission {path.name}")
+
+
+def _checked_submission(
+    table: pd.DataFrame, assets: Sequence[str] | None, *, where: str = "submission"
+) -> pd.DataFrame:
+    """Submission with numbers as floats, after all checks of ``read_submission``."""
+    table = table.rename(columns=lambda c: str(c).strip())
+    _checks.has_columns(table, COLUMNS, where=where)
+    table = table[list(COLUMNS)].reset_index(drop=True)
+    table["ID"] = table["ID"].astype(str).str.strip()
+    symbols = table["ID"]
+    if table.empty:
+        raise DataError(f"{where}: no rows. Give one for each asset.")
+    _checks.unique(symbols, what="symbols", where=where)
+    if assets is not None:
+        _checks.known(symbols, list(assets), what="asset", where=where)
+        missing = [a for a in assets if a not in set(symbols)]
+        if missing:
+            raise DataError(
+                f"{where}: {len(missing)} of {len(assets)} assets are missing ({_checks.first(missing)}). All"
+                " are ranked together: add their rows, or score on prices of the submitted assets only."
+            )
+    numbers: pd.DataFrame = (
+        table[[*RANKS, "Decision"]].apply(pd.to_numeric, errors="coerce").astype(np.float64)
+    )
+    _refuse(~(numbers.abs() < np.inf).all(axis=1), symbols, f"{where}: a number is missing or not finite")
+    ranks = numbers[list(RANKS)]
+    _refuse(((ranks < 0) | (ranks > 1)).any(axis=1), symbols, f"{where}: a probability is not within 0 and 1")
+    off = (ranks.sum(axis=1) - 1).abs() > SUM_TOLERANCE
+    _refuse(off, symbols, f"{where}: the five probabilities do not sum to 1")
+    exposure = float(numbers["Decision"].abs().sum())
+    if not MIN_EXPOSURE - EXPOSURE_TOLERANCE <= exposure <= MAX_EXPOSURE + EXPOSURE_TOLERANCE:
+        raise DataError(
+            f"{where}: absolute decisions sum to {exposure:.5f}, expected {MIN_EXPOSURE:g} to"
+            f" {MAX_EXPOSURE:g}. Multiply them by one factor."
+        )
+    numbers.insert(0, "ID", symbols)
+    return numbers
+
+
+def _refuse(bad: pd.Series[bool], symbols: pd.Series[str], message: str) -> None:
+    if bad.any():
+        raise DataError(f"{message} in {bad.sum()} of {len(bad)} rows ({_checks.first(symbols[bad])}).")
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Score:
+    """Scores of one submission over one period.
+
+    Attributes
+    ----------
+    rps
+        Mean ranked probability score; lower is better, 0.16 for equal fifths.
+    ir
+        Information ratio of the decisions; higher is better, NaN without any variation.
+    start, end
+        Days of the closes that the returns compare.
+    """
+
+    rps: float
+    ir: float
+    start: pd.Timestamp
+    end: pd.Timestamp
+    _by_asset: pd.DataFrame
+
+    @property
+    def by_asset(self) -> pd.DataFrame:
+        """One row per symbol (a copy): return, quantile, rps, decision.
+
+        ``return`` is decimal; ``quantile`` the fifth it fell in, 1 lowest, a mean where returns tie.
+        """
+        return self._by_asset.copy()
+
+    def __repr__(self) -> str:
+        return (
+            f"<Score {self.start:%Y-%m-%d} to {self.end:%Y-%m-%d}: RPS {self.rps:.5f}, IR {self.ir:.5f},"
+            f" {len(self._by_asset)} assets>"
+        )
+
+
+def score_submission(
+    submission: pd.DataFrame, prices: pd.DataFrame, start: str | pd.Timestamp, end: str | pd.Timestamp
+) -> Score:
+    """Scores of a submission by the rules of M6.
+
+    Parameters
+    ----------
+    submission
+        Columns ID, Rank1 to Rank5, Decision; one row for each column of ``prices``, in any order.
+    prices, start, end
+        As in ``period_returns``: the Friday before the period and its final Friday.
+
+    Raises
+    ------
+    UnknownLabelError, DataError
+        As in ``read_submission`` and ``information_ratio``.
+    """
+    table = _checked_submission(submission, [str(c) for c in prices.columns])
+    window = _filled(prices, start, end).rename(columns=str)[list(table["ID"])]
+    returns = window.iloc[-1] / window.iloc[0] - 1
+    outcome = outcome_quantiles(returns.to_numpy(), N_RANKS)
+    rps = ranked_probability_score(table[list(RANKS)].to_numpy(), outcome)
+    decision = table.set_index("ID")["Decision"]
+    by_asset = pd.DataFrame(
+        {
+            "return": returns,
+            "quantile": outcome @ np.arange(1, N_RANKS + 1),
+            "rps": rps,
+            "decision": decision,
+        }
+    ).rename_axis("symbol")
+    return Score(
+        rps=float(rps.mean()),
+        ir=_ratio(window, decision.to_numpy()),
+        start=window.index[0],
+        end=window.index[-1],
+        _by_asset=by_asset,
+    )
