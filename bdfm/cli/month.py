@@ -41,14 +41,14 @@ def demo(
     from bdfm.inference.settings import SamplerSettings
     from bdfm.report.month import DataTable, RunFile, make_month
 
-    run = RunFile(
+    run_file = RunFile(
         data=DataTable(origin=DEMO_ORIGIN.date(), demo=True),
         model="m6",
         sampler=SamplerSettings(engine=engine, draws=draws, tune=tune, chains=chains),
         **_forecast_only(seed, out_dir),
     )
     with interruptible():
-        month = make_month(run)
+        month = make_month(run_file)
         out.print(
             f"Demo: {len(month.panel.assets)} assets, forecast of the 4 weeks after {DEMO_ORIGIN:%Y-%m-%d},"
             " model m6."
@@ -90,7 +90,7 @@ def forecast(
 
     if calendar_months and period_days is not None:
         raise DataError("options: --period-days and --calendar-months exclude each other. Give one of them.")
-    run = RunFile(
+    run_file = RunFile(
         data=DataTable(
             origin=origin,
             prices=prices,
@@ -106,7 +106,7 @@ def forecast(
     )
     options = {"origin": "--origin", "zero": "--zero", "period": "--period-days"}
     with interruptible():
-        _run(make_month(run, options))
+        _run(make_month(run_file, options))
     _print_places(out_dir)
 
 
@@ -154,8 +154,15 @@ def _evidence(text: str) -> EvidenceTable:
 
 def _forecast_only(seed: int, out_dir: Path) -> dict[str, Any]:
     """Rest of the run file of a forecast without judgement, decision and report."""
-    outputs = ("submission", "posterior", "picture")
-    return {"seed": seed, "decision": None, "outputs": outputs, "out": out_dir}
+    from bdfm.posterior.posterior import N_PREDICTIVE_DRAWS
+
+    return {
+        "seed": seed,
+        "n_draws": N_PREDICTIVE_DRAWS,
+        "decision": None,
+        "outputs": ("submission", "posterior", "picture"),
+        "out": out_dir,
+    }
 
 
 def _run(month: Month) -> None:

@@ -38,6 +38,7 @@ from bdfm.inference.identified import (
 )
 from bdfm.inference.settings import SamplerSettings
 from bdfm.model.equations import RETURNS_DATA, Equations, model_data
+from bdfm.model.expects import check_panel
 from bdfm.model.factor_model import FactorModel
 from bdfm.model.part import Params
 from bdfm.model.simulate import simulate
@@ -255,6 +256,7 @@ def calibrate(
         ("cores", cores, 1),
     ):
         _checks.at_least(value, minimum, what=what, where=where)
+    check_panel(model, panel)
     data, ahead = model_data(model, panel), model_data(model, panel, future=True)
     if (data[PERIOD_WEIGHTS] != 1.0).any():
         raise ModelError(

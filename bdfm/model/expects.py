@@ -6,10 +6,10 @@ from typing import Any, Final
 
 from bdfm.data.panel import Panel
 from bdfm.errors import ModelError
-from bdfm.model.factor_model import FactorModel
+from bdfm.model.equations import Equations
 from bdfm.names import EARNINGS, MARKET_VOLATILITY, RECENT_RETURN, RECENT_VOLATILITY
 
-_OF_ALL: Final = ("period", "n_periods", "max_stale_days")
+_OF_ALL: Final = ("period",)
 _OF_FEATURES: Final = {
     RECENT_RETURN: ("recent_return_days", "min_past_weeks"),
     RECENT_VOLATILITY: ("volatility_windows", "volatility_form", "min_past_weeks"),
@@ -18,7 +18,7 @@ _OF_FEATURES: Final = {
 }
 
 
-def other_settings(model: FactorModel, panel: Panel) -> dict[str, tuple[Any, Any]]:
+def other_settings(model: Equations, panel: Panel) -> dict[str, tuple[Any, Any]]:
     """Settings of the panel that are not those the model expects: name to what came and what was expected.
 
     Settings of a feature count only where a part reads it. A panel made of arrays is asked only for the
@@ -33,7 +33,7 @@ def other_settings(model: FactorModel, panel: Panel) -> dict[str, tuple[Any, Any
     }
 
 
-def check_panel(model: FactorModel, panel: Panel) -> None:
+def check_panel(model: Equations, panel: Panel) -> None:
     """Raise ``ModelError`` where a panel was made with other settings than the model expects.
 
     Such a fit would run, and mean something else: months where the model was made for four weeks, say.

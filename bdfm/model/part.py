@@ -160,7 +160,7 @@ class Part(Settings):
             names = ", ".join(map(repr, known))
             raise UnknownLabelError(f"[{cls.slot}]: unknown kind {value['kind']!r}. Known: {names}.")
         try:
-            return part.model_validate(value)  # type: ignore[return-value]
+            return part.model_validate(dict(value))  # type: ignore[return-value]
         except ValidationError as error:
             where = f"table [{cls.slot}]"
             raise _checks.settings_error(error, part, where=where, kind=ModelError) from None

@@ -10,6 +10,7 @@ from bdfm.data.panel import Panel
 from bdfm.inference.engine import choose, run
 from bdfm.inference.settings import SamplerSettings
 from bdfm.model.evidence import Evidence, check_evidence
+from bdfm.model.expects import check_panel
 from bdfm.model.factor_model import FactorModel
 from bdfm.posterior.door import package_versions
 from bdfm.posterior.posterior import Posterior
@@ -39,9 +40,18 @@ def fit(
         Statements about returns over the forecast period (eq. 12), as part of the likelihood.
     progress
         Whether to show a progress bar.
+
+    Raises
+    ------
+    ModelError
+        A panel made with other settings than the model expects, or that lacks what a part needs; an engine
+        that does not cover the model.
+    DataError, UnknownLabelError
+        Evidence or a seed that cannot be used; draws that are not finite.
     """
     settings = settings or SamplerSettings()
     evidence = check_evidence(evidence, panel)
+    check_panel(model, panel)
     engine = choose(settings, model)
     number = _checks.seed_number(seed, where="fit")
     draws, sample_stats, seconds = run(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bdfm.data.panel import Panel, PanelSettings
+from bdfm.data.panel import Panel
+from bdfm.data.settings import PanelSettings
 from bdfm.data.sources import DEMO_ORIGIN, demo
 from bdfm.errors import ModelError
 from bdfm.model.expects import check_panel, other_settings
@@ -38,13 +39,11 @@ def test_a_panel_made_with_the_models_settings_is_as_expected(usual):
     [
         ({"period": 21}, "period 28, expected 21"),
         ({"period": "month"}, "period 28, expected 'month'"),
-        ({"n_periods": 60}, "n_periods 104, expected 60"),
         ({"recent_return_days": 14}, "recent_return_days 7, expected 14"),
         ({"volatility_windows": (5, 20)}, r"volatility_windows \(5,\), expected \(5, 20\)"),
         ({"volatility_form": "level"}, "volatility_form 'relative', expected 'level'"),
         ({"earnings_gaps": "seasonal"}, "earnings_gaps 'none', expected 'seasonal'"),
         ({"min_past_weeks": 13}, "min_past_weeks 26, expected 13"),
-        ({"max_stale_days": 5}, "max_stale_days 10, expected 5"),
     ],
 )
 def test_each_setting_is_compared(settings, line, usual):
