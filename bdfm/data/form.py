@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
+import xarray as xr
+
+from bdfm import _checks
+from bdfm.errors import DataError
 from bdfm.names import (
     ASSET,
     CHARACTERISTIC,
@@ -42,3 +47,20 @@ COORDINATES: Final[dict[str, tuple[str, str]]] = {
     CHARACTERISTIC: (CHARACTERISTIC, "U"),
 }
 ATTRIBUTES: Final = ("origin", "n_history", "has_earnings", "inactive", "settings")
+
+
+def read_only(dataset: xr.Dataset) -> xr.Dataset:
+    """Copy of a panel's Dataset with its types and nothing else, read-only; ``DataError`` when it is none."""
+    lacking = [x for x in (*VARIABLES, *COORDINATES) if x not in dataset.variables]
+    lacking += [x for x in ATTRIBUTES if x not in dataset.attrs]
+    if lacking:
+        raise DataError(f"panel: the dataset lacks {_checks.first(lacking)}; it was not made by to_dataset.")
+    fixed = {x: np.array(dataset[x].to_numpy(), dtype=kind) for x, (_, kind) in VARIABLES.items()}
+    coords = {x: dataset[x].to_numpy().astype(kind) for x, (_, kind) in COORDINATES.items()}
+    for array in (*fixed.values(), *coords.values()):
+        array.flags.writeable = False
+    return xr.Dataset(
+        {x: (VARIABLES[x][0], array) for x, array in fixed.items()},
+        coords={x: (COORDINATES[x][0], array) for x, array in coords.items()},
+        attrs={x: dataset.attrs[x] for x in ATTRIBUTES},
+    )

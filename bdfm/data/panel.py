@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from bdfm import _checks
 from bdfm._html import opening
 from bdfm.data import features, plots
-from bdfm.data.form import ATTRIBUTES, COORDINATES, VARIABLES
+from bdfm.data.form import VARIABLES, read_only
 from bdfm.data.periods import describe, period_edges
 from bdfm.data.settings import PanelSettings
 from bdfm.data.usable import closes_until, earnings_flags, usable_periods, warn_of_single_assets
@@ -40,7 +40,6 @@ from bdfm.names import (
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
 
 Array = NDArray[Any]
 
@@ -310,21 +309,7 @@ class Panel:
 
         Raises ``DataError`` when the Dataset is not one.
         """
-        lacking = [x for x in (*VARIABLES, *COORDINATES) if x not in dataset.variables]
-        lacking += [x for x in ATTRIBUTES if x not in dataset.attrs]
-        if lacking:
-            raise DataError(
-                f"panel: the dataset lacks {_checks.first(lacking)}; it was not made by to_dataset."
-            )
-        fixed = {x: np.array(dataset[x].to_numpy(), dtype=kind) for x, (_, kind) in VARIABLES.items()}
-        coords = {x: dataset[x].to_numpy().astype(kind) for x, (_, kind) in COORDINATES.items()}
-        for array in (*fixed.values(), *coords.values()):
-            array.flags.writeable = False
-        locked = xr.Dataset(
-            {x: (VARIABLES[x][0], array) for x, array in fixed.items()},
-            coords={x: (COORDINATES[x][0], array) for x, array in coords.items()},
-            attrs={x: dataset.attrs[x] for x in ATTRIBUTES},
-        )
+        locked = read_only(dataset)
         settings = PanelSettings.model_validate_json(locked.attrs["settings"])
         return cls(locked, settings)
 
