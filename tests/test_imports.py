@@ -1,8 +1,10 @@
 """What is imported when: public names on first use, what a command needs when it runs."""
 
 import ast
+import json
 import os
 import pkgutil
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -108,3 +110,24 @@ def test_no_lazy_name_is_that_of_a_module_inside(package):
     inside = {m.name for m in pkgutil.iter_modules(module.__path__)}
     shadowed = {n for n in inside & set(module.__all__) if getattr(module, n).__name__ != f"{package}.{n}"}
     assert not shadowed
+
+
+def code_of_documents() -> dict[str, str]:
+    """Python code in notebooks, benchmarks and the README, by name."""
+    found = {str(f.relative_to(ROOT)): f.read_text("utf-8") for f in (ROOT / "scripts").rglob("*.py")}
+    for file in (ROOT / "notebooks").glob("*.ipynb"):
+        cells = json.loads(file.read_text("utf-8"))["cells"]
+        lines = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code").splitlines()
+        found[file.name] = "\n".join(line for line in lines if not line.startswith(("%", "!")))
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+    return found | {f"README, block {k}": block for k, block in enumerate(blocks, 1)}
+
+
+@pytest.mark.parametrize(("name", "code"), code_of_documents().items())
+def test_documents_import_what_exists(name, code):
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "bdfm":
+            module = import_module(node.module)
+            for alias in node.names:
+                if not hasattr(module, alias.name):
+                    import_module(f"{node.module}.{alias.name}")
