@@ -259,9 +259,8 @@ def _with_period(model: FactorModel, period: object, place: Callable[[str], str]
         return model
     try:
         settings = PanelSettings(**model.panel.model_dump() | {"period": period})
-    except ValidationError as error:
-        problem = error.errors()[0]["msg"].removeprefix("Value error, period ")
-        raise DataError(f"{place('period')}: {problem}, got {period!r}.") from None
+    except DataError as error:
+        raise DataError(f"{place('period')}: {str(error).removeprefix('panel: period ')}") from None
     return model.model_copy(update={"panel": settings})
 
 
