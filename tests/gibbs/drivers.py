@@ -4,7 +4,6 @@ The sampler's source is imported a second time with decorators that compile noth
 object for a random generator, and each can be asked what it does with chosen random numbers.
 """
 
-import copy
 import importlib
 import math
 import sys
@@ -15,6 +14,7 @@ import numba
 import numpy as np
 from reference import all_returns, expected_returns, groups, log_noise_scale
 from scipy import stats
+from scipy.interpolate import PchipInterpolator
 
 import bdfm.gibbs
 from bdfm.gibbs.spec import (
@@ -31,7 +31,6 @@ from bdfm.gibbs.spec import (
 
 T, N, K = 8, 4, 2
 GROUPS = np.array([0, 1, 0, 0])
-MODULES = ("arrays", "random", "linear", "dynamics", "factors", "mean", "noise", "sweep", "sampler")
 
 
 def _identity(*args, **_):
@@ -40,14 +39,15 @@ def _identity(*args, **_):
 
 
 def _plain():
-    """All names of the sampler's modules, uncompiled."""
+    """All modules of the sampler once more, uncompiled; those of the process stay as they are."""
     kept = {name: module for name, module in sys.modules.items() if name.startswith("bdfm.gibbs")}
     for name in kept:
         if name != "bdfm.gibbs.spec":
             del sys.modules[name]
     try:
         with mock.patch.object(numba, "njit", _identity):
-            return {name: importlib.import_module(f"bdfm.gibbs.{name}") for name in MODULES}
+            importlib.import_module("bdfm.gibbs.sampler")
+            return [module for name, module in sys.modules.items() if name.startswith("bdfm.gibbs.")]
     finally:
         for name in [name for name in sys.modules if name.startswith("bdfm.gibbs")]:
             del sys.modules[name]
@@ -56,8 +56,25 @@ def _plain():
 
 
 PLAIN = _plain()
-G = SimpleNamespace(**{name: x for module in PLAIN.values() for name, x in vars(module).items()})
 assert bdfm.gibbs is sys.modules["bdfm.gibbs"]
+
+
+def plain(module):
+    """A module of the sampler, uncompiled."""
+    return next(m for m in PLAIN if m.__name__ == f"bdfm.gibbs.{module}")
+
+
+U = SimpleNamespace(**plain("sweep").UPDATES)
+
+
+def updates(*names):
+    """Updates made one after the other."""
+
+    def run(rng, data, state, scratch):
+        for name in names:
+            getattr(U, name)(rng, data, state, scratch)
+
+    return run
 
 
 class Script:
@@ -76,7 +93,7 @@ class Script:
 
 def patched(name, replacement):
     """Context in which every plain module sees ``replacement`` under a name."""
-    stack = [mock.patch.object(m, name, replacement) for m in PLAIN.values() if hasattr(m, name)]
+    stack = [mock.patch.object(m, name, replacement) for m in PLAIN if hasattr(m, name)]
     assert stack
 
     class Patches:
@@ -209,124 +226,111 @@ def moved(p, name, index, value):
 # -- from and to the arrays of the sampler ------------------------------------------------------------------
 
 
+_TEMPLATES = {}
+
+
+def _template(spec):
+    """Data of a specification and the number of values of a state, made once."""
+    if id(spec) not in _TEMPLATES:
+        data = plain("data").make_data(spec)
+        # the specification is kept too, so that no other one gets its id
+        _TEMPLATES[id(spec)] = (data, plain("state").state_sizes(data, spec.n_factors)[0], spec)
+    return _TEMPLATES[id(spec)][:2]
+
+
 class Chain:
     """The arrays of one chain, at given values."""
 
-    def __init__(self, spec, p):
-        self.spec = spec
-        self.data = d = G.make_data(spec)
-        self.state = s = G.start_state(spec, d, np.random.default_rng(0))
+    def __init__(self, spec, p, *, relax=0.0, turn=0):
+        self.spec, self.p = spec, p
+        data, size = _template(spec)
+        returns = data.returns._replace(values=np.nan_to_num(all_returns(spec, p).T))
+        self.data = data = data._replace(returns=returns)
+        self.state = state = plain("state").state_views(np.ones(size), data, spec.n_factors)
+        state.multiplier.h[:] = 0.0
+        for name, array, factor in self.entries():
+            if name in p:
+                array[...] = factor * np.asarray(p[name]).T
+        state.loadings.values[:] = p["loadings"].swapaxes(1, 2)
         mean = p["factor_scale"] * p.get("premium", 0.0)
-        s.loadings[:] = p["loadings"].swapaxes(1, 2)
-        s.loadings_mix[:] = p["mix_loadings"].T if "mix_loadings" in p else 1.0
-        s.factors[:] = (p["factors"] + mean).T
-        s.premium[:] = mean
-        s.factor_scale[:] = p["factor_scale"]
-        for name, target in (("loading_slopes", s.slopes), ("beta_mv", s.scale_slopes)):
-            if name in p:
-                target[:] = p[name].T
-        s.h[:] = p.get("log_multiplier", 0.0)
-        s.nu[:] = p.get("nu", 1.0)
-        unit = 1.0 if spec.loading_blocks is None else spec.loading_blocks.unit
-        for position, name, factor in (
-            (G.RHO, "rho", 1.0),
-            (G.BETA, "beta_momentum", 1.0),
-            (G.TAU, "sigma_loadings", 1.0),
-            (G.DELTA, "loading_drift", unit),
-            (G.PHI, "phi", 1.0),
-            (G.SIGMA_H, "sigma_log_multiplier", 1.0),
-            (G.SIGMA_NU, "sigma_nu", 1.0),
-        ):
-            if name in p:
-                s.scalars[position] = factor * p[name]
-        for part, b, mu, sigma in (
-            (spec.mean, s.mean_b, s.mean_mu, s.mean_sigma),
-            (spec.log_volatility, s.vol_b, s.vol_mu, s.vol_sigma),
-        ):
-            for row, effect, c in self.rows(part):
-                b[row] = p[effect.name][:, c]
-                n = len(p[f"sigma_{effect.name}"])
-                sigma[row, :n] = p[f"sigma_{effect.name}"][:, c]
-                mu[row, :n] = p[f"mu_{effect.name}"][:, c] if f"mu_{effect.name}" in p else effect.loc_mean
-        for row, effect, c in self.rows(spec.mean):
-            s.mean_mix[row] = p[f"mix_{effect.name}"][:, c] if f"mix_{effect.name}" in p else 1.0
-        if spec.evidence:
-            s.evidence[:] = p["evidence_return"]
-        d.y[:] = np.nan_to_num(all_returns(spec, p).T)
-        self.work = w = G.make_work(d, s)
-        G.set_multiplier(d, s, w)
-        G.set_band(d, s, w)
-        e = (all_returns(spec, p) - expected_returns(spec, p)).T
-        w.e[:] = np.where(d.seen > 0, np.nan_to_num(e), 0.0)
-        if "u" in p:
-            s.u[:] = p["u"].T
-        else:
-            s.u[:] = d.weight * w.precision
-        w.leverage[:] = 1.0
-        self.p = p
+        state.factors.path[:] = (p["factors"] + mean).T
+        state.factors.premium[:] = mean
+        for effects, own in ((spec.mean, state.mean), (spec.log_volatility, state.volatility)):
+            for row, e, c in self.rows(effects):
+                n = len(p[f"sigma_{e.name}"])
+                own.b[row] = p[e.name][:, c]
+                own.sigma[row, :n] = p[f"sigma_{e.name}"][:, c]
+                own.mu[row, :n] = p[f"mu_{e.name}"][:, c] if f"mu_{e.name}" in p else e.loc_mean
+        for row, e, c in self.rows(spec.mean):
+            state.mean.mixing[row] = p[f"mix_{e.name}"][:, c] if f"mix_{e.name}" in p else 1.0
+        self.scratch = scratch = plain("scratch").make_scratch(data, state)
+        updates("refresh_band", "refresh_residuals", "refresh_precision")(None, data, state, scratch)
+        e = all_returns(spec, p) - expected_returns(spec, p)
+        assert np.abs(scratch.residuals.T - np.where(np.isfinite(e), e, 0.0)).max() < 1e-12
+        state.u[:] = p["u"].T if "u" in p else data.returns.weight * scratch.noise.precision
+        scratch.tuning.leverage[:] = 1.0
+        scratch.tuning.relax[:] = relax
+        scratch.tuning.sweeps[:] = turn + 1
+
+    def entries(self):
+        """Name, array and what to multiply the value by, where the array is the transpose of the value."""
+        s, blocks = self.state, self.spec.loading_blocks
+        return (
+            ("mix_loadings", s.loadings.mixing, 1.0),
+            ("loading_slopes", s.loadings.slopes, 1.0),
+            ("sigma_loadings", s.loadings.tau, 1.0),
+            ("loading_drift", s.loadings.delta, 1.0 if blocks is None else blocks.unit),
+            ("factor_scale", s.factors.scale, 1.0),
+            ("rho", s.dynamics.rho, 1.0),
+            ("beta_momentum", s.dynamics.beta, 1.0),
+            ("beta_mv", s.multiplier.slopes, 1.0),
+            ("log_multiplier", s.multiplier.h, 1.0),
+            ("phi", s.multiplier.phi, 1.0),
+            ("sigma_log_multiplier", s.multiplier.sigma, 1.0),
+            ("nu", s.noise.nu, 1.0),
+            ("sigma_nu", s.noise.sigma_nu, 1.0),
+            ("evidence_return", s.evidence, 1.0),
+            ("u", s.u, 1.0),
+        )
 
     @staticmethod
     def rows(effects):
         """Row of the sampler's arrays, effect and column, for each column of each effect."""
-        pairs = [(e, c) for e in effects for c in range(e.features.reshape(T, N, -1).shape[2])]
+        pairs = [(e, c) for e in effects for c in range(e.columns)]
         return [(row, e, c) for row, (e, c) in enumerate(pairs)]
 
     def values(self):
-        """Values by name."""
-        s, spec, old = self.state, self.spec, self.p
-        p = {
-            "loadings": s.loadings.swapaxes(1, 2).copy(),
-            "factors": (s.factors - s.premium[:, None]).T.copy(),
-            "factor_scale": s.factor_scale.copy(),
-            "premium": s.premium / s.factor_scale,
-            "mix_loadings": s.loadings_mix.T.copy(),
-            "loading_slopes": s.slopes.T.copy(),
-            "beta_mv": s.scale_slopes.copy(),
-            "log_multiplier": s.h.copy(),
-            "nu": s.nu.copy(),
-            "evidence_return": s.evidence.copy(),
-            "u": s.u.T.copy(),
+        """Values by name, those that the chain was made of."""
+        s, old = self.state, self.p
+        new = {
+            "loadings": s.loadings.values.swapaxes(1, 2).copy(),
+            "factors": (s.factors.path - s.factors.premium[:, None]).T.copy(),
+            "premium": s.factors.premium / s.factors.scale,
         }
-        unit = 1.0 if spec.loading_blocks is None else spec.loading_blocks.unit
-        for position, name, factor in (
-            (G.RHO, "rho", 1.0),
-            (G.BETA, "beta_momentum", 1.0),
-            (G.TAU, "sigma_loadings", 1.0),
-            (G.DELTA, "loading_drift", 1 / unit),
-            (G.PHI, "phi", 1.0),
-            (G.SIGMA_H, "sigma_log_multiplier", 1.0),
-            (G.SIGMA_NU, "sigma_nu", 1.0),
-        ):
-            p[name] = float(s.scalars[position] * factor)
-        for part, b, mu, sigma in (
-            (spec.mean, s.mean_b, s.mean_mu, s.mean_sigma),
-            (spec.log_volatility, s.vol_b, s.vol_mu, s.vol_sigma),
-        ):
-            for row, effect, c in self.rows(part):
-                if c == 0:
-                    for name in (effect.name, f"mu_{effect.name}", f"sigma_{effect.name}"):
-                        if name in old:
-                            p[name] = np.empty_like(old[name])
-                p[effect.name][:, c] = b[row]
-                n = len(old[f"sigma_{effect.name}"])
-                p[f"sigma_{effect.name}"][:, c] = sigma[row, :n]
-                if f"mu_{effect.name}" in old:
-                    p[f"mu_{effect.name}"][:, c] = mu[row, :n]
-        for row, effect, c in self.rows(spec.mean):
-            if c == 0:
-                p[f"mix_{effect.name}"] = np.empty((N, effect.features.reshape(T, N, -1).shape[2]))
-            p[f"mix_{effect.name}"][:, c] = s.mean_mix[row]
-        return {name: x for name, x in p.items() if name in old}
+        for name, array, factor in self.entries():
+            if name in old:
+                new[name] = (array.T / factor).reshape(np.shape(old[name])).copy()
+                new[name] = float(new[name]) if np.ndim(old[name]) == 0 else new[name]
+        for effects, own in ((self.spec.mean, s.mean), (self.spec.log_volatility, s.volatility)):
+            for row, e, c in self.rows(effects):
+                arrays = {e.name: own.b, f"mu_{e.name}": own.mu, f"sigma_{e.name}": own.sigma}
+                if effects is self.spec.mean:
+                    arrays[f"mix_{e.name}"] = own.mixing
+                for name, array in arrays.items():
+                    if name in old:
+                        x = new.setdefault(name, np.empty_like(old[name]))
+                        x[:, c] = array[row, : len(x)]
+        return {name: x for name, x in new.items() if name in old}
 
     def run(self, rng, update):
-        """Values after an update, called as update(rng, data, state, work)."""
-        update(rng, self.data, self.state, self.work)
+        """Values after an update, called as update(rng, data, state, scratch)."""
+        update(rng, self.data, self.state, self.scratch)
         return self.values()
 
 
-def after(spec, p, rng, update):
+def after(spec, p, rng, update, **settings):
     """Values after one update from the given ones, which stay as they are."""
-    return Chain(spec, copy.deepcopy(p)).run(rng, update)
+    return Chain(spec, p, **settings).run(rng, update)
 
 
 # -- what an update must agree with -------------------------------------------------------------------------
@@ -414,7 +418,9 @@ def assert_invariant(draw, density, grid, *, n=600, seed=0, level=1e-4, bounded=
     ``draw(x, rng)`` is the coordinate after an update from x; the density is tabulated on ``grid``, outside
     of which there is none of it to speak of; ``bounded``: because it ends there.
     """
-    values = np.array([density(x) for x in grid])
+    spline = PchipInterpolator(grid, [density(x) for x in grid])
+    grid = np.linspace(grid[0], grid[-1], 2000)
+    values = spline(grid)
     p = np.exp(values - values.max())
     assert bounded or max(p[0], p[-1]) < 1e-4, "the grid is too narrow"
     cdf = np.concatenate([[0.0], np.cumsum(0.5 * (p[1:] + p[:-1]) * np.diff(grid))])
