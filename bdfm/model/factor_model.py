@@ -331,7 +331,8 @@ def model_data(model: FactorModel, panel: Panel, *, future: bool = False) -> dic
     arrays: dict[str, NDArray[Any]] = {name: part[name].to_numpy() for name in FEATURES if name in part}
     return arrays | {
         CLASS_INDEX: panel.class_index,
-        PERIOD_WEIGHTS: model.weights.weights(ends),
+        # weights are of the past; what evidence says of the forecast period counts in full (eq. 9, 12)
+        PERIOD_WEIGHTS: np.ones(len(ends)) if future else model.weights.weights(ends),
         OBSERVED: np.isfinite(returns),
         LOADING_BLOCK: np.full(len(returns), blocks[-1]) if future else blocks,
         RETURNS: returns,

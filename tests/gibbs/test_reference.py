@@ -26,6 +26,7 @@ MODELS = {
         "weights": {"kind": "half_life", "half_life_periods": 6.0},
     },
     "no dynamics, evidence": {"dynamics": [], "mean": []},
+    "evidence, all of the past at half weight": {"weights": {"kind": "step", "cutoff": "2100-01-01"}},
 }
 
 
