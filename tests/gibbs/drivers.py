@@ -126,7 +126,7 @@ def make_spec(*, normal=False, **parts):
         returns=returns,
         n_factors=K,
         mean=(
-            Effect("alpha", one, scale_sd=0.03, dof=dof),
+            Effect("alpha", one, scale_sd=0.03, loc_mean=0.01, dof=dof),
             Effect("beta_rr", rng.standard_normal((T, N)), 0.02, loc_sd=0.03, groups=GROUPS, dof=dof),
         ),
         log_volatility=(
@@ -148,6 +148,7 @@ def make_spec(*, normal=False, **parts):
 PREMIUM = {"premium_sd": 0.4}
 MOMENTUM = {"lags": Lags(3, rho_sd=0.4, beta_sd=0.15)}
 NO_LAGS = {"lags": None}
+EQUAL_WEIGHTS = {"period_weights": None}  # one run of weights, whose logarithms are taken together
 BLOCKS = {"loading_blocks": LoadingBlocks(np.array([0, 0, 0, 1, 1, 1, 2, 2]), drift_sd=0.4, unit=0.7)}
 KNOWN = {
     "characteristics": Characteristics(

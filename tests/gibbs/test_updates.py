@@ -1,12 +1,13 @@
 """Every update of the sampler against the density that docs/sampler.md gives it, from one joint density.
 
-Three kinds of question, by what an update is made of.
+Four kinds of question, by what an update is made of.
 
 *Normal draws* are linear in their normal numbers: numbers 0 and 1 give mean and covariance, which must be
 those of the joint density, whose Hessian is exact by differences because it is quadratic.
+*Gamma draws* have a shape and a rate, which a gamma variate put in by hand shows.
 *Slices and Metropolis steps* accept a proposal or not: with the level of the slice, or the uniform number of
 the step, just below and just above what the joint density says, they must do the one and the other.
-*All others* are run from draws of the density and must leave them draws from it.
+*What has one dimension* is also run from draws of its density, and must leave them draws from it.
 """
 
 import math
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 from drivers import (
     BLOCKS,
+    EQUAL_WEIGHTS,
     EVIDENCE,
     GROUPS,
     KNOWN,
@@ -123,19 +125,25 @@ def gamma_law(density):
     return (two - one + rate) / math.log(2.0) + 1.0, rate
 
 
-def uniform_scores(spec, before, draws, name, cells):
-    """Positions of gamma draws in the distributions that the joint density gives them, all cells together."""
-    scores = []
-    for p in draws:
-        for cell in cells:
-            shape, rate = gamma_law(lambda x, p=p, cell=cell: log_joint(spec, moved(p, name, cell, x)))
-            scores.append(stats.gamma.cdf(p[name][cell], shape, scale=1 / rate))
-    assert len(scores) > 300
-    return scores
+def assert_gamma(spec, p, update, name, cells):
+    """An update draws numbers by ``gamma_fill`` with the shapes and rates of the joint density."""
 
+    def run(fill):
+        with patched("gamma_fill", fill):
+            return after(spec, p, Script(), update)[name]
 
-def assert_uniform(scores):
-    assert stats.kstest(scores, "uniform").pvalue > 1e-4
+    def ones(rng, out, shape):
+        out[:] = 1.0
+
+    def shapes(rng, out, shape):
+        out[:] = shape
+
+    inverse_rate, mean = run(ones), run(shapes)
+    assert len(cells) > 3
+    for cell in cells:
+        shape, rate = gamma_law(lambda x, cell=cell: log_joint(spec, moved(p, name, cell, x)))
+        assert inverse_rate[cell] == pytest.approx(1 / rate, rel=1e-7)
+        assert mean[cell] == pytest.approx(shape / rate, rel=1e-7)
 
 
 class Recorder:
@@ -175,15 +183,9 @@ def assert_current(chain):
 
 def test_u_of_the_returns():
     spec, p = world()
-    chain = Chain(spec, p)
-    rng = np.random.default_rng(1)
-    draws = [chain.run(rng, U.draw_mixing) for _ in range(30)]
     seen = np.isfinite(all_returns(spec, p))
-    assert all((q["u"][~seen] == 0).all() for q in draws)
-    cells = list(zip(*np.nonzero(seen), strict=True))
-    shapes = {round(gamma_law(lambda x, c=c: log_joint(spec, moved(p, "u", c, x)))[0], 6) for c in cells}
-    assert min(shapes) < 1 < max(shapes)  # both branches of the gamma variate
-    assert_uniform(uniform_scores(spec, p, draws, "u", cells))
+    assert (after(spec, p, Script(), U.draw_mixing)["u"][~seen] == 0).all()
+    assert_gamma(spec, p, U.draw_mixing, "u", list(zip(*np.nonzero(seen), strict=True)))
 
 
 def test_u_of_normal_noise_is_the_weighted_precision():
@@ -275,15 +277,10 @@ def test_mean_coefficients(parts):
     assert_current(chain)
 
 
-def test_mixing_variables_of_the_mean_coefficients():
+@pytest.mark.parametrize("name", ["alpha", "beta_rr"])
+def test_mixing_variables_of_the_mean_coefficients(name):
     spec, p = world()
-    chain = Chain(spec, p)
-    rng = np.random.default_rng(3)
-    draws = [chain.run(rng, U.draw_mean_mixing) for _ in range(80)]
-    cells = [(i, 0) for i in range(N)]
-    for name in ("alpha", "beta_rr"):
-        scores = uniform_scores(spec, p, draws, f"mix_{name}", cells)
-        assert_uniform(scores)
+    assert_gamma(spec, p, U.draw_mean_mixing, f"mix_{name}", [(i, 0) for i in range(N)])
 
 
 # -- S4 to S7: loadings -------------------------------------------------------------------------------------
@@ -307,11 +304,8 @@ def test_loadings(parts, relax):
 @pytest.mark.parametrize("parts", [{}, BLOCKS, KNOWN], ids=["static", "blocks", "characteristics"])
 def test_mixing_variables_of_the_loadings(parts):
     spec, p = world(**parts)
-    chain = Chain(spec, p)
-    rng = np.random.default_rng(2)
-    draws = [chain.run(rng, U.draw_loading_mixing) for _ in range(60)]
     cells = [(i, k) for i in range(N) for k in range(K)]
-    assert_uniform(uniform_scores(spec, p, draws, "mix_loadings", cells))
+    assert_gamma(spec, p, U.draw_loading_mixing, "mix_loadings", cells)
 
 
 def test_slopes_on_characteristics_and_their_scale():
@@ -862,9 +856,11 @@ def test_residual_move(parts, i):
 
 
 @pytest.mark.parametrize("walk", [0.05, 0.6], ids=["walk", "newton"])
-@pytest.mark.parametrize(("normal", "i"), [(False, 0), (False, 3), (True, 1)])
-def test_log_volatility_coefficients_of_an_asset(normal, i, walk):
-    spec, p = world(normal=normal)
+@pytest.mark.parametrize(
+    ("parts", "i"), [({}, 0), (EQUAL_WEIGHTS, 3), ({"normal": True}, 1)], ids=["student", "equal", "normal"]
+)
+def test_log_volatility_coefficients_of_an_asset(parts, i, walk):
+    spec, p = world(**parts)
     p = without(p, "u")
 
     def values(x):
@@ -1051,7 +1047,7 @@ def test_location_and_scale_of_a_log_volatility_hierarchy_given_its_coefficients
 
 @pytest.mark.parametrize("turn_number", [0, 1, 2, 3])
 def test_degrees_of_freedom_of_an_asset(turn_number):
-    spec, p = world()
+    spec, p = world(**(EQUAL_WEIGHTS if turn_number == 3 else {}))
     p = without(p, "u")
     i = turn_number % 2
     ridge = 0.125 if turn_number >= 2 else 0.0
