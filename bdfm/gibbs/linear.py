@@ -6,7 +6,9 @@ import math
 
 import numpy as np
 
-from bdfm.gibbs.arrays import Floats, kernel
+from bdfm.gibbs.compiling import kernel
+from bdfm.gibbs.data import Floats
+from bdfm.gibbs.random import normal
 
 
 @kernel
@@ -68,7 +70,9 @@ def draw_tridiagonal(
     gradient: Floats,
     coupling: Floats,
     relax: float,
-    small: Floats,
+    inverse: Floats,
+    vector: Floats,
+    ahead: Floats,
     change: Floats,
 ) -> None:
     """Draw the change of a normal vector of n blocks with K entries each, by block Cholesky forward and back.
@@ -77,13 +81,10 @@ def draw_tridiagonal(
     (n, K) minus the diagonal of the block that couples a block with the one before it, the rest of which is
     0. ``gradient`` (K, n) of the log density at the current value, overwritten. The change has mean
     (1 + relax) times the step to the centre, and variance (1 - relax^2) times that of the distribution.
-    ``small`` is scratch memory, at least (2, K + 3, K).
+    ``inverse`` (K, K), ``vector`` (K) and ``ahead`` (K) are scratch memory.
     """
     n_blocks, size = coupling.shape
     spread = math.sqrt(1.0 - relax * relax)
-    inverse = small[0]
-    vector = small[1, 1, :size]
-    ahead = small[1, 2]
     for b in range(n_blocks):
         a = precision[b]
         for k in range(size):
@@ -119,7 +120,7 @@ def draw_tridiagonal(
                 total -= a[k, r] * vector[r]
             vector[k] = total / a[k, k]
         for k in range(size):
-            vector[k] += (1.0 + relax) * gradient[k, b] + spread * rng.standard_normal()
+            vector[k] += (1.0 + relax) * gradient[k, b] + spread * normal(rng)
         solve_transposed(a, vector)
         for k in range(size):
             ahead[k] = vector[k]

@@ -6,15 +6,27 @@ import math
 
 import numpy as np
 
-from bdfm.gibbs.arrays import Floats, Ints, exact_kernel, kernel
+from bdfm.gibbs.compiling import exact_kernel, kernel, strict_kernel
+from bdfm.gibbs.data import Floats, Ints
 
-MAX_SHRINK = 200  # steps after which a slice is taken to have closed on its start
 _LOG2_E = 1.4426950408889634
 _LN2_HIGH = 6.93147180369123816490e-01
 _LN2_LOW = 1.90821492927058770002e-10
 _ROOT_HALF_BITS = 0x3FE6A09E667F3BCD  # of sqrt(1/2) as a double
 _MAGIC_BITS = 0x4338000000000000  # of _MAGIC as a double
 _MAGIC = 6755399441055744.0  # 1.5 * 2^52: adding it leaves the nearest whole number in the low bits
+
+
+@strict_kernel
+def normal(rng: np.random.Generator) -> float:
+    """One standard normal variate."""
+    return rng.standard_normal()
+
+
+@strict_kernel
+def uniform(rng: np.random.Generator) -> float:
+    """One variate between 0, included, and 1, excluded."""
+    return rng.random()
 
 
 @exact_kernel
@@ -86,50 +98,18 @@ def gamma_fill(rng: np.random.Generator, out: Floats, shape: float) -> None:
     c = 1.0 / math.sqrt(9.0 * d)
     for t in range(out.shape[0]):
         while True:
-            x = rng.standard_normal()
+            x = normal(rng)
             v = 1.0 + c * x
             if v <= 0.0:
                 continue
             v = v * v * v
-            uniform = rng.random()
+            accept = uniform(rng)
             square = x * x
-            if uniform < 1.0 - 0.0331 * square * square:
+            if accept < 1.0 - 0.0331 * square * square:
                 break
-            if math.log(uniform) < 0.5 * square + d * (1.0 - v + math.log(v)):
+            if math.log(accept) < 0.5 * square + d * (1.0 - v + math.log(v)):
                 break
         out[t] = d * v
     if shape < 1.0:
         for t in range(out.shape[0]):
-            out[t] *= rng.random() ** (1.0 / shape)
-
-
-@kernel
-def scale_draw(rng: np.random.Generator, start: float, a: float, b: float, c: float) -> float:
-    """Slice update of l under the log density a l - b exp(2 l) - c exp(-2 l), with b > 0, c > 0.
-
-    It is the conditional of the log of every scale here: of normal variables measured against it (c),
-    with a half-normal prior or normal variables that it multiplies (b). It is log-concave, so that
-    intervals of a few standard deviations (at the mode) give nearly independent draws.
-    """
-    root = math.sqrt(a * a + 16.0 * b * c)
-    square = (root + a) / (4.0 * b) if a > 0.0 else 4.0 * c / (root - a)
-    width = 3.0 / math.sqrt(4.0 * b * square + 4.0 * c / square)
-    now = start
-    for _ in range(2):
-        level = a * now - b * math.exp(2.0 * now) - c * math.exp(-2.0 * now) + math.log(1.0 - rng.random())
-        low = now - width * rng.random()
-        high = low + width
-        while a * low - b * math.exp(2.0 * low) - c * math.exp(-2.0 * low) > level:
-            low -= width
-        while a * high - b * math.exp(2.0 * high) - c * math.exp(-2.0 * high) > level:
-            high += width
-        for _ in range(MAX_SHRINK):
-            new = low + (high - low) * rng.random()
-            if a * new - b * math.exp(2.0 * new) - c * math.exp(-2.0 * new) >= level:
-                now = new
-                break
-            if new < now:
-                low = new
-            else:
-                high = new
-    return now
+            out[t] *= uniform(rng) ** (1.0 / shape)

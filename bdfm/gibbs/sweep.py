@@ -1,157 +1,215 @@
-"""One sweep of the Gibbs sampler, and the loop that repeats it and keeps the draws."""
+"""One sweep of the sampler: which updates a specification needs, in which order, and the loop over them.
+
+Updates are compiled one by one and called through their addresses, so that a specification compiles what it
+needs and nothing else, and none is compiled twice.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple
 
 import numpy as np
 
-from bdfm.gibbs.arrays import (
-    Data,
-    Floats,
-    State,
-    Work,
-    entry_kernel,
-    forget_stale_kernels,
-    kernel,
+from bdfm.gibbs.adapt import begin_sweep
+from bdfm.gibbs.compiling import address, call_update, entry, forget_stale_kernels, reference
+from bdfm.gibbs.data import Data, Floats, Ints, make_data
+from bdfm.gibbs.quantities import refresh_band, refresh_innovations, refresh_precision, refresh_residuals
+from bdfm.gibbs.scratch import Scratch, make_scratch
+from bdfm.gibbs.spec import GibbsSpec
+from bdfm.gibbs.state import State, start_state
+from bdfm.gibbs.updates.degrees_of_freedom import draw_nu, draw_sigma_nu, move_sigma_nu
+from bdfm.gibbs.updates.dynamics import draw_lag_coefficients, draw_rho
+from bdfm.gibbs.updates.evidence import draw_evidence
+from bdfm.gibbs.updates.factor_path import draw_factor_path, draw_factor_periods
+from bdfm.gibbs.updates.factor_scales import switch_factors, switch_paths
+from bdfm.gibbs.updates.group_means import move_group_means
+from bdfm.gibbs.updates.hierarchies import draw_hierarchies, move_groups
+from bdfm.gibbs.updates.latent_scale import draw_h, draw_phi, rescale_h, shift_h
+from bdfm.gibbs.updates.loading_hypers import draw_drift, draw_loading_mixing, draw_loading_slopes
+from bdfm.gibbs.updates.loadings import draw_loadings
+from bdfm.gibbs.updates.log_volatility import move_asset_coefficients
+from bdfm.gibbs.updates.mean_effects import (
+    draw_mean_coefficients,
+    draw_mean_hierarchies,
+    draw_mean_mixing,
+    refresh_information,
 )
-from bdfm.gibbs.dynamics import draw_dynamics, draw_multiplier, set_band, set_multiplier
-from bdfm.gibbs.factors import (
-    draw_factor_path,
-    draw_loading_hypers,
+from bdfm.gibbs.updates.mixing import draw_mixing
+from bdfm.gibbs.updates.multiplier import draw_scale_slopes
+from bdfm.gibbs.updates.noise import refresh_log_likelihood
+from bdfm.gibbs.updates.orbits import rescale_factors, shear_factors, shift_factors
+from bdfm.gibbs.updates.premium import draw_premia
+from bdfm.gibbs.updates.residual_move import move_along_residuals
+
+type Update = Callable[[np.random.Generator, Data, State, Scratch], None]
+
+# What the updates of a sweep find current, in an order in which each reads what is already so.
+REFRESH: Final[tuple[Update, ...]] = (refresh_band, refresh_residuals, refresh_precision)
+
+_UPDATES: Final[tuple[Update, ...]] = (
+    begin_sweep,
+    refresh_information,
+    draw_mean_hierarchies,
+    draw_mean_coefficients,
+    draw_mean_mixing,
     draw_loadings,
-    draw_loadings_mix,
-    move_along_orbits,
-    residuals,
+    draw_loading_mixing,
+    draw_loading_slopes,
+    draw_drift,
+    draw_factor_path,
+    draw_factor_periods,
+    shear_factors,
+    rescale_factors,
+    shift_factors,
+    draw_premia,
+    draw_rho,
+    draw_lag_coefficients,
+    draw_scale_slopes,
+    draw_h,
+    draw_phi,
+    rescale_h,
+    shift_h,
     switch_factors,
     switch_paths,
-)
-from bdfm.gibbs.mean import draw_effects, draw_mean_hypers, effect_systems
-from bdfm.gibbs.noise import (
-    draw_evidence,
-    draw_hypers,
-    draw_nu,
-    draw_precisions,
-    draw_sigma_nu,
-    log_likelihood,
     move_along_residuals,
     move_asset_coefficients,
     move_group_means,
     move_groups,
+    draw_hierarchies,
+    draw_nu,
     move_sigma_nu,
-    norms,
+    draw_sigma_nu,
+    draw_mixing,
+    draw_evidence,
+    refresh_band,
+    refresh_innovations,
+    refresh_residuals,
+    refresh_precision,
+    refresh_log_likelihood,
 )
-
-_RELAX = 0.8  # strength of over-relaxation, in [0, 1); 0.8 to 0.9 gave the largest worst ESS on the M6 panel
-_PLAIN = 50  # first sweeps without over-relaxation, which would carry a far start on
-_TUNING_DECAY = 0.6  # gain of adaptation after n sweeps: (n + 1)^-0.6
+# All updates by name, for whoever calls one alone.
+UPDATES: Final[dict[str, Update]] = {u.__name__: u for u in _UPDATES}
 
 
-class Kept(NamedTuple):
-    """Kept draws of one chain, or a slice of them; D draws."""
+def sweep_of(spec: GibbsSpec, data: Data) -> list[Update]:
+    """Updates of one sweep, in order: each parameter of the specification is updated at least once."""
+    lags = spec.lags.number if spec.lags else 0
+    static = spec.loading_blocks is None
+    prior_of_loadings: list[Update] = []
+    if spec.loadings_dof is not None:
+        prior_of_loadings.append(draw_loading_mixing)
+    if spec.characteristics is not None:
+        prior_of_loadings.append(draw_loading_slopes)
+    if not static:
+        prior_of_loadings.append(draw_drift)
 
-    loadings: Floats  # (D, B, K, N)
-    slopes: Floats  # (D, K, L)
-    factors: Floats  # (D, K, T)
-    premium: Floats  # (D, K)
-    factor_scale: Floats  # (D, K)
-    scale_slopes: Floats  # (D, W)
-    h: Floats  # (D, T)
-    mean_b: Floats  # (D, M, N)
-    mean_mu: Floats  # (D, M, G)
-    mean_sigma: Floats  # (D, M, G)
-    vol_b: Floats  # (D, J, N)
-    vol_mu: Floats  # (D, J, G)
-    vol_sigma: Floats  # (D, J, G)
-    nu: Floats  # (D, N)
-    evidence: Floats  # (D, E)
-    scalars: Floats  # (D, N_SCALARS)
-    log_likelihood: Floats  # (D), weighted
+    sweep: list[Update] = [begin_sweep]
+    if spec.mean:
+        sweep += [refresh_information, draw_mean_hierarchies, draw_mean_coefficients, draw_mean_mixing]
+    sweep += [draw_loadings, *prior_of_loadings]
+    sweep.append(draw_factor_path if lags <= 1 else draw_factor_periods)
+    if spec.n_factors > 1:
+        sweep.append(shear_factors)
+    sweep.append(rescale_factors)
+    if data.mean.has_intercept and static:
+        sweep.append(shift_factors)
+    if spec.premium_sd is not None:
+        sweep.append(draw_premia)
+    sweep += prior_of_loadings
+    if lags > 0:
+        sweep.append(draw_rho if lags == 1 else draw_lag_coefficients)
+    if spec.scale_regression is not None or spec.latent_scale is not None:
+        sweep.append(refresh_innovations)
+    if spec.scale_regression is not None:
+        sweep.append(draw_scale_slopes)
+    if spec.latent_scale is not None:
+        sweep += [draw_h, draw_phi, rescale_h, shift_h]
+    sweep += [refresh_band, refresh_residuals]
+    if static:
+        sweep.append(switch_factors)
+        if lags == 0:
+            sweep.append(switch_paths)
+        if data.volatility.has_intercept:
+            sweep.append(move_along_residuals)
+    sweep.append(move_asset_coefficients)
+    if len(data.sums.shared) > 1:
+        sweep.append(move_group_means)
+    sweep += [move_groups, draw_hierarchies]
+    if spec.noise is not None:
+        sweep += [draw_nu, move_sigma_nu, draw_sigma_nu]
+    sweep.append(draw_mixing)
+    if spec.evidence:
+        sweep.append(draw_evidence)
+    return sweep
 
 
-@kernel
-def copy(target: Floats, source: Floats) -> None:
-    """Copy a vector; slice assignment would compile string formatting for its error message."""
-    for r in range(source.shape[0]):
-        target[r] = source[r]
-
-
-@kernel
-def copy_rows(target: Floats, source: Floats) -> None:
-    """Copy a matrix."""
-    for r in range(source.shape[0]):
-        for c in range(source.shape[1]):
-            target[r, c] = source[r, c]
-
-
-@entry_kernel
+@entry
 def run(
-    rng: np.random.Generator, d: Data, s: State, w: Work, kept: Kept, first: int, n_tune: int, thin: int
+    rng: np.random.Generator,
+    data: Data,
+    state: State,
+    scratch: Scratch,
+    sweep: Ints,
+    at_draw: Ints,
+    n_sweeps: int,
+    thin: int,
+    values: Floats,
+    kept: Floats,
 ) -> None:
-    """Run sweeps of one chain, each of which updates every parameter once.
+    """Call the updates at the addresses ``sweep`` one after the other, ``n_sweeps`` times.
 
-    Sweeps ``first`` to ``first + n_tune`` of the adaptation come first; then ``thin`` sweeps for each draw
-    that fits into ``kept``. All is in one function because code of callees is optimised anew in each caller.
+    After every ``thin`` sweeps, those at ``at_draw`` are called too, and the first part of ``values``, the
+    vector of the whole state, is copied to the next row of ``kept``, if there is one left.
     """
-    set_multiplier(d, s, w)
-    set_band(d, s, w)
-    residuals(d, s, w)
-    if first == 0:
-        draw_precisions(rng, d, s, w)
-    for r in range(n_tune + thin * kept.nu.shape[0]):
-        tuning = (first + r + 1.0) ** -_TUNING_DECAY if r < n_tune else 0.0
-        relax = _RELAX if first + r >= _PLAIN or r >= n_tune else 0.0
-        effect_systems(d, s, w)
-        draw_mean_hypers(rng, d, s, w)
-        draw_effects(rng, d, s, w)
-        draw_loadings(rng, d, s, w, relax)
-        draw_factor_path(rng, d, s, w, relax)
-        move_along_orbits(rng, d, s, w)
-        draw_loadings_mix(rng, d, s)
-        draw_loading_hypers(rng, d, s, w)
-        draw_dynamics(rng, d, s, w)
-        draw_multiplier(rng, d, s, w)
-        residuals(d, s, w)
-        if s.loadings.shape[0] == 1:
-            switch_factors(rng, d, s, w)
-            if d.n_lags == 0:
-                switch_paths(rng, d, s, w)
-        if d.vol_intercept >= 0 and s.loadings.shape[0] == 1:
-            move_along_residuals(rng, d, s, w, tuning)
-        norms(d, s, w)
-        move_asset_coefficients(rng, d, s, w)
-        if d.vol_shared.shape[0] > 1:
-            move_group_means(rng, d, s, w)
-        for j in range(s.vol_b.shape[0]):
-            move_groups(rng, d, s, w, j)
-            draw_hypers(rng, d, s, w, j)
-        if d.nu_mean > 0.0:
-            draw_nu(rng, d, s, w, r)
-            move_sigma_nu(rng, d, s, w, tuning)
-            draw_sigma_nu(rng, d, s)
-        draw_precisions(rng, d, s, w)
-        if d.evidence_asset.shape[0] > 0:
-            draw_evidence(rng, d, s, w)
-        n = (r + 1 - n_tune) // thin - 1
-        if r >= n_tune and (r + 1 - n_tune) % thin == 0:
-            for b in range(s.loadings.shape[0]):
-                copy_rows(kept.loadings[n, b], s.loadings[b])
-            copy_rows(kept.slopes[n], s.slopes)
-            copy(kept.scale_slopes[n], s.scale_slopes)
-            copy(kept.h[n], s.h)
-            copy_rows(kept.factors[n], s.factors)
-            copy(kept.premium[n], s.premium)
-            copy(kept.factor_scale[n], s.factor_scale)
-            copy_rows(kept.mean_b[n], s.mean_b)
-            copy_rows(kept.mean_mu[n], s.mean_mu)
-            copy_rows(kept.mean_sigma[n], s.mean_sigma)
-            copy_rows(kept.vol_b[n], s.vol_b)
-            copy_rows(kept.vol_mu[n], s.vol_mu)
-            copy_rows(kept.vol_sigma[n], s.vol_sigma)
-            copy(kept.nu[n], s.nu)
-            copy(kept.evidence[n], s.evidence)
-            copy(kept.scalars[n], s.scalars)
-            kept.log_likelihood[n] = log_likelihood(d, s, w)
+    d, s, w = reference(data), reference(state), reference(scratch)
+    draw = 0
+    for r in range(n_sweeps):
+        for j in range(sweep.shape[0]):
+            call_update(sweep[j], rng, d, s, w)
+        if (r + 1) % thin == 0 and draw < kept.shape[0]:
+            for j in range(at_draw.shape[0]):
+                call_update(at_draw[j], rng, d, s, w)
+            for c in range(kept.shape[1]):
+                kept[draw, c] = values[c]
+            draw += 1
 
 
-forget_stale_kernels(run)
+class Chain(NamedTuple):
+    """One chain: its random numbers, data, state and memory, shared with no other."""
+
+    rng: np.random.Generator
+    data: Data
+    values: Floats  # all of the state in one vector, what draws keep first
+    state: State
+    scratch: Scratch
+
+    def compiled(self, updates: Iterable[Update]) -> Ints:
+        """Addresses of updates, compiled or loaded from the cache."""
+        args = self.rng, self.data, self.state, self.scratch
+        return np.array([address(u, *args) for u in updates], dtype=np.int64)
+
+    def apply(self, updates: Iterable[Update], times: int = 1) -> None:
+        """Make these updates, compiled, ``times`` times over."""
+        self.sample(self.compiled(updates), times, 1, np.empty((0, 0)))
+
+    def sample(self, sweep: Ints, n_sweeps: int, thin: int, kept: Floats) -> None:
+        """Make ``n_sweeps`` sweeps, and keep every ``thin``-th state in a row of ``kept``.
+
+        ``sweep`` holds the addresses of its updates (``compiled``).
+        """
+        at_draw = self.compiled([refresh_log_likelihood])
+        rng, data, state, scratch = self.rng, self.data, self.state, self.scratch
+        run(rng, data, state, scratch, sweep, at_draw, n_sweeps, thin, self.values, kept)
+
+
+def make_chain(spec: GibbsSpec, rng: np.random.Generator) -> Chain:
+    """A chain at its start, all of which is current, mixing variables drawn."""
+    data = make_data(spec)
+    values, state = start_state(spec, data, rng)
+    chain = Chain(rng, data, values, state, make_scratch(data, state))
+    chain.apply([*REFRESH, draw_mixing])
+    return chain
+
+
+forget_stale_kernels([run, *UPDATES.values()])

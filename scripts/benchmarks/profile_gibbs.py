@@ -12,7 +12,7 @@ generator).
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,12 +23,36 @@ from rich.console import Console
 from rich.table import Table
 
 import bdfm
+from bdfm.gibbs.adapt import MIN_LEVERAGE
 from bdfm.gibbs.random import exp_in_place, gamma_fill, log_in_place
-from bdfm.gibbs.sampler import GibbsSettings, _allocate, make_data, make_work, start_state
-from bdfm.gibbs.sweep import Kept
-from bdfm.inference import gibbs_dynamics, gibbs_factors, gibbs_mean, gibbs_noise, gibbs_sweep
+from bdfm.gibbs.sweep import Chain, Update, make_chain, sweep_of
 from bdfm.inference.engine import gibbs_spec
 
+NONE = np.empty((0, 0))  # no draw is kept
+# Updates by kind; those of a sweep in none of them cost next to nothing.
+KINDS = {
+    "regression coefficients": ("refresh_information", "draw_mean_hierarchies", "draw_mean_coefficients"),
+    "loadings": ("draw_loadings", "draw_loading_mixing", "draw_loading_slopes", "draw_drift"),
+    "factor path": ("draw_factor_path", "draw_factor_periods", "refresh_residuals"),
+    "orbits": ("shear_factors", "rescale_factors", "shift_factors", "draw_premia"),
+    "factor scales": ("switch_factors", "switch_paths"),
+    "dynamics and scale": (
+        "draw_rho",
+        "draw_lag_coefficients",
+        "refresh_innovations",
+        "draw_scale_slopes",
+        "draw_h",
+        "draw_phi",
+        "rescale_h",
+        "shift_h",
+        "refresh_band",
+    ),
+    "residual move": ("move_along_residuals",),
+    "log-volatility, assets": ("move_asset_coefficients",),
+    "log-volatility, groups": ("move_group_means", "move_groups", "draw_hierarchies"),
+    "degrees of freedom": ("draw_nu", "move_sigma_nu", "draw_sigma_nu"),
+    "precisions": ("draw_mixing",),
+}
 REPEAT = 300
 
 
@@ -88,48 +112,33 @@ def units(rng: np.random.Generator) -> dict[str, float]:
     }
 
 
-def steps(rng: np.random.Generator, d: Any, s: Any, w: Any) -> dict[str, Callable[[int], None]]:
-    """Each update of a sweep, as a function that repeats it."""
-    n_effects = len(s.vol_b)
+def steps(chain: Chain, sweep: Sequence[Update]) -> dict[str, Callable[[int], None]]:
+    """Updates of a sweep by kind, as functions that repeat them."""
 
-    def repeated(source: str) -> Callable[[int], None]:
-        names = {**vars(gibbs_mean), **vars(gibbs_factors), **vars(gibbs_dynamics), **vars(gibbs_noise)}
-        scope = {**names, "n_effects": n_effects}
-        body = "\n".join(f"        {line}" for line in source.split("; "))
-        exec(f"def loop(rng, d, s, w, n):\n    for turn in range(n):\n{body}\n", scope)
-        compiled = numba.njit(nogil=True, error_model="numpy")(scope["loop"])
-        return lambda n: compiled(rng, d, s, w, n)
+    def repeated(part: list[Update]) -> Callable[[int], None]:
+        addresses = chain.compiled(part)
+        return lambda n: chain.sample(addresses, n, 1, NONE)
 
-    return {
-        "regression coefficients": repeated(
-            "effect_systems(d, s, w); draw_mean_hypers(rng, d, s, w); draw_effects(rng, d, s, w)"
-        ),
-        "loadings": repeated("draw_loadings(rng, d, s, w, 0.0)"),
-        "factor path": repeated("draw_factor_path(rng, d, s, w, 0.0); residuals(d, s, w)"),
-        "orbits": repeated("move_along_orbits(rng, d, s, w); draw_loadings_mix(rng, d, s)"),
-        "dynamics and scale": repeated("draw_dynamics(rng, d, s, w); draw_multiplier(rng, d, s, w)"),
-        "residual move": repeated("move_along_residuals(rng, d, s, w, 0.0)"),
-        "log-volatility, assets": repeated("norms(d, s, w); move_asset_coefficients(rng, d, s, w)"),
-        "log-volatility, groups": repeated(
-            "for j in range(n_effects): move_groups(rng, d, s, w, j); "
-            "for j in range(n_effects): draw_hypers(rng, d, s, w, j)"
-        ),
-        "degrees of freedom": repeated(
-            "draw_nu(rng, d, s, w, turn); move_sigma_nu(rng, d, s, w, 0.0); draw_sigma_nu(rng, d, s)"
-        ),
-        "precisions": repeated("draw_precisions(rng, d, s, w)"),
-    }
+    parts: dict[str, list[Update]] = {kind: [] for kind in KINDS}
+    for update in sweep:
+        name = update.__name__
+        kind = next((k for k, names in KINDS.items() if name in names), None)
+        if kind is not None and update not in parts[kind]:
+            parts[kind].append(update)
+    return {kind: repeated(part) for kind, part in parts.items() if part}
 
 
-def floors(d: Any, s: Any, w: Any) -> dict[str, dict[str, float]]:
+def floors(chain: Chain) -> dict[str, dict[str, float]]:
     """Operations that an update cannot do without."""
-    n, t = d.y.shape
-    k, m, j = s.loadings.shape[1], len(s.mean_b), len(s.vol_b)
+    returns, s = chain.data.returns, chain.state
+    n, t = returns.values.shape
+    k, m, j = len(s.factors.scale), len(s.mean.b), len(s.volatility.b)
     pairs = k * (k + 1) / 2
-    moved = int((w.leverage > gibbs_noise.MIN_LEVERAGE).sum())
+    moved = int((chain.scratch.tuning.leverage > MIN_LEVERAGE).sum())
     # an evaluation of the likelihood: sum over j of regressors, square, score, gradient
     likelihood = n * t * (2 * j + 5)
-    logs = n * len(d.chunk_weight) if 8 * len(d.chunk_weight) <= t else n * t
+    runs = len(returns.run_weight)
+    logs = n * runs if 8 * runs <= t else n * t
     return {
         "regression coefficients": {
             "multiply-add": n * t * (m * (m + 1) / 2 + 3 * m),
@@ -142,6 +151,7 @@ def floors(d: Any, s: Any, w: Any) -> dict[str, dict[str, float]]:
             "normal": t * k,
         },
         "orbits": {"multiply-add": k * k * (3 * n + t) + 8 * k * (n + t), "gamma": n * k},
+        "factor scales": {"multiply-add": 4 * n * t * k, "normal": n * k, "log": 5 * k},
         "dynamics and scale": {"multiply-add": 4 * k * t, "exp": 2 * t, "normal": 1},
         "residual move": {"multiply-add": moved * n * (4 * t + k)},
         "log-volatility, assets": {"multiply-add": 2 * likelihood, "exp": n * t, "log": 2 * logs},
@@ -170,17 +180,18 @@ def main(
     )
     gibbs = gibbs_spec(spec, panel)
     rng = np.random.default_rng(1)
-    d = make_data(gibbs)
-    s = start_state(gibbs, d, rng)
-    w = make_work(d, s)
-    none = Kept(*(x[0, :0] for x in _allocate(s, GibbsSettings(chains=1, draws=1))))
-    gibbs_sweep.run(rng, d, s, w, none, 0, 1000, 1)
-    sweep = per_call(lambda n: gibbs_sweep.run(rng, d, s, w, none, 1000, n, 1), REPEAT)
+    chain = make_chain(gibbs, rng)
+    updates = sweep_of(gibbs, chain.data)
+    whole = chain.compiled(updates)
+    chain.scratch.tuning.adapting[0] = True
+    chain.sample(whole, 1000, 1, NONE)
+    chain.scratch.tuning.adapting[0] = False
+    sweep = per_call(lambda n: chain.sample(whole, n, 1, NONE), REPEAT)
 
     unit = units(rng)
-    floor = floors(d, s, w)
+    floor = floors(chain)
     rows = []
-    for name, run in steps(rng, d, s, w).items():
+    for name, run in steps(chain, updates).items():
         parts = {op: count * unit[op] for op, count in floor[name].items()}
         rows.append({"update": name, "us": per_call(run, REPEAT), "floor_us": sum(parts.values()), **parts})
     total = sum(row["us"] for row in rows)

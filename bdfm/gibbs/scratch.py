@@ -1,0 +1,244 @@
+"""Memory that updates reuse, what they keep current for one another, and what adaptation changes."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from bdfm.gibbs.data import Bools, Data, Floats, Ints
+from bdfm.gibbs.state import State
+
+_START_STEP: Final = 0.2  # of the joint random walk of sigma_nu and all nu, on the log scale
+
+
+class PathScratch(NamedTuple):
+    """Prior of a factor path; ``multiplier`` and ``band`` are kept current."""
+
+    multiplier: Floats  # (T) log of the factors' scale over its average
+    band: Floats  # (P + 1, T) band of Q, row j holds the entries of periods t and t - j
+    rows: Floats  # (T, P + 1) rows of A, own period first
+    start: Floats  # (T) 1 / v_t^2
+    deviation: Floats  # (K, T) factors less their mean
+    energy: Floats  # (T) squared innovations in units of scale and start, summed over factors
+    product: Floats  # (T)
+    ones: Floats  # (T) 1
+
+
+class NormalScratch(NamedTuple):
+    """Joint normal draws of the factor path, or of the loadings of one asset over all blocks."""
+
+    weighted: Floats  # (T)
+    pair: Floats  # (Q, T) products of factors, or of loadings with precisions; Q = K (K + 1) / 2
+    precision: Floats  # (T, K, K) diagonal blocks, lower triangles
+    gradient: Floats  # (K, T)
+    coupling: Floats  # (T, K)
+    change: Floats  # (K, T)
+    inverse: Floats  # (K, K)
+    vector: Floats  # (K)
+    ahead: Floats  # (K)
+
+
+class RegressionScratch(NamedTuple):
+    """Information on the coefficients of the mean."""
+
+    gram: Floats  # (N, M, M)
+    rhs: Floats  # (N, M)
+    weighted: Floats  # (T)
+    matrix: Floats  # (M, M)
+    vector: Floats  # (M)
+    information: Floats  # (N) of one coefficient, the others integrated out
+    linear: Floats  # (N)
+    mixing: Floats  # (N)
+
+
+class OrbitScratch(NamedTuple):
+    """Loadings in the coordinates in which their prior is a product, and products of the factors."""
+
+    coordinates: Floats  # (K, B N + L)
+    precision: Floats  # (K, B N + L)
+    products: Floats  # (K, K) lambda_k' Q lambda_j, the factors' means included
+
+
+class SlopeScratch(NamedTuple):
+    """Slopes of the loadings of one factor on characteristics."""
+
+    precision: Floats  # (L, L)
+    vector: Floats  # (L)
+
+
+class ProductScratch(NamedTuple):
+    """Products of a factor scale with what it multiplies; each array is max(N, T) long."""
+
+    precision: Floats  # of the prior
+    gradient: Floats  # of the log-likelihood at the current product
+    information: Floats
+    mean: Floats  # of the prior
+    value: Floats  # current product
+
+
+class ResidualMoveScratch(NamedTuple):
+    """Residual move of one asset."""
+
+    information: Floats  # (K, K) on the factors of a period, on average
+    chol: Floats  # (K, K)
+    direction: Floats  # (K)
+    mean_u: Floats  # (N)
+    shift: Floats  # (T)
+    filtered: Floats  # (T)
+
+
+class NoiseScratch(NamedTuple):
+    """Likelihood of each asset; ``precision`` is kept current."""
+
+    precision: Floats  # (N, T) 1 / sigma_it^2 at the current coefficients
+    norm: Floats  # (N) weighted log normalising constants
+    loglik: Floats  # (N) weighted, normalised
+    gradient: Floats  # (N, J) of the log-likelihood of an asset in its log-volatility coefficients
+    new_precision: Floats  # (N, T) at a proposal, and so on
+    new_loglik: Floats  # (N)
+    new_gradient: Floats  # (N, J)
+    score: Floats  # (T)
+    logs: Floats  # (T)
+    bits: Ints  # (T)
+
+
+class ProposalScratch(NamedTuple):
+    """Proposals of log-volatility coefficients."""
+
+    chol: Floats  # (J, J)
+    step: Floats  # (J)
+    noise: Floats  # (J)
+    back: Floats  # (J)
+    now: Floats  # (J)
+    new: Floats  # (J)
+    mixing: Floats  # (N)
+
+
+class GroupScratch(NamedTuple):
+    """Proposals of (mu, sigma) of each group of one hierarchy; each array is (G)."""
+
+    slope_mu: Floats
+    slope_sigma: Floats
+    chol_mu: Floats  # (mu, mu) of the precision of (mu, sigma), then of its Cholesky factor
+    chol_cross: Floats
+    chol_sigma: Floats
+    mu: Floats  # proposed
+    sigma: Floats
+    new_slope_mu: Floats
+    new_slope_sigma: Floats
+    log_ratio: Floats
+    accepted: Bools
+
+
+class DofScratch(NamedTuple):
+    """Degrees of freedom."""
+
+    ratio: Floats  # (T) (e / sigma)^2
+    nu: Floats  # (N) proposed
+
+
+class Tuning(NamedTuple):
+    """What sweeps count and adapt."""
+
+    sweeps: Ints  # (1) begun so far
+    adapting: Bools  # (1) whether steps and leverages are being adapted
+    gain: Floats  # (1) of adaptation in this sweep
+    relax: Floats  # (1) strength of over-relaxation in this sweep
+    log_step_nu: Floats  # (1) log step of the joint random walk of sigma_nu and all nu
+    leverage: Floats  # (N) share of an asset in the information on the factors, a running mean
+
+
+class Moves(NamedTuple):
+    """Metropolis-Hastings moves made: (accepted, proposed)."""
+
+    asset: Floats  # (2) log-volatility coefficients of an asset
+    nu: Floats  # (2) sigma_nu with all nu
+    rho: Floats  # (2)
+    group: Floats  # (J, 2) mu and sigma of a group with its coefficients
+
+
+class Scratch(NamedTuple):
+    """All memory of one chain besides its state."""
+
+    residuals: Floats  # (N, T) returns less their mean, 0 where missing; kept current but for a factor draw
+    path: PathScratch
+    normal: NormalScratch
+    regression: RegressionScratch
+    orbit: OrbitScratch
+    slopes: SlopeScratch
+    products: ProductScratch
+    residual_move: ResidualMoveScratch
+    noise: NoiseScratch
+    proposal: ProposalScratch
+    group: GroupScratch
+    dof: DofScratch
+    tuning: Tuning
+    moves: Moves
+
+
+def make_scratch(data: Data, state: State) -> Scratch:
+    """Memory of one chain; ``sweep.refresh`` fills in what is kept current."""
+    n, t = data.returns.values.shape
+    b, k, _ = state.loadings.values.shape
+    m, j, known = len(data.mean.x), len(data.volatility.x), len(data.loadings.characteristics)
+    lags, groups = data.dynamics.n_lags + 1, state.volatility.mu.shape[1]
+    z = np.zeros
+    return Scratch(
+        residuals=z((n, t)),
+        path=PathScratch(
+            z(t), z((lags, t)), z((t, lags)), z(t), z((k, t)), z(t), product=z(t), ones=np.ones(t)
+        ),
+        normal=NormalScratch(
+            weighted=z(t),
+            pair=z((k * (k + 1) // 2, t)),
+            precision=z((t, k, k)),
+            gradient=z((k, t)),
+            coupling=z((t, k)),
+            change=z((k, t)),
+            inverse=z((k, k)),
+            vector=z(k),
+            ahead=z(k),
+        ),
+        regression=RegressionScratch(z((n, m, m)), z((n, m)), z(t), z((m, m)), z(m), z(n), z(n), z(n)),
+        orbit=OrbitScratch(z((k, b * n + known)), z((k, b * n + known)), z((k, k))),
+        slopes=SlopeScratch(z((known, known)), z(known)),
+        products=ProductScratch(*(z(max(n, t)) for _ in ProductScratch._fields)),
+        residual_move=ResidualMoveScratch(z((k, k)), z((k, k)), z(k), z(n), z(t), z(t)),
+        noise=NoiseScratch(
+            precision=z((n, t)),
+            norm=z(n),
+            loglik=z(n),
+            gradient=z((n, j)),
+            new_precision=z((n, t)),
+            new_loglik=z(n),
+            new_gradient=z((n, j)),
+            score=z(t),
+            logs=z(t),
+            bits=z(t, dtype=np.int64),
+        ),
+        proposal=ProposalScratch(z((j, j)), z(j), z(j), z(j), z(j), z(j), z(n)),
+        group=GroupScratch(
+            z(groups),
+            z(groups),
+            z(groups),
+            z(groups),
+            z(groups),
+            z(groups),
+            z(groups),
+            z(groups),
+            z(groups),
+            z(groups),
+            accepted=z(groups, dtype=np.bool_),
+        ),
+        dof=DofScratch(z(t), z(n)),
+        tuning=Tuning(
+            sweeps=z(1, dtype=np.int64),
+            adapting=z(1, dtype=np.bool_),
+            gain=z(1),
+            relax=z(1),
+            log_step_nu=np.full(1, np.log(_START_STEP)),
+            leverage=z(n),
+        ),
+        moves=Moves(z(2), z(2), z(2), z((j, 2))),
+    )

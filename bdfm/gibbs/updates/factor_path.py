@@ -1,0 +1,119 @@
+"""The factor path (eq. 3), given the precision u_it of each return.
+
+Over-relaxation (Adler 1981) speeds up its slowest directions, those in which the last factor turns from one
+group of assets to another.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from bdfm.gibbs.compiling import kernel, update
+from bdfm.gibbs.data import Data, Floats, Ints
+from bdfm.gibbs.linear import add_scaled, draw_tridiagonal, eliminate, fill_zero, solve_transposed
+from bdfm.gibbs.quantities import band_product, set_deviation
+from bdfm.gibbs.random import normal
+from bdfm.gibbs.scratch import NormalScratch, Scratch
+from bdfm.gibbs.state import State
+
+
+@kernel
+def set_path_information(
+    loadings: Floats, cut: Ints, u: Floats, residuals: Floats, scale: Floats, band: Floats, own: NormalScratch
+) -> None:
+    """Precision of the factors of each period given all others, and gradient of the returns at the path."""
+    n_factors, n_periods = own.gradient.shape
+    pair, weighted = own.pair, own.weighted
+    fill_zero(pair)
+    fill_zero(own.gradient)
+    for i in range(u.shape[0]):
+        for t in range(n_periods):
+            weighted[t] = u[i, t] * residuals[i, t]
+        for b in range(cut.shape[0] - 1):
+            first, last = cut[b], cut[b + 1]
+            q = 0
+            for k in range(n_factors):
+                add_scaled(own.gradient[k, first:last], loadings[b, k, i], weighted[first:last])
+                for j in range(k + 1):
+                    add_scaled(pair[q, first:last], loadings[b, k, i] * loadings[b, j, i], u[i, first:last])
+                    q += 1
+    for t in range(n_periods):
+        a = own.precision[t]
+        q = 0
+        for k in range(n_factors):
+            for j in range(k + 1):
+                a[k, j] = pair[q, t]
+                q += 1
+            a[k, k] += band[0, t] / scale[k] ** 2
+
+
+@update
+def draw_factor_path(rng: np.random.Generator, data: Data, state: State, scratch: Scratch) -> None:
+    """Eq. S8: draw the factors of all periods together, for models with at most one lag.
+
+    One normal vector, block-tridiagonal in the periods, over-relaxed by ``tuning.relax``. Reads u, loadings,
+    premia, factor scales, ``path.band`` and residuals, which must be current; changes the path. Residuals
+    are out of date afterwards.
+    """
+    own, factors, work = scratch.normal, state.factors, scratch.path
+    set_path_information(
+        state.loadings.values, data.loadings.cut, state.u, scratch.residuals, factors.scale, work.band, own
+    )
+    n_factors, n_periods = factors.path.shape
+    set_deviation(factors, work.deviation)
+    for k in range(n_factors):
+        scale = 1.0 / factors.scale[k] ** 2
+        band_product(work.band, work.deviation[k], work.product)
+        for t in range(n_periods):
+            own.gradient[k, t] -= scale * work.product[t]
+            own.coupling[t, k] = -scale * work.band[1, t] if t > 0 and data.dynamics.n_lags == 1 else 0.0
+    draw_tridiagonal(
+        rng,
+        own.precision,
+        own.gradient,
+        own.coupling,
+        scratch.tuning.relax[0],
+        own.inverse,
+        own.vector,
+        own.ahead,
+        own.change,
+    )
+    for k in range(n_factors):
+        for t in range(n_periods):
+            factors.path[k, t] += own.change[k, t]
+
+
+@update
+def draw_factor_periods(rng: np.random.Generator, data: Data, state: State, scratch: Scratch) -> None:
+    """Eq. S9: draw the factors of one period after the other, given those of all others.
+
+    For long lag polynomials, whose small coefficients couple the periods little. Reads and changes what
+    ``draw_factor_path`` does; given the path, returns of different periods are independent, so that their
+    gradient is needed only once.
+    """
+    own, factors, band, n_lags = scratch.normal, state.factors, scratch.path.band, data.dynamics.n_lags
+    set_path_information(
+        state.loadings.values, data.loadings.cut, state.u, scratch.residuals, factors.scale, band, own
+    )
+    n_factors, n_periods = factors.path.shape
+    relax = scratch.tuning.relax[0]
+    spread = math.sqrt(1.0 - relax * relax)
+    path, h = factors.path, own.vector
+    for t in range(n_periods):
+        for k in range(n_factors):
+            mean = factors.premium[k]
+            pull = band[0, t] * (path[k, t] - mean)
+            for j in range(1, n_lags + 1):
+                if t - j >= 0:
+                    pull += band[j, t] * (path[k, t - j] - mean)
+                if t + j < n_periods:
+                    pull += band[j, t + j] * (path[k, t + j] - mean)
+            h[k] = own.gradient[k, t] - pull / factors.scale[k] ** 2
+        eliminate(own.precision[t], h, 0, n_factors)
+        for k in range(n_factors):
+            h[k] = (1.0 + relax) * h[k] + spread * normal(rng)
+        solve_transposed(own.precision[t], h)
+        for k in range(n_factors):
+            path[k, t] += h[k]

@@ -1,0 +1,80 @@
+"""Loadings of each asset, over all blocks of periods that have loadings of their own (eq. 4).
+
+The prior of the loadings is a product of independent normals in *coordinates*, which are linear in the
+loadings: deviations of the first block from what characteristics say (precision mixing / tau^2), changes from
+block to block (1 / delta^2), and the slopes on characteristics. Static loadings are their own coordinates.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bdfm.gibbs.compiling import update
+from bdfm.gibbs.data import Data
+from bdfm.gibbs.linear import add_scaled, dot, draw_tridiagonal
+from bdfm.gibbs.quantities import explained
+from bdfm.gibbs.scratch import Scratch
+from bdfm.gibbs.state import State
+
+
+@update
+def draw_loadings(rng: np.random.Generator, data: Data, state: State, scratch: Scratch) -> None:
+    """Eq. S4: draw the loadings of each asset on all factors in all blocks together.
+
+    One normal vector an asset, block-tridiagonal in the blocks. Over-relaxed (Adler 1981) by
+    ``tuning.relax``: x' = m - r (x - m) + sqrt(1 - r^2) z keeps the conditional Normal(m, V), and moves
+    against the old value instead of forgetting it.
+
+    Reads u, the factors, mixing, slopes, tau, delta and residuals, which must be current; changes the
+    loadings, and keeps the residuals current.
+    """
+    own, work, cut, path = state.loadings, scratch.normal, data.loadings.cut, state.factors.path
+    loadings, mixing, characteristics = own.values, own.mixing, data.loadings.characteristics
+    pair, precision, weighted, change = work.pair, work.precision, work.weighted, work.change
+    n_blocks, n_factors, n_assets = loadings.shape
+    n_periods = path.shape[1]
+    relax = scratch.tuning.relax[0]
+    q = 0
+    for k in range(n_factors):
+        for j in range(k + 1):
+            for t in range(n_periods):
+                pair[q, t] = path[k, t] * path[j, t]
+            q += 1
+    step = 1.0 / own.delta[0] ** 2 if n_blocks > 1 else 0.0
+    tau = 1.0 / own.tau[0] ** 2
+    coupling = work.coupling[:n_blocks]
+    for i in range(n_assets):
+        u, e, seen = state.u[i], scratch.residuals[i], data.returns.seen[i]
+        for t in range(n_periods):
+            weighted[t] = u[t] * e[t]
+        for b in range(n_blocks):
+            a = precision[b]
+            first, last = cut[b], cut[b + 1]
+            inner = (step if b > 0 else 0.0) + (step if b + 1 < n_blocks else 0.0)
+            q = 0
+            for k in range(n_factors):
+                for j in range(k + 1):
+                    a[k, j] = dot(u[first:last], pair[q, first:last])
+                    q += 1
+                a[k, k] += inner
+                gradient = dot(weighted[first:last], path[k, first:last])
+                if b == 0:
+                    around = explained(own.slopes, characteristics, k, i)
+                    a[k, k] += mixing[k, i] * tau
+                    gradient -= mixing[k, i] * tau * (loadings[0, k, i] - around)
+                else:
+                    gradient -= step * (loadings[b, k, i] - loadings[b - 1, k, i])
+                if b + 1 < n_blocks:
+                    gradient += step * (loadings[b + 1, k, i] - loadings[b, k, i])
+                work.gradient[k, b] = gradient
+                coupling[b, k] = step if b > 0 else 0.0
+        draw_tridiagonal(
+            rng, precision, work.gradient, coupling, relax, work.inverse, work.vector, work.ahead, change
+        )
+        for k in range(n_factors):
+            for b in range(n_blocks):
+                loadings[b, k, i] += change[k, b]
+                first, last = cut[b], cut[b + 1]
+                add_scaled(e[first:last], -change[k, b], path[k, first:last])
+        for t in range(n_periods):
+            e[t] *= seen[t]

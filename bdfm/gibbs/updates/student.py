@@ -1,0 +1,72 @@
+"""Student-t noise: normalising constant, log-likelihood and score of an asset, expected information.
+
+The density of a return with weight omega, t(e; nu, sigma)^omega, has the kernel (1 + e^2 / (nu sigma^2))^-a
+with a = omega (nu + 1) / 2.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from bdfm.gibbs.compiling import kernel
+from bdfm.gibbs.data import Floats, Ints
+from bdfm.gibbs.random import log_in_place
+
+_SHORT_RUN: Final = (
+    8  # runs of equal weights shorter than this on average are not worth a product of their own
+)
+_LOG_PI: Final = math.log(math.pi)
+
+
+@kernel
+def student_norm(nu: float) -> float:
+    """Log of the normalising constant of the standard Student-t density."""
+    return math.lgamma(0.5 * (nu + 1.0)) - math.lgamma(0.5 * nu) - 0.5 * (math.log(nu) + _LOG_PI)
+
+
+@kernel
+def student_information(nu: float) -> float:
+    """Expected information of one return about its log scale."""
+    return 2.0 * nu / (nu + 3.0)
+
+
+@kernel
+def log_sum(
+    bounds: Ints, run_weight: Floats, weight: Floats, ratio: Floats, factor: float, logs: Floats, bits: Ints
+) -> float:
+    """Sum over periods of weight_t log(1 + factor * ratio_t).
+
+    One logarithm a run of equal weights, of a product; where runs are short, all logarithms at once. ``logs``
+    and ``bits`` are scratch memory; missing periods have ratio 0.
+    """
+    n_periods = ratio.shape[0]
+    total = 0.0
+    if _SHORT_RUN * run_weight.shape[0] > n_periods:
+        for t in range(n_periods):
+            logs[t] = 1.0 + factor * ratio[t]
+        log_in_place(logs[:n_periods], bits)
+        for t in range(n_periods):
+            total += weight[t] * logs[t]
+        return total
+    for c in range(run_weight.shape[0]):
+        product = 1.0
+        for t in range(bounds[c], bounds[c + 1]):
+            product *= 1.0 + factor * ratio[t]
+        total += run_weight[c] * math.log(product)
+    return total
+
+
+@kernel
+def student_kernel(
+    nu: float, bounds: Ints, run_weight: Floats, weight: Floats, score: Floats, logs: Floats, bits: Ints
+) -> float:
+    """Sum of -weight (nu + 1) / 2 log(1 + r / nu) over periods, ``score`` holding r = (e / sigma)^2.
+
+    ``score`` becomes the derivative of the log density in log sigma.
+    """
+    value = -0.5 * (nu + 1.0) * log_sum(bounds, run_weight, weight, score, 1.0 / nu, logs, bits)
+    product = nu * (nu + 1.0)
+    for t in range(score.shape[0]):
+        score[t] = weight[t] * (nu - product / (nu + score[t]))
+    return value

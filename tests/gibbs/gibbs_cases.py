@@ -1,0 +1,109 @@
+"""Small specifications that between them have every feature of the sampler, and every pair of two."""
+
+from itertools import product
+
+import numpy as np
+
+from bdfm.gibbs.spec import (
+    Characteristics,
+    Effect,
+    GibbsSpec,
+    KnownReturn,
+    Lags,
+    LatentScale,
+    LoadingBlocks,
+    ScaleRegression,
+    StudentNoise,
+)
+
+T, N, K = 9, 4, 2
+GROUPS = np.array([0, 0, 1, 1])
+FEATURES = {
+    "lags": ("none", "ar1", "momentum"),
+    "scale": ("constant", "regression", "latent", "both"),
+    "loadings": ("static", "normal", "blocks", "characteristics"),
+    "premium": ("none", "premium"),
+    "evidence": ("none", "evidence"),
+    "noise": ("student", "normal"),
+    "mean": ("full", "none", "known"),
+}
+
+
+def _cases():
+    """Levels of all features, 4 x 4 cases of scale and loadings: each pair of levels of two features once."""
+    for a, b in product(range(4), range(4)):
+        levels = {
+            "lags": (a + b) % 3,
+            "scale": a,
+            "loadings": b,
+            "premium": (a + b // 2) % 2,
+            "evidence": (b + a // 2) % 2,
+            "noise": (a // 2 + b // 2 + a) % 2,
+            "mean": (a + 2 * b) % 3,
+        }
+        yield {name: FEATURES[name][level] for name, level in levels.items()}
+
+
+CASES = list(_cases())
+IDS = ["-".join(case.values()) for case in CASES]
+
+
+def pairs():
+    """All pairs of levels of two features, and those that the cases have."""
+    names = list(FEATURES)
+    every = {
+        ((m, x), (n, y))
+        for i, m in enumerate(names)
+        for n in names[i + 1 :]
+        for x in FEATURES[m]
+        for y in FEATURES[n]
+    }
+    had = {((m, c[m]), (n, c[n])) for c in CASES for i, m in enumerate(names) for n in names[i + 1 :]}
+    return every, had
+
+
+def small_spec(case, seed=0):
+    """Specification of a case; priors are tight enough that nothing runs away, and none is symmetric."""
+    rng = np.random.default_rng(seed)
+    returns = 0.05 * rng.standard_normal((T, N))
+    returns[:2, 1] = np.nan
+    returns[4, 2] = np.nan
+    evidence = ()
+    if case["evidence"] == "evidence":
+        returns[-1] = np.nan
+        evidence = (KnownReturn(2, 0.05, 0.1), KnownReturn(0, -0.03, 0.05))
+    one = np.ones((T, N))
+    x, rv = rng.standard_normal((T, N)), rng.standard_normal((T, N, 1))
+    earnings = ((np.arange(T)[:, None] + np.arange(N)) % 3 == 0).astype(float)
+    beta = Effect("beta_rr", x, 0.05, loc_sd=0.1, loc_mean=0.1, groups=GROUPS, dof=10.0)
+    mean = {
+        "full": (Effect("alpha", one, 0.05, dof=10.0), beta),
+        "none": (),
+        "known": (Effect("beta_rr", x, 0.1, loc_mean=0.1),),
+    }[case["mean"]]
+    loadings = {"static": 8.0, "normal": None, "blocks": 8.0, "characteristics": 8.0}[case["loadings"]]
+    return GibbsSpec(
+        returns,
+        K,
+        mean=mean,
+        log_volatility=(
+            Effect("theta", one, 0.3, loc_sd=0.4, loc_mean=-2.5, groups=GROUPS, dof=10.0),
+            Effect("beta_rv", rv, 0.2, loc_sd=0.3, loc_mean=0.3, groups=GROUPS),
+            Effect("beta_earnings", earnings, 0.3, loc_mean=0.4),
+        ),
+        lags={"none": None, "ar1": Lags(1, 0.4), "momentum": Lags(3, 0.3, 0.1)}[case["lags"]],
+        factor_scale_sd=0.15,
+        premium_sd=0.7 if case["premium"] == "premium" else None,
+        scale_regression=ScaleRegression(rng.standard_normal((T, 2)), 0.4)
+        if case["scale"] in ("regression", "both")
+        else None,
+        latent_scale=LatentScale(0.5, 0.15, 0.3) if case["scale"] in ("latent", "both") else None,
+        loadings_dof=loadings,
+        characteristics=Characteristics(rng.standard_normal((N, 2)), 0.6, 0.8)
+        if case["loadings"] == "characteristics"
+        else None,
+        loading_blocks=LoadingBlocks(np.arange(T) // 4, 0.5, 0.8) if case["loadings"] == "blocks" else None,
+        # nu far below 1 would make data that overflow
+        noise=StudentNoise(7.0, sigma_nu_mean=1.5, sigma_nu_sd=0.4) if case["noise"] == "student" else None,
+        evidence=evidence,
+    )

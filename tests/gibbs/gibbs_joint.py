@@ -1,0 +1,278 @@
+"""The joint distribution test (Geweke 2004): a chain that redraws its data keeps the prior of everything.
+
+The prior and the data are drawn here with NumPy, from the equations of the model and not from the sampler's
+code. Chains start from draws of the prior, so that they are stationary from the start, and there are many of
+them, so that the errors of their averages are known without theory of correlated series.
+"""
+
+import numpy as np
+from scipy import stats
+
+from bdfm.gibbs.data import make_data
+from bdfm.gibbs.scratch import make_scratch
+from bdfm.gibbs.state import state_sizes, state_views
+from bdfm.gibbs.sweep import REFRESH, UPDATES, Chain, run, sweep_of
+
+SWEEPS = 4  # for each data set, since nu takes turns of four
+
+
+def truncated_normal(mean, sd, low, high, rng):
+    mean, sd, low, high = np.broadcast_arrays(mean, sd, low, high)
+    return stats.truncnorm.rvs((low - mean) / sd, (high - mean) / sd, mean, sd, random_state=rng)
+
+
+def stationary_rows(rho, beta, n_lags):
+    """Coefficients and variance of a period given the 0 to ``n_lags`` before it, innovations of variance 1.
+
+    From the autocovariances, which solve the Lyapunov equation P = A P A' + Q of the companion form.
+    """
+    n = len(rho)
+    a = np.concatenate([rho[:, None], np.repeat(beta[:, None], n_lags - 1, axis=1)], axis=1)
+    companion = np.zeros((n, n_lags, n_lags))
+    companion[:, 0] = a
+    companion[:, np.arange(1, n_lags), np.arange(n_lags - 1)] = 1.0
+    product = np.einsum("nij,nkl->nikjl", companion, companion).reshape(n, n_lags**2, n_lags**2)
+    noise = np.zeros((n, n_lags**2, 1))
+    noise[:, 0] = 1.0
+    gamma = np.linalg.solve(np.eye(n_lags**2) - product, noise).reshape(n, n_lags, n_lags)[:, 0]
+    rows = []
+    for order in range(n_lags):
+        if order == 0:
+            rows.append((np.zeros((n, 0)), gamma[:, 0]))
+            continue
+        lags = np.abs(np.subtract.outer(np.arange(order), np.arange(order)))
+        c = np.linalg.solve(gamma[:, lags], gamma[:, 1 : order + 1, None])[..., 0]
+        rows.append((c, gamma[:, 0] - (c * gamma[:, 1 : order + 1]).sum(axis=1)))
+    return [*rows, (a, np.ones(n))]
+
+
+def prior_dynamics(spec, s, x, rng):
+    """Coefficients, multipliers, scales, means and paths of the factors."""
+    n = len(s.noise.nu)
+    lags, n_lags = spec.lags, spec.lags.number if spec.lags else 0
+    if lags:
+        s.dynamics.rho[:, 0] = truncated_normal(np.zeros(n), lags.rho_sd, -1, 1, rng)
+    rho = s.dynamics.rho[:, 0]
+    if n_lags > 1:
+        bound = (1 - np.abs(rho)) / (n_lags - 1)
+        s.dynamics.beta[:, 0] = truncated_normal(0, lags.beta_sd, -bound, bound, rng)
+    own = s.multiplier
+    if spec.scale_regression:
+        own.slopes[:] = spec.scale_regression.slope_sd * rng.standard_normal(own.slopes.shape)
+    if latent := spec.latent_scale:
+        phi = truncated_normal(np.full(n, latent.phi_mean), latent.phi_sd, -1, 1, rng)
+        sigma = np.abs(latent.sigma_sd * rng.standard_normal(n))
+        own.phi[:, 0], own.sigma[:, 0] = phi, sigma
+        own.h[:, 0] = sigma / np.sqrt(1 - phi**2) * rng.standard_normal(n)
+        for t in range(1, own.h.shape[1]):
+            own.h[:, t] = phi * own.h[:, t - 1] + sigma * rng.standard_normal(n)
+    multiplier = np.exp(own.h + own.slopes @ x)
+    f = s.factors
+    f.scale[:] = np.abs(spec.factor_scale_sd * rng.standard_normal(f.scale.shape))
+    if spec.premium_sd:
+        f.premium[:] = f.scale * spec.premium_sd * rng.standard_normal(f.scale.shape)
+    rows = stationary_rows(rho, s.dynamics.beta[:, 0], n_lags) if n_lags else [(np.zeros((n, 0)), np.ones(n))]
+    deviation = np.zeros(f.path.shape)
+    for t in range(f.path.shape[2]):
+        c, variance = rows[min(t, n_lags)]
+        z = f.scale * (multiplier[:, t] * np.sqrt(variance))[:, None] * rng.standard_normal(f.scale.shape)
+        past = deviation[:, :, t - c.shape[1] : t][:, :, ::-1]
+        deviation[:, :, t] = z + (past * c[:, None]).sum(axis=2)
+    f.path[:] = deviation + f.premium[..., None]
+
+
+def prior_loadings(spec, s, rng):
+    own, dof = s.loadings, spec.loadings_dof
+    n = len(own.tau)
+    own.mixing[:] = 1.0
+    if dof:
+        own.mixing[:] = rng.gamma(dof / 2, 2 / dof, own.mixing.shape)
+    own.tau[:] = own.delta[:] = 1.0
+    around = 0.0
+    if known := spec.characteristics:
+        own.tau[:] = np.abs(known.scale_sd * rng.standard_normal((n, 1)))
+        own.slopes[:] = known.slope_sd * rng.standard_normal(own.slopes.shape)
+        around = np.einsum("ckl,il->cki", own.slopes, known.values)
+    noise = rng.standard_normal(own.mixing.shape) / np.sqrt(own.mixing)
+    own.values[:, 0] = around + own.tau[..., None] * noise
+    if blocks := spec.loading_blocks:
+        own.delta[:] = np.abs(blocks.drift_sd * blocks.unit * rng.standard_normal((n, 1)))
+    for b in range(1, own.values.shape[1]):
+        change = rng.standard_normal(own.mixing.shape)
+        own.values[:, b] = own.values[:, b - 1] + own.delta[..., None] * change
+
+
+def prior_effects(effects, own, rng):
+    row = 0
+    for effect in effects:
+        groups = np.zeros(own.b.shape[2], int) if effect.groups is None else effect.groups
+        for _ in range(effect.columns):
+            shape = own.mu[:, row].shape
+            own.mu[:, row] = effect.loc_mean + (effect.loc_sd or 0.0) * rng.standard_normal(shape)
+            own.sigma[:, row] = np.abs(effect.scale_sd * rng.standard_normal(shape))
+            z = rng.standard_normal(own.b[:, row].shape)
+            mixing = rng.gamma(effect.dof / 2, 2 / effect.dof, z.shape) if effect.dof else np.ones(z.shape)
+            own.b[:, row] = own.mu[:, row, groups] + own.sigma[:, row, groups] * z / np.sqrt(mixing)
+            if hasattr(own, "mixing"):
+                own.mixing[:, row] = mixing
+            row += 1
+
+
+def prior(spec, n, rng):
+    """Values (draw, value) of ``n`` states from the prior."""
+    data = make_data(spec)
+    values = np.zeros((n, state_sizes(data, spec.n_factors)[0]))
+    s = state_views(values, data, spec.n_factors)
+    s.noise.nu[:] = s.noise.sigma_nu[:] = 1.0
+    if noise := spec.noise:
+        shape = (noise.sigma_nu_mean / noise.sigma_nu_sd) ** 2
+        s.noise.sigma_nu[:] = rng.gamma(shape, noise.sigma_nu_mean / shape, (n, 1))
+        shape = (noise.nu_mean / s.noise.sigma_nu) ** 2
+        s.noise.nu[:] = rng.gamma(shape, noise.nu_mean / shape, s.noise.nu.shape)
+    prior_effects(spec.mean, s.mean, rng)
+    prior_effects(spec.log_volatility, s.volatility, rng)
+    prior_loadings(spec, s, rng)
+    prior_dynamics(spec, s, data.multiplier.x, rng)
+    assets = [e.asset for e in spec.evidence]
+    s.evidence[:] = returns(spec, data, s, rng)[0][:, assets, -1]
+    return values
+
+
+def returns(spec, data, s, rng, spread=1.0):
+    """Returns (draw, asset, period) given the parameters, their common part and their noise scale."""
+    block = np.repeat(np.arange(len(data.loadings.cut) - 1), np.diff(data.loadings.cut))
+    common = np.einsum("ctki,ckt->cit", s.loadings.values[:, block], s.factors.path)
+    mean = common + np.einsum("cmi,mit->cit", s.mean.b, data.mean.x)
+    sigma = np.exp(np.einsum("cji,jit->cit", s.volatility.b, data.volatility.x))
+    z = rng.standard_t(s.noise.nu[..., None], mean.shape) if spec.noise else rng.standard_normal(mean.shape)
+    return mean + spread * sigma * z, common, sigma
+
+
+def observed(spec, data, s, rng, spread=1.0):
+    """New data given the parameters: returns, those with evidence as they are, and what is said of these."""
+    y, common, sigma = returns(spec, data, s, rng, spread)
+    y *= data.returns.seen
+    y[:, data.evidence.asset, -1] = s.evidence
+    said = np.expm1(s.evidence) + data.evidence.sd * rng.standard_normal(s.evidence.shape)
+    return y, common, sigma, said
+
+
+def quantities(data, s, y, said):
+    """Scalars of each draw: parameters, and products that see signs and positions."""
+    q = {}
+    blocks = {
+        "w": s.loadings.values,
+        "slope": s.loadings.slopes,
+        "tau": s.loadings.tau,
+        "delta": s.loadings.delta,
+        "f": s.factors.path,
+        "premium": s.factors.premium,
+        "scale": s.factors.scale,
+        "rho": s.dynamics.rho,
+        "beta": s.dynamics.beta,
+        "slopes": s.multiplier.slopes,
+        "h": s.multiplier.h,
+        "phi": s.multiplier.phi,
+        "sigma_h": s.multiplier.sigma,
+        "mean_b": s.mean.b,
+        "mean_mu": s.mean.mu,
+        "mean_sigma": s.mean.sigma,
+        "b": s.volatility.b,
+        "mu": s.volatility.mu,
+        "sigma": s.volatility.sigma,
+        "nu": s.noise.nu,
+        "sigma_nu": s.noise.sigma_nu,
+        "evidence": s.evidence,
+        "said": said,
+    }
+    for name, x in blocks.items():
+        flat = x.reshape(len(x), -1)
+        for at in sorted({0, flat.shape[1] // 2, flat.shape[1] - 1} & set(range(flat.shape[1]))):
+            q[f"{name}{at}"] = flat[:, at]
+    w, f, scale = s.loadings.values, s.factors.path, s.factors.scale
+    deviation = (f - s.factors.premium[..., None]) / scale[..., None]
+    rho, seen = s.dynamics.rho[:, 0], data.returns.seen
+    log_f = np.log(np.abs(deviation) + 1e-9).sum(axis=1)
+    q["lag 1"] = rho * (deviation[:, :, 1:] * deviation[:, :, :-1]).sum(axis=(1, 2))
+    q["lag 2"] = s.dynamics.beta[:, 0] * (deviation[:, :, 2:] * deviation[:, :, :-2]).sum(axis=(1, 2))
+    q["start"], q["end"] = np.abs(deviation[:, 0, 0]), np.abs(deviation[:, -1, -1])
+    q["premium f"] = (s.factors.premium * f.mean(axis=2)).sum(axis=1)
+    q["log f h"] = (s.multiplier.h * log_f).sum(axis=1)
+    q["h lag"] = (s.multiplier.h[:, 1:] * s.multiplier.h[:, :-1]).sum(axis=1)
+    q["h level"] = s.multiplier.h.mean(axis=1) + np.log(scale).mean(axis=1)
+    q["phi sigma_h"] = s.multiplier.phi[:, 0] * np.log(s.multiplier.sigma[:, 0] + 1e-9)
+    for j, x in enumerate(data.multiplier.x):
+        q[f"log f x{j}"] = s.multiplier.slopes[:, j] * (log_f @ x)
+    for name, (i, k) in {"first": (0, 0), "last": (-1, -1)}.items():
+        q[f"w f {name}"] = w[:, 0, k, i] * f[:, k, 0]
+        q[f"w f y {name}"] = w[:, -1, k, i] * (f[:, k, -3:] * y[:, i, -3:]).sum(axis=1)
+        q[f"w scale {name}"] = np.abs(w[:, -1, k, i]) * scale[:, k]
+    q["w w"] = (w[:, 0, 0] * w[:, 0, -1]).sum(axis=1)
+    q["w moves"] = s.loadings.delta[:, 0] * np.log(np.abs(w[:, -1] - w[:, 0]) + 1e-9).sum(axis=(1, 2))
+    for j, x in enumerate(data.loadings.characteristics):
+        q[f"slope w {j}"] = (s.loadings.slopes[..., j] * (w[:, 0] @ x)).sum(axis=1)
+    common = np.einsum("cki,ckt->cit", w[:, -1], f)
+    e = y - np.einsum("cmi,mit->cit", s.mean.b, data.mean.x)
+    log_e = np.log(np.abs(e - common) + 1e-6) * seen
+    for m, x in enumerate(data.mean.x):
+        q[f"mean x{m}"] = (s.mean.b[:, m] * (y * x).sum(axis=2)).sum(axis=1)
+        around = s.mean.b[:, m] - s.mean.mu[:, m, data.mean.group[m]]
+        q[f"mean b b{m}"] = around[:, 0] * around[:, 1]
+        q[f"mean around{m}"] = np.abs(around[:, -1])
+    for j, x in enumerate(data.volatility.x):
+        q[f"scale x{j}"] = (s.volatility.b[:, j] * (log_e * x).sum(axis=2)).sum(axis=1)
+        group = data.volatility.group[j, -1]
+        q[f"around{j}"] = np.abs(s.volatility.b[:, j, -1] - s.volatility.mu[:, j, group])
+    q["nu theta"] = np.log(s.noise.nu[:, 0]) * s.volatility.b[:, 0, 0]
+    q["size nu"] = np.log(s.noise.nu[:, -1]) * np.abs(e[:, -1]).max(axis=1)
+    q["evidence y"] = (s.evidence * said).sum(axis=1)
+    return q
+
+
+def joint_test(
+    spec, *, n_prior=15_000, n_chains=250, n_steps=30, seed=1, fault=lambda data: data, spread=1.0
+):
+    """z-scores of the uniform scores of all quantities, and of their squares, between chains and prior.
+
+    ``fault`` changes the data as the sampler sees them; ``spread`` other than 1 makes returns whose noise it
+    is wrong about.
+    """
+    rng = np.random.default_rng(seed)
+    data = make_data(spec)
+    k = spec.n_factors
+    reference = state_views(prior(spec, n_prior, rng), data, k)
+    y, _, _, said = observed(spec, data, reference, rng)
+    expected = {n: np.sort(x) for n, x in quantities(data, reference, y, said).items() if np.ptp(x) > 0}
+
+    values = prior(spec, n_chains, rng)
+    states = state_views(values, data, k)
+    chains = []
+    for row in values:
+        own = fault(make_data(spec))
+        state = state_views(row, own, k)
+        chain = Chain(np.random.default_rng(rng.integers(2**63)), own, row, state, make_scratch(own, state))
+        chain.scratch.tuning.leverage[:] = 1.0  # no adaptation here: make the residual move for all assets
+        chains.append(chain)
+    once = [*REFRESH, UPDATES["draw_mixing"]]
+    plan = chains[0].compiled(once + SWEEPS * sweep_of(spec, data))
+    none, no_address = np.empty((0, 0)), np.empty(0, np.int64)
+
+    total = {name: np.zeros((2, n_chains)) for name in expected}
+    for _ in range(n_steps):
+        y, _, _, said = observed(spec, data, states, rng, spread)
+        for c, chain in enumerate(chains):
+            chain.data.returns.values[:] = y[c]
+            chain.data.evidence.mean[:] = said[c]
+            run(*chain[:2], chain.state, chain.scratch, plan, no_address, 1, 1, chain.values, none)
+        y[:, data.evidence.asset, -1] = states.evidence
+        for name, x in quantities(data, states, y, said).items():
+            if name in expected:
+                left, right = (np.searchsorted(expected[name], x, side) for side in ("left", "right"))
+                u = (left + right) / (2 * n_prior) - 0.5
+                total[name] += u, u**2 - 1 / 12
+    z = {}
+    for name, sums in total.items():
+        mean = sums / n_steps
+        error = np.sqrt(mean.var(axis=1, ddof=1) / n_chains + np.array([1 / 12, 1 / 180]) / n_prior)
+        z[name], z[f"{name} squared"] = mean.mean(axis=1) / error
+    return z

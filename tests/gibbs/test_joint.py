@@ -1,0 +1,71 @@
+"""Every combination of features that the sampler covers leaves the prior of parameters and data alone."""
+
+import numpy as np
+import pytest
+from gibbs_cases import CASES, IDS, pairs, small_spec
+from gibbs_joint import joint_test
+
+LIMIT = 5.0  # of about 1,800 z-scores in all
+
+
+def worst(z):
+    name = max(z, key=lambda n: abs(z[n]))
+    return f"{name}: {z[name]:.1f}"
+
+
+def test_cases_have_every_pair_of_features():
+    every, had = pairs()
+    assert had == every
+    assert len(every) > 150
+
+
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+def test_joint_distribution(case):
+    z = joint_test(small_spec(case))
+    assert len(z) >= 80
+    assert max(map(abs, z.values())) < LIMIT, worst(z)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+def test_joint_distribution_long(case):
+    z = joint_test(small_spec(case), n_prior=100_000, n_chains=500, n_steps=300, seed=2)
+    assert max(map(abs, z.values())) < LIMIT, worst(z)
+
+
+def flipped(data):
+    """A sign: the regressors of the mean change theirs."""
+    return data._replace(mean=data.mean._replace(x=-data.mean.x))
+
+
+def shifted(data):
+    """An index: the regressors of the mean are those of the period before."""
+    return data._replace(mean=data.mean._replace(x=np.roll(data.mean.x, 1, axis=2)))
+
+
+def exchanged(data):
+    """An index: two assets change their characteristics."""
+    x = data.loadings.characteristics
+    return data._replace(loadings=data.loadings._replace(characteristics=x[:, [1, 0, 2, 3]].copy()))
+
+
+@pytest.mark.parametrize(
+    ("number", "fault", "name"),
+    [(1, flipped, "mean x0"), (0, shifted, "mean x1"), (3, exchanged, "slope w 0")],
+    ids=["sign", "period", "asset"],
+)
+def test_joint_distribution_finds_planted_faults(number, fault, name):
+    z = joint_test(small_spec(CASES[number]), fault=fault)
+    assert abs(z[name]) > LIMIT, worst(z)
+
+
+def test_joint_distribution_finds_a_prior_that_is_wrong_by_a_fifth():
+    spec = small_spec(CASES[1])
+    z = joint_test(spec, fault=lambda data: data._replace(dynamics=data.dynamics._replace(rho_sd=0.32)))
+    assert spec.lags.rho_sd == 0.4
+    assert abs(z["rho0 squared"]) > LIMIT, worst(z)
+
+
+def test_joint_distribution_finds_a_noise_scale_that_is_wrong_by_a_tenth():
+    z = joint_test(small_spec(CASES[0]), spread=0.9)
+    assert z["b0"] < -LIMIT, worst(z)

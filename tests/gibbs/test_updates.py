@@ -1,0 +1,49 @@
+"""Each update alone: the compiled one does what its Python source does, and changes what it says."""
+
+import copy
+
+import numpy as np
+import pytest
+from gibbs_cases import CASES, IDS, small_spec
+
+from bdfm.gibbs.compiling import plain
+from bdfm.gibbs.sweep import UPDATES, make_chain, sweep_of
+
+
+def flat(record, name=""):
+    """Arrays of nested named tuples by their full name."""
+    if isinstance(record, np.ndarray):
+        return {name: record}
+    parts = {f: getattr(record, f) for f in record._fields}
+    return {n: x for f, part in parts.items() for n, x in flat(part, f"{name}.{f}" if name else f).items()}
+
+
+def test_sweeps_of_all_cases_have_all_updates_but_those_that_bring_up_to_date():
+    specs = [small_spec(case) for case in CASES]
+    used = {u for spec in specs for u in sweep_of(spec, make_chain(spec, np.random.default_rng(0)).data)}
+    unused = {name for name, u in UPDATES.items() if u not in used}
+    assert unused == {"refresh_precision", "refresh_log_likelihood"}
+
+
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+def test_compiled_updates_do_what_their_source_does(case):
+    spec = small_spec(case)
+    chain = make_chain(spec, np.random.default_rng(5))
+    chain.scratch.tuning.leverage[:] = 1.0
+    chain.scratch.tuning.adapting[:] = True
+    sweep = sweep_of(spec, chain.data)
+    chain.apply(sweep, 5)
+    for turn in range(3):
+        for update in [*sweep, UPDATES["refresh_log_likelihood"], UPDATES["refresh_precision"]]:
+            rng, state, scratch, data = (
+                copy.deepcopy(x) for x in (chain.rng, chain.state, chain.scratch, chain.data)
+            )
+            chain.apply([update])
+            with np.errstate(all="ignore"):
+                plain(update)(rng, data, state, scratch)
+            assert rng.random() == copy.deepcopy(chain.rng).random(), (turn, update)
+            for kind, mine, theirs in (("state", state, chain.state), ("scratch", scratch, chain.scratch)):
+                for name, x in flat(mine).items():
+                    np.testing.assert_allclose(
+                        x, flat(theirs)[name], rtol=1e-7, atol=1e-9, err_msg=f"{update} {kind}.{name}"
+                    )
