@@ -11,7 +11,9 @@ the step, just below and just above what the joint density says, they must do th
 """
 
 import math
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -1157,3 +1159,17 @@ def test_gamma_variates(shape):
     out = np.empty(3000)
     plain("random").gamma_fill(np.random.default_rng(1), out, shape)
     assert stats.kstest(out, stats.gamma(shape).cdf).pvalue > 1e-4
+
+
+# -- the document ------------------------------------------------------------------------------------------
+
+
+def test_document_lists_all_updates_in_the_order_of_a_sweep():
+    root = Path(__file__).parents[2]
+    text = (root / "docs" / "sampler.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| [^|]+ \| S\d+ \| \[`(\w+)`\]", text, re.MULTILINE)
+    own = [name for name in vars(U) if not name.startswith(("refresh_", "begin_"))]
+    assert listed == own
+    here = Path(__file__).read_text(encoding="utf-8")
+    untested = [name for name in own if not re.search(rf'U\.{name}\b|"{name}"', here)]
+    assert not untested
