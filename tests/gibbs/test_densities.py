@@ -1161,6 +1161,46 @@ def test_gamma_variates(shape):
     assert stats.kstest(out, stats.gamma(shape).cdf).pvalue > 1e-4
 
 
+# -- the sweep ---------------------------------------------------------------------------------------------
+
+SWEEPS = [
+    {},
+    {"normal": True} | NO_LAGS | REGRESSION,
+    PREMIUM | LATENT | REGRESSION | EVIDENCE,
+    BLOCKS | MOMENTUM | LATENT | EVIDENCE,
+    KNOWN | MOMENTUM | PREMIUM | REGRESSION,
+    {"mean": (), "loadings_dof": None} | EQUAL_WEIGHTS,
+]
+
+
+@pytest.mark.parametrize("number", range(len(SWEEPS)))
+def test_sweep_finds_everything_current(number):
+    """Bringing all that is kept along up to date before every update changes nothing but digits."""
+    spec, p = world(**SWEEPS[number])
+    own, more = Chain(spec, p), Chain(spec, p)
+    sweep = plain("sweep").sweep_of(spec, own.data)
+    names = [update.__name__ for update in sweep]
+    assert names.count("begin_sweep") == 1
+    assert len(names) > 12
+    start = own.values()
+    mine, others = (np.random.default_rng(1) for _ in range(2))
+    for _ in range(4):
+        for name, update in zip(names, sweep, strict=True):
+            update(mine, own.data, own.state, own.scratch)
+            extra = ["refresh_band", "refresh_residuals", "refresh_precision"]
+            if name in ("move_group_means", "move_groups"):
+                extra.append("refresh_log_likelihood")
+            if name in ("draw_scale_slopes", "draw_h", "rescale_h"):
+                extra.append("refresh_innovations")
+            args = others, more.data, more.state, more.scratch
+            updates(*extra)(*args)
+            update(*args)
+        for name, x in own.values().items():
+            np.testing.assert_allclose(x, more.values()[name], rtol=1e-6, atol=1e-9, err_msg=name)
+    same = [name for name, x in own.values().items() if np.array_equal(x, start[name])]
+    assert not set(same) - {"rho"}, same  # of which a proposal may be refused four times
+
+
 # -- the document ------------------------------------------------------------------------------------------
 
 
