@@ -435,11 +435,12 @@ def assert_invariant(draw, density, grid, *, n=600, seed=0, level=1e-4, bounded=
     return ends
 
 
-def assert_metropolis(propose, density, now, *, directions, accept_uniform, eps=1e-8):
+def assert_metropolis(propose, density, now, *, directions, accept_uniform, newton=False, eps=1e-8):
     """A Newton-type move accepts with the ratio of Metropolis and Hastings; yields the ratios tried.
 
     ``propose(x, normals, uniforms)`` is where the move goes from x. Its proposal is normal with the mean and
-    the root of the covariance that come of numbers 0 and 1, from here and from there.
+    the root of the covariance that come of numbers 0 and 1, from here and from there. With ``newton`` its
+    mean must be the covariance times the gradient away.
     """
     sure = 1.0 - 2.0**-53
 
@@ -449,6 +450,12 @@ def assert_metropolis(propose, density, now, *, directions, accept_uniform, eps=
         return centre, np.stack([propose(x, e, accept_uniform(sure)) - centre for e in np.eye(n)], axis=1)
 
     centre, root = law(now)
+    if newton:
+        steps = 1e-5 * np.eye(len(now))
+        gradient = [(density(now + step) - density(now - step)) / 2e-5 for step in steps]
+        np.testing.assert_allclose(
+            np.linalg.solve(root @ root.T, centre - now), gradient, rtol=1e-5, atol=1e-5
+        )
     for normals in directions:
         new = propose(now, normals, accept_uniform(sure))
         if np.array_equal(new, now):
