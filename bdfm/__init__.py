@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from bdfm import validation as validation
     from bdfm._version import __version__ as __version__
     from bdfm.data.panel import Panel as Panel
-    from bdfm.data.panel import PanelSettings as PanelSettings
+    from bdfm.data.settings import PanelSettings as PanelSettings
     from bdfm.data.sources import demo as demo
     from bdfm.data.sources import read_earnings as read_earnings
     from bdfm.data.sources import read_prices as read_prices
@@ -40,7 +40,8 @@ else:
         __name__,
         {
             "bdfm._version": ("__version__",),
-            "bdfm.data.panel": ("Panel", "PanelSettings"),
+            "bdfm.data.panel": ("Panel",),
+            "bdfm.data.settings": ("PanelSettings",),
             "bdfm.data.sources": ("demo", "read_earnings", "read_prices", "read_universe", "yahoo"),
             "bdfm.forecast.changes": ("Changes",),
             "bdfm.forecast.forecast": ("Forecast",),

@@ -345,9 +345,9 @@ def settings_error(
         return kind(f"{place}: the key {key} is missing.")
     if cause is not None:  # a validator's text says which key
         return kind(f"{place}: {cause}, got {problem.get('input')!r}.")
-    said = "Input should be " + _EXPECTED[problem["type"]] if problem["type"] in _EXPECTED else problem["msg"]
-    expected = said.removeprefix("Input should be ")
-    verb = " should be" if expected != said else ":"
+    told = _EXPECTED.get(problem["type"])
+    expected = told or problem["msg"].removeprefix("Input should be ")
+    verb = " should be" if expected != problem["msg"] else ":"
     return kind(f"{place}: {key}{verb} {expected}, got {problem.get('input')!r}.")
 
 

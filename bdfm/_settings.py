@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -26,8 +27,21 @@ class Settings(BaseModel):
         try:
             super().__init__(**settings)
         except ValidationError as error:
-            where = type(self).__name__ if self.told_as is None else self.told_as
+            where = self.place(settings)
             raise _checks.settings_error(error, type(self), where=where, kind=self.error_kind) from None
 
     # Pydantic would call an __init__ of our own for records inside records, and lose the place of an error.
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+    @classmethod
+    def place(cls, settings: Mapping[str, Any]) -> str:
+        """What a record is called in messages, also where none can be made of its settings."""
+        return cls.__name__ if cls.told_as is None else cls.told_as
+
+    @classmethod
+    def from_table(cls, table: Mapping[str, Any], *, where: str) -> Self:
+        """Record of a table of a file; errors begin with ``where``."""
+        try:
+            return cls.model_validate(dict(table))
+        except ValidationError as error:
+            raise _checks.settings_error(error, cls, where=where, kind=cls.error_kind) from None

@@ -94,6 +94,6 @@ LOG_LIKELIHOOD: Final = "log_likelihood"
 FORECAST_FILE: Final = "forecast.nc"
 POSTERIOR_FILE: Final = "posterior.nc"
 SUMMARY_FILE: Final = "summary.json"
-RUN_FILE: Final = "month.toml"
+RUN_FILE: Final = "month.toml"  # copy of the run file
 MADE_FILE: Final = "run.toml"  # run file of a forecast that had none
 REPORT_FILE: Final = "report.html"

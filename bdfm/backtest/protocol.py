@@ -14,8 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from bdfm import _checks
 from bdfm.data.features import Closes, day_numbers, fresh_closes
-from bdfm.data.panel import MAX_SILENT_DAYS, PanelSettings
 from bdfm.data.periods import Period, period_edges
+from bdfm.data.settings import PanelSettings
+from bdfm.data.usable import MAX_SILENT_DAYS
 from bdfm.errors import DataError
 from bdfm.forecast.forecast import N_RANKS, AttrValue, Forecast
 from bdfm.scoring.scores import SUM_TOLERANCE

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import json
-import logging
-import warnings
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
-from pydantic import Field, PositiveInt, field_validator
 
 from bdfm import _checks
 from bdfm._html import opening
-from bdfm._settings import Settings
-from bdfm.data import features
-from bdfm.data.periods import Period, describe, period_edges
-from bdfm.errors import DataError, DataWarning, UnknownLabelError
+from bdfm.data import features, plots
+from bdfm.data.form import VARIABLES, read_only
+from bdfm.data.periods import describe, period_edges
+from bdfm.data.settings import PanelSettings
+from bdfm.data.usable import closes_until, earnings_flags, usable_periods, warn_of_single_assets
+from bdfm.errors import DataError
 from bdfm.names import (
     ASSET,
     CHARACTERISTIC,
@@ -42,43 +41,7 @@ from bdfm.names import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-log = logging.getLogger(__name__)
-
-MIN_PERIODS: Final = 24
-MAX_SILENT_DAYS: Final = 30  # an asset without a fresh price for longer before the origin is no longer traded
-
 Array = NDArray[Any]
-
-
-class PanelSettings(Settings):
-    """How a panel is made from daily prices: the ``[panel]`` table of a model file."""
-
-    told_as = "panel"
-
-    period: Period = 28  # days, or "month" for calendar months
-    n_periods: int = Field(default=104, ge=MIN_PERIODS)  # at most; shorter data give fewer
-    recent_return_days: PositiveInt = 7  # calendar days
-    volatility_windows: tuple[int, ...] = (5,)  # market days
-    # relative: to the asset's own past; level: over 1 % a day, unknown values taking the median of the class
-    volatility_form: Literal["relative", "level"] = "relative"
-    # seasonal: a calendar that begins late or has ended is filled by its own yearly pattern
-    earnings_gaps: Literal["none", "seasonal"] = "none"
-    min_past_weeks: PositiveInt = 26  # weeks of its own past that a feature is measured against
-    max_stale_days: PositiveInt = 10  # calendar days after which a close is no price any more
-
-    @field_validator("period", mode="before")
-    @classmethod
-    def _period(cls, value: object) -> object:
-        if value != "month" and (type(value) is not int or not 1 <= value <= 366):
-            raise ValueError('period must be "month" or a whole number of days from 1 to 366')
-        return value
-
-    @field_validator("volatility_windows")
-    @classmethod
-    def _windows(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        if not value or min(value) < 2 or list(value) != sorted(set(value)):
-            raise ValueError("volatility_windows must be increasing numbers of market days, each at least 2")
-        return value
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -169,13 +132,13 @@ class Panel:
         inactive = tuple(dict.fromkeys(inactive))
         _checks.known(inactive, symbols, what="symbol", where="inactive")
         day = _checks.as_date(origin, where="origin")
-        closes = _closes_until(day, prices, symbols, inactive, settings)
+        closes = closes_until(day, prices, symbols, inactive, settings)
 
         edges = period_edges(day, period=settings.period, n_past=settings.n_periods, n_future=horizon)
         days = features.day_numbers(edges)
         history = days[: settings.n_periods + 1]
         returns = closes.log_returns(history[:-1], history[1:])
-        begun = _usable_periods(returns, symbols, inactive, day, settings)
+        begun = usable_periods(returns, symbols, inactive, day, settings)
         edges, days, returns = edges[begun:], days[begun:], returns[begun:]
 
         starts = days[: len(returns) + 1]  # of the periods of history, and of the first one after the origin
@@ -209,7 +172,7 @@ class Panel:
         )
         later = horizon - 1
         unknown = np.full((horizon, len(symbols)), np.nan)
-        _warn_of_single_assets(table)
+        warn_of_single_assets(table)
         return cls._build(
             settings,
             edges,
@@ -224,7 +187,7 @@ class Panel:
                 [market_volatility, np.repeat(market_volatility[-1:], later, axis=0)]
             ),
             characteristics=(names, characteristics),
-            earnings=_flags(earnings, days, symbols, settings),
+            earnings=earnings_flags(earnings, days, symbols, settings),
             has_earnings=earnings is not None,
             inactive=inactive,
             settings_json=settings.model_dump_json(),
@@ -346,21 +309,7 @@ class Panel:
 
         Raises ``DataError`` when the Dataset is not one.
         """
-        lacking = [x for x in (*VARIABLES, *COORDINATES) if x not in dataset.variables]
-        lacking += [x for x in ATTRIBUTES if x not in dataset.attrs]
-        if lacking:
-            raise DataError(
-                f"panel: the dataset lacks {_checks.first(lacking)}; it was not made by to_dataset."
-            )
-        fixed = {x: np.array(dataset[x].to_numpy(), dtype=kind) for x, (_, kind) in VARIABLES.items()}
-        coords = {x: dataset[x].to_numpy().astype(kind) for x, (_, kind) in COORDINATES.items()}
-        for array in (*fixed.values(), *coords.values()):
-            array.flags.writeable = False
-        locked = xr.Dataset(
-            {x: (VARIABLES[x][0], array) for x, array in fixed.items()},
-            coords={x: (COORDINATES[x][0], array) for x, array in coords.items()},
-            attrs={x: dataset.attrs[x] for x in ATTRIBUTES},
-        )
+        locked = read_only(dataset)
         settings = PanelSettings.model_validate_json(locked.attrs["settings"])
         return cls(locked, settings)
 
@@ -539,166 +488,4 @@ class Panel:
 
     def plot_coverage(self) -> Figure:
         """Figure of which asset has a return in which period of history, classes together and in colours."""
-        from matplotlib import colormaps
-        from matplotlib.colors import ListedColormap, to_hex
-        from matplotlib.figure import Figure
-        from matplotlib.patches import Patch
-
-        history = self.history
-        order = np.argsort(self.class_index, kind="stable")
-        n_classes, n_assets = len(self.asset_classes), len(order)
-        known = history[RETURNS].notnull().to_numpy()[:, order].T
-        colours = [to_hex(colormaps["tab10"](c % 10)) for c in range(n_classes)]
-        figure = Figure(figsize=(9, float(np.clip(0.16 * n_assets, 2.5, 16)) + 1), layout="constrained")
-        axes = figure.subplots()
-        edges = np.append(history[PERIOD_START].to_numpy(), history[PERIOD].to_numpy()[-1])
-        axes.pcolormesh(
-            edges,
-            np.arange(n_assets + 1) - 0.5,
-            np.where(known, self.class_index[order][:, None] + 1, 0),
-            cmap=ListedColormap(["#eeeeee", *colours]),
-            vmin=-0.5,
-            vmax=n_classes + 0.5,
-        )
-        axes.set_yticks(range(n_assets), [self.assets[i] for i in order], fontsize=7)
-        axes.invert_yaxis()
-        axes.set_xlabel("period")
-        axes.set_title(f"Returns known: {known.mean():.1%} of {n_assets} assets, {self.n_history} periods")
-        handles = [Patch(color=c, label=x) for c, x in zip(colours, self.asset_classes, strict=True)]
-        handles.append(Patch(color="#eeeeee", label="missing"))
-        figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
-        return figure
-
-
-# Dims and type of what a panel's Dataset holds
-VARIABLES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
-    RETURNS: ((PERIOD, ASSET), "f8"),
-    RECENT_RETURN: ((PERIOD, ASSET), "f8"),
-    RECENT_VOLATILITY: ((PERIOD, ASSET, WINDOW), "f8"),
-    MARKET_VOLATILITY: ((PERIOD, WINDOW), "f8"),
-    CHARACTERISTICS: ((ASSET, CHARACTERISTIC), "f8"),
-    EARNINGS: ((PERIOD, ASSET), "f8"),
-    RECENT_RETURN_MISSING: ((PERIOD, ASSET), "?"),
-    RECENT_VOLATILITY_MISSING: ((PERIOD, ASSET, WINDOW), "?"),
-}
-COORDINATES: Final[dict[str, tuple[str, str]]] = {
-    PERIOD: (PERIOD, "M8[ns]"),
-    PERIOD_START: (PERIOD, "M8[ns]"),
-    ASSET: (ASSET, "U"),
-    CLASS_OF: (ASSET, "U"),
-    NAME: (ASSET, "U"),
-    WINDOW: (WINDOW, "i8"),
-    CHARACTERISTIC: (CHARACTERISTIC, "U"),
-}
-ATTRIBUTES: Final = ("origin", "n_history", "has_earnings", "inactive", "settings")
-
-
-def _flags(
-    earnings: pd.DataFrame | None, edges: NDArray[np.int64], symbols: list[str], settings: PanelSettings
-) -> Array:
-    """Earnings flags (period, asset); a ``DataWarning`` counts announcements of other symbols."""
-    if earnings is None:
-        return np.zeros((len(edges) - 1, len(symbols)))
-    table = _checks.earnings_table(earnings)
-    asset = pd.Index(symbols).get_indexer(pd.Index(table["symbol"]))
-    outside = table["symbol"][asset < 0]
-    if len(outside):
-        names = outside.unique()
-        warnings.warn(
-            f"earnings: {len(outside)} announcements of {len(names)} symbols outside the universe are ignored"
-            f" ({_checks.first(names)}).",
-            DataWarning,
-            stacklevel=3,
-        )
-    days = features.day_numbers(pd.DatetimeIndex(table["date"]))[asset >= 0]
-    owner = asset[asset >= 0].astype(np.int64)
-    if settings.earnings_gaps == "seasonal":
-        parts = [
-            features.seasonal_announcements(days[owner == i], since=int(edges[0]), until=int(edges[-1]))
-            for i in range(len(symbols))
-        ]
-        days = np.concatenate(parts)
-        owner = np.repeat(np.arange(len(symbols)), [len(part) for part in parts])
-    return features.announcement_flags(edges, days, owner, n_assets=len(symbols))
-
-
-def _closes_until(
-    origin: pd.Timestamp,
-    prices: pd.DataFrame,
-    symbols: list[str],
-    inactive: Collection[str],
-    settings: PanelSettings,
-) -> features.Closes:
-    """Return checked closes of the universe up to the origin; values after it are not looked at."""
-    names = prices.columns.astype(str)
-    absent = [x for x in symbols if x not in set(names)]
-    if absent:
-        raise UnknownLabelError(
-            f"prices: {len(absent)} of {len(symbols)} assets of the universe have no column"
-            f" ({_checks.first(absent)}). Add their prices, or drop them from the universe."
-        )
-    ignored = names.difference(pd.Index(symbols))
-    if len(ignored):
-        log.info(
-            "prices: %d symbols outside the universe are ignored (%s)", len(ignored), _checks.first(ignored)
-        )
-    table = _checks.price_table(prices, symbols=symbols, until=origin).dropna(how="all")
-    if table.empty:
-        raise DataError(f"origin: {origin:%Y-%m-%d} is before the first price. Choose a later origin.")
-    last = table.index[-1]
-    age = (origin - last).days
-    if age > settings.max_stale_days:
-        raise DataError(
-            f"origin: {origin:%Y-%m-%d} is {age} days after the last price ({last:%Y-%m-%d})."
-            " Choose an earlier origin, or add later prices."
-        )
-
-    closes = features.Closes(table, max_stale_days=settings.max_stale_days)
-    recent = (table.index > origin - pd.Timedelta(days=MAX_SILENT_DAYS))[:, None] & closes.fresh
-    silent = [
-        x for x, some in zip(symbols, recent.any(axis=0), strict=True) if not some and x not in inactive
-    ]
-    if silent:
-        raise DataError(
-            f"prices: {len(silent)} of {len(symbols)} assets have no price in the {MAX_SILENT_DAYS} days"
-            f" before the origin {origin:%Y-%m-%d} ({_checks.first(silent)})."
-            " Drop them, or pass --zero for a delisted asset."
-        )
-    return closes
-
-
-def _usable_periods(
-    returns: Array,
-    symbols: list[str],
-    inactive: Collection[str],
-    origin: pd.Timestamp,
-    settings: PanelSettings,
-) -> int:
-    """Return the number of the first period in which an asset has a return; enough must follow."""
-    known = np.isfinite(returns)
-    usable = known.any(axis=1)
-    if usable.sum() < MIN_PERIODS:
-        raise DataError(
-            f"prices: {usable.sum()} usable periods of {describe(settings.period)} before the origin"
-            f" {origin:%Y-%m-%d}, at least {MIN_PERIODS} needed."
-            " Add earlier prices, or choose a later origin."
-        )
-    idle = [x for x, some in zip(symbols, known.any(axis=0), strict=True) if not some and x not in inactive]
-    if idle:
-        raise DataError(
-            f"prices: {len(idle)} of {len(symbols)} have no return in the {usable.sum()} usable periods"
-            f" before {origin:%Y-%m-%d} ({_checks.first(idle)}). Drop them from the universe."
-        )
-    return int(usable.argmax())
-
-
-def _warn_of_single_assets(universe: pd.DataFrame) -> None:
-    sizes = universe["asset_class"].value_counts(sort=False)
-    single = sizes.index[sizes == 1]
-    if len(single):
-        warnings.warn(
-            f"universe: {len(single)} of {len(sizes)} asset classes have one asset ({_checks.first(single)}),"
-            " which has none to pool with: its priors decide more. Merge the class with another if need be.",
-            DataWarning,
-            stacklevel=3,
-        )
+        return plots.coverage(self.history, self.asset_classes, self.class_index)

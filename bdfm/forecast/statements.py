@@ -10,27 +10,25 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Self, get_args
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ConfigDict
 
 from bdfm import _checks
+from bdfm._settings import Settings
 from bdfm.errors import DataError, UnknownLabelError
 from bdfm.forecast.records import Scalar
 
 
-class Statement(BaseModel):
+class Statement(Settings):
     """Base of edits and views."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(allow_inf_nan=False)
 
     what: ClassVar[str]  # "edit" or "view", for messages
 
     kind: str
 
     def __init__(self, **settings: Any) -> None:
-        try:
-            super().__init__(**{k: x.item() if isinstance(x, np.generic) else x for k, x in settings.items()})
-        except ValidationError as error:
-            raise _checks.settings_error(error, type(self), where=self.place(settings)) from None
+        super().__init__(**{k: x.item() if isinstance(x, np.generic) else x for k, x in settings.items()})
         self._check()
 
     @classmethod

@@ -17,8 +17,9 @@ from pydantic import (
 
 from bdfm import _checks
 from bdfm._settings import Settings
-from bdfm.data.panel import VARIABLES as PANEL_VARIABLES
-from bdfm.data.panel import Panel, PanelSettings
+from bdfm.data.form import VARIABLES as PANEL_VARIABLES
+from bdfm.data.panel import Panel
+from bdfm.data.settings import PanelSettings
 from bdfm.errors import ModelError
 from bdfm.model.evidence import Evidence
 from bdfm.model.part import Array, Data, Params, Part, Turn, Variable

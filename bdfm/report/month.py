@@ -18,10 +18,12 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import pandas as pd
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import ConfigDict, Field, field_validator
 
 from bdfm import _checks, _files
-from bdfm.data.panel import Panel, PanelSettings
+from bdfm._settings import Settings
+from bdfm.data.panel import Panel
+from bdfm.data.settings import PanelSettings
 from bdfm.data.sources import demo, read_earnings, read_prices, read_universe
 from bdfm.errors import DataError, DataWarning
 from bdfm.forecast.changes import Changes, ViewsMethod
@@ -43,8 +45,8 @@ Output = Literal["submission", "posterior", "picture", "report"]
 OUTPUTS: Final[tuple[Output, ...]] = ("submission", "posterior", "picture", "report")
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+class _Table(Settings):
+    model_config = ConfigDict(allow_inf_nan=False)
 
 
 class DataTable(_Table):
@@ -184,7 +186,7 @@ def read_month(path: str | Path) -> Month:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise DataError(f"{path}: not valid TOML: {error}.") from error
-    run = _run_file(table, path)
+    run = RunFile.from_table(table, where=str(path))
     month, jumps = _checked(run, path, lambda key: f"{path}, [data]: {key}")
     questioned = {s: line for s, line in jumps.items() if s not in run.data.accept_jumps}
     if questioned:
@@ -266,18 +268,6 @@ def _with_period(model: FactorModel, period: object, place: Callable[[str], str]
 
 def _evidence(run: RunFile) -> tuple[Evidence, ...]:
     return tuple(Evidence(e.symbol, e.mean, e.sd) for e in run.evidence)
-
-
-def _run_file(table: Mapping[str, Any], path: Path) -> RunFile:
-    given = dict(table)
-    try:
-        if isinstance(given.get("decision"), Mapping):
-            given["decision"] = DecisionSettings(**given["decision"])
-        return RunFile(**given)
-    except ValidationError as error:
-        raise _checks.settings_error(error, RunFile, where=str(path)) from None
-    except DataError as error:
-        raise DataError(f"{path}, [decision]: {error}") from None
 
 
 def _data(data: DataTable, path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:

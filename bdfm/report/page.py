@@ -7,28 +7,21 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from bdfm import _files
 from bdfm._optional import optional
 from bdfm.errors import FileError
 from bdfm.forecast.forecast import Forecast
-from bdfm.model.equations import model_data
 from bdfm.names import (
-    CHAIN,
-    DRAW,
-    FACTOR,
-    FACTORS,
     FORECAST_FILE,
     MADE_FILE,
-    PERIOD,
     POSTERIOR_FILE,
     REPORT_FILE,
     RUN_FILE,
@@ -37,11 +30,15 @@ from bdfm.names import (
 from bdfm.portfolio.choices import METHODS
 from bdfm.portfolio.decisions import Decision
 from bdfm.posterior.posterior import Posterior
-
-_N_FACTORS: Final = 3  # whose paths are drawn
-_N_DRAWS: Final = 300  # posterior draws behind the volatility picture
-_COLOURS: Final = ("#3b6fb6", "#c8553d", "#4f9d69", "#8a6fb0", "#b08d3c", "#5c6b73")
-_FIFTHS: Final = ("lowest", "2", "3", "4", "highest")
+from bdfm.report.pictures import (
+    FIFTHS,
+    contributions,
+    dispersion,
+    factor_paths,
+    figure_html,
+    heatmap,
+    volatility,
+)
 
 
 def write_report(folder: str | Path, path: str | Path | None = None) -> Path:
@@ -100,7 +97,7 @@ def report_html(
     table = forecast.summary()
     sections = [
         ("Forecast", _forecast_section(forecast, table)),
-        ("Heat map", _figure(_heatmap(table), "heatmap")),
+        ("Heat map", figure_html(heatmap(table), "heatmap")),
         ("Views and edits", _changes_section(forecast)),
         ("Decision and risk", _risk_section(forecast)),
         ("Factors and volatility", _model_section(forecast, posterior, table)),
@@ -148,7 +145,7 @@ def _forecast_section(forecast: Forecast, table: pd.DataFrame) -> str:
     if model is not None:
         facts.append(f"model {model}")
     percent = ("5%", "50%", "95%")  # not the sd, which hangs on a few extreme draws
-    heads = ["Symbol", "Name", "Class", *_FIFTHS, "5 %", "median", "95 %"]
+    heads = ["Symbol", "Name", "Class", *FIFTHS, "5 %", "median", "95 %"]
     rows = []
     for symbol, row in table.iterrows():
         cells = [
@@ -244,16 +241,19 @@ def _risk_section(forecast: Forecast) -> str:
     return (
         f"{text}<div class=wide><table class=plain><thead><tr><th>measure</th><th>value</th>"
         f"<th>Monte Carlo error</th><th>posterior error</th></tr></thead><tbody>{rows}</tbody></table></div>"
-        + _figure(_contributions(decision), "contributions")
+        + figure_html(contributions(decision), "contributions")
     )
 
 
 def _model_section(forecast: Forecast, posterior: Posterior | None, table: pd.DataFrame) -> str:
-    parts = [_figure(_dispersion(table), "dispersion")]
+    parts = [figure_html(dispersion(table), "dispersion")]
     if posterior is None:
         parts.append("<p>No posterior beside the forecast: no pictures of its factors.</p>")
     else:
-        parts += [_figure(_factor_paths(posterior), "factors"), _figure(_volatility(posterior), "volatility")]
+        parts += [
+            figure_html(factor_paths(posterior), "factors"),
+            figure_html(volatility(posterior), "volatility"),
+        ]
     return "".join(parts)
 
 
@@ -291,185 +291,6 @@ def _reproduce_section(forecast: Forecast, summary: Mapping[str, Any] | None, ru
         f"{text}<p>Save this as <code>month.toml</code> and run <code>bdfm run month.toml</code>"
         f"{escape(f' (origin {origin})') if origin else ''}:</p><pre>{escape(run)}</pre>"
     )
-
-
-# -- pictures ----------------------------------------------------------------------------------------------
-
-
-def _figure(figure: Any, name: str) -> str:
-    """Figure as a div with its data, without the library."""
-    top = figure.layout.margin.t or 46
-    figure.update_layout(
-        template="plotly_white",
-        font={"family": "system-ui, sans-serif", "size": 12},
-        margin={"l": 10, "r": 10, "t": top, "b": 30},
-    )
-    html: str = figure.to_html(
-        full_html=False,
-        include_plotlyjs=False,
-        div_id=f"figure-{name}",
-        config={"displaylogo": False, "responsive": True, "displayModeBar": False},
-    )
-    return f"<div class=figure>{html}</div>"
-
-
-def _label(text: object) -> str:
-    """Text for a label of plotly, which reads a few HTML tags."""
-    return escape(str(text), quote=False)
-
-
-def _heatmap(table: pd.DataFrame) -> Any:
-    from plotly import graph_objects as go
-
-    classes = list(dict.fromkeys(table["asset_class"]))
-    key = table["asset_class"].map(classes.index)
-    order = np.lexsort((-(table["P1"] + table["P5"]).to_numpy(), key.to_numpy()))[::-1]
-    shown = table.iloc[order]
-    p = 100 * shown[[f"P{k}" for k in range(1, 6)]].to_numpy()
-    top = max(40.0, float(p.max()))
-    figure = go.Figure(
-        go.Heatmap(
-            z=np.round(p, 2).tolist(),
-            x=list(_FIFTHS),
-            y=[_label(s) for s in shown.index],
-            customdata=[[_label(n)] * 5 for n in shown["name"]],
-            hovertemplate="%{customdata}<br>%{y}, %{x}: %{z:.1f} %<extra></extra>",
-            colorscale=[[0, "#3b6fb6"], [20 / top, "#ffffff"], [1, "#b3402a"]],  # white: a fifth
-            zmin=0,
-            zmax=top,
-            colorbar={"title": "%", "thickness": 10},
-        )
-    )
-    figure.update_yaxes(type="category", tickfont={"size": 9}, dtick=1, automargin=True)
-    figure.update_xaxes(side="top", title=None)
-    return figure.update_layout(
-        height=150 + 15 * len(shown), margin_t=80, title="Probability of each fifth, %"
-    )
-
-
-def _dispersion(table: pd.DataFrame) -> Any:
-    from plotly import graph_objects as go
-
-    shown = table.sort_values("95%")
-    figure = go.Figure()
-    for colour, name in zip(_cycle(), dict.fromkeys(table["asset_class"]), strict=False):
-        part = shown[shown["asset_class"] == name]
-        middle = 100 * part["50%"]
-        figure.add_scatter(
-            x=[_label(s) for s in part.index],
-            y=middle.round(3).tolist(),
-            mode="markers",
-            name=_label(name),
-            marker={"color": colour, "size": 5},
-            error_y={
-                "type": "data",
-                "array": (100 * part["95%"] - middle).round(3).tolist(),
-                "arrayminus": (middle - 100 * part["5%"]).round(3).tolist(),
-                "thickness": 1,
-                "width": 0,
-            },
-        )
-    figure.update_xaxes(
-        type="category",
-        categoryorder="array",
-        categoryarray=[_label(s) for s in shown.index],
-        tickfont={"size": 8},
-    )
-    figure.update_yaxes(title="return, %", zeroline=True)
-    return figure.update_layout(
-        height=420,
-        title="Volatility: median and 5 % to 95 % of each asset",
-        legend={"orientation": "h", "y": -0.25},
-    )
-
-
-def _contributions(decision: Decision, n_assets: int = 30) -> Any:
-    from plotly import graph_objects as go
-
-    parts = decision.risk.contributions
-    parts = parts.loc[parts["volatility"].abs().sort_values().index[-n_assets:]]
-    figure = go.Figure()
-    for colour, measure in zip(_COLOURS, ("volatility", "expected_shortfall"), strict=False):
-        figure.add_bar(
-            y=[_label(s) for s in parts.index],
-            x=(100 * parts[measure]).round(5).tolist(),
-            orientation="h",
-            name=measure.replace("_", " "),
-            marker_color=colour,
-        )
-    figure.update_yaxes(type="category", dtick=1, tickfont={"size": 9}, automargin=True)
-    figure.update_xaxes(title="%")
-    return figure.update_layout(
-        height=190 + 18 * len(parts),
-        title="Contributions to risk",
-        margin_t=80,
-        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom"},
-    )
-
-
-def _factor_paths(posterior: Posterior) -> Any:
-    from plotly import graph_objects as go
-
-    draws = posterior.aligned().draws[FACTORS]
-    periods = [f"{pd.Timestamp(x):%Y-%m-%d}" for x in draws[PERIOD].to_numpy()]
-    figure = go.Figure()
-    for colour, k in zip(_COLOURS, range(min(_N_FACTORS, draws.sizes[FACTOR])), strict=False):
-        path = 100 * draws.isel({FACTOR: k}).transpose(CHAIN, DRAW, PERIOD).to_numpy().reshape(
-            -1, len(periods)
-        )
-        _band(figure, periods, path, f"factor {k + 1}", colour)
-    figure.update_yaxes(title="factor return, %")
-    return figure.update_layout(
-        height=380, title="Largest factors, median and 80 % band", legend={"orientation": "h", "y": -0.15}
-    )
-
-
-def _volatility(posterior: Posterior) -> Any:
-    from plotly import graph_objects as go
-
-    panel, model = posterior.panel, posterior.model
-    parameters = posterior.parameters()
-    n = posterior.n_draws
-    chosen = np.linspace(0, n - 1, min(_N_DRAWS, n)).astype(int)
-    p = {k: x[chosen] for k, x in parameters.items()}
-    history = np.exp(model.log_noise_scale(p, model_data(model, panel)))
-    ahead = np.exp(model.log_noise_scale(p, model_data(model, panel, future=True)))[:, :1]
-    shape = (len(chosen), panel.n_history, len(panel.assets))
-    scale = np.concatenate(
-        [np.broadcast_to(history, shape), np.broadcast_to(ahead, (shape[0], 1, shape[2]))], axis=1
-    )
-    ends = [*panel.history[PERIOD].to_numpy(), panel.future[PERIOD].to_numpy()[0]]
-    periods = [f"{pd.Timestamp(x):%Y-%m-%d}" for x in ends]
-    figure = go.Figure()
-    for colour, (c, name) in zip(_cycle(), enumerate(panel.asset_classes), strict=False):
-        members = np.flatnonzero(panel.class_index == c)
-        _band(figure, periods, 100 * np.median(scale[:, :, members], axis=2), str(name), colour)
-    figure.update_yaxes(title="noise scale, % a period", rangemode="tozero")
-    return figure.update_layout(
-        height=380,
-        title="Own volatility, the middle asset of each class; the last point is the forecast",
-        legend={"orientation": "h", "y": -0.15},
-    )
-
-
-def _band(figure: Any, x: Sequence[str], paths: NDArray[Any], name: str, colour: str) -> None:
-    """Median (line) and 80 % band of paths (draw, x)."""
-    low, middle, high = (y.round(4).tolist() for y in np.quantile(paths, [0.1, 0.5, 0.9], axis=0))
-    red, green, blue = (int(colour[k : k + 2], 16) for k in (1, 3, 5))
-    figure.add_scatter(
-        x=[*x, *reversed(x)],
-        y=[*high, *reversed(low)],
-        fill="toself",
-        fillcolor=f"rgba({red},{green},{blue},0.15)",
-        line={"width": 0},
-        hoverinfo="skip",
-        showlegend=False,
-    )
-    figure.add_scatter(x=list(x), y=middle, name=_label(name), line={"color": colour, "width": 1.5})
-
-
-def _cycle() -> list[str]:
-    return list(_COLOURS) * 20
 
 
 # -- the page ----------------------------------------------------------------------------------------------

@@ -12,7 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bdfm import _checks
-from bdfm.data.panel import Panel, PanelSettings
+from bdfm.data.panel import Panel
+from bdfm.data.settings import PanelSettings
 from bdfm.errors import DataError
 from bdfm.inference.settings import SamplerSettings
 from bdfm.model.equations import at_periods, model_data

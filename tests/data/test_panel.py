@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from bdfm.data.panel import Panel, PanelSettings
+from bdfm.data.panel import Panel
+from bdfm.data.settings import PanelSettings
 from bdfm.data.sources import DEMO_ORIGIN, demo, read_earnings, read_prices, read_universe
 from bdfm.errors import BdfmError, DataError, DataWarning, UnknownLabelError
 

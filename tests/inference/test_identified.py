@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from bdfm.data.panel import Panel, PanelSettings
+from bdfm.data.panel import Panel
+from bdfm.data.settings import PanelSettings
 from bdfm.errors import DataError
 from bdfm.inference.identified import common_covariance, identified, judged_variables
 from bdfm.model.equations import at_periods, model_data

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bdfm.data.panel import Panel, PanelSettings
+from bdfm.data.panel import Panel
+from bdfm.data.settings import PanelSettings
 from bdfm.data.sources import DEMO_ORIGIN, demo
 from bdfm.errors import ModelError
 from bdfm.model.expects import check_panel, other_settings

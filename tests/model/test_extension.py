@@ -29,7 +29,7 @@ N_PERIODS, N_ASSETS = 80, 10
 
 
 def trailing_return(panel: Panel, *, future: bool) -> np.ndarray:
-    """Return over the 12 periods before each period (period, asset), in units of 10 %, cut at ± 3."""
+    """Return over the 12 periods before each period (period, asset), in units of 10 %, cut at ± 3, or 0."""
     past = np.nan_to_num(panel.history["log_returns"].to_numpy())
     total = np.concatenate([np.zeros((1, past.shape[1])), past.cumsum(axis=0)])
     sums = np.clip([(total[t] - total[max(0, t - 12)]) / 0.1 for t in range(len(total))], -3, 3)

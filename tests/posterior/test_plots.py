@@ -11,7 +11,7 @@ from bdfm.errors import UnknownLabelError
 from bdfm.inference.settings import SamplerSettings
 from bdfm.model.equations import model_data
 from bdfm.model.factor_model import FactorModel
-from bdfm.posterior import plots
+from bdfm.posterior import places, plots
 from bdfm.posterior.fit import fit
 
 
@@ -90,11 +90,11 @@ def test_labels_do_not_cover_each_other(aligned, tiny_panel):
 
 def test_points_of_a_plane_find_their_places(rng):
     place = rng.normal(size=(12, 2)) * [3, 1]
-    found, stress = plots._scale_to_plane(plots._distances(place))
+    found, stress = places.scale_to_plane(places.distances(place))
     assert stress < 1e-6
-    np.testing.assert_allclose(plots._distances(found), plots._distances(place), atol=1e-5)
+    np.testing.assert_allclose(places.distances(found), places.distances(place), atol=1e-5)
     assert found[:, 0].std() > found[:, 1].std()
-    assert plots._scale_to_plane(np.zeros((1, 1)))[0].shape == (1, 2)
+    assert places.scale_to_plane(np.zeros((1, 1)))[0].shape == (1, 2)
 
 
 def test_volatility_path(posterior, tiny_model, tiny_panel):

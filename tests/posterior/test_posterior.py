@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from bdfm.data.panel import Panel, PanelSettings
+from bdfm.data.panel import Panel
+from bdfm.data.settings import PanelSettings
 from bdfm.data.sources import DEMO_ORIGIN, demo
 from bdfm.errors import DataError, FileError, ModelError
 from bdfm.forecast.ranks import outcome_quantiles

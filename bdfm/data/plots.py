@@ -1,0 +1,47 @@
+"""Pictures of a panel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from bdfm.names import ASSET, PERIOD, PERIOD_START, RETURNS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def coverage(history: xr.Dataset, asset_classes: Sequence[str], class_index: NDArray[np.int64]) -> Figure:
+    """Figure of which asset has a return in which period of history, classes together and in colours."""
+    from matplotlib import colormaps
+    from matplotlib.colors import ListedColormap, to_hex
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
+    order = np.argsort(class_index, kind="stable")
+    n_classes, n_assets = len(asset_classes), len(order)
+    known = history[RETURNS].notnull().to_numpy()[:, order].T
+    colours = [to_hex(colormaps["tab10"](c % 10)) for c in range(n_classes)]
+    figure = Figure(figsize=(9, float(np.clip(0.16 * n_assets, 2.5, 16)) + 1), layout="constrained")
+    axes = figure.subplots()
+    edges = np.append(history[PERIOD_START].to_numpy(), history[PERIOD].to_numpy()[-1])
+    axes.pcolormesh(
+        edges,
+        np.arange(n_assets + 1) - 0.5,
+        np.where(known, class_index[order][:, None] + 1, 0),
+        cmap=ListedColormap(["#eeeeee", *colours]),
+        vmin=-0.5,
+        vmax=n_classes + 0.5,
+    )
+    axes.set_yticks(range(n_assets), [str(history[ASSET].values[i]) for i in order], fontsize=7)
+    axes.invert_yaxis()
+    axes.set_xlabel("period")
+    axes.set_title(f"Returns known: {known.mean():.1%} of {n_assets} assets, {len(edges) - 1} periods")
+    handles = [Patch(color=c, label=x) for c, x in zip(colours, asset_classes, strict=True)]
+    handles.append(Patch(color="#eeeeee", label="missing"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
+    return figure

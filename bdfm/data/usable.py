@@ -1,0 +1,133 @@
+"""What of prices, universe and calendar a panel can use, and what it refuses."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Collection
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bdfm import _checks
+from bdfm.data import features
+from bdfm.data.periods import describe
+from bdfm.data.settings import MIN_PERIODS, PanelSettings
+from bdfm.errors import DataError, DataWarning, UnknownLabelError
+
+log = logging.getLogger(__name__)
+MAX_SILENT_DAYS: Final = 30  # an asset without a fresh price for longer before the origin is no longer traded
+
+
+def earnings_flags(
+    earnings: pd.DataFrame | None, edges: NDArray[np.int64], symbols: list[str], settings: PanelSettings
+) -> NDArray[Any]:
+    """Earnings flags (period, asset); a ``DataWarning`` counts announcements of other symbols."""
+    if earnings is None:
+        return np.zeros((len(edges) - 1, len(symbols)))
+    table = _checks.earnings_table(earnings)
+    asset = pd.Index(symbols).get_indexer(pd.Index(table["symbol"]))
+    outside = table["symbol"][asset < 0]
+    if len(outside):
+        names = outside.unique()
+        warnings.warn(
+            f"earnings: {len(outside)} announcements of {len(names)} symbols outside the universe are ignored"
+            f" ({_checks.first(names)}).",
+            DataWarning,
+            stacklevel=3,
+        )
+    days = features.day_numbers(pd.DatetimeIndex(table["date"]))[asset >= 0]
+    owner = asset[asset >= 0].astype(np.int64)
+    if settings.earnings_gaps == "seasonal":
+        parts = [
+            features.seasonal_announcements(days[owner == i], since=int(edges[0]), until=int(edges[-1]))
+            for i in range(len(symbols))
+        ]
+        days = np.concatenate(parts)
+        owner = np.repeat(np.arange(len(symbols)), [len(part) for part in parts])
+    return features.announcement_flags(edges, days, owner, n_assets=len(symbols))
+
+
+def closes_until(
+    origin: pd.Timestamp,
+    prices: pd.DataFrame,
+    symbols: list[str],
+    inactive: Collection[str],
+    settings: PanelSettings,
+) -> features.Closes:
+    """Return checked closes of the universe up to the origin; values after it are not looked at."""
+    names = prices.columns.astype(str)
+    absent = [x for x in symbols if x not in set(names)]
+    if absent:
+        raise UnknownLabelError(
+            f"prices: {len(absent)} of {len(symbols)} assets of the universe have no column"
+            f" ({_checks.first(absent)}). Add their prices, or drop them from the universe."
+        )
+    ignored = names.difference(pd.Index(symbols))
+    if len(ignored):
+        log.info(
+            "prices: %d symbols outside the universe are ignored (%s)", len(ignored), _checks.first(ignored)
+        )
+    table = _checks.price_table(prices, symbols=symbols, until=origin).dropna(how="all")
+    if table.empty:
+        raise DataError(f"origin: {origin:%Y-%m-%d} is before the first price. Choose a later origin.")
+    last = table.index[-1]
+    age = (origin - last).days
+    if age > settings.max_stale_days:
+        raise DataError(
+            f"origin: {origin:%Y-%m-%d} is {age} days after the last price ({last:%Y-%m-%d})."
+            " Choose an earlier origin, or add later prices."
+        )
+
+    closes = features.Closes(table, max_stale_days=settings.max_stale_days)
+    recent = (table.index > origin - pd.Timedelta(days=MAX_SILENT_DAYS))[:, None] & closes.fresh
+    silent = [
+        x for x, some in zip(symbols, recent.any(axis=0), strict=True) if not some and x not in inactive
+    ]
+    if silent:
+        raise DataError(
+            f"prices: {len(silent)} of {len(symbols)} assets have no price in the {MAX_SILENT_DAYS} days"
+            f" before the origin {origin:%Y-%m-%d} ({_checks.first(silent)})."
+            " Drop them, or pass --zero for a delisted asset."
+        )
+    return closes
+
+
+def usable_periods(
+    returns: NDArray[Any],
+    symbols: list[str],
+    inactive: Collection[str],
+    origin: pd.Timestamp,
+    settings: PanelSettings,
+) -> int:
+    """Return the number of the first period in which an asset has a return; enough must follow."""
+    known = np.isfinite(returns)
+    usable = known.any(axis=1)
+    if usable.sum() < MIN_PERIODS:
+        raise DataError(
+            f"prices: {usable.sum()} usable periods of {describe(settings.period)} before the origin"
+            f" {origin:%Y-%m-%d}, at least {MIN_PERIODS} needed."
+            " Add earlier prices, or choose a later origin."
+        )
+    idle = [x for x, some in zip(symbols, known.any(axis=0), strict=True) if not some and x not in inactive]
+    if idle:
+        raise DataError(
+            f"prices: {len(idle)} of {len(symbols)} have no return in the {usable.sum()} usable periods"
+            f" before {origin:%Y-%m-%d} ({_checks.first(idle)}). Drop them from the universe."
+        )
+    return int(usable.argmax())
+
+
+def warn_of_single_assets(universe: pd.DataFrame) -> None:
+    """Warn of asset classes with one asset."""
+    sizes = universe["asset_class"].value_counts(sort=False)
+    single = sizes.index[sizes == 1]
+    if len(single):
+        warnings.warn(
+            f"universe: {len(single)} of {len(sizes)} asset classes have one asset ({_checks.first(single)}),"
+            " which has none to pool with: its priors decide more. Merge the class with another if need be.",
+            DataWarning,
+            stacklevel=3,
+        )
