@@ -25,7 +25,8 @@ from bdfm.forecast.forecast import Forecast
 from bdfm.inference.settings import Engine, SamplerSettings
 from bdfm.model.factor_model import FactorModel, presets
 from bdfm.posterior.posterior import N_PREDICTIVE_DRAWS
-from bdfm.report.month import DataTable, EvidenceTable, Month, RunFile, make_month, run_month
+from bdfm.report.month import Month, make_month, run_month
+from bdfm.report.run_file import DataTable, EvidenceTable, RunFile
 from bdfm.scoring.m6 import read_submission, score_submission
 
 app = typer.Typer(
