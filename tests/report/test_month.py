@@ -22,8 +22,9 @@ from bdfm.inference.settings import SamplerSettings
 from bdfm.posterior.changed import forecast_with_changes
 from bdfm.posterior.fit import fit
 from bdfm.posterior.posterior import Posterior
-from bdfm.report.month import DataTable, EvidenceTable, RunFile, make_month, read_month, run_month
+from bdfm.report.month import make_month, read_month, run_month
 from bdfm.report.page import write_report
+from bdfm.report.run_file import DataTable, EvidenceTable, RunFile
 
 RUN = """
 seed = 3
