@@ -51,11 +51,14 @@ REGISTRY = re.compile(
 )
 FILE_ADDRESS = re.compile(r"f[i]le://")
 
-EQUATION_HEADING = re.compile(r"^### Eq\. (\d+[a-z]?):", re.MULTILINE)
-# "eq. 3b", "eqs. 2 and 7", "eq. 1 to 7"; not "eq. 14 of Kastner" or "Vehtari et al. (2021), eq. 14".
+# Equations of the model have numbers, those of the sampler an S before it.
+EQUATION_HEADING = re.compile(r"^### Eq\. (S?\d+[a-z]?):", re.MULTILINE)
+# "eq. 3b", "eqs. 2 and 7", "eq. S1 to S7"; not "eq. 14 of Kastner" or "Vehtari et al. (2021), eq. 14".
 EQUATION_CITED = re.compile(
-    r"(?<!\), )\beqs?\.\s+(\d+[a-z]?(?:(?:\s*,\s*|\s+and\s+|\s+to\s+|-)\d+[a-z]?)*)(?!\w|\s+of\b)", re.I
+    r"(?<!\), )\beqs?\.\s+(S?\d+[a-z]?(?:(?:\s*,\s*|\s+and\s+|\s+to\s+|-)S?\d+[a-z]?)*)(?!\w|\s+of\b)", re.I
 )
+# Row of the table of updates: what is updated, equation, function.
+UPDATE_ROW = re.compile(r"^\| [^|]+ \| (S\d+) \| \[`(\w+)`\]\(\.\./bdfm/([\w/]+)\.py\) \|", re.MULTILINE)
 CODE_LINK = re.compile(r"\[`([\w.]+)`\]\(\.\./bdfm/([\w/]+\.py)\)")
 
 
@@ -310,7 +313,7 @@ def cited(text: str) -> set[str]:
         for before, joint, after in zip(parts[::2], parts[1::2], parts[2::2], strict=False):
             if joint in ("to", "-"):
                 low, high = (int(re.sub(r"\D", "", x)) for x in (before, after))
-                numbers |= {str(n) for n in range(low, high + 1)}
+                numbers |= {f"{'S' * after.startswith('S')}{n}" for n in range(low, high + 1)}
     return numbers
 
 
@@ -318,17 +321,33 @@ def test_citations_are_read():
     assert cited("as in eq. 3b.") == {"3b"}
     assert cited("(eq. 5, 8) and eqs. 2 and 7") == {"5", "8", "2", "7"}
     assert cited("eq. 1 to 3; eqs. 6-7") == {"1", "2", "3", "6", "7"}
+    assert cited("Eq. S14: a slice (eq. 3d). As eqs. S8 to S10, S12") == {
+        "S14",
+        "3d",
+        "S8",
+        "S9",
+        "S10",
+        "S12",
+    }
     assert cited("Vehtari et al. (2021),\n    eqs. 1-4 and 14; eq. 13 of Kastner; subseq. 3") == set()
 
 
+def equations_of(document: str) -> set[str]:
+    """Equations that have a heading in a document of docs/."""
+    found = EQUATION_HEADING.findall((ROOT / "docs" / document).read_text(encoding="utf-8"))
+    assert len(set(found)) == len(found)
+    return set(found)
+
+
 def test_equations_of_the_document_and_of_the_docstrings_are_the_same():
-    documented = set(EQUATION_HEADING.findall((ROOT / "docs" / "model.md").read_text(encoding="utf-8")))
+    documented = equations_of("model.md")
     whole = {str(n) for n in range(1, 13)}
     assert whole <= documented
     where: dict[str, str] = {}
     for name, text in docstrings():
         for number in cited(text):
-            where.setdefault(number, name)
+            if not number.startswith("S"):
+                where.setdefault(number, name)
     numbers_cited = {re.sub(r"\D", "", n) for n in where}
     missing = sorted(whole - numbers_cited, key=int)
     assert not missing, f"no docstring cites eq. {', '.join(missing)}"
@@ -336,8 +355,37 @@ def test_equations_of_the_document_and_of_the_docstrings_are_the_same():
     assert not unknown, f"docs/model.md has no equation {unknown}"
 
 
-def test_code_that_the_document_points_to_exists():
-    links = CODE_LINK.findall((ROOT / "docs" / "model.md").read_text(encoding="utf-8"))
+def test_equations_of_the_sampler_and_of_its_docstrings_are_the_same():
+    documented = equations_of("sampler.md")
+    assert documented == {f"S{n}" for n in range(1, len(documented) + 1)}
+    assert len(documented) >= 29
+    where: dict[str, set[str]] = {}
+    for name, text in docstrings():
+        for number in cited(text):
+            if number.startswith("S"):
+                where.setdefault(number, set()).add(name)
+    unknown = {n: sorted(names) for n, names in where.items() if n not in documented}
+    assert not unknown, f"docs/sampler.md has no equation {unknown}"
+    missing = [n for n in documented if not any("gibbs." in name for name in where.get(n, ()))]
+    assert not missing, f"no docstring of the sampler cites eq. {', '.join(sorted(missing))}"
+
+
+def test_updates_of_the_sampler_cite_the_equation_that_its_document_gives_them():
+    text = (ROOT / "docs" / "sampler.md").read_text(encoding="utf-8")
+    rows = UPDATE_ROW.findall(text)
+    assert {equation for equation, _, _ in rows} == equations_of("sampler.md")
+    said = dict(docstrings())
+    wrong = []
+    for equation, function, file in rows:
+        name = f"bdfm.{file.replace('/', '.')} {function}"
+        if equation not in cited(said.get(name, "")):
+            wrong.append(f"{name} does not cite eq. {equation}")
+    assert not wrong, "; ".join(wrong)
+
+
+@pytest.mark.parametrize("document", ["model.md", "sampler.md"])
+def test_code_that_the_document_points_to_exists(document):
+    links = CODE_LINK.findall((ROOT / "docs" / document).read_text(encoding="utf-8"))
     assert len(links) >= 20
     wrong = []
     for name, file in links:
@@ -351,7 +399,7 @@ def test_code_that_the_document_points_to_exists():
                 wrong.append(f"{file} has no {name}")
                 break
             body = getattr(node, "body", [])
-    assert not wrong, "docs/model.md: " + "; ".join(wrong)
+    assert not wrong, f"docs/{document}: " + "; ".join(wrong)
 
 
 def test_links_between_the_documents_lead_somewhere():

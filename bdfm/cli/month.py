@@ -25,7 +25,8 @@ from bdfm.inference.choices import CHAINS, DRAWS, ENGINE, TUNE
 from bdfm.names import FORECAST_FILE, POSTERIOR_FILE, SUMMARY_FILE
 
 if TYPE_CHECKING:
-    from bdfm.report.month import EvidenceTable, Month
+    from bdfm.report.month import Month
+    from bdfm.report.run_file import EvidenceTable
 
 
 def demo(
@@ -39,7 +40,8 @@ def demo(
     """Forecast the embedded demo universe; no network needed. It holds 20 US stocks and 5 factor ETFs."""
     from bdfm.data.sources import DEMO_ORIGIN
     from bdfm.inference.settings import SamplerSettings
-    from bdfm.report.month import DataTable, RunFile, make_month
+    from bdfm.report.month import make_month
+    from bdfm.report.run_file import DataTable, RunFile
 
     run_file = RunFile(
         data=DataTable(origin=DEMO_ORIGIN.date(), demo=True),
@@ -86,7 +88,8 @@ def forecast(
 ) -> None:
     """Forecast the next period's returns from a price file. Quintile probabilities come with them."""
     from bdfm.inference.settings import SamplerSettings
-    from bdfm.report.month import DataTable, RunFile, make_month
+    from bdfm.report.month import make_month
+    from bdfm.report.run_file import DataTable, RunFile
 
     if calendar_months and period_days is not None:
         raise DataError("options: --period-days and --calendar-months exclude each other. Give one of them.")
@@ -139,7 +142,7 @@ def run(
 
 def _evidence(text: str) -> EvidenceTable:
     from bdfm import _checks
-    from bdfm.report.month import EvidenceTable
+    from bdfm.report.run_file import EvidenceTable
 
     symbol, separator, numbers = text.rpartition("=")
     parts = numbers.split(",")

@@ -37,6 +37,7 @@ class Edit(Statement):
     """Base of all edits."""
 
     what: ClassVar[str] = "edit"
+    keeps_defaults: ClassVar[bool] = True
     words: ClassVar[Symbols] = ("symbol",)  # fields that a text on the command line gives without their names
     closes: ClassVar[Mapping[str, str]] = {}  # prices that closes can fill, and the field that says whose
 
@@ -113,7 +114,7 @@ class Edit(Statement):
 
     def record(self, state: State) -> Record:
         """Record of the edit of a state, from which ``from_record`` makes it again."""
-        settings = self.parameters(defaults=True, leave_out=("symbol", "symbols"))
+        settings = self.parameters(leave_out=("symbol", "symbols"))
         return Record.of(self.kind, self.members(state), self.sentence(state), **settings)
 
     @classmethod

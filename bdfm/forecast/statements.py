@@ -24,6 +24,7 @@ class Statement(Settings):
     model_config = ConfigDict(allow_inf_nan=False)
 
     what: ClassVar[str]  # "edit" or "view", for messages
+    keeps_defaults: ClassVar[bool]  # whether records hold what was left to defaults, for a later release
 
     kind: str
 
@@ -40,13 +41,15 @@ class Statement(Settings):
         """Raise for fields that do not fit together."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Table from which ``read`` makes the statement again; what has its default is left out."""
-        return {"kind": self.kind} | self.model_dump(exclude_defaults=True)
+        """Table from which ``read`` makes the statement again."""
+        keep = self.keeps_defaults
+        settings = self.model_dump(exclude_unset=keep, exclude_defaults=not keep, exclude_none=True)
+        return {"kind": self.kind} | settings
 
-    def parameters(self, *, defaults: bool, leave_out: tuple[str, ...] = ()) -> dict[str, Scalar]:
+    def parameters(self, *, leave_out: tuple[str, ...] = ()) -> dict[str, Scalar]:
         """Fields as the parameters of a record: a table's entries become ``field.key``, None is left out."""
         settings = self.model_dump(
-            exclude_defaults=not defaults, exclude_none=True, exclude={"kind", *leave_out}
+            exclude_defaults=not self.keeps_defaults, exclude_none=True, exclude={"kind", *leave_out}
         )
         flat: dict[str, Scalar] = {}
         for name, value in settings.items():

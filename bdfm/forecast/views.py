@@ -133,6 +133,7 @@ class View(Statement):
     """What all views share; fields are what a TOML table may set."""
 
     what: ClassVar[str] = "view"
+    keeps_defaults: ClassVar[bool] = False
 
     semantics: Semantics
     confidence: Annotated[float, Field(ge=0, le=1)] = 1.0  # share of the view in a blend with the prior
@@ -185,7 +186,7 @@ class View(Statement):
 
     def record(self, step: int) -> Record:
         """Record of the view, from which ``from_record`` makes it again; views of one step hold together."""
-        settings = self.parameters(defaults=False)
+        settings = self.parameters()
         return Record.of("view", self.symbols, f"{self}.", view=self.kind, step=step, **settings)
 
     def __str__(self) -> str:

@@ -173,7 +173,7 @@ def _loadings(spec: GibbsSpec) -> LoadingsData:
         cut=np.array([0, *(np.flatnonzero(np.diff(block)) + 1), n_periods], dtype=np.int64),
         student=spec.loadings_dof is not None,
         dof=float(spec.loadings_dof or 1.0),
-        characteristics=np.ascontiguousarray(characteristics, dtype=np.float64),
+        characteristics=np.array(characteristics, dtype=np.float64, order="C"),
         slope_sd=float(known.slope_sd) if known else 1.0,
         tau_sd=float(known.scale_sd) if known else 1.0,
         delta_sd=float(blocks.drift_sd * blocks.unit) if blocks else 1.0,
@@ -184,7 +184,7 @@ def _multiplier(spec: GibbsSpec) -> MultiplierData:
     moving, latent = spec.scale_regression, spec.latent_scale
     x = np.zeros((0, spec.returns.shape[0])) if moving is None else moving.features.T
     return MultiplierData(
-        x=np.ascontiguousarray(x, dtype=np.float64),
+        x=np.array(x, dtype=np.float64, order="C"),
         slope_sd=float(moving.slope_sd) if moving else 1.0,
         latent=latent is not None,
         sigma_sd=float(latent.sigma_sd) if latent else 1.0,

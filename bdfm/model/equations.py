@@ -343,7 +343,8 @@ def model_data(model: Equations, panel: Panel, *, future: bool = False) -> dict[
         arrays |= made
     return arrays | {
         CLASS_INDEX: panel.class_index,
-        PERIOD_WEIGHTS: model.weights.weights(ends),
+        # Weights are of the past; what evidence says of the forecast period counts in full (eq. 9, 12).
+        PERIOD_WEIGHTS: np.ones(len(ends)) if future else model.weights.weights(ends),
         OBSERVED: np.isfinite(returns),
         LOADING_BLOCK: np.full(len(returns), blocks[-1]) if future else blocks,
         RETURNS: returns,

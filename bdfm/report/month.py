@@ -1,127 +1,39 @@
-"""A month as one file: data, model, sampler, evidence, edits, views, decision and outputs, checked and run.
+"""A month from its run file: data read, everything checked, fitted, changed, decided and written.
 
 The commands demo, forecast and run all make a run file and go this way.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 import json
-import os
 import time
-import tomllib
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
-import tomli_w
-from pydantic import ConfigDict, Field, field_validator
 
 from bdfm import _checks, _files
-from bdfm._settings import Settings
 from bdfm.data.panel import Panel
 from bdfm.data.settings import PanelSettings
 from bdfm.data.sources import demo, read_earnings, read_prices, read_universe
 from bdfm.errors import DataError, DataWarning
-from bdfm.forecast.changes import Changes, ViewsMethod
+from bdfm.forecast.changes import Changes
 from bdfm.forecast.forecast import Forecast
 from bdfm.inference.engine import choose
-from bdfm.inference.settings import SamplerSettings
 from bdfm.model.equations import model_data
-from bdfm.model.evidence import Evidence, check_evidence
+from bdfm.model.evidence import check_evidence
 from bdfm.model.factor_model import FactorModel
 from bdfm.names import FORECAST_FILE, MADE_FILE, POSTERIOR_FILE, REPORT_FILE, RUN_FILE, SUMMARY_FILE
-from bdfm.portfolio.decisions import Decision, DecisionSettings, decide
+from bdfm.portfolio.decisions import Decision, decide
 from bdfm.posterior.changed import forecast_with_changes
 from bdfm.posterior.door import package_versions
 from bdfm.posterior.fit import fit
-from bdfm.posterior.posterior import N_PREDICTIVE_DRAWS, Posterior
+from bdfm.posterior.posterior import Posterior
 from bdfm.report.page import report_html
-
-Output = Literal["submission", "posterior", "picture", "report"]
-OUTPUTS: Final[tuple[Output, ...]] = ("submission", "posterior", "picture", "report")
-
-
-class _Table(Settings):
-    model_config = ConfigDict(allow_inf_nan=False)
-
-
-class DataTable(_Table):
-    """``[data]``: files, relative to the run file, or ``demo = true``; and the origin."""
-
-    origin: dt.date | str
-    prices: Path | None = None
-    universe: Path | None = None
-    earnings: Path | None = None
-    demo: bool = False
-    period: int | str | None = None  # days of a period, or "month"; the model's, if not given
-    zero: tuple[str, ...] = ()  # delisted assets
-    accept_jumps: tuple[str, ...] = ()  # assets whose newest prices jump, and rightly so
-
-
-class EvidenceTable(_Table):
-    """``[[evidence]]``: what is said of an asset's return inside the model (eq. 12)."""
-
-    symbol: str
-    mean: float
-    sd: float
-
-
-class RunFile(_Table):
-    """Contents of a run file: all that makes a month."""
-
-    data: DataTable
-    model: str = "m6"  # a preset, or a TOML file relative to the run file
-    seed: Annotated[int, Field(ge=0)] = 1
-    n_draws: Annotated[int, Field(ge=2)] = N_PREDICTIVE_DRAWS
-    views_method: ViewsMethod = "auto"
-    sampler: SamplerSettings = SamplerSettings()
-    evidence: tuple[EvidenceTable, ...] = ()
-    edits: tuple[dict[str, Any], ...] = ()
-    views: tuple[dict[str, Any], ...] = ()
-    shares: dict[str, float] | None = None
-    decision: DecisionSettings | None = DecisionSettings()  # false: none, and a submission of equal weights
-    outputs: tuple[Output, ...] = OUTPUTS
-    out: Path = Path("out")  # folder, relative to the run file
-
-    @field_validator("decision", mode="before")
-    @classmethod
-    def _decision(cls, value: object) -> object:
-        return None if value is False else value
-
-    def to_toml(self) -> str:
-        """TOML text of what is set."""
-        return tomli_w.dumps(_plain(self.model_dump(exclude_unset=True)) | ({} if self.decision else _NONE))
-
-    def moved(self, folder: Path) -> RunFile:
-        """The same month as a file in ``folder``, which is where its results go, from one in this folder."""
-        files = {k: x for k in ("prices", "universe", "earnings") if (x := getattr(self.data, k)) is not None}
-        data = self.data.model_copy(update={k: _relative(x, folder) for k, x in files.items()})
-        model = str(_relative(Path(self.model), folder)) if self.model.endswith(".toml") else self.model
-        return self.model_copy(update={"data": data, "model": model, "out": Path()})
-
-
-_NONE: Final = {"decision": False}
-
-
-def _plain(value: Any) -> Any:
-    """Settings as TOML can hold them."""
-    if isinstance(value, dict):
-        return {k: _plain(x) for k, x in value.items() if x is not None}
-    if isinstance(value, tuple | list):
-        return [_plain(x) for x in value]
-    return value.as_posix() if isinstance(value, Path) else value
-
-
-def _relative(path: Path, folder: Path) -> Path:
-    """Path as seen from a folder; absolute where there is no way, as between two drives."""
-    try:
-        return Path(os.path.relpath(path.resolve(), folder.resolve()))
-    except ValueError:
-        return path.resolve()
+from bdfm.report.run_file import DataTable, RunFile, read_run_file
 
 
 @dataclass(frozen=True)
@@ -154,11 +66,6 @@ class Month:
         """Folder of the results."""
         return self.path.parent / self.run.out
 
-    @property
-    def evidence(self) -> tuple[Evidence, ...]:
-        """Evidence inside the model."""
-        return _evidence(self.run)
-
 
 class Results(NamedTuple):
     """What a month gives; ``decision`` is None where none was asked for, ``summary`` is that of its file."""
@@ -180,13 +87,8 @@ def read_month(path: str | Path) -> Month:
         Keys, numbers, symbols, prices, features, evidence, edits or views that cannot be used; the message
         names them.
     """
-    path = _checks.existing_file(Path(path), what="run file")
-    text = path.read_text(encoding="utf-8")
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise DataError(f"{path}: not valid TOML: {error}.") from error
-    run = RunFile.from_table(table, where=str(path))
+    path = Path(path)
+    run, text = read_run_file(path)
     month, jumps = _checked(run, path, lambda key: f"{path}, [data]: {key}")
     questioned = {s: line for s, line in jumps.items() if s not in run.data.accept_jumps}
     if questioned:
@@ -246,7 +148,7 @@ def _checked(run: RunFile, path: Path, place: Callable[[str], str]) -> tuple[Mon
     jumps = _checks.price_jumps(prices[list(panel.assets)], origin)
     model_data(model, panel)
     choose(run.sampler, model)
-    check_evidence(_evidence(run), panel)
+    check_evidence(run.statements, panel)
     changes = Changes.from_dict({"edits": list(run.edits), "views": list(run.views)}, where=str(path))
     changes = Changes(changes.steps, run.shares)
     closes = _checks.price_table(prices, symbols=panel.assets, until=origin).ffill().iloc[-1]
@@ -264,10 +166,6 @@ def _with_period(model: FactorModel, period: object, place: Callable[[str], str]
     except DataError as error:
         raise DataError(f"{place('period')}: {str(error).removeprefix('panel: period ')}") from None
     return model.model_copy(update={"panel": settings})
-
-
-def _evidence(run: RunFile) -> tuple[Evidence, ...]:
-    return tuple(Evidence(e.symbol, e.mean, e.sd) for e in run.evidence)
 
 
 def _data(data: DataTable, path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -305,7 +203,7 @@ def run_month(
             month.panel,
             seed=run.seed,
             settings=run.sampler,
-            evidence=month.evidence,
+            evidence=run.statements,
             progress=progress,
         )
         say("Forecast, edits and views ...")

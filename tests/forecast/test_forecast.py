@@ -411,6 +411,11 @@ def test_heatmap_shows_each_probability_once_by_class(forecast):
     labels = [t.get_text() for t in axis.get_yticklabels() if t.get_text()]
     assert sorted(labels) == sorted(ASSETS)
     assert set(labels[-2:]) == {"EE", "FF"}  # bonds come last, as in the universe
+    ends = forecast.quantile_probabilities().sel(quantile=[1, 5]).sum("quantile")
+    for some in (labels[:6], labels[6:]):
+        p = ends.sel(asset=some).to_numpy()
+        assert (np.diff(p) <= 0).all()  # in a class from the most to the least dispersed
+        assert p[0] > p[-1]
     cells = [t.get_text() for t in axis.texts]
     assert len(cells) == 8 * 5 + 2
     p = forecast.quantile_probabilities().sel(asset=labels[0]).to_numpy()

@@ -187,6 +187,18 @@ def test_a_method_has_the_arguments_that_its_record_has_fields(kind):
     assert EDITS[kind].__doc__ != EDITS[kind].__mro__[1].__doc__
 
 
+def test_a_record_holds_what_was_left_to_defaults_too(forecast):
+    """A replay in a later release, with other defaults, shall do the same."""
+    seen = forecast.acquired_for_cash("ATVI", offer=95, price=80).halted("MSFT").like("XLNX", "AMD")
+    assert seen.history()["parameters"].tolist() == [
+        {"offer": 95.0, "price": 80.0, "probability": 1.0, "seed": 0},
+        {"probability": 1.0, "seed": 0},
+        {"other": "AMD", "spread": 0.0},
+    ]
+    tables = tomllib.loads(Changes.from_records(seen.records).to_toml())["edits"]
+    assert tables[1] == {"kind": "halted", "symbol": "MSFT", "probability": 1.0, "seed": 0}
+
+
 def test_all_together_in_one_file(forecast):
     text = "".join(toml(k) for k in CASES if k != "drop") + toml("drop") + "step = 2\n"
     changes = Changes.from_toml(text)
@@ -443,6 +455,21 @@ def test_a_draw_is_ranked_when_asked_and_once(monkeypatch):
     seen.effects()
     seen.cap("AMD", upper=0.2).effects()
     assert len(counts) == 6  # only the newest is new
+
+
+def test_ranks_of_each_number_of_quantiles_are_their_own(forecast):
+    for n in (5, 3, 5):
+        found = forecast.quantile_probabilities(n)
+        np.testing.assert_array_equal(found, make(weights=forecast.weights).quantile_probabilities(n))
+        assert found.sizes["quantile"] == n
+
+
+def test_the_median_of_a_scaled_asset_is_that_of_the_weights(forecast):
+    """Distances from the weighted median are scaled, so it stays and the quartiles move apart."""
+    before, after = (f.summary().loc["AMD"] for f in (forecast, forecast.scale("AMD", 1.5)))
+    assert after["50%"] == pytest.approx(before["50%"], abs=1e-7)
+    for end in ("5%", "95%"):
+        assert after[end] - after["50%"] == pytest.approx(1.5 * (before[end] - before["50%"]), abs=1e-6)
 
 
 def test_what_a_change_replaced_is_little():

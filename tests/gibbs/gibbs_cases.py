@@ -91,7 +91,7 @@ def small_spec(case, seed=0):
             Effect("beta_rv", rv, 0.2, loc_sd=0.3, loc_mean=0.3, groups=GROUPS),
             Effect("beta_earnings", earnings, 0.3, loc_mean=0.4),
         ),
-        lags={"none": None, "ar1": Lags(1, 0.4), "momentum": Lags(3, 0.3, 0.1)}[case["lags"]],
+        lags={"none": None, "ar1": Lags(1, 0.4), "momentum": Lags(3, 0.4, 0.3)}[case["lags"]],
         factor_scale_sd=0.15,
         premium_sd=0.7 if case["premium"] == "premium" else None,
         scale_regression=ScaleRegression(rng.standard_normal((T, 2)), 0.4)

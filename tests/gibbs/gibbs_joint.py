@@ -135,6 +135,9 @@ def prior(spec, n, rng):
     prior_dynamics(spec, s, data.multiplier.x, rng)
     assets = [e.asset for e in spec.evidence]
     s.evidence[:] = returns(spec, data, s, rng)[0][:, assets, -1]
+    # one in many thousands, near a unit root: a simple return that overflows
+    wild = np.abs(s.evidence).max(axis=1, initial=0.0) > 20
+    values[wild] = values[~wild][: wild.sum()]
     return values
 
 
@@ -230,7 +233,7 @@ def quantities(data, s, y, said):
 
 
 def joint_test(
-    spec, *, n_prior=15_000, n_chains=250, n_steps=30, seed=1, fault=lambda data: data, spread=1.0
+    spec, *, n_prior=15_000, n_chains=150, n_steps=25, seed=1, fault=lambda data: data, spread=1.0
 ):
     """z-scores of the uniform scores of all quantities, and of their squares, between chains and prior.
 

@@ -33,7 +33,7 @@ def test_compiled_updates_do_what_their_source_does(case):
     chain.scratch.tuning.adapting[:] = True
     sweep = sweep_of(spec, chain.data)
     chain.apply(sweep, 5)
-    for turn in range(3):
+    for turn in range(2):
         for update in [*sweep, UPDATES["refresh_log_likelihood"], UPDATES["refresh_precision"]]:
             rng, state, scratch, data = (
                 copy.deepcopy(x) for x in (chain.rng, chain.state, chain.scratch, chain.data)

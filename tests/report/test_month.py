@@ -22,8 +22,9 @@ from bdfm.inference.settings import SamplerSettings
 from bdfm.posterior.changed import forecast_with_changes
 from bdfm.posterior.fit import fit
 from bdfm.posterior.posterior import Posterior
-from bdfm.report.month import DataTable, EvidenceTable, RunFile, make_month, read_month, run_month
+from bdfm.report.month import make_month, read_month, run_month
 from bdfm.report.page import write_report
+from bdfm.report.run_file import DataTable, EvidenceTable, RunFile
 
 RUN = """
 seed = 3
@@ -271,9 +272,12 @@ def view(mean, sd, asset="A4"):
 
 
 def moments(forecast):
-    draws, weights = forecast.draws.to_numpy().astype(float), forecast.weights.to_numpy()
-    mean = weights @ draws
-    return mean, np.sqrt(weights @ np.square(draws - mean))
+    """Median and middle spread, as the sd of a normal, of each asset.
+
+    Noise of few degrees of freedom may have no variance: a sample sd hangs on single draws.
+    """
+    q = weighted_quantiles(forecast.draws.to_numpy(), [0.25, 0.5, 0.75], forecast.weights.to_numpy())
+    return q[1], (q[2] - q[0]) / 1.35
 
 
 def test_evidence_by_weights_equals_evidence_inside_the_model(posterior):

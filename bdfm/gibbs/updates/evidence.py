@@ -33,7 +33,8 @@ def draw_evidence(rng: np.random.Generator, data: Data, state: State, scratch: S
         i = own.asset[r]
         now, precision, sd = state.evidence[r], state.u[i, last], own.sd[r]
         mean = now - residuals[i, last]
-        width = 3.0 / math.sqrt(precision + math.exp(2.0 * now) / sd**2)
+        # From the return stated, and not from the one now: a width must not depend on where the chain is.
+        width = 3.0 / math.sqrt(precision + (1.0 + own.mean[r]) ** 2 / sd**2)
         new = slice_update(rng, evidence_density, (mean, precision, own.mean[r], sd), now, width)
         state.evidence[r] = new
         returns[i, last] = new

@@ -1,0 +1,118 @@
+"""The run file: data, model, sampler, evidence, edits, views, decision and outputs of a month, as TOML."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import tomli_w
+from pydantic import ConfigDict, Field, field_validator
+
+from bdfm import _checks
+from bdfm._settings import Settings
+from bdfm.errors import DataError
+from bdfm.forecast.changes import ViewsMethod
+from bdfm.inference.settings import SamplerSettings
+from bdfm.model.evidence import Evidence
+from bdfm.portfolio.decisions import DecisionSettings
+from bdfm.posterior.posterior import N_PREDICTIVE_DRAWS
+
+Output = Literal["submission", "posterior", "picture", "report"]
+OUTPUTS: Final[tuple[Output, ...]] = ("submission", "posterior", "picture", "report")
+
+
+class _Table(Settings):
+    model_config = ConfigDict(allow_inf_nan=False)
+
+
+class DataTable(_Table):
+    """``[data]``: files, relative to the run file, or ``demo = true``; and the origin."""
+
+    origin: dt.date | str
+    prices: Path | None = None
+    universe: Path | None = None
+    earnings: Path | None = None
+    demo: bool = False
+    period: int | str | None = None  # days of a period, or "month"; the model's, if not given
+    zero: tuple[str, ...] = ()  # delisted assets
+    accept_jumps: tuple[str, ...] = ()  # assets whose newest prices jump, and rightly so
+
+
+class EvidenceTable(_Table):
+    """``[[evidence]]``: what is said of an asset's return inside the model (eq. 12)."""
+
+    symbol: str
+    mean: float
+    sd: float
+
+
+class RunFile(_Table):
+    """Contents of a run file: all that makes a month."""
+
+    data: DataTable
+    model: str = "m6"  # a preset, or a TOML file relative to the run file
+    seed: Annotated[int, Field(ge=0)] = 1
+    n_draws: Annotated[int, Field(ge=2)] = N_PREDICTIVE_DRAWS
+    views_method: ViewsMethod = "auto"
+    sampler: SamplerSettings = SamplerSettings()
+    evidence: tuple[EvidenceTable, ...] = ()
+    edits: tuple[dict[str, Any], ...] = ()
+    views: tuple[dict[str, Any], ...] = ()
+    shares: dict[str, float] | None = None
+    decision: DecisionSettings | None = DecisionSettings()  # false: none, and a submission of equal weights
+    outputs: tuple[Output, ...] = OUTPUTS
+    out: Path = Path("out")  # folder, relative to the run file
+
+    @property
+    def statements(self) -> tuple[Evidence, ...]:
+        """Evidence inside the model."""
+        return tuple(Evidence(e.symbol, e.mean, e.sd) for e in self.evidence)
+
+    @field_validator("decision", mode="before")
+    @classmethod
+    def _decision(cls, value: object) -> object:
+        return None if value is False else value
+
+    def to_toml(self) -> str:
+        """TOML text of what is set."""
+        table = _plain(self.model_dump(exclude_unset=True))
+        return tomli_w.dumps(table if self.decision else table | {"decision": False})
+
+    def moved(self, folder: Path) -> RunFile:
+        """The same month as a file in ``folder``, which is where its results go, from one in this folder."""
+        files = {k: x for k in ("prices", "universe", "earnings") if (x := getattr(self.data, k)) is not None}
+        data = self.data.model_copy(update={k: _relative(x, folder) for k, x in files.items()})
+        model = self.model
+        if model.endswith(".toml"):
+            model = _relative(Path(model), folder).as_posix()
+        return self.model_copy(update={"data": data, "model": model, "out": Path()})
+
+
+def _plain(value: Any) -> Any:
+    """Settings as TOML can hold them."""
+    if isinstance(value, dict):
+        return {k: _plain(x) for k, x in value.items() if x is not None}
+    if isinstance(value, tuple | list):
+        return [_plain(x) for x in value]
+    return value.as_posix() if isinstance(value, Path) else value
+
+
+def _relative(path: Path, folder: Path) -> Path:
+    """Path as seen from a folder; absolute where there is no way, as between two drives."""
+    try:
+        return Path(os.path.relpath(path.resolve(), folder.resolve()))
+    except ValueError:
+        return path.resolve()
+
+
+def read_run_file(path: Path) -> tuple[RunFile, str]:
+    """Run file at a path, and its text; raises ``FileError``, ``DataError`` or ``UnknownLabelError``."""
+    text = _checks.existing_file(path, what="run file").read_text(encoding="utf-8")
+    try:
+        given = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise DataError(f"{path}: not valid TOML: {error}.") from error
+    return RunFile.from_table(given, where=str(path)), text
