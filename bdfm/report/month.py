@@ -26,6 +26,7 @@ from bdfm.inference.engine import choose
 from bdfm.model.equations import model_data
 from bdfm.model.evidence import check_evidence
 from bdfm.model.factor_model import FactorModel
+from bdfm.model.find import find_model
 from bdfm.names import FORECAST_FILE, MADE_FILE, POSTERIOR_FILE, REPORT_FILE, RUN_FILE, SUMMARY_FILE
 from bdfm.portfolio.decisions import Decision, decide
 from bdfm.posterior.changed import forecast_with_changes
@@ -130,8 +131,7 @@ def make_month(run: RunFile, options: Mapping[str, str] | None = None) -> Month:
 
 def _checked(run: RunFile, path: Path, place: Callable[[str], str]) -> tuple[Month, dict[str, str]]:
     """Month with its data read and checked, and the newest prices that jump."""
-    model = FactorModel.from_toml(path.parent / run.model) if run.model.endswith(".toml") else None
-    model = _with_period(model or FactorModel.from_preset(run.model), run.data.period, place)
+    model = _with_period(find_model(run.model, folder=path.parent), run.data.period, place)
     prices, universe = _data(run.data, path)
     origin = _checks.as_date(run.data.origin, where=place("origin"))
     known = list(universe["symbol"])
