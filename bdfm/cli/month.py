@@ -131,7 +131,8 @@ def run(
     if check:
         out.print(f"{month_file}: data, model, edits, views and decision are in order. Nothing was fitted.")
         return
-    posterior, forecast, decision, _ = run_month(month, progress=out.is_terminal, say=out.print)
+    with interruptible():
+        posterior, forecast, decision, _ = run_month(month, progress=out.is_terminal, say=out.print)
     show_quantiles(forecast)
     show_history(forecast)
     if decision is not None:

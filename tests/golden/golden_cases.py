@@ -154,7 +154,7 @@ def density_case(preset: str, evidence: tuple[bdfm.Evidence, ...] = ()) -> Resul
         terms.append([float(np.sum(term)) for term in density(point)])
     assert np.isfinite(terms).all()
     terms = np.transpose(terms)
-    names = [variable.name for variable in built.basic_RVs]
+    names = [variable.name for variable in (*built.basic_RVs, *built.potentials)]
     shapes = {name: list(np.shape(value)) for name, value in start.items()}
     dims = {name: None if d is None else list(d) for name, d in built.named_vars_to_dims.items()}
     by_name = {f"terms/{name}": Numbers(column) for name, column in zip(names, terms, strict=True)}
