@@ -11,11 +11,12 @@ from arviz_stats.ecdf_utils import ecdf_pit
 from bdfm.data.panel import Panel
 from bdfm.errors import DataError, ModelError, UnknownLabelError
 from bdfm.inference import sbc
+from bdfm.inference.engine import not_covered
 from bdfm.inference.sbc import SBC, calibrate
-from bdfm.model.factor_model import FactorModel
+from bdfm.model.factor_model import FactorModel, presets
 from bdfm.model.parts.dynamics import VAR1, Momentum
 from bdfm.model.parts.log_volatility import LogVolIntercept
-from bdfm.model.parts.weights import HalfLifeWeights, StepWeights
+from bdfm.model.parts.weights import EqualWeights, HalfLifeWeights, StepWeights
 from bdfm.model.simulate import simulate
 from bdfm.names import BETA_EARNINGS, BETA_RV, FACTOR_SCALE, RECENT_VOLATILITY, THETA
 
@@ -244,3 +245,19 @@ def test_prob_out_of_range(calibrated):
     with pytest.raises(DataError, match="inside: prob must be above 0 and below 1, got 99"):
         calibrated.inside(99)
     assert isinstance(calibrated.inside(), pd.Series)
+
+
+# -- every combination of parts that a preset uses -----------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(presets()))
+def test_gibbs_is_calibrated_for_the_parts_of_each_preset(small_preset, name):
+    """300 replicates of the preset's parts with equal weights, which alone have a law to simulate from."""
+    model, panel = small_preset(name, n_periods=24, n_assets=6)
+    model = model.model_copy(update={"n_factors": 1, "weights": EqualWeights()})
+    if not_covered(model):
+        pytest.skip("not covered by the Gibbs engine")
+    result = calibrate(model, panel, seed=8, n_replicates=300, n_draws=49, tune=300, cores=2)
+    print(name, repr(result))
+    assert result.inside().all(), result.summary().to_string()
