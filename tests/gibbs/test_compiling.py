@@ -22,7 +22,7 @@ from bdfm.gibbs.sweep import REFRESH, UPDATES, make_chain, sweep_of
 
 numbers, names = sys.argv[1], sys.argv[2:]
 for number in map(int, numbers.split(",")):
-    spec = small_spec(CASES[number])
+    spec = small_spec(CASES[number], 60)  # long enough for vector instructions
     chain = make_chain(spec, np.random.default_rng(1))
     chain.scratch.tuning.leverage[:] = 1.0
     sweep = [UPDATES[n] for n in names] if names else sweep_of(spec, chain.data)
@@ -39,7 +39,11 @@ def draws(cache, numbers, *names):
     path = os.pathsep.join([str(Path(bdfm.__file__).parents[1]), str(here)])
     env = {**os.environ, "NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": path}
     run = subprocess.run(
-        [sys.executable, "-c", DRAWS, numbers, *names], env=env, capture_output=True, text=True, check=True
+        [sys.executable, "-W", "error", "-c", DRAWS, numbers, *names],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     *digests, hits = run.stdout.splitlines()
     return digests, int(hits.split()[0]) > 0
