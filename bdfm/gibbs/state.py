@@ -1,6 +1,6 @@
 """The parameters and mixing variables of one chain, and where it starts.
 
-All arrays of a state are views of one vector, ``Chain`` ``values``: to keep a draw is to copy its first part.
+All arrays of a state are views of one vector of values: to keep a draw is to copy its first part.
 """
 
 from __future__ import annotations

@@ -191,14 +191,16 @@ class Chain(NamedTuple):
 
     def apply(self, updates: Iterable[Update], times: int = 1) -> None:
         """Make these updates, compiled, ``times`` times over."""
-        self.sample(self.compiled(updates), times, 1, np.empty((0, 0)))
+        self._run(self.compiled(updates), self.compiled([]), times, 1, np.empty((0, 0)))
 
     def sample(self, sweep: Ints, n_sweeps: int, thin: int, kept: Floats) -> None:
         """Make ``n_sweeps`` sweeps, and keep every ``thin``-th state in a row of ``kept``.
 
         ``sweep`` holds the addresses of its updates (``compiled``).
         """
-        at_draw = self.compiled([refresh_log_likelihood])
+        self._run(sweep, self.compiled([refresh_log_likelihood]), n_sweeps, thin, kept)
+
+    def _run(self, sweep: Ints, at_draw: Ints, n_sweeps: int, thin: int, kept: Floats) -> None:
         rng, data, state, scratch = self.rng, self.data, self.state, self.scratch
         run(rng, data, state, scratch, sweep, at_draw, n_sweeps, thin, self.values, kept)
 

@@ -62,19 +62,19 @@ def pairs():
     return every, had
 
 
-def small_spec(case, seed=0):
+def small_spec(case, n_periods=T):
     """Specification of a case; priors are tight enough that nothing runs away, and none is symmetric."""
-    rng = np.random.default_rng(seed)
-    returns = 0.05 * rng.standard_normal((T, N))
+    rng = np.random.default_rng(0)
+    returns = 0.05 * rng.standard_normal((n_periods, N))
     returns[:2, 1] = np.nan
     returns[4, 2] = np.nan
     evidence = ()
     if case["evidence"] == "evidence":
         returns[-1] = np.nan
         evidence = (KnownReturn(2, 0.05, 0.1), KnownReturn(0, -0.03, 0.05))
-    one = np.ones((T, N))
-    x, rv = rng.standard_normal((T, N)), rng.standard_normal((T, N, 1))
-    earnings = ((np.arange(T)[:, None] + np.arange(N)) % 3 == 0).astype(float)
+    one = np.ones((n_periods, N))
+    x, rv = rng.standard_normal((n_periods, N)), rng.standard_normal((n_periods, N, 1))
+    earnings = ((np.arange(n_periods)[:, None] + np.arange(N)) % 3 == 0).astype(float)
     beta = Effect("beta_rr", x, 0.05, loc_sd=0.1, loc_mean=0.1, groups=GROUPS, dof=10.0)
     mean = {
         "full": (Effect("alpha", one, 0.05, dof=10.0), beta),
@@ -94,7 +94,7 @@ def small_spec(case, seed=0):
         lags={"none": None, "ar1": Lags(1, 0.4), "momentum": Lags(3, 0.4, 0.3)}[case["lags"]],
         factor_scale_sd=0.15,
         premium_sd=0.7 if case["premium"] == "premium" else None,
-        scale_regression=ScaleRegression(rng.standard_normal((T, 2)), 0.4)
+        scale_regression=ScaleRegression(rng.standard_normal((n_periods, 2)), 0.4)
         if case["scale"] in ("regression", "both")
         else None,
         latent_scale=LatentScale(0.5, 0.15, 0.3) if case["scale"] in ("latent", "both") else None,
@@ -102,7 +102,9 @@ def small_spec(case, seed=0):
         characteristics=Characteristics(rng.standard_normal((N, 2)), 0.6, 0.8)
         if case["loadings"] == "characteristics"
         else None,
-        loading_blocks=LoadingBlocks(np.arange(T) // 4, 0.5, 0.8) if case["loadings"] == "blocks" else None,
+        loading_blocks=LoadingBlocks(np.arange(n_periods) // 4, 0.5, 0.8)
+        if case["loadings"] == "blocks"
+        else None,
         # nu far below 1 would make data that overflow
         noise=StudentNoise(7.0, sigma_nu_mean=1.5, sigma_nu_sd=0.4) if case["noise"] == "student" else None,
         evidence=evidence,

@@ -5,10 +5,12 @@ code. Chains start from draws of the prior, so that they are stationary from the
 them, so that the errors of their averages are known without theory of correlated series.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy import stats
 
-from bdfm.gibbs.data import make_data
+from bdfm.gibbs.data import Data, make_data
 from bdfm.gibbs.scratch import make_scratch
 from bdfm.gibbs.state import state_sizes, state_views
 from bdfm.gibbs.sweep import REFRESH, UPDATES, Chain, run, sweep_of
@@ -212,6 +214,8 @@ def quantities(data, s, y, said):
         q[f"w scale {name}"] = np.abs(w[:, -1, k, i]) * scale[:, k]
     q["w w"] = (w[:, 0, 0] * w[:, 0, -1]).sum(axis=1)
     q["w moves"] = s.loadings.delta[:, 0] * np.log(np.abs(w[:, -1] - w[:, 0]) + 1e-9).sum(axis=(1, 2))
+    around = w[:, 0] - s.loadings.slopes @ data.loadings.characteristics
+    q["w fit"] = (s.loadings.mixing * around**2).sum(axis=(1, 2)) / s.loadings.tau[:, 0] ** 2
     for j, x in enumerate(data.loadings.characteristics):
         q[f"slope w {j}"] = (s.loadings.slopes[..., j] * (w[:, 0] @ x)).sum(axis=1)
     common = np.einsum("cki,ckt->cit", w[:, -1], f)
@@ -222,18 +226,76 @@ def quantities(data, s, y, said):
         around = s.mean.b[:, m] - s.mean.mu[:, m, data.mean.group[m]]
         q[f"mean b b{m}"] = around[:, 0] * around[:, 1]
         q[f"mean around{m}"] = np.abs(around[:, -1])
+        scale = s.mean.sigma[:, m, data.mean.group[m]]
+        q[f"mean fit{m}"] = (s.mean.mixing[:, m] * (around / scale) ** 2).sum(axis=1)
     for j, x in enumerate(data.volatility.x):
         q[f"scale x{j}"] = (s.volatility.b[:, j] * (log_e * x).sum(axis=2)).sum(axis=1)
-        group = data.volatility.group[j, -1]
-        q[f"around{j}"] = np.abs(s.volatility.b[:, j, -1] - s.volatility.mu[:, j, group])
+        group = data.volatility.group[j]
+        around = s.volatility.b[:, j] - s.volatility.mu[:, j, group]
+        q[f"around{j}"] = np.abs(around[:, -1])
+        q[f"fit{j}"] = np.abs(around / s.volatility.sigma[:, j, group]).sum(axis=1)
     q["nu theta"] = np.log(s.noise.nu[:, 0]) * s.volatility.b[:, 0, 0]
     q["size nu"] = np.log(s.noise.nu[:, -1]) * np.abs(e[:, -1]).max(axis=1)
     q["evidence y"] = (s.evidence * said).sum(axis=1)
     return q
 
 
+class Reference(NamedTuple):
+    """Quantities of draws from the prior and the data given it, sorted."""
+
+    data: Data
+    sorted: dict[str, np.ndarray]
+
+    def scores(self, s, y, said):
+        """Uniform scores of quantities, less 1/2, and their squares less 1/12, by name."""
+        for name, x in quantities(self.data, s, y, said).items():
+            if name in self.sorted:
+                of = self.sorted[name]
+                left, right = (np.searchsorted(of, x, side) for side in ("left", "right"))
+                u = (left + right) / (2 * len(of)) - 0.5
+                yield name, np.array([u, u**2 - 1 / 12])
+
+
+def reference(spec, n, rng):
+    data = make_data(spec)
+    states = state_views(prior(spec, n, rng), data, spec.n_factors)
+    y, _, _, said = observed(spec, data, states, rng)
+    found = quantities(data, states, y, said)
+    return Reference(data, {name: np.sort(x) for name, x in found.items() if np.ptp(x) > 0})
+
+
+def z_scores(means, n_prior):
+    """z-scores by name from independent averages (2, chain) of the scores."""
+    z = {}
+    for name, x in means.items():
+        error = np.sqrt(x.var(axis=1, ddof=1) / x.shape[1] + np.array([1 / 12, 1 / 180]) / n_prior)
+        z[name], z[f"{name} squared"] = x.mean(axis=1) / error
+    return z
+
+
+def make_chains(spec, values, rng, fault=lambda data: data):
+    """A chain on each row of values, which it changes in place."""
+    chains = []
+    for row in values:
+        own = fault(make_data(spec))
+        state = state_views(row, own, spec.n_factors)
+        chain = Chain(np.random.default_rng(rng.integers(2**63)), own, row, state, make_scratch(own, state))
+        chain.scratch.tuning.leverage[:] = 1.0  # no adaptation here: make the residual move for all assets
+        chains.append(chain)
+    return chains
+
+
+def run_all(chains, plan, times, y, said):
+    """Give each chain its data, and make the updates of a plan."""
+    none, nothing = np.empty((0, 0)), np.empty(0, np.int64)
+    for c, chain in enumerate(chains):
+        chain.data.returns.values[:] = y[c]
+        chain.data.evidence.mean[:] = said[c]
+        run(chain.rng, chain.data, chain.state, chain.scratch, plan, nothing, times, 1, chain.values, none)
+
+
 def joint_test(
-    spec, *, n_prior=15_000, n_chains=150, n_steps=25, seed=1, fault=lambda data: data, spread=1.0
+    spec, *, n_prior=15_000, n_chains=150, n_steps=20, seed=1, fault=lambda data: data, spread=1.0
 ):
     """z-scores of the uniform scores of all quantities, and of their squares, between chains and prior.
 
@@ -241,41 +303,60 @@ def joint_test(
     is wrong about.
     """
     rng = np.random.default_rng(seed)
-    data = make_data(spec)
-    k = spec.n_factors
-    reference = state_views(prior(spec, n_prior, rng), data, k)
-    y, _, _, said = observed(spec, data, reference, rng)
-    expected = {n: np.sort(x) for n, x in quantities(data, reference, y, said).items() if np.ptp(x) > 0}
-
+    known = reference(spec, n_prior, rng)
     values = prior(spec, n_chains, rng)
-    states = state_views(values, data, k)
-    chains = []
-    for row in values:
-        own = fault(make_data(spec))
-        state = state_views(row, own, k)
-        chain = Chain(np.random.default_rng(rng.integers(2**63)), own, row, state, make_scratch(own, state))
-        chain.scratch.tuning.leverage[:] = 1.0  # no adaptation here: make the residual move for all assets
-        chains.append(chain)
-    once = [*REFRESH, UPDATES["draw_mixing"]]
-    plan = chains[0].compiled(once + SWEEPS * sweep_of(spec, data))
-    none, no_address = np.empty((0, 0)), np.empty(0, np.int64)
-
-    total = {name: np.zeros((2, n_chains)) for name in expected}
+    states = state_views(values, known.data, spec.n_factors)
+    chains = make_chains(spec, values, rng, fault)
+    plan = chains[0].compiled([*REFRESH, UPDATES["draw_mixing"], *SWEEPS * sweep_of(spec, known.data)])
+    means = {name: np.zeros((2, n_chains)) for name in known.sorted}
     for _ in range(n_steps):
-        y, _, _, said = observed(spec, data, states, rng, spread)
-        for c, chain in enumerate(chains):
-            chain.data.returns.values[:] = y[c]
-            chain.data.evidence.mean[:] = said[c]
-            run(*chain[:2], chain.state, chain.scratch, plan, no_address, 1, 1, chain.values, none)
-        y[:, data.evidence.asset, -1] = states.evidence
-        for name, x in quantities(data, states, y, said).items():
-            if name in expected:
-                left, right = (np.searchsorted(expected[name], x, side) for side in ("left", "right"))
-                u = (left + right) / (2 * n_prior) - 0.5
-                total[name] += u, u**2 - 1 / 12
-    z = {}
-    for name, sums in total.items():
-        mean = sums / n_steps
-        error = np.sqrt(mean.var(axis=1, ddof=1) / n_chains + np.array([1 / 12, 1 / 180]) / n_prior)
-        z[name], z[f"{name} squared"] = mean.mean(axis=1) / error
-    return z
+        y, _, _, said = observed(spec, known.data, states, rng, spread)
+        run_all(chains, plan, 1, y, said)
+        y[:, known.data.evidence.asset, -1] = states.evidence
+        for name, score in known.scores(states, y, said):
+            means[name] += score / n_steps
+    return z_scores(means, n_prior)
+
+
+# What is current when an update starts, and updates that are one only together with others
+CURRENT = (
+    *REFRESH,
+    UPDATES["draw_mixing"],
+    UPDATES["refresh_innovations"],
+    UPDATES["refresh_log_likelihood"],
+)
+TOGETHER = {
+    "draw_mean_hierarchies": ("refresh_information", "draw_mean_hierarchies", "draw_mean_coefficients"),
+    "draw_mean_coefficients": ("refresh_information", "draw_mean_coefficients"),
+    "draw_factor_path": ("draw_factor_path", "refresh_residuals"),
+    "draw_factor_periods": ("draw_factor_periods", "refresh_residuals"),
+    "draw_nu": ("begin_sweep", "draw_nu"),
+}
+
+
+def alone_test(spec, *, n_prior=15_000, n_chains=600, times=40, seed=1):
+    """z-scores, by update, after ``times`` repetitions of it alone from draws of prior and data.
+
+    Given the data, each update keeps the posterior, and so the joint distribution: no other corrects it.
+    """
+    rng = np.random.default_rng(seed)
+    known = reference(spec, n_prior, rng)
+    start = prior(spec, n_chains, rng)
+    values = start.copy()
+    states = state_views(values, known.data, spec.n_factors)
+    y, _, _, said = observed(spec, known.data, states, rng)
+    chains = make_chains(spec, values, rng)
+    current = chains[0].compiled(CURRENT)
+    result = {}
+    for update in dict.fromkeys(sweep_of(spec, known.data)):
+        name = update.__name__
+        if name == "begin_sweep" or name.startswith("refresh"):
+            continue
+        values[:] = start
+        run_all(chains, current, 1, y, said)
+        updates = [UPDATES[u] for u in TOGETHER.get(name, (name,))]
+        run_all(chains, chains[0].compiled(updates), times, y, said)
+        now = y.copy()
+        now[:, known.data.evidence.asset, -1] = states.evidence
+        result[name] = z_scores(dict(known.scores(states, now, said)), n_prior)
+    return result

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from gibbs_cases import CASES, IDS, pairs, small_spec
-from gibbs_joint import joint_test
+from gibbs_joint import alone_test, joint_test
 
 LIMIT = 5.0  # of about 1,800 z-scores in all
 
@@ -24,6 +24,24 @@ def test_joint_distribution(case):
     z = joint_test(small_spec(case))
     assert len(z) >= 80
     assert max(map(abs, z.values())) < LIMIT, worst(z)
+
+
+ALONE = (1, 2, 3, 12)  # cases that have all updates between them
+
+
+@pytest.mark.parametrize("number", ALONE)
+def test_each_update_alone_keeps_the_joint_distribution(number):
+    for update, z in alone_test(small_spec(CASES[number])).items():
+        assert max(map(abs, z.values())) < LIMIT, f"{update}: {worst(z)}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", ALONE)
+def test_each_update_alone_keeps_the_joint_distribution_over_many_chains(number):
+    """Metropolis-Hastings steps with a wrong ratio, which are nearly right, need as many."""
+    found = alone_test(small_spec(CASES[number]), n_prior=200_000, n_chains=8000, times=100, seed=2)
+    for update, z in found.items():
+        assert max(map(abs, z.values())) < LIMIT, f"{update}: {worst(z)}"
 
 
 @pytest.mark.slow
