@@ -95,6 +95,24 @@ def test_posterior_error_is_the_spread_of_the_parameters():
     assert portfolio_risk(plain, {"A": 1}).table["posterior_error"].isna().all()
 
 
+def test_antithetic_pairs_stay_in_one_half():
+    """Two pairs of paths of each posterior draw: noise cancels in each half, and the parameters are left."""
+    n = 300
+    rng = np.random.default_rng(4)
+    expected, noise = rng.normal(0, 0.01, n), rng.normal(0, 0.05, (2, n))
+    paths = [expected + sign * z for z in noise for sign in (1, -1)]
+    f = Forecast.from_draws(
+        np.column_stack([np.concatenate(paths), np.zeros(4 * n)]),
+        assets=("A", "B"),
+        asset_class=["x"] * 2,
+        origin="2022-02-04",
+        end="2022-03-04",
+        posterior_draw=np.tile(np.arange(n), 4),
+    )
+    found = portfolio_risk(f, {"A": 1.0}).table.loc["mean", "posterior_error"]
+    assert found == pytest.approx(expected.std(), rel=1e-5)
+
+
 def test_risk_uses_the_weights(forecast):
     seen = forecast.with_views(views.Absolute(asset="A", mean=-0.05, semantics="constraint"))
     before, after = (portfolio_risk(f, {"A": 1.0}).table["value"] for f in (forecast, seen))
