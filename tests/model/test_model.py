@@ -12,8 +12,9 @@ from bdfm.model.equations import model_data
 from bdfm.model.evidence import Evidence
 from bdfm.model.factor_model import FactorModel, presets
 from bdfm.model.parts.dynamics import AR1, Momentum
-from bdfm.model.parts.log_volatility import LogVolIntercept
-from bdfm.model.parts.mean import Intercept
+from bdfm.model.parts.factor_scale import MarketVolatilityScale
+from bdfm.model.parts.log_volatility import LogVolIntercept, RecentVolatility
+from bdfm.model.parts.mean import Intercept, RecentReturn
 from bdfm.model.parts.noise import NormalNoise
 from bdfm.model.parts.weights import HalfLifeWeights, StepWeights
 from bdfm.model.simulate import simulate, simulate_ahead
@@ -216,6 +217,44 @@ def test_paths_ahead_equal_the_equations(tiny_panel, rng):
     # Antithetic paths make the mean exact up to rounding.
     np.testing.assert_allclose(paths.mean(axis=0, dtype=float), p["alpha"][0] + w * 0.6 * 0.05, atol=1e-7)
     np.testing.assert_allclose(paths.std(axis=0), np.sqrt((w * 0.03) ** 2 + 0.02**2), rtol=0.03)
+
+
+def test_each_step_ahead_has_its_own_features(rng):
+    """Mean and sd of three steps with features of their own, by eq. 2, 3d and 7."""
+    n_assets, rho = 4, 0.5
+    model = FactorModel(
+        n_factors=1,
+        mean=(RecentReturn(),),
+        factor_scale=MarketVolatilityScale(),
+        log_volatility=(LogVolIntercept(), RecentVolatility()),
+        noise=NormalNoise(),
+    )
+    data = {
+        "class_index": np.zeros(n_assets, dtype=int),
+        "recent_return": rng.standard_normal((3, n_assets)),
+        "recent_volatility": rng.standard_normal((3, n_assets, 1)),
+        "market_volatility": np.array([[-0.5], [1.0], [0.2]]),
+        "period_weights": np.ones(3),
+    }
+    w = np.linspace(-1, 2, n_assets)
+    p = {
+        "rho": np.array([rho]),
+        "factor_scale": np.array([[0.03]]),
+        "beta_mv": np.array([[0.8]]),
+        "loadings": w[None, :, None],
+        "beta_rr": np.full((1, n_assets), 0.01),
+        "theta": np.full((1, n_assets), np.log(0.02)),
+        "beta_rv": np.full((1, n_assets, 1), 0.5),
+    }
+    past = np.array([[[0.05]]])
+    paths = simulate_ahead(model, p, past, data, n_paths=20_000, rng=rng)[:, 0].astype(float)
+    variance = 0.0
+    for s in range(3):
+        mean = w * 0.05 * rho ** (s + 1) + 0.01 * data["recent_return"][s]
+        np.testing.assert_allclose(paths[:, s].mean(axis=0), mean, atol=1e-7)  # exact in antithetic pairs
+        variance = rho**2 * variance + (0.03 * np.exp(0.8 * data["market_volatility"][s, 0])) ** 2
+        noise = 0.02 * np.exp(0.5 * data["recent_volatility"][s, :, 0])
+        np.testing.assert_allclose(paths[:, s].std(axis=0), np.sqrt(w**2 * variance + noise**2), rtol=0.03)
 
 
 # -- evidence ------------------------------------------------------------------------------------------
