@@ -23,6 +23,7 @@ from bdfm.posterior.posterior import Posterior
 from bdfm.posterior.predictive_checks import (
     LeaveOneOut,
     PredictiveCheck,
+    _median,
     check,
     check_prior,
     leave_one_out,
@@ -180,6 +181,14 @@ def test_statistics_of_two_windows_and_of_assets_that_never_announce(rng):
     found = statistics(returns_of(panel), panel)[0]
     for name, value in naive(returns_of(panel).to_numpy(), panel).items():
         assert float(found.sel(statistic=name)) == pytest.approx(value, rel=1e-9), name
+
+
+def test_medians_are_of_observed_returns(rng):
+    values = rng.normal(size=(3, 10, 4))
+    observed = np.arange(10)[:, None] < np.array([10, 7, 4, 0])
+    known = np.where(observed, values, np.nan)[..., :3]
+    np.testing.assert_allclose(_median(values, observed)[:, :3], np.nanmedian(known, axis=1))
+    assert not _median(values, observed)[:, 3].any()
 
 
 def test_what_stands_in_missing_cells_does_not_matter(tiny_panel, rng):
