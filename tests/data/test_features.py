@@ -358,6 +358,37 @@ def test_characteristics_by_hand():
     assert_allclose(z[4, 4:], z[2, 4:])  # the mean of its group
 
 
+def test_momentum_is_the_year_before_the_last_four_weeks():
+    rng = np.random.default_rng(5)
+    steps = 0.02 * rng.standard_normal((300, 4))
+    levels = np.cumsum(steps, axis=0)
+    table = closes(dict(zip("abcd", 100 * np.exp(levels.T), strict=True)))
+    day = int(table.days[-1])
+    first, last = np.searchsorted(table.days, [day - 365, day - 28], side="right") - 1
+    momentum = levels[last] - levels[first]
+    names, z = characteristics(table, day, np.array(["stock"] * 4), np.array(list("wxyz")))
+    assert names[-1] == "momentum"
+    assert_allclose(z[:, -1], (momentum - momentum.mean()) / momentum.std())
+
+
+def test_market_beta_is_of_daily_returns_in_the_last_days():
+    """A return over two days, as after a missing close, is no daily one: it counts nowhere."""
+    rng = np.random.default_rng(6)
+    steps = 0.01 * rng.standard_normal((60, 3))
+    prices = 100 * np.exp(np.cumsum(steps, axis=0))
+    prices[50, 2] = NAN
+    table = closes(dict(zip("abc", prices.T, strict=True)))
+    daily = np.ma.array(steps)
+    daily[50:52, 2] = np.ma.masked
+    daily = daily[-20:]
+    market = daily.mean(axis=1)
+    expected = []
+    for own in daily.T:
+        x, y = market[~own.mask], own.compressed()
+        expected.append(np.cov(x, y, ddof=0)[0, 1] / x.var())
+    assert_allclose(table.market_beta(int(table.days[-1]), window=20), expected)
+
+
 def test_levels_that_are_not_known_take_the_median_of_their_class():
     x = np.array([[[1.0], [3.0], [NAN], [7.0]], [[NAN], [NAN], [NAN], [2.0]], [[NAN], [NAN], [NAN], [NAN]]])
     found = fill_by_class(x, np.array([0, 0, 0, 1]))

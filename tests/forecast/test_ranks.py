@@ -154,6 +154,14 @@ def test_weighted_quantiles_mean_repeated_draws(rng):
     )
 
 
+def test_weighted_quantiles_are_where_the_sum_of_weights_reaches_the_probability():
+    """At the lowest draw that will do, also where the sum meets the probability exactly."""
+    draws = np.array([3.0, 1.0, 4.0, 2.0])
+    found = weighted_quantiles(draws, [0.25, 0.3, 0.5, 1.0], np.full(4, 0.25))
+    assert found.tolist() == [1, 2, 2, 4]
+    assert weighted_quantiles(draws, [0.25, 0.3, 0.5, 1.0]).tolist() == [1, 2, 2, 4]
+
+
 def test_speed(rng):
     draws = rng.standard_normal((20_000, 100), dtype=np.float32)
     quantile_probabilities(draws[:10])  # compiled

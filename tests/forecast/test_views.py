@@ -292,6 +292,22 @@ def test_certainty_leaves_the_draws_in_which_it_happens(forecast):
     np.testing.assert_allclose(never.weights, seen.weights, rtol=1e-12)
 
 
+def test_bounds_at_the_edge_say_nothing_or_all(forecast):
+    """At least 0 and at most 1 is any probability; at most 0 and at least 1 is certainty."""
+
+    def seen(probability, sense):
+        view = v.Ordering(
+            above="XLE", below="XLU", probability=probability, sense=sense, semantics="constraint"
+        )
+        return forecast.with_views(view).weights
+
+    happens = column(forecast, "XLE") > column(forecast, "XLU")
+    for bound in ((0, "at_least"), (1, "at_most")):
+        np.testing.assert_allclose(seen(*bound), forecast.weights, rtol=1e-12)
+    np.testing.assert_allclose(seen(1, "at_least"), happens / happens.sum(), rtol=1e-12)
+    np.testing.assert_allclose(seen(0, "at_most"), ~happens / (~happens).sum(), rtol=1e-12)
+
+
 def test_shares_of_quantiles_are_those_of_ranks(rng):
     draws = rng.integers(0, 4, (300, 7)) / 10  # ties everywhere, and 7 assets in 5 quantiles
     sample = v.Sample(draws, tuple("ABCDEFG"))
@@ -337,6 +353,14 @@ def test_people_are_pooled(forecast):
     expected = 0.5 * alone[0] + 0.3 * alone[1] + 0.2 * forecast.weights
     np.testing.assert_allclose(pooled.weights, expected, rtol=1e-9)
     assert pooled.history()["text"].tolist()[-1] == "Views pooled: Ann 0.5, Ben 0.3."
+
+
+def test_people_are_pooled_with_their_doubts(forecast):
+    ann = v.Absolute(asset="TLT", mean=0.02, by="Ann", confidence=0.4, semantics="constraint")
+    ben = v.Absolute(asset="TLT", mean=-0.01, by="Ben", semantics="constraint")
+    sure = [forecast.with_views(x.model_copy(update={"by": "", "confidence": 1})).weights for x in (ann, ben)]
+    expected = 0.5 * (0.4 * sure[0] + 0.6 * forecast.weights) + 0.5 * sure[1]
+    np.testing.assert_allclose(forecast.with_views(ann, ben).weights, expected, rtol=1e-9)
 
 
 # Records, ranks and files of a weighted forecast
@@ -411,6 +435,12 @@ def test_few_effective_draws_are_a_warning():
     f = make(100_000)
     with pytest.warns(DataWarning, match=r"effective of 100,000 draws are left.*evidence=\[\.\.\.\]"):
         f.with_views(v.Absolute(asset="TLT", mean=0.05, sd=0.003, semantics="evidence"))
+
+
+def test_few_effective_draws_of_few_are_no_warning():
+    view = v.Absolute(asset="TLT", mean=0.07, semantics="constraint")
+    f = make(1000).with_views(view, min_effective_draws=5)
+    assert f.effective_draws < 1000 / 20
 
 
 def test_mean_and_rank_view_on_100_assets_and_100_000_draws_are_quick():

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bdfm.errors import DataError, ModelError
-from bdfm.inference.align import align
+from bdfm.inference.align import _pivot, align
 from bdfm.inference.diagnostics import rhat
 
 CHAINS, DRAWS, ASSETS, PERIODS = 4, 150, 30, 12
@@ -219,6 +219,13 @@ def test_apply_aligns_further_factor_values(rng):
     np.testing.assert_array_equal(result.apply(lam[..., :-1, :]), result.factors)
     with pytest.raises(DataError, match=r"shape \(4, 3\) do not fit draws of shape \(4, 150\) and 3 factors"):
         result.apply(lam[:, 0, -1])
+
+
+def test_the_first_reference_is_neither_collapsed_nor_unusual():
+    """The draw of median condition number: not the equal scales of the first, not the lost factor."""
+    scales = np.array([[1.0, 1.0], [1.0, 1e-3], [1.0, 0.5], [2.0, 0.2], [1.0, 0.9]])
+    draws = np.eye(4)[:, :2] * scales[:, None, :]
+    assert _pivot(draws) == 2
 
 
 def test_two_opposite_chains_do_not_cancel(rng):

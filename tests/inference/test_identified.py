@@ -9,10 +9,12 @@ from bdfm.data.settings import PanelSettings
 from bdfm.errors import DataError
 from bdfm.inference.identified import common_covariance, identified, judged_variables
 from bdfm.model.equations import at_periods, model_data
+from bdfm.model.evidence import Evidence
 from bdfm.model.factor_model import FactorModel
 from bdfm.model.parts.loadings import RandomWalkLoadings
 from bdfm.model.parts.log_volatility import LogVolIntercept
 from bdfm.model.parts.mean import FactorPremium, Intercept
+from bdfm.model.parts.weights import HalfLifeWeights
 from bdfm.posterior.posterior import Posterior
 
 ASSETS = ["XOM", "TLT", "IVV", "OGN"]
@@ -57,6 +59,13 @@ def test_common_covariances_equal_a_loop(posterior, model, panel):
         found = result.isel(chain=c, draw=d)
         np.testing.assert_allclose(found["common_variance"], np.diag(covariance), rtol=1e-12)
         np.testing.assert_allclose(found["common_covariance"], [covariance[p] for p in pairs], rtol=1e-9)
+
+
+def test_pairs_of_a_large_universe_are_evenly_spaced(posterior, model, panel, monkeypatch):
+    whole = identified(posterior, model, panel)["common_covariance"]
+    monkeypatch.setattr("bdfm.inference.identified.MAX_PAIRS", 3)
+    few = identified(posterior, model, panel)["common_covariance"]
+    xr.testing.assert_equal(few, whole.isel(pair=[0, 2, 5]))
 
 
 def test_a_covariance_has_no_order(posterior, model, panel):
@@ -132,6 +141,21 @@ def test_expected_return_and_likelihood_follow_the_equations(posterior, model, p
     one = {k: v[None] for k, v in draw.items()}
     total = np.nansum(model.log_likelihood(one, data))
     np.testing.assert_allclose(result["log_likelihood"], total, rtol=1e-12)
+
+
+def test_evidence_and_period_weights_count(model, panel, random_draws):
+    """With evidence the next factors are drawn, not expected; the likelihood is the weighted one."""
+    weighted = model.model_copy(update={"weights": HalfLifeWeights(half_life_periods=5)})
+    draws = random_draws(weighted, panel, evidence=[Evidence("TLT", 0.01, 0.1)])
+    result = identified(draws, weighted, panel).isel(chain=1, draw=2)
+    draw = {str(k): v.values for k, v in draws.isel(chain=1, draw=2).data_vars.items()}
+    x = at_periods(model_data(weighted, panel, future=True), slice(1))["recent_return"][0]
+    mu = draw["alpha"] + draw["loadings"] @ draw["factors_next"] + draw["beta_rr"] * x
+    np.testing.assert_allclose(result["expected_return_next"], mu, rtol=1e-10)
+    one = {k: v[None] for k, v in draw.items()}
+    density = weighted.log_likelihood(one, model_data(weighted, panel))[0]
+    weights = 2.0 ** (-np.arange(T)[::-1] / 5)
+    np.testing.assert_allclose(result["log_likelihood"], weights @ density.sum(axis=1), rtol=1e-12)
 
 
 def test_model_without_regressors_has_a_constant_noise_scale(panel, random_draws):

@@ -195,6 +195,20 @@ def test_latent_volatility_ahead_has_the_law_of_its_history(data, rng):
         np.testing.assert_allclose(h[:, s].std(), sd, rtol=0.02)
 
 
+@pytest.mark.parametrize("with_next", [False, True])
+def test_latent_variance_ahead_is_that_of_its_paths(rng, with_next):
+    n = 200_000
+    p = {"phi": np.full(n, 0.7), "sigma_log_multiplier": np.full(n, 0.2)}
+    p["log_multiplier"] = np.full((n, 1), 0.5)
+    if with_next:
+        p["log_multiplier_next"] = np.full(n, -0.4)
+    ahead = {"period_weights": np.ones(3)}
+    h = StochasticVolatilityScale().simulate_ahead(p, ahead, n, rng)
+    for s in range(3):
+        found = StochasticVolatilityScale().variance_ahead(p, ahead, s)
+        np.testing.assert_allclose(found, np.exp(2 * h[:, s]).mean(), rtol=0.01)
+
+
 def with_scale(p):
     """Parameters of dynamics with the factor scales that a VAR is measured in."""
     return p | {"factor_scale": np.tile([0.05, 0.02], (N_DRAWS, 1))}

@@ -8,13 +8,15 @@ import pytest
 from scipy import stats
 
 from bdfm.errors import DataError, ModelError, UnknownLabelError
-from bdfm.model.equations import model_data
+from bdfm.model.equations import model_data, scaled
 from bdfm.model.evidence import Evidence
 from bdfm.model.factor_model import FactorModel, presets
-from bdfm.model.parts.dynamics import AR1, Momentum
-from bdfm.model.parts.log_volatility import LogVolIntercept
-from bdfm.model.parts.mean import Intercept
-from bdfm.model.parts.noise import NormalNoise
+from bdfm.model.parts.dynamics import AR1, VAR1, Momentum, standard_innovations
+from bdfm.model.parts.factor_scale import MarketVolatilityScale
+from bdfm.model.parts.loadings import RandomWalkLoadings
+from bdfm.model.parts.log_volatility import LogVolIntercept, RecentVolatility
+from bdfm.model.parts.mean import Intercept, RecentReturn
+from bdfm.model.parts.noise import NormalNoise, StandardNoise
 from bdfm.model.parts.weights import HalfLifeWeights, StepWeights
 from bdfm.model.simulate import simulate, simulate_ahead
 
@@ -196,6 +198,54 @@ def test_prior_predictive_of_pymc_and_of_simulate_agree(tiny_panel, model, rng):
         assert stats.ks_2samp(p["factors"][:, t, 0], simulated.factors[:, t, 0]).pvalue > 1e-3
 
 
+def test_a_var_starts_with_the_scale_of_the_first_period(rng):
+    """Simulated factors give back innovations of unit sd in every period, also where the scale moves."""
+    n, n_periods = 4000, 6
+    model = FactorModel(
+        n_factors=2,
+        dynamics=(VAR1(),),
+        factor_scale=MarketVolatilityScale(),
+        mean=(Intercept(),),
+        log_volatility=(LogVolIntercept(),),
+        noise=NormalNoise(),
+    )
+    data = {
+        "class_index": np.zeros(3, dtype=int),
+        "market_volatility": np.linspace(-1, 1, n_periods)[:, None],
+        "period_weights": np.ones(n_periods),
+    }
+    p = {
+        "var_matrix": np.tile([[0.5, 0.2], [0.0, 0.3]], (n, 1, 1)),
+        "factor_scale": np.tile([0.05, 0.02], (n, 1)),
+        "beta_mv": np.ones((n, 1)),
+        "loadings": np.ones((n, 3, 2)),
+        "alpha": np.zeros((n, 3)),
+        "theta": np.full((n, 3), -4.0),
+    }
+    factors = simulate(model, p, data, rng=rng).factors
+    z = standard_innovations(model.lags(p), factors, model.factor_scale.scale(p, data))
+    np.testing.assert_allclose(z.std(axis=0), 1, atol=4 / np.sqrt(2 * n))
+
+
+def test_periods_ahead_count_in_full_and_have_the_last_loadings(tiny_panel):
+    model = FactorModel(
+        loadings=RandomWalkLoadings(every=10), weights=StepWeights(cutoff=dt.date(2100, 1, 1), before=0.4)
+    )
+    past, ahead = (model_data(model, tiny_panel, future=f) for f in (False, True))
+    assert past["period_weights"].tolist() == [0.4] * 36
+    assert ahead["period_weights"].tolist() == [1.0]
+    assert np.unique(past["loading_block"]).tolist() == [0, 1, 2, 3]
+    assert ahead["loading_block"].tolist() == [3]
+
+
+def test_the_other_draw_of_a_pair_turns_around_its_centre():
+    noise = StandardNoise(np.array([[1.0, -0.5]]), np.array([[2.0, 1.0]]), np.array([[0.3, -0.2]]))
+    mu, scale = np.array([[0.01, 0.02]]), np.array([[0.05, 0.1]])
+    pair = scaled(mu, scale, noise, sign=np.array([1.0, -1.0])[:, None, None])
+    np.testing.assert_allclose(pair.mean(axis=0), mu + scale * noise.centre, atol=1e-15)
+    np.testing.assert_allclose(pair[0] - pair[1], 2 * scale * noise.multiplier * noise.normal)
+
+
 def test_paths_ahead_equal_the_equations(tiny_panel, rng):
     """Mean and sd over many paths of one parameter set against eq. 2, 3a and 7 by hand."""
     model = FactorModel(
@@ -216,6 +266,44 @@ def test_paths_ahead_equal_the_equations(tiny_panel, rng):
     # Antithetic paths make the mean exact up to rounding.
     np.testing.assert_allclose(paths.mean(axis=0, dtype=float), p["alpha"][0] + w * 0.6 * 0.05, atol=1e-7)
     np.testing.assert_allclose(paths.std(axis=0), np.sqrt((w * 0.03) ** 2 + 0.02**2), rtol=0.03)
+
+
+def test_each_step_ahead_has_its_own_features(rng):
+    """Mean and sd of three steps with features of their own, by eq. 2, 3d and 7."""
+    n_assets, rho = 4, 0.5
+    model = FactorModel(
+        n_factors=1,
+        mean=(RecentReturn(),),
+        factor_scale=MarketVolatilityScale(),
+        log_volatility=(LogVolIntercept(), RecentVolatility()),
+        noise=NormalNoise(),
+    )
+    data = {
+        "class_index": np.zeros(n_assets, dtype=int),
+        "recent_return": rng.standard_normal((3, n_assets)),
+        "recent_volatility": rng.standard_normal((3, n_assets, 1)),
+        "market_volatility": np.array([[-0.5], [1.0], [0.2]]),
+        "period_weights": np.ones(3),
+    }
+    w = np.linspace(-1, 2, n_assets)
+    p = {
+        "rho": np.array([rho]),
+        "factor_scale": np.array([[0.03]]),
+        "beta_mv": np.array([[0.8]]),
+        "loadings": w[None, :, None],
+        "beta_rr": np.full((1, n_assets), 0.01),
+        "theta": np.full((1, n_assets), np.log(0.02)),
+        "beta_rv": np.full((1, n_assets, 1), 0.5),
+    }
+    past = np.array([[[0.05]]])
+    paths = simulate_ahead(model, p, past, data, n_paths=20_000, rng=rng)[:, 0].astype(float)
+    variance = 0.0
+    for s in range(3):
+        mean = w * 0.05 * rho ** (s + 1) + 0.01 * data["recent_return"][s]
+        np.testing.assert_allclose(paths[:, s].mean(axis=0), mean, atol=1e-7)  # exact in antithetic pairs
+        variance = rho**2 * variance + (0.03 * np.exp(0.8 * data["market_volatility"][s, 0])) ** 2
+        noise = 0.02 * np.exp(0.5 * data["recent_volatility"][s, :, 0])
+        np.testing.assert_allclose(paths[:, s].std(axis=0), np.sqrt(w**2 * variance + noise**2), rtol=0.03)
 
 
 # -- evidence ------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import signal, stats
 
 from bdfm import views
 from bdfm.errors import DataError, MissingDependencyError, UnknownLabelError
@@ -80,6 +80,21 @@ def test_monte_carlo_errors_are_those_of_repetition():
     np.testing.assert_allclose(np.sqrt((stated**2).mean(axis=0)), values.std(axis=0, ddof=1), rtol=0.35)
 
 
+def test_monte_carlo_error_counts_the_autocorrelation_of_the_sampler(rng):
+    """An AR(1) of 0.8 triples the error of its mean."""
+    x = 0.02 * signal.lfilter([1], [1, -0.8], rng.standard_normal(8000))
+    f = Forecast.from_draws(
+        np.column_stack([x, x]),
+        assets=("A", "B"),
+        asset_class=["x"] * 2,
+        origin="2022-02-04",
+        end="2022-03-04",
+        posterior_draw=np.arange(8000),
+    )
+    found = portfolio_risk(f, {"A": 1.0}).table.loc["mean", "mc_error"]
+    assert found == pytest.approx(3 * x.std() / np.sqrt(8000), rel=0.4)
+
+
 def test_posterior_error_is_the_spread_of_the_parameters():
     """Means that differ over the posterior with sd 1 %: a portfolio of weights w gets 1 % times Σw."""
     f = make(200_000, n_posterior=2000, spread=0.01)
@@ -93,6 +108,24 @@ def test_posterior_error_is_the_spread_of_the_parameters():
         f.draws.to_numpy(), assets=ASSETS, asset_class=["x"] * 4, origin="2022-02-04", end="2022-03-04"
     )
     assert portfolio_risk(plain, {"A": 1}).table["posterior_error"].isna().all()
+
+
+def test_antithetic_pairs_stay_in_one_half():
+    """Two pairs of paths of each posterior draw: noise cancels in each half, and the parameters are left."""
+    n = 300
+    rng = np.random.default_rng(4)
+    expected, noise = rng.normal(0, 0.01, n), rng.normal(0, 0.05, (2, n))
+    paths = [expected + sign * z for z in noise for sign in (1, -1)]
+    f = Forecast.from_draws(
+        np.column_stack([np.concatenate(paths), np.zeros(4 * n)]),
+        assets=("A", "B"),
+        asset_class=["x"] * 2,
+        origin="2022-02-04",
+        end="2022-03-04",
+        posterior_draw=np.tile(np.arange(n), 4),
+    )
+    found = portfolio_risk(f, {"A": 1.0}).table.loc["mean", "posterior_error"]
+    assert found == pytest.approx(expected.std(), rel=1e-5)
 
 
 def test_risk_uses_the_weights(forecast):
@@ -111,6 +144,17 @@ def test_risk_uses_the_weights(forecast):
     a, b = (portfolio_risk(f, {"A": 0.7, "D": 0.3}).table["value"] for f in (repeated, weighted))
     for name in ("value_at_risk", "expected_shortfall", "probability_of_loss"):
         assert a[name] == pytest.approx(b[name], abs=1e-9), name
+
+
+def test_contributions_to_the_shortfall_are_means_of_the_worst_draws(rng):
+    draws, row = rng.gamma(1, 0.05, (20, 2)), np.array([0.6, -0.4])
+    f = Forecast.from_draws(
+        draws, assets=("A", "B"), asset_class=["x"] * 2, origin="2022-02-04", end="2022-03-04"
+    )
+    worst = np.argsort(draws @ row)[:2]
+    found = portfolio_risk(f, {"A": 0.6, "B": -0.4}, level=0.9)
+    expected = -row * draws[worst].mean(axis=0)
+    np.testing.assert_allclose(found.contributions["expected_shortfall"], expected, rtol=1e-5)
 
 
 # Portfolios
@@ -166,11 +210,39 @@ def test_views_move_the_decision(forecast):
     assert after > before + 0.02
 
 
+def test_scenarios_are_draws_that_count(rng):
+    """Draws without weight, in which A loses half, are no risk."""
+    gone = np.arange(400) % 4 == 0
+    a = np.where(gone, -0.5, 0.05 + 0.001 * rng.standard_normal(400))
+    f = Forecast.from_draws(
+        np.column_stack([a, 0.02 * rng.standard_normal((400, 3))]),
+        assets=ASSETS,
+        asset_class=["x"] * 4,
+        origin="2022-02-04",
+        end="2022-03-04",
+        weights=~gone,
+    )
+    assert decide(f, method="mean_cvar", exposure=1.0, n_scenarios=200).weights["A"] > 0.9
+
+
 def test_short_positions(forecast):
     bad = forecast.with_views(views.Absolute(asset="A", mean=-0.03, semantics="constraint"))
     found = decide(bad, method="information_ratio", short=True, exposure=1.0)
     assert found.weights["A"] < -0.05
     assert found.weights.abs().sum() == pytest.approx(1)
+
+
+def test_short_positions_keep_the_limit_too(rng):
+    mean = np.r_[-0.05, np.full(8, 0.01)]
+    f = Forecast.from_draws(
+        mean + 0.03 * rng.standard_normal((4000, 9)),
+        assets=list("ABCDEFGHI"),
+        asset_class=["x"] * 9,
+        origin="2022-02-04",
+        end="2022-03-04",
+    )
+    found = decide(f, method="information_ratio", short=True, exposure=1.0, max_weight=0.3).weights
+    assert -0.3 <= found["A"] < -0.1
 
 
 def test_delisted_assets_are_left_out(forecast):

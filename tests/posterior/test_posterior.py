@@ -16,6 +16,8 @@ from bdfm.model.evidence import Evidence
 from bdfm.model.factor_model import FactorModel
 from bdfm.model.part import Part
 from bdfm.model.parts.dynamics import VAR1
+from bdfm.model.parts.log_volatility import LogVolIntercept
+from bdfm.model.parts.mean import Intercept
 from bdfm.model.parts.predictive import HistoricalPool
 from bdfm.model.simulate import resample_past, simulate, simulate_ahead
 from bdfm.posterior.fit import fit
@@ -104,6 +106,53 @@ def test_forecast_is_antithetic(posterior):
     """Signs balance: mean log returns carry no Monte Carlo noise."""
     f, g = (np.log1p(posterior.forecast(seed=s, n_draws=4000).draws.to_numpy()).mean(axis=0) for s in (1, 2))
     np.testing.assert_allclose(f, g, atol=2e-6)
+
+
+@pytest.fixture(scope="module")
+def quiet(random_draws):
+    """Function that gives a posterior of the demo, two periods ahead, without noise and innovations."""
+    prices, universe = demo()
+    panel = Panel.from_prices(prices, universe, origin=DEMO_ORIGIN, horizon=2)
+    model = FactorModel(n_factors=2, mean=(Intercept(),), log_volatility=(LogVolIntercept(),))
+
+    def make(evidence=()):
+        draws = random_draws(model, panel, evidence=evidence)
+        draws["alpha"] = draws["alpha"] / 100
+        draws["rho"] = draws["rho"] * 0 + 0.5
+        draws["factor_scale"] = draws["factor_scale"] * 0 + 1e-9
+        draws["theta"] = draws["theta"] * 0 - 20
+        for name in ("factors_next", "evidence_return"):
+            if name in draws:
+                draws[name] = draws[name] / 20
+        return Posterior.from_draws(draws, xr.Dataset(), model, panel, {"seed": 0}, evidence=evidence)
+
+    return make
+
+
+def test_each_draw_goes_on_from_its_last_factors(quiet):
+    posterior = quiet()
+    p = posterior.parameters()
+    first, both = (posterior.forecast(h, seed=1, n_draws=56) for h in (1, 2))
+    ends = posterior.panel.future["period"].to_numpy()
+    assert [f.end for f in (first, both)] == list(pd.DatetimeIndex(ends))
+    for forecast, share in ((first, 0.5), (both, 0.5 + 0.25)):
+        common = (p["loadings"] @ p["factors"][:, -1, :, None])[..., 0]
+        n_steps = forecast.attrs["horizon"]
+        expected = np.expm1(n_steps * p["alpha"] + share * common)[forecast.draws["posterior_draw"]]
+        assert len(expected) == 56
+        np.testing.assert_allclose(forecast.draws, expected, atol=5e-6)
+
+
+def test_evidence_is_of_the_first_period_ahead(quiet):
+    symbol = "AAPL"
+    posterior = quiet([Evidence(symbol, 0.02, 0.1)])
+    p = posterior.parameters()
+    forecast = posterior.forecast(2, seed=1, n_draws=56)
+    common = (p["loadings"] @ p["factors_next"][..., None])[..., 0]
+    total = 2 * p["alpha"] + 1.5 * common
+    i = forecast.assets.index(symbol)
+    total[:, i] = p["evidence_return"][:, 0] + p["alpha"][:, i] + 0.5 * common[:, i]
+    np.testing.assert_allclose(forecast.draws, np.expm1(total)[forecast.draws["posterior_draw"]], atol=5e-6)
 
 
 # -- pool with historical simulation (eq. 11a) -----------------------------------------------------------

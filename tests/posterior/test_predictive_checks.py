@@ -9,6 +9,7 @@ from matplotlib import pyplot as plt
 from scipy import stats
 
 from bdfm.data.panel import Panel
+from bdfm.data.settings import PanelSettings
 from bdfm.errors import DataError
 from bdfm.inference.engine import labelled
 from bdfm.inference.settings import SamplerSettings
@@ -22,6 +23,7 @@ from bdfm.posterior.posterior import Posterior
 from bdfm.posterior.predictive_checks import (
     LeaveOneOut,
     PredictiveCheck,
+    _median,
     check,
     check_prior,
     leave_one_out,
@@ -127,7 +129,9 @@ def naive(returns, panel):
             ]
             out[f"correlation {names[a]}" + (f", {names[b]}" if a != b else "")] = np.nanmean(pairs)
     flagged = history["earnings"].to_numpy() > 0
-    out["earnings"] = size.to_numpy()[flagged & observed].mean() / size.to_numpy()[~flagged & observed].mean()
+    with_one, without = flagged & observed, ~flagged & observed
+    both = with_one.any(axis=0) & without.any(axis=0)
+    out["earnings"] = size.to_numpy()[with_one & both].mean() / size.to_numpy()[without & both].mean()
     z = (frame - frame.mean()) / frame.std()
     spread = np.log(z.std(axis=1)[z.count(axis=1) >= 5])
     out["dispersion"], out["dispersion, its variation"] = np.exp(spread.mean()), spread.std()
@@ -160,6 +164,31 @@ def test_statistics_agree_with_a_naive_computation_draw_by_draw(posterior, tiny_
             assert float(result[d].sel(statistic=name)) == pytest.approx(value, rel=1e-9), name
     single = statistics(replicates[7].drop_vars("draw"), tiny_panel)
     np.testing.assert_allclose(single[0], result[7], rtol=1e-12)
+
+
+def test_statistics_of_two_windows_and_of_assets_that_never_announce(rng):
+    """Turmoil is that of the shortest window; an asset without announcements is no measure of theirs."""
+    shape = (40, 6)
+    announced = rng.random(shape) < 0.3
+    announced[:, 0] = False
+    panel = Panel.from_arrays(
+        rng.normal(0, np.linspace(0.01, 0.06, 6), shape),
+        asset_class=["a"] * 3 + ["b"] * 3,
+        recent_volatility=rng.standard_normal((*shape, 2)),
+        earnings=announced.astype(float),
+        settings=PanelSettings(volatility_windows=(5, 20)),
+    )
+    found = statistics(returns_of(panel), panel)[0]
+    for name, value in naive(returns_of(panel).to_numpy(), panel).items():
+        assert float(found.sel(statistic=name)) == pytest.approx(value, rel=1e-9), name
+
+
+def test_medians_are_of_observed_returns(rng):
+    values = rng.normal(size=(3, 10, 4))
+    observed = np.arange(10)[:, None] < np.array([10, 7, 4, 0])
+    known = np.where(observed, values, np.nan)[..., :3]
+    np.testing.assert_allclose(_median(values, observed)[:, :3], np.nanmedian(known, axis=1))
+    assert not _median(values, observed)[:, 3].any()
 
 
 def test_what_stands_in_missing_cells_does_not_matter(tiny_panel, rng):

@@ -10,7 +10,7 @@ from scipy import stats
 
 from bdfm.errors import DataError, DataWarning
 from bdfm.forecast.forecast import Forecast
-from bdfm.scoring.calibration import Calibration, _extremeness, pit
+from bdfm.scoring.calibration import Calibration, _extremeness, pit, simulated_outcomes
 
 
 def test_extremeness_by_hand():
@@ -38,6 +38,14 @@ def test_randomised_pit_is_uniform_where_all_draws_tie():
     values = pit(np.zeros((3, 2000)), np.zeros(2000), seed=1)
     assert stats.kstest(values, "uniform").pvalue > 0.01
     np.testing.assert_array_equal(pit(np.zeros((3, 4)), np.zeros(4)), 0.5)
+
+
+def test_simulated_outcomes_are_uniform_where_all_draws_tie(rng):
+    draws = np.column_stack([np.zeros(500), rng.normal(size=500)])
+    values, fifths = simulated_outcomes(draws, np.full(500, 1 / 500), 2000, rng)
+    for by_asset in values.T:
+        assert stats.kstest(by_asset, "uniform").pvalue > 0.01
+    np.testing.assert_allclose(fifths.sum(axis=2), 1, rtol=1e-6)
 
 
 def test_pit_compares_in_the_precision_of_the_draws():

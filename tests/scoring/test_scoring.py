@@ -13,7 +13,7 @@ from bdfm.errors import DataError, DataWarning, FileError, UnknownLabelError
 from bdfm.forecast.forecast import Forecast
 from bdfm.forecast.ranks import outcome_quantiles, quantile_probabilities
 from bdfm.scoring.m6 import information_ratio, period_returns, read_submission, score_submission
-from bdfm.scoring.scores import ranked_probability_score
+from bdfm.scoring.scores import crps, energy_score, log_score, ranked_probability_score
 
 START, END = "2022-03-04", "2022-04-01"
 SYMBOLS = [f"A{i}" for i in range(10)]
@@ -126,6 +126,33 @@ def test_rows_that_are_no_probabilities_are_refused(p, message):
         ranked_probability_score(p, [[1.0, 0.0, 0.0, 0.0, 0.0]])
 
 
+# Other scores
+
+
+def test_log_score_by_hand():
+    """Ties are averaged, and what was never drawn counts as one in ten thousand."""
+    p = [[0.5, 0.3, 0.2], [1.0, 0.0, 0.0], [0.5, 0.3, 0.2]]
+    outcome = [[0, 1, 0], [0, 0, 1], [0.5, 0.5, 0]]
+    expected = [-np.log(0.3), np.log(10_000), -(np.log(0.5) + np.log(0.3)) / 2]
+    np.testing.assert_allclose(log_score(p, outcome), expected)
+
+
+def test_crps_and_energy_score_are_means_over_pairs(rng):
+    """Over pairs of different draws, which leaves no bias; the energy score of one asset is its CRPS."""
+    draws, came = rng.normal(size=(9, 3)), rng.normal(size=3)
+    one, other = np.triu_indices(9, 1)
+    expected = np.abs(draws - came).mean(axis=0) - np.abs(draws[one] - draws[other]).mean(axis=0) / 2
+    np.testing.assert_allclose(crps(draws, came), expected)
+    assert energy_score(draws[:, :1], came[:1], seed=1) == pytest.approx(expected[0])
+    # Of nine draws in blocks of four, the last one is not paired.
+    order = np.random.default_rng(1).permutation(9)
+    gaps = [
+        np.linalg.norm(x[:, None] - x[None], axis=2).sum() / 12 for x in draws[order[:8]].reshape(2, 4, 3)
+    ]
+    by_hand = np.linalg.norm(draws - came, axis=1).mean() - np.mean(gaps) / 2
+    assert energy_score(draws, came, seed=1, block=4) == pytest.approx(by_hand)
+
+
 # Returns of a period
 
 
@@ -202,6 +229,15 @@ def test_a_table_that_stops_early_warns(prices):
 def test_prices_that_do_not_cover_the_period_are_refused(prices, change, start, end, message):
     with pytest.raises(DataError, match=message):
         period_returns(change(prices), start, end)
+
+
+def test_the_longest_holiday_is_four_weekdays(prices):
+    """Closed from Tuesday to Friday, the start takes Monday's close; one day more is refused."""
+    closed = prices.drop(prices.loc["2022-03-01":START].index)
+    expected = prices.loc[END] / prices.loc["2022-02-28"] - 1
+    np.testing.assert_allclose(period_returns(closed, START, END), expected)
+    with pytest.raises(DataError, match="none in the week up to the period's start"):
+        period_returns(closed.drop(pd.Timestamp("2022-02-28")), START, END)
 
 
 # Information ratio
