@@ -54,7 +54,9 @@ def leaves(cls):
 
 
 def test_registry_holds_every_component():
-    assert {type(c) for c in REGISTRY} == leaves(Part)
+    # Other tests define parts of their own.
+    own = {part for part in leaves(Part) if part.__module__.startswith("bdfm.")}
+    assert {type(c) for c in REGISTRY} == own
     assert len(REGISTRY) == 23
 
 
