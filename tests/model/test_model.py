@@ -11,7 +11,7 @@ from bdfm.errors import DataError, ModelError, UnknownLabelError
 from bdfm.model.equations import model_data
 from bdfm.model.evidence import Evidence
 from bdfm.model.factor_model import FactorModel, presets
-from bdfm.model.parts.dynamics import AR1, Momentum
+from bdfm.model.parts.dynamics import AR1, VAR1, Momentum, standard_innovations
 from bdfm.model.parts.factor_scale import MarketVolatilityScale
 from bdfm.model.parts.log_volatility import LogVolIntercept, RecentVolatility
 from bdfm.model.parts.mean import Intercept, RecentReturn
@@ -195,6 +195,35 @@ def test_prior_predictive_of_pymc_and_of_simulate_agree(tiny_panel, model, rng):
         assert stats.ks_2samp(returns[:, t, i], simulated.log_returns[:, t, i]).pvalue > 1e-3
     for t in (0, 35):
         assert stats.ks_2samp(p["factors"][:, t, 0], simulated.factors[:, t, 0]).pvalue > 1e-3
+
+
+def test_a_var_starts_with_the_scale_of_the_first_period(rng):
+    """Simulated factors give back innovations of unit sd in every period, also where the scale moves."""
+    n, n_periods = 4000, 6
+    model = FactorModel(
+        n_factors=2,
+        dynamics=(VAR1(),),
+        factor_scale=MarketVolatilityScale(),
+        mean=(Intercept(),),
+        log_volatility=(LogVolIntercept(),),
+        noise=NormalNoise(),
+    )
+    data = {
+        "class_index": np.zeros(3, dtype=int),
+        "market_volatility": np.linspace(-1, 1, n_periods)[:, None],
+        "period_weights": np.ones(n_periods),
+    }
+    p = {
+        "var_matrix": np.tile([[0.5, 0.2], [0.0, 0.3]], (n, 1, 1)),
+        "factor_scale": np.tile([0.05, 0.02], (n, 1)),
+        "beta_mv": np.ones((n, 1)),
+        "loadings": np.ones((n, 3, 2)),
+        "alpha": np.zeros((n, 3)),
+        "theta": np.full((n, 3), -4.0),
+    }
+    factors = simulate(model, p, data, rng=rng).factors
+    z = standard_innovations(model.lags(p), factors, model.factor_scale.scale(p, data))
+    np.testing.assert_allclose(z.std(axis=0), 1, atol=4 / np.sqrt(2 * n))
 
 
 def test_paths_ahead_equal_the_equations(tiny_panel, rng):

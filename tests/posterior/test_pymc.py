@@ -18,6 +18,7 @@ from bdfm.model.equations import model_data
 from bdfm.model.evidence import Evidence
 from bdfm.model.factor_model import FactorModel, presets
 from bdfm.model.parts.dynamics import VAR1
+from bdfm.model.parts.factor_scale import MarketVolatilityScale
 from bdfm.model.parts.loadings import RandomWalkLoadings
 from bdfm.model.parts.mean import FactorPremium
 from bdfm.model.parts.weights import EqualWeights
@@ -84,6 +85,7 @@ def test_with_evidence_too(small_preset, name):
     "settings",
     [
         {"dynamics": (VAR1(cross_sd=0.0),)},
+        {"dynamics": (VAR1(),), "factor_scale": MarketVolatilityScale()},
         {"dynamics": ()},
         {"loadings": RandomWalkLoadings(every=7), "mean": (FactorPremium(),)},
     ],
