@@ -8,14 +8,15 @@ import pytest
 from scipy import stats
 
 from bdfm.errors import DataError, ModelError, UnknownLabelError
-from bdfm.model.equations import model_data
+from bdfm.model.equations import model_data, scaled
 from bdfm.model.evidence import Evidence
 from bdfm.model.factor_model import FactorModel, presets
 from bdfm.model.parts.dynamics import AR1, VAR1, Momentum, standard_innovations
 from bdfm.model.parts.factor_scale import MarketVolatilityScale
+from bdfm.model.parts.loadings import RandomWalkLoadings
 from bdfm.model.parts.log_volatility import LogVolIntercept, RecentVolatility
 from bdfm.model.parts.mean import Intercept, RecentReturn
-from bdfm.model.parts.noise import NormalNoise
+from bdfm.model.parts.noise import NormalNoise, StandardNoise
 from bdfm.model.parts.weights import HalfLifeWeights, StepWeights
 from bdfm.model.simulate import simulate, simulate_ahead
 
@@ -224,6 +225,25 @@ def test_a_var_starts_with_the_scale_of_the_first_period(rng):
     factors = simulate(model, p, data, rng=rng).factors
     z = standard_innovations(model.lags(p), factors, model.factor_scale.scale(p, data))
     np.testing.assert_allclose(z.std(axis=0), 1, atol=4 / np.sqrt(2 * n))
+
+
+def test_periods_ahead_count_in_full_and_have_the_last_loadings(tiny_panel):
+    model = FactorModel(
+        loadings=RandomWalkLoadings(every=10), weights=StepWeights(cutoff=dt.date(2100, 1, 1), before=0.4)
+    )
+    past, ahead = (model_data(model, tiny_panel, future=f) for f in (False, True))
+    assert past["period_weights"].tolist() == [0.4] * 36
+    assert ahead["period_weights"].tolist() == [1.0]
+    assert np.unique(past["loading_block"]).tolist() == [0, 1, 2, 3]
+    assert ahead["loading_block"].tolist() == [3]
+
+
+def test_the_other_draw_of_a_pair_turns_around_its_centre():
+    noise = StandardNoise(np.array([[1.0, -0.5]]), np.array([[2.0, 1.0]]), np.array([[0.3, -0.2]]))
+    mu, scale = np.array([[0.01, 0.02]]), np.array([[0.05, 0.1]])
+    pair = scaled(mu, scale, noise, sign=np.array([1.0, -1.0])[:, None, None])
+    np.testing.assert_allclose(pair.mean(axis=0), mu + scale * noise.centre, atol=1e-15)
+    np.testing.assert_allclose(pair[0] - pair[1], 2 * scale * noise.multiplier * noise.normal)
 
 
 def test_paths_ahead_equal_the_equations(tiny_panel, rng):
