@@ -156,10 +156,11 @@ def test_weighted_quantiles_mean_repeated_draws(rng):
 
 def test_weighted_quantiles_are_where_the_sum_of_weights_reaches_the_probability():
     """At the lowest draw that will do, also where the sum meets the probability exactly."""
-    draws = np.array([3.0, 1.0, 4.0, 2.0])
-    found = weighted_quantiles(draws, [0.25, 0.3, 0.5, 1.0], np.full(4, 0.25))
-    assert found.tolist() == [1, 2, 2, 4]
-    assert weighted_quantiles(draws, [0.25, 0.3, 0.5, 1.0]).tolist() == [1, 2, 2, 4]
+    close = 1 + np.array([2.0, 0.0, 1.0]) / 1e6  # so near to each other that they share a bin
+    draws, lowest = np.append(close, 9.0), np.sort(close)
+    for weights in (np.full(4, 0.25), None):
+        found = weighted_quantiles(draws, [0.25, 0.3, 0.5, 0.75, 1.0], weights)
+        assert found.tolist() == [lowest[0], lowest[1], lowest[1], lowest[2], 9]
 
 
 def test_speed(rng):

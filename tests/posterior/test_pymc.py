@@ -12,7 +12,7 @@ from scipy import stats
 from bdfm._checks import seed_number
 from bdfm.errors import DataError, MissingDependencyError, ModelError
 from bdfm.inference.diagnostics import diagnose
-from bdfm.inference.engine import not_covered
+from bdfm.inference.engine import gibbs_spec, not_covered
 from bdfm.inference.settings import SamplerSettings
 from bdfm.model.equations import model_data
 from bdfm.model.evidence import Evidence
@@ -79,6 +79,18 @@ def test_with_evidence_too(small_preset, name):
     evidence = [Evidence("A3", 0.05, 0.04), Evidence("A0", -0.02, 0.1)]
     posterior = fit(model, panel, seed=3, settings=SHORT, evidence=evidence)
     check_tree(posterior, evidence)
+
+
+def test_the_sampler_has_the_period_with_evidence_last(small_preset):
+    model, panel = small_preset("m6")
+    spec = gibbs_spec(model, panel, [Evidence("A3", 0.05, 0.04)])
+    data = panel.dataset
+    np.testing.assert_array_equal(spec.returns, data["log_returns"])
+    features = {e.name: e.features for e in (*spec.mean, *spec.log_volatility)}
+    for coefficient, name in (("beta_rr", "recent_return"), ("beta_rv", "recent_volatility")):
+        np.testing.assert_array_equal(features[coefficient], data[name])
+    assert spec.period_weights[0] < spec.period_weights[-1] == 1
+    assert [(e.asset, e.mean, e.sd) for e in spec.evidence] == [(3, 0.05, 0.04)]
 
 
 @pytest.mark.parametrize(
