@@ -356,7 +356,7 @@ class Posterior:
 
         ``log_returns`` (chain, draw, cell): only returns that are known, with their period and asset as
         coordinates of the cell. Unweighted: where period weights are below 1, importance ratios are those of
-        ``bdfm.posterior.predictive_checks.leave_one_out``.
+        ``bdfm.posterior.leave_one_out.leave_one_out``.
         """
         values = self.log_likelihood()
         known = np.argwhere(self._data()[OBSERVED])
