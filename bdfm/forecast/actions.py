@@ -22,7 +22,7 @@ from bdfm.forecast.effects import Past
 from bdfm.forecast.ranks import normalised_weights
 from bdfm.forecast.records import Record
 from bdfm.forecast.state import State
-from bdfm.forecast.views import View
+from bdfm.forecast.view import View
 
 
 @dataclass(frozen=True, eq=False, repr=False)
