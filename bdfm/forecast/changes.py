@@ -21,7 +21,8 @@ import tomli_w
 from bdfm import _checks
 from bdfm.errors import DataError
 from bdfm.forecast import views
-from bdfm.forecast.edits import EDITS, Edit
+from bdfm.forecast.edit import Edit
+from bdfm.forecast.edits import EDITS
 from bdfm.forecast.edits import parse_edits as parse_edits
 from bdfm.forecast.forecast import Forecast
 from bdfm.forecast.records import Record

@@ -16,8 +16,8 @@ import xarray as xr
 from bdfm import _checks, _files
 from bdfm.data.panel import Panel
 from bdfm.errors import DataError
-from bdfm.forecast.edits import Record
 from bdfm.forecast.forecast import Forecast
+from bdfm.forecast.records import Record
 from bdfm.inference.align import align
 from bdfm.inference.diagnostics import Diagnosis, diagnose
 from bdfm.inference.identified import common_covariance, identified, judged_variables, parameters
