@@ -32,7 +32,7 @@ def view(
 ) -> None:
     """Change the weights of a forecast's draws by views. All are taken together."""
     from bdfm.forecast.changes import Changes, Step
-    from bdfm.forecast.views import parse
+    from bdfm.forecast.view_texts import parse
 
     given: list[tuple[list[str], Literal["evidence", "constraint"]]] = [
         (evidence or [], "evidence"),

@@ -17,12 +17,12 @@ from numpy.typing import ArrayLike
 from bdfm.errors import DataWarning, InfeasibleViewError
 from bdfm.forecast import edits, effects, weigh
 from bdfm.forecast.columns import Distribution
-from bdfm.forecast.edits import Edit
+from bdfm.forecast.edit import Edit
 from bdfm.forecast.effects import Past
 from bdfm.forecast.ranks import normalised_weights
 from bdfm.forecast.records import Record
 from bdfm.forecast.state import State
-from bdfm.forecast.views import View
+from bdfm.forecast.view import View
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -21,12 +21,15 @@ import tomli_w
 from bdfm import _checks
 from bdfm.errors import DataError
 from bdfm.forecast import views
-from bdfm.forecast.edits import EDITS, Edit
+from bdfm.forecast.edit import Edit
+from bdfm.forecast.edits import EDITS
 from bdfm.forecast.edits import parse_edits as parse_edits
 from bdfm.forecast.forecast import Forecast
 from bdfm.forecast.records import Record
+from bdfm.forecast.return_views import Absolute
 from bdfm.forecast.statements import Statement, read
-from bdfm.forecast.views import KINDS, Absolute, View
+from bdfm.forecast.view import View
+from bdfm.forecast.views import KINDS
 from bdfm.forecast.weigh import check_views, pool_shares
 
 ViewsMethod = Literal["auto", "reweight", "model"]

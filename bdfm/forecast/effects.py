@@ -19,8 +19,9 @@ from bdfm.errors import InfeasibleViewError
 from bdfm.forecast.columns import Floats
 from bdfm.forecast.ranks import weighted_quantiles
 from bdfm.forecast.records import MEASURES, Effect, Record
+from bdfm.forecast.sample import Sample
 from bdfm.forecast.state import State
-from bdfm.forecast.views import Sample, View
+from bdfm.forecast.view import View
 from bdfm.forecast.weigh import view_weights
 
 N_NAMED: Final = 8  # assets that an effect names, besides those it is about

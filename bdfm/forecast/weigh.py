@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from bdfm import _checks
 from bdfm.errors import BdfmError, DataError, InfeasibleViewError
 from bdfm.forecast.entropy import effective_number, minimum_relative_entropy
-from bdfm.forecast.views import Absolute, ReturnView, Row, Sample, View, percent
+from bdfm.forecast.return_views import Absolute, ReturnView
+from bdfm.forecast.sample import Row, Sample
+from bdfm.forecast.view import View, percent
 
 Floats = NDArray[np.float64]
 

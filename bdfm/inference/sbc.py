@@ -27,8 +27,8 @@ from bdfm._html import opening
 from bdfm.data.panel import Panel
 from bdfm.errors import DataError, ModelError
 from bdfm.gibbs.sampler import GibbsSettings, sample_gibbs
-from bdfm.inference.diagnostics import ess_bulk
 from bdfm.inference.engine import choose, gibbs_spec
+from bdfm.inference.ess import ess_bulk
 from bdfm.inference.identified import (
     COMMON_COVARIANCE,
     COMMON_VARIANCE,

@@ -22,8 +22,8 @@ from bdfm._settings import Settings
 from bdfm.errors import DataError
 from bdfm.forecast.forecast import Forecast
 from bdfm.forecast.ranks import weighted_quantiles
+from bdfm.forecast.sample import Sample
 from bdfm.forecast.submission import MAX_EXPOSURE, MIN_EXPOSURE
-from bdfm.forecast.views import Sample
 from bdfm.portfolio.choices import METHODS, Method
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def portfolio_risk(
     weighted mean of the influence of each draw. Its batch means over consecutive posterior draws
     give the Monte Carlo error, autocorrelation of the sampler included; the covariance, over posterior draws,
     of the means of two halves of the paths of each gives the posterior variance, free of the paths' noise.
-    Mean and volatility are of returns cut as in ``views.Sample.cut``.
+    Mean and volatility are of returns cut as in ``Sample.cut``.
     """
     where = "risk"
     given = {str(s): _checks.finite(w, what=f"the weight of {s}", where=where) for s, w in weights.items()}

@@ -9,7 +9,8 @@ import pandas as pd
 from bdfm.errors import DataError, InfeasibleViewError
 from bdfm.forecast.changes import Changes, ViewsMethod
 from bdfm.forecast.forecast import Forecast
-from bdfm.forecast.views import Absolute, View
+from bdfm.forecast.return_views import Absolute
+from bdfm.forecast.view import View
 from bdfm.inference.settings import SamplerSettings
 from bdfm.model.evidence import Evidence
 from bdfm.posterior.fit import fit

@@ -16,8 +16,8 @@ import xarray as xr
 from bdfm import _checks, _files
 from bdfm.data.panel import Panel
 from bdfm.errors import DataError
-from bdfm.forecast.edits import Record
 from bdfm.forecast.forecast import Forecast
+from bdfm.forecast.records import Record
 from bdfm.inference.align import align
 from bdfm.inference.diagnostics import Diagnosis, diagnose
 from bdfm.inference.identified import common_covariance, identified, judged_variables, parameters
@@ -356,7 +356,7 @@ class Posterior:
 
         ``log_returns`` (chain, draw, cell): only returns that are known, with their period and asset as
         coordinates of the cell. Unweighted: where period weights are below 1, importance ratios are those of
-        ``bdfm.posterior.predictive_checks.leave_one_out``.
+        ``bdfm.posterior.leave_one_out.leave_one_out``.
         """
         values = self.log_likelihood()
         known = np.argwhere(self._data()[OBSERVED])

@@ -38,7 +38,8 @@ from rich.console import Console
 from rich.table import Table
 
 import bdfm
-from bdfm.inference.diagnostics import ESS_MIN, RHAT_MAX, diagnose, mcse_mean
+from bdfm.inference.diagnostics import ESS_MIN, RHAT_MAX, diagnose
+from bdfm.inference.ess import mcse_mean
 from bdfm.inference.identified import identified
 from bdfm.model.equations import model_data
 from bdfm.model.simulate import simulate

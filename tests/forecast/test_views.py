@@ -18,6 +18,7 @@ from bdfm.errors import DataError, DataWarning, InfeasibleViewError, UnknownLabe
 from bdfm.forecast.entropy import minimum_relative_entropy
 from bdfm.forecast.forecast import Forecast
 from bdfm.forecast.ranks import quantile_probabilities
+from bdfm.forecast.sample import Sample
 
 ASSETS = ("SPY", "TLT", "XLE", "XLU", "GOOG", "BF-B")
 # Asymmetric on purpose: a sign error would show.
@@ -56,7 +57,7 @@ def column(f, symbol):
 
 
 def implied(f, view):
-    return view.implied(v.Sample(f.draws.to_numpy(), f.assets), f.weights.to_numpy())
+    return view.implied(Sample(f.draws.to_numpy(), f.assets), f.weights.to_numpy())
 
 
 CONSTRAINTS = {
@@ -310,7 +311,7 @@ def test_bounds_at_the_edge_say_nothing_or_all(forecast):
 
 def test_shares_of_quantiles_are_those_of_ranks(rng):
     draws = rng.integers(0, 4, (300, 7)) / 10  # ties everywhere, and 7 assets in 5 quantiles
-    sample = v.Sample(draws, tuple("ABCDEFG"))
+    sample = Sample(draws, tuple("ABCDEFG"))
     expected = quantile_probabilities(draws)
     for i, k in itertools.product(range(7), range(5)):
         share = sample.share_of_quantile("ABCDEFG"[i], k + 1, 5)

@@ -9,7 +9,7 @@ from scipy import stats
 from bdfm.errors import ModelError
 from bdfm.gibbs.sampler import GibbsSettings, sample_gibbs
 from bdfm.gibbs.spec import Effect, GibbsSpec, Lags, StudentNoise
-from bdfm.inference.diagnostics import mcse_mean
+from bdfm.inference.ess import mcse_mean
 
 T, N, K = 20, 6, 2
 GROUPS = np.array([0, 0, 0, 1, 1, 1])

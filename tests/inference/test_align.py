@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from bdfm.errors import DataError, ModelError
 from bdfm.inference.align import _pivot, align
-from bdfm.inference.diagnostics import rhat
+from bdfm.inference.ess import rhat
 
 CHAINS, DRAWS, ASSETS, PERIODS = 4, 150, 30, 12
 

@@ -6,17 +6,8 @@ import xarray as xr
 from arviz_stats.base import array_stats
 
 from bdfm.errors import DataError
-from bdfm.inference.diagnostics import (
-    BFMI_MIN,
-    ESS_MIN,
-    RHAT_MAX,
-    bfmi,
-    diagnose,
-    ess_bulk,
-    ess_tail,
-    mcse_mean,
-    rhat,
-)
+from bdfm.inference.diagnostics import BFMI_MIN, ESS_MIN, RHAT_MAX, diagnose
+from bdfm.inference.ess import bfmi, ess_bulk, ess_tail, mcse_mean, rhat
 
 AXES = {"chain_axis": 0, "draw_axis": 1}
 KERNELS = {
@@ -80,7 +71,7 @@ def test_blocks_of_quantities_and_axes_do_not_matter(rng, monkeypatch):
     for kernel, _ in KERNELS.values():
         whole = kernel(draws)
         with monkeypatch.context() as patch:
-            patch.setattr("bdfm.inference.diagnostics._BLOCK_BYTES", 8 * 2 * 60 * 5)
+            patch.setattr("bdfm.inference.ess._BLOCK_BYTES", 8 * 2 * 60 * 5)
             np.testing.assert_array_equal(kernel(shaped), whole.reshape(3, 4))
     assert rhat(draws[:, :, 0]).shape == ()
     assert rhat(draws[:, :, :0]).shape == (0,)

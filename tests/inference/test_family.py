@@ -6,8 +6,8 @@ import xarray as xr
 
 from bdfm.data.panel import Panel
 from bdfm.errors import ModelError
-from bdfm.inference.diagnostics import mcse_mean
 from bdfm.inference.engine import choose
+from bdfm.inference.ess import mcse_mean
 from bdfm.inference.sbc import calibrate
 from bdfm.inference.settings import SamplerSettings
 from bdfm.model.equations import model_data

@@ -306,7 +306,7 @@ def test_no_look_ahead_bit_for_bit():
 @pytest.mark.slow
 def test_engines_agree(tiny_model, tiny_panel):
     """Gibbs and NUTS give the same posterior: means within four Monte Carlo errors."""
-    from bdfm.inference.diagnostics import mcse_mean
+    from bdfm.inference.ess import mcse_mean
 
     runs = [
         fit(

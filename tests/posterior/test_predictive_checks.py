@@ -19,17 +19,15 @@ from bdfm.model.parts.noise import NormalNoise
 from bdfm.model.parts.weights import HalfLifeWeights
 from bdfm.model.simulate import simulate
 from bdfm.posterior.fit import fit
+from bdfm.posterior.history_statistics import _median, statistics
+from bdfm.posterior.leave_one_out import LeaveOneOut, leave_one_out
 from bdfm.posterior.posterior import Posterior
 from bdfm.posterior.predictive_checks import (
-    LeaveOneOut,
     PredictiveCheck,
-    _median,
     check,
     check_prior,
-    leave_one_out,
     posterior_predictive,
     prior_predictive,
-    statistics,
 )
 
 

@@ -1,0 +1,152 @@
+"""Views on events that each draw decides: which asset returns more, which quantile one ranks in."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, override
+
+import numpy as np
+from pydantic import Field
+
+from bdfm.errors import DataError
+from bdfm.forecast.sample import Floats, Row, Sample
+from bdfm.forecast.view import SIGN, WORDS, Numbers, Sense, View
+
+
+class EventView(View):
+    """A probability of an event that each draw decides, in shares where assets tie."""
+
+    probability: Annotated[float, Field(ge=0, le=1)]
+    sense: Sense = "equal"
+
+    @override
+    def _check(self) -> None:
+        if self.semantics == "evidence":
+            if self.sense != "equal":
+                raise DataError(f"view {self.text!r}: sense {self.sense!r} is for constraints. Leave it out.")
+            if self.probability in (0, 1):
+                raise DataError(
+                    f"view {self.text!r}: evidence cannot be certain. Give a probability between 0 and 1, or"
+                    " make it a constraint."
+                )
+
+    @property
+    def base_rate(self) -> float:
+        """Probability of the event for who knows nothing: the statement says as much as it differs."""
+        raise NotImplementedError
+
+    def event(self, sample: Sample) -> Floats:
+        """Share (draw,) to which the event happens in each draw."""
+        raise NotImplementedError
+
+    @property
+    @override
+    def numbers(self) -> Numbers:
+        return {"probability": self.probability}
+
+    @override
+    def implied(self, sample: Sample, weights: Floats) -> Numbers:
+        return {"probability": float(weights @ self.event(sample))}
+
+    @override
+    def rows(self, sample: Sample, weights: Floats) -> list[Row]:
+        return [Row(self.subjects[0], self.event(sample), self.probability, SIGN[self.sense])]
+
+    @override
+    def log_likelihood(self, sample: Sample) -> Floats:
+        share = self.event(sample)
+        if_event = self.probability / self.base_rate
+        if_not = (1 - self.probability) / (1 - self.base_rate)
+        return np.asarray(np.log(share * if_event + (1 - share) * if_not))
+
+    def _phrase(self) -> str:
+        return f"with probability {WORDS[self.sense]}{self.probability:g}"
+
+
+class Ordering(EventView):
+    """One asset returns more than another, with a probability: "XLE above XLU with probability 0.7".
+
+    As evidence it is the statement of someone whose odds, knowing nothing else, are ``probability`` to
+    1 - ``probability``: the odds of the draws are multiplied by these. As a constraint, the probability is
+    ``probability``. Ties count half.
+    """
+
+    kind: Literal["ordering"] = "ordering"
+    above: str
+    below: str
+
+    @override
+    def _check(self) -> None:
+        if self.above == self.below:
+            raise DataError(f"view {self.text!r}: an asset cannot be above itself. Name another one.")
+        super()._check()
+
+    @property
+    @override
+    def base_rate(self) -> float:
+        return 0.5
+
+    @property
+    @override
+    def symbols(self) -> tuple[str, ...]:
+        return (self.above, self.below)
+
+    @property
+    @override
+    def subjects(self) -> tuple[tuple[object, ...], ...]:
+        return (("ordering", frozenset(self.symbols)),)
+
+    @property
+    @override
+    def text(self) -> str:
+        return f"{self.above} above {self.below} {self._phrase()}"
+
+    @override
+    def event(self, sample: Sample) -> Floats:
+        return sample.above(self.above, self.below)
+
+
+class Quantile(EventView):
+    """An asset ranks in a quantile of the cross-section: "GOOG in the top fifth with probability 0.3".
+
+    ``quantile`` 1 is the lowest. As evidence, the odds of the draws are multiplied by the odds of
+    ``probability`` over those of 1/``n_quantiles``, which someone without any knowledge would give; as a
+    constraint, the probability is ``probability``. Ties share their slots.
+    """
+
+    kind: Literal["quantile"] = "quantile"
+    asset: str
+    quantile: Annotated[int, Field(ge=1)]
+    n_quantiles: Annotated[int, Field(ge=2)] = 5
+
+    @override
+    def _check(self) -> None:
+        if self.quantile > self.n_quantiles:
+            raise DataError(
+                f"view {self.text!r}: there are {self.n_quantiles} quantiles. Give one of 1 (lowest) to"
+                f" {self.n_quantiles}."
+            )
+        super()._check()
+
+    @property
+    @override
+    def base_rate(self) -> float:
+        return 1 / self.n_quantiles
+
+    @property
+    @override
+    def symbols(self) -> tuple[str, ...]:
+        return (self.asset,)
+
+    @property
+    @override
+    def subjects(self) -> tuple[tuple[object, ...], ...]:
+        return (("quantile", self.asset, self.quantile, self.n_quantiles),)
+
+    @property
+    @override
+    def text(self) -> str:
+        return f"{self.asset} in quantile {self.quantile} of {self.n_quantiles} {self._phrase()}"
+
+    @override
+    def event(self, sample: Sample) -> Floats:
+        return sample.share_of_quantile(self.asset, self.quantile, self.n_quantiles)

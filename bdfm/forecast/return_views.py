@@ -1,0 +1,295 @@
+"""Views on returns and on their moments: expected returns, volatilities, correlations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal, override
+
+import numpy as np
+from pydantic import Field
+
+from bdfm.errors import DataError
+from bdfm.forecast.sample import Floats, Row, Sample
+from bdfm.forecast.view import SIGN, WORDS, Numbers, Sense, View, percent
+
+
+class ReturnView(View):
+    """A statement about the return of a portfolio."""
+
+    mean: Annotated[float, Field(gt=-1)]
+    sd: Annotated[float, Field(gt=0)] | None = None
+    sense: Sense = "equal"
+
+    @property
+    def portfolio(self) -> dict[str, float]:
+        """Weight by symbol."""
+        raise NotImplementedError
+
+    @property
+    @override
+    def symbols(self) -> tuple[str, ...]:
+        return tuple(self.portfolio)
+
+    @property
+    @override
+    def subjects(self) -> tuple[tuple[object, ...], ...]:
+        key = _canonical(self.portfolio)
+        return (("mean", key),) if self.sd is None else (("mean", key), ("variance", key))
+
+    @property
+    @override
+    def numbers(self) -> Numbers:
+        return {"mean": self.mean} | ({} if self.sd is None else {"sd": self.sd})
+
+    @override
+    def _check(self) -> None:
+        if self.semantics == "evidence":
+            if self.sd is None:
+                raise DataError(
+                    f"view {self.text!r}: evidence needs an sd, the error of the statement. Give sd, or"
+                    " make it a constraint."
+                )
+            if self.sense != "equal":
+                raise DataError(
+                    f"view {self.text!r}: sense {self.sense!r} is for constraints. Leave it out, or make the"
+                    " view a constraint."
+                )
+
+    def _phrase(self, verb: str) -> str:
+        return f"{verb} {WORDS[self.sense]}{percent(self.mean)}" + (
+            "" if self.sd is None else f" ± {percent(self.sd)}"
+        )
+
+    @override
+    def implied(self, sample: Sample, weights: Floats) -> Numbers:
+        mean, sd = _moments(sample.cut(self.portfolio), weights)
+        return {"mean": mean, "sd": sd}
+
+    @override
+    def rows(self, sample: Sample, weights: Floats) -> list[Row]:
+        x, key = sample.cut(self.portfolio), _canonical(self.portfolio)
+        rows = [Row(("mean", key), x, self.mean, SIGN[self.sense])]
+        if self.sd is not None:
+            # With the mean known, the variance is linear in the weights too.
+            rows.append(Row(("variance", key), np.square(x - self.mean), self.sd**2))
+        return rows
+
+    @override
+    def log_likelihood(self, sample: Sample) -> Floats:
+        if self.sd is None:
+            raise ValueError("evidence without an sd")
+        error = (sample.portfolio(self.portfolio) - self.mean) / self.sd
+        return np.asarray(-0.5 * np.square(error))
+
+
+class Absolute(ReturnView):
+    """The return of an asset: "TLT returns 2 % ± 10 %".
+
+    As evidence, ``sd`` is the error of the statement, and the likelihood is Normal(``mean`` | return, ``sd``)
+    (eq. 12). As a constraint, the return has expectation ``mean`` and, if given, standard deviation ``sd``.
+    """
+
+    kind: Literal["absolute"] = "absolute"
+    asset: str
+
+    @property
+    @override
+    def portfolio(self) -> dict[str, float]:
+        return {self.asset: 1.0}
+
+    @property
+    @override
+    def text(self) -> str:
+        return self._phrase(f"{self.asset} returns")
+
+
+class Relative(ReturnView):
+    """The return of one asset over another: "IVV beats IEMG by 1 % ± 2 %"; otherwise as ``Absolute``."""
+
+    kind: Literal["relative"] = "relative"
+    asset: str
+    over: str
+
+    @override
+    def _check(self) -> None:
+        if self.asset == self.over:
+            raise DataError(f"view {self.text!r}: an asset cannot beat itself. Name another one.")
+        super()._check()
+
+    @property
+    @override
+    def portfolio(self) -> dict[str, float]:
+        return {self.asset: 1.0, self.over: -1.0}
+
+    @property
+    @override
+    def text(self) -> str:
+        return self._phrase(f"{self.asset} beats {self.over} by")
+
+
+class Portfolio(ReturnView):
+    """The return of any portfolio, weights by symbol, negative for short; otherwise as ``Absolute``."""
+
+    kind: Literal["portfolio"] = "portfolio"
+    weights: Annotated[dict[str, float], Field(min_length=1)]
+
+    @override
+    def _check(self) -> None:
+        if not any(self.weights.values()):
+            raise DataError(f"view {self.text!r}: all weights are zero. Give at least one that is not.")
+        super()._check()
+
+    @property
+    @override
+    def portfolio(self) -> dict[str, float]:
+        return {s: w for s, w in self.weights.items() if w}
+
+    @property
+    @override
+    def text(self) -> str:
+        return self._phrase(" + ".join(f"{w:g} {s}" for s, w in self.weights.items()) + " returns")
+
+
+class Volatility(View):
+    """The standard deviation of an asset's return: ``sd``, or ``times`` what it is without the view.
+
+    A constraint only: a volatility is a property of all draws together, no single one makes it more likely.
+    The expected return is held at what the other views give it.
+    """
+
+    kind: Literal["volatility"] = "volatility"
+    asset: str
+    sd: Annotated[float, Field(gt=0)] | None = None
+    times: Annotated[float, Field(gt=0)] | None = None
+    sense: Sense = "equal"
+
+    @override
+    def _check(self) -> None:
+        if (self.sd is None) == (self.times is None):
+            raise DataError(f"view volatility on {self.asset}: give either sd or times.")
+        _constraint_only(self, "a volatility")
+
+    @property
+    @override
+    def stage(self) -> int:
+        return 2
+
+    @property
+    @override
+    def symbols(self) -> tuple[str, ...]:
+        return (self.asset,)
+
+    @property
+    @override
+    def subjects(self) -> tuple[tuple[object, ...], ...]:
+        return (("variance", _canonical({self.asset: 1.0})),)
+
+    @property
+    @override
+    def numbers(self) -> Numbers:
+        return {"times": self.times} if self.sd is None and self.times else {"sd": self.sd or 0.0}
+
+    @property
+    @override
+    def text(self) -> str:
+        what = f"{self.times:g} times what it was" if self.sd is None else percent(self.sd)
+        return f"volatility of {self.asset} is {WORDS[self.sense]}{what}"
+
+    @override
+    def implied(self, sample: Sample, weights: Floats) -> Numbers:
+        return {"sd": _moments(sample.cut({self.asset: 1.0}), weights)[1], "times": 1.0}
+
+    @override
+    def rows(self, sample: Sample, weights: Floats) -> list[Row]:
+        x, key = sample.cut({self.asset: 1.0}), _canonical({self.asset: 1.0})
+        mean, sd = _moments(x, weights)
+        target = self.sd if self.times is None else self.times * sd
+        return [
+            Row(("mean", key), x, mean),
+            Row(("variance", key), np.square(x - mean), float(target or 0) ** 2, SIGN[self.sense]),
+        ]
+
+
+class Correlation(View):
+    """The correlation of two assets' returns.
+
+    A constraint only, as ``Volatility``; means and standard deviations are held at what the other views give.
+    """
+
+    kind: Literal["correlation"] = "correlation"
+    asset: str
+    other: str
+    correlation: Annotated[float, Field(gt=-1, lt=1)]
+    sense: Sense = "equal"
+
+    @override
+    def _check(self) -> None:
+        if self.asset == self.other:
+            raise DataError(f"view {self.text!r}: an asset's correlation with itself is 1. Name another one.")
+        _constraint_only(self, "a correlation")
+
+    @property
+    @override
+    def stage(self) -> int:
+        return 3
+
+    @property
+    @override
+    def symbols(self) -> tuple[str, ...]:
+        return (self.asset, self.other)
+
+    @property
+    @override
+    def subjects(self) -> tuple[tuple[object, ...], ...]:
+        return (("correlation", frozenset(self.symbols)),)
+
+    @property
+    @override
+    def numbers(self) -> Numbers:
+        return {"correlation": self.correlation}
+
+    @property
+    @override
+    def text(self) -> str:
+        return f"correlation of {self.asset} and {self.other} is {WORDS[self.sense]}{self.correlation:g}"
+
+    @override
+    def implied(self, sample: Sample, weights: Floats) -> Numbers:
+        x, y = (sample.cut({s: 1.0}) for s in self.symbols)
+        (a, sd_a), (b, sd_b) = _moments(x, weights), _moments(y, weights)
+        product = float(weights @ ((x - a) * (y - b)))
+        return {"correlation": product / (sd_a * sd_b) if sd_a * sd_b > 0 else np.nan}
+
+    @override
+    def rows(self, sample: Sample, weights: Floats) -> list[Row]:
+        rows, deviations, scale = [], [], 1.0
+        for symbol in self.symbols:
+            x, key = sample.cut({symbol: 1.0}), _canonical({symbol: 1.0})
+            mean, sd = _moments(x, weights)
+            rows += [
+                Row(("mean", key), x, mean),
+                Row(("variance", key), np.square(x - mean), sd**2),
+            ]
+            deviations.append(x - mean)
+            scale *= sd
+        feature = deviations[0] * deviations[1]
+        return [*rows, Row(self.subjects[0], feature, self.correlation * scale, SIGN[self.sense])]
+
+
+def _moments(x: Floats, weights: Floats) -> tuple[float, float]:
+    mean = float(weights @ x)
+    return mean, float(np.sqrt(max(float(weights @ np.square(x - mean)), 0.0)))
+
+
+def _canonical(portfolio: Mapping[str, float]) -> tuple[tuple[str, float], ...]:
+    """Portfolio as a key that its multiples share: IVV over IEMG is the same subject as IEMG over IVV."""
+    items = sorted(portfolio.items())
+    return tuple((symbol, weight / items[0][1]) for symbol, weight in items)
+
+
+def _constraint_only(view: View, what: str) -> None:
+    if view.semantics == "evidence":
+        raise DataError(
+            f"view {view.text!r}: {what} is a property of all draws together; no single draw is"
+            ' evidence of it. Give semantics = "constraint".'
+        )

@@ -1,0 +1,104 @@
+"""View: what all views share.
+
+A view means one of two things, and its ``semantics`` says which.
+
+``evidence``
+    Bayes: the statement is a measurement with an error, and each draw's weight is multiplied by the
+    likelihood of the statement in that draw (eq. 12). The model's own opinion still counts.
+``constraint``
+    The statement holds: of all weightings in which it does, the one of minimum relative entropy to the
+    weights so far is taken (entropy pooling: A. Meucci, Fully flexible views, *Risk* 21(10), 2008).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Final, Literal, override
+
+from pydantic import Field
+
+from bdfm import _checks
+from bdfm.forecast.records import Record
+from bdfm.forecast.sample import Floats, Row, Sample
+from bdfm.forecast.statements import Statement
+
+Semantics = Literal["evidence", "constraint"]
+Sense = Literal["equal", "at_least", "at_most"]
+Numbers = dict[str, float]
+
+SIGN: Final = {"equal": 0, "at_least": 1, "at_most": -1}
+WORDS: Final = {"equal": "", "at_least": "at least ", "at_most": "at most "}
+
+
+def percent(value: float) -> str:
+    """Decimal as a percentage: 0.02 is 2 %."""
+    return f"{100 * value:.4g} %"
+
+
+class View(Statement):
+    """What all views share; fields are what a TOML table may set."""
+
+    what: ClassVar[str] = "view"
+    keeps_defaults: ClassVar[bool] = False
+
+    semantics: Semantics
+    confidence: Annotated[float, Field(ge=0, le=1)] = 1.0  # share of the view in a blend with the prior
+    by: str = ""  # whose view it is, where several people's are pooled
+
+    @classmethod
+    @override
+    def place(cls, settings: Mapping[str, Any]) -> str:
+        names = [settings[k] for k in ("asset", "over", "other", "above", "below") if k in settings]
+        weights = settings.get("weights")
+        names += list(weights) if isinstance(weights, Mapping) else []
+        return f"view on {_checks.first(names)}" if names else "view"
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Assets named."""
+        raise NotImplementedError
+
+    @property
+    def subjects(self) -> tuple[tuple[object, ...], ...]:
+        """What the view is about; two views of one person on the same subject are a mistake."""
+        raise NotImplementedError
+
+    @property
+    def numbers(self) -> Numbers:
+        """What the view says, by field."""
+        raise NotImplementedError
+
+    @property
+    def text(self) -> str:
+        """The statement in a few words, without semantics."""
+        raise NotImplementedError
+
+    @property
+    def stage(self) -> int:
+        """1: linear in the weights; 2: needs the means fixed; 3: needs means and variances fixed."""
+        return 1
+
+    def implied(self, sample: Sample, weights: Floats) -> Numbers:
+        """What weights (draw,) say where the view has its numbers."""
+        raise NotImplementedError
+
+    def rows(self, sample: Sample, weights: Floats) -> list[Row]:
+        """Linear constraints of the view; ``weights`` fix the moments that make it linear."""
+        raise NotImplementedError
+
+    def log_likelihood(self, sample: Sample) -> Floats:
+        """Log-likelihood (draw,) of the statement in each draw."""
+        raise NotImplementedError
+
+    def record(self, step: int) -> Record:
+        """Record of the view, from which ``from_record`` makes it again; views of one step hold together."""
+        settings = self.parameters()
+        return Record.of("view", self.symbols, f"{self}.", view=self.kind, step=step, **settings)
+
+    def __str__(self) -> str:
+        extras: list[str] = [self.semantics]
+        if self.confidence != 1:
+            extras.append(f"confidence {self.confidence:g}")
+        if self.by:
+            extras.append(f"by {self.by}")
+        return f"{self.text} ({', '.join(extras)})"

@@ -1,0 +1,69 @@
+"""Views of short texts, as on the command line."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from bdfm.errors import DataError
+from bdfm.forecast.choices import FORMS
+from bdfm.forecast.event_views import Ordering, Quantile
+from bdfm.forecast.return_views import Absolute, Correlation, Portfolio, Relative, Volatility
+from bdfm.forecast.view import Semantics, View
+
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?\s*%?"
+_SYMBOL = r"[^\s(),:=<>%]+"
+_RELATION = {"=": "equal", ">=": "at_least", "<=": "at_most"}
+_STATEMENT = re.compile(
+    rf"(?P<left>.+?)\s*(?P<relation>>=|<=|=)\s*(?P<mean>{_NUMBER})\s*(?P<times>x)?"
+    rf"(?:\s*(?:±|\+-|\+/-)\s*(?P<sd>{_NUMBER}))?"
+)
+_ORDERING = re.compile(rf"(?P<above>{_SYMBOL})\s+>\s+(?P<below>{_SYMBOL})\s*:\s*(?P<p>{_NUMBER})")
+_QUANTILE = re.compile(rf"(?P<asset>{_SYMBOL})\s+in\s+(?P<k>\d+)\s*/\s*(?P<n>\d+)\s*:\s*(?P<p>{_NUMBER})")
+_TERM = re.compile(rf"(?P<sign>[-+]?)\s*(?:(?P<weight>\d+\.?\d*|\.\d+)\s+)?(?P<symbol>{_SYMBOL})(?:\s+|$)")
+
+
+def parse(text: str, *, semantics: Semantics, confidence: float = 1.0, by: str = "") -> View:
+    """View of a short text, as on the command line; ``FORMS`` shows all forms.
+
+    Operators stand between spaces, since symbols such as BF-B contain them. Numbers are decimals, or
+    percentages with a % sign.
+    """
+    common: dict[str, Any] = {"semantics": semantics, "confidence": confidence, "by": by}
+    line = text.strip()
+    if found := _ORDERING.fullmatch(line):
+        return Ordering(above=found["above"], below=found["below"], probability=_number(found["p"]), **common)
+    if found := _QUANTILE.fullmatch(line):
+        k, n = int(found["k"]), int(found["n"])
+        return Quantile(
+            asset=found["asset"], quantile=k, n_quantiles=n, probability=_number(found["p"]), **common
+        )
+    found = _STATEMENT.fullmatch(line)
+    if found is None:
+        raise DataError(f"view {text!r}: not understood. Forms: {'; '.join(FORMS)}.")
+    common["sense"] = _RELATION[found["relation"]]
+    value, sd = _number(found["mean"]), None if found["sd"] is None else _number(found["sd"])
+    left = found["left"].strip()
+    function = re.fullmatch(rf"(vol|corr)\(\s*({_SYMBOL})\s*(?:,\s*({_SYMBOL})\s*)?\)", left)
+    if function:
+        name, one, other = function.groups()
+        if name == "vol" and other is None and sd is None:
+            return Volatility(asset=one, **{"times" if found["times"] else "sd": value}, **common)
+        if name == "corr" and other is not None and sd is None and not found["times"]:
+            return Correlation(asset=one, other=other, correlation=value, **common)
+        raise DataError(f"view {text!r}: not understood. Forms: {'; '.join(FORMS)}.")
+    terms = list(_TERM.finditer(left))
+    if found["times"] or not terms or "".join(t[0] for t in terms).strip() != left:
+        raise DataError(f"view {text!r}: not understood. Forms: {'; '.join(FORMS)}.")
+    weights = {t["symbol"]: (-1 if t["sign"] == "-" else 1) * float(t["weight"] or 1) for t in terms}
+    if list(weights.values()) == [1.0]:
+        return Absolute(asset=next(iter(weights)), mean=value, sd=sd, **common)
+    if list(weights.values()) == [1.0, -1.0]:
+        one, other = weights
+        return Relative(asset=one, over=other, mean=value, sd=sd, **common)
+    return Portfolio(weights=weights, mean=value, sd=sd, **common)
+
+
+def _number(text: str) -> float:
+    text = text.replace(" ", "")
+    return float(text[:-1]) / 100 if text.endswith("%") else float(text)
