@@ -22,7 +22,7 @@ from bdfm.cli.options import (
 )
 from bdfm.errors import DataError
 from bdfm.inference.choices import CHAINS, DRAWS, ENGINE, TUNE
-from bdfm.names import FORECAST_FILE, POSTERIOR_FILE, SUMMARY_FILE
+from bdfm.names import FORECAST_FILE, MADE_FILE, POSTERIOR_FILE, SUMMARY_FILE
 
 if TYPE_CHECKING:
     from bdfm.report.month import Month
@@ -195,6 +195,7 @@ def _print_places(folder: Path) -> None:
         FORECAST_FILE: "predictive draws: bdfm.Forecast.load",
         POSTERIOR_FILE: "posterior draws: bdfm.Posterior.load",
         SUMMARY_FILE: "settings, versions, seconds, diagnostics",
+        MADE_FILE: "all of it as one file: bdfm run makes the same again",
     }
     width = max(len(str(folder / name)) for name in what)
     for name, text in what.items():

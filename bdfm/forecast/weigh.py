@@ -42,6 +42,12 @@ def check_views(views: Sequence[View], assets: Sequence[str]) -> None:
     DataError
         Two views of one person on the same subject.
     """
+    strange = next((v for v in views if not isinstance(v, View)), None)
+    if strange is not None:
+        raise DataError(
+            f"views: {strange!r} is a {type(strange).__name__}, not a view. Give views one by one, such as"
+            ' views.Absolute(asset="TLT", mean=0.02, sd=0.1, semantics="evidence"), or views.parse(...).'
+        )
     seen: dict[tuple[object, ...], View] = {}
     for view in views:
         _checks.known(view.symbols, assets, what="asset", where=f"view {view.text!r}")

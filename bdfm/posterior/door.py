@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -12,11 +13,11 @@ import xarray as xr
 
 from bdfm import _checks
 from bdfm.data.panel import Panel
-from bdfm.errors import DataError
+from bdfm.errors import DataError, FileError
 from bdfm.model.equations import RETURNS_DATA, Equations, model_data
 from bdfm.model.evidence import Evidence
 from bdfm.model.part import Turn
-from bdfm.names import ASSET, CHAIN, DRAW, FACTOR, PERIOD, RETURNS
+from bdfm.names import ASSET, CHAIN, DRAW, FACTOR, PANEL, PERIOD, POSTERIOR, RETURNS
 
 PACKAGES: Final = ("bdfm", "pymc", "pytensor", "nutpie", "arviz", "xarray", "numpy", "pandas")
 
@@ -36,6 +37,12 @@ def checked_draws(
     """Draws (chain, draw, ...) of all variables of the model, labels in its order; raises otherwise."""
     where = f"posterior of model {model.name!r}"
     ahead = model.variables_ahead if evidence else ()
+    unasked = [] if evidence else [v.name for v in model.variables_ahead if v.stored and v.name in draws]
+    if unasked:
+        raise DataError(
+            f"{where}: the draws hold {_checks.first(unasked)}, which only a fit with evidence has. Give the"
+            " evidence too: evidence=posterior.evidence, or what the model was built with."
+        )
     declared = {v.name: v for v in (*model.variables, *ahead)}
     missing = [v.name for v in declared.values() if v.stored and v.name not in draws]
     if missing:
@@ -92,6 +99,17 @@ def _in_order(draws: xr.Dataset, dim: str, labels: list[Any], where: str) -> xr.
         parts += [] if parts else [f"{len(found)} labels for {len(expected)}"]
         raise DataError(f"{where}: the {dim} labels of the draws are not the panel's ({'; '.join(parts)}).")
     return draws.sel({dim: expected})
+
+
+def completed(tree: xr.DataTree, path: Path) -> xr.DataTree:
+    """Tree of a file, which must have all groups of a posterior."""
+    lacking = [group for group in (POSTERIOR, PANEL) if group not in tree.children]
+    if lacking:
+        raise FileError(
+            f"{path}: the file has no group {_checks.first(lacking)}: another release of bdfm wrote it. Fit"
+            " again, or read it with the release that wrote it."
+        )
+    return tree
 
 
 def constant_data(model: Equations, panel: Panel) -> xr.Dataset:

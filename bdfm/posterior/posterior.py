@@ -136,7 +136,7 @@ class Posterior:
         trace
             With a group ``posterior`` (chain, draw, ...) and maybe ``sample_stats``; or the Dataset of draws.
         model, panel, evidence
-            What was built.
+            What was built; a model built with evidence needs the same evidence here.
         turns
             How each further variable with a factor dim follows when the factors are rotated: its name, and
             ``"factors"`` for factor values in their unit (such as slopes of the factors on a macro series),
@@ -474,8 +474,8 @@ class Posterior:
 
     @classmethod
     def load(cls, path: str | Path) -> Posterior:
-        """Posterior of a file that ``save`` wrote."""
-        return cls(_files.load_tree(Path(path), kind=KIND))
+        """Posterior of a file that ``save`` wrote; ``FileError`` where it cannot be read."""
+        return cls(door.completed(_files.load_tree(Path(path), kind=KIND), Path(path)))
 
     def __repr__(self) -> str:
         sizes = self.draws.sizes

@@ -19,6 +19,7 @@ from bdfm.forecast.entropy import minimum_relative_entropy
 from bdfm.forecast.forecast import Forecast
 from bdfm.forecast.ranks import quantile_probabilities
 from bdfm.forecast.sample import Sample
+from bdfm.forecast.weigh import check_views
 
 ASSETS = ("SPY", "TLT", "XLE", "XLU", "GOOG", "BF-B")
 # Asymmetric on purpose: a sign error would show.
@@ -507,3 +508,9 @@ def test_other_texts_are_refused(text):
 def test_unknown_names_get_a_guess(forecast):
     with pytest.raises(UnknownLabelError, match=r"unknown asset GOOGL\. Did you mean GOOG\?"):
         forecast.with_views(v.Absolute(asset="GOOGL", mean=0.1, semantics="constraint"))
+
+
+@pytest.mark.parametrize("given", ["A > B : 0.7", [], 3])
+def test_what_is_no_view_is_told(given):
+    with pytest.raises(DataError, match=r"is a (str|list|int), not a view\. Give views one by one"):
+        check_views([given], ["A", "B"])

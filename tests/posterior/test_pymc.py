@@ -9,8 +9,9 @@ import pytest
 import xarray as xr
 from scipy import stats
 
+from bdfm import _files
 from bdfm._checks import seed_number
-from bdfm.errors import DataError, MissingDependencyError, ModelError
+from bdfm.errors import DataError, FileError, MissingDependencyError, ModelError
 from bdfm.inference.diagnostics import diagnose
 from bdfm.inference.engine import gibbs_spec, not_covered
 from bdfm.inference.settings import SamplerSettings
@@ -246,6 +247,27 @@ def test_draws_meet_the_panel_by_label(small_preset, random_draws):
     xr.testing.assert_equal(one.draws, other.draws)
     with pytest.raises(DataError, match="the trace has no group posterior"):
         Posterior.from_trace(xr.DataTree(), model, panel)
+
+
+def test_evidence_of_a_trace_is_asked_for(small_preset, random_draws):
+    model, panel = small_preset("m6")
+    evidence = [Evidence("A3", 0.05, 0.04)]
+    draws = random_draws(model, panel, evidence=evidence)
+    with pytest.raises(
+        DataError, match=r"factors_next.*only a fit with evidence has\. Give the evidence too"
+    ):
+        Posterior.from_trace(draws, model, panel)
+    assert Posterior.from_trace(draws, model, panel, evidence=evidence).evidence == tuple(evidence)
+
+
+def test_a_file_of_another_form_is_one_clear_error(small_preset, random_draws, tmp_path):
+    model, panel = small_preset("m6")
+    posterior = Posterior.from_trace(random_draws(model, panel), model, panel)
+    tree = posterior.tree
+    del tree["panel"]
+    path = _files.save_tree(tree, tmp_path / "old.nc", kind="posterior")
+    with pytest.raises(FileError, match=r"old\.nc: the file has no group panel: another release"):
+        Posterior.load(path)
 
 
 def test_a_posterior_is_read_only(small_preset, random_draws):
