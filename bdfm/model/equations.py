@@ -268,7 +268,7 @@ class Equations(Settings):
         if evidence:
             ahead = at_periods(model_data(self, panel, future=True), slice(1))
             multiplier = np.exp(np.asarray(self.factor_scale.log_multiplier_next(p, ahead)))
-            eta = p[FACTORS_NEXT] - (mean(lags, p[FACTORS]) if lags.coefficients else 0.0)
+            eta = p[FACTORS_NEXT] - self.expected_factors(p)
             found[f"{FACTORS_NEXT}_z"] = eta / (p[FACTOR_SCALE] * multiplier[..., None])
             index = np.array([panel.assets.index(e.symbol) for e in evidence])
             mu = self.expected_return(p, p[FACTORS_NEXT][..., None, :], ahead)[..., 0, index]
