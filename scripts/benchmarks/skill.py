@@ -197,5 +197,17 @@ def run(
             print(place, done, f"{entry['seconds']} s", flush=True)
 
 
+@app.command()
+def table(
+    out: Out,
+    json_file: Annotated[Path | None, typer.Option("--json", help="File of the figures.")] = None,
+    needed: Annotated[list[str] | None, typer.Option(help="Forecasters whose origins count.")] = None,
+) -> None:
+    """Show what is done: by universe and era, the rule applied."""
+    from skill_table import show
+
+    show(out, json_file, needed or ())
+
+
 if __name__ == "__main__":
     app()
