@@ -24,7 +24,7 @@ from bdfm.model.parts.dynamics import (
 )
 from bdfm.model.parts.factor_scale import ConstantScale, MarketVolatilityScale, StochasticVolatilityScale
 from bdfm.model.parts.loadings import InstrumentedLoadings, RandomWalkLoadings, StaticLoadings
-from bdfm.model.parts.log_volatility import Earnings, LogVolIntercept, RecentVolatility
+from bdfm.model.parts.log_volatility import Earnings, LogVolIntercept, OutsideVolatility, RecentVolatility
 from bdfm.model.parts.mean import FactorPremium, Intercept, RecentReturn
 from bdfm.model.parts.noise import NormalNoise, StudentTNoise
 from bdfm.model.parts.predictive import CovariancePool, HistoricalPool, ModelPredictive
@@ -42,6 +42,7 @@ EFFECTS = [
     LogVolIntercept(),
     RecentVolatility(),
     Earnings(),
+    OutsideVolatility(),
 ]
 NOISE = [StudentTNoise(), NormalNoise()]
 WEIGHTS = [EqualWeights(), StepWeights(cutoff=dt.date(2018, 5, 1)), HalfLifeWeights(half_life_periods=12)]
@@ -59,7 +60,7 @@ def test_registry_holds_every_component():
     # Other tests define parts of their own.
     own = {part for part in leaves(Part) if part.__module__.startswith("bdfm.")}
     assert {type(c) for c in REGISTRY} == own
-    assert len(REGISTRY) == 24
+    assert len(REGISTRY) == 25
 
 
 @pytest.fixture
@@ -69,6 +70,7 @@ def data(rng):
         "recent_return": rng.standard_normal((N_PERIODS, N_ASSETS)),
         "recent_volatility": rng.standard_normal((N_PERIODS, N_ASSETS, N_WINDOWS)),
         "earnings": rng.integers(0, 2, (N_PERIODS, N_ASSETS)).astype(float),
+        "outside_volatility": rng.standard_normal((N_PERIODS, N_ASSETS)),
         "market_volatility": rng.standard_normal((N_PERIODS, N_WINDOWS)),
         "characteristics": rng.standard_normal((N_ASSETS, 3)),
         "period_weights": np.ones(N_PERIODS),
