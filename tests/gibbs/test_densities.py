@@ -23,6 +23,7 @@ from drivers import (
     EVIDENCE,
     GROUPS,
     KNOWN,
+    LAPLACE_NOISE,
     LATENT,
     MOMENTUM,
     NO_LAGS,
@@ -51,6 +52,7 @@ from drivers import (
 )
 from reference import all_returns, expected_returns, log_joint, log_noise_scale
 from scipy import stats
+from scipy.interpolate import CubicSpline
 
 SURE = 1.0 - 2.0**-53  # as a uniform number: the lowest level of a slice, or acceptance of nearly anything
 
@@ -190,6 +192,54 @@ def test_u_of_the_returns():
     assert_gamma(spec, p, U.draw_mixing, "u", list(zip(*np.nonzero(seen), strict=True)))
 
 
+def test_u_of_the_returns_with_laplace_noise():
+    """Draws of every cell against the density on a grid: Kolmogorov and Smirnov, in the logarithm of u."""
+    spec, p = world(**LAPLACE_NOISE)
+    seen = np.isfinite(all_returns(spec, p))
+    chain, rng = Chain(spec, p), np.random.default_rng(1)
+    draws = np.empty((1500, T, N))
+    for x in draws:
+        U.draw_mixing(rng, chain.data, chain.state, chain.scratch)
+        x[:] = chain.state.u.T
+    assert (draws[:, ~seen] == 0).all()
+    assert len(np.unique(spec.period_weights)) > 3
+    for cell in zip(*np.nonzero(seen), strict=True):
+        x = np.log(draws[:, *cell])
+        grid = np.linspace(x.min() - 3, x.max() + 3, 100)
+        log_p = [log_joint(spec, moved(p, "u", cell, math.exp(v))) + v for v in grid]
+        fine = np.linspace(grid[0], grid[-1], 4000)
+        density = np.exp(CubicSpline(grid, log_p)(fine) - max(log_p))
+        cdf = np.cumsum(density) / density.sum()
+        found = stats.kstest(x, lambda v, cdf=cdf, fine=fine: np.interp(v, fine, cdf))
+        assert found.pvalue > 1e-4, (cell, found)
+
+
+def test_u_of_laplace_noise_close_to_a_residual_of_zero():
+    """Its law there is Levy's, up to the bound on u sigma^2; nothing overflows or hangs at any residual."""
+    spec, p = world(**LAPLACE_NOISE)
+    chain, rng = Chain(spec, p), np.random.default_rng(2)
+    s = chain.data.returns.weight * np.sqrt(chain.scratch.noise.precision)
+    bound = 1e8 * chain.scratch.noise.precision
+    seen = chain.data.returns.seen > 0
+    for e in (0.0, 1e-300, 1e-30, 1e-12, 1e-6):
+        chain.scratch.residuals[:] = e
+        u = np.empty((300, *s.shape))
+        for x in u:
+            U.draw_mixing(rng, chain.data, chain.state, chain.scratch)
+            x[:] = chain.state.u
+        assert (u[:, seen] > 0).all()
+        assert (u <= bound * (1 + 1e-12)).all()
+        ratio = (u / np.where(seen, s, 1.0) ** 2)[:, seen].ravel()
+        assert stats.kstest(ratio, stats.levy.cdf).pvalue > 1e-4
+    for e in (1e3, 1e150, math.inf, math.nan):
+        chain.scratch.residuals[:] = e
+        U.draw_mixing(rng, chain.data, chain.state, chain.scratch)
+        mean = np.where(seen, s / e, 0.0)
+        if e < math.inf:  # the larger phi = s |e|, the closer to its mean
+            spread = np.where(seen, 1.0 / np.sqrt(s * e, where=seen, out=np.ones_like(s)), 1.0)
+            assert (np.abs(chain.state.u - mean) <= (6 * spread + 1e-12) * mean).all()
+
+
 def test_u_of_normal_noise_is_the_weighted_precision():
     spec, p = world(normal=True)
     chain = Chain(spec, p)
@@ -268,7 +318,7 @@ def test_draws_of_the_scale_of_the_intercepts():
     assert_invariant(draw, density, grid)
 
 
-@pytest.mark.parametrize("parts", [{}, {"normal": True}], ids=["student", "normal"])
+@pytest.mark.parametrize("parts", [{}, {"normal": True}, LAPLACE_NOISE], ids=["student", "normal", "laplace"])
 def test_mean_coefficients(parts):
     spec, p = world(**parts)
     names = ["alpha", "beta_rr"]
@@ -792,7 +842,9 @@ def test_draws_of_a_factor_scale_that_is_switched(which):
 
 
 @pytest.mark.parametrize("i", range(N))
-@pytest.mark.parametrize("parts", [PREMIUM | LATENT, MOMENTUM], ids=["premium", "momentum"])
+@pytest.mark.parametrize(
+    "parts", [PREMIUM | LATENT, MOMENTUM, LAPLACE_NOISE], ids=["premium", "momentum", "laplace"]
+)
 def test_residual_move(parts, i):
     spec, p = world(**parts)
     before = after(spec, p, Script(uniforms=skip(i)), U.move_along_residuals)
@@ -859,7 +911,9 @@ def test_residual_move(parts, i):
 
 @pytest.mark.parametrize("walk", [0.05, 0.6], ids=["walk", "newton"])
 @pytest.mark.parametrize(
-    ("parts", "i"), [({}, 0), (EQUAL_WEIGHTS, 3), ({"normal": True}, 1)], ids=["student", "equal", "normal"]
+    ("parts", "i"),
+    [({}, 0), (EQUAL_WEIGHTS, 3), ({"normal": True}, 1), (LAPLACE_NOISE, 3)],
+    ids=["student", "equal", "normal", "laplace"],
 )
 def test_log_volatility_coefficients_of_an_asset(parts, i, walk):
     spec, p = world(**parts)
@@ -890,9 +944,10 @@ def test_log_volatility_coefficients_of_an_asset(parts, i, walk):
     assert len(list(tried)) >= 2
 
 
+@pytest.mark.parametrize("parts", [{}, LAPLACE_NOISE], ids=["student", "laplace"])
 @pytest.mark.parametrize("group", [0, 1])
-def test_means_of_a_group_of_log_volatility_hierarchies_together(group):
-    spec, p = world()
+def test_means_of_a_group_of_log_volatility_hierarchies_together(group, parts):
+    spec, p = world(**parts)
     p = without(p, "u")
     members = group == GROUPS
 
@@ -926,13 +981,13 @@ def test_means_of_a_group_of_log_volatility_hierarchies_together(group):
     assert len(list(tried)) >= 2
 
 
-def first_hierarchy(name, column=0, **changes):
+def first_hierarchy(name, column=0, parts={}, **changes):  # noqa: B006 - not changed
     """A world in which one column of an effect comes first, so that its hierarchy is the first to move."""
     effects = list(make_spec().log_volatility)
     effect = effects.pop([e.name for e in effects].index(name))
     features = effect.features if column == 0 else effect.features[:, :, ::-1]
     effect = replace(effect, features=features, **changes)
-    spec = make_spec(log_volatility=(effect, *effects))
+    spec = make_spec(log_volatility=(effect, *effects), **parts)
     return spec, without(make_values(spec), "u"), effect
 
 
@@ -940,11 +995,18 @@ group_moves = updates("refresh_log_likelihood", "move_groups")
 
 
 @pytest.mark.parametrize(
-    ("name", "column", "group"),
-    [("theta", 0, 0), ("theta", 0, 1), ("beta_rv", 1, 0), ("beta_earnings", 0, 0)],
+    ("name", "column", "group", "parts"),
+    [
+        ("theta", 0, 0, {}),
+        ("theta", 0, 1, LAPLACE_NOISE),
+        ("beta_rv", 1, 0, {}),
+        ("beta_earnings", 0, 0, {}),
+        ("beta_earnings", 0, 0, LAPLACE_NOISE),
+    ],
+    ids=["theta-0", "theta-1-laplace", "beta_rv", "beta_earnings", "beta_earnings-laplace"],
 )
-def test_group_mean_and_scale_with_the_coefficients(name, column, group):
-    spec, p, effect = first_hierarchy(name, column)
+def test_group_mean_and_scale_with_the_coefficients(name, column, group, parts):
+    spec, p, effect = first_hierarchy(name, column, parts)
     column = 0  # the first of the effect as it is now
     index = np.zeros(N, int) if effect.groups is None else GROUPS
     members = np.flatnonzero(index == group)
@@ -1127,9 +1189,10 @@ def test_sigma_nu_given_all_degrees_of_freedom():
 # -- S29: evidence ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("parts", [{}, LAPLACE_NOISE], ids=["student", "laplace"])
 @pytest.mark.parametrize("r", [0, 1])
-def test_returns_with_evidence_on_them(r):
-    spec, p = world(**EVIDENCE)
+def test_returns_with_evidence_on_them(r, parts):
+    spec, p = world(**EVIDENCE, **parts)
     given = dict(p)
     if r == 1:
         q = after(spec, p, Script(uniforms=skip(1)), U.draw_evidence)
@@ -1180,6 +1243,7 @@ SWEEPS = [
     BLOCKS | MOMENTUM | LATENT | EVIDENCE,
     KNOWN | MOMENTUM | PREMIUM | REGRESSION,
     {"mean": (), "loadings_dof": None} | EQUAL_WEIGHTS,
+    LAPLACE_NOISE | PREMIUM | LATENT | EVIDENCE,
 ]
 
 
