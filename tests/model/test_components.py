@@ -7,7 +7,7 @@ import pymc as pm
 import pytensor
 import pytensor.tensor as pt
 import pytest
-from scipy import stats
+from scipy import integrate, stats
 
 from bdfm.model.part import Part
 from bdfm.model.parts.dynamics import (
@@ -337,6 +337,15 @@ def test_standard_draws_have_the_density(component, rng):
     assert centre == 0.0
     for i, distribution in enumerate([unit_law(component, 3.0), unit_law(component, 8.0)]):
         assert stats.kstest((normal * multiplier)[:, i], distribution.cdf).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("limit", [0.01, 0.7, 4.0, 60.0])
+@pytest.mark.parametrize("component", [StudentTNoise(), LaplaceNoise()], ids=lambda c: type(c).__name__)
+def test_variance_of_cut_noise_is_its_integral(component, limit):
+    law = unit_law(component, 2.7)
+    inside = 2 * integrate.quad(lambda x: x**2 * law.pdf(x), 0, limit, limit=200)[0]
+    found = component.variance({"nu": np.array([2.7])}, np.array([limit]))
+    np.testing.assert_allclose(found, inside + 2 * limit**2 * law.sf(limit), rtol=1e-8)
 
 
 def test_weights():

@@ -1,4 +1,4 @@
-"""Noise around the expected return (eq. 6): pointwise log densities and standardised draws."""
+"""Noise around the expected return (eq. 6, 6a): pointwise log densities and standardised draws."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ class StudentTNoise(Noise):
 
 
 class NormalNoise(Noise):
-    """Normal noise, for comparison and for checks against exact Gaussian results."""
+    """Normal noise (eq. 6a), for comparison and for checks against exact Gaussian results."""
 
     kind: Literal["normal"] = "normal"
 
@@ -165,7 +165,7 @@ class NormalNoise(Noise):
 
 
 class LaplaceNoise(Noise):
-    """Laplace (double exponential) noise: exp(-|ε| / σ) / 2σ, whose variance is 2σ² and kurtosis 6.
+    """Laplace (double exponential) noise, exp(-|ε| / σ) / 2σ (eq. 6a); its variance is 2σ², its kurtosis 6.
 
     A sharp peak and exponential tails, heavier than normal ones and lighter than a Student-t's. Medians take
     the part of means: a far return pulls no more than a near one.
