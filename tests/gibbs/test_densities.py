@@ -51,8 +51,10 @@ from drivers import (
     without,
 )
 from reference import all_returns, expected_returns, log_joint, log_noise_scale
-from scipy import stats
+from scipy import integrate, stats
 from scipy.interpolate import CubicSpline
+
+from bdfm.gibbs.updates.noise import LAPLACE, NORMAL, STUDENT_T
 
 SURE = 1.0 - 2.0**-53  # as a uniform number: the lowest level of a slice, or acceptance of nearly anything
 
@@ -907,6 +909,33 @@ def test_residual_move(parts, i):
 
 
 # -- S22 to S25: log-volatility -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("weight", [1.0, 0.4])
+@pytest.mark.parametrize(("family", "nu"), [(NORMAL, 1.0), (STUDENT_T, 4.5), (LAPLACE, 1.0)])
+def test_functions_of_each_family_of_noise(family, nu, weight):
+    """The density integrates to 1, the score is its derivative, the information the mean square of that."""
+    noise, one, none = plain("updates.noise"), np.ones(1), np.zeros((0, 1, 1))
+
+    def log_density_and_score(z, log_scale=0.0):
+        score = np.zeros(1)
+        value = noise.likelihood_terms(
+            none, 0, family, nu, weight * one, np.array([0, 1]), weight * one, z * one,
+            math.exp(-2 * log_scale) * one, score, np.zeros(0), np.zeros(1), np.zeros(1, np.int64),
+        )  # fmt: skip
+        return value + weight * (noise.noise_norm(family, nu) - log_scale), score[0]
+
+    def expected(f):
+        return (
+            2 * integrate.quad(lambda z: f(z) * math.exp(log_density_and_score(z)[0] / weight), 0, np.inf)[0]
+        )
+
+    assert expected(lambda z: 1.0) == pytest.approx(1.0, abs=1e-7)
+    information = expected(lambda z: (log_density_and_score(z)[1] / weight) ** 2)
+    assert noise.noise_information(family, nu) == pytest.approx(information, rel=1e-6)
+    for z in (-2.7, 0.3, 1.4):
+        up, down = (log_density_and_score(z, x)[0] for x in (1e-5, -1e-5))
+        assert log_density_and_score(z)[1] == pytest.approx((up - down) / 2e-5, rel=1e-6)
 
 
 @pytest.mark.parametrize("walk", [0.05, 0.6], ids=["walk", "newton"])
