@@ -242,6 +242,21 @@ def test_u_of_laplace_noise_close_to_a_residual_of_zero():
             assert (np.abs(chain.state.u - mean) <= (6 * spread + 1e-12) * mean).all()
 
 
+def test_bound_of_u_with_laplace_noise():
+    """At a residual of 0, u sigma^2 is the square of weight over normal number, drawn anew above 1e8."""
+    spec, p = world(**LAPLACE_NOISE)
+    chain, z = Chain(spec, p), math.sqrt(0.5e-8)
+    chain.scratch.residuals[:] = 0.0
+    U.draw_mixing(Script([z] * 6 + [0.5]), chain.data, chain.state, chain.scratch)
+    weight = spec.period_weights[:6]
+    assert (weight[:5] ** 2 / z**2 < 1e8).all()
+    assert 1 / z**2 > 1e8
+    assert weight[5] ** 2 / z**2 > 1e8
+    expected = weight**2 / np.array([z, z, z, z, z, 0.5]) ** 2
+    found = chain.state.u[0, :6] / chain.scratch.noise.precision[0, :6]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
 def test_u_of_normal_noise_is_the_weighted_precision():
     spec, p = world(normal=True)
     chain = Chain(spec, p)
