@@ -54,7 +54,7 @@ class ModelForecaster:
         """Model, sampler without its number of cores, predictive draws."""
         return {
             "model": json.loads(self.model.model_dump_json()),
-            "sampler": json.loads(self.sampler.model_dump_json(exclude={"cores"})),
+            "sampler": json.loads(self.sampler.recorded()),
             "n_draws": self.n_draws,
         }
 

@@ -3,8 +3,8 @@
 It covers independent factors, AR(1) and momentum; factor scales that are constant, follow regressors or have
 a latent volatility; Student-t or normal loadings that are constant, follow characteristics of the assets or
 change from block to block of periods; means of the factors; any number of effects on the mean and on the
-log-volatility with hierarchies over assets; Student-t or normal noise; period weights; and missing returns.
-A sweep costs about a millisecond at N = 100, T = 104, K = 7; chains run on threads.
+log-volatility with hierarchies over assets; noise of the families in ``updates.noise``; period weights; and
+missing returns. A sweep costs about a millisecond at N = 100, T = 104, K = 7; chains run on threads.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def _acceptance(spec: GibbsSpec, moves: list[Moves]) -> dict[str, float]:
         return np.asarray(total[..., 0] / np.maximum(total[..., 1], 1.0))
 
     named = {"log_volatility": rates("asset")}
-    if spec.noise is not None:
+    if spec.noise.dof is not None:
         named[f"sigma_{names.NU}"] = rates("nu")
     if spec.lags is not None and spec.lags.number == 1:
         named[names.RHO] = rates("rho")

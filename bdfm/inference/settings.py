@@ -30,3 +30,7 @@ class SamplerSettings(Settings):
     )
     target_accept: Annotated[float, Field(gt=0.5, lt=1)] = 0.8  # nuts
     sampler: Sampler = "nutpie"  # nuts: any sampler that PyMC offers
+
+    def recorded(self) -> str:
+        """JSON of what decides the draws: all but the number of cores, which decides the time alone."""
+        return self.model_dump_json(exclude={"cores"})

@@ -60,7 +60,7 @@ def fit(
     attrs = {
         "engine": engine,
         "seed": number,
-        "settings": settings.model_dump_json(),
+        "settings": settings.recorded(),
         "versions": json.dumps(package_versions()),
         "seconds": json.dumps(seconds),
     }

@@ -172,7 +172,7 @@ class Posterior:
         attrs = {
             "engine": "trace",
             "seed": _checks.seed_number(seed, where="from_trace"),
-            "settings": settings.model_dump_json(),
+            "settings": settings.recorded(),
             "versions": json.dumps(door.package_versions()),
             "seconds": json.dumps({}),
         }
