@@ -149,6 +149,8 @@ def random_draws():
             x = rng.standard_normal(shape)
             if v.name.startswith("sigma_") or v.name in ("factor_scale", "loading_drift"):
                 x = rng.gamma(4, 0.02, shape)
+            if v.name in ("factor_nu", "factor_mixing", "factor_mixing_next"):
+                x = rng.gamma(4, 0.25, shape) * (8 if v.name == "factor_nu" else 1)
             x = {"theta": x - 3, "nu": 4 + rng.gamma(2, 2, shape), "factors": 0.05 * x}.get(v.name, x)
             if v.name in ("rho", "phi", "beta_momentum", "var_matrix"):
                 x = np.tanh(x) / 20

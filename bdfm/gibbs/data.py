@@ -96,6 +96,14 @@ class MultiplierData(NamedTuple):
     phi_sd: float
 
 
+class FactorNoiseData(NamedTuple):
+    """Family of the factor innovations, and prior of its degrees of freedom."""
+
+    student: bool  # Student-t, one mixing variable a period; else normal
+    nu_shape: float  # of the gamma prior
+    nu_rate: float
+
+
 class NoiseData(NamedTuple):
     """Family of the noise, and prior of its degrees of freedom; 1 and unused where it has none."""
 
@@ -124,6 +132,7 @@ class Data(NamedTuple):
     factors: FactorsData
     dynamics: DynamicsData
     multiplier: MultiplierData
+    factor_noise: FactorNoiseData
     noise: NoiseData
     evidence: EvidenceData
 
@@ -193,6 +202,12 @@ def _multiplier(spec: GibbsSpec) -> MultiplierData:
     )
 
 
+def _factor_noise(spec: GibbsSpec) -> FactorNoiseData:
+    own = spec.factor_noise
+    shape = (own.nu_mean / own.nu_sd) ** 2 if own else 1.0
+    return FactorNoiseData(own is not None, float(shape), float(shape / own.nu_mean) if own else 1.0)
+
+
 def _returns(spec: GibbsSpec) -> Returns:
     n_periods = spec.returns.shape[0]
     seen = np.ascontiguousarray(np.isfinite(spec.returns).T.astype(np.float64))
@@ -235,6 +250,7 @@ def make_data(spec: GibbsSpec) -> Data:
             beta_sd=float(lags.beta_sd) if lags else 1.0,
         ),
         multiplier=_multiplier(spec),
+        factor_noise=_factor_noise(spec),
         noise=NoiseData(
             family=int(spec.noise.code),
             nu_mean=float(dof.nu_mean) if dof else 1.0,

@@ -43,6 +43,8 @@ def _factor_draws(spec: GibbsSpec, state: State) -> dict[str, Floats]:
         draws[names.EVIDENCE_RETURN] = state.evidence
         if spec.latent_scale is not None:
             draws[names.LOG_MULTIPLIER_NEXT] = multiplier.h[..., -1]
+        if spec.factor_noise is not None:
+            draws[names.FACTOR_MIXING_NEXT] = multiplier.mixing[..., -1]
     draws[names.FACTORS] = path[:, :, :history]
     draws[names.FACTOR_SCALE] = factors.scale
     if spec.premium_sd is not None:
@@ -57,6 +59,9 @@ def _factor_draws(spec: GibbsSpec, state: State) -> dict[str, Floats]:
         draws[names.LOG_MULTIPLIER] = multiplier.h[..., :history]
         draws[names.PHI] = multiplier.phi[..., 0]
         draws[f"sigma_{names.LOG_MULTIPLIER}"] = multiplier.sigma[..., 0]
+    if spec.factor_noise is not None:
+        draws[names.FACTOR_NU] = multiplier.nu[..., 0]
+        draws[names.FACTOR_MIXING] = multiplier.mixing[..., :history]
     return draws
 
 

@@ -17,7 +17,7 @@ from bdfm.gibbs.data import Data, Floats, Ints
 from bdfm.gibbs.linear import add_scaled
 from bdfm.gibbs.random import exp_in_place
 from bdfm.gibbs.scratch import PathScratch, Scratch
-from bdfm.gibbs.state import FactorsState, State
+from bdfm.gibbs.state import FactorsState, MultiplierState, State
 
 
 @kernel
@@ -90,12 +90,12 @@ def set_energy(factors: FactorsState, path: PathScratch) -> None:
 
 
 @kernel
-def set_multiplier(slopes: Floats, x: Floats, h: Floats, multiplier: Floats) -> None:
-    """Log multipliers of the factor scales (eq. 3d, 3e)."""
+def set_multiplier(x: Floats, own: MultiplierState, multiplier: Floats) -> None:
+    """Log multipliers of the factor scales given all that moves them (eq. 3d, 3e, 3f)."""
     for t in range(multiplier.shape[0]):
-        total = h[t]
+        total = own.h[t] - 0.5 * math.log(own.mixing[t])
         for j in range(x.shape[0]):
-            total += slopes[j] * x[j, t]
+            total += own.slopes[j] * x[j, t]
         multiplier[t] = total
 
 
@@ -111,9 +111,9 @@ def refresh_innovations(rng: np.random.Generator, data: Data, state: State, scra
 @update
 def refresh_band(rng: np.random.Generator, data: Data, state: State, scratch: Scratch) -> None:
     """Bring ``path.multiplier`` and ``path.band`` up to date; it reads the dynamics and the multiplier."""
-    path, own = scratch.path, state.multiplier
+    path = scratch.path
     n_lags, band, rows = data.dynamics.n_lags, path.band, path.rows
-    set_multiplier(own.slopes, data.multiplier.x, own.h, path.multiplier)
+    set_multiplier(data.multiplier.x, state.multiplier, path.multiplier)
     lag_rows(n_lags, state.dynamics.rho[0], state.dynamics.beta[0], rows, path.start)
     for j in range(n_lags + 1):
         for t in range(band.shape[1]):

@@ -1,10 +1,11 @@
 """Blocked Gibbs sampler of the dynamic factor model (eq. 1 to 9), on plain arrays.
 
 It covers independent factors, AR(1) and momentum; factor scales that are constant, follow regressors or have
-a latent volatility; Student-t or normal loadings that are constant, follow characteristics of the assets or
-change from block to block of periods; means of the factors; any number of effects on the mean and on the
-log-volatility with hierarchies over assets; noise of the families in ``updates.noise``; period weights; and
-missing returns. A sweep costs about a millisecond at N = 100, T = 104, K = 7; chains run on threads.
+a latent volatility; normal or Student-t factors; Student-t or normal loadings that are constant, follow
+characteristics of the assets or change from block to block of periods; means of the factors; any number of
+effects on the mean and on the log-volatility with hierarchies over assets; noise of the families in
+``updates.noise``; period weights; and missing returns. A sweep costs about a millisecond at N = 100, T = 104,
+K = 7; chains run on threads.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ _START_STEP: Final = 0.2  # of the joint random walk of sigma_nu and all nu, on 
 class PathScratch(NamedTuple):
     """Prior of a factor path; ``multiplier`` and ``band`` are kept current."""
 
-    multiplier: Floats  # (T) log of the factors' scale over its average
+    multiplier: Floats  # (T) log of the factors' scale over its average, with that of mixing variables
     band: Floats  # (P + 1, T) band of Q, row j holds the entries of periods t and t - j
     rows: Floats  # (T, P + 1) rows of A, own period first
     start: Floats  # (T) 1 / v_t^2

@@ -128,6 +128,14 @@ class LatentScale:
 
 
 @dataclass(frozen=True)
+class StudentFactors:
+    """Student-t factors: prior of their degrees of freedom, nu ~ Gamma(mean, sd) (eq. 3f)."""
+
+    nu_mean: float = 8.0
+    nu_sd: float = 4.0
+
+
+@dataclass(frozen=True)
 class KnownReturn:
     """Evidence on the simple return of an asset in the last period: Normal(``mean`` | return, ``sd``)."""
 
@@ -158,6 +166,8 @@ class GibbsSpec:
         Prior sd of the mean of each factor over its scale; None: factors have mean 0.
     scale_regression, latent_scale
         What moves the factor scales; None: constant.
+    factor_noise
+        Prior of the degrees of freedom of the factors; None: normal factors.
     loadings_dof
         Degrees of freedom of the loadings (scale 1); None: normal.
     characteristics, loading_blocks
@@ -178,6 +188,7 @@ class GibbsSpec:
     premium_sd: float | None = None
     scale_regression: ScaleRegression | None = None
     latent_scale: LatentScale | None = None
+    factor_noise: StudentFactors | None = None
     loadings_dof: float | None = 10.0
     characteristics: Characteristics | None = None
     loading_blocks: LoadingBlocks | None = None

@@ -43,12 +43,14 @@ class DynamicsState(NamedTuple):
 
 
 class MultiplierState(NamedTuple):
-    """What moves the factor scales; zero where nothing does."""
+    """What moves the factor scales; zero where nothing does, and a precision of 1."""
 
     slopes: Floats  # (W) of the log factor scales
     h: Floats  # (T) latent log multiplier
     phi: Floats  # (1) its persistence
     sigma: Floats  # (1) sd of its innovations
+    mixing: Floats  # (T) innovations of a period ~ Normal(0, scale / sqrt(mixing)); 1 for normal factors
+    nu: Floats  # (1) degrees of freedom of the factors; 1 and unused where they are normal
 
 
 class MeanState(NamedTuple):
@@ -115,7 +117,12 @@ def lay_out(take: Callable[..., Floats], data: Data, n_factors: int) -> tuple[St
     factors = FactorsState(next_array(k, n_periods), next_array(k), next_array(k))
     dynamics = DynamicsState(next_array(1), next_array(1))
     multiplier = MultiplierState(
-        next_array(len(data.multiplier.x)), next_array(n_periods), next_array(1), next_array(1)
+        slopes=next_array(len(data.multiplier.x)),
+        h=next_array(n_periods),
+        phi=next_array(1),
+        sigma=next_array(1),
+        mixing=next_array(n_periods),
+        nu=next_array(1),
     )
     mean = (next_array(n_mean, n_assets), next_array(n_mean, mean_groups), next_array(n_mean, mean_groups))
     volatility = VolatilityState(
@@ -193,6 +200,9 @@ def start_state(spec: GibbsSpec, data: Data, rng: np.random.Generator) -> tuple[
     state.loadings.tau[:] = 1.0
     state.loadings.delta[:] = 0.5 * data.loadings.delta_sd * np.exp(_JITTER * rng.standard_normal())
     multiplier = state.multiplier
+    multiplier.mixing[:] = multiplier.nu[:] = 1.0
+    if spec.factor_noise:
+        multiplier.nu[:] = spec.factor_noise.nu_mean
     sigma = 0.5 * data.multiplier.sigma_sd * np.exp(_JITTER * rng.standard_normal())
     h = _JITTER * data.multiplier.sigma_sd * rng.standard_normal(multiplier.h.shape)
     if data.multiplier.latent:

@@ -21,6 +21,7 @@ from bdfm.gibbs.state import State, start_state
 from bdfm.gibbs.updates.degrees_of_freedom import draw_nu, draw_sigma_nu, move_sigma_nu
 from bdfm.gibbs.updates.dynamics import draw_lag_coefficients, draw_rho
 from bdfm.gibbs.updates.evidence import draw_evidence
+from bdfm.gibbs.updates.factor_mixing import draw_factor_mixing
 from bdfm.gibbs.updates.factor_path import draw_factor_path, draw_factor_periods
 from bdfm.gibbs.updates.factor_scales import switch_factors, switch_paths
 from bdfm.gibbs.updates.group_means import move_group_means
@@ -64,6 +65,7 @@ _UPDATES: Final[tuple[Update, ...]] = (
     draw_premia,
     draw_rho,
     draw_lag_coefficients,
+    draw_factor_mixing,
     draw_scale_slopes,
     draw_h,
     draw_phi,
@@ -118,8 +120,11 @@ def sweep_of(spec: GibbsSpec, data: Data) -> list[Update]:
     sweep += prior_of_loadings
     if lags > 0:
         sweep.append(draw_rho if lags == 1 else draw_lag_coefficients)
-    if spec.scale_regression is not None or spec.latent_scale is not None:
+    moving = (spec.factor_noise, spec.scale_regression, spec.latent_scale)
+    if any(x is not None for x in moving):
         sweep.append(refresh_innovations)
+    if spec.factor_noise is not None:
+        sweep.append(draw_factor_mixing)
     if spec.scale_regression is not None:
         sweep.append(draw_scale_slopes)
     if spec.latent_scale is not None:

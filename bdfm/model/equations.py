@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from pydantic import (
     Field,
     SerializeAsAny,
+    SerializerFunctionWrapHandler,
     ValidationInfo,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
@@ -23,7 +25,7 @@ from bdfm.data.panel import Panel
 from bdfm.data.settings import PanelSettings
 from bdfm.errors import ModelError
 from bdfm.model.evidence import Evidence
-from bdfm.model.part import Array, Data, Params, Part, Turn, Variable
+from bdfm.model.part import Array, Data, Params, Part, Turn, Variable, functions_for
 from bdfm.model.parts.dynamics import (
     AR1,
     Dynamics,
@@ -32,6 +34,7 @@ from bdfm.model.parts.dynamics import (
     standard_innovations,
     summed_lags,
 )
+from bdfm.model.parts.factor_noise import FactorNoise, NormalFactorNoise
 from bdfm.model.parts.factor_scale import ConstantScale, FactorScale
 from bdfm.model.parts.loadings import Loadings, StaticLoadings
 from bdfm.model.parts.log_volatility import Earnings, LogVolatility, LogVolIntercept, RecentVolatility
@@ -126,7 +129,17 @@ _WITH_EVIDENCE = (
 # Fields of a model that take parts, and those of them that take several
 SLOTS: Final[dict[str, type[Part]]] = {
     base.slot: base
-    for base in (Dynamics, FactorScale, Loadings, Mean, LogVolatility, Noise, Weights, Predictive)
+    for base in (
+        Dynamics,
+        FactorScale,
+        FactorNoise,
+        Loadings,
+        Mean,
+        LogVolatility,
+        Noise,
+        Weights,
+        Predictive,
+    )
 }
 SEVERAL: Final = ("dynamics", "mean", "log_volatility")
 
@@ -142,6 +155,7 @@ class Equations(Settings):
     panel: PanelSettings = PanelSettings()
     dynamics: tuple[SerializeAsAny[Dynamics], ...] = (AR1(),)
     factor_scale: SerializeAsAny[FactorScale] = ConstantScale()
+    factor_noise: SerializeAsAny[FactorNoise] = NormalFactorNoise()
     loadings: SerializeAsAny[Loadings] = StaticLoadings()
     mean: tuple[SerializeAsAny[Mean], ...] = (Intercept(), RecentReturn())
     log_volatility: Annotated[tuple[SerializeAsAny[LogVolatility], ...], Field(min_length=1)] = (
@@ -191,6 +205,14 @@ class Equations(Settings):
             )
         return self
 
+    @model_serializer(mode="wrap")
+    def _without_normal_factors(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Settings; normal factors are no table, so that files from before there were others stay."""
+        table: dict[str, Any] = handler(self)
+        if isinstance(self.factor_noise, NormalFactorNoise):
+            table.pop(FactorNoise.slot, None)
+        return table
+
     # -- what it is made of ------------------------------------------------------------------------------
 
     @property
@@ -199,6 +221,7 @@ class Equations(Settings):
         return (
             *self.dynamics,
             self.factor_scale,
+            self.factor_noise,
             self.loadings,
             *self.mean,
             *self.log_volatility,
@@ -237,6 +260,24 @@ class Equations(Settings):
         lags = self.lags(p)
         return mean(lags, p[FACTORS]) if lags.coefficients else 0.0 * p[FACTORS][..., -1, :]
 
+    def factor_sd(self, p: Params, data: Data) -> Array:
+        """Standard deviation of the factor innovations η, broadcastable to (..., period, factor).
+
+        Of a history, given all that moves it, mixing variables among them (eq. 3d to 3f).
+        """
+        return self.factor_scale.scale(p, data) * self.factor_noise.multiplier(p)[..., :, None]
+
+    def factor_sd_next(self, p: Params, ahead: Data) -> Array:
+        """The same (..., factor) of the first period of ``ahead``, the one after the origin."""
+        log_multiplier = self.factor_scale.log_multiplier_next(p, ahead)
+        multiplier = functions_for(log_multiplier).exp(log_multiplier) * self.factor_noise.multiplier_next(p)
+        return p[FACTOR_SCALE] * multiplier[..., None]
+
+    def multipliers_ahead(self, p: Params, data: Data, n_draws: int, rng: np.random.Generator) -> Floats:
+        """Multipliers (draw, period) of the factor scales after the origin, one path for each draw."""
+        of_scale = np.exp(self.factor_scale.simulate_ahead(p, data, n_draws, rng))
+        return np.asarray(of_scale * self.factor_noise.simulate_ahead(p, data, n_draws, rng))
+
     def expected_return(self, p: Params, factors: Array, data: Data) -> Array:
         """Expected log return μ (..., period, asset) given factors (..., period, factor) (eq. 2)."""
         return sum((part.effect(p, data) for part in self.mean), start=self.loadings.common(p, factors, data))
@@ -270,14 +311,13 @@ class Equations(Settings):
         """
         data = model_data(self, panel)
         found = {name: x for part in self.parts for name, x in part.standardised(p, data).items()}
-        scale = np.asarray(self.factor_scale.scale(p, data))
+        scale = np.asarray(self.factor_sd(p, data))
         lags = self.lags(p)
         found[FACTORS_Z] = standard_innovations(lags, p[FACTORS], scale)
         if evidence:
             ahead = at_periods(model_data(self, panel, future=True), slice(1))
-            multiplier = np.exp(np.asarray(self.factor_scale.log_multiplier_next(p, ahead)))
             eta = p[FACTORS_NEXT] - self.expected_factors(p)
-            found[f"{FACTORS_NEXT}_z"] = eta / (p[FACTOR_SCALE] * multiplier[..., None])
+            found[f"{FACTORS_NEXT}_z"] = eta / self.factor_sd_next(p, ahead)
             index = np.array([panel.assets.index(e.symbol) for e in evidence])
             mu = self.expected_return(p, p[FACTORS_NEXT][..., None, :], ahead)[..., 0, index]
             log_scale = np.broadcast_to(

@@ -24,7 +24,6 @@ from bdfm.names import (
     EVIDENCE,
     EVIDENCE_RETURN,
     FACTOR,
-    FACTOR_SCALE,
     FACTORS,
     FACTORS_NEXT,
     LOADING_BLOCK,
@@ -49,7 +48,7 @@ def build(model: Equations, panel: Panel, evidence: tuple[Evidence, ...]) -> pm.
         for part in model.parts:
             p |= part.params(data)
         z = pm.Normal(FACTORS_Z, 0.0, 1.0, dims=(PERIOD, FACTOR))
-        scale = model.factor_scale.scale(p, data)
+        scale = model.factor_sd(p, data)
         path = innovation_path(model.lags(p), scale * z, scale[0])
         factors = pm.Deterministic(FACTORS, path, dims=(PERIOD, FACTOR))
         mu = model.expected_return(p, factors, data)
@@ -100,8 +99,7 @@ def _add_evidence(
     pm.modelcontext(None).add_coord(EVIDENCE, [e.symbol for e in evidence])
     ahead = model_data(model, panel, future=True)
     innovation = pm.Normal(f"{FACTORS_NEXT}_z", 0.0, 1.0, dims=FACTOR)
-    multiplier = pm.math.exp(model.factor_scale.log_multiplier_next(p, ahead))
-    eta = p[FACTOR_SCALE] * multiplier * innovation
+    eta = model.factor_sd_next(p, ahead) * innovation
     state = pm.Deterministic(FACTORS_NEXT, step(model.lags(p), factors, eta), dims=FACTOR)
     index = np.array([panel.assets.index(e.symbol) for e in evidence])
     mu = model.expected_return(p, state[None, :], ahead)[0, index]

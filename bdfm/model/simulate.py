@@ -47,10 +47,12 @@ def simulate(model: Equations, p: Params, data: Data, *, rng: np.random.Generato
 
     ``p`` holds arrays (..., asset) and so on by the names of ``bdfm.names``; ``data`` the features
     (period, asset[, window]) as ``bdfm.model.equations.model_data`` returns them. Missing cells are
-    simulated too.
+    simulated too. Mixing variables of the factors that ``p`` lacks are drawn (eq. 3f).
     """
-    factor_sd = model.factor_scale.scale(p, data)
-    shape = (*factor_sd.shape[:-2], len(data[PERIOD_WEIGHTS]), model.n_factors)
+    n_periods = len(data[PERIOD_WEIGHTS])
+    p = model.factor_noise.with_history(p, n_periods, rng)
+    factor_sd = model.factor_sd(p, data)
+    shape = (*factor_sd.shape[:-2], n_periods, model.n_factors)
     innovations = factor_sd * rng.standard_normal(shape)
     factors = simulate_path(model.lags(p), innovations, factor_sd[..., 0, :])
     return Simulation(factors, model.draw_returns(p, factors, data, rng=rng))
@@ -73,8 +75,8 @@ def simulate_ahead(
     Returns (n_paths, draw, step, asset), decimals.
 
     Paths come in antithetic pairs: the normal innovations of factors and noise (z, e) return as (-z, -e),
-    with the mixing variables of the Student-t noise in common, so that up and down balance exactly and
-    do not decide ranks; flipping only one of the two adds nothing. Factor innovations are drawn
+    with the mixing variables of Student-t noise and factors in common, so that up and down balance exactly
+    and do not decide ranks; flipping only one of the two adds nothing. Factor innovations are drawn
     along the principal axes of the draw's common covariance, so that equal seeds give equal returns however
     the factors are rotated, signed or ordered. With ``factors_next`` among the parameters, as in a fit with
     evidence, the first step's factors are those, and only noise is drawn.
@@ -90,7 +92,7 @@ def simulate_ahead(
     out = np.empty((n_paths, n_draws, n_steps, n_assets), dtype=dtype)
     for pair in range(0, n_paths, 2):
         path = np.broadcast_to(past, (2, *past.shape))
-        multiplier = np.exp(model.factor_scale.simulate_ahead(p, data, n_draws, rng))
+        multiplier = model.multipliers_ahead(p, data, n_draws, rng)
         for t in range(n_steps):
             z = rng.standard_normal((n_draws, model.n_factors, 1))
             eta = sign * (multiplier[:, t, None] * p[FACTOR_SCALE] * (axes @ z)[..., 0])

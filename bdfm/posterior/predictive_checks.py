@@ -23,7 +23,7 @@ from bdfm.data.panel import Panel
 from bdfm.model.equations import model_data
 from bdfm.model.factor_model import FactorModel
 from bdfm.model.simulate import simulate
-from bdfm.names import ASSET, DRAW, FACTOR, FACTORS, OBSERVED, PERIOD, RETURNS
+from bdfm.names import ASSET, DRAW, FACTOR, FACTOR_MIXING, FACTORS, OBSERVED, PERIOD, RETURNS
 from bdfm.posterior.history_statistics import STATISTIC, meaning, statistics
 from bdfm.posterior.posterior import MAX_LOG_RETURN, Posterior
 from bdfm.scoring.calibration import FLAGGED, tail_probability
@@ -89,7 +89,8 @@ def posterior_predictive(posterior: Posterior, *, n_draws: int = N_REPLICATES, s
     """
     n_draws = _checks.at_least(n_draws, 1, what="n_draws", where="posterior predictive")
     index = np.linspace(0, posterior.n_draws - 1, n_draws).round().astype(int)
-    p = {name: values[index] for name, values in posterior.parameters().items() if name != FACTORS}
+    anew = (FACTORS, FACTOR_MIXING)  # the mixing variables are part of the factors' innovations
+    p = {name: values[index] for name, values in posterior.parameters().items() if name not in anew}
     result = _replicates(posterior.model, posterior.panel, p, np.random.default_rng(seed))
     return result.assign_coords(posterior_draw=(DRAW, index))
 

@@ -57,6 +57,10 @@ def forecast_covariance(
     scale = np.exp(np.broadcast_to(model.log_noise_scale(p, own), (n_draws, 1, n_assets))[:, 0])
     multiplier = np.broadcast_to(model.factor_scale.variance_ahead(p, data, step), n_draws)
     variance = np.square(p[FACTOR_SCALE]) * multiplier[:, None]
+    # Heavy tails of the factors are cut where returns are: there, the asset that moves most with them is cut.
+    largest = np.sqrt((np.square(loadings) * variance[:, None]).sum(axis=2).max(axis=1))
+    with np.errstate(divide="ignore"):
+        variance = variance * model.factor_noise.variance(p, MAX_LOG_RETURN / largest)[:, None]
     f = variance[:, :, None] * np.eye(n_factors)
     return loadings, f, np.square(scale) * model.noise.variance(p, MAX_LOG_RETURN / scale)
 

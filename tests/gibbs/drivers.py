@@ -28,6 +28,7 @@ from bdfm.gibbs.spec import (
     LoadingBlocks,
     NoiseFamily,
     ScaleRegression,
+    StudentFactors,
 )
 from bdfm.gibbs.updates.noise import LAPLACE, NORMAL, STUDENT_T
 
@@ -164,6 +165,7 @@ REGRESSION = {
     "scale_regression": ScaleRegression(np.random.default_rng(5).standard_normal((T, 2)), slope_sd=0.4)
 }
 LATENT = {"latent_scale": LatentScale(phi_mean=0.6, phi_sd=0.3, sigma_sd=0.4)}
+STUDENT = {"factor_noise": StudentFactors(nu_mean=7.0, nu_sd=2.5)}
 EVIDENCE = {"evidence": (KnownReturn(2, 0.1, 0.05), KnownReturn(0, -0.05, 0.08))}
 
 
@@ -200,6 +202,8 @@ def make_values(spec, seed=1):
         p["beta_mv"] = np.array([0.4, -0.25])
     if spec.latent_scale is not None:
         p |= {"phi": 0.55, "sigma_log_multiplier": 0.35, "log_multiplier": 0.4 * rng.standard_normal(T)}
+    if spec.factor_noise is not None:
+        p |= {"factor_nu": 4.5, "factor_mixing": np.array([0.4, 1.9, 0.7, 1.2, 0.15, 2.6, 0.9, 1.4])}
     if spec.characteristics is not None:
         p |= {"loading_slopes": 0.5 * rng.standard_normal((2, K)), "sigma_loadings": 0.7}
     if spec.loading_blocks is not None:
@@ -294,6 +298,8 @@ class Chain:
             ("log_multiplier", s.multiplier.h, 1.0),
             ("phi", s.multiplier.phi, 1.0),
             ("sigma_log_multiplier", s.multiplier.sigma, 1.0),
+            ("factor_nu", s.multiplier.nu, 1.0),
+            ("factor_mixing", s.multiplier.mixing, 1.0),
             ("nu", s.noise.nu, 1.0),
             ("sigma_nu", s.noise.sigma_nu, 1.0),
             ("evidence_return", s.evidence, 1.0),

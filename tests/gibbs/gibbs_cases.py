@@ -15,6 +15,7 @@ from bdfm.gibbs.spec import (
     LoadingBlocks,
     NoiseFamily,
     ScaleRegression,
+    StudentFactors,
 )
 from bdfm.gibbs.updates.noise import LAPLACE, NORMAL, STUDENT_T
 
@@ -23,6 +24,7 @@ GROUPS = np.array([0, 0, 1, 1])
 FEATURES = {
     "lags": ("none", "ar1", "momentum"),
     "scale": ("constant", "regression", "latent", "both"),
+    "factors": ("normal factors", "student factors"),
     "loadings": ("static", "normal", "blocks", "characteristics"),
     "premium": ("none", "premium"),
     "evidence": ("none", "evidence"),
@@ -40,6 +42,7 @@ def _cases():
         levels = {
             "lags": (a + b) % 3,
             "scale": a,
+            "factors": (a + b) % 2,
             "loadings": b,
             "premium": (a + b // 2) % 2,
             "evidence": (b + a // 2) % 2,
@@ -120,6 +123,7 @@ def small_spec(case, n_periods=T):
         if case["scale"] in ("regression", "both")
         else None,
         latent_scale=LatentScale(0.5, 0.15, 0.3) if case["scale"] in ("latent", "both") else None,
+        factor_noise=StudentFactors(6.0, 2.0) if case["factors"] == "student factors" else None,
         loadings_dof=loadings,
         characteristics=Characteristics(rng.standard_normal((N, 2)), 0.6, 0.8)
         if case["loadings"] == "characteristics"

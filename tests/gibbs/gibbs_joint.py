@@ -69,7 +69,12 @@ def prior_dynamics(spec, s, x, rng):
         own.h[:, 0] = sigma / np.sqrt(1 - phi**2) * rng.standard_normal(n)
         for t in range(1, own.h.shape[1]):
             own.h[:, t] = phi * own.h[:, t - 1] + sigma * rng.standard_normal(n)
-    multiplier = np.exp(own.h + own.slopes @ x)
+    own.mixing[:] = own.nu[:] = 1.0
+    if factors := spec.factor_noise:
+        shape = (factors.nu_mean / factors.nu_sd) ** 2
+        own.nu[:, 0] = rng.gamma(shape, factors.nu_mean / shape, n)
+        own.mixing[:] = rng.chisquare(own.nu, own.mixing.shape) / own.nu
+    multiplier = np.exp(own.h + own.slopes @ x) / np.sqrt(own.mixing)
     f = s.factors
     f.scale[:] = np.abs(spec.factor_scale_sd * rng.standard_normal(f.scale.shape))
     if spec.premium_sd:
@@ -186,6 +191,8 @@ def quantities(data, s, y, said):
         "h": s.multiplier.h,
         "phi": s.multiplier.phi,
         "sigma_h": s.multiplier.sigma,
+        "factor_nu": s.multiplier.nu,
+        "factor_mixing": s.multiplier.mixing,
         "mean_b": s.mean.b,
         "mean_mu": s.mean.mu,
         "mean_sigma": s.mean.sigma,
@@ -210,6 +217,10 @@ def quantities(data, s, y, said):
     q["start"], q["end"] = np.abs(deviation[:, 0, 0]), np.abs(deviation[:, -1, -1])
     q["premium f"] = (s.factors.premium * f.mean(axis=2)).sum(axis=1)
     q["log f h"] = (s.multiplier.h * log_f).sum(axis=1)
+    log_w = np.log(s.multiplier.mixing)
+    q["log f w"], q["h w"] = (log_w * log_f).sum(axis=1), (log_w * s.multiplier.h).sum(axis=1)
+    q["w level"] = log_w.mean(axis=1) - 2 * np.log(scale).mean(axis=1)
+    q["factor_nu w"] = np.log(s.multiplier.nu[:, 0]) * np.square(log_w).sum(axis=1)
     q["h lag"] = (s.multiplier.h[:, 1:] * s.multiplier.h[:, :-1]).sum(axis=1)
     q["h level"] = s.multiplier.h.mean(axis=1) + np.log(scale).mean(axis=1)
     q["phi sigma_h"] = s.multiplier.phi[:, 0] * np.log(s.multiplier.sigma[:, 0] + 1e-9)

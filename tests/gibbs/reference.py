@@ -5,12 +5,13 @@ factor) have mean zero, ``loadings`` (block, asset, factor) one block for each r
 Coefficients of an effect are (asset, column), their locations and scales (group, column).
 
 Mixing variables are integrated out unless they are among the values: ``u`` (period, asset) of the returns,
-``mix_loadings`` (asset, factor), ``mix_<effect>`` (asset, column).
+``mix_loadings`` (asset, factor), ``mix_<effect>`` (asset, column), ``factor_mixing`` (period).
 """
 
 import math
 
 import numpy as np
+from scipy import stats
 
 from bdfm.gibbs.updates.noise import LAPLACE, NORMAL, STUDENT_T  # codes of the families, nothing else
 
@@ -95,12 +96,14 @@ def lag_coefficients(spec, p):
 
 
 def log_multiplier(spec, p):
-    """Log of the factors' scale over its average (period) (eq. 3d, 3e)."""
+    """Log of the factors' scale over its average (period) (eq. 3d, 3e, 3f)."""
     m = np.zeros(len(spec.returns))
     if spec.scale_regression is not None:
         m = m + spec.scale_regression.features @ p["beta_mv"]
     if spec.latent_scale is not None:
         m = m + p["log_multiplier"]
+    if "factor_mixing" in p:
+        m = m - 0.5 * np.log(p["factor_mixing"])
     return m
 
 
@@ -120,12 +123,17 @@ def factor_density(spec, p):
             best = np.linalg.solve(toeplitz, cov[1 : t + 1]) if t else np.zeros(0)
             variance = cov[0] - best @ cov[1 : t + 1]
         past = sum((best[j] * f[t - 1 - j] for j in range(len(best))), start=np.zeros(f.shape[1]))
-        total += normal(f[t], past, scale * multiplier[t] * math.sqrt(variance)).sum()
+        sd = scale * multiplier[t] * math.sqrt(variance)
+        if spec.factor_noise is None or "factor_mixing" in p:
+            total += normal(f[t], past, sd).sum()
+        else:  # the mixing variable integrated out
+            law = stats.multivariate_t(past, np.diag(sd**2), p["factor_nu"])
+            total += law.logpdf(f[t])
     return total
 
 
 def factor_prior(spec, p):
-    """Priors of what the factors depend on (eq. 3 to 3e, 5a)."""
+    """Priors of what the factors depend on (eq. 3 to 3f, 5a)."""
     total = half_normal(p["factor_scale"], spec.factor_scale_sd).sum()
     if spec.premium_sd is not None:
         total += normal(p["premium"], 0.0, spec.premium_sd).sum()
@@ -138,6 +146,11 @@ def factor_prior(spec, p):
             total += truncated_normal(p["beta_momentum"], 0.0, spec.lags.beta_sd, -bound, bound)
     if spec.scale_regression is not None:
         total += normal(p["beta_mv"], 0.0, spec.scale_regression.slope_sd).sum()
+    if spec.factor_noise is not None:
+        nu = p["factor_nu"]
+        total += float(gamma_of_mean(nu, spec.factor_noise.nu_mean, spec.factor_noise.nu_sd))
+        if "factor_mixing" in p:
+            total += gamma(p["factor_mixing"], nu / 2, nu / 2).sum()
     latent = spec.latent_scale
     if latent is not None:
         h, phi, sigma = p["log_multiplier"], p["phi"], p["sigma_log_multiplier"]

@@ -29,6 +29,7 @@ from drivers import (
     NO_LAGS,
     PREMIUM,
     REGRESSION,
+    STUDENT,
     Chain,
     K,
     N,
@@ -414,7 +415,9 @@ def test_drift_of_the_loadings():
 
 @pytest.mark.parametrize("relax", [0.0, 0.8])
 @pytest.mark.parametrize(
-    "parts", [PREMIUM | LATENT, NO_LAGS | REGRESSION, BLOCKS | EVIDENCE], ids=["ar1", "none", "blocks"]
+    "parts",
+    [PREMIUM | LATENT | STUDENT, NO_LAGS | REGRESSION, BLOCKS | EVIDENCE | STUDENT],
+    ids=["ar1", "none", "blocks"],
 )
 def test_factor_path(parts, relax):
     spec, p = world(**parts)
@@ -443,7 +446,7 @@ def _newton(f, x, steps):
 
 @pytest.mark.parametrize("relax", [0.0, 0.8])
 @pytest.mark.parametrize(
-    "parts", [MOMENTUM | PREMIUM | REGRESSION, MOMENTUM | BLOCKS], ids=["premium", "blocks"]
+    "parts", [MOMENTUM | PREMIUM | REGRESSION, MOMENTUM | BLOCKS | STUDENT], ids=["premium", "blocks"]
 )
 def test_factor_path_by_period(parts, relax):
     spec, p = world(**parts)
@@ -503,7 +506,7 @@ def shift_mean(p, k, a):
     return q
 
 
-ORBITS = [{}, PREMIUM | LATENT, KNOWN | NO_LAGS, BLOCKS | MOMENTUM, PREMIUM | KNOWN | MOMENTUM]
+ORBITS = [{}, PREMIUM | LATENT, KNOWN | NO_LAGS, BLOCKS | MOMENTUM | STUDENT, PREMIUM | KNOWN | MOMENTUM]
 orbits = pytest.mark.parametrize(
     "parts", ORBITS, ids=["plain", "premium", "characteristics", "blocks", "all"]
 )
@@ -561,7 +564,7 @@ def test_scales_of_factors_against_loadings(parts):
 
 
 @pytest.mark.parametrize(
-    "parts", [{}, PREMIUM | LATENT, KNOWN | MOMENTUM], ids=["plain", "premium", "momentum"]
+    "parts", [{}, PREMIUM | LATENT, KNOWN | MOMENTUM | STUDENT], ids=["plain", "premium", "momentum"]
 )
 def test_shifts_against_intercepts(parts):
     spec, p = world(**parts)
@@ -569,7 +572,9 @@ def test_shifts_against_intercepts(parts):
     assert_replayed(spec, p, U.shift_factors, moves)
 
 
-@pytest.mark.parametrize("parts", [LATENT, NO_LAGS, MOMENTUM | KNOWN], ids=["latent", "none", "momentum"])
+@pytest.mark.parametrize(
+    "parts", [LATENT, NO_LAGS | STUDENT, MOMENTUM | KNOWN], ids=["latent", "none", "momentum"]
+)
 def test_premia(parts):
     spec, p = world(**parts, **PREMIUM)
     moves = [(lambda q, a, k=k: shift_mean(q, k, a), 0.05) for k in range(K)]
@@ -579,8 +584,9 @@ def test_premia(parts):
 # -- S12, S13: autoregression -------------------------------------------------------------------------------
 
 
-def test_rho_of_an_ar1():
-    spec, p = world(**LATENT, **PREMIUM)
+@pytest.mark.parametrize("parts", [LATENT, STUDENT], ids=["latent", "student"])
+def test_rho_of_an_ar1(parts):
+    spec, p = world(**parts, **PREMIUM)
 
     def propose(x, normals, uniforms):
         q = after(spec, p | {"rho": float(x[0])}, Script(normals, uniforms), U.draw_rho)
@@ -602,7 +608,7 @@ def test_rho_of_an_ar1():
 
 @pytest.mark.parametrize("name", ["rho", "beta_momentum"])
 def test_rho_and_beta_of_momentum(name):
-    spec, p = world(**MOMENTUM, **REGRESSION, **PREMIUM)
+    spec, p = world(**MOMENTUM, **REGRESSION, **PREMIUM, **STUDENT)
     update, prefix, given = U.draw_lag_coefficients, [], p
     if name == "beta_momentum":
         prefix = [SURE, 0.6]  # level and first proposal of rho
@@ -620,7 +626,7 @@ def test_rho_and_beta_of_momentum(name):
         assert_invariant(run_from(spec, p, update, name, None), density, grid, bounded=True)
 
 
-# -- S14 to S18: scales over time ---------------------------------------------------------------------------
+# -- S30: Student-t factors ---------------------------------------------------------------------------------
 
 
 def prepared(name):
@@ -628,8 +634,42 @@ def prepared(name):
     return updates("refresh_innovations", name)
 
 
+STUDENTS = [STUDENT, STUDENT | NO_LAGS | REGRESSION, STUDENT | MOMENTUM | LATENT | PREMIUM]
+
+
+@pytest.mark.parametrize("parts", STUDENTS, ids=["plain", "regression", "latent"])
+def test_degrees_of_freedom_of_the_factors(parts):
+    """Drawn with the mixing variables integrated out, whatever these are."""
+    spec, p = world(**parts)
+    update, drop = prepared("draw_factor_mixing"), ("factor_mixing",)
+    draw, density, now = along(spec, p, update, "factor_nu", None, log=True, drop=drop)
+    assert_slice(draw, density, now)
+    other = p | {"factor_mixing": p["factor_mixing"][::-1]}
+    one, two = (after(spec, q, Script(uniforms=[0.5]), update) for q in (p, other))
+    assert one["factor_nu"] == pytest.approx(two["factor_nu"], rel=1e-12)
+    if "rho" not in p:
+        draws = run_from(spec, p, update, "factor_nu", None, log=True)
+        assert_invariant(draws, density, np.linspace(-0.5, 3.7, 60))
+
+
+@pytest.mark.parametrize(
+    "parts", [*STUDENTS, STUDENT | EVIDENCE], ids=["plain", "scale", "latent", "evidence"]
+)
+def test_mixing_variables_of_the_factors(parts):
+    spec, p = world(**parts)
+    update = prepared("draw_factor_mixing")
+    with patched("slice_update", lambda rng, density, args, now, width: now):
+        assert_gamma(spec, p, update, "factor_mixing", [(t,) for t in range(T)])
+    chain = Chain(spec, p)
+    multiplier = Chain(spec, chain.run(Script(), update)).scratch.path.multiplier
+    np.testing.assert_allclose(chain.scratch.path.multiplier, multiplier, rtol=1e-12)
+
+
+# -- S14 to S18: scales over time ---------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("j", [0, 1])
-@pytest.mark.parametrize("parts", [{}, LATENT], ids=["alone", "latent"])
+@pytest.mark.parametrize("parts", [{}, LATENT | STUDENT], ids=["alone", "latent"])
 def test_slopes_of_the_factor_scales(parts, j):
     spec, p = world(**REGRESSION, **MOMENTUM, **PREMIUM, **parts)
     update = prepared("draw_scale_slopes")
@@ -646,7 +686,7 @@ def test_slopes_of_the_factor_scales(parts, j):
 
 
 @pytest.mark.parametrize("t", [0, 3, T - 1])
-@pytest.mark.parametrize("parts", [{}, REGRESSION], ids=["alone", "regression"])
+@pytest.mark.parametrize("parts", [{}, REGRESSION | STUDENT], ids=["alone", "regression"])
 def test_latent_multiplier_of_a_period(t, parts):
     spec, p = world(**LATENT, **PREMIUM, **parts)
     update = prepared("draw_h")
@@ -692,7 +732,7 @@ def test_persistence_and_scale_of_the_latent_multiplier():
     assert_invariant(run_from(spec, p, update, "phi", None), lambda x: density([x]), grid, bounded=True)
 
 
-@pytest.mark.parametrize("parts", [{}, REGRESSION], ids=["alone", "regression"])
+@pytest.mark.parametrize("parts", [{}, REGRESSION | STUDENT], ids=["alone", "regression"])
 def test_rescaling_of_the_latent_multiplier(parts):
     spec, p = world(**LATENT, **parts)
     update = prepared("rescale_h")
@@ -719,7 +759,7 @@ def test_rescaling_of_the_latent_multiplier(parts):
     )
 
 
-@pytest.mark.parametrize("parts", [{}, PREMIUM], ids=["plain", "premium"])
+@pytest.mark.parametrize("parts", [{}, PREMIUM | STUDENT], ids=["plain", "premium"])
 def test_shift_of_the_latent_multiplier_against_the_factor_scales(parts):
     spec, p = world(**LATENT, **parts)
     update = U.shift_h
@@ -750,7 +790,7 @@ def test_shift_of_the_latent_multiplier_against_the_factor_scales(parts):
 
 
 @pytest.mark.parametrize("k", [0, 1])
-@pytest.mark.parametrize("parts", [PREMIUM, KNOWN | MOMENTUM], ids=["premium", "characteristics"])
+@pytest.mark.parametrize("parts", [PREMIUM, KNOWN | MOMENTUM | STUDENT], ids=["premium", "characteristics"])
 def test_factor_scale_with_loadings_integrated_out(parts, k):
     spec, p = world(**parts)
     used = np.full(N * k, 0.3)
@@ -793,7 +833,7 @@ def test_factor_scale_with_loadings_integrated_out(parts, k):
 
 
 @pytest.mark.parametrize("k", [0, 1])
-@pytest.mark.parametrize("parts", [PREMIUM | LATENT, {}], ids=["premium", "plain"])
+@pytest.mark.parametrize("parts", [PREMIUM | LATENT | STUDENT, {}], ids=["premium", "plain"])
 def test_factor_scale_with_the_path_integrated_out(parts, k):
     spec, p = world(**NO_LAGS, **parts)
     used = np.full(T * k, 0.3)
@@ -860,7 +900,9 @@ def test_draws_of_a_factor_scale_that_is_switched(which):
 
 @pytest.mark.parametrize("i", range(N))
 @pytest.mark.parametrize(
-    "parts", [PREMIUM | LATENT, MOMENTUM, LAPLACE_NOISE], ids=["premium", "momentum", "laplace"]
+    "parts",
+    [PREMIUM | LATENT, MOMENTUM | STUDENT, LAPLACE_NOISE],
+    ids=["premium", "momentum", "laplace"],
 )
 def test_residual_move(parts, i):
     spec, p = world(**parts)
@@ -1283,7 +1325,8 @@ def test_gamma_variates(shape):
 SWEEPS = [
     {},
     {"normal": True} | NO_LAGS | REGRESSION,
-    PREMIUM | LATENT | REGRESSION | EVIDENCE,
+    PREMIUM | LATENT | REGRESSION | EVIDENCE | STUDENT,
+    NO_LAGS | STUDENT,
     BLOCKS | MOMENTUM | LATENT | EVIDENCE,
     KNOWN | MOMENTUM | PREMIUM | REGRESSION,
     {"mean": (), "loadings_dof": None} | EQUAL_WEIGHTS,
@@ -1308,7 +1351,7 @@ def test_sweep_finds_everything_current(number):
             extra = ["refresh_band", "refresh_residuals", "refresh_precision"]
             if name in ("move_group_means", "move_groups"):
                 extra.append("refresh_log_likelihood")
-            if name in ("draw_scale_slopes", "draw_h", "rescale_h"):
+            if name in ("draw_factor_mixing", "draw_scale_slopes", "draw_h", "rescale_h"):
                 extra.append("refresh_innovations")
             args = others, more.data, more.state, more.scratch
             updates(*extra)(*args)

@@ -26,6 +26,16 @@ MODELS = {
         "mean": [{"kind": "intercept"}, {"kind": "factor_premium"}, {"kind": "recent_return"}],
         "weights": {"kind": "half_life", "half_life_periods": 6.0},
     },
+    "Student-t factors, momentum": {
+        "dynamics": [{"kind": "momentum"}],
+        "factor_noise": {"kind": "student_t"},
+    },
+    "Student-t factors, latent volatility, premium, evidence": {
+        "factor_scale": {"kind": "stochastic_volatility"},
+        "factor_noise": {"kind": "student_t", "nu_mean": 6.0, "nu_sd": 3.0},
+        "mean": [{"kind": "factor_premium"}],
+        "weights": {"kind": "half_life", "half_life_periods": 6.0},
+    },
     "no dynamics, evidence": {"dynamics": [], "mean": []},
     "Laplace noise, evidence": {
         "noise": {"kind": "laplace"},
@@ -63,6 +73,8 @@ def values_of(spec, draws):
         p["factors"] = np.vstack([p["factors"], p["factors_next"]])
     if "log_multiplier_next" in p:
         p["log_multiplier"] = np.append(p["log_multiplier"], p["log_multiplier_next"])
+    if "factor_mixing_next" in p:
+        p["factor_mixing"] = np.append(p["factor_mixing"], p["factor_mixing_next"])
     for effect in (*spec.mean, *spec.log_volatility):
         _, n_groups = groups(effect)
         for name, size in (

@@ -25,6 +25,7 @@ MOMENTUM = {"dynamics": [{"kind": "momentum"}]}
 MOVING = {"loadings": {"kind": "random_walk", "every": 13, "drift_sd": 0.3}}
 INSTRUMENTED = {"loadings": {"kind": "instrumented"}}
 PREMIUM = {"mean": [{"kind": "intercept"}, {"kind": "factor_premium", "sd": 0.3}]}
+STUDENT = {"factor_noise": {"kind": "student_t"}}
 VAR = {"dynamics": [{"kind": "var1"}]}
 COVERED = {
     "independent": {"dynamics": []},
@@ -38,6 +39,9 @@ COVERED = {
     "premium alone": {"dynamics": [], "mean": [{"kind": "factor_premium", "sd": 0.3}]} | MARKET,
     "premium and latent": PREMIUM | LATENT | MOMENTUM,
     "laplace": {"noise": {"kind": "laplace"}},
+    "student factors": STUDENT,
+    "student factors and market": STUDENT | MARKET | {"dynamics": [], "mean": []},
+    "student factors and latent": STUDENT | LATENT | PREMIUM,
 }
 # The likelihood of weighted periods is not that of any process, so that calibration cannot judge it.
 WEIGHTED = {"noise": {"kind": "laplace"}, "weights": {"kind": "half_life", "half_life_periods": 8.0}}
@@ -130,6 +134,23 @@ def test_slope_on_market_volatility_is_recovered():
         model.factor_scale.scale(p, model_data(model, x, future=True))[:, 0] for x in (panel, calm)
     )
     np.testing.assert_allclose(np.log(loud / quiet).mean(), 0.64, atol=0.3)
+
+
+def test_degrees_of_freedom_and_mixing_of_the_factors_are_recovered():
+    model, panel, truth, *_ = simulated(
+        STUDENT | MARKET,
+        beta_mv=np.array([0.8]),
+        factor_nu=np.float64(3.0),
+        factor_mixing=lambda rng: rng.chisquare(3.0, N_PERIODS) / 3.0,
+    )
+    draws = fit(model, panel, seed=1, settings=QUICK).draws
+    near(np.log(draws["factor_nu"]), np.log(3.0), sd_below=0.35)
+    near(draws["beta_mv"], 0.8, sd_below=0.25)
+    log_xi = np.log(draws["factor_mixing"]).mean(["chain", "draw"]).to_numpy()
+    assert np.corrcoef(log_xi, np.log(truth["factor_mixing"]))[0, 1] > 0.55
+    normal, panel, *_ = simulated(MARKET, beta_mv=np.array([0.8]))
+    student = FactorModel(**normal.model_dump() | STUDENT)
+    assert float(fit(student, panel, seed=1, settings=QUICK).draws["factor_nu"].mean()) > 8.0
 
 
 def test_latent_volatility_is_recovered():

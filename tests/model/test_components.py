@@ -22,6 +22,7 @@ from bdfm.model.parts.dynamics import (
     step,
     summed_lags,
 )
+from bdfm.model.parts.factor_noise import NormalFactorNoise, StudentTFactorNoise
 from bdfm.model.parts.factor_scale import ConstantScale, MarketVolatilityScale, StochasticVolatilityScale
 from bdfm.model.parts.loadings import InstrumentedLoadings, RandomWalkLoadings, StaticLoadings
 from bdfm.model.parts.log_volatility import Earnings, LogVolIntercept, OutsideVolatility, RecentVolatility
@@ -47,7 +48,8 @@ EFFECTS = [
 NOISE = [StudentTNoise(), NormalNoise(), LaplaceNoise()]
 WEIGHTS = [EqualWeights(), StepWeights(cutoff=dt.date(2018, 5, 1)), HalfLifeWeights(half_life_periods=12)]
 PREDICTIVE = [ModelPredictive(), HistoricalPool(), CovariancePool()]
-REGISTRY = [*DYNAMICS, *SCALES, *LOADINGS, *EFFECTS, *NOISE, *WEIGHTS, *PREDICTIVE]
+FACTOR_NOISE = [NormalFactorNoise(), StudentTFactorNoise()]
+REGISTRY = [*DYNAMICS, *SCALES, *FACTOR_NOISE, *LOADINGS, *EFFECTS, *NOISE, *WEIGHTS, *PREDICTIVE]
 
 
 def leaves(cls):
@@ -60,7 +62,7 @@ def test_registry_holds_every_component():
     # Other tests define parts of their own.
     own = {part for part in leaves(Part) if part.__module__.startswith("bdfm.")}
     assert {type(c) for c in REGISTRY} == own
-    assert len(REGISTRY) == 25
+    assert len(REGISTRY) == 28
 
 
 @pytest.fixture
@@ -173,6 +175,18 @@ def test_factor_scale_numpy_equals_pytensor_and_batch_equals_loop(component, dat
         np.testing.assert_allclose(own, batch[d], rtol=1e-12)
         symbolic = component.scale(as_tensors(one), as_tensors(data)).eval()
         np.testing.assert_allclose(np.broadcast_to(symbolic, batch[d].shape), batch[d], rtol=1e-12)
+
+
+@pytest.mark.parametrize("component", FACTOR_NOISE, ids=lambda c: type(c).__name__)
+def test_factor_noise_numpy_equals_pytensor_and_batch_equals_loop(component, data):
+    p = prior(component, data)
+    batch = np.broadcast_to(component.multiplier(p), (N_DRAWS, N_PERIODS))
+    for d in range(N_DRAWS):
+        one = {k: v[d] for k, v in p.items()}
+        np.testing.assert_allclose(np.broadcast_to(component.multiplier(one), N_PERIODS), batch[d])
+        symbolic = component.multiplier(as_tensors(one))
+        symbolic = symbolic if isinstance(symbolic, np.ndarray) else symbolic.eval()
+        np.testing.assert_allclose(np.broadcast_to(symbolic, N_PERIODS), batch[d], rtol=1e-12)
 
 
 def test_factor_scales_by_hand(data):

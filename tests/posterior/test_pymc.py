@@ -19,7 +19,8 @@ from bdfm.model.equations import model_data
 from bdfm.model.evidence import Evidence
 from bdfm.model.factor_model import FactorModel, presets
 from bdfm.model.parts.dynamics import VAR1
-from bdfm.model.parts.factor_scale import MarketVolatilityScale
+from bdfm.model.parts.factor_noise import NormalFactorNoise, StudentTFactorNoise
+from bdfm.model.parts.factor_scale import MarketVolatilityScale, StochasticVolatilityScale
 from bdfm.model.parts.loadings import RandomWalkLoadings
 from bdfm.model.parts.mean import FactorPremium
 from bdfm.model.parts.weights import EqualWeights
@@ -74,9 +75,11 @@ def test_the_tree_holds_a_point_of_the_pymc_model_for_every_draw(posteriors, nam
     check_tree(posteriors(name))
 
 
+@pytest.mark.parametrize("factors", [NormalFactorNoise(), StudentTFactorNoise()], ids=lambda f: f.kind)
 @pytest.mark.parametrize("name", ["m6", "stochastic_volatility", "market_volatility"])
-def test_with_evidence_too(small_preset, name):
+def test_with_evidence_too(small_preset, name, factors):
     model, panel = small_preset(name)
+    model = model.model_copy(update={"factor_noise": factors})
     evidence = [Evidence("A3", 0.05, 0.04), Evidence("A0", -0.02, 0.1)]
     posterior = fit(model, panel, seed=3, settings=SHORT, evidence=evidence)
     check_tree(posterior, evidence)
@@ -100,6 +103,8 @@ def test_the_sampler_has_the_period_with_evidence_last(small_preset):
         {"dynamics": (VAR1(cross_sd=0.0),)},
         {"dynamics": (VAR1(),), "factor_scale": MarketVolatilityScale()},
         {"dynamics": ()},
+        {"dynamics": (VAR1(),), "factor_noise": StudentTFactorNoise()},
+        {"factor_scale": StochasticVolatilityScale(), "factor_noise": StudentTFactorNoise()},
         {"loadings": RandomWalkLoadings(every=7), "mean": (FactorPremium(),)},
     ],
 )

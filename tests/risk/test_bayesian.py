@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from scipy import integrate, stats
 
 from bdfm.data.panel import Panel
@@ -15,7 +16,7 @@ from bdfm.model.parts.noise import StudentTNoise
 from bdfm.model.simulate import simulate_ahead
 from bdfm.names import CLASS_INDEX, FACTORS
 from bdfm.posterior.fit import fit
-from bdfm.posterior.posterior import MAX_LOG_RETURN
+from bdfm.posterior.posterior import MAX_LOG_RETURN, Posterior
 from bdfm.risk import BayesianEstimator, RiskModel, bayesian_risk, simple_returns
 from bdfm.validation import validate
 
@@ -75,6 +76,7 @@ def test_draws_have_the_variance_of_the_simulated_future(posterior):
     [
         {"factor_scale": {"kind": "market_volatility"}},
         {"factor_scale": {"kind": "stochastic_volatility"}},
+        {"factor_noise": {"kind": "student_t"}},
         {"loadings": {"kind": "instrumented"}, "mean": [{"kind": "factor_premium"}]},
         {"loadings": {"kind": "random_walk"}},
     ],
@@ -85,6 +87,10 @@ def test_every_part_has_the_variance_of_the_simulated_future(parts):
     model = FactorModel(n_factors=2, dynamics=(), noise={"kind": "normal"}, **parts)
     panel = Panel.from_prices(prices, universe, origin="2022-09-30", settings=model.panel, horizon=2)
     posterior = fit(model, panel, seed=1, settings=SamplerSettings(draws=20, tune=100, chains=1))
+    if "factor_nu" in posterior.draws:  # a variance that simulation can measure
+        draws = posterior.draws
+        draws = draws.assign(factor_nu=0 * draws["factor_nu"] + 6.0)
+        posterior = Posterior.from_draws(draws, xr.Dataset(), model, panel, {"seed": 1})
     risk = bayesian_risk(posterior, step=2, n_draws=1)
     weights = np.full(len(panel.assets), 1 / len(panel.assets))
     p = {k: v[:1] for k, v in posterior.parameters().items()}

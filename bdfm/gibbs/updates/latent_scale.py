@@ -26,8 +26,8 @@ def period_density(h: float, args: tuple[float, float, float]) -> float:
 def draw_h(rng: np.random.Generator, data: Data, state: State, scratch: Scratch) -> None:
     """Eq. S15: slice update of h in one period after the other.
 
-    Reads phi, sigma_h, ``path.energy`` (``refresh_innovations``) and what regressors say of the log scales;
-    keeps ``path.multiplier`` current. ``path.band`` is out of date afterwards.
+    Reads phi, sigma_h, ``path.energy`` (``refresh_innovations``), what regressors say of the log scales and
+    the mixing variables; keeps ``path.multiplier`` current. ``path.band`` is out of date afterwards.
     """
     own, path, x = state.multiplier, scratch.path, data.multiplier.x
     h, phi = own.h, own.phi[0]
@@ -44,10 +44,10 @@ def draw_h(rng: np.random.Generator, data: Data, state: State, scratch: Scratch)
         regression = 0.0
         for j in range(x.shape[0]):
             regression += own.slopes[j] * x[j, t]
-        half_energy = 0.5 * path.energy[t] * math.exp(-2.0 * regression)
+        half_energy = 0.5 * path.energy[t] * own.mixing[t] * math.exp(-2.0 * regression)
         width = 3.0 / math.sqrt(prior + 2.0 * n_factors)
         h[t] = slice_update(rng, period_density, (linear, prior, half_energy), h[t], width)
-    set_multiplier(own.slopes, x, h, path.multiplier)
+    set_multiplier(x, own, path.multiplier)
 
 
 @update
@@ -107,7 +107,7 @@ def rescale_h(rng: np.random.Generator, data: Data, state: State, scratch: Scrat
     own.sigma[0] *= c
     for t in range(own.h.shape[0]):
         own.h[t] *= c
-    set_multiplier(own.slopes, data.multiplier.x, own.h, path.multiplier)
+    set_multiplier(data.multiplier.x, own, path.multiplier)
 
 
 @kernel

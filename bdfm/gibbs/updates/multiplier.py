@@ -43,4 +43,4 @@ def draw_scale_slopes(rng: np.random.Generator, data: Data, state: State, scratc
         width = 3.0 / math.sqrt(2.0 * n_factors * squares + 2.0 * prior)
         args = (path.energy, path.multiplier, x, n_factors, slopes[j], prior)
         slopes[j] += slice_update(rng, slope_density, args, 0.0, width)
-        set_multiplier(slopes, own.x, state.multiplier.h, path.multiplier)
+        set_multiplier(own.x, state.multiplier, path.multiplier)
