@@ -72,8 +72,9 @@ class Posterior:
     identified only up to rotation, sign and order: look at ``identified()`` and ``diagnose()``.
     """
 
-    def __init__(self, tree: xr.DataTree) -> None:
+    def __init__(self, tree: xr.DataTree, *, diagnosis: Diagnosis | None = None) -> None:
         self._tree = door.locked(tree)
+        self._known_diagnosis = diagnosis
 
     @classmethod
     def from_draws(
@@ -86,11 +87,13 @@ class Posterior:
         *,
         evidence: Sequence[Evidence] = (),
         turns: Mapping[str, str] | None = None,
+        diagnosis: Diagnosis | None = None,
     ) -> Posterior:
         """Posterior made of draws (chain, draw, ...) of the variables that the model declares.
 
         Draws meet model and panel by label, never by position: labels in another order are put in order,
-        other labels are refused. ``attrs`` says how the draws came.
+        other labels are refused. ``attrs`` says how the draws came. ``diagnosis`` spares a second one, where
+        that of these draws is known.
         """
         turns = dict(turns or {})
         checked = door.checked_draws(draws, model, panel, evidence, turns)
@@ -112,7 +115,7 @@ class Posterior:
                 **attrs,
             }
         )
-        return cls(tree)
+        return cls(tree, diagnosis=diagnosis)
 
     @classmethod
     def from_trace(
@@ -286,7 +289,7 @@ class Posterior:
 
     @cached_property
     def _diagnosis(self) -> Diagnosis:
-        return diagnose(
+        return self._known_diagnosis or diagnose(
             self.identified(),
             self._tree[SAMPLE_STATS].to_dataset(),
             must_vary=judged_variables(self.model),
