@@ -115,8 +115,8 @@ def sample_in_steps(
     of cores.
     """
     run = _Run(spec, settings, seed, on_progress)
-    kept, thin = 0, settings.thin
-    sweeps, target = settings.tune, settings.tune + settings.thin * min(first, settings.draws)
+    kept, thin, sweeps = 0, settings.thin, settings.tune
+    target = min(max_sweeps, sweeps + thin * min(first, settings.draws))
     with run.threads():
         run.tune(target)
         while True:

@@ -49,7 +49,7 @@ def choose(settings: SamplerSettings, model: Equations) -> str:
 class EngineRun(NamedTuple):
     """Draws (chain, draw, ...), statistics of the sampler, and wall seconds by stage.
 
-    ``length``: sweeps of each chain and how many lie between two draws, where the engine makes sweeps.
+    ``length``: sweeps of each chain and how many lie between two draws, where the run found them.
     ``diagnosis``: that of these draws, where it was made to see whether they are enough.
     """
 
@@ -134,7 +134,7 @@ def _run_gibbs(
         label(result.draws),
         label(result.sample_stats),
         result.seconds,
-        {"sweeps": result.sweeps, "thin": result.thin},
+        {"sweeps": result.sweeps, "thin": result.thin} if settings.draws == "auto" else {},
         rule.diagnosis,
     )
 

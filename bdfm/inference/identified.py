@@ -163,15 +163,15 @@ def _by_draw(
         q = {name: x[start : start + _BLOCK_DRAWS] for name, x in p.items()}
         n = len(q[LOADINGS])
         block = {EXPECTED_RETURN_NEXT: _expected_next(model, q, ahead)}
-        if not full:
-            next_scale = np.broadcast_to(model.log_noise_scale(q, ahead), (n, 1, n_assets))
-            block[NOISE_SCALE_NEXT] = np.exp(next_scale[:, 0])
         if not quick:
             log_scale = np.broadcast_to(model.log_noise_scale(q, data), (n, *shape))
             block[LOG_LIKELIHOOD] = _weighted_total(model, q, data)
-            if full:
-                block[NOISE_SCALE] = np.exp(log_scale)
-            else:
+        if full:
+            block[NOISE_SCALE] = np.exp(log_scale)
+        else:
+            next_scale = np.broadcast_to(model.log_noise_scale(q, ahead), (n, 1, n_assets))
+            block[NOISE_SCALE_NEXT] = np.exp(next_scale[:, 0])
+            if not quick:
                 block[LOG_NOISE_SCALE] = log_scale.mean(axis=1)
         for name, x in block.items():
             found.setdefault(name, []).append(x)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from bdfm._settings import Settings
 from bdfm.inference.choices import (
@@ -56,6 +56,22 @@ class SamplerSettings(Settings):
         if text == "auto" or (text.isdecimal() and int(text) >= MIN_DRAWS):
             return text if text == "auto" else int(text)
         raise ValueError(f'draws must be "auto" or a whole number of at least {MIN_DRAWS}')
+
+    @model_validator(mode="after")
+    def _room(self) -> Self:
+        least = self.tune + MIN_DRAWS * self.thin
+        if self.draws == "auto" and self.max_sweeps < least:
+            raise ValueError(f"max_sweeps must be at least {least}, tuning and {MIN_DRAWS} draws")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_does_not_count(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A fixed length has no thresholds: what is said of it, and the identity of a backtest, has none."""
+        found: dict[str, Any] = dump(self)
+        if self.draws != "auto":
+            for name in ("max_rhat", "min_ess", "max_sweeps"):
+                found.pop(name, None)
+        return found
 
     @property
     def n_fixed(self) -> int:
