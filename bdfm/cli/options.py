@@ -22,6 +22,11 @@ ChangesFile = Annotated[Path | None, typer.Option("--file", help="TOML file with
 
 CalendarMonths = Annotated[bool, typer.Option(help="Periods are calendar months.")]
 
+KeepDraws = Annotated[
+    bool,
+    typer.Option("--keep-draws", help="Write all predictive draws; else forecast.nc makes them anew."),
+]
+
 # The sampler
 Draws = Annotated[
     str, typer.Option(metavar="N|auto", help="Kept draws of each chain; auto: sweeps until they suffice.")

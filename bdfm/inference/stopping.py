@@ -32,10 +32,9 @@ APART: Final = 1.1  # R-hat above which the first half of the draws counts as bu
 class StoppingRule:
     """Judge of a run in steps: enough once ``max_rhat`` and ``min_ess`` hold with the margins.
 
-    A first, cheap look is at what costs little (``identified`` with ``quick``, and what the sampler knows of
-    the log-likelihood). All that
-    ``posterior.diagnose()`` judges is looked at where this one is passed. ``diagnosis`` is that of the last
-    whole look, if the last look was a whole one: it need not be made again.
+    A first look is at what costs little (``identified`` with ``quick``, and what the sampler knows of the
+    log-likelihood). Where this one is passed all that ``posterior.diagnose()`` judges is looked at.
+    ``diagnosis`` is that of the last whole look, if the last look was a whole one: it need not be made again.
     """
 
     def __init__(
@@ -68,12 +67,15 @@ class StoppingRule:
 
     def passes(self, diagnosis: Diagnosis) -> bool:
         """Whether a diagnosis meets the thresholds with the margins, and nothing stands still."""
-        return meets(
-            np.array([diagnosis.max_rhat]),
-            np.array([min(diagnosis.min_ess_bulk, diagnosis.min_ess_tail)]),
-            max_rhat=self.max_rhat,
-            min_ess=self.min_ess,
-        ) and not (diagnosis.stuck)
+        return (
+            meets(
+                np.array([diagnosis.max_rhat]),
+                np.array([min(diagnosis.min_ess_bulk, diagnosis.min_ess_tail)]),
+                max_rhat=self.max_rhat,
+                min_ess=self.min_ess,
+            )
+            and not diagnosis.stuck
+        )
 
 
 def meets(rhat: NDArray[np.float64], ess: NDArray[np.float64], *, max_rhat: float, min_ess: float) -> bool:

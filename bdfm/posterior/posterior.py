@@ -437,7 +437,8 @@ class Posterior:
             alone = ", without past returns" if model.predictive.past_share else ""
             text = f"{symbol} returns {mean:.4%} ± {sd:.4%} (evidence inside the model{alone})."
             forecast = forecast.with_record(Record.of("evidence", (symbol,), text, mean=mean, sd=sd))
-        return forecast.zero(*panel.inactive) if panel.inactive else forecast
+        forecast = forecast.zero(*panel.inactive) if panel.inactive else forecast
+        return forecast.with_base("posterior", {"horizon": horizon, "seed": number, "n_draws": n_draws})
 
     # -- pictures --------------------------------------------------------------------------------------
 
@@ -471,9 +472,13 @@ class Posterior:
 
     # -- files and looks -------------------------------------------------------------------------------
 
+    def in_single_precision(self) -> Posterior:
+        """Posterior of draws rounded to single precision: half the file, the same forecasts from it."""
+        return Posterior(door.in_single_precision(self._tree), diagnosis=self._known_diagnosis)
+
     def save(self, path: str | Path) -> Path:
         """Write one NetCDF file, whole or not at all; returns its path."""
-        return _files.save_tree(self._tree, Path(path), kind=KIND)
+        return _files.save_tree(door.as_written(self._tree), Path(path), kind=KIND)
 
     @classmethod
     def load(cls, path: str | Path) -> Posterior:
