@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
+import numpy as np
 import pandas as pd
 from pandas.tseries.holiday import GoodFriday, USMemorialDay
 
 Period = int | Literal["month"]
+
+NEAR_DAYS: Final = 4  # a weekend and a holiday
 
 # Weekdays on which the last days of a month are no trading days: Good Friday (March), and the last Monday of
 # May, a holiday in New York and in London alike.
@@ -41,6 +44,23 @@ def period_edges(origin: pd.Timestamp, *, period: Period, n_past: int, n_future:
     else:
         edges = [origin + pd.DateOffset(months=j) for j in steps]
     return pd.DatetimeIndex(edges).as_unit("ns")
+
+
+def edges_at_prices(edges: pd.DatetimeIndex, days: pd.DatetimeIndex, *, n_past: int) -> pd.DatetimeIndex:
+    """Boundaries of sparse prices: one before the origin moves on to a price that follows within 4 days.
+
+    The first trading day of a month is the 1st, 2nd or 3rd: where prices stand on it, and the origin too,
+    each month ends with its own price. ``days`` (day) are those with a price, none after the origin, which is
+    edge ``n_past``; where it has no price within 4 days before it, all edges stay.
+    """
+    past = edges[:n_past]
+    before = days.searchsorted(edges[n_past], side="right") - 1
+    if before < 0 or (edges[n_past] - days[before]).days > NEAR_DAYS:
+        return edges
+    following = days[np.minimum(days.searchsorted(past), len(days) - 1)]
+    wait = (following - past).days
+    moved = past.where((wait < 0) | (wait > NEAR_DAYS), following)
+    return pd.DatetimeIndex(moved.append(edges[n_past:])).as_unit("ns")
 
 
 def describe(period: Period) -> str:

@@ -412,6 +412,7 @@ def test_settings_defaults():
         "earnings_gaps": "none",
         "min_past_weeks": 26,
         "max_stale_days": 10,
+        "spacing_days": None,
     }
 
 

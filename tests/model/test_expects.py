@@ -54,7 +54,7 @@ def test_each_setting_is_compared(settings, line, usual):
 
 
 def test_all_settings_are_looked_at():
-    assert len(PanelSettings.model_fields) == 8  # a new one belongs into expects.py and into the test above
+    assert len(PanelSettings.model_fields) == 9  # a new one belongs into expects.py and into the test above
 
 
 def test_all_that_differs_is_named(usual):
