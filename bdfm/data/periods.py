@@ -54,7 +54,7 @@ def edges_at_prices(edges: pd.DatetimeIndex, days: pd.DatetimeIndex, *, n_past: 
     edge ``n_past``; where it has no price within 4 days before it, all edges stay.
     """
     past = edges[:n_past]
-    before = days.searchsorted(edges[n_past], side="right") - 1
+    before = int(days.searchsorted(edges[n_past], side="right")) - 1
     if before < 0 or (edges[n_past] - days[before]).days > NEAR_DAYS:
         return edges
     following = days[np.minimum(days.searchsorted(past), len(days) - 1)]

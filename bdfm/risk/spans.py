@@ -65,6 +65,22 @@ def usual_span(prices: pd.DataFrame) -> Span:
     return Span(1, "months") if closes.spacing >= MONTHLY else span("1w")
 
 
+def one_span(
+    prices: pd.DataFrame, *, period: str | None, period_days: int | None, calendar_months: bool
+) -> Span:
+    """Span that one of three options gives; the usual one of the prices if none is given."""
+    given = [period is not None, period_days is not None, calendar_months]
+    if sum(given) > 1:
+        raise DataError(
+            "options: --period, --period-days and --calendar-months exclude each other. Give one."
+        )
+    if calendar_months:
+        return span("month")
+    if period is not None or period_days is not None:
+        return span(period if period is not None else period_days or 0)
+    return usual_span(prices)
+
+
 def period_ends(table: pd.DataFrame, length: Span) -> pd.DatetimeIndex:
     """Ends of periods, ascending, counted back from the last day of prices (day, symbol) that are checked.
 
@@ -94,7 +110,7 @@ def period_ends(table: pd.DataFrame, length: Span) -> pd.DatetimeIndex:
     edges = period_edges(last, period="month", n_past=n, n_future=0)
     if closes.sparse:
         edges = edges_at_prices(edges, closes.dates, n_past=n)
-    return edges[edges >= first][::-1][:: length.size][::-1]
+    return pd.DatetimeIndex(edges[edges >= first][::-1][:: length.size][::-1])
 
 
 def returns_between(table: pd.DataFrame, ends: pd.DatetimeIndex) -> pd.DataFrame:
