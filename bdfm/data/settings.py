@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Literal, Self
 
-from pydantic import Field, PositiveInt, field_validator
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 
 from bdfm._settings import Settings
 from bdfm.data.periods import Period
@@ -12,6 +12,17 @@ from bdfm.data.periods import Period
 MIN_PERIODS: Final = 24
 DAILY_SPACING: Final = 4  # calendar days between prices up to which they are daily
 _SHORTEST_WINDOW: Final = 5  # longest first window of sparse prices; each one after it may be twice as long
+
+
+class RollingCovariance(Settings):
+    """How the covariance of the days before the origin is estimated: ``[panel.rolling_covariance]``."""
+
+    told_as = "panel.rolling_covariance"
+
+    volatility_half_life: PositiveFloat = 60.0  # market days
+    correlation_half_life: PositiveFloat = 250.0
+    correlation_days: PositiveInt = 5  # of overlapping returns: markets close at different hours
+    window_days: int = Field(default=1500, ge=20)  # market days before the origin, at most
 
 
 class PanelSettings(Settings):
@@ -32,6 +43,8 @@ class PanelSettings(Settings):
     max_stale_days: PositiveInt = 10
     # calendar days from one price to the next where they are sparse, 30 say; a panel has that of its prices
     spacing_days: PositiveInt | None = None
+    # of daily returns up to the origin, for models whose forecasts pool with it; none unless a table is given
+    rolling_covariance: RollingCovariance | None = None
 
     @field_validator("period", mode="before")
     @classmethod
@@ -74,8 +87,12 @@ class PanelSettings(Settings):
         if days is None or days <= DAILY_SPACING:
             return self
         windows = [min(w, _SHORTEST_WINDOW * 2**j) for j, w in enumerate(self.volatility_windows)]
+        rolling = self.rolling_covariance
+        if rolling is not None:  # hours of closing do not matter there
+            rolling = rolling.model_copy(update={"correlation_days": 1})
         return self.model_copy(
             update={
+                "rolling_covariance": rolling,
                 "spacing_days": days,
                 "volatility_windows": tuple(windows),
                 "recent_return_days": max(self.recent_return_days, days),

@@ -10,7 +10,7 @@ from bdfm.backtest.simple import EqualFifths
 from bdfm.data.features import Closes, spacing_days
 from bdfm.data.panel import Panel
 from bdfm.data.periods import edges_at_prices
-from bdfm.data.settings import PanelSettings
+from bdfm.data.settings import PanelSettings, RollingCovariance
 from bdfm.errors import DataError
 from bdfm.inference.settings import SamplerSettings
 from bdfm.model.factor_model import FactorModel
@@ -179,6 +179,15 @@ def test_an_asset_that_ended_months_ago_is_refused_and_one_that_reports_late_is_
     late.loc["2017-10-01":, "B"] = np.nan
     with pytest.raises(DataError, match="1 of 6 assets have no price in the 60 days"):
         make(late)
+
+
+def test_the_rolling_covariance_is_that_of_months(monthly):
+    settings = PanelSettings(period="month", rolling_covariance=RollingCovariance())
+    panel = make(monthly, settings=settings)
+    assert panel.settings.rolling_covariance.correlation_days == 1
+    returns = np.log(monthly).diff().iloc[1:]
+    variance = np.diag(panel.dataset["rolling_covariance"])
+    assert_allclose(variance, returns.var(ddof=0), rtol=0.35)  # of a month, weighted to the last years
 
 
 def test_daily_closes_are_daily(daily):
