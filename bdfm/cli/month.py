@@ -131,6 +131,7 @@ def run(
         f" {month.model.name}; {len(month.changes.edits)} edits, {len(month.changes.views)} views,"
         f" {'no decision' if decided is None else f'decision {decided.method}'}."
     )
+    _note(month)
     if check:
         out.print(f"{month_file}: data, model, edits, views and decision are in order. Nothing was fitted.")
         return
@@ -183,6 +184,7 @@ def _run(month: Month) -> None:
         f"{panel.n_history} periods to {panel.origin:%Y-%m-%d}, {len(panel.assets)} assets in"
         f" {len(panel.asset_classes)} classes. Sampling {month.run.sampler.chains} chains ..."
     )
+    _note(month)
     results = run_month(month, progress=out.is_terminal)
     diagnosis = results.posterior.diagnose()
     show_quantiles(results.forecast)
@@ -190,6 +192,12 @@ def _run(month: Month) -> None:
     for advice in diagnosis.advice:
         out.print(f"  {advice}")
     out.print("Seconds: " + ", ".join(f"{k} {v:.1f}" for k, v in results.summary["seconds"].items()))
+
+
+def _note(month: Month) -> None:
+    """Say what features are made of where prices are sparse."""
+    if month.panel.settings.note:
+        out.print(month.panel.settings.note)
 
 
 def _print_places(folder: Path) -> None:

@@ -18,7 +18,7 @@ from bdfm.data import features, plots
 from bdfm.data.covariance import checked_covariance, covariance_ahead
 from bdfm.data.form import OPTIONAL, VARIABLES, read_only
 from bdfm.data.outside import outside_volatility, volatility_table
-from bdfm.data.periods import describe, period_edges
+from bdfm.data.periods import describe, edges_at_prices, period_edges
 from bdfm.data.settings import PanelSettings
 from bdfm.data.usable import closes_until, earnings_flags, usable_periods, warn_of_single_assets
 from bdfm.errors import DataError
@@ -148,8 +148,11 @@ class Panel:
         _checks.known(inactive, symbols, what="symbol", where="inactive")
         day = _checks.as_date(origin, where="origin")
         closes = closes_until(day, prices, symbols, inactive, settings)
+        settings = settings.spaced(closes.spacing)
 
         edges = period_edges(day, period=settings.period, n_past=settings.n_periods, n_future=horizon)
+        if closes.sparse:
+            edges = edges_at_prices(edges, closes.dates, n_past=settings.n_periods)
         days = features.day_numbers(edges)
         history = days[: settings.n_periods + 1]
         returns = closes.log_returns(history[:-1], history[1:])
@@ -157,27 +160,7 @@ class Panel:
         edges, days, returns = edges[begun:], days[begun:], returns[begun:]
 
         starts = days[: len(returns) + 1]  # of the periods of history, and of the first one after the origin
-        past = settings.min_past_weeks
-        recent_return = features.recent_return(
-            closes, starts, days=settings.recent_return_days, min_past_weeks=past
-        )
-        level = settings.volatility_form == "level"
-        recent_volatility = np.stack(
-            [
-                features.volatility_level(closes, starts, window=w)
-                if level
-                else features.recent_volatility(closes, starts, window=w, min_past_weeks=past)
-                for w in settings.volatility_windows
-            ],
-            axis=2,
-        )
-        market_volatility = np.stack(
-            [
-                features.market_volatility(closes, starts, window=w, min_past_weeks=past)
-                for w in settings.volatility_windows
-            ],
-            axis=1,
-        )
+        recent_return, recent_volatility, market_volatility = features.at_starts(closes, starts, settings)
         group = table["group"].astype(str) if "group" in table else table["asset_class"]
         names, characteristics = features.characteristics(
             closes,
@@ -528,7 +511,8 @@ class Panel:
         return (
             f"<Panel: {len(self.assets)} assets in {n_classes} class{'es' if n_classes > 1 else ''},"
             f" {self.n_history} periods of {describe(self.settings.period)} to {self.origin:%Y-%m-%d},"
-            f" {self.n_future} future, {missing:.1%} of returns missing>"
+            f" {self.n_future} future, {missing:.1%} of returns missing"
+            f"{f', prices about every {self.settings.spacing_days} days' if self.settings.sparse else ''}>"
         )
 
     def _repr_html_(self) -> str:

@@ -142,6 +142,15 @@ def test_months(data, tmp_path):
     assert [x.attrs["end"] for x in run.results] == ["2020-02-29", "2020-03-31", "2020-04-30"]
 
 
+def test_months_from_the_last_trading_day_go_on_at_month_ends(data, tmp_path):
+    dates = origin_dates("2020-01-31", "2020-05-31", every="month")
+    assert [f"{d:%m-%d}" for d in dates] == ["01-31", "02-29", "03-31", "04-30", "05-31"]
+    dates = origin_dates("2020-05-29", "2020-07-31", every="month")  # a Friday, the 31st is a Sunday
+    assert [f"{d:%m-%d}" for d in dates] == ["05-29", "06-30", "07-31"]
+    run = walk_forward(Naive(), data, dates[:2], tmp_path / "run", period="month")
+    assert [x.attrs["end"] for x in run.results] == ["2020-06-30", "2020-07-31"]
+
+
 def test_late_is_the_forecast_made_one_period_before(data, origins):
     history = data.history(origins[2])
     late = Late(Naive()).forecast(history, seed=3)
