@@ -47,7 +47,7 @@ def demo(
 
     run_file = RunFile(
         data=DataTable(origin=DEMO_ORIGIN.date(), demo=True),
-        model="m6",
+        model="house",
         sampler=SamplerSettings(engine=engine, draws=draws, tune=tune, chains=chains),
         **_forecast_only(seed, out_dir, keep_draws),
     )
@@ -55,7 +55,7 @@ def demo(
         month = make_month(run_file)
         out.print(
             f"Demo: {len(month.panel.assets)} assets, forecast of the 4 weeks after {DEMO_ORIGIN:%Y-%m-%d},"
-            " model m6."
+            " model house."
         )
         _run(month)
     _print_places(out_dir)
@@ -72,7 +72,7 @@ def forecast(
         int | None, typer.Option(min=1, help="Days of a period; the model's, if not given.")
     ] = None,
     calendar_months: CalendarMonths = False,
-    model: Annotated[str, typer.Option(help="Name of a model (see `bdfm models`) or a TOML file.")] = "m6",
+    model: Annotated[str, typer.Option(help="Name of a model (see `bdfm models`) or a TOML file.")] = "house",
     draws: Draws = DRAWS,
     tune: Tune = TUNE,
     chains: Chains = CHAINS,

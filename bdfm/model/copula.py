@@ -99,8 +99,12 @@ def _given_evidence(
     first = np.interp(np.log1p(np.maximum(mean, -0.99)) / scale, heights, _KNOTS)
     slope = scale * np.exp(first * scale) * 0.9
     gain = slope**2 / (slope**2 + sd**2)
-    found = optimize.minimize(lambda z: -float(log_density(z)), first * gain, method="Nelder-Mead")
-    mode = found.x
+
+    def negative(z: Floats) -> float:
+        return -float(log_density(z))
+
+    start = [float(z) for z in first * gain]
+    mode = np.asarray(optimize.minimize(negative, x0=start, method="Nelder-Mead").x)
     spread = np.linalg.inv(precision + np.diag((scale * np.exp(mode * scale) / sd) ** 2))
     root = np.linalg.cholesky(1.5 * spread)
     n = _PROPOSALS * n_draws

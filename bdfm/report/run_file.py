@@ -53,7 +53,7 @@ class RunFile(_Table):
     """Contents of a run file: all that makes a month."""
 
     data: DataTable
-    model: str = "m6"  # a preset, or a TOML file relative to the run file
+    model: str = "house"  # a preset, or a TOML file relative to the run file
     seed: Annotated[int, Field(ge=0)] = 1
     n_draws: Annotated[int, Field(ge=2)] = N_PREDICTIVE_DRAWS
     views_method: ViewsMethod = "auto"
