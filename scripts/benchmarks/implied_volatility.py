@@ -3,7 +3,7 @@
     python scripts/benchmarks/implied_volatility.py --volatility FILE --out FOLDER [--earnings FILE]
 
 The model is that of skill_core.toml with three factors, its forecasts alone and with the part
-``outside_volatility``. The file of volatilities has a column of dates and one of each symbol, annual, decimal.
+``outside_volatility``. The file has a column of dates and one of each symbol: annual volatilities, decimals.
 """
 
 from __future__ import annotations

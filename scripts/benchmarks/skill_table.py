@@ -36,6 +36,7 @@ POOLS: Final[dict[str, tuple[str, ...]]] = {
 LEARNED: Final = ("pool-learned",)
 CANDIDATES: Final = (*POOLS, "core-t", "core-class")
 EQUAL_RPS: Final = 0.16
+MAX_RHAT: Final = 1.05
 
 
 class Scored(NamedTuple):
@@ -228,14 +229,113 @@ def show(out: Path, json_file: Path | None, only: Sequence[str] = ()) -> None:
     }
     console.print("Worst R-hat:", worst)
     figures["worst_rhat"] = worst
-    reliability(out, forecasts, came, [n for n in rps if n in (REFERENCE, "core", *CANDIDATES)], console)
+    figures["above_rhat"] = {
+        f"{u} {n}": [int((r.facts["max_rhat"] > MAX_RHAT).sum()), len(r.origins)]
+        for (u, n), r in runs(out).items()
+        if "max_rhat" in r.facts
+    }
+    console.print("Origins above R-hat 1.05:", figures["above_rhat"])
+    fixed = [n for n in rps if n in (REFERENCE, "core", *POOLS) and n not in LEARNED]
+    figures["coverage"] = coverage(out, common, fixed, console)
+    best = {}
+    for u in dict.fromkeys(common.get_level_values("universe")):
+        mine = common.get_level_values("universe") == u
+        rival = min(SIMPLE, key=lambda n: rps[n][mine].mean())
+        gap = diebold_mariano(by_date((rps[figures["chosen"]] - rps[rival])[mine]))
+        best[u] = {"rival": rival, **gap._asdict()}
+    console.print("Against the best simple rival of each universe:", best)
+    figures["best_rival"] = best
+    outer = reliability(
+        out, forecasts, came, [n for n in rps if n in (REFERENCE, "core", *CANDIDATES)], console
+    )
+    mine = outer[outer["forecaster"] == figures["chosen"]]
+    figures["outer"] = {
+        str(c): [tuple(part[part["era"] == e][["forecast", "came"]].mean()) for e in ERAS]
+        for c, part in mine.groupby(ASSET)
+    }
     if json_file is not None:
         json_file.write_text(json.dumps(figures, indent=1, default=float) + "\n", encoding="utf-8")
 
 
+def markdown(figures: Mapping[str, Any]) -> str:
+    """Tables of docs/skill.md from the figures: all forecasters, and the cells of the chosen one."""
+    lines = [
+        "| | RPS | less `ewma-t-5d`, 1e-5 | p | log score, 1e-4 | way to the oracle | lean, 1e-5 | safe |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    every = figures["forecasters"]
+    for name in sorted(every, key=lambda n: every[n]["rps"]):
+        x = every[name]
+        total, log, lean = x["cells"]["all all"], x["log"], x["lean"]
+        p = "< 0.0001" if total["p_value"] < 1e-4 else f"{total['p_value']:.4f}"
+        cells_ = [f"`{name}`", f"{x['rps']:.5f}", plus_minus(total, 1e5), p, plus_minus(log, 1e4)]
+        if name == REFERENCE:
+            cells_ = [f"`{name}`", f"{x['rps']:.5f}", "", "", ""]
+        cells_ += [f"{x['share']['all all']:.0%}".replace("-0%", "0%"), plus_minus(lean, 1e5)]
+        lines.append("| " + " | ".join([*cells_, "yes" if x["safe"] else "no"]) + " |")
+    own = every[figures["chosen"]]["cells"]
+    lines += ["", f"| `{figures['chosen']}` | " + " | ".join((*ERAS, "all")) + " |", "|---" * 7 + "|"]
+    for u in dict.fromkeys(key.split()[0] for key in own):
+        row = [plus_minus(own.get(f"{u} {e}"), 1e5, digits=0) for e in (*ERAS, "all")]
+        lines.append("| " + " | ".join([u, *row]) + " |")
+    lines += [
+        "",
+        "| universe | best simple rival | less it, 1e-5 | p | in the central 50 % | in the central 90 % |",
+        "|---|---|---|---|---|---|",
+    ]
+    for u, x in figures["best_rival"].items():
+        inside = figures["coverage"][f"{figures['chosen']} {u}"]
+        shares = [f"{m:.3f} ± {e:.3f}" for m, e in zip(inside["mean"][:2], inside["se"][:2], strict=True)]
+        row = [u, f"`{x['rival']}`", plus_minus(x, 1e5), f"{x['p_value']:.4f}", *shares]
+        lines.append("| " + " | ".join(row) + " |")
+    lines += ["", f"| `{figures['chosen']}`, `m6` | " + " | ".join(ERAS) + " |", "|---" * 6 + "|"]
+    for c, by_era in figures["outer"].items():
+        row = [f"{p:.3f}, {y:.3f}" for p, y in by_era]
+        lines.append("| " + " | ".join([c, *row]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def plus_minus(difference: Mapping[str, float] | None, unit: float, *, digits: int = 1) -> str:
+    """Mean and error of a difference in a unit; nothing where it is not there."""
+    if difference is None:
+        return ""
+    mean = f"{unit * difference['mean']:+.{digits}f}"
+    if mean.strip("+-0.") == "":
+        mean = mean.replace("-", "+")
+    se = difference["se"]
+    return mean if not np.isfinite(se) else f"{mean} ± {unit * se:.{digits}f}"
+
+
+def coverage(out: Path, common: pd.MultiIndex, names: Sequence[str], console: Console) -> dict[str, Any]:
+    """Share of returns inside the central intervals, by universe; errors from origin to origin.
+
+    The PIT of a linear pool with fixed shares is the average of those of its members.
+    """
+    found: dict[str, Any] = {}
+    table = Table(
+        "PIT", "universe", "in the central 50 %", "in the central 90 %", "below 5 %", "above 95 %", box=None
+    )
+    for name in names:
+        members = POOLS.get(name, (name,))
+        for universe in dict.fromkeys(common.get_level_values("universe")):
+            each = [runs(out)[universe, m] for m in members]
+            at = [dict(zip(r.origins, r.results, strict=True)) for r in each]
+            rows = []
+            for origin in common[common.get_level_values("universe") == universe].get_level_values("origin"):
+                u = np.mean([x[origin]["pit"].to_numpy() for x in at], axis=0)
+                inside = [(np.abs(u - 0.5) < h / 2).mean() for h in (0.5, 0.9)]
+                rows.append([*inside, (u < 0.05).mean(), (u > 0.95).mean()])
+            values = np.array(rows)
+            mean, se = values.mean(axis=0), values.std(axis=0, ddof=1) / np.sqrt(len(values))
+            table.add_row(name, universe, *(f"{m:.3f} ± {s:.3f}" for m, s in zip(mean, se, strict=True)))
+            found[f"{name} {universe}"] = {"mean": mean.tolist(), "se": se.tolist()}
+    console.print(table)
+    return found
+
+
 def reliability(
     out: Path, forecasts: Mapping[Any, Any], came: Mapping[Any, Any], names: Sequence[str], console: Console
-) -> None:
+) -> pd.DataFrame:
     """Share of the outer fifths by class, forecast and realised, by era (universe m6)."""
     classes = {
         o: x[CLASS_OF].to_numpy().astype(str)
@@ -260,6 +360,6 @@ def reliability(
                 )
     table = pd.DataFrame(rows, columns=["forecaster", "era", ASSET, "forecast", "came"])
     if len(table):
-        console.print(
-            table.groupby([ASSET, "era", "forecaster"]).mean().unstack("forecaster").round(3).to_string()
-        )
+        by_era = table.groupby([ASSET, "era", "forecaster"]).mean().unstack("forecaster")
+        console.print(by_era.round(3).to_string())
+    return table

@@ -44,7 +44,7 @@ def test_forecast_writes_all_files(bdfm_command, arguments, files):
     np.testing.assert_allclose(submission.iloc[:, 1:6].sum(axis=1), 1, atol=1e-9)
     np.testing.assert_allclose(submission["Decision"].sum(), 0.25, atol=1e-9)
     summary = json.loads((folder / "summary.json").read_text())
-    assert summary["model"] == "m6"
+    assert summary["model"] == "house"
     assert (summary["origin"], summary["end"], summary["seed"]) == ("2020-12-18", "2021-01-15", 7)
     assert (summary["n_assets"], summary["zero"]) == (8, ["AAPL"])
     assert set(summary["seconds"]) == {"compile", "sample", "forecast", "total"}

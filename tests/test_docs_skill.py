@@ -1,0 +1,86 @@
+"""Figures of docs/skill.md and of the card of the recommended model are those of docs/skill.json."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from bdfm.model.factor_model import FactorModel
+from bdfm.model.parts.predictive import CovariancePool
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def figures():
+    return json.loads((ROOT / "docs" / "skill.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def tables():
+    place = str(ROOT / "scripts" / "benchmarks")
+    sys.path.insert(0, place)
+    try:
+        yield importlib.import_module("skill_table")
+    finally:
+        sys.path.remove(place)
+
+
+def test_tables_of_the_page_are_those_of_the_figures(figures, tables):
+    page = (ROOT / "docs" / "skill.md").read_text(encoding="utf-8")
+    assert tables.markdown(figures) in page
+
+
+def test_the_card_of_house_has_the_figures(figures, tables):
+    card = (ROOT / "models" / "house.toml").read_text(encoding="utf-8")
+    own = figures["forecasters"][figures["chosen"]]["cells"]
+    for universe in dict.fromkeys(key.split()[0] for key in own):
+        cells = [
+            tables.plus_minus(own.get(f"{universe} {era}"), 1e5, digits=0) for era in (*tables.ERAS, "all")
+        ]
+        line = next(x for x in card.splitlines() if re.match(rf"#\s+{universe}\s", x))
+        found = re.findall(r"[+-]\d+(?: \+- \d+)?", line)
+        assert found == [c.replace("±", "+-") for c in cells if c], universe
+
+
+def test_house_is_what_the_rule_chose(figures):
+    house = FactorModel.from_preset("house")
+    assert figures["chosen"] == "pool-120"
+    assert isinstance(house.predictive, CovariancePool)
+    assert house.predictive.share == 0.5
+    assert house.panel.rolling_covariance is not None
+    assert house.panel.rolling_covariance.volatility_half_life == 120
+    # The model's half is the core of the runs.
+    core = FactorModel.from_toml((ROOT / "scripts/benchmarks/skill_core.toml").read_text(encoding="utf-8"))
+    other = {"name", "predictive", "panel"}
+    assert house.model_dump(exclude=other) == core.model_dump(exclude=other)
+    panel = house.panel.model_copy(update={"rolling_covariance": None})
+    assert panel == core.panel
+
+
+def test_the_rule_is_applied_as_written(tables):
+    """Better on average and worse in one cell is not safe; not better is not either."""
+    import pandas as pd
+
+    dates = pd.date_range("2004-01-02", "2021-12-31", freq="28D")
+    index = pd.MultiIndex.from_product([["a", "b"], dates], names=["universe", "origin"])
+    wave = pd.Series([0.0001 * (-1) ** i for i in range(len(index))], index)
+    better = wave - 0.0005
+    assert tables.safe(tables.cells(better))[0]
+    worse = better.copy()
+    era = (worse.index.get_level_values("origin").year == 2008) & (worse.index.get_level_values(0) == "b")
+    worse[era] += 0.002
+    fine, where = tables.safe(tables.cells(worse))
+    assert not fine
+    assert "b 2008-09" in where
+    assert not tables.safe(tables.cells(wave))[0]
+    scores = {name: better + 0.157 for name in ("pool", "pool-120")} | {"ewma-t-5d": 0.157 + 0 * wave}
+    assert tables.choose(scores) == "pool"  # the simplest of equals
+    scores["pool-120"] = scores["pool-120"] - 0.0003
+    assert tables.choose(scores) == "pool-120"
+    assert tables.choose({"ewma-t-5d": wave, "pool": wave}) == "core"
