@@ -12,10 +12,14 @@ SCORES: Final[dict[str, str]] = {
     "energy_score": "energy",
 }
 
-# 3,000 sweeps of the Gibbs sampler, a fifteenth of what a single forecast takes: what the posterior of one
-# origin is off by averages out over many. Worst R-hat and least effective sample size of each are kept.
+# What the posterior of one origin is off by averages out over many: its chains may disagree more than those
+# of a single forecast, but not without bound. They go on until these thresholds hold. Where that takes more
+# than ``MAX_SWEEPS`` the run says so; worst R-hat and least effective sample size of each origin are kept.
 CHAINS: Final = 2
-DRAWS: Final = 500
+DRAWS: Final = "auto"
 TUNE: Final = 500
-THIN: Final = 2
+THIN: Final = 5
+MAX_RHAT: Final = 1.05
+MIN_ESS: Final = 50.0
+MAX_SWEEPS: Final = 20_000
 N_DRAWS: Final = 200_000  # predictive draws of an origin; a single forecast takes three times as many

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,17 +11,26 @@ from typing import Any
 import pandas as pd
 
 from bdfm import _checks
-from bdfm.backtest.choices import CHAINS, DRAWS, N_DRAWS, THIN, TUNE
+from bdfm.backtest.choices import CHAINS, DRAWS, MAX_RHAT, MAX_SWEEPS, MIN_ESS, N_DRAWS, THIN, TUNE
 from bdfm.backtest.protocol import Forecaster, History, QuantileForecast
 from bdfm.backtest.standard import baselines
 from bdfm.data.panel import Panel
+from bdfm.errors import ConvergenceWarning
 from bdfm.forecast.forecast import Forecast
 from bdfm.inference.settings import SamplerSettings
 from bdfm.model.factor_model import FactorModel, presets
 from bdfm.model.find import find_model
 from bdfm.posterior.fit import fit
 
-BACKTEST_SAMPLER = SamplerSettings(chains=CHAINS, draws=DRAWS, tune=TUNE, thin=THIN)
+BACKTEST_SAMPLER = SamplerSettings(
+    chains=CHAINS,
+    draws=DRAWS,
+    tune=TUNE,
+    thin=THIN,
+    max_rhat=MAX_RHAT,
+    min_ess=MIN_ESS,
+    max_sweeps=MAX_SWEEPS,
+)
 
 
 @dataclass(frozen=True)
@@ -54,12 +64,16 @@ class ModelForecaster:
         """Model, sampler without its number of cores, predictive draws."""
         return {
             "model": json.loads(self.model.model_dump_json()),
-            "sampler": json.loads(self.sampler.model_dump_json(exclude={"cores"})),
+            "sampler": json.loads(self.sampler.recorded()),
             "n_draws": self.n_draws,
         }
 
     def forecast(self, history: History, *, seed: int) -> Forecast:
-        """Forecast of the next period; worst R-hat, least effective sample size in ``attrs``."""
+        """Forecast of the next period; ``attrs`` tell of its convergence.
+
+        Worst R-hat, least effective sample size, sweeps of a chain, and whether the thresholds of a verdict
+        (``converged``) and those of the sampler (``settled``) are met. Warns where the latter are not.
+        """
         settings = self.model.panel.model_copy(update={"period": history.period})
         model = self.model.model_copy(update={"panel": settings})
         panel = Panel.from_prices(
@@ -72,10 +86,22 @@ class ModelForecaster:
         posterior = fit(model, panel, seed=seed, settings=self.sampler)
         forecast = posterior.forecast(seed=seed, n_draws=self.n_draws)
         diagnosis = posterior.diagnose()
+        ess = min(diagnosis.min_ess_bulk, diagnosis.min_ess_tail)
+        settled = diagnosis.max_rhat <= self.sampler.max_rhat and ess >= self.sampler.min_ess
+        if not settled:
+            warnings.warn(
+                f"{self.name}, origin {history.origin:%Y-%m-%d}: {diagnosis.verdict}. The backtest asks for"
+                f" R-hat {self.sampler.max_rhat:g} and {self.sampler.min_ess:g} effective draws: raise"
+                " max_sweeps, or draws and tune where they are numbers.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
         return forecast.with_attrs(
             max_rhat=diagnosis.max_rhat,
-            min_ess=min(diagnosis.min_ess_bulk, diagnosis.min_ess_tail),
+            min_ess=ess,
             converged=int(diagnosis.converged),
+            settled=int(settled),
+            sweeps=int(posterior.attrs.get("sweeps", 0)),
         )
 
 

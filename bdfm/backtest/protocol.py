@@ -17,7 +17,7 @@ from bdfm.data.covariance import market_days, market_days_ahead
 from bdfm.data.features import Closes, day_numbers, fresh_closes
 from bdfm.data.periods import Period, period_edges
 from bdfm.data.settings import PanelSettings
-from bdfm.data.usable import MAX_SILENT_DAYS
+from bdfm.data.usable import silent_days
 from bdfm.errors import DataError
 from bdfm.forecast.forecast import N_RANKS, AttrValue, Forecast
 from bdfm.scoring.scores import SUM_TOLERANCE
@@ -25,6 +25,7 @@ from bdfm.scoring.scores import SUM_TOLERANCE
 Floats = NDArray[np.float64]
 
 MIN_PRICES: Final = 60  # that an asset needs among the last rows before an origin to be in its universe
+MIN_SPARSE_PRICES: Final = 24  # the same of weekly and monthly prices
 _MAX_STALE_DAYS: Final = PanelSettings().max_stale_days
 LISTING_ROWS: Final = 250  # a year of trading days
 RETURN_PERIODS: Final = 13  # of which one must have a return
@@ -246,8 +247,9 @@ class MarketData:
     ) -> History:
         """What is known at an origin.
 
-        The universe holds the assets *alive* then: at least 60 prices in the 250 rows up to the origin, a
-        fresh one in the 30 days before it, and a return over one of the last 13 periods.
+        The universe holds the assets *alive* then: at least 60 prices in the 250 rows up to the origin (24
+        where prices are sparse), a fresh one in the 30 days before it (more, by their spacing), and a
+        return over one of the last 13 periods.
 
         Parameters
         ----------
@@ -285,11 +287,12 @@ class MarketData:
         rows = past.iloc[-LISTING_ROWS:]
         if rows.empty:
             return np.zeros(past.shape[1], dtype=bool)
-        fresh = fresh_closes(rows.to_numpy(dtype=np.float64))
-        recent = rows.index > origin - pd.Timedelta(days=MAX_SILENT_DAYS)
-        listed = (rows.notna().sum() >= MIN_PRICES).to_numpy() & fresh[recent].any(axis=0)
-        edges = day_numbers(period_edges(origin, period=period, n_past=RETURN_PERIODS, n_future=0))
         closes = Closes(past, max_stale_days=_MAX_STALE_DAYS)
+        fresh = fresh_closes(rows.to_numpy(dtype=np.float64))
+        recent = rows.index > origin - pd.Timedelta(days=silent_days(closes))
+        enough = MIN_SPARSE_PRICES if closes.sparse else MIN_PRICES
+        listed = (rows.notna().sum() >= enough).to_numpy() & fresh[recent].any(axis=0)
+        edges = day_numbers(period_edges(origin, period=period, n_past=RETURN_PERIODS, n_future=0))
         returns = closes.log_returns(edges[:-1], edges[1:])
         return np.asarray(listed & np.isfinite(returns).any(axis=0))
 

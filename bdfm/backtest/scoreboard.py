@@ -222,10 +222,18 @@ class Scoreboard:
         best = str(table.index[0])
         second = str(table.index[1])
         gap = self._test((self.losses[best] - self.losses[second]).to_numpy())
+        begin = (
+            f"Best is {best}: mean {SCORES[self.score]} {table['score'].iloc[0]:.5f} over"
+            f" {len(self.origins)} origins, better than {second} by {-gap.mean / UNIT:.1f}e-5"
+        )
+        if not np.isfinite(gap.se):
+            return (
+                f"{begin}. Whether that is more than chance cannot be said from {len(self.origins)}"
+                " origins: an"
+                f" error and a test need {MIN_ORIGINS}, a confidence set too. Run them over more origins."
+            )
         among = [str(n) for n in table.index[~(table["mcs_p_value"] <= 1 - CONFIDENCE)]]
         return (
-            f"Best is {best}: mean {SCORES[self.score]} {table['score'].iloc[0]:.5f} over"
-            f" {len(self.origins)} origins, better than {second} by {-gap.mean / UNIT:.1f}e-5 ±"
-            f" {gap.se / UNIT:.1f}e-5 (p = {gap.p_value:.3f})."
+            f"{begin} ± {gap.se / UNIT:.1f}e-5 (p = {gap.p_value:.3f})."
             f" The {CONFIDENCE:.0%} model confidence set holds {', '.join(among)}."
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bdfm.backtest.choices import CHAINS, DRAWS, N_DRAWS, SCORES, THIN, TUNE
+from bdfm.backtest.choices import CHAINS, DRAWS, MAX_RHAT, MAX_SWEEPS, N_DRAWS, SCORES, THIN, TUNE
 from bdfm.cli.console import interruptible, out
 from bdfm.cli.options import CalendarMonths, Chains, Draws, Earnings, EngineName, Seed, Tune
 from bdfm.inference.choices import ENGINE
@@ -43,20 +43,33 @@ def backtest(
     tune: Tune = TUNE,
     chains: Chains = CHAINS,
     thin: Annotated[int, typer.Option(min=1, help="Sweeps for each kept draw.")] = THIN,
+    max_rhat: Annotated[float, typer.Option(help="With auto draws: worst R-hat to reach.")] = MAX_RHAT,
+    max_sweeps: Annotated[int, typer.Option(min=100, help="With auto draws: bound of a chain.")] = MAX_SWEEPS,
     engine: EngineName = ENGINE,
     n_draws: Annotated[int, typer.Option(min=100, help="Predictive draws of a model.")] = N_DRAWS,
     seed: Seed = 1,
 ) -> None:
     """Backtest forecasters on past origins. A run that was stopped goes on where it was."""
     from bdfm import _checks
-    from bdfm.backtest.models import Late, find_forecaster
+    from bdfm.backtest.models import BACKTEST_SAMPLER, Late, find_forecaster
     from bdfm.backtest.protocol import MarketData
     from bdfm.backtest.run import folder_name
     from bdfm.backtest.walk import origin_dates, walk_forward
     from bdfm.data.sources import read_earnings, read_prices, read_universe
     from bdfm.inference.settings import SamplerSettings
 
-    sampler = SamplerSettings(engine=engine, draws=draws, tune=tune, chains=chains, thin=thin, cores=cores)
+    sampler = BACKTEST_SAMPLER.model_copy(
+        update=SamplerSettings(
+            engine=engine,
+            draws=draws,
+            tune=tune,
+            chains=chains,
+            thin=thin,
+            cores=cores,
+            max_rhat=max_rhat,
+            max_sweeps=max_sweeps,
+        ).model_dump(exclude_unset=True)
+    )
     chosen = [find_forecaster(name, sampler=sampler, n_draws=n_draws) for name in forecasters]
     if late:
         chosen = [Late(f, late) for f in chosen]
@@ -124,6 +137,8 @@ def baselines() -> None:
 
 
 def _show_run(run: Run) -> None:
+    from bdfm import _checks
+
     scores = run.scores
     error = scores["rps"].std(ddof=1) / len(scores) ** 0.5 if len(scores) > 1 else float("nan")
     out.print(
@@ -138,6 +153,9 @@ def _show_run(run: Run) -> None:
             f"  worst R-hat {run.facts['max_rhat'].max():.3f}, least effective sample size"
             f" {run.facts['min_ess'].min():.0f}; {poor} origins miss a threshold of convergence"
         )
+    if "settled" in run.facts and (run.facts["settled"] == 0).any():
+        named = _checks.first(f"{d:%Y-%m-%d}" for d in run.facts.index[run.facts["settled"] == 0])
+        out.print(f"[yellow]  Not within the bound asked for: {named}. Raise --max-sweeps.[/]")
 
 
 def _show_calibration(table: Any) -> None:

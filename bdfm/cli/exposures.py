@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 def exposures(
-    prices: Annotated[Path, typer.Option(help="Daily adjusted closes; every symbol on every day.")],
-    factors: Annotated[Path, typer.Option(help="CSV of daily factor returns: date and one column each.")],
+    prices: Annotated[Path, typer.Option(help="Daily adjusted closes; gaps are left out.")],
+    factors: Annotated[Path, typer.Option(help="CSV of daily factor returns: date, one column each, RF.")],
     unit: Annotated[Unit, typer.Option(help="What the factor file holds; French's are in percent.")],
     out_dir: OutFolder,
     method: Annotated[
@@ -36,6 +36,9 @@ def exposures(
     window_days: Annotated[int, typer.Option(min=10, help="Window of rolling.")] = WINDOW_DAYS,
     latents: Annotated[int, typer.Option(min=1, help="Latents of vae and components of pca.")] = N_LATENTS,
     gamma: Annotated[float, typer.Option(min=0, help="Weight of vae's total correlation.")] = GAMMA,
+    smoothed: Annotated[
+        bool, typer.Option(help="Estimates of the training part on all its days, which could not know them.")
+    ] = False,
     seed: Seed = 1,
 ) -> None:
     """Follow daily exposures by several methods. Errors are compared on the last 15 % of days."""
@@ -52,7 +55,9 @@ def exposures(
     with interruptible(), _files.OutputFolder(out_dir) as folder:
         results: dict[str, Exposures] = {}
         for key in chosen:
-            chosen_method = method_of(key, window_days=window_days, n_latents=latents, gamma=gamma)
+            chosen_method = method_of(
+                key, window_days=window_days, n_latents=latents, gamma=gamma, smoothed=smoothed
+            )
             result = chosen_method.fit(data, seed=seed, progress=out.is_terminal)
             result.save(folder / f"exposures_{key.value}.nc")
             results[result.method] = result

@@ -14,6 +14,7 @@ from bdfm.cli.options import (
     Draws,
     Earnings,
     EngineName,
+    KeepDraws,
     OutFolder,
     Prices,
     Seed,
@@ -36,6 +37,7 @@ def demo(
     chains: Chains = CHAINS,
     engine: EngineName = ENGINE,
     seed: Seed = 1,
+    keep_draws: KeepDraws = False,
 ) -> None:
     """Forecast the embedded demo universe; no network needed. It holds 20 US stocks and 5 factor ETFs."""
     from bdfm.data.sources import DEMO_ORIGIN
@@ -47,7 +49,7 @@ def demo(
         data=DataTable(origin=DEMO_ORIGIN.date(), demo=True),
         model="m6",
         sampler=SamplerSettings(engine=engine, draws=draws, tune=tune, chains=chains),
-        **_forecast_only(seed, out_dir),
+        **_forecast_only(seed, out_dir, keep_draws),
     )
     with interruptible():
         month = make_month(run_file)
@@ -85,6 +87,7 @@ def forecast(
             metavar="SYMBOL=MEAN,SD", help="Evidence on an asset's return, in decimals. Repeatable."
         ),
     ] = None,
+    keep_draws: KeepDraws = False,
 ) -> None:
     """Forecast the next period's returns from a price file. Quintile probabilities come with them."""
     from bdfm.inference.settings import SamplerSettings
@@ -105,7 +108,7 @@ def forecast(
         model=model,
         sampler=SamplerSettings(engine=engine, draws=draws, tune=tune, chains=chains),
         evidence=tuple(_evidence(text) for text in evidence or []),
-        **_forecast_only(seed, out_dir),
+        **_forecast_only(seed, out_dir, keep_draws),
     )
     options = {"origin": "--origin", "zero": "--zero", "period": "--period-days"}
     with interruptible():
@@ -128,6 +131,7 @@ def run(
         f" {month.model.name}; {len(month.changes.edits)} edits, {len(month.changes.views)} views,"
         f" {'no decision' if decided is None else f'decision {decided.method}'}."
     )
+    _note(month)
     if check:
         out.print(f"{month_file}: data, model, edits, views and decision are in order. Nothing was fitted.")
         return
@@ -156,7 +160,7 @@ def _evidence(text: str) -> EvidenceTable:
     return EvidenceTable(symbol=symbol, mean=mean, sd=sd)
 
 
-def _forecast_only(seed: int, out_dir: Path) -> dict[str, Any]:
+def _forecast_only(seed: int, out_dir: Path, keep_draws: bool) -> dict[str, Any]:
     """Rest of the run file of a forecast without judgement, decision and report."""
     from bdfm.posterior.posterior import N_PREDICTIVE_DRAWS
 
@@ -166,6 +170,7 @@ def _forecast_only(seed: int, out_dir: Path) -> dict[str, Any]:
         "decision": None,
         "outputs": ("submission", "posterior", "picture"),
         "out": out_dir,
+        **({"keep_draws": True} if keep_draws else {}),
     }
 
 
@@ -179,6 +184,7 @@ def _run(month: Month) -> None:
         f"{panel.n_history} periods to {panel.origin:%Y-%m-%d}, {len(panel.assets)} assets in"
         f" {len(panel.asset_classes)} classes. Sampling {month.run.sampler.chains} chains ..."
     )
+    _note(month)
     results = run_month(month, progress=out.is_terminal)
     diagnosis = results.posterior.diagnose()
     show_quantiles(results.forecast)
@@ -186,6 +192,12 @@ def _run(month: Month) -> None:
     for advice in diagnosis.advice:
         out.print(f"  {advice}")
     out.print("Seconds: " + ", ".join(f"{k} {v:.1f}" for k, v in results.summary["seconds"].items()))
+
+
+def _note(month: Month) -> None:
+    """Say what features are made of where prices are sparse."""
+    if month.panel.settings.note:
+        out.print(month.panel.settings.note)
 
 
 def _print_places(folder: Path) -> None:

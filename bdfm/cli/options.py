@@ -22,8 +22,15 @@ ChangesFile = Annotated[Path | None, typer.Option("--file", help="TOML file with
 
 CalendarMonths = Annotated[bool, typer.Option(help="Periods are calendar months.")]
 
+KeepDraws = Annotated[
+    bool,
+    typer.Option("--keep-draws", help="Write all predictive draws; else forecast.nc makes them anew."),
+]
+
 # The sampler
-Draws = Annotated[int, typer.Option(min=10, help="Kept draws of each chain.")]
+Draws = Annotated[
+    str, typer.Option(metavar="N|auto", help="Kept draws of each chain; auto: sweeps until they suffice.")
+]
 Tune = Annotated[int, typer.Option(min=10, help="Adaptation draws of each chain.")]
 Chains = Annotated[int, typer.Option(min=1, help="Independent chains.")]
 EngineName = Annotated[Engine, typer.Option(help="Sampler; auto takes the fastest that covers the model.")]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bdfm.cli.console import out
-from bdfm.cli.options import Prices
+from bdfm.cli.options import CalendarMonths, Prices
+from bdfm.exposures.choices import Unit
 from bdfm.risk.choices import Kind
 
 if TYPE_CHECKING:
@@ -29,8 +30,24 @@ def risk(
     model: Annotated[
         list[Kind] | None, typer.Option(help="Which models, repeatable; all that the files allow without it.")
     ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="SYMBOL", help="Assets to take, repeatable; not the others.")
+    ] = None,
+    universe: Annotated[
+        Path | None, typer.Option(help="The same as a file: CSV with columns symbol, asset_class.")
+    ] = None,
     origin: Annotated[str | None, typer.Option(help="Last day used, such as 2022-02-04.")] = None,
-    period_days: Annotated[int, typer.Option(min=1, help="Days of a period.")] = 7,
+    period: Annotated[
+        str | None,
+        typer.Option(
+            help="Period: 1d, 5d, 20d market days, 1w, 4w weeks, 1m a calendar month;"
+            " 1w (1m where prices are monthly) if not given."
+        ),
+    ] = None,
+    period_days: Annotated[
+        int | None, typer.Option(min=1, help="Period in calendar days, from 7 on.")
+    ] = None,
+    calendar_months: CalendarMonths = False,
     window: Annotated[int, typer.Option(min=20, help="Periods used.")] = 104,
     half_life: Annotated[
         float | None, typer.Option(min=1, help="Periods after which one counts half.")
@@ -38,8 +55,13 @@ def risk(
     horizon: Annotated[float, typer.Option(min=0.01, help="Periods that the risk is over.")] = 4,
     factors: Annotated[
         Path | None,
-        typer.Option(help="Time-series model: CSV of daily factor returns, decimals, with a column date."),
+        typer.Option(
+            help="Time-series model: CSV of daily factor returns with a column date. RF is no factor."
+        ),
     ] = None,
+    unit: Annotated[
+        Unit, typer.Option(help="What the factor file holds; French's are in percent.")
+    ] = Unit.decimal,
     sectors: Annotated[
         Path | None, typer.Option(help="Cross-sectional model: CSV with columns symbol, sector.")
     ] = None,
@@ -52,41 +74,75 @@ def risk(
     ] = None,
 ) -> None:
     """Risk of portfolios by up to four models. And where it comes from."""
-    from bdfm import _checks, _files
-    from bdfm.data.sources import read_prices
+    from functools import partial
+
+    from bdfm import _files
+    from bdfm.data.sources import read_prices, read_universe
+    from bdfm.errors import BdfmError
+    from bdfm.exposures import read_factors
     from bdfm.risk import compare, simple_returns
-    from bdfm.risk.from_files import estimator_from_files, read_portfolios, risk_from_posterior
+    from bdfm.risk.from_files import (
+        choose,
+        equal_weights,
+        estimator_from_files,
+        fit_each,
+        prices_until,
+        read_portfolios,
+        read_sectors,
+        risk_from_posterior,
+    )
+    from bdfm.risk.spans import one_span
     from bdfm.validation import validate
 
-    table = read_prices(prices)
-    if origin is not None:
-        table = table.loc[: _checks.as_date(origin, where="--origin")]
-    returns = simple_returns(table, period_days=period_days).iloc[-window:]
-    weights = read_portfolios(portfolio, returns)
+    table = prices_until(read_prices(prices), origin)
+    length = one_span(table, period=period, period_days=period_days, calendar_months=calendar_months)
+    weights = None if portfolio is None else read_portfolios(portfolio, [str(c) for c in table.columns])
+    taken = [*(only or []), *([] if universe is None else read_universe(universe)["symbol"])]
+    known = None if factors is None else read_factors(factors, unit=unit.value)
+    groups = None if sectors is None else read_sectors(sectors)
+    held = [] if weights is None else [str(c) for c in weights.columns[(weights != 0).any()]]
+    every = simple_returns(table, period=length).iloc[-window:]
+    returns, left_out = choose(every, only=taken, held=held)
+    if left_out:
+        out.print(
+            f"Left out for want of returns in the last {len(returns)} periods: {', '.join(left_out)}.",
+            markup=False,
+        )
+    if weights is None:
+        weights = equal_weights(returns)
     kinds = list(model or [k for k in Kind if k is not Kind.TIME_SERIES or factors is not None])
-    estimators = {
-        kind.value: estimator_from_files(kind, table, returns, half_life, factors=factors, sectors=sectors)
-        for kind in kinds
-    }
-    models: dict[str, RiskModel] = {name: e.fit(returns).scale_to(horizon) for name, e in estimators.items()}
+    fits = fit_each(
+        {
+            kind.value: partial(
+                estimator_from_files, kind, table, returns, half_life, factors=known, sectors=groups
+            )
+            for kind in kinds
+        },
+        returns,
+    )
+    models: dict[str, RiskModel] = {name: own.scale_to(horizon) for name, own in fits.models.items()}
     if posterior is not None:
-        models["Bayesian"] = risk_from_posterior(posterior, weights)
+        models["Bayesian"] = risk_from_posterior(posterior, weights, table.index[-1])
     result = compare(models, weights)
-    _show(result, models, period_days * horizon)
+    _show(result, models, fits.failures, length.words(horizon))
     reports = {}
     if check:
-        for name, estimator in estimators.items():
+        for name, estimator in fits.estimators.items():
             size = max(20, len(returns) // 2)
-            report = validate(
-                estimator.fit(returns),
-                returns,
-                estimator=estimator,
-                window=size,
-                step=4,
-                progress=out.is_terminal,
-            )
-            reports[name] = report.conclusion
-            out.print(f"[bold]{name}[/bold]: {report.conclusion}")
+            try:
+                report = validate(
+                    fits.models[name],
+                    returns,
+                    estimator=estimator,
+                    window=size,
+                    step=4,
+                    progress=out.is_terminal,
+                )
+            except BdfmError as error:
+                reports[name] = f"not validated: {error}"
+            else:
+                reports[name] = report.conclusion
+            out.print(f"[bold]{name}[/bold]: {reports[name]}")
     if out_dir is not None:
         with _files.OutputFolder(out_dir) as folder:
             for name, own in models.items():
@@ -94,7 +150,10 @@ def risk(
                 own.decompose(weights).plot().savefig(folder / f"{name.lower()}.png", dpi=150)
             _files.write_text(folder / "risk.csv", result.to_csv())
             summary: dict[str, Any] = {
+                "period": length.words(1),
                 "models": {n: repr(m) for n, m in models.items()},
+                "failures": fits.failures,
+                "left_out": left_out,
                 "validation": reports,
             }
             _files.write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
@@ -103,12 +162,12 @@ def risk(
         )
 
 
-def _show(result: pd.DataFrame, models: dict[str, RiskModel], days: float) -> None:
+def _show(result: pd.DataFrame, models: dict[str, RiskModel], failures: dict[str, str], length: str) -> None:
     from rich.table import Table
 
     for name, own in models.items():
         out.print(f"{name}: {len(own.assets)} assets, {len(own.factors)} factors; {'; '.join(own.notes)}")
-    table = Table(title=f"Volatility over {days:g} days (Bayesian: over its own period), %")
+    table = Table(title=f"Volatility over {length} (Bayesian: over its own period), %")
     for column in ("portfolio", "model"):
         table.add_column(column)
     for column in ("volatility", "90 % interval", "systematic", "specific", "systematic share"):
@@ -128,7 +187,11 @@ def _show(result: pd.DataFrame, models: dict[str, RiskModel], days: float) -> No
             f"{100 * row['specific_volatility']:.2f}",
             f"{100 * row['systematic_share']:.0f}",
         )
+    for name in failures:
+        table.add_row("", name, "not made", *[""] * 4)
     out.print(table)
+    for name, reason in failures.items():
+        out.print(f"{name}: not made. {reason}", markup=False)
 
 
 COMMANDS = (risk,)

@@ -50,8 +50,10 @@ def show_decision(decision: Decision) -> None:
     out.print(repr(decision)[1:-1], markup=False)
     table = Table("measure, %", "value", "Monte Carlo error", "posterior error", box=None)
     for name, row in decision.risk.table.iterrows():
-        table.add_row(str(name).replace("_", " "), *(f"{100 * float(x):.3f}" for x in row))
+        table.add_row(str(name).replace("_", " "), *("" if x != x else f"{100 * float(x):.3f}" for x in row))
     out.print(table)
+    if decision.risk.table["posterior_error"].isna().all():
+        out.print("The posterior error is not known: the paths of one posterior draw are not independent.")
     held = decision.weights[decision.weights != 0]
     largest = held.loc[held.abs().sort_values(ascending=False).index[:10]]
     out.print("Largest: " + ", ".join(f"{s} {w:.4f}" for s, w in largest.items()), markup=False)

@@ -5,12 +5,16 @@ holidays and after a delisting; such a repetition carries no news, and counting 
 feign calm. So everything here runs between fresh closes, and each daily return knows how many market days it
 spans: an unchanged price, a local holiday and a missing day need no rule of their own.
 
+Prices may be sparse: weekly, or one a month. Then market days are the days that have one, a "daily" return is
+that from one price to the next, and an asset's own past is measured at each of them rather than each week.
+
 No value at a day reads a close after that day. Arrays are (day, asset).
 """
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any, Final
 
@@ -18,10 +22,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bdfm.data.settings import DAILY_SPACING, PanelSettings
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 WEEK: Final = 7
+MIN_GAPS: Final = 8  # between prices of an asset from which a spacing can be told; daily, if nobody has them
+MARKET_DAYS_OF_A_DAY: Final = 5 / 7
+MIN_PAST: Final = 12  # past values of sparse prices that are enough to measure against: a year of months
 # Adjusted closes are products of a close and a factor: a repeated close may differ in its last bits.
 SAME_PRICE: Final = 1e-9
 
@@ -42,6 +51,13 @@ def fresh_closes(closes: Floats) -> NDArray[np.bool_]:
         return here & ~(np.abs(closes - last) <= SAME_PRICE * last)
 
 
+def spacing_days(table: pd.DataFrame) -> int:
+    """Calendar days from one price to the next (day, asset): the median over assets of each one's median."""
+    numbers, here = day_numbers(pd.DatetimeIndex(table.index)), np.isfinite(table.to_numpy(dtype=np.float64))
+    gaps = [np.median(np.diff(numbers[own])) for own in here.T if own.sum() > MIN_GAPS]
+    return max(1, round(float(np.median(gaps)))) if gaps else 1
+
+
 class Closes:
     """Daily closes of assets, looked up by calendar day.
 
@@ -51,17 +67,24 @@ class Closes:
         Positive closes (day, asset), missing as NaN, at least one known; days ascend without repetition.
     max_stale_days
         A fresh close older than this many calendar days is no price any more. It also ends a series: no
-        daily return runs across a longer gap.
+        daily return runs across a longer gap. Where prices are sparse, their spacing is added.
 
     Notes
     -----
     A *market day* is a row of the table on which at least half of the assets then listed have a fresh
     close; listed are those with a fresh close on that row or at most ``max_stale_days`` before.
+
+    ``spacing`` is the number of calendar days from one price to the next, 1 if daily; ``sparse`` says that
+    they come less often than daily.
     """
 
     def __init__(self, table: pd.DataFrame, *, max_stale_days: int) -> None:
         self.days = day_numbers(pd.DatetimeIndex(table.index))
+        spacing = spacing_days(table)
+        self.sparse = spacing > DAILY_SPACING
+        self.spacing = spacing if self.sparse else 1
         self.max_stale_days = max_stale_days
+        self._oldest = max_stale_days + (spacing if self.sparse else 0)
         values = table.to_numpy(dtype=np.float64)
         self.fresh = fresh_closes(values)
         with np.errstate(invalid="ignore"):
@@ -77,7 +100,7 @@ class Closes:
     def _is_usable(self, days: Ints, last: Ints) -> NDArray[np.bool_]:
         """Whether a fresh close of row ``last`` (day, asset) is young enough on ``days``."""
         age = days[:, None] - self.days[np.maximum(last, 0)]
-        return (last >= 0) & (age <= self.max_stale_days)
+        return (last >= 0) & (age <= self._oldest)
 
     def _last_at(self, days: Ints) -> Ints:
         """Row of each asset's last fresh close on or before each day; -1 where there is none."""
@@ -88,10 +111,14 @@ class Closes:
         """Log return from each start to each end (pair, asset), decimal.
 
         From the last fresh close on or before the start to that on or before the end. NaN where one of them
-        is too old, or where no fresh close lies between.
+        is too old, or where no fresh close lies between. Of sparse prices the two must be as far apart as
+        start and end, but for ``max_stale_days``: the return of two months is not that of the second.
         """
         a, b = self._last_at(starts), self._last_at(ends)
         known = self._is_usable(starts, a) & self._is_usable(ends, b) & (b > a)
+        if self.sparse:
+            apart = self.days[np.maximum(b, 0)] - self.days[np.maximum(a, 0)]
+            known &= np.abs(apart - (ends - starts)[:, None]) <= self.max_stale_days
         change = np.take_along_axis(self._log_close, np.maximum(b, 0), axis=0) - np.take_along_axis(
             self._log_close, np.maximum(a, 0), axis=0
         )
@@ -137,8 +164,9 @@ class Closes:
         row = np.searchsorted(self.days, days, side="right") - 1
         market_rows = np.flatnonzero(self.market)
         n_market = np.where(row >= 0, self._market_count[np.maximum(row, 0)], 0)
-        full = n_market >= window
-        first = market_rows[np.where(full, n_market - window, 0)][:, None]
+        # Of sparse prices half a window will do, as it does for an asset's own returns
+        full = (2 * n_market >= window if self.sparse else n_market >= window) & (n_market > 0)
+        first = market_rows[np.where(full, np.maximum(n_market - window, 0), 0)][:, None]
         last = self._last_at(days)
         stop = np.maximum(last + 1, first)
 
@@ -157,8 +185,7 @@ class Closes:
         count = ends.sum(axis=1)
         mean = change.sum(axis=1) / np.maximum(count, 1)
         level = np.where(self.market & (count > 0), np.exp(np.cumsum(mean)), np.nan)
-        days = pd.DatetimeIndex(self.days.astype("datetime64[D]"))
-        return Closes(pd.DataFrame({"market": level}, index=days), max_stale_days=self.max_stale_days)
+        return Closes(pd.DataFrame({"market": level}, index=self.dates), max_stale_days=self.max_stale_days)
 
     def market_beta(self, day: int, *, window: int) -> Floats:
         """Slope of daily returns on their equal-weighted mean, over ``window`` market days to a day (asset).
@@ -181,6 +208,20 @@ class Closes:
     def calendar(self, last_day: int) -> Ints:
         """Every calendar day from the first row to ``last_day``."""
         return np.arange(self.days[0], last_day + 1)
+
+    @property
+    def dates(self) -> pd.DatetimeIndex:
+        """Days of the table."""
+        return pd.DatetimeIndex(self.days.astype("datetime64[D]"))
+
+    @cached_property
+    def market_days(self) -> Ints:
+        """Numbers of the market days, ascending."""
+        return self.days[self.market]
+
+    def market_position(self, days: Ints) -> Ints:
+        """Place in ``market_days`` of the last market day on or before each day; -1 before the first."""
+        return np.searchsorted(self.market_days, days, side="right") - 1
 
 
 def _running(values: NDArray[Any]) -> NDArray[Any]:
@@ -205,27 +246,71 @@ def _on(calendar: Ints, values: NDArray[Any], days: Ints) -> NDArray[Any]:
     return np.where((position >= 0)[:, None], values[np.maximum(position, 0)], 0)
 
 
+def own_past(closes: Closes, value: Callable[[Ints], Floats], starts: Ints) -> tuple[Floats, Ints]:
+    """Sum and number of an asset's past values before each start (start, asset), the current one left out.
+
+    ``value`` gives them on days (day, asset). They are taken 1, 2, 3, ... weeks before the start; where
+    prices are sparse at every market day before the last one.
+    """
+    if not closes.sparse:
+        calendar = closes.calendar(int(starts.max()))
+        sums, counts = past_weeks(value(calendar))
+        return _on(calendar, sums, starts), _on(calendar, counts, starts)
+    values = value(closes.market_days)
+    known = np.isfinite(values)
+    before = np.maximum(closes.market_position(starts), 0)
+    return _running(np.where(known, values, 0.0))[before], _running(known.astype(np.int64))[before]
+
+
+def _enough(closes: Closes, min_past_weeks: int) -> int:
+    """Past values that a feature must have: of sparse prices as many as these weeks have, or 12 if fewer."""
+    if not closes.sparse:
+        return min_past_weeks
+    return max(min(MIN_PAST, min_past_weeks), round(min_past_weeks * WEEK / closes.spacing))
+
+
 def recent_return(closes: Closes, starts: Ints, *, days: int, min_past_weeks: int) -> Floats:
     """Return of the ``days`` before each start over the asset's own past (start, asset): x^rr of eq. 2.
 
     Log return over these calendar days, divided by sqrt(days / 7) times the root mean square of the asset's
     log returns over the weeks that end 1, 2, 3, ... weeks before the start, as far back as closes go. NaN
     where the return, or ``min_past_weeks`` of these weeks, are not known.
+
+    Of sparse prices it is the return over the last ones, as many as ``days`` have room for, over the asset's
+    past returns from price to price.
     """
-    calendar = closes.calendar(int(starts.max()))
-    sums, counts = past_weeks(closes.log_returns(calendar - WEEK, calendar) ** 2)
-    total, n_weeks = _on(calendar, sums, starts), _on(calendar, counts, starts)
+    if closes.sparse:
+        return _recent_steps(closes, starts, max(1, round(days / closes.spacing)), min_past_weeks)
+    total, n_weeks = own_past(closes, lambda d: closes.log_returns(d - WEEK, d) ** 2, starts)
     scale = np.sqrt(total / np.maximum(n_weeks, 1) * (days / WEEK))
     known = (n_weeks >= min_past_weeks) & (scale > 0)
     return np.where(known, closes.log_returns(starts - days, starts) / np.where(known, scale, 1.0), np.nan)
 
 
+def _recent_steps(closes: Closes, starts: Ints, n_steps: int, min_past_weeks: int) -> Floats:
+    """``recent_return`` over ``n_steps`` market days of sparse prices (start, asset)."""
+    days = closes.market_days
+
+    def over(position: Ints, steps: int) -> Floats:
+        there = (position >= steps)[:, None]
+        came = closes.log_returns(days[np.maximum(position - steps, 0)], days[np.maximum(position, 0)])
+        return np.where(there, came, np.nan)
+
+    total, n_past = own_past(closes, lambda d: over(closes.market_position(d), 1) ** 2, starts)
+    scale = np.sqrt(total / np.maximum(n_past, 1) * n_steps)
+    known = (n_past >= _enough(closes, min_past_weeks)) & (scale > 0)
+    now = over(closes.market_position(starts), n_steps)
+    return np.where(known, now / np.where(known, scale, 1.0), np.nan)
+
+
 def volatility_level(closes: Closes, starts: Ints, *, window: int) -> Floats:
     """Log volatility before each start over 1 % a day (start, asset): x^rv of eq. 7 in levels.
 
-    ``Closes.log_volatility`` over ``window`` market days up to the start; NaN where it is not known.
+    ``Closes.log_volatility`` over ``window`` market days up to the start; NaN where it is not known. That of
+    sparse prices is taken down to a day by the square root of time.
     """
-    return np.asarray(closes.log_volatility(starts, window=window) - np.log(0.01))
+    days = closes.spacing * MARKET_DAYS_OF_A_DAY if closes.sparse else 1.0
+    return np.asarray(closes.log_volatility(starts, window=window) - np.log(0.01 * np.sqrt(days)))
 
 
 def market_volatility(closes: Closes, starts: Ints, *, window: int, min_past_weeks: int) -> Floats:
@@ -243,14 +328,33 @@ def recent_volatility(closes: Closes, starts: Ints, *, window: int, min_past_wee
     3, ... weeks before the start, as far back as closes go. NaN where the volatility, or ``min_past_weeks``
     of these past values, are not known.
     """
-    calendar = closes.calendar(int(starts.max()))
-    sums, counts = past_weeks(closes.log_volatility(calendar, window=window))
-    total, n_weeks = _on(calendar, sums, starts), _on(calendar, counts, starts)
+    total, n_past = own_past(closes, lambda d: closes.log_volatility(d, window=window), starts)
     now = closes.log_volatility(starts, window=window)
-    return np.where(n_weeks >= min_past_weeks, now - total / np.maximum(n_weeks, 1), np.nan)
+    enough = n_past >= _enough(closes, min_past_weeks)
+    return np.where(enough, now - total / np.maximum(n_past, 1), np.nan)
+
+
+def at_starts(closes: Closes, starts: Ints, settings: PanelSettings) -> tuple[Floats, Floats, Floats]:
+    """Features at the starts of periods: ``recent_return``, ``recent_volatility``, ``market_volatility``.
+
+    Of shape (start, asset), (start, asset, window), (start, window); the second as the settings say.
+    """
+    past, windows = settings.min_past_weeks, settings.volatility_windows
+    level = settings.volatility_form == "level"
+    own = [
+        volatility_level(closes, starts, window=w)
+        if level
+        else recent_volatility(closes, starts, window=w, min_past_weeks=past)
+        for w in windows
+    ]
+    market = [market_volatility(closes, starts, window=w, min_past_weeks=past) for w in windows]
+    days = settings.recent_return_days
+    returned = recent_return(closes, starts, days=days, min_past_weeks=past)
+    return returned, np.stack(own, axis=2), np.stack(market, axis=1)
 
 
 CHARACTERISTIC_DAYS: Final = 250  # market days of the trailing beta and volatility of ``characteristics``
+CHARACTERISTIC_STEPS: Final = 36  # the same of sparse prices, at least: three years of months
 
 
 def characteristics(
@@ -259,9 +363,9 @@ def characteristics(
     """Characteristics of assets at the end of a day, names and values (asset, characteristic): z of eq. 4c.
 
     A dummy for each class and for each group with more than one asset, 0 or 1; then the trailing beta on the
-    equal-weighted portfolio and the log volatility, both over 250 market days, and momentum, the log return
-    from 365 to 28 days before. The last three are standardised over assets; where one is not known, the mean
-    of the asset's group stands in, or of its class, or 0.
+    equal-weighted portfolio and the log volatility, both over 250 market days (of sparse prices a year of
+    them, or 36), and momentum, the log return from 365 to 28 days before. The last three are standardised
+    over assets; where one is not known, the mean of the asset's group stands in, or of its class, or 0.
     """
     names, columns = [], []
     for what, labels in (("class", asset_class), ("group", group)):
@@ -271,9 +375,10 @@ def characteristics(
                 names.append(f"{what}: {label}")
                 columns.append(member.astype(float))
     days = np.array([day])
+    window = max(CHARACTERISTIC_STEPS, 365 // closes.spacing) if closes.sparse else CHARACTERISTIC_DAYS
     numbers = {
-        "beta": closes.market_beta(day, window=CHARACTERISTIC_DAYS),
-        "volatility": closes.log_volatility(days, window=CHARACTERISTIC_DAYS)[0],
+        "beta": closes.market_beta(day, window=window),
+        "volatility": closes.log_volatility(days, window=window)[0],
         "momentum": closes.log_returns(days - 365, days - 28)[0],
     }
     for name, values in numbers.items():

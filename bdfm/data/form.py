@@ -18,6 +18,7 @@ from bdfm.names import (
     MARKET_VOLATILITY,
     NAME,
     OTHER_ASSET,
+    OUTSIDE_VOLATILITY,
     PERIOD,
     PERIOD_START,
     RECENT_RETURN,
@@ -40,7 +41,10 @@ VARIABLES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     RECENT_VOLATILITY_MISSING: ((PERIOD, ASSET, WINDOW), "?"),
 }
 # What only some panels hold, since only some models read it
-OPTIONAL: Final[dict[str, tuple[tuple[str, ...], str]]] = {ROLLING_COVARIANCE: ((ASSET, OTHER_ASSET), "f8")}
+OPTIONAL: Final[dict[str, tuple[tuple[str, ...], str]]] = {
+    ROLLING_COVARIANCE: ((ASSET, OTHER_ASSET), "f8"),
+    OUTSIDE_VOLATILITY: ((PERIOD, ASSET), "f8"),
+}
 COORDINATES: Final[dict[str, tuple[str, str]]] = {
     PERIOD: (PERIOD, "M8[ns]"),
     PERIOD_START: (PERIOD, "M8[ns]"),

@@ -17,7 +17,8 @@ from bdfm._html import opening
 from bdfm.data import features, plots
 from bdfm.data.covariance import checked_covariance, covariance_ahead
 from bdfm.data.form import OPTIONAL, VARIABLES, read_only
-from bdfm.data.periods import describe, period_edges
+from bdfm.data.outside import outside_volatility, volatility_table
+from bdfm.data.periods import describe, edges_at_prices, period_edges
 from bdfm.data.settings import PanelSettings
 from bdfm.data.usable import closes_until, earnings_flags, usable_periods, warn_of_single_assets
 from bdfm.errors import DataError
@@ -30,6 +31,7 @@ from bdfm.names import (
     MARKET_VOLATILITY,
     NAME,
     OTHER_ASSET,
+    OUTSIDE_VOLATILITY,
     PERIOD,
     PERIOD_START,
     RECENT_RETURN,
@@ -65,6 +67,8 @@ class Panel:
         The same of an equal-weighted portfolio of the universe, always less its own past mean.
     ``characteristics`` (asset, characteristic)
         Class and group dummies, beta, volatility and momentum at the origin; see ``features``.
+    ``outside_volatility`` (period, asset)
+        What a given volatility says beyond the realised one; only where a table of it was given.
     ``rolling_covariance`` (asset, other_asset)
         Of log returns over the first future period, by daily returns up to the origin; only where the
         settings ask for it.
@@ -91,6 +95,7 @@ class Panel:
         *,
         origin: object,
         earnings: pd.DataFrame | None = None,
+        volatility: pd.DataFrame | None = None,
         settings: PanelSettings | None = None,
         horizon: int = 1,
         inactive: Collection[str] = (),
@@ -108,6 +113,10 @@ class Panel:
             Day on which the forecast is made, after its close: the end of the last period of history.
         earnings
             Columns symbol and date: known and scheduled announcements. None if there is no calendar.
+        volatility
+            Annual volatilities (day, symbol), decimals, each known at the end of its day: implied by options,
+            or any other forecast. For models with the part ``outside_volatility``; see
+            ``bdfm.data.outside``.
         settings
             Periods and features.
         horizon
@@ -139,8 +148,11 @@ class Panel:
         _checks.known(inactive, symbols, what="symbol", where="inactive")
         day = _checks.as_date(origin, where="origin")
         closes = closes_until(day, prices, symbols, inactive, settings)
+        settings = settings.spaced(closes.spacing)
 
         edges = period_edges(day, period=settings.period, n_past=settings.n_periods, n_future=horizon)
+        if closes.sparse:
+            edges = edges_at_prices(edges, closes.dates, n_past=settings.n_periods)
         days = features.day_numbers(edges)
         history = days[: settings.n_periods + 1]
         returns = closes.log_returns(history[:-1], history[1:])
@@ -148,27 +160,7 @@ class Panel:
         edges, days, returns = edges[begun:], days[begun:], returns[begun:]
 
         starts = days[: len(returns) + 1]  # of the periods of history, and of the first one after the origin
-        past = settings.min_past_weeks
-        recent_return = features.recent_return(
-            closes, starts, days=settings.recent_return_days, min_past_weeks=past
-        )
-        level = settings.volatility_form == "level"
-        recent_volatility = np.stack(
-            [
-                features.volatility_level(closes, starts, window=w)
-                if level
-                else features.recent_volatility(closes, starts, window=w, min_past_weeks=past)
-                for w in settings.volatility_windows
-            ],
-            axis=2,
-        )
-        market_volatility = np.stack(
-            [
-                features.market_volatility(closes, starts, window=w, min_past_weeks=past)
-                for w in settings.volatility_windows
-            ],
-            axis=1,
-        )
+        recent_return, recent_volatility, market_volatility = features.at_starts(closes, starts, settings)
         group = table["group"].astype(str) if "group" in table else table["asset_class"]
         names, characteristics = features.characteristics(
             closes,
@@ -176,6 +168,10 @@ class Panel:
             table["asset_class"].to_numpy(dtype=np.str_),
             group.to_numpy(dtype=np.str_),
         )
+        outside = None
+        if volatility is not None:
+            outside = outside_volatility(volatility_table(volatility), symbols, closes, starts)
+            outside = np.concatenate([outside, np.repeat(outside[-1:], horizon - 1, axis=0)])
         rolling = settings.rolling_covariance
         later = horizon - 1
         unknown = np.full((horizon, len(symbols)), np.nan)
@@ -194,6 +190,7 @@ class Panel:
                 [market_volatility, np.repeat(market_volatility[-1:], later, axis=0)]
             ),
             characteristics=(names, characteristics),
+            outside_volatility=outside,
             rolling_covariance=None
             if rolling is None
             else covariance_ahead(closes, (edges[len(returns) + 1] - day).days, rolling),
@@ -215,10 +212,12 @@ class Panel:
         market_volatility: ArrayLike | None = None,
         characteristics: ArrayLike | None = None,
         rolling_covariance: ArrayLike | None = None,
+        outside_volatility: ArrayLike | None = None,
         earnings: ArrayLike | None = None,
         next_recent_return: ArrayLike | None = None,
         next_recent_volatility: ArrayLike | None = None,
         next_market_volatility: ArrayLike | None = None,
+        next_outside_volatility: ArrayLike | None = None,
         next_earnings: ArrayLike | None = None,
         origin: object = "2020-01-03",
         settings: PanelSettings | None = None,
@@ -240,6 +239,8 @@ class Panel:
             (period[, window]) log volatility of the market over its own past; 0 where not given.
         characteristics
             (asset, characteristic) at the origin; none when not given.
+        outside_volatility, next_outside_volatility
+            (period, asset) and (asset); none when not given, 0 where NaN.
         rolling_covariance
             (asset, asset) of log returns over the future period; none when not given.
         next_recent_return, next_recent_volatility, next_market_volatility, next_earnings
@@ -293,6 +294,9 @@ class Panel:
                 f"characteristics: shape {known.shape}, expected finite values (asset, characteristic)."
             )
 
+        outside = None
+        if outside_volatility is not None:
+            outside = np.nan_to_num(stack(OUTSIDE_VOLATILITY, outside_volatility, next_outside_volatility))
         covariance = None if rolling_covariance is None else checked_covariance(rolling_covariance, n_assets)
         flags = np.nan_to_num(stack(EARNINGS, earnings, next_earnings))
         if not np.isin(flags, (0, 1)).all():
@@ -310,6 +314,7 @@ class Panel:
             recent_volatility=stack(RECENT_VOLATILITY, recent_volatility, next_recent_volatility, n_windows),
             market_volatility=np.concatenate(market),
             characteristics=([f"z{j + 1}" for j in range(known.shape[1])], known),
+            outside_volatility=outside,
             rolling_covariance=covariance,
             earnings=flags,
             has_earnings=earnings is not None or next_earnings is not None,
@@ -341,6 +346,7 @@ class Panel:
         recent_volatility: Array,
         market_volatility: Array,
         characteristics: tuple[list[str], Array],
+        outside_volatility: Array | None,
         rolling_covariance: Array | None,
         earnings: Array,
         has_earnings: bool,
@@ -355,8 +361,12 @@ class Panel:
             MARKET_VOLATILITY: np.nan_to_num(market_volatility, posinf=np.inf, neginf=-np.inf),
             CHARACTERISTICS: values_by_asset,
         }
-        if rolling_covariance is not None:
-            arrays[ROLLING_COVARIANCE] = rolling_covariance
+        for name, given in (
+            (ROLLING_COVARIANCE, rolling_covariance),
+            (OUTSIDE_VOLATILITY, outside_volatility),
+        ):
+            if given is not None:
+                arrays[name] = given
         for name, missing, values in (
             (RECENT_RETURN, RECENT_RETURN_MISSING, recent_return),
             (RECENT_VOLATILITY, RECENT_VOLATILITY_MISSING, recent_volatility),
@@ -501,7 +511,8 @@ class Panel:
         return (
             f"<Panel: {len(self.assets)} assets in {n_classes} class{'es' if n_classes > 1 else ''},"
             f" {self.n_history} periods of {describe(self.settings.period)} to {self.origin:%Y-%m-%d},"
-            f" {self.n_future} future, {missing:.1%} of returns missing>"
+            f" {self.n_future} future, {missing:.1%} of returns missing"
+            f"{f', prices about every {self.settings.spacing_days} days' if self.settings.sparse else ''}>"
         )
 
     def _repr_html_(self) -> str:

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
+import numpy as np
 import pandas as pd
+from pandas.tseries.holiday import GoodFriday, USMemorialDay
 
 Period = int | Literal["month"]
+
+NEAR_DAYS: Final = 4  # a weekend and a holiday
+
+# Weekdays on which the last days of a month are no trading days: Good Friday (March), and the last Monday of
+# May, a holiday in New York and in London alike.
+_HOLIDAYS: Final = (GoodFriday, USMemorialDay)
+
+
+def ends_month(day: pd.Timestamp) -> bool:
+    """Whether a day is the last of its month, or no trading day follows it in its month.
+
+    Trading days are weekdays other than Good Friday and the last Monday of May: Friday the 30th ends a month
+    whose 31st is a Saturday. It hangs on the date alone, not on what a price file holds after it.
+    """
+    later = pd.bdate_range(day + pd.Timedelta(days=1), day + pd.offsets.MonthEnd(0))
+    return not len(later) or all(any(x in rule.dates(x, x) for rule in _HOLIDAYS) for x in later)
 
 
 def period_edges(origin: pd.Timestamp, *, period: Period, n_past: int, n_future: int) -> pd.DatetimeIndex:
@@ -14,16 +32,35 @@ def period_edges(origin: pd.Timestamp, *, period: Period, n_past: int, n_future:
 
     Period t runs from edge t, exclusive, to edge t + 1, inclusive. ``period`` is a number of days, or
     ``"month"`` for calendar months. Months keep the origin's day of the month, or take the month's last
-    day where it has no such day; when the origin is the last day of its month, so is every edge.
+    day where it has no such day; when the origin is the last trading day of its month or later, every other
+    edge is the last day of a month.
     """
     steps = range(-n_past, n_future + 1)
     if period != "month":
         edges = [origin + pd.Timedelta(days=period * j) for j in steps]
-    elif origin.is_month_end:
-        edges = [origin + pd.offsets.MonthEnd(j) for j in steps]
+    elif ends_month(origin):
+        last = origin + pd.offsets.MonthEnd(0)
+        edges = [last + pd.offsets.MonthEnd(j) if j else origin for j in steps]
     else:
         edges = [origin + pd.DateOffset(months=j) for j in steps]
     return pd.DatetimeIndex(edges).as_unit("ns")
+
+
+def edges_at_prices(edges: pd.DatetimeIndex, days: pd.DatetimeIndex, *, n_past: int) -> pd.DatetimeIndex:
+    """Boundaries of sparse prices: one before the origin moves on to a price that follows within 4 days.
+
+    The first trading day of a month is the 1st, 2nd or 3rd: where prices stand on it, and the origin too,
+    each month ends with its own price. ``days`` (day) are those with a price, none after the origin, which is
+    edge ``n_past``; where it has no price within 4 days before it, all edges stay.
+    """
+    past = edges[:n_past]
+    before = int(days.searchsorted(edges[n_past], side="right")) - 1
+    if before < 0 or (edges[n_past] - days[before]).days > NEAR_DAYS:
+        return edges
+    following = days[np.minimum(days.searchsorted(past), len(days) - 1)]
+    wait = (following - past).days
+    moved = past.where((wait < 0) | (wait > NEAR_DAYS), following)
+    return pd.DatetimeIndex(moved.append(edges[n_past:])).as_unit("ns")
 
 
 def describe(period: Period) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 
@@ -10,6 +10,8 @@ from bdfm._settings import Settings
 from bdfm.data.periods import Period
 
 MIN_PERIODS: Final = 24
+DAILY_SPACING: Final = 4  # calendar days between prices up to which they are daily
+_SHORTEST_WINDOW: Final = 5  # longest first window of sparse prices; each one after it may be twice as long
 
 
 class RollingCovariance(Settings):
@@ -37,7 +39,10 @@ class PanelSettings(Settings):
     # seasonal: a calendar that begins late or has ended is filled by its own yearly pattern
     earnings_gaps: Literal["none", "seasonal"] = "none"
     min_past_weeks: PositiveInt = 26  # weeks of its own past that a feature is measured against
-    max_stale_days: PositiveInt = 10  # calendar days after which a close is no price any more
+    # calendar days after which a close is no price any more; of sparse prices, beside their spacing
+    max_stale_days: PositiveInt = 10
+    # calendar days from one price to the next where they are sparse, 30 say; a panel has that of its prices
+    spacing_days: PositiveInt | None = None
     # of daily returns up to the origin, for models whose forecasts pool with it; none unless a table is given
     rolling_covariance: RollingCovariance | None = None
 
@@ -54,3 +59,42 @@ class PanelSettings(Settings):
         if not value or min(value) < 2 or list(value) != sorted(set(value)):
             raise ValueError("volatility_windows must be increasing numbers of market days, each at least 2")
         return value
+
+    @property
+    def sparse(self) -> bool:
+        """Whether prices are known to come less often than daily: features count observations, not days."""
+        return self.spacing_days is not None and self.spacing_days > DAILY_SPACING
+
+    @property
+    def note(self) -> str:
+        """Sentence about sparse prices and what features are made of; blank for daily ones."""
+        if not self.sparse:
+            return ""
+        windows = ", ".join(map(str, self.volatility_windows))
+        return (
+            f"Prices come about every {self.spacing_days} days: features are made of the last prices instead"
+            f" of days (volatility of the last {windows}; return over the last"
+            f" {max(1, round(self.recent_return_days / (self.spacing_days or 1)))})."
+        )
+
+    def spaced(self, days: int | None) -> Self:
+        """Return these settings for prices that come every so many calendar days; the same if daily.
+
+        Market days of sparse prices are the days that have one. Windows are counted in them: the first at
+        most 5, each one after it at most twice as long, since 60 months say nothing of next month. The recent
+        return is that of at least one step from price to price.
+        """
+        if days is None or days <= DAILY_SPACING:
+            return self
+        windows = [min(w, _SHORTEST_WINDOW * 2**j) for j, w in enumerate(self.volatility_windows)]
+        rolling = self.rolling_covariance
+        if rolling is not None:  # hours of closing do not matter there
+            rolling = rolling.model_copy(update={"correlation_days": 1})
+        return self.model_copy(
+            update={
+                "rolling_covariance": rolling,
+                "spacing_days": days,
+                "volatility_windows": tuple(windows),
+                "recent_return_days": max(self.recent_return_days, days),
+            }
+        )

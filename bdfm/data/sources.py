@@ -80,6 +80,15 @@ def read_earnings(path: str | Path) -> pd.DataFrame:
     return _checks.earnings_table(_read(path, what="earnings", text=lambda _: True).rename(columns=_key))
 
 
+def read_texts(path: str | Path, *, what: str) -> pd.DataFrame:
+    """Table of a CSV or Parquet file, all of its cells as text; ``what`` names it in messages.
+
+    Raises ``FileError`` for a file that is missing, empty, not UTF-8 or no table, ``DataError`` for one
+    without rows.
+    """
+    return _read(path, what=what, text=lambda _: True).rename(columns=_key).fillna("").astype(str)
+
+
 def demo() -> tuple[pd.DataFrame, pd.DataFrame]:
     """Prices (day, symbol) and universe of 20 US stocks and 5 factor ETFs, 2014-01-02 to 2022-12-28.
 

@@ -18,7 +18,8 @@ from bdfm.data.settings import MIN_PERIODS, PanelSettings
 from bdfm.errors import DataError, DataWarning, UnknownLabelError
 
 log = logging.getLogger(__name__)
-MAX_SILENT_DAYS: Final = 30  # an asset without a fresh price for longer before the origin is no longer traded
+MONTH: Final = (28, 32)  # days between monthly prices
+MAX_SILENT_DAYS: Final = 30  # of daily prices; see silent_days
 
 
 def earnings_flags(
@@ -75,24 +76,54 @@ def closes_until(
         raise DataError(f"origin: {origin:%Y-%m-%d} is before the first price. Choose a later origin.")
     last = table.index[-1]
     age = (origin - last).days
-    if age > settings.max_stale_days:
+    closes = features.Closes(table, max_stale_days=settings.max_stale_days)
+    _check_spacing(closes, settings)
+    further = closes.spacing if closes.sparse else 0
+    if age > settings.max_stale_days + further:
         raise DataError(
             f"origin: {origin:%Y-%m-%d} is {age} days after the last price ({last:%Y-%m-%d})."
             " Choose an earlier origin, or add later prices."
         )
 
-    closes = features.Closes(table, max_stale_days=settings.max_stale_days)
-    recent = (table.index > origin - pd.Timedelta(days=MAX_SILENT_DAYS))[:, None] & closes.fresh
+    n_days = silent_days(closes)
+    recent = (table.index > origin - pd.Timedelta(days=n_days))[:, None] & closes.fresh
     silent = [
         x for x, some in zip(symbols, recent.any(axis=0), strict=True) if not some and x not in inactive
     ]
     if silent:
         raise DataError(
-            f"prices: {len(silent)} of {len(symbols)} assets have no price in the {MAX_SILENT_DAYS} days"
+            f"prices: {len(silent)} of {len(symbols)} assets have no price in the {n_days} days"
             f" before the origin {origin:%Y-%m-%d} ({_checks.first(silent)})."
             " Drop them, or pass --zero for a delisted asset."
         )
     return closes
+
+
+def silent_days(closes: features.Closes) -> int:
+    """Calendar days without a fresh price after which an asset is no longer traded."""
+    return MAX_SILENT_DAYS + (closes.spacing if closes.sparse else 0)
+
+
+def _check_spacing(closes: features.Closes, settings: PanelSettings) -> None:
+    """Raise ``DataError`` where periods are too short for prices that come so rarely."""
+    if not closes.sparse:
+        return
+    monthly = MONTH[0] <= closes.spacing <= MONTH[1]
+    if settings.period == "month":
+        good = closes.spacing <= MONTH[1]
+    else:  # a month is no whole number of days: shorter periods would have no price, or two
+        good = settings.period >= closes.spacing * (2 if monthly else 1)
+    if good:
+        return
+    remedy = (
+        'Take calendar months (--calendar-months, period = "month").'
+        if monthly
+        else f"Give daily prices, or periods of at least {closes.spacing} days."
+    )
+    raise DataError(
+        f"prices: one price about every {closes.spacing} days, too few for periods of"
+        f" {describe(settings.period)}. {remedy}"
+    )
 
 
 def usable_periods(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from bdfm import _checks
 from bdfm._optional import optional
 from bdfm._statistics import long_run_variance
-from bdfm.errors import DataError
+from bdfm.errors import DataError, DataWarning
 from bdfm.exposures import plots
 from bdfm.exposures.data import ExposureData, Part
 from bdfm.exposures.result import Exposures
@@ -137,7 +138,9 @@ def compare(
     data
         What all of them were fitted to.
     part
-        Days on which to compare; every method needs an estimate on all of them, and on the day before.
+        Days on which to compare: those on which every method has an estimate, and had one the day before. A
+        ``DataWarning`` names a method that begins later. Assets that a method has no estimate of are left
+        out.
 
     Raises
     ------
@@ -149,7 +152,8 @@ def compare(
     span = data.days_of(part)
     actual = np.asarray(data.returns)[span]
     scale = {"raw": np.ones(len(data.assets)), "standardised": data.sd}
-    losses: dict[str, dict[tuple[str, str], Floats]] = {}
+    values: dict[str, dict[str, Floats]] = {}
+    usable = np.isfinite(actual)
     for label, given in results.items():
         members: list[Any] = [given] if isinstance(given, Exposures) else list(given)
         for member in members:
@@ -158,19 +162,42 @@ def compare(
                 raise DataError(
                     f"comparison: {label} has other assets or days than the data. Fit it to them."
                 )
-        values = {k: np.stack([getattr(m, k)().to_numpy()[span] for m in members]) for k in KINDS}
-        for k, array in values.items():
-            gaps = np.isnan(array).any(axis=(0, 2))
-            if gaps.any():
-                raise DataError(
-                    f"comparison: {label} has no {k} on {gaps.sum()} of {len(gaps)} days of the {part}"
-                    f" part, first on {data.days[span][int(gaps.argmax())]:%Y-%m-%d}. Use a shorter window,"
-                    " or a later part."
-                )
-        losses[label] = {
-            (k, s): np.square((array - actual) / unit).mean(axis=2)
-            for k, array in values.items()
-            for s, unit in scale.items()
-        }
-    total = {s: np.square((actual - data.mean) / unit).mean(axis=1) for s, unit in scale.items()}
-    return Comparison(losses, total, data.days[span], part)
+        values[label] = {k: np.stack([getattr(m, k)().to_numpy()[span] for m in members]) for k in KINDS}
+        # An asset without any estimate of one method counts for none
+        usable &= np.isfinite(values[label][KINDS[0]]).any(axis=(0, 1))
+    usable &= usable.any(axis=1)[:, None]
+    late = np.zeros(len(usable), dtype=bool)
+    for label, own in values.items():
+        gaps = np.any([(np.isnan(x) & usable).any(axis=(0, 2)) for x in own.values()], axis=0)
+        if gaps.all():
+            raise DataError(
+                f"comparison: {label} has no estimate on any of {len(gaps)} days of the {part} part."
+                " Use a shorter"
+                " window, or a later part."
+            )
+        if gaps.any():
+            warnings.warn(
+                f"comparison: {label} has no estimate on {gaps.sum()} of {len(gaps)} days of the"
+                f" {part} part, first"
+                f" on {data.days[span][int(gaps.argmax())]:%Y-%m-%d}; all methods are compared on the"
+                " others.",
+                DataWarning,
+                stacklevel=2,
+            )
+        late |= gaps
+    usable[late] = False
+    there = usable.any(axis=1)
+    if not there.any():
+        raise DataError("comparison: no asset and day has estimates of all methods. Leave a method out.")
+
+    def mean(errors: Floats) -> Floats:
+        """Mean over usable assets of squared errors ([seed,] day, asset)."""
+        kept = np.where(usable, errors, 0.0)[..., there, :]
+        return np.asarray(kept.sum(axis=-1) / usable[there].sum(axis=1))
+
+    losses = {
+        label: {(k, s): mean(np.square((x - actual) / u)) for k, x in own.items() for s, u in scale.items()}
+        for label, own in values.items()
+    }
+    total = {s: mean(np.square((actual - data.mean) / unit)) for s, unit in scale.items()}
+    return Comparison(losses, total, data.days[span][there], part)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from bdfm import _checks
-from bdfm.errors import DataError, FileError
+from bdfm.errors import DataError, DataWarning, FileError
 from bdfm.names import ASSET, DAY, FACTOR, SECTOR
 
 Floats = NDArray[np.float64]
@@ -22,6 +23,8 @@ Part = Literal["training", "validation", "test"]
 TRAINING_SHARE: Final = 0.70
 VALIDATION_SHARE: Final = 0.15
 MIN_DAYS: Final = 60
+MAX_ODD_SHARE: Final = 0.1  # of days that only one of prices and factors has
+_RATE: Final = "risk-free rate"
 _PERCENT_SD: Final = 0.15  # a daily sd above this is a return in percent, not a decimal
 
 
@@ -30,9 +33,9 @@ class ExposureData:
     """Daily log returns of assets and returns of factors on the same days, split in time.
 
     Made by ``from_prices`` or ``from_arrays``. Days up to ``n_training`` are the training part, the next
-    ``n_validation`` the validation part, the rest the test part: whatever is estimated once (variances,
-    networks, means and sds of standardisation) is estimated on the training part, and methods that learn as
-    they go see each day after it is over.
+    ``n_validation`` the validation part, the rest the test part: whatever is estimated once (networks, means
+    and sds of standardisation) is estimated on the training part, and methods that learn as they go see each
+    day after it is over. A return of an asset may be missing (NaN).
 
     Attributes
     ----------
@@ -77,7 +80,8 @@ class ExposureData:
         Parameters
         ----------
         returns
-            (day, asset) daily log returns, decimals, none missing.
+            (day, asset) daily log returns, decimals; NaN where missing. An asset needs 60 of them in the
+            training part, or half of its days.
         factors
             (day, factor) returns of the factors on the same days, decimals, none missing.
         days
@@ -127,13 +131,24 @@ class ExposureData:
             raise DataError(
                 f"{where}: {len(labels)} assets and {len(names)} factors. Give at least one of each."
             )
-        _complete(
-            r, labels, index, what="returns", remedy="Drop these assets, or choose days on which all trade."
-        )
+        if np.isinf(r).any():
+            raise DataError(
+                f"{where}: returns of {np.isinf(r).sum()} cells are infinite. Give NaN if missing."
+            )
+        silent = np.isnan(r).all(axis=1)
+        if silent.any():
+            raise DataError(f"{where}: no return on {silent.sum()} of {len(r)} days. Leave those days out.")
         _complete(f, names, index, what="factors", remedy="Complete them, or choose other days.")
         _decimals(f, names)
         n_training, n_validation = _split(len(r), training, validation)
-        flat = [labels[j] for j in np.flatnonzero(r[:n_training].std(axis=0) == 0)]
+        short = [labels[j] for j in np.flatnonzero(_too_short(r[:n_training]))]
+        if short:
+            raise DataError(
+                f"{where}: {len(short)} of {len(labels)} assets have too few returns in the"
+                f" {n_training} days of"
+                f" the training part ({_checks.first(short)}). Drop them, or choose other days."
+            )
+        flat = [labels[j] for j in np.flatnonzero(np.nanstd(r[:n_training], axis=0) == 0)]
         if flat:
             raise DataError(
                 f"{where}: {len(flat)} of {len(labels)} assets do not move in the training part"
@@ -148,21 +163,28 @@ class ExposureData:
         factors: pd.DataFrame,
         *,
         sectors: Mapping[str, str] | pd.Series[Any] | None = None,
+        risk_free: pd.Series[Any] | None = None,
         start: object = None,
         end: object = None,
         training: float = TRAINING_SHARE,
         validation: float = VALIDATION_SHARE,
     ) -> ExposureData:
-        """Data from daily prices and factor returns, on the days that both cover.
+        """Data from daily prices and factor returns, on the days that both have.
+
+        A return runs from one such day to the next, and so do the factors', compounded over days between on
+        which there are no prices. Assets with too few returns in the training part are left out, and a
+        ``DataWarning`` names them.
 
         Parameters
         ----------
         prices
-            (day, symbol) adjusted closes; all symbols need a price on every day.
+            (day, symbol) adjusted closes, blanks where an asset did not trade.
         factors
             (day, factor) simple returns of the factors, decimals, as ``read_factors`` gives them.
         sectors
             Sector by symbol, for pictures and averages.
+        risk_free
+            Daily risk-free simple return (day,), decimals; subtracted from the assets' returns if given.
         start, end
             First and last day of returns; if not given, the first and last that both tables have.
         training, validation
@@ -171,18 +193,22 @@ class ExposureData:
         Raises
         ------
         DataError
-            No common days, days that only one of the tables has, prices missing, and as ``from_arrays``.
+            No common days, or more than a tenth of the days in one of the tables only, and as
+            ``from_arrays``.
         """
         where = "exposure data"
-        table = _checks.price_table(prices)
-        returns = table.apply(np.log).diff().iloc[1:]
+        table = _checks.price_table(prices).dropna(how="all")
         known = factors.set_axis(_checks.days(factors.index, where="factors")).sort_index()
+        _checks.unique(known.index, what="days", where="factors")
+        if risk_free is not None:
+            rate = risk_free.set_axis(_checks.days(risk_free.index, where="risk-free rate"))
+            known = known.assign(**{_RATE: rate.reindex(known.index)})
         low = max(
-            [returns.index[0], known.index[0]]
+            [*table.index[1:2], known.index[0]]
             + ([_checks.as_date(start, where=f"{where}: start")] if start else [])
         )
         high = min(
-            [returns.index[-1], known.index[-1]]
+            [table.index[-1], known.index[-1]]
             + ([_checks.as_date(end, where=f"{where}: end")] if end else [])
         )
         if low > high:
@@ -191,14 +217,23 @@ class ExposureData:
                 f" {known.index[0]:%Y-%m-%d} to {known.index[-1]:%Y-%m-%d}: no day in common"
                 " (within start and end, where given). Give tables that overlap."
             )
-        returns, known = returns.loc[low:high], known.loc[low:high]
-        odd = returns.index.symmetric_difference(known.index)
-        if len(odd):
-            raise DataError(
-                f"{where}: {len(odd)} days are in one of prices and factors only"
-                f" ({_checks.first(f'{d:%Y-%m-%d}' for d in odd)}). Use one calendar for both: a return over"
-                " two days has no factor return of one."
+        _decimals(known.to_numpy(dtype=np.float64), [str(c) for c in known.columns])
+        returns, known = _on_common_days(table, known, low, high)
+        excess = known.pop(_RATE) if risk_free is not None else 0.0
+        if risk_free is not None:
+            days = pd.DatetimeIndex(known.index)
+            _complete(np.asarray(excess)[:, None], [_RATE], days, what="rates", remedy="Complete it.")
+        returns = returns.sub(np.log1p(excess), axis=0)
+        n_training, _ = _split(len(returns), training, validation)
+        short = returns.columns[_too_short(returns.to_numpy()[:n_training])]
+        if 0 < len(short) < returns.shape[1]:
+            warnings.warn(
+                f"{where}: {len(short)} of {returns.shape[1]} assets are left out for want of returns up to"
+                f" {returns.index[n_training - 1]:%Y-%m-%d} ({_checks.first(short)}).",
+                DataWarning,
+                stacklevel=2,
             )
+            returns = returns.drop(columns=short)
         if sectors is not None:
             mapping = dict(sectors)
             _checks.known(list(returns.columns), list(mapping), what="asset", where="sectors")
@@ -239,12 +274,12 @@ class ExposureData:
     @property
     def mean(self) -> Floats:
         """Mean (asset) of the returns of the training part."""
-        return np.asarray(self._returns[: self.n_training].mean(axis=0))
+        return np.asarray(np.nanmean(self._returns[: self.n_training], axis=0))
 
     @property
     def sd(self) -> Floats:
         """Standard deviation (asset) in the training part: the unit of the standardised scale."""
-        return np.asarray(self._returns[: self.n_training].std(axis=0))
+        return np.asarray(np.nanstd(self._returns[: self.n_training], axis=0))
 
     @property
     def standardised(self) -> Floats:
@@ -391,6 +426,41 @@ def _split(n_days: int, training: float, validation: float) -> tuple[int, int]:
         raise DataError(f"{where}: {n_days} days, at least {MIN_DAYS} are needed. Give a longer history.")
     n_training = int(n_days * share)
     return n_training, int(n_days * (share + second)) - n_training
+
+
+def _on_common_days(
+    prices: pd.DataFrame, factors: pd.DataFrame, low: pd.Timestamp, high: pd.Timestamp
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Log returns of assets and returns of factors between the days that both tables have.
+
+    From the last common day before ``low``, or the last price before it, to ``high``.
+    """
+    where = "exposure data"
+    inside = prices.index[(prices.index >= low) & (prices.index <= high)]
+    odd = inside.symmetric_difference(factors.loc[low:high].index)
+    days = inside.intersection(factors.index)
+    if len(odd) > MAX_ODD_SHARE * max(len(inside), 1) or not len(days):
+        raise DataError(
+            f"{where}: {len(odd)} days are in one of prices and factors only, beside {len(days)} in both"
+            f" ({_checks.first(f'{d:%Y-%m-%d}' for d in odd)}). Give tables of one calendar."
+        )
+    start = prices.index[prices.index < days[0]]
+    begin = start[-1:] if not len(shared := start.intersection(factors.index)) else shared[-1:]
+    edges = begin.append(days)
+    returns = np.log(prices.loc[edges]).diff().iloc[1:]
+    row = factors.index.searchsorted(edges, side="right")
+    growth = np.vstack([np.zeros((1, factors.shape[1])), np.log1p(factors.to_numpy(float)).cumsum(axis=0)])
+    if np.isfinite(growth).all():
+        between = np.expm1(np.diff(growth[row], axis=0))
+        alone = np.diff(row) == 1  # as they are, to the last bit
+        between[alone] = factors.loc[days].to_numpy(float)[alone]
+        return returns, pd.DataFrame(between, days, factors.columns)
+    return returns, factors.loc[days].copy()  # what is missing is told later
+
+
+def _too_short(training: Floats) -> NDArray[np.bool_]:
+    """Whether each asset (column) has too few returns in the training part."""
+    return np.asarray(np.isfinite(training).sum(axis=0) < min(MIN_DAYS, (len(training) + 1) // 2))
 
 
 def _complete(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -12,11 +13,14 @@ from numpy.typing import ArrayLike, NDArray
 from rich.progress import track
 from scipy.optimize import minimize
 
+from bdfm import _checks
 from bdfm._optional import optional
-from bdfm.errors import DataError
+from bdfm.errors import DataError, DataWarning
 from bdfm.exposures.data import ExposureData
 from bdfm.exposures.kalman import PERCENT
 from bdfm.exposures.kernels import dcc_correlations, dcc_loglik, garch_variance
+from bdfm.exposures.refits import estimations
+from bdfm.exposures.regression import MIN_RETURNS
 from bdfm.exposures.result import Exposures
 from bdfm.names import ASSET, FACTOR
 
@@ -111,16 +115,22 @@ class DCCGarch:
     """Betas as conditional covariance over conditional variance, by DCC-GARCH (eq. E8 to E11).
 
     Each asset has a DCC(1,1) of its own with all factors, on GARCH(1,1) margins; margins and correlations are
-    estimated on the training part and then run over all days. The exposures dated day t are those of the
+    estimated on a growing past (eq. E21) and run over the days; the estimate of the training part stays. An
+    asset's days without a return are left out of its own model, and keep the exposures of the day before. An
+    asset whose margin does not converge has no exposures until one does, and is named in a warning if none
+    does.
+     The exposures dated day t are those of the
     conditional covariance of day t + 1, which the close of day t determines; that of the factors is inverted,
     so that they are exposures in a regression on all factors. There is no uncertainty: given its parameters,
     the model knows the covariance exactly.
     """
 
+    smoothed: bool = False  # the training part's estimate on all days, also those that could not know it
+
     @property
     def name(self) -> str:
         """Short name for tables and files."""
-        return "dcc_garch"
+        return "dcc_garch_smoothed" if self.smoothed else "dcc_garch"
 
     def fit(self, data: ExposureData, *, seed: int = 0, progress: bool = False) -> Exposures:
         """Exposures without uncertainty; ``seed`` changes nothing. Needs arch.
@@ -134,23 +144,56 @@ class DCCGarch:
         """
         begun = time.perf_counter()
         returns, factors = np.asarray(data.returns) * PERCENT, np.asarray(data.factors) * PERCENT
-        n = data.n_training
-        common = [_named_margin(factors[:, k], n, name) for k, name in enumerate(data.factor_names)]
         shape = (data.n_days, len(data.assets), len(data.factor_names))
-        exposures, intercept = np.empty(shape), np.empty(shape[:2])
-        ab, garch, loglik = np.empty((2, shape[1])), np.empty((3, shape[1])), np.empty(shape[1])
-        factor_means = np.array([m.mean for m in common])
-        for i in track(range(shape[1]), "DCC-GARCH", disable=not progress, transient=True):
-            own = _named_margin(returns[:, i], n, data.assets[i])
-            margins = [own, *common]
-            z = np.column_stack([m.standardised for m in margins])
-            dcc = fit_dcc(z[:n])
-            ab[:, i], loglik[i] = (dcc.a, dcc.b), dcc.log_likelihood
-            garch[:, i] = own.omega / PERCENT**2, own.alpha, own.beta
-            sd = np.sqrt(np.column_stack([m.variance for m in margins]))[1:]
-            correlation = dcc_correlations(z, dcc.target, dcc.a, dcc.b)[1:]
-            exposures[:, i] = conditional_betas(correlation, sd)
-            intercept[:, i] = (own.mean - exposures[:, i] @ factor_means) / PERCENT
+        exposures, intercept = np.full(shape, np.nan), np.full(shape[:2], np.nan)
+        ab, garch, loglik = (np.full(s, np.nan) for s in ((2, shape[1]), (3, shape[1]), shape[1]))
+        failed: dict[str, str] = {}
+        common: list[Margin] = []
+        for n, days in track(
+            estimations(data, smoothed=self.smoothed), "DCC-GARCH", disable=not progress, transient=True
+        ):
+            try:
+                common = [_named_margin(factors[:, k], n, name) for k, name in enumerate(data.factor_names)]
+            except DataError:
+                if n == data.n_training:
+                    raise
+                continue
+            factor_means = np.array([m.mean for m in common])
+            for i, asset in enumerate(data.assets):
+                known = np.isfinite(returns[:, i])
+                n_known = int(known[:n].sum())
+                if n_known < MIN_RETURNS:
+                    continue
+                try:
+                    own = _named_margin(returns[known, i], n_known, asset)
+                except DataError as error:
+                    failed[asset] = str(error)
+                    continue
+                failed.pop(asset, None)
+                z = np.column_stack([own.standardised, *(m.standardised[known] for m in common)])
+                dcc = fit_dcc(z[:n_known])
+                ab[:, i], loglik[i] = (dcc.a, dcc.b), dcc.log_likelihood
+                garch[:, i] = own.omega / PERCENT**2, own.alpha, own.beta
+                # The factors' variance of the day after each of the asset's own days
+                ahead = [m.variance[1:][known] for m in common]
+                sd = np.sqrt(np.column_stack([own.variance[1:], *ahead]))
+                correlation = dcc_correlations(z, dcc.target, dcc.a, dcc.b)[1:]
+                path = np.full(shape[::2], np.nan)
+                path[known] = conditional_betas(correlation, sd)
+                path = _held(path)
+                exposures[days, i] = path[days]
+                intercept[days, i] = (own.mean - path[days] @ factor_means) / PERCENT
+        lost = [a for i, a in enumerate(data.assets) if np.isnan(ab[0, i])]
+        if lost:
+            warnings.warn(
+                f"DCC-GARCH: {len(lost)} of {len(data.assets)} assets have no exposures, since a"
+                " GARCH(1,1) of"
+                f" theirs did not converge ({_checks.first(lost)}).",
+                DataWarning,
+                stacklevel=2,
+            )
+        if len(lost) == len(data.assets):
+            raise DataError(" ".join(failed.values()))
         parameters = {
             "a": (ASSET, ab[0]),
             "b": (ASSET, ab[1]),
@@ -168,8 +211,15 @@ class DCCGarch:
             exposures,
             intercept,
             parameters=xr.Dataset(parameters, coords=coords),
-            details={"seconds": time.perf_counter() - begun},
+            details={"failed": failed, "seconds": time.perf_counter() - begun},
         )
+
+
+def _held(path: Floats) -> Floats:
+    """Exposures (day, factor) with those of a missing day held from the day before."""
+    rows = np.where(np.isfinite(path[:, 0]), np.arange(len(path)), -1)
+    last = np.maximum.accumulate(rows)
+    return np.where((last >= 0)[:, None], path[np.maximum(last, 0)], np.nan)
 
 
 def conditional_betas(correlation: Floats, sd: Floats) -> Floats:

@@ -29,6 +29,7 @@ from bdfm.exposures.networks import (
     permuted,
 )
 from bdfm.exposures.pca import latents_given_factors
+from bdfm.exposures.refits import check_complete, known_days
 from bdfm.exposures.result import FACTOR_MAP, Exposures
 from bdfm.names import ASSET, FACTOR
 
@@ -65,6 +66,8 @@ class FactorVAE:
         Of the training by Adam, both networks.
     n_sd_draws
         Draws of a day's latents from which exposure standard deviations are computed.
+    smoothed
+        Exposures of the days of the training and validation parts too, which could not know the networks.
     """
 
     n_latents: int = N_LATENTS
@@ -75,6 +78,7 @@ class FactorVAE:
     max_epochs: int = 10
     patience_epochs: int = 3
     n_sd_draws: int = 16
+    smoothed: bool = False
 
     def __post_init__(self) -> None:
         where = self.name
@@ -91,7 +95,7 @@ class FactorVAE:
     @property
     def name(self) -> str:
         """Short name for tables and files."""
-        return "factor_vae"
+        return "factor_vae_smoothed" if self.smoothed else "factor_vae"
 
     def fit(self, data: ExposureData, *, seed: int = 0, progress: bool = False) -> Exposures:
         """Exposures to the latents, with standard deviations: ``train``, then ``exposures``. Needs torch."""
@@ -109,6 +113,7 @@ class FactorVAE:
         """
         torch = optional("torch", what="FactorVAE")
         begun = time.perf_counter()
+        check_complete(data, self.name)
         if data.n_training < self.batch_size:
             raise DataError(
                 f"{self.name}: {data.n_training} training days are fewer than one batch of {self.batch_size}."
@@ -314,13 +319,15 @@ class TrainedFactorVAE:
         spread = np.sqrt(np.maximum(second - first**2, 0) * n / (n - 1))
         given, factor_map = latents_given_factors(mean, data, self.latent_names)
         part = data.days_of("training")
+        # The validation part stops the training: nothing before its end can know the networks.
+        known = 1 if self.settings.smoothed else data.n_training + data.n_validation
         kl = 0.5 * (mean**2 + sd**2 - 1 - 2 * np.log(sd))[part].mean(axis=0)
         return Exposures.from_arrays(
             self.settings.name,
             data,
-            slopes,
-            self.decode(mean) - np.einsum("tik,tk->ti", slopes, mean),
-            exposure_sd=spread,
+            known_days(data, slopes, known),
+            known_days(data, self.decode(mean) - np.einsum("tik,tk->ti", slopes, mean), known),
+            exposure_sd=known_days(data, spread, known),
             factor_values=mean,
             factors_given=given,
             factor_labels=self.latent_names,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pandas as pd
 
 from bdfm import _checks, _files
+from bdfm.data.risk_free import split_risk_free
 from bdfm.data.sources import read_prices, read_universe
 from bdfm.errors import DataError
 from bdfm.exposures.choices import GAMMA, N_LATENTS, WINDOW_DAYS, Method, Unit
@@ -23,21 +24,24 @@ from bdfm.exposures.random_walk import BayesianRandomWalk
 from bdfm.exposures.regression import ConstantBetas, RollingOLS
 from bdfm.exposures.result import ExposureMethod, Exposures
 
-RISK_FREE: Final = "RF"  # French's files carry it beside the factors
-
 
 def method_of(
-    name: Method, *, window_days: int = WINDOW_DAYS, n_latents: int = N_LATENTS, gamma: float = GAMMA
+    name: Method,
+    *,
+    window_days: int = WINDOW_DAYS,
+    n_latents: int = N_LATENTS,
+    gamma: float = GAMMA,
+    smoothed: bool = False,
 ) -> ExposureMethod:
     """Method of a name; the settings are those of the methods that have them."""
     methods: dict[Method, ExposureMethod] = {
-        Method.constant: ConstantBetas(),
+        Method.constant: ConstantBetas(smoothed),
         Method.rolling: RollingOLS(window_days=window_days),
-        Method.kalman: KalmanBetas(),
-        Method.dcc: DCCGarch(),
-        Method.bayes: BayesianRandomWalk(),
-        Method.pca: PrincipalComponents(n_latents),
-        Method.vae: FactorVAE(n_latents=n_latents, gamma=gamma),
+        Method.kalman: KalmanBetas(smoothed),
+        Method.dcc: DCCGarch(smoothed),
+        Method.bayes: BayesianRandomWalk(smoothed=smoothed),
+        Method.pca: PrincipalComponents(n_latents, smoothed),
+        Method.vae: FactorVAE(n_latents=n_latents, gamma=gamma, smoothed=smoothed),
     }
     return methods[name]
 
@@ -58,7 +62,8 @@ def data_from_files(
     Parameters
     ----------
     prices, factors
-        Daily closes, and daily factor returns, from which French's risk-free rate is left out.
+        Daily closes, and daily factor returns. A risk-free rate among them is subtracted from the returns of
+        assets (``split_risk_free``).
     unit
         Of the factor returns.
     universe
@@ -71,7 +76,7 @@ def data_from_files(
         Of the sample.
     """
     table = read_prices(prices)
-    returns = read_factors(factors, unit=unit.value).drop(columns=RISK_FREE, errors="ignore")
+    returns, rate = split_risk_free(read_factors(factors, unit=unit.value))
     sectors: pd.Series[Any] | None = None
     if universe is not None:
         members = read_universe(universe)
@@ -82,7 +87,7 @@ def data_from_files(
         if sectors is None:
             raise DataError("options: --assets draws from the classes of a universe. Give --universe too.")
         table = table[choose_assets(sectors, n_assets, seed=seed)]
-    return ExposureData.from_prices(table, returns, sectors=sectors, start=start, end=end)
+    return ExposureData.from_prices(table, returns, sectors=sectors, risk_free=rate, start=start, end=end)
 
 
 def write_comparison(

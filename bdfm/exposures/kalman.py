@@ -16,7 +16,8 @@ from bdfm import _checks
 from bdfm.errors import DataError
 from bdfm.exposures.data import ExposureData
 from bdfm.exposures.kernels import filter_betas
-from bdfm.exposures.regression import with_constant
+from bdfm.exposures.refits import estimations
+from bdfm.exposures.regression import MIN_RETURNS, with_constant
 from bdfm.exposures.result import Exposures
 from bdfm.names import ASSET, FACTOR
 
@@ -80,7 +81,8 @@ def maximum_likelihood(returns: Floats, factors: Floats) -> tuple[float, Floats,
     n_factors = factors.shape[1]
     prior = prior_variances(n_factors)
     mean, covariance = np.empty(x.shape), np.empty((*x.shape, x.shape[1]))
-    residual = returns - x @ np.linalg.lstsq(x, returns, rcond=None)[0]
+    known = np.isfinite(returns)
+    residual = (returns - x @ np.linalg.lstsq(x[known], returns[known], rcond=None)[0])[known]
     scale = float(np.log(max(residual.var(), 1e-12)))
 
     def loss(theta: Floats) -> float:
@@ -106,30 +108,37 @@ def maximum_likelihood(returns: Floats, factors: Floats) -> tuple[float, Floats,
 class KalmanBetas:
     """Random-walk betas, asset by asset: filtered, so that no estimate knows a later day (eq. E6, E7).
 
-    Noise and step variances are maximum-likelihood estimates on the training part and then stay; the
-    intercept is constant. Noise is normal with a constant variance: a turbulent day moves betas more than it
-    should.
+    Noise and step variances are maximum-likelihood estimates on a growing past (eq. E21), those of the
+    training part then stay; the intercept is constant. Noise is normal with a constant variance: a turbulent
+    day moves betas more than it should.
     """
+
+    smoothed: bool = False  # the training part's estimate on all days, also those that could not know it
 
     @property
     def name(self) -> str:
         """Short name for tables and files."""
-        return "kalman"
+        return "kalman_smoothed" if self.smoothed else "kalman"
 
     def fit(self, data: ExposureData, *, seed: int = 0, progress: bool = False) -> Exposures:
         """Exposures with filtered standard deviations, given the variances; ``seed`` changes nothing."""
         begun = time.perf_counter()
         returns, factors = np.asarray(data.returns) * PERCENT, np.asarray(data.factors) * PERCENT
-        part = data.days_of("training")
         shape = (data.n_days, len(data.assets), len(data.factor_names))
-        exposures, sd, intercept = np.empty(shape), np.empty(shape), np.empty(shape[:2])
+        exposures, sd, intercept = (np.full(s, np.nan) for s in (shape, shape, shape[:2]))
+        refits = estimations(data, smoothed=self.smoothed)
         noise, steps, loglik = np.empty(shape[1]), np.empty(shape[1:]), np.empty(shape[1])
         for i in track(range(shape[1]), "Kalman filter", disable=not progress, transient=True):
             y = np.ascontiguousarray(returns[:, i])
-            noise[i], steps[i], loglik[i] = maximum_likelihood(y[part], factors[part])
-            _, mean, covariance = kalman_betas(y, factors, noise_variance=noise[i], step_variance=steps[i])
-            intercept[:, i], exposures[:, i] = mean[:, 0] / PERCENT, mean[:, 1:]
-            sd[:, i] = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2)[:, 1:])
+            for n, days in refits:
+                if np.isfinite(y[:n]).sum() < MIN_RETURNS:
+                    continue
+                noise[i], steps[i], loglik[i] = maximum_likelihood(y[:n], factors[:n])
+                _, mean, covariance = kalman_betas(
+                    y, factors, noise_variance=noise[i], step_variance=steps[i]
+                )
+                intercept[days, i], exposures[days, i] = mean[days, 0] / PERCENT, mean[days, 1:]
+                sd[days, i] = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2)[days, 1:])
         coords = {ASSET: list(data.assets), FACTOR: list(data.factor_names)}
         parameters = {
             "noise_sd": (ASSET, np.sqrt(noise) / PERCENT),

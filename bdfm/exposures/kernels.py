@@ -35,8 +35,9 @@ def filter_betas(
 
     y_t = x_t' b_t + noise, b_t = b_t-1 + step, b_1 ~ N(0, diag(prior_variance)).
 
-    ``y`` (day,), ``x`` (day, m), ``step_variance`` and ``prior_variance`` (m,); ``mean`` (day, m) and
-    ``covariance`` (day, m, m) are those of b_t given days 1 to t.
+    A day whose return is NaN moves nothing but the uncertainty. ``y`` (day,), ``x`` (day, m),
+    ``step_variance`` and ``prior_variance`` (m,); ``mean`` (day, m) and ``covariance`` (day, m, m) are those
+    of b_t given days 1 to t.
     """
     n, m = x.shape
     b = np.zeros(m)
@@ -49,6 +50,12 @@ def filter_betas(
         if t > 0:
             for i in range(m):
                 p[i, i] += step_variance[i]
+        if math.isnan(y[t]):
+            for i in range(m):
+                mean[t, i] = b[i]
+                for j in range(m):
+                    covariance[t, i, j] = p[i, j]
+            continue
         error = y[t]
         f = noise_variance
         for i in range(m):

@@ -14,6 +14,7 @@ from bdfm._optional import optional
 from bdfm.errors import DataError
 from bdfm.exposures.choices import N_LATENTS
 from bdfm.exposures.data import ExposureData
+from bdfm.exposures.refits import check_complete, known_days
 from bdfm.exposures.regression import with_constant
 from bdfm.exposures.result import FACTOR_MAP, Exposures
 from bdfm.names import FACTOR, OBSERVED_FACTOR
@@ -45,11 +46,12 @@ def latents_given_factors(
 class PrincipalComponents:
     """Constant exposures to the first principal components of standardised returns (eq. E12).
 
-    The components are those of the training part. A day's scores come from its own returns, as the latents of
-    an autoencoder do.
+    The components are those of the training part, so that days before its end have no exposures. A day's
+    scores come from its own returns, as the latents of an autoencoder do.
     """
 
     n_components: int = N_LATENTS
+    smoothed: bool = False  # exposures of the training part too, which could not know them
 
     def __post_init__(self) -> None:
         _checks.at_least(self.n_components, 1, what="n_components", where=self.name)
@@ -57,7 +59,7 @@ class PrincipalComponents:
     @property
     def name(self) -> str:
         """Short name for tables and files."""
-        return "pca"
+        return "pca_smoothed" if self.smoothed else "pca"
 
     def fit(self, data: ExposureData, *, seed: int = 0, progress: bool = False) -> Exposures:
         """Exposures without uncertainty; ``seed`` and ``progress`` change nothing. Needs scikit-learn.
@@ -68,6 +70,7 @@ class PrincipalComponents:
             More components than assets or training days.
         """
         begun = time.perf_counter()
+        check_complete(data, self.name)
         limit = min(len(data.assets), data.n_training)
         if self.n_components > limit:
             raise DataError(
@@ -81,11 +84,12 @@ class PrincipalComponents:
         labels = tuple(f"pc{k}" for k in range(1, self.n_components + 1))
         given, slopes = latents_given_factors(scores, data, labels)
         shape = (data.n_days, len(data.assets), self.n_components)
+        first = 1 if self.smoothed else data.n_training
         return Exposures.from_arrays(
             self.name,
             data,
-            np.broadcast_to(data.sd[:, None] * pca.components_.T, shape),
-            np.broadcast_to(data.mean, shape[:2]),
+            known_days(data, np.broadcast_to(data.sd[:, None] * pca.components_.T, shape), first),
+            known_days(data, np.broadcast_to(data.mean, shape[:2]), first),
             factor_values=scores,
             factors_given=given,
             factor_labels=labels,

@@ -18,7 +18,8 @@ from bdfm import _checks
 from bdfm.exposures.data import ExposureData
 from bdfm.exposures.kalman import PERCENT, prior_variances
 from bdfm.exposures.kernels import filter_betas, kernel
-from bdfm.exposures.regression import with_constant
+from bdfm.exposures.refits import estimations
+from bdfm.exposures.regression import MIN_RETURNS, with_constant
 from bdfm.exposures.result import Exposures
 from bdfm.names import ASSET, DRAW, FACTOR
 
@@ -123,7 +124,8 @@ def sample_variances(
     def loss(theta: Floats) -> float:
         return -float(log_posterior(theta, returns, x, prior, mean, covariance))
 
-    residual = returns - x @ np.linalg.lstsq(x, returns, rcond=None)[0]
+    known = np.isfinite(returns)
+    residual = (returns - x @ np.linalg.lstsq(x[known], returns[known], rcond=None)[0])[known]
     begin = np.log(np.concatenate([[max(residual.var(), 1e-12)], np.full(factors.shape[1], 0.01**2)]))
     mode = minimize(loss, begin, method="L-BFGS-B", bounds=[(v - 8, v + 8) for v in begin]).x
     root = np.linalg.cholesky(_inverse_curvature(loss, mode))
@@ -154,15 +156,16 @@ class BayesianRandomWalk:
     """Random-walk betas whose variances are uncertain too (eq. E6, E13).
 
     The regression of ``KalmanBetas``, asset by asset, with inverse gamma priors on noise and step variances.
-    Their posterior given the training part is sampled by Metropolis, with the paths integrated out by the
-    filter; each draw then filters all days, and the exposures are the mean and sd of the mixture. It is *not*
-    bdfm's factor model: factors are published ones, assets share nothing, and noise is normal with a constant
-    variance.
+    Their posterior given a growing past (eq. E21) is sampled by Metropolis, with the paths integrated out by
+    the filter; each draw then filters all days, and the exposures are the mean and sd of the mixture. It is
+    *not* bdfm's factor model: factors are published ones, assets share nothing, and noise is normal with a
+    constant variance.
     """
 
     n_draws: int = 50
     n_burn: int = 300
     thin: int = 20
+    smoothed: bool = False  # the training part's posterior on all days, also those that could not know it
 
     def __post_init__(self) -> None:
         for what, value, least in (
@@ -175,16 +178,16 @@ class BayesianRandomWalk:
     @property
     def name(self) -> str:
         """Short name for tables and files."""
-        return "bayes_random_walk"
+        return "bayes_random_walk_smoothed" if self.smoothed else "bayes_random_walk"
 
     def fit(self, data: ExposureData, *, seed: int = 0, progress: bool = False) -> Exposures:
         """Exposures with posterior standard deviations; equal seeds give equal results."""
         begun = time.perf_counter()
         returns, factors = np.asarray(data.returns) * PERCENT, np.asarray(data.factors) * PERCENT
-        part = data.days_of("training")
+        refits = estimations(data, smoothed=self.smoothed)
         x = with_constant(factors)
         shape = (data.n_days, len(data.assets), len(data.factor_names))
-        exposures, sd, intercept = np.empty(shape), np.empty(shape), np.empty(shape[:2])
+        exposures, sd, intercept = (np.full(s, np.nan) for s in (shape, shape, shape[:2]))
         noise, steps = np.empty((self.n_draws, shape[1])), np.empty((self.n_draws, *shape[1:]))
         acceptance = np.empty(shape[1])
         mean, covariance = np.empty(x.shape), np.empty((*x.shape, x.shape[1]))
@@ -192,22 +195,22 @@ class BayesianRandomWalk:
         streams = np.random.default_rng(seed).spawn(shape[1])
         for i in track(range(shape[1]), "Bayesian random walk", disable=not progress, transient=True):
             y = np.ascontiguousarray(returns[:, i])
-            draws = sample_variances(
-                y[part],
-                factors[part],
-                n_draws=self.n_draws,
-                n_burn=self.n_burn,
-                thin=self.thin,
-                rng=streams[i],
-            )
-            noise[:, i], steps[:, i], acceptance[i] = draws
-            first, second = np.zeros(x.shape), np.zeros(x.shape)
-            for h, q in zip(draws.noise, draws.steps, strict=True):
-                filter_betas(y, x, h, np.concatenate([[0.0], q]), prior, mean, covariance)
-                first += mean / self.n_draws
-                second += (np.diagonal(covariance, axis1=1, axis2=2) + mean**2) / self.n_draws
-            intercept[:, i], exposures[:, i] = first[:, 0] / PERCENT, first[:, 1:]
-            sd[:, i] = np.sqrt(np.maximum(second - first**2, 0))[:, 1:]
+            # The last estimate has the asset's own stream, earlier ones streams of theirs.
+            streams_of = [*streams[i].spawn(len(refits) - 1), streams[i]]
+            for (n, days), stream in zip(refits, streams_of, strict=True):
+                if np.isfinite(y[:n]).sum() < MIN_RETURNS:
+                    continue
+                draws = sample_variances(
+                    y[:n], factors[:n], n_draws=self.n_draws, n_burn=self.n_burn, thin=self.thin, rng=stream
+                )
+                noise[:, i], steps[:, i], acceptance[i] = draws
+                first, second = np.zeros(x.shape), np.zeros(x.shape)
+                for h, q in zip(draws.noise, draws.steps, strict=True):
+                    filter_betas(y, x, h, np.concatenate([[0.0], q]), prior, mean, covariance)
+                    first += mean / self.n_draws
+                    second += (np.diagonal(covariance, axis1=1, axis2=2) + mean**2) / self.n_draws
+                intercept[days, i], exposures[days, i] = first[days, 0] / PERCENT, first[days, 1:]
+                sd[days, i] = np.sqrt(np.maximum(second - first**2, 0))[days, 1:]
         coords = {ASSET: list(data.assets), FACTOR: list(data.factor_names), DRAW: np.arange(self.n_draws)}
         parameters = {
             "noise_sd": ((DRAW, ASSET), np.sqrt(noise) / PERCENT),

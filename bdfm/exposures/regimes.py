@@ -135,6 +135,6 @@ class Regimes:
 
 
 def _volatility(data: ExposureData, window_days: int) -> pd.Series[float]:
-    mean = pd.Series(np.asarray(data.returns).mean(axis=1), index=data.days.rename(DAY))
+    mean = pd.Series(np.nanmean(np.asarray(data.returns), axis=1), index=data.days.rename(DAY))
     sd: pd.Series[float] = mean.rolling(window_days).std() * np.sqrt(TRADING_DAYS)
     return sd.dropna()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import xarray as xr
@@ -14,10 +15,14 @@ from bdfm._optional import optional
 from bdfm.errors import DataError
 from bdfm.exposures.choices import WINDOW_DAYS
 from bdfm.exposures.data import ExposureData
+from bdfm.exposures.refits import estimations
 from bdfm.exposures.result import Exposures
 from bdfm.names import ASSET
 
 Floats = NDArray[np.float64]
+
+
+MIN_RETURNS: Final = 60  # of an asset, that its own estimates are made of
 
 
 def with_constant(factors: Floats) -> Floats:
@@ -26,15 +31,23 @@ def with_constant(factors: Floats) -> Floats:
 
 
 def _ols(returns: Floats, factors: Floats) -> tuple[Floats, Floats, Floats]:
-    """Coefficients and standard errors (1 + factor, asset), R² (asset), of one window by statsmodels."""
+    """Coefficients and standard errors (1 + factor, asset), R² (asset), of one window by statsmodels.
+
+    An asset's missing days are left out of its own regression; NaN where fewer than half of the days are
+    known, or no more than there are coefficients.
+    """
     sm = optional("statsmodels.api", what="rolling OLS")
     design = with_constant(factors)
-    fits = [sm.OLS(column, design).fit() for column in returns.T]
-    return (
-        np.column_stack([f.params for f in fits]),
-        np.column_stack([f.bse for f in fits]),
-        np.array([f.rsquared for f in fits]),
-    )
+    size = design.shape[1]
+    params, bse = np.full((2, size, returns.shape[1]), np.nan)
+    r2 = np.full(returns.shape[1], np.nan)
+    for i, column in enumerate(returns.T):
+        known = np.isfinite(column)
+        if 2 * known.sum() < len(column) or known.sum() <= size:
+            continue
+        fit = sm.OLS(column[known], design[known]).fit()
+        params[:, i], bse[:, i], r2[i] = fit.params, fit.bse, fit.rsquared
+    return params, bse, r2
 
 
 @dataclass(frozen=True)
@@ -98,25 +111,34 @@ class RollingOLS:
 
 @dataclass(frozen=True)
 class ConstantBetas:
-    """Exposures by least squares on the training part, the same on every day: what the others must beat."""
+    """Exposures by least squares on the training part, the same ever after: what the others must beat.
+
+    Those of days inside the training part are of a growing past (eq. E21).
+    """
+
+    smoothed: bool = False  # the training part's estimate on all days, also those that could not know it
 
     @property
     def name(self) -> str:
         """Short name for tables and files."""
-        return "constant"
+        return "constant_smoothed" if self.smoothed else "constant"
 
     def fit(self, data: ExposureData, *, seed: int = 0, progress: bool = False) -> Exposures:
         """Exposures with standard errors; ``seed`` and ``progress`` change nothing."""
         begun = time.perf_counter()
-        part = data.days_of("training")
-        params, bse, r2 = _ols(np.asarray(data.returns)[part], np.asarray(data.factors)[part])
+        returns, factors = np.asarray(data.returns), np.asarray(data.factors)
         shape = (data.n_days, len(data.assets), len(data.factor_names))
+        exposures, errors, intercept = (np.full(s, np.nan) for s in (shape, shape, shape[:2]))
+        r2 = np.full(shape[1], np.nan)
+        for n, days in estimations(data, smoothed=self.smoothed):
+            params, bse, r2 = _ols(returns[:n], factors[:n])
+            intercept[days], exposures[days], errors[days] = params[0], params[1:].T, bse[1:].T
         return Exposures.from_arrays(
             self.name,
             data,
-            np.broadcast_to(params[1:].T, shape),
-            np.broadcast_to(params[0], shape[:2]),
-            exposure_sd=np.broadcast_to(bse[1:].T, shape),
+            exposures,
+            intercept,
+            exposure_sd=errors,
             parameters=xr.Dataset({"r_squared": (ASSET, r2)}, coords={ASSET: list(data.assets)}),
             details={"seconds": time.perf_counter() - begun},
         )

@@ -23,6 +23,7 @@ from bdfm._html import opening
 from bdfm.errors import DataError, FileError
 from bdfm.forecast import effects, pictures, submission
 from bdfm.forecast.actions import Actions
+from bdfm.forecast.base import Base, checksum, make_anew
 from bdfm.forecast.ranks import weighted_quantiles
 from bdfm.forecast.records import Record
 from bdfm.forecast.state import State
@@ -62,6 +63,7 @@ class Forecast(Actions):
     end: pd.Timestamp
     _attrs: tuple[tuple[str, AttrValue], ...]
     _posterior_draw: NDArray[np.int64] | None  # (draw,)
+    _base: Base | None = None  # the draws as they were made, where they can be made anew
 
     def __post_init__(self) -> None:
         if self._posterior_draw is not None:
@@ -278,13 +280,52 @@ class Forecast(Actions):
         _files.write_text(path, submission.to_csv(self.to_submission(decisions)))
         return Path(path)
 
-    def save(self, path: str | Path) -> Path:
+    def with_base(self, maker: str, how: Mapping[str, Any]) -> Forecast:
+        """Forecast whose draws can be made anew (``bdfm.forecast.base``); ``how`` holds JSON values."""
+        return replace(self, _base=Base(self._state.returns, self.assets, maker, how))
+
+    def save(self, path: str | Path, *, made_from: str | Path | None = None) -> Path:
         """Write the forecast, its records and their effects as one NetCDF file; returns the path.
 
-        Raises ``FileError`` where it cannot be written.
+        Parameters
+        ----------
+        path
+            File to write.
+        made_from
+            File of the posterior that made the draws, in the same folder. With it only draws that edits
+            changed are written: the others are made anew when the file is loaded, to the last digit. A
+            forecast loaded from such a file is saved in the same way beside the same posterior, and whole
+            anywhere else.
+
+        Raises
+        ------
+        FileError
+            The file cannot be written.
         """
-        dataset = self.draws.to_dataset(name="returns").assign(
-            weights=self.weights,
+        base = self._base
+        if base is not None and made_from is not None:
+            base = base.at(Path(made_from))
+        reference = None if base is None else base.reference(Path(path).parent)
+        draws = self.draws
+        extra: dict[str, Any] = {}
+        if base is not None and reference is not None:
+            kept = np.array(base.unchanged(self._state.returns, self.assets))
+            same = np.flatnonzero(kept)
+            # All probabilities known: who loads the file need not rank again.
+            extra = {
+                "made_anew": (ASSET, kept),
+                "probabilities": ((ASSET, QUANTILE), self._state.probabilities(N_RANKS)),
+                "made_from": ((), json.dumps(reference | {"checksum": _checksum_of(self._state, same)})),
+            }
+            changed = self._state.returns[:, ~kept]
+            dataset = xr.Dataset(
+                {"returns": ((DRAW, "changed_asset"), changed), **extra},
+                coords={k: draws.coords[k] for k in (ASSET, CLASS_OF, NAME)},
+            )
+        else:
+            dataset = draws.to_dataset(name="returns")
+        dataset = dataset.assign(
+            weights=(DRAW, self._state.weights),
             # Variables, not attributes: HDF5 holds no attribute above 64 kB.
             records=((), json.dumps([r.to_dict() for r in self._told])),
             attrs=((), json.dumps(self.attrs)),
@@ -299,13 +340,17 @@ class Forecast(Actions):
         Raises
         ------
         FileError
-            The file is missing, damaged, no forecast, or written by a newer release.
+            The file is missing, damaged, no forecast, or written by a newer release; or its draws are made
+            anew from a file that is missing or another one.
         """
         dataset = _files.load_dataset(path, kind="forecast")
         try:
-            index = dataset.get("posterior_draw")
+            base = None
+            returns, index = dataset["returns"].values, dataset.get("posterior_draw")
+            if "made_from" in dataset:
+                base, returns, index = _with_draws_made_anew(dataset, Path(path))
             forecast = cls.from_draws(
-                dataset["returns"].values,
+                returns,
                 assets=dataset[ASSET].values.tolist(),
                 asset_class=dataset[CLASS_OF].values.tolist(),
                 names=dataset[NAME].values.tolist(),
@@ -317,11 +362,49 @@ class Forecast(Actions):
             records = tuple(Record.from_dict(r) for r in json.loads(dataset["records"].item()))
             # Weights as saved: dividing by their sum once more could change the last digit.
             state = forecast._state.with_weights(np.array(dataset["weights"].values))
-            return replace(forecast, _state=state, records=records)
+            if "probabilities" in dataset:
+                known = np.array(dataset["probabilities"].values)
+                known.flags.writeable = False
+                state = state.with_ranks({N_RANKS: known})
+            if base is not None and returns is base.returns:  # one copy of them in memory is enough
+                base = replace(base, returns=state.returns)
+            return replace(forecast, _state=state, records=records, _base=base)
         except (KeyError, TypeError, ValueError) as error:
             raise FileError(
                 f"{path}: the forecast in this file is incomplete ({error}). Save it again."
             ) from error
+
+
+def _checksum_of(state: State, columns: NDArray[np.intp]) -> int:
+    """Sum over the draws of these assets."""
+    whole = len(columns) == len(state.assets)
+    return checksum(state.returns if whole else state.returns[:, columns])
+
+
+def _with_draws_made_anew(
+    dataset: xr.Dataset, path: Path
+) -> tuple[Base | None, NDArray[np.float32], xr.DataArray | None]:
+    """Base, returns (draw, asset) and posterior draws of a file that holds only what edits changed."""
+    reference = json.loads(dataset["made_from"].item())
+    made: Forecast = make_anew(reference, path)
+    at = {a: j for j, a in enumerate(made.assets)}
+    assets = dataset[ASSET].values.tolist()
+    kept = dataset["made_anew"].values
+    source = [at[a] for a, k in zip(assets, kept, strict=True) if k]
+    returns = made._state.returns
+    if list(made.assets) != assets or not kept.all():
+        returns = np.empty((made.n_draws, len(assets)), dtype=np.float32)
+        returns[:, kept] = made._state.returns[:, source]
+        returns[:, ~kept] = dataset["returns"].values
+    same = returns if kept.all() else returns[:, kept]
+    if checksum(same) != reference["checksum"]:
+        raise FileError(
+            f"{path}: {reference['file']} does not make the draws that this forecast had: it is of another"
+            " fit, or of other versions of packages. Make the month again; keep_draws = true writes them all."
+        )
+    base = None if made._base is None else made._base.at(path.parent / str(reference["file"]))
+    index = made.draws.coords.get("posterior_draw")
+    return base, returns, index
 
 
 def _plain(value: object, name: str) -> AttrValue:

@@ -105,9 +105,9 @@ class FactorNoiseData(NamedTuple):
 
 
 class NoiseData(NamedTuple):
-    """Family of the noise, and prior of its degrees of freedom."""
+    """Family of the noise, and prior of its degrees of freedom; 1 and unused where it has none."""
 
-    student: bool  # Student-t; else normal
+    family: int  # its code in ``updates.noise``
     nu_mean: float
     sigma_nu_shape: float  # of its gamma prior
     sigma_nu_rate: float
@@ -231,10 +231,10 @@ def _returns(spec: GibbsSpec) -> Returns:
 def make_data(spec: GibbsSpec) -> Data:
     """Arrays that the kernels read, from a specification."""
     n_periods, n_assets = spec.returns.shape
-    noise, lags = spec.noise, spec.lags
+    dof, lags = spec.noise.dof, spec.lags
     returns = _returns(spec)
     volatility = _effects(spec.log_volatility, n_periods, n_assets)
-    shape = (noise.sigma_nu_mean / noise.sigma_nu_sd) ** 2 if noise else 1.0
+    shape = (dof.sigma_nu_mean / dof.sigma_nu_sd) ** 2 if dof else 1.0
     return Data(
         returns=returns,
         mean=_effects(spec.mean, n_periods, n_assets),
@@ -252,10 +252,10 @@ def make_data(spec: GibbsSpec) -> Data:
         multiplier=_multiplier(spec),
         factor_noise=_factor_noise(spec),
         noise=NoiseData(
-            student=noise is not None,
-            nu_mean=float(noise.nu_mean) if noise else 1.0,
+            family=int(spec.noise.code),
+            nu_mean=float(dof.nu_mean) if dof else 1.0,
             sigma_nu_shape=float(shape),
-            sigma_nu_rate=float(shape / noise.sigma_nu_mean) if noise else 1.0,
+            sigma_nu_rate=float(shape / dof.sigma_nu_mean) if dof else 1.0,
         ),
         evidence=EvidenceData(
             asset=np.array([e.asset for e in spec.evidence], dtype=np.int64),

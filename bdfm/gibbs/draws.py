@@ -21,7 +21,7 @@ def named_draws(spec: GibbsSpec, data: Data, kept: Floats) -> dict[str, NDArray[
     draws |= _loading_draws(spec, state)
     draws |= _effect_draws(spec.mean, state.mean)
     draws |= _effect_draws(spec.log_volatility, state.volatility)
-    if spec.noise is not None:
+    if spec.noise.dof is not None:
         draws[names.NU] = state.noise.nu
         draws[f"sigma_{names.NU}"] = state.noise.sigma_nu[..., 0]
     return {name: np.array(x) for name, x in draws.items()}

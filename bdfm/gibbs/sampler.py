@@ -3,9 +3,9 @@
 It covers independent factors, AR(1) and momentum; factor scales that are constant, follow regressors or have
 a latent volatility; normal or Student-t factors; Student-t or normal loadings that are constant, follow
 characteristics of the assets or change from block to block of periods; means of the factors; any number of
-effects on the mean and on the log-volatility with hierarchies over assets; Student-t or normal noise; period
-weights; and missing returns.
-A sweep costs about a millisecond at N = 100, T = 104, K = 7; chains run on threads.
+effects on the mean and on the log-volatility with hierarchies over assets; noise of the families in
+``updates.noise``; period weights; and missing returns. A sweep costs about a millisecond at N = 100, T = 104,
+K = 7; chains run on threads.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,12 +30,17 @@ from bdfm.gibbs.spec import GibbsSpec
 from bdfm.gibbs.state import state_sizes
 from bdfm.gibbs.sweep import make_chain, sweep_of
 
+GROWTH: Final = 1.3  # of the sweeps from one look at a run in steps to the next
 _BATCH: Final = 100  # sweeps between two returns to Python, where an interrupt is noticed
 
 
 @dataclass(frozen=True)
 class GibbsSettings:
-    """Length of a run: each chain makes ``tune`` sweeps, then ``thin * draws`` and keeps every thin-th."""
+    """Length of a run: each chain makes ``tune`` sweeps, then ``thin * draws`` and keeps every thin-th.
+
+    In steps (``sample_in_steps``) ``draws`` is the largest number that is kept, and ``thin`` that of the
+    first steps.
+    """
 
     draws: int = 2500
     tune: int = 500
@@ -43,18 +49,32 @@ class GibbsSettings:
     cores: int = os.cpu_count() or 1
 
 
+class Look(NamedTuple):
+    """What a judge of a run in steps says of the draws so far."""
+
+    enough: bool
+    apart: bool = False  # chains still disagree so much that the first half of the draws is burn-in
+
+
+# Draws and statistics of the sampler, as in ``GibbsResult``
+type Judge = Callable[[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]], Look]
+
+
 @dataclass(frozen=True)
 class GibbsResult:
     """Draws by variable name, (chain, draw, ...) in the order of dims of the model, and how they came.
 
     ``sample_stats`` holds the weighted log-likelihood of the returns (chain, draw); ``acceptance`` the rate
-    of each kind of Metropolis-Hastings move; ``seconds`` wall time by stage.
+    of each kind of Metropolis-Hastings move; ``seconds`` wall time by stage; ``sweeps`` those of each chain,
+    tuning included; ``thin`` how many of them lie between two draws.
     """
 
     draws: dict[str, NDArray[np.float64]]
     sample_stats: dict[str, NDArray[np.float64]]
     acceptance: dict[str, float]
     seconds: dict[str, float]
+    sweeps: int
+    thin: int
 
 
 def sample_gibbs(
@@ -69,60 +89,156 @@ def sample_gibbs(
     ``on_progress`` is called now and then, from the chains' threads, with the number of sweeps made and to
     make over all chains. An interrupt or an error in one chain stops the others within a batch of sweeps.
     """
-    begun = time.perf_counter()
-    data = make_data(spec)
-    addresses = make_chain(spec, np.random.default_rng(0)).compiled(sweep_of(spec, data))
-    compiled = time.perf_counter()
-    streams = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(settings.chains)]
-    # Threads share no array: reference counts of one that they share would slow both down.
-    chains = [make_chain(spec, rng) for rng in streams]
-    size = state_sizes(data, spec.n_factors)[1]
-    kept = np.empty((settings.chains, settings.draws, size))
+    run = _Run(spec, settings, seed, on_progress)
+    total = settings.tune + settings.thin * settings.draws
+    with run.threads():
+        run.tune(total)
+        run.keep(0, settings.draws, settings.thin, total)
+    return run.result(settings.draws, settings.thin)
 
-    stop = threading.Event()
-    total = settings.chains * (settings.tune + settings.thin * settings.draws)
-    done = [0] * settings.chains
 
-    def advance(number: int, sweeps: int) -> bool:
-        """Count sweeps; whether to go on."""
-        done[number] += sweeps
-        if on_progress is not None:
-            on_progress(sum(done), total)
-        return not stop.is_set()
+def sample_in_steps(
+    spec: GibbsSpec,
+    settings: GibbsSettings,
+    judge: Judge,
+    *,
+    first: int,
+    max_sweeps: int,
+    seed: int,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> GibbsResult:
+    """Posterior draws of a run that goes on until they are enough, or each chain has made ``max_sweeps``.
 
-    def run_chain(number: int) -> None:
-        chain = chains[number]
-        tuning = chain.scratch.tuning
-        tuning.adapting[0] = True
-        for first in range(0, settings.tune, _BATCH):
-            batch = min(_BATCH, settings.tune - first)
-            chain.sample(addresses, batch, 1, kept[number, :0])
-            if not advance(number, batch):
-                return
-        tuning.adapting[0] = False
-        for count in chain.scratch.moves:
-            count[:] = 0.0
-        step = max(1, _BATCH // settings.thin)
-        for first in range(0, settings.draws, step):
-            part = kept[number, first : first + step]
-            chain.sample(addresses, len(part) * settings.thin, settings.thin, part)
-            if not advance(number, len(part) * settings.thin):
-                return
+    After tuning and ``first`` draws, and then each time the sweeps have grown by ``GROWTH``, ``judge`` looks
+    at the draws of all chains. Where it finds the chains ``apart``, the first half of the draws is dropped
+    as burn-in. When ``settings.draws`` are kept, every second one is dropped and ``thin`` doubles, so that
+    memory is bounded. Looks are at fixed numbers of sweeps: the same seed gives the same draws on any number
+    of cores.
+    """
+    run = _Run(spec, settings, seed, on_progress)
+    kept, thin, sweeps = 0, settings.thin, settings.tune
+    target = min(max_sweeps, sweeps + thin * min(first, settings.draws))
+    with run.threads():
+        run.tune(target)
+        while True:
+            while kept + (target - sweeps) // thin > settings.draws:
+                run.halve(kept)
+                kept, thin = kept // 2, 2 * thin
+            fresh = (target - sweeps) // thin
+            run.keep(kept, fresh, thin, target)
+            kept, sweeps = kept + fresh, sweeps + fresh * thin
+            look = judge(*run.draws(kept))
+            target = min(max_sweeps, settings.tune + round(GROWTH * (sweeps - settings.tune)))
+            if look.enough or (target - sweeps) // thin < 1:
+                return run.result(kept, thin)
+            if look.apart:
+                run.drop(kept - kept // 2, kept)
+                kept //= 2
 
-    with ThreadPoolExecutor(max_workers=max(1, min(settings.cores, settings.chains))) as pool:
-        try:
-            for future in [pool.submit(run_chain, number) for number in range(settings.chains)]:
-                future.result()
-        except BaseException:  # an interrupt too: leaving the pool waits for its threads
-            stop.set()
-            raise
-    seconds = {"compile": compiled - begun, "sample": time.perf_counter() - compiled}
-    return GibbsResult(
-        named_draws(spec, data, kept),
-        {"log_likelihood": log_likelihood_draws(spec, data, kept)},
-        _acceptance(spec, [chain.scratch.moves for chain in chains]),
-        seconds,
-    )
+
+class _Run:
+    """Chains on threads, and the memory of what they keep."""
+
+    def __init__(
+        self,
+        spec: GibbsSpec,
+        settings: GibbsSettings,
+        seed: int,
+        on_progress: Callable[[int, int], None] | None,
+    ) -> None:
+        begun = time.perf_counter()
+        self.spec, self.settings, self.on_progress = spec, settings, on_progress
+        self.data = make_data(spec)
+        self.addresses = make_chain(spec, np.random.default_rng(0)).compiled(sweep_of(spec, self.data))
+        self.begun = time.perf_counter()
+        self.compile_seconds = self.begun - begun
+        streams = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(settings.chains)]
+        # Threads share no array: reference counts of one that they share would slow both down.
+        self.chains = [make_chain(spec, rng) for rng in streams]
+        self.kept = np.empty((settings.chains, settings.draws, state_sizes(self.data, spec.n_factors)[1]))
+        self.done = [0] * settings.chains
+        self.stop = threading.Event()
+        self.pool: ThreadPoolExecutor | None = None
+
+    @contextmanager
+    def threads(self) -> Iterator[None]:
+        """Threads for the chains; an error or an interrupt stops them all within a batch of sweeps."""
+        with ThreadPoolExecutor(max_workers=max(1, min(self.settings.cores, self.settings.chains))) as pool:
+            self.pool = pool
+            try:
+                yield
+            except BaseException:  # an interrupt too: leaving the pool waits for its threads
+                self.stop.set()
+                raise
+
+    def _each(self, work: Callable[[int], None]) -> None:
+        """Do the work of every chain."""
+        assert self.pool is not None
+        for future in [self.pool.submit(work, number) for number in range(self.settings.chains)]:
+            future.result()
+
+    def _advance(self, number: int, sweeps: int, total: int) -> bool:
+        """Count sweeps of a chain; whether to go on."""
+        self.done[number] += sweeps
+        if self.on_progress is not None:
+            self.on_progress(sum(self.done), total * self.settings.chains)
+        return not self.stop.is_set()
+
+    def tune(self, total: int) -> None:
+        """Make the sweeps that adapt; ``total`` is how many there will be in all, as far as is known."""
+
+        def work(number: int) -> None:
+            chain, sweeps = self.chains[number], self.settings.tune
+            tuning = chain.scratch.tuning
+            tuning.adapting[0] = True
+            for first in range(0, sweeps, _BATCH):
+                batch = min(_BATCH, sweeps - first)
+                chain.sample(self.addresses, batch, 1, self.kept[number, :0])
+                if not self._advance(number, batch, total):
+                    return
+            tuning.adapting[0] = False
+            for count in chain.scratch.moves:
+                count[:] = 0.0
+
+        self._each(work)
+
+    def keep(self, begin: int, n_draws: int, thin: int, total: int) -> None:
+        """Add ``n_draws``, each after ``thin`` sweeps, to the first ``begin`` ones."""
+        step = max(1, _BATCH // thin)
+
+        def work(number: int) -> None:
+            rows = self.kept[number, begin : begin + n_draws]
+            for first in range(0, n_draws, step):
+                part = rows[first : first + step]
+                self.chains[number].sample(self.addresses, len(part) * thin, thin, part)
+                if not self._advance(number, len(part) * thin, total):
+                    return
+
+        self._each(work)
+
+    def halve(self, n_draws: int) -> None:
+        """Keep every second of the first ``n_draws``, the last among them."""
+        self.kept[:, : n_draws // 2] = self.kept[:, n_draws % 2 + 1 : n_draws : 2].copy()
+
+    def drop(self, first: int, n_draws: int) -> None:
+        """Forget the first of ``n_draws``."""
+        self.kept[:, : n_draws - first] = self.kept[:, first:n_draws].copy()
+
+    def draws(self, n_draws: int) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
+        """The first ``n_draws`` by variable name, and statistics of the sampler."""
+        kept = self.kept[:, :n_draws]
+        log_likelihood = log_likelihood_draws(self.spec, self.data, kept)
+        return named_draws(self.spec, self.data, kept), {names.LOG_LIKELIHOOD: log_likelihood}
+
+    def result(self, n_draws: int, thin: int) -> GibbsResult:
+        """What came, from the first ``n_draws``."""
+        return GibbsResult(
+            *self.draws(n_draws),
+            _acceptance(self.spec, [chain.scratch.moves for chain in self.chains]),
+            {"compile": self.compile_seconds, "sample": time.perf_counter() - self.begun},
+            max(self.done),
+            thin,
+        )
 
 
 def _acceptance(spec: GibbsSpec, moves: list[Moves]) -> dict[str, float]:
@@ -133,7 +249,7 @@ def _acceptance(spec: GibbsSpec, moves: list[Moves]) -> dict[str, float]:
         return np.asarray(total[..., 0] / np.maximum(total[..., 1], 1.0))
 
     named = {"log_volatility": rates("asset")}
-    if spec.noise is not None:
+    if spec.noise.dof is not None:
         named[f"sigma_{names.NU}"] = rates("nu")
     if spec.lags is not None and spec.lags.number == 1:
         named[names.RHO] = rates("rho")

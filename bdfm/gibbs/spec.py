@@ -56,12 +56,28 @@ class Effect:
 
 
 @dataclass(frozen=True)
-class StudentNoise:
-    """Prior of the degrees of freedom: nu_i ~ Gamma(mean, sd sigma_nu), sigma_nu ~ Gamma(mean, sd)."""
+class DegreesOfFreedom:
+    """Prior of degrees of freedom: nu_i ~ Gamma(mean, sd sigma_nu), sigma_nu ~ Gamma(mean, sd)."""
 
     nu_mean: float = 7.0
     sigma_nu_mean: float = 3.0
     sigma_nu_sd: float = 1.0
+
+
+@dataclass(frozen=True)
+class NoiseFamily:
+    """Family of the noise.
+
+    Parameters
+    ----------
+    code
+        Its number in ``bdfm.gibbs.updates.noise``, which knows what a family is made of.
+    dof
+        Prior of its degrees of freedom; None: it has none.
+    """
+
+    code: int
+    dof: DegreesOfFreedom | None = None
 
 
 @dataclass(frozen=True)
@@ -140,6 +156,8 @@ class GibbsSpec:
         Number of factors, at least 1.
     mean, log_volatility
         Effects of eq. 2 and eq. 7; at least one effect on the log-volatility.
+    noise
+        Family of the noise (eq. 6).
     lags
         Autoregression; None: no dynamics.
     factor_scale_sd
@@ -154,8 +172,6 @@ class GibbsSpec:
         Degrees of freedom of the loadings (scale 1); None: normal.
     characteristics, loading_blocks
         What the loadings follow, or how they change; None: neither. Not both.
-    noise
-        Prior of the degrees of freedom; None: normal noise.
     period_weights
         (period) omega_t in (0, 1]; None: all 1.
     evidence
@@ -165,6 +181,7 @@ class GibbsSpec:
     returns: NDArray[np.float64]
     n_factors: int
     log_volatility: tuple[Effect, ...]
+    noise: NoiseFamily
     mean: tuple[Effect, ...] = ()
     lags: Lags | None = field(default_factory=Lags)
     factor_scale_sd: float = 0.03
@@ -175,7 +192,6 @@ class GibbsSpec:
     loadings_dof: float | None = 10.0
     characteristics: Characteristics | None = None
     loading_blocks: LoadingBlocks | None = None
-    noise: StudentNoise | None = field(default_factory=StudentNoise)
     period_weights: NDArray[np.float64] | None = None
     evidence: tuple[KnownReturn, ...] = ()
 

@@ -71,7 +71,7 @@ class VolatilityState(NamedTuple):
 
 
 class NoiseState(NamedTuple):
-    """Degrees of freedom; 1 and unused where the noise is normal."""
+    """Degrees of freedom; 1 and unused where the noise has none."""
 
     nu: Floats  # (N)
     sigma_nu: Floats  # (1)
@@ -194,9 +194,9 @@ def start_state(spec: GibbsSpec, data: Data, rng: np.random.Generator) -> tuple[
     state.mean.mixing[:] = 1.0
     state.noise.nu[:] = 1.0
     state.noise.sigma_nu[:] = 1.0
-    if spec.noise:
-        state.noise.sigma_nu[:] = spec.noise.sigma_nu_mean * np.exp(_JITTER * rng.standard_normal())
-        state.noise.nu[:] = spec.noise.nu_mean * np.exp(_JITTER * rng.standard_normal(n_assets))
+    if dof := spec.noise.dof:
+        state.noise.sigma_nu[:] = dof.sigma_nu_mean * np.exp(_JITTER * rng.standard_normal())
+        state.noise.nu[:] = dof.nu_mean * np.exp(_JITTER * rng.standard_normal(n_assets))
     state.loadings.tau[:] = 1.0
     state.loadings.delta[:] = 0.5 * data.loadings.delta_sd * np.exp(_JITTER * rng.standard_normal())
     multiplier = state.multiplier

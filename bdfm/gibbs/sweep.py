@@ -36,9 +36,8 @@ from bdfm.gibbs.updates.mean_effects import (
     draw_mean_mixing,
     refresh_information,
 )
-from bdfm.gibbs.updates.mixing import draw_mixing
 from bdfm.gibbs.updates.multiplier import draw_scale_slopes
-from bdfm.gibbs.updates.noise import refresh_log_likelihood
+from bdfm.gibbs.updates.noise import draw_mixing, refresh_log_likelihood
 from bdfm.gibbs.updates.orbits import rescale_factors, shear_factors, shift_factors
 from bdfm.gibbs.updates.premium import draw_premia
 from bdfm.gibbs.updates.residual_move import move_along_residuals
@@ -141,7 +140,7 @@ def sweep_of(spec: GibbsSpec, data: Data) -> list[Update]:
     if len(data.sums.shared) > 1:
         sweep.append(move_group_means)
     sweep += [move_groups, draw_hierarchies]
-    if spec.noise is not None:
+    if spec.noise.dof is not None:
         sweep += [draw_nu, move_sigma_nu, draw_sigma_nu]
     sweep.append(draw_mixing)
     if spec.evidence:

@@ -8,6 +8,12 @@ Engine = Literal["auto", "gibbs", "nuts"]  # auto: the fastest that covers the m
 Sampler = Literal["nutpie", "pymc", "numpyro", "blackjax"]  # of nuts
 
 ENGINE: Final[Engine] = "auto"
-DRAWS: Final = 1000  # kept draws of each chain
+DRAWS: Final = "auto"  # gibbs: sweeps until the thresholds of convergence hold; nuts: FIXED_DRAWS
+FIXED_DRAWS: Final = 1000  # kept draws of each chain: of nuts, and the largest number in automatic length
 TUNE: Final = 1000  # first draws of each chain, thrown away
 CHAINS: Final = 4
+
+# Thresholds of convergence: Vehtari et al. (2021), section 4
+RHAT_MAX: Final = 1.01
+ESS_MIN: Final = 400.0  # over all chains
+MAX_SWEEPS: Final = 41_000  # four times what a month of M6 took before its length was automatic

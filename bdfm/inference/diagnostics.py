@@ -17,16 +17,14 @@ from numpy.typing import NDArray
 
 from bdfm._checks import first
 from bdfm.errors import DataError
+from bdfm.inference.choices import ESS_MIN, RHAT_MAX
 from bdfm.inference.ess import bfmi, rhat_and_ess
 from bdfm.names import CHAIN, DRAW
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Vehtari et al. (2021), section 4; Betancourt (2016) for the energy.
-RHAT_MAX: Final = 1.01
-ESS_MIN: Final = 400.0  # over all chains
-BFMI_MIN: Final = 0.3
+BFMI_MIN: Final = 0.3  # Betancourt (2016)
 MIN_DRAWS: Final = 8  # per chain: each half needs four
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from bdfm import _checks
 from bdfm.data.panel import Panel
 from bdfm.errors import ModelError
 from bdfm.gibbs.spec import GibbsSpec, KnownReturn
+from bdfm.inference.diagnostics import Diagnosis
 from bdfm.inference.settings import SamplerSettings
 from bdfm.model.equations import BY_ASSET, Equations, at_periods, model_data
 from bdfm.model.evidence import Evidence
@@ -45,11 +47,17 @@ def choose(settings: SamplerSettings, model: Equations) -> str:
 
 
 class EngineRun(NamedTuple):
-    """Draws (chain, draw, ...), statistics of the sampler, and wall seconds by stage."""
+    """Draws (chain, draw, ...), statistics of the sampler, and wall seconds by stage.
+
+    ``length``: sweeps of each chain and how many lie between two draws, where the run found them.
+    ``diagnosis``: that of these draws, where it was made to see whether they are enough.
+    """
 
     draws: xr.Dataset
     sample_stats: xr.Dataset
     seconds: dict[str, float]
+    length: Mapping[str, int] = MappingProxyType({})
+    diagnosis: Diagnosis | None = None
 
 
 def run(
@@ -92,29 +100,48 @@ def _run_gibbs(
 ) -> EngineRun:
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-    from bdfm.gibbs.sampler import GibbsSettings, sample_gibbs
+    from bdfm.gibbs.sampler import GibbsSettings, sample_gibbs, sample_in_steps
+    from bdfm.inference.stopping import FIRST_DRAWS, StoppingRule
 
+    coords = model.coords(panel, evidence)
+
+    def label(arrays: Mapping[str, NDArray[Any]]) -> xr.Dataset:
+        return labelled(arrays, model, coords)
+
+    spec = gibbs_spec(model, panel, evidence)
+    length = GibbsSettings(settings.n_fixed, settings.tune, settings.thin, settings.chains, settings.cores)
+    rule = StoppingRule(model, panel, label, max_rhat=settings.max_rhat, min_ess=settings.min_ess)
     columns = (TextColumn("Sampling"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, disable=not progress, transient=True) as bar:
         task = bar.add_task("sweeps", total=None)
-        result = sample_gibbs(
-            gibbs_spec(model, panel, evidence),
-            GibbsSettings(settings.draws, settings.tune, settings.thin, settings.chains, settings.cores),
-            seed=seed,
-            on_progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
-    coords = model.coords(panel, evidence)
+
+        def advance(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        if settings.draws == "auto":
+            result = sample_in_steps(
+                spec,
+                length,
+                rule,
+                first=FIRST_DRAWS,
+                max_sweeps=settings.max_sweeps,
+                seed=seed,
+                on_progress=advance,
+            )
+        else:
+            result = sample_gibbs(spec, length, seed=seed, on_progress=advance)
     return EngineRun(
-        labelled(result.draws, model, coords, (settings.chains, settings.draws)),
-        labelled(result.sample_stats, model, coords, (settings.chains, settings.draws)),
+        label(result.draws),
+        label(result.sample_stats),
         result.seconds,
+        {"sweeps": result.sweeps, "thin": result.thin} if settings.draws == "auto" else {},
+        rule.diagnosis,
     )
 
 
-def labelled(
-    arrays: Mapping[str, NDArray[Any]], model: Equations, coords: Mapping[str, Any], lead: tuple[int, int]
-) -> xr.Dataset:
+def labelled(arrays: Mapping[str, NDArray[Any]], model: Equations, coords: Mapping[str, Any]) -> xr.Dataset:
     """Dataset (chain, draw, ...) of arrays by variable name, with the model's dims and the coords given."""
+    lead = next(iter(arrays.values())).shape
     core = {v.name: v.dims for v in (*model.variables, *model.variables_ahead)}
     dims = {name: (CHAIN, DRAW, *core.get(name, ())) for name in arrays}
     labels = {CHAIN: np.arange(lead[0]), DRAW: np.arange(lead[1]), **coords}

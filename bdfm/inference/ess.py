@@ -144,8 +144,10 @@ def _normal_scores(split: Array, *, fold: bool = False) -> tuple[Array, ...]:
     ordered = np.take(flat, order)
     scores = [_scatter(table, ordered, order).reshape(shape)]
     if fold:
-        middle = ordered[:, [(n - 1) // 2, n // 2]].mean(axis=1, keepdims=True)
-        distance = np.abs(ordered - middle)
+        low, high = ordered[:, (n - 1) // 2, None], ordered[:, n // 2, None]
+        distance = np.abs(ordered - (low + high) / 2)
+        # The two middle draws of an even number are as far: not for last digits to decide which is closer.
+        distance = np.where((ordered == low) | (ordered == high), (high - low) / 2, distance)
         # Falls, then rises: a stable sort merges the two runs in one pass.
         by_distance = np.argsort(distance, axis=1, kind="stable") + row_start
         folded = _scatter(table, np.take(distance, by_distance), np.take(order, by_distance))

@@ -39,13 +39,16 @@ LOG_NOISE_SCALE: Final = "log_noise_scale"  # mean over the history of log sigma
 EXPECTED_RETURN_NEXT: Final = "expected_return_next"  # mu_i,T+1 (asset), decimal log return
 
 MAX_PAIRS: Final = 5_000  # of a larger universe only these, evenly spaced: all would not fit into memory
+QUICK_PAIRS: Final = 300
 _BLOCK_BYTES: Final = 8_000_000  # loadings of the pairs of one block of draws
 _BLOCK_DRAWS: Final = 200  # draws whose densities and noise scales are in memory at a time
 
 Floats = NDArray[np.float64]
 
 
-def identified(posterior: xr.Dataset, model: Equations, panel: Panel, *, full: bool = False) -> xr.Dataset:
+def identified(
+    posterior: xr.Dataset, model: Equations, panel: Panel, *, full: bool = False, quick: bool = False
+) -> xr.Dataset:
     """Identified quantities of each draw, (chain, draw, ...): what convergence is judged on.
 
     - ``common_variance`` (asset) Σ_k w_ik² σ_λk² and ``common_covariance`` (pair) Σ_k w_ik w_jk σ_λk² of the
@@ -69,6 +72,8 @@ def identified(posterior: xr.Dataset, model: Equations, panel: Panel, *, full: b
         What was fitted, and to what.
     full
         All noise scales: about 0.3 GB for 4,000 draws of 105 periods and 100 assets.
+    quick
+        Without what takes the equations of all periods, and with ``QUICK_PAIRS`` pairs.
 
     Raises
     ------
@@ -79,14 +84,14 @@ def identified(posterior: xr.Dataset, model: Equations, panel: Panel, *, full: b
     if missing:
         raise DataError(f"identified: the posterior has no dimension {first(missing)}.")
     posterior = posterior.transpose(CHAIN, DRAW, ..., missing_dims="ignore")
-    result = _common(posterior)
+    result = _common(posterior, QUICK_PAIRS if quick else MAX_PAIRS)
     declared = {v.name: v for v in (*model.variables, *model.variables_ahead)}
     for name, variable in posterior.data_vars.items():
         own = declared.get(str(name))
         judged = own is None or own.identified
         if judged and not {FACTOR, FACTOR_BEFORE} & set(variable.dims):
             result[name] = variable
-    return result.assign(_by_draw(posterior, model, panel, full=full))
+    return result.assign(_by_draw(posterior, model, panel, full=full, quick=quick))
 
 
 def judged_variables(model: Equations) -> tuple[str, ...]:
@@ -101,14 +106,14 @@ def common_covariance(posterior: xr.Dataset, one: str, other: str) -> xr.DataArr
     return product.sum(FACTOR).rename(COMMON_COVARIANCE)
 
 
-def _common(posterior: xr.Dataset) -> xr.Dataset:
+def _common(posterior: xr.Dataset, max_pairs: int) -> xr.Dataset:
     """Common variances and covariances, and common means where factors have premia."""
     loadings = posterior[LOADINGS].transpose(CHAIN, DRAW, ASSET, FACTOR).to_numpy()
     scaled = loadings * posterior[FACTOR_SCALE].to_numpy()[..., None, :]
     assets = posterior[ASSET].to_numpy().astype(str)
     i, j = np.triu_indices(len(assets), 1)
-    if len(i) > MAX_PAIRS:
-        kept = np.linspace(0, len(i) - 1, MAX_PAIRS).round().astype(np.intp)
+    if len(i) > max_pairs:
+        kept = np.linspace(0, len(i) - 1, max_pairs).round().astype(np.intp)
         i, j = i[kept], j[kept]
     coords = {dim: posterior[dim] for dim in (CHAIN, DRAW, ASSET) if dim in posterior.coords}
     premia = {}
@@ -145,7 +150,9 @@ def parameters(posterior: xr.Dataset) -> dict[str, NDArray[Any]]:
     }
 
 
-def _by_draw(posterior: xr.Dataset, model: Equations, panel: Panel, *, full: bool) -> dict[str, Any]:
+def _by_draw(
+    posterior: xr.Dataset, model: Equations, panel: Panel, *, full: bool, quick: bool
+) -> dict[str, Any]:
     """Quantities that follow from the model's equations, in blocks of draws to spare memory."""
     p = parameters(posterior)
     data, ahead = model_data(model, panel), at_periods(model_data(model, panel, future=True), slice(1))
@@ -155,17 +162,17 @@ def _by_draw(posterior: xr.Dataset, model: Equations, panel: Panel, *, full: boo
     for start in range(0, n_draws, _BLOCK_DRAWS):
         q = {name: x[start : start + _BLOCK_DRAWS] for name, x in p.items()}
         n = len(q[LOADINGS])
-        log_scale = np.broadcast_to(model.log_noise_scale(q, data), (n, *shape))
-        block = {
-            EXPECTED_RETURN_NEXT: _expected_next(model, q, ahead),
-            LOG_LIKELIHOOD: _weighted_total(model, q, data),
-        }
+        block = {EXPECTED_RETURN_NEXT: _expected_next(model, q, ahead)}
+        if not quick:
+            log_scale = np.broadcast_to(model.log_noise_scale(q, data), (n, *shape))
+            block[LOG_LIKELIHOOD] = _weighted_total(model, q, data)
         if full:
             block[NOISE_SCALE] = np.exp(log_scale)
         else:
             next_scale = np.broadcast_to(model.log_noise_scale(q, ahead), (n, 1, n_assets))
             block[NOISE_SCALE_NEXT] = np.exp(next_scale[:, 0])
-            block[LOG_NOISE_SCALE] = log_scale.mean(axis=1)
+            if not quick:
+                block[LOG_NOISE_SCALE] = log_scale.mean(axis=1)
         for name, x in block.items():
             found.setdefault(name, []).append(x)
     lead = (posterior.sizes[CHAIN], posterior.sizes[DRAW])

@@ -55,7 +55,7 @@ def sample_nuts(
         # Convergence is judged on identified quantities later; PyMC's own alarms are about loadings.
         warnings.filterwarnings("ignore", category=UserWarning, module="pymc")
         tree = pm.sample(
-            draws=settings.draws,
+            draws=settings.n_fixed,
             tune=settings.tune,
             chains=settings.chains,
             cores=min(settings.cores, settings.chains),

@@ -3,30 +3,81 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from bdfm._settings import Settings
-from bdfm.inference.choices import CHAINS, DRAWS, ENGINE, TUNE, Engine, Sampler
+from bdfm.inference.choices import (
+    CHAINS,
+    DRAWS,
+    ENGINE,
+    ESS_MIN,
+    FIXED_DRAWS,
+    MAX_SWEEPS,
+    RHAT_MAX,
+    TUNE,
+    Engine,
+    Sampler,
+)
+
+MIN_DRAWS: Final = 10
 
 
 class SamplerSettings(Settings):
     """How the posterior is sampled.
 
-    Defaults give 4,000 draws, as the winner used, from chains that reach the thresholds of
-    ``posterior.diagnose()`` on the M6 panel.
+    With ``draws = "auto"`` the chains of the Gibbs sampler go on, in steps, until ``max_rhat`` and
+    ``min_ess`` hold for all identified quantities with a margin (``bdfm.inference.stopping``), but for no
+    more than ``max_sweeps``. The defaults are the thresholds of ``posterior.diagnose()``. Any other number
+    of draws is kept to.
     """
 
     told_as = "sampler"
 
     engine: Engine = ENGINE  # auto: the fastest that covers the model
-    draws: Annotated[int, Field(ge=10)] = DRAWS  # kept draws of each chain
+    draws: int | Literal["auto"] = DRAWS  # kept draws of each chain
     tune: Annotated[int, Field(ge=10)] = TUNE  # first draws of each chain, thrown away
     chains: Annotated[int, Field(ge=1)] = CHAINS
     cores: Annotated[int, Field(ge=1)] = os.cpu_count() or 1
     thin: Annotated[int, Field(ge=1)] = (
-        10  # gibbs: sweeps for each kept draw; sweeps are cheap, memory is not
+        10  # gibbs: sweeps for each kept draw, at first with auto; sweeps are cheap, memory is not
     )
+    max_rhat: Annotated[float, Field(gt=1)] = RHAT_MAX  # auto: worst R-hat to reach
+    min_ess: Annotated[float, Field(gt=0)] = ESS_MIN  # auto: least effective draws to reach, bulk and tail
+    max_sweeps: Annotated[int, Field(ge=100)] = MAX_SWEEPS  # auto: bound for each chain, tuning included
     target_accept: Annotated[float, Field(gt=0.5, lt=1)] = 0.8  # nuts
     sampler: Sampler = "nutpie"  # nuts: any sampler that PyMC offers
+
+    def recorded(self) -> str:
+        """JSON of what decides the draws: all but the number of cores, which decides the time alone."""
+        return self.model_dump_json(exclude={"cores"})
+
+    @field_validator("draws", mode="before")
+    @classmethod
+    def _draws(cls, value: object) -> object:
+        text = str(value).strip()
+        if text == "auto" or (text.isdecimal() and int(text) >= MIN_DRAWS):
+            return text if text == "auto" else int(text)
+        raise ValueError(f'draws must be "auto" or a whole number of at least {MIN_DRAWS}')
+
+    @model_validator(mode="after")
+    def _room(self) -> Self:
+        least = self.tune + MIN_DRAWS * self.thin
+        if self.draws == "auto" and self.max_sweeps < least:
+            raise ValueError(f"max_sweeps must be at least {least}, tuning and {MIN_DRAWS} draws")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_does_not_count(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A fixed length has no thresholds: what is said of it, and the identity of a backtest, has none."""
+        found: dict[str, Any] = dump(self)
+        if self.draws != "auto":
+            for name in ("max_rhat", "min_ess", "max_sweeps"):
+                found.pop(name, None)
+        return found
+
+    @property
+    def n_fixed(self) -> int:
+        """Kept draws of each chain where their number is not automatic, or cannot be."""
+        return FIXED_DRAWS if self.draws == "auto" else self.draws

@@ -19,6 +19,7 @@ from pydantic import (
 
 from bdfm import _checks
 from bdfm._settings import Settings
+from bdfm.data.form import OPTIONAL
 from bdfm.data.form import VARIABLES as PANEL_VARIABLES
 from bdfm.data.panel import Panel
 from bdfm.data.settings import PanelSettings
@@ -56,6 +57,7 @@ from bdfm.names import (
     FACTORS_NEXT,
     LOADING_BLOCK,
     OBSERVED,
+    OUTSIDE_VOLATILITY,
     PERIOD,
     PERIOD_WEIGHTS,
     RETURNS,
@@ -351,7 +353,7 @@ class Equations(Settings):
     def data_dims(self) -> dict[str, tuple[str, ...]]:
         """Dims of the arrays that the equations read, returns and their mask apart."""
         dims: dict[str, tuple[str, ...]] = {CLASS_INDEX: (ASSET,)}
-        dims |= {name: x for name, (x, _) in PANEL_VARIABLES.items() if name in self.needs}
+        dims |= {name: x for name, (x, _) in (PANEL_VARIABLES | OPTIONAL).items() if name in self.needs}
         for part in self.parts:
             dims |= part.feature_dims
         return dims | {PERIOD_WEIGHTS: (PERIOD,)}
@@ -366,8 +368,9 @@ def model_data(model: Equations, panel: Panel, *, future: bool = False) -> dict[
     part = panel.future if future else panel.history
     missing = sorted(name for name in model.needs if name not in part)
     if missing:
+        hint = " Give volatility=... to from_prices." if missing == [OUTSIDE_VOLATILITY] else ""
         raise ModelError(
-            f"model {model.name!r}: the panel lacks {_checks.first(missing)}, which its parts read."
+            f"model {model.name!r}: the panel lacks {_checks.first(missing)}, which its parts read.{hint}"
         )
     if CHARACTERISTICS in model.needs and not part.sizes[CHARACTERISTIC]:
         raise ModelError(

@@ -27,7 +27,8 @@ def other_settings(model: Equations, panel: Panel) -> dict[str, tuple[Any, Any]]
     """
     needs = model.needs | model.predictive.needs
     read = [s for feature, settings in _OF_FEATURES.items() if feature in needs for s in settings]
-    came, expected = panel.settings, model.panel
+    came = panel.settings
+    expected = model.panel.spaced(came.spacing_days)  # the model's, for prices that come as the panel's do
     return {
         name: (getattr(came, name), getattr(expected, name))
         for name in dict.fromkeys((*_OF_ALL, *read))

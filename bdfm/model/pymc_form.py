@@ -20,6 +20,7 @@ from bdfm.model.parts.dynamics import innovation_path, step
 from bdfm.model.parts.weights import EqualWeights
 from bdfm.names import (
     ASSET,
+    BLOCK,
     EVIDENCE,
     EVIDENCE_RETURN,
     FACTOR,
@@ -126,6 +127,12 @@ def set_panel(model: Equations, built: pm.Model, panel: Panel) -> None:
                 f"{where}: the panel's {dim} labels ({_checks.first(values)}) are not those that it was built"
                 f" with ({_checks.first(built.coords[dim])}). Build it anew."
             )
+    before, after = len(built.coords[PERIOD]), len(new[PERIOD])
+    if BLOCK in new and before != after:  # the graph holds which block each period belongs to
+        raise ModelError(
+            f"{where} has loadings that change from block to block of periods: the panel has {after} periods,"
+            f" and it was built with {before}. Build it anew."
+        )
     arrays = model_data(model, panel)
     arrays[RETURNS_DATA] = arrays[RETURNS]
     built.set_dim(PERIOD, len(new[PERIOD]), coord_values=tuple(new[PERIOD]))

@@ -67,7 +67,9 @@ class PortfolioRisk:
         One row for each measure: ``value``; ``mc_error``, the standard error from the finite number of draws;
         ``posterior_error``, the standard deviation over the posterior of the measure's expectation given the
         parameters, to first order: what better knowledge of the parameters could change. It is NaN where the
-        draws do not say which posterior draw they came from, or only two came from each.
+        draws do not say which posterior draw they came from, or only two came from each; and with evidence
+        inside the model, where the paths of a posterior draw share what the period's own factors and returns
+        were drawn to be, so that their spread is not that of the parameters.
     contributions
         One row for each asset held: ``weight``, and its parts of ``volatility`` and ``expected_shortfall``,
         which sum to the measures.
@@ -148,13 +150,14 @@ def portfolio_risk(
     sample = Sample(forecast.draws.to_numpy(), forecast.assets)
     raw, cut = sample.portfolio(held), sample.cut(held)
     values, influences = _measures(raw, cut, p, level)
+    shared = any(record.kind == "evidence" for record in forecast.records)  # inside the model
     clusters = forecast.draws.coords.get("posterior_draw")
     errors = _Errors(p, None if clusters is None else clusters.to_numpy())
     table = pd.DataFrame(
         {
             "value": values,
             "mc_error": {k: errors.monte_carlo(h) for k, h in influences.items()},
-            "posterior_error": {k: errors.posterior(h) for k, h in influences.items()},
+            "posterior_error": {k: np.nan if shared else errors.posterior(h) for k, h in influences.items()},
         }
     )
     return PortfolioRisk(table, _contributions(sample, held, raw, cut, p, values), level)

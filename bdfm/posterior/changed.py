@@ -13,6 +13,7 @@ from bdfm.forecast.return_views import Absolute
 from bdfm.forecast.view import View
 from bdfm.inference.settings import SamplerSettings
 from bdfm.model.evidence import Evidence
+from bdfm.posterior import door
 from bdfm.posterior.fit import fit
 from bdfm.posterior.posterior import N_PREDICTIVE_DRAWS, Posterior
 
@@ -77,6 +78,8 @@ def forecast_with_changes(
         evidence=[*posterior.evidence, *able],
         progress=progress,
     )
+    if door.PRECISION in posterior.attrs:
+        second = second.in_single_precision()
     rest = replace(
         changes,
         steps=tuple(

@@ -22,6 +22,10 @@ from bdfm.names import ASSET, CHAIN, DRAW, FACTOR, PANEL, PERIOD, POSTERIOR, RET
 PACKAGES: Final = ("bdfm", "pymc", "pytensor", "nutpie", "arviz", "xarray", "numpy", "pandas")
 
 
+PRECISION: Final = "precision"  # attribute of a tree; without it draws are in double precision
+SINGLE: Final = "single"
+
+
 def package_versions() -> dict[str, str]:
     """Versions of Python and of the packages that a result depends on."""
     return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
@@ -109,7 +113,7 @@ def completed(tree: xr.DataTree, path: Path) -> xr.DataTree:
             f"{path}: the file has no group {_checks.first(lacking)}: another release of bdfm wrote it. Fit"
             " again, or read it with the release that wrote it."
         )
-    return tree
+    return _with_type(tree, np.float64) if PRECISION in tree.attrs else tree
 
 
 def constant_data(model: Equations, panel: Panel) -> xr.Dataset:
@@ -121,6 +125,27 @@ def constant_data(model: Equations, panel: Panel) -> xr.Dataset:
     found[RETURNS_DATA] = ((PERIOD, ASSET), arrays[RETURNS])
     used = {d for ds, _ in found.values() for d in ds}
     return xr.Dataset(found, coords={d: x for d, x in coords.items() if d in used})
+
+
+def in_single_precision(tree: xr.DataTree) -> xr.DataTree:
+    """Tree whose draws are rounded to single precision, a relative error of 6e-8, and held in double."""
+    rounded = _with_type(_with_type(tree, np.float32), np.float64)
+    rounded.attrs[PRECISION] = SINGLE
+    return rounded
+
+
+def as_written(tree: xr.DataTree) -> xr.DataTree:
+    """Tree as a file holds it: rounded draws in four bytes."""
+    return _with_type(tree, np.float32) if PRECISION in tree.attrs else tree
+
+
+def _with_type(tree: xr.DataTree, kind: type[np.floating[Any]]) -> xr.DataTree:
+    """Tree whose draws are real numbers of another type; labels keep theirs."""
+    draws = tree[POSTERIOR].to_dataset()
+    real = {n: x.astype(kind) for n, x in draws.data_vars.items() if x.dtype.kind == "f"}
+    result = tree.copy()
+    result[POSTERIOR] = xr.DataTree(draws.assign(real))
+    return result
 
 
 def locked(tree: xr.DataTree) -> xr.DataTree:

@@ -54,14 +54,15 @@ def fit(
     check_panel(model, panel)
     engine = choose(settings, model)
     number = _checks.seed_number(seed, where="fit")
-    draws, sample_stats, seconds = run(
-        engine, model, panel, settings, seed=number, evidence=evidence, progress=progress
-    )
+    made = run(engine, model, panel, settings, seed=number, evidence=evidence, progress=progress)
     attrs = {
         "engine": engine,
         "seed": number,
-        "settings": settings.model_dump_json(),
+        "settings": settings.recorded(),
         "versions": json.dumps(package_versions()),
-        "seconds": json.dumps(seconds),
+        "seconds": json.dumps(made.seconds),
+        **made.length,
     }
-    return Posterior.from_draws(draws, sample_stats, model, panel, attrs, evidence=evidence)
+    return Posterior.from_draws(
+        made.draws, made.sample_stats, model, panel, attrs, evidence=evidence, diagnosis=made.diagnosis
+    )

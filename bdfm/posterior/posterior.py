@@ -72,8 +72,9 @@ class Posterior:
     identified only up to rotation, sign and order: look at ``identified()`` and ``diagnose()``.
     """
 
-    def __init__(self, tree: xr.DataTree) -> None:
+    def __init__(self, tree: xr.DataTree, *, diagnosis: Diagnosis | None = None) -> None:
         self._tree = door.locked(tree)
+        self._known_diagnosis = diagnosis
 
     @classmethod
     def from_draws(
@@ -86,11 +87,13 @@ class Posterior:
         *,
         evidence: Sequence[Evidence] = (),
         turns: Mapping[str, str] | None = None,
+        diagnosis: Diagnosis | None = None,
     ) -> Posterior:
         """Posterior made of draws (chain, draw, ...) of the variables that the model declares.
 
         Draws meet model and panel by label, never by position: labels in another order are put in order,
-        other labels are refused. ``attrs`` says how the draws came.
+        other labels are refused. ``attrs`` says how the draws came. ``diagnosis`` spares a second one, where
+        that of these draws is known.
         """
         turns = dict(turns or {})
         checked = door.checked_draws(draws, model, panel, evidence, turns)
@@ -112,7 +115,7 @@ class Posterior:
                 **attrs,
             }
         )
-        return cls(tree)
+        return cls(tree, diagnosis=diagnosis)
 
     @classmethod
     def from_trace(
@@ -172,7 +175,7 @@ class Posterior:
         attrs = {
             "engine": "trace",
             "seed": _checks.seed_number(seed, where="from_trace"),
-            "settings": settings.model_dump_json(),
+            "settings": settings.recorded(),
             "versions": json.dumps(door.package_versions()),
             "seconds": json.dumps({}),
         }
@@ -286,7 +289,7 @@ class Posterior:
 
     @cached_property
     def _diagnosis(self) -> Diagnosis:
-        return diagnose(
+        return self._known_diagnosis or diagnose(
             self.identified(),
             self._tree[SAMPLE_STATS].to_dataset(),
             must_vary=judged_variables(self.model),
@@ -437,7 +440,8 @@ class Posterior:
             alone = ", without past returns" if model.predictive.other_share and not share else ""
             text = f"{symbol} returns {mean:.4%} ± {sd:.4%} (evidence inside the model{alone})."
             forecast = forecast.with_record(Record.of("evidence", (symbol,), text, mean=mean, sd=sd))
-        return forecast.zero(*panel.inactive) if panel.inactive else forecast
+        forecast = forecast.zero(*panel.inactive) if panel.inactive else forecast
+        return forecast.with_base("posterior", {"horizon": horizon, "seed": number, "n_draws": n_draws})
 
     # -- pictures --------------------------------------------------------------------------------------
 
@@ -471,9 +475,13 @@ class Posterior:
 
     # -- files and looks -------------------------------------------------------------------------------
 
+    def in_single_precision(self) -> Posterior:
+        """Posterior of draws rounded to single precision: half the file, the same forecasts from it."""
+        return Posterior(door.in_single_precision(self._tree), diagnosis=self._known_diagnosis)
+
     def save(self, path: str | Path) -> Path:
         """Write one NetCDF file, whole or not at all; returns its path."""
-        return _files.save_tree(self._tree, Path(path), kind=KIND)
+        return _files.save_tree(door.as_written(self._tree), Path(path), kind=KIND)
 
     @classmethod
     def load(cls, path: str | Path) -> Posterior:

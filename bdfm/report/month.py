@@ -206,6 +206,10 @@ def run_month(
             evidence=run.statements,
             progress=progress,
         )
+        # What is written has to make the same draws again.
+        compact = not run.keep_draws and "posterior" in run.outputs
+        if compact:
+            first = first.in_single_precision()
         say("Forecast, edits and views ...")
         started = time.perf_counter()
         posterior, forecast = forecast_with_changes(
@@ -223,12 +227,12 @@ def run_month(
         decision = None if run.decision is None else decide(forecast, run.decision)
         forecast = forecast if decision is None else decision.save_in(forecast)
         seconds = posterior.seconds | {"forecast": time.perf_counter() - started}
-        forecast.save(folder / FORECAST_FILE)
+        if "posterior" in run.outputs:
+            posterior.save(folder / POSTERIOR_FILE)
+        forecast.save(folder / FORECAST_FILE, made_from=folder / POSTERIOR_FILE if compact else None)
         if "submission" in run.outputs:
             weights = None if decision is None else decision.weights
             forecast.write_submission(folder / "submission.csv", weights)
-        if "posterior" in run.outputs:
-            posterior.save(folder / POSTERIOR_FILE)
         if "picture" in run.outputs:
             forecast.plot_quantiles().savefig(folder / "quantiles.png", dpi=150)
         facts = summary(posterior, forecast, seconds=seconds | {"total": time.perf_counter() - begun})

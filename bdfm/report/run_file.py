@@ -64,6 +64,7 @@ class RunFile(_Table):
     shares: dict[str, float] | None = None
     decision: DecisionSettings | None = DecisionSettings()  # false: none, and a submission of equal weights
     outputs: tuple[Output, ...] = OUTPUTS
+    keep_draws: bool = False  # write predictive draws; else they are made anew from the posterior's file
     out: Path = Path("out")  # folder, relative to the run file
 
     @property

@@ -2,36 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from bdfm import _checks
-from bdfm.errors import DataError
+from bdfm.data.features import spacing_days
+from bdfm.data.risk_free import split_risk_free
+from bdfm.data.sources import read_texts
+from bdfm.errors import BdfmError, DataError, FileError
 from bdfm.posterior.posterior import Posterior
 from bdfm.risk.base import Estimator, RiskModel
 from bdfm.risk.bayesian import bayesian_risk
 from bdfm.risk.choices import Kind
 from bdfm.risk.cross_section import CrossSectionalEstimator
 from bdfm.risk.returns import compounded
+from bdfm.risk.spans import MAX_STALE_DAYS
 from bdfm.risk.statistical import StatisticalEstimator
 from bdfm.risk.styles import YEAR, price_styles
 from bdfm.risk.time_series import TimeSeriesEstimator
 
 EQUAL: Final = "equal"  # name of the portfolio of equal weights
+MAX_APART: Final = 4  # days between the origin of a posterior and that of the other models: a long weekend
 
 
-def read_portfolios(path: Path | None, returns: pd.DataFrame) -> pd.DataFrame:
+class Fits(NamedTuple):
+    """Models by name, what made them, and why the others could not be made."""
+
+    models: dict[str, RiskModel]
+    estimators: dict[str, Estimator]
+    failures: dict[str, str]
+
+
+def read_portfolios(path: Path, symbols: Sequence[str]) -> pd.DataFrame:
     """Weights (portfolio, asset) of a CSV file with columns symbol, weight and optionally portfolio.
 
-    Equal weights without a file; ``returns`` (period, asset) says which assets there are.
+    ``symbols`` says which assets there are. Raises ``FileError`` for a file that is missing, empty or no
+    table, ``DataError`` for one without rows, other symbols, weights that are no numbers, or a symbol given
+    twice.
     """
     where = "portfolio"
-    if path is None:
-        return pd.DataFrame(1 / returns.shape[1], index=[EQUAL], columns=returns.columns)
-    given = pd.read_csv(_checks.existing_file(path, what=where), dtype=str, keep_default_na=False)
-    _checks.has_columns(given, ("symbol", "weight"), where=f"{where} {path.name}")
+    given = _table(path, where, ("symbol", "weight"))
     number = pd.to_numeric(given["weight"], errors="coerce")
     bad = given[number.isna()]
     if len(bad):
@@ -43,9 +57,82 @@ def read_portfolios(path: Path | None, returns: pd.DataFrame) -> pd.DataFrame:
     double = given[given.duplicated(["portfolio", "symbol"])]
     if len(double):
         raise DataError(f"{where}: {_checks.first(double['symbol'])} given twice. Add the weights up.")
-    _checks.known(given["symbol"], list(returns.columns), what="symbol", where=where)
+    _checks.known(given["symbol"], list(symbols), what="symbol", where=where)
     wide = given.pivot(index="portfolio", columns="symbol", values="weight").fillna(0.0)
     return wide.loc[list(dict.fromkeys(given["portfolio"]))]
+
+
+def equal_weights(returns: pd.DataFrame) -> pd.DataFrame:
+    """Weights (portfolio, asset) of the one portfolio that holds all assets of the returns alike."""
+    return pd.DataFrame(1 / returns.shape[1], index=[EQUAL], columns=returns.columns)
+
+
+def prices_until(prices: pd.DataFrame, origin: str | None) -> pd.DataFrame:
+    """Prices up to a day, all of them without one.
+
+    Raises ``DataError`` for a day before the first price, or more than 10 days after the last.
+    """
+    if origin is None:
+        return prices
+    day = _checks.as_date(origin, where="--origin")
+    first, last = prices.index[0], prices.index[-1]
+    if day < first or (day - last).days > max(MAX_STALE_DAYS, 2 * spacing_days(prices)):
+        raise DataError(
+            f"--origin: {day:%Y-%m-%d} is outside of the prices, which run from {first:%Y-%m-%d} to"
+            f" {last:%Y-%m-%d}. Choose a day of theirs."
+        )
+    return prices.loc[:day]
+
+
+def choose(
+    returns: pd.DataFrame, *, only: Sequence[str] = (), held: Sequence[str] = ()
+) -> tuple[pd.DataFrame, list[str]]:
+    """Returns (period, asset) that models are fitted to, and the symbols left out for want of returns.
+
+    Parameters
+    ----------
+    returns
+        Of all assets of the file.
+    only
+        Take these alone; all, if none are named.
+    held
+        Assets of portfolios: never left out.
+
+    Raises
+    ------
+    UnknownLabelError
+        A symbol that the prices do not have.
+    DataError
+        No asset has all returns, or one that is held has none.
+    """
+    where = "risk"
+    known = [str(c) for c in returns.columns]
+    _checks.known(only, known, what="symbol", where=f"{where}: --only")
+    if only:
+        outside = [s for s in held if s not in set(only)]
+        if outside:
+            raise DataError(
+                f"{where}: portfolios hold {_checks.first(outside)}, which is not among the assets to take."
+                " Add it to --only or --universe."
+            )
+        returns = returns[[s for s in known if s in set(only)]]
+    there = returns.notna()
+    whole = there[there.any(axis=1)].all()
+    dead = [s for s in held if not there[s].any()]
+    if dead:
+        raise DataError(
+            f"{where}: {_checks.first(dead)}, held by a portfolio, has no return in the last"
+            f" {len(returns)} periods"
+            f" up to {returns.index[-1]:%Y-%m-%d}. Take it out of the portfolio, or take a longer"
+            " --window or an"
+            " earlier --origin."
+        )
+    kept = [s for s in returns.columns if whole[s] or s in set(held)]
+    if not kept:
+        raise DataError(
+            f"{where}: no asset has a return in each of the {len(returns)} periods. Take a shorter --window."
+        )
+    return returns[kept], [s for s in returns.columns if s not in set(kept)]
 
 
 def estimator_from_files(
@@ -54,8 +141,8 @@ def estimator_from_files(
     returns: pd.DataFrame,
     half_life: float | None,
     *,
-    factors: Path | None,
-    sectors: Path | None,
+    factors: pd.DataFrame | None,
+    sectors: pd.Series[Any] | None,
 ) -> Estimator:
     """Estimator of one kind.
 
@@ -68,33 +155,90 @@ def estimator_from_files(
     half_life
         Periods after which one counts half; None for equal weights.
     factors
-        CSV of daily factor returns, decimals, with a column date; for the time-series model.
+        Daily factor returns (day, factor), decimals, for the time-series model. A risk-free rate among them
+        is subtracted from the returns of assets (``split_risk_free``).
     sectors
-        CSV with columns symbol, sector; for the cross-sectional model, which does without if need be.
+        Sector by symbol, for the cross-sectional model, which does without if need be.
     """
     if kind is Kind.STATISTICAL:
         return StatisticalEstimator("marchenko_pastur", standardise=True, half_life=half_life)
     if kind is Kind.TIME_SERIES:
         if factors is None:
             raise DataError("--model time-series needs --factors, a file of daily factor returns.")
-        daily = pd.read_csv(_checks.existing_file(factors, what="factors"))
-        _checks.has_columns(daily, ("date",), where="factors")
-        weekly = compounded(daily.set_index("date"), pd.DatetimeIndex(returns.index))
-        return TimeSeriesEstimator(weekly, half_life=half_life)
+        known, rate = split_risk_free(compounded(factors, pd.DatetimeIndex(returns.index)))
+        return TimeSeriesEstimator(known, risk_free=rate, half_life=half_life)
     days = pd.DatetimeIndex(returns.index)
-    styles = price_styles(prices, days[days >= prices.index[min(YEAR, len(prices) - 1)]])
+    styles = price_styles(
+        prices[list(returns.columns)], days[days >= prices.index[min(YEAR, len(prices) - 1)]]
+    )
     if sectors is None:
         return CrossSectionalEstimator(styles, half_life=half_life)
-    table = pd.read_csv(_checks.existing_file(sectors, what="sectors"), dtype=str, keep_default_na=False)
-    _checks.has_columns(table, ("symbol", "sector"), where="sectors")
+    return CrossSectionalEstimator(styles, {"sector": sectors}, half_life=half_life)
+
+
+def read_sectors(path: Path) -> pd.Series[Any]:
+    """Sector by symbol, of a CSV file with columns symbol, sector; errors as ``read_portfolios``."""
+    table = _table(path, "sectors", ("symbol", "sector"))
     _checks.unique(table["symbol"], what="symbols", where="sectors")
-    return CrossSectionalEstimator(
-        styles, {"sector": table.set_index("symbol")["sector"]}, half_life=half_life
-    )
+    return table.set_index("symbol")["sector"]
 
 
-def risk_from_posterior(path: Path, weights: pd.DataFrame) -> RiskModel:
-    """Bayesian risk, of a file of draws, over the posterior's own period, for the assets of the weights."""
-    found = bayesian_risk(Posterior.load(path))
-    _checks.known([str(c) for c in weights.columns], found.assets, what="asset", where=f"{path.name}")
+def fit_each(estimators: Mapping[str, Callable[[], Estimator]], returns: pd.DataFrame) -> Fits:
+    """Models of several estimators; one that fails does not end the others.
+
+    Parameters
+    ----------
+    estimators
+        Name to what makes the estimator, which may fail too.
+    returns
+        (period, asset) to fit.
+
+    Raises
+    ------
+    DataError
+        All failed; the message has every reason.
+    """
+    made: dict[str, Estimator] = {}
+    models: dict[str, RiskModel] = {}
+    failures: dict[str, str] = {}
+    for name, make in estimators.items():
+        try:
+            made[name] = make()
+            models[name] = made[name].fit(returns)
+        except FileError:
+            raise  # the user's to mend, whatever else there is
+        except BdfmError as error:
+            if len(estimators) == 1:
+                raise
+            failures[name] = str(error)
+        except np.linalg.LinAlgError as error:
+            failures[name] = f"{name}: its equations cannot be solved ({error})."
+    if not models:
+        raise DataError("risk: no model could be made. " + " ".join(failures.values()))
+    return Fits(models, {k: e for k, e in made.items() if k in models}, failures)
+
+
+def risk_from_posterior(path: Path, weights: pd.DataFrame, origin: pd.Timestamp) -> RiskModel:
+    """Bayesian risk, of a file of draws, over the posterior's own period, for the assets of the weights.
+
+    ``origin`` is the last day that other models use; ``DataError`` where the posterior's is another one, but
+    for a weekend.
+    """
+    posterior = Posterior.load(path)
+    made = posterior.panel.origin
+    if abs((made - origin).days) > MAX_APART:
+        raise DataError(
+            f"{path.name}: its forecast was made on {made:%Y-%m-%d}, and the other models use prices up to"
+            f" {origin:%Y-%m-%d}. Pass --origin {made:%Y-%m-%d}, or the posterior of that day."
+        )
+    found = bayesian_risk(posterior)
+    held = [str(c) for c in weights.columns[(weights != 0).any()]]
+    _checks.known(held, found.assets, what="asset", where=path.name)
     return found
+
+
+def _table(path: Path, what: str, columns: tuple[str, ...]) -> pd.DataFrame:
+    """Table of texts with these columns and at least one row."""
+    table = read_texts(path, what=what)
+    _checks.has_columns(table, columns, where=f"{what} {path.name}")
+    return table

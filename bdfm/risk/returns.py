@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from bdfm import _checks
 from bdfm.errors import DataError
+from bdfm.risk.spans import Span, period_ends, returns_between, span
 
 Floats = NDArray[np.float64]
 
-_MAX_STALE_DAYS: Final = 10  # a close older than this is no price
 
-
-def simple_returns(prices: pd.DataFrame, *, period_days: int | None = None) -> pd.DataFrame:
+def simple_returns(
+    prices: pd.DataFrame, *, period_days: int | None = None, period: str | Span | None = None
+) -> pd.DataFrame:
     """Simple returns (period, asset), decimal, labelled by the last day of each period.
 
     Parameters
@@ -24,9 +23,12 @@ def simple_returns(prices: pd.DataFrame, *, period_days: int | None = None) -> p
     prices
         (day, symbol) adjusted closes; blanks where an asset did not trade.
     period_days
-        ``None``: from one row of the table to the next. Otherwise calendar days of a period (7 for weeks),
-        counted back from the last day; the last close on or before each end counts, if it is not older than
-        10 days.
+        Calendar days of a period, at least 7, as an older way to say ``period``.
+    period
+        ``None``: from one row of the table to the next. Otherwise ``"1d"``, ``"5d"`` for market days (rows on
+        which half of the assets have a new price), ``"1w"``, ``"4w"`` for 7 and 28 calendar days, ``"1m"``
+        for calendar months; counted back from the last day. The last close on or before each end counts, if
+        it is not older than 10 days.
 
     Returns
     -------
@@ -36,22 +38,24 @@ def simple_returns(prices: pd.DataFrame, *, period_days: int | None = None) -> p
     Raises
     ------
     DataError
-        Prices that cannot be used, or too few for one period.
+        Prices that cannot be used, or too few for one period; both lengths given, or one that is none.
     """
     table = _checks.price_table(prices)
-    if period_days is not None:
-        days = _checks.at_least(period_days, 1, what="period_days", where="returns")
-        if len(table):
-            n = (table.index[-1] - table.index[0]).days // days
-            ends = table.index[-1] - pd.to_timedelta(days * np.arange(n, -1, -1), unit="D")
-            row = table.index.searchsorted(ends, side="right") - 1
-            day = table.index.to_numpy().astype("datetime64[D]").astype(float)
-            traded = pd.DataFrame(np.where(table.notna(), day[:, None], np.nan)).ffill().to_numpy()[row]
-            age = ends.to_numpy().astype("datetime64[D]").astype(float)[:, None] - traded
-            table = table.ffill().iloc[row].set_axis(ends).where(age <= _MAX_STALE_DAYS)
-    if len(table) < 2:
-        raise DataError(f"returns: prices of {len(table)} period ends. At least 2 are needed.")
-    return (table / table.shift(1) - 1).iloc[1:]
+    if period is not None and period_days is not None:
+        raise DataError("returns: period and period_days both say how long periods are. Give one of them.")
+    length = period_days if period is None else period
+    if length is None:
+        values = table
+    elif len(table):
+        ends = period_ends(table, length if isinstance(length, Span) else span(length))
+        if len(ends) > 1:
+            return returns_between(table, ends)
+        values = table.iloc[: len(ends)]
+    else:
+        values = table
+    if len(values) < 2:
+        raise DataError(f"returns: prices of {len(values)} period ends. At least 2 are needed.")
+    return (values / values.shift(1) - 1).iloc[1:]
 
 
 def compounded(returns: pd.DataFrame, ends: pd.DatetimeIndex) -> pd.DataFrame:

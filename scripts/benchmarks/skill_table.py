@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -69,6 +70,7 @@ def probabilities(out: Path) -> dict[tuple[str, str], dict[pd.Timestamp, Floats]
     return found
 
 
+@cache
 def runs(out: Path) -> dict[tuple[str, str], Run]:
     """Runs by universe and forecaster."""
     return {
@@ -239,9 +241,11 @@ def reliability(
         o: x[CLASS_OF].to_numpy().astype(str)
         for o, x in zip(*(lambda r: (r.origins, r.results))(runs(out)["m6", REFERENCE]), strict=True)
     }
+    shown = set.intersection(*(set(forecasts.get(("m6", n), {})) for n in names))
     rows = []
     for name in names:
-        for o, p in forecasts.get(("m6", name), {}).items():
+        kept = {o: p for o, p in forecasts.get(("m6", name), {}).items() if o in shown}
+        for o, p in kept.items():
             y = came["m6", o]
             for c in dict.fromkeys(classes[o]):
                 mine = classes[o] == c

@@ -153,6 +153,15 @@ def test_other_scores(runs):
         compare(runs, score="luck")
 
 
+def test_few_origins_give_means_and_say_what_is_needed(comparison):
+    found = comparison
+    few = replace(found, origins=found.origins[:5])
+    assert "Best is" in few.verdict
+    assert "cannot be said from 5 origins: an error and a test need 8" in few.verdict
+    assert "nan" not in few.verdict
+    assert "±" in found.verdict
+
+
 def test_runs_that_do_not_compare(run, runs, data, origins, tmp_path):
     with pytest.raises(DataError, match="at least two"):
         compare([run])

@@ -27,6 +27,7 @@ from bdfm.backtest import (
     walk,
     walk_forward,
 )
+from bdfm.backtest.models import BACKTEST_SAMPLER
 from bdfm.backtest.run import ORIGINS, origin_file
 from bdfm.backtest.walk import origin_seed
 from bdfm.errors import DataError, DataWarning, FileError, UnknownLabelError
@@ -141,6 +142,15 @@ def test_months(data, tmp_path):
     assert [x.attrs["end"] for x in run.results] == ["2020-02-29", "2020-03-31", "2020-04-30"]
 
 
+def test_months_from_the_last_trading_day_go_on_at_month_ends(data, tmp_path):
+    dates = origin_dates("2020-01-31", "2020-05-31", every="month")
+    assert [f"{d:%m-%d}" for d in dates] == ["01-31", "02-29", "03-31", "04-30", "05-31"]
+    dates = origin_dates("2020-05-29", "2020-07-31", every="month")  # a Friday, the 31st is a Sunday
+    assert [f"{d:%m-%d}" for d in dates] == ["05-29", "06-30", "07-31"]
+    run = walk_forward(Naive(), data, dates[:2], tmp_path / "run", period="month")
+    assert [x.attrs["end"] for x in run.results] == ["2020-06-30", "2020-07-31"]
+
+
 def test_late_is_the_forecast_made_one_period_before(data, origins):
     history = data.history(origins[2])
     late = Late(Naive()).forecast(history, seed=3)
@@ -172,6 +182,20 @@ def test_the_factor_model(data, origins, tmp_path):
     assert run.scores["rps"].between(0.05, 0.4).all()
     other = ModelForecaster(model, sampler=sampler.model_copy(update={"cores": 1}), n_draws=400)
     assert other.settings == forecaster.settings  # cores change nothing but the time
+
+
+@pytest.mark.parametrize(("rhat", "bound"), [(1.05, 20_000), (1.005, 300)])
+def test_an_origin_says_whether_its_chains_came_together(rhat, bound, data, origins, tmp_path):
+    model = bdfm.FactorModel.from_preset("m6").model_copy(update={"n_factors": 2})
+    sampler = BACKTEST_SAMPLER.model_copy(update={"max_rhat": rhat, "max_sweeps": bound, "tune": 200})
+    run = walk_forward(ModelForecaster(model, sampler=sampler, n_draws=400), data, origins[:1], tmp_path)
+    facts = run.facts.iloc[0]
+    settled = bound > 300
+    assert facts["settled"] == settled
+    assert (facts["max_rhat"] <= rhat and facts["min_ess"] >= 50) == settled
+    assert 200 < facts["sweeps"] <= bound
+    told = [text for text in run.warnings if "The backtest asks for R-hat 1.005" in text]
+    assert len(told) == (not settled)
 
 
 # -- resuming ----------------------------------------------------------------------------------------------

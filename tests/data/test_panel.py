@@ -131,6 +131,15 @@ def test_calendar_months(prices, universe):
     assert_allclose(panel.dataset.log_returns.sel(period="2020-02-29"), expected)
 
 
+def test_calendar_months_from_the_last_trading_day(prices, universe):
+    settings = PanelSettings(period="month")
+    panel = make(prices, universe, origin="2021-07-30", settings=settings)  # a Friday, the 31st a Saturday
+    ends = pd.DatetimeIndex(panel.dataset.period.values)
+    assert [f"{d:%m-%d}" for d in ends[-3:]] == ["06-30", "07-30", "08-31"]
+    later = make(prices, universe, origin="2021-07-31", settings=settings)
+    assert_array_equal(panel.history.log_returns, later.history.log_returns)
+
+
 def test_the_number_of_periods_is_a_maximum(prices, universe):
     panel = make(prices, universe, settings=PanelSettings(n_periods=30))
     assert panel.n_history == 30
@@ -403,6 +412,7 @@ def test_settings_defaults():
         "earnings_gaps": "none",
         "min_past_weeks": 26,
         "max_stale_days": 10,
+        "spacing_days": None,
         "rolling_covariance": None,
     }
 

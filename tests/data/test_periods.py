@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bdfm.data.periods import describe, period_edges
+from bdfm.data.periods import describe, ends_month, period_edges
 
 
 def days(*texts):
@@ -25,8 +25,34 @@ def test_months_keep_the_day_of_the_month():
 
 
 def test_months_without_that_day_end_on_their_last():
-    found = edges("2024-03-30", period="month", n_past=2, n_future=1)
-    assert found.equals(days("2024-01-30", "2024-02-29", "2024-03-30", "2024-04-30"))
+    found = edges("2023-03-30", period="month", n_past=2, n_future=1)
+    assert found.equals(days("2023-01-30", "2023-02-28", "2023-03-30", "2023-04-30"))
+
+
+@pytest.mark.parametrize(
+    ("origin", "expected"),
+    [
+        ("2021-07-30", ["2021-05-31", "2021-06-30", "2021-07-30", "2021-08-31", "2021-09-30"]),  # Friday
+        ("2021-02-26", ["2020-12-31", "2021-01-31", "2021-02-26", "2021-03-31", "2021-04-30"]),
+        ("2022-10-30", ["2022-08-30", "2022-09-30", "2022-10-30", "2022-11-30", "2022-12-30"]),  # Monday left
+        ("2024-03-28", ["2024-01-31", "2024-02-29", "2024-03-28", "2024-04-30", "2024-05-31"]),  # Good Friday
+        ("2021-05-28", ["2021-03-31", "2021-04-30", "2021-05-28", "2021-06-30", "2021-07-31"]),  # last Monday
+        ("2021-07-29", ["2021-05-29", "2021-06-29", "2021-07-29", "2021-08-29", "2021-09-29"]),  # Friday left
+    ],
+)
+def test_a_month_whose_last_trading_day_is_the_origin_ends_there_and_others_on_their_last(origin, expected):
+    found = edges(origin, period="month", n_past=2, n_future=2)
+    assert found.equals(days(*expected))
+
+
+def test_the_last_trading_day_is_found_as_the_new_york_calendar_has_it():
+    # Every weekday from 2015 to 2023: a month ends with the last one that is no New York holiday.
+    calendar = pd.bdate_range("2015-01-01", "2023-12-31")
+    closed = days("2018-03-30", "2021-05-31")  # the only holidays that end a month in these years
+    traded = calendar.difference(closed)
+    last = traded.to_series().groupby([traded.year, traded.month]).max()
+    assert len(last) == 108
+    assert [d for d in traded if ends_month(d)] == list(last)
 
 
 @pytest.mark.parametrize("origin", ["2023-02-28", "2024-02-29", "2023-04-30", "2023-12-31"])

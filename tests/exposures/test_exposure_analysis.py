@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bdfm.errors import DataError, UnknownLabelError
+from bdfm.errors import DataError, DataWarning, UnknownLabelError
 from bdfm.exposures import (
     ConstantBetas,
     ExposureData,
@@ -85,8 +85,18 @@ def test_comparison_refuses(results, data):
     with pytest.raises(DataError, match="other assets or days"):
         compare({"kalman": results["kalman"]}, data.select(["A0"]))
     late = RollingOLS(window_days=370).fit(data)
-    with pytest.raises(DataError, match="late has no reconstruction on 29 of 60 days of the test"):
-        compare({"late": late}, data)
+    with pytest.warns(
+        DataWarning, match="late has no estimate on 30 of 60 days of the test part, first on 2001-04"
+    ):
+        found = compare({"late": late, "kalman": results["kalman"]}, data)
+    assert found.days.equals(data.days[-30:])
+    full = compare({"kalman": results["kalman"]}, data)
+    np.testing.assert_allclose(
+        found.losses["kalman"]["prediction", "raw"], full.losses["kalman"]["prediction", "raw"][:, -30:]
+    )
+    never = RollingOLS(window_days=400).fit(data)
+    with pytest.raises(DataError, match="never has no estimate"), pytest.warns(DataWarning):
+        compare({"kalman": results["kalman"], "late": late, "never": never}, data, part="test")
     with pytest.raises(DataError, match="at least 2 methods"):
         compare({"kalman": results["kalman"]}, data).confidence_set()
 

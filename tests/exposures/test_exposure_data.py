@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bdfm.errors import DataError, FileError, UnknownLabelError
+from bdfm.errors import DataError, DataWarning, FileError, UnknownLabelError
 from bdfm.exposures import ExposureData, choose_assets, read_factors
 
 
@@ -58,18 +58,65 @@ def test_select_keeps_the_split(tables):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda p, f: (p.assign(B=p["B"].where(p.index != p.index[50])), f), r"returns of 1 of 3 .*\(B from"),
-        (lambda p, f: (p, f.drop(f.index[60])), "1 days are in one of prices and factors only"),
+        (lambda p, f: (p, f.drop(f.index[60:75])), "15 days are in one of prices and factors only"),
+        (lambda p, f: (p, f.assign(m=f["m"].where(f.index != f.index[50]))), r"factors of 1 of 2 .*\(m from"),
         (lambda p, f: (p, 100 * f), "Returns must be decimals"),
         (lambda p, f: (p.iloc[:50], f.iloc[:50]), "49 days, at least 60"),
         (lambda p, f: (p, f.set_axis(f.index + pd.Timedelta(days=900))), "no day in common"),
         (lambda p, f: (p.assign(C=5.0), f), r"1 of 3 assets do not move .*\(C\)"),
     ],
-    ids=["gap", "calendar", "percent", "short", "overlap", "flat"],
+    ids=["calendar", "factor gap", "percent", "short", "overlap", "flat"],
 )
 def test_bad_tables_are_refused(tables, change, message):
     with pytest.raises(DataError, match=message):
         ExposureData.from_prices(*change(*tables))
+
+
+def test_gaps_and_other_calendars_are_taken(tables):
+    prices, factors = tables
+    holed = prices.assign(B=prices["B"].where(prices.index != prices.index[50])).drop(prices.index[20])
+    data = ExposureData.from_prices(holed, factors.drop(factors.index[80]))
+    assert data.n_days == 118
+    returns, known = data.returns.to_pandas(), data.factors.to_pandas()
+    assert [str(d)[:10] for d in returns.index[returns["B"].isna()]] == [
+        str(d)[:10] for d in prices.index[50:52]
+    ]
+    assert not returns[["A", "C"]].isna().any().any()
+    days = prices.index
+    # No price on day 20: the returns of day 21 run over two days, of assets and factors alike
+    assert returns.loc[days[21], "A"] == pytest.approx(np.log(prices["A"].iloc[21] / prices["A"].iloc[19]))
+    two = (1 + factors.iloc[20:22]).prod() - 1
+    np.testing.assert_allclose(known.loc[days[21]], two, rtol=1e-12)
+    # No factor on day 80: that day is left out, and the asset's return of day 81 runs over it
+    assert days[80] not in returns.index
+    assert returns.loc[days[81], "C"] == pytest.approx(np.log(prices["C"].iloc[81] / prices["C"].iloc[79]))
+    np.testing.assert_array_equal(known.loc[days[81]], factors.iloc[81])
+
+
+def test_assets_without_history_are_left_out_by_name(tables):
+    prices, factors = tables
+    young = prices.assign(B=prices["B"].where(prices.index >= prices.index[60]), D=np.nan)
+    with pytest.warns(DataWarning, match=r"2 of 4 assets are left out .*\(B, D\)"):
+        data = ExposureData.from_prices(young, factors)
+    assert data.assets == ("A", "C")
+    r, f = np.random.default_rng(0).standard_normal((2, 100, 2)) / 100
+    r[:60, 1] = np.nan
+    with pytest.raises(DataError, match=r"1 of 2 assets have too few returns .*\(A1\)"):
+        ExposureData.from_arrays(r, f)
+
+
+def test_the_risk_free_rate_comes_off_the_assets(tables):
+    prices, factors = tables
+    rate = pd.Series(0.0001 * np.arange(121), factors.index)
+    plain, excess = (
+        ExposureData.from_prices(prices, factors),
+        ExposureData.from_prices(prices, factors, risk_free=rate),
+    )
+    expected = plain.returns.to_numpy() - np.log1p(rate.iloc[1:].to_numpy())[:, None]
+    np.testing.assert_allclose(excess.returns, expected, atol=1e-15)
+    np.testing.assert_array_equal(excess.factors, plain.factors)
+    with pytest.raises(DataError, match="rates of 1 of 1"):
+        ExposureData.from_prices(prices, factors, risk_free=rate.drop(rate.index[7]))
 
 
 def test_bad_arrays_are_refused():

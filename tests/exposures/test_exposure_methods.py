@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 from bdfm._optional import optional
-from bdfm.errors import DataError, FileError, MissingDependencyError, UnknownLabelError
+from bdfm.errors import DataError, DataWarning, FileError, MissingDependencyError, UnknownLabelError
 from bdfm.exposures import (
     BayesianRandomWalk,
     ConstantBetas,
@@ -22,6 +22,8 @@ from bdfm.exposures import (
     KalmanBetas,
     PrincipalComponents,
     RollingOLS,
+    compare,
+    kalman_betas,
 )
 
 needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="torch is not installed: make torch")
@@ -54,7 +56,8 @@ def test_protocol_and_shapes(method, fitted, data):
     assert fitted.exposures.dims == ("day", "asset", "factor")
     assert fitted.assets == list(data.assets)
     known = np.isfinite(fitted.exposures.to_numpy()).all(axis=(1, 2))
-    start = 99 if isinstance(method, RollingOLS) else 0
+    fitted_once = {"pca": data.n_training - 1, "factor_vae": data.n_training + data.n_validation - 1}
+    start = 99 if isinstance(method, RollingOLS) else fitted_once.get(method.name, 124)
     assert not known[:start].any()
     assert known[start:].all()
     if fitted.exposure_sd is not None:
@@ -72,7 +75,7 @@ def test_prediction_uses_the_day_before(fitted):
     b, a = d["exposures"].to_numpy(), d["intercept"].to_numpy()
     seen, given = d["factor_values"].to_numpy(), d["factors_given"].to_numpy()
     reconstruction, prediction = fitted.reconstruction().to_numpy(), fitted.prediction().to_numpy()
-    for t in (150, 260, len(b) - 1):
+    for t in (150, 360, len(b) - 1):
         np.testing.assert_allclose(reconstruction[t], a[t] + b[t] @ seen[t], atol=1e-12)
         np.testing.assert_allclose(prediction[t], a[t - 1] + b[t - 1] @ given[t], atol=1e-12)
     assert np.isnan(prediction[0]).all()
@@ -81,7 +84,15 @@ def test_prediction_uses_the_day_before(fitted):
 @every_method
 @pytest.mark.parametrize("scale", [1.0, 5.0], ids=["noise", "wild"])
 def test_nothing_after_a_day_changes_it(method, fitted, data, scale):
-    cut = data.days_of("test").start + 15
+    _audit(method, fitted, data, scale, data.days_of("test").start + 15)
+    # Inside the training part too: what is estimated there may not reach back
+    for cut in (130, 200, 279):
+        again = _audit(method, fitted, data, scale, cut)
+        assert not again.exposures[cut + 1 :].equals(fitted.exposures[cut + 1 :])
+
+
+def _audit(method, fitted, data, scale, cut):
+    """Exposures with all returns from a day on replaced; those before it may not change by a bit."""
     rng = np.random.default_rng(8)
     returns, factors = data.returns.to_numpy().copy(), data.factors.to_numpy().copy()
     returns[cut:] = scale * 0.02 * rng.standard_normal(returns[cut:].shape)
@@ -90,9 +101,100 @@ def test_nothing_after_a_day_changes_it(method, fitted, data, scale):
         returns, factors, days=data.days, factor_names=data.factor_names, sectors=data.sectors
     )
     again = method.fit(changed, seed=3)
-    xr.testing.assert_identical(again.dataset.isel(day=slice(cut)), fitted.dataset.isel(day=slice(cut)))
-    xr.testing.assert_identical(again.parameters, fitted.parameters)
+    own = ["exposures", "intercept", "exposure_sd"]
+    own = [name for name in own if name in fitted.dataset]
+    for name in own:
+        xr.testing.assert_identical(again.dataset[name][:cut], fitted.dataset[name][:cut])
+    if cut > data.n_training + data.n_validation:
+        xr.testing.assert_identical(again.dataset.isel(day=slice(cut)), fitted.dataset.isel(day=slice(cut)))
+        xr.testing.assert_identical(again.parameters, fitted.parameters)
     assert not again.dataset.isel(day=slice(cut, None)).equals(fitted.dataset.isel(day=slice(cut, None)))
+    return again
+
+
+def test_smoothed_is_by_name_alone_and_ends_as_the_filtered_path(data):
+    for make in (ConstantBetas, KalmanBetas, DCCGarch):
+        filtered, smoothed = make().fit(data), make(smoothed=True).fit(data)
+        assert smoothed.method == f"{filtered.method}_smoothed"
+        assert np.isfinite(smoothed.exposures).all()
+        late = slice(data.n_training - 1, None)
+        np.testing.assert_array_equal(smoothed.exposures[late], filtered.exposures[late])
+        assert not np.allclose(smoothed.exposures[130:200], filtered.exposures[130:200], atol=1e-6)
+
+
+def gappy(data, asset=2):
+    returns = data.returns.to_numpy().copy()
+    returns[200:230, asset] = np.nan
+    returns[370:380, asset] = np.nan
+    return returns, ExposureData.from_arrays(returns, data.factors.to_numpy(), factor_names=data.factor_names)
+
+
+@pytest.mark.parametrize("make", [ConstantBetas, KalmanBetas, DCCGarch])
+def test_gaps_change_no_other_asset_and_are_skipped(make, data):
+    returns, own = gappy(data)
+    whole, result = make().fit(data), make().fit(own)
+    others = [0, 1, 3, 4, 5]
+    np.testing.assert_allclose(result.exposures[:, others], whole.exposures[:, others], rtol=1e-9)
+    assert np.isfinite(result.exposures[124:, 2]).all()
+    assert not np.allclose(result.exposures[300:, 2], whole.exposures[300:, 2])
+    # As if the missing days had never been
+    known = np.isfinite(returns[:, 2])
+    n = int(known[: data.n_training].sum())
+    alone = ExposureData.from_arrays(
+        returns[known][:, [2]],
+        data.factors.to_numpy()[known],
+        training=n / known.sum() + 1e-9,
+        validation=0.1,
+    )
+    assert alone.n_training == n
+    if make is ConstantBetas:
+        again = make(smoothed=True).fit(alone).exposures[-1, 0]
+        np.testing.assert_allclose(result.exposures[-1, 2], again, rtol=1e-9)
+    if make is DCCGarch:
+        np.testing.assert_array_equal(result.exposures[375, 2], result.exposures[369, 2])
+
+
+def test_kalman_skips_missing_days_as_statsmodels_does(data):
+    y, f = 100 * data.returns.to_numpy()[:, 0].copy(), 100 * data.factors.to_numpy()
+    y[50:60] = np.nan
+    loglik, mean, covariance = kalman_betas(y, f, noise_variance=0.6, step_variance=[4e-4, 1e-4])
+    assert np.isfinite(loglik)
+    np.testing.assert_array_equal(mean[50:60], np.repeat(mean[49:50], 10, axis=0))
+    grown = np.diagonal(covariance[59] - covariance[49])
+    np.testing.assert_allclose(grown, [0, 10 * 4e-4, 10 * 1e-4], atol=1e-12)
+    short = kalman_betas(y[:50], f[:50], noise_variance=0.6, step_variance=[4e-4, 1e-4])[0]
+    assert kalman_betas(y[:60], f[:60], noise_variance=0.6, step_variance=[4e-4, 1e-4])[0] == short
+
+
+def test_methods_that_need_every_day_say_who_lacks_some(data):
+    _, own = gappy(data)
+    with pytest.raises(DataError, match=r"pca: 1 of 6 assets lack returns, days each: A2 40"):
+        PrincipalComponents(2).fit(own)
+
+
+def test_one_garch_that_fails_does_not_end_the_others(data, monkeypatch):
+    import bdfm.exposures.dcc as module
+
+    whole, margin = DCCGarch().fit(data), module.garch_margin
+    bad = 100 * data.returns.to_numpy()[:, 3]
+
+    def fail(returns, n_training):
+        if len(returns) == len(bad) and np.array_equal(returns, bad):
+            raise DataError("DCC-GARCH: a GARCH(1,1) did not converge (flag 9). Drop the series.")
+        return margin(returns, n_training)
+
+    monkeypatch.setattr(module, "garch_margin", fail)
+    with pytest.warns(DataWarning, match=r"1 of 6 assets have no exposures, .* \(A3\)"):
+        result = DCCGarch().fit(data)
+    assert np.isnan(result.exposures[:, 3]).all()
+    np.testing.assert_array_equal(result.exposures[:, 4], whole.exposures[:, 4])
+    assert "flag 9" in result.details["failed"]["A3"]
+    table = compare({"dcc": result, "constant": ConstantBetas().fit(data)}, data).table()
+    rest = data.select(["A0", "A1", "A2", "A4", "A5"])
+    np.testing.assert_allclose(
+        table.loc["constant", "prediction_raw"],
+        compare({"constant": ConstantBetas().fit(rest)}, rest).table().loc["constant", "prediction_raw"],
+    )
 
 
 @every_method
@@ -201,7 +303,7 @@ def test_rolling_ols_equals_statsmodels_rolling(data):
 
 
 def test_pca_equals_the_eigenvectors_of_the_training_correlation(data):
-    result = PrincipalComponents(2).fit(data)
+    result = PrincipalComponents(2, smoothed=True).fit(data)
     x = data.standardised[: data.n_training]
     values, vectors = np.linalg.eigh(x.T @ x / len(x))
     projection = vectors[:, -2:] @ vectors[:, -2:].T

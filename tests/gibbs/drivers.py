@@ -19,16 +19,18 @@ from scipy.interpolate import PchipInterpolator
 import bdfm.gibbs
 from bdfm.gibbs.spec import (
     Characteristics,
+    DegreesOfFreedom,
     Effect,
     GibbsSpec,
     KnownReturn,
     Lags,
     LatentScale,
     LoadingBlocks,
+    NoiseFamily,
     ScaleRegression,
     StudentFactors,
-    StudentNoise,
 )
+from bdfm.gibbs.updates.noise import LAPLACE, NORMAL, STUDENT_T
 
 T, N, K = 8, 4, 2
 GROUPS = np.array([0, 1, 0, 0])
@@ -140,12 +142,15 @@ def make_spec(*, normal=False, **parts):
         lags=Lags(1, rho_sd=0.4),
         factor_scale_sd=0.07,
         loadings_dof=6.0,
-        noise=None if normal else StudentNoise(7.0, sigma_nu_mean=2.5, sigma_nu_sd=0.8),
+        noise=NoiseFamily(NORMAL)
+        if normal
+        else NoiseFamily(STUDENT_T, DegreesOfFreedom(7.0, sigma_nu_mean=2.5, sigma_nu_sd=0.8)),
         period_weights=weights,
     )
     return GibbsSpec(**(settings | parts))
 
 
+LAPLACE_NOISE = {"noise": NoiseFamily(LAPLACE)}
 PREMIUM = {"premium_sd": 0.4}
 MOMENTUM = {"lags": Lags(3, rho_sd=0.4, beta_sd=0.15)}
 NO_LAGS = {"lags": None}
@@ -205,8 +210,9 @@ def make_values(spec, seed=1):
         p["loading_drift"] = 0.45
     if spec.evidence:
         p["evidence_return"] = np.array([0.03, -0.02])
-    if spec.noise is not None:
+    if spec.noise.dof is not None:
         p |= {"nu": np.array([4.0, 9.0, 6.0, 3.0]), "sigma_nu": 2.2}
+    if spec.noise.code != NORMAL:
         seen = np.isfinite(all_returns(spec, p))
         p["u"] = np.where(seen, np.exp(-2 * log_noise_scale(spec, p)) * rng.gamma(2.0, 0.5, (T, N)), 0.0)
     return p

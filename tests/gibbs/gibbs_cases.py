@@ -6,16 +6,18 @@ import numpy as np
 
 from bdfm.gibbs.spec import (
     Characteristics,
+    DegreesOfFreedom,
     Effect,
     GibbsSpec,
     KnownReturn,
     Lags,
     LatentScale,
     LoadingBlocks,
+    NoiseFamily,
     ScaleRegression,
     StudentFactors,
-    StudentNoise,
 )
+from bdfm.gibbs.updates.noise import LAPLACE, NORMAL, STUDENT_T
 
 T, N, K = 9, 4, 2
 GROUPS = np.array([0, 0, 1, 1])
@@ -26,13 +28,16 @@ FEATURES = {
     "loadings": ("static", "normal", "blocks", "characteristics"),
     "premium": ("none", "premium"),
     "evidence": ("none", "evidence"),
-    "noise": ("student", "normal"),
+    "noise": ("student", "normal", "laplace"),
     "mean": ("full", "none", "known"),
 }
 
 
 def _cases():
-    """Levels of all features, 4 x 4 cases of scale and loadings: each pair of levels of two features once."""
+    """Levels of all features: each pair of levels of two features once.
+
+    4 x 4 cases of scale and loadings with two families of noise, and four cases of each other family.
+    """
     for a, b in product(range(4), range(4)):
         levels = {
             "lags": (a + b) % 3,
@@ -43,6 +48,17 @@ def _cases():
             "evidence": (b + a // 2) % 2,
             "noise": (a // 2 + b // 2 + a) % 2,
             "mean": (a + 2 * b) % 3,
+        }
+        yield {name: FEATURES[name][level] for name, level in levels.items()}
+    for family, a in product(range(2, len(FEATURES["noise"])), range(4)):
+        levels = {
+            "lags": a % 3,
+            "scale": (a + 2) % 4,
+            "loadings": a,
+            "premium": a % 2,
+            "evidence": a // 2,
+            "noise": family,
+            "mean": (a + 1) % 3,
         }
         yield {name: FEATURES[name][level] for name, level in levels.items()}
 
@@ -84,6 +100,12 @@ def small_spec(case, n_periods=T):
         "none": (),
         "known": (Effect("beta_rr", x, 0.1, loc_mean=0.1),),
     }[case["mean"]]
+    noise = {
+        # nu far below 1 would make data that overflow
+        "student": NoiseFamily(STUDENT_T, DegreesOfFreedom(7.0, sigma_nu_mean=1.5, sigma_nu_sd=0.4)),
+        "normal": NoiseFamily(NORMAL),
+        "laplace": NoiseFamily(LAPLACE),
+    }[case["noise"]]
     loadings = {"static": 8.0, "normal": None, "blocks": 8.0, "characteristics": 8.0}[case["loadings"]]
     return GibbsSpec(
         returns,
@@ -109,7 +131,6 @@ def small_spec(case, n_periods=T):
         loading_blocks=LoadingBlocks(np.arange(n_periods) // 4, 0.5, 0.8)
         if case["loadings"] == "blocks"
         else None,
-        # nu far below 1 would make data that overflow
-        noise=StudentNoise(7.0, sigma_nu_mean=1.5, sigma_nu_sd=0.4) if case["noise"] == "student" else None,
+        noise=noise,
         evidence=evidence,
     )

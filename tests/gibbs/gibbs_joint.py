@@ -14,6 +14,7 @@ from bdfm.gibbs.data import Data, make_data
 from bdfm.gibbs.scratch import make_scratch
 from bdfm.gibbs.state import state_sizes, state_views
 from bdfm.gibbs.sweep import REFRESH, UPDATES, Chain, run, sweep_of
+from bdfm.gibbs.updates.noise import LAPLACE, STUDENT_T
 
 SWEEPS = 4  # for each data set, since nu takes turns of four
 
@@ -131,11 +132,11 @@ def prior(spec, n, rng):
     values = np.zeros((n, state_sizes(data, spec.n_factors)[0]))
     s = state_views(values, data, spec.n_factors)
     s.noise.nu[:] = s.noise.sigma_nu[:] = 1.0
-    if noise := spec.noise:
-        shape = (noise.sigma_nu_mean / noise.sigma_nu_sd) ** 2
-        s.noise.sigma_nu[:] = rng.gamma(shape, noise.sigma_nu_mean / shape, (n, 1))
-        shape = (noise.nu_mean / s.noise.sigma_nu) ** 2
-        s.noise.nu[:] = rng.gamma(shape, noise.nu_mean / shape, s.noise.nu.shape)
+    if dof := spec.noise.dof:
+        shape = (dof.sigma_nu_mean / dof.sigma_nu_sd) ** 2
+        s.noise.sigma_nu[:] = rng.gamma(shape, dof.sigma_nu_mean / shape, (n, 1))
+        shape = (dof.nu_mean / s.noise.sigma_nu) ** 2
+        s.noise.nu[:] = rng.gamma(shape, dof.nu_mean / shape, s.noise.nu.shape)
     prior_effects(spec.mean, s.mean, rng)
     prior_effects(spec.log_volatility, s.volatility, rng)
     prior_loadings(spec, s, rng)
@@ -154,8 +155,14 @@ def returns(spec, data, s, rng, spread=1.0):
     common = np.einsum("ctki,ckt->cit", s.loadings.values[:, block], s.factors.path)
     mean = common + np.einsum("cmi,mit->cit", s.mean.b, data.mean.x)
     sigma = np.exp(np.einsum("cji,jit->cit", s.volatility.b, data.volatility.x))
-    z = rng.standard_t(s.noise.nu[..., None], mean.shape) if spec.noise else rng.standard_normal(mean.shape)
-    return mean + spread * sigma * z, common, sigma
+    return mean + spread * sigma * standard_noise(spec, s, mean.shape, rng), common, sigma
+
+
+def standard_noise(spec, s, shape, rng):
+    """Noise of unit scale (draw, asset, period)."""
+    if spec.noise.code == STUDENT_T:
+        return rng.standard_t(s.noise.nu[..., None], shape)
+    return rng.laplace(size=shape) if spec.noise.code == LAPLACE else rng.standard_normal(shape)
 
 
 def observed(spec, data, s, rng, spread=1.0):
@@ -247,6 +254,9 @@ def quantities(data, s, y, said):
         q[f"fit{j}"] = np.abs(around / s.volatility.sigma[:, j, group]).sum(axis=1)
     q["nu theta"] = np.log(s.noise.nu[:, 0]) * s.volatility.b[:, 0, 0]
     q["size nu"] = np.log(s.noise.nu[:, -1]) * np.abs(e[:, -1]).max(axis=1)
+    # of the noise: what tells families with one spread apart
+    inner = np.abs(e - common)[:, -1] * np.exp(-s.volatility.b[:, 0, -1:])
+    q["peak"], q["tail"] = np.sqrt(inner).mean(axis=1), np.square(inner).mean(axis=1)
     q["evidence y"] = (s.evidence * said).sum(axis=1)
     return q
 

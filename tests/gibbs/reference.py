@@ -13,6 +13,8 @@ import math
 import numpy as np
 from scipy import stats
 
+from bdfm.gibbs.updates.noise import LAPLACE, NORMAL, STUDENT_T  # codes of the families, nothing else
+
 LOG_2PI = math.log(2 * math.pi)
 lgamma = np.vectorize(math.lgamma, otypes=[float])
 erf = math.erf
@@ -41,6 +43,16 @@ def student(x, nu, mean, scale):
     z = (x - mean) / scale
     constant = lgamma((nu + 1) / 2) - lgamma(nu / 2) - 0.5 * np.log(nu * math.pi)
     return constant - np.log(scale) - (nu + 1) / 2 * np.log1p(z * z / nu)
+
+
+def laplace(x, scale):
+    """Log density of the Laplace distribution with mean 0."""
+    return -math.log(2) - np.log(scale) - np.abs(x) / scale
+
+
+def levy(x, c):
+    """Log density of the Levy distribution, whose inverse is Gamma(1/2, c/2)."""
+    return 0.5 * np.log(c) - 0.5 * LOG_2PI - 1.5 * np.log(x) - c / (2 * x)
 
 
 def gamma(x, shape, rate):
@@ -222,6 +234,7 @@ def return_density(spec, p):
 
     The density of u: t(r; nu, mu, sigma)^omega = c Gamma(u; a, nu sigma^2 / 2) exp(-u (r - mu)^2 / 2),
     integrated over u, with a = omega (nu + 1) / 2 and c that of the t density to the power omega over sigma.
+    That of Laplace noise: exp(-s |r - mu|) = Levy(u; s^2) exp(-u (r - mu)^2 / 2), with s = omega / sigma.
     """
     returns = all_returns(spec, p)
     seen = np.isfinite(returns)
@@ -229,11 +242,19 @@ def return_density(spec, p):
     log_scale = log_noise_scale(spec, p)
     omega = np.ones(len(returns)) if spec.period_weights is None else spec.period_weights
     weight = np.broadcast_to(omega[:, None], e.shape)
-    if spec.noise is None:
+    family = spec.noise.code
+    if family == NORMAL:
         value = weight * normal(e, 0.0, np.exp(log_scale))
+    elif family == LAPLACE and "u" not in p:
+        value = weight * laplace(e, np.exp(log_scale))
+    elif family == LAPLACE:
+        u = np.where(seen, p["u"], 1.0)
+        value = weight * (-math.log(2) - log_scale) - 0.5 * u * e * e
+        value = value + levy(u, (weight / np.exp(log_scale)) ** 2)
     elif "u" not in p:
         value = weight * student(e, p["nu"], 0.0, np.exp(log_scale))
     else:
+        assert family == STUDENT_T
         nu = np.broadcast_to(p["nu"], e.shape)
         u = np.where(seen, p["u"], 1.0)
         constant = lgamma((nu + 1) / 2) - lgamma(nu / 2) - 0.5 * np.log(nu * math.pi)
@@ -244,11 +265,11 @@ def return_density(spec, p):
 
 def noise_prior(spec, p):
     """Prior of the degrees of freedom (eq. 8)."""
-    noise = spec.noise
-    if noise is None:
+    dof = spec.noise.dof
+    if dof is None:
         return 0.0
-    total = gamma_of_mean(p["sigma_nu"], noise.sigma_nu_mean, noise.sigma_nu_sd)
-    return float(total + gamma_of_mean(p["nu"], noise.nu_mean, p["sigma_nu"]).sum())
+    total = gamma_of_mean(p["sigma_nu"], dof.sigma_nu_mean, dof.sigma_nu_sd)
+    return float(total + gamma_of_mean(p["nu"], dof.nu_mean, p["sigma_nu"]).sum())
 
 
 def evidence_density(spec, p):

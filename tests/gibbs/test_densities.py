@@ -23,6 +23,7 @@ from drivers import (
     EVIDENCE,
     GROUPS,
     KNOWN,
+    LAPLACE_NOISE,
     LATENT,
     MOMENTUM,
     NO_LAGS,
@@ -51,7 +52,10 @@ from drivers import (
     without,
 )
 from reference import all_returns, expected_returns, log_joint, log_noise_scale
-from scipy import stats
+from scipy import integrate, stats
+from scipy.interpolate import CubicSpline
+
+from bdfm.gibbs.updates.noise import LAPLACE, NORMAL, STUDENT_T
 
 SURE = 1.0 - 2.0**-53  # as a uniform number: the lowest level of a slice, or acceptance of nearly anything
 
@@ -191,6 +195,69 @@ def test_u_of_the_returns():
     assert_gamma(spec, p, U.draw_mixing, "u", list(zip(*np.nonzero(seen), strict=True)))
 
 
+def test_u_of_the_returns_with_laplace_noise():
+    """Draws of every cell against the density on a grid: Kolmogorov and Smirnov, in the logarithm of u."""
+    spec, p = world(**LAPLACE_NOISE)
+    seen = np.isfinite(all_returns(spec, p))
+    chain, rng = Chain(spec, p), np.random.default_rng(1)
+    draws = np.empty((1500, T, N))
+    for x in draws:
+        U.draw_mixing(rng, chain.data, chain.state, chain.scratch)
+        x[:] = chain.state.u.T
+    assert (draws[:, ~seen] == 0).all()
+    assert len(np.unique(spec.period_weights)) > 3
+    for cell in zip(*np.nonzero(seen), strict=True):
+        x = np.log(draws[:, *cell])
+        grid = np.linspace(x.min() - 3, x.max() + 3, 100)
+        log_p = [log_joint(spec, moved(p, "u", cell, math.exp(v))) + v for v in grid]
+        fine = np.linspace(grid[0], grid[-1], 4000)
+        density = np.exp(CubicSpline(grid, log_p)(fine) - max(log_p))
+        cdf = np.cumsum(density) / density.sum()
+        found = stats.kstest(x, lambda v, cdf=cdf, fine=fine: np.interp(v, fine, cdf))
+        assert found.pvalue > 1e-4, (cell, found)
+
+
+def test_u_of_laplace_noise_close_to_a_residual_of_zero():
+    """Its law there is Levy's, up to the bound on u sigma^2; nothing overflows or hangs at any residual."""
+    spec, p = world(**LAPLACE_NOISE)
+    chain, rng = Chain(spec, p), np.random.default_rng(2)
+    s = chain.data.returns.weight * np.sqrt(chain.scratch.noise.precision)
+    bound = 1e8 * chain.scratch.noise.precision
+    seen = chain.data.returns.seen > 0
+    for e in (0.0, 1e-300, 1e-30, 1e-12, 1e-6):
+        chain.scratch.residuals[:] = e
+        u = np.empty((300, *s.shape))
+        for x in u:
+            U.draw_mixing(rng, chain.data, chain.state, chain.scratch)
+            x[:] = chain.state.u
+        assert (u[:, seen] > 0).all()
+        assert (u <= bound * (1 + 1e-12)).all()
+        ratio = (u / np.where(seen, s, 1.0) ** 2)[:, seen].ravel()
+        assert stats.kstest(ratio, stats.levy.cdf).pvalue > 1e-4
+    for e in (1e3, 1e150, math.inf, math.nan):
+        chain.scratch.residuals[:] = e
+        U.draw_mixing(rng, chain.data, chain.state, chain.scratch)
+        mean = np.where(seen, s / e, 0.0)
+        if e < math.inf:  # the larger phi = s |e|, the closer to its mean
+            spread = np.where(seen, 1.0 / np.sqrt(s * e, where=seen, out=np.ones_like(s)), 1.0)
+            assert (np.abs(chain.state.u - mean) <= (6 * spread + 1e-12) * mean).all()
+
+
+def test_bound_of_u_with_laplace_noise():
+    """At a residual of 0, u sigma^2 is the square of weight over normal number, drawn anew above 1e8."""
+    spec, p = world(**LAPLACE_NOISE)
+    chain, z = Chain(spec, p), math.sqrt(0.5e-8)
+    chain.scratch.residuals[:] = 0.0
+    U.draw_mixing(Script([z] * 6 + [0.5]), chain.data, chain.state, chain.scratch)
+    weight = spec.period_weights[:6]
+    assert (weight[:5] ** 2 / z**2 < 1e8).all()
+    assert 1 / z**2 > 1e8
+    assert weight[5] ** 2 / z**2 > 1e8
+    expected = weight**2 / np.array([z, z, z, z, z, 0.5]) ** 2
+    found = chain.state.u[0, :6] / chain.scratch.noise.precision[0, :6]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
 def test_u_of_normal_noise_is_the_weighted_precision():
     spec, p = world(normal=True)
     chain = Chain(spec, p)
@@ -269,7 +336,7 @@ def test_draws_of_the_scale_of_the_intercepts():
     assert_invariant(draw, density, grid)
 
 
-@pytest.mark.parametrize("parts", [{}, {"normal": True}], ids=["student", "normal"])
+@pytest.mark.parametrize("parts", [{}, {"normal": True}, LAPLACE_NOISE], ids=["student", "normal", "laplace"])
 def test_mean_coefficients(parts):
     spec, p = world(**parts)
     names = ["alpha", "beta_rr"]
@@ -832,7 +899,11 @@ def test_draws_of_a_factor_scale_that_is_switched(which):
 
 
 @pytest.mark.parametrize("i", range(N))
-@pytest.mark.parametrize("parts", [PREMIUM | LATENT, MOMENTUM | STUDENT], ids=["premium", "momentum"])
+@pytest.mark.parametrize(
+    "parts",
+    [PREMIUM | LATENT, MOMENTUM | STUDENT, LAPLACE_NOISE],
+    ids=["premium", "momentum", "laplace"],
+)
 def test_residual_move(parts, i):
     spec, p = world(**parts)
     before = after(spec, p, Script(uniforms=skip(i)), U.move_along_residuals)
@@ -897,9 +968,38 @@ def test_residual_move(parts, i):
 # -- S22 to S25: log-volatility -----------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("weight", [1.0, 0.4])
+@pytest.mark.parametrize(("family", "nu"), [(NORMAL, 1.0), (STUDENT_T, 4.5), (LAPLACE, 1.0)])
+def test_functions_of_each_family_of_noise(family, nu, weight):
+    """The density integrates to 1, the score is its derivative, the information the mean square of that."""
+    noise, one, none = plain("updates.noise"), np.ones(1), np.zeros((0, 1, 1))
+
+    def log_density_and_score(z, log_scale=0.0):
+        score = np.zeros(1)
+        value = noise.likelihood_terms(
+            none, 0, family, nu, weight * one, np.array([0, 1]), weight * one, z * one,
+            math.exp(-2 * log_scale) * one, score, np.zeros(0), np.zeros(1), np.zeros(1, np.int64),
+        )  # fmt: skip
+        return value + weight * (noise.noise_norm(family, nu) - log_scale), score[0]
+
+    def expected(f):
+        return (
+            2 * integrate.quad(lambda z: f(z) * math.exp(log_density_and_score(z)[0] / weight), 0, np.inf)[0]
+        )
+
+    assert expected(lambda z: 1.0) == pytest.approx(1.0, abs=1e-7)
+    information = expected(lambda z: (log_density_and_score(z)[1] / weight) ** 2)
+    assert noise.noise_information(family, nu) == pytest.approx(information, rel=1e-6)
+    for z in (-2.7, 0.3, 1.4):
+        up, down = (log_density_and_score(z, x)[0] for x in (1e-5, -1e-5))
+        assert log_density_and_score(z)[1] == pytest.approx((up - down) / 2e-5, rel=1e-6)
+
+
 @pytest.mark.parametrize("walk", [0.05, 0.6], ids=["walk", "newton"])
 @pytest.mark.parametrize(
-    ("parts", "i"), [({}, 0), (EQUAL_WEIGHTS, 3), ({"normal": True}, 1)], ids=["student", "equal", "normal"]
+    ("parts", "i"),
+    [({}, 0), (EQUAL_WEIGHTS, 3), ({"normal": True}, 1), (LAPLACE_NOISE, 3)],
+    ids=["student", "equal", "normal", "laplace"],
 )
 def test_log_volatility_coefficients_of_an_asset(parts, i, walk):
     spec, p = world(**parts)
@@ -930,9 +1030,10 @@ def test_log_volatility_coefficients_of_an_asset(parts, i, walk):
     assert len(list(tried)) >= 2
 
 
+@pytest.mark.parametrize("parts", [{}, LAPLACE_NOISE], ids=["student", "laplace"])
 @pytest.mark.parametrize("group", [0, 1])
-def test_means_of_a_group_of_log_volatility_hierarchies_together(group):
-    spec, p = world()
+def test_means_of_a_group_of_log_volatility_hierarchies_together(group, parts):
+    spec, p = world(**parts)
     p = without(p, "u")
     members = group == GROUPS
 
@@ -966,13 +1067,13 @@ def test_means_of_a_group_of_log_volatility_hierarchies_together(group):
     assert len(list(tried)) >= 2
 
 
-def first_hierarchy(name, column=0, **changes):
+def first_hierarchy(name, column=0, parts={}, **changes):  # noqa: B006 - not changed
     """A world in which one column of an effect comes first, so that its hierarchy is the first to move."""
     effects = list(make_spec().log_volatility)
     effect = effects.pop([e.name for e in effects].index(name))
     features = effect.features if column == 0 else effect.features[:, :, ::-1]
     effect = replace(effect, features=features, **changes)
-    spec = make_spec(log_volatility=(effect, *effects))
+    spec = make_spec(log_volatility=(effect, *effects), **parts)
     return spec, without(make_values(spec), "u"), effect
 
 
@@ -980,11 +1081,18 @@ group_moves = updates("refresh_log_likelihood", "move_groups")
 
 
 @pytest.mark.parametrize(
-    ("name", "column", "group"),
-    [("theta", 0, 0), ("theta", 0, 1), ("beta_rv", 1, 0), ("beta_earnings", 0, 0)],
+    ("name", "column", "group", "parts"),
+    [
+        ("theta", 0, 0, {}),
+        ("theta", 0, 1, LAPLACE_NOISE),
+        ("beta_rv", 1, 0, {}),
+        ("beta_earnings", 0, 0, {}),
+        ("beta_earnings", 0, 0, LAPLACE_NOISE),
+    ],
+    ids=["theta-0", "theta-1-laplace", "beta_rv", "beta_earnings", "beta_earnings-laplace"],
 )
-def test_group_mean_and_scale_with_the_coefficients(name, column, group):
-    spec, p, effect = first_hierarchy(name, column)
+def test_group_mean_and_scale_with_the_coefficients(name, column, group, parts):
+    spec, p, effect = first_hierarchy(name, column, parts)
     column = 0  # the first of the effect as it is now
     index = np.zeros(N, int) if effect.groups is None else GROUPS
     members = np.flatnonzero(index == group)
@@ -1167,9 +1275,10 @@ def test_sigma_nu_given_all_degrees_of_freedom():
 # -- S29: evidence ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("parts", [{}, LAPLACE_NOISE], ids=["student", "laplace"])
 @pytest.mark.parametrize("r", [0, 1])
-def test_returns_with_evidence_on_them(r):
-    spec, p = world(**EVIDENCE)
+def test_returns_with_evidence_on_them(r, parts):
+    spec, p = world(**EVIDENCE, **parts)
     given = dict(p)
     if r == 1:
         q = after(spec, p, Script(uniforms=skip(1)), U.draw_evidence)
@@ -1221,6 +1330,7 @@ SWEEPS = [
     BLOCKS | MOMENTUM | LATENT | EVIDENCE,
     KNOWN | MOMENTUM | PREMIUM | REGRESSION,
     {"mean": (), "loadings_dof": None} | EQUAL_WEIGHTS,
+    LAPLACE_NOISE | PREMIUM | LATENT | EVIDENCE,
 ]
 
 

@@ -8,7 +8,8 @@ from scipy import stats
 
 from bdfm.errors import ModelError
 from bdfm.gibbs.sampler import GibbsSettings, sample_gibbs
-from bdfm.gibbs.spec import Effect, GibbsSpec, Lags, StudentNoise
+from bdfm.gibbs.spec import DegreesOfFreedom, Effect, GibbsSpec, Lags, NoiseFamily
+from bdfm.gibbs.updates.noise import LAPLACE, NORMAL, STUDENT_T
 from bdfm.inference.ess import mcse_mean
 
 T, N, K = 20, 6, 2
@@ -42,7 +43,7 @@ def tiny_spec(seed=0, weights=None, missing=True):
         lags=Lags(rho_sd=0.3),
         factor_scale_sd=0.05,
         # nu far below 1 would make data that overflow
-        noise=StudentNoise(7.0, sigma_nu_mean=2.0, sigma_nu_sd=0.4),
+        noise=NoiseFamily(STUDENT_T, DegreesOfFreedom(7.0, sigma_nu_mean=2.0, sigma_nu_sd=0.4)),
         period_weights=weights,
     )
 
@@ -129,10 +130,10 @@ def log_posterior(spec, p):
         axis=1
     )
     value += stats.t.logpdf(p["loadings"], spec.loadings_dof).sum(axis=(1, 2))
-    a = (spec.noise.nu_mean / p["sigma_nu"])[:, None] ** 2
-    value += stats.gamma.logpdf(p["nu"], a, scale=spec.noise.nu_mean / a).sum(axis=1)
-    a = (spec.noise.sigma_nu_mean / spec.noise.sigma_nu_sd) ** 2
-    value += stats.gamma.logpdf(p["sigma_nu"], a, scale=spec.noise.sigma_nu_mean / a)
+    a = (spec.noise.dof.nu_mean / p["sigma_nu"])[:, None] ** 2
+    value += stats.gamma.logpdf(p["nu"], a, scale=spec.noise.dof.nu_mean / a).sum(axis=1)
+    a = (spec.noise.dof.sigma_nu_mean / spec.noise.dof.sigma_nu_sd) ** 2
+    value += stats.gamma.logpdf(p["sigma_nu"], a, scale=spec.noise.dof.sigma_nu_mean / a)
     return value + log_likelihood(spec, p, linear["mean"], np.exp(linear["scale"]))
 
 
@@ -226,7 +227,7 @@ def test_weighted_student_posterior_of_one_asset_agrees_with_integration_on_a_gr
         log_volatility=(Effect("theta", one, scale_sd=tight, loc_sd=0.7, loc_mean=-3.0),),
         lags=None,
         factor_scale_sd=1e-8,
-        noise=StudentNoise(7.0, sigma_nu_mean=3.0, sigma_nu_sd=1e-3),
+        noise=NoiseFamily(STUDENT_T, DegreesOfFreedom(7.0, sigma_nu_mean=3.0, sigma_nu_sd=1e-3)),
         period_weights=weights,
     )
     result = sample_gibbs(spec, GibbsSettings(draws=5000, tune=300, thin=2, chains=2), seed=5)
@@ -248,6 +249,46 @@ def test_weighted_student_posterior_of_one_asset_agrees_with_integration_on_a_gr
             assert abs(f(x).mean() - (p * f(grid)).sum()) < 4 * error
 
 
+@pytest.mark.parametrize("constant", [False, True], ids=["returns", "with equal returns"])
+def test_weighted_laplace_posterior_of_one_asset_agrees_with_integration_on_a_grid(constant):
+    """With returns that are equal the posterior of the mean peaks there, and mixing variables run away."""
+    rng = np.random.default_rng(4)
+    n = 25
+    returns = 0.01 + 0.04 * rng.laplace(size=(n, 1))
+    if constant:
+        returns[:8] = 0.01
+    weights = np.where(np.arange(n) < 10, 0.3, 1.0)
+    one = np.ones((n, 1))
+    tight = 1e-7  # scales that leave only the location of each hierarchy
+    spec = GibbsSpec(
+        returns,
+        1,
+        mean=(Effect("alpha", one, scale_sd=tight, loc_sd=0.02),),
+        log_volatility=(Effect("theta", one, scale_sd=tight, loc_sd=0.7, loc_mean=-3.0),),
+        noise=NoiseFamily(LAPLACE),
+        lags=None,
+        factor_scale_sd=1e-8,
+        period_weights=weights,
+    )
+    result = sample_gibbs(spec, GibbsSettings(draws=5000, tune=300, thin=2, chains=2), seed=5)
+    hierarchies = {f"{kind}{name}" for name in ("alpha", "theta") for kind in ("", "mu_", "sigma_")}
+    assert set(result.draws) == {"loadings", "factors", "factor_scale", *hierarchies}
+    assert set(result.acceptance) == {"log_volatility", "mu_theta"}
+    a, th = np.meshgrid(np.linspace(-0.06, 0.08, 1401), np.linspace(-4.6, -1.6, 301), indexing="ij")
+    log_p = stats.norm.logpdf(a, 0, 0.02) + stats.norm.logpdf(th, -3, 0.7)
+    for r, w in zip(returns[:, 0], weights, strict=True):
+        log_p += w * stats.laplace.logpdf(r, a, np.exp(th))
+    p = np.exp(log_p - log_p.max())
+    p /= p.sum()
+    for draws, grid in ((result.draws["alpha"], a), (result.draws["theta"], th)):
+        x, centre = draws.reshape(-1), (p * grid).sum()
+        functions = (lambda v: v, lambda v: (v - centre) ** 2, lambda v: np.abs(v - centre))  # noqa: B023
+        for f in functions:
+            error = standard_error(f(x))
+            assert f(x).var() / error**2 > 500
+            assert abs(f(x).mean() - (p * f(grid)).sum()) < 4 * error
+
+
 def test_regression_with_known_normal_noise_has_its_exact_posterior():
     rng = np.random.default_rng(6)
     x = rng.standard_normal((T, N))
@@ -264,7 +305,7 @@ def test_regression_with_known_normal_noise_has_its_exact_posterior():
         log_volatility=(Effect("theta", one, tight, loc_sd=tight, loc_mean=np.log(sigma)),),
         lags=None,
         factor_scale_sd=1e-9,
-        noise=None,
+        noise=NoiseFamily(NORMAL),
         period_weights=weights,
     )
     result = sample_gibbs(spec, GibbsSettings(draws=4000, tune=200, chains=2), seed=7)
@@ -293,7 +334,7 @@ def test_common_covariance_agrees_with_importance_sampling_over_integrated_facto
         lags=None,
         factor_scale_sd=0.05,
         loadings_dof=None,
-        noise=None,
+        noise=NoiseFamily(NORMAL),
         period_weights=weights,
     )
     result = sample_gibbs(spec, GibbsSettings(draws=10_000, tune=300, chains=2), seed=9)
@@ -326,7 +367,7 @@ def test_every_component_is_optional():
         log_volatility=(theta, windows),
         lags=None,
         loadings_dof=None,
-        noise=None,
+        noise=NoiseFamily(NORMAL),
         n_factors=3,
     )
     settings = GibbsSettings(draws=7, tune=10, chains=2)

@@ -26,7 +26,7 @@ def test_joint_distribution(case):
     assert max(map(abs, z.values())) < LIMIT, worst(z)
 
 
-ALONE = (1, 2, 3, 12)  # cases that have all updates between them
+ALONE = (1, 2, 3, 12, 17)  # cases that have all updates between them, and all families of noise
 
 
 @pytest.mark.parametrize("number", ALONE)

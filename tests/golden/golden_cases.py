@@ -364,7 +364,8 @@ def changes_case() -> Result:
 def demo_case() -> Result:
     """The demo by the command line: printed text, files and what they hold."""
     code = "from bdfm.cli import main; main()"
-    options = ["demo", "--draws", "100", "--tune", "100", "--chains", "2", "--out", "results"]
+    # Draws written whole are those of the posterior in double precision.
+    options = ["demo", "--draws", "100", "--tune", "100", "--chains", "2", "--keep-draws", "--out", "results"]
     environment = {k: v for k, v in os.environ.items() if k != "FORCE_COLOR"}
     environment |= {"PYTHONPATH": str(ROOT), "COLUMNS": "120", "NO_COLOR": "1", "MPLBACKEND": "Agg"}
     environment |= {"OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}

@@ -53,10 +53,23 @@ def awkward(rng, n_chain, n_draw):
 @pytest.mark.filterwarnings("ignore:(invalid|divide by zero) value|divide by zero encountered:RuntimeWarning")
 def test_kernels_equal_arviz(rng, name, n_draw, n_chain):
     kernel, oracle = KERNELS[name]
-    draws = awkward(rng, n_chain, n_draw)
+    # Of few digits, so that distances to the median are exact: ArviZ ranks equal ones by their last digits.
+    mantissa, exponent = np.frexp(awkward(rng, n_chain, n_draw))
+    draws = np.ldexp(np.round(mantissa * 2**20) / 2**20, exponent)
     expected = oracle(draws)
     assert np.isfinite(expected).sum() >= 30
     np.testing.assert_allclose(kernel(draws), expected, rtol=1e-8)
+
+
+@pytest.mark.parametrize("n_draw", [4, 40, 500])
+def test_last_digits_do_not_change_rhat(rng, n_draw):
+    """The two middle draws are as far from the median between them, whichever way that is rounded."""
+    draws = awkward(rng, 2, n_draw)[:, :, :7]
+    found = rhat(draws)
+    for shift in (1e-3, 0.1, 1 / 3, 7.7):
+        moved = draws + shift
+        assert (np.argsort(moved, axis=None) == np.argsort(draws, axis=None)).all()
+        np.testing.assert_array_equal(rhat(moved), found)
 
 
 def test_one_chain_has_ess_but_no_rhat(rng):

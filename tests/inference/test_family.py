@@ -11,6 +11,7 @@ from bdfm.inference.ess import mcse_mean
 from bdfm.inference.sbc import calibrate
 from bdfm.inference.settings import SamplerSettings
 from bdfm.model.equations import model_data
+from bdfm.model.evidence import Evidence
 from bdfm.model.factor_model import FactorModel, presets
 from bdfm.model.simulate import simulate
 from bdfm.posterior.fit import fit
@@ -37,10 +38,14 @@ COVERED = {
     "premium": PREMIUM,
     "premium alone": {"dynamics": [], "mean": [{"kind": "factor_premium", "sd": 0.3}]} | MARKET,
     "premium and latent": PREMIUM | LATENT | MOMENTUM,
+    "laplace": {"noise": {"kind": "laplace"}},
     "student factors": STUDENT,
     "student factors and market": STUDENT | MARKET | {"dynamics": [], "mean": []},
     "student factors and latent": STUDENT | LATENT | PREMIUM,
 }
+# The likelihood of weighted periods is not that of any process, so that calibration cannot judge it.
+WEIGHTED = {"noise": {"kind": "laplace"}, "weights": {"kind": "half_life", "half_life_periods": 8.0}}
+AGREE = COVERED | {"laplace, weighted, with evidence": WEIGHTED}
 
 
 def simulated(parts, *, seed=1, **own):
@@ -275,10 +280,11 @@ def test_gibbs_is_calibrated(name, small):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", COVERED)
+@pytest.mark.parametrize("name", AGREE)
 def test_engines_agree(name, small):
     """Gibbs and NUTS give the same posterior: means within 4.5 Monte Carlo errors."""
-    model = FactorModel(n_factors=K, **COVERED[name])
+    model = FactorModel(n_factors=K, **AGREE[name])
+    evidence = (Evidence("A1", 0.1, 0.03), Evidence("A8", -0.02, 0.05)) if "evidence" in name else ()
     rng = np.random.default_rng(5)
     p = {
         "factor_scale": np.array([0.05, 0.02]),
@@ -290,10 +296,13 @@ def test_engines_agree(name, small):
     }
     plain = FactorModel(n_factors=K, dynamics=())
     panel = with_returns(small, simulate(plain, p, model_data(plain, small), rng=rng).log_returns)
-    runs = [
-        fit(model, panel, seed=3, settings=SamplerSettings(engine=e, draws=2000, thin=10)).identified()
-        for e in ("gibbs", "nuts")
-    ]
+    runs = []
+    for engine in ("gibbs", "nuts"):
+        settings = SamplerSettings(engine=engine, draws=2000, thin=10)
+        posterior = fit(model, panel, seed=3, settings=settings, evidence=evidence)
+        runs.append(posterior.identified())
+        if evidence:
+            assert "evidence_return" in runs[-1]
     z = {}
     for quantity in runs[0].data_vars:
         a, b = (r[quantity].transpose("chain", "draw", ...).to_numpy() for r in runs)

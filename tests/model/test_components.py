@@ -7,7 +7,7 @@ import pymc as pm
 import pytensor
 import pytensor.tensor as pt
 import pytest
-from scipy import stats
+from scipy import integrate, stats
 
 from bdfm.model.part import Part
 from bdfm.model.parts.dynamics import (
@@ -25,9 +25,9 @@ from bdfm.model.parts.dynamics import (
 from bdfm.model.parts.factor_noise import NormalFactorNoise, StudentTFactorNoise
 from bdfm.model.parts.factor_scale import ConstantScale, MarketVolatilityScale, StochasticVolatilityScale
 from bdfm.model.parts.loadings import InstrumentedLoadings, RandomWalkLoadings, StaticLoadings
-from bdfm.model.parts.log_volatility import Earnings, LogVolIntercept, RecentVolatility
+from bdfm.model.parts.log_volatility import Earnings, LogVolIntercept, OutsideVolatility, RecentVolatility
 from bdfm.model.parts.mean import FactorPremium, Intercept, RecentReturn
-from bdfm.model.parts.noise import NormalNoise, StudentTNoise
+from bdfm.model.parts.noise import LaplaceNoise, NormalNoise, StudentTNoise
 from bdfm.model.parts.predictive import CovariancePool, HistoricalPool, ModelPredictive
 from bdfm.model.parts.weights import EqualWeights, HalfLifeWeights, StepWeights
 
@@ -43,8 +43,9 @@ EFFECTS = [
     LogVolIntercept(),
     RecentVolatility(),
     Earnings(),
+    OutsideVolatility(),
 ]
-NOISE = [StudentTNoise(), NormalNoise()]
+NOISE = [StudentTNoise(), NormalNoise(), LaplaceNoise()]
 WEIGHTS = [EqualWeights(), StepWeights(cutoff=dt.date(2018, 5, 1)), HalfLifeWeights(half_life_periods=12)]
 PREDICTIVE = [ModelPredictive(), HistoricalPool(), CovariancePool()]
 FACTOR_NOISE = [NormalFactorNoise(), StudentTFactorNoise()]
@@ -61,7 +62,7 @@ def test_registry_holds_every_component():
     # Other tests define parts of their own.
     own = {part for part in leaves(Part) if part.__module__.startswith("bdfm.")}
     assert {type(c) for c in REGISTRY} == own
-    assert len(REGISTRY) == 26
+    assert len(REGISTRY) == 28
 
 
 @pytest.fixture
@@ -71,6 +72,7 @@ def data(rng):
         "recent_return": rng.standard_normal((N_PERIODS, N_ASSETS)),
         "recent_volatility": rng.standard_normal((N_PERIODS, N_ASSETS, N_WINDOWS)),
         "earnings": rng.integers(0, 2, (N_PERIODS, N_ASSETS)).astype(float),
+        "outside_volatility": rng.standard_normal((N_PERIODS, N_ASSETS)),
         "market_volatility": rng.standard_normal((N_PERIODS, N_WINDOWS)),
         "characteristics": rng.standard_normal((N_ASSETS, 3)),
         "period_weights": np.ones(N_PERIODS),
@@ -316,15 +318,17 @@ def test_momentum_prior_is_stationary(data):
     assert np.std(p["beta_momentum"]) > 0.01
 
 
-def naive_log_density(noise, log_scale, p):
+def unit_law(component, nu=None):
+    """Distribution of noise of unit scale, by SciPy."""
+    return {"student_t": stats.t(nu), "normal": stats.norm(), "laplace": stats.laplace()}[component.kind]
+
+
+def naive_log_density(component, noise, log_scale, p):
     """One observation at a time, by SciPy."""
     result = np.empty(noise.shape)
     for t, i in np.ndindex(*noise.shape):
-        scale = np.exp(log_scale[t, i])
-        if "nu" in p:
-            result[t, i] = stats.t.logpdf(noise[t, i], p["nu"][i], 0, scale)
-        else:
-            result[t, i] = stats.norm.logpdf(noise[t, i], 0, scale)
+        law = unit_law(component, p["nu"][i] if "nu" in p else 1.0)
+        result[t, i] = law.logpdf(noise[t, i] / np.exp(log_scale[t, i])) - log_scale[t, i]
     return result
 
 
@@ -336,7 +340,7 @@ def test_log_density_equals_naive_loop(component, data, rng):
     batch = component.log_density(noise, log_scale, p)
     for d in range(N_DRAWS):
         one = {k: v[d] for k, v in p.items()}
-        expected = naive_log_density(noise[d], log_scale[d], one)
+        expected = naive_log_density(component, noise[d], log_scale[d], one)
         np.testing.assert_allclose(batch[d], expected, rtol=1e-10)
         symbolic = component.log_density(pt.as_tensor(noise[d]), pt.as_tensor(log_scale[d]), as_tensors(one))
         np.testing.assert_allclose(pytensor.function([], symbolic)(), expected, rtol=1e-10)
@@ -347,9 +351,17 @@ def test_standard_draws_have_the_density(component, rng):
     p = {"nu": np.array([3.0, 8.0])} if isinstance(component, StudentTNoise) else {}
     normal, multiplier, centre = component.standard_draws(p, (20_000, 2), rng)
     assert centre == 0.0
-    reference = [stats.t(3.0), stats.t(8.0)] if p else [stats.norm()] * 2
-    for i, distribution in enumerate(reference):
+    for i, distribution in enumerate([unit_law(component, 3.0), unit_law(component, 8.0)]):
         assert stats.kstest((normal * multiplier)[:, i], distribution.cdf).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("limit", [0.01, 0.7, 4.0, 60.0])
+@pytest.mark.parametrize("component", [StudentTNoise(), LaplaceNoise()], ids=lambda c: type(c).__name__)
+def test_variance_of_cut_noise_is_its_integral(component, limit):
+    law = unit_law(component, 2.7)
+    inside = 2 * integrate.quad(lambda x: x**2 * law.pdf(x), 0, limit, limit=200)[0]
+    found = component.variance({"nu": np.array([2.7])}, np.array([limit]))
+    np.testing.assert_allclose(found, inside + 2 * limit**2 * law.sf(limit), rtol=1e-8)
 
 
 def test_weights():

@@ -77,7 +77,7 @@ def test_a_panel_of_arrays_without_a_rolling_covariance_is_refused():
 
 
 def test_all_settings_are_looked_at():
-    assert len(PanelSettings.model_fields) == 9  # a new one belongs into expects.py and into the test above
+    assert len(PanelSettings.model_fields) == 10  # a new one belongs into expects.py and into the test above
 
 
 def test_all_that_differs_is_named(usual):

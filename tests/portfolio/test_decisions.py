@@ -5,13 +5,17 @@ from __future__ import annotations
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import signal, stats
 
 from bdfm import views
 from bdfm.errors import DataError, MissingDependencyError, UnknownLabelError
 from bdfm.forecast.forecast import Forecast
+from bdfm.inference.settings import SamplerSettings
+from bdfm.model.evidence import Evidence
 from bdfm.portfolio.decisions import METHODS, Decision, DecisionSettings, decide, portfolio_risk
+from bdfm.posterior.fit import fit
 
 ASSETS = ("A", "B", "C", "D")
 MEAN = np.array([0.02, 0.01, 0.005, 0.012])
@@ -108,6 +112,35 @@ def test_posterior_error_is_the_spread_of_the_parameters():
         f.draws.to_numpy(), assets=ASSETS, asset_class=["x"] * 4, origin="2022-02-04", end="2022-03-04"
     )
     assert portfolio_risk(plain, {"A": 1}).table["posterior_error"].isna().all()
+
+
+def test_posterior_error_of_a_fit_is_that_of_a_nested_simulation(tiny_model, tiny_panel):
+    """Brute force: 4,000 paths of each of 200 posterior draws give the measure given the parameters."""
+    sampler = SamplerSettings(draws=100, tune=100, chains=2, engine="gibbs")
+    plain = fit(tiny_model, tiny_panel, seed=2, settings=sampler)
+    weights = {a: 1 / len(tiny_panel.assets) for a in tiny_panel.assets}
+    nested = plain.forecast(seed=9, n_draws=800_000)
+    own = nested.draws.to_numpy() @ np.full(len(tiny_panel.assets), 1 / len(tiny_panel.assets))
+    by_draw = pd.Series(own).groupby(nested.draws.coords["posterior_draw"].to_numpy())
+    exact = {
+        "mean": by_draw.mean().std(),
+        "probability_of_loss": by_draw.apply(lambda x: (x < 0).mean()).std(),
+    }
+    found = portfolio_risk(plain.forecast(seed=3, n_draws=100_000), weights).table["posterior_error"]
+    for name, value in exact.items():
+        assert found[name] == pytest.approx(value, rel=0.15), name
+    # With evidence the paths of a posterior draw share the period's factors: their spread says nothing of
+    # the parameters, and no figure is better than one 30 times too large.
+    told = fit(
+        tiny_model,
+        tiny_panel,
+        seed=2,
+        settings=sampler,
+        evidence=[Evidence(tiny_panel.assets[0], 0.02, 0.02)],
+    )
+    table = portfolio_risk(told.forecast(seed=3, n_draws=20_000), weights).table
+    assert table["posterior_error"].isna().all()
+    assert (table["mc_error"] > 0).all()
 
 
 def test_antithetic_pairs_stay_in_one_half():

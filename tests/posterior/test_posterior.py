@@ -43,6 +43,17 @@ def test_equal_seeds_give_equal_draws(tiny_model, tiny_panel):
     assert not np.array_equal(first.draws, other.draws)
 
 
+def test_the_number_of_cores_leaves_no_trace(tiny_model, tiny_panel):
+    one, two = (
+        fit(tiny_model, tiny_panel, seed=1, settings=QUICK.model_copy(update={"draws": 20, "cores": cores}))
+        for cores in (1, 2)
+    )
+    xr.testing.assert_identical(one.draws, two.draws)
+    assert one.attrs["settings"] == two.attrs["settings"]
+    assert "cores" not in one.attrs["settings"]
+    assert SamplerSettings.model_validate_json(one.attrs["settings"]).draws == 20
+
+
 def test_tree_has_named_dims_and_groups(posterior, tiny_panel):
     tree = posterior.tree
     assert set(tree.children) == {"posterior", "sample_stats", "observed_data", "constant_data", "panel"}

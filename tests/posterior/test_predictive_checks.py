@@ -48,7 +48,7 @@ def known_posterior(model, panel, truth, n_draws=40):
     values = {n: np.full(shape, 0.1) for n, shape in shapes.items()} | truth
     values["factors"] = np.zeros(shapes["factors"])
     arrays = {n: np.tile(v, (1, n_draws, *(1,) * np.ndim(v))) for n, v in values.items()}
-    draws = labelled(arrays, model, coords, (1, n_draws))
+    draws = labelled(arrays, model, coords)
     return Posterior.from_draws(draws, xr.Dataset(), model, panel, {"seed": 0})
 
 

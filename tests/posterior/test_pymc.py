@@ -309,6 +309,19 @@ def test_one_pymc_model_serves_another_panel(small_preset):
         model.set_panel(built, panel.select(panel.assets[:5]))
 
 
+@pytest.mark.parametrize(("before", "after"), [(30, 33), (30, 28), (8, 12)])
+def test_moving_loadings_belong_to_a_number_of_periods(small_preset, before, after):
+    """As many blocks do not make a panel fit: periods change their blocks."""
+    model, panel = small_preset("dynamic_loadings", n_periods=before)
+    _, other = small_preset("dynamic_loadings", n_periods=after)
+    built = model.build(panel)
+    assert model.loadings.blocks(before)[-1] == model.loadings.blocks(after)[-1]
+    with pytest.raises(ModelError, match=rf"the panel has {after} periods, and it was built with {before}\."):
+        model.set_panel(built, other)
+    model.set_panel(built, panel)
+    assert np.isfinite(built.compile_logp()(built.initial_point()))
+
+
 def test_a_gap_in_the_data_is_a_gap_in_the_density(small_preset):
     """There is no mask beside the returns that could say otherwise."""
     model, panel = small_preset("m6")

@@ -158,7 +158,7 @@ BAD = {
     "bad number": (
         "draws = 50\ntune",
         "draws = 5\ntune",
-        "draws should be greater than or equal to 10, got 5",
+        'draws must be "auto" or a whole number of at least 10, got 5',
     ),
     "no origin": ("origin = 2020-12-18", "", "the key origin is missing"),
     "bad origin": ("origin = 2020-12-18", 'origin = "soon"', "'soon' is not a date"),

@@ -28,7 +28,7 @@ def move_group_means(rng: np.random.Generator, data: Data, state: State, scratch
     changes coefficients and mu.
     """
     volatility, prior, noise, own = state.volatility, data.volatility, scratch.noise, scratch.proposal
-    shared, student, products = data.sums.shared, data.noise.student, data.sums.products
+    shared, family, products = data.sums.shared, data.noise.family, data.sums.products
     n_effects, n_assets = volatility.b.shape
     n = shared.shape[0]
     a, step, back, b = own.chol[:n, :n], own.step[:n], own.back[:n], own.new
@@ -43,7 +43,7 @@ def move_group_means(rng: np.random.Generator, data: Data, state: State, scratch
             step[r] = -(volatility.mu[j, group] - prior.loc_mean[j]) / prior.loc_sd[j] ** 2
         for i in range(n_assets):
             if groups[i] == group:
-                information = noise_information(student, state.noise.nu[i])
+                information = noise_information(family, state.noise.nu[i])
                 for r in range(n):
                     step[r] += noise.gradient[i, shared[r]]
                     for c in range(r + 1):
@@ -73,7 +73,7 @@ def move_group_means(rng: np.random.Generator, data: Data, state: State, scratch
                 i,
                 b,
                 data.sums.x[i],
-                student,
+                family,
                 state.noise.nu[i],
                 noise.norm[i],
                 data.returns,

@@ -88,7 +88,7 @@ def move_groups(rng: np.random.Generator, data: Data, state: State, scratch: Scr
     changes coefficients, mu and sigma.
     """
     volatility, prior, noise, own = state.volatility, data.volatility, scratch.noise, scratch.group
-    b, student = scratch.proposal.new, data.noise.student
+    b, family = scratch.proposal.new, data.noise.family
     n_effects, n_assets = volatility.b.shape
     for j in range(n_effects):
         for group in range(prior.n_groups[j]):
@@ -97,7 +97,7 @@ def move_groups(rng: np.random.Generator, data: Data, state: State, scratch: Scr
         for i in range(n_assets):
             group = prior.group[j, i]
             z = (volatility.b[j, i] - volatility.mu[j, group]) / volatility.sigma[j, group]
-            information = noise_information(student, state.noise.nu[i]) * data.sums.products[i, j, j]
+            information = noise_information(family, state.noise.nu[i]) * data.sums.products[i, j, j]
             own.slope_mu[group] += noise.gradient[i, j]
             own.slope_sigma[group] += noise.gradient[i, j] * z
             own.chol_mu[group] += information
@@ -121,7 +121,7 @@ def move_groups(rng: np.random.Generator, data: Data, state: State, scratch: Scr
                 i,
                 b,
                 data.sums.x[i],
-                student,
+                family,
                 state.noise.nu[i],
                 noise.norm[i],
                 data.returns,

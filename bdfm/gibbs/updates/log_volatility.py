@@ -66,11 +66,11 @@ def move_asset_coefficients(rng: np.random.Generator, data: Data, state: State, 
     volatility, prior, noise, own = state.volatility, data.volatility, scratch.noise, scratch.proposal
     a, step, z, now, new, back = own.chol, own.step, own.noise, own.now, own.new, own.back
     n_effects, n_assets = volatility.b.shape
-    student = data.noise.student
-    set_norms(student, state.noise.nu, data.returns.total_weight, noise.norm)
+    family = data.noise.family
+    set_norms(family, state.noise.nu, data.returns.total_weight, noise.norm)
     for i in range(n_assets):
         nu, e = state.noise.nu[i], scratch.residuals[i]
-        information = noise_information(student, nu)
+        information = noise_information(family, nu)
         for j in range(n_effects):
             now[j] = volatility.b[j, i]
             new[j] = now[j]
@@ -87,7 +87,7 @@ def move_asset_coefficients(rng: np.random.Generator, data: Data, state: State, 
                 i,
                 new,
                 data.sums.x[i],
-                student,
+                family,
                 nu,
                 noise.norm[i],
                 data.returns,

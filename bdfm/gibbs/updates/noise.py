@@ -1,10 +1,14 @@
 """The noise as the rest sees it (eq. 6): one branch a family, so that a new one is a line in each function.
 
-A family has a file with its normalising constant, its log-likelihood with score, and its expected
-information; its parameters have updates of their own, and its mixing variables a branch in ``mixing``.
+A family is a scale mixture of normal densities. It has a code, which the part of the model names (its method
+``block``), and a file with its normalising constant, its log-likelihood with score, its expected information,
+and the draw of its mixing variables. Only here does anything look at the code. A family's own parameters,
+where it has any, have updates of their own: those of degrees of freedom are in ``degrees_of_freedom``.
 """
 
 from __future__ import annotations
+
+from typing import Final
 
 import numpy as np
 
@@ -13,27 +17,37 @@ from bdfm.gibbs.data import Data, Floats, Ints, Returns
 from bdfm.gibbs.linear import dot
 from bdfm.gibbs.scratch import Scratch
 from bdfm.gibbs.state import State
-from bdfm.gibbs.updates.normal import NORMAL_INFORMATION, NORMAL_NORM, normal_kernel
-from bdfm.gibbs.updates.student import student_information, student_kernel, student_norm
+from bdfm.gibbs.updates.laplace import LAPLACE_INFORMATION, LAPLACE_NORM, laplace_kernel, laplace_mixing
+from bdfm.gibbs.updates.normal import NORMAL_INFORMATION, NORMAL_NORM, normal_kernel, normal_mixing
+from bdfm.gibbs.updates.student import student_information, student_kernel, student_mixing, student_norm
+
+# Codes of the families; compiled kernels know them as constants.
+NORMAL: Final = 0
+STUDENT_T: Final = 1
+LAPLACE: Final = 2
 
 
 @kernel
-def noise_norm(student: bool, nu: float) -> float:
+def noise_norm(family: int, nu: float) -> float:
     """Log of the normalising constant of the noise at scale 1."""
-    return student_norm(nu) if student else NORMAL_NORM
+    if family == STUDENT_T:
+        return student_norm(nu)
+    return LAPLACE_NORM if family == LAPLACE else NORMAL_NORM
 
 
 @kernel
-def noise_information(student: bool, nu: float) -> float:
+def noise_information(family: int, nu: float) -> float:
     """Expected information of one return about its log scale."""
-    return student_information(nu) if student else NORMAL_INFORMATION
+    if family == STUDENT_T:
+        return student_information(nu)
+    return LAPLACE_INFORMATION if family == LAPLACE else NORMAL_INFORMATION
 
 
 @kernel
 def likelihood_terms(
     x: Floats,
     i: int,
-    student: bool,
+    family: int,
     nu: float,
     weight: Floats,
     bounds: Ints,
@@ -52,8 +66,10 @@ def likelihood_terms(
     n_periods = score.shape[0]
     for t in range(n_periods):
         score[t] = e[t] * e[t] * precision[t]
-    if student:
+    if family == STUDENT_T:
         value = student_kernel(nu, bounds, run_weight, weight, score, logs, bits)
+    elif family == LAPLACE:
+        value = laplace_kernel(weight, score)
     else:
         value = normal_kernel(weight, score)
     for j in range(gradient.shape[0]):
@@ -65,10 +81,10 @@ def likelihood_terms(
 
 
 @kernel
-def set_norms(student: bool, nu: Floats, total_weight: Floats, norm: Floats) -> None:
+def set_norms(family: int, nu: Floats, total_weight: Floats, norm: Floats) -> None:
     """Weighted log normalising constants of the noise of each asset."""
     for i in range(norm.shape[0]):
-        norm[i] = noise_norm(student, nu[i]) * total_weight[i]
+        norm[i] = noise_norm(family, nu[i]) * total_weight[i]
 
 
 @kernel
@@ -77,7 +93,7 @@ def asset_log_likelihood(
     i: int,
     b: Floats,
     sums: Floats,
-    student: bool,
+    family: int,
     nu: float,
     norm: float,
     returns: Returns,
@@ -96,7 +112,7 @@ def asset_log_likelihood(
     return value + likelihood_terms(
         x,
         i,
-        student,
+        family,
         nu,
         returns.weight[i],
         returns.run_bounds,
@@ -117,7 +133,7 @@ def refresh_log_likelihood(rng: np.random.Generator, data: Data, state: State, s
     Residuals and ``noise.precision`` must be current.
     """
     noise, b = scratch.noise, scratch.proposal.now
-    set_norms(data.noise.student, state.noise.nu, data.returns.total_weight, noise.norm)
+    set_norms(data.noise.family, state.noise.nu, data.returns.total_weight, noise.norm)
     total = 0.0
     for i in range(noise.norm.shape[0]):
         for j in range(b.shape[0]):
@@ -127,7 +143,7 @@ def refresh_log_likelihood(rng: np.random.Generator, data: Data, state: State, s
             i,
             b,
             data.sums.x[i],
-            data.noise.student,
+            data.noise.family,
             state.noise.nu[i],
             noise.norm[i],
             data.returns,
@@ -140,3 +156,25 @@ def refresh_log_likelihood(rng: np.random.Generator, data: Data, state: State, s
         )
         total += noise.loglik[i]
     state.log_likelihood[0] = total
+
+
+@update
+def draw_mixing(rng: np.random.Generator, data: Data, state: State, scratch: Scratch) -> None:
+    """Eq. S1: draw u, the precision of each return given its mixing variable; 0 where missing.
+
+    The kernel of a density to the power of a weight is a mixture over u of exp(-u e^2 / 2). There is no
+    factor sqrt(u), so that normal updates of the mean take u as precision. With normal noise u is the
+    weighted precision itself.
+
+    Reads residuals, ``noise.precision`` and nu, which must be current; changes u.
+    """
+    family, returns = data.noise.family, data.returns
+    for i in range(state.u.shape[0]):
+        u, e, precision = state.u[i], scratch.residuals[i], scratch.noise.precision[i]
+        if family == STUDENT_T:
+            nu, bounds, run_weight = state.noise.nu[i], returns.run_bounds, returns.run_weight
+            student_mixing(rng, nu, bounds, run_weight, returns.seen[i], precision, e, u)
+        elif family == LAPLACE:
+            laplace_mixing(rng, returns.weight[i], precision, e, u)
+        else:
+            normal_mixing(returns.weight[i], precision, u)

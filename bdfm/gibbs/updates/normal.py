@@ -1,4 +1,4 @@
-"""Normal noise: normalising constant, log-likelihood and score of an asset, expected information."""
+"""Normal noise: normalising constant, log-likelihood and score of an asset, expected information, mixing."""
 
 from __future__ import annotations
 
@@ -24,3 +24,10 @@ def normal_kernel(weight: Floats, score: Floats) -> float:
     for t in range(score.shape[0]):
         score[t] = weight[t] * (score[t] - 1.0)
     return value
+
+
+@kernel
+def normal_mixing(weight: Floats, precision: Floats, u: Floats) -> None:
+    """Eq. S1 of normal noise: u is the weighted precision, and not random."""
+    for t in range(u.shape[0]):
+        u[t] = weight[t] * precision[t]

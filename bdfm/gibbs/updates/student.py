@@ -1,4 +1,4 @@
-"""Student-t noise: normalising constant, log-likelihood and score of an asset, expected information.
+"""Student-t noise: normalising constant, log-likelihood and score of an asset, expected information, mixing.
 
 The density of a return with weight omega, t(e; nu, sigma)^omega, has the kernel (1 + e^2 / (nu sigma^2))^-a
 with a = omega (nu + 1) / 2.
@@ -9,9 +9,11 @@ from __future__ import annotations
 import math
 from typing import Final
 
+import numpy as np
+
 from bdfm.gibbs.compiling import kernel
 from bdfm.gibbs.data import Floats, Ints
-from bdfm.gibbs.random import log_in_place
+from bdfm.gibbs.random import gamma_fill, log_in_place
 
 _SHORT_RUN: Final = (
     8  # runs of equal weights shorter than this on average are not worth a product of their own
@@ -70,3 +72,22 @@ def student_kernel(
     for t in range(score.shape[0]):
         score[t] = weight[t] * (nu - product / (nu + score[t]))
     return value
+
+
+@kernel
+def student_mixing(
+    rng: np.random.Generator,
+    nu: float,
+    bounds: Ints,
+    run_weight: Floats,
+    seen: Floats,
+    precision: Floats,
+    e: Floats,
+    u: Floats,
+) -> None:
+    """Eq. S1 of Student-t noise, for one asset: u ~ Gamma(a, (nu sigma^2 + e^2) / 2); 0 where missing."""
+    for c in range(run_weight.shape[0]):
+        gamma_fill(rng, u[bounds[c] : bounds[c + 1]], 0.5 * run_weight[c] * (nu + 1.0))
+    for t in range(u.shape[0]):
+        p = precision[t]
+        u[t] *= 2.0 * p * seen[t] / (nu + e[t] ** 2 * p)

@@ -8,7 +8,17 @@ from pydantic import PositiveFloat
 
 from bdfm.model.part import Array, Data, Params, Part, Variable, hierarchy_variables
 from bdfm.model.parts.linear import Hierarchy, LinearEffect, class_groups
-from bdfm.names import ASSET, BETA_EARNINGS, BETA_RV, EARNINGS, RECENT_VOLATILITY, THETA, WINDOW
+from bdfm.names import (
+    ASSET,
+    BETA_EARNINGS,
+    BETA_OV,
+    BETA_RV,
+    EARNINGS,
+    OUTSIDE_VOLATILITY,
+    RECENT_VOLATILITY,
+    THETA,
+    WINDOW,
+)
 
 _THETA = Variable(
     THETA, "θ_i", (ASSET,), "log of decimal per period", "Log noise scale of an average period, θ"
@@ -19,6 +29,8 @@ _BETA_RV = Variable(
 _BETA_EARNINGS = Variable(
     BETA_EARNINGS, "β^e_i", (ASSET,), "log ratio", "Noise in periods with earnings, β of eq. 7"
 )
+
+_BETA_OV = Variable(BETA_OV, "β^o_i", (ASSET,), "1", "Noise after a high given volatility, β of eq. 7")
 
 
 class LogVolatility(Part):
@@ -104,3 +116,27 @@ class Earnings(LinearLogVolatility):
     def hierarchy(self) -> Hierarchy:
         """Prior of β^e over all assets."""
         return Hierarchy(self.scale, location_sd=self.mean_sd)
+
+
+class OutsideVolatility(LinearLogVolatility):
+    """What a volatility known from elsewhere adds (eq. 8): β^o_i ~ Normal(μ_o, σ_o).
+
+    The regressor is the log of a given volatility, implied by options say, over the realised one, less its
+    own past: a slope of 1 follows it wholly, 0 ignores it. The prior Normal(0.5, 0.5) of the mean is between
+    the two; slopes are pooled over assets, and assets without a value keep the prior.
+    """
+
+    kind: Literal["outside_volatility"] = "outside_volatility"
+    mean: float = 0.5
+    mean_sd: PositiveFloat = 0.5
+    scale: PositiveFloat = 0.25
+    needs: ClassVar[frozenset[str]] = frozenset({OUTSIDE_VOLATILITY})
+    claims: ClassVar[frozenset[str]] = frozenset({"outside volatility"})
+    coefficient: ClassVar[Variable] = _BETA_OV
+    variables: ClassVar[tuple[Variable, ...]] = hierarchy_variables(_BETA_OV, location=True)
+    regressor: ClassVar[str | None] = OUTSIDE_VOLATILITY
+
+    @property
+    def hierarchy(self) -> Hierarchy:
+        """Prior of β^o over all assets."""
+        return Hierarchy(self.scale, location=self.mean, location_sd=self.mean_sd)

@@ -1,4 +1,4 @@
-"""Noise around the expected return (eq. 6): pointwise log densities and standardised draws."""
+"""Noise around the expected return (eq. 6, 6a): pointwise log densities and standardised draws."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import ClassVar, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import PositiveFloat
-from scipy.special import betainc, betaln
+from scipy.special import betainc, betaln, gammainc
 
-from bdfm.gibbs.spec import StudentNoise
+from bdfm.gibbs.spec import DegreesOfFreedom, NoiseFamily
 from bdfm.model.part import Array, Block, Data, Params, Part, Variable, functions_for
 from bdfm.names import ASSET, NU
 
@@ -81,8 +81,11 @@ class StudentTNoise(Noise):
         return {f"sigma_{NU}": sigma, NU: pm.Gamma(NU, mu=self.nu_mean, sigma=sigma, dims=ASSET)}
 
     def block(self, data: Data) -> Block:
-        """Priors of the degrees of freedom."""
-        return {"noise": StudentNoise(self.nu_mean, self.nu_sd_mean, self.nu_sd_sd)}
+        """The family, and priors of its degrees of freedom."""
+        from bdfm.gibbs.updates.noise import STUDENT_T  # compiles: for fits alone
+
+        prior = DegreesOfFreedom(self.nu_mean, self.nu_sd_mean, self.nu_sd_sd)
+        return {"noise": NoiseFamily(STUDENT_T, prior)}
 
     def log_density(self, noise: Array, log_scale: Array, p: Params) -> Array:
         """Log density of the noise r - μ (..., period, asset) with log scale of the same shape (eq. 6).
@@ -127,7 +130,7 @@ class StudentTNoise(Noise):
 
 
 class NormalNoise(Noise):
-    """Normal noise, for comparison and for checks against exact Gaussian results."""
+    """Normal noise (eq. 6a), for comparison and for checks against exact Gaussian results."""
 
     kind: Literal["normal"] = "normal"
 
@@ -136,8 +139,10 @@ class NormalNoise(Noise):
         return {}
 
     def block(self, data: Data) -> Block:
-        """Normal noise."""
-        return {"noise": None}
+        """The family, which has no parameters."""
+        from bdfm.gibbs.updates.noise import NORMAL
+
+        return {"noise": NoiseFamily(NORMAL)}
 
     def log_density(self, noise: Array, log_scale: Array, p: Params) -> Array:
         """Normal log density of the noise (..., period, asset)."""
@@ -157,3 +162,43 @@ class NormalNoise(Noise):
     def variance(self, p: Params, limit: NDArray[np.float64]) -> NDArray[np.float64]:
         """Variance 1: the limit is far out."""
         return np.ones_like(limit)
+
+
+class LaplaceNoise(Noise):
+    """Laplace (double exponential) noise, exp(-|ε| / σ) / 2σ (eq. 6a); its variance is 2σ², its kurtosis 6.
+
+    A sharp peak and exponential tails, heavier than normal ones and lighter than a Student-t's. Medians take
+    the part of means: a far return pulls no more than a near one.
+    """
+
+    kind: Literal["laplace"] = "laplace"
+
+    def params(self, data: Data) -> Params:
+        """No parameters."""
+        return {}
+
+    def block(self, data: Data) -> Block:
+        """The family, which has no parameters."""
+        from bdfm.gibbs.updates.noise import LAPLACE
+
+        return {"noise": NoiseFamily(LAPLACE)}
+
+    def log_density(self, noise: Array, log_scale: Array, p: Params) -> Array:
+        """Laplace log density of the noise (..., period, asset)."""
+        f = functions_for(noise, log_scale)
+        return -np.log(2.0) - log_scale - f.abs(noise) * f.exp(-log_scale)
+
+    def standard_draws(self, p: Params, shape: tuple[int, ...], rng: np.random.Generator) -> StandardNoise:
+        """Normal draws times roots of exponential draws with mean 2, their variances."""
+        variance = 2.0 * rng.standard_exponential(shape)
+        return StandardNoise(rng.standard_normal(shape), np.sqrt(variance))
+
+    def standard_variable(self, name: str, p: Params, index: NDArray[np.intp], *, dims: str) -> Array:
+        """Noise of unit scale of the assets at ``index``, as a random variable of the model (eq. 12)."""
+        import pymc as pm
+
+        return pm.Laplace(name, 0.0, 1.0, dims=dims)
+
+    def variance(self, p: Params, limit: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Variance (..., asset) of unit noise cut at ± ``limit`` = a: 2 (1 - (1 + a) exp(-a))."""
+        return np.asarray(2.0 * gammainc(2.0, limit))

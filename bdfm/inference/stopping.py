@@ -1,0 +1,83 @@
+"""When a run in steps has made enough sweeps: the thresholds of convergence, with a margin.
+
+Who looks again and again and stops at the first good look sees a look that is better than the draws are. So
+the thresholds have to hold with a margin, there are few looks (each after ``bdfm.gibbs.sampler.GROWTH`` times
+as many sweeps as the one before), and none before ``FIRST_DRAWS``. The margin is set by simulation: see
+``tests/inference/test_stopping.py``, where chains of known autocorrelation must seldom stop short of what was
+asked for, and chains that disagree never.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from bdfm.data.panel import Panel
+from bdfm.gibbs.sampler import Look
+from bdfm.inference.choices import ESS_MIN, RHAT_MAX
+from bdfm.inference.diagnostics import Diagnosis, diagnose
+from bdfm.inference.identified import identified, judged_variables
+from bdfm.model.equations import Equations
+
+FIRST_DRAWS: Final = 200  # of each chain, before the first look
+RHAT_MARGIN: Final = 0.8  # of what R-hat may exceed 1 by
+ESS_MARGIN: Final = 1.25  # times the effective draws that are asked for
+APART: Final = 1.1  # R-hat above which the first half of the draws counts as burn-in
+
+
+class StoppingRule:
+    """Judge of a run in steps: enough once ``max_rhat`` and ``min_ess`` hold with the margins.
+
+    A first look is at what costs little (``identified`` with ``quick``, and what the sampler knows of the
+    log-likelihood). Where this one is passed all that ``posterior.diagnose()`` judges is looked at.
+    ``diagnosis`` is that of the last whole look, if the last look was a whole one: it need not be made again.
+    """
+
+    def __init__(
+        self,
+        model: Equations,
+        panel: Panel,
+        label: Callable[[Mapping[str, NDArray[Any]]], xr.Dataset],
+        *,
+        max_rhat: float = RHAT_MAX,
+        min_ess: float = ESS_MIN,
+    ) -> None:
+        self.model, self.panel, self.label = model, panel, label
+        self.max_rhat, self.min_ess = max_rhat, min_ess
+        self.diagnosis: Diagnosis | None = None
+
+    def __call__(self, draws: Mapping[str, NDArray[Any]], stats: Mapping[str, NDArray[Any]]) -> Look:
+        """Whether these draws and statistics of the sampler, (chain, draw, ...) by name, are enough."""
+        posterior = self.label(draws)
+        self.diagnosis = None
+        cheap = diagnose(
+            identified(posterior, self.model, self.panel, quick=True).assign(self.label(stats)),
+            must_vary=judged_variables(self.model),
+        )
+        if not self.passes(cheap):
+            return Look(enough=False, apart=bool(cheap.max_rhat > APART))
+        self.diagnosis = diagnose(
+            identified(posterior, self.model, self.panel), must_vary=judged_variables(self.model)
+        )
+        return Look(self.passes(self.diagnosis), apart=bool(self.diagnosis.max_rhat > APART))
+
+    def passes(self, diagnosis: Diagnosis) -> bool:
+        """Whether a diagnosis meets the thresholds with the margins, and nothing stands still."""
+        return (
+            meets(
+                np.array([diagnosis.max_rhat]),
+                np.array([min(diagnosis.min_ess_bulk, diagnosis.min_ess_tail)]),
+                max_rhat=self.max_rhat,
+                min_ess=self.min_ess,
+            )
+            and not diagnosis.stuck
+        )
+
+
+def meets(rhat: NDArray[np.float64], ess: NDArray[np.float64], *, max_rhat: float, min_ess: float) -> bool:
+    """Whether R-hat and effective draws of all quantities meet the thresholds with the margins."""
+    return bool((rhat <= 1 + RHAT_MARGIN * (max_rhat - 1)).all() and (ess >= ESS_MARGIN * min_ess).all())

@@ -1,0 +1,167 @@
+"""Volatility known from elsewhere: the table, the feature, the slope that a fit finds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bdfm.data.outside import outside_volatility, volatility_table
+from bdfm.data.panel import Panel
+from bdfm.data.sources import demo
+from bdfm.errors import DataError, ModelError
+from bdfm.inference.settings import SamplerSettings
+from bdfm.model.factor_model import FactorModel
+from bdfm.model.parts.dynamics import AR1
+from bdfm.model.parts.log_volatility import LogVolIntercept, OutsideVolatility
+from bdfm.model.parts.mean import Intercept
+from bdfm.posterior.fit import fit
+
+ORIGIN = pd.Timestamp("2020-06-26")
+
+
+@pytest.fixture(scope="module")
+def files():
+    """Prices, universe, and a given volatility that is twice the realised one, but for what tests change."""
+    prices, universe = demo()
+    returns = np.log(prices).diff()
+    volatility = 2 * np.sqrt(252) * np.sqrt((returns**2).rolling(20).mean())
+    return prices, universe, volatility.iloc[60:]
+
+
+def feature(files, volatility):
+    prices, universe, _ = files
+    panel = Panel.from_prices(prices, universe, origin=ORIGIN, volatility=volatility)
+    return panel.dataset["outside_volatility"]
+
+
+def test_a_volatility_as_far_above_the_realised_one_as_ever_says_nothing(files):
+    x = feature(files, files[2])
+    assert abs(x.sel(asset="AAPL")).max() < 0.05  # days without a trade are counted otherwise there
+    np.testing.assert_allclose(feature(files, 3 * files[2]), x, atol=1e-12)
+
+
+def test_news_is_the_log_over_the_own_past(files):
+    volatility = files[2].copy()
+    start = pd.Timestamp(feature(files, volatility)["period_start"].to_numpy()[-1])
+    assert start == ORIGIN
+    volatility.loc[start, "AAPL"] *= 1.5
+    x, usual = feature(files, volatility), feature(files, files[2])
+    change = (x - usual).sel(asset="AAPL").to_numpy()
+    np.testing.assert_allclose(change[:-1], 0, atol=1e-12)
+    # The common level takes in today's value: one of all that are known, weighing 6 of 6 + n.
+    n = int(np.isfinite(usual.sel(asset="AAPL")).sum()) - 1
+    common = np.log(1.5) / (25 * (n + 1))
+    np.testing.assert_allclose(change[-1], np.log(1.5) - common * 6 / (6 + n), atol=1e-3)
+
+
+def test_nothing_after_the_start_of_a_period_counts(files):
+    usual = feature(files, files[2])
+    starts = pd.DatetimeIndex(usual["period_start"].to_numpy())
+    for k in (-1, -5):
+        later = files[2].copy()
+        later.loc[starts[k] + pd.Timedelta(days=1) :] *= 1.7
+        x = feature(files, later)
+        np.testing.assert_array_equal(x[: k + 1 or None], usual[: k + 1 or None])
+
+
+def test_a_missing_or_old_value_is_neutral(files):
+    volatility = files[2].copy()
+    volatility.loc[ORIGIN - pd.Timedelta(days=9) :, "AAPL"] = np.nan
+    volatility.loc[ORIGIN - pd.Timedelta(days=12) :, "JPM"] = np.nan
+    volatility["KO"] = np.nan
+    volatility = volatility.drop(columns="PEP")
+    volatility *= np.exp(np.random.default_rng(1).standard_normal(volatility.shape) * 0.2)
+    x = feature(files, volatility)
+    assert x.sel(asset="AAPL")[-1] != 0  # nine days old: still one
+    assert x.sel(asset="JPM")[-1] == 0
+    assert (x.sel(asset=["KO", "PEP"]) == 0).all()
+    assert np.isfinite(x).all()
+
+
+def test_later_periods_of_a_horizon_keep_the_value_of_the_origin(files):
+    prices, universe, volatility = files
+    volatility = volatility * np.exp(np.random.default_rng(1).standard_normal(volatility.shape) * 0.2)
+    panel = Panel.from_prices(prices, universe, origin=ORIGIN, volatility=volatility, horizon=3)
+    x = panel.future["outside_volatility"].to_numpy()
+    np.testing.assert_array_equal(x, np.repeat(x[:1], 3, axis=0))
+    one = panel.select(["KO", "AAPL"])
+    np.testing.assert_array_equal(one.future["outside_volatility"][0], x[0][[9, 0]])
+
+
+def test_the_own_level_is_pulled_to_the_common_one():
+    days = pd.bdate_range("2020-01-01", periods=3)
+
+    class Flat:
+        max_stale_days = 10
+
+        def log_volatility(self, starts, *, window):
+            assert window == 20
+            return np.zeros((len(starts), 2))
+
+    given = pd.DataFrame(
+        np.sqrt(252) * np.exp([[0.2, 0.4], [0.6, np.nan], [0.1, 0.3]]), index=days, columns=["A", "B"]
+    )
+    starts = days.to_numpy().astype("datetime64[D]").astype(np.int64)
+    x = outside_volatility(given, ["A", "B"], Flat(), starts)  # type: ignore[arg-type]
+    # The second day's B is the first day's, a day old.
+    commons = [0.3, (0.2 + 0.4 + 0.6 + 0.4) / 4, (0.2 + 0.4 + 0.6 + 0.4 + 0.1 + 0.3) / 6]
+    own = [
+        [0.2 - commons[0], 0.4 - commons[0]],
+        [0.6 - (0.2 + 6 * commons[1]) / 7, 0.4 - (0.4 + 6 * commons[1]) / 7],
+        [0.1 - (0.8 + 6 * commons[2]) / 8, 0.3 - (0.8 + 6 * commons[2]) / 8],
+    ]
+    np.testing.assert_allclose(x, own, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda v: v * 100, r"median is .* divide percentages by 100"),
+        (lambda v: v / 100, r"median is .* multiply daily ones"),
+        (
+            lambda v: v.mask(np.tile((v.index == v.index[5])[:, None], 3), -0.1),
+            r"AAPL has -0\.1 on .* positive",
+        ),
+        (lambda v: v * np.nan, r"not one value"),
+        (lambda v: pd.concat([v, v.iloc[:1]]), r"days"),
+    ],
+)
+def test_tables_in_another_unit_or_without_sense_are_refused(files, change, message):
+    with pytest.raises(DataError, match=message):
+        volatility_table(change(files[2].iloc[:, :3]))
+
+
+def test_a_model_with_the_part_needs_the_table(files):
+    model = FactorModel(name="mine", log_volatility=(LogVolIntercept(), OutsideVolatility()))
+    panel = Panel.from_prices(files[0], files[1], origin=ORIGIN)
+    with pytest.raises(ModelError, match=r"lacks outside_volatility.*volatility=\.\.\. to from_prices"):
+        fit(model, panel, seed=1)
+
+
+def test_a_fit_finds_the_slope():
+    rng = np.random.default_rng(3)
+    n_periods, n_assets = 120, 12
+    x = 0.4 * rng.standard_normal((n_periods + 1, n_assets))
+    market = 0.03 * rng.standard_normal((n_periods, 1))
+    noise = np.exp(-3 + 0.8 * x[:-1]) * rng.standard_t(8, (n_periods, n_assets))
+    panel = Panel.from_arrays(
+        market + noise,
+        asset_class=["a"] * n_assets,
+        outside_volatility=x[:-1],
+        next_outside_volatility=x[-1],
+    )
+    model = FactorModel(
+        n_factors=1,
+        dynamics=(AR1(),),
+        mean=(Intercept(),),
+        log_volatility=(LogVolIntercept(), OutsideVolatility()),
+    )
+    posterior = fit(model, panel, seed=1, settings=SamplerSettings(chains=2, draws=400, tune=400))
+    slope = posterior.draws["mu_beta_ov"]
+    assert abs(float(slope.mean()) - 0.8) < 3 * float(slope.std())
+    assert float(slope.std()) < 0.15
+    assert "beta_ov" in posterior.identified()
+    wide = posterior.forecast(seed=1, n_draws=20_000).draws
+    spread = np.log(wide.std("draw")).to_numpy()
+    assert np.corrcoef(spread, x[-1])[0, 1] > 0.8
