@@ -212,9 +212,9 @@ def calibrate(
 
     Quantities: every hyper-parameter and dynamics coefficient; for the panel's first asset each coefficient,
     its degrees of freedom, its common variance, its common return and noise scale in the last period and its
-    expected return in the next one; the common covariance of the first asset with the second, and with the
-    first of each further class; and the log-likelihood. One asset stands for all of its class: they are
-    exchangeable, and ranks of several in one replicate would not be independent.
+    expected return in the next one, where the model has any; the common covariance of the first asset with
+    the second, and with the first of each further class; and the log-likelihood. One asset stands for all of
+    its class: they are exchangeable, and ranks of several in one replicate would not be independent.
 
     Parameters
     ----------
@@ -345,8 +345,9 @@ def _quantities(
     factors = p[FACTORS]
     last = {LOADING_BLOCK: data[LOADING_BLOCK][-1:]}
     values[COMMON_RETURN] = model.loadings.common(p, factors[:, -1:], last)[:, 0, :1]
-    next_factors = model.expected_factors(p)[:, None]
-    values[EXPECTED_RETURN_NEXT] = model.expected_return(p, next_factors, ahead)[:, 0, :1]
+    if model.mean or model.n_lags:  # else it is 0 in every draw, which has no rank
+        next_factors = model.expected_factors(p)[:, None]
+        values[EXPECTED_RETURN_NEXT] = model.expected_return(p, next_factors, ahead)[:, 0, :1]
     log_scale = model.log_noise_scale(p, data)
     values[NOISE_SCALE] = np.exp(log_scale[:, -1, :1])
     values[LOG_LIKELIHOOD] = np.nansum(model.log_likelihood(p, data), axis=(1, 2))

@@ -105,6 +105,13 @@ def test_a_mistake_in_the_simulation_is_caught(panel, monkeypatch, wrong, caught
     assert not result.inside()[caught_in], repr(result)
 
 
+def test_a_model_without_expected_returns_has_none_to_rank(panel):
+    model = MODEL.model_copy(update={"dynamics": (), "mean": ()})
+    result = calibrate(model, panel, seed=1, n_replicates=10, n_draws=9, tune=10)
+    assert "expected_return_next" not in result.ranks
+    assert "common_return" in result.ranks
+
+
 @pytest.mark.slow
 def test_gibbs_is_calibrated_over_a_thousand_replicates(panel):
     result = calibrate(MODEL, panel, seed=2, n_replicates=1000)
