@@ -126,6 +126,7 @@ def small_preset():
             next_recent_volatility=0.5 * rng.standard_normal((n_assets, windows)),
             next_market_volatility=0.5 * rng.standard_normal(windows),
             next_earnings=(rng.random(n_assets) < 0.25).astype(float),
+            rolling_covariance=0.0016 + 0.0025 * np.eye(n_assets) if model.panel.rolling_covariance else None,
             origin="2019-06-28",
             settings=model.panel,
         )

@@ -161,10 +161,9 @@ def show(out: Path, json_file: Path | None, only: Sequence[str] = ()) -> None:
         if f:
             parts.setdefault(name, []).append(scored(f, universe, came))
     every = {n: Scored(*(pd.concat(list(x)) for x in zip(*p, strict=True))) for n, p in parts.items()}
-    common = every[only[0] if only else "core"].rps.index
-    for name in list(every):
-        if name in CANDIDATES or name in ("m6", "house-2021"):
-            common = common.intersection(every[name].rps.index) if name in only else common
+    common = every["core"].rps.index
+    for name in only:
+        common = common.intersection(every[name].rps.index)
     kept = {n: s for n, s in every.items() if common.isin(s.rps.index).all()}
     rps = {n: s.rps.loc[common] for n, s in kept.items()}
     figures: dict[str, Any] = {"origins": len(common), "forecasters": {}}

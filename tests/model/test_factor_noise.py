@@ -1,6 +1,6 @@
 """Student-t factors (eq. 3f): the law of histories, forecasts and replicates, files, variance, rotation."""
 
-import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -172,11 +172,8 @@ def test_a_fit_and_all_that_follows(small_preset, tmp_path):
     assert not np.array_equal(alone.forecast(seed=1).draws, alone.forecast(seed=2).draws)
 
 
-def test_candidate_is_house_without_premia_and_pool_and_with_student_factors():
-    file = next(iter(presets().values())).parent / "candidates" / "core_t_factors.toml"
-    table = tomllib.loads(file.read_text(encoding="utf-8"))
-    model = FactorModel.from_toml(file)
-    assert table == tomllib.loads(model.to_toml())
-    house = FactorModel.from_preset("house").model_dump()
-    core = house | {"name": "core_t", "mean": [], "predictive": {"kind": "model"}}
-    assert model == FactorModel(**core | {"factor_noise": {"kind": "student_t"}})
+def test_candidate_is_the_core_of_house_with_student_factors():
+    place = Path(__file__).parents[2] / "scripts" / "benchmarks"
+    found, core = (FactorModel.from_toml(place / f"skill_{name}.toml") for name in ("core_t", "core"))
+    own = {"name": "core-t", "factor_noise": {"kind": "student_t"}}
+    assert found == FactorModel(**core.model_dump() | own)

@@ -481,7 +481,7 @@ def test_a_run_file_of_a_run_file_is_the_same(folder):
     assert moved.out == Path()
     model = bare.model_copy(update={"model": str(folder / "mine.toml")}).moved(folder / "a" / "b")
     assert model.model == "../../mine.toml"
-    assert bare.moved(folder).model == "m6"
+    assert bare.moved(folder).model == "house"
 
 
 def test_jumps_of_a_month_made_in_python_are_accepted_with_a_warning(folder):
