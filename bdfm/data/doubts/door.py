@@ -1,0 +1,65 @@
+"""The one function that all doors for data pass through, and the rules that it asks."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from bdfm import _checks
+from bdfm.data.doubts import calendar, factors, forms, members, pairs, prices, said, still
+from bdfm.data.doubts.finding import EVERYTHING, Findings
+from bdfm.data.doubts.rule import RULES
+from bdfm.data.doubts.tables import Tables
+
+MODULES = (prices, forms, calendar, still, pairs, factors, members, said)  # importing them fills the registry
+
+
+def check_accept(accept: Collection[str], *, where: str = "accept") -> tuple[str, ...]:
+    """What is accepted, as ``RULE`` or ``RULE:SYMBOL``; ``UnknownLabelError`` where there is no such rule."""
+    given = (accept,) if isinstance(accept, str) else tuple(dict.fromkeys(accept))
+    names = [str(x).partition(":")[0] for x in given]
+    _checks.known(
+        [n for n in names if n != EVERYTHING],
+        list(RULES),
+        what="rule",
+        where=where,
+        hint="Write RULE or RULE:SYMBOL.",
+    )
+    return given
+
+
+def examine(tables: Tables, *, accept: Collection[str] = ()) -> Findings:
+    """Findings of all rules about tables, none of them enforced.
+
+    Parameters
+    ----------
+    tables
+        What goes through the door together.
+    accept
+        ``RULE`` or ``RULE:SYMBOL``: what is right although it looks wrong; ``"*"`` accepts everything.
+    """
+    given = check_accept(accept)
+    found = [f for rule in RULES.values() if tables.has(rule.tables) for f in rule.look(tables)]
+    return Findings(found).accepting(given)
+
+
+def doubt(tables: Tables, *, accept: Collection[str] | None = ()) -> Findings:
+    """Findings about tables, after refusing or warning.
+
+    Parameters
+    ----------
+    tables, accept
+        As in ``examine``. None where another door has examined the same tables: no rule is asked.
+
+    Raises
+    ------
+    DataError
+        One error that lists every refusal, each with its rule and what accepts it.
+    UnknownLabelError
+        ``accept`` names no rule.
+
+    Warns
+    -----
+    DataWarning
+        One line for each kind of doubt that does not refuse.
+    """
+    return Findings() if accept is None else examine(tables, accept=accept).enforce()
