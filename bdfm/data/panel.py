@@ -15,10 +15,12 @@ from numpy.typing import ArrayLike, NDArray
 from bdfm import _checks
 from bdfm._html import opening
 from bdfm.data import features, plots
+from bdfm.data.doubts.door import doubt
+from bdfm.data.doubts.tables import Tables
 from bdfm.data.form import VARIABLES, read_only
 from bdfm.data.periods import describe, period_edges
 from bdfm.data.settings import PanelSettings
-from bdfm.data.usable import closes_until, earnings_flags, usable_periods, warn_of_single_assets
+from bdfm.data.usable import closes_until, earnings_flags, usable_periods
 from bdfm.errors import DataError
 from bdfm.names import (
     ASSET,
@@ -88,6 +90,7 @@ class Panel:
         settings: PanelSettings | None = None,
         horizon: int = 1,
         inactive: Collection[str] = (),
+        accept: Collection[str] | None = (),
     ) -> Self:
         """Panel made from daily adjusted closes; nothing after the origin is read, except earnings dates.
 
@@ -109,12 +112,16 @@ class Panel:
         inactive
             Assets whose return will be set to zero (delisted). They may end long before the origin, and may
             have no usable return.
+        accept
+            Doubts about the tables that are right all the same, as ``RULE`` or ``RULE:SYMBOL``; see
+            ``bdfm.data.doubts``. None where the tables were examined before.
 
         Raises
         ------
         DataError
-            Prices that are not positive numbers, or do not reach the origin; an asset that ends long before
-            it or has no usable return; fewer than 24 usable periods; repeated days or symbols.
+            What a rule of ``bdfm.data.doubts`` refuses. Prices that are not positive numbers, or do not reach
+            the origin; an asset that ends long before it or has no usable return; fewer than 24 usable
+            periods; repeated days or symbols.
         UnknownLabelError
             A symbol of the universe without prices; an inactive symbol outside the universe.
 
@@ -132,9 +139,13 @@ class Panel:
         inactive = tuple(dict.fromkeys(inactive))
         _checks.known(inactive, symbols, what="symbol", where="inactive")
         day = _checks.as_date(origin, where="origin")
-        closes = closes_until(day, prices, symbols, inactive, settings)
-
         edges = period_edges(day, period=settings.period, n_past=settings.n_periods, n_future=horizon)
+        tables = Tables(
+            "forecast", prices=prices, universe=table, earnings=earnings, origin=day, since=edges[0],
+            inactive=inactive,
+        )  # fmt: skip
+        doubt(tables, accept=accept)
+        closes = closes_until(day, prices, symbols, inactive, settings)
         days = features.day_numbers(edges)
         history = days[: settings.n_periods + 1]
         returns = closes.log_returns(history[:-1], history[1:])
@@ -172,7 +183,6 @@ class Panel:
         )
         later = horizon - 1
         unknown = np.full((horizon, len(symbols)), np.nan)
-        warn_of_single_assets(table)
         return cls._build(
             settings,
             edges,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -13,6 +13,8 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from bdfm import _checks
+from bdfm.data.doubts.door import doubt
+from bdfm.data.doubts.tables import Tables
 from bdfm.errors import DataError, FileError
 from bdfm.names import ASSET, DAY, FACTOR, SECTOR
 
@@ -22,7 +24,6 @@ Part = Literal["training", "validation", "test"]
 TRAINING_SHARE: Final = 0.70
 VALIDATION_SHARE: Final = 0.15
 MIN_DAYS: Final = 60
-_PERCENT_SD: Final = 0.15  # a daily sd above this is a return in percent, not a decimal
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -71,6 +72,7 @@ class ExposureData:
         sectors: Sequence[str] | None = None,
         training: float = TRAINING_SHARE,
         validation: float = VALIDATION_SHARE,
+        accept: Collection[str] | None = (),
     ) -> ExposureData:
         """Data from arrays.
 
@@ -86,6 +88,9 @@ class ExposureData:
             Labels; A0, A1, ... and F1, F2, ... if not given, sectors blank.
         training, validation
             Shares of the days in the first two parts; the rest is the test part.
+        accept
+            Doubts about the factors that are right all the same, as ``RULE`` or ``RULE:COLUMN``; see
+            ``bdfm.data.doubts``. None where they were examined before.
 
         Raises
         ------
@@ -131,7 +136,7 @@ class ExposureData:
             r, labels, index, what="returns", remedy="Drop these assets, or choose days on which all trade."
         )
         _complete(f, names, index, what="factors", remedy="Complete them, or choose other days.")
-        _decimals(f, names)
+        doubt(Tables("exposures", factors=pd.DataFrame(f, index, list(names))), accept=accept)
         n_training, n_validation = _split(len(r), training, validation)
         flat = [labels[j] for j in np.flatnonzero(r[:n_training].std(axis=0) == 0)]
         if flat:
@@ -152,6 +157,7 @@ class ExposureData:
         end: object = None,
         training: float = TRAINING_SHARE,
         validation: float = VALIDATION_SHARE,
+        accept: Collection[str] | None = (),
     ) -> ExposureData:
         """Data from daily prices and factor returns, on the days that both cover.
 
@@ -165,15 +171,17 @@ class ExposureData:
             Sector by symbol, for pictures and averages.
         start, end
             First and last day of returns; if not given, the first and last that both tables have.
-        training, validation
-            As in ``from_arrays``.
+        training, validation, accept
+            As in ``from_arrays``; symbols too. Only the days used are examined.
 
         Raises
         ------
         DataError
-            No common days, days that only one of the tables has, prices missing, and as ``from_arrays``.
+            What a rule of ``bdfm.data.doubts`` refuses. No common days, days that only one of the tables has,
+            prices missing, and as ``from_arrays``.
         """
         where = "exposure data"
+        doubt(_used(prices, factors, start, end), accept=accept)
         table = _checks.price_table(prices)
         returns = table.apply(np.log).diff().iloc[1:]
         known = factors.set_axis(_checks.days(factors.index, where="factors")).sort_index()
@@ -211,6 +219,7 @@ class ExposureData:
             sectors=None if sectors is None else [str(mapping[a]) for a in returns.columns],
             training=training,
             validation=validation,
+            accept=None,  # examined above, with the prices
         )
 
     # Contents
@@ -287,7 +296,9 @@ class ExposureData:
         )
 
 
-def read_factors(path: str | Path, *, unit: Literal["percent", "decimal"]) -> pd.DataFrame:
+def read_factors(
+    path: str | Path, *, unit: Literal["percent", "decimal"], accept: Collection[str] | None = ()
+) -> pd.DataFrame:
     """Daily factor returns (day, factor) of a CSV file, as decimals.
 
     The file has a column ``date`` (2022-03-04) and one column for each factor. A risk-free rate ``RF`` is
@@ -299,6 +310,8 @@ def read_factors(path: str | Path, *, unit: Literal["percent", "decimal"]) -> pd
         CSV file, plain or compressed.
     unit
         What the file holds: French's data library publishes percent.
+    accept
+        As in ``ExposureData.from_arrays``.
 
     Raises
     ------
@@ -329,7 +342,7 @@ def read_factors(path: str | Path, *, unit: Literal["percent", "decimal"]) -> pd
     values = _checks.numeric(table.drop(columns=dates[0]).set_axis(index), where=where).sort_index()
     if unit == "percent":
         values = values / 100
-    _decimals(values.to_numpy(), list(values.columns))
+    doubt(Tables("exposures", factors=values), accept=accept)
     return values
 
 
@@ -407,11 +420,18 @@ def _complete(
     )
 
 
-def _decimals(values: Floats, names: Sequence[str]) -> None:
-    with np.errstate(invalid="ignore"):
-        wide = [n for n, s in zip(names, np.nanstd(values, axis=0), strict=True) if s > _PERCENT_SD]
-    if wide:
-        raise DataError(
-            f"factors: {_checks.first(wide)} have a daily standard deviation above {_PERCENT_SD:.0%}."
-            " Returns must be decimals, 0.01 for 1 %; read a file in percent with unit='percent'."
-        )
+def _used(prices: pd.DataFrame, factors: pd.DataFrame, start: object, end: object) -> Tables:
+    """Tables of the days that prices and factors both cover, from start to end where given."""
+    where = "exposure data"
+    days, own = _checks.days(prices.index, where="prices"), _checks.days(factors.index, where="factors")
+    if not len(days) or not len(own):
+        return Tables("exposures")
+    low = max([own.min()] + ([_checks.as_date(start, where=f"{where}: start")] if start else []))
+    high = min([own.max(), days.max()] + ([_checks.as_date(end, where=f"{where}: end")] if end else []))
+    before = days[days < low]
+    first = before.max() if len(before) else low
+    return Tables(
+        "exposures",
+        prices=prices.loc[(days >= first) & (days <= high)],
+        factors=factors.loc[(own >= low) & (own <= high)],
+    )

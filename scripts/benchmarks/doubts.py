@@ -54,8 +54,10 @@ def data_sets(root: Path) -> Iterator[tuple[str, Purpose, Callable[[], Tables]]]
     yield "sp500_pit", "backtest", lambda: priced("sp500_pit", "backtest")
     yield "sp500", "risk", lambda: priced("sp500", "risk", "adjusted_close.parquet")
     daily = root / "french" / "ff3_daily.csv"
-    yield "french/ff3_daily", "exposures", lambda: Tables(
-        "exposures", factors=read_factors(daily, unit="percent").loc[:UNTIL]
+    yield (
+        "french/ff3_daily",
+        "exposures",
+        lambda: Tables("exposures", factors=read_factors(daily, unit="percent").loc[:UNTIL]),
     )
     yield "french/ff3_monthly", "check", lambda: monthly("french/ff3_monthly.csv", 0.01)
     yield "french/ff25_monthly", "check", lambda: monthly("french/ff25_monthly.csv", 0.01)

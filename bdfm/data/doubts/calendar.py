@@ -94,7 +94,7 @@ def time_zone(tables: Tables) -> Iterator[Finding]:
     for what, series in (("prices", tables.price_series), ("factors", tables.factor_series)):
         if series is None or len(series.days) < 20:
             continue
-        share = np.bincount(series.days.dayofweek, minlength=7) / len(series.days)
+        share = np.bincount(series.days.day_of_week, minlength=7) / len(series.days)
         if share[6] > 0.1 and share[4] < 0.02:
             yield Finding(
                 "time-zone", "warn", what, (), (),
@@ -103,7 +103,7 @@ def time_zone(tables: Tables) -> Iterator[Finding]:
                 "Write each close on the day of its market.",
             )  # fmt: skip
         elif 0 < share[5] + share[6] < 0.05:
-            odd = series.days[series.days.dayofweek >= 5]
+            odd = series.days[series.days.day_of_week >= 5]
             yield Finding(
                 "time-zone", "warn", what, (), tuple(f"{d:%Y-%m-%d}" for d in odd[:10]),
                 f"{len(odd)} of {len(series.days)} rows are on weekends, first {odd[0]:%Y-%m-%d}",
@@ -159,7 +159,7 @@ def stale_end(tables: Tables) -> Iterator[Finding]:
             continue
         yield Finding(
             "stale-end", "refuse" if gone else "warn", "prices", (name,), (day,),
-            f"{name} has no price in the {silent} days before the origin {end:%Y-%m-%d}, the last one on {day}",
+            f"{name} has no price in the {silent} days before the origin {end:%Y-%m-%d} (the last: {day})",
             "An asset without a price for that long is no longer traded." if gone else "It may be delisted.",
             "Drop it, or pass --zero for a delisted asset.",
             acceptable=not gone,

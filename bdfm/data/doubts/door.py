@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
 from bdfm import _checks
 from bdfm.data.doubts import calendar, factors, forms, members, pairs, prices, said, still
-from bdfm.data.doubts.finding import EVERYTHING, Findings
+from bdfm.data.doubts.finding import EVERYTHING, Finding, Findings
 from bdfm.data.doubts.rule import RULES
 from bdfm.data.doubts.tables import Tables
 
@@ -39,7 +40,15 @@ def examine(tables: Tables, *, accept: Collection[str] = ()) -> Findings:
     """
     given = check_accept(accept)
     found = [f for rule in RULES.values() if tables.has(rule.tables) for f in rule.look(tables)]
+    if tables.since is not None:
+        first = f"{tables.since:%Y-%m-%d}"
+        found = [replace(f, severity="note") if _is_old(f, first) else f for f in found]
     return Findings(found).accepting(given)
+
+
+def _is_old(finding: Finding, first: str) -> bool:
+    """Whether a warning is about days before the first that count."""
+    return finding.severity == "warn" and bool(finding.days) and max(finding.days) < first
 
 
 def doubt(tables: Tables, *, accept: Collection[str] | None = ()) -> Findings:

@@ -26,12 +26,12 @@ RISK_FREE: Final = "rf"
 def factor_unit(tables: Tables) -> Iterator[Finding]:
     """Returns in the wrong unit, in both directions.
 
-    By the robust daily sd of a column (of longer periods by the root of their days): below 0.02 % are decimals
-    that were read as percent, above 15 % is percent read as decimals; factors have 0.2 to 3 %. A risk-free rate
-    (RF) hardly moves: there a mean of more than 50 % a year is percent read as decimals. Where prices come with
-    the factors, assets whose median sd is more than 30 times that of the liveliest factor, or less than a
-    sixtieth of it, are of another unit. With the wrong unit exposures come out a hundred times too large or too
-    small.
+    By the robust daily sd of a column (of longer periods by the root of their days): below 0.02 % are
+    decimals that were read as percent, above 15 % is percent read as decimals; factors have 0.2 to 3 %. A
+    risk-free rate (RF) hardly moves: there a mean of more than 50 % a year is percent read as decimals. Where
+    prices come with the factors, assets whose median sd is more than 30 times that of the liveliest factor,
+    or less than a sixtieth of it, are of another unit. With the wrong unit exposures come out a hundred times
+    too large or too small.
     """
     for what, series in (("factors", tables.factor_series), ("returns", tables.return_series)):
         if series is None or len(series.days) < 3:
@@ -104,42 +104,45 @@ def collinear_factors(tables: Tables) -> Iterator[Finding]:
     """Factors that cannot be told apart.
 
     A column that does not move, and a smallest eigenvalue of the factors' correlation below 1e-6 (the same
-    factor twice, in whatever unit, or a sum of others), are refused: exposures are then one of infinitely many
-    solutions. Below 0.005, an R² of one factor on the others of about 0.99 or more, is warned of: exposures
-    have errors ten times what they would have.
+    factor twice, in whatever unit, or a sum of others), are refused: exposures are then one of infinitely
+    many solutions. A risk-free rate (RF) is no factor and left out. Below 0.005, an R² of one factor on the
+    others of about 0.99 or more, is warned of: exposures have errors ten times what they would have.
     """
     series = tables.factor_series
     if series is None or len(series.days) < 10:
         return
-    values = series.values[series.known.all(axis=1)]
-    if len(values) <= len(series.names) + 1:
+    own = [i for i, name in enumerate(series.names) if name.strip().lower() != RISK_FREE]
+    names = [series.names[i] for i in own]
+    values = series.values[:, own]
+    values = values[np.isfinite(values).all(axis=1)]
+    if len(values) <= len(names) + 1:
         return
     centred = values - values.mean(axis=0)
     size = np.sqrt(np.square(centred).sum(axis=0))
     still = size <= 1e-12 * np.maximum(np.abs(values).max(axis=0), 1e-300) * np.sqrt(len(values))
     for column in np.flatnonzero(still):
-        name = series.names[column]
+        name = names[column]
         yield Finding(
             "collinear-factors", "refuse", "factors", (name,), (),
             f"{name} is {values[0, column]:g} on all {len(values)} days",
             "A factor that does not move cannot be told from the intercept: the factors are collinear.",
             "Leave it out.",
         )  # fmt: skip
-    own = np.flatnonzero(~still)
-    if len(own) < 2:
+    moving = np.flatnonzero(~still)
+    if len(moving) < 2:
         return
-    scaled = centred[:, own] / size[own]
+    scaled = centred[:, moving] / size[moving]
     roots, vectors = np.linalg.eigh(scaled.T @ scaled)
-    for k in range(len(own) - 1):
+    for k in range(len(moving) - 1):
         if roots[k] >= NEARLY:
             break
         weight = np.abs(vectors[:, k])
-        names = tuple(series.names[own[i]] for i in np.flatnonzero(weight > 0.1 * weight.max()))
+        together = tuple(names[moving[i]] for i in np.flatnonzero(weight > 0.1 * weight.max()))
         alike = roots[k] < ALIKE
         yield Finding(
-            "collinear-factors", "refuse" if alike else "warn", "factors", names, (),
-            f"{_checks.first(names)} {'are linearly dependent' if alike else 'are nearly so'} (smallest eigenvalue of"
-            f" their correlation {max(roots[k], 0):.2g})",
+            "collinear-factors", "refuse" if alike else "warn", "factors", together, (),
+            f"{_checks.first(together)} are {'' if alike else 'nearly '}linearly dependent (smallest"
+            f" eigenvalue of their correlation {max(roots[k], 0):.2g})",
             "The factors are collinear: exposures to them are one of infinitely many solutions."
             if alike else "Exposures to collinear factors have large errors.",
             "Leave one of them out." if alike else "Leave one out, or take its residual on the others.",

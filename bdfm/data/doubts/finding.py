@@ -101,7 +101,7 @@ class Findings(Sequence[Finding]):
 
     @property
     def exit_code(self) -> int:
-        """Exit code of ``bdfm check``: 2 where something is refused, 1 where something is warned of, else 0."""
+        """Exit code of ``bdfm check``: 2 where something is refused, 1 where warned of, else 0."""
         return 2 if self.of("refuse") else int(bool(self.of("warn")))
 
     def accepting(self, accept: Collection[str]) -> Findings:
@@ -169,14 +169,9 @@ class Findings(Sequence[Finding]):
         rows = []
         for f in self._all:
             where = f"{f.table}: {_checks.first(f.labels)}" if f.labels else f.table
-            cells = (
-                "accepted" if f.accepted else f.severity,
-                f.rule,
-                where,
-                _checks.first(f.days, 3),
-                f.seen,
-            )
-            cells += (f"{f.usual} {f.remedy}".strip(),)
+            verdict = "accepted" if f.accepted else f.severity
+            told = f"{f.usual} {f.remedy}".strip()
+            cells = (verdict, f.rule, where, _checks.first(f.days, 3), f.seen, told)
             rows.append("<tr>" + "".join(f"<td>{escape(c)}</td>" for c in cells) + "</tr>")
         return f"<p><b>{escape(repr(self)[1:-1])}</b></p><table><tr>{head}</tr>{''.join(rows)}</table>"
 

@@ -17,6 +17,7 @@ MIN_ROWS: Final = 60  # values from which the form of a column is judged
 NO_TREND: Final = (
     1.0  # sd of log levels over that of steps: 0.7 for noise about a level, about √(n/6) for prices
 )
+MAX_RETURN_SD: Final = 0.3  # of what may be returns plus a constant
 REVERSAL: Final = (
     -0.4
 )  # autocorrelation of steps below which levels are noise: -0.5 for returns, 0 for prices
@@ -45,12 +46,12 @@ YIELD_NAME: Final = re.compile(r"yield|ytm|^dgs\d+|^\^?(tnx|irx|tyx|fvx)$", re.I
 def not_prices(tables: Tables) -> Iterator[Finding]:
     """Columns that are no prices.
 
-    Refused: returns, with between 10 and 90 % of values below zero; and returns plus a constant (1 + r,
-    100 + 100 r), whose levels do not wander (their sd is below that of their steps) and whose steps undo each
-    other (autocorrelation below -0.4), in half of the columns or more. In fewer columns the latter is warned
-    of: pegs look like it. Warned of: logs of prices (three columns or more, all with levels from 1.5 to 12, an
-    absolute daily sd of 0.6 to 5 % and a relative one below 0.6 %; exchange rates may look like it), and names
-    of yields, whose relative changes are no returns.
+    Refused: returns, with between 10 and 90 % of values below zero; and returns plus a constant (1 + r, 100 +
+    100 r), whose levels do not wander (their sd is below that of their steps) and whose steps undo each other
+    (autocorrelation below -0.4), in half of the columns or more. In fewer columns the latter is warned of:
+    pegs look like it. Warned of: logs of prices (three columns or more, all with levels from 1.5 to 12, an
+    absolute daily sd of 0.6 to 5 % and a relative one below 0.6 %; exchange rates may look like it), and
+    names of yields, whose relative changes are no returns.
     """
     series = tables.price_series
     if series is None:
@@ -76,16 +77,16 @@ def not_prices(tables: Tables) -> Iterator[Finding]:
         yield Finding(
             "not-prices", "refuse" if grave else "warn", "prices", (name,), (),
             f"{name} stays within {np.nanstd(series.logs[:, column]):.2%} of its mean of"
-            f" {np.nanmean(values[:, column]):.4g} while it moves by {series.step_sd[column]:.2%} a row, and each"
-            " move is undone",
+            f" {np.nanmean(values[:, column]):.4g} but moves by {series.step_sd[column]:.2%} a row, each"
+            " undone",
             "Such columns hold returns plus a constant (1 + r, 100 + 100 r), not prices.",
             "Give closes; of returns r, (1 + r).cumprod() makes them.",
         )  # fmt: skip
     if _are_logs(series):
         yield Finding(
             "not-prices", "warn", "prices", (), (),
-            f"all {len(series.names)} columns have levels of {np.nanmedian(values):.3g} that move by less than"
-            " 0.6 % a row",
+            f"all {len(series.names)} columns have levels of {np.nanmedian(values):.3g} that move by less"
+            " than 0.6 % a row",
             "Logs of prices look like it, and so do exchange rates.",
             "If they are logs, give the closes themselves.",
         )  # fmt: skip
@@ -107,7 +108,7 @@ def _noise_about_a_level(series: Series) -> np.ndarray:
     # A cheap look first: the levels of a price wander further than a few of its steps.
     with np.errstate(invalid="ignore"):
         top, bottom = _extreme(series.logs, 1), _extreme(series.logs, 0)
-    for column in np.flatnonzero(long & (sd > 0) & (top - bottom < 12 * sd)):
+    for column in np.flatnonzero(long & (sd > 0) & (sd < MAX_RETURN_SD) & (top - bottom < 12 * sd)):
         own = steps[:, column]
         own = own[np.isfinite(own)]
         levels = series.logs[:, column]
@@ -186,7 +187,7 @@ def ohlcv(tables: Tables) -> Iterator[Finding]:
             continue
         yield Finding(
             "ohlcv", "refuse", "prices", (name,), (),
-            f"{name}: whole numbers about {np.median(own):,.0f} that move by {series.step_sd[column]:.0%} a row",
+            f"{name}: integers about {np.median(own):,.0f} that move by {series.step_sd[column]:.0%} a row",
             "Such columns hold volumes.",
             "Leave the column out.",
         )  # fmt: skip

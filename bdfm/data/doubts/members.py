@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bdfm import _checks
-from bdfm.data.doubts.finding import Finding
+from bdfm.data.doubts.finding import Finding, Severity
 from bdfm.data.doubts.rule import rule
 from bdfm.data.doubts.tables import Tables
 
@@ -26,13 +26,14 @@ def universe(tables: Tables) -> Iterator[Finding]:
     """Universes too small for what is asked of them.
 
     One asset is refused: there is nothing to rank and nothing in common. Fewer than five, the number of
-    quantiles, are warned of: fifths are then shared out by halves and thirds. Classes with one asset are warned
-    of: it has none to pool with. Symbols given twice are refused by every reader.
+    quantiles, are warned of: fifths are then shared out by halves and thirds. Classes with one asset are
+    warned of: it has none to pool with. Symbols given twice are refused by every reader.
     """
     table = tables.universe
     if table is None or "symbol" not in table:
         return
     n = len(table)
+    grave: Severity = "note" if tables.purpose == "backtest" else "warn"  # it asks for five alive
     if n == 1:
         yield Finding(
             "universe", "refuse", "universe", (str(table["symbol"].iloc[0]),), (), "one asset",
@@ -40,7 +41,7 @@ def universe(tables: Tables) -> Iterator[Finding]:
         )  # fmt: skip
     elif n < N_FIFTHS:
         yield Finding(
-            "universe", "warn", "universe", (), (), f"{n} assets",
+            "universe", grave, "universe", (), (), f"{n} assets",
             f"Fewer than {N_FIFTHS}, so that fifths are shared.", "Add assets, or read quantiles with care.",
         )  # fmt: skip
     if "asset_class" in table and n > 1:
@@ -48,7 +49,7 @@ def universe(tables: Tables) -> Iterator[Finding]:
         single = [str(s) for s in sizes.index[sizes == 1]]
         if single:
             yield Finding(
-                "universe", "warn", "universe", tuple(single), (),
+                "universe", grave, "universe", tuple(single), (),
                 f"{len(single)} of {len(sizes)} asset classes have one asset ({_checks.first(single)})",
                 "It has none to pool with: its priors decide more.",
                 "Merge the class with another if need be.",
@@ -70,12 +71,13 @@ def portfolio(tables: Tables) -> Iterator[Finding]:
         if not gross:
             yield Finding(
                 "portfolio", "refuse", "portfolio", (str(name),), (), f"{name} holds nothing",
-                "A portfolio has at least one weight.", "Give weights, as shares of its value.", acceptable=False,
+                "A portfolio has at least one weight.", "Give weights, as shares of its value.",
+                acceptable=False,
             )  # fmt: skip
         elif PERCENT_NET[0] <= abs(net) <= PERCENT_NET[1]:
             yield Finding(
                 "portfolio", "refuse", "portfolio", (str(name),), (), f"weights of {name} sum to {net:g}",
-                "Weights are shares, 0.05 for 5 %: these look like percent, and risk would be 100 times as large.",
+                "Weights are shares, 0.05 for 5 %; these look like percent, and risk is 100 times as large.",
                 "Divide them by 100.",
             )  # fmt: skip
         elif gross > MAX_GROSS:
@@ -133,7 +135,8 @@ def earnings(tables: Tables) -> Iterator[Finding]:
         rate = (per["count"] / years)[many]
         yield Finding(
             "earnings", "warn", "earnings", tuple(map(str, many)), (),
-            f"{len(many)} symbols have more than {MAX_A_YEAR} announcements a year ({many[0]} {rate.iloc[0]:.0f})",
+            f"{len(many)} symbols have more than {MAX_A_YEAR} announcements a year ({many[0]}:"
+            f" {rate.iloc[0]:.0f})",
             "Companies announce four times a year.", "Keep earnings alone, one row for each.",
         )  # fmt: skip
     top = days.value_counts()

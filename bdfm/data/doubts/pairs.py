@@ -27,10 +27,11 @@ def twins(tables: Tables) -> Iterator[Finding]:
     """Columns that move alike.
 
     The correlation of daily returns, each cut at 10 robust sds, over at least 60 common days. Above 0.99998
-    one column is a copy of the other, in whatever unit: refused where a model is fitted to them jointly, since
-    residuals that are the same in two columns break it. Funds on one index reach 0.9998 at most, for their
-    closes differ by a basis point. Above 0.98, as share classes are: warned of, since a specific risk of each
-    asset's own cannot see what they share. Of more than 500 columns the last three years are looked at.
+    one column is a copy of the other, in whatever unit: refused where a model is fitted to them jointly,
+    since residuals that are the same in two columns break it. Funds on one index reach 0.9998 at most, for
+    their closes differ by a basis point. Above 0.98, as share classes are: warned of, since a specific risk
+    of each asset's own cannot see what they share. Of more than 500 columns the last three years are looked
+    at.
     """
     series = tables.price_series
     if series is None or len(series.names) < 2 or len(series.days) <= MIN_COMMON:
@@ -53,8 +54,8 @@ def twins(tables: Tables) -> Iterator[Finding]:
             yield Finding(
                 "twins", "note" if tables.purpose == "score" else "warn", "prices", (one, other), (),
                 f"{one} and {other} have a correlation of {correlation:.4f}",
-                "Like share classes or funds on one index; a specific risk for each asset cannot see what they"
-                " share, and a long-short pair of them looks riskier than it is.",
+                "Like share classes or funds on one index; a specific risk for each asset cannot see what"
+                " they share, and a long-short pair of them looks riskier than it is.",
                 "Leave one of them out, if both are not needed.",
             )  # fmt: skip
 

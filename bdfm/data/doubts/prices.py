@@ -15,7 +15,9 @@ from bdfm.data.doubts.tables import SD_OF_MAD, Floats, Series, Tables
 JUMP: Final = (
     1.9  # factor between two closes that is questioned: +90 % or its reverse, splits from 2 for 1 on
 )
-CALM_JUMP: Final = 1.6  # factor that is questioned among calm days: +60 %, -37.5 %, as rights issues and 3 for 2
+CALM_JUMP: Final = (
+    1.6  # factor that is questioned among calm days: +60 %, -37.5 %, as rights issues and 3 for 2
+)
 UNITS: Final = (100.0, 1000.0)  # pence and pounds, kilos and tons: up and down
 SPLITS: Final = (1.5, 2.0, 3.0, 4.0, 5.0, 10.0, 20.0)
 IMPOSSIBLE: Final = 5000.0  # factor in a day beyond all units: an error whatever it is near
@@ -63,7 +65,10 @@ def _around(steps: Floats, row: int, jumps: NDArray[np.bool_]) -> float:
 
 
 def jumps(series: Series) -> list[Step]:
-    """Steps by ``JUMP`` or more, or ``CALM_JUMP`` among calm days, by asset and day; the way back of a spike is not a step of its own."""
+    """Steps by ``JUMP`` or more, or ``CALM_JUMP`` among calm days, by asset and day.
+
+    The way back of a spike is not a step of its own.
+    """
     steps = series.steps
     large = np.abs(steps) >= np.log(CALM_JUMP)
     found: list[Step] = []
@@ -134,12 +139,12 @@ def unit_step(tables: Tables) -> Iterator[Finding]:
     """Steps of a price that are no return.
 
     Steps by a factor of 1.9 or more from a close to the asset's next are looked at: +90 %, or the fall that
-    undoes it, which splits of 2 for 1 reach; among calm days from 1.6 on, as of a split of 3 for 2. Refused: near 100 or 1,000 times or a part of it, which is a
-    change of unit; a spike, back within 5 rows; and more than 5,000 times. Refused only where the days around
-    are calm (a daily sd of at most 8 %, and an eighth of the step): assets that crash or are squeezed jump on
-    many days. Warned of: the rest, near 1.5, 2, 3, 4, 5, 10 or 20 as a split that was not adjusted for. "Near" is
-    within 4 sds of the days around, or 2 %. One day of pence in a year of pounds makes a risk of 663 % out of
-    5 %.
+    undoes it, which splits of 2 for 1 reach; among calm days from 1.6 on, as of a split of 3 for 2. Refused:
+    near 100 or 1,000 times or a part of it, which is a change of unit; a spike, back within 5 rows; and more
+    than 5,000 times. Refused only where the days around are calm (a daily sd of at most 8 %, and an eighth of
+    the step): assets that crash or are squeezed jump on many days. Warned of: the rest, near 1.5, 2, 3, 4, 5,
+    10 or 20 as a split that was not adjusted for. "Near" is within 4 sds of the days around, or 2 %. One day
+    of pence in a year of pounds makes a risk of 663 % out of 5 %.
     """
     series = tables.price_series
     if series is None:
@@ -204,11 +209,11 @@ def missing_code(tables: Tables) -> Iterator[Finding]:
                 acceptable=False,
             )  # fmt: skip
         found = jumps(series)
-        for row, column in sorted(_codes(series, _spikes(found))):
-            name, day = series.names[column], series.day(row)
+        for at, of in sorted(_codes(series, _spikes(found))):
+            name, day = series.names[of], series.day(at)
             yield Finding(
                 "missing-code", "refuse", "prices", (name,), (day,),
-                f"{name} on {day}: {series.values[row, column]:g}",
+                f"{name} on {day}: {series.values[at, of]:g}",
                 "A price far from those beside it that is written in nines, or comes again, stands for a"
                 " missing one.",
                 "Leave it blank.",
@@ -237,8 +242,8 @@ def _codes_among_returns(series: Series, what: str) -> Iterator[Finding]:
         more = f" and on {is_known.sum() - 1} more days" if is_known.sum() > 1 else ""
         yield Finding(
             "missing-code", "refuse", what, (name,), days,
-            f"{name} on {days[0]}{more}: {odd[is_known][0]:g}, {abs(odd[is_known][0]) / sd[column]:.0f} times its"
-            f" sd of {sd[column]:.3g}",
+            f"{name} on {days[0]}{more}: {odd[is_known][0]:g}, {abs(odd[is_known][0]) / sd[column]:.0f} times"
+            f" its sd of {sd[column]:.3g}",
             "Files write a code such as -99.99 or -999 where a return is missing.",
             "Leave these days blank, or drop them.",
         )  # fmt: skip

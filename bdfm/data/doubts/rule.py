@@ -1,4 +1,4 @@
-"""The registry of rules: each a function of tables with a name, a severity and the tables that it concerns."""
+"""The registry of rules: functions of tables with a name, a severity and the tables that they concern."""
 
 from __future__ import annotations
 

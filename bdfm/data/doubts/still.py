@@ -13,6 +13,7 @@ from bdfm.data.doubts.rule import rule
 from bdfm.data.doubts.tables import Tables
 
 MIN_SAME: Final = 10  # prices from which on one price throughout is cash or a peg
+MIN_HELD: Final = 6  # rows that repeat the last price, at least: of monthly prices two may well be alike
 LONG_ROWS: Final = 60  # rows of one price in between, about three months, that are told
 
 
@@ -23,7 +24,8 @@ def constant_price(tables: Tables) -> Iterator[Finding]:
     From 10 prices on: the same price throughout is cash or a peg; the last price repeated for 30 days or more
     is an asset that is gone and whose price was carried on (10 days are warned of); 60 rows or more of one
     price at the start or in between are warned of. The first two are refused where a panel is made, which has
-    no return to learn from, unless the asset's return is set to zero, and warned of elsewhere. Liquid assets
+    no return to learn from, unless the asset's return is set to zero, and warned of elsewhere; exposures
+    refuse the first, and backtests and scores, which take a repeated price for none, note them. Liquid assets
     repeat a price for two days at most.
     """
     series = tables.price_series
@@ -35,30 +37,33 @@ def constant_price(tables: Tables) -> Iterator[Finding]:
     last_move = n - 1 - np.argmax(moves[::-1], axis=0)
     first_row = np.argmax(series.known, axis=0)
     last_row = n - 1 - np.argmax(series.known[::-1], axis=0)
+    needs = tables.forecasts or tables.purpose == "exposures"
     grave: Severity = "refuse" if tables.forecasts else "warn"
-    for column in np.flatnonzero(series.counts >= MIN_SAME):
+    if tables.purpose in ("score", "backtest"):  # a price repeated is no price there
+        grave = "note"
+    for column in map(int, np.flatnonzero(series.counts >= MIN_SAME)):
         name = series.names[column]
         quiet = name in tables.inactive
         since = series.day(int(first_row[column]))
         if not ever[column]:
             if not quiet:
                 yield Finding(
-                    "constant-price", grave, "prices", (name,), (since,),
+                    "constant-price", "refuse" if needs else grave, "prices", (name,), (since,),
                     f"the price of {name} has not changed since {since}"
                     f" ({series.values[first_row[column], column]:g} on all {series.counts[column]} days)",
                     "Cash or a peg returns 0 for sure, and there is nothing to learn about it.",
-                    "Pass --zero for it, or leave it out.",
-                    acceptable=not tables.forecasts,
+                    "Pass --zero for it, or leave it out." if tables.forecasts else "Leave it out.",
+                    acceptable=not needs,
                 )  # fmt: skip
             continue
         moved, ends = int(last_move[column]), int(last_row[column])
         same = (series.days[ends] - series.days[moved]).days
         held = int(series.known[moved : ends + 1, column].sum())
-        if same > WARN_SILENT_DAYS and 2 * held > ends - moved and not quiet:
+        if same > WARN_SILENT_DAYS and held >= MIN_HELD and 2 * held > ends - moved and not quiet:
             gone = same >= SILENT_DAYS
-            severity: Severity = grave if gone else "warn" if tables.forecasts else "note"
+            now: Severity = grave if gone else "warn" if tables.forecasts else "note"
             yield Finding(
-                "constant-price", severity, "prices", (name,), (series.day(moved), series.day(ends)),
+                "constant-price", now, "prices", (name,), (series.day(moved), series.day(ends)),
                 f"the price of {name} has not changed in {same} days, from {series.day(moved)} to"
                 f" {series.day(ends)}",
                 "The asset is probably delisted or halted, and its last price was carried on."
@@ -67,10 +72,19 @@ def constant_price(tables: Tables) -> Iterator[Finding]:
                 if gone and tables.forecasts else "Leave the days blank on which it did not trade.",
                 acceptable=not (gone and tables.forecasts),
             )  # fmt: skip
-        yield from _runs(tables, column, moves[:, column], int(first_row[column]), moved)
+        yield from _runs(
+            tables,
+            "note" if grave == "note" else "warn",
+            column,
+            moves[:, column],
+            int(first_row[column]),
+            moved,
+        )
 
 
-def _runs(tables: Tables, column: int, moves: np.ndarray, first: int, last: int) -> Iterator[Finding]:
+def _runs(
+    tables: Tables, severity: Severity, column: int, moves: np.ndarray, first: int, last: int
+) -> Iterator[Finding]:
     """Long runs of one price before the last move."""
     series = tables.price_series
     if series is None:
@@ -82,7 +96,7 @@ def _runs(tables: Tables, column: int, moves: np.ndarray, first: int, last: int)
             continue
         name = series.names[column]
         yield Finding(
-            "constant-price", "warn", "prices", (name,), (series.day(begin), series.day(end)),
+            "constant-price", severity, "prices", (name,), (series.day(begin), series.day(end)),
             f"the price of {name} is the same on {end - begin} days, from {series.day(begin)} to"
             f" {series.day(end - 1)}",
             "Days without trade count as returns of 0, and volatility comes out too low.",

@@ -23,7 +23,7 @@ SD_OF_MAD: Final = 1.4826  # sd of a normal variable over the median of its abso
 class Said(NamedTuple):
     """A number in a statement about an asset: evidence, a view, an edit, an offer.
 
-    ``what``: ``"return"``, ``"sd"`` or ``"ratio"`` (of an offer or a price to the close, 1 for no difference).
+    ``what``: ``"return"``, ``"sd"`` or ``"ratio"`` (of an offer or a price to the close).
     """
 
     where: str
@@ -49,28 +49,27 @@ class Series:
     """
 
     def __init__(self, table: pd.DataFrame, origin: pd.Timestamp | None, *, where: str) -> None:
-        index = table.index
-        stamps = index if isinstance(index, pd.DatetimeIndex) else None
-        days = _checks.days(index, where=where)
+        days = _checks.days(table.index, where=where)
+        self.names = [str(c) for c in table.columns]
+        what = "symbols" if where == "prices" else "columns"
+        _checks.unique(self.names, what=what, where=where, hint="Keep one column of each.")
+        _checks.unique(days.astype(str), what="days", where=where)
+        rows = np.argsort(days.to_numpy(), kind="stable")
+        if origin is not None:  # what comes later is not looked at
+            rows = rows[: int(days[rows].searchsorted(origin, side="right"))]
+        if len(rows) != len(days) or not days.is_monotonic_increasing:
+            table, days = table.iloc[rows], days[rows]
+        stamps = table.index if isinstance(table.index, pd.DatetimeIndex) else None
         if all(is_float_dtype(kind) for kind in table.dtypes):
             values = table.to_numpy(dtype=np.float64)
         else:
             values = _checks.numeric(table.set_axis(days), where=where).to_numpy(dtype=np.float64)
-        if not days.is_monotonic_increasing:
-            order = np.argsort(days.to_numpy(), kind="stable")
-            days, values = days[order], values[order]
-            stamps = None if stamps is None else stamps[order]
-        if origin is not None and len(days) and days[-1] > origin:  # what comes later is not looked at
-            n = int(days.searchsorted(origin, side="right"))
-            days, values = days[:n], values[:n]
-            stamps = None if stamps is None else stamps[:n]
         some = np.isfinite(values).any(axis=1)
         if not some.all():
             days, values = days[some], values[some]
             stamps = None if stamps is None else stamps[some]
         self.days: pd.DatetimeIndex = days
         self.stamps: pd.DatetimeIndex | None = stamps
-        self.names = [str(c) for c in table.columns]
         self.values = values
 
     @cached_property
@@ -151,6 +150,9 @@ class Tables:
         Assets whose return is set to zero.
     daily
         Whether daily prices are needed.
+    since
+        First day of the periods that are fitted: what is doubtful and wholly before it is noted, not warned
+        of. What is refused is refused all the same, since features are measured against all of the past.
     """
 
     purpose: Purpose = "check"
@@ -164,6 +166,7 @@ class Tables:
     origin: pd.Timestamp | None = None
     inactive: Collection[str] = ()
     daily: bool = True
+    since: pd.Timestamp | None = None
 
     @property
     def forecasts(self) -> bool:
@@ -181,21 +184,30 @@ class Tables:
             held = [str(c) in mine for c in table.columns]
             if any(held) and not all(held):
                 table = table.loc[:, held]
-        return Series(table, self.origin, where="prices")
+        return _unless_empty(Series(table, self.origin, where="prices"))
 
     @cached_property
     def factor_series(self) -> Series | None:
         """Factor returns."""
-        return None if self.factors is None else Series(self.factors, self.origin, where="factors")
+        if self.factors is None:
+            return None
+        return _unless_empty(Series(self.factors, self.origin, where="factors"))
 
     @cached_property
     def return_series(self) -> Series | None:
         """Asset returns."""
-        return None if self.returns is None else Series(self.returns, self.origin, where="returns")
+        if self.returns is None:
+            return None
+        return _unless_empty(Series(self.returns, self.origin, where="returns"))
 
     def has(self, tables: Collection[str]) -> bool:
         """Whether one of the tables is there."""
         return any(len(x) if (x := _given(self, name)) is not None else False for name in tables)
+
+
+def _unless_empty(series: Series) -> Series | None:
+    """None for a table without any value, about which its reader says more."""
+    return series if len(series.days) and series.names else None
 
 
 def _given(tables: Tables, name: str) -> Any:
