@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bdfm.cli.console import interruptible, out
-from bdfm.cli.options import OutFolder, Seed
+from bdfm.cli.options import Accept, OutFolder, Seed
 from bdfm.exposures.choices import GAMMA, METHODS, N_LATENTS, WINDOW_DAYS, Method, Unit
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def exposures(
     latents: Annotated[int, typer.Option(min=1, help="Latents of vae and components of pca.")] = N_LATENTS,
     gamma: Annotated[float, typer.Option(min=0, help="Weight of vae's total correlation.")] = GAMMA,
     seed: Seed = 1,
+    accept: Accept = None,
 ) -> None:
     """Follow daily exposures by several methods. Errors are compared on the last 15 % of days."""
     from bdfm import _files
@@ -46,7 +47,15 @@ def exposures(
 
     chosen = list(dict.fromkeys(method or METHODS))
     data = data_from_files(
-        prices, factors, unit=unit, universe=universe, n_assets=assets, start=start, end=end, seed=seed
+        prices,
+        factors,
+        unit=unit,
+        universe=universe,
+        n_assets=assets,
+        start=start,
+        end=end,
+        seed=seed,
+        accept=accept or (),
     )
     out.print(repr(data))
     with interruptible(), _files.OutputFolder(out_dir) as folder:

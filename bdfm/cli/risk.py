@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bdfm.cli.console import out
-from bdfm.cli.options import Prices
+from bdfm.cli.options import Accept, Prices
 from bdfm.risk.choices import Kind
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def risk(
     out_dir: Annotated[
         Path | None, typer.Option("--out", help="Folder for models, tables and pictures.")
     ] = None,
+    accept: Accept = None,
 ) -> None:
     """Risk of portfolios by up to four models. And where it comes from."""
     from bdfm import _checks, _files
@@ -61,11 +62,14 @@ def risk(
     table = read_prices(prices)
     if origin is not None:
         table = table.loc[: _checks.as_date(origin, where="--origin")]
-    returns = simple_returns(table, period_days=period_days).iloc[-window:]
-    weights = read_portfolios(portfolio, returns)
+    right = accept or ()
+    returns = simple_returns(table, period_days=period_days, window=window, accept=right)
+    weights = read_portfolios(portfolio, returns, accept=right)
     kinds = list(model or [k for k in Kind if k is not Kind.TIME_SERIES or factors is not None])
     estimators = {
-        kind.value: estimator_from_files(kind, table, returns, half_life, factors=factors, sectors=sectors)
+        kind.value: estimator_from_files(
+            kind, table, returns, half_life, factors=factors, sectors=sectors, accept=right
+        )
         for kind in kinds
     }
     models: dict[str, RiskModel] = {name: e.fit(returns).scale_to(horizon) for name, e in estimators.items()}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
 import pandas as pd
 
 from bdfm import _checks
+from bdfm.data.doubts.door import doubt
+from bdfm.data.doubts.tables import Tables
 from bdfm.errors import DataError
 from bdfm.posterior.posterior import Posterior
 from bdfm.risk.base import Estimator, RiskModel
@@ -22,16 +25,21 @@ from bdfm.risk.time_series import TimeSeriesEstimator
 EQUAL: Final = "equal"  # name of the portfolio of equal weights
 
 
-def read_portfolios(path: Path | None, returns: pd.DataFrame) -> pd.DataFrame:
+def read_portfolios(
+    path: Path | None, returns: pd.DataFrame, *, accept: Collection[str] | None = ()
+) -> pd.DataFrame:
     """Weights (portfolio, asset) of a CSV file with columns symbol, weight and optionally portfolio.
 
-    Equal weights without a file; ``returns`` (period, asset) says which assets there are.
+    Equal weights without a file; ``returns`` (period, asset) says which assets there are, ``accept``
+    which doubts about the weights are right all the same (``bdfm.data.doubts``).
     """
     where = "portfolio"
     if path is None:
         return pd.DataFrame(1 / returns.shape[1], index=[EQUAL], columns=returns.columns)
     given = pd.read_csv(_checks.existing_file(path, what=where), dtype=str, keep_default_na=False)
     _checks.has_columns(given, ("symbol", "weight"), where=f"{where} {path.name}")
+    if given.empty:
+        raise DataError(f"{where}: {path.name} has a header but no rows. Give one for each asset held.")
     number = pd.to_numeric(given["weight"], errors="coerce")
     bad = given[number.isna()]
     if len(bad):
@@ -45,7 +53,9 @@ def read_portfolios(path: Path | None, returns: pd.DataFrame) -> pd.DataFrame:
         raise DataError(f"{where}: {_checks.first(double['symbol'])} given twice. Add the weights up.")
     _checks.known(given["symbol"], list(returns.columns), what="symbol", where=where)
     wide = given.pivot(index="portfolio", columns="symbol", values="weight").fillna(0.0)
-    return wide.loc[list(dict.fromkeys(given["portfolio"]))]
+    weights = wide.loc[list(dict.fromkeys(given["portfolio"]))]
+    doubt(Tables("risk", portfolio=weights), accept=accept)
+    return weights
 
 
 def estimator_from_files(
@@ -56,6 +66,7 @@ def estimator_from_files(
     *,
     factors: Path | None,
     sectors: Path | None,
+    accept: Collection[str] = (),
 ) -> Estimator:
     """Estimator of one kind.
 
@@ -71,6 +82,8 @@ def estimator_from_files(
         CSV of daily factor returns, decimals, with a column date; for the time-series model.
     sectors
         CSV with columns symbol, sector; for the cross-sectional model, which does without if need be.
+    accept
+        Doubts about the factors that are right all the same (``bdfm.data.doubts``).
     """
     if kind is Kind.STATISTICAL:
         return StatisticalEstimator("marchenko_pastur", standardise=True, half_life=half_life)
@@ -79,8 +92,8 @@ def estimator_from_files(
             raise DataError("--model time-series needs --factors, a file of daily factor returns.")
         daily = pd.read_csv(_checks.existing_file(factors, what="factors"))
         _checks.has_columns(daily, ("date",), where="factors")
-        weekly = compounded(daily.set_index("date"), pd.DatetimeIndex(returns.index))
-        return TimeSeriesEstimator(weekly, half_life=half_life)
+        weekly = compounded(daily.set_index("date"), pd.DatetimeIndex(returns.index), accept=accept)
+        return TimeSeriesEstimator(weekly, half_life=half_life, accept=tuple(accept))
     days = pd.DatetimeIndex(returns.index)
     styles = price_styles(prices, days[days >= prices.index[min(YEAR, len(prices) - 1)]])
     if sectors is None:

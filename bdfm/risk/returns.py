@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 import numpy as np
@@ -9,6 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bdfm import _checks
+from bdfm.data.doubts.door import doubt
+from bdfm.data.doubts.tables import Tables
 from bdfm.errors import DataError
 
 Floats = NDArray[np.float64]
@@ -16,7 +19,13 @@ Floats = NDArray[np.float64]
 _MAX_STALE_DAYS: Final = 10  # a close older than this is no price
 
 
-def simple_returns(prices: pd.DataFrame, *, period_days: int | None = None) -> pd.DataFrame:
+def simple_returns(
+    prices: pd.DataFrame,
+    *,
+    period_days: int | None = None,
+    window: int | None = None,
+    accept: Collection[str] | None = (),
+) -> pd.DataFrame:
     """Simple returns (period, asset), decimal, labelled by the last day of each period.
 
     Parameters
@@ -27,6 +36,11 @@ def simple_returns(prices: pd.DataFrame, *, period_days: int | None = None) -> p
         ``None``: from one row of the table to the next. Otherwise calendar days of a period (7 for weeks),
         counted back from the last day; the last close on or before each end counts, if it is not older than
         10 days.
+    window
+        Number of the last periods to return, and of those whose prices are examined; None for all.
+    accept
+        Doubts about the prices that are right all the same, as ``RULE`` or ``RULE:SYMBOL``; see
+        ``bdfm.data.doubts``. None where they were examined before.
 
     Returns
     -------
@@ -36,8 +50,9 @@ def simple_returns(prices: pd.DataFrame, *, period_days: int | None = None) -> p
     Raises
     ------
     DataError
-        Prices that cannot be used, or too few for one period.
+        Prices that cannot be used, or too few for one period; what a rule of ``bdfm.data.doubts`` refuses.
     """
+    doubt(Tables("risk", prices=_of_window(prices, period_days, window)), accept=accept)
     table = _checks.price_table(prices)
     if period_days is not None:
         days = _checks.at_least(period_days, 1, what="period_days", where="returns")
@@ -51,10 +66,23 @@ def simple_returns(prices: pd.DataFrame, *, period_days: int | None = None) -> p
             table = table.ffill().iloc[row].set_axis(ends).where(age <= _MAX_STALE_DAYS)
     if len(table) < 2:
         raise DataError(f"returns: prices of {len(table)} period ends. At least 2 are needed.")
-    return (table / table.shift(1) - 1).iloc[1:]
+    found = (table / table.shift(1) - 1).iloc[1:]
+    return found if window is None else found.iloc[-window:]
 
 
-def compounded(returns: pd.DataFrame, ends: pd.DatetimeIndex) -> pd.DataFrame:
+def _of_window(prices: pd.DataFrame, period_days: int | None, window: int | None) -> pd.DataFrame:
+    """Prices that the last ``window`` returns are made of."""
+    if window is None or not len(prices):
+        return prices
+    if period_days is None:
+        return prices.sort_index().iloc[-window - 1 :]
+    days = _checks.days(prices.index, where="prices")
+    return prices.loc[days >= days.max() - pd.Timedelta(days=period_days * window + _MAX_STALE_DAYS)]
+
+
+def compounded(
+    returns: pd.DataFrame, ends: pd.DatetimeIndex, *, accept: Collection[str] | None = ()
+) -> pd.DataFrame:
     """Returns compounded to longer periods (period, column): daily factors to weeks or months.
 
     Parameters
@@ -64,6 +92,8 @@ def compounded(returns: pd.DataFrame, ends: pd.DatetimeIndex) -> pd.DataFrame:
     ends
         Last day of each period, ascending; a period starts after the end before it, the first one so many
         calendar days before its end as the second is long.
+    accept
+        As in ``simple_returns``: about the factors of these periods.
 
     Raises
     ------
@@ -76,6 +106,7 @@ def compounded(returns: pd.DataFrame, ends: pd.DatetimeIndex) -> pd.DataFrame:
     ends = pd.DatetimeIndex(ends)
     first = ends[:1] - (ends[1] - ends[0] if len(ends) > 1 else pd.Timedelta(days=1))
     edges = table.index.searchsorted(first.append(ends), side="right")
+    doubt(Tables("risk", factors=table.iloc[edges[0] : edges[-1]]), accept=accept)
     empty = ends[np.diff(edges) < 1]
     if len(empty):
         named = _checks.first(f"{d:%Y-%m-%d}" for d in empty)
@@ -101,6 +132,7 @@ def returns_table(returns: pd.DataFrame, *, where: str, complete: bool = False) 
     if not index.is_monotonic_increasing:
         raise DataError(f"{where}: days are not in ascending order. Sort the table.")
     table = _checks.numeric(returns.set_axis(names, axis=1).set_axis(index), where=where)
+    doubt(Tables("risk", returns=table))
     values = table.to_numpy()
     if not values.size:
         raise DataError(f"{where}: an empty table of returns (shape {values.shape}).")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
+from typing import Any
 
 from bdfm import _checks
 from bdfm.data.doubts import calendar, factors, forms, members, pairs, prices, said, still
-from bdfm.data.doubts.finding import EVERYTHING, Finding, Findings
+from bdfm.data.doubts.finding import EVERYTHING, Finding, Findings, as_records
 from bdfm.data.doubts.rule import RULES
 from bdfm.data.doubts.tables import Tables
 
@@ -51,6 +54,26 @@ def _is_old(finding: Finding, first: str) -> bool:
     return finding.severity == "warn" and bool(finding.days) and max(finding.days) < first
 
 
+_kept: ContextVar[list[Finding] | None] = ContextVar("kept findings", default=None)
+
+
+@contextmanager
+def kept() -> Iterator[list[Finding]]:
+    """List that fills with what every door inside the block finds, for the record of a run."""
+    found: list[Finding] = []
+    token = _kept.set(found)
+    try:
+        yield found
+    finally:
+        _kept.reset(token)
+
+
+def record(found: Sequence[Finding]) -> dict[str, list[dict[str, Any]]]:
+    """What a summary says of the findings of a run: those accepted, and those warned of, once each."""
+    once = Findings(list(dict.fromkeys(found)))
+    return {"accepted": as_records(once.accepted), "warned": as_records(once.of("warn"))}
+
+
 def doubt(tables: Tables, *, accept: Collection[str] | None = ()) -> Findings:
     """Findings about tables, after refusing or warning.
 
@@ -71,4 +94,9 @@ def doubt(tables: Tables, *, accept: Collection[str] | None = ()) -> Findings:
     DataWarning
         One line for each kind of doubt that does not refuse.
     """
-    return Findings() if accept is None else examine(tables, accept=accept).enforce()
+    if accept is None:
+        return Findings()
+    found = examine(tables, accept=accept)
+    if (keep := _kept.get()) is not None:
+        keep += found
+    return found.enforce()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from html import escape
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
@@ -210,7 +210,7 @@ def _message(group: Sequence[Finding]) -> str:
     return f"{text} {quiet}: --accept {how}. [{f.rule}]"
 
 
-def as_records(findings: Sequence[Finding]) -> list[Mapping[str, Any]]:
+def as_records(findings: Sequence[Finding]) -> list[dict[str, Any]]:
     """Findings as JSON values for a summary: rule, table, labels, days, what was seen."""
     return [
         {"rule": f.rule, "table": f.table, "labels": list(f.labels), "days": list(f.days), "seen": f.seen}

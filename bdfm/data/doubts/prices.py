@@ -28,6 +28,7 @@ NEAR_SDS: Final = 4.0  # a step is near a factor within so many sds of the days 
 NEAR: Final = 0.02  # or within so much in logs, whichever is more
 NEAR_SPLIT: Final = 0.05  # but no further from a split
 MAX_GAP_DAYS: Final = 10  # between two prices: what happens in more is no step
+NEW_DAYS: Final = 30  # before the origin: what happens there is in every feature of the forecast
 SPIKE_ROWS: Final = 5  # rows within which a spike is back
 MAX_STEPS: Final = 200  # steps of an asset that are looked at
 CODES: Final = (-99.99, -999.0, -99.0, -9999.0, -999.99, -99.999, 99.99, 999.0, 9999.0, 999.99)
@@ -121,6 +122,11 @@ def is_code(value: float) -> bool:
     return len(digits) >= 2 and set(digits) == {"9"}
 
 
+def _is_new(tables: Tables, series: Series, row: int) -> bool:
+    """Whether a row is among the newest before the origin."""
+    return tables.origin is not None and (tables.origin - series.days[row]).days < NEW_DAYS
+
+
 def _codes(series: Series, spikes: Sequence[Step]) -> set[tuple[int, int]]:
     """Spikes (row, column) whose price is a code: written in nines, or the same in two spikes of an asset."""
     value = {(s.row, s.column): float(series.values[s.row, s.column]) for s in spikes}
@@ -142,7 +148,8 @@ def unit_step(tables: Tables) -> Iterator[Finding]:
     undoes it, which splits of 2 for 1 reach; among calm days from 1.6 on, as of a split of 3 for 2. Refused:
     near 100 or 1,000 times or a part of it, which is a change of unit; a spike, back within 5 rows; and more
     than 5,000 times. Refused only where the days around are calm (a daily sd of at most 8 %, and an eighth of
-    the step): assets that crash or are squeezed jump on many days. Warned of: the rest, near 1.5, 2, 3, 4, 5,
+    the step): assets that crash or are squeezed jump on many days. Of a forecast also 1.9 times and more
+    within 30 days before the origin, among calm days. Warned of: the rest, near 1.5, 2, 3, 4, 5,
     10 or 20 as a split that was not adjusted for. "Near" is within 4 sds of the days around, or 2 %. One day
     of pence in a year of pounds makes a risk of 663 % out of 5 %.
     """
@@ -175,11 +182,15 @@ def unit_step(tables: Tables) -> Iterator[Finding]:
             told = ""
             if split:
                 told = f", like a split of {f'{split:g} for 1' if s.size < 0 else f'1 for {split:g}'}"
+            new = (
+                tables.forecasts and s.calm and abs(s.size) >= np.log(JUMP) and _is_new(tables, series, s.row)
+            )
             yield Finding(
-                "unit-step", "warn", "prices", (name,), (day,),
+                "unit-step", "refuse" if new else "warn", "prices", (name,), (day,),
                 f"{name} on {day}: {np.expm1(min(s.size, 600)):+.1%}{told}",
-                "Prices jump as if a split were not adjusted for.",
-                "Check that they are right.",
+                f"The newest prices, of the {NEW_DAYS} days before the origin, jump as if a split were not"
+                " adjusted for." if new else "Prices jump as if a split were not adjusted for.",
+                "Correct them." if new else "Check that they are right.",
             )  # fmt: skip
 
 
