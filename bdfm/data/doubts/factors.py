@@ -46,7 +46,7 @@ def factor_unit(tables: Tables) -> Iterator[Finding]:
                     yield _unit(what, name, f"{name} is {yearly:.0%} a year", "percent", "decimals")
             elif sd[column] > TOO_LARGE * root:
                 yield _unit(what, name, f"{name} has an sd of {sd[column]:.1%}", "percent", "decimals")
-            elif 0 < sd[column] < TOO_SMALL * root and what == "factors":
+            elif 1e-12 < sd[column] < TOO_SMALL * root and what == "factors":
                 yield _unit(what, name, f"{name} has an sd of {sd[column]:.2g} a row", "decimals", "percent")
     yield from _against_assets(tables)
 

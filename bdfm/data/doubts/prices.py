@@ -27,8 +27,11 @@ AROUND: Final = 20  # rows on each side that say how calm the asset is
 NEAR_SDS: Final = 4.0  # a step is near a factor within so many sds of the days around it
 NEAR: Final = 0.02  # or within so much in logs, whichever is more
 NEAR_SPLIT: Final = 0.05  # but no further from a split
+NEAR_UNIT: Final = 1.0  # nor from a unit, as after a long gap
 MAX_GAP_DAYS: Final = 10  # between two prices: what happens in more is no step
 NEW_DAYS: Final = 30  # before the origin: what happens there is in every feature of the forecast
+MAX_OTHERS: Final = 2  # other large steps among the rows around; assets that jump for real do so for days
+SPIKE_SHARE: Final = 0.25  # of a spike's size that the way back may miss
 SPIKE_ROWS: Final = 5  # rows within which a spike is back
 MAX_STEPS: Final = 200  # steps of an asset that are looked at
 CODES: Final = (-99.99, -999.0, -99.0, -9999.0, -999.99, -99.999, 99.99, 999.0, 9999.0, 999.99)
@@ -38,19 +41,21 @@ CODE_SDS: Final = 20.0  # a return this many robust sds from 0 may be a code for
 class Step(NamedTuple):
     """A large step of a price: place, log size, sd of the days around it, whether these are calm.
 
-    ``back``: row on which the price is back where it was, if it is within ``SPIKE_ROWS``.
+    ``room``: sd of what the asset may have done besides, more in a long gap. ``back``: row on which the price
+    is back where it was, if it is within ``SPIKE_ROWS``.
     """
 
     row: int
     column: int
     size: float
     sd: float
+    room: float
     calm: bool
     back: int | None
 
     def near(self, factors: Sequence[float], most: float = np.inf) -> float | None:
         """The factor that the step is near, up or down, within ``most`` in logs."""
-        room = min(max(NEAR_SDS * self.sd, NEAR), most)
+        room = min(max(NEAR_SDS * self.room, NEAR), most)
         return next((f for f in factors if abs(abs(self.size) - np.log(f)) <= room), None)
 
 
@@ -73,40 +78,60 @@ def jumps(series: Series) -> list[Step]:
     steps = series.steps
     large = np.abs(steps) >= np.log(CALM_JUMP)
     found: list[Step] = []
-    for column in np.flatnonzero(large.any(axis=0)):
+    for column in map(int, np.flatnonzero(large.any(axis=0))):
         own, mark = steps[:, column], large[:, column]
-        rows = np.flatnonzero(mark)[:MAX_STEPS]
-        skip: set[int] = set()
-        for row in map(int, rows):
-            if row in skip:
+        rows = [int(r) for r in np.flatnonzero(mark)[:MAX_STEPS]]
+        sd_of = {row: _sd_around(series, column, row, mark) for row in rows}
+        back_of: dict[int, int] = {}
+        for row in rows:
+            if any(out < row <= back for out, back in back_of.items()):
                 continue
-            sd = _around(own, row, mark)
-            if not np.isfinite(sd):
-                sd = float(series.step_sd[column]) if np.isfinite(series.step_sd[column]) else 0.0
-            size = float(own[row])
-            calm = sd <= CALM_SD and abs(size) >= CALM_RATIO * sd
+            back = _back(own, row, sd_of[row])
+            if back is not None:
+                back_of[row] = back
+        inside = {r for out, back in back_of.items() for r in range(out, back + 1)}
+        for row in rows:
+            if row in inside and row not in back_of:
+                continue
+            size, sd = float(own[row]), sd_of[row]
+            others = sum(1 for r in rows if 0 < abs(r - row) <= AROUND and r not in inside)
+            calm = sd <= CALM_SD and abs(size) >= CALM_RATIO * sd and others <= MAX_OTHERS
+            n_rows, n_days = _gap(series, row, column)
             if abs(size) < np.log(JUMP) and not calm:
                 continue
-            if _gap(series, row, int(column)) > MAX_GAP_DAYS and abs(size) < np.log(UNITS[0]) - NEAR:
-                continue
-            back = None
-            level = 0.0
-            for later in range(row + 1, min(row + 1 + SPIKE_ROWS, len(own))):
-                level += 0.0 if np.isnan(own[later]) else float(own[later])
-                if abs(size + level) <= max(NEAR_SDS * sd, NEAR):
-                    back = later
-                    skip |= set(range(row, later + 1))
-                    break
-            found.append(Step(row, int(column), size, sd, calm, back))
+            room = sd * float(np.sqrt(n_rows))
+            step = Step(row, column, size, sd, room, calm, back_of.get(row))
+            if n_days <= MAX_GAP_DAYS or step.near(UNITS, NEAR_UNIT) or abs(size) >= np.log(IMPOSSIBLE):
+                found.append(step)
     return found
 
 
-def _gap(series: Series, row: int, column: int) -> int:
-    """Days from the last price before a row to that row."""
+def _sd_around(series: Series, column: int, row: int, jumps: NDArray[np.bool_]) -> float:
+    """Sd of the days around a step; of all days where there are too few."""
+    sd = _around(series.steps[:, column], row, jumps)
+    return sd if np.isfinite(sd) else float(np.nan_to_num(series.step_sd[column]))
+
+
+def _back(steps: Floats, row: int, sd: float) -> int | None:
+    """Row on which one step undoes that of ``row``, with calm rows between them; None if none does."""
+    size = float(steps[row])
+    room = min(max(NEAR_SDS * sd, NEAR), SPIKE_SHARE * abs(size))
+    level = size
+    for later in range(row + 1, min(row + 1 + SPIKE_ROWS, len(steps))):
+        level += float(np.nan_to_num(steps[later]))
+        if abs(level) <= room:
+            return later
+        if abs(steps[later]) > room:
+            return None
+    return None
+
+
+def _gap(series: Series, row: int, column: int) -> tuple[int, int]:
+    """Rows and days from the last price before a row to that row."""
     before = row - 1
     while before > 0 and not series.known[before, column]:
         before -= 1
-    return int((series.days[row] - series.days[before]).days)
+    return row - before, int((series.days[row] - series.days[before]).days)
 
 
 def _ratio(size: float) -> str:
@@ -163,7 +188,7 @@ def unit_step(tables: Tables) -> Iterator[Finding]:
             continue
         name, day = series.names[s.column], series.day(s.row)
         seen = f"{name} on {day} is {_ratio(s.size)}"
-        unit = s.near(UNITS) if s.calm else None
+        unit = s.near(UNITS, NEAR_UNIT) if s.calm else None
         if s.calm and s.back is not None:
             yield Finding(
                 "unit-step", "refuse", "prices", (name,), (day, series.day(s.back)),
