@@ -88,8 +88,8 @@ def closes_until(
     ]
     if silent:
         raise DataError(
-            f"prices: {len(silent)} of {len(symbols)} assets have no price in the {MAX_SILENT_DAYS} days"
-            f" before the origin {origin:%Y-%m-%d} ({_checks.first(silent)})."
+            f"prices: {len(silent)} of {len(symbols)} assets have no fresh price in the"
+            f" {MAX_SILENT_DAYS} days before the origin {origin:%Y-%m-%d} ({_checks.first(silent)})."
             " Drop them, or pass --zero for a delisted asset."
         )
     return closes

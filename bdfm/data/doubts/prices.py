@@ -108,8 +108,13 @@ def jumps(series: Series) -> list[Step]:
 
 def _sd_around(series: Series, column: int, row: int, jumps: NDArray[np.bool_]) -> float:
     """Sd of the days around a step; of all days where there are too few."""
-    sd = _around(series.steps[:, column], row, jumps)
-    return sd if np.isfinite(sd) else float(np.nan_to_num(series.step_sd[column]))
+    own = series.steps[:, column]
+    sd = _around(own, row, jumps)
+    if np.isfinite(sd):
+        return sd
+    rest = np.abs(own[~jumps])
+    rest = rest[rest > 0]
+    return SD_OF_MAD * float(np.median(rest)) if len(rest) else 0.0
 
 
 def _back(steps: Floats, row: int, sd: float) -> int | None:
