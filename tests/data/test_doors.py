@@ -141,7 +141,7 @@ FAULTS = {
         **t,
         "prices": t["prices"].rename(columns={"S0": "Open", "S1": "Close"}),
         "universe": t["universe"].replace({"S0": "Open", "S1": "Close"}),
-    },  # fmt: skip
+    },
     "sampling": lambda t: t | {"prices": t["prices"].iloc[::5]},
     "time-zone": priced(cases.WARNED, "one Saturday"),
     "stale-end": priced(cases.OF_A_PANEL, "ended"),

@@ -422,3 +422,48 @@ def test_large_tables_are_quick():
     begun = time.process_time()
     examine(tables(prices=prices.rename(columns=str), origin=prices.index[-1]))
     assert time.process_time() - begun < 2
+
+
+@pytest.mark.parametrize(
+    ("factor", "row", "severity"),
+    [
+        (0.5, -15, "refuse"),
+        (1 / 1.8, -15, "warn"),
+        (0.5, -40, "warn"),
+        (1.95, -15, "refuse"),
+        (1.5, -15, None),
+    ],
+)
+def test_newest_prices_that_jump_are_refused_in_a_forecast(factor, row, severity):
+    prices = cases.clean_prices()
+    prices.iloc[row:, 3] *= factor
+    assert prices.index[row] > cases.ORIGIN - pd.Timedelta(days=30) or row == -40
+    assert [f.severity for f in of(examine(tables(prices=prices)), "unit-step")] == (
+        [severity] if severity else []
+    )
+    assert not examine(tables("risk", prices=prices)).of("refuse")
+
+
+def test_documents_and_registry_have_the_same_rules():
+    from pathlib import Path
+
+    text = (Path(__file__).parents[2] / "docs" / "doubts.md").read_text(encoding="utf-8")
+    listed = [line.split("`")[1] for line in text.splitlines() if line.startswith("| `")]
+    assert sorted(listed) == sorted(RULES)
+
+
+def test_a_spike_of_two_days_and_a_step_of_a_wild_asset():
+    prices = cases.clean_prices()
+    prices.iloc[400:402, 5] *= 2.5
+    assert [(f.severity, len(f.days)) for f in examine(tables(prices=prices))] == [("refuse", 2)]
+    rng = np.random.default_rng(3)
+    wild = np.exp(np.cumsum(0.1 * rng.standard_normal(cases.N_DAYS)) + 4.6 * (np.arange(cases.N_DAYS) > 400))
+    assert not examine(tables(prices=cases.clean_prices().assign(S4=wild))).of("refuse")
+
+
+def test_a_lively_asset_that_comes_back_after_a_long_gap_is_not_of_another_unit():
+    rng = np.random.default_rng(4)
+    lively = np.exp(np.cumsum(0.05 * rng.standard_normal(cases.N_DAYS)))
+    lively[200:500] = np.nan
+    lively[500:] *= 4 * lively[199] / lively[500]
+    assert not of(examine(tables(prices=cases.clean_prices().assign(S4=lively))), "unit-step", "refuse")
