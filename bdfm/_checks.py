@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -16,7 +16,6 @@ from bdfm.errors import BdfmError, DataError, FileError, UnknownLabelError
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
 
-JUMP = 1.9  # factor between two closes that is questioned: a return beyond +90 % or its reverse
 MAX_NAMED = 5  # offenders that a message names before it only counts
 
 
@@ -208,32 +207,6 @@ def price_table(
             f"{where}: {len(bad)} not positive and finite ({named}). Correct them, or leave them blank."
         )
     return table
-
-
-def price_jumps(prices: pd.DataFrame, until: pd.Timestamp, *, n_days: int = 30) -> dict[str, str]:
-    """Newest jumps of prices that look like a split or a typo: symbol to a description of its largest.
-
-    From one close to the asset's next, within ``n_days`` days up to ``until``: a return beyond +90 %, or the
-    fall that undoes it, -47.4 %; so that splits and reverse splits from 2 for 1 on are found.
-    """
-    table = price_table(prices, until=until).ffill()
-    ratio: pd.DataFrame = (table / table.shift(1)).loc[table.index > until - pd.Timedelta(days=n_days)]
-    size = ratio.where(ratio >= 1, 1 / ratio)
-    found = {}
-    for symbol in size.columns[(size >= JUMP).any()]:
-        place = int(np.nanargmax(size[symbol].to_numpy()))
-        day, factor, times = size.index[place], ratio[symbol].iloc[place], size[symbol].iloc[place]
-        split = f"{times:.3g} for 1" if factor < 1 else f"1 for {times:.3g}"
-        found[str(symbol)] = f"{symbol} on {day:%Y-%m-%d}: {factor - 1:+.1%}, like a split of {split}"
-    return found
-
-
-def jump_message(jumps: Mapping[str, str], until: pd.Timestamp) -> str:
-    """Sentence about the jumps of ``price_jumps``."""
-    return (
-        f"prices: {len(jumps)} of the newest, up to {until:%Y-%m-%d}, jump as if a split were not"
-        f" adjusted for ({first(jumps.values())})."
-    )
 
 
 def _text(column: pd.Series[Any]) -> pd.Series[str]:

@@ -10,7 +10,7 @@ import typer
 
 from bdfm.backtest.choices import CHAINS, DRAWS, MAX_RHAT, MAX_SWEEPS, N_DRAWS, SCORES, THIN, TUNE
 from bdfm.cli.console import interruptible, out
-from bdfm.cli.options import CalendarMonths, Chains, Draws, Earnings, EngineName, Seed, Tune
+from bdfm.cli.options import Accept, CalendarMonths, Chains, Draws, Earnings, EngineName, Seed, Tune
 from bdfm.inference.choices import ENGINE
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def backtest(
     engine: EngineName = ENGINE,
     n_draws: Annotated[int, typer.Option(min=100, help="Predictive draws of a model.")] = N_DRAWS,
     seed: Seed = 1,
+    accept: Accept = None,
 ) -> None:
     """Backtest forecasters on past origins. A run that was stopped goes on where it was."""
     from bdfm import _checks
@@ -79,6 +80,7 @@ def backtest(
         read_prices(prices),
         read_universe(universe),
         None if earnings is None else read_earnings(earnings),
+        accept=accept or (),
     )
     origins = origin_dates(first, last, every=period)
     for forecaster in chosen:

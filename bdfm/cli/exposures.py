@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bdfm.cli.console import interruptible, out
-from bdfm.cli.options import OutFolder, Seed
+from bdfm.cli.options import Accept, OutFolder, Seed
 from bdfm.exposures.choices import GAMMA, METHODS, N_LATENTS, WINDOW_DAYS, Method, Unit
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def exposures(
         bool, typer.Option(help="Estimates of the training part on all its days, which could not know them.")
     ] = False,
     seed: Seed = 1,
+    accept: Accept = None,
 ) -> None:
     """Follow daily exposures by several methods. Errors are compared on the last 15 % of days."""
     from bdfm import _files
@@ -49,7 +50,15 @@ def exposures(
 
     chosen = list(dict.fromkeys(method or METHODS))
     data = data_from_files(
-        prices, factors, unit=unit, universe=universe, n_assets=assets, start=start, end=end, seed=seed
+        prices,
+        factors,
+        unit=unit,
+        universe=universe,
+        n_assets=assets,
+        start=start,
+        end=end,
+        seed=seed,
+        accept=accept or (),
     )
     out.print(repr(data))
     with interruptible(), _files.OutputFolder(out_dir) as folder:

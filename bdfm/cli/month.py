@@ -9,6 +9,7 @@ import typer
 
 from bdfm.cli.console import interruptible, out
 from bdfm.cli.options import (
+    Accept,
     CalendarMonths,
     Chains,
     Draws,
@@ -88,6 +89,7 @@ def forecast(
         ),
     ] = None,
     keep_draws: KeepDraws = False,
+    accept: Accept = None,
 ) -> None:
     """Forecast the next period's returns from a price file. Quintile probabilities come with them."""
     from bdfm.inference.settings import SamplerSettings
@@ -108,6 +110,7 @@ def forecast(
         model=model,
         sampler=SamplerSettings(engine=engine, draws=draws, tune=tune, chains=chains),
         evidence=tuple(_evidence(text) for text in evidence or []),
+        accept=tuple(dict.fromkeys(accept or [])),
         **_forecast_only(seed, out_dir, keep_draws),
     )
     options = {"origin": "--origin", "zero": "--zero", "period": "--period-days"}

@@ -21,6 +21,13 @@ OutForecast = Annotated[
 ChangesFile = Annotated[Path | None, typer.Option("--file", help="TOML file with tables edits and views.")]
 
 CalendarMonths = Annotated[bool, typer.Option(help="Periods are calendar months.")]
+Accept = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="RULE[:SYMBOL]",
+        help="A doubt about the data that is right all the same, as its message names it. Repeatable.",
+    ),
+]
 
 KeepDraws = Annotated[
     bool,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bdfm.cli.console import out
-from bdfm.cli.options import CalendarMonths, Prices
+from bdfm.cli.options import Accept, CalendarMonths, Prices
 from bdfm.exposures.choices import Unit
 from bdfm.risk.choices import Kind
 
@@ -72,6 +72,7 @@ def risk(
     out_dir: Annotated[
         Path | None, typer.Option("--out", help="Folder for models, tables and pictures.")
     ] = None,
+    accept: Accept = None,
 ) -> None:
     """Risk of portfolios by up to four models. And where it comes from."""
     from functools import partial
@@ -80,15 +81,15 @@ def risk(
     from bdfm.data.sources import read_prices, read_universe
     from bdfm.errors import BdfmError
     from bdfm.exposures import read_factors
-    from bdfm.risk import compare, simple_returns
+    from bdfm.risk import compare
     from bdfm.risk.from_files import (
-        choose,
         equal_weights,
         estimator_from_files,
         fit_each,
         prices_until,
         read_portfolios,
         read_sectors,
+        returns_to_fit,
         risk_from_posterior,
     )
     from bdfm.risk.spans import one_span
@@ -96,13 +97,15 @@ def risk(
 
     table = prices_until(read_prices(prices), origin)
     length = one_span(table, period=period, period_days=period_days, calendar_months=calendar_months)
-    weights = None if portfolio is None else read_portfolios(portfolio, [str(c) for c in table.columns])
+    right = accept or ()
+    weights = None
+    if portfolio is not None:
+        weights = read_portfolios(portfolio, [str(c) for c in table.columns], accept=right)
     taken = [*(only or []), *([] if universe is None else read_universe(universe)["symbol"])]
-    known = None if factors is None else read_factors(factors, unit=unit.value)
+    known = None if factors is None else read_factors(factors, unit=unit.value, accept=None)
     groups = None if sectors is None else read_sectors(sectors)
     held = [] if weights is None else [str(c) for c in weights.columns[(weights != 0).any()]]
-    every = simple_returns(table, period=length).iloc[-window:]
-    returns, left_out = choose(every, only=taken, held=held)
+    returns, left_out = returns_to_fit(table, length, window, only=taken, held=held, accept=right)
     if left_out:
         out.print(
             f"Left out for want of returns in the last {len(returns)} periods: {', '.join(left_out)}.",
@@ -114,7 +117,14 @@ def risk(
     fits = fit_each(
         {
             kind.value: partial(
-                estimator_from_files, kind, table, returns, half_life, factors=known, sectors=groups
+                estimator_from_files,
+                kind,
+                table,
+                returns,
+                half_life,
+                factors=known,
+                sectors=groups,
+                accept=right,
             )
             for kind in kinds
         },

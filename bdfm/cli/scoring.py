@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from bdfm.cli.console import out
+from bdfm.cli.options import Accept
 
 
 def score(
@@ -18,6 +19,7 @@ def score(
     start: Annotated[str, typer.Option(help="Friday before the period.")],
     end: Annotated[str, typer.Option(help="Final Friday of the period.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    accept: Accept = None,
 ) -> None:
     """Score a submission by the rules of M6. Ranked probability score and information ratio."""
     from bdfm import _checks
@@ -29,6 +31,7 @@ def score(
         read_prices(prices),
         _checks.as_date(start, where="--start"),
         _checks.as_date(end, where="--end"),
+        accept=accept or (),
     )
     if as_json:
         sys.stdout.write(json.dumps({"rps": result.rps, "ir": result.ir}) + "\n")

@@ -16,11 +16,13 @@ from bdfm import _checks
 from bdfm._html import opening
 from bdfm.data import features, plots
 from bdfm.data.covariance import checked_covariance, covariance_ahead
+from bdfm.data.doubts.door import doubt
+from bdfm.data.doubts.tables import Tables
 from bdfm.data.form import OPTIONAL, VARIABLES, read_only
 from bdfm.data.outside import outside_volatility, volatility_table
 from bdfm.data.periods import describe, edges_at_prices, period_edges
 from bdfm.data.settings import PanelSettings
-from bdfm.data.usable import closes_until, earnings_flags, usable_periods, warn_of_single_assets
+from bdfm.data.usable import closes_until, earnings_flags, usable_periods
 from bdfm.errors import DataError
 from bdfm.names import (
     ASSET,
@@ -99,6 +101,7 @@ class Panel:
         settings: PanelSettings | None = None,
         horizon: int = 1,
         inactive: Collection[str] = (),
+        accept: Collection[str] | None = (),
     ) -> Self:
         """Panel made from daily adjusted closes; nothing after the origin is read, except earnings dates.
 
@@ -124,12 +127,16 @@ class Panel:
         inactive
             Assets whose return will be set to zero (delisted). They may end long before the origin, and may
             have no usable return.
+        accept
+            Doubts about the tables that are right all the same, as ``RULE`` or ``RULE:SYMBOL``; see
+            ``bdfm.data.doubts``. None where the tables were examined before.
 
         Raises
         ------
         DataError
-            Prices that are not positive numbers, or do not reach the origin; an asset that ends long before
-            it or has no usable return; fewer than 24 usable periods; repeated days or symbols.
+            What a rule of ``bdfm.data.doubts`` refuses. Prices that are not positive numbers, or do not reach
+            the origin; an asset that ends long before it or has no usable return; fewer than 24 usable
+            periods; repeated days or symbols.
         UnknownLabelError
             A symbol of the universe without prices; an inactive symbol outside the universe.
 
@@ -147,10 +154,14 @@ class Panel:
         inactive = tuple(dict.fromkeys(inactive))
         _checks.known(inactive, symbols, what="symbol", where="inactive")
         day = _checks.as_date(origin, where="origin")
+        edges = period_edges(day, period=settings.period, n_past=settings.n_periods, n_future=horizon)
+        tables = Tables(
+            "forecast", prices=prices, universe=table, earnings=earnings, origin=day, since=edges[0],
+            inactive=inactive,
+        )  # fmt: skip
+        doubt(tables, accept=accept)
         closes = closes_until(day, prices, symbols, inactive, settings)
         settings = settings.spaced(closes.spacing)
-
-        edges = period_edges(day, period=settings.period, n_past=settings.n_periods, n_future=horizon)
         if closes.sparse:
             edges = edges_at_prices(edges, closes.dates, n_past=settings.n_periods)
         days = features.day_numbers(edges)
@@ -175,7 +186,6 @@ class Panel:
         rolling = settings.rolling_covariance
         later = horizon - 1
         unknown = np.full((horizon, len(symbols)), np.nan)
-        warn_of_single_assets(table)
         return cls._build(
             settings,
             edges,

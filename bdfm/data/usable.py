@@ -92,7 +92,7 @@ def closes_until(
     ]
     if silent:
         raise DataError(
-            f"prices: {len(silent)} of {len(symbols)} assets have no price in the {n_days} days"
+            f"prices: {len(silent)} of {len(symbols)} assets have no fresh price in the {n_days} days"
             f" before the origin {origin:%Y-%m-%d} ({_checks.first(silent)})."
             " Drop them, or pass --zero for a delisted asset."
         )
@@ -149,16 +149,3 @@ def usable_periods(
             f" before {origin:%Y-%m-%d} ({_checks.first(idle)}). Drop them from the universe."
         )
     return int(usable.argmax())
-
-
-def warn_of_single_assets(universe: pd.DataFrame) -> None:
-    """Warn of asset classes with one asset."""
-    sizes = universe["asset_class"].value_counts(sort=False)
-    single = sizes.index[sizes == 1]
-    if len(single):
-        warnings.warn(
-            f"universe: {len(single)} of {len(sizes)} asset classes have one asset ({_checks.first(single)}),"
-            " which has none to pool with: its priors decide more. Merge the class with another if need be.",
-            DataWarning,
-            stacklevel=3,
-        )

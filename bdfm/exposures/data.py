@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -14,6 +14,8 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from bdfm import _checks
+from bdfm.data.doubts.door import doubt
+from bdfm.data.doubts.tables import Tables
 from bdfm.errors import DataError, DataWarning, FileError
 from bdfm.names import ASSET, DAY, FACTOR, SECTOR
 
@@ -25,7 +27,6 @@ VALIDATION_SHARE: Final = 0.15
 MIN_DAYS: Final = 60
 MAX_ODD_SHARE: Final = 0.1  # of days that only one of prices and factors has
 _RATE: Final = "risk-free rate"
-_PERCENT_SD: Final = 0.15  # a daily sd above this is a return in percent, not a decimal
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -74,6 +75,7 @@ class ExposureData:
         sectors: Sequence[str] | None = None,
         training: float = TRAINING_SHARE,
         validation: float = VALIDATION_SHARE,
+        accept: Collection[str] | None = (),
     ) -> ExposureData:
         """Data from arrays.
 
@@ -90,6 +92,9 @@ class ExposureData:
             Labels; A0, A1, ... and F1, F2, ... if not given, sectors blank.
         training, validation
             Shares of the days in the first two parts; the rest is the test part.
+        accept
+            Doubts about the factors that are right all the same, as ``RULE`` or ``RULE:COLUMN``; see
+            ``bdfm.data.doubts``. None where they were examined before.
 
         Raises
         ------
@@ -139,7 +144,7 @@ class ExposureData:
         if silent.any():
             raise DataError(f"{where}: no return on {silent.sum()} of {len(r)} days. Leave those days out.")
         _complete(f, names, index, what="factors", remedy="Complete them, or choose other days.")
-        _decimals(f, names)
+        doubt(Tables("exposures", factors=pd.DataFrame(f, index, list(names))), accept=accept)
         n_training, n_validation = _split(len(r), training, validation)
         short = [labels[j] for j in np.flatnonzero(_too_short(r[:n_training]))]
         if short:
@@ -168,6 +173,7 @@ class ExposureData:
         end: object = None,
         training: float = TRAINING_SHARE,
         validation: float = VALIDATION_SHARE,
+        accept: Collection[str] | None = (),
     ) -> ExposureData:
         """Data from daily prices and factor returns, on the days that both have.
 
@@ -187,16 +193,18 @@ class ExposureData:
             Daily risk-free simple return (day,), decimals; subtracted from the assets' returns if given.
         start, end
             First and last day of returns; if not given, the first and last that both tables have.
-        training, validation
-            As in ``from_arrays``.
+        training, validation, accept
+            As in ``from_arrays``; symbols too. Only the days used are examined.
 
         Raises
         ------
         DataError
-            No common days, or more than a tenth of the days in one of the tables only, and as
-            ``from_arrays``.
+            What a rule of ``bdfm.data.doubts`` refuses. No common days, or more than a tenth of the days in
+            one of the tables only, and as ``from_arrays``.
         """
         where = "exposure data"
+        told = factors if risk_free is None else factors.assign(RF=risk_free)
+        doubt(_used(prices, told, start, end), accept=accept)
         table = _checks.price_table(prices).dropna(how="all")
         known = factors.set_axis(_checks.days(factors.index, where="factors")).sort_index()
         _checks.unique(known.index, what="days", where="factors")
@@ -217,7 +225,6 @@ class ExposureData:
                 f" {known.index[0]:%Y-%m-%d} to {known.index[-1]:%Y-%m-%d}: no day in common"
                 " (within start and end, where given). Give tables that overlap."
             )
-        _decimals(known.to_numpy(dtype=np.float64), [str(c) for c in known.columns])
         returns, known = _on_common_days(table, known, low, high)
         excess = known.pop(_RATE) if risk_free is not None else 0.0
         if risk_free is not None:
@@ -246,6 +253,7 @@ class ExposureData:
             sectors=None if sectors is None else [str(mapping[a]) for a in returns.columns],
             training=training,
             validation=validation,
+            accept=None,  # examined above, with the prices
         )
 
     # Contents
@@ -322,7 +330,9 @@ class ExposureData:
         )
 
 
-def read_factors(path: str | Path, *, unit: Literal["percent", "decimal"]) -> pd.DataFrame:
+def read_factors(
+    path: str | Path, *, unit: Literal["percent", "decimal"], accept: Collection[str] | None = ()
+) -> pd.DataFrame:
     """Daily factor returns (day, factor) of a CSV file, as decimals.
 
     The file has a column ``date`` (2022-03-04) and one column for each factor. A risk-free rate ``RF`` is
@@ -334,6 +344,8 @@ def read_factors(path: str | Path, *, unit: Literal["percent", "decimal"]) -> pd
         CSV file, plain or compressed.
     unit
         What the file holds: French's data library publishes percent.
+    accept
+        As in ``ExposureData.from_arrays``.
 
     Raises
     ------
@@ -364,7 +376,7 @@ def read_factors(path: str | Path, *, unit: Literal["percent", "decimal"]) -> pd
     values = _checks.numeric(table.drop(columns=dates[0]).set_axis(index), where=where).sort_index()
     if unit == "percent":
         values = values / 100
-    _decimals(values.to_numpy(), list(values.columns))
+    doubt(Tables("exposures", factors=values), accept=accept)
     return values
 
 
@@ -477,11 +489,18 @@ def _complete(
     )
 
 
-def _decimals(values: Floats, names: Sequence[str]) -> None:
-    with np.errstate(invalid="ignore"):
-        wide = [n for n, s in zip(names, np.nanstd(values, axis=0), strict=True) if s > _PERCENT_SD]
-    if wide:
-        raise DataError(
-            f"factors: {_checks.first(wide)} have a daily standard deviation above {_PERCENT_SD:.0%}."
-            " Returns must be decimals, 0.01 for 1 %; read a file in percent with unit='percent'."
-        )
+def _used(prices: pd.DataFrame, factors: pd.DataFrame, start: object, end: object) -> Tables:
+    """Tables of the days that prices and factors both cover, from start to end where given."""
+    where = "exposure data"
+    days, own = _checks.days(prices.index, where="prices"), _checks.days(factors.index, where="factors")
+    if not len(days) or not len(own):
+        return Tables("exposures")
+    low = max([own.min()] + ([_checks.as_date(start, where=f"{where}: start")] if start else []))
+    high = min([own.max(), days.max()] + ([_checks.as_date(end, where=f"{where}: end")] if end else []))
+    before = days[days < low]
+    first = before.max() if len(before) else low
+    return Tables(
+        "exposures",
+        prices=prices.loc[(days >= first) & (days <= high)],
+        factors=factors.loc[(own >= low) & (own <= high)],
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,7 @@ def data_from_files(
     start: str | None = None,
     end: str | None = None,
     seed: int = 1,
+    accept: Collection[str] = (),
 ) -> ExposureData:
     """Daily returns of assets and factors, from files.
 
@@ -74,9 +75,11 @@ def data_from_files(
         First and last day of returns.
     seed
         Of the sample.
+    accept
+        As in ``ExposureData.from_prices``.
     """
     table = read_prices(prices)
-    returns, rate = split_risk_free(read_factors(factors, unit=unit.value))
+    returns, rate = split_risk_free(read_factors(factors, unit=unit.value, accept=None))
     sectors: pd.Series[Any] | None = None
     if universe is not None:
         members = read_universe(universe)
@@ -87,7 +90,9 @@ def data_from_files(
         if sectors is None:
             raise DataError("options: --assets draws from the classes of a universe. Give --universe too.")
         table = table[choose_assets(sectors, n_assets, seed=seed)]
-    return ExposureData.from_prices(table, returns, sectors=sectors, risk_free=rate, start=start, end=end)
+    return ExposureData.from_prices(
+        table, returns, sectors=sectors, risk_free=rate, start=start, end=end, accept=accept
+    )
 
 
 def write_comparison(

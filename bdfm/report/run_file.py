@@ -38,7 +38,6 @@ class DataTable(_Table):
     demo: bool = False
     period: int | str | None = None  # days of a period, or "month"; the model's, if not given
     zero: tuple[str, ...] = ()  # delisted assets
-    accept_jumps: tuple[str, ...] = ()  # assets whose newest prices jump, and rightly so
 
 
 class EvidenceTable(_Table):
@@ -54,6 +53,7 @@ class RunFile(_Table):
 
     data: DataTable
     model: str = "m6"  # a preset, or a TOML file relative to the run file
+    accept: tuple[str, ...] = ()  # doubts that are right all the same: RULE or RULE:SYMBOL
     seed: Annotated[int, Field(ge=0)] = 1
     n_draws: Annotated[int, Field(ge=2)] = N_PREDICTIVE_DRAWS
     views_method: ViewsMethod = "auto"

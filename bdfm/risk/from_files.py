@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 
 from bdfm import _checks
+from bdfm.data.doubts.door import doubt
+from bdfm.data.doubts.tables import Tables
 from bdfm.data.features import spacing_days
 from bdfm.data.risk_free import split_risk_free
 from bdfm.data.sources import read_texts
@@ -19,8 +21,8 @@ from bdfm.risk.base import Estimator, RiskModel
 from bdfm.risk.bayesian import bayesian_risk
 from bdfm.risk.choices import Kind
 from bdfm.risk.cross_section import CrossSectionalEstimator
-from bdfm.risk.returns import compounded
-from bdfm.risk.spans import MAX_STALE_DAYS
+from bdfm.risk.returns import compounded, doubt_prices, simple_returns
+from bdfm.risk.spans import MAX_STALE_DAYS, Span
 from bdfm.risk.statistical import StatisticalEstimator
 from bdfm.risk.styles import YEAR, price_styles
 from bdfm.risk.time_series import TimeSeriesEstimator
@@ -37,12 +39,14 @@ class Fits(NamedTuple):
     failures: dict[str, str]
 
 
-def read_portfolios(path: Path, symbols: Sequence[str]) -> pd.DataFrame:
+def read_portfolios(
+    path: Path, symbols: Sequence[str], *, accept: Collection[str] | None = ()
+) -> pd.DataFrame:
     """Weights (portfolio, asset) of a CSV file with columns symbol, weight and optionally portfolio.
 
-    ``symbols`` says which assets there are. Raises ``FileError`` for a file that is missing, empty or no
-    table, ``DataError`` for one without rows, other symbols, weights that are no numbers, or a symbol given
-    twice.
+    ``symbols`` says which assets there are, ``accept`` which doubts about the weights are right all the same
+    (``bdfm.data.doubts``). Raises ``FileError`` for a file that is missing, empty or no table, ``DataError``
+    for one without rows, other symbols, weights that are no numbers, or a symbol given twice.
     """
     where = "portfolio"
     given = _table(path, where, ("symbol", "weight"))
@@ -59,7 +63,9 @@ def read_portfolios(path: Path, symbols: Sequence[str]) -> pd.DataFrame:
         raise DataError(f"{where}: {_checks.first(double['symbol'])} given twice. Add the weights up.")
     _checks.known(given["symbol"], list(symbols), what="symbol", where=where)
     wide = given.pivot(index="portfolio", columns="symbol", values="weight").fillna(0.0)
-    return wide.loc[list(dict.fromkeys(given["portfolio"]))]
+    weights = wide.loc[list(dict.fromkeys(given["portfolio"]))]
+    doubt(Tables("risk", portfolio=weights), accept=accept)
+    return weights
 
 
 def equal_weights(returns: pd.DataFrame) -> pd.DataFrame:
@@ -135,6 +141,29 @@ def choose(
     return returns[kept], [s for s in returns.columns if s not in set(kept)]
 
 
+def returns_to_fit(
+    prices: pd.DataFrame,
+    length: Span,
+    window: int,
+    *,
+    only: Sequence[str] = (),
+    held: Sequence[str] = (),
+    accept: Collection[str] | None = (),
+) -> tuple[pd.DataFrame, list[str]]:
+    """Returns of the last ``window`` periods, and symbols left out, as ``choose``; doubts about the others.
+
+    Prices of assets that no model is fitted to are not examined (``bdfm.data.doubts``).
+    """
+    try:
+        every = simple_returns(prices, period=length, window=window, accept=None)
+        returns, left_out = choose(every, only=only, held=held)
+    except DataError:
+        doubt_prices(prices, length, window, accept=accept)  # the reason, if a rule knows it
+        raise
+    doubt_prices(prices[list(returns.columns)], length, window, accept=accept)
+    return returns, left_out
+
+
 def estimator_from_files(
     kind: Kind,
     prices: pd.DataFrame,
@@ -143,6 +172,7 @@ def estimator_from_files(
     *,
     factors: pd.DataFrame | None,
     sectors: pd.Series[Any] | None,
+    accept: Collection[str] = (),
 ) -> Estimator:
     """Estimator of one kind.
 
@@ -159,14 +189,17 @@ def estimator_from_files(
         is subtracted from the returns of assets (``split_risk_free``).
     sectors
         Sector by symbol, for the cross-sectional model, which does without if need be.
+    accept
+        Doubts about the factors that are right all the same (``bdfm.data.doubts``).
     """
     if kind is Kind.STATISTICAL:
         return StatisticalEstimator("marchenko_pastur", standardise=True, half_life=half_life)
     if kind is Kind.TIME_SERIES:
         if factors is None:
             raise DataError("--model time-series needs --factors, a file of daily factor returns.")
-        known, rate = split_risk_free(compounded(factors, pd.DatetimeIndex(returns.index)))
-        return TimeSeriesEstimator(known, risk_free=rate, half_life=half_life)
+        days = pd.DatetimeIndex(returns.index)
+        known, rate = split_risk_free(compounded(factors, days, accept=accept))
+        return TimeSeriesEstimator(known, risk_free=rate, half_life=half_life, accept=tuple(accept))
     days = pd.DatetimeIndex(returns.index)
     styles = price_styles(
         prices[list(returns.columns)], days[days >= prices.index[min(YEAR, len(prices) - 1)]]

@@ -7,7 +7,7 @@ before it starts and its final Friday: the days of the two closes that the retur
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +17,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bdfm import _checks
+from bdfm.data.doubts.door import doubt
+from bdfm.data.doubts.tables import Tables
 from bdfm.errors import DataError, DataWarning, FileError
 from bdfm.forecast.ranks import outcome_quantiles
 from bdfm.forecast.submission import COLUMNS, MAX_EXPOSURE, MIN_EXPOSURE, N_RANKS, RANKS
@@ -25,6 +27,7 @@ from bdfm.scoring.scores import SUM_TOLERANCE, ranked_probability_score
 Floats = NDArray[np.float64]
 
 EXPOSURE_TOLERANCE: Final = 5e-4  # of absolute decisions: a hundred numbers of 5 decimals
+_AROUND_DAYS: Final = 60  # before the period, which say how calm its prices are
 _MAX_CLOSED_DAYS: Final = 4  # weekdays in a row on which markets may be closed
 
 
@@ -255,7 +258,12 @@ class Score:
 
 
 def score_submission(
-    submission: pd.DataFrame, prices: pd.DataFrame, start: str | pd.Timestamp, end: str | pd.Timestamp
+    submission: pd.DataFrame,
+    prices: pd.DataFrame,
+    start: str | pd.Timestamp,
+    end: str | pd.Timestamp,
+    *,
+    accept: Collection[str] | None = (),
 ) -> Score:
     """Scores of a submission by the rules of M6.
 
@@ -265,12 +273,19 @@ def score_submission(
         Columns ID, Rank1 to Rank5, Decision; one row for each column of ``prices``, in any order.
     prices, start, end
         As in ``period_returns``: the Friday before the period and its final Friday.
+    accept
+        Doubts about the prices from 60 days before the period to its end that are right all the same; see
+        ``bdfm.data.doubts``.
 
     Raises
     ------
     UnknownLabelError, DataError
-        As in ``read_submission`` and ``information_ratio``.
+        As in ``read_submission`` and ``information_ratio``; what a rule of ``bdfm.data.doubts`` refuses.
     """
+    first, last = _checks.as_date(start, where="start"), _checks.as_date(end, where="end")
+    days = _checks.days(prices.index, where="prices")
+    near = (days >= first - pd.Timedelta(days=_AROUND_DAYS)) & (days <= last)
+    doubt(Tables("score", prices=prices.loc[near]), accept=accept)
     table = _checked_submission(submission, [str(c) for c in prices.columns])
     window = _filled(prices, start, end).rename(columns=str)[list(table["ID"])]
     returns = window.iloc[-1] / window.iloc[0] - 1
