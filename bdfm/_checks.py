@@ -27,13 +27,24 @@ def first(labels: Iterable[object], n: int = MAX_NAMED) -> str:
     return ", ".join(items[:n]) + more
 
 
-def known(labels: Iterable[str], allowed: Sequence[str], *, what: str, where: str, hint: str = "") -> None:
-    """Raise ``UnknownLabelError`` unless every label is among ``allowed``."""
+def known(
+    labels: Iterable[str],
+    allowed: Sequence[str],
+    *,
+    what: str,
+    where: str,
+    hint: str = "",
+    alias: bool = False,
+) -> None:
+    """Raise ``UnknownLabelError`` unless every label is among ``allowed``.
+
+    With ``alias`` the message says how to call a symbol by its other spelling: where files are read.
+    """
     allowed_set = set(allowed)
     unknown = [x for x in dict.fromkeys(labels) if x not in allowed_set]
     if not unknown:
         return
-    guess = did_you_mean(unknown[0], allowed)
+    guess = did_you_mean(unknown[0], allowed, alias=alias)
     plural = "" if len(unknown) == 1 else "s"
     raise UnknownLabelError(
         f"{where}: unknown {what}{plural} {first(unknown)}.{guess} Known: {first(allowed)}."

@@ -45,6 +45,7 @@ _CURRENCY = (
 )
 _MONEY = re.compile(rf"^([+-]?)\s*({_CURRENCY})?\s*(.*?)\s*({_CURRENCY})?$")
 _POINT = re.compile(r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$")
+_CLEARLY_POINT = re.compile(r"^-?\d+\.(?:\d{1,2}|\d{4,})$")
 _INFINITE = re.compile(r"^[+-]?inf(?:inity)?$", re.I)
 _SPACES = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2007": " ", "’": "'", "−": "-"})
 
@@ -72,6 +73,8 @@ def mark_of(cells: Iterable[str]) -> tuple[str, str, str]:
     unclear = ("", "")
     for cell in cells:
         if "," not in cell and "." not in cell:
+            continue
+        if "." in shown and _CLEARLY_POINT.match(cell):
             continue
         core = _core(cell)[0]
         mark, clear = _shown(core)
@@ -149,6 +152,8 @@ def floats(
         Texts that are no numbers, by column and day; a number with two meanings; a column that mixes percent
         and plain numbers, or two currencies.
     """
+    if all(is_numeric_dtype(t) and not is_bool_dtype(t) for t in set(table.dtypes)):
+        return table.astype(np.float64)
     texts: dict[int, pd.Series[Any]] = {}
     columns: dict[int, Any] = {}
     for j in range(table.shape[1]):
@@ -157,8 +162,6 @@ def floats(
             columns[j] = column.to_numpy(dtype=np.float64, na_value=np.nan)
         else:
             texts[j] = column.where(column.notna(), "").astype(str).str.strip()
-    if not texts:
-        return pd.DataFrame(columns, index=table.index).set_axis(table.columns, axis=1).astype(float)
     mark = decimal_mark or _settled(texts, where, separator)
     offenders: list[str] = []
     for j, text in texts.items():

@@ -318,11 +318,12 @@ def _symbol_column(table: pd.DataFrame) -> Any:
     """Column of symbols of a long table; None for a wide one, even if a symbol in it is called ID."""
     if table.columns.nlevels > 1:
         return None
-    price = find(table.columns, PRICE_NAMES)
+    keys = {key(c): c for c in reversed(table.columns)}
+    price = next((keys[w] for w in PRICE_NAMES if w in keys), None)
     for wanted in SYMBOL_NAMES:
-        column = find(table.columns, [wanted])
-        if column is None:
+        if wanted not in keys:
             continue
+        column = keys[wanted]
         cells = table[column]
         if isinstance(cells, pd.DataFrame):
             continue

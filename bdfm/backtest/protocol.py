@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from bdfm import _checks
+from bdfm import _checks, _tables
 from bdfm.data.features import Closes, day_numbers, fresh_closes
 from bdfm.data.periods import Period, period_edges
 from bdfm.data.settings import PanelSettings
@@ -221,7 +221,8 @@ class MarketData:
         table = _checks.universe_table(universe)
         table = table[[c for c in ("symbol", "asset_class", "name", "group") if c in table]]
         symbols = list(table["symbol"])
-        _checks.known(symbols, [str(c) for c in prices.columns], what="symbol", where="universe")
+        prices = _tables.prices_frame(prices)
+        _checks.known(symbols, [str(c) for c in prices.columns], what="symbol", where="universe", alias=True)
         closes = _checks.price_table(prices, symbols=symbols).dropna(how="all")
         if closes.empty:
             raise DataError("prices: not one price of the universe. Check the files.")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bdfm.cli.console import interruptible, out
-from bdfm.cli.options import OutFolder, Seed
+from bdfm.cli.console import interruptible, out, say_read
+from bdfm.cli.options import Alias, DateFormat, DecimalMark, OutFolder, Seed, aliases_of
 from bdfm.exposures.choices import GAMMA, METHODS, N_LATENTS, WINDOW_DAYS, Method, Unit
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def exposures(
     prices: Annotated[Path, typer.Option(help="Daily adjusted closes; every symbol on every day.")],
-    factors: Annotated[Path, typer.Option(help="CSV of daily factor returns: date and one column each.")],
+    factors: Annotated[Path, typer.Option(help="File of daily factor returns; French's as downloaded too.")],
     unit: Annotated[Unit, typer.Option(help="What the factor file holds; French's are in percent.")],
     out_dir: OutFolder,
     method: Annotated[
@@ -25,7 +25,7 @@ def exposures(
         typer.Option(help="Repeatable; constant, rolling, kalman and dcc if not given. vae needs torch."),
     ] = None,
     universe: Annotated[
-        Path | None, typer.Option(help="CSV with symbol and asset_class: what to take, and its sectors.")
+        Path | None, typer.Option(help="File with symbol and asset_class: what to take, and its sectors.")
     ] = None,
     assets: Annotated[
         int | None,
@@ -36,6 +36,9 @@ def exposures(
     window_days: Annotated[int, typer.Option(min=10, help="Window of rolling.")] = WINDOW_DAYS,
     latents: Annotated[int, typer.Option(min=1, help="Latents of vae and components of pca.")] = N_LATENTS,
     gamma: Annotated[float, typer.Option(min=0, help="Weight of vae's total correlation.")] = GAMMA,
+    date_format: DateFormat = None,
+    decimal_mark: DecimalMark = None,
+    alias: Alias = None,
     seed: Seed = 1,
 ) -> None:
     """Follow daily exposures by several methods. Errors are compared on the last 15 % of days."""
@@ -46,7 +49,18 @@ def exposures(
 
     chosen = list(dict.fromkeys(method or METHODS))
     data = data_from_files(
-        prices, factors, unit=unit, universe=universe, n_assets=assets, start=start, end=end, seed=seed
+        prices,
+        factors,
+        unit=unit,
+        universe=universe,
+        n_assets=assets,
+        start=start,
+        end=end,
+        seed=seed,
+        date_format=date_format,
+        decimal_mark=decimal_mark,
+        aliases=aliases_of(alias),
+        say=say_read,
     )
     out.print(repr(data))
     with interruptible(), _files.OutputFolder(out_dir) as folder:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bdfm.cli.console import out
-from bdfm.cli.options import Prices
+from bdfm.cli.console import out, say_read
+from bdfm.cli.options import Alias, DateFormat, DecimalMark, Prices, aliases_of
 from bdfm.risk.choices import Kind
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def risk(
     portfolio: Annotated[
         Path | None,
         typer.Option(
-            help="CSV with columns symbol, weight and optionally portfolio; equal weights without it."
+            help="File with columns symbol, weight and optionally portfolio; equal weights without it."
         ),
     ] = None,
     model: Annotated[
@@ -38,15 +38,18 @@ def risk(
     horizon: Annotated[float, typer.Option(min=0.01, help="Periods that the risk is over.")] = 4,
     factors: Annotated[
         Path | None,
-        typer.Option(help="Time-series model: CSV of daily factor returns, decimals, with a column date."),
+        typer.Option(help="Time-series model: file of daily factor returns, decimals."),
     ] = None,
     sectors: Annotated[
-        Path | None, typer.Option(help="Cross-sectional model: CSV with columns symbol, sector.")
+        Path | None, typer.Option(help="Cross-sectional model: file with columns symbol, sector.")
     ] = None,
     posterior: Annotated[
         Path | None, typer.Option(help="posterior.nc of bdfm forecast: adds the Bayesian model.")
     ] = None,
     check: Annotated[bool, typer.Option("--validate", help="Validate each model; takes longer.")] = False,
+    date_format: DateFormat = None,
+    decimal_mark: DecimalMark = None,
+    alias: Alias = None,
     out_dir: Annotated[
         Path | None, typer.Option("--out", help="Folder for models, tables and pictures.")
     ] = None,
@@ -58,14 +61,30 @@ def risk(
     from bdfm.risk.from_files import estimator_from_files, read_portfolios, risk_from_posterior
     from bdfm.validation import validate
 
-    table = read_prices(prices)
-    if origin is not None:
-        table = table.loc[: _checks.as_date(origin, where="--origin")]
+    aliases = aliases_of(alias)
+    last = None if origin is None else _checks.as_date(origin, where="--origin", date_format=date_format)
+    table = read_prices(prices, date_format=date_format, decimal_mark=decimal_mark, aliases=aliases)
+    say_read(table)
+    if last is not None:
+        table = table.loc[:last]
     returns = simple_returns(table, period_days=period_days).iloc[-window:]
-    weights = read_portfolios(portfolio, returns)
+    weights = read_portfolios(portfolio, returns, aliases=aliases, decimal_mark=decimal_mark)
+    if portfolio is not None:
+        say_read(weights)
     kinds = list(model or [k for k in Kind if k is not Kind.TIME_SERIES or factors is not None])
     estimators = {
-        kind.value: estimator_from_files(kind, table, returns, half_life, factors=factors, sectors=sectors)
+        kind.value: estimator_from_files(
+            kind,
+            table,
+            returns,
+            half_life,
+            factors=factors,
+            sectors=sectors,
+            date_format=date_format,
+            decimal_mark=decimal_mark,
+            aliases=aliases,
+            say=say_read,
+        )
         for kind in kinds
     }
     models: dict[str, RiskModel] = {name: e.fit(returns).scale_to(horizon) for name, e in estimators.items()}

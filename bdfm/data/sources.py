@@ -171,6 +171,7 @@ def read_records(
     what: str,
     columns: Mapping[str, Iterable[str]],
     numbers: Iterable[str] = (),
+    label: str = "symbol",
     aliases: Aliases = None,
     decimal_mark: str | None = None,
 ) -> pd.DataFrame:
@@ -179,13 +180,15 @@ def read_records(
     Parameters
     ----------
     path, aliases, decimal_mark
-        As in ``read_prices``; aliases are for the column symbol.
+        As in ``read_prices``; aliases are for the column of symbols.
     what
         Name of the table, for messages.
     columns
         Names that are needed, each with other names that it goes by.
     numbers
         Columns to give as floats; a cell of 25% is 0.25.
+    label
+        Column of the symbols.
 
     Raises
     ------
@@ -197,7 +200,7 @@ def read_records(
     _checks.has_columns(table, tuple(columns), where=what)
     wanted = [c for c in numbers if c in table]
     if wanted:
-        label = table["symbol"].astype(str) if "symbol" in table else None
+        labels = table[label].astype(str) if label in table else None
         sign = _signs.get(reading.separator, "")
         parsed = _numbers.floats(
             table[wanted],
@@ -205,10 +208,10 @@ def read_records(
             decimal_mark=_mark(decimal_mark),
             separator=sign,
             reading=reading,
-            labels=label,
+            labels=labels,
         )
         table = table.assign(**{c: parsed[c] for c in wanted})
-    return _with(_named(table, aliases), reading)
+    return _with(_named(table, aliases, label), reading)
 
 
 def read_aliases(path: str | Path) -> dict[str, str]:
@@ -354,11 +357,11 @@ def _aliases(aliases: Aliases) -> dict[str, str]:
     return read_aliases(aliases) if isinstance(aliases, str | Path) else _symbols.check_aliases(aliases)
 
 
-def _named(table: pd.DataFrame, aliases: Aliases) -> pd.DataFrame:
+def _named(table: pd.DataFrame, aliases: Aliases, label: str = "symbol") -> pd.DataFrame:
     names = _aliases(aliases)
-    if not names or "symbol" not in table:
+    if not names or label not in table:
         return table
-    return table.assign(symbol=[names.get(str(s).strip(), s) for s in table["symbol"]])
+    return table.assign(**{label: [names.get(str(s).strip(), s) for s in table[label]]})
 
 
 def _mark(mark: str | None) -> str | None:

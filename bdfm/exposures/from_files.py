@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pandas as pd
 
 from bdfm import _checks, _files
-from bdfm.data.sources import read_prices, read_universe
+from bdfm.data.sources import RISK_FREE, read_prices, read_universe
 from bdfm.errors import DataError
 from bdfm.exposures.choices import GAMMA, N_LATENTS, WINDOW_DAYS, Method, Unit
 from bdfm.exposures.comparison import Comparison
@@ -22,8 +22,6 @@ from bdfm.exposures.pca import PrincipalComponents
 from bdfm.exposures.random_walk import BayesianRandomWalk
 from bdfm.exposures.regression import ConstantBetas, RollingOLS
 from bdfm.exposures.result import ExposureMethod, Exposures
-
-RISK_FREE: Final = "RF"  # French's files carry it beside the factors
 
 
 def method_of(
@@ -52,6 +50,10 @@ def data_from_files(
     start: str | None = None,
     end: str | None = None,
     seed: int = 1,
+    date_format: str | None = None,
+    decimal_mark: str | None = None,
+    aliases: Mapping[str, str] | None = None,
+    say: Callable[[pd.DataFrame], None] = lambda _: None,
 ) -> ExposureData:
     """Daily returns of assets and factors, from files.
 
@@ -69,20 +71,32 @@ def data_from_files(
         First and last day of returns.
     seed
         Of the sample.
+    date_format, decimal_mark, aliases
+        As in ``bdfm.read_prices``; the date format is also for ``start`` and ``end``.
+    say
+        Called with each table that is read.
     """
-    table = read_prices(prices)
-    returns = read_factors(factors, unit=unit.value).drop(columns=RISK_FREE, errors="ignore")
+    table = read_prices(prices, date_format=date_format, decimal_mark=decimal_mark, aliases=aliases)
+    say(table)
+    returns = read_factors(factors, unit=unit.value, date_format=date_format, decimal_mark=decimal_mark)
+    say(returns)
+    returns = returns.drop(columns=RISK_FREE, errors="ignore")
     sectors: pd.Series[Any] | None = None
     if universe is not None:
-        members = read_universe(universe)
-        _checks.known(members["symbol"], list(table.columns), what="symbol", where="universe")
+        members = read_universe(universe, aliases=aliases)
+        say(members)
+        _checks.known(members["symbol"], list(table.columns), what="symbol", where="universe", alias=True)
         sectors = members.set_index("symbol")["asset_class"]
         table = table[list(sectors.index)]
     if n_assets is not None:
         if sectors is None:
             raise DataError("options: --assets draws from the classes of a universe. Give --universe too.")
         table = table[choose_assets(sectors, n_assets, seed=seed)]
-    return ExposureData.from_prices(table, returns, sectors=sectors, start=start, end=end)
+    first, last = (
+        None if day is None else _checks.as_date(day, where=f"--{name}", date_format=date_format)
+        for name, day in (("start", start), ("end", end))
+    )
+    return ExposureData.from_prices(table, returns, sectors=sectors, start=first, end=last)
 
 
 def write_comparison(

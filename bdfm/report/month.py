@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from bdfm import _checks, _files
+from bdfm._symbols import check_aliases
 from bdfm.data.panel import Panel
 from bdfm.data.settings import PanelSettings
 from bdfm.data.sources import demo, read_earnings, read_prices, read_universe
@@ -51,6 +52,8 @@ class Month:
         What it says, read and checked.
     closes
         Close of each asset at the origin.
+    tables
+        What was read of its files: each says how in ``.attrs["reading"]``.
     """
 
     run: RunFile
@@ -61,6 +64,7 @@ class Month:
     panel: Panel
     changes: Changes
     closes: pd.Series[float]
+    tables: tuple[pd.DataFrame, ...] = ()
 
     @property
     def out(self) -> Path:
@@ -132,8 +136,13 @@ def make_month(run: RunFile, options: Mapping[str, str] | None = None) -> Month:
 def _checked(run: RunFile, path: Path, place: Callable[[str], str]) -> tuple[Month, dict[str, str]]:
     """Month with its data read and checked, and the newest prices that jump."""
     model = _with_period(find_model(run.model, folder=path.parent), run.data.period, place)
-    prices, universe = _data(run.data, path)
-    origin = _checks.as_date(run.data.origin, where=place("origin"))
+    date_format = run.data.date_format
+    origin = _checks.as_date(run.data.origin, where=place("origin"), date_format=date_format)
+    aliases = check_aliases(run.aliases, where=f"{path}, [aliases]")
+    prices, universe = _data(run.data, path, aliases)
+    earnings = None
+    if run.data.earnings is not None:
+        earnings = read_earnings(path.parent / run.data.earnings, date_format=date_format, aliases=aliases)
     known = list(universe["symbol"])
     _checks.known(run.data.zero, known, what="symbol", where=place("zero"))
     _checks.known(run.data.accept_jumps, known, what="symbol", where=place("accept_jumps"))
@@ -141,7 +150,7 @@ def _checked(run: RunFile, path: Path, place: Callable[[str], str]) -> tuple[Mon
         prices,
         universe,
         origin=origin,
-        earnings=None if run.data.earnings is None else read_earnings(path.parent / run.data.earnings),
+        earnings=earnings,
         settings=model.panel,
         inactive=run.data.zero,
     )
@@ -154,7 +163,8 @@ def _checked(run: RunFile, path: Path, place: Callable[[str], str]) -> tuple[Mon
     closes = _checks.price_table(prices, symbols=panel.assets, until=origin).ffill().iloc[-1]
     classes = [panel.asset_classes[c] for c in panel.class_index]
     changes.check(panel.assets, classes, prices=closes)
-    return Month(run, "", path, path.name, model, panel, changes, closes), jumps
+    tables = () if run.data.demo else tuple(t for t in (prices, universe, earnings) if t is not None)
+    return Month(run, "", path, path.name, model, panel, changes, closes, tables), jumps
 
 
 def _with_period(model: FactorModel, period: object, place: Callable[[str], str]) -> FactorModel:
@@ -168,7 +178,7 @@ def _with_period(model: FactorModel, period: object, place: Callable[[str], str]
     return model.model_copy(update={"panel": settings})
 
 
-def _data(data: DataTable, path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _data(data: DataTable, path: Path, aliases: dict[str, str]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Prices and universe."""
     if data.demo:
         if data.prices is not None or data.universe is not None:
@@ -178,7 +188,13 @@ def _data(data: DataTable, path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
         return demo()
     if data.prices is None or data.universe is None:
         raise DataError(f"{path}, [data]: give prices and universe, or demo = true.")
-    return read_prices(path.parent / data.prices), read_universe(path.parent / data.universe)
+    prices = read_prices(
+        path.parent / data.prices,
+        date_format=data.date_format,
+        decimal_mark=data.decimal_mark,
+        aliases=aliases,
+    )
+    return prices, read_universe(path.parent / data.universe, aliases=aliases)
 
 
 def run_month(

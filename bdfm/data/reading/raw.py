@@ -22,6 +22,7 @@ from bdfm._reading import Reading, cut
 from bdfm.errors import DataError, FileError
 
 MAX_BYTES: Final = 4 << 30  # of an unpacked file
+_BLANK: Final = b"\0 \t\r\n"
 _PACKED: Final = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
 _NO_TABLES: Final = (  # first bytes, what it is, what to do
     (b"\xd0\xcf\x11\xe0", "an old Excel or Office file (.xls)", "Save it as .xlsx or CSV."),
@@ -59,7 +60,7 @@ def content(path: Path, *, what: str, reading: Reading) -> str | pd.DataFrame:
 
 
 def _unpacked(raw: bytes, path: Path, what: str, reading: Reading, *, depth: int) -> str | pd.DataFrame:
-    if not raw.strip(b"\0 \t\r\n"):
+    if not raw[:4096].strip(_BLANK) and not raw.strip(_BLANK):
         inside = " inside its packing" if depth else ""
         raise FileError(f"{what}: {path} is empty{inside}. A table with a header was expected.")
     packed = next((name for start, name in _PACKED.items() if raw.startswith(start)), "")

@@ -7,6 +7,7 @@ import io
 import re
 import warnings
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -18,7 +19,7 @@ from bdfm._reading import Reading, cut
 from bdfm.errors import DataError, FileError
 
 SEPARATORS: Final = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
-_SAMPLE_CHARACTERS, _SAMPLE_ROWS = 400_000, 300
+_SAMPLE_CHARACTERS, _SAMPLE_ROWS, _SAMPLE_CELLS = 400_000, 300, 50_000
 _BLANKS: Final = ["", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "#N/A", "#N/A N/A", "-", "--", "."]
 _TOTALS: Final = re.compile(
     r"^(grand )?(sub)?(total|sum|average|avg|mean|count|min|max|minimum|maximum|std|stdev|median|summe|gesamt"
@@ -50,7 +51,9 @@ def dated_table(
     reading.drop("title", layout.n_title)
     if decimal_mark is None and not reading.container.startswith("Excel"):
         body = [row for row in sample[layout.lines :]] if whole else sample[layout.lines : _SAMPLE_ROWS]
-        cells = (c for row in body for j, c in enumerate(row) if j != layout.dates and c)
+        cells = islice(
+            (c for row in body for j, c in enumerate(row) if j != layout.dates and c), _SAMPLE_CELLS
+        )
         try:
             mark, unclear, _ = _numbers.mark_of(cells)
         except DataError as error:
@@ -184,7 +187,7 @@ def _sample(text: str, sign: str, path: Path, what: str) -> tuple[list[Row], boo
 def _third_line(text: str) -> int:
     """Characters of the first lines of a table that is very wide."""
     place = 0
-    for _ in range(60):
+    for _ in range(25):
         found = text.find("\n", place)
         if found < 0:
             return len(text)
@@ -332,7 +335,7 @@ def _parsed(text: str, sign: str, layout: Layout, mark: str, path: Path, what: s
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header lose data
             return pd.read_csv(
-                io.StringIO(text),
+                io.BytesIO(text.encode()),
                 sep=sign,
                 decimal=mark if mark != "?" else ".",
                 header=None,
@@ -342,7 +345,7 @@ def _parsed(text: str, sign: str, layout: Layout, mark: str, path: Path, what: s
                 index_col=False,
                 dtype=kind,
                 keep_default_na=False,
-                na_values={j: _BLANKS for j in names if j not in kind},
+                na_values=_BLANKS if len(kind) < 2 else {j: _BLANKS for j in names if j not in kind},
                 skipinitialspace=True,
                 low_memory=False,
             )
