@@ -213,7 +213,7 @@ def _column(text: pd.Series[Any], mark: str, where: str) -> tuple[Any, list[int]
     """Numbers of a column of texts, positions of what is none, whether they are percent, and the currency."""
     values = np.full(len(text), np.nan)
     given = text.to_numpy(dtype=object)
-    plain = text.str.fullmatch(_POINT).to_numpy(dtype=bool)
+    plain = text.str.fullmatch(_POINT).to_numpy(dtype=bool, copy=True)
     if mark == ",":  # a point is then a separator of thousands
         plain &= ~text.str.contains(".", regex=False).to_numpy(dtype=bool)
     values[plain] = given[plain].astype(np.float64)

@@ -74,7 +74,7 @@ def _unpacked(raw: bytes, path: Path, what: str, reading: Reading, *, depth: int
             raise FileError(
                 f"{what}: {path} is cut off or damaged ({line(error)}). Get a whole copy."
             ) from error
-        reading.container = packed
+        _contained(reading, packed)
         return _unpacked(inner, path, what, reading, depth=depth + 1)
     if raw.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _zipped(raw, path, what, reading, depth)
@@ -117,7 +117,7 @@ def _zipped(raw: bytes, path: Path, what: str, reading: Reading, depth: int) -> 
         raise FileError(f"{what}: {path} is cut off or damaged ({line(error)}). Get a whole copy.") from error
     except (RuntimeError, NotImplementedError) as error:
         raise FileError(f"{what}: {path} cannot be unpacked ({line(error)}). Unpack it first.") from error
-    reading.container = f"zip ({members[0].filename})"
+    _contained(reading, f"zip ({members[0].filename})")
     return _unpacked(inner, path, what, reading, depth=depth + 1)
 
 
@@ -148,7 +148,7 @@ def _sheet(raw: bytes, path: Path, what: str, reading: Reading) -> str:
             " as CSV."
         )
     name, cells = next(iter(filled.items()))
-    reading.container = f"Excel (sheet {name})"
+    _contained(reading, f"Excel (sheet {name})")
     text = io.StringIO()
     csv.writer(text).writerows([[_cell(x) for x in row] for row in cells.to_numpy(dtype=object)])
     return text.getvalue()
@@ -169,7 +169,7 @@ def _parquet(raw: bytes, path: Path, what: str, reading: Reading) -> pd.DataFram
         table = pd.read_parquet(io.BytesIO(raw))
     except Exception as error:  # pyarrow reports damage by many
         raise FileError(f"{what}: {path} is cut off or damaged ({line(error)}). Get a whole copy.") from error
-    reading.container = "Parquet"
+    _contained(reading, "Parquet")
     table.attrs = {}
     return table
 
@@ -225,6 +225,11 @@ def _no_page(text: str, path: Path, what: str) -> None:
         raise FileError(f"{what}: {path} is XML, not a table. Save it as CSV or .xlsx.")
     if start.startswith(("{", "[{", "[[")):
         raise FileError(f"{what}: {path} is JSON, not a table. Write it as CSV or Parquet.")
+
+
+def _contained(reading: Reading, name: str) -> None:
+    """Add what is inside a packing."""
+    reading.container = f"{reading.container}, {name}" if reading.container else name
 
 
 def line(error: BaseException) -> str:

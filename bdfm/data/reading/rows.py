@@ -49,7 +49,7 @@ def dated_table(
     sample, whole = _sample(text, sign, path, what)
     layout = _layout(sample, path, what)
     reading.drop("title", layout.n_title)
-    if decimal_mark is None and not reading.container.startswith("Excel"):
+    if decimal_mark is None and "Excel" not in reading.container:
         body = [row for row in sample[layout.lines :]] if whole else sample[layout.lines : _SAMPLE_ROWS]
         cells = islice(
             (c for row in body for j, c in enumerate(row) if j != layout.dates and c), _SAMPLE_CELLS
@@ -62,6 +62,8 @@ def dated_table(
     else:
         mark = decimal_mark or "."
         decimal_mark = mark
+    if mark == ",":
+        reading.decimal_mark = _numbers.MARKS[mark]
     table = _parsed(text, sign, layout, mark, path, what)
     table = _own_rows(table, layout, what, reading)
     if table.empty:
@@ -137,7 +139,7 @@ def _separated(
     if not sign and not single:
         first = next((x.strip() for x in text.splitlines() if x.strip()), "")
         raise FileError(f"{what}: {path} has one column, {cut(first)}. {_expected()}")
-    reading.separator = "" if reading.container.startswith("Excel") else SEPARATORS.get(sign, sign)
+    reading.separator = "" if "Excel" in reading.container else SEPARATORS.get(sign, sign)
     return text, sign or ","
 
 
@@ -167,20 +169,28 @@ def _separator(text: str) -> str:
     return found
 
 
-def _reader(text: str, sign: str, path: Path, what: str) -> list[Row]:
-    if len(text) > csv.field_size_limit():
-        csv.field_size_limit(len(text) + 1)
-    try:
-        return list(csv.reader(io.StringIO(text, newline=None), delimiter=sign, strict=False))
-    except csv.Error as error:
-        raise FileError(f"{what}: {path} is not a CSV table ({error}).") from error
+def _reader(text: str, sign: str, path: Path, what: str, *, whole: bool = True) -> list[Row]:
+    """Rows of cells of a text; ``FileError`` where a quote has no partner, unless the text is a beginning."""
+    csv.field_size_limit(max(csv.field_size_limit(), len(text) + 1))
+    for strict in (True, False):
+        try:
+            return list(csv.reader(io.StringIO(text, newline=None), delimiter=sign, strict=strict and whole))
+        except csv.Error as error:
+            if "unexpected end" in str(error):
+                raise FileError(
+                    f"{what}: {path} has a quote without its partner: the file is cut off, or a cell holds a single"
+                    ' ". Correct it.'
+                ) from error
+            if not strict or not whole:
+                raise FileError(f"{what}: {path} is not a CSV table ({error}).") from error
+    raise AssertionError  # one of the two returned or raised
 
 
 def _sample(text: str, sign: str, path: Path, what: str) -> tuple[list[Row], bool]:
     """First rows of a text, a row for each line or what quotes make of several; whether they are all."""
     whole = len(text) <= _SAMPLE_CHARACTERS
     start = text if whole else text[: max(_SAMPLE_CHARACTERS, _third_line(text))]
-    rows = [[c.strip() for c in row] for row in _reader(start, sign, path, what)]
+    rows = [[c.strip() for c in row] for row in _reader(start, sign, path, what, whole=False)]
     return (rows, True) if whole else (rows[:-1], False)
 
 
@@ -234,6 +244,8 @@ def _layout(sample: Sequence[Row], path: Path, what: str) -> Layout:
             levels.append(sample[below])
     body = [r for r in sample[below + 1 : below + 1 + _SAMPLE_ROWS] if any(r)]
     width = max([len(_trimmed(r)) for r in levels])
+    if body:  # names that are blank, above cells that are not, are asked for later
+        width = max(width, min(len(levels[-1]), max(len(_trimmed(r)) for r in body)))
     names_missing = len(body) > 0 and all(len(_trimmed(r)) == width + 1 for r in body) and len(levels) == 1
     if names_missing and _tables.find(levels[0], _tables.DATE_NAMES) is None:
         levels = [["", *levels[0]]]  # row names without a name, as R writes them
@@ -374,7 +386,7 @@ def _too_wide(path: Path, what: str, n: int, found: int, width: int) -> FileErro
 
 def _own_rows(table: pd.DataFrame, layout: Layout, what: str, reading: Reading) -> pd.DataFrame:
     """Rows of the first block that has dates of days or months, the dates as first column."""
-    dates = table[layout.dates].fillna("").astype(str).str.strip()
+    dates = table[layout.dates].astype(object).fillna("").astype(str).str.strip()
     others = table.drop(columns=layout.dates)
     codes, uniques = pd.factorize(dates)
     kinds = _dates.families(uniques)[codes] if len(uniques) else np.empty(0, dtype=object)
@@ -390,7 +402,7 @@ def _own_rows(table: pd.DataFrame, layout: Layout, what: str, reading: Reading) 
         )
         again = np.zeros(len(keep), dtype=bool)
         for i in np.flatnonzero(~keep):
-            again[i] = bool(header) and [str(x).strip() for x in others.iloc[i].fillna("")] == header
+            again[i] = bool(header) and _same_names(others.iloc[i], header)
         alone = ~keep & empty & (dates != "").to_numpy()
         first_block = _block(keep, kinds, (text_only | alone) & ~again, dates)
         total = np.array([bool(_TOTALS.match(d)) for d in dates]) & ~keep
@@ -416,6 +428,17 @@ def _own_rows(table: pd.DataFrame, layout: Layout, what: str, reading: Reading) 
     table = table.loc[chosen].reset_index(drop=True)
     order = [layout.dates, *(j for j in range(table.shape[1]) if j != layout.dates)]
     return table[order].set_axis(layout.columns[order], axis=1)
+
+
+def _same_names(row: pd.Series[Any], header: list[str]) -> bool:
+    """Whether a row of cells holds the header; a symbol called NA was read as a missing cell."""
+
+    def same(cell: Any, name: str) -> bool:
+        if pd.isna(cell):
+            return name in _BLANKS
+        return str(cell).strip() == name or (not isinstance(cell, str) and name == f"{cell:g}")
+
+    return all(same(cell, name) for cell, name in zip(row, header, strict=True))
 
 
 def _block(
@@ -452,7 +475,7 @@ def _no_numbers(table: pd.DataFrame) -> np.ndarray[Any, Any]:
         if pd.api.types.is_numeric_dtype(column):
             none &= column.isna().to_numpy()
         else:
-            none &= ~column.fillna("").astype(str).str.contains(r"^[^A-Za-z]*\d[^A-Za-z]*$").to_numpy(
+            none &= ~column.astype(object).fillna("").astype(str).str.contains(r"^[^A-Za-z]*\d[^A-Za-z]*$").to_numpy(
                 dtype=bool
             )
     return none
