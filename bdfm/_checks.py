@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bdfm import _dates, _numbers, _tables
+from bdfm._reading import short
 from bdfm._symbols import did_you_mean
 from bdfm.errors import BdfmError, DataError, FileError, UnknownLabelError
 
@@ -23,6 +24,7 @@ MAX_NAMED = 5  # offenders that a message names before it only counts
 def first(labels: Iterable[object], n: int = MAX_NAMED) -> str:
     """First ``n`` labels, comma separated, with the number of those left out."""
     items = [str(x) for x in labels]
+    items[:n] = [short(x) for x in items[:n]]
     more = f" and {len(items) - n} more" if len(items) > n else ""
     return ", ".join(items[:n]) + more
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
-from bdfm._reading import Reading, cut
+from bdfm._reading import Reading, cut, short
 from bdfm.errors import DataError
 
 MARKS: Final = {".": "point", ",": "comma"}
@@ -92,6 +92,12 @@ def mark_of(cells: Iterable[str]) -> tuple[str, str, str]:
     return next(iter(shown), ""), *unclear
 
 
+def is_number(cell: str) -> bool:
+    """Whether a cell is a number, with either decimal mark, or stands for none."""
+    core = _core(cell)[0]
+    return cell.strip().lower() in MISSING or any(_number(core, mark) is not None for mark in MARKS)
+
+
 def _shown(core: str) -> tuple[str, bool]:
     """Decimal mark of a number, and whether it can be no other; blank for no number and for whole numbers."""
     if not re.fullmatch(r"[+-]?[\d.,' ]*\d[\d.,' ]*(?:[eE][+-]?\d+)?", core):
@@ -166,9 +172,9 @@ def floats(
     offenders: list[str] = []
     for j, text in texts.items():
         label = table.columns[j]
-        columns[j], bad, percent, money = _column(text, mark, f"{where}: {label}")
+        columns[j], bad, percent, money = _column(text, mark, f"{where}: {short(label)}")
         offenders += [
-            f"{label if labels is None else labels.iloc[i]} {_place(table.index, i)}: {cut(text.iloc[i])}"
+            f"{short(label if labels is None else labels.iloc[i])} {_place(table.index, i)}: {cut(text.iloc[i])}"
             for i in bad[:6]
         ]
         offenders += [""] * (len(bad) - 6)

@@ -26,6 +26,12 @@ def cut(text: object) -> str:
     return repr(given) if len(given) <= LONGEST else f"{given[:LONGEST]!r}... ({len(given)} characters)"
 
 
+def short(label: object) -> str:
+    """Label as a message names it, cut where it is long."""
+    text = str(label)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}... ({len(text)} characters)"
+
+
 @dataclass
 class Reading:
     """How a file was read; filled while it is.

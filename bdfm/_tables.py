@@ -36,6 +36,7 @@ _OTHER_FIELDS: Final = (
     " adj_volume split_factor div_cash eroffnung eröffnung hoch tief volumen unadjusted_close raw_close"
 ).split()
 _BARS: Final = frozenset("open high low volume vol px_open px_high px_low px_volume".split())
+_NO_PRICES: Final = frozenset("volume px_volume dividends stock_splits capital_gains".split())
 _LEVELS: Final = frozenset(
     (
         "",
@@ -54,7 +55,7 @@ _LEVELS: Final = frozenset(
     + ("instrument", "name", "names", "ric", "isin", "variable", *DATE_NAMES)
 )
 FIELDS: Final = frozenset((*PRICE_NAMES, *_OTHER_FIELDS))
-_PAIR: Final = re.compile(r"^(?P<head>.+?)[\s_.|/:-]+(?P<tail>.+)$")
+_LOOKED_AT: Final = 1000  # different cells of a column that say whether it holds symbols
 
 
 def key(name: object) -> str:
@@ -122,12 +123,10 @@ def days_first(
     elif held:
         found = _dates.parse(index, where=where, date_format=date_format)
     else:
-        what = (
-            "has no column date" if not reading or not reading.file else f"{reading.file} has no column date"
-        )
-        shown = ", ".join(cut(n).strip("'") for n in names[:5]) + (
-            f" and {len(names) - 5} more" if len(names) > 5 else ""
-        )
+        named = f"{reading.file} has no column date" if reading is not None and reading.file else ""
+        what = named or "no column date, and no days as index"
+        shown = ", ".join(cut(n).strip("'") for n in names[:5])
+        shown += f" and {len(names) - 5} more" if len(names) > 5 else ""
         raise DataError(
             f"{where}: {what}; found {shown}. Expected date and symbols (wide), or date, symbol, and one of"
             f" {', '.join(PRICE_NAMES[:2])}, price, close (long)."
@@ -231,6 +230,8 @@ def prices_frame(prices: Any, *, where: str = "prices") -> pd.DataFrame:
 
 def record_columns(table: pd.DataFrame, wanted: Mapping[str, Iterable[str]]) -> pd.DataFrame:
     """Table whose columns have this package's names: ``wanted`` says which other names each goes by."""
+    if not wanted:
+        return table
     keys = [key(c) for c in table.columns]
     new = dict(zip(table.columns, keys, strict=True))
     for name, others in wanted.items():
@@ -327,7 +328,10 @@ def _symbol_column(table: pd.DataFrame) -> Any:
         cells = table[column]
         if isinstance(cells, pd.DataFrame):
             continue
-        numbers = is_numeric_dtype(cells) or pd.to_numeric(cells.astype(str), errors="coerce").notna().all()
+        numbers = is_numeric_dtype(cells) or all(
+            x is None or (isinstance(x, float) and np.isnan(x)) or _numbers.is_number(str(x))
+            for x in cells.unique()[:_LOOKED_AT]
+        )
         if not numbers or (price is not None and price != column and bool(table.index.has_duplicates)):
             return column
         if wanted in ("symbol", "ticker", "permno"):
@@ -376,6 +380,8 @@ def _kind(table: pd.DataFrame) -> str:
             set(keys) & set(PRICE_NAMES)
         ):
             return "ohlcv"
+    if len(keys) > 1 and set(keys) <= FIELDS and len(set(keys) & _BARS) > 1:
+        return "bars"
     pairs = [_split(n) for n in names]
     split = [p for p in pairs if p is not None]
     if not split:
@@ -405,6 +411,11 @@ def _one_per_symbol(table: pd.DataFrame, where: str, reading: Reading, name: str
     """Table of one price column for each symbol, from open, high, low, close and volume of one or of several."""
     kind = _kind(table)
     names = [str(c) for c in table.columns]
+    if kind == "bars":
+        raise DataError(
+            f"{where} (ohlcv): the columns are one symbol's ({', '.join(names[:6])}), and none of them is its"
+            " closing price. Expected Adj Close or Close."
+        )
     if kind in ("ohlcv", "price"):
         price = next(n for w in PRICE_NAMES for n in names if key(n) == w)
         if not name:
@@ -419,6 +430,9 @@ def _one_per_symbol(table: pd.DataFrame, where: str, reading: Reading, name: str
         reading.note(f"taken as the asset {name}, after the file")
         return table[[price]].set_axis([name], axis=1)
     if kind == "wide":
+        none = [n for n in names if key(n) in _NO_PRICES]
+        if none:
+            raise DataError(f"{where} (ohlcv): the column {none[0]} is no asset's price. Leave it out.")
         return table
     pairs = {n: _split(n) for n in names}
     by_symbol: dict[str, dict[str, str]] = {}

@@ -126,10 +126,9 @@ def read_returns(
     )
     found = _numbers.replace_codes(found, reading, decimals=unit == "decimal")
     rate = _tables.find(found.columns, _RISK_FREE)
-    found = found.rename(columns={rate: RISK_FREE})
     if unit == "percent":
-        scale = np.array([1.0 if c in signed else 100.0 for c in found.columns])
-        found = found / scale
+        found = found / np.array([1.0 if c in signed else 100.0 for c in found.columns])
+    found = found.rename(columns={rate: RISK_FREE})
     return _with(found, reading)
 
 
@@ -172,6 +171,7 @@ def read_records(
     columns: Mapping[str, Iterable[str]],
     numbers: Iterable[str] = (),
     label: str = "symbol",
+    required: bool = True,
     aliases: Aliases = None,
     decimal_mark: str | None = None,
 ) -> pd.DataFrame:
@@ -189,6 +189,8 @@ def read_records(
         Columns to give as floats; a cell of 25% is 0.25.
     label
         Column of the symbols.
+    required
+        Whether to refuse a table without one of ``columns``.
 
     Raises
     ------
@@ -197,7 +199,8 @@ def read_records(
     """
     reading = Reading()
     table = _records(path, what, reading, columns)
-    _checks.has_columns(table, tuple(columns), where=what)
+    if required:
+        _checks.has_columns(table, tuple(columns), where=what)
     wanted = [c for c in numbers if c in table]
     if wanted:
         labels = table[label].astype(str) if label in table else None

@@ -183,6 +183,7 @@ def read_submission(
         columns={k: () for k in names},
         numbers=list(names)[1:],
         label="id",
+        required=False,
         aliases=aliases,
         decimal_mark=decimal_mark,
     )

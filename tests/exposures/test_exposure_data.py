@@ -97,11 +97,11 @@ def test_factor_file(tmp_path, tables):
         read_factors(path, unit="decimal")
     with pytest.raises(FileError, match="does not exist"):
         read_factors(tmp_path / "no.csv", unit="percent")
-    path.write_text("day,m\n2020-01-01,1\n")
-    with pytest.raises(DataError, match="needs a column date"):
+    path.write_text("when,m\nnever,1\n")
+    with pytest.raises(DataError, match="has no column date"):
         read_factors(path, unit="percent")
     path.write_text("date,m\n2020-01-01,1\n2020-01-01,2\n")
-    with pytest.raises(DataError, match="1 days given more than once"):
+    with pytest.raises(DataError, match=r"more than once with different values \(m on 2020-01-01: 1 and 2"):
         read_factors(path, unit="percent")
     path.write_text("date,m\n2020-01-01,x\n")
     with pytest.raises(DataError, match="not a number"):

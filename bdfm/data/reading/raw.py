@@ -197,6 +197,8 @@ def _decoded(raw: bytes, path: Path, what: str, reading: Reading) -> str:
             text = raw.decode(coding)
         except UnicodeDecodeError:
             continue
+        if not text[:5000].strip("\ufeff \t\r\n\0") and not text.strip("\ufeff \t\r\n\0"):
+            raise FileError(f"{what}: {path} is empty. A table with a header was expected.")
         start = text[:100_000]
         odd_ones = sum(ord(c) < 32 and c not in "\t\r\n\f\x1a" for c in start)
         if "\0" in text or odd_ones > len(start) / 1000:

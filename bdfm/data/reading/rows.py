@@ -145,7 +145,8 @@ def _separated(
 
 def _separator(text: str) -> str:
     """Separator by which most rows have the same number of cells, more than one; blank where there is none."""
-    start = text[:50_000]
+    csv.field_size_limit(max(csv.field_size_limit(), len(text) + 1))
+    start = text[: max(50_000, _first_lines(text, 4))]
     lines = start.splitlines()[: 1 if len(start) == len(text) and "\n" not in start.strip() else None]
     if len(start) < len(text) and len(lines) > 1:
         lines = lines[:-1]
@@ -171,7 +172,6 @@ def _separator(text: str) -> str:
 
 def _reader(text: str, sign: str, path: Path, what: str, *, whole: bool = True) -> list[Row]:
     """Rows of cells of a text; ``FileError`` where a quote has no partner, unless the text is a beginning."""
-    csv.field_size_limit(max(csv.field_size_limit(), len(text) + 1))
     for strict in (True, False):
         try:
             return list(csv.reader(io.StringIO(text, newline=None), delimiter=sign, strict=strict and whole))
@@ -189,15 +189,15 @@ def _reader(text: str, sign: str, path: Path, what: str, *, whole: bool = True) 
 def _sample(text: str, sign: str, path: Path, what: str) -> tuple[list[Row], bool]:
     """First rows of a text, a row for each line or what quotes make of several; whether they are all."""
     whole = len(text) <= _SAMPLE_CHARACTERS
-    start = text if whole else text[: max(_SAMPLE_CHARACTERS, _third_line(text))]
+    start = text if whole else text[: max(_SAMPLE_CHARACTERS, _first_lines(text))]
     rows = [[c.strip() for c in row] for row in _reader(start, sign, path, what, whole=False)]
     return (rows, True) if whole else (rows[:-1], False)
 
 
-def _third_line(text: str) -> int:
+def _first_lines(text: str, n: int = 25) -> int:
     """Characters of the first lines of a table that is very wide."""
     place = 0
-    for _ in range(25):
+    for _ in range(n):
         found = text.find("\n", place)
         if found < 0:
             return len(text)
