@@ -1,6 +1,7 @@
 """Dates as people write them, in files and as options: what has one meaning is read, what has two is refused.
 
-One parser for both. A column is read as a whole: 31.01.2022 in one row says how 01.02.2022 in another is meant.
+One parser for both. A column is read as a whole: 31.01.2022 in one row says how 01.02.2022 in another is
+meant.
 """
 
 from __future__ import annotations
@@ -96,8 +97,8 @@ def order_of(date_format: str | None, *, where: str = "date format") -> str | No
         fits = False
     if not fits:
         raise DataError(
-            f"{where}: {cut(date_format)} says nothing about dates. Give dmy, mdy or ymd, or a pattern such as"
-            " %d/%m/%Y."
+            f"{where}: {cut(date_format)} says nothing about dates. Give dmy, mdy or ymd, or a pattern"
+            " such as %d/%m/%Y."
         )
     return date_format
 
@@ -165,18 +166,14 @@ def parse(
         Names the first that is no date, the row in which the form changes, and two dates that one text means.
     """
     pattern = order_of(date_format)
-    index = pd.Index(values)  # type: ignore[arg-type]
+    index: Any = pd.Index(values)
     if isinstance(index, pd.PeriodIndex):
         form = "of periods, taken as their last days"
         return Days(_whole_days(pd.DatetimeIndex(index.to_timestamp(how="end"))), form)
     if not isinstance(index, pd.DatetimeIndex):
-        if index.dtype == object and len(index) and all(isinstance(x, pd.Timestamp | dt.date) for x in index):
-            zones = {getattr(x, "tzinfo", None) for x in index}
-            index = pd.DatetimeIndex(
-                [pd.Timestamp(x).tz_localize(None) for x in index] if len(zones) else index
-            )
-        else:
+        if not (len(index) and all(isinstance(x, pd.Timestamp | dt.date) for x in index)):
             return _of_texts(index, where, pattern, typed)
+        index = pd.DatetimeIndex([pd.Timestamp(x).tz_localize(None) for x in index])
     missing = np.flatnonzero(index.isna())
     if len(missing):
         raise DataError(
@@ -207,8 +204,8 @@ def _of_texts(index: pd.Index[Any], where: str, pattern: str | None, typed: bool
     if len(unreadable):
         bad = int(np.isin(codes, unreadable).sum())
         raise DataError(
-            f"{where}: {bad} of {len(codes)} dates cannot be read, first {at(min(unreadable, key=first.__getitem__))}."
-            f" Write them as 2022-03-04{_asking(pattern)}."
+            f"{where}: {bad} of {len(codes)} dates cannot be read, first"
+            f" {at(int(min(unreadable, key=first.__getitem__)))}. Write them as 2022-03-04{_asking(pattern)}."
         )
     counts = pd.Series(shapes[codes]).value_counts()
     if len(counts) > 1:
@@ -226,8 +223,6 @@ def _of_texts(index: pd.Index[Any], where: str, pattern: str | None, typed: bool
         )
     if kind == "parts":
         return _of_parts(bare, codes, pattern, where, at)
-    if pattern is not None and pattern not in ORDERS and kind in ("day-name",):
-        pass  # a name of a month has one meaning, whatever the pattern says
     stamps, form = _stamps(bare, kind)
     _real(stamps, at, where)
     notes = (
@@ -248,7 +243,7 @@ def _stamps(bare: list[str], kind: str) -> tuple[pd.DatetimeIndex, str]:
         unit = "s" if digits <= 10 else "ms" if digits <= 13 else "us" if digits <= 16 else "ns"
         name = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}[unit]
         numbers = np.array([int(b.partition(".")[0]) for b in bare], dtype=np.int64)
-        stamps = pd.DatetimeIndex(pd.to_datetime(numbers, unit=unit))
+        stamps = pd.DatetimeIndex(numbers.astype(f"datetime64[{unit}]"))
         return _whole_days(stamps), f"as {name} since 1970 (UTC)"
     rows = []
     for b in bare:
@@ -288,7 +283,7 @@ def _stamps(bare: list[str], kind: str) -> tuple[pd.DatetimeIndex, str]:
 
 
 def _of_parts(bare: list[str], codes: np.ndarray[Any, Any], pattern: str | None, where: str, at: Any) -> Days:
-    """Days of three numbers, the year last (or, with two digits, perhaps first), in the one order that fits all."""
+    """Days of three numbers, the year last or perhaps first, in the one order that fits all."""
     matches = [_FORMS["parts"].match(b) for b in bare]
     groups = [m.groups() for m in matches if m is not None]
     short = len(groups[0][3]) == 2
@@ -311,20 +306,18 @@ def _of_parts(bare: list[str], codes: np.ndarray[Any, Any], pattern: str | None,
         return Days(readings[pattern][codes], forms[pattern])
     fitting = {order: stamps for order, stamps in readings.items() if not stamps.isna().any()}
     if not fitting:
-        best = max(readings, key=lambda o: int(readings[o].notna().sum()))
+        best = max(readings, key=lambda o: np.count_nonzero(readings[o].notna()))
         wrong = int(np.flatnonzero(readings[best].isna())[0])
         right = np.flatnonzero(readings[best].notna())
         like = f" if {at(int(right[0]))} is {ORDERS[best]}" if len(right) else ""
         raise DataError(f"{where}: {at(wrong)} is no date{like}. Write the dates as 2022-03-04.")
     order, stamps = next(iter(fitting.items()))
     if any(not stamps.equals(other) for other in fitting.values()):
-        meanings = " or ".join(
-            f"{s[0]:%-d %B %Y}" if hasattr(s[0], "strftime") else "" for s in fitting.values()
-        )
+        alone = "" if len(codes) == 1 else ", and no other date settles it"
         k = next(i for i in range(len(bare)) if len({s[i] for s in fitting.values()}) > 1)
         meanings = " or ".join(f"{s[k].day} {s[k]:%B %Y}" for s in fitting.values())
         raise DataError(
-            f"{where}: {at(k)} has two meanings, {meanings}{'' if len(codes) == 1 else ', and no other date settles it'}."
+            f"{where}: {at(k)} has two meanings, {meanings}{alone}."
             f" Say which: --date-format dmy, mdy or a pattern such as %d/%m/%Y (date_format in Python and run"
             " files), or write 2022-03-04."
         )
@@ -336,8 +329,8 @@ def _real(stamps: pd.DatetimeIndex, at: Any, where: str, how: str = "") -> None:
     bad = np.flatnonzero(stamps.isna())
     if len(bad):
         raise DataError(
-            f"{where}: {len(bad)} of {len(stamps)} dates cannot be read{how}, first {at(int(bad[0]))}: there is no"
-            " such day. Correct it."
+            f"{where}: {len(bad)} of {len(stamps)} dates cannot be read{how}, first {at(int(bad[0]))}: there"
+            " is no such day. Correct it."
         )
 
 

@@ -1,4 +1,4 @@
-"""Numbers as people write them: decimal comma, thousands, currency, percent, parentheses, codes for missing."""
+"""Numbers as people write them: decimal comma, thousands, currency, percent, codes for missing."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from bdfm.errors import DataError
 MARKS: Final = {".": "point", ",": "comma"}
 # What stands for no number, in any case; spreadsheets, terminals and libraries
 MISSING: Final = frozenset(
-    "|na|n/a|n.a.|n.a|nan|-nan|null|none|nil|nat|<na>|-|--|---|.|..|...|–|—|#n/a|#n/a n/a|#na|#value!|#ref!|#div/0!"
-    "|#name?|#num!|#null!|#n/a field not applicable|#n/a invalid security|#n/a invalid field|#n/a history"
+    "|na|n/a|n.a.|n.a|nan|-nan|null|none|nil|nat|<na>|-|--|---|.|..|...|–|—|#n/a|#n/a n/a|#na|#value!|#ref!"
+    "|#div/0!|#name?|#num!|#null!|#n/a field not applicable|#n/a invalid security|#n/a invalid field|#n/a"
+    " history"
     "|#n/a requesting data...|#error|#error!|@na".split("|")
 )
 # Codes for missing in tables of returns, in percent or decimals; no return is any of them
@@ -40,7 +41,8 @@ CODES: Final = (
 CODES_AS_DECIMALS: Final = (-0.9999, -9.99)  # -99.99 and -999, divided by 100 with the rest of a table
 
 _CURRENCY = (
-    r"US\$|C\$|A\$|HK\$|[$€£¥₹₩₽]|(?:USD|EUR|GBP|GBX|GBp|CHF|JPY|CAD|AUD|NZD|SEK|NOK|DKK|HKD|CNY|CNH|INR|SGD|ZAR|ZAc|BRL|MXN|KRW"
+    r"US\$|C\$|A\$|HK\$|[$€£¥₹₩₽]|(?:USD|EUR|GBP|GBX|GBp|CHF|JPY|CAD|AUD|NZD|SEK|NOK|DKK|HKD|CNY|CNH|INR|SGD|ZAR|ZAc|BRL|MXN"
+    r"|KRW"
     r"|TWD|PLN|CZK|HUF|TRY|ILS|RUB|THB|IDR|MYR|PHP|SAR|AED)(?![A-Za-z])"
 )
 _MONEY = re.compile(rf"^([+-]?)\s*({_CURRENCY})?\s*(.*?)\s*({_CURRENCY})?$")
@@ -64,7 +66,7 @@ _GROUPED: Final = {
 
 
 def mark_of(cells: Iterable[str]) -> tuple[str, str, str]:
-    """Decimal mark that cells show: the mark, blank where none; the first cell that could be either; its mark.
+    """Decimal mark that cells show, blank where none; the first cell that could be either; its mark.
 
     1.234,5 and 1,5 have a decimal comma, 1,234.5 and 1.5 a point; 1,234 and 1.234 show nothing by themselves.
     Raises ``DataError`` where one cell shows a comma and another a point.
@@ -84,8 +86,8 @@ def mark_of(cells: Iterable[str]) -> tuple[str, str, str]:
             shown.setdefault(mark, cell)
             if len(shown) == 2:
                 raise DataError(
-                    f"decimal marks differ: {cut(shown['.'])} has a point, {cut(shown[','])} a comma. Write all"
-                    " numbers alike."
+                    f"decimal marks differ: {cut(shown['.'])} has a point, {cut(shown[','])} a comma."
+                    " Write all numbers alike."
                 )
         elif not unclear[0]:
             unclear = (cell, mark)
@@ -174,7 +176,8 @@ def floats(
         label = table.columns[j]
         columns[j], bad, percent, money = _column(text, mark, f"{where}: {short(label)}")
         offenders += [
-            f"{short(label if labels is None else labels.iloc[i])} {_place(table.index, i)}: {cut(text.iloc[i])}"
+            f"{short(label if labels is None else labels.iloc[i])} "
+            f"{_place(table.index, i)}: {cut(text.iloc[i])}"
             for i in bad[:6]
         ]
         offenders += [""] * (len(bad) - 6)
@@ -210,8 +213,8 @@ def _settled(texts: dict[int, pd.Series[Any]], where: str, separator: str) -> st
         return unclear
     whole = "".join(x for x in cell if x not in ".,")
     raise DataError(
-        f"{where}: {cut(cell)} has two meanings, {whole} or {cell.replace(',', '.')}, and no other number settles"
-        " it. Say which: --decimal-mark . or , (decimal_mark in Python and run files)."
+        f"{where}: {cut(cell)} has two meanings, {whole} or {cell.replace(',', '.')}, and no other number"
+        " settles it. Say which: --decimal-mark . or , (decimal_mark in Python and run files)."
     )
 
 
@@ -244,8 +247,8 @@ def _column(text: pd.Series[Any], mark: str, where: str) -> tuple[Any, list[int]
     if True in signs and (plain.any() or False in signs):
         other = signs.get(False, int(np.flatnonzero(plain)[0]) if plain.any() else 0)
         raise DataError(
-            f"{where} mixes percent and plain numbers ({cut(given[signs[True]])}, {cut(given[other])}). Write all"
-            " of its cells alike."
+            f"{where} mixes percent and plain numbers ({cut(given[signs[True]])}, {cut(given[other])})."
+            " Write all of its cells alike."
         )
     if len(currencies) > 1:
         raise DataError(

@@ -1,101 +1,19 @@
-"""Shapes of tables: which column is the day, the symbol, the price; wide, long, two-level and one symbol's file."""
+"""Shapes of tables: wide, long, two-level and one symbol's; each becomes days by symbols."""
 
 from __future__ import annotations
 
-import ast
-import re
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
-from bdfm import _dates, _numbers
+from bdfm import _columns, _dates, _numbers
 from bdfm._reading import READING, Reading, cut
 from bdfm.errors import DataError
 
-# Names of columns, as ``key`` spells them; the first that is there is taken
-DATE_NAMES: Final = (
-    "date dates datum fecha day timestamp datetime date_time time trade_date trading_date tradedate trading_day"
-    " as_of as_of_date asof price_date pricing_date observation_date datadate caldt month period time_period"
-).split()
-SYMBOL_NAMES: Final = (
-    "symbol ticker tickers symbols tic ric isin sedol cusip permno secid sec_id security_id instrument asset"
-    " security bbg_ticker bloomberg_ticker id code name"
-).split()
-PRICE_NAMES: Final = (
-    "adjusted_close adj_close adjclose close_adj closeadj adjusted adj_price adjusted_price adjusted_closing_price price px_last close"
-    " closing_price close_price close_last last last_price settle nav net_asset_value value prc prccd schlusskurs"
-    " kurs zuletzt"
-).split()
-_OTHER_FIELDS: Final = (
-    "open high low volume vol dividends stock_splits capital_gains change change_% chg_% vwap trades turnover"
-    " open_interest px_open px_high px_low px_volume open_price high_price low_price adj_open adj_high adj_low"
-    " adj_volume split_factor div_cash eroffnung eröffnung hoch tief volumen unadjusted_close raw_close"
-).split()
-_BARS: Final = frozenset("open high low volume vol px_open px_high px_low px_volume".split())
-_NO_PRICES: Final = frozenset("volume px_volume dividends stock_splits capital_gains".split())
-_LEVELS: Final = frozenset(
-    (
-        "",
-        "price",
-        "ticker",
-        "tickers",
-        "symbol",
-        "symbols",
-        "security",
-        "securities",
-        "attribute",
-        "attributes",
-        "field",
-        "fields",
-    )
-    + ("instrument", "name", "names", "ric", "isin", "variable", *DATE_NAMES)
-)
-FIELDS: Final = frozenset((*PRICE_NAMES, *_OTHER_FIELDS))
 _LOOKED_AT: Final = 1000  # different cells of a column that say whether it holds symbols
-
-
-def key(name: object) -> str:
-    """Name of a column without what people vary: case, spaces, points, stars."""
-    return re.sub(r"[\s_.-]+", "_", str(name).strip().strip("*:").lower()).strip("_")
-
-
-def find(names: Iterable[object], wanted: Iterable[str]) -> Any:
-    """First column that has one of the wanted names, best name first; None where there is none."""
-    keys = {key(n): n for n in reversed(list(names))}
-    return next((keys[w] for w in wanted if w in keys), None)
-
-
-def is_level(cell: str) -> bool:
-    """Whether a text may stand at the left of a row of column names that is not the last one."""
-    return key(cell) in _LEVELS
-
-
-def is_field(name: object) -> bool:
-    """Whether a column name says what of a symbol its numbers are."""
-    return key(name) in FIELDS
-
-
-def two_level(columns: pd.Index[Any]) -> pd.Index[Any]:
-    """Columns as two levels, where texts such as "('Close', 'AAPL')" hide them; columns of one value drop out."""
-    if columns.nlevels == 1:
-        hidden = [c for c in columns if isinstance(c, str) and re.match(r"^\(['\"].*['\"]\)$", c)]
-        if not hidden or len(hidden) < len(columns) - 1:
-            return columns
-        try:
-            pairs = [ast.literal_eval(c) if c in set(hidden) else (c, "") for c in columns]
-            columns = pd.MultiIndex.from_tuples(pairs)
-        except (ValueError, SyntaxError, TypeError):
-            return columns
-    while columns.nlevels > 2:
-        same = [i for i in range(columns.nlevels) if columns.get_level_values(i).nunique() == 1]
-        if not same:
-            break
-        columns = columns.droplevel(same[0])
-    return columns
 
 
 def days_first(
@@ -105,16 +23,22 @@ def days_first(
 
     Raises ``DataError`` where there are none, or one is no date.
     """
-    table = table.set_axis(two_level(table.columns), axis=1)
+    table = table.set_axis(_columns.two_level(table.columns), axis=1)
     if isinstance(table.index, pd.MultiIndex):
         table = _index_as_columns(table)
-    names = [c[0] if isinstance(c, tuple) else c for c in table.columns]
+    labels: list[Any] = list(table.columns)
+    names = [c[0] if isinstance(c, tuple) else c for c in labels]
     column = _date_column(table, names)
     index = table.index
     held = isinstance(index, pd.DatetimeIndex | pd.PeriodIndex) or (
         not is_numeric_dtype(index) and len(index) > 0 and all(_dated(x) for x in index[:5])
     )
-    if column is None and not held and is_numeric_dtype(index) and key(index.name) in DATE_NAMES:
+    if (
+        column is None
+        and not held
+        and is_numeric_dtype(index)
+        and _columns.key(index.name) in _columns.DATE_NAMES
+    ):
         held = True
     if column is not None and not isinstance(index, pd.DatetimeIndex | pd.PeriodIndex):
         position = names.index(column)
@@ -129,7 +53,7 @@ def days_first(
         shown += f" and {len(names) - 5} more" if len(names) > 5 else ""
         raise DataError(
             f"{where}: {what}; found {shown}. Expected date and symbols (wide), or date, symbol, and one of"
-            f" {', '.join(PRICE_NAMES[:2])}, price, close (long)."
+            f" {', '.join(_columns.PRICE_NAMES[:2])}, price, close (long)."
         )
     if reading is not None and not reading.dates:
         reading.dates = found.form
@@ -149,7 +73,7 @@ def wide(
     prices: bool = True,
     percent_columns: set[object] | None = None,
 ) -> pd.DataFrame:
-    """Floats (day, symbol) of a table with days as index, in whichever shape; symbols as texts, days ascending.
+    """Floats (day, symbol) of a table with days as index, in whichever shape; days ascending.
 
     Parameters
     ----------
@@ -177,11 +101,11 @@ def wide(
     table = _without_empty(_without_row_numbers(table, reading))
     symbol = _symbol_column(table)
     if table.columns.nlevels > 1:
-        table = _one_field(table, where, reading)
+        table = _columns.one_field(table, where, reading)
     elif symbol is not None:
         return _from_long(table, symbol, where, decimal_mark, reading, aliases)
     elif prices:
-        table = _one_per_symbol(table, where, reading, name)
+        table = _columns.one_per_symbol(table, where, reading, name)
     if not reading.layout:
         reading.layout = "wide form"
     names = [str(c).strip() for c in table.columns]
@@ -207,40 +131,25 @@ def prices_frame(prices: Any, *, where: str = "prices") -> pd.DataFrame:
         raise DataError(f"{where}: a table (day, symbol) was expected, got {type(prices).__name__}.")
     if READING in prices.attrs:
         return prices
-    keys = [key(c) for c in prices.columns] if prices.columns.nlevels == 1 else []
+    keys = [_columns.key(c) for c in prices.columns] if prices.columns.nlevels == 1 else []
     fine = (
         isinstance(prices.index, pd.DatetimeIndex)
         and bool(keys)
         and not any(isinstance(c, str) and c.startswith("('") for c in prices.columns)
-        and not (FIELDS & set(keys))
-        and not set(SYMBOL_NAMES) & set(keys)
-        and not any(k.rpartition("_")[2] in FIELDS for k in keys)
+        and not (_columns.FIELDS & set(keys))
+        and not set(_columns.SYMBOL_NAMES) & set(keys)
+        and not any(k.rpartition("_")[2] in _columns.FIELDS for k in keys)
     )
     if fine:
         return prices
     reading = Reading()
     days = days_first(prices, where=where, reading=reading)
-    symbol, fielded = _symbol_column(days), days.columns.nlevels == 1 and _kind(days) != "wide"
+    symbol, fielded = _symbol_column(days), days.columns.nlevels == 1 and _columns.kind_of(days) != "wide"
     if days.columns.nlevels == 1 and symbol is None and not fielded:
         return days  # checked by the caller, as a wide table is
     found = wide(days, where=where, reading=reading)
     found.attrs[READING] = reading.to_dict()
     return found
-
-
-def record_columns(table: pd.DataFrame, wanted: Mapping[str, Iterable[str]]) -> pd.DataFrame:
-    """Table whose columns have this package's names: ``wanted`` says which other names each goes by."""
-    if not wanted:
-        return table
-    keys = [key(c) for c in table.columns]
-    new = dict(zip(table.columns, keys, strict=True))
-    for name, others in wanted.items():
-        if name in keys:
-            continue
-        taken = next((o for o in others if o in keys and new[table.columns[keys.index(o)]] == o), None)
-        if taken is not None:
-            new[table.columns[keys.index(taken)]] = name
-    return table.rename(columns=new)
 
 
 def _dated(value: object) -> bool:
@@ -251,12 +160,12 @@ def _dated(value: object) -> bool:
 
 def _date_column(table: pd.DataFrame, names: list[Any]) -> Any:
     """Name of the column of dates: by its name, or the first one where its cells are dates."""
-    for wanted in DATE_NAMES:
+    for wanted in _columns.DATE_NAMES:
         for j, name in enumerate(names):
-            if key(name) == wanted and (
+            if _columns.key(name) == wanted and (
                 wanted in ("date", "dates", "datum")
                 or not is_numeric_dtype(table.iloc[:, j])
-                or not _other_dates(table, j)
+                or not isinstance(table.index, pd.DatetimeIndex | pd.PeriodIndex)
             ):
                 return name
     if not len(table) or not table.shape[1]:
@@ -268,22 +177,20 @@ def _date_column(table: pd.DataFrame, names: list[Any]) -> Any:
         return names[0]
     if not is_numeric_dtype(first) and all(_dated(x) for x in first.iloc[:5]):
         return names[0]
-    return names[0] if key(names[0]) == "" and not isinstance(table.index, pd.DatetimeIndex) else None
-
-
-def _other_dates(table: pd.DataFrame, but: int) -> bool:
-    """Whether the index holds dates, so that a column called day or time may be a symbol."""
-    del but
-    return isinstance(table.index, pd.DatetimeIndex | pd.PeriodIndex)
+    return (
+        names[0] if _columns.key(names[0]) == "" and not isinstance(table.index, pd.DatetimeIndex) else None
+    )
 
 
 def _index_as_columns(table: pd.DataFrame) -> pd.DataFrame:
     """Table whose index of two levels, day and symbol, has become columns of those names."""
-    index = table.index
+    index: Any = table.index
     names = []
     for i in range(index.nlevels):
         level, own = index.levels[i], index.names[i]
-        is_day = isinstance(level, pd.DatetimeIndex | pd.PeriodIndex) or key(own) in DATE_NAMES
+        is_day = (
+            isinstance(level, pd.DatetimeIndex | pd.PeriodIndex) or _columns.key(own) in _columns.DATE_NAMES
+        )
         names.append("date" if is_day else own if own is not None else "symbol")
     flat = index.set_names(names).to_frame(index=False)
     return pd.concat([flat, table.reset_index(drop=True)], axis=1)
@@ -305,7 +212,8 @@ def _without_row_numbers(table: pd.DataFrame, reading: Reading) -> pd.DataFrame:
 
 def _without_empty(table: pd.DataFrame) -> pd.DataFrame:
     """Table without columns that have neither name nor cells, as spreadsheets leave them behind."""
-    names = [" ".join(map(str, c)) if isinstance(c, tuple) else str(c) for c in table.columns]
+    labels: list[Any] = list(table.columns)
+    names = [" ".join(map(str, c)) if isinstance(c, tuple) else str(c) for c in labels]
     gone = [
         j
         for j, n in enumerate(names)
@@ -319,14 +227,14 @@ def _symbol_column(table: pd.DataFrame) -> Any:
     """Column of symbols of a long table; None for a wide one, even if a symbol in it is called ID."""
     if table.columns.nlevels > 1:
         return None
-    keys = {key(c): c for c in reversed(table.columns)}
-    price = next((keys[w] for w in PRICE_NAMES if w in keys), None)
-    for wanted in SYMBOL_NAMES:
+    keys = {_columns.key(c): c for c in reversed(table.columns)}
+    price = next((keys[w] for w in _columns.PRICE_NAMES if w in keys), None)
+    for wanted in _columns.SYMBOL_NAMES:
         if wanted not in keys:
             continue
         column = keys[wanted]
         cells = table[column]
-        if isinstance(cells, pd.DataFrame):
+        if cells.ndim > 1:  # a name that comes twice
             continue
         numbers = is_numeric_dtype(cells) or all(
             x is None or (isinstance(x, float) and np.isnan(x)) or _numbers.is_number(str(x))
@@ -339,131 +247,6 @@ def _symbol_column(table: pd.DataFrame) -> Any:
     return None
 
 
-def _one_field(table: pd.DataFrame, where: str, reading: Reading) -> pd.DataFrame:
-    """Table of one column for each symbol, from two levels: fields and symbols, in either order."""
-    columns = table.columns
-    if columns.nlevels > 2:
-        raise DataError(
-            f"{where}: {columns.nlevels} levels of column names; expected one, or price and symbol."
-        )
-    shares = [np.mean([is_field(x) for x in columns.get_level_values(i).unique()]) for i in range(2)]
-    level = int(np.argmax(shares))
-    if shares[level] < 1:
-        fields = ", ".join(str(x) for x in columns.get_level_values(0).unique()[:5])
-        raise DataError(
-            f"{where}: two levels of column names, neither of which is prices ({fields}). Expected Adj Close or"
-            " Close and symbols."
-        )
-    names, symbols = columns.get_level_values(level), columns.get_level_values(1 - level)
-    keys = [key(n) for n in names]
-    everyone = list(dict.fromkeys(symbols))
-    for wanted in PRICE_NAMES:
-        here = [j for j, k in enumerate(keys) if k == wanted]
-        if {symbols[j] for j in here} == set(everyone):
-            reading.layout = "two-level columns"
-            reading.column = str(names[here[0]])
-            return table.iloc[:, here].set_axis([str(symbols[j]) for j in here], axis=1)
-    raise DataError(
-        f"{where}: no price that all {len(everyone)} symbols have; found {', '.join(dict.fromkeys(map(str, names)))}."
-        " Expected Adj Close or Close for each."
-    )
-
-
-def _kind(table: pd.DataFrame) -> str:
-    """What the columns of a table without symbols are: ohlcv, price, pairs or wide."""
-    names = [str(c) for c in table.columns]
-    keys = [key(n) for n in names]
-    if keys and all(k in FIELDS for k in keys):
-        if len(keys) == 1:
-            return "price" if keys[0] in PRICE_NAMES else "wide"
-        if len(set(keys) & _BARS) + (len(set(keys) & set(PRICE_NAMES)) > 0) >= 2 and len(
-            set(keys) & set(PRICE_NAMES)
-        ):
-            return "ohlcv"
-    if len(keys) > 1 and set(keys) <= FIELDS and len(set(keys) & _BARS) > 1:
-        return "bars"
-    pairs = [_split(n) for n in names]
-    split = [p for p in pairs if p is not None]
-    if not split:
-        return "wide"
-    if len(split) == len(names):
-        return "pairs"
-    plain = {n for n, p in zip(names, pairs, strict=True) if p is None}
-    counts = pd.Series([s for s, _ in split]).value_counts()
-    return "pairs" if any(s in plain for s, _ in split) or (counts > 1).any() else "wide"
-
-
-def _split(name: str) -> tuple[str, str] | None:
-    """Symbol and field of a column such as AAPL_Close, AAPL Adj Close or Close.AAPL; None for a plain symbol."""
-    cuts = [m.start() for m in re.finditer(r"[\s_.|/:-]+", name)]
-    for place in cuts:  # the longest field at the end first
-        head, tail = name[:place], name[place:].lstrip(" _.|/:-")
-        if head and key(tail) in FIELDS:
-            return head.strip(), tail
-    for place in reversed(cuts):
-        head, tail = name[:place], name[place:].lstrip(" _.|/:-")
-        if tail and key(head) in FIELDS:
-            return tail.strip(), head
-    return None
-
-
-def _one_per_symbol(table: pd.DataFrame, where: str, reading: Reading, name: str) -> pd.DataFrame:
-    """Table of one price column for each symbol, from open, high, low, close and volume of one or of several."""
-    kind = _kind(table)
-    names = [str(c) for c in table.columns]
-    if kind == "bars":
-        raise DataError(
-            f"{where} (ohlcv): the columns are one symbol's ({', '.join(names[:6])}), and none of them is its"
-            " closing price. Expected Adj Close or Close."
-        )
-    if kind in ("ohlcv", "price"):
-        price = next(n for w in PRICE_NAMES for n in names if key(n) == w)
-        if not name:
-            if kind == "price":
-                return table
-            raise DataError(
-                f"{where} (ohlcv): the columns are one symbol's prices and volume ({', '.join(names[:6])}), not"
-                f" assets. Give the column of its price under the symbol's name:"
-                f" table[[{price!r}]].rename(columns={{{price!r}: 'SYMBOL'}})."
-            )
-        reading.layout, reading.column = "one symbol's file", price
-        reading.note(f"taken as the asset {name}, after the file")
-        return table[[price]].set_axis([name], axis=1)
-    if kind == "wide":
-        none = [n for n in names if key(n) in _NO_PRICES]
-        if none:
-            raise DataError(f"{where} (ohlcv): the column {none[0]} is no asset's price. Leave it out.")
-        return table
-    pairs = {n: _split(n) for n in names}
-    by_symbol: dict[str, dict[str, str]] = {}
-    for n, pair in pairs.items():
-        symbol, field = (n, "") if pair is None else pair
-        by_symbol.setdefault(symbol, {}).setdefault(key(field), n)
-    taken, fields = {}, set()
-    for symbol, own in by_symbol.items():
-        best = next((own[w] for w in ("", *PRICE_NAMES) if w in own), None)
-        if best is None:
-            raise DataError(
-                f"{where} (ohlcv): {', '.join(own.values())} are columns of {symbol}, and none of them is a price."
-                " Expected its Adj Close or Close."
-            )
-        taken[symbol] = best
-        pair = pairs[best]
-        fields.add("" if pair is None else key(pair[1]))
-    if len(fields - {""}) > 1:
-        raise DataError(
-            f"{where} (ohlcv): symbols have different prices ({', '.join(list(taken.values())[:5])}). Give the same"
-            " one for each."
-        )
-    first = next(iter(taken.values()))
-    pair = pairs[first]
-    reading.layout, reading.column = "a column for each symbol and price", "" if pair is None else pair[1]
-    left = len(names) - len(taken)
-    if left:
-        reading.note(f"{left} other column{'s' if left > 1 else ''} of these symbols left out")
-    return table[list(taken.values())].set_axis(list(taken), axis=1)
-
-
 def _from_long(
     table: pd.DataFrame,
     symbol: Any,
@@ -473,10 +256,11 @@ def _from_long(
     aliases: Mapping[str, str] | None,
 ) -> pd.DataFrame:
     """Wide form of long prices; symbols in the order of their first row."""
-    price = find([c for c in table.columns if c != symbol], PRICE_NAMES)
+    price = _columns.find([c for c in table.columns if c != symbol], _columns.PRICE_NAMES)
     if price is None:
         raise DataError(
-            f"{where}: columns date and {symbol}, but none of {', '.join(PRICE_NAMES[:2])}, price, close; found"
+            f"{where}: columns date and {symbol}, but none of {', '.join(_columns.PRICE_NAMES[:2])},"
+            " price, close; found"
             f" {', '.join(map(str, table.columns[:8]))}. Name the column of adjusted closes price."
         )
     cells = table[symbol]
@@ -572,7 +356,7 @@ def _compatible(
     days: pd.DatetimeIndex, name: str, a: np.ndarray[Any, Any], b: np.ndarray[Any, Any], where: str
 ) -> None:
     clash = np.flatnonzero(~np.isnan(a) & ~np.isnan(b) & (a != b))
-    _refuse_doubles([(days[i], name, a[i], b[i]) for i in clash], where)
+    _refuse_doubles([(days[int(i)], name, a[i], b[i]) for i in clash], where)
 
 
 def _merged(table: pd.DataFrame, where: str, reading: Reading) -> pd.DataFrame:
@@ -596,7 +380,8 @@ def _merged(table: pd.DataFrame, where: str, reading: Reading) -> pd.DataFrame:
     reading.drop("double", len(table) - len(low) - merged)
     if merged:
         reading.note(f"{merged} day{'s' if merged > 1 else ''} given in parts put together")
-    return low.rename_axis(table.index.name)
+    found: pd.DataFrame = low.rename_axis(table.index.name)
+    return found
 
 
 def _refuse_doubles(clashes: list[tuple[Any, str, float, float]], where: str) -> None:
@@ -604,7 +389,8 @@ def _refuse_doubles(clashes: list[tuple[Any, str, float, float]], where: str) ->
         named = ", ".join(f"{s} on {d:%Y-%m-%d}: {a:g} and {b:g}" for d, s, a, b in clashes[:5])
         more = f" and {len(clashes) - 5} more" if len(clashes) > 5 else ""
         raise DataError(
-            f"{where}: {len(clashes)} given more than once with different values ({named}{more}). Keep one row of"
+            f"{where}: {len(clashes)} given more than once with different values ({named}{more}). Keep one"
+            " row of"
             " each day and symbol; times of day are not used."
         )
 
@@ -615,11 +401,3 @@ def _unique(names: list[str], where: str) -> None:
     if len(double):
         named = ", ".join(map(str, double[:5]))
         raise DataError(f"{where}: {len(double)} columns given more than once ({named}). Keep one of each.")
-
-
-def stem(path: Path) -> str:
-    """Symbol that a file of one symbol is named after: its name without endings."""
-    text = path.name
-    for _ in range(2):
-        text = re.sub(r"\.(csv|txt|tsv|gz|zip|bz2|xz|parquet|pq|xlsx|xlsm)$", "", text, flags=re.I)
-    return text

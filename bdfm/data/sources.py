@@ -10,10 +10,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Final, Literal
 
-import numpy as np
 import pandas as pd
 
-from bdfm import _checks, _dates, _numbers, _symbols, _tables
+from bdfm import _checks, _columns, _dates, _numbers, _symbols, _tables
 from bdfm._optional import optional
 from bdfm._reading import READING, Reading, line_of
 from bdfm.data.reading import raw, rows
@@ -23,7 +22,7 @@ DEMO_ORIGIN: Final = pd.Timestamp("2022-12-23")  # the last Friday of the demo's
 
 _INSTEAD: Final = "Check the network and the spelling of the symbols, or read prices from a file."
 
-# Other names of columns, as ``_tables.key`` spells them
+# Other names of columns, as ``_columns.key`` spells them
 CLASS_NAMES: Final = (
     "class",
     "assetclass",
@@ -35,12 +34,12 @@ CLASS_NAMES: Final = (
     "industry",
 )
 _UNIVERSE: Final = {
-    "symbol": _tables.SYMBOL_NAMES,
+    "symbol": _columns.SYMBOL_NAMES,
     "asset_class": CLASS_NAMES,
     "name": ("company", "description"),
 }
-_DATES: Final = ("earnings_date", "announcement_date", "report_date", "rdq", *_tables.DATE_NAMES)
-_EARNINGS: Final = {"symbol": _tables.SYMBOL_NAMES, "date": _DATES}
+_DATES: Final = ("earnings_date", "announcement_date", "report_date", "rdq", *_columns.DATE_NAMES)
+_EARNINGS: Final = {"symbol": _columns.SYMBOL_NAMES, "date": _DATES}
 ONE_CLASS: Final = "asset"  # class of all assets of a universe that is a bare list of symbols
 RISK_FREE: Final = "RF"  # the risk-free rate beside the factors, as French's files call it
 _RISK_FREE: Final = ("rf", "risk_free", "riskfree", "risk_free_rate", "rfree")
@@ -86,7 +85,7 @@ def read_prices(
     reading = Reading()
     names = _aliases(aliases)
     table, mark = _dated(path, what, reading, date_format, _mark(decimal_mark))
-    name = "" if isinstance(path, pd.DataFrame) else _tables.stem(Path(path))
+    name = "" if isinstance(path, pd.DataFrame) else _columns.stem(Path(path))
     found = _tables.wide(table, where=what, decimal_mark=mark, reading=reading, aliases=names, name=name)
     return _with(found, reading)
 
@@ -125,9 +124,9 @@ def read_returns(
         table, where=what, decimal_mark=mark, reading=reading, prices=False, percent_columns=signed
     )
     found = _numbers.replace_codes(found, reading, decimals=unit == "decimal")
-    rate = _tables.find(found.columns, _RISK_FREE)
+    rate = _columns.find(found.columns, _RISK_FREE)
     if unit == "percent":
-        found = found / np.array([1.0 if c in signed else 100.0 for c in found.columns])
+        found = found.div([1.0 if c in signed else 100.0 for c in found.columns], axis="columns")
     found = found.rename(columns={rate: RISK_FREE})
     return _with(found, reading)
 
@@ -136,8 +135,8 @@ def read_universe(path: str | Path | pd.DataFrame, *, aliases: Aliases = None) -
     """Universe (asset) of a file: columns symbol, asset_class, name and any others.
 
     The columns may be called ticker, id, class, sector, type and the like. A bare list of symbols is a
-    universe of one class, "asset". Files are of the forms of ``read_prices``. Raises ``FileError`` as it does,
-    ``DataError`` for a missing class or a repeated symbol.
+    universe of one class, "asset". Files are of the forms of ``read_prices``. Raises ``FileError`` as it
+    does, ``DataError`` for a missing class or a repeated symbol.
     """
     reading = Reading()
     table = _records(path, "universe", reading, _UNIVERSE, bare="symbol")
@@ -227,10 +226,10 @@ def read_aliases(path: str | Path) -> dict[str, str]:
         )
     rows = [[str(c) for c in row] for row in table.to_numpy()]
     header = [str(c) for c in table.columns]
-    plain = {"old", "new", "from", "to", "alias", "name", "file", "called", *_tables.SYMBOL_NAMES}
-    if not {_tables.key(c) for c in header} & plain:  # no header: the first row is an alias too
+    plain = {"old", "new", "from", "to", "alias", "name", "file", "called", *_columns.SYMBOL_NAMES}
+    if not {_columns.key(c) for c in header} & plain:  # no header: the first row is an alias too
         rows.insert(0, header)
-    return _symbols.check_aliases(dict(rows))  # type: ignore[arg-type]
+    return _symbols.check_aliases({row[0]: row[1] for row in rows})
 
 
 def told(*tables: pd.DataFrame | None) -> list[str]:
@@ -353,7 +352,7 @@ def _records(
             table = found if isinstance(found.index, pd.RangeIndex) else found.reset_index()
         if table.empty:
             raise DataError(f"{what}: {path} has a header but no rows.")
-    return _tables.record_columns(table, wanted)
+    return _columns.record_columns(table, wanted)
 
 
 def _aliases(aliases: Aliases) -> dict[str, str]:

@@ -297,8 +297,9 @@ def read_factors(
 ) -> pd.DataFrame:
     """Daily factor returns (day, factor) of a file, as decimals.
 
-    The file may have any form of ``bdfm.read_prices``, and be one of French's as downloaded; codes for missing,
-    such as -99.99, are NaN. A risk-free rate is kept as the column ``RF``; drop it where it is no factor.
+    The file may have any form of ``bdfm.read_prices``, or be one of French's as downloaded; codes for
+    missing, such as -99.99, are NaN. A risk-free rate is kept as the column ``RF``; drop it where it is no
+    factor.
 
     Parameters
     ----------
@@ -314,7 +315,8 @@ def read_factors(
     FileError
         The file is missing or no table.
     DataError
-        No dates, repeated dates that differ, text in place of a number, or a unit that the numbers contradict.
+        No dates, repeated dates that differ, text in place of a number, or a unit that the numbers
+        contradict.
     """
     where = "factors"
     if unit not in ("percent", "decimal"):

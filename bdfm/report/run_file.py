@@ -60,7 +60,7 @@ class RunFile(_Table):
     n_draws: Annotated[int, Field(ge=2)] = N_PREDICTIVE_DRAWS
     views_method: ViewsMethod = "auto"
     sampler: SamplerSettings = SamplerSettings()
-    aliases: dict[str, str] = {}  # symbol of the files to the one it is called by
+    aliases: dict[str, str] = Field(default_factory=dict)  # symbol of the files to the one it is called by
     evidence: tuple[EvidenceTable, ...] = ()
     edits: tuple[dict[str, Any], ...] = ()
     views: tuple[dict[str, Any], ...] = ()

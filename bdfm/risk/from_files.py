@@ -9,8 +9,8 @@ from typing import Final
 import pandas as pd
 
 from bdfm import _checks
+from bdfm._columns import SYMBOL_NAMES, stem
 from bdfm._reading import READING
-from bdfm._tables import SYMBOL_NAMES, stem
 from bdfm.data.sources import RISK_FREE, read_records, read_returns
 from bdfm.errors import DataError
 from bdfm.posterior.posterior import Posterior

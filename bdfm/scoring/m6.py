@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bdfm import _checks, _tables
+from bdfm import _checks, _columns, _tables
 from bdfm._reading import READING
 from bdfm.data.sources import read_records
 from bdfm.errors import DataError, DataWarning
@@ -176,7 +176,7 @@ def read_submission(
         Columns or symbols missing or doubled, numbers that are none, probabilities outside [0, 1] or not
         summing to 1 within 1e-4, absolute decisions not summing to between 0.25 and 1 within 5e-4.
     """
-    names = {_tables.key(c): c for c in COLUMNS}
+    names = {_columns.key(c): c for c in COLUMNS}
     table = read_records(
         path,
         what="submission",

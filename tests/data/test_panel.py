@@ -544,9 +544,7 @@ def test_bad_earnings(prices, universe):
     good = pd.DataFrame({"symbol": ["AA", "BB"], "date": ["2021-12-15", "2021-12-15"]})
     with pytest.raises(DataError, match="earnings: missing column date"):
         make(prices, universe, earnings=good[["symbol"]])
-    with pytest.raises(
-        DataError, match=r"earnings: dates of more than one form: '15/12/2021' in row 2"
-    ):
+    with pytest.raises(DataError, match=r"earnings: dates of more than one form: '15/12/2021' in row 2"):
         make(prices, universe, earnings=good.assign(date=["2021-12-15", "15/12/2021"]))
     with pytest.raises(DataError, match="earnings: no symbol in row 1"):
         make(prices, universe, earnings=good.assign(symbol=["", "BB"]))

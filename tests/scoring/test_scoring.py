@@ -298,7 +298,11 @@ def test_symbols_stay_texts(tmp_path):
         (lambda s: pd.concat([s, s.iloc[:1]]), DataError, r"1 symbols given more than once \(A0\)"),
         (lambda s: s.replace("A3", "A33"), UnknownLabelError, "unknown asset A33. Did you mean A3"),
         (lambda s: s.iloc[1:], DataError, r"1 of 10 assets are missing \(A0\)"),
-        (lambda s: s.assign(Rank1="much"), DataError, r"(not finite in 10 of 10 rows \(A0, A1)|(10 values are not a number \(A0 in row 1)"),
+        (
+            lambda s: s.assign(Rank1="much"),
+            DataError,
+            r"(not finite in 10 of 10 rows \(A0, A1)|(10 values are not a number \(A0 in row 1)",
+        ),
         (lambda s: s.assign(Rank1=np.nan), DataError, "a number is missing or not finite"),
         (lambda s: s.assign(Rank1=s["Rank1"] + 0.001), DataError, "five probabilities do not sum to 1 in 10"),
         (

@@ -1,4 +1,4 @@
-"""Bytes of a file as text, as rows of cells (Excel) or as a table (Parquet); what is none of these is refused."""
+"""Bytes of a file as text (CSV, Excel) or as a table (Parquet); what is neither is refused."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ _NAMES: Final = {"utf-16": "UTF-16", "cp1252": "Windows-1252 (Latin-1)", "utf-32
 def content(path: Path, *, what: str, reading: Reading) -> str | pd.DataFrame:
     """Text of a file of texts, or the table of a Parquet file.
 
-    A sheet of Excel comes as text with commas. Raises ``FileError`` where the file is missing, empty, damaged,
-    or none of these.
+    A sheet of Excel comes as text with commas. Raises ``FileError`` where the file is missing, empty,
+    damaged, or none of these.
     """
     path = _checks.existing_file(path, what=what)
     reading.file = path.name
@@ -103,7 +103,8 @@ def _zipped(raw: bytes, path: Path, what: str, reading: Reading, depth: int) -> 
             if len(members) != 1:
                 shown = _checks.first(i.filename for i in members) or "none"
                 raise FileError(
-                    f"{what}: {path} holds {len(members)} files ({shown}). Unpack it and give the one with the"
+                    f"{what}: {path} holds {len(members)} files ({shown}). Unpack it and give the one with"
+                    " the"
                     " table."
                 )
             if members[0].file_size > MAX_BYTES:
@@ -144,7 +145,8 @@ def _sheet(raw: bytes, path: Path, what: str, reading: Reading) -> str:
     if len(filled) != 1:
         shown = _checks.first(filled) or "none"
         raise FileError(
-            f"{what}: {path} has {len(filled)} sheets with cells ({shown}). Keep the one with the table, or save it"
+            f"{what}: {path} has {len(filled)} sheets with cells ({shown}). Keep the one with the table,"
+            " or save it"
             " as CSV."
         )
     name, cells = next(iter(filled.items()))
@@ -208,7 +210,8 @@ def _decoded(raw: bytes, path: Path, what: str, reading: Reading) -> str:
         _no_page(text, path, what)
         return text
     raise FileError(
-        f"{what}: {path} is not a table: it holds bytes that are no text. CSV, .xlsx, Parquet, or one of these in gzip"
+        f"{what}: {path} is not a table: it holds bytes that are no text. CSV, .xlsx, Parquet, or one of"
+        " these in gzip"
         " or zip was expected."
     )
 
@@ -220,7 +223,8 @@ def _no_page(text: str, path: Path, what: str) -> None:
         start.startswith(("<?xml", "<!--")) and "<html" in start
     ):
         raise FileError(
-            f"{what}: {path} is a web page, not a table. The download gave a page instead, such as one to log in:"
+            f"{what}: {path} is a web page, not a table. The download gave a page instead, such as one to"
+            " log in:"
             " open it in a browser, and get the file again."
         )
     if start.startswith("<?xml"):

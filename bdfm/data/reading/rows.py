@@ -1,4 +1,4 @@
-"""Rows of a text file: its separator, its header among other rows, and the block of rows that is the table."""
+"""Rows of a text file: its separator, its header among other rows, and the rows that are the table."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pandas as pd
 
-from bdfm import _dates, _numbers, _tables
+from bdfm import _columns, _dates, _numbers
 from bdfm._reading import Reading, cut
 from bdfm.errors import DataError, FileError
 
@@ -81,7 +81,7 @@ def record_table(
     text, path, what, reading
         As in ``dated_table``.
     known
-        Names of columns, as ``_tables.key`` spells them.
+        Names of columns, as ``_columns.key`` spells them.
     bare
         Name of the column of a file that is a bare list; blank where a list is no table.
     """
@@ -91,7 +91,7 @@ def record_table(
     filled = [(n, row) for n, row in zip(lines, rows, strict=True) if any(row)]
     reading.drop("blank", sum(bool(row) for row in rows) - len(filled))
     names = set(known)
-    head = next((k for k, (_, row) in enumerate(filled) if {_tables.key(c) for c in row} & names), None)
+    head = next((k for k, (_, row) in enumerate(filled) if {_columns.key(c) for c in row} & names), None)
     width = max(len(_trimmed(row)) for _, row in filled)
     if width == 1 and not bare:
         raise FileError(f"{what}: {path} has one column, {cut(filled[0][1][0])}. {_expected()}")
@@ -144,7 +144,7 @@ def _separated(
 
 
 def _separator(text: str) -> str:
-    """Separator by which most rows have the same number of cells, more than one; blank where there is none."""
+    """Separator by which most rows have the same number of cells; blank where there is none."""
     csv.field_size_limit(max(csv.field_size_limit(), len(text) + 1))
     start = text[: max(50_000, _first_lines(text, 4))]
     lines = start.splitlines()[: 1 if len(start) == len(text) and "\n" not in start.strip() else None]
@@ -178,7 +178,8 @@ def _reader(text: str, sign: str, path: Path, what: str, *, whole: bool = True) 
         except csv.Error as error:
             if "unexpected end" in str(error):
                 raise FileError(
-                    f"{what}: {path} has a quote without its partner: the file is cut off, or a cell holds a single"
+                    f"{what}: {path} has a quote without its partner: the file is cut off, or a cell holds"
+                    " a single"
                     ' ". Correct it.'
                 ) from error
             if not strict or not whole:
@@ -217,13 +218,15 @@ def _layout(sample: Sequence[Row], path: Path, what: str) -> Layout:
             raise FileError(f"{what}: {path} is empty. A table with a header was expected.")
         if _data(rows[0], 0):
             raise DataError(
-                f"{what}: {path} has no header: its first row is {', '.join(cut(c) for c in rows[0][:3])}. Add a row"
+                f"{what}: {path} has no header: its first row is {', '.join(cut(c) for c in rows[0][:3])}."
+                " Add a row"
                 " with date and the symbols."
             )
         shown = ", ".join(cut(c).strip("'") for c in rows[0][:5])
         more = f" and {len(rows[0]) - 5} more" if len(rows[0]) > 5 else ""
         raise DataError(
-            f"{what}: {path} has no column date; found {shown}{more}. Expected date and symbols (wide), or date,"
+            f"{what}: {path} has no column date; found {shown}{more}. Expected date and symbols (wide), or"
+            " date,"
             " symbol, and one of adjusted_close, adj_close, price, close (long)."
         )
     below = head
@@ -247,12 +250,12 @@ def _layout(sample: Sequence[Row], path: Path, what: str) -> Layout:
     if body:  # names that are blank, above cells that are not, are asked for later
         width = max(width, min(len(levels[-1]), max(len(_trimmed(r)) for r in body)))
     names_missing = len(body) > 0 and all(len(_trimmed(r)) == width + 1 for r in body) and len(levels) == 1
-    if names_missing and _tables.find(levels[0], _tables.DATE_NAMES) is None:
+    if names_missing and _columns.find(levels[0], _columns.DATE_NAMES) is None:
         levels = [["", *levels[0]]]  # row names without a name, as R writes them
         width += 1
     first_used = head - (len(levels) - 1 - (below - head))
     title = sum(any(r) for r in sample[: max(first_used, 0)])
-    return Layout(_columns(levels, width, dates), dates, below + 1, title)
+    return Layout(_names(levels, width, dates), dates, below + 1, title)
 
 
 def _header_by_name(sample: Sequence[Row]) -> tuple[int | None, int]:
@@ -265,9 +268,9 @@ def _header_by_name(sample: Sequence[Row]) -> tuple[int | None, int]:
                 return None, 0
             continue
         named = [
-            (_tables.DATE_NAMES.index(_tables.key(c)), j)
+            (_columns.DATE_NAMES.index(_columns.key(c)), j)
             for j, c in enumerate(row)
-            if _tables.key(c) in _tables.DATE_NAMES
+            if _columns.key(c) in _columns.DATE_NAMES
         ]
         if not named:
             continue
@@ -296,7 +299,7 @@ def _data(row: Row, dates: int) -> bool:
 def _needs_more(header: Row, dates: int) -> bool:
     """Whether a header does not say all: only the date, or only what the numbers of each symbol are."""
     names = [c for j, c in enumerate(header) if j != dates and c]
-    return not names or (all(_tables.is_field(n) for n in names))
+    return not names or (all(_columns.is_field(n) for n in names))
 
 
 def _level(row: Row, dates: int) -> bool:
@@ -305,18 +308,18 @@ def _level(row: Row, dates: int) -> bool:
     return (
         bool(rest)
         and len(row) > dates
-        and _tables.is_level(row[dates])
+        and _columns.is_level(row[dates])
         and not any(_dates.looks_like_a_day(c) and not c.isdigit() for c in rest)
         and not all(_numbers._POINT.match(c) or c.lower() in _numbers.MISSING for c in rest)
     )
 
 
-def _columns(levels: list[Row], width: int, dates: int) -> pd.Index[Any]:
+def _names(levels: list[Row], width: int, dates: int) -> pd.Index[Any]:
     """Names of columns of one row or of two, with names that stand over several columns repeated."""
     padded = [(row + [""] * width)[:width] for row in levels]
     useful = [row for row in padded if any(c for j, c in enumerate(row) if j != dates)]
     if len(useful) > 2:  # such as the name beside the symbol: the fields, and the row nearest to them
-        fields = [r for r in useful if all(_tables.is_field(c) for j, c in enumerate(r) if j != dates and c)]
+        fields = [r for r in useful if all(_columns.is_field(c) for j, c in enumerate(r) if j != dates and c)]
         others = [r for r in useful if r not in fields]
         useful = [*others[:1], *fields[:1]] if others and fields else useful[-2:]
     if len(useful) < 2:
@@ -340,9 +343,10 @@ def _parsed(text: str, sign: str, layout: Layout, mark: str, path: Path, what: s
     names = list(range(width))
     texts = {layout.dates}
     if layout.columns.nlevels == 1:
-        wanted = set(_tables.SYMBOL_NAMES)
-        texts |= {j for j, c in enumerate(layout.columns) if _tables.key(c) in wanted}
+        wanted = set(_columns.SYMBOL_NAMES)
+        texts |= {j for j, c in enumerate(layout.columns) if _columns.key(c) in wanted}
     kind: dict[int, Any] = dict.fromkeys(names if mark == "?" else texts, str)
+    blanks: Any = _BLANKS if len(kind) < 2 else {j: _BLANKS for j in names if j not in kind}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header lose data
@@ -357,7 +361,7 @@ def _parsed(text: str, sign: str, layout: Layout, mark: str, path: Path, what: s
                 index_col=False,
                 dtype=kind,
                 keep_default_na=False,
-                na_values=_BLANKS if len(kind) < 2 else {j: _BLANKS for j in names if j not in kind},
+                na_values=blanks,
                 skipinitialspace=True,
                 low_memory=False,
             )
@@ -366,7 +370,7 @@ def _parsed(text: str, sign: str, layout: Layout, mark: str, path: Path, what: s
 
 
 def _slowly(text: str, sign: str, layout: Layout, path: Path, what: str) -> pd.DataFrame:
-    """Cells below the header, all as texts; rows may end in blank cells. Names the first row that is too long."""
+    """Cells below the header, all as texts; a row that is too long is named."""
     width = len(layout.columns)
     body = []
     for n, row in enumerate(_reader(text, sign, path, what)[layout.lines :], layout.lines + 1):
@@ -379,7 +383,8 @@ def _slowly(text: str, sign: str, layout: Layout, path: Path, what: str) -> pd.D
 
 def _too_wide(path: Path, what: str, n: int, found: int, width: int) -> FileError:
     return FileError(
-        f"{what}: {path} has {found} cells in row {n}, where the header has {width}. A separator too many, or a"
+        f"{what}: {path} has {found} cells in row {n}, where the header has {width}. A separator too many,"
+        " or a"
         " decimal comma in a table with commas: correct the row, or separate by semicolons."
     )
 
@@ -475,9 +480,9 @@ def _no_numbers(table: pd.DataFrame) -> np.ndarray[Any, Any]:
         if pd.api.types.is_numeric_dtype(column):
             none &= column.isna().to_numpy()
         else:
-            none &= ~column.astype(object).fillna("").astype(str).str.contains(r"^[^A-Za-z]*\d[^A-Za-z]*$").to_numpy(
-                dtype=bool
-            )
+            none &= ~column.astype(object).fillna("").astype(str).str.contains(
+                r"^[^A-Za-z]*\d[^A-Za-z]*$"
+            ).to_numpy(dtype=bool)
     return none
 
 

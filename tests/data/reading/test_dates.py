@@ -70,9 +70,11 @@ def test_columns(values, expected):
 
 @pytest.mark.parametrize("text", ["02/01/2022", "2.1.2022", "7-1-2022", "02-01-2022 10:00"])
 def test_two_meanings(text):
-    with pytest.raises(DataError, match=r"--origin: .* has two meanings, \d+ .* 2022 or .* 2022\. Say which: --date-format"):
+    with pytest.raises(
+        DataError, match=r"--origin: .* has two meanings, \d+ .* 2022 or .* 2022\. Say which: --date-format"
+    ):
         _checks.as_date(text, where="--origin")
-    with pytest.raises(DataError, match="in row 1 has two meanings, .*no other date settles it"):
+    with pytest.raises(DataError, match=r"in row 1 has two meanings, .*no other date settles it"):
         _dates.parse([text, text], where="prices")
     day, month = (int(x) for x in pd.Series([text]).str.extract(r"^(\d+)\D(\d+)").iloc[0])
     assert _checks.as_date(text, where="x", date_format="dmy") == pd.Timestamp(2022, month, day)
@@ -113,9 +115,18 @@ def test_options_that_are_no_day(value, message):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (["31/01/2022", "01/31/2022"], "'01/31/2022' in row 2 is no date if '31/01/2022' in row 1 is day first"),
-        (["2022-01-31", "2022-02-01", "01.02.2022"], r"'01\.02\.2022' in row 3, where others are like '2022-01-31'"),
-        (["2022-01-31", "2022/02/01", "2022/02/02"], "'2022-01-31' in row 1, where others are like '2022/02/01'"),
+        (
+            ["31/01/2022", "01/31/2022"],
+            "'01/31/2022' in row 2 is no date if '31/01/2022' in row 1 is day first",
+        ),
+        (
+            ["2022-01-31", "2022-02-01", "01.02.2022"],
+            r"'01\.02\.2022' in row 3, where others are like '2022-01-31'",
+        ),
+        (
+            ["2022-01-31", "2022/02/01", "2022/02/02"],
+            "'2022-01-31' in row 1, where others are like '2022/02/01'",
+        ),
         (["31.01.2022", "31.01.22"], "of more than one form"),
         (["2022-01-31", "soon"], "1 of 2 dates cannot be read, first 'soon' in row 2"),
         (["2022-01-31", ""], "first '' in row 2"),
@@ -176,6 +187,13 @@ def test_a_file_says_how_its_dates_were_read(tmp_path):
 
 
 def test_families_are_those_of_the_parser():
-    assert list(_dates.families(["2022-01-31", "", "x", "202201", "2022", "Total"])) == ["iso", "", "", "compact month", "year", ""]
+    assert list(_dates.families(["2022-01-31", "", "x", "202201", "2022", "Total"])) == [
+        "iso",
+        "",
+        "",
+        "compact month",
+        "year",
+        "",
+    ]
     assert len(_dates.families([])) == 0
     assert np.all(_dates.families(["Mon 31 Jan 2022"] * 3) == "day-name")
