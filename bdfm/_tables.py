@@ -193,7 +193,8 @@ def _index_as_columns(table: pd.DataFrame) -> pd.DataFrame:
         )
         names.append("date" if is_day else own if own is not None else "symbol")
     flat = index.set_names(names).to_frame(index=False)
-    return pd.concat([flat, table.reset_index(drop=True)], axis=1)
+    found: pd.DataFrame = pd.concat([flat, table.reset_index(drop=True)], axis=1)
+    return found
 
 
 def _without_row_numbers(table: pd.DataFrame, reading: Reading) -> pd.DataFrame:
