@@ -44,6 +44,7 @@ RECENT_RETURN_MISSING: Final = "recent_return_missing"  # (period, asset)
 RECENT_VOLATILITY_MISSING: Final = "recent_volatility_missing"  # (period, asset, window)
 MARKET_VOLATILITY: Final = "market_volatility"  # x^m (period, window), log ratio to the market's own past
 CHARACTERISTICS: Final = "characteristics"  # z (asset, characteristic), known at the origin
+ROLLING_COVARIANCE: Final = "rolling_covariance"  # (asset, other_asset), of log returns of the next period
 EARNINGS: Final = "earnings"  # I^e (period, asset), 0 or 1
 CLASS_INDEX: Final = "class_index"  # c(i) (asset), position in the asset_class coordinate
 PERIOD_WEIGHTS: Final = "period_weights"  # omega_t (period), in (0, 1]

@@ -9,9 +9,9 @@ import numpy as np
 from pydantic import Field
 
 from bdfm._optional import optional
-from bdfm.backtest.estimates import pairwise_correlation, positive_definite
 from bdfm.backtest.protocol import Floats, History
 from bdfm.backtest.simulation import Simulation
+from bdfm.data.covariance import pairwise_correlation, positive_definite
 from bdfm.errors import DataError
 
 

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from bdfm.backtest.estimates import MIN_SHARED_DAYS
 from bdfm.backtest.protocol import Floats, History
 from bdfm.backtest.simulation import Simulation, from_log_returns
+from bdfm.data.covariance import MIN_SHARED_DAYS
 from bdfm.errors import DataError
 from bdfm.forecast.forecast import Forecast
 

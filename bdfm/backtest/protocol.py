@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from bdfm import _checks, _tables
+from bdfm.data.covariance import market_days, market_days_ahead
 from bdfm.data.features import Closes, day_numbers, fresh_closes
 from bdfm.data.periods import Period, period_edges
 from bdfm.data.settings import PanelSettings
@@ -145,7 +146,7 @@ class History:
     @cached_property
     def market_days(self) -> NDArray[np.int64]:
         """Days (since 1970) on which at least half of the assets listed then have a fresh close."""
-        return np.asarray(self.closes.days[self.closes.market])
+        return market_days(self.closes)
 
     @cached_property
     def daily_returns(self) -> Floats:
@@ -155,9 +156,7 @@ class History:
     @cached_property
     def horizon_days(self) -> float:
         """Market days that the forecast period will have, by the share of the last year's days."""
-        last_year = self.market_days > self.market_days[-1] - 365
-        span = min(365, int(self.market_days[-1] - self.market_days[0]) or 1)
-        return float((self.end - self.origin).days * last_year.sum() / span)
+        return market_days_ahead(self.market_days, (self.end - self.origin).days)
 
     def market_volatility(self, n_days: int = 60) -> float:
         """Annual volatility of the assets' mean return over the last ``n_days`` market days, decimal."""

@@ -6,11 +6,19 @@ import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from bdfm._optional import optional
-from bdfm.backtest.estimates import decay, pairwise_correlation, positive_definite, summed, volatility
 from bdfm.backtest.protocol import Floats, History, QuantileForecast
 from bdfm.backtest.simulation import Baseline, Simulation
+from bdfm.data.covariance import (
+    Estimate,
+    pairwise_correlation,
+    positive_definite,
+    rolling,
+    summed,
+    volatility,
+)
 from bdfm.data.features import day_numbers
 from bdfm.data.periods import period_edges
+from bdfm.data.settings import RollingCovariance
 from bdfm.errors import DataError
 from bdfm.forecast.forecast import N_RANKS
 from bdfm.forecast.ranks import outcome_quantiles
@@ -71,14 +79,17 @@ class EWMA(Simulation):
 
     def estimate(self, history: History) -> tuple[Floats, Floats]:
         """Weighted estimates; see the class."""
-        returns = self._returns(history)
-        scale = volatility(returns, decay(len(returns), self.volatility_half_life))
-        return self._correlation(returns), scale * np.sqrt(history.horizon_days)
+        found = self._rolling(history)
+        return found.correlation, found.volatility * np.sqrt(history.horizon_days)
 
-    def _correlation(self, returns: Floats) -> Floats:
-        longer = summed(returns, self.correlation_days)
-        weights = decay(len(longer), self.correlation_half_life)
-        return pairwise_correlation(longer, weights, n_days=self.correlation_days)
+    def _rolling(self, history: History) -> Estimate:
+        settings = RollingCovariance(
+            volatility_half_life=self.volatility_half_life,
+            correlation_half_life=self.correlation_half_life,
+            correlation_days=self.correlation_days,
+            window_days=self.window_days,
+        )
+        return rolling(self._returns(history), settings)
 
 
 class HAR(EWMA):
@@ -96,11 +107,11 @@ class HAR(EWMA):
 
     def estimate(self, history: History) -> tuple[Floats, Floats]:
         """HAR volatilities and weighted correlations; see the class."""
-        returns = self._returns(history)
+        weighted = self._rolling(history)
         days, closes = history.market_days, history.closes
         ends = days[-1::-5][::-1]  # the last of them is the origin's
         x = np.stack([closes.log_volatility(ends, window=w) for w in self.windows], axis=2)
-        fallback = np.log(volatility(returns, decay(len(returns), self.volatility_half_life)))
+        fallback = np.log(weighted.volatility)
         place = np.searchsorted(days, ends)
         use = (place + self.horizon < len(days)) & (place >= max(self.windows))
         use &= place >= len(days) - self.train_days
@@ -118,7 +129,7 @@ class HAR(EWMA):
         # A young asset has no year of volatility: its own average stands in.
         now = np.where(np.isfinite(x[-1]), x[-1], fallback[:, None])
         scale = np.exp(coefficients[0] + now @ coefficients[1:] + smear)
-        return self._correlation(returns), scale * np.sqrt(history.horizon_days)
+        return weighted.correlation, scale * np.sqrt(history.horizon_days)
 
 
 class Shrinkage(Simulation):

@@ -12,17 +12,16 @@ from typing import Any, Final
 
 import numpy as np
 from pydantic import Field
-from scipy import stats
 
 from bdfm import _checks
 from bdfm._settings import Settings
 from bdfm.backtest.protocol import Floats, History, QuantileForecast
 from bdfm.errors import DataError
 from bdfm.forecast.forecast import AttrValue, Forecast
+from bdfm.model.copula import simulated_normal, to_student
 from bdfm.posterior.posterior import MAX_LOG_RETURN, RETURN_RESOLUTION
 
 N_DRAWS: Final = 40_000
-_KNOTS: Final = np.linspace(-6.5, 6.5, 4001)  # of a normal variable, for its map to a Student-t
 
 
 class Baseline(Settings):
@@ -70,7 +69,7 @@ class Simulation(Baseline):
     def forecast(self, history: History, *, seed: int) -> Forecast:
         """Forecast by simulation."""
         correlation, scale = self.estimate(history)
-        draws = simulated_normal(correlation, self.n_draws, seed=seed)
+        draws = simulated_normal(correlation, self.n_draws, np.random.default_rng(seed))
         if self.dof is not None:
             draws = to_student(draws, self.dof)
         draws *= scale
@@ -86,21 +85,6 @@ class Simulation(Baseline):
                 f" {self.window_days} days ({named}). Drop them from the universe."
             )
         return returns
-
-
-def to_student(normal: Floats, dof: float) -> Floats:
-    """Map standard normal variables to Student-t ones of unit variance, in place: a Gaussian copula."""
-    heights = stats.t.ppf(stats.norm.cdf(_KNOTS), dof) * np.sqrt((dof - 2) / dof)
-    for column in normal.T:
-        column[:] = np.interp(column, _KNOTS, heights)
-    return normal
-
-
-def simulated_normal(correlation: Floats, n_draws: int, *, seed: int) -> Floats:
-    """Correlated standard normal variables (draw, asset): one half of the draws, then its mirror image."""
-    rng = np.random.default_rng(seed)
-    half = rng.standard_normal((-(-n_draws // 2), len(correlation))) @ np.linalg.cholesky(correlation).T
-    return np.concatenate([half, -half])
 
 
 def from_log_returns(log_returns: Floats, history: History, attrs: Mapping[str, AttrValue]) -> Forecast:

@@ -17,6 +17,7 @@ from bdfm.names import (
     EARNINGS,
     MARKET_VOLATILITY,
     NAME,
+    OTHER_ASSET,
     PERIOD,
     PERIOD_START,
     RECENT_RETURN,
@@ -24,6 +25,7 @@ from bdfm.names import (
     RECENT_VOLATILITY,
     RECENT_VOLATILITY_MISSING,
     RETURNS,
+    ROLLING_COVARIANCE,
     WINDOW,
 )
 
@@ -37,6 +39,8 @@ VARIABLES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     RECENT_RETURN_MISSING: ((PERIOD, ASSET), "?"),
     RECENT_VOLATILITY_MISSING: ((PERIOD, ASSET, WINDOW), "?"),
 }
+# What only some panels hold, since only some models read it
+OPTIONAL: Final[dict[str, tuple[tuple[str, ...], str]]] = {ROLLING_COVARIANCE: ((ASSET, OTHER_ASSET), "f8")}
 COORDINATES: Final[dict[str, tuple[str, str]]] = {
     PERIOD: (PERIOD, "M8[ns]"),
     PERIOD_START: (PERIOD, "M8[ns]"),
@@ -55,12 +59,13 @@ def read_only(dataset: xr.Dataset) -> xr.Dataset:
     lacking += [x for x in ATTRIBUTES if x not in dataset.attrs]
     if lacking:
         raise DataError(f"panel: the dataset lacks {_checks.first(lacking)}; it was not made by to_dataset.")
-    fixed = {x: np.array(dataset[x].to_numpy(), dtype=kind) for x, (_, kind) in VARIABLES.items()}
+    held = VARIABLES | {x: form for x, form in OPTIONAL.items() if x in dataset}
+    fixed = {x: np.array(dataset[x].to_numpy(), dtype=kind) for x, (_, kind) in held.items()}
     coords = {x: dataset[x].to_numpy().astype(kind) for x, (_, kind) in COORDINATES.items()}
     for array in (*fixed.values(), *coords.values()):
         array.flags.writeable = False
     return xr.Dataset(
-        {x: (VARIABLES[x][0], array) for x, array in fixed.items()},
+        {x: (held[x][0], array) for x, array in fixed.items()},
         coords={x: (COORDINATES[x][0], array) for x, array in coords.items()},
         attrs={x: dataset.attrs[x] for x in ATTRIBUTES},
     )

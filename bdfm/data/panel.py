@@ -15,7 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 from bdfm import _checks
 from bdfm._html import opening
 from bdfm.data import features, plots
-from bdfm.data.form import VARIABLES, read_only
+from bdfm.data.covariance import checked_covariance, covariance_ahead
+from bdfm.data.form import OPTIONAL, VARIABLES, read_only
 from bdfm.data.periods import describe, period_edges
 from bdfm.data.settings import PanelSettings
 from bdfm.data.usable import closes_until, earnings_flags, usable_periods, warn_of_single_assets
@@ -28,6 +29,7 @@ from bdfm.names import (
     EARNINGS,
     MARKET_VOLATILITY,
     NAME,
+    OTHER_ASSET,
     PERIOD,
     PERIOD_START,
     RECENT_RETURN,
@@ -35,6 +37,7 @@ from bdfm.names import (
     RECENT_VOLATILITY,
     RECENT_VOLATILITY_MISSING,
     RETURNS,
+    ROLLING_COVARIANCE,
     WINDOW,
 )
 
@@ -62,6 +65,9 @@ class Panel:
         The same of an equal-weighted portfolio of the universe, always less its own past mean.
     ``characteristics`` (asset, characteristic)
         Class and group dummies, beta, volatility and momentum at the origin; see ``features``.
+    ``rolling_covariance`` (asset, other_asset)
+        Of log returns over the first future period, by daily returns up to the origin; only where the
+        settings ask for it.
     ``earnings`` (period, asset)
         1 where the asset announces earnings inside the period, else 0.
     ``recent_return_missing``, ``recent_volatility_missing``
@@ -170,6 +176,7 @@ class Panel:
             table["asset_class"].to_numpy(dtype=np.str_),
             group.to_numpy(dtype=np.str_),
         )
+        rolling = settings.rolling_covariance
         later = horizon - 1
         unknown = np.full((horizon, len(symbols)), np.nan)
         warn_of_single_assets(table)
@@ -187,6 +194,9 @@ class Panel:
                 [market_volatility, np.repeat(market_volatility[-1:], later, axis=0)]
             ),
             characteristics=(names, characteristics),
+            rolling_covariance=None
+            if rolling is None
+            else covariance_ahead(closes, (edges[len(returns) + 1] - day).days, rolling),
             earnings=earnings_flags(earnings, days, symbols, settings),
             has_earnings=earnings is not None,
             inactive=inactive,
@@ -204,6 +214,7 @@ class Panel:
         recent_volatility: ArrayLike | None = None,
         market_volatility: ArrayLike | None = None,
         characteristics: ArrayLike | None = None,
+        rolling_covariance: ArrayLike | None = None,
         earnings: ArrayLike | None = None,
         next_recent_return: ArrayLike | None = None,
         next_recent_volatility: ArrayLike | None = None,
@@ -229,6 +240,8 @@ class Panel:
             (period[, window]) log volatility of the market over its own past; 0 where not given.
         characteristics
             (asset, characteristic) at the origin; none when not given.
+        rolling_covariance
+            (asset, asset) of log returns over the future period; none when not given.
         next_recent_return, next_recent_volatility, next_market_volatility, next_earnings
             The same of the future period: (asset), (asset[, window]), ([window]), (asset).
         origin, settings
@@ -280,6 +293,7 @@ class Panel:
                 f"characteristics: shape {known.shape}, expected finite values (asset, characteristic)."
             )
 
+        covariance = None if rolling_covariance is None else checked_covariance(rolling_covariance, n_assets)
         flags = np.nan_to_num(stack(EARNINGS, earnings, next_earnings))
         if not np.isin(flags, (0, 1)).all():
             raise DataError("earnings: flags must be 0 or 1.")
@@ -296,6 +310,7 @@ class Panel:
             recent_volatility=stack(RECENT_VOLATILITY, recent_volatility, next_recent_volatility, n_windows),
             market_volatility=np.concatenate(market),
             characteristics=([f"z{j + 1}" for j in range(known.shape[1])], known),
+            rolling_covariance=covariance,
             earnings=flags,
             has_earnings=earnings is not None or next_earnings is not None,
             inactive=(),
@@ -326,6 +341,7 @@ class Panel:
         recent_volatility: Array,
         market_volatility: Array,
         characteristics: tuple[list[str], Array],
+        rolling_covariance: Array | None,
         earnings: Array,
         has_earnings: bool,
         inactive: Collection[str],
@@ -339,6 +355,8 @@ class Panel:
             MARKET_VOLATILITY: np.nan_to_num(market_volatility, posinf=np.inf, neginf=-np.inf),
             CHARACTERISTICS: values_by_asset,
         }
+        if rolling_covariance is not None:
+            arrays[ROLLING_COVARIANCE] = rolling_covariance
         for name, missing, values in (
             (RECENT_RETURN, RECENT_RETURN_MISSING, recent_return),
             (RECENT_VOLATILITY, RECENT_VOLATILITY_MISSING, recent_volatility),
@@ -353,7 +371,7 @@ class Panel:
             raise DataError(f"{_checks.first(infinite)}: some values are infinite. Give NaN where missing.")
         return cls.from_dataset(
             xr.Dataset(
-                {name: (VARIABLES[name][0], array) for name, array in arrays.items()},
+                {name: ((VARIABLES | OPTIONAL)[name][0], array) for name, array in arrays.items()},
                 coords={
                     PERIOD: edges[1:],
                     PERIOD_START: (PERIOD, edges[:-1]),
@@ -444,7 +462,10 @@ class Panel:
             raise DataError("select: no assets given. Name at least one.")
         _checks.unique(assets, what="symbols", where="select")
         _checks.known(assets, self.assets, what="symbol", where="select")
-        part = self._dataset.isel({ASSET: [self.assets.index(x) for x in assets]})
+        chosen = [self.assets.index(x) for x in assets]
+        part = self._dataset.isel({ASSET: chosen})
+        if OTHER_ASSET in part.dims:
+            part = part.isel({OTHER_ASSET: chosen})
         inactive = [x for x in self.inactive if x in assets]
         return self.from_dataset(part.assign_attrs(inactive=json.dumps(inactive)))
 

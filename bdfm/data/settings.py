@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from pydantic import Field, PositiveInt, field_validator
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 
 from bdfm._settings import Settings
 from bdfm.data.periods import Period
 
 MIN_PERIODS: Final = 24
+
+
+class RollingCovariance(Settings):
+    """How the covariance of the days before the origin is estimated: ``[panel.rolling_covariance]``."""
+
+    told_as = "panel.rolling_covariance"
+
+    volatility_half_life: PositiveFloat = 60.0  # market days
+    correlation_half_life: PositiveFloat = 250.0
+    correlation_days: PositiveInt = 5  # of overlapping returns: markets close at different hours
+    window_days: int = Field(default=1500, ge=20)  # market days before the origin, at most
 
 
 class PanelSettings(Settings):
@@ -27,6 +38,8 @@ class PanelSettings(Settings):
     earnings_gaps: Literal["none", "seasonal"] = "none"
     min_past_weeks: PositiveInt = 26  # weeks of its own past that a feature is measured against
     max_stale_days: PositiveInt = 10  # calendar days after which a close is no price any more
+    # of daily returns up to the origin, for models whose forecasts pool with it; none unless a table is given
+    rolling_covariance: RollingCovariance | None = None
 
     @field_validator("period", mode="before")
     @classmethod

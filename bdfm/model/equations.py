@@ -56,6 +56,7 @@ from bdfm.names import (
     PERIOD,
     PERIOD_WEIGHTS,
     RETURNS,
+    ROLLING_COVARIANCE,
     WINDOW,
 )
 
@@ -181,6 +182,11 @@ class Equations(Settings):
                         f" variable {variable.name}. Keep one of them, or rename it."
                     )
                 names[variable.name] = type(part).__name__
+        if ROLLING_COVARIANCE in self.predictive.needs and self.panel.rolling_covariance is None:
+            raise ModelError(
+                f"model {self.name!r}: [predictive] {self.predictive.kind!r} needs a table"
+                " [panel.rolling_covariance], which says how the covariance is estimated; it may be empty."
+            )
         return self
 
     # -- what it is made of ------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Any, Final
 from bdfm.data.panel import Panel
 from bdfm.errors import ModelError
 from bdfm.model.equations import Equations
-from bdfm.names import EARNINGS, MARKET_VOLATILITY, RECENT_RETURN, RECENT_VOLATILITY
+from bdfm.names import EARNINGS, MARKET_VOLATILITY, RECENT_RETURN, RECENT_VOLATILITY, ROLLING_COVARIANCE
 
 _OF_ALL: Final = ("period",)
 _OF_FEATURES: Final = {
@@ -15,6 +15,7 @@ _OF_FEATURES: Final = {
     RECENT_VOLATILITY: ("volatility_windows", "volatility_form", "min_past_weeks"),
     MARKET_VOLATILITY: ("volatility_windows", "min_past_weeks"),
     EARNINGS: ("earnings_gaps",),
+    ROLLING_COVARIANCE: ("rolling_covariance",),
 }
 
 
@@ -24,7 +25,8 @@ def other_settings(model: Equations, panel: Panel) -> dict[str, tuple[Any, Any]]
     Settings of a feature count only where a part reads it. A panel made of arrays is asked only for the
     settings that its maker stated: the others describe nothing.
     """
-    read = [s for feature, settings in _OF_FEATURES.items() if feature in model.needs for s in settings]
+    needs = model.needs | model.predictive.needs
+    read = [s for feature, settings in _OF_FEATURES.items() if feature in needs for s in settings]
     came, expected = panel.settings, model.panel
     return {
         name: (getattr(came, name), getattr(expected, name))
@@ -40,6 +42,12 @@ def check_panel(model: Equations, panel: Panel) -> None:
     """
     found = other_settings(model, panel)
     if not found:
+        if ROLLING_COVARIANCE in model.predictive.needs and ROLLING_COVARIANCE not in panel.dataset:
+            raise ModelError(
+                f"model {model.name!r}: its forecasts are pooled with the rolling covariance of daily"
+                " returns, and the panel has none. Make it with Panel.from_prices(..., settings=model.panel),"
+                " or give rolling_covariance to from_arrays."
+            )
         return
     lines = "; ".join(f"{name} {came!r}, expected {wanted!r}" for name, (came, wanted) in found.items())
     raise ModelError(

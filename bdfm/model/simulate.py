@@ -6,14 +6,20 @@ that carry leading draw axes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bdfm.model.equations import Equations, at_periods, scaled
+from bdfm.data.panel import Panel
+from bdfm.errors import ModelError
+from bdfm.model import copula
+from bdfm.model.equations import Equations, at_periods, model_data, scaled
+from bdfm.model.evidence import Evidence
 from bdfm.model.part import Data, Params
 from bdfm.model.parts.dynamics import simulate_path, step
+from bdfm.model.parts.predictive import CovariancePool, HistoricalPool
 from bdfm.names import (
     CLASS_INDEX,
     FACTOR_SCALE,
@@ -23,6 +29,7 @@ from bdfm.names import (
     OBSERVED,
     PERIOD_WEIGHTS,
     RETURNS,
+    ROLLING_COVARIANCE,
 )
 
 Floats = NDArray[np.float64]
@@ -129,6 +136,36 @@ def resample_past(
         drawn = model.draw_returns(q, p[FACTORS][draw[row], t : t + 1], here, rng=rng)[:, 0]
         out[row, step_] = np.where(observed[t], returns[t], drawn)
     return out
+
+
+def other_draws(
+    model: Equations,
+    p: Params,
+    panel: Panel,
+    *,
+    n: int,
+    n_steps: int,
+    rng: np.random.Generator,
+    evidence: Sequence[Evidence] = (),
+) -> NDArray[np.float32]:
+    """Log returns (n, asset) over ``n_steps`` periods of what the model's forecast is pooled with.
+
+    Past returns (eq. 11a), or draws of the rolling covariance (eq. 11b): over several periods they sum
+    independent ones, of which evidence concerns the first. ``p`` holds posterior draws with one leading axis.
+    """
+    predictive = model.predictive
+    if isinstance(predictive, HistoricalPool):
+        came = resample_past(model, p, model_data(model, panel), n=n, n_steps=n_steps, rng=rng)
+        return np.asarray(came.sum(axis=1))
+    if not isinstance(predictive, CovariancePool):
+        raise ModelError(f"[predictive]: {type(predictive).__name__} has no draws of its own.")
+    covariance = panel.dataset[ROLLING_COVARIANCE].to_numpy()
+    total = np.zeros((n, len(panel.assets)), dtype=np.float32)
+    stated = [(panel.assets.index(e.symbol), e.mean, e.sd) for e in evidence]
+    for step_ in range(n_steps):
+        given = stated if step_ == 0 else ()
+        total += copula.log_returns(covariance, n, dof=predictive.dof, rng=rng, evidence=given)[:n]
+    return total
 
 
 def _principal_axes(scaled: Floats) -> Floats:

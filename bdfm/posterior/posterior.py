@@ -27,7 +27,7 @@ from bdfm.model.evidence import Evidence, check_evidence
 from bdfm.model.factor_model import FactorModel
 from bdfm.model.part import Turn
 from bdfm.model.parts.weights import effective_periods
-from bdfm.model.simulate import resample_past, simulate_ahead
+from bdfm.model.simulate import other_draws, simulate_ahead
 from bdfm.names import (
     ASSET,
     CHAIN,
@@ -379,8 +379,10 @@ class Posterior:
         periods are compounded. Assets declared inactive have a zero return, recorded as an edit.
         Equal seeds give equal draws.
 
-        Where the model pools with historical simulation, the last draws are past returns (eq. 11a); a fit
-        with evidence has none of them, for they know nothing of it. Attribute ``past_share``: their share.
+        Where the model is pooled with something else (eq. 11a, 11b), the last draws are the latter's: past
+        returns, of which a fit with evidence has none, for they know nothing of it; or draws with the rolling
+        covariance, which are conditioned on it. Attributes ``pool`` and ``pool_share``: which, and their
+        share.
         """
         _checks.at_least(horizon, 1, what="horizon", where="forecast")
         number = _checks.seed_number(seed, where="forecast")
@@ -390,7 +392,8 @@ class Posterior:
                 f"forecast: horizon {horizon} is beyond the panel's {panel.n_future} future periods."
                 f" Build the panel with horizon={horizon}, so that features and earnings are known."
             )
-        if model.predictive.past_share and horizon > panel.n_history:
+        share = model.predictive.shares(self.evidence)
+        if share and horizon > panel.n_history:
             raise DataError(
                 f"forecast: horizon {horizon} is longer than the history of {panel.n_history} periods, from"
                 f" which model {model.name!r} draws a share. Forecast less far or leave out [predictive]."
@@ -398,7 +401,6 @@ class Posterior:
         p = self.parameters()
         past = p[FACTORS][:, p[FACTORS].shape[1] - model.n_lags :]
         data = at_periods(self._data(future=True), slice(horizon))
-        share = 0.0 if self.evidence else model.predictive.past_share
         n_paths = 2 * max(1, math.ceil((1 - share) * n_draws / (2 * self.n_draws)))
         rng = np.random.default_rng(number)
         log_returns = simulate_ahead(model, p, past, data, n_paths=n_paths, rng=rng)
@@ -407,9 +409,9 @@ class Posterior:
             log_returns[:, :, 0, index] = p[EVIDENCE_RETURN]
         total = log_returns.sum(axis=2).reshape(-1, len(panel.assets))
         if share:
-            n_past = round(share / (1 - share) * len(total))
-            came = resample_past(model, p, self._data(), n=n_past, n_steps=horizon, rng=rng)
-            total = np.concatenate([total, came.sum(axis=1)])
+            n = round(share / (1 - share) * len(total))
+            others = other_draws(model, p, panel, n=n, n_steps=horizon, rng=rng, evidence=self.evidence)
+            total = np.concatenate([total, others])
         np.clip(total, -MAX_LOG_RETURN, MAX_LOG_RETURN, out=total)
         returns = np.expm1(total, out=total)
         returns = np.rint(returns / RETURN_RESOLUTION, out=returns) * RETURN_RESOLUTION
@@ -427,11 +429,12 @@ class Posterior:
                 "seed": number,
                 "fit_seed": int(self.attrs["seed"]),
                 "horizon": horizon,
-                "past_share": share,
+                "pool": model.predictive.kind if share else "model",
+                "pool_share": share,
             },
         )
         for symbol, mean, sd in self.evidence:
-            alone = ", without past returns" if model.predictive.past_share else ""
+            alone = ", without past returns" if model.predictive.other_share and not share else ""
             text = f"{symbol} returns {mean:.4%} ± {sd:.4%} (evidence inside the model{alone})."
             forecast = forecast.with_record(Record.of("evidence", (symbol,), text, mean=mean, sd=sd))
         return forecast.zero(*panel.inactive) if panel.inactive else forecast

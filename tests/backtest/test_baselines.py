@@ -9,14 +9,14 @@ from forecasters import Naive
 
 from bdfm.backtest import Late, MarketData, QuantileForecast, baselines, look_ahead
 from bdfm.backtest.dcc import DCC, _dcc_ahead, _dcc_parameters, _garch, _garch_filter
-from bdfm.backtest.estimates import decay, pairwise_correlation, summed, volatility
 from bdfm.backtest.filtered import FilteredHistorical
 from bdfm.backtest.simple import EWMA, HAR, EqualFifths, HistoricalFifths, PCAFactors, Shrinkage
-from bdfm.backtest.simulation import to_student
+from bdfm.data.covariance import decay, pairwise_correlation, summed, volatility
 from bdfm.data.features import day_numbers
 from bdfm.data.periods import period_edges
 from bdfm.errors import DataError
 from bdfm.forecast.ranks import outcome_quantiles
+from bdfm.model.copula import to_student
 
 SMALL = {
     name: f.model_copy(update={"n_draws": 400}) if hasattr(f, "n_draws") else f

@@ -27,7 +27,7 @@ from bdfm.model.parts.loadings import InstrumentedLoadings, RandomWalkLoadings, 
 from bdfm.model.parts.log_volatility import Earnings, LogVolIntercept, RecentVolatility
 from bdfm.model.parts.mean import FactorPremium, Intercept, RecentReturn
 from bdfm.model.parts.noise import NormalNoise, StudentTNoise
-from bdfm.model.parts.predictive import HistoricalPool, ModelPredictive
+from bdfm.model.parts.predictive import CovariancePool, HistoricalPool, ModelPredictive
 from bdfm.model.parts.weights import EqualWeights, HalfLifeWeights, StepWeights
 
 N_DRAWS, N_PERIODS, N_ASSETS, N_FACTORS, N_WINDOWS = 3, 20, 5, 2, 2
@@ -45,7 +45,7 @@ EFFECTS = [
 ]
 NOISE = [StudentTNoise(), NormalNoise()]
 WEIGHTS = [EqualWeights(), StepWeights(cutoff=dt.date(2018, 5, 1)), HalfLifeWeights(half_life_periods=12)]
-PREDICTIVE = [ModelPredictive(), HistoricalPool()]
+PREDICTIVE = [ModelPredictive(), HistoricalPool(), CovariancePool()]
 REGISTRY = [*DYNAMICS, *SCALES, *LOADINGS, *EFFECTS, *NOISE, *WEIGHTS, *PREDICTIVE]
 
 
@@ -59,7 +59,7 @@ def test_registry_holds_every_component():
     # Other tests define parts of their own.
     own = {part for part in leaves(Part) if part.__module__.startswith("bdfm.")}
     assert {type(c) for c in REGISTRY} == own
-    assert len(REGISTRY) == 23
+    assert len(REGISTRY) == 24
 
 
 @pytest.fixture

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from bdfm.data.panel import Panel
-from bdfm.data.settings import PanelSettings
+from bdfm.data.settings import PanelSettings, RollingCovariance
 from bdfm.data.sources import DEMO_ORIGIN, demo
 from bdfm.errors import ModelError
 from bdfm.model.expects import check_panel, other_settings
 from bdfm.model.factor_model import FactorModel
 from bdfm.model.parts.log_volatility import LogVolIntercept
 from bdfm.model.parts.mean import Intercept
+from bdfm.model.parts.predictive import CovariancePool
 
 
 def panel(**settings) -> Panel:
@@ -53,8 +54,30 @@ def test_each_setting_is_compared(settings, line, usual):
         check_panel(model, usual)
 
 
+def pooling(**settings):
+    panel = PanelSettings(rolling_covariance=RollingCovariance(**settings))
+    return FactorModel(name="mine", panel=panel, predictive=CovariancePool())
+
+
+def test_the_rolling_covariance_is_compared_where_forecasts_pool_with_it():
+    given = panel(rolling_covariance=RollingCovariance())
+    check_panel(pooling(), given)
+    with pytest.raises(ModelError, match=r"rolling_covariance .*half_life=60.* expected .*half_life=20"):
+        check_panel(pooling(volatility_half_life=20), given)
+    with pytest.raises(ModelError, match=r"rolling_covariance None, expected RollingCovariance"):
+        check_panel(pooling(), panel())
+
+
+def test_a_panel_of_arrays_without_a_rolling_covariance_is_refused():
+    returns = np.zeros((30, 2))
+    with pytest.raises(ModelError, match=r"pooled with the rolling covariance .* the panel has none"):
+        check_panel(pooling(), Panel.from_arrays(returns, asset_class=["x", "x"]))
+    given = Panel.from_arrays(returns, asset_class=["x", "x"], rolling_covariance=np.eye(2))
+    check_panel(pooling(), given)
+
+
 def test_all_settings_are_looked_at():
-    assert len(PanelSettings.model_fields) == 8  # a new one belongs into expects.py and into the test above
+    assert len(PanelSettings.model_fields) == 9  # a new one belongs into expects.py and into the test above
 
 
 def test_all_that_differs_is_named(usual):

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from scipy import stats
 
 from bdfm.data.panel import Panel
-from bdfm.data.settings import PanelSettings
+from bdfm.data.settings import PanelSettings, RollingCovariance
 from bdfm.data.sources import DEMO_ORIGIN, demo
 from bdfm.errors import DataError, FileError, ModelError
 from bdfm.forecast.ranks import outcome_quantiles
@@ -18,8 +19,8 @@ from bdfm.model.part import Part
 from bdfm.model.parts.dynamics import VAR1
 from bdfm.model.parts.log_volatility import LogVolIntercept
 from bdfm.model.parts.mean import Intercept
-from bdfm.model.parts.predictive import HistoricalPool
-from bdfm.model.simulate import resample_past, simulate, simulate_ahead
+from bdfm.model.parts.predictive import CovariancePool, HistoricalPool, ModelPredictive
+from bdfm.model.simulate import other_draws, resample_past, simulate, simulate_ahead
 from bdfm.posterior.fit import fit
 from bdfm.posterior.posterior import Posterior
 from bdfm.scoring.scores import ranked_probability_score
@@ -178,7 +179,7 @@ def test_a_pool_is_the_model_and_the_past(posterior, tiny_panel, share):
     forecast = pooled(posterior, share).forecast(seed=3, n_draws=round(n_model / (1 - share)))
     draws = forecast.draws.to_numpy()
     assert len(draws) == round(n_model / (1 - share))
-    assert forecast.attrs["past_share"] == share
+    assert forecast.attrs["pool_share"] == share
     np.testing.assert_array_equal(draws[:n_model], model)  # the model's part is as if alone
     # The rest are whole past periods, one as often as another.
     past = tiny_panel.history["log_returns"].to_numpy()
@@ -224,7 +225,7 @@ def test_a_pool_hears_of_evidence(tiny_model, tiny_panel):
     model = tiny_model.model_copy(update={"predictive": HistoricalPool()})
     fitted = fit(model, tiny_panel, seed=1, settings=QUICK, evidence=[Evidence("A7", -0.06, 0.001)])
     forecast = fitted.forecast(seed=1, n_draws=2000)
-    assert forecast.attrs["past_share"] == 0.0
+    assert forecast.attrs["pool_share"] == 0.0
     assert np.abs(forecast.draws.sel(asset="A7") + 0.06).max() < 0.01
     assert "without past returns" in forecast.history()["text"].iloc[0]
 
@@ -238,6 +239,71 @@ def test_a_horizon_beyond_the_history_has_no_past_to_draw_from():
     assert np.isfinite(fitted.forecast(24, seed=1, n_draws=400).draws).all()
     with pytest.raises(DataError, match=r"horizon 25 is longer than the history of 24.*\[predictive\]"):
         fitted.forecast(25, seed=1, n_draws=400)
+
+
+# -- pool with the rolling covariance (eq. 11b) ----------------------------------------------------------
+
+COVARIANCE = np.array([[0.01, 0.004, -0.001], [0.004, 0.0025, 0.0], [-0.001, 0.0, 0.0009]])
+
+
+@pytest.fixture(scope="module")
+def rolled():
+    """A panel of three assets with a rolling covariance that is not the model's, and the model that pools."""
+    returns = np.random.default_rng(5).standard_normal((40, 3)) * [0.2, 0.1, 0.05]
+    classes = ["x", "x", "y"]
+    panel = Panel.from_arrays(returns, asset_class=classes, rolling_covariance=COVARIANCE)
+    settings = PanelSettings(rolling_covariance=RollingCovariance())
+    model = FactorModel(n_factors=1, panel=settings, predictive=CovariancePool(share=0.25))
+    return model, panel
+
+
+def test_a_pool_is_the_model_and_the_rolling_covariance(rolled):
+    model, panel = rolled
+    fitted = fit(model, panel, seed=1, settings=QUICK)
+    alone = fit(model.model_copy(update={"predictive": ModelPredictive()}), panel, seed=1, settings=QUICK)
+    forecast = fitted.forecast(seed=3, n_draws=160_000)
+    draws = forecast.draws.to_numpy().astype(float)
+    np.testing.assert_array_equal(draws[:120_000], alone.forecast(seed=3, n_draws=120_000).draws)
+    assert (len(draws), forecast.attrs["pool"], forecast.attrs["pool_share"]) == (
+        160_000,
+        "covariance_pool",
+        0.25,
+    )
+    rest = np.log1p(draws[120_000:])
+    sd = np.sqrt(np.diag(COVARIANCE))
+    expected = 6 / np.pi * np.arcsin(COVARIANCE / np.outer(sd, sd) / 2)
+    np.testing.assert_allclose(stats.spearmanr(rest).statistic, expected, atol=0.02)
+    heights = np.quantile(rest, [0.1, 0.9], axis=0)  # variances of such tails are too rough
+    np.testing.assert_allclose(
+        np.diff(heights, axis=0)[0], 2 * stats.t(5).ppf(0.9) * sd * np.sqrt(3 / 5), rtol=0.03
+    )
+    np.testing.assert_allclose(rest.mean(axis=0), 0, atol=1e-5)  # mirrored pairs
+    own = rest[:, 0] / np.sqrt(0.01 * 3 / 5)
+    assert stats.kstest(own[:20_000], stats.t(5).cdf).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("n_steps", [1, 3])
+def test_periods_of_the_rolling_covariance_add_up(rolled, n_steps):
+    model, panel = rolled
+    rng = np.random.default_rng(1)
+    evidence = [Evidence("A3", 0.05, 1e-4)]
+    x = other_draws(model, {}, panel, n=100_000, n_steps=n_steps, rng=rng, evidence=evidence)
+    later = (n_steps - 1) * COVARIANCE  # evidence is on the first period
+    np.testing.assert_allclose(x[:, 2].mean(), np.log(1.05), atol=1e-3)
+    np.testing.assert_allclose(x[:, 2].var(), later[2, 2], rtol=0.05, atol=1e-6)
+    np.testing.assert_allclose(x[:, 1].var(), COVARIANCE[1, 1] + later[1, 1], rtol=0.05)
+
+
+def test_draws_of_the_rolling_covariance_are_given_the_evidence(rolled):
+    model, panel = rolled
+    evidence = [Evidence("A1", -0.15, 0.01)]
+    fitted = fit(model, panel, seed=1, settings=QUICK, evidence=evidence)
+    forecast = fitted.forecast(seed=3, n_draws=160_000)
+    assert forecast.attrs["pool_share"] == 0.25
+    rest = forecast.draws.to_numpy()[120_000:].astype(float)
+    assert abs(rest[:, 0].mean() + 0.15) < 0.005  # pulled back a little by the prior
+    assert rest[:, 1].mean() < -0.03  # correlation 0.8
+    assert "without" not in forecast.history()["text"].iloc[0]
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -0.2])

@@ -1,4 +1,4 @@
-"""Volatilities and correlations from daily returns with gaps.
+"""Rolling volatilities and correlations of daily returns with gaps.
 
 Returns are those of ``features.Closes``, between fresh closes on market days, so that local holidays count
 neither as calm nor as news. An asset of a short history gets its own volatility from what there is, and
@@ -10,12 +10,16 @@ tomorrow's in London. Overlapping returns over several days (``summed``) mend th
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from bdfm.backtest.protocol import Floats
+from bdfm.data.features import Closes
+from bdfm.data.settings import RollingCovariance
+from bdfm.errors import DataError
+
+Floats = NDArray[np.float64]
 
 MIN_SHARED_DAYS: Final = 40  # that a correlation is believed from; below, it is pulled to the class's
 MIN_EIGENVALUE: Final = 1e-4  # of a correlation matrix, relative to its mean 1
@@ -79,3 +83,62 @@ def positive_definite(correlation: Floats) -> Floats:
     fixed = (vectors * np.maximum(values, MIN_EIGENVALUE)) @ vectors.T
     scale = np.sqrt(np.diag(fixed))
     return np.asarray(fixed / scale / scale[:, None])
+
+
+class Estimate(NamedTuple):
+    """Correlation (asset, asset), and volatility (asset,) per market day, of log returns."""
+
+    correlation: Floats
+    volatility: Floats
+
+
+def rolling(returns: Floats, settings: RollingCovariance) -> Estimate:
+    """Exponentially weighted correlation and volatility of daily log returns (day, asset), newest last.
+
+    RiskMetrics with half-lives of their own for the two, and correlations of overlapping returns over several
+    days; NaN is missing. An asset with fewer than 2 returns has a volatility of NaN or 0.
+    """
+    kept = returns[-settings.window_days :]
+    daily = volatility(kept, decay(len(kept), settings.volatility_half_life))
+    n_days = settings.correlation_days
+    longer = summed(kept, n_days)
+    weights = decay(len(longer), settings.correlation_half_life)
+    return Estimate(pairwise_correlation(longer, weights, n_days=n_days), daily)
+
+
+def market_days(closes: Closes) -> NDArray[np.int64]:
+    """Days (since 1970) on which at least half of the assets listed then have a fresh close."""
+    return np.asarray(closes.days[closes.market])
+
+
+def market_days_ahead(days: NDArray[np.int64], n_calendar_days: int) -> float:
+    """Market days among the next calendar days, by the share of the last year's ``days``."""
+    last_year = days > days[-1] - 365
+    span = min(365, int(days[-1] - days[0]) or 1)
+    return float(n_calendar_days * last_year.sum() / span)
+
+
+def covariance_ahead(closes: Closes, n_calendar_days: int, settings: RollingCovariance) -> Floats:
+    """Covariance (asset, asset) of log returns over the calendar days after the last close (eq. 11b).
+
+    An asset with too few returns for a volatility of its own has the median one.
+    """
+    days = market_days(closes)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = rolling(closes.log_returns(days[:-1], days[1:]), settings)
+    known = np.isfinite(found.volatility) & (found.volatility > 0)
+    usual = float(np.median(found.volatility[known])) if known.any() else 0.0
+    scale = np.where(known, found.volatility, usual)
+    return np.asarray(found.correlation * np.outer(scale, scale) * market_days_ahead(days, n_calendar_days))
+
+
+def checked_covariance(values: ArrayLike, n_assets: int) -> Floats:
+    """Covariance (asset, asset) as given; ``DataError`` where it is none."""
+    matrix = np.array(values, dtype=np.float64)
+    square = matrix.shape == (n_assets, n_assets) and bool(np.isfinite(matrix).all())
+    if not square or not np.allclose(matrix, matrix.T) or np.diag(matrix).min() <= 0:
+        raise DataError(
+            f"rolling_covariance: shape {matrix.shape}; a symmetric ({n_assets}, {n_assets}) matrix of finite"
+            " values with a positive diagonal was expected."
+        )
+    return matrix

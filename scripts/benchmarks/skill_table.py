@@ -1,0 +1,261 @@
+"""Tables of docs/skill.md from the runs of skill.py."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from bdfm.backtest import Run
+from bdfm.backtest.protocol import Floats
+from bdfm.backtest.shares import LearnedShares
+from bdfm.backtest.significance import Difference, diebold_mariano
+from bdfm.names import ASSET, CLASS_OF
+from bdfm.scoring.scores import log_score, ranked_probability_score
+
+REFERENCE: Final = "ewma-t-5d"
+ORACLE: Final = "oracle"
+SIMPLE: Final = (REFERENCE, "ewma-t-5d-120", "fhs", "har-5d")
+ERAS: Final = {"2004-07": (2004, 2007), "2008-09": (2008, 2009), "2010-15": (2010, 2015)}
+ERAS |= {"2016-19": (2016, 2019), "2020-22": (2020, 2022)}
+POOLS: Final[dict[str, tuple[str, ...]]] = {
+    "pool": ("core", REFERENCE),
+    "pool-120": ("core", "ewma-t-5d-120"),
+    "pool-3": ("core", REFERENCE, "fhs"),
+    "pool-learned": ("core", *SIMPLE),
+    "pool-t": ("core-t", REFERENCE),
+    "pool-class": ("core-class", REFERENCE),
+}
+LEARNED: Final = ("pool-learned",)
+CANDIDATES: Final = (*POOLS, "core-t", "core-class")
+EQUAL_RPS: Final = 0.16
+
+
+class Scored(NamedTuple):
+    """Scores (universe and origin) of a forecaster: RPS, log score, RPS of its symmetric part."""
+
+    rps: pd.Series
+    log: pd.Series
+    symmetric: pd.Series
+
+
+def probabilities(out: Path) -> dict[tuple[str, str], dict[pd.Timestamp, Floats]]:
+    """Forecasts (asset, quantile) by universe and forecaster, by origin; pools made of their members."""
+    found: dict[tuple[str, str], dict[pd.Timestamp, Floats]] = {}
+    for (universe, name), run in runs(out).items():
+        found[universe, name] = {
+            o: x["probability"].to_numpy() for o, x in zip(run.origins, run.results, strict=True)
+        }
+    came = outcomes(out)
+    for universe in {u for u, _ in found}:
+        for pool, members in POOLS.items():
+            if not all((universe, m) in found for m in members):
+                continue
+            parts = [found[universe, m] for m in members]
+            learned = LearnedShares(len(members))
+            pooled = {}
+            for origin in sorted(set(parts[0]).intersection(*parts[1:])):
+                each = [p[origin] for p in parts]
+                pooled[origin] = np.tensordot(learned.shares, each, axes=1)
+                if pool in LEARNED:
+                    learned.learn_from(each, came[universe, origin])
+            found[universe, pool] = pooled
+    return found
+
+
+def runs(out: Path) -> dict[tuple[str, str], Run]:
+    """Runs by universe and forecaster."""
+    return {
+        (p.parent.parent.name, p.parent.name): Run.load(p.parent)
+        for p in sorted(out.glob("*/*/manifest.json"))
+    }
+
+
+def outcomes(out: Path) -> dict[tuple[str, pd.Timestamp], Floats]:
+    """Outcomes (asset, quantile) by universe and origin."""
+    return {
+        (universe, o): x["outcome"].to_numpy()
+        for (universe, _), run in runs(out).items()
+        for o, x in zip(run.origins, run.results, strict=True)
+    }
+
+
+def scored(forecasts: Mapping[pd.Timestamp, Floats], universe: str, came: Mapping[Any, Floats]) -> Scored:
+    """Scores of a forecaster in a universe, by (universe, origin)."""
+    rows = []
+    for origin, p in forecasts.items():
+        y = came[universe, origin]
+        scale = EQUAL_RPS / ranked_probability_score(np.full(p.shape, 1 / p.shape[1]), y).mean()
+        mirrored = (p + p[:, ::-1]) / 2
+        rows.append(
+            (
+                scale * ranked_probability_score(p, y).mean(),
+                log_score(p, y).mean(),
+                scale * ranked_probability_score(mirrored, y).mean(),
+            )
+        )
+    index = pd.MultiIndex.from_product([[universe], list(forecasts)], names=["universe", "origin"])
+    table = pd.DataFrame(rows, index=index, columns=["rps", "log", "symmetric"])
+    return Scored(table["rps"], table["log"], table["symmetric"])
+
+
+def era(origins: pd.DatetimeIndex) -> pd.Index:
+    """Era of each origin."""
+    years = origins.year
+    return pd.Index([next(n for n, (a, b) in ERAS.items() if a <= y <= b) for y in years])
+
+
+def by_date(differences: pd.Series) -> Floats:
+    """Differences averaged over the universes that have the date, oldest first."""
+    return differences.groupby(level="origin").mean().sort_index().to_numpy()
+
+
+def cells(differences: pd.Series) -> dict[tuple[str, str], Difference]:
+    """Differences by cell, by universe (era "all"), by era (universe "all"), and of all."""
+    eras = era(differences.index.get_level_values("origin"))
+    universes = differences.index.get_level_values("universe")
+    found = {}
+    for u in (*dict.fromkeys(universes), "all"):
+        for e in (*ERAS, "all"):
+            part = differences[((universes == u) | (u == "all")) & ((eras == e) | (e == "all"))]
+            if len(part):
+                found[u, e] = diebold_mariano(by_date(part))
+    return found
+
+
+def safe(found: Mapping[tuple[str, str], Difference]) -> tuple[bool, list[str]]:
+    """Whether the rule of the protocol holds, and the cells in which it does not."""
+    bad = [f"{u} {e}" for (u, e), d in found.items() if np.isfinite(d.se) and d.mean > d.se]
+    total = found["all", "all"]
+    return not bad and total.mean < 0 and total.p_value < 0.01, bad
+
+
+def choose(scores: Mapping[str, pd.Series]) -> str:
+    """Recommended model by the rule of the protocol."""
+    fine = [c for c in CANDIDATES if c in scores and safe(cells(scores[c] - scores[REFERENCE]))[0]]
+    if not fine:
+        return "core"
+    best = min(fine, key=lambda c: by_date(scores[c]).mean())
+    for simpler in fine[: fine.index(best)]:
+        gap = diebold_mariano(by_date(scores[simpler] - scores[best]))
+        if gap.mean <= gap.se:
+            return simpler
+    return best
+
+
+def show(out: Path, json_file: Path | None, only: Sequence[str] = ()) -> None:
+    """Print all tables; write the figures as JSON."""
+    console = Console(width=150)
+    forecasts, came = probabilities(out), outcomes(out)
+    parts: dict[str, list[Scored]] = {}
+    for (universe, name), f in forecasts.items():
+        if f:
+            parts.setdefault(name, []).append(scored(f, universe, came))
+    every = {n: Scored(*(pd.concat(list(x)) for x in zip(*p, strict=True))) for n, p in parts.items()}
+    common = every[only[0] if only else "core"].rps.index
+    for name in list(every):
+        if name in CANDIDATES or name in ("m6", "house-2021"):
+            common = common.intersection(every[name].rps.index) if name in only else common
+    kept = {n: s for n, s in every.items() if common.isin(s.rps.index).all()}
+    rps = {n: s.rps.loc[common] for n, s in kept.items()}
+    figures: dict[str, Any] = {"origins": len(common), "forecasters": {}}
+    gain = {c: d.mean for c, d in cells(rps[ORACLE] - rps[REFERENCE]).items()}
+    table = Table(
+        *(
+            "forecaster",
+            "RPS",
+            "less ewma-t-5d, 1e-5",
+            "p",
+            "log score, 1e-4",
+            "way to the oracle",
+            "lean, 1e-5",
+        ),
+        *("safe", "worse in"),
+        box=None,
+    )
+    for name in sorted(rps, key=lambda n: by_date(rps[n]).mean()):
+        d = cells(rps[name] - rps[REFERENCE])
+        total = d["all", "all"]
+        logs = diebold_mariano(by_date((kept[name].log - kept[REFERENCE].log).loc[common]))
+        lean = diebold_mariano(by_date((kept[name].rps - kept[name].symmetric).loc[common]))
+        fine, bad = safe(d)
+        share = total.mean / gain["all", "all"]
+        row = (
+            name,
+            f"{by_date(rps[name]).mean():.5f}",
+            f"{1e5 * total.mean:+.1f} ± {1e5 * total.se:.1f}",
+            f"{total.p_value:.4f}",
+            f"{1e4 * logs.mean:+.1f} ± {1e4 * logs.se:.1f}",
+            f"{share:.0%}",
+            f"{1e5 * lean.mean:+.1f} ± {1e5 * lean.se:.1f}",
+            "yes" if fine else "no",
+            ", ".join(bad)[:60],
+        )
+        table.add_row(*row)
+        figures["forecasters"][name] = {
+            "rps": by_date(rps[name]).mean(),
+            "cells": {f"{u} {e}": x._asdict() for (u, e), x in d.items()},
+            "share": {f"{u} {e}": x.mean / gain[u, e] for (u, e), x in d.items()},
+            "log": logs._asdict(),
+            "lean": lean._asdict(),
+            "safe": fine,
+        }
+    console.print(f"{len(common)} origins of {len(set(common.get_level_values(0)))} universes")
+    console.print(table)
+    for name in (n for n in rps if n != REFERENCE):
+        d = cells(rps[name] - rps[REFERENCE])
+        grid = Table(name, *ERAS, "all", box=None)
+        for u in dict.fromkeys(u for u, _ in d):
+            cell = (d.get((u, e)) for e in (*ERAS, "all"))
+            grid.add_row(
+                u, *("" if x is None else f"{1e5 * x.mean:+.0f} ± {1e5 * x.se:.0f} ({x.n})" for x in cell)
+            )
+        console.print(grid)
+    figures["chosen"] = choose(rps)
+    console.print(f"By the rule: {figures['chosen']}")
+    worst = {
+        f"{u} {n}": float(r.facts["max_rhat"].max())
+        for (u, n), r in runs(out).items()
+        if "max_rhat" in r.facts
+    }
+    console.print("Worst R-hat:", worst)
+    figures["worst_rhat"] = worst
+    reliability(out, forecasts, came, [n for n in rps if n in (REFERENCE, "core", *CANDIDATES)], console)
+    if json_file is not None:
+        json_file.write_text(json.dumps(figures, indent=1, default=float) + "\n", encoding="utf-8")
+
+
+def reliability(
+    out: Path, forecasts: Mapping[Any, Any], came: Mapping[Any, Any], names: Sequence[str], console: Console
+) -> None:
+    """Share of the outer fifths by class, forecast and realised, by era (universe m6)."""
+    classes = {
+        o: x[CLASS_OF].to_numpy().astype(str)
+        for o, x in zip(*(lambda r: (r.origins, r.results))(runs(out)["m6", REFERENCE]), strict=True)
+    }
+    rows = []
+    for name in names:
+        for o, p in forecasts.get(("m6", name), {}).items():
+            y = came["m6", o]
+            for c in dict.fromkeys(classes[o]):
+                mine = classes[o] == c
+                rows.append(
+                    (
+                        name,
+                        era(pd.DatetimeIndex([o]))[0],
+                        c,
+                        p[mine][:, [0, -1]].sum(1).mean(),
+                        y[mine][:, [0, -1]].sum(1).mean(),
+                    )
+                )
+    table = pd.DataFrame(rows, columns=["forecaster", "era", ASSET, "forecast", "came"])
+    if len(table):
+        console.print(
+            table.groupby([ASSET, "era", "forecaster"]).mean().unstack("forecaster").round(3).to_string()
+        )
