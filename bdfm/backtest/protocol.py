@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from bdfm import _checks
+from bdfm import _checks, _tables
 from bdfm.data.covariance import market_days, market_days_ahead
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.tables import Tables
@@ -231,7 +231,8 @@ class MarketData:
         table = _checks.universe_table(universe)
         table = table[[c for c in ("symbol", "asset_class", "name", "group") if c in table]]
         symbols = list(table["symbol"])
-        _checks.known(symbols, [str(c) for c in prices.columns], what="symbol", where="universe")
+        prices = _tables.prices_frame(prices)
+        _checks.known(symbols, [str(c) for c in prices.columns], what="symbol", where="universe", alias=True)
         doubt(Tables("backtest", prices=prices, universe=table, earnings=earnings), accept=accept)
         closes = _checks.price_table(prices, symbols=symbols).dropna(how="all")
         if closes.empty:

@@ -8,20 +8,20 @@ from typing import Annotated
 
 import typer
 
-from bdfm.cli.console import out
-from bdfm.cli.options import Accept, Earnings, Prices
+from bdfm.cli.console import err, out, say_read
+from bdfm.cli.options import Accept, Alias, DateFormat, DecimalMark, Earnings, Prices, aliases_of
 from bdfm.exposures.choices import Unit
 
 
 def check(
     prices: Prices,
     universe: Annotated[
-        Path | None, typer.Option(help="CSV with columns symbol, asset_class: look at these assets alone.")
+        Path | None, typer.Option(help="File with columns symbol, asset_class: look at these assets alone.")
     ] = None,
-    factors: Annotated[Path | None, typer.Option(help="CSV of daily factor returns.")] = None,
+    factors: Annotated[Path | None, typer.Option(help="File of daily factor returns.")] = None,
     unit: Annotated[Unit, typer.Option(help="What the factor file holds.")] = Unit.decimal,
     earnings: Earnings = None,
-    portfolio: Annotated[Path | None, typer.Option(help="CSV with columns symbol, weight.")] = None,
+    portfolio: Annotated[Path | None, typer.Option(help="File with columns symbol, weight.")] = None,
     origin: Annotated[
         str | None, typer.Option(help="Day of a forecast: nothing later is looked at, and all must be alive.")
     ] = None,
@@ -32,6 +32,9 @@ def check(
     out_dir: Annotated[
         Path | None, typer.Option("--out", help="Folder for the findings and a picture of coverage.")
     ] = None,
+    date_format: DateFormat = None,
+    decimal_mark: DecimalMark = None,
+    alias: Alias = None,
     accept: Accept = None,
 ) -> None:
     """Say what is doubtful in tables. Exit code 0 for nothing, 1 for warnings, 2 for what is refused."""
@@ -47,7 +50,12 @@ def check(
         origin=origin,
         inactive=tuple(zero or ()),
         accept=accept or (),
+        date_format=date_format,
+        decimal_mark=decimal_mark,
+        aliases=aliases_of(alias),
     )
+    read = (tables.prices, tables.universe, tables.factors, tables.earnings, tables.portfolio)
+    say_read(*read, to=err if as_json else out)
     if out_dir is not None:
         write_check(tables, found, out_dir)
     if as_json:

@@ -12,7 +12,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from bdfm import _checks
+from bdfm import _checks, _tables
 from bdfm._html import opening
 from bdfm.data import features, plots
 from bdfm.data.covariance import checked_covariance, covariance_ahead
@@ -154,6 +154,7 @@ class Panel:
         inactive = tuple(dict.fromkeys(inactive))
         _checks.known(inactive, symbols, what="symbol", where="inactive")
         day = _checks.as_date(origin, where="origin")
+        prices = _tables.prices_frame(prices)
         edges = period_edges(day, period=settings.period, n_past=settings.n_periods, n_future=horizon)
         tables = Tables(
             "forecast", prices=prices, universe=table, earnings=earnings, origin=day, since=edges[0],

@@ -10,7 +10,13 @@ import pandas as pd
 from bdfm import _checks
 from bdfm.errors import DataError, DataWarning
 
-RATES: Final = ("rf", "riskfree", "riskfreerate", "tbill")  # names of a column, spaces and signs left out
+RATES: Final = (
+    "rf",
+    "rfree",
+    "riskfree",
+    "riskfreerate",
+    "tbill",
+)  # names of a column, spaces and signs left out
 MARKETS: Final = ("mkt", "market", "rm")  # a market's return, of which nobody says whether it is excess
 
 

@@ -13,10 +13,11 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from bdfm import _checks
+from bdfm import _checks, _tables
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.tables import Tables
-from bdfm.errors import DataError, DataWarning, FileError
+from bdfm.data.sources import read_returns
+from bdfm.errors import DataError, DataWarning
 from bdfm.names import ASSET, DAY, FACTOR, SECTOR
 
 Floats = NDArray[np.float64]
@@ -203,6 +204,7 @@ class ExposureData:
             one of the tables only, and as ``from_arrays``.
         """
         where = "exposure data"
+        prices = _tables.prices_frame(prices)
         told = factors if risk_free is None else factors.assign(RF=risk_free)
         doubt(_used(prices, told, start, end), accept=accept)
         table = _checks.price_table(prices).dropna(how="all")
@@ -331,19 +333,27 @@ class ExposureData:
 
 
 def read_factors(
-    path: str | Path, *, unit: Literal["percent", "decimal"], accept: Collection[str] | None = ()
+    path: str | Path | pd.DataFrame,
+    *,
+    unit: Literal["percent", "decimal"],
+    date_format: str | None = None,
+    decimal_mark: str | None = None,
+    accept: Collection[str] | None = (),
 ) -> pd.DataFrame:
-    """Daily factor returns (day, factor) of a CSV file, as decimals.
+    """Daily factor returns (day, factor) of a file, as decimals.
 
-    The file has a column ``date`` (2022-03-04) and one column for each factor. A risk-free rate ``RF`` is
-    kept like any other column; drop it where it is no factor.
+    The file may have any form of ``bdfm.read_prices``, or be one of French's as downloaded; codes for
+    missing, such as -99.99, are NaN. A risk-free rate is kept as the column ``RF``; drop it where it is no
+    factor.
 
     Parameters
     ----------
     path
-        CSV file, plain or compressed.
+        File.
     unit
         What the file holds: French's data library publishes percent.
+    date_format, decimal_mark
+        As in ``bdfm.read_prices``.
     accept
         As in ``ExposureData.from_arrays``.
 
@@ -352,30 +362,13 @@ def read_factors(
     FileError
         The file is missing or no table.
     DataError
-        No column date, a date that is none, repeated dates, text in place of a number, or a unit that the
-        numbers contradict.
+        No dates, repeated dates that differ, text in place of a number, or a unit that the numbers
+        contradict.
     """
     where = "factors"
-    file = _checks.existing_file(Path(path), what=where)
     if unit not in ("percent", "decimal"):
         raise DataError(f"{where}: unit must be percent or decimal, got {unit!r}.")
-    try:
-        table = pd.read_csv(file)
-    except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
-        reason = str(error).strip().partition("\n")[0].rstrip(".")
-        raise FileError(f"{where}: {path} is not a CSV table ({reason}).") from error
-    table.columns = table.columns.str.strip()
-    dates = [c for c in table.columns if c.lower() == "date"]
-    if not dates or table.shape[1] < 2 or table.empty:
-        raise DataError(
-            f"{where}: {path} needs a column date, a column for each factor and a row for each day; found"
-            f" columns {_checks.first(table.columns)} and {len(table)} rows."
-        )
-    index = _checks.days(table[dates[0]], where=where).rename("date")
-    _checks.unique(index, what="days", where=where)
-    values = _checks.numeric(table.drop(columns=dates[0]).set_axis(index), where=where).sort_index()
-    if unit == "percent":
-        values = values / 100
+    values = read_returns(path, what=where, unit=unit, date_format=date_format, decimal_mark=decimal_mark)
     doubt(Tables("exposures", factors=values), accept=accept)
     return values
 

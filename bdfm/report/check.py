@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -33,22 +33,40 @@ def check_files(
     origin: str | None = None,
     inactive: Collection[str] = (),
     accept: Collection[str] = (),
+    date_format: str | None = None,
+    decimal_mark: str | None = None,
+    aliases: Mapping[str, str] | None = None,
 ) -> tuple[Tables, Findings]:
     """Tables of files, and what all rules find in them; raises what a reader cannot read.
 
-    With an ``origin`` they are looked at as for a forecast made there, otherwise as they are.
+    With an ``origin`` they are looked at as for a forecast made there, otherwise as they are. Files are read
+    as by ``bdfm.read_prices``.
     """
-    closes = read_prices(prices)
+    day = None if origin is None else _checks.as_date(origin, where="--origin", date_format=date_format)
+    closes = read_prices(prices, date_format=date_format, decimal_mark=decimal_mark, aliases=aliases)
+    known = held = None
+    if factors is not None:
+        known = read_factors(
+            factors, unit=unit, date_format=date_format, decimal_mark=decimal_mark, accept=None
+        )
+    if portfolio is not None:
+        held = read_portfolios(
+            portfolio,
+            [str(c) for c in closes.columns],
+            aliases=aliases,
+            decimal_mark=decimal_mark,
+            accept=None,
+        )
     tables = Tables(
         "check",
         prices=closes,
-        universe=None if universe is None else read_universe(universe),
-        factors=None if factors is None else read_factors(factors, unit=unit, accept=None),
-        earnings=None if earnings is None else read_earnings(earnings),
-        portfolio=None
-        if portfolio is None
-        else read_portfolios(portfolio, list(closes.columns), accept=None),
-        origin=None if origin is None else _checks.as_date(origin, where="--origin"),
+        universe=None if universe is None else read_universe(universe, aliases=aliases),
+        factors=known,
+        earnings=None
+        if earnings is None
+        else read_earnings(earnings, date_format=date_format, aliases=aliases),
+        portfolio=held,
+        origin=day,
         inactive=inactive,
     )
     return tables, examine(tables, accept=accept)

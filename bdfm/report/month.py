@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from bdfm import _checks, _files
+from bdfm._symbols import check_aliases
 from bdfm.data.doubts.door import kept, record
 from bdfm.data.doubts.finding import Finding
 from bdfm.data.panel import Panel
@@ -52,6 +53,8 @@ class Month:
         What it says, read and checked.
     closes
         Close of each asset at the origin.
+    tables
+        What was read of its files: each says how in ``.attrs["reading"]``.
     doubts
         What is doubtful in its data, accepted or warned of.
     """
@@ -64,6 +67,7 @@ class Month:
     panel: Panel
     changes: Changes
     closes: pd.Series[float]
+    tables: tuple[pd.DataFrame, ...] = ()
     doubts: tuple[Finding, ...] = ()
 
     @property
@@ -131,11 +135,15 @@ def _checked(run: RunFile, path: Path, place: Callable[[str], str]) -> Month:
 
 def _read_and_checked(run: RunFile, path: Path, place: Callable[[str], str]) -> Month:
     model = _with_period(find_model(run.model, folder=path.parent), run.data.period, place)
-    prices, universe = _data(run.data, path)
-    origin = _checks.as_date(run.data.origin, where=place("origin"))
+    date_format = run.data.date_format
+    origin = _checks.as_date(run.data.origin, where=place("origin"), date_format=date_format)
+    aliases = check_aliases(run.aliases, where=f"{path}, [aliases]")
+    prices, universe = _data(run.data, path, aliases)
+    earnings = None
+    if run.data.earnings is not None:
+        earnings = read_earnings(path.parent / run.data.earnings, date_format=date_format, aliases=aliases)
     known = list(universe["symbol"])
     _checks.known(run.data.zero, known, what="symbol", where=place("zero"))
-    earnings = None if run.data.earnings is None else read_earnings(path.parent / run.data.earnings)
     panel = Panel.from_prices(
         prices,
         universe,
@@ -153,7 +161,8 @@ def _read_and_checked(run: RunFile, path: Path, place: Callable[[str], str]) -> 
     closes = _checks.price_table(prices, symbols=panel.assets, until=origin).ffill().iloc[-1]
     classes = [panel.asset_classes[c] for c in panel.class_index]
     changes.check(panel.assets, classes, prices=closes, accept=run.accept)
-    return Month(run, "", path, path.name, model, panel, changes, closes)
+    tables = () if run.data.demo else tuple(t for t in (prices, universe, earnings) if t is not None)
+    return Month(run, "", path, path.name, model, panel, changes, closes, tables)
 
 
 def _with_period(model: FactorModel, period: object, place: Callable[[str], str]) -> FactorModel:
@@ -167,7 +176,7 @@ def _with_period(model: FactorModel, period: object, place: Callable[[str], str]
     return model.model_copy(update={"panel": settings})
 
 
-def _data(data: DataTable, path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _data(data: DataTable, path: Path, aliases: dict[str, str]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Prices and universe."""
     if data.demo:
         if data.prices is not None or data.universe is not None:
@@ -177,7 +186,13 @@ def _data(data: DataTable, path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
         return demo()
     if data.prices is None or data.universe is None:
         raise DataError(f"{path}, [data]: give prices and universe, or demo = true.")
-    return read_prices(path.parent / data.prices), read_universe(path.parent / data.universe)
+    prices = read_prices(
+        path.parent / data.prices,
+        date_format=data.date_format,
+        decimal_mark=data.decimal_mark,
+        aliases=aliases,
+    )
+    return prices, read_universe(path.parent / data.universe, aliases=aliases)
 
 
 def run_month(

@@ -37,6 +37,8 @@ class DataTable(_Table):
     earnings: Path | None = None
     demo: bool = False
     period: int | str | None = None  # days of a period, or "month"; the model's, if not given
+    date_format: str | None = None  # of dates with two meanings: dmy, mdy, ymd, or such as %d/%m/%Y
+    decimal_mark: str | None = None  # point or comma, where the numbers leave it open
     zero: tuple[str, ...] = ()  # delisted assets
 
 
@@ -58,6 +60,7 @@ class RunFile(_Table):
     n_draws: Annotated[int, Field(ge=2)] = N_PREDICTIVE_DRAWS
     views_method: ViewsMethod = "auto"
     sampler: SamplerSettings = SamplerSettings()
+    aliases: dict[str, str] = Field(default_factory=dict)  # symbol of the files to the one it is called by
     evidence: tuple[EvidenceTable, ...] = ()
     edits: tuple[dict[str, Any], ...] = ()
     views: tuple[dict[str, Any], ...] = ()

@@ -10,11 +10,13 @@ import numpy as np
 import pandas as pd
 
 from bdfm import _checks
+from bdfm._columns import SYMBOL_NAMES, stem
+from bdfm._reading import READING
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.tables import Tables
 from bdfm.data.features import spacing_days
 from bdfm.data.risk_free import split_risk_free
-from bdfm.data.sources import read_texts
+from bdfm.data.sources import read_records
 from bdfm.errors import BdfmError, DataError, FileError
 from bdfm.posterior.posterior import Posterior
 from bdfm.risk.base import Estimator, RiskModel
@@ -40,31 +42,42 @@ class Fits(NamedTuple):
 
 
 def read_portfolios(
-    path: Path, symbols: Sequence[str], *, accept: Collection[str] | None = ()
+    path: Path,
+    symbols: Sequence[str],
+    *,
+    aliases: Mapping[str, str] | None = None,
+    decimal_mark: str | None = None,
+    accept: Collection[str] | None = (),
 ) -> pd.DataFrame:
-    """Weights (portfolio, asset) of a CSV file with columns symbol, weight and optionally portfolio.
+    """Weights (portfolio, asset) of a file with columns symbol, weight and optionally portfolio.
 
     ``symbols`` says which assets there are, ``accept`` which doubts about the weights are right all the same
-    (``bdfm.data.doubts``). Raises ``FileError`` for a file that is missing, empty or no table, ``DataError``
-    for one without rows, other symbols, weights that are no numbers, or a symbol given twice.
+    (``bdfm.data.doubts``). The file may have any form of ``bdfm.read_prices``; a weight of 25% is 0.25.
+    Raises ``FileError`` for a file that is missing, empty or no table, ``DataError`` for one without rows,
+    other symbols, weights that are no numbers, or a symbol given twice.
     """
     where = "portfolio"
-    given = _table(path, where, ("symbol", "weight"))
-    number = pd.to_numeric(given["weight"], errors="coerce")
-    bad = given[number.isna()]
-    if len(bad):
-        named = [f"{s} {w!r}" for s, w in zip(bad["symbol"], bad["weight"], strict=True)]
-        raise DataError(f"{where}: weights of {len(bad)} rows are no numbers ({_checks.first(named)}).")
-    given["weight"] = number
+    given = read_records(
+        path,
+        what=where,
+        columns={"symbol": SYMBOL_NAMES, "weight": ("weights", "w", "holding", "share", "allocation")},
+        numbers=("weight",),
+        aliases=aliases,
+        decimal_mark=decimal_mark,
+    )
+    unknown = given["symbol"][given["weight"].isna()]
+    if len(unknown):
+        raise DataError(f"{where}: {len(unknown)} rows have no weight ({_checks.first(unknown)}). Fill them.")
     if "portfolio" not in given:
-        given["portfolio"] = path.stem
+        given["portfolio"] = stem(path)
     double = given[given.duplicated(["portfolio", "symbol"])]
     if len(double):
         raise DataError(f"{where}: {_checks.first(double['symbol'])} given twice. Add the weights up.")
-    _checks.known(given["symbol"], list(symbols), what="symbol", where=where)
+    _checks.known(given["symbol"], list(symbols), what="symbol", where=where, alias=True)
     wide = given.pivot(index="portfolio", columns="symbol", values="weight").fillna(0.0)
     weights = wide.loc[list(dict.fromkeys(given["portfolio"]))]
     doubt(Tables("risk", portfolio=weights), accept=accept)
+    weights.attrs[READING] = given.attrs[READING]
     return weights
 
 
@@ -73,21 +86,20 @@ def equal_weights(returns: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(1 / returns.shape[1], index=[EQUAL], columns=returns.columns)
 
 
-def prices_until(prices: pd.DataFrame, origin: str | None) -> pd.DataFrame:
+def prices_until(prices: pd.DataFrame, origin: pd.Timestamp | None) -> pd.DataFrame:
     """Prices up to a day, all of them without one.
 
     Raises ``DataError`` for a day before the first price, or more than 10 days after the last.
     """
     if origin is None:
         return prices
-    day = _checks.as_date(origin, where="--origin")
     first, last = prices.index[0], prices.index[-1]
-    if day < first or (day - last).days > max(MAX_STALE_DAYS, 2 * spacing_days(prices)):
+    if origin < first or (origin - last).days > max(MAX_STALE_DAYS, 2 * spacing_days(prices)):
         raise DataError(
-            f"--origin: {day:%Y-%m-%d} is outside of the prices, which run from {first:%Y-%m-%d} to"
+            f"--origin: {origin:%Y-%m-%d} is outside of the prices, which run from {first:%Y-%m-%d} to"
             f" {last:%Y-%m-%d}. Choose a day of theirs."
         )
-    return prices.loc[:day]
+    return prices.loc[:origin]
 
 
 def choose(
@@ -209,11 +221,14 @@ def estimator_from_files(
     return CrossSectionalEstimator(styles, {"sector": sectors}, half_life=half_life)
 
 
-def read_sectors(path: Path) -> pd.Series[Any]:
-    """Sector by symbol, of a CSV file with columns symbol, sector; errors as ``read_portfolios``."""
-    table = _table(path, "sectors", ("symbol", "sector"))
+def read_sectors(path: Path, *, aliases: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """Columns symbol, sector of a file of any form of ``bdfm.read_prices``; errors as ``read_portfolios``."""
+    names = ("class", "asset_class", "gics_sector", "group", "industry", "type", "category")
+    table = read_records(
+        path, what="sectors", columns={"symbol": SYMBOL_NAMES, "sector": names}, aliases=aliases
+    )
     _checks.unique(table["symbol"], what="symbols", where="sectors")
-    return table.set_index("symbol")["sector"]
+    return table
 
 
 def fit_each(estimators: Mapping[str, Callable[[], Estimator]], returns: pd.DataFrame) -> Fits:
@@ -268,10 +283,3 @@ def risk_from_posterior(path: Path, weights: pd.DataFrame, origin: pd.Timestamp)
     held = [str(c) for c in weights.columns[(weights != 0).any()]]
     _checks.known(held, found.assets, what="asset", where=path.name)
     return found
-
-
-def _table(path: Path, what: str, columns: tuple[str, ...]) -> pd.DataFrame:
-    """Table of texts with these columns and at least one row."""
-    table = read_texts(path, what=what)
-    _checks.has_columns(table, columns, where=f"{what} {path.name}")
-    return table

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bdfm import _checks
+from bdfm import _checks, _tables
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.tables import Tables
 from bdfm.errors import DataError
@@ -62,19 +62,23 @@ def simple_returns(
         raise DataError("returns: period and period_days both say how long periods are. Give one of them.")
     given = period_days if period is None else period
     length = given if given is None or isinstance(given, Span) else span(given)
+    prices = _tables.prices_frame(prices)
     doubt_prices(prices, length, window, accept=accept)
     table = _checks.price_table(prices)
-    n_last = len(table) if window is None else window
     if length is None or not len(table):
         values = table
     else:
         ends = period_ends(table, length)
         if len(ends) > 1:
-            return returns_between(table, ends).iloc[-n_last:]
+            return _last(returns_between(table, ends), window)
         values = table.iloc[: len(ends)]
     if len(values) < 2:
         raise DataError(f"returns: prices of {len(values)} period ends. At least 2 are needed.")
-    return (values / values.shift(1) - 1).iloc[1:].iloc[-n_last:]
+    return _last((values / values.shift(1) - 1).iloc[1:], window)
+
+
+def _last(table: pd.DataFrame, window: int | None) -> pd.DataFrame:
+    return table if window is None else table.iloc[-window:]
 
 
 def doubt_prices(

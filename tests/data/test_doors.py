@@ -168,7 +168,7 @@ EXPECTED = {
     "missing-code of factors": dict.fromkeys(FACTORED, R),
     "not-prices": dict.fromkeys(PRICED, R),
     "ohlcv": dict.fromkeys(("panel", "backtest", "risk", "exposures"), R),
-    "sampling": {"panel": R, "backtest": R, "risk": W, "exposures": W},
+    "sampling": {"panel": R, "backtest": R, "risk": W},
     "sampling of all": {"panel": N, "backtest": N, "risk": N},
     "time-zone": {"panel": W, "backtest": W, "risk": W},
     "stale-end": {"panel": R, "backtest": N, "risk": N},
