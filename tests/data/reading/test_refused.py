@@ -54,32 +54,32 @@ READERS = [
 ]
 
 
+NO_TABLES = [
+    (b"", "is empty"),
+    (b"\0" * 5000, "is empty"),
+    (WIDE.encode() + b"\0\0\0", "bytes that are no text"),
+    (bytes(range(256)) * 20, "bytes that are no text"),
+    (np.random.default_rng(1).bytes(4000), "bytes that are no text|is cut off"),
+    (two_in_a_zip(), r"holds 2 files \(a\.csv, b\.csv\)"),
+    (zipped(WIDE.encode())[:-30], "is cut off or damaged"),
+    (zipped(WIDE.encode() * 99)[:60], "is cut off or damaged"),
+    (gzip.compress(WIDE.encode() * 99)[:50], "is cut off or damaged"),
+    (gzip.compress(gzip.compress(gzip.compress(gzip.compress(WIDE.encode())))), "packed more than twice"),
+    (parquet(clean())[:-20], "is cut off or damaged"),
+    (b"PAR1" + bytes(300) + b"PAR1", "is cut off or damaged"),
+    (b"<html><body>Please log in</body></html>", "is a web page, not a table"),
+    (b"\n <!DOCTYPE html><p>x,y", "is a web page"),
+    (b'<?xml version="1.0"?><a/>', "is XML"),
+    (b'{"date": ["2022-01-03"]}', "is JSON"),
+    (b"%PDF-1.7 ...", "is a PDF file"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"x" * 99, r"an old Excel or Office file \(\.xls\)"),
+    (b'date,AA\n"2022-01-03,1\n', "a quote without its partner"),
+    (b"x" * 1_000_000, r"\(1000000 characters\)|one column|no rows|header"),
+]
+
+
 @pytest.mark.parametrize("reader", READERS)
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"", "is empty"),
-        (b"\0" * 5000, "is empty"),
-        (WIDE.encode() + b"\0\0\0", "bytes that are no text"),
-        (bytes(range(256)) * 20, "bytes that are no text"),
-        (np.random.default_rng(1).bytes(4000), "bytes that are no text|is cut off"),
-        (two_in_a_zip(), r"holds 2 files \(a\.csv, b\.csv\)"),
-        (zipped(WIDE.encode())[:-30], "is cut off or damaged"),
-        (zipped(WIDE.encode() * 99)[:60], "is cut off or damaged"),
-        (gzip.compress(WIDE.encode() * 99)[:50], "is cut off or damaged"),
-        (gzip.compress(gzip.compress(gzip.compress(gzip.compress(WIDE.encode())))), "packed more than twice"),
-        (parquet(clean())[:-20], "is cut off or damaged"),
-        (b"PAR1" + bytes(300) + b"PAR1", "is cut off or damaged"),
-        (b"<html><body>Please log in</body></html>", "is a web page, not a table"),
-        (b"\n <!DOCTYPE html><p>x,y", "is a web page"),
-        (b'<?xml version="1.0"?><a/>', "is XML"),
-        (b'{"date": ["2022-01-03"]}', "is JSON"),
-        (b"%PDF-1.7 ...", "is a PDF file"),
-        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"x" * 99, r"an old Excel or Office file \(\.xls\)"),
-        (b'date,AA\n"2022-01-03,1\n', "a quote without its partner"),
-        (b"x" * 1_000_000, r"\(1000000 characters\)|one column|no rows|header"),
-    ],
-)
+@pytest.mark.parametrize(("content", "message"), NO_TABLES, ids=[str(k) for k in range(len(NO_TABLES))])
 def test_no_table(write, reader, content, message):
     if reader is read_universe and content[:1] == b"x":
         return  # a list of one symbol
