@@ -2,39 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import pandas as pd
-from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
+from bdfm import _dates, _numbers, _tables
+from bdfm._reading import short
+from bdfm._symbols import did_you_mean
 from bdfm.errors import BdfmError, DataError, FileError, UnknownLabelError
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
 
-JUMP = 1.9  # factor between two closes that is questioned: a return beyond +90 % or its reverse
 MAX_NAMED = 5  # offenders that a message names before it only counts
 
 
 def first(labels: Iterable[object], n: int = MAX_NAMED) -> str:
     """First ``n`` labels, comma separated, with the number of those left out."""
     items = [str(x) for x in labels]
+    items[:n] = [short(x) for x in items[:n]]
     more = f" and {len(items) - n} more" if len(items) > n else ""
     return ", ".join(items[:n]) + more
 
 
-def known(labels: Iterable[str], allowed: Sequence[str], *, what: str, where: str, hint: str = "") -> None:
-    """Raise ``UnknownLabelError`` unless every label is among ``allowed``."""
+def known(
+    labels: Iterable[str],
+    allowed: Sequence[str],
+    *,
+    what: str,
+    where: str,
+    hint: str = "",
+    alias: bool = False,
+) -> None:
+    """Raise ``UnknownLabelError`` unless every label is among ``allowed``.
+
+    With ``alias`` the message says how to call a symbol by its other spelling: where files are read.
+    """
     allowed_set = set(allowed)
     unknown = [x for x in dict.fromkeys(labels) if x not in allowed_set]
     if not unknown:
         return
-    close = get_close_matches(unknown[0], list(allowed), n=1)
-    guess = f" Did you mean {close[0]}?" if close else ""
+    guess = did_you_mean(unknown[0], allowed, alias=alias)
     plural = "" if len(unknown) == 1 else "s"
     raise UnknownLabelError(
         f"{where}: unknown {what}{plural} {first(unknown)}.{guess} Known: {first(allowed)}."
@@ -53,61 +64,25 @@ def unique(labels: Iterable[object], *, what: str, where: str, hint: str = "") -
         )
 
 
-def as_date(value: object, *, where: str) -> pd.Timestamp:
-    """Value as a day without time of day or zone; ``DataError`` when it is none."""
-    try:
-        stamp = pd.Timestamp(value)  # type: ignore[arg-type]
-    except (ValueError, TypeError) as error:
-        raise DataError(f"{where}: {value!r} is not a date. Write it as 2022-03-04.") from error
-    if pd.isna(stamp):
-        raise DataError(f"{where}: the date is empty. Write it as 2022-03-04.")
-    return stamp.tz_localize(None).normalize()
+def as_date(value: object, *, where: str, date_format: str | None = None) -> pd.Timestamp:
+    """Value as a day without time of day or zone; ``DataError`` when it is none, or may be two.
 
-
-def days(values: Iterable[object], *, where: str) -> pd.DatetimeIndex:
-    """Dates as days without time of day or zone; ``DataError`` names the first that is none.
-
-    Text must be of the form 2022-03-04, with or without a time: 3/4/2022 means two different days.
+    ``date_format`` (dmy, mdy, ymd or a strptime pattern) says how a text such as 02/01/2022 is meant.
     """
-    index = pd.Index(values)  # type: ignore[arg-type]
-    parsed: pd.DatetimeIndex
-    if isinstance(index, pd.DatetimeIndex):
-        parsed = index
-    else:
-        text = pd.Series(index).astype(str).str.strip()
-        iso = text.str.match(r"\d{4}-\d{2}-\d{2}([ T].*)?$")
-        parsed = pd.DatetimeIndex(
-            pd.to_datetime(text.str[:10].where(iso), format="%Y-%m-%d", errors="coerce")
-        )
-    bad = np.flatnonzero(parsed.isna())
-    if len(bad):
-        raise DataError(
-            f"{where}: {len(bad)} of {len(index)} dates cannot be read, first {str(index[bad[0]])!r} in row"
-            f" {bad[0] + 1}. Write them as 2022-03-04."
-        )
-    return parsed.tz_localize(None).normalize()
+    return _dates.one_day(value, where=where, date_format=date_format)
+
+
+def days(values: Iterable[object], *, where: str, date_format: str | None = None) -> pd.DatetimeIndex:
+    """Dates as days without time of day or zone; ``DataError`` names the first that is none, or may be two.
+
+    Every form with one meaning is read, see ``_dates.parse``; 3/4/2022 means two different days.
+    """
+    return _dates.parse(values, where=where, date_format=date_format).days
 
 
 def numeric(table: pd.DataFrame, *, where: str) -> pd.DataFrame:
     """Table (day, symbol) as floats, blanks as NaN; ``DataError`` names the first texts by symbol and day."""
-    columns: dict[int, pd.Series[float]] = {}
-    offenders: list[str] = []
-    for j in range(table.shape[1]):
-        column = table.iloc[:, j]
-        if is_numeric_dtype(column) and not is_bool_dtype(column):
-            columns[j] = column.astype(float)
-            continue
-        text = column.astype(str).str.strip()
-        columns[j] = pd.to_numeric(text, errors="coerce")
-        bad = text[columns[j].isna() & column.notna() & (text != "") & (text.str.lower() != "nan")]
-        offenders += [f"{table.columns[j]} on {day:%Y-%m-%d}: {value!r}" for day, value in bad.items()]
-    if offenders:
-        plural = "s are" if len(offenders) > 1 else " is"
-        raise DataError(
-            f"{where}: {len(offenders)} value{plural} not a number ({first(offenders)})."
-            " Correct the file; leave missing values blank."
-        )
-    return pd.DataFrame(columns, index=table.index).set_axis(table.columns, axis=1)
+    return _numbers.floats(table, where=where)
 
 
 def finite(value: float, *, what: str, where: str) -> float:
@@ -192,6 +167,7 @@ def price_table(
     days or symbols, a row label that is no date, and values that are not positive finite numbers.
     """
     where = "prices"
+    prices = _tables.prices_frame(prices, where=where)
     names = prices.columns.astype(str)
     unique(names, what="symbols", where=where, hint="Keep one column of each.")
     table = prices.set_axis(names, axis=1).set_axis(days(prices.index, where=where))
@@ -208,32 +184,6 @@ def price_table(
             f"{where}: {len(bad)} not positive and finite ({named}). Correct them, or leave them blank."
         )
     return table
-
-
-def price_jumps(prices: pd.DataFrame, until: pd.Timestamp, *, n_days: int = 30) -> dict[str, str]:
-    """Newest jumps of prices that look like a split or a typo: symbol to a description of its largest.
-
-    From one close to the asset's next, within ``n_days`` days up to ``until``: a return beyond +90 %, or the
-    fall that undoes it, -47.4 %; so that splits and reverse splits from 2 for 1 on are found.
-    """
-    table = price_table(prices, until=until).ffill()
-    ratio: pd.DataFrame = (table / table.shift(1)).loc[table.index > until - pd.Timedelta(days=n_days)]
-    size = ratio.where(ratio >= 1, 1 / ratio)
-    found = {}
-    for symbol in size.columns[(size >= JUMP).any()]:
-        place = int(np.nanargmax(size[symbol].to_numpy()))
-        day, factor, times = size.index[place], ratio[symbol].iloc[place], size[symbol].iloc[place]
-        split = f"{times:.3g} for 1" if factor < 1 else f"1 for {times:.3g}"
-        found[str(symbol)] = f"{symbol} on {day:%Y-%m-%d}: {factor - 1:+.1%}, like a split of {split}"
-    return found
-
-
-def jump_message(jumps: Mapping[str, str], until: pd.Timestamp) -> str:
-    """Sentence about the jumps of ``price_jumps``."""
-    return (
-        f"prices: {len(jumps)} of the newest, up to {until:%Y-%m-%d}, jump as if a split were not"
-        f" adjusted for ({first(jumps.values())})."
-    )
 
 
 def _text(column: pd.Series[Any]) -> pd.Series[str]:

@@ -11,6 +11,7 @@ from bdfm.errors import MissingDependencyError
 EXTRAS: Final[dict[str, tuple[str, ...]]] = {
     "arch": ("exposures", "backtest"),
     "distributed": ("dask",),
+    "openpyxl": ("excel",),
     "plotly": ("report", "backtest"),
     "skfolio": ("decisions", "validation"),
     "sklearn": ("exposures", "backtest"),

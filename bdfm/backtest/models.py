@@ -82,6 +82,7 @@ class ModelForecaster:
             origin=history.origin,
             earnings=history.earnings,
             settings=settings,
+            accept=None,  # examined once, with all data
         )
         posterior = fit(model, panel, seed=seed, settings=self.sampler)
         forecast = posterior.forecast(seed=seed, n_draws=self.n_draws)

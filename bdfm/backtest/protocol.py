@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
@@ -12,8 +12,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from bdfm import _checks
+from bdfm import _checks, _tables
 from bdfm.data.covariance import market_days, market_days_ahead
+from bdfm.data.doubts.door import doubt
+from bdfm.data.doubts.tables import Tables
 from bdfm.data.features import Closes, day_numbers, fresh_closes
 from bdfm.data.periods import Period, period_edges
 from bdfm.data.settings import PanelSettings
@@ -198,7 +200,12 @@ class MarketData:
 
     @classmethod
     def of(
-        cls, prices: pd.DataFrame, universe: pd.DataFrame, earnings: pd.DataFrame | None = None
+        cls,
+        prices: pd.DataFrame,
+        universe: pd.DataFrame,
+        earnings: pd.DataFrame | None = None,
+        *,
+        accept: Collection[str] | None = (),
     ) -> MarketData:
         """Data of a backtest.
 
@@ -210,18 +217,23 @@ class MarketData:
             Columns symbol, asset_class, and optionally name and group: every asset that ever takes part.
         earnings
             Columns symbol and date, each announcement as it was scheduled; None without a calendar.
+        accept
+            As in ``Panel.from_prices``. All days are examined, and nothing of it goes into a forecast.
 
         Raises
         ------
         DataError
-            Prices that are not positive, repeated days or symbols, rows without a class or date.
+            What a rule of ``bdfm.data.doubts`` refuses. Prices that are not positive, repeated days or
+            symbols, rows without a class or date.
         UnknownLabelError
             An asset of the universe without a column of prices.
         """
         table = _checks.universe_table(universe)
         table = table[[c for c in ("symbol", "asset_class", "name", "group") if c in table]]
         symbols = list(table["symbol"])
-        _checks.known(symbols, [str(c) for c in prices.columns], what="symbol", where="universe")
+        prices = _tables.prices_frame(prices)
+        _checks.known(symbols, [str(c) for c in prices.columns], what="symbol", where="universe", alias=True)
+        doubt(Tables("backtest", prices=prices, universe=table, earnings=earnings), accept=accept)
         closes = _checks.price_table(prices, symbols=symbols).dropna(how="all")
         if closes.empty:
             raise DataError("prices: not one price of the universe. Check the files.")

@@ -9,8 +9,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bdfm.backtest.choices import CHAINS, DRAWS, MAX_RHAT, MAX_SWEEPS, N_DRAWS, SCORES, THIN, TUNE
-from bdfm.cli.console import interruptible, out
-from bdfm.cli.options import CalendarMonths, Chains, Draws, Earnings, EngineName, Seed, Tune
+from bdfm.cli.console import interruptible, out, say_read
+from bdfm.cli.options import (
+    Accept,
+    Alias,
+    CalendarMonths,
+    Chains,
+    DateFormat,
+    DecimalMark,
+    Draws,
+    Earnings,
+    EngineName,
+    Seed,
+    Tune,
+    aliases_of,
+)
 from bdfm.inference.choices import ENGINE
 
 if TYPE_CHECKING:
@@ -23,7 +36,7 @@ def backtest(
         typer.Argument(help="Models (names or TOML files) and baselines (`bdfm baselines`)."),
     ],
     prices: Annotated[Path, typer.Option(help="Daily adjusted closes, as for `bdfm forecast`.")],
-    universe: Annotated[Path, typer.Option(help="CSV: every asset that ever takes part.")],
+    universe: Annotated[Path, typer.Option(help="File of every asset that ever takes part.")],
     first: Annotated[str, typer.Option(help="First origin, such as 2012-03-16.")],
     last: Annotated[str, typer.Option(help="Last origin.")],
     out_dir: Annotated[Path, typer.Option("--out", help="Folder; each forecaster gets one inside.")],
@@ -47,7 +60,11 @@ def backtest(
     max_sweeps: Annotated[int, typer.Option(min=100, help="With auto draws: bound of a chain.")] = MAX_SWEEPS,
     engine: EngineName = ENGINE,
     n_draws: Annotated[int, typer.Option(min=100, help="Predictive draws of a model.")] = N_DRAWS,
+    date_format: DateFormat = None,
+    decimal_mark: DecimalMark = None,
+    alias: Alias = None,
     seed: Seed = 1,
+    accept: Accept = None,
 ) -> None:
     """Backtest forecasters on past origins. A run that was stopped goes on where it was."""
     from bdfm import _checks
@@ -75,12 +92,19 @@ def backtest(
         chosen = [Late(f, late) for f in chosen]
     _checks.unique([f.name for f in chosen], what="forecasters", where="backtest")
     period: Any = "month" if calendar_months else period_days
-    data = MarketData.of(
-        read_prices(prices),
-        read_universe(universe),
-        None if earnings is None else read_earnings(earnings),
+    aliases = aliases_of(alias)
+    begin, stop = (
+        _checks.as_date(day, where=f"--{name}", date_format=date_format)
+        for name, day in (("first", first), ("last", last))
     )
-    origins = origin_dates(first, last, every=period)
+    tables = (
+        read_prices(prices, date_format=date_format, decimal_mark=decimal_mark, aliases=aliases),
+        read_universe(universe, aliases=aliases),
+        None if earnings is None else read_earnings(earnings, date_format=date_format, aliases=aliases),
+    )
+    say_read(*tables)
+    data = MarketData.of(*tables, accept=accept or ())
+    origins = origin_dates(begin, stop, every=period)
     for forecaster in chosen:
         with interruptible("Stopped. Finished origins are kept; the same command goes on from there."):
             run = walk_forward(

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
+
+
+def say_read(*tables: pd.DataFrame | None, to: Console = out) -> None:
+    """Print how each file was read, a line each."""
+    from bdfm.data.sources import told
+
+    for line in told(*tables):
+        to.print(f"read: {line}", markup=False, soft_wrap=True)
 
 
 @contextmanager

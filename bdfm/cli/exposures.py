@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bdfm.cli.console import interruptible, out
-from bdfm.cli.options import OutFolder, Seed
+from bdfm.cli.console import interruptible, out, say_read
+from bdfm.cli.options import Accept, Alias, DateFormat, DecimalMark, OutFolder, Seed, aliases_of
 from bdfm.exposures.choices import GAMMA, METHODS, N_LATENTS, WINDOW_DAYS, Method, Unit
 
 if TYPE_CHECKING:
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 def exposures(
     prices: Annotated[Path, typer.Option(help="Daily adjusted closes; gaps are left out.")],
-    factors: Annotated[Path, typer.Option(help="CSV of daily factor returns: date, one column each, RF.")],
+    factors: Annotated[
+        Path, typer.Option(help="File of daily factor returns, and RF; French's as downloaded too.")
+    ],
     unit: Annotated[Unit, typer.Option(help="What the factor file holds; French's are in percent.")],
     out_dir: OutFolder,
     method: Annotated[
@@ -25,7 +27,7 @@ def exposures(
         typer.Option(help="Repeatable; constant, rolling, kalman and dcc if not given. vae needs torch."),
     ] = None,
     universe: Annotated[
-        Path | None, typer.Option(help="CSV with symbol and asset_class: what to take, and its sectors.")
+        Path | None, typer.Option(help="File with symbol and asset_class: what to take, and its sectors.")
     ] = None,
     assets: Annotated[
         int | None,
@@ -39,7 +41,11 @@ def exposures(
     smoothed: Annotated[
         bool, typer.Option(help="Estimates of the training part on all its days, which could not know them.")
     ] = False,
+    date_format: DateFormat = None,
+    decimal_mark: DecimalMark = None,
+    alias: Alias = None,
     seed: Seed = 1,
+    accept: Accept = None,
 ) -> None:
     """Follow daily exposures by several methods. Errors are compared on the last 15 % of days."""
     from bdfm import _files
@@ -49,7 +55,19 @@ def exposures(
 
     chosen = list(dict.fromkeys(method or METHODS))
     data = data_from_files(
-        prices, factors, unit=unit, universe=universe, n_assets=assets, start=start, end=end, seed=seed
+        prices,
+        factors,
+        unit=unit,
+        universe=universe,
+        n_assets=assets,
+        start=start,
+        end=end,
+        seed=seed,
+        accept=accept or (),
+        date_format=date_format,
+        decimal_mark=decimal_mark,
+        aliases=aliases_of(alias),
+        say=say_read,
     )
     out.print(repr(data))
     with interruptible(), _files.OutputFolder(out_dir) as folder:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from bdfm.cli.console import out
-from bdfm.cli.options import ChangesFile, ForecastFile, OutForecast
+from bdfm.cli.options import Accept, ChangesFile, ForecastFile, OutForecast
 from bdfm.errors import DataError
 from bdfm.forecast.choices import FORMS
 from bdfm.names import FORECAST_FILE, REPORT_FILE
@@ -29,6 +29,7 @@ def view(
     confidence: Annotated[float, typer.Option(min=0, max=1, help="Share of the views in a blend.")] = 1.0,
     file: ChangesFile = None,
     out_file: OutForecast = None,
+    accept: Accept = None,
 ) -> None:
     """Change the weights of a forecast's draws by views. All are taken together."""
     from bdfm.forecast.changes import Changes, Step
@@ -47,7 +48,7 @@ def view(
         changes = Changes.from_toml(file)
     if changes is None or not changes.views:
         raise DataError("view: no view given. Use --evidence, --constraint or --file.")
-    _apply(changes, forecast, out_file)
+    _apply(changes, forecast, out_file, accept)
 
 
 def edit(
@@ -58,6 +59,7 @@ def edit(
     ] = None,
     file: ChangesFile = None,
     out_file: OutForecast = None,
+    accept: Accept = None,
 ) -> None:
     """Change a forecast's draws by edits, in the order given."""
     from bdfm.forecast.changes import Changes, Step, parse_edits
@@ -68,7 +70,7 @@ def edit(
     changes = Changes((Step(found),)) if file is None else Changes.from_toml(file)
     if not changes.edits:
         raise DataError(f"edit: {file} holds no [[edits]].")
-    _apply(changes, forecast, out_file)
+    _apply(changes, forecast, out_file, accept)
 
 
 def decide(
@@ -113,13 +115,13 @@ def _file(path: Path) -> Path:
     return path / FORECAST_FILE if path.is_dir() else path
 
 
-def _apply(changes: Changes, forecast: Path, out_file: Path | None) -> None:
+def _apply(changes: Changes, forecast: Path, out_file: Path | None, accept: list[str] | None) -> None:
     from bdfm.cli.show import show_history, show_quantiles
     from bdfm.forecast.forecast import Forecast
 
     path = _file(forecast)
     loaded = Forecast.load(path)
-    result = changes.apply(loaded)
+    result = changes.apply(loaded, accept=accept or ())
     show_quantiles(result)
     show_history(result, since=len(loaded.records))
     out.print(f"{result.effective_draws:,.0f} effective of {result.n_draws:,} draws")

@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bdfm.cli.console import interruptible, out
+from bdfm.cli.console import interruptible, out, say_read
 from bdfm.cli.options import (
+    Accept,
+    Alias,
     CalendarMonths,
     Chains,
+    DateFormat,
+    DecimalMark,
     Draws,
     Earnings,
     EngineName,
@@ -20,6 +24,7 @@ from bdfm.cli.options import (
     Seed,
     Tune,
     Universe,
+    aliases_of,
 )
 from bdfm.errors import DataError
 from bdfm.inference.choices import CHAINS, DRAWS, ENGINE, TUNE
@@ -88,6 +93,10 @@ def forecast(
         ),
     ] = None,
     keep_draws: KeepDraws = False,
+    accept: Accept = None,
+    date_format: DateFormat = None,
+    decimal_mark: DecimalMark = None,
+    alias: Alias = None,
 ) -> None:
     """Forecast the next period's returns from a price file. Quintile probabilities come with them."""
     from bdfm.inference.settings import SamplerSettings
@@ -96,6 +105,7 @@ def forecast(
 
     if calendar_months and period_days is not None:
         raise DataError("options: --period-days and --calendar-months exclude each other. Give one of them.")
+    forms: dict[str, Any] = {"date_format": date_format, "decimal_mark": decimal_mark}
     run_file = RunFile(
         data=DataTable(
             origin=origin,
@@ -104,13 +114,21 @@ def forecast(
             earnings=earnings,
             period="month" if calendar_months else period_days,
             zero=tuple(dict.fromkeys(zero or [])),
+            **{k: x for k, x in forms.items() if x is not None},
         ),
+        aliases=aliases_of(alias),
         model=model,
         sampler=SamplerSettings(engine=engine, draws=draws, tune=tune, chains=chains),
         evidence=tuple(_evidence(text) for text in evidence or []),
+        accept=tuple(dict.fromkeys(accept or [])),
         **_forecast_only(seed, out_dir, keep_draws),
     )
-    options = {"origin": "--origin", "zero": "--zero", "period": "--period-days"}
+    options = {
+        "origin": "--origin",
+        "zero": "--zero",
+        "period": "--period-days",
+        "date_format": "--date-format",
+    }
     with interruptible():
         _run(make_month(run_file, options))
     _print_places(out_dir)
@@ -126,6 +144,7 @@ def run(
 
     month = read_month(month_file)
     panel, decided = month.panel, month.run.decision
+    say_read(*month.tables)
     out.print(
         f"{panel.n_history} periods to {panel.origin:%Y-%m-%d}, {len(panel.assets)} assets, model"
         f" {month.model.name}; {len(month.changes.edits)} edits, {len(month.changes.views)} views,"
@@ -180,6 +199,7 @@ def _run(month: Month) -> None:
     from bdfm.report.month import run_month
 
     panel = month.panel
+    say_read(*month.tables)
     out.print(
         f"{panel.n_history} periods to {panel.origin:%Y-%m-%d}, {len(panel.assets)} assets in"
         f" {len(panel.asset_classes)} classes. Sampling {month.run.sampler.chains} chains ..."

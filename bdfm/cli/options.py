@@ -10,9 +10,24 @@ import typer
 from bdfm.inference.choices import Engine
 
 # Files
-Prices = Annotated[Path, typer.Option(help="Daily adjusted closes: wide or long CSV, .csv.gz or Parquet.")]
-Universe = Annotated[Path, typer.Option(help="CSV with columns symbol, asset_class and optionally name.")]
-Earnings = Annotated[Path | None, typer.Option(help="CSV with columns symbol, date.")]
+Prices = Annotated[Path, typer.Option(help="Daily adjusted closes: CSV, .xlsx or Parquet, wide or long.")]
+Universe = Annotated[
+    Path, typer.Option(help="File with symbol, asset_class and optionally name; or a list of symbols.")
+]
+Earnings = Annotated[Path | None, typer.Option(help="File with columns symbol, date.")]
+DateFormat = Annotated[
+    str | None,
+    typer.Option(help="How dates with two meanings are written: dmy, mdy, ymd, or such as %d/%m/%Y."),
+]
+DecimalMark = Annotated[
+    str | None, typer.Option(help="Point or comma, . or , where the numbers of a file leave it open.")
+]
+Alias = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="OLD=NEW", help="What a symbol of the files is called; or a file of two columns. Repeatable."
+    ),
+]
 OutFolder = Annotated[Path, typer.Option("--out", help="Folder for the results.")]
 ForecastFile = Annotated[Path, typer.Argument(metavar="FORECAST", help="A forecast.nc, or its folder.")]
 OutForecast = Annotated[
@@ -21,6 +36,13 @@ OutForecast = Annotated[
 ChangesFile = Annotated[Path | None, typer.Option("--file", help="TOML file with tables edits and views.")]
 
 CalendarMonths = Annotated[bool, typer.Option(help="Periods are calendar months.")]
+Accept = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="RULE[:SYMBOL]",
+        help="A doubt about the data that is right all the same, as its message names it. Repeatable.",
+    ),
+]
 
 KeepDraws = Annotated[
     bool,
@@ -35,3 +57,18 @@ Tune = Annotated[int, typer.Option(min=10, help="Adaptation draws of each chain.
 Chains = Annotated[int, typer.Option(min=1, help="Independent chains.")]
 EngineName = Annotated[Engine, typer.Option(help="Sampler; auto takes the fastest that covers the model.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed; equal seeds give equal results.")]
+
+
+def aliases_of(given: list[str] | None) -> dict[str, str]:
+    """Aliases of the options ``--alias``: OLD=NEW, or files of them."""
+    from bdfm._symbols import alias_of, check_aliases
+    from bdfm.data.sources import read_aliases
+
+    found: dict[str, str] = {}
+    for text in given or []:
+        if "=" not in text and Path(text).exists():
+            found |= read_aliases(text)
+        else:
+            old, new = alias_of(text)
+            found[old] = new
+    return check_aliases(found, where="--alias")

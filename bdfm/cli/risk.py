@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bdfm.cli.console import out
-from bdfm.cli.options import CalendarMonths, Prices
+from bdfm.cli.console import out, say_read
+from bdfm.cli.options import Accept, Alias, CalendarMonths, DateFormat, DecimalMark, Prices, aliases_of
 from bdfm.exposures.choices import Unit
 from bdfm.risk.choices import Kind
 
@@ -24,7 +24,7 @@ def risk(
     portfolio: Annotated[
         Path | None,
         typer.Option(
-            help="CSV with columns symbol, weight and optionally portfolio; equal weights without it."
+            help="File with columns symbol, weight and optionally portfolio; equal weights without it."
         ),
     ] = None,
     model: Annotated[
@@ -55,54 +55,66 @@ def risk(
     horizon: Annotated[float, typer.Option(min=0.01, help="Periods that the risk is over.")] = 4,
     factors: Annotated[
         Path | None,
-        typer.Option(
-            help="Time-series model: CSV of daily factor returns with a column date. RF is no factor."
-        ),
+        typer.Option(help="Time-series model: file of daily factor returns; RF is no factor."),
     ] = None,
     unit: Annotated[
         Unit, typer.Option(help="What the factor file holds; French's are in percent.")
     ] = Unit.decimal,
     sectors: Annotated[
-        Path | None, typer.Option(help="Cross-sectional model: CSV with columns symbol, sector.")
+        Path | None, typer.Option(help="Cross-sectional model: file with columns symbol, sector.")
     ] = None,
     posterior: Annotated[
         Path | None, typer.Option(help="posterior.nc of bdfm forecast: adds the Bayesian model.")
     ] = None,
     check: Annotated[bool, typer.Option("--validate", help="Validate each model; takes longer.")] = False,
+    date_format: DateFormat = None,
+    decimal_mark: DecimalMark = None,
+    alias: Alias = None,
     out_dir: Annotated[
         Path | None, typer.Option("--out", help="Folder for models, tables and pictures.")
     ] = None,
+    accept: Accept = None,
 ) -> None:
     """Risk of portfolios by up to four models. And where it comes from."""
     from functools import partial
 
-    from bdfm import _files
+    from bdfm import _checks, _files
     from bdfm.data.sources import read_prices, read_universe
     from bdfm.errors import BdfmError
     from bdfm.exposures import read_factors
-    from bdfm.risk import compare, simple_returns
+    from bdfm.risk import compare
     from bdfm.risk.from_files import (
-        choose,
         equal_weights,
         estimator_from_files,
         fit_each,
         prices_until,
         read_portfolios,
         read_sectors,
+        returns_to_fit,
         risk_from_posterior,
     )
     from bdfm.risk.spans import one_span
     from bdfm.validation import validate
 
-    table = prices_until(read_prices(prices), origin)
+    names = aliases_of(alias)
+    forms = {"date_format": date_format, "decimal_mark": decimal_mark}
+    last = None if origin is None else _checks.as_date(origin, where="--origin", date_format=date_format)
+    whole = read_prices(prices, **forms, aliases=names)
+    say_read(whole)
+    table = prices_until(whole, last)
     length = one_span(table, period=period, period_days=period_days, calendar_months=calendar_months)
-    weights = None if portfolio is None else read_portfolios(portfolio, [str(c) for c in table.columns])
-    taken = [*(only or []), *([] if universe is None else read_universe(universe)["symbol"])]
-    known = None if factors is None else read_factors(factors, unit=unit.value)
-    groups = None if sectors is None else read_sectors(sectors)
+    right = accept or ()
+    weights = None
+    if portfolio is not None:
+        symbols = [str(c) for c in table.columns]
+        weights = read_portfolios(portfolio, symbols, aliases=names, decimal_mark=decimal_mark, accept=right)
+    members = None if universe is None else read_universe(universe, aliases=names)
+    known = None if factors is None else read_factors(factors, unit=unit.value, **forms, accept=None)
+    groups = None if sectors is None else read_sectors(sectors, aliases=names)
+    say_read(weights, members, known, groups)
+    taken = [*(only or []), *([] if members is None else members["symbol"])]
     held = [] if weights is None else [str(c) for c in weights.columns[(weights != 0).any()]]
-    every = simple_returns(table, period=length).iloc[-window:]
-    returns, left_out = choose(every, only=taken, held=held)
+    returns, left_out = returns_to_fit(table, length, window, only=taken, held=held, accept=right)
     if left_out:
         out.print(
             f"Left out for want of returns in the last {len(returns)} periods: {', '.join(left_out)}.",
@@ -114,7 +126,14 @@ def risk(
     fits = fit_each(
         {
             kind.value: partial(
-                estimator_from_files, kind, table, returns, half_life, factors=known, sectors=groups
+                estimator_from_files,
+                kind,
+                table,
+                returns,
+                half_life,
+                factors=known,
+                sectors=None if groups is None else groups.set_index("symbol")["sector"],
+                accept=right,
             )
             for kind in kinds
         },

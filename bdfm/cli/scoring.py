@@ -9,27 +9,35 @@ from typing import Annotated
 
 import typer
 
-from bdfm.cli.console import out
+from bdfm.cli.console import err, out, say_read
+from bdfm.cli.options import Accept, Alias, DateFormat, DecimalMark, aliases_of
 
 
 def score(
-    submission: Annotated[Path, typer.Option(help="Submission CSV: ID,Rank1..Rank5,Decision.")],
+    submission: Annotated[Path, typer.Option(help="Submission: ID,Rank1..Rank5,Decision.")],
     prices: Annotated[Path, typer.Option(help="Daily adjusted closes that cover the period.")],
     start: Annotated[str, typer.Option(help="Friday before the period.")],
     end: Annotated[str, typer.Option(help="Final Friday of the period.")],
+    date_format: DateFormat = None,
+    decimal_mark: DecimalMark = None,
+    alias: Alias = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    accept: Accept = None,
 ) -> None:
     """Score a submission by the rules of M6. Ranked probability score and information ratio."""
     from bdfm import _checks
     from bdfm.data.sources import read_prices
     from bdfm.scoring.m6 import read_submission, score_submission
 
-    result = score_submission(
-        read_submission(submission),
-        read_prices(prices),
-        _checks.as_date(start, where="--start"),
-        _checks.as_date(end, where="--end"),
+    aliases = aliases_of(alias)
+    first, last = (
+        _checks.as_date(day, where=where, date_format=date_format)
+        for day, where in ((start, "--start"), (end, "--end"))
     )
+    given = read_submission(submission, aliases=aliases, decimal_mark=decimal_mark)
+    table = read_prices(prices, date_format=date_format, decimal_mark=decimal_mark, aliases=aliases)
+    say_read(given, table, to=err if as_json else out)
+    result = score_submission(given, table, first, last, accept=accept or ())
     if as_json:
         sys.stdout.write(json.dumps({"rps": result.rps, "ir": result.ir}) + "\n")
         return

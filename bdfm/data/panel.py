@@ -12,34 +12,32 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from bdfm import _checks
+from bdfm import _checks, _tables
 from bdfm._html import opening
 from bdfm.data import features, plots
+from bdfm.data.assembly import assemble
 from bdfm.data.covariance import checked_covariance, covariance_ahead
-from bdfm.data.form import OPTIONAL, VARIABLES, read_only
+from bdfm.data.doubts.door import doubt
+from bdfm.data.doubts.tables import Tables
+from bdfm.data.form import read_only
 from bdfm.data.outside import outside_volatility, volatility_table
 from bdfm.data.periods import describe, edges_at_prices, period_edges
 from bdfm.data.settings import PanelSettings
-from bdfm.data.usable import closes_until, earnings_flags, usable_periods, warn_of_single_assets
+from bdfm.data.usable import closes_until, earnings_flags, usable_periods
 from bdfm.errors import DataError
 from bdfm.names import (
     ASSET,
-    CHARACTERISTIC,
-    CHARACTERISTICS,
     CLASS_OF,
     EARNINGS,
     MARKET_VOLATILITY,
-    NAME,
     OTHER_ASSET,
     OUTSIDE_VOLATILITY,
     PERIOD,
-    PERIOD_START,
     RECENT_RETURN,
     RECENT_RETURN_MISSING,
     RECENT_VOLATILITY,
     RECENT_VOLATILITY_MISSING,
     RETURNS,
-    ROLLING_COVARIANCE,
     WINDOW,
 )
 
@@ -99,6 +97,7 @@ class Panel:
         settings: PanelSettings | None = None,
         horizon: int = 1,
         inactive: Collection[str] = (),
+        accept: Collection[str] | None = (),
     ) -> Self:
         """Panel made from daily adjusted closes; nothing after the origin is read, except earnings dates.
 
@@ -124,12 +123,16 @@ class Panel:
         inactive
             Assets whose return will be set to zero (delisted). They may end long before the origin, and may
             have no usable return.
+        accept
+            Doubts about the tables that are right all the same, as ``RULE`` or ``RULE:SYMBOL``; see
+            ``bdfm.data.doubts``. None where the tables were examined before.
 
         Raises
         ------
         DataError
-            Prices that are not positive numbers, or do not reach the origin; an asset that ends long before
-            it or has no usable return; fewer than 24 usable periods; repeated days or symbols.
+            What a rule of ``bdfm.data.doubts`` refuses. Prices that are not positive numbers, or do not reach
+            the origin; an asset that ends long before it or has no usable return; fewer than 24 usable
+            periods; repeated days or symbols.
         UnknownLabelError
             A symbol of the universe without prices; an inactive symbol outside the universe.
 
@@ -147,10 +150,15 @@ class Panel:
         inactive = tuple(dict.fromkeys(inactive))
         _checks.known(inactive, symbols, what="symbol", where="inactive")
         day = _checks.as_date(origin, where="origin")
+        prices = _tables.prices_frame(prices)
+        edges = period_edges(day, period=settings.period, n_past=settings.n_periods, n_future=horizon)
+        tables = Tables(
+            "forecast", prices=prices, universe=table, earnings=earnings, origin=day, since=edges[0],
+            inactive=inactive,
+        )  # fmt: skip
+        doubt(tables, accept=accept)
         closes = closes_until(day, prices, symbols, inactive, settings)
         settings = settings.spaced(closes.spacing)
-
-        edges = period_edges(day, period=settings.period, n_past=settings.n_periods, n_future=horizon)
         if closes.sparse:
             edges = edges_at_prices(edges, closes.dates, n_past=settings.n_periods)
         days = features.day_numbers(edges)
@@ -175,8 +183,7 @@ class Panel:
         rolling = settings.rolling_covariance
         later = horizon - 1
         unknown = np.full((horizon, len(symbols)), np.nan)
-        warn_of_single_assets(table)
-        return cls._build(
+        made = assemble(
             settings,
             edges,
             n_history=len(returns),
@@ -199,6 +206,7 @@ class Panel:
             inactive=inactive,
             settings_json=settings.model_dump_json(),
         )
+        return cls.from_dataset(made)
 
     @classmethod
     def from_arrays(
@@ -302,7 +310,7 @@ class Panel:
         if not np.isin(flags, (0, 1)).all():
             raise DataError("earnings: flags must be 0 or 1.")
         day = _checks.as_date(origin, where="origin")
-        return cls._build(
+        made = assemble(
             settings,
             period_edges(day, period=settings.period, n_past=n_history, n_future=1),
             n_history=n_history,
@@ -322,6 +330,7 @@ class Panel:
             # Only what was stated: the defaults say nothing about arrays that came from elsewhere.
             settings_json=settings.model_dump_json(exclude_unset=True),
         )
+        return cls.from_dataset(made)
 
     @classmethod
     def from_dataset(cls, dataset: xr.Dataset) -> Self:
@@ -332,74 +341,6 @@ class Panel:
         locked = read_only(dataset)
         settings = PanelSettings.model_validate_json(locked.attrs["settings"])
         return cls(locked, settings)
-
-    @classmethod
-    def _build(
-        cls,
-        settings: PanelSettings,
-        edges: pd.DatetimeIndex,
-        *,
-        n_history: int,
-        universe: pd.DataFrame,
-        log_returns: Array,
-        recent_return: Array,
-        recent_volatility: Array,
-        market_volatility: Array,
-        characteristics: tuple[list[str], Array],
-        outside_volatility: Array | None,
-        rolling_covariance: Array | None,
-        earnings: Array,
-        has_earnings: bool,
-        inactive: Collection[str],
-        settings_json: str,
-    ) -> Self:
-        """Panel of arrays over all periods, features with NaN where missing."""
-        names, values_by_asset = characteristics
-        arrays: dict[str, Array] = {
-            RETURNS: log_returns,
-            EARNINGS: earnings,
-            MARKET_VOLATILITY: np.nan_to_num(market_volatility, posinf=np.inf, neginf=-np.inf),
-            CHARACTERISTICS: values_by_asset,
-        }
-        for name, given in (
-            (ROLLING_COVARIANCE, rolling_covariance),
-            (OUTSIDE_VOLATILITY, outside_volatility),
-        ):
-            if given is not None:
-                arrays[name] = given
-        for name, missing, values in (
-            (RECENT_RETURN, RECENT_RETURN_MISSING, recent_return),
-            (RECENT_VOLATILITY, RECENT_VOLATILITY_MISSING, recent_volatility),
-        ):
-            arrays[missing] = np.isnan(values)
-            arrays[name] = np.where(arrays[missing], 0.0, values)
-        if settings.volatility_form == "level":
-            classes = pd.factorize(universe["asset_class"])[0].astype(np.int64)
-            arrays[RECENT_VOLATILITY] = features.fill_by_class(recent_volatility, classes)
-        infinite = [name for name, array in arrays.items() if np.isinf(array).any()]
-        if infinite:
-            raise DataError(f"{_checks.first(infinite)}: some values are infinite. Give NaN where missing.")
-        return cls.from_dataset(
-            xr.Dataset(
-                {name: ((VARIABLES | OPTIONAL)[name][0], array) for name, array in arrays.items()},
-                coords={
-                    PERIOD: edges[1:],
-                    PERIOD_START: (PERIOD, edges[:-1]),
-                    ASSET: list(universe["symbol"]),
-                    CLASS_OF: (ASSET, list(universe["asset_class"])),
-                    NAME: (ASSET, list(universe["name"])),
-                    WINDOW: list(settings.volatility_windows),
-                    CHARACTERISTIC: names,
-                },
-                attrs={
-                    "origin": f"{edges[n_history]:%Y-%m-%d}",
-                    "n_history": n_history,
-                    "has_earnings": int(has_earnings),
-                    "inactive": json.dumps(list(inactive)),
-                    "settings": settings_json,
-                },
-            )
-        )
 
     @property
     def dataset(self) -> xr.Dataset:

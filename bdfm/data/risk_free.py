@@ -10,8 +10,23 @@ import pandas as pd
 from bdfm import _checks
 from bdfm.errors import DataError, DataWarning
 
-RATES: Final = ("rf", "riskfree", "riskfreerate", "tbill")  # names of a column, spaces and signs left out
+RATES: Final = (
+    "rf",
+    "rfree",
+    "riskfree",
+    "riskfreerate",
+    "tbill",
+)  # names of a column, spaces and signs left out
 MARKETS: Final = ("mkt", "market", "rm")  # a market's return, of which nobody says whether it is excess
+
+
+def is_rate(column: str) -> bool:
+    """Whether a column is the risk-free rate by its name."""
+    return _plain(column) in RATES
+
+
+def _plain(column: str) -> str:
+    return "".join(x for x in column.lower() if x.isalnum())
 
 
 def split_risk_free(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series[Any] | None]:
@@ -21,8 +36,8 @@ def split_risk_free(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series[Any] |
     Mkt-RF is an excess return already. A ``DataWarning`` tells of a column Mkt beside it, which is taken as
     it is. Raises ``DataError`` where two columns are rates, or nothing else is left.
     """
-    plain = {str(c): "".join(x for x in str(c).lower() if x.isalnum()) for c in table.columns}
-    rates = [c for c, name in plain.items() if name in RATES]
+    plain = {str(c): _plain(str(c)) for c in table.columns}
+    rates = [c for c in plain if is_rate(c)]
     if not rates:
         return table, None
     if len(rates) > 1:

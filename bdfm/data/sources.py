@@ -2,91 +2,240 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
 import logging
+import re
 import warnings
-import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
-import numpy as np
 import pandas as pd
 
-from bdfm import _checks
+from bdfm import _checks, _columns, _dates, _numbers, _symbols, _tables
 from bdfm._optional import optional
-from bdfm.errors import DataError, FileError
+from bdfm._reading import READING, Reading, line_of
+from bdfm.data.reading import raw, rows
+from bdfm.data.risk_free import is_rate
+from bdfm.errors import DataError
 
 DEMO_ORIGIN: Final = pd.Timestamp("2022-12-23")  # the last Friday of the demo's prices
 
-PRICE_COLUMNS: Final = ("adjusted_close", "adj_close", "price", "close")  # of the long form, best first
-BLANKS: Final = ("", "NA", "N/A", "NaN", "nan", "null")  # a missing price; in a column of symbols, a symbol
 _INSTEAD: Final = "Check the network and the spelling of the symbols, or read prices from a file."
-_GZIP, _PARQUET = b"\x1f\x8b", b"PAR1"
+
+# Other names of columns, as ``_columns.key`` spells them
+CLASS_NAMES: Final = (
+    "class",
+    "assetclass",
+    "sector",
+    "gics_sector",
+    "type",
+    "asset_type",
+    "category",
+    "industry",
+)
+_UNIVERSE: Final = {
+    "symbol": _columns.SYMBOL_NAMES,
+    "asset_class": CLASS_NAMES,
+    "name": ("company", "description"),
+}
+_DATES: Final = ("earnings_date", "announcement_date", "report_date", "rdq", *_columns.DATE_NAMES)
+_EARNINGS: Final = {"symbol": _columns.SYMBOL_NAMES, "date": _DATES}
+ONE_CLASS: Final = "asset"  # class of all assets of a universe that is a bare list of symbols
+RISK_FREE: Final = "RF"  # the risk-free rate beside the factors, as French's files call it
+_FRENCH: Final = re.compile(r"CRSP database|Ibbotson|Kenneth R\. French|CMPT_ME", re.I)
+
+Aliases = Mapping[str, str] | str | Path | None
 
 
-def read_prices(path: str | Path) -> pd.DataFrame:
-    """Return adjusted daily closes (date, symbol) of a CSV file, plain or gzipped, or of a Parquet file.
+def read_prices(
+    path: str | Path | pd.DataFrame,
+    *,
+    date_format: str | None = None,
+    decimal_mark: str | None = None,
+    aliases: Aliases = None,
+) -> pd.DataFrame:
+    """Return adjusted daily closes (date, symbol) of a file of any common form; see ``docs/files.md``.
 
-    Wide form: a column ``date`` (or an unnamed first one) and one column for each symbol. Long form: columns
-    ``date``, ``symbol`` and one of ``adjusted_close``, ``adj_close``, ``price``, ``close`` (the first of
-    these that is there). Dates are of the form 2022-03-04; rows may be in any order; a blank is a missing
-    price. Whether prices are positive is checked where they are used.
+    CSV with commas, semicolons, tabs or pipes, Parquet, or a sheet of Excel, plain or in gzip or zip. Wide: a
+    column of dates and one for each symbol. Long: dates, symbols and prices. Yahoo's two header rows, one
+    symbol's open, high, low and close, and columns such as AAPL_Close are known; Adj Close is taken before
+    Close. What was read, and how, is a record in ``.attrs["reading"]``.
+
+    Parameters
+    ----------
+    path
+        File, or a DataFrame of one of these shapes.
+    date_format
+        How to read dates with two meanings: dmy, mdy, ymd, or a strptime pattern such as %d/%m/%Y.
+    decimal_mark
+        Point or comma, where the numbers leave it open.
+    aliases
+        Symbol in the file to the one it is called by, such as FB to META; or a file of two such columns.
 
     Raises
     ------
     FileError
         The file is missing, empty, cut off, or no table.
     DataError
-        Repeated dates or symbols, a date that is none, text in place of a price.
+        Dates or numbers that are none or mean two; one day and symbol with two prices; symbols given twice.
+        Whether prices are positive is checked where they are used.
     """
-    where = "prices"
-    table = _read(path, what=where, text=lambda name: _key(name) in ("", "date", "symbol"))
-    keys = {_key(name): name for name in reversed(table.columns)}
-    if "date" not in keys:
-        if "" not in keys or keys[""] != table.columns[0]:
-            raise DataError(
-                f"{where}: {path} has no column date; found {_checks.first(table.columns)}. Expected date"
-                f" and symbols (wide), or date, symbol, and one of {', '.join(PRICE_COLUMNS)} (long)."
-            )
-        keys["date"] = keys[""]
-    table = table.set_axis(_checks.days(table[keys["date"]], where=where).rename("date"))
-    if "symbol" in keys:
-        wide = _pivot(table, keys, where)
-    else:
-        wide = _checks.numeric(table.drop(columns=keys["date"]), where=where)
-    if wide.columns.empty:
-        raise DataError(f"{where}: {path} has dates but no column of prices. Add one for each symbol.")
-    _checks.unique(wide.index.astype(str), what="days", where=where)
-    return wide.rename_axis(columns=None).sort_index()
+    what = "prices"
+    reading = Reading()
+    names = _aliases(aliases)
+    table, mark = _dated(path, what, reading, date_format, _mark(decimal_mark))
+    name = "" if isinstance(path, pd.DataFrame) else _columns.stem(Path(path))
+    found = _tables.wide(table, where=what, decimal_mark=mark, reading=reading, aliases=names, name=name)
+    return _with(found, reading)
 
 
-def read_universe(path: str | Path) -> pd.DataFrame:
-    """Universe (asset) of a CSV or Parquet file: columns symbol, asset_class, name and any others.
+def read_returns(
+    path: str | Path | pd.DataFrame,
+    *,
+    what: str = "factors",
+    unit: Literal["percent", "decimal"] = "decimal",
+    date_format: str | None = None,
+    decimal_mark: str | None = None,
+) -> pd.DataFrame:
+    """Returns (date, column) of a file, such as factors', as decimals; French's files as downloaded.
 
-    Raises ``FileError`` as ``read_prices`` does, ``DataError`` for a missing class or a repeated symbol.
+    The first block of daily or monthly rows is taken; codes for missing, such as -99.99, are NaN. A risk-free
+    rate is the column ``RF``, whatever its case. Cells with a percent sign are percent whatever the unit.
+
+    Parameters
+    ----------
+    path, date_format, decimal_mark
+        As in ``read_prices``.
+    what
+        Name of the table, for messages.
+    unit
+        What the file holds.
+
+    Raises
+    ------
+    FileError, DataError
+        As ``read_prices``.
     """
-    return _checks.universe_table(_read(path, what="universe", text=lambda _: True).rename(columns=_key))
+    reading = Reading()
+    table, mark = _dated(path, what, reading, date_format, _mark(decimal_mark))
+    signed: set[object] = set()
+    found = _tables.wide(
+        table, where=what, decimal_mark=mark, reading=reading, prices=False, percent_columns=signed
+    )
+    found = _numbers.replace_codes(found, reading, decimals=unit == "decimal")
+    rates = [c for c in found.columns if is_rate(str(c))]
+    if unit == "percent":
+        found = found.div([1.0 if c in signed else 100.0 for c in found.columns], axis="columns")
+    if len(rates) == 1:
+        found = found.rename(columns={rates[0]: RISK_FREE})
+    return _with(found, reading)
 
 
-def read_earnings(path: str | Path) -> pd.DataFrame:
-    """Announcements of a CSV or Parquet file: columns symbol, date and any others, such as session.
+def read_universe(path: str | Path | pd.DataFrame, *, aliases: Aliases = None) -> pd.DataFrame:
+    """Universe (asset) of a file: columns symbol, asset_class, name and any others.
+
+    The columns may be called ticker, id, class, sector, type and the like. A bare list of symbols is a
+    universe of one class, "asset". Files are of the forms of ``read_prices``. Raises ``FileError`` as it
+    does, ``DataError`` for a missing class or a repeated symbol.
+    """
+    reading = Reading()
+    table = _records(path, "universe", reading, _UNIVERSE, bare="symbol")
+    if "symbol" in table and table.shape[1] == 1:
+        table = table.assign(asset_class=ONE_CLASS)
+        reading.layout, reading.separator = "a list of symbols", ""
+        reading.note(f'all of one class, "{ONE_CLASS}"')
+    return _with(_checks.universe_table(_named(table, aliases)), reading)
+
+
+def read_earnings(
+    path: str | Path | pd.DataFrame, *, date_format: str | None = None, aliases: Aliases = None
+) -> pd.DataFrame:
+    """Announcements of a file: columns symbol, date and any others, such as session.
 
     Raises ``FileError`` as ``read_prices`` does, ``DataError`` for an empty symbol or a date that is none.
     """
-    return _checks.earnings_table(_read(path, what="earnings", text=lambda _: True).rename(columns=_key))
+    reading = Reading()
+    table = _records(path, "earnings", reading, _EARNINGS)
+    if "date" in table:
+        found = _dates.parse(table["date"], where="earnings", date_format=date_format)
+        reading.dates = found.form
+        table = table.assign(date=found.days)
+    return _with(_checks.earnings_table(_named(table, aliases)), reading)
 
 
-def read_texts(path: str | Path, *, what: str) -> pd.DataFrame:
-    """Table of a CSV or Parquet file, all of its cells as text; ``what`` names it in messages.
+def read_records(
+    path: str | Path | pd.DataFrame,
+    *,
+    what: str,
+    columns: Mapping[str, Iterable[str]],
+    numbers: Iterable[str] = (),
+    label: str = "symbol",
+    required: bool = True,
+    aliases: Aliases = None,
+    decimal_mark: str | None = None,
+) -> pd.DataFrame:
+    """Table of texts of a file with a row for each thing, such as weights or sectors.
 
-    Raises ``FileError`` for a file that is missing, empty, not UTF-8 or no table, ``DataError`` for one
-    without rows.
+    Parameters
+    ----------
+    path, aliases, decimal_mark
+        As in ``read_prices``; aliases are for the column of symbols.
+    what
+        Name of the table, for messages.
+    columns
+        Names that are needed, each with other names that it goes by.
+    numbers
+        Columns to give as floats; a cell of 25% is 0.25.
+    label
+        Column of the symbols.
+    required
+        Whether to refuse a table without one of ``columns``.
+
+    Raises
+    ------
+    FileError, DataError
+        As ``read_prices``; also for a column that is missing.
     """
-    return _read(path, what=what, text=lambda _: True).rename(columns=_key).fillna("").astype(str)
+    reading = Reading()
+    table = _records(path, what, reading, columns)
+    if required:
+        _checks.has_columns(table, tuple(columns), where=what)
+    wanted = [c for c in numbers if c in table]
+    if wanted:
+        labels = table[label].astype(str) if label in table else None
+        sign = _signs.get(reading.separator, "")
+        parsed = _numbers.floats(
+            table[wanted],
+            where=what,
+            decimal_mark=_mark(decimal_mark),
+            separator=sign,
+            reading=reading,
+            labels=labels,
+        )
+        table = table.assign(**{c: parsed[c] for c in wanted})
+    return _with(_named(table, aliases, label), reading)
+
+
+def read_aliases(path: str | Path) -> dict[str, str]:
+    """Aliases of a file of two columns: the symbol as files have it, and the one it is called by."""
+    reading = Reading()
+    table = _records(path, "aliases", reading, {})
+    if table.shape[1] != 2:
+        raise DataError(
+            f"aliases: {path} has {table.shape[1]} columns. Two were expected: old and new symbol."
+        )
+    rows = [[str(c) for c in row] for row in table.to_numpy()]
+    header = [str(c) for c in table.columns]
+    plain = {"old", "new", "from", "to", "alias", "name", "file", "called", *_columns.SYMBOL_NAMES}
+    if not {_columns.key(c) for c in header} & plain:  # no header: the first row is an alias too
+        rows.insert(0, header)
+    return _symbols.check_aliases({row[0]: row[1] for row in rows})
+
+
+def told(*tables: pd.DataFrame | None) -> list[str]:
+    """One line about each table that was read: its file, form, and what was dropped or replaced."""
+    return [line_of(t.attrs[READING]) for t in tables if t is not None and READING in t.attrs]
 
 
 def demo() -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -160,114 +309,73 @@ def yahoo(symbols: Sequence[str], start: object, end: object) -> pd.DataFrame:
     return _checks.numeric(table, where=where).dropna(how="all").sort_index()
 
 
-def _key(name: str) -> str:
-    return name.strip().lower().replace(" ", "_")
+_signs: Final = {name: sign for sign, name in rows.SEPARATORS.items()}
 
 
-def _pivot(table: pd.DataFrame, keys: dict[str, str], where: str) -> pd.DataFrame:
-    """Wide form of long prices indexed by day; symbols in the order of their first row."""
-    price = next((keys[x] for x in PRICE_COLUMNS if x in keys), None)
-    if price is None:
-        raise DataError(
-            f"{where}: columns date and symbol, but none of {', '.join(PRICE_COLUMNS)}; found"
-            f" {_checks.first(table.columns)}. Name the column of adjusted closes price."
-        )
-    symbol = table[keys["symbol"]].astype(str).str.strip()
-    blank = np.flatnonzero(table[keys["symbol"]].isna() | (symbol == ""))
-    if len(blank):
-        raise DataError(f"{where}: no symbol in row {_checks.first(blank + 1)}. Fill the column symbol.")
-    cells = pd.MultiIndex.from_arrays([table.index, symbol])
-    double = cells[cells.duplicated()].unique()
-    if len(double):
-        named = _checks.first(f"{name} on {day:%Y-%m-%d}" for day, name in double)
-        raise DataError(f"{where}: {len(double)} given more than once ({named}). Keep one row of each.")
-    wide = table[price].set_axis(cells).unstack()[symbol.unique()]
-    return _checks.numeric(wide, where=where)
+def _dated(
+    source: str | Path | pd.DataFrame, what: str, reading: Reading, date_format: str | None, mark: str | None
+) -> tuple[pd.DataFrame, str | None]:
+    """Table with days as index, numbers as they are written, and the decimal mark of the file."""
+    _dates.order_of(date_format)
+    if isinstance(source, pd.DataFrame):
+        table = source
+    else:
+        path = Path(source)
+        found = raw.content(path, what=what, reading=reading)
+        if isinstance(found, str):
+            if _FRENCH.search(found[:3000]) or _FRENCH.search(found[-300:]):
+                reading.note("French's data library")
+            table, mark = rows.dated_table(found, path=path, what=what, reading=reading, decimal_mark=mark)
+        else:
+            table = found
+        if table.empty:
+            raise DataError(f"{what}: {path} has a header but no rows.")
+    return _tables.days_first(table, where=what, date_format=date_format, reading=reading), mark
 
 
-def _read(path: str | Path, *, what: str, text: Callable[[str], bool]) -> pd.DataFrame:
-    """Table of a CSV or Parquet file as it stands; columns for which ``text`` holds are kept as text."""
-    path = _checks.existing_file(Path(path), what=what)
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise FileError(
-            f"{what}: {path} cannot be read ({error.strerror}). Check its permissions."
-        ) from error
-    if not raw.strip():
-        raise FileError(f"{what}: {path} is empty. A table with a header was expected.")
-    table = _parquet(raw, path, what) if raw.startswith(_PARQUET) else _csv(raw, path, what, text)
-    if table.empty:
-        raise DataError(f"{what}: {path} has a header but no rows.")
+def _records(
+    source: str | Path | pd.DataFrame,
+    what: str,
+    reading: Reading,
+    wanted: Mapping[str, Iterable[str]],
+    bare: str = "",
+) -> pd.DataFrame:
+    """Table with a row for each thing, under this package's names of columns."""
+    known = [n for name, others in wanted.items() for n in (name, *others)]
+    if isinstance(source, pd.DataFrame):
+        table = source if isinstance(source.index, pd.RangeIndex) else source.reset_index()
+    else:
+        path = Path(source)
+        found = raw.content(path, what=what, reading=reading)
+        if isinstance(found, str):
+            table = rows.record_table(found, path=path, what=what, reading=reading, known=known, bare=bare)
+        else:
+            table = found if isinstance(found.index, pd.RangeIndex) else found.reset_index()
+        if table.empty:
+            raise DataError(f"{what}: {path} has a header but no rows.")
+    return _columns.record_columns(table, wanted)
+
+
+def _aliases(aliases: Aliases) -> dict[str, str]:
+    return read_aliases(aliases) if isinstance(aliases, str | Path) else _symbols.check_aliases(aliases)
+
+
+def _named(table: pd.DataFrame, aliases: Aliases, label: str = "symbol") -> pd.DataFrame:
+    names = _aliases(aliases)
+    if not names or label not in table:
+        return table
+    return table.assign(**{label: [names.get(str(s).strip(), s) for s in table[label]]})
+
+
+def _mark(mark: str | None) -> str | None:
+    if mark is None:
+        return None
+    found = {"point": ".", "comma": ","}.get(mark, mark)
+    if found not in (".", ","):
+        raise DataError(f"decimal mark: {mark!r} is none. Give . or ,")
+    return found
+
+
+def _with(table: pd.DataFrame, reading: Reading) -> pd.DataFrame:
+    table.attrs[READING] = reading.to_dict()
     return table
-
-
-def _parquet(raw: bytes, path: Path, what: str) -> pd.DataFrame:
-    try:
-        table = pd.read_parquet(io.BytesIO(raw))
-    except (OSError, ValueError) as error:  # pyarrow reports damage by these
-        raise FileError(
-            f"{what}: {path} is cut off or damaged ({_line(error)}). Get a whole copy."
-        ) from error
-    if not isinstance(table.index, pd.RangeIndex):
-        index = table.index
-        table = (
-            (index.rename("date") if index.nlevels == 1 else index)
-            .to_frame(index=False)
-            .join(table.reset_index(drop=True))
-        )
-    table = table.set_axis(table.columns.astype(str).str.strip(), axis=1)
-    _checks.unique(table.columns, what="columns", where=what, hint="Keep one of each.")
-    return table
-
-
-def _csv(raw: bytes, path: Path, what: str, text: Callable[[str], bool]) -> pd.DataFrame:
-    if raw.startswith(_GZIP):
-        try:
-            raw = gzip.decompress(raw)
-        except (EOFError, OSError, zlib.error) as error:
-            raise FileError(f"{what}: {path} is cut off or damaged ({error}). Get a whole copy.") from error
-    try:
-        content = raw.decode("utf-8-sig")
-        if "\0" in content:
-            raise ValueError("it holds bytes that are no text")
-    except ValueError as error:
-        raise FileError(
-            f"{what}: {path} is not a CSV file in UTF-8, nor gzip of one, nor Parquet ({_line(error)})."
-        ) from error
-    try:
-        header = next((row for row in csv.reader(io.StringIO(content, newline=None)) if row), [])
-    except csv.Error as error:
-        raise FileError(f"{what}: {path} is not a CSV table ({error}).") from error
-    if len(header) < 2:
-        found = f"one column, {header[0][:40]!r}" if header else "nothing"
-        raise FileError(
-            f"{what}: {path} has {found}. A CSV table with columns separated by commas was expected."
-        )
-    header = [name.strip() for name in header]
-    if "" in header[1:]:
-        raise DataError(
-            f"{what}: {path} has no name for column {header.index('', 1) + 1}. Fill the first row."
-        )
-    _checks.unique(header, what="columns", where=what, hint="Keep one of each.")
-    texts = {name for name in header if text(name)}
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header lose data
-            return pd.read_csv(
-                io.StringIO(content),
-                header=0,
-                names=header,
-                index_col=False,
-                dtype=dict.fromkeys(texts, str),
-                keep_default_na=False,
-                na_values={name: BLANKS for name in header if name not in texts},
-                low_memory=False,
-            )
-    except (pd.errors.ParserError, pd.errors.ParserWarning, ValueError) as error:
-        raise FileError(f"{what}: {path} is not a CSV table ({_line(error)}).") from error
-
-
-def _line(error: Exception) -> str:
-    """First line of a library's message."""
-    return str(error).strip().partition("\n")[0].rstrip(".")

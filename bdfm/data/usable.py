@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bdfm import _checks
+from bdfm import _checks, _symbols, _tables
 from bdfm.data import features
 from bdfm.data.periods import describe
 from bdfm.data.settings import MIN_PERIODS, PanelSettings
@@ -59,12 +59,17 @@ def closes_until(
     settings: PanelSettings,
 ) -> features.Closes:
     """Return checked closes of the universe up to the origin; values after it are not looked at."""
+    prices = _tables.prices_frame(prices)
     names = prices.columns.astype(str)
-    absent = [x for x in symbols if x not in set(names)]
+    present = set(names)
+    absent = [x for x in symbols if x not in present]
     if absent:
+        spelt = next((x for x in absent if _symbols.other_spelling(x, names)), absent[0])
+        guess = _symbols.did_you_mean(spelt, names, alias=True)
+        of = f" For {spelt}:" if guess and len(absent) > 1 else ""
         raise UnknownLabelError(
             f"prices: {len(absent)} of {len(symbols)} assets of the universe have no column"
-            f" ({_checks.first(absent)}). Add their prices, or drop them from the universe."
+            f" ({_checks.first(absent)}).{of}{guess} Add their prices, or drop them from the universe."
         )
     ignored = names.difference(pd.Index(symbols))
     if len(ignored):
@@ -92,7 +97,7 @@ def closes_until(
     ]
     if silent:
         raise DataError(
-            f"prices: {len(silent)} of {len(symbols)} assets have no price in the {n_days} days"
+            f"prices: {len(silent)} of {len(symbols)} assets have no fresh price in the {n_days} days"
             f" before the origin {origin:%Y-%m-%d} ({_checks.first(silent)})."
             " Drop them, or pass --zero for a delisted asset."
         )
@@ -149,16 +154,3 @@ def usable_periods(
             f" before {origin:%Y-%m-%d} ({_checks.first(idle)}). Drop them from the universe."
         )
     return int(usable.argmax())
-
-
-def warn_of_single_assets(universe: pd.DataFrame) -> None:
-    """Warn of asset classes with one asset."""
-    sizes = universe["asset_class"].value_counts(sort=False)
-    single = sizes.index[sizes == 1]
-    if len(single):
-        warnings.warn(
-            f"universe: {len(single)} of {len(sizes)} asset classes have one asset ({_checks.first(single)}),"
-            " which has none to pool with: its priors decide more. Merge the class with another if need be.",
-            DataWarning,
-            stacklevel=3,
-        )

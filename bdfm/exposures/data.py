@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -13,8 +13,11 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from bdfm import _checks
-from bdfm.errors import DataError, DataWarning, FileError
+from bdfm import _checks, _tables
+from bdfm.data.doubts.door import doubt
+from bdfm.data.doubts.tables import Tables
+from bdfm.data.sources import read_returns
+from bdfm.errors import DataError, DataWarning
 from bdfm.names import ASSET, DAY, FACTOR, SECTOR
 
 Floats = NDArray[np.float64]
@@ -25,7 +28,6 @@ VALIDATION_SHARE: Final = 0.15
 MIN_DAYS: Final = 60
 MAX_ODD_SHARE: Final = 0.1  # of days that only one of prices and factors has
 _RATE: Final = "risk-free rate"
-_PERCENT_SD: Final = 0.15  # a daily sd above this is a return in percent, not a decimal
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -74,6 +76,7 @@ class ExposureData:
         sectors: Sequence[str] | None = None,
         training: float = TRAINING_SHARE,
         validation: float = VALIDATION_SHARE,
+        accept: Collection[str] | None = (),
     ) -> ExposureData:
         """Data from arrays.
 
@@ -90,6 +93,9 @@ class ExposureData:
             Labels; A0, A1, ... and F1, F2, ... if not given, sectors blank.
         training, validation
             Shares of the days in the first two parts; the rest is the test part.
+        accept
+            Doubts about the factors that are right all the same, as ``RULE`` or ``RULE:COLUMN``; see
+            ``bdfm.data.doubts``. None where they were examined before.
 
         Raises
         ------
@@ -139,7 +145,7 @@ class ExposureData:
         if silent.any():
             raise DataError(f"{where}: no return on {silent.sum()} of {len(r)} days. Leave those days out.")
         _complete(f, names, index, what="factors", remedy="Complete them, or choose other days.")
-        _decimals(f, names)
+        doubt(Tables("exposures", factors=pd.DataFrame(f, index, list(names))), accept=accept)
         n_training, n_validation = _split(len(r), training, validation)
         short = [labels[j] for j in np.flatnonzero(_too_short(r[:n_training]))]
         if short:
@@ -168,6 +174,7 @@ class ExposureData:
         end: object = None,
         training: float = TRAINING_SHARE,
         validation: float = VALIDATION_SHARE,
+        accept: Collection[str] | None = (),
     ) -> ExposureData:
         """Data from daily prices and factor returns, on the days that both have.
 
@@ -187,16 +194,19 @@ class ExposureData:
             Daily risk-free simple return (day,), decimals; subtracted from the assets' returns if given.
         start, end
             First and last day of returns; if not given, the first and last that both tables have.
-        training, validation
-            As in ``from_arrays``.
+        training, validation, accept
+            As in ``from_arrays``; symbols too. Only the days used are examined.
 
         Raises
         ------
         DataError
-            No common days, or more than a tenth of the days in one of the tables only, and as
-            ``from_arrays``.
+            What a rule of ``bdfm.data.doubts`` refuses. No common days, or more than a tenth of the days in
+            one of the tables only, and as ``from_arrays``.
         """
         where = "exposure data"
+        prices = _tables.prices_frame(prices)
+        told = factors if risk_free is None else factors.assign(RF=risk_free)
+        doubt(_used(prices, told, start, end), accept=accept)
         table = _checks.price_table(prices).dropna(how="all")
         known = factors.set_axis(_checks.days(factors.index, where="factors")).sort_index()
         _checks.unique(known.index, what="days", where="factors")
@@ -217,7 +227,6 @@ class ExposureData:
                 f" {known.index[0]:%Y-%m-%d} to {known.index[-1]:%Y-%m-%d}: no day in common"
                 " (within start and end, where given). Give tables that overlap."
             )
-        _decimals(known.to_numpy(dtype=np.float64), [str(c) for c in known.columns])
         returns, known = _on_common_days(table, known, low, high)
         excess = known.pop(_RATE) if risk_free is not None else 0.0
         if risk_free is not None:
@@ -246,6 +255,7 @@ class ExposureData:
             sectors=None if sectors is None else [str(mapping[a]) for a in returns.columns],
             training=training,
             validation=validation,
+            accept=None,  # examined above, with the prices
         )
 
     # Contents
@@ -322,49 +332,44 @@ class ExposureData:
         )
 
 
-def read_factors(path: str | Path, *, unit: Literal["percent", "decimal"]) -> pd.DataFrame:
-    """Daily factor returns (day, factor) of a CSV file, as decimals.
+def read_factors(
+    path: str | Path | pd.DataFrame,
+    *,
+    unit: Literal["percent", "decimal"],
+    date_format: str | None = None,
+    decimal_mark: str | None = None,
+    accept: Collection[str] | None = (),
+) -> pd.DataFrame:
+    """Daily factor returns (day, factor) of a file, as decimals.
 
-    The file has a column ``date`` (2022-03-04) and one column for each factor. A risk-free rate ``RF`` is
-    kept like any other column; drop it where it is no factor.
+    The file may have any form of ``bdfm.read_prices``, or be one of French's as downloaded; codes for
+    missing, such as -99.99, are NaN. A risk-free rate is kept as the column ``RF``; drop it where it is no
+    factor.
 
     Parameters
     ----------
     path
-        CSV file, plain or compressed.
+        File.
     unit
         What the file holds: French's data library publishes percent.
+    date_format, decimal_mark
+        As in ``bdfm.read_prices``.
+    accept
+        As in ``ExposureData.from_arrays``.
 
     Raises
     ------
     FileError
         The file is missing or no table.
     DataError
-        No column date, a date that is none, repeated dates, text in place of a number, or a unit that the
-        numbers contradict.
+        No dates, repeated dates that differ, text in place of a number, or a unit that the numbers
+        contradict.
     """
     where = "factors"
-    file = _checks.existing_file(Path(path), what=where)
     if unit not in ("percent", "decimal"):
         raise DataError(f"{where}: unit must be percent or decimal, got {unit!r}.")
-    try:
-        table = pd.read_csv(file)
-    except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
-        reason = str(error).strip().partition("\n")[0].rstrip(".")
-        raise FileError(f"{where}: {path} is not a CSV table ({reason}).") from error
-    table.columns = table.columns.str.strip()
-    dates = [c for c in table.columns if c.lower() == "date"]
-    if not dates or table.shape[1] < 2 or table.empty:
-        raise DataError(
-            f"{where}: {path} needs a column date, a column for each factor and a row for each day; found"
-            f" columns {_checks.first(table.columns)} and {len(table)} rows."
-        )
-    index = _checks.days(table[dates[0]], where=where).rename("date")
-    _checks.unique(index, what="days", where=where)
-    values = _checks.numeric(table.drop(columns=dates[0]).set_axis(index), where=where).sort_index()
-    if unit == "percent":
-        values = values / 100
-    _decimals(values.to_numpy(), list(values.columns))
+    values = read_returns(path, what=where, unit=unit, date_format=date_format, decimal_mark=decimal_mark)
+    doubt(Tables("exposures", factors=values), accept=accept)
     return values
 
 
@@ -477,11 +482,18 @@ def _complete(
     )
 
 
-def _decimals(values: Floats, names: Sequence[str]) -> None:
-    with np.errstate(invalid="ignore"):
-        wide = [n for n, s in zip(names, np.nanstd(values, axis=0), strict=True) if s > _PERCENT_SD]
-    if wide:
-        raise DataError(
-            f"factors: {_checks.first(wide)} have a daily standard deviation above {_PERCENT_SD:.0%}."
-            " Returns must be decimals, 0.01 for 1 %; read a file in percent with unit='percent'."
-        )
+def _used(prices: pd.DataFrame, factors: pd.DataFrame, start: object, end: object) -> Tables:
+    """Tables of the days that prices and factors both cover, from start to end where given."""
+    where = "exposure data"
+    days, own = _checks.days(prices.index, where="prices"), _checks.days(factors.index, where="factors")
+    if not len(days) or not len(own):
+        return Tables("exposures")
+    low = max([own.min()] + ([_checks.as_date(start, where=f"{where}: start")] if start else []))
+    high = min([own.max(), days.max()] + ([_checks.as_date(end, where=f"{where}: end")] if end else []))
+    before = days[days < low]
+    first = before.max() if len(before) else low
+    return Tables(
+        "exposures",
+        prices=prices.loc[(days >= first) & (days <= high)],
+        factors=factors.loc[(own >= low) & (own <= high)],
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,11 @@ def data_from_files(
     start: str | None = None,
     end: str | None = None,
     seed: int = 1,
+    date_format: str | None = None,
+    decimal_mark: str | None = None,
+    aliases: Mapping[str, str] | None = None,
+    accept: Collection[str] = (),
+    say: Callable[[pd.DataFrame], None] = lambda _: None,
 ) -> ExposureData:
     """Daily returns of assets and factors, from files.
 
@@ -74,20 +79,38 @@ def data_from_files(
         First and last day of returns.
     seed
         Of the sample.
+    date_format, decimal_mark, aliases
+        As in ``bdfm.read_prices``; the date format is also for ``start`` and ``end``.
+    accept
+        As in ``ExposureData.from_prices``.
+    say
+        Called with each table that is read.
     """
-    table = read_prices(prices)
-    returns, rate = split_risk_free(read_factors(factors, unit=unit.value))
+    table = read_prices(prices, date_format=date_format, decimal_mark=decimal_mark, aliases=aliases)
+    say(table)
+    known = read_factors(
+        factors, unit=unit.value, date_format=date_format, decimal_mark=decimal_mark, accept=None
+    )
+    say(known)
+    returns, rate = split_risk_free(known)
     sectors: pd.Series[Any] | None = None
     if universe is not None:
-        members = read_universe(universe)
-        _checks.known(members["symbol"], list(table.columns), what="symbol", where="universe")
+        members = read_universe(universe, aliases=aliases)
+        say(members)
+        _checks.known(members["symbol"], list(table.columns), what="symbol", where="universe", alias=True)
         sectors = members.set_index("symbol")["asset_class"]
         table = table[list(sectors.index)]
     if n_assets is not None:
         if sectors is None:
             raise DataError("options: --assets draws from the classes of a universe. Give --universe too.")
         table = table[choose_assets(sectors, n_assets, seed=seed)]
-    return ExposureData.from_prices(table, returns, sectors=sectors, risk_free=rate, start=start, end=end)
+    first, last = (
+        None if day is None else _checks.as_date(day, where=f"--{name}", date_format=date_format)
+        for name, day in (("start", start), ("end", end))
+    )
+    return ExposureData.from_prices(
+        table, returns, sectors=sectors, risk_free=rate, start=first, end=last, accept=accept
+    )
 
 
 def write_comparison(

@@ -7,13 +7,15 @@ Edits change draws and views change weights. What an edit means, and what it ref
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, Self
 
 from numpy.typing import ArrayLike
 
+from bdfm.data.doubts.door import doubt
+from bdfm.data.doubts.tables import Tables
 from bdfm.errors import DataWarning, InfeasibleViewError
 from bdfm.forecast import edits, effects, weigh
 from bdfm.forecast.columns import Distribution
@@ -51,8 +53,13 @@ class Actions:
             _past=(*(() if known else self._past), past),
         )
 
-    def edit(self, *statements: Edit) -> Self:
-        """Forecast after edits, one after the other."""
+    def edit(self, *statements: Edit, accept: Collection[str] | None = ()) -> Self:
+        """Forecast after edits, one after the other.
+
+        ``accept``: doubts about their numbers that are right all the same (``bdfm.data.doubts``), such as
+        ``["statement-unit:TLT"]``; None where they were examined before.
+        """
+        doubt(Tables("forecast", said=[x for e in statements for x in e.said]), accept=accept)
         forecast = self
         for edit in statements:
             state = forecast._state
@@ -68,6 +75,7 @@ class Actions:
         shares: Mapping[str, float] | None = None,
         min_effective_draws: float | None = None,
         few: Literal["warn", "refuse"] = "warn",
+        accept: Collection[str] | None = (),
     ) -> Self:
         """Forecast in which views hold: other weights, the same draws.
 
@@ -84,6 +92,8 @@ class Actions:
             Fewer effective draws are refused; by default 1,000, or a tenth where there are fewer than 10,000.
         few
             What to do where they are not refused, but few (``weigh.few_left``).
+        accept
+            As in ``edit``.
 
         Raises
         ------
@@ -98,6 +108,8 @@ class Actions:
         DataWarning
             Few effective draws are left: evidence inside the model (``evidence`` of ``bdfm.fit``) is better.
         """
+        weigh.check_views(statements, self._state.assets)
+        doubt(Tables("forecast", said=[x for v in statements for x in v.said]), accept=accept)
         state = self._state
         weights = weigh.view_weights(
             state.returns,

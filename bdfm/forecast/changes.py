@@ -9,7 +9,7 @@ together. Where another order matters, ``step = 2`` and so on say which come lat
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +19,9 @@ import pandas as pd
 import tomli_w
 
 from bdfm import _checks
+from bdfm.data.doubts.door import doubt
+from bdfm.data.doubts.finding import Findings
+from bdfm.data.doubts.tables import Tables
 from bdfm.errors import DataError
 from bdfm.forecast import views
 from bdfm.forecast.edit import Edit
@@ -133,12 +136,15 @@ class Changes:
         asset_class: Sequence[str],
         *,
         prices: pd.Series[float] | None = None,
-    ) -> None:
-        """Raise for what can be known to be wrong before there are draws.
+        accept: Collection[str] | None = (),
+    ) -> Findings:
+        """Raise for what can be known to be wrong before there are draws; what is doubtful comes back.
 
         Edits are tried on a stand-in of a few small returns, so that every check of theirs runs; of views,
-        symbols, numbers and subjects are checked. Whether views can hold depends on the draws.
+        symbols, numbers and subjects are checked. Whether views can hold depends on the draws. ``accept`` as
+        in ``apply``.
         """
+        found = self._doubt(prices, accept)
         rng = np.random.default_rng(0)
         stand_in = Forecast.from_draws(
             0.01 * rng.standard_normal((64, len(assets))),
@@ -148,9 +154,16 @@ class Changes:
             end="2000-01-31",
         )
         for step in self.steps:
-            stand_in = stand_in.edit(*(e.priced(prices) for e in step.edits))
+            stand_in = stand_in.edit(*(e.priced(prices) for e in step.edits), accept=None)
             check_views(step.views, stand_in.assets)
             pool_shares(step.views, self._shares(step.views))
+        return found
+
+    def _doubt(self, prices: pd.Series[float] | None, accept: Collection[str] | None) -> Findings:
+        """Findings about the numbers of edits and views, and about prices beside the closes."""
+        said = [x for e in self.edits for x in e.priced(prices).said_beside(prices)]
+        said += [x for v in self.views for x in v.said]
+        return doubt(Tables("forecast", said=said), accept=accept)
 
     def apply(
         self,
@@ -158,6 +171,7 @@ class Changes:
         *,
         prices: pd.Series[float] | None = None,
         few: Literal["warn", "refuse"] = "warn",
+        accept: Collection[str] | None = (),
     ) -> Forecast:
         """Forecast after all changes.
 
@@ -169,11 +183,15 @@ class Changes:
             Close of each symbol at the origin, for edits that leave out a price; prices given are compared.
         few
             As in ``Forecast.with_views``.
+        accept
+            As in ``Forecast.edit``.
         """
+        self._doubt(prices, accept)
         for step in self.steps:
-            forecast = forecast.edit(*(e.priced(prices) for e in step.edits))
+            forecast = forecast.edit(*(e.priced(prices) for e in step.edits), accept=None)
             if step.views:
-                forecast = forecast.with_views(*step.views, shares=self._shares(step.views), few=few)
+                shares = self._shares(step.views)
+                forecast = forecast.with_views(*step.views, shares=shares, few=few, accept=None)
         return forecast
 
     def _shares(self, some: Sequence[View]) -> dict[str, float] | None:

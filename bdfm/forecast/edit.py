@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from bdfm import _checks
+from bdfm.data.doubts.tables import Said
 from bdfm.errors import DataError, DataWarning
 from bdfm.forecast import columns
 from bdfm.forecast.columns import Floats
@@ -105,6 +106,17 @@ class Edit(Statement):
                 stacklevel=3,
             )
         return close if given is None else given
+
+    def said_beside(self, closes: pd.Series[float] | None) -> tuple[Said, ...]:
+        """What is ``said``, and the prices that it gives over the closes at the origin."""
+        found = list(self.said)
+        for key, whose in self.closes.items():
+            given, symbol = getattr(self, key), getattr(self, whose)
+            close = None if closes is None or symbol not in closes.index else float(closes[symbol])
+            if given is not None and close is not None and close > 0:
+                shown = f"a {key} of {given:g} for {symbol} beside its last close {close:g}"
+                found.append(Said(self.where, symbol, "ratio", given / close, shown))
+        return tuple(found)
 
     def record(self, state: State) -> Record:
         """Record of the edit of a state, from which ``from_record`` makes it again."""

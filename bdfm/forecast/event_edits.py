@@ -8,6 +8,7 @@ from typing import ClassVar, Literal, Self, override
 import numpy as np
 
 from bdfm import _checks
+from bdfm.data.doubts.tables import Said
 from bdfm.errors import DataError
 from bdfm.forecast import columns
 from bdfm.forecast.columns import Floats
@@ -55,6 +56,14 @@ class AcquiredForCash(OfOne):
     def _value(self) -> float:
         return columns.offer_return(self.offer, self.price or np.nan)
 
+    @property
+    @override
+    def said(self) -> tuple[Said, ...]:
+        if self.price is None:
+            return ()
+        shown = f"an offer of {self.offer:g} for {self.symbol} beside a price of {self.price:g}"
+        return (Said(self.where, self.symbol, "ratio", self.offer / self.price, shown),)
+
     @override
     def returns(self, state: State) -> Floats:
         closed = self.happens(state, self.probability, self.seed)
@@ -98,6 +107,15 @@ class AcquiredForStock(OfOne):
                 f"{self.where}: cash must not be below 0 and spread must be below 1, got {self.cash:g} and"
                 f" {self.spread:g}."
             )
+
+    @property
+    @override
+    def said(self) -> tuple[Said, ...]:
+        if self.price is None or self.acquirer_price is None:
+            return ()
+        offer = self.ratio * self.acquirer_price + self.cash
+        shown = f"an offer worth {offer:g} for {self.symbol} beside a price of {self.price:g}"
+        return (Said(self.where, self.symbol, "ratio", offer / self.price, shown),)
 
     def _bought(self, acquirer: Floats) -> Floats:
         return columns.exchange_returns(

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pydantic import PrivateAttr
 
+from bdfm.data.doubts.tables import Said
 from bdfm.errors import DataError
 from bdfm.forecast import columns
 from bdfm.forecast.columns import Distribution, Floats
@@ -32,6 +33,11 @@ class SetReturn(OfOne):
             raise DataError(
                 f"{self.where}: a return must be above -1, got {self.value:g}. {columns.GIVE_SIMPLE}"
             )
+
+    @property
+    @override
+    def said(self) -> tuple[Said, ...]:
+        return (Said(self.where, self.symbol, "return", self.value),)
 
     @override
     def returns(self, state: State) -> Floats:
@@ -59,6 +65,11 @@ class Like(OfOne):
         if self.symbol == self.other:
             raise DataError(f"{self.where}: an asset cannot follow itself. Name another one.")
 
+    @property
+    @override
+    def said(self) -> tuple[Said, ...]:
+        return (Said(self.where, self.symbol, "return", self.spread),)
+
     @override
     def returns(self, state: State) -> Floats:
         return state.column(self.other, where=self.where) + self.spread
@@ -78,6 +89,11 @@ class Shift(OfOne):
 
     kind: Literal["shift"] = "shift"
     by: float
+
+    @property
+    @override
+    def said(self) -> tuple[Said, ...]:
+        return (Said(self.where, self.symbol, "return", self.by),)
 
     @override
     def returns(self, state: State) -> Floats:

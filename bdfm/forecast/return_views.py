@@ -8,6 +8,7 @@ from typing import Annotated, Literal, override
 import numpy as np
 from pydantic import Field
 
+from bdfm.data.doubts.tables import Said
 from bdfm.errors import DataError
 from bdfm.forecast.sample import Floats, Row, Sample
 from bdfm.forecast.view import SIGN, WORDS, Numbers, Sense, View, percent
@@ -40,6 +41,14 @@ class ReturnView(View):
     @override
     def numbers(self) -> Numbers:
         return {"mean": self.mean} | ({} if self.sd is None else {"sd": self.sd})
+
+    @property
+    @override
+    def said(self) -> tuple[Said, ...]:
+        size = max(1.0, sum(map(abs, self.portfolio.values())) / 2)  # of a long-short pair: 1
+        where, symbol = f"view {self.text!r}", next(iter(self.portfolio), "")
+        mean = Said(where, symbol, "return", self.mean / size)
+        return (mean,) if self.sd is None else (mean, Said(where, symbol, "sd", self.sd / size))
 
     @override
     def _check(self) -> None:
@@ -162,6 +171,12 @@ class Volatility(View):
     sd: Annotated[float, Field(gt=0)] | None = None
     times: Annotated[float, Field(gt=0)] | None = None
     sense: Sense = "equal"
+
+    @property
+    @override
+    def said(self) -> tuple[Said, ...]:
+        where = f"view {self.text!r}"
+        return () if self.sd is None else (Said(where, self.asset, "sd", self.sd),)
 
     @override
     def _check(self) -> None:

@@ -14,6 +14,7 @@ from pydantic import ConfigDict
 
 from bdfm import _checks
 from bdfm._settings import Settings
+from bdfm.data.doubts.tables import Said
 from bdfm.errors import DataError, UnknownLabelError
 from bdfm.forecast.records import Scalar
 
@@ -39,6 +40,11 @@ class Statement(Settings):
 
     def _check(self) -> None:
         """Raise for fields that do not fit together."""
+
+    @property
+    def said(self) -> tuple[Said, ...]:
+        """Its numbers whose unit may be another one than was meant."""
+        return ()
 
     def to_dict(self) -> dict[str, Any]:
         """Table from which ``read`` makes the statement again."""

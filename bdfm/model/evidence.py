@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from bdfm import _checks
+from bdfm.data.doubts.door import doubt
+from bdfm.data.doubts.tables import Said, Tables
 from bdfm.data.panel import Panel
 from bdfm.errors import DataError
 
@@ -22,8 +24,13 @@ class Evidence(NamedTuple):
     sd: float
 
 
-def check_evidence(evidence: Sequence[Evidence], panel: Panel) -> tuple[Evidence, ...]:
-    """Evidence with known, distinct symbols and usable numbers; raises otherwise."""
+def check_evidence(
+    evidence: Sequence[Evidence], panel: Panel, *, accept: Collection[str] | None = ()
+) -> tuple[Evidence, ...]:
+    """Evidence with known, distinct symbols and usable numbers; raises otherwise.
+
+    ``accept``: doubts that are right all the same, see ``bdfm.data.doubts``; None where examined before.
+    """
     where = "evidence"
     _checks.known([e.symbol for e in evidence], panel.assets, what="symbol", where=where)
     _checks.unique([e.symbol for e in evidence], what="symbols", where=where, hint="Combine them into one.")
@@ -35,4 +42,7 @@ def check_evidence(evidence: Sequence[Evidence], panel: Panel) -> tuple[Evidence
             raise DataError(
                 f"{where} on {e.symbol}: its return is set to zero. Drop the evidence or the edit."
             )
+    said = [Said(f"{where} on {e.symbol}", e.symbol, "return", float(e.mean)) for e in evidence]
+    said += [Said(f"{where} on {e.symbol}", e.symbol, "sd", float(e.sd)) for e in evidence]
+    doubt(Tables("forecast", said=said), accept=accept)
     return tuple(Evidence(e.symbol, float(e.mean), float(e.sd)) for e in evidence)

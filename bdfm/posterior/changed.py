@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 import pandas as pd
@@ -27,6 +28,7 @@ def forecast_with_changes(
     views_method: ViewsMethod = "auto",
     prices: pd.Series[float] | None = None,
     progress: bool = False,
+    accept: Collection[str] | None = (),
 ) -> tuple[Posterior, Forecast]:
     """Posterior and forecast after changes; the posterior is another one where views went into the model.
 
@@ -34,7 +36,7 @@ def forecast_with_changes(
     ----------
     posterior
         Fit without the views.
-    changes, prices
+    changes, prices, accept
         As in ``Changes.apply``.
     seed, n_draws
         As in ``Posterior.forecast``; the seed is that of a second fit too.
@@ -58,7 +60,9 @@ def forecast_with_changes(
         base = posterior.forecast(seed=seed, n_draws=n_draws)
         refit = bool(able) and views_method == "auto"
         try:
-            return posterior, changes.apply(base, prices=prices, few="refuse" if refit else "warn")
+            return posterior, changes.apply(
+                base, prices=prices, few="refuse" if refit else "warn", accept=accept
+            )
         except InfeasibleViewError:
             if not refit:
                 raise
@@ -77,6 +81,7 @@ def forecast_with_changes(
         settings=settings,
         evidence=[*posterior.evidence, *able],
         progress=progress,
+        accept=accept,
     )
     if door.PRECISION in posterior.attrs:
         second = second.in_single_precision()
@@ -86,7 +91,7 @@ def forecast_with_changes(
             replace(s, views=tuple(v for v in s.views if _as_evidence(v) is None)) for s in changes.steps
         ),
     )
-    return second, rest.apply(second.forecast(seed=seed, n_draws=n_draws), prices=prices)
+    return second, rest.apply(second.forecast(seed=seed, n_draws=n_draws), prices=prices, accept=accept)
 
 
 def _as_evidence(view: View) -> Evidence | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from bdfm import _checks
 from bdfm.data.panel import Panel
@@ -24,6 +24,7 @@ def fit(
     settings: SamplerSettings | None = None,
     evidence: Sequence[Evidence] = (),
     progress: bool = False,
+    accept: Collection[str] | None = (),
 ) -> Posterior:
     """Posterior of a model given a panel.
 
@@ -40,6 +41,9 @@ def fit(
         Statements about returns over the forecast period (eq. 12), as part of the likelihood.
     progress
         Whether to show a progress bar.
+    accept
+        Doubts about the evidence that are right all the same, see ``bdfm.data.doubts``, such as
+        ``["statement-unit:TLT"]``; None where it was examined before.
 
     Raises
     ------
@@ -50,7 +54,7 @@ def fit(
         Evidence or a seed that cannot be used; draws that are not finite.
     """
     settings = settings or SamplerSettings()
-    evidence = check_evidence(evidence, panel)
+    evidence = check_evidence(evidence, panel, accept=accept)
     check_panel(model, panel)
     engine = choose(settings, model)
     number = _checks.seed_number(seed, where="fit")

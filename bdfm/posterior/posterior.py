@@ -50,6 +50,7 @@ from bdfm.names import (
     SAMPLE_STATS,
 )
 from bdfm.posterior import door, plots
+from bdfm.posterior.traces import parts_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -154,21 +155,7 @@ class Posterior:
             panel, draws that are not finite, or a variable with a factor dim without its turn.
         """
         evidence = check_evidence(evidence, panel)
-        stats = xr.Dataset()
-        if isinstance(trace, xr.DataTree):
-            if POSTERIOR not in trace.children:
-                raise DataError(
-                    f"from_trace: the trace has no group {POSTERIOR}; found"
-                    f" {_checks.first(trace.children) if trace.children else 'none'}."
-                )
-            draws = trace.children[POSTERIOR].to_dataset(inherit=False)
-            if SAMPLE_STATS in trace.children:
-                stats = trace.children[SAMPLE_STATS].to_dataset(inherit=False)
-        else:
-            draws = trace
-        missing = [dim for dim in (CHAIN, DRAW) if dim not in draws.dims]
-        if missing:
-            raise DataError(f"from_trace: the draws have no dimension {_checks.first(missing)}.")
+        draws, stats = parts_of(trace)
         settings = SamplerSettings(
             engine="nuts", draws=max(10, draws.sizes[DRAW]), chains=max(1, draws.sizes[CHAIN])
         )

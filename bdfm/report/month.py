@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,10 +15,13 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from bdfm import _checks, _files
+from bdfm._symbols import check_aliases
+from bdfm.data.doubts.door import kept, record
+from bdfm.data.doubts.finding import Finding
 from bdfm.data.panel import Panel
 from bdfm.data.settings import PanelSettings
 from bdfm.data.sources import demo, read_earnings, read_prices, read_universe
-from bdfm.errors import DataError, DataWarning
+from bdfm.errors import DataError
 from bdfm.forecast.changes import Changes
 from bdfm.forecast.forecast import Forecast
 from bdfm.inference.engine import choose
@@ -51,6 +53,10 @@ class Month:
         What it says, read and checked.
     closes
         Close of each asset at the origin.
+    tables
+        What was read of its files: each says how in ``.attrs["reading"]``.
+    doubts
+        What is doubtful in its data, accepted or warned of.
     """
 
     run: RunFile
@@ -61,6 +67,8 @@ class Month:
     panel: Panel
     changes: Changes
     closes: pd.Series[float]
+    tables: tuple[pd.DataFrame, ...] = ()
+    doubts: tuple[Finding, ...] = ()
 
     @property
     def out(self) -> Path:
@@ -90,13 +98,7 @@ def read_month(path: str | Path) -> Month:
     """
     path = Path(path)
     run, text = read_run_file(path)
-    month, jumps = _checked(run, path, lambda key: f"{path}, [data]: {key}")
-    questioned = {s: line for s, line in jumps.items() if s not in run.data.accept_jumps}
-    if questioned:
-        raise DataError(
-            f"{path}: {_checks.jump_message(questioned, month.panel.origin)} Correct them, or say that they"
-            f" are right with accept_jumps = {json.dumps(list(questioned))} in [data]."
-        )
+    month = _checked(run, path, lambda key: f"{path}, [data]: {key}")
     here = month.out.resolve() == path.parent.resolve()
     return replace(month, text=text, kept_as=path.name if here else RUN_FILE)
 
@@ -104,8 +106,7 @@ def read_month(path: str | Path) -> Month:
 def make_month(run: RunFile, options: Mapping[str, str] | None = None) -> Month:
     """Month of a run file that does not lie anywhere yet, its paths seen from the working folder.
 
-    It will lie among its results, as ``run.toml``, and there say the same. Newest prices that jump are
-    accepted with a warning.
+    It will lie among its results, as ``run.toml``, and there say the same.
 
     Parameters
     ----------
@@ -120,41 +121,48 @@ def make_month(run: RunFile, options: Mapping[str, str] | None = None) -> Month:
         As ``read_month``.
     """
     names = options or {}
-    month, jumps = _checked(run, Path(MADE_FILE), lambda key: names.get(key, key))
-    if jumps:
-        message = _checks.jump_message(jumps, month.panel.origin)
-        warnings.warn(f"{message} Check that they are right.", DataWarning, stacklevel=2)
-        run = run.model_copy(update={"data": run.data.model_copy(update={"accept_jumps": tuple(jumps)})})
+    month = _checked(run, Path(MADE_FILE), lambda key: names.get(key, key))
     note = f"# Made by bdfm; bdfm run {MADE_FILE} makes these results again.\n"
     return replace(month, run=run, text=note + run.moved(month.out).to_toml())
 
 
-def _checked(run: RunFile, path: Path, place: Callable[[str], str]) -> tuple[Month, dict[str, str]]:
-    """Month with its data read and checked, and the newest prices that jump."""
+def _checked(run: RunFile, path: Path, place: Callable[[str], str]) -> Month:
+    """Month with its data read and checked, and what is doubtful in them."""
+    with kept() as found:
+        month = _read_and_checked(run, path, place)
+    return replace(month, doubts=tuple(found))
+
+
+def _read_and_checked(run: RunFile, path: Path, place: Callable[[str], str]) -> Month:
     model = _with_period(find_model(run.model, folder=path.parent), run.data.period, place)
-    prices, universe = _data(run.data, path)
-    origin = _checks.as_date(run.data.origin, where=place("origin"))
+    date_format = run.data.date_format
+    origin = _checks.as_date(run.data.origin, where=place("origin"), date_format=date_format)
+    aliases = check_aliases(run.aliases, where=f"{path}, [aliases]")
+    prices, universe = _data(run.data, path, aliases)
+    earnings = None
+    if run.data.earnings is not None:
+        earnings = read_earnings(path.parent / run.data.earnings, date_format=date_format, aliases=aliases)
     known = list(universe["symbol"])
     _checks.known(run.data.zero, known, what="symbol", where=place("zero"))
-    _checks.known(run.data.accept_jumps, known, what="symbol", where=place("accept_jumps"))
     panel = Panel.from_prices(
         prices,
         universe,
         origin=origin,
-        earnings=None if run.data.earnings is None else read_earnings(path.parent / run.data.earnings),
+        earnings=earnings,
         settings=model.panel,
         inactive=run.data.zero,
+        accept=run.accept,
     )
-    jumps = _checks.price_jumps(prices[list(panel.assets)], origin)
     model_data(model, panel)
     choose(run.sampler, model)
-    check_evidence(run.statements, panel)
+    check_evidence(run.statements, panel, accept=run.accept)
     changes = Changes.from_dict({"edits": list(run.edits), "views": list(run.views)}, where=str(path))
     changes = Changes(changes.steps, run.shares)
     closes = _checks.price_table(prices, symbols=panel.assets, until=origin).ffill().iloc[-1]
     classes = [panel.asset_classes[c] for c in panel.class_index]
-    changes.check(panel.assets, classes, prices=closes)
-    return Month(run, "", path, path.name, model, panel, changes, closes), jumps
+    changes.check(panel.assets, classes, prices=closes, accept=run.accept)
+    tables = () if run.data.demo else tuple(t for t in (prices, universe, earnings) if t is not None)
+    return Month(run, "", path, path.name, model, panel, changes, closes, tables)
 
 
 def _with_period(model: FactorModel, period: object, place: Callable[[str], str]) -> FactorModel:
@@ -168,7 +176,7 @@ def _with_period(model: FactorModel, period: object, place: Callable[[str], str]
     return model.model_copy(update={"panel": settings})
 
 
-def _data(data: DataTable, path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _data(data: DataTable, path: Path, aliases: dict[str, str]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Prices and universe."""
     if data.demo:
         if data.prices is not None or data.universe is not None:
@@ -178,7 +186,13 @@ def _data(data: DataTable, path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
         return demo()
     if data.prices is None or data.universe is None:
         raise DataError(f"{path}, [data]: give prices and universe, or demo = true.")
-    return read_prices(path.parent / data.prices), read_universe(path.parent / data.universe)
+    prices = read_prices(
+        path.parent / data.prices,
+        date_format=data.date_format,
+        decimal_mark=data.decimal_mark,
+        aliases=aliases,
+    )
+    return prices, read_universe(path.parent / data.universe, aliases=aliases)
 
 
 def run_month(
@@ -205,6 +219,7 @@ def run_month(
             settings=run.sampler,
             evidence=run.statements,
             progress=progress,
+            accept=run.accept,
         )
         # What is written has to make the same draws again.
         compact = not run.keep_draws and "posterior" in run.outputs
@@ -220,6 +235,7 @@ def run_month(
             views_method=run.views_method,
             prices=month.closes,
             progress=progress,
+            accept=run.accept,
         )
         again = posterior is not first
         if again:
@@ -227,6 +243,10 @@ def run_month(
         decision = None if run.decision is None else decide(forecast, run.decision)
         forecast = forecast if decision is None else decision.save_in(forecast)
         seconds = posterior.seconds | {"forecast": time.perf_counter() - started}
+        told = record(month.doubts)
+        for verdict, found in told.items():
+            if found:
+                forecast = forecast.with_attrs(**{f"doubts_{verdict}": "; ".join(f["seen"] for f in found)})
         if "posterior" in run.outputs:
             posterior.save(folder / POSTERIOR_FILE)
         forecast.save(folder / FORECAST_FILE, made_from=folder / POSTERIOR_FILE if compact else None)
@@ -236,6 +256,7 @@ def run_month(
         if "picture" in run.outputs:
             forecast.plot_quantiles().savefig(folder / "quantiles.png", dpi=150)
         facts = summary(posterior, forecast, seconds=seconds | {"total": time.perf_counter() - begun})
+        facts["doubts"] = told
         if month.changes.views:
             facts["views_method"] = "model" if again else "reweight"
         _files.write_text(folder / SUMMARY_FILE, json.dumps(facts, indent=2) + "\n")

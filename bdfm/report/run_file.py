@@ -37,8 +37,9 @@ class DataTable(_Table):
     earnings: Path | None = None
     demo: bool = False
     period: int | str | None = None  # days of a period, or "month"; the model's, if not given
+    date_format: str | None = None  # of dates with two meanings: dmy, mdy, ymd, or such as %d/%m/%Y
+    decimal_mark: str | None = None  # point or comma, where the numbers leave it open
     zero: tuple[str, ...] = ()  # delisted assets
-    accept_jumps: tuple[str, ...] = ()  # assets whose newest prices jump, and rightly so
 
 
 class EvidenceTable(_Table):
@@ -54,10 +55,12 @@ class RunFile(_Table):
 
     data: DataTable
     model: str = "house"  # a preset, or a TOML file relative to the run file
+    accept: tuple[str, ...] = ()  # doubts that are right all the same: RULE or RULE:SYMBOL
     seed: Annotated[int, Field(ge=0)] = 1
     n_draws: Annotated[int, Field(ge=2)] = N_PREDICTIVE_DRAWS
     views_method: ViewsMethod = "auto"
     sampler: SamplerSettings = SamplerSettings()
+    aliases: dict[str, str] = Field(default_factory=dict)  # symbol of the files to the one it is called by
     evidence: tuple[EvidenceTable, ...] = ()
     edits: tuple[dict[str, Any], ...] = ()
     views: tuple[dict[str, Any], ...] = ()

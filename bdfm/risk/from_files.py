@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -10,17 +10,21 @@ import numpy as np
 import pandas as pd
 
 from bdfm import _checks
+from bdfm._columns import SYMBOL_NAMES, stem
+from bdfm._reading import READING
+from bdfm.data.doubts.door import doubt
+from bdfm.data.doubts.tables import Tables
 from bdfm.data.features import spacing_days
 from bdfm.data.risk_free import split_risk_free
-from bdfm.data.sources import read_texts
+from bdfm.data.sources import read_records
 from bdfm.errors import BdfmError, DataError, FileError
 from bdfm.posterior.posterior import Posterior
 from bdfm.risk.base import Estimator, RiskModel
 from bdfm.risk.bayesian import bayesian_risk
 from bdfm.risk.choices import Kind
 from bdfm.risk.cross_section import CrossSectionalEstimator
-from bdfm.risk.returns import compounded
-from bdfm.risk.spans import MAX_STALE_DAYS
+from bdfm.risk.returns import compounded, doubt_prices, simple_returns
+from bdfm.risk.spans import MAX_STALE_DAYS, Span
 from bdfm.risk.statistical import StatisticalEstimator
 from bdfm.risk.styles import YEAR, price_styles
 from bdfm.risk.time_series import TimeSeriesEstimator
@@ -37,29 +41,44 @@ class Fits(NamedTuple):
     failures: dict[str, str]
 
 
-def read_portfolios(path: Path, symbols: Sequence[str]) -> pd.DataFrame:
-    """Weights (portfolio, asset) of a CSV file with columns symbol, weight and optionally portfolio.
+def read_portfolios(
+    path: Path,
+    symbols: Sequence[str],
+    *,
+    aliases: Mapping[str, str] | None = None,
+    decimal_mark: str | None = None,
+    accept: Collection[str] | None = (),
+) -> pd.DataFrame:
+    """Weights (portfolio, asset) of a file with columns symbol, weight and optionally portfolio.
 
-    ``symbols`` says which assets there are. Raises ``FileError`` for a file that is missing, empty or no
-    table, ``DataError`` for one without rows, other symbols, weights that are no numbers, or a symbol given
-    twice.
+    ``symbols`` says which assets there are, ``accept`` which doubts about the weights are right all the same
+    (``bdfm.data.doubts``). The file may have any form of ``bdfm.read_prices``; a weight of 25% is 0.25.
+    Raises ``FileError`` for a file that is missing, empty or no table, ``DataError`` for one without rows,
+    other symbols, weights that are no numbers, or a symbol given twice.
     """
     where = "portfolio"
-    given = _table(path, where, ("symbol", "weight"))
-    number = pd.to_numeric(given["weight"], errors="coerce")
-    bad = given[number.isna()]
-    if len(bad):
-        named = [f"{s} {w!r}" for s, w in zip(bad["symbol"], bad["weight"], strict=True)]
-        raise DataError(f"{where}: weights of {len(bad)} rows are no numbers ({_checks.first(named)}).")
-    given["weight"] = number
+    given = read_records(
+        path,
+        what=where,
+        columns={"symbol": SYMBOL_NAMES, "weight": ("weights", "w", "holding", "share", "allocation")},
+        numbers=("weight",),
+        aliases=aliases,
+        decimal_mark=decimal_mark,
+    )
+    unknown = given["symbol"][given["weight"].isna()]
+    if len(unknown):
+        raise DataError(f"{where}: {len(unknown)} rows have no weight ({_checks.first(unknown)}). Fill them.")
     if "portfolio" not in given:
-        given["portfolio"] = path.stem
+        given["portfolio"] = stem(path)
     double = given[given.duplicated(["portfolio", "symbol"])]
     if len(double):
         raise DataError(f"{where}: {_checks.first(double['symbol'])} given twice. Add the weights up.")
-    _checks.known(given["symbol"], list(symbols), what="symbol", where=where)
+    _checks.known(given["symbol"], list(symbols), what="symbol", where=where, alias=True)
     wide = given.pivot(index="portfolio", columns="symbol", values="weight").fillna(0.0)
-    return wide.loc[list(dict.fromkeys(given["portfolio"]))]
+    weights = wide.loc[list(dict.fromkeys(given["portfolio"]))]
+    doubt(Tables("risk", portfolio=weights), accept=accept)
+    weights.attrs[READING] = given.attrs[READING]
+    return weights
 
 
 def equal_weights(returns: pd.DataFrame) -> pd.DataFrame:
@@ -67,21 +86,20 @@ def equal_weights(returns: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(1 / returns.shape[1], index=[EQUAL], columns=returns.columns)
 
 
-def prices_until(prices: pd.DataFrame, origin: str | None) -> pd.DataFrame:
+def prices_until(prices: pd.DataFrame, origin: pd.Timestamp | None) -> pd.DataFrame:
     """Prices up to a day, all of them without one.
 
     Raises ``DataError`` for a day before the first price, or more than 10 days after the last.
     """
     if origin is None:
         return prices
-    day = _checks.as_date(origin, where="--origin")
     first, last = prices.index[0], prices.index[-1]
-    if day < first or (day - last).days > max(MAX_STALE_DAYS, 2 * spacing_days(prices)):
+    if origin < first or (origin - last).days > max(MAX_STALE_DAYS, 2 * spacing_days(prices)):
         raise DataError(
-            f"--origin: {day:%Y-%m-%d} is outside of the prices, which run from {first:%Y-%m-%d} to"
+            f"--origin: {origin:%Y-%m-%d} is outside of the prices, which run from {first:%Y-%m-%d} to"
             f" {last:%Y-%m-%d}. Choose a day of theirs."
         )
-    return prices.loc[:day]
+    return prices.loc[:origin]
 
 
 def choose(
@@ -135,6 +153,29 @@ def choose(
     return returns[kept], [s for s in returns.columns if s not in set(kept)]
 
 
+def returns_to_fit(
+    prices: pd.DataFrame,
+    length: Span,
+    window: int,
+    *,
+    only: Sequence[str] = (),
+    held: Sequence[str] = (),
+    accept: Collection[str] | None = (),
+) -> tuple[pd.DataFrame, list[str]]:
+    """Returns of the last ``window`` periods, and symbols left out, as ``choose``; doubts about the others.
+
+    Prices of assets that no model is fitted to are not examined (``bdfm.data.doubts``).
+    """
+    try:
+        every = simple_returns(prices, period=length, window=window, accept=None)
+        returns, left_out = choose(every, only=only, held=held)
+    except DataError:
+        doubt_prices(prices, length, window, accept=accept)  # the reason, if a rule knows it
+        raise
+    doubt_prices(prices[list(returns.columns)], length, window, accept=accept)
+    return returns, left_out
+
+
 def estimator_from_files(
     kind: Kind,
     prices: pd.DataFrame,
@@ -143,6 +184,7 @@ def estimator_from_files(
     *,
     factors: pd.DataFrame | None,
     sectors: pd.Series[Any] | None,
+    accept: Collection[str] = (),
 ) -> Estimator:
     """Estimator of one kind.
 
@@ -159,14 +201,17 @@ def estimator_from_files(
         is subtracted from the returns of assets (``split_risk_free``).
     sectors
         Sector by symbol, for the cross-sectional model, which does without if need be.
+    accept
+        Doubts about the factors that are right all the same (``bdfm.data.doubts``).
     """
     if kind is Kind.STATISTICAL:
         return StatisticalEstimator("marchenko_pastur", standardise=True, half_life=half_life)
     if kind is Kind.TIME_SERIES:
         if factors is None:
             raise DataError("--model time-series needs --factors, a file of daily factor returns.")
-        known, rate = split_risk_free(compounded(factors, pd.DatetimeIndex(returns.index)))
-        return TimeSeriesEstimator(known, risk_free=rate, half_life=half_life)
+        days = pd.DatetimeIndex(returns.index)
+        known, rate = split_risk_free(compounded(factors, days, accept=accept))
+        return TimeSeriesEstimator(known, risk_free=rate, half_life=half_life, accept=tuple(accept))
     days = pd.DatetimeIndex(returns.index)
     styles = price_styles(
         prices[list(returns.columns)], days[days >= prices.index[min(YEAR, len(prices) - 1)]]
@@ -176,11 +221,14 @@ def estimator_from_files(
     return CrossSectionalEstimator(styles, {"sector": sectors}, half_life=half_life)
 
 
-def read_sectors(path: Path) -> pd.Series[Any]:
-    """Sector by symbol, of a CSV file with columns symbol, sector; errors as ``read_portfolios``."""
-    table = _table(path, "sectors", ("symbol", "sector"))
+def read_sectors(path: Path, *, aliases: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """Columns symbol, sector of a file of any form of ``bdfm.read_prices``; errors as ``read_portfolios``."""
+    names = ("class", "asset_class", "gics_sector", "group", "industry", "type", "category")
+    table = read_records(
+        path, what="sectors", columns={"symbol": SYMBOL_NAMES, "sector": names}, aliases=aliases
+    )
     _checks.unique(table["symbol"], what="symbols", where="sectors")
-    return table.set_index("symbol")["sector"]
+    return table
 
 
 def fit_each(estimators: Mapping[str, Callable[[], Estimator]], returns: pd.DataFrame) -> Fits:
@@ -235,10 +283,3 @@ def risk_from_posterior(path: Path, weights: pd.DataFrame, origin: pd.Timestamp)
     held = [str(c) for c in weights.columns[(weights != 0).any()]]
     _checks.known(held, found.assets, what="asset", where=path.name)
     return found
-
-
-def _table(path: Path, what: str, columns: tuple[str, ...]) -> pd.DataFrame:
-    """Table of texts with these columns and at least one row."""
-    table = read_texts(path, what=what)
-    _checks.has_columns(table, columns, where=f"{what} {path.name}")
-    return table

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from typing import Final
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bdfm import _checks
+from bdfm import _checks, _tables
+from bdfm.data.doubts.door import doubt
+from bdfm.data.doubts.tables import Tables
 from bdfm.errors import DataError
-from bdfm.risk.spans import Span, period_ends, returns_between, span
+from bdfm.risk.spans import MAX_STALE_DAYS, Span, period_ends, returns_between, span
 
 Floats = NDArray[np.float64]
 
+DAYS_OF: Final = {"days": 1.0, "months": 31.0, "market days": 1.6}  # calendar days, at most
+
 
 def simple_returns(
-    prices: pd.DataFrame, *, period_days: int | None = None, period: str | Span | None = None
+    prices: pd.DataFrame,
+    *,
+    period_days: int | None = None,
+    period: str | Span | None = None,
+    window: int | None = None,
+    accept: Collection[str] | None = (),
 ) -> pd.DataFrame:
     """Simple returns (period, asset), decimal, labelled by the last day of each period.
 
@@ -29,6 +41,11 @@ def simple_returns(
         which half of the assets have a new price), ``"1w"``, ``"4w"`` for 7 and 28 calendar days, ``"1m"``
         for calendar months; counted back from the last day. The last close on or before each end counts, if
         it is not older than 10 days.
+    window
+        Number of the last periods to return, and of those whose prices are examined; None for all.
+    accept
+        Doubts about the prices that are right all the same, as ``RULE`` or ``RULE:SYMBOL``; see
+        ``bdfm.data.doubts``. None where they were examined before.
 
     Returns
     -------
@@ -38,27 +55,54 @@ def simple_returns(
     Raises
     ------
     DataError
-        Prices that cannot be used, or too few for one period; both lengths given, or one that is none.
+        Prices that cannot be used, or too few for one period; both lengths given, or one that is none; what a
+        rule of ``bdfm.data.doubts`` refuses.
     """
-    table = _checks.price_table(prices)
     if period is not None and period_days is not None:
         raise DataError("returns: period and period_days both say how long periods are. Give one of them.")
-    length = period_days if period is None else period
-    if length is None:
+    given = period_days if period is None else period
+    length = given if given is None or isinstance(given, Span) else span(given)
+    prices = _tables.prices_frame(prices)
+    doubt_prices(prices, length, window, accept=accept)
+    table = _checks.price_table(prices)
+    if length is None or not len(table):
         values = table
-    elif len(table):
-        ends = period_ends(table, length if isinstance(length, Span) else span(length))
-        if len(ends) > 1:
-            return returns_between(table, ends)
-        values = table.iloc[: len(ends)]
     else:
-        values = table
+        ends = period_ends(table, length)
+        if len(ends) > 1:
+            return _last(returns_between(table, ends), window)
+        values = table.iloc[: len(ends)]
     if len(values) < 2:
         raise DataError(f"returns: prices of {len(values)} period ends. At least 2 are needed.")
-    return (values / values.shift(1) - 1).iloc[1:]
+    return _last((values / values.shift(1) - 1).iloc[1:], window)
 
 
-def compounded(returns: pd.DataFrame, ends: pd.DatetimeIndex) -> pd.DataFrame:
+def _last(table: pd.DataFrame, window: int | None) -> pd.DataFrame:
+    return table if window is None else table.iloc[-window:]
+
+
+def doubt_prices(
+    prices: pd.DataFrame, length: Span | None, window: int | None, *, accept: Collection[str] | None = ()
+) -> None:
+    """Pass the prices that the last ``window`` returns are made of through the rules on data."""
+    if accept is not None:
+        doubt(Tables("risk", prices=_of_window(prices, length, window)), accept=accept)
+
+
+def _of_window(prices: pd.DataFrame, length: Span | None, window: int | None) -> pd.DataFrame:
+    """Prices that the last ``window`` returns are made of, or some more."""
+    if window is None or not len(prices):
+        return prices
+    if length is None:
+        return prices.sort_index().iloc[-window - 1 :]
+    days = _checks.days(prices.index, where="prices")
+    back = DAYS_OF[length.unit] * length.size * window + MAX_STALE_DAYS
+    return prices.loc[days >= days.max() - pd.Timedelta(days=back)]
+
+
+def compounded(
+    returns: pd.DataFrame, ends: pd.DatetimeIndex, *, accept: Collection[str] | None = ()
+) -> pd.DataFrame:
     """Returns compounded to longer periods (period, column): daily factors to weeks or months.
 
     Parameters
@@ -68,6 +112,8 @@ def compounded(returns: pd.DataFrame, ends: pd.DatetimeIndex) -> pd.DataFrame:
     ends
         Last day of each period, ascending; a period starts after the end before it, the first one so many
         calendar days before its end as the second is long.
+    accept
+        As in ``simple_returns``: about the factors of these periods.
 
     Raises
     ------
@@ -80,14 +126,24 @@ def compounded(returns: pd.DataFrame, ends: pd.DatetimeIndex) -> pd.DataFrame:
     ends = pd.DatetimeIndex(ends)
     first = ends[:1] - (ends[1] - ends[0] if len(ends) > 1 else pd.Timedelta(days=1))
     edges = table.index.searchsorted(first.append(ends), side="right")
+    doubt(Tables("risk", factors=table.iloc[edges[0] : edges[-1]]), accept=accept)
     empty = ends[np.diff(edges) < 1]
     if len(empty):
         named = _checks.first(f"{d:%Y-%m-%d}" for d in empty)
         raise DataError(f"{where}: no returns in {len(empty)} periods (ending {named}). Give a longer table.")
-    growth = np.vstack([np.zeros((1, table.shape[1])), np.log1p(table.to_numpy()).cumsum(axis=0)])
-    values = np.expm1(np.diff(growth[edges], axis=0))
+    used = np.log1p(table.to_numpy()[edges[0] : edges[-1]])
+    growth = np.vstack([np.zeros((1, table.shape[1])), used.cumsum(axis=0)])
+    values = np.expm1(np.diff(growth[edges - edges[0]], axis=0))
     if not np.isfinite(values).all():
-        raise DataError(f"{where}: returns are missing. Fill or drop those days.")
+        missing = [
+            f"{table.columns[j]} on {table.index[i]:%Y-%m-%d}"
+            for i, j in np.argwhere(~np.isfinite(table.to_numpy()))
+            if edges[0] <= i < edges[-1]
+        ]
+        raise DataError(
+            f"{where}: {len(missing)} returns are missing ({_checks.first(missing)}). Fill them, or drop"
+            " these days."
+        )
     return pd.DataFrame(values, ends, table.columns)
 
 
@@ -105,6 +161,7 @@ def returns_table(returns: pd.DataFrame, *, where: str, complete: bool = False) 
     if not index.is_monotonic_increasing:
         raise DataError(f"{where}: days are not in ascending order. Sort the table.")
     table = _checks.numeric(returns.set_axis(names, axis=1).set_axis(index), where=where)
+    doubt(Tables("risk", returns=table))
     values = table.to_numpy()
     if not values.size:
         raise DataError(f"{where}: an empty table of returns (shape {values.shape}).")

@@ -26,7 +26,7 @@ class StatisticalEstimator:
 
     Exposures are eigenvectors of the sample covariance, scaled to a mean square of 1 over assets and signed
     so that they sum to a positive number; factors are portfolios of the assets. D is the variance that the
-    components leave, with divisor T - 1 - K.
+    components leave, with divisor T - 1 - K. A single asset is its own component, and D is 0.
 
     Parameters
     ----------
@@ -71,7 +71,8 @@ class StatisticalEstimator:
         eigenvalues, vectors = _spectrum(np.sqrt(share)[:, None] * centred / scale)
         k, rule = self._number(centred / sd, eigenvalues, n_periods, where)
         n_assets = len(sd)
-        if not 1 <= k < min(n_assets, n_periods - 1):
+        alone = n_assets == 1 and k == 1  # the asset is its own component
+        if not alone and not 1 <= k < min(n_assets, n_periods - 1):
             raise DataError(
                 f"{where}: {k} factors for {n_assets} assets in {n_periods:.0f} periods."
                 f" Give 1 to {int(min(n_assets, n_periods - 1)) - 1}."

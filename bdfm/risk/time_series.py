@@ -11,6 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bdfm import _checks
+from bdfm.data.doubts.door import doubt
+from bdfm.data.doubts.tables import Tables
 from bdfm.errors import DataError
 from bdfm.risk.base import RiskModel
 from bdfm.risk.returns import (
@@ -48,6 +50,8 @@ class TimeSeriesEstimator:
         Vasicek (1973) shrinkage. ``"mean"``: exposures move towards their cross-sectional mean, each the
         more, the less precisely it is known. A mapping, such as ``{"market": 1.0}``: those of the factors
         named move towards the value given. ``None``: plain regression.
+    accept
+        Doubts about the factors that are right all the same; see ``bdfm.data.doubts``.
     """
 
     factors: pd.DataFrame
@@ -55,6 +59,7 @@ class TimeSeriesEstimator:
     window: int | None = None
     half_life: float | None = None
     shrink_to: Literal["mean"] | Mapping[str, float] | None = None
+    accept: tuple[str, ...] = ()
 
     def fit(self, returns: pd.DataFrame) -> RiskModel:
         """Risk model from simple returns (period, asset), made at their last period.
@@ -70,6 +75,7 @@ class TimeSeriesEstimator:
         table, factors = self.realised(table)
         table = table.loc[table.notna().any(axis=1)]
         factors = factors.loc[table.index]
+        doubt(Tables("risk", factors=factors), accept=self.accept)
         names = [str(c) for c in factors.columns]
         x = np.column_stack([np.ones(len(factors)), factors.to_numpy()])
         y = table.to_numpy()

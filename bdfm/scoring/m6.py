@@ -7,7 +7,7 @@ before it starts and its final Friday: the days of the two closes that the retur
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,8 +16,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bdfm import _checks
-from bdfm.errors import DataError, DataWarning, FileError
+from bdfm import _checks, _columns, _tables
+from bdfm._reading import READING
+from bdfm.data.doubts.door import doubt
+from bdfm.data.doubts.tables import Tables
+from bdfm.data.sources import read_records
+from bdfm.errors import DataError, DataWarning
 from bdfm.forecast.ranks import outcome_quantiles
 from bdfm.forecast.submission import COLUMNS, MAX_EXPOSURE, MIN_EXPOSURE, N_RANKS, RANKS
 from bdfm.scoring.scores import SUM_TOLERANCE, ranked_probability_score
@@ -25,6 +29,7 @@ from bdfm.scoring.scores import SUM_TOLERANCE, ranked_probability_score
 Floats = NDArray[np.float64]
 
 EXPOSURE_TOLERANCE: Final = 5e-4  # of absolute decisions: a hundred numbers of 5 decimals
+_AROUND_DAYS: Final = 60  # before the period, which say how calm its prices are
 _MAX_CLOSED_DAYS: Final = 4  # weekdays in a row on which markets may be closed
 
 
@@ -125,6 +130,7 @@ def information_ratio(
         As in ``period_returns``; fewer than two days; a day that loses everything.
     """
     where = "information ratio"
+    prices = _tables.prices_frame(prices)
     given = {str(k): _checks.finite(v, what=f"the weight of {k}", where=where) for k, v in weights.items()}
     _checks.known(given, [str(c) for c in prices.columns], what="asset", where=where)
     return _ratio(_filled(prices, start, end)[list(given)], np.array(list(given.values())))
@@ -145,35 +151,48 @@ def _ratio(window: pd.DataFrame, weights: Floats) -> float:
     return float(log_returns.sum()) / sd if sd > 0 else float("nan")
 
 
-def read_submission(path: str | Path, *, assets: Sequence[str] | None = None) -> pd.DataFrame:
-    """Submission of a CSV file: columns ID, Rank1 to Rank5, Decision, in the order of the file.
+def read_submission(
+    path: str | Path,
+    *,
+    assets: Sequence[str] | None = None,
+    aliases: Mapping[str, str] | None = None,
+    decimal_mark: str | None = None,
+) -> pd.DataFrame:
+    """Submission of a file: columns ID, Rank1 to Rank5, Decision, in the order of the file.
 
     Parameters
     ----------
     path
-        CSV file with that header.
+        File with that header, of any form of ``bdfm.read_prices``.
     assets
         Universe: exactly these symbols must be there, in any order; ``None`` does not check.
+    aliases, decimal_mark
+        As in ``bdfm.read_prices``.
 
     Raises
     ------
     FileError
-        The file is missing or no CSV.
+        The file is missing or no table.
     UnknownLabelError
         A symbol outside the universe.
     DataError
         Columns or symbols missing or doubled, numbers that are none, probabilities outside [0, 1] or not
         summing to 1 within 1e-4, absolute decisions not summing to between 0.25 and 1 within 5e-4.
     """
-    path = _checks.existing_file(Path(path), what="submission")
-    try:
-        # Symbols such as NA and TRUE are texts.
-        table = pd.read_csv(
-            path, dtype=str, keep_default_na=False, skipinitialspace=True, encoding="utf-8-sig"
-        )
-    except (OSError, ValueError) as error:
-        raise FileError(f"submission: {path} cannot be read as CSV ({error}).") from error
-    return _checked_submission(table, assets, where=f"submission {path.name}")
+    names = {_columns.key(c): c for c in COLUMNS}
+    table = read_records(
+        path,
+        what="submission",
+        columns={k: () for k in names},
+        numbers=list(names)[1:],
+        label="id",
+        required=False,
+        aliases=aliases,
+        decimal_mark=decimal_mark,
+    )
+    found = _checked_submission(table.rename(columns=names), assets, where=f"submission {Path(path).name}")
+    found.attrs[READING] = table.attrs[READING]
+    return found
 
 
 def _checked_submission(
@@ -255,7 +274,12 @@ class Score:
 
 
 def score_submission(
-    submission: pd.DataFrame, prices: pd.DataFrame, start: str | pd.Timestamp, end: str | pd.Timestamp
+    submission: pd.DataFrame,
+    prices: pd.DataFrame,
+    start: str | pd.Timestamp,
+    end: str | pd.Timestamp,
+    *,
+    accept: Collection[str] | None = (),
 ) -> Score:
     """Scores of a submission by the rules of M6.
 
@@ -265,12 +289,20 @@ def score_submission(
         Columns ID, Rank1 to Rank5, Decision; one row for each column of ``prices``, in any order.
     prices, start, end
         As in ``period_returns``: the Friday before the period and its final Friday.
+    accept
+        Doubts about the prices from 60 days before the period to its end that are right all the same; see
+        ``bdfm.data.doubts``.
 
     Raises
     ------
     UnknownLabelError, DataError
-        As in ``read_submission`` and ``information_ratio``.
+        As in ``read_submission`` and ``information_ratio``; what a rule of ``bdfm.data.doubts`` refuses.
     """
+    prices = _tables.prices_frame(prices)
+    first, last = _checks.as_date(start, where="start"), _checks.as_date(end, where="end")
+    days = _checks.days(prices.index, where="prices")
+    near = (days >= first - pd.Timedelta(days=_AROUND_DAYS)) & (days <= last)
+    doubt(Tables("score", prices=prices.loc[near]), accept=accept)
     table = _checked_submission(submission, [str(c) for c in prices.columns])
     window = _filled(prices, start, end).rename(columns=str)[list(table["ID"])]
     returns = window.iloc[-1] / window.iloc[0] - 1

@@ -80,7 +80,7 @@ BAD_FILES = {
     "text price": ("prices.csv", lambda t: t.assign(AAPL=["abc", *t["AAPL"][1:]]), "AAPL"),
     "negative price": ("prices.csv", lambda t: t.assign(AAPL=["-1", *t["AAPL"][1:]]), "AAPL"),
     "infinite price": ("prices.csv", lambda t: t.assign(AAPL=["inf", *t["AAPL"][1:]]), "AAPL"),
-    "duplicate date": ("prices.csv", lambda t: pd.concat([t, t.tail(1)]), "2020-12-31"),
+    "duplicate date": ("prices.csv", lambda t: pd.concat([t, t.tail(1).assign(AAPL="1.5")]), "2020-12-31"),
     "ends early": ("prices.csv", lambda t: t.assign(AAPL=[*t["AAPL"][:-200], *[""] * 200]), "AAPL.*--zero"),
     "no usable return": (
         "prices.csv",

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from bdfm import _checks
 from bdfm import views as v
+from bdfm.data.doubts.door import examine
+from bdfm.data.doubts.tables import Tables
 from bdfm.errors import BdfmError, DataError, DataWarning, InfeasibleViewError, UnknownLabelError
 from bdfm.forecast.changes import Changes, parse_edits
 from bdfm.forecast.forecast import Forecast
@@ -108,10 +109,12 @@ def test_jumps_of_the_newest_prices_are_found():
     prices.loc["2022-02-01":, "UP"] = 19.5
     prices.loc["2022-01-04":, "OLD"] = 7.0
     prices.loc["2022-02-08":, "LATER"] = 9.0
-    found = _checks.price_jumps(prices, pd.Timestamp("2022-02-04"))
-    assert found == {
-        "SPLIT": "SPLIT on 2022-01-27: -90.0%, like a split of 10 for 1",
-        "UP": "UP on 2022-02-01: +95.0%, like a split of 1 for 1.95",
+    found = examine(Tables("forecast", prices=prices, origin=pd.Timestamp("2022-02-04")))
+    steps = {f.labels[0]: (f.severity, f.seen) for f in found if f.rule == "unit-step"}
+    assert steps == {
+        "SPLIT": ("refuse", "SPLIT on 2022-01-27: -90.0%, like a split of 10 for 1"),
+        "UP": ("refuse", "UP on 2022-02-01: +95.0%"),
+        "OLD": ("warn", "OLD on 2022-01-04: +600.0%"),
     }
 
 
@@ -297,9 +300,9 @@ BAD = {
         r"view '0\.5 AMD \+ 0\.5 MSFT returns 0 % .*contradicts the views before it",
     ),
     "infeasible mean": (
-        view(kind="absolute", asset="TLT", mean=2.0, **C),
+        view(kind="absolute", asset="TLT", mean=0.9, **C),
         InfeasibleViewError,
-        r"view 'TLT returns 200 % \(constraint\)': no weighting of the draws satisfies it; they run from .*"
+        r"view 'TLT returns 90 % \(constraint\)': no weighting of the draws satisfies it; they run from .*"
         r" to .* The strongest attainable: TLT returns [\d.]+ %",
     ),
     "evidence far away": (

@@ -218,8 +218,9 @@ def test_a_jump_in_the_newest_prices_is_questioned(run, folder):
     code, _, err = run("run", folder / "month.toml", "--check")
     assert code == 2
     assert "CVX on 2020-12-10" in err
-    assert 'accept_jumps = ["CVX"]' in err
-    change(folder, 'zero = ["PEP"]', 'zero = ["PEP"]\naccept_jumps = ["CVX"]')
+    assert "--accept unit-step:CVX" in err
+    text = (folder / "month.toml").read_text()
+    (folder / "month.toml").write_text('accept = ["unit-step:CVX"]\n' + text)
     assert run("run", folder / "month.toml", "--check")[0] == 0
 
 
@@ -484,14 +485,15 @@ def test_a_run_file_of_a_run_file_is_the_same(folder):
     assert bare.moved(folder).model == "house"
 
 
-def test_jumps_of_a_month_made_in_python_are_accepted_with_a_warning(folder):
+def test_jumps_of_a_month_made_in_python_are_refused_unless_accepted(folder):
     prices = pd.read_csv(folder / "prices.csv", index_col=0, parse_dates=True)
     prices.loc["2020-12-10":, "CVX"] /= 10
     prices.to_csv(folder / "prices.csv")
-    with pytest.warns(DataWarning, match=r"CVX on 2020-12-10: .*Check that they are right"):
-        month = make_month(made(folder))
-    assert month.run.data.accept_jumps == ("CVX",)
-    assert tomllib.loads(month.text)["data"]["accept_jumps"] == ["CVX"]
+    with pytest.raises(DataError, match=r"CVX on 2020-12-10: .*\[unit-step\]"):
+        make_month(made(folder))
+    month = make_month(made(folder).model_copy(update={"accept": ("unit-step:CVX",)}))
+    assert tomllib.loads(month.text)["accept"] == ["unit-step:CVX"]
+    assert [(f.rule, f.labels, f.accepted) for f in month.doubts] == [("unit-step", ("CVX",), True)]
 
 
 def test_mistakes_are_told_in_the_users_words(folder):

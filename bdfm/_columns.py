@@ -1,0 +1,258 @@
+"""Names of columns: which are days, symbols and prices, and what is one column of each symbol among many."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from bdfm._reading import Reading
+from bdfm.errors import DataError
+
+# Names of columns, as ``key`` spells them; the first that is there is taken
+DATE_NAMES: Final = (
+    "date dates datum fecha day timestamp datetime date_time time trade_date trading_date tradedate"
+    " trading_day"
+    " as_of as_of_date asof price_date pricing_date observation_date datadate caldt month period time_period"
+).split()
+SYMBOL_NAMES: Final = (
+    "symbol ticker tickers symbols tic ric isin sedol cusip permno secid sec_id security_id instrument asset"
+    " security bbg_ticker bloomberg_ticker id code name"
+).split()
+PRICE_NAMES: Final = (
+    "adjusted_close adj_close adjclose close_adj closeadj adjusted adj_price adjusted_price"
+    " adjusted_closing_price price px_last close"
+    " closing_price close_price close_last last last_price settle nav net_asset_value value prc prccd"
+    " schlusskurs"
+    " kurs zuletzt"
+).split()
+_OTHER_FIELDS: Final = (
+    "open high low volume vol dividends stock_splits capital_gains change change_% chg_% vwap trades turnover"
+    " open_interest px_open px_high px_low px_volume open_price high_price low_price adj_open adj_high"
+    " adj_low"
+    " adj_volume split_factor div_cash eroffnung eröffnung hoch tief volumen unadjusted_close raw_close"
+).split()
+_BARS: Final = frozenset("open high low volume vol px_open px_high px_low px_volume".split())
+_NO_PRICES: Final = frozenset("volume px_volume dividends stock_splits capital_gains".split())
+_LEVELS: Final = frozenset(
+    (
+        "",
+        "price",
+        "ticker",
+        "tickers",
+        "symbol",
+        "symbols",
+        "security",
+        "securities",
+        "attribute",
+        "attributes",
+        "field",
+        "fields",
+        "instrument",
+        "name",
+        "names",
+        "ric",
+        "isin",
+        "variable",
+        *DATE_NAMES,
+    )
+)
+FIELDS: Final = frozenset((*PRICE_NAMES, *_OTHER_FIELDS))
+
+
+def key(name: object) -> str:
+    """Name of a column without what people vary: case, spaces, points, stars."""
+    return re.sub(r"[\s_.-]+", "_", str(name).strip().strip("*:").lower()).strip("_")
+
+
+def find(names: Iterable[object], wanted: Iterable[str]) -> Any:
+    """First column that has one of the wanted names, best name first; None where there is none."""
+    keys = {key(n): n for n in reversed(list(names))}
+    return next((keys[w] for w in wanted if w in keys), None)
+
+
+def is_level(cell: str) -> bool:
+    """Whether a text may stand at the left of a row of column names that is not the last one."""
+    return key(cell) in _LEVELS
+
+
+def is_field(name: object) -> bool:
+    """Whether a column name says what of a symbol its numbers are."""
+    return key(name) in FIELDS
+
+
+def two_level(columns: pd.Index[Any]) -> pd.Index[Any]:
+    """Columns as two levels, where texts such as "('Close', 'AAPL')" hide them; more are reduced."""
+    if columns.nlevels == 1:
+        hidden = [c for c in columns if isinstance(c, str) and re.match(r"^\(['\"].*['\"]\)$", c)]
+        if not hidden or len(hidden) < len(columns) - 1:
+            return columns
+        try:
+            pairs = [ast.literal_eval(c) if c in set(hidden) else (c, "") for c in columns]
+            columns = pd.MultiIndex.from_tuples(pairs)
+        except (ValueError, SyntaxError, TypeError):
+            return columns
+    while columns.nlevels > 2:
+        same = [i for i in range(columns.nlevels) if columns.get_level_values(i).nunique() == 1]
+        if not same:
+            break
+        columns = columns.droplevel(same[:1])  # type: ignore[arg-type]
+    return columns
+
+
+def record_columns(table: pd.DataFrame, wanted: Mapping[str, Iterable[str]]) -> pd.DataFrame:
+    """Table whose columns have this package's names: ``wanted`` says which other names each goes by."""
+    if not wanted:
+        return table
+    keys = [key(c) for c in table.columns]
+    new = dict(zip(table.columns, keys, strict=True))
+    for name, others in wanted.items():
+        if name in keys:
+            continue
+        taken = next((o for o in others if o in keys and new[table.columns[keys.index(o)]] == o), None)
+        if taken is not None:
+            new[table.columns[keys.index(taken)]] = name
+    return table.rename(columns=new)
+
+
+def one_field(table: pd.DataFrame, where: str, reading: Reading) -> pd.DataFrame:
+    """Table of one column for each symbol, from two levels: fields and symbols, in either order."""
+    columns = table.columns
+    if columns.nlevels > 2:
+        raise DataError(
+            f"{where}: {columns.nlevels} levels of column names; expected one, or price and symbol."
+        )
+    shares = [np.mean([is_field(x) for x in columns.get_level_values(i).unique()]) for i in range(2)]
+    level = int(np.argmax(shares))
+    if shares[level] < 1:
+        fields = ", ".join(str(x) for x in columns.get_level_values(0).unique()[:5])
+        raise DataError(
+            f"{where}: two levels of column names, neither of which is prices ({fields}). Expected Adj"
+            " Close or"
+            " Close and symbols."
+        )
+    names, symbols = columns.get_level_values(level), columns.get_level_values(1 - level)
+    keys = [key(n) for n in names]
+    everyone = list(dict.fromkeys(symbols))
+    for wanted in PRICE_NAMES:
+        here = [j for j, k in enumerate(keys) if k == wanted]
+        if {symbols[j] for j in here} == set(everyone):
+            reading.layout = "two-level columns"
+            reading.column = str(names[here[0]])
+            return table.iloc[:, here].set_axis([str(symbols[j]) for j in here], axis=1)
+    raise DataError(
+        f"{where}: no price that all {len(everyone)} symbols have; found"
+        f" {', '.join(dict.fromkeys(map(str, names)))}."
+        " Expected Adj Close or Close for each."
+    )
+
+
+def kind_of(table: pd.DataFrame) -> str:
+    """What the columns of a table without symbols are: ohlcv, price, pairs or wide."""
+    names = [str(c) for c in table.columns]
+    keys = [key(n) for n in names]
+    if keys and all(k in FIELDS for k in keys):
+        if len(keys) == 1:
+            return "price" if keys[0] in PRICE_NAMES else "wide"
+        if len(set(keys) & _BARS) + (len(set(keys) & set(PRICE_NAMES)) > 0) >= 2 and len(
+            set(keys) & set(PRICE_NAMES)
+        ):
+            return "ohlcv"
+    if len(keys) > 1 and set(keys) <= FIELDS and len(set(keys) & _BARS) > 1:
+        return "bars"
+    pairs = [_split(n) for n in names]
+    split = [p for p in pairs if p is not None]
+    if not split:
+        return "wide"
+    if len(split) == len(names):
+        return "pairs"
+    plain = {n for n, p in zip(names, pairs, strict=True) if p is None}
+    counts = pd.Series([s for s, _ in split]).value_counts()
+    return "pairs" if any(s in plain for s, _ in split) or (counts > 1).any() else "wide"
+
+
+def _split(name: str) -> tuple[str, str] | None:
+    """Symbol and field of a column such as AAPL_Close or Close.AAPL; None for a plain symbol."""
+    cuts = [m.start() for m in re.finditer(r"[\s_.|/:-]+", name)]
+    for place in cuts:  # the longest field at the end first
+        head, tail = name[:place], name[place:].lstrip(" _.|/:-")
+        if head and key(tail) in FIELDS:
+            return head.strip(), tail
+    for place in reversed(cuts):
+        head, tail = name[:place], name[place:].lstrip(" _.|/:-")
+        if tail and key(head) in FIELDS:
+            return tail.strip(), head
+    return None
+
+
+def one_per_symbol(table: pd.DataFrame, where: str, reading: Reading, name: str) -> pd.DataFrame:
+    """Table of one price column for each symbol, from open, high, low, close and volume of it."""
+    kind = kind_of(table)
+    names = [str(c) for c in table.columns]
+    if kind == "bars":
+        raise DataError(
+            f"{where} (ohlcv): the columns are one symbol's ({', '.join(names[:6])}), and none of them is its"
+            " closing price. Expected Adj Close or Close."
+        )
+    if kind in ("ohlcv", "price"):
+        price = next(n for w in PRICE_NAMES for n in names if key(n) == w)
+        if not name:
+            if kind == "price":
+                return table
+            raise DataError(
+                f"{where} (ohlcv): the columns are one symbol's prices and volume"
+                f" ({', '.join(names[:6])}), not"
+                f" assets. Give the column of its price under the symbol's name:"
+                f" table[[{price!r}]].rename(columns={{{price!r}: 'SYMBOL'}})."
+            )
+        reading.layout, reading.column = "one symbol's file", price
+        reading.note(f"taken as the asset {name}, after the file")
+        return table[[price]].set_axis([name], axis=1)
+    if kind == "wide":
+        none = [n for n in names if key(n) in _NO_PRICES]
+        if none:
+            raise DataError(f"{where} (ohlcv): the column {none[0]} is no asset's price. Leave it out.")
+        return table
+    pairs = {n: _split(n) for n in names}
+    by_symbol: dict[str, dict[str, str]] = {}
+    for n, pair in pairs.items():
+        symbol, field = (n, "") if pair is None else pair
+        by_symbol.setdefault(symbol, {}).setdefault(key(field), n)
+    taken, fields = {}, set()
+    for symbol, own in by_symbol.items():
+        best = next((own[w] for w in ("", *PRICE_NAMES) if w in own), None)
+        if best is None:
+            raise DataError(
+                f"{where} (ohlcv): {', '.join(own.values())} are columns of {symbol}, and none of them is"
+                " a price."
+                " Expected its Adj Close or Close."
+            )
+        taken[symbol] = best
+        pair = pairs[best]
+        fields.add("" if pair is None else key(pair[1]))
+    if len(fields - {""}) > 1:
+        raise DataError(
+            f"{where} (ohlcv): symbols have different prices ({', '.join(list(taken.values())[:5])}). Give"
+            " the same"
+            " one for each."
+        )
+    first = next(iter(taken.values()))
+    pair = pairs[first]
+    reading.layout, reading.column = "a column for each symbol and price", "" if pair is None else pair[1]
+    left = len(names) - len(taken)
+    if left:
+        reading.note(f"{left} other column{'s' if left > 1 else ''} of these symbols left out")
+    return table[list(taken.values())].set_axis(list(taken), axis=1)
+
+
+def stem(path: Path) -> str:
+    """Symbol that a file of one symbol is named after: its name without endings."""
+    text = path.name
+    for _ in range(2):
+        text = re.sub(r"\.(csv|txt|tsv|gz|zip|bz2|xz|parquet|pq|xlsx|xlsm)$", "", text, flags=re.I)
+    return text

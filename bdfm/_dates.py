@@ -1,0 +1,420 @@
+"""Dates as people write them, in files and as options: what has one meaning is read, what has two is refused.
+
+One parser for both. A column is read as a whole: 31.01.2022 in one row says how 01.02.2022 in another is
+meant.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from bdfm._reading import cut
+from bdfm.errors import DataError
+
+HINT: Final = "Write it as 2022-03-04."
+FIRST_YEAR, LAST_YEAR = 1800, 2199  # digits outside are no year
+ORDERS: Final = {"dmy": "day first", "mdy": "month first", "ymd": "year first"}
+_PIVOT = 69  # of years of two digits: 69 is 1969, 68 is 2068, as in POSIX
+_EXCEL_ZERO = pd.Timestamp("1899-12-30")
+
+# English, German, French, Spanish, Italian, Portuguese, Dutch; without points and accents
+_MONTHS: Final = {
+    name: number
+    for number, names in enumerate(
+        (
+            "jan january januar janv janvier ene enero gen gennaio janeiro januari",
+            "feb february februar fev fevr fevrier febrero febbraio fevereiro februari",
+            "mar march marz maerz mars marzo marco mrt maart mrz",
+            "apr april avr avril abr abril aprile",
+            "may mai mayo mag maggio maio mei",
+            "jun june juni juin junio giu giugno junho",
+            "jul july juli juil juillet julio lug luglio julho",
+            "aug august aout ago agosto augustus",
+            "sep sept september septembre septiembre set sett settembre setembro",
+            "oct october okt oktober octobre octubre ott ottobre out outubro",
+            "nov november novembre noviembre novembro",
+            "dec december dez dezember decembre dic diciembre dicembre dezembro",
+        ),
+        1,
+    )
+    for name in names.split()
+}
+_PLAIN: Final = str.maketrans("äáàâçéèêëíïôóöûúùü", "aaaaceeeeiiooouuuu")
+_WEEKDAY = re.compile(
+    r"^(?:mon|tue|tues|wed|thu|thur|thurs|fri|sat|sun)(?:day|nesday|sday|rsday|urday)?[.,]?\s+", re.I
+)
+_CLOCK = re.compile(
+    r"(?:[T\s,]+\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?|(?<=\d{8})[T ]\d{4}(?:\d{2})?(?=Z?$))\s*(?:[ap]\.?m\.?)?"
+    r"\s*(?:Z|UTC|GMT|[A-Z]{2,4}|[+-]\d{2}:?\d{2})?$",
+    re.I,
+)
+_SEP = r"([-/. ])"
+_NAME = r"([^\W\d_]+)\.?"
+# Family of forms to its pattern; groups are read in _parts
+_FORMS: Final = {
+    "iso": re.compile(rf"^(\d{{4}}){_SEP}(\d{{1,2}})\2(\d{{1,2}})$"),
+    "compact": re.compile(r"^(1[89]|2[01])(\d{2})(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])$"),
+    "parts": re.compile(rf"^(\d{{1,2}}){_SEP}(\d{{1,2}})\2(\d{{4}}|\d{{2}})$"),
+    "day-name": re.compile(
+        rf"^(\d{{1,2}})(?:st|nd|rd|th|er|º)?\.?[-/ ]*(?:de )?{_NAME}[-/, ]*(?:de )?(\d{{4}}|\d{{2}})$"
+    ),
+    "name-day": re.compile(rf"^{_NAME}[-/ ]*(\d{{1,2}})(?:st|nd|rd|th)?[-/, ]+(\d{{4}})$"),
+    "year-name": re.compile(rf"^(\d{{4}})[-/ ]?{_NAME}[-/ ]?(\d{{1,2}})$"),
+    "month": re.compile(r"^(\d{4})[-/.](\d{1,2})$"),
+    "compact month": re.compile(r"^((?:1[89]|2[01])\d{2})(?:M)?(0[1-9]|1[0-2])$"),
+    "name month": re.compile(rf"^{_NAME}[-/, ]*(\d{{4}})$"),
+    "quarter": re.compile(r"^(\d{4})[-/ ]?Q([1-4])$", re.I),
+    "serial": re.compile(r"^[1-7]\d{4}(?:\.\d+)?$"),
+    "epoch": re.compile(r"^(?:\d{9,10}|\d{12,13}|\d{15,16}|\d{18,19})(?:\.\d+)?$"),
+    "year": re.compile(r"^(?:1[89]|2[01])\d{2}$"),
+}
+WHOLE: Final = ("iso", "compact", "parts", "day-name", "name-day", "year-name")  # name a day by themselves
+_MONTHLY = ("month", "compact month", "name month", "quarter")
+
+
+class Days(NamedTuple):
+    """Parsed column: days, the form they had, and remarks."""
+
+    days: pd.DatetimeIndex
+    form: str
+    notes: tuple[str, ...] = ()
+
+
+def order_of(date_format: str | None, *, where: str = "date format") -> str | None:
+    """Check a date format: a word of ``ORDERS`` or a strptime pattern; ``DataError`` when it is neither."""
+    if date_format is None or date_format.lower() in ORDERS:
+        return None if date_format is None else date_format.lower()
+    try:
+        sample = dt.datetime(2022, 1, 31).strftime(date_format)
+        fits = "%" in date_format and dt.datetime.strptime(sample, date_format) is not None
+    except (ValueError, re.error):
+        fits = False
+    if not fits:
+        raise DataError(
+            f"{where}: {cut(date_format)} says nothing about dates. Give dmy, mdy or ymd, or a pattern"
+            " such as %d/%m/%Y."
+        )
+    return date_format
+
+
+def families(texts: Iterable[object]) -> np.ndarray[Any, Any]:
+    """Family of the form of each text (``_FORMS``); blank for blank and for what is no date at all."""
+    codes, uniques = pd.factorize(pd.Series(list(texts), dtype=object).astype(str))
+    known = np.array([_family(_bare(u)) for u in uniques], dtype=object)
+    return known[codes] if len(known) else np.empty(0, dtype=object)
+
+
+def looks_like_a_day(text: str) -> bool:
+    """Whether a text is a date by itself: not a bare number that could be a serial number or a year."""
+    return _family(_bare(text)) in (*WHOLE, "month", "compact month", "name month", "quarter")
+
+
+def one_day(value: object, *, where: str, date_format: str | None = None) -> pd.Timestamp:
+    """Value as a day; ``DataError`` when it is none, names no day, or means two."""
+    if isinstance(value, pd.Period):
+        if value.freqstr in ("D", "B"):
+            return value.to_timestamp().normalize()
+        raise DataError(f"{where}: {value!s} names no day. {HINT}")
+    if isinstance(value, pd.Timestamp | dt.date | np.datetime64):
+        stamp = pd.Timestamp(value)
+        if pd.isna(stamp):
+            raise DataError(f"{where}: the date is empty. {HINT}")
+        return stamp.tz_localize(None).normalize()
+    if value is None or value is pd.NaT or (isinstance(value, str) and not value.strip()):
+        raise DataError(f"{where}: the date is empty. {HINT}")
+    if isinstance(value, bool) or not isinstance(value, str | int | np.integer):
+        if isinstance(value, float) and np.isnan(value):
+            raise DataError(f"{where}: the date is empty. {HINT}")
+        raise DataError(f"{where}: {cut(value)} is not a date. {HINT}")
+    text = str(value).strip()
+    pattern = order_of(date_format)
+    if pattern is not None and pattern not in ORDERS and (found := _by_pattern([text], pattern)) is not None:
+        return found[0]
+    family = _family(_bare(text))
+    if family in ("year", *_MONTHLY):
+        raise DataError(f"{where}: {text} is incomplete, it names no day. {HINT}")
+    if family not in WHOLE:
+        raise DataError(f"{where}: {cut(value)} is not a date. {HINT}")
+    return parse([text], where=where, date_format=date_format, typed=True).days[0]
+
+
+def parse(
+    values: Iterable[object], *, where: str, date_format: str | None = None, typed: bool = False
+) -> Days:
+    """Column of dates as days without time of day or zone; the day is that of the zone it is written in.
+
+    Parameters
+    ----------
+    values
+        Texts, numbers, dates or periods; a period is taken as its last day.
+    where
+        For messages.
+    date_format
+        How to read what has two meanings: dmy, mdy, ymd, or a strptime pattern.
+    typed
+        Whether it is one date that was typed, for messages.
+
+    Raises
+    ------
+    DataError
+        Names the first that is no date, the row in which the form changes, and two dates that one text means.
+    """
+    pattern = order_of(date_format)
+    index: Any = pd.Index(values)
+    if isinstance(index, pd.PeriodIndex):
+        form = "of periods, taken as their last days"
+        return Days(_whole_days(pd.DatetimeIndex(index.to_timestamp(how="end"))), form)
+    if not isinstance(index, pd.DatetimeIndex):
+        if not (len(index) and all(isinstance(x, pd.Timestamp | dt.date) for x in index)):
+            return _of_texts(index, where, pattern, typed)
+        index = pd.DatetimeIndex([pd.Timestamp(x).tz_localize(None) for x in index])
+    missing = np.flatnonzero(index.isna())
+    if len(missing):
+        raise DataError(
+            f"{where}: {len(missing)} of {len(index)} dates cannot be read, first '' in row {missing[0] + 1}."
+            " Fill it, or drop the row."
+        )
+    return Days(_whole_days(index), "2022-01-31")
+
+
+def _of_texts(index: pd.Index[Any], where: str, pattern: str | None, typed: bool) -> Days:
+    """Days of texts; each different text is looked at once."""
+    codes, uniques = pd.factorize(pd.Series(index, dtype=object).map(_text))
+    texts = [str(u) for u in uniques]
+    first = np.full(len(texts), -1)
+    first[codes[::-1]] = np.arange(len(codes))[::-1]
+
+    def at(k: int) -> str:
+        return cut(texts[k]) + ("" if typed else f" in row {first[k] + 1}")
+
+    if pattern is not None and pattern not in ORDERS:
+        found = _by_pattern(texts, pattern)
+        if found is not None:
+            return Days(found[codes], pattern)
+    bare = [_bare(t) for t in texts]
+    kinds = np.array([_family(b) for b in bare], dtype=object)
+    shapes = np.array([_shape(b, k) for b, k in zip(bare, kinds, strict=True)], dtype=object)
+    unreadable = np.flatnonzero(kinds == "")
+    if len(unreadable):
+        bad = int(np.isin(codes, unreadable).sum())
+        raise DataError(
+            f"{where}: {bad} of {len(codes)} dates cannot be read, first"
+            f" {at(int(min(unreadable, key=first.__getitem__)))}. Write them as 2022-03-04{_asking(pattern)}."
+        )
+    counts = pd.Series(shapes[codes]).value_counts()
+    if len(counts) > 1:
+        usual, odd = counts.index[0], np.flatnonzero(shapes != counts.index[0])
+        k = int(min(odd, key=first.__getitem__))
+        like = int(np.flatnonzero(shapes == usual)[0])
+        raise DataError(
+            f"{where}: dates of more than one form: {at(k)}, where others are like {cut(texts[like])}."
+            " Write all of them alike, such as 2022-03-04."
+        )
+    kind = kinds[0]
+    if kind == "year":
+        raise DataError(
+            f"{where}: dates are years ({at(0)}); no day or month is named. Give daily or monthly rows."
+        )
+    if kind == "parts":
+        return _of_parts(bare, codes, pattern, where, at)
+    stamps, form = _stamps(bare, kind)
+    _real(stamps, at, where)
+    notes = (
+        ("times of day left out",)
+        if bare != texts and any(":" in t and "00:00" not in t for t in texts)
+        else ()
+    )
+    return Days(pd.DatetimeIndex(stamps)[codes], form, notes)
+
+
+def _stamps(bare: list[str], kind: str) -> tuple[pd.DatetimeIndex, str]:
+    """Days of texts of one family with one meaning, NaT where the calendar has no such day; and the form."""
+    if kind == "serial":
+        whole = np.floor(np.array([float(b) for b in bare])).astype("timedelta64[D]")
+        return pd.DatetimeIndex(_EXCEL_ZERO.to_datetime64() + whole), "as Excel's serial numbers"
+    if kind == "epoch":
+        digits = len(bare[0].partition(".")[0])
+        unit = "s" if digits <= 10 else "ms" if digits <= 13 else "us" if digits <= 16 else "ns"
+        name = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}[unit]
+        numbers = np.array([int(b.partition(".")[0]) for b in bare], dtype=np.int64)
+        stamps = pd.DatetimeIndex(numbers.astype(f"datetime64[{unit}]"))
+        return _whole_days(stamps), f"as {name} since 1970 (UTC)"
+    rows = []
+    for b in bare:
+        m = _FORMS[kind].match(b)
+        assert m is not None
+        g = m.groups()
+        if kind == "iso":
+            rows.append((int(g[0]), int(g[2]), int(g[3])))
+        elif kind == "compact":
+            rows.append((int(g[0] + g[1]), int(g[2]), int(g[3])))
+        elif kind == "day-name":
+            rows.append((_year(g[2]), _month(g[1]), int(g[0])))
+        elif kind == "name-day":
+            rows.append((int(g[2]), _month(g[0]), int(g[1])))
+        elif kind == "year-name":
+            rows.append((int(g[0]), _month(g[1]), int(g[2])))
+        elif kind == "quarter":
+            rows.append((int(g[0]), 3 * int(g[1]), 1))
+        elif kind == "name month":
+            rows.append((int(g[1]), _month(g[0]), 1))
+        else:
+            rows.append((int(g[0]), int(g[1]), 1))
+    stamps = _calendar(rows)
+    if kind in _MONTHLY:
+        noun = "quarters" if kind == "quarter" else "months"
+        return stamps + pd.offsets.MonthEnd(0), f"of {noun} ({bare[0]}), taken as their last days"
+    m = _FORMS[kind].match(bare[0])
+    sep = m.group(2) if m is not None and kind == "iso" else ""
+    form = {
+        "iso": f"2022{sep}01{sep}31",
+        "compact": "20220131",
+        "day-name": "31 Jan 2022",
+        "name-day": "Jan 31, 2022",
+        "year-name": "2022 Jan 31",
+    }[kind]
+    return stamps, form
+
+
+def _of_parts(bare: list[str], codes: np.ndarray[Any, Any], pattern: str | None, where: str, at: Any) -> Days:
+    """Days of three numbers, the year last or perhaps first, in the one order that fits all."""
+    matches = [_FORMS["parts"].match(b) for b in bare]
+    groups = [m.groups() for m in matches if m is not None]
+    short = len(groups[0][3]) == 2
+    sep = groups[0][1]
+    readings: dict[str, pd.DatetimeIndex] = {
+        "dmy": _calendar([(_year(c), int(b), int(a)) for a, _, b, c in groups]),
+        "mdy": _calendar([(_year(c), int(a), int(b)) for a, _, b, c in groups]),
+    }
+    if short:
+        readings["ymd"] = _calendar([(_year(a.zfill(2)), int(b), int(c)) for a, _, b, c in groups])
+    year = "22" if short else "2022"
+    forms = {"dmy": f"31{sep}01{sep}{year}", "mdy": f"01{sep}31{sep}{year}", "ymd": f"{year}{sep}01{sep}31"}
+    if pattern is not None:
+        if pattern not in readings:
+            raise DataError(
+                f"{where}: the date format {pattern} does not fit {at(0)}. Write the dates as 2022-03-04, or"
+                " give the format that they have."
+            )
+        _real(readings[pattern], at, where, f" as {ORDERS[pattern]}")
+        return Days(readings[pattern][codes], forms[pattern])
+    fitting = {order: stamps for order, stamps in readings.items() if not stamps.isna().any()}
+    if not fitting:
+        best = max(readings, key=lambda o: np.count_nonzero(readings[o].notna()))
+        wrong = int(np.flatnonzero(readings[best].isna())[0])
+        right = np.flatnonzero(readings[best].notna())
+        like = f" if {at(int(right[0]))} is {ORDERS[best]}" if len(right) else ""
+        raise DataError(f"{where}: {at(wrong)} is no date{like}. Write the dates as 2022-03-04.")
+    order, stamps = next(iter(fitting.items()))
+    if any(not stamps.equals(other) for other in fitting.values()):
+        alone = "" if len(codes) == 1 else ", and no other date settles it"
+        k = next(i for i in range(len(bare)) if len({s[i] for s in fitting.values()}) > 1)
+        meanings = " or ".join(f"{s[k].day} {s[k]:%B %Y}" for s in fitting.values())
+        raise DataError(
+            f"{where}: {at(k)} has two meanings, {meanings}{alone}."
+            f" Say which: --date-format dmy, mdy or a pattern such as %d/%m/%Y (date_format in Python and run"
+            " files), or write 2022-03-04."
+        )
+    return Days(stamps[codes], forms[order])
+
+
+def _real(stamps: pd.DatetimeIndex, at: Any, where: str, how: str = "") -> None:
+    """Raise ``DataError`` for the first text that the calendar does not have."""
+    bad = np.flatnonzero(stamps.isna())
+    if len(bad):
+        raise DataError(
+            f"{where}: {len(bad)} of {len(stamps)} dates cannot be read{how}, first {at(int(bad[0]))}: there"
+            " is no such day. Correct it."
+        )
+
+
+def _calendar(rows: list[tuple[int, int, int]]) -> pd.DatetimeIndex:
+    """Days of (year, month, day); NaT where the calendar has none."""
+    parts = pd.DataFrame(rows, columns=["year", "month", "day"])
+    within = parts["year"].between(FIRST_YEAR, LAST_YEAR)
+    return pd.DatetimeIndex(pd.to_datetime(parts.where(within), errors="coerce"))
+
+
+def _by_pattern(texts: list[str], pattern: str) -> pd.DatetimeIndex | None:
+    """Days of texts by a strptime pattern; None unless it fits all of them."""
+    for given in (texts, [_bare(t) for t in texts]):
+        found = pd.DatetimeIndex(
+            pd.to_datetime(pd.Series(given, dtype=object), format=pattern, errors="coerce")
+        )
+        if not found.isna().any():
+            days = _whole_days(found)
+            return days if re.search(r"%[djexcD]", pattern) else days + pd.offsets.MonthEnd(0)
+    return None
+
+
+def _whole_days(index: pd.DatetimeIndex) -> pd.DatetimeIndex:
+    return index.tz_localize(None).normalize()
+
+
+def _text(value: object) -> str:
+    """Text of a cell: days as 2022-01-31, whole numbers without a point."""
+    if isinstance(value, str):
+        return value.strip()
+    if value is None or value is pd.NaT or (isinstance(value, float) and np.isnan(value)):
+        return ""
+    if isinstance(value, pd.Timestamp | dt.date):
+        return value.isoformat()
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _bare(text: str) -> str:
+    """Text without weekday and time of day."""
+    text = _WEEKDAY.sub("", text.strip())
+    if re.fullmatch(r"\d+\.0+", text):
+        return text.partition(".")[0]
+    return _CLOCK.sub("", text).strip()
+
+
+def _family(bare: str) -> str:
+    """Family of a text, blank when it is no date."""
+    if not bare or len(bare) > LONGEST_DATE:
+        return ""
+    for name, form in _FORMS.items():
+        m = form.match(bare)
+        if m is None:
+            continue
+        if name in ("day-name", "year-name") and not _month(m.group(2)):
+            continue
+        if name in ("name-day", "name month") and not _month(m.group(1)):
+            continue
+        return name
+    return ""
+
+
+LONGEST_DATE: Final = 40
+
+
+def _shape(bare: str, kind: str) -> str:
+    """What must be alike in a column: the family, its separator, and the digits of the year."""
+    if kind in ("iso", "parts"):
+        sep = next(x for x in bare if not x.isdigit())
+        return f"{kind}{sep}{len(bare.rpartition(sep)[2]) if kind == 'parts' else ''}"
+    if kind == "epoch":
+        return f"{kind}{len(bare.partition('.')[0]) > 10}{len(bare.partition('.')[0]) > 13}"
+    return kind
+
+
+def _month(name: str) -> int:
+    return _MONTHS.get(name.lower().translate(_PLAIN), 0)
+
+
+def _year(digits: str) -> int:
+    year = int(digits)
+    if len(digits) > 2:
+        return year
+    return 1900 + year if year >= _PIVOT else 2000 + year
+
+
+def _asking(pattern: str | None) -> str:
+    return "" if pattern is not None else ", or give their format (--date-format, date_format)"

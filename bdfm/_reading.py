@@ -1,0 +1,112 @@
+"""What was read of a file and how: the record that a table carries, and its one line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+READING: Final = "reading"  # key of DataFrame.attrs
+LONGEST: Final = 60  # characters of a cell that a message repeats
+
+_KINDS: Final = {  # of rows that are dropped, as told of one and of several
+    "title": "row above the header",
+    "blank": "blank row",
+    "header": "repeated header row",
+    "text": "row of text",
+    "footer": "footer row",
+    "block": "row of later blocks",
+    "double": "row given twice",
+}
+
+
+def cut(text: object) -> str:
+    """Text of a cell in quotes, cut where it is long."""
+    given = str(text)
+    return repr(given) if len(given) <= LONGEST else f"{given[:LONGEST]!r}... ({len(given)} characters)"
+
+
+def short(label: object) -> str:
+    """Label as a message names it, cut where it is long."""
+    text = str(label)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}... ({len(text)} characters)"
+
+
+@dataclass
+class Reading:
+    """How a file was read; filled while it is.
+
+    Attributes
+    ----------
+    file
+        Its name.
+    container, encoding
+        What it was packed in, and how its text was coded, where that is not UTF-8.
+    separator, decimal_mark
+        Of a text file; the mark only where it is the comma.
+    dates, layout, column
+        Form of the dates; wide, long or another; the price column that was taken, where there was a choice.
+    rows_dropped
+        Kind of row to their number.
+    codes
+        Code for missing to the cells that held it.
+    notes
+        What else a reader of the file did.
+    """
+
+    file: str = ""
+    container: str = ""
+    encoding: str = ""
+    separator: str = ""
+    decimal_mark: str = ""
+    dates: str = ""
+    layout: str = ""
+    column: str = ""
+    rows_dropped: dict[str, int] = field(default_factory=dict)
+    codes: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def drop(self, kind: str, n: int = 1) -> None:
+        """Count dropped rows of a kind."""
+        if n:
+            self.rows_dropped[kind] = self.rows_dropped.get(kind, 0) + n
+
+    def note(self, text: str) -> None:
+        """Keep a remark, once."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Record of what is set, of texts, numbers and lists."""
+        return {k: v for k, v in asdict(self).items() if v}
+
+
+def line_of(record: Mapping[str, Any]) -> str:
+    """One line about a record of ``Reading.to_dict``: form first, then what was dropped or replaced."""
+    form = [
+        record.get("container", ""),
+        record.get("encoding", ""),
+        record.get("separator", ""),
+        f"decimal {record['decimal_mark']}" if record.get("decimal_mark") else "",
+        f"dates {record['dates']}" if record.get("dates") else "",
+        record.get("layout", ""),
+        record.get("column", ""),
+    ]
+    done = [f"{n} {_plural(_KINDS[kind], n)} dropped" for kind, n in record.get("rows_dropped", {}).items()]
+    codes = record.get("codes", {})
+    if codes:
+        n = sum(codes.values())
+        done.append(f"{n} {_plural('cell', n)} of {', '.join(codes)} taken as missing")
+    told = ", ".join(x for x in form if x)
+    return f"{record.get('file', 'table')}: " + "; ".join(
+        [x for x in [told, *done, *record.get("notes", [])] if x]
+    )
+
+
+def _plural(noun: str, n: int) -> str:
+    head, _, rest = noun.partition(" ")
+    if n == 1:
+        return noun
+    if head in ("row", "cell"):
+        return f"{head}s{' ' if rest else ''}{rest}"
+    return f"{noun}s"

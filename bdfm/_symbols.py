@@ -1,0 +1,62 @@
+"""Symbols that are spelled in more than one way: aliases, and the guess of what an unknown one is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Final
+
+from bdfm.errors import DataError
+
+_SUFFIX: Final = re.compile(r"\s+([A-Z]{2}\s+)?(EQUITY|INDEX|CURNCY|COMDTY|CORP)$", re.I)
+
+
+def spelling(symbol: str) -> str:
+    """Symbol without what sources vary: case, BF.B or BF-B or BF/B, a suffix such as US Equity."""
+    return re.sub(r"[\s./_-]+", "-", _SUFFIX.sub("", symbol.strip())).upper()
+
+
+def other_spelling(symbol: str, allowed: Iterable[str]) -> str:
+    """The one symbol that is spelled otherwise; blank where there is none, or more than one."""
+    found = [x for x in dict.fromkeys(allowed) if spelling(x) == spelling(symbol) and x != symbol]
+    return found[0] if len(found) == 1 else ""
+
+
+def did_you_mean(symbol: str, allowed: Iterable[str], *, alias: bool = False) -> str:
+    """Question about an unknown symbol, with a space before it; blank where nothing is like it.
+
+    With ``alias`` it says how to call one by the other's name, where they are spellings of one symbol.
+    """
+    labels = list(allowed)
+    other = other_spelling(symbol, labels)
+    if other:
+        way = f" --alias {_quoted(f'{symbol}={other}')} (aliases in Python and run files)." if alias else ""
+        return f" Did you mean {other}?{way}"
+    close = get_close_matches(symbol, labels, n=1)
+    return f" Did you mean {close[0]}?" if close else ""
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"' if " " in text else text
+
+
+def check_aliases(aliases: Mapping[str, str] | None, *, where: str = "aliases") -> dict[str, str]:
+    """Aliases as texts; ``DataError`` for a blank one, one of itself, or one that leads to another alias."""
+    found = {str(a).strip(): str(b).strip() for a, b in (aliases or {}).items()}
+    for old, new in found.items():
+        if not old or not new:
+            raise DataError(f"{where}: a symbol is blank ({old!r} = {new!r}). Give both.")
+        if new in found and new != old:
+            raise DataError(f"{where}: {old} = {new}, and {new} = {found[new]}. Give the last name for each.")
+    return {a: b for a, b in found.items() if a != b}
+
+
+def alias_of(text: str, *, where: str = "--alias") -> tuple[str, str]:
+    """Alias of a text such as FB=META; ``DataError`` when it is none."""
+    old, sign, new = text.partition("=")
+    if not sign or not old.strip() or not new.strip():
+        raise DataError(
+            f"{where}: {text!r} is not of the form OLD=NEW, such as FB=META, nor a file of two columns."
+        )
+    return old.strip(), new.strip()

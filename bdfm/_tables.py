@@ -1,0 +1,404 @@
+"""Shapes of tables: wide, long, two-level and one symbol's; each becomes days by symbols."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from pandas.api.types import is_numeric_dtype
+
+from bdfm import _columns, _dates, _numbers
+from bdfm._reading import READING, Reading, cut
+from bdfm.errors import DataError
+
+_LOOKED_AT: Final = 1000  # different cells of a column that say whether it holds symbols
+
+
+def days_first(
+    table: pd.DataFrame, *, where: str, date_format: str | None = None, reading: Reading | None = None
+) -> pd.DataFrame:
+    """Table with its days as index: from a column of dates, or from an index that holds them.
+
+    Raises ``DataError`` where there are none, or one is no date.
+    """
+    table = table.set_axis(_columns.two_level(table.columns), axis=1)
+    if isinstance(table.index, pd.MultiIndex):
+        table = _index_as_columns(table)
+    labels: list[Any] = list(table.columns)
+    names = [c[0] if isinstance(c, tuple) else c for c in labels]
+    column = _date_column(table, names)
+    index = table.index
+    held = isinstance(index, pd.DatetimeIndex | pd.PeriodIndex) or (
+        not is_numeric_dtype(index) and len(index) > 0 and all(_dated(x) for x in index[:5])
+    )
+    if (
+        column is None
+        and not held
+        and is_numeric_dtype(index)
+        and _columns.key(index.name) in _columns.DATE_NAMES
+    ):
+        held = True
+    if column is not None and not isinstance(index, pd.DatetimeIndex | pd.PeriodIndex):
+        position = names.index(column)
+        found = _dates.parse(table.iloc[:, position], where=where, date_format=date_format)
+        table = table.iloc[:, [j for j in range(table.shape[1]) if j != position]]
+    elif held:
+        found = _dates.parse(index, where=where, date_format=date_format)
+    else:
+        named = f"{reading.file} has no column date" if reading is not None and reading.file else ""
+        what = named or "no column date, and no days as index"
+        shown = ", ".join(cut(n).strip("'") for n in names[:5])
+        shown += f" and {len(names) - 5} more" if len(names) > 5 else ""
+        raise DataError(
+            f"{where}: {what}; found {shown}. Expected date and symbols (wide), or date, symbol, and one of"
+            f" {', '.join(_columns.PRICE_NAMES[:2])}, price, close (long)."
+        )
+    if reading is not None and not reading.dates:
+        reading.dates = found.form
+        for note in found.notes:
+            reading.note(note)
+    return table.set_axis(found.days.rename("date"))
+
+
+def wide(
+    table: pd.DataFrame,
+    *,
+    where: str,
+    decimal_mark: str | None = None,
+    reading: Reading | None = None,
+    aliases: Mapping[str, str] | None = None,
+    name: str = "",
+    prices: bool = True,
+    percent_columns: set[object] | None = None,
+) -> pd.DataFrame:
+    """Floats (day, symbol) of a table with days as index, in whichever shape; days ascending.
+
+    Parameters
+    ----------
+    table
+        As ``days_first`` gives it.
+    where
+        For messages.
+    decimal_mark, percent_columns
+        As in ``_numbers.floats``.
+    reading
+        Told of the layout, the column taken, and what was left out.
+    aliases
+        Symbol in the table to the one it is called by.
+    name
+        What to call the one symbol of a file without symbols; blank refuses such a table.
+    prices
+        Whether the numbers are prices: then a column may be open, close or volume.
+
+    Raises
+    ------
+    DataError
+        No column of numbers, several for one symbol and day that contradict each other, symbols missing.
+    """
+    reading = Reading() if reading is None else reading
+    table = _without_empty(_without_row_numbers(table, reading))
+    symbol = _symbol_column(table)
+    if table.columns.nlevels > 1:
+        table = _columns.one_field(table, where, reading)
+    elif symbol is not None:
+        return _from_long(table, symbol, where, decimal_mark, reading, aliases)
+    elif prices:
+        table = _columns.one_per_symbol(table, where, reading, name)
+    if not reading.layout:
+        reading.layout = "wide form"
+    names = [str(c).strip() for c in table.columns]
+    _unique(names, where)
+    if not names:
+        raise DataError(f"{where}: there are dates but no column of prices. Add one for each symbol.")
+    blank = [j for j, n in enumerate(names) if not n]
+    if blank:
+        raise DataError(f"{where}: no name for column {blank[0] + 2}. Fill the first row.")
+    numbers = _floats(table.set_axis(names, axis=1), where, decimal_mark, reading, percent_columns)
+    numbers = _renamed(numbers, aliases, where, reading)
+    return _merged(numbers, where, reading).rename_axis(columns=None)
+
+
+def prices_frame(prices: Any, *, where: str = "prices") -> pd.DataFrame:
+    """Prices (day, symbol) of a table given in Python, in any shape that a file may have.
+
+    A table that is wide already, with days as index, is given back as it came.
+    """
+    if isinstance(prices, pd.Series):
+        prices = prices.to_frame()
+    if not isinstance(prices, pd.DataFrame):
+        raise DataError(f"{where}: a table (day, symbol) was expected, got {type(prices).__name__}.")
+    if READING in prices.attrs:
+        return prices
+    keys = [_columns.key(c) for c in prices.columns] if prices.columns.nlevels == 1 else []
+    fine = (
+        isinstance(prices.index, pd.DatetimeIndex)
+        and bool(keys)
+        and not any(isinstance(c, str) and c.startswith("('") for c in prices.columns)
+        and not (_columns.FIELDS & set(keys))
+        and not set(_columns.SYMBOL_NAMES) & set(keys)
+        and not any(k.rpartition("_")[2] in _columns.FIELDS for k in keys)
+    )
+    if fine:
+        return prices
+    reading = Reading()
+    days = days_first(prices, where=where, reading=reading)
+    symbol, fielded = _symbol_column(days), days.columns.nlevels == 1 and _columns.kind_of(days) != "wide"
+    if days.columns.nlevels == 1 and symbol is None and not fielded:
+        return days  # checked by the caller, as a wide table is
+    found = wide(days, where=where, reading=reading)
+    found.attrs[READING] = reading.to_dict()
+    return found
+
+
+def _dated(value: object) -> bool:
+    return not isinstance(value, str | int | float) or (
+        isinstance(value, str) and _dates.looks_like_a_day(value)
+    )
+
+
+def _date_column(table: pd.DataFrame, names: list[Any]) -> Any:
+    """Name of the column of dates: by its name, or the first one where its cells are dates."""
+    for wanted in _columns.DATE_NAMES:
+        for j, name in enumerate(names):
+            if _columns.key(name) == wanted and (
+                wanted in ("date", "dates", "datum")
+                or not is_numeric_dtype(table.iloc[:, j])
+                or not isinstance(table.index, pd.DatetimeIndex | pd.PeriodIndex)
+            ):
+                return name
+    if not len(table) or not table.shape[1]:
+        return None
+    first = table.iloc[:, 0]
+    if isinstance(first.dtype, pd.DatetimeTZDtype | pd.PeriodDtype) or str(first.dtype).startswith(
+        "datetime64"
+    ):
+        return names[0]
+    if not is_numeric_dtype(first) and all(_dated(x) for x in first.iloc[:5]):
+        return names[0]
+    return (
+        names[0] if _columns.key(names[0]) == "" and not isinstance(table.index, pd.DatetimeIndex) else None
+    )
+
+
+def _index_as_columns(table: pd.DataFrame) -> pd.DataFrame:
+    """Table whose index of two levels, day and symbol, has become columns of those names."""
+    index: Any = table.index
+    names = []
+    for i in range(index.nlevels):
+        level, own = index.levels[i], index.names[i]
+        is_day = (
+            isinstance(level, pd.DatetimeIndex | pd.PeriodIndex) or _columns.key(own) in _columns.DATE_NAMES
+        )
+        names.append("date" if is_day else own if own is not None else "symbol")
+    flat = index.set_names(names).to_frame(index=False)
+    found: pd.DataFrame = pd.concat([flat, table.reset_index(drop=True)], axis=1)
+    return found
+
+
+def _without_row_numbers(table: pd.DataFrame, reading: Reading) -> pd.DataFrame:
+    """Table without a first column of row numbers that has no name."""
+    if table.columns.nlevels > 1 or not table.shape[1]:
+        return table
+    name = str(table.columns[0])
+    if name.strip() and not name.startswith("Unnamed:"):
+        return table
+    numbers = pd.to_numeric(table.iloc[:, 0], errors="coerce")
+    if len(numbers) and (numbers.diff().iloc[1:] == 1).all() and numbers.iloc[0] in (0, 1):
+        reading.note("row numbers left out")
+        return table.iloc[:, 1:]
+    return table
+
+
+def _without_empty(table: pd.DataFrame) -> pd.DataFrame:
+    """Table without columns that have neither name nor cells, as spreadsheets leave them behind."""
+    labels: list[Any] = list(table.columns)
+    names = [" ".join(map(str, c)) if isinstance(c, tuple) else str(c) for c in labels]
+    gone = [
+        j
+        for j, n in enumerate(names)
+        if (not n.strip() or n.startswith("Unnamed:"))
+        and (table.iloc[:, j].isna() | (table.iloc[:, j] == "")).all()
+    ]
+    return table if not gone else table.iloc[:, [j for j in range(len(names)) if j not in set(gone)]]
+
+
+def _symbol_column(table: pd.DataFrame) -> Any:
+    """Column of symbols of a long table; None for a wide one, even if a symbol in it is called ID."""
+    if table.columns.nlevels > 1:
+        return None
+    keys = {_columns.key(c): c for c in reversed(table.columns)}
+    price = next((keys[w] for w in _columns.PRICE_NAMES if w in keys), None)
+    for wanted in _columns.SYMBOL_NAMES:
+        if wanted not in keys:
+            continue
+        column = keys[wanted]
+        cells = table[column]
+        if cells.ndim > 1:  # a name that comes twice
+            continue
+        numbers = is_numeric_dtype(cells) or all(
+            x is None or (isinstance(x, float) and np.isnan(x)) or _numbers.is_number(str(x))
+            for x in cells.unique()[:_LOOKED_AT]
+        )
+        if not numbers or (price is not None and price != column and bool(table.index.has_duplicates)):
+            return column
+        if wanted in ("symbol", "ticker", "permno"):
+            return column
+    return None
+
+
+def _from_long(
+    table: pd.DataFrame,
+    symbol: Any,
+    where: str,
+    decimal_mark: str | None,
+    reading: Reading,
+    aliases: Mapping[str, str] | None,
+) -> pd.DataFrame:
+    """Wide form of long prices; symbols in the order of their first row."""
+    price = _columns.find([c for c in table.columns if c != symbol], _columns.PRICE_NAMES)
+    if price is None:
+        raise DataError(
+            f"{where}: columns date and {symbol}, but none of {', '.join(_columns.PRICE_NAMES[:2])},"
+            " price, close; found"
+            f" {', '.join(map(str, table.columns[:8]))}. Name the column of adjusted closes price."
+        )
+    cells = table[symbol]
+    label = cells.map(_symbol_text)
+    blank = np.flatnonzero((label == "").to_numpy())
+    if len(blank):
+        raise DataError(f"{where}: no symbol in row {blank[0] + 1}. Fill the column {symbol}.")
+    reading.layout, reading.column = "long form", str(price)
+    numbers = _floats(table[[price]], where, decimal_mark, reading, None, labels=label)
+    renamed = label if not aliases else label.map(lambda s: aliases.get(s, s))
+    order = list(dict.fromkeys(renamed))
+    codes = pd.Index(order).get_indexer(pd.Index(renamed))
+    days = pd.DatetimeIndex(table.index.unique()).sort_values()
+    rows = days.get_indexer(pd.DatetimeIndex(table.index))
+    values = numbers.to_numpy()[:, 0]
+    place = rows.astype(np.int64) * len(order) + codes
+    kept, first, inverse = np.unique(place, return_index=True, return_inverse=True)
+    if len(kept) < len(place):
+        low, high = (np.full(len(kept), fill) for fill in (np.inf, -np.inf))
+        known = ~np.isnan(values)
+        np.minimum.at(low, inverse[known], values[known])
+        np.maximum.at(high, inverse[known], values[known])
+        _refuse_doubles(
+            [
+                (days[kept[k] // len(order)], order[kept[k] % len(order)], low[k], high[k])
+                for k in np.flatnonzero(low < high)
+            ],
+            where,
+        )
+        flat = np.where(np.isinf(low), np.nan, low)
+        reading.drop("double", len(place) - len(kept))
+    else:
+        flat = values[first]
+    grid = np.full(len(days) * len(order), np.nan)
+    grid[kept] = flat
+    return pd.DataFrame(grid.reshape(len(days), len(order)), index=days.rename("date"), columns=order)
+
+
+def _symbol_text(cell: object) -> str:
+    if cell is None or (isinstance(cell, float) and np.isnan(cell)):
+        return ""
+    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell).strip()
+
+
+def _floats(
+    table: pd.DataFrame,
+    where: str,
+    decimal_mark: str | None,
+    reading: Reading,
+    percent_columns: set[object] | None,
+    labels: pd.Series[Any] | None = None,
+) -> pd.DataFrame:
+    return _numbers.floats(
+        table,
+        where=where,
+        decimal_mark=decimal_mark,
+        separator=_sign(reading),
+        reading=reading,
+        percent_columns=percent_columns,
+        labels=labels,
+    )
+
+
+def _sign(reading: Reading) -> str:
+    return {"semicolon": ";", "comma": ",", "tab": "\t", "pipe": "|"}.get(reading.separator, "")
+
+
+def _renamed(
+    table: pd.DataFrame, aliases: Mapping[str, str] | None, where: str, reading: Reading
+) -> pd.DataFrame:
+    """Columns under the names that aliases give them; two columns of one symbol become one."""
+    if not aliases:
+        return table
+    names = [aliases.get(c, c) for c in table.columns]
+    changed = [f"{a} as {b}" for a, b in zip(table.columns, names, strict=True) if a != b]
+    if not changed:
+        return table
+    reading.note(", ".join(changed[:5]))
+    renamed = table.set_axis(names, axis=1)
+    if len(set(names)) == len(names):
+        return renamed
+    columns: dict[str, np.ndarray[Any, Any]] = {}
+    for j, n in enumerate(names):
+        values = table.iloc[:, j].to_numpy()
+        if n in columns:
+            _compatible(pd.DatetimeIndex(table.index), n, columns[n], values, where)
+            values = np.where(np.isnan(columns[n]), values, columns[n])
+        columns[n] = values
+    return pd.DataFrame(columns, index=table.index)
+
+
+def _compatible(
+    days: pd.DatetimeIndex, name: str, a: np.ndarray[Any, Any], b: np.ndarray[Any, Any], where: str
+) -> None:
+    clash = np.flatnonzero(~np.isnan(a) & ~np.isnan(b) & (a != b))
+    _refuse_doubles([(days[int(i)], name, a[i], b[i]) for i in clash], where)
+
+
+def _merged(table: pd.DataFrame, where: str, reading: Reading) -> pd.DataFrame:
+    """Table with each day once, ascending: equal rows are one, and the gaps of one are filled by another."""
+    table = table if table.index.is_monotonic_increasing else table.sort_index(kind="stable")
+    if not table.index.has_duplicates:
+        return table
+    low, high = (getattr(table.groupby(level=0), f)() for f in ("min", "max"))
+    rows, columns = np.nonzero((low < high).to_numpy())
+    _refuse_doubles(
+        [
+            (low.index[i], str(table.columns[j]), low.iat[i, j], high.iat[i, j])
+            for i, j in zip(rows, columns, strict=True)
+        ],
+        where,
+    )
+    counts = table.groupby(level=0).count()
+    double = table.index[table.index.duplicated()].unique()
+    repeated = int((counts.loc[double] > 1).any(axis=1).sum())
+    merged = len(double) - repeated
+    reading.drop("double", len(table) - len(low) - merged)
+    if merged:
+        reading.note(f"{merged} day{'s' if merged > 1 else ''} given in parts put together")
+    found: pd.DataFrame = low.rename_axis(table.index.name)
+    return found
+
+
+def _refuse_doubles(clashes: list[tuple[Any, str, float, float]], where: str) -> None:
+    if clashes:
+        named = ", ".join(f"{s} on {d:%Y-%m-%d}: {a:g} and {b:g}" for d, s, a, b in clashes[:5])
+        more = f" and {len(clashes) - 5} more" if len(clashes) > 5 else ""
+        raise DataError(
+            f"{where}: {len(clashes)} given more than once with different values ({named}{more}). Keep one"
+            " row of"
+            " each day and symbol; times of day are not used."
+        )
+
+
+def _unique(names: list[str], where: str) -> None:
+    index = pd.Index(names)
+    double = index[index.duplicated()].unique()
+    if len(double):
+        named = ", ".join(map(str, double[:5]))
+        raise DataError(f"{where}: {len(double)} columns given more than once ({named}). Keep one of each.")

@@ -1,0 +1,186 @@
+"""Rules on the days of tables: how often there are prices, on which days of the week, and until when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from bdfm import _checks
+from bdfm.data.doubts.finding import Finding
+from bdfm.data.doubts.rule import rule
+from bdfm.data.doubts.tables import Series, Tables
+
+MIN_ROWS: Final = 8  # rows from which a spacing is judged
+WEEKLY_GAP, MONTHLY_GAP, QUARTERLY_GAP = 5.0, 20.0, 80.0  # median days between rows; daily: 1
+MAX_TABLE_AGE: Final = 10  # days that a table may end before the origin; a close older is no price
+WARN_TABLE_AGE: Final = 4  # a long weekend
+SILENT_DAYS: Final = 30  # an asset without a price for longer is no longer traded
+WARN_SILENT_DAYS: Final = 10
+WEEKDAYS: Final = ("Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays", "Sundays")
+
+
+def _spacing(gap: float) -> str:
+    """Name of a spacing by the median of the days between rows."""
+    if gap < WEEKLY_GAP:
+        return "daily"
+    if gap < MONTHLY_GAP:
+        return "weekly"
+    return "monthly" if gap < QUARTERLY_GAP else "quarterly"
+
+
+def _gaps(days: pd.DatetimeIndex) -> np.ndarray:
+    return np.asarray(np.diff(days.to_numpy().astype("datetime64[D]").astype(np.int64)))
+
+
+@rule("sampling", "refuse", "prices")
+def sampling(tables: Tables) -> Iterator[Finding]:
+    """Prices that are not daily.
+
+    By the median of the days between rows: from 5 on weekly, from 20 on monthly, from 80 on quarterly. It is
+    noted where panels and returns are made, which fit features and periods to the prices and refuse periods
+    that are too short; for exposures it is warned of. So is the change from one spacing to another between
+    the first and the last third of a table. Single assets with a price on fewer than a fourth of the days
+    from their first to their last are refused where a panel is made, and elsewhere warned of. Several rows a
+    day are refused by every reader.
+    """
+    series = tables.price_series
+    if series is None or len(series.days) < MIN_ROWS:
+        return
+    makes_panel = tables.forecasts or tables.purpose == "backtest"
+    gaps = _gaps(series.days)
+    kind = _spacing(float(np.median(gaps)))
+    if kind != "daily":
+        yield Finding(
+            "sampling", "note" if makes_panel or tables.purpose == "risk" else "warn", "prices", (), (),
+            f"one row every {np.median(gaps):g} days ({len(series.days)} rows from {series.day(0)} to"
+            f" {series.day(-1)}): the prices are {kind}",
+            "Recent volatility and recent return are then counted in prices instead of market days.",
+            "Give daily closes if there are any.",
+        )  # fmt: skip
+        return
+    third = len(gaps) // 3
+    first, last = (_spacing(float(np.median(g))) for g in (gaps[:third], gaps[-third:]))
+    if first != last:
+        yield Finding(
+            "sampling", "warn", "prices", (), (),
+            f"the prices are {first} at first and {last} at last",
+            "A table of mixed spacing has returns of different lengths in one column.",
+            "Keep the daily part.",
+        )  # fmt: skip
+    for column in np.flatnonzero(series.counts >= MIN_ROWS):
+        rows = np.flatnonzero(series.known[:, column])
+        if 4 * len(rows) >= rows[-1] - rows[0] + 1:
+            continue
+        name = series.names[column]
+        yield Finding(
+            "sampling", "refuse" if makes_panel else "warn", "prices", (name,), (),
+            f"{name} has a price on {len(rows)} of {rows[-1] - rows[0] + 1} days, one every"
+            f" {np.median(_gaps(series.days[rows])):g} days",
+            "The others have daily prices: recent volatility and recent return are counted in market days.",
+            "Give daily closes, or leave it out.",
+        )  # fmt: skip
+
+
+@rule("time-zone", "warn", "prices", "factors")
+def time_zone(tables: Tables) -> Iterator[Finding]:
+    """Days that are not those of the market.
+
+    Sundays in more than 10 % of the rows and Fridays in fewer than 2 %, as when closes are stamped in another
+    time zone and fall on the day before; times of day that differ from row to row; Saturdays or Sundays in
+    fewer than 5 % of the rows, as single ones are (a market open all week has them in 28 %).
+    """
+    for what, series in (("prices", tables.price_series), ("factors", tables.factor_series)):
+        if series is None or len(series.days) < 20:
+            continue
+        share = np.bincount(series.days.day_of_week, minlength=7) / len(series.days)
+        if share[6] > 0.1 and share[4] < 0.02:
+            yield Finding(
+                "time-zone", "warn", what, (), (),
+                f"{share[6]:.0%} of the rows are {WEEKDAYS[6]} and {share[4]:.0%} {WEEKDAYS[4]}",
+                "Days are those of another time zone, one too early; some markets do trade from Sunday on.",
+                "Write each close on the day of its market.",
+            )  # fmt: skip
+        elif 0 < share[5] + share[6] < 0.05:
+            odd = series.days[series.days.day_of_week >= 5]
+            yield Finding(
+                "time-zone", "warn", what, (), tuple(f"{d:%Y-%m-%d}" for d in odd[:10]),
+                f"{len(odd)} of {len(series.days)} rows are on weekends, first {odd[0]:%Y-%m-%d}",
+                "Markets are closed then; a row that repeats Friday's closes makes returns of 0.",
+                "Drop these rows, or move them to their day.",
+            )  # fmt: skip
+        if series.stamps is not None:
+            times = (series.stamps - series.stamps.normalize()).unique()
+            if len(times) > 1:
+                yield Finding(
+                    "time-zone", "warn", what, (), (), f"rows have {len(times)} different times of day",
+                    "A daily table has one close a day; times are dropped.",
+                    "Keep the close of each day.",
+                )  # fmt: skip
+
+
+@rule("stale-end", "refuse", "prices")
+def stale_end(tables: Tables) -> Iterator[Finding]:
+    """Prices that end before the origin, or assets that end before the others.
+
+    A table that ends more than 10 days before the origin is refused (a close that old is no price), more than
+    4 days is warned of (a long weekend is 4). For a forecast an asset without a price in the 30 days before
+    the origin is refused, and 10 days are warned of; elsewhere assets that end 30 days before the table are
+    noted together. Where prices are not daily, the days between them are added to all of these.
+    """
+    series = tables.price_series
+    if series is None or not len(series.days):
+        return
+    end = tables.origin if tables.origin is not None else series.days[-1]
+    age = (end - series.days[-1]).days
+    further = _further(series)
+    if age > WARN_TABLE_AGE + further:
+        yield Finding(
+            "stale-end", "warn" if age <= MAX_TABLE_AGE + further else "refuse",
+            "prices", (), (series.day(-1),),
+            f"the origin {end:%Y-%m-%d} is {age} days after the last price ({series.day(-1)})",
+            "What happened since is not known to the model.",
+            "Choose an earlier origin, or add later prices.",
+            acceptable=age <= MAX_TABLE_AGE + further,
+        )  # fmt: skip
+    ended = [x for x in _ended(series, end) if x[0] not in tables.inactive]
+    if not tables.forecasts:
+        some = [x for x in ended if x[2] > SILENT_DAYS + further]
+        if some:
+            yield Finding(
+                "stale-end", "note", "prices", tuple(name for name, _, _ in some), (),
+                f"{len(some)} of {len(series.names)} assets end before the others"
+                f" ({_checks.first(f'{name} on {day}' for name, day, _ in some)})",
+                "They may be delisted.", "Leave them out if so.",
+            )  # fmt: skip
+        return
+    for name, day, silent in ended:
+        gone = silent >= SILENT_DAYS + further
+        if not gone and silent <= WARN_SILENT_DAYS + further:
+            continue
+        yield Finding(
+            "stale-end", "refuse" if gone else "warn", "prices", (name,), (day,),
+            f"{name} has no price in the {silent} days before the origin {end:%Y-%m-%d} (the last: {day})",
+            "An asset without a price for that long is no longer traded." if gone else "It may be delisted.",
+            "Drop it, or pass --zero for a delisted asset.",
+            acceptable=not gone,
+        )  # fmt: skip
+
+
+def _further(series: Series) -> int:
+    """Days from one price to the next where prices are not daily, otherwise 0."""
+    return int(np.ceil(series.gap)) if series.gap >= WEEKLY_GAP else 0
+
+
+def _ended(series: Series, end: pd.Timestamp) -> Iterator[tuple[str, str, int]]:
+    """Assets, their last day with a price, and how many days before the end that is."""
+    n = len(series.days)
+    last = n - 1 - np.argmax(series.known[::-1], axis=0)
+    gone = (end - series.days).days.to_numpy()
+    table = (end - series.days[-1]).days
+    for column in np.flatnonzero(series.counts > 0):
+        silent = int(gone[last[column]])
+        if silent > table:
+            yield series.names[column], series.day(int(last[column])), silent

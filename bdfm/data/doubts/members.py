@@ -1,0 +1,148 @@
+"""Rules on universes, portfolios and calendars of earnings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from bdfm import _checks
+from bdfm.data.doubts.finding import Finding, Severity
+from bdfm.data.doubts.rule import rule
+from bdfm.data.doubts.tables import Tables
+
+N_FIFTHS: Final = 5
+MAX_GROSS: Final = 10.0  # sum of absolute weights
+PERCENT_NET: Final = (50.0, 150.0)  # a net weight there is 100 %, in percent
+MAX_A_YEAR: Final = 6  # announcements: four, and two that were moved
+FAR_DAYS: Final = 400  # after the origin: scheduled dates are known for a year
+ONE_DAY: Final = 0.9  # share of announcements on one day
+
+
+@rule("universe", "refuse", "universe")
+def universe(tables: Tables) -> Iterator[Finding]:
+    """Universes too small for what is asked of them.
+
+    One asset is refused: there is nothing to rank and nothing in common. Fewer than five, the number of
+    quantiles, are warned of: fifths are then shared out by halves and thirds. Classes with one asset are
+    warned of: it has none to pool with. Symbols given twice are refused by every reader.
+    """
+    table = tables.universe
+    if table is None or "symbol" not in table:
+        return
+    n = len(table)
+    grave: Severity = "note" if tables.purpose == "backtest" else "warn"  # it asks for five alive
+    if n == 1:
+        yield Finding(
+            "universe", "refuse", "universe", (str(table["symbol"].iloc[0]),), (), "one asset",
+            "Ranks, and what assets have in common, need at least two.", "Add assets.", acceptable=False,
+        )  # fmt: skip
+    elif n < N_FIFTHS:
+        yield Finding(
+            "universe", grave, "universe", (), (), f"{n} assets",
+            f"Fewer than {N_FIFTHS}, so that fifths are shared.", "Add assets, or read quantiles with care.",
+        )  # fmt: skip
+    if "asset_class" in table and n > 1:
+        sizes = table["asset_class"].astype(str).value_counts(sort=False)
+        single = [str(s) for s in sizes.index[sizes == 1]]
+        if single:
+            yield Finding(
+                "universe", grave, "universe", tuple(single), (),
+                f"{len(single)} of {len(sizes)} asset classes have one asset ({_checks.first(single)})",
+                "It has none to pool with: its priors decide more.",
+                "Merge the class with another if need be.",
+            )  # fmt: skip
+
+
+@rule("portfolio", "refuse", "portfolio")
+def portfolio(tables: Tables) -> Iterator[Finding]:
+    """Weights in the wrong unit, or none.
+
+    Refused: no weight but zeros; a net weight of 50 to 150, which is 100 % written in percent. Warned of: a
+    gross weight above 10, more than any fund's.
+    """
+    table = tables.portfolio
+    if table is None:
+        return
+    for name, weights in zip(table.index, table.to_numpy(dtype=np.float64), strict=True):
+        gross, net = float(np.abs(weights).sum()), float(weights.sum())
+        if not gross:
+            yield Finding(
+                "portfolio", "refuse", "portfolio", (str(name),), (), f"{name} holds nothing",
+                "A portfolio has at least one weight.", "Give weights, as shares of its value.",
+                acceptable=False,
+            )  # fmt: skip
+        elif PERCENT_NET[0] <= abs(net) <= PERCENT_NET[1]:
+            yield Finding(
+                "portfolio", "refuse", "portfolio", (str(name),), (), f"weights of {name} sum to {net:g}",
+                "Weights are shares, 0.05 for 5 %; these look like percent, and risk is 100 times as large.",
+                "Divide them by 100.",
+            )  # fmt: skip
+        elif gross > MAX_GROSS:
+            yield Finding(
+                "portfolio", "warn", "portfolio", (str(name),), (),
+                f"absolute weights of {name} sum to {gross:g}",
+                "Weights are shares of the portfolio's value, 0.05 for 5 %.",
+                "Divide them by its value, if they are amounts.",
+            )  # fmt: skip
+
+
+@rule("earnings", "warn", "earnings")
+def earnings(tables: Tables) -> Iterator[Finding]:
+    """Calendars that cannot be of announcements.
+
+    Warned of: dates before 1950 or more than 400 days after the origin (or the last price, or the median
+    date); a symbol all of whose dates lie before or after the prices; more than 6 announcements a year of a
+    symbol, over at least 8; more than 90 % of all, of 5 symbols or more, on one day.
+    """
+    table = tables.earnings
+    if table is None or not {"symbol", "date"} <= set(table.columns) or table.empty:
+        return
+    days = _checks.days(table["date"], where="earnings")
+    symbols = pd.Index(table["symbol"].astype(str).str.strip())
+    prices = tables.price_series
+    end = tables.origin
+    if end is None:
+        end = (
+            prices.days[-1] if prices is not None and len(prices.days) else days.sort_values()[len(days) // 2]
+        )
+    wild = (days > end + pd.Timedelta(days=FAR_DAYS)) | (days < pd.Timestamp("1950-01-01"))
+    if wild.any() and (prices is not None or tables.origin is not None):
+        names = tuple(dict.fromkeys(symbols[wild]))
+        yield Finding(
+            "earnings", "warn", "earnings", names, tuple(f"{d:%Y-%m-%d}" for d in days[wild][:10]),
+            f"{int(wild.sum())} of {len(days)} dates are far from {end:%Y-%m-%d}, first {names[0]} on"
+            f" {days[wild][0]:%Y-%m-%d}",
+            "Announcements are known for a year ahead at most.", "Correct the dates.",
+        )  # fmt: skip
+    if prices is not None and len(prices.days):
+        outside = (days < prices.days[0]) | (days > end + pd.Timedelta(days=FAR_DAYS))
+        by_symbol = pd.Series(np.asarray(outside)).groupby(np.asarray(symbols)).all()
+        lost = [s for s in by_symbol.index[by_symbol] if s in set(prices.names)]
+        if lost:
+            yield Finding(
+                "earnings", "warn", "earnings", tuple(map(str, lost)), (),
+                f"no date of {_checks.first(lost)} lies within the prices, which run from {prices.day(0)} to"
+                f" {prices.day(-1)}",
+                "The calendar says nothing about these assets.", "Give the dates of the same years.",
+            )  # fmt: skip
+    per = pd.Series(days).groupby(np.asarray(symbols)).agg(["count", "min", "max"])
+    years = (per["max"] - per["min"]).dt.days / 365.25 + 0.25
+    many = per.index[(per["count"] >= 8) & (per["count"] / years > MAX_A_YEAR)]
+    if len(many):
+        rate = (per["count"] / years)[many]
+        yield Finding(
+            "earnings", "warn", "earnings", tuple(map(str, many)), (),
+            f"{len(many)} symbols have more than {MAX_A_YEAR} announcements a year ({many[0]}:"
+            f" {rate.iloc[0]:.0f})",
+            "Companies announce four times a year.", "Keep earnings alone, one row for each.",
+        )  # fmt: skip
+    top = days.value_counts()
+    if symbols.nunique() >= 5 and len(days) >= 5 and top.iloc[0] > ONE_DAY * len(days):
+        yield Finding(
+            "earnings", "warn", "earnings", (), (f"{top.index[0]:%Y-%m-%d}",),
+            f"{top.iloc[0]} of {len(days)} announcements are on {top.index[0]:%Y-%m-%d}",
+            "Companies announce on different days.", "Check the column of dates.",
+        )  # fmt: skip

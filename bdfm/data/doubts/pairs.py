@@ -1,0 +1,102 @@
+"""Rule on columns that are nearly alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bdfm.data.doubts.finding import Finding, Severity
+from bdfm.data.doubts.rule import rule
+from bdfm.data.doubts.tables import Floats, Series, Tables
+
+COPY: Final = 2e-5  # 1 - correlation below which one column is a copy of the other
+TWIN: Final = 0.02  # below which a specific risk of its own misleads: share classes, funds on one index
+MIN_COMMON: Final = 60  # days in common that a correlation needs
+MAX_ROWS: Final = 750  # three years, of large tables
+MANY: Final = 500  # columns from which a table is large
+BLOCK: Final = 1000
+CLIP: Final = 10.0  # sds beyond which a return is cut, so that one common outlier makes no twins
+MAX_TOLD: Final = 50  # pairs
+
+
+@rule("twins", "refuse", "prices")
+def twins(tables: Tables) -> Iterator[Finding]:
+    """Columns that move alike.
+
+    The correlation of daily returns, each cut at 10 robust sds, over at least 60 common days. Above 0.99998
+    one column is a copy of the other, in whatever unit: refused where a model is fitted to them jointly,
+    since residuals that are the same in two columns break it. Funds on one index reach 0.9998 at most, for
+    their closes differ by a basis point. Above 0.98, as share classes are: warned of, since a specific risk
+    of each asset's own cannot see what they share. Of more than 500 columns the last three years are looked
+    at.
+    """
+    series = tables.price_series
+    if series is None or len(series.names) < 2 or len(series.days) <= MIN_COMMON:
+        return
+    grave: Severity = "refuse" if tables.forecasts or tables.purpose == "backtest" else "warn"
+    if tables.purpose == "score":
+        grave = "note"
+    pairs = sorted(_pairs(series), key=lambda x: -x[2])
+    for first, second, correlation in pairs[:MAX_TOLD]:
+        one, other = series.names[first], series.names[second]
+        copy = 1 - correlation < COPY
+        if copy:
+            yield Finding(
+                "twins", grave, "prices", (one, other), (),
+                f"{one} and {other} have the same returns (correlation {correlation:.6f})",
+                "Two columns with one history break the fit, and count twice.",
+                "Leave one of them out; an edit such as like can give it back.",
+            )  # fmt: skip
+        else:
+            yield Finding(
+                "twins", "note" if tables.purpose == "score" else "warn", "prices", (one, other), (),
+                f"{one} and {other} have a correlation of {correlation:.4f}",
+                "Like share classes or funds on one index; a specific risk for each asset cannot see what"
+                " they share, and a long-short pair of them looks riskier than it is.",
+                "Leave one of them out, if both are not needed.",
+            )  # fmt: skip
+
+
+def _pairs(series: Series) -> Iterator[tuple[int, int, float]]:
+    """Pairs of columns whose correlation is above 1 - ``TWIN``, with it."""
+    rows = slice(None) if len(series.names) <= MANY else slice(-MAX_ROWS, None)
+    steps = series.steps[rows]
+    known = series.known[rows] & np.isfinite(steps)
+    sd = series.step_sd
+    usable = np.flatnonzero(np.isfinite(sd) & (sd > 0) & (known.sum(axis=0) >= MIN_COMMON))
+    if len(usable) < 2:
+        return
+    known = known[:, usable]
+    z = np.clip(np.where(known, steps[:, usable], 0.0) / sd[usable], -CLIP, CLIP)
+    full = bool(known.all())
+    small = z.astype(np.float32)
+    mask, square = known.astype(np.float32), np.square(small)
+    own = square.sum(axis=0)
+    for start in range(0, len(usable), BLOCK):
+        stop = min(start + BLOCK, len(usable))
+        product = small[:, start:stop].T @ small[:, start:]
+        if full:
+            scale = np.sqrt(own[start:stop, None] * own[None, start:])
+        else:
+            scale = np.sqrt(
+                (square[:, start:stop].T @ mask[:, start:]) * (mask[:, start:stop].T @ square[:, start:])
+            )
+        with np.errstate(invalid="ignore", divide="ignore"):
+            near = np.triu(product > (1 - 2 * TWIN) * scale, 1) & (scale > 0)
+        for i, j in np.argwhere(near)[: 100 * MAX_TOLD]:
+            first, second = int(start + i), int(start + j)
+            both = known[:, first] & known[:, second]
+            if both.sum() >= MIN_COMMON:
+                value = _correlation(z[:, first], z[:, second], both)
+                if 1 - value < TWIN:
+                    yield int(usable[first]), int(usable[second]), value
+
+
+def _correlation(x: Floats, y: Floats, both: NDArray[np.bool_]) -> float:
+    a, b = x[both], y[both]
+    a, b = a - a.mean(), b - b.mean()
+    size = float(np.sqrt((a @ a) * (b @ b)))
+    return float(a @ b) / size if size > 0 else 0.0

@@ -1,0 +1,104 @@
+"""Rule on prices that do not move: cash, pegs, and assets that are gone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+
+from bdfm.data.doubts.calendar import SILENT_DAYS, WARN_SILENT_DAYS
+from bdfm.data.doubts.finding import Finding, Severity
+from bdfm.data.doubts.rule import rule
+from bdfm.data.doubts.tables import Tables
+
+MIN_SAME: Final = 10  # prices from which on one price throughout is cash or a peg
+MIN_HELD: Final = 6  # rows that repeat the last price, at least: of monthly prices two may well be alike
+LONG_ROWS: Final = 60  # rows of one price in between, about three months, that are told
+
+
+@rule("constant-price", "refuse", "prices")
+def constant_price(tables: Tables) -> Iterator[Finding]:
+    """Prices that do not change.
+
+    From 10 prices on: the same price throughout is cash or a peg; the last price repeated for 30 days or more
+    is an asset that is gone and whose price was carried on (10 days are warned of); 60 rows or more of one
+    price at the start or in between are warned of. The first two are refused where a panel is made, which has
+    no return to learn from, unless the asset's return is set to zero, and warned of elsewhere; exposures
+    refuse the first, and backtests and scores, which take a repeated price for none, note them. Liquid assets
+    repeat a price for two days at most.
+    """
+    series = tables.price_series
+    if series is None or len(series.days) < MIN_SAME:
+        return
+    moves = np.nan_to_num(series.steps) != 0
+    n = len(series.days)
+    ever = moves.any(axis=0)
+    last_move = n - 1 - np.argmax(moves[::-1], axis=0)
+    first_row = np.argmax(series.known, axis=0)
+    last_row = n - 1 - np.argmax(series.known[::-1], axis=0)
+    needs = tables.forecasts or tables.purpose == "exposures"
+    grave: Severity = "refuse" if tables.forecasts else "warn"
+    if tables.purpose in ("score", "backtest"):  # a price repeated is no price there
+        grave = "note"
+    for column in map(int, np.flatnonzero(series.counts >= MIN_SAME)):
+        name = series.names[column]
+        quiet = name in tables.inactive
+        since = series.day(int(first_row[column]))
+        if not ever[column]:
+            if not quiet:
+                yield Finding(
+                    "constant-price", "refuse" if needs else grave, "prices", (name,), (since,),
+                    f"the price of {name} has not changed since {since}"
+                    f" ({series.values[first_row[column], column]:g} on all {series.counts[column]} days)",
+                    "Cash or a peg returns 0 for sure, and there is nothing to learn about it.",
+                    "Pass --zero for it, or leave it out." if tables.forecasts else "Leave it out.",
+                    acceptable=not needs,
+                )  # fmt: skip
+            continue
+        moved, ends = int(last_move[column]), int(last_row[column])
+        same = (series.days[ends] - series.days[moved]).days
+        held = int(series.known[moved : ends + 1, column].sum())
+        if same > WARN_SILENT_DAYS and held >= MIN_HELD and 2 * held > ends - moved and not quiet:
+            gone = same >= SILENT_DAYS
+            now: Severity = grave if gone else "warn" if tables.forecasts else "note"
+            yield Finding(
+                "constant-price", now, "prices", (name,), (series.day(moved), series.day(ends)),
+                f"the price of {name} has not changed in {same} days, from {series.day(moved)} to"
+                f" {series.day(ends)}",
+                "The asset is probably delisted or halted, and its last price was carried on."
+                if gone else "A halt, or a price that was carried on.",
+                "Drop it, or pass --zero for a delisted asset."
+                if gone and tables.forecasts else "Leave the days blank on which it did not trade.",
+                acceptable=not (gone and tables.forecasts),
+            )  # fmt: skip
+        yield from _runs(
+            tables,
+            "note" if grave == "note" else "warn",
+            column,
+            moves[:, column],
+            int(first_row[column]),
+            moved,
+        )
+
+
+def _runs(
+    tables: Tables, severity: Severity, column: int, moves: np.ndarray, first: int, last: int
+) -> Iterator[Finding]:
+    """Long runs of one price before the last move."""
+    series = tables.price_series
+    if series is None:
+        return
+    at = np.concatenate([[first], np.flatnonzero(moves)])
+    for k in np.flatnonzero(np.diff(at) >= LONG_ROWS):
+        begin, end = int(at[k]), int(at[k + 1])
+        if 2 * int(series.known[begin:end, column].sum()) <= end - begin:
+            continue
+        name = series.names[column]
+        yield Finding(
+            "constant-price", severity, "prices", (name,), (series.day(begin), series.day(end)),
+            f"the price of {name} is the same on {end - begin} days, from {series.day(begin)} to"
+            f" {series.day(end - 1)}",
+            "Days without trade count as returns of 0, and volatility comes out too low.",
+            "Leave the days blank on which it did not trade.",
+        )  # fmt: skip

@@ -1,0 +1,163 @@
+"""Commands take every form of file, say how it was read, and settle what has two meanings by options."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bdfm.data.sources import demo
+
+SYMBOLS = ["AAPL", "BAC", "CVX"]
+
+
+@pytest.fixture
+def tables():
+    prices, _ = demo()
+    return prices.loc["2019":"2020-02", SYMBOLS].round(2)
+
+
+@pytest.fixture
+def submission(tmp_path):
+    path = tmp_path / "submission.csv"
+    rows = [f"{s},0.2,0.2,0.2,0.2,0.2,{w}" for s, w in zip(SYMBOLS, (0.2, -0.1, 0.1), strict=True)]
+    path.write_text("\n".join(["ID,Rank1,Rank2,Rank3,Rank4,Rank5,Decision", *rows]))
+    return path
+
+
+FORMS = {
+    "european.csv": (
+        lambda t: t.to_csv(sep=";", decimal=",", date_format="%d.%m.%Y"),
+        "semicolon, decimal comma, dates 31.01.2022, wide form",
+    ),
+    "tab.txt": (lambda t: t.to_csv(sep="\t", date_format="%Y%m%d"), "tab, dates 20220131, wide form"),
+    "yahoo.csv": (
+        lambda t: (
+            pd.concat({"Close": 2 * t, "Adj Close": t}, axis=1, names=["Price", "Ticker"])
+            .rename_axis(index="Date")
+            .to_csv()
+        ),
+        "comma, dates 2022-01-31, two-level columns, Adj Close",
+    ),
+    "long.csv": (
+        lambda t: t.stack().rename("Close").rename_axis(["Date", "RIC"]).reset_index().to_csv(index=False),
+        "comma, dates 2022-01-31, long form, Close",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_score_is_the_same_from_every_form(bdfm_command, tmp_path, tables, submission, name):
+    period = ["--start", "2019-12-06", "--end", "2020-01-03", "--json"]
+    score = ["score", "--submission", submission, *period, "--prices"]
+    tables.to_csv(tmp_path / "plain.csv")
+    _, plain, _ = bdfm_command(*score, tmp_path / "plain.csv")
+    write, says = FORMS[name]
+    (tmp_path / name).write_text(write(tables))
+    code, out, err = bdfm_command(*score, tmp_path / name)
+    assert code == 0
+    assert json.loads(out) == pytest.approx(json.loads(plain), rel=1e-12)
+    assert f"read: {name}: {says}" in err
+    assert "read: submission.csv: comma" in err
+
+
+def test_a_european_submission(bdfm_command, tmp_path, tables, submission):
+    tables.to_csv(tmp_path / "plain.csv")
+    score = ["score", "--start", "2019-12-06", "--end", "2020-01-03", "--json", "--prices"]
+    score += [tmp_path / "plain.csv", "--submission"]
+    _, plain, _ = bdfm_command(*score, submission)
+    submission.write_bytes(submission.read_text().replace(",", ";").replace(".", ",").encode("utf-16"))
+    code, out, _ = bdfm_command(*score, submission)
+    assert code == 0
+    assert json.loads(out) == json.loads(plain)
+
+
+def test_dates_with_two_meanings(bdfm_command, tmp_path, tables, submission):
+    days = tables.loc["2019-12-01":"2019-12-12"]  # never a day beyond the 12th
+    days.to_csv(tmp_path / "p.csv", date_format="%d/%m/%Y")
+    files = ["score", "--submission", submission, "--prices", tmp_path / "p.csv", "--json"]
+    code, _, err = bdfm_command(*files, "--start", "2019-12-03", "--end", "2019-12-12")
+    assert code == 2
+    assert "has two meanings, 2 December 2019 or 12 February 2019" in err
+    assert "--date-format" in err
+    code, out, _ = bdfm_command(
+        *files, "--start", "03/12/2019", "--end", "12/12/2019", "--date-format", "dmy"
+    )
+    assert code == 0
+    assert np.isfinite(json.loads(out)["ir"])
+    code, _, err = bdfm_command(*files, "--start", "03/12/2019", "--end", "2019-12-12")
+    assert code == 2
+    assert "--start: '03/12/2019' has two meanings" in err
+
+
+@pytest.mark.parametrize(
+    ("day", "message"),
+    [("02/01/2020", "--origin: '02/01/2020' has two meanings"), ("2020", "--origin: 2020 is incomplete")],
+)
+def test_every_command_asks_what_a_day_means(bdfm_command, tmp_path, tables, day, message):
+    tables.to_csv(tmp_path / "p.csv")
+    (tmp_path / "u.csv").write_text("\n".join(SYMBOLS))
+    files = ["--prices", tmp_path / "p.csv"]
+    both = [*files, "--universe", tmp_path / "u.csv"]
+    out = ["--out", tmp_path / "out"]
+    commands = {
+        "--origin": [["risk", *files, "--origin", day], ["forecast", *both, *out, "--origin", day]],
+        "--first": [["backtest", "m6", *both, *out, "--first", day, "--last", "2020-01-31"]],
+        "--start": [
+            ["exposures", *files, "--factors", tmp_path / "p.csv", "--unit", "decimal", *out, "--start", day]
+        ],
+    }
+    if "incomplete" in message:
+        commands.pop("--start")  # the file of factors, which holds prices, is refused before
+    for option, given in commands.items():
+        for command in given:
+            code, _, err = bdfm_command(*command)
+            assert code == 2, command
+            if option != "--start":
+                assert message.replace("--origin", option) in err
+            assert not (tmp_path / "out").exists()
+
+
+def test_other_spellings_are_suggested_and_aliases_taken(bdfm_command, tmp_path, tables):
+    tables.rename(columns={"AAPL": "BF-B"}).to_csv(tmp_path / "p.csv")
+    (tmp_path / "w.csv").write_text("Ticker;Weight\nbf.b;50%\nBAC;50%\n")
+    risk = [
+        "risk",
+        "--prices",
+        tmp_path / "p.csv",
+        "--portfolio",
+        tmp_path / "w.csv",
+        "--model",
+        "statistical",
+    ]
+    risk += ["--window", 40]
+    code, _, err = bdfm_command(*risk)
+    assert code == 2
+    assert "Did you mean BF-B? --alias bf.b=BF-B" in err
+    code, out, _ = bdfm_command(*risk, "--alias", "bf.b=BF-B")
+    assert code == 0
+    assert "read: p.csv: comma" in out
+    assert "read: w.csv: semicolon; percent signs read as hundredths" in out
+    code, _, err = bdfm_command(*risk, "--alias", "bf.b")
+    assert code == 2
+    assert "'bf.b' is not of the form OLD=NEW" in err
+
+
+def test_a_run_file_says_how_its_files_are_written(bdfm_command, tmp_path):
+    prices, universe = demo()
+    given = prices.loc["2016":"2020", list(universe["symbol"])[-8:]].rename(columns={"SIZE": "SZ"})
+    given.to_csv(tmp_path / "p.csv", sep=";", decimal=",", date_format="%d.%m.%Y")
+    (tmp_path / "u.csv").write_text("\n".join(universe["symbol"].iloc[-8:]))
+    run = tmp_path / "m.toml"
+    run.write_text(
+        'model = "m6"\n[data]\nprices = "p.csv"\nuniverse = "u.csv"\norigin = "18/12/2020"\n'
+        'date_format = "dmy"\n[aliases]\nSZ = "SIZE"\n'
+    )
+    code, out, err = bdfm_command("run", run, "--check")
+    assert code == 0, err
+    assert "read: p.csv: semicolon, decimal comma, dates 31.01.2022, wide form; SZ as SIZE" in out
+    assert 'read: u.csv: a list of symbols; all of one class, "asset"' in out
+    run.write_text(run.read_text().replace("18/12/2020", "11/12/2020").replace('"dmy"', '"x"'))
+    code, _, err = bdfm_command("run", run, "--check")
+    assert code == 2
+    assert "'x' says nothing about dates" in err

@@ -1,0 +1,199 @@
+"""Dates: what has one meaning is read, in files and as options; what has two is refused."""
+
+import datetime as dt
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bdfm import _checks, _dates
+from bdfm.data.sources import read_prices, told
+from bdfm.errors import DataError
+
+DAYS = pd.DatetimeIndex(["2022-01-03", "2022-01-31", "2022-02-01", "1999-12-31"])
+FORMS = [
+    "%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d", "%d-%b-%Y", "%d %B %Y", "%B %d, %Y", "%b %d, %Y", "%d%b%Y",
+    "%Y-%m-%dT00:00:00", "%Y-%m-%dT00:00:00Z", "%Y-%m-%d 00:00:00+00:00", "%Y-%m-%d 16:00:00", "%d.%m.%Y",
+    "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m/%d/%Y 4:00 PM", "%d/%m/%Y 16:00", "%a %d %b %Y", "%A, %B %d, %Y",
+    "%Y-%b-%d", "%Y%m%dT160000Z", "%m/%d/%y", "%d-%b-%y", "%d. %B %Y",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_forms_with_one_meaning(form):
+    texts = DAYS.strftime(form)
+    found = _dates.parse(texts, where="x")
+    assert found.days.tolist() == DAYS.tolist()
+    assert _dates.parse(list(texts)[::-1], where="x").days.tolist() == DAYS[::-1].tolist()
+    one = _checks.as_date(texts[1], where="--origin")  # the 31st: settled by itself
+    assert one == DAYS[1]
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["31. Januar 2022", "1. März 2022"],
+        ["31 janv. 2022", "1er mars 2022"],
+        ["31 de enero de 2022", "1 de marzo de 2022"],
+        ["31 gennaio 2022", "1 marzo 2022"],
+    ],
+)
+def test_months_in_other_languages(texts):
+    assert _dates.parse(texts, where="x").days.tolist() == list(pd.to_datetime(["2022-01-31", "2022-03-01"]))
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([20220131, 20220201], ["2022-01-31", "2022-02-01"]),
+        ([20220131.0, 20220201.0], ["2022-01-31", "2022-02-01"]),
+        ([44592, 44593.75], ["2022-01-31", "2022-02-01"]),
+        ([1643587200, 1643673600], ["2022-01-31", "2022-02-01"]),
+        ([1643587200000, 1643673600123], ["2022-01-31", "2022-02-01"]),
+        (["2022-01", "2022-02"], ["2022-01-31", "2022-02-28"]),
+        ([202201, 202402], ["2022-01-31", "2024-02-29"]),
+        (["Jan 2022", "February 2022"], ["2022-01-31", "2022-02-28"]),
+        (["2022M01", "2022M02"], ["2022-01-31", "2022-02-28"]),
+        (["2022Q1", "2022-Q2"], ["2022-03-31", "2022-06-30"]),
+        (pd.period_range("2022-01", periods=2, freq="M"), ["2022-01-31", "2022-02-28"]),
+        ([dt.date(2022, 1, 31), dt.datetime(2022, 2, 1, 16)], ["2022-01-31", "2022-02-01"]),
+        (["2022-01-31 23:00:00-05:00", "2022-02-01"], ["2022-01-31", "2022-02-01"]),
+        (pd.date_range("2022-01-31 20:00", periods=2, tz="America/New_York"), ["2022-01-31", "2022-02-01"]),
+        (["05/05/2022", "06/06/2022"], ["2022-05-05", "2022-06-06"]),  # day and month are the same
+        (["02/01/2022", "13/01/2022"], ["2022-01-02", "2022-01-13"]),
+        (["02/01/2022", "01/13/2022"], ["2022-02-01", "2022-01-13"]),
+    ],
+)
+def test_columns(values, expected):
+    assert _dates.parse(values, where="x").days.tolist() == list(pd.to_datetime(expected))
+
+
+@pytest.mark.parametrize("text", ["02/01/2022", "2.1.2022", "7-1-2022", "02-01-2022 10:00"])
+def test_two_meanings(text):
+    with pytest.raises(
+        DataError, match=r"--origin: .* has two meanings, \d+ .* 2022 or .* 2022\. Say which: --date-format"
+    ):
+        _checks.as_date(text, where="--origin")
+    with pytest.raises(DataError, match=r"in row 1 has two meanings, .*no other date settles it"):
+        _dates.parse([text, text], where="prices")
+    day, month = (int(x) for x in pd.Series([text]).str.extract(r"^(\d+)\D(\d+)").iloc[0])
+    assert _checks.as_date(text, where="x", date_format="dmy") == pd.Timestamp(2022, month, day)
+    assert _checks.as_date(text, where="x", date_format="mdy") == pd.Timestamp(2022, day, month)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("2022", "2022 is incomplete, it names no day"),
+        (2022, "2022 is incomplete"),
+        ("2022-01", "2022-01 is incomplete"),
+        ("Jan 2022", "is incomplete"),
+        ("2022Q1", "is incomplete"),
+        (pd.Period("2022-01", "M"), "2022-01 names no day"),
+        ("", "the date is empty"),
+        (None, "the date is empty"),
+        (pd.NaT, "the date is empty"),
+        (float("nan"), "the date is empty"),
+        ("today", "'today' is not a date"),
+        ("44592", "'44592' is not a date"),
+        (5, "5' is not a date"),
+        (True, "True' is not a date"),
+        ("2022-02-30", "there is no such day"),
+        ("31/02/2022", "is no date"),
+        ("2022-13-01", "there is no such day"),
+        ("0022-01-01", "there is no such day"),
+        ("x" * 1_000_000, r"\(1000000 characters\) is not a date"),
+        ("01/02/03", "has two meanings"),
+    ],
+)
+def test_options_that_are_no_day(value, message):
+    with pytest.raises(DataError, match=message) as error:
+        _checks.as_date(value, where="--origin")
+    assert len(str(error.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            ["31/01/2022", "01/31/2022"],
+            "'01/31/2022' in row 2 is no date if '31/01/2022' in row 1 is day first",
+        ),
+        (
+            ["2022-01-31", "2022-02-01", "01.02.2022"],
+            r"'01\.02\.2022' in row 3, where others are like '2022-01-31'",
+        ),
+        (
+            ["2022-01-31", "2022/02/01", "2022/02/02"],
+            "'2022-01-31' in row 1, where others are like '2022/02/01'",
+        ),
+        (["31.01.2022", "31.01.22"], "of more than one form"),
+        (["2022-01-31", "soon"], "1 of 2 dates cannot be read, first 'soon' in row 2"),
+        (["2022-01-31", ""], "first '' in row 2"),
+        (["2020", "2021"], "dates are years"),
+        (["01312022", "02012022"], "first '01312022' in row 1"),
+    ],
+)
+def test_columns_that_are_refused(values, message):
+    with pytest.raises(DataError, match=message):
+        _dates.parse(values, where="prices")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "texts", "expected"),
+    [
+        ("%d/%m/%Y", ["02/01/2022", "03/01/2022"], ["2022-01-02", "2022-01-03"]),
+        ("%m%d%Y", ["01312022", "02012022"], ["2022-01-31", "2022-02-01"]),
+        ("%d%m%y", ["310122", "010222"], ["2022-01-31", "2022-02-01"]),
+        ("%b-%y", ["Jan-22", "Feb-22"], ["2022-01-31", "2022-02-28"]),
+        ("dmy", ["02/01/2022", "03/01/2022"], ["2022-01-02", "2022-01-03"]),
+        ("MDY", ["02/01/2022", "03/01/2022"], ["2022-02-01", "2022-03-01"]),
+        ("ymd", ["22.01.03", "22.01.04"], ["2022-01-03", "2022-01-04"]),
+        ("dmy", ["2022-01-31"], ["2022-01-31"]),  # one meaning: read as it is
+        ("%d/%m/%Y", ["2022-01-31"], ["2022-01-31"]),
+    ],
+)
+def test_date_formats(pattern, texts, expected):
+    found = _dates.parse(texts, where="x", date_format=pattern)
+    assert found.days.tolist() == list(pd.to_datetime(expected))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "texts", "message"),
+    [
+        ("%d/%m/%Y", ["01/31/2022"], "the date format %d/%m/%Y does not fit '01/31/2022' in row 1"),
+        ("dmy", ["01/31/2022"], "cannot be read as day first, first '01/31/2022'"),
+        ("ydm", ["01/31/2022"], "'ydm' says nothing about dates. Give dmy, mdy or ymd, or a pattern"),
+        ("%Q", ["01/31/2022"], "'%Q' says nothing"),
+        ("", ["01/31/2022"], "'' says nothing"),
+    ],
+)
+def test_date_formats_that_do_not_fit(pattern, texts, message):
+    with pytest.raises(DataError, match=message):
+        _dates.parse(texts, where="x", date_format=pattern)
+
+
+def test_a_file_says_how_its_dates_were_read(tmp_path):
+    path = tmp_path / "p.csv"
+    path.write_text("date,A\n02/01/2022,1\n03/01/2022,2\n")
+    with pytest.raises(DataError, match="prices: '02/01/2022' in row 1 has two meanings"):
+        read_prices(path)
+    found = read_prices(path, date_format="dmy")
+    assert found.index.tolist() == list(pd.to_datetime(["2022-01-02", "2022-01-03"]))
+    assert told(found) == ["p.csv: comma, dates 31/01/2022, wide form"]
+    path.write_text("date,A\n202201,1\n202202,2\n")
+    (line,) = told(read_prices(path))
+    assert "dates of months (202201), taken as their last days" in line
+
+
+def test_families_are_those_of_the_parser():
+    assert list(_dates.families(["2022-01-31", "", "x", "202201", "2022", "Total"])) == [
+        "iso",
+        "",
+        "",
+        "compact month",
+        "year",
+        "",
+    ]
+    assert len(_dates.families([])) == 0
+    assert np.all(_dates.families(["Mon 31 Jan 2022"] * 3) == "day-name")

@@ -1,0 +1,255 @@
+"""Rules by doors: no door for data without its rules, and each cell of the table tried."""
+
+import warnings
+from contextlib import contextmanager
+
+import doubt_cases as cases
+import numpy as np
+import pandas as pd
+import pytest
+
+from bdfm.backtest.protocol import MarketData
+from bdfm.data.doubts.rule import RULES
+from bdfm.data.panel import Panel
+from bdfm.errors import DataError, DataWarning
+from bdfm.exposures import ExposureData
+from bdfm.forecast import edits, views
+from bdfm.forecast.changes import Changes
+from bdfm.forecast.forecast import Forecast
+from bdfm.model.evidence import Evidence, check_evidence
+from bdfm.risk import StatisticalEstimator, TimeSeriesEstimator, compounded, simple_returns
+from bdfm.risk.from_files import read_portfolios
+from bdfm.scoring.m6 import score_submission
+
+
+def base():
+    """What goes through the doors when nothing is wrong."""
+    return {
+        "prices": cases.clean_prices(),
+        "factors": cases.clean_factors(),
+        "universe": cases.clean_universe(),
+        "earnings": cases.clean_earnings(),
+        "weight": 0.125,
+        "mean": 0.02,
+    }
+
+
+def panel(t, accept):
+    Panel.from_prices(
+        t["prices"], t["universe"], origin=cases.ORIGIN, earnings=t["earnings"], accept=accept
+    )  # fmt: skip
+
+
+def backtest(t, accept):
+    MarketData.of(t["prices"], t["universe"], t["earnings"], accept=accept)
+
+
+def risk(t, accept):
+    simple_returns(t["prices"], period_days=7, window=104, accept=accept)
+
+
+def exposures(t, accept):
+    ExposureData.from_prices(t["prices"], t["factors"], accept=accept)
+
+
+def exposures_of_arrays(t, accept):
+    ExposureData.from_arrays(
+        0.01 * np.ones((cases.N_DAYS, 1)) * np.random.default_rng(0).standard_normal((cases.N_DAYS, 2)),
+        t["factors"].to_numpy(), factor_names=list(t["factors"]), accept=accept,
+    )  # fmt: skip
+
+
+def weekly_factors(t, accept):
+    compounded(t["factors"], t["factors"].index[4::5], accept=accept)
+
+
+def time_series(t, accept):
+    returns = cases.clean_prices().pct_change().iloc[1:]
+    TimeSeriesEstimator(t["factors"], accept=tuple(accept)).fit(returns)
+
+
+def returns_of_estimators(t, accept):
+    StatisticalEstimator(2).fit(t["prices"].pct_change().iloc[1:])
+
+
+def score(t, accept):
+    rows = {"ID": cases.NAMES, **{f"Rank{k}": 0.2 for k in range(1, 6)}, "Decision": 0.1}
+    end = cases.DAYS[-10]
+    score_submission(pd.DataFrame(rows), t["prices"], cases.DAYS[-30], end, accept=accept)
+
+
+def evidence(t, accept):
+    clean = base()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        made = Panel.from_prices(clean["prices"], clean["universe"], origin=cases.ORIGIN)
+    check_evidence([Evidence("S0", t["mean"], 0.05)], made, accept=accept)
+
+
+def forecast():
+    draws = 0.05 * np.random.default_rng(0).standard_normal((4000, 2))
+    return Forecast.from_draws(
+        draws, assets=["S0", "S1"], asset_class=["x", "x"], origin="2020-01-03", end="2020-01-31"
+    )
+
+
+def edit(t, accept):
+    forecast().edit(edits.SetReturn(symbol="S0", value=t["mean"]), accept=accept)
+
+
+def view(t, accept):
+    view = views.Absolute(asset="S0", mean=t["mean"], sd=0.05 if t["mean"] < 1 else 0.9, semantics="evidence")
+    forecast().with_views(view, accept=accept)
+
+
+def changes(t, accept):
+    Changes.from_dict({"edits": [{"kind": "shift", "symbol": "S0", "by": t["mean"]}]}).check(
+        ["S0", "S1"], ["x", "x"], accept=accept
+    )
+
+
+DOORS = {
+    f.__name__: f
+    for f in (panel, backtest, risk, exposures, exposures_of_arrays, weekly_factors, time_series, score,
+              returns_of_estimators, evidence, edit, view, changes)
+}  # fmt: skip
+
+
+def priced(group, case):
+    return lambda t: t | {"prices": group[case][1](t["prices"])}
+
+
+def middle(change, rows=slice(-70, None)):
+    """Change of the newest prices, so that doors that look at few of them see it."""
+
+    def make(t):
+        prices = t["prices"].copy()
+        prices.iloc[rows, 3] = change(prices.iloc[rows, 3])
+        return t | {"prices": prices}
+
+    return make
+
+
+# a mistake for each rule, all of them within what every door looks at
+FAULTS = {
+    "unit-step": middle(lambda x: 100 * x, slice(-20, None)),
+    "missing-code": middle(lambda x: 0 * x + 999, slice(-20, -19)),
+    "missing-code of factors": lambda t: t | {"factors": cases.FACTORS["-99.99 of percent"][1](t["factors"])},
+    "missing-code of returns": middle(lambda x: 1e-4 * x, slice(-20, None)),
+    "not-prices": priced(cases.PRICES, "gross returns"),
+    "ohlcv": lambda t: {
+        **t,
+        "prices": t["prices"].rename(columns={"S0": "Open", "S1": "Close"}),
+        "universe": t["universe"].replace({"S0": "Open", "S1": "Close"}),
+    },
+    "sampling": priced(cases.OF_A_PANEL, "one weekly asset"),
+    "sampling of all": lambda t: t | {"prices": t["prices"].iloc[::5]},
+    "time-zone": priced(cases.WARNED, "one Saturday"),
+    "stale-end": priced(cases.OF_A_PANEL, "ended"),
+    "constant-price": priced(cases.OF_A_PANEL, "cash"),
+    "twins": priced(cases.PRICES, "a copy"),
+    "factor-unit": lambda t: t | {"factors": 100 * t["factors"]},
+    "factor-unit of decimals": lambda t: t | {"factors": t["factors"] / 100},
+    "factor-unit of returns": lambda t: t | {"prices": 100 * t["prices"].pct_change().iloc[1:] + 1e4},
+    "collinear-factors": lambda t: t | {"factors": t["factors"].assign(SPY=t["factors"]["SMB"])},
+    "universe": lambda t: t | {"universe": t["universe"].iloc[:1]},
+    "portfolio": lambda t: t | {"weight": 12.5},
+    "earnings": lambda t: t | {"earnings": t["earnings"].assign(date=pd.Timestamp("2019-01-03"))},
+    "statement-unit": lambda t: t | {"mean": 2.0},
+}
+R, W, N = "refuse", "warn", "nothing"
+PRICED = ("panel", "backtest", "risk", "exposures", "score")
+FACTORED = ("exposures", "exposures_of_arrays", "weekly_factors", "time_series")
+SAID = ("evidence", "edit", "view", "changes")
+# rule: what each door that concerns it says
+EXPECTED = {
+    "unit-step": dict.fromkeys(PRICED, R),
+    "missing-code": dict.fromkeys(PRICED, R),
+    "missing-code of factors": dict.fromkeys(FACTORED, R),
+    "not-prices": dict.fromkeys(PRICED, R),
+    "ohlcv": dict.fromkeys(("panel", "backtest", "risk", "exposures"), R),
+    "sampling": {"panel": R, "backtest": R, "risk": W},
+    "sampling of all": {"panel": N, "backtest": N, "risk": N},
+    "time-zone": {"panel": W, "backtest": W, "risk": W},
+    "stale-end": {"panel": R, "backtest": N, "risk": N},
+    "constant-price": {"panel": R, "backtest": N, "risk": W, "exposures": R, "score": N},
+    "twins": {"panel": R, "backtest": R, "risk": W, "exposures": W, "score": N},
+    "factor-unit": dict.fromkeys(FACTORED, R),
+    "factor-unit of decimals": dict.fromkeys(FACTORED, R),
+    "collinear-factors": dict.fromkeys(FACTORED, R),
+    "universe": {"panel": R, "backtest": R},
+    "earnings": {"panel": W, "backtest": W},
+    "statement-unit": dict.fromkeys(SAID, R),
+}
+
+
+@contextmanager
+def quiet(but=None):
+    """Without warnings, but for those of a rule, which fail."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if but is not None:
+            warnings.filterwarnings("error", message=rf".*\[{but}\]")
+        yield
+
+
+CELLS = [(fault, door, said) for fault, row in EXPECTED.items() for door, said in row.items()]
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_nothing_is_doubted_of_clean_tables(door):
+    DOORS[door](base(), ())
+
+
+@pytest.mark.parametrize(("fault", "door", "said"), CELLS)
+def test_every_door_asks_its_rules(fault, door, said):
+    rule, tables = fault.partition(" ")[0], FAULTS[fault](base())
+    if said == R:
+        with quiet(), pytest.raises(DataError, match=rf"\[{rule}\]"):
+            DOORS[door](tables, ())
+    elif said == W:
+        with pytest.warns(DataWarning, match=rf"\[{rule}\]"):
+            DOORS[door](tables, ())
+    if said == W or (
+        said == R and fault in ("unit-step", "missing-code", "twins", "earnings", "statement-unit")
+    ):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if said == W:
+                warnings.filterwarnings("error", message=rf".*\[{rule}\]")
+            DOORS[door](tables, (rule,))  # accepted
+    if said == N:
+        DOORS[door](tables, ())
+
+
+def test_portfolios_pass_too(tmp_path):
+    file = tmp_path / "book.csv"
+    file.write_text("symbol,weight\n" + "".join(f"{n},12.5\n" for n in cases.NAMES))
+    with pytest.raises(DataError, match=r"sum to 100\. .*\[portfolio\]"):
+        read_portfolios(file, cases.NAMES)
+    assert read_portfolios(file, cases.NAMES, accept=["portfolio"]).to_numpy().sum() == 100
+    file.write_text("symbol,weight\n")
+    with pytest.raises(DataError, match="a header but no rows"):
+        read_portfolios(file, cases.NAMES)
+
+
+def test_the_table_covers_every_rule():
+    assert {f.partition(" ")[0] for f in EXPECTED} | {"portfolio"} == set(RULES)
+    assert {d for row in EXPECTED.values() for d in row} | {"returns_of_estimators"} == set(DOORS)
+
+
+def test_estimators_refuse_returns_in_percent():
+    returns = 100 * cases.clean_prices().pct_change().iloc[1:]
+    with pytest.raises(DataError, match=r"\[factor-unit\]"):
+        StatisticalEstimator(2).fit(returns)
+
+
+def test_windows_are_looked_at_and_nothing_before_them():
+    prices = cases.PRICES["pence from the middle on"][1](cases.clean_prices())
+    simple_returns(prices, period_days=7, window=50)
+    with pytest.raises(DataError, match="unit-step:S3"):
+        simple_returns(prices, period_days=7, window=104)
+    late = {"start": str(cases.DAYS[320].date())}
+    ExposureData.from_prices(prices, cases.clean_factors(), **late)
+    with pytest.raises(DataError, match="unit-step:S3"):
+        ExposureData.from_prices(prices, cases.clean_factors())
