@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bdfm.data.sources import read_earnings as read_earnings
     from bdfm.data.sources import read_prices as read_prices
     from bdfm.data.sources import read_universe as read_universe
+    from bdfm.data.sources import read_volatility as read_volatility
     from bdfm.data.sources import yahoo as yahoo
     from bdfm.forecast import views as views
     from bdfm.forecast.changes import Changes as Changes
@@ -42,7 +43,14 @@ else:
             "bdfm._version": ("__version__",),
             "bdfm.data.panel": ("Panel",),
             "bdfm.data.settings": ("PanelSettings",),
-            "bdfm.data.sources": ("demo", "read_earnings", "read_prices", "read_universe", "yahoo"),
+            "bdfm.data.sources": (
+                "demo",
+                "read_earnings",
+                "read_prices",
+                "read_universe",
+                "read_volatility",
+                "yahoo",
+            ),
             "bdfm.forecast.changes": ("Changes",),
             "bdfm.forecast.forecast": ("Forecast",),
             "bdfm.forecast.ranks": ("outcome_quantiles", "quantile_probabilities"),

@@ -105,7 +105,12 @@ def _with_future(
         days = end + pd.to_timedelta(rng.integers(1, 400, 3 * len(data.universe)), unit="D")
         others = pd.DataFrame({"symbol": np.tile(data.universe["symbol"], 3), "date": days})
         earnings = pd.concat([others, known], ignore_index=True)
-    return replace(data, prices=prices, earnings=earnings)
+    volatility = data.volatility
+    if volatility is not None:
+        volatility = volatility.copy()
+        later = volatility.index > origin
+        volatility.loc[later] = rng.uniform(0.1, 1.0, (int(later.sum()), volatility.shape[1]))
+    return replace(data, prices=prices, earnings=earnings, volatility=volatility)
 
 
 def lateness(run: Run, late: Run) -> Difference:

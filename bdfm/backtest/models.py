@@ -81,6 +81,7 @@ class ModelForecaster:
             history.universe,
             origin=history.origin,
             earnings=history.earnings,
+            volatility=history.volatility,
             settings=settings,
             accept=None,  # examined once, with all data
         )

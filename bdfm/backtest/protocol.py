@@ -17,6 +17,7 @@ from bdfm.data.covariance import market_days, market_days_ahead
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.tables import Tables
 from bdfm.data.features import Closes, day_numbers, fresh_closes
+from bdfm.data.outside import volatility_table
 from bdfm.data.periods import Period, period_edges
 from bdfm.data.settings import PanelSettings
 from bdfm.data.usable import silent_days
@@ -122,6 +123,8 @@ class History:
         Day on which the forecast is made, after its close, and last day of the period to forecast.
     period
         Length of that period, in days or ``"month"``.
+    volatility
+        Annual volatilities (day, symbol) known up to the origin; None without a table of them.
     """
 
     prices: pd.DataFrame
@@ -130,6 +133,7 @@ class History:
     origin: pd.Timestamp
     end: pd.Timestamp
     period: Period
+    volatility: pd.DataFrame | None = None
 
     @property
     def assets(self) -> tuple[str, ...]:
@@ -179,6 +183,7 @@ class History:
             self,
             prices=self.prices.loc[:origin],
             earnings=None if earnings is None else earnings[earnings["date"] <= end],
+            volatility=None if self.volatility is None else self.volatility.loc[:origin],
             origin=origin,
             end=end,
         )
@@ -197,6 +202,7 @@ class MarketData:
     prices: pd.DataFrame
     universe: pd.DataFrame
     earnings: pd.DataFrame | None
+    volatility: pd.DataFrame | None = None
 
     @classmethod
     def of(
@@ -205,6 +211,7 @@ class MarketData:
         universe: pd.DataFrame,
         earnings: pd.DataFrame | None = None,
         *,
+        volatility: pd.DataFrame | None = None,
         accept: Collection[str] | None = (),
     ) -> MarketData:
         """Data of a backtest.
@@ -217,6 +224,9 @@ class MarketData:
             Columns symbol, asset_class, and optionally name and group: every asset that ever takes part.
         earnings
             Columns symbol and date, each announcement as it was scheduled; None without a calendar.
+        volatility
+            Annual volatilities (day, symbol), each known at the end of its day, for models with the part
+            ``outside_volatility``; see ``bdfm.data.outside``.
         accept
             As in ``Panel.from_prices``. All days are examined, and nothing of it goes into a forecast.
 
@@ -241,7 +251,7 @@ class MarketData:
         if earnings is not None:
             calendar = _checks.earnings_table(earnings)[["symbol", "date"]]
             calendar = calendar[calendar["symbol"].isin(symbols)].reset_index(drop=True)
-        return cls(closes, table, calendar)
+        return cls(closes, table, calendar, None if volatility is None else volatility_table(volatility))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -252,6 +262,8 @@ class MarketData:
         tables = (self.universe,) if self.earnings is None else (self.universe, self.earnings)
         for table in tables:
             digest.update(table.to_csv(index=False).encode())
+        if self.volatility is not None:
+            digest.update(self.volatility.to_csv().encode())
         return digest.hexdigest()
 
     def history(
@@ -292,7 +304,8 @@ class MarketData:
             known = earnings["symbol"].isin(universe["symbol"]) & (earnings["date"] <= end)
             earnings = earnings[known].reset_index(drop=True)
         prices = past.loc[:, list(universe["symbol"])].dropna(how="all").copy()
-        return History(prices, universe, earnings, origin, end, period)
+        volatility = None if self.volatility is None else self.volatility.loc[:origin]
+        return History(prices, universe, earnings, origin, end, period, volatility)
 
     @staticmethod
     def _alive(past: pd.DataFrame, origin: pd.Timestamp, period: Period) -> NDArray[np.bool_]:

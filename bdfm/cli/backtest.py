@@ -22,6 +22,7 @@ from bdfm.cli.options import (
     EngineName,
     Seed,
     Tune,
+    Volatility,
     aliases_of,
 )
 from bdfm.inference.choices import ENGINE
@@ -41,6 +42,7 @@ def backtest(
     last: Annotated[str, typer.Option(help="Last origin.")],
     out_dir: Annotated[Path, typer.Option("--out", help="Folder; each forecaster gets one inside.")],
     earnings: Earnings = None,
+    volatility: Volatility = None,
     period_days: Annotated[int, typer.Option(min=1, help="Days of a period, and between origins.")] = 28,
     calendar_months: CalendarMonths = False,
     history_days: Annotated[
@@ -72,7 +74,7 @@ def backtest(
     from bdfm.backtest.protocol import MarketData
     from bdfm.backtest.run import folder_name
     from bdfm.backtest.walk import origin_dates, walk_forward
-    from bdfm.data.sources import read_earnings, read_prices, read_universe
+    from bdfm.data.sources import read_earnings, read_prices, read_universe, read_volatility
     from bdfm.inference.settings import SamplerSettings
 
     sampler = BACKTEST_SAMPLER.model_copy(
@@ -102,8 +104,13 @@ def backtest(
         read_universe(universe, aliases=aliases),
         None if earnings is None else read_earnings(earnings, date_format=date_format, aliases=aliases),
     )
-    say_read(*tables)
-    data = MarketData.of(*tables, accept=accept or ())
+    known = None
+    if volatility is not None:
+        known = read_volatility(
+            volatility, date_format=date_format, decimal_mark=decimal_mark, aliases=aliases
+        )
+    say_read(*tables, known)
+    data = MarketData.of(*tables, volatility=known, accept=accept or ())
     origins = origin_dates(begin, stop, every=period)
     for forecaster in chosen:
         with interruptible("Stopped. Finished origins are kept; the same command goes on from there."):

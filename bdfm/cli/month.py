@@ -24,6 +24,7 @@ from bdfm.cli.options import (
     Seed,
     Tune,
     Universe,
+    Volatility,
     aliases_of,
 )
 from bdfm.errors import DataError
@@ -73,6 +74,7 @@ def forecast(
     origin: Annotated[str, typer.Option(help="Day on which the forecast is made, such as 2022-01-07.")],
     out_dir: OutFolder,
     earnings: Earnings = None,
+    volatility: Volatility = None,
     period_days: Annotated[
         int | None, typer.Option(min=1, help="Days of a period; the model's, if not given.")
     ] = None,
@@ -112,6 +114,7 @@ def forecast(
             prices=prices,
             universe=universe,
             earnings=earnings,
+            volatility=volatility,
             period="month" if calendar_months else period_days,
             zero=tuple(dict.fromkeys(zero or [])),
             **{k: x for k, x in forms.items() if x is not None},

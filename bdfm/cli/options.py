@@ -15,6 +15,10 @@ Universe = Annotated[
     Path, typer.Option(help="File with symbol, asset_class and optionally name; or a list of symbols.")
 ]
 Earnings = Annotated[Path | None, typer.Option(help="File with columns symbol, date.")]
+Volatility = Annotated[
+    Path | None,
+    typer.Option(help="File of annual volatilities by day and symbol, implied by options, say."),
+]
 DateFormat = Annotated[
     str | None,
     typer.Option(help="How dates with two meanings are written: dmy, mdy, ymd, or such as %d/%m/%Y."),

@@ -41,6 +41,7 @@ _UNIVERSE: Final = {
 }
 _DATES: Final = ("earnings_date", "announcement_date", "report_date", "rdq", *_columns.DATE_NAMES)
 _EARNINGS: Final = {"symbol": _columns.SYMBOL_NAMES, "date": _DATES}
+_VOLATILITY: Final = ("volatility", "vol", "implied_volatility", "iv", "ivol", "sigma")
 ONE_CLASS: Final = "asset"  # class of all assets of a universe that is a bare list of symbols
 RISK_FREE: Final = "RF"  # the risk-free rate beside the factors, as French's files call it
 _FRENCH: Final = re.compile(r"CRSP database|Ibbotson|Kenneth R\. French|CMPT_ME", re.I)
@@ -87,6 +88,29 @@ def read_prices(
     table, mark = _dated(path, what, reading, date_format, _mark(decimal_mark))
     name = "" if isinstance(path, pd.DataFrame) else _columns.stem(Path(path))
     found = _tables.wide(table, where=what, decimal_mark=mark, reading=reading, aliases=names, name=name)
+    return _with(found, reading)
+
+
+def read_volatility(
+    path: str | Path | pd.DataFrame,
+    *,
+    date_format: str | None = None,
+    decimal_mark: str | None = None,
+    aliases: Aliases = None,
+) -> pd.DataFrame:
+    """Annual volatilities (date, symbol), decimals, of a file: a column of dates and one for each symbol.
+
+    Or long: dates, symbols and a column of values (``volatility``, ``value``, ``iv``). Each is known at the
+    end of its day. Parameters and errors as ``read_prices``; units are checked where it is used
+    (``bdfm.data.outside``).
+    """
+    reading = Reading()
+    names = _aliases(aliases)
+    table, mark = _dated(path, "volatility", reading, date_format, _mark(decimal_mark))
+    other = {c: "value" for c in table.columns if _columns.key(c) in _VOLATILITY}
+    if len(other) == 1:
+        table = table.rename(columns=other)
+    found = _tables.wide(table, where="volatility", decimal_mark=mark, reading=reading, aliases=names)
     return _with(found, reading)
 
 

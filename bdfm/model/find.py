@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bdfm.model.factor_model import FactorModel
+from bdfm.model.parts.log_volatility import OutsideVolatility
 
 
 def find_model(name: str, *, folder: Path = Path()) -> FactorModel:
@@ -16,3 +17,10 @@ def find_model(name: str, *, folder: Path = Path()) -> FactorModel:
         No such file or preset, or settings that cannot be used.
     """
     return FactorModel.from_toml(folder / name) if name.endswith(".toml") else FactorModel.from_preset(name)
+
+
+def with_outside_volatility(model: FactorModel) -> FactorModel:
+    """The model, with the part that reads a given volatility (eq. 7) if it has none."""
+    if any(isinstance(part, OutsideVolatility) for part in model.log_volatility):
+        return model
+    return model.model_copy(update={"log_volatility": (*model.log_volatility, OutsideVolatility())})

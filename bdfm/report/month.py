@@ -20,7 +20,7 @@ from bdfm.data.doubts.door import kept, record
 from bdfm.data.doubts.finding import Finding
 from bdfm.data.panel import Panel
 from bdfm.data.settings import PanelSettings
-from bdfm.data.sources import demo, read_earnings, read_prices, read_universe
+from bdfm.data.sources import demo, read_earnings, read_prices, read_universe, read_volatility
 from bdfm.errors import DataError
 from bdfm.forecast.changes import Changes
 from bdfm.forecast.forecast import Forecast
@@ -28,7 +28,7 @@ from bdfm.inference.engine import choose
 from bdfm.model.equations import model_data
 from bdfm.model.evidence import check_evidence
 from bdfm.model.factor_model import FactorModel
-from bdfm.model.find import find_model
+from bdfm.model.find import find_model, with_outside_volatility
 from bdfm.names import FORECAST_FILE, MADE_FILE, POSTERIOR_FILE, REPORT_FILE, RUN_FILE, SUMMARY_FILE
 from bdfm.portfolio.decisions import Decision, decide
 from bdfm.posterior.changed import forecast_with_changes
@@ -142,6 +142,11 @@ def _read_and_checked(run: RunFile, path: Path, place: Callable[[str], str]) -> 
     earnings = None
     if run.data.earnings is not None:
         earnings = read_earnings(path.parent / run.data.earnings, date_format=date_format, aliases=aliases)
+    volatility = None
+    if run.data.volatility is not None:
+        forms = {"date_format": date_format, "decimal_mark": run.data.decimal_mark}
+        volatility = read_volatility(path.parent / run.data.volatility, aliases=aliases, **forms)
+        model = with_outside_volatility(model)
     known = list(universe["symbol"])
     _checks.known(run.data.zero, known, what="symbol", where=place("zero"))
     panel = Panel.from_prices(
@@ -149,6 +154,7 @@ def _read_and_checked(run: RunFile, path: Path, place: Callable[[str], str]) -> 
         universe,
         origin=origin,
         earnings=earnings,
+        volatility=volatility,
         settings=model.panel,
         inactive=run.data.zero,
         accept=run.accept,
@@ -161,7 +167,9 @@ def _read_and_checked(run: RunFile, path: Path, place: Callable[[str], str]) -> 
     closes = _checks.price_table(prices, symbols=panel.assets, until=origin).ffill().iloc[-1]
     classes = [panel.asset_classes[c] for c in panel.class_index]
     changes.check(panel.assets, classes, prices=closes, accept=run.accept)
-    tables = () if run.data.demo else tuple(t for t in (prices, universe, earnings) if t is not None)
+    tables = (
+        () if run.data.demo else tuple(t for t in (prices, universe, earnings, volatility) if t is not None)
+    )
     return Month(run, "", path, path.name, model, panel, changes, closes, tables)
 
 

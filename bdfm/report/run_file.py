@@ -20,6 +20,7 @@ from bdfm.model.evidence import Evidence
 from bdfm.portfolio.decisions import DecisionSettings
 from bdfm.posterior.posterior import N_PREDICTIVE_DRAWS
 
+_FILES: Final = ("prices", "universe", "earnings", "volatility")
 Output = Literal["submission", "posterior", "picture", "report"]
 OUTPUTS: Final[tuple[Output, ...]] = ("submission", "posterior", "picture", "report")
 
@@ -35,6 +36,7 @@ class DataTable(_Table):
     prices: Path | None = None
     universe: Path | None = None
     earnings: Path | None = None
+    volatility: Path | None = None  # annual, known at the end of each day: implied by options, say
     demo: bool = False
     period: int | str | None = None  # days of a period, or "month"; the model's, if not given
     date_format: str | None = None  # of dates with two meanings: dmy, mdy, ymd, or such as %d/%m/%Y
@@ -87,7 +89,7 @@ class RunFile(_Table):
 
     def moved(self, folder: Path) -> RunFile:
         """The same month as a file in ``folder``, which is where its results go, from one in this folder."""
-        files = {k: x for k in ("prices", "universe", "earnings") if (x := getattr(self.data, k)) is not None}
+        files = {k: x for k in _FILES if (x := getattr(self.data, k)) is not None}
         data = self.data.model_copy(update={k: _relative(x, folder) for k, x in files.items()})
         model = self.model
         if model.endswith(".toml"):
