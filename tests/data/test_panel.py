@@ -640,7 +640,11 @@ def test_m6_panel(m6_dir):
 def rolling_panel(prices, universe, origin=DEMO_ORIGIN, **settings):
     rolling = RollingCovariance(**settings)
     return Panel.from_prices(
-        prices, universe, origin=origin, settings=PanelSettings(rolling_covariance=rolling)
+        prices,
+        universe,
+        origin=origin,
+        settings=PanelSettings(rolling_covariance=rolling),
+        accept=["universe"],
     )
 
 
