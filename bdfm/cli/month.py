@@ -20,6 +20,7 @@ from bdfm.cli.options import (
     Seed,
     Tune,
     Universe,
+    WarmFrom,
 )
 from bdfm.errors import DataError
 from bdfm.inference.choices import CHAINS, DRAWS, ENGINE, TUNE
@@ -87,6 +88,7 @@ def forecast(
             metavar="SYMBOL=MEAN,SD", help="Evidence on an asset's return, in decimals. Repeatable."
         ),
     ] = None,
+    warm_from: WarmFrom = None,
     keep_draws: KeepDraws = False,
 ) -> None:
     """Forecast the next period's returns from a price file. Quintile probabilities come with them."""
@@ -108,9 +110,10 @@ def forecast(
         model=model,
         sampler=SamplerSettings(engine=engine, draws=draws, tune=tune, chains=chains),
         evidence=tuple(_evidence(text) for text in evidence or []),
+        **({} if warm_from is None else {"warm_from": warm_from}),
         **_forecast_only(seed, out_dir, keep_draws),
     )
-    options = {"origin": "--origin", "zero": "--zero", "period": "--period-days"}
+    options = {"origin": "--origin", "zero": "--zero", "period": "--period-days", "warm_from": "--warm-from"}
     with interruptible():
         _run(make_month(run_file, options))
     _print_places(out_dir)

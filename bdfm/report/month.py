@@ -29,10 +29,12 @@ from bdfm.model.factor_model import FactorModel
 from bdfm.model.find import find_model
 from bdfm.names import FORECAST_FILE, MADE_FILE, POSTERIOR_FILE, REPORT_FILE, RUN_FILE, SUMMARY_FILE
 from bdfm.portfolio.decisions import Decision, decide
+from bdfm.posterior import memory
 from bdfm.posterior.changed import forecast_with_changes
 from bdfm.posterior.door import package_versions
 from bdfm.posterior.fit import fit
 from bdfm.posterior.posterior import Posterior
+from bdfm.posterior.sampled import check_earlier
 from bdfm.report.page import report_html
 from bdfm.report.run_file import DataTable, RunFile, read_run_file
 
@@ -51,6 +53,8 @@ class Month:
         What it says, read and checked.
     closes
         Close of each asset at the origin.
+    warm_from
+        Posterior of an earlier month, from whose draws the chains go on.
     """
 
     run: RunFile
@@ -61,6 +65,7 @@ class Month:
     panel: Panel
     changes: Changes
     closes: pd.Series[float]
+    warm_from: Posterior | None = None
 
     @property
     def out(self) -> Path:
@@ -154,7 +159,22 @@ def _checked(run: RunFile, path: Path, place: Callable[[str], str]) -> tuple[Mon
     closes = _checks.price_table(prices, symbols=panel.assets, until=origin).ffill().iloc[-1]
     classes = [panel.asset_classes[c] for c in panel.class_index]
     changes.check(panel.assets, classes, prices=closes)
-    return Month(run, "", path, path.name, model, panel, changes, closes), jumps
+    warm = _warm_from(run, path, place("warm_from"))
+    if warm is not None:
+        check_earlier(warm.as_earlier(), model, panel, choose(run.sampler, model))
+    memory.check_fit(model, panel, run.sampler)
+    memory.check_forecast(run.n_draws, len(panel.assets))
+    return Month(run, "", path, path.name, model, panel, changes, closes, warm), jumps
+
+
+def _warm_from(run: RunFile, path: Path, where: str) -> Posterior | None:
+    """Posterior of the earlier month that a run file names."""
+    if run.warm_from is None:
+        return None
+    folder = path.parent / run.warm_from
+    if folder.resolve() == (path.parent / run.out).resolve():
+        raise DataError(f"{where}: {folder} is the folder of the results too. Give another one.")
+    return Posterior.load(folder / POSTERIOR_FILE if folder.is_dir() else folder)
 
 
 def _with_period(model: FactorModel, period: object, place: Callable[[str], str]) -> FactorModel:
@@ -205,6 +225,7 @@ def run_month(
             settings=run.sampler,
             evidence=run.statements,
             progress=progress,
+            warm_from=month.warm_from,
         )
         # What is written has to make the same draws again.
         compact = not run.keep_draws and "posterior" in run.outputs
