@@ -25,6 +25,7 @@ from bdfm.cli.options import (
     Tune,
     Universe,
     Volatility,
+    WarmFrom,
     aliases_of,
 )
 from bdfm.errors import DataError
@@ -94,6 +95,7 @@ def forecast(
             metavar="SYMBOL=MEAN,SD", help="Evidence on an asset's return, in decimals. Repeatable."
         ),
     ] = None,
+    warm_from: WarmFrom = None,
     keep_draws: KeepDraws = False,
     accept: Accept = None,
     date_format: DateFormat = None,
@@ -124,6 +126,7 @@ def forecast(
         sampler=SamplerSettings(engine=engine, draws=draws, tune=tune, chains=chains),
         evidence=tuple(_evidence(text) for text in evidence or []),
         accept=tuple(dict.fromkeys(accept or [])),
+        **({} if warm_from is None else {"warm_from": warm_from}),
         **_forecast_only(seed, out_dir, keep_draws),
     )
     options = {
@@ -131,6 +134,7 @@ def forecast(
         "zero": "--zero",
         "period": "--period-days",
         "date_format": "--date-format",
+        "warm_from": "--warm-from",
     }
     with interruptible():
         _run(make_month(run_file, options))

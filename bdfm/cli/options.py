@@ -53,6 +53,11 @@ KeepDraws = Annotated[
     typer.Option("--keep-draws", help="Write all predictive draws; else forecast.nc makes them anew."),
 ]
 
+WarmFrom = Annotated[
+    Path | None,
+    typer.Option(help="Folder of an earlier forecast, from whose posterior the chains go on."),
+]
+
 # The sampler
 Draws = Annotated[
     str, typer.Option(metavar="N|auto", help="Kept draws of each chain; auto: sweeps until they suffice.")

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bdfm._checks import at_least
+from bdfm._threads import in_order
 from bdfm.errors import DataError
 
 _BINS = 4096  # of values, in which a weighted quantile is sought
@@ -121,9 +122,13 @@ def quantile_probabilities(
     total = np.zeros((n_assets, n_quantiles))
     # A single draw is not worth an import; the sums are the same.
     add_block = _add_block if n_draws == 1 and "numba" not in sys.modules else _compiled(_add_block)
-    for start in range(0, n_draws, _BLOCK):
+
+    def ranked(start: int) -> tuple[NDArray[Any], NDArray[np.intp], NDArray[np.float64]]:
         block = np.ascontiguousarray(values[start : start + _BLOCK])
-        add_block(block, np.argsort(block, axis=1), w[start : start + _BLOCK], filled, total)
+        return block, np.argsort(block, axis=1), w[start : start + _BLOCK]
+
+    for block, order, weight in in_order(ranked, range(0, n_draws, _BLOCK)):
+        add_block(block, order, weight, filled, total)
     return total / w.sum()
 
 

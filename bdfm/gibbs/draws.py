@@ -16,7 +16,12 @@ def named_draws(spec: GibbsSpec, data: Data, kept: Floats) -> dict[str, NDArray[
 
     ``kept`` (chain, draw, value) holds the values of states that draws keep.
     """
-    state = state_views(kept, data, spec.n_factors)
+    views = named_views(spec, state_views(kept, data, spec.n_factors))
+    return {name: np.array(x) for name, x in views.items()}
+
+
+def named_views(spec: GibbsSpec, state: State) -> dict[str, NDArray[np.float64]]:
+    """What ``named_draws`` copies, of a state with the axes chain and draw: views of it where they can be."""
     draws = _factor_draws(spec, state)
     draws |= _loading_draws(spec, state)
     draws |= _effect_draws(spec.mean, state.mean)
@@ -24,7 +29,7 @@ def named_draws(spec: GibbsSpec, data: Data, kept: Floats) -> dict[str, NDArray[
     if spec.noise.dof is not None:
         draws[names.NU] = state.noise.nu
         draws[f"sigma_{names.NU}"] = state.noise.sigma_nu[..., 0]
-    return {name: np.array(x) for name, x in draws.items()}
+    return draws
 
 
 def log_likelihood_draws(spec: GibbsSpec, data: Data, kept: Floats) -> NDArray[np.float64]:

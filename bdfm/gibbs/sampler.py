@@ -29,6 +29,7 @@ from bdfm.gibbs.scratch import Moves
 from bdfm.gibbs.spec import GibbsSpec
 from bdfm.gibbs.state import state_sizes
 from bdfm.gibbs.sweep import make_chain, sweep_of
+from bdfm.gibbs.warm import Adaptation, WarmStart, found_adaptation
 
 GROWTH: Final = 1.3  # of the sweeps from one look at a run in steps to the next
 _BATCH: Final = 100  # sweeps between two returns to Python, where an interrupt is noticed
@@ -66,7 +67,7 @@ class GibbsResult:
 
     ``sample_stats`` holds the weighted log-likelihood of the returns (chain, draw); ``acceptance`` the rate
     of each kind of Metropolis-Hastings move; ``seconds`` wall time by stage; ``sweeps`` those of each chain,
-    tuning included; ``thin`` how many of them lie between two draws.
+    tuning included; ``thin`` how many of them lie between two draws; ``adaptation`` what tuning found.
     """
 
     draws: dict[str, NDArray[np.float64]]
@@ -75,6 +76,7 @@ class GibbsResult:
     seconds: dict[str, float]
     sweeps: int
     thin: int
+    adaptation: Adaptation
 
 
 def sample_gibbs(
@@ -82,14 +84,16 @@ def sample_gibbs(
     settings: GibbsSettings = GibbsSettings(),
     *,
     seed: int,
+    warm: WarmStart | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> GibbsResult:
     """Posterior draws of a specification. The same seed gives the same draws, on any number of cores.
 
+    With ``warm`` the chains go on from draws of an earlier run, each from its own.
     ``on_progress`` is called now and then, from the chains' threads, with the number of sweeps made and to
     make over all chains. An interrupt or an error in one chain stops the others within a batch of sweeps.
     """
-    run = _Run(spec, settings, seed, on_progress)
+    run = _Run(spec, settings, seed, on_progress, warm)
     total = settings.tune + settings.thin * settings.draws
     with run.threads():
         run.tune(total)
@@ -105,6 +109,7 @@ def sample_in_steps(
     first: int,
     max_sweeps: int,
     seed: int,
+    warm: WarmStart | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> GibbsResult:
     """Posterior draws of a run that goes on until they are enough, or each chain has made ``max_sweeps``.
@@ -115,7 +120,7 @@ def sample_in_steps(
     memory is bounded. Looks are at fixed numbers of sweeps: the same seed gives the same draws on any number
     of cores.
     """
-    run = _Run(spec, settings, seed, on_progress)
+    run = _Run(spec, settings, seed, on_progress, warm)
     kept, thin, sweeps = 0, settings.thin, settings.tune
     target = min(max_sweeps, sweeps + thin * min(first, settings.draws))
     with run.threads():
@@ -145,6 +150,7 @@ class _Run:
         settings: GibbsSettings,
         seed: int,
         on_progress: Callable[[int, int], None] | None,
+        warm: WarmStart | None,
     ) -> None:
         begun = time.perf_counter()
         self.spec, self.settings, self.on_progress = spec, settings, on_progress
@@ -154,7 +160,11 @@ class _Run:
         self.compile_seconds = self.begun - begun
         streams = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(settings.chains)]
         # Threads share no array: reference counts of one that they share would slow both down.
-        self.chains = [make_chain(spec, rng) for rng in streams]
+        if warm is None:
+            self.chains = [make_chain(spec, rng) for rng in streams]
+        else:
+            starts = zip(streams, warm.draws, strict=True)
+            self.chains = [make_chain(spec, rng, draw, warm.adaptation) for rng, draw in starts]
         self.kept = np.empty((settings.chains, settings.draws, state_sizes(self.data, spec.n_factors)[1]))
         self.done = [0] * settings.chains
         self.stop = threading.Event()
@@ -238,6 +248,7 @@ class _Run:
             {"compile": self.compile_seconds, "sample": time.perf_counter() - self.begun},
             max(self.done),
             thin,
+            found_adaptation([chain.scratch.tuning for chain in self.chains]),
         )
 
 

@@ -6,7 +6,7 @@ needs and nothing else, and none is compiled twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -41,6 +41,7 @@ from bdfm.gibbs.updates.noise import draw_mixing, refresh_log_likelihood
 from bdfm.gibbs.updates.orbits import rescale_factors, shear_factors, shift_factors
 from bdfm.gibbs.updates.premium import draw_premia
 from bdfm.gibbs.updates.residual_move import move_along_residuals
+from bdfm.gibbs.warm import Adaptation, place_adaptation, place_draw
 
 type Update = Callable[[np.random.Generator, Data, State, Scratch], None]
 
@@ -209,11 +210,20 @@ class Chain(NamedTuple):
         run(rng, data, state, scratch, sweep, at_draw, n_sweeps, thin, self.values, kept)
 
 
-def make_chain(spec: GibbsSpec, rng: np.random.Generator) -> Chain:
-    """A chain at its start, all of which is current, mixing variables drawn."""
+def make_chain(
+    spec: GibbsSpec,
+    rng: np.random.Generator,
+    draw: Mapping[str, Floats] | None = None,
+    adaptation: Adaptation | None = None,
+) -> Chain:
+    """A chain at its start, or at a draw of an earlier run; all is current, mixing variables are drawn."""
     data = make_data(spec)
     values, state = start_state(spec, data, rng)
+    if draw is not None:
+        place_draw(spec, data, values, draw, rng)
     chain = Chain(rng, data, values, state, make_scratch(data, state))
+    if adaptation is not None:
+        place_adaptation(chain.scratch.tuning, adaptation)
     chain.apply([*REFRESH, draw_mixing])
     return chain
 

@@ -14,7 +14,6 @@ from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import linear_sum_assignment
 
 from bdfm._checks import at_least, first
 from bdfm.errors import DataError, ModelError
@@ -288,6 +287,8 @@ def _closest_signed_permutation(draws: Array, reference: Array) -> Array:
     column = size.argmax(axis=2)
     # Where the largest entries of the rows lie in different columns they are the best assignment.
     contested = (np.sort(column, axis=1) != np.arange(size.shape[2])).any(axis=1)
+    if contested.any():
+        from scipy.optimize import linear_sum_assignment  # slow to import, and seldom needed
     for draw in np.flatnonzero(contested):
         column[draw] = linear_sum_assignment(size[draw], maximize=True)[1]
     chosen = column[:, :, None]

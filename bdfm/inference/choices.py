@@ -9,7 +9,10 @@ Sampler = Literal["nutpie", "pymc", "numpyro", "blackjax"]  # of nuts
 
 ENGINE: Final[Engine] = "auto"
 DRAWS: Final = "auto"  # gibbs: sweeps until the thresholds of convergence hold; nuts: FIXED_DRAWS
-FIXED_DRAWS: Final = 1000  # kept draws of each chain: of nuts, and the largest number in automatic length
+FIXED_DRAWS: Final = 1000  # kept draws of each chain, of nuts
+# Largest number of kept draws of each chain in automatic length: draws that follow each other closely know
+# nearly the same, and what they cost in files and diagnoses grows with their number.
+MOST_DRAWS: Final = 500
 TUNE: Final = 1000  # first draws of each chain, thrown away
 CHAINS: Final = 4
 

@@ -15,6 +15,7 @@ from bdfm import _checks
 from bdfm.data.panel import Panel
 from bdfm.errors import ModelError
 from bdfm.gibbs.spec import GibbsSpec, KnownReturn
+from bdfm.inference.choices import MOST_DRAWS
 from bdfm.inference.diagnostics import Diagnosis
 from bdfm.inference.settings import SamplerSettings
 from bdfm.model.equations import BY_ASSET, Equations, at_periods, model_data
@@ -50,6 +51,7 @@ class EngineRun(NamedTuple):
     """Draws (chain, draw, ...), statistics of the sampler, and wall seconds by stage.
 
     ``length``: sweeps of each chain and how many lie between two draws, where the run found them.
+    ``adaptation``: what tuning found, for a later fit to go on with.
     ``diagnosis``: that of these draws, where it was made to see whether they are enough.
     """
 
@@ -58,6 +60,7 @@ class EngineRun(NamedTuple):
     seconds: dict[str, float]
     length: Mapping[str, int] = MappingProxyType({})
     diagnosis: Diagnosis | None = None
+    adaptation: str | None = None
 
 
 def run(
@@ -69,10 +72,14 @@ def run(
     seed: int,
     evidence: tuple[Evidence, ...] = (),
     progress: bool = False,
+    warm: tuple[xr.Dataset, str | None] | None = None,
 ) -> EngineRun:
-    """Posterior draws by the engine named; the same variables with the same dims from either."""
+    """Posterior draws by the engine named; the same variables with the same dims from either.
+
+    ``warm``: draws and adaptation of an earlier fit, from which the Gibbs sampler goes on.
+    """
     if engine == "gibbs":
-        return _run_gibbs(model, panel, settings, seed=seed, evidence=evidence, progress=progress)
+        return _run_gibbs(model, panel, settings, seed=seed, evidence=evidence, progress=progress, warm=warm)
     from bdfm.inference.nuts import sample_nuts
     from bdfm.inference.start import pca_start
 
@@ -97,11 +104,13 @@ def _run_gibbs(
     seed: int,
     evidence: tuple[Evidence, ...],
     progress: bool,
+    warm: tuple[xr.Dataset, str | None] | None,
 ) -> EngineRun:
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     from bdfm.gibbs.sampler import GibbsSettings, sample_gibbs, sample_in_steps
     from bdfm.inference.stopping import FIRST_DRAWS, StoppingRule
+    from bdfm.inference.warm import as_text, warm_start
 
     coords = model.coords(panel, evidence)
 
@@ -109,7 +118,9 @@ def _run_gibbs(
         return labelled(arrays, model, coords)
 
     spec = gibbs_spec(model, panel, evidence)
-    length = GibbsSettings(settings.n_fixed, settings.tune, settings.thin, settings.chains, settings.cores)
+    start = None if warm is None else warm_start(*warm, coords, settings.chains)
+    most = MOST_DRAWS if settings.draws == "auto" else settings.draws
+    length = GibbsSettings(most, settings.tune, settings.thin, settings.chains, settings.cores)
     rule = StoppingRule(model, panel, label, max_rhat=settings.max_rhat, min_ess=settings.min_ess)
     columns = (TextColumn("Sampling"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, disable=not progress, transient=True) as bar:
@@ -126,16 +137,18 @@ def _run_gibbs(
                 first=FIRST_DRAWS,
                 max_sweeps=settings.max_sweeps,
                 seed=seed,
+                warm=start,
                 on_progress=advance,
             )
         else:
-            result = sample_gibbs(spec, length, seed=seed, on_progress=advance)
+            result = sample_gibbs(spec, length, seed=seed, warm=start, on_progress=advance)
     return EngineRun(
         label(result.draws),
         label(result.sample_stats),
         result.seconds,
         {"sweeps": result.sweeps, "thin": result.thin} if settings.draws == "auto" else {},
         rule.diagnosis,
+        as_text(result.adaptation, panel.assets),
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bdfm._threads import each
 from bdfm.data.panel import Panel
 from bdfm.errors import ModelError
 from bdfm.model import copula
@@ -79,7 +80,8 @@ def simulate_ahead(
     and do not decide ranks; flipping only one of the two adds nothing. Factor innovations are drawn
     along the principal axes of the draw's common covariance, so that equal seeds give equal returns however
     the factors are rotated, signed or ordered. With ``factors_next`` among the parameters, as in a fit with
-    evidence, the first step's factors are those, and only noise is drawn.
+    evidence, the first step's factors are those, and only noise is drawn. Each pair has random numbers of its
+    own, and threads share the pairs: equal seeds give equal returns on any number of cores.
     """
     if n_paths % 2:
         raise ValueError(f"n_paths must be even (antithetic pairs), got {n_paths}")
@@ -90,7 +92,8 @@ def simulate_ahead(
     axes = _principal_axes(p[LOADINGS] * p[FACTOR_SCALE][:, None])
     sign = np.array([1.0, -1.0])[:, None, None]
     out = np.empty((n_paths, n_draws, n_steps, n_assets), dtype=dtype)
-    for pair in range(0, n_paths, 2):
+
+    def fill(pair: int, rng: np.random.Generator) -> None:
         path = np.broadcast_to(past, (2, *past.shape))
         multiplier = model.multipliers_ahead(p, data, n_draws, rng)
         for t in range(n_steps):
@@ -104,6 +107,9 @@ def simulate_ahead(
             mu = model.expected_return(p, factors[:, :, None], steps[t])[:, :, 0]
             noise = model.noise.standard_draws(p, (n_draws, n_assets), rng)
             out[pair : pair + 2, :, t] = scaled(mu, noise_scale[:, t], noise, sign=sign)
+
+    pairs = range(0, n_paths, 2)
+    each(fill, pairs, rng.spawn(len(pairs)))
     return out
 
 

@@ -18,14 +18,12 @@ from bdfm.data.panel import Panel
 from bdfm.errors import DataError
 from bdfm.forecast.forecast import Forecast
 from bdfm.forecast.records import Record
-from bdfm.inference.align import align
 from bdfm.inference.diagnostics import Diagnosis, diagnose
 from bdfm.inference.identified import common_covariance, identified, judged_variables, parameters
 from bdfm.inference.settings import SamplerSettings
 from bdfm.model.equations import at_periods, model_data
 from bdfm.model.evidence import Evidence, check_evidence
 from bdfm.model.factor_model import FactorModel
-from bdfm.model.part import Turn
 from bdfm.model.parts.weights import effective_periods
 from bdfm.model.simulate import other_draws, simulate_ahead
 from bdfm.names import (
@@ -34,10 +32,7 @@ from bdfm.names import (
     CONSTANT_DATA,
     DRAW,
     EVIDENCE_RETURN,
-    FACTOR,
-    FACTOR_SCALE,
     FACTORS,
-    LOADINGS,
     LOG_LIKELIHOOD,
     NAME,
     OBSERVED,
@@ -49,8 +44,10 @@ from bdfm.names import (
     RETURNS,
     SAMPLE_STATS,
 )
-from bdfm.posterior import door, plots
+from bdfm.posterior import door, memory, plots
+from bdfm.posterior.sampled import Earlier, sampled
 from bdfm.posterior.traces import parts_of
+from bdfm.posterior.turned import turned_draws
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -294,33 +291,8 @@ class Posterior:
         The prior may tell rotations apart: scales that belong to it (``loading_drift``, ``sigma_loadings``)
         keep their values. Equations hold all the same: loadings are z Γ + τ u of the turned Γ and u.
         """
-        draws, model = self.draws, self.model
-        names = (LOADINGS, FACTORS, FACTOR_SCALE)
-        result = align(*(draws[n].transpose(CHAIN, DRAW, ...).to_numpy() for n in names))
-        turned = dict(zip(names, (result.loadings, result.factors, result.factor_scale), strict=True))
-        turns = {v.name: v.turn for v in (*model.variables, *model.variables_ahead)}
-        turns |= {name: Turn[how.upper()] for name, how in self.turns.items()}
-        # Whatever multiplies the factors from the left turns by the inverse.
-        back = np.linalg.inv(result.factor_map).swapaxes(-1, -2)
-        rotation = result.rotation
-        for name, turn in turns.items():
-            if turn is None or name in turned or name not in draws:
-                continue
-            if turn is Turn.BOTH:
-                matrix = draws[name].transpose(CHAIN, DRAW, ...).to_numpy()
-                turned[name] = rotation.swapaxes(-1, -2) @ matrix @ rotation
-                continue
-            by = {Turn.FACTORS: result.factor_map, Turn.LOADINGS: back, Turn.STANDARD: rotation}[turn]
-            values = draws[name].transpose(CHAIN, DRAW, ..., FACTOR)
-            x = values.to_numpy()
-            rows = x.reshape(*x.shape[:2], -1, x.shape[-1]) @ by
-            turned[name] = values.copy(data=rows.reshape(x.shape)).transpose(*draws[name].dims).to_numpy()
-        new = {n: (draws[n].transpose(CHAIN, DRAW, ...).dims, x) for n, x in turned.items()}
-        # Standardised variables without a turn are made anew.
-        stale = [n for n in draws.data_vars if n in turns and turns[n] is None and str(n).endswith("_z")]
-        stale = [n for n in stale if FACTOR in draws[n].dims]
         tree = self._tree.copy()
-        tree[POSTERIOR] = xr.DataTree(draws.drop_vars(stale).assign(new))
+        tree[POSTERIOR] = xr.DataTree(turned_draws(self.draws, self.model, self.turns))
         return Posterior(tree)
 
     @property
@@ -388,6 +360,7 @@ class Posterior:
                 f"forecast: horizon {horizon} is longer than the history of {panel.n_history} periods, from"
                 f" which model {model.name!r} draws a share. Forecast less far or leave out [predictive]."
             )
+        memory.check_forecast(n_draws, len(panel.assets))
         p = self.parameters()
         past = p[FACTORS][:, p[FACTORS].shape[1] - model.n_lags :]
         data = at_periods(self._data(future=True), slice(horizon))
@@ -397,7 +370,9 @@ class Posterior:
         if self.evidence:
             index = [panel.assets.index(e.symbol) for e in self.evidence]
             log_returns[:, :, 0, index] = p[EVIDENCE_RETURN]
-        total = log_returns.sum(axis=2).reshape(-1, len(panel.assets))
+        # A sum over a single period would cost as much as drawing it.
+        total = log_returns[:, :, 0] if horizon == 1 else log_returns.sum(axis=2)
+        total = total.reshape(-1, len(panel.assets))
         if share:
             n = round(share / (1 - share) * len(total))
             others = other_draws(model, p, panel, n=n, n_steps=horizon, rng=rng, evidence=self.evidence)
@@ -429,6 +404,39 @@ class Posterior:
             forecast = forecast.with_record(Record.of("evidence", (symbol,), text, mean=mean, sd=sd))
         forecast = forecast.zero(*panel.inactive) if panel.inactive else forecast
         return forecast.with_base("posterior", {"horizon": horizon, "seed": number, "n_draws": n_draws})
+
+    def update(
+        self,
+        panel: Panel,
+        *,
+        seed: object,
+        settings: SamplerSettings | None = None,
+        evidence: Sequence[Evidence] = (),
+        progress: bool = False,
+    ) -> Posterior:
+        """Posterior of the same model given a later panel; its chains go on from the last draws of this one.
+
+        Parameters of assets, and factors of periods, meet by label; new assets, and assets of new classes,
+        start as in a fit, new periods' factors from their prior. Tuning goes on where it ended and takes a
+        fifth of the sweeps; stopping rule and verdict are those of any fit, and so is what is drawn. Settings
+        are this posterior's, unless given; the other parameters and the errors are those of ``bdfm.fit``.
+        """
+        if settings is None:
+            settings = SamplerSettings.model_validate_json(str(self.attrs["settings"]))
+        made = sampled(
+            self.model,
+            panel,
+            seed=seed,
+            settings=settings,
+            evidence=evidence,
+            progress=progress,
+            earlier=self.as_earlier(),
+        )
+        return Posterior.from_draws(**made)
+
+    def as_earlier(self) -> Earlier:
+        """What another fit needs to go on from these draws."""
+        return Earlier(self.model, self.panel.origin, self.draws, self.attrs.get("adaptation"))
 
     # -- pictures --------------------------------------------------------------------------------------
 

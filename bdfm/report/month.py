@@ -31,10 +31,12 @@ from bdfm.model.factor_model import FactorModel
 from bdfm.model.find import find_model, with_outside_volatility
 from bdfm.names import FORECAST_FILE, MADE_FILE, POSTERIOR_FILE, REPORT_FILE, RUN_FILE, SUMMARY_FILE
 from bdfm.portfolio.decisions import Decision, decide
+from bdfm.posterior import memory
 from bdfm.posterior.changed import forecast_with_changes
 from bdfm.posterior.door import package_versions
 from bdfm.posterior.fit import fit
 from bdfm.posterior.posterior import Posterior
+from bdfm.posterior.sampled import check_earlier
 from bdfm.report.page import report_html
 from bdfm.report.run_file import DataTable, RunFile, read_run_file
 
@@ -57,6 +59,8 @@ class Month:
         What was read of its files: each says how in ``.attrs["reading"]``.
     doubts
         What is doubtful in its data, accepted or warned of.
+    warm_from
+        Posterior of an earlier month, from whose draws the chains go on.
     """
 
     run: RunFile
@@ -69,6 +73,7 @@ class Month:
     closes: pd.Series[float]
     tables: tuple[pd.DataFrame, ...] = ()
     doubts: tuple[Finding, ...] = ()
+    warm_from: Posterior | None = None
 
     @property
     def out(self) -> Path:
@@ -167,10 +172,24 @@ def _read_and_checked(run: RunFile, path: Path, place: Callable[[str], str]) -> 
     closes = _checks.price_table(prices, symbols=panel.assets, until=origin).ffill().iloc[-1]
     classes = [panel.asset_classes[c] for c in panel.class_index]
     changes.check(panel.assets, classes, prices=closes, accept=run.accept)
-    tables = (
-        () if run.data.demo else tuple(t for t in (prices, universe, earnings, volatility) if t is not None)
-    )
-    return Month(run, "", path, path.name, model, panel, changes, closes, tables)
+    warm = _warm_from(run, path, place("warm_from"))
+    if warm is not None:
+        check_earlier(warm.as_earlier(), model, panel, choose(run.sampler, model))
+    memory.check_fit(model, panel, run.sampler)
+    memory.check_forecast(run.n_draws, len(panel.assets))
+    tables = tuple(t for t in (prices, universe, earnings, volatility) if t is not None)
+    tables = () if run.data.demo else tables
+    return Month(run, "", path, path.name, model, panel, changes, closes, tables, warm_from=warm)
+
+
+def _warm_from(run: RunFile, path: Path, where: str) -> Posterior | None:
+    """Posterior of the earlier month that a run file names."""
+    if run.warm_from is None:
+        return None
+    folder = path.parent / run.warm_from
+    if folder.resolve() == (path.parent / run.out).resolve():
+        raise DataError(f"{where}: {folder} is the folder of the results too. Give another one.")
+    return Posterior.load(folder / POSTERIOR_FILE if folder.is_dir() else folder)
 
 
 def _with_period(model: FactorModel, period: object, place: Callable[[str], str]) -> FactorModel:
@@ -228,6 +247,7 @@ def run_month(
             evidence=run.statements,
             progress=progress,
             accept=run.accept,
+            warm_from=month.warm_from,
         )
         # What is written has to make the same draws again.
         compact = not run.keep_draws and "posterior" in run.outputs

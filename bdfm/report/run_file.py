@@ -69,6 +69,7 @@ class RunFile(_Table):
     shares: dict[str, float] | None = None
     decision: DecisionSettings | None = DecisionSettings()  # false: none, and a submission of equal weights
     outputs: tuple[Output, ...] = OUTPUTS
+    warm_from: Path | None = None  # folder of an earlier month, from whose posterior the chains go on
     keep_draws: bool = False  # write predictive draws; else they are made anew from the posterior's file
     out: Path = Path("out")  # folder, relative to the run file
 
@@ -94,7 +95,10 @@ class RunFile(_Table):
         model = self.model
         if model.endswith(".toml"):
             model = _relative(Path(model), folder).as_posix()
-        return self.model_copy(update={"data": data, "model": model, "out": Path()})
+        moved: dict[str, Any] = {"data": data, "model": model, "out": Path()}
+        if self.warm_from is not None:
+            moved["warm_from"] = _relative(self.warm_from, folder)
+        return self.model_copy(update=moved)
 
 
 def _plain(value: Any) -> Any:

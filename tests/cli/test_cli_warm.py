@@ -1,0 +1,82 @@
+"""A forecast whose chains go on from those of an earlier one, as a user runs it."""
+
+from __future__ import annotations
+
+import pytest
+
+from bdfm import _memory
+from bdfm.data.sources import demo
+from bdfm.posterior.posterior import Posterior
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("warm")
+    prices, universe = demo()
+    members = ["AAPL", "AMD", "BAC", "BBY", "CVX", "PEP", "USMV", "VLUE"]
+    prices.loc["2016":"2020", members].to_csv(folder / "prices.csv")
+    universe[universe["symbol"].isin(members)].to_csv(folder / "universe.csv", index=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def arguments(files):
+    data = ("--prices", files / "prices.csv", "--universe", files / "universe.csv")
+    return ["forecast", *data, "--draws", 50, "--tune", 50, "--chains", 2]
+
+
+@pytest.fixture
+def first(bdfm_command, arguments, files):
+    """Folder of the first month."""
+    if not (files / "first").exists():
+        month = ("--origin", "2020-11-20", "--model", "m6", "--out", files / "first")
+        code, _, err = bdfm_command(*arguments, *month)
+        assert code == 0, err
+    return files / "first"
+
+
+def test_a_forecast_goes_on_from_an_earlier_one_and_is_repeated(bdfm_command, arguments, files, first):
+    month = ("--origin", "2020-12-18", "--model", "m6", "--out", files / "second", "--warm-from", first)
+    code, _, err = bdfm_command(*arguments, *month)
+    assert code == 0, err
+    posterior = Posterior.load(files / "second" / "posterior.nc")
+    assert posterior.attrs["warm_from"] == "2020-11-20"
+    assert 'warm_from = "../first"' in (files / "second" / "run.toml").read_text()
+    made = (files / "second" / "forecast.nc").read_bytes()
+    code, _, err = bdfm_command("run", files / "second" / "run.toml")
+    assert code == 0, err
+    assert (files / "second" / "forecast.nc").read_bytes() == made
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--origin", "2020-12-18", "--model", "house"), "model 'm6' with other settings"),
+        (("--origin", "2020-10-23", "--model", "m6"), "2020-11-20, after the origin 2020-10-23"),
+        (("--origin", "2020-12-18", "--model", "m6", "--engine", "nuts"), "only the Gibbs sampler"),
+    ],
+)
+def test_what_cannot_go_on_is_refused_before_the_fit(bdfm_command, arguments, files, first, options, message):
+    code, _, err = bdfm_command(*arguments, *options, "--out", files / "refused", "--warm-from", first)
+    assert code == 2
+    assert message in " ".join(err.split())
+    assert not (files / "refused").exists()
+
+
+def test_the_folder_of_the_results_is_no_start(bdfm_command, arguments, first):
+    month = ("--origin", "2020-12-18", "--model", "m6", "--out", first, "--warm-from", first)
+    code, _, err = bdfm_command(*arguments, *month)
+    assert code == 2
+    assert "--warm-from" in err
+    assert "Give another one" in " ".join(err.split())
+    assert (first / "posterior.nc").exists()
+
+
+def test_too_little_memory_is_one_message(bdfm_command, arguments, files, monkeypatch):
+    monkeypatch.setattr(_memory, "available", lambda: 30_000_000)
+    month = ("--origin", "2020-12-18", "--model", "m6", "--out", files / "large")
+    code, _, err = bdfm_command(*arguments, *month)
+    assert code == 2
+    message = "600,000 predictive draws of 8 assets need about 38 MB of memory, and 30 MB are available"
+    assert message in " ".join(err.split())
+    assert not (files / "large").exists()

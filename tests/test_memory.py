@@ -1,0 +1,57 @@
+"""A fit or a forecast that memory cannot hold is refused before it begins."""
+
+from __future__ import annotations
+
+import pytest
+
+from bdfm import _memory
+from bdfm.errors import DataError
+from bdfm.inference.settings import SamplerSettings
+from bdfm.posterior import memory
+from bdfm.posterior.fit import fit
+from bdfm.posterior.posterior import Posterior
+
+
+def test_available_is_the_least_of_what_the_system_and_the_group_leave(tmp_path, monkeypatch):
+    (tmp_path / "meminfo").write_text("MemTotal: 9000 kB\nMemAvailable:   5000 kB\n")
+    limit, use = tmp_path / "max", tmp_path / "current"
+    limit.write_text("max\n")
+    use.write_text("100\n")
+    monkeypatch.setattr(_memory, "_MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(_memory, "_GROUPS", ((limit, use), (tmp_path / "no", tmp_path / "no")))
+    assert _memory.available() == 5000 * 1024
+    limit.write_text("4096000\n")
+    assert _memory.available() == 4096000 - 100
+    monkeypatch.setattr(_memory, "_MEMINFO", tmp_path / "no")
+    monkeypatch.setattr(_memory, "_GROUPS", ())
+    assert _memory.available() is None
+    assert [_memory.readable(x) for x in (2.34e9, 99_500_000)] == ["2.3 GB", "100 MB"]
+    _memory.check(1e30, where="fit", what="draws", advice="")
+
+
+def test_the_estimate_of_a_fit_counts_what_draws_hold(small_preset, random_draws):
+    model, panel = small_preset("m6")
+    values = sum(x[0, 0].size for x in random_draws(model, panel).data_vars.values())
+    judged = 6 * 5 // 2 + 4 * 6
+    settings = SamplerSettings(draws=500, chains=3)
+    assert memory.fit_bytes(model, panel, settings) == 3 * 500 * 8 * (memory.COPIES * values + judged)
+    auto = SamplerSettings(chains=3)
+    assert memory.fit_bytes(model, panel, auto) == memory.fit_bytes(
+        model, panel, SamplerSettings(draws=200, chains=3)
+    )
+
+
+def test_what_does_not_fit_is_refused_before_it_begins(small_preset, random_draws, monkeypatch):
+    model, panel = small_preset("m6")
+    draws = random_draws(model, panel)
+    posterior = Posterior.from_draws(draws, draws[[]], model, panel, {"seed": 1})
+    monkeypatch.setattr(_memory, "available", lambda: 2_000_000)
+    settings = SamplerSettings(draws=400, tune=10, chains=4)
+    needed = _memory.readable(memory.fit_bytes(model, panel, settings))
+    message = rf"fit: 4 chains.*{needed} of memory, and 2 MB are available.*fewer"
+    with pytest.raises(DataError, match=message):
+        fit(model, panel, seed=1, settings=settings)
+    message = r"forecast: 600,000 predictive draws of 6 assets need.*Lower n_draws"
+    with pytest.raises(DataError, match=message):
+        posterior.forecast(seed=1)
+    assert posterior.forecast(seed=1, n_draws=1000).n_draws >= 1000
