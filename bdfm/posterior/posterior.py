@@ -27,13 +27,13 @@ from bdfm.model.evidence import Evidence, check_evidence
 from bdfm.model.factor_model import FactorModel
 from bdfm.model.part import Turn
 from bdfm.model.parts.weights import effective_periods
+from bdfm.model.redraw import paths_given_evidence
 from bdfm.model.simulate import other_draws, simulate_ahead
 from bdfm.names import (
     ASSET,
     CHAIN,
     CONSTANT_DATA,
     DRAW,
-    EVIDENCE_RETURN,
     FACTOR,
     FACTOR_SCALE,
     FACTORS,
@@ -44,6 +44,7 @@ from bdfm.names import (
     OBSERVED_DATA,
     PANEL,
     PERIOD,
+    PERIOD_REDRAWN,
     PERIOD_WEIGHTS,
     POSTERIOR,
     RETURNS,
@@ -380,7 +381,8 @@ class Posterior:
         Each posterior draw is continued by several paths, in antithetic pairs, so that there are at least
         ``n_draws`` predictive draws and Monte Carlo noise does not decide ranks. Returns of several
         periods are compounded. Assets declared inactive have a zero return, recorded as an edit.
-        Equal seeds give equal draws.
+        Equal seeds give equal draws. With evidence each pair of paths has a forecast period of its own, drawn
+        given the parameters and the evidence (``bdfm.model.redraw``).
 
         Where the model is pooled with something else (eq. 11a, 11b), the last draws are the latter's: past
         returns, of which a fit with evidence has none, for they know nothing of it; or draws with the rolling
@@ -406,10 +408,13 @@ class Posterior:
         data = at_periods(self._data(future=True), slice(horizon))
         n_paths = 2 * max(1, math.ceil((1 - share) * n_draws / (2 * self.n_draws)))
         rng = np.random.default_rng(number)
-        log_returns = simulate_ahead(model, p, past, data, n_paths=n_paths, rng=rng)
+        redrawn = False
         if self.evidence:
-            index = [panel.assets.index(e.symbol) for e in self.evidence]
-            log_returns[:, :, 0, index] = p[EVIDENCE_RETURN]
+            told = self.evidence
+            made = paths_given_evidence(model, p, past, data, panel, told, n_paths=n_paths, rng=rng)
+            log_returns, redrawn = made
+        else:
+            log_returns = simulate_ahead(model, p, past, data, n_paths=n_paths, rng=rng)
         total = log_returns.sum(axis=2).reshape(-1, len(panel.assets))
         if share:
             n = round(share / (1 - share) * len(total))
@@ -436,6 +441,8 @@ class Posterior:
                 "pool_share": share,
             },
         )
+        if redrawn:
+            forecast = forecast.with_attrs(**{PERIOD_REDRAWN: 1})
         for symbol, mean, sd in self.evidence:
             alone = ", without past returns" if model.predictive.other_share and not share else ""
             text = f"{symbol} returns {mean:.4%} ± {sd:.4%} (evidence inside the model{alone})."
