@@ -158,7 +158,8 @@ class _Period:
 
     def _evidence(self, returns: Floats) -> Floats:
         """Log likelihood (draw, evidence) of what is stated, given log returns (eq. 12)."""
-        return np.asarray(-0.5 * np.square((np.expm1(returns) - self.stated) / self.error))
+        with np.errstate(over="ignore"):  # a trial far out in a heavy tail has density zero
+            return np.asarray(-0.5 * np.square((np.expm1(returns) - self.stated) / self.error))
 
     def _given_returns(self, z: Floats, sd: Floats) -> Floats:
         return np.asarray(self._noise(self.returns - self._mean(z, sd)).sum(axis=1))
