@@ -79,6 +79,7 @@ RHO: Final = "rho"  # short-term reversal, dimensionless
 BETA_MOMENTUM: Final = "beta_momentum"  # beta of eq. 3b, dimensionless
 VAR_MATRIX: Final = "var_matrix"  # Phi (factor, factor_before)
 EVIDENCE: Final = "evidence"  # assets with evidence on the forecast period
+PERIOD_REDRAWN: Final = "period_redrawn"  # fact of a forecast: paths differ in the period's own state
 EVIDENCE_RETURN: Final = "evidence_return"  # r_i,T+1 of those assets, log return
 
 # Risk model variables

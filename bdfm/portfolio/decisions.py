@@ -24,6 +24,7 @@ from bdfm.forecast.forecast import Forecast
 from bdfm.forecast.ranks import weighted_quantiles
 from bdfm.forecast.sample import Sample
 from bdfm.forecast.submission import MAX_EXPOSURE, MIN_EXPOSURE
+from bdfm.names import PERIOD_REDRAWN
 from bdfm.portfolio.choices import METHODS, Method
 
 if TYPE_CHECKING:
@@ -68,8 +69,8 @@ class PortfolioRisk:
         ``posterior_error``, the standard deviation over the posterior of the measure's expectation given the
         parameters, to first order: what better knowledge of the parameters could change. It is NaN where the
         draws do not say which posterior draw they came from, or only two came from each; and with evidence
-        inside the model, where the paths of a posterior draw share what the period's own factors and returns
-        were drawn to be, so that their spread is not that of the parameters.
+        in a forecast of an earlier version, where the paths of a posterior draw share what the period's own
+        factors and returns were drawn to be, so that their spread is not that of the parameters.
     contributions
         One row for each asset held: ``weight``, and its parts of ``volatility`` and ``expected_shortfall``,
         which sum to the measures.
@@ -150,7 +151,8 @@ def portfolio_risk(
     sample = Sample(forecast.draws.to_numpy(), forecast.assets)
     raw, cut = sample.portfolio(held), sample.cut(held)
     values, influences = _measures(raw, cut, p, level)
-    shared = any(record.kind == "evidence" for record in forecast.records)  # inside the model
+    inside = any(record.kind == "evidence" for record in forecast.records)
+    shared = inside and not forecast.attrs.get(PERIOD_REDRAWN)
     clusters = forecast.draws.coords.get("posterior_draw")
     errors = _Errors(p, None if clusters is None else clusters.to_numpy())
     table = pd.DataFrame(

@@ -25,13 +25,13 @@ from bdfm.model.equations import at_periods, model_data
 from bdfm.model.evidence import Evidence, check_evidence
 from bdfm.model.factor_model import FactorModel
 from bdfm.model.parts.weights import effective_periods
+from bdfm.model.redraw import paths_given_evidence
 from bdfm.model.simulate import other_draws, simulate_ahead
 from bdfm.names import (
     ASSET,
     CHAIN,
     CONSTANT_DATA,
     DRAW,
-    EVIDENCE_RETURN,
     FACTORS,
     LOG_LIKELIHOOD,
     NAME,
@@ -39,6 +39,7 @@ from bdfm.names import (
     OBSERVED_DATA,
     PANEL,
     PERIOD,
+    PERIOD_REDRAWN,
     PERIOD_WEIGHTS,
     POSTERIOR,
     RETURNS,
@@ -339,7 +340,8 @@ class Posterior:
         Each posterior draw is continued by several paths, in antithetic pairs, so that there are at least
         ``n_draws`` predictive draws and Monte Carlo noise does not decide ranks. Returns of several
         periods are compounded. Assets declared inactive have a zero return, recorded as an edit.
-        Equal seeds give equal draws.
+        Equal seeds give equal draws. With evidence each pair of paths has a forecast period of its own, drawn
+        given the parameters and the evidence (``bdfm.model.redraw``).
 
         Where the model is pooled with something else (eq. 11a, 11b), the last draws are the latter's: past
         returns, of which a fit with evidence has none, for they know nothing of it; or draws with the rolling
@@ -366,10 +368,13 @@ class Posterior:
         data = at_periods(self._data(future=True), slice(horizon))
         n_paths = 2 * max(1, math.ceil((1 - share) * n_draws / (2 * self.n_draws)))
         rng = np.random.default_rng(number)
-        log_returns = simulate_ahead(model, p, past, data, n_paths=n_paths, rng=rng)
+        redrawn = False
         if self.evidence:
-            index = [panel.assets.index(e.symbol) for e in self.evidence]
-            log_returns[:, :, 0, index] = p[EVIDENCE_RETURN]
+            told = self.evidence
+            made = paths_given_evidence(model, p, past, data, panel, told, n_paths=n_paths, rng=rng)
+            log_returns, redrawn = made
+        else:
+            log_returns = simulate_ahead(model, p, past, data, n_paths=n_paths, rng=rng)
         # A sum over a single period would cost as much as drawing it.
         total = log_returns[:, :, 0] if horizon == 1 else log_returns.sum(axis=2)
         total = total.reshape(-1, len(panel.assets))
@@ -398,6 +403,8 @@ class Posterior:
                 "pool_share": share,
             },
         )
+        if redrawn:
+            forecast = forecast.with_attrs(**{PERIOD_REDRAWN: 1})
         for symbol, mean, sd in self.evidence:
             alone = ", without past returns" if model.predictive.other_share and not share else ""
             text = f"{symbol} returns {mean:.4%} ± {sd:.4%} (evidence inside the model{alone})."

@@ -13,6 +13,7 @@ from bdfm import views
 from bdfm.errors import DataError, MissingDependencyError, UnknownLabelError
 from bdfm.forecast.forecast import Forecast
 from bdfm.inference.settings import SamplerSettings
+from bdfm.model.equations import at_periods, model_data
 from bdfm.model.evidence import Evidence
 from bdfm.portfolio.decisions import METHODS, Decision, DecisionSettings, decide, portfolio_risk
 from bdfm.posterior.fit import fit
@@ -129,18 +130,35 @@ def test_posterior_error_of_a_fit_is_that_of_a_nested_simulation(tiny_model, tin
     found = portfolio_risk(plain.forecast(seed=3, n_draws=100_000), weights).table["posterior_error"]
     for name, value in exact.items():
         assert found[name] == pytest.approx(value, rel=0.15), name
-    # With evidence the paths of a posterior draw share the period's factors: their spread says nothing of
-    # the parameters, and no figure is better than one 30 times too large.
-    told = fit(
-        tiny_model,
-        tiny_panel,
-        seed=2,
-        settings=sampler,
-        evidence=[Evidence(tiny_panel.assets[0], 0.02, 0.02)],
-    )
-    table = portfolio_risk(told.forecast(seed=3, n_draws=20_000), weights).table
-    assert table["posterior_error"].isna().all()
-    assert (table["mc_error"] > 0).all()
+
+
+def test_posterior_error_with_evidence_is_that_of_a_nested_simulation(tiny_model, tiny_panel):
+    """Brute force: 5,000 prior draws of the period of each posterior draw, weighted by the evidence."""
+    sampler = SamplerSettings(draws=150, tune=100, chains=2, engine="gibbs")
+    evidence = [Evidence(tiny_panel.assets[0], 0.02, 0.02), Evidence(tiny_panel.assets[5], -0.01, 0.03)]
+    told = fit(tiny_model, tiny_panel, seed=2, settings=sampler, evidence=evidence)
+    p, rng = told.parameters(), np.random.default_rng(8)
+    future = at_periods(model_data(tiny_model, tiny_panel, future=True), slice(1))
+    at = [tiny_panel.assets.index(e.symbol) for e in evidence]
+    means, losses = [], []
+    for s in range(told.n_draws):
+        q = {k: np.broadcast_to(v[s], (5000, *v[s].shape)) for k, v in p.items()}
+        eta = q["factor_scale"] * rng.standard_normal(q["factor_scale"].shape)
+        factors = tiny_model.expected_factors(q) + eta
+        r = tiny_model.draw_returns(q, factors[:, None], future, rng=rng)[:, 0]
+        stated, error = (np.array([getattr(e, n) for e in evidence]) for n in ("mean", "sd"))
+        weight = np.exp(-0.5 * np.square((np.expm1(r[:, at].clip(-9, 9)) - stated) / error).sum(axis=1))
+        held = np.expm1(r.clip(-1, 1)).mean(axis=1)  # forecasts cut the worst of heavy tails too
+        means.append(np.average(held, weights=weight))
+        losses.append(np.average(held < 0, weights=weight))
+    forecast = told.forecast(seed=3, n_draws=100_000)
+    risk = portfolio_risk(forecast, {a: 1 / len(tiny_panel.assets) for a in tiny_panel.assets}).table
+    assert risk.loc["mean", "posterior_error"] == pytest.approx(np.std(means), rel=0.12)
+    assert risk.loc["probability_of_loss", "posterior_error"] == pytest.approx(np.std(losses), rel=0.15)
+    assert risk.loc["mean", "value"] == pytest.approx(np.mean(means), abs=0.0006)
+    # One pair of paths from each posterior draw cannot tell its luck from its parameters.
+    single = told.forecast(seed=3, n_draws=300)
+    assert portfolio_risk(single, {tiny_panel.assets[0]: 1.0}).table["posterior_error"].isna().all()
 
 
 def test_antithetic_pairs_stay_in_one_half():

@@ -1,0 +1,164 @@
+"""What to do about the risk of a book: marginal contributions, hedges, and risk against a benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from bdfm import _checks
+from bdfm._statistics import interval
+from bdfm.errors import DataError
+from bdfm.names import ASSET, DRAW, PORTFOLIO
+from bdfm.risk.base import RiskModel
+from bdfm.risk.inputs import Weights, portfolios
+
+Floats = NDArray[np.float64]
+
+
+def _covariances(model: RiskModel, left: Floats, right: Floats) -> Floats:
+    """Covariance ([draw,] left, right) of portfolios (portfolio, asset), through the factors."""
+    b, f = model.exposures.to_numpy(), model.factor_covariance.to_numpy()
+    d = model.specific_variance.to_numpy()
+    common = (left @ b) @ f @ np.swapaxes(right @ b, -1, -2)
+    return np.asarray(common + (left * d[..., None, :]) @ right.T)
+
+
+def marginal_risk(model: RiskModel, weights: Weights) -> xr.DataArray:
+    """Marginal contribution ∂σ/∂w_i = (Σw)_i / σ of each asset ([draw,] [portfolio,] asset) (eq. R19).
+
+    How much the volatility grows with one unit of weight more; w_i times it sums to the volatility.
+    """
+    names, w = portfolios(weights, model.assets)
+    row = _covariances(model, w, np.eye(len(model.assets)))
+    variance = (row * w).sum(axis=-1, keepdims=True)
+    if not (variance > 0).all():
+        raise DataError("marginal risk: a portfolio has no variance. Check its weights.")
+    values = row / np.sqrt(variance)
+    dims = [PORTFOLIO, ASSET]
+    coords: dict[str, Any] = {PORTFOLIO: names or ["portfolio"], ASSET: list(model.assets)}
+    if model.n_draws:
+        dims, coords = [DRAW, *dims], coords | {DRAW: list(range(model.n_draws))}
+    found = xr.DataArray(values, coords, dims, name="marginal_risk")
+    return found if names is not None else found.isel({PORTFOLIO: 0}, drop=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Hedge:
+    """Minimum-variance hedge of a book; made by ``hedge``.
+
+    Attributes
+    ----------
+    ratios
+        (instrument,) units to hold of each, negative for short, in weights of the book's capital.
+    volatility, hedged_volatility
+        Of the book, and of the book with its hedge.
+    weights
+        (asset,) book and hedge together.
+    """
+
+    ratios: pd.Series
+    volatility: float
+    hedged_volatility: float
+    weights: pd.Series
+
+    @property
+    def effectiveness(self) -> float:
+        """Share of the variance that the hedge takes away."""
+        return 1 - (self.hedged_volatility / self.volatility) ** 2
+
+
+def hedge(model: RiskModel, book: Weights, instruments: Sequence[str] | pd.DataFrame) -> Hedge:
+    """Holdings of given instruments that make the variance of a book least (eq. R20).
+
+    Parameters
+    ----------
+    model
+        With posterior draws, the mean of its covariances counts.
+    book
+        Weights of one portfolio.
+    instruments
+        Names of assets of the model; or a table (instrument, asset) of portfolios, such as an index.
+
+    Raises
+    ------
+    DataError
+        Several books, no instrument, instruments that are combinations of each other.
+    """
+    where = "hedge"
+    names, w = portfolios(book, model.assets)
+    if len(w) != 1:
+        raise DataError(f"{where}: {len(w)} books ({_checks.first(names or ())}). Give one.")
+    if isinstance(instruments, pd.DataFrame):
+        labels, h = portfolios(instruments, model.assets)
+        labels = labels or []
+    else:
+        labels = [str(x) for x in instruments]
+        _checks.known(labels, model.assets, what="asset", where=where)
+        _checks.unique(labels, what="instruments", where=where)
+        h = np.eye(len(model.assets))[[model.assets.index(x) for x in labels]]
+    if not labels:
+        raise DataError(f"{where}: no instrument given. Name at least one.")
+    every = np.vstack([w, h])
+    sigma = _covariances(model, every, every)
+    sigma = sigma.mean(axis=0) if model.n_draws else sigma
+    own, with_book = sigma[1:, 1:], sigma[1:, 0]
+    sd = np.sqrt(np.diag(own))
+    if not (sd > 0).all() or np.linalg.matrix_rank(own / np.outer(sd, sd), hermitian=True) < len(labels):
+        raise DataError(
+            f"{where}: the instruments ({_checks.first(labels)}) are redundant or riskless. Drop one."
+        )
+    ratios = -np.linalg.solve(own, with_book)
+    left = max(float(sigma[0, 0] + with_book @ ratios), 0.0)
+    return Hedge(
+        pd.Series(ratios, pd.Index(labels, name="instrument"), name="ratio"),
+        float(np.sqrt(sigma[0, 0])),
+        float(np.sqrt(left)),
+        pd.Series(w[0] + ratios @ h, pd.Index(model.assets, name=ASSET), name="weight"),
+    )
+
+
+def active_risk(
+    model: RiskModel, weights: Weights, benchmark: Mapping[str, float] | pd.Series
+) -> pd.DataFrame:
+    """Risk of portfolios against a benchmark (eq. R21), one row per portfolio.
+
+    ``active_volatility`` (tracking error), its ``systematic_share``, ``beta``, ``correlation``,
+    ``volatility``, ``benchmark_volatility``, and ``active_share``, half of the absolute differences of
+    weights. With draws posterior medians, and ``..._low`` and ``..._high`` of 90 % intervals.
+    """
+    names, w = portfolios(weights, model.assets)
+    _, base = portfolios(benchmark, model.assets)
+    if len(base) != 1:
+        raise DataError(f"active risk: {len(base)} benchmarks. Give the weights of one.")
+    active = w - base
+    x = active @ model.exposures.to_numpy()
+    systematic = ((x @ model.factor_covariance.to_numpy()) * x).sum(axis=-1)
+    total = systematic + model.specific_variance.to_numpy() @ np.square(active).T
+    own = model.variance(pd.DataFrame(w, columns=list(model.assets))).to_numpy()
+    with_base = _covariances(model, w, base)[..., 0]
+    variance = _covariances(model, base, base)[..., 0]
+    if not (variance > 0).all():
+        raise DataError("active risk: the benchmark has no variance. Check its weights.")
+    with np.errstate(invalid="ignore", divide="ignore"):
+        figures = {
+            "active_volatility": np.sqrt(total),
+            "systematic_share": np.where(total > 0, systematic / total, np.nan),
+            "beta": with_base / variance,
+            "correlation": with_base / np.sqrt(own * variance),
+            "volatility": np.sqrt(own),
+            "benchmark_volatility": np.sqrt(np.broadcast_to(variance, own.shape)),
+        }
+    table = pd.DataFrame(index=pd.Index(names or ["portfolio"], name=PORTFOLIO))
+    for name, values in figures.items():
+        if model.n_draws:
+            low, middle, high = interval(values)
+            table[name], table[f"{name}_low"], table[f"{name}_high"] = middle, low, high
+        else:
+            table[name] = values
+    return table.assign(active_share=np.abs(active).sum(axis=1) / 2)

@@ -1,0 +1,364 @@
+"""Stress: what a past crash, a shock, dearer risk or a loss of a given size would mean for a portfolio.
+
+Scenarios go through the exposures of a risk model (eq. R13 to R16), or through the draws of a forecast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+from bdfm import _checks
+from bdfm._statistics import interval
+from bdfm.errors import DataError
+from bdfm.forecast.forecast import Forecast
+from bdfm.forecast.sample import Sample
+from bdfm.names import ASSET, FACTOR, PORTFOLIO
+from bdfm.risk.base import RiskModel
+from bdfm.risk.inputs import Weights, portfolios
+
+Floats = NDArray[np.float64]
+
+# First and last day of the months that the sources replay.
+WINDOWS: Final[dict[str, tuple[str, str]]] = {
+    "Lehman, September 2008": ("2008-09-01", "2008-09-30"),
+    "COVID-19, March 2020": ("2020-03-01", "2020-03-31"),
+    "rates, January 2022": ("2022-01-01", "2022-01-31"),
+}
+COMMON_SHOCK: Final = "common shock"  # factor that ``shock_risk`` adds
+MIN_TAIL_DRAWS: Final = 30
+
+
+def replay(
+    model: RiskModel,
+    factor_returns: pd.DataFrame,
+    weights: Weights,
+    *,
+    windows: Mapping[str, tuple[object, object]] = WINDOWS,
+) -> pd.DataFrame:
+    """Portfolios' systematic return in past windows, with the exposures of today (eq. R13).
+
+    Parameters
+    ----------
+    model
+        Its exposures count; with posterior draws their mean.
+    factor_returns
+        (period, factor) simple returns of the model's factors, decimals, that cover the windows.
+    weights
+        As ``RiskModel.variance`` takes them.
+    windows
+        First and last day by name, both included.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per window and portfolio: ``return``, compounded over the window; ``worst_period``;
+        ``drawdown``, the largest fall from the best value before it; ``n_periods``. What is specific to the
+        assets is not in it: nobody knows what it would have been.
+
+    Raises
+    ------
+    DataError
+        A factor that the table lacks, no window, a window without periods or with missing returns.
+    """
+    where = "replay"
+    table = _factor_table(model, factor_returns, where)
+    names, w = portfolios(weights, model.assets)
+    exposure = _mean(w @ model.exposures.to_numpy(), model)  # (portfolio, factor)
+    if not windows:
+        raise DataError(f"{where}: no window given. Leave windows out for the usual ones.")
+    rows = {}
+    for name, ends in windows.items():
+        first, last = (_checks.as_date(d, where=f"{where}: {name}") for d in ends)
+        part = table.loc[first:last]
+        if part.empty or not np.isfinite(part.to_numpy()).all():
+            span = f"{table.index[0]:%Y-%m-%d} to {table.index[-1]:%Y-%m-%d}" if len(table) else "empty"
+            raise DataError(
+                f"{where}: the factor returns ({span}) lack {name} ({first:%Y-%m-%d} to {last:%Y-%m-%d}), in"
+                " whole or in part. Give a longer table, or other windows."
+            )
+        by_period = part.to_numpy() @ exposure.T  # (period, portfolio)
+        value = np.vstack([np.ones(len(w)), np.cumprod(1 + by_period, axis=0)])
+        fall = (value / np.maximum.accumulate(value, axis=0) - 1).min(axis=0)
+        for j, portfolio in enumerate(names or ["portfolio"]):
+            figures = (value[-1, j] - 1, by_period[:, j].min(), fall[j], len(part))
+            rows[name, portfolio] = figures
+    columns = ["return", "worst_period", "drawdown", "n_periods"]
+    index = pd.MultiIndex.from_tuples(list(rows), names=["window", PORTFOLIO])
+    return pd.DataFrame(list(rows.values()), index, columns).astype({"n_periods": int})
+
+
+def _factor_table(model: RiskModel, factor_returns: pd.DataFrame, where: str) -> pd.DataFrame:
+    table = factor_returns.set_axis([str(c) for c in factor_returns.columns], axis=1)
+    _checks.known(model.factors, list(table.columns), what="factor", where=f"{where}: factor returns")
+    table = table.set_axis(_checks.days(table.index, where=where)).sort_index()
+    return _checks.numeric(table[list(model.factors)], where=where)
+
+
+def _mean(values: Floats, model: RiskModel) -> Floats:
+    """Mean over posterior draws, where there are any."""
+    return np.asarray(values.mean(axis=0) if model.n_draws else values)
+
+
+@dataclass(frozen=True, eq=False)
+class FactorShock:
+    """Scenario of ``shock_factors``.
+
+    Attributes
+    ----------
+    factors
+        (factor,) moves: those given, and the others at their mean given them; posterior means over draws.
+    table
+        One row per portfolio: ``return`` expected in the scenario, ``volatility`` that remains about it; with
+        draws posterior medians, and ``..._low`` and ``..._high`` of the 90 % interval.
+    assets
+        (asset,) expected returns; posterior means over draws.
+    """
+
+    factors: pd.Series
+    table: pd.DataFrame
+    assets: pd.Series
+
+
+def shock_factors(
+    model: RiskModel, shocks: Mapping[str, float], weights: Weights, *, others_move: bool = True
+) -> FactorShock:
+    """Scenario in which some factors move as given, and the others as far as they go along (eq. R14).
+
+    Parameters
+    ----------
+    shocks
+        Move by factor, decimal simple return over the model's ``periods``.
+    others_move
+        Whether other factors take their conditional mean; ``False`` leaves them at zero.
+
+    Raises
+    ------
+    UnknownLabelError, DataError
+        Unknown factors, moves that are not finite, shocked factors whose covariance is singular.
+    """
+    where = "factor shock"
+    if not shocks:
+        raise DataError(f"{where}: no factor named. Known: {_checks.first(model.factors)}.")
+    _checks.known(shocks, model.factors, what="factor", where=where)
+    move = np.array([_checks.finite(v, what=k, where=where) for k, v in shocks.items()])
+    at = [model.factors.index(k) for k in shocks]
+    f, b = model.factor_covariance.to_numpy(), model.exposures.to_numpy()
+    d = model.specific_variance.to_numpy()
+    own = f[..., at, :][..., at]
+    if np.linalg.matrix_rank(own, hermitian=True).min() < len(at):
+        raise DataError(
+            f"{where}: the factors {_checks.first(shocks)} are collinear or constant. Leave one out."
+        )
+    slopes = np.linalg.solve(own, f[..., at, :]).swapaxes(-1, -2)  # (factor, shocked)
+    left = f - slopes @ f[..., at, :]
+    if others_move:
+        factors = slopes @ move
+    else:
+        factors = np.zeros(f.shape[:-1])
+        factors[..., at] = move
+    names, w = portfolios(weights, model.assets)
+    x = w @ b  # ([draw,] portfolio, factor)
+    figures = {
+        "return": (x @ factors[..., None])[..., 0],
+        "volatility": np.sqrt(np.maximum(((x @ left) * x).sum(axis=-1), 0) + d @ np.square(w).T),
+    }
+    index = pd.Index(names or ["portfolio"], name=PORTFOLIO)
+    table = pd.DataFrame(index=index)
+    for name, values in figures.items():
+        if model.n_draws:
+            low, middle, high = interval(values)
+            table[name], table[f"{name}_low"], table[f"{name}_high"] = middle, low, high
+        else:
+            table[name] = values
+    assets = _mean((b @ factors[..., None])[..., 0], model)
+    return FactorShock(
+        pd.Series(_mean(factors, model), pd.Index(model.factors, name=FACTOR)),
+        table,
+        pd.Series(assets, pd.Index(model.assets, name=ASSET)),
+    )
+
+
+def shock_risk(
+    model: RiskModel,
+    *,
+    factor_volatility: float | Mapping[str, float] = 1.0,
+    specific_volatility: float = 1.0,
+    correlation: float = 0.0,
+) -> RiskModel:
+    """Risk model after a shock to volatilities and correlations of assets (eq. R15).
+
+    Parameters
+    ----------
+    factor_volatility
+        Ratio of new to old volatility of all factors, or by factor.
+    specific_volatility
+        The same of specific returns.
+    correlation
+        How far correlations of assets go from where they are towards 1, or if negative towards 0: 0.5 is half
+        of the way. Volatilities of assets stay. The model has a further factor, ``"common shock"``, if it is
+        positive.
+
+    Raises
+    ------
+    DataError
+        Ratios that are not positive, a correlation outside [-1, 1].
+    """
+    where = "shock to risk"
+    ratios = np.ones(len(model.factors))
+    if isinstance(factor_volatility, Mapping):
+        _checks.known(factor_volatility, model.factors, what="factor", where=where)
+        for name, ratio in factor_volatility.items():
+            ratios[model.factors.index(name)] = _checks.positive(ratio, what=name, where=where)
+    else:
+        ratios *= _checks.positive(factor_volatility, what="factor_volatility", where=where)
+    specific = _checks.positive(specific_volatility, what="specific_volatility", where=where)
+    c = _checks.finite(correlation, what="correlation", where=where)
+    if not -1 <= c <= 1:
+        raise DataError(f"{where}: correlation {c:g} is not between -1 and 1.")
+    b = model.exposures.to_numpy()
+    f = model.factor_covariance.to_numpy() * np.outer(ratios, ratios)
+    d = model.specific_variance.to_numpy() * specific**2
+    variance = ((b @ f) * b).sum(axis=-1) + d
+    factors = list(model.factors)
+    f, d = f * (1 - abs(c)), d * (1 - abs(c))
+    if c > 0:
+        b = np.concatenate([b, np.sqrt(variance)[..., None]], axis=-1)
+        wide = np.zeros((*f.shape[:-2], f.shape[-1] + 1, f.shape[-1] + 1))
+        wide[..., :-1, :-1], wide[..., -1, -1] = f, c
+        f, factors = wide, [*factors, COMMON_SHOCK]
+    elif c < 0:
+        d = d - c * variance
+    note = f"shocked: factor volatility x {factor_volatility}, specific x {specific:g}, correlation {c:+g}"
+    made = RiskModel.from_arrays(
+        b, f, d, assets=model.assets, factors=factors, kind=model.kind, origin=model.origin,
+        notes=(*model.notes, note),
+    )  # fmt: skip
+    return replace(made, periods=model.periods)
+
+
+@dataclass(frozen=True, eq=False)
+class ReverseStress:
+    """The most likely move that loses a given share; made by ``reverse_stress``.
+
+    Attributes
+    ----------
+    loss
+        Loss asked for, decimal.
+    distance
+        Its distance from no loss, in volatilities of the portfolio.
+    probability
+        Of a loss at least as large, were returns normal with mean zero.
+    factors
+        One row per factor: ``move``; ``in_volatilities`` of the factor; ``loss``, its part of the loss.
+    assets
+        One row per asset: ``move``, ``loss``; these parts sum to the loss.
+    """
+
+    loss: float
+    distance: float
+    probability: float
+    factors: pd.DataFrame
+    assets: pd.DataFrame
+
+
+def reverse_stress(model: RiskModel, weights: Weights, loss: float) -> ReverseStress:
+    """Most likely move of factors and assets among those that lose ``loss`` (eq. R16).
+
+    Of all returns r with w'r = -loss the one with the least r'Σ^-1 r; for normal returns it is also their
+    mean given that loss. With posterior draws Σ is their mean.
+
+    Raises
+    ------
+    DataError
+        Several portfolios, a loss that is not positive, a portfolio without variance.
+    """
+    where = "reverse stress"
+    loss = _checks.positive(loss, what="loss", where=where)
+    names, w = portfolios(weights, model.assets)
+    if len(w) != 1:
+        raise DataError(f"{where}: {len(w)} portfolios ({_checks.first(names or ())}). Give one.")
+    b, f = model.exposures.to_numpy(), model.factor_covariance.to_numpy()
+    x = w @ b
+    with_factors = x @ f  # covariance of the portfolio with factors ([draw,] 1, factor)
+    specific = model.specific_variance.to_numpy() * w[0]
+    with_assets = (with_factors @ b.swapaxes(-1, -2))[..., 0, :] + specific
+    parts = _mean((x * with_factors)[..., 0, :], model)
+    cov_f, cov_a = _mean(with_factors[..., 0, :], model), _mean(with_assets, model)
+    variance = float(w[0] @ cov_a)
+    if not variance > 0:
+        raise DataError(f"{where}: the portfolio has no variance. Check its weights.")
+    sd = np.sqrt(_mean(np.diagonal(f, axis1=-2, axis2=-1), model))
+    move = -loss * cov_f / variance
+    distance = loss / np.sqrt(variance)
+    factors = pd.DataFrame(
+        {
+            "move": move,
+            "in_volatilities": move / np.where(sd > 0, sd, np.nan),
+            "loss": loss * parts / variance,
+        },
+        index=pd.Index(model.factors, name=FACTOR),
+    )
+    assets = pd.DataFrame(
+        {"move": -loss * cov_a / variance, "loss": loss * w[0] * cov_a / variance},
+        index=pd.Index(model.assets, name=ASSET),
+    )
+    return ReverseStress(loss, float(distance), float(stats.norm.sf(distance)), factors, assets)
+
+
+def forecast_given_loss(
+    forecast: Forecast, weights: Mapping[str, float] | pd.Series[Any], loss: float
+) -> pd.DataFrame:
+    """Mean return of each asset in the draws where a portfolio loses ``loss`` or more.
+
+    Parameters
+    ----------
+    forecast
+        Any forecast; its weights count.
+    weights
+        Weight by symbol, negative for short.
+    loss
+        Decimal over the span of the forecast.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per asset: ``mean`` over all draws and ``given_loss``; ``loss``, its part of the portfolio's
+        mean loss there. In ``attrs``: ``probability`` of such a loss, ``expected_loss`` given it, and the
+        ``effective_draws`` behind these means.
+
+    Raises
+    ------
+    DataError
+        Fewer than 30 effective draws with such a loss: the mean would be luck.
+    """
+    where = "forecast given a loss"
+    loss = _checks.finite(loss, what="loss", where=where)
+    given = {str(k): _checks.finite(v, what=f"the weight of {k}", where=where) for k, v in weights.items()}
+    _checks.known(given, forecast.assets, what="asset", where=where)
+    draws, p = forecast.draws.to_numpy(), forecast.weights.to_numpy()
+    held = Sample(draws, forecast.assets).portfolio(given)
+    tail = p * (held <= -loss)
+    probability = float(tail.sum())
+    effective = probability**2 / float(np.square(tail).sum()) if probability else 0.0
+    if effective < MIN_TAIL_DRAWS:
+        raise DataError(
+            f"{where}: the portfolio loses {loss:.2%} in {effective:.0f} effective draws of"
+            f" {len(p):,}; {MIN_TAIL_DRAWS} are needed. Ask for a smaller loss, or forecast with more draws."
+        )
+    share = tail / probability
+    conditional = share @ draws.astype(np.float64)
+    w = np.array([given.get(a, 0.0) for a in forecast.assets])
+    table = pd.DataFrame(
+        {"mean": p @ draws.astype(np.float64), "given_loss": conditional, "loss": -w * conditional},
+        index=pd.Index(forecast.assets, name=ASSET),
+    )
+    expected = -float(share @ held)
+    table.attrs = {"probability": probability, "expected_loss": expected, "effective_draws": effective}
+    return table
