@@ -136,9 +136,9 @@ def test_an_update_gives_the_probabilities_of_a_cold_fit(months, earlier):
     cold = fit(model, second, seed=8, settings=settings)
     warm = earlier.update(second, seed=9, settings=settings)
     assert warm.diagnose().max_rhat < 1.02
-    p, q = (x.forecast(seed=1, n_draws=200_000).probabilities().to_numpy() for x in (cold, warm))
-    # Two cold fits of this length differ by about 0.002.
-    assert np.abs(p - q).max() < 0.01
+    p, q = (x.forecast(seed=1, n_draws=200_000).quantile_probabilities().to_numpy() for x in (cold, warm))
+    # The largest of 35 differences was 0.0015 when this was written.
+    assert np.abs(p - q).max() < 0.006
     assert warm.attrs["warm_from"] == "2021-01-01"
     assert "warm_from" not in cold.attrs
     assert warm.attrs["settings"] == cold.attrs["settings"]
