@@ -17,7 +17,6 @@ from bdfm import _checks, _files
 from bdfm.data.panel import Panel
 from bdfm.errors import DataError
 from bdfm.forecast.forecast import Forecast
-from bdfm.forecast.records import Record
 from bdfm.inference.diagnostics import Diagnosis, diagnose
 from bdfm.inference.identified import common_covariance, identified, judged_variables, parameters
 from bdfm.inference.settings import SamplerSettings
@@ -47,6 +46,7 @@ from bdfm.names import (
 )
 from bdfm.posterior import door, memory, plots
 from bdfm.posterior.sampled import Earlier, sampled
+from bdfm.posterior.told import evidence_records
 from bdfm.posterior.traces import parts_of
 from bdfm.posterior.turned import turned_draws
 
@@ -370,9 +370,9 @@ class Posterior:
         rng = np.random.default_rng(number)
         redrawn = False
         if self.evidence:
-            told = self.evidence
-            made = paths_given_evidence(model, p, past, data, panel, told, n_paths=n_paths, rng=rng)
-            log_returns, redrawn = made
+            log_returns, redrawn = paths_given_evidence(
+                model, p, past, data, panel, self.evidence, n_paths=n_paths, rng=rng
+            )
         else:
             log_returns = simulate_ahead(model, p, past, data, n_paths=n_paths, rng=rng)
         # A sum over a single period would cost as much as drawing it.
@@ -405,10 +405,8 @@ class Posterior:
         )
         if redrawn:
             forecast = forecast.with_attrs(**{PERIOD_REDRAWN: 1})
-        for symbol, mean, sd in self.evidence:
-            alone = ", without past returns" if model.predictive.other_share and not share else ""
-            text = f"{symbol} returns {mean:.4%} ± {sd:.4%} (evidence inside the model{alone})."
-            forecast = forecast.with_record(Record.of("evidence", (symbol,), text, mean=mean, sd=sd))
+        for record in evidence_records(self.evidence, alone=not share and bool(model.predictive.other_share)):
+            forecast = forecast.with_record(record)
         forecast = forecast.zero(*panel.inactive) if panel.inactive else forecast
         return forecast.with_base("posterior", {"horizon": horizon, "seed": number, "n_draws": n_draws})
 
