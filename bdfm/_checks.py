@@ -20,10 +20,14 @@ if TYPE_CHECKING:
 MAX_NAMED = 5  # offenders that a message names before it only counts
 
 
-def first(labels: Iterable[object], n: int = MAX_NAMED) -> str:
-    """First ``n`` labels, comma separated, with the number of those left out."""
+def first(labels: Iterable[object], n: int = MAX_NAMED, *, whole: bool = False) -> str:
+    """First ``n`` labels, comma separated, with the number of those left out.
+
+    Long ones are cut, as a file's may be anything; ``whole`` leaves them: messages of this package.
+    """
     items = [str(x) for x in labels]
-    items[:n] = [short(x) for x in items[:n]]
+    if not whole:
+        items[:n] = [short(x) for x in items[:n]]
     more = f" and {len(items) - n} more" if len(items) > n else ""
     return ", ".join(items[:n]) + more
 

@@ -305,7 +305,9 @@ def _write(folder: Path, done: _Done) -> None:
 def _report_failures(run: Run) -> None:
     if not len(run.failures):
         return
-    named = _checks.first(f"{r.origin}: {r.error}, {r.message}" for r in run.failures.itertuples())
+    named = _checks.first(
+        (f"{r.origin}: {r.error}, {r.message}" for r in run.failures.itertuples()), whole=True
+    )
     text = f"backtest of {run.name}: {len(run.failures)} of {len(run.manifest['origins'])} origins failed"
     if not run.results:
         raise DataError(f"{text} ({named}). Tracebacks are in {run.folder / ORIGINS}.")

@@ -5,8 +5,11 @@ import shlex
 from pathlib import Path
 
 import doubt_cases as cases
+import numpy as np
 import pandas as pd
 import pytest
+
+from bdfm.risk import simple_returns
 
 SHARED_CASES = Path(__file__).resolve().parents[3] / "shared" / "cases"
 
@@ -91,7 +94,7 @@ TRIES = [
     ("exposures", "collinear-factors", lambda: factors("a sum")),
     ("exposures", "factor-unit", lambda: factors("one column in percent")),
     ("check", "factor-unit", lambda: factors("decimals read as percent")),
-    ("exposures", "missing-code", lambda: factors("-999")),
+    ("exposures", "missing-code", lambda: factors("odd twice")),
     ("forecast", "twins", lambda: changed(cases.PRICES, "a copy with rounding")),
     ("backtest", "twins", lambda: changed(cases.PRICES, "a copy")),
     ("forecast", "not-prices", lambda: changed(cases.PRICES, "gross returns")),
@@ -169,7 +172,6 @@ def test_exit_codes_of_check(bdfm_command, files, change, code):
         ("collinear-factors", "collinear-factors"),
         ("constant-price", "constant-price"),
         ("decimals-read-as-percent", "factor-unit"),
-        ("ohlcv-as-assets", "ohlcv"),
         ("unit-change", "unit-step"),
     ],
 )
@@ -192,3 +194,14 @@ def test_given_cases(bdfm_command, monkeypatch, tmp_path, case, rule):
         if case == "constant-price":
             assert "the price of CASH has not changed since 2019-01-01" in err
             assert "--zero" in err
+
+
+def test_one_symbols_file_is_one_asset(bdfm_command, tmp_path):
+    closes = cases.clean_prices()["S0"]
+    table = closes.to_frame("Open").assign(High=1.01 * closes, Low=0.99 * closes, Close=closes)
+    table = table.assign(**{"Adj Close": 0.97 * closes, "Volume": np.round(1e6 * closes)})
+    table.rename_axis("Date").to_csv(tmp_path / "S0.csv")
+    code, out, err = bdfm_command("risk", "--prices", str(tmp_path / "S0.csv"), "--model", "statistical")
+    assert code == 0, err
+    weekly = simple_returns(closes.to_frame(), period="1w", window=104, accept=None)["S0"]
+    assert f"{100 * 2 * weekly.std():.2f}" in out
