@@ -443,8 +443,6 @@ class Posterior:
         """What another fit needs to go on from these draws."""
         return Earlier(self.model, self.panel.origin, self.draws, self.attrs.get("adaptation"))
 
-    # -- pictures --------------------------------------------------------------------------------------
-
     @cached_property
     def _aligned_draws(self) -> xr.Dataset:
         return self.aligned().draws
