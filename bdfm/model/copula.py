@@ -54,7 +54,8 @@ def to_student(normal: Floats, dof: float) -> Floats:
     place -= below
     low = heights[below]
     np.multiply(place, heights[below + 1] - low, out=place)
-    return np.add(place, low, out=normal)
+    normal[:] = place + low
+    return normal
 
 
 def student_heights(dof: float) -> Floats:
