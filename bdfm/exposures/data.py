@@ -27,6 +27,7 @@ TRAINING_SHARE: Final = 0.70
 VALIDATION_SHARE: Final = 0.15
 MIN_DAYS: Final = 60
 MAX_ODD_SHARE: Final = 0.1  # of days that only one of prices and factors has
+_NO_FACTOR: Final = "A blank or a code for missing is there (missing-code): fill it, or leave out those rows."
 _RATE: Final = "risk-free rate"
 
 
@@ -144,7 +145,7 @@ class ExposureData:
         silent = np.isnan(r).all(axis=1)
         if silent.any():
             raise DataError(f"{where}: no return on {silent.sum()} of {len(r)} days. Leave those days out.")
-        _complete(f, names, index, what="factors", remedy="Complete them, or choose other days.")
+        _complete(f, names, index, what="factors", remedy=_NO_FACTOR)
         doubt(Tables("exposures", factors=pd.DataFrame(f, index, list(names))), accept=accept)
         n_training, n_validation = _split(len(r), training, validation)
         short = [labels[j] for j in np.flatnonzero(_too_short(r[:n_training]))]

@@ -19,12 +19,14 @@ from bdfm.data.panel import Panel
 from bdfm.model.equations import Equations, at_periods
 from bdfm.model.evidence import Evidence
 from bdfm.model.part import Data, Params
-from bdfm.model.simulate import simulate_ahead
+from bdfm.model.simulate import principal_axes, simulate_ahead
 from bdfm.names import (
     CLASS_INDEX,
     EVIDENCE_RETURN,
     FACTOR_MIXING_NEXT,
+    FACTOR_SCALE,
     FACTORS_NEXT,
+    LOADINGS,
     LOG_MULTIPLIER_NEXT,
     PERIOD_WEIGHTS,
 )
@@ -101,6 +103,7 @@ class _Period:
         self.p = {k: v for k, v in p.items() if k not in _REDRAWN}
         self.multipliers = {k: np.asarray(p[k]) for k in (LOG_MULTIPLIER_NEXT, FACTOR_MIXING_NEXT) if k in p}
         self.expected = np.asarray(model.expected_factors(p), dtype=float)  # (draw, factor)
+        self.axes = principal_axes(p[LOADINGS] * p[FACTOR_SCALE][:, None])
         self.sd = self._sd(self.multipliers)
         self.z = (np.asarray(p[FACTORS_NEXT]) - self.expected) / self.sd
         self.returns = np.array(p[EVIDENCE_RETURN], dtype=float)  # (draw, evidence)
@@ -174,7 +177,10 @@ class _Period:
 
         New multipliers are proposed from their law given the parameters, and accepted by the likelihood.
         """
-        self.z = elliptical_slice(self.rng, lambda z: log_likelihood(z, self.sd), self.z)
+        # Along the principal axes, as in ``simulate_ahead``: equal seeds, equal returns, however factors turn.
+        raw = self.rng.standard_normal(self.z.shape)
+        other = (self.axes @ raw[..., None])[..., 0]
+        self.z = elliptical_slice(self.rng, lambda z: log_likelihood(z, self.sd), self.z, other)
         if not self.multipliers:
             return
         proposed = self._new_multipliers()
@@ -205,12 +211,17 @@ class _Period:
         )
 
 
-def elliptical_slice(rng: np.random.Generator, log_likelihood: Density, z: Floats) -> Floats:
+def elliptical_slice(
+    rng: np.random.Generator, log_likelihood: Density, z: Floats, other: Floats | None = None
+) -> Floats:
     """One update of standard normal variables (draw, variable) for each draw, given a log likelihood (draw,).
+
+    ``other`` are fresh ones that span the ellipse with them; drawn here, if not given.
 
     Murray, Adams and MacKay (2010), Elliptical slice sampling, AISTATS 9, 541-548: no width to choose.
     """
-    other = rng.standard_normal(z.shape)
+    if other is None:
+        other = rng.standard_normal(z.shape)
     height = log_likelihood(z) + np.log(rng.random(len(z)))
     angle = rng.uniform(0.0, 2.0 * np.pi, len(z))
     low, high = angle - 2.0 * np.pi, angle.copy()

@@ -89,7 +89,7 @@ def simulate_ahead(
     lags = model.lags(p)
     noise_scale = np.exp(np.broadcast_to(model.log_noise_scale(p, data), (n_draws, n_steps, n_assets)))
     steps = [at_periods(data, slice(t, t + 1)) for t in range(n_steps)]
-    axes = _principal_axes(p[LOADINGS] * p[FACTOR_SCALE][:, None])
+    axes = principal_axes(p[LOADINGS] * p[FACTOR_SCALE][:, None])
     sign = np.array([1.0, -1.0])[:, None, None]
     out = np.empty((n_paths, n_draws, n_steps, n_assets), dtype=dtype)
 
@@ -176,7 +176,7 @@ def other_draws(
     return total
 
 
-def _principal_axes(scaled: Floats) -> Floats:
+def principal_axes(scaled: Floats) -> Floats:
     """Orthonormal axes (draw, factor, axis) of scaled loadings (draw, asset, factor), variances ascending.
 
     Their signs make the loadings on each axis sum to a positive number over assets.

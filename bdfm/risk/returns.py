@@ -141,8 +141,8 @@ def compounded(
             if edges[0] <= i < edges[-1]
         ]
         raise DataError(
-            f"{where}: {len(missing)} returns are missing ({_checks.first(missing)}). Fill them, or drop"
-            " these days."
+            f"{where}: {len(missing)} returns are missing ({_checks.first(missing)}). A blank or a"
+            " code for missing is there (missing-code): fill it, or leave out those rows."
         )
     return pd.DataFrame(values, ends, table.columns)
 

@@ -54,6 +54,7 @@ def _cases():
         levels = {
             "lags": a % 3,
             "scale": (a + 2) % 4,
+            "factors": (a + a // 2) % 2,
             "loadings": a,
             "premium": a % 2,
             "evidence": a // 2,

@@ -73,7 +73,10 @@ def test_the_chain_ends_where_weighted_prior_draws_are(
     tolerance = 4.5 * np.sqrt(0.25 / N + 0.25 * (weight @ weight))
     assert tolerance < 0.07
     # Heavy tails make standard deviations noisy: the shares below quantiles of the weighted draws.
-    for own, exact in ((period.factors, prior), (period.returns, returns)):
+    noise_now = period.returns - period._mean(period.z, period.sd)  # factors and returns jointly
+    noise_exact = returns - model.expected_return(q, prior[:, None], ahead)[:, 0, at]
+    pairs = ((period.factors, prior), (period.returns, returns), (noise_now, noise_exact))
+    for own, exact in pairs:
         for j in (0, 1):
             order = np.argsort(exact[:, j])
             at_level = np.searchsorted(np.cumsum(weight[order]), (0.1, 0.3, 0.5, 0.7, 0.9))

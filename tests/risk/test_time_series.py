@@ -121,7 +121,7 @@ def test_masked_rows_are_no_observations(data):
         ),
         (lambda f, r: (f, r.assign(A0=r["A0"].where(r.index > r.index[-8]))), DataError, "A0 7"),
         (lambda f, r: (f, r[::-1]), DataError, "not in ascending order"),
-        (lambda f, r: (f, r * 1000), DataError, "percent that was read as decimals"),
+        (lambda f, r: (f, r * 1000), DataError, "percent, read as decimals"),
         (lambda f, r: (f, r.assign(B=np.nan)), DataError, "no return .B"),
     ],
 )

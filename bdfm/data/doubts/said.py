@@ -29,7 +29,7 @@ def statement_unit(tables: Tables) -> Iterator[Finding]:
         severity: Severity = "refuse"
         label = f"{said.where}: " if said.where else ""
         if said.what == "return" and abs(said.value) >= LARGE_RETURN:
-            seen = f"{label}a return of {said.value:g}, which is {said.value:+,.0%}"
+            seen = f"{label}a return of {said.value:g}, which is {_percent(said.value)}"
             usual, remedy = (
                 "Returns are decimals: 0.05 is 5 %.",
                 "Divide by 100, or write 5%, if it is in percent.",
@@ -52,3 +52,8 @@ def statement_unit(tables: Tables) -> Iterator[Finding]:
         else:
             continue
         yield Finding("statement-unit", severity, "statements", (said.symbol,), (), seen, usual, remedy)
+
+
+def _percent(value: float) -> str:
+    """A number in percent, in as many digits as can be read."""
+    return f"{value:+,.0%}" if abs(value) < 1e4 else f"{100 * value:+.3g}%"
