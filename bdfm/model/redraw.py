@@ -177,7 +177,7 @@ class _Period:
 
         New multipliers are proposed from their law given the parameters, and accepted by the likelihood.
         """
-        # Along the principal axes, as in ``simulate_ahead``: equal seeds, equal returns, however factors turn.
+        # Along the principal axes, as ``simulate_ahead``: however factors turn, equal seeds draw alike.
         raw = self.rng.standard_normal(self.z.shape)
         other = (self.axes @ raw[..., None])[..., 0]
         self.z = elliptical_slice(self.rng, lambda z: log_likelihood(z, self.sd), self.z, other)
