@@ -102,8 +102,10 @@ def risk(
     whole = read_prices(prices, **forms, aliases=names)
     say_read(whole)
     table = prices_until(whole, last)
-    length = one_span(table, period=period, period_days=period_days, calendar_months=calendar_months)
     right = accept or ()
+    length = one_span(
+        table, period=period, period_days=period_days, calendar_months=calendar_months, accept=right
+    )
     weights = None
     if portfolio is not None:
         symbols = [str(c) for c in table.columns]

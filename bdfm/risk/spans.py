@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from bdfm import _checks
+from bdfm.data.doubts.door import doubt
+from bdfm.data.doubts.tables import Tables
 from bdfm.data.features import Closes
 from bdfm.data.periods import edges_at_prices, period_edges
 from bdfm.errors import DataError
@@ -59,14 +62,24 @@ def span(period: str | int) -> Span:
     return Span(size * _WEEK, "days") if letter == "w" else Span(size, "months")
 
 
-def usual_span(prices: pd.DataFrame) -> Span:
-    """Weeks of daily and weekly prices, calendar months of monthly ones."""
-    closes = Closes(_checks.price_table(prices).dropna(how="all"), max_stale_days=MAX_STALE_DAYS)
+def usual_span(prices: pd.DataFrame, *, accept: Collection[str] = ()) -> Span:
+    """Weeks of daily and weekly prices, calendar months of monthly ones; ``accept`` as in ``doubt``."""
+    try:
+        table = _checks.price_table(prices)
+    except DataError:
+        doubt(Tables("risk", prices=prices), accept=accept)  # the reason, if a rule knows it
+        raise
+    closes = Closes(table.dropna(how="all"), max_stale_days=MAX_STALE_DAYS)
     return Span(1, "months") if closes.spacing >= MONTHLY else span("1w")
 
 
 def one_span(
-    prices: pd.DataFrame, *, period: str | None, period_days: int | None, calendar_months: bool
+    prices: pd.DataFrame,
+    *,
+    period: str | None,
+    period_days: int | None,
+    calendar_months: bool,
+    accept: Collection[str] = (),
 ) -> Span:
     """Span that one of three options gives; the usual one of the prices if none is given."""
     given = [period is not None, period_days is not None, calendar_months]
@@ -78,7 +91,7 @@ def one_span(
         return span("month")
     if period is not None or period_days is not None:
         return span(period if period is not None else period_days or 0)
-    return usual_span(prices)
+    return usual_span(prices, accept=accept)
 
 
 def period_ends(table: pd.DataFrame, length: Span) -> pd.DatetimeIndex:
@@ -134,7 +147,7 @@ def returns_between(table: pd.DataFrame, ends: pd.DatetimeIndex) -> pd.DataFrame
 
 
 def _too_rare(closes: Closes, length: Span) -> DataError:
-    remedy = "1m" if closes.spacing <= 32 else f"{-(-closes.spacing // _WEEK)}w"
+    remedy = "1m" if MONTHLY <= closes.spacing <= 32 else f"{-(-closes.spacing // _WEEK)}w"
     return DataError(
         f"returns: one price about every {closes.spacing} days, too few for periods of {length.words(1)}."
         f" Take a longer period, {remedy} say."
