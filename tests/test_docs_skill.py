@@ -48,6 +48,15 @@ def test_the_card_of_house_has_the_figures(figures, tables):
         assert found == [c.replace("±", "+-") for c in cells if c], universe
 
 
+def test_the_readme_has_the_figures(figures, tables):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name in ("oracle", "pool-120", "ewma-t-5d-120", "core", "fhs", "har-5d", "historical"):
+        own = figures["forecasters"][name]
+        total = own["cells"]["all all"]
+        p = "< 0.0001" if total["p_value"] < 1e-4 else f"{total['p_value']:.4f}"
+        assert f"| {own['rps']:.5f} | {tables.plus_minus(total, 1e5)} | {p} |" in text, name
+
+
 def test_house_is_what_the_rule_chose(figures):
     house = FactorModel.from_preset("house")
     assert figures["chosen"] == "pool-120"
