@@ -336,10 +336,8 @@ def reliability(
     out: Path, forecasts: Mapping[Any, Any], came: Mapping[Any, Any], names: Sequence[str], console: Console
 ) -> pd.DataFrame:
     """Share of the outer fifths by class, forecast and realised, by era (universe m6)."""
-    classes = {
-        o: x[CLASS_OF].to_numpy().astype(str)
-        for o, x in zip(*(lambda r: (r.origins, r.results))(runs(out)["m6", REFERENCE]), strict=True)
-    }
+    run = runs(out)["m6", REFERENCE]
+    classes = {o: x[CLASS_OF].to_numpy().astype(str) for o, x in zip(run.origins, run.results, strict=True)}
     shown = set.intersection(*(set(forecasts.get(("m6", n), {})) for n in names))
     rows = []
     for name in names:
