@@ -28,8 +28,10 @@ class PathScratch(NamedTuple):
 class NormalScratch(NamedTuple):
     """Joint normal draws of the factor path, or of the loadings of one asset over all blocks."""
 
-    weighted: Floats  # (T)
+    weighted: Floats  # (4, T) precisions times residuals, of one asset or of four
     pair: Floats  # (Q, T) products of factors, or of loadings with precisions; Q = K (K + 1) / 2
+    pair_sums: Floats  # (Q)
+    path_sums: Floats  # (K)
     precision: Floats  # (T, K, K) diagonal blocks, lower triangles
     gradient: Floats  # (K, T)
     coupling: Floats  # (T, K)
@@ -190,8 +192,10 @@ def make_scratch(data: Data, state: State) -> Scratch:
             z(t), z((lags, t)), z((t, lags)), z(t), z((k, t)), z(t), product=z(t), ones=np.ones(t)
         ),
         normal=NormalScratch(
-            weighted=z(t),
+            weighted=z((4, t)),
             pair=z((k * (k + 1) // 2, t)),
+            pair_sums=z(k * (k + 1) // 2),
+            path_sums=z(k),
             precision=z((t, k, k)),
             gradient=z((k, t)),
             coupling=z((t, k)),

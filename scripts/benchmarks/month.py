@@ -3,10 +3,10 @@
     python scripts/benchmarks/month.py --prices FILE --universe FILE [--earnings FILE] [--origin DAY]
         [--model house] [--repeat N] [--cold] [--json FILE]
 
-Each run is a process of its own, with the command's own code in it: functions are timed where the command calls
-them, and imports wherever they happen. Seconds are those of the processor, over all threads, and those of the
-clock; a stage holds none of the seconds of the stages within it. ``--cold`` gives each run empty folders for
-compiled code (Numba's, PyTensor's and Python's). With ``--repeat`` the table has medians.
+Each run is a process of its own, with the command's own code in it: functions are timed where the command
+calls them, and imports wherever they happen. Seconds are those of the processor, over all threads, and those
+of the clock; a stage holds none of the seconds of the stages within it. ``--cold`` gives each run empty
+folders for compiled code (Numba's, PyTensor's and Python's). With ``--repeat`` the table has medians.
 """
 
 import builtins
