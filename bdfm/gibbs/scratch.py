@@ -77,6 +77,10 @@ class ProductScratch(NamedTuple):
     information: Floats
     mean: Floats  # of the prior
     value: Floats  # current product
+    share: Floats  # information over prior precision
+    gain: Floats  # squared gradient over prior precision
+    logs: Floats
+    bits: Ints
 
 
 class ResidualMoveScratch(NamedTuple):
@@ -207,7 +211,9 @@ def make_scratch(data: Data, state: State) -> Scratch:
         regression=RegressionScratch(z((n, m, m)), z((n, m)), z(t), z((m, m)), z(m), z(n), z(n), z(n)),
         orbit=OrbitScratch(z((k, b * n + known)), z((k, b * n + known)), z((k, k))),
         slopes=SlopeScratch(z((known, known)), z(known)),
-        products=ProductScratch(*(z(max(n, t)) for _ in ProductScratch._fields)),
+        products=ProductScratch(
+            *(z(max(n, t)) for _ in ProductScratch._fields[:-1]), bits=z(max(n, t), dtype=np.int64)
+        ),
         residual_move=ResidualMoveScratch(z((k, k)), z((k, k)), z(k), z(n), z(t), z(t)),
         noise=NoiseScratch(
             precision=z((n, t)),
