@@ -269,7 +269,7 @@ def _from_long(
     blank = np.flatnonzero((label == "").to_numpy())
     if len(blank):
         raise DataError(f"{where}: no symbol in row {blank[0] + 1}. Fill the column {symbol}.")
-    reading.layout, reading.column = "long form", str(price)
+    reading.layout, reading.column = reading.layout or "long form", str(price)
     numbers = _floats(table[[price]], where, decimal_mark, reading, None, labels=label)
     renamed = label if not aliases else label.map(lambda s: aliases.get(s, s))
     order = list(dict.fromkeys(renamed))
