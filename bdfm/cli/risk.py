@@ -79,6 +79,7 @@ def risk(
     from functools import partial
 
     from bdfm import _checks, _files
+    from bdfm.data.doubts.door import doubt_aliases
     from bdfm.data.sources import read_prices, read_universe
     from bdfm.errors import BdfmError
     from bdfm.exposures import read_factors
@@ -114,6 +115,7 @@ def risk(
     known = None if factors is None else read_factors(factors, unit=unit.value, **forms, accept=None)
     groups = None if sectors is None else read_sectors(sectors, aliases=names)
     say_read(weights, members, known, groups)
+    doubt_aliases(names, accept=right)
     taken = [*(only or []), *([] if members is None else members["symbol"])]
     held = [] if weights is None else [str(c) for c in weights.columns[(weights != 0).any()]]
     returns, left_out = returns_to_fit(table, length, window, only=taken, held=held, accept=right)

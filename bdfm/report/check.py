@@ -10,6 +10,7 @@ import numpy as np
 
 from bdfm import _checks, _files
 from bdfm._figures import new_figure
+from bdfm._symbols import check_aliases
 from bdfm.data.doubts.door import examine
 from bdfm.data.doubts.finding import Findings
 from bdfm.data.doubts.tables import Tables
@@ -43,7 +44,8 @@ def check_files(
     as by ``bdfm.read_prices``.
     """
     day = None if origin is None else _checks.as_date(origin, where="--origin", date_format=date_format)
-    closes = read_prices(prices, date_format=date_format, decimal_mark=decimal_mark, aliases=aliases)
+    names = check_aliases(aliases)
+    closes = read_prices(prices, date_format=date_format, decimal_mark=decimal_mark, aliases=names)
     known = held = None
     if factors is not None:
         known = read_factors(
@@ -53,18 +55,19 @@ def check_files(
         held = read_portfolios(
             portfolio,
             [str(c) for c in closes.columns],
-            aliases=aliases,
+            aliases=names,
             decimal_mark=decimal_mark,
             accept=None,
         )
+    members = None if universe is None else read_universe(universe, aliases=names)
+    dates = None if earnings is None else read_earnings(earnings, date_format=date_format, aliases=names)
     tables = Tables(
         "check",
         prices=closes,
-        universe=None if universe is None else read_universe(universe, aliases=aliases),
+        universe=members,
         factors=known,
-        earnings=None
-        if earnings is None
-        else read_earnings(earnings, date_format=date_format, aliases=aliases),
+        earnings=dates,
+        aliases=names.unused,
         portfolio=held,
         origin=day,
         inactive=inactive,
