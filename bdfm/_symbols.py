@@ -9,6 +9,7 @@ from typing import Final
 
 from bdfm.errors import DataError
 
+_CASH: Final = re.compile(r"^\$?cash(?:$|[\s_./&-])", re.I)
 _SUFFIX: Final = re.compile(r"\s+([A-Z]{2}\s+)?(EQUITY|INDEX|CURNCY|COMDTY|CORP)$", re.I)
 
 
@@ -21,6 +22,12 @@ def other_spelling(symbol: str, allowed: Iterable[str]) -> str:
     """The one symbol that is spelled otherwise; blank where there is none, or more than one."""
     found = [x for x in dict.fromkeys(allowed) if spelling(x) == spelling(symbol) and x != symbol]
     return found[0] if len(found) == 1 else ""
+
+
+def is_cash(label: object, known: Iterable[str] = ()) -> bool:
+    """Whether a label of a portfolio is cash: CASH, $CASH, Cash USD ..., unless an asset is called so."""
+    symbol = str(label).strip()
+    return _CASH.match(symbol) is not None and symbol not in set(known)
 
 
 def did_you_mean(symbol: str, allowed: Iterable[str], *, alias: bool = False) -> str:
