@@ -17,6 +17,7 @@ from bdfm.data.doubts.tables import Tables
 from bdfm.data.sources import read_earnings, read_prices, read_universe
 from bdfm.errors import DataError
 from bdfm.exposures.data import read_factors
+from bdfm.report.doors import refused_by_commands
 from bdfm.risk.from_files import read_portfolios
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def check_files(
     decimal_mark: str | None = None,
     aliases: Mapping[str, str] | None = None,
 ) -> tuple[Tables, Findings]:
-    """Tables of files, and what all rules find in them; raises what a reader cannot read.
+    """Tables of files, and what all rules and the commands' doors find in them; raises what cannot be read.
 
     With an ``origin`` they are looked at as for a forecast made there, otherwise as they are. Files are read
     as by ``bdfm.read_prices``.
@@ -72,7 +73,8 @@ def check_files(
         origin=day,
         inactive=inactive,
     )
-    return tables, examine(tables, accept=accept)
+    found = examine(tables, accept=accept)
+    return tables, Findings([*found, *refused_by_commands(tables, found, accept)])
 
 
 def write_check(tables: Tables, found: Findings, folder: Path) -> None:
