@@ -90,6 +90,7 @@ def test_results_are_the_same(run, name):
         np.testing.assert_allclose(found, plain, rtol=rtol, atol=1e-6 if rtol else 0, err_msg=case)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", [c for c in CHANGES if "price" in c])
 def test_panels_do_not_know_the_unit_of_a_price(case):
     universe = pd.DataFrame({"symbol": NAMES, "asset_class": "x"})
