@@ -189,6 +189,7 @@ def make_scratch(data: Data, state: State) -> Scratch:
     b, k, _ = state.loadings.values.shape
     m, j, known = len(data.mean.x), len(data.volatility.x), len(data.loadings.characteristics)
     lags, groups = data.dynamics.n_lags + 1, state.volatility.mu.shape[1]
+    larger = max(n, t)
     z = np.zeros
     return Scratch(
         residuals=z((n, t)),
@@ -212,7 +213,15 @@ def make_scratch(data: Data, state: State) -> Scratch:
         orbit=OrbitScratch(z((k, b * n + known)), z((k, b * n + known)), z((k, k))),
         slopes=SlopeScratch(z((known, known)), z(known)),
         products=ProductScratch(
-            *(z(max(n, t)) for _ in ProductScratch._fields[:-1]), bits=z(max(n, t), dtype=np.int64)
+            precision=z(larger),
+            gradient=z(larger),
+            information=z(larger),
+            mean=z(larger),
+            value=z(larger),
+            share=z(larger),
+            gain=z(larger),
+            logs=z(larger),
+            bits=z(larger, dtype=np.int64),
         ),
         residual_move=ResidualMoveScratch(z((k, k)), z((k, k)), z(k), z(n), z(t), z(t)),
         noise=NoiseScratch(
