@@ -170,7 +170,7 @@ def run(
 
 def climb(queue: Any, engine: str, case: tuple[Any, ...], seed: int, folder: str, agreement: bool) -> None:
     """Runs of doubling length until one is to be trusted; figures go to the queue, means to a file."""
-    os.setsid()  # so that workers of its own can be stopped with it
+    os.setpgrp()  # so that workers of its own can be stopped with it
     model, panel = load(*case)
     length, compile_seconds = 1, 0.0
     while True:
