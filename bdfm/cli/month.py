@@ -188,7 +188,7 @@ def _evidence(text: str) -> EvidenceTable:
 
 def _forecast_only(seed: int, out_dir: Path, keep_draws: bool) -> dict[str, Any]:
     """Rest of the run file of a forecast without judgement, decision and report."""
-    from bdfm.posterior.posterior import N_PREDICTIVE_DRAWS
+    from bdfm.posterior.predictive import N_PREDICTIVE_DRAWS
 
     return {
         "seed": seed,

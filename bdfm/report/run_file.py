@@ -18,7 +18,7 @@ from bdfm.forecast.changes import ViewsMethod
 from bdfm.inference.settings import SamplerSettings
 from bdfm.model.evidence import Evidence
 from bdfm.portfolio.decisions import DecisionSettings
-from bdfm.posterior.posterior import N_PREDICTIVE_DRAWS
+from bdfm.posterior.predictive import N_PREDICTIVE_DRAWS
 
 _FILES: Final = ("prices", "universe", "earnings", "volatility")
 Output = Literal["submission", "posterior", "picture", "report"]

@@ -21,7 +21,8 @@ from bdfm.model.factor_model import FactorModel
 from bdfm.model.part import Data, Params
 from bdfm.names import FACTOR_SCALE, FACTORS, LOADINGS, PERIOD, RETURNS
 from bdfm.posterior.fit import fit
-from bdfm.posterior.posterior import MAX_LOG_RETURN, Posterior
+from bdfm.posterior.posterior import Posterior
+from bdfm.posterior.predictive import MAX_LOG_RETURN
 from bdfm.risk.base import RiskModel
 
 Floats = NDArray[np.float64]
