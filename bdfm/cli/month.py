@@ -19,6 +19,7 @@ from bdfm.cli.options import (
     Earnings,
     EngineName,
     KeepDraws,
+    Memory,
     OutFolder,
     Prices,
     Seed,
@@ -45,6 +46,7 @@ def demo(
     engine: EngineName = ENGINE,
     seed: Seed = 1,
     keep_draws: KeepDraws = False,
+    memory: Memory = None,
 ) -> None:
     """Forecast the embedded demo universe; no network needed. It holds 20 US stocks and 5 factor ETFs."""
     from bdfm.data.sources import DEMO_ORIGIN
@@ -56,7 +58,7 @@ def demo(
         data=DataTable(origin=DEMO_ORIGIN.date(), demo=True),
         model="house",
         sampler=SamplerSettings(engine=engine, draws=draws, tune=tune, chains=chains),
-        **_forecast_only(seed, out_dir, keep_draws),
+        **_forecast_only(seed, out_dir, keep_draws, memory),
     )
     with interruptible():
         month = make_month(run_file)
@@ -97,6 +99,7 @@ def forecast(
     ] = None,
     warm_from: WarmFrom = None,
     keep_draws: KeepDraws = False,
+    memory: Memory = None,
     accept: Accept = None,
     date_format: DateFormat = None,
     decimal_mark: DecimalMark = None,
@@ -127,7 +130,7 @@ def forecast(
         evidence=tuple(_evidence(text) for text in evidence or []),
         accept=tuple(dict.fromkeys(accept or [])),
         **({} if warm_from is None else {"warm_from": warm_from}),
-        **_forecast_only(seed, out_dir, keep_draws),
+        **_forecast_only(seed, out_dir, keep_draws, memory),
     )
     options = {
         "origin": "--origin",
@@ -186,7 +189,7 @@ def _evidence(text: str) -> EvidenceTable:
     return EvidenceTable(symbol=symbol, mean=mean, sd=sd)
 
 
-def _forecast_only(seed: int, out_dir: Path, keep_draws: bool) -> dict[str, Any]:
+def _forecast_only(seed: int, out_dir: Path, keep_draws: bool, memory: str | None) -> dict[str, Any]:
     """Rest of the run file of a forecast without judgement, decision and report."""
     from bdfm.posterior.predictive import N_PREDICTIVE_DRAWS
 
@@ -197,6 +200,7 @@ def _forecast_only(seed: int, out_dir: Path, keep_draws: bool) -> dict[str, Any]
         "outputs": ("submission", "posterior", "picture"),
         "out": out_dir,
         **({"keep_draws": True} if keep_draws else {}),
+        **({} if memory is None else {"memory": memory}),
     }
 
 

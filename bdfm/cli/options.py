@@ -58,6 +58,11 @@ WarmFrom = Annotated[
     typer.Option(help="Folder of an earlier forecast, from whose posterior the chains go on."),
 ]
 
+Memory = Annotated[
+    str | None,
+    typer.Option(metavar="SIZE", help="Budget of memory, such as 4GB; half of the machine, if not given."),
+]
+
 # The sampler
 Draws = Annotated[
     str, typer.Option(metavar="N|auto", help="Kept draws of each chain; auto: sweeps until they suffice.")

@@ -18,7 +18,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from bdfm import _blocks, _checks, _files
+from bdfm import _blocks, _checks, _files, _memory
 from bdfm._html import opening
 from bdfm.errors import DataError, FileError
 from bdfm.forecast import effects, pictures, submission
@@ -339,8 +339,10 @@ class Forecast(Actions):
         return _files.save_dataset(dataset, path, kind="forecast")
 
     @classmethod
-    def load(cls, path: str | Path) -> Forecast:
+    def load(cls, path: str | Path, *, memory: str | int | None = None) -> Forecast:
         """Forecast of a file made by ``save``, with its records.
+
+        ``memory``: a budget, as of ``Posterior.forecast``, whose draws these may be.
 
         Raises
         ------
@@ -348,12 +350,17 @@ class Forecast(Actions):
             The file is missing, damaged, no forecast, or written by a newer release; or its draws are made
             anew from a file that is missing or another one.
         """
+        with _memory.within(memory):
+            return cls._loaded(Path(path))
+
+    @classmethod
+    def _loaded(cls, path: Path) -> Forecast:
         dataset = _files.load_dataset(path, kind="forecast")
         try:
             base = None
             returns, index = dataset["returns"].values, dataset.get("posterior_draw")
             if "made_from" in dataset:
-                base, returns, index = _with_draws_made_anew(dataset, Path(path))
+                base, returns, index = _with_draws_made_anew(dataset, path)
             forecast = cls.from_draws(
                 returns,
                 assets=dataset[ASSET].values.tolist(),

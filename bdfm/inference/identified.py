@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 import numpy as np
@@ -41,7 +42,8 @@ EXPECTED_RETURN_NEXT: Final = "expected_return_next"  # mu_i,T+1 (asset), decima
 MAX_PAIRS: Final = 5_000  # of a larger universe only these, evenly spaced: all would not fit into memory
 QUICK_PAIRS: Final = 300
 _BLOCK_BYTES: Final = 8_000_000  # loadings of the pairs of one block of draws
-_BLOCK_DRAWS: Final = 200  # draws whose densities and noise scales are in memory at a time
+_BLOCK_DRAWS: Final = 200  # draws whose densities and noise scales are in memory at a time, at most
+_SCALE_BYTES: Final = 64_000_000  # of the noise scales of one block of draws
 
 Floats = NDArray[np.float64]
 
@@ -159,8 +161,9 @@ def _by_draw(
     n_draws, n_assets = len(p[LOADINGS]), len(panel.assets)
     shape = (panel.n_history, n_assets)
     found: dict[str, list[Floats]] = {}
-    for start in range(0, n_draws, _BLOCK_DRAWS):
-        q = {name: x[start : start + _BLOCK_DRAWS] for name, x in p.items()}
+    size = max(1, min(_BLOCK_DRAWS, _SCALE_BYTES // (8 * math.prod(shape))))
+    for start in range(0, n_draws, size):
+        q = {name: x[start : start + size] for name, x in p.items()}
         n = len(q[LOADINGS])
         block = {EXPECTED_RETURN_NEXT: _expected_next(model, q, ahead)}
         if not quick:

@@ -2,13 +2,13 @@
 
     python scripts/benchmarks/large.py --out FOLDER [--sizes 250,500,1000,3000] [--periods 104] [--factors 10]
 
-Options: --memory 8GB  --draws N|auto  --seed N  --markdown
+Options: --memory 8GB  --n-draws N  --draws N|auto  --tune N  --seed N  --markdown
 
-For each number of assets: prices of a simulated market are written to a file, and the commands of a month are
-run on them as a user would, each in a process of its own: `bdfm forecast` (from the files to submission,
-posterior and picture), `bdfm report`, and `bdfm decide`, whose risk table is the risk figure. Seconds and
-memory at the peak are the operating system's. FOLDER/large.json keeps what is done: sizes found there are not run again,
-so that a table can be made of runs at several times. Growth is the slope of the logarithm against that of the
+For each number of assets: prices of a simulated market are written to a file, and `bdfm run` makes a month of
+it as a user would, in a process of its own: from the files to submission, posterior, picture, report, and a
+decision whose risk table is the risk figure. Seconds and peak memory are the operating system's.
+FOLDER/large.json keeps what is done: sizes found there are not run again, so that a table can be made of runs
+at several times. Growth is the slope of the logarithm against that of the
 number of assets, between the smallest and the largest size.
 """
 
@@ -22,6 +22,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
+import tomli_w
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -33,10 +34,8 @@ N_CLASSES = 11  # as many as sectors
 N_LATE = 20  # of a hundred assets: those that list within the history
 COLUMNS = {  # head, key, digits, whether growth is told
     "assets": ("assets", 0, False),
-    "forecast, s": ("wall_forecast", 0, True),
-    "report, s": ("wall_report", 0, True),
-    "decide, s": ("wall_decide", 0, True),
-    "all, processor s": ("processor", 0, True),
+    "wall, s": ("wall", 0, True),
+    "processor, s": ("processor", 0, True),
     "sampling, s": ("sample", 0, True),
     "ms a sweep": ("sweep_ms", 2, True),
     "sweeps a chain": ("sweeps", 0, False),
@@ -86,38 +85,31 @@ def timed(command: list[str]) -> tuple[float, float, float]:
     return time.perf_counter() - begun, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 2**20
 
 
-def month(n_assets: int, folder: Path, shape: tuple[int, int], options: list[str], seed: int) -> Row:
-    """Figures of a month of so many assets, its files in a folder."""
+def month(n_assets: int, folder: Path, shape: tuple[int, int], run: Row) -> Row:
+    """Figures of a month of so many assets, its files in a folder; ``run``: more of its run file."""
     folder.mkdir(parents=True, exist_ok=True)
-    prices, universe = market(n_assets, *shape, seed)
+    prices, universe = market(n_assets, *shape, run["seed"])
     prices.round(4).to_csv(folder / "prices.csv")
     universe.to_csv(folder / "universe.csv", index=False)
-    model = bdfm.FactorModel.from_preset("house").model_copy(
-        update={
-            "n_factors": shape[1],
-            "name": f"house-{shape[1]}",
-            "panel": bdfm.FactorModel.from_preset("house").panel.model_copy(update={"n_periods": shape[0]}),
-        }
-    )
+    house = bdfm.FactorModel.from_preset("house")
+    panel = house.panel.model_copy(update={"n_periods": shape[0]})
+    model = house.model_copy(update={"n_factors": shape[1], "name": f"house-{shape[1]}", "panel": panel})
     (folder / "model.toml").write_text(model.to_toml(), encoding="utf-8")
+    data = {"origin": ORIGIN.date(), "prices": "prices.csv", "universe": "universe.csv"}
+    table = {**run, "model": "model.toml", "data": data}
+    (folder / "month.toml").write_text(tomli_w.dumps(table), encoding="utf-8")
+    wall, processor, peak = timed(["run", f"{folder / 'month.toml'}"])
     out = folder / "out"
-    files = ["--prices", f"{folder / 'prices.csv'}", "--universe", f"{folder / 'universe.csv'}"]
-    made = ["--origin", f"{ORIGIN:%Y-%m-%d}", "--model", f"{folder / 'model.toml'}", "--out", f"{out}"]
-    steps = {
-        "forecast": ["forecast", *files, *made, "--seed", f"{seed}", *options],
-        "report": ["report", f"{out}", *_only(options, "--memory")],
-        "decide": ["decide", f"{out}", *_only(options, "--memory")],
-    }
-    row: Row = {"assets": n_assets, "periods": shape[0], "factors": shape[1]}
-    for name, command in steps.items():
-        row[f"wall_{name}"], row[f"processor_{name}"], row[f"peak_{name}"] = timed(command)
     facts = json.loads((out / "summary.json").read_text(encoding="utf-8"))
     found, seconds = facts["diagnostics"], facts["seconds"]
-    settings = bdfm.SamplerSettings()
-    sweeps = int(bdfm.Posterior.load(out / "posterior.nc").attrs.get("sweeps", 0))
-    row |= {
-        "processor": sum(row[f"processor_{name}"] for name in steps),
-        "peak_gib": max(row[f"peak_{name}"] for name in steps),
+    attrs = bdfm.Posterior.load(out / "posterior.nc").attrs
+    settings = bdfm.SamplerSettings.model_validate_json(attrs["settings"])
+    sweeps = int(attrs.get("sweeps", settings.tune + settings.thin * settings.n_fixed))
+    return {
+        "assets": n_assets,
+        "wall": wall,
+        "processor": processor,
+        "peak_gib": peak,
         "seconds": seconds,
         "sample": seconds["sample"],
         "sweeps": sweeps,
@@ -125,20 +117,12 @@ def month(n_assets: int, folder: Path, shape: tuple[int, int], options: list[str
         "sweep_ms": 1000
         * seconds["sample"]
         * min(settings.cores, settings.chains)
-        / (settings.chains * sweeps)
-        if sweeps
-        else float("nan"),
+        / (settings.chains * sweeps),
         "rhat": found["max_rhat"],
         "ess": min(found["min_ess_bulk"], found["min_ess_tail"]),
         "files_mb": sum(f.stat().st_size for f in out.iterdir()) / 1e6,
         "page_mb": (out / "report.html").stat().st_size / 1e6,
     }
-    return row
-
-
-def _only(options: list[str], name: str) -> list[str]:
-    """One option with its value, where it is given."""
-    return options[(k := options.index(name)) : k + 2] if name in options else []
 
 
 def cells(rows: list[Row]) -> list[list[str]]:
@@ -161,7 +145,9 @@ def main(
     periods: int = 104,
     factors: int = 10,
     memory: str | None = None,
+    n_draws: int | None = None,
     draws: str = "auto",
+    tune: int = 1000,
     seed: int = 1,
     as_markdown: Annotated[bool, typer.Option("--markdown")] = False,
 ) -> None:
@@ -169,10 +155,12 @@ def main(
     wanted = [int(x) for x in sizes.split(",")]
     kept = out / "large.json"
     rows: dict[str, Row] = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
-    options = ["--draws", draws, *([] if memory is None else ["--memory", memory])]
+    sampler = {"draws": draws if draws == "auto" else int(draws), "tune": tune}
+    run: Row = {"seed": seed, "sampler": sampler, "decision": {"method": "equal"}}
+    run |= {k: x for k, x in (("memory", memory), ("n_draws", n_draws)) if x is not None}
     for n in wanted:
         if str(n) not in rows:
-            rows[str(n)] = month(n, out / f"{n}", (periods, factors), options, seed)
+            rows[str(n)] = month(n, out / f"{n}", (periods, factors), run)
             kept.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     shown = cells([rows[str(n)] for n in sorted(wanted)])
     table = Table(*COLUMNS, box=None, title=f"{periods} periods, {factors} factors")
