@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
-from bdfm.cli.console import interruptible, out, say_read
+from bdfm.cli.console import err, interruptible, out, say_read
 from bdfm.cli.options import (
     Accept,
     Alias,
@@ -22,11 +23,13 @@ from bdfm.cli.options import (
     Memory,
     OutFolder,
     Prices,
+    Scheduler,
     Seed,
     Tune,
     Universe,
     Volatility,
     WarmFrom,
+    Workers,
     aliases_of,
 )
 from bdfm.errors import DataError
@@ -145,10 +148,24 @@ def forecast(
 
 
 def run(
-    month_file: Annotated[Path, typer.Argument(metavar="MONTH.TOML", help="The run file.")],
+    month_files: Annotated[list[Path], typer.Argument(metavar="MONTH.TOML...", help="Run files.")],
     check: Annotated[bool, typer.Option("--check", help="Read and check everything; fit nothing.")] = False,
+    workers: Workers = 1,
+    scheduler: Scheduler = None,
+    memory: Memory = None,
 ) -> None:
-    """Fit, forecast, edit, view, decide and report, as one file says."""
+    """Fit, forecast, edit, view, decide and report, as one file says. Several files are several months."""
+    from bdfm import _memory
+
+    if len(month_files) > 1 or scheduler is not None:
+        _run_several(month_files, check=check, workers=workers, scheduler=scheduler, memory=memory)
+        return
+    with _memory.within(memory, where="--memory"):
+        _run_one(month_files[0], check=check)
+
+
+def _run_one(month_file: Path, *, check: bool) -> None:
+    """One month, with all that it has to say."""
     from bdfm.cli.show import show_decision, show_diagnosis, show_history, show_quantiles
     from bdfm.report.month import read_month, run_month
 
@@ -172,6 +189,36 @@ def run(
         show_decision(decision)
     show_diagnosis(posterior.diagnose())
     out.print(f"Results in {month.out}", markup=False, soft_wrap=True)
+
+
+def _run_several(
+    files: list[Path], *, check: bool, workers: int, scheduler: str | None, memory: str | None
+) -> None:
+    """Several months: a line as each is done, and a table at the end; exit code 2 where one failed."""
+    from rich.table import Table
+
+    from bdfm.report.months import Outcome, run_months, table
+
+    def tell(outcome: Outcome) -> None:
+        for text in outcome.warnings:
+            err.print(f"{outcome.path}: warning: {text}", markup=False, soft_wrap=True)
+        if outcome.error:
+            err.print(f"{outcome.path}: failed: {outcome.error}", markup=False, soft_wrap=True)
+        else:
+            out.print(f"{outcome.path}: done in {outcome.seconds:.0f} s", markup=False, soft_wrap=True)
+
+    options: dict[str, Any] = {"workers": workers, "scheduler": scheduler, "memory": memory}
+    with interruptible("Stopped. Months that are done are kept; the others wrote nothing."):
+        outcomes = run_months(files, check=check, on_done=tell, **options)
+    found = table(outcomes)
+    shown = Table(*found.columns, box=None)
+    for row in found.itertuples(index=False):
+        shown.add_row(*(escape(str(x)) for x in row))
+    out.print(shown)
+    failed = sum(bool(o.error) for o in outcomes)
+    out.print(f"{len(outcomes) - failed} of {len(outcomes)} months are {'in order' if check else 'done'}.")
+    if failed:
+        raise typer.Exit(2)
 
 
 def _evidence(text: str) -> EvidenceTable:
