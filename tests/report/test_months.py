@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from bdfm import _memory
-from bdfm._workers import spread
 from bdfm.data.sources import demo
 from bdfm.errors import DataError, FileError
 from bdfm.report import months
@@ -125,23 +122,6 @@ def test_workers_share_the_budget(month, monkeypatch):
     assert budgets == [3e9] * 3 + [6e9] + [4e9] * 2 + [6e9] * 2 + [None] * 2
 
 
-def dies_at_two(job, item):
-    if item == 2:
-        os._exit(1)
-    return item
-
-
-def test_a_worker_that_dies_loses_its_own_piece_alone():
-    lost = {}
-    found = spread(
-        dies_at_two, None, [1, 2, 3], lost=lambda i, f: lost.setdefault(i, f), what="run", workers=2
-    )
-    done = list(found)
-    assert sorted(x for x in done if isinstance(x, int)) == [1, 3]
-    assert [*lost] == [2]
-    assert "lack of memory" in lost[2].message
-
-
 @pytest.mark.slow
 def test_on_a_scheduler(month, tmp_path):
     distributed = pytest.importorskip("distributed")
@@ -160,7 +140,7 @@ def test_the_command_tells_of_all_and_fails_where_one_did(month, bdfm_command, t
     assert "nothing fitted" in text
     assert "2030-01-01" in " ".join(err.split())
     assert not (tmp_path / "good").exists()
-    code, out, _ = bdfm_command("run", good, month("more"), "--workers", "2", "--memory", "2GB")
+    code, out, _ = bdfm_command("run", good, month("more"), "--memory", "2GB")
     assert code == 0
     assert "2 of 2 months are done." in " ".join(out.split())
     code, _, err = bdfm_command("run", good, month("more"), "--memory", "plenty")
