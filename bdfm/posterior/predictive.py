@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import pandas as pd
@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 
 from bdfm import _blocks, _checks
 from bdfm._threads import each
+from bdfm.data.panel import Panel
 from bdfm.errors import DataError
 from bdfm.forecast.forecast import Forecast
 from bdfm.model.equations import at_periods, model_data
+from bdfm.model.evidence import Evidence
+from bdfm.model.factor_model import FactorModel
 from bdfm.model.redraw import paths_given_evidence
 from bdfm.model.simulate import other_draws, simulate_ahead
 from bdfm.names import FACTORS, NAME, PERIOD, PERIOD_REDRAWN
 from bdfm.posterior.memory import check_forecast
 from bdfm.posterior.told import evidence_records
-
-if TYPE_CHECKING:
-    from bdfm.posterior.posterior import Posterior
 
 # Many, because quintile probabilities are means over draws: with 600,000 the ranked probability score of one
 # M6 forecast has a Monte Carlo sd of about 1.4e-5, with 100,000 of about 3e-5.
@@ -32,7 +32,34 @@ RETURN_RESOLUTION: Final = 2.0**-18
 MAX_LOG_RETURN: Final = 5.0
 
 
-def made_forecast(posterior: Posterior, horizon: int, *, seed: object, n_draws: int) -> Forecast:
+class Fitted(Protocol):
+    """What a forecast takes of a posterior."""
+
+    @property
+    def model(self) -> FactorModel:
+        """Model that was fitted."""
+
+    @property
+    def panel(self) -> Panel:
+        """Panel that it was fitted to."""
+
+    @property
+    def evidence(self) -> tuple[Evidence, ...]:
+        """Evidence that the fit was given."""
+
+    @property
+    def n_draws(self) -> int:
+        """Number of posterior draws."""
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        """Facts of the fit, its seed among them."""
+
+    def parameters(self) -> dict[str, NDArray[Any]]:
+        """Draws as arrays (draw, ...) by name."""
+
+
+def made_forecast(posterior: Fitted, horizon: int, *, seed: object, n_draws: int) -> Forecast:
     """Forecast of a posterior, as ``Posterior.forecast`` describes it."""
     _checks.at_least(horizon, 1, what="horizon", where="forecast")
     number = _checks.seed_number(seed, where="forecast")
