@@ -115,7 +115,9 @@ def run_months(
     done: dict[Path, Outcome] = {}
     for wave in _waves(tasks):
         failed = {o.out.resolve(): o.path for o in done.values() if o.error}
-        for task in [t for t in wave if t.source in failed]:
+        for task in tuple(wave):
+            if task.source is None or task.source not in failed:
+                continue
             wave.remove(task)
             why = f"not begun: it starts from the posterior of {failed[task.source]}, which failed"
             done[task.path] = Outcome(task.path, task.out, error=why)
