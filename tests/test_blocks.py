@@ -90,9 +90,10 @@ def test_arrays_above_their_share_lie_in_a_file_that_goes_with_them(monkeypatch,
     for here in _blocks.blocks(array):
         _blocks.release(array[here])
     np.testing.assert_array_equal(_blocks.column(array, 7), np.full(60_000, 7, dtype=np.float32))
+    array[5, 3], array[59_999, 4] = -7, 9000
     low, high = _blocks.extremes(array)
-    np.testing.assert_array_equal(low, np.arange(1000))
-    np.testing.assert_array_equal(high, np.arange(1000))
+    np.testing.assert_array_equal(low, [0, 1, 2, -7, *range(4, 1000)])
+    np.testing.assert_array_equal(high, [0, 1, 2, 3, 9000, *range(5, 1000)])
 
 
 def test_a_full_disk_is_one_message(monkeypatch):
