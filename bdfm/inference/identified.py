@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 import numpy as np
@@ -42,7 +43,8 @@ EXPECTED_RETURN_NEXT: Final = "expected_return_next"  # mu_i,T+1 (asset), decima
 MAX_PAIRS: Final = 5_000  # of a larger universe only these, evenly spaced: all would not fit into memory
 QUICK_PAIRS: Final = 300
 _BLOCK_BYTES: Final = 8_000_000  # loadings of the pairs of one block of draws
-_BLOCK_DRAWS: Final = 50  # draws whose densities and noise scales each thread has in memory
+_BLOCK_DRAWS: Final = 50  # draws whose densities and noise scales each thread has in memory, at most
+_SCALE_BYTES: Final = 64_000_000  # of the noise scales of one block of draws
 
 Floats = NDArray[np.float64]
 
@@ -168,9 +170,10 @@ def _by_draw(
     n_draws, n_assets = len(p[LOADINGS]), len(panel.assets)
     shape = (panel.n_history, n_assets)
     found: dict[str, list[Floats]] = {}
+    size = max(1, min(_BLOCK_DRAWS, _SCALE_BYTES // (8 * math.prod(shape))))
 
     def of_block(start: int) -> dict[str, Floats]:
-        q = {name: x[start : start + _BLOCK_DRAWS] for name, x in p.items()}
+        q = {name: x[start : start + size] for name, x in p.items()}
         n = len(q[LOADINGS])
         block = {EXPECTED_RETURN_NEXT: _expected_next(model, q, ahead)}
         if not quick:
@@ -185,7 +188,7 @@ def _by_draw(
                 block[LOG_NOISE_SCALE] = log_scale.mean(axis=1)
         return block
 
-    for block in in_order(of_block, range(0, n_draws, _BLOCK_DRAWS)):
+    for block in in_order(of_block, range(0, n_draws, size)):
         for name, x in block.items():
             found.setdefault(name, []).append(x)
     lead = (posterior.sizes[CHAIN], posterior.sizes[DRAW])
