@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from typing import Any, Final
@@ -62,6 +63,17 @@ def empty(n_rows: int, n_columns: int) -> NDArray[np.float32]:
             ) from error
         mapped = mmap.mmap(file.fileno(), size)
     return np.frombuffer(mapped, dtype=np.float32).reshape(n_rows, n_columns)
+
+
+def check_disk(n_rows: int, n_columns: int) -> None:
+    """Raise ``DataError`` where the disk has no room for an array that lies in a file, before it is made."""
+    size, free = 4 * n_rows * n_columns, shutil.disk_usage(tempfile.gettempdir()).free
+    if size > free:
+        raise DataError(
+            f"memory: {n_rows:,} draws of {n_columns:,} assets take {_memory.readable(size)}, more than the"
+            f" budget holds, and {tempfile.gettempdir()} has {_memory.readable(free)} free. Lower n_draws,"
+            " raise the budget, or set TMPDIR to a folder with room."
+        )
 
 
 def release(part: NDArray[Any]) -> None:

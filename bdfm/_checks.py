@@ -195,12 +195,29 @@ def _text(column: pd.Series[Any]) -> pd.Series[str]:
     return column.where(column.notna(), "").astype(str).str.strip()
 
 
+def usable_symbols(labels: Iterable[object], *, where: str) -> None:
+    """Raise ``DataError`` for symbols that no file, picture or table can show as they are."""
+    names = [str(x) for x in labels]
+    bad = [ascii(x) for x in names if not x.isprintable()]
+    if bad:
+        raise DataError(
+            f"{where}: {len(bad)} symbols with characters that cannot be printed ({first(bad)}). Rename them."
+        )
+    formulas = [x for x in names if x[:1] in tuple("=+-@")]
+    if formulas:
+        raise DataError(
+            f"{where}: {len(formulas)} symbols that a spreadsheet takes for a formula ({first(formulas)}):"
+            " they begin with =, +, - or @. Rename them with --alias (aliases in Python and run files)."
+        )
+
+
 def _symbols(table: pd.DataFrame, *, where: str) -> pd.DataFrame:
     """Table with its symbols as text; ``DataError`` when one is blank."""
     table = table.reset_index(drop=True).assign(symbol=_text(table["symbol"]).to_numpy())
     blank = np.flatnonzero(table["symbol"] == "")
     if len(blank):
         raise DataError(f"{where}: no symbol in row {first(blank + 1)}. Fill the column symbol.")
+    usable_symbols(table["symbol"], where=where)
     return table
 
 
@@ -285,7 +302,7 @@ def settings_error(
     if problem["type"] == "union_tag_invalid":
         context = problem["ctx"]
         return UnknownLabelError(
-            f"{place}: unknown kind {context['tag']!r}. Known: {context['expected_tags']}."
+            f"{place}: unknown kind {_shown(context['tag'])}. Known: {context['expected_tags']}."
         )
     if problem["type"] == "union_tag_not_found":
         return kind(f"{place}: the key `kind` is missing.")
@@ -298,11 +315,16 @@ def settings_error(
     if problem["type"] == "missing":
         return kind(f"{place}: the key {key} is missing.")
     if cause is not None:  # a validator's text says which key
-        return kind(f"{place}: {cause}, got {problem.get('input')!r}.")
+        return kind(f"{place}: {cause}, got {_shown(problem.get('input'))}.")
     told = _EXPECTED.get(problem["type"])
     expected = told or problem["msg"].removeprefix("Input should be ")
     verb = " should be" if expected != problem["msg"] else ":"
-    return kind(f"{place}: {key}{verb} {expected}, got {problem.get('input')!r}.")
+    return kind(f"{place}: {key}{verb} {expected}, got {_shown(problem.get('input'))}.")
+
+
+def _shown(value: object) -> str:
+    """Value as a message repeats it, cut where it is long."""
+    return short(repr(value))
 
 
 def _settings_at(record: type[BaseModel], location: Sequence[int | str]) -> tuple[type[BaseModel], list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import secrets
@@ -33,6 +34,7 @@ _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _ZIP_SIGNATURE = b"PK\x03\x04"
 _ATTRS = "attrs"  # name of the array that holds JSON values
+_STAGED: Final = ".bdfm-"  # beginning of the names of hidden folders in which results are made
 _SEAL = b"\nbdfm sha256 "  # and the digest of all before it; readers of HDF5 ignore what follows their data
 
 
@@ -178,7 +180,9 @@ def _unstamped(attrs: dict[Any, Any], path: Path, kind: str) -> dict[Any, Any]:
     """Attributes without the stamp of this module, which must fit."""
     attrs = dict(attrs)
     found, version = attrs.pop(KIND), attrs.pop(SCHEMA)
-    if int(version) > SCHEMA_VERSION:
+    if isinstance(version, bool) or not isinstance(version, int | np.integer) or version < 1:
+        raise FileError(f"{path}: its file schema is {version}, which no release writes. Use another copy.")
+    if version > SCHEMA_VERSION:
         raise FileError(
             f"{path}: written by a newer bdfm (file schema {version}, this release reads up to"
             f" {SCHEMA_VERSION}). Upgrade bdfm."
@@ -244,13 +248,39 @@ def is_intact(path: str | Path) -> bool:
     return True
 
 
+def _locked(folder: Path) -> int | None:
+    """Descriptor that holds the lock of a folder until its process ends; None where another has it."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    except OSError:  # a file system without locks: there each run takes care of itself
+        return descriptor
+    return descriptor
+
+
+@contextmanager
+def _in_turn(folder: Path) -> Iterator[None]:
+    """One process after the other, within."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 class OutputFolder:
     """Folder whose files appear together, when the block ends without error, or not at all.
 
     ``with OutputFolder("out") as folder:`` makes the folder, and fails at once where it cannot be written;
     ``folder / "name"`` is the path to write to, in a hidden folder inside it. On success the files
     (subfolders too) replace older ones of the same name. On any error, Ctrl-C included, nothing appears,
-    older files are intact, and folders that were made here are removed.
+    older files are intact, and folders that were made here are removed. What a killed run has left there is
+    removed by the next one; while another one is at work there, it is refused.
 
     Raises
     ------
@@ -263,15 +293,24 @@ class OutputFolder:
         self.path = Path(path)
         self._staged = self.path
         self._made: list[Path] = []
+        self._lock: int | None = None
 
     def __truediv__(self, name: str | Path) -> Path:
         return self._staged / name
 
     def __enter__(self) -> Self:
+        if self.path.is_symlink() and not self.path.exists():
+            raise FileError(
+                f"{self.path}: a link to {os.readlink(self.path)}, which does not exist. Create that folder,"
+                " or remove the link."
+            )
         self._made = [p for p in (self.path, *self.path.parents) if not os.path.lexists(p)]  # deepest first
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._staged = Path(tempfile.mkdtemp(prefix=".bdfm-", dir=self.path))
+            with _in_turn(self.path):  # no other run may take a folder for a killed one's before it is locked
+                self._remove_stale()
+                self._staged = Path(tempfile.mkdtemp(prefix=_STAGED, dir=self.path))
+                self._lock = _locked(self._staged)
         except BaseException as error:
             self._clean(failed=True)
             if isinstance(error, OSError):
@@ -297,6 +336,24 @@ class OutputFolder:
         finally:
             self._clean(failed=not published)
 
+    def check(self) -> None:
+        """Raise ``FileError`` where the folder cannot be written to; nothing is left of the try."""
+        self.__enter__()
+        self._clean(failed=True)
+
+    def _remove_stale(self) -> None:
+        """Remove what killed runs have left; ``FileError`` where another run is at work in the folder."""
+        for left in self.path.glob(f"{_STAGED}????????"):
+            if not left.is_dir() or left.is_symlink():
+                continue
+            lock = _locked(left)
+            if lock is None:
+                raise FileError(
+                    f"{self.path}: another run is writing to this folder. Wait for it, or choose another one."
+                )
+            shutil.rmtree(left, ignore_errors=True)
+            os.close(lock)
+
     def _publish(self) -> None:
         staged = sorted(p for p in self._staged.rglob("*") if p.is_file())
         moves = [(p, self.path / p.relative_to(self._staged)) for p in staged]
@@ -317,6 +374,9 @@ class OutputFolder:
         if self._staged != self.path:
             shutil.rmtree(self._staged, ignore_errors=True)
             self._staged = self.path
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
         if failed:
             for folder in self._made:
                 with suppress(OSError):  # only empty folders go

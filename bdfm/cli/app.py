@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import warnings
 from typing import Annotated, Any
 
@@ -43,10 +44,17 @@ def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__
         err.print(Text.assemble(("Warning: ", "yellow"), str(message)), soft_wrap=True)
 
 
+def _stop(number: int, _: object) -> None:
+    """End as after an error, so that what is half made is removed."""
+    err.print("Stopped from outside. What was being written was not kept.")
+    raise SystemExit(128 + number)
+
+
 def main() -> None:
     """Entry point: errors made on purpose are one message and exit code 2."""
     warnings.simplefilter("always", BdfmWarning)
     warnings.showwarning = _show_warning
+    signal.signal(signal.SIGTERM, _stop)
     try:
         app()
     except BdfmError as error:

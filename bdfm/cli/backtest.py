@@ -26,6 +26,7 @@ from bdfm.cli.options import (
     Volatility,
     Workers,
     aliases_of,
+    draws_of,
 )
 from bdfm.inference.choices import ENGINE
 
@@ -83,7 +84,7 @@ def backtest(
     sampler = BACKTEST_SAMPLER.model_copy(
         update=SamplerSettings(
             engine=engine,
-            draws=draws,
+            draws=draws_of(draws),
             tune=tune,
             chains=chains,
             thin=thin,

@@ -31,6 +31,7 @@ from bdfm.cli.options import (
     WarmFrom,
     Workers,
     aliases_of,
+    draws_of,
 )
 from bdfm.errors import DataError
 from bdfm.inference.choices import CHAINS, DRAWS, ENGINE, TUNE
@@ -60,7 +61,7 @@ def demo(
     run_file = RunFile(
         data=DataTable(origin=DEMO_ORIGIN.date(), demo=True),
         model="house",
-        sampler=SamplerSettings(engine=engine, draws=draws, tune=tune, chains=chains),
+        sampler=SamplerSettings(engine=engine, draws=draws_of(draws), tune=tune, chains=chains),
         **_forecast_only(seed, out_dir, keep_draws, memory),
     )
     with interruptible():
@@ -129,7 +130,7 @@ def forecast(
         ),
         aliases=aliases_of(alias),
         model=model,
-        sampler=SamplerSettings(engine=engine, draws=draws, tune=tune, chains=chains),
+        sampler=SamplerSettings(engine=engine, draws=draws_of(draws), tune=tune, chains=chains),
         evidence=tuple(_evidence(text) for text in evidence or []),
         accept=tuple(dict.fromkeys(accept or [])),
         **({} if warm_from is None else {"warm_from": warm_from}),

@@ -77,7 +77,12 @@ Draws = Annotated[
 Tune = Annotated[int, typer.Option(min=10, help="Adaptation draws of each chain.")]
 Chains = Annotated[int, typer.Option(min=1, help="Independent chains.")]
 EngineName = Annotated[Engine, typer.Option(help="Sampler; auto takes the fastest that covers the model.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed; equal seeds give equal results.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed; equal seeds give equal results.")]
+
+
+def draws_of(text: str) -> int | str:
+    """Number of draws that a text means, or "auto"; other texts stay as they are, to be refused."""
+    return int(text) if text.strip().isdecimal() else text.strip()
 
 
 def aliases_of(given: list[str] | None) -> Aliases:

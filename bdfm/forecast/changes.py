@@ -8,7 +8,6 @@ together. Where another order matters, ``step = 2`` and so on say which come lat
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ import numpy as np
 import pandas as pd
 import tomli_w
 
-from bdfm import _checks
+from bdfm import _checks, _toml
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.finding import Findings
 from bdfm.data.doubts.tables import Tables
@@ -59,11 +58,8 @@ class Changes:
         where, text = "changes", str(source)
         if isinstance(source, Path):
             where = str(source)
-            text = _checks.existing_file(source, what="changes").read_text(encoding="utf-8")
-        try:
-            table = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise DataError(f"{where}: not valid TOML: {error}.") from error
+            text = _toml.text_of(source, what="changes")
+        table = _toml.parsed(text, where=where)
         _checks.known(list(table), ("edits", "views", "shares"), what="table", where=where)
         return cls.from_dict(table, where=where)
 

@@ -24,7 +24,6 @@ PRICE_TOLERANCE: Final = 0.05  # a price this far from the last close is questio
 
 Positive = Annotated[float, Field(gt=0)]
 Probability = Annotated[float, Field(ge=0, le=1)]
-Seed = Annotated[int, Field(ge=0)]
 Symbols = tuple[str, ...]
 
 

@@ -69,7 +69,7 @@ def parse_edits(texts: Sequence[str]) -> Iterator[Edit]:
         kind, *words = text.split() or [""]
         _checks.known([kind], list(EDITS), what="kind of edit", where=where)
         settings = [w for w in words if "=" in w and "(" not in w.split("=")[0]]
-        table: dict[str, Any] = {"kind": kind, **dict(w.split("=", 1) for w in settings)}
+        table: dict[str, Any] = {"kind": kind, **_settings_of(EDITS[kind], settings)}
         named = [w for w in words if w not in settings]
         fields = EDITS[kind].words
         if fields == ("symbols",):
@@ -79,3 +79,9 @@ def parse_edits(texts: Sequence[str]) -> Iterator[Edit]:
         else:
             table |= dict(zip(fields, named, strict=False))
         yield read(table, EDITS, where=where)
+
+
+def _settings_of(kind: type[Edit], words: Sequence[str]) -> dict[str, Any]:
+    """Settings of texts key=value, each of the type that the edit has there."""
+    pairs = (word.split("=", 1) for word in words)
+    return {key: kind.of_text(key, text) for key, text in pairs}

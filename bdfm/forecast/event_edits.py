@@ -8,11 +8,12 @@ from typing import ClassVar, Literal, Self, override
 import numpy as np
 
 from bdfm import _checks
+from bdfm._settings import Seed
 from bdfm.data.doubts.tables import Said
 from bdfm.errors import DataError
 from bdfm.forecast import columns
 from bdfm.forecast.columns import Floats
-from bdfm.forecast.edit import Edit, OfOne, Positive, Probability, Seed, Several, Symbols
+from bdfm.forecast.edit import Edit, OfOne, Positive, Probability, Several, Symbols
 from bdfm.forecast.records import Record
 from bdfm.forecast.state import State
 

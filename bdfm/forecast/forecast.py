@@ -366,15 +366,18 @@ class Forecast(Actions):
                 assets=dataset[ASSET].values.tolist(),
                 asset_class=dataset[CLASS_OF].values.tolist(),
                 names=dataset[NAME].values.tolist(),
-                origin=dataset.attrs["origin"],
-                end=dataset.attrs["end"],
+                origin=_day_of(dataset, "origin"),
+                end=_day_of(dataset, "end"),
                 attrs=json.loads(dataset["attrs"].item()),
                 posterior_draw=None if index is None else index.values,
                 take_over=True,
             )
             records = tuple(Record.from_dict(r) for r in json.loads(dataset["records"].item()))
             # Weights as saved: dividing by their sum once more could change the last digit.
-            state = forecast._state.with_weights(np.array(dataset["weights"].values))
+            weights = np.array(dataset["weights"].values, dtype=np.float64)
+            if not (np.isfinite(weights).all() and (weights >= 0).all() and abs(weights.sum() - 1) < 1e-6):
+                raise ValueError("its weights do not sum to 1")
+            state = forecast._state.with_weights(weights)
             if "probabilities" in dataset:
                 known = np.array(dataset["probabilities"].values)
                 known.flags.writeable = False
@@ -384,6 +387,14 @@ class Forecast(Actions):
             raise FileError(
                 f"{path}: the forecast in this file is incomplete ({error}). Save it again."
             ) from error
+
+
+def _day_of(dataset: xr.Dataset, name: str) -> str:
+    """Day of a file, which is a text there: a number would be read as nanoseconds."""
+    value = dataset.attrs[name]
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is {value!r}")
+    return value
 
 
 def _with_draws_made_anew(

@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pydantic import PrivateAttr
 
+from bdfm._settings import Seed
 from bdfm.data.doubts.tables import Said
 from bdfm.errors import DataError
 from bdfm.forecast import columns
 from bdfm.forecast.columns import Distribution, Floats
-from bdfm.forecast.edit import OfOne, Positive, Seed, Symbols
+from bdfm.forecast.edit import OfOne, Positive, Symbols
 from bdfm.forecast.ranks import weighted_quantiles
 from bdfm.forecast.records import Record
 from bdfm.forecast.state import State

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self, get_args
 
-import numpy as np
 from pydantic import ConfigDict
 
 from bdfm import _checks
@@ -30,7 +29,7 @@ class Statement(Settings):
     kind: str
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(**{k: x.item() if isinstance(x, np.generic) else x for k, x in settings.items()})
+        super().__init__(**settings)
         self._check()
 
     @classmethod

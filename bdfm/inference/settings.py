@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Annotated, Any, Final, Literal, Self
 
+import numpy as np
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from bdfm._settings import Settings
@@ -22,6 +23,7 @@ from bdfm.inference.choices import (
 )
 
 MIN_DRAWS: Final = 10
+MAX_DRAWS: Final = 10**9  # of anything that is drawn: no machine holds more, and a typing error is told
 
 
 class SamplerSettings(Settings):
@@ -37,15 +39,19 @@ class SamplerSettings(Settings):
 
     engine: Engine = ENGINE  # auto: the fastest that covers the model
     draws: int | Literal["auto"] = DRAWS  # kept draws of each chain
-    tune: Annotated[int, Field(ge=10)] = TUNE  # first draws of each chain, thrown away
-    chains: Annotated[int, Field(ge=1)] = CHAINS
-    cores: Annotated[int, Field(ge=1)] = os.cpu_count() or 1
-    thin: Annotated[int, Field(ge=1)] = (
+    tune: Annotated[int, Field(ge=10, le=MAX_DRAWS)] = TUNE  # first draws of each chain, thrown away
+    chains: Annotated[int, Field(ge=1, le=10_000)] = CHAINS
+    cores: Annotated[int, Field(ge=1, le=10_000)] = os.cpu_count() or 1
+    thin: Annotated[int, Field(ge=1, le=MAX_DRAWS)] = (
         10  # gibbs: sweeps for each kept draw, at first with auto; sweeps are cheap, memory is not
     )
-    max_rhat: Annotated[float, Field(gt=1)] = RHAT_MAX  # auto: worst R-hat to reach
-    min_ess: Annotated[float, Field(gt=0)] = ESS_MIN  # auto: least effective draws to reach, bulk and tail
-    max_sweeps: Annotated[int, Field(ge=100)] = MAX_SWEEPS  # auto: bound for each chain, tuning included
+    max_rhat: Annotated[float, Field(gt=1, le=10)] = RHAT_MAX  # auto: worst R-hat to reach
+    min_ess: Annotated[float, Field(gt=0, le=MAX_DRAWS)] = (
+        ESS_MIN  # auto: least effective draws to reach, bulk and tail
+    )
+    max_sweeps: Annotated[int, Field(ge=100, le=MAX_DRAWS)] = (
+        MAX_SWEEPS  # auto: bound for each chain, tuning included
+    )
     target_accept: Annotated[float, Field(gt=0.5, lt=1)] = 0.8  # nuts
     sampler: Sampler = "nutpie"  # nuts: any sampler that PyMC offers
 
@@ -56,10 +62,10 @@ class SamplerSettings(Settings):
     @field_validator("draws", mode="before")
     @classmethod
     def _draws(cls, value: object) -> object:
-        text = str(value).strip()
-        if text == "auto" or (text.isdecimal() and int(text) >= MIN_DRAWS):
-            return text if text == "auto" else int(text)
-        raise ValueError(f'draws must be "auto" or a whole number of at least {MIN_DRAWS}')
+        value = value.item() if isinstance(value, np.integer) else value
+        if value == "auto" or (type(value) is int and MIN_DRAWS <= value <= MAX_DRAWS):
+            return value
+        raise ValueError(f'draws must be "auto" or a whole number from {MIN_DRAWS} to {MAX_DRAWS:,}')
 
     @model_validator(mode="after")
     def _room(self) -> Self:

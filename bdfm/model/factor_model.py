@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tomli_w
 
-from bdfm import _checks
+from bdfm import _checks, _toml
 from bdfm.data.panel import Panel
 from bdfm.errors import ModelError, UnknownLabelError
 from bdfm.model.equations import Equations
@@ -59,14 +58,10 @@ class FactorModel(Equations):
         """Return the model of a TOML file (a path) or of a TOML text."""
         if isinstance(source, Path):
             where = str(source)
-            text = _checks.existing_file(source, what="model").read_text(encoding="utf-8")
+            text = _toml.text_of(source, what="model", kind=ModelError)
         else:
             where, text = "model", source
-        try:
-            table = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise ModelError(f"{where}: not valid TOML: {error}.") from error
-        return cls.from_dict(table, where=where)
+        return cls.from_dict(_toml.parsed(text, where=where, kind=ModelError), where=where)
 
     @classmethod
     def from_dict(cls, table: Mapping[str, Any], *, where: str = "model") -> FactorModel:

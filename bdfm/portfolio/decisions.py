@@ -18,7 +18,7 @@ from pydantic import ConfigDict, Field
 
 from bdfm import _blocks, _checks
 from bdfm._optional import optional
-from bdfm._settings import Settings
+from bdfm._settings import Seed, Settings
 from bdfm._symbols import is_cash
 from bdfm.errors import DataError
 from bdfm.forecast.forecast import Forecast
@@ -50,9 +50,11 @@ class DecisionSettings(Settings):
     max_weight: Annotated[float, Field(gt=0, le=1)] = 1.0
     short: bool = False
     level: Annotated[float, Field(ge=0.5, lt=1)] = 0.95  # of value at risk and expected shortfall
-    risk_aversion: Annotated[float, Field(ge=0)] = 1.0  # mean_cvar
-    n_scenarios: Annotated[int, Field(ge=100)] = 2000  # mean_cvar: a linear program in that many draws
-    seed: Annotated[int, Field(ge=0)] = 0  # mean_cvar: which draws
+    risk_aversion: Annotated[float, Field(ge=0, le=1e6)] = 1.0  # mean_cvar
+    n_scenarios: Annotated[int, Field(ge=100, le=10**6)] = (
+        2000  # mean_cvar: a linear program in that many draws
+    )
+    seed: Seed = 0  # mean_cvar: which draws
 
 
 # -- risk --------------------------------------------------------------------------------------------------

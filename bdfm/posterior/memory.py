@@ -64,6 +64,8 @@ def check_fit(model: Equations, panel: Panel, settings: SamplerSettings) -> None
 
 def check_forecast(n_draws: int, n_assets: int, *, n_posterior: int = 0, whole: bool = False) -> None:
     """Raise ``DataError`` where predictive draws would not fit into memory."""
+    if _blocks.kept_on_disk(n_draws, n_assets):
+        _blocks.check_disk(n_draws, n_assets)
     needed = forecast_bytes(n_draws, n_assets, n_posterior=n_posterior, whole=whole)
     found = _memory.room()
     if found is None or needed <= found[0]:

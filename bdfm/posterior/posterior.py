@@ -219,7 +219,7 @@ class Posterior:
 
     @property
     def seconds(self) -> dict[str, float]:
-        """Wall seconds of the fit, ``compile`` and ``sample``."""
+        """Wall seconds of the fit, ``compile`` and ``sample``; none of a loaded posterior."""
         return {k: float(v) for k, v in json.loads(str(self._tree.attrs["seconds"])).items()}
 
     @property
@@ -415,8 +415,13 @@ class Posterior:
         return Posterior(door.in_single_precision(self._tree), diagnosis=self._known_diagnosis)
 
     def save(self, path: str | Path) -> Path:
-        """Write one NetCDF file, whole or not at all; returns its path."""
-        return _files.save_tree(door.as_written(self._tree), Path(path), kind=KIND)
+        """Write one NetCDF file, whole or not at all; returns its path.
+
+        Equal posteriors give equal files: wall seconds are left out.
+        """
+        tree = door.as_written(self._tree).copy(deep=False)
+        tree.attrs = {**tree.attrs, "seconds": json.dumps({})}
+        return _files.save_tree(tree, Path(path), kind=KIND)
 
     @classmethod
     def load(cls, path: str | Path) -> Posterior:

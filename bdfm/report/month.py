@@ -168,6 +168,7 @@ def _read_and_checked(run: RunFile, path: Path, place: Callable[[str], str]) -> 
     )
     model_data(model, panel)
     choose(run.sampler, model)
+    _files.OutputFolder(path.parent / run.out).check()
     check_evidence(run.statements, panel, accept=run.accept)
     changes = Changes.from_dict({"edits": list(run.edits), "views": list(run.views)}, where=str(path))
     changes = Changes(changes.steps, run.shares)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import tomli_w
 from pydantic import ConfigDict, Field, field_validator
 
-from bdfm import _checks, _memory
-from bdfm._settings import Settings
-from bdfm.errors import DataError
+from bdfm import _memory, _toml
+from bdfm._settings import Seed, Settings
 from bdfm.forecast.changes import ViewsMethod
-from bdfm.inference.settings import SamplerSettings
+from bdfm.inference.settings import MAX_DRAWS, SamplerSettings
 from bdfm.model.evidence import Evidence
 from bdfm.portfolio.decisions import DecisionSettings
 from bdfm.posterior.predictive import N_PREDICTIVE_DRAWS
@@ -58,8 +56,8 @@ class RunFile(_Table):
     data: DataTable
     model: str = "house"  # a preset, or a TOML file relative to the run file
     accept: tuple[str, ...] = ()  # doubts that are right all the same: RULE or RULE:SYMBOL
-    seed: Annotated[int, Field(ge=0)] = 1
-    n_draws: Annotated[int, Field(ge=2)] = N_PREDICTIVE_DRAWS
+    seed: Seed = 1
+    n_draws: Annotated[int, Field(ge=2, le=MAX_DRAWS)] = N_PREDICTIVE_DRAWS
     views_method: ViewsMethod = "auto"
     sampler: SamplerSettings = SamplerSettings()
     aliases: dict[str, str] = Field(default_factory=dict)  # symbol of the files to the one it is called by
@@ -128,9 +126,5 @@ def _relative(path: Path, folder: Path) -> Path:
 
 def read_run_file(path: Path) -> tuple[RunFile, str]:
     """Run file at a path, and its text; raises ``FileError``, ``DataError`` or ``UnknownLabelError``."""
-    text = _checks.existing_file(path, what="run file").read_text(encoding="utf-8")
-    try:
-        given = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise DataError(f"{path}: not valid TOML: {error}.") from error
-    return RunFile.from_table(given, where=str(path)), text
+    text = _toml.text_of(path, what="run file")
+    return RunFile.from_table(_toml.parsed(text, where=str(path)), where=str(path)), text

@@ -21,6 +21,7 @@ MAX_RETURN_SD: Final = 0.3  # of what may be returns plus a constant
 REVERSAL: Final = (
     -0.4
 )  # autocorrelation of steps below which levels are noise: -0.5 for returns, 0 for prices
+WANDER: Final = 60.0  # steps that a level of noise ranges over at most, worst days included; prices over more
 LOG_LEVELS: Final = (1.5, 12.0)  # what logs of prices from 5 to 160,000 lie between
 LOG_SD: Final = (0.006, 0.05)  # daily sd of logs of prices of stocks
 VOLUME_SD: Final = 0.25  # robust daily sd of a log volume is 0.3 and more, of no price on calm days
@@ -108,7 +109,7 @@ def _noise_about_a_level(series: Series) -> np.ndarray:
     # A cheap look first: the levels of a price wander further than a few of its steps.
     with np.errstate(invalid="ignore"):
         top, bottom = _extreme(series.logs, 1), _extreme(series.logs, 0)
-    for column in np.flatnonzero(long & (sd > 0) & (sd < MAX_RETURN_SD) & (top - bottom < 12 * sd)):
+    for column in np.flatnonzero(long & (sd > 0) & (sd < MAX_RETURN_SD) & (top - bottom < WANDER * sd)):
         own = steps[:, column]
         own = own[np.isfinite(own)]
         levels = series.logs[:, column]
@@ -134,7 +135,7 @@ def _are_logs(series: Series) -> bool:
     return bool(
         ((level > LOG_LEVELS[0]) & (level < LOG_LEVELS[1])).all()
         and (series.step_sd < LOG_SD[0]).all()
-        and ((absolute > LOG_SD[0]) & (absolute < LOG_SD[1])).all()
+        and ((absolute > LOG_SD[0]) & (absolute < LOG_SD[1])).mean() >= 0.5  # bills move less
     )
 
 

@@ -90,13 +90,16 @@ def _pairs(series: Series) -> Iterator[tuple[int, int, float]]:
             first, second = int(start + i), int(start + j)
             both = known[:, first] & known[:, second]
             if both.sum() >= MIN_COMMON:
-                value = _correlation(z[:, first], z[:, second], both)
+                # One cut for both: a copy with noise has other sds, since its zeros are none.
+                pair = steps[:, usable[[first, second]]]
+                cut = CLIP * sd[usable[[first, second]]].max()
+                value = _correlation(np.clip(pair, -cut, cut), both)
                 if 1 - value < TWIN:
                     yield int(usable[first]), int(usable[second]), value
 
 
-def _correlation(x: Floats, y: Floats, both: NDArray[np.bool_]) -> float:
-    a, b = x[both], y[both]
+def _correlation(pair: Floats, both: NDArray[np.bool_]) -> float:
+    a, b = pair[both].T
     a, b = a - a.mean(), b - b.mean()
     size = float(np.sqrt((a @ a) * (b @ b)))
     return float(a @ b) / size if size > 0 else 0.0
