@@ -17,6 +17,7 @@ from bdfm.errors import BdfmError, DataError, FileError, UnknownLabelError
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
 
+PRICES = (1e-12, 1e15)  # what a price can be, in any currency, adjusted or not
 MAX_NAMED = 5  # offenders that a message names before it only counts
 
 
@@ -182,6 +183,13 @@ def price_table(
     table = numeric(table if symbols is None else table[list(symbols)], where=where)
     values = table.to_numpy()
     bad = np.argwhere(np.isinf(values) | (values <= 0))
+    odd = np.argwhere((values > 0) & ((values < PRICES[0]) | (values > PRICES[1])) & np.isfinite(values))
+    if len(odd) and not len(bad):
+        named = first(f"{table.columns[j]} on {table.index[d]:%Y-%m-%d}: {values[d, j]:g}" for d, j in odd)
+        raise DataError(
+            f"{where}: {len(odd)} below {PRICES[0]:g} or above {PRICES[1]:g}, which no currency has"
+            f" ({named}). Correct them, or give them in another unit."
+        )
     if len(bad):
         named = first(f"{table.columns[j]} on {table.index[d]:%Y-%m-%d}: {values[d, j]:g}" for d, j in bad)
         raise DataError(
@@ -195,15 +203,20 @@ def _text(column: pd.Series[Any]) -> pd.Series[str]:
     return column.where(column.notna(), "").astype(str).str.strip()
 
 
-def usable_symbols(labels: Iterable[object], *, where: str) -> None:
-    """Raise ``DataError`` for symbols that no file, picture or table can show as they are."""
-    names = [str(x) for x in labels]
-    bad = [ascii(x) for x in names if not x.isprintable()]
+def printable(labels: Iterable[object], *, what: str, where: str) -> None:
+    """Raise ``DataError`` for labels that no file or picture can show as they are."""
+    names = [str(x).strip() for x in labels]
+    bad = [ascii(x) for x in names if not x.isprintable() or x.count("$") > 1]  # pictures typeset $...$
     if bad:
         raise DataError(
-            f"{where}: {len(bad)} symbols with characters that cannot be printed ({first(bad)}). Rename them."
+            f"{where}: {len(bad)} {what} with characters that cannot be shown, or with two $ ({first(bad)})."
+            " Rename them."
         )
-    formulas = [x for x in names if x[:1] in tuple("=+-@")]
+
+
+def _no_formulas(symbols: Iterable[str], *, where: str) -> None:
+    """Raise ``DataError`` for symbols that a spreadsheet would compute."""
+    formulas = [x for x in symbols if x[:1] in tuple("=+-@")]
     if formulas:
         raise DataError(
             f"{where}: {len(formulas)} symbols that a spreadsheet takes for a formula ({first(formulas)}):"
@@ -213,11 +226,12 @@ def usable_symbols(labels: Iterable[object], *, where: str) -> None:
 
 def _symbols(table: pd.DataFrame, *, where: str) -> pd.DataFrame:
     """Table with its symbols as text; ``DataError`` when one is blank."""
+    printable(table["symbol"], what="symbols", where=where)
     table = table.reset_index(drop=True).assign(symbol=_text(table["symbol"]).to_numpy())
     blank = np.flatnonzero(table["symbol"] == "")
     if len(blank):
         raise DataError(f"{where}: no symbol in row {first(blank + 1)}. Fill the column symbol.")
-    usable_symbols(table["symbol"], where=where)
+    _no_formulas(table["symbol"], where=where)
     return table
 
 
@@ -230,6 +244,7 @@ def universe_table(universe: pd.DataFrame) -> pd.DataFrame:
     has_columns(universe, ("symbol", "asset_class"), where=where)
     if universe.empty:
         raise DataError(f"{where}: no assets. Give one row for each.")
+    printable(universe["asset_class"], what="classes", where=where)
     table = _symbols(universe, where=where)
     unique(table["symbol"], what="symbols", where=where)
     table["asset_class"] = _text(table["asset_class"])
@@ -265,6 +280,9 @@ _EXPECTED = {
     "bool_type": "true or false",
     "string_type": "a text",
     "tuple_type": "a list",
+    "path_type": "a path, as text",
+    "dict_type": "a table",
+    "model_type": "a table",
 }
 
 

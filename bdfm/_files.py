@@ -44,7 +44,7 @@ def _write_error(path: Path, error: OSError) -> FileError:
         remedy = "the disk is full. Free some space, or write to another disk"
     elif error.errno in _FORBIDDEN:
         remedy = "no permission to write there. Choose a folder that you may write to"
-    elif error.errno == errno.ENOENT:
+    elif error.errno == errno.ENOENT and not path.parent.is_dir():
         remedy = f"the folder {path.parent} does not exist. Create it first"
     elif error.errno in (errno.ENOTDIR, errno.EEXIST):
         remedy = "a file stands where a folder was expected. Choose another path"

@@ -65,7 +65,10 @@ class SamplerSettings(Settings):
         value = value.item() if isinstance(value, np.integer) else value
         if value == "auto" or (type(value) is int and MIN_DRAWS <= value <= MAX_DRAWS):
             return value
-        raise ValueError(f'draws must be "auto" or a whole number from {MIN_DRAWS} to {MAX_DRAWS:,}')
+        bound = (
+            f"at most {MAX_DRAWS:,}" if type(value) is int and value > MAX_DRAWS else f"at least {MIN_DRAWS}"
+        )
+        raise ValueError(f'draws must be "auto" or a whole number of {bound}')
 
     @model_validator(mode="after")
     def _room(self) -> Self:

@@ -68,8 +68,8 @@ def checked_draws(
         values = variable.to_numpy()
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise DataError(
-                f"{where}: {name} has draws that are not finite. The fit has failed: check the model's priors"
-                " and the data."
+                f"{where}: {name} has draws that are not finite{_of_assets(variable)}. The fit has failed:"
+                " check the model's priors and the data."
             )
         if known is None and FACTOR in variable.dims and str(name) not in turns:
             raise DataError(
@@ -82,6 +82,15 @@ def checked_draws(
     return draws.transpose(CHAIN, DRAW, ..., missing_dims="ignore").assign(
         {n: draws[n].transpose(CHAIN, DRAW, *v.dims) for n, v in declared.items() if n in draws}
     )
+
+
+def _of_assets(variable: xr.DataArray) -> str:
+    """Assets whose draws are not finite, in words; blank for a variable that assets share."""
+    if ASSET not in variable.dims or ASSET not in variable.coords:
+        return ""
+    values = np.moveaxis(variable.to_numpy(), variable.dims.index(ASSET), 0)
+    finite = np.isfinite(values).reshape(len(values), -1).all(axis=1)
+    return f" for {_checks.first(variable[ASSET].to_numpy()[~finite])}"
 
 
 def _in_order(draws: xr.Dataset, dim: str, labels: list[Any], where: str) -> xr.Dataset:

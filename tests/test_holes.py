@@ -1,0 +1,319 @@
+"""What must not get through any door: wrong types, sizes, bytes and labels, leftovers of killed runs."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from bdfm import _checks, _files
+from bdfm._settings import MAX_SEED
+from bdfm.data.doubts.door import examine
+from bdfm.data.doubts.tables import Tables
+from bdfm.data.sources import DEMO_ORIGIN, demo
+from bdfm.errors import BdfmError, DataError, FileError, ModelError
+from bdfm.forecast.changes import Changes
+from bdfm.forecast.edits import EDITS, parse_edits
+from bdfm.forecast.forecast import Forecast
+from bdfm.inference.settings import SamplerSettings
+from bdfm.model.factor_model import FactorModel
+from bdfm.posterior.door import _of_assets
+from bdfm.posterior.fit import fit
+from bdfm.report.month import read_month
+from bdfm.report.run_file import RunFile, read_run_file
+
+DATA = {"origin": "2020-12-18", "demo": True}
+
+# Table, key, what does not belong there as TOML and as Python, and what is expected.
+ROWS = [
+    ("", "seed", '"1"', "1", "a whole number"),
+    ("", "seed", "true", True, "a whole number"),
+    ("", "seed", "1.0", 1.0, "a whole number"),
+    ("", "seed", str(2**64), 2**64, f"less than or equal to {MAX_SEED}"),
+    ("", "seed", str(2**63), 2**63, f"less than or equal to {MAX_SEED}"),
+    ("", "n_draws", str(10**15), 10**15, "less than or equal to"),
+    ("", "n_draws", '"5"', "5", "a whole number"),
+    ("", "keep_draws", '"no"', "no", "true or false"),
+    ("", "keep_draws", "1", 1, "true or false"),
+    ("", "memory", "true", True, "a whole number"),
+    ("", "out", '"a\\u0000b"', "a\0b", "a path without NUL"),
+    ("", "out", "5", 5, "a path"),
+    ("sampler", "tune", "true", True, "a whole number"),
+    ("sampler", "tune", '"20"', "20", "a whole number"),
+    ("sampler", "draws", '"20"', "20", "a whole number of"),
+    ("sampler", "draws", str(10**12), 10**12, "a whole number of"),
+    ("sampler", "draws", "true", True, "a whole number"),
+    ("sampler", "cores", str(10**9), 10**9, "less than or equal to"),
+    ("sampler", "chains", str(10**9), 10**9, "less than or equal to"),
+    ("sampler", "max_rhat", '"1.1"', "1.1", "a number"),
+    ("sampler", "min_ess", "1e300", 1e300, "less than or equal to"),
+    ("decision", "exposure", "true", True, "a number"),
+    ("decision", "short", '"no"', "no", "true or false"),
+    ("decision", "seed", str(2**64), 2**64, "less than or equal to"),
+    ("data", "demo", '"yes"', "yes", "true or false"),
+    ("data", "period", "true", True, "a whole number"),
+    ("data", "origin", "86400", 86400, "a date such as"),
+    ("data", "zero", "[5]", [5], "a text"),
+    ("aliases", "FB", '["META"]', ["META"], "a text"),
+]
+
+
+@pytest.mark.parametrize(("table", "key", "toml", "value", "expected"), ROWS)
+def test_run_files_and_python_refuse_the_same(table, key, toml, value, expected, tmp_path):
+    path = tmp_path / "month.toml"
+    data = {k: x for k, x in DATA.items() if (table, key) != ("data", k)}
+    lines = [f"{k} = {toml_of(x)}" for k, x in data.items()]
+    line = f"{key} = {toml}"
+    top, rest = ([line], []) if not table else ([], [f"[{table}]", line] if table != "data" else [line])
+    path.write_text("\n".join([*top, "[data]", *lines, *rest]), encoding="utf-8")
+    with pytest.raises(DataError, match=expected) as told:
+        read_run_file(path)
+    assert key in str(told.value)
+    given = {"data": dict(data)}
+    (given if not table else given.setdefault(table, {}))[key] = value
+    with pytest.raises(DataError, match=expected):
+        RunFile(**given)
+
+
+def toml_of(value):
+    return str(value).lower() if isinstance(value, bool) else f'"{value}"'
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        ("shift", {"symbol": "A", "by": "0.1"}),
+        ("shift", {"symbol": "A", "by": True}),
+        ("shift", {"symbol": ["A"], "by": 0.1}),
+        ("shift", {"symbol": {"a": 1}, "by": 0.1}),
+        ("like", {"symbol": "A", "other": 5}),
+        ("suspended", {"asset_class": 5}),
+        ("zero", {"symbols": "A"}),
+        ("zero", {"symbols": [5]}),
+        ("halted", {"symbol": "A", "probability": True}),
+        ("halted", {"symbol": "A", "seed": 2**64}),
+        ("replace", {"symbol": "A", "distribution": "norm()", "keep_ranks": "no"}),
+        ("replace", {"symbol": "A", "distribution": "norm()", "seed": "1"}),
+    ],
+)
+def test_edits_refuse_other_types(kind, settings):
+    with pytest.raises(DataError):
+        EDITS[kind](**settings)
+    with pytest.raises(DataError, match="edit 1"):
+        Changes.from_dict({"edits": [{"kind": kind, **settings}]})
+
+
+def test_texts_on_the_command_line_are_read_as_what_they_are():
+    shift, replace = parse_edits(["shift A by=0.1", "replace B distribution=norm() keep_ranks=true seed=3"])
+    assert (shift.by, replace.keep_ranks, replace.seed) == (0.1, True, 3)
+    for text in ("shift A by=true", "replace B distribution=norm() keep_ranks=no", "halted A seed=1.5", ""):
+        with pytest.raises(BdfmError):
+            list(parse_edits([text]))
+
+
+def test_whole_numbers_and_numpy_are_numbers():
+    assert SamplerSettings(min_ess=400).min_ess == 400
+    assert SamplerSettings(tune=np.int64(30), draws=np.int32(20)).draws == 20
+    assert RunFile(data=DATA, keep_draws=np.bool_(True)).keep_draws is True
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("seed = 1  # \u00e9".encode("latin-1"), "byte 13 is not UTF-8"),
+        ("seed = 1".encode("utf-16"), "not UTF-8"),
+        (b"a = " + b"[" * 100_000, "nested too deeply"),
+        (b"a = 2022-02-31", "not valid TOML"),
+        (b"a = ", "not valid TOML"),
+    ],
+)
+def test_every_reader_of_toml_has_one_message(content, said, tmp_path):
+    path = tmp_path / "x.toml"
+    path.write_bytes(content)
+    for read, error in (
+        (read_run_file, DataError),
+        (Changes.from_toml, DataError),
+        (FactorModel.from_toml, ModelError),
+    ):
+        with pytest.raises(error, match=said) as told:
+            read(path)
+        assert len(str(told.value)) < 400
+
+
+def test_a_mark_of_byte_order_is_no_fault(tmp_path):
+    path = tmp_path / "x.toml"
+    path.write_bytes(b"\xef\xbb\xbfviews = []\r\n")
+    assert not Changes.from_toml(path).steps
+
+
+def test_long_values_are_cut():
+    with pytest.raises(DataError) as told:
+        RunFile(data=DATA, seed="z" * 10**6)
+    assert len(str(told.value)) < 300
+
+
+@pytest.mark.parametrize("symbol", ["=CMD()", "+1", "-1", "@a", "a\nb", "a\0b", "a\ud800b", "$x_{$"])
+def test_symbols_that_nothing_can_show(symbol):
+    symbols = pd.Series([symbol, "B"], dtype=object)
+    universe = pd.DataFrame({"symbol": symbols, "asset_class": "stock"})
+    with pytest.raises(DataError, match="1 symbols"):
+        _checks.universe_table(universe)
+
+
+@pytest.mark.parametrize("symbol", ["BF-B", "^GSPC", "$CASH", "A B", "ES=F", "\u65e5"])
+def test_symbols_that_are_right(symbol):
+    _checks.universe_table(pd.DataFrame({"symbol": [symbol, "B"], "asset_class": "stock"}))
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-12, 1e-9])
+def test_a_column_twice_is_refused_with_noise_too(noise, rng):
+    prices, universe = demo()
+    first = prices.columns[0]
+    twice = prices.assign(TWIN=prices[first] * (1 + noise * rng.normal(size=len(prices))))
+    more = pd.concat([universe, universe.iloc[:1].assign(symbol="TWIN")], ignore_index=True)
+    found = examine(Tables("forecast", prices=twice, universe=more, origin=DEMO_ORIGIN))
+    assert any(f.rule == "twins" and set(f.labels) == {first, "TWIN"} for f in found.of("refuse"))
+
+
+@pytest.mark.parametrize("level", [1, 100])
+def test_returns_of_bad_days_plus_a_constant_are_no_prices(level, rng):
+    days = pd.bdate_range("2015-01-01", periods=1500)
+    returns = 0.01 * rng.standard_t(3, size=(1500, 4))
+    prices = pd.DataFrame(level * (1 + np.clip(returns, -0.4, 0.4)), index=days, columns=list("ABCD"))
+    found = examine(Tables("forecast", prices=prices, origin=days[-1]))
+    assert any(f.rule == "not-prices" for f in found.of("refuse"))
+
+
+# -- folders -----------------------------------------------------------------------------------------------
+
+KEPT = """
+import signal, sys, time
+from bdfm import _files
+from bdfm.cli import app
+signal.signal(signal.SIGTERM, app._stop)
+with _files.OutputFolder(sys.argv[1]) as folder:
+    (folder / "x").write_text("half")
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def at_work(tmp_path):
+    """A run that writes to a folder, in a process of its own."""
+    out = tmp_path / "new" / "out"
+    process = subprocess.Popen([sys.executable, "-c", KEPT, str(out)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"
+    yield process, out
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+def hidden(folder):
+    return [p for p in folder.iterdir() if p.name.startswith(".bdfm-")]
+
+
+def test_what_a_killed_run_left_goes_with_the_next(at_work):
+    process, out = at_work
+    with pytest.raises(FileError, match="another run is writing"):
+        _files.OutputFolder(out).check()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert len(hidden(out)) == 1
+    with _files.OutputFolder(out) as folder:
+        (folder / "y").write_text("whole")
+        assert len(hidden(out)) == 1
+    assert sorted(p.name for p in out.iterdir()) == ["y"]
+
+
+def test_a_run_that_is_asked_to_end_leaves_nothing(at_work):
+    process, out = at_work
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 128 + signal.SIGTERM
+    assert not out.parent.exists()
+
+
+def test_a_link_to_nowhere_is_told_so(tmp_path):
+    (tmp_path / "out").symlink_to(tmp_path / "gone")
+    with pytest.raises(FileError, match=r"a link to .*gone, which does not exist"):
+        _files.OutputFolder(tmp_path / "out").check()
+
+
+def test_check_refuses_a_folder_that_a_run_could_not_write(tmp_path):
+    (tmp_path / "taken").write_text("mine")
+    path = tmp_path / "month.toml"
+    text = "[sampler]\ndraws = 20\ntune = 20\n[data]\ndemo = true\norigin = 2020-12-18\n"
+    path.write_text(f'out = "taken"\n{text}')
+    with pytest.raises(FileError, match="a file stands where a folder was expected"):
+        read_month(path)
+    path.write_text(f'out = "a/b"\n{text}')
+    read_month(path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["month.toml", "taken"]
+
+
+# -- files -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("schema", [0, -1, 1.5, "1"])
+def test_schemas_that_no_release_wrote(schema, tmp_path, monkeypatch):
+    monkeypatch.setattr(_files, "SCHEMA_VERSION", schema)
+    _files.save_dataset(xr.Dataset({"x": 1}), tmp_path / "x.nc", kind="box")
+    monkeypatch.undo()
+    with pytest.raises(FileError, match="which no release writes"):
+        _files.load_dataset(tmp_path / "x.nc", kind="box")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: d.assign(weights=0 * d["weights"]),
+        lambda d: d.assign(weights=-d["weights"]),
+        lambda d: d.assign(weights=2 * d["weights"]),
+        lambda d: d.assign_attrs(origin=5),
+    ],
+)
+def test_resealed_forecasts_are_refused(change, tmp_path, rng):
+    forecast = Forecast.from_draws(
+        rng.normal(0, 0.05, size=(50, 3)),
+        assets=list("ABC"),
+        asset_class=["stock"] * 3,
+        origin="2022-01-07",
+        end="2022-02-04",
+    )
+    path = forecast.save(tmp_path / "forecast.nc")
+    content = change(_files.load_dataset(path, kind="forecast"))
+    _files.save_dataset(content, path, kind="forecast")
+    with pytest.raises(FileError, match="incomplete"):
+        Forecast.load(path)
+
+
+@pytest.mark.parametrize("price", [1e-300, 1e-13, 1e16, 1e300])
+def test_prices_that_no_currency_has(price):
+    prices, _ = demo()
+    bad = prices.copy()
+    bad.iloc[-1, 2] = price
+    with pytest.raises(DataError, match=f"prices: 1 below 1e-12 or above 1e\\+15.*{prices.columns[2]}"):
+        _checks.price_table(bad)
+
+
+def test_draws_that_are_not_finite_name_their_assets(tiny_model, tiny_panel):
+    shape = (1, 4, len(tiny_panel.assets))
+    draws = np.ones(shape)
+    draws[0, 2, 3] = np.nan
+    variable = xr.DataArray(draws, dims=("chain", "draw", "asset"), coords={"asset": list(tiny_panel.assets)})
+    assert _of_assets(variable) == f" for {tiny_panel.assets[3]}"
+    assert _of_assets(variable.isel(asset=0, drop=True)) == ""
+
+
+def test_equal_posteriors_give_equal_bytes(tiny_model, tiny_panel, tmp_path):
+    settings = SamplerSettings(draws=10, tune=10, chains=1, thin=1, engine="gibbs")
+    one, two = (fit(tiny_model, tiny_panel, seed=1, settings=settings) for _ in range(2))
+    assert one.seconds
+    paths = one.save(tmp_path / "one.nc"), two.save(tmp_path / "two.nc")
+    assert paths[0].read_bytes() == paths[1].read_bytes()
