@@ -32,6 +32,7 @@ myst_heading_anchors = 4
 myst_url_schemes = {"http": None, "https": None, "mailto": None, "source": None}
 nb_execution_mode = "off"  # notebooks are shown with the outputs that they hold
 nb_merge_streams = True
+suppress_warnings = ["mystnb.unknown_mime_type"]  # pictures of plotly, which need its script
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"

@@ -48,7 +48,15 @@ class Step:
 
 @dataclass(frozen=True)
 class Changes:
-    """Edits and views of a file, in steps; ``shares`` of the people whose views are pooled."""
+    r"""Edits and views of a file, in ``steps``; ``shares`` of the people whose views are pooled.
+
+    Examples
+    --------
+    >>> import bdfm
+    >>> text = '[[edits]]\nkind = "shift"\nsymbol = "XOM"\nby = 0.02'
+    >>> bdfm.Changes.from_toml(text).edits[0].by
+    0.02
+    """
 
     steps: tuple[Step, ...] = ()
     shares: Mapping[str, float] | None = None

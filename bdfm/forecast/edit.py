@@ -134,7 +134,7 @@ class Several(Edit):
 
     words: ClassVar[Symbols] = ("symbols",)
 
-    symbols: Symbols
+    symbols: Symbols  # assets, each edited alike
 
     @override
     def _check(self) -> None:
@@ -155,7 +155,7 @@ class Several(Edit):
 class OfOne(Edit):
     """An edit of one asset."""
 
-    symbol: str
+    symbol: str  # asset
 
     @override
     def members(self, state: State) -> Symbols:

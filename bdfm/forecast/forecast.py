@@ -57,6 +57,21 @@ class Forecast(Actions):
     100,000 draws take 40 MB (36 MB in a file, half of double precision), and because memory and file hold
     the same numbers a loaded forecast gives the same probabilities to the last digit. Summaries are
     computed in double precision. Draws are ranked once: table, submission and picture share the result.
+
+    Examples
+    --------
+    >>> import bdfm
+    >>> forecast = bdfm.Forecast.from_draws(
+    ...     [[0.01, 0.03], [-0.02, 0.01], [0.04, 0.00]],
+    ...     assets=["A", "B"],
+    ...     asset_class=["stock", "stock"],
+    ...     origin="2022-02-04",
+    ...     end="2022-03-04",
+    ... )
+    >>> forecast.n_draws
+    3
+    >>> forecast.zero("A").draws.sel(asset="A").to_numpy()
+    array([0., 0., 0.], dtype=float32)
     """
 
     origin: pd.Timestamp

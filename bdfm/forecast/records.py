@@ -49,10 +49,10 @@ class Record:
     nothing else are equal.
     """
 
-    kind: str
-    symbols: tuple[str, ...]
+    kind: str  # of the edit or view
+    symbols: tuple[str, ...]  # assets concerned
     parameters: tuple[tuple[str, Scalar], ...]
-    text: str
+    text: str  # one sentence
     effect: Effect | None = field(default=None, compare=False)
 
     @classmethod

@@ -15,7 +15,7 @@ from bdfm.forecast.view import SIGN, WORDS, Numbers, Sense, View, percent
 
 
 class ReturnView(View):
-    """A statement about the return of a portfolio."""
+    """A statement about the return of a portfolio: its ``mean``, and ``sd`` as its ``semantics`` has it."""
 
     mean: Annotated[float, Field(gt=-1)]
     sd: Annotated[float, Field(gt=0)] | None = None
@@ -226,7 +226,7 @@ class Volatility(View):
 
 
 class Correlation(View):
-    """The correlation of two assets' returns.
+    """The ``correlation`` of the returns of ``asset`` and ``other``.
 
     A constraint only, as ``Volatility``; means and standard deviations are held at what the other views give.
     """

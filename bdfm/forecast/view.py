@@ -36,12 +36,15 @@ def percent(value: float) -> str:
 
 
 class View(Statement):
-    """What all views share; fields are what a TOML table may set."""
+    """What all views share; fields are what a TOML table may set.
+
+    Constraints have a ``sense``: equal, or at_least and at_most, which give a bound.
+    """
 
     what: ClassVar[str] = "view"
     keeps_defaults: ClassVar[bool] = False
 
-    semantics: Semantics
+    semantics: Semantics  # evidence: a measurement with an error; constraint: it holds
     confidence: Annotated[float, Field(ge=0, le=1)] = 1.0  # share of the view in a blend with the prior
     by: str = ""  # whose view it is, where several people's are pooled
 

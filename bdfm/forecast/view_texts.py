@@ -27,7 +27,16 @@ def parse(text: str, *, semantics: Semantics, confidence: float = 1.0, by: str =
     """View of a short text, as on the command line; ``FORMS`` shows all forms.
 
     Operators stand between spaces, since symbols such as BF-B contain them. Numbers are decimals, or
-    percentages with a % sign.
+    percentages with a % sign. ``semantics``, ``confidence`` and ``by`` are those of the view.
+
+    Examples
+    --------
+    >>> import bdfm
+    >>> view = bdfm.views.parse("TLT = 2% +- 10%", semantics="evidence")
+    >>> view.asset, view.mean, view.sd
+    ('TLT', 0.02, 0.1)
+    >>> bdfm.views.parse("XLE > XLU : 0.7", semantics="constraint").probability
+    0.7
     """
     common: dict[str, Any] = {"semantics": semantics, "confidence": confidence, "by": by}
     line = text.strip()

@@ -56,7 +56,7 @@ KINDS: Final[dict[str, type[View]]] = by_kind(AnyView)
 
 
 def make_view(settings: Mapping[str, Any], *, where: str = "view") -> View:
-    """View of a table of settings, such as one of TOML; ``kind`` says which."""
+    """View of a table of settings, such as one of TOML; ``kind`` says which. ``where``: for messages."""
     return read(settings, KINDS, where=where)
 
 

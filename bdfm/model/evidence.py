@@ -15,8 +15,8 @@ from bdfm.errors import DataError
 class Evidence(NamedTuple):
     """A statement about the return of an asset over the forecast period (eq. 12).
 
-    ``mean`` and ``sd`` are simple returns in decimals: ``Evidence("TLT", 0.02, 0.10)`` says 2 % give or
-    take 10 %. It enters as the likelihood Normal(``mean`` | return, ``sd``).
+    ``symbol`` names the asset; ``mean`` and ``sd`` are simple returns in decimals: ``Evidence("TLT", 0.02,
+    0.10)`` says 2 % give or take 10 %. It enters as the likelihood Normal(``mean`` | return, ``sd``).
     """
 
     symbol: str

@@ -267,7 +267,7 @@ def single_sorts(
     """SMB and HML of single sorts, each with its portfolios.
 
     SMB: the smallest 10 % of assets minus the other 90 %. HML: the highest 30 % by book-to-market minus the
-    lowest 30 %. Parameters as in ``double_sort``.
+    lowest 30 %. ``returns``, ``characteristics`` and ``weights`` as in ``double_sort``.
     """
 
     def by_size(size: Floats, value: Floats) -> list[str]:

@@ -37,6 +37,14 @@ def ranked_probability_score(
     ------
     DataError
         Shapes or labels that differ, or rows that are no probabilities.
+
+    Examples
+    --------
+    >>> import bdfm, numpy as np
+    >>> outcome = bdfm.outcome_quantiles([0.03, -0.02, 0.01, 0.08, 0.05])
+    >>> equal = np.full((5, 5), 0.2)
+    >>> round(float(bdfm.ranked_probability_score(equal, outcome).mean()), 4)
+    0.16
     """
     where = "ranked probability score"
     if isinstance(probabilities, xr.DataArray) and isinstance(outcome, xr.DataArray):
