@@ -61,7 +61,7 @@ notebooks: $(STAMP) ## run the notebooks and keep their output
 	$(BIN)/python scripts/docs/notebooks.py
 
 docs: $(STAMP) ## build the documentation into docs/_build/html; no network, warnings are errors
-	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+	$(BIN)/sphinx-build -W --keep-going -q -b html -d docs/_build/doctrees docs docs/_build/html
 
 clean: ## remove caches and outputs; the environment (.venv, .uv) stays
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis dist bdfm-demo bdfm-out docs/_build docs/notebooks docs/reference/generated

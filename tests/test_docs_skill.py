@@ -57,6 +57,17 @@ def test_the_readme_has_the_figures(figures, tables):
         assert f"| {own['rps']:.5f} | {tables.plus_minus(total, 1e5)} | {p} |" in text, name
 
 
+def test_the_readme_has_the_calibration(figures, tables):
+    """Shares in the central 90 % of the chosen model, by universe, as the page has them."""
+    page = tables.markdown(figures)
+    table = page.partition("| universe | best simple rival")[2].partition("\n\n")[0]
+    rows = [[c.strip() for c in row.strip("|").split("|")] for row in table.splitlines()[2:]]
+    assert len(rows) == 4
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for k in (0, -1):
+        assert f"| {' | '.join(row[k] for row in rows)} |" in readme
+
+
 def test_house_is_what_the_rule_chose(figures):
     house = FactorModel.from_preset("house")
     assert figures["chosen"] == "pool-120"

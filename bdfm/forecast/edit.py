@@ -29,7 +29,7 @@ Symbols = tuple[str, ...]
 
 
 class Edit(Statement):
-    """Base of all edits."""
+    """Base of all edits: what they share on the command line, in files and in records."""
 
     what: ClassVar[str] = "edit"
     keeps_defaults: ClassVar[bool] = True

@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from described import comments_of
+from sphinx.ext.napoleon.docstring import GoogleDocstring
 
 CODE = re.compile(r"(``.+?``)")
 
@@ -39,6 +40,8 @@ def _skip(app: Any, what: str, name: str, thing: Any, skip: bool, options: Any) 
 
 def setup(app: Any) -> dict[str, bool]:
     """Connect to autodoc."""
+    # A colon in a property's first line stands in a sentence; napoleon would take what is before it for a type.
+    GoogleDocstring._parse_attribute_docstring = GoogleDocstring._consume_to_end
     app.connect("autodoc-process-docstring", _plain_bars, priority=390)
     app.connect("autodoc-process-docstring", _add_fields, priority=400)
     app.connect("autodoc-skip-member", _skip)
