@@ -40,7 +40,7 @@ def _skip(app: Any, what: str, name: str, thing: Any, skip: bool, options: Any) 
 
 def setup(app: Any) -> dict[str, bool]:
     """Connect to autodoc."""
-    # A colon in a property's first line stands in a sentence; napoleon would take what is before it for a type.
+    # A colon in a property's first line stands in a sentence; napoleon takes what is before it for a type.
     GoogleDocstring._parse_attribute_docstring = GoogleDocstring._consume_to_end
     app.connect("autodoc-process-docstring", _plain_bars, priority=390)
     app.connect("autodoc-process-docstring", _add_fields, priority=400)
