@@ -22,8 +22,14 @@ from bdfm.posterior.posterior import Posterior
 
 ROOT = Path(__file__).parents[1]
 DRAWS, PREDICTIVE = 40, 4000
-# Long spans of the pages, by shorter ones; the checks of `--validate` run in the Python block of that page.
-SHORTER = {"2021-02-05": "2021-10-15", "--workers 2": "--workers 1", " --validate": "", "step=4": "step=26"}
+# Long spans of the pages, by shorter ones. `--validate` and Kalman's filter run in Python blocks.
+SHORTER = {
+    "2021-02-05": "2021-11-12",
+    "--workers 2": "--workers 1",
+    " --validate": "",
+    "--method kalman ": "",
+    "step=4": "step=26",
+}
 
 sys.path.insert(0, str(ROOT / "scripts" / "docs"))
 docs = importlib.import_module("blocks")

@@ -29,7 +29,7 @@ def _add_fields(app: Any, what: str, name: str, thing: Any, options: Any, lines:
         default = (
             "" if info.is_required() else f", default ``{info.get_default(call_default_factory=True)!r}``"
         )
-        kind = getattr(info.annotation, "__name__", None) or str(info.annotation).replace("typing.", "")
+        kind = re.sub(r"<class '(\w+)'>|typing\.|bdfm\.[\w.]*\.", r"\1", str(info.annotation))
         lines += [f"``{field}`` : ``{kind}``{default}", f"    {comments.get(field, '')}", ""]
 
 

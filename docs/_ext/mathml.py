@@ -9,8 +9,8 @@ from docutils import nodes
 from latex2mathml.converter import convert
 from sphinx.errors import ExtensionError
 
-# Commands that the converter does not know, by what it knows.
-OTHER_WORDS = {r"\arg\min": r"\operatorname{arg\,min}"}
+# Commands that the converter does not know, by what it knows. A \textstyle would swallow the cells after it.
+OTHER_WORDS = {r"\arg\min": r"\operatorname{arg\,min}", r"\textstyle": "", "{aligned}": "{align*}"}
 
 
 def mathml(latex: str, *, block: bool) -> str:
@@ -18,10 +18,10 @@ def mathml(latex: str, *, block: bool) -> str:
     for command, known in OTHER_WORDS.items():
         latex = latex.replace(command, known)
     found = convert(latex.strip(), display="block" if block else "inline")
-    left = re.search(r"(?:\\|&#x0005C;)[A-Za-z]+", found)
+    left = re.search(r"(?:\\|&#x0005C;)[A-Za-z]+|<mi>&</mi>", found)
     if left:
         raise ExtensionError(f"no MathML for {left.group()} in {latex}")
-    if r"\begin{aligned}" in latex:
+    if r"\begin{align*}" in latex:
         found = found.replace("<mtable", '<mtable class="aligned"', 1)
     return found
 
