@@ -22,6 +22,7 @@ extensions = [
     "mathml",
     "made_pages",
     "fields",
+    "checked",
 ]
 exclude_patterns = ["_build", "_ext", "README.md"]
 

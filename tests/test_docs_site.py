@@ -17,6 +17,7 @@ sys.path.insert(0, str(ROOT / "docs" / "_ext"))
 mathml = importlib.import_module("mathml")
 made_pages = importlib.import_module("made_pages")
 described = importlib.import_module("described")
+checked = importlib.import_module("checked")
 sys.path.remove(str(ROOT / "docs" / "_ext"))
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -78,3 +79,20 @@ def test_every_how_to_page_is_in_the_table_of_tasks():
     pages = {p.name for p in (ROOT / "docs" / "howto").glob("*.md")} - {"index.md"}
     assert len(pages) >= 15
     assert pages == set(re.findall(r"\]\((\w+\.md)\)", index))
+
+
+def test_faults_of_a_site_are_found(tmp_path):
+    (tmp_path / "a.html").write_text(
+        '<h1 id="top">A</h1><a href="#top">1</a><a href="b.html#here">2</a><a href="https://x.org">3</a>'
+    )
+    (tmp_path / "b.html").write_text('<p id="here">B</p><img src="p.png"><a href="a.html">1</a>')
+    assert checked.faults(tmp_path) == []
+    (tmp_path / "b.html").write_text(
+        '<script src="https://cdn.org/x.js"></script><a href="a.html#no">1</a><a href="c.html">2</a>'
+    )
+    assert checked.faults(tmp_path) == [
+        "a.html links to b.html#here",
+        "b.html loads https://cdn.org/x.js",
+        "b.html links to a.html#no",
+        "b.html links to c.html",
+    ]
