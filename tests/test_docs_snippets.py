@@ -27,7 +27,8 @@ SHORTER = {
     "2021-02-05": "2021-11-12",
     "--workers 2": "--workers 1",
     " --validate": "",
-    "--method kalman ": "",
+    "--method kalman ": "--assets 4 ",
+    'read_prices("prices.csv.gz"), factors': 'read_prices("prices.csv.gz").iloc[-800:, :5], factors',
     "step=4": "step=26",
 }
 
