@@ -97,6 +97,18 @@ def write_text(path: str | Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8"))
 
 
+def next_to(path: str | Path) -> Path:
+    """First free name beside a file: ``a-1.nc`` beside ``a.nc``, ``a-3.nc`` where ``a-2.nc`` is there too."""
+    path = Path(path)
+    stem, dash, number = path.stem.rpartition("-")
+    if not dash or not number.isdecimal():
+        stem, number = path.stem, "0"
+    count = int(number) + 1
+    while (found := path.with_name(f"{stem}-{count}{path.suffix}")).exists():
+        count += 1
+    return found
+
+
 def _encoding(dataset: xr.Dataset, level: int) -> dict[str, dict[str, Any]]:
     # Strings and scalars cannot be compressed.
     options = {"zlib": True, "complevel": level, "shuffle": True}

@@ -168,7 +168,7 @@ def _read_and_checked(run: RunFile, path: Path, place: Callable[[str], str]) -> 
     choose(run.sampler, model)
     check_evidence(run.statements, panel, accept=run.accept)
     changes = Changes.from_dict({"edits": list(run.edits), "views": list(run.views)}, where=str(path))
-    changes = Changes(changes.steps, run.shares)
+    changes = Changes(changes.steps, run.shares, run.pool)
     closes = _checks.price_table(prices, symbols=panel.assets, until=origin).ffill().iloc[-1]
     classes = [panel.asset_classes[c] for c in panel.class_index]
     changes.check(panel.assets, classes, prices=closes, accept=run.accept)
@@ -270,6 +270,7 @@ def run_month(
             say("Views too strong for the draws went into the model: it was fitted again with them.")
         decision = None if run.decision is None else decide(forecast, run.decision)
         forecast = forecast if decision is None else decision.save_in(forecast)
+        forecast = forecast.with_closes(month.closes)
         seconds = posterior.seconds | {"forecast": time.perf_counter() - started}
         told = record(month.doubts)
         for verdict, found in told.items():

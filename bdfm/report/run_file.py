@@ -15,6 +15,7 @@ from bdfm import _checks
 from bdfm._settings import Settings
 from bdfm.errors import DataError
 from bdfm.forecast.changes import ViewsMethod
+from bdfm.forecast.weigh import Pool
 from bdfm.inference.settings import SamplerSettings
 from bdfm.model.evidence import Evidence
 from bdfm.portfolio.decisions import DecisionSettings
@@ -67,6 +68,7 @@ class RunFile(_Table):
     edits: tuple[dict[str, Any], ...] = ()
     views: tuple[dict[str, Any], ...] = ()
     shares: dict[str, float] | None = None
+    pool: Pool = "linear"  # of people's views: linear or log
     decision: DecisionSettings | None = DecisionSettings()  # false: none, and a submission of equal weights
     outputs: tuple[Output, ...] = OUTPUTS
     warm_from: Path | None = None  # folder of an earlier month, from whose posterior the chains go on
