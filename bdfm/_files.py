@@ -98,13 +98,13 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def next_to(path: str | Path) -> Path:
-    """First free name beside a file: ``a-1.nc`` beside ``a.nc``, ``a-3.nc`` where ``a-2.nc`` is there too."""
+    """First free name beside a file: ``a_1.nc`` for ``a.nc``, then ``a_2.nc``."""
     path = Path(path)
-    stem, dash, number = path.stem.rpartition("-")
+    stem, dash, number = path.stem.rpartition("_")
     if not dash or not number.isdecimal():
         stem, number = path.stem, "0"
     count = int(number) + 1
-    while (found := path.with_name(f"{stem}-{count}{path.suffix}")).exists():
+    while (found := path.with_name(f"{stem}_{count}{path.suffix}")).exists():
         count += 1
     return found
 

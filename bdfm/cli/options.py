@@ -39,7 +39,7 @@ OutForecast = Annotated[
 ]
 OutChanged = Annotated[
     Path | None,
-    typer.Option("--out", help="File to write; a new one beside FORECAST, if not given: forecast-1.nc."),
+    typer.Option("--out", help="File to write; a new one beside FORECAST, if not given: forecast_1.nc."),
 ]
 ChangesFile = Annotated[Path | None, typer.Option("--file", help="TOML file with tables edits and views.")]
 

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from bdfm.data.doubts.tables import Said
 from bdfm.errors import DataError
-from bdfm.forecast.pooling import Moment
+from bdfm.forecast.moments import Moment
 from bdfm.forecast.sample import Floats, Row, Sample
 from bdfm.forecast.view import SIGN, WORDS, Numbers, Sense, View, percent
 

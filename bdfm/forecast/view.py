@@ -18,7 +18,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, override
 from pydantic import Field
 
 from bdfm import _checks
-from bdfm.forecast.pooling import Moment, Tail
+from bdfm.forecast.moments import Moment, Tail
 from bdfm.forecast.records import Record
 from bdfm.forecast.sample import Floats, Row, Sample
 from bdfm.forecast.statements import Statement

@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ from bdfm.errors import DataError
 from bdfm.forecast.changes import Changes
 from bdfm.forecast.forecast import Forecast
 from bdfm.inference.engine import choose
+from bdfm.ledger.ledger import Ledger
 from bdfm.model.equations import model_data
 from bdfm.model.evidence import check_evidence
 from bdfm.model.factor_model import FactorModel
@@ -74,6 +76,12 @@ class Month:
     tables: tuple[pd.DataFrame, ...] = ()
     doubts: tuple[Finding, ...] = ()
     warm_from: Posterior | None = None
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """Data files, by their keys of ``[data]``."""
+        given = {k: getattr(self.run.data, k) for k in ("prices", "universe", "earnings", "volatility")}
+        return {k: self.path.parent / x for k, x in given.items() if x is not None}
 
     @property
     def out(self) -> Path:
@@ -164,6 +172,7 @@ def _read_and_checked(run: RunFile, path: Path, place: Callable[[str], str]) -> 
         inactive=run.data.zero,
         accept=run.accept,
     )
+    _check_ledger(run, path)
     model_data(model, panel)
     choose(run.sampler, model)
     check_evidence(run.statements, panel, accept=run.accept)
@@ -180,6 +189,22 @@ def _read_and_checked(run: RunFile, path: Path, place: Callable[[str], str]) -> 
     tables = tuple(t for t in (prices, universe, earnings, volatility) if t is not None)
     tables = () if run.data.demo else tables
     return Month(run, "", path, path.name, model, panel, changes, closes, tables, warm_from=warm)
+
+
+def _check_ledger(run: RunFile, path: Path) -> None:
+    """Raise ``DataError`` where a month of a ledger would write over another, or lie elsewhere."""
+    if run.ledger is None:
+        return
+    out, ledger = path.parent / run.out, path.parent / run.ledger
+    if out.resolve().parent != ledger.resolve():
+        raise DataError(
+            f"{path}: out {run.out} is no folder in the ledger {run.ledger}. Leave out, or one of both."
+        )
+    if (out / FORECAST_FILE).exists():
+        raise DataError(
+            f"{path}: {out} holds a month already, and nothing in a ledger is written over. Give another out,"
+            f' such as out = "{_files.next_to(run.out).as_posix()}".'
+        )
 
 
 def _warm_from(run: RunFile, path: Path, where: str) -> Posterior | None:
@@ -288,12 +313,19 @@ def run_month(
         facts["doubts"] = told
         if month.changes.views:
             facts["views_method"] = "model" if again else "reweight"
+        facts["files"] = {k: sha256(x.read_bytes()).hexdigest() for k, x in month.files.items()}
+        if decision is not None and run.holdings:
+            chosen = {str(k): float(w) for k, w in decision.weights.items()}
+            moved = [abs(chosen.get(k, 0) - run.holdings.get(k, 0)) for k in {*chosen, *run.holdings}]
+            facts["turnover"] = sum(moved) / 2
         _files.write_text(folder / SUMMARY_FILE, json.dumps(facts, indent=2) + "\n")
         _files.write_text(folder / month.kept_as, month.text)
         if "report" in run.outputs:
             say("Report ...")
             page = report_html(forecast, posterior=posterior, summary=facts, run=month.text)
             _files.write_text(folder / REPORT_FILE, page)
+    if run.ledger is not None:
+        Ledger(month.path.parent / run.ledger).enter(month.out)
     return Results(posterior, forecast, decision, facts)
 
 

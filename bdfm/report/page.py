@@ -50,7 +50,7 @@ def write_report(folder: str | Path, path: str | Path | None = None) -> Path:
         Folder with ``forecast.nc``, or another forecast in such a folder; ``posterior.nc``, ``summary.json``
         and ``month.toml`` or ``run.toml`` are used if there.
     path
-        Of the page; ``report.html`` in the folder unless given, of ``forecast-1.nc`` ``report-1.html``.
+        Of the page; ``report.html`` in the folder unless given, of ``forecast_1.nc`` ``report_1.html``.
 
     Raises
     ------

@@ -26,7 +26,8 @@ from bdfm import views as v
 from bdfm.errors import DataError, InfeasibleViewError
 from bdfm.forecast.entropy import effective_number
 from bdfm.forecast.forecast import Forecast
-from bdfm.forecast.pooling import pooled, quantile
+from bdfm.forecast.moments import quantile
+from bdfm.forecast.pooling import pooled
 from bdfm.forecast.sample import Sample
 
 C = {"semantics": "constraint"}

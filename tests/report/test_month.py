@@ -150,7 +150,7 @@ def test_a_month_from_one_file_and_what_can_be_done_with_it(run, folder):
     code, out, err = run("view", files, "--file", folder / "changes.toml")
     assert code == 0, err
     assert (files / "forecast.nc").read_bytes() == before  # nothing is written over
-    new = files / "forecast-1.nc"
+    new = files / "forecast_1.nc"
     assert [r.kind for r in Forecast.load(new).records][-3:] == ["view", "shift", "halted"]
     code, out, err = run("view", new, "--evidence", "BBY - CVX = 1% +- 5%")
     assert code == 2
@@ -162,9 +162,9 @@ def test_a_month_from_one_file_and_what_can_be_done_with_it(run, folder):
     assert code == 2  # the closes came with the forecast
     assert "beside its last close" in err
     assert run("edit", new, "shift CVX by=0.02")[0] == 0
-    assert [r.kind for r in Forecast.load(files / "forecast-2.nc").records][-1:] == ["shift"]
+    assert [r.kind for r in Forecast.load(files / "forecast_2.nc").records][-1:] == ["shift"]
     assert run("report", new)[0] == 0
-    assert "BBY beats CVX" in (files / "report-1.html").read_text(encoding="utf-8")
+    assert "BBY beats CVX" in (files / "report_1.html").read_text(encoding="utf-8")
     code, out, _ = run("report", files, "--out", folder / "page.html")
     assert code == 0
     assert (folder / "page.html").stat().st_size > 1e6
