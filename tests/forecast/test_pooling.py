@@ -99,6 +99,22 @@ def test_a_bound_that_binds_says_what_the_equality_says(forecast):
         )
 
 
+def test_a_bound_that_came_early_leaves_where_those_after_it_meet_it():
+    """A moves much more than B where B is wide: its bound is violated most, and then not at all."""
+    rng = np.random.default_rng(2)
+    b = 0.05 * rng.standard_normal(4000)
+    a = np.expm1(6 * b) / 6 + 0.005 * rng.standard_normal(4000)
+    f = Forecast.from_draws(
+        np.stack([a, b], 1), assets=["A", "B"], asset_class=["x"] * 2, origin="2022-02-04", end="2022-03-04"
+    )
+    first = v.Volatility(asset="A", times=1.15, sense="at_least", **C)
+    second = v.Volatility(asset="B", times=1.14, sense="at_least", **C)
+    alone = f.with_views(second)
+    assert now(alone, "A")[1] > 1.15 * now(f, "A")[1]
+    assert abs(now(alone, "A")[0] - now(f, "A")[0]) > 1e-3  # what the first bound would have held
+    np.testing.assert_allclose(f.with_views(first, second).weights, alone.weights, rtol=1e-7)
+
+
 def test_means_come_before_volatilities_and_these_before_correlations(forecast):
     """A volatility moves no mean, a correlation neither means nor volatilities of its assets."""
     mean = now(forecast, "A")[0]
@@ -173,9 +189,9 @@ def check_against_solvers(seeds):
 
 
 def test_random_sets_hold_and_equal_an_independent_solver():
-    counts = check_against_solvers(range(25))
-    assert counts["held"] >= 20
-    assert counts["compared"] >= 60
+    counts = check_against_solvers(range(22))
+    assert counts["held"] >= 18
+    assert counts["compared"] >= 55
 
 
 @pytest.mark.slow
@@ -397,6 +413,8 @@ def test_the_same_view_twice_is_refused(forecast):
 
 
 def test_a_log_pool_is_the_geometric_mean(forecast):
+    prior = v.Ordering(above="E", below="F", probability=0.8, semantics="evidence")
+    forecast = forecast.with_views(prior)  # weights that differ: the model's share counts
     ann = v.Absolute(asset="A", mean=now(forecast, "A")[0] + 0.02, by="Ann", **C)
     ben = v.Ordering(above="B", below="C", probability=0.7, by="Ben", **C)
     p, a, b = (f.weights.to_numpy() for f in (forecast, forecast.with_views(ann), forecast.with_views(ben)))

@@ -18,6 +18,7 @@ from bdfm.backtest.protocol import MarketData
 from bdfm.backtest.walk import walk_forward
 from bdfm.errors import DataError, FileError
 from bdfm.forecast.forecast import Forecast
+from bdfm.forecast.ranks import weighted_quantiles
 from bdfm.ledger.ledger import Ledger
 from bdfm.ledger.page import track_html, verdict
 from bdfm.ledger.track import track
@@ -209,7 +210,18 @@ def test_a_month_is_its_profit_and_risk(found, prices):
         < np.quantile(f.draws.to_numpy()[:, i], 0.95)
         for i in range(10)
     ]
-    assert row["coverage_90"] == pytest.approx(np.mean(inside), abs=0.11)
+    assert row["coverage_90"] == pytest.approx(np.mean(inside), abs=0.051)
+    widths = {"coverage_50": (0.25, 0.75), "coverage_90": (0.05, 0.95)}
+    for name, ends in widths.items():
+        hits = []
+        for k in range(N_MONTHS):
+            came = prices.asof(origins()[k] + pd.Timedelta(days=28)) / prices.asof(origins()[k]) - 1
+            edges = weighted_quantiles(
+                made(origins()[k]).draws.to_numpy(), list(ends), made(origins()[k]).weights.to_numpy()
+            )
+            hits.append(((edges[0] < came) & (came < edges[1])).mean())
+        np.testing.assert_allclose(found.months[name].astype(float), hits, atol=0.11)
+        assert np.mean(hits) == pytest.approx(found.months[name].mean(), abs=0.012)
 
 
 def test_views_are_judged_by_what_would_have_been_without_them(found, prices):

@@ -97,6 +97,18 @@ def test_scores_of_ranks_are_those_of_each_outcome():
     np.testing.assert_allclose(_rank_scores(p, r), expected, rtol=1e-12)
 
 
+def test_places_are_uniform_where_draws_tie():
+    rng = np.random.default_rng(9)
+    coarse = np.repeat(returns(4, rng), 500, axis=0)  # four outcomes, all else ties
+    f = month(coarse)
+    draws = f.draws.to_numpy()
+    pits = [
+        month_pits(f, pd.Series(draws[rng.integers(2000)], SYMBOLS), seed=k)["market"] for k in range(400)
+    ]
+    counts = np.histogram(pits, bins=8, range=(0, 1))[0]
+    assert np.square(counts - 50).sum() / 50 < 24  # chi-squared of 7 degrees, 0.999
+
+
 def test_each_statistic_sees_what_it_is_for():
     rng = np.random.default_rng(4)
     f = month(returns(3000, rng))
