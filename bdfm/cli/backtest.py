@@ -74,6 +74,7 @@ def backtest(
     from bdfm.backtest.protocol import MarketData
     from bdfm.backtest.run import folder_name
     from bdfm.backtest.walk import origin_dates, walk_forward
+    from bdfm.data.doubts.door import doubt_aliases
     from bdfm.data.sources import read_earnings, read_prices, read_universe, read_volatility
     from bdfm.inference.settings import SamplerSettings
 
@@ -110,6 +111,7 @@ def backtest(
             volatility, date_format=date_format, decimal_mark=decimal_mark, aliases=aliases
         )
     say_read(*tables, known)
+    doubt_aliases(aliases, accept=accept or ())
     data = MarketData.of(*tables, volatility=known, accept=accept or ())
     origins = origin_dates(begin, stop, every=period)
     for forecaster in chosen:

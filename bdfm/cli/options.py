@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bdfm.inference.choices import Engine
+
+if TYPE_CHECKING:
+    from bdfm._symbols import Aliases
 
 # Files
 Prices = Annotated[Path, typer.Option(help="Daily adjusted closes: CSV, .xlsx or Parquet, wide or long.")]
@@ -72,7 +75,7 @@ EngineName = Annotated[Engine, typer.Option(help="Sampler; auto takes the fastes
 Seed = Annotated[int, typer.Option(min=0, help="Seed; equal seeds give equal results.")]
 
 
-def aliases_of(given: list[str] | None) -> dict[str, str]:
+def aliases_of(given: list[str] | None) -> Aliases:
     """Aliases of the options ``--alias``: OLD=NEW, or files of them."""
     from bdfm._symbols import alias_of, check_aliases
     from bdfm.data.sources import read_aliases

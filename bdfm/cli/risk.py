@@ -25,6 +25,7 @@ def risk(
         Path | None,
         typer.Option(
             help="File with columns symbol, weight and optionally portfolio; equal weights without it."
+            " CASH, and what is missing to 1, is cash."
         ),
     ] = None,
     model: Annotated[
@@ -79,6 +80,7 @@ def risk(
     from functools import partial
 
     from bdfm import _checks, _files
+    from bdfm.data.doubts.door import doubt_aliases
     from bdfm.data.sources import read_prices, read_universe
     from bdfm.errors import BdfmError
     from bdfm.exposures import read_factors
@@ -92,6 +94,7 @@ def risk(
         read_sectors,
         returns_to_fit,
         risk_from_posterior,
+        told_of_cash,
     )
     from bdfm.risk.spans import one_span
     from bdfm.validation import validate
@@ -114,16 +117,24 @@ def risk(
     known = None if factors is None else read_factors(factors, unit=unit.value, **forms, accept=None)
     groups = None if sectors is None else read_sectors(sectors, aliases=names)
     say_read(weights, members, known, groups)
+    doubt_aliases(names, accept=right)
     taken = [*(only or []), *([] if members is None else members["symbol"])]
-    held = [] if weights is None else [str(c) for c in weights.columns[(weights != 0).any()]]
-    returns, left_out = returns_to_fit(table, length, window, only=taken, held=held, accept=right)
+    known_to = {str(c) for c in table.columns}
+    held = [] if weights is None else [str(c) for c in weights.columns[(weights != 0).any()] if c in known_to]
+    chosen = returns_to_fit(table, length, window, only=taken, held=held, accept=right)
+    returns, left_out, still = chosen
     if left_out:
         out.print(
             f"Left out for want of returns in the last {len(returns)} periods: {', '.join(left_out)}.",
             markup=False,
         )
+    if lost := [s for s in still if s not in held]:
+        out.print(f"Left out, since their prices never move: {', '.join(lost)}.", markup=False)
     if weights is None:
         weights = equal_weights(returns)
+    for line in told_of_cash(weights, chosen):
+        out.print(line, markup=False)
+    weights = weights[[c for c in weights.columns if c in set(returns.columns)]]
     kinds = list(model or [k for k in Kind if k is not Kind.TIME_SERIES or factors is not None])
     fits = fit_each(
         {
@@ -175,6 +186,7 @@ def risk(
                 "models": {n: repr(m) for n, m in models.items()},
                 "failures": fits.failures,
                 "left_out": left_out,
+                "without_risk": still,
                 "validation": reports,
             }
             _files.write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
@@ -206,7 +218,9 @@ def _show(result: pd.DataFrame, models: dict[str, RiskModel], failures: dict[str
             interval,
             f"{100 * row['systematic_volatility']:.2f}",
             f"{100 * row['specific_volatility']:.2f}",
-            f"{100 * row['systematic_share']:.0f}",
+            ""
+            if row["systematic_share"] != row["systematic_share"]
+            else f"{100 * row['systematic_share']:.0f}",
         )
     for name in failures:
         table.add_row("", name, "not made", *[""] * 4)

@@ -19,6 +19,7 @@ from pydantic import ConfigDict, Field
 from bdfm import _checks
 from bdfm._optional import optional
 from bdfm._settings import Settings
+from bdfm._symbols import is_cash
 from bdfm.errors import DataError
 from bdfm.forecast.forecast import Forecast
 from bdfm.forecast.ranks import weighted_quantiles
@@ -121,7 +122,7 @@ def portfolio_risk(
     forecast
         Any forecast, edited and weighted as it may be.
     weights
-        Weight by symbol, negative for short; what is not invested earns nothing.
+        Weight by symbol, negative for short; cash (``CASH``) and what is not invested earn nothing.
     level
         Of value at risk and expected shortfall: 0.95 looks at the worst twentieth. Losses are positive.
 
@@ -140,6 +141,7 @@ def portfolio_risk(
     """
     where = "risk"
     given = {str(s): _checks.finite(w, what=f"the weight of {s}", where=where) for s, w in weights.items()}
+    given = {s: w for s, w in given.items() if not is_cash(s, forecast.assets)}
     _checks.known(list(given), forecast.assets, what="asset", where=where)
     held = {s: w for s, w in given.items() if w}
     if not held:

@@ -17,7 +17,7 @@ import pandas as pd
 
 from bdfm import _checks, _files
 from bdfm._symbols import check_aliases
-from bdfm.data.doubts.door import kept, record
+from bdfm.data.doubts.door import doubt_aliases, kept, record
 from bdfm.data.doubts.finding import Finding
 from bdfm.data.panel import Panel
 from bdfm.data.settings import PanelSettings
@@ -160,6 +160,7 @@ def _read_and_checked(run: RunFile, path: Path, place: Callable[[str], str]) -> 
         forms = {"date_format": date_format, "decimal_mark": run.data.decimal_mark}
         volatility = read_volatility(path.parent / run.data.volatility, aliases=aliases, **forms)
         model = with_outside_volatility(model)
+    doubt_aliases(aliases, accept=run.accept)
     known = list(universe["symbol"])
     _checks.known(run.data.zero, known, what="symbol", where=place("zero"))
     panel = Panel.from_prices(
