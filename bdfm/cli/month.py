@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bdfm.cli.console import interruptible, out, say_read
+from bdfm.cli.console import interruptible, out, quiet, say_read
 from bdfm.cli.options import (
     Accept,
     Alias,
@@ -144,8 +146,18 @@ def forecast(
 def run(
     month_file: Annotated[Path, typer.Argument(metavar="MONTH.TOML", help="The run file.")],
     check: Annotated[bool, typer.Option("--check", help="Read and check everything; fit nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
+    silent: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors and warnings.")] = False,
 ) -> None:
     """Fit, forecast, edit, view, decide and report, as one file says."""
+    with quiet(as_json or silent):
+        facts = _run_file(month_file, check=check)
+    if as_json:
+        sys.stdout.write(json.dumps(facts) + "\n")
+
+
+def _run_file(month_file: Path, *, check: bool) -> dict[str, Any]:
+    """Run a month of a file and print what came; its summary, with the folder of the results."""
     from bdfm.cli.show import show_decision, show_diagnosis, show_history, show_quantiles
     from bdfm.report.month import read_month, run_month
 
@@ -160,15 +172,21 @@ def run(
     _note(month)
     if check:
         out.print(f"{month_file}: data, model, edits, views and decision are in order. Nothing was fitted.")
-        return
+        return {
+            "checked": str(month_file),
+            "origin": f"{panel.origin:%Y-%m-%d}",
+            "n_assets": len(panel.assets),
+        }
     with interruptible():
-        posterior, forecast, decision, _ = run_month(month, progress=out.is_terminal, say=out.print)
+        progress = out.is_terminal and not out.quiet
+        posterior, forecast, decision, facts = run_month(month, progress=progress, say=out.print)
     show_quantiles(forecast)
     show_history(forecast)
     if decision is not None:
         show_decision(decision)
     show_diagnosis(posterior.diagnose())
     out.print(f"Results in {month.out}", markup=False, soft_wrap=True)
+    return facts | {"out": str(month.out)}
 
 
 def _evidence(text: str) -> EvidenceTable:

@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 _WIDTH: Final = 720
 _HEIGHT: Final = 240
 _EDGE: Final = 56  # room for the labels of an axis
-_COLOURS: Final = ("#1f77b4", "#d95f02", "#1b9e77", "#7570b3", "#e7298a")
+_COLOURS: Final = ("#1f77b4", "#d95f02", "#1b9e77", "#7570b3", "#222222")
 _STYLE: Final = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
   color: #222; }
@@ -155,9 +155,9 @@ def lines(labels: Sequence[str], curves: Mapping[str, Floats], *, limit: float |
             ' stroke-dasharray="6 4"/>'
         )
     for k, curve in enumerate(curves.values()):
-        colour = _COLOURS[k % len(_COLOURS)]
+        colour, thick = _COLOURS[k % len(_COLOURS)], 3.5 if k == len(curves) - 1 else 1.5  # the last is all
         points = " ".join(f"{x(j):.1f},{y(float(v)):.1f}" for j, v in enumerate(curve))
-        parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="{thick}"/>')
         j = len(labels) - 1
         parts.append(f'<circle cx="{x(j):.1f}" cy="{y(float(curve[j])):.1f}" r="3" fill="{colour}"/>')
     key = "".join(

@@ -20,6 +20,7 @@ from bdfm._symbols import check_aliases
 from bdfm.data.doubts.door import doubt_aliases, kept, record
 from bdfm.data.doubts.finding import Finding
 from bdfm.data.panel import Panel
+from bdfm.data.reading.excel import split_sheet
 from bdfm.data.settings import PanelSettings
 from bdfm.data.sources import demo, read_earnings, read_prices, read_universe, read_volatility
 from bdfm.errors import DataError
@@ -81,7 +82,8 @@ class Month:
     def files(self) -> dict[str, Path]:
         """Data files, by their keys of ``[data]``."""
         given = {k: getattr(self.run.data, k) for k in ("prices", "universe", "earnings", "volatility")}
-        return {k: self.path.parent / x for k, x in given.items() if x is not None}
+        files = {k: split_sheet(self.path.parent / x)[0] for k, x in given.items() if x is not None}
+        return {k: x for k, x in files.items() if x.is_file()}
 
     @property
     def out(self) -> Path:

@@ -190,7 +190,16 @@ def test_three_months_as_a_routine(run, file, prices):
     assert "holdings" in out
     second = file.with_name("2022-11-25.toml")
     assert run("roll", file, "--origin", "2022-11-25", "--keep", "views")[0] == 2  # not written over
-    assert run("run", second)[0] == 0
+    code, out, err = run("run", second, "--check", "--json")
+    assert code == 0, err
+    assert json.loads(out)["origin"] == "2022-11-25"
+    code, out, err = run("run", second, "--json")
+    assert code == 0, err
+    printed = json.loads(out)
+    assert printed["out"].endswith("2022-11-25")
+    assert printed["model"] == "m6"
+    code, out, _ = run("run", file.with_name("first.toml"), "--check", "--quiet")
+    assert (code, out) == (2, "")  # it is in the ledger
     summary = json.loads((file.parent / "book" / "2022-11-25" / "summary.json").read_text())
     assert 0 <= summary["turnover"] < 0.1
     code, out, err = run("run", second)
