@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Final, Literal, override
+from typing import Annotated, ClassVar, Literal, override
 
 import numpy as np
 from pydantic import Field
 
+from bdfm.data.doubts.said import LARGEST
 from bdfm.data.doubts.tables import Said
 from bdfm.errors import DataError
 from bdfm.forecast.moments import Moment
 from bdfm.forecast.sample import Floats, Row, Sample
 from bdfm.forecast.view import SIGN, WORDS, Numbers, Sense, View, percent
-
-LARGEST: Final = (
-    100.0  # of a return, an sd or a loss: 10,000 %, beyond which it is no statement about a period
-)
 
 
 class ReturnView(View):

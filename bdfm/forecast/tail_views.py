@@ -7,10 +7,11 @@ from typing import Annotated, Literal, override
 import numpy as np
 from pydantic import Field
 
+from bdfm.data.doubts.said import LARGEST
 from bdfm.data.doubts.tables import Said
 from bdfm.errors import DataError
 from bdfm.forecast.moments import Tail, quantile
-from bdfm.forecast.return_views import LARGEST, canonical, constraint_only
+from bdfm.forecast.return_views import canonical, constraint_only
 from bdfm.forecast.sample import Floats, Row, Sample
 from bdfm.forecast.view import SIGN, WORDS, Numbers, Sense, View, percent
 
