@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
-from bdfm.cli.console import interruptible, out, quiet, say_read
+from bdfm.cli.console import err, interruptible, out, quiet, say_read
 from bdfm.cli.options import (
     Accept,
     Alias,
@@ -21,13 +22,16 @@ from bdfm.cli.options import (
     Earnings,
     EngineName,
     KeepDraws,
+    Memory,
     OutFolder,
     Prices,
+    Scheduler,
     Seed,
     Tune,
     Universe,
     Volatility,
     WarmFrom,
+    Workers,
     aliases_of,
 )
 from bdfm.errors import DataError
@@ -47,6 +51,7 @@ def demo(
     engine: EngineName = ENGINE,
     seed: Seed = 1,
     keep_draws: KeepDraws = False,
+    memory: Memory = None,
 ) -> None:
     """Forecast the embedded demo universe; no network needed. It holds 20 US stocks and 5 factor ETFs."""
     from bdfm.data.sources import DEMO_ORIGIN
@@ -58,7 +63,7 @@ def demo(
         data=DataTable(origin=DEMO_ORIGIN.date(), demo=True),
         model="house",
         sampler=SamplerSettings(engine=engine, draws=draws, tune=tune, chains=chains),
-        **_forecast_only(seed, out_dir, keep_draws),
+        **_forecast_only(seed, out_dir, keep_draws, memory),
     )
     with interruptible():
         month = make_month(run_file)
@@ -99,6 +104,7 @@ def forecast(
     ] = None,
     warm_from: WarmFrom = None,
     keep_draws: KeepDraws = False,
+    memory: Memory = None,
     accept: Accept = None,
     date_format: DateFormat = None,
     decimal_mark: DecimalMark = None,
@@ -129,7 +135,7 @@ def forecast(
         evidence=tuple(_evidence(text) for text in evidence or []),
         accept=tuple(dict.fromkeys(accept or [])),
         **({} if warm_from is None else {"warm_from": warm_from}),
-        **_forecast_only(seed, out_dir, keep_draws),
+        **_forecast_only(seed, out_dir, keep_draws, memory),
     )
     options = {
         "origin": "--origin",
@@ -144,20 +150,32 @@ def forecast(
 
 
 def run(
-    month_file: Annotated[Path, typer.Argument(metavar="MONTH.TOML", help="The run file.")],
+    month_files: Annotated[list[Path], typer.Argument(metavar="MONTH.TOML...", help="Run files.")],
     check: Annotated[bool, typer.Option("--check", help="Read and check everything; fit nothing.")] = False,
+    workers: Workers = 1,
+    scheduler: Scheduler = None,
+    memory: Memory = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
     silent: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors and warnings.")] = False,
 ) -> None:
-    """Fit, forecast, edit, view, decide and report, as one file says."""
+    """Fit, forecast, edit, view, decide and report, as one file says. Several files are several months."""
+    from bdfm import _memory
+
     with quiet(as_json or silent):
-        facts = _run_file(month_file, check=check)
+        if len(month_files) > 1 or scheduler is not None:
+            options: dict[str, Any] = {"workers": workers, "scheduler": scheduler, "memory": memory}
+            facts = _run_several(month_files, check=check, **options)
+        else:
+            with _memory.within(memory, where="--memory"):
+                facts = _run_one(month_files[0], check=check)
     if as_json:
         sys.stdout.write(json.dumps(facts) + "\n")
+    if facts.get("failed"):
+        raise typer.Exit(2)
 
 
-def _run_file(month_file: Path, *, check: bool) -> dict[str, Any]:
-    """Run a month of a file and print what came; its summary, with the folder of the results."""
+def _run_one(month_file: Path, *, check: bool) -> dict[str, Any]:
+    """One month, with all that it has to say; its summary, with the folder of the results."""
     from bdfm.cli.show import show_decision, show_diagnosis, show_history, show_quantiles
     from bdfm.report.month import read_month, run_month
 
@@ -189,6 +207,35 @@ def _run_file(month_file: Path, *, check: bool) -> dict[str, Any]:
     return facts | {"out": str(month.out)}
 
 
+def _run_several(
+    files: list[Path], *, check: bool, workers: int, scheduler: str | None, memory: str | None
+) -> dict[str, Any]:
+    """Several months: a line as each is done, and a table at the end; the table, and how many failed."""
+    from rich.table import Table
+
+    from bdfm.report.months import Outcome, run_months, table
+
+    def tell(outcome: Outcome) -> None:
+        for text in outcome.warnings:
+            err.print(f"{outcome.path}: warning: {text}", markup=False, soft_wrap=True)
+        if outcome.error:
+            err.print(f"{outcome.path}: failed: {outcome.error}", markup=False, soft_wrap=True)
+        else:
+            out.print(f"{outcome.path}: done in {outcome.seconds:.0f} s", markup=False, soft_wrap=True)
+
+    options: dict[str, Any] = {"workers": workers, "scheduler": scheduler, "memory": memory}
+    with interruptible("Stopped. Months that are done are kept; the others wrote nothing."):
+        outcomes = run_months(files, check=check, on_done=tell, **options)
+    found = table(outcomes)
+    shown = Table(*found.columns, box=None)
+    for row in found.itertuples(index=False):
+        shown.add_row(*(escape(str(x)) for x in row))
+    out.print(shown)
+    failed = sum(bool(o.error) for o in outcomes)
+    out.print(f"{len(outcomes) - failed} of {len(outcomes)} months are {'in order' if check else 'done'}.")
+    return {"months": json.loads(found.to_json(orient="records")), "failed": failed}
+
+
 def _evidence(text: str) -> EvidenceTable:
     from bdfm import _checks
     from bdfm.report.run_file import EvidenceTable
@@ -204,9 +251,9 @@ def _evidence(text: str) -> EvidenceTable:
     return EvidenceTable(symbol=symbol, mean=mean, sd=sd)
 
 
-def _forecast_only(seed: int, out_dir: Path, keep_draws: bool) -> dict[str, Any]:
+def _forecast_only(seed: int, out_dir: Path, keep_draws: bool, memory: str | None) -> dict[str, Any]:
     """Rest of the run file of a forecast without judgement, decision and report."""
-    from bdfm.posterior.posterior import N_PREDICTIVE_DRAWS
+    from bdfm.posterior.predictive import N_PREDICTIVE_DRAWS
 
     return {
         "seed": seed,
@@ -215,6 +262,7 @@ def _forecast_only(seed: int, out_dir: Path, keep_draws: bool) -> dict[str, Any]
         "outputs": ("submission", "posterior", "picture"),
         "out": out_dir,
         **({"keep_draws": True} if keep_draws else {}),
+        **({} if memory is None else {"memory": memory}),
     }
 
 

@@ -65,6 +65,15 @@ WarmFrom = Annotated[
     typer.Option(help="Folder of an earlier forecast, from whose posterior the chains go on."),
 ]
 
+Memory = Annotated[
+    str | None,
+    typer.Option(metavar="SIZE", help="Budget of memory, such as 4GB; half of the machine, if not given."),
+]
+
+# Where work is done
+Workers = Annotated[int, typer.Option(min=1, help="Local processes.")]
+Scheduler = Annotated[str | None, typer.Option(help="Address of a Dask scheduler.")]
+
 # The sampler
 Draws = Annotated[
     str, typer.Option(metavar="N|auto", help="Kept draws of each chain; auto: sweeps until they suffice.")
