@@ -302,3 +302,10 @@ def test_output_folder_explains_a_full_disk_and_names_the_users_folder(tmp_path)
     assert str(tmp_path / "out" / "missing") in str(caught.value)
     assert ".bdfm-" not in str(caught.value)
     assert leftovers(tmp_path) == []
+
+
+def test_the_next_name_is_free(tmp_path):
+    for name in ("a.nc", "a_1.nc", "a_3.nc", "2022-02-04.nc"):
+        (tmp_path / name).write_bytes(b"")
+    for name, expected in (("a.nc", "a_2.nc"), ("a_3.nc", "a_4.nc"), ("2022-02-04.nc", "2022-02-04_1.nc")):
+        assert _files.next_to(tmp_path / name) == tmp_path / expected

@@ -40,6 +40,10 @@ ForecastFile = Annotated[Path, typer.Argument(metavar="FORECAST", help="A foreca
 OutForecast = Annotated[
     Path | None, typer.Option("--out", help="File to write; FORECAST itself, if not given.")
 ]
+OutChanged = Annotated[
+    Path | None,
+    typer.Option("--out", help="File to write; a new one beside FORECAST, if not given: forecast_1.nc."),
+]
 ChangesFile = Annotated[Path | None, typer.Option("--file", help="TOML file with tables edits and views.")]
 
 CalendarMonths = Annotated[bool, typer.Option(help="Periods are calendar months.")]
