@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 from bdfm._lazy import public_names
 
 if TYPE_CHECKING:
+    from bdfm.data.factor_files import read_factors as read_factors
     from bdfm.exposures.comparison import Comparison as Comparison
     from bdfm.exposures.comparison import compare as compare
     from bdfm.exposures.data import ExposureData as ExposureData
     from bdfm.exposures.data import choose_assets as choose_assets
-    from bdfm.exposures.data import read_factors as read_factors
     from bdfm.exposures.dcc import DCCGarch as DCCGarch
     from bdfm.exposures.factor_vae import FactorVAE as FactorVAE
     from bdfm.exposures.factor_vae import TrainedFactorVAE as TrainedFactorVAE
@@ -31,8 +31,9 @@ else:
     __all__, __getattr__, __dir__ = public_names(
         __name__,
         {
+            "bdfm.data.factor_files": ("read_factors",),
             "bdfm.exposures.comparison": ("Comparison", "compare"),
-            "bdfm.exposures.data": ("ExposureData", "choose_assets", "read_factors"),
+            "bdfm.exposures.data": ("ExposureData", "choose_assets"),
             "bdfm.exposures.dcc": ("DCCGarch",),
             "bdfm.exposures.factor_vae": ("FactorVAE", "TrainedFactorVAE"),
             "bdfm.exposures.kalman": ("KalmanBetas", "kalman_betas"),

@@ -10,12 +10,13 @@ from typing import Any
 import pandas as pd
 
 from bdfm import _checks, _files
+from bdfm.data.factor_files import read_factors
 from bdfm.data.risk_free import split_risk_free
 from bdfm.data.sources import read_prices, read_universe
 from bdfm.errors import DataError
 from bdfm.exposures.choices import GAMMA, N_LATENTS, WINDOW_DAYS, Method, Unit
 from bdfm.exposures.comparison import Comparison
-from bdfm.exposures.data import ExposureData, choose_assets, read_factors
+from bdfm.exposures.data import ExposureData, choose_assets
 from bdfm.exposures.dcc import DCCGarch
 from bdfm.exposures.factor_vae import FactorVAE
 from bdfm.exposures.kalman import KalmanBetas

@@ -114,8 +114,8 @@ def leave_future_out(
         raise DataError(f"{where}: the fit has evidence on the period after its origin. Fit without.")
     if model.predictive.shares(()):
         raise DataError(
-            f"{where}: forecasts of model {model.name!r} are pooled ([predictive]), and this judges the factor"
-            " model alone. Take a model without [predictive], or bdfm.backtest for the pool."
+            f"{where}: forecasts of model {model.name!r} are pooled ([predictive]); this judges the model's"
+            " own. Take a model without [predictive], or bdfm.backtest for the pool."
         )
     used = [name for name in OF_THE_ORIGIN if name in model.needs]
     if used:

@@ -13,9 +13,9 @@ from bdfm._figures import new_figure
 from bdfm.data.doubts.door import examine
 from bdfm.data.doubts.finding import Findings
 from bdfm.data.doubts.tables import Tables
+from bdfm.data.factor_files import read_factors
 from bdfm.data.sources import read_earnings, read_prices, read_universe
 from bdfm.errors import DataError
-from bdfm.exposures.data import read_factors
 from bdfm.risk.from_files import read_portfolios
 
 if TYPE_CHECKING:
