@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from bdfm.risk.cross_section import CrossSectionalEstimator as CrossSectionalEstimator
     from bdfm.risk.decomposition import RiskDecomposition as RiskDecomposition
     from bdfm.risk.fama_french import Characteristics as Characteristics
-    from bdfm.risk.fama_french import FactorPortfolios as FactorPortfolios
     from bdfm.risk.fama_french import double_sort as double_sort
     from bdfm.risk.fama_french import june_characteristics as june_characteristics
     from bdfm.risk.fama_french import market_capitalisation as market_capitalisation
     from bdfm.risk.fama_french import single_sorts as single_sorts
+    from bdfm.risk.fundamentals import FundamentalsPanel as FundamentalsPanel
     from bdfm.risk.pricing import Pricing as Pricing
     from bdfm.risk.pricing import grs_statistic as grs_statistic
     from bdfm.risk.pricing import price as price
@@ -29,6 +29,11 @@ if TYPE_CHECKING:
     from bdfm.risk.principal import parameter_counts as parameter_counts
     from bdfm.risk.returns import compounded as compounded
     from bdfm.risk.returns import simple_returns as simple_returns
+    from bdfm.risk.sorts import FactorPortfolios as FactorPortfolios
+    from bdfm.risk.sorts import Sort as Sort
+    from bdfm.risk.sorts import market_return as market_return
+    from bdfm.risk.sorts import portfolio_returns as portfolio_returns
+    from bdfm.risk.sorts import sort_portfolios as sort_portfolios
     from bdfm.risk.statistical import StatisticalEstimator as StatisticalEstimator
     from bdfm.risk.stress import FactorShock as FactorShock
     from bdfm.risk.stress import ReverseStress as ReverseStress
@@ -66,12 +71,12 @@ else:
             "bdfm.risk.decomposition": ("RiskDecomposition",),
             "bdfm.risk.fama_french": (
                 "Characteristics",
-                "FactorPortfolios",
                 "double_sort",
                 "june_characteristics",
                 "market_capitalisation",
                 "single_sorts",
             ),
+            "bdfm.risk.fundamentals": ("FundamentalsPanel",),
             "bdfm.risk.pricing": (
                 "Pricing",
                 "grs_statistic",
@@ -85,6 +90,13 @@ else:
             "bdfm.risk.returns": (
                 "compounded",
                 "simple_returns",
+            ),
+            "bdfm.risk.sorts": (
+                "FactorPortfolios",
+                "Sort",
+                "market_return",
+                "portfolio_returns",
+                "sort_portfolios",
             ),
             "bdfm.risk.statistical": ("StatisticalEstimator",),
             "bdfm.risk.stress": (
