@@ -84,6 +84,11 @@ PosteriorFile = Annotated[
     typer.Option("--posterior", help="posterior.nc of bdfm forecast: adds the Bayesian model."),
 ]
 
+ExposuresFile = Annotated[
+    Path | None,
+    typer.Option("--exposures", help="exposures_METHOD.nc of bdfm exposures: adds a model of theirs."),
+]
+
 CalendarMonths = Annotated[bool, typer.Option(help="Periods are calendar months.")]
 Accept = Annotated[
     list[str] | None,

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from bdfm.exposures.data import ExposureData as ExposureData
     from bdfm.exposures.data import choose_assets as choose_assets
     from bdfm.exposures.dcc import DCCGarch as DCCGarch
+    from bdfm.exposures.describe import describe as describe
     from bdfm.exposures.factor_vae import FactorVAE as FactorVAE
     from bdfm.exposures.factor_vae import TrainedFactorVAE as TrainedFactorVAE
     from bdfm.exposures.kalman import KalmanBetas as KalmanBetas
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from bdfm.exposures.regression import RollingOLS as RollingOLS
     from bdfm.exposures.result import ExposureMethod as ExposureMethod
     from bdfm.exposures.result import Exposures as Exposures
+    from bdfm.exposures.risk import ExposureEstimator as ExposureEstimator
+    from bdfm.exposures.risk import exposures_risk as exposures_risk
+    from bdfm.exposures.risk import exposures_volatility as exposures_volatility
+    from bdfm.exposures.risk import factor_hedge as factor_hedge
     from bdfm.exposures.simulation import MovingBetas as MovingBetas
     from bdfm.exposures.simulation import MovingBetasStudy as MovingBetasStudy
 else:
@@ -32,18 +37,49 @@ else:
         __name__,
         {
             "bdfm.data.factor_files": ("read_factors",),
-            "bdfm.exposures.comparison": ("Comparison", "compare"),
-            "bdfm.exposures.data": ("ExposureData", "choose_assets"),
+            "bdfm.exposures.comparison": (
+                "Comparison",
+                "compare",
+            ),
+            "bdfm.exposures.data": (
+                "ExposureData",
+                "choose_assets",
+            ),
             "bdfm.exposures.dcc": ("DCCGarch",),
-            "bdfm.exposures.factor_vae": ("FactorVAE", "TrainedFactorVAE"),
-            "bdfm.exposures.kalman": ("KalmanBetas", "kalman_betas"),
-            "bdfm.exposures.latent": ("LatentAnalysis", "disentanglement_score"),
+            "bdfm.exposures.describe": ("describe",),
+            "bdfm.exposures.factor_vae": (
+                "FactorVAE",
+                "TrainedFactorVAE",
+            ),
+            "bdfm.exposures.kalman": (
+                "KalmanBetas",
+                "kalman_betas",
+            ),
+            "bdfm.exposures.latent": (
+                "LatentAnalysis",
+                "disentanglement_score",
+            ),
             "bdfm.exposures.networks": ("total_correlation",),
             "bdfm.exposures.pca": ("PrincipalComponents",),
             "bdfm.exposures.random_walk": ("BayesianRandomWalk",),
             "bdfm.exposures.regimes": ("Regimes",),
-            "bdfm.exposures.regression": ("ConstantBetas", "RollingOLS"),
-            "bdfm.exposures.result": ("ExposureMethod", "Exposures"),
-            "bdfm.exposures.simulation": ("MovingBetas", "MovingBetasStudy"),
+            "bdfm.exposures.regression": (
+                "ConstantBetas",
+                "RollingOLS",
+            ),
+            "bdfm.exposures.result": (
+                "ExposureMethod",
+                "Exposures",
+            ),
+            "bdfm.exposures.risk": (
+                "ExposureEstimator",
+                "exposures_risk",
+                "exposures_volatility",
+                "factor_hedge",
+            ),
+            "bdfm.exposures.simulation": (
+                "MovingBetas",
+                "MovingBetasStudy",
+            ),
         },
     )

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from bdfm import _checks
 from bdfm._symbols import did_you_mean
 from bdfm.data.factor_files import read_factors
+from bdfm.data.risk_free import split_risk_free
 from bdfm.data.sources import read_prices, read_universe
 from bdfm.errors import DataError
 from bdfm.exposures.choices import Unit
+from bdfm.exposures.result import Exposures
+from bdfm.exposures.risk import exposures_risk
+from bdfm.names import DAY
 from bdfm.risk.base import RiskModel
 from bdfm.risk.choices import Kind
 from bdfm.risk.from_files import (
+    MAX_APART,
     Fits,
     equal_weights,
     estimator_from_files,
@@ -59,6 +65,7 @@ class Request:
     unit: Unit = Unit.decimal
     sectors: Path | None = None
     posterior: Path | None = None
+    exposures: Path | None = None
     date_format: str | None = None
     decimal_mark: str | None = None
     aliases: Mapping[str, str] = field(default_factory=dict)
@@ -160,7 +167,37 @@ def book_of(request: Request, *, say: Callable[..., None] = lambda *_: None) -> 
         models[BAYESIAN] = risk_from_posterior(r.posterior, portfolios, table.index[-1])
         more = [] if against is None else list(against.index)
         _checks.known([*more, *r.instruments], models[BAYESIAN].assets, what="asset", where=r.posterior.name)
+    if r.exposures is not None:
+        found = _moving(r, r.exposures, table, known, length)
+        own = [str(c) for c in portfolios.columns[(portfolios != 0).any()]]
+        more = [*([] if against is None else against.index), *r.instruments]
+        _checks.known([*own, *more], found.assets, what="asset", where=r.exposures.name)
+        models[found.kind] = found
     return Book(models, fits, returns, portfolios, against, table, known, sectors, length, left_out, request)
+
+
+def _moving(
+    r: Request, path: Path, prices: pd.DataFrame, factors: pd.DataFrame | None, length: Span
+) -> RiskModel:
+    """Risk model over the horizon of exposures that move, of a file of ``bdfm exposures``."""
+    exposures = Exposures.load(path)
+    every = exposures.dataset[DAY].to_index()
+    days = every[every <= prices.index[-1]]
+    if not len(days) or (prices.index[-1] - days[-1]).days > MAX_APART:
+        raise DataError(
+            f"{path.name}: exposures run from {every[0]:%Y-%m-%d} to {every[-1]:%Y-%m-%d}, and the other"
+            f" models use prices up to {prices.index[-1]:%Y-%m-%d}. Choose an --origin among their days."
+        )
+    _checks.known(exposures.assets, [str(c) for c in prices.columns], what="asset", where=path.name)
+    # The first of their days has no day before it among them: its return is missing, and is not needed.
+    logs = np.log(prices[exposures.assets].reindex(days).to_numpy(dtype=float))
+    returns = pd.DataFrame(np.diff(logs, axis=0, prepend=np.nan), days, exposures.assets)
+    rate = None if factors is None else split_risk_free(factors)[1]
+    if rate is not None:
+        returns = returns.sub(pd.Series(np.log1p(rate.reindex(days).fillna(0.0).to_numpy()), days), axis=0)
+    part = replace(exposures, dataset=exposures.dataset.sel({DAY: days}))
+    in_days = {"market days": 1.0, "days": 5 / 7, "months": 21.0}[length.unit]
+    return exposures_risk(part, returns).scale_to(r.horizon * length.size * in_days)
 
 
 def _benchmark(r: Request, given: str, symbols: list[str]) -> pd.Series[float]:
