@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from bdfm.risk.principal import parameter_counts as parameter_counts
     from bdfm.risk.returns import compounded as compounded
     from bdfm.risk.returns import simple_returns as simple_returns
+    from bdfm.risk.simulated_error import estimation_error as estimation_error
+    from bdfm.risk.simulated_error import plot_estimation_error as plot_estimation_error
     from bdfm.risk.sorts import FactorPortfolios as FactorPortfolios
     from bdfm.risk.sorts import Sort as Sort
     from bdfm.risk.sorts import market_return as market_return
@@ -90,6 +92,10 @@ else:
             "bdfm.risk.returns": (
                 "compounded",
                 "simple_returns",
+            ),
+            "bdfm.risk.simulated_error": (
+                "estimation_error",
+                "plot_estimation_error",
             ),
             "bdfm.risk.sorts": (
                 "FactorPortfolios",
