@@ -165,7 +165,7 @@ def kind_of(table: pd.DataFrame) -> str:
             return "ohlcv"
     if len(keys) > 1 and set(keys) <= FIELDS and len(set(keys) & _BARS) > 1:
         return "bars"
-    pairs = [_split(n) for n in names]
+    pairs = [split_name(n) for n in names]
     split = [p for p in pairs if p is not None]
     if not split:
         return "wide"
@@ -176,7 +176,7 @@ def kind_of(table: pd.DataFrame) -> str:
     return "pairs" if any(s in plain for s, _ in split) or (counts > 1).any() else "wide"
 
 
-def _split(name: str) -> tuple[str, str] | None:
+def split_name(name: str) -> tuple[str, str] | None:
     """Symbol and field of a column such as AAPL_Close or Close.AAPL; None for a plain symbol."""
     cuts = [m.start() for m in re.finditer(r"[\s_.|/:-]+", name)]
     for place in cuts:  # the longest field at the end first
@@ -218,7 +218,7 @@ def one_per_symbol(table: pd.DataFrame, where: str, reading: Reading, name: str)
         if none:
             raise DataError(f"{where} (ohlcv): the column {none[0]} is no asset's price. Leave it out.")
         return table
-    pairs = {n: _split(n) for n in names}
+    pairs = {n: split_name(n) for n in names}
     by_symbol: dict[str, dict[str, str]] = {}
     for n, pair in pairs.items():
         symbol, field = (n, "") if pair is None else pair
@@ -251,8 +251,8 @@ def one_per_symbol(table: pd.DataFrame, where: str, reading: Reading, name: str)
 
 
 def stem(path: Path) -> str:
-    """Symbol that a file of one symbol is named after: its name without endings."""
-    text = path.name
+    """Symbol that a file of one symbol is named after: its name without endings, or that of its sheet."""
+    text = re.sub(r"^.+\.xls[xm]#", "", path.name, flags=re.I)
     for _ in range(2):
         text = re.sub(r"\.(csv|txt|tsv|gz|zip|bz2|xz|parquet|pq|xlsx|xlsm)$", "", text, flags=re.I)
     return text

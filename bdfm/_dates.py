@@ -115,6 +115,11 @@ def looks_like_a_day(text: str) -> bool:
     return _family(_bare(text)) in (*WHOLE, "month", "compact month", "name month", "quarter")
 
 
+def names_a_day(text: str) -> bool:
+    """Whether a text is a date with day, month and year."""
+    return _family(_bare(text)) in WHOLE
+
+
 def one_day(value: object, *, where: str, date_format: str | None = None) -> pd.Timestamp:
     """Value as a day; ``DataError`` when it is none, names no day, or means two."""
     if isinstance(value, pd.Period):
@@ -373,6 +378,8 @@ def _bare(text: str) -> str:
     text = _WEEKDAY.sub("", text.strip())
     if re.fullmatch(r"\d+\.0+", text):
         return text.partition(".")[0]
+    if re.fullmatch(r"\d+e-\d+", text):  # a number of a spreadsheet, whose text has no decimal mark
+        return repr(float(text)) if float(text) >= 10_000 else text  # 202201e-2 is no January
     return _CLOCK.sub("", text).strip()
 
 

@@ -7,9 +7,10 @@ import json
 import os
 import secrets
 import shutil
+import sys
 import tempfile
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -107,6 +108,25 @@ def _encoding(dataset: xr.Dataset, level: int) -> dict[str, dict[str, Any]]:
     }
 
 
+@contextmanager
+def _without_a_scheduler() -> Iterator[None]:
+    """No import of ``distributed`` within.
+
+    Before it writes, xarray asks Dask for a scheduler, and Dask imports ``distributed``, if it is there, to
+    see whether one runs: more than half a second. Where nothing has imported it, none does; and what is
+    written here is in memory.
+    """
+    name = "distributed"
+    absent = name not in sys.modules
+    if absent:
+        sys.modules[name] = None  # type: ignore[assignment]  # its import raises ImportError, as if not there
+    try:
+        yield
+    finally:
+        if absent:
+            sys.modules.pop(name, None)
+
+
 def _write_sealed(path: str | Path, data: bytes | memoryview) -> Path:
     # Made in memory first, since HDF5 cannot close a file on a full disk. Sealed, since HDF5 notices little
     # damage, and crashes on some.
@@ -121,7 +141,9 @@ def save_dataset(dataset: xr.Dataset, path: str | Path, *, kind: str, level: int
     numbers or arrays of them. Returns the path; errors as in ``write_bytes``.
     """
     stamped = dataset.assign_attrs({KIND: kind, SCHEMA: SCHEMA_VERSION})
-    return _write_sealed(path, stamped.to_netcdf(engine="h5netcdf", encoding=_encoding(stamped, level)))
+    with _without_a_scheduler():
+        content = stamped.to_netcdf(engine="h5netcdf", encoding=_encoding(stamped, level))
+    return _write_sealed(path, content)
 
 
 def save_tree(tree: xr.DataTree, path: str | Path, *, kind: str, level: int = 1) -> Path:
@@ -129,7 +151,9 @@ def save_tree(tree: xr.DataTree, path: str | Path, *, kind: str, level: int = 1)
     stamped = tree.copy(deep=False)
     stamped.attrs = {**tree.attrs, KIND: kind, SCHEMA: SCHEMA_VERSION}
     encoding = {node.path: _encoding(node.to_dataset(inherit=False), level) for node in stamped.subtree}
-    return _write_sealed(path, stamped.to_netcdf(engine="h5netcdf", encoding=encoding))
+    with _without_a_scheduler():
+        content = stamped.to_netcdf(engine="h5netcdf", encoding=encoding)
+    return _write_sealed(path, content)
 
 
 def _sealed_content(path: Path, signature: bytes = _HDF5_SIGNATURE) -> BytesIO:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 import numpy as np
@@ -236,14 +237,14 @@ def _column(text: pd.Series[Any], mark: str, where: str) -> tuple[Any, list[int]
         core, percent, currency = _core(cell)
         if core.lower() in MISSING and core != cell:
             continue
-        number = _number(core, mark)
+        number = _number(core, mark, percent=percent)
         if number is None:
             bad.append(int(i))
             continue
         signs.setdefault(percent, int(i))
         if currency:
             currencies.setdefault(currency, int(i))
-        values[i] = number / 100 if percent else number
+        values[i] = number
     if True in signs and (plain.any() or False in signs):
         other = signs.get(False, int(np.flatnonzero(plain)[0]) if plain.any() else 0)
         raise DataError(
@@ -277,8 +278,8 @@ def _core(cell: str) -> tuple[str, bool, str]:
     return (f"-{text}" if negative else text), percent, currency
 
 
-def _number(core: str, mark: str) -> float | None:
-    """Number of a text whose decimal mark is known; None when it is none."""
+def _number(core: str, mark: str, *, percent: bool = False) -> float | None:
+    """Number of a text whose decimal mark is known, a hundredth of it for percent; None when it is none."""
     if _INFINITE.match(core):
         return float(core)
     if not any(x.isdigit() for x in core) or len(core) > 60:
@@ -288,8 +289,8 @@ def _number(core: str, mark: str) -> float | None:
     digits = core.replace(" ", "").replace("'", "")
     digits = digits.replace(".", "").replace(",", ".") if mark == "," else digits.replace(",", "")
     try:
-        return float(digits)
-    except ValueError:
+        return float(Decimal(digits).scaleb(-2)) if percent else float(digits)  # 12.34% is 0.1234 exactly
+    except (ValueError, InvalidOperation):
         return None
 
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from bdfm.errors import DataError
 
+_CASH: Final = re.compile(r"^\$?cash(?:$|[\s_./&-])", re.I)
 _SUFFIX: Final = re.compile(r"\s+([A-Z]{2}\s+)?(EQUITY|INDEX|CURNCY|COMDTY|CORP)$", re.I)
 
 
@@ -21,6 +22,12 @@ def other_spelling(symbol: str, allowed: Iterable[str]) -> str:
     """The one symbol that is spelled otherwise; blank where there is none, or more than one."""
     found = [x for x in dict.fromkeys(allowed) if spelling(x) == spelling(symbol) and x != symbol]
     return found[0] if len(found) == 1 else ""
+
+
+def is_cash(label: object, known: Iterable[str] = ()) -> bool:
+    """Whether a label of a portfolio is cash: CASH, $CASH, Cash USD ..., unless an asset is called so."""
+    symbol = str(label).strip()
+    return _CASH.match(symbol) is not None and symbol not in set(known)
 
 
 def did_you_mean(symbol: str, allowed: Iterable[str], *, alias: bool = False) -> str:
@@ -41,15 +48,40 @@ def _quoted(text: str) -> str:
     return f'"{text}"' if " " in text else text
 
 
-def check_aliases(aliases: Mapping[str, str] | None, *, where: str = "aliases") -> dict[str, str]:
-    """Aliases as texts; ``DataError`` for a blank one, one of itself, or one that leads to another alias."""
+class Aliases(dict[str, str]):
+    """Symbol of the files to the one it is called by; knows which of them some table had.
+
+    The tables of one command are read with one of these, so that what none of them has can be told.
+    """
+
+    def __init__(self, aliases: Mapping[str, str]) -> None:
+        super().__init__(aliases)
+        self._met: set[str] = set()
+
+    def rename(self, label: object) -> str:
+        """What a symbol of a table is called by."""
+        symbol = str(label).strip()
+        if symbol in self:
+            self._met.add(symbol)
+        return self.get(symbol, symbol)
+
+    @property
+    def unused(self) -> dict[str, str]:
+        """Those whose symbol no table had so far."""
+        return {old: new for old, new in self.items() if old not in self._met}
+
+
+def check_aliases(aliases: Mapping[str, str] | None, *, where: str = "aliases") -> Aliases:
+    """Aliases as texts; ``DataError`` for a blank one, or one that leads to another alias."""
+    if isinstance(aliases, Aliases):
+        return aliases
     found = {str(a).strip(): str(b).strip() for a, b in (aliases or {}).items()}
     for old, new in found.items():
         if not old or not new:
             raise DataError(f"{where}: a symbol is blank ({old!r} = {new!r}). Give both.")
         if new in found and new != old:
             raise DataError(f"{where}: {old} = {new}, and {new} = {found[new]}. Give the last name for each.")
-    return {a: b for a, b in found.items() if a != b}
+    return Aliases({a: b for a, b in found.items() if a != b})
 
 
 def alias_of(text: str, *, where: str = "--alias") -> tuple[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -11,6 +10,7 @@ from pandas.api.types import is_numeric_dtype
 
 from bdfm import _columns, _dates, _numbers
 from bdfm._reading import READING, Reading, cut
+from bdfm._symbols import Aliases
 from bdfm.errors import DataError
 
 _LOOKED_AT: Final = 1000  # different cells of a column that say whether it holds symbols
@@ -68,7 +68,7 @@ def wide(
     where: str,
     decimal_mark: str | None = None,
     reading: Reading | None = None,
-    aliases: Mapping[str, str] | None = None,
+    aliases: Aliases | None = None,
     name: str = "",
     prices: bool = True,
     percent_columns: set[object] | None = None,
@@ -254,7 +254,7 @@ def _from_long(
     where: str,
     decimal_mark: str | None,
     reading: Reading,
-    aliases: Mapping[str, str] | None,
+    aliases: Aliases | None,
 ) -> pd.DataFrame:
     """Wide form of long prices; symbols in the order of their first row."""
     price = _columns.find([c for c in table.columns if c != symbol], _columns.PRICE_NAMES)
@@ -269,9 +269,9 @@ def _from_long(
     blank = np.flatnonzero((label == "").to_numpy())
     if len(blank):
         raise DataError(f"{where}: no symbol in row {blank[0] + 1}. Fill the column {symbol}.")
-    reading.layout, reading.column = "long form", str(price)
+    reading.layout, reading.column = reading.layout or "long form", str(price)
     numbers = _floats(table[[price]], where, decimal_mark, reading, None, labels=label)
-    renamed = label if not aliases else label.map(lambda s: aliases.get(s, s))
+    renamed = label if not aliases else label.map({s: aliases.rename(s) for s in label.unique()})
     order = list(dict.fromkeys(renamed))
     codes = pd.Index(order).get_indexer(pd.Index(renamed))
     days = pd.DatetimeIndex(table.index.unique()).sort_values()
@@ -329,13 +329,11 @@ def _sign(reading: Reading) -> str:
     return {"semicolon": ";", "comma": ",", "tab": "\t", "pipe": "|"}.get(reading.separator, "")
 
 
-def _renamed(
-    table: pd.DataFrame, aliases: Mapping[str, str] | None, where: str, reading: Reading
-) -> pd.DataFrame:
+def _renamed(table: pd.DataFrame, aliases: Aliases | None, where: str, reading: Reading) -> pd.DataFrame:
     """Columns under the names that aliases give them; two columns of one symbol become one."""
     if not aliases:
         return table
-    names = [aliases.get(c, c) for c in table.columns]
+    names = [aliases.rename(c) for c in table.columns]
     changed = [f"{a} as {b}" for a, b in zip(table.columns, names, strict=True) if a != b]
     if not changed:
         return table

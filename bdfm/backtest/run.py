@@ -20,7 +20,7 @@ from bdfm.errors import DataError, FileError
 from bdfm.forecast.forecast import N_RANKS, Forecast
 from bdfm.forecast.ranks import outcome_quantiles, weighted_quantiles
 from bdfm.names import ASSET, CLASS_OF, QUANTILE
-from bdfm.posterior.posterior import MAX_LOG_RETURN
+from bdfm.posterior.predictive import MAX_LOG_RETURN
 from bdfm.scoring.calibration import Calibration, pit, simulated_outcomes
 from bdfm.scoring.scores import (
     crps,

@@ -19,7 +19,7 @@ from bdfm.backtest.protocol import Floats, History, QuantileForecast
 from bdfm.errors import DataError
 from bdfm.forecast.forecast import AttrValue, Forecast
 from bdfm.model.copula import simulated_normal, to_student
-from bdfm.posterior.posterior import MAX_LOG_RETURN, RETURN_RESOLUTION
+from bdfm.posterior.predictive import MAX_LOG_RETURN, RETURN_RESOLUTION
 
 N_DRAWS: Final = 40_000
 

@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import json
 import logging
-import multiprocessing
 import time
-import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -32,7 +28,7 @@ from rich.progress import (
 )
 
 from bdfm import _checks, _files
-from bdfm._optional import optional
+from bdfm._workers import Failure, spread
 from bdfm.backtest.protocol import Forecaster, MarketData
 from bdfm.backtest.run import (
     MANIFEST,
@@ -55,7 +51,6 @@ from bdfm.scoring.m6 import information_ratio, period_returns
 log = logging.getLogger(__name__)
 
 WINDOW_DAYS: Final = 60  # of prices around a period that its returns are read from
-SCHEDULER_TIMEOUT: Final = "15s"  # to be reached
 MAX_SHORT_DAYS: Final = 6  # calendar days that prices may stop before the end of the last period: holidays
 
 Decide = Callable[[Forecast], Mapping[str, float]]
@@ -92,15 +87,9 @@ class _Job:
     decide: Decide | None
 
 
-class _Failure(NamedTuple):
-    error: str
-    message: str
-    traceback: str
-
-
 class _Done(NamedTuple):
     origin: pd.Timestamp
-    result: xr.Dataset | _Failure
+    result: xr.Dataset | Failure
 
 
 def _run_origin(job: _Job, origin: pd.Timestamp) -> _Done:
@@ -111,7 +100,7 @@ def _run_origin(job: _Job, origin: pd.Timestamp) -> _Done:
             warnings.simplefilter("always")
             result = _scored(job, origin)
     except Exception as error:  # an origin that fails must not lose the others
-        return _Done(origin, _Failure(type(error).__name__, str(error), traceback.format_exc()))
+        return _Done(origin, Failure.of(error))
     result.attrs["warnings"] = json.dumps(sorted({str(w.message) for w in caught}))
     result.attrs["seconds"] = time.perf_counter() - begun
     return _Done(origin, result)
@@ -215,7 +204,8 @@ def walk_forward(
         columns = (TextColumn(forecaster.name), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, TimeRemainingColumn(), disable=not progress) as bar:
             task = bar.add_task("", total=len(dates), completed=len(dates) - len(todo))
-            for done in _work(job, todo, workers, scheduler):
+            spreading: dict[str, Any] = {"workers": workers, "scheduler": scheduler, "what": "backtest"}
+            for done in spread(_run_origin, job, todo, lost=_Done, **spreading):
                 _write(folder, done)
                 bar.advance(task)
     run = Run.load(folder)
@@ -294,7 +284,7 @@ def _short(value: object) -> str:
 
 def _write(folder: Path, done: _Done) -> None:
     failed = failure_file(folder, done.origin)
-    if isinstance(done.result, _Failure):
+    if isinstance(done.result, Failure):
         record = {"origin": f"{done.origin:%Y-%m-%d}"} | done.result._asdict()
         _files.write_text(failed, json.dumps(record, indent=1) + "\n")
         return
@@ -314,86 +304,3 @@ def _report_failures(run: Run) -> None:
     warnings.warn(
         f"{text} ({named}). The others are done; the same call tries these again.", DataWarning, stacklevel=3
     )
-
-
-# -- workers -----------------------------------------------------------------------------------------------
-
-
-def _work(job: _Job, origins: Sequence[pd.Timestamp], workers: int, scheduler: str | None) -> Iterator[_Done]:
-    """Results in the order in which they are done."""
-    if scheduler is not None:
-        return _on_dask(job, origins, scheduler)
-    if workers == 1:
-        return (_run_origin(job, origin) for origin in origins)
-    return _on_processes(job, origins, min(workers, len(origins)))
-
-
-_job_of_process: _Job | None = None  # set once in each worker, so that data are not sent with every origin
-
-
-def _start_process(job: _Job) -> None:
-    global _job_of_process
-    _job_of_process = job
-
-
-def _run_in_process(origin: pd.Timestamp) -> _Done:
-    if _job_of_process is None:
-        raise RuntimeError("the worker was not started by a backtest")
-    return _run_origin(_job_of_process, origin)
-
-
-def _pool(job: _Job, workers: int) -> ProcessPoolExecutor:
-    # Spawned, because forked processes inherit the locks of threads that are not there.
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_start_process, initargs=(job,))
-
-
-def _on_processes(job: _Job, origins: Sequence[pd.Timestamp], workers: int) -> Iterator[_Done]:
-    left = list(origins)
-    pool = _pool(job, workers)
-    try:
-        for future in as_completed([pool.submit(_run_in_process, o) for o in origins]):
-            done = future.result()
-            left.remove(done.origin)
-            yield done
-    except BrokenProcessPool:
-        # A process was killed, as by the system when memory runs out, and nobody knows at which origin.
-        log.warning("a worker process died; the %d origins left are done one at a time", len(left))
-        yield from _one_at_a_time(job, left)
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _one_at_a_time(job: _Job, origins: Sequence[pd.Timestamp]) -> Iterator[_Done]:
-    """Origins in one process after the other, so that the one that kills its process is known."""
-    pool = _pool(job, 1)
-    try:
-        for origin in origins:
-            try:
-                yield pool.submit(_run_in_process, origin).result()
-            except BrokenProcessPool:
-                message = "the worker process died, probably for lack of memory. Use fewer workers or draws."
-                yield _Done(origin, _Failure("BrokenProcessPool", message, ""))
-                pool = _pool(job, 1)
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _on_dask(job: _Job, origins: Sequence[pd.Timestamp], scheduler: str) -> Iterator[_Done]:
-    distributed = optional("distributed", what="backtest with a scheduler")
-    try:
-        client = distributed.Client(scheduler, timeout=SCHEDULER_TIMEOUT)
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"backtest: no Dask scheduler at {scheduler} ({error}). Start one with `dask scheduler`."
-        ) from error
-    with client:
-        shared = client.scatter(job, broadcast=True, hash=False)  # a copy on every worker: one may die
-        # Not pure: an origin that failed is tried again by the next call.
-        futures = {client.submit(_run_origin, shared, o, pure=False): o for o in origins}
-        for future in distributed.as_completed(futures):
-            origin = futures[future]
-            try:
-                yield future.result()
-            except Exception as error:  # what the cluster could not carry through; the origin's own is caught
-                yield _Done(origin, _Failure(type(error).__name__, str(error), traceback.format_exc()))

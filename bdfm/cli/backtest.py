@@ -20,9 +20,11 @@ from bdfm.cli.options import (
     Draws,
     Earnings,
     EngineName,
+    Scheduler,
     Seed,
     Tune,
     Volatility,
+    Workers,
     aliases_of,
 )
 from bdfm.inference.choices import ENGINE
@@ -48,9 +50,9 @@ def backtest(
     history_days: Annotated[
         int | None, typer.Option(min=1, help="Rolling history of so many days; all, if not given.")
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Local processes.")] = 1,
+    workers: Workers = 1,
     cores: Annotated[int, typer.Option(min=1, help="Cores of each worker's sampler.")] = os.cpu_count() or 1,
-    scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler.")] = None,
+    scheduler: Scheduler = None,
     late: Annotated[
         int, typer.Option(min=0, help="See everything so many periods late: must not score better.")
     ] = 0,
@@ -74,6 +76,7 @@ def backtest(
     from bdfm.backtest.protocol import MarketData
     from bdfm.backtest.run import folder_name
     from bdfm.backtest.walk import origin_dates, walk_forward
+    from bdfm.data.doubts.door import doubt_aliases
     from bdfm.data.sources import read_earnings, read_prices, read_universe, read_volatility
     from bdfm.inference.settings import SamplerSettings
 
@@ -110,6 +113,7 @@ def backtest(
             volatility, date_format=date_format, decimal_mark=decimal_mark, aliases=aliases
         )
     say_read(*tables, known)
+    doubt_aliases(aliases, accept=accept or ())
     data = MarketData.of(*tables, volatility=known, accept=accept or ())
     origins = origin_dates(begin, stop, every=period)
     for forecaster in chosen:

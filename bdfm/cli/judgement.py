@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from bdfm import _memory
 from bdfm.cli.console import out
-from bdfm.cli.options import Accept, ChangesFile, ForecastFile, OutForecast
+from bdfm.cli.options import Accept, ChangesFile, ForecastFile, Memory, OutForecast
 from bdfm.errors import DataError
 from bdfm.forecast.choices import FORMS
 from bdfm.names import FORECAST_FILE, REPORT_FILE
@@ -30,6 +31,7 @@ def view(
     file: ChangesFile = None,
     out_file: OutForecast = None,
     accept: Accept = None,
+    memory: Memory = None,
 ) -> None:
     """Change the weights of a forecast's draws by views. All are taken together."""
     from bdfm.forecast.changes import Changes, Step
@@ -48,7 +50,8 @@ def view(
         changes = Changes.from_toml(file)
     if changes is None or not changes.views:
         raise DataError("view: no view given. Use --evidence, --constraint or --file.")
-    _apply(changes, forecast, out_file, accept)
+    with _memory.within(memory, where="--memory"):
+        _apply(changes, forecast, out_file, accept)
 
 
 def edit(
@@ -60,6 +63,7 @@ def edit(
     file: ChangesFile = None,
     out_file: OutForecast = None,
     accept: Accept = None,
+    memory: Memory = None,
 ) -> None:
     """Change a forecast's draws by edits, in the order given."""
     from bdfm.forecast.changes import Changes, Step, parse_edits
@@ -70,7 +74,8 @@ def edit(
     changes = Changes((Step(found),)) if file is None else Changes.from_toml(file)
     if not changes.edits:
         raise DataError(f"edit: {file} holds no [[edits]].")
-    _apply(changes, forecast, out_file, accept)
+    with _memory.within(memory, where="--memory"):
+        _apply(changes, forecast, out_file, accept)
 
 
 def decide(
@@ -81,22 +86,26 @@ def decide(
     short: Annotated[bool, typer.Option("--short", help="Allow negative weights.")] = False,
     submission: Annotated[Path | None, typer.Option(help="Also write an M6 submission there.")] = None,
     out_file: OutForecast = None,
+    memory: Memory = None,
 ) -> None:
     """Choose a portfolio within the limits of M6. Its risk is shown, and the forecast keeps it."""
     from bdfm.cli.show import show_decision
     from bdfm.forecast.forecast import Forecast
     from bdfm.portfolio import decisions
 
-    path = _file(forecast)
-    loaded = Forecast.load(path)
-    settings = decisions.DecisionSettings(
-        method=method, exposure=exposure, max_weight=max_weight, short=short
-    )
-    decision = decisions.decide(loaded, settings)
-    show_decision(decision)
-    if submission is not None:
-        out.print(f"{loaded.write_submission(submission, decision.weights)}", markup=False, soft_wrap=True)
-    out.print(f"{decision.save_in(loaded).save(out_file or path)}", markup=False, soft_wrap=True)
+    with _memory.within(memory, where="--memory"):
+        path = _file(forecast)
+        loaded = Forecast.load(path)
+        settings = decisions.DecisionSettings(
+            method=method, exposure=exposure, max_weight=max_weight, short=short
+        )
+        decision = decisions.decide(loaded, settings)
+        show_decision(decision)
+        if submission is not None:
+            out.print(
+                f"{loaded.write_submission(submission, decision.weights)}", markup=False, soft_wrap=True
+            )
+        out.print(f"{decision.save_in(loaded).save(out_file or path)}", markup=False, soft_wrap=True)
 
 
 def report(
@@ -104,11 +113,13 @@ def report(
     out_file: Annotated[
         Path | None, typer.Option("--out", help=f"Page to write; DIR/{REPORT_FILE}, if not given.")
     ] = None,
+    memory: Memory = None,
 ) -> None:
     """Write one HTML page about a forecast that needs no network."""
     from bdfm.report.page import write_report
 
-    out.print(f"{write_report(folder, out_file)}", markup=False, soft_wrap=True)
+    with _memory.within(memory, where="--memory"):
+        out.print(f"{write_report(folder, out_file)}", markup=False, soft_wrap=True)
 
 
 def _file(path: Path) -> Path:

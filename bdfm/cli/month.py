@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
-from bdfm.cli.console import interruptible, out, say_read
+from bdfm.cli.console import err, interruptible, out, say_read
 from bdfm.cli.options import (
     Accept,
     Alias,
@@ -19,13 +20,16 @@ from bdfm.cli.options import (
     Earnings,
     EngineName,
     KeepDraws,
+    Memory,
     OutFolder,
     Prices,
+    Scheduler,
     Seed,
     Tune,
     Universe,
     Volatility,
     WarmFrom,
+    Workers,
     aliases_of,
 )
 from bdfm.errors import DataError
@@ -45,6 +49,7 @@ def demo(
     engine: EngineName = ENGINE,
     seed: Seed = 1,
     keep_draws: KeepDraws = False,
+    memory: Memory = None,
 ) -> None:
     """Forecast the embedded demo universe; no network needed. It holds 20 US stocks and 5 factor ETFs."""
     from bdfm.data.sources import DEMO_ORIGIN
@@ -56,7 +61,7 @@ def demo(
         data=DataTable(origin=DEMO_ORIGIN.date(), demo=True),
         model="house",
         sampler=SamplerSettings(engine=engine, draws=draws, tune=tune, chains=chains),
-        **_forecast_only(seed, out_dir, keep_draws),
+        **_forecast_only(seed, out_dir, keep_draws, memory),
     )
     with interruptible():
         month = make_month(run_file)
@@ -97,6 +102,7 @@ def forecast(
     ] = None,
     warm_from: WarmFrom = None,
     keep_draws: KeepDraws = False,
+    memory: Memory = None,
     accept: Accept = None,
     date_format: DateFormat = None,
     decimal_mark: DecimalMark = None,
@@ -127,7 +133,7 @@ def forecast(
         evidence=tuple(_evidence(text) for text in evidence or []),
         accept=tuple(dict.fromkeys(accept or [])),
         **({} if warm_from is None else {"warm_from": warm_from}),
-        **_forecast_only(seed, out_dir, keep_draws),
+        **_forecast_only(seed, out_dir, keep_draws, memory),
     )
     options = {
         "origin": "--origin",
@@ -142,10 +148,24 @@ def forecast(
 
 
 def run(
-    month_file: Annotated[Path, typer.Argument(metavar="MONTH.TOML", help="The run file.")],
+    month_files: Annotated[list[Path], typer.Argument(metavar="MONTH.TOML...", help="Run files.")],
     check: Annotated[bool, typer.Option("--check", help="Read and check everything; fit nothing.")] = False,
+    workers: Workers = 1,
+    scheduler: Scheduler = None,
+    memory: Memory = None,
 ) -> None:
-    """Fit, forecast, edit, view, decide and report, as one file says."""
+    """Fit, forecast, edit, view, decide and report, as one file says. Several files are several months."""
+    from bdfm import _memory
+
+    if len(month_files) > 1 or scheduler is not None:
+        _run_several(month_files, check=check, workers=workers, scheduler=scheduler, memory=memory)
+        return
+    with _memory.within(memory, where="--memory"):
+        _run_one(month_files[0], check=check)
+
+
+def _run_one(month_file: Path, *, check: bool) -> None:
+    """One month, with all that it has to say."""
     from bdfm.cli.show import show_decision, show_diagnosis, show_history, show_quantiles
     from bdfm.report.month import read_month, run_month
 
@@ -171,6 +191,36 @@ def run(
     out.print(f"Results in {month.out}", markup=False, soft_wrap=True)
 
 
+def _run_several(
+    files: list[Path], *, check: bool, workers: int, scheduler: str | None, memory: str | None
+) -> None:
+    """Several months: a line as each is done, and a table at the end; exit code 2 where one failed."""
+    from rich.table import Table
+
+    from bdfm.report.months import Outcome, run_months, table
+
+    def tell(outcome: Outcome) -> None:
+        for text in outcome.warnings:
+            err.print(f"{outcome.path}: warning: {text}", markup=False, soft_wrap=True)
+        if outcome.error:
+            err.print(f"{outcome.path}: failed: {outcome.error}", markup=False, soft_wrap=True)
+        else:
+            out.print(f"{outcome.path}: done in {outcome.seconds:.0f} s", markup=False, soft_wrap=True)
+
+    options: dict[str, Any] = {"workers": workers, "scheduler": scheduler, "memory": memory}
+    with interruptible("Stopped. Months that are done are kept; the others wrote nothing."):
+        outcomes = run_months(files, check=check, on_done=tell, **options)
+    found = table(outcomes)
+    shown = Table(*found.columns, box=None)
+    for row in found.itertuples(index=False):
+        shown.add_row(*(escape(str(x)) for x in row))
+    out.print(shown)
+    failed = sum(bool(o.error) for o in outcomes)
+    out.print(f"{len(outcomes) - failed} of {len(outcomes)} months are {'in order' if check else 'done'}.")
+    if failed:
+        raise typer.Exit(2)
+
+
 def _evidence(text: str) -> EvidenceTable:
     from bdfm import _checks
     from bdfm.report.run_file import EvidenceTable
@@ -186,9 +236,9 @@ def _evidence(text: str) -> EvidenceTable:
     return EvidenceTable(symbol=symbol, mean=mean, sd=sd)
 
 
-def _forecast_only(seed: int, out_dir: Path, keep_draws: bool) -> dict[str, Any]:
+def _forecast_only(seed: int, out_dir: Path, keep_draws: bool, memory: str | None) -> dict[str, Any]:
     """Rest of the run file of a forecast without judgement, decision and report."""
-    from bdfm.posterior.posterior import N_PREDICTIVE_DRAWS
+    from bdfm.posterior.predictive import N_PREDICTIVE_DRAWS
 
     return {
         "seed": seed,
@@ -197,6 +247,7 @@ def _forecast_only(seed: int, out_dir: Path, keep_draws: bool) -> dict[str, Any]
         "outputs": ("submission", "posterior", "picture"),
         "out": out_dir,
         **({"keep_draws": True} if keep_draws else {}),
+        **({} if memory is None else {"memory": memory}),
     }
 
 

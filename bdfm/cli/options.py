@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bdfm.exposures.choices import Unit
 from bdfm.inference.choices import Engine
 from bdfm.risk.choices import Kind
+
+if TYPE_CHECKING:
+    from bdfm._symbols import Aliases
 
 # Files
 Prices = Annotated[Path, typer.Option(help="Daily adjusted closes: CSV, .xlsx or Parquet, wide or long.")]
@@ -46,7 +49,8 @@ PortfolioFile = Annotated[
     Path | None,
     typer.Option(
         "--portfolio",
-        help="File with columns symbol, weight and optionally portfolio; equal weights without it.",
+        help="File with columns symbol, weight and optionally portfolio; equal weights without it."
+        " CASH, and what is missing to 1, is cash.",
     ),
 ]
 Kinds = Annotated[
@@ -108,6 +112,15 @@ WarmFrom = Annotated[
     typer.Option(help="Folder of an earlier forecast, from whose posterior the chains go on."),
 ]
 
+Memory = Annotated[
+    str | None,
+    typer.Option(metavar="SIZE", help="Budget of memory, such as 4GB; half of the machine, if not given."),
+]
+
+# Where work is done
+Workers = Annotated[int, typer.Option(min=1, help="Local processes.")]
+Scheduler = Annotated[str | None, typer.Option(help="Address of a Dask scheduler.")]
+
 # The sampler
 Draws = Annotated[
     str, typer.Option(metavar="N|auto", help="Kept draws of each chain; auto: sweeps until they suffice.")
@@ -118,7 +131,7 @@ EngineName = Annotated[Engine, typer.Option(help="Sampler; auto takes the fastes
 Seed = Annotated[int, typer.Option(min=0, help="Seed; equal seeds give equal results.")]
 
 
-def aliases_of(given: list[str] | None) -> dict[str, str]:
+def aliases_of(given: list[str] | None) -> Aliases:
     """Aliases of the options ``--alias``: OLD=NEW, or files of them."""
     from bdfm._symbols import alias_of, check_aliases
     from bdfm.data.sources import read_aliases

@@ -111,8 +111,11 @@ def risk(
     book = book_of(request, say=say_read)
     show_risk.left_out(book)
     show_risk.volatilities(book)
-    tables: dict[str, Any] = {"assets": book_tables.asset_table(book)}
-    show_risk.assets(tables["assets"])
+    tables: dict[str, Any] = {}
+    found_assets = book_tables.asset_table(book)
+    if len(found_assets):
+        tables["assets"] = found_assets
+        show_risk.assets(found_assets)
     if benchmark is not None:
         tables["active"] = book_tables.active_table(book)
         show_risk.active(tables["active"])

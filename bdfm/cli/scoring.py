@@ -26,6 +26,7 @@ def score(
 ) -> None:
     """Score a submission by the rules of M6. Ranked probability score and information ratio."""
     from bdfm import _checks
+    from bdfm.data.doubts.door import doubt_aliases
     from bdfm.data.sources import read_prices
     from bdfm.scoring.m6 import read_submission, score_submission
 
@@ -37,6 +38,7 @@ def score(
     given = read_submission(submission, aliases=aliases, decimal_mark=decimal_mark)
     table = read_prices(prices, date_format=date_format, decimal_mark=decimal_mark, aliases=aliases)
     say_read(given, table, to=err if as_json else out)
+    doubt_aliases(aliases, accept=accept or ())
     result = score_submission(given, table, first, last, accept=accept or ())
     if as_json:
         sys.stdout.write(json.dumps({"rps": result.rps, "ir": result.ir}) + "\n")

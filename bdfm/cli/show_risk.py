@@ -31,6 +31,8 @@ def left_out(book: Book) -> None:
             f" {', '.join(book.left_out)}.",
             markup=False,
         )
+    for line in book.told:
+        out.print(line, markup=False)
 
 
 def _table(title: str, texts: list[str], numbers: list[str]) -> Table:
@@ -48,6 +50,11 @@ def _rows(table: pd.DataFrame) -> list[tuple[tuple[str, ...], pd.Series[Any]]]:
     shown = table.head(MAX_ROWS)
     keys: list[Any] = list(shown.index)
     return [(tuple(map(str, key)), row) for key, (_, row) in zip(keys, shown.iterrows(), strict=True)]
+
+
+def _share(value: float) -> str:
+    """Percent; blank where there is nothing to share."""
+    return "" if value != value else f"{100 * value:.0f}"
 
 
 def _print(table: Table, n: int) -> None:
@@ -82,7 +89,7 @@ def volatilities(book: Book) -> None:
             "" if low != low else f"{100 * low:.2f} to {100 * high:.2f}",
             f"{100 * row['systematic_volatility']:.2f}",
             f"{100 * row['specific_volatility']:.2f}",
-            f"{100 * row['systematic_share']:.0f}",
+            _share(row["systematic_share"]),
         )
     for name in book.fits.failures:
         table.add_row("", name, "not made", *[""] * 4)
@@ -121,7 +128,7 @@ def active(table: pd.DataFrame) -> None:
             portfolio,
             model,
             f"{100 * row['active_volatility']:.2f}",
-            f"{100 * row['systematic_share']:.0f}",
+            _share(row["systematic_share"]),
             f"{row['beta']:.2f}",
             f"{row['correlation']:.2f}",
             f"{100 * row['active_share']:.0f}",

@@ -22,6 +22,7 @@ from bdfm.names import (
     CHARACTERISTICS,
     CLASS_OF,
     EARNINGS,
+    MARKET_RISK,
     MARKET_VOLATILITY,
     NAME,
     OUTSIDE_VOLATILITY,
@@ -50,6 +51,7 @@ def assemble(
     recent_volatility: Array,
     market_volatility: Array,
     characteristics: tuple[list[str], Array],
+    market_risk: Array | None,
     outside_volatility: Array | None,
     rolling_covariance: Array | None,
     earnings: Array,
@@ -68,6 +70,7 @@ def assemble(
     for name, given in (
         (ROLLING_COVARIANCE, rolling_covariance),
         (OUTSIDE_VOLATILITY, outside_volatility),
+        (MARKET_RISK, market_risk),
     ):
         if given is not None:
             arrays[name] = given

@@ -187,10 +187,10 @@ class Closes:
         level = np.where(self.market & (count > 0), np.exp(np.cumsum(mean)), np.nan)
         return Closes(pd.DataFrame({"market": level}, index=self.dates), max_stale_days=self.max_stale_days)
 
-    def market_beta(self, day: int, *, window: int) -> Floats:
-        """Slope of daily returns on their equal-weighted mean, over ``window`` market days to a day (asset).
+    def _with_market(self, day: int, window: int) -> tuple[Floats, Floats]:
+        """Covariance of daily returns with their equal-weighted mean, and the variance of that (asset).
 
-        NaN with less than a quarter of the window.
+        Over ``window`` market days up to a day; NaN with less than a quarter of the window.
         """
         ends, change, start = self._steps
         row = int(np.searchsorted(self.days, day, side="right"))
@@ -203,7 +203,23 @@ class Closes:
         covariance = (x * y).sum(axis=0) / n - x.sum(axis=0) / n * (y.sum(axis=0) / n)
         variance = (x * x).sum(axis=0) / n - (x.sum(axis=0) / n) ** 2
         known = (4 * one.sum(axis=0) >= window) & (variance > 0)
-        return np.where(known, covariance / np.where(known, variance, 1.0), np.nan)
+        return np.where(known, covariance, np.nan), np.where(known, variance, np.nan)
+
+    def market_beta(self, day: int, *, window: int) -> Floats:
+        """Slope of daily returns on their equal-weighted mean, over ``window`` market days to a day (asset).
+
+        NaN with less than a quarter of the window.
+        """
+        covariance, variance = self._with_market(day, window)
+        return np.asarray(covariance / variance)
+
+    def market_risk(self, day: int, *, window: int) -> Floats:
+        """Beta times the sd of the equal-weighted mean, a market day: the sd that an asset has of the market.
+
+        With the sign of its beta (asset); window and NaN as in ``market_beta``.
+        """
+        covariance, variance = self._with_market(day, window)
+        return np.asarray(covariance / np.sqrt(variance))
 
     def calendar(self, last_day: int) -> Ints:
         """Every calendar day from the first row to ``last_day``."""
@@ -353,8 +369,24 @@ def at_starts(closes: Closes, starts: Ints, settings: PanelSettings) -> tuple[Fl
     return returned, np.stack(own, axis=2), np.stack(market, axis=1)
 
 
-CHARACTERISTIC_DAYS: Final = 250  # market days of the trailing beta and volatility of ``characteristics``
-CHARACTERISTIC_STEPS: Final = 36  # the same of sparse prices, at least: three years of months
+TRAILING_DAYS: Final = 250  # market days of trailing betas and volatilities
+TRAILING_STEPS: Final = 36  # the same of sparse prices, at least: three years of months
+
+
+def _trailing(closes: Closes) -> int:
+    """Market days of a trailing beta: 250, or of sparse prices those of a year, 36 at least."""
+    return max(TRAILING_STEPS, 365 // closes.spacing) if closes.sparse else TRAILING_DAYS
+
+
+def market_risk(closes: Closes, edges: Ints) -> Floats:
+    """Sd that assets have of the market over each period (period, asset), known at its start: x^mr of eq. 5b.
+
+    ``Closes.market_risk`` over 250 market days up to the start (of sparse prices a year of them, or 36), by
+    the square root of the market days of the period; signed, decimal. NaN where it is not known.
+    """
+    steps = np.diff(edges) / (closes.spacing if closes.sparse else 1 / MARKET_DAYS_OF_A_DAY)
+    found = [closes.market_risk(int(day), window=_trailing(closes)) for day in edges[:-1]]
+    return np.asarray(np.stack(found) * np.sqrt(steps)[:, None])
 
 
 def characteristics(
@@ -375,7 +407,7 @@ def characteristics(
                 names.append(f"{what}: {label}")
                 columns.append(member.astype(float))
     days = np.array([day])
-    window = max(CHARACTERISTIC_STEPS, 365 // closes.spacing) if closes.sparse else CHARACTERISTIC_DAYS
+    window = _trailing(closes)
     numbers = {
         "beta": closes.market_beta(day, window=window),
         "volatility": closes.log_volatility(days, window=window)[0],

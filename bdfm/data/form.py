@@ -15,6 +15,7 @@ from bdfm.names import (
     CHARACTERISTICS,
     CLASS_OF,
     EARNINGS,
+    MARKET_RISK,
     MARKET_VOLATILITY,
     NAME,
     OTHER_ASSET,
@@ -40,10 +41,11 @@ VARIABLES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     RECENT_RETURN_MISSING: ((PERIOD, ASSET), "?"),
     RECENT_VOLATILITY_MISSING: ((PERIOD, ASSET, WINDOW), "?"),
 }
-# What only some panels hold, since only some models read it
+# What only some panels hold: those made with what it takes
 OPTIONAL: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     ROLLING_COVARIANCE: ((ASSET, OTHER_ASSET), "f8"),
     OUTSIDE_VOLATILITY: ((PERIOD, ASSET), "f8"),
+    MARKET_RISK: ((PERIOD, ASSET), "f8"),
 }
 COORDINATES: Final[dict[str, tuple[str, str]]] = {
     PERIOD: (PERIOD, "M8[ns]"),

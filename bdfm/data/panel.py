@@ -29,6 +29,7 @@ from bdfm.names import (
     ASSET,
     CLASS_OF,
     EARNINGS,
+    MARKET_RISK,
     MARKET_VOLATILITY,
     OTHER_ASSET,
     OUTSIDE_VOLATILITY,
@@ -65,6 +66,8 @@ class Panel:
         The same of an equal-weighted portfolio of the universe, always less its own past mean.
     ``characteristics`` (asset, characteristic)
         Class and group dummies, beta, volatility and momentum at the origin; see ``features``.
+    ``market_risk`` (period, asset)
+        Beta on an equal-weighted portfolio of the universe times its sd over the period, by the year before.
     ``outside_volatility`` (period, asset)
         What a given volatility says beyond the realised one; only where a table of it was given.
     ``rolling_covariance`` (asset, other_asset)
@@ -176,6 +179,7 @@ class Panel:
             table["asset_class"].to_numpy(dtype=np.str_),
             group.to_numpy(dtype=np.str_),
         )
+        risk = features.market_risk(closes, days[: len(returns) + 2])
         outside = None
         if volatility is not None:
             outside = outside_volatility(volatility_table(volatility), symbols, closes, starts)
@@ -197,6 +201,10 @@ class Panel:
                 [market_volatility, np.repeat(market_volatility[-1:], later, axis=0)]
             ),
             characteristics=(names, characteristics),
+            market_risk=features.fill_by_class(
+                np.concatenate([risk, np.repeat(risk[-1:], later, axis=0)])[..., None],
+                pd.factorize(table["asset_class"])[0].astype(np.int64),
+            )[..., 0],
             outside_volatility=outside,
             rolling_covariance=None
             if rolling is None
@@ -220,11 +228,13 @@ class Panel:
         market_volatility: ArrayLike | None = None,
         characteristics: ArrayLike | None = None,
         rolling_covariance: ArrayLike | None = None,
+        market_risk: ArrayLike | None = None,
         outside_volatility: ArrayLike | None = None,
         earnings: ArrayLike | None = None,
         next_recent_return: ArrayLike | None = None,
         next_recent_volatility: ArrayLike | None = None,
         next_market_volatility: ArrayLike | None = None,
+        next_market_risk: ArrayLike | None = None,
         next_outside_volatility: ArrayLike | None = None,
         next_earnings: ArrayLike | None = None,
         origin: object = "2020-01-03",
@@ -247,7 +257,7 @@ class Panel:
             (period[, window]) log volatility of the market over its own past; 0 where not given.
         characteristics
             (asset, characteristic) at the origin; none when not given.
-        outside_volatility, next_outside_volatility
+        market_risk, next_market_risk, outside_volatility, next_outside_volatility
             (period, asset) and (asset); none when not given, 0 where NaN.
         rolling_covariance
             (asset, asset) of log returns over the future period; none when not given.
@@ -302,9 +312,13 @@ class Panel:
                 f"characteristics: shape {known.shape}, expected finite values (asset, characteristic)."
             )
 
-        outside = None
-        if outside_volatility is not None:
-            outside = np.nan_to_num(stack(OUTSIDE_VOLATILITY, outside_volatility, next_outside_volatility))
+        outside, risk = (
+            None if past is None else np.nan_to_num(stack(name, past, following))
+            for name, past, following in (
+                (OUTSIDE_VOLATILITY, outside_volatility, next_outside_volatility),
+                (MARKET_RISK, market_risk, next_market_risk),
+            )
+        )
         covariance = None if rolling_covariance is None else checked_covariance(rolling_covariance, n_assets)
         flags = np.nan_to_num(stack(EARNINGS, earnings, next_earnings))
         if not np.isin(flags, (0, 1)).all():
@@ -322,6 +336,7 @@ class Panel:
             recent_volatility=stack(RECENT_VOLATILITY, recent_volatility, next_recent_volatility, n_windows),
             market_volatility=np.concatenate(market),
             characteristics=([f"z{j + 1}" for j in range(known.shape[1])], known),
+            market_risk=risk,
             outside_volatility=outside,
             rolling_covariance=covariance,
             earnings=flags,

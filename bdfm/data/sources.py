@@ -15,6 +15,8 @@ import pandas as pd
 from bdfm import _checks, _columns, _dates, _numbers, _symbols, _tables
 from bdfm._optional import optional
 from bdfm._reading import READING, Reading, line_of
+from bdfm.data.doubts.door import doubt
+from bdfm.data.doubts.tables import Tables
 from bdfm.data.reading import raw, rows
 from bdfm.data.risk_free import is_rate
 from bdfm.errors import DataError
@@ -88,6 +90,7 @@ def read_prices(
     table, mark = _dated(path, what, reading, date_format, _mark(decimal_mark))
     name = "" if isinstance(path, pd.DataFrame) else _columns.stem(Path(path))
     found = _tables.wide(table, where=what, decimal_mark=mark, reading=reading, aliases=names, name=name)
+    _doubt_unused(names, aliases, found.columns)
     return _with(found, reading)
 
 
@@ -169,7 +172,10 @@ def read_universe(path: str | Path | pd.DataFrame, *, aliases: Aliases = None) -
         table = table.assign(asset_class=ONE_CLASS)
         reading.layout, reading.separator = "a list of symbols", ""
         reading.note(f'all of one class, "{ONE_CLASS}"')
-    return _with(_checks.universe_table(_named(table, aliases)), reading)
+    names = _aliases(aliases)
+    found = _checks.universe_table(_named(table, names))
+    _doubt_unused(names, aliases, found["symbol"])
+    return _with(found, reading)
 
 
 def read_earnings(
@@ -241,7 +247,7 @@ def read_records(
     return _with(_named(table, aliases, label), reading)
 
 
-def read_aliases(path: str | Path) -> dict[str, str]:
+def read_aliases(path: str | Path) -> _symbols.Aliases:
     """Aliases of a file of two columns: the symbol as files have it, and the one it is called by."""
     reading = Reading()
     table = _records(path, "aliases", reading, {})
@@ -380,15 +386,23 @@ def _records(
     return _columns.record_columns(table, wanted)
 
 
-def _aliases(aliases: Aliases) -> dict[str, str]:
+def _aliases(aliases: Aliases) -> _symbols.Aliases:
     return read_aliases(aliases) if isinstance(aliases, str | Path) else _symbols.check_aliases(aliases)
+
+
+def _doubt_unused(names: _symbols.Aliases, given: Aliases, symbols: Iterable[object]) -> None:
+    """Warn of aliases that concern nothing in a table of all assets, unless other tables are to come."""
+    if not isinstance(given, _symbols.Aliases):
+        there = {str(s) for s in symbols}
+        lost = {old: new for old, new in names.unused.items() if new not in there}
+        doubt(Tables(aliases=lost))
 
 
 def _named(table: pd.DataFrame, aliases: Aliases, label: str = "symbol") -> pd.DataFrame:
     names = _aliases(aliases)
     if not names or label not in table:
         return table
-    return table.assign(**{label: [names.get(str(s).strip(), s) for s in table[label]]})
+    return table.assign(**{label: [names.rename(s) if str(s).strip() in names else s for s in table[label]]})
 
 
 def _mark(mark: str | None) -> str | None:

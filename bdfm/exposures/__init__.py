@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from bdfm.exposures.data import ExposureData as ExposureData
     from bdfm.exposures.data import choose_assets as choose_assets
     from bdfm.exposures.dcc import DCCGarch as DCCGarch
-    from bdfm.exposures.describe import describe as describe
+    from bdfm.exposures.descriptive import describe as describe
     from bdfm.exposures.factor_vae import FactorVAE as FactorVAE
     from bdfm.exposures.factor_vae import TrainedFactorVAE as TrainedFactorVAE
     from bdfm.exposures.kalman import KalmanBetas as KalmanBetas
@@ -46,7 +46,7 @@ else:
                 "choose_assets",
             ),
             "bdfm.exposures.dcc": ("DCCGarch",),
-            "bdfm.exposures.describe": ("describe",),
+            "bdfm.exposures.descriptive": ("describe",),
             "bdfm.exposures.factor_vae": (
                 "FactorVAE",
                 "TrainedFactorVAE",

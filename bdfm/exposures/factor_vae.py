@@ -26,6 +26,7 @@ from bdfm.exposures.networks import (
     discriminator_optimiser,
     jacobian,
     mlp,
+    noise_of,
     permuted,
 )
 from bdfm.exposures.pca import latents_given_factors
@@ -42,15 +43,23 @@ Weights = dict[str, NDArray[Any]]
 _KIND: Final = "factor_vae"
 _MAX_LOG_VARIANCE: Final = 10.0  # of a latent given a day, either way: keeps exp finite
 
+_MIN_LOG_SD: Final = -4.0  # of the noise, over the sd of the returns: an asset may not be learned by heart
+
 
 @dataclass(frozen=True)
 class FactorVAE:
     """Exposures as the slopes of a trained decoder, day by day (eq. E14 to E19).
 
-    The loss of a day is the negative ELBO of a decoder with unit noise on standardised returns, plus
-    ``gamma`` times the total correlation of the latents, which a discriminator estimates from latents
-    permuted over the batch (Kim and Mnih, ICML 2018, algorithm 2). Training stops when the validation loss
-    has not improved for ``patience_epochs``; the weights of the best epoch are kept. The exposure of asset i
+    The loss of a day is the negative ELBO of a decoder of standardised returns, plus ``gamma`` times the
+    total correlation of the latents, which a discriminator estimates from latents permuted over the batch
+    (Kim and Mnih, ICML 2018, algorithm 2). Training stops when the validation loss has not improved for
+    ``patience_epochs``; the weights of the best epoch are kept.
+
+    What keeps latents alive: a decoder whose noise is as small as each asset's own (eq. E14), a KL term that
+    comes in slowly (eq. E15a), and nats that each latent has free (eq. E15b). With unit noise
+    a latent must explain as much as the noise of all assets hides, and most of them explain nothing.
+
+    The exposure of asset i
     to latent k on day t is the derivative of the decoded return at the encoded mean of the day; its standard
     deviation is over the latents that the encoder holds possible on that day, at fixed weights.
 
@@ -60,6 +69,13 @@ class FactorVAE:
         K.
     gamma
         Weight of the total correlation; 0 is a plain VAE.
+    learned_noise
+        The noise sd of each asset is learned; False: unit noise on standardised returns, as Kim and Mnih.
+    warm_up_epochs
+        Epochs over which the weight of the KL term rises from near 0 to 1, at most half of ``max_epochs``; 0:
+        it is 1 throughout. The best epoch is sought after them.
+    free_bits
+        Nats of KL that each latent has free (Kingma et al., NeurIPS 2016), on average over a batch.
     hidden_units
         Width of the encoder's hidden layers, the decoder's in reverse.
     learning_rate, batch_size, max_epochs, patience_epochs
@@ -72,11 +88,14 @@ class FactorVAE:
 
     n_latents: int = N_LATENTS
     gamma: float = GAMMA
+    learned_noise: bool = True
+    warm_up_epochs: int = 20
+    free_bits: float = 0.25
     hidden_units: tuple[int, ...] = (128, 64)
     learning_rate: float = 1e-3
     batch_size: int = 32
-    max_epochs: int = 10
-    patience_epochs: int = 3
+    max_epochs: int = 200
+    patience_epochs: int = 20
     n_sd_draws: int = 16
     smoothed: bool = False
 
@@ -87,8 +106,11 @@ class FactorVAE:
         for what in ("batch_size", "n_sd_draws"):
             _checks.at_least(getattr(self, what), 2, what=what, where=where)
         _checks.positive(self.learning_rate, what="learning_rate", where=where)
-        if _checks.finite(self.gamma, what="gamma", where=where) < 0:
-            raise DataError(f"{where}: gamma must not be negative, got {self.gamma:g}.")
+        for what in ("gamma", "free_bits"):
+            value = _checks.finite(getattr(self, what), what=what, where=where)
+            if value < 0:
+                raise DataError(f"{where}: {what} must not be negative, got {value:g}.")
+        _checks.at_least(self.warm_up_epochs, 0, what="warm_up_epochs", where=where)
         if not self.hidden_units or min(self.hidden_units) < 1:
             raise DataError(f"{where}: hidden_units must be widths of 1 or more, got {self.hidden_units}.")
 
@@ -130,6 +152,7 @@ class FactorVAE:
         parameters = [p for network in networks.values() for p in network.parameters()]
         adam = torch.optim.Adam(parameters, lr=self.learning_rate)
         judge_adam = discriminator_optimiser(judge, self.learning_rate)
+        warm_up = min(self.warm_up_epochs, self.max_epochs // 2)
         rows: list[dict[str, float]] = []
         best, best_loss, best_epoch = _weights(networks), np.inf, 0
         columns = (
@@ -141,7 +164,8 @@ class FactorVAE:
         with Progress(*columns, disable=not progress, transient=True) as bar:
             task = bar.add_task("", total=self.max_epochs, loss="")
             for epoch in range(1, self.max_epochs + 1):
-                training = self._epoch(networks, judge, adam, judge_adam, fit, generator)
+                weight = min(1.0, epoch / (warm_up + 1))
+                training = self._epoch(networks, judge, adam, judge_adam, fit, generator, weight)
                 validation = self._validate(networks, judge, held_out, noise)
                 rows.append(
                     {"epoch": epoch}
@@ -155,6 +179,8 @@ class FactorVAE:
                         " rate or gamma."
                     )
                 bar.update(task, completed=epoch, loss=f"validation loss {loss:.2f}")
+                if epoch <= warm_up:
+                    continue
                 if loss < best_loss:
                     best, best_loss, best_epoch = _weights(networks), loss, epoch
                 elif epoch - best_epoch >= self.patience_epochs:
@@ -172,24 +198,42 @@ class FactorVAE:
         )
 
     def _losses(
-        self, networks: Mapping[str, Any], judge: Any, x: Any, noise: Any
+        self,
+        networks: Mapping[str, Any],
+        judge: Any,
+        x: Any,
+        noise: Any,
+        kl_weight: float = 1.0,
+        free_bits: float = 0.0,
     ) -> tuple[Any, dict[str, Any]]:
-        """Latents drawn for the days, and the parts of the loss (eq. E15, E16), means over days."""
+        """Latents drawn for the days, and the parts of the loss (eq. E15 to E16), means over days."""
         torch = optional("torch", what="FactorVAE")
         mean, log_variance = _encoded(networks, x)
         z = mean + torch.exp(0.5 * log_variance) * noise
-        reconstruction = 0.5 * (networks["decoder"](z) - x).square().sum(dim=1).mean()
-        kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1).mean()
+        error = networks["decoder"](z) - x
+        if "noise" in networks:
+            log_sd = _log_sd(networks["noise"])
+            reconstruction = (0.5 * (error * torch.exp(-log_sd)).square() + log_sd).sum(dim=1).mean()
+        else:
+            reconstruction = 0.5 * error.square().sum(dim=1).mean()
+        by_latent = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean(dim=0)
         tc = judge(z).mean()
         return z, {
-            "loss": reconstruction + kl + self.gamma * tc,
+            "loss": reconstruction + kl_weight * by_latent.clamp(min=free_bits).sum() + self.gamma * tc,
             "reconstruction": reconstruction,
-            "kl": kl,
+            "kl": by_latent.sum(),
             "total_correlation": tc,
         }
 
     def _epoch(
-        self, networks: Mapping[str, Any], judge: Any, adam: Any, judge_adam: Any, x: Any, generator: Any
+        self,
+        networks: Mapping[str, Any],
+        judge: Any,
+        adam: Any,
+        judge_adam: Any,
+        x: Any,
+        generator: Any,
+        kl_weight: float,
     ) -> dict[str, float]:
         """One pass over the training days: two batches a step, as the latents to permute must be others."""
         torch = optional("torch", what="FactorVAE")
@@ -201,7 +245,7 @@ class FactorVAE:
         for b in range(n_batches):
             rows = slice(b * self.batch_size, (b + 1) * self.batch_size)
             noise = torch.randn((2, self.batch_size, self.n_latents), generator=generator)
-            z, losses = self._losses(networks, judge, x[first[rows]], noise[0])
+            z, losses = self._losses(networks, judge, x[first[rows]], noise[0], kl_weight, self.free_bits)
             adam.zero_grad()
             losses["loss"].backward()
             adam.step()
@@ -217,6 +261,7 @@ class FactorVAE:
         return totals
 
     def _validate(self, networks: Mapping[str, Any], judge: Any, x: Any, noise: Any) -> dict[str, float]:
+        """Parts of the loss at a KL weight of 1 and without free nats, by which epochs are compared."""
         torch = optional("torch", what="FactorVAE")
         for network in networks.values():
             network.eval()
@@ -234,13 +279,14 @@ class TrainedFactorVAE:
     settings, seed
         What it was trained with.
     weights
-        Arrays by name, of encoder and decoder.
+        Arrays by name, of encoder, decoder and, where it is learned, the noise.
     assets
         Symbols, in the order of the inputs.
     mean, sd
         (asset,) of the standardisation, decimals.
     history
-        (epoch) parts of the loss: reconstruction (half the squared error summed over assets), kl,
+        (epoch) parts of the loss: reconstruction (negative log likelihood of standardised returns summed over
+        assets, but for its constant), kl,
         total_correlation and their weighted sum, of both parts of the data, and the discriminator's.
     best_epoch
         The epoch whose weights these are.
@@ -283,6 +329,14 @@ class TrainedFactorVAE:
         z = torch.from_numpy(np.asarray(latents, dtype=np.float32))
         with torch.no_grad():
             return self.mean + self.sd * _double(networks["decoder"](z))
+
+    @property
+    def noise_sd(self) -> Floats:
+        """Noise sd (asset,) of the decoder, decimal log returns per day (eq. E14)."""
+        if not self.settings.learned_noise:
+            return self.sd.copy()
+        _, networks = self._load()
+        return np.asarray(self.sd * np.exp(_double(_log_sd(networks["noise"]))))
 
     def slopes(self, latents: ArrayLike) -> Floats:
         """Derivatives (day, asset, latent) of the decoded log returns at latents (day, latent) (eq. E18)."""
@@ -413,7 +467,8 @@ class TrainedFactorVAE:
 
 def _networks(settings: FactorVAE, n_assets: int) -> dict[str, Any]:
     hidden, k = settings.hidden_units, settings.n_latents
-    return {
+    noise = {"noise": noise_of(n_assets)} if settings.learned_noise else {}
+    return noise | {
         "encoder": mlp((n_assets, *hidden, 2 * k), batch_norm=True),
         "decoder": mlp((k, *hidden[::-1], n_assets), batch_norm=True),
     }
@@ -423,6 +478,11 @@ def _encoded(networks: Mapping[str, Any], x: Any) -> tuple[Any, Any]:
     """Mean and log-variance (day, latent) of the latents."""
     mean, log_variance = networks["encoder"](x).chunk(2, dim=1)
     return mean, log_variance.clamp(-_MAX_LOG_VARIANCE, _MAX_LOG_VARIANCE)
+
+
+def _log_sd(noise: Any) -> Any:
+    """Log noise sd (asset,) of standardised returns."""
+    return noise.log_sd.clamp(min=_MIN_LOG_SD)
 
 
 def _weights(networks: Mapping[str, Any]) -> Weights:

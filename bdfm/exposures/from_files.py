@@ -10,6 +10,8 @@ from typing import Any
 import pandas as pd
 
 from bdfm import _checks, _files
+from bdfm._symbols import check_aliases
+from bdfm.data.doubts.door import doubt_aliases
 from bdfm.data.factor_files import read_factors
 from bdfm.data.risk_free import split_risk_free
 from bdfm.data.sources import read_prices, read_universe
@@ -87,7 +89,8 @@ def data_from_files(
     say
         Called with each table that is read.
     """
-    table = read_prices(prices, date_format=date_format, decimal_mark=decimal_mark, aliases=aliases)
+    names = check_aliases(aliases)
+    table = read_prices(prices, date_format=date_format, decimal_mark=decimal_mark, aliases=names)
     say(table)
     known = read_factors(
         factors, unit=unit.value, date_format=date_format, decimal_mark=decimal_mark, accept=None
@@ -96,11 +99,12 @@ def data_from_files(
     returns, rate = split_risk_free(known)
     sectors: pd.Series[Any] | None = None
     if universe is not None:
-        members = read_universe(universe, aliases=aliases)
+        members = read_universe(universe, aliases=names)
         say(members)
         _checks.known(members["symbol"], list(table.columns), what="symbol", where="universe", alias=True)
         sectors = members.set_index("symbol")["asset_class"]
         table = table[list(sectors.index)]
+    doubt_aliases(names, accept=accept)
     if n_assets is not None:
         if sectors is None:
             raise DataError("options: --assets draws from the classes of a universe. Give --universe too.")

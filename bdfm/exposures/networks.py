@@ -29,6 +29,14 @@ def mlp(sizes: Sequence[int], *, batch_norm: bool) -> Any:
     return nn.Sequential(*layers)
 
 
+def noise_of(n_assets: int) -> Any:
+    """Log noise sds ``log_sd`` (asset,) of standardised returns, to be learned; all of it at first."""
+    torch = optional("torch", what="FactorVAE")
+    noise = torch.nn.Module()
+    noise.register_parameter("log_sd", torch.nn.Parameter(torch.zeros(n_assets)))
+    return noise
+
+
 def discriminator(n_latents: int) -> Any:
     """Network from latents (day, latent) to the log odds (day, 1) that they are joint, not permuted."""
     return mlp((n_latents, *DISCRIMINATOR_UNITS, 1), batch_norm=False)

@@ -15,12 +15,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from bdfm import _blocks
 from bdfm.errors import FileError
 
 # Modules whose function ``remade(path, **how)`` makes the draws of a forecast anew. Named, not imported: the
 # rooms that make forecasts come after this one.
 MAKERS: Final[Mapping[str, str]] = {"posterior": "bdfm.posterior.remake"}
-_BLOCK: Final = 16_384  # draws at a time: bounds memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,8 +50,15 @@ class Base:
         if len(returns) != len(self.returns):
             return [False] * len(assets)
         at = {a: j for j, a in enumerate(self.assets)}
-        now, made = returns.view(np.uint32), self.returns.view(np.uint32)
-        return [a in at and bool((now[:, j] == made[:, at[a]]).all()) for j, a in enumerate(assets)]
+        known = np.array([j for j, a in enumerate(assets) if a in at], dtype=np.intp)
+        source = np.array([at[assets[j]] for j in known], dtype=np.intp)
+        same = np.zeros(len(assets), dtype=bool)
+        same[known] = True
+        for here in _blocks.blocks(returns):
+            now, made = returns[here].view(np.uint32), self.returns[here].view(np.uint32)
+            same[known] &= (now[:, known] == made[:, source]).all(axis=0)
+            _blocks.release(self.returns[here])
+        return [bool(x) for x in same]
 
     def at(self, path: Path) -> Base:
         """The same, to be made from this file."""
@@ -83,13 +90,15 @@ def make_anew(reference: Mapping[str, Any], path: Path) -> Any:
     return import_module(MAKERS[reference["maker"]]).remade(source, **reference["how"])
 
 
-def checksum(returns: NDArray[np.float32]) -> int:
-    """Sum of all bits of returns (draw, asset), weighted by place: other numbers, another sum."""
-    bits = np.ascontiguousarray(returns).view(np.uint32)
-    total = np.zeros(returns.shape[1], dtype=np.uint64)
-    for start in range(0, len(bits), _BLOCK):
-        block = bits[start : start + _BLOCK].astype(np.uint64)
-        place = 2 * np.arange(start, start + len(block), dtype=np.uint64) + 1
-        total += (block * place[:, None]).sum(axis=0, dtype=np.uint64)
+def checksum(returns: NDArray[np.float32], chosen: NDArray[np.intp]) -> int:
+    """Sum of all bits of chosen columns of returns (draw, asset), weighted by place: others, another sum."""
+    total = np.zeros(len(chosen), dtype=np.uint64)
+    whole = len(chosen) == returns.shape[1]
+    for here in _blocks.blocks(returns):
+        part = returns[here] if whole else np.ascontiguousarray(returns[here][:, chosen])
+        block = part.view(np.uint32).astype(np.uint64)
+        place = 2 * np.arange(here.start, here.stop, dtype=np.uint64) + 1
+        block *= place[:, None]
+        total += block.sum(axis=0, dtype=np.uint64)
     column = 2 * np.arange(len(total), dtype=np.uint64) + 1
     return int((total * column).sum(dtype=np.uint64) >> np.uint64(1))

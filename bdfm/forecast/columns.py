@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bdfm import _checks
+from bdfm import _blocks, _checks
 from bdfm.errors import DataError
 from bdfm.forecast.ranks import weighted_quantiles
 
@@ -36,18 +36,23 @@ class Distribution(Protocol):
 
 def check_returns(returns: NDArray[Any], labels: Sequence[str], *, where: str, remedy: str) -> None:
     """Raise ``DataError`` unless ``returns`` (draw, asset) are finite and not below -1."""
-    bad = ~np.isfinite(returns)
+    bad, low = np.zeros((2, returns.shape[1]), dtype=np.int64)
+    lowest = np.inf
+    for here in _blocks.blocks(returns):
+        block = returns[here]
+        bad += (~np.isfinite(block)).sum(axis=0)
+        low += (block < TOTAL_LOSS - _ROUNDING).sum(axis=0)
+        lowest = min(lowest, float(block.min()))
     if bad.any():
-        names = _checks.first(np.asarray(labels)[bad.any(axis=0)])
+        names = _checks.first(np.asarray(labels)[bad > 0])
         raise DataError(
             f"{where}: {bad.sum()} of {returns.size} returns are NaN or infinite ({names}). {remedy}"
         )
-    low = returns < TOTAL_LOSS - _ROUNDING
     if low.any():
-        names = _checks.first(np.asarray(labels)[low.any(axis=0)])
+        names = _checks.first(np.asarray(labels)[low > 0])
         raise DataError(
             f"{where}: {low.sum()} of {returns.size} simple returns are below -1 ({names}; lowest"
-            f" {returns.min():.4g}); nobody loses more than everything. {remedy}"
+            f" {lowest:.4g}); nobody loses more than everything. {remedy}"
         )
 
 

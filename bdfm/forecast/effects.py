@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bdfm import _blocks
 from bdfm.errors import InfeasibleViewError
 from bdfm.forecast.columns import Floats
 from bdfm.forecast.ranks import weighted_quantiles
@@ -62,7 +63,7 @@ class Past:
     @classmethod
     def of(cls, state: State, symbols: Sequence[str] = (), *, n_records: int = 1, **more: Any) -> Past:
         """What a change of the returns of ``symbols``, or of the weights, is about to replace."""
-        old = {s: state.returns[:, state.assets.index(s)].copy() for s in symbols}
+        old = {s: _blocks.column(state.returns, state.assets.index(s)) for s in symbols}
         labels = (state.assets, state.asset_class, state.names)
         return cls(n_records, state.ranked, state.weights, *labels, old, **more)
 
@@ -70,11 +71,13 @@ class Past:
         """State before the change that led to ``after``."""
         returns = after.returns
         if self.returns:
-            returns = np.empty((len(returns), len(self.assets)), dtype=np.float32)
+            returns = _blocks.empty(len(returns), len(self.assets))
             kept = [i for i, a in enumerate(self.assets) if a not in self.returns]
-            returns[:, kept] = after.returns[:, [after.assets.index(self.assets[i]) for i in kept]]
-            for symbol, column in self.returns.items():
-                returns[:, self.assets.index(symbol)] = column
+            source = [after.assets.index(self.assets[i]) for i in kept]
+            for here in _blocks.blocks(returns):
+                returns[here, kept] = after.returns[here, source]
+                for symbol, column in self.returns.items():
+                    returns[here, self.assets.index(symbol)] = column[here]
         state = State(returns, self.weights, self.assets, self.asset_class, self.names)
         return state.with_ranks(self.ranked)
 

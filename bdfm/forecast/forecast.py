@@ -18,13 +18,13 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from bdfm import _checks, _files
+from bdfm import _blocks, _checks, _files, _memory
 from bdfm._html import opening
 from bdfm.errors import DataError, FileError
 from bdfm.forecast import effects, pictures, submission
 from bdfm.forecast.actions import Actions
 from bdfm.forecast.base import Base, checksum, make_anew
-from bdfm.forecast.ranks import weighted_quantiles
+from bdfm.forecast.ranks import moments, weighted_quantiles
 from bdfm.forecast.records import Record
 from bdfm.forecast.state import State
 from bdfm.forecast.submission import N_RANKS as N_RANKS
@@ -86,6 +86,7 @@ class Forecast(Actions):
         names: Sequence[str] | None = None,
         attrs: Mapping[str, AttrValue] | None = None,
         posterior_draw: ArrayLike | None = None,
+        take_over: bool = False,
     ) -> Forecast:
         """Forecast from draws of any source.
 
@@ -104,13 +105,16 @@ class Forecast(Actions):
             Facts to keep with the forecast: texts and numbers.
         posterior_draw
             (draw,) position of the posterior draw that each draw came from.
+        take_over
+            Whether ``returns``, an array in single precision that nobody changes any more, is used as it is
+            and made read-only; by default it is copied.
 
         Raises
         ------
         DataError
             Shapes, labels, dates, weights or values that cannot be used.
         """
-        state = State.of(returns, assets, asset_class, names=names, weights=weights)
+        state = State.of(returns, assets, asset_class, names=names, weights=weights, take_over=take_over)
         start, stop = (
             _checks.as_date(d, where=f"forecast: {n}") for d, n in ((origin, "origin"), (end, "end"))
         )
@@ -209,15 +213,14 @@ class Forecast(Actions):
         Returns are simple, over the horizon, as decimals; P1 is the probability of the lowest fifth.
         """
         state = self._state
-        draws = state.returns.astype(np.float64)
-        mean = state.weights @ draws
+        mean, sd = moments(state.returns, state.weights)
         low, median, high = weighted_quantiles(state.returns, [0.05, 0.5, 0.95], state.weights_unless_equal)
         table = pd.DataFrame(
             {
                 "name": self.names,
                 "asset_class": self.asset_class,
                 "mean": mean,
-                "sd": np.sqrt(state.weights @ np.square(draws - mean)),
+                "sd": sd,
                 "5%": low,
                 "50%": median,
                 "95%": high,
@@ -315,9 +318,11 @@ class Forecast(Actions):
             extra = {
                 "made_anew": (ASSET, kept),
                 "probabilities": ((ASSET, QUANTILE), self._state.probabilities(N_RANKS)),
-                "made_from": ((), json.dumps(reference | {"checksum": _checksum_of(self._state, same)})),
+                "made_from": ((), json.dumps(reference | {"checksum": checksum(self._state.returns, same)})),
             }
-            changed = self._state.returns[:, ~kept]
+            changed = np.empty((self.n_draws, int((~kept).sum())), dtype=np.float32)
+            for here in _blocks.blocks(self._state.returns):
+                changed[here] = self._state.returns[here][:, ~kept]
             dataset = xr.Dataset(
                 {"returns": ((DRAW, "changed_asset"), changed), **extra},
                 coords={k: draws.coords[k] for k in (ASSET, CLASS_OF, NAME)},
@@ -334,8 +339,10 @@ class Forecast(Actions):
         return _files.save_dataset(dataset, path, kind="forecast")
 
     @classmethod
-    def load(cls, path: str | Path) -> Forecast:
+    def load(cls, path: str | Path, *, memory: str | int | None = None) -> Forecast:
         """Forecast of a file made by ``save``, with its records.
+
+        ``memory``: a budget, as of ``Posterior.forecast``, whose draws these may be.
 
         Raises
         ------
@@ -343,12 +350,17 @@ class Forecast(Actions):
             The file is missing, damaged, no forecast, or written by a newer release; or its draws are made
             anew from a file that is missing or another one.
         """
+        with _memory.within(memory):
+            return cls._loaded(Path(path))
+
+    @classmethod
+    def _loaded(cls, path: Path) -> Forecast:
         dataset = _files.load_dataset(path, kind="forecast")
         try:
             base = None
             returns, index = dataset["returns"].values, dataset.get("posterior_draw")
             if "made_from" in dataset:
-                base, returns, index = _with_draws_made_anew(dataset, Path(path))
+                base, returns, index = _with_draws_made_anew(dataset, path)
             forecast = cls.from_draws(
                 returns,
                 assets=dataset[ASSET].values.tolist(),
@@ -358,6 +370,7 @@ class Forecast(Actions):
                 end=dataset.attrs["end"],
                 attrs=json.loads(dataset["attrs"].item()),
                 posterior_draw=None if index is None else index.values,
+                take_over=True,
             )
             records = tuple(Record.from_dict(r) for r in json.loads(dataset["records"].item()))
             # Weights as saved: dividing by their sum once more could change the last digit.
@@ -366,19 +379,11 @@ class Forecast(Actions):
                 known = np.array(dataset["probabilities"].values)
                 known.flags.writeable = False
                 state = state.with_ranks({N_RANKS: known})
-            if base is not None and returns is base.returns:  # one copy of them in memory is enough
-                base = replace(base, returns=state.returns)
             return replace(forecast, _state=state, records=records, _base=base)
         except (KeyError, TypeError, ValueError) as error:
             raise FileError(
                 f"{path}: the forecast in this file is incomplete ({error}). Save it again."
             ) from error
-
-
-def _checksum_of(state: State, columns: NDArray[np.intp]) -> int:
-    """Sum over the draws of these assets."""
-    whole = len(columns) == len(state.assets)
-    return checksum(state.returns if whole else state.returns[:, columns])
 
 
 def _with_draws_made_anew(
@@ -393,11 +398,12 @@ def _with_draws_made_anew(
     source = [at[a] for a, k in zip(assets, kept, strict=True) if k]
     returns = made._state.returns
     if list(made.assets) != assets or not kept.all():
-        returns = np.empty((made.n_draws, len(assets)), dtype=np.float32)
-        returns[:, kept] = made._state.returns[:, source]
-        returns[:, ~kept] = dataset["returns"].values
-    same = returns if kept.all() else returns[:, kept]
-    if checksum(same) != reference["checksum"]:
+        returns = _blocks.empty(made.n_draws, len(assets))
+        changed = dataset["returns"].values
+        for here in _blocks.blocks(returns):
+            returns[here, kept] = made._state.returns[here][:, source]
+            returns[here, ~kept] = changed[here]
+    if checksum(returns, np.flatnonzero(kept)) != reference["checksum"]:
         raise FileError(
             f"{path}: {reference['file']} does not make the draws that this forecast had: it is of another"
             " fit, or of other versions of packages. Make the month again; keep_draws = true writes them all."

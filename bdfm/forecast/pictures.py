@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,18 +12,38 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+N_SHOWN: Final = 400  # assets of a heat map: nobody reads more, and drawing them takes minutes
+
+
+def extreme_assets(tails: NDArray[np.float64], n_shown: int) -> NDArray[np.intp]:
+    """Places of all assets; of more than ``n_shown``, of those with the largest and smallest tails."""
+    if len(tails) <= n_shown:
+        return np.arange(len(tails))
+    order = np.argsort(tails, kind="stable")
+    half = n_shown // 2
+    return np.sort(np.concatenate([order[:half], order[-half:]]))
+
+
+def ends_named(n_shown: int, n_assets: int) -> str:
+    """What a title says of the assets that are left out."""
+    return "" if n_shown == n_assets else f" ({n_shown} of {n_assets:,} assets: largest and smallest tails)"
+
+
 def heat_map(
     probabilities: NDArray[np.float64], *, assets: Sequence[str], asset_class: Sequence[str], title: str
 ) -> Figure:
     """Heatmap of quantile probabilities (asset, quantile), lowest quantile first, numbers in percent.
 
-    By class, and in a class from the most to the least dispersed. White is 1/Q, what an asset without any
-    forecast would get.
+    By class, and in a class from the most to the least dispersed; of many assets the ends
+    (``extreme_assets``). White is 1/Q, what an asset without any forecast would get.
     """
     from matplotlib import pyplot as plt  # the notebook shows figures only once pyplot is there
     from matplotlib.colors import TwoSlopeNorm
 
-    p, n_quantiles = probabilities, probabilities.shape[1]
+    shown = extreme_assets(probabilities[:, 0] + probabilities[:, -1], N_SHOWN)
+    p, n_quantiles = probabilities[shown], probabilities.shape[1]
+    title += ends_named(len(shown), len(assets))
+    assets, asset_class = ([labels[i] for i in shown] for labels in (assets, asset_class))
     classes = list(dict.fromkeys(asset_class))
     order = np.array([classes.index(c) for c in asset_class])
     rank = np.lexsort((-(p[:, 0] + p[:, -1]), order))

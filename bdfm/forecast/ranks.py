@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bdfm import _blocks
 from bdfm._checks import at_least
 from bdfm._threads import in_order
 from bdfm.errors import DataError
 
 _BINS = 4096  # of values, in which a weighted quantile is sought
-_BLOCK = 8192  # draws ranked at a time: bounds the memory of the sorted positions
+_BLOCK = 8192  # draws ranked at a time, at most
 
 
 def normalised_weights(weights: ArrayLike | None, n_draws: int, *, where: str) -> NDArray[np.float64]:
@@ -109,8 +110,9 @@ def quantile_probabilities(
         raise DataError(f"{where}: draws have shape {values.shape}, expected (draw, asset).")
     if values.dtype not in (np.float32, np.float64):
         values = values.astype(np.float64)
-    if not np.isfinite(values).all():
-        raise DataError(f"{where}: {(~np.isfinite(values)).sum()} returns are NaN or infinite.")
+    n_bad = sum(int(values[here].size - np.isfinite(values[here]).sum()) for here in _blocks.blocks(values))
+    if n_bad:
+        raise DataError(f"{where}: {n_bad} returns are NaN or infinite.")
     n_quantiles = at_least(n_quantiles, 2, what="n_quantiles", where=where)
     n_draws, n_assets = values.shape
     # Weights of 1 make equal-weight totals exact counts.
@@ -123,11 +125,14 @@ def quantile_probabilities(
     # A single draw is not worth an import; the sums are the same.
     add_block = _add_block if n_draws == 1 and "numba" not in sys.modules else _compiled(_add_block)
 
-    def ranked(start: int) -> tuple[NDArray[Any], NDArray[np.intp], NDArray[np.float64]]:
-        block = np.ascontiguousarray(values[start : start + _BLOCK])
-        return block, np.argsort(block, axis=1), w[start : start + _BLOCK]
+    size = min(_BLOCK, _blocks.rows_at_once(n_assets))
 
-    for block, order, weight in in_order(ranked, range(0, n_draws, _BLOCK)):
+    def ranked(start: int) -> tuple[NDArray[Any], NDArray[np.intp], NDArray[np.float64]]:
+        block = np.array(values[start : start + size])
+        _blocks.release(values[start : start + size])
+        return block, np.argsort(block, axis=1), w[start : start + size]
+
+    for block, order, weight in in_order(ranked, range(0, n_draws, size)):
         add_block(block, order, weight, filled, total)
     return total / w.sum()
 
@@ -152,16 +157,33 @@ def weighted_quantiles(
     The inverse of the weighted distribution function: without interpolation, weights mean the same as
     repeated draws. ``weights`` of ``None`` count each draw once.
     """
-    if weights is None:
-        result = np.quantile(draws, probabilities, axis=0, method="inverted_cdf")
-        return np.asarray(result, dtype=np.float64)
     wanted = np.atleast_1d(np.asarray(probabilities, dtype=np.float64))
-    columns = draws.reshape(len(draws), -1)
-    found = np.empty((len(wanted), columns.shape[1]))
-    quantiles_of = _compiled(_weighted_quantiles)
-    for j in range(columns.shape[1]):
-        found[:, j] = quantiles_of(np.ascontiguousarray(columns[:, j]), weights, wanted)
+    table = draws.reshape(len(draws), -1)
+
+    def quantiles_of(x: NDArray[Any]) -> NDArray[Any]:
+        if weights is None:
+            return np.asarray(np.quantile(x, wanted, method="inverted_cdf"))
+        return np.asarray(_compiled(_weighted_quantiles)(x, weights, wanted))
+
+    parts = list(in_order(quantiles_of, _blocks.columns(table)))
+    found = np.array(parts, dtype=np.float64).reshape(-1, len(wanted)).T
     return found.reshape((*np.shape(probabilities), *draws.shape[1:]))
+
+
+def moments(
+    draws: NDArray[np.floating[Any]], weights: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Weighted means and standard deviations (asset,) of draws (draw, asset), in double precision."""
+
+    def of(x: NDArray[Any]) -> tuple[float, float]:
+        values = x.astype(np.float64)
+        mean = float(np.dot(weights, values))
+        values -= mean
+        np.square(values, out=values)
+        return mean, float(np.sqrt(np.dot(weights, values)))
+
+    mean, sd = np.array(list(in_order(of, _blocks.columns(draws)))).reshape(-1, 2).T
+    return mean, sd
 
 
 def _weighted_quantiles(

@@ -9,11 +9,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from bdfm import _blocks
+
 Floats = NDArray[np.float64]
 
 # Means, volatilities and correlations are of returns cut at these quantiles (see ``Sample.cut``).
 CUT: Final = 1e-4
-_BLOCK: Final = 16_384  # draws that are held in double precision at a time
+BLOCK: Final = 16_384  # draws that are held in double precision at a time, at most
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Sample:
 
     def column(self, symbol: str) -> Floats:
         """Returns (draw,) of one asset."""
-        return np.asarray(self.draws[:, self.assets.index(symbol)], dtype=np.float64)
+        return _blocks.column(self.draws, self.assets.index(symbol)).astype(np.float64)
 
     def portfolio(self, weights: Mapping[str, float]) -> Floats:
         """Returns (draw,) of a portfolio."""
@@ -36,8 +38,8 @@ class Sample:
         for symbol, weight in weights.items():
             row[self.assets.index(symbol)] = weight
         total = np.empty(len(self.draws))
-        for start in range(0, len(total), _BLOCK):  # whole rows: columns of a wide table are slow to read
-            total[start : start + _BLOCK] = self.draws[start : start + _BLOCK].astype(np.float64) @ row
+        for here in _blocks.blocks(self.draws, most=BLOCK):  # whole rows: columns are slow to read
+            total[here] = self.draws[here].astype(np.float64) @ row
         return total
 
     def cut(self, weights: Mapping[str, float]) -> Floats:
@@ -68,9 +70,12 @@ class Sample:
 
     def _share_of_quantile(self, symbol: str, quantile: int, n_quantiles: int) -> Floats:
         n = len(self.assets)
-        own = self.draws[:, [self.assets.index(symbol)]]
-        below = np.count_nonzero(self.draws < own, axis=1)
-        tied = np.count_nonzero(self.draws == own, axis=1)  # itself included
+        below, tied = np.empty((2, len(self.draws)), dtype=np.int64)
+        for here in _blocks.blocks(self.draws):
+            block = self.draws[here]
+            own = block[:, [self.assets.index(symbol)]]
+            below[here] = np.count_nonzero(block < own, axis=1)
+            tied[here] = np.count_nonzero(block == own, axis=1)  # itself included
         # In units of 1/n_quantiles everything is a whole number, so boundaries are exact.
         low = np.maximum(below * n_quantiles, (quantile - 1) * n)
         high = np.minimum((below + tied) * n_quantiles, quantile * n)

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from bdfm import _checks
+from bdfm import _blocks, _checks
 from bdfm.errors import DataError
 from bdfm.forecast.columns import GIVE_SIMPLE, Floats, check_returns
 from bdfm.forecast.entropy import effective_number
@@ -23,6 +23,14 @@ def single(values: ArrayLike) -> NDArray[np.float32]:
     """Copy in single precision; what is too large for it becomes infinite, which the checks refuse."""
     with np.errstate(over="ignore"):
         return np.array(values, dtype=np.float32, order="C")
+
+
+def _single(values: NDArray[Any]) -> NDArray[np.float32]:
+    """The same of an array (draw, asset), in memory or in a file as the budget allows."""
+    out = _blocks.empty(*values.shape)
+    for here in _blocks.blocks(out):
+        out[here] = single(values[here])
+    return out
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +62,7 @@ class State:
         *,
         names: Sequence[str] | None,
         weights: ArrayLike | None,
+        take_over: bool = False,
     ) -> State:
         """State of draws of any source, see ``Forecast.from_draws``; raises ``DataError`` where unusable."""
         where = "forecast"
@@ -71,7 +80,8 @@ class State:
         for what, given in (("asset classes", classes), ("names", titles)):
             if len(given) != len(labels):
                 raise DataError(f"{where}: {len(given)} {what} for {len(labels)} assets. Give one for each.")
-        draws = single(raw)
+        ready = take_over and raw.dtype == np.float32 and raw.flags.c_contiguous
+        draws = raw if ready else _single(raw)
         check_returns(draws, labels, where=where, remedy=GIVE_SIMPLE)
         return cls(draws, normalised_weights(weights, len(raw), where=where), labels, classes, titles)
 
@@ -90,7 +100,7 @@ class State:
     def column(self, symbol: str, *, where: str) -> Floats:
         """Returns (draw,) of one asset in double precision."""
         self.known([symbol], where=where)
-        return self.returns[:, self.assets.index(symbol)].astype(np.float64)
+        return _blocks.column(self.returns, self.assets.index(symbol)).astype(np.float64)
 
     def known(self, symbols: Iterable[str], *, where: str) -> None:
         """Raise ``UnknownLabelError`` unless all symbols are assets."""
@@ -129,8 +139,10 @@ class State:
 
     def with_returns(self, symbols: Collection[str], returns: NDArray[np.float32]) -> State:
         """State in which some assets have the returns (draw,)."""
-        draws = self.returns.copy()
-        draws[:, [self.assets.index(s) for s in symbols]] = returns[:, None]
+        draws = _blocks.copied(self.returns)
+        places = [self.assets.index(s) for s in symbols]
+        for here in _blocks.blocks(draws):
+            draws[here, places] = returns[here, None]
         return replace(self, returns=draws)
 
     def with_weights(self, weights: Floats) -> State:
@@ -141,7 +153,7 @@ class State:
         """State without some assets."""
         keep = [i for i, a in enumerate(self.assets) if a not in symbols]
         return State(
-            np.ascontiguousarray(self.returns[:, keep]),
+            _blocks.copied(self.returns, np.array(keep)),
             self.weights,
             tuple(self.assets[i] for i in keep),
             tuple(self.asset_class[i] for i in keep),

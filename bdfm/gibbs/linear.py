@@ -57,6 +57,64 @@ def solve_transposed(a: Floats, x: Floats) -> None:
 
 
 @kernel
+def dots(x: Floats, rows: Floats, first: int, last: int, out: Floats) -> None:
+    """Fill ``out`` with the sums of products of ``x`` with each row, from place ``first`` to before ``last``.
+
+    Four rows at a time: ``x`` is loaded once for them. Slices, since an index that might be negative keeps a
+    loop from becoming vector instructions.
+    """
+    n_rows = rows.shape[0]
+    whole = n_rows - n_rows % 4
+    y = x[first:last]
+    for r in range(0, whole, 4):
+        x0, x1 = rows[r, first:last], rows[r + 1, first:last]
+        x2, x3 = rows[r + 2, first:last], rows[r + 3, first:last]
+        total0, total1, total2, total3 = 0.0, 0.0, 0.0, 0.0
+        for t in range(y.shape[0]):
+            total0 += y[t] * x0[t]
+            total1 += y[t] * x1[t]
+            total2 += y[t] * x2[t]
+            total3 += y[t] * x3[t]
+        out[r], out[r + 1], out[r + 2], out[r + 3] = total0, total1, total2, total3
+    for r in range(whole, n_rows):
+        out[r] = dot(y, rows[r, first:last])
+
+
+@kernel
+def add_four(
+    target: Floats,
+    a: tuple[float, float, float, float],
+    x0: Floats,
+    x1: Floats,
+    x2: Floats,
+    x3: Floats,
+) -> None:
+    """Add four multiples of vectors to another, which is loaded and stored once for them."""
+    a0, a1, a2, a3 = a
+    for t in range(target.shape[0]):
+        target[t] += (a0 * x0[t] + a1 * x1[t]) + (a2 * x2[t] + a3 * x3[t])
+
+
+@kernel
+def add_rows(target: Floats, factor: float, a: Floats, rows: Floats, first: int, last: int) -> None:
+    """Add ``factor`` times the sum of ``a[r]`` times row r to places ``first`` to before ``last``."""
+    n_rows = rows.shape[0]
+    whole = n_rows - n_rows % 4
+    y = target[first:last]
+    for r in range(0, whole, 4):
+        add_four(
+            y,
+            (factor * a[r], factor * a[r + 1], factor * a[r + 2], factor * a[r + 3]),
+            rows[r, first:last],
+            rows[r + 1, first:last],
+            rows[r + 2, first:last],
+            rows[r + 3, first:last],
+        )
+    for r in range(whole, n_rows):
+        add_scaled(y, factor * a[r], rows[r, first:last])
+
+
+@kernel
 def add_scaled(target: Floats, a: float, x: Floats) -> None:
     """Add ``a * x`` to a vector in place."""
     for t in range(target.shape[0]):

@@ -14,7 +14,7 @@ import numpy as np
 
 from bdfm.gibbs.compiling import kernel, update
 from bdfm.gibbs.data import Data, Floats, Ints
-from bdfm.gibbs.linear import add_scaled
+from bdfm.gibbs.linear import add_rows
 from bdfm.gibbs.random import exp_in_place
 from bdfm.gibbs.scratch import PathScratch, Scratch
 from bdfm.gibbs.state import FactorsState, MultiplierState, State
@@ -136,10 +136,10 @@ def refresh_residuals(rng: np.random.Generator, data: Data, state: State, scratc
         e = scratch.residuals[i]
         for t in range(n_periods):
             e[t] = returns.values[i, t]
-        for k in range(path.shape[0]):
-            for block in range(cut.shape[0] - 1):
-                first, last = cut[block], cut[block + 1]
-                add_scaled(e[first:last], -loadings[block, k, i], path[k, first:last])
+        for block in range(cut.shape[0] - 1):
+            for k in range(path.shape[0]):
+                scratch.normal.path_sums[k] = loadings[block, k, i]
+            add_rows(e, -1.0, scratch.normal.path_sums, path, cut[block], cut[block + 1])
         for m in range(b.shape[0]):
             for t in range(n_periods):
                 e[t] -= b[m, i] * mean_x[m, i, t]

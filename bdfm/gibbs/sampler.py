@@ -31,7 +31,7 @@ from bdfm.gibbs.state import state_sizes
 from bdfm.gibbs.sweep import make_chain, sweep_of
 from bdfm.gibbs.warm import Adaptation, WarmStart, found_adaptation
 
-GROWTH: Final = 1.3  # of the sweeps from one look at a run in steps to the next
+GROWTH: Final = 1.3  # of the sweeps from one look at a run in steps to the next, unless the judge says
 _BATCH: Final = 100  # sweeps between two returns to Python, where an interrupt is noticed
 
 
@@ -55,6 +55,7 @@ class Look(NamedTuple):
 
     enough: bool
     apart: bool = False  # chains still disagree so much that the first half of the draws is burn-in
+    growth: float = GROWTH  # how many times as many sweeps make another look worth while
 
 
 # Draws and statistics of the sampler, as in ``GibbsResult``
@@ -114,11 +115,11 @@ def sample_in_steps(
 ) -> GibbsResult:
     """Posterior draws of a run that goes on until they are enough, or each chain has made ``max_sweeps``.
 
-    After tuning and ``first`` draws, and then each time the sweeps have grown by ``GROWTH``, ``judge`` looks
-    at the draws of all chains. Where it finds the chains ``apart``, the first half of the draws is dropped
-    as burn-in. When ``settings.draws`` are kept, every second one is dropped and ``thin`` doubles, so that
-    memory is bounded. Looks are at fixed numbers of sweeps: the same seed gives the same draws on any number
-    of cores.
+    After tuning and ``first`` draws, and then each time the sweeps have grown as the last look asked for,
+    ``judge`` looks at the draws of all chains. Where it finds the chains ``apart``, the first half of the
+    draws is dropped as burn-in. When ``settings.draws`` are kept, every second one is dropped and ``thin``
+    doubles, so that memory is bounded. When to look depends on the draws alone: the same seed gives the same
+    draws on any number of cores.
     """
     run = _Run(spec, settings, seed, on_progress, warm)
     kept, thin, sweeps = 0, settings.thin, settings.tune
@@ -133,7 +134,7 @@ def sample_in_steps(
             run.keep(kept, fresh, thin, target)
             kept, sweeps = kept + fresh, sweeps + fresh * thin
             look = judge(*run.draws(kept))
-            target = min(max_sweeps, settings.tune + round(GROWTH * (sweeps - settings.tune)))
+            target = min(max_sweeps, settings.tune + round(look.growth * (sweeps - settings.tune)))
             if look.enough or (target - sweeps) // thin < 1:
                 return run.result(kept, thin)
             if look.apart:

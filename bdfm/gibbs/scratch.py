@@ -28,8 +28,10 @@ class PathScratch(NamedTuple):
 class NormalScratch(NamedTuple):
     """Joint normal draws of the factor path, or of the loadings of one asset over all blocks."""
 
-    weighted: Floats  # (T)
+    weighted: Floats  # (4, T) precisions times residuals, of one asset or of four
     pair: Floats  # (Q, T) products of factors, or of loadings with precisions; Q = K (K + 1) / 2
+    pair_sums: Floats  # (Q)
+    path_sums: Floats  # (K)
     precision: Floats  # (T, K, K) diagonal blocks, lower triangles
     gradient: Floats  # (K, T)
     coupling: Floats  # (T, K)
@@ -75,6 +77,10 @@ class ProductScratch(NamedTuple):
     information: Floats
     mean: Floats  # of the prior
     value: Floats  # current product
+    share: Floats  # information over prior precision
+    gain: Floats  # squared gradient over prior precision
+    logs: Floats
+    bits: Ints
 
 
 class ResidualMoveScratch(NamedTuple):
@@ -183,6 +189,7 @@ def make_scratch(data: Data, state: State) -> Scratch:
     b, k, _ = state.loadings.values.shape
     m, j, known = len(data.mean.x), len(data.volatility.x), len(data.loadings.characteristics)
     lags, groups = data.dynamics.n_lags + 1, state.volatility.mu.shape[1]
+    larger = max(n, t)
     z = np.zeros
     return Scratch(
         residuals=z((n, t)),
@@ -190,8 +197,10 @@ def make_scratch(data: Data, state: State) -> Scratch:
             z(t), z((lags, t)), z((t, lags)), z(t), z((k, t)), z(t), product=z(t), ones=np.ones(t)
         ),
         normal=NormalScratch(
-            weighted=z(t),
+            weighted=z((4, t)),
             pair=z((k * (k + 1) // 2, t)),
+            pair_sums=z(k * (k + 1) // 2),
+            path_sums=z(k),
             precision=z((t, k, k)),
             gradient=z((k, t)),
             coupling=z((t, k)),
@@ -203,7 +212,17 @@ def make_scratch(data: Data, state: State) -> Scratch:
         regression=RegressionScratch(z((n, m, m)), z((n, m)), z(t), z((m, m)), z(m), z(n), z(n), z(n)),
         orbit=OrbitScratch(z((k, b * n + known)), z((k, b * n + known)), z((k, k))),
         slopes=SlopeScratch(z((known, known)), z(known)),
-        products=ProductScratch(*(z(max(n, t)) for _ in ProductScratch._fields)),
+        products=ProductScratch(
+            precision=z(larger),
+            gradient=z(larger),
+            information=z(larger),
+            mean=z(larger),
+            value=z(larger),
+            share=z(larger),
+            gain=z(larger),
+            logs=z(larger),
+            bits=z(larger, dtype=np.int64),
+        ),
         residual_move=ResidualMoveScratch(z((k, k)), z((k, k)), z(k), z(n), z(t), z(t)),
         noise=NoiseScratch(
             precision=z((n, t)),

@@ -12,7 +12,7 @@ DRAWS: Final = "auto"  # gibbs: sweeps until the thresholds of convergence hold;
 FIXED_DRAWS: Final = 1000  # kept draws of each chain, of nuts
 # Largest number of kept draws of each chain in automatic length: draws that follow each other closely know
 # nearly the same, and what they cost in files and diagnoses grows with their number.
-MOST_DRAWS: Final = 500
+MOST_DRAWS: Final = 600
 TUNE: Final = 1000  # first draws of each chain, thrown away
 CHAINS: Final = 4
 

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.fft import irfft, next_fast_len, rfft
 from scipy.special import ndtri
 
+from bdfm._threads import in_order
 from bdfm.errors import DataError
 
 type Array = NDArray[np.float64]
@@ -100,15 +101,17 @@ def _by_block(draws: ArrayLike, kernel: Callable[[Array], Array], *, min_chains:
     if n_chain < min_chains or n_draw < 4:
         return np.full(rest, np.nan)
     size = max(1, _BLOCK_BYTES // (8 * n_chain * n_draw))
-    parts = []
-    with np.errstate(divide="ignore", invalid="ignore"):
-        for start in range(0, n, size):
-            block = np.array(np.moveaxis(flat[:, :, start : start + size], 2, 0), dtype=float, order="C")
-            bad = ~np.isfinite(block).all(axis=(1, 2))
-            block[bad] = 0.0
+
+    def of_block(start: int) -> Array:
+        block = np.array(np.moveaxis(flat[:, :, start : start + size], 2, 0), dtype=float, order="C")
+        bad = ~np.isfinite(block).all(axis=(1, 2))
+        block[bad] = 0.0
+        with np.errstate(divide="ignore", invalid="ignore"):  # each thread has its own
             part = kernel(block)
-            part[..., bad] = np.nan
-            parts.append(part)
+        part[..., bad] = np.nan
+        return part
+
+    parts = list(in_order(of_block, range(0, n, size)))
     if not parts:
         return np.empty(rest)
     result = np.concatenate(parts, axis=-1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 import numpy as np
@@ -9,6 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bdfm._checks import first
+from bdfm._threads import each, in_order
 from bdfm.data.panel import Panel
 from bdfm.errors import DataError
 from bdfm.model.equations import Equations, at_periods, model_data
@@ -41,7 +43,8 @@ EXPECTED_RETURN_NEXT: Final = "expected_return_next"  # mu_i,T+1 (asset), decima
 MAX_PAIRS: Final = 5_000  # of a larger universe only these, evenly spaced: all would not fit into memory
 QUICK_PAIRS: Final = 300
 _BLOCK_BYTES: Final = 8_000_000  # loadings of the pairs of one block of draws
-_BLOCK_DRAWS: Final = 200  # draws whose densities and noise scales are in memory at a time
+_BLOCK_DRAWS: Final = 50  # draws whose densities and noise scales each thread has in memory, at most
+_SCALE_BYTES: Final = 64_000_000  # of the noise scales of one block of draws
 
 Floats = NDArray[np.float64]
 
@@ -136,9 +139,17 @@ def _pair_products(scaled: Floats, i: NDArray[np.intp], j: NDArray[np.intp]) -> 
     rows = scaled.reshape(-1, n_asset, n_factor)
     result = np.empty((len(rows), len(i)))
     size = max(1, _BLOCK_BYTES // (8 * n_factor * max(1, len(i))))
-    for start in range(0, len(rows), size):
-        block = rows[start : start + size]
-        np.einsum("dpk,dpk->dp", block[:, i], block[:, j], out=result[start : start + size])
+
+    every = 4 * len(i) > n_asset * n_asset  # half of all products is little more than is asked for
+
+    def of_block(start: int) -> None:
+        block, out = rows[start : start + size], result[start : start + size]
+        if every:
+            out[:] = (block @ block.swapaxes(1, 2))[:, i, j]
+        else:
+            np.einsum("dpk,dpk->dp", block[:, i], block[:, j], out=out)
+
+    each(of_block, range(0, len(rows), size))
     return result.reshape(n_chain, n_draw, -1)
 
 
@@ -159,8 +170,10 @@ def _by_draw(
     n_draws, n_assets = len(p[LOADINGS]), len(panel.assets)
     shape = (panel.n_history, n_assets)
     found: dict[str, list[Floats]] = {}
-    for start in range(0, n_draws, _BLOCK_DRAWS):
-        q = {name: x[start : start + _BLOCK_DRAWS] for name, x in p.items()}
+    size = max(1, min(_BLOCK_DRAWS, _SCALE_BYTES // (8 * math.prod(shape))))
+
+    def of_block(start: int) -> dict[str, Floats]:
+        q = {name: x[start : start + size] for name, x in p.items()}
         n = len(q[LOADINGS])
         block = {EXPECTED_RETURN_NEXT: _expected_next(model, q, ahead)}
         if not quick:
@@ -173,6 +186,9 @@ def _by_draw(
             block[NOISE_SCALE_NEXT] = np.exp(next_scale[:, 0])
             if not quick:
                 block[LOG_NOISE_SCALE] = log_scale.mean(axis=1)
+        return block
+
+    for block in in_order(of_block, range(0, n_draws, size)):
         for name, x in block.items():
             found.setdefault(name, []).append(x)
     lead = (posterior.sizes[CHAIN], posterior.sizes[DRAW])

@@ -1,10 +1,11 @@
 """When a run in steps has made enough sweeps: the thresholds of convergence, with a margin.
 
 Who looks again and again and stops at the first good look sees a look that is better than the draws are. So
-the thresholds have to hold with a margin, there are few looks (each after ``bdfm.gibbs.sampler.GROWTH`` times
-as many sweeps as the one before), and none before ``FIRST_DRAWS``. The margin is set by simulation: see
+the thresholds have to hold with a margin, there are few looks (each after as many more sweeps as the worst
+measure lacks, see ``growth``), and none before ``FIRST_DRAWS``. The margins are set by simulation: see
 ``tests/inference/test_stopping.py``, where chains of known autocorrelation must seldom stop short of what was
-asked for, and chains that disagree never.
+asked for, and chains that disagree never. That of R-hat is small, because the largest R-hat of thousands of
+quantities is far above that of a typical one already.
 """
 
 from __future__ import annotations
@@ -24,9 +25,12 @@ from bdfm.inference.identified import identified, judged_variables
 from bdfm.model.equations import Equations
 
 FIRST_DRAWS: Final = 200  # of each chain, before the first look
-RHAT_MARGIN: Final = 0.8  # of what R-hat may exceed 1 by
+RHAT_MARGIN: Final = 0.9  # of what R-hat may exceed 1 by
 ESS_MARGIN: Final = 1.25  # times the effective draws that are asked for
 APART: Final = 1.1  # R-hat above which the first half of the draws counts as burn-in
+LEAST_GROWTH: Final = 1.1  # of the sweeps from one look to the next
+MOST_GROWTH: Final = 1.5  # what is lacking is known roughly, after few draws
+LACKING_MARGIN: Final = 1.05
 
 
 class StoppingRule:
@@ -58,26 +62,38 @@ class StoppingRule:
             identified(posterior, self.model, self.panel, quick=True).assign(self.label(stats)),
             must_vary=judged_variables(self.model),
         )
-        if not self.passes(cheap):
-            return Look(enough=False, apart=bool(cheap.max_rhat > APART))
+        look = self.look(cheap)
+        if not look.enough:
+            return look
         self.diagnosis = diagnose(
             identified(posterior, self.model, self.panel), must_vary=judged_variables(self.model)
         )
-        return Look(self.passes(self.diagnosis), apart=bool(self.diagnosis.max_rhat > APART))
+        return self.look(self.diagnosis)
 
-    def passes(self, diagnosis: Diagnosis) -> bool:
+    def look(self, diagnosis: Diagnosis) -> Look:
         """Whether a diagnosis meets the thresholds with the margins, and nothing stands still."""
-        return (
-            meets(
-                np.array([diagnosis.max_rhat]),
-                np.array([min(diagnosis.min_ess_bulk, diagnosis.min_ess_tail)]),
-                max_rhat=self.max_rhat,
-                min_ess=self.min_ess,
-            )
-            and not diagnosis.stuck
+        rhat = np.array([diagnosis.max_rhat])
+        ess = np.array([min(diagnosis.min_ess_bulk, diagnosis.min_ess_tail)])
+        asked = {"max_rhat": self.max_rhat, "min_ess": self.min_ess}
+        return Look(
+            meets(rhat, ess, **asked) and not diagnosis.stuck,
+            apart=bool(diagnosis.max_rhat > APART),
+            growth=growth(rhat, ess, **asked),
         )
 
 
 def meets(rhat: NDArray[np.float64], ess: NDArray[np.float64], *, max_rhat: float, min_ess: float) -> bool:
     """Whether R-hat and effective draws of all quantities meet the thresholds with the margins."""
     return bool((rhat <= 1 + RHAT_MARGIN * (max_rhat - 1)).all() and (ess >= ESS_MARGIN * min_ess).all())
+
+
+def growth(rhat: NDArray[np.float64], ess: NDArray[np.float64], *, max_rhat: float, min_ess: float) -> float:
+    """How many times as many sweeps the next look should see, by the worst measure.
+
+    Effective draws grow in proportion to the sweeps, and R-hat - 1 of chains that agree falls so. Some more
+    than that, since both are rough; between ``LEAST_GROWTH`` and ``MOST_GROWTH``.
+    """
+    lacking = np.max([(rhat - 1) / (RHAT_MARGIN * (max_rhat - 1)), ESS_MARGIN * min_ess / ess])
+    if not np.isfinite(lacking):  # something stands still, or is nowhere
+        return MOST_GROWTH
+    return float(np.clip(LACKING_MARGIN * lacking, LEAST_GROWTH, MOST_GROWTH))

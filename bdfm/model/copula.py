@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from bdfm import _blocks
 from bdfm._threads import each
 
 Floats = NDArray[np.float64]
@@ -25,24 +26,32 @@ def simulated_normal(correlation: Floats, n_draws: int, rng: np.random.Generator
     return np.concatenate([half, -half])
 
 
-def simulated_student(
-    correlation: Floats, n_draws: int, dof: float, rng: np.random.Generator
-) -> NDArray[np.float32]:
-    """Student-t variables of unit variance (draw, asset), copula of a normal; one half mirrors the other.
+def fill_student(
+    out: NDArray[np.float32], correlation: Floats, scale: Floats, dof: float, rng: np.random.Generator
+) -> None:
+    """Fill ``out`` (draw, asset) with Student-t variables of a scale each, copula of a normal.
 
-    In blocks on threads, each with random numbers of its own: the same on any number of cores.
+    One half mirrors the other. In blocks on threads, each with random numbers of its own: the same on any
+    number of cores.
     """
+    n_draws, n_assets = out.shape
     n_pairs, root = -(-n_draws // 2), np.linalg.cholesky(correlation).T
-    out = np.empty((2, n_pairs, len(correlation)), dtype=np.float32)
     starts = range(0, n_pairs, _BLOCK)
+    at_once = min(_BLOCK, _blocks.rows_at_once(n_assets))
 
     def fill(start: int, own: np.random.Generator) -> None:
-        rows = out[:, start : start + _BLOCK]
-        rows[0] = to_student(own.standard_normal(rows.shape[1:]) @ root, dof)
-        np.negative(rows[0], out=rows[1])
+        stop = min(start + _BLOCK, n_pairs)
+        for first in range(start, stop, at_once):
+            n = min(at_once, stop - first)
+            rows = to_student(own.standard_normal((n, n_assets)) @ root, dof).astype(np.float32)
+            rows *= scale.astype(np.float32)
+            out[first : first + n] = rows
+            mirrored = out[n_pairs + first : n_pairs + first + n]  # one less where their number is odd
+            np.negative(rows[: len(mirrored)], out=mirrored)
+            _blocks.release(out[first : first + n])
+            _blocks.release(mirrored)
 
     each(fill, starts, rng.spawn(len(starts)))
-    return out.reshape(2 * n_pairs, -1)
 
 
 def to_student(normal: Floats, dof: float) -> Floats:
@@ -65,20 +74,20 @@ def student_heights(dof: float) -> Floats:
 
 def log_returns(
     covariance: Floats,
-    n_draws: int,
+    out: NDArray[np.float32],
     *,
     dof: float,
     rng: np.random.Generator,
     evidence: Sequence[tuple[int, float, float]] = (),
-) -> NDArray[np.float32]:
-    """Log returns (draw, asset) of mean 0 with Student-t margins joined by a Gaussian copula (eq. 11b).
+) -> None:
+    """Fill ``out`` with log returns of mean 0, Student-t margins joined by a Gaussian copula (eq. 11b).
 
     Parameters
     ----------
     covariance
         (asset, asset), of log returns over the period.
-    n_draws
-        Rows, at least; one more where it is odd.
+    out
+        (draw, asset), which may lie in a file.
     dof
         Degrees of freedom of the margins, above 2.
     evidence
@@ -88,19 +97,26 @@ def log_returns(
     scale = np.sqrt(np.diag(covariance))
     correlation = covariance / np.outer(scale, scale)
     if not evidence:
-        draws = simulated_student(correlation, n_draws, dof, rng)
-        return np.multiply(draws, scale.astype(np.float32), out=draws)
+        fill_student(out, correlation, scale, dof, rng)
+        return
     index = np.array([i for i, _, _ in evidence])
     own = correlation[np.ix_(index, index)]
-    known = _given_evidence(own, scale[index], evidence, -(-n_draws // 2) * 2, dof, rng)
+    n_pairs = -(-len(out) // 2)
+    known = _given_evidence(own, scale[index], evidence, 2 * n_pairs, dof, rng)
     slope = np.linalg.solve(own, correlation[index]).T  # (asset, evidence)
     rest = correlation - slope @ correlation[index]
     values, vectors = np.linalg.eigh((rest + rest.T) / 2)
     root = vectors * np.sqrt(np.maximum(values, 0.0))
-    half = rng.standard_normal((len(known) // 2, len(correlation))) @ root.T
-    z = known @ slope.T + np.concatenate([half, -half])
-    z[:, index] = known
-    return np.asarray(to_student(z, dof) * scale, dtype=np.float32)
+    at_once = min(n_pairs, _blocks.rows_at_once(len(correlation)))
+    for first in range(0, n_pairs, at_once):
+        half = rng.standard_normal((min(at_once, n_pairs - first), len(correlation))) @ root.T
+        for sign, begin in ((1.0, first), (-1.0, n_pairs + first)):
+            rows = out[begin : begin + len(half)]
+            own = known[begin : begin + len(rows)]
+            z = own @ slope.T + sign * half[: len(rows)]
+            z[:, index] = own
+            rows[:] = to_student(z, dof) * scale
+            _blocks.release(rows)
 
 
 def _given_evidence(

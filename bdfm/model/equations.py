@@ -56,6 +56,7 @@ from bdfm.names import (
     FACTORS,
     FACTORS_NEXT,
     LOADING_BLOCK,
+    MARKET_RISK,
     OBSERVED,
     OUTSIDE_VOLATILITY,
     PERIOD,
@@ -359,6 +360,12 @@ class Equations(Settings):
         return dims | {PERIOD_WEIGHTS: (PERIOD,)}
 
 
+_WHERE_FROM: Final = {
+    OUTSIDE_VOLATILITY: " Give volatility=... to from_prices.",
+    MARKET_RISK: " from_prices makes it; give market_risk=... to from_arrays.",
+}
+
+
 def model_data(model: Equations, panel: Panel, *, future: bool = False) -> dict[str, NDArray[Any]]:
     """Arrays that the model's equations read: features, classes, weights, mask and returns.
 
@@ -368,7 +375,7 @@ def model_data(model: Equations, panel: Panel, *, future: bool = False) -> dict[
     part = panel.future if future else panel.history
     missing = sorted(name for name in model.needs if name not in part)
     if missing:
-        hint = " Give volatility=... to from_prices." if missing == [OUTSIDE_VOLATILITY] else ""
+        hint = _WHERE_FROM.get(missing[0], "")
         raise ModelError(
             f"model {model.name!r}: the panel lacks {_checks.first(missing)}, which its parts read.{hint}"
         )

@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bdfm import _blocks
 from bdfm.data.panel import Panel
 from bdfm.model.equations import Equations, at_periods
 from bdfm.model.evidence import Evidence
@@ -40,7 +41,7 @@ _REDRAWN: Final = frozenset({FACTORS_NEXT, EVIDENCE_RETURN, FACTOR_MIXING_NEXT, 
 
 
 class Paths(NamedTuple):
-    """Log returns (path, draw, step, asset), and whether the forecast period differs between halves."""
+    """Log returns as of ``simulate_ahead``, and whether the forecast period differs between halves."""
 
     log_returns: NDArray[Any]
     redrawn: bool
@@ -56,6 +57,7 @@ def paths_given_evidence(
     *,
     n_paths: int,
     rng: np.random.Generator,
+    totals: NDArray[np.float32] | None = None,
 ) -> Paths:
     """Paths after the origin of a fit with evidence; arguments and result as of ``simulate_ahead``.
 
@@ -68,7 +70,7 @@ def paths_given_evidence(
     index = np.array([panel.assets.index(e.symbol) for e in evidence])
     known = {v.name for v in model.variables_ahead if v.stored} <= _REDRAWN
     n_pairs = n_paths // 2
-    shape = (n_paths, len(past), len(data[PERIOD_WEIGHTS]), len(panel.assets))
+    shape = (n_paths if totals is None else 0, len(past), len(data[PERIOD_WEIGHTS]), len(panel.assets))
     out = np.empty(shape, dtype=np.float32)
     period = _Period(model, p, at_periods(data, slice(0, 1)), index, evidence, rng)
     halves = ([*range(0, n_pairs, 2)], [*range(1, n_pairs, 2)])
@@ -77,10 +79,15 @@ def paths_given_evidence(
             if known:
                 period.move(_EVERY if place else _APART * half)
             state = period.state
-            own = out[2 * pair : 2 * pair + 2]
-            own[:] = simulate_ahead(model, {**p, **state}, past, data, n_paths=2, rng=rng)
+            own = simulate_ahead(model, {**p, **state}, past, data, n_paths=2, rng=rng)
             own[:, :, 0, index] = state[EVIDENCE_RETURN]
-    return Paths(out, known and n_pairs > 1)
+            if totals is None:
+                out[2 * pair : 2 * pair + 2] = own
+            else:
+                rows = totals[2 * pair * len(past) : 2 * (pair + 1) * len(past)]
+                rows[:] = own.sum(axis=2).reshape(rows.shape)
+                _blocks.release(rows)
+    return Paths(out if totals is None else totals, known and n_pairs > 1)
 
 
 class _Period:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bdfm import _blocks
 from bdfm._threads import each
 from bdfm.data.panel import Panel
 from bdfm.errors import ModelError
@@ -68,12 +69,14 @@ def simulate_ahead(
     n_paths: int,
     rng: np.random.Generator,
     dtype: type[np.floating[Any]] = np.float32,
+    totals: NDArray[np.float32] | None = None,
 ) -> NDArray[Any]:
     """Return log returns of the periods after the origin, several paths for each posterior draw (eq. 11).
 
     ``p`` holds posterior draws with one leading axis (draw, ...); ``past`` (draw, lag, factor) the last
     factors, newest last; ``data`` the features of the future periods (step, asset[, window]).
-    Returns (n_paths, draw, step, asset), decimals.
+    Returns (n_paths, draw, step, asset), decimals; or fills ``totals`` (path and draw, asset), path after
+    path, with the sums over the steps, and returns it: an array that may lie in a file.
 
     Paths come in antithetic pairs: the normal innovations of factors and noise (z, e) return as (-z, -e),
     with the mixing variables of Student-t noise and factors in common, so that up and down balance exactly
@@ -91,7 +94,7 @@ def simulate_ahead(
     steps = [at_periods(data, slice(t, t + 1)) for t in range(n_steps)]
     axes = principal_axes(p[LOADINGS] * p[FACTOR_SCALE][:, None])
     sign = np.array([1.0, -1.0])[:, None, None]
-    out = np.empty((n_paths, n_draws, n_steps, n_assets), dtype=dtype)
+    out = np.empty((n_paths if totals is None else 0, n_draws, n_steps, n_assets), dtype=dtype)
 
     def fill(pair: int, rng: np.random.Generator) -> None:
         path = np.broadcast_to(past, (2, *past.shape))
@@ -106,11 +109,21 @@ def simulate_ahead(
             path = np.concatenate([path, factors[:, :, None]], axis=2)
             mu = model.expected_return(p, factors[:, :, None], steps[t])[:, :, 0]
             noise = model.noise.standard_draws(p, (n_draws, n_assets), rng)
-            out[pair : pair + 2, :, t] = scaled(mu, noise_scale[:, t], noise, sign=sign)
+            came = scaled(mu, noise_scale[:, t], noise, sign=sign)
+            if totals is None:
+                out[pair : pair + 2, :, t] = came
+                continue
+            rows = totals[pair * n_draws : (pair + 2) * n_draws]
+            if t == 0:
+                rows[:] = came.reshape(rows.shape)
+            else:
+                rows += came.reshape(rows.shape).astype(rows.dtype)
+        if totals is not None:
+            _blocks.release(rows)
 
     pairs = range(0, n_paths, 2)
     each(fill, pairs, rng.spawn(len(pairs)))
-    return out
+    return out if totals is None else totals
 
 
 def resample_past(
@@ -155,25 +168,32 @@ def other_draws(
     n_steps: int,
     rng: np.random.Generator,
     evidence: Sequence[Evidence] = (),
+    out: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
     """Log returns (n, asset) over ``n_steps`` periods of what the model's forecast is pooled with.
 
     Past returns (eq. 11a), or draws of the rolling covariance (eq. 11b): over several periods they sum
     independent ones, of which evidence concerns the first. ``p`` holds posterior draws with one leading axis.
+    They are put into ``out``, where it is given.
     """
+    out = np.empty((n, len(panel.assets)), dtype=np.float32) if out is None else out
     predictive = model.predictive
     if isinstance(predictive, HistoricalPool):
         came = resample_past(model, p, model_data(model, panel), n=n, n_steps=n_steps, rng=rng)
-        return np.asarray(came.sum(axis=1))
+        return np.sum(came, axis=1, out=out)
     if not isinstance(predictive, CovariancePool):
         raise ModelError(f"[predictive]: {type(predictive).__name__} has no draws of its own.")
     covariance = panel.dataset[ROLLING_COVARIANCE].to_numpy()
-    total = np.zeros((n, len(panel.assets)), dtype=np.float32)
     stated = [(panel.assets.index(e.symbol), e.mean, e.sd) for e in evidence]
     for step_ in range(n_steps):
         given = stated if step_ == 0 else ()
-        total += copula.log_returns(covariance, n, dof=predictive.dof, rng=rng, evidence=given)[:n]
-    return total
+        into = out if step_ == 0 else _blocks.empty(*out.shape)
+        copula.log_returns(covariance, into, dof=predictive.dof, rng=rng, evidence=given)
+        for here in _blocks.blocks(out):
+            if step_:
+                out[here] += into[here]
+            _blocks.release(into[here])
+    return out
 
 
 def principal_axes(scaled: Floats) -> Floats:

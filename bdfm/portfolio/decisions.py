@@ -16,13 +16,14 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 
-from bdfm import _checks
+from bdfm import _blocks, _checks
 from bdfm._optional import optional
 from bdfm._settings import Settings
+from bdfm._symbols import is_cash
 from bdfm.errors import DataError
 from bdfm.forecast.forecast import Forecast
 from bdfm.forecast.ranks import weighted_quantiles
-from bdfm.forecast.sample import Sample
+from bdfm.forecast.sample import BLOCK, Sample
 from bdfm.forecast.submission import MAX_EXPOSURE, MIN_EXPOSURE
 from bdfm.names import PERIOD_REDRAWN
 from bdfm.portfolio.choices import METHODS, Method
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 _N_BATCHES: Final = 50  # of consecutive draws, whose means give the Monte Carlo error
-_BLOCK: Final = 16_384  # draws that are held in double precision at a time
 
 
 class DecisionSettings(Settings):
@@ -121,7 +121,7 @@ def portfolio_risk(
     forecast
         Any forecast, edited and weighted as it may be.
     weights
-        Weight by symbol, negative for short; what is not invested earns nothing.
+        Weight by symbol, negative for short; cash (``CASH``) and what is not invested earn nothing.
     level
         Of value at risk and expected shortfall: 0.95 looks at the worst twentieth. Losses are positive.
 
@@ -140,6 +140,7 @@ def portfolio_risk(
     """
     where = "risk"
     given = {str(s): _checks.finite(w, what=f"the weight of {s}", where=where) for s, w in weights.items()}
+    given = {s: w for s, w in given.items() if not is_cash(s, forecast.assets)}
     _checks.known(list(given), forecast.assets, what="asset", where=where)
     held = {s: w for s, w in given.items() if w}
     if not held:
@@ -252,8 +253,8 @@ def _contributions(
     tail = p * (-raw >= values["value_at_risk"])
     both = np.stack([pull, -tail])
     sums = np.zeros((2, len(sample.assets)))
-    for start in range(0, len(p), _BLOCK):
-        sums += both[:, start : start + _BLOCK] @ sample.draws[start : start + _BLOCK].astype(np.float64)
+    for here in _blocks.blocks(sample.draws, most=BLOCK):
+        sums += both[:, here] @ sample.draws[here].astype(np.float64)
     parts = np.array(list(held.values())) * sums[:, [sample.assets.index(s) for s in held]]
     table = pd.DataFrame(
         {"weight": held, "volatility": parts[0], "expected_shortfall": parts[1]}, index=list(held)
@@ -346,7 +347,8 @@ def decide(forecast: Forecast, settings: DecisionSettings | None = None, **chang
     """
     settings = DecisionSettings(**(settings or DecisionSettings()).model_dump() | changes)
     draws = forecast.draws.to_numpy()
-    fixed = draws.min(axis=0) == draws.max(axis=0)
+    low, high = _blocks.extremes(draws)
+    fixed = low == high
     left_out = tuple(a for a, f in zip(forecast.assets, fixed, strict=True) if f)
     assets = [a for a, f in zip(forecast.assets, fixed, strict=True) if not f]
     if len(assets) < 2:
@@ -430,19 +432,23 @@ def _scenarios(forecast: Forecast, assets: list[str], settings: DecisionSettings
     n = min(settings.n_scenarios, len(p))
     at = np.searchsorted(np.cumsum(p[order]), (np.arange(n) + rng.random()) / n * (1 - 1e-12))
     columns = [forecast.assets.index(a) for a in assets]
-    return np.asarray(forecast.draws.to_numpy()[order[at]][:, columns], dtype=np.float64)
+    draws = forecast.draws.to_numpy()
+    chosen = np.asarray(draws[order[at]][:, columns], dtype=np.float64)
+    _blocks.release(draws)
+    return chosen
 
 
 def _moments(forecast: Forecast, assets: list[str]) -> tuple[Floats, Floats]:
     """Means (asset,) and covariances (asset, asset) of cut returns under the weights."""
     p = forecast.weights.to_numpy()
     kept = [forecast.assets.index(a) for a in assets]
-    columns = np.ascontiguousarray(forecast.draws.to_numpy()[:, kept].T)  # (asset, draw)
-    for j, x in enumerate(columns):
-        columns[j] = Sample(x[:, None], ("x",)).cut({"x": 1.0})
-    mean = np.array([float(p @ x) for x in columns])
+    draws = forecast.draws.to_numpy()
+    mean, low, high = np.empty(len(kept)), *np.empty((2, len(kept)), dtype=np.float32)
+    for j, column in enumerate(_blocks.columns(draws, np.array(kept))):
+        x = Sample(column[:, None], ("x",)).cut({"x": 1.0}).astype(np.float32)
+        mean[j], low[j], high[j] = p @ x, x.min(), x.max()
     covariance = np.zeros((len(assets), len(assets)))
-    for start in range(0, len(p), _BLOCK):
-        x = columns[:, start : start + _BLOCK].astype(np.float64) - mean[:, None]
-        covariance += (x * p[start : start + _BLOCK]) @ x.T
+    for here in _blocks.blocks(draws, most=BLOCK):
+        x = np.clip(draws[here][:, kept], low, high).T.astype(np.float64) - mean[:, None]
+        covariance += (x * p[here]) @ x.T
     return mean, covariance

@@ -16,7 +16,8 @@ from bdfm.inference.settings import SamplerSettings
 from bdfm.model.evidence import Evidence
 from bdfm.posterior import door
 from bdfm.posterior.fit import fit
-from bdfm.posterior.posterior import N_PREDICTIVE_DRAWS, Posterior
+from bdfm.posterior.posterior import Posterior
+from bdfm.posterior.predictive import N_PREDICTIVE_DRAWS
 
 
 def forecast_with_changes(

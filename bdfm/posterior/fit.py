@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from bdfm import _memory
 from bdfm.data.panel import Panel
 from bdfm.inference.settings import SamplerSettings
 from bdfm.model.evidence import Evidence
@@ -22,6 +23,7 @@ def fit(
     progress: bool = False,
     accept: Collection[str] | None = (),
     warm_from: Posterior | None = None,
+    memory: str | int | None = None,
 ) -> Posterior:
     """Posterior of a model given a panel.
 
@@ -44,6 +46,9 @@ def fit(
     warm_from
         Posterior of the same model at the same origin or an earlier one, from whose last draws the chains of
         the Gibbs sampler go on (``Posterior.update``), with a fifth of the tuning.
+    memory
+        Budget such as ``"4GB"``, or bytes; by default half of the machine. What needs more is refused before
+        it begins.
 
     Raises
     ------
@@ -54,14 +59,15 @@ def fit(
         Evidence or a seed that cannot be used; draws that are not finite; an earlier posterior that knows
         days after the panel's origin; a fit that needs more memory than there is.
     """
-    made = sampled(
-        model,
-        panel,
-        seed=seed,
-        settings=settings,
-        evidence=evidence,
-        progress=progress,
-        accept=accept,
-        earlier=None if warm_from is None else warm_from.as_earlier(),
-    )
+    with _memory.within(memory):
+        made = sampled(
+            model,
+            panel,
+            seed=seed,
+            settings=settings,
+            evidence=evidence,
+            progress=progress,
+            accept=accept,
+            earlier=None if warm_from is None else warm_from.as_earlier(),
+        )
     return Posterior.from_draws(**made)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from bdfm import _memory
+from bdfm import _blocks, _memory
+from bdfm._threads import cores
 from bdfm.data.panel import Panel
 from bdfm.inference.identified import MAX_PAIRS
 from bdfm.inference.settings import SamplerSettings
@@ -13,40 +14,70 @@ from bdfm.inference.stopping import FIRST_DRAWS
 from bdfm.model.equations import Equations
 
 COPIES: Final = 3  # of posterior draws at the worst moment: as kept, by name, and what a diagnosis makes
-FORECAST_COPIES: Final = 2  # of predictive draws, in single precision
+WORK: Final = 8  # arrays (posterior draw, asset) in double precision that a pair of paths is made of
+WHOLE_COPIES: Final = 3  # of draws that are written as a whole: NetCDF is made in memory
 
 
-def fit_bytes(model: Equations, panel: Panel, settings: SamplerSettings) -> int:
-    """Bytes of the posterior draws of a fit and of what is judged; with ``auto`` those of a first look."""
+def fit_bytes(
+    model: Equations, panel: Panel, settings: SamplerSettings, *, n_draws: int | None = None
+) -> int:
+    """Bytes of the posterior draws of a fit and of what is judged; with ``auto`` those of a first look.
+
+    ``n_draws``: of each chain, where it is not that of the settings.
+    """
     coords = model.coords(panel)
     stored = [v for v in model.variables if v.stored]
     values = sum(math.prod(len(coords[d]) for d in v.dims) for v in stored)
     n_assets = len(panel.assets)
     judged = min(MAX_PAIRS, n_assets * (n_assets - 1) // 2) + 4 * n_assets
     draws = min(FIRST_DRAWS, settings.n_fixed) if settings.draws == "auto" else settings.n_fixed
-    return settings.chains * draws * 8 * (COPIES * values + judged)
+    return settings.chains * (n_draws or draws) * 8 * (COPIES * values + judged)
 
 
-def forecast_bytes(n_draws: int, n_assets: int) -> int:
-    """Bytes that predictive draws take."""
-    return FORECAST_COPIES * 4 * n_draws * n_assets
+def forecast_bytes(n_draws: int, n_assets: int, *, n_posterior: int = 0, whole: bool = False) -> int:
+    """Bytes in memory that predictive draws take, and the work on them.
+
+    Draws that take more than their share of the budget lie in a file. ``n_posterior``: draws of the
+    posterior; ``whole``: they are written as a whole.
+    """
+    draws = 4 * n_draws * n_assets
+    kept = 0 if _blocks.kept_on_disk(n_draws, n_assets) else draws
+    block = 8 * min(n_draws, _blocks.rows_at_once(n_assets)) * n_assets
+    gathered = min(draws, _blocks.GATHER_BYTES)
+    busy = (cores() + 1) * max(8 * WORK * n_posterior * n_assets, 3 * block)
+    return kept + max(gathered, busy) + (WHOLE_COPIES * draws if whole else 0)
 
 
 def check_fit(model: Equations, panel: Panel, settings: SamplerSettings) -> None:
     """Raise ``DataError`` where a fit would not fit into memory."""
+    found = _memory.room()
+    each = fit_bytes(model, panel, settings, n_draws=1)
+    fitting = 0 if found is None else found[0] // each
+    fewer = f'draws = {fitting}, or "auto",' if fitting >= FIRST_DRAWS else "fewer chains or assets"
     _memory.check(
         fit_bytes(model, panel, settings),
         where="fit",
         what=f"{settings.chains} chains of {len(panel.assets)} assets and {panel.n_history} periods",
-        advice='Use fewer draws (draws = "auto") or chains, fewer assets, or close other programs.',
+        advice=f"Use {fewer} instead, or close other programs.",
     )
 
 
-def check_forecast(n_draws: int, n_assets: int) -> None:
+def check_forecast(n_draws: int, n_assets: int, *, n_posterior: int = 0, whole: bool = False) -> None:
     """Raise ``DataError`` where predictive draws would not fit into memory."""
+    needed = forecast_bytes(n_draws, n_assets, n_posterior=n_posterior, whole=whole)
+    found = _memory.room()
+    if found is None or needed <= found[0]:
+        return
+    fitting = n_draws
+    while (
+        fitting > 1000 and forecast_bytes(fitting, n_assets, n_posterior=n_posterior, whole=whole) > found[0]
+    ):
+        fitting = fitting * 9 // 10
+    would = f"n_draws = {fitting // 1000 * 1000:,} would fit" if fitting > 1000 else "fewer assets would fit"
+    keep = ", or leave out keep_draws" if whole else ""
     _memory.check(
-        forecast_bytes(n_draws, n_assets),
+        needed,
         where="forecast",
         what=f"{n_draws:,} predictive draws of {n_assets} assets",
-        advice="Lower n_draws, or close other programs.",
+        advice=f"Lower n_draws: {would}{keep}; or close other programs.",
     )

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.stats import gamma
 
 from bdfm import _checks
 from bdfm._figures import class_colours, new_figure
@@ -403,6 +402,8 @@ def _population(
     """Lower and upper end (asset_class,) of the distribution that the coefficients were drawn from."""
     sigma = draws[f"sigma_{variable}"].mean(_DRAWS)
     if isinstance(model.noise, StudentTNoise) and variable == NU:
+        from scipy.stats import gamma  # slow to import, and seldom needed
+
         mean, sd = model.noise.nu_mean, float(sigma)
         low, high = (float(gamma.ppf(q, (mean / sd) ** 2, scale=sd**2 / mean)) for q in (0.025, 0.975))
         return np.full(n_classes, low), np.full(n_classes, high)

@@ -3,50 +3,42 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
-from bdfm import _checks, _files
+from bdfm import _checks, _files, _memory
 from bdfm.data.panel import Panel
-from bdfm.errors import DataError
 from bdfm.forecast.forecast import Forecast
 from bdfm.inference.diagnostics import Diagnosis, diagnose
 from bdfm.inference.identified import common_covariance, identified, judged_variables, parameters
 from bdfm.inference.settings import SamplerSettings
-from bdfm.model.equations import at_periods, model_data
+from bdfm.model.equations import model_data
 from bdfm.model.evidence import Evidence, check_evidence
 from bdfm.model.factor_model import FactorModel
 from bdfm.model.parts.weights import effective_periods
-from bdfm.model.redraw import paths_given_evidence
-from bdfm.model.simulate import other_draws, simulate_ahead
 from bdfm.names import (
     ASSET,
     CHAIN,
     CONSTANT_DATA,
     DRAW,
-    FACTORS,
     LOG_LIKELIHOOD,
-    NAME,
     OBSERVED,
     OBSERVED_DATA,
     PANEL,
     PERIOD,
-    PERIOD_REDRAWN,
     PERIOD_WEIGHTS,
     POSTERIOR,
     RETURNS,
     SAMPLE_STATS,
 )
-from bdfm.posterior import door, memory, plots
+from bdfm.posterior import door, plots
+from bdfm.posterior.predictive import N_PREDICTIVE_DRAWS, made_forecast
 from bdfm.posterior.sampled import Earlier, sampled
-from bdfm.posterior.told import evidence_records
 from bdfm.posterior.traces import parts_of
 from bdfm.posterior.turned import turned_draws
 
@@ -55,13 +47,6 @@ if TYPE_CHECKING:
 
 KIND = "posterior"
 CELL = "cell"  # a return that is known: one period of one asset
-# Many, because quintile probabilities are means over draws: with 600,000 the ranked probability score of one
-# M6 forecast has a Monte Carlo sd of about 1.4e-5, with 100,000 of about 3e-5.
-N_PREDICTIVE_DRAWS = 600_000
-# Simple returns are rounded to this, 0.04 basis points: digits that mean nothing, and half of the file.
-RETURN_RESOLUTION = 2.0**-18
-# Log returns are cut here (-99.3 %, a factor of 148): a Student-t of few degrees of freedom would overflow.
-MAX_LOG_RETURN = 5.0
 
 
 class Posterior:
@@ -334,7 +319,14 @@ class Posterior:
         tree[LOG_LIKELIHOOD] = xr.DataTree(pointwise.to_dataset())
         return tree
 
-    def forecast(self, horizon: int = 1, *, seed: object, n_draws: int = N_PREDICTIVE_DRAWS) -> Forecast:
+    def forecast(
+        self,
+        horizon: int = 1,
+        *,
+        seed: object,
+        n_draws: int = N_PREDICTIVE_DRAWS,
+        memory: str | int | None = None,
+    ) -> Forecast:
         """Forecast of simple returns over the ``horizon`` periods after the origin (eq. 11).
 
         Each posterior draw is continued by several paths, in antithetic pairs, so that there are at least
@@ -347,68 +339,13 @@ class Posterior:
         returns, of which a fit with evidence has none, for they know nothing of it; or draws with the rolling
         covariance, which are conditioned on it. Attributes ``pool`` and ``pool_share``: which, and their
         share.
+
+        ``memory`` is a budget such as ``"4GB"``; by default half of the machine, or that of the call around
+        it. Draws that take more than their part of it lie in a temporary file (``bdfm._blocks``), with the
+        same numbers; a ``DataError`` says what would fit where even so it cannot be kept.
         """
-        _checks.at_least(horizon, 1, what="horizon", where="forecast")
-        number = _checks.seed_number(seed, where="forecast")
-        panel, model = self.panel, self.model
-        if horizon > panel.n_future:
-            raise DataError(
-                f"forecast: horizon {horizon} is beyond the panel's {panel.n_future} future periods."
-                f" Build the panel with horizon={horizon}, so that features and earnings are known."
-            )
-        share = model.predictive.shares(self.evidence)
-        if share and horizon > panel.n_history:
-            raise DataError(
-                f"forecast: horizon {horizon} is longer than the history of {panel.n_history} periods, from"
-                f" which model {model.name!r} draws a share. Forecast less far or leave out [predictive]."
-            )
-        memory.check_forecast(n_draws, len(panel.assets))
-        p = self.parameters()
-        past = p[FACTORS][:, p[FACTORS].shape[1] - model.n_lags :]
-        data = at_periods(self._data(future=True), slice(horizon))
-        n_paths = 2 * max(1, math.ceil((1 - share) * n_draws / (2 * self.n_draws)))
-        rng = np.random.default_rng(number)
-        redrawn = False
-        if self.evidence:
-            log_returns, redrawn = paths_given_evidence(
-                model, p, past, data, panel, self.evidence, n_paths=n_paths, rng=rng
-            )
-        else:
-            log_returns = simulate_ahead(model, p, past, data, n_paths=n_paths, rng=rng)
-        # A sum over a single period would cost as much as drawing it.
-        total = log_returns[:, :, 0] if horizon == 1 else log_returns.sum(axis=2)
-        total = total.reshape(-1, len(panel.assets))
-        if share:
-            n = round(share / (1 - share) * len(total))
-            others = other_draws(model, p, panel, n=n, n_steps=horizon, rng=rng, evidence=self.evidence)
-            total = np.concatenate([total, others])
-        np.clip(total, -MAX_LOG_RETURN, MAX_LOG_RETURN, out=total)
-        returns = np.expm1(total, out=total)
-        returns = np.rint(returns / RETURN_RESOLUTION, out=returns) * RETURN_RESOLUTION
-        future = panel.future
-        forecast = Forecast.from_draws(
-            returns,
-            assets=panel.assets,
-            asset_class=[panel.asset_classes[c] for c in panel.class_index],
-            names=[str(x) for x in future[NAME].to_numpy()],
-            origin=panel.origin,
-            end=pd.Timestamp(future[PERIOD].to_numpy()[horizon - 1]),
-            posterior_draw=np.arange(len(returns)) % self.n_draws,
-            attrs={
-                "model": model.name,
-                "seed": number,
-                "fit_seed": int(self.attrs["seed"]),
-                "horizon": horizon,
-                "pool": model.predictive.kind if share else "model",
-                "pool_share": share,
-            },
-        )
-        if redrawn:
-            forecast = forecast.with_attrs(**{PERIOD_REDRAWN: 1})
-        for record in evidence_records(self.evidence, alone=not share and bool(model.predictive.other_share)):
-            forecast = forecast.with_record(record)
-        forecast = forecast.zero(*panel.inactive) if panel.inactive else forecast
-        return forecast.with_base("posterior", {"horizon": horizon, "seed": number, "n_draws": n_draws})
+        with _memory.within(memory):
+            return made_forecast(self, horizon, seed=seed, n_draws=n_draws)
 
     def update(
         self,

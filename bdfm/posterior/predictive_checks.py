@@ -25,7 +25,8 @@ from bdfm.model.factor_model import FactorModel
 from bdfm.model.simulate import simulate
 from bdfm.names import ASSET, DRAW, FACTOR, FACTOR_MIXING, FACTORS, OBSERVED, PERIOD, RETURNS
 from bdfm.posterior.history_statistics import STATISTIC, meaning, statistics
-from bdfm.posterior.posterior import MAX_LOG_RETURN, Posterior
+from bdfm.posterior.posterior import Posterior
+from bdfm.posterior.predictive import MAX_LOG_RETURN
 from bdfm.scoring.calibration import FLAGGED, tail_probability
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from bdfm import _checks
-from bdfm._symbols import did_you_mean
+from bdfm._symbols import Aliases, check_aliases, did_you_mean
+from bdfm.data.doubts.door import doubt_aliases
 from bdfm.data.factor_files import read_factors
 from bdfm.data.risk_free import split_risk_free
 from bdfm.data.sources import read_prices, read_universe
@@ -34,6 +35,7 @@ from bdfm.risk.from_files import (
     read_sectors,
     returns_to_fit,
     risk_from_posterior,
+    told_of_cash,
 )
 from bdfm.risk.spans import Span, one_span
 
@@ -68,7 +70,7 @@ class Request:
     exposures: Path | None = None
     date_format: str | None = None
     decimal_mark: str | None = None
-    aliases: Mapping[str, str] = field(default_factory=dict)
+    aliases: Aliases = field(default_factory=lambda: check_aliases({}))
     accept: tuple[str, ...] = ()
     instruments: tuple[str, ...] = ()
 
@@ -77,7 +79,8 @@ class Book(NamedTuple):
     """Portfolios, returns and models made of a request.
 
     ``models`` are over the horizon, the Bayesian one over its own period; those of ``fits`` over one period.
-    ``prices`` end at the origin; ``factors`` are daily decimals and may have a risk-free rate.
+    ``told`` says what of the portfolios is cash. ``prices`` end at the origin; ``factors`` are daily,
+    in decimals, perhaps with a risk-free rate.
     """
 
     models: dict[str, RiskModel]
@@ -90,6 +93,8 @@ class Book(NamedTuple):
     sectors: pd.Series[str] | None
     length: Span
     left_out: list[str]
+    without_risk: list[str]
+    told: list[str]
     request: Request
 
     @property
@@ -141,10 +146,21 @@ def book_of(request: Request, *, say: Callable[..., None] = lambda *_: None) -> 
     groups = None if r.sectors is None else read_sectors(r.sectors, aliases=r.aliases)
     say(weights, members, known, groups)
     taken = [*r.only, *([] if members is None else members["symbol"])]
-    held = [] if weights is None else [str(c) for c in weights.columns[(weights != 0).any()]]
+    doubt_aliases(r.aliases, accept=r.accept)
+    owned = [] if weights is None else [str(c) for c in weights.columns[(weights != 0).any()]]
+    held = [c for c in owned if c in set(symbols)]  # not cash
     held = list(dict.fromkeys([*held, *([] if against is None else against.index), *r.instruments]))
     _checks.known(r.instruments, symbols, what="symbol", where="--hedge", alias=True)
-    returns, left_out = returns_to_fit(table, length, r.window, only=taken, held=held, accept=r.accept)
+    chosen = returns_to_fit(table, length, r.window, only=taken, held=held, accept=r.accept)
+    returns = chosen.returns
+    silent = {s for s in chosen.still if against is not None and s in against.index} | {
+        s for s in chosen.still if s in r.instruments
+    }
+    if silent:
+        raise DataError(
+            f"risk: {_checks.first(sorted(silent))}, of the benchmark or the hedge, never moves: it has no"
+            " risk. Leave it out."
+        )
     sectors = None if groups is None else groups.set_index("symbol")["sector"]
     kinds = list(r.kinds or [k for k in Kind if k is not Kind.TIME_SERIES or r.factors is not None])
     make = {
@@ -163,6 +179,10 @@ def book_of(request: Request, *, say: Callable[..., None] = lambda *_: None) -> 
     fits = fit_each(make, returns)
     models = {name: own.scale_to(r.horizon) for name, own in fits.models.items()}
     portfolios = equal_weights(returns) if weights is None else weights
+    told = told_of_cash(portfolios, chosen)
+    if lost := [s for s in chosen.still if s not in held]:
+        told.insert(0, f"Left out, since their prices never move: {', '.join(lost)}.")
+    portfolios = portfolios[[c for c in portfolios.columns if c in set(returns.columns)]]
     if r.posterior is not None:
         models[BAYESIAN] = risk_from_posterior(r.posterior, portfolios, table.index[-1])
         more = [] if against is None else list(against.index)
@@ -173,7 +193,21 @@ def book_of(request: Request, *, say: Callable[..., None] = lambda *_: None) -> 
         more = [*([] if against is None else against.index), *r.instruments]
         _checks.known([*own, *more], found.assets, what="asset", where=r.exposures.name)
         models[found.kind] = found
-    return Book(models, fits, returns, portfolios, against, table, known, sectors, length, left_out, request)
+    return Book(
+        models,
+        fits,
+        returns,
+        portfolios,
+        against,
+        table,
+        known,
+        sectors,
+        length,
+        chosen.left_out,
+        chosen.still,
+        told,
+        request,
+    )
 
 
 def _moving(

@@ -37,7 +37,7 @@ def asset_table(book: Book) -> pd.DataFrame:
     draws posterior medians.
     """
     parts = {}
-    for portfolio, w in book.weights.iterrows():
+    for portfolio, w in _risky(book).iterrows():
         for name, model in book.models.items():
             values = marginal_risk(model, w[w != 0]).to_numpy()
             marginal = interval(values)[1] if model.n_draws else values
@@ -47,7 +47,12 @@ def asset_table(book: Book) -> pd.DataFrame:
             table["contribution"] = table["weight"] * table["marginal"]
             table["share"] = table["contribution"] / table["contribution"].sum()
             parts[str(portfolio), name] = table.sort_values("contribution", ascending=False)
-    return pd.concat(parts, names=["portfolio", MODEL])
+    return pd.concat(parts, names=["portfolio", MODEL]) if parts else pd.DataFrame()
+
+
+def _risky(book: Book) -> pd.DataFrame:
+    """Weights of the portfolios that are not cash alone."""
+    return book.weights[(book.weights != 0).any(axis=1)]
 
 
 def active_table(book: Book) -> pd.DataFrame:
@@ -62,7 +67,7 @@ def active_table(book: Book) -> pd.DataFrame:
 def hedge_table(book: Book, instruments: Sequence[str]) -> pd.DataFrame:
     """Minimum-variance hedge of each portfolio by each model (portfolio, model): ratios and what they do."""
     rows = {}
-    for portfolio, w in book.weights.iterrows():
+    for portfolio, w in _risky(book).iterrows():
         for name, model in book.models.items():
             found = hedge(model, w[w != 0], instruments)
             rows[str(portfolio), name] = {
@@ -137,7 +142,7 @@ def tail_backtests(
                 accept=r.accept,
             )
             own = replace(made, window=len(book.returns))  # type: ignore[type-var]
-            for portfolio, w in book.weights.iterrows():
+            for portfolio, w in _risky(book).iterrows():
                 said = tail_of_model(
                     own, returns, w[w != 0], start=len(book.returns), every=REFIT_EVERY, level=level
                 )

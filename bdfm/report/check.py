@@ -10,12 +10,14 @@ import numpy as np
 
 from bdfm import _checks, _files
 from bdfm._figures import new_figure
+from bdfm._symbols import check_aliases
 from bdfm.data.doubts.door import examine
 from bdfm.data.doubts.finding import Findings
 from bdfm.data.doubts.tables import Tables
 from bdfm.data.factor_files import read_factors
 from bdfm.data.sources import read_earnings, read_prices, read_universe
 from bdfm.errors import DataError
+from bdfm.report.doors import refused_by_commands
 from bdfm.risk.from_files import read_portfolios
 
 if TYPE_CHECKING:
@@ -37,13 +39,14 @@ def check_files(
     decimal_mark: str | None = None,
     aliases: Mapping[str, str] | None = None,
 ) -> tuple[Tables, Findings]:
-    """Tables of files, and what all rules find in them; raises what a reader cannot read.
+    """Tables of files, and what all rules and the commands' doors find in them; raises what cannot be read.
 
     With an ``origin`` they are looked at as for a forecast made there, otherwise as they are. Files are read
     as by ``bdfm.read_prices``.
     """
     day = None if origin is None else _checks.as_date(origin, where="--origin", date_format=date_format)
-    closes = read_prices(prices, date_format=date_format, decimal_mark=decimal_mark, aliases=aliases)
+    names = check_aliases(aliases)
+    closes = read_prices(prices, date_format=date_format, decimal_mark=decimal_mark, aliases=names)
     known = held = None
     if factors is not None:
         known = read_factors(
@@ -53,23 +56,25 @@ def check_files(
         held = read_portfolios(
             portfolio,
             [str(c) for c in closes.columns],
-            aliases=aliases,
+            aliases=names,
             decimal_mark=decimal_mark,
             accept=None,
         )
+    members = None if universe is None else read_universe(universe, aliases=names)
+    dates = None if earnings is None else read_earnings(earnings, date_format=date_format, aliases=names)
     tables = Tables(
         "check",
         prices=closes,
-        universe=None if universe is None else read_universe(universe, aliases=aliases),
+        universe=members,
         factors=known,
-        earnings=None
-        if earnings is None
-        else read_earnings(earnings, date_format=date_format, aliases=aliases),
+        earnings=dates,
+        aliases=names.unused,
         portfolio=held,
         origin=day,
         inactive=inactive,
     )
-    return tables, examine(tables, accept=accept)
+    found = examine(tables, accept=accept)
+    return tables, Findings([*found, *refused_by_commands(tables, found, accept)])
 
 
 def write_check(tables: Tables, found: Findings, folder: Path) -> None:

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from bdfm import _checks, _files
+from bdfm import _checks, _files, _memory
 from bdfm._symbols import check_aliases
-from bdfm.data.doubts.door import kept, record
+from bdfm.data.doubts.door import doubt_aliases, kept, record
 from bdfm.data.doubts.finding import Finding
 from bdfm.data.panel import Panel
 from bdfm.data.settings import PanelSettings
@@ -25,6 +25,7 @@ from bdfm.errors import DataError
 from bdfm.forecast.changes import Changes
 from bdfm.forecast.forecast import Forecast
 from bdfm.inference.engine import choose
+from bdfm.inference.stopping import FIRST_DRAWS
 from bdfm.model.equations import model_data
 from bdfm.model.evidence import check_evidence
 from bdfm.model.factor_model import FactorModel
@@ -133,7 +134,7 @@ def make_month(run: RunFile, options: Mapping[str, str] | None = None) -> Month:
 
 def _checked(run: RunFile, path: Path, place: Callable[[str], str]) -> Month:
     """Month with its data read and checked, and what is doubtful in them."""
-    with kept() as found:
+    with kept() as found, _memory.within(run.memory):
         month = _read_and_checked(run, path, place)
     return replace(month, doubts=tuple(found))
 
@@ -152,6 +153,7 @@ def _read_and_checked(run: RunFile, path: Path, place: Callable[[str], str]) -> 
         forms = {"date_format": date_format, "decimal_mark": run.data.decimal_mark}
         volatility = read_volatility(path.parent / run.data.volatility, aliases=aliases, **forms)
         model = with_outside_volatility(model)
+    doubt_aliases(aliases, accept=run.accept)
     known = list(universe["symbol"])
     _checks.known(run.data.zero, known, what="symbol", where=place("zero"))
     panel = Panel.from_prices(
@@ -176,7 +178,12 @@ def _read_and_checked(run: RunFile, path: Path, place: Callable[[str], str]) -> 
     if warm is not None:
         check_earlier(warm.as_earlier(), model, panel, choose(run.sampler, model))
     memory.check_fit(model, panel, run.sampler)
-    memory.check_forecast(run.n_draws, len(panel.assets))
+    memory.check_forecast(
+        run.n_draws,
+        len(panel.assets),
+        n_posterior=run.sampler.chains * FIRST_DRAWS,
+        whole=run.keep_draws or "posterior" not in run.outputs,
+    )
     tables = tuple(t for t in (prices, universe, earnings, volatility) if t is not None)
     tables = () if run.data.demo else tables
     return Month(run, "", path, path.name, model, panel, changes, closes, tables, warm_from=warm)
@@ -237,7 +244,7 @@ def run_month(
         Called with a line about each stage as it begins.
     """
     run, begun = month.run, time.perf_counter()
-    with _files.OutputFolder(month.out) as folder:
+    with _memory.within(run.memory), _files.OutputFolder(month.out) as folder:
         say(f"Sampling {run.sampler.chains} chains ...")
         first = fit(
             month.model,

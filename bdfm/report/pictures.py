@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from html import escape
 from typing import Any, Final
@@ -10,7 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bdfm.model.equations import model_data
+from bdfm.forecast.pictures import ends_named, extreme_assets
+from bdfm.model.equations import at_periods, model_data
 from bdfm.names import (
     CHAIN,
     DRAW,
@@ -24,6 +26,8 @@ from bdfm.posterior.posterior import Posterior
 _N_FACTORS: Final = 3  # whose paths are drawn
 _N_DRAWS: Final = 300  # posterior draws behind the volatility picture
 FIFTHS: Final = ("lowest", "2", "3", "4", "highest")
+N_SHOWN: Final = 300  # assets of a heat map: of more, those with the largest and smallest tails
+_CELLS: Final = 8_000_000  # noise scales (draw, period, asset) in memory at a time
 _COLOURS: Final = ("#3b6fb6", "#c8553d", "#4f9d69", "#8a6fb0", "#b08d3c", "#5c6b73")
 
 
@@ -50,9 +54,11 @@ def _label(text: object) -> str:
 
 
 def heatmap(table: pd.DataFrame) -> Any:
-    """Probability of each fifth (asset, fifth), in percent."""
+    """Probability of each fifth (asset, fifth), in percent; of many assets the ends (``extreme_assets``)."""
     from plotly import graph_objects as go
 
+    everything = len(table)
+    table = table.iloc[extreme_assets((table["P1"] + table["P5"]).to_numpy(), N_SHOWN)]
     classes = list(dict.fromkeys(table["asset_class"]))
     key = table["asset_class"].map(classes.index)
     order = np.lexsort((-(table["P1"] + table["P5"]).to_numpy(), key.to_numpy()))[::-1]
@@ -75,7 +81,9 @@ def heatmap(table: pd.DataFrame) -> Any:
     figure.update_yaxes(type="category", tickfont={"size": 9}, dtick=1, automargin=True)
     figure.update_xaxes(side="top", title=None)
     return figure.update_layout(
-        height=150 + 15 * len(shown), margin_t=80, title="Probability of each fifth, %"
+        height=150 + 15 * len(shown),
+        margin_t=80,
+        title="Probability of each fifth, %" + ends_named(len(shown), everything),
     )
 
 
@@ -167,19 +175,23 @@ def volatility(posterior: Posterior) -> Any:
     parameters = posterior.parameters()
     n = posterior.n_draws
     chosen = np.linspace(0, n - 1, min(_N_DRAWS, n)).astype(int)
-    p = {k: x[chosen] for k, x in parameters.items()}
-    history = np.exp(model.log_noise_scale(p, model_data(model, panel)))
-    ahead = np.exp(model.log_noise_scale(p, model_data(model, panel, future=True)))[:, :1]
-    shape = (len(chosen), panel.n_history, len(panel.assets))
-    scale = np.concatenate(
-        [np.broadcast_to(history, shape), np.broadcast_to(ahead, (shape[0], 1, shape[2]))], axis=1
-    )
+    data, future = model_data(model, panel), at_periods(model_data(model, panel, future=True), slice(1))
+    shape = (panel.n_history, len(panel.assets))
+    middle = np.empty((len(chosen), panel.n_history + 1, len(panel.asset_classes)))
+    size = max(1, _CELLS // math.prod(shape))
+    for start in range(0, len(chosen), size):
+        own = chosen[start : start + size]
+        p = {k: x[own] for k, x in parameters.items()}
+        history = np.broadcast_to(model.log_noise_scale(p, data), (len(own), *shape))
+        ahead = np.broadcast_to(model.log_noise_scale(p, future), (len(own), 1, shape[1]))
+        scale = np.exp(np.concatenate([history, ahead], axis=1))
+        for c in range(len(panel.asset_classes)):
+            middle[start : start + size, :, c] = np.median(scale[:, :, panel.class_index == c], axis=2)
     ends = [*panel.history[PERIOD].to_numpy(), panel.future[PERIOD].to_numpy()[0]]
     periods = [f"{pd.Timestamp(x):%Y-%m-%d}" for x in ends]
     figure = go.Figure()
     for colour, (c, name) in zip(_cycle(), enumerate(panel.asset_classes), strict=False):
-        members = np.flatnonzero(panel.class_index == c)
-        _band(figure, periods, 100 * np.median(scale[:, :, members], axis=2), str(name), colour)
+        _band(figure, periods, 100 * middle[:, :, c], str(name), colour)
     figure.update_yaxes(title="noise scale, % a period", rangemode="tozero")
     return figure.update_layout(
         height=380,

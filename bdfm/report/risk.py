@@ -74,6 +74,7 @@ def write_risk(
             "models": {n: repr(m) for n, m in book.models.items()},
             "failures": book.fits.failures,
             "left_out": book.left_out,
+            "without_risk": book.without_risk,
             "validation": dict(reports),
         }
         if priced is not None:

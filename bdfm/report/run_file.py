@@ -11,14 +11,14 @@ from typing import Annotated, Any, Final, Literal
 import tomli_w
 from pydantic import ConfigDict, Field, field_validator
 
-from bdfm import _checks
+from bdfm import _checks, _memory
 from bdfm._settings import Settings
 from bdfm.errors import DataError
 from bdfm.forecast.changes import ViewsMethod
 from bdfm.inference.settings import SamplerSettings
 from bdfm.model.evidence import Evidence
 from bdfm.portfolio.decisions import DecisionSettings
-from bdfm.posterior.posterior import N_PREDICTIVE_DRAWS
+from bdfm.posterior.predictive import N_PREDICTIVE_DRAWS
 
 _FILES: Final = ("prices", "universe", "earnings", "volatility")
 Output = Literal["submission", "posterior", "picture", "report"]
@@ -70,8 +70,16 @@ class RunFile(_Table):
     decision: DecisionSettings | None = DecisionSettings()  # false: none, and a submission of equal weights
     outputs: tuple[Output, ...] = OUTPUTS
     warm_from: Path | None = None  # folder of an earlier month, from whose posterior the chains go on
+    memory: str | int | None = None  # budget, such as "4GB"; half of the machine, if not given
     keep_draws: bool = False  # write predictive draws; else they are made anew from the posterior's file
     out: Path = Path("out")  # folder, relative to the run file
+
+    @field_validator("memory")
+    @classmethod
+    def _memory(cls, value: str | int | None) -> str | int | None:
+        if value is not None:
+            _memory.as_bytes(value, where="memory")
+        return value
 
     @property
     def statements(self) -> tuple[Evidence, ...]:

@@ -274,8 +274,8 @@ class RiskModel:
         ----------
         weights
             Weight by asset, negative for short: a mapping, a Series or a DataArray (asset) for one portfolio;
-            a table (portfolio, asset) for several. Assets not named hold none. Tracking error is the
-            volatility of the difference to the benchmark's weights.
+            a table (portfolio, asset) for several. Assets not named hold none; ``CASH`` has no risk. Tracking
+            error is the volatility of the difference to the benchmark's weights.
 
         Raises
         ------

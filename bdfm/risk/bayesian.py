@@ -21,12 +21,14 @@ from bdfm.model.factor_model import FactorModel
 from bdfm.model.part import Data, Params
 from bdfm.names import FACTOR_SCALE, FACTORS, LOADINGS, PERIOD, RETURNS
 from bdfm.posterior.fit import fit
-from bdfm.posterior.posterior import MAX_LOG_RETURN, Posterior
+from bdfm.posterior.posterior import Posterior
+from bdfm.posterior.predictive import MAX_LOG_RETURN
 from bdfm.risk.base import RiskModel
 
 Floats = NDArray[np.float64]
 
 MAX_DRAWS: Final = 1000  # posterior draws kept: intervals of risk need no more
+_CELLS: Final = 8_000_000  # returns (draw, period, asset) that are expected at a time
 
 
 def forecast_covariance(
@@ -103,7 +105,8 @@ def bayesian_risk(posterior: Posterior, *, step: int = 1, n_draws: int = MAX_DRA
     periods = pd.DatetimeIndex(panel.history[PERIOD].to_numpy())
     names = [f"F{k + 1}" for k in range(model.n_factors)]
     expected = np.zeros_like(history[RETURNS])
-    for part in np.array_split(index, max(1, len(index) // 100)):  # in blocks of draws, to spare memory
+    n_blocks = max(1, len(index) // 100, len(index) * expected.size // _CELLS)  # of draws, to spare memory
+    for part in np.array_split(index, min(n_blocks, len(index))):
         q = {k: v[part] for k, v in p.items()}
         expected += model.expected_return(q, q[FACTORS], history).sum(axis=0) / len(index)
     return RiskModel.from_arrays(

@@ -12,6 +12,7 @@ import pandas as pd
 from bdfm import _checks
 from bdfm._columns import SYMBOL_NAMES, stem
 from bdfm._reading import READING
+from bdfm._symbols import is_cash
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.tables import Tables
 from bdfm.data.features import spacing_days
@@ -30,7 +31,16 @@ from bdfm.risk.styles import YEAR, price_styles
 from bdfm.risk.time_series import TimeSeriesEstimator
 
 EQUAL: Final = "equal"  # name of the portfolio of equal weights
+ROUNDING: Final = 5e-4  # of the sum of weights: what is shown as 0.0 %
 MAX_APART: Final = 4  # days between the origin of a posterior and that of the other models: a long weekend
+
+
+class Chosen(NamedTuple):
+    """Returns (period, asset) to fit; symbols left out for want of them; those whose price never moves."""
+
+    returns: pd.DataFrame
+    left_out: list[str]
+    still: list[str]
 
 
 class Fits(NamedTuple):
@@ -53,7 +63,8 @@ def read_portfolios(
 
     ``symbols`` says which assets there are, ``accept`` which doubts about the weights are right all the same
     (``bdfm.data.doubts``). The file may have any form of ``bdfm.read_prices``; a weight of 25% is 0.25.
-    Raises ``FileError`` for a file that is missing, empty or no table, ``DataError`` for one without rows,
+    A row of cash (CASH, Cash USD, ...; no symbol of the prices) stays as it is: it has no risk. Raises
+    ``FileError`` for a file that is missing, empty or no table, ``DataError`` for one without rows,
     other symbols, weights that are no numbers, or a symbol given twice.
     """
     where = "portfolio"
@@ -73,12 +84,35 @@ def read_portfolios(
     double = given[given.duplicated(["portfolio", "symbol"])]
     if len(double):
         raise DataError(f"{where}: {_checks.first(double['symbol'])} given twice. Add the weights up.")
-    _checks.known(given["symbol"], list(symbols), what="symbol", where=where, alias=True)
+    assets = [s for s in given["symbol"] if not is_cash(s, symbols)]
+    _checks.known(assets, list(symbols), what="symbol", where=where, alias=True)
     wide = given.pivot(index="portfolio", columns="symbol", values="weight").fillna(0.0)
     weights = wide.loc[list(dict.fromkeys(given["portfolio"]))]
     doubt(Tables("risk", portfolio=weights), accept=accept)
     weights.attrs[READING] = given.attrs[READING]
     return weights
+
+
+def still_in(returns: pd.DataFrame) -> list[str]:
+    """Assets whose price is the same in all of the periods: cash, or a peg."""
+    return [str(c) for c in returns.columns[(returns.fillna(0.0) == 0.0).all() & returns.notna().any()]]
+
+
+def told_of_cash(weights: pd.DataFrame, chosen: Chosen) -> list[str]:
+    """One line about each portfolio (portfolio, asset) that is not fully invested in assets with risk."""
+    told = []
+    risky = set(chosen.returns.columns)
+    for name, row in weights.iterrows():
+        cash = {str(s): float(w) for s, w in row.items() if w and s not in risky}
+        rest = 1 - float(row.sum())
+        parts = [f"{s} {w:.1%}" for s, w in cash.items()]
+        if rest > ROUNDING:
+            parts.append(f"{rest:.1%} that is not invested")
+        if parts:
+            told.append(f"{name}: counted as cash, without risk: {', '.join(parts)}.")
+        if rest < -ROUNDING:
+            told.append(f"{name}: weights sum to {row.sum():.1%}; {-rest:.1%} is borrowed.")
+    return told
 
 
 def equal_weights(returns: pd.DataFrame) -> pd.DataFrame:
@@ -161,10 +195,12 @@ def returns_to_fit(
     only: Sequence[str] = (),
     held: Sequence[str] = (),
     accept: Collection[str] | None = (),
-) -> tuple[pd.DataFrame, list[str]]:
+) -> Chosen:
     """Returns of the last ``window`` periods, and symbols left out, as ``choose``; doubts about the others.
 
-    Prices of assets that no model is fitted to are not examined (``bdfm.data.doubts``).
+    Assets whose price is the same in all periods are cash or pegs: they have no risk, and are not fitted.
+    Prices of assets that are neither fitted nor held are not examined (``bdfm.data.doubts``). Raises
+    ``DataError`` as ``choose`` does, and where no price moves.
     """
     try:
         every = simple_returns(prices, period=length, window=window, accept=None)
@@ -172,8 +208,17 @@ def returns_to_fit(
     except DataError:
         doubt_prices(prices, length, window, accept=accept)  # the reason, if a rule knows it
         raise
-    doubt_prices(prices[list(returns.columns)], length, window, accept=accept)
-    return returns, left_out
+    still = still_in(returns)
+    examined = [s for s in returns.columns if s not in set(still) or s in set(held)]
+    if len(still) == returns.shape[1]:
+        examined = list(returns.columns)
+    doubt_prices(prices[examined], length, window, accept=accept)
+    if len(still) == returns.shape[1]:
+        raise DataError(
+            f"risk: no price moves in the last {len(returns)} periods ({_checks.first(still)}): there is no"
+            " risk to model. Give assets that trade, or a longer --window."
+        )
+    return Chosen(returns.drop(columns=still), left_out, still)
 
 
 def estimator_from_files(

@@ -11,6 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bdfm import _checks
+from bdfm._symbols import is_cash
 from bdfm.errors import DataError
 from bdfm.names import ASSET, FACTOR, FACTOR_RETURNS, PERIOD, PORTFOLIO, SPECIFIC_RETURNS
 
@@ -21,7 +22,10 @@ _SYMMETRY: Final = 1e-8  # relative asymmetry or negative eigenvalue of F that p
 
 
 def portfolios(weights: Weights, assets: Sequence[str]) -> tuple[list[str] | None, Floats]:
-    """Names (``None`` for one without) and weights (portfolio, asset) in the order of the assets."""
+    """Names (``None`` for one without) and weights (portfolio, asset) in the order of the assets.
+
+    Cash (``CASH``, unless an asset is called so) has no risk and is left out.
+    """
     where = "weights"
     if isinstance(weights, xr.DataArray):
         if not set(weights.dims) <= {PORTFOLIO, ASSET} or ASSET not in weights.dims:
@@ -32,6 +36,9 @@ def portfolios(weights: Weights, assets: Sequence[str]) -> tuple[list[str] | Non
     else:
         table = pd.Series(dict(weights), dtype=float)
     frame = table if isinstance(table, pd.DataFrame) else table.to_frame().T
+    cash = [is_cash(a, assets) for a in frame.columns]
+    if any(cash):
+        frame = frame.loc[:, [not c for c in cash]]
     labels = [str(a) for a in frame.columns]
     values = frame.to_numpy(dtype=float)
     if labels != list(assets):

@@ -189,8 +189,11 @@ def stress_test(
     _checks.positive(asked.loss, what="loss", where="stress test")
     names, w = portfolios(weights, next(iter(models.values())).assets)
     table = pd.DataFrame(w, names or ["portfolio"], list(next(iter(models.values())).assets))
-    table = table.loc[:, (table != 0).any()]
-    left_out: list[str] = []
+    idle = table.index[~(table != 0).any(axis=1)]
+    left_out = [f"{p}: it holds no asset with risk." for p in idle]
+    table = table.loc[table.index.difference(idle, sort=False), (table != 0).any()]
+    if table.empty:
+        raise DataError("stress test: no portfolio holds an asset with risk. Check the weights.")
     replayed = _replayed(models, table, asked, returns, factor_returns, left_out)
     shocked = _shocked(models, table, asked)
     reverse = _reversed(models, table, asked.loss)

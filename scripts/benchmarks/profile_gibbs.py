@@ -123,12 +123,12 @@ def steps(chain: Chain, sweep: Sequence[Update]) -> dict[str, Callable[[int], No
     for update in sweep:
         name = update.__name__
         kind = next((k for k, names in KINDS.items() if name in names), None)
-        if kind is not None and update not in parts[kind]:
+        if kind is not None:
             parts[kind].append(update)
     return {kind: repeated(part) for kind, part in parts.items() if part}
 
 
-def floors(chain: Chain) -> dict[str, dict[str, float]]:
+def floors(chain: Chain, sweep: Sequence[Update]) -> dict[str, dict[str, float]]:
     """Operations that an update cannot do without."""
     returns, s = chain.data.returns, chain.state
     n, t = returns.values.shape
@@ -138,6 +138,7 @@ def floors(chain: Chain) -> dict[str, dict[str, float]]:
     # an evaluation of the likelihood: sum over j of regressors, square, score, gradient
     likelihood = n * t * (2 * j + 5)
     runs = len(returns.run_weight)
+    switches = sum(u.__name__.startswith("switch_") for u in sweep)
     logs = n * runs if 8 * runs <= t else n * t
     return {
         "regression coefficients": {
@@ -151,7 +152,11 @@ def floors(chain: Chain) -> dict[str, dict[str, float]]:
             "normal": t * k,
         },
         "orbits": {"multiply-add": k * k * (3 * n + t) + 8 * k * (n + t), "gamma": n * k},
-        "factor scales": {"multiply-add": 4 * n * t * k, "normal": n * k, "log": 5 * k},
+        "factor scales": {
+            "multiply-add": 4 * n * t * k * switches,
+            "normal": n * k * switches,
+            "log": 5 * k * switches,
+        },
         "dynamics and scale": {"multiply-add": 4 * k * t, "exp": 2 * t, "normal": 1},
         "residual move": {"multiply-add": moved * n * (4 * t + k)},
         "log-volatility, assets": {"multiply-add": 2 * likelihood, "exp": n * t, "log": 2 * logs},
@@ -189,7 +194,7 @@ def main(
     sweep = per_call(lambda n: chain.sample(whole, n, 1, NONE), REPEAT)
 
     unit = units(rng)
-    floor = floors(chain)
+    floor = floors(chain, updates)
     rows = []
     for name, run in steps(chain, updates).items():
         parts = {op: count * unit[op] for op, count in floor[name].items()}

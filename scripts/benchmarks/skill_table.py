@@ -244,6 +244,7 @@ def show(out: Path, json_file: Path | None, only: Sequence[str] = ()) -> None:
         best[u] = {"rival": rival, **gap._asdict()}
     console.print("Against the best simple rival of each universe:", best)
     figures["best_rival"] = best
+    figures["leans"] = leans(every, console)
     outer = reliability(
         out, forecasts, came, [n for n in rps if n in (REFERENCE, "core", *CANDIDATES)], console
     )
@@ -254,6 +255,33 @@ def show(out: Path, json_file: Path | None, only: Sequence[str] = ()) -> None:
     }
     if json_file is not None:
         json_file.write_text(json.dumps(figures, indent=1, default=float) + "\n", encoding="utf-8")
+
+
+def leans(every: Mapping[str, Scored], console: Console) -> dict[str, Any]:
+    """What opinions on direction gained or lost, by universe and era, over all origins of each forecaster.
+
+    ``lean``: RPS less that of the symmetric part. ``rest``: the symmetric part less the reference.
+    """
+    found: dict[str, Any] = {}
+    for name, one in every.items():
+        if abs(one.rps - one.symmetric).mean() < 2e-6:  # of draws that are symmetric but for their number
+            continue
+        shared = one.rps.index.intersection(every[REFERENCE].rps.index)
+        sides = {
+            "lean": (one.rps - one.symmetric).loc[shared],
+            "rest": one.symmetric.loc[shared] - every[REFERENCE].rps.loc[shared],
+        }
+        found[name] = {
+            side: {f"{u} {e}": x._asdict() for (u, e), x in cells(values).items()}
+            for side, values in sides.items()
+        }
+        table = Table(f"{name}, 1e-5", *ERAS, "all", box=None)
+        for side, by_cell in found[name].items():
+            for u in dict.fromkeys(key.split()[0] for key in by_cell):
+                row = [plus_minus(by_cell.get(f"{u} {e}"), 1e5) for e in (*ERAS, "all")]
+                table.add_row(f"{side}, {u}", *row)
+        console.print(table)
+    return found
 
 
 def markdown(figures: Mapping[str, Any]) -> str:

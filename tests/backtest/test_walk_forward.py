@@ -17,6 +17,7 @@ import pytest
 from forecasters import Failing, Naive, Slow
 
 import bdfm
+from bdfm import _workers
 from bdfm.backtest import (
     Late,
     MarketData,
@@ -24,7 +25,6 @@ from bdfm.backtest import (
     QuantileForecast,
     Run,
     origin_dates,
-    walk,
     walk_forward,
 )
 from bdfm.backtest.models import BACKTEST_SAMPLER
@@ -380,6 +380,6 @@ def test_dask_loses_a_worker_and_nothing_else(run, data, origins, tmp_path):
 
 def test_no_scheduler_there(data, origins, tmp_path, monkeypatch):
     # The package has a function of the module's name.
-    monkeypatch.setattr(walk, "SCHEDULER_TIMEOUT", "1s")
+    monkeypatch.setattr(_workers, "SCHEDULER_TIMEOUT", "1s")
     with pytest.raises(DataError, match="no Dask scheduler at tcp"):
         walk_forward(Naive(), data, origins[:1], tmp_path / "run", scheduler="tcp://127.0.0.1:9")

@@ -39,9 +39,11 @@ from bdfm.backtest import origin_dates
 from bdfm.data.panel import Panel
 from bdfm.data.periods import period_edges
 from bdfm.data.settings import PanelSettings
-from bdfm.errors import DataError
+from bdfm.errors import DataError, UnknownLabelError
 from bdfm.exposures import ExposureData, Exposures, read_factors
-from bdfm.risk import RiskModel, TimeSeriesEstimator, simple_returns
+from bdfm.forecast.forecast import Forecast
+from bdfm.portfolio.decisions import portfolio_risk
+from bdfm.risk import RiskModel, StatisticalEstimator, TimeSeriesEstimator, simple_returns
 
 
 @pytest.fixture
@@ -296,12 +298,79 @@ def test_an_asset_of_zero_return_is_taken_as_such(door, case):
     assert panel.inactive == (symbol,)
 
 
+@pytest.mark.parametrize("model", ["risk", "all risk"])
 @pytest.mark.parametrize("case", ["cash at 1", "cash at 100", "a peg"])
-def test_cash_in_risk_is_named(door, case):
+def test_a_price_that_does_not_move_is_held_without_risk(door, tmp_path, case, model):
     symbol, prices = still(case)
-    held = door("risk", prices=prices, held=["A", symbol])
-    refused(held, "constant-price", f"{symbol} never moved in the window")
+    other = "A" if symbol != "A" else "B"
+    code, out, err = door(model, prices=prices, held=[other, symbol])
+    assert code == 0, err
+    assert f"book: counted as cash, without risk: {symbol} 50.0%." in out
+    assert "[constant-price]" in err
+    half = np.array([0.5 * (s == other) for s in NAMES])
+    assert volatility(tmp_path) == pytest.approx(by_hand(PRICES, half), rel=0.05)
+    code, out, err = door(model, prices=prices)  # equal weights of what moves
+    assert code == 0, err
+    assert f"Left out, since their prices never move: {symbol}." in out
+    assert volatility(tmp_path) == pytest.approx(
+        by_hand(PRICES.drop(columns=symbol, errors="ignore")), rel=0.05
+    )
     refused(door("exposures", prices=prices), "constant-price", symbol)
+
+
+CASH = {
+    "a row CASH": ("A,0.5\nCASH,0.5", "CASH 50.0%", 0.5),
+    "a row of cash by another name": ("A,0.5\n$Cash USD,0.5", "$Cash USD 50.0%", 0.5),
+    "the rest": ("A,0.25\nB,0.25", "50.0% that is not invested", None),
+    "both": ("A,0.5\nCASH,0.2", "CASH 20.0%, 30.0% that is not invested", 0.5),
+}
+
+
+@pytest.mark.parametrize("case", CASH)
+def test_cash_of_a_portfolio_has_no_risk(door, tmp_path, case):
+    rows, told, share = CASH[case]
+    (tmp_path / "w.csv").write_text(f"symbol,weight\n{rows}\n")
+    code, out, err = door("risk", "--portfolio", tmp_path / "w.csv")
+    assert code == 0, err
+    assert f"w: counted as cash, without risk: {told}." in out
+    weights = np.array([0.25, 0.25, 0, 0, 0, 0]) if share is None else np.eye(6)[0] * share
+    assert volatility(tmp_path) == pytest.approx(by_hand(PRICES, weights), rel=0.05)
+    assert "[" not in err
+
+
+def test_a_portfolio_of_cash_alone_an_asset_called_cash_and_a_loan(door, tmp_path):
+    (tmp_path / "w.csv").write_text("symbol,weight,portfolio\nCASH,1,x\nA,1.3,y\n")
+    code, out, err = door("risk", "--portfolio", tmp_path / "w.csv")
+    assert code == 0, err
+    assert "y: weights sum to 130.0%; 30.0% is borrowed." in out
+    table = pd.read_csv(tmp_path / "out" / "risk.csv").set_index("portfolio")["volatility"]
+    assert table["x"] == 0
+    assert table["y"] == pytest.approx(by_hand(PRICES, np.eye(6)[0] * 1.3), rel=0.05)
+    code, out, err = door(
+        "risk", "--portfolio", tmp_path / "w.csv", prices=PRICES.rename(columns={"B": "CASH"})
+    )
+    assert code == 0, err
+    assert "as cash" not in out
+    table = pd.read_csv(tmp_path / "out" / "risk.csv").set_index("portfolio")["volatility"]
+    assert table["x"] == pytest.approx(by_hand(PRICES, np.eye(6)[1]), rel=0.05)
+
+
+def test_cash_in_python():
+    model = StatisticalEstimator(2).fit(simple_returns(PRICES, period="1w"))
+    half, all_in = model.volatility({"A": 0.5, "CASH": 0.5}), model.volatility({"A": 1.0})
+    assert float(half) == pytest.approx(0.5 * float(all_in), rel=1e-12)
+    assert float(model.decompose({"A": 0.5, "Cash": 0.5}).variance.item()) == pytest.approx(float(half) ** 2)
+    with pytest.raises(UnknownLabelError, match="CASHEW"):
+        model.volatility({"A": 0.5, "CASHEW": 0.5})
+    rng = np.random.default_rng(0)
+    draws = 0.05 * rng.standard_normal((500, 2))
+    made = Forecast.from_draws(
+        draws, assets=["A", "B"], asset_class=["x", "x"], origin="2020-01-03", end="2020-01-31"
+    )
+    risks = [
+        portfolio_risk(made, w).table["value"]["volatility"] for w in ({"A": 0.5, "CASH": 0.5}, {"A": 0.5})
+    ]
+    assert risks[0] == risks[1]
 
 
 def test_a_price_of_zero_throughout_is_a_code(door):

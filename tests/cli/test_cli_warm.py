@@ -77,6 +77,14 @@ def test_too_little_memory_is_one_message(bdfm_command, arguments, files, monkey
     month = ("--origin", "2020-12-18", "--model", "m6", "--out", files / "large")
     code, _, err = bdfm_command(*arguments, *month)
     assert code == 2
-    message = "600,000 predictive draws of 8 assets need about 38 MB of memory, and 30 MB are available"
-    assert message in " ".join(err.split())
+    text = " ".join(err.split())
+    assert "600,000 predictive draws of 8 assets need about" in text
+    assert "of memory, and 30 MB are available. Lower n_draws" in text
     assert not (files / "large").exists()
+    code, _, err = bdfm_command(*arguments, *month, "--memory", "200MB")
+    assert "and 30 MB are available" in " ".join(err.split())
+    monkeypatch.setattr(_memory, "available", lambda: 10**12)
+    code, _, err = bdfm_command(*arguments, *month, "--memory", "200MB")
+    assert code == 2
+    assert "200 MB is the budget (--memory, memory=)" in " ".join(err.split())
+    assert "would fit" in " ".join(err.split())

@@ -128,6 +128,35 @@ def test_what_is_accepted_goes_through(bdfm_command, files, name):
     assert "unknown rule unit-stop" in err
 
 
+@pytest.mark.parametrize("name", ["run", "risk", "exposures", "score", "backtest", "check"])
+def test_an_alias_that_matches_nothing_is_told(bdfm_command, files, name):
+    folder, end = files()
+    text = (folder / "month.toml").read_text()
+
+    def call(aliases, *accept):
+        options = [x for pair in aliases.items() for x in ("--alias", "=".join(pair))]
+        options += [x for rule in accept for x in ("--accept", rule)]
+        if name == "run":
+            table = "".join(f'{old} = "{new}"\n' for old, new in aliases.items())
+            (folder / "month.toml").write_text(f"accept = {list(accept)}\n{text}[aliases]\n{table}")
+            options = []
+        if name == "check":
+            options.append("--json")
+        return bdfm_command(*command(name, folder, end), *options)
+
+    code, out, err = call({"S6": "T6"})
+    assert code == 0, err
+    assert "[alias]" not in err
+    assert "no file has" not in out
+    code, out, err = call({"S6": "T6", "FB": "META"})
+    told = " ".join((out if name == "check" else err).split())
+    assert code == int(name == "check")
+    assert "no file has the symbol of FB = META" in told
+    code, out, err = call({"S6": "T6", "FB": "META"}, "alias:FB")
+    assert code == 0, err
+    assert "[alias]" not in err
+
+
 def test_a_run_file_accepts(bdfm_command, files):
     folder, _ = files(**late(lambda x: 100 * x))
     assert bdfm_command("run", folder / "month.toml", "--check")[0] == 2

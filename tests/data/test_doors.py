@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bdfm._symbols import check_aliases
 from bdfm.backtest.protocol import MarketData
 from bdfm.data.doubts.rule import RULES
 from bdfm.data.panel import Panel
+from bdfm.data.sources import read_prices, read_universe
 from bdfm.errors import DataError, DataWarning
 from bdfm.exposures import ExposureData
 from bdfm.forecast import edits, views
@@ -233,8 +235,20 @@ def test_portfolios_pass_too(tmp_path):
         read_portfolios(file, cases.NAMES)
 
 
+@pytest.mark.parametrize("read", [read_prices, read_universe])
+def test_aliases_that_concern_nothing_are_told_in_python(read):
+    table = cases.clean_prices() if read is read_prices else cases.clean_universe()
+    for fine in ({"S0": "META"}, {"FB": "S0"}, {}):
+        read(table, aliases=fine)
+    with pytest.warns(DataWarning, match=r"no file has the symbol of FB = META, T = U\. .*\[alias\]"):
+        read(table, aliases={"FB": "META", "T": "U", "S1": "V"})
+    shared = check_aliases({"FB": "META", "S1": "V"})  # for several tables: told by who reads them
+    read(table, aliases=shared)
+    assert shared.unused == {"FB": "META"}
+
+
 def test_the_table_covers_every_rule():
-    assert {f.partition(" ")[0] for f in EXPECTED} | {"portfolio"} == set(RULES)
+    assert {f.partition(" ")[0] for f in EXPECTED} | {"portfolio", "alias"} == set(RULES)
     assert {d for row in EXPECTED.values() for d in row} | {"returns_of_estimators"} == set(DOORS)
 
 

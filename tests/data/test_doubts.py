@@ -404,7 +404,7 @@ def test_findings_as_table_json_and_html():
 
 
 def test_every_rule_says_what_it_doubts_and_is_tested():
-    assert len(RULES) == 15
+    assert len(RULES) == 16
     for rule in RULES.values():
         assert len(rule.text) > 100, rule.name
     tried = {
@@ -412,7 +412,7 @@ def test_every_rule_says_what_it_doubts_and_is_tested():
         for group in (cases.PRICES, cases.OF_A_PANEL, cases.WARNED, cases.FACTORS)
         for c in group.values()
     }
-    assert tried | {"universe", "portfolio", "earnings", "statement-unit"} == set(RULES)
+    assert tried | {"universe", "portfolio", "earnings", "statement-unit", "alias"} == set(RULES)
 
 
 def test_large_tables_are_quick():

@@ -253,7 +253,7 @@ def test_permuting_assets_permutes_the_panel(order, seed):
 def test_arrays_are_locked_and_copies_are_not(prices, universe):
     panel = make(prices, universe)
     data = panel.dataset
-    assert len(data.variables) == 15
+    assert len(data.variables) == 16
     for part in (data, panel.history, panel.future):
         for name in part.data_vars:
             with pytest.raises(ValueError, match="read-only"):

@@ -53,6 +53,12 @@ def test_looks_are_few():
     assert (steps[:-1] > GROWTH - 0.15).all()
 
 
+def test_the_next_look_is_where_the_judge_wants_it():
+    result, seen = in_steps([Look(enough=False, growth=2.0), Look(enough=False, growth=1.2), YES])
+    assert seen == [FIRST, 2 * FIRST, round(2.4 * FIRST)]
+    assert result.sweeps == TUNE + THIN * seen[-1]
+
+
 def test_the_bound_is_kept_and_reached():
     result, seen = in_steps([], max_sweeps=TUNE + 101)
     assert result.sweeps == TUNE + 100  # whole draws

@@ -25,6 +25,7 @@ MOMENTUM = {"dynamics": [{"kind": "momentum"}]}
 MOVING = {"loadings": {"kind": "random_walk", "every": 13, "drift_sd": 0.3}}
 INSTRUMENTED = {"loadings": {"kind": "instrumented"}}
 PREMIUM = {"mean": [{"kind": "intercept"}, {"kind": "factor_premium", "sd": 0.3}]}
+LEAN = {"mean": [{"kind": "market_premium", "mean": 0.1, "mean_sd": 0.3}]}
 STUDENT = {"factor_noise": {"kind": "student_t"}}
 VAR = {"dynamics": [{"kind": "var1"}]}
 COVERED = {
@@ -37,6 +38,7 @@ COVERED = {
     "momentum and market": MOMENTUM | MARKET,
     "premium": PREMIUM,
     "premium alone": {"dynamics": [], "mean": [{"kind": "factor_premium", "sd": 0.3}]} | MARKET,
+    "market premium": LEAN | MARKET,
     "premium and latent": PREMIUM | LATENT | MOMENTUM,
     "laplace": {"noise": {"kind": "laplace"}},
     "student factors": STUDENT,
@@ -59,6 +61,8 @@ def simulated(parts, *, seed=1, **own):
         "earnings": (rng.random(shape) < 0.3).astype(float),
         "market_volatility": 0.5 * rng.standard_normal((N_PERIODS, 1)),
         "next_market_volatility": [0.8],
+        "market_risk": np.tile(0.05 * np.linspace(0.5, 1.5, N_ASSETS), (N_PERIODS, 1)),  # the first factor's
+        "next_market_risk": 0.05 * np.linspace(0.5, 1.5, N_ASSETS),
         "characteristics": np.column_stack([np.ones(N_ASSETS), rng.standard_normal(N_ASSETS)]),
     }
     truth = {
@@ -119,6 +123,26 @@ def test_premium_is_recovered():
     assert np.max(np.abs(found - expected) / mean.std(["chain", "draw"]).to_numpy()) < 3.5
     sharpe = np.linalg.norm(posterior.draws["premium"].to_numpy(), axis=-1)  # of the best mix of factors
     near(sharpe, 0.5, sd_below=0.12)
+
+
+@pytest.mark.parametrize("mean_sd", [0.05, 1.0])
+def test_a_market_premium_is_as_much_the_priors_as_its_memory_is_long(mean_sd):
+    """13 years know a Sharpe ratio to about 0.08: a century's prior keeps its say beside them."""
+    parts = {"dynamics": [], "mean": [{"kind": "market_premium", "mean": 0.1, "mean_sd": mean_sd}]}
+    model, panel, *_ = simulated(parts, sharpe=np.full(N_ASSETS, 0.4))
+    posterior = fit(model, panel, seed=1, settings=QUICK)
+    draws = posterior.draws["mu_sharpe"]
+    mean, sd = float(draws.mean()), float(draws.std())
+    if mean_sd == 1.0:  # the data speak: of 156 periods, 1 / sqrt(156) at least
+        near(draws, 0.4, sd_below=0.15)
+        assert sd > 0.06
+    else:  # 0.1 and 0.05 against the data's 0.4 and 0.08 or so
+        assert 0.1 < mean < 0.25
+        assert 0.03 < sd < 0.05
+    # What the forecast expects is that premium on the next period's risk.
+    x = panel.future["market_risk"].to_numpy()[0]
+    expected = posterior.identified()["expected_return_next"].mean(("chain", "draw")).to_numpy()
+    np.testing.assert_allclose(expected, posterior.draws["sharpe"].mean(("chain", "draw")) * x, rtol=1e-6)
 
 
 def test_slope_on_market_volatility_is_recovered():
@@ -264,6 +288,8 @@ def small():
         market_volatility=0.6 * rng.standard_normal((24, 1)),
         characteristics=np.column_stack([np.r_[np.ones(5), np.zeros(3)], rng.standard_normal(8)]),
         earnings=rng.random(shape) < 0.3,
+        market_risk=0.05 * rng.standard_normal(shape),
+        next_market_risk=0.05 * rng.standard_normal(8),
         next_recent_return=rng.standard_normal(8),
         next_recent_volatility=0.7 * rng.standard_normal((8, 1)),
         next_market_volatility=[0.5],

@@ -6,13 +6,21 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from bdfm.gibbs.sampler import GROWTH
 from bdfm.inference.diagnostics import diagnose
 from bdfm.inference.engine import labelled
 from bdfm.inference.ess import rhat_and_ess
 from bdfm.inference.identified import identified
 from bdfm.inference.settings import SamplerSettings
-from bdfm.inference.stopping import ESS_MARGIN, FIRST_DRAWS, RHAT_MARGIN, StoppingRule, meets
+from bdfm.inference.stopping import (
+    ESS_MARGIN,
+    FIRST_DRAWS,
+    LEAST_GROWTH,
+    MOST_GROWTH,
+    RHAT_MARGIN,
+    StoppingRule,
+    growth,
+    meets,
+)
 from bdfm.names import LOG_LIKELIHOOD
 from bdfm.posterior.fit import fit
 
@@ -24,9 +32,10 @@ def stop(chains, *, max_rhat=MAX_RHAT, min_ess=MIN_ESS):
     n = FIRST_DRAWS
     while n <= chains.shape[1]:
         rhat, bulk, tail = rhat_and_ess(chains[:, :n])
-        if meets(rhat, np.minimum(bulk, tail), max_rhat=max_rhat, min_ess=min_ess):
+        seen = rhat, np.minimum(bulk, tail)
+        if meets(*seen, max_rhat=max_rhat, min_ess=min_ess):
             return n
-        n = round(GROWTH * n)
+        n = round(n * growth(*seen, max_rhat=max_rhat, min_ess=min_ess))
     return None
 
 
@@ -85,7 +94,7 @@ def test_chains_on_their_way_from_far_starts_do_not_pass(rng):
     ("rhat", "ess", "enough"),
     [
         (1 + RHAT_MARGIN * 0.0099, ESS_MARGIN * 401, True),
-        (1.009, 1e6, False),
+        (1.0095, 1e6, False),
         (1.0, 1.1 * MIN_ESS, False),
         (np.nan, 1e6, False),
         (1.0, np.nan, False),
@@ -94,6 +103,24 @@ def test_chains_on_their_way_from_far_starts_do_not_pass(rng):
 def test_thresholds_hold_with_a_margin(rhat, ess, enough):
     good = np.array([1.0, rhat]), np.array([ess, 1e6])
     assert meets(*good, max_rhat=MAX_RHAT, min_ess=MIN_ESS) is enough
+
+
+@pytest.mark.parametrize(
+    ("rhat", "ess", "expected"),
+    [
+        (1.0, 1000.0, LEAST_GROWTH),
+        (1.0, 400.0, 1.05 * 1.25),
+        (1.012, 1000.0, 1.05 * 0.012 / 0.009),
+        (1.012, 480.0, 1.05 * 0.012 / 0.009),
+        (1.2, 1000.0, MOST_GROWTH),
+        (1.0, 10.0, MOST_GROWTH),
+        (np.nan, 1000.0, MOST_GROWTH),
+        (1.0, np.nan, MOST_GROWTH),
+    ],
+)
+def test_the_next_look_is_where_the_worst_measure_should_be_good(rhat, ess, expected):
+    asked = {"max_rhat": MAX_RHAT, "min_ess": MIN_ESS}
+    assert growth(np.array([rhat, 1.0]), np.array([5000.0, ess]), **asked) == pytest.approx(expected)
 
 
 # -- the rule on draws of a model --------------------------------------------------------------------------

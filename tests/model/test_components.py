@@ -26,7 +26,7 @@ from bdfm.model.parts.factor_noise import NormalFactorNoise, StudentTFactorNoise
 from bdfm.model.parts.factor_scale import ConstantScale, MarketVolatilityScale, StochasticVolatilityScale
 from bdfm.model.parts.loadings import InstrumentedLoadings, RandomWalkLoadings, StaticLoadings
 from bdfm.model.parts.log_volatility import Earnings, LogVolIntercept, OutsideVolatility, RecentVolatility
-from bdfm.model.parts.mean import FactorPremium, Intercept, RecentReturn
+from bdfm.model.parts.mean import FactorPremium, Intercept, MarketPremium, RecentReturn
 from bdfm.model.parts.noise import LaplaceNoise, NormalNoise, StudentTNoise
 from bdfm.model.parts.predictive import CovariancePool, HistoricalPool, ModelPredictive
 from bdfm.model.parts.weights import EqualWeights, HalfLifeWeights, StepWeights
@@ -39,6 +39,7 @@ LOADINGS = [StaticLoadings(), RandomWalkLoadings(every=8, drift_sd=0.5), Instrum
 EFFECTS = [
     Intercept(),
     FactorPremium(),
+    MarketPremium(),
     RecentReturn(),
     LogVolIntercept(),
     RecentVolatility(),
@@ -62,7 +63,7 @@ def test_registry_holds_every_component():
     # Other tests define parts of their own.
     own = {part for part in leaves(Part) if part.__module__.startswith("bdfm.")}
     assert {type(c) for c in REGISTRY} == own
-    assert len(REGISTRY) == 28
+    assert len(REGISTRY) == 29
 
 
 @pytest.fixture
@@ -72,6 +73,7 @@ def data(rng):
         "recent_return": rng.standard_normal((N_PERIODS, N_ASSETS)),
         "recent_volatility": rng.standard_normal((N_PERIODS, N_ASSETS, N_WINDOWS)),
         "earnings": rng.integers(0, 2, (N_PERIODS, N_ASSETS)).astype(float),
+        "market_risk": 0.05 * rng.standard_normal((N_PERIODS, N_ASSETS)),
         "outside_volatility": rng.standard_normal((N_PERIODS, N_ASSETS)),
         "market_volatility": rng.standard_normal((N_PERIODS, N_WINDOWS)),
         "characteristics": rng.standard_normal((N_ASSETS, 3)),
@@ -121,6 +123,8 @@ def test_effects_by_hand(data):
     x = data
     p = {"beta_rr": np.array([1.0, 2, 3, 4, 5]), "beta_rv": np.arange(10.0).reshape(5, 2)}
     np.testing.assert_allclose(RecentReturn().effect(p, x)[3, 2], 3 * x["recent_return"][3, 2])
+    lean = MarketPremium().effect({"sharpe": np.full(5, 0.2)}, x)
+    np.testing.assert_allclose(lean, 0.2 * x["market_risk"])
     common = {"loadings": np.ones((5, 2)), "factor_scale": np.array([0.05, 0.02])}
     premium = FactorPremium().effect({**common, "premium": np.array([0.2, -0.1])}, x)
     np.testing.assert_allclose(premium, np.full((1, 5), 0.05 * 0.2 - 0.02 * 0.1))

@@ -16,7 +16,8 @@ from bdfm.model.parts.noise import StudentTNoise
 from bdfm.model.simulate import simulate_ahead
 from bdfm.names import CLASS_INDEX, FACTORS
 from bdfm.posterior.fit import fit
-from bdfm.posterior.posterior import MAX_LOG_RETURN, Posterior
+from bdfm.posterior.posterior import Posterior
+from bdfm.posterior.predictive import MAX_LOG_RETURN
 from bdfm.risk import BayesianEstimator, RiskModel, bayesian_risk, simple_returns
 from bdfm.validation import validate
 

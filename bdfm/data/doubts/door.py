@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from bdfm import _checks
+from bdfm._symbols import Aliases
 from bdfm.data.doubts import calendar, factors, forms, members, pairs, prices, said, still
 from bdfm.data.doubts.finding import EVERYTHING, Finding, Findings, as_records
 from bdfm.data.doubts.rule import RULES
@@ -72,6 +73,11 @@ def record(found: Sequence[Finding]) -> dict[str, list[dict[str, Any]]]:
     """What a summary says of the findings of a run: those accepted, and those warned of, once each."""
     once = Findings(list(dict.fromkeys(found)))
     return {"accepted": as_records(once.accepted), "warned": as_records(once.of("warn"))}
+
+
+def doubt_aliases(aliases: Aliases, *, accept: Collection[str] | None = ()) -> None:
+    """Doubts about aliases, once every file has been read that they are for; as ``doubt``."""
+    doubt(Tables(aliases=aliases.unused), accept=accept)
 
 
 def doubt(tables: Tables, *, accept: Collection[str] | None = ()) -> Findings:

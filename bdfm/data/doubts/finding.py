@@ -38,7 +38,7 @@ class Finding:
         ``refuse``: nothing is computed unless it is accepted; ``warn``: one line; ``note``: only
         ``bdfm check`` tells it.
     table
-        Where it was seen: prices, factors, returns, universe, portfolio, earnings, statements.
+        Where it was seen: prices, factors, returns, universe, portfolio, earnings, statements, aliases.
     labels
         Symbols or columns concerned; empty where it is about the whole table.
     days

@@ -89,6 +89,22 @@ def portfolio(tables: Tables) -> Iterator[Finding]:
             )  # fmt: skip
 
 
+@rule("alias", "warn", "aliases")
+def alias(tables: Tables) -> Iterator[Finding]:
+    """Aliases of symbols that no file has.
+
+    Warned of, since most are misspelled: the symbol that was meant keeps its name, and may stand for another
+    asset, or beside its own later prices.
+    """
+    if tables.aliases:
+        told = _checks.first(f"{old} = {new}" for old, new in tables.aliases.items())
+        yield Finding(
+            "alias", "warn", "aliases", tuple(tables.aliases), (), f"no file has the symbol of {told}",
+            "An alias renames a symbol as files spell it, in capitals or not.",
+            "Correct its spelling, or leave it out.",
+        )  # fmt: skip
+
+
 @rule("earnings", "warn", "earnings")
 def earnings(tables: Tables) -> Iterator[Finding]:
     """Calendars that cannot be of announcements.

@@ -52,7 +52,9 @@ def constant_price(tables: Tables) -> Iterator[Finding]:
                     f"the price of {name} has not changed since {since}"
                     f" ({series.values[first_row[column], column]:g} on all {series.counts[column]} days)",
                     "Cash or a peg returns 0 for sure, and there is nothing to learn about it.",
-                    "Pass --zero for it, or leave it out." if tables.forecasts else "Leave it out.",
+                    "Pass --zero for it, or leave it out." if tables.forecasts
+                    else "It counts as cash, without risk: leave it out if it is none."
+                    if tables.purpose == "risk" else "Leave it out.",
                     acceptable=not needs,
                 )  # fmt: skip
             continue

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final, Literal, NamedTuple
 
@@ -144,6 +144,8 @@ class Tables:
         (portfolio, asset) weights.
     said
         Numbers of statements.
+    aliases
+        Those whose symbol none of the files has.
     origin
         Day of the forecast; rows after it are not looked at. None: the whole table.
     inactive
@@ -161,6 +163,7 @@ class Tables:
     earnings: pd.DataFrame | None = None
     portfolio: pd.DataFrame | None = None
     said: Sequence[Said] = ()
+    aliases: Mapping[str, str] = field(default_factory=dict)
     origin: pd.Timestamp | None = None
     inactive: Collection[str] = ()
     since: pd.Timestamp | None = None

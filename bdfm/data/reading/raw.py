@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import bz2
-import csv
-import datetime as dt
 import gzip
 import io
 import lzma
-import warnings
 import zipfile
 import zlib
 from pathlib import Path
@@ -17,15 +14,19 @@ from typing import Any, Final
 import pandas as pd
 
 from bdfm import _checks
-from bdfm._optional import optional
 from bdfm._reading import Reading, cut
+from bdfm.data.reading import excel
 from bdfm.errors import DataError, FileError
 
 MAX_BYTES: Final = 4 << 30  # of an unpacked file
 _BLANK: Final = b"\0 \t\r\n"
 _PACKED: Final = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
 _NO_TABLES: Final = (  # first bytes, what it is, what to do
-    (b"\xd0\xcf\x11\xe0", "an old Excel or Office file (.xls)", "Save it as .xlsx or CSV."),
+    (
+        b"\xd0\xcf\x11\xe0",
+        "an old Excel or Office file (.xls), or one with a password",
+        "Save it as .xlsx or CSV.",
+    ),
     (b"%PDF", "a PDF file", "Export the table as CSV or .xlsx."),
     (b"\x28\xb5\x2f\xfd", "packed with Zstandard", "Unpack it first."),
     (b"7z\xbc\xaf", "a 7-Zip archive", "Unpack it first."),
@@ -37,6 +38,12 @@ _NO_TABLES: Final = (  # first bytes, what it is, what to do
     (b"ARROW1", "an Arrow (Feather) file", "Write the table as Parquet: to_parquet."),
     (b"FEA1", "an old Feather file", "Write the table as Parquet: to_parquet."),
 )
+_OTHER_SHEETS: Final = {  # a file inside the archive, and what the archive is
+    "xl/workbook.bin": "a binary Excel file (.xlsb)",
+    "content.xml": "an OpenDocument file (.ods)",
+    "Index/Document.iwa": "a Numbers file",
+    "word/document.xml": "a Word document (.docx)",
+}
 _NAMES: Final = {"utf-16": "UTF-16", "cp1252": "Windows-1252 (Latin-1)", "utf-32": "UTF-32"}
 
 
@@ -46,10 +53,11 @@ def content(path: Path, *, what: str, reading: Reading) -> str | pd.DataFrame:
     A sheet of Excel comes as text with commas. Raises ``FileError`` where the file is missing, empty,
     damaged, or none of these.
     """
-    path = _checks.existing_file(path, what=what)
+    file, _ = excel.split_sheet(path)
+    _checks.existing_file(file, what=what)
     reading.file = path.name
     try:
-        raw = path.read_bytes()
+        raw = file.read_bytes()
     except OSError as error:
         raise FileError(
             f"{what}: {path} cannot be read ({error.strerror}). Check its permissions."
@@ -91,8 +99,11 @@ def _zipped(raw: bytes, path: Path, what: str, reading: Reading, depth: int) -> 
     try:
         with zipfile.ZipFile(io.BytesIO(raw)) as archive:
             names = [i.filename for i in archive.infolist()]
-            if "xl/workbook.xml" in names or "xl/workbook.bin" in names:
+            if "xl/workbook.xml" in names:
                 return _sheet(raw, path, what, reading)
+            for inside, name in _OTHER_SHEETS.items():
+                if inside in names:
+                    raise FileError(f"{what}: {path} is {name}. Save it as .xlsx or CSV.")
             members = [
                 i
                 for i in archive.infolist()
@@ -123,47 +134,11 @@ def _zipped(raw: bytes, path: Path, what: str, reading: Reading, depth: int) -> 
 
 
 def _sheet(raw: bytes, path: Path, what: str, reading: Reading) -> str:
-    """Cells of the one sheet of a workbook that holds any, as text with commas."""
-    optional(
-        "openpyxl", what=f"{what}: {path.name} is an Excel file; reading it", instead="or save it as CSV"
-    )
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # openpyxl's, about styles and extensions
-            sheets = pd.read_excel(
-                io.BytesIO(raw),
-                sheet_name=None,
-                header=None,
-                dtype=object,
-                engine="openpyxl",
-                keep_default_na=False,
-                na_values=[],
-            )
-    except Exception as error:  # whatever a parser of XML in a zip raises
-        raise FileError(f"{what}: {path} is damaged, or no Excel workbook ({line(error)}).") from error
-    filled = {n: s for n, s in sheets.items() if not s.empty}
-    if len(filled) != 1:
-        shown = _checks.first(filled) or "none"
-        raise FileError(
-            f"{what}: {path} has {len(filled)} sheets with cells ({shown}). Keep the one with the table,"
-            " or save it"
-            " as CSV."
-        )
-    name, cells = next(iter(filled.items()))
+    """Cells of a sheet of a workbook as text with commas."""
+    book, wanted = excel.split_sheet(path)
+    name, text = excel.sheet_text(raw, book, what, wanted)
     _contained(reading, f"Excel (sheet {name})")
-    text = io.StringIO()
-    csv.writer(text).writerows([[_cell(x) for x in row] for row in cells.to_numpy(dtype=object)])
-    return text.getvalue()
-
-
-def _cell(value: object) -> str:
-    if value is None or value is pd.NaT or (isinstance(value, float) and value != value):
-        return ""
-    if isinstance(value, dt.datetime):  # pandas' Timestamp too
-        return f"{value:%Y-%m-%d}" if value.time() == dt.time() else f"{value:%Y-%m-%d %H:%M:%S}"
-    if isinstance(value, float):
-        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
-    return str(value)
+    return text
 
 
 def _parquet(raw: bytes, path: Path, what: str, reading: Reading) -> pd.DataFrame:

@@ -16,6 +16,7 @@ import pandas as pd
 
 from bdfm import _columns, _dates, _numbers
 from bdfm._reading import Reading, cut
+from bdfm.data.reading import blocks
 from bdfm.errors import DataError, FileError
 
 SEPARATORS: Final = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
@@ -47,9 +48,13 @@ def dated_table(
     """
     text, sign = _separated(text, path, what, reading)
     sample, whole = _sample(text, sign, path, what)
+    side, first = blocks.blocks_of(sample, what=what)
+    if side:
+        rows = [[c.strip() for c in row] for row in _reader(text, sign, path, what)]
+        return blocks.long_form(rows[first:], side, reading, what=what), decimal_mark
     layout = _layout(sample, path, what)
     reading.drop("title", layout.n_title)
-    if decimal_mark is None and "Excel" not in reading.container:
+    if decimal_mark is None:
         body = [row for row in sample[layout.lines :]] if whole else sample[layout.lines : _SAMPLE_ROWS]
         cells = islice(
             (c for row in body for j, c in enumerate(row) if j != layout.dates and c), _SAMPLE_CELLS
@@ -60,8 +65,7 @@ def dated_table(
             raise DataError(f"{what}: {error}") from None
         mark = "?" if not mark and unclear else mark or "."
     else:
-        mark = decimal_mark or "."
-        decimal_mark = mark
+        mark = decimal_mark
     if mark == ",":
         reading.decimal_mark = _numbers.MARKS[mark]
     table = _parsed(text, sign, layout, mark, path, what)
@@ -481,7 +485,7 @@ def _no_numbers(table: pd.DataFrame) -> np.ndarray[Any, Any]:
             none &= column.isna().to_numpy()
         else:
             none &= ~column.astype(object).fillna("").astype(str).str.contains(
-                r"^[^A-Za-z]*\d[^A-Za-z]*$"
+                r"^[^A-Za-z]*\d[^A-Za-z]*(?:[eE]-?\d+)?[^A-Za-z]*$"
             ).to_numpy(dtype=bool)
     return none
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from bdfm.gibbs.compiling import kernel, update
 from bdfm.gibbs.data import Data, Floats, Ints
-from bdfm.gibbs.linear import add_scaled, draw_tridiagonal, eliminate, fill_zero, solve_transposed
+from bdfm.gibbs.linear import add_four, draw_tridiagonal, eliminate, fill_zero, solve_transposed
 from bdfm.gibbs.quantities import band_product, set_deviation
 from bdfm.gibbs.random import normal
 from bdfm.gibbs.scratch import NormalScratch, Scratch
@@ -28,16 +28,29 @@ def set_path_information(
     pair, weighted = own.pair, own.weighted
     fill_zero(pair)
     fill_zero(own.gradient)
-    for i in range(u.shape[0]):
+    n_assets = u.shape[0]
+    # Four assets at a time, so that sums are loaded and stored once for them; none is counted twice.
+    for i0 in range(0, n_assets, 4):
+        i1, i2, i3 = min(i0 + 1, n_assets - 1), min(i0 + 2, n_assets - 1), min(i0 + 3, n_assets - 1)
+        c1, c2, c3 = 1.0 * (i0 + 1 < n_assets), 1.0 * (i0 + 2 < n_assets), 1.0 * (i0 + 3 < n_assets)
         for t in range(n_periods):
-            weighted[t] = u[i, t] * residuals[i, t]
+            weighted[0, t] = u[i0, t] * residuals[i0, t]
+            weighted[1, t] = u[i1, t] * residuals[i1, t]
+            weighted[2, t] = u[i2, t] * residuals[i2, t]
+            weighted[3, t] = u[i3, t] * residuals[i3, t]
         for b in range(cut.shape[0] - 1):
             first, last = cut[b], cut[b + 1]
+            w = loadings[b]
+            u0, u1, u2, u3 = u[i0, first:last], u[i1, first:last], u[i2, first:last], u[i3, first:last]
+            y0, y1 = weighted[0, first:last], weighted[1, first:last]
+            y2, y3 = weighted[2, first:last], weighted[3, first:last]
             q = 0
             for k in range(n_factors):
-                add_scaled(own.gradient[k, first:last], loadings[b, k, i], weighted[first:last])
+                a = w[k, i0], c1 * w[k, i1], c2 * w[k, i2], c3 * w[k, i3]
+                add_four(own.gradient[k, first:last], a, y0, y1, y2, y3)
                 for j in range(k + 1):
-                    add_scaled(pair[q, first:last], loadings[b, k, i] * loadings[b, j, i], u[i, first:last])
+                    square = a[0] * w[j, i0], a[1] * w[j, i1], a[2] * w[j, i2], a[3] * w[j, i3]
+                    add_four(pair[q, first:last], square, u0, u1, u2, u3)
                     q += 1
     for t in range(n_periods):
         a = own.precision[t]

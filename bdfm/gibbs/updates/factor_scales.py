@@ -11,14 +11,13 @@ from typing import Final
 import numpy as np
 
 from bdfm.gibbs.compiling import kernel, update
-from bdfm.gibbs.data import Data, Floats
+from bdfm.gibbs.data import Data, Floats, Ints
 from bdfm.gibbs.quantities import explained
-from bdfm.gibbs.random import normal
-from bdfm.gibbs.scratch import Scratch
+from bdfm.gibbs.random import log_in_place, normal
+from bdfm.gibbs.scratch import ProductScratch, Scratch
 from bdfm.gibbs.slice import slice_above
 from bdfm.gibbs.state import State
 
-_LARGE: Final = 1e200  # a product of precisions whose logarithm is taken before it grows further
 # First interval of the slice of a log factor scale: wide, because the scale of a factor that the data hardly
 # support has two modes, one near 0.
 _WIDTH: Final = 2.0
@@ -28,43 +27,51 @@ _FLOOR: Final = (
 
 
 @kernel
-def scale_density(log_scale: float, args: tuple[float, Floats, Floats, Floats, Floats, Floats]) -> float:
+def scale_density(
+    log_scale: float, args: tuple[float, Floats, Floats, Floats, Floats, Floats, Floats, Floats, Ints]
+) -> float:
     """Log density of the log scale of one factor, with its loadings or its path integrated out.
 
     Arrays are those of ``ProductScratch``. Each product c = scale * w with w ~ Normal(mean, 1 / p) enters the
-    likelihood as exp(g (c - c0) - A (c - c0)^2 / 2), a form that keeps its digits for large A.
+    likelihood as exp(g (c - c0) - A (c - c0)^2 / 2), a form that keeps its digits for large A. ``share`` is
+    A / p and ``gain`` g^2 / p, so that no product takes more than one division.
     """
-    scale_sd, precision, gradient, information, mean, start = args
+    scale_sd, gradient, information, mean, start, share, gain, logs, bits = args
     scale = math.exp(log_scale)
     square = scale * scale
     value = log_scale - 0.5 * (scale / scale_sd) ** 2
-    product = 1.0
-    for i in range(precision.shape[0]):
-        p, g, a = precision[i], gradient[i], information[i]
+    for i in range(logs.shape[0]):
         from_mean = scale * mean[i] - start[i]
-        ratio = 1.0 + square * a / p
-        change = from_mean * (g - 0.5 * a * from_mean) + 0.5 * square / p * g * g
+        ratio = 1.0 + square * share[i]
+        change = from_mean * (gradient[i] - 0.5 * information[i] * from_mean) + 0.5 * square * gain[i]
         value += change / ratio
-        product *= ratio
-        if product > _LARGE:
-            value -= 0.5 * math.log(product)
-            product = 1.0
-    return value - 0.5 * math.log(product)
+        logs[i] = ratio
+    log_in_place(logs, bits)
+    total = 0.0
+    for i in range(logs.shape[0]):
+        total += logs[i]
+    return value - 0.5 * total
 
 
 @kernel
-def draw_scale(
-    rng: np.random.Generator,
-    now: float,
-    scale_sd: float,
-    precision: Floats,
-    gradient: Floats,
-    information: Floats,
-    mean: Floats,
-    start: Floats,
-) -> float:
-    """Slice update of the scale of one factor under ``scale_density``."""
-    args = (scale_sd, precision, gradient, information, mean, start)
+def draw_scale(rng: np.random.Generator, now: float, scale_sd: float, x: ProductScratch, n: int) -> float:
+    """Slice update of the scale of one factor under ``scale_density``; the first ``n`` products count."""
+    precision, gradient, information = x.precision[:n], x.gradient[:n], x.information[:n]
+    share, gain = x.share[:n], x.gain[:n]
+    for i in range(n):
+        share[i] = information[i] / precision[i]
+        gain[i] = gradient[i] * gradient[i] / precision[i]
+    args = (
+        scale_sd,
+        gradient,
+        information,
+        x.mean[:n],
+        x.value[:n],
+        share,
+        gain,
+        x.logs[:n],
+        x.bits[:n],
+    )
     return math.exp(slice_above(rng, scale_density, args, math.log(now), _WIDTH, math.log(scale_sd) - _FLOOR))
 
 
@@ -113,7 +120,7 @@ def switch_factors(rng: np.random.Generator, data: Data, state: State, scratch: 
             information[i] = a
             mean[i] = explained(own.slopes, characteristics, k, i)
             start[i] = before * loadings[k, i]
-        scale = draw_scale(rng, before, data.factors.scale_sd, precision, gradient, information, mean, start)
+        scale = draw_scale(rng, before, data.factors.scale_sd, x, n_assets)
         factors.premium[k] *= scale / before
         factors.scale[k] = scale
         for i in range(n_assets):
@@ -155,7 +162,7 @@ def switch_paths(rng: np.random.Generator, data: Data, state: State, scratch: Sc
             for t in range(n_periods):
                 gradient[t] += loading * u[t] * e[t]
                 information[t] += square * u[t]
-        scale = draw_scale(rng, before, data.factors.scale_sd, precision, gradient, information, mean, start)
+        scale = draw_scale(rng, before, data.factors.scale_sd, x, n_periods)
         factors.premium[k] *= scale / before
         factors.scale[k] = scale
         for t in range(n_periods):

@@ -11,7 +11,7 @@ import numpy as np
 
 from bdfm.gibbs.compiling import update
 from bdfm.gibbs.data import Data
-from bdfm.gibbs.linear import add_scaled, dot, draw_tridiagonal
+from bdfm.gibbs.linear import add_rows, dots, draw_tridiagonal
 from bdfm.gibbs.quantities import explained
 from bdfm.gibbs.scratch import Scratch
 from bdfm.gibbs.state import State
@@ -30,7 +30,7 @@ def draw_loadings(rng: np.random.Generator, data: Data, state: State, scratch: S
     """
     own, work, cut, path = state.loadings, scratch.normal, data.loadings.cut, state.factors.path
     loadings, mixing, characteristics = own.values, own.mixing, data.loadings.characteristics
-    pair, precision, weighted, change = work.pair, work.precision, work.weighted, work.change
+    pair, precision, weighted, change = work.pair, work.precision, work.weighted[0], work.change
     n_blocks, n_factors, n_assets = loadings.shape
     n_periods = path.shape[1]
     relax = scratch.tuning.relax[0]
@@ -51,13 +51,15 @@ def draw_loadings(rng: np.random.Generator, data: Data, state: State, scratch: S
             a = precision[b]
             first, last = cut[b], cut[b + 1]
             inner = (step if b > 0 else 0.0) + (step if b + 1 < n_blocks else 0.0)
+            dots(u, pair, first, last, work.pair_sums)
+            dots(weighted, path, first, last, work.path_sums)
             q = 0
             for k in range(n_factors):
                 for j in range(k + 1):
-                    a[k, j] = dot(u[first:last], pair[q, first:last])
+                    a[k, j] = work.pair_sums[q]
                     q += 1
                 a[k, k] += inner
-                gradient = dot(weighted[first:last], path[k, first:last])
+                gradient = work.path_sums[k]
                 if b == 0:
                     around = explained(own.slopes, characteristics, k, i)
                     a[k, k] += mixing[k, i] * tau
@@ -71,10 +73,10 @@ def draw_loadings(rng: np.random.Generator, data: Data, state: State, scratch: S
         draw_tridiagonal(
             rng, precision, work.gradient, coupling, relax, work.inverse, work.vector, work.ahead, change
         )
-        for k in range(n_factors):
-            for b in range(n_blocks):
+        for b in range(n_blocks):
+            for k in range(n_factors):
                 loadings[b, k, i] += change[k, b]
-                first, last = cut[b], cut[b + 1]
-                add_scaled(e[first:last], -change[k, b], path[k, first:last])
+                work.path_sums[k] = change[k, b]
+            add_rows(e, -1.0, work.path_sums, path, cut[b], cut[b + 1])
         for t in range(n_periods):
             e[t] *= seen[t]

@@ -18,8 +18,10 @@ from bdfm.names import (
     LOADING_BLOCK,
     LOADINGS,
     LOADINGS_PATH,
+    MARKET_RISK,
     PREMIUM,
     RECENT_RETURN,
+    SHARPE,
 )
 
 _ALPHA = Variable(ALPHA, "α_i", (ASSET,), "decimal log return per period", "Intercept, α of eq. 2")
@@ -29,6 +31,13 @@ _BETA_RR = Variable(
     (ASSET,),
     "decimal log return per weekly standard deviation",
     "Expected return after last week's return, β of eq. 2",
+)
+_SHARPE = Variable(
+    SHARPE,
+    "κ_i",
+    (ASSET,),
+    "1 per period",
+    "Expected return over market risk, κ of eq. 5b",
 )
 
 
@@ -91,6 +100,34 @@ class RecentReturn(LinearMean):
     def hierarchy(self) -> Hierarchy:
         """Prior of β^rr within a class."""
         return Hierarchy(self.scale, dof=self.nu, location_sd=self.mean_sd)
+
+
+class MarketPremium(LinearMean):
+    """Premium for market risk (eq. 5b): κ_i ~ Normal(μ_κ, σ_κ), with a long memory in the prior of μ_κ.
+
+    The capital asset pricing model: an asset is paid for the sd that it has of the market, beta times the
+    market's sd, at a Sharpe ratio κ. The prior of its mean, Normal(``mean``, ``mean_sd``), is a century's and
+    not the panel's decade: stocks beat bills by about 0.1 of their sd per 4 weeks (0.36 a year), known to
+    half of that. A hundred periods know a Sharpe ratio to 0.1, so that they move it by a fifth of what they
+    say. ``scale`` lets assets differ a little.
+
+    An opinion on direction: no recommended model holds it (docs/skill.md says what it did).
+    """
+
+    kind: Literal["market_premium"] = "market_premium"
+    mean: float = 0.1
+    mean_sd: PositiveFloat = 0.05
+    scale: PositiveFloat = 0.025
+    needs: ClassVar[frozenset[str]] = frozenset({MARKET_RISK})
+    claims: ClassVar[frozenset[str]] = frozenset({"factor mean"})
+    coefficient: ClassVar[Variable] = _SHARPE
+    variables: ClassVar[tuple[Variable, ...]] = hierarchy_variables(_SHARPE, location=True)
+    regressor: ClassVar[str | None] = MARKET_RISK
+
+    @property
+    def hierarchy(self) -> Hierarchy:
+        """Prior of κ over all assets."""
+        return Hierarchy(self.scale, location=self.mean, location_sd=self.mean_sd)
 
 
 class FactorPremium(Mean):

@@ -95,15 +95,6 @@ def parquet(table: pd.DataFrame) -> bytes:
     return to.getvalue()
 
 
-def excel(table: pd.DataFrame, *, title: bool = False, serial: bool = False) -> bytes:
-    to = io.BytesIO()
-    given = table.rename_axis(index="Date")
-    if serial:
-        given = given.set_axis((table.index - pd.Timestamp("1899-12-30")).days.rename("Date"))
-    given.reset_index().to_excel(to, index=False, startrow=3 if title else 0)
-    return to.getvalue()
-
-
 def zipped(content: bytes, name: str = "prices.csv") -> bytes:
     to = io.BytesIO()
     with zipfile.ZipFile(to, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -19,7 +19,7 @@ from bdfm.data.sources import (
 )
 from bdfm.errors import BdfmError, DataError, FileError, MissingDependencyError
 
-from .forms import clean, excel, parquet, text, yahoo, zipped
+from .forms import clean, parquet, text, yahoo, zipped
 
 WIDE = "date,AA,BB\n2022-01-03,1.5,2\n2022-01-04,1.25,3\n"
 
@@ -209,17 +209,6 @@ def test_tickers_that_are_names_of_columns(write):
 
 
 # Excel
-
-
-@pytest.mark.parametrize("how", [{}, {"title": True}, {"serial": True}])
-def test_excel(write, how):
-    pytest.importorskip("openpyxl")
-    table = clean()
-    found = read_prices(write(excel(table, **how), "p.xlsx"))
-    pd.testing.assert_frame_equal(
-        found, table, check_freq=False, check_index_type=False, check_column_type=False
-    )
-    assert "Excel (sheet Sheet1)" in told(found)[0]
 
 
 def test_excel_without_openpyxl(write, monkeypatch):

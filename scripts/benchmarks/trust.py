@@ -1,18 +1,18 @@
-"""Time to trust of the engines, in one run, and how well their answers agree.
+"""Time to trust: from data to draws that one may believe, by ours, by NUTS and by a textbook, in one run.
 
-    python scripts/benchmarks/inference.py demo
-    python scripts/benchmarks/inference.py m6 --prices FILE --universe FILE [--earnings FILE] [--origin DAY]
-    python scripts/benchmarks/inference.py synthetic [--sizes 125,250,500,1000] [--engines gibbs]
+    python scripts/benchmarks/trust.py [--prices FILE --universe FILE [--earnings FILE] [--origin DAY]]
 
-Options: --engines reference,nuts,gibbs  --budget SECONDS  --cold  --agreement  --seed N  --json FILE
+Without files: the demo. Options: --engines ours-cold,ours,nuts,numpyro,textbook  --minutes 30  --agreement
+--seed N  --json FILE  --markdown
 
-Time to trust: wall seconds, compilation included, of the shortest run of 4 chains whose worst R-hat is at
-most 1.01 and whose least effective sample size (bulk and tail) is at least 400, over the identified
-quantities. Each engine starts with a short run and doubles its length until it gets there. An engine that has
-not got there within its budget is marked ">": it was stopped, and the time is a lower bound. `reference` is
-the preset as a textbook writes it (gathered observations, centred hierarchies, pm.sample with its defaults);
-the others are the package's own. Each engine runs in a process of its own; --cold gives it an empty
-compilation cache.
+Time to trust: wall seconds, compilation included, of the shortest run of 4 chains of the preset `m6` whose
+worst R-hat is at most 1.01 and whose least effective sample size (bulk and tail) is at least 400, over the
+identified quantities. The Gibbs sampler stops by itself; the others start with a short run and double its
+length. One that has not got there within its minutes is stopped and marked ">", with the draws that it had
+made. `ours-cold` has empty caches of compiled code, `ours` those that `ours-cold` left. `nuts` is the model
+of the package sampled by nutpie, `numpyro` by NumPyro where it is installed; `textbook` is the preset as a
+textbook writes it (gathered observations, centred hierarchies, pm.sample with its defaults). Each runs in a
+process of its own.
 
 --agreement compares the posterior means of the identified quantities between the last runs of the engines, in
 Monte Carlo standard errors of their difference.
@@ -22,9 +22,11 @@ import json
 import multiprocessing as mp
 import os
 import resource
+import signal
 import tempfile
 import time
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 from queue import Empty
 from typing import Annotated, Any
@@ -42,20 +44,17 @@ from bdfm.inference.diagnostics import ESS_MIN, RHAT_MAX, diagnose
 from bdfm.inference.ess import mcse_mean
 from bdfm.inference.identified import identified
 from bdfm.model.equations import model_data
-from bdfm.model.simulate import simulate
 
-FIRST_THIN = 3  # gibbs: sweeps for each of 4 x 1,000 kept draws in the first run
-FIRST_DRAWS = 1_000  # nuts: draws of each chain in the first run, which is PyMC's default
-DECIMALS = {
-    "compile": 1,
-    "sample": 1,
-    "step_ms": 3,
-    "rhat": 3,
-    "ess": 0,
-    "s_per_100_ess": 2,
-    "cpu_per_100_ess": 2,
-    "peak_gib": 2,
+FIRST_DRAWS = {"nuts": 250, "numpyro": 250, "textbook": 1000}  # of each chain; 1,000 is PyMC's default
+NAMES = {
+    "ours-cold": "ours, cold",
+    "ours": "ours, warm",
+    "nuts": "NUTS by nutpie",
+    "numpyro": "NUTS by NumPyro",
+    "textbook": "textbook, PyMC's NUTS",
 }
+DECIMALS = {"compile": 1, "sample": 1, "processor": 0, "draws": 0, "rhat": 3, "ess": 0, "peak_gib": 2}
+HEADS = ("compile, s", "sample, s", "processor, s", "draws a chain", "R-hat", "least ESS", "peak, GiB")
 
 Row = dict[str, Any]
 
@@ -108,52 +107,62 @@ def textbook(model: bdfm.FactorModel, panel: bdfm.Panel) -> pm.Model:
     return textbook_model
 
 
-def run_reference(
-    model: bdfm.FactorModel, panel: bdfm.Panel, draws: int, seed: int
-) -> tuple[xr.Dataset, xr.Dataset, dict[str, float]]:
-    """Textbook model, sampled with the defaults of PyMC but for the number of draws."""
+def run_textbook(model: bdfm.FactorModel, panel: bdfm.Panel, draws: int, seed: int, tell: Any) -> Any:
+    """Textbook model, sampled with PyMC's defaults but for the number of draws; our names and dims."""
     begun = time.perf_counter()
+    made = 0
+
+    def count(trace: Any, draw: Any) -> None:
+        nonlocal made
+        made += 1
+        if made % 100 == 0:
+            tell({"reached": f"{made:,} of {4 * (1000 + draws):,} draws, tuning included"})
+
     with textbook(model, panel), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         tree = pm.sample(
-            draws, chains=4, random_seed=seed, progressbar=False, compute_convergence_checks=False, quiet=True
+            draws,
+            chains=4,
+            random_seed=seed,
+            progressbar=False,
+            compute_convergence_checks=False,
+            quiet=True,
+            callback=count,
         )
     posterior = tree["posterior"].to_dataset()
     sampling = float(posterior.attrs["sampling_time"])
     seconds = {"compile": time.perf_counter() - begun - sampling, "sample": sampling}
+    posterior = posterior.rename(path="factors").transpose("chain", "draw", "period", "factor", ...)
+    windows = model.coords(panel)["window"]
+    by_window = [name for name in posterior.data_vars if str(name).endswith("beta_rv")]
+    posterior = posterior.assign({n: posterior[n].expand_dims(window=windows, axis=-1) for n in by_window})
     return posterior, tree["sample_stats"].to_dataset(), seconds
 
 
-def run(engine: str, model: bdfm.FactorModel, panel: bdfm.Panel, length: int, seed: int) -> tuple[Row, Any]:
+def run(
+    engine: str, model: bdfm.FactorModel, panel: bdfm.Panel, length: int, seed: int, tell: Any
+) -> tuple[Row, Any]:
     """One run, ``length`` times as long as the first; its figures and the identified quantities."""
-    begun = time.process_time()
-    if engine == "reference":
-        draws, stats, seconds = run_reference(model, panel, length * FIRST_DRAWS, seed)
-        settings = bdfm.SamplerSettings(draws=length * FIRST_DRAWS)
+    if engine == "textbook":
+        draws, stats, seconds = run_textbook(model, panel, length * FIRST_DRAWS[engine], seed, tell)
     else:
-        size = {"thin": length * FIRST_THIN} if engine == "gibbs" else {"draws": length * FIRST_DRAWS}
-        settings = bdfm.SamplerSettings(engine=engine, **size)
+        settings = bdfm.SamplerSettings(engine="gibbs")
+        if not engine.startswith("ours"):
+            sampler: Any = "nutpie" if engine == "nuts" else "numpyro"
+            settings = bdfm.SamplerSettings(
+                engine="nuts", sampler=sampler, draws=length * FIRST_DRAWS[engine]
+            )
         posterior = bdfm.fit(model, panel, seed=seed, settings=settings)
         draws, stats = posterior.draws, posterior.tree["sample_stats"].to_dataset()
         seconds = posterior.seconds
-    # Processor time of all threads: less at the mercy of other work on the machine than wall time.
-    processor = time.process_time() - begun
-    quantities = identified(draws)
+    quantities = identified(draws, model, panel)
     result = diagnose(quantities, stats)
     ess = min(result.min_ess_bulk, result.min_ess_tail)
-    if engine == "gibbs":
-        steps = settings.chains * (settings.tune + settings.thin * settings.draws)
-    else:  # steps of the tuning are not recorded: taken to be as many for each draw
-        steps = int(stats["n_steps"].sum()) * (1 + settings.tune / settings.draws)
     row = {
-        "compile": seconds["compile"],
-        "sample": seconds["sample"],
-        "steps": int(steps),
-        "step_ms": 1000 * seconds["sample"] * min(settings.cores, settings.chains) / steps,
+        **seconds,
+        "draws": draws.sizes["draw"],
         "rhat": result.max_rhat,
         "ess": ess,
-        "s_per_100_ess": 100 * seconds["sample"] / ess,
-        "cpu_per_100_ess": 100 * processor / ess,
         "trusted": bool(result.max_rhat <= RHAT_MAX and ess >= ESS_MIN),
     }
     return row, quantities
@@ -161,17 +170,18 @@ def run(engine: str, model: bdfm.FactorModel, panel: bdfm.Panel, length: int, se
 
 def climb(queue: Any, engine: str, case: tuple[Any, ...], seed: int, folder: str, agreement: bool) -> None:
     """Runs of doubling length until one is to be trusted; figures go to the queue, means to a file."""
-    model, panel = synthetic(*case[1:]) if case[0] == "synthetic" else load(*case)
+    os.setpgrp()  # so that workers of its own can be stopped with it
+    model, panel = load(*case)
     length, compile_seconds = 1, 0.0
     while True:
-        row, quantities = run(engine, model, panel, length, seed)
+        row, quantities = run(engine, model, panel, length, seed, queue.put)
         compile_seconds = max(compile_seconds, row["compile"])  # later runs of a process find it done
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         row |= {"compile": compile_seconds, "trust": compile_seconds + row["sample"], "peak_gib": peak}
         if agreement:
             save_means(Path(folder) / f"{engine}.npz", quantities)
-        queue.put(row | {"assets": len(panel.assets), "periods": panel.n_history})
-        if row["trusted"]:
+        queue.put(row)
+        if row["trusted"] or engine.startswith("ours"):
             return
         length *= 2
 
@@ -192,28 +202,32 @@ def save_means(file: Path, quantities: xr.Dataset) -> None:
 def measure(
     engine: str, case: tuple[Any, ...], seed: int, budget: float, folder: str, agreement: bool
 ) -> Row:
-    """Figures of the last run of an engine, stopped when its budget is used up."""
+    """Figures of the last run of an engine, stopped when its budget of seconds is used up."""
     context = mp.get_context("spawn")
     queue = context.Queue()
     process = context.Process(target=climb, args=(queue, engine, case, seed, folder, agreement))
-    begun = time.perf_counter()
+    begun, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     process.start()
-    row: Row = {"trusted": False}
+    row: Row = {"trusted": False, "engine": engine}
     while not row["trusted"]:
         left = budget - (time.perf_counter() - begun)
-        try:  # the table of each run is a line of progress
-            row = queue.get(timeout=max(0.0, min(1.0, left)))
+        try:
+            row |= queue.get(timeout=max(0.0, min(1.0, left)))
         except Empty:
             if left > 0 and process.is_alive():
                 continue
-            if left > 0:
+            if left > 0 and "trust" not in row:
                 raise SystemExit(f"{engine}: its process ended with code {process.exitcode}") from None
-            process.kill()
             break
-    process.join()
     if not row["trusted"]:
         row["trust"] = time.perf_counter() - begun
-    return row | {"engine": engine}
+        if process.pid is not None:
+            os.killpg(process.pid, signal.SIGKILL)
+    process.join()
+    if "reached" not in row or row["trusted"]:  # those of workers that were stopped are not known
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        row["processor"] = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return row
 
 
 def agree(folder: str, one: str, other: str) -> Table:
@@ -235,45 +249,14 @@ def agree(folder: str, one: str, other: str) -> Table:
     return table
 
 
-def synthetic(
-    n_assets: int, *, n_periods: int = 120, n_factors: int = 10
-) -> tuple[bdfm.FactorModel, bdfm.Panel]:
-    """Simulated panel with a market and weaker factors."""
-    rng = np.random.default_rng(1)
-    model = bdfm.FactorModel(n_factors=n_factors)
-    shape = (n_periods, n_assets)
-    features = {
-        "recent_return": rng.standard_normal(shape),
-        "recent_volatility": 0.4 * rng.standard_normal((*shape, 1)),
-        "earnings": (rng.random(shape) < 0.3).astype(float),
-    }
-    truth = {
-        "rho": np.float64(0.05),
-        "factor_scale": 0.04 * 0.75 ** np.arange(n_factors),
-        "loadings": rng.standard_normal((n_assets, n_factors)) + (np.arange(n_factors) == 0),
-        "alpha": 0.003 * rng.standard_normal(n_assets),
-        "beta_rr": 0.002 * rng.standard_normal(n_assets),
-        "theta": -2.8 + 0.3 * rng.standard_normal(n_assets),
-        "beta_rv": 0.3 + 0.1 * rng.standard_normal((n_assets, 1)),
-        "beta_earnings": 0.3 + 0.1 * rng.standard_normal(n_assets),
-        "nu": rng.gamma(6, 1.2, n_assets),
-    }
-    classes = [f"class_{k % 5}" for k in range(n_assets)]
-    empty = bdfm.Panel.from_arrays(np.zeros(shape), asset_class=classes, **features)
-    returns = simulate(model, truth, model_data(model, empty), rng=rng).log_returns
-    return model, bdfm.Panel.from_arrays(returns, asset_class=classes, **features)
-
-
 def load(
-    panel: str, prices: Path | None, universe: Path | None, earnings: Path | None, origin: str
+    prices: Path | None, universe: Path | None, earnings: Path | None, origin: str
 ) -> tuple[bdfm.FactorModel, bdfm.Panel]:
-    """Preset m6 and the panel named."""
+    """Preset m6 and the panel of the files, or of the demo."""
     model = bdfm.FactorModel.from_preset("m6")
-    if panel == "demo":
+    if prices is None or universe is None:
         table, members = bdfm.demo()
         return model, bdfm.Panel.from_prices(table, members, origin="2022-12-23", settings=model.panel)
-    if prices is None or universe is None:
-        raise typer.BadParameter("give demo, synthetic, or a name with --prices and --universe")
     calendar = None if earnings is None else bdfm.read_earnings(earnings)
     return model, bdfm.Panel.from_prices(
         bdfm.read_prices(prices),
@@ -284,53 +267,68 @@ def load(
     )
 
 
+def cells(row: Row) -> list[str]:
+    """Cells of a row of the table: name, figures, time to trust."""
+    if "missing" in row:
+        return [NAMES[row["engine"]], *["" for _ in DECIMALS], row["missing"]]
+    figures = [f"{row[name]:,.{digits}f}" if name in row else "" for name, digits in DECIMALS.items()]
+    trust = f"{row['trust']:.1f}" if row["trusted"] else f"> {row['trust']:,.0f}"
+    if not row["trusted"] and "rhat" not in row and "reached" in row:
+        trust += f" ({row['reached']})"
+    return [NAMES[row["engine"]], *figures, trust]
+
+
 def show(rows: list[Row], title: str) -> Table:
     """Table of the figures."""
-    table = Table("assets", "engine", *DECIMALS, "time to trust", title=title, box=None)
+    table = Table("", *HEADS, "time to trust, s", title=title, box=None)
     for row in rows:
-        numbers = [f"{row[name]:.{digits}f}" if name in row else "" for name, digits in DECIMALS.items()]
-        trust = f"{'' if row['trusted'] else '> '}{row['trust']:.1f}"
-        table.add_row(str(row.get("assets", "")), row["engine"], *numbers, trust)
+        table.add_row(*cells(row))
     return table
 
 
+def markdown(rows: list[Row]) -> str:
+    """The same as a table of a page."""
+    heads = ["", *HEADS, "time to trust, s"]
+    lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *(cells(row) for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
 def main(
-    panel: str,
     prices: Path | None = None,
     universe: Path | None = None,
     earnings: Path | None = None,
     origin: str = "2022-01-07",
-    engines: str = "reference,nuts,gibbs",
-    sizes: str = "125,250,500,1000",
-    budget: float = 1200.0,
-    cold: bool = False,
+    engines: str = ",".join(NAMES),
+    minutes: float = 30.0,
     agreement: bool = False,
     seed: int = 1,
     as_json: Annotated[Path | None, typer.Option("--json")] = None,
+    as_markdown: Annotated[bool, typer.Option("--markdown")] = False,
 ) -> None:
     """Compare engines by their time to trust."""
-    if panel == "synthetic":
-        cases: list[tuple[Any, ...]] = [("synthetic", int(n)) for n in sizes.split(",")]
-    else:
-        cases = [(panel, prices, universe, earnings, origin)]
-        load(*cases[0])  # a wrong file ends here
-    names = engines.split(",")
-    console, rows = Console(width=130), []
+    case = (prices, universe, earnings, origin)
+    _, panel = load(*case)  # a wrong file ends here
+    title = f"{len(panel.assets)} assets, {panel.n_history} periods, model m6"
+    names, console, rows = engines.split(","), Console(width=150), []
     with tempfile.TemporaryDirectory() as folder:
-        for case in cases:
-            for engine in names:
-                if cold:
-                    os.environ["NUMBA_CACHE_DIR"] = tempfile.mkdtemp(dir=folder)
-                    os.environ["PYTENSOR_FLAGS"] = f"compiledir={tempfile.mkdtemp(dir=folder)}"
-                rows.append(measure(engine, case, seed, budget, folder, agreement))
-                console.print(show(rows[-1:], f"{panel}, seconds unless named"))
-        console.print(show(rows, f"{panel}, seconds unless named"))
+        # Caches of this run alone, so that the first to compile is cold and what it leaves makes others warm.
+        os.environ["NUMBA_CACHE_DIR"] = os.environ["BDFM_CACHE_DIR"] = f"{folder}/numba"
+        os.environ["PYTENSOR_FLAGS"] = f"compiledir={folder}/pytensor"
+        for engine in names:
+            if engine == "numpyro" and find_spec("numpyro") is None:
+                rows.append({"engine": engine, "missing": "not installed"})
+            else:
+                rows.append(measure(engine, case, seed, 60 * minutes, folder, agreement))
+            console.print(show(rows[-1:], title))
+            if as_json:
+                as_json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        console.print(show(rows, title))
+        if as_markdown:
+            print(markdown(rows), end="")
         done = [name for name in names if agreement and (Path(folder) / f"{name}.npz").exists()]
         for i, one in enumerate(done):
             for other in done[i + 1 :]:
                 console.print(agree(folder, one, other))
-    if as_json:
-        as_json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,126 @@
+"""Large arrays (row, column): where they are kept, and how they are gone through, block by block.
+
+An array that takes more than its share of the budget lies in a file without a name, mapped into memory: it is
+an array like any other, and the file goes when nobody holds it. What goes through it does so in blocks, and
+hands the memory of each back, so that a large array is never in memory as a whole. A block is as large for a
+small budget as for a large one, and small arrays are one block: there is one way, and one result.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import tempfile
+from collections.abc import Iterator
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bdfm import _memory
+from bdfm.errors import DataError
+
+BLOCK_BYTES: Final = 64_000_000  # of a block of rows in double precision
+GATHER_BYTES: Final = 512_000_000  # of a block of columns in single precision: each costs a pass of all rows
+SHARE: Final = 0.4  # of the budget, above which an array lies in a file
+_ROWS: Final = 256  # a block has a multiple of so many, but the last
+
+
+def rows_at_once(width: int) -> int:
+    """Rows of so many columns in a block."""
+    return max(_ROWS, BLOCK_BYTES // (8 * max(width, 1)) // _ROWS * _ROWS)
+
+
+def kept_on_disk(n_rows: int, n_columns: int) -> bool:
+    """Whether an array of this shape, in single precision, lies in a file under the budget of now."""
+    allowed = _memory.budget()
+    return allowed is not None and 4 * n_rows * n_columns > SHARE * allowed
+
+
+def empty(n_rows: int, n_columns: int) -> NDArray[np.float32]:
+    """Array (row, column) in single precision with anything in it, in memory or in a file.
+
+    Raises
+    ------
+    DataError
+        It needs a file, and the disk has no room for it.
+    """
+    if not kept_on_disk(n_rows, n_columns):
+        return np.empty((n_rows, n_columns), dtype=np.float32)
+    size = 4 * n_rows * n_columns
+    with tempfile.TemporaryFile(prefix="bdfm-") as file:  # the map keeps it until the array goes
+        try:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size)  # a full disk is an error here, not a crash later
+            else:
+                file.truncate(size)
+        except OSError as error:
+            raise DataError(
+                f"memory: {n_rows:,} draws of {n_columns:,} assets take {_memory.readable(size)}, more than"
+                f" the budget holds, and {tempfile.gettempdir()} has no room for them ({error.strerror})."
+                " Lower n_draws, raise the budget, or set TMPDIR to a folder with room."
+            ) from error
+        mapped = mmap.mmap(file.fileno(), size)
+    return np.frombuffer(mapped, dtype=np.float32).reshape(n_rows, n_columns)
+
+
+def release(part: NDArray[Any]) -> None:
+    """Hand back the memory of a part of an array that lies in a file; its values stay in the file."""
+    found: Any = part
+    while isinstance(found, np.ndarray):
+        found = found.base
+    mapped = found.obj if isinstance(found, memoryview) else found
+    if not isinstance(mapped, mmap.mmap) or not hasattr(mapped, "madvise") or not part.size:
+        return
+    start = part.ctypes.data - np.frombuffer(mapped, dtype=np.uint8).ctypes.data
+    first = start // mmap.PAGESIZE * mmap.PAGESIZE
+    stop = start + (len(part) - 1) * part.strides[0] + part.itemsize
+    mapped.madvise(mmap.MADV_DONTNEED, first, stop - first)
+
+
+def blocks(array: NDArray[Any], *, most: int | None = None) -> Iterator[slice]:
+    """Slices of rows, at most so many at once; the memory of each is handed back after its turn."""
+    size = min(rows_at_once(array.shape[1]), most or len(array))
+    for start in range(0, len(array), size):
+        here = slice(start, min(start + size, len(array)))
+        yield here
+        release(array[here])
+
+
+def column(array: NDArray[Any], number: int) -> NDArray[Any]:
+    """Copy of one column (row,)."""
+    out = np.empty(len(array), dtype=array.dtype)
+    for here in blocks(array):
+        out[here] = array[here, number]
+    return out
+
+
+def columns(array: NDArray[Any], chosen: NDArray[np.intp] | None = None) -> Iterator[NDArray[Any]]:
+    """Chosen columns one after the other, or all, each (row,) and side by side in memory."""
+    wanted = np.arange(array.shape[1]) if chosen is None else chosen
+    at_once = max(1, GATHER_BYTES // (array.itemsize * max(1, len(array))))
+    for first in range(0, len(wanted), at_once):
+        some = wanted[first : first + at_once]
+        part = slice(int(some[0]), int(some[-1]) + 1) if (np.diff(some) == 1).all() else some
+        gathered = np.empty((len(some), len(array)), dtype=array.dtype)
+        for here in blocks(array):
+            gathered[:, here] = array[here, part].T
+        yield from gathered
+
+
+def copied(array: NDArray[np.float32], chosen: NDArray[np.intp] | None = None) -> NDArray[np.float32]:
+    """Copy of an array, or of some of its columns."""
+    out = empty(len(array), array.shape[1] if chosen is None else len(chosen))
+    for here in blocks(array):
+        out[here] = array[here] if chosen is None else array[here][:, chosen]
+        release(out[here])
+    return out
+
+
+def extremes(array: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Least and largest value of each column."""
+    low, high = array[0].copy(), array[0].copy()
+    for here in blocks(array):
+        np.minimum(low, array[here].min(axis=0), out=low)
+        np.maximum(high, array[here].max(axis=0), out=high)
+    return low, high

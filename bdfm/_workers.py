@@ -1,0 +1,148 @@
+"""Work spread over local processes or a Dask cluster: pieces that are lost come back as failures."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, Final, NamedTuple
+
+from bdfm._optional import optional
+from bdfm.errors import DataError
+
+log = logging.getLogger(__name__)
+
+SCHEDULER_TIMEOUT: Final = "15s"  # to be reached
+
+
+class Failure(NamedTuple):
+    """What went wrong with a piece of work."""
+
+    error: str
+    message: str
+    traceback: str
+
+    @classmethod
+    def of(cls, error: Exception) -> Failure:
+        """That of an exception which is being handled."""
+        return cls(type(error).__name__, str(error), traceback.format_exc())
+
+
+def spread[J, T, R](
+    work: Callable[[J, T], R],
+    job: J,
+    items: Sequence[T],
+    *,
+    lost: Callable[[T, Failure], R],
+    what: str,
+    workers: int = 1,
+    scheduler: str | None = None,
+) -> Iterator[R]:
+    """Results of ``work(job, item)`` for all items, in the order in which they are done.
+
+    Parameters
+    ----------
+    work
+        Function of a module, so that other processes find it; what goes wrong in it is its own to catch.
+    job
+        What all items share; it is sent to each worker once.
+    lost
+        Result of an item that its worker did not carry through, such as one whose process was killed.
+    what
+        For messages: whose work it is.
+    workers
+        Local processes. With one, all runs in this process.
+    scheduler
+        Address of a Dask scheduler, whose workers do the work in the place of local ones.
+    """
+    if scheduler is not None:
+        return _on_dask(work, job, items, lost, what, scheduler)
+    if workers == 1:
+        return (work(job, item) for item in items)
+    return _on_processes(work, job, items, lost, min(workers, len(items)))
+
+
+_task_of_process: tuple[Callable[[Any, Any], Any], Any] | None = None  # set once in each worker
+
+
+def _start_process(work: Callable[[Any, Any], Any], job: Any) -> None:
+    global _task_of_process
+    _task_of_process = work, job
+
+
+def _run_in_process(item: Any) -> Any:
+    if _task_of_process is None:
+        raise RuntimeError("the worker was not started to do this work")
+    work, job = _task_of_process
+    return work(job, item)
+
+
+def _pool(work: Callable[[Any, Any], Any], job: Any, workers: int) -> ProcessPoolExecutor:
+    # Spawned, because forked processes inherit the locks of threads that are not there.
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_start_process, initargs=(work, job))
+
+
+def _on_processes[J, T, R](
+    work: Callable[[J, T], R], job: J, items: Sequence[T], lost: Callable[[T, Failure], R], workers: int
+) -> Iterator[R]:
+    left = list(items)
+    pool = _pool(work, job, workers)
+    try:
+        waiting = {pool.submit(_run_in_process, item): item for item in items}
+        for future in as_completed(waiting):
+            result: R = future.result()
+            left.remove(waiting[future])
+            yield result
+    except BrokenProcessPool:
+        # A process was killed, as by the system when memory runs out, and nobody knows at which item.
+        log.warning("a worker process died; the %d pieces of work left are done one at a time", len(left))
+        yield from _one_at_a_time(work, job, left, lost)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _one_at_a_time[J, T, R](
+    work: Callable[[J, T], R], job: J, items: Sequence[T], lost: Callable[[T, Failure], R]
+) -> Iterator[R]:
+    """Items in one process after the other, so that the one that kills its process is known."""
+    pool = _pool(work, job, 1)
+    try:
+        for item in items:
+            try:
+                yield pool.submit(_run_in_process, item).result()
+            except BrokenProcessPool:
+                message = "the worker process died, probably for lack of memory. Use fewer workers or draws."
+                yield lost(item, Failure("BrokenProcessPool", message, ""))
+                pool = _pool(work, job, 1)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _on_dask[J, T, R](
+    work: Callable[[J, T], R],
+    job: J,
+    items: Sequence[T],
+    lost: Callable[[T, Failure], R],
+    what: str,
+    scheduler: str,
+) -> Iterator[R]:
+    distributed = optional("distributed", what=f"{what} with a scheduler")
+    try:
+        client = distributed.Client(scheduler, timeout=SCHEDULER_TIMEOUT)
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{what}: no Dask scheduler at {scheduler} ({error}). Start one with `dask scheduler`."
+        ) from error
+    with client:
+        shared = client.scatter(job, broadcast=True, hash=False)  # a copy on every worker: one may die
+        # Not pure: what failed is tried again by the next call.
+        futures = {client.submit(work, shared, item, pure=False): item for item in items}
+        for future in distributed.as_completed(futures):
+            try:
+                yield future.result()
+            except Exception as error:  # what the cluster could not carry through; the work's own is caught
+                yield lost(futures[future], Failure.of(error))

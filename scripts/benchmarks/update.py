@@ -1,0 +1,139 @@
+"""Update of a posterior by one month against a fit from a cold start, month by month.
+
+    python scripts/benchmarks/update.py --prices FILE --universe FILE [--earnings FILE] [--first DAY]
+        [--months N] [--model m6] [--json FILE]
+
+A first posterior is fitted cold, four weeks before ``--first``. Then each month has three fits: the posterior
+of the month before, updated (``Posterior.update``, which goes on from the last update); a cold fit; and a
+cold fit with another seed. All stop by the same thresholds. Differences of quintile probabilities between
+update and cold fit are put beside those between the two cold fits, which are Monte Carlo error alone.
+
+Seconds are those of the processor over all threads, for the fit with its stopping rule. With ``--json``
+months are added to those of the file, so that a long table can be made in several runs.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+import typer
+from rich.console import Console
+from rich.table import Table
+
+import bdfm
+
+N_DRAWS = 200_000
+
+
+def timed(fit: Callable[[], bdfm.Posterior]) -> tuple[bdfm.Posterior, dict[str, Any]]:
+    """A posterior, and what it took."""
+    begun = time.process_time()
+    posterior = fit()
+    seconds = time.process_time() - begun
+    found = posterior.diagnose()
+    return posterior, {
+        "seconds": seconds,
+        "sweeps": int(posterior.attrs["sweeps"]),
+        "rhat": found.max_rhat,
+        "ess": min(found.min_ess_bulk, found.min_ess_tail),
+        "converged": found.converged,
+    }
+
+
+def probabilities(posterior: bdfm.Posterior) -> np.ndarray[Any, Any]:
+    """Quintile probabilities (asset, quintile); the random numbers of the paths are those of all fits."""
+    return posterior.forecast(seed=1, n_draws=N_DRAWS).quantile_probabilities().to_numpy()
+
+
+def distance(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> float:
+    """Root mean square difference of probabilities, in percentage points."""
+    return 100 * float(np.sqrt(np.mean((one - other) ** 2)))
+
+
+def show(rows: list[dict[str, Any]], console: Console) -> None:
+    """Table of the months, and its last line, their medians."""
+    table = Table(
+        "origin",
+        "cold: s",
+        "sweeps",
+        "R-hat",
+        "ESS",
+        "update: s",
+        "sweeps",
+        "R-hat",
+        "ESS",
+        "ratio of s",
+        "apart, %",
+        "two cold fits, %",
+        box=None,
+    )
+    for row in rows:
+        cells = [row["origin"]]
+        for kind in ("cold", "warm"):
+            r = row[kind]
+            cells += [f"{r['seconds']:.1f}", f"{r['sweeps']:,}", f"{r['rhat']:.4f}", f"{r['ess']:.0f}"]
+        ratio = row["warm"]["seconds"] / row["cold"]["seconds"]
+        table.add_row(*cells, f"{ratio:.2f}", f"{row['apart']:.3f}", f"{row['cold_apart']:.3f}")
+    console.print(table)
+    ratios = [r["warm"]["seconds"] / r["cold"]["seconds"] for r in rows]
+    sweeps = [r["warm"]["sweeps"] / r["cold"]["sweeps"] for r in rows]
+    apart = np.sqrt(np.mean([r["apart"] ** 2 for r in rows]) / np.mean([r["cold_apart"] ** 2 for r in rows]))
+    console.print(
+        f"{len(rows)} months: seconds {np.median(ratios):.2f} and sweeps {np.median(sweeps):.2f} of those of"
+        f" a cold fit (medians); apart {apart:.2f} times as far as two cold fits"
+    )
+
+
+def main(
+    prices: Annotated[Path, typer.Option()],
+    universe: Annotated[Path, typer.Option()],
+    earnings: Path | None = None,
+    first: str = "2021-08-20",
+    months: int = 6,
+    model: str = "m6",
+    as_json: Annotated[Path | None, typer.Option("--json")] = None,
+) -> None:
+    """Compare updates with cold fits."""
+    spec = bdfm.FactorModel.from_preset(model)
+    table, members = bdfm.read_prices(prices), bdfm.read_universe(universe)
+    calendar = None if earnings is None else bdfm.read_earnings(earnings)
+
+    def panel_at(origin: pd.Timestamp) -> bdfm.Panel:
+        return bdfm.Panel.from_prices(
+            table, members, origin=origin, earnings=calendar, settings=spec.panel, accept=["earnings"]
+        )
+
+    rows: list[dict[str, Any]] = []
+    if as_json is not None and as_json.exists():
+        rows = json.loads(as_json.read_text(encoding="utf-8"))
+    step = pd.Timedelta(weeks=4)
+    start = pd.Timestamp(first)
+    earlier = bdfm.fit(spec, panel_at(start - step), seed=1)
+    for month in range(months):
+        origin = start + month * step
+        panel = panel_at(origin)
+        now, warm = timed(lambda: earlier.update(panel, seed=2))  # noqa: B023
+        one, cold = timed(lambda: bdfm.fit(spec, panel, seed=3))  # noqa: B023
+        other, _ = timed(lambda: bdfm.fit(spec, panel, seed=4))  # noqa: B023
+        p = [probabilities(x) for x in (now, one, other)]
+        rows.append(
+            {
+                "origin": f"{origin:%Y-%m-%d}",
+                "cold": cold,
+                "warm": warm,
+                "apart": distance(p[0], p[1]),
+                "cold_apart": distance(p[2], p[1]),
+            }
+        )
+        earlier = now
+        if as_json is not None:
+            as_json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    show(rows, Console(width=140))
+
+
+if __name__ == "__main__":
+    typer.run(main)

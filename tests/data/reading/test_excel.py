@@ -1,0 +1,200 @@
+"""Workbooks of Excel as people have them."""
+
+import datetime as dt
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bdfm.data.sources import read_prices, read_records, read_returns, read_universe, told
+from bdfm.errors import DataError, FileError
+
+from .forms import SYMBOLS, clean, yahoo, zipped
+
+openpyxl = pytest.importorskip("openpyxl")
+TABLE = clean()
+WEIGHTS = {"what": "portfolio", "columns": {"symbol": (), "weight": ()}, "numbers": ["weight"]}
+UNIVERSE = [["Ticker", "Sector"], *[[s, "x"] for s in SYMBOLS]]
+
+
+def rows(table=TABLE, day=lambda d: d.to_pydatetime(), number=float, missing=None):
+    """Header and rows of cells."""
+    body = [
+        [day(d), *(missing if np.isnan(x) else number(x) for x in r)]
+        for d, r in zip(table.index, table.to_numpy(), strict=True)
+    ]
+    return [["Date", *table.columns], *body]
+
+
+def workbook(first, title="Sheet1", **others):
+    """Workbook with a sheet of rows, and others."""
+    book = openpyxl.Workbook()
+    book.active.title = title
+    for row in first:
+        book.active.append(row)
+    for name, body in others.items():
+        sheet = book.create_sheet(name)
+        for row in body:
+            sheet.append(row)
+    return book
+
+
+@pytest.fixture
+def save(tmp_path):
+    def to(book, name="prices.xlsx"):
+        book.save(tmp_path / name)
+        return tmp_path / name
+
+    return to
+
+
+def like(found, expected=TABLE):
+    pd.testing.assert_frame_equal(
+        found[list(expected.columns)],
+        expected,
+        check_freq=False,
+        check_index_type=False,
+        check_column_type=False,
+        rtol=0,
+        atol=0,
+    )
+
+
+def serial(d):
+    return (d - pd.Timestamp("1899-12-30")).days
+
+
+KINDS = {
+    "dates": lambda: workbook(rows()),
+    "days": lambda: workbook(rows(day=lambda d: d.date())),
+    "times of day": lambda: workbook(rows(day=lambda d: d.to_pydatetime() + dt.timedelta(hours=16))),
+    "dates as text": lambda: workbook(rows(day="{:%d.%m.%Y}".format)),
+    "American dates as text": lambda: workbook(rows(day="{:%m/%d/%Y}".format)),
+    "dates as numbers": lambda: workbook(rows(day=serial)),
+    "dates as numbers with times": lambda: workbook(rows(day=lambda d: serial(d) + 0.6667)),
+    "numbers as text": lambda: workbook(rows(number="{:,.2f}".format)),
+    "decimal commas as text": lambda: workbook(rows(number=lambda x: f"{x:.2f}".replace(".", ","))),
+    "some of them": lambda: workbook(
+        rows(number=lambda x: f"{x:.2f}".replace(".", ",") if x > 170 else float(x))
+    ),
+    "errors": lambda: workbook(rows(missing="#N/A")),
+    "a table within": lambda: workbook([[], [], *[[None, None, *r] for r in rows()]]),
+    "title and footer": lambda: workbook([["Prices of the fund"], [], *rows(), [], ["Source: x"]]),
+    "a sheet of its name": lambda: workbook(rows(), title="Prices", Universe=UNIVERSE),
+    "an empty sheet": lambda: workbook(rows(), Sheet2=[], Sheet3=[[None, None]]),
+    "a number as symbol": lambda: workbook(rows(TABLE.rename(columns={"7203": 7203}))),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_kinds_of_sheets(save, kind):
+    like(read_prices(save(KINDS[kind]())))
+
+
+@pytest.mark.parametrize("by", ["Price", "Ticker"])
+def test_two_rows_of_names_as_pandas_writes_them(tmp_path, by):
+    yahoo(TABLE, by).to_excel(tmp_path / "prices.xlsx")
+    found = read_prices(tmp_path / "prices.xlsx")
+    like(found)
+    assert "Excel (sheet Sheet1), dates 2022-01-31, two-level columns, Adj Close" in told(found)[0]
+
+
+def test_hidden_sheets_charts_and_another_calendar(save):
+    book = workbook(rows(), Notes=UNIVERSE)
+    book["Notes"].sheet_state = "hidden"
+    book.create_chartsheet("Picture").add_chart(openpyxl.chart.LineChart())
+    book.epoch = openpyxl.utils.datetime.CALENDAR_MAC_1904
+    like(read_prices(save(book)))
+
+
+def test_a_sheet_is_named_after_the_file(save, tmp_path):
+    save(workbook(UNIVERSE, title="A", B=rows(), C=[["x"]], D=[]))
+    with pytest.raises(FileError, match=r"3 sheets with cells \(A, B, C\)\. Say which: prices\.xlsx#A, say"):
+        read_prices(tmp_path / "prices.xlsx")
+    found = read_prices(tmp_path / "prices.xlsx#B")
+    like(found)
+    assert "Excel (sheet B)" in told(found)[0]
+    assert list(read_universe(tmp_path / "prices.xlsx#A")["symbol"]) == SYMBOLS
+    with pytest.raises(FileError, match="has no sheet b; it has A, B, C, D"):
+        read_prices(tmp_path / "prices.xlsx#b")
+    with pytest.raises(FileError, match=r"the sheet D of .* is empty"):
+        read_prices(tmp_path / "prices.xlsx#D")
+    with pytest.raises(FileError, match="does not exist"):
+        read_prices(tmp_path / "none.xlsx#D")
+    hidden = workbook(rows(), Old=rows(2 * TABLE))
+    hidden["Old"].sheet_state = "hidden"
+    like(read_prices(f"{save(hidden, 'h.xlsx')}#Old"), 2 * TABLE)
+    (tmp_path / "odd.xlsx#B").write_text("date,A\n2022-01-31,1\n2022-02-01,2\n")
+    assert list(read_prices(tmp_path / "odd.xlsx#B")) == ["A"]  # a file of that name
+
+
+def test_the_sheet_is_the_symbol_of_a_file_of_one_symbol(save):
+    bars = TABLE.iloc[:, [3]].set_axis(["Close"], axis=1).assign(Open=1.0, High=2.0, Low=0.5)
+    assert list(read_prices(f"{save(workbook(rows(bars), title='SPY', QQQ=[[1]]))}#SPY")) == ["SPY"]
+
+
+@pytest.mark.parametrize("mark", [None, ".", ","])
+def test_numbers_mean_one_thing_whatever_the_decimal_mark(save, mark):
+    values = np.array([[1.234, 12.345], [123.456, 0.001], [1e-9, 1234567.891], [5e20, 7.0]])
+    table = pd.DataFrame(values, pd.bdate_range("2022-01-03", periods=4, name="date"), ["A", "B"])
+    like(read_prices(save(workbook(rows(table))), decimal_mark=mark), table)
+
+
+@pytest.mark.parametrize("unit", ["percent", "decimal"])
+@pytest.mark.parametrize("form", ["0.00%", "0%", '0.0"pc"%'])
+def test_cells_of_percent_are_percent_whatever_the_unit(save, unit, form):
+    rng = np.random.default_rng(5)
+    days = pd.bdate_range("2022-01-03", periods=30, name="date")
+    table = pd.DataFrame(np.round(0.01 * rng.standard_normal((30, 2)), 9), days, ["Mkt-RF", "SMB"])
+    book = workbook(rows(table))
+    for (cell,) in book.active.iter_rows(min_row=2, min_col=2, max_col=2):
+        cell.number_format = form
+    found = read_returns(save(book), unit=unit)
+    like(found[["Mkt-RF"]], table[["Mkt-RF"]])
+    np.testing.assert_allclose(found["SMB"], table["SMB"] / (100 if unit == "percent" else 1), rtol=1e-15)
+    assert "percent signs read as hundredths" in told(found)[0]
+
+
+def test_formats_that_only_name_percent(save):
+    book = workbook([["symbol", "weight"], ["A", 0.25], ["B", 0.75]])
+    for (cell,) in book.active.iter_rows(min_row=2, min_col=2, max_col=2):
+        cell.number_format = r'0.00"%"\%'
+    found = read_records(save(book), **WEIGHTS)
+    assert list(found["weight"]) == [0.25, 0.75]
+    assert "percent" not in told(found)[0]
+
+
+def test_mixed_percent_is_refused_as_in_text(save):
+    book = workbook([["symbol", "weight"], ["A", 0.25], ["B", 75]])
+    book.active["B2"].number_format = "0%"
+    with pytest.raises(DataError, match=r"mixes percent and plain numbers \('25%', '75'\)"):
+        read_records(save(book), **WEIGHTS)
+
+
+def test_formulas_without_values_are_refused(save):
+    book = workbook(rows())
+    book.active["C7"] = "=2*B7"
+    with pytest.raises(
+        FileError, match="formulas without their values, first in cell C7 of the sheet Sheet1"
+    ):
+        read_prices(save(book))
+
+
+@pytest.mark.parametrize(
+    ("inside", "says"),
+    [("xl/workbook.bin", "xlsb"), ("content.xml", "ods"), ("Index/Document.iwa", "Numbers"),
+     ("word/document.xml", "Word")],
+)  # fmt: skip
+def test_other_programs_files_are_named(tmp_path, inside, says):
+    (tmp_path / "p.x").write_bytes(zipped(b"<x/>", inside))
+    with pytest.raises(FileError, match=rf"is a.*{says}.*Save it as \.xlsx or CSV"):
+        read_prices(tmp_path / "p.x")
+
+
+def test_a_workbook_in_a_zip(tmp_path):
+    inner = io.BytesIO()
+    workbook(rows(), title="P", Q=[["a", "b"]]).save(inner)
+    (tmp_path / "p.zip").write_bytes(zipped(inner.getvalue(), "p.xlsx"))
+    with pytest.raises(FileError, match="2 sheets with cells"):
+        read_prices(tmp_path / "p.zip")

@@ -1,0 +1,148 @@
+"""Several months at once: each whole or not at all, and a table of what came of all of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from bdfm import _memory
+from bdfm.data.sources import demo
+from bdfm.errors import DataError, FileError
+from bdfm.report import months
+from bdfm.report.months import run_months
+
+RUN = """
+seed = 3
+n_draws = 2000
+model = "m6"
+out = "{out}"
+outputs = ["submission", "posterior"]
+decision = false
+{more}
+
+[data]
+prices = "prices.csv"
+universe = "universe.csv"
+origin = {origin}
+
+[sampler]
+draws = 20
+tune = 20
+chains = 2
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("months")
+    prices, universe = demo()
+    members = ["AAPL", "AMD", "BAC", "BBY", "CVX", "PEP"]
+    prices.loc["2017":"2020", members].to_csv(path / "prices.csv")
+    universe[universe["symbol"].isin(members)].to_csv(path / "universe.csv", index=False)
+    return path
+
+
+@pytest.fixture
+def month(folder, tmp_path):
+    """Write a run file; its results go to a folder of the test."""
+
+    def write(name, *, origin="2020-11-20", more="", out=None):
+        path = folder / f"{tmp_path.name}-{name}.toml"
+        path.write_text(RUN.format(out=(tmp_path / (out or name)).as_posix(), origin=origin, more=more))
+        return path
+
+    return write
+
+
+def test_one_that_fails_ends_no_other(month, tmp_path):
+    good, bad, odd = month("good"), month("bad", origin="2030-01-01"), month("odd", more="colour = 3")
+    late = month("late", origin="2020-12-18")
+    seen = []
+    found = run_months([good, bad, odd, late], workers=2, on_done=seen.append)
+    assert [o.path for o in found] == [good, bad, odd, late]
+    assert sorted(o.path for o in seen) == sorted(o.path for o in found)
+    assert [bool(o.error) for o in found] == [False, True, True, False]
+    assert "2030-01-01" in found[1].error
+    assert "colour" in found[2].error
+    assert found[0].n_assets == 6
+    assert "R-hat" in found[0].verdict
+    assert (tmp_path / "good" / "submission.csv").exists()
+    assert (tmp_path / "late" / "posterior.nc").exists()
+    assert not (tmp_path / "bad").exists()
+    assert list(months.table(found)["state"]) == ["done", "failed", "failed", "done"]
+    run_months([month("same")])  # in this process
+    one, other = ((tmp_path / n / "submission.csv").read_bytes() for n in ("good", "same"))
+    assert one == other
+
+
+def test_a_month_waits_for_the_one_it_starts_from(month, tmp_path):
+    second = month("second", origin="2020-12-18", more=f'warm_from = "{(tmp_path / "first").as_posix()}"')
+    order = []
+    found = run_months([second, month("first")], on_done=lambda o: order.append(o.out.name))
+    assert order == ["first", "second"]
+    assert not any(o.error for o in found)
+    broken = month("first", origin="2030-01-01")
+    found = run_months([second, broken])  # the posterior of before is still there, and is not taken
+    assert (tmp_path / "first" / "posterior.nc").exists()
+    assert f"not begun: it starts from the posterior of {broken}" in found[0].error
+    circle = [
+        month(a, more=f'warm_from = "{(tmp_path / b).as_posix()}"') for a, b in (("c", "d"), ("d", "c"))
+    ]
+    with pytest.raises(DataError, match=r"start from each other's posteriors"):
+        run_months(circle)
+
+
+def test_what_would_overwrite_or_is_not_there_is_refused_before_the_first(month, tmp_path):
+    with pytest.raises(DataError, match=r"1 folders of results given more than once .*folder of its own"):
+        run_months([month("a", out="same"), month("b", out="same")])
+    one = month("a")
+    with pytest.raises(DataError, match=r"1 run files given more than once"):
+        run_months([one, one])
+    with pytest.raises(FileError, match=r"nowhere.toml"):
+        run_months([one, tmp_path / "nowhere.toml"])
+    with pytest.raises(DataError, match="workers"):
+        run_months([one, month("b")], workers=0)
+    assert not (tmp_path / "a").exists()
+
+
+def test_workers_share_the_budget(month, monkeypatch):
+    budgets = []
+
+    def outcome(job, task):
+        budgets.append(job.memory)
+        return months.Outcome(task.path, task.out)
+
+    monkeypatch.setattr(months, "_outcome", outcome)
+    monkeypatch.setattr(months, "spread", lambda work, job, wave, **_: [outcome(job, t) for t in wave])
+    run_months([month("a"), month("b"), month("c")], workers=2, memory="6GB")
+    run_months([month("a")], workers=4, memory="6GB")
+    monkeypatch.setattr(_memory, "total", lambda: 16_000_000_000)
+    run_months([month("a"), month("b")], workers=2)
+    run_months([month("a"), month("b")], scheduler="tcp://somewhere:1", memory="6GB")
+    run_months([month("a"), month("b")], scheduler="tcp://somewhere:1")
+    assert budgets == [3e9] * 3 + [6e9] + [4e9] * 2 + [6e9] * 2 + [None] * 2
+
+
+@pytest.mark.slow
+def test_on_a_scheduler(month, tmp_path):
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
+        found = run_months([month("a"), month("b", origin="2030-01-01")], scheduler=cluster.scheduler_address)
+    assert [bool(o.error) for o in found] == [False, True]
+    assert (tmp_path / "a" / "submission.csv").exists()
+
+
+def test_the_command_tells_of_all_and_fails_where_one_did(month, bdfm_command, tmp_path):
+    good, bad = month("good"), month("bad", origin="2030-01-01")
+    code, out, err = bdfm_command("run", good, bad, "--check")
+    text = " ".join(out.split())
+    assert code == 2
+    assert "1 of 2 months are in order." in text
+    assert "nothing fitted" in text
+    assert "2030-01-01" in " ".join(err.split())
+    assert not (tmp_path / "good").exists()
+    code, out, _ = bdfm_command("run", good, month("more"), "--memory", "2GB")
+    assert code == 0
+    assert "2 of 2 months are done." in " ".join(out.split())
+    code, _, err = bdfm_command("run", good, month("more"), "--memory", "plenty")
+    assert code == 2
+    assert "memory: 'plenty' is no size of memory" in " ".join(err.split())

@@ -1,0 +1,193 @@
+"""Large arrays lie in a file where the budget is small, in blocks of any size, and give the same numbers."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bdfm import _blocks, _memory, views
+from bdfm.errors import DataError
+from bdfm.forecast.forecast import Forecast
+from bdfm.forecast.ranks import moments, weighted_quantiles
+from bdfm.portfolio.decisions import decide
+from bdfm.posterior import memory
+from bdfm.posterior.posterior import Posterior
+
+N_DRAWS = 3000
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Switch to arrays in files, and to blocks of a few rows and columns."""
+
+    def switch(*, disk: bool, rows: int, columns: int) -> None:
+        monkeypatch.setattr(_blocks, "SHARE", 0.0 if disk else 1.0)
+        monkeypatch.setattr(_blocks, "_ROWS", rows)
+        monkeypatch.setattr(_blocks, "BLOCK_BYTES", 1)
+        monkeypatch.setattr(_blocks, "GATHER_BYTES", columns * 4 * N_DRAWS)
+
+    return switch
+
+
+def results(posterior: Posterior, folder) -> dict[str, object]:
+    """All that a month makes of a posterior: edits, views, files, ranks, summary, risk."""
+    forecast = posterior.forecast(seed=5, n_draws=N_DRAWS)
+    assets = forecast.assets
+    view = views.Absolute(asset=assets[0], mean=0.02, sd=0.05, semantics="evidence")
+    changed = forecast.shift(assets[1], 0.01).zero(assets[2]).with_views(view).drop(assets[3])
+    folder.mkdir()
+    posterior.save(folder / "posterior.nc")
+    changed.save(folder / "forecast.nc", made_from=folder / "posterior.nc")
+    loaded = Forecast.load(folder / "forecast.nc")
+    loaded.save(folder / "again.nc", made_from=folder / "posterior.nc")
+    decisions = [decide(forecast), decide(loaded, method="minimum_variance")]
+    return {
+        "draws": forecast.draws.to_numpy(),
+        "changed": changed.draws.to_numpy(),
+        "loaded": loaded.draws.to_numpy(),
+        "ranks": forecast.quantile_probabilities(5).to_numpy(),
+        "changed ranks": changed.quantile_probabilities(3).to_numpy(),
+        "weights": changed.weights.to_numpy(),
+        "summaries": pd.concat([x.summary().iloc[:, 2:] for x in (forecast, loaded)]),
+        "submission": loaded.to_submission().iloc[:, 1:],
+        "effects": changed.effects().iloc[:, 3:],
+        "risk": pd.concat([d.risk.table for d in decisions]),
+        "parts": pd.concat([d.risk.contributions for d in decisions]),
+    }
+
+
+@pytest.mark.parametrize("preset", ["house", "m6"])
+@pytest.mark.filterwarnings("ignore::bdfm.errors.DataWarning")
+def test_disk_and_blocks_change_no_number(preset, small_preset, random_draws, small_blocks, tmp_path):
+    model, panel = small_preset(preset)
+    draws = random_draws(model, panel)
+    posterior = Posterior.from_draws(draws, draws[[]], model, panel, {"seed": 1}).in_single_precision()
+    expected = results(posterior, tmp_path / "memory")
+    for case, (disk, rows, columns) in enumerate([(True, 7, 2), (False, 256, 1), (True, 1000, 100)]):
+        small_blocks(disk=disk, rows=rows, columns=columns)
+        found = results(posterior, tmp_path / str(case))
+        for name, x in expected.items():
+            if name in ("risk", "parts", "effects", "weights"):  # sums over assets in other orders
+                np.testing.assert_allclose(found[name], x, rtol=1e-6, atol=1e-12, err_msg=name)
+            else:
+                np.testing.assert_array_equal(found[name], x, err_msg=name)
+
+
+def test_arrays_above_their_share_lie_in_a_file_that_goes_with_them(monkeypatch, tmp_path):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    with _memory.within("1GB"):
+        assert not _blocks.kept_on_disk(1_000_000, 100)
+        assert _blocks.kept_on_disk(1_000_001, 100)
+    with _memory.within(500_000_000):
+        array = _blocks.empty(60_000, 1000)
+    assert not list(tmp_path.iterdir())  # it has no name
+    array[:] = np.arange(1000, dtype=np.float32)
+    for here in _blocks.blocks(array):
+        _blocks.release(array[here])
+    np.testing.assert_array_equal(_blocks.column(array, 7), np.full(60_000, 7, dtype=np.float32))
+    array[5, 3], array[59_999, 4] = -7, 9000
+    low, high = _blocks.extremes(array)
+    np.testing.assert_array_equal(low, [0, 1, 2, -7, *range(4, 1000)])
+    np.testing.assert_array_equal(high, [0, 1, 2, 3, 9000, *range(5, 1000)])
+
+
+def test_a_full_disk_is_one_message(monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    monkeypatch.setattr(_blocks, "SHARE", 0.0)
+    with pytest.raises(DataError, match=r"10 draws of 4 assets.*no room.*Lower n_draws.*TMPDIR"):
+        _blocks.empty(10, 4)
+
+
+MEASURED = """
+import re, numpy as np
+from pathlib import Path
+from bdfm import _blocks, _memory
+from bdfm.forecast import ranks
+_blocks.BLOCK_BYTES, _blocks.GATHER_BYTES = 4_000_000, 20_000_000
+rng = np.random.default_rng(1)
+def peak():  # not getrusage: after a fork it knows the parent's
+    return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+before = peak()
+with _memory.within("300MB"):
+    array = _blocks.empty(250_000, 200)  # 200 MB
+row = rng.standard_normal(200).astype(np.float32)
+for here in _blocks.blocks(array):
+    array[here] = row + np.arange(here.start, here.stop)[:, None]
+ranks.moments(array, np.full(len(array), 1 / len(array)))
+ranks.weighted_quantiles(array, [0.1, 0.9])
+_blocks.copied(array, np.arange(3)); _blocks.extremes(array); _blocks.column(array, 3)
+print(peak() - before)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is handed back on Linux alone")
+def test_what_goes_through_an_array_in_a_file_needs_little_memory():
+    done = subprocess.run([sys.executable, "-c", MEASURED], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 100_000  # kilobytes; the array has 200,000
+
+
+def test_moments_and_quantiles_are_those_of_whole_columns(rng):
+    draws = rng.standard_normal((501, 7)).astype(np.float32)
+    weights = rng.random(501)
+    weights /= weights.sum()
+    mean, sd = moments(draws, weights)
+    np.testing.assert_allclose(mean, weights @ draws.astype(float), rtol=1e-12)
+    np.testing.assert_allclose(sd, np.sqrt(weights @ (draws - mean) ** 2), rtol=1e-12)
+    expected = np.quantile(draws, [0.2, 0.8], axis=0, method="inverted_cdf")
+    np.testing.assert_array_equal(weighted_quantiles(draws, [0.2, 0.8]), expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("4GB", 4e9), ("4 GiB", 4 * 2**30), ("0.5g", 5e8), (10**9, 1e9), ("300mb", 3e8)]
+)
+def test_sizes_are_read_as_they_are_written(text, size):
+    assert _memory.as_bytes(text, where="--memory") == size
+
+
+@pytest.mark.parametrize("text", ["four", "4XB", "-1GB", "", True, "4 apples"])
+def test_what_is_no_size_is_refused(text):
+    with pytest.raises(DataError, match=r'--memory: .* is no size of memory. Give one such as "4GB"'):
+        _memory.as_bytes(text, where="--memory")
+
+
+def test_a_budget_below_what_the_libraries_take_is_refused():
+    with (
+        pytest.raises(DataError, match=r"memory: 4 MB is too little"),
+        _memory.within("4MB"),
+    ):
+        pass
+
+
+def test_the_budget_is_half_of_the_machine_unless_given(monkeypatch):
+    monkeypatch.setattr(_memory, "total", lambda: 8_000_000_000)
+    assert _memory.budget() == 4_000_000_000
+    with _memory.within("3GB"):
+        assert _memory.budget() == 3_000_000_000
+        with _memory.within(None):
+            assert _memory.budget() == 3_000_000_000
+    assert _memory.budget() == 4_000_000_000
+    monkeypatch.setattr(_memory, "total", lambda: None)
+    assert _memory.budget() is None
+
+
+def test_a_refusal_names_the_budget_and_what_would_fit(small_preset, random_draws):
+    model, panel = small_preset("m6")
+    draws = random_draws(model, panel)
+    posterior = Posterior.from_draws(draws, draws[[]], model, panel, {"seed": 1})
+    with _memory.within("1GB"):
+        needed = memory.forecast_bytes(600_000, 3000, whole=True)
+        assert needed > 3 * 4 * 600_000 * 3000
+        with pytest.raises(DataError, match=r"1.0 GB is the budget .*n_draws = ([\d,]+) would fit") as caught:
+            memory.check_forecast(600_000, 3000, whole=True)
+        fitting = int(str(caught.value).split("n_draws = ")[1].split(" ")[0].replace(",", ""))
+        memory.check_forecast(fitting, 3000, whole=True)
+    with pytest.raises(DataError, match="is no size of memory"):
+        posterior.forecast(seed=1, n_draws=100, memory="lots")
