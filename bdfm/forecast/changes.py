@@ -60,7 +60,7 @@ class Changes:
         where, text = "changes", str(source)
         if isinstance(source, Path):
             where = str(source)
-            text = _checks.existing_file(source, what="changes").read_text(encoding="utf-8")
+            text = _checks.existing_text(source, what="changes")
         try:
             table = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:

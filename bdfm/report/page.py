@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from bdfm import _files
+from bdfm import _checks, _files
 from bdfm._optional import optional
 from bdfm.errors import FileError
 from bdfm.forecast.forecast import CLOSES, Forecast
@@ -69,7 +69,7 @@ def write_report(folder: str | Path, path: str | Path | None = None) -> Path:
     posterior = Posterior.load(folder / POSTERIOR_FILE) if there else None
     summary = _read_summary(folder / SUMMARY_FILE)
     files = [f for f in (folder / RUN_FILE, folder / MADE_FILE) if f.exists()]
-    run = files[0].read_text(encoding="utf-8") if files else None
+    run = _checks.existing_text(files[0], what="run file") if files else None
     stem = Path(file).stem.replace(Path(FORECAST_FILE).stem, Path(REPORT_FILE).stem, 1)
     target = folder / f"{stem}{Path(REPORT_FILE).suffix}" if path is None else Path(path)
     _files.write_text(target, report_html(forecast, posterior=posterior, summary=summary, run=run))

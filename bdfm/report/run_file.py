@@ -145,7 +145,7 @@ def _relative(path: Path, folder: Path) -> Path:
 
 def read_run_file(path: Path) -> tuple[RunFile, str]:
     """Run file at a path, and its text; raises ``FileError``, ``DataError`` or ``UnknownLabelError``."""
-    text = _checks.existing_file(path, what="run file").read_text(encoding="utf-8")
+    text = _checks.existing_text(path, what="run file")
     try:
         given = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
