@@ -31,6 +31,7 @@ ROOMS = (
     "risk",
     "exposures",
     "validation",
+    "ledger",
     "report",
     "bdfm",  # the public names: for users and the command line, not for the package's own modules
     "cli",

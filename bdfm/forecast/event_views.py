@@ -48,7 +48,7 @@ class EventView(View):
         return {"probability": float(weights @ self.event(sample))}
 
     @override
-    def rows(self, sample: Sample, weights: Floats) -> list[Row]:
+    def rows(self, sample: Sample) -> list[Row]:
         return [Row(self.subjects[0], self.event(sample), self.probability, SIGN[self.sense])]
 
     @override

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from bdfm import _checks
 from bdfm.data.doubts.door import doubt
+from bdfm.data.doubts.said import LARGEST
 from bdfm.data.doubts.tables import Said, Tables
 from bdfm.data.panel import Panel
 from bdfm.errors import DataError
@@ -38,6 +39,11 @@ def check_evidence(
         _checks.positive(e.sd, what="sd", where=f"{where} on {e.symbol}")
         if _checks.finite(e.mean, what="mean", where=f"{where} on {e.symbol}") <= -1:
             raise DataError(f"{where} on {e.symbol}: a return of {e.mean:g} loses more than everything.")
+        if max(e.mean, e.sd) > LARGEST:
+            raise DataError(
+                f"{where} on {e.symbol}: {max(e.mean, e.sd):g} is more than {LARGEST:g}. Returns are"
+                " decimals: 0.05 is 5 %."
+            )
         if e.symbol in panel.inactive:
             raise DataError(
                 f"{where} on {e.symbol}: its return is set to zero. Drop the evidence or the edit."

@@ -68,7 +68,7 @@ class FactorModel(Equations):
         """Return the model of a TOML file (a path) or of a TOML text."""
         if isinstance(source, Path):
             where = str(source)
-            text = _checks.existing_file(source, what="model").read_text(encoding="utf-8")
+            text = _checks.existing_text(source, what="model")
         else:
             where, text = "model", source
         try:
