@@ -17,6 +17,8 @@ _RANGE: Final = ("mean", "median", "sd", "min", "max")
 def describe(data: ExposureData) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Statistics of each series, and of their correlations.
 
+    ``data`` hold returns and factors.
+
     Returns
     -------
     tuple

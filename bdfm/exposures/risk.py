@@ -155,6 +155,8 @@ def exposures_volatility(
 
     That of ``exposures_risk`` of the day before, on days after which every held asset has one; the others
     are not in the result. Parameters as there.
+
+    ``exposures``, ``returns``, ``weights`` and ``half_life_days`` are those of ``exposures_risk``.
     """
     where = f"{exposures.method} exposures in use"
     life = _checks.positive(half_life_days, what="half_life_days", where=where)
@@ -177,6 +179,8 @@ def factor_hedge(exposures: Exposures, weights: Weights) -> pd.DataFrame:
     """Holdings (day, factor) of factor portfolios that take away a book's exposures, -B'w, on each day.
 
     For published factors, units of a factor's portfolio (index futures, say) for a book of one.
+
+    ``weights`` are those of the book.
     """
     names, w = portfolios(weights, exposures.assets)
     if len(w) != 1:

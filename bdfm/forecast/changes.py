@@ -50,6 +50,8 @@ class Step:
 class Changes:
     r"""Edits and views of a file, in ``steps``; ``shares`` of the people whose views are pooled, and how.
 
+    ``pool`` is linear, or log for the geometric mean of their weights.
+
     Examples
     --------
     >>> import bdfm

@@ -47,6 +47,8 @@ CHARACTERISTICS: Final[Mapping[str, Formula]] = {
 class FundamentalsPanel:
     """Items of statements, each with the day since which it is known; made by ``from_table``.
 
+    ``max_age_days``: days after which a report is too old to be used.
+
     Attributes
     ----------
     items

@@ -127,7 +127,10 @@ def _errors(estimate: np.ndarray, truth: np.ndarray) -> tuple[float, ...]:
 
 
 def plot_estimation_error(table: pd.DataFrame, *, measure: str = "covariance") -> Figure:
-    """Errors over periods, one panel for each number of assets and noise, a line for each estimate."""
+    """Errors over periods, one panel for each number of assets and noise, a line for each estimate.
+
+    ``table`` is that of the simulation, ``measure`` the column to draw.
+    """
     _checks.known([measure], MEASURES, what="measure", where="estimation error")
     assets = list(dict.fromkeys(table.index.get_level_values("n_assets")))
     levels = list(dict.fromkeys(table.index.get_level_values("noise")))

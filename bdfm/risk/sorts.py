@@ -261,6 +261,8 @@ def market_return(returns: pd.DataFrame, weights: pd.DataFrame | None = None) ->
 
     ``weights`` as in ``sort_portfolios``; ``None`` weights all alike. The first period has no start and is
     left out.
+
+    ``returns`` (period, asset) are simple.
     """
     assets = [str(c) for c in returns.columns]
     days = _checks.days(returns.index, where="market")
@@ -279,6 +281,8 @@ def portfolio_returns(
     """Returns (period, portfolio) of portfolios whose members (formation, asset) are labels, blank for none.
 
     Periods, weights and errors as in ``sort_portfolios``.
+
+    ``returns`` are those of the assets, ``names`` the labels in order, ``where`` what messages call it.
     """
     table = returns_table(returns, where=where)
     assets = [str(a) for a in members.columns]

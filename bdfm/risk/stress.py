@@ -162,6 +162,8 @@ def shock_factors(
 ) -> FactorShock:
     """Scenario in which some factors move as given, and the others as far as they go along (eq. R14).
 
+    ``weights`` are those of one portfolio or a table of several.
+
     Parameters
     ----------
     shocks
@@ -304,6 +306,8 @@ def reverse_stress(model: RiskModel, weights: Weights, loss: float) -> ReverseSt
 
     Of all returns r with w'r = -loss the one with the least r'Σ^-1 r; for normal returns it is also their
     mean given that loss. With posterior draws Σ is their mean.
+
+    ``model`` is a risk model, ``weights`` are those of one portfolio.
 
     Raises
     ------

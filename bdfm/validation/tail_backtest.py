@@ -268,6 +268,8 @@ def tail_of_volatility(
     """Value at risk and expected shortfall of normal returns, or Student-t with ``dof``, of a volatility.
 
     Normal: z σ - μ and φ(z) σ / (1 - level) - μ. McNeil, Frey and Embrechts (2015), sections 2.3.4 and 2.3.5.
+
+    ``mean`` is μ.
     """
     if dof is None:
         at = stats.norm.ppf(level)
@@ -297,6 +299,9 @@ def tail_of_model(
     The model is fitted to the first ``start`` returns, then again each ``every`` periods to all returns so
     far (its own window may be shorter), and speaks of each period until the next fit. The mean is 0.
     ``returns`` (period, asset) have no gaps after ``start``.
+
+    ``estimator`` is what is refitted, ``weights`` are of one portfolio, ``level`` is that of the value at
+    risk; tails are normal, or Student-t with ``dof``.
     """
     where = "walk-forward tail risk"
     names, w = portfolios(weights, [str(c) for c in returns.columns])
@@ -326,6 +331,8 @@ def tail_of_forecasts(
     """What forecasts said of one portfolio: columns as ``backtest_tail`` takes them.
 
     ``realised`` holds the portfolio's return by the forecasts' last day; ``weights`` are of one portfolio.
+
+    ``level`` is that of the value at risk, 0.95 say.
     """
     rows = {}
     for forecast in forecasts:

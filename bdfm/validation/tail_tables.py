@@ -46,7 +46,10 @@ def tail_table(results: Mapping[tuple[str, str], TailBacktest]) -> pd.DataFrame:
 
 
 def plot_tails(results: Mapping[tuple[str, str], TailBacktest]) -> Figure:
-    """Realised returns and value at risk by portfolio (row) and model (column); crosses are exceedances."""
+    """Realised returns and value at risk by portfolio (row) and model (column); crosses are exceedances.
+
+    ``results`` are backtests by portfolio and model.
+    """
     table = tail_table(results)
     portfolios, models = (list(dict.fromkeys(table.index.get_level_values(k))) for k in (0, 1))
     figure, axes = new_figure(
