@@ -34,6 +34,7 @@ def tables():
 def test_tables_of_the_page_are_those_of_the_figures(figures, tables):
     page = (ROOT / "docs" / "skill.md").read_text(encoding="utf-8")
     assert tables.markdown(figures) in page
+    assert tables.lean_markdown(figures) in page
 
 
 def test_the_card_of_house_has_the_figures(figures, tables):
