@@ -34,6 +34,17 @@ def tables():
 def test_tables_of_the_page_are_those_of_the_figures(figures, tables):
     page = (ROOT / "docs" / "skill.md").read_text(encoding="utf-8")
     assert tables.markdown(figures) in page
+    assert tables.lean_markdown(figures) in page
+
+
+def test_origins_that_did_not_converge_are_counted(figures):
+    page = (ROOT / "docs" / "skill.md").read_text(encoding="utf-8")
+    above = figures["above_rhat"]
+    for name in ("core", "core-t", "m6"):
+        counts = [n for key, n in above.items() if key.split()[1] == name]
+        told = re.search(rf"(\d+) of (\d+)(?: origins)? of `{name}`", page)
+        assert told is not None, name
+        assert [int(x) for x in told.groups()] == [sum(c) for c in zip(*counts, strict=True)], name
 
 
 def test_the_card_of_house_has_the_figures(figures, tables):
