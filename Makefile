@@ -60,8 +60,9 @@ torch: $(STAMP) ## add PyTorch (CPU) for the FactorVAE
 notebooks: $(STAMP) ## run the notebooks and keep their output
 	$(BIN)/python scripts/docs/notebooks.py
 
+# -a writes every page: the sidebar of each names headings of the others.
 docs: $(STAMP) ## build the documentation into docs/_build/html; no network, warnings are errors
-	$(BIN)/sphinx-build -W --keep-going -q -b html -d docs/_build/doctrees docs docs/_build/html
+	$(BIN)/sphinx-build -W --keep-going -q -a -b html -d docs/_build/doctrees docs docs/_build/html
 
 clean: ## remove caches and outputs; the environment (.venv, .uv) stays
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis dist bdfm-demo bdfm-out docs/_build docs/notebooks docs/reference/generated
