@@ -13,7 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Named, because ruff would walk through .uv where there is no git to say what is ignored.
-CODE := $(wildcard bdfm tests scripts notebooks)
+CODE := $(wildcard bdfm tests scripts notebooks docs)
 # A uv on PATH that does not run (a version manager's shim, say) counts as none.
 UV := $(shell uv --version >/dev/null 2>&1 && command -v uv)
 ifeq ($(UV),)
@@ -21,7 +21,7 @@ UV_MADE := .uv/bin/uv
 UV := $(UV_MADE)
 endif
 
-.PHONY: demo test test-slow lint format lock torch notebooks clean help
+.PHONY: demo test test-slow lint format lock torch notebooks docs clean help
 
 demo: $(STAMP) ## forecast the included data; results in bdfm-demo/
 	$(BIN)/bdfm demo $(ARGS)
@@ -46,7 +46,7 @@ format: $(STAMP) ## ruff: mend what it can, then format
 # One lock for Linux, macOS and Windows and for every supported Python. Pins that still fit are kept;
 # delete requirements.lock first to renew all. The grep refuses options and addresses of one machine.
 lock: | $(UV_MADE) ## write requirements.lock again from pyproject.toml
-	echo torch | $(UV) pip compile pyproject.toml --universal --python-version 3.12 --all-extras --group dev \
+	echo torch | $(UV) pip compile pyproject.toml --universal --python-version 3.12 --all-extras --group dev --group docs \
 	  --excludes /dev/stdin --no-header --no-annotate --no-emit-index-url --no-emit-find-links --quiet -o requirements.lock
 	@! grep -nE '://|^-| @ ' requirements.lock || { echo "requirements.lock: the lines above name an address or an option"; exit 1; }
 
@@ -58,10 +58,14 @@ torch: $(STAMP) ## add PyTorch (CPU) for the FactorVAE
 	  echo "Is PyTorch's own index out of reach? make torch TORCH_BACKEND= takes the package index: 3 GB on Linux"; exit 1; }
 
 notebooks: $(STAMP) ## run the notebooks and keep their output
-	$(BIN)/jupyter nbconvert --to notebook --execute --inplace notebooks/*.ipynb
+	$(BIN)/python scripts/docs/notebooks.py
+
+# -a writes every page: the sidebar of each names headings of the others.
+docs: $(STAMP) ## build the documentation into docs/_build/html; no network, warnings are errors
+	$(BIN)/sphinx-build -W --keep-going -q -a -b html -d docs/_build/doctrees docs docs/_build/html
 
 clean: ## remove caches and outputs; the environment (.venv, .uv) stays
-	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis dist bdfm-demo bdfm-out
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis dist bdfm-demo bdfm-out docs/_build docs/notebooks docs/reference/generated
 	find . \( -path ./$(VENV) -o -path ./.uv -o -path ./.git \) -prune -o -type d -name __pycache__ -prune -exec rm -rf {} +
 
 help: ## this list

@@ -153,6 +153,19 @@ def existing_file(path: Path, *, what: str) -> Path:
     return path
 
 
+def existing_text(path: Path, *, what: str) -> str:
+    """Text of a UTF-8 file; ``FileError`` where it is missing or in another encoding."""
+    file = existing_file(path, what=what)
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FileError(
+            f"{file}: not UTF-8 text (byte {error.start + 1}). Save the {what} as UTF-8."
+        ) from error
+    except OSError as error:
+        raise FileError(f"{file}: it cannot be read ({error.strerror}). Check its permissions.") from error
+
+
 def has_columns(frame: pd.DataFrame, columns: Collection[str], *, where: str) -> None:
     """Raise ``DataError`` unless the table has all ``columns``."""
     missing = [c for c in columns if c not in frame.columns]

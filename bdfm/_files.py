@@ -100,6 +100,18 @@ def write_text(path: str | Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8"))
 
 
+def next_to(path: str | Path) -> Path:
+    """First free name beside a file: ``a_1.nc`` for ``a.nc``, then ``a_2.nc``."""
+    path = Path(path)
+    stem, dash, number = path.stem.rpartition("_")
+    if not dash or not number.isdecimal():
+        stem, number = path.stem, "0"
+    count = int(number) + 1
+    while (found := path.with_name(f"{stem}_{count}{path.suffix}")).exists():
+        count += 1
+    return found
+
+
 def _encoding(dataset: xr.Dataset, level: int) -> dict[str, dict[str, Any]]:
     # Strings and scalars cannot be compressed.
     options = {"zlib": True, "complevel": level, "shuffle": True}

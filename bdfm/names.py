@@ -105,4 +105,5 @@ POSTERIOR_FILE: Final = "posterior.nc"
 SUMMARY_FILE: Final = "summary.json"
 RUN_FILE: Final = "month.toml"  # copy of the run file
 MADE_FILE: Final = "run.toml"  # run file of a forecast that had none
+LEDGER_FILE: Final = "ledger.sqlite"
 REPORT_FILE: Final = "report.html"

@@ -34,6 +34,17 @@ def tables():
 def test_tables_of_the_page_are_those_of_the_figures(figures, tables):
     page = (ROOT / "docs" / "skill.md").read_text(encoding="utf-8")
     assert tables.markdown(figures) in page
+    assert tables.lean_markdown(figures) in page
+
+
+def test_origins_that_did_not_converge_are_counted(figures):
+    page = (ROOT / "docs" / "skill.md").read_text(encoding="utf-8")
+    above = figures["above_rhat"]
+    for name in ("core", "core-t", "m6"):
+        counts = [n for key, n in above.items() if key.split()[1] == name]
+        told = re.search(rf"(\d+) of (\d+)(?: origins)? of `{name}`", page)
+        assert told is not None, name
+        assert [int(x) for x in told.groups()] == [sum(c) for c in zip(*counts, strict=True)], name
 
 
 def test_the_card_of_house_has_the_figures(figures, tables):
@@ -55,6 +66,17 @@ def test_the_readme_has_the_figures(figures, tables):
         total = own["cells"]["all all"]
         p = "< 0.0001" if total["p_value"] < 1e-4 else f"{total['p_value']:.4f}"
         assert f"| {own['rps']:.5f} | {tables.plus_minus(total, 1e5)} | {p} |" in text, name
+
+
+def test_the_readme_has_the_calibration(figures, tables):
+    """Shares in the central 90 % of the chosen model, by universe, as the page has them."""
+    page = tables.markdown(figures)
+    table = page.partition("| universe | best simple rival")[2].partition("\n\n")[0]
+    rows = [[c.strip() for c in row.strip("|").split("|")] for row in table.splitlines()[2:]]
+    assert len(rows) == 4
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for k in (0, -1):
+        assert f"| {' | '.join(row[k] for row in rows)} |" in readme
 
 
 def test_house_is_what_the_rule_chose(figures):

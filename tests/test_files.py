@@ -11,6 +11,9 @@ import xarray as xr
 
 from bdfm import _files
 from bdfm.errors import FileError
+from bdfm.forecast.changes import Changes
+from bdfm.model.factor_model import FactorModel
+from bdfm.report.run_file import read_run_file
 
 
 @pytest.fixture
@@ -302,3 +305,27 @@ def test_output_folder_explains_a_full_disk_and_names_the_users_folder(tmp_path)
     assert str(tmp_path / "out" / "missing") in str(caught.value)
     assert ".bdfm-" not in str(caught.value)
     assert leftovers(tmp_path) == []
+
+
+def test_the_next_name_is_free(tmp_path):
+    for name in ("a.nc", "a_1.nc", "a_3.nc", "2022-02-04.nc"):
+        (tmp_path / name).write_bytes(b"")
+    for name, expected in (("a.nc", "a_2.nc"), ("a_3.nc", "a_4.nc"), ("2022-02-04.nc", "2022-02-04_1.nc")):
+        assert _files.next_to(tmp_path / name) == tmp_path / expected
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00bad", b"name = 'caf\xe9'\n"])
+def test_every_file_of_settings_says_that_it_is_no_utf_8(tmp_path, content):
+    """One door for files of text: models, run files, changes."""
+    path = tmp_path / "settings.toml"
+    path.write_bytes(content)
+    doors = (FactorModel.from_toml, read_run_file, Changes.from_toml)
+    for door in doors:
+        with pytest.raises(FileError, match="not UTF-8 text"):
+            door(path)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_file_of_settings(tmp_path):
+    path = tmp_path / "model.toml"
+    path.write_text("\ufeff" + FactorModel(name="marked").to_toml(), encoding="utf-8")
+    assert FactorModel.from_toml(path).name == "marked"

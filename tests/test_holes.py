@@ -125,7 +125,7 @@ def test_whole_numbers_and_numpy_are_numbers():
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("seed = 1  # \u00e9".encode("latin-1"), "byte 13 is not UTF-8"),
+        ("seed = 1  # \u00e9".encode("latin-1"), "not UTF-8 text .byte 13"),
         ("seed = 1".encode("utf-16"), "not UTF-8"),
         (b"a = " + b"[" * 100_000, "nested too deeply"),
         (b"a = 2022-02-31", "not valid TOML"),
@@ -140,7 +140,7 @@ def test_every_reader_of_toml_has_one_message(content, said, tmp_path):
         (Changes.from_toml, DataError),
         (FactorModel.from_toml, ModelError),
     ):
-        with pytest.raises(error, match=said) as told:
+        with pytest.raises(FileError if "UTF-8" in said else error, match=said) as told:
             read(path)
         assert len(str(told.value)) < 400
 

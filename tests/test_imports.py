@@ -113,14 +113,17 @@ def test_no_lazy_name_is_that_of_a_module_inside(package):
 
 
 def code_of_documents() -> dict[str, str]:
-    """Python code in notebooks, benchmarks and the README, by name."""
+    """Python code in notebooks, scripts, README and pages, by name."""
     found = {str(f.relative_to(ROOT)): f.read_text("utf-8") for f in (ROOT / "scripts").rglob("*.py")}
     for file in (ROOT / "notebooks").glob("*.ipynb"):
         cells = json.loads(file.read_text("utf-8"))["cells"]
         lines = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code").splitlines()
         found[file.name] = "\n".join(line for line in lines if not line.startswith(("%", "!")))
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
-    return found | {f"README, block {k}": block for k, block in enumerate(blocks, 1)}
+    docs = ROOT / "docs"
+    for page in (ROOT / "README.md", *sorted(docs.glob("*.md")), *sorted((docs / "howto").glob("*.md"))):
+        blocks = re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+        found |= {f"{page.relative_to(ROOT)}, block {k}": block for k, block in enumerate(blocks, 1)}
+    return found
 
 
 @pytest.mark.parametrize(("name", "code"), code_of_documents().items())

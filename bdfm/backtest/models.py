@@ -116,7 +116,7 @@ class Late:
     """
 
     of: Forecaster
-    n_periods: int = 1
+    n_periods: int = 1  # how late
 
     @property
     def name(self) -> str:

@@ -199,10 +199,10 @@ class History:
 class MarketData:
     """Prices, universe and earnings calendar of a backtest; made by ``of``, which checks them once."""
 
-    prices: pd.DataFrame
+    prices: pd.DataFrame  # (day, symbol) adjusted closes
     universe: pd.DataFrame
     earnings: pd.DataFrame | None
-    volatility: pd.DataFrame | None = None
+    volatility: pd.DataFrame | None = None  # (day, symbol) annual, known at the end of the day
 
     @classmethod
     def of(

@@ -72,8 +72,8 @@ def model_confidence_set(
     ----------
     losses
         (origin, forecaster), lower is better.
-    seed
-        Of the bootstrap.
+    seed, n_bootstrap
+        Of the bootstrap, and its number of samples.
     """
     bootstrap = optional("arch.bootstrap", what="compare", extra="backtest")
     # Forecasters that score the same to the last digit would have a difference without variance.

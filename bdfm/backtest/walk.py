@@ -60,6 +60,12 @@ def origin_dates(first: object, last: object, *, every: Period = 28) -> pd.Datet
     """Origins from ``first`` to at most ``last``, every so many days or ``"month"``.
 
     Raises ``DataError`` when ``last`` is before ``first`` or a date is none.
+
+    Examples
+    --------
+    >>> from bdfm.backtest import origin_dates
+    >>> [f"{day:%m-%d}" for day in origin_dates("2021-01-01", "2021-04-01")]
+    ['01-01', '01-29', '02-26', '03-26']
     """
     begin, stop = _checks.as_date(first, where="first origin"), _checks.as_date(last, where="last origin")
     if stop < begin:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bdfm.cli import backtest, check, exposures, judgement, models, month, risk, scoring
+from bdfm.cli import backtest, check, exposures, judgement, ledger, models, month, risk, scoring
 from bdfm.cli.console import err, out
 from bdfm.errors import BdfmError, BdfmWarning
 
@@ -32,7 +32,7 @@ def options(
     """Calibrated joint probabilities of next month's returns, from a Bayesian dynamic factor model."""
 
 
-for group in (month, check, judgement, scoring, models, backtest, risk, exposures):
+for group in (month, check, judgement, ledger, scoring, models, backtest, risk, exposures):
     for command in group.COMMANDS:
         app.command()(command)
 

@@ -24,6 +24,16 @@ def say_read(*tables: pd.DataFrame | None, to: Console = out) -> None:
 
 
 @contextmanager
+def quiet(wanted: bool) -> Iterator[None]:
+    """Print nothing on standard output inside, if wanted; errors and warnings are told all the same."""
+    before, out.quiet = out.quiet, out.quiet or wanted
+    try:
+        yield
+    finally:
+        out.quiet = before
+
+
+@contextmanager
 def interruptible(
     left: str = "Stopped before the end; no file was written or changed. Run the same command again.",
 ) -> Iterator[None]:

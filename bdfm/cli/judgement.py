@@ -9,7 +9,7 @@ import typer
 
 from bdfm import _memory
 from bdfm.cli.console import out
-from bdfm.cli.options import Accept, ChangesFile, ForecastFile, Memory, OutForecast
+from bdfm.cli.options import Accept, ChangesFile, ForecastFile, Memory, OutChanged, OutForecast
 from bdfm.errors import DataError
 from bdfm.forecast.choices import FORMS
 from bdfm.names import FORECAST_FILE, REPORT_FILE
@@ -29,7 +29,7 @@ def view(
     ] = None,
     confidence: Annotated[float, typer.Option(min=0, max=1, help="Share of the views in a blend.")] = 1.0,
     file: ChangesFile = None,
-    out_file: OutForecast = None,
+    out_file: OutChanged = None,
     accept: Accept = None,
     memory: Memory = None,
 ) -> None:
@@ -61,7 +61,7 @@ def edit(
         typer.Argument(metavar="[EDIT]...", help='Such as "zero DRE" or "shift TLT by=0.01".'),
     ] = None,
     file: ChangesFile = None,
-    out_file: OutForecast = None,
+    out_file: OutChanged = None,
     accept: Accept = None,
     memory: Memory = None,
 ) -> None:
@@ -109,7 +109,9 @@ def decide(
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help=f"Folder with {FORECAST_FILE}.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help=f"Folder with {FORECAST_FILE}, or one forecast in it.")
+    ],
     out_file: Annotated[
         Path | None, typer.Option("--out", help=f"Page to write; DIR/{REPORT_FILE}, if not given.")
     ] = None,
@@ -127,6 +129,7 @@ def _file(path: Path) -> Path:
 
 
 def _apply(changes: Changes, forecast: Path, out_file: Path | None, accept: list[str] | None) -> None:
+    from bdfm import _files
     from bdfm.cli.show import show_history, show_quantiles
     from bdfm.forecast.forecast import Forecast
 
@@ -136,7 +139,7 @@ def _apply(changes: Changes, forecast: Path, out_file: Path | None, accept: list
     show_quantiles(result)
     show_history(result, since=len(loaded.records))
     out.print(f"{result.effective_draws:,.0f} effective of {result.n_draws:,} draws")
-    out.print(f"{result.save(out_file or path)}", markup=False, soft_wrap=True)
+    out.print(f"{result.save(out_file or _files.next_to(path))}", markup=False, soft_wrap=True)
 
 
 COMMANDS = (view, edit, decide, report)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 
-from bdfm.cli.console import err, interruptible, out, say_read
+from bdfm.cli.console import err, interruptible, out, quiet, say_read
 from bdfm.cli.options import (
     Accept,
     Alias,
@@ -154,19 +156,27 @@ def run(
     workers: Workers = 1,
     scheduler: Scheduler = None,
     memory: Memory = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
+    silent: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors and warnings.")] = False,
 ) -> None:
     """Fit, forecast, edit, view, decide and report, as one file says. Several files are several months."""
     from bdfm import _memory
 
-    if len(month_files) > 1 or scheduler is not None:
-        _run_several(month_files, check=check, workers=workers, scheduler=scheduler, memory=memory)
-        return
-    with _memory.within(memory, where="--memory"):
-        _run_one(month_files[0], check=check)
+    with quiet(as_json or silent):
+        if len(month_files) > 1 or scheduler is not None:
+            options: dict[str, Any] = {"workers": workers, "scheduler": scheduler, "memory": memory}
+            facts = _run_several(month_files, check=check, **options)
+        else:
+            with _memory.within(memory, where="--memory"):
+                facts = _run_one(month_files[0], check=check)
+    if as_json:
+        sys.stdout.write(json.dumps(facts) + "\n")
+    if facts.get("failed"):
+        raise typer.Exit(2)
 
 
-def _run_one(month_file: Path, *, check: bool) -> None:
-    """One month, with all that it has to say."""
+def _run_one(month_file: Path, *, check: bool) -> dict[str, Any]:
+    """One month, with all that it has to say; its summary, with the folder of the results."""
     from bdfm.cli.show import show_decision, show_diagnosis, show_history, show_quantiles
     from bdfm.report.month import read_month, run_month
 
@@ -181,21 +191,27 @@ def _run_one(month_file: Path, *, check: bool) -> None:
     _note(month)
     if check:
         out.print(f"{month_file}: data, model, edits, views and decision are in order. Nothing was fitted.")
-        return
+        return {
+            "checked": str(month_file),
+            "origin": f"{panel.origin:%Y-%m-%d}",
+            "n_assets": len(panel.assets),
+        }
     with interruptible():
-        posterior, forecast, decision, _ = run_month(month, progress=out.is_terminal, say=out.print)
+        progress = out.is_terminal and not out.quiet
+        posterior, forecast, decision, facts = run_month(month, progress=progress, say=out.print)
     show_quantiles(forecast)
     show_history(forecast)
     if decision is not None:
         show_decision(decision)
     show_diagnosis(posterior.diagnose())
     out.print(f"Results in {month.out}", markup=False, soft_wrap=True)
+    return facts | {"out": str(month.out)}
 
 
 def _run_several(
     files: list[Path], *, check: bool, workers: int, scheduler: str | None, memory: str | None
-) -> None:
-    """Several months: a line as each is done, and a table at the end; exit code 2 where one failed."""
+) -> dict[str, Any]:
+    """Several months: a line as each is done, and a table at the end; the table, and how many failed."""
     from rich.table import Table
 
     from bdfm.report.months import Outcome, run_months, table
@@ -218,8 +234,7 @@ def _run_several(
     out.print(shown)
     failed = sum(bool(o.error) for o in outcomes)
     out.print(f"{len(outcomes) - failed} of {len(outcomes)} months are {'in order' if check else 'done'}.")
-    if failed:
-        raise typer.Exit(2)
+    return {"months": json.loads(found.to_json(orient="records")), "failed": failed}
 
 
 def _evidence(text: str) -> EvidenceTable:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bdfm.exposures.choices import Unit
 from bdfm.inference.choices import Engine
+from bdfm.risk.choices import Kind
 
 if TYPE_CHECKING:
     from bdfm._symbols import Aliases
@@ -40,7 +42,60 @@ ForecastFile = Annotated[Path, typer.Argument(metavar="FORECAST", help="A foreca
 OutForecast = Annotated[
     Path | None, typer.Option("--out", help="File to write; FORECAST itself, if not given.")
 ]
+OutChanged = Annotated[
+    Path | None,
+    typer.Option("--out", help="File to write; a new one beside FORECAST, if not given: forecast_1.nc."),
+]
 ChangesFile = Annotated[Path | None, typer.Option("--file", help="TOML file with tables edits and views.")]
+
+# A book and its risk models
+PortfolioFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--portfolio",
+        help="File with columns symbol, weight and optionally portfolio; equal weights without it."
+        " CASH, and what is missing to 1, is cash.",
+    ),
+]
+Kinds = Annotated[
+    list[Kind] | None,
+    typer.Option("--model", help="Which models, repeatable; all that the files allow without it."),
+]
+Only = Annotated[
+    list[str] | None, typer.Option(metavar="SYMBOL", help="Assets to take, repeatable; not the others.")
+]
+Members = Annotated[
+    Path | None, typer.Option(help="The same as a file: CSV with columns symbol, asset_class.")
+]
+Origin = Annotated[str | None, typer.Option(help="Last day used, such as 2022-02-04.")]
+Period = Annotated[
+    str | None,
+    typer.Option(
+        help="Period: 1d, 5d, 20d market days, 1w, 4w weeks, 1m a calendar month;"
+        " 1w (1m where prices are monthly) if not given."
+    ),
+]
+PeriodDays = Annotated[int | None, typer.Option(min=1, help="Period in calendar days, from 7 on.")]
+Window = Annotated[int, typer.Option(min=20, help="Periods used.")]
+HalfLife = Annotated[float | None, typer.Option(min=1, help="Periods after which one counts half.")]
+Horizon = Annotated[float, typer.Option(min=0.01, help="Periods that the risk is over.")]
+Factors = Annotated[
+    Path | None,
+    typer.Option(help="Time-series model: file of daily factor returns; RF is no factor."),
+]
+FactorUnit = Annotated[Unit, typer.Option(help="What the factor file holds; French's are in percent.")]
+Sectors = Annotated[
+    Path | None, typer.Option(help="Cross-sectional model: file with columns symbol, sector.")
+]
+PosteriorFile = Annotated[
+    Path | None,
+    typer.Option("--posterior", help="posterior.nc of bdfm forecast: adds the Bayesian model."),
+]
+
+ExposuresFile = Annotated[
+    Path | None,
+    typer.Option("--exposures", help="exposures_METHOD.nc of bdfm exposures: adds a model of theirs."),
+]
 
 CalendarMonths = Annotated[bool, typer.Option(help="Periods are calendar months.")]
 Accept = Annotated[

@@ -83,6 +83,14 @@ class Panel:
     -----
     Features of a period are known at its start. After the origin this holds for the first future period only;
     in later ones ``recent_return`` is missing, so 0, and volatilities keep their values at the origin.
+
+    Examples
+    --------
+    >>> import bdfm
+    >>> prices, universe = bdfm.demo()
+    >>> panel = bdfm.Panel.from_prices(prices, universe, origin="2021-12-31")
+    >>> panel.n_history, len(panel.assets)
+    (104, 25)
     """
 
     _dataset: xr.Dataset

@@ -83,6 +83,14 @@ def read_prices(
     DataError
         Dates or numbers that are none or mean two; one day and symbol with two prices; symbols given twice.
         Whether prices are positive is checked where they are used.
+
+    Examples
+    --------
+    >>> import bdfm, pandas as pd
+    >>> rows = {"date": ["31.01.2022", "01.02.2022"], "ticker": ["A", "A"], "Adj Close": ["1,5", "2,5"]}
+    >>> prices = bdfm.read_prices(pd.DataFrame(rows))
+    >>> prices.loc["2022-02-01", "A"]
+    np.float64(2.5)
     """
     what = "prices"
     reading = Reading()
@@ -105,7 +113,7 @@ def read_volatility(
 
     Or long: dates, symbols and a column of values (``volatility``, ``value``, ``iv``). Each is known at the
     end of its day. Parameters and errors as ``read_prices``; units are checked where it is used
-    (``bdfm.data.outside``).
+    (``bdfm.data.outside``). ``path``, ``date_format``, ``decimal_mark`` and ``aliases`` are those of prices.
     """
     reading = Reading()
     names = _aliases(aliases)
@@ -164,7 +172,16 @@ def read_universe(path: str | Path | pd.DataFrame, *, aliases: Aliases = None) -
 
     The columns may be called ticker, id, class, sector, type and the like. A bare list of symbols is a
     universe of one class, "asset". Files are of the forms of ``read_prices``. Raises ``FileError`` as it
-    does, ``DataError`` for a missing class or a repeated symbol.
+    does, ``DataError`` for a missing class or a repeated symbol. ``path`` is a file or a DataFrame;
+    ``aliases`` as in ``read_prices``.
+
+    Examples
+    --------
+    >>> import bdfm, pandas as pd
+    >>> bdfm.read_universe(pd.DataFrame({"ticker": ["SPY", "TLT"], "class": ["equity", "bond"]}))
+      symbol asset_class name
+    0    SPY      equity  SPY
+    1    TLT        bond  TLT
     """
     reading = Reading()
     table = _records(path, "universe", reading, _UNIVERSE, bare="symbol")
@@ -184,6 +201,7 @@ def read_earnings(
     """Announcements of a file: columns symbol, date and any others, such as session.
 
     Raises ``FileError`` as ``read_prices`` does, ``DataError`` for an empty symbol or a date that is none.
+    ``path``, ``date_format`` and ``aliases`` as there.
     """
     reading = Reading()
     table = _records(path, "earnings", reading, _EARNINGS)
@@ -273,6 +291,13 @@ def demo() -> tuple[pd.DataFrame, pd.DataFrame]:
 
     Real adjusted daily closes, in US dollars, from the data sets that ship with skfolio (BSD-3-Clause); no
     network. ``DEMO_ORIGIN`` is their last Friday.
+
+    Examples
+    --------
+    >>> import bdfm
+    >>> prices, universe = bdfm.demo()
+    >>> prices.shape[1], len(universe)
+    (25, 25)
     """
     with resources.as_file(resources.files("bdfm.data") / "demo") as folder:
         return read_prices(folder / "prices.csv.gz"), read_universe(folder / "universe.csv")

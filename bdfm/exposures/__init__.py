@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING
 from bdfm._lazy import public_names
 
 if TYPE_CHECKING:
+    from bdfm.data.factor_files import read_factors as read_factors
     from bdfm.exposures.comparison import Comparison as Comparison
     from bdfm.exposures.comparison import compare as compare
     from bdfm.exposures.data import ExposureData as ExposureData
     from bdfm.exposures.data import choose_assets as choose_assets
-    from bdfm.exposures.data import read_factors as read_factors
     from bdfm.exposures.dcc import DCCGarch as DCCGarch
+    from bdfm.exposures.descriptive import describe as describe
     from bdfm.exposures.factor_vae import FactorVAE as FactorVAE
     from bdfm.exposures.factor_vae import TrainedFactorVAE as TrainedFactorVAE
     from bdfm.exposures.kalman import KalmanBetas as KalmanBetas
@@ -25,24 +26,60 @@ if TYPE_CHECKING:
     from bdfm.exposures.regression import RollingOLS as RollingOLS
     from bdfm.exposures.result import ExposureMethod as ExposureMethod
     from bdfm.exposures.result import Exposures as Exposures
+    from bdfm.exposures.risk import ExposureEstimator as ExposureEstimator
+    from bdfm.exposures.risk import exposures_risk as exposures_risk
+    from bdfm.exposures.risk import exposures_volatility as exposures_volatility
+    from bdfm.exposures.risk import factor_hedge as factor_hedge
     from bdfm.exposures.simulation import MovingBetas as MovingBetas
     from bdfm.exposures.simulation import MovingBetasStudy as MovingBetasStudy
 else:
     __all__, __getattr__, __dir__ = public_names(
         __name__,
         {
-            "bdfm.exposures.comparison": ("Comparison", "compare"),
-            "bdfm.exposures.data": ("ExposureData", "choose_assets", "read_factors"),
+            "bdfm.data.factor_files": ("read_factors",),
+            "bdfm.exposures.comparison": (
+                "Comparison",
+                "compare",
+            ),
+            "bdfm.exposures.data": (
+                "ExposureData",
+                "choose_assets",
+            ),
             "bdfm.exposures.dcc": ("DCCGarch",),
-            "bdfm.exposures.factor_vae": ("FactorVAE", "TrainedFactorVAE"),
-            "bdfm.exposures.kalman": ("KalmanBetas", "kalman_betas"),
-            "bdfm.exposures.latent": ("LatentAnalysis", "disentanglement_score"),
+            "bdfm.exposures.descriptive": ("describe",),
+            "bdfm.exposures.factor_vae": (
+                "FactorVAE",
+                "TrainedFactorVAE",
+            ),
+            "bdfm.exposures.kalman": (
+                "KalmanBetas",
+                "kalman_betas",
+            ),
+            "bdfm.exposures.latent": (
+                "LatentAnalysis",
+                "disentanglement_score",
+            ),
             "bdfm.exposures.networks": ("total_correlation",),
             "bdfm.exposures.pca": ("PrincipalComponents",),
             "bdfm.exposures.random_walk": ("BayesianRandomWalk",),
             "bdfm.exposures.regimes": ("Regimes",),
-            "bdfm.exposures.regression": ("ConstantBetas", "RollingOLS"),
-            "bdfm.exposures.result": ("ExposureMethod", "Exposures"),
-            "bdfm.exposures.simulation": ("MovingBetas", "MovingBetasStudy"),
+            "bdfm.exposures.regression": (
+                "ConstantBetas",
+                "RollingOLS",
+            ),
+            "bdfm.exposures.result": (
+                "ExposureMethod",
+                "Exposures",
+            ),
+            "bdfm.exposures.risk": (
+                "ExposureEstimator",
+                "exposures_risk",
+                "exposures_volatility",
+                "factor_hedge",
+            ),
+            "bdfm.exposures.simulation": (
+                "MovingBetas",
+                "MovingBetasStudy",
+            ),
         },
     )

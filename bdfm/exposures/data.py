@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -16,7 +15,6 @@ from numpy.typing import ArrayLike, NDArray
 from bdfm import _checks, _tables
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.tables import Tables
-from bdfm.data.sources import read_returns
 from bdfm.errors import DataError, DataWarning
 from bdfm.names import ASSET, DAY, FACTOR, SECTOR
 
@@ -331,47 +329,6 @@ class ExposureData:
             f"ExposureData: {len(self.assets)} assets, factors {_checks.first(self.factor_names)};"
             f" {', '.join(parts)}"
         )
-
-
-def read_factors(
-    path: str | Path | pd.DataFrame,
-    *,
-    unit: Literal["percent", "decimal"],
-    date_format: str | None = None,
-    decimal_mark: str | None = None,
-    accept: Collection[str] | None = (),
-) -> pd.DataFrame:
-    """Daily factor returns (day, factor) of a file, as decimals.
-
-    The file may have any form of ``bdfm.read_prices``, or be one of French's as downloaded; codes for
-    missing, such as -99.99, are NaN. A risk-free rate is kept as the column ``RF``; drop it where it is no
-    factor.
-
-    Parameters
-    ----------
-    path
-        File.
-    unit
-        What the file holds: French's data library publishes percent.
-    date_format, decimal_mark
-        As in ``bdfm.read_prices``.
-    accept
-        As in ``ExposureData.from_arrays``.
-
-    Raises
-    ------
-    FileError
-        The file is missing or no table.
-    DataError
-        No dates, repeated dates that differ, text in place of a number, or a unit that the numbers
-        contradict.
-    """
-    where = "factors"
-    if unit not in ("percent", "decimal"):
-        raise DataError(f"{where}: unit must be percent or decimal, got {unit!r}.")
-    values = read_returns(path, what=where, unit=unit, date_format=date_format, decimal_mark=decimal_mark)
-    doubt(Tables("exposures", factors=values), accept=accept)
-    return values
 
 
 def choose_assets(sectors: Mapping[str, str] | pd.Series[Any], n_assets: int, *, seed: int) -> list[str]:

@@ -119,10 +119,10 @@ class DCCGarch:
     asset's days without a return are left out of its own model, and keep the exposures of the day before. An
     asset whose margin does not converge has no exposures until one does, and is named in a warning if none
     does.
-     The exposures dated day t are those of the
-    conditional covariance of day t + 1, which the close of day t determines; that of the factors is inverted,
-    so that they are exposures in a regression on all factors. There is no uncertainty: given its parameters,
-    the model knows the covariance exactly.
+
+    The exposures dated day t are those of the conditional covariance of day t + 1, which the close of day t
+    determines; that of the factors is inverted, so that they are exposures in a regression on all factors.
+    There is no uncertainty: given its parameters, the model knows the covariance exactly.
     """
 
     smoothed: bool = False  # the training part's estimate on all days, also those that could not know it

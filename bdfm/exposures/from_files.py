@@ -12,12 +12,13 @@ import pandas as pd
 from bdfm import _checks, _files
 from bdfm._symbols import check_aliases
 from bdfm.data.doubts.door import doubt_aliases
+from bdfm.data.factor_files import read_factors
 from bdfm.data.risk_free import split_risk_free
 from bdfm.data.sources import read_prices, read_universe
 from bdfm.errors import DataError
 from bdfm.exposures.choices import GAMMA, N_LATENTS, WINDOW_DAYS, Method, Unit
 from bdfm.exposures.comparison import Comparison
-from bdfm.exposures.data import ExposureData, choose_assets, read_factors
+from bdfm.exposures.data import ExposureData, choose_assets
 from bdfm.exposures.dcc import DCCGarch
 from bdfm.exposures.factor_vae import FactorVAE
 from bdfm.exposures.kalman import KalmanBetas

@@ -50,7 +50,7 @@ class PrincipalComponents:
     scores come from its own returns, as the latents of an autoencoder do.
     """
 
-    n_components: int = N_LATENTS
+    n_components: int = N_LATENTS  # leading ones that are kept
     smoothed: bool = False  # exposures of the training part too, which could not know them
 
     def __post_init__(self) -> None:

@@ -162,9 +162,9 @@ class BayesianRandomWalk:
     constant variance.
     """
 
-    n_draws: int = 50
-    n_burn: int = 300
-    thin: int = 20
+    n_draws: int = 50  # kept draws of each asset's variances
+    n_burn: int = 300  # first draws, thrown away
+    thin: int = 20  # steps for each kept draw
     smoothed: bool = False  # the training part's posterior on all days, also those that could not know it
 
     def __post_init__(self) -> None:

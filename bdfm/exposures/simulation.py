@@ -49,10 +49,10 @@ class MovingBetas:
     share a volatility that follows a log AR(1); noise is normal.
     """
 
-    n_days: int = 2000
-    n_assets: int = 12
-    jump_seen_day: int = 1000
-    jump_new_day: int = 1450
+    n_days: int = 2000  # of the span
+    n_assets: int = 12  # the first four have a story
+    jump_seen_day: int = 1000  # of the jump inside the training part
+    jump_new_day: int = 1450  # of the jump after it
 
     def __post_init__(self) -> None:
         where = "simulated betas"

@@ -12,19 +12,21 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, Self
 
+import pandas as pd
 from numpy.typing import ArrayLike
 
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.tables import Tables
-from bdfm.errors import DataWarning, InfeasibleViewError
+from bdfm.errors import DataError, DataWarning, InfeasibleViewError
 from bdfm.forecast import edits, effects, weigh
 from bdfm.forecast.columns import Distribution
 from bdfm.forecast.edit import Edit
 from bdfm.forecast.effects import Past
 from bdfm.forecast.ranks import normalised_weights
-from bdfm.forecast.records import Record
+from bdfm.forecast.records import Record, Scalar
 from bdfm.forecast.state import State
 from bdfm.forecast.view import View
+from bdfm.forecast.weigh import Pool
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -53,13 +55,20 @@ class Actions:
             _past=(*(() if known else self._past), past),
         )
 
+    @property
+    def closes(self) -> pd.Series[float] | None:
+        """Close of each symbol at the origin, by which prices in edits are checked; None where not known."""
+        return None
+
     def edit(self, *statements: Edit, accept: Collection[str] | None = ()) -> Self:
         """Forecast after edits, one after the other.
 
         ``accept``: doubts about their numbers that are right all the same (``bdfm.data.doubts``), such as
         ``["statement-unit:TLT"]``; None where they were examined before.
         """
-        doubt(Tables("forecast", said=[x for e in statements for x in e.said]), accept=accept)
+        statements = tuple(e.priced(self.closes) for e in statements)
+        said = [x for e in statements for x in e.said_beside(self.closes)]
+        doubt(Tables("forecast", said=said), accept=accept)
         forecast = self
         for edit in statements:
             state = forecast._state
@@ -73,6 +82,7 @@ class Actions:
         self,
         *statements: View,
         shares: Mapping[str, float] | None = None,
+        pool: Pool = "linear",
         min_effective_draws: float | None = None,
         few: Literal["warn", "refuse"] = "warn",
         accept: Collection[str] | None = (),
@@ -88,6 +98,8 @@ class Actions:
         shares
             Share of each person where the views say by whom they are; the rest stays with this forecast.
             By default all people share the whole equally.
+        pool
+            ``linear`` or ``log``: the arithmetic or the geometric mean of people's weights.
         min_effective_draws
             Fewer effective draws are refused; by default 1,000, or a tenth where there are fewer than 10,000.
         few
@@ -101,7 +113,8 @@ class Actions:
             A view that contradicts others, that no weighting of the draws satisfies, or that leaves too few
             effective draws. The message names it and the strongest that could be had.
         UnknownLabelError, DataError
-            An unknown symbol, one subject twice, or shares that cannot be used.
+            An unknown symbol, one subject twice, a view that this forecast has already, or shares that cannot
+            be used.
 
         Warns
         -----
@@ -110,6 +123,7 @@ class Actions:
         """
         weigh.check_views(statements, self._state.assets)
         doubt(Tables("forecast", said=[x for v in statements for x in v.said]), accept=accept)
+        self.check_new([v.record(0) for v in statements])
         state = self._state
         weights = weigh.view_weights(
             state.returns,
@@ -117,6 +131,7 @@ class Actions:
             state.assets,
             statements,
             shares=shares,
+            pool=pool,
             min_effective_draws=min_effective_draws,
         )
         if not statements:
@@ -133,11 +148,24 @@ class Actions:
             warnings.warn(message, DataWarning, stacklevel=2)
         step = len(self.records) + 1
         records = [view.record(step) for view in statements]
-        if shares is not None:
-            text = ", ".join(f"{person} {share:g}" for person, share in shares.items())
-            records.append(Record.of("pool", (), f"Views pooled: {text}.", step=step, **shares))
-        past = Past.of(state, n_records=len(records), views=statements, shares=shares)
+        if shares is not None or pool != "linear":
+            how: dict[str, Scalar] = {} if pool == "linear" else {"pool": pool}
+            how |= {f"shares.{person}": share for person, share in (shares or {}).items()}
+            text = ", ".join(f"{person} {share:g}" for person, share in (shares or {}).items()) or "equally"
+            manner = "" if pool == "linear" else f" ({pool})"
+            records.append(Record.of("pool", (), f"Views pooled{manner}: {text}.", step=step, **how))
+        past = Past.of(state, n_records=len(records), views=statements, shares=shares, pool=pool)
         return self._then(seen, past, *records)
+
+    def check_new(self, records: Collection[Record]) -> None:
+        """Raise ``DataError`` for a record that says what one of this forecast says: it would count twice."""
+        for record in records:
+            for number, old in enumerate(self.records, 1):
+                if old.says_the_same(record):
+                    raise DataError(
+                        f"{record.text.removesuffix('.')}: this forecast has it already, as change {number}"
+                        " of its history. Take the forecast before it, or leave it out."
+                    )
 
     def with_weights(self, weights: ArrayLike, *, record: Record) -> Self:
         """Forecast with other weights (draw,) and the record of the view that gave them; draws stay."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import pandas as pd
@@ -32,7 +32,7 @@ from bdfm.forecast.return_views import Absolute
 from bdfm.forecast.statements import Statement, read
 from bdfm.forecast.view import View
 from bdfm.forecast.views import KINDS
-from bdfm.forecast.weigh import check_views, pool_shares
+from bdfm.forecast.weigh import Pool, check_views, fixed_returns, pool_shares
 
 ViewsMethod = Literal["auto", "reweight", "model"]
 
@@ -47,10 +47,21 @@ class Step:
 
 @dataclass(frozen=True)
 class Changes:
-    """Edits and views of a file, in steps; ``shares`` of the people whose views are pooled."""
+    r"""Edits and views of a file, in ``steps``; ``shares`` of the people whose views are pooled, and how.
+
+    ``pool`` is linear, or log for the geometric mean of their weights.
+
+    Examples
+    --------
+    >>> import bdfm
+    >>> text = '[[edits]]\nkind = "shift"\nsymbol = "XOM"\nby = 0.02'
+    >>> bdfm.Changes.from_toml(text).edits[0].by
+    0.02
+    """
 
     steps: tuple[Step, ...] = ()
     shares: Mapping[str, float] | None = None
+    pool: Pool = "linear"
 
     @classmethod
     def from_toml(cls, source: str | Path) -> Changes:
@@ -58,14 +69,14 @@ class Changes:
         where, text = "changes", str(source)
         if isinstance(source, Path):
             where = str(source)
-            text = _toml.text_of(source, what="changes")
+            text = _checks.existing_text(source, what="changes")
         table = _toml.parsed(text, where=where)
-        _checks.known(list(table), ("edits", "views", "shares"), what="table", where=where)
+        _checks.known(list(table), ("edits", "views", "shares", "pool"), what="table", where=where)
         return cls.from_dict(table, where=where)
 
     @classmethod
     def from_dict(cls, table: Mapping[str, Any], *, where: str = "changes") -> Changes:
-        """Changes of a table with the keys ``edits``, ``views``, ``shares``; any of them may be missing."""
+        """Changes of a table with the keys ``edits``, ``views``, ``shares``, ``pool``; all may be missing."""
         edits = _statements(table, "edits", EDITS, where=where)
         seen = _statements(table, "views", KINDS, where=where)
         steps = [Step(tuple(edits.get(n, ())), tuple(seen.get(n, ()))) for n in sorted({*edits, *seen})]
@@ -74,7 +85,9 @@ class Changes:
             raise DataError(
                 f"{where}: shares must be a table of numbers by person. Write [shares] above them."
             )
-        return cls(tuple(steps), shares)
+        pool = str(table.get("pool", "linear"))
+        _checks.known([pool], get_args(Pool), what="pool", where=where)
+        return cls(tuple(steps), shares, cast(Pool, pool))
 
     @classmethod
     def from_records(cls, records: Sequence[Record]) -> Changes:
@@ -84,15 +97,15 @@ class Changes:
         """
         steps: list[Step] = []
         last: object = None  # with which call the views of the newest step came
-        shares: dict[str, float] | None = None
+        pooled: tuple[dict[str, float] | None, Pool] | None = None
         for record in records:
             if record.kind == "pool":
-                found: dict[str, Any] = {k: x for k, x in record.parameters if k != "step"}
-                if shares is not None and shares != found:
+                found = _pool_of(record)
+                if pooled is not None and pooled != found:
                     raise DataError(
                         "records: views were pooled twice, with different shares. Replay one of them."
                     )
-                shares = found
+                pooled = found
                 continue
             statement = _replayed(record)
             if isinstance(statement, Edit):
@@ -105,11 +118,12 @@ class Changes:
                     steps.append(Step())
                 steps[-1] = replace(steps[-1], views=(*steps[-1].views, statement))
                 last = group
-        return cls(tuple(steps), shares)
+        return cls(tuple(steps), *(pooled or (None, "linear")))
 
     def to_toml(self) -> str:
         """TOML text from which ``from_toml`` makes equal changes."""
-        tables: dict[str, Any] = {"edits": [], "views": [], "shares": dict(self.shares or {})}
+        tables: dict[str, Any] = {} if self.pool == "linear" else {"pool": self.pool}
+        tables |= {"edits": [], "views": [], "shares": dict(self.shares or {})}
         for number, step in enumerate(self.steps, 1):
             order = {"step": number} if number > 1 else {}
             tables["edits"] += [e.to_dict() | order for e in step.edits]
@@ -149,9 +163,15 @@ class Changes:
             origin="2000-01-03",
             end="2000-01-31",
         )
+        perhaps: set[str] = set()  # fixed in these few draws alone, where the edit is not certain
         for step in self.steps:
-            stand_in = stand_in.edit(*(e.priced(prices) for e in step.edits), accept=None)
-            check_views(step.views, stand_in.assets)
+            for edit in (e.priced(prices) for e in step.edits):
+                stand_in = stand_in.edit(edit, accept=None)
+                if getattr(edit, "probability", 1) < 1:
+                    perhaps |= set(stand_in.records[-1].symbols)
+            fixed = fixed_returns(stand_in.draws.to_numpy(), stand_in.assets, step.views)
+            fixed = {s: x for s, x in fixed.items() if s not in perhaps}
+            check_views(step.views, stand_in.assets, fixed=fixed)
             pool_shares(step.views, self._shares(step.views))
         return found
 
@@ -177,17 +197,29 @@ class Changes:
             Before the changes.
         prices
             Close of each symbol at the origin, for edits that leave out a price; prices given are compared.
+            By default those that the forecast knows.
         few
             As in ``Forecast.with_views``.
         accept
             As in ``Forecast.edit``.
+
+        Raises
+        ------
+        DataError
+            Among others, an edit or a view that the forecast has already.
         """
+        prices = forecast.closes if prices is None else prices
         self._doubt(prices, accept)
+        given = forecast
         for step in self.steps:
-            forecast = forecast.edit(*(e.priced(prices) for e in step.edits), accept=None)
+            edited = forecast.edit(*(e.priced(prices) for e in step.edits), accept=None)
+            given.check_new(edited.records[len(forecast.records) :])
+            forecast = edited
             if step.views:
                 shares = self._shares(step.views)
-                forecast = forecast.with_views(*step.views, shares=shares, few=few, accept=None)
+                forecast = forecast.with_views(
+                    *step.views, shares=shares, pool=self.pool, few=few, accept=None
+                )
         return forecast
 
     def _shares(self, some: Sequence[View]) -> dict[str, float] | None:
@@ -213,6 +245,15 @@ def _statements[S: Statement](
         number = _checks.at_least(entry.pop("step", 1), 1, what="step", where=place)
         steps.setdefault(number, []).append(read(entry, kinds, where=place))
     return steps
+
+
+def _pool_of(record: Record) -> tuple[dict[str, float] | None, Pool]:
+    """Shares and manner of a record of pooled views; those of before 0.2 hold shares by the person's name."""
+    parameters: dict[str, Any] = {k: x for k, x in record.parameters if k != "step"}
+    pool = (
+        cast(Pool, parameters.pop("pool", "linear")) if record.text.startswith("Views pooled (") else "linear"
+    )
+    return {k.removeprefix("shares."): x for k, x in parameters.items()} or None, pool
 
 
 def _replayed(record: Record) -> Edit | View:

@@ -13,4 +13,7 @@ FORMS: Final = (
     "corr(SPY, TLT) = -0.3",
     "XLE > XLU : 0.7",
     "GOOG in 5/5 : 0.3",
+    "P(TLT < -5%) = 0.1",
+    "VaR(TLT, 95%) <= 8%",
+    "CVaR(0.6 SPY + 0.4 TLT, 95%) = 12%",
 )

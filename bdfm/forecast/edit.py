@@ -28,7 +28,7 @@ Symbols = tuple[str, ...]
 
 
 class Edit(Statement):
-    """Base of all edits."""
+    """Base of all edits: what they share on the command line, in files and in records."""
 
     what: ClassVar[str] = "edit"
     keeps_defaults: ClassVar[bool] = True
@@ -133,7 +133,7 @@ class Several(Edit):
 
     words: ClassVar[Symbols] = ("symbols",)
 
-    symbols: Symbols
+    symbols: Symbols  # assets, each edited alike
 
     @override
     def _check(self) -> None:
@@ -154,7 +154,7 @@ class Several(Edit):
 class OfOne(Edit):
     """An edit of one asset."""
 
-    symbol: str
+    symbol: str  # asset
 
     @override
     def members(self, state: State) -> Symbols:

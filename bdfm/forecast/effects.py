@@ -23,7 +23,7 @@ from bdfm.forecast.records import MEASURES, Effect, Record
 from bdfm.forecast.sample import Sample
 from bdfm.forecast.state import State
 from bdfm.forecast.view import View
-from bdfm.forecast.weigh import view_weights
+from bdfm.forecast.weigh import Pool, view_weights
 
 N_NAMED: Final = 8  # assets that an effect names, besides those it is about
 N_FIFTHS: Final = 5
@@ -43,8 +43,8 @@ class Past:
         Those before it.
     returns
         Returns (draw,) before it of the assets whose returns it changed, and of those that left.
-    views, shares
-        Where views did it: these, and the shares of the people who hold them.
+    views, shares, pool
+        Where views did it: these, the shares of the people who hold them, and how they were pooled.
     acts
         False for the record of something that is no change of this forecast.
     """
@@ -58,6 +58,7 @@ class Past:
     returns: Mapping[str, NDArray[np.float32]]
     views: tuple[View, ...] = ()
     shares: Mapping[str, float] | None = None
+    pool: Pool = "linear"
     acts: bool = True
 
     @classmethod
@@ -90,7 +91,13 @@ class Past:
             shares = None if self.shares is None else {p: x for p, x in self.shares.items() if p in people}
             try:
                 weights = view_weights(
-                    before.returns, before.weights, before.assets, some, shares=shares, min_effective_draws=0
+                    before.returns,
+                    before.weights,
+                    before.assets,
+                    some,
+                    shares=shares,
+                    pool=self.pool,
+                    min_effective_draws=0,
                 )
                 state = before.with_weights(weights)
             except InfeasibleViewError:

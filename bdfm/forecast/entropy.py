@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-_TOLERANCE: Final = 1e-10  # of a constraint, in standard deviations of its feature
+_TOLERANCE: Final = 1e-10  # of a constraint, in standard deviations of its feature: where steps end
+_HELD: Final = 1e-8  # beyond which a constraint does not hold
+_DEPENDENT: Final = 1e-12  # share of the largest variance below which a combination of features has none
 _MAX_STEPS: Final = 100
 
 
@@ -28,7 +30,7 @@ class Tilt:
     relative_entropy
         Σ weights · log(weights / prior), in nats.
     feasible
-        False when no weighting can satisfy the constraints; ``weights`` are then of no use.
+        False when no weighting satisfies the constraints, or none was found; ``weights`` are then of no use.
     """
 
     weights: Floats
@@ -96,8 +98,8 @@ def minimum_relative_entropy(
         moved = g[free] - gradient[free, None]
         hessian = (moved * q) @ moved.T
         direction = np.zeros(len(x))
-        ridge = 1e-14 * (1 + np.trace(hessian)) * np.eye(len(hessian))
-        direction[free] = -np.linalg.lstsq(hessian + ridge, gradient[free], rcond=None)[0]
+        # Constraints may say one thing twice: there is no way to go in such a direction, however steep.
+        direction[free] = -np.linalg.lstsq(hessian, gradient[free], rcond=_DEPENDENT)[0]
         size, improved = 1.0, False
         while size > 1e-12:
             trial = x + size * direction
@@ -116,7 +118,11 @@ def minimum_relative_entropy(
         weights[used] = q
     multipliers = np.zeros(len(targets))
     multipliers[active] = x * unit
-    return Tilt(weights, multipliers, -value, feasible=-value <= limit)
+    gap = g @ q
+    held = np.where(bounded, np.minimum(gap, 0) + np.minimum(x, gap), gap)  # x · gap = 0: one of them is 0
+    return Tilt(
+        weights, multipliers, -value, feasible=-value <= limit and bool((np.abs(held) <= _HELD).all())
+    )
 
 
 def effective_number(weights: Floats) -> float:

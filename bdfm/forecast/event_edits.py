@@ -90,7 +90,7 @@ class AcquiredForStock(OfOne):
     closes: ClassVar[Mapping[str, str]] = {"price": "symbol", "acquirer_price": "acquirer"}
 
     kind: Literal["acquired_for_stock"] = "acquired_for_stock"
-    acquirer: str
+    acquirer: str  # symbol of the buyer
     ratio: Positive
     price: Positive | None = None
     acquirer_price: Positive | None = None
@@ -154,7 +154,7 @@ class Halted(OfOne):
 
     kind: Literal["halted"] = "halted"
     probability: Probability = 1.0
-    seed: Seed = 0
+    seed: Seed = 0  # of the choice of draws
 
     @override
     def returns(self, state: State) -> Floats:
@@ -171,7 +171,7 @@ class Suspended(Edit):
     words: ClassVar[Symbols] = ("asset_class",)
 
     kind: Literal["suspended"] = "suspended"
-    asset_class: str
+    asset_class: str  # as in the universe
 
     @override
     def members(self, state: State) -> Symbols:

@@ -16,7 +16,7 @@ class EventView(View):
     """A probability of an event that each draw decides, in shares where assets tie."""
 
     probability: Annotated[float, Field(ge=0, le=1)]
-    sense: Sense = "equal"
+    sense: Sense = "equal"  # or at_least, at_most: a bound, of constraints alone
 
     @override
     def _check(self) -> None:
@@ -48,7 +48,7 @@ class EventView(View):
         return {"probability": float(weights @ self.event(sample))}
 
     @override
-    def rows(self, sample: Sample, weights: Floats) -> list[Row]:
+    def rows(self, sample: Sample) -> list[Row]:
         return [Row(self.subjects[0], self.event(sample), self.probability, SIGN[self.sense])]
 
     @override
@@ -71,8 +71,8 @@ class Ordering(EventView):
     """
 
     kind: Literal["ordering"] = "ordering"
-    above: str
-    below: str
+    above: str  # symbol
+    below: str  # symbol
 
     @override
     def _check(self) -> None:

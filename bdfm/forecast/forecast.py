@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, override
 
 import numpy as np
 import pandas as pd
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 AttrValue = str | int | float
+CLOSES: Final = "closes"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -57,6 +58,21 @@ class Forecast(Actions):
     100,000 draws take 40 MB (36 MB in a file, half of double precision), and because memory and file hold
     the same numbers a loaded forecast gives the same probabilities to the last digit. Summaries are
     computed in double precision. Draws are ranked once: table, submission and picture share the result.
+
+    Examples
+    --------
+    >>> import bdfm
+    >>> forecast = bdfm.Forecast.from_draws(
+    ...     [[0.01, 0.03], [-0.02, 0.01], [0.04, 0.00]],
+    ...     assets=["A", "B"],
+    ...     asset_class=["stock", "stock"],
+    ...     origin="2022-02-04",
+    ...     end="2022-03-04",
+    ... )
+    >>> forecast.n_draws
+    3
+    >>> forecast.zero("A").draws.sel(asset="A").to_numpy()
+    array([0., 0., 0.], dtype=float32)
     """
 
     origin: pd.Timestamp
@@ -178,6 +194,16 @@ class Forecast(Actions):
     def attrs(self) -> dict[str, AttrValue]:
         """Facts kept with the forecast (a copy)."""
         return dict(self._attrs)
+
+    @property
+    @override
+    def closes(self) -> pd.Series[float] | None:
+        text = self.attrs.get(CLOSES)
+        return None if text is None else pd.Series(json.loads(str(text)), dtype=float)
+
+    def with_closes(self, closes: Mapping[str, float] | pd.Series[float]) -> Forecast:
+        """Forecast that knows the close of each symbol at the origin: edits take it, or are checked by it."""
+        return self.with_attrs(**{CLOSES: json.dumps({str(k): float(x) for k, x in closes.items()})})
 
     def with_attrs(self, **attrs: AttrValue) -> Forecast:
         """Forecast with further facts kept with it, texts and numbers; equal names are replaced."""

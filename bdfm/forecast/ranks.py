@@ -103,6 +103,13 @@ def quantile_probabilities(
     Notes
     -----
     100 assets in 100,000 draws take 0.1 to 0.5 s on one core, by the speed of the sort.
+
+    Examples
+    --------
+    >>> import bdfm
+    >>> draws = [[0.01, 0.03, -0.02, 0.04, 0.00], [0.02, 0.01, -0.01, 0.05, 0.03]]
+    >>> bdfm.quantile_probabilities(draws)[3]
+    array([0., 0., 0., 0., 1.])
     """
     values = np.asarray(draws)
     where = "quantile probabilities"
@@ -140,7 +147,14 @@ def quantile_probabilities(
 def outcome_quantiles(returns: ArrayLike, n_quantiles: int = 5) -> NDArray[np.float64]:
     """Quantile (asset, quantile) of each realised return: one-hot, or fractional where returns tie.
 
-    ``returns`` (asset,), finite. The same function as ``quantile_probabilities`` on a single draw.
+    ``returns`` (asset,), finite; ``n_quantiles`` 5 for fifths. The same function as
+    ``quantile_probabilities`` on a single draw.
+
+    Examples
+    --------
+    >>> import bdfm
+    >>> bdfm.outcome_quantiles([0.03, -0.02, 0.01, 0.08, 0.05]).argmax(axis=1) + 1
+    array([3, 1, 2, 5, 4])
     """
     return quantile_probabilities(
         np.atleast_2d(np.asarray(returns, dtype=np.float64)), n_quantiles=n_quantiles

@@ -49,16 +49,25 @@ class Record:
     nothing else are equal.
     """
 
-    kind: str
-    symbols: tuple[str, ...]
+    kind: str  # of the edit or view
+    symbols: tuple[str, ...]  # assets concerned
     parameters: tuple[tuple[str, Scalar], ...]
-    text: str
+    text: str  # one sentence
     effect: Effect | None = field(default=None, compare=False)
 
     @classmethod
     def of(cls, kind: str, symbols: Sequence[str], text: str, **parameters: Scalar) -> Record:
         """Record with its parameters given by name."""
         return cls(kind, tuple(symbols), tuple(parameters.items()), text)
+
+    def says_the_same(self, other: Record) -> bool:
+        """Whether both records are of one statement, whenever it was made."""
+
+        def said(record: Record) -> object:
+            parameters = sorted((k, x) for k, x in record.parameters if k != "step" and x is not None)
+            return record.kind, record.symbols, parameters
+
+        return said(self) == said(other)
 
     def to_dict(self) -> dict[str, Any]:
         """Record as plain types that JSON can hold."""

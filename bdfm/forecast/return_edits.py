@@ -58,7 +58,7 @@ class Like(OfOne):
     words: ClassVar[Symbols] = ("symbol", "other")
 
     kind: Literal["like"] = "like"
-    other: str
+    other: str  # symbol that it follows
     spread: float = 0.0
 
     @override

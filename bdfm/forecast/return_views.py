@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, override
+from typing import Annotated, ClassVar, Literal, override
 
 import numpy as np
 from pydantic import Field
 
+from bdfm.data.doubts.said import LARGEST
 from bdfm.data.doubts.tables import Said
 from bdfm.errors import DataError
+from bdfm.forecast.moments import Moment
 from bdfm.forecast.sample import Floats, Row, Sample
 from bdfm.forecast.view import SIGN, WORDS, Numbers, Sense, View, percent
 
 
 class ReturnView(View):
-    """A statement about the return of a portfolio."""
+    """A statement about the return of a portfolio: its ``mean``, and ``sd`` as its ``semantics`` has it."""
 
-    mean: Annotated[float, Field(gt=-1)]
-    sd: Annotated[float, Field(gt=0)] | None = None
+    mean: Annotated[float, Field(gt=-1, le=LARGEST)]
+    sd: Annotated[float, Field(gt=0, le=LARGEST)] | None = None
     sense: Sense = "equal"
 
     @property
@@ -34,7 +36,7 @@ class ReturnView(View):
     @property
     @override
     def subjects(self) -> tuple[tuple[object, ...], ...]:
-        key = _canonical(self.portfolio)
+        key = canonical(self.portfolio)
         return (("mean", key),) if self.sd is None else (("mean", key), ("variance", key))
 
     @property
@@ -74,14 +76,19 @@ class ReturnView(View):
         mean, sd = _moments(sample.cut(self.portfolio), weights)
         return {"mean": mean, "sd": sd}
 
+    @property
     @override
-    def rows(self, sample: Sample, weights: Floats) -> list[Row]:
-        x, key = sample.cut(self.portfolio), _canonical(self.portfolio)
-        rows = [Row(("mean", key), x, self.mean, SIGN[self.sense])]
-        if self.sd is not None:
-            # With the mean known, the variance is linear in the weights too.
-            rows.append(Row(("variance", key), np.square(x - self.mean), self.sd**2))
-        return rows
+    def stage(self) -> int:
+        return 1 if self.sd is None else 2
+
+    @override
+    def rows(self, sample: Sample) -> list[Row]:
+        key = canonical(self.portfolio)
+        return [Row(("mean", key), sample.cut(self.portfolio), self.mean, SIGN[self.sense])]
+
+    @override
+    def moment(self, sample: Sample, first: Floats, weights: Floats) -> Moment:
+        return _spread(sample, self.portfolio, weights, self.sd or 0.0, 0)
 
     @override
     def log_likelihood(self, sample: Sample) -> Floats:
@@ -168,8 +175,8 @@ class Volatility(View):
 
     kind: Literal["volatility"] = "volatility"
     asset: str
-    sd: Annotated[float, Field(gt=0)] | None = None
-    times: Annotated[float, Field(gt=0)] | None = None
+    sd: Annotated[float, Field(gt=0, le=LARGEST)] | None = None
+    times: Annotated[float, Field(gt=0, le=LARGEST)] | None = None
     sense: Sense = "equal"
 
     @property
@@ -182,7 +189,7 @@ class Volatility(View):
     def _check(self) -> None:
         if (self.sd is None) == (self.times is None):
             raise DataError(f"view volatility on {self.asset}: give either sd or times.")
-        _constraint_only(self, "a volatility")
+        constraint_only(self, "a volatility")
 
     @property
     @override
@@ -197,7 +204,7 @@ class Volatility(View):
     @property
     @override
     def subjects(self) -> tuple[tuple[object, ...], ...]:
-        return (("variance", _canonical({self.asset: 1.0})),)
+        return (("variance", canonical({self.asset: 1.0})),)
 
     @property
     @override
@@ -215,21 +222,19 @@ class Volatility(View):
         return {"sd": _moments(sample.cut({self.asset: 1.0}), weights)[1], "times": 1.0}
 
     @override
-    def rows(self, sample: Sample, weights: Floats) -> list[Row]:
-        x, key = sample.cut({self.asset: 1.0}), _canonical({self.asset: 1.0})
-        mean, sd = _moments(x, weights)
-        target = self.sd if self.times is None else self.times * sd
-        return [
-            Row(("mean", key), x, mean),
-            Row(("variance", key), np.square(x - mean), float(target or 0) ** 2, SIGN[self.sense]),
-        ]
+    def moment(self, sample: Sample, first: Floats, weights: Floats) -> Moment:
+        own = {self.asset: 1.0}
+        sd = (self.times or 0.0) * _moments(sample.cut(own), first)[1] if self.sd is None else self.sd
+        return _spread(sample, own, weights, sd, SIGN[self.sense])
 
 
 class Correlation(View):
-    """The correlation of two assets' returns.
+    """The ``correlation`` of the returns of ``asset`` and ``other``.
 
     A constraint only, as ``Volatility``; means and standard deviations are held at what the other views give.
     """
+
+    needs_all_to_vary: ClassVar[bool] = True
 
     kind: Literal["correlation"] = "correlation"
     asset: str
@@ -241,7 +246,7 @@ class Correlation(View):
     def _check(self) -> None:
         if self.asset == self.other:
             raise DataError(f"view {self.text!r}: an asset's correlation with itself is 1. Name another one.")
-        _constraint_only(self, "a correlation")
+        constraint_only(self, "a correlation")
 
     @property
     @override
@@ -276,19 +281,23 @@ class Correlation(View):
         return {"correlation": product / (sd_a * sd_b) if sd_a * sd_b > 0 else np.nan}
 
     @override
-    def rows(self, sample: Sample, weights: Floats) -> list[Row]:
-        rows, deviations, scale = [], [], 1.0
+    def moment(self, sample: Sample, first: Floats, weights: Floats) -> Moment:
+        held, deviations, scale = [], [], 1.0
         for symbol in self.symbols:
-            x, key = sample.cut({symbol: 1.0}), _canonical({symbol: 1.0})
+            x, key = sample.cut({symbol: 1.0}), canonical({symbol: 1.0})
             mean, sd = _moments(x, weights)
-            rows += [
-                Row(("mean", key), x, mean),
-                Row(("variance", key), np.square(x - mean), sd**2),
-            ]
             deviations.append(x - mean)
+            held += [
+                Row(("mean", key), x, mean),
+                Row(("variance", key), np.square(deviations[-1]), sd**2),
+            ]
             scale *= sd
-        feature = deviations[0] * deviations[1]
-        return [*rows, Row(self.subjects[0], feature, self.correlation * scale, SIGN[self.sense])]
+        product = Row(
+            self.subjects[0], deviations[0] * deviations[1], self.correlation * scale, SIGN[self.sense]
+        )
+        return Moment(
+            product, tuple(held), lambda w: self.correlation - self.implied(sample, w)["correlation"]
+        )
 
 
 def _moments(x: Floats, weights: Floats) -> tuple[float, float]:
@@ -296,13 +305,22 @@ def _moments(x: Floats, weights: Floats) -> tuple[float, float]:
     return mean, float(np.sqrt(max(float(weights @ np.square(x - mean)), 0.0)))
 
 
-def _canonical(portfolio: Mapping[str, float]) -> tuple[tuple[str, float], ...]:
+def _spread(sample: Sample, portfolio: Mapping[str, float], weights: Floats, sd: float, sign: int) -> Moment:
+    """Standard deviation of a portfolio about the mean that weights (draw,) give it, which is held."""
+    x, key = sample.cut(portfolio), canonical(portfolio)
+    mean, _ = _moments(x, weights)
+    row = Row(("variance", key), np.square(x - mean), sd**2, sign)
+    return Moment(row, (Row(("mean", key), x, mean),), lambda w: 1 - _moments(x, w)[1] / sd)
+
+
+def canonical(portfolio: Mapping[str, float]) -> tuple[tuple[str, float], ...]:
     """Portfolio as a key that its multiples share: IVV over IEMG is the same subject as IEMG over IVV."""
     items = sorted(portfolio.items())
     return tuple((symbol, weight / items[0][1]) for symbol, weight in items)
 
 
-def _constraint_only(view: View, what: str) -> None:
+def constraint_only(view: View, what: str) -> None:
+    """Raise for evidence of what no single draw is evidence of."""
     if view.semantics == "evidence":
         raise DataError(
             f"view {view.text!r}: {what} is a property of all draws together; no single draw is"

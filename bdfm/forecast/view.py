@@ -18,6 +18,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, override
 from pydantic import Field
 
 from bdfm import _checks
+from bdfm.forecast.moments import Moment, Tail
 from bdfm.forecast.records import Record
 from bdfm.forecast.sample import Floats, Row, Sample
 from bdfm.forecast.statements import Statement
@@ -36,12 +37,16 @@ def percent(value: float) -> str:
 
 
 class View(Statement):
-    """What all views share; fields are what a TOML table may set."""
+    """What all views share; fields are what a TOML table may set.
+
+    Constraints have a ``sense``: equal, or at_least and at_most, which give a bound.
+    """
 
     what: ClassVar[str] = "view"
     keeps_defaults: ClassVar[bool] = False
+    needs_all_to_vary: ClassVar[bool] = False  # whether one asset whose return is fixed leaves it no meaning
 
-    semantics: Semantics
+    semantics: Semantics  # evidence: a measurement with an error; constraint: it holds
     confidence: Annotated[float, Field(ge=0, le=1)] = 1.0  # share of the view in a blend with the prior
     by: str = ""  # whose view it is, where several people's are pooled
 
@@ -75,15 +80,27 @@ class View(Statement):
 
     @property
     def stage(self) -> int:
-        """1: linear in the weights; 2: needs the means fixed; 3: needs means and variances fixed."""
+        """1: linear in the weights; 2: once a mean is held; 3: once means and variances are."""
         return 1
 
     def implied(self, sample: Sample, weights: Floats) -> Numbers:
         """What weights (draw,) say where the view has its numbers."""
         raise NotImplementedError
 
-    def rows(self, sample: Sample, weights: Floats) -> list[Row]:
-        """Linear constraints of the view; ``weights`` fix the moments that make it linear."""
+    def rows(self, sample: Sample) -> list[Row]:
+        """What it says of expectations, which are linear in the weights."""
+        return []
+
+    def tails(self, sample: Sample) -> list[Tail]:
+        """What it says of expected shortfalls."""
+        return []
+
+    def moment(self, sample: Sample, first: Floats, weights: Floats) -> Moment:
+        """What it says of a moment of its stage.
+
+        ``weights`` (draw,) are those of the stage before, which fix what is held, ``first`` those under
+        which expectations hold.
+        """
         raise NotImplementedError
 
     def log_likelihood(self, sample: Sample) -> Floats:

@@ -9,6 +9,7 @@ from bdfm.errors import DataError
 from bdfm.forecast.choices import FORMS
 from bdfm.forecast.event_views import Ordering, Quantile
 from bdfm.forecast.return_views import Absolute, Correlation, Portfolio, Relative, Volatility
+from bdfm.forecast.tail_views import Below, Shortfall, ValueAtRisk
 from bdfm.forecast.view import Semantics, View
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?\s*%?"
@@ -20,6 +21,10 @@ _STATEMENT = re.compile(
 )
 _ORDERING = re.compile(rf"(?P<above>{_SYMBOL})\s+>\s+(?P<below>{_SYMBOL})\s*:\s*(?P<p>{_NUMBER})")
 _QUANTILE = re.compile(rf"(?P<asset>{_SYMBOL})\s+in\s+(?P<k>\d+)\s*/\s*(?P<n>\d+)\s*:\s*(?P<p>{_NUMBER})")
+_TAIL = re.compile(
+    rf"P\((?P<below>.+?)\s+<\s+(?P<bound>{_NUMBER})\s*\)"
+    rf"|(?P<name>VaR|CVaR)\((?P<of>.+?)\s*,\s*(?P<level>{_NUMBER})\s*\)"
+)
 _TERM = re.compile(rf"(?P<sign>[-+]?)\s*(?:(?P<weight>\d+\.?\d*|\.\d+)\s+)?(?P<symbol>{_SYMBOL})(?:\s+|$)")
 
 
@@ -27,7 +32,16 @@ def parse(text: str, *, semantics: Semantics, confidence: float = 1.0, by: str =
     """View of a short text, as on the command line; ``FORMS`` shows all forms.
 
     Operators stand between spaces, since symbols such as BF-B contain them. Numbers are decimals, or
-    percentages with a % sign.
+    percentages with a % sign. ``semantics``, ``confidence`` and ``by`` are those of the view.
+
+    Examples
+    --------
+    >>> import bdfm
+    >>> view = bdfm.views.parse("TLT = 2% +- 10%", semantics="evidence")
+    >>> view.asset, view.mean, view.sd
+    ('TLT', 0.02, 0.1)
+    >>> bdfm.views.parse("XLE > XLU : 0.7", semantics="constraint").probability
+    0.7
     """
     common: dict[str, Any] = {"semantics": semantics, "confidence": confidence, "by": by}
     line = text.strip()
@@ -40,10 +54,14 @@ def parse(text: str, *, semantics: Semantics, confidence: float = 1.0, by: str =
         )
     found = _STATEMENT.fullmatch(line)
     if found is None:
-        raise DataError(f"view {text!r}: not understood. Forms: {'; '.join(FORMS)}.")
+        raise _not_understood(text)
     common["sense"] = _RELATION[found["relation"]]
     value, sd = _number(found["mean"]), None if found["sd"] is None else _number(found["sd"])
     left = found["left"].strip()
+    if tail := _TAIL.fullmatch(left):
+        if sd is not None or found["times"]:
+            raise _not_understood(text)
+        return _tail(tail, value, text, common)
     function = re.fullmatch(rf"(vol|corr)\(\s*({_SYMBOL})\s*(?:,\s*({_SYMBOL})\s*)?\)", left)
     if function:
         name, one, other = function.groups()
@@ -51,17 +69,41 @@ def parse(text: str, *, semantics: Semantics, confidence: float = 1.0, by: str =
             return Volatility(asset=one, **{"times" if found["times"] else "sd": value}, **common)
         if name == "corr" and other is not None and sd is None and not found["times"]:
             return Correlation(asset=one, other=other, correlation=value, **common)
-        raise DataError(f"view {text!r}: not understood. Forms: {'; '.join(FORMS)}.")
-    terms = list(_TERM.finditer(left))
-    if found["times"] or not terms or "".join(t[0] for t in terms).strip() != left:
-        raise DataError(f"view {text!r}: not understood. Forms: {'; '.join(FORMS)}.")
-    weights = {t["symbol"]: (-1 if t["sign"] == "-" else 1) * float(t["weight"] or 1) for t in terms}
+        raise _not_understood(text)
+    weights = _weights(left)
+    if found["times"] or not weights:
+        raise _not_understood(text)
     if list(weights.values()) == [1.0]:
         return Absolute(asset=next(iter(weights)), mean=value, sd=sd, **common)
     if list(weights.values()) == [1.0, -1.0]:
         one, other = weights
         return Relative(asset=one, over=other, mean=value, sd=sd, **common)
     return Portfolio(weights=weights, mean=value, sd=sd, **common)
+
+
+def _tail(found: re.Match[str], value: float, text: str, common: dict[str, Any]) -> View:
+    """View on a tail of a text such as ``VaR(TLT, 95%) = 8%``, whose left side is found."""
+    weights = _weights((found["below"] or found["of"]).strip())
+    if not weights:
+        raise _not_understood(text)
+    only = next(iter(weights))
+    whose: dict[str, Any] = {"asset": only} if weights == {only: 1.0} else {"weights": weights}
+    if found["below"]:
+        return Below(level=_number(found["bound"]), probability=value, **whose, **common)
+    kind = ValueAtRisk if found["name"] == "VaR" else Shortfall
+    return kind(loss=value, level=_number(found["level"]), **whose, **common)
+
+
+def _weights(text: str) -> dict[str, float]:
+    """Weight by symbol of a sum such as ``0.6 SPY + 0.4 TLT``; empty where it is none."""
+    terms = list(_TERM.finditer(text))
+    if "".join(t[0] for t in terms).strip() != text:
+        return {}
+    return {t["symbol"]: (-1 if t["sign"] == "-" else 1) * float(t["weight"] or 1) for t in terms}
+
+
+def _not_understood(text: str) -> DataError:
+    return DataError(f"view {text!r}: not understood. Forms: {'; '.join(FORMS)}.")
 
 
 def _number(text: str) -> float:

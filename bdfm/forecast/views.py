@@ -1,7 +1,8 @@
 """Views: statements about the forecast period that change the weights of the draws, never the draws.
 
 All kinds of them in one place, for users (``bdfm.views``). What all share, and what evidence and constraints
-mean, says ``view``; a new view is a class in ``return_views`` or ``event_views`` and a name in ``AnyView``.
+mean, says ``view``; a new view is a class in ``return_views``, ``event_views`` or
+``tail_views`` and a name in ``AnyView``.
 
 Returns are simple, over the forecast horizon, as decimals. Everything here works on plain arrays; users meet
 it as ``Forecast.with_views``.
@@ -26,6 +27,7 @@ from bdfm.forecast.return_views import (
     Volatility,
 )
 from bdfm.forecast.statements import by_kind, read
+from bdfm.forecast.tail_views import Below, Shortfall, TailView, ValueAtRisk
 from bdfm.forecast.view import View
 from bdfm.forecast.view_texts import parse
 
@@ -34,6 +36,7 @@ __all__ = [
     "KINDS",
     "Absolute",
     "AnyView",
+    "Below",
     "Correlation",
     "EventView",
     "Ordering",
@@ -41,6 +44,9 @@ __all__ = [
     "Quantile",
     "Relative",
     "ReturnView",
+    "Shortfall",
+    "TailView",
+    "ValueAtRisk",
     "View",
     "Volatility",
     "from_record",
@@ -49,14 +55,23 @@ __all__ = [
 ]
 
 AnyView = Annotated[
-    Absolute | Relative | Portfolio | Volatility | Correlation | Ordering | Quantile,
+    Absolute
+    | Relative
+    | Portfolio
+    | Volatility
+    | Correlation
+    | Ordering
+    | Quantile
+    | Below
+    | ValueAtRisk
+    | Shortfall,
     Field(discriminator="kind"),
 ]
 KINDS: Final[dict[str, type[View]]] = by_kind(AnyView)
 
 
 def make_view(settings: Mapping[str, Any], *, where: str = "view") -> View:
-    """View of a table of settings, such as one of TOML; ``kind`` says which."""
+    """View of a table of settings, such as one of TOML; ``kind`` says which. ``where``: for messages."""
     return read(settings, KINDS, where=where)
 
 

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bdfm import _checks
 from bdfm.errors import BdfmError, DataError, InfeasibleViewError
-from bdfm.forecast.entropy import effective_number, minimum_relative_entropy
+from bdfm.forecast.entropy import effective_number
+from bdfm.forecast.pooling import pooled
 from bdfm.forecast.return_views import Absolute, ReturnView
-from bdfm.forecast.sample import Row, Sample
+from bdfm.forecast.sample import Sample
 from bdfm.forecast.view import View, percent
 
 Floats = NDArray[np.float64]
+Pool = Literal["linear", "log"]
 
 MIN_EFFECTIVE_DRAWS: Final = 1000.0  # fewer: a probability of 0.2 has a Monte Carlo sd above 1.3 points
 MIN_EFFECTIVE_SHARE: Final = 0.1  # what forecasts of few draws must keep instead
@@ -32,8 +34,24 @@ def few_left(before: float, after: float) -> bool:
     return before > MIN_EFFECTIVE_DRAWS and after < before / MAX_LOSS
 
 
-def check_views(views: Sequence[View], assets: Sequence[str]) -> None:
-    """Raise unless every view names known assets and no person states one thing twice.
+def fixed_returns(draws: NDArray[Any], assets: Sequence[str], views: Sequence[View]) -> dict[str, float]:
+    """Return by symbol of the assets of views that return the same in every draw (draw, asset)."""
+    named = {s for v in views for s in v.symbols if s in assets}
+    columns = {s: draws[:, list(assets).index(s)] for s in sorted(named)}
+    return {s: float(x[0]) for s, x in columns.items() if x.min() == x.max()}
+
+
+def check_views(
+    views: Sequence[View], assets: Sequence[str], *, fixed: Mapping[str, float] | None = None
+) -> None:
+    """Raise unless every view names known assets, no person states one thing twice, and weights can move it.
+
+    Parameters
+    ----------
+    views, assets
+        Views, and the symbols that they may name.
+    fixed
+        Return by symbol of assets that return the same in every draw.
 
     Raises
     ------
@@ -41,6 +59,8 @@ def check_views(views: Sequence[View], assets: Sequence[str]) -> None:
         A symbol outside ``assets``.
     DataError
         Two views of one person on the same subject.
+    InfeasibleViewError
+        A view about fixed returns alone, or about how one of them moves or ranks.
     """
     strange = next((v for v in views if not isinstance(v, View)), None)
     if strange is not None:
@@ -51,6 +71,13 @@ def check_views(views: Sequence[View], assets: Sequence[str]) -> None:
     seen: dict[tuple[object, ...], View] = {}
     for view in views:
         _checks.known(view.symbols, assets, what="asset", where=f"view {view.text!r}")
+        held = [s for s in view.symbols if s in (fixed or {})]
+        if held and (view.needs_all_to_vary or len(held) == len(view.symbols)):
+            told = " and ".join(f"{s} returns {percent((fixed or {})[s])}" for s in held)
+            raise InfeasibleViewError(
+                f"view {view.text!r}: {told} in every draw, set by an edit or at rest in the data; no"
+                " weighting moves it. Drop the view or the edit."
+            )
         for subject in view.subjects:
             key = (view.by, *subject)
             if key in seen:
@@ -68,6 +95,7 @@ def view_weights(
     views: Sequence[View],
     *,
     shares: Mapping[str, float] | None = None,
+    pool: Pool = "linear",
     min_effective_draws: float | None = None,
 ) -> Floats:
     """Weights (draw,) after views.
@@ -81,6 +109,9 @@ def view_weights(
     shares
         Share of each person in the pool, not negative, of sum up to 1; the rest stays with ``weights``. By
         default all people have equal shares of the whole.
+    pool
+        ``linear``: the mean of people's weights by their shares. ``log``: their geometric mean, which is
+        sharper where they agree; a draw that one of them rules out is out.
     min_effective_draws
         Below this effective number of draws a view is refused. By default 1,000, or a tenth of the draws
         where that is less.
@@ -97,27 +128,50 @@ def view_weights(
     -----
     A view of confidence c stands for a blend: with chance c the view is right, otherwise the prior is (linear
     opinion pool). Several confidences nest (Meucci 2008, section 4): of chance c all views at least
-    as confident hold together. People are pooled in the same way, each with all of their views.
+    as confident hold together. People are pooled linearly in the same way, each with all of their views, or
+    logarithmically (C. Genest and J. Zidek, *Statistical Science* 1(1), 1986).
     """
     views = tuple(views)
-    check_views(views, assets)
-    pool = pool_shares(views, shares)
+    check_views(views, assets, fixed=fixed_returns(draws, assets, views))
+    given = pool_shares(views, shares)
     views = tuple(v for v in views if v.confidence > 0)
-    if not views or not sum(pool.values()):
+    if not views or not sum(given.values()):
         return weights
     least = min_effective_draws
     if least is None:
         least = min(MIN_EFFECTIVE_DRAWS, MIN_EFFECTIVE_SHARE * effective_number(weights))
     problem = _Problem(Sample(draws, tuple(assets)), weights, least)
-    total = (1 - sum(pool.values())) * weights
-    for person, share in pool.items():
-        own = [v for v in views if v.by == person]
-        levels = [0.0, *sorted({v.confidence for v in own})]
-        total = total + share * (1 - levels[-1]) * weights
-        for lower, upper in pairwise(levels):
-            held = [v for v in own if v.confidence >= upper]
-            total = total + share * (upper - lower) * problem.solve(held)
-    return total / total.sum()
+    people = {
+        person: _of_one([v for v in views if v.by == person], problem) for person, x in given.items() if x
+    }
+    rest = 1 - sum(given.values())
+    if pool == "linear":
+        total = rest * weights + sum(given[person] * q for person, q in people.items())
+    else:
+        total = _geometric_mean([(rest, weights), *((given[p], q) for p, q in people.items())])
+        if not total.sum() > 0 or effective_number(total / total.sum()) < least:
+            raise InfeasibleViewError(
+                f"views: the views of {' and '.join(people)} leave no draws, or too few, that all of them"
+                ' hold possible. Pool them with pool = "linear".'
+            )
+    return np.asarray(total / total.sum())
+
+
+def _of_one(views: Sequence[View], problem: _Problem) -> Floats:
+    """Weights (draw,) of one person: of each chance, the views at least as confident hold."""
+    levels = [0.0, *sorted({v.confidence for v in views})]
+    total = (1 - levels[-1]) * problem.prior
+    for lower, upper in pairwise(levels):
+        total = total + (upper - lower) * problem.solve([v for v in views if v.confidence >= upper])
+    return np.asarray(total)
+
+
+def _geometric_mean(parts: Sequence[tuple[float, Floats]]) -> Floats:
+    """Product of weights (draw,) to the power of their shares, over its largest value."""
+    with np.errstate(divide="ignore"):
+        log = np.asarray(sum(share * np.log(q) for share, q in parts if share > 0))
+    top = log.max()
+    return np.exp(log - top) if np.isfinite(top) else np.zeros_like(log)
 
 
 def pool_shares(views: Sequence[View], shares: Mapping[str, float] | None) -> dict[str, float]:
@@ -167,23 +221,8 @@ class _Problem:
             log_weight = self._log_prior + sum(v.log_likelihood(self.sample) for v in evidence)
             raw = np.exp(log_weight - log_weight.max())
             weights = raw / raw.sum()
-        base = weights
-        rows: dict[tuple[object, ...], Row] = {}
-        for stage in (1, 2, 3):
-            constraints = [v for v in views if v.semantics == "constraint" and v.stage == stage]
-            if not constraints:
-                continue
-            for view in constraints:
-                for row in view.rows(self.sample, weights):
-                    if row.key in view.subjects:
-                        rows[row.key] = row
-                    else:  # a moment held where it is, unless a view of its own speaks of it
-                        rows.setdefault(row.key, row)
-            solved = _tilt(list(rows.values()), base)
-            if solved is None:
-                return None
-            weights = solved
-        return weights
+        constraints = [v for v in views if v.semantics == "constraint"]
+        return pooled(constraints, self.sample, weights) if constraints else weights
 
     def good(self, views: Sequence[View]) -> bool:
         """Whether views can be held with enough effective draws."""
@@ -193,32 +232,33 @@ class _Problem:
     # -- refusals ----------------------------------------------------------------------------------------
 
     def _refusal(self, views: Sequence[View]) -> str:
-        """Which view fails, why, and what could be had instead."""
+        """Which views are in conflict, why, and what could be had instead."""
         position = next(j for j in range(len(views)) if not self.good(views[: j + 1]))
-        view, before = views[position], list(views[:position])
-        alone = not self.good([view])
-        weights = self.attempt([view] if alone else [*before, view])
-        if alone:
+        view, others = views[position], list(views[:position])
+        for other in views[
+            :position
+        ]:  # what is left is in conflict, and would not be without any one of them
+            rest = [v for v in others if v is not other]
+            if not self.good([*rest, view]):
+                others = rest
+        weights = self.attempt([*others, view])
+        if not others:
             reason = self._why_alone(view, weights)
-            before = []
         else:
-            partner = next((v for v in before if not self.good([v, view])), None)
-            against = "the views before it" if partner is None else f"the view {partner.text!r}"
-            before = before if partner is None else [partner]
+            several = len(others) > 1
+            names = " and ".join(repr(v.text) for v in others)
+            against = f"the view{'s' if several else ''} {names}"
             if weights is None:
-                reason = f"contradicts {against}: no weighting of the draws satisfies both"
+                both = "all of them" if several else "both"
+                reason = f"contradicts {against}: no weighting of the draws satisfies {both}"
             else:
                 reason = (
                     f"together with {against} it leaves {effective_number(weights):,.0f} effective of"
                     f" {len(self.prior):,} draws, at least {self.least:,.0f} are needed"
                 )
-        return f"view {str(view)!r}: {reason}. {self._way_out(view, before)}"
+        return f"view {str(view)!r}: {reason}. {self._way_out(view, others)}"
 
     def _why_alone(self, view: View, weights: Floats | None) -> str:
-        for symbol in view.symbols:
-            column = self.sample.column(symbol)
-            if column.min() == column.max():
-                return f"{symbol} returns {percent(float(column[0]))} in every draw, after an edit perhaps"
         if weights is not None:
             return (
                 f"it leaves {effective_number(weights):,.0f} effective of {len(self.prior):,} draws, at least"
@@ -236,7 +276,7 @@ class _Problem:
         found = self._strongest(view, before)
         parts = []
         if found is not None:
-            beside = " beside the other" if before else ""
+            beside = "" if not before else " beside the other" if len(before) == 1 else " beside the others"
             parts.append(f"The strongest attainable{beside}: {found.text}.")
         if isinstance(view, Absolute) and view.semantics == "evidence":
             parts.append(
@@ -286,30 +326,3 @@ class _Problem:
             if self.good([*before, trial]):
                 return trial
         return None
-
-
-def _tilt(rows: Sequence[Row], prior: Floats) -> Floats | None:
-    """Weights of minimum relative entropy under rows; probabilities of 0 and 1 exclude draws."""
-    weights, open_rows = prior, []
-    for row in rows:
-        low, high = float(row.feature.min()), float(row.feature.max())
-        edge = low if row.target == low else high if row.target == high else None
-        if edge is None or low == high or row.sign == (1 if edge == low else -1):
-            open_rows.append(row)
-            continue
-        # At the edge of its support an expectation leaves no choice: only draws at the edge count.
-        weights = np.where(row.feature == edge, weights, 0.0)
-    if weights is not prior:
-        total = weights.sum()
-        if not total > 0:
-            return None
-        weights = weights / total
-    if not open_rows:
-        return weights
-    tilt = minimum_relative_entropy(
-        np.stack([r.feature for r in open_rows]),
-        np.array([r.target for r in open_rows]),
-        weights,
-        signs=[r.sign for r in open_rows],
-    )
-    return tilt.weights if tilt.feasible else None

@@ -94,7 +94,7 @@ _UPDATES: Final[tuple[Update, ...]] = (
     refresh_precision,
     refresh_log_likelihood,
 )
-# All updates by name, for whoever calls one alone.
+# All updates by name, so that each can be called alone.
 UPDATES: Final[dict[str, Update]] = {u.__name__: u for u in _UPDATES}
 
 

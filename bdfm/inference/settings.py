@@ -33,6 +33,13 @@ class SamplerSettings(Settings):
     ``min_ess`` hold for all identified quantities with a margin (``bdfm.inference.stopping``), but for no
     more than ``max_sweeps``. The defaults are the thresholds of ``posterior.diagnose()``. Any other number
     of draws is kept to.
+
+    Examples
+    --------
+    >>> import bdfm
+    >>> settings = bdfm.SamplerSettings(draws=500, chains=2)
+    >>> settings.draws, settings.tune
+    (500, 1000)
     """
 
     told_as = "sampler"
@@ -41,7 +48,7 @@ class SamplerSettings(Settings):
     draws: int | Literal["auto"] = DRAWS  # kept draws of each chain
     tune: Annotated[int, Field(ge=10, le=MAX_DRAWS)] = TUNE  # first draws of each chain, thrown away
     chains: Annotated[int, Field(ge=1, le=10_000)] = CHAINS
-    cores: Annotated[int, Field(ge=1, le=10_000)] = os.cpu_count() or 1
+    cores: Annotated[int, Field(ge=1, le=10_000)] = os.cpu_count() or 1  # processes or threads
     thin: Annotated[int, Field(ge=1, le=MAX_DRAWS)] = (
         10  # gibbs: sweeps for each kept draw, at first with auto; sweeps are cheap, memory is not
     )

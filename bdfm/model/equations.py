@@ -151,22 +151,23 @@ class Equations(Settings):
     told_as = ""  # messages name the table of the file
     error_kind = ModelError
 
-    name: str = "custom"
-    n_factors: Annotated[int, Field(ge=1, le=50)] = 7
-    panel: PanelSettings = PanelSettings()
-    dynamics: tuple[SerializeAsAny[Dynamics], ...] = (AR1(),)
-    factor_scale: SerializeAsAny[FactorScale] = ConstantScale()
-    factor_noise: SerializeAsAny[FactorNoise] = NormalFactorNoise()
-    loadings: SerializeAsAny[Loadings] = StaticLoadings()
-    mean: tuple[SerializeAsAny[Mean], ...] = (Intercept(), RecentReturn())
+    name: str = "custom"  # in tables and files
+    n_factors: Annotated[int, Field(ge=1, le=50)] = 7  # latent factors
+    panel: PanelSettings = PanelSettings()  # how the data are made
+    dynamics: tuple[SerializeAsAny[Dynamics], ...] = (AR1(),)  # of the factors (eq. 3a to 3c)
+    factor_scale: SerializeAsAny[FactorScale] = ConstantScale()  # of the factors (eq. 3, 3d, 3e)
+    factor_noise: SerializeAsAny[FactorNoise] = NormalFactorNoise()  # of their innovations (eq. 3f)
+    loadings: SerializeAsAny[Loadings] = StaticLoadings()  # responses to factors (eq. 4)
+    mean: tuple[SerializeAsAny[Mean], ...] = (Intercept(), RecentReturn())  # without factors (eq. 5)
+    # log scale of the noise (eq. 7)
     log_volatility: Annotated[tuple[SerializeAsAny[LogVolatility], ...], Field(min_length=1)] = (
         LogVolIntercept(),
         RecentVolatility(),
         Earnings(),
     )
-    noise: SerializeAsAny[Noise] = StudentTNoise()
-    weights: SerializeAsAny[Weights] = EqualWeights()
-    predictive: SerializeAsAny[Predictive] = ModelPredictive()
+    noise: SerializeAsAny[Noise] = StudentTNoise()  # of single assets (eq. 6)
+    weights: SerializeAsAny[Weights] = EqualWeights()  # of old periods (eq. 9)
+    predictive: SerializeAsAny[Predictive] = ModelPredictive()  # whose draws a forecast has (eq. 11)
 
     @field_validator(*SLOTS, mode="before")
     @classmethod

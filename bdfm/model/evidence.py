@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from bdfm import _checks
 from bdfm.data.doubts.door import doubt
+from bdfm.data.doubts.said import LARGEST
 from bdfm.data.doubts.tables import Said, Tables
 from bdfm.data.panel import Panel
 from bdfm.errors import DataError
@@ -15,8 +16,8 @@ from bdfm.errors import DataError
 class Evidence(NamedTuple):
     """A statement about the return of an asset over the forecast period (eq. 12).
 
-    ``mean`` and ``sd`` are simple returns in decimals: ``Evidence("TLT", 0.02, 0.10)`` says 2 % give or
-    take 10 %. It enters as the likelihood Normal(``mean`` | return, ``sd``).
+    ``symbol`` names the asset; ``mean`` and ``sd`` are simple returns in decimals: ``Evidence("TLT", 0.02,
+    0.10)`` says 2 % give or take 10 %. It enters as the likelihood Normal(``mean`` | return, ``sd``).
     """
 
     symbol: str
@@ -38,6 +39,11 @@ def check_evidence(
         _checks.positive(e.sd, what="sd", where=f"{where} on {e.symbol}")
         if _checks.finite(e.mean, what="mean", where=f"{where} on {e.symbol}") <= -1:
             raise DataError(f"{where} on {e.symbol}: a return of {e.mean:g} loses more than everything.")
+        if max(e.mean, e.sd) > LARGEST:
+            raise DataError(
+                f"{where} on {e.symbol}: {max(e.mean, e.sd):g} is more than {LARGEST:g}. Returns are"
+                " decimals: 0.05 is 5 %."
+            )
         if e.symbol in panel.inactive:
             raise DataError(
                 f"{where} on {e.symbol}: its return is set to zero. Drop the evidence or the edit."

@@ -24,6 +24,15 @@ class FactorModel(Equations):
     Each field is a slot; a slot with several parts sums them. Parts that identify the same effect
     cannot stand together, and ``build`` refuses a panel that lacks what a part needs. A slot takes any part
     of its base class (``bdfm.model.parts``), also one that is defined outside the package.
+
+    Examples
+    --------
+    >>> import bdfm
+    >>> model = bdfm.FactorModel.from_preset("house")
+    >>> model.n_factors, model.factor_scale.kind
+    (7, 'market_volatility')
+    >>> bdfm.FactorModel(name="small", n_factors=3).noise.kind
+    'student_t'
     """
 
     # -- PyMC ------------------------------------------------------------------------------------------
@@ -58,7 +67,7 @@ class FactorModel(Equations):
         """Return the model of a TOML file (a path) or of a TOML text."""
         if isinstance(source, Path):
             where = str(source)
-            text = _toml.text_of(source, what="model", kind=ModelError)
+            text = _checks.existing_text(source, what="model")
         else:
             where, text = "model", source
         return cls.from_dict(_toml.parsed(text, where=where, kind=ModelError), where=where)
@@ -86,7 +95,14 @@ class FactorModel(Equations):
 
 
 def presets() -> dict[str, Path]:
-    """Named models that ship with the package, name to TOML file."""
+    """Named models that ship with the package, name to TOML file.
+
+    Examples
+    --------
+    >>> import bdfm
+    >>> "house" in bdfm.presets()
+    True
+    """
     here = Path(__file__).parents[1]
     # An installed wheel holds them in the package, a checkout in its models/ folder.
     folder = here / "presets" if (here / "presets").is_dir() else here.parent / "models"

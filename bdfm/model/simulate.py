@@ -137,8 +137,8 @@ def resample_past(
 ) -> NDArray[np.float32]:
     """Return log returns as they came in past periods, of all assets jointly (eq. 11a).
 
-    Row j belongs to posterior draw j modulo the number of draws: ``n_steps`` periods in a row, all starts as
-    often as each other but for one row. An asset without a return in a period gets one from the model, given
+    Row j belongs to posterior draw j modulo the number of draws: ``n_steps`` periods in a row. Every start is
+    taken equally often, up to one row. An asset without a return in a period gets one from the model, given
     the draw's parameters and its factors of that period. ``data`` holds the history, ``p`` posterior draws
     with one leading axis. Returns (n, step, asset), decimals per period.
     """

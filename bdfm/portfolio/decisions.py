@@ -346,6 +346,20 @@ def decide(forecast: Forecast, settings: DecisionSettings | None = None, **chang
         without a solution.
     MissingDependencyError
         skfolio is not installed; equal weights need none.
+
+    Examples
+    --------
+    >>> import bdfm, numpy as np
+    >>> draws = np.random.default_rng(1).normal(0, 0.05, (200, 2))
+    >>> forecast = bdfm.Forecast.from_draws(
+    ...     draws,
+    ...     assets=["A", "B"],
+    ...     asset_class=["stock", "stock"],
+    ...     origin="2022-02-04",
+    ...     end="2022-03-04",
+    ... )
+    >>> bdfm.decide(forecast, exposure=0.5).weights.to_dict()
+    {'A': 0.25, 'B': 0.25}
     """
     settings = DecisionSettings(**(settings or DecisionSettings()).model_dump() | changes)
     draws = forecast.draws.to_numpy()

@@ -53,7 +53,8 @@ class Posterior:
     """Draws from the posterior, with the model and the panel that they belong to.
 
     ``tree`` is a plain ``xarray.DataTree`` that ArviZ takes as it is. Factors and loadings in it are
-    identified only up to rotation, sign and order: look at ``identified()`` and ``diagnose()``.
+    identified only up to rotation, sign and order: look at ``identified()`` and ``diagnose()``. ``diagnosis``
+    is its verdict where that is known; else it is worked out when asked for.
     """
 
     def __init__(self, tree: xr.DataTree, *, diagnosis: Diagnosis | None = None) -> None:

@@ -1,1 +1,1 @@
-"""A month from its file to its folder of results, and the page about it."""
+"""Files in, folders of results out: a month, a book's risk and stress, a check of data; and pages."""

@@ -14,9 +14,9 @@ from bdfm._symbols import check_aliases
 from bdfm.data.doubts.door import examine
 from bdfm.data.doubts.finding import Findings
 from bdfm.data.doubts.tables import Tables
+from bdfm.data.factor_files import read_factors
 from bdfm.data.sources import read_earnings, read_prices, read_universe
 from bdfm.errors import DataError
-from bdfm.exposures.data import read_factors
 from bdfm.report.doors import refused_by_commands
 from bdfm.risk.from_files import read_portfolios
 

@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from bdfm._symbols import check_aliases
 from bdfm.data.doubts.door import doubt_aliases, kept, record
 from bdfm.data.doubts.finding import Finding
 from bdfm.data.panel import Panel
+from bdfm.data.reading.excel import split_sheet
 from bdfm.data.settings import PanelSettings
 from bdfm.data.sources import demo, read_earnings, read_prices, read_universe, read_volatility
 from bdfm.errors import DataError
@@ -26,6 +28,7 @@ from bdfm.forecast.changes import Changes
 from bdfm.forecast.forecast import Forecast
 from bdfm.inference.engine import choose
 from bdfm.inference.stopping import FIRST_DRAWS
+from bdfm.ledger.ledger import Ledger
 from bdfm.model.equations import model_data
 from bdfm.model.evidence import check_evidence
 from bdfm.model.factor_model import FactorModel
@@ -75,6 +78,13 @@ class Month:
     tables: tuple[pd.DataFrame, ...] = ()
     doubts: tuple[Finding, ...] = ()
     warm_from: Posterior | None = None
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """Data files, by their keys of ``[data]``."""
+        given = {k: getattr(self.run.data, k) for k in ("prices", "universe", "earnings", "volatility")}
+        files = {k: split_sheet(self.path.parent / x)[0] for k, x in given.items() if x is not None}
+        return {k: x for k, x in files.items() if x.is_file()}
 
     @property
     def out(self) -> Path:
@@ -166,12 +176,13 @@ def _read_and_checked(run: RunFile, path: Path, place: Callable[[str], str]) -> 
         inactive=run.data.zero,
         accept=run.accept,
     )
+    _check_ledger(run, path)
     model_data(model, panel)
     choose(run.sampler, model)
     _files.OutputFolder(path.parent / run.out).check()
     check_evidence(run.statements, panel, accept=run.accept)
     changes = Changes.from_dict({"edits": list(run.edits), "views": list(run.views)}, where=str(path))
-    changes = Changes(changes.steps, run.shares)
+    changes = Changes(changes.steps, run.shares, run.pool)
     closes = _checks.price_table(prices, symbols=panel.assets, until=origin).ffill().iloc[-1]
     classes = [panel.asset_classes[c] for c in panel.class_index]
     changes.check(panel.assets, classes, prices=closes, accept=run.accept)
@@ -188,6 +199,22 @@ def _read_and_checked(run: RunFile, path: Path, place: Callable[[str], str]) -> 
     tables = tuple(t for t in (prices, universe, earnings, volatility) if t is not None)
     tables = () if run.data.demo else tables
     return Month(run, "", path, path.name, model, panel, changes, closes, tables, warm_from=warm)
+
+
+def _check_ledger(run: RunFile, path: Path) -> None:
+    """Raise ``DataError`` where a month of a ledger would write over another, or lie elsewhere."""
+    if run.ledger is None:
+        return
+    out, ledger = path.parent / run.out, path.parent / run.ledger
+    if out.resolve().parent != ledger.resolve():
+        raise DataError(
+            f"{path}: out {run.out} is no folder in the ledger {run.ledger}. Leave out, or one of both."
+        )
+    if (out / FORECAST_FILE).exists():
+        raise DataError(
+            f"{path}: {out} holds a month already, and nothing in a ledger is written over. Give another out,"
+            f' such as out = "{_files.next_to(run.out).as_posix()}".'
+        )
 
 
 def _warm_from(run: RunFile, path: Path, where: str) -> Posterior | None:
@@ -278,6 +305,7 @@ def run_month(
             say("Views too strong for the draws went into the model: it was fitted again with them.")
         decision = None if run.decision is None else decide(forecast, run.decision)
         forecast = forecast if decision is None else decision.save_in(forecast)
+        forecast = forecast.with_closes(month.closes)
         seconds = posterior.seconds | {"forecast": time.perf_counter() - started}
         told = record(month.doubts)
         for verdict, found in told.items():
@@ -295,12 +323,19 @@ def run_month(
         facts["doubts"] = told
         if month.changes.views:
             facts["views_method"] = "model" if again else "reweight"
+        facts["files"] = {k: sha256(x.read_bytes()).hexdigest() for k, x in month.files.items()}
+        if decision is not None and run.holdings:
+            chosen = {str(k): float(w) for k, w in decision.weights.items()}
+            moved = [abs(chosen.get(k, 0) - run.holdings.get(k, 0)) for k in {*chosen, *run.holdings}]
+            facts["turnover"] = sum(moved) / 2
         _files.write_text(folder / SUMMARY_FILE, json.dumps(facts, indent=2) + "\n")
         _files.write_text(folder / month.kept_as, month.text)
         if "report" in run.outputs:
             say("Report ...")
             page = report_html(forecast, posterior=posterior, summary=facts, run=month.text)
             _files.write_text(folder / REPORT_FILE, page)
+    if run.ledger is not None:
+        Ledger(month.path.parent / run.ledger).enter(month.out)
     return Results(posterior, forecast, decision, facts)
 
 

@@ -15,10 +15,10 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from bdfm import _files
+from bdfm import _checks, _files
 from bdfm._optional import optional
 from bdfm.errors import FileError
-from bdfm.forecast.forecast import Forecast
+from bdfm.forecast.forecast import CLOSES, Forecast
 from bdfm.names import (
     FORECAST_FILE,
     MADE_FILE,
@@ -47,10 +47,10 @@ def write_report(folder: str | Path, path: str | Path | None = None) -> Path:
     Parameters
     ----------
     folder
-        Folder with ``forecast.nc``; ``posterior.nc``, ``summary.json`` and ``month.toml`` or ``run.toml`` are
-        used if there.
+        Folder with ``forecast.nc``, or another forecast in such a folder; ``posterior.nc``, ``summary.json``
+        and ``month.toml`` or ``run.toml`` are used if there.
     path
-        Of the page; ``report.html`` in the folder unless given.
+        Of the page; ``report.html`` in the folder unless given, of ``forecast_1.nc`` ``report_1.html``.
 
     Raises
     ------
@@ -59,16 +59,19 @@ def write_report(folder: str | Path, path: str | Path | None = None) -> Path:
     MissingDependencyError
         plotly is not installed.
     """
-    folder = Path(folder)
+    folder, file = Path(folder), FORECAST_FILE
+    if folder.is_file():
+        folder, file = folder.parent, folder.name
     if not folder.is_dir():
         raise FileError(f"report: {folder} is no folder. Give the folder that a run or forecast wrote.")
-    forecast = Forecast.load(folder / FORECAST_FILE)
+    forecast = Forecast.load(folder / file)
     there = (folder / POSTERIOR_FILE).exists()
     posterior = Posterior.load(folder / POSTERIOR_FILE) if there else None
     summary = _read_summary(folder / SUMMARY_FILE)
     files = [f for f in (folder / RUN_FILE, folder / MADE_FILE) if f.exists()]
-    run = files[0].read_text(encoding="utf-8") if files else None
-    target = folder / REPORT_FILE if path is None else Path(path)
+    run = _checks.existing_text(files[0], what="run file") if files else None
+    stem = Path(file).stem.replace(Path(FORECAST_FILE).stem, Path(REPORT_FILE).stem, 1)
+    target = folder / f"{stem}{Path(REPORT_FILE).suffix}" if path is None else Path(path)
     _files.write_text(target, report_html(forecast, posterior=posterior, summary=summary, run=run))
     return target
 
@@ -273,7 +276,7 @@ def _diagnostics_section(posterior: Posterior | None, summary: Mapping[str, Any]
 
 
 def _reproduce_section(forecast: Forecast, summary: Mapping[str, Any] | None, run: str | None) -> str:
-    facts = {k: v for k, v in forecast.attrs.items() if k != "decision"}
+    facts = {k: v for k, v in forecast.attrs.items() if k not in ("decision", CLOSES)}
     versions = (summary or {}).get("versions")
     if isinstance(versions, Mapping):
         facts["versions"] = ", ".join(f"{k} {v}" for k, v in versions.items())

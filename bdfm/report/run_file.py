@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import tomli_w
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from bdfm import _memory, _toml
+from bdfm import _checks, _memory, _toml
 from bdfm._settings import Seed, Settings
 from bdfm.forecast.changes import ViewsMethod
+from bdfm.forecast.weigh import Pool
 from bdfm.inference.settings import MAX_DRAWS, SamplerSettings
 from bdfm.model.evidence import Evidence
 from bdfm.portfolio.decisions import DecisionSettings
@@ -65,12 +66,15 @@ class RunFile(_Table):
     edits: tuple[dict[str, Any], ...] = ()
     views: tuple[dict[str, Any], ...] = ()
     shares: dict[str, float] | None = None
+    pool: Pool = "linear"  # of people's views: linear or log
     decision: DecisionSettings | None = DecisionSettings()  # false: none, and a submission of equal weights
     outputs: tuple[Output, ...] = OUTPUTS
     warm_from: Path | None = None  # folder of an earlier month, from whose posterior the chains go on
     memory: str | int | None = None  # budget, such as "4GB"; half of the machine, if not given
     keep_draws: bool = False  # write predictive draws; else they are made anew from the posterior's file
-    out: Path = Path("out")  # folder, relative to the run file
+    ledger: Path | None = None  # folder of months, where this one is entered and nothing is written over
+    holdings: dict[str, float] = Field(default_factory=dict)  # weights held at the origin, before trading
+    out: Path = Path("out")  # folder, relative to the run file; in a ledger, its folder named by the origin
 
     @field_validator("memory")
     @classmethod
@@ -83,6 +87,17 @@ class RunFile(_Table):
     def statements(self) -> tuple[Evidence, ...]:
         """Evidence inside the model."""
         return tuple(Evidence(e.symbol, e.mean, e.sd) for e in self.evidence)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_ledger(cls, table: Any) -> Any:
+        """A month of a ledger lies in it, by its origin, unless told otherwise."""
+        if isinstance(table, dict) and table.get("ledger") is not None and "out" not in table:
+            data = table.get("data")
+            origin = data.get("origin") if isinstance(data, dict) else getattr(data, "origin", None)
+            if origin is not None:
+                table = table | {"out": Path(table["ledger"]) / str(origin).replace("/", "-")}
+        return table
 
     @field_validator("decision", mode="before")
     @classmethod
@@ -102,6 +117,8 @@ class RunFile(_Table):
         if model.endswith(".toml"):
             model = _relative(Path(model), folder).as_posix()
         moved: dict[str, Any] = {"data": data, "model": model, "out": Path()}
+        if self.ledger is not None:
+            moved["ledger"] = _relative(self.ledger, folder)
         if self.warm_from is not None:
             moved["warm_from"] = _relative(self.warm_from, folder)
         return self.model_copy(update=moved)
@@ -126,5 +143,5 @@ def _relative(path: Path, folder: Path) -> Path:
 
 def read_run_file(path: Path) -> tuple[RunFile, str]:
     """Run file at a path, and its text; raises ``FileError``, ``DataError`` or ``UnknownLabelError``."""
-    text = _toml.text_of(path, what="run file")
+    text = _checks.existing_text(path, what="run file")
     return RunFile.from_table(_toml.parsed(text, where=str(path)), where=str(path)), text

@@ -472,7 +472,7 @@ class RiskModel:
 
 
 def compare(models: Mapping[str, RiskModel], weights: Weights) -> pd.DataFrame:
-    """Volatility of the same portfolios by several models, one row per portfolio and model.
+    """Volatility of the same portfolios (``weights``) by several models, a row per portfolio and model.
 
     Columns as in ``RiskDecomposition.table``; intervals only where a model has posterior draws.
 

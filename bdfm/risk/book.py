@@ -33,6 +33,8 @@ def marginal_risk(model: RiskModel, weights: Weights) -> xr.DataArray:
     """Marginal contribution ∂σ/∂w_i = (Σw)_i / σ of each asset ([draw,] [portfolio,] asset) (eq. R19).
 
     How much the volatility grows with one unit of weight more; w_i times it sums to the volatility.
+
+    ``model`` is a risk model, ``weights`` those of one portfolio or a table of several.
     """
     names, w = portfolios(weights, model.assets)
     row = _covariances(model, w, np.eye(len(model.assets)))
@@ -131,6 +133,8 @@ def active_risk(
     ``active_volatility`` (tracking error), its ``systematic_share``, ``beta``, ``correlation``,
     ``volatility``, ``benchmark_volatility``, and ``active_share``, half of the absolute differences of
     weights. With draws posterior medians, and ``..._low`` and ``..._high`` of 90 % intervals.
+
+    ``model`` is a risk model of the assets of both.
     """
     names, w = portfolios(weights, model.assets)
     _, base = portfolios(benchmark, model.assets)

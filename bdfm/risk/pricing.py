@@ -155,6 +155,8 @@ def grs_statistic(excess: Floats, factors: Floats) -> tuple[float, tuple[int, in
     """F statistic and degrees of freedom (eq. R17) of returns (period, asset) and factors (period, factor).
 
     NaN where there are not more periods than assets and factors together.
+
+    ``excess`` are returns above the risk-free rate.
     """
     (t, n), k = excess.shape, factors.shape[1]
     freedom = (n, t - n - k)

@@ -39,6 +39,16 @@ class StatisticalEstimator:
         ones cannot claim a component for themselves.
     window, half_life
         As in ``TimeSeriesEstimator``.
+
+    Examples
+    --------
+    >>> import bdfm
+    >>> from bdfm import risk
+    >>> prices, _ = bdfm.demo()
+    >>> returns = risk.simple_returns(prices.loc[:"2021-12-31"], period_days=7).iloc[-104:]
+    >>> model = risk.StatisticalEstimator(3).fit(returns)
+    >>> round(float(model.volatility({"XOM": 0.5, "KO": 0.5})), 4)
+    0.0442
     """
 
     n_factors: float | Rule = "bai_ng"

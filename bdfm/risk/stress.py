@@ -31,6 +31,7 @@ WINDOWS: Final[dict[str, tuple[str, str]]] = {
     "COVID-19, March 2020": ("2020-03-01", "2020-03-31"),
     "rates, January 2022": ("2022-01-01", "2022-01-31"),
 }
+SLACK: Final = pd.Timedelta(days=6)  # between a window's end and the table's: a long weekend, or a week
 COMMON_SHOCK: Final = "common shock"  # factor that ``shock_risk`` adds
 MIN_TAIL_DRAWS: Final = 30
 
@@ -71,24 +72,54 @@ def replay(
     table = _factor_table(model, factor_returns, where)
     names, w = portfolios(weights, model.assets)
     exposure = _mean(w @ model.exposures.to_numpy(), model)  # (portfolio, factor)
+    by_period = pd.DataFrame(table.to_numpy() @ exposure.T, table.index, names or ["portfolio"])
+    return _by_window(by_period, windows, "the factor returns", where)
+
+
+def replay_held(
+    returns: pd.DataFrame, weights: Weights, *, windows: Mapping[str, tuple[object, object]] = WINDOWS
+) -> pd.DataFrame:
+    """Portfolios' return in past windows with the weights of today and the assets' own returns.
+
+    No model: what is specific to the assets is in it, as it came then. Otherwise as ``replay``; ``returns``
+    (period, asset) are simple. Raises ``DataError`` where a held asset has no return in a window.
+    """
+    where = "replay of assets"
+    labels = [str(c) for c in returns.columns]
+    names, w = portfolios(weights, labels)
+    held = (w != 0).any(axis=0)
+    table = returns.set_axis(_checks.days(returns.index, where=where)).sort_index()
+    values = np.nan_to_num(table.to_numpy(dtype=float)) @ w.T
+    gone = table.isna().to_numpy() & held
+    values[gone.any(axis=1)] = np.nan
+    lacking = [a for a, g in zip(labels, gone.any(axis=0), strict=True) if g]
+    what = f"the returns of the held assets (gaps: {_checks.first(lacking)})" if lacking else "the returns"
+    return _by_window(pd.DataFrame(values, table.index, names or ["portfolio"]), windows, what, where)
+
+
+def _by_window(
+    by_period: pd.DataFrame, windows: Mapping[str, tuple[object, object]], what: str, where: str
+) -> pd.DataFrame:
+    """Table (window, portfolio) of ``replay`` from returns (period, portfolio), NaN where one is missing."""
     if not windows:
         raise DataError(f"{where}: no window given. Leave windows out for the usual ones.")
     rows = {}
     for name, ends in windows.items():
         first, last = (_checks.as_date(d, where=f"{where}: {name}") for d in ends)
-        part = table.loc[first:last]
-        if part.empty or not np.isfinite(part.to_numpy()).all():
-            span = f"{table.index[0]:%Y-%m-%d} to {table.index[-1]:%Y-%m-%d}" if len(table) else "empty"
+        part = by_period.loc[first:last]
+        # A table that begins inside a window, or ends there, would pass for the whole of it.
+        outside = part.empty or by_period.index[0] > first + SLACK or by_period.index[-1] < last - SLACK
+        if outside or not np.isfinite(part.to_numpy()).all():
+            ends_of = by_period.index[[0, -1]] if len(by_period) else None
+            span = "empty" if ends_of is None else f"{ends_of[0]:%Y-%m-%d} to {ends_of[1]:%Y-%m-%d}"
             raise DataError(
-                f"{where}: the factor returns ({span}) lack {name} ({first:%Y-%m-%d} to {last:%Y-%m-%d}), in"
+                f"{where}: {what} ({span}) lack {name} ({first:%Y-%m-%d} to {last:%Y-%m-%d}), in"
                 " whole or in part. Give a longer table, or other windows."
             )
-        by_period = part.to_numpy() @ exposure.T  # (period, portfolio)
-        value = np.vstack([np.ones(len(w)), np.cumprod(1 + by_period, axis=0)])
+        value = np.vstack([np.ones(part.shape[1]), np.cumprod(1 + part.to_numpy(), axis=0)])
         fall = (value / np.maximum.accumulate(value, axis=0) - 1).min(axis=0)
-        for j, portfolio in enumerate(names or ["portfolio"]):
-            figures = (value[-1, j] - 1, by_period[:, j].min(), fall[j], len(part))
-            rows[name, portfolio] = figures
+        for j, portfolio in enumerate(part.columns):
+            rows[name, portfolio] = (value[-1, j] - 1, part.iloc[:, j].min(), fall[j], len(part))
     columns = ["return", "worst_period", "drawdown", "n_periods"]
     index = pd.MultiIndex.from_tuples(list(rows), names=["window", PORTFOLIO])
     return pd.DataFrame(list(rows.values()), index, columns).astype({"n_periods": int})
@@ -130,6 +161,8 @@ def shock_factors(
     model: RiskModel, shocks: Mapping[str, float], weights: Weights, *, others_move: bool = True
 ) -> FactorShock:
     """Scenario in which some factors move as given, and the others as far as they go along (eq. R14).
+
+    ``weights`` are those of one portfolio or a table of several.
 
     Parameters
     ----------
@@ -273,6 +306,8 @@ def reverse_stress(model: RiskModel, weights: Weights, loss: float) -> ReverseSt
 
     Of all returns r with w'r = -loss the one with the least r'Σ^-1 r; for normal returns it is also their
     mean given that loss. With posterior draws Σ is their mean.
+
+    ``model`` is a risk model, ``weights`` are those of one portfolio.
 
     Raises
     ------

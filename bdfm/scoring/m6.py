@@ -128,6 +128,14 @@ def information_ratio(
         A weight for a symbol without prices.
     DataError
         As in ``period_returns``; fewer than two days; a day that loses everything.
+
+    Examples
+    --------
+    >>> import bdfm
+    >>> prices, _ = bdfm.demo()
+    >>> ratio = bdfm.information_ratio(prices, {"XOM": 0.5, "KO": 0.5}, "2021-12-31", "2022-01-28")
+    >>> round(ratio, 2)
+    12.16
     """
     where = "information ratio"
     prices = _tables.prices_frame(prices)

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bdfm import _checks
 from bdfm.errors import DataError
+from bdfm.forecast.ranks import normalised_weights
 
 Floats = NDArray[np.float64]
 
@@ -37,6 +38,14 @@ def ranked_probability_score(
     ------
     DataError
         Shapes or labels that differ, or rows that are no probabilities.
+
+    Examples
+    --------
+    >>> import bdfm, numpy as np
+    >>> outcome = bdfm.outcome_quantiles([0.03, -0.02, 0.01, 0.08, 0.05])
+    >>> equal = np.full((5, 5), 0.2)
+    >>> round(float(bdfm.ranked_probability_score(equal, outcome).mean()), 4)
+    0.16
     """
     where = "ranked probability score"
     if isinstance(probabilities, xr.DataArray) and isinstance(outcome, xr.DataArray):
@@ -94,32 +103,43 @@ def log_score(probabilities: ArrayLike, outcome: ArrayLike) -> Floats:
     return np.asarray(-(np.asarray(outcome, dtype=float) * np.log(p)).sum(axis=1))
 
 
-def crps(draws: ArrayLike, realised: ArrayLike) -> Floats:
+def crps(draws: ArrayLike, realised: ArrayLike, *, weights: ArrayLike | None = None) -> Floats:
     """Continuous ranked probability score (asset,) of predictive draws, in their unit; lower is better.
 
-    E|X - y| - E|X - X'| / 2, the latter without the bias of few draws (probability weighted moments).
+    E|X - y| - E|X - X'| / 2, the latter over pairs of different draws: without the bias of few draws.
 
     Parameters
     ----------
     draws
-        (draw, asset), at least 2 draws, equally probable. Their mean must exist: score log returns, since
-        simple returns of Student-t log returns have no mean.
+        (draw, asset), at least 2 draws. Their mean must exist: score log returns, since simple returns of
+        Student-t log returns have no mean.
     realised
         (asset,) what came, in the same unit.
+    weights
+        (draw,) of any sum, such as ``forecast.weights``, which views change; ``None`` for equal ones.
 
     Raises
     ------
     DataError
-        Shapes that differ, fewer than 2 draws, values that are not finite.
+        Shapes that differ, fewer than 2 draws, values that are not finite, weights that cannot be used.
     """
-    import scoringrules  # two seconds to import
+    values, outcome, w = _draws_and_outcome(draws, realised, weights, where="crps")
+    near = w @ np.abs(values - outcome)
+    order = np.argsort(values, axis=0)
+    gaps = np.diff(np.take_along_axis(values, order, axis=0), axis=0)
+    below = np.cumsum(w[order], axis=0)[:-1]  # of each gap
+    between = 2 * (gaps * below * (1 - below)).sum(axis=0) / (1 - np.square(w).sum())
+    return np.asarray(near - between / 2)
 
-    values, outcome = _draws_and_outcome(draws, realised, where="crps")
-    score = scoringrules.crps_ensemble(outcome, values.T, estimator="pwm", backend="numpy")
-    return np.asarray(score, dtype=np.float64)
 
-
-def energy_score(draws: ArrayLike, realised: ArrayLike, *, seed: int, block: int = ENERGY_BLOCK) -> float:
+def energy_score(
+    draws: ArrayLike,
+    realised: ArrayLike,
+    *,
+    seed: int,
+    weights: ArrayLike | None = None,
+    block: int = ENERGY_BLOCK,
+) -> float:
     """Energy score of joint predictive draws, in their unit; lower is better (Gneiting and Raftery 2007).
 
     E||X - y|| - E||X - X'|| / 2 with Euclidean norms over assets. The second mean is over the pairs inside
@@ -127,7 +147,7 @@ def energy_score(draws: ArrayLike, realised: ArrayLike, *, seed: int, block: int
 
     Parameters
     ----------
-    draws, realised
+    draws, realised, weights
         As in ``crps``.
     seed
         Of the shuffle.
@@ -142,15 +162,24 @@ def energy_score(draws: ArrayLike, realised: ArrayLike, *, seed: int, block: int
     from scipy.spatial.distance import pdist
 
     where = "energy score"
-    values, outcome = _draws_and_outcome(draws, realised, where=where)
+    values, outcome, w = _draws_and_outcome(draws, realised, weights, where=where)
     size = min(_checks.at_least(block, 2, what="block", where=where), len(values))
     order = np.random.default_rng(seed).permutation(len(values))
-    starts = range(0, len(values) - size + 1, size)
-    between = np.mean([pdist(values[order[s : s + size]]).mean() for s in starts])
-    return float(np.linalg.norm(values - outcome, axis=1).mean() - 0.5 * between)
+    one, other = np.triu_indices(size, 1)
+    far = pairs = 0.0
+    for start in range(0, len(values) - size + 1, size):
+        own = order[start : start + size]
+        both = w[own][one] * w[own][other]
+        far += float(both @ pdist(values[own]))
+        pairs += float(both.sum())
+    if not pairs:
+        raise DataError(f"{where}: fewer than 2 draws of a block have a weight. Give a larger block.")
+    return float(w @ np.linalg.norm(values - outcome, axis=1) - 0.5 * far / pairs)
 
 
-def _draws_and_outcome(draws: ArrayLike, realised: ArrayLike, *, where: str) -> tuple[Floats, Floats]:
+def _draws_and_outcome(
+    draws: ArrayLike, realised: ArrayLike, weights: ArrayLike | None, *, where: str
+) -> tuple[Floats, Floats, Floats]:
     values, outcome = np.asarray(draws, dtype=np.float64), np.asarray(realised, dtype=np.float64)
     if values.ndim != 2 or outcome.shape != values.shape[1:] or len(values) < 2:
         raise DataError(
@@ -159,7 +188,10 @@ def _draws_and_outcome(draws: ArrayLike, realised: ArrayLike, *, where: str) -> 
         )
     if not np.isfinite(values).all() or not np.isfinite(outcome).all():
         raise DataError(f"{where}: draws and realised returns must be finite. Drop what has no return.")
-    return values, outcome
+    w = normalised_weights(weights, len(values), where=where)
+    if (w > 0).sum() < 2:
+        raise DataError(f"{where}: one draw has all the weight. At least 2 must count.")
+    return values, outcome, w
 
 
 def _row_problems(values: Floats) -> NDArray[np.bool_]:

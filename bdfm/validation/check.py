@@ -23,7 +23,7 @@ class Check:
     flagged
         Whether the answer is bad.
     meaning
-        What a bad answer means for who uses the model.
+        What a bad answer means for users of the model.
     """
 
     name: str

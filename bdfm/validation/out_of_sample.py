@@ -183,7 +183,7 @@ class OutOfSample:
 
 
 def compare_forecasts(results: Mapping[str, OutOfSample]) -> pd.DataFrame:
-    """Table (figure, model) of several models on the same periods and portfolios.
+    """Table (figure, model) of the ``results`` of several models on the same periods and portfolios.
 
     The last rows are the mean QLIKE over random portfolios less that of the best model, and the standard
     error of that difference: models within two errors of the best are not told apart by these data.

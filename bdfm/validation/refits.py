@@ -35,7 +35,8 @@ def trial_portfolios(assets: Sequence[str], *, seed: int, n_random: int = N_RAND
 
     ``asset``: each alone. ``equal``: equally weighted. ``long only``: random weights that sum to 1 (uniform
     on the simplex), of which the factors make most of the risk. ``long-short``: random weights that sum to 0,
-    absolute ones to 2, in which specific risk counts.
+    absolute ones to 2, in which specific risk counts. There are ``n_random`` of ``assets`` in each of
+    the random groups, drawn with ``seed``.
     """
     labels = [str(a) for a in assets]
     n, rng = len(labels), np.random.default_rng(seed)

@@ -19,6 +19,7 @@ from bdfm import _checks
 from bdfm._figures import new_figure
 from bdfm.errors import DataError
 from bdfm.forecast.forecast import Forecast
+from bdfm.forecast.ranks import normalised_weights
 from bdfm.portfolio.decisions import portfolio_risk
 from bdfm.risk.base import Estimator
 from bdfm.risk.inputs import Weights, portfolios
@@ -99,6 +100,7 @@ def backtest_tail(
     *,
     level: float = 0.95,
     draws: pd.DataFrame | Floats | None = None,
+    draw_weights: pd.DataFrame | Floats | None = None,
     tail_shape: float = 0.0,
     n_simulations: int = 5000,
     seed: int = 0,
@@ -122,6 +124,8 @@ def backtest_tail(
         (period, draw) returns from the forecasts, from which right outcomes are simulated for expected
         shortfall. ``None``: losses beyond value at risk are generalised Pareto with the mean that expected
         shortfall says and ``tail_shape`` (0 exponential, 0.25 about Student-t with 4 degrees of freedom).
+    draw_weights
+        (period, draw) of the draws, of any sum, as views change them; ``None`` for equal ones.
     n_simulations, seed
         Histories of right forecasts, for the simulated p-values.
 
@@ -159,7 +163,7 @@ def backtest_tail(
             excess = stats.genpareto.rvs(tail_shape, size=right.shape, random_state=rng)
             losses = np.where(right, var + (es - var) * (1 - tail_shape) * excess, 0.0)
         else:
-            losses = _losses_of(draws, series, n_simulations, rng, where)
+            losses = _losses_of(draws, draw_weights, series, n_simulations, rng, where)
         simulated = shortfall_statistic(losses, es, alpha)
         rows["expected shortfall"] = (float(z), float("nan"), _share(-simulated, -float(z)))
     table = pd.DataFrame(rows, index=["statistic", "p_value", "p_simulated"]).T.rename_axis("test")
@@ -196,7 +200,12 @@ def _aligned(
 
 
 def _losses_of(
-    draws: pd.DataFrame | Floats, series: pd.DataFrame, n: int, rng: np.random.Generator, where: str
+    draws: pd.DataFrame | Floats,
+    weights: pd.DataFrame | Floats | None,
+    series: pd.DataFrame,
+    n: int,
+    rng: np.random.Generator,
+    where: str,
 ) -> Floats:
     """Losses beyond value at risk (simulation, period), 0 elsewhere, of outcomes drawn from the forecasts."""
     values = np.asarray(draws, dtype=float)
@@ -204,7 +213,14 @@ def _losses_of(
         raise DataError(
             f"{where}: draws of shape {values.shape}; ({len(series)}, draw) finite were expected."
         )
-    pick = rng.integers(values.shape[1], size=(n, len(series)))
+    if weights is None:
+        pick = rng.integers(values.shape[1], size=(n, len(series)))
+    else:
+        p = np.asarray(weights, dtype=float)
+        if p.shape != values.shape:
+            raise DataError(f"{where}: draw_weights of shape {p.shape} for draws of shape {values.shape}.")
+        own = [normalised_weights(row, len(row), where=where) for row in p]
+        pick = np.stack([rng.choice(len(row), size=n, p=row) for row in own], axis=1)
     losses = -values[np.arange(len(series)), pick]
     return np.where(losses > series["value_at_risk"].to_numpy(), losses, 0.0)
 
@@ -252,6 +268,8 @@ def tail_of_volatility(
     """Value at risk and expected shortfall of normal returns, or Student-t with ``dof``, of a volatility.
 
     Normal: z σ - μ and φ(z) σ / (1 - level) - μ. McNeil, Frey and Embrechts (2015), sections 2.3.4 and 2.3.5.
+
+    ``mean`` is μ.
     """
     if dof is None:
         at = stats.norm.ppf(level)
@@ -281,6 +299,9 @@ def tail_of_model(
     The model is fitted to the first ``start`` returns, then again each ``every`` periods to all returns so
     far (its own window may be shorter), and speaks of each period until the next fit. The mean is 0.
     ``returns`` (period, asset) have no gaps after ``start``.
+
+    ``estimator`` is what is refitted, ``weights`` are of one portfolio, ``level`` is that of the value at
+    risk; tails are normal, or Student-t with ``dof``.
     """
     where = "walk-forward tail risk"
     names, w = portfolios(weights, [str(c) for c in returns.columns])
@@ -310,6 +331,8 @@ def tail_of_forecasts(
     """What forecasts said of one portfolio: columns as ``backtest_tail`` takes them.
 
     ``realised`` holds the portfolio's return by the forecasts' last day; ``weights`` are of one portfolio.
+
+    ``level`` is that of the value at risk, 0.95 say.
     """
     rows = {}
     for forecast in forecasts:

@@ -19,8 +19,8 @@ import pandas as pd
 from bdfm.data.doubts.door import examine
 from bdfm.data.doubts.finding import SEVERITIES, Findings
 from bdfm.data.doubts.tables import Purpose, Tables
+from bdfm.data.factor_files import read_factors
 from bdfm.data.sources import read_earnings, read_prices, read_universe
-from bdfm.exposures.data import read_factors
 
 
 def data_sets(root: Path) -> Iterator[tuple[str, Purpose, Callable[[], Tables]]]:

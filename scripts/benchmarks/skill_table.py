@@ -322,6 +322,16 @@ def markdown(figures: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def lean_markdown(figures: Mapping[str, Any]) -> str:
+    """Table of docs/skill.md on leans: by era, in the universe m6, over all origins of each forecaster."""
+    lines = ["| `m6`, 1e-5 | " + " | ".join((*ERAS, "all")) + " |", "|---" * 7 + "|"]
+    for name, sides in sorted(figures["leans"].items()):
+        for side, words in (("lean", "its lean"), ("rest", "its symmetric part less `ewma-t-5d`")):
+            row = [plus_minus(sides[side].get(f"m6 {e}"), 1e5, digits=0) for e in (*ERAS, "all")]
+            lines.append("| " + " | ".join([f"`{name}`: {words}", *row]) + " |")
+    return "\n".join(lines) + "\n"
+
+
 def plus_minus(difference: Mapping[str, float] | None, unit: float, *, digits: int = 1) -> str:
     """Mean and error of a difference in a unit; nothing where it is not there."""
     if difference is None:

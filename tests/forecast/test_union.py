@@ -114,6 +114,11 @@ VIEWS = {
     "correlation": v.Correlation(asset="ATVI", other="TLT", correlation=-0.1, semantics="constraint"),
     "ordering": v.Ordering(above="XLNX", below="ATVI", probability=0.55, by="Ann", semantics="constraint"),
     "quantile": v.Quantile(asset="BF.B", quantile=3, probability=0.45, semantics="constraint"),
+    "below": v.Below(asset="AMD", level=-0.1, probability=0.05, semantics="constraint"),
+    "value_at_risk": v.ValueAtRisk(
+        weights={"AMD": 0.5, "MSFT": -0.5}, loss=0.06, sense="at_most", semantics="constraint"
+    ),
+    "shortfall": v.Shortfall(asset="MSFT", loss=0.1, level=0.9, semantics="constraint"),
 }
 
 

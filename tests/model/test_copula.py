@@ -15,7 +15,9 @@ DOF = 5.0
 
 
 def draws(evidence=(), n=200_000, seed=1):
-    return log_returns(COVARIANCE, n, dof=DOF, rng=np.random.default_rng(seed), evidence=evidence)
+    out = np.empty((n, 3), dtype=np.float32)
+    log_returns(COVARIANCE, out, dof=DOF, rng=np.random.default_rng(seed), evidence=evidence)
+    return out.astype(np.float64)
 
 
 def margin(i):

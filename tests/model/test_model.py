@@ -316,6 +316,7 @@ def test_each_step_ahead_has_its_own_features(rng):
         ([Evidence("A1", 0.0, 0.1)] * 2, DataError, r"given more than once \(A1\)"),
         ([Evidence("A1", 0.0, 0.0)], DataError, "evidence on A1: sd must be above 0, got 0"),
         ([Evidence("A1", np.nan, 0.1)], DataError, "evidence on A1: mean must be a finite number"),
+        ([Evidence("A1", 1e298, 0.1)], DataError, r"evidence on A1: 1e\+298 is more than 100"),
         ([Evidence("A1", -1.5, 0.1)], DataError, "evidence on A1: .*loses more than everything"),
     ],
 )

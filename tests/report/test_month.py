@@ -144,10 +144,27 @@ def test_a_month_from_one_file_and_what_can_be_done_with_it(run, folder):
     assert "probability of loss" in out
     assert pd.read_csv(folder / "s.csv")["Decision"].sum() == pytest.approx(0.25, abs=1e-4)
     (folder / "changes.toml").write_text(
-        Changes.from_records(Forecast.load(folder / "e.nc").records[2:]).to_toml()
+        Changes.from_records(Forecast.load(folder / "e.nc").records[3:]).to_toml()
     )
-    code, out, err = run("view", files, "--file", folder / "changes.toml", "--out", folder / "w.nc")
+    before = (files / "forecast.nc").read_bytes()
+    code, out, err = run("view", files, "--file", folder / "changes.toml")
     assert code == 0, err
+    assert (files / "forecast.nc").read_bytes() == before  # nothing is written over
+    new = files / "forecast_1.nc"
+    assert [r.kind for r in Forecast.load(new).records][-3:] == ["view", "shift", "halted"]
+    code, out, err = run("view", new, "--evidence", "BBY - CVX = 1% +- 5%")
+    assert code == 2
+    assert "this forecast has it already, as change 4 of its history" in err
+    code, out, err = run("edit", new, "shift VLUE by=0.01")
+    assert code == 2
+    assert "this forecast has it already, as change 5 of its history" in err
+    code, out, err = run("edit", new, "acquired_for_cash CVX offer=120 price=1000")
+    assert code == 2  # the closes came with the forecast
+    assert "beside its last close" in err
+    assert run("edit", new, "shift CVX by=0.02")[0] == 0
+    assert [r.kind for r in Forecast.load(files / "forecast_2.nc").records][-1:] == ["shift"]
+    assert run("report", new)[0] == 0
+    assert "BBY beats CVX" in (files / "report_1.html").read_text(encoding="utf-8")
     code, out, _ = run("report", files, "--out", folder / "page.html")
     assert code == 0
     assert (folder / "page.html").stat().st_size > 1e6

@@ -67,7 +67,7 @@ def test_membership_by_hand(example):
 def test_sort_needs_members_in_every_corner(example):
     book, cap, returns = example
     found = june_characteristics(book, cap, years=[2012])
-    with pytest.raises(DataError, match=r"no asset in BV at 2012-06-30, of 11 with both"):
+    with pytest.raises(DataError, match=r"no asset in BV at 2012-06-30, of 11 with all"):
         double_sort(returns, found)
 
 
@@ -126,8 +126,8 @@ def test_single_sorts_by_hand(example):
     found = june_characteristics(book, cap, years=[2012])
     size, value = single_sorts(returns, found)
     r = pd.Series(RETURNS)
-    # 10 % of 11: breakpoint at the second smallest, a tie goes below: a and b are small.
-    small, big = list("ab"), list("cdefghijk")
+    # 10 % of 12, l too, whose book value matters to HML alone: breakpoint 2.1, so a and b are small.
+    small, big = list("ab"), list("cdefghijkl")
     assert size.factors.loc["2013-06-30", "SMB"] == pytest.approx(r[small].mean() - r[big].mean(), abs=1e-12)
     high, low = list("dg"), list("abehk")
     assert value.factors.loc["2013-06-30", "HML"] == pytest.approx(r[high].mean() - r[low].mean(), abs=1e-12)

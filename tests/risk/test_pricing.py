@@ -9,8 +9,8 @@ from scipy import optimize, stats
 from bdfm.errors import DataError, UnknownLabelError
 from bdfm.risk import RiskModel, StatisticalEstimator
 from bdfm.risk.book import active_risk, hedge, marginal_risk
-from bdfm.risk.components import components, parameter_counts
 from bdfm.risk.pricing import grs_statistic, price
+from bdfm.risk.principal import components, parameter_counts
 
 T, N, K = 90, 5, 2
 W = {"A0": 0.4, "A2": 0.7, "A4": -0.1}

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import scoringrules
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -151,6 +152,41 @@ def test_crps_and_energy_score_are_means_over_pairs(rng):
     ]
     by_hand = np.linalg.norm(draws - came, axis=1).mean() - np.mean(gaps) / 2
     assert energy_score(draws, came, seed=1, block=4) == pytest.approx(by_hand)
+
+
+def test_crps_and_energy_score_count_weights(rng):
+    """A draw of weight 2 counts as two would, but for the pair of the two; the loop over pairs says so."""
+    draws, came, w = rng.normal(size=(8, 3)), rng.normal(size=3), rng.uniform(0.1, 3, 8)
+    w[2] = 0
+    one, other = np.triu_indices(8, 1)
+    pairs = w[one] * w[other]
+    near = w @ np.abs(draws - came) / w.sum()
+    expected = near - pairs @ np.abs(draws[one] - draws[other]) / pairs.sum() / 2
+    np.testing.assert_allclose(crps(draws, came, weights=w), expected)
+    np.testing.assert_allclose(crps(draws, came, weights=7 * w), expected)
+    assert not np.allclose(crps(draws, came), expected, atol=0.01)
+    assert energy_score(draws[:, :1], came[:1], seed=1, weights=w) == pytest.approx(expected[0])
+    gap = np.linalg.norm(draws[one] - draws[other], axis=1)
+    joint = w @ np.linalg.norm(draws - came, axis=1) / w.sum() - pairs @ gap / pairs.sum() / 2
+    assert energy_score(draws, came, seed=1, weights=w) == pytest.approx(joint)
+    without = np.delete(draws, 2, axis=0)
+    np.testing.assert_allclose(crps(without, came, weights=np.delete(w, 2)), expected)
+
+
+def test_crps_is_that_of_scoringrules(rng):
+    draws, came = rng.standard_t(4, size=(500, 4)), rng.normal(size=4)
+    theirs = scoringrules.crps_ensemble(came, draws.T, estimator="pwm", backend="numpy")
+    np.testing.assert_allclose(crps(draws, came), theirs, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [([1, 2], "one per draw"), ([-1, 1, 1, 1], "negative"), ([0, 1, 0, 0], "one draw has all the weight")],
+)
+@pytest.mark.parametrize("score", [crps, lambda *a, **k: energy_score(*a, seed=1, **k)])
+def test_weights_of_scores_that_cannot_be_used(score, weights, message):
+    with pytest.raises(DataError, match=message):
+        score(np.ones((4, 2)), np.ones(2), weights=weights)
 
 
 # Returns of a period

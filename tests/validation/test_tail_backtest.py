@@ -127,6 +127,29 @@ def test_forecasts_say_their_tails(rng):
         tail_of_forecasts(made, pd.Series([0.0], ends[:1]), {"A": 1.0})
 
 
+def test_draws_count_by_their_weights(rng):
+    """Draws of a forecast with a view: right outcomes are drawn by weight."""
+    n, losses = 40, np.array([0.01, 0.05, 0.09])
+    draws, weights = np.tile(-losses, (n, 1)), np.tile([18.0, 1, 1], (n, 1))
+    r = np.full(n, 0.01)
+    r[:6] = -0.07
+    said = series(np.full(n, 0.04)), series(np.full(n, 0.07))
+    found = {
+        name: backtest_tail(series(r), *said, level=0.9, draws=draws, draw_weights=w, seed=3)
+        for name, w in {"equal": None, "views": weights, "scaled": 5 * weights}.items()
+    }
+    p = {k: v.table.loc["expected shortfall", "p_simulated"] for k, v in found.items()}
+    # 27 exceedances are right where draws count alike, 4 where by weight: six are many there.
+    assert p["equal"] > 0.95
+    assert 0.05 < p["views"] < 0.4
+    assert p["scaled"] == p["views"]
+    z = 1 - rng.binomial(n, 0.1, 4000) * 0.07 / (n * 0.07 * 0.1)  # each exceedance loses 0.07 on average
+    exact = (z < 1 - 6 * 0.07 / (n * 0.07 * 0.1)).mean()
+    assert p["views"] == pytest.approx(exact, abs=0.1)
+    with pytest.raises(DataError, match="draw_weights of shape"):
+        backtest_tail(series(r), *said, draws=draws, draw_weights=weights[:, :2])
+
+
 def test_errors_say_what_is_wrong():
     r = series(np.zeros(30))
     with pytest.raises(DataError, match="expected shortfall is not positive or below"):

@@ -9,6 +9,7 @@ from bdfm.data.doubts.finding import Finding, Severity
 from bdfm.data.doubts.rule import rule
 from bdfm.data.doubts.tables import Tables
 
+LARGEST: Final = 100.0  # of a return, sd or loss: beyond 10,000 % it is no statement, whoever accepts it
 LARGE_RETURN: Final = 1.0  # of a period: 100 %
 LARGE_SD: Final = 1.0
 SMALL_SD: Final = 1e-3  # 0.1 %, a twentieth of what the calmest asset has in a month

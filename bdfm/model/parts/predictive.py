@@ -17,7 +17,7 @@ class Predictive(Part):
     """Where the draws of a forecast come from: ``other_share`` of them are not the model's."""
 
     slot: ClassVar[str] = "predictive"
-    takes_evidence: ClassVar[bool] = False  # whether the other draws can be had given evidence (eq. 12)
+    takes_evidence: ClassVar[bool] = False  # whether the other draws can be made given evidence (eq. 12)
 
     @property
     def other_share(self) -> float:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bdfm import _dates
 from bdfm.data.sources import read_prices, read_records, read_returns, read_universe, told
 from bdfm.errors import DataError, FileError
 
@@ -198,3 +199,9 @@ def test_a_workbook_in_a_zip(tmp_path):
     (tmp_path / "p.zip").write_bytes(zipped(inner.getvalue(), "p.xlsx"))
     with pytest.raises(FileError, match="2 sheets with cells"):
         read_prices(tmp_path / "p.zip")
+
+
+def test_a_number_with_hundredths_is_no_day():
+    """2022.01 in a cell is a number, though 2022.01 in a text may be January."""
+    assert not _dates.looks_like_a_day("202201e-2")
+    assert _dates.looks_like_a_day("2022.01")

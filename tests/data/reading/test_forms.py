@@ -33,3 +33,19 @@ def test_forms(tmp_path, form):
     (line,) = told(found)
     assert line.startswith(f"{path.name}: ")
     assert form.says in line
+
+
+@pytest.mark.parametrize("price", ["Adj Close", "adj_close", "Close", "price", "PX_LAST"])
+@pytest.mark.parametrize("symbol", ["symbol", "Symbol", "Ticker", "ric", "id"])
+@pytest.mark.parametrize("date", ["Date", "date", "timestamp"])
+def test_usual_names_of_a_long_file(tmp_path, date, symbol, price):
+    """The names that libraries and terminals give, whatever else they would be taken for."""
+    rows = [
+        f"{day:%Y-%m-%d},{s},{x!r}" for day, row in TABLE.iloc[:3].iterrows() for s, x in row.dropna().items()
+    ]
+    path = tmp_path / "prices.csv"
+    path.write_text("\n".join([f"{date},{symbol},{price}", *rows]), encoding="utf-8")
+    expected = TABLE.iloc[:3].dropna(axis=1, how="all")
+    found = read_prices(path)
+    check(found[list(expected.columns)], expected)
+    assert price in told(found)[0]

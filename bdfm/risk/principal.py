@@ -116,6 +116,8 @@ def parameter_counts(n_assets: int, n_factors: int, n_periods: int | None = None
     Full: N (N + 1) / 2. Factor model: N m exposures, m (m + 1) / 2 factor covariances, N specific variances;
     m (m - 1) / 2 or more of these fall away where the factors may be rotated. ``returns_per_parameter``, with
     ``n_periods``, is N T over the number.
+
+    ``n_assets`` is N, ``n_factors`` m.
     """
     n = _checks.at_least(n_assets, 1, what="n_assets", where="parameter counts")
     m = _checks.at_least(n_factors, 1, what="n_factors", where="parameter counts")

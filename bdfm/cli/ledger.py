@@ -1,0 +1,127 @@
+"""Commands of the routine from month to month: ``roll``, ``track``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bdfm.cli.console import err, out, say_read
+from bdfm.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bdfm.ledger.track import Track
+
+ALARM_CODE = 3  # exit code of track where the alarm is raised
+
+
+def roll(
+    last: Annotated[Path, typer.Argument(metavar="LAST.TOML", help="Run file of the last month.")],
+    origin: Annotated[str, typer.Option(help="Day of the next forecast, such as 2022-03-04.")],
+    out_file: Annotated[
+        Path | None, typer.Option("--out", help="File to write; ORIGIN.toml beside LAST, if not given.")
+    ] = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="WHAT", help='"view 1", "edit 2", "evidence 1", views, edits, evidence, all. Repeatable.'
+        ),
+    ] = None,
+    drop: Annotated[list[str] | None, typer.Option(metavar="WHAT", help="As --keep. Repeatable.")] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Also read and check the new month; fit nothing.")
+    ] = False,
+) -> None:
+    """Write the run file of the next month. Views are kept or dropped as told, holdings drift."""
+    from bdfm import _checks, _files
+    from bdfm.report.month import read_month
+    from bdfm.report.roll import roll as rolled_from
+    from bdfm.report.roll import to_text
+
+    rolled = rolled_from(last, origin, _prices_of(last), keep=keep or [], drop=drop or [])
+    day = _checks.as_date(origin, where="--origin")
+    target = last.with_name(f"{day:%Y-%m-%d}.toml") if out_file is None else out_file
+    if target.exists():
+        raise DataError(f"roll: {target} is there already, and is not written over. Give another --out.")
+    if target.resolve().parent != last.resolve().parent:
+        raise DataError(f"roll: {target} does not lie beside {last}, so that its paths would not be right.")
+    _files.write_text(target, to_text(rolled, last))
+    for word, texts in (("kept", rolled.kept), ("dropped", rolled.dropped)):
+        for text in texts:
+            out.print(f"{word} {text}", markup=False, soft_wrap=True)
+    if rolled.run.holdings:
+        out.print(f"{len(rolled.run.holdings)} holdings, {sum(rolled.run.holdings.values()):.1%} invested")
+    out.print(f"{target}", markup=False, soft_wrap=True)
+    if check:
+        read_month(target)
+        out.print(f"{target}: data, model, edits, views and decision are in order. Nothing was fitted.")
+
+
+def track(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The ledger: a folder of months.")],
+    prices: Annotated[Path, typer.Option(help="Daily adjusted closes that cover the months.")],
+    level: Annotated[float, typer.Option(help="Chance of a false alarm, ever.")] = 0.05,
+    page: Annotated[
+        Path | None, typer.Option(help="HTML page to write; DIR/track.html, if not given.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but an alarm.")] = False,
+) -> None:
+    """Score all months of a ledger that are over. Exit code 3 says that the alarm is raised."""
+    from bdfm import _files
+    from bdfm.data.sources import read_prices
+    from bdfm.ledger.ledger import Ledger
+    from bdfm.ledger.page import track_html
+    from bdfm.ledger.track import track as tracked
+
+    table = read_prices(prices)
+    if not quiet:
+        say_read(table, to=err if as_json else out)
+    found = tracked(Ledger.open(folder), table, level=level)
+    target = folder / "track.html" if page is None else page
+    _files.write_text(target, track_html(found))
+    if as_json:
+        sys.stdout.write(json.dumps(found.to_dict()) + "\n")
+    elif not quiet:
+        _show(found)
+        out.print(f"{target}", markup=False, soft_wrap=True)
+    if found.alarm is not None and found.alarm.raised is not None:
+        if not as_json:
+            out.print(f"ALARM in {found.alarm.raised}: forecasts are not calibrated ({found.alarm.reason}).")
+        raise typer.Exit(ALARM_CODE)
+
+
+def _prices_of(last: Path) -> pd.DataFrame:
+    """Prices that a run file names."""
+    from bdfm._symbols import check_aliases
+    from bdfm.data.sources import demo, read_prices
+    from bdfm.report.run_file import read_run_file
+
+    run, _ = read_run_file(last)
+    if run.data.prices is None:
+        return demo()[0]
+    return read_prices(
+        last.parent / run.data.prices,
+        date_format=run.data.date_format,
+        decimal_mark=run.data.decimal_mark,
+        aliases=check_aliases(run.aliases, where=f"{last}, [aliases]"),
+    )
+
+
+def _show(found: Track) -> None:
+    from bdfm.ledger.page import texts
+
+    for title, table in texts(found):
+        if len(table):
+            out.print(f"\n{title}")
+            out.print(table.to_string(index=False), markup=False, soft_wrap=True)
+    if found.open:
+        out.print(f"\nNot over yet: {', '.join(found.open)}")
+
+
+COMMANDS = (roll, track)

@@ -1,0 +1,270 @@
+"""How the commands on risk print their tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from bdfm.cli.console import out
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bdfm.report.book import Book
+    from bdfm.risk.pricing import Pricing
+    from bdfm.risk.principal import Components
+    from bdfm.risk.stress_tests import StressTest
+    from bdfm.validation.tail_backtest import TailBacktest
+
+MAX_ROWS = 40  # of a table on screen; files hold the rest
+TOP_ASSETS = 5
+TOP_ALPHAS = 5
+
+
+def left_out(book: Book) -> None:
+    """Print the assets that no model was fitted to."""
+    if book.left_out:
+        out.print(
+            f"Left out for want of returns in the last {len(book.returns)} periods:"
+            f" {', '.join(book.left_out)}.",
+            markup=False,
+        )
+    for line in book.told:
+        out.print(line, markup=False)
+
+
+def _table(title: str, texts: list[str], numbers: list[str]) -> Table:
+    """Table without a box, whose figures stay whole in a narrow terminal: headings wrap."""
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for column in texts:
+        table.add_column(column, overflow="fold", no_wrap=column == "model")
+    for column in numbers:
+        table.add_column(column, justify="right", min_width=max(map(len, column.split())))
+    return table
+
+
+def _rows(table: pd.DataFrame) -> list[tuple[tuple[str, ...], pd.Series[Any]]]:
+    """Labels and row of the rows of a table that are shown."""
+    shown = table.head(MAX_ROWS)
+    keys: list[Any] = list(shown.index)
+    return [(tuple(map(str, key)), row) for key, (_, row) in zip(keys, shown.iterrows(), strict=True)]
+
+
+def _share(value: float) -> str:
+    """Percent; blank where there is nothing to share."""
+    return "" if value != value else f"{100 * value:.0f}"
+
+
+def _print(table: Table, n: int) -> None:
+    out.print(table)
+    if n > MAX_ROWS:
+        out.print(f"... and {n - MAX_ROWS} rows more, in the files of --out.")
+
+
+def volatilities(book: Book) -> None:
+    """Print volatilities of portfolios by model."""
+    from bdfm.report.book import BAYESIAN
+    from bdfm.risk import compare
+
+    result = compare(book.models, book.weights)
+    for name, own in book.models.items():
+        out.print(f"{name}: {len(own.assets)} assets, {len(own.factors)} factors; {'; '.join(own.notes)}")
+    beside = f" ({BAYESIAN}: over its own period)" if BAYESIAN in book.models else ""
+    table = _table(
+        f"Volatility over {book.span}{beside}, %",
+        ["portfolio", "model"],
+        ["volatility", "90 % interval", "systematic", "specific", "systematic share"],
+    )
+    ends = result.reindex(columns=["volatility_low", "volatility_high"])
+    names = [(str(p), str(m)) for p, m in result.index]
+    for (portfolio, model), (_, row), (low, high) in zip(
+        names, result.iterrows(), ends.to_numpy(), strict=True
+    ):
+        table.add_row(
+            portfolio,
+            model,
+            f"{100 * row['volatility']:.2f}",
+            "" if low != low else f"{100 * low:.2f} to {100 * high:.2f}",
+            f"{100 * row['systematic_volatility']:.2f}",
+            f"{100 * row['specific_volatility']:.2f}",
+            _share(row["systematic_share"]),
+        )
+    for name in book.fits.failures:
+        table.add_row("", name, "not made", *[""] * 4)
+    out.print(table)
+    for name, reason in book.fits.failures.items():
+        out.print(f"{name}: not made. {reason}", markup=False)
+
+
+def assets(table: pd.DataFrame) -> None:
+    """Print the assets that contribute most to each portfolio, by its first model."""
+    first = str(table.index[0][1])
+    shown = _table(
+        f"Largest parts of the volatility by the {first} model, %",
+        ["portfolio", "asset"],
+        ["weight", "marginal", "part", "share"],
+    )
+    of_portfolio, of_model = (table.index.get_level_values(k) for k in (0, 1))
+    portfolios = list(dict.fromkeys(of_portfolio))
+    for portfolio in portfolios[: MAX_ROWS // TOP_ASSETS]:
+        own = table[(of_portfolio == portfolio) & (of_model == first)].droplevel([0, 1])
+        for asset, row in own.head(TOP_ASSETS).iterrows():
+            cells = (row["weight"], row["marginal"], row["contribution"], row["share"])
+            shown.add_row(str(portfolio), str(asset), *(f"{100 * x:.2f}" for x in cells))
+    out.print(shown)
+
+
+def active(table: pd.DataFrame) -> None:
+    """Print risk against the benchmark."""
+    shown = _table(
+        "Against the benchmark, %",
+        ["portfolio", "model"],
+        ["tracking error", "systematic share", "beta", "correlation", "active share"],
+    )
+    for (portfolio, model), row in _rows(table):
+        shown.add_row(
+            portfolio,
+            model,
+            f"{100 * row['active_volatility']:.2f}",
+            _share(row["systematic_share"]),
+            f"{row['beta']:.2f}",
+            f"{row['correlation']:.2f}",
+            f"{100 * row['active_share']:.0f}",
+        )
+    _print(shown, len(table))
+
+
+def hedges(table: pd.DataFrame) -> None:
+    """Print minimum-variance hedges."""
+    names = [str(c) for c in table.columns if c not in ("volatility", "hedged_volatility", "effectiveness")]
+    shown = _table(
+        "Minimum-variance hedge: what to hold of each, as a share of the book",
+        ["portfolio", "model"],
+        [*names, "volatility %", "hedged %", "variance less %"],
+    )
+    for (portfolio, model), row in _rows(table):
+        shown.add_row(
+            portfolio,
+            model,
+            *(f"{row[n]:+.3f}" for n in names),
+            f"{100 * row['volatility']:.2f}",
+            f"{100 * row['hedged_volatility']:.2f}",
+            f"{100 * row['effectiveness']:.0f}",
+        )
+    _print(shown, len(table))
+
+
+def alphas(found: Pricing | None) -> None:
+    """Print the alphas whose t is largest, and the joint test."""
+    if found is None:
+        return
+    table = found.alphas.reindex(found.alphas["t"].abs().nlargest(TOP_ALPHAS).index)
+    shown = _table(
+        "Alphas of the factors, largest t, % a period", ["asset"], ["alpha", "error", "t", "p", "R² %"]
+    )
+    for asset, row in table.iterrows():
+        shown.add_row(
+            str(asset),
+            f"{100 * row['alpha']:+.3f}",
+            f"{100 * row['se']:.3f}",
+            f"{row['t']:+.2f}",
+            f"{row['p_value']:.3f}",
+            f"{100 * row['r_squared']:.0f}",
+        )
+    out.print(shown)
+    if found.grs == found.grs:
+        joint = f"F{found.grs_freedom} = {found.grs:.2f}, p = {found.grs_p_value:.3f}"
+        out.print(f"All {len(found.alphas)} alphas zero (Gibbons, Ross and Shanken): {joint}.", markup=False)
+    else:
+        out.print(
+            f"Gibbons, Ross and Shanken's test of all {len(found.alphas)} alphas needs more periods"
+            f" than assets and factors; there are {found.n_periods}.",
+            markup=False,
+        )
+
+
+def explained(found: Components | None) -> None:
+    """Print how much the first principal components explain."""
+    if found is None:
+        return
+    shares = ", ".join(f"{100 * s:.1f}" for s in found.table["share"].head(TOP_ALPHAS))
+    out.print(
+        f"Principal components explain {shares} % of the variance of {len(found.loadings)} assets; factors by"
+        f" Bai and Ng: {found.bai_ng}, beyond noise: {found.marchenko_pastur}."
+    )
+
+
+def tails(results: Mapping[tuple[str, str], TailBacktest], failures: Mapping[str, str]) -> None:
+    """Print exceedances and p-values."""
+    from bdfm.validation.tail_tables import tail_table
+
+    table = tail_table(results)
+    first = next(iter(results.values()))
+    shown = _table(
+        f"Value at risk at {first.level:g}, one period ahead, over {len(first.series)} periods: p-values",
+        ["portfolio", "model"],
+        ["beyond", "expected", "number", "clusters", "both", "expected shortfall"],
+    )
+    for (portfolio, model), row in _rows(table):
+        p = (row["kupiec"], row["independence"], row["christoffersen"], row["expected_shortfall"])
+        shown.add_row(
+            portfolio,
+            model,
+            f"{row['exceedances']:.0f}",
+            f"{row['expected']:.1f}",
+            *(f"{x:.3f}" for x in p),
+        )
+    _print(shown, len(table))
+    for name, reason in failures.items():
+        out.print(f"{name}: not tested. {reason}", markup=False)
+
+
+def stress(found: StressTest, book: Book) -> None:
+    """Print the tables of a stress test."""
+    columns: dict[str, tuple[str, dict[str, str]]] = {
+        "replay": (
+            "Past windows, %",
+            {"return": "return", "worst_period": "worst day", "drawdown": "drawdown"},
+        ),
+        "shocks": (f"Shocks to factors over {book.span}, %", {"return": "return", "volatility": "± left"}),
+        "risk": (
+            f"Shocks to risk over {book.span}, %",
+            {"volatility": "volatility", "shocked": "shocked", "value_at_risk": "95 % value at risk"},
+        ),
+    }
+    for name, (title, fields) in columns.items():
+        table: Any = getattr(found, name)
+        if not len(table):
+            continue
+        shown = _table(title, [str(x) for x in table.index.names], list(fields.values()))
+        for key, row in _rows(table):
+            shown.add_row(*key, *(f"{100 * row[c]:+.2f}" for c in fields))
+        _print(shown, len(table))
+    shown = _table(
+        f"Losing {found.scenarios.loss:.0%} over {book.span}: how far, and by which move",
+        ["portfolio", "model"],
+        ["volatilities", "probability %", "largest factor moves"],
+    )
+    for key, row in _rows(found.reverse):
+        of_factors = found.reverse_factors.index
+        here = (of_factors.get_level_values(0) == key[0]) & (of_factors.get_level_values(1) == key[1])
+        parts = found.reverse_factors[here].droplevel([0, 1])
+        top = parts.reindex(parts["loss"].abs().nlargest(3).index)
+        moves = ", ".join(f"{f} {100 * x:+.1f} %" for f, x in top["move"].items())
+        shown.add_row(*key, f"{row['distance']:.2f}", f"{100 * row['probability']:.2g}", moves)
+    _print(shown, len(found.reverse))
+    if len(found.forecast):
+        for portfolio, own in found.forecast.groupby(level=0):
+            losses = own.droplevel(0)["loss"].nlargest(3).index
+            worst = own.droplevel(0).loc[losses, "given_loss"]
+            named = ", ".join(f"{a} {100 * x:+.1f} %" for a, x in worst.items())
+            out.print(
+                f"Forecast, {portfolio}: {100 * own['probability'].iloc[0]:.2g} % of draws lose"
+                f" {found.scenarios.loss:.0%} or more, {100 * own['expected_loss'].iloc[0]:.1f} % on average;"
+                f" there {named}.",
+                markup=False,
+            )
+    for text in found.left_out:
+        out.print(f"Not answered: {text}", markup=False)

@@ -1,0 +1,208 @@
+"""The ledger: a folder of months with an index, in which nothing is ever changed."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+
+from bdfm.errors import DataError, FileError
+from bdfm.forecast.forecast import Forecast
+from bdfm.names import FORECAST_FILE, LEDGER_FILE, MADE_FILE, RUN_FILE, SUMMARY_FILE
+
+_WAIT: Final = 60.0  # seconds that one waits for another who enters at the same time
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS months (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, entered TEXT NOT NULL, folder TEXT NOT NULL UNIQUE,
+    origin TEXT NOT NULL, end TEXT NOT NULL, model TEXT NOT NULL, run TEXT NOT NULL, changes TEXT NOT NULL,
+    decision TEXT NOT NULL, knew TEXT NOT NULL, seal TEXT NOT NULL);
+CREATE TRIGGER IF NOT EXISTS no_change BEFORE UPDATE ON months
+    BEGIN SELECT RAISE(ABORT, 'an entry of a ledger is never changed'); END;
+CREATE TRIGGER IF NOT EXISTS no_removal BEFORE DELETE ON months
+    BEGIN SELECT RAISE(ABORT, 'an entry of a ledger is never removed'); END;
+"""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One month of a ledger.
+
+    Attributes
+    ----------
+    number, entered
+        Position from 1, and time (UTC).
+    folder
+        Folder of the results, relative to the ledger's.
+    origin, end
+        Day of the forecast, and last day of its span.
+    model
+        Name of the model.
+    run
+        Text of the run file; empty where there was none.
+    changes, decision, knew
+        JSON: records of edits and views; the decision or null; seed, versions, data files with their sums.
+    seal
+        SHA-256 of the forecast's file, by which a later change is noticed.
+    """
+
+    number: int
+    entered: str
+    folder: str
+    origin: str
+    end: str
+    model: str
+    run: str
+    changes: str
+    decision: str
+    knew: str
+    seal: str
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """A folder of months, each a folder of results of ``bdfm run``, and their index beside them.
+
+    The index is one SQLite file, without a server. A month is entered from its folder, in one transaction,
+    after its files are complete: who is killed leaves a whole ledger, and the next look enters what is there.
+    """
+
+    path: Path
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Ledger:
+        """Ledger of a folder, with all months in it entered; made where there is none.
+
+        Raises
+        ------
+        FileError
+            The folder or its index cannot be read or written, or a month in it is damaged.
+        """
+        ledger = cls(Path(folder))
+        if not ledger.path.is_dir():
+            raise FileError(f"ledger: {folder} is no folder. Give the one that holds the months.")
+        known = {e.folder for e in ledger.entries()}
+        found = sorted(f.parent for f in ledger.path.glob(f"*/{FORECAST_FILE}"))
+        for month in found:
+            if month.name not in known and (month / SUMMARY_FILE).is_file():
+                ledger.enter(month)
+        return ledger
+
+    def enter(self, month: str | Path) -> Entry:
+        """Enter the results in a folder of the ledger; the same results twice are one entry.
+
+        Raises
+        ------
+        DataError
+            The folder is not inside the ledger's, or was entered with another forecast.
+        FileError
+            A file of the results is missing or damaged.
+        """
+        month = Path(month)
+        if month.resolve().parent != self.path.resolve():
+            raise DataError(f"ledger: {month} does not lie in {self.path}. Let the run write there (out).")
+        seal = _sum_of(month / FORECAST_FILE)
+        row = _row(month)
+        with self._index() as index:
+            index.execute("BEGIN IMMEDIATE")
+            index.execute(
+                f"INSERT OR IGNORE INTO months (entered, folder, {', '.join(row)}, seal) VALUES (?, ?,"
+                f" {', '.join('?' * len(row))}, ?)",
+                (f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", month.name, *row.values(), seal),
+            )
+        entry = next(e for e in self.entries() if e.folder == month.name)
+        if entry.seal != seal:
+            raise DataError(
+                f"ledger: {month} was entered on {entry.entered} with another forecast. Nothing in a ledger"
+                " is written over: put the new results into a folder of their own."
+            )
+        return entry
+
+    def entries(self) -> list[Entry]:
+        """All entries, oldest first."""
+        names = [f.name for f in fields(Entry)]
+        with self._index() as index:
+            rows = index.execute(f"SELECT {', '.join(names)} FROM months ORDER BY number").fetchall()
+        return [Entry(**dict(zip(names, row, strict=True))) for row in rows]
+
+    def table(self) -> pd.DataFrame:
+        """One row for each entry: number, entered, folder, origin, end, model, edits, views, decision."""
+        rows = []
+        for e in self.entries():
+            kinds = [r["kind"] for r in json.loads(e.changes)]
+            decision = json.loads(e.decision)
+            row: dict[str, Any] = {
+                k: getattr(e, k) for k in ("number", "entered", "folder", "origin", "end", "model")
+            }
+            row["views"] = kinds.count("view")
+            row["edits"] = len([k for k in kinds if k not in ("view", "pool", "evidence")])
+            row["decision"] = "" if decision is None else decision["settings"]["method"]
+            rows.append(row)
+        return pd.DataFrame(rows).set_index("number") if rows else pd.DataFrame()
+
+    def forecast(self, entry: Entry) -> Forecast:
+        """Forecast of an entry, as it was entered.
+
+        Raises ``DataError`` where its file is another one now, ``FileError`` where it is gone or damaged.
+        """
+        file = self.path / entry.folder / FORECAST_FILE
+        if _sum_of(file) != entry.seal:
+            raise DataError(
+                f"ledger: {file} is not the forecast that was entered on {entry.entered}. Restore it; a later"
+                " forecast belongs into a folder of its own."
+            )
+        return Forecast.load(file)
+
+    @contextmanager
+    def _index(self) -> Iterator[sqlite3.Connection]:
+        """Connection to the index, committed where nothing is raised."""
+        try:
+            index = sqlite3.connect(self.path / LEDGER_FILE, timeout=_WAIT)
+            try:
+                with index:
+                    index.executescript(_SCHEMA)
+                with index:
+                    yield index
+            finally:
+                index.close()
+        except sqlite3.Error as error:
+            raise FileError(
+                f"ledger: its index {self.path / LEDGER_FILE} cannot be used ({error}). The months beside it"
+                " are whole: without the file, the next look makes it again from them."
+            ) from error
+
+
+def _row(month: Path) -> dict[str, str]:
+    """Columns of the index that the results in a folder give."""
+    forecast = Forecast.load(month / FORECAST_FILE)
+    try:
+        summary = json.loads((month / SUMMARY_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FileError(
+            f"ledger: {month / SUMMARY_FILE} cannot be read ({error}). Run the month again."
+        ) from error
+    runs = [f for f in (month / RUN_FILE, month / MADE_FILE) if f.exists()]
+    runs += sorted(f for f in month.glob("*.toml") if f not in runs)
+    return {
+        "origin": f"{forecast.origin:%Y-%m-%d}",
+        "end": f"{forecast.end:%Y-%m-%d}",
+        "model": str(summary.get("model", "")),
+        "run": runs[0].read_text(encoding="utf-8") if runs else "",
+        "changes": json.dumps([r.to_dict() for r in forecast.records]),
+        "decision": str(forecast.attrs.get("decision", "null")),
+        "knew": json.dumps({k: summary[k] for k in ("seed", "versions", "files", "doubts") if k in summary}),
+    }
+
+
+def _sum_of(file: Path) -> str:
+    try:
+        return sha256(file.read_bytes()).hexdigest()
+    except OSError as error:
+        raise FileError(f"ledger: {file} cannot be read ({error.strerror}).") from error

@@ -1,0 +1,175 @@
+"""Pages made from the repository: reference, presets, notebooks, source files, changes, and llms.txt."""
+
+from __future__ import annotations
+
+import html
+import re
+import tomllib
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from described import MODULES, ROOMS, first_sentence, names_of
+from docutils import nodes
+from sphinx.util.osutil import relative_uri
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+SOURCE = re.compile(r"\]\((?:\.\./)+((?:bdfm|tests|scripts)/[\w./-]+)\)")
+SOURCE_PAGES = "source"
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a page where it differs, so that Sphinx reads again what changed alone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")
+
+
+def make_pages(app: Any) -> None:
+    """Write the pages of the reference, the presets and the notebooks into the folder of the site."""
+    for room, title in ROOMS.items():
+        _write(DOCS / "reference" / "generated" / f"{room}.md", room_page(room, title))
+        for name, thing in names_of(room).items():
+            _write(DOCS / "reference" / "generated" / f"{room}.{name}.md", name_page(room, name, thing))
+    for module, title in MODULES.items():
+        text = f"# {title}\n\n" + _directive(f".. automodule:: {module}\n   :members:")
+        _write(DOCS / "reference" / "generated" / f"{module}.md", text)
+    for path in sorted((ROOT / "models").glob("*.toml")):
+        _write(DOCS / "presets" / f"{path.stem}.md", preset_page(path))
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        text = path.read_text(encoding="utf-8").replace("](../docs/", "](../")
+        _write(DOCS / "notebooks" / path.name, text)
+
+
+def room_page(room: str, title: str) -> str:
+    """Table of the public names of a room, each with a page of its own."""
+    names = names_of(room)
+    said = {name: first_sentence(thing).replace("|", "\\|") for name, thing in names.items()}
+    rows = [f"| [`{name}`]({room}.{name}.md) | {text} |" for name, text in said.items()]
+    listed = "\n".join(f"{room}.{n}" for n in names)
+    about = first_sentence(import_module(room))
+    return (
+        f"# {title}\n\n`{room}`: {about}\n\n| name | what |\n|---|---|\n"
+        + "\n".join(rows)
+        + f"\n\n```{{toctree}}\n:hidden:\n\n{listed}\n```\n"
+    )
+
+
+def name_page(room: str, name: str, thing: Any) -> str:
+    """Page of one public name, from its docstrings."""
+    if not isinstance(thing, type):
+        return f"# {name}\n\n" + _directive(f".. autofunction:: {room}.{name}")
+    members = f".. autoclass:: {room}.{name}\n   :members:\n   :inherited-members: BaseModel"
+    return f"# {name}\n\n" + _directive(members)
+
+
+def _directive(text: str) -> str:
+    return f"```{{eval-rst}}\n{text}\n```\n"
+
+
+def preset_page(path: Path) -> str:
+    """Card of a preset: what its file says first, then its parts, then the file."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    head = [line.lstrip("#").removeprefix(" ") for line in _first_comment(lines)]
+    settings = tomllib.loads("\n".join(lines))
+    rows = []
+    for slot, value in settings.items():
+        tables = value if isinstance(value, list) else [value]
+        kinds = [f"`{t['kind']}`" for t in tables if isinstance(t, dict) and "kind" in t]
+        if kinds or value == []:
+            rows.append(f"| `{slot}` | {', '.join(kinds) or 'none'} |")
+    body = "\n".join(lines[len(_first_comment(lines)) :]).strip()
+    name, table = settings["name"], "\n".join(["| slot | parts |", "|---|---|", *rows])
+    return (
+        f"# {name}\n\n{_paragraphs(head)}\n\n```bash\nbdfm forecast --model {name} ...\n```\n\n{table}\n\n"
+        f"What each part is: [models and parts](../parts.md). All settings, in `models/{path.name}`:\n\n"
+        f"```toml\n{body}\n```\n"
+    )
+
+
+def _first_comment(lines: list[str]) -> list[str]:
+    end = next(k for k, line in enumerate(lines) if not line.startswith("#"))
+    return lines[:end]
+
+
+def _paragraphs(lines: list[str]) -> str:
+    """Text of a comment: paragraphs, and indented lines as they are, since they are tables."""
+    found: list[str] = []
+    for block in "\n".join(lines).split("\n\n"):
+        plain = not all(line.startswith("  ") for line in block.splitlines())
+        found.append(block.replace("docs/", "") if plain else f"```text\n{block}\n```")
+    text = "\n\n".join(found)
+    return re.sub(r"(?<![`\w/(\[])(\w+\.md)\b", r"[\1](../\1)", text)
+
+
+def read_source(app: Any, page: str, text: list[str]) -> None:
+    """Turn links that lead out of the folder of the site into links inside it."""
+    up = "../" * page.count("/")
+    new = SOURCE.sub(r"](source:\1)", text[0])
+    new = re.sub(r"\]\((?:\.\./)+models/(\w+)\.toml\)", rf"]({up}presets/\1.md)", new)
+    new = re.sub(r"\]\((?:\.\./)+models/?\)", rf"]({up}presets/index.md)", new)
+    new = re.sub(r"\]\((?:\.\./)+notebooks/([\w.]+)\)", rf"]({up}notebooks/\1)", new)
+    for name, inside in {"README": "index", "CHANGELOG": "changes", "CONTRIBUTING": "development"}.items():
+        new = re.sub(rf"\]\((?:\.\./)+{name}\.md\)", rf"]({up}{inside}.md)", new)
+    text[0] = new
+
+
+def resolve_source(app: Any, tree: nodes.document, page: str) -> None:
+    """Point links to source files at their pages."""
+    here = app.builder.get_target_uri(page)
+    for node in tree.findall(nodes.reference):
+        target = node.get("refuri", "")
+        if target.startswith("source:"):
+            path = target.removeprefix("source:")
+            if not (ROOT / path).is_file():
+                raise FileNotFoundError(f"{page}: {path}")
+            node["refuri"] = relative_uri(here, f"{SOURCE_PAGES}/{path}.html")
+
+
+def source_pages(app: Any) -> Iterator[tuple[str, dict[str, Any], str]]:
+    """Pages of the source files that pages link to."""
+    wanted = set()
+    for page in app.env.found_docs:
+        text = Path(app.env.doc2path(page)).read_text(encoding="utf-8")
+        wanted |= {match for match in SOURCE.findall(text) if (ROOT / match).is_file()}
+    for path in sorted(wanted):
+        code = (ROOT / path).read_text(encoding="utf-8")
+        language = "python" if path.endswith(".py") else "text"
+        shown = app.builder.highlighter.highlight_block(code, language, force=True)
+        body = f"<h1>{html.escape(path)}</h1>\n{shown}"
+        yield f"{SOURCE_PAGES}/{path}", {"title": path, "body": body, "parents": []}, "page.html"
+
+
+def write_llms(app: Any, error: Exception | None) -> None:
+    """Write llms.txt: each page with its first sentence, and where its plain text is."""
+    if error or app.builder.format != "html":
+        return
+    lines = [
+        "# bdfm",
+        "",
+        "> Probabilistic forecasts of asset returns in Python: a Bayesian dynamic factor model in PyMC with",
+        "> its own Gibbs sampler. From daily prices it draws next month's joint returns; draws take edits",
+        "> and views.",
+        "",
+        "Plain text of each page: `_sources/PAGE.md.txt`.",
+        "",
+    ]
+    for page in sorted(app.env.found_docs):
+        if page.startswith("notebooks/") or page.count("/") > 1:
+            continue
+        lines.append(f"- [{app.env.titles[page].astext()}]({page}.html)")
+    lines += ["", "## Reference", ""]
+    lines += [f"- [{t}](reference/generated/{m}.html): `{m}`" for m, t in {**ROOMS, **MODULES}.items()]
+    (Path(app.outdir) / "llms.txt").write_text("\n".join([*lines, ""]), encoding="utf-8")
+
+
+def setup(app: Any) -> dict[str, bool]:
+    """Connect to Sphinx."""
+    app.connect("builder-inited", make_pages)
+    app.connect("source-read", read_source)
+    app.connect("doctree-resolved", resolve_source)
+    app.connect("html-collect-pages", source_pages)
+    app.connect("build-finished", write_llms)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,314 @@
+"""The ledger and its track: nothing is changed, no kill and no race does harm, scores are right."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bdfm import views as v
+from bdfm.backtest.protocol import MarketData
+from bdfm.backtest.walk import walk_forward
+from bdfm.errors import DataError, FileError
+from bdfm.forecast.forecast import Forecast
+from bdfm.forecast.ranks import weighted_quantiles
+from bdfm.ledger.ledger import Ledger
+from bdfm.ledger.page import track_html, verdict
+from bdfm.ledger.track import track
+from bdfm.portfolio.decisions import decide
+
+SYMBOLS = [f"A{i}" for i in range(10)]
+BETA = np.linspace(0.5, 1.5, 10)
+VIEWS = (
+    v.Ordering(above="A1", below="A2", probability=0.6, by="Ann", semantics="evidence"),
+    v.Quantile(asset="A3", quantile=5, probability=0.3, by="Ben", semantics="constraint"),
+    v.Volatility(asset="A4", times=1.1, by="Ben", semantics="constraint"),
+)
+N_MONTHS = 9
+
+
+@pytest.fixture(scope="module")
+def prices():
+    rng = np.random.default_rng(0)
+    days = pd.bdate_range("2019-01-01", "2021-12-31")
+    moves = 0.008 * rng.standard_normal((len(days), 1)) * BETA + 0.012 * rng.standard_normal((len(days), 10))
+    return pd.DataFrame(100 * np.exp(np.cumsum(moves, axis=0)), days, SYMBOLS)
+
+
+def origins():
+    return [pd.Timestamp("2021-01-01") + pd.Timedelta(days=28 * k) for k in range(N_MONTHS)]
+
+
+def made(origin, *, scale=1.0, views=VIEWS):
+    rng = np.random.default_rng(origin.toordinal())
+    noise = 0.008 * rng.standard_normal((2000, 1)) * BETA + 0.012 * rng.standard_normal((2000, 10))
+    f = Forecast.from_draws(
+        np.expm1(scale * np.sqrt(20) * noise),
+        assets=SYMBOLS,
+        asset_class=["x"] * 10,
+        origin=origin,
+        end=origin + pd.Timedelta(days=28),
+    )
+    f = f.with_views(*views)
+    return decide(f, method="equal", exposure=1.0).save_in(f)
+
+
+def write_month(folder, origin, **how):
+    month = folder / f"{origin:%Y-%m-%d}"
+    month.mkdir()
+    made(origin, **how).save(month / "forecast.nc")
+    (month / "month.toml").write_text(f"[data]\norigin = {origin:%Y-%m-%d}\ndemo = true\n")
+    (month / "summary.json").write_text(json.dumps({"model": "toy", "seed": 1, "files": {"prices": "ab"}}))
+    return month
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("book")
+    for origin in origins():
+        write_month(folder, origin)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def found(book, prices):
+    return track(Ledger.open(book), prices)
+
+
+# The index
+
+
+def test_months_in_the_folder_are_entered_with_what_they_knew(book):
+    entries = Ledger.open(book).entries()
+    assert [e.origin for e in entries] == [f"{o:%Y-%m-%d}" for o in origins()]
+    entry = entries[0]
+    assert entry.number == 1
+    assert entry.end == "2021-01-29"
+    assert entry.model == "toy"
+    assert "demo = true" in entry.run
+    assert [r["kind"] for r in json.loads(entry.changes)] == ["view"] * 3
+    assert json.loads(entry.decision)["settings"]["method"] == "equal"
+    assert json.loads(entry.knew) == {"seed": 1, "files": {"prices": "ab"}}
+    table = Ledger.open(book).table()
+    assert table["views"].tolist() == [3] * N_MONTHS
+    assert table["edits"].tolist() == [0] * N_MONTHS
+
+
+def test_nothing_is_changed_or_removed(tmp_path):
+    month = write_month(tmp_path, origins()[0])
+    ledger = Ledger.open(tmp_path)
+    before = ledger.entries()
+    assert Ledger.open(tmp_path).entries() == before
+    index = sqlite3.connect(tmp_path / "ledger.sqlite")
+    for command in ("UPDATE months SET model = 'x'", "DELETE FROM months"):
+        with pytest.raises(sqlite3.IntegrityError, match="an entry of a ledger is never"):
+            index.execute(command)
+    index.close()
+    made(origins()[1]).save(month / "forecast.nc")
+    with pytest.raises(DataError, match=r"was entered on .* with another forecast"):
+        ledger.enter(month)
+    with pytest.raises(DataError, match="is not the forecast that was entered"):
+        ledger.forecast(before[0])
+    assert ledger.entries() == before
+
+
+def test_what_does_not_belong_in_is_told(tmp_path, book):
+    month = write_month(tmp_path, origins()[0])
+    with pytest.raises(DataError, match="does not lie in"):
+        Ledger.open(book).enter(month)
+    with pytest.raises(FileError, match="is no folder"):
+        Ledger.open(tmp_path / "nowhere")
+    (tmp_path / "ledger.sqlite").write_bytes(b"not a database at all" * 100)
+    with pytest.raises(
+        FileError, match=r"index .* cannot be used .*without the file, the next look makes it again"
+    ):
+        Ledger.open(tmp_path)
+    (tmp_path / "ledger.sqlite").unlink()
+    assert len(Ledger.open(tmp_path).entries()) == 1
+
+
+def test_two_at_once_enter_each_month_once(tmp_path):
+    for origin in origins()[:3]:
+        write_month(tmp_path, origin)
+    with ThreadPoolExecutor(8) as pool:
+        for ledger in pool.map(Ledger.open, [tmp_path] * 8):
+            assert len(ledger.entries()) == 3
+    code = "import sys; from bdfm.ledger.ledger import Ledger; Ledger.open(sys.argv[1])"
+    later = write_month(tmp_path, origins()[3])
+    runs = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)]) for _ in range(2)]
+    assert [r.wait(120) for r in runs] == [0, 0]
+    assert [e.folder for e in Ledger.open(tmp_path).entries()][-1] == later.name
+    assert len(Ledger.open(tmp_path).entries()) == 4
+
+
+def test_who_is_killed_while_entering_leaves_a_whole_ledger(tmp_path):
+    write_month(tmp_path, origins()[0])
+    Ledger.open(tmp_path)
+    write_month(tmp_path, origins()[1])
+    code = (
+        "import os, sqlite3, sys\n"
+        "index = sqlite3.connect(sys.argv[1] + '/ledger.sqlite', isolation_level=None)\n"
+        "index.execute('BEGIN IMMEDIATE')\n"
+        "row = index.execute('SELECT * FROM months').fetchone()\n"
+        "index.execute('INSERT INTO months VALUES (?' + ', ?' * 10 + ')', (9, row[1], 'half', *row[3:]))\n"
+        "index.execute('PRAGMA cache_spill = 1')\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
+    assert killed.returncode == -9
+    assert [e.origin for e in Ledger.open(tmp_path).entries()] == [f"{o:%Y-%m-%d}" for o in origins()[:2]]
+
+
+# The track
+
+
+class Same:
+    """The forecasts of the ledger as a forecaster of a backtest."""
+
+    name = "same"
+    settings = {"which": "those of the ledger"}
+
+    def forecast(self, history, *, seed):
+        return made(history.origin)
+
+
+def test_scores_are_those_of_a_backtest(found, prices, tmp_path):
+    universe = pd.DataFrame({"symbol": SYMBOLS, "asset_class": "x"})
+    run = walk_forward(
+        Same(),
+        MarketData.of(prices, universe),
+        origins(),
+        folder=tmp_path,
+        seed=0,
+        decide=lambda f: decide(f, method="equal", exposure=1.0).weights,
+    )
+    for name in ("rps", "log_score", "crps", "energy_score", "information_ratio"):
+        np.testing.assert_allclose(
+            found.months[name].astype(float), run.scores[name], rtol=1e-12, err_msg=name
+        )
+
+
+def test_a_month_is_its_profit_and_risk(found, prices):
+    f = made(origins()[2])
+    row = found.months.iloc[2]
+    start, end = origins()[2], origins()[3]
+    realised = prices.asof(end) / prices.asof(start) - 1
+    assert row["profit"] == pytest.approx(realised.mean())
+    w = f.weights.to_numpy() @ f.draws.to_numpy().mean(axis=1)
+    assert row["expected"] == pytest.approx(w, abs=1e-4)
+    assert row["breach"] == (row["profit"] < -row["value_at_risk"])
+    inside = [
+        np.quantile(f.draws.to_numpy()[:, i], 0.05)
+        < realised.iloc[i]
+        < np.quantile(f.draws.to_numpy()[:, i], 0.95)
+        for i in range(10)
+    ]
+    assert row["coverage_90"] == pytest.approx(np.mean(inside), abs=0.051)
+    widths = {"coverage_50": (0.25, 0.75), "coverage_90": (0.05, 0.95)}
+    for name, ends in widths.items():
+        hits = []
+        for k in range(N_MONTHS):
+            came = prices.asof(origins()[k] + pd.Timedelta(days=28)) / prices.asof(origins()[k]) - 1
+            edges = weighted_quantiles(
+                made(origins()[k]).draws.to_numpy(), list(ends), made(origins()[k]).weights.to_numpy()
+            )
+            hits.append(((edges[0] < came) & (came < edges[1])).mean())
+        np.testing.assert_allclose(found.months[name].astype(float), hits, atol=0.11)
+        assert np.mean(hits) == pytest.approx(found.months[name].mean(), abs=0.012)
+
+
+def test_views_are_judged_by_what_would_have_been_without_them(found, prices):
+    rows = found.views[found.views["origin"] == "2021-01-01"]
+    assert rows["by"].tolist() == ["Ann", "Ben", "Ben"]
+    from bdfm.forecast.ranks import outcome_quantiles
+    from bdfm.scoring.scores import ranked_probability_score
+
+    f = made(origins()[0], views=())
+    realised = (prices.asof(origins()[1]) / prices.asof(origins()[0]) - 1).to_numpy()
+    outcome = outcome_quantiles(realised, 5)
+
+    def rps(forecast):
+        return ranked_probability_score(forecast.quantile_probabilities().to_numpy(), outcome).mean()
+
+    with_all = f.with_views(*VIEWS)
+    # Without her view Ann agrees with the model, and Ben's share stays a half.
+    without = f.with_views(*VIEWS[1:], shares={"Ben": 0.5})
+    assert rows["rps_gain"].iloc[0] == pytest.approx(rps(without) - rps(with_all), abs=1e-12)
+    assert rows["rps_gain"].abs().max() > 1e-5
+
+
+def test_people_are_judged_and_their_shares_learned_without_look_ahead(found):
+    people = found.people
+    assert people["by"].unique().tolist() == ["model", "Ann", "Ben"]
+    first = people[people["origin"] == "2021-01-01"]
+    np.testing.assert_allclose(first["share"], 1 / 3)
+    for before, after in zip(people["share_after"][:-3], people["share"][3:], strict=True):
+        assert before == after
+    for _, month in people.groupby("origin"):
+        assert month["share"].sum() == pytest.approx(1)
+    assert (people["share_after"] - people["share"]).abs().max() > 0.01
+
+
+def test_a_forecaster_with_half_the_volatility_raises_the_alarm(tmp_path, prices, found):
+    assert found.alarm.raised is None
+    for origin in origins():
+        write_month(tmp_path, origin, scale=0.5, views=())
+    bad = track(Ledger.open(tmp_path), prices)
+    assert bad.alarm.raised is not None
+    assert bad.alarm.reason in ("size", "spread")
+    assert "Alarm: the forecasts are not calibrated" in verdict(bad)
+    assert len(bad.views) == 0
+    assert "Views" not in track_html(bad)
+
+
+def test_months_that_are_not_over_wait(book, prices):
+    early = track(Ledger.open(book), prices.loc[:"2021-03-26"])
+    assert list(early.months.index) == ["2021-01-01", "2021-01-29", "2021-02-26"]
+    assert len(early.open) == N_MONTHS - 3
+    with pytest.raises(DataError, match=r"no month in .* is over by 2021-01-15"):
+        track(Ledger.open(book), prices.loc[:"2021-01-15"])
+    with pytest.raises(DataError, match="no prices of A9"):
+        track(Ledger.open(book), prices.drop(columns="A9"))
+
+
+def test_the_record_up_to_a_month_does_not_hang_on_later_ones(book, prices, found):
+    early = track(Ledger.open(book), prices.loc[:"2021-03-26"])
+    pd.testing.assert_frame_equal(early.months, found.months.iloc[:3], check_dtype=False)
+    pd.testing.assert_frame_equal(early.alarm.e_values, found.alarm.e_values.iloc[:3])
+
+
+def test_the_page_is_whole_and_hostile_names_do_nothing(found):
+    class Reader(HTMLParser):
+        def __init__(self):
+            super().__init__()
+            self.tags = []
+
+        def handle_starttag(self, tag, attrs):
+            self.tags.append(tag)
+            assert not any(k.startswith("on") or "http" in (x or "") for k, x in attrs)
+
+    page = track_html(found)
+    reader = Reader()
+    reader.feed(page)
+    assert reader.tags.count("svg") == 2
+    assert reader.tags.count("table") == 4
+    assert "script" not in reader.tags
+    odd = found.views.assign(by="<script>alert(1)</script>")
+    page = track_html(type(found)(found.months, odd, found.people, found.alarm, found.open))
+    assert "<script>" not in page
+    json.dumps(found.to_dict(), allow_nan=False)
+
+
+def test_means_have_errors_from_eight_months_on(found):
+    means = found.means()
+    rps = found.months["rps"].astype(float)
+    assert means.loc["rps", "mean"] == pytest.approx(rps.mean())
+    assert 0.2 * rps.std() < means.loc["rps", "se"] * 3 < 3 * rps.std()
+    assert means.loc["rps", "n"] == N_MONTHS

@@ -1,0 +1,57 @@
+"""docs/commands.md says what ``--help`` says, and README is short."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "scripts" / "docs"))
+commands = importlib.import_module("commands")
+sys.path.remove(str(ROOT / "scripts" / "docs"))
+
+
+def test_the_page_is_that_of_the_application():
+    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    assert page == commands.page() + "\n", "options changed: run python scripts/docs/commands.py"
+
+
+def test_the_page_has_every_option_of_help(bdfm_command):
+    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    sections = dict(re.findall(r"^## bdfm (\w+)\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL))
+    _, out, _ = bdfm_command("--help")
+    names = re.findall(r"^  (\w+)  ", out.partition("Commands:")[2], re.MULTILINE)
+    assert set(names) == set(sections)
+    assert len(names) >= 12
+    for name in names:
+        _, out, _ = bdfm_command(name, "--help")
+        options = set(re.findall(r"^  (--[\w-]+)", out, re.MULTILINE)) - {"--help"}
+        assert options == set(re.findall(r"^\| `(--[\w-]+)", sections[name], re.MULTILINE)), name
+
+
+def test_options_that_pages_name_exist():
+    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    known = set(re.findall(r"--[a-z][\w-]+", page)) | {"--help", "--version"}
+    texts = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    named = {
+        option: path.name
+        for path in texts
+        if not {"_build", "generated"} & set(path.parts)
+        for option in re.findall(r"`(--[a-z][\w-]+)[` =]", path.read_text(encoding="utf-8"))
+    }
+    assert len(named) > 15
+    assert {o: p for o, p in named.items() if o not in known} == {}
+
+
+def test_readme_is_of_one_screen_or_two():
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 150
+    assert (
+        lines.index(
+            "make demo    # 20 US stocks and 5 factor ETFs, prices included: fits the model,"
+            " writes a forecast to bdfm-demo/"
+        )
+        < 15
+    )

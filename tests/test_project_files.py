@@ -1,0 +1,43 @@
+"""Files about the project itself agree with it: citation, forms, CI, extras that the pages name."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import bdfm
+
+yaml = pytest.importorskip("yaml")
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def test_the_citation_is_of_this_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert str(citation["version"]) == bdfm.__version__ == PROJECT["version"]
+    assert citation["license"] == PROJECT["license"]
+    assert citation["references"][0]["doi"] in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_forms_and_workflows_are_yaml():
+    files = [*(ROOT / ".github").rglob("*.yml"), ROOT / ".pre-commit-config.yaml"]
+    assert len(files) >= 5
+    for file in files:
+        assert yaml.safe_load(file.read_text(encoding="utf-8")), file
+
+
+def test_ci_has_every_python_that_the_package_names():
+    jobs = yaml.safe_load((ROOT / ".github/workflows/checks.yml").read_text(encoding="utf-8"))["jobs"]
+    pythons = jobs["tests"]["strategy"]["matrix"]["python"]
+    named = {c.rpartition(" ")[2] for c in PROJECT["classifiers"] if "Python :: 3." in c}
+    assert named <= set(pythons)
+    assert PROJECT["requires-python"] == f">={min(pythons)}"
+    assert all(f"make {t}" in str(jobs) for t in ("lint", "docs", "test-slow"))
+
+
+def test_install_names_every_extra():
+    page = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"'\.\[(\w+)\]'", page)) == set(PROJECT["optional-dependencies"])
