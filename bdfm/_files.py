@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import secrets
@@ -13,6 +12,8 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from hashlib import sha256
+from importlib import import_module
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +25,9 @@ from numpy.typing import NDArray
 
 from bdfm._checks import existing_file
 from bdfm.errors import FileError
+
+# Windows has no locks of folders: there each run takes care of itself.
+fcntl: Any = import_module("fcntl") if find_spec("fcntl") else None
 
 SCHEMA_VERSION: Final = 1  # raise it when an older release could misread a new file
 KIND: Final = "bdfm_kind"
@@ -262,6 +266,8 @@ def is_intact(path: str | Path) -> bool:
 
 def _locked(folder: Path) -> int | None:
     """Descriptor that holds the lock of a folder until its process ends; None where another has it."""
+    if fcntl is None:
+        return os.open(os.devnull, os.O_RDONLY)
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -276,6 +282,9 @@ def _locked(folder: Path) -> int | None:
 @contextmanager
 def _in_turn(folder: Path) -> Iterator[None]:
     """One process after the other, within."""
+    if fcntl is None:
+        yield
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         with suppress(OSError):  # a file system without locks

@@ -1,5 +1,6 @@
 """Every notebook runs from top to bottom, and keeps the outputs of a run (`make notebooks`)."""
 
+from itertools import groupby
 from pathlib import Path
 
 import nbformat
@@ -14,12 +15,13 @@ def test_there_are_notebooks():
 
 
 def shown(notebook):
-    """Kinds of outputs of each code cell, in order; warnings count for nothing."""
-    return [
+    """Kinds of outputs of each code cell, in order; warnings count for nothing, printed parts as one."""
+    kinds = [
         [sorted(o.get("data", {o.output_type: 0})) for o in c.outputs if o.get("name") != "stderr"]
         for c in notebook.cells
         if c.cell_type == "code"
     ]
+    return [[kind for kind, _ in groupby(cell)] for cell in kinds]
 
 
 # The kernel's own transport warns about its event loop; that is not about this package.
