@@ -74,7 +74,7 @@ def demo(
         )
         _run(month)
     _print_places(out_dir)
-    out.print("Next: your own prices with [bold]bdfm forecast[/bold]; the README explains the files.")
+    out.print("Next: your own prices with [bold]bdfm forecast[/bold]; docs/outputs.md explains the files.")
 
 
 def forecast(
