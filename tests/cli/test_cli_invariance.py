@@ -93,9 +93,7 @@ def test_results_are_the_same(run, name):
 @pytest.mark.parametrize("case", [c for c in CHANGES if "price" in c])
 def test_panels_do_not_know_the_unit_of_a_price(case):
     universe = pd.DataFrame({"symbol": NAMES, "asset_class": "x"})
-    plain, found = (
-        Panel.from_prices(p, universe, origin=ORIGIN) for p in (PRICES, CHANGES[case](PRICES)[0])
-    )
+    plain, found = (Panel.from_prices(p, universe, origin=ORIGIN) for p in (PRICES, CHANGES[case](PRICES)[0]))
     xr.testing.assert_allclose(plain.to_dataset(), found.to_dataset(), rtol=1e-9, atol=1e-12)
 
 
