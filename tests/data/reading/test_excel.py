@@ -2,6 +2,8 @@
 
 import datetime as dt
 import io
+import re
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -205,3 +207,17 @@ def test_a_number_with_hundredths_is_no_day():
     """2022.01 in a cell is a number, though 2022.01 in a text may be January."""
     assert not _dates.looks_like_a_day("202201e-2")
     assert _dates.looks_like_a_day("2022.01")
+
+
+def test_a_sheet_that_says_it_is_smaller_than_it_is(save, tmp_path):
+    """Some programs write A1 for the range of every sheet."""
+    right = save(workbook(rows()))
+    wrong = tmp_path / "small.xlsx"
+    with zipfile.ZipFile(right) as source, zipfile.ZipFile(wrong, "w") as target:
+        for name in source.namelist():
+            content = source.read(name)
+            if name.endswith("sheet1.xml"):
+                content, n = re.subn(rb'<dimension ref="[^"]*"', b'<dimension ref="A1"', content)
+                assert n == 1
+            target.writestr(name, content)
+    pd.testing.assert_frame_equal(read_prices(wrong), read_prices(right))
