@@ -96,14 +96,9 @@ class Below(TailView):
         return [Row(self.subjects[0], event, self.probability, SIGN[self.sense])]
 
 
-class ValueAtRisk(TailView):
-    """Loss that is exceeded with probability 1 - ``level``: "95 % value at risk of TLT is 8 %".
+class LossView(TailView):
+    """A loss, positive, that stands for the worst 1 - ``level`` of the returns."""
 
-    ``loss``: positive. The statement is that a return of -``loss`` or less has probability 1 - ``level``; the
-    value at risk of the draws is then ``loss`` to within the gap between two draws.
-    """
-
-    kind: Literal["value_at_risk"] = "value_at_risk"
     loss: Loss
     level: Level = 0.95
 
@@ -115,12 +110,22 @@ class ValueAtRisk(TailView):
     @property
     @override
     def subjects(self) -> tuple[tuple[object, ...], ...]:
-        return (("value_at_risk", *signed(self.portfolio, self.level)),)
+        return ((self.kind, *signed(self.portfolio, self.level)),)
 
     @property
     @override
     def numbers(self) -> Numbers:
         return {"loss": self.loss}
+
+
+class ValueAtRisk(LossView):
+    """Loss that is exceeded with probability 1 - ``level``: "95 % value at risk of TLT is 8 %".
+
+    ``loss``: positive. The statement is that a return of -``loss`` or less has probability 1 - ``level``; the
+    value at risk of the draws is then ``loss`` to within the gap between two draws.
+    """
+
+    kind: Literal["value_at_risk"] = "value_at_risk"
 
     @property
     @override
@@ -137,30 +142,13 @@ class ValueAtRisk(TailView):
         return [Row(self.subjects[0], event, 1 - self.level, SIGN[self.sense])]
 
 
-class Shortfall(TailView):
+class Shortfall(LossView):
     """Mean loss in the worst 1 - ``level``: "95 % expected shortfall of TLT is 12 %", also called CVaR.
 
     ``loss``: positive. Of returns cut as those of means are.
     """
 
     kind: Literal["shortfall"] = "shortfall"
-    loss: Loss
-    level: Level = 0.95
-
-    @property
-    @override
-    def said(self) -> tuple[Said, ...]:
-        return (Said(f"view {self.text!r}", self.symbols[0], "return", self.loss),)
-
-    @property
-    @override
-    def subjects(self) -> tuple[tuple[object, ...], ...]:
-        return (("shortfall", *signed(self.portfolio, self.level)),)
-
-    @property
-    @override
-    def numbers(self) -> Numbers:
-        return {"loss": self.loss}
 
     @property
     @override

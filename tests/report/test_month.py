@@ -62,17 +62,6 @@ exposure = 0.5
 
 
 @pytest.fixture
-def run(bdfm_command):
-    """Run `bdfm ...`; standard output comes in one line."""
-
-    def call(*args):
-        code, out, err = bdfm_command(*args)
-        return code, " ".join(out.split()), err
-
-    return call
-
-
-@pytest.fixture
 def folder(tmp_path):
     prices, universe = demo()
     members = ["AAPL", "AMD", "BAC", "BBY", "CVX", "PEP", "USMV", "VLUE"]

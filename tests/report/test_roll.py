@@ -64,17 +64,6 @@ ALL = {"keep": ["views"]}
 
 
 @pytest.fixture
-def run(bdfm_command):
-    """Run `bdfm ...`; standard output comes in one line."""
-
-    def call(*args):
-        code, out, err = bdfm_command(*args)
-        return code, " ".join(out.split()), err
-
-    return call
-
-
-@pytest.fixture
 def file(tmp_path):
     (tmp_path / "first.toml").write_text(FILE)
     return tmp_path / "first.toml"
