@@ -12,10 +12,10 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bdfm import _checks
-from bdfm._statistics import interval
 from bdfm.errors import DataError
 from bdfm.names import ASSET, DRAW, PORTFOLIO
 from bdfm.risk.base import RiskModel
+from bdfm.risk.decomposition import summary_table
 from bdfm.risk.inputs import Weights, portfolios
 
 Floats = NDArray[np.float64]
@@ -158,11 +158,5 @@ def active_risk(
             "volatility": np.sqrt(own),
             "benchmark_volatility": np.sqrt(np.broadcast_to(variance, own.shape)),
         }
-    table = pd.DataFrame(index=pd.Index(names or ["portfolio"], name=PORTFOLIO))
-    for name, values in figures.items():
-        if model.n_draws:
-            low, middle, high = interval(values)
-            table[name], table[f"{name}_low"], table[f"{name}_high"] = middle, low, high
-        else:
-            table[name] = values
+    table = summary_table(figures, pd.Index(names or ["portfolio"], name=PORTFOLIO))
     return table.assign(active_share=np.abs(active).sum(axis=1) / 2)

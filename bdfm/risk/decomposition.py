@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 
 from bdfm import _checks
 from bdfm._statistics import interval
@@ -78,7 +80,7 @@ class RiskDecomposition:
             "specific_volatility": self.specific**0.5,
             "systematic_share": share,
         }
-        return _summary_table(figures, pd.Index(self.by_factor[PORTFOLIO].values, name=PORTFOLIO))
+        return summary_table(_arrays(figures), pd.Index(self.by_factor[PORTFOLIO].values, name=PORTFOLIO))
 
     def factors(self, portfolio: str | None = None) -> pd.DataFrame:
         """One row per factor and one for ``specific``: exposure, variance, share of variance, volatility.
@@ -94,7 +96,7 @@ class RiskDecomposition:
         exposure = self.exposure.sel({PORTFOLIO: name}).reindex({FACTOR: parts[FACTOR].values})
         figures: dict[str, xr.DataArray] = {"exposure": exposure, "variance": parts, "share": parts / total}
         figures["volatility"] = parts / total**0.5
-        return _summary_table(figures, pd.Index(parts[FACTOR].values, name=FACTOR))
+        return summary_table(_arrays(figures), pd.Index(parts[FACTOR].values, name=FACTOR))
 
     def assets(self, portfolio: str | None = None) -> pd.DataFrame:
         """One row per asset, largest first: contributions to variance (systematic, specific, both), share."""
@@ -107,7 +109,7 @@ class RiskDecomposition:
             "share": self.by_asset.sel(name) / total,
             "volatility": self.by_asset.sel(name) / total**0.5,
         }
-        table = _summary_table(figures, pd.Index(self.by_asset[ASSET].values, name=ASSET))
+        table = summary_table(_arrays(figures), pd.Index(self.by_asset[ASSET].values, name=ASSET))
         return table.sort_values("variance", ascending=False, kind="stable")
 
     def _one(self, portfolio: str | None) -> str:
@@ -152,12 +154,17 @@ class RiskDecomposition:
         )
 
 
-def _summary_table(figures: Mapping[str, xr.DataArray], index: pd.Index[Any]) -> pd.DataFrame:
+def summary_table(figures: Mapping[str, NDArray[np.float64]], index: pd.Index[Any]) -> pd.DataFrame:
+    """Columns of figures (row); of those with draws (draw, row) medians and ends of 90 % intervals."""
     table = pd.DataFrame(index=index)
     for name, values in figures.items():
-        if DRAW in values.dims:
-            low, middle, high = interval(values.transpose(DRAW, ...).to_numpy())
+        if values.ndim > 1:
+            low, middle, high = interval(values)
             table[name], table[f"{name}_low"], table[f"{name}_high"] = middle, low, high
         else:
-            table[name] = values.to_numpy()
+            table[name] = values
     return table
+
+
+def _arrays(figures: Mapping[str, xr.DataArray]) -> dict[str, NDArray[np.float64]]:
+    return {k: v.transpose(DRAW, ..., missing_dims="ignore").to_numpy() for k, v in figures.items()}

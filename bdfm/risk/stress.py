@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from bdfm import _checks
-from bdfm._statistics import interval
 from bdfm.errors import DataError
 from bdfm.forecast.forecast import Forecast
 from bdfm.forecast.sample import Sample
 from bdfm.names import ASSET, FACTOR, PORTFOLIO
 from bdfm.risk.base import RiskModel
+from bdfm.risk.decomposition import summary_table
 from bdfm.risk.inputs import Weights, portfolios
 
 Floats = NDArray[np.float64]
@@ -202,14 +202,7 @@ def shock_factors(
         "return": (x @ factors[..., None])[..., 0],
         "volatility": np.sqrt(np.maximum(((x @ left) * x).sum(axis=-1), 0) + d @ np.square(w).T),
     }
-    index = pd.Index(names or ["portfolio"], name=PORTFOLIO)
-    table = pd.DataFrame(index=index)
-    for name, values in figures.items():
-        if model.n_draws:
-            low, middle, high = interval(values)
-            table[name], table[f"{name}_low"], table[f"{name}_high"] = middle, low, high
-        else:
-            table[name] = values
+    table = summary_table(figures, pd.Index(names or ["portfolio"], name=PORTFOLIO))
     assets = _mean((b @ factors[..., None])[..., 0], model)
     return FactorShock(
         pd.Series(_mean(factors, model), pd.Index(model.factors, name=FACTOR)),
