@@ -27,7 +27,6 @@ from bdfm.names import (
     RUN_FILE,
     SUMMARY_FILE,
 )
-from bdfm.portfolio.choices import METHODS
 from bdfm.portfolio.decisions import Decision
 from bdfm.posterior.posterior import Posterior
 from bdfm.report.pictures import (
@@ -225,7 +224,6 @@ def _risk_section(forecast: Forecast) -> str:
     if decision is None:
         return "<p>No decision was taken with this forecast (<code>bdfm decide</code>).</p>"
     risk = decision.risk
-    settings = decision.settings
     rows = "".join(
         f"<tr><th scope=row>{escape(str(name).replace('_', ' '))}</th>"
         + "".join(f"<td>{'' if np.isnan(x) else f'{100 * x:.3f}'}</td>" for x in row)
@@ -234,7 +232,7 @@ def _risk_section(forecast: Forecast) -> str:
     )
     held = decision.weights[decision.weights != 0]
     text = (
-        f"<p>{escape(METHODS[settings.method].capitalize())}: {len(held)} assets, sum of absolute weights"
+        f"<p>{escape(decision.title.capitalize())}: {len(held)} assets, sum of absolute weights"
         f" {held.abs().sum():.2f}. Over the span, in %; value at risk and expected shortfall at"
         f" {100 * risk.level:g} %. The Monte Carlo error is that of finitely many draws, the posterior error"
         " that of not knowing the parameters.</p>"
