@@ -147,13 +147,26 @@ def report(
     out_file: Annotated[
         Path | None, typer.Option("--out", help=f"Page to write; DIR/{REPORT_FILE}, if not given.")
     ] = None,
+    previous: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the month before; that of the ledger around DIR, if not given."),
+    ] = None,
+    excel: Annotated[
+        bool, typer.Option("--excel", help="Also write every table to DIR/report.xlsx.")
+    ] = False,
     memory: Memory = None,
 ) -> None:
     """Write one HTML page about a forecast that needs no network."""
-    from bdfm.report.page import write_report
+    from bdfm.report.page import write_report, write_report_workbook
 
     with _memory.within(memory, where="--memory"):
-        out.print(f"{write_report(folder, out_file)}", markup=False, soft_wrap=True)
+        page = write_report(folder, out_file, previous=previous)
+        out.print(f"{page}", markup=False, soft_wrap=True)
+        if excel:
+            book = None if out_file is None else page.with_suffix(".xlsx")
+            out.print(
+                f"{write_report_workbook(folder, book, previous=previous)}", markup=False, soft_wrap=True
+            )
 
 
 def _file(path: Path) -> Path:

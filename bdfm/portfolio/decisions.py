@@ -47,7 +47,8 @@ class Decision:
         Assets whose return is the same in every draw: delisted or bought, and not to be traded.
     trades
         One row for each asset held before or after, by symbol: name, asset_class, before, after, trade
-        (shares of the money), and money, shares and cost (share of the money) where they are known.
+        (shares of the money), money, shares and cost (share of the money) where they are known, and the
+        columns of the universe that its limits name.
     binding
         Limits of the mandate that bind: ``limit``, ``price`` (what is gained for 1 more of the limit, in what
         ``OBJECTIVES`` names), ``text``. Empty without a mandate.
@@ -79,6 +80,17 @@ class Decision:
         """What trading costs, as a share of the money."""
         return float(self.trades["cost"].sum())
 
+    @staticmethod
+    def name_in(facts: Mapping[str, Any] | None) -> str:
+        """What the way to choose is called in what ``save_in`` keeps; blank without a decision."""
+        if facts is None:
+            return ""
+        return str(
+            facts["mandate"].get("objective", Mandate().objective)
+            if "mandate" in facts
+            else facts["settings"]["method"]
+        )
+
     def __repr__(self) -> str:
         n = int((self.weights != 0).sum())
         exposure = self.weights.abs().sum()
@@ -99,6 +111,7 @@ class Decision:
             kind: self.settings.model_dump(exclude_unset=kind == "mandate"),
             "weights": {str(k): float(w) for k, w in self.weights.items() if w},
             "left_out": list(self.left_out),
+            "columns": list(self.trades.columns),
             "trades": _records(self.trades.rename_axis("symbol").reset_index()),
             "binding": _records(self.binding),
             "notes": list(self.notes),
@@ -120,13 +133,13 @@ class Decision:
         risk = _risk(forecast, weights, settings.level)
         if "trades" not in facts:  # of a release that knew no holdings
             return cls(weights, settings, risk, left_out, _trades(forecast, weights), _binding([]))
-        trades = pd.DataFrame(facts["trades"], columns=["symbol", *_TRADES]).set_index("symbol")
-        numbers = {k: float for k in _TRADES[2:]}
+        trades = pd.DataFrame(facts["trades"], columns=["symbol", *facts["columns"]]).set_index("symbol")
+        numbers = {k: float for k in TRADES[2:]}
         binding = _binding(facts["binding"])
         return cls(weights, settings, risk, left_out, trades.astype(numbers), binding, tuple(facts["notes"]))
 
 
-_TRADES: Final = ("name", "asset_class", "before", "after", "trade", "money", "shares", "cost")
+TRADES: Final = ("name", "asset_class", "before", "after", "trade", "money", "shares", "cost")
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -160,8 +173,9 @@ def _trades(
     cost: Floats | None = None,
     nav: float | None = None,
     prices: Floats | None = None,
+    groups: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """Table of trades."""
+    """Table of trades; ``groups`` are further columns of the universe, as texts."""
     n = len(after)
     held = np.zeros(n) if before is None else before
     table = pd.DataFrame(
@@ -177,6 +191,8 @@ def _trades(
     table["money"] = table["trade"] * (np.nan if nav is None else nav)
     table["shares"] = table["money"] / (np.full(n, np.nan) if prices is None else prices)
     table["cost"] = 0.0 if cost is None else cost
+    for column, values in () if groups is None else groups.items():
+        table[str(column)] = [str(x) for x in values.fillna("")]
     return table[(table["before"] != 0) | (table["after"] != 0)]
 
 
@@ -305,7 +321,9 @@ def _under(
         notes.append(f"Shares of the variance: {percent(shares.min())} to {percent(shares.max())}.")
     weights = _series(found, forecast)
     cost = terms.costs(found, problem.sd)
-    trades = _trades(forecast, weights, before=terms.held, cost=cost, nav=mandate.nav, prices=terms.prices)
+    known: dict[str, Any] = {"before": terms.held, "cost": cost, "nav": mandate.nav, "prices": terms.prices}
+    groups = terms.columns[[c for c in mandate.limits if c not in TRADES]]
+    trades = _trades(forecast, weights, **known, groups=groups)
     binding = _binding(optimise.binding(problem, limits, solution))
     risk = _risk(forecast, weights, mandate.level)
     return Decision(weights, mandate, risk, left_out, trades, binding, tuple(notes))

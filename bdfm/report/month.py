@@ -44,6 +44,7 @@ from bdfm.posterior.fit import fit
 from bdfm.posterior.posterior import Posterior
 from bdfm.posterior.sampled import check_earlier
 from bdfm.report.page import report_html
+from bdfm.report.results import previous_in_ledger
 from bdfm.report.run_file import DataTable, RunFile, read_run_file
 
 
@@ -368,7 +369,11 @@ def run_month(
         _files.write_text(folder / month.kept_as, month.text)
         if "report" in run.outputs:
             say("Report ...")
-            page = report_html(forecast, posterior=posterior, summary=facts, run=month.text)
+            before = None
+            if run.ledger is not None:
+                before = previous_in_ledger(month.path.parent / run.ledger, forecast.origin)
+            parts: dict[str, Any] = {"posterior": posterior, "summary": facts, "run": month.text}
+            page = report_html(forecast, **parts, previous=before)
             _files.write_text(folder / REPORT_FILE, page)
     if run.ledger is not None:
         Ledger(month.path.parent / run.ledger).enter(month.out)
