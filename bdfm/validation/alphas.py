@@ -44,17 +44,26 @@ class AlphaForecasts:
 
     def by_origin(self) -> pd.DataFrame:
         """Slope of what came on what was forecast, across assets, and their rank correlation (origin)."""
-        rows = {}
-        for day, a in self.forecast.iterrows():
-            b = self.realised.loc[day]
+        rows = []
+        for a, b in zip(self.forecast.to_numpy(), self.realised.to_numpy(), strict=True):
             both = np.isfinite(a) & np.isfinite(b)
-            x, y = a[both].to_numpy(), b[both].to_numpy()
+            x, y = a[both], b[both]
             if len(x) < MIN_ASSETS:
-                rows[day] = (np.nan, np.nan, len(x))
+                rows.append((np.nan, np.nan, len(x)))
                 continue
             x, y = x - x.mean(), y - y.mean()
-            rows[day] = (float(x @ y / (x @ x)), float(stats.spearmanr(x, y).statistic), len(x))
-        return pd.DataFrame.from_dict(rows, orient="index", columns=["slope", "rank_correlation", "assets"])
+            rows.append((float(x @ y / (x @ x)), float(stats.spearmanr(x, y).statistic), len(x)))
+        return pd.DataFrame(rows, self.forecast.index, ["slope", "rank_correlation", "assets"])
+
+    def _r_squared(self) -> float:
+        a, b = self.forecast.to_numpy(), self.realised.to_numpy()
+        both = np.isfinite(a) & np.isfinite(b)
+        return float(1 - np.square(b - a)[both].sum() / np.square(b)[both].sum())
+
+    def _slope(self) -> tuple[float, float]:
+        """Mean over origins and its error."""
+        values = self.by_origin()["slope"].to_numpy()
+        return float(np.nanmean(values)), mean_error(values)
 
     @property
     def table(self) -> pd.DataFrame:
@@ -65,24 +74,17 @@ class AlphaForecasts:
         over all; negative where alphas as estimated are worse than none (Campbell and Thompson 2008, Review
         of Financial Studies 21, 1509-1531); it has no error here.
         """
-        by = self.by_origin()
-        rows = {}
-        for name, column in (("slope", "slope"), ("rank correlation", "rank_correlation")):
-            values = by[column].to_numpy()
-            value, se = float(np.nanmean(values)), mean_error(values)
-            rows[name] = (value, se, value / se if se > 0 else np.nan)
-        a, b = self.forecast.to_numpy(), self.realised.to_numpy()
-        both = np.isfinite(a) & np.isfinite(b)
-        left = np.square(b - a)[both].sum() / np.square(b)[both].sum()
-        rows["r_squared"] = (float(1 - left), np.nan, np.nan)
-        return pd.DataFrame.from_dict(rows, orient="index", columns=["value", "se", "t"])
+        ranks = self.by_origin()["rank_correlation"].to_numpy()
+        found = {"slope": self._slope(), "rank correlation": (float(np.nanmean(ranks)), mean_error(ranks))}
+        rows = [(value, se, value / se if se > 0 else np.nan) for value, se in found.values()]
+        rows.append((self._r_squared(), np.nan, np.nan))
+        return pd.DataFrame(rows, [*found, "r_squared"], ["value", "se", "t"])
 
     def __repr__(self) -> str:
-        t = self.table
+        slope, se = self._slope()
         return (
             f"<bdfm.AlphaForecasts: {self.forecast.shape[1]} assets, {len(self.forecast)} origins; slope"
-            f" {t.loc['slope', 'value']:.2f} ± {t.loc['slope', 'se']:.2f} (1: alphas last, 0: noise),"
-            f" R² {t.loc['r_squared', 'value']:.3f}>"
+            f" {slope:.2f} ± {se:.2f} (1: alphas last, 0: noise), R² {self._r_squared():.3f}>"
         )
 
     def _repr_html_(self) -> str:
@@ -96,7 +98,7 @@ class AlphaForecasts:
         both = np.isfinite(a) & np.isfinite(b)
         left.plot(a[both], b[both], ".", ms=2, alpha=0.4)
         span = np.array([a[both].min(), a[both].max()])
-        slope = self.table.loc["slope", "value"]
+        slope, _ = self._slope()
         left.plot(span, span, color="black", lw=0.6, label="alphas last")
         left.plot(span, slope * span, color="C3", lw=1.2, label=f"slope {slope:.2f}")
         left.set_xlabel("alpha as forecast, % a period")

@@ -265,23 +265,24 @@ def expected_exposures(
     if model.observed_factors:
         b = fit.regressions.coefficients[1:][at]
         error = b / np.where(fit.regressions.t[1:][at] != 0, fit.regressions.t[1:][at], np.nan)
-        p = stats.t.sf(np.maximum(low - b, b - high) / error, fit.freedom)
+        p = np.asarray(stats.t.sf(np.maximum(low - b, b - high) / error, fit.freedom))
         odd = statistics.holm(p, level)
     else:
         draws = np.moveaxis(model.exposures.to_numpy()[..., at], -1, -2)  # ([draw,] factor, asset)
         inside = (draws >= low) & (draws <= high)
         b = draws.mean(axis=0) if model.n_draws else draws
-        p = inside.mean(axis=0) if model.n_draws else inside.astype(float)
+        p = np.asarray(inside.mean(axis=0) if model.n_draws else inside, dtype=float)
         odd, error = p < level, draws.std(axis=0) if model.n_draws else np.full(b.shape, np.nan)
-    rows = [
-        (model.assets[i], name, b[k, i], error[k, i], *within[name], p[k, i])
-        for k, name in enumerate(within)
-        for i in range(b.shape[1])
-        if odd[k, i]
-    ]
-    columns = ["asset", "factor", "exposure", "se", "low", "high", "p_value"]
-    table = pd.DataFrame(rows, columns=columns).set_index(["asset", "factor"])
-    named = [f"{a} to {k} {x:.2f}" for (a, k), x in table["exposure"].items()]
+    at_fault = [(k, i) for k in range(len(within)) for i in np.flatnonzero(odd[k])]
+    names = list(within)
+    rows = [(b[k, i], error[k, i], *within[names[k]], p[k, i]) for k, i in at_fault]
+    index = [(model.assets[i], names[k]) for k, i in at_fault]
+    table = pd.DataFrame(
+        rows,
+        pd.MultiIndex.from_tuples(index, names=["asset", "factor"]),
+        ["exposure", "se", "low", "high", "p_value"],
+    )
+    named = [f"{model.assets[i]} to {names[k]} {b[k, i]:.2f}" for k, i in at_fault]
     meaning = (
         "these exposures have a sign or a size that makes no sense to you: look for errors in the prices, for"
         " factors in another unit or currency, and for another factor that takes this one's place"
