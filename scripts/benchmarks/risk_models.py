@@ -7,8 +7,8 @@
 
 ``rolling``: weekly returns of some of the stocks, models refitted every four weeks to the last 104 weeks,
 each judged on the four weeks that follow. ``portfolios``: the 100 M6 assets at one origin, five portfolios,
-risk over four weeks. ``alphas``: whether alphas of two years last over the next four weeks, and exposures that
-are not what a stock's should be, all stocks, up to 2022-02-04.
+risk over four weeks. ``alphas``: whether alphas of two years last over the next four weeks, and exposures
+that are not what a stock's should be, all stocks, up to 2022-02-04.
 """
 
 from __future__ import annotations
