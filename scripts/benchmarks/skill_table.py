@@ -260,7 +260,8 @@ def show(out: Path, json_file: Path | None, only: Sequence[str] = ()) -> None:
 def leans(every: Mapping[str, Scored], console: Console) -> dict[str, Any]:
     """What opinions on direction gained or lost, by universe and era, over all origins of each forecaster.
 
-    ``lean``: RPS less that of the symmetric part. ``rest``: the symmetric part less the reference.
+    ``lean``: RPS less that of the symmetric part. ``rest``: the symmetric part less the reference. ``whole``:
+    RPS less that of the reference, both together.
     """
     found: dict[str, Any] = {}
     for name, one in every.items():
@@ -270,6 +271,7 @@ def leans(every: Mapping[str, Scored], console: Console) -> dict[str, Any]:
         sides = {
             "lean": (one.rps - one.symmetric).loc[shared],
             "rest": one.symmetric.loc[shared] - every[REFERENCE].rps.loc[shared],
+            "whole": one.rps.loc[shared] - every[REFERENCE].rps.loc[shared],
         }
         found[name] = {
             side: {f"{u} {e}": x._asdict() for (u, e), x in cells(values).items()}
@@ -329,6 +331,28 @@ def lean_markdown(figures: Mapping[str, Any]) -> str:
         for side, words in (("lean", "its lean"), ("rest", "its symmetric part less `ewma-t-5d`")):
             row = [plus_minus(sides[side].get(f"m6 {e}"), 1e5, digits=0) for e in (*ERAS, "all")]
             lines.append("| " + " | ".join([f"`{name}`: {words}", *row]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def rival_markdown(figures: Mapping[str, Any], name: str = "m6") -> str:
+    """Table of docs/skill.md on a forecaster that leans, by universe, over all of its origins."""
+    lines = [
+        f"| `{name}`, 1e-5 | origins | less `ewma-t-5d` | p | its lean | its symmetric part less that |",
+        "|---" * 6 + "|",
+    ]
+    sides = figures["leans"][name]
+    for key, whole in sides["whole"].items():
+        universe, of = key.split()
+        if of == "all":
+            parts = [plus_minus(sides[side][key], 1e5, digits=0) for side in ("lean", "rest")]
+            row = [
+                universe,
+                str(whole["n"]),
+                plus_minus(whole, 1e5, digits=0),
+                f"{whole['p_value']:.3f}",
+                *parts,
+            ]
+            lines.append("| " + " | ".join(row) + " |")
     return "\n".join(lines) + "\n"
 
 
