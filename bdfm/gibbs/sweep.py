@@ -7,12 +7,12 @@ needs and nothing else, and none is compiled twice.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from bdfm.gibbs.adapt import begin_sweep
-from bdfm.gibbs.compiling import address, call_update, entry, forget_stale_kernels, reference
+from bdfm.gibbs.compiling import address, call_update, entry, forget_stale_kernels, reference, signature
 from bdfm.gibbs.data import Data, Floats, Ints, make_data
 from bdfm.gibbs.quantities import refresh_band, refresh_innovations, refresh_precision, refresh_residuals
 from bdfm.gibbs.scratch import Scratch, make_scratch
@@ -194,11 +194,11 @@ class Chain(NamedTuple):
     values: Floats  # all of the state in one vector, what draws keep first
     state: State
     scratch: Scratch
+    signature: tuple[Any, ...]  # types of the arguments of an update, found once: sweeps are in many batches
 
     def compiled(self, updates: Iterable[Update]) -> Ints:
         """Addresses of updates, compiled or loaded from the cache."""
-        args = self.rng, self.data, self.state, self.scratch
-        return np.array([address(u, *args) for u in updates], dtype=np.int64)
+        return np.array([address(u, self.signature) for u in updates], dtype=np.int64)
 
     def apply(self, updates: Iterable[Update], times: int = 1) -> None:
         """Make these updates, compiled, ``times`` times over."""
@@ -216,6 +216,12 @@ class Chain(NamedTuple):
         run(rng, data, state, scratch, sweep, at_draw, n_sweeps, thin, self.values, kept)
 
 
+def chain_at(rng: np.random.Generator, data: Data, values: Floats, state: State) -> Chain:
+    """A chain at a state, whose arrays are views of ``values``, with memory of its own."""
+    scratch = make_scratch(data, state)
+    return Chain(rng, data, values, state, scratch, signature(rng, data, state, scratch))
+
+
 def make_chain(
     spec: GibbsSpec,
     rng: np.random.Generator,
@@ -227,7 +233,7 @@ def make_chain(
     values, state = start_state(spec, data, rng)
     if draw is not None:
         place_draw(spec, data, values, draw, rng)
-    chain = Chain(rng, data, values, state, make_scratch(data, state))
+    chain = chain_at(rng, data, values, state)
     if adaptation is not None:
         place_adaptation(chain.scratch.tuning, adaptation)
     chain.apply([*REFRESH, draw_mixing])
