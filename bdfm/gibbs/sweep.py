@@ -7,7 +7,9 @@ needs and nothing else, and none is compiled twice.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
 
 import numpy as np
 
@@ -186,7 +188,8 @@ def run(
             draw += 1
 
 
-class Chain(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Chain:
     """One chain: its random numbers, data, state and memory, shared with no other."""
 
     rng: np.random.Generator
@@ -194,7 +197,11 @@ class Chain(NamedTuple):
     values: Floats  # all of the state in one vector, what draws keep first
     state: State
     scratch: Scratch
-    signature: tuple[Any, ...]  # types of the arguments of an update, found once: sweeps are in many batches
+
+    @cached_property
+    def signature(self) -> tuple[Any, ...]:
+        """Types of the arguments of an update, found once: sweeps come in many batches."""
+        return signature(self.rng, self.data, self.state, self.scratch)
 
     def compiled(self, updates: Iterable[Update]) -> Ints:
         """Addresses of updates, compiled or loaded from the cache."""
@@ -216,12 +223,6 @@ class Chain(NamedTuple):
         run(rng, data, state, scratch, sweep, at_draw, n_sweeps, thin, self.values, kept)
 
 
-def chain_at(rng: np.random.Generator, data: Data, values: Floats, state: State) -> Chain:
-    """A chain at a state, whose arrays are views of ``values``, with memory of its own."""
-    scratch = make_scratch(data, state)
-    return Chain(rng, data, values, state, scratch, signature(rng, data, state, scratch))
-
-
 def make_chain(
     spec: GibbsSpec,
     rng: np.random.Generator,
@@ -233,7 +234,7 @@ def make_chain(
     values, state = start_state(spec, data, rng)
     if draw is not None:
         place_draw(spec, data, values, draw, rng)
-    chain = chain_at(rng, data, values, state)
+    chain = Chain(rng, data, values, state, make_scratch(data, state))
     if adaptation is not None:
         place_adaptation(chain.scratch.tuning, adaptation)
     chain.apply([*REFRESH, draw_mixing])

@@ -11,8 +11,9 @@ import numpy as np
 from scipy import stats
 
 from bdfm.gibbs.data import Data, make_data
+from bdfm.gibbs.scratch import make_scratch
 from bdfm.gibbs.state import state_sizes, state_views
-from bdfm.gibbs.sweep import REFRESH, UPDATES, chain_at, run, sweep_of
+from bdfm.gibbs.sweep import REFRESH, UPDATES, Chain, run, sweep_of
 from bdfm.gibbs.updates.noise import LAPLACE, STUDENT_T
 
 SWEEPS = 4  # for each data set, since nu takes turns of four
@@ -299,7 +300,7 @@ def make_chains(spec, values, rng, fault=lambda data: data):
     for row in values:
         own = fault(make_data(spec))
         state = state_views(row, own, spec.n_factors)
-        chain = chain_at(np.random.default_rng(rng.integers(2**63)), own, row, state)
+        chain = Chain(np.random.default_rng(rng.integers(2**63)), own, row, state, make_scratch(own, state))
         chain.scratch.tuning.leverage[:] = 1.0  # no adaptation here: make the residual move for all assets
         chains.append(chain)
     return chains
