@@ -287,16 +287,23 @@ def moments(forecast):
     return q[1], (q[2] - q[0]) / 1.35
 
 
+PREDICTIVE = 100_000  # the tests below allow for the error of as many
+
+
 def test_evidence_by_weights_equals_evidence_inside_the_model(posterior):
     """A mild view: quantiles of every asset and quintile probabilities agree within the error of both ways.
 
     Quantiles, because the noise of a panel this short may have too few degrees of freedom for a variance.
     """
-    base = posterior.forecast(seed=2)
+    base = posterior.forecast(seed=2, n_draws=PREDICTIVE)
     mean, sd = (x[4] for x in moments(base))
     changes = view(float(mean + sd), float(sd))
-    same, weighted = forecast_with_changes(posterior, changes, seed=2, views_method="reweight")
-    refit, inside = forecast_with_changes(posterior, changes, seed=2, views_method="model")
+    same, weighted = forecast_with_changes(
+        posterior, changes, seed=2, n_draws=PREDICTIVE, views_method="reweight"
+    )
+    refit, inside = forecast_with_changes(
+        posterior, changes, seed=2, n_draws=PREDICTIVE, views_method="model"
+    )
     assert same is posterior
     diagnosis = refit.diagnose()
     assert diagnosis.min_ess_bulk > 400
@@ -316,12 +323,12 @@ def test_evidence_by_weights_equals_evidence_inside_the_model(posterior):
 
 
 def test_a_view_four_sd_away_goes_into_the_model(posterior):
-    base = posterior.forecast(seed=2)
+    base = posterior.forecast(seed=2, n_draws=PREDICTIVE)
     mean, sd = (x[4] for x in moments(base))
     changes = view(float(mean + 4 * sd), float(0.05 * sd))
     with pytest.raises(InfeasibleViewError, match=r"effective of .* put it into the model"):
-        forecast_with_changes(posterior, changes, seed=2, views_method="reweight")
-    refit, inside = forecast_with_changes(posterior, changes, seed=2)  # auto
+        forecast_with_changes(posterior, changes, seed=2, n_draws=PREDICTIVE, views_method="reweight")
+    refit, inside = forecast_with_changes(posterior, changes, seed=2, n_draws=PREDICTIVE)  # auto
     assert refit.evidence[0].symbol == "A4"
     assert inside.effective_draws == pytest.approx(inside.n_draws)
     new_mean, new_sd = (x[4] for x in moments(inside))
