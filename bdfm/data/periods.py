@@ -42,7 +42,7 @@ def period_edges(origin: pd.Timestamp, *, period: Period, n_past: int, n_future:
     if period == "day":
         past = pd.bdate_range(end=origin - pd.Timedelta(days=1), periods=n_past)
         ahead = pd.bdate_range(start=origin + pd.Timedelta(days=1), periods=n_future)
-        return past.append([pd.DatetimeIndex([origin]), ahead]).as_unit("ns")
+        return pd.DatetimeIndex([*past, origin, *ahead]).as_unit("ns")
     if period != "month":
         edges = [origin + pd.Timedelta(days=period * j) for j in steps]
     elif ends_month(origin):
