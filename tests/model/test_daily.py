@@ -6,6 +6,7 @@ import pytest
 from bdfm.data.panel import Panel
 from bdfm.errors import InfeasibleViewError, ModelError
 from bdfm.forecast.changes import Changes
+from bdfm.inference.ess import mcse_mean
 from bdfm.inference.settings import SamplerSettings
 from bdfm.model.equations import model_data
 from bdfm.model.evidence import Evidence
@@ -190,3 +191,36 @@ def test_what_it_cannot_stand_beside(beside, named):
     table = daily().model_dump() | beside
     with pytest.raises(ModelError, match=f"{named}.*Leave one of them out"):
         FactorModel(**table)
+
+
+@pytest.mark.slow
+def test_engines_agree_on_five_assets(simulated):
+    """Gibbs and NUTS on the PyMC form: means within 4.5 Monte Carlo errors, of leverage and paths too."""
+    model, panel, _ = simulated
+    days = panel.to_dataset().isel(period=slice(T - 250, None), asset=slice(0, 5))
+    days.attrs |= {"n_history": 250}
+    short = Panel.from_dataset(days)
+    runs = []
+    for engine, settings in (("gibbs", {"draws": 2000, "thin": 10}), ("nuts", {"draws": 500, "tune": 900})):
+        own = SamplerSettings(engine=engine, chains=4, **settings)
+        posterior = fit(model, short, seed=3, settings=own).aligned()
+        found = posterior.identified().drop_vars("log_likelihood")
+        draws = posterior.draws
+        sign = np.sign(draws["loadings"].mean("asset"))
+        runs.append(
+            found.assign(
+                signed_leverage=(draws["leverage"] * sign).sum("factor"),
+                persistence=draws["factor_phi"].sum("factor"),
+                shocks=draws["factor_volatility_sd"].sum("factor"),
+                last=draws["factor_volatility"].isel(period=-1).sum("factor"),
+                middle=draws["volatility_state"].isel(period=125),
+            )
+        )
+    z = {}
+    for quantity in runs[0].data_vars:
+        a, b = (r[quantity].transpose("chain", "draw", ...).to_numpy() for r in runs)
+        error = np.hypot(mcse_mean(a), mcse_mean(b))
+        z[str(quantity)] = np.max(np.abs(a.mean((0, 1)) - b.mean((0, 1))) / error)
+    print(z)
+    assert len(z) > 18
+    assert max(z.values()) < 4.5, z
