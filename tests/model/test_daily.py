@@ -212,8 +212,8 @@ def test_engines_agree_on_five_assets(simulated):
                 signed_leverage=(draws["leverage"] * sign).sum("factor"),
                 persistence=draws["factor_phi"].sum("factor"),
                 shocks=draws["factor_volatility_sd"].sum("factor"),
-                last=draws["factor_volatility"].isel(period=-1).sum("factor"),
-                middle=draws["volatility_state"].isel(period=125),
+                last=draws["factor_volatility"].isel(period=-1, drop=True).sum("factor"),
+                middle=draws["volatility_state"].isel(period=125, drop=True),
             )
         )
     z = {}
