@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from bdfm.data.panel import Panel
 from bdfm.errors import InfeasibleViewError, ModelError
@@ -15,6 +16,7 @@ from bdfm.model.parts.autoregression import from_normals
 from bdfm.model.simulate import simulate, simulate_ahead
 from bdfm.posterior.changed import forecast_with_changes
 from bdfm.posterior.fit import fit
+from bdfm.posterior.turned import turned_draws
 
 T, N = 600, 8
 TRUTH = {
@@ -115,6 +117,31 @@ def test_alignment_changes_places_and_signs_only(fitted):
     sign = np.sign((p["loadings"] * q["loadings"]).sum(axis=1))
     np.testing.assert_allclose(q["leverage"], sign * p["leverage"])
     np.testing.assert_array_equal(q["factor_volatility"], p["factor_volatility"])
+
+
+def test_alignment_of_factors_that_changed_places_and_signs():
+    """Draws of two factors, each draw in an order and with signs of its own: all come back to one."""
+    model, rng = daily(2), np.random.default_rng(2)
+    n, panel = 40, Panel.from_arrays(np.zeros((30, 6)), asset_class=["stock"] * 6)
+    truth = {
+        "loadings": np.array([[1.0, 0.9, 1.1, 1.0, 0.2, 0.1], [0.1, -0.2, 0.1, 0.0, 1.2, 0.9]]).T,
+        "factors": 0.01 * rng.standard_normal((30, 2)),
+        "factor_scale": np.array([0.02, 0.01]),
+        "leverage": np.array([-0.6, -0.2]),
+        "factor_phi": np.array([0.9, 0.5]),
+        "factor_volatility": rng.standard_normal((30, 2)),
+    }
+    turns = np.zeros((2, n, 2, 2))
+    for c, d in np.ndindex(2, n):
+        turns[c, d] = np.eye(2)[rng.permutation(2)] * rng.choice([-1.0, 1.0], 2)
+    signed, places = {"loadings", "factors", "leverage"}, np.abs(turns)
+    found = {k: x @ (turns if k in signed else places) for k, x in truth.items()}
+    core = {v.name: v.dims for v in model.variables}
+    coords = {k: x for k, x in model.coords(panel).items() if k in ("asset", "period", "factor")}
+    draws = xr.Dataset({k: (("chain", "draw", *core[k]), x) for k, x in found.items()}, coords)
+    back = turned_draws(draws, model, {})
+    for name, x in truth.items():
+        np.testing.assert_allclose(back[name], np.broadcast_to(x, back[name].shape), err_msg=name)
 
 
 def test_forecast_goes_on_from_the_last_states(simulated):
