@@ -15,13 +15,11 @@ import warnings
 from pathlib import Path
 
 import pytest
+from short_runs import short_runs
 
 from bdfm.errors import BdfmWarning
-from bdfm.posterior import fit as fit_module
-from bdfm.posterior.posterior import Posterior
 
 ROOT = Path(__file__).parents[1]
-DRAWS, PREDICTIVE = 40, 4000
 # Long spans of the pages, by shorter ones. `--validate` and Kalman's filter run in Python blocks.
 SHORTER = {
     "2021-02-05": "2021-11-12",
@@ -39,25 +37,9 @@ PAGES = {p.stem if p.parent != ROOT else "README": p for p in docs.pages()}
 
 
 @pytest.fixture
-def few_draws(monkeypatch):
-    """Fits and forecasts of few draws: the same code, less of it."""
-    sampled, forecast = fit_module.sampled, Posterior.forecast
-
-    def quick(model, panel, *, settings=None, **others):
-        settings = fit_module.SamplerSettings() if settings is None else settings
-        short = {"draws": DRAWS, "tune": DRAWS, "chains": 2, "thin": 1, "cores": 1}
-        return sampled(model, panel, settings=settings.model_copy(update=short), **others)
-
-    def fewer(self, *args, n_draws=PREDICTIVE, **others):
-        return forecast(self, *args, n_draws=min(n_draws, PREDICTIVE), **others)
-
-    monkeypatch.setattr(fit_module, "sampled", quick)
-    monkeypatch.setattr(Posterior, "forecast", fewer)
-
-
-@pytest.fixture
-def folder(tmp_path_factory, tmp_path, few_draws, bdfm_command, monkeypatch):
+def folder(tmp_path_factory, tmp_path, bdfm_command, monkeypatch):
     """Folder with the reader's files and the forecasts of two months, made once."""
+    short_runs(monkeypatch.setattr)
     kept = tmp_path_factory.getbasetemp() / "snippets"
     if not kept.is_dir():
         kept.mkdir()

@@ -1,40 +1,91 @@
-"""Every notebook runs from top to bottom, and keeps the outputs of a run (`make notebooks`)."""
+"""Every notebook runs from top to bottom, and keeps the outputs of a run (`make notebooks`).
+
+With few draws, one after the other in one kernel; with all draws, each in a kernel of its own, in the slow
+tests.
+"""
 
 from itertools import groupby
 from pathlib import Path
 
 import nbformat
 import pytest
+from jupyter_client.manager import AsyncKernelManager
+from jupyter_core.utils import run_sync
 from nbclient import NotebookClient
 
-NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb"))
+TESTS = Path(__file__).parent
+NOTEBOOKS = sorted((TESTS.parent / "notebooks").glob("*.ipynb"))
+# The kernel's own transport warns about its event loop; that is not about this package.
+pytestmark = pytest.mark.filterwarnings("default")
+
+FEW_DRAWS = f"""
+%reset -f
+import sys
+sys.path.insert(0, {str(TESTS)!r})
+if "short_runs" not in sys.modules:
+    from short_runs import short_runs
+    short_runs(setattr)
+"""
+# Long spans of the notebooks, by shorter ones
+SHORTER = {"2021-12-24": "2022-06-10"}
 
 
 def test_there_are_notebooks():
     assert len(NOTEBOOKS) >= 1
 
 
-def shown(notebook):
-    """Kinds of outputs of each code cell, in order; warnings count for nothing, printed parts as one."""
+def shown(cells):
+    """Kinds of outputs of each cell, in order; warnings count for nothing, printed parts as one."""
     kinds = [
         [sorted(o.get("data", {o.output_type: 0})) for o in c.outputs if o.get("name") != "stderr"]
-        for c in notebook.cells
-        if c.cell_type == "code"
+        for c in cells
     ]
     return [[kind for kind, _ in groupby(cell)] for cell in kinds]
 
 
-# The kernel's own transport warns about its event loop; that is not about this package.
-@pytest.mark.filterwarnings("default")
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
-def test_notebook_runs(path, monkeypatch):
-    monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
-    monkeypatch.setenv("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+@pytest.fixture(scope="module")
+def environment():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
+        patch.setenv("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+        yield
+
+
+@pytest.fixture(scope="module")
+def kernel(environment):
+    manager = AsyncKernelManager()
+    yield manager
+    if manager.has_kernel:
+        run_sync(manager.shutdown_kernel)(now=True)
+
+
+def run(path, manager=None):
+    """Run a notebook, with few draws in the kernel given, and compare its outputs with those it keeps."""
     notebook = nbformat.read(path, as_version=4)
-    kept = shown(notebook)
-    assert any(kept)
-    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(path.parent)}}).execute()
     cells = [c for c in notebook.cells if c.cell_type == "code"]
+    kept = shown(cells)
+    assert any(kept)
+    if manager is not None:
+        for cell in cells:
+            for long, short in SHORTER.items():
+                cell.source = cell.source.replace(long, short)
+        notebook.cells.insert(0, nbformat.v4.new_code_cell(FEW_DRAWS))
+    where = {"metadata": {"path": str(path.parent)}}
+    client = NotebookClient(notebook, km=manager, timeout=600, resources=where)
+    client.execute()
+    if manager is not None:
+        client.kc.stop_channels()
     assert len(cells) > 5
     assert all(c.execution_count for c in cells)
-    assert shown(notebook) == kept, "its outputs are of another run: make notebooks"
+    assert shown(cells) == kept, "its outputs are of another run: make notebooks"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_notebook_runs_with_few_draws(path, kernel):
+    run(path, kernel)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_notebook_runs(path, environment):
+    run(path)

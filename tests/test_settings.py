@@ -12,7 +12,7 @@ from bdfm.errors import DataError, ModelError, UnknownLabelError
 from bdfm.model.factor_model import FactorModel
 from bdfm.model.part import Part
 from bdfm.model.parts.dynamics import AR1
-from bdfm.portfolio.decisions import DecisionSettings
+from bdfm.portfolio.methods import DecisionSettings
 
 
 class Small(Settings):

@@ -187,12 +187,12 @@ def _run_one(month_file: Path, *, check: bool) -> dict[str, Any]:
     from bdfm.report.month import read_month, run_month
 
     month = read_month(month_file)
-    panel, decided = month.panel, month.run.decision
+    panel, decided = month.panel, month.run.decided
     say_read(*month.tables)
     out.print(
         f"{panel.n_history} periods to {panel.origin:%Y-%m-%d}, {len(panel.assets)} assets, model"
         f" {month.model.name}; {len(month.changes.edits)} edits, {len(month.changes.views)} views,"
-        f" {'no decision' if decided is None else f'decision {decided.method}'}."
+        f" {'no decision' if decided is None else f'decision {decided.name}'}."
     )
     _note(month)
     if check:

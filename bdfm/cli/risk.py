@@ -46,6 +46,12 @@ def risk(
         list[str] | None,
         typer.Option(metavar="SYMBOL", help="Instrument of a minimum-variance hedge, repeatable."),
     ] = None,
+    hedge_limits: Annotated[
+        tuple[float, float] | None,
+        typer.Option(
+            metavar="LOW HIGH", help="Least and most of each instrument, in shares of the book: -0.5 0, say."
+        ),
+    ] = None,
     model: Kinds = None,
     only: Only = None,
     universe: Members = None,
@@ -120,7 +126,7 @@ def risk(
         tables["active"] = book_tables.active_table(book)
         show_risk.active(tables["active"])
     if hedge:
-        tables["hedge"] = book_tables.hedge_table(book, hedge)
+        tables["hedge"] = book_tables.hedge_table(book, hedge, limits=hedge_limits)
         show_risk.hedges(tables["hedge"])
     priced, found = book_tables.pricing(book), book_tables.explained(book)
     show_risk.alphas(priced)

@@ -137,9 +137,13 @@ def call_update(typingctx: Any, address: Any, rng: Any, data: Any, state: Any, s
     return signature, codegen
 
 
-def address(compiled: Any, rng: np.random.Generator, *tuples: tuple[Any, ...]) -> int:
+def signature(rng: np.random.Generator, *tuples: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Types of an update's arguments, whose named tuples it gets as references. It takes milliseconds."""
+    return (numba.typeof(rng), *(Reference(numba.typeof(x)) for x in tuples))
+
+
+def address(compiled: Any, signature: tuple[Any, ...]) -> int:
     """Address of an update for arguments of these types; it is compiled, or loaded from the cache."""
-    signature = (numba.typeof(rng), *(Reference(numba.typeof(x)) for x in tuples))
     compiled.compile(signature)
     made = compiled.overloads[signature]
     return int(made.library.get_pointer_to_function(made.fndesc.llvm_func_name))

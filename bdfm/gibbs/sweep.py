@@ -7,12 +7,14 @@ needs and nothing else, and none is compiled twice.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
 
 import numpy as np
 
 from bdfm.gibbs.adapt import begin_sweep
-from bdfm.gibbs.compiling import address, call_update, entry, forget_stale_kernels, reference
+from bdfm.gibbs.compiling import address, call_update, entry, forget_stale_kernels, reference, signature
 from bdfm.gibbs.data import Data, Floats, Ints, make_data
 from bdfm.gibbs.quantities import refresh_band, refresh_innovations, refresh_precision, refresh_residuals
 from bdfm.gibbs.scratch import Scratch, make_scratch
@@ -240,7 +242,8 @@ def run(
             draw += 1
 
 
-class Chain(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Chain:
     """One chain: its random numbers, data, state and memory, shared with no other."""
 
     rng: np.random.Generator
@@ -249,10 +252,14 @@ class Chain(NamedTuple):
     state: State
     scratch: Scratch
 
+    @cached_property
+    def signature(self) -> tuple[Any, ...]:
+        """Types of the arguments of an update, found once: sweeps come in many batches."""
+        return signature(self.rng, self.data, self.state, self.scratch)
+
     def compiled(self, updates: Iterable[Update]) -> Ints:
         """Addresses of updates, compiled or loaded from the cache."""
-        args = self.rng, self.data, self.state, self.scratch
-        return np.array([address(u, *args) for u in updates], dtype=np.int64)
+        return np.array([address(u, self.signature) for u in updates], dtype=np.int64)
 
     def apply(self, updates: Iterable[Update], times: int = 1) -> None:
         """Make these updates, compiled, ``times`` times over."""

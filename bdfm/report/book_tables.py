@@ -64,12 +64,14 @@ def active_table(book: Book) -> pd.DataFrame:
     return joined.reindex([(p, m) for p in book.weights.index for m in parts])
 
 
-def hedge_table(book: Book, instruments: Sequence[str]) -> pd.DataFrame:
+def hedge_table(
+    book: Book, instruments: Sequence[str], *, limits: tuple[float, float] | None = None
+) -> pd.DataFrame:
     """Minimum-variance hedge of each portfolio by each model (portfolio, model): ratios and what they do."""
     rows = {}
     for portfolio, w in _risky(book).iterrows():
         for name, model in book.models.items():
-            found = hedge(model, w[w != 0], instruments)
+            found = hedge(model, w[w != 0], instruments, limits=limits)
             rows[str(portfolio), name] = {
                 **found.ratios.to_dict(),
                 "volatility": found.volatility,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bdfm.risk.fama_french import market_capitalisation as market_capitalisation
     from bdfm.risk.fama_french import single_sorts as single_sorts
     from bdfm.risk.fundamentals import FundamentalsPanel as FundamentalsPanel
+    from bdfm.risk.linked import link_specific as link_specific
     from bdfm.risk.pricing import Pricing as Pricing
     from bdfm.risk.pricing import grs_statistic as grs_statistic
     from bdfm.risk.pricing import price as price
@@ -71,6 +72,7 @@ else:
             ),
             "bdfm.risk.cross_section": ("CrossSectionalEstimator",),
             "bdfm.risk.decomposition": ("RiskDecomposition",),
+            "bdfm.risk.linked": ("link_specific",),
             "bdfm.risk.fama_french": (
                 "Characteristics",
                 "double_sort",

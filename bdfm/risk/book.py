@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
+from scipy.optimize import lsq_linear
 
 from bdfm import _checks
 from bdfm.errors import DataError
@@ -75,7 +76,13 @@ class Hedge:
         return 1 - (self.hedged_volatility / self.volatility) ** 2
 
 
-def hedge(model: RiskModel, book: Weights, instruments: Sequence[str] | pd.DataFrame) -> Hedge:
+def hedge(
+    model: RiskModel,
+    book: Weights,
+    instruments: Sequence[str] | pd.DataFrame,
+    *,
+    limits: tuple[float, float] | Mapping[str, tuple[float, float]] | None = None,
+) -> Hedge:
     """Holdings of given instruments that make the variance of a book least (eq. R20).
 
     Parameters
@@ -86,11 +93,14 @@ def hedge(model: RiskModel, book: Weights, instruments: Sequence[str] | pd.DataF
         Weights of one portfolio.
     instruments
         Names of assets of the model; or a table (instrument, asset) of portfolios, such as an index.
+    limits
+        Lowest and highest holding of each instrument, of all alike or by name, in weights of the book's
+        capital: ``(-0.5, 0.0)`` allows to be short half of it. Instruments without limits are free.
 
     Raises
     ------
     DataError
-        Several books, no instrument, instruments that are combinations of each other.
+        Several books, no instrument, instruments that are combinations of each other, limits that are none.
     """
     where = "hedge"
     names, w = portfolios(book, model.assets)
@@ -116,13 +126,33 @@ def hedge(model: RiskModel, book: Weights, instruments: Sequence[str] | pd.DataF
             f"{where}: the instruments ({_checks.first(labels)}) are redundant or riskless. Drop one."
         )
     ratios = -np.linalg.solve(own, with_book)
-    left = max(float(sigma[0, 0] + with_book @ ratios), 0.0)
+    if limits is not None:
+        # |L'h + L^-1 c|² is the variance but for a constant: least squares with bounds
+        root = np.linalg.cholesky(own / np.outer(sd, sd))
+        low, high = _limits(limits, labels, where)
+        target = -np.linalg.solve(root, with_book / sd)
+        ratios = lsq_linear(root.T, target, (low * sd, high * sd), tol=1e-14).x / sd
+    left = max(float(sigma[0, 0] + 2 * with_book @ ratios + ratios @ own @ ratios), 0.0)
     return Hedge(
         pd.Series(ratios, pd.Index(labels, name="instrument"), name="ratio"),
         float(np.sqrt(sigma[0, 0])),
         float(np.sqrt(left)),
         pd.Series(w[0] + ratios @ h, pd.Index(model.assets, name=ASSET), name="weight"),
     )
+
+
+def _limits(
+    given: tuple[float, float] | Mapping[str, tuple[float, float]], labels: list[str], where: str
+) -> tuple[Floats, Floats]:
+    """Lowest and highest holding (instrument,)."""
+    by_name = given if isinstance(given, Mapping) else dict.fromkeys(labels, given)
+    _checks.known(by_name, labels, what="instrument", where=f"{where}: limits")
+    low, high = np.full(len(labels), -np.inf), np.full(len(labels), np.inf)
+    for name, ends in by_name.items():
+        if len(ends) != 2 or not float(ends[0]) < float(ends[1]):
+            raise DataError(f"{where}: limits of {name} {ends!r} are not low and high. Such as (-0.5, 0.0).")
+        low[labels.index(name)], high[labels.index(name)] = map(float, ends)
+    return low, high
 
 
 def active_risk(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from bdfm.errors import DataError
 from bdfm.names import ASSET, FACTOR, PERIOD
 from bdfm.risk.base import RiskModel
 from bdfm.risk.returns import (
+    Divisor,
     period_weights,
     returns_table,
     weighted_covariance,
@@ -67,6 +68,9 @@ class CrossSectionalEstimator:
         estimation universe in each period.
     window, half_life
         As in ``TimeSeriesEstimator``.
+    divisor
+        ``"unbiased"`` divides specific returns by sqrt(1 - h) before their variance is taken; ``"textbook"``
+        takes them as they are, too small for assets that decide their own factors.
 
     Notes
     -----
@@ -83,6 +87,7 @@ class CrossSectionalEstimator:
     standardise: bool = True
     window: int | None = None
     half_life: float | None = None
+    divisor: Divisor = "unbiased"
 
     def fit(self, returns: pd.DataFrame) -> RiskModel:
         """Risk model from simple returns (period, asset), made at their last period.
@@ -94,6 +99,7 @@ class CrossSectionalEstimator:
             without a member in the estimation universe, a design that stays singular.
         """
         where = "cross-sectional model"
+        _checks.known([self.divisor], get_args(Divisor), what="divisor", where=where)
         whole = returns_table(returns, where=where)
         table = window_of(whole, self.window, where=where)
         design = _Design(self, table.columns, where)
@@ -139,7 +145,9 @@ class CrossSectionalEstimator:
         return RiskModel.from_arrays(
             now,
             weighted_covariance(factor_returns, weight),
-            weighted_variance(specific / np.sqrt(1 - leverage), weight),
+            weighted_variance(
+                specific / np.sqrt(1 - leverage) if self.divisor == "unbiased" else specific, weight
+            ),
             assets=list(table.columns),
             factors=design.factors,
             kind="cross-sectional",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,8 @@ from bdfm.errors import DataError
 from bdfm.risk.spans import MAX_STALE_DAYS, Span, period_ends, returns_between, span
 
 Floats = NDArray[np.float64]
+
+Divisor = Literal["unbiased", "textbook"]  # of specific variances
 
 DAYS_OF: Final = {"days": 1.0, "months": 31.0, "market days": 1.6}  # calendar days, at most
 

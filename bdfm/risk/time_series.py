@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from bdfm.data.doubts.tables import Tables
 from bdfm.errors import DataError
 from bdfm.risk.base import RiskModel
 from bdfm.risk.returns import (
+    Divisor,
     effective_size,
     period_weights,
     returns_table,
@@ -50,6 +51,9 @@ class TimeSeriesEstimator:
         Vasicek (1973) shrinkage. ``"mean"``: exposures move towards their cross-sectional mean, each the
         more, the less precisely it is known. A mapping, such as ``{"market": 1.0}``: those of the factors
         named move towards the value given. ``None``: plain regression.
+    divisor
+        Of the residual variance: ``"unbiased"`` T - K - 1, ``"textbook"`` T - 1, which is too small by the
+        share of freedom that exposures cost (5 % at 20 periods and one factor).
     accept
         Doubts about the factors that are right all the same; see ``bdfm.data.doubts``.
     """
@@ -59,6 +63,7 @@ class TimeSeriesEstimator:
     window: int | None = None
     half_life: float | None = None
     shrink_to: Literal["mean"] | Mapping[str, float] | None = None
+    divisor: Divisor = "unbiased"
     accept: tuple[str, ...] = ()
 
     def fit(self, returns: pd.DataFrame) -> RiskModel:
@@ -70,6 +75,7 @@ class TimeSeriesEstimator:
             Returns without factor returns, collinear factors, assets with too few returns.
         """
         where = "time-series model"
+        _checks.known([self.divisor], get_args(Divisor), what="divisor", where=where)
         table = window_of(returns_table(returns, where=where), self.window, where=where)
         origin = table.index[-1]
         table, factors = self.realised(table)
@@ -86,6 +92,8 @@ class TimeSeriesEstimator:
             target = self._target(coefficients[1:], names, where)
             coefficients[1:] = _shrunk(coefficients[1:], errors[1:], target)
             coefficients, residuals, variance = _refit(x, y, weights, coefficients)
+        if self.divisor == "textbook":
+            variance = variance * _freedom_used(y, weights, x.shape[1])
         return RiskModel.from_arrays(
             coefficients[1:].T,
             weighted_covariance(x[:, 1:], weights),
@@ -170,6 +178,13 @@ def regressions(x: Floats, y: Floats, weights: Floats) -> tuple[Floats, Floats, 
         gram = np.linalg.inv((own * w[:, None]).T @ own / w.sum())
         errors[:, columns] = np.sqrt(np.outer(np.diag(gram) / n, variance[columns]))
     return coefficients, y - x @ coefficients, variance, errors
+
+
+def _freedom_used(y: Floats, weights: Floats, n_regressors: int) -> Floats:
+    """(n - regressors) / (n - 1) of each asset, n its effective number of periods."""
+    w = np.where(np.isfinite(y), weights[:, None], 0.0)
+    n = np.square(w.sum(axis=0)) / np.square(w).sum(axis=0)
+    return np.asarray((n - n_regressors) / (n - 1))
 
 
 def _shrunk(betas: Floats, errors: Floats, target: Floats) -> Floats:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 from bdfm._lazy import public_names
 
 if TYPE_CHECKING:
+    from bdfm.validation.alphas import AlphaForecasts as AlphaForecasts
+    from bdfm.validation.alphas import forecast_alphas as forecast_alphas
     from bdfm.validation.check import Check as Check
     from bdfm.validation.out_of_sample import OutOfSample as OutOfSample
     from bdfm.validation.out_of_sample import compare_forecasts as compare_forecasts
@@ -27,6 +29,10 @@ else:
     __all__, __getattr__, __dir__ = public_names(
         __name__,
         {
+            "bdfm.validation.alphas": (
+                "AlphaForecasts",
+                "forecast_alphas",
+            ),
             "bdfm.validation.check": ("Check",),
             "bdfm.validation.out_of_sample": (
                 "OutOfSample",

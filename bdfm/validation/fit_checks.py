@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,12 +13,14 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from bdfm import _checks
+from bdfm.errors import DataError
 from bdfm.names import ASSET, FACTOR, PERIOD
 from bdfm.risk.base import RiskModel
 from bdfm.validation import statistics
 from bdfm.validation.check import LEVEL, Collector
 
 Floats = NDArray[np.float64]
+type Bounds = str | tuple[float, float]  # "+", "-", or lowest and highest exposure
 
 LAGS: Final = 5
 MAX_INFLATION: Final = 10.0
@@ -116,7 +119,7 @@ def co_movement_check(found: Collector, observed: float, null: list[float]) -> N
 @dataclass(frozen=True, eq=False)
 class _Exposures:
     regressions: statistics.Regressions
-    p_values: Floats  # (factor, asset)
+    freedom: NDArray[np.int64]  # (asset,) degrees of freedom of its regression
     factors: pd.DataFrame
 
 
@@ -126,8 +129,8 @@ def exposures(found: Collector, model: RiskModel, f: pd.DataFrame, r: Floats, le
     # Factor returns under zero-sum constraints are linearly dependent; the pseudo-inverse takes the
     # solution of least length, and R² is what it is.
     fitted = statistics.regress(x, r)
-    free = np.isfinite(r).sum(axis=0) - x.shape[1]
-    p = 2 * stats.t.sf(np.abs(fitted.t[1:]), np.maximum(free, 1))
+    free = np.maximum(np.isfinite(r).sum(axis=0) - x.shape[1], 1)
+    p = 2 * stats.t.sf(np.abs(fitted.t[1:]), free)
     significant = statistics.holm(p, level)
     table = pd.DataFrame(index=pd.Index(model.factors, name="factor"))
     table["significant_exposures"] = significant.sum(axis=1)
@@ -164,7 +167,7 @@ def exposures(found: Collector, model: RiskModel, f: pd.DataFrame, r: Floats, le
             "exposures of the first and the second half of the window differ: the average of both is the"
             " exposure of neither. Use a shorter window or a half-life",
         )
-    return _Exposures(fitted, p, table)
+    return _Exposures(fitted, free, table)
 
 
 def _significant_alone(f: pd.DataFrame, r: Floats, level: float) -> NDArray[np.bool_]:
@@ -213,6 +216,95 @@ def _drift(x: Floats, r: Floats) -> tuple[Floats, Floats]:
     t = np.where(enough, t, np.nan)
     # Two halves, each of whose errors is estimated from as many periods: the smaller counts.
     return 2 * stats.t.sf(np.abs(t), half - x.shape[1]), t
+
+
+def explanatory_power(
+    found: Collector, model: RiskModel, fit: _Exposures, r: Floats, u: Floats, level: float
+) -> None:
+    """R² of the fit: of observed factors with the F test of each asset, Holm over assets."""
+    known = np.isfinite(u)
+    both = np.where(known, r, np.nan)
+    share = 1 - np.nanvar(u, axis=0) / np.nanvar(both, axis=0)
+    total = 1 - np.nansum(np.square(u - np.nanmean(u, axis=0))) / np.nansum(
+        np.square(both - np.nanmean(both, axis=0))
+    )
+    low, high = np.nanmin(share), np.nanmax(share)
+    figure = f"R² {total:.2f} over all returns, {low:.2f} to {high:.2f} by asset"
+    nothing = total <= 0
+    if model.observed_factors:
+        k = len(model.factors)
+        freedom = np.maximum(np.isfinite(r).sum(axis=0) - k - 1, 1)
+        r2 = np.clip(fit.regressions.r_squared, 0.0, 1.0 - 1e-12)
+        p = stats.f.sf(r2 / (1 - r2) * freedom / k, k, freedom)
+        explained = int(statistics.holm(p[None], level).sum())
+        figure += f"; {explained} of {len(p)} assets explained (F test, Holm)"
+        nothing = explained == 0
+    found.threshold(
+        "explanatory power",
+        "diagnosis",
+        figure,
+        bool(nothing),
+        "the factors explain no asset beyond chance: the model says of risk what each asset's own volatility"
+        " says, and takes all assets for independent. Look for other factors",
+    )
+
+
+def expected_exposures(
+    found: Collector, model: RiskModel, fit: _Exposures, bounds: Mapping[str, Bounds], level: float
+) -> pd.DataFrame:
+    """Exposures that should lie between bounds: one row (asset, factor) for each that does not.
+
+    Of observed factors an exposure is odd if it is beyond its bound by more than its error allows (one-sided
+    t test, Holm over all that were asked about); with posterior draws if fewer than ``level`` of them are
+    within; otherwise if it is beyond.
+    """
+    within = {name: _bounds(name, given) for name, given in bounds.items()}
+    _checks.known(within, model.factors, what="factor", where="expected exposures")
+    at = [model.factors.index(name) for name in within]
+    low, high = (np.array([w[j] for w in within.values()])[:, None] for j in (0, 1))
+    if model.observed_factors:
+        b = fit.regressions.coefficients[1:][at]
+        error = b / np.where(fit.regressions.t[1:][at] != 0, fit.regressions.t[1:][at], np.nan)
+        p = np.asarray(stats.t.sf(np.maximum(low - b, b - high) / error, fit.freedom))
+        odd = statistics.holm(p, level)
+    else:
+        draws = np.moveaxis(model.exposures.to_numpy()[..., at], -1, -2)  # ([draw,] factor, asset)
+        inside = (draws >= low) & (draws <= high)
+        b = draws.mean(axis=0) if model.n_draws else draws
+        p = np.asarray(inside.mean(axis=0) if model.n_draws else inside, dtype=float)
+        odd, error = p < level, draws.std(axis=0) if model.n_draws else np.full(b.shape, np.nan)
+    at_fault = [(k, i) for k in range(len(within)) for i in np.flatnonzero(odd[k])]
+    names = list(within)
+    rows = [(b[k, i], error[k, i], *within[names[k]], p[k, i]) for k, i in at_fault]
+    index = [(model.assets[i], names[k]) for k, i in at_fault]
+    table = pd.DataFrame(
+        rows,
+        pd.MultiIndex.from_tuples(index, names=["asset", "factor"]),
+        ["exposure", "se", "low", "high", "p_value"],
+    )
+    named = [f"{model.assets[i]} to {names[k]} {b[k, i]:.2f}" for k, i in at_fault]
+    meaning = (
+        "these exposures have a sign or a size that makes no sense to you: look for errors in the prices, for"
+        " factors in another unit or currency, and for another factor that takes this one's place"
+    )
+    words = f"{len(table)} of {b.size} are not as expected" + (f" ({_checks.first(named)})" if named else "")
+    if model.observed_factors:
+        found.test("expected exposures", "diagnosis", words, statistics.bonferroni(p), meaning)
+    else:
+        found.threshold("expected exposures", "diagnosis", words, bool(named), meaning)
+    return table
+
+
+def _bounds(name: str, given: Bounds) -> tuple[float, float]:
+    """Lowest and highest exposure; "+" and "-" stand for a sign."""
+    where = f"expected exposures to {name}"
+    if isinstance(given, str):
+        if given not in ("+", "-"):
+            raise DataError(f"{where}: {given!r} is no sign. Write '+', '-' or two numbers.")
+        return (0.0, np.inf) if given == "+" else (-np.inf, 0.0)
+    if len(given) != 2 or not all(isinstance(x, (int, float)) for x in given) or not given[0] < given[1]:
+        raise DataError(f"{where}: {given!r} are no lower and upper bound. Such as (0, 2).")
+    return float(given[0]), float(given[1])
 
 
 def rolling(model: RiskModel, f: pd.DataFrame, r: Floats, n_windows: int = 9) -> xr.DataArray:

@@ -149,6 +149,15 @@ def forecast_checks(found: Collector, forecasts: OutOfSample) -> None:
         "the portfolio that the model thinks safest is not what it promises: the model overfits, do not"
         " optimise on it without constraints",
     )
+    explained = forecasts.total_r_squared()
+    found.threshold(
+        "explanatory power, unseen returns",
+        "forecast",
+        f"R² {explained:.2f}",
+        bool(explained <= 0),
+        "exposures explain nothing of returns that the fit has not seen: they are estimated from too few"
+        " periods, or they move. Use fewer factors, more periods, or shrinkage",
+    )
     gain, error = forecasts.qlike_gain()
     found.test(
         "QLIKE against the sample variance",

@@ -22,10 +22,13 @@ from bdfm.risk.returns import returns_table
 from bdfm.validation.check import LEVEL, Check, Collector
 from bdfm.validation.fit_checks import (
     P_VALUES,
+    Bounds,
     asset_table,
     co_movement,
     co_movement_check,
     diagnose_residuals,
+    expected_exposures,
+    explanatory_power,
     exposures,
     rolling,
 )
@@ -69,6 +72,9 @@ class ValidationReport:
         Headline figures of each path of combinatorial cross-validation; ``None`` where not run.
     simulation
         What refits to simulated data recover; ``None`` without an estimator.
+    unexpected
+        (asset, factor) exposures that are not as expected: ``exposure``, ``se``, ``low``, ``high``,
+        ``p_value``; ``None`` where nothing was expected.
     skipped
         Parts that were not run, and why.
     """
@@ -84,6 +90,7 @@ class ValidationReport:
     regimes: pd.DataFrame | None
     paths: pd.DataFrame | None
     simulation: pd.DataFrame | None
+    unexpected: pd.DataFrame | None
     skipped: tuple[str, ...]
 
     @property
@@ -196,6 +203,7 @@ def validate(
     regimes: Mapping[str, tuple[object, object]] | None = None,
     cross_validation: bool = False,
     n_simulations: int = N_SIMULATIONS,
+    expected: Mapping[str, Bounds] | None = None,
     level: float = LEVEL,
     seed: int = 0,
     progress: bool = False,
@@ -220,6 +228,9 @@ def validate(
         Whether to run combinatorial purged cross-validation (15 refits; needs skfolio).
     n_simulations
         Refits to data simulated from the model (specific returns anew, factors as they were); 0 for none.
+    expected
+        By factor what exposures to it should be: ``"+"``, ``"-"``, or the lowest and the highest. Those that
+        are not, beyond their error, are named in ``unexpected``. Such as ``{"Mkt-RF": (0, 3)}`` for stocks.
     level
         Chance, at most, that a model without fault gets any flag.
     seed
@@ -237,7 +248,7 @@ def validate(
     Raises
     ------
     DataError
-        A model without history, or returns that are not those of its history.
+        A model without history, returns that are not those of its history, expectations of unknown factors.
     """
     where = "validation"
     level = _checks.positive(level, what="level", where=where)
@@ -248,6 +259,8 @@ def validate(
 
     clean = diagnose_residuals(found, f, u)
     fit = exposures(found, model, f, r, level)
+    explanatory_power(found, model, fit, r, u, level)
+    unexpected = None if expected is None else expected_exposures(found, model, fit, expected, level)
     simulation = None
     observed = co_movement(clean)
     if estimator is not None and n_simulations:
@@ -289,6 +302,7 @@ def validate(
         regime_table,
         paths,
         simulation,
+        unexpected,
         tuple(found.skipped),
     )
 

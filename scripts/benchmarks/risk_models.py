@@ -3,10 +3,12 @@
     python scripts/benchmarks/risk_models.py rolling --prices FILE --sectors FILE --french FILE --out DIR
     python scripts/benchmarks/risk_models.py portfolios --prices FILE --universe FILE --earnings FILE \
         --french FILE --out DIR
+    python scripts/benchmarks/risk_models.py alphas --prices FILE --french FILE --out DIR
 
 ``rolling``: weekly returns of some of the stocks, models refitted every four weeks to the last 104 weeks,
 each judged on the four weeks that follow. ``portfolios``: the 100 M6 assets at one origin, five portfolios,
-risk over four weeks.
+risk over four weeks. ``alphas``: whether alphas of two years last over the next four weeks, and exposures
+that are not what a stock's should be, all stocks, up to 2022-02-04.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from bdfm.risk import (
     simple_returns,
 )
 from bdfm.risk.returns import compounded
-from bdfm.validation import compare_forecasts, trial_portfolios, walk_forward
+from bdfm.validation import compare_forecasts, forecast_alphas, trial_portfolios, validate, walk_forward
 
 WEEKS = 104
 
@@ -148,8 +150,25 @@ def portfolios(args: argparse.Namespace) -> None:
     result.to_csv(args.out / "portfolios.csv")
 
 
+def alphas(args: argparse.Namespace) -> None:
+    """Alphas out of sample, and exposures to the market that are odd for a stock."""
+    prices = bdfm.read_prices(args.prices).loc[:"2022-02-04"]
+    prices = prices.loc[:, prices.notna().all()]
+    days = pd.read_csv(args.french, index_col="date", parse_dates=True).index
+    returns = simple_returns(prices.loc[days[0] :], period_days=7)
+    factors, risk_free = french_weekly(args.french, returns.index)
+    found = forecast_alphas(returns, factors, risk_free=risk_free, window=WEEKS, step=4)
+    print(f"{returns.shape[1]} stocks, {len(found.forecast)} origins from {found.forecast.index[0]:%Y-%m-%d}")
+    print(found.table.to_string(float_format="{:.4f}".format))
+    args.out.mkdir(parents=True, exist_ok=True)
+    found.table.to_csv(args.out / "alphas.csv")
+    model = TimeSeriesEstimator(factors, risk_free, window=WEEKS).fit(returns)
+    report = validate(model, returns, expected={"Mkt-RF": (0.0, 3.0)}, n_simulations=0)
+    print(report.table.loc[["explanatory power", "expected exposures"], ["statistic", "flagged"]].to_string())
+
+
 def main() -> None:
-    """Run one of the two."""
+    """Run one of the three."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -166,7 +185,9 @@ def main() -> None:
     second.add_argument("--earnings", type=Path, required=True)
     second.add_argument("--origin", default="2022-02-04")
     second.add_argument("--posterior", type=Path, help="a posterior made before, instead of a fit")
-    for command in (first, second):
+    third = commands.add_parser("alphas")
+    third.set_defaults(run=alphas)
+    for command in (first, second, third):
         command.add_argument("--prices", type=Path, required=True)
         command.add_argument("--french", type=Path, required=True)
         command.add_argument("--out", type=Path, required=True)

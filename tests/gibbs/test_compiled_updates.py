@@ -2,6 +2,7 @@
 
 import copy
 
+import numba
 import numpy as np
 import pytest
 from gibbs_cases import CASES, IDS, small_spec
@@ -47,3 +48,21 @@ def test_compiled_updates_do_what_their_source_does(case):
                     np.testing.assert_allclose(
                         x, flat(theirs)[name], rtol=1e-7, atol=1e-9, err_msg=f"{update} {kind}.{name}"
                     )
+
+
+def test_sweeps_find_the_types_of_their_arguments_once(monkeypatch):
+    # Milliseconds, which a run would spend again in each batch of its sweeps.
+    spec = small_spec(CASES[0])
+    chain = make_chain(spec, np.random.default_rng(5))
+    sweep = chain.compiled(sweep_of(spec, chain.data))
+
+    def again(value):
+        raise AssertionError("types are found anew")
+
+    monkeypatch.setattr(numba, "typeof", again)
+    kept = np.zeros((2, 3))
+    for _ in range(2):
+        chain.sample(sweep, 2, 1, kept)
+    assert kept.any()
+    with pytest.raises(AssertionError, match="found anew"):
+        make_chain(spec, np.random.default_rng(5))

@@ -287,16 +287,23 @@ def moments(forecast):
     return q[1], (q[2] - q[0]) / 1.35
 
 
+PREDICTIVE = 100_000  # the tests below allow for the error of as many
+
+
 def test_evidence_by_weights_equals_evidence_inside_the_model(posterior):
     """A mild view: quantiles of every asset and quintile probabilities agree within the error of both ways.
 
     Quantiles, because the noise of a panel this short may have too few degrees of freedom for a variance.
     """
-    base = posterior.forecast(seed=2)
+    base = posterior.forecast(seed=2, n_draws=PREDICTIVE)
     mean, sd = (x[4] for x in moments(base))
     changes = view(float(mean + sd), float(sd))
-    same, weighted = forecast_with_changes(posterior, changes, seed=2, views_method="reweight")
-    refit, inside = forecast_with_changes(posterior, changes, seed=2, views_method="model")
+    same, weighted = forecast_with_changes(
+        posterior, changes, seed=2, n_draws=PREDICTIVE, views_method="reweight"
+    )
+    refit, inside = forecast_with_changes(
+        posterior, changes, seed=2, n_draws=PREDICTIVE, views_method="model"
+    )
     assert same is posterior
     diagnosis = refit.diagnose()
     assert diagnosis.min_ess_bulk > 400
@@ -316,12 +323,12 @@ def test_evidence_by_weights_equals_evidence_inside_the_model(posterior):
 
 
 def test_a_view_four_sd_away_goes_into_the_model(posterior):
-    base = posterior.forecast(seed=2)
+    base = posterior.forecast(seed=2, n_draws=PREDICTIVE)
     mean, sd = (x[4] for x in moments(base))
     changes = view(float(mean + 4 * sd), float(0.05 * sd))
     with pytest.raises(InfeasibleViewError, match=r"effective of .* put it into the model"):
-        forecast_with_changes(posterior, changes, seed=2, views_method="reweight")
-    refit, inside = forecast_with_changes(posterior, changes, seed=2)  # auto
+        forecast_with_changes(posterior, changes, seed=2, n_draws=PREDICTIVE, views_method="reweight")
+    refit, inside = forecast_with_changes(posterior, changes, seed=2, n_draws=PREDICTIVE)  # auto
     assert refit.evidence[0].symbol == "A4"
     assert inside.effective_draws == pytest.approx(inside.n_draws)
     new_mean, new_sd = (x[4] for x in moments(inside))
@@ -519,3 +526,78 @@ def test_read_month_is_lazy_about_nothing(folder):
     assert month.closes["AMD"] > 0
     assert month.out == folder / "results"
     assert month.panel.inactive == ("PEP",)
+
+
+MANDATE = """
+[mandate]
+objective = "minimum_variance"
+max_weight = 0.4
+turnover = 0.5
+cost_bps = 10.0
+nav = 100000.0
+
+[mandate.limits.sector]
+oil = [0.1, 0.3]
+
+[holdings]
+AAPL = 0.6
+BAC = 0.4
+"""
+
+
+@pytest.fixture
+def mandated(folder):
+    """The month's folder, its universe with a sector, its decision by a mandate."""
+    universe = pd.read_csv(folder / "universe.csv")
+    universe["sector"] = np.where(universe["symbol"].isin(["BBY", "CVX"]), "oil", "other")
+    universe.to_csv(folder / "universe.csv", index=False)
+    text = (folder / "month.toml").read_text()
+    (folder / "month.toml").write_text(text.partition("[decision]")[0] + MANDATE)
+    return folder
+
+
+def test_a_month_under_a_mandate(run, mandated):
+    from bdfm.portfolio.decisions import Decision
+
+    code, out, err = run("run", mandated / "month.toml")
+    assert code == 0, err
+    assert "decision minimum_variance under a mandate" in out
+    assert "sector oil at least 10 %" in out or "sector oil at most 30 %" in out
+    found = Decision.of(Forecast.load(mandated / "results" / "forecast.nc"))
+    assert 0.1 - 1e-6 <= found.weights[["BBY", "CVX"]].sum() <= 0.3 + 1e-6
+    assert found.trades["shares"].notna().all()  # by the closes at the origin
+    assert found.turnover <= 0.5 + 1e-6
+    summary = json.loads((mandated / "results" / "summary.json").read_text())
+    assert summary["turnover"] == pytest.approx(found.turnover)
+    # By itself, on the same forecast.
+    options = ("--universe", mandated / "universe.csv", "--out", mandated / "again.nc")
+    code, out, err = run("decide", mandated / "results", "--mandate", mandated / "month.toml", *options)
+    assert code == 0, err
+    again = Decision.of(Forecast.load(mandated / "again.nc"))
+    np.testing.assert_allclose(again.weights, found.weights, atol=1e-5)
+    pd.DataFrame({"symbol": ["BAC", "CASH"], "weight": [0.5, 0.5]}).to_csv(mandated / "held.csv", index=False)
+    code, out, err = run("decide", mandated / "results", "--mandate", mandated / "month.toml", *options,
+                         "--portfolio", mandated / "held.csv")  # fmt: skip
+    assert code == 0, err
+    assert Decision.of(Forecast.load(mandated / "again.nc")).trades.loc["BAC", "before"] == 0.5
+    code, _, err = run("decide", mandated / "results", "--mandate", mandated / "month.toml", "--short")
+    assert (code, "a mandate says all" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("[mandate]", "[decision]\nexposure = 0.5\n[mandate]", "give [decision] or [mandate], not both"),
+        ("max_weight = 0.4", "max_weight = 0.01", "keeps these limits together: each asset at most 1 %"),
+        ("oil =", "oyl =", "unknown value oyl. Did you mean oil?"),
+        ("limits.sector", "limits.sectr", "unknown column sectr"),
+        ("AAPL = 0.6", "AAPLL = 0.6", "unknown asset AAPLL"),
+        ("turnover = 0.5", "turnover = 0.05", "turnover at most 5 %"),
+        ('"minimum_variance"', '"most"', "objective should be"),
+    ],
+)
+def test_a_mandate_is_checked_before_the_fit(old, new, message, run, mandated):
+    change(mandated, old, new)
+    code, _, err = run("run", mandated / "month.toml", "--check")
+    assert code == 2
+    assert message in " ".join(err.split())

@@ -7,7 +7,7 @@ import statsmodels.api as sm
 import xarray as xr
 
 from bdfm.data.sources import read_prices
-from bdfm.errors import DataError
+from bdfm.errors import DataError, UnknownLabelError
 from bdfm.risk import CrossSectionalEstimator, price_styles, simple_returns
 
 T, N = 40, 30
@@ -250,3 +250,17 @@ def test_sectors_and_styles_of_500_stocks(shared_data):
         / np.square(plain.history["specific_returns"]).sum()
     )
     assert 0.5 < float(ratio) < 0.97
+
+
+def test_textbook_divisor_takes_specific_returns_as_they_are(rng):
+    days = pd.bdate_range("2020-01-01", periods=40)
+    returns = pd.DataFrame(rng.normal(0, 0.02, (40, 12)), days, [f"A{i}" for i in range(12)])
+    groups = {"group": pd.Series(["a"] * 3 + ["b"] * 9, returns.columns)}
+    plain = CrossSectionalEstimator(None, groups, divisor="textbook").fit(returns)
+    u = plain.history["specific_returns"].to_pandas()
+    np.testing.assert_allclose(plain.specific_variance, np.square(u).sum() / (len(u) - 1), rtol=1e-10)
+    usual = CrossSectionalEstimator(None, groups).fit(returns)
+    ratio = usual.specific_variance.to_numpy() / plain.specific_variance.to_numpy()
+    np.testing.assert_allclose(ratio, [1.5] * 3 + [9 / 8] * 9)  # 1 / (1 - h), h = 1 / members
+    with pytest.raises(UnknownLabelError, match="divisor"):
+        CrossSectionalEstimator(None, groups, divisor="n").fit(returns)

@@ -231,3 +231,43 @@ def test_parameter_counts():
     found = parameter_counts(1000, 10, 250)
     assert found["parameters"].tolist() == [500_500, 11_055]
     np.testing.assert_allclose(found["returns_per_parameter"], [250_000 / 500_500, 250_000 / 11_055])
+
+
+def hedge_model(rng):
+    b = rng.normal(1, 0.4, (5, 2))
+    return RiskModel.from_arrays(
+        b, np.diag([4e-4, 1e-4]), rng.uniform(1e-4, 9e-4, 5),
+        assets=[f"A{i}" for i in range(5)], factors=["market", "size"],
+    )  # fmt: skip
+
+
+def test_hedge_under_limits_is_the_best_of_a_direct_search(rng):
+    model = hedge_model(rng)
+    sigma = model.covariance().to_numpy()
+    names = ["A1", "A2", "A3"]
+    free = hedge(model, W, names)
+    for limits in [(-0.2, 0.0), {"A1": (-0.1, 0.1), "A2": (0.05, 1.0)}, (-10.0, 10.0)]:
+        found = hedge(model, W, names, limits=limits)
+        ends = [limits.get(n, (-50, 50)) if isinstance(limits, dict) else limits for n in names]
+
+        def variance(h):
+            held = w.copy()
+            held[1:4] += h
+            return 1e4 * held @ sigma @ held
+
+        best = optimize.minimize(variance, np.mean(ends, axis=1), bounds=ends, tol=1e-14)
+        np.testing.assert_allclose(found.ratios, best.x, atol=1e-5)
+        assert 1e4 * found.hedged_volatility**2 == pytest.approx(variance(found.ratios.to_numpy()))
+        assert found.hedged_volatility >= free.hedged_volatility - 1e-12
+    np.testing.assert_allclose(hedge(model, W, names, limits=(-10, 10)).ratios, free.ratios, atol=1e-8)
+
+
+@pytest.mark.parametrize("limits", [(0.1, -0.1), (0.0,), (0.2, 0.2), (float("nan"), 1.0)])
+def test_limits_that_are_none(rng, limits):
+    with pytest.raises(DataError, match="low and high"):
+        hedge(hedge_model(rng), W, ["A1"], limits=limits)
+
+
+def test_limits_of_an_instrument_that_is_not_there(rng):
+    with pytest.raises(UnknownLabelError, match="A3"):
+        hedge(hedge_model(rng), W, ["A1"], limits={"A3": (-1, 1)})

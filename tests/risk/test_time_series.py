@@ -167,3 +167,18 @@ def test_french_exposures_of_500_stocks(shared_data):
     for asset in model.assets[::57]:
         ols = sm.OLS(excess[asset], sm.add_constant(factors)).fit()
         np.testing.assert_allclose(model.exposures.sel(asset=asset), ols.params.iloc[1:], atol=1e-10)
+
+
+def test_textbook_divisor(rng):
+    days = pd.bdate_range("2020-01-01", periods=25)
+    factors = pd.DataFrame(rng.normal(0, 0.01, (25, 2)), days, ["market", "size"])
+    returns = pd.DataFrame(rng.normal(0, 0.01, (25, 3)), days, ["A", "B", "C"])
+    returns.iloc[3, 1] = np.nan
+    model = TimeSeriesEstimator(factors, divisor="textbook").fit(returns)
+    u = model.history["specific_returns"].to_pandas()
+    np.testing.assert_allclose(model.specific_variance, u.var(ddof=1), rtol=1e-10)
+    usual = TimeSeriesEstimator(factors).fit(returns)
+    n = returns.notna().sum()
+    np.testing.assert_allclose(usual.specific_variance, u.var(ddof=1) * (n - 1) / (n - 3), rtol=1e-10)
+    with pytest.raises(UnknownLabelError, match="divisor"):
+        TimeSeriesEstimator(factors, divisor="n").fit(returns)

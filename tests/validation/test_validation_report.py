@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bdfm.errors import DataError
+from bdfm.errors import DataError, UnknownLabelError
 from bdfm.risk import CrossSectionalEstimator, RiskModel, StatisticalEstimator, TimeSeriesEstimator
 from bdfm.validation import validate
 
@@ -186,3 +186,76 @@ def test_unusable_input():
         validate(bare, returns)
     with pytest.raises(DataError, match="no returns for 100 of the model's 500 periods"):
         validate(TimeSeriesEstimator(factors).fit(returns), returns.iloc[:400])
+
+
+def test_factors_that_explain_nothing_are_named():
+    rng = np.random.default_rng(21)
+    days = pd.bdate_range("2018-01-01", periods=300)
+    factors = pd.DataFrame(rng.normal(0, 0.01, (300, 2)), days, ["noise 1", "noise 2"])
+    returns = pd.DataFrame(rng.normal(0, 0.01, (300, N)), days, [f"A{i}" for i in range(N)])
+    estimator = TimeSeriesEstimator(factors)
+    report = validate(
+        estimator.fit(returns), returns, estimator=estimator, window=100, step=50, n_simulations=0
+    )
+    assert {"explanatory power", "explanatory power, unseen returns"} <= set(report.flags)
+    assert f"0 of {N} assets explained" in report.table.loc["explanatory power", "statistic"]
+
+
+def test_r_squared_of_the_check_is_that_of_the_fit():
+    factors, returns = simulate(np.random.default_rng(22))
+    model = TimeSeriesEstimator(factors).fit(returns)
+    words = validate(model, returns, n_simulations=0).table.loc["explanatory power", "statistic"]
+    r = returns - returns.mean()
+    u = pd.DataFrame(model.history["specific_returns"].to_numpy())
+    total = 1 - np.square(u).to_numpy().sum() / np.square(r).to_numpy().sum()
+    assert f"R² {total:.2f} over all returns" in words
+    assert f"{N} of {N} assets explained" in words
+
+
+def test_exposures_that_make_no_sense_are_named():
+    factors, returns = simulate(np.random.default_rng(23))
+    wrong = returns.assign(A4=-returns["A4"])  # a sign turned in the file
+    expected = {"market": (0.0, 3.0), "value": (-5.0, 5.0)}
+    good = validate(TimeSeriesEstimator(factors).fit(returns), returns, expected=expected, n_simulations=0)
+    assert "expected exposures" not in good.flags
+    assert good.unexpected is not None
+    assert len(good.unexpected) == 0
+    model = TimeSeriesEstimator(factors).fit(wrong)
+    bad = validate(model, wrong, expected=expected, n_simulations=0)
+    assert "expected exposures" in bad.flags
+    assert list(bad.unexpected.index) == [("A4", "market")]
+    row = bad.unexpected.iloc[0]
+    assert row["exposure"] == pytest.approx(model.exposures.to_numpy()[4, 0])
+    assert (row["low"], row["high"]) == (0, 3)
+    assert "A4 to market -" in bad.table.loc["expected exposures", "statistic"]
+    assert validate(model, wrong, n_simulations=0).unexpected is None
+    upside = validate(model, wrong, expected={"market": "-"}, n_simulations=0)
+    assert len(upside.unexpected) == N - 1
+
+
+def test_a_little_below_its_bound_is_no_fault():
+    factors, returns = simulate(np.random.default_rng(24))
+    model = TimeSeriesEstimator(factors).fit(returns)
+    lowest = float(model.exposures.to_numpy()[:, 0].min())
+    near = validate(model, returns, expected={"market": (lowest + 0.02, 3.0)}, n_simulations=0)
+    assert "expected exposures" not in near.flags
+
+
+def test_expected_exposures_of_a_model_without_errors():
+    _, returns = simulate(np.random.default_rng(25))
+    groups = {"group": pd.Series(["a", "b"] * 10, returns.columns)}
+    model = CrossSectionalEstimator(None, groups, market=True).fit(returns)
+    fine = validate(model, returns, expected={"market": (0.5, 2.0)})
+    assert "expected exposures" not in fine.flags
+    bad = validate(model, returns, expected={"market": "-"})
+    assert len(bad.unexpected) == N
+
+
+@pytest.mark.parametrize("given", ["up", (2.0, 1.0), (1.0,), ("a", "b")])
+def test_an_expectation_that_is_none(given):
+    factors, returns = simulate(np.random.default_rng(26))
+    model = TimeSeriesEstimator(factors).fit(returns)
+    with pytest.raises(DataError, match="expected exposures to market"):
+        validate(model, returns, expected={"market": given}, n_simulations=0)
+    with pytest.raises(UnknownLabelError, match="momentum"):
+        validate(model, returns, expected={"momentum": "+"}, n_simulations=0)

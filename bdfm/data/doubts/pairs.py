@@ -56,7 +56,7 @@ def twins(tables: Tables) -> Iterator[Finding]:
                 f"{one} and {other} have a correlation of {correlation:.4f}",
                 "Like share classes or funds on one index; a specific risk for each asset cannot see what"
                 " they share, and a long-short pair of them looks riskier than it is.",
-                "Leave one of them out, if both are not needed.",
+                "Leave one of them out, or link their specific risk (bdfm.risk.link_specific).",
             )  # fmt: skip
 
 
