@@ -31,6 +31,7 @@ from bdfm.gibbs.updates.dynamics import draw_lag_coefficients, draw_rho
 from bdfm.gibbs.updates.evidence import draw_evidence
 from bdfm.gibbs.updates.factor_days import (
     draw_factor_days,
+    move_along_residual_days,
     rescale_factor_days,
     shear_factor_days,
     switch_factor_days,
@@ -106,6 +107,7 @@ _UPDATES: Final[tuple[Update, ...]] = (
     switch_factors,
     switch_paths,
     switch_factor_days,
+    move_along_residual_days,
     draw_asset_paths,
     rescale_asset_paths,
     draw_path_parameters,
@@ -147,7 +149,7 @@ def sweep_of(spec: GibbsSpec, data: Data) -> list[Update]:
         sweep += [refresh_information, draw_mean_hierarchies, draw_mean_coefficients, draw_mean_mixing]
     sweep += [draw_loadings, *prior_of_loadings]
     if spec.factor_volatility is not None:
-        return [*sweep, *_factor_days(spec, prior_of_loadings), *_noise(spec, data)]
+        return [*sweep, *_factor_days(spec, data, prior_of_loadings), *_noise(spec, data)]
     sweep.append(draw_factor_path if lags <= 1 else draw_factor_periods)
     if spec.n_factors > 1:
         sweep.append(shear_factors)
@@ -180,7 +182,7 @@ def sweep_of(spec: GibbsSpec, data: Data) -> list[Update]:
     return sweep + _noise(spec, data)
 
 
-def _factor_days(spec: GibbsSpec, prior_of_loadings: list[Update]) -> list[Update]:
+def _factor_days(spec: GibbsSpec, data: Data, prior_of_loadings: list[Update]) -> list[Update]:
     """Updates of factors that each have a volatility of their own, after the loadings."""
     turn: list[Update] = [shear_factor_days] if spec.n_factors > 1 else []
     sweep: list[Update] = [draw_factor_days, *turn, rescale_factor_days, *prior_of_loadings]
@@ -191,7 +193,8 @@ def _factor_days(spec: GibbsSpec, prior_of_loadings: list[Update]) -> list[Updat
         shift_factor_volatilities,
         refresh_residuals,
     ]
-    return [*sweep, switch_factors, *turn, switch_factor_days]
+    sweep += [switch_factors, *turn, switch_factor_days]
+    return [*sweep, move_along_residual_days] if data.volatility.has_intercept else sweep
 
 
 def _noise(spec: GibbsSpec, data: Data) -> list[Update]:

@@ -28,7 +28,7 @@ from drivers import (
     patched,
     plain,
 )
-from reference import log_joint
+from reference import expected_returns, log_joint
 from scipy import stats
 from test_densities import SURE, assert_current, skip, with_vector
 
@@ -408,3 +408,35 @@ def test_whole_paths_have_the_moments_of_the_joint_density(name, update, column,
         mean = weight @ of(paths)
         error = np.sqrt(weight @ np.square(of(paths) - mean) * (1 / effective + 30 / len(draws)))
         assert np.abs((of(draws).mean(axis=0) - mean) / error).max() < 4.5
+
+
+@pytest.mark.parametrize("parts", [FACTOR_PATHS, BOTH], ids=["factors", "both"])
+def test_residual_move_by_day(parts):
+    """Of the first asset: its residuals and noise scale times c, the factors moved along; eq. S42."""
+    spec, p = world(**parts)
+    seen = np.isfinite(spec.returns[:, 0])
+    e = np.where(seen, (spec.returns - expected_returns(spec, p))[:, 0], 0.0)
+
+    def run(rng):
+        chain = Chain(spec, p)
+        chain.scratch.tuning.leverage[1:] = 0.0
+        q = chain.run(rng, U.move_along_residual_days)
+        return chain, q, q["theta"][0, 0] - p["theta"][0, 0]
+
+    chain, q, log_c = run(Script())
+    assert_current(chain)
+    t = int(np.argmax(np.abs(e)))
+    v = (q["factors"][t] - p["factors"][t]) / ((1 - math.exp(log_c)) * e[t])
+    assert v @ p["loadings"][0, 0] == pytest.approx(1.0, rel=1e-9)
+
+    def at(x):
+        c, u = math.exp(x), p["u"].copy()
+        u[:, 0] /= c * c
+        return moved(p, "theta", (0, 0), p["theta"][0, 0] + x) | {
+            "factors": p["factors"] + (1 - c) * np.outer(e, v),
+            "u": u,
+        }
+
+    # volumes: residuals times c, and u over its square, where there are returns
+    n = seen.sum()
+    assert_slice(lambda rng: run(rng)[2], lambda x: log_joint(spec, at(x)) + (n - 2 * n) * x, 0.0)
