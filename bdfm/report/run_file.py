@@ -40,6 +40,7 @@ class DataTable(_Table):
     volatility: Path | None = None  # annual, known at the end of each day: implied by options, say
     demo: bool = False
     period: int | str | None = None  # days of a period, or "month"; the model's, if not given
+    horizon: int | str | None = None  # periods ahead, "5d" for market days, or a date; 1, if not given
     date_format: str | None = None  # of dates with two meanings: dmy, mdy, ymd, or such as %d/%m/%Y
     decimal_mark: str | None = None  # point or comma, where the numbers leave it open
     zero: tuple[str, ...] = ()  # delisted assets
