@@ -147,12 +147,12 @@ def report_html(
 
 
 def _forecast_section(forecast: Forecast, table: pd.DataFrame) -> str:
-    effective = forecast.effective_draws
+    effective, n = forecast.effective_draws, len(forecast.records)
     facts = [
         f"{len(table)} assets",
         f"{forecast.n_draws:,} draws"
         + ("" if effective > forecast.n_draws - 1 else f", {effective:,.0f} effective"),
-        f"{len(forecast.records)} views and edits" if forecast.records else "no views or edits",
+        {0: "no views or edits", 1: "1 view or edit"}.get(n, f"{n} views and edits"),
     ]
     model = forecast.attrs.get("model")
     if model is not None:
@@ -306,7 +306,8 @@ def _reproduce_section(forecast: Forecast, summary: Mapping[str, Any] | None, ru
     if isinstance(versions, Mapping):
         facts["versions"] = ", ".join(f"{k} {v}" for k, v in versions.items())
     rows = "".join(
-        f"<tr><th scope=row>{escape(str(k))}</th><td>{escape(str(v))}</td></tr>" for k, v in facts.items()
+        f"<tr><th scope=row>{escape(str(k))}</th><td class=text>{escape(str(v))}</td></tr>"
+        for k, v in facts.items()
     )
     text = f"<table class=plain><tbody>{rows}</tbody></table>"
     if run is None:

@@ -108,13 +108,20 @@ const WhatIf = (function () {
 
   // Probability (asset, fifth) that an asset ranks in each fifth, lowest first.
   function fifths(sample, weights) {
+    const whole = sample.n % FIFTHS === 0; // then an asset that ties with none lies in one fifth
     return sample.returns.map((_, a) => {
       const found = new Float64Array(FIFTHS);
+      const first = sample.start[a];
+      const last = sample.stop[a];
       for (let d = 0; d < sample.m; d++) {
         const weight = weights[d];
         if (weight === 0) continue;
-        let fifth = Math.floor((sample.start[a][d] * FIFTHS) / sample.n) + 1;
-        for (; fifth <= FIFTHS && (fifth - 1) * sample.n < sample.stop[a][d] * FIFTHS; fifth++)
+        if (whole && last[d] === first[d] + 1) {
+          found[Math.floor((first[d] * FIFTHS) / sample.n)] += weight;
+          continue;
+        }
+        let fifth = Math.floor((first[d] * FIFTHS) / sample.n) + 1;
+        for (; fifth <= FIFTHS && (fifth - 1) * sample.n < last[d] * FIFTHS; fifth++)
           found[fifth - 1] += weight * shareOfFifth(sample, a, d, fifth);
       }
       return found;

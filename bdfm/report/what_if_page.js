@@ -7,9 +7,10 @@
     ordering: "One asset above another",
     quantile: "Asset in a fifth",
   };
-  const EVIDENCE = { evidence: "measured, with an error (evidence)", constraint: "holds (constraint)" };
+  const MEANINGS = { evidence: "measured (evidence)", constraint: "true (constraint)" };
   const SENSES = { equal: "equal to", at_least: "at least", at_most: "at most" };
   const FIFTHS = { 1: "1, lowest", 2: "2", 3: "3", 4: "4", 5: "5, highest" };
+  const INNER = new Set(["second, %", "third, %", "fourth, %"]); // left out on a phone
   const MEASURES = {
     mean: "expected return",
     volatility: "volatility",
@@ -138,7 +139,7 @@
     if (two) fields.push(add("other", choice("than", state.options, form.other, set("other", true, true))));
     if (form.kind === "quantile")
       fields.push(add("fifth", choice("Fifth", FIFTHS, form.fifth, (x) => set("fifth", true, true)(Number(x)))));
-    fields.push(add("semantics", choice("The statement is", EVIDENCE, form.semantics, set("semantics", true))));
+    fields.push(add("semantics", choice("The statement is", MEANINGS, form.semantics, set("semantics", true))));
     if (form.semantics === "constraint")
       fields.push(add("sense", choice("It is", SENSES, form.sense, set("sense"))));
     const [main, slider] = isReturn
@@ -192,7 +193,8 @@
   // -- what they do --------------------------------------------------------------------------------------
 
   function tableOf(title, heads) {
-    const head = make("tr", {}, ...heads.map((text) => make("th", { scope: "col", textContent: text })));
+    const cells = heads.map((text) => make("th", { scope: "col", textContent: text, className: INNER.has(text) ? "inner" : "" }));
+    const head = make("tr", {}, ...cells);
     const body = make("tbody");
     const table = make("table", {}, make("caption", { textContent: title }), make("thead", {}, head), body);
     const around = make("div", { className: "wide", tabIndex: 0 }, table);
@@ -217,7 +219,7 @@
     const shown = make("span", {});
     const box = make("label", {}, all, " all assets");
     const tools = make("p", { className: "tools" }, make("label", {}, "Search ", search), box, shown);
-    const toml = make("textarea", { id: "what-if-toml", readOnly: true, rows: 8, spellcheck: false });
+    const toml = make("textarea", { id: "what-if-toml", readOnly: true, rows: 12, spellcheck: false });
     const label = make("label", { htmlFor: "what-if-toml" }, "For next month's run file");
     const copy = make("button", { type: "button", id: "what-if-copy", textContent: "Copy" });
     const copied = make("span", {});
@@ -247,15 +249,17 @@
     return `rgba(${p > 0.2 ? "200,85,61" : "59,111,182"},${strength.toFixed(2)})`;
   }
 
+  const fixed = (value, digits) => (100 * value).toFixed(digits).replace(/^-(0\.0*)$/, "$1");
+
   function cell(value, form) {
-    const found = make("td", { textContent: form === undefined ? (100 * value).toFixed(1) : form });
+    const found = make("td", { textContent: form === undefined ? fixed(value, 1) : form });
     found.dataset.v = value;
     return found;
   }
 
   function signed(value) {
-    const text = (100 * value).toFixed(1);
-    const found = cell(value, Number(text) > 0 ? "+" + text : Number(text) === 0 ? "0.0" : text);
+    const text = fixed(value, 1);
+    const found = cell(value, Number(text) > 0 ? "+" + text : text);
     found.className = Number(text) > 0 ? "up" : Number(text) < 0 ? "down" : "same";
     return found;
   }
@@ -275,8 +279,9 @@
     shown.fifths.body.replaceChildren(
       ...some.map((a) => {
         const p = last.said.fifths[a];
-        const cells = [...p].map((value) => {
+        const cells = [...p].map((value, k) => {
           const found = cell(value);
+          found.className = k > 0 && k < 4 ? "inner" : "";
           found.style.background = shade(value);
           return found;
         });
@@ -304,7 +309,7 @@
     if (shown.risk)
       shown.risk.body.replaceChildren(
         ...Object.entries(MEASURES).map(([key, title]) => {
-          const numbers = [state.before.risk[key], last.said.risk[key]].map((x) => cell(x, (100 * x).toFixed(2)));
+          const numbers = [state.before.risk[key], last.said.risk[key]].map((x) => cell(x, fixed(x, 2)));
           return make("tr", {}, make("th", { scope: "row", textContent: title }), ...numbers);
         })
       );
