@@ -111,8 +111,9 @@ def what_if_section(forecast: Forecast) -> str:
     """Section of the page: what it says, the data, and places that the script fills."""
     own = carried(forecast)
     data = what_if_data(forecast, own)
-    # A script's text ends at the first "</script", whatever stands around it.
-    text = json.dumps(data).replace("<", "\\u003c")
+    text = json.dumps(data)
+    for sign in "<>&":  # a script's text ends at the first "</script", whatever stands around it
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
     book = "" if data["book"] is None else " and to the risk of the book"
     error = 100 * np.sqrt(0.16 / effective_number(own.weights))
     return (

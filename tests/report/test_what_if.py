@@ -116,6 +116,11 @@ SETS = {
         holds("quantile", asset="XLE", quantile=5, probability=0.5) | {"confidence": 0.7},
         holds("relative", asset="GOOG", over="TLT", mean=0.03) | {"confidence": 0.0},
     ],
+    "slack bound, sd": [holds("absolute", asset="XLE", mean=-0.2, sd=0.05, sense="at_least")],
+    "bound that another view meets": [
+        holds("absolute", asset="TLT", mean=0.02, sense="at_least"),
+        holds("ordering", above="TLT", below="XLE", probability=0.8),
+    ],
     "said twice": [  # rows that depend on each other: the fifths of an asset sum to 1
         holds("quantile", asset="XLE", quantile=k, probability=p)
         for k, p in enumerate((0.25, 0.2, 0.15, 0.15, 0.25), 1)
