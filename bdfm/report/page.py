@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -33,7 +33,10 @@ from bdfm.report.pictures import (
 )
 from bdfm.report.results import MonthFiles, read_results
 from bdfm.report.sections import doubts, first_page, last_month, strips, titled
+from bdfm.report.what_if import what_if_script, what_if_section
 from bdfm.report.workbook import workbook_tables, write_workbook
+
+WHAT_IF: Final = "What if"
 
 
 def write_report(
@@ -116,6 +119,7 @@ def report_html(
         ("Heat map", figure_html(heatmap(table), "heatmap")),
         ("Views and edits", _changes_section(forecast)),
         ("Forecast", _forecast_section(forecast, table)),
+        (WHAT_IF, what_if_section(forecast)),
         ("Factors and volatility", titled(found, ("Factors",)) + _model_section(forecast, posterior, table)),
         ("Data", doubts(forecast.attrs)),
         ("Diagnostics", _diagnostics_section(posterior, summary)),
@@ -124,7 +128,8 @@ def report_html(
     title = f"Forecast {forecast.origin:%Y-%m-%d} to {forecast.end:%Y-%m-%d}"
     sections = [(name, html) for name, html in sections if html]
     body = "".join(
-        f'<section id="s{k}"><h2>{escape(name)}</h2>{html}</section>'
+        f'<section id="s{k}" class="{"screen" if name == WHAT_IF else ""}"><h2>{escape(name)}</h2>{html}'
+        "</section>"
         for k, (name, html) in enumerate(sections)
     )
     links = "".join(f'<a href="#s{k}">{escape(name)}</a>' for k, (name, _) in enumerate(sections))
@@ -134,7 +139,7 @@ def report_html(
         plotly=plotly,
         links=links,
         body=body,
-        script=SCRIPT,
+        script=f"{SCRIPT}{what_if_script()}",
     )
 
 
@@ -142,12 +147,12 @@ def report_html(
 
 
 def _forecast_section(forecast: Forecast, table: pd.DataFrame) -> str:
-    effective = forecast.effective_draws
+    effective, n = forecast.effective_draws, len(forecast.records)
     facts = [
         f"{len(table)} assets",
         f"{forecast.n_draws:,} draws"
         + ("" if effective > forecast.n_draws - 1 else f", {effective:,.0f} effective"),
-        f"{len(forecast.records)} views and edits" if forecast.records else "no views or edits",
+        {0: "no views or edits", 1: "1 view or edit"}.get(n, f"{n} views and edits"),
     ]
     model = forecast.attrs.get("model")
     if model is not None:
@@ -301,7 +306,8 @@ def _reproduce_section(forecast: Forecast, summary: Mapping[str, Any] | None, ru
     if isinstance(versions, Mapping):
         facts["versions"] = ", ".join(f"{k} {v}" for k, v in versions.items())
     rows = "".join(
-        f"<tr><th scope=row>{escape(str(k))}</th><td>{escape(str(v))}</td></tr>" for k, v in facts.items()
+        f"<tr><th scope=row>{escape(str(k))}</th><td class=text>{escape(str(v))}</td></tr>"
+        for k, v in facts.items()
     )
     text = f"<table class=plain><tbody>{rows}</tbody></table>"
     if run is None:

@@ -17,7 +17,8 @@ nav{display:flex;flex-wrap:wrap;gap:4px 14px}nav a{color:#3b6fb6}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:13px}
 #assets{width:100%}
 th,td{padding:3px 7px;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
-tbody th,.symbol,.name,.class{text-align:left}td.name{max-width:260px;overflow:hidden;text-overflow:ellipsis}
+tbody th,thead th:first-child,.symbol,.name,.class,.text{text-align:left}
+td.name{max-width:260px;overflow:hidden;text-overflow:ellipsis}
 thead th{position:sticky;top:0;background:#f3f5f7;z-index:1}
 thead button{all:unset;cursor:pointer;font-weight:600}
 thead button:focus-visible{outline:2px solid #3b6fb6}
@@ -33,11 +34,22 @@ h4{font-size:14px;margin:14px 0 4px}.lines{font-size:16px;padding-left:22px}.lin
 .strips{width:100%}.strips td,.strips th{padding:1px 6px}.strip{width:70%;min-width:180px}
 .strip svg{width:100%;height:18px;display:block}
 .b1{fill:#d7e2f0}.b2{fill:#9dbbdc}.b3{fill:#3b6fb6}.mid{fill:#a8432d}.zero{fill:#888}
+.view{border:1px solid var(--line);border-radius:6px;margin:0 0 10px;padding:6px 12px 10px;min-width:0}
+.view legend{font-weight:600;padding:0 4px}
+.fields{display:flex;flex-wrap:wrap;gap:8px 16px;align-items:end}
+.fields label,.block label{display:flex;flex-direction:column;max-width:100%}
+.fields label,.block label{font-size:12.5px;color:var(--soft)}
+.fields select,.fields input{font:inherit;font-size:14px;color:var(--ink);max-width:100%}
+.fields select,.fields input[type=range]{width:210px}.fields input[type=number]{width:105px}
+.fields select{padding:4px}caption{text-align:left;font-weight:600;padding:8px 0 4px}
+.tools button,.fields button,.block button{font:inherit;font-size:14px;padding:4px 12px;cursor:pointer}
+.view+.view{margin-top:12px}.block{margin-top:16px}
+textarea{width:100%;font:12.5px/1.4 ui-monospace,monospace;padding:8px}
 footer{max-width:1100px;margin:30px auto;padding:0 16px;color:var(--soft);font-size:13px}
 @media (max-width:640px){body{font-size:14px}.lines{font-size:15px}.strip{min-width:120px}
-.name,.class{display:none}
+.name,.class,.inner{display:none}.fields label,.fields select,.fields input[type=range]{width:100%}
 th,td{padding:3px 5px}h1{font-size:20px}}
-@media print{nav,.tools{display:none}.wide{overflow:visible;max-height:none}thead th{position:static}
+@media print{nav,.tools,.screen{display:none}.wide{overflow:visible;max-height:none}thead th{position:static}
 section{break-inside:auto}#s0{break-after:page}h2,h3,h4{break-after:avoid}a{color:inherit;text-decoration:none}
 body{font-size:11px}.plain,#assets,.strips{font-size:9.5px}.lines{font-size:12.5px}tr,.figure{break-inside:avoid}*{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 """

@@ -33,9 +33,11 @@ _COLOURS: Final = ("#3b6fb6", "#c8553d", "#4f9d69", "#8a6fb0", "#b08d3c", "#5c6b
 
 
 def figure_html(figure: Any, name: str) -> str:
-    """Figure as a div with its data, without the library."""
-    top = figure.layout.margin.t or 46
+    """Figure as a div with its data, without the library, its title above it: that wraps on a phone."""
+    title = str(figure.layout.title.text)
+    top = figure.layout.margin.t or 10
     figure.update_layout(
+        title=None,
         template="plotly_white",
         font={"family": "system-ui, sans-serif", "size": 12},
         margin={"l": 10, "r": 10, "t": top, "b": 30},
@@ -46,7 +48,7 @@ def figure_html(figure: Any, name: str) -> str:
         div_id=f"figure-{name}",
         config={"displaylogo": False, "responsive": True, "displayModeBar": False},
     )
-    return f"<div class=figure>{html}</div>"
+    return f'<div class=figure role=group aria-label="{escape(title)}"><h4>{escape(title)}</h4>{html}</div>'
 
 
 def _label(text: object) -> str:
@@ -87,8 +89,8 @@ def heatmap(table: pd.DataFrame) -> Any:
     figure.update_yaxes(type="category", tickfont={"size": 9}, dtick=1, automargin=True)
     figure.update_xaxes(side="top", title=None)
     return figure.update_layout(
-        height=150 + 15 * len(shown),
-        margin_t=80,
+        height=100 + 15 * len(shown),
+        margin_t=30,
         title="Probability of each fifth, %, by conviction" + ends_named(len(shown), everything),
     )
 
@@ -148,9 +150,9 @@ def contributions(decision: Decision, n_assets: int = 30) -> Any:
     figure.update_yaxes(type="category", dtick=1, tickfont={"size": 9}, automargin=True)
     figure.update_xaxes(title="%")
     return figure.update_layout(
-        height=190 + 18 * len(parts),
+        height=140 + 18 * len(parts),
         title="Contributions to risk",
-        margin_t=80,
+        margin_t=30,
         legend={"orientation": "h", "y": 1.0, "yanchor": "bottom"},
     )
 

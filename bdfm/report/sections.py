@@ -58,12 +58,14 @@ def table_html(table: pd.DataFrame) -> str:
     """Table with its index; shares in percent, unless the column says that it is a number or an amount."""
     heads = [str(table.index.name or ""), *map(str, table.columns)]
     forms = [_form(str(c), table[c]) for c in table.columns]
+    kinds = [_kind(str(c), f) for c, f in zip(table.columns, forms, strict=True)]
     head = "".join(
-        f"<th scope=col>{escape(_head(h, f))}</th>" for h, f in zip(heads, ["", *forms], strict=True)
+        f"<th scope=col{k}>{escape(_head(h, f))}</th>"
+        for h, f, k in zip(heads, ["", *forms], ["", *kinds], strict=True)
     )
     rows = []
     for label, values in zip(table.index, table.to_numpy(dtype=object), strict=True):
-        cells = "".join(_cell(x, f) for x, f in zip(values, forms, strict=True))
+        cells = "".join(_cell(x, f, k) for x, f, k in zip(values, forms, kinds, strict=True))
         rows.append(f"<tr><th scope=row>{escape(str(label))}</th>{cells}</tr>")
     return (
         f"<div class=wide><table class=plain><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
@@ -87,12 +89,18 @@ def _head(name: str, form: str) -> str:
     return f"{name}, %" if form.startswith("%") else name.replace(" (number)", "").replace(" (amount)", "")
 
 
-def _cell(value: Any, form: str) -> str:
+def _kind(name: str, form: str) -> str:
+    """Class of a column, head and cells alike: names and classes are left out on a phone."""
+    return "" if form else f" class={name}" if name in ("name", "class") else " class=text"
+
+
+def _cell(value: Any, form: str, kind: str) -> str:
     if not form:
-        return f"<td class=name>{escape(str(value))}</td>"
+        return f"<td{kind}>{escape(str(value))}</td>"
     if value is None or value != value:
         return "<td></td>"
     text = f"{100 * value:.{form[1]}f}" if form.startswith("%") else form.format(value)
+    text = text.replace("-", "", 1) if text.startswith("-") and not text.strip("-0.,") else text
     return f"<td>{text}</td>"
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 import sys
 from html.parser import HTMLParser
 
@@ -84,7 +82,7 @@ def test_the_page_is_one_file_and_escaped(page):
     assert len(tags.ids) == len(set(tags.ids))
     n_figures = len(re.findall(r"class=figure", text))
     assert n_figures == 3  # heat map, contributions, dispersion; no posterior lies beside it
-    assert tags.scripts == 2 + n_figures * text.count("Plotly.newPlot(") // n_figures
+    assert tags.scripts == 3 + n_figures * text.count("Plotly.newPlot(") // n_figures
     assert "<script>alert(" not in text
     assert "onerror=alert(2)>" not in text.replace("&gt;", "")
     assert text.count("&lt;script&gt;alert(1)&lt;/script&gt;") > 5
@@ -135,36 +133,11 @@ def test_what_is_not_there_is_told(tmp_path, monkeypatch, forecast):
 # In a browser
 
 
-@pytest.fixture(scope="module")
-def browser():
-    """A headless Chromium: that of BDFM_CHROMIUM, one on the PATH, or playwright's own."""
-    api = pytest.importorskip("playwright.sync_api")
-    names = ("chromium", "chromium-browser", "google-chrome")
-    path = os.environ.get("BDFM_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-    with api.sync_playwright() as play:
-        try:
-            found = play.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        except api.Error as error:
-            pytest.skip(f"no Chromium starts here: {str(error).splitlines()[0]}")
-        yield found
-        found.close()
-
-
 @pytest.fixture
-def tab(browser, page):
-    tab = browser.new_page(viewport={"width": 1200, "height": 900})
-    tab.messages = []
-    tab.on("console", lambda m: tab.messages.append(m.text) if m.type in ("error", "warning") else None)
-    tab.on("pageerror", lambda e: tab.messages.append(str(e)))
-    tab.on("dialog", lambda d: (tab.messages.append(f"dialog {d.message}"), d.dismiss()))
-    tab.on(
-        "request",
-        lambda r: tab.messages.append(r.url) if not r.url.startswith(("file", "data", "blob")) else None,
-    )
-    tab.goto(page.as_uri())
+def tab(open_page, page):
+    tab = open_page(page)
     tab.wait_for_selector("#figure-heatmap .main-svg")
-    yield tab
-    tab.close()
+    return tab
 
 
 def column(tab, k):
