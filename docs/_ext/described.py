@@ -34,6 +34,7 @@ MODULES = {
     "bdfm.inference.diagnostics": "Diagnostics",
     "bdfm.posterior.predictive_checks": "Predictive checks",
     "bdfm.scoring.scores": "Scores",
+    "bdfm.scoring.joint": "Scores of joint forecasts",
     "bdfm.scoring.calibration": "Calibration",
     "bdfm.scoring.m6": "Rules of M6",
     "bdfm.errors": "Errors",
