@@ -33,6 +33,7 @@ ROOMS = (
     "validation",
     "ledger",
     "report",
+    "skfolio",
     "bdfm",  # the public names: for users and the command line, not for the package's own modules
     "cli",
 )

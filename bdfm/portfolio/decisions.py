@@ -391,7 +391,7 @@ def _optimise(forecast: Forecast, assets: list[str], settings: DecisionSettings)
         for name in ("skfolio", "skfolio.optimization", "skfolio.prior")
     )
     scenarios = _scenarios(forecast, assets, settings)
-    mean, covariance = _moments(forecast, assets)
+    mean, covariance = mean_and_covariance(forecast, assets)
     base: Any = prior.BasePrior
     known = prior.ReturnDistribution(mu=mean, covariance=covariance, returns=scenarios)
 
@@ -454,7 +454,7 @@ def _scenarios(forecast: Forecast, assets: list[str], settings: DecisionSettings
     return chosen
 
 
-def _moments(forecast: Forecast, assets: list[str]) -> tuple[Floats, Floats]:
+def mean_and_covariance(forecast: Forecast, assets: list[str]) -> tuple[Floats, Floats]:
     """Means (asset,) and covariances (asset, asset) of cut returns under the weights."""
     p = forecast.weights.to_numpy()
     kept = [forecast.assets.index(a) for a in assets]

@@ -19,6 +19,7 @@ ROOMS = {
     "bdfm.risk": "Risk models",
     "bdfm.validation": "Validation of risk models",
     "bdfm.exposures": "Time-varying exposures",
+    "bdfm.skfolio": "Priors for skfolio",
 }
 # Modules that are shown whole, since they have no list of names.
 MODULES = {
