@@ -21,6 +21,7 @@ from bdfm.posterior.fit import fit
 
 # Its class is the base of ours: this module, unlike the package around it, cannot be imported without.
 _prior = optional("skfolio.prior", what="bdfm.skfolio", extra="decisions")
+_BasePrior: Any = _prior.BasePrior
 _validation = optional("sklearn.utils.validation", what="bdfm.skfolio")
 
 N_SCENARIOS: Final = 2000  # of the weighted draws: a convex optimiser solves a program in that many
@@ -30,7 +31,7 @@ DEFAULT_CLASS: Final = "asset"
 Floats = NDArray[np.float64]
 
 
-class ForecastPrior(_prior.BasePrior):  # type: ignore[misc]
+class ForecastPrior(_BasePrior):  # type: ignore[misc]
     """Prior whose scenarios are the weighted draws of a forecast, for any optimiser of skfolio.
 
     ``fit`` takes the columns of ``X`` by name from the forecast; their values play no part. Means and
@@ -90,7 +91,7 @@ class ForecastPrior(_prior.BasePrior):  # type: ignore[misc]
         return self
 
 
-class ModelPrior(_prior.BasePrior):  # type: ignore[misc]
+class ModelPrior(_BasePrior):  # type: ignore[misc]
     """Prior whose scenarios are drawn by a model fitted to the returns that ``fit`` is given.
 
     ``X`` holds daily simple returns (day, asset) with their days as index, as ``skfolio.preprocessing.
