@@ -15,6 +15,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bdfm import _checks, _files
+from bdfm.backtest.choices import JOINT
 from bdfm.backtest.protocol import Floats, Forecaster, History, QuantileForecast
 from bdfm.errors import DataError, FileError
 from bdfm.forecast.forecast import N_RANKS, Forecast
@@ -22,6 +23,7 @@ from bdfm.forecast.ranks import outcome_quantiles, weighted_quantiles
 from bdfm.names import ASSET, CLASS_OF, QUANTILE
 from bdfm.posterior.predictive import MAX_LOG_RETURN
 from bdfm.scoring.calibration import Calibration, pit, simulated_outcomes
+from bdfm.scoring.joint import PRE_RANKS, dawid_sebastiani_score, joint_pit, variogram_score
 from bdfm.scoring.scores import (
     crps,
     energy_score,
@@ -77,7 +79,9 @@ def evaluate(
     """What is kept of the forecast of an origin and of what came.
 
     ``probability``, ``outcome`` (asset, quantile); ``realised`` (asset), simple return. Of a forecast with
-    draws also ``pit`` (asset), ``crps`` (asset) and the attribute ``energy_score``, both of log returns;
+    draws also ``pit`` (asset), ``crps`` (asset) and the attributes ``energy_score``, ``variogram_score``,
+    ``dawid_sebastiani_score`` (of the assets that move) and ``pit_average``, ``pit_band_depth``,
+    ``pit_energy`` (``bdfm.scoring.joint``), all of log returns;
     ``predictive_quantile`` (asset, level) of simple returns; ``simulated_pit`` (simulation, asset) and
     ``simulated_outcome`` (simulation, asset, quantile) of outcomes drawn from the forecast itself.
 
@@ -121,6 +125,7 @@ def evaluate(
         logs, came = _log_returns(draws), _log_returns(returns)
         arrays["crps"] = crps(logs, came)
         attrs["energy_score"] = energy_score(logs, came, seed=int(rng.integers(2**31)))
+        attrs |= _joint_scores(logs, came, rng)
         attrs["n_draws"] = len(draws)
     coords: dict[str, Any] = {
         ASSET: list(history.assets),
@@ -130,6 +135,20 @@ def evaluate(
     if "predictive_quantile" in arrays:
         coords[LEVEL] = list(LEVELS)
     return xr.Dataset({k: (DIMS[k], v) for k, v in arrays.items()}, coords=coords, attrs=attrs)
+
+
+def _joint_scores(draws: Floats, came: Floats, rng: np.random.Generator) -> dict[str, float]:
+    """Scores and ranks of all assets jointly, of log returns; none of them for a single asset."""
+    if draws.shape[1] < 2:
+        return {}
+    found = {"variogram_score": variogram_score(draws, came)}
+    moving = np.ptp(draws, axis=0) > 0  # the covariance of an asset that does not move has no inverse
+    if moving.any() and len(draws) > moving.sum():
+        found["dawid_sebastiani_score"] = dawid_sebastiani_score(draws[:, moving], came[moving])
+    for kind in PRE_RANKS:
+        seed = int(rng.integers(2**31))
+        found[f"pit_{kind}"] = joint_pit(draws, came, pre_rank=kind, seed=seed)
+    return found
 
 
 def save_result(result: xr.Dataset, path: Path) -> None:
@@ -290,18 +309,34 @@ class Run:
     def scores(self) -> pd.DataFrame:
         """One row for each origin: mean scores over assets, number of assets, volatility, seconds.
 
-        ``market_volatility`` is annual and known at the origin; ``energy_score`` is joint over assets.
+        ``market_volatility`` is annual and known at the origin. ``energy_score``, ``variogram_score`` and
+        ``dawid_sebastiani_score`` are joint over assets; runs of earlier releases have the first alone.
         """
         columns = [c for c in map(str, self._cells) if c.startswith(("rps", "log", "crps"))]
         table = self._cells.groupby("origin")[columns].mean()
-        if self.has_draws:
-            table["energy_score"] = [x.attrs["energy_score"] for x in self.results]
+        for name in JOINT if self.has_draws else ():
+            if all(name in x.attrs for x in self.results):
+                table[name] = [x.attrs[name] for x in self.results]
         if self.results and all("information_ratio" in x.attrs for x in self.results):
             table["information_ratio"] = [x.attrs["information_ratio"] for x in self.results]
         table["n_assets"] = [x.sizes[ASSET] for x in self.results]
         table["market_volatility"] = [x.attrs["market_volatility"] for x in self.results]
         table["seconds"] = [x.attrs["seconds"] for x in self.results]
         return table
+
+    @cached_property
+    def joint_pits(self) -> pd.DataFrame:
+        """Rank of what came among the draws, all assets together: a row an origin, a column a pre-rank.
+
+        Uniform for a calibrated forecast (``bdfm.scoring.joint.joint_pit``); counts by bin are
+        ``bdfm.scoring.joint.rank_histogram(run.joint_pits["average"])``. ``DataError`` without draws, or of
+        a run of an earlier release.
+        """
+        if not all(f"pit_{kind}" in x.attrs for kind in PRE_RANKS for x in self.results):
+            raise DataError(f"run {self.name}: it has no joint PIT: no draws, or of an earlier release.")
+        return pd.DataFrame(
+            {kind: [x.attrs[f"pit_{kind}"] for x in self.results] for kind in PRE_RANKS}, index=self.origins
+        )
 
     @cached_property
     def facts(self) -> pd.DataFrame:

@@ -28,6 +28,7 @@ from rich.progress import (
 )
 
 from bdfm import _checks, _files
+from bdfm._seeds import either_seed
 from bdfm._workers import Failure, spread
 from bdfm.backtest.protocol import Forecaster, MarketData
 from bdfm.backtest.run import (
@@ -130,6 +131,7 @@ def _scored(job: _Job, origin: pd.Timestamp) -> xr.Dataset:
     return result
 
 
+@either_seed
 def walk_forward(
     forecaster: Forecaster,
     data: MarketData,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from bdfm import _checks
+from bdfm._seeds import either_seed
 from bdfm._statistics import mean_error
 from bdfm.data.panel import Panel
 from bdfm.errors import DataError
@@ -72,6 +73,7 @@ class LeaveFutureOut:
         )
 
 
+@either_seed
 def leave_future_out(
     posterior: Posterior,
     *,
@@ -157,6 +159,7 @@ def pasts(panel: Panel, first: int) -> Iterator[tuple[Panel, Floats]]:
         yield Panel.from_dataset(part), came
 
 
+@either_seed
 def predictive_log_density(posterior: Posterior, came: Floats, *, seed: int) -> Floats:
     """Log density (asset,) of log returns of the period after the origin, NaN where none came.
 
