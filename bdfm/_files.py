@@ -9,6 +9,7 @@ import secrets
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from hashlib import sha256
@@ -39,6 +40,7 @@ _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _ZIP_SIGNATURE = b"PK\x03\x04"
 _ATTRS = "attrs"  # name of the array that holds JSON values
 _STAGED: Final = ".bdfm-"  # beginning of the names of hidden folders in which results are made
+_YOUNG: Final = 60.0  # seconds in which a file that is just made may not be locked yet
 _SEAL = b"\nbdfm sha256 "  # and the digest of all before it; readers of HDF5 ignore what follows their data
 
 
@@ -85,13 +87,11 @@ def write_bytes(path: str | Path, data: bytes | memoryview) -> None:
     try:
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        with _in_turn(target.parent):  # no other write may take this file for a killed one's
-            _remove_killed(target)
-            file = open(temporary, "xb")  # closed below, locked until then
+        _remove_killed(target)
+        with open(temporary, "xb") as file:
             if fcntl is not None:
                 with suppress(OSError):  # a file system without locks
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        with file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -112,7 +112,7 @@ def _hidden(target: Path) -> str:
 
 
 def _remove_killed(target: Path) -> None:
-    """Remove temporary files of a target whose process has ended: those that nothing locks."""
+    """Remove temporary files of a target whose process has ended: older ones that nothing locks."""
     if fcntl is None:
         return
     begin = _hidden(target)
@@ -123,7 +123,8 @@ def _remove_killed(target: Path) -> None:
             continue
         with suppress(OSError), open(path, "rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.unlink(path)
+            if time.time() - os.fstat(file.fileno()).st_mtime > _YOUNG:
+                os.unlink(path)
 
 
 def write_text(path: str | Path, text: str) -> None:

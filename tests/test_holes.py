@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import os
 import signal
 import subprocess
 import sys
@@ -386,12 +387,15 @@ def test_what_a_killed_write_left_goes_with_the_next(tmp_path):
     target = tmp_path / "a.txt"
     stale, other = tmp_path / ".a.txt.0123abcd.tmp", tmp_path / ".b.txt.0123abcd.tmp"
     busy, mine = tmp_path / ".a.txt.89abcdef.tmp", tmp_path / ".a.txt.notes.tmp"
-    for path in (stale, other, busy, mine):
+    young = tmp_path / ".a.txt.fedcba98.tmp"
+    for path in (stale, other, busy, mine, young):
         path.write_text("half")
+        if path != young:
+            os.utime(path, (1e9, 1e9))
     with busy.open("rb") as held:
         _files.fcntl.flock(held, _files.fcntl.LOCK_EX)
         _files.write_text(target, "whole")
-    assert sorted(tmp_path.iterdir()) == sorted([target, other, busy, mine])
+    assert sorted(tmp_path.iterdir()) == sorted([target, other, busy, mine, young])
 
 
 def test_a_name_that_a_terminal_cannot_show_ends_no_command(tmp_path):
