@@ -346,4 +346,4 @@ def commands(draw: Draw, *, dear: bool) -> list[Callable[[Draw], list[str]]]:
     weighted = [c for c, n in CHEAP.items() for _ in range(n)]
     if dear:
         weighted += [run, report]
-    return [draw(st.sampled_from(weighted)) for _ in range(draw(st.sampled_from([1, 1, 1, 2, 3])))]
+    return [draw(st.sampled_from(weighted)) for _ in range(draw(st.sampled_from([1, 1, 1, 1, 1, 1, 2, 3])))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import functools
 import io
 import json
 import os
@@ -20,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import typer
 from short_runs import short_runs
 
 from bdfm.cli import app
@@ -80,6 +82,9 @@ def short_fits(set_attribute: Callable[[object, str, object], None]) -> None:
     from bdfm.posterior import fit as fit_module
 
     short_runs(set_attribute, draws=10, predictive=200)
+    set_attribute(
+        typer.main, "get_command", functools.cache(typer.main.get_command)
+    )  # made of texts each time
     set_attribute(os, "fsync", lambda _: None)  # no power is lost here, and disks may be busy
     short = fit_module.sampled
 
