@@ -403,3 +403,16 @@ def test_a_name_that_a_terminal_cannot_show_ends_no_command(tmp_path):
     done = subprocess.run(words, capture_output=True, cwd=tmp_path, check=False)
     assert done.returncode == 2
     assert b"is no folder" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["risk", "forecast", "backtest"])
+def test_a_period_longer_than_a_century(command, bdfm_command, tmp_path):
+    words = ["--prices", "p.csv", "--period-days", 2**64, "--out", tmp_path / "x"]
+    more = {
+        "forecast": ["--universe", "u.csv", "--origin", "2021-01-01"],
+        "backtest": ["--universe", "u.csv", "--first", "2021-01-01", "--last", "2021-02-01"],
+    }
+    names = ["equal"] if command == "backtest" else []
+    code, _, err = bdfm_command(command, *names, *words, *more.get(command, []))
+    assert code == 2
+    assert "--period-days" in err
