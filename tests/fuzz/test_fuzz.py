@@ -52,7 +52,7 @@ def a_case(base, draw, *, dear):
 COMMON = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck), "print_blob": True}
 
 
-@settings(max_examples=300, derandomize=True, phases=[Phase.generate], **COMMON)
+@settings(max_examples=150, derandomize=True, phases=[Phase.generate], **COMMON)
 @given(data=st.data())
 def test_whatever_comes(base, data):
     a_case(base, data.draw, dear=False)
