@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from bdfm.model.factor_model import FactorModel as FactorModel
     from bdfm.model.factor_model import presets as presets
     from bdfm.portfolio.decisions import decide as decide
-    from bdfm.portfolio.decisions import portfolio_risk as portfolio_risk
+    from bdfm.portfolio.mandate import Mandate as Mandate
+    from bdfm.portfolio.risk import portfolio_risk as portfolio_risk
     from bdfm.posterior.fit import fit as fit
     from bdfm.posterior.posterior import Posterior as Posterior
     from bdfm.scoring.m6 import information_ratio as information_ratio
@@ -57,7 +58,9 @@ else:
             "bdfm.inference.settings": ("SamplerSettings",),
             "bdfm.model.evidence": ("Evidence",),
             "bdfm.model.factor_model": ("FactorModel", "presets"),
-            "bdfm.portfolio.decisions": ("decide", "portfolio_risk"),
+            "bdfm.portfolio.decisions": ("decide",),
+            "bdfm.portfolio.mandate": ("Mandate",),
+            "bdfm.portfolio.risk": ("portfolio_risk",),
             "bdfm.posterior.fit": ("fit",),
             "bdfm.posterior.posterior": ("Posterior",),
             "bdfm.scoring.m6": ("information_ratio", "period_returns", "score_submission"),

@@ -10,6 +10,7 @@ from bdfm.errors import MissingDependencyError
 # Package to the extras of bdfm that bring it; the first is named, unless the caller belongs to another.
 EXTRAS: Final[dict[str, tuple[str, ...]]] = {
     "arch": ("exposures", "backtest"),
+    "cvxpy": ("decisions",),
     "distributed": ("dask",),
     "openpyxl": ("excel",),
     "plotly": ("report", "backtest"),

@@ -23,10 +23,20 @@ def figures():
 
 @pytest.fixture(scope="module")
 def tables():
+    yield from script("skill_table")
+
+
+@pytest.fixture(scope="module")
+def modes():
+    yield from script("skill_modes")
+
+
+def script(name):
+    """Module of the benchmarks."""
     place = str(ROOT / "scripts" / "benchmarks")
     sys.path.insert(0, place)
     try:
-        yield importlib.import_module("skill_table")
+        yield importlib.import_module(name)
     finally:
         sys.path.remove(place)
 
@@ -35,16 +45,40 @@ def test_tables_of_the_page_are_those_of_the_figures(figures, tables):
     page = (ROOT / "docs" / "skill.md").read_text(encoding="utf-8")
     assert tables.markdown(figures) in page
     assert tables.lean_markdown(figures) in page
+    assert tables.rival_markdown(figures) in page
+
+
+def test_the_modes_of_one_origin_are_those_of_the_figures(modes):
+    page = (ROOT / "docs" / "skill.md").read_text(encoding="utf-8")
+    figures = json.loads((ROOT / "docs" / "skill_modes.json").read_text(encoding="utf-8"))
+    assert modes.markdown(figures) in page
+    # What the page says of them: a swap changes what agrees, and leaves alone what does not.
+    assert figures["rhat"]["difference"][0] < 1.05 < figures["rhat"]["level"][0]
+    assert figures["noise_on"] < 0.8 * figures["noise_off"]
+    # Warm starts that agree have hardly seen the factor on, which longer chains mostly have.
+    assert all(share < 0.1 for rhat, share in figures["starts"]["warm"] if rhat <= modes.MAX_RHAT)
+    assert figures["on"] > 0.4
 
 
 def test_origins_that_did_not_converge_are_counted(figures):
     page = (ROOT / "docs" / "skill.md").read_text(encoding="utf-8")
     above = figures["above_rhat"]
-    for name in ("core", "core-t", "m6"):
+    for name in ("core", "core-t", "core-lean", "m6"):
         counts = [n for key, n in above.items() if key.split()[1] == name]
         told = re.search(rf"(\d+) of (\d+)(?: origins)? of `{name}`", page)
         assert told is not None, name
         assert [int(x) for x in told.groups()] == [sum(c) for c in zip(*counts, strict=True)], name
+        worst = max(x for key, x in figures["worst_rhat"].items() if key.split()[1] == name)
+        if name != "core-t":
+            assert f"the worst is {worst:.2f}" in page[told.start() : told.end() + 120], name
+
+
+def test_what_the_market_premium_did(figures):
+    """Its lean gained in each era since 2010, lost in 2008-09, and is within chance over all."""
+    lean = figures["leans"]["core-lean"]["lean"]
+    assert all(lean[f"m6 {era}"]["mean"] < 0 for era in ("2010-15", "2016-19", "2020-22"))
+    assert lean["m6 2008-09"]["mean"] > 0
+    assert lean["m6 all"]["p_value"] > 0.1
 
 
 def test_the_card_of_house_has_the_figures(figures, tables):

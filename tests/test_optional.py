@@ -10,7 +10,7 @@ from bdfm._optional import EXTRAS, optional
 from bdfm.errors import MissingDependencyError
 
 ROOT = Path(__file__).parents[1]
-MODULES = {"scikit-learn": "sklearn"}  # packages whose module has another name
+MODULES = {"scikit-learn": "sklearn", "cvxpy-base": "cvxpy"}  # packages whose module has another name
 FOR_USERS = {"notebook"}  # extras that nothing in the package imports
 
 

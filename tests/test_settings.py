@@ -12,7 +12,7 @@ from bdfm.errors import DataError, ModelError, UnknownLabelError
 from bdfm.model.factor_model import FactorModel
 from bdfm.model.part import Part
 from bdfm.model.parts.dynamics import AR1
-from bdfm.portfolio.decisions import DecisionSettings
+from bdfm.portfolio.methods import DecisionSettings
 
 
 class Small(Settings):
@@ -77,14 +77,14 @@ class Box(Settings):
         (
             lambda: PanelSettings(period=0),
             DataError,
-            'panel: period must be "month" or a whole number of days from 1 to 366, got 0.',
+            'panel: period must be "month", "day" or a whole number of days from 1 to 366, got 0.',
         ),
         (lambda: EWMA(dof=1), DataError, "EWMA: dof should be greater than 2, got 1."),
         (lambda: AR1(rho_sd=-1), ModelError, "AR1: rho_sd should be greater than 0, got -1."),
         (
             lambda: FactorModel(panel={"period": 0}),
             ModelError,
-            'table [panel]: period must be "month" or a whole number of days from 1 to 366, got 0.',
+            'table [panel]: period must be "month", "day" or a whole number of days from 1 to 366, got 0.',
         ),
     ],
 )

@@ -41,6 +41,7 @@ GROUND += ("_settings", "_statistics", "_dates", "_numbers", "_reading", "_table
 GROUND += ("_threads", "_memory", "_blocks", "_workers", "_toml")
 OPTIONAL = {"torch", "skfolio", "dask", "distributed", "yfinance", "arch", "plotly", "sklearn", "statsmodels"}
 OPTIONAL |= {"jupyterlab", "jupyter", "nbclient", "nbformat", "notebook", "ipykernel", "IPython"}
+OPTIONAL |= {"cvxpy", "openpyxl"}
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 SHARED = re.compile(r"\.\./sh[a]red")

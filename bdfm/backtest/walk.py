@@ -71,7 +71,7 @@ def origin_dates(first: object, last: object, *, every: Period = 28) -> pd.Datet
     begin, stop = _checks.as_date(first, where="first origin"), _checks.as_date(last, where="last origin")
     if stop < begin:
         raise DataError(f"origins: the last one {stop:%Y-%m-%d} is before the first one {begin:%Y-%m-%d}.")
-    step = 28 if every == "month" else every
+    step = every if isinstance(every, int) else {"month": 28, "day": 1}[every]
     edges = period_edges(begin, period=every, n_past=0, n_future=(stop - begin).days // step + 1)
     return edges[edges <= stop]
 

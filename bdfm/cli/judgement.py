@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -84,22 +85,53 @@ def decide(
     exposure: Annotated[float, typer.Option(help="Sum of absolute weights, 0.25 to 1.")] = 0.25,
     max_weight: Annotated[float, typer.Option(help="Largest weight, as a share of the exposure.")] = 1.0,
     short: Annotated[bool, typer.Option("--short", help="Allow negative weights.")] = False,
+    mandate: Annotated[
+        Path | None,
+        typer.Option(
+            help="File with a [mandate] table, such as a run file; its [holdings] are held before trading."
+        ),
+    ] = None,
+    portfolio: Annotated[
+        Path | None,
+        typer.Option(
+            help="File with columns symbol, weight: what is held before trading; nothing without it."
+        ),
+    ] = None,
+    universe: Annotated[
+        Path | None, typer.Option(help="File with the columns that the mandate limits, such as sector.")
+    ] = None,
     submission: Annotated[Path | None, typer.Option(help="Also write an M6 submission there.")] = None,
     out_file: OutForecast = None,
     memory: Memory = None,
 ) -> None:
-    """Choose a portfolio within the limits of M6. Its risk is shown, and the forecast keeps it."""
+    """Choose a portfolio within the limits of M6, or under a mandate. The forecast keeps it."""
     from bdfm.cli.show import show_decision
+    from bdfm.data.sources import read_universe
     from bdfm.forecast.forecast import Forecast
-    from bdfm.portfolio import decisions
+    from bdfm.portfolio.decisions import decide as decided
+    from bdfm.portfolio.mandate import Mandate
+    from bdfm.portfolio.methods import DecisionSettings
+    from bdfm.risk.from_files import read_portfolios
 
     with _memory.within(memory, where="--memory"):
         path = _file(forecast)
         loaded = Forecast.load(path)
-        settings = decisions.DecisionSettings(
-            method=method, exposure=exposure, max_weight=max_weight, short=short
-        )
-        decision = decisions.decide(loaded, settings)
+        given = {"method": method, "exposure": exposure, "max_weight": max_weight, "short": short}
+        settings: DecisionSettings | Mandate = DecisionSettings(**given)
+        held: Mapping[str, float] = {}
+        if mandate is not None:
+            if settings != DecisionSettings():
+                raise DataError(
+                    "decide: a mandate says all. Leave out --method, --exposure, --max-weight and --short."
+                )
+            settings, held = Mandate.from_toml(mandate)
+        if portfolio is not None:
+            table = read_portfolios(portfolio, loaded.assets)
+            if len(table) != 1:
+                raise DataError(f"--portfolio: {portfolio.name} holds {len(table)} portfolios. Keep one.")
+            held = {str(k): float(w) for k, w in table.iloc[0].items()}
+        columns = None if universe is None else read_universe(universe)
+        decision = decided(loaded, settings, holdings=held, universe=columns)
         show_decision(decision)
         if submission is not None:
             out.print(
@@ -115,13 +147,26 @@ def report(
     out_file: Annotated[
         Path | None, typer.Option("--out", help=f"Page to write; DIR/{REPORT_FILE}, if not given.")
     ] = None,
+    previous: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the month before; that of the ledger around DIR, if not given."),
+    ] = None,
+    excel: Annotated[
+        bool, typer.Option("--excel", help="Also write every table to DIR/report.xlsx.")
+    ] = False,
     memory: Memory = None,
 ) -> None:
     """Write one HTML page about a forecast that needs no network."""
-    from bdfm.report.page import write_report
+    from bdfm.report.page import write_report, write_report_workbook
 
     with _memory.within(memory, where="--memory"):
-        out.print(f"{write_report(folder, out_file)}", markup=False, soft_wrap=True)
+        page = write_report(folder, out_file, previous=previous)
+        out.print(f"{page}", markup=False, soft_wrap=True)
+        if excel:
+            book = None if out_file is None else page.with_suffix(".xlsx")
+            out.print(
+                f"{write_report_workbook(folder, book, previous=previous)}", markup=False, soft_wrap=True
+            )
 
 
 def _file(path: Path) -> Path:

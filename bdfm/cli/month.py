@@ -89,6 +89,10 @@ def forecast(
         int | None, typer.Option(min=1, max=MAX_DAYS, help="Days of a period; the model's, if not given.")
     ] = None,
     calendar_months: CalendarMonths = False,
+    horizon: Annotated[
+        str | None,
+        typer.Option(help="Periods ahead: a number, market days such as 5d, or a date. One, if not given."),
+    ] = None,
     model: Annotated[str, typer.Option(help="Name of a model (see `bdfm models`) or a TOML file.")] = "house",
     draws: Draws = DRAWS,
     tune: Tune = TUNE,
@@ -128,6 +132,7 @@ def forecast(
             earnings=earnings,
             volatility=volatility,
             period="month" if calendar_months else period_days,
+            horizon=horizon,
             zero=tuple(dict.fromkeys(zero or [])),
             **{k: x for k, x in forms.items() if x is not None},
         ),
@@ -143,6 +148,7 @@ def forecast(
         "origin": "--origin",
         "zero": "--zero",
         "period": "--period-days",
+        "horizon": "--horizon",
         "date_format": "--date-format",
         "warm_from": "--warm-from",
     }
@@ -182,12 +188,12 @@ def _run_one(month_file: Path, *, check: bool) -> dict[str, Any]:
     from bdfm.report.month import read_month, run_month
 
     month = read_month(month_file)
-    panel, decided = month.panel, month.run.decision
+    panel, decided = month.panel, month.run.decided
     say_read(*month.tables)
     out.print(
         f"{panel.n_history} periods to {panel.origin:%Y-%m-%d}, {len(panel.assets)} assets, model"
         f" {month.model.name}; {len(month.changes.edits)} edits, {len(month.changes.views)} views,"
-        f" {'no decision' if decided is None else f'decision {decided.method}'}."
+        f" {'no decision' if decided is None else f'decision {decided.name}'}."
     )
     _note(month)
     if check:

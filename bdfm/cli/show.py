@@ -9,6 +9,8 @@ from rich.table import Table
 from bdfm.cli.console import out
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from bdfm.forecast.forecast import Forecast
     from bdfm.inference.diagnostics import Diagnosis
     from bdfm.portfolio.decisions import Decision
@@ -57,6 +59,26 @@ def show_decision(decision: Decision) -> None:
     held = decision.weights[decision.weights != 0]
     largest = held.loc[held.abs().sort_values(ascending=False).index[:10]]
     out.print("Largest: " + ", ".join(f"{s} {w:.4f}" for s, w in largest.items()), markup=False)
+    trades = decision.trades[decision.trades["trade"] != 0]
+    if (decision.trades["before"] != 0).any() or len(decision.binding) or decision.cost:
+        show_trades(decision, trades)
+    for text in (*decision.binding["text"], *decision.notes):
+        out.print(text, markup=False, soft_wrap=True)
+
+
+def show_trades(decision: Decision, trades: pd.DataFrame, n_most: int = 15) -> None:
+    """Turnover, cost, and the largest trades."""
+    out.print(f"{len(trades)} trades, turnover {decision.turnover:.1%}, cost {decision.cost:.4%}:")
+    whole = trades["shares"].notna().any()
+    table = Table("asset", "from, %", "to, %", *(["shares"] if whole else []), "cost, %", box=None)
+    order = trades["trade"].abs().sort_values(ascending=False, kind="stable").index
+    for symbol, row in trades.loc[order[:n_most]].iterrows():
+        shares = [f"{row['shares']:+,.0f}"] if whole else []
+        numbers = [f"{100 * row['before']:.2f}", f"{100 * row['after']:.2f}", *shares]
+        table.add_row(str(symbol), *numbers, f"{100 * row['cost']:.4f}")
+    out.print(table)
+    if len(trades) > n_most:
+        out.print(f"... and {len(trades) - n_most} smaller ones.")
 
 
 def show_diagnosis(diagnosis: Diagnosis) -> None:

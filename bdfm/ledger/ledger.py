@@ -17,6 +17,7 @@ import pandas as pd
 from bdfm.errors import DataError, FileError
 from bdfm.forecast.forecast import Forecast
 from bdfm.names import FORECAST_FILE, LEDGER_FILE, MADE_FILE, RUN_FILE, SUMMARY_FILE
+from bdfm.portfolio.decisions import Decision
 
 _WAIT: Final = 60.0  # seconds that one waits for another who enters at the same time
 _SCHEMA: Final = """
@@ -143,7 +144,7 @@ class Ledger:
             }
             row["views"] = kinds.count("view")
             row["edits"] = len([k for k in kinds if k not in ("view", "pool", "evidence")])
-            row["decision"] = "" if decision is None else decision["settings"]["method"]
+            row["decision"] = Decision.name_in(decision)
             rows.append(row)
         return pd.DataFrame(rows).set_index("number") if rows else pd.DataFrame()
 

@@ -64,7 +64,7 @@ def paths_given_evidence(
     The paths of a posterior draw come in two halves, pairs 0, 2, 4, ... and pairs 1, 3, 5, ...: given the
     parameters, the forecast period of one half is independent of the other's, so that the covariance over
     draws of the two halves' means is the variance that ignorance of the parameters makes
-    (``bdfm.portfolio.decisions``). Where a part of the model has a variable of that period which is not
+    (``bdfm.portfolio.risk``). Where a part of the model has a variable of that period which is not
     known here, all paths share the posterior draw's period, and ``redrawn`` is False.
     """
     index = np.array([panel.assets.index(e.symbol) for e in evidence])

@@ -13,3 +13,14 @@ METHODS: Final[dict[str, str]] = {
     "information_ratio": "highest ratio of expected return to standard deviation",
     "risk_parity": "equal contributions to the variance",
 }
+
+Objective = Literal["mean_cvar", "minimum_variance", "risk_parity", "expected_utility", "minimum_regret"]
+
+# What a mandate aims at, and what its limits cost.
+OBJECTIVES: Final[dict[str, tuple[str, str]]] = {
+    "mean_cvar": (METHODS["mean_cvar"], "expected return less risk"),
+    "minimum_variance": (METHODS["minimum_variance"], "volatility"),
+    "risk_parity": (METHODS["risk_parity"], ""),
+    "expected_utility": ("highest expected utility of wealth", "certainty equivalent"),
+    "minimum_regret": ("least expected shortfall against the benchmark", "shortfall against the benchmark"),
+}

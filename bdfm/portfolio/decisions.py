@@ -1,314 +1,120 @@
-"""Decisions: portfolios from the weighted draws of a forecast, and the risk of any portfolio.
+"""Decisions: portfolios from the weighted draws of a forecast, at a given exposure or under a mandate.
 
-Returns are simple, over the forecast span, as decimals; a portfolio is bought at the origin and held. The
-optimisers are those of skfolio, given the draws' weights, means and covariances.
+Returns are simple, over the forecast span, as decimals; a portfolio is bought at the origin and held.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import ConfigDict, Field
 
-from bdfm import _blocks, _checks
-from bdfm._optional import optional
-from bdfm._settings import Seed, Settings
-from bdfm._symbols import is_cash
+from bdfm import _blocks
 from bdfm.errors import DataError
 from bdfm.forecast.forecast import Forecast
-from bdfm.forecast.ranks import weighted_quantiles
-from bdfm.forecast.sample import BLOCK, Sample
-from bdfm.forecast.submission import MAX_EXPOSURE, MIN_EXPOSURE
-from bdfm.names import PERIOD_REDRAWN
-from bdfm.portfolio.choices import METHODS, Method
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from bdfm.portfolio import lots, optimise
+from bdfm.portfolio.choices import METHODS, OBJECTIVES
+from bdfm.portfolio.mandate import Mandate
+from bdfm.portfolio.methods import DecisionSettings
+from bdfm.portfolio.methods import optimise as of_exposure
+from bdfm.portfolio.risk import PortfolioRisk, portfolio_risk
+from bdfm.portfolio.scenarios import moments, weighted_scenarios
+from bdfm.portfolio.terms import limits_of, percent, terms_of, weights_by_asset
 
 Floats = NDArray[np.float64]
-_N_BATCHES: Final = 50  # of consecutive draws, whose means give the Monte Carlo error
 
-
-class DecisionSettings(Settings):
-    """How a portfolio is chosen: the ``[decision]`` table of a run file.
-
-    Σ|weight| is ``exposure``, which M6 wants between 0.25 and 1. No weight exceeds ``max_weight`` times the
-    exposure. With ``short``, weights may be negative, down to -``max_weight`` times the exposure.
-    """
-
-    model_config = ConfigDict(allow_inf_nan=False)
-    told_as = "decision"
-
-    method: Method = "equal"
-    exposure: Annotated[float, Field(ge=MIN_EXPOSURE, le=MAX_EXPOSURE)] = MIN_EXPOSURE
-    max_weight: Annotated[float, Field(gt=0, le=1)] = 1.0
-    short: bool = False
-    level: Annotated[float, Field(ge=0.5, lt=1)] = 0.95  # of value at risk and expected shortfall
-    risk_aversion: Annotated[float, Field(ge=0, le=1e6)] = 1.0  # mean_cvar
-    n_scenarios: Annotated[int, Field(ge=100, le=10**6)] = (
-        2000  # mean_cvar: a linear program in that many draws
-    )
-    seed: Seed = 0  # mean_cvar: which draws
-
-
-# -- risk --------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class PortfolioRisk:
-    """Risk of a portfolio over the span of a forecast.
-
-    Attributes
-    ----------
-    table
-        One row for each measure: ``value``; ``mc_error``, the standard error from the finite number of draws;
-        ``posterior_error``, the standard deviation over the posterior of the measure's expectation given the
-        parameters, to first order: what better knowledge of the parameters could change. It is NaN where the
-        draws do not say which posterior draw they came from, or only two came from each; and with evidence
-        in a forecast of an earlier version, where the paths of a posterior draw share what the period's own
-        factors and returns were drawn to be, so that their spread is not that of the parameters.
-    contributions
-        One row for each asset held: ``weight``, and its parts of ``volatility`` and ``expected_shortfall``,
-        which sum to the measures.
-    level
-        Of value at risk and expected shortfall.
-    """
-
-    table: pd.DataFrame
-    contributions: pd.DataFrame
-    level: float
-
-    def __repr__(self) -> str:
-        rows = ", ".join(
-            f"{name} {row['value']:.2%} ± {row['mc_error']:.2%}" for name, row in self.table.iterrows()
-        )
-        return f"<PortfolioRisk of {len(self.contributions)} assets: {rows}>"
-
-    def _repr_html_(self) -> str:
-        percent = "{:.2%}".format
-        return self.table.to_html(float_format=percent, border=0) + self.contributions.to_html(
-            float_format=percent, max_rows=20, border=0, escape=True
-        )
-
-    def plot(self, *, n_assets: int = 25) -> Figure:
-        """Contributions to volatility and expected shortfall of the assets that contribute most."""
-        from matplotlib import pyplot as plt
-
-        order = self.contributions["volatility"].abs().sort_values().index[-n_assets:]
-        shown = self.contributions.loc[order]
-        figure, axis = plt.subplots(figsize=(6, 1 + 0.22 * len(shown)), layout="constrained")
-        plt.close(figure)
-        place = np.arange(len(shown))
-        axis.barh(place + 0.2, 100 * shown["volatility"], 0.4, label="volatility")
-        axis.barh(place - 0.2, 100 * shown["expected_shortfall"], 0.4, label="expected shortfall")
-        axis.set_yticks(place, [str(s) for s in shown.index], fontsize=7)
-        axis.set_xlabel("contribution, %")
-        axis.legend(frameon=False)
-        return figure
-
-
-def portfolio_risk(
-    forecast: Forecast, weights: Mapping[str, float] | pd.Series[float], *, level: float = 0.95
-) -> PortfolioRisk:
-    """Risk of a portfolio: mean, volatility, value at risk, expected shortfall, probability of loss.
-
-    Parameters
-    ----------
-    forecast
-        Any forecast, edited and weighted as it may be.
-    weights
-        Weight by symbol, negative for short; cash (``CASH``) and what is not invested earn nothing.
-    level
-        Of value at risk and expected shortfall: 0.95 looks at the worst twentieth. Losses are positive.
-
-    Raises
-    ------
-    UnknownLabelError, DataError
-        An unknown symbol, a weight that is no number, no weight at all, a level outside (0, 1).
-
-    Notes
-    -----
-    Errors come from the influence function of each measure: to first order a measure is its value plus the
-    weighted mean of the influence of each draw. Its batch means over consecutive posterior draws
-    give the Monte Carlo error, autocorrelation of the sampler included; the covariance, over posterior draws,
-    of the means of two halves of the paths of each gives the posterior variance, free of the paths' noise.
-    Mean and volatility are of returns cut as in ``Sample.cut``.
-    """
-    where = "risk"
-    given = {str(s): _checks.finite(w, what=f"the weight of {s}", where=where) for s, w in weights.items()}
-    given = {s: w for s, w in given.items() if not is_cash(s, forecast.assets)}
-    _checks.known(list(given), forecast.assets, what="asset", where=where)
-    held = {s: w for s, w in given.items() if w}
-    if not held:
-        raise DataError(f"{where}: no asset is held. Give at least one weight that is not zero.")
-    level = _checks.finite(level, what="level", where=where)
-    if not 0 < level < 1:
-        raise DataError(f"{where}: level must be between 0 and 1, got {level:g}.")
-    p = forecast.weights.to_numpy()
-    sample = Sample(forecast.draws.to_numpy(), forecast.assets)
-    raw, cut = sample.portfolio(held), sample.cut(held)
-    values, influences = _measures(raw, cut, p, level)
-    inside = any(record.kind == "evidence" for record in forecast.records)
-    shared = inside and not forecast.attrs.get(PERIOD_REDRAWN)
-    clusters = forecast.draws.coords.get("posterior_draw")
-    errors = _Errors(p, None if clusters is None else clusters.to_numpy())
-    table = pd.DataFrame(
-        {
-            "value": values,
-            "mc_error": {k: errors.monte_carlo(h) for k, h in influences.items()},
-            "posterior_error": {k: np.nan if shared else errors.posterior(h) for k, h in influences.items()},
-        }
-    )
-    return PortfolioRisk(table, _contributions(sample, held, raw, cut, p, values), level)
-
-
-def _measures(
-    raw: Floats, cut: Floats, p: Floats, level: float
-) -> tuple[dict[str, float], dict[str, Floats]]:
-    """Measures of portfolio returns (draw,) and their influence functions (draw,)."""
-    mean = float(p @ cut)
-    deviation = cut - mean
-    volatility = float(np.sqrt(p @ np.square(deviation)))
-    at_risk = -float(weighted_quantiles(raw, 1 - level, p))
-    excess = np.maximum(-raw - at_risk, 0)
-    shortfall = at_risk + float(p @ excess) / (1 - level)
-    loss = (raw < 0).astype(np.float64)
-    chance = float(p @ loss)
-    values = {
-        "mean": mean,
-        "volatility": volatility,
-        "value_at_risk": at_risk,
-        "expected_shortfall": shortfall,
-        "probability_of_loss": chance,
-    }
-    zero = np.zeros_like(raw)
-    width = 0.2 * volatility if volatility > 0 else 1.0
-    density = float(p @ (np.abs(-raw - at_risk) < width)) / (2 * width)
-    beyond = np.asarray((-raw > at_risk) - (1 - level), dtype=np.float64)
-    influences: dict[str, Floats] = {
-        "mean": deviation,
-        "volatility": (np.square(deviation) - volatility**2) / (2 * volatility or 1),
-        "value_at_risk": beyond / density if density > 0 else zero,
-        "expected_shortfall": at_risk + excess / (1 - level) - shortfall,
-        "probability_of_loss": loss - chance,
-    }
-    return values, influences
-
-
-class _Errors:
-    """Standard errors of a measure from its influence function."""
-
-    def __init__(self, p: Floats, clusters: NDArray[np.int64] | None) -> None:
-        self.p = p
-        self.clusters = clusters
-        key = np.arange(len(p)) if clusters is None else clusters
-        n = int(key.max()) + 1
-        self.batch = key * min(_N_BATCHES, n) // n
-        if clusters is not None:
-            # Two halves of the paths of each posterior draw. Antithetic pairs are neighbours: kept together.
-            order = np.argsort(clusters, kind="stable")
-            starts = np.flatnonzero(np.diff(clusters[order], prepend=-1))
-            position = np.empty(len(p), dtype=np.int64)
-            position[order] = np.arange(len(p)) - np.repeat(starts, np.diff([*starts, len(p)]))
-            self.half = position // 2 % 2
-
-    def monte_carlo(self, influence: Floats) -> float:
-        """Standard error from batches of consecutive draws."""
-        sums = np.bincount(self.batch, self.p * influence)
-        return float(np.sqrt(np.square(sums).sum() * len(sums) / max(len(sums) - 1, 1)))
-
-    def posterior(self, influence: Floats) -> float:
-        """Standard deviation, over the posterior, of the mean given the parameters."""
-        if self.clusters is None:
-            return float("nan")
-        index = self.clusters * 2 + self.half
-        size = 2 * (int(self.clusters.max()) + 1)
-        mass = np.bincount(index, self.p, minlength=size).reshape(-1, 2)
-        total = np.bincount(index, self.p * influence, minlength=size).reshape(-1, 2)
-        both = (mass > 0).all(axis=1)
-        if both.sum() < 2:
-            return float("nan")
-        means = total[both] / mass[both]
-        share = mass[both].sum(axis=1) / mass[both].sum()
-        means -= share @ means
-        return float(np.sqrt(max(float(share @ means.prod(axis=1)), 0.0)))
-
-
-def _contributions(
-    sample: Sample,
-    held: Mapping[str, float],
-    raw: Floats,
-    cut: Floats,
-    p: Floats,
-    values: Mapping[str, float],
-) -> pd.DataFrame:
-    """Parts of volatility and expected shortfall by asset held."""
-    inside = p * (raw == cut)  # parts add up where no return was cut
-    inside = inside / inside.sum()
-    pull = inside * (raw - inside @ raw)
-    tail = p * (-raw >= values["value_at_risk"])
-    both = np.stack([pull, -tail])
-    sums = np.zeros((2, len(sample.assets)))
-    for here in _blocks.blocks(sample.draws, most=BLOCK):
-        sums += both[:, here] @ sample.draws[here].astype(np.float64)
-    parts = np.array(list(held.values())) * sums[:, [sample.assets.index(s) for s in held]]
-    table = pd.DataFrame(
-        {"weight": held, "volatility": parts[0], "expected_shortfall": parts[1]}, index=list(held)
-    )
-    for measure in ("volatility", "expected_shortfall"):
-        total = table[measure].sum()
-        table[measure] *= values[measure] / total if total else 0.0
-    return table.rename_axis("symbol")
-
-
-# -- portfolios --------------------------------------------------------------------------------------------
+_DUST: Final = 1e-6  # weights and trades that are smaller are the solver's
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Decision:
-    """A portfolio chosen from a forecast, and its risk.
+    """A portfolio chosen from a forecast, its risk, and the trades that lead there.
 
     Attributes
     ----------
     weights
-        Weight of every asset of the forecast, by symbol; Σ|weight| is the exposure.
+        Weight of every asset of the forecast, by symbol, as shares of the money; the rest is cash.
     settings
-        How it was chosen.
+        How it was chosen: at a given exposure, or under a mandate.
     risk
-        Its risk under the forecast.
+        Its risk under the forecast, before costs and without what cash earns.
     left_out
         Assets whose return is the same in every draw: delisted or bought, and not to be traded.
+    trades
+        One row for each asset held before or after, by symbol: name, asset_class, before, after, trade
+        (shares of the money), money, shares and cost (share of the money) where they are known, and the
+        columns of the universe that its limits name.
+    binding
+        Limits of the mandate that bind: ``limit``, ``price`` (what is gained for 1 more of the limit, in what
+        ``OBJECTIVES`` names), ``text``. Empty without a mandate.
+    notes
+        What else is to be known, such as what rounding to lots costs.
     """
 
     weights: pd.Series[float]
-    settings: DecisionSettings
+    settings: DecisionSettings | Mandate
     risk: PortfolioRisk
     left_out: tuple[str, ...]
+    trades: pd.DataFrame
+    binding: pd.DataFrame
+    notes: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """How it was chosen, in words."""
+        own = self.settings
+        return OBJECTIVES[own.objective][0] if isinstance(own, Mandate) else METHODS[own.method]
+
+    @property
+    def turnover(self) -> float:
+        """Half the sum of absolute trades, as a share of the money."""
+        return float(self.trades["trade"].abs().sum() / 2)
+
+    @property
+    def cost(self) -> float:
+        """What trading costs, as a share of the money."""
+        return float(self.trades["cost"].sum())
+
+    @staticmethod
+    def name_in(facts: Mapping[str, Any] | None) -> str:
+        """What the way to choose is called in what ``save_in`` keeps; blank without a decision."""
+        if facts is None:
+            return ""
+        return str(
+            facts["mandate"].get("objective", Mandate().objective)
+            if "mandate" in facts
+            else facts["settings"]["method"]
+        )
 
     def __repr__(self) -> str:
         n = int((self.weights != 0).sum())
-        return f"<Decision by {self.settings.method}: {n} assets, exposure {self.weights.abs().sum():g}>"
+        exposure = self.weights.abs().sum()
+        return f"<Decision by {self.settings.name}: {n} assets, exposure {exposure:g}>"
 
     def _repr_html_(self) -> str:
         held = self.weights[self.weights != 0].to_frame("weight")
         return (
-            f"<p><b>{METHODS[self.settings.method]}</b></p>"
+            f"<p><b>{self.title}</b></p>"
             + self.risk.table.to_html(float_format="{:.2%}".format, border=0)
             + held.to_html(float_format="{:.3f}".format, max_rows=20, border=0, escape=True)
         )
 
     def save_in(self, forecast: Forecast) -> Forecast:
         """Forecast that carries the decision, so that a report and a submission can use it."""
+        kind = "mandate" if isinstance(self.settings, Mandate) else "settings"
         facts = {
-            "settings": self.settings.model_dump(),
+            kind: self.settings.model_dump(exclude_unset=kind == "mandate"),
             "weights": {str(k): float(w) for k, w in self.weights.items() if w},
             "left_out": list(self.left_out),
+            "columns": list(self.trades.columns),
+            "trades": _records(self.trades.rename_axis("symbol").reset_index()),
+            "binding": _records(self.binding),
+            "notes": list(self.notes),
         }
         return forecast.with_attrs(decision=json.dumps(facts))
 
@@ -319,33 +125,114 @@ class Decision:
         if text is None:
             return None
         facts = json.loads(str(text))
-        settings = DecisionSettings(**facts["settings"])
+        under = "mandate" in facts
+        settings = Mandate(**facts["mandate"]) if under else DecisionSettings(**facts["settings"])
         held = {s: w for s, w in facts["weights"].items() if s in forecast.assets}
-        values = [held.get(a, 0.0) for a in forecast.assets]
-        weights = pd.Series(values, index=pd.Index(forecast.assets, name="symbol"), dtype=float)
-        risk = portfolio_risk(forecast, held, level=settings.level)
-        return cls(weights, settings, risk, tuple(facts["left_out"]))
+        weights = _series([held.get(a, 0.0) for a in forecast.assets], forecast)
+        left_out = tuple(facts["left_out"])
+        risk = _risk(forecast, weights, settings.level)
+        if "trades" not in facts:  # of a release that knew no holdings
+            return cls(weights, settings, risk, left_out, _trades(forecast, weights), _binding([]))
+        trades = pd.DataFrame(facts["trades"], columns=["symbol", *facts["columns"]]).set_index("symbol")
+        numbers = {k: float for k in TRADES[2:]}
+        binding = _binding(facts["binding"])
+        return cls(weights, settings, risk, left_out, trades.astype(numbers), binding, tuple(facts["notes"]))
 
 
-def decide(forecast: Forecast, settings: DecisionSettings | None = None, **changes: Any) -> Decision:
-    """Portfolio of a forecast within the limits of M6, and its risk.
+TRADES: Final = ("name", "asset_class", "before", "after", "trade", "money", "shares", "cost")
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as JSON has them, missing numbers as null."""
+    return [
+        {str(k): None if x != x else x for k, x in row.items()} for row in table.to_dict(orient="records")
+    ]
+
+
+def _series(values: Any, forecast: Forecast) -> pd.Series[float]:
+    return pd.Series(values, index=pd.Index(forecast.assets, name="symbol"), dtype=float)
+
+
+def _binding(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["limit", "price", "text"]).astype({"price": float})
+
+
+def _risk(forecast: Forecast, weights: pd.Series[float], level: float) -> PortfolioRisk:
+    """Risk of weights; of cash alone nothing but zeros."""
+    if (weights != 0).any():
+        return portfolio_risk(forecast, weights, level=level)
+    first = portfolio_risk(forecast, {forecast.assets[0]: 1.0}, level=level)
+    return PortfolioRisk(first.table * 0.0, first.contributions.iloc[:0], level)
+
+
+def _trades(
+    forecast: Forecast,
+    after: pd.Series[float],
+    *,
+    before: Floats | None = None,
+    cost: Floats | None = None,
+    nav: float | None = None,
+    prices: Floats | None = None,
+    groups: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """Table of trades; ``groups`` are further columns of the universe, as texts."""
+    n = len(after)
+    held = np.zeros(n) if before is None else before
+    table = pd.DataFrame(
+        {
+            "name": list(forecast.names),
+            "asset_class": list(forecast.asset_class),
+            "before": held,
+            "after": after.to_numpy(),
+            "trade": after.to_numpy() - held,
+        },
+        index=after.index,
+    )
+    table["money"] = table["trade"] * (np.nan if nav is None else nav)
+    table["shares"] = table["money"] / (np.full(n, np.nan) if prices is None else prices)
+    table["cost"] = 0.0 if cost is None else cost
+    for column, values in () if groups is None else groups.items():
+        table[str(column)] = [str(x) for x in values.fillna("")]
+    return table[(table["before"] != 0) | (table["after"] != 0)]
+
+
+def decide(
+    forecast: Forecast,
+    settings: DecisionSettings | Mandate | None = None,
+    *,
+    holdings: Mapping[str, float] | pd.Series[float] | None = None,
+    universe: pd.DataFrame | None = None,
+    prices: Mapping[str, float] | pd.Series[float] | None = None,
+    **changes: Any,
+) -> Decision:
+    """Portfolio of a forecast at a given exposure or under a mandate, its trades, and its risk.
 
     Parameters
     ----------
     forecast
-        Any forecast; its weights count.
+        Any forecast; the draws' weights count.
     settings
-        How to choose; by default equal weights.
+        How to choose: a ``Mandate``, or ``DecisionSettings``, which keep the limits of M6; by default equal
+        weights.
+    holdings
+        Weight by symbol held at the origin, before trading; nothing but cash without it.
+    universe
+        As ``read_universe`` gives it: its columns can have limits in a mandate, and ``cost_bps``,
+        ``daily_volume`` and ``lot`` are read from it.
+    prices
+        Price by symbol at the origin, for shares and lots; those that the forecast knows, if not given.
     **changes
         Single settings, such as ``method="risk_parity"``.
 
     Raises
     ------
     DataError
-        Fewer than two assets that can be traded, a ``max_weight`` that cannot be kept, or an optimiser
-        without a solution.
+        Fewer than two assets that can be traded, limits that no portfolio keeps together (the message names
+        a smallest set of them), or an optimiser without a solution.
+    UnknownLabelError
+        An asset, column or value of a column that is not there.
     MissingDependencyError
-        skfolio is not installed; equal weights need none.
+        skfolio or cvxpy is not installed; equal weights need neither.
 
     Examples
     --------
@@ -361,110 +248,106 @@ def decide(forecast: Forecast, settings: DecisionSettings | None = None, **chang
     >>> bdfm.decide(forecast, exposure=0.5).weights.to_dict()
     {'A': 0.25, 'B': 0.25}
     """
-    settings = DecisionSettings(**(settings or DecisionSettings()).model_dump() | changes)
-    draws = forecast.draws.to_numpy()
-    low, high = _blocks.extremes(draws)
-    fixed = low == high
+    under = isinstance(settings, Mandate)
+    own = type(settings or DecisionSettings())(
+        **(settings or DecisionSettings()).model_dump(exclude_unset=under) | changes
+    )
+    low, high = _blocks.extremes(forecast.draws.to_numpy())
+    fixed = np.asarray(low == high)
     left_out = tuple(a for a, f in zip(forecast.assets, fixed, strict=True) if f)
-    assets = [a for a, f in zip(forecast.assets, fixed, strict=True) if not f]
-    if len(assets) < 2:
-        raise DataError(f"decision: {len(assets)} assets have returns that vary. At least 2 are needed.")
-    if settings.max_weight * len(assets) < 1 - 1e-9:
+    if len(forecast.assets) - len(left_out) < 2:
         raise DataError(
-            f"decision: max_weight {settings.max_weight:g} times {len(assets)} assets is below 1. Give at"
+            f"decision: {len(forecast.assets) - len(left_out)} assets have returns that vary. At least 2 are"
+            " needed."
+        )
+    known = forecast.closes if prices is None else prices
+    if isinstance(own, Mandate):
+        return _under(forecast, own, fixed, left_out, holdings, universe, known)
+    assets = [a for a, f in zip(forecast.assets, fixed, strict=True) if not f]
+    if own.max_weight * len(assets) < 1 - 1e-9:
+        raise DataError(
+            f"decision: max_weight {own.max_weight:g} times {len(assets)} assets is below 1. Give at"
             f" least {1 / len(assets):.3g}."
         )
-    chosen = _optimise(forecast, assets, settings)
-    weights = pd.Series(0.0, index=pd.Index(forecast.assets, name="symbol"))
-    weights.loc[assets] = chosen * settings.exposure / np.abs(chosen).sum()
-    risk = portfolio_risk(forecast, weights, level=settings.level)
-    return Decision(weights, settings, risk, left_out)
+    chosen = of_exposure(forecast, assets, own)
+    weights = _series(0.0, forecast)
+    weights.loc[assets] = chosen * own.exposure / np.abs(chosen).sum()
+    risk = portfolio_risk(forecast, weights, level=own.level)
+    before = None if holdings is None else weights_by_asset(holdings, forecast.assets, where="holdings")
+    return Decision(weights, own, risk, left_out, _trades(forecast, weights, before=before), _binding([]))
 
 
-def _optimise(forecast: Forecast, assets: list[str], settings: DecisionSettings) -> Floats:
-    """Weights (asset,) before they are scaled to the exposure."""
-    if settings.method == "equal":
-        return np.full(len(assets), 1 / len(assets))
-    what = f"decision by {settings.method}"
-    skfolio, optimization, prior = (
-        optional(name, what=what, instead="or use method equal.")
-        for name in ("skfolio", "skfolio.optimization", "skfolio.prior")
+def _under(
+    forecast: Forecast,
+    mandate: Mandate,
+    fixed: NDArray[np.bool_],
+    left_out: tuple[str, ...],
+    holdings: Mapping[str, float] | pd.Series[float] | None,
+    universe: pd.DataFrame | None,
+    prices: Mapping[str, float] | pd.Series[float] | None,
+) -> Decision:
+    """Decision under a mandate."""
+    terms = terms_of(
+        mandate,
+        forecast.assets,
+        forecast.asset_class,
+        years=(forecast.end - forecast.origin).days / 365.25,
+        holdings=holdings,
+        universe=universe,
+        prices=prices,
+        fixed=fixed,
     )
-    scenarios = _scenarios(forecast, assets, settings)
-    mean, covariance = _moments(forecast, assets)
-    base: Any = prior.BasePrior
-    known = prior.ReturnDistribution(mu=mean, covariance=covariance, returns=scenarios)
-
-    class Draws(base):  # type: ignore[misc]
-        """Hands the draws of the forecast to an optimiser."""
-
-        def __init__(self) -> None:
-            pass
-
-        def fit(self, X: Any, y: Any = None, **_: Any) -> Any:
-            """Take the draws, whatever is given."""
-            self.return_distribution_ = known
-            return self
-
-    limits: dict[str, Any] = {"max_weights": settings.max_weight, "prior_estimator": Draws()}
-    if settings.method == "risk_parity":
-        if settings.short:
-            raise DataError("decision: risk_parity holds no short positions. Leave out short.")
-        model = optimization.RiskBudgeting(risk_measure=skfolio.RiskMeasure.VARIANCE, **limits)
-    else:
-        limits["min_weights"] = -settings.max_weight if settings.short else 0.0
-        aim, risk = optimization.ObjectiveFunction, skfolio.RiskMeasure
-        objective, measure = {
-            "minimum_variance": (aim.MINIMIZE_RISK, risk.VARIANCE),
-            "mean_cvar": (aim.MAXIMIZE_UTILITY, risk.CVAR),
-            "information_ratio": (
-                aim.MAXIMIZE_RATIO,
-                skfolio.RiskMeasure.STANDARD_DEVIATION,
-            ),
-        }[settings.method]
-        model = optimization.MeanRisk(
-            objective_function=objective,
-            risk_measure=measure,
-            risk_aversion=settings.risk_aversion,
-            cvar_beta=settings.level,
-            **limits,
-        )
-    try:
-        found = model.fit(scenarios).weights_
-    except Exception as error:  # skfolio and its solvers raise many kinds
-        raise DataError(
-            f"decision: {settings.method} has no solution ({str(error).splitlines()[0]}). A ratio needs an"
-            " asset with a positive expected return; otherwise raise max_weight, or use another method."
-        ) from error
-    found = np.where(np.abs(found) < 1e-6, 0.0, found)  # solvers leave dust
-    return np.asarray(found, dtype=np.float64)
+    n = {"n_scenarios": mandate.n_scenarios, "seed": mandate.seed}
+    draws, p = weighted_scenarios(forecast, forecast.assets, **n)
+    problem = optimise.Problem(terms, draws, p, *moments(forecast, forecast.assets))
+    limits = limits_of(terms)
+    solution = optimise.solve(problem, limits)
+    best = np.where(np.abs(solution.weights) < _DUST, 0.0, solution.weights)
+    best = np.where(np.abs(best - terms.held) < _DUST, terms.held, best)
+    found, notes = lots.tradeable(terms, limits, best), []
+    if found is not best:
+        lost = (problem.value(best) - problem.value(found)) * problem.told_per(best)
+        what = OBJECTIVES[mandate.objective][1]
+        told = f"cost {100 * lost:.2g} % of {what}" if np.isfinite(lost) else "move the shares of risk"
+        notes.append(f"Whole lots and the smallest trade {told}.")
+        missed = [x for x in limits if optimise.violation(problem, x, found) > _DUST]
+        notes += [
+            f"With them {x.words} is missed by {percent(optimise.violation(problem, x, found))}."
+            for x in missed
+        ]
+    if mandate.objective == "risk_parity":
+        parts = found * (problem.covariance @ found)
+        shares = (parts / parts.sum())[~fixed]
+        notes.append(f"Shares of the variance: {percent(shares.min())} to {percent(shares.max())}.")
+    weights = _series(found, forecast)
+    cost = terms.costs(found, problem.sd)
+    known: dict[str, Any] = {"before": terms.held, "cost": cost, "nav": mandate.nav, "prices": terms.prices}
+    groups = terms.columns[[c for c in mandate.limits if c not in TRADES]]
+    trades = _trades(forecast, weights, **known, groups=groups)
+    binding = _binding(optimise.binding(problem, limits, solution))
+    risk = _risk(forecast, weights, mandate.level)
+    return Decision(weights, mandate, risk, left_out, trades, binding, tuple(notes))
 
 
-def _scenarios(forecast: Forecast, assets: list[str], settings: DecisionSettings) -> Floats:
-    """Equally weighted draws (scenario, asset), taken by their weights at even distances in random order."""
-    rng = np.random.default_rng(settings.seed)
-    p = forecast.weights.to_numpy()
-    order = rng.permutation(len(p))
-    n = min(settings.n_scenarios, len(p))
-    at = np.searchsorted(np.cumsum(p[order]), (np.arange(n) + rng.random()) / n * (1 - 1e-12))
-    columns = [forecast.assets.index(a) for a in assets]
-    draws = forecast.draws.to_numpy()
-    chosen = np.asarray(draws[order[at]][:, columns], dtype=np.float64)
-    _blocks.release(draws)
-    return chosen
+def check_mandate(
+    mandate: Mandate,
+    assets: Sequence[str],
+    asset_class: Sequence[str],
+    *,
+    holdings: Mapping[str, float] | None = None,
+    universe: pd.DataFrame | None = None,
+    prices: Mapping[str, float] | pd.Series[float] | None = None,
+    zero: Collection[str] = (),
+) -> None:
+    """Raise before a fit what a mandate cannot be: names that are not there, limits that conflict.
 
-
-def _moments(forecast: Forecast, assets: list[str]) -> tuple[Floats, Floats]:
-    """Means (asset,) and covariances (asset, asset) of cut returns under the weights."""
-    p = forecast.weights.to_numpy()
-    kept = [forecast.assets.index(a) for a in assets]
-    draws = forecast.draws.to_numpy()
-    mean, low, high = np.empty(len(kept)), *np.empty((2, len(kept)), dtype=np.float32)
-    for j, column in enumerate(_blocks.columns(draws, np.array(kept))):
-        x = Sample(column[:, None], ("x",)).cut({"x": 1.0}).astype(np.float32)
-        mean[j], low[j], high[j] = p @ x, x.min(), x.max()
-    covariance = np.zeros((len(assets), len(assets)))
-    for here in _blocks.blocks(draws, most=BLOCK):
-        x = np.clip(draws[here][:, kept], low, high).T.astype(np.float64) - mean[:, None]
-        covariance += (x * p[here]) @ x.T
-    return mean, covariance
+    ``zero``: assets whose return will be fixed. The tracking error needs draws, and is not looked at.
+    """
+    fixed = np.isin(list(assets), list(zero))
+    options: dict[str, Any] = {"holdings": holdings, "universe": universe, "prices": prices, "fixed": fixed}
+    terms = terms_of(mandate, assets, asset_class, years=1.0, **options)
+    n = len(assets)
+    problem = optimise.Problem(terms, np.zeros((1, n)), np.ones(1), np.zeros(n), np.eye(n))
+    told = optimise.conflict(problem, [x for x in limits_of(terms) if x.of != "active"])
+    if told:
+        raise DataError(told)

@@ -20,11 +20,13 @@ from bdfm._symbols import check_aliases
 from bdfm.data.doubts.door import doubt_aliases, kept, record
 from bdfm.data.doubts.finding import Finding
 from bdfm.data.panel import Panel
+from bdfm.data.periods import horizon_periods
 from bdfm.data.reading.excel import split_sheet
 from bdfm.data.settings import PanelSettings
 from bdfm.data.sources import demo, read_earnings, read_prices, read_universe, read_volatility
 from bdfm.errors import DataError
 from bdfm.forecast.changes import Changes
+from bdfm.forecast.event_edits import Drop
 from bdfm.forecast.forecast import Forecast
 from bdfm.inference.engine import choose
 from bdfm.inference.stopping import FIRST_DRAWS
@@ -34,7 +36,8 @@ from bdfm.model.evidence import check_evidence
 from bdfm.model.factor_model import FactorModel
 from bdfm.model.find import find_model, with_outside_volatility
 from bdfm.names import FORECAST_FILE, MADE_FILE, POSTERIOR_FILE, REPORT_FILE, RUN_FILE, SUMMARY_FILE
-from bdfm.portfolio.decisions import Decision, decide
+from bdfm.portfolio.decisions import Decision, check_mandate, decide
+from bdfm.portfolio.terms import weights_by_asset
 from bdfm.posterior import memory
 from bdfm.posterior.changed import forecast_with_changes
 from bdfm.posterior.door import package_versions
@@ -42,6 +45,7 @@ from bdfm.posterior.fit import fit
 from bdfm.posterior.posterior import Posterior
 from bdfm.posterior.sampled import check_earlier
 from bdfm.report.page import report_html
+from bdfm.report.results import previous_in_ledger
 from bdfm.report.run_file import DataTable, RunFile, read_run_file
 
 
@@ -59,6 +63,8 @@ class Month:
         What it says, read and checked.
     closes
         Close of each asset at the origin.
+    universe
+        With all its columns, which a mandate may limit.
     tables
         What was read of its files: each says how in ``.attrs["reading"]``.
     doubts
@@ -75,6 +81,7 @@ class Month:
     panel: Panel
     changes: Changes
     closes: pd.Series[float]
+    universe: pd.DataFrame
     tables: tuple[pd.DataFrame, ...] = ()
     doubts: tuple[Finding, ...] = ()
     warm_from: Posterior | None = None
@@ -166,6 +173,7 @@ def _read_and_checked(run: RunFile, path: Path, place: Callable[[str], str]) -> 
     doubt_aliases(aliases, accept=run.accept)
     known = list(universe["symbol"])
     _checks.known(run.data.zero, known, what="symbol", where=place("zero"))
+    horizon = horizon_periods(run.data.horizon, model.panel.period, origin, where=place("horizon"))
     panel = Panel.from_prices(
         prices,
         universe,
@@ -173,6 +181,7 @@ def _read_and_checked(run: RunFile, path: Path, place: Callable[[str], str]) -> 
         earnings=earnings,
         volatility=volatility,
         settings=model.panel,
+        horizon=horizon,
         inactive=run.data.zero,
         accept=run.accept,
     )
@@ -180,12 +189,13 @@ def _read_and_checked(run: RunFile, path: Path, place: Callable[[str], str]) -> 
     model_data(model, panel)
     choose(run.sampler, model)
     _files.OutputFolder(path.parent / run.out).check()
-    check_evidence(run.statements, panel, accept=run.accept)
+    model.check_evidence(check_evidence(run.statements, panel, accept=run.accept))
     changes = Changes.from_dict({"edits": list(run.edits), "views": list(run.views)}, where=str(path))
     changes = Changes(changes.steps, run.shares, run.pool)
     closes = _checks.price_table(prices, symbols=panel.assets, until=origin).ffill().iloc[-1]
     classes = [panel.asset_classes[c] for c in panel.class_index]
     changes.check(panel.assets, classes, prices=closes, accept=run.accept)
+    _check_decision(run, path, panel, changes, universe, closes)
     warm = _warm_from(run, path, place("warm_from"))
     if warm is not None:
         check_earlier(warm.as_earlier(), model, panel, choose(run.sampler, model))
@@ -198,7 +208,7 @@ def _read_and_checked(run: RunFile, path: Path, place: Callable[[str], str]) -> 
     )
     tables = tuple(t for t in (prices, universe, earnings, volatility) if t is not None)
     tables = () if run.data.demo else tables
-    return Month(run, "", path, path.name, model, panel, changes, closes, tables, warm_from=warm)
+    return Month(run, "", path, path.name, model, panel, changes, closes, universe, tables, warm_from=warm)
 
 
 def _check_ledger(run: RunFile, path: Path) -> None:
@@ -215,6 +225,38 @@ def _check_ledger(run: RunFile, path: Path) -> None:
             f"{path}: {out} holds a month already, and nothing in a ledger is written over. Give another out,"
             f' such as out = "{_files.next_to(run.out).as_posix()}".'
         )
+
+
+def _check_decision(
+    run: RunFile,
+    path: Path,
+    panel: Panel,
+    changes: Changes,
+    universe: pd.DataFrame,
+    closes: pd.Series[float],
+) -> None:
+    """Raise where holdings or a mandate name what is not there, or limits conflict whatever the draws."""
+    gone = {s for e in changes.edits if isinstance(e, Drop) for s in e.symbols}
+    left = [(a, panel.asset_classes[c]) for a, c in zip(panel.assets, panel.class_index, strict=True)]
+    assets, classes = zip(*(x for x in left if x[0] not in gone), strict=True)
+    held = run.holdings
+    weights_by_asset(held, assets, where=f"{path}, [holdings]")
+    if run.mandate is not None:
+        known: dict[str, Any] = {
+            "holdings": held,
+            "universe": universe,
+            "prices": closes,
+            "zero": run.data.zero,
+        }
+        check_mandate(run.mandate, assets, classes, **known)
+
+
+def _decision(month: Month, forecast: Forecast) -> Decision | None:
+    """What the run file asks for."""
+    if month.run.decided is None:
+        return None
+    held, universe = month.run.holdings, month.universe
+    return decide(forecast, month.run.decided, holdings=held, universe=universe, prices=month.closes)
 
 
 def _warm_from(run: RunFile, path: Path, where: str) -> Posterior | None:
@@ -294,6 +336,7 @@ def run_month(
             first,
             month.changes,
             seed=run.seed,
+            horizon=month.panel.n_future,
             n_draws=run.n_draws,
             views_method=run.views_method,
             prices=month.closes,
@@ -303,9 +346,9 @@ def run_month(
         again = posterior is not first
         if again:
             say("Views too strong for the draws went into the model: it was fitted again with them.")
-        decision = None if run.decision is None else decide(forecast, run.decision)
-        forecast = forecast if decision is None else decision.save_in(forecast)
         forecast = forecast.with_closes(month.closes)
+        decision = _decision(month, forecast)
+        forecast = forecast if decision is None else decision.save_in(forecast)
         seconds = posterior.seconds | {"forecast": time.perf_counter() - started}
         told = record(month.doubts)
         for verdict, found in told.items():
@@ -325,14 +368,16 @@ def run_month(
             facts["views_method"] = "model" if again else "reweight"
         facts["files"] = {k: sha256(x.read_bytes()).hexdigest() for k, x in month.files.items()}
         if decision is not None and run.holdings:
-            chosen = {str(k): float(w) for k, w in decision.weights.items()}
-            moved = [abs(chosen.get(k, 0) - run.holdings.get(k, 0)) for k in {*chosen, *run.holdings}]
-            facts["turnover"] = sum(moved) / 2
+            facts["turnover"] = decision.turnover
         _files.write_text(folder / SUMMARY_FILE, json.dumps(facts, indent=2) + "\n")
         _files.write_text(folder / month.kept_as, month.text)
         if "report" in run.outputs:
             say("Report ...")
-            page = report_html(forecast, posterior=posterior, summary=facts, run=month.text)
+            before = None
+            if run.ledger is not None:
+                before = previous_in_ledger(month.path.parent / run.ledger, forecast.origin)
+            parts: dict[str, Any] = {"posterior": posterior, "summary": facts, "run": month.text}
+            page = report_html(forecast, **parts, previous=before)
             _files.write_text(folder / REPORT_FILE, page)
     if run.ledger is not None:
         Ledger(month.path.parent / run.ledger).enter(month.out)

@@ -5,31 +5,23 @@ Everything that comes from a file is escaped, and the page forbids itself to loa
 
 from __future__ import annotations
 
-import json
 import tomllib
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bdfm import _checks, _files
+from bdfm import _files
 from bdfm._optional import optional
-from bdfm.errors import FileError
 from bdfm.forecast.forecast import CLOSES, Forecast
-from bdfm.names import (
-    FORECAST_FILE,
-    MADE_FILE,
-    POSTERIOR_FILE,
-    REPORT_FILE,
-    RUN_FILE,
-    SUMMARY_FILE,
-)
-from bdfm.portfolio.choices import METHODS
+from bdfm.names import FORECAST_FILE, REPORT_FILE
 from bdfm.portfolio.decisions import Decision
 from bdfm.posterior.posterior import Posterior
+from bdfm.report.briefing import briefing
+from bdfm.report.page_form import PAGE, SCRIPT, STYLE
 from bdfm.report.pictures import (
     FIFTHS,
     contributions,
@@ -39,9 +31,14 @@ from bdfm.report.pictures import (
     heatmap,
     volatility,
 )
+from bdfm.report.results import MonthFiles, read_results
+from bdfm.report.sections import doubts, first_page, last_month, strips, titled
+from bdfm.report.workbook import workbook_tables, write_workbook
 
 
-def write_report(folder: str | Path, path: str | Path | None = None) -> Path:
+def write_report(
+    folder: str | Path, path: str | Path | None = None, *, previous: str | Path | None = None
+) -> Path:
     """Write the report of a folder of results; returns its path.
 
     Parameters
@@ -51,6 +48,8 @@ def write_report(folder: str | Path, path: str | Path | None = None) -> Path:
         and ``month.toml`` or ``run.toml`` are used if there.
     path
         Of the page; ``report.html`` in the folder unless given, of ``forecast_1.nc`` ``report_1.html``.
+    previous
+        Folder of the month before, or its forecast; that of the ledger around the folder unless given.
 
     Raises
     ------
@@ -59,21 +58,27 @@ def write_report(folder: str | Path, path: str | Path | None = None) -> Path:
     MissingDependencyError
         plotly is not installed.
     """
-    folder, file = Path(folder), FORECAST_FILE
-    if folder.is_file():
-        folder, file = folder.parent, folder.name
-    if not folder.is_dir():
-        raise FileError(f"report: {folder} is no folder. Give the folder that a run or forecast wrote.")
-    forecast = Forecast.load(folder / file)
-    there = (folder / POSTERIOR_FILE).exists()
-    posterior = Posterior.load(folder / POSTERIOR_FILE) if there else None
-    summary = _read_summary(folder / SUMMARY_FILE)
-    files = [f for f in (folder / RUN_FILE, folder / MADE_FILE) if f.exists()]
-    run = _checks.existing_text(files[0], what="run file") if files else None
-    stem = Path(file).stem.replace(Path(FORECAST_FILE).stem, Path(REPORT_FILE).stem, 1)
-    target = folder / f"{stem}{Path(REPORT_FILE).suffix}" if path is None else Path(path)
-    _files.write_text(target, report_html(forecast, posterior=posterior, summary=summary, run=run))
+    told = read_results(folder, previous=previous)
+    target = beside(told, Path(REPORT_FILE).suffix) if path is None else Path(path)
+    parts: dict[str, Any] = {"posterior": told.posterior, "summary": told.summary, "run": told.run}
+    _files.write_text(target, report_html(told.forecast, **parts, previous=told.previous))
     return target
+
+
+def beside(told: MonthFiles, suffix: str) -> Path:
+    """Path of a report beside its forecast: ``report_1`` of ``forecast_1.nc``."""
+    stem = Path(told.file).stem.replace(Path(FORECAST_FILE).stem, Path(REPORT_FILE).stem, 1)
+    return told.folder / f"{stem}{suffix}"
+
+
+def write_report_workbook(
+    folder: str | Path, path: str | Path | None = None, *, previous: str | Path | None = None
+) -> Path:
+    """Write every table of the report to an Excel workbook; parameters and errors as ``write_report``."""
+    told = read_results(folder, previous=previous)
+    found = briefing(told.forecast, posterior=told.posterior, previous=told.previous)
+    target = beside(told, ".xlsx") if path is None else Path(path)
+    return write_workbook(workbook_tables(told.forecast, found), target)
 
 
 def report_html(
@@ -82,6 +87,7 @@ def report_html(
     posterior: Posterior | None = None,
     summary: Mapping[str, Any] | None = None,
     run: str | None = None,
+    previous: Forecast | None = None,
 ) -> str:
     """Return the page of a forecast.
 
@@ -95,42 +101,41 @@ def report_html(
         Of the run: versions, seconds, diagnostics.
     run
         Text of the run file, shown as the way to make the page again.
+    previous
+        Forecast of the month before, to tell what changed and what came of it.
     """
     plotly = optional("plotly.offline", what="report").get_plotlyjs()
     table = forecast.summary()
+    found = briefing(forecast, posterior=posterior, previous=previous)
     sections = [
-        ("Forecast", _forecast_section(forecast, table)),
+        ("First page", first_page(found, verdict(posterior, summary))),
+        ("Weights and trades", titled(found, ("Weights and trades", "What binds", "Exposure by"))),
+        ("Risk", _risk_section(forecast) + titled(found, ("Stress",))),
+        ("Last month", last_month(found)),
+        ("Densities", strips(forecast, table)),
         ("Heat map", figure_html(heatmap(table), "heatmap")),
         ("Views and edits", _changes_section(forecast)),
-        ("Decision and risk", _risk_section(forecast)),
-        ("Factors and volatility", _model_section(forecast, posterior, table)),
+        ("Forecast", _forecast_section(forecast, table)),
+        ("Factors and volatility", titled(found, ("Factors",)) + _model_section(forecast, posterior, table)),
+        ("Data", doubts(forecast.attrs)),
         ("Diagnostics", _diagnostics_section(posterior, summary)),
         ("How to reproduce", _reproduce_section(forecast, summary, run)),
     ]
     title = f"Forecast {forecast.origin:%Y-%m-%d} to {forecast.end:%Y-%m-%d}"
+    sections = [(name, html) for name, html in sections if html]
     body = "".join(
         f'<section id="s{k}"><h2>{escape(name)}</h2>{html}</section>'
         for k, (name, html) in enumerate(sections)
     )
     links = "".join(f'<a href="#s{k}">{escape(name)}</a>' for k, (name, _) in enumerate(sections))
-    return _PAGE.format(
+    return PAGE.format(
         title=escape(title),
-        style=_STYLE,
+        style=STYLE,
         plotly=plotly,
         links=links,
         body=body,
-        script=_SCRIPT,
+        script=SCRIPT,
     )
-
-
-def _read_summary(path: Path) -> dict[str, Any] | None:
-    if not path.exists():
-        return None
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise FileError(f"{path}: not valid JSON ({error}). Delete it, or run the month again.") from error
-    return found if isinstance(found, dict) else None
 
 
 # -- sections ----------------------------------------------------------------------------------------------
@@ -225,7 +230,6 @@ def _risk_section(forecast: Forecast) -> str:
     if decision is None:
         return "<p>No decision was taken with this forecast (<code>bdfm decide</code>).</p>"
     risk = decision.risk
-    settings = decision.settings
     rows = "".join(
         f"<tr><th scope=row>{escape(str(name).replace('_', ' '))}</th>"
         + "".join(f"<td>{'' if np.isnan(x) else f'{100 * x:.3f}'}</td>" for x in row)
@@ -234,7 +238,7 @@ def _risk_section(forecast: Forecast) -> str:
     )
     held = decision.weights[decision.weights != 0]
     text = (
-        f"<p>{escape(METHODS[settings.method].capitalize())}: {len(held)} assets, sum of absolute weights"
+        f"<p>{escape(decision.title.capitalize())}: {len(held)} assets, sum of absolute weights"
         f" {held.abs().sum():.2f}. Over the span, in %; value at risk and expected shortfall at"
         f" {100 * risk.level:g} %. The Monte Carlo error is that of finitely many draws, the posterior error"
         " that of not knowing the parameters.</p>"
@@ -260,6 +264,18 @@ def _model_section(forecast: Forecast, posterior: Posterior | None, table: pd.Da
     return "".join(parts)
 
 
+def verdict(posterior: Posterior | None, summary: Mapping[str, Any] | None) -> tuple[bool | None, str]:
+    """Whether the fit is good, None where that is not known, and the sentence about it."""
+    if posterior is not None:
+        diagnosis = posterior.diagnose()
+        return diagnosis.converged, f"Fit: {diagnosis.verdict}"
+    found = (summary or {}).get("diagnostics")
+    good = found.get("converged") if isinstance(found, Mapping) else None
+    if not isinstance(good, bool):
+        return None, "Fit: nothing is known of it, no posterior lies beside the forecast."
+    return good, "Fit: the sampler has converged." if good else "Fit: the sampler has NOT converged."
+
+
 def _diagnostics_section(posterior: Posterior | None, summary: Mapping[str, Any] | None) -> str:
     if posterior is not None:
         diagnosis = posterior.diagnose()
@@ -276,7 +292,11 @@ def _diagnostics_section(posterior: Posterior | None, summary: Mapping[str, Any]
 
 
 def _reproduce_section(forecast: Forecast, summary: Mapping[str, Any] | None, run: str | None) -> str:
-    facts = {k: v for k, v in forecast.attrs.items() if k not in ("decision", CLOSES)}
+    facts = {
+        k: v
+        for k, v in forecast.attrs.items()
+        if k not in ("decision", CLOSES) and not k.startswith("doubts_")
+    }
     versions = (summary or {}).get("versions")
     if isinstance(versions, Mapping):
         facts["versions"] = ", ".join(f"{k} {v}" for k, v in versions.items())
@@ -294,76 +314,3 @@ def _reproduce_section(forecast: Forecast, summary: Mapping[str, Any] | None, ru
         f"{text}<p>Save this as <code>month.toml</code> and run <code>bdfm run month.toml</code>"
         f"{escape(f' (origin {origin})') if origin else ''}:</p><pre>{escape(run)}</pre>"
     )
-
-
-# -- the page ----------------------------------------------------------------------------------------------
-
-_STYLE: Final = """
-:root{--ink:#1c2530;--soft:#5c6b73;--line:#dfe4e8;--page:#fff}
-*{box-sizing:border-box}
-body{margin:0;font:15px/1.45 system-ui,sans-serif;color:var(--ink);background:var(--page)}
-header,section{max-width:1100px;margin:0 auto;padding:0 16px}
-header{padding-top:20px}
-h1{font-size:24px;margin:0 0 6px}h2{font-size:19px;margin:34px 0 8px;border-bottom:1px solid var(--line)}
-h3{font-size:15px;margin:18px 0 4px}
-nav{display:flex;flex-wrap:wrap;gap:4px 14px}nav a{color:#3b6fb6}
-.wide{overflow-x:auto;max-height:75vh;overflow-y:auto}
-table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:13px}
-#assets{width:100%}
-th,td{padding:3px 7px;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
-tbody th,.symbol,.name,.class{text-align:left}td.name{max-width:260px;overflow:hidden;text-overflow:ellipsis}
-thead th{position:sticky;top:0;background:#f3f5f7;z-index:1}
-thead button{all:unset;cursor:pointer;font-weight:600}
-thead button:focus-visible{outline:2px solid #3b6fb6}
-th[aria-sort=ascending] button:after{content:" \\25B2"}
-th[aria-sort=descending] button:after{content:" \\25BC"}
-.plain td,.plain th{white-space:normal}.plain tbody th{font-weight:500}
-.up{color:#a8432d}.down{color:#2f5c9a}.same{color:var(--soft)}
-.good{color:#2f7a48;font-weight:600}.bad{color:#a8432d;font-weight:600}
-.tools{display:flex;gap:14px;align-items:center;flex-wrap:wrap}input{font:inherit;padding:4px 8px}
-pre{background:#f3f5f7;padding:12px;overflow-x:auto;font-size:12.5px}
-.figure{margin:10px 0}
-footer{max-width:1100px;margin:30px auto;padding:0 16px;color:var(--soft);font-size:13px}
-@media (max-width:640px){body{font-size:14px}.name,.class{display:none}
-th,td{padding:3px 5px}h1{font-size:20px}}
-@media print{nav,.tools{display:none}.wide{overflow:visible;max-height:none}thead th{position:static}
-section{break-inside:auto}tr,.figure{break-inside:avoid}*{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
-"""
-
-_SCRIPT: Final = """
-(function(){
-  const table=document.getElementById('assets'),body=table.tBodies[0],heads=[...table.tHead.rows[0].cells];
-  const rows=[...body.rows],search=document.getElementById('search'),shown=document.getElementById('shown');
-  const value=function(row,k){const c=row.cells[k];
-    return c.dataset.v===undefined?c.textContent:parseFloat(c.dataset.v)};
-  heads.forEach(function(head,k){head.firstElementChild.addEventListener('click',function(){
-    const numeric=typeof value(rows[0],k)==='number';
-    const now=head.getAttribute('aria-sort');
-    const up=now===null?!numeric:now==='descending';
-    heads.forEach(function(h){h.removeAttribute('aria-sort')});
-    head.setAttribute('aria-sort',up?'ascending':'descending');
-    rows.sort(function(a,b){const x=value(a,k),y=value(b,k);
-      const d=numeric?x-y:x.localeCompare(y);return up?d:-d});
-    rows.forEach(function(r){body.appendChild(r)});
-  })});
-  search.addEventListener('input',function(){
-    const wanted=search.value.trim().toLowerCase();let n=0;
-    rows.forEach(function(r){
-      const text=[0,1,2].map(function(k){return r.cells[k].textContent}).join(' ').toLowerCase();
-      const hit=text.includes(wanted);r.hidden=!hit;if(hit)n+=1});
-    shown.textContent=n+' of '+rows.length;
-  });
-})();
-"""
-
-_PAGE: Final = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src 'unsafe-inline'; \
-style-src 'unsafe-inline'; img-src data: blob:; font-src data:">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title><style>{style}</style><script>{plotly}</script></head>
-<body><header><h1>{title}</h1><nav>{links}</nav></header>
-<main>{body}</main>
-<footer>Made by bdfm. Probabilities are those of a model; nothing here is investment advice.</footer>
-<script>{script}</script></body></html>
-"""

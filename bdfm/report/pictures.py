@@ -22,6 +22,7 @@ from bdfm.names import (
 )
 from bdfm.portfolio.decisions import Decision
 from bdfm.posterior.posterior import Posterior
+from bdfm.report.briefing import conviction
 
 _N_FACTORS: Final = 3  # whose paths are drawn
 _N_DRAWS: Final = 300  # posterior draws behind the volatility picture
@@ -54,15 +55,15 @@ def _label(text: object) -> str:
 
 
 def heatmap(table: pd.DataFrame) -> Any:
-    """Probability of each fifth (asset, fifth), in percent; of many assets the ends (``extreme_assets``)."""
+    """Probability of each fifth (asset, fifth), in percent, numbered, by falling conviction.
+
+    Of many assets the ends are shown (``extreme_assets``).
+    """
     from plotly import graph_objects as go
 
     everything = len(table)
     table = table.iloc[extreme_assets((table["P1"] + table["P5"]).to_numpy(), N_SHOWN)]
-    classes = list(dict.fromkeys(table["asset_class"]))
-    key = table["asset_class"].map(classes.index)
-    order = np.lexsort((-(table["P1"] + table["P5"]).to_numpy(), key.to_numpy()))[::-1]
-    shown = table.iloc[order]
+    shown = table.loc[conviction(table).sort_values(kind="stable").index]  # the last row is drawn on top
     p = 100 * shown[[f"P{k}" for k in range(1, 6)]].to_numpy()
     top = max(40.0, float(p.max()))
     figure = go.Figure(
@@ -70,7 +71,12 @@ def heatmap(table: pd.DataFrame) -> Any:
             z=np.round(p, 2).tolist(),
             x=list(FIFTHS),
             y=[_label(s) for s in shown.index],
-            customdata=[[_label(n)] * 5 for n in shown["name"]],
+            text=[[f"{x:.0f}" for x in row] for row in p],
+            texttemplate="%{text}",
+            textfont={"size": 9},
+            customdata=[
+                [_label(f"{n}, {c}")] * 5 for n, c in zip(shown["name"], shown["asset_class"], strict=True)
+            ],
             hovertemplate="%{customdata}<br>%{y}, %{x}: %{z:.1f} %<extra></extra>",
             colorscale=[[0, "#3b6fb6"], [20 / top, "#ffffff"], [1, "#b3402a"]],  # white: a fifth
             zmin=0,
@@ -83,7 +89,7 @@ def heatmap(table: pd.DataFrame) -> Any:
     return figure.update_layout(
         height=150 + 15 * len(shown),
         margin_t=80,
-        title="Probability of each fifth, %" + ends_named(len(shown), everything),
+        title="Probability of each fifth, %, by conviction" + ends_named(len(shown), everything),
     )
 
 

@@ -179,7 +179,7 @@ def _holdings(
 ) -> dict[str, float] | None:
     """Weights of the last decision after the returns since, of the money there is now; None without one."""
     file = path.parent / run.out / FORECAST_FILE
-    if run.decision is None or not file.is_file():
+    if run.decided is None or not file.is_file():
         return None
     decision = Decision.of(Forecast.load(file))
     if decision is None:

@@ -12,11 +12,13 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from bdfm import _checks, _memory, _toml
 from bdfm._settings import Seed, Settings
+from bdfm.errors import DataError
 from bdfm.forecast.changes import ViewsMethod
 from bdfm.forecast.weigh import Pool
 from bdfm.inference.settings import MAX_DRAWS, SamplerSettings
 from bdfm.model.evidence import Evidence
-from bdfm.portfolio.decisions import DecisionSettings
+from bdfm.portfolio.mandate import Mandate
+from bdfm.portfolio.methods import DecisionSettings
 from bdfm.posterior.predictive import N_PREDICTIVE_DRAWS
 
 _FILES: Final = ("prices", "universe", "earnings", "volatility")
@@ -38,6 +40,7 @@ class DataTable(_Table):
     volatility: Path | None = None  # annual, known at the end of each day: implied by options, say
     demo: bool = False
     period: int | str | None = None  # days of a period, or "month"; the model's, if not given
+    horizon: int | str | None = None  # periods ahead, "5d" for market days, or a date; 1, if not given
     date_format: str | None = None  # of dates with two meanings: dmy, mdy, ymd, or such as %d/%m/%Y
     decimal_mark: str | None = None  # point or comma, where the numbers leave it open
     zero: tuple[str, ...] = ()  # delisted assets
@@ -68,6 +71,7 @@ class RunFile(_Table):
     shares: dict[str, float] | None = None
     pool: Pool = "linear"  # of people's views: linear or log
     decision: DecisionSettings | None = DecisionSettings()  # false: none, and a submission of equal weights
+    mandate: Mandate | None = None  # instead of a decision
     outputs: tuple[Output, ...] = OUTPUTS
     warm_from: Path | None = None  # folder of an earlier month, from whose posterior the chains go on
     memory: str | int | None = None  # budget, such as "4GB"; half of the machine, if not given
@@ -103,6 +107,17 @@ class RunFile(_Table):
     @classmethod
     def _decision(cls, value: object) -> object:
         return None if value is False else value
+
+    @model_validator(mode="after")
+    def _one_decision(self) -> RunFile:
+        if self.mandate is not None and "decision" in self.model_fields_set and self.decision is not None:
+            raise DataError("run file: give [decision] or [mandate], not both.")
+        return self
+
+    @property
+    def decided(self) -> DecisionSettings | Mandate | None:
+        """How the portfolio is chosen; None where no decision is asked for."""
+        return self.decision if self.mandate is None else self.mandate
 
     def to_toml(self) -> str:
         """TOML text of what is set."""

@@ -20,7 +20,7 @@ from bdfm._figures import new_figure
 from bdfm.errors import DataError
 from bdfm.forecast.forecast import Forecast
 from bdfm.forecast.ranks import normalised_weights
-from bdfm.portfolio.decisions import portfolio_risk
+from bdfm.portfolio.risk import portfolio_risk
 from bdfm.risk.base import Estimator
 from bdfm.risk.inputs import Weights, portfolios
 

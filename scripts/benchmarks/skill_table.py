@@ -260,7 +260,8 @@ def show(out: Path, json_file: Path | None, only: Sequence[str] = ()) -> None:
 def leans(every: Mapping[str, Scored], console: Console) -> dict[str, Any]:
     """What opinions on direction gained or lost, by universe and era, over all origins of each forecaster.
 
-    ``lean``: RPS less that of the symmetric part. ``rest``: the symmetric part less the reference.
+    ``lean``: RPS less that of the symmetric part. ``rest``: the symmetric part less the reference. ``whole``:
+    RPS less that of the reference, both together.
     """
     found: dict[str, Any] = {}
     for name, one in every.items():
@@ -270,6 +271,7 @@ def leans(every: Mapping[str, Scored], console: Console) -> dict[str, Any]:
         sides = {
             "lean": (one.rps - one.symmetric).loc[shared],
             "rest": one.symmetric.loc[shared] - every[REFERENCE].rps.loc[shared],
+            "whole": one.rps.loc[shared] - every[REFERENCE].rps.loc[shared],
         }
         found[name] = {
             side: {f"{u} {e}": x._asdict() for (u, e), x in cells(values).items()}
@@ -315,6 +317,12 @@ def markdown(figures: Mapping[str, Any]) -> str:
         shares = [f"{m:.3f} ± {e:.3f}" for m, e in zip(inside["mean"][:2], inside["se"][:2], strict=True)]
         row = [u, f"`{x['rival']}`", plus_minus(x, 1e5), f"{x['p_value']:.4f}", *shares]
         lines.append("| " + " | ".join(row) + " |")
+    ends = " | ".join(f"to 0.{j}" if j < 10 else "to 1" for j in range(1, 11))
+    lines += ["", f"| PIT in | {ends} |", "|---" * 11 + "|"]
+    for u in figures["best_rival"]:
+        pit = figures["coverage"][f"{figures['chosen']} {u}"]
+        both = zip(pit["tenths"], pit["tenths_se"], strict=True)
+        lines.append("| " + " | ".join([u, *(f"{100 * m:.0f} ± {100 * e:.0f}" for m, e in both)]) + " |")
     lines += ["", f"| `{figures['chosen']}`, `m6` | " + " | ".join(ERAS) + " |", "|---" * 6 + "|"]
     for c, by_era in figures["outer"].items():
         row = [f"{p:.3f}, {y:.3f}" for p, y in by_era]
@@ -329,6 +337,28 @@ def lean_markdown(figures: Mapping[str, Any]) -> str:
         for side, words in (("lean", "its lean"), ("rest", "its symmetric part less `ewma-t-5d`")):
             row = [plus_minus(sides[side].get(f"m6 {e}"), 1e5, digits=0) for e in (*ERAS, "all")]
             lines.append("| " + " | ".join([f"`{name}`: {words}", *row]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def rival_markdown(figures: Mapping[str, Any], name: str = "m6") -> str:
+    """Table of docs/skill.md on a forecaster that leans, by universe, over all of its origins."""
+    lines = [
+        f"| `{name}`, 1e-5 | origins | less `ewma-t-5d` | p | its lean | its symmetric part less that |",
+        "|---" * 6 + "|",
+    ]
+    sides = figures["leans"][name]
+    for key, whole in sides["whole"].items():
+        universe, of = key.split()
+        if of == "all":
+            parts = [plus_minus(sides[side][key], 1e5, digits=0) for side in ("lean", "rest")]
+            row = [
+                universe,
+                str(whole["n"]),
+                plus_minus(whole, 1e5, digits=0),
+                f"{whole['p_value']:.3f}",
+                *parts,
+            ]
+            lines.append("| " + " | ".join(row) + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -357,15 +387,22 @@ def coverage(out: Path, common: pd.MultiIndex, names: Sequence[str], console: Co
         for universe in dict.fromkeys(common.get_level_values("universe")):
             each = [runs(out)[universe, m] for m in members]
             at = [dict(zip(r.origins, r.results, strict=True)) for r in each]
-            rows = []
+            rows, tenths = [], []
             for origin in common[common.get_level_values("universe") == universe].get_level_values("origin"):
                 u = np.mean([x[origin]["pit"].to_numpy() for x in at], axis=0)
                 inside = [(np.abs(u - 0.5) < h / 2).mean() for h in (0.5, 0.9)]
                 rows.append([*inside, (u < 0.05).mean(), (u > 0.95).mean()])
+                tenths.append(np.histogram(u, bins=10, range=(0.0, 1.0))[0] / len(u))
             values = np.array(rows)
             mean, se = values.mean(axis=0), values.std(axis=0, ddof=1) / np.sqrt(len(values))
             table.add_row(name, universe, *(f"{m:.3f} ± {s:.3f}" for m, s in zip(mean, se, strict=True)))
-            found[f"{name} {universe}"] = {"mean": mean.tolist(), "se": se.tolist()}
+            spread = np.std(tenths, axis=0, ddof=1) / np.sqrt(len(tenths))
+            found[f"{name} {universe}"] = {
+                "mean": mean.tolist(),
+                "se": se.tolist(),
+                "tenths": np.mean(tenths, axis=0).tolist(),
+                "tenths_se": spread.tolist(),
+            }
     console.print(table)
     return found
 

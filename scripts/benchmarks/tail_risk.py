@@ -23,7 +23,7 @@ import bdfm
 from bdfm.backtest import MarketData, origin_dates
 from bdfm.backtest.dcc import DCC
 from bdfm.forecast.forecast import Forecast
-from bdfm.portfolio.decisions import portfolio_risk
+from bdfm.portfolio.risk import portfolio_risk
 from bdfm.risk import (
     CrossSectionalEstimator,
     RiskModel,

@@ -42,7 +42,7 @@ from bdfm.data.settings import PanelSettings
 from bdfm.errors import DataError, UnknownLabelError
 from bdfm.exposures import ExposureData, Exposures, read_factors
 from bdfm.forecast.forecast import Forecast
-from bdfm.portfolio.decisions import portfolio_risk
+from bdfm.portfolio.risk import portfolio_risk
 from bdfm.risk import RiskModel, StatisticalEstimator, TimeSeriesEstimator, simple_returns
 
 

@@ -301,8 +301,14 @@ def small():
 @pytest.mark.parametrize("name", COVERED)
 def test_gibbs_is_calibrated(name, small):
     result = calibrate(FactorModel(n_factors=K, **COVERED[name]), small, seed=3, n_replicates=300, n_draws=49)
-    assert len(result.inside()) >= 18
-    assert result.inside().all(), result.summary().to_string()
+    inside = result.inside()
+    assert len(inside) >= 18
+    if not inside.all():  # one in five runs by chance: 22 quantities, each with 1 %. So look again, harder
+        model = FactorModel(n_factors=K, **COVERED[name])
+        again = calibrate(model, small, seed=4, n_replicates=900, n_draws=49)
+        assert again.inside()[inside.index[~inside]].all(), (
+            result.summary().to_string() + again.summary().to_string()
+        )
 
 
 @pytest.mark.slow

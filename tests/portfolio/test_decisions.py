@@ -15,7 +15,10 @@ from bdfm.forecast.forecast import Forecast
 from bdfm.inference.settings import SamplerSettings
 from bdfm.model.equations import at_periods, model_data
 from bdfm.model.evidence import Evidence
-from bdfm.portfolio.decisions import METHODS, Decision, DecisionSettings, decide, portfolio_risk
+from bdfm.portfolio.choices import METHODS
+from bdfm.portfolio.decisions import Decision, decide
+from bdfm.portfolio.methods import DecisionSettings
+from bdfm.portfolio.risk import portfolio_risk
 from bdfm.posterior.fit import fit
 
 ASSETS = ("A", "B", "C", "D")

@@ -526,3 +526,78 @@ def test_read_month_is_lazy_about_nothing(folder):
     assert month.closes["AMD"] > 0
     assert month.out == folder / "results"
     assert month.panel.inactive == ("PEP",)
+
+
+MANDATE = """
+[mandate]
+objective = "minimum_variance"
+max_weight = 0.4
+turnover = 0.5
+cost_bps = 10.0
+nav = 100000.0
+
+[mandate.limits.sector]
+oil = [0.1, 0.3]
+
+[holdings]
+AAPL = 0.6
+BAC = 0.4
+"""
+
+
+@pytest.fixture
+def mandated(folder):
+    """The month's folder, its universe with a sector, its decision by a mandate."""
+    universe = pd.read_csv(folder / "universe.csv")
+    universe["sector"] = np.where(universe["symbol"].isin(["BBY", "CVX"]), "oil", "other")
+    universe.to_csv(folder / "universe.csv", index=False)
+    text = (folder / "month.toml").read_text()
+    (folder / "month.toml").write_text(text.partition("[decision]")[0] + MANDATE)
+    return folder
+
+
+def test_a_month_under_a_mandate(run, mandated):
+    from bdfm.portfolio.decisions import Decision
+
+    code, out, err = run("run", mandated / "month.toml")
+    assert code == 0, err
+    assert "decision minimum_variance under a mandate" in out
+    assert "sector oil at least 10 %" in out or "sector oil at most 30 %" in out
+    found = Decision.of(Forecast.load(mandated / "results" / "forecast.nc"))
+    assert 0.1 - 1e-6 <= found.weights[["BBY", "CVX"]].sum() <= 0.3 + 1e-6
+    assert found.trades["shares"].notna().all()  # by the closes at the origin
+    assert found.turnover <= 0.5 + 1e-6
+    summary = json.loads((mandated / "results" / "summary.json").read_text())
+    assert summary["turnover"] == pytest.approx(found.turnover)
+    # By itself, on the same forecast.
+    options = ("--universe", mandated / "universe.csv", "--out", mandated / "again.nc")
+    code, out, err = run("decide", mandated / "results", "--mandate", mandated / "month.toml", *options)
+    assert code == 0, err
+    again = Decision.of(Forecast.load(mandated / "again.nc"))
+    np.testing.assert_allclose(again.weights, found.weights, atol=1e-5)
+    pd.DataFrame({"symbol": ["BAC", "CASH"], "weight": [0.5, 0.5]}).to_csv(mandated / "held.csv", index=False)
+    code, out, err = run("decide", mandated / "results", "--mandate", mandated / "month.toml", *options,
+                         "--portfolio", mandated / "held.csv")  # fmt: skip
+    assert code == 0, err
+    assert Decision.of(Forecast.load(mandated / "again.nc")).trades.loc["BAC", "before"] == 0.5
+    code, _, err = run("decide", mandated / "results", "--mandate", mandated / "month.toml", "--short")
+    assert (code, "a mandate says all" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("[mandate]", "[decision]\nexposure = 0.5\n[mandate]", "give [decision] or [mandate], not both"),
+        ("max_weight = 0.4", "max_weight = 0.01", "keeps these limits together: each asset at most 1 %"),
+        ("oil =", "oyl =", "unknown value oyl. Did you mean oil?"),
+        ("limits.sector", "limits.sectr", "unknown column sectr"),
+        ("AAPL = 0.6", "AAPLL = 0.6", "unknown asset AAPLL"),
+        ("turnover = 0.5", "turnover = 0.05", "turnover at most 5 %"),
+        ('"minimum_variance"', '"most"', "objective should be"),
+    ],
+)
+def test_a_mandate_is_checked_before_the_fit(old, new, message, run, mandated):
+    change(mandated, old, new)
+    code, _, err = run("run", mandated / "month.toml", "--check")
+    assert code == 2
+    assert message in " ".join(err.split())

@@ -1,0 +1,79 @@
+"""The files of a month as a report needs them, the month before among them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bdfm import _checks
+from bdfm.errors import FileError
+from bdfm.forecast.forecast import Forecast
+from bdfm.ledger.ledger import Ledger
+from bdfm.names import FORECAST_FILE, LEDGER_FILE, MADE_FILE, POSTERIOR_FILE, RUN_FILE, SUMMARY_FILE
+from bdfm.posterior.posterior import Posterior
+
+
+@dataclass(frozen=True)
+class MonthFiles:
+    """Forecast of a folder, and what lies beside it; None where it is not there."""
+
+    folder: Path
+    file: str
+    forecast: Forecast
+    posterior: Posterior | None
+    summary: dict[str, Any] | None
+    run: str | None
+    previous: Forecast | None
+
+
+def read_results(folder: str | Path, *, previous: str | Path | None = None) -> MonthFiles:
+    """Read a folder of results, or another forecast in such a folder.
+
+    ``previous`` is the folder of the month before, or its forecast; that of the ledger around the folder
+    unless given. Raises ``FileError`` for what is not there or cannot be read.
+    """
+    folder, file = Path(folder), FORECAST_FILE
+    if folder.is_file():
+        folder, file = folder.parent, folder.name
+    if not folder.is_dir():
+        raise FileError(f"report: {folder} is no folder. Give the folder that a run or forecast wrote.")
+    forecast = Forecast.load(folder / file)
+    if previous is None:
+        before = previous_in_ledger(folder.resolve().parent, forecast.origin)
+    else:
+        path = Path(previous)
+        before = Forecast.load(path / FORECAST_FILE if path.is_dir() else path)
+    there = (folder / POSTERIOR_FILE).exists()
+    files = [f for f in (folder / RUN_FILE, folder / MADE_FILE) if f.exists()]
+    return MonthFiles(
+        folder,
+        file,
+        forecast,
+        Posterior.load(folder / POSTERIOR_FILE) if there else None,
+        _read_summary(folder / SUMMARY_FILE),
+        _checks.existing_text(files[0], what="run file") if files else None,
+        before,
+    )
+
+
+def previous_in_ledger(folder: Path, origin: pd.Timestamp) -> Forecast | None:
+    """Forecast of the newest month of a ledger before an origin; None without one."""
+    if not (folder / LEDGER_FILE).exists():
+        return None
+    ledger = Ledger(folder)
+    earlier = [e for e in ledger.entries() if pd.Timestamp(e.origin) < origin]
+    return ledger.forecast(max(earlier, key=lambda e: (e.origin, e.number))) if earlier else None
+
+
+def _read_summary(path: Path) -> dict[str, Any] | None:
+    if not path.exists():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise FileError(f"{path}: not valid JSON ({error}). Delete it, or run the month again.") from error
+    return found if isinstance(found, dict) else None
