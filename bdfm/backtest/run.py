@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -36,6 +37,7 @@ KIND: Final = "backtest_origin"
 MANIFEST: Final = "manifest.json"
 ORIGINS: Final = "origins"  # folder of one file an origin
 FAILED: Final = ".failed.json"
+SECONDS: Final = "seconds.jsonl"  # a line for each origin, beside what is sealed: clocks differ
 SCHEMA: Final = 1
 EQUAL_RPS: Final = 0.16  # RPS of equal fifths
 LEVELS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)  # of the predictive quantiles kept
@@ -173,6 +175,29 @@ def origin_file(folder: Path, origin: pd.Timestamp) -> Path:
 def failure_file(folder: Path, origin: pd.Timestamp) -> Path:
     """File of an origin's error, where it failed."""
     return folder / ORIGINS / f"{origin:%Y-%m-%d}{FAILED}"
+
+
+def add_seconds(folder: Path, origin: pd.Timestamp, seconds: float) -> None:
+    """Note how long an origin took: one line more in a file beside the results."""
+    try:
+        with (folder / SECONDS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"origin": f"{origin:%Y-%m-%d}", "seconds": round(seconds, 3)}) + "\n")
+    except OSError as error:
+        raise _files.write_error(folder / SECONDS, error) from error
+
+
+def read_seconds(folder: Path) -> dict[str, float]:
+    """Wall seconds of origins; those whose line is missing or cut off are left out."""
+    try:
+        lines = (folder / SECONDS).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return {}
+    found = {}
+    for line in lines:
+        with suppress(ValueError, KeyError, TypeError):
+            told = json.loads(line)
+            found[str(told["origin"])] = float(told["seconds"])
+    return found
 
 
 def identity(
@@ -321,7 +346,8 @@ class Run:
             table["information_ratio"] = [x.attrs["information_ratio"] for x in self.results]
         table["n_assets"] = [x.sizes[ASSET] for x in self.results]
         table["market_volatility"] = [x.attrs["market_volatility"] for x in self.results]
-        table["seconds"] = [x.attrs["seconds"] for x in self.results]
+        told = read_seconds(self.folder)  # releases before kept them with the results
+        table["seconds"] = [told.get(x.attrs["origin"], x.attrs.get("seconds", np.nan)) for x in self.results]
         return table
 
     @cached_property

@@ -36,6 +36,7 @@ from bdfm.backtest.run import (
     ORIGINS,
     SCHEMA,
     Run,
+    add_seconds,
     evaluate,
     failure_file,
     identity,
@@ -97,6 +98,7 @@ class _Job:
 class _Done(NamedTuple):
     origin: pd.Timestamp
     result: xr.Dataset | Failure
+    seconds: float = 0.0
 
 
 def _run_origin(job: _Job, origin: pd.Timestamp) -> _Done:
@@ -109,8 +111,7 @@ def _run_origin(job: _Job, origin: pd.Timestamp) -> _Done:
     except Exception as error:  # an origin that fails must not lose the others
         return _Done(origin, Failure.of(error))
     result.attrs["warnings"] = json.dumps(sorted({str(w.message) for w in caught}))
-    result.attrs["seconds"] = time.perf_counter() - begun
-    return _Done(origin, result)
+    return _Done(origin, result, time.perf_counter() - begun)
 
 
 def _scored(job: _Job, origin: pd.Timestamp) -> xr.Dataset:
@@ -297,6 +298,7 @@ def _write(folder: Path, done: _Done) -> None:
         _files.write_text(failed, json.dumps(record, indent=1) + "\n")
         return
     save_result(done.result, origin_file(folder, done.origin))
+    add_seconds(folder, done.origin, done.seconds)
     failed.unlink(missing_ok=True)
 
 

@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from bdfm.cli.console import err, interruptible, out, quiet, say_read
 from bdfm.cli.options import (
+    MAX_DAYS,
     Accept,
     Alias,
     CalendarMonths,
@@ -85,7 +86,7 @@ def forecast(
     earnings: Earnings = None,
     volatility: Volatility = None,
     period_days: Annotated[
-        int | None, typer.Option(min=1, help="Days of a period; the model's, if not given.")
+        int | None, typer.Option(min=1, max=MAX_DAYS, help="Days of a period; the model's, if not given.")
     ] = None,
     calendar_months: CalendarMonths = False,
     horizon: Annotated[

@@ -96,7 +96,7 @@ class RunFile(_Table):
     @classmethod
     def _in_ledger(cls, table: Any) -> Any:
         """A month of a ledger lies in it, by its origin, unless told otherwise."""
-        if isinstance(table, dict) and table.get("ledger") is not None and "out" not in table:
+        if isinstance(table, dict) and isinstance(table.get("ledger"), str | Path) and "out" not in table:
             data = table.get("data")
             origin = data.get("origin") if isinstance(data, dict) else getattr(data, "origin", None)
             if origin is not None:
