@@ -448,8 +448,9 @@ def _with(table: pd.DataFrame, reading: Reading) -> pd.DataFrame:
 
 def _storable(table: pd.DataFrame, what: str) -> pd.DataFrame:
     """The same table; ``DataError`` where a name or a cell is a text that no file can hold."""
-    columns = [table.iloc[:, j] for j in range(table.shape[1])]
-    cells = (x for c in (*columns, table.index) if c.dtype.kind not in "biufmM" for x in c)
-    names = (x for name in table.columns for x in (name if isinstance(name, tuple) else (name,)))
+    columns: list[Any] = [*(table.iloc[:, j] for j in range(table.shape[1])), table.index]
+    heads: list[Any] = list(table.columns)
+    cells = (x for c in columns if c.dtype.kind not in "biufmM" for x in c)
+    names = (x for head in heads for x in (head if isinstance(head, tuple) else (head,)))
     _checks.storable((*names, *cells), where=what)
     return table
