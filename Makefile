@@ -21,7 +21,7 @@ UV_MADE := .uv/bin/uv
 UV := $(UV_MADE)
 endif
 
-.PHONY: demo test test-slow lint format lock torch notebooks docs clean help
+.PHONY: demo test test-slow lint format lock torch audit notebooks docs clean help
 
 demo: $(STAMP) ## forecast the included data; results in bdfm-demo/
 	$(BIN)/bdfm demo $(ARGS)
@@ -56,6 +56,9 @@ torch: $(STAMP) ## add PyTorch (CPU) for the FactorVAE
 	@$(UV) pip install --compile-bytecode --python $(BIN)/python $(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) \
 	  --constraints requirements.lock 'torch==$(TORCH_VERSION)' || { \
 	  echo "Is PyTorch's own index out of reach? make torch TORCH_BACKEND= takes the package index: 3 GB on Linux"; exit 1; }
+
+audit: $(STAMP) ## vulnerabilities of locked versions, doubts about the code, licences; see SECURITY.md
+	$(BIN)/python scripts/audit.py
 
 notebooks: $(STAMP) ## run the notebooks and keep their output
 	$(BIN)/python scripts/docs/notebooks.py

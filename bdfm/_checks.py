@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
 
 PRICES = (1e-12, 1e15)  # what a price can be, in any currency, adjusted or not
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 MAX_NAMED = 5  # offenders that a message names before it only counts
 
 
@@ -186,6 +188,7 @@ def price_table(
     """
     where = "prices"
     prices = _tables.prices_frame(prices, where=where)
+    storable(prices.columns, where=where)
     names = prices.columns.astype(str)
     unique(names, what="symbols", where=where, hint="Keep one column of each.")
     table = prices.set_axis(names, axis=1).set_axis(days(prices.index, where=where))
@@ -214,6 +217,16 @@ def price_table(
 def _text(column: pd.Series[Any]) -> pd.Series[str]:
     """Cells as stripped text, blank where missing."""
     return column.where(column.notna(), "").astype(str).str.strip()
+
+
+def storable(labels: Iterable[object], *, where: str) -> None:
+    """Raise ``DataError`` for texts that no file can hold: with a NUL or half of a pair of surrogates."""
+    bad = [ascii(x) for x in labels if isinstance(x, str) and _UNSTORABLE.search(x)]
+    if bad:
+        raise DataError(
+            f"{where}: {len(bad)} texts with NUL or broken characters ({first(bad)}). Correct them, or"
+            " save the file as UTF-8."
+        )
 
 
 def printable(labels: Iterable[object], *, what: str, where: str) -> None:

@@ -9,6 +9,7 @@ import secrets
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from hashlib import sha256
@@ -39,10 +40,12 @@ _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _ZIP_SIGNATURE = b"PK\x03\x04"
 _ATTRS = "attrs"  # name of the array that holds JSON values
 _STAGED: Final = ".bdfm-"  # beginning of the names of hidden folders in which results are made
+_YOUNG: Final = 60.0  # seconds in which a file that is just made may not be locked yet
 _SEAL = b"\nbdfm sha256 "  # and the digest of all before it; readers of HDF5 ignore what follows their data
 
 
-def _write_error(path: Path, error: OSError) -> FileError:
+def write_error(path: Path, error: OSError) -> FileError:
+    """What an error of the system while writing means to a user, and what to do."""
     reason = error.strerror or str(error)
     if error.errno in _FULL:
         remedy = "the disk is full. Free some space, or write to another disk"
@@ -71,7 +74,7 @@ def write_bytes(path: str | Path, data: bytes | memoryview) -> None:
     """Write a file whole or not at all, replacing an older one of that name.
 
     The bytes go to a temporary file in the same folder, reach the disk, and then take the name in one
-    step. A symbolic link is followed.
+    step. A symbolic link is followed. What a killed write of the same file has left is removed.
 
     Raises
     ------
@@ -80,11 +83,15 @@ def write_bytes(path: str | Path, data: bytes | memoryview) -> None:
     """
     path = Path(path)
     target = path.resolve()
-    temporary = target.with_name(f".{target.name[:60]}.{secrets.token_hex(4)}.tmp")
+    temporary = target.with_name(f"{_hidden(target)}{secrets.token_hex(4)}.tmp")
     try:
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        _remove_killed(target)
         with open(temporary, "xb") as file:
+            if fcntl is not None:
+                with suppress(OSError):  # a file system without locks
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -93,10 +100,31 @@ def write_bytes(path: str | Path, data: bytes | memoryview) -> None:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            raise _write_error(path, error) from error
+            raise write_error(path, error) from error
         raise
     with suppress(OSError):  # some file systems cannot sync a folder; the file itself is safe
         _sync(target.parent)
+
+
+def _hidden(target: Path) -> str:
+    """Beginning of the names of temporary files of a target."""
+    return f".{target.name[:60]}."
+
+
+def _remove_killed(target: Path) -> None:
+    """Remove temporary files of a target whose process has ended: older ones that nothing locks."""
+    if fcntl is None:
+        return
+    begin = _hidden(target)
+    with os.scandir(target.parent) as entries:
+        left = [e.path for e in entries if e.name.startswith(begin) and e.name.endswith(".tmp")]
+    for path in left:
+        if len(path) != len(str(target.parent / begin)) + len("01234567.tmp"):
+            continue
+        with suppress(OSError), open(path, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if time.time() - os.fstat(file.fileno()).st_mtime > _YOUNG:
+                os.unlink(path)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -335,7 +363,7 @@ class OutputFolder:
         except BaseException as error:
             self._clean(failed=True)
             if isinstance(error, OSError):
-                raise _write_error(self.path, error) from error
+                raise write_error(self.path, error) from error
             raise
         return self
 
@@ -353,7 +381,7 @@ class OutputFolder:
             elif isinstance(error, FileError):  # the user knows the folder, not the hidden one
                 raise FileError(str(error).replace(str(self._staged), str(self.path))) from error
             elif isinstance(error, OSError) and error.errno in _FULL:
-                raise _write_error(self.path, error) from error
+                raise write_error(self.path, error) from error
         finally:
             self._clean(failed=not published)
 
@@ -387,7 +415,7 @@ class OutputFolder:
             for source, target in moves:
                 os.replace(source, target)
         except OSError as error:
-            raise _write_error(self.path, error) from error
+            raise write_error(self.path, error) from error
         with suppress(OSError):
             _sync(self.path)
 

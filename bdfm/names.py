@@ -51,6 +51,7 @@ EARNINGS: Final = "earnings"  # I^e (period, asset), 0 or 1
 CLASS_INDEX: Final = "class_index"  # c(i) (asset), position in the asset_class coordinate
 PERIOD_WEIGHTS: Final = "period_weights"  # omega_t (period), in (0, 1]
 LOADING_BLOCK: Final = "loading_block"  # (period), position in the block dim
+PERIOD_NUMBER: Final = "period_number"  # (period), 0 for the first of the history, on beyond the origin
 OBSERVED: Final = "observed"  # (period, asset), True where r_it is known
 
 # Model variables
@@ -65,6 +66,13 @@ PREMIUM: Final = "premium"  # pi_k (factor), mean of a factor over its scale, pe
 BETA_MV: Final = "beta_mv"  # beta^m (window), slope of log factor scales on market volatility
 LOG_MULTIPLIER: Final = "log_multiplier"  # h_t (period), latent log of the factors' scale over its average
 LOG_MULTIPLIER_NEXT: Final = "log_multiplier_next"  # h_T+1 (scalar), only with evidence
+FACTOR_VOLATILITY: Final = "factor_volatility"  # h_kt (period, factor), log of a scale over its average
+FACTOR_PHI: Final = "factor_phi"  # phi_k (factor), persistence of h_k
+FACTOR_VOLATILITY_SD: Final = "factor_volatility_sd"  # varsigma_k (factor), sd of the shocks to h_k
+LEVERAGE: Final = "leverage"  # varrho_k (factor), correlation of a factor's shock with the next one to h_k
+VOLATILITY_STATE: Final = "volatility_state"  # v_it (period, asset), latent log noise scale less its level
+LOGIT_PHI: Final = "logit_phi"  # logit phi_i (asset), persistence of v_i
+LOG_VOLATILITY_SD: Final = "log_volatility_sd"  # log varsigma_i (asset), of the sd of the shocks to v_i
 FACTOR_NU: Final = "factor_nu"  # nu_lambda, degrees of freedom of the factor innovations
 FACTOR_MIXING: Final = "factor_mixing"  # xi_t (period), precision of the factor innovations over its average
 FACTOR_MIXING_NEXT: Final = "factor_mixing_next"  # xi_T+1 (scalar), only with evidence

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
+import os
 import signal
 import subprocess
 import sys
@@ -15,7 +19,16 @@ from bdfm import _checks, _files
 from bdfm._settings import MAX_SEED
 from bdfm.data.doubts.door import examine
 from bdfm.data.doubts.tables import Tables
-from bdfm.data.sources import DEMO_ORIGIN, demo
+from bdfm.data.reading import raw
+from bdfm.data.sources import (
+    DEMO_ORIGIN,
+    demo,
+    read_earnings,
+    read_prices,
+    read_records,
+    read_returns,
+    read_volatility,
+)
 from bdfm.errors import BdfmError, DataError, FileError, ModelError
 from bdfm.forecast.changes import Changes
 from bdfm.forecast.edits import EDITS, parse_edits
@@ -26,6 +39,7 @@ from bdfm.posterior.door import _of_assets
 from bdfm.posterior.fit import fit
 from bdfm.report.month import read_month
 from bdfm.report.run_file import RunFile, read_run_file
+from bdfm.risk.inputs import portfolios
 
 DATA = {"origin": "2020-12-18", "demo": True}
 
@@ -317,3 +331,88 @@ def test_equal_posteriors_give_equal_bytes(tiny_model, tiny_panel, tmp_path):
     assert one.seconds
     paths = one.save(tmp_path / "one.nc"), two.save(tmp_path / "two.nc")
     assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+# -- what the fuzzer and its like have found -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ledger", [5, True, ["a"], {"a": 1}])
+def test_a_ledger_that_is_no_path(ledger):
+    with pytest.raises(DataError, match="ledger"):
+        RunFile(data=DATA, ledger=ledger)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a\0b",
+        "a\ud800b",
+    ],
+)
+def test_every_reader_refuses_what_no_file_can_hold(text):
+    days = pd.bdate_range("2021-01-01", periods=5, name="date")
+    wide = pd.DataFrame(np.full((5, 2), 1.5), days, pd.Index(["A", text], dtype=object))
+    for read in (read_prices, read_volatility, read_returns):
+        with pytest.raises(DataError, match="broken characters"):
+            read(wide)
+    rows = pd.DataFrame(
+        {"symbol": ["A", text], "date": ["2021-01-01"] * 2, "sector": ["x", "y"]}, dtype=object
+    )
+    with pytest.raises(DataError, match=r"cannot be shown|broken characters"):
+        read_earnings(rows)
+    with pytest.raises(DataError, match="broken characters"):
+        read_records(rows, what="sectors", columns={"symbol": (), "sector": ()})
+    odd = pd.DataFrame({"symbol": ["A", "B"], "sector": [text, "x"]}, dtype=object)
+    with pytest.raises(DataError, match="broken characters"):
+        read_records(odd, what="sectors", columns={"symbol": ()})
+    with pytest.raises(DataError, match="broken characters"):
+        _checks.price_table(wide)
+
+
+@pytest.mark.parametrize("pack", [gzip, bz2, lzma])
+def test_what_unpacks_to_too_much(pack, tmp_path, monkeypatch):
+    monkeypatch.setattr(raw, "MAX_BYTES", 1000)
+    (tmp_path / "p.csv").write_bytes(pack.compress(b"date,A\n" + b"0" * 2000))
+    with pytest.raises(FileError, match="unpacks to more than"):
+        read_prices(tmp_path / "p.csv")
+
+
+@pytest.mark.parametrize("weights", [{"p": {"A0": 1.0}}, {"A0": "x"}, {"A0": [1, 2]}])
+def test_weights_that_are_no_numbers(weights):
+    with pytest.raises(DataError, match="asset to number was expected"):
+        portfolios(weights, ["A0", "A1"])
+
+
+def test_what_a_killed_write_left_goes_with_the_next(tmp_path):
+    target = tmp_path / "a.txt"
+    stale, other = tmp_path / ".a.txt.0123abcd.tmp", tmp_path / ".b.txt.0123abcd.tmp"
+    busy, mine = tmp_path / ".a.txt.89abcdef.tmp", tmp_path / ".a.txt.notes.tmp"
+    young = tmp_path / ".a.txt.fedcba98.tmp"
+    for path in (stale, other, busy, mine, young):
+        path.write_text("half")
+        if path != young:
+            os.utime(path, (1e9, 1e9))
+    with busy.open("rb") as held:
+        _files.fcntl.flock(held, _files.fcntl.LOCK_EX)
+        _files.write_text(target, "whole")
+    assert sorted(tmp_path.iterdir()) == sorted([target, other, busy, mine, young])
+
+
+def test_a_name_that_a_terminal_cannot_show_ends_no_command(tmp_path):
+    words = [sys.executable, "-m", "bdfm", "report", "caf\udce9"]
+    done = subprocess.run(words, capture_output=True, cwd=tmp_path, check=False)
+    assert done.returncode == 2
+    assert b"is no folder" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["risk", "forecast", "backtest"])
+def test_a_period_longer_than_a_century(command, bdfm_command, tmp_path):
+    words = ["--prices", "p.csv", "--period-days", 2**64, "--out", tmp_path / "x"]
+    more = {
+        "forecast": ["--universe", "u.csv", "--origin", "2021-01-01"],
+        "backtest": ["--universe", "u.csv", "--first", "2021-01-01", "--last", "2021-02-01"],
+    }
+    names = ["equal"] if command == "backtest" else []
+    code, _, err = bdfm_command(command, *names, *words, *more.get(command, []))
+    assert code == 2
+    assert "--period-days" in err

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 HEAVY = {"pymc", "pytensor", "arviz", "numba", "matplotlib", "nutpie", "skfolio", "plotly", "distributed"}
 HEAVY |= {"sklearn", "statsmodels", "arch", "scoringrules", "torch"}
 ARRAYS = {"numpy", "pandas", "xarray", "scipy", "pydantic"}
-LAZY = ("bdfm", "bdfm.backtest", "bdfm.exposures", "bdfm.risk", "bdfm.validation")
+LAZY = ("bdfm", "bdfm.backtest", "bdfm.exposures", "bdfm.risk", "bdfm.skfolio", "bdfm.validation")
 
 
 def imported(code: str) -> set[str]:

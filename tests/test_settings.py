@@ -77,14 +77,14 @@ class Box(Settings):
         (
             lambda: PanelSettings(period=0),
             DataError,
-            'panel: period must be "month" or a whole number of days from 1 to 366, got 0.',
+            'panel: period must be "month", "day" or a whole number of days from 1 to 366, got 0.',
         ),
         (lambda: EWMA(dof=1), DataError, "EWMA: dof should be greater than 2, got 1."),
         (lambda: AR1(rho_sd=-1), ModelError, "AR1: rho_sd should be greater than 0, got -1."),
         (
             lambda: FactorModel(panel={"period": 0}),
             ModelError,
-            'table [panel]: period must be "month" or a whole number of days from 1 to 366, got 0.',
+            'table [panel]: period must be "month", "day" or a whole number of days from 1 to 366, got 0.',
         ),
     ],
 )

@@ -33,12 +33,13 @@ ROOMS = (
     "validation",
     "ledger",
     "report",
+    "skfolio",
     "bdfm",  # the public names: for users and the command line, not for the package's own modules
     "cli",
 )
 GROUND = ("errors", "names", "_lazy", "_version", "_checks", "_files", "_optional", "_html", "_figures")
 GROUND += ("_settings", "_statistics", "_dates", "_numbers", "_reading", "_tables", "_symbols", "_columns")
-GROUND += ("_threads", "_memory", "_blocks", "_workers", "_toml")
+GROUND += ("_threads", "_memory", "_blocks", "_workers", "_toml", "_seeds")
 OPTIONAL = {"torch", "skfolio", "dask", "distributed", "yfinance", "arch", "plotly", "sklearn", "statsmodels"}
 OPTIONAL |= {"jupyterlab", "jupyter", "nbclient", "nbformat", "notebook", "ipykernel", "IPython"}
 OPTIONAL |= {"cvxpy", "openpyxl"}

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bdfm import _checks
+from bdfm._seeds import either_seed
 from bdfm.backtest.comparison import compare
 from bdfm.backtest.protocol import Floats, Forecaster, MarketData, QuantileForecast
 from bdfm.backtest.run import Run
@@ -33,6 +34,7 @@ FUTURES: Final[dict[str, Callable[[tuple[int, ...], np.random.Generator], Floats
 }
 
 
+@either_seed
 def look_ahead(
     forecaster: Forecaster,
     data: MarketData,

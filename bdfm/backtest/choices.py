@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-Score = Literal["rps", "log_score", "crps", "energy_score"]
+Score = Literal["rps", "log_score", "crps", "energy_score", "variogram_score", "dawid_sebastiani_score"]
 SCORES: Final[dict[str, str]] = {
     "rps": "RPS",
     "log_score": "log score",
     "crps": "CRPS",
     "energy_score": "energy",
+    "variogram_score": "variogram",
+    "dawid_sebastiani_score": "Dawid-Sebastiani",
 }
+# Of all assets jointly: no mean over assets, and none by class.
+JOINT: Final = ("energy_score", "variogram_score", "dawid_sebastiani_score")
 
 # What the posterior of one origin is off by averages out over many: its chains may disagree more than those
 # of a single forecast, but not without bound. They go on until these thresholds hold. Where that takes more

@@ -18,6 +18,7 @@ from rich.markup import escape as rich_escape
 from rich.table import Table
 
 from bdfm import _checks
+from bdfm._seeds import either_seed
 from bdfm.backtest import page
 from bdfm.backtest.choices import SCORES, Score
 from bdfm.backtest.run import Run
@@ -28,6 +29,7 @@ from bdfm.errors import DataError, DataWarning
 Figure = Any  # of Plotly, which is optional
 
 
+@either_seed
 def compare(
     runs: Sequence[Run],
     *,
@@ -45,8 +47,9 @@ def compare(
     reference
         Name of the forecaster that the others are compared to; the best one, unless given.
     score
-        What to compare by: ``rps``, ``log_score`` of fifths, ``crps`` of log returns, or ``energy_score``,
-        that of all assets' log returns jointly. Lower is better in all.
+        What to compare by: ``rps``, ``log_score`` of fifths, ``crps`` of log returns; or, of all assets' log
+        returns jointly, ``energy_score``, ``variogram_score`` or ``dawid_sebastiani_score``
+        (``bdfm.scoring.joint``). Lower is better in all.
     n_lags
         See ``diebold_mariano``.
     seed
@@ -75,7 +78,8 @@ def compare(
     lacking = [n for n, r in zip(names, runs, strict=True) if score not in r.scores]
     if lacking:
         raise DataError(
-            f"{where}: {_checks.first(lacking)} have no draws and so no {SCORES[score]}. Leave them out."
+            f"{where}: {_checks.first(lacking)} have no {SCORES[score]} score: no draws, or an earlier"
+            " release made the run. Leave them out, or run them again."
         )
     common = runs[0].origins
     for run in runs[1:]:

@@ -12,7 +12,7 @@ from scipy import stats
 
 from bdfm import _files
 from bdfm._optional import optional
-from bdfm.backtest.choices import SCORES
+from bdfm.backtest.choices import JOINT, SCORES
 from bdfm.backtest.scoreboard import UNIT, Grouping, Scoreboard
 from bdfm.forecast.forecast import N_RANKS
 
@@ -55,8 +55,8 @@ def texts(scores: Scoreboard) -> pd.DataFrame:
         "MCS p": number("mcs_p_value", ".3f"),
         "wins": number("wins", ".0%"),
     }
-    others = {k: v for k, v in SCORES.items() if k != scores.score}
-    columns |= {v: number(k, ".3f" if k == "energy_score" else ".4f") for k, v in others.items()}
+    others = {k: v for k, v in SCORES.items() if k != scores.score and (k not in JOINT or t[k].notna().any())}
+    columns |= {v: number(k, ".3f" if k in JOINT else ".4f") for k, v in others.items()}
     if t["information_ratio"].notna().any():
         columns["IR"] = number("information_ratio", ".3f")
     return pd.DataFrame(columns, index=t.index)
@@ -211,7 +211,8 @@ def write(scores: Scoreboard, path: Path) -> Path:
             "Who is better, by how much, with what certainty",
             "p: Diebold-Mariano, two-sided, errors robust to autocorrelation. MCS p: model confidence set;"
             " above 0.1 a forecaster is among the best with 90 % confidence. Scores are means over assets and"
-            " origins, lower is better; CRPS and energy score are of log returns. RPS is in units in which"
+            " origins, lower is better; CRPS, energy, variogram and Dawid-Sebastiani"
+            " scores are of log returns. RPS is in units in which"
             " equal fifths score 0.16 at every origin.",
             [_table(texts(scores)), differences(scores)],
         ),
@@ -223,7 +224,7 @@ def write(scores: Scoreboard, path: Path) -> Path:
         ),
     ]
     for group, title in GROUPINGS.items():
-        if group == "asset_class" and scores.score == "energy_score":
+        if group == "asset_class" and scores.score in JOINT:
             continue
         note = f"Difference from {scores.reference} in 1e-5, t-statistic in brackets; blue is better."
         sections.append((title, note, [groups(scores, group)]))

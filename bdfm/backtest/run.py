@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bdfm import _checks, _files
+from bdfm.backtest.choices import JOINT
 from bdfm.backtest.protocol import Floats, Forecaster, History, QuantileForecast
 from bdfm.errors import DataError, FileError
 from bdfm.forecast.forecast import N_RANKS, Forecast
@@ -22,6 +24,7 @@ from bdfm.forecast.ranks import outcome_quantiles, weighted_quantiles
 from bdfm.names import ASSET, CLASS_OF, QUANTILE
 from bdfm.posterior.predictive import MAX_LOG_RETURN
 from bdfm.scoring.calibration import Calibration, pit, simulated_outcomes
+from bdfm.scoring.joint import PRE_RANKS, dawid_sebastiani_score, joint_pit, variogram_score
 from bdfm.scoring.scores import (
     crps,
     energy_score,
@@ -34,6 +37,7 @@ KIND: Final = "backtest_origin"
 MANIFEST: Final = "manifest.json"
 ORIGINS: Final = "origins"  # folder of one file an origin
 FAILED: Final = ".failed.json"
+SECONDS: Final = "seconds.jsonl"  # a line for each origin, beside what is sealed: clocks differ
 SCHEMA: Final = 1
 EQUAL_RPS: Final = 0.16  # RPS of equal fifths
 LEVELS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)  # of the predictive quantiles kept
@@ -77,7 +81,9 @@ def evaluate(
     """What is kept of the forecast of an origin and of what came.
 
     ``probability``, ``outcome`` (asset, quantile); ``realised`` (asset), simple return. Of a forecast with
-    draws also ``pit`` (asset), ``crps`` (asset) and the attribute ``energy_score``, both of log returns;
+    draws also ``pit`` (asset), ``crps`` (asset) and the attributes ``energy_score``, ``variogram_score``,
+    ``dawid_sebastiani_score`` (of the assets that move) and ``pit_average``, ``pit_band_depth``,
+    ``pit_energy`` (``bdfm.scoring.joint``), all of log returns;
     ``predictive_quantile`` (asset, level) of simple returns; ``simulated_pit`` (simulation, asset) and
     ``simulated_outcome`` (simulation, asset, quantile) of outcomes drawn from the forecast itself.
 
@@ -121,6 +127,7 @@ def evaluate(
         logs, came = _log_returns(draws), _log_returns(returns)
         arrays["crps"] = crps(logs, came)
         attrs["energy_score"] = energy_score(logs, came, seed=int(rng.integers(2**31)))
+        attrs |= _joint_scores(logs, came, rng)
         attrs["n_draws"] = len(draws)
     coords: dict[str, Any] = {
         ASSET: list(history.assets),
@@ -130,6 +137,20 @@ def evaluate(
     if "predictive_quantile" in arrays:
         coords[LEVEL] = list(LEVELS)
     return xr.Dataset({k: (DIMS[k], v) for k, v in arrays.items()}, coords=coords, attrs=attrs)
+
+
+def _joint_scores(draws: Floats, came: Floats, rng: np.random.Generator) -> dict[str, float]:
+    """Scores and ranks of all assets jointly, of log returns; none of them for a single asset."""
+    if draws.shape[1] < 2:
+        return {}
+    found = {"variogram_score": variogram_score(draws, came)}
+    moving = np.ptp(draws, axis=0) > 0  # the covariance of an asset that does not move has no inverse
+    if moving.any() and len(draws) > moving.sum():
+        found["dawid_sebastiani_score"] = dawid_sebastiani_score(draws[:, moving], came[moving])
+    for kind in PRE_RANKS:
+        seed = int(rng.integers(2**31))
+        found[f"pit_{kind}"] = joint_pit(draws, came, pre_rank=kind, seed=seed)
+    return found
 
 
 def save_result(result: xr.Dataset, path: Path) -> None:
@@ -154,6 +175,29 @@ def origin_file(folder: Path, origin: pd.Timestamp) -> Path:
 def failure_file(folder: Path, origin: pd.Timestamp) -> Path:
     """File of an origin's error, where it failed."""
     return folder / ORIGINS / f"{origin:%Y-%m-%d}{FAILED}"
+
+
+def add_seconds(folder: Path, origin: pd.Timestamp, seconds: float) -> None:
+    """Note how long an origin took: one line more in a file beside the results."""
+    try:
+        with (folder / SECONDS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"origin": f"{origin:%Y-%m-%d}", "seconds": round(seconds, 3)}) + "\n")
+    except OSError as error:
+        raise _files.write_error(folder / SECONDS, error) from error
+
+
+def read_seconds(folder: Path) -> dict[str, float]:
+    """Wall seconds of origins; those whose line is missing or cut off are left out."""
+    try:
+        lines = (folder / SECONDS).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return {}
+    found = {}
+    for line in lines:
+        with suppress(ValueError, KeyError, TypeError):
+            told = json.loads(line)
+            found[str(told["origin"])] = float(told["seconds"])
+    return found
 
 
 def identity(
@@ -290,18 +334,35 @@ class Run:
     def scores(self) -> pd.DataFrame:
         """One row for each origin: mean scores over assets, number of assets, volatility, seconds.
 
-        ``market_volatility`` is annual and known at the origin; ``energy_score`` is joint over assets.
+        ``market_volatility`` is annual and known at the origin. ``energy_score``, ``variogram_score`` and
+        ``dawid_sebastiani_score`` are joint over assets; runs of earlier releases have the first alone.
         """
         columns = [c for c in map(str, self._cells) if c.startswith(("rps", "log", "crps"))]
         table = self._cells.groupby("origin")[columns].mean()
-        if self.has_draws:
-            table["energy_score"] = [x.attrs["energy_score"] for x in self.results]
+        for name in JOINT if self.has_draws else ():
+            if all(name in x.attrs for x in self.results):
+                table[name] = [x.attrs[name] for x in self.results]
         if self.results and all("information_ratio" in x.attrs for x in self.results):
             table["information_ratio"] = [x.attrs["information_ratio"] for x in self.results]
         table["n_assets"] = [x.sizes[ASSET] for x in self.results]
         table["market_volatility"] = [x.attrs["market_volatility"] for x in self.results]
-        table["seconds"] = [x.attrs["seconds"] for x in self.results]
+        told = read_seconds(self.folder)  # releases before kept them with the results
+        table["seconds"] = [told.get(x.attrs["origin"], x.attrs.get("seconds", np.nan)) for x in self.results]
         return table
+
+    @cached_property
+    def joint_pits(self) -> pd.DataFrame:
+        """Rank of what came among the draws, all assets together: a row an origin, a column a pre-rank.
+
+        Uniform for a calibrated forecast (``bdfm.scoring.joint.joint_pit``); counts by bin are
+        ``bdfm.scoring.joint.rank_histogram(run.joint_pits["average"])``. ``DataError`` without draws, or of
+        a run of an earlier release.
+        """
+        if not all(f"pit_{kind}" in x.attrs for kind in PRE_RANKS for x in self.results):
+            raise DataError(f"run {self.name}: it has no joint PIT: no draws, or of an earlier release.")
+        return pd.DataFrame(
+            {kind: [x.attrs[f"pit_{kind}"] for x in self.results] for kind in PRE_RANKS}, index=self.origins
+        )
 
     @cached_property
     def facts(self) -> pd.DataFrame:

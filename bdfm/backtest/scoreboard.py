@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import pandas as pd
 
-from bdfm.backtest.choices import SCORES, Score
+from bdfm.backtest.choices import JOINT, SCORES, Score
 from bdfm.backtest.protocol import Floats
 from bdfm.backtest.run import Run
 from bdfm.backtest.significance import (
@@ -134,7 +134,7 @@ class Scoreboard:
 
         Columns by (group, forecaster): ``score``; ``difference`` from the reference; ``se`` and ``p_value``
         (not adjusted for the number of groups); ``n``, origins. By class the score is the mean over its
-        assets, ranked among all; the energy score is joint and has no classes.
+        assets, ranked among all; joint scores (``energy_score`` and its like) have no classes.
         """
         if group == "asset_class":
             return self._by_class()
@@ -146,8 +146,10 @@ class Scoreboard:
         return self._grouped(parts, group)
 
     def _by_class(self) -> pd.DataFrame:
-        if self.score == "energy_score":
-            raise DataError("by: the energy score is joint over all assets and has no classes.")
+        if self.score in JOINT:
+            raise DataError(
+                f"by: the {SCORES[self.score]} score is joint over all assets and has no classes."
+            )
         parts: dict[str, pd.DataFrame] = {}
         tables = [r.cells.groupby(["asset_class", "origin"])[self.score].mean() for r in self.runs]
         for name in dict.fromkeys(self.runs[0].cells["asset_class"]):

@@ -10,6 +10,7 @@ from scipy import stats
 
 from bdfm import _checks
 from bdfm._optional import optional
+from bdfm._seeds import either_seed
 from bdfm._statistics import long_run_variance, newey_west_lags
 from bdfm.backtest.protocol import Floats
 
@@ -60,6 +61,7 @@ def diebold_mariano(differences: Floats, *, n_lags: int | None = None) -> Differ
     return Difference(mean, se, float(2 * stats.t.sf(abs(mean) / se, n - 1)), n)
 
 
+@either_seed
 def model_confidence_set(
     losses: pd.DataFrame, *, seed: int, n_bootstrap: int = N_BOOTSTRAP
 ) -> pd.Series[float]:

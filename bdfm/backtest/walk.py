@@ -28,6 +28,7 @@ from rich.progress import (
 )
 
 from bdfm import _checks, _files
+from bdfm._seeds import either_seed
 from bdfm._workers import Failure, spread
 from bdfm.backtest.protocol import Forecaster, MarketData
 from bdfm.backtest.run import (
@@ -35,6 +36,7 @@ from bdfm.backtest.run import (
     ORIGINS,
     SCHEMA,
     Run,
+    add_seconds,
     evaluate,
     failure_file,
     identity,
@@ -70,7 +72,7 @@ def origin_dates(first: object, last: object, *, every: Period = 28) -> pd.Datet
     begin, stop = _checks.as_date(first, where="first origin"), _checks.as_date(last, where="last origin")
     if stop < begin:
         raise DataError(f"origins: the last one {stop:%Y-%m-%d} is before the first one {begin:%Y-%m-%d}.")
-    step = 28 if every == "month" else every
+    step = every if isinstance(every, int) else {"month": 28, "day": 1}[every]
     edges = period_edges(begin, period=every, n_past=0, n_future=(stop - begin).days // step + 1)
     return edges[edges <= stop]
 
@@ -96,6 +98,7 @@ class _Job:
 class _Done(NamedTuple):
     origin: pd.Timestamp
     result: xr.Dataset | Failure
+    seconds: float = 0.0
 
 
 def _run_origin(job: _Job, origin: pd.Timestamp) -> _Done:
@@ -108,8 +111,7 @@ def _run_origin(job: _Job, origin: pd.Timestamp) -> _Done:
     except Exception as error:  # an origin that fails must not lose the others
         return _Done(origin, Failure.of(error))
     result.attrs["warnings"] = json.dumps(sorted({str(w.message) for w in caught}))
-    result.attrs["seconds"] = time.perf_counter() - begun
-    return _Done(origin, result)
+    return _Done(origin, result, time.perf_counter() - begun)
 
 
 def _scored(job: _Job, origin: pd.Timestamp) -> xr.Dataset:
@@ -130,6 +132,7 @@ def _scored(job: _Job, origin: pd.Timestamp) -> xr.Dataset:
     return result
 
 
+@either_seed
 def walk_forward(
     forecaster: Forecaster,
     data: MarketData,
@@ -295,6 +298,7 @@ def _write(folder: Path, done: _Done) -> None:
         _files.write_text(failed, json.dumps(record, indent=1) + "\n")
         return
     save_result(done.result, origin_file(folder, done.origin))
+    add_seconds(folder, done.origin, done.seconds)
     failed.unlink(missing_ok=True)
 
 

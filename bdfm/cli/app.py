@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import signal
+import sys
 import warnings
 from typing import Annotated, Any
 
@@ -52,6 +54,9 @@ def _stop(number: int, _: object) -> None:
 
 def main() -> None:
     """Entry point: errors made on purpose are one message and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show is no reason to fail
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     warnings.simplefilter("always", BdfmWarning)
     warnings.showwarning = _show_warning
     signal.signal(signal.SIGTERM, _stop)

@@ -11,6 +11,7 @@ import typer
 from bdfm.backtest.choices import CHAINS, DRAWS, MAX_RHAT, MAX_SWEEPS, N_DRAWS, SCORES, THIN, TUNE
 from bdfm.cli.console import interruptible, out, say_read
 from bdfm.cli.options import (
+    MAX_DAYS,
     Accept,
     Alias,
     CalendarMonths,
@@ -46,10 +47,13 @@ def backtest(
     out_dir: Annotated[Path, typer.Option("--out", help="Folder; each forecaster gets one inside.")],
     earnings: Earnings = None,
     volatility: Volatility = None,
-    period_days: Annotated[int, typer.Option(min=1, help="Days of a period, and between origins.")] = 28,
+    period_days: Annotated[
+        int, typer.Option(min=1, max=MAX_DAYS, help="Days of a period, and between origins.")
+    ] = 28,
     calendar_months: CalendarMonths = False,
     history_days: Annotated[
-        int | None, typer.Option(min=1, help="Rolling history of so many days; all, if not given.")
+        int | None,
+        typer.Option(min=1, max=MAX_DAYS, help="Rolling history of so many days; all, if not given."),
     ] = None,
     workers: Workers = 1,
     cores: Annotated[int, typer.Option(min=1, help="Cores of each worker's sampler.")] = os.cpu_count() or 1,

@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from bdfm.cli.console import err, interruptible, out, quiet, say_read
 from bdfm.cli.options import (
+    MAX_DAYS,
     Accept,
     Alias,
     CalendarMonths,
@@ -85,9 +86,13 @@ def forecast(
     earnings: Earnings = None,
     volatility: Volatility = None,
     period_days: Annotated[
-        int | None, typer.Option(min=1, help="Days of a period; the model's, if not given.")
+        int | None, typer.Option(min=1, max=MAX_DAYS, help="Days of a period; the model's, if not given.")
     ] = None,
     calendar_months: CalendarMonths = False,
+    horizon: Annotated[
+        str | None,
+        typer.Option(help="Periods ahead: a number, market days such as 5d, or a date. One, if not given."),
+    ] = None,
     model: Annotated[str, typer.Option(help="Name of a model (see `bdfm models`) or a TOML file.")] = "house",
     draws: Draws = DRAWS,
     tune: Tune = TUNE,
@@ -127,6 +132,7 @@ def forecast(
             earnings=earnings,
             volatility=volatility,
             period="month" if calendar_months else period_days,
+            horizon=horizon,
             zero=tuple(dict.fromkeys(zero or [])),
             **{k: x for k, x in forms.items() if x is not None},
         ),
@@ -142,6 +148,7 @@ def forecast(
         "origin": "--origin",
         "zero": "--zero",
         "period": "--period-days",
+        "horizon": "--horizon",
         "date_format": "--date-format",
         "warm_from": "--warm-from",
     }

@@ -14,6 +14,8 @@ from bdfm.risk.choices import Kind
 if TYPE_CHECKING:
     from bdfm._symbols import Aliases
 
+MAX_DAYS = 36_500  # of a period or a history: a century
+
 # Files
 Prices = Annotated[Path, typer.Option(help="Daily adjusted closes: CSV, .xlsx or Parquet, wide or long.")]
 Universe = Annotated[
@@ -75,7 +77,9 @@ Period = Annotated[
         " 1w (1m where prices are monthly) if not given."
     ),
 ]
-PeriodDays = Annotated[int | None, typer.Option(min=1, help="Period in calendar days, from 7 on.")]
+PeriodDays = Annotated[
+    int | None, typer.Option(min=1, max=MAX_DAYS, help="Period in calendar days, from 7 on.")
+]
 Window = Annotated[int, typer.Option(min=20, help="Periods used.")]
 HalfLife = Annotated[float | None, typer.Option(min=1, help="Periods after which one counts half.")]
 Horizon = Annotated[float, typer.Option(min=0.01, help="Periods that the risk is over.")]

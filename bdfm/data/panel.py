@@ -21,7 +21,7 @@ from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.tables import Tables
 from bdfm.data.form import read_only
 from bdfm.data.outside import outside_volatility, volatility_table
-from bdfm.data.periods import describe, edges_at_prices, period_edges
+from bdfm.data.periods import describe, edges_at_market_days, edges_at_prices, period_edges
 from bdfm.data.settings import PanelSettings
 from bdfm.data.usable import closes_until, earnings_flags, usable_periods
 from bdfm.errors import DataError
@@ -150,9 +150,12 @@ class Panel:
         Notes
         -----
         A period's return runs from the last fresh close on or before its start to that on or before its end,
-        and is missing when either is older than ``max_stale_days`` (see ``features.Closes``). Leading periods
-        in which no asset has a return are left out. The hour of an announcement is not used: one after the
-        close of a period's last day counts for that period.
+        and is missing when either is older than ``max_stale_days`` (see ``features.Closes``). With the
+        setting ``period`` "day" periods are market days, on which at least half of the assets trade, and
+        future ones weekdays; an asset that did not trade the day before has no return. Leading periods in
+        which no asset has a return are left out. The hour of an announcement is not used: one after the close
+        of a period's last day counts for that period; but of periods of a day, where a column ``session`` of
+        the calendar says "post" or "amc", for the next market day.
         """
         settings = settings or PanelSettings()
         horizon = _checks.at_least(horizon, 1, what="horizon", where="panel")
@@ -163,8 +166,9 @@ class Panel:
         day = _checks.as_date(origin, where="origin")
         prices = _tables.prices_frame(prices)
         edges = period_edges(day, period=settings.period, n_past=settings.n_periods, n_future=horizon)
+        since = edges[0] - (edges[-1] - edges[0]) / 10 if settings.period == "day" else edges[0]  # holidays
         tables = Tables(
-            "forecast", prices=prices, universe=table, earnings=earnings, origin=day, since=edges[0],
+            "forecast", prices=prices, universe=table, earnings=earnings, origin=day, since=since,
             inactive=inactive,
         )  # fmt: skip
         doubt(tables, accept=accept)
@@ -172,9 +176,14 @@ class Panel:
         settings = settings.spaced(closes.spacing)
         if closes.sparse:
             edges = edges_at_prices(edges, closes.dates, n_past=settings.n_periods)
+        n_past, returns_of = settings.n_periods, closes.log_returns
+        if settings.period == "day":
+            market = pd.DatetimeIndex(closes.market_days.astype("datetime64[D]"))
+            edges, n_past = edges_at_market_days(edges, market, n_past=n_past)
+            returns_of = closes.day_returns
         days = features.day_numbers(edges)
-        history = days[: settings.n_periods + 1]
-        returns = closes.log_returns(history[:-1], history[1:])
+        history = days[: n_past + 1]
+        returns = returns_of(history[:-1], history[1:])
         begun = usable_periods(returns, symbols, inactive, day, settings)
         edges, days, returns = edges[begun:], days[begun:], returns[begun:]
 

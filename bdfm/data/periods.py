@@ -8,7 +8,10 @@ import numpy as np
 import pandas as pd
 from pandas.tseries.holiday import GoodFriday, USMemorialDay
 
-Period = int | Literal["month"]
+from bdfm import _checks
+from bdfm.errors import DataError
+
+Period = int | Literal["month", "day"]
 
 NEAR_DAYS: Final = 4  # a weekend and a holiday
 
@@ -30,12 +33,16 @@ def ends_month(day: pd.Timestamp) -> bool:
 def period_edges(origin: pd.Timestamp, *, period: Period, n_past: int, n_future: int) -> pd.DatetimeIndex:
     """Boundaries (n_past + n_future + 1) of successive periods; the origin is number ``n_past``.
 
-    Period t runs from edge t, exclusive, to edge t + 1, inclusive. ``period`` is a number of days, or
-    ``"month"`` for calendar months. Months keep the origin's day of the month, or take the month's last
-    day where it has no such day; when the origin is the last trading day of its month or later, every other
-    edge is the last day of a month.
+    Period t runs from edge t, exclusive, to edge t + 1, inclusive. ``period`` is a number of days,
+    ``"month"`` for calendar months, or ``"day"`` for weekdays, which stand for market days. Months keep the
+    origin's day of the month, or take the month's last day where it has no such day; when the origin is the
+    last trading day of its month or later, every other edge is the last day of a month.
     """
     steps = range(-n_past, n_future + 1)
+    if period == "day":
+        past = pd.bdate_range(end=origin - pd.Timedelta(days=1), periods=n_past)
+        ahead = pd.bdate_range(start=origin + pd.Timedelta(days=1), periods=n_future)
+        return pd.DatetimeIndex([*past, origin, *ahead]).as_unit("ns")
     if period != "month":
         edges = [origin + pd.Timedelta(days=period * j) for j in steps]
     elif ends_month(origin):
@@ -63,6 +70,57 @@ def edges_at_prices(edges: pd.DatetimeIndex, days: pd.DatetimeIndex, *, n_past: 
     return pd.DatetimeIndex(moved.append(edges[n_past:])).as_unit("ns")
 
 
+def edges_at_market_days(
+    edges: pd.DatetimeIndex, days: pd.DatetimeIndex, *, n_past: int
+) -> tuple[pd.DatetimeIndex, int]:
+    """Boundaries of periods that are market days, and the number of periods of history.
+
+    ``days`` are the market days up to the origin, which is edge ``n_past``; those before it take the place of
+    weekdays. The last one stands for the origin, which may be a day or two later. What follows stays.
+    """
+    past = days[-(n_past + 1) : -1]
+    return pd.DatetimeIndex(past.append(edges[n_past:])).as_unit("ns"), len(past)
+
+
+def market_days_until(origin: pd.Timestamp, end: pd.Timestamp) -> int:
+    """Number of weekdays after the origin up to a day: the market days of a forecast."""
+    return len(pd.bdate_range(start=origin + pd.Timedelta(days=1), end=end))
+
+
 def describe(period: Period) -> str:
-    """Length of a period in words: "28 days" or "calendar months"."""
+    """Length of a period in words: "28 days", "calendar months" or "one market day"."""
+    if period == "day":
+        return "one market day"
     return "calendar months" if period == "month" else f"{period} days"
+
+
+MAX_HORIZON: Final = 260  # periods ahead
+
+
+def horizon_periods(value: int | str | None, period: Period, origin: pd.Timestamp, *, where: str) -> int:
+    """Number of periods after the origin that a horizon means.
+
+    ``value``: a number of periods; with periods of one market day also such as ``"5d"``, or a date after the
+    origin up to which its weekdays count. None: 1. Raises ``DataError`` for anything else.
+    """
+    if value is None:
+        return 1
+    text = str(value).strip().lower()
+    number = text.removesuffix("d") if period == "day" else text
+    if number.isdigit():
+        periods = int(number)
+    elif period == "day":
+        end = _checks.as_date(value, where=where)
+        if end <= origin:
+            raise DataError(
+                f"{where}: {end:%Y-%m-%d} is not after the origin {origin:%Y-%m-%d}. Give a later day."
+            )
+        periods = market_days_until(origin, end)
+    else:
+        raise DataError(
+            f"{where}: {value!r} is no number of periods of {describe(period)}. Give one, such as 1; market"
+            " days and dates need a model of market days, such as daily."
+        )
+    if not 1 <= periods <= MAX_HORIZON:
+        raise DataError(f"{where}: {value!r} is {periods} periods; 1 to {MAX_HORIZON} are possible.")
+    return periods

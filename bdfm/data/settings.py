@@ -30,7 +30,7 @@ class PanelSettings(Settings):
 
     told_as = "panel"
 
-    period: Period = 28  # days, or "month" for calendar months
+    period: Period = 28  # days, "month" for calendar months, or "day" for market days
     n_periods: int = Field(default=104, ge=MIN_PERIODS)  # at most; shorter data give fewer
     recent_return_days: PositiveInt = 7  # calendar days
     volatility_windows: tuple[int, ...] = (5,)  # market days
@@ -49,8 +49,8 @@ class PanelSettings(Settings):
     @field_validator("period", mode="before")
     @classmethod
     def _period(cls, value: object) -> object:
-        if value != "month" and (type(value) is not int or not 1 <= value <= 366):
-            raise ValueError('period must be "month" or a whole number of days from 1 to 366')
+        if value not in ("month", "day") and (type(value) is not int or not 1 <= value <= 366):
+            raise ValueError('period must be "month", "day" or a whole number of days from 1 to 366')
         return value
 
     @field_validator("volatility_windows")

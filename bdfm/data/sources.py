@@ -373,7 +373,7 @@ def _dated(
     """Table with days as index, numbers as they are written, and the decimal mark of the file."""
     _dates.order_of(date_format)
     if isinstance(source, pd.DataFrame):
-        table = source
+        table = _storable(source, what)
     else:
         path = Path(source)
         found = raw.content(path, what=what, reading=reading)
@@ -382,7 +382,7 @@ def _dated(
                 reading.note("French's data library")
             table, mark = rows.dated_table(found, path=path, what=what, reading=reading, decimal_mark=mark)
         else:
-            table = found
+            table = _storable(found, what)
         if table.empty:
             raise DataError(f"{what}: {path} has a header but no rows.")
     return _tables.days_first(table, where=what, date_format=date_format, reading=reading), mark
@@ -398,6 +398,7 @@ def _records(
     """Table with a row for each thing, under this package's names of columns."""
     known = [n for name, others in wanted.items() for n in (name, *others)]
     if isinstance(source, pd.DataFrame):
+        _storable(source, what)
         table = source if isinstance(source.index, pd.RangeIndex) else source.reset_index()
     else:
         path = Path(source)
@@ -405,6 +406,7 @@ def _records(
         if isinstance(found, str):
             table = rows.record_table(found, path=path, what=what, reading=reading, known=known, bare=bare)
         else:
+            _storable(found, what)
             table = found if isinstance(found.index, pd.RangeIndex) else found.reset_index()
         if table.empty:
             raise DataError(f"{what}: {path} has a header but no rows.")
@@ -441,4 +443,13 @@ def _mark(mark: str | None) -> str | None:
 
 def _with(table: pd.DataFrame, reading: Reading) -> pd.DataFrame:
     table.attrs[READING] = reading.to_dict()
+    return table
+
+
+def _storable(table: pd.DataFrame, what: str) -> pd.DataFrame:
+    """The same table; ``DataError`` where a name or a cell is a text that no file can hold."""
+    columns = [table.iloc[:, j] for j in range(table.shape[1])]
+    cells = (x for c in (*columns, table.index) if c.dtype.kind not in "biufmM" for x in c)
+    names = (x for name in table.columns for x in (name if isinstance(name, tuple) else (name,)))
+    _checks.storable((*names, *cells), where=what)
     return table

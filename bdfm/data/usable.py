@@ -19,13 +19,18 @@ from bdfm.errors import DataError, DataWarning, UnknownLabelError
 
 log = logging.getLogger(__name__)
 MONTH: Final = (28, 32)  # days between monthly prices
+AFTER_CLOSE: Final = ("post", "amc", "after close", "after market close")  # sessions of a calendar
 MAX_SILENT_DAYS: Final = 30  # of daily prices; see silent_days
 
 
 def earnings_flags(
     earnings: pd.DataFrame | None, edges: NDArray[np.int64], symbols: list[str], settings: PanelSettings
 ) -> NDArray[Any]:
-    """Earnings flags (period, asset); a ``DataWarning`` counts announcements of other symbols."""
+    """Earnings flags (period, asset); a ``DataWarning`` counts announcements of other symbols.
+
+    Of periods of a day, flags are on the day whose return an announcement moves: a column ``session`` of the
+    calendar says which were after the close (``AFTER_CLOSE``).
+    """
     if earnings is None:
         return np.zeros((len(edges) - 1, len(symbols)))
     table = _checks.earnings_table(earnings)
@@ -40,6 +45,10 @@ def earnings_flags(
             stacklevel=3,
         )
     days = features.day_numbers(pd.DatetimeIndex(table["date"]))[asset >= 0]
+    if settings.period == "day" and "session" in table:
+        # An announcement after the close moves the price of the next market day.
+        late = table["session"].astype(str).str.strip().str.lower().isin(AFTER_CLOSE).to_numpy()
+        days = days + late[asset >= 0]
     owner = asset[asset >= 0].astype(np.int64)
     if settings.earnings_gaps == "seasonal":
         parts = [
@@ -114,12 +123,19 @@ def _check_spacing(closes: features.Closes, settings: PanelSettings) -> None:
     if not closes.sparse:
         return
     monthly = MONTH[0] <= closes.spacing <= MONTH[1]
-    if settings.period == "month":
+    if settings.period == "day":
+        good = False
+    elif settings.period == "month":
         good = closes.spacing <= MONTH[1]
     else:  # a month is no whole number of days: shorter periods would have no price, or two
         good = settings.period >= closes.spacing * (2 if monthly else 1)
     if good:
         return
+    if settings.period == "day":
+        raise DataError(
+            f"prices: one price about every {closes.spacing} days, too few for periods of one market day."
+            " Give daily prices, or take a model of longer periods."
+        )
     remedy = (
         'Take calendar months (--calendar-months, period = "month").'
         if monthly

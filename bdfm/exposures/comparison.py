@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bdfm import _checks
 from bdfm._optional import optional
+from bdfm._seeds import either_seed
 from bdfm._statistics import long_run_variance
 from bdfm.errors import DataError, DataWarning
 from bdfm.exposures import plots
@@ -93,6 +94,7 @@ class Comparison:
             rows[method] = {"difference": mean, "standard_error": error, "t": mean / error}
         return pd.DataFrame(rows).T.rename_axis("method")
 
+    @either_seed
     def confidence_set(self, kind: str = "prediction", *, size: float = 0.1, seed: int = 0) -> pd.DataFrame:
         """Model confidence set (Hansen, Lunde and Nason 2011) by arch: p-value and membership of each method.
 

@@ -13,6 +13,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from bdfm import _checks, _tables
+from bdfm._seeds import either_seed
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.tables import Tables
 from bdfm.errors import DataError, DataWarning
@@ -331,6 +332,7 @@ class ExposureData:
         )
 
 
+@either_seed
 def choose_assets(sectors: Mapping[str, str] | pd.Series[Any], n_assets: int, *, seed: int) -> list[str]:
     """Symbols of a random sample over all sectors, in alphabetical order.
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bdfm import _checks
 from bdfm._optional import optional
+from bdfm._seeds import either_seed
 from bdfm.errors import DataError
 from bdfm.exposures import plots
 from bdfm.exposures.data import ExposureData, Part
@@ -218,6 +219,7 @@ class DisentanglementScore(NamedTuple):
     votes: NDArray[np.int64]  # (latent, factor)
 
 
+@either_seed
 def disentanglement_score(
     encode: Callable[[Floats], Floats],
     decode: Callable[[Floats, np.random.Generator], Floats],

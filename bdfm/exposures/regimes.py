@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bdfm import _checks
 from bdfm._optional import optional
+from bdfm._seeds import either_seed
 from bdfm.exposures import plots
 from bdfm.exposures.data import ExposureData
 from bdfm.exposures.result import FACTOR_VALUES, Exposures
@@ -45,6 +46,7 @@ class Regimes:
     source: str
 
     @classmethod
+    @either_seed
     def from_latents(
         cls,
         exposures: Exposures,
@@ -62,6 +64,7 @@ class Regimes:
         return cls._cluster(features, data, n_regimes, window_days, seed, source)
 
     @classmethod
+    @either_seed
     def from_volatility(
         cls, data: ExposureData, *, n_regimes: int = 3, window_days: int = WINDOW_DAYS, seed: int
     ) -> Regimes:

@@ -15,6 +15,7 @@ from typing import Literal, Self
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from bdfm._seeds import either_seed
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.tables import Tables
 from bdfm.errors import DataError, DataWarning, InfeasibleViewError
@@ -186,6 +187,7 @@ class Actions:
         """Forecast in which an asset has one simple return in every draw, see ``edits.SetReturn``."""
         return self.edit(edits.SetReturn(symbol=symbol, value=value))
 
+    @either_seed
     def acquired_for_cash(
         self, symbol: str, *, offer: float, price: float, probability: float = 1.0, seed: int = 0
     ) -> Self:
@@ -194,6 +196,7 @@ class Actions:
             edits.AcquiredForCash(symbol=symbol, offer=offer, price=price, probability=probability, seed=seed)
         )
 
+    @either_seed
     def acquired_for_stock(
         self,
         symbol: str,
@@ -222,6 +225,7 @@ class Actions:
             )
         )
 
+    @either_seed
     def halted(self, symbol: str, *, probability: float = 1.0, seed: int = 0) -> Self:
         """Forecast in which an asset's trading stays halted, with a probability, see ``edits.Halted``."""
         return self.edit(edits.Halted(symbol=symbol, probability=probability, seed=seed))
@@ -246,6 +250,7 @@ class Actions:
         """Forecast in which an asset's return is held between bounds, see ``edits.Cap``."""
         return self.edit(edits.Cap(symbol=symbol, lower=lower, upper=upper))
 
+    @either_seed
     def replace(
         self, symbol: str, draws: ArrayLike | Distribution, *, keep_ranks: bool = False, seed: int = 0
     ) -> Self:

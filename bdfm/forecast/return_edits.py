@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pydantic import PrivateAttr
 
+from bdfm._seeds import either_seed
 from bdfm._settings import Seed
 from bdfm.data.doubts.tables import Said
 from bdfm.errors import DataError
@@ -180,6 +181,7 @@ class Replace(OfOne):
     _given: Distribution | None = PrivateAttr(None)
 
     @classmethod
+    @either_seed
     def by(
         cls, symbol: str, draws: ArrayLike | Distribution, *, keep_ranks: bool = False, seed: int = 0
     ) -> Self:

@@ -96,6 +96,30 @@ class MultiplierData(NamedTuple):
     phi_sd: float
 
 
+class FactorVolatilityData(NamedTuple):
+    """Priors of a log volatility for each factor."""
+
+    present: bool
+    logit_phi_mean: float
+    logit_phi_sd: float
+    log_sd_mean: float
+    log_sd_sd: float
+    leverage_sd: float
+
+
+class AssetVolatilityData(NamedTuple):
+    """Priors of the path of the log noise scale of each asset: logit phi and log sd of the shocks."""
+
+    present: bool
+    group: Ints  # (N) group of each asset
+    n_groups: int
+    first: Ints  # (N) period of the first return that is known
+    stop: Ints  # (N) period after that of the last
+    loc_mean: Floats  # (2)
+    loc_sd: Floats  # (2)
+    scale_sd: Floats  # (2)
+
+
 class FactorNoiseData(NamedTuple):
     """Family of the factor innovations, and prior of its degrees of freedom."""
 
@@ -132,6 +156,8 @@ class Data(NamedTuple):
     factors: FactorsData
     dynamics: DynamicsData
     multiplier: MultiplierData
+    factor_volatility: FactorVolatilityData
+    asset_volatility: AssetVolatilityData
     factor_noise: FactorNoiseData
     noise: NoiseData
     evidence: EvidenceData
@@ -202,6 +228,31 @@ def _multiplier(spec: GibbsSpec) -> MultiplierData:
     )
 
 
+def _factor_volatility(spec: GibbsSpec) -> FactorVolatilityData:
+    own = spec.factor_volatility
+    if own is None:
+        return FactorVolatilityData(False, 0.0, 1.0, 0.0, 1.0, 1.0)
+    numbers = own.logit_phi_mean, own.logit_phi_sd, own.log_sd_mean, own.log_sd_sd, own.leverage_sd
+    return FactorVolatilityData(True, *(float(x) for x in numbers))
+
+
+def _asset_volatility(spec: GibbsSpec, seen: Floats) -> AssetVolatilityData:
+    own = spec.asset_volatility
+    n_assets, n_periods = seen.shape
+    some = seen.any(axis=1)
+    priors = (own.logit_phi, own.log_sd) if own else ()
+    return AssetVolatilityData(
+        present=own is not None,
+        group=np.zeros(n_assets, dtype=np.int64) if own is None else own.groups.astype(np.int64),
+        n_groups=int(own.groups.max()) + 1 if own else 0,
+        first=np.where(some, seen.argmax(axis=1), 0).astype(np.int64),
+        stop=np.where(some, n_periods - seen[:, ::-1].argmax(axis=1), n_periods).astype(np.int64),
+        loc_mean=np.array([x.loc_mean for x in priors], dtype=np.float64),
+        loc_sd=np.array([x.loc_sd for x in priors], dtype=np.float64),
+        scale_sd=np.array([x.scale_sd for x in priors], dtype=np.float64),
+    )
+
+
 def _factor_noise(spec: GibbsSpec) -> FactorNoiseData:
     own = spec.factor_noise
     shape = (own.nu_mean / own.nu_sd) ** 2 if own else 1.0
@@ -250,6 +301,8 @@ def make_data(spec: GibbsSpec) -> Data:
             beta_sd=float(lags.beta_sd) if lags else 1.0,
         ),
         multiplier=_multiplier(spec),
+        factor_volatility=_factor_volatility(spec),
+        asset_volatility=_asset_volatility(spec, returns.seen),
         factor_noise=_factor_noise(spec),
         noise=NoiseData(
             family=int(spec.noise.code),

@@ -26,6 +26,7 @@ def named_views(spec: GibbsSpec, state: State) -> dict[str, NDArray[np.float64]]
     draws |= _loading_draws(spec, state)
     draws |= _effect_draws(spec.mean, state.mean)
     draws |= _effect_draws(spec.log_volatility, state.volatility)
+    draws |= _path_draws(spec, state)
     if spec.noise.dof is not None:
         draws[names.NU] = state.noise.nu
         draws[f"sigma_{names.NU}"] = state.noise.sigma_nu[..., 0]
@@ -67,6 +68,27 @@ def _factor_draws(spec: GibbsSpec, state: State) -> dict[str, Floats]:
     if spec.factor_noise is not None:
         draws[names.FACTOR_NU] = multiplier.nu[..., 0]
         draws[names.FACTOR_MIXING] = multiplier.mixing[..., :history]
+    return draws
+
+
+def _path_draws(spec: GibbsSpec, state: State) -> dict[str, Floats]:
+    """Log volatilities of single factors and of single assets."""
+    draws = {}
+    if spec.factor_volatility is not None:
+        own = state.factor_volatility
+        draws[names.FACTOR_VOLATILITY] = own.h.swapaxes(2, 3)
+        draws[names.FACTOR_PHI] = own.phi
+        draws[names.FACTOR_VOLATILITY_SD] = own.sigma
+        draws[names.LEVERAGE] = own.leverage
+    if spec.asset_volatility is not None:
+        paths = state.asset_volatility
+        draws[names.VOLATILITY_STATE] = paths.path.swapaxes(2, 3)
+        for row, (name, values) in enumerate(
+            ((names.LOGIT_PHI, paths.logit_phi), (names.LOG_VOLATILITY_SD, paths.log_sd))
+        ):
+            draws[name] = values
+            draws[f"mu_{name}"] = paths.mu[:, :, row]
+            draws[f"sigma_{name}"] = paths.sigma[:, :, row]
     return draws
 
 

@@ -148,10 +148,16 @@ def refresh_residuals(rng: np.random.Generator, data: Data, state: State, scratc
 
 
 @kernel
-def set_precision(x: Floats, i: int, b: Floats, precision: Floats, bits: Ints) -> None:
-    """Fill ``precision`` with 1 / sigma^2 of asset i by period, at coefficients ``b`` (eq. 7)."""
+def set_precision(x: Floats, i: int, b: Floats, paths: Floats, precision: Floats, bits: Ints) -> None:
+    """Fill ``precision`` with 1 / sigma^2 of asset i by period, at coefficients ``b`` (eq. 7).
+
+    ``paths`` (N, T) are those of ``AssetVolatilityState``, of size 0 where there are none.
+    """
     for t in range(precision.shape[0]):
         precision[t] = 0.0
+    if paths.shape[0] > 0:
+        for t in range(precision.shape[0]):
+            precision[t] = -2.0 * paths[i, t]
     for j in range(b.shape[0]):
         c = -2.0 * b[j]
         for t in range(precision.shape[0]):
@@ -161,9 +167,9 @@ def set_precision(x: Floats, i: int, b: Floats, precision: Floats, bits: Ints) -
 
 @update
 def refresh_precision(rng: np.random.Generator, data: Data, state: State, scratch: Scratch) -> None:
-    """Bring ``noise.precision`` up to date; it reads the log-volatility coefficients."""
+    """Bring ``noise.precision`` up to date; it reads the log-volatility coefficients and paths."""
     noise, b = scratch.noise, scratch.proposal.now
     for i in range(noise.precision.shape[0]):
         for j in range(b.shape[0]):
             b[j] = state.volatility.b[j, i]
-        set_precision(data.volatility.x, i, b, noise.precision[i], noise.bits)
+        set_precision(data.volatility.x, i, b, state.asset_volatility.path, noise.precision[i], noise.bits)

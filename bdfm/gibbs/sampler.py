@@ -265,6 +265,10 @@ def _acceptance(spec: GibbsSpec, moves: list[Moves]) -> dict[str, float]:
         named[f"sigma_{names.NU}"] = rates("nu")
     if spec.lags is not None and spec.lags.number == 1:
         named[names.RHO] = rates("rho")
+    if spec.factor_volatility is not None:
+        named[names.FACTOR_VOLATILITY] = rates("factor_path")
+    if spec.asset_volatility is not None:
+        named[names.VOLATILITY_STATE] = rates("asset_path")
     group = iter(rates("group"))
     for effect in spec.log_volatility:
         for c in range(effect.columns):

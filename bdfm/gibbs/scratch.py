@@ -144,6 +144,30 @@ class DofScratch(NamedTuple):
     nu: Floats  # (N) proposed
 
 
+class FactorDaysScratch(NamedTuple):
+    """Prior of the factors of each period given their volatilities; of size 0 where they have none."""
+
+    mean: Floats  # (K, T)
+    precision: Floats  # (K, T)
+    none: Floats  # (1, T) 0
+
+
+class VolatilityPathScratch(NamedTuple):
+    """Draw of one path of a log volatility, of an asset or a factor."""
+
+    log_scale: Floats  # (T) of the noise without the path
+    ratio: Floats  # (T) squares over that scale and the mixing variable
+    target: Floats  # (T) their logs, not below a floor
+    weights: Floats  # (10, T) of the parts of the mixture
+    total: Floats  # (T)
+    diagonal: Floats  # (T)
+    coupling: Floats  # (T)
+    linear: Floats  # (T)
+    proposal: Floats  # (T)
+    logs: Floats  # (T)
+    bits: Ints  # (T)
+
+
 class Tuning(NamedTuple):
     """What sweeps count and adapt."""
 
@@ -162,6 +186,8 @@ class Moves(NamedTuple):
     nu: Floats  # (2) sigma_nu with all nu
     rho: Floats  # (2)
     group: Floats  # (J, 2) mu and sigma of a group with its coefficients
+    factor_path: Floats  # (2) blocks of the volatility of a factor
+    asset_path: Floats  # (2) path of the volatility of an asset
 
 
 class Scratch(NamedTuple):
@@ -179,6 +205,8 @@ class Scratch(NamedTuple):
     proposal: ProposalScratch
     group: GroupScratch
     dof: DofScratch
+    days: FactorDaysScratch
+    volatility_path: VolatilityPathScratch
     tuning: Tuning
     moves: Moves
 
@@ -190,6 +218,8 @@ def make_scratch(data: Data, state: State) -> Scratch:
     m, j, known = len(data.mean.x), len(data.volatility.x), len(data.loadings.characteristics)
     lags, groups = data.dynamics.n_lags + 1, state.volatility.mu.shape[1]
     larger = max(n, t)
+    own_k = k if data.factor_volatility.present else 0
+    own_t = t if data.factor_volatility.present or data.asset_volatility.present else 0
     z = np.zeros
     return Scratch(
         residuals=z((n, t)),
@@ -251,6 +281,20 @@ def make_scratch(data: Data, state: State) -> Scratch:
             accepted=z(groups, dtype=np.bool_),
         ),
         dof=DofScratch(z(t), z(n)),
+        days=FactorDaysScratch(z((own_k, t)), z((own_k, t)), z((1, t * (own_k > 0)))),
+        volatility_path=VolatilityPathScratch(
+            log_scale=z(own_t),
+            ratio=z(own_t),
+            target=z(own_t),
+            weights=z((10, own_t)),
+            total=z(own_t),
+            diagonal=z(own_t),
+            coupling=z(own_t),
+            linear=z(own_t),
+            proposal=z(own_t),
+            logs=z(own_t),
+            bits=z(own_t, dtype=np.int64),
+        ),
         tuning=Tuning(
             sweeps=z(1, dtype=np.int64),
             adapting=z(1, dtype=np.bool_),
@@ -259,5 +303,5 @@ def make_scratch(data: Data, state: State) -> Scratch:
             log_step_nu=np.full(1, np.log(_START_STEP)),
             leverage=z(n),
         ),
-        moves=Moves(z(2), z(2), z(2), z((j, 2))),
+        moves=Moves(z(2), z(2), z(2), z((j, 2)), z(2), z(2)),
     )

@@ -136,6 +136,42 @@ class StudentFactors:
 
 
 @dataclass(frozen=True)
+class FactorVolatility:
+    """A log volatility for each factor, AR(1) with leverage (eq. D2, D3).
+
+    logit phi ~ Normal(``logit_phi_mean``, ``logit_phi_sd``), the log of the shocks' sd ~
+    Normal(``log_sd_mean``, ``log_sd_sd``), leverage ~ Normal(0, ``leverage_sd``) truncated to (-1, 1).
+    """
+
+    logit_phi_mean: float = 3.5
+    logit_phi_sd: float = 0.75
+    log_sd_mean: float = -2.1
+    log_sd_sd: float = 0.5
+    leverage_sd: float = 0.4
+
+
+@dataclass(frozen=True)
+class NormalHierarchy:
+    """Prior of normal coefficients: mu_c ~ Normal(``loc_mean``, ``loc_sd``), sigma_c half-normal."""
+
+    loc_mean: float
+    loc_sd: float
+    scale_sd: float
+
+
+@dataclass(frozen=True)
+class AssetVolatility:
+    """A log noise scale for each asset around its level, AR(1) (eq. D4, D5).
+
+    ``groups`` (asset): position of the asset's group; hierarchies of logit phi and of log sd of the shocks.
+    """
+
+    groups: NDArray[np.int64]
+    logit_phi: NormalHierarchy
+    log_sd: NormalHierarchy
+
+
+@dataclass(frozen=True)
 class KnownReturn:
     """Evidence on the simple return of an asset in the last period: Normal(``mean`` | return, ``sd``)."""
 
@@ -170,6 +206,11 @@ class GibbsSpec:
         Prior of the degrees of freedom of the factors; None: normal factors.
     loadings_dof
         Degrees of freedom of the loadings (scale 1); None: normal.
+    factor_volatility
+        Prior of a log volatility for each factor; None: none. With normal factors without means and dynamics,
+        and loadings that neither change nor follow anything.
+    asset_volatility
+        Prior of a path of the log noise scale of each asset; None: none. With Student-t or normal noise.
     characteristics, loading_blocks
         What the loadings follow, or how they change; None: neither. Not both.
     period_weights
@@ -189,6 +230,8 @@ class GibbsSpec:
     scale_regression: ScaleRegression | None = None
     latent_scale: LatentScale | None = None
     factor_noise: StudentFactors | None = None
+    factor_volatility: FactorVolatility | None = None
+    asset_volatility: AssetVolatility | None = None
     loadings_dof: float | None = 10.0
     characteristics: Characteristics | None = None
     loading_blocks: LoadingBlocks | None = None
@@ -213,8 +256,34 @@ class GibbsSpec:
                     f"gibbs: features of {effect.name} have shape {effect.features.shape}; finite values of"
                     f" shape {(n_periods, n_assets)} or with windows on a third axis are needed."
                 )
+        self._check_paths()
         weights = self.period_weights
         if weights is not None and (
             weights.shape != (n_periods,) or not ((weights > 0) & (weights <= 1)).all()
         ):
             raise ModelError(f"gibbs: period_weights need {n_periods} values above 0 and at most 1.")
+
+    def _check_paths(self) -> None:
+        """What a volatility of its own of each factor or asset cannot stand beside."""
+        if self.factor_volatility is None and self.asset_volatility is None:
+            return
+        weights = self.period_weights
+        beside = {
+            "evidence": bool(self.evidence),
+            "period weights": weights is not None and not (weights == 1.0).all(),
+        }
+        if self.factor_volatility is not None:
+            beside |= {
+                "dynamics": self.lags is not None,
+                "factor means": self.premium_sd is not None,
+                "another factor volatility": self.scale_regression is not None
+                or self.latent_scale is not None,
+                "Student-t factors": self.factor_noise is not None,
+                "loadings that move": self.loading_blocks is not None,
+                "characteristics": self.characteristics is not None,
+            }
+        found = [name for name, there in beside.items() if there]
+        if found:
+            raise ModelError(
+                f"gibbs: volatilities of single factors or assets cannot stand beside {', '.join(found)}."
+            )

@@ -53,6 +53,25 @@ class MultiplierState(NamedTuple):
     nu: Floats  # (1) degrees of freedom of the factors; 1 and unused where they are normal
 
 
+class FactorVolatilityState(NamedTuple):
+    """Log volatility of each factor over its average; arrays of size 0 where factors have none."""
+
+    h: Floats  # (K, T)
+    phi: Floats  # (K) persistence
+    sigma: Floats  # (K) sd of the shocks
+    leverage: Floats  # (K) correlation of the standardised factor with the next shock
+
+
+class AssetVolatilityState(NamedTuple):
+    """Path of the log noise scale of each asset around its level; arrays of size 0 where there is none."""
+
+    path: Floats  # (N, T)
+    logit_phi: Floats  # (N) logit of its persistence
+    log_sd: Floats  # (N) log of the sd of its shocks
+    mu: Floats  # (2, G) locations of these two
+    sigma: Floats  # (2, G) and their scales
+
+
 class MeanState(NamedTuple):
     """Coefficients of the mean and their hierarchies."""
 
@@ -84,6 +103,8 @@ class State(NamedTuple):
     factors: FactorsState
     dynamics: DynamicsState
     multiplier: MultiplierState
+    factor_volatility: FactorVolatilityState
+    asset_volatility: AssetVolatilityState
     mean: MeanState
     volatility: VolatilityState
     noise: NoiseState
@@ -129,6 +150,20 @@ def lay_out(take: Callable[..., Floats], data: Data, n_factors: int) -> tuple[St
         next_array(n_vol, n_assets), next_array(n_vol, vol_groups), next_array(n_vol, vol_groups)
     )
     noise = NoiseState(next_array(n_assets), next_array(1))
+    own_k = k if data.factor_volatility.present else 0
+    own_n, own_groups = (
+        (n_assets, data.asset_volatility.n_groups) if data.asset_volatility.present else (0, 0)
+    )
+    factor_volatility = FactorVolatilityState(
+        next_array(own_k, n_periods), next_array(own_k), next_array(own_k), next_array(own_k)
+    )
+    asset_volatility = AssetVolatilityState(
+        path=next_array(own_n, n_periods),
+        logit_phi=next_array(own_n),
+        log_sd=next_array(own_n),
+        mu=next_array(2, own_groups),
+        sigma=next_array(2, own_groups),
+    )
     evidence, log_likelihood = next_array(len(data.evidence.asset)), next_array(1)
     kept = calls
     return State(
@@ -136,6 +171,8 @@ def lay_out(take: Callable[..., Floats], data: Data, n_factors: int) -> tuple[St
         factors,
         dynamics,
         multiplier,
+        factor_volatility,
+        asset_volatility,
         MeanState(*mean, next_array(n_mean, n_assets)),
         volatility,
         noise,
@@ -207,7 +244,26 @@ def start_state(spec: GibbsSpec, data: Data, rng: np.random.Generator) -> tuple[
     h = _JITTER * data.multiplier.sigma_sd * rng.standard_normal(multiplier.h.shape)
     if data.multiplier.latent:
         multiplier.phi[:], multiplier.sigma[:], multiplier.h[:] = data.multiplier.phi_mean, sigma, h
+    _start_paths(data, state, rng)
     return values, state
+
+
+def _start_paths(data: Data, state: State, rng: np.random.Generator) -> None:
+    """Log volatilities of single factors and assets at their averages, their parameters near the prior's."""
+    if data.factor_volatility.present:
+        own, prior = state.factor_volatility, data.factor_volatility
+        logit = prior.logit_phi_mean + _JITTER * prior.logit_phi_sd * rng.standard_normal(own.phi.shape)
+        own.phi[:] = 1.0 / (1.0 + np.exp(-logit))
+        own.sigma[:] = np.exp(
+            prior.log_sd_mean + _JITTER * prior.log_sd_sd * rng.standard_normal(own.phi.shape)
+        )
+    if data.asset_volatility.present:
+        paths, priors = state.asset_volatility, data.asset_volatility
+        spread = _JITTER * priors.loc_sd[:, None]
+        paths.mu[:] = priors.loc_mean[:, None] + spread * rng.standard_normal(paths.mu.shape)
+        paths.sigma[:] = priors.scale_sd[:, None] * np.exp(_JITTER * rng.standard_normal(paths.mu.shape))
+        paths.logit_phi[:] = paths.mu[0, priors.group]
+        paths.log_sd[:] = paths.mu[1, priors.group]
 
 
 def _start_factors(spec: GibbsSpec, state: State, rng: np.random.Generator) -> None:

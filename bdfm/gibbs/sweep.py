@@ -20,12 +20,31 @@ from bdfm.gibbs.quantities import refresh_band, refresh_innovations, refresh_pre
 from bdfm.gibbs.scratch import Scratch, make_scratch
 from bdfm.gibbs.spec import GibbsSpec
 from bdfm.gibbs.state import State, start_state
+from bdfm.gibbs.updates.asset_volatility import (
+    draw_asset_paths,
+    draw_path_hierarchies,
+    draw_path_parameters,
+    rescale_asset_paths,
+)
 from bdfm.gibbs.updates.degrees_of_freedom import draw_nu, draw_sigma_nu, move_sigma_nu
 from bdfm.gibbs.updates.dynamics import draw_lag_coefficients, draw_rho
 from bdfm.gibbs.updates.evidence import draw_evidence
+from bdfm.gibbs.updates.factor_days import (
+    draw_factor_days,
+    move_along_residual_days,
+    rescale_factor_days,
+    shear_factor_days,
+    switch_factor_days,
+)
 from bdfm.gibbs.updates.factor_mixing import draw_factor_mixing
 from bdfm.gibbs.updates.factor_path import draw_factor_path, draw_factor_periods
 from bdfm.gibbs.updates.factor_scales import switch_factors, switch_paths
+from bdfm.gibbs.updates.factor_volatility import (
+    draw_factor_volatilities,
+    draw_factor_volatility_parameters,
+    rescale_factor_volatilities,
+    shift_factor_volatilities,
+)
 from bdfm.gibbs.updates.group_means import move_group_means
 from bdfm.gibbs.updates.hierarchies import draw_hierarchies, move_groups
 from bdfm.gibbs.updates.latent_scale import draw_h, draw_phi, rescale_h, shift_h
@@ -78,8 +97,21 @@ _UPDATES: Final[tuple[Update, ...]] = (
     draw_phi,
     rescale_h,
     shift_h,
+    draw_factor_days,
+    shear_factor_days,
+    rescale_factor_days,
+    draw_factor_volatilities,
+    draw_factor_volatility_parameters,
+    rescale_factor_volatilities,
+    shift_factor_volatilities,
     switch_factors,
     switch_paths,
+    switch_factor_days,
+    move_along_residual_days,
+    draw_asset_paths,
+    rescale_asset_paths,
+    draw_path_parameters,
+    draw_path_hierarchies,
     move_along_residuals,
     move_asset_coefficients,
     move_group_means,
@@ -116,6 +148,8 @@ def sweep_of(spec: GibbsSpec, data: Data) -> list[Update]:
     if spec.mean:
         sweep += [refresh_information, draw_mean_hierarchies, draw_mean_coefficients, draw_mean_mixing]
     sweep += [draw_loadings, *prior_of_loadings]
+    if spec.factor_volatility is not None:
+        return [*sweep, *_factor_days(spec, data, prior_of_loadings), *_noise(spec, data)]
     sweep.append(draw_factor_path if lags <= 1 else draw_factor_periods)
     if spec.n_factors > 1:
         sweep.append(shear_factors)
@@ -143,8 +177,31 @@ def sweep_of(spec: GibbsSpec, data: Data) -> list[Update]:
             sweep.append(switch_paths)
             turn: list[Update] = [shear_factors] if spec.n_factors > 1 else []
             sweep += [*turn, switch_factors, switch_paths] * MORE_SWITCHES
-        if data.volatility.has_intercept:
+        if data.volatility.has_intercept and spec.asset_volatility is None:
             sweep.append(move_along_residuals)
+    return sweep + _noise(spec, data)
+
+
+def _factor_days(spec: GibbsSpec, data: Data, prior_of_loadings: list[Update]) -> list[Update]:
+    """Updates of factors that each have a volatility of their own, after the loadings."""
+    turn: list[Update] = [shear_factor_days] if spec.n_factors > 1 else []
+    sweep: list[Update] = [draw_factor_days, *turn, rescale_factor_days, *prior_of_loadings]
+    sweep += [
+        draw_factor_volatilities,
+        draw_factor_volatility_parameters,
+        rescale_factor_volatilities,
+        shift_factor_volatilities,
+        refresh_residuals,
+    ]
+    sweep += [switch_factors, *turn, switch_factor_days]
+    return [*sweep, move_along_residual_days] if data.volatility.has_intercept else sweep
+
+
+def _noise(spec: GibbsSpec, data: Data) -> list[Update]:
+    """Updates of what belongs to single assets and their noise."""
+    sweep: list[Update] = []
+    if spec.asset_volatility is not None:
+        sweep += [draw_asset_paths, rescale_asset_paths, draw_path_parameters, draw_path_hierarchies]
     sweep.append(move_asset_coefficients)
     if len(data.sums.shared) > 1:
         sweep.append(move_group_means)

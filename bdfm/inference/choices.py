@@ -13,6 +13,8 @@ FIXED_DRAWS: Final = 1000  # kept draws of each chain, of nuts
 # Largest number of kept draws of each chain in automatic length: draws that follow each other closely know
 # nearly the same, and what they cost in files and diagnoses grows with their number.
 MOST_DRAWS: Final = 600
+KEPT_BYTES: Final = 1_000_000_000  # of the draws that are kept of all chains, where they are large
+FEWEST_DRAWS: Final = 200  # of each chain, however large
 TUNE: Final = 1000  # first draws of each chain, thrown away
 CHAINS: Final = 4
 

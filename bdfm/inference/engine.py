@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -15,7 +16,7 @@ from bdfm import _checks
 from bdfm.data.panel import Panel
 from bdfm.errors import ModelError
 from bdfm.gibbs.spec import GibbsSpec, KnownReturn
-from bdfm.inference.choices import MOST_DRAWS
+from bdfm.inference.choices import FEWEST_DRAWS, KEPT_BYTES, MOST_DRAWS
 from bdfm.inference.diagnostics import Diagnosis
 from bdfm.inference.settings import SamplerSettings
 from bdfm.model.equations import BY_ASSET, Equations, at_periods, model_data
@@ -119,7 +120,7 @@ def _run_gibbs(
 
     spec = gibbs_spec(model, panel, evidence)
     start = None if warm is None else warm_start(*warm, coords, settings.chains)
-    most = MOST_DRAWS if settings.draws == "auto" else settings.draws
+    most = _most_draws(model, coords, settings.chains) if settings.draws == "auto" else settings.draws
     length = GibbsSettings(most, settings.tune, settings.thin, settings.chains, settings.cores)
     rule = StoppingRule(model, panel, label, max_rhat=settings.max_rhat, min_ess=settings.min_ess)
     columns = (TextColumn("Sampling"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
@@ -150,6 +151,12 @@ def _run_gibbs(
         rule.diagnosis,
         as_text(result.adaptation, panel.assets),
     )
+
+
+def _most_draws(model: Equations, coords: Mapping[str, Any], chains: int) -> int:
+    """Kept draws of each chain in automatic length: fewer where a draw holds a path for every asset."""
+    values = sum(math.prod(len(coords[d]) for d in v.dims) for v in model.variables if v.stored)
+    return max(FEWEST_DRAWS, min(MOST_DRAWS, KEPT_BYTES // (8 * chains * values)))
 
 
 def labelled(arrays: Mapping[str, NDArray[Any]], model: Equations, coords: Mapping[str, Any]) -> xr.Dataset:

@@ -337,7 +337,8 @@ def _quantities(
         if name == FACTORS or {FACTOR, FACTOR_BEFORE} & set(dims):
             continue
         # One asset stands for all, and the last period.
-        values[name] = x[:, :1] if ASSET in dims else x[:, -1:] if PERIOD in dims else x
+        x = x[:, -1:] if PERIOD in dims else x
+        values[name] = x if ASSET not in dims else x[:, :, :1] if PERIOD in dims else x[:, :1]
     scaled = p[LOADINGS] * p[FACTOR_SCALE][:, None, :]
     covariance = np.einsum("dk,dik->di", scaled[:, 0], scaled)
     values[COMMON_VARIANCE] = covariance[:, :1]

@@ -26,6 +26,7 @@ from bdfm.data.settings import PanelSettings
 from bdfm.errors import ModelError
 from bdfm.model.evidence import Evidence
 from bdfm.model.part import Array, Data, Params, Part, Turn, Variable, functions_for
+from bdfm.model.parts import factor_volatility, stochastic_volatility  # noqa: F401 (their kinds are known)
 from bdfm.model.parts.dynamics import (
     AR1,
     Dynamics,
@@ -60,6 +61,7 @@ from bdfm.names import (
     OBSERVED,
     OUTSIDE_VOLATILITY,
     PERIOD,
+    PERIOD_NUMBER,
     PERIOD_WEIGHTS,
     RETURNS,
     ROLLING_COVARIANCE,
@@ -193,6 +195,12 @@ class Equations(Settings):
                         f" {claim}. Keep one of them."
                     )
                 owner[claim] = type(part).__name__
+            for other in self.parts:
+                if {(other.slot, other.kind), (other.slot, "*")} & part.refuses:
+                    raise ModelError(
+                        f"model {self.name!r}: {type(part).__name__} cannot stand beside"
+                        f" {type(other).__name__} in [{other.slot}]. Leave one of them out."
+                    )
             for variable in part.declared:
                 if variable.name in names:
                     raise ModelError(
@@ -251,6 +259,17 @@ class Equations(Settings):
         """Panel features that the parts read."""
         return frozenset().union(*(part.needs for part in self.parts))
 
+    def check_evidence(self, evidence: Sequence[Evidence]) -> None:
+        """Raise ``ModelError`` where a fit of this model cannot take evidence."""
+        if not evidence:
+            return
+        latent = [type(part).__name__ for part in self.parts if not part.takes_evidence]
+        if latent:
+            raise ModelError(
+                f"model {self.name!r}: {latent[0]} has a path that a fit with evidence would need beyond"
+                " the origin, which is not there. Fit without evidence, and give the forecast a view."
+            )
+
     # -- equations, for NumPy and PyTensor alike ---------------------------------------------------------
 
     def lags(self, p: Params) -> LagPolynomial:
@@ -276,9 +295,23 @@ class Equations(Settings):
         return p[FACTOR_SCALE] * multiplier[..., None]
 
     def multipliers_ahead(self, p: Params, data: Data, n_draws: int, rng: np.random.Generator) -> Floats:
-        """Multipliers (draw, period) of the factor scales after the origin, one path for each draw."""
+        """Multipliers (draw, period, factor or 1) of the factor scales after the origin, a path a draw."""
         of_scale = np.exp(self.factor_scale.simulate_ahead(p, data, n_draws, rng))
-        return np.asarray(of_scale * self.factor_noise.simulate_ahead(p, data, n_draws, rng))
+        of_scale = of_scale if self.factor_scale.by_factor else of_scale[..., None]
+        return np.asarray(of_scale * self.factor_noise.simulate_ahead(p, data, n_draws, rng)[..., None])
+
+    def volatility_ahead(self, p: Params, before: Array, rng: np.random.Generator) -> Array:
+        """What a period's log noise scale deviates by from ``log_noise_scale``, given that of the one before.
+
+        One path for each draw (draw, asset), from 0.0 at the origin; 0.0 where all is known there.
+        """
+        for part in self.log_volatility:  # one of them at most has deviations
+            before = part.step_ahead(p, before, rng)
+        return before
+
+    def volatility_variance_ahead(self, p: Params, step: int) -> Array:
+        """Variance of that deviation, (draw, asset) or 0.0, in period ``step`` after the origin."""
+        return sum((part.variance_ahead(p, step) for part in self.log_volatility), start=0.0)
 
     def expected_return(self, p: Params, factors: Array, data: Data) -> Array:
         """Expected log return μ (..., period, asset) given factors (..., period, factor) (eq. 2)."""
@@ -315,7 +348,7 @@ class Equations(Settings):
         found = {name: x for part in self.parts for name, x in part.standardised(p, data).items()}
         scale = np.asarray(self.factor_sd(p, data))
         lags = self.lags(p)
-        found[FACTORS_Z] = standard_innovations(lags, p[FACTORS], scale)
+        found[FACTORS_Z] = self.factor_scale.independent(p, standard_innovations(lags, p[FACTORS], scale))
         if evidence:
             ahead = at_periods(model_data(self, panel, future=True), slice(1))
             eta = p[FACTORS_NEXT] - self.expected_factors(p)
@@ -404,6 +437,7 @@ def model_data(model: Equations, panel: Panel, *, future: bool = False) -> dict[
         PERIOD_WEIGHTS: np.ones(len(ends)) if future else model.weights.weights(ends),
         OBSERVED: np.isfinite(returns),
         LOADING_BLOCK: np.full(len(returns), blocks[-1]) if future else blocks,
+        PERIOD_NUMBER: np.arange(len(returns)) + (panel.n_history if future else 0),
         RETURNS: returns,
     }
 

@@ -40,6 +40,8 @@ class Turn(Enum):
     STANDARD = "in units of the factor scales: times R"
     BOTH = "acts on factors in units of their scales: R' from the left, R from the right"
     SCALE = "the factor scales themselves: S' for S"
+    ORDER = "one value a factor: follows its place, for models whose factors only change places and signs"
+    SIGN = "one value a factor: follows its place and its sign"
 
 
 class Variable(NamedTuple):
@@ -115,6 +117,10 @@ class Part(Settings):
         Panel variables that the part reads.
     claims
         Effects that it identifies: two parts of one model may not share a claim.
+    refuses
+        Slot and kind of parts that cannot stand beside it; the kind ``*`` is any.
+    takes_evidence
+        Whether a fit with evidence, which has the period after the origin too, knows it (eq. 12).
     feature_dims
         Dims of what ``features`` makes, by name; the first is ``period``.
     """
@@ -127,6 +133,8 @@ class Part(Settings):
     ahead: ClassVar[tuple[Variable, ...]] = ()
     needs: ClassVar[frozenset[str]] = frozenset()
     claims: ClassVar[frozenset[str]] = frozenset()
+    refuses: ClassVar[frozenset[tuple[str, str]]] = frozenset()
+    takes_evidence: ClassVar[bool] = True
     feature_dims: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     @classmethod

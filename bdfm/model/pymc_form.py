@@ -37,6 +37,7 @@ PERIOD_WEIGHTING = "period_weighting"  # potential that makes a period count les
 
 def build(model: Equations, panel: Panel, evidence: tuple[Evidence, ...]) -> pm.Model:
     """PyMC model of a panel's history, as ``FactorModel.build`` says."""
+    model.check_evidence(evidence)
     arrays = model_data(model, panel)
     with pm.Model(coords=model.coords(panel)) as built:
         data = {name: pm.Data(name, arrays[name], dims=dims) for name, dims in model.data_dims.items()}
@@ -49,7 +50,7 @@ def build(model: Equations, panel: Panel, evidence: tuple[Evidence, ...]) -> pm.
             p |= part.params(data)
         z = pm.Normal(FACTORS_Z, 0.0, 1.0, dims=(PERIOD, FACTOR))
         scale = model.factor_sd(p, data)
-        path = innovation_path(model.lags(p), scale * z, scale[0])
+        path = innovation_path(model.lags(p), scale * model.factor_scale.correlated(p, z), scale[0])
         factors = pm.Deterministic(FACTORS, path, dims=(PERIOD, FACTOR))
         mu = model.expected_return(p, factors, data)
         _add_likelihood(model, p, mu, model.log_noise_scale(p, data), data, returns)

@@ -21,6 +21,7 @@ from bdfm.model.equations import Equations, at_periods, model_data, scaled
 from bdfm.model.evidence import Evidence
 from bdfm.model.part import Data, Params
 from bdfm.model.parts.dynamics import simulate_path, step
+from bdfm.model.parts.factor_volatility import FactorVolatilityScale
 from bdfm.model.parts.predictive import CovariancePool, HistoricalPool
 from bdfm.names import (
     CLASS_INDEX,
@@ -55,7 +56,7 @@ def simulate(model: Equations, p: Params, data: Data, *, rng: np.random.Generato
     p = model.factor_noise.with_history(p, n_periods, rng)
     factor_sd = model.factor_sd(p, data)
     shape = (*factor_sd.shape[:-2], n_periods, model.n_factors)
-    innovations = factor_sd * rng.standard_normal(shape)
+    innovations = factor_sd * model.factor_scale.correlated(p, rng.standard_normal(shape))
     factors = simulate_path(model.lags(p), innovations, factor_sd[..., 0, :])
     return Simulation(factors, model.draw_returns(p, factors, data, rng=rng))
 
@@ -83,14 +84,17 @@ def simulate_ahead(
     and do not decide ranks; flipping only one of the two adds nothing. Factor innovations are drawn
     along the principal axes of the draw's common covariance, so that equal seeds give equal returns however
     the factors are rotated, signed or ordered. With ``factors_next`` among the parameters, as in a fit with
-    evidence, the first step's factors are those, and only noise is drawn. Each pair has random numbers of its
+    evidence, the first step's factors are those, and only noise is drawn. Factors that each have a volatility
+    of their own, which singles out a rotation, are drawn one by one. Each pair has random numbers of its
     own, and threads share the pairs: equal seeds give equal returns on any number of cores.
     """
     if n_paths % 2:
         raise ValueError(f"n_paths must be even (antithetic pairs), got {n_paths}")
     n_draws, n_steps, n_assets = past.shape[0], len(data[PERIOD_WEIGHTS]), len(data[CLASS_INDEX])
     lags = model.lags(p)
-    noise_scale = np.exp(np.broadcast_to(model.log_noise_scale(p, data), (n_draws, n_steps, n_assets)))
+    log_scale = np.broadcast_to(model.log_noise_scale(p, data), (n_draws, n_steps, n_assets))
+    noise_scale = np.exp(log_scale)
+    own = model.factor_scale if isinstance(model.factor_scale, FactorVolatilityScale) else None
     steps = [at_periods(data, slice(t, t + 1)) for t in range(n_steps)]
     axes = principal_axes(p[LOADINGS] * p[FACTOR_SCALE][:, None])
     sign = np.array([1.0, -1.0])[:, None, None]
@@ -98,18 +102,27 @@ def simulate_ahead(
 
     def fill(pair: int, rng: np.random.Generator) -> None:
         path = np.broadcast_to(past, (2, *past.shape))
-        multiplier = model.multipliers_ahead(p, data, n_draws, rng)
+        deviation: Any = 0.0
+        if own is not None:
+            moving = _Moving(own, p)
+        else:
+            multiplier = model.multipliers_ahead(p, data, n_draws, rng)
         for t in range(n_steps):
-            z = rng.standard_normal((n_draws, model.n_factors, 1))
-            eta = sign * (multiplier[:, t, None] * p[FACTOR_SCALE] * (axes @ z)[..., 0])
+            if own is not None:
+                eta = moving.step(sign, rng)
+            else:
+                z = rng.standard_normal((n_draws, model.n_factors, 1))
+                eta = sign * (multiplier[:, t] * p[FACTOR_SCALE] * (axes @ z)[..., 0])
             if t == 0 and FACTORS_NEXT in p:
                 factors = np.broadcast_to(p[FACTORS_NEXT], eta.shape)
             else:
                 factors = step(lags, path, eta)
             path = np.concatenate([path, factors[:, :, None]], axis=2)
             mu = model.expected_return(p, factors[:, :, None], steps[t])[:, :, 0]
+            deviation = model.volatility_ahead(p, deviation, rng)
+            scale = noise_scale[:, t] if isinstance(deviation, float) else np.exp(log_scale[:, t] + deviation)
             noise = model.noise.standard_draws(p, (n_draws, n_assets), rng)
-            came = scaled(mu, noise_scale[:, t], noise, sign=sign)
+            came = scaled(mu, scale, noise, sign=sign)
             if totals is None:
                 out[pair : pair + 2, :, t] = came
                 continue
@@ -124,6 +137,24 @@ def simulate_ahead(
     pairs = range(0, n_paths, 2)
     each(fill, pairs, rng.spawn(len(pairs)))
     return out if totals is None else totals
+
+
+class _Moving:
+    """Factors of an antithetic pair of paths whose scales move each by itself, with leverage (eq. D2, D3).
+
+    Leverage ties the volatility to the sign of the factor: the two paths share the other shocks to it.
+    """
+
+    def __init__(self, scale: FactorVolatilityScale, p: Params) -> None:
+        self.scale, self.p = scale, p
+        self.h, self.z = scale.start_ahead(p)
+
+    def step(self, sign: Floats, rng: np.random.Generator) -> Floats:
+        """Factors (2, draw, factor) one period on."""
+        shape = np.shape(self.p[FACTOR_SCALE])
+        self.h = self.scale.step_ahead(self.p, self.h, self.z, rng.standard_normal(shape))
+        self.z = sign * rng.standard_normal(shape)
+        return np.asarray(self.p[FACTOR_SCALE] * np.exp(self.h) * self.z)
 
 
 def resample_past(

@@ -25,6 +25,7 @@ def forecast_with_changes(
     changes: Changes,
     *,
     seed: int,
+    horizon: int = 1,
     n_draws: int = N_PREDICTIVE_DRAWS,
     views_method: ViewsMethod = "auto",
     prices: pd.Series[float] | None = None,
@@ -39,7 +40,7 @@ def forecast_with_changes(
         Fit without the views.
     changes, prices, accept
         As in ``Changes.apply``.
-    seed, n_draws
+    seed, horizon, n_draws
         As in ``Posterior.forecast``; the seed is that of a second fit too.
     views_method
         ``reweight``: views change the weights of the draws. ``model``: evidence on the return of a single
@@ -57,8 +58,10 @@ def forecast_with_changes(
         ``model``, and no view that can go into the model.
     """
     able = [e for v in changes.views if (e := _as_evidence(v)) is not None]
+    if horizon > 1 or not all(part.takes_evidence for part in posterior.model.parts):
+        able = []  # a fit knows evidence on one period after the origin, or on none
     if views_method != "model":
-        base = posterior.forecast(seed=seed, n_draws=n_draws)
+        base = posterior.forecast(horizon, seed=seed, n_draws=n_draws)
         refit = bool(able) and views_method == "auto"
         try:
             return posterior, changes.apply(
@@ -69,8 +72,8 @@ def forecast_with_changes(
                 raise
     if not able:
         raise DataError(
-            'views_method "model": only evidence on the return of a single asset, with confidence 1 and'
-            ' nobody named, can go into the model. Use views_method "reweight".'
+            'views_method "model": only evidence on the return of a single asset over one period, with'
+            ' confidence 1 and nobody named, can go into a model that takes it. Use views_method "reweight".'
         )
     settings = SamplerSettings.model_validate_json(str(posterior.attrs["settings"]))
     if settings.engine == "gibbs":  # it may not know evidence; the fastest that does is taken

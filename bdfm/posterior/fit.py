@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from bdfm import _memory
+from bdfm._seeds import either_seed
 from bdfm.data.panel import Panel
 from bdfm.inference.settings import SamplerSettings
 from bdfm.model.evidence import Evidence
@@ -13,6 +14,7 @@ from bdfm.posterior.posterior import Posterior
 from bdfm.posterior.sampled import sampled
 
 
+@either_seed
 def fit(
     model: FactorModel,
     panel: Panel,

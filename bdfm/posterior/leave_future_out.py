@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from bdfm import _checks
+from bdfm._seeds import either_seed
 from bdfm._statistics import mean_error
 from bdfm.data.panel import Panel
 from bdfm.errors import DataError
@@ -72,6 +73,7 @@ class LeaveFutureOut:
         )
 
 
+@either_seed
 def leave_future_out(
     posterior: Posterior,
     *,
@@ -157,6 +159,7 @@ def pasts(panel: Panel, first: int) -> Iterator[tuple[Panel, Floats]]:
         yield Panel.from_dataset(part), came
 
 
+@either_seed
 def predictive_log_density(posterior: Posterior, came: Floats, *, seed: int) -> Floats:
     """Log density (asset,) of log returns of the period after the origin, NaN where none came.
 
@@ -172,8 +175,10 @@ def predictive_log_density(posterior: Posterior, came: Floats, *, seed: int) -> 
     for _ in range(n_paths):
         multiplier = model.multipliers_ahead(p, data, posterior.n_draws, rng)
         z = rng.standard_normal((posterior.n_draws, model.n_factors))
-        factors = step(model.lags(p), past, multiplier[:, :1] * p[FACTOR_SCALE] * z)
+        factors = step(model.lags(p), past, multiplier[:, 0] * p[FACTOR_SCALE] * z)
         mu = model.expected_return(p, factors[:, None], data)
-        total.append(model.noise.log_density(came - mu, model.log_noise_scale(p, data), p)[:, 0])
+        deviation = np.asarray(model.volatility_ahead(p, 0.0, rng))
+        log_scale = model.log_noise_scale(p, data) + (deviation[:, None] if deviation.ndim else 0.0)
+        total.append(model.noise.log_density(came - mu, log_scale, p)[:, 0])
     values = np.concatenate(total)
     return np.asarray(logsumexp(values, axis=0) - np.log(len(values)))

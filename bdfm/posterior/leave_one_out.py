@@ -11,6 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bdfm import _checks
+from bdfm._seeds import either_seed
 from bdfm.model.equations import model_data
 from bdfm.names import (
     CHAIN,
@@ -87,6 +88,7 @@ class LeaveOneOut:
         return figure
 
 
+@either_seed
 def leave_one_out(posterior: Posterior, *, n_draws: int = 1000, seed: int) -> LeaveOneOut:
     """Leave-one-out by Pareto-smoothed importance sampling (Vehtari et al. 2017), one return at a time.
 

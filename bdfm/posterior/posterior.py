@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from bdfm import _checks, _files, _memory
+from bdfm._seeds import either_seed
 from bdfm.data.panel import Panel
 from bdfm.forecast.forecast import Forecast
 from bdfm.inference.diagnostics import Diagnosis, diagnose
@@ -27,7 +28,6 @@ from bdfm.names import (
     CONSTANT_DATA,
     DRAW,
     LOG_LIKELIHOOD,
-    OBSERVED,
     OBSERVED_DATA,
     PANEL,
     PERIOD,
@@ -37,6 +37,7 @@ from bdfm.names import (
     SAMPLE_STATS,
 )
 from bdfm.posterior import door, plots
+from bdfm.posterior.groups import N_PRIOR_DRAWS, with_groups
 from bdfm.posterior.predictive import N_PREDICTIVE_DRAWS, made_forecast
 from bdfm.posterior.sampled import Earlier, sampled
 from bdfm.posterior.traces import parts_of
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 KIND = "posterior"
-CELL = "cell"  # a return that is known: one period of one asset
 
 
 class Posterior:
@@ -103,6 +103,7 @@ class Posterior:
         return cls(tree, diagnosis=diagnosis)
 
     @classmethod
+    @either_seed
     def from_trace(
         cls,
         trace: xr.DataTree | xr.Dataset,
@@ -300,26 +301,60 @@ class Posterior:
             name=RETURNS,
         )
 
-    def with_log_likelihood(self) -> xr.DataTree:
-        """Tree with the group ``log_likelihood``, as ArviZ's LOO functions expect it.
+    @either_seed
+    def to_datatree(
+        self,
+        groups: Sequence[str] | str | None = None,
+        *,
+        seed: object = 0,
+        n_prior_draws: int = N_PRIOR_DRAWS,
+        horizon: int = 1,
+        weighted: bool = False,
+    ) -> xr.DataTree:
+        """Tree with further groups, made on demand, so that ArviZ's functions work as on any PyMC result.
 
-        ``log_returns`` (chain, draw, cell): only returns that are known, with their period and asset as
-        coordinates of the cell. Unweighted: where period weights are below 1, importance ratios are those of
-        ``bdfm.posterior.leave_one_out.leave_one_out``.
+        Parameters
+        ----------
+        groups
+            One name or several; all of them unless given. ``prior`` (chain, draw, ...) and
+            ``prior_predictive``: parameters, factors and histories drawn from the prior, which knows nothing
+            of evidence. ``posterior_predictive``: returns drawn anew given parameters and factors of each
+            draw, as PyMC does; with new factors, see ``bdfm.posterior.predictive_checks``.
+            ``log_likelihood``: pointwise. ``log_prior``: density of each free variable of the PyMC model.
+            ``predictions``: ``returns`` (chain, draw, asset), simple, over the horizon, one draw of the
+            forecast for each posterior draw. ``observed_data`` always comes along.
+        seed
+            Equal seeds give equal groups, whichever are asked for.
+        n_prior_draws
+            Draws of ``prior`` and ``prior_predictive``, in one chain.
+        horizon
+            Periods of ``predictions``.
+        weighted
+            Whether ``log_likelihood`` is that of eq. 9, each period by its weight, as it entered the
+            posterior: for ``psense``. LOO needs it unweighted, or ``bdfm.posterior.leave_one_out``.
+
+        Returns
+        -------
+        xarray.DataTree
+            ``tree`` and the groups. Returns of the history, ``log_returns`` (chain, draw, cell) and in
+            ``observed_data`` (cell), are those that are known, with period and asset as labels of a cell.
+
+        Raises
+        ------
+        UnknownLabelError
+            A group that there is not.
+        DataError
+            More memory is needed than there is; a horizon beyond the panel's.
         """
-        values = self.log_likelihood()
-        known = np.argwhere(self._data()[OBSERVED])
-        cells = values.to_numpy()[:, :, known[:, 0], known[:, 1]]
-        coords: dict[str, Any] = {c: values[c].to_numpy() for c in (CHAIN, DRAW)}
-        coords |= {
-            PERIOD: (CELL, values[PERIOD].to_numpy()[known[:, 0]]),
-            ASSET: (CELL, values[ASSET].to_numpy()[known[:, 1]]),
-        }
-        tree = self.tree
-        pointwise = xr.DataArray(cells, coords, (CHAIN, DRAW, CELL), name=RETURNS)
-        tree[LOG_LIKELIHOOD] = xr.DataTree(pointwise.to_dataset())
-        return tree
+        return with_groups(
+            self, groups, seed=seed, n_prior_draws=n_prior_draws, horizon=horizon, weighted=weighted
+        )
 
+    def with_log_likelihood(self) -> xr.DataTree:
+        """Tree with the group ``log_likelihood``, as ArviZ's LOO functions expect it; see ``to_datatree``."""
+        return self.to_datatree(LOG_LIKELIHOOD)
+
+    @either_seed
     def forecast(
         self,
         horizon: int = 1,
@@ -348,6 +383,7 @@ class Posterior:
         with _memory.within(memory):
             return made_forecast(self, horizon, seed=seed, n_draws=n_draws)
 
+    @either_seed
     def update(
         self,
         panel: Panel,

@@ -6,27 +6,24 @@ came: ``bdfm.scoring.calibration``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pandas as pd
-import pymc as pm
 import xarray as xr
-from numpy.typing import NDArray
 
 from bdfm import _checks
 from bdfm._figures import new_figure
 from bdfm._html import opening
+from bdfm._seeds import either_seed
 from bdfm.data.panel import Panel
-from bdfm.model.equations import model_data
 from bdfm.model.factor_model import FactorModel
-from bdfm.model.simulate import simulate
-from bdfm.names import ASSET, DRAW, FACTOR, FACTOR_MIXING, FACTORS, OBSERVED, PERIOD, RETURNS
+from bdfm.model.simulate import Simulation
+from bdfm.names import ASSET, DRAW, FACTOR, FACTOR_MIXING, FACTORS, PERIOD, RETURNS
+from bdfm.posterior.groups import prior_draws, replicated_history
 from bdfm.posterior.history_statistics import STATISTIC, meaning, statistics
 from bdfm.posterior.posterior import Posterior
-from bdfm.posterior.predictive import MAX_LOG_RETURN
 from bdfm.scoring.calibration import FLAGGED, tail_probability
 
 if TYPE_CHECKING:
@@ -38,6 +35,7 @@ N_REPLICATES: Final = 500
 # -- replicated histories ----------------------------------------------------------------------------------
 
 
+@either_seed
 def prior_predictive(
     model: FactorModel, panel: Panel, *, n_draws: int = N_REPLICATES, seed: int
 ) -> xr.Dataset:
@@ -59,17 +57,11 @@ def prior_predictive(
         ``factors`` (draw, period, factor).
     """
     n_draws = _checks.at_least(n_draws, 1, what="n_draws", where="prior predictive")
-    rng = np.random.default_rng(seed)
-    graph = model.build(panel)
-    variables = [graph[v.name] for v in model.variables if v.stored and v.name != FACTORS]
-    # Interpreted: the graph is evaluated a few hundred times, and compiling it would take longer.
-    drawn = pm.draw(variables, draws=n_draws, random_seed=int(rng.integers(2**31)), mode="FAST_COMPILE")
-    if n_draws == 1:  # PyMC leaves out the axis of draws
-        drawn = [np.asarray(values)[None] for values in drawn]
-    p = {v.name: np.asarray(values) for v, values in zip(variables, drawn, strict=True)}
-    return _replicates(model, panel, p, rng)
+    _, simulated = prior_draws(model, panel, n_draws, np.random.default_rng(seed))
+    return _replicates(model, panel, simulated)
 
 
+@either_seed
 def posterior_predictive(posterior: Posterior, *, n_draws: int = N_REPLICATES, seed: int) -> xr.Dataset:
     """Histories replicated from posterior draws, with new factors and new noise (eq. 1 to 7).
 
@@ -92,19 +84,15 @@ def posterior_predictive(posterior: Posterior, *, n_draws: int = N_REPLICATES, s
     index = np.linspace(0, posterior.n_draws - 1, n_draws).round().astype(int)
     anew = (FACTORS, FACTOR_MIXING)  # the mixing variables are part of the factors' innovations
     p = {name: values[index] for name, values in posterior.parameters().items() if name not in anew}
-    result = _replicates(posterior.model, posterior.panel, p, np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    simulated = replicated_history(posterior.model, posterior.panel, p, rng)
+    result = _replicates(posterior.model, posterior.panel, simulated)
     return result.assign_coords(posterior_draw=(DRAW, index))
 
 
-def _replicates(
-    model: FactorModel, panel: Panel, p: Mapping[str, NDArray[Any]], rng: np.random.Generator
-) -> xr.Dataset:
-    data = model_data(model, panel)
-    # A prior draw of nearly no degrees of freedom overflows; like a forecast, a replicate is cut.
-    with np.errstate(divide="ignore", over="ignore"):
-        simulated = simulate(model, p, data, rng=rng)
-    returns = np.clip(simulated.log_returns, -MAX_LOG_RETURN, MAX_LOG_RETURN)
-    returns = np.where(data[OBSERVED], returns, np.nan)
+def _replicates(model: FactorModel, panel: Panel, simulated: Simulation) -> xr.Dataset:
+    known = np.isfinite(panel.history[RETURNS].to_numpy())
+    returns = np.where(known, simulated.log_returns, np.nan)
     return xr.Dataset(
         {RETURNS: ((DRAW, PERIOD, ASSET), returns), FACTORS: ((DRAW, PERIOD, FACTOR), simulated.factors)},
         coords={
@@ -220,12 +208,14 @@ class PredictiveCheck:
         return figure
 
 
+@either_seed
 def check(posterior: Posterior, *, n_draws: int = N_REPLICATES, seed: int) -> PredictiveCheck:
     """Whether histories replicated from the posterior look like the history fitted; see ``statistics``."""
     replicates = posterior_predictive(posterior, n_draws=n_draws, seed=seed)
     return _check("posterior", posterior.model, posterior.panel, replicates)
 
 
+@either_seed
 def check_prior(
     model: FactorModel, panel: Panel, *, n_draws: int = N_REPLICATES, seed: int
 ) -> PredictiveCheck:

@@ -45,6 +45,7 @@ def sampled(
     """Arguments of ``Posterior.from_draws``; arguments and errors are those of ``bdfm.fit``."""
     settings = settings or SamplerSettings()
     evidence = check_evidence(evidence, panel, accept=accept)
+    model.check_evidence(evidence)
     check_panel(model, panel)
     engine = choose(settings, model)
     number = _checks.seed_number(seed, where="fit")

@@ -16,13 +16,15 @@ from bdfm.names import CHAIN, DRAW, FACTOR, FACTOR_SCALE, FACTORS, LOADINGS
 def turned_draws(draws: xr.Dataset, model: Equations, turns: Mapping[str, str]) -> xr.Dataset:
     """Draws (chain, draw, ...) with every variable that has a factor dim turned alike; see ``aligned``.
 
-    ``turns``: how variables that the model does not know follow.
+    ``turns``: how variables that the model does not know follow. Factors with variables of their own, such as
+    a volatility each, change places and signs only: a rotation would mix what belongs to each.
     """
     names = (LOADINGS, FACTORS, FACTOR_SCALE)
-    result = align(*(draws[n].transpose(CHAIN, DRAW, ...).to_numpy() for n in names))
-    turned = dict(zip(names, (result.loadings, result.factors, result.factor_scale), strict=True))
     how_by_name = {v.name: v.turn for v in (*model.variables, *model.variables_ahead)}
     how_by_name |= {name: Turn[how.upper()] for name, how in turns.items()}
+    rotate = not {Turn.ORDER, Turn.SIGN} & set(how_by_name.values())
+    result = align(*(draws[n].transpose(CHAIN, DRAW, ...).to_numpy() for n in names), rotate=rotate)
+    turned = dict(zip(names, (result.loadings, result.factors, result.factor_scale), strict=True))
     # Whatever multiplies the factors from the left turns by the inverse.
     back = np.linalg.inv(result.factor_map).swapaxes(-1, -2)
     rotation = result.rotation
@@ -33,7 +35,13 @@ def turned_draws(draws: xr.Dataset, model: Equations, turns: Mapping[str, str]) 
             matrix = draws[name].transpose(CHAIN, DRAW, ...).to_numpy()
             turned[name] = rotation.swapaxes(-1, -2) @ matrix @ rotation
             continue
-        by = {Turn.FACTORS: result.factor_map, Turn.LOADINGS: back, Turn.STANDARD: rotation}[turn]
+        by = {
+            Turn.FACTORS: result.factor_map,
+            Turn.LOADINGS: back,
+            Turn.STANDARD: rotation,
+            Turn.ORDER: np.abs(rotation),
+            Turn.SIGN: rotation,
+        }[turn]
         values = draws[name].transpose(CHAIN, DRAW, ..., FACTOR)
         x = values.to_numpy()
         rows = x.reshape(*x.shape[:2], -1, x.shape[-1]) @ by

@@ -20,6 +20,7 @@ from bdfm._symbols import check_aliases
 from bdfm.data.doubts.door import doubt_aliases, kept, record
 from bdfm.data.doubts.finding import Finding
 from bdfm.data.panel import Panel
+from bdfm.data.periods import horizon_periods
 from bdfm.data.reading.excel import split_sheet
 from bdfm.data.settings import PanelSettings
 from bdfm.data.sources import demo, read_earnings, read_prices, read_universe, read_volatility
@@ -172,6 +173,7 @@ def _read_and_checked(run: RunFile, path: Path, place: Callable[[str], str]) -> 
     doubt_aliases(aliases, accept=run.accept)
     known = list(universe["symbol"])
     _checks.known(run.data.zero, known, what="symbol", where=place("zero"))
+    horizon = horizon_periods(run.data.horizon, model.panel.period, origin, where=place("horizon"))
     panel = Panel.from_prices(
         prices,
         universe,
@@ -179,6 +181,7 @@ def _read_and_checked(run: RunFile, path: Path, place: Callable[[str], str]) -> 
         earnings=earnings,
         volatility=volatility,
         settings=model.panel,
+        horizon=horizon,
         inactive=run.data.zero,
         accept=run.accept,
     )
@@ -186,7 +189,7 @@ def _read_and_checked(run: RunFile, path: Path, place: Callable[[str], str]) -> 
     model_data(model, panel)
     choose(run.sampler, model)
     _files.OutputFolder(path.parent / run.out).check()
-    check_evidence(run.statements, panel, accept=run.accept)
+    model.check_evidence(check_evidence(run.statements, panel, accept=run.accept))
     changes = Changes.from_dict({"edits": list(run.edits), "views": list(run.views)}, where=str(path))
     changes = Changes(changes.steps, run.shares, run.pool)
     closes = _checks.price_table(prices, symbols=panel.assets, until=origin).ffill().iloc[-1]
@@ -333,6 +336,7 @@ def run_month(
             first,
             month.changes,
             seed=run.seed,
+            horizon=month.panel.n_future,
             n_draws=run.n_draws,
             views_method=run.views_method,
             prices=month.closes,

@@ -97,7 +97,7 @@ def roll(
         if not settings[key]:
             del settings[key]
     if run.ledger is not None or "out" in settings:
-        settings["out"] = _next_out(run, before, now)
+        settings["out"] = _next_out(run, path, before, now)
     if run.shares is not None:
         people = {str(t.get("by", "")) for t in tables["views"]}
         settings["shares"] = {p: x for p, x in run.shares.items() if p in people} or None
@@ -163,13 +163,15 @@ def _chosen(
     return chosen
 
 
-def _next_out(run: RunFile, before: pd.Timestamp, now: pd.Timestamp) -> Path:
+def _next_out(run: RunFile, path: Path, before: pd.Timestamp, now: pd.Timestamp) -> Path:
     """Folder of the next results: the last one's name with the other date, or the new date beside it."""
-    name = run.out.name
+    # A run file among its results says out = ".".
+    last = run.out if run.out.name else Path("..", path.resolve().parent.name)
+    name = last.name
     for form in ("%Y-%m-%d", "%Y-%m", "%Y%m%d"):
         if f"{before:{form}}" in name and f"{before:{form}}" != f"{now:{form}}":
-            return run.out.with_name(name.replace(f"{before:{form}}", f"{now:{form}}"))
-    return run.out.with_name(f"{now:%Y-%m-%d}")
+            return last.with_name(name.replace(f"{before:{form}}", f"{now:{form}}"))
+    return last.with_name(f"{now:%Y-%m-%d}")
 
 
 def _holdings(

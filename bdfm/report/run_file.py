@@ -40,6 +40,7 @@ class DataTable(_Table):
     volatility: Path | None = None  # annual, known at the end of each day: implied by options, say
     demo: bool = False
     period: int | str | None = None  # days of a period, or "month"; the model's, if not given
+    horizon: int | str | None = None  # periods ahead, "5d" for market days, or a date; 1, if not given
     date_format: str | None = None  # of dates with two meanings: dmy, mdy, ymd, or such as %d/%m/%Y
     decimal_mark: str | None = None  # point or comma, where the numbers leave it open
     zero: tuple[str, ...] = ()  # delisted assets
@@ -95,7 +96,7 @@ class RunFile(_Table):
     @classmethod
     def _in_ledger(cls, table: Any) -> Any:
         """A month of a ledger lies in it, by its origin, unless told otherwise."""
-        if isinstance(table, dict) and table.get("ledger") is not None and "out" not in table:
+        if isinstance(table, dict) and isinstance(table.get("ledger"), str | Path) and "out" not in table:
             data = table.get("data")
             origin = data.get("origin") if isinstance(data, dict) else getattr(data, "origin", None)
             if origin is not None:

@@ -56,9 +56,12 @@ def forecast_covariance(
     own = at_periods(data, slice(step, step + 1))
     loadings = np.asarray(p[LOADINGS])
     n_draws, n_assets, n_factors = loadings.shape
-    scale = np.exp(np.broadcast_to(model.log_noise_scale(p, own), (n_draws, 1, n_assets))[:, 0])
-    multiplier = np.broadcast_to(model.factor_scale.variance_ahead(p, data, step), n_draws)
-    variance = np.square(p[FACTOR_SCALE]) * multiplier[:, None]
+    # the root mean square of a scale that is not known at the origin
+    log_scale = model.log_noise_scale(p, own)[:, 0] + model.volatility_variance_ahead(p, step)
+    scale = np.exp(np.broadcast_to(log_scale, (n_draws, n_assets)))
+    multiplier = model.factor_scale.variance_ahead(p, data, step)
+    multiplier = multiplier if multiplier.ndim == 2 else np.broadcast_to(multiplier, n_draws)[:, None]
+    variance = np.square(p[FACTOR_SCALE]) * multiplier
     # Heavy tails of the factors are cut where returns are: there, the asset that moves most with them is cut.
     largest = np.sqrt((np.square(loadings) * variance[:, None]).sum(axis=2).max(axis=1))
     with np.errstate(divide="ignore"):

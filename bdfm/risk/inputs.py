@@ -11,6 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bdfm import _checks
+from bdfm._reading import short
 from bdfm._symbols import is_cash
 from bdfm.errors import DataError
 from bdfm.names import ASSET, FACTOR, FACTOR_RETURNS, PERIOD, PORTFOLIO, SPECIFIC_RETURNS
@@ -34,7 +35,13 @@ def portfolios(weights: Weights, assets: Sequence[str]) -> tuple[list[str] | Non
     elif isinstance(weights, pd.DataFrame | pd.Series):
         table = weights
     else:
-        table = pd.Series(dict(weights), dtype=float)
+        try:
+            table = pd.Series({k: float(x) for k, x in dict(weights).items()}, dtype=float)
+        except (TypeError, ValueError) as error:
+            raise DataError(
+                f"{where}: asset to number was expected, got {short(repr(weights))}. Several portfolios are a"
+                " table: one row for each, one column for each asset."
+            ) from error
     frame = table if isinstance(table, pd.DataFrame) else table.to_frame().T
     cash = [is_cash(a, assets) for a in frame.columns]
     if any(cash):

@@ -10,6 +10,7 @@ import pandas as pd
 
 from bdfm import _checks
 from bdfm._figures import new_figure
+from bdfm._seeds import either_seed
 from bdfm.errors import DataError
 from bdfm.risk.principal import parameter_counts
 from bdfm.risk.statistical import StatisticalEstimator
@@ -22,6 +23,7 @@ FACTOR_SD: Final = 0.05  # of the first factor; the others have 0.8, 0.64, ... o
 MEASURES: Final = ("covariance", "volatility", "minimum_variance")
 
 
+@either_seed
 def estimation_error(
     n_periods: Sequence[int] = (60, 120, 250, 500),
     n_assets: Sequence[int] = (25, 50),

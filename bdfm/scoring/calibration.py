@@ -18,6 +18,7 @@ from scipy.stats import rankdata
 from bdfm import _checks
 from bdfm._figures import new_figure
 from bdfm._html import opening
+from bdfm._seeds import either_seed
 from bdfm.errors import DataError, DataWarning
 from bdfm.forecast.forecast import N_RANKS, Forecast
 from bdfm.forecast.ranks import normalised_weights, outcome_quantiles
@@ -36,6 +37,7 @@ _RANKED_DRAWS: Final = 20_000  # draws that simulated outcomes are ranked among:
 _GRID: Final = np.linspace(0.01, 0.99, 99)
 
 
+@either_seed
 def pit(
     draws: ArrayLike | xr.DataArray,
     realised: ArrayLike | xr.DataArray,
@@ -122,6 +124,7 @@ class Calibration:
             array.flags.writeable = False
 
     @classmethod
+    @either_seed
     def from_forecasts(
         cls,
         forecasts: Iterable[tuple[Forecast, Mapping[str, float] | pd.Series[float]]],

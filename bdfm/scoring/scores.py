@@ -9,6 +9,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from bdfm import _checks
+from bdfm._seeds import either_seed
 from bdfm.errors import DataError
 from bdfm.forecast.ranks import normalised_weights
 
@@ -123,7 +124,7 @@ def crps(draws: ArrayLike, realised: ArrayLike, *, weights: ArrayLike | None = N
     DataError
         Shapes that differ, fewer than 2 draws, values that are not finite, weights that cannot be used.
     """
-    values, outcome, w = _draws_and_outcome(draws, realised, weights, where="crps")
+    values, outcome, w = draws_and_outcome(draws, realised, weights, where="crps")
     near = w @ np.abs(values - outcome)
     order = np.argsort(values, axis=0)
     gaps = np.diff(np.take_along_axis(values, order, axis=0), axis=0)
@@ -132,6 +133,7 @@ def crps(draws: ArrayLike, realised: ArrayLike, *, weights: ArrayLike | None = N
     return np.asarray(near - between / 2)
 
 
+@either_seed
 def energy_score(
     draws: ArrayLike,
     realised: ArrayLike,
@@ -162,7 +164,7 @@ def energy_score(
     from scipy.spatial.distance import pdist
 
     where = "energy score"
-    values, outcome, w = _draws_and_outcome(draws, realised, weights, where=where)
+    values, outcome, w = draws_and_outcome(draws, realised, weights, where=where)
     size = min(_checks.at_least(block, 2, what="block", where=where), len(values))
     order = np.random.default_rng(seed).permutation(len(values))
     one, other = np.triu_indices(size, 1)
@@ -177,9 +179,10 @@ def energy_score(
     return float(w @ np.linalg.norm(values - outcome, axis=1) - 0.5 * far / pairs)
 
 
-def _draws_and_outcome(
+def draws_and_outcome(
     draws: ArrayLike, realised: ArrayLike, weights: ArrayLike | None, *, where: str
 ) -> tuple[Floats, Floats, Floats]:
+    """Draws (draw, asset), what came (asset,) and weights that sum to 1; ``DataError`` where unusable."""
     values, outcome = np.asarray(draws, dtype=np.float64), np.asarray(realised, dtype=np.float64)
     if values.ndim != 2 or outcome.shape != values.shape[1:] or len(values) < 2:
         raise DataError(

@@ -13,6 +13,7 @@ from rich.progress import track
 
 from bdfm import _checks
 from bdfm._optional import optional
+from bdfm._seeds import either_seed
 from bdfm.errors import DataError
 from bdfm.names import DRAW
 from bdfm.risk.base import Estimator, RiskModel
@@ -30,6 +31,7 @@ N_RANDOM: Final = 50  # random test portfolios of each kind
 _LEVERAGE: Final = 0.99  # an asset that decides its factor return alone cannot be predicted from the others
 
 
+@either_seed
 def trial_portfolios(assets: Sequence[str], *, seed: int, n_random: int = N_RANDOM) -> pd.DataFrame:
     """Weights (portfolio, asset), indexed by (group, name): what forecasts of risk are tried on.
 
@@ -137,6 +139,7 @@ def _explain(model: RiskModel, estimator: Estimator, unseen: pd.DataFrame) -> tu
     return r, left
 
 
+@either_seed
 def walk_forward(
     estimator: Estimator,
     returns: pd.DataFrame,
@@ -237,6 +240,7 @@ def _joined(
     )
 
 
+@either_seed
 def cross_validate(
     estimator: Estimator,
     returns: pd.DataFrame,

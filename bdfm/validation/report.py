@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bdfm import _checks
 from bdfm._figures import new_figure
 from bdfm._html import opening
+from bdfm._seeds import either_seed
 from bdfm.errors import DataError
 from bdfm.names import FACTOR, FACTOR_RETURNS, PERIOD, SPECIFIC_RETURNS
 from bdfm.risk.base import Estimator, RiskModel
@@ -192,6 +193,7 @@ class ValidationReport:
         return figure
 
 
+@either_seed
 def validate(
     model: RiskModel,
     returns: pd.DataFrame,

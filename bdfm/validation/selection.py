@@ -14,6 +14,7 @@ from scipy import stats
 from bdfm import _checks
 from bdfm._figures import new_figure
 from bdfm._html import opening
+from bdfm._seeds import either_seed
 from bdfm._statistics import mean_error
 from bdfm.errors import DataError
 from bdfm.risk.returns import returns_table
@@ -201,6 +202,7 @@ class FactorSelection:
         return figure
 
 
+@either_seed
 def select_factors(
     returns: pd.DataFrame,
     candidates: pd.DataFrame | None = None,

@@ -17,6 +17,7 @@ from scipy.special import xlogy
 
 from bdfm import _checks
 from bdfm._figures import new_figure
+from bdfm._seeds import either_seed
 from bdfm.errors import DataError
 from bdfm.forecast.forecast import Forecast
 from bdfm.forecast.ranks import normalised_weights
@@ -93,6 +94,7 @@ class TailBacktest:
         return figure
 
 
+@either_seed
 def backtest_tail(
     realised: pd.Series,
     value_at_risk: pd.Series,

@@ -19,6 +19,7 @@ ROOMS = {
     "bdfm.risk": "Risk models",
     "bdfm.validation": "Validation of risk models",
     "bdfm.exposures": "Time-varying exposures",
+    "bdfm.skfolio": "Priors for skfolio",
 }
 # Modules that are shown whole, since they have no list of names.
 MODULES = {
@@ -34,6 +35,7 @@ MODULES = {
     "bdfm.inference.diagnostics": "Diagnostics",
     "bdfm.posterior.predictive_checks": "Predictive checks",
     "bdfm.scoring.scores": "Scores",
+    "bdfm.scoring.joint": "Scores of joint forecasts",
     "bdfm.scoring.calibration": "Calibration",
     "bdfm.scoring.m6": "Rules of M6",
     "bdfm.errors": "Errors",

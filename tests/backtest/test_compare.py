@@ -142,12 +142,12 @@ def test_calibration_table(comparison):
 
 def test_other_scores(runs):
     drawn = [runs[0], runs[2]]
-    for score in ("log_score", "crps", "energy_score"):
+    for score in ("log_score", "crps", "energy_score", "variogram_score", "dawid_sebastiani_score"):
         found = compare(drawn, score=score)
         assert found.table["score"].iloc[0] == pytest.approx(min(r.scores[score].mean() for r in drawn))
     with pytest.raises(DataError, match="no classes"):
         found.by("asset_class")
-    with pytest.raises(DataError, match="equal have no draws and so no CRPS"):
+    with pytest.raises(DataError, match="equal have no CRPS score: no draws"):
         compare(runs, score="crps")
     with pytest.raises(DataError, match="no score"):
         compare(runs, score="luck")

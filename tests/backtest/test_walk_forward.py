@@ -31,6 +31,7 @@ from bdfm.backtest.models import BACKTEST_SAMPLER
 from bdfm.backtest.run import ORIGINS, origin_file
 from bdfm.backtest.walk import origin_seed
 from bdfm.errors import DataError, DataWarning, FileError, UnknownLabelError
+from bdfm.scoring.joint import joint_pit
 
 HERE = Path(__file__).parent
 
@@ -98,6 +99,16 @@ def test_crps_and_energy_score_are_of_log_returns(run, data, origins):
     np.testing.assert_allclose(cells["crps"], expected, rtol=1e-6)
     energy = scoringrules.es_ensemble(came, draws, m_axis=0, v_axis=1, estimator="fair")
     assert run.scores.loc[origin, "energy_score"] == pytest.approx(float(energy), rel=0.02)
+    variogram = scoringrules.vs_ensemble(came, draws, m_axis=0, v_axis=1)
+    assert run.scores.loc[origin, "variogram_score"] == pytest.approx(float(variogram), rel=0.02)
+    dawid = scoringrules.dssmv_ensemble(came, draws, m_axis=0, v_axis=1)
+    assert run.scores.loc[origin, "dawid_sebastiani_score"] == pytest.approx(float(dawid), rel=1e-6)
+    pits = run.joint_pits
+    assert list(pits.columns) == ["average", "band_depth", "energy"]
+    assert list(pits.index) == list(origins)
+    assert pits.stack().between(0, 1).all()
+    lead = [joint_pit(draws, came, pre_rank=k, seed=3) for k in pits.columns]
+    np.testing.assert_allclose(pits.loc[origin], lead, atol=0.08)
 
 
 def test_calibration_of_a_run(run):

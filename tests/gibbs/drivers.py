@@ -18,15 +18,18 @@ from scipy.interpolate import PchipInterpolator
 
 import bdfm.gibbs
 from bdfm.gibbs.spec import (
+    AssetVolatility,
     Characteristics,
     DegreesOfFreedom,
     Effect,
+    FactorVolatility,
     GibbsSpec,
     KnownReturn,
     Lags,
     LatentScale,
     LoadingBlocks,
     NoiseFamily,
+    NormalHierarchy,
     ScaleRegression,
     StudentFactors,
 )
@@ -166,6 +169,17 @@ REGRESSION = {
 }
 LATENT = {"latent_scale": LatentScale(phi_mean=0.6, phi_sd=0.3, sigma_sd=0.4)}
 STUDENT = {"factor_noise": StudentFactors(nu_mean=7.0, nu_sd=2.5)}
+FACTOR_PATHS = {
+    **NO_LAGS,
+    **EQUAL_WEIGHTS,
+    "factor_volatility": FactorVolatility(1.2, 0.6, -1.1, 0.4, 0.5),
+}
+ASSET_PATHS = {
+    **EQUAL_WEIGHTS,
+    "asset_volatility": AssetVolatility(
+        GROUPS, NormalHierarchy(1.1, 0.5, 0.4), NormalHierarchy(-1.2, 0.4, 0.3)
+    ),
+}
 EVIDENCE = {"evidence": (KnownReturn(2, 0.1, 0.05), KnownReturn(0, -0.05, 0.08))}
 
 
@@ -204,6 +218,14 @@ def make_values(spec, seed=1):
         p |= {"phi": 0.55, "sigma_log_multiplier": 0.35, "log_multiplier": 0.4 * rng.standard_normal(T)}
     if spec.factor_noise is not None:
         p |= {"factor_nu": 4.5, "factor_mixing": np.array([0.4, 1.9, 0.7, 1.2, 0.15, 2.6, 0.9, 1.4])}
+    if spec.factor_volatility is not None:
+        p |= {"factor_volatility": 0.4 * rng.standard_normal((T, K)), "factor_phi": np.array([0.6, 0.8])}
+        p |= {"factor_volatility_sd": np.array([0.5, 0.35]), "leverage": np.array([-0.55, 0.3])}
+    if spec.asset_volatility is not None:
+        p["volatility_state"] = 0.4 * rng.standard_normal((T, N))
+        for name, mu in (("logit_phi", 0.9), ("log_volatility_sd", -1.0)):
+            p[f"mu_{name}"], p[f"sigma_{name}"] = np.array([mu, mu - 0.2]), np.array([0.4, 0.3])
+            p[name] = mu + 0.3 * rng.standard_normal(N)
     if spec.characteristics is not None:
         p |= {"loading_slopes": 0.5 * rng.standard_normal((2, K)), "sigma_loadings": 0.7}
     if spec.loading_blocks is not None:
@@ -298,6 +320,18 @@ class Chain:
             ("log_multiplier", s.multiplier.h, 1.0),
             ("phi", s.multiplier.phi, 1.0),
             ("sigma_log_multiplier", s.multiplier.sigma, 1.0),
+            ("factor_volatility", s.factor_volatility.h, 1.0),
+            ("factor_phi", s.factor_volatility.phi, 1.0),
+            ("factor_volatility_sd", s.factor_volatility.sigma, 1.0),
+            ("leverage", s.factor_volatility.leverage, 1.0),
+            ("volatility_state", s.asset_volatility.path, 1.0),
+            ("logit_phi", s.asset_volatility.logit_phi, 1.0),
+            ("log_volatility_sd", s.asset_volatility.log_sd, 1.0),
+            *(
+                (f"{what}_{name}", array[row], 1.0)
+                for row, name in enumerate(("logit_phi", "log_volatility_sd"))
+                for what, array in (("mu", s.asset_volatility.mu), ("sigma", s.asset_volatility.sigma))
+            ),
             ("factor_nu", s.multiplier.nu, 1.0),
             ("factor_mixing", s.multiplier.mixing, 1.0),
             ("nu", s.noise.nu, 1.0),

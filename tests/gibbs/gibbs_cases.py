@@ -1,19 +1,23 @@
 """Small specifications that between them have every feature of the sampler, and every pair of two."""
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
 
 from bdfm.gibbs.spec import (
+    AssetVolatility,
     Characteristics,
     DegreesOfFreedom,
     Effect,
+    FactorVolatility,
     GibbsSpec,
     KnownReturn,
     Lags,
     LatentScale,
     LoadingBlocks,
     NoiseFamily,
+    NormalHierarchy,
     ScaleRegression,
     StudentFactors,
 )
@@ -134,4 +138,38 @@ def small_spec(case, n_periods=T):
         else None,
         noise=noise,
         evidence=evidence,
+    )
+
+
+# Volatilities of single factors and of single assets (docs/daily.md): with each other, and each alone.
+PATHS = {
+    "both": ("factors", "assets"),
+    "factors": ("factors",),
+    "assets": ("assets",),
+    "both, normal noise": ("factors", "assets", "normal"),
+}
+
+
+def paths_spec(parts, n_periods=T):
+    """Specification with volatilities of single factors or assets, a late start, a gap and an early end."""
+    beside = {"lags": "none", "scale": "constant", "factors": "normal factors", "premium": "none"}
+    beside |= {"loadings": "static", "evidence": "none", "mean": "full", "noise": "student"}
+    if "normal" in parts:
+        beside |= {"noise": "normal", "mean": "none", "loadings": "normal"}
+    if "factors" not in parts:
+        beside |= {"lags": "ar1"}
+    spec = small_spec(beside, n_periods)
+    returns = spec.returns.copy()
+    returns[-1, 2] = np.nan
+    # tight enough that no scale runs away, and persistence far from 1
+    return replace(
+        spec,
+        returns=returns,
+        log_volatility=(spec.log_volatility[0], spec.log_volatility[2]),
+        factor_volatility=FactorVolatility(1.0, 0.5, -1.2, 0.3, 0.5) if "factors" in parts else None,
+        asset_volatility=AssetVolatility(
+            GROUPS, NormalHierarchy(1.0, 0.4, 0.4), NormalHierarchy(-1.3, 0.3, 0.3)
+        )
+        if "assets" in parts
+        else None,
     )

@@ -70,6 +70,9 @@ def prior_dynamics(spec, s, x, rng):
         for t in range(1, own.h.shape[1]):
             own.h[:, t] = phi * own.h[:, t - 1] + sigma * rng.standard_normal(n)
     own.mixing[:] = own.nu[:] = 1.0
+    if spec.factor_volatility:
+        prior_factor_paths(spec, s, rng)
+        return
     if factors := spec.factor_noise:
         shape = (factors.nu_mean / factors.nu_sd) ** 2
         own.nu[:, 0] = rng.gamma(shape, factors.nu_mean / shape, n)
@@ -87,6 +90,49 @@ def prior_dynamics(spec, s, x, rng):
         past = deviation[:, :, t - c.shape[1] : t][:, :, ::-1]
         deviation[:, :, t] = z + (past * c[:, None]).sum(axis=2)
     f.path[:] = deviation + f.premium[..., None]
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def autoregression(phi, sd, shocks):
+    """Stationary paths (draw, series, period) of standard normal shocks."""
+    path = np.empty(shocks.shape)
+    path[..., 0] = sd / np.sqrt(1 - phi**2) * shocks[..., 0]
+    for t in range(1, shocks.shape[-1]):
+        path[..., t] = phi * path[..., t - 1] + sd * shocks[..., t]
+    return path
+
+
+def prior_factor_paths(spec, s, rng):
+    """Volatilities of the factors, and factors whose shocks go with the next one of their volatility."""
+    own, prior, f = s.factor_volatility, spec.factor_volatility, s.factors
+    own.phi[:] = sigmoid(prior.logit_phi_mean + prior.logit_phi_sd * rng.standard_normal(own.phi.shape))
+    own.sigma[:] = np.exp(prior.log_sd_mean + prior.log_sd_sd * rng.standard_normal(own.phi.shape))
+    own.leverage[:] = truncated_normal(np.zeros(own.phi.shape), prior.leverage_sd, -1, 1, rng)
+    z = rng.standard_normal(own.h.shape)
+    shocks = rng.standard_normal(own.h.shape)
+    rho = own.leverage[..., None]
+    shocks[..., 1:] = rho * z[..., :-1] + np.sqrt(1 - rho**2) * shocks[..., 1:]
+    own.h[:] = autoregression(own.phi, own.sigma, shocks)
+    f.scale[:] = np.abs(spec.factor_scale_sd * rng.standard_normal(f.scale.shape))
+    f.path[:] = f.scale[..., None] * np.exp(own.h) * z
+
+
+def prior_asset_paths(spec, s, rng):
+    """Paths of the log noise scale, and what they are drawn from."""
+    own, prior = s.asset_volatility, spec.asset_volatility
+    if prior is None:
+        return
+    for row, (of, values) in enumerate(((prior.logit_phi, own.logit_phi), (prior.log_sd, own.log_sd))):
+        shape = own.mu[:, row].shape
+        own.mu[:, row] = of.loc_mean + of.loc_sd * rng.standard_normal(shape)
+        own.sigma[:, row] = np.abs(of.scale_sd * rng.standard_normal(shape))
+        spread = own.sigma[:, row, prior.groups] * rng.standard_normal(values.shape)
+        values[:] = own.mu[:, row, prior.groups] + spread
+    shocks = rng.standard_normal(own.path.shape)
+    own.path[:] = autoregression(sigmoid(own.logit_phi), np.exp(own.log_sd), shocks)
 
 
 def prior_loadings(spec, s, rng):
@@ -139,6 +185,7 @@ def prior(spec, n, rng):
         s.noise.nu[:] = rng.gamma(shape, dof.nu_mean / shape, s.noise.nu.shape)
     prior_effects(spec.mean, s.mean, rng)
     prior_effects(spec.log_volatility, s.volatility, rng)
+    prior_asset_paths(spec, s, rng)
     prior_loadings(spec, s, rng)
     prior_dynamics(spec, s, data.multiplier.x, rng)
     assets = [e.asset for e in spec.evidence]
@@ -154,7 +201,8 @@ def returns(spec, data, s, rng, spread=1.0):
     block = np.repeat(np.arange(len(data.loadings.cut) - 1), np.diff(data.loadings.cut))
     common = np.einsum("ctki,ckt->cit", s.loadings.values[:, block], s.factors.path)
     mean = common + np.einsum("cmi,mit->cit", s.mean.b, data.mean.x)
-    sigma = np.exp(np.einsum("cji,jit->cit", s.volatility.b, data.volatility.x))
+    log_sigma = np.einsum("cji,jit->cit", s.volatility.b, data.volatility.x)
+    sigma = np.exp(log_sigma + s.asset_volatility.path if spec.asset_volatility else log_sigma)
     return mean + spread * sigma * standard_noise(spec, s, mean.shape, rng), common, sigma
 
 
@@ -203,6 +251,15 @@ def quantities(data, s, y, said):
         "sigma_nu": s.noise.sigma_nu,
         "evidence": s.evidence,
         "said": said,
+        "factor_h": s.factor_volatility.h,
+        "factor_phi": s.factor_volatility.phi,
+        "factor_sd": s.factor_volatility.sigma,
+        "leverage": s.factor_volatility.leverage,
+        "v": s.asset_volatility.path,
+        "logit_phi": s.asset_volatility.logit_phi,
+        "log_sd": s.asset_volatility.log_sd,
+        "path_mu": s.asset_volatility.mu,
+        "path_sigma": s.asset_volatility.sigma,
     }
     for name, x in blocks.items():
         flat = x.reshape(len(x), -1)
@@ -226,6 +283,7 @@ def quantities(data, s, y, said):
     q["phi sigma_h"] = s.multiplier.phi[:, 0] * np.log(s.multiplier.sigma[:, 0] + 1e-9)
     for j, x in enumerate(data.multiplier.x):
         q[f"log f x{j}"] = s.multiplier.slopes[:, j] * (log_f @ x)
+    q |= path_quantities(s, deviation, y)
     for name, (i, k) in {"first": (0, 0), "last": (-1, -1)}.items():
         q[f"w f {name}"] = w[:, 0, k, i] * f[:, k, 0]
         q[f"w f y {name}"] = w[:, -1, k, i] * (f[:, k, -3:] * y[:, i, -3:]).sum(axis=1)
@@ -258,6 +316,38 @@ def quantities(data, s, y, said):
     inner = np.abs(e - common)[:, -1] * np.exp(-s.volatility.b[:, 0, -1:])
     q["peak"], q["tail"] = np.sqrt(inner).mean(axis=1), np.square(inner).mean(axis=1)
     q["evidence y"] = (s.evidence * said).sum(axis=1)
+    return q
+
+
+def path_quantities(s, deviation, y):
+    """Products of the volatilities of single factors and assets with what they make."""
+    q = {}
+    own = s.factor_volatility
+    if own.h.size:
+        z = deviation * np.exp(-own.h)
+        u = (own.h[..., 1:] - own.phi[..., None] * own.h[..., :-1]) / own.sigma[..., None]
+        q["z u"] = (own.leverage * (z[..., :-1] * u).sum(axis=2)).sum(axis=1)
+        q["z next u"] = (own.leverage * (z[..., 1:] * u).sum(axis=2)).sum(axis=1)
+        q["z u alone"] = (z[:, -1, :-1] * u[:, -1]).sum(axis=1)
+        q["u u"], q["z z"] = np.square(u).sum(axis=(1, 2)), np.square(z).sum(axis=(1, 2))
+        q["h f"] = (own.h * np.log(np.abs(deviation) + 1e-9)).sum(axis=(1, 2))
+        q["h h"] = (own.h[..., 1:] * own.h[..., :-1]).sum(axis=(1, 2))
+        q["h start"] = np.abs(own.h[:, 0, 0]) * np.sqrt(1 - own.phi[:, 0] ** 2) / own.sigma[:, 0]
+        q["factor level"] = own.h.mean(axis=(1, 2)) + np.log(s.factors.scale).mean(axis=1)
+        q["factor sd h"] = (np.log(own.sigma) * np.abs(own.h).mean(axis=2)).sum(axis=1)
+    paths = s.asset_volatility
+    if paths.path.size:
+        v, phi, sd = paths.path, sigmoid(paths.logit_phi)[..., None], np.exp(paths.log_sd)[..., None]
+        u = (v[..., 1:] - phi * v[..., :-1]) / sd
+        q["v u"], q["v v"] = np.square(u).sum(axis=(1, 2)), (v[..., 1:] * v[..., :-1]).sum(axis=(1, 2))
+        q["v start"] = (np.abs(v[..., 0]) * np.sqrt(1 - phi[..., 0] ** 2) / sd[..., 0]).sum(axis=1)
+        q["v missing"] = np.abs(u[:, 1, 0]) + np.abs(u[:, 2, -1])
+        q["v y"] = (v * np.log(np.abs(y) + 1e-6)).sum(axis=(1, 2))
+        q["v level"] = (v.mean(axis=2) * s.volatility.b[:, 0]).sum(axis=1)
+        q["v nu"] = (np.log(s.noise.nu) * np.abs(v).mean(axis=2)).sum(axis=1)
+        q["sd v"] = (paths.log_sd * np.abs(v).mean(axis=2)).sum(axis=1)
+        q["path around"] = np.abs(paths.logit_phi[:, 1] - paths.mu[:, 0, 0])
+        q["path fit"] = np.abs(paths.log_sd[:, 3] - paths.mu[:, 1, -1]) / paths.sigma[:, 1, -1]
     return q
 
 
@@ -351,6 +441,7 @@ TOGETHER = {
     "draw_mean_coefficients": ("refresh_information", "draw_mean_coefficients"),
     "draw_factor_path": ("draw_factor_path", "refresh_residuals"),
     "draw_factor_periods": ("draw_factor_periods", "refresh_residuals"),
+    "draw_factor_days": ("draw_factor_days", "refresh_residuals"),
     "draw_nu": ("begin_sweep", "draw_nu"),
 }
 

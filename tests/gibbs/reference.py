@@ -95,6 +95,30 @@ def lag_coefficients(spec, p):
     return np.array([p["rho"]] + [p["beta_momentum"] for _ in range(spec.lags.number - 1)])
 
 
+def logit(x):
+    return np.log(x) - np.log1p(-np.asarray(x))
+
+
+def autoregression(path, phi, sd):
+    """Log density of stationary paths (period, series) (eq. D3, D4)."""
+    total = normal(path[0], 0.0, sd / np.sqrt(1 - phi**2)).sum()
+    return total + normal(path[1:], phi * path[:-1], sd).sum()
+
+
+def asset_paths_density(spec, p):
+    """Paths of the log noise scale, their parameters and hierarchies (eq. D4, D5)."""
+    own = spec.asset_volatility
+    if own is None:
+        return 0.0
+    total = 0.0
+    for name, prior in (("logit_phi", own.logit_phi), ("log_volatility_sd", own.log_sd)):
+        mu, sigma = p[f"mu_{name}"], p[f"sigma_{name}"]
+        total += normal(mu, prior.loc_mean, prior.loc_sd).sum() + half_normal(sigma, prior.scale_sd).sum()
+        total += normal(p[name], mu[own.groups], sigma[own.groups]).sum()
+    phi = 1 / (1 + np.exp(-p["logit_phi"]))
+    return total + autoregression(p["volatility_state"], phi, np.exp(p["log_volatility_sd"]))
+
+
 def log_multiplier(spec, p):
     """Log of the factors' scale over its average (period) (eq. 3d, 3e, 3f)."""
     m = np.zeros(len(spec.returns))
@@ -111,6 +135,12 @@ def factor_density(spec, p):
     """Factors given their dynamics and scales (eq. 3), with the start cut out of a stationary process."""
     f, scale = p["factors"], p["factor_scale"]
     n_periods = len(f)
+    if spec.factor_volatility is not None:  # eq. D2, D3: given h, leverage makes a mean of the next shock
+        h = p["factor_volatility"]
+        u = (h[1:] - p["factor_phi"] * h[:-1]) / p["factor_volatility_sd"]
+        size, rho = scale * np.exp(h), p["leverage"]
+        total = normal(f[:-1], size[:-1] * rho * u, size[:-1] * np.sqrt(1 - rho**2)).sum()
+        return total + normal(f[-1], 0.0, size[-1]).sum()
     c = lag_coefficients(spec, p)
     multiplier = np.exp(log_multiplier(spec, p))
     cov = autocovariances(c) if len(c) else np.ones(1)
@@ -151,6 +181,13 @@ def factor_prior(spec, p):
         total += float(gamma_of_mean(nu, spec.factor_noise.nu_mean, spec.factor_noise.nu_sd))
         if "factor_mixing" in p:
             total += gamma(p["factor_mixing"], nu / 2, nu / 2).sum()
+    own = spec.factor_volatility
+    if own is not None:
+        phi, sd = p["factor_phi"], p["factor_volatility_sd"]
+        total += (normal(logit(phi), own.logit_phi_mean, own.logit_phi_sd) - np.log(phi * (1 - phi))).sum()
+        total += (normal(np.log(sd), own.log_sd_mean, own.log_sd_sd) - np.log(sd)).sum()
+        total += sum(truncated_normal(x, 0.0, own.leverage_sd, -1.0, 1.0) for x in p["leverage"])
+        total += autoregression(p["factor_volatility"], phi, sd)
     latent = spec.latent_scale
     if latent is not None:
         h, phi, sigma = p["log_multiplier"], p["phi"], p["sigma_log_multiplier"]
@@ -217,8 +254,9 @@ def expected_returns(spec, p):
 
 
 def log_noise_scale(spec, p):
-    """Log noise scale (period, asset) (eq. 7)."""
-    return sum((columns(e) * p[e.name]).sum(axis=2) for e in spec.log_volatility)
+    """Log noise scale (period, asset) (eq. 7, D4)."""
+    known = sum((columns(e) * p[e.name]).sum(axis=2) for e in spec.log_volatility)
+    return known if spec.asset_volatility is None else known + p["volatility_state"]
 
 
 def all_returns(spec, p):
@@ -291,5 +329,6 @@ def log_joint(spec, p):
         + loading_density(spec, p)
         + hierarchies
         + noise_prior(spec, p)
+        + asset_paths_density(spec, p)
         + likelihood
     )

@@ -18,9 +18,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from drivers import (
+    ASSET_PATHS,
     BLOCKS,
     EQUAL_WEIGHTS,
     EVIDENCE,
+    FACTOR_PATHS,
     GROUPS,
     KNOWN,
     LAPLACE_NOISE,
@@ -1331,6 +1333,8 @@ SWEEPS = [
     KNOWN | MOMENTUM | PREMIUM | REGRESSION,
     {"mean": (), "loadings_dof": None} | EQUAL_WEIGHTS,
     LAPLACE_NOISE | PREMIUM | LATENT | EVIDENCE,
+    FACTOR_PATHS | ASSET_PATHS,
+    ASSET_PATHS | {"normal": True},
 ]
 
 
@@ -1371,6 +1375,7 @@ def test_document_lists_all_updates_in_the_order_of_a_sweep():
     listed = re.findall(r"^\| [^|]+ \| S\d+ \| \[`(\w+)`\]", text, re.MULTILINE)
     own = [name for name in vars(U) if not name.startswith(("refresh_", "begin_"))]
     assert listed == own
-    here = Path(__file__).read_text(encoding="utf-8")
+    files = [Path(__file__), Path(__file__).with_name("test_path_densities.py")]
+    here = "".join(file.read_text(encoding="utf-8") for file in files)
     untested = [name for name in own if not re.search(rf'U\.{name}\b|"{name}"', here)]
     assert not untested

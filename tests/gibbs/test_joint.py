@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from gibbs_cases import CASES, IDS, pairs, small_spec
+from gibbs_cases import CASES, IDS, PATHS, pairs, paths_spec, small_spec
 from gibbs_joint import alone_test, joint_test
 
 LIMIT = 5.0  # of about 1,800 z-scores in all
@@ -23,6 +23,28 @@ def test_cases_have_every_pair_of_features():
 def test_joint_distribution(case):
     z = joint_test(small_spec(case))
     assert len(z) >= 80
+    assert max(map(abs, z.values())) < LIMIT, worst(z)
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_joint_distribution_with_volatilities_of_single_factors_and_assets(name):
+    z = joint_test(paths_spec(PATHS[name]))
+    assert len(z) >= 100
+    assert max(map(abs, z.values())) < LIMIT, worst(z)
+
+
+@pytest.mark.parametrize("name", ["both", "both, normal noise"])
+def test_each_update_of_volatilities_alone_keeps_the_joint_distribution(name):
+    found = alone_test(paths_spec(PATHS[name]))
+    assert len(found) > 15
+    for update, z in found.items():
+        assert max(map(abs, z.values())) < LIMIT, f"{update}: {worst(z)}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PATHS)
+def test_joint_distribution_with_volatilities_long(name):
+    z = joint_test(paths_spec(PATHS[name]), n_prior=100_000, n_chains=500, n_steps=300, seed=2)
     assert max(map(abs, z.values())) < LIMIT, worst(z)
 
 

@@ -41,6 +41,21 @@ MODELS = {
         "noise": {"kind": "laplace"},
         "weights": {"kind": "half_life", "half_life_periods": 6.0},
     },
+    "volatilities of single factors and assets": {
+        "dynamics": [],
+        "factor_scale": {"kind": "factor_volatility"},
+        "log_volatility": [{"kind": "intercept"}, {"kind": "stochastic_volatility"}, {"kind": "earnings"}],
+    },
+    "volatilities of single assets, momentum": {
+        "dynamics": [{"kind": "momentum"}],
+        "log_volatility": [{"kind": "intercept"}, {"kind": "stochastic_volatility"}],
+        "noise": {"kind": "normal"},
+    },
+    "volatilities of single factors": {
+        "dynamics": [],
+        "mean": [],
+        "factor_scale": {"kind": "factor_volatility", "leverage_sd": 0.7},
+    },
     "evidence, all of the past at half weight": {"weights": {"kind": "step", "cutoff": "2100-01-01"}},
 }
 
@@ -105,6 +120,16 @@ def log_scales(spec, p):
         total += steps * np.log(p["loading_drift"] * spec.loading_blocks.unit)
     if spec.latent_scale is not None:
         total += len(m) * np.log(p["sigma_log_multiplier"]) - 0.5 * np.log(1 - p["phi"] ** 2)
+    if spec.factor_volatility is not None:
+        phi, sd = p["factor_phi"], p["factor_volatility_sd"]
+        total += p["factor_volatility"].sum() + 0.5 * (T - 1) * np.log(1 - p["leverage"] ** 2).sum()
+        total += (T * np.log(sd) - 0.5 * np.log(1 - phi**2)).sum()
+        total += np.log(spec.factor_volatility.logit_phi_sd * phi * (1 - phi)).sum()
+    if (own := spec.asset_volatility) is not None:
+        phi = 1 / (1 + np.exp(-p["logit_phi"]))
+        total += (T * p["log_volatility_sd"] - 0.5 * np.log(1 - phi**2)).sum()
+        for name in ("logit_phi", "log_volatility_sd"):
+            total += np.log(p[f"sigma_{name}"][own.groups]).sum()
     for e in spec.evidence:
         total += sum(
             (v.features.reshape(*v.features.shape[:2], -1)[-1, e.asset] * p[v.name][e.asset]).sum()

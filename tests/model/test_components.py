@@ -10,6 +10,7 @@ import pytest
 from scipy import integrate, stats
 
 from bdfm.model.part import Part
+from bdfm.model.parts.autoregression import from_normals, to_normals
 from bdfm.model.parts.dynamics import (
     AR1,
     VAR1,
@@ -24,17 +25,19 @@ from bdfm.model.parts.dynamics import (
 )
 from bdfm.model.parts.factor_noise import NormalFactorNoise, StudentTFactorNoise
 from bdfm.model.parts.factor_scale import ConstantScale, MarketVolatilityScale, StochasticVolatilityScale
+from bdfm.model.parts.factor_volatility import FactorVolatilityScale
 from bdfm.model.parts.loadings import InstrumentedLoadings, RandomWalkLoadings, StaticLoadings
 from bdfm.model.parts.log_volatility import Earnings, LogVolIntercept, OutsideVolatility, RecentVolatility
 from bdfm.model.parts.mean import FactorPremium, Intercept, MarketPremium, RecentReturn
 from bdfm.model.parts.noise import LaplaceNoise, NormalNoise, StudentTNoise
 from bdfm.model.parts.predictive import CovariancePool, HistoricalPool, ModelPredictive
+from bdfm.model.parts.stochastic_volatility import StochasticVolatility
 from bdfm.model.parts.weights import EqualWeights, HalfLifeWeights, StepWeights
 
 N_DRAWS, N_PERIODS, N_ASSETS, N_FACTORS, N_WINDOWS = 3, 20, 5, 2, 2
 
 DYNAMICS = [AR1(), Momentum(), VAR1(), VAR1(cross_sd=0.0)]
-SCALES = [ConstantScale(), MarketVolatilityScale(), StochasticVolatilityScale()]
+SCALES = [ConstantScale(), MarketVolatilityScale(), StochasticVolatilityScale(), FactorVolatilityScale()]
 LOADINGS = [StaticLoadings(), RandomWalkLoadings(every=8, drift_sd=0.5), InstrumentedLoadings()]
 EFFECTS = [
     Intercept(),
@@ -45,6 +48,7 @@ EFFECTS = [
     RecentVolatility(),
     Earnings(),
     OutsideVolatility(),
+    StochasticVolatility(),
 ]
 NOISE = [StudentTNoise(), NormalNoise(), LaplaceNoise()]
 WEIGHTS = [EqualWeights(), StepWeights(cutoff=dt.date(2018, 5, 1)), HalfLifeWeights(half_life_periods=12)]
@@ -63,7 +67,7 @@ def test_registry_holds_every_component():
     # Other tests define parts of their own.
     own = {part for part in leaves(Part) if part.__module__.startswith("bdfm.")}
     assert {type(c) for c in REGISTRY} == own
-    assert len(REGISTRY) == 29
+    assert len(REGISTRY) == 31
 
 
 @pytest.fixture
@@ -79,6 +83,7 @@ def data(rng):
         "characteristics": rng.standard_normal((N_ASSETS, 3)),
         "period_weights": np.ones(N_PERIODS),
         "loading_block": RandomWalkLoadings(every=8).blocks(N_PERIODS),
+        "period_number": np.arange(N_PERIODS),
     }
 
 
@@ -231,6 +236,70 @@ def test_latent_variance_ahead_is_that_of_its_paths(rng, with_next):
     for s in range(3):
         found = StochasticVolatilityScale().variance_ahead(p, ahead, s)
         np.testing.assert_allclose(found, np.exp(2 * h[:, s]).mean(), rtol=0.01)
+
+
+def test_factors_with_volatilities_of_their_own_have_leverage(data, rng):
+    """A standardised factor goes with the next shock to its volatility, by the correlation, and no other."""
+    part = FactorVolatilityScale(leverage_sd=0.5)
+    p = prior(part, data, n_draws=4000)
+    z = rng.standard_normal((4000, N_PERIODS, N_FACTORS))
+    y = part.correlated(p, z)
+    np.testing.assert_allclose(part.independent(p, y), z, atol=1e-9)
+    h, phi, sd = p["factor_volatility"], p["factor_phi"][:, None], p["factor_volatility_sd"][:, None]
+    u = (h[:, 1:] - phi * h[:, :-1]) / sd
+    np.testing.assert_allclose(u.std(), 1.0, rtol=0.02)
+    np.testing.assert_allclose(h[:, 0].std(axis=0), (sd / np.sqrt(1 - phi**2) * z[:, :1]).std(0)[0], rtol=0.1)
+    rho = p["leverage"][:, None]
+    for lag, expected in ((0, np.square(rho).mean()), (1, 0.0)):
+        first = y[:, : N_PERIODS - 1 - lag]
+        found = (rho * first * u[:, lag:]).mean()
+        np.testing.assert_allclose(found, expected, atol=4 * np.std(rho * first * u[:, lag:]) / 380)
+    np.testing.assert_allclose(y.std(), 1.0, rtol=0.01)
+    for d in range(2):
+        one = {k: v[d] for k, v in p.items()}
+        np.testing.assert_allclose(part.correlated(as_tensors(one), pt.as_tensor(z[d])).eval(), y[d])
+        law = one["factor_phi"], one["factor_volatility_sd"]
+        again = from_normals(*law, to_normals(*law, one["factor_volatility"]))
+        np.testing.assert_allclose(again, one["factor_volatility"], atol=1e-9)
+
+
+@pytest.mark.parametrize("step", [0, 1, 4])
+def test_volatility_of_a_factor_ahead_goes_on_from_its_last_value(rng, step):
+    n = 200_000
+    one = {"factor_phi": 0.9, "factor_volatility_sd": 0.3, "leverage": -0.6, "factor_scale": 0.02}
+    p = {k: np.full((n, 1), x) for k, x in one.items()}
+    p["factor_volatility"], p["factors"] = np.full((n, 1, 1), 0.4), np.full((n, 1, 1), -0.05)
+    part = FactorVolatilityScale()
+    h, z = part.start_ahead(p)
+    np.testing.assert_allclose(z, -0.05 / (0.02 * np.exp(0.4)))
+    for _ in range(step + 1):
+        h = part.step_ahead(p, h, z, rng.standard_normal((n, 1)))
+        z = rng.standard_normal((n, 1))
+    ahead = {"period_weights": np.ones(5), "period_number": np.arange(1, 6)}
+    np.testing.assert_allclose(part.variance_ahead(p, ahead, step), np.exp(2 * h).mean(), rtol=0.02)
+    np.testing.assert_allclose(part.log_multipliers(p, ahead)[0, step], h.mean(), atol=0.005)
+    again = part.simulate_ahead(p, ahead, n, rng)[:, step]
+    assert stats.ks_2samp(again[:, 0], h[:, 0]).pvalue > 1e-3
+    # A fall raises what comes: E h = 0.9 * 0.4 + 0.3 * (-0.6) * z
+    last = -0.05 / (0.02 * np.exp(0.4))
+    np.testing.assert_allclose(part.log_multipliers(p, ahead)[0, 0], 0.9 * 0.4 - 0.3 * 0.6 * last)
+
+
+def test_volatility_of_an_asset_ahead_deviates_from_its_expectation(rng):
+    n, part = 100_000, StochasticVolatility()
+    p = {"logit_phi": np.full((n, 1), np.log(9.0)), "log_volatility_sd": np.full((n, 1), np.log(0.2))}
+    p["volatility_state"] = np.full((n, 4, 1), 0.7)
+    ahead = {"period_number": np.arange(4, 8)}
+    np.testing.assert_allclose(part.effect(p, ahead)[0, :, 0], 0.7 * 0.9 ** np.arange(1, 5))
+    np.testing.assert_allclose(
+        part.effect(p, {"period_number": np.arange(2, 4)}), p["volatility_state"][:, 2:]
+    )
+    deviation = 0.0
+    for s in range(3):
+        deviation = part.step_ahead(p, deviation, rng)
+        variance = 0.04 * sum(0.81**j for j in range(s + 1))
+        np.testing.assert_allclose(deviation.var(), variance, rtol=0.02)
+        np.testing.assert_allclose(part.variance_ahead(p, s), variance)
 
 
 def with_scale(p):

@@ -209,3 +209,11 @@ def test_three_months_as_a_routine(run, file, prices):
     code, out, _ = run("track", file.parent / "book", "--prices", file.with_name("prices.csv"))
     for part in ("Months", "Means", "Views", "People", "RPS gain"):
         assert part in out
+
+
+def test_a_run_file_among_its_results_rolls_to_a_folder_beside_them(file, prices):
+    place = file.parent / "first"
+    place.mkdir()
+    inside = place / "run.toml"
+    inside.write_text('out = "."\n[data]\ndemo = true\norigin = 2022-10-28\n')
+    assert roll(inside, "2022-11-25", prices).run.out.as_posix() == "../2022-11-25"

@@ -75,13 +75,16 @@ def _unpacked(raw: bytes, path: Path, what: str, reading: Reading, *, depth: int
     if (packed or raw.startswith(b"PK\x03\x04") or raw.startswith(b"PK\x05\x06")) and depth > 2:
         raise FileError(f"{what}: {path} is packed more than twice. Unpack it first.")
     if packed:
-        open_: dict[str, Any] = {"gzip": gzip.decompress, "bzip2": bz2.decompress, "xz": lzma.decompress}
+        open_: dict[str, Any] = {"gzip": gzip.open, "bzip2": bz2.open, "xz": lzma.open}
         try:
-            inner = open_[packed](raw)
+            with open_[packed](io.BytesIO(raw)) as file:
+                inner = file.read(MAX_BYTES + 1)
         except (EOFError, OSError, ValueError, zlib.error, lzma.LZMAError) as error:
             raise FileError(
                 f"{what}: {path} is cut off or damaged ({line(error)}). Get a whole copy."
             ) from error
+        if len(inner) > MAX_BYTES:
+            raise FileError(f"{what}: {path} unpacks to more than {MAX_BYTES >> 30} GiB. Unpack it first.")
         _contained(reading, packed)
         return _unpacked(inner, path, what, reading, depth=depth + 1)
     if raw.startswith((b"PK\x03\x04", b"PK\x05\x06")):

@@ -67,7 +67,7 @@ def move_group_means(rng: np.random.Generator, data: Data, state: State, scratch
                 b[j] = volatility.b[j, i]
             for r in range(n):
                 b[shared[r]] += step[r]
-            set_precision(prior.x, i, b, noise.new_precision[i], noise.bits)
+            set_precision(prior.x, i, b, state.asset_volatility.path, noise.new_precision[i], noise.bits)
             noise.new_loglik[i] = asset_log_likelihood(
                 prior.x,
                 i,

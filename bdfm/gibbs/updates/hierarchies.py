@@ -115,7 +115,7 @@ def move_groups(rng: np.random.Generator, data: Data, state: State, scratch: Scr
                 for t in range(noise.score.shape[0]):
                     noise.new_precision[i, t] = factor * noise.precision[i, t]
             else:
-                set_precision(prior.x, i, b, noise.new_precision[i], noise.bits)
+                set_precision(prior.x, i, b, state.asset_volatility.path, noise.new_precision[i], noise.bits)
             noise.new_loglik[i] = asset_log_likelihood(
                 prior.x,
                 i,

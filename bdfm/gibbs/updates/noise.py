@@ -155,6 +155,10 @@ def refresh_log_likelihood(rng: np.random.Generator, data: Data, state: State, s
             noise.bits,
         )
         total += noise.loglik[i]
+    paths = state.asset_volatility.path
+    for i in range(paths.shape[0]):
+        for t in range(paths.shape[1]):
+            total -= data.returns.weight[i, t] * paths[i, t]
     state.log_likelihood[0] = total
 
 

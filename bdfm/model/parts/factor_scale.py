@@ -24,7 +24,7 @@ from bdfm.names import (
     WINDOW,
 )
 
-_FACTOR_SCALE = Variable(
+FACTOR_SCALE_VARIABLE = Variable(
     FACTOR_SCALE,
     "σ_λk",
     (FACTOR,),
@@ -47,7 +47,8 @@ class FactorScale(Part):
     sd: PositiveFloat = 0.03
     slot: ClassVar[str] = "factor_scale"
     claims: ClassVar[frozenset[str]] = frozenset({"factor scale"})
-    variables: ClassVar[tuple[Variable, ...]] = (_FACTOR_SCALE,)
+    variables: ClassVar[tuple[Variable, ...]] = (FACTOR_SCALE_VARIABLE,)
+    by_factor: ClassVar[bool] = False  # whether each factor's scale moves by itself
 
     def params(self, data: Data) -> Params:
         """Factor scales σ_λ (factor) of an average period, decimal log return per period."""
@@ -63,6 +64,14 @@ class FactorScale(Part):
         """Standard deviation of the factor innovations η, broadcastable to (..., period, factor)."""
         multiplier = functions_for(p[FACTOR_SCALE]).exp(self.log_multiplier(p, data))
         return p[FACTOR_SCALE][..., None, :] * multiplier[..., :, None]
+
+    def correlated(self, p: Params, z: Array) -> Array:
+        """Standardised innovations (..., period, factor) of independent normal z, given what moves scales."""
+        return z
+
+    def independent(self, p: Params, innovations: Array) -> Array:
+        """Inverse of ``correlated``."""
+        return innovations
 
     def log_multiplier_next(self, p: Params, data: Data) -> Array:
         """Log of the multiplier (...) of the first period of ``data``, the one after the origin."""
@@ -103,7 +112,7 @@ class MarketVolatilityScale(FactorScale):
     slope_sd: PositiveFloat = 0.5
     needs: ClassVar[frozenset[str]] = frozenset({MARKET_VOLATILITY})
     variables: ClassVar[tuple[Variable, ...]] = (
-        _FACTOR_SCALE,
+        FACTOR_SCALE_VARIABLE,
         Variable(BETA_MV, "β^m_w", (WINDOW,), "1", "Factor scales after high market volatility, β of eq. 3d"),
     )
 
@@ -136,7 +145,7 @@ class StochasticVolatilityScale(FactorScale):
     phi_sd: PositiveFloat = 0.15
     volatility_sd: PositiveFloat = 0.25
     variables: ClassVar[tuple[Variable, ...]] = (
-        _FACTOR_SCALE,
+        FACTOR_SCALE_VARIABLE,
         Variable(PHI, "φ", (), "1", "Persistence of the factors' volatility, φ of eq. 3e"),
         Variable(
             _SIGMA_H, "σ_h", (), "log ratio per period", "Shocks to the factors' volatility, σ of eq. 3e"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+import numpy as np
 from pydantic import PositiveFloat
 
 from bdfm.model.part import Array, Data, Params, Part, Variable, hierarchy_variables
@@ -41,6 +42,17 @@ class LogVolatility(Part):
     def effect(self, p: Params, data: Data) -> Array:
         """Term of eq. 7, broadcastable to (..., period, asset)."""
         raise NotImplementedError(f"{type(self).__name__} has no effect")
+
+    def step_ahead(self, p: Params, before: Array, rng: np.random.Generator) -> Array:
+        """What a period's term deviates by from ``effect`` of it, given the deviation of the one before.
+
+        For terms that are not known at the origin (draw, asset); others have none.
+        """
+        return before
+
+    def variance_ahead(self, p: Params, step: int) -> Array:
+        """Variance, (draw, asset) or a number, of that deviation in period ``step`` after the origin."""
+        return 0.0
 
 
 class LinearLogVolatility(LinearEffect, LogVolatility):

@@ -1,0 +1,410 @@
+"""Paths of the log noise scale of single assets (eq. D4), their parameters and hierarchies (eq. D5)."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+
+from bdfm.gibbs.compiling import kernel, update
+from bdfm.gibbs.data import Data, Floats, Ints
+from bdfm.gibbs.random import exp_in_place, gamma_fill, log_in_place, normal, uniform
+from bdfm.gibbs.scratch import Scratch, VolatilityPathScratch
+from bdfm.gibbs.slice import draw_log_scale, slice_update
+from bdfm.gibbs.state import State
+from bdfm.gibbs.updates.log_squares import LOG_WEIGHT, LOWEST, MEAN, PARTS, PRECISION
+from bdfm.gibbs.updates.noise import STUDENT_T
+from bdfm.gibbs.updates.prior import prior_value
+from bdfm.gibbs.updates.student import log_sum
+
+_WIDTH_PHI: Final = 1.0  # first interval of the slice of logit phi
+_WIDTH_SD: Final = 0.5  # and of a log sd
+
+
+@kernel
+def sigmoid(x: float) -> float:
+    """Inverse of the logit."""
+    return 1.0 / (1.0 + math.exp(-x))
+
+
+@kernel
+def set_log_scale(x: Floats, i: int, b: Floats, log_scale: Floats) -> None:
+    """Log noise scale of asset i by period without its path, from the coefficients ``b`` (J, N)."""
+    for t in range(log_scale.shape[0]):
+        log_scale[t] = 0.0
+    for j in range(b.shape[0]):
+        for t in range(log_scale.shape[0]):
+            log_scale[t] += b[j, i] * x[j, i, t]
+
+
+@kernel
+def mixture_weights(y: Floats, path: Floats, weights: Floats, total: Floats, bits: Ints) -> None:
+    """Weights (part, period) of the parts of the mixture at y - 2 path, and their sums over parts.
+
+    ``weights`` may be longer than the others.
+    """
+    for t in range(total.shape[0]):
+        total[t] = 0.0
+    for j in range(PARTS):
+        w = weights[j, : total.shape[0]]
+        mean, half, constant = MEAN[j], 0.5 * PRECISION[j], LOG_WEIGHT[j]
+        for t in range(total.shape[0]):
+            x = y[t] - 2.0 * path[t] - mean
+            w[t] = constant - half * x * x
+        exp_in_place(w, bits)
+        for t in range(total.shape[0]):
+            total[t] += w[t]
+
+
+@kernel
+def exact_over_mixture(
+    path: Floats, ratio: Floats, total: Floats, seen: Floats, logs: Floats, bits: Ints
+) -> float:
+    """Log likelihood of a path given the mixing variables, less that by the mixture; up to a constant."""
+    value = 0.0
+    for t in range(path.shape[0]):
+        logs[t] = -2.0 * path[t]
+    exp_in_place(logs, bits)
+    for t in range(path.shape[0]):
+        value -= seen[t] * (path[t] + 0.5 * ratio[t] * logs[t])
+    for t in range(path.shape[0]):
+        logs[t] = max(total[t], 1e-300)
+    log_in_place(logs, bits)
+    for t in range(path.shape[0]):
+        value -= seen[t] * logs[t]
+    return value
+
+
+@kernel
+def set_prior_band(phi: float, sd: float, own: VolatilityPathScratch, n: int) -> None:
+    """Precision of the first ``n`` states of a stationary autoregression: and minus what couples."""
+    precision = 1.0 / (sd * sd)
+    for t in range(n):
+        own.diagonal[t] = precision * (1.0 + phi * phi)
+        own.coupling[t] = precision * phi
+        own.linear[t] = 0.0
+    own.diagonal[0] = precision
+    own.diagonal[n - 1] = precision
+    if n == 1:
+        own.diagonal[0] = precision * (1.0 - phi * phi)
+
+
+@kernel
+def draw_band(rng: np.random.Generator, own: VolatilityPathScratch, n: int) -> None:
+    """Draw n normal states with a tridiagonal precision, into ``proposal``.
+
+    ``diagonal`` holds its diagonal, ``coupling`` (t) minus its entry of t and t + 1, ``linear`` precision
+    times mean; the first and the last are overwritten.
+    """
+    d, c, h, x = own.diagonal, own.coupling, own.linear, own.proposal
+    for t in range(1, n):
+        share = c[t - 1] / d[t - 1]
+        d[t] -= share * c[t - 1]
+        h[t] += share * h[t - 1]
+    for t in range(n):
+        x[t] = math.sqrt(d[t]) * normal(rng)
+    x[n - 1] = (h[n - 1] + x[n - 1]) / d[n - 1]
+    for t in range(n - 2, -1, -1):
+        x[t] = (h[t] + x[t] + c[t] * x[t + 1]) / d[t]
+
+
+@kernel
+def extend_path(rng: np.random.Generator, path: Floats, first: int, stop: int, phi: float, sd: float) -> None:
+    """Draw the states before the first and after the last return given those between."""
+    for t in range(first - 1, -1, -1):
+        path[t] = phi * path[t + 1] + sd * normal(rng)
+    for t in range(stop, path.shape[0]):
+        path[t] = phi * path[t - 1] + sd * normal(rng)
+
+
+@update
+def draw_asset_paths(rng: np.random.Generator, data: Data, state: State, scratch: Scratch) -> None:
+    """Eq. S31: the path v of the log noise scale of each asset, in one Metropolis-Hastings step.
+
+    Mixing variables xi of Student-t noise are drawn first, and not kept. Given xi, log(e^2 xi / sigma^2) is
+    2 v + log z^2; parts of the mixture near the law of log z^2 are drawn given v, and a new v given them, one
+    normal vector. That step leaves the posterior by the mixture as it is and is reversible under it; so a new
+    v is accepted with the ratio of exact likelihood over mixture, there and here.
+
+    Reads residuals, coefficients of the log-volatility and nu; changes the paths and keeps
+    ``noise.precision`` current. ``noise.loglik`` and ``gradient`` are out of date afterwards, and u
+    belongs to other mixing variables.
+    """
+    own, paths, bounds = scratch.volatility_path, state.asset_volatility, data.asset_volatility
+    student = data.noise.family == STUDENT_T
+    for i in range(paths.path.shape[0]):
+        first, stop = bounds.first[i], bounds.stop[i]
+        n = stop - first
+        phi, sd = sigmoid(paths.logit_phi[i]), math.exp(paths.log_sd[i])
+        path, seen = paths.path[i, first:stop], data.returns.seen[i, first:stop]
+        e, precision = scratch.residuals[i, first:stop], scratch.noise.precision[i, first:stop]
+        ratio, y, bits, logs = own.ratio[:n], own.target[:n], own.bits[:n], own.logs[:n]
+        weights, total, new = own.weights, own.total[:n], own.proposal[:n]
+        set_log_scale(data.volatility.x, i, state.volatility.b, own.log_scale)
+        if student:
+            nu = state.noise.nu[i]
+            gamma_fill(rng, ratio, 0.5 * (nu + 1.0))
+            for t in range(n):
+                ratio[t] *= 2.0 / (nu + e[t] * e[t] * precision[t])
+        else:
+            for t in range(n):
+                ratio[t] = 1.0
+        for t in range(n):
+            y[t] = -2.0 * own.log_scale[first + t]
+        exp_in_place(y, bits)
+        for t in range(n):
+            ratio[t] *= e[t] * e[t] * y[t]
+            y[t] = max(ratio[t], math.exp(LOWEST))
+        log_in_place(y, bits)
+        mixture_weights(y, path, weights, total, bits)
+        log_ratio = -exact_over_mixture(path, ratio, total, seen, logs, bits)
+        set_prior_band(phi, sd, own, n)
+        for t in range(n):
+            if seen[t] == 0.0:
+                continue
+            level = uniform(rng) * total[t]
+            part = 0
+            while part < PARTS - 1 and level > weights[part, t]:
+                level -= weights[part, t]
+                part += 1
+            own.diagonal[t] += 4.0 * PRECISION[part]
+            own.linear[t] += 2.0 * PRECISION[part] * (y[t] - MEAN[part])
+        draw_band(rng, own, n)
+        mixture_weights(y, new, weights, total, bits)
+        log_ratio += exact_over_mixture(new, ratio, total, seen, logs, bits)
+        scratch.moves.asset_path[1] += 1.0
+        if math.log(1.0 - uniform(rng)) < log_ratio:
+            scratch.moves.asset_path[0] += 1.0
+            for t in range(n):
+                path[t] = new[t]
+        extend_path(rng, paths.path[i], first, stop, phi, sd)
+        for t in range(own.log_scale.shape[0]):
+            scratch.noise.precision[i, t] = -2.0 * (own.log_scale[t] + paths.path[i, t])
+        exp_in_place(scratch.noise.precision[i], own.bits)
+
+
+@kernel
+def path_scale_density(
+    log_c: float,
+    args: tuple[float, float, float, bool, float, Floats, Floats, Floats, Ints, Floats, Floats, Floats, Ints],
+) -> float:
+    """Log density of log c when a path and the sd of its shocks are multiplied by c.
+
+    ``ratio`` holds the squared residuals over the noise scale without the path.
+    """
+    log_sd, mu, sigma, student, nu, path, ratio, seen, bounds, run_weight, squares, logs, bits = args
+    c = math.exp(log_c)
+    value = prior_value(log_sd + log_c, mu, sigma, False, 1.0)
+    for t in range(path.shape[0]):
+        squares[t] = -2.0 * c * path[t]
+    exp_in_place(squares, bits)
+    total = 0.0
+    for t in range(path.shape[0]):
+        squares[t] *= ratio[t]
+        total += seen[t] * path[t]
+    value -= c * total
+    if student:
+        value -= 0.5 * (nu + 1.0) * log_sum(bounds, run_weight, seen, squares, 1.0 / nu, logs, bits)
+    else:
+        for t in range(path.shape[0]):
+            value -= 0.5 * squares[t]
+    return value
+
+
+@update
+def rescale_asset_paths(rng: np.random.Generator, data: Data, state: State, scratch: Scratch) -> None:
+    """Eq. S32: slice update of the log sd of each path's shocks, the path moved along (non-centred form).
+
+    Mixing variables are integrated out. Reads residuals, nu, hierarchies and ``noise.precision``, which must
+    be current and is kept so; changes log sds and paths.
+    """
+    own, paths, prior = scratch.volatility_path, state.asset_volatility, data.asset_volatility
+    returns = data.returns
+    for i in range(paths.path.shape[0]):
+        path, e, precision = paths.path[i], scratch.residuals[i], scratch.noise.precision[i]
+        for t in range(path.shape[0]):
+            own.total[t] = 2.0 * path[t]
+        exp_in_place(own.total, own.bits)
+        for t in range(path.shape[0]):
+            own.ratio[t] = e[t] * e[t] * precision[t] * own.total[t] * returns.seen[i, t]
+        group = prior.group[i]
+        args = (
+            paths.log_sd[i],
+            paths.mu[1, group],
+            paths.sigma[1, group],
+            data.noise.family == STUDENT_T,
+            state.noise.nu[i],
+            path,
+            own.ratio,
+            returns.seen[i],
+            returns.run_bounds,
+            returns.run_weight,
+            own.target,
+            own.logs,
+            own.bits,
+        )
+        log_c = slice_update(rng, path_scale_density, args, 0.0, _WIDTH_SD)
+        c = math.exp(log_c)
+        paths.log_sd[i] += log_c
+        for t in range(path.shape[0]):
+            own.total[t] = -2.0 * (c - 1.0) * path[t]
+            path[t] *= c
+        exp_in_place(own.total, own.bits)
+        for t in range(path.shape[0]):
+            precision[t] *= own.total[t]
+
+
+@kernel
+def path_products(path: Floats, first: int, stop: int) -> tuple[float, float, float, float]:
+    """What an autoregression's density needs of a path from ``first`` to before ``stop``.
+
+    Square of the first state; sums over later ones of x_t^2, x_t x_t-1 and x_t-1^2.
+    """
+    own = 0.0
+    cross = 0.0
+    before = 0.0
+    x = path[first:stop]
+    for t in range(1, x.shape[0]):
+        own += x[t] * x[t]
+        cross += x[t] * x[t - 1]
+        before += x[t - 1] * x[t - 1]
+    return x[0] * x[0], own, cross, before
+
+
+@kernel
+def autoregression_value(
+    logit_phi: float, log_sd: float, n: int, start: float, own: float, cross: float, before: float
+) -> float:
+    """Log density of n states of a stationary autoregression, up to a constant."""
+    phi = sigmoid(logit_phi)
+    rest = sigmoid(-logit_phi)
+    root = rest * (1.0 + phi)  # 1 - phi^2
+    squares = root * start + own - 2.0 * phi * cross + phi * phi * before
+    return 0.5 * math.log(root) - n * log_sd - 0.5 * math.exp(-2.0 * log_sd) * squares
+
+
+@kernel
+def logit_phi_density(x: float, args: tuple[float, float, float, int, float, float, float, float]) -> float:
+    """Log density of logit phi of one path."""
+    log_sd, mu, sigma, n, start, own, cross, before = args
+    z = (x - mu) / sigma
+    return autoregression_value(x, log_sd, n, start, own, cross, before) - 0.5 * z * z
+
+
+@kernel
+def log_sd_density(x: float, args: tuple[float, float, float, int, float, float, float, float]) -> float:
+    """Log density of the log sd of the shocks of one path."""
+    logit_phi, mu, sigma, n, start, own, cross, before = args
+    z = (x - mu) / sigma
+    return autoregression_value(logit_phi, x, n, start, own, cross, before) - 0.5 * z * z
+
+
+@kernel
+def level_density(x: float, args: tuple[float, float, float, float, float, bool, float]) -> float:
+    """Log density of a shift x of a level, the path moved against it."""
+    precision, linear, b, mu, sigma, student, dof = args
+    return prior_value(b + x, mu, sigma, student, dof) + linear * x - 0.5 * precision * x * x
+
+
+@update
+def draw_path_parameters(rng: np.random.Generator, data: Data, state: State, scratch: Scratch) -> None:
+    """Eq. S33: level, logit phi and log sd of each path given log noise scales (the centred form).
+
+    The level is the intercept of the log-volatility, where there is one; the path moves against it. States
+    before the first and after the last return are integrated out, and drawn anew. Reads the paths and the
+    hierarchies; ``noise.precision`` must be current and is kept so.
+    """
+    paths, prior, volatility, effects = (
+        state.asset_volatility,
+        data.asset_volatility,
+        state.volatility,
+        data.volatility,
+    )
+    own, level = scratch.volatility_path, data.volatility.intercept
+    for i in range(paths.path.shape[0]):
+        path, group = paths.path[i], prior.group[i]
+        first, stop = prior.first[i], prior.stop[i]
+        n = stop - first
+        if effects.has_intercept:
+            phi, precision = sigmoid(paths.logit_phi[i]), math.exp(-2.0 * paths.log_sd[i])
+            linear = (1.0 - phi * phi) * path[first]
+            for t in range(first + 1, stop):
+                linear += (1.0 - phi) * (path[t] - phi * path[t - 1])
+            square = precision * (1.0 - phi * phi + (n - 1.0) * (1.0 - phi) ** 2)
+            of = effects.group[level, i]
+            mu, sigma = volatility.mu[level, of], volatility.sigma[level, of]
+            args_level = (
+                square,
+                precision * linear,
+                volatility.b[level, i],
+                mu,
+                sigma,
+                effects.student[level],
+                effects.dof[level],
+            )
+            width = 3.0 / math.sqrt(square + 1.0 / sigma**2)
+            shift = slice_update(rng, level_density, args_level, 0.0, width)
+            volatility.b[level, i] += shift
+            for t in range(first, stop):
+                path[t] -= shift
+        start, squares, cross, before = path_products(path, first, stop)
+        args = (
+            paths.log_sd[i],
+            paths.mu[0, group],
+            paths.sigma[0, group],
+            n,
+            start,
+            squares,
+            cross,
+            before,
+        )
+        paths.logit_phi[i] = slice_update(rng, logit_phi_density, args, paths.logit_phi[i], _WIDTH_PHI)
+        args_sd = (
+            paths.logit_phi[i],
+            paths.mu[1, group],
+            paths.sigma[1, group],
+            n,
+            start,
+            squares,
+            cross,
+            before,
+        )
+        paths.log_sd[i] = slice_update(rng, log_sd_density, args_sd, paths.log_sd[i], _WIDTH_SD)
+        extend_path(rng, path, first, stop, sigmoid(paths.logit_phi[i]), math.exp(paths.log_sd[i]))
+        if first == 0 and stop == path.shape[0]:
+            continue
+        set_log_scale(effects.x, i, volatility.b, own.log_scale)
+        for t in range(path.shape[0]):
+            scratch.noise.precision[i, t] = -2.0 * (own.log_scale[t] + path[t])
+        exp_in_place(scratch.noise.precision[i], own.bits)
+
+
+@update
+def draw_path_hierarchies(rng: np.random.Generator, data: Data, state: State, scratch: Scratch) -> None:
+    """Eq. S34: locations and scales of logit phi and of log sd of each group, given these (centred)."""
+    paths, prior = state.asset_volatility, data.asset_volatility
+    for row in range(2):
+        values = paths.logit_phi if row == 0 else paths.log_sd
+        mean, sd = prior.loc_mean[row], prior.loc_sd[row]
+        for group in range(prior.n_groups):
+            n = 0.0
+            total = 0.0
+            for i in range(values.shape[0]):
+                if prior.group[i] == group:
+                    n += 1.0
+                    total += values[i]
+            variance = paths.sigma[row, group] ** 2
+            precision = n / variance + 1.0 / sd**2
+            linear = total / variance + mean / sd**2
+            mu = (linear + math.sqrt(precision) * normal(rng)) / precision
+            paths.mu[row, group] = mu
+            squares = 0.0
+            for i in range(values.shape[0]):
+                if prior.group[i] == group:
+                    squares += (values[i] - mu) ** 2
+            half_normal = 0.5 / prior.scale_sd[row] ** 2
+            now = math.log(paths.sigma[row, group])
+            paths.sigma[row, group] = math.exp(
+                draw_log_scale(rng, now, 1.0 - n, half_normal, 0.5 * squares + 1e-300)
+            )

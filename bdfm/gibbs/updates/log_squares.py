@@ -1,0 +1,41 @@
+"""Mixture of ten normal densities near that of the log of a squared standard normal variable.
+
+Omori, Chib, Shephard and Nakajima (2007), Stochastic volatility with leverage: fast and efficient likelihood
+inference, Journal of Econometrics 140, 425-449, table 1. With the part of each period known, all states of a
+log volatility are one normal vector. Here that vector is a proposal, which the exact density accepts or not:
+what the mixture is off by changes how often, and no posterior.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+
+PARTS: Final = 10
+LOWEST: Final = -20.0  # log squares below are set to it in proposals: the mixture ends near it
+
+_WEIGHT: Final = (
+    0.00609, 0.04775, 0.13057, 0.20674, 0.22715, 0.18842, 0.12047, 0.05591, 0.01575, 0.00115,
+)  # fmt: skip
+_MEAN: Final = (
+    1.92677, 1.34744, 0.73504, 0.02266, -0.85173, -1.97278, -3.46788, -5.55246, -8.68384, -14.65000,
+)  # fmt: skip
+_VARIANCE: Final = (
+    0.11265, 0.17788, 0.26768, 0.40611, 0.62699, 0.98583, 1.57469, 2.54498, 4.16591, 7.33342,
+)  # fmt: skip
+# Given its part, z is near sign(z) exp(mean / 2) (a + b (log z^2 - mean)): table 1, too.
+_A: Final = (
+    1.01418, 1.02248, 1.03403, 1.05207, 1.08153, 1.13114, 1.21754, 1.37454, 1.68327, 2.50097,
+)  # fmt: skip
+_B: Final = (
+    0.50710, 0.51124, 0.51701, 0.52604, 0.54076, 0.56557, 0.60877, 0.68728, 0.84163, 1.25049,
+)  # fmt: skip
+
+# Kernels know global arrays as constants.
+MEAN: Final = np.array(_MEAN)
+PRECISION: Final = 1.0 / np.array(_VARIANCE)
+LOG_WEIGHT: Final = np.log(_WEIGHT) - 0.5 * np.log(2.0 * math.pi * np.array(_VARIANCE))
+ROOT_A: Final = np.exp(0.5 * MEAN) * np.array(_A)
+ROOT_B: Final = np.exp(0.5 * MEAN) * np.array(_B)

@@ -1,0 +1,65 @@
+"""Commands on files that a grammar makes: whatever comes, results that are whole, or one clear message.
+
+The invariant is that of ``fuzz_world.faults``: exit code 0 with files that are whole and probabilities that
+sum to 1, or 2 with one message under 2,000 characters; no traceback, nothing half-written, a bound of time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from pathlib import Path
+
+import fuzz_commands as grammar
+import fuzz_world as world
+import pytest
+from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import strategies as st
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """The folder that each case begins with."""
+    with pytest.MonkeyPatch.context() as patch:
+        world.short_fits(patch.setattr)
+        folder = tmp_path_factory.mktemp("fuzz")
+        world.make_world(folder)
+        yield folder
+
+
+def a_case(base, draw, *, dear):
+    """Files and one to three commands, each held to the invariant."""
+    chosen = grammar.commands(draw, dear=dear)
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "x" / "case"
+        shutil.copytree(base, folder, symlinks=True)
+        for make in chosen:
+            if not grammar.odds(draw, 4):
+                name = draw(st.sampled_from(grammar.READ[make]))
+                with contextlib.suppress(FileNotFoundError):
+                    grammar.spoil(draw, folder, name, (base / name).read_bytes())
+                    note(f"{name}: {(folder / name).read_bytes()[:300]!r}")
+            words = make(draw)
+            note(f"bdfm {words}")
+            before = world.contents(folder.parent)
+            with contextlib.chdir(folder):
+                done = world.command(words)
+            found = world.faults(done, folder.parent, before)
+            assert not found, (words, done.code, done.err[-3000:], found)
+
+
+COMMON = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck), "print_blob": True}
+
+
+@settings(max_examples=150, derandomize=True, phases=[Phase.generate], **COMMON)
+@given(data=st.data())
+def test_whatever_comes(base, data):
+    a_case(base, data.draw, dear=False)
+
+
+@pytest.mark.slow
+@settings(max_examples=5000, **COMMON)
+@given(data=st.data())
+def test_whatever_comes_at_length(base, data):
+    a_case(base, data.draw, dear=True)

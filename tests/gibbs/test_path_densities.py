@@ -1,0 +1,442 @@
+"""Updates of the volatilities of single factors and assets against the joint density, as ``test_densities``.
+
+The two Metropolis-Hastings steps of whole paths, ``draw_asset_paths`` and ``draw_factor_volatilities``, are
+run on one series against weighted draws of its prior; what they do to all others is in ``test_joint``.
+"""
+
+import math
+
+import numpy as np
+import pytest
+from drivers import (
+    ASSET_PATHS,
+    FACTOR_PATHS,
+    Chain,
+    K,
+    N,
+    Script,
+    T,
+    U,
+    after,
+    assert_draws_normal,
+    assert_invariant,
+    assert_slice,
+    make_spec,
+    make_values,
+    moved,
+    normal_law,
+    patched,
+    plain,
+)
+from reference import expected_returns, log_joint
+from scipy import stats
+from test_densities import SURE, assert_current, skip, with_vector
+
+from bdfm.gibbs.updates import log_squares
+
+
+def world(**parts):
+    spec = make_spec(**parts)
+    return spec, make_values(spec)
+
+
+BOTH = FACTOR_PATHS | ASSET_PATHS
+
+
+def test_mixture_is_near_the_law_of_a_log_square():
+    """Moments of log z^2 are -1.2704 and pi^2 / 2; its density is met within 1.5 % where most of it is."""
+    weight = np.exp(log_squares.LOG_WEIGHT) * np.sqrt(2 * np.pi / log_squares.PRECISION)
+    np.testing.assert_allclose(weight.sum(), 1.0, atol=1e-5)
+    mean = weight @ log_squares.MEAN
+    np.testing.assert_allclose(mean, -1.27036, atol=1e-3)
+    variance = weight @ (1 / log_squares.PRECISION + (log_squares.MEAN - mean) ** 2)
+    np.testing.assert_allclose(variance, np.pi**2 / 2, rtol=1e-3)
+    x = np.linspace(-8, 2, 200)
+    exact = stats.chi2(1).pdf(np.exp(x)) * np.exp(x)
+    at = x[:, None] - log_squares.MEAN
+    found = np.exp(log_squares.LOG_WEIGHT - 0.5 * log_squares.PRECISION * at**2).sum(axis=1)
+    np.testing.assert_allclose(found, exact, rtol=0.015)
+    # the linear form of z, given its part, has the sign and the size of z
+    z = log_squares.ROOT_A + log_squares.ROOT_B * (1.0 - log_squares.MEAN)
+    np.testing.assert_allclose(z[1:3], math.exp(0.5), rtol=0.05)
+
+
+def test_factors_of_a_day():
+    spec, p = world(**BOTH)
+    names = ("factors",)
+    law = normal_law(
+        lambda x: log_joint(spec, with_vector(p, names, x)), np.ravel(p["factors"]), np.full(T * K, 0.01)
+    )
+    draw = lambda z: np.ravel(after(spec, p, Script(z), U.draw_factor_days)["factors"])  # noqa: E731
+    assert_draws_normal(draw, law, T * K)
+    relaxed = lambda z: np.ravel(after(spec, p, Script(z), U.draw_factor_days, relax=0.6)["factors"])  # noqa: E731
+    assert_draws_normal(relaxed, law, T * K, relax=0.6, start=np.ravel(p["factors"]))
+
+
+def test_shears():
+    spec, p = world(**BOTH)
+    f, w = p["factors"], p["loadings"]
+
+    def at(a):
+        return p | {
+            "factors": np.column_stack([f[:, 0] + a * f[:, 1], f[:, 1]]),
+            "loadings": np.stack([w[..., 0], w[..., 1] - a * w[..., 0]], axis=-1),
+        }
+
+    law = normal_law(lambda a: log_joint(spec, at(a[0])), np.zeros(1), 0.1)
+
+    def draw(z):
+        new = after(spec, p, Script([z[0], 0.3]), U.shear_factor_days)["factors"]
+        ratio = (new[:, 0] - f[:, 0]) / f[:, 1]
+        np.testing.assert_allclose(ratio, ratio[0])
+        return ratio[:1]
+
+    assert_draws_normal(draw, law, 1)
+    chain = Chain(spec, p)
+    chain.run(Script(), U.shear_factor_days)
+    assert_current_residuals(chain)
+
+
+def test_sizes_of_factors():
+    """The first of three moves: lambda *= c, w /= c; and the density of the second."""
+    spec, p = world(**BOTH)
+
+    def at(x):
+        f, w = p["factors"].copy(), p["loadings"].copy()
+        f[:, 0] *= math.exp(x)
+        w[..., 0] /= math.exp(x)
+        return p | {"factors": f, "loadings": w}
+
+    def draw(rng):
+        rng.uniforms += [SURE, 0.5, 0.5] if not rng.uniforms else []
+        chain = Chain(spec, p)
+        with_first = plain("updates.factor_days")
+        density = with_first.size_density
+        moves = []
+
+        def watched(rng_, f, args, now, width):
+            x = plain("slice").slice_update(rng_, f, args, now, width) if f is density and not moves else now
+            moves.append(x)
+            return x
+
+        original, with_first.slice_update = with_first.slice_update, watched
+        log_scale, with_first.draw_log_scale = with_first.draw_log_scale, lambda *_: 0.0
+        try:
+            chain.run(rng, U.rescale_factor_days)
+        finally:
+            with_first.slice_update, with_first.draw_log_scale = original, log_scale
+        return moves[0]
+
+    assert_slice(draw, lambda x: log_joint(spec, at(x)) + (T - N) * x, 0.0)
+    scale = lambda x: moved(p, "factor_scale", 0, math.exp(x))  # noqa: E731
+    density = plain("updates.factor_days").scale_of_days_density
+    inner = Chain(spec, p)
+    days = inner.scratch.days
+    plain("updates.factor_days").set_day_prior(
+        inner.state.factor_volatility, 0, 1.0, days.mean[0], days.precision[0]
+    )
+    f = p["factors"][:, 0]
+    sums = (days.precision[0] * f * f).sum(), (days.precision[0] * f * days.mean[0]).sum()
+    args = (float(T), *sums, spec.factor_scale_sd)
+    values = [(density(x, args), log_joint(spec, scale(x)) + x) for x in (-3.5, -2.8, -2.0)]
+    np.testing.assert_allclose(np.diff([a for a, _ in values]), np.diff([b for _, b in values]), rtol=1e-8)
+
+
+def test_scale_with_the_days_integrated_out():
+    """At every scale, the density is the joint one with the factor integrated out."""
+    spec, p = world(**BOTH)
+    chain = Chain(spec, p)
+    x, seen = [], {}
+
+    def catch(rng, now, scale_sd, products, n):
+        if not x:
+            x.append(now)
+            seen.update(
+                {
+                    name: getattr(products, name)[:n].copy()
+                    for name in ("precision", "gradient", "information")
+                }
+            )
+            seen["mean"], seen["value"] = products.mean[:n].copy(), products.value[:n].copy()
+        return now
+
+    module = plain("updates.factor_days")
+    original, module.draw_scale = module.draw_scale, catch
+    try:
+        chain.run(Script(), U.switch_factor_days)
+    finally:
+        module.draw_scale = original
+    law = {}
+    for factor in (0.7, 1.4):
+        scale = p["factor_scale"][0] * factor
+
+        def joint(z, scale=scale):
+            f = p["factors"].copy()
+            f[:, 0] = z * scale
+            return log_joint(spec, moved(p, "factor_scale", 0, scale) | {"factors": f}) + T * math.log(scale)
+
+        law[factor] = normal_law(joint, p["factors"][:, 0] / scale, np.full(T, 0.3))
+        precision = seen["precision"] + scale**2 * seen["information"]
+        centre = scale * (seen["gradient"] + seen["information"] * seen["value"])
+        centre = (centre + seen["precision"] * seen["mean"]) / precision
+        np.testing.assert_allclose(centre, law[factor][0], rtol=1e-6)
+        np.testing.assert_allclose(1 / precision, np.diag(law[factor][1]), rtol=1e-6)
+    assert_current_residuals(chain)
+
+
+def assert_current_residuals(chain):
+    fresh = Chain(chain.spec, chain.values()).scratch
+    np.testing.assert_allclose(chain.scratch.residuals, fresh.residuals, atol=1e-12)
+
+
+# -- parameters of the factors' volatilities -----------------------------------------------------------------
+
+
+def logit(x):
+    return math.log(x / (1 - x))
+
+
+def test_persistence_of_a_factor():
+    spec, p = world(**BOTH)
+    sigmoid = lambda x: 1 / (1 + math.exp(-x))  # noqa: E731
+
+    def density(x):
+        phi = sigmoid(x)
+        return log_joint(spec, moved(p, "factor_phi", 0, phi)) + math.log(phi * (1 - phi))
+
+    draw = lambda rng: logit(after(spec, p, rng, U.draw_factor_volatility_parameters)["factor_phi"][0])  # noqa: E731
+    assert_slice(draw, density, logit(p["factor_phi"][0]))
+    assert_invariant(
+        lambda x, rng: logit(
+            after(spec, moved(p, "factor_phi", 0, sigmoid(x)), rng, U.draw_factor_volatility_parameters)[
+                "factor_phi"
+            ][0]
+        ),
+        density,
+        np.linspace(-3, 5, 60),
+        n=300,
+    )
+
+
+@pytest.mark.parametrize("name", ["factor_volatility_sd", "leverage"])
+def test_shocks_and_leverage_of_a_factor(name):
+    """Each after those before it, whose slices take three uniform numbers."""
+    spec, p = world(**BOTH)
+    prefix = skip(1 if name == "factor_volatility_sd" else 2)
+    log = name == "factor_volatility_sd"
+    read = lambda q: math.log(q[name][0]) if log else float(q[name][0])  # noqa: E731
+    q = after(spec, p, Script(uniforms=[*prefix]), U.draw_factor_volatility_parameters)
+    given = moved(p, "factor_phi", 0, q["factor_phi"][0])
+    if not log:
+        given = moved(given, "factor_volatility_sd", 0, q["factor_volatility_sd"][0])
+
+    def draw(rng):
+        rng.uniforms[:0] = prefix
+        return read(after(spec, p, rng, U.draw_factor_volatility_parameters))
+
+    def density(x):
+        return log_joint(spec, moved(given, name, 0, math.exp(x) if log else x)) + (x if log else 0.0)
+
+    assert_slice(draw, density, read(p))
+
+
+def test_rescaling_of_a_factors_volatility():
+    spec, p = world(**BOTH)
+
+    def at(x):
+        h = p["factor_volatility"].copy()
+        h[:, 0] *= math.exp(x)
+        sd = p["factor_volatility_sd"][0] * math.exp(x)
+        return moved(p, "factor_volatility_sd", 0, sd) | {"factor_volatility": h}
+
+    def draw(rng):
+        new = after(spec, p, rng, U.rescale_factor_volatilities)
+        x = math.log(new["factor_volatility_sd"][0] / p["factor_volatility_sd"][0])
+        np.testing.assert_allclose(new["factor_volatility"][:, 0], at(x)["factor_volatility"][:, 0])
+        return x
+
+    assert_slice(draw, lambda x: log_joint(spec, at(x)) + (T + 1) * x, 0.0)
+
+
+def test_shift_of_a_factors_volatility():
+    spec, p = world(**BOTH)
+
+    def at(x):
+        h = p["factor_volatility"].copy()
+        h[:, 0] += x
+        return moved(p, "factor_scale", 0, p["factor_scale"][0] * math.exp(-x)) | {"factor_volatility": h}
+
+    def draw(rng):
+        new = after(spec, p, rng, U.shift_factor_volatilities)
+        x = -math.log(new["factor_scale"][0] / p["factor_scale"][0])
+        np.testing.assert_allclose(new["factor_volatility"][:, 0], at(x)["factor_volatility"][:, 0])
+        return x
+
+    assert_slice(draw, lambda x: log_joint(spec, at(x)) - x, 0.0)
+
+
+# -- assets --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("normal", [False, True])
+def test_rescaling_of_an_assets_path(normal):
+    spec, p = world(**ASSET_PATHS, normal=normal)
+    p = {name: x for name, x in p.items() if name != "u"}
+
+    def at(x):
+        v = p["volatility_state"].copy()
+        v[:, 0] *= math.exp(x)
+        sd = p["log_volatility_sd"][0] + x
+        return moved(p, "log_volatility_sd", 0, sd) | {"volatility_state": v}
+
+    def draw(rng):
+        chain = Chain(spec, p)
+        new = chain.run(rng, U.rescale_asset_paths)
+        assert_current(chain)
+        x = new["log_volatility_sd"][0] - p["log_volatility_sd"][0]
+        np.testing.assert_allclose(new["volatility_state"][:, 0], at(x)["volatility_state"][:, 0])
+        return x
+
+    assert_slice(draw, lambda x: log_joint(spec, at(x)) + T * x, 0.0)
+
+
+def test_level_of_an_assets_path():
+    spec, p = world(**ASSET_PATHS)
+    p = {name: x for name, x in p.items() if name != "u"}
+    i = 0  # it has all returns, so that no state lies outside of them
+
+    def at(x):
+        v = p["volatility_state"].copy()
+        v[:, i] -= x
+        return moved(p, "theta", (i, 0), p["theta"][i, 0] + x) | {"volatility_state": v}
+
+    def draw(rng):
+        chain = Chain(spec, p)
+        new = chain.run(rng, U.draw_path_parameters)
+        assert_current(chain)
+        return new["theta"][i, 0] - p["theta"][i, 0]
+
+    assert_slice(draw, lambda x: log_joint(spec, at(x)), 0.0)
+
+
+@pytest.mark.parametrize("name", ["logit_phi", "log_volatility_sd"])
+def test_persistence_and_shocks_of_an_asset(name):
+    spec, p = world(**ASSET_PATHS)
+    p = {key: x for key, x in p.items() if key != "u"}
+    prefix = skip(1 if name == "logit_phi" else 2)
+    q = after(spec, p, Script(uniforms=[*prefix]), U.draw_path_parameters)
+    v = p["volatility_state"].copy()
+    v[:, 0] = q["volatility_state"][:, 0]
+    given = moved(p, "theta", (0, 0), q["theta"][0, 0]) | {"volatility_state": v}
+    if name == "log_volatility_sd":
+        given = moved(given, "logit_phi", 0, q["logit_phi"][0])
+
+    def draw(rng):
+        rng.uniforms[:0] = prefix
+        return float(after(spec, p, rng, U.draw_path_parameters)[name][0])
+
+    assert_slice(draw, lambda x: log_joint(spec, moved(given, name, 0, x)), float(p[name][0]))
+
+
+@pytest.mark.parametrize("name", ["logit_phi", "log_volatility_sd"])
+def test_location_of_a_hierarchy_of_paths(name):
+    spec, p = world(**ASSET_PATHS)
+    start = np.array([p[f"mu_{name}"][0]])
+    law = normal_law(lambda x: log_joint(spec, moved(p, f"mu_{name}", 0, x[0])), start, 0.3)
+    n_before = 0 if name == "logit_phi" else 2  # those of the other hierarchy's groups come first
+
+    def draw(z):
+        new = after(spec, p, Script([*([0.1] * n_before), *z]), U.draw_path_hierarchies)
+        return new[f"mu_{name}"][:1]
+
+    assert_draws_normal(draw, law, 1)
+
+    def scale(x, rng):
+        q = moved(p, f"sigma_{name}", 0, math.exp(x))
+        return math.log(after(spec, q, rng, U.draw_path_hierarchies)[f"sigma_{name}"][0])
+
+    assert np.std([scale(math.log(0.4), np.random.default_rng(s)) for s in range(50)]) > 0.1
+
+
+# -- whole paths ---------------------------------------------------------------------------------------------
+
+
+def whole_path(spec, p, name, update, column, n=1500, seed=3):
+    """Draws (draw, period) of one path by an update alone, far apart enough to be tested."""
+    rng = np.random.default_rng(seed)
+    chain = Chain(spec, p)
+    found = []
+    for _ in range(n):
+        chain.run(rng, update)
+        found.append(chain.values()[name][:, column].copy())
+    return np.array(found)
+
+
+@pytest.mark.parametrize(
+    ("name", "update", "column"),
+    [("volatility_state", U.draw_asset_paths, 1), ("factor_volatility", U.draw_factor_volatilities, 0)],
+)
+@pytest.mark.parametrize("off", [0.0, 1.5])
+def test_whole_paths_have_the_moments_of_the_joint_density(name, update, column, off):
+    """Against weighted draws of the prior: means, squares and neighbours of the states.
+
+    However poor the mixture: with ``off`` its means are wrong by that, and only the exact density helps.
+    """
+    spec, p = world(**BOTH)
+    p = {key: x for key, x in p.items() if key != "u"}
+    with patched("MEAN", log_squares.MEAN + off):
+        draws = whole_path(spec, p, name, update, column)
+    rng = np.random.default_rng(5)
+    phi = 1 / (1 + np.exp(-p["logit_phi"])) if name == "volatility_state" else p["factor_phi"]
+    sd = np.exp(p["log_volatility_sd"]) if name == "volatility_state" else p["factor_volatility_sd"]
+    paths = np.empty((6000, T))
+    paths[:, 0] = sd[column] / np.sqrt(1 - phi[column] ** 2) * rng.standard_normal(6000)
+    for t in range(1, T):
+        paths[:, t] = phi[column] * paths[:, t - 1] + sd[column] * rng.standard_normal(6000)
+    log_weight = np.empty(6000)
+    for d, path in enumerate(paths):
+        x = p[name].copy()
+        x[:, column] = path
+        own = stats.norm.logpdf(path[1:], phi[column] * path[:-1], sd[column]).sum()
+        own += stats.norm.logpdf(path[0], 0.0, sd[column] / np.sqrt(1 - phi[column] ** 2))
+        log_weight[d] = log_joint(spec, p | {name: x}) - own
+    weight = np.exp(log_weight - log_weight.max())
+    weight /= weight.sum()
+    effective = 1 / np.square(weight).sum()
+    assert effective > 100
+    for of in (lambda x: x, np.square, lambda x: x * np.roll(x, 1, axis=1)):
+        mean = weight @ of(paths)
+        error = np.sqrt(weight @ np.square(of(paths) - mean) * (1 / effective + 30 / len(draws)))
+        assert np.abs((of(draws).mean(axis=0) - mean) / error).max() < 4.5
+
+
+@pytest.mark.parametrize("parts", [FACTOR_PATHS, BOTH], ids=["factors", "both"])
+def test_residual_move_by_day(parts):
+    """Of the first asset: its residuals and noise scale times c, the factors moved along; eq. S42."""
+    spec, p = world(**parts)
+    seen = np.isfinite(spec.returns[:, 0])
+    e = np.where(seen, (spec.returns - expected_returns(spec, p))[:, 0], 0.0)
+
+    def run(rng):
+        chain = Chain(spec, p)
+        chain.scratch.tuning.leverage[1:] = 0.0
+        q = chain.run(rng, U.move_along_residual_days)
+        return chain, q, q["theta"][0, 0] - p["theta"][0, 0]
+
+    chain, q, log_c = run(Script())
+    assert_current(chain)
+    t = int(np.argmax(np.abs(e)))
+    v = (q["factors"][t] - p["factors"][t]) / ((1 - math.exp(log_c)) * e[t])
+    assert v @ p["loadings"][0, 0] == pytest.approx(1.0, rel=1e-9)
+
+    def at(x):
+        c, u = math.exp(x), p["u"].copy()
+        u[:, 0] /= c * c
+        return moved(p, "theta", (0, 0), p["theta"][0, 0] + x) | {
+            "factors": p["factors"] + (1 - c) * np.outer(e, v),
+            "u": u,
+        }
+
+    # volumes: residuals times c, and u over its square, where there are returns
+    n = seen.sum()
+    assert_slice(lambda rng: run(rng)[2], lambda x: log_joint(spec, at(x)) + (n - 2 * n) * x, 0.0)
