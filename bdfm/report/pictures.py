@@ -96,9 +96,11 @@ def heatmap(table: pd.DataFrame) -> Any:
 
 
 def dispersion(table: pd.DataFrame) -> Any:
-    """Median and 5 % to 95 % of each asset's return."""
+    """Median and 5 % to 95 % of each asset's return; of many assets the widest and narrowest."""
     from plotly import graph_objects as go
 
+    everything = len(table)
+    table = table.iloc[extreme_assets((table["95%"] - table["5%"]).to_numpy(), N_SHOWN)]
     shown = table.sort_values("95%")
     figure = go.Figure()
     for colour, name in zip(_cycle(), dict.fromkeys(table["asset_class"]), strict=False):
@@ -127,7 +129,7 @@ def dispersion(table: pd.DataFrame) -> Any:
     figure.update_yaxes(title="return, %", zeroline=True)
     return figure.update_layout(
         height=420,
-        title="Volatility: median and 5 % to 95 % of each asset",
+        title="Volatility: median and 5 % to 95 % of each asset" + ends_named(len(table), everything),
         legend={"orientation": "h", "y": -0.25},
     )
 
