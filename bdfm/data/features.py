@@ -125,10 +125,7 @@ class Closes:
         return np.where(known, change, np.nan)
 
     def day_returns(self, starts: Ints, ends: Ints) -> Floats:
-        """Log return over one market day (pair, asset): as ``log_returns``, from a close of the start itself.
-
-        An asset that did not trade on the day before has none: what came is the return of two days.
-        """
+        """``log_returns`` over one market day; NaN without a close on the start: two days' return came."""
         first = self._last_at(starts)
         own = (first >= 0) & (self.days[np.maximum(first, 0)] == starts[:, None])
         return np.where(own, self.log_returns(starts, ends), np.nan)
