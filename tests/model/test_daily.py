@@ -211,7 +211,7 @@ def test_evidence_is_refused_before_the_fit(simulated):
         ({"loadings": {"kind": "random_walk"}}, "RandomWalkLoadings"),
         ({"mean": [{"kind": "factor_premium"}]}, "FactorPremium"),
         ({"weights": {"kind": "half_life", "half_life_periods": 250.0}}, "HalfLifeWeights"),
-        ({"noise": {"kind": "laplace"}}, "StochasticVolatility cannot stand beside LaplaceNoise"),
+        ({"noise": {"kind": "laplace"}}, "LaplaceNoise cannot stand beside StochasticVolatility"),
     ],
 )
 def test_what_it_cannot_stand_beside(beside, named):

@@ -55,7 +55,7 @@ def test_the_chain_ends_where_weighted_prior_draws_are(
 
     n = 100_000
     q = {k: np.broadcast_to(v, (n, *np.shape(v))) for k, v in one.items()}
-    multiplier = model.multipliers_ahead(q, ahead, n, rng)[:, :1]
+    multiplier = model.multipliers_ahead(q, ahead, n, rng)[:, 0]
     eta = multiplier * q["factor_scale"] * rng.standard_normal((n, 2))
     prior = model.expected_factors(q) + eta
     returns = model.draw_returns(q, prior[:, None], ahead, rng=rng)[:, 0, at]

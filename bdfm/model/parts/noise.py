@@ -172,6 +172,8 @@ class LaplaceNoise(Noise):
     """
 
     kind: Literal["laplace"] = "laplace"
+    # whose updates take the noise for a mixture of normals
+    refuses: ClassVar[frozenset[tuple[str, str]]] = frozenset({("log_volatility", "stochastic_volatility")})
 
     def params(self, data: Data) -> Params:
         """No parameters."""

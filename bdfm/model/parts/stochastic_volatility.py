@@ -53,9 +53,7 @@ class StochasticVolatility(LogVolatility):
     volatility_sd_scale: PositiveFloat = 0.4
     claims: ClassVar[frozenset[str]] = frozenset({"path of the log-volatility"})
     takes_evidence: ClassVar[bool] = False
-    refuses: ClassVar[frozenset[tuple[str, str]]] = frozenset(
-        {("weights", "step"), ("weights", "half_life"), ("noise", "laplace")}
-    )
+    refuses: ClassVar[frozenset[tuple[str, str]]] = frozenset({("weights", "step"), ("weights", "half_life")})
     variables: ClassVar[tuple[Variable, ...]] = (
         *hierarchy_variables(_LOGIT_PHI, location=True, groups=class_groups(_LOGIT_PHI)),
         *hierarchy_variables(_LOG_SD, location=True, groups=class_groups(_LOG_SD)),
