@@ -382,8 +382,8 @@ def test_from_arrays_refuses(change, message):
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("period", "week", 'period must be "month" or a whole number of days'),
-        ("period", 0, 'period must be "month" or a whole number of days from 1 to 366, got 0'),
+        ("period", "week", 'period must be "month", "day" or a whole number of days'),
+        ("period", 0, 'period must be "month", "day" or a whole number of days from 1 to 366, got 0'),
         ("period", True, "period should be a whole number"),
         ("n_periods", 23, "n_periods should be greater than or equal to 24, got 23"),
         (

@@ -19,6 +19,7 @@ from bdfm.forecast.changes import Changes
 from bdfm.forecast.forecast import Forecast
 from bdfm.forecast.ranks import weighted_quantiles
 from bdfm.inference.settings import SamplerSettings
+from bdfm.model.factor_model import FactorModel
 from bdfm.posterior.changed import forecast_with_changes
 from bdfm.posterior.fit import fit
 from bdfm.posterior.posterior import Posterior
@@ -353,12 +354,13 @@ class Fitted:
     """Stands for a posterior: its forecast is ready, and a second fit is only noted."""
 
     attrs = {"settings": SamplerSettings().model_dump_json()}
-    model = panel = None
+    model, panel = FactorModel(), None
 
     def __init__(self, evidence=()):
         self.evidence = tuple(evidence)
 
-    def forecast(self, *, seed, n_draws):
+    def forecast(self, horizon=1, *, seed, n_draws):
+        assert horizon == 1
         rng = np.random.default_rng(seed)
         returns = 0.05 * rng.standard_normal((n_draws, 3))
         return Forecast.from_draws(
