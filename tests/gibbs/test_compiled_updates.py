@@ -5,10 +5,14 @@ import copy
 import numba
 import numpy as np
 import pytest
-from gibbs_cases import CASES, IDS, small_spec
+from gibbs_cases import CASES, IDS, PATHS, paths_spec, small_spec
 
 from bdfm.gibbs.compiling import plain
 from bdfm.gibbs.sweep import UPDATES, make_chain, sweep_of
+
+SPECS = {name: (small_spec, case) for name, case in zip(IDS, CASES, strict=True)} | {
+    f"paths, {name}": (paths_spec, parts) for name, parts in PATHS.items()
+}
 
 
 def flat(record, name=""):
@@ -20,15 +24,16 @@ def flat(record, name=""):
 
 
 def test_sweeps_of_all_cases_have_all_updates_but_those_that_bring_up_to_date():
-    specs = [small_spec(case) for case in CASES]
+    specs = [make(case) for make, case in SPECS.values()]
     used = {u for spec in specs for u in sweep_of(spec, make_chain(spec, np.random.default_rng(0)).data)}
     unused = {name for name, u in UPDATES.items() if u not in used}
     assert unused == {"refresh_precision", "refresh_log_likelihood"}
 
 
-@pytest.mark.parametrize("case", CASES, ids=IDS)
-def test_compiled_updates_do_what_their_source_does(case):
-    spec = small_spec(case)
+@pytest.mark.parametrize("name", SPECS)
+def test_compiled_updates_do_what_their_source_does(name):
+    make, case = SPECS[name]
+    spec = make(case)
     chain = make_chain(spec, np.random.default_rng(5))
     chain.scratch.tuning.leverage[:] = 1.0
     chain.scratch.tuning.adapting[:] = True
@@ -44,9 +49,9 @@ def test_compiled_updates_do_what_their_source_does(case):
                 plain(update)(rng, data, state, scratch)
             assert rng.random() == copy.deepcopy(chain.rng).random(), (turn, update)
             for kind, mine, theirs in (("state", state, chain.state), ("scratch", scratch, chain.scratch)):
-                for name, x in flat(mine).items():
+                for field, x in flat(mine).items():
                     np.testing.assert_allclose(
-                        x, flat(theirs)[name], rtol=1e-7, atol=1e-9, err_msg=f"{update} {kind}.{name}"
+                        x, flat(theirs)[field], rtol=1e-7, atol=1e-9, err_msg=f"{update} {kind}.{field}"
                     )
 
 
