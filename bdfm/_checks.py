@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
@@ -146,9 +147,14 @@ def seed_number(seed: object, *, where: str) -> int:
     return seed_number(np.random.SeedSequence([int(x) for x in numbers]), where=where)
 
 
+def there(path: Path) -> bool:
+    """Whether a path leads to something; a name that no file can have leads to nothing."""
+    return os.path.exists(path)
+
+
 def existing_file(path: Path, *, what: str) -> Path:
     """Path of a file that exists and is not a folder; ``FileError`` otherwise."""
-    if not path.exists():
+    if not there(path):
         raise FileError(f"{what}: {path} does not exist. Check the path.")
     if path.is_dir():
         raise FileError(f"{what}: {path} is a folder, a file was expected.")

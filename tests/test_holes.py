@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -416,3 +417,12 @@ def test_a_period_longer_than_a_century(command, bdfm_command, tmp_path):
     code, _, err = bdfm_command(command, *names, *words, *more.get(command, []))
     assert code == 2
     assert "--period-days" in err
+
+
+def test_a_name_that_is_too_long_is_a_file_that_is_not_there():
+    name = Path("x" * 300)
+    assert not _checks.there(name)
+    with pytest.raises(FileError, match="does not exist"):
+        _checks.existing_file(name, what="run file")
+    with pytest.raises(FileError, match="does not exist"):
+        _checks.existing_text(name, what="run file")

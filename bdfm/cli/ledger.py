@@ -46,7 +46,7 @@ def roll(
     rolled = rolled_from(last, origin, _prices_of(last), keep=keep or [], drop=drop or [])
     day = _checks.as_date(origin, where="--origin")
     target = last.with_name(f"{day:%Y-%m-%d}.toml") if out_file is None else out_file
-    if target.exists():
+    if _checks.there(target):
         raise DataError(f"roll: {target} is there already, and is not written over. Give another --out.")
     if target.resolve().parent != last.resolve().parent:
         raise DataError(f"roll: {target} does not lie beside {last}, so that its paths would not be right.")

@@ -146,12 +146,13 @@ def draws_of(text: str) -> int | str:
 
 def aliases_of(given: list[str] | None) -> Aliases:
     """Aliases of the options ``--alias``: OLD=NEW, or files of them."""
+    from bdfm import _checks
     from bdfm._symbols import alias_of, check_aliases
     from bdfm.data.sources import read_aliases
 
     found: dict[str, str] = {}
     for text in given or []:
-        if "=" not in text and Path(text).exists():
+        if "=" not in text and _checks.there(Path(text)):
             found |= read_aliases(text)
         else:
             old, new = alias_of(text)

@@ -238,7 +238,7 @@ def _benchmark(r: Request, given: str, symbols: list[str]) -> pd.Series[float]:
     if given in symbols:
         return pd.Series({given: 1.0})
     path = Path(given)
-    if not path.exists():
+    if not _checks.there(path):
         raise DataError(
             f"--benchmark: {given!r} is neither a file nor a symbol of the prices."
             f"{did_you_mean(given, symbols)}"

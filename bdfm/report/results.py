@@ -70,7 +70,7 @@ def previous_in_ledger(folder: Path, origin: pd.Timestamp) -> Forecast | None:
 
 
 def _read_summary(path: Path) -> dict[str, Any] | None:
-    if not path.exists():
+    if not _checks.there(path):
         return None
     try:
         found = json.loads(path.read_text(encoding="utf-8"))

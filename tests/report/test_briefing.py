@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from html.parser import HTMLParser
 
 import numpy as np
@@ -208,7 +209,7 @@ def test_the_ledger_knows_the_month_before(months, tmp_path):
     assert "Since last month" not in first
     named = write_report(tmp_path / "2022-01-07", tmp_path / "p.html", previous=tmp_path / "2022-02-04")
     assert "Since last month" in named.read_text(encoding="utf-8")
-    with sqlite3.connect(tmp_path / "ledger.sqlite") as index:
+    with closing(sqlite3.connect(tmp_path / "ledger.sqlite")) as index:
         assert index.execute("SELECT COUNT(*) FROM months").fetchone() == (2,)
 
 

@@ -27,7 +27,7 @@ _QUOTED: Final = re.compile(r'"[^"]*"|\\.|\[[^\]]*\]')  # parts of a number form
 def split_sheet(path: Path) -> tuple[Path, str]:
     """Workbook and sheet of a path such as book.xlsx#Prices; the sheet is blank where none is named."""
     found = _SPLIT.match(path.name)
-    if found is None or path.exists():
+    if found is None or _checks.there(path):
         return path, ""
     return path.with_name(found.group(1)), found.group(2)
 
