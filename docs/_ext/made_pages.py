@@ -61,7 +61,9 @@ def name_page(room: str, name: str, thing: Any) -> str:
     """Page of one public name, from its docstrings."""
     if not isinstance(thing, type):
         return f"# {name}\n\n" + _directive(f".. autofunction:: {room}.{name}")
-    members = f".. autoclass:: {room}.{name}\n   :members:\n   :inherited-members: BaseModel\n   :exclude-members: get_metadata_routing"
+    # that of scikit-learn refers to a page of its own
+    without = "   :inherited-members: BaseModel\n   :exclude-members: get_metadata_routing"
+    members = f".. autoclass:: {room}.{name}\n   :members:\n{without}"
     return f"# {name}\n\n" + _directive(members)
 
 
