@@ -10,7 +10,6 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from bdfm import _checks
 from bdfm._figures import new_figure
 from bdfm._html import opening
 from bdfm._statistics import mean_error
@@ -19,6 +18,7 @@ from bdfm.names import ASSET
 from bdfm.risk.pricing import price
 from bdfm.risk.returns import returns_table
 from bdfm.risk.time_series import TimeSeriesEstimator
+from bdfm.validation.refits import origins_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -145,15 +145,12 @@ def forecast_alphas(
     """
     where = "alphas out of sample"
     table = returns_table(returns, where=where)
-    step = _checks.at_least(step, 1, what="step", where=where)
-    first = _checks.at_least(start or window or len(table) // 2, 2, what="start", where=where)
-    if first >= len(table):
-        raise DataError(f"{where}: {len(table)} periods, none left after the first {first}. Start earlier.")
+    stops = origins_of(len(table), window, step, start, where=where)
     if table.shape[1] < MIN_ASSETS:
         raise DataError(f"{where}: {table.shape[1]} assets; {MIN_ASSETS} or more can be compared.")
     estimator = TimeSeriesEstimator(factors, risk_free=risk_free)
     forecast, realised = {}, {}
-    for stop in range(first, len(table), step):
+    for stop in stops:
         past = table.iloc[max(0, stop - window) if window else 0 : stop]
         origin = past.index[-1]
         try:

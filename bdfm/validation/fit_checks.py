@@ -218,13 +218,17 @@ def _drift(x: Floats, r: Floats) -> tuple[Floats, Floats]:
     return 2 * stats.t.sf(np.abs(t), half - x.shape[1]), t
 
 
+def _explained(u: Floats, r: Floats) -> tuple[Floats, Floats]:
+    """Returns (period, asset) where residuals are known, and the share of variance explained (asset,)."""
+    both = np.where(np.isfinite(u), r, np.nan)
+    return both, np.asarray(1 - np.nanvar(u, axis=0) / np.nanvar(both, axis=0))
+
+
 def explanatory_power(
     found: Collector, model: RiskModel, fit: _Exposures, r: Floats, u: Floats, level: float
 ) -> None:
     """R² of the fit: of observed factors with the F test of each asset, Holm over assets."""
-    known = np.isfinite(u)
-    both = np.where(known, r, np.nan)
-    share = 1 - np.nanvar(u, axis=0) / np.nanvar(both, axis=0)
+    both, share = _explained(u, r)
     total = 1 - np.nansum(np.square(u - np.nanmean(u, axis=0))) / np.nansum(
         np.square(both - np.nanmean(both, axis=0))
     )
@@ -325,9 +329,7 @@ def rolling(model: RiskModel, f: pd.DataFrame, r: Floats, n_windows: int = 9) ->
 def asset_table(model: RiskModel, u: Floats, r: Floats, fit: _Exposures, f: pd.DataFrame) -> pd.DataFrame:
     """One row per asset; see ``ValidationReport.assets``."""
     table = pd.DataFrame(index=pd.Index(model.assets, name="asset"))
-    known = np.isfinite(u)
-    both = np.where(known, r, np.nan)
-    table["r_squared"] = 1 - np.nanvar(u, axis=0) / np.nanvar(both, axis=0)
+    _, table["r_squared"] = _explained(u, r)
     for name, t in zip(model.factors, fit.regressions.t[1:], strict=True):
         table[f"t {name}"] = t
     table["ljung_box"] = statistics.ljung_box(u, LAGS)

@@ -140,6 +140,15 @@ def _explain(model: RiskModel, estimator: Estimator, unseen: pd.DataFrame) -> tu
 
 
 @either_seed
+def origins_of(n_periods: int, window: int | None, step: int, start: int | None, *, where: str) -> range:
+    """Numbers of periods known at each origin of a walk-forward; parameters as in ``walk_forward``."""
+    step = _checks.at_least(step, 1, what="step", where=where)
+    first = _checks.at_least(start or window or n_periods // 2, 2, what="start", where=where)
+    if first >= n_periods:
+        raise DataError(f"{where}: {n_periods} periods, none left after the first {first}. Start earlier.")
+    return range(first, n_periods, step)
+
+
 def walk_forward(
     estimator: Estimator,
     returns: pd.DataFrame,
@@ -178,15 +187,11 @@ def walk_forward(
     """
     where = "walk-forward"
     table = returns_table(returns, where=where)
-    step = _checks.at_least(step, 1, what="step", where=where)
-    first = _checks.at_least(start or window or len(table) // 2, 2, what="start", where=where)
-    if first >= len(table):
-        raise DataError(f"{where}: {len(table)} periods, none left after the first {first}. Start earlier.")
+    stops = origins_of(len(table), window, step, start, where=where)
     weights = _weights(portfolios, table, seed)
     blocks: list[_Block] = []
     origins: list[pd.Timestamp] = []
     kind = ""
-    stops = range(first, len(table), step)
     shown: Iterable[int] = track(stops, "Walk-forward ...", transient=True) if progress else stops
     for stop in shown:
         past = table.iloc[max(0, stop - window) if window else 0 : stop]

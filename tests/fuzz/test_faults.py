@@ -27,16 +27,6 @@ COMMANDS = {
 }
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    """The folder that each command begins with."""
-    with pytest.MonkeyPatch.context() as patch:
-        world.short_fits(patch.setattr)
-        folder = tmp_path_factory.mktemp("faults")
-        world.make_world(folder)
-        yield folder
-
-
 def _run(base, folder, words, monkeypatch, at, fault):
     """A command whose write number ``at`` ends in a fault; what came, what was there, how many."""
     shutil.copytree(base, folder, symlinks=True)

@@ -18,16 +18,6 @@ from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    """The folder that each case begins with."""
-    with pytest.MonkeyPatch.context() as patch:
-        world.short_fits(patch.setattr)
-        folder = tmp_path_factory.mktemp("fuzz")
-        world.make_world(folder)
-        yield folder
-
-
 def a_case(base, draw, *, dear):
     """Files and one to three commands, each held to the invariant."""
     chosen = grammar.commands(draw, dear=dear)
