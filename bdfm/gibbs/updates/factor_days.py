@@ -11,17 +11,22 @@ import math
 
 import numpy as np
 
-from bdfm.gibbs.adapt import MIN_LEVERAGE, adapt_leverage
+from bdfm.gibbs.adapt import MIN_LEVERAGE
 from bdfm.gibbs.compiling import kernel, update
 from bdfm.gibbs.data import Data, Floats
-from bdfm.gibbs.linear import dot, eliminate, solve_transposed
+from bdfm.gibbs.linear import eliminate, solve_transposed
 from bdfm.gibbs.random import normal
 from bdfm.gibbs.scratch import Scratch
 from bdfm.gibbs.slice import draw_log_scale, slice_update
 from bdfm.gibbs.state import FactorVolatilityState, State
 from bdfm.gibbs.updates.factor_path import set_path_information
 from bdfm.gibbs.updates.factor_scales import draw_product, draw_scale
-from bdfm.gibbs.updates.residual_move import residual_density, set_factor_information
+from bdfm.gibbs.updates.residual_move import (
+    cost_to_others,
+    found_direction,
+    move_asset,
+    set_factor_information,
+)
 
 
 @kernel
@@ -218,9 +223,7 @@ def move_along_residual_days(rng: np.random.Generator, data: Data, state: State,
     keeps residuals and ``noise.precision`` current.
     """
     own, factors, days, tuning = scratch.residual_move, state.factors, scratch.days, scratch.tuning
-    residuals, loadings, seen = scratch.residuals, state.loadings.values[0], data.returns.seen
-    volatility, prior, first = state.volatility, data.volatility, data.volatility.intercept
-    direction, shift = own.direction, own.shift
+    residuals, loadings, direction = scratch.residuals, state.loadings.values[0], own.direction
     n_factors, n_assets = loadings.shape
     n_periods = residuals.shape[1]
     set_factor_information(loadings, state.u, factors.scale, own)
@@ -233,35 +236,10 @@ def move_along_residual_days(rng: np.random.Generator, data: Data, state: State,
     for i in range(n_assets):
         if not tuning.adapting[0] and tuning.leverage[i] < MIN_LEVERAGE:
             continue
-        for k in range(n_factors):
-            for j in range(k + 1):
-                own.chol[k, j] = own.information[k, j]
-            direction[k] = loadings[k, i]
-        eliminate(own.chol, direction, 0, n_factors)
-        along = dot(direction, direction)
-        solve_transposed(own.chol, direction)
-        adapt_leverage(tuning, i, own.mean_u[i] * along)
-        if tuning.leverage[i] < MIN_LEVERAGE:
+        if not found_direction(i, loadings, tuning, own):
             continue
-        for k in range(n_factors):
-            direction[k] /= along
-        e, u = residuals[i], state.u[i]
-        square = 0.0
-        linear = 0.0
-        for r in range(n_assets):
-            if r == i:
-                continue
-            share = 0.0
-            for k in range(n_factors):
-                share += loadings[k, r] * direction[k]
-            part = 0.0
-            squares = 0.0
-            for t in range(n_periods):
-                x = state.u[r, t] * e[t]
-                squares += x * e[t]
-                part += x * residuals[r, t]
-            square += share * share * squares
-            linear += share * part
+        square, linear = cost_to_others(i, loadings, state.u, residuals, direction)
+        e = residuals[i]
         for k in range(n_factors):
             path, mean, weight = factors.path[k], days.mean[k], days.precision[k]
             energy = 0.0
@@ -272,30 +250,4 @@ def move_along_residual_days(rng: np.random.Generator, data: Data, state: State,
                 pull += x * (path[t] - mean[t])
             square += direction[k] * direction[k] * energy
             linear -= direction[k] * pull
-        power = -data.returns.total_weight[i]
-        for t in range(n_periods):
-            power += seen[i, t]
-        group = prior.group[first, i]
-        mu, sigma = volatility.mu[first, group], volatility.sigma[first, group]
-        b, student, dof = volatility.b[first, i], prior.student[first], prior.dof[first]
-        args = (power, square, linear, b, mu, sigma, student, dof)
-        log_c = slice_update(rng, residual_density, args, 0.0, 1.0)
-        c = math.exp(log_c)
-        volatility.b[first, i] += log_c
-        for t in range(n_periods):
-            shift[t] = (1.0 - c) * e[t]
-            u[t] /= c * c
-            scratch.noise.precision[i, t] /= c * c
-        for k in range(n_factors):
-            for t in range(n_periods):
-                factors.path[k, t] += direction[k] * shift[t]
-        for r in range(n_assets):
-            share = 0.0
-            for k in range(n_factors):
-                share += loadings[k, r] * direction[k]
-            for t in range(n_periods):
-                residuals[r, t] -= share * shift[t] * seen[r, t]
-        change = own.mean_u[i] * (1.0 / (c * c) - 1.0)
-        for k in range(n_factors):
-            for j in range(k + 1):
-                own.information[k, j] += change * loadings[k, i] * loadings[j, i]
+        move_asset(rng, i, square, linear, data, state, scratch)
