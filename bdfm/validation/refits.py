@@ -139,7 +139,6 @@ def _explain(model: RiskModel, estimator: Estimator, unseen: pd.DataFrame) -> tu
     return r, left
 
 
-@either_seed
 def origins_of(n_periods: int, window: int | None, step: int, start: int | None, *, where: str) -> range:
     """Numbers of periods known at each origin of a walk-forward; parameters as in ``walk_forward``."""
     step = _checks.at_least(step, 1, what="step", where=where)
@@ -149,6 +148,7 @@ def origins_of(n_periods: int, window: int | None, step: int, start: int | None,
     return range(first, n_periods, step)
 
 
+@either_seed
 def walk_forward(
     estimator: Estimator,
     returns: pd.DataFrame,
