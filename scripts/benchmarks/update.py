@@ -27,7 +27,7 @@ from rich.table import Table
 import bdfm
 
 N_DRAWS = 200_000
-FRESH_DAYS = 10  # market days before the origin in which an asset must have a price
+KNOWN_DAYS, FRESH_DAYS = 60, 10  # of the last market days an asset has a price in the first ten and last ten
 
 
 def timed(fit: Callable[[], bdfm.Posterior]) -> tuple[bdfm.Posterior, dict[str, Any]]:
@@ -105,7 +105,8 @@ def main(
 
     def panel_at(origin: pd.Timestamp) -> bdfm.Panel:
         """Of what is listed at the origin; who joins later is new to the posterior then."""
-        priced = table.loc[:origin].tail(FRESH_DAYS).notna().any()
+        priced = table.loc[:origin].tail(KNOWN_DAYS).notna()
+        priced = priced.tail(FRESH_DAYS).any() & priced.head(FRESH_DAYS).any()
         listed = members[members["symbol"].map(priced)]
         own = None if calendar is None else calendar[calendar["symbol"].isin(listed["symbol"])]
         return bdfm.Panel.from_prices(
