@@ -7,6 +7,7 @@ import pkgutil
 import re
 import subprocess
 import sys
+import tomllib
 from importlib import import_module
 from pathlib import Path
 
@@ -124,6 +125,30 @@ def code_of_documents() -> dict[str, str]:
         blocks = re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
         found |= {f"{page.relative_to(ROOT)}, block {k}": block for k, block in enumerate(blocks, 1)}
     return found
+
+
+def under_python_3_11(code: str) -> subprocess.CompletedProcess[str]:
+    """A process that takes itself for Python 3.11."""
+    before = "import sys; sys.version_info = (3, 11, 7); sys.version = '3.11.7 (main)'\n"
+    return subprocess.run(
+        [sys.executable, "-c", before + code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+
+
+def test_a_python_too_old_gets_one_clear_line():
+    said = "bdfm needs Python 3.12 or newer, this is 3.11.7. Use a newer one."
+    module = under_python_3_11("sys.argv = ['-m', 'demo']\nimport bdfm")
+    assert (module.returncode, module.stdout, module.stderr) == (1, "", said + "\n")
+    library = under_python_3_11("import bdfm")
+    assert library.returncode == 1
+    assert library.stderr.splitlines()[-1] == f"ImportError: {said}"
+    minimum = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    assert minimum["project"]["requires-python"] == ">=3.12"
+    assert minimum["tool"]["mypy"]["python_version"] == "3.12"  # which finds what 3.12 lacks
 
 
 @pytest.mark.parametrize(("name", "code"), code_of_documents().items())

@@ -203,7 +203,8 @@ def ticks(low: float, high: float) -> Floats:
     rough = (high - low) / 5
     power = 10.0 ** np.floor(np.log10(rough))
     step = next(k * power for k in (1, 2, 5, 10) if k * power >= rough)
-    return np.arange(np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9) + 1) * step + 0.0  # no -0
+    whole = np.arange(np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9) + 1)
+    return np.asarray(whole * step + 0.0, dtype=np.float64)  # 0.0: no -0
 
 
 def lines(
