@@ -8,8 +8,9 @@ model, and stand beside the stocks in the model of this package, so that all kno
 a posterior that goes on from the month before (``Posterior.update``), a forecast, and ``ForecastPrior``.
 Weights are held for 28 days, rebalanced daily; realised variance is that of daily returns.
 
-Also written: FILE.csv, the table. Options were set before the first run, but for the sampler's thresholds:
-750 days of returns for skfolio's priors, the preset ``house``, long only. None of the objectives asks for expected returns, which ``house`` does not forecast.
+Also written: FILE.csv, the table. Options were set before the first run, but for the thresholds of the
+sampler: 750 days of returns for skfolio's priors, the preset ``house``, long only. None of the objectives
+asks for expected returns, which ``house`` does not forecast.
 """
 
 from __future__ import annotations
