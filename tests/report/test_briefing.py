@@ -91,6 +91,9 @@ def test_a_symmetric_forecast_is_not_said_to_lean():
     assert middle == "Middle fifth, likeliest: B 60%, A 0%."
     table.loc["A", ["P4", "P5"]] = [0.09, 0.41]
     assert _fifths_lines(table)[1] == "Lowest fifth, likeliest: A 40%, B 10%."
+    table.loc["A", ["P1", "P5"]] = [0.41, 0.39]  # all lean down
+    table.loc["A", "P4"] = 0.1
+    assert _fifths_lines(table)[0] == "Highest fifth, likeliest: A 39%, B 10%."
 
 
 def test_what_changed(found, months):
