@@ -1,6 +1,13 @@
 """Bayesian dynamic factor models: calibrated joint probabilities of next month's asset returns."""
 
+import sys
 from typing import TYPE_CHECKING
+
+if sys.version_info < (3, 12):  # noqa: UP036  # before anything that an older Python cannot read
+    _TOO_OLD = f"bdfm needs Python 3.12 or newer, this is {sys.version.split()[0]}. Use a newer one."
+    if sys.argv[:1] == ["-m"]:  # python -m bdfm: one line, no traceback
+        sys.exit(_TOO_OLD)
+    raise ImportError(_TOO_OLD)
 
 from bdfm._lazy import public_names
 

@@ -16,6 +16,8 @@ EXTRAS: Final[dict[str, tuple[str, ...]]] = {
     "plotly": ("report", "backtest"),
     "skfolio": ("decisions", "validation"),
     "sklearn": ("exposures", "backtest"),
+    "skpro": ("sktime",),
+    "sktime": ("sktime",),
     "statsmodels": ("exposures",),
     "torch": ("torch",),
     "yfinance": ("yahoo",),

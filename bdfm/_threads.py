@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,7 +14,9 @@ from threading import Thread
 
 def cores() -> int:
     """Number of cores that this process may use."""
-    return os.process_cpu_count() or 1
+    if sys.version_info >= (3, 13):
+        return os.process_cpu_count() or 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def each[*T](work: Callable[[*T], None], *arguments: Iterable[object]) -> None:

@@ -7,6 +7,7 @@ import pkgutil
 import re
 import subprocess
 import sys
+import tomllib
 from importlib import import_module
 from pathlib import Path
 
@@ -91,8 +92,9 @@ def test_python_m():
 def test_lazy_names_are_those_of_the_type_checker(package):
     module = import_module(package)
     tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
-    block = next(node for node in tree.body if isinstance(node, ast.If))
-    assert ast.unparse(block.test) == "TYPE_CHECKING"
+    block = next(
+        node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    )
     told = {a.asname: (node.module, a.name) for node in block.body for a in node.names}
     assert {name for name in told if not name.startswith("_")} == set(module.__all__)
     assert set(told) <= set(dir(module))
@@ -126,11 +128,35 @@ def code_of_documents() -> dict[str, str]:
     return found
 
 
+def under_python_3_11(code: str) -> subprocess.CompletedProcess[str]:
+    """A process that takes itself for Python 3.11."""
+    before = "import sys; sys.version_info = (3, 11, 7); sys.version = '3.11.7 (main)'\n"
+    return subprocess.run(
+        [sys.executable, "-c", before + code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+
+
+def test_a_python_too_old_gets_one_clear_line():
+    said = "bdfm needs Python 3.12 or newer, this is 3.11.7. Use a newer one."
+    module = under_python_3_11("sys.argv = ['-m', 'demo']\nimport bdfm")
+    assert (module.returncode, module.stdout, module.stderr) == (1, "", said + "\n")
+    library = under_python_3_11("import bdfm")
+    assert library.returncode == 1
+    assert library.stderr.splitlines()[-1] == f"ImportError: {said}"
+    minimum = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    assert minimum["project"]["requires-python"] == ">=3.12"
+    assert minimum["tool"]["mypy"]["python_version"] == "3.12"  # which finds what 3.12 lacks
+
+
 @pytest.mark.parametrize(("name", "code"), code_of_documents().items())
 def test_documents_import_what_exists(name, code):
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "bdfm":
             module = import_module(node.module)
             for alias in node.names:
-                if not hasattr(module, alias.name):
+                if alias.name not in dir(module):  # asked for, a name of an extra would want its package
                     import_module(f"{node.module}.{alias.name}")

@@ -34,6 +34,7 @@ ROOMS = (
     "ledger",
     "report",
     "skfolio",
+    "sktime",
     "bdfm",  # the public names: for users and the command line, not for the package's own modules
     "cli",
 )
@@ -42,7 +43,7 @@ GROUND += ("_settings", "_statistics", "_dates", "_numbers", "_reading", "_table
 GROUND += ("_threads", "_memory", "_blocks", "_workers", "_toml", "_seeds")
 OPTIONAL = {"torch", "skfolio", "dask", "distributed", "yfinance", "arch", "plotly", "sklearn", "statsmodels"}
 OPTIONAL |= {"jupyterlab", "jupyter", "nbclient", "nbformat", "notebook", "ipykernel", "IPython"}
-OPTIONAL |= {"cvxpy", "openpyxl"}
+OPTIONAL |= {"cvxpy", "openpyxl", "sktime", "skpro"}
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 SHARED = re.compile(r"\.\./sh[a]red")

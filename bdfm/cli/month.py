@@ -80,9 +80,9 @@ def demo(
 
 def forecast(
     prices: Prices,
-    universe: Universe,
     origin: Annotated[str, typer.Option(help="Day on which the forecast is made, such as 2022-01-07.")],
     out_dir: OutFolder,
+    universe: Universe = None,
     earnings: Earnings = None,
     volatility: Volatility = None,
     period_days: Annotated[
@@ -121,6 +121,11 @@ def forecast(
     from bdfm.report.month import make_month
     from bdfm.report.run_file import DataTable, RunFile
 
+    if universe is None:
+        raise DataError(
+            "options: --universe is missing. Give a file with a row for each asset and the columns symbol and"
+            " asset_class (KO,stock), or a list of symbols, which are of one class then."
+        )
     if calendar_months and period_days is not None:
         raise DataError("options: --period-days and --calendar-months exclude each other. Give one of them.")
     forms: dict[str, Any] = {"date_format": date_format, "decimal_mark": decimal_mark}

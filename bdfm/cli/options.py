@@ -19,7 +19,8 @@ MAX_DAYS = 36_500  # of a period or a history: a century
 # Files
 Prices = Annotated[Path, typer.Option(help="Daily adjusted closes: CSV, .xlsx or Parquet, wide or long.")]
 Universe = Annotated[
-    Path, typer.Option(help="File with symbol, asset_class and optionally name; or a list of symbols.")
+    Path | None,
+    typer.Option(help="File with symbol, asset_class and optionally name; or a list of symbols. Needed."),
 ]
 Earnings = Annotated[Path | None, typer.Option(help="File with columns symbol, date.")]
 Volatility = Annotated[

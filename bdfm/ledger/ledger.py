@@ -25,6 +25,7 @@ CREATE TABLE IF NOT EXISTS months (
     number INTEGER PRIMARY KEY AUTOINCREMENT, entered TEXT NOT NULL, folder TEXT NOT NULL UNIQUE,
     origin TEXT NOT NULL, end TEXT NOT NULL, model TEXT NOT NULL, run TEXT NOT NULL, changes TEXT NOT NULL,
     decision TEXT NOT NULL, knew TEXT NOT NULL, seal TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS judged (seal TEXT PRIMARY KEY, found TEXT NOT NULL);
 CREATE TRIGGER IF NOT EXISTS no_change BEFORE UPDATE ON months
     BEGIN SELECT RAISE(ABORT, 'an entry of a ledger is never changed'); END;
 CREATE TRIGGER IF NOT EXISTS no_removal BEFORE DELETE ON months
@@ -149,9 +150,13 @@ class Ledger:
         return pd.DataFrame(rows).set_index("number") if rows else pd.DataFrame()
 
     def forecast(self, entry: Entry) -> Forecast:
-        """Forecast of an entry, as it was entered.
+        """Forecast of an entry, as it was entered; raises as ``check`` does."""
+        return Forecast.load(self.check(entry))
 
-        Raises ``DataError`` where its file is another one now, ``FileError`` where it is gone or damaged.
+    def check(self, entry: Entry) -> Path:
+        """File of an entry's forecast, as it was entered.
+
+        Raises ``DataError`` where it is another one now, ``FileError`` where it is gone or damaged.
         """
         file = self.path / entry.folder / FORECAST_FILE
         if _sum_of(file) != entry.seal:
@@ -159,7 +164,18 @@ class Ledger:
                 f"ledger: {file} is not the forecast that was entered on {entry.entered}. Restore it; a later"
                 " forecast belongs into a folder of its own."
             )
-        return Forecast.load(file)
+        return file
+
+    def judged(self, entry: Entry) -> str | None:
+        """What was found of an entry's month when it was judged last (``bdfm.ledger.judge``)."""
+        with self._index() as index:
+            row = index.execute("SELECT found FROM judged WHERE seal = ?", (entry.seal,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def keep_judged(self, entry: Entry, found: str) -> None:
+        """Keep what was found of an entry's month: no part of the record, it can be found again."""
+        with self._index() as index:
+            index.execute("INSERT OR REPLACE INTO judged VALUES (?, ?)", (entry.seal, found))
 
     @contextmanager
     def _index(self) -> Iterator[sqlite3.Connection]:

@@ -11,23 +11,47 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bdfm.backtest.run import EQUAL_RPS
-from bdfm.ledger.track import MODEL, Track
+from bdfm.backtest.significance import diebold_mariano
+from bdfm.ledger.judge import MODEL
+from bdfm.ledger.track import Track
 
 Floats = NDArray[np.float64]
 
 _WIDTH: Final = 720
 _HEIGHT: Final = 240
 _EDGE: Final = 56  # room for the labels of an axis
-_COLOURS: Final = ("#1f77b4", "#d95f02", "#1b9e77", "#7570b3", "#222222")
+_LABELS: Final = 6  # of the months, about; on a phone, where letters are larger, every third
+_COLOURS: Final = ("#1f77b4", "#d95f02", "#1b9e77", "#7570b3", "#888888")
+_LEFT: Final = frozenset({"origin", "end", "score", "view", "by"})  # columns of texts
 _STYLE: Final = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
-  color: #222; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; } .note { color: #555; }
-.wide { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .2rem .6rem; text-align: right; white-space: nowrap; border-bottom: 1px solid #ddd; }
-svg { max-width: 100%; height: auto; } .bad { color: #b00020; font-weight: 600; }
-@media print { body { margin: 0; max-width: none; } h2 { break-after: avoid; } }
+:root { --ink: #222; --soft: #555; --line: #ddd; --page: #fff; --bad: #b00020; }
+@media screen and (prefers-color-scheme: dark) {
+  :root { --ink: #dfe5ea; --soft: #9fabb5; --line: #39434d; --page: #161b20; --bad: #ff8b94;
+    color-scheme: dark; }
+}
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem;
+  color: var(--ink); background: var(--page); }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; } .note { color: var(--soft); }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 13px; }
+th, td { padding: .2rem .55rem; text-align: right; border-bottom: 1px solid var(--line); }
+th { vertical-align: bottom; } td { white-space: nowrap; } .left { text-align: left; }
+td.view { white-space: normal; }
+svg { max-width: 100%; height: auto; display: block; } svg text { fill: var(--ink); }
+.axis { stroke: #999; } .limit { stroke: var(--bad); } .bad { color: var(--bad); font-weight: 600; }
+.pictures { display: flex; flex-wrap: wrap; gap: 0 2rem; } .pictures > div { flex: 1 1 30rem; min-width: 0; }
+@media (max-width: 640px) {
+  svg text { font-size: 22px; } .odd { display: none; } td.view { min-width: 11rem; }
+}
+@media print {
+  body { margin: 0; max-width: none; font-size: 11px; } table { font-size: 8.5px; }
+  th, td { padding: 2px 4px; } svg text { font-size: 18px; } .odd { display: none; }
+  .wide { overflow: visible; } h2, .note { break-after: avoid; } tr, svg { break-inside: avoid; }
+  .pictures > div { flex-basis: 45%; break-inside: avoid; }
+  * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+}
 """
+_NAMES: Final = {"rps": "RPS", "crps": "CRPS", "coverage 50": "inside 50 %", "coverage 90": "inside 90 %"}
 _PERCENT: Final = ("coverage_50", "coverage_90", "profit", "expected", "value_at_risk")
 
 
@@ -65,7 +89,32 @@ def texts(found: Track) -> list[tuple[str, pd.DataFrame]]:
             share=[_percent(x) for x in people["share"]],
             share_after=[_percent(x) for x in people["share_after"]],
         ).rename(columns={"share_after": "share after"})
-    return [("Months", months), ("Means", pd.DataFrame(rows)), ("Views", views), ("People", people)]
+    return [
+        ("Months", months.rename(columns=_NAMES)),
+        ("Means", pd.DataFrame(rows).replace({"score": _NAMES})),
+        ("Views in sum", _sums(found.views)),
+        ("Views", views),
+        ("People", people.rename(columns=_NAMES)),
+    ]
+
+
+def _sums(views: pd.DataFrame) -> pd.DataFrame:
+    """What the views of each person gained: their number, how many helped, the mean gain with its error."""
+    known = views.dropna(subset=["rps_gain"]) if len(views) else views
+    rows = []
+    for by, own in known.groupby("by", sort=True) if len(known) else ():
+        gain = 1e5 * own.groupby("origin")["rps_gain"].mean().to_numpy(dtype=float)
+        error = diebold_mariano(gain - gain.mean()).se
+        rows.append(
+            {
+                "by": by,
+                "views": len(own),
+                "helped": int((own["rps_gain"] > 0).sum()),
+                "RPS gain a month, 1e-5": f"{gain.mean():+.0f}"
+                + (f" ± {error:.0f}" if np.isfinite(error) else ""),
+            }
+        )
+    return pd.DataFrame(rows)
 
 
 def track_html(found: Track) -> str:
@@ -73,37 +122,47 @@ def track_html(found: Track) -> str:
     tables = dict(texts(found))
     origins = [str(x) for x in found.months.index]
     title = f"Record of {len(origins)} month{'s' if len(origins) > 1 else ''}, {origins[0]} to {origins[-1]}"
-    parts = [f"<p>{verdict(found)}</p>"]
+    pictures = []
     if found.alarm is not None:
         log_e = np.log10(found.alarm.e_values)
         curves = {str(c): log_e[c].to_numpy() for c in log_e}
-        limit = -np.log10(found.alarm.level)
-        high, chance = f"{1 / found.alarm.level:g}", f"{found.alarm.level:.0%}"
-        parts += [
-            "<h2>Are the forecasts calibrated?</h2>",
-            '<p class="note">Winnings of bets against calibration that began with 1, powers of ten. They may'
-            f" be looked at every month: of calibrated forecasts all ever reach {high} with a"
-            f" chance of at most {chance}.</p>",
-            lines(origins, curves, limit=limit, label="log10 e-value"),
-        ]
+        high = 1 / found.alarm.level
+        text = (
+            "Winnings of bets against calibration that began with 1. They may be looked at every month: the"
+            f" thick line, the mean of the others, ever reaches {high:g} with a chance of at most"
+            f" {found.alarm.level:.0%} where forecasts are calibrated."
+        )
+        pictures.append(
+            (
+                "Are the forecasts calibrated?",
+                text,
+                lines(origins, curves, limit=np.log10(high), label="e-value", powers=True),
+            )
+        )
     gain = np.cumsum(EQUAL_RPS - found.months["rps"].to_numpy(dtype=float))
-    parts += [
-        "<h2>What was gained on equal fifths</h2>",
-        '<p class="note">Sum over months of 0.16 less the ranked probability score: a line that rises knows'
-        " more.</p>",
-        lines(origins, {"RPS": gain}, limit=None, label="sum of gains"),
-    ]
+    text = "Sum over months of 0.16 less the ranked probability score: a line that rises knows more."
+    pictures.append(("What was gained on equal fifths", text, lines(origins, {"RPS": gain}, label="gain")))
+    if len(found.people):
+        after = 100 * found.people.pivot(index="origin", columns="by", values="share_after")
+        curves = {str(c): after[c].to_numpy(dtype=float) for c in sorted(after, key=lambda c: c == MODEL)}
+        text = "Shares of a pool of people and model, by the record up to each month."
+        pictures.append(("Who earns a share?", text, lines(list(after.index), curves, label="share, %")))
+    parts = [f"<p>{verdict(found)}</p>", '<div class="pictures">']
+    for name, note, html in pictures:
+        parts.append(f'<div><h2>{escape(name)}</h2><p class="note">{escape(note)}</p>{html}</div>')
+    parts.append("</div>")
     notes = {
-        "Months": "Scores: lower is better. Coverage: shares of assets inside their 50 and 90 % intervals.",
+        "Months": "Scores: lower is better. Inside: share of assets that came inside their 50 and 90 %"
+        " intervals.",
         "Means": "Standard errors are robust to autocorrelation, and there from eight months on.",
-        "Views": "Score without the view less that with it: above 0 it helped.",
+        "Views in sum": "Score without a view less that with it, above 0 where it helped.",
+        "Views": "Each by itself, in units of 1e-5 of the RPS.",
         "People": f"Score of each person's views alone, and of {MODEL}, the draws without views. Share: what"
-        " the record before the month gives each in a pool.",
+        " the record before the month gives each in a pool; share after: with the month.",
     }
     for name, note in notes.items():
         if len(tables[name]):
-            html = tables[name].to_html(index=False, border=0, escape=True, na_rep="")
-            parts.append(f'<h2>{name}</h2><p class="note">{escape(note)}</p><div class="wide">{html}</div>')
+            parts.append(f'<h2>{name}</h2><p class="note">{escape(note)}</p>{_table(tables[name])}')
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -123,9 +182,42 @@ def verdict(found: Track) -> str:
     return f'<span class="bad">Alarm: the forecasts are not calibrated ({why}).</span> {score}'
 
 
-def lines(labels: Sequence[str], curves: Mapping[str, Floats], *, limit: float | None, label: str) -> str:
-    """Curves (month,) as SVG, with a dashed line at a limit."""
+def _table(table: pd.DataFrame) -> str:
+    """Table of texts and whole numbers, those of ``_LEFT`` to the left."""
+    kinds = [f' class="left {c}"' if c in _LEFT else "" for c in table.columns]
+    head = "".join(f"<th{k}>{escape(str(c))}</th>" for c, k in zip(table.columns, kinds, strict=True))
+    rows = "".join(
+        "<tr>"
+        + "".join(
+            f"<td{k}>{'' if x is None or x != x else escape(str(x))}</td>"
+            for x, k in zip(row, kinds, strict=True)
+        )
+        + "</tr>"
+        for row in table.itertuples(index=False)
+    )
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+
+
+def ticks(low: float, high: float) -> Floats:
+    """Three to six round numbers from low to high."""
+    rough = (high - low) / 5
+    power = 10.0 ** np.floor(np.log10(rough))
+    step = next(k * power for k in (1, 2, 5, 10) if k * power >= rough)
+    whole = np.arange(np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9) + 1)
+    return np.asarray(whole * step + 0.0, dtype=np.float64)  # 0.0: no -0
+
+
+def lines(
+    labels: Sequence[str],
+    curves: Mapping[str, Floats],
+    *,
+    label: str,
+    limit: float | None = None,
+    powers: bool = False,
+) -> str:
+    """Curves (month,) as SVG, the last one thick, with a dashed line at a limit; ``powers`` of ten."""
     values = np.concatenate([np.asarray(y, dtype=float) for y in curves.values()])
+    values = values[np.isfinite(values)]
     ends = [*values, 0.0] if limit is None else [*values, 0.0, limit]
     low, high = float(min(ends)), float(max(ends))
     pad = 0.05 * (high - low) or 1.0
@@ -135,31 +227,38 @@ def lines(labels: Sequence[str], curves: Mapping[str, Floats], *, limit: float |
         return _EDGE + (_WIDTH - 2 * _EDGE) * (k / (len(labels) - 1) if len(labels) > 1 else 0.5)
 
     def y(value: float) -> float:
-        return 16 + (_HEIGHT - 48) * (high - value) / (high - low)
+        return 30 + (_HEIGHT - 66) * (high - value) / (high - low)
 
+    right = _WIDTH - _EDGE
     parts = [
-        f'<line x1="{_EDGE}" x2="{_WIDTH - _EDGE}" y1="{y(0):.1f}" y2="{y(0):.1f}" stroke="#999"/>',
-        f'<text x="4" y="12">{escape(label)}</text>',
+        f'<line x1="{_EDGE}" x2="{right}" y1="{y(0):.1f}" y2="{y(0):.1f}" class="axis"/>',
+        f'<text x="0" y="16">{escape(label)}</text>',
     ]
-    for value in np.linspace(low + pad, high - pad, 4):
-        parts.append(f'<text x="4" y="{y(value) + 4:.1f}">{value:.3g}</text>')
-    step = max(1, len(labels) // 6)
-    for k in range(0, len(labels), step):
+    marks = np.arange(np.ceil(low), np.floor(high) + 1) if powers else ticks(low, high)
+    for value in marks:
+        said = f"{10**value:g}" if powers else f"{value:.6g}"
+        parts.append(f'<text x="{_EDGE - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{said}</text>')
+    step = max(1, -(-len(labels) // _LABELS))
+    for count, k in enumerate(range(0, len(labels), step)):
+        odd = ' class="odd"' if count % 3 else ""
         parts.append(
-            f'<text x="{x(k):.1f}" y="{_HEIGHT - 8}" text-anchor="middle">{escape(labels[k])}</text>'
+            f'<text x="{x(k):.1f}" y="{_HEIGHT - 8}" text-anchor="middle"{odd}>{escape(labels[k][:7])}</text>'
         )
     if limit is not None:
+        said = f"{10**limit:g}" if powers else f"{limit:g}"
         at = f"{y(limit):.1f}"
         parts.append(
-            f'<line x1="{_EDGE}" x2="{_WIDTH - _EDGE}" y1="{at}" y2="{at}" stroke="#b00020"'
-            ' stroke-dasharray="6 4"/>'
+            f'<line x1="{_EDGE}" x2="{right}" y1="{at}" y2="{at}" class="limit" stroke-dasharray="6 4"/>'
+            f'<text x="{right + 6}" y="{y(limit) + 4:.1f}">{said}</text>'
         )
     for k, curve in enumerate(curves.values()):
         colour, thick = _COLOURS[k % len(_COLOURS)], 3.5 if k == len(curves) - 1 else 1.5  # the last is all
-        points = " ".join(f"{x(j):.1f},{y(float(v)):.1f}" for j, v in enumerate(curve))
+        known = [j for j, v in enumerate(curve) if np.isfinite(v)]
+        points = " ".join(f"{x(j):.1f},{y(float(curve[j])):.1f}" for j in known)
         parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="{thick}"/>')
-        j = len(labels) - 1
-        parts.append(f'<circle cx="{x(j):.1f}" cy="{y(float(curve[j])):.1f}" r="3" fill="{colour}"/>')
+        if known:
+            j = known[-1]
+            parts.append(f'<circle cx="{x(j):.1f}" cy="{y(float(curve[j])):.1f}" r="3" fill="{colour}"/>')
     key = "".join(
         f' <span style="color:{_COLOURS[k % len(_COLOURS)]}">&#9632;</span> {escape(name)}'
         for k, name in enumerate(curves)

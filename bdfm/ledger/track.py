@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
-from bdfm.backtest.protocol import History
-from bdfm.backtest.run import EQUAL_RPS, evaluate
-from bdfm.backtest.shares import LearnedShares
+from bdfm.backtest.shares import HedgeShares
 from bdfm.backtest.significance import diebold_mariano
-from bdfm.backtest.walk import origin_seed
-from bdfm.errors import DataError, InfeasibleViewError
-from bdfm.forecast import views
-from bdfm.forecast.changes import Changes
-from bdfm.forecast.forecast import N_RANKS, Forecast
-from bdfm.forecast.ranks import outcome_quantiles, quantile_probabilities
-from bdfm.forecast.view import View
-from bdfm.forecast.weigh import view_weights
-from bdfm.ledger.ledger import Ledger
-from bdfm.portfolio.decisions import Decision
-from bdfm.scoring.alarm import LEVEL, Alarm, month_pits
-from bdfm.scoring.m6 import information_ratio, period_returns
-from bdfm.scoring.scores import log_score, ranked_probability_score
+from bdfm.errors import DataError
+from bdfm.ledger.judge import Judged, judge, scale_of, stamp
+from bdfm.ledger.ledger import Entry, Ledger
+from bdfm.scoring.alarm import LEVEL, Alarm
+from bdfm.scoring.scores import ranked_probability_score
 
 SCORES: Final = ("rps", "log_score", "crps")  # lower is better
-MODEL: Final = "model"  # the forecaster beside the people
-_WINDOW_DAYS: Final = 400  # of prices before an origin, for the market's volatility
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +85,9 @@ def track(
 ) -> Track:
     """Record of all months of a ledger that are over by the last day of prices.
 
+    What was found of a month is kept in the ledger's index, and found again only where its forecast's file or
+    the closes of its assets up to its end are others than they were, or the release is.
+
     Parameters
     ----------
     ledger
@@ -121,116 +112,35 @@ def track(
             f"track: no month in {ledger.path} is over by {last:%Y-%m-%d}, the last day of the prices. Give"
             " newer prices, or wait."
         )
-    months, judged, people, pits = {}, [], [], {}
+    months, views, people, pits = {}, [], [], {}
     record = _People()
     for entry in over:
         say(f"{entry.origin} to {entry.end}")
-        forecast = ledger.forecast(entry)
-        lacking = [a for a in forecast.assets if a not in prices]
-        if lacking:
-            raise DataError(f"track, {entry.folder}: no prices of {', '.join(lacking[:5])}. Add them.")
-        window = prices.loc[forecast.origin - pd.Timedelta(days=_WINDOW_DAYS) :, list(forecast.assets)]
-        realised = period_returns(window, forecast.origin, forecast.end)
+        judged = _judged(ledger, entry, prices)
         origin = entry.origin
-        months[origin] = _scores(forecast, window, realised)
-        pits[origin] = month_pits(forecast, realised, seed=origin_seed(1, forecast.origin))
-        outcome = _outcome(forecast, realised)
-        judged += [{"origin": origin} | row for row in _judged_views(forecast, outcome)]
-        people += [{"origin": origin} | row for row in record.month(forecast, outcome)]
+        months[origin] = judged.scores
+        pits[origin] = judged.pits
+        views += [{"origin": origin} | row for row in judged.views]
+        people += [{"origin": origin} | row for row in record.month(judged)]
     table = pd.DataFrame(months).T.rename_axis("origin").infer_objects()
     alarm = Alarm.of(pd.DataFrame(pits).T.rename_axis("origin"), level=level)
     later = tuple(e.folder for e in entries.values() if e not in over)
-    return Track(table, pd.DataFrame(judged), pd.DataFrame(people), alarm, later)
+    return Track(table, pd.DataFrame(views), pd.DataFrame(people), alarm, later)
 
 
-def _history(forecast: Forecast, window: pd.DataFrame) -> History:
-    """What a backtest would have known of the assets at the origin."""
-    universe = pd.DataFrame({"symbol": forecast.assets, "asset_class": forecast.asset_class})
-    days = (forecast.end - forecast.origin).days
-    return History(window.loc[: forecast.origin], universe, None, forecast.origin, forecast.end, days)
-
-
-def _scores(forecast: Forecast, window: pd.DataFrame, realised: pd.Series[float]) -> dict[str, Any]:
-    """Row of a month; the scores are those of a backtest."""
-    result = evaluate(forecast, _history(forecast, window), realised, seed=origin_seed(0, forecast.origin))
-    p, outcome, place = (result[k].to_numpy() for k in ("probability", "outcome", "pit"))
-    row: dict[str, Any] = {
-        "end": f"{forecast.end:%Y-%m-%d}",
-        "rps": _scale(outcome) * ranked_probability_score(p, outcome).mean(),
-        "log_score": log_score(p, outcome).mean(),
-        "crps": float(result["crps"].mean()),
-        "energy_score": result.attrs["energy_score"],
-        "coverage_50": float(np.mean(np.abs(place - 0.5) < 0.25)),
-        "coverage_90": float(np.mean(np.abs(place - 0.5) < 0.45)),
-    }
-    decision = Decision.of(forecast)
-    if decision is not None:
-        risk = {str(k): float(x) for k, x in decision.risk.table["value"].to_dict().items()}
-        profit = float(np.dot(decision.weights.to_numpy(), realised[decision.weights.index].to_numpy()))
-        row |= {
-            "profit": profit,
-            "expected": risk["mean"],
-            "value_at_risk": risk["value_at_risk"],
-            "breach": profit < -risk["value_at_risk"],
-            "information_ratio": information_ratio(
-                window, decision.weights[decision.weights != 0], forecast.origin, forecast.end
-            ),
-        }
-    return row
-
-
-def _outcome(forecast: Forecast, realised: pd.Series[float]) -> Any:
-    return outcome_quantiles(realised[list(forecast.assets)].to_numpy(dtype=float), N_RANKS)
-
-
-def _scale(outcome: Any) -> float:
-    """Factor to units in which equal fifths score 0.16."""
-    return float(EQUAL_RPS / ranked_probability_score(np.full(outcome.shape, 1 / N_RANKS), outcome).mean())
-
-
-def _views_of(forecast: Forecast) -> tuple[tuple[View, ...], Changes]:
-    """Views on the draws, and what their records say of shares."""
-    records = [r for r in forecast.records if r.kind in ("view", "pool")]
-    return tuple(views.from_record(r) for r in records if r.kind == "view"), Changes.from_records(records)
-
-
-def _probabilities(
-    forecast: Forecast, some: Sequence[View], changes: Changes, everyone: Sequence[View] = ()
-) -> Any:
-    """Probabilities (asset, quantile) of the forecast's draws under some views; None where impossible."""
-    draws = forecast.draws.to_numpy()
-    equal = np.full(len(draws), 1 / len(draws))
-    everybody = dict.fromkeys(v.by for v in (everyone or some))
-    shares = changes.shares or {p: 1 / len(everybody) for p in everybody}
-    # Who says nothing agrees with the model: the share goes to nobody else.
-    shares = {p: x for p, x in shares.items() if any(v.by == p for v in some)}
-    try:
-        weights = view_weights(
-            draws, equal, forecast.assets, some, shares=shares, pool=changes.pool, min_effective_draws=0
-        )
-    except (InfeasibleViewError, DataError):
-        return None  # held only together with the others
-    same = weights.min() == weights.max()
-    return quantile_probabilities(draws, n_quantiles=N_RANKS, weights=None if same else weights)
-
-
-def _judged_views(forecast: Forecast, outcome: Any) -> list[dict[str, Any]]:
-    """Row for each view on the draws: what the scores would have been without it."""
-    held, changes = _views_of(forecast)
-    with_all = forecast.quantile_probabilities(N_RANKS).to_numpy()
-    rows = []
-    for view in held:
-        without = _probabilities(forecast, [v for v in held if v is not view], changes, held)
-        row: dict[str, Any] = {"view": str(view), "by": view.by, "rps_gain": np.nan, "log_gain": np.nan}
-        if without is not None:
-            rps = [ranked_probability_score(p, outcome).mean() for p in (without, with_all)]
-            logs = [log_score(p, outcome).mean() for p in (without, with_all)]
-            row |= {
-                "rps_gain": _scale(outcome) * float(rps[0] - rps[1]),
-                "log_gain": float(logs[0] - logs[1]),
-            }
-        rows.append(row)
-    return rows
+def _judged(ledger: Ledger, entry: Entry, prices: pd.DataFrame) -> Judged:
+    """What is to be said of a month: what was found before, where nothing is different since."""
+    known = Judged.from_text(ledger.judged(entry))
+    if known is not None and known.stamp == stamp(prices, known.assets, entry.origin, entry.end):
+        ledger.check(entry)
+        return known
+    forecast = ledger.forecast(entry)
+    lacking = [a for a in forecast.assets if a not in prices]
+    if lacking:
+        raise DataError(f"track, {entry.folder}: no prices of {', '.join(lacking[:5])}. Add them.")
+    found = judge(forecast, prices)
+    ledger.keep_judged(entry, found.to_text())
+    return found
 
 
 class _People:
@@ -242,25 +152,20 @@ class _People:
 
     def __init__(self) -> None:
         self.names: tuple[str, ...] = ()
-        self.learned = LearnedShares(1)
+        self.learned = HedgeShares(1)
 
-    def month(self, forecast: Forecast, outcome: Any) -> list[dict[str, Any]]:
+    def month(self, judged: Judged) -> list[dict[str, Any]]:
         """Rows of a month, shares as they were before it; then the shares learn."""
-        held, changes = _views_of(forecast)
-        people = sorted({v.by for v in held if v.by})
-        if not people:
+        names = tuple(judged.names)
+        if not names:
             return []
-        names = (MODEL, *people)
         if names != self.names:
-            self.names, self.learned = names, LearnedShares(len(names))
-        alone = Changes(pool=changes.pool)
-        sets = [(), *([v for v in held if v.by == p] for p in people)]
-        found = [_probabilities(forecast, some, alone) for some in sets]
-        if any(p is None for p in found):
+            self.names, self.learned = names, HedgeShares(len(names))
+        if judged.members is None:
             return []
-        before = self.learned.shares.copy()
-        rps = [_scale(outcome) * float(ranked_probability_score(p, outcome).mean()) for p in found]
-        self.learned.learn_from(found, outcome)
+        before = self.learned.learn_from(list(judged.members), judged.outcome)
+        scale = scale_of(judged.outcome)
+        rps = [scale * float(ranked_probability_score(p, judged.outcome).mean()) for p in judged.members]
         return [
             {"by": name, "rps": score, "share": float(x), "share_after": float(y)}
             for name, score, x, y in zip(names, rps, before, self.learned.shares, strict=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 
@@ -14,7 +15,6 @@ from bdfm.errors import DataError
 from bdfm.forecast.forecast import Forecast
 from bdfm.forecast.submission import MAX_EXPOSURE, MIN_EXPOSURE
 from bdfm.portfolio.choices import Method
-from bdfm.portfolio.scenarios import moments, scenarios
 
 Floats = NDArray[np.float64]
 
@@ -51,27 +51,14 @@ def optimise(forecast: Forecast, assets: list[str], settings: DecisionSettings) 
     if settings.method == "equal":
         return np.full(len(assets), 1 / len(assets))
     what = f"decision by {settings.method}"
-    skfolio, optimization, prior = (
+    skfolio, optimization = (
         optional(name, what=what, instead="or use method equal.")
-        for name in ("skfolio", "skfolio.optimization", "skfolio.prior")
+        for name in ("skfolio", "skfolio.optimization")
     )
-    draws = scenarios(forecast, assets, n_scenarios=settings.n_scenarios, seed=settings.seed)
-    mean, covariance = moments(forecast, assets)
-    base: Any = prior.BasePrior
-    known = prior.ReturnDistribution(mu=mean, covariance=covariance, returns=draws)
+    from bdfm.portfolio.prior import ForecastPrior
 
-    class Draws(base):  # type: ignore[misc]
-        """Hands the draws of the forecast to an optimiser."""
-
-        def __init__(self) -> None:
-            pass
-
-        def fit(self, X: Any, y: Any = None, **_: Any) -> Any:
-            """Take the draws, whatever is given."""
-            self.return_distribution_ = known
-            return self
-
-    limits: dict[str, Any] = {"max_weights": settings.max_weight, "prior_estimator": Draws()}
+    prior = ForecastPrior(forecast, n_scenarios=settings.n_scenarios, seed=settings.seed)
+    limits: dict[str, Any] = {"max_weights": settings.max_weight, "prior_estimator": prior}
     if settings.method == "risk_parity":
         if settings.short:
             raise DataError("decision: risk_parity holds no short positions. Leave out short.")
@@ -95,7 +82,7 @@ def optimise(forecast: Forecast, assets: list[str], settings: DecisionSettings) 
             **limits,
         )
     try:
-        found = model.fit(draws).weights_
+        found = model.fit(pd.DataFrame(np.zeros((2, len(assets))), columns=assets)).weights_
     except Exception as error:  # skfolio and its solvers raise many kinds
         raise DataError(
             f"decision: {settings.method} has no solution ({str(error).splitlines()[0]}). A ratio needs an"

@@ -26,6 +26,7 @@ Floats = NDArray[np.float64]
 MOST: Final = 12  # rows of a table of changes
 APART: Final = pd.Timedelta(days=6)  # between the end of last month's span and this origin: a long weekend
 WORST: Final = 0.05  # share of the draws that a stress looks at
+_LEAN: Final = 0.005  # less between the outer fifths is not seen in whole percent
 _FIFTHS: Final = [f"P{k}" for k in range(1, 6)]
 
 
@@ -71,13 +72,16 @@ def briefing(
     happened: tuple[str, ...] = ()
     if previous is not None:
         tables |= _changes(forecast, table, decision, previous, before)
+        notes["Probabilities that changed most"] = (
+            "Moved: the probability that lies in another fifth than last month."
+        )
         happened, outcome = _happened(forecast, previous, before)
         if outcome is not None:
             tables["Last month: said and came"] = outcome
     if decision is not None:
         tables["Weights and trades"] = _positions(decision)
         if len(decision.binding):
-            tables["What binds"] = decision.binding.set_index("limit")[["text"]]
+            tables["What binds"] = _binding(decision)
         tables |= _exposures(decision)
         tables["Stress"] = _stress(forecast, decision)
         notes["Stress"] = (
@@ -105,12 +109,24 @@ def _lines(forecast: Forecast, table: pd.DataFrame, decision: Decision | None) -
     low, middle, high = weighted_quantiles(market, [0.05, 0.5, 0.95], p)
     falls = float(p @ (market < 0))
     return (
-        f"Highest fifth, likeliest: {_ends(table, 'P5')}.",
-        f"Lowest fifth, likeliest: {_ends(table, 'P1')}.",
+        *_fifths_lines(table),
         f"All assets, equally weighted: median {middle:+.1%}, 5 to 95 % from {low:+.1%} to {high:+.1%}; they"
         f" fall with probability {falls:.0%}.",
         _views_line(forecast),
         _book_line(decision),
+    )
+
+
+def _fifths_lines(table: pd.DataFrame) -> tuple[str, str]:
+    """Who is likeliest in the outer fifths; of a symmetric forecast, whose outer fifths are alike, once."""
+    if (table["P5"] - table["P1"]).abs().max() < _LEAN:
+        return (
+            f"Outer fifths, likeliest, as much the highest as the lowest: {_ends(table, 'P5')}.",
+            f"Middle fifth, likeliest: {_ends(table, 'P3')}.",
+        )
+    return (
+        f"Highest fifth, likeliest: {_ends(table, 'P5')}.",
+        f"Lowest fifth, likeliest: {_ends(table, 'P1')}.",
     )
 
 
@@ -163,8 +179,7 @@ def _changes(
     """Tables of changes since the month before: probabilities, views, risk, positions."""
     was = previous.summary()
     both = [s for s in table.index if s in was.index]
-    ranks = np.arange(1, 6)
-    rank_now, rank_was = (t.loc[both, _FIFTHS].to_numpy() @ ranks for t in (table, was))
+    p, p_before = (t.loc[both, _FIFTHS].to_numpy(dtype=float) for t in (table, was))
     moved = pd.DataFrame(
         {
             "name": table.loc[both, "name"],
@@ -172,11 +187,11 @@ def _changes(
             "lowest now": table.loc[both, "P1"],
             "highest before": was.loc[both, "P5"],
             "highest now": table.loc[both, "P5"],
-            "expected fifth, change (number)": rank_now - rank_was,
+            "moved": np.abs(p - p_before).sum(axis=1) / 2,
         },
         index=pd.Index(both, name="symbol"),
     )
-    order = moved["expected fifth, change (number)"].abs().sort_values(ascending=False, kind="stable").index
+    order = moved["moved"].sort_values(ascending=False, kind="stable").index
     tables = {"Probabilities that changed most": moved.loc[order[:MOST]]}
     now, then = ([r.text for r in f.records] for f in (forecast, previous))
     rows = [(t, "kept" if t in then else "new") for t in now] + [(t, "gone") for t in then if t not in now]
@@ -222,9 +237,9 @@ def _happened(
     found = pd.DataFrame(
         {
             "name": table["name"],
-            "said, 5 %": table["5%"],
+            "said, 5th percentile": table["5%"],
             "said, median": table["50%"],
-            "said, 95 %": table["95%"],
+            "said, 95th percentile": table["95%"],
             "came": realised,
             "place among the draws": place,
             "fifth that came (number)": fifth + 1,
@@ -266,6 +281,13 @@ def _positions(decision: Decision) -> pd.DataFrame:
     return table.rename(
         columns={"asset_class": "class", "money": "money (amount)", "shares": "shares (number)"}
     )
+
+
+def _binding(decision: Decision) -> pd.DataFrame:
+    """Limits that bind and what they cost; the words of a limit once."""
+    own = decision.binding
+    rest = [t.removeprefix(x).lstrip(",: ") for x, t in zip(own["limit"], own["text"], strict=True)]
+    return pd.DataFrame({"what it costs": rest}, index=pd.Index(own["limit"], name="limit"))
 
 
 def _exposures(decision: Decision) -> dict[str, pd.DataFrame]:

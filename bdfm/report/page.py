@@ -21,22 +21,24 @@ from bdfm.names import FORECAST_FILE, REPORT_FILE
 from bdfm.portfolio.decisions import Decision
 from bdfm.posterior.posterior import Posterior
 from bdfm.report.briefing import briefing
-from bdfm.report.page_form import PAGE, SCRIPT, STYLE
+from bdfm.report.page_form import PAGE, lies_beside, wide_table
 from bdfm.report.pictures import (
     FIFTHS,
     contributions,
     dispersion,
     factor_paths,
     figure_html,
-    heatmap,
+    heatmaps,
     volatility,
 )
 from bdfm.report.results import MonthFiles, read_results
-from bdfm.report.sections import doubts, first_page, last_month, strips, titled
-from bdfm.report.what_if import what_if_script, what_if_section
+from bdfm.report.sections import doubts, first_page, last_month, plain_zero, strips, titled
+from bdfm.report.what_if import what_if_section
 from bdfm.report.workbook import workbook_tables, write_workbook
 
 WHAT_IF: Final = "What if"
+STYLE: Final = "page.css"
+SCRIPTS: Final = ("page.js", "what_if.js", "what_if_page.js")
 
 
 def write_report(
@@ -116,7 +118,7 @@ def report_html(
         ("Risk", _risk_section(forecast) + titled(found, ("Stress",))),
         ("Last month", last_month(found)),
         ("Densities", strips(forecast, table)),
-        ("Heat map", figure_html(heatmap(table), "heatmap")),
+        ("Heat map", "".join(figure_html(f, f"heatmap-{k}") for k, f in enumerate(heatmaps(table)))),
         ("Views and edits", _changes_section(forecast)),
         ("Forecast", _forecast_section(forecast, table)),
         (WHAT_IF, what_if_section(forecast)),
@@ -135,11 +137,12 @@ def report_html(
     links = "".join(f'<a href="#s{k}">{escape(name)}</a>' for k, (name, _) in enumerate(sections))
     return PAGE.format(
         title=escape(title),
-        style=STYLE,
+        head=f"Forecast <span>{forecast.origin:%Y-%m-%d}</span> to <span>{forecast.end:%Y-%m-%d}</span>",
+        style=lies_beside(STYLE),
         plotly=plotly,
         links=links,
         body=body,
-        script=f"{SCRIPT}{what_if_script()}",
+        script="\n".join(lies_beside(name) for name in SCRIPTS),
     )
 
 
@@ -170,20 +173,20 @@ def _forecast_section(forecast: Forecast, table: pd.DataFrame) -> str:
         cells += [
             f'<td class=p data-v="{p:.6f}" style="{_shade(p)}">{100 * p:.1f}</td>' for p in probabilities
         ]
-        cells += [f'<td data-v="{row[c]:.6f}">{100 * row[c]:.1f}</td>' for c in percent]
+        cells += [f'<td data-v="{row[c]:.6f}">{plain_zero(f"{100 * row[c]:.1f}")}</td>' for c in percent]
         rows.append(f"<tr>{''.join(cells)}</tr>")
     kinds = ["symbol", "name", "class", *["p"] * (len(heads) - 3)]
     head = "".join(
-        f'<th scope=col class="{kind}"><button type=button>{escape(title)}</button></th>'
+        f'<th scope=col class="{kind}" data-title="{escape(title)}">'
+        f"<button type=button>{escape(title)}</button></th>"
         for kind, title in zip(kinds, heads, strict=True)
     )
     return (
         f"<p>{escape(', '.join(facts))}. Probability in % that an asset's return ranks in each fifth of the"
-        " assets, and quantiles of its return in %. Click a column to sort.</p>"
+        " assets, and quantiles of its return in %.<span class=screen> Click a column to sort.</span></p>"
         '<p class=tools><label>Search <input id=search type=search placeholder="symbol, name, class"></label>'
         f" <span id=shown role=status>{len(rows)} of {len(rows)}</span></p>"
-        f"<div class=wide><table id=assets><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}"
-        "</tbody></table></div>"
+        f"{wide_table('id=assets', f'<thead><tr>{head}</tr></thead>', rows)}"
     )
 
 
@@ -227,7 +230,7 @@ def _changes_section(forecast: Forecast) -> str:
 def _arrow(before: float, after: float) -> str:
     change = 100 * (after - before)
     kind = "up" if change > 0.05 else "down" if change < -0.05 else "same"
-    return f'<td class="{kind}">{100 * before:.1f} → {100 * after:.1f}</td>'
+    return f'<td class="{kind}">{plain_zero(f"{100 * before:.1f}")} → {plain_zero(f"{100 * after:.1f}")}</td>'
 
 
 def _risk_section(forecast: Forecast) -> str:
@@ -291,9 +294,14 @@ def _diagnostics_section(posterior: Posterior | None, summary: Mapping[str, Any]
     if not isinstance(found, Mapping):
         return "<p>Unknown: neither a posterior nor a summary lies beside the forecast.</p>"
     rows = "".join(
-        f"<tr><th scope=row>{escape(str(k))}</th><td>{escape(str(v))}</td></tr>" for k, v in found.items()
+        f"<tr><th scope=row>{escape(str(k).replace('_', ' '))}</th><td>{escape(_said(v))}</td></tr>"
+        for k, v in found.items()
     )
     return f"<table class=plain><tbody>{rows}</tbody></table>"
+
+
+def _said(value: object) -> str:
+    return f"{value:,.5g}" if isinstance(value, float) else str(value)
 
 
 def _reproduce_section(forecast: Forecast, summary: Mapping[str, Any] | None, run: str | None) -> str:

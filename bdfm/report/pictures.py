@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from html import escape
@@ -23,17 +24,19 @@ from bdfm.names import (
 from bdfm.portfolio.decisions import Decision
 from bdfm.posterior.posterior import Posterior
 from bdfm.report.briefing import conviction
+from bdfm.report.page_form import data_script
 
 _N_FACTORS: Final = 3  # whose paths are drawn
 _N_DRAWS: Final = 300  # posterior draws behind the volatility picture
 FIFTHS: Final = ("lowest", "2", "3", "4", "highest")
+_N_PART: Final = 50  # rows of one heat map: what goes on a sheet of paper
 N_SHOWN: Final = 300  # assets of a heat map: of more, those with the largest and smallest tails
 _CELLS: Final = 8_000_000  # noise scales (draw, period, asset) in memory at a time
 _COLOURS: Final = ("#3b6fb6", "#c8553d", "#4f9d69", "#8a6fb0", "#b08d3c", "#5c6b73")
 
 
 def figure_html(figure: Any, name: str) -> str:
-    """Figure as a div with its data, without the library, its title above it: that wraps on a phone."""
+    """Figure as its data, drawn when it is seen (``page.js``), its title above it: that wraps on a phone."""
     title = str(figure.layout.title.text)
     top = figure.layout.margin.t or 10
     figure.update_layout(
@@ -42,13 +45,12 @@ def figure_html(figure: Any, name: str) -> str:
         font={"family": "system-ui, sans-serif", "size": 12},
         margin={"l": 10, "r": 10, "t": top, "b": 30},
     )
-    html: str = figure.to_html(
-        full_html=False,
-        include_plotlyjs=False,
-        div_id=f"figure-{name}",
-        config={"displaylogo": False, "responsive": True, "displayModeBar": False},
+    drawn = json.loads(figure.to_json())
+    return (
+        f'<div class=figure role=group aria-label="{escape(title)}"><h4>{escape(title)}</h4>'
+        f'<div class=drawing id="figure-{name}" style="height:{int(figure.layout.height)}px"></div>'
+        f"{data_script({k: drawn[k] for k in ('data', 'layout')}, 'class=drawn')}</div>"
     )
-    return f'<div class=figure role=group aria-label="{escape(title)}"><h4>{escape(title)}</h4>{html}</div>'
 
 
 def _label(text: object) -> str:
@@ -56,18 +58,29 @@ def _label(text: object) -> str:
     return escape(str(text), quote=False)
 
 
-def heatmap(table: pd.DataFrame) -> Any:
+def heatmaps(table: pd.DataFrame) -> list[Any]:
     """Probability of each fifth (asset, fifth), in percent, numbered, by falling conviction.
 
-    Of many assets the ends are shown (``extreme_assets``).
+    Of many assets the ends are shown (``extreme_assets``). In parts that go on a sheet of paper each.
     """
-    from plotly import graph_objects as go
-
     everything = len(table)
     table = table.iloc[extreme_assets((table["P1"] + table["P5"]).to_numpy(), N_SHOWN)]
-    shown = table.loc[conviction(table).sort_values(kind="stable").index]  # the last row is drawn on top
+    shown = table.loc[conviction(table).sort_values(ascending=False, kind="stable").index]
+    top = max(40.0, float(100 * shown[[f"P{k}" for k in range(1, 6)]].to_numpy().max()))
+    title = "Probability of each fifth, %, by conviction" + ends_named(len(shown), everything)
+    n = -(-len(shown) // _N_PART)
+    parts = [shown.iloc[len(shown) * k // n : len(shown) * (k + 1) // n] for k in range(n)]
+    return [
+        _heatmap(part, title if n == 1 else f"{title}, {k} of {n}", top) for k, part in enumerate(parts, 1)
+    ]
+
+
+def _heatmap(table: pd.DataFrame, title: str, top: float) -> Any:
+    """Heat map of assets in their order; ``top`` is the percentage of the darkest red."""
+    from plotly import graph_objects as go
+
+    shown = table.iloc[::-1]  # the last row is drawn on top
     p = 100 * shown[[f"P{k}" for k in range(1, 6)]].to_numpy()
-    top = max(40.0, float(p.max()))
     figure = go.Figure(
         go.Heatmap(
             z=np.round(p, 2).tolist(),
@@ -91,7 +104,7 @@ def heatmap(table: pd.DataFrame) -> Any:
     return figure.update_layout(
         height=100 + 15 * len(shown),
         margin_t=30,
-        title="Probability of each fifth, %, by conviction" + ends_named(len(shown), everything),
+        title=title,
     )
 
 

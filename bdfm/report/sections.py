@@ -12,15 +12,16 @@ import pandas as pd
 from bdfm.forecast.forecast import Forecast
 from bdfm.forecast.ranks import weighted_quantiles
 from bdfm.report.briefing import Briefing, conviction
+from bdfm.report.page_form import wide_table
 
 N_STRIPS: Final = 120  # assets whose density is drawn: of more, those with the most conviction
 _BANDS: Final = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 _SHADES: Final = ("b1", "b2", "b3", "b3", "b2", "b1")  # of what lies between them
 FRONT: Final = (
     "Probabilities that changed most",
-    "Views and edits, beside last month's",
     "Risk of the book",
     "Positions that changed most",
+    "Views and edits, beside last month's",
 )
 BOOK: Final = ("Weights and trades", "What binds", "Exposure by", "Stress", "Factors")
 
@@ -50,8 +51,8 @@ def titled(found: Briefing, titles: Sequence[str]) -> str:
             if title.startswith(start):
                 note = found.notes.get(title)
                 text = f"<p>{escape(note)}</p>" if note else ""
-                parts.append(f"<h4>{escape(title)}</h4>{text}{table_html(table)}")
-    return "".join(parts)
+                parts.append(f"<div><h4>{escape(title)}</h4>{text}{table_html(table)}</div>")
+    return f"<div class=tables>{''.join(parts)}</div>" if parts else ""
 
 
 def table_html(table: pd.DataFrame) -> str:
@@ -67,10 +68,7 @@ def table_html(table: pd.DataFrame) -> str:
     for label, values in zip(table.index, table.to_numpy(dtype=object), strict=True):
         cells = "".join(_cell(x, f, k) for x, f, k in zip(values, forms, kinds, strict=True))
         rows.append(f"<tr><th scope=row>{escape(str(label))}</th>{cells}</tr>")
-    return (
-        f"<div class=wide><table class=plain><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
-        "</table></div>"
-    )
+    return wide_table("class=plain", f"<thead><tr>{head}</tr></thead>", rows)
 
 
 def _form(name: str, column: pd.Series[Any]) -> str:
@@ -100,8 +98,12 @@ def _cell(value: Any, form: str, kind: str) -> str:
     if value is None or value != value:
         return "<td></td>"
     text = f"{100 * value:.{form[1]}f}" if form.startswith("%") else form.format(value)
-    text = text.replace("-", "", 1) if text.startswith("-") and not text.strip("-0.,") else text
-    return f"<td>{text}</td>"
+    return f"<td>{plain_zero(text)}</td>"
+
+
+def plain_zero(text: str) -> str:
+    """Number without its sign where nothing is left of it: 0.0% of -0.0% and +0.0%."""
+    return text if text.strip("+-0.,%") else text.lstrip("+-")
 
 
 def strips(forecast: Forecast, table: pd.DataFrame) -> str:
@@ -131,13 +133,13 @@ def strips(forecast: Forecast, table: pd.DataFrame) -> str:
         rows.append(
             f"<tr><th scope=row>{escape(str(symbol))}</th><td class=strip>"
             f'<svg viewBox="0 0 1000 18" preserveAspectRatio="none">{line}{bars}{middle}</svg></td>'
-            f"<td>{values[3, k]:+.1%}</td><td class=class>{said}</td></tr>"
+            f"<td>{plain_zero(f'{values[3, k]:+.1%}')}</td><td class=class>{said}</td></tr>"
         )
     more = "" if len(order) == len(table) else f" Of {len(table)} assets the {len(order)} of most conviction."
     return (
         f"<p>Return over the span from {left:+.0%} to {right:+.0%}: the middle half dark, 5 to 95 % lighter,"
         f" 1 to 99 % lightest, the median and zero as lines; beside them the median and 5 to 95 %.{more}</p>"
-        f"<div class=wide><table class=strips><tbody>{''.join(rows)}</tbody></table></div>"
+        f"{wide_table('class=strips', '', rows)}"
     )
 
 

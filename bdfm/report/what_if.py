@@ -7,9 +7,7 @@ The arithmetic is that of ``forecast.with_views`` and lies in ``what_if.js``; wh
 from __future__ import annotations
 
 import base64
-import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -20,6 +18,7 @@ from bdfm.forecast.entropy import effective_number
 from bdfm.forecast.forecast import Forecast
 from bdfm.forecast.weigh import MIN_EFFECTIVE_DRAWS, MIN_EFFECTIVE_SHARE
 from bdfm.portfolio.decisions import Decision
+from bdfm.report.page_form import data_script
 
 Floats = NDArray[np.float64]
 
@@ -27,7 +26,6 @@ MOST_DRAWS: Final = 2000
 MOST_NUMBERS: Final = 2_500_000  # returns that a page carries: 6.7 MB of text
 _STEPS: Final = 2**16 - 1  # of a return between its least and its largest
 _SEED: Final = 1  # the same forecast makes the same page
-SCRIPTS: Final = ("what_if.js", "what_if_page.js")
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,9 +109,6 @@ def what_if_section(forecast: Forecast) -> str:
     """Section of the page: what it says, the data, and places that the script fills."""
     own = carried(forecast)
     data = what_if_data(forecast, own)
-    text = json.dumps(data)
-    for sign in "<>&":  # a script's text ends at the first "</script", whatever stands around it
-        text = text.replace(sign, f"\\u{ord(sign):04x}")
     book = "" if data["book"] is None else " and to the risk of the book"
     error = 100 * np.sqrt(0.16 / effective_number(own.weights))
     return (
@@ -126,11 +121,5 @@ def what_if_section(forecast: Forecast) -> str:
         "<button type=button id=what-if-clear hidden>Remove all views</button></p>"
         "<p id=what-if-status role=status></p><p id=what-if-refusal class=bad role=alert></p>"
         "<div id=what-if-found hidden></div>"
-        f'<script type="application/json" id=what-if-data>{text}</script>'
+        f"{data_script(data, 'id=what-if-data')}"
     )
-
-
-def what_if_script() -> str:
-    """Arithmetic and wiring, as the page holds them."""
-    folder = Path(__file__).parent
-    return "\n".join((folder / name).read_text(encoding="utf-8") for name in SCRIPTS)

@@ -136,6 +136,15 @@ def test_bad_option_is_one_message_and_nothing_is_written(bdfm_command, argument
     assert not (files / "out").exists()
 
 
+def test_a_missing_universe_is_told_with_what_it_holds(bdfm_command, arguments, files):
+    at = arguments.index("--universe")
+    code, _, err = bdfm_command(*arguments[:at], *arguments[at + 2 :])
+    assert code == 2
+    for word in ("--universe is missing", "symbol and asset_class", "a list of symbols"):
+        assert word in " ".join(err.split())
+    assert not (files / "out").exists()
+
+
 def test_unknown_earnings_are_a_counted_warning(bdfm_command, arguments, files):
     (files / "earnings.csv").write_text("symbol,date\nAAPL,2020-10-29\nZZZ,2020-10-29\n")
     code, _, err = bdfm_command(*arguments, "--earnings", files / "earnings.csv")

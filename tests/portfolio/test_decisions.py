@@ -237,6 +237,14 @@ def test_risk_parity_shares_the_variance(forecast):
     )
 
 
+def test_scenarios_are_those_of_the_seed(forecast):
+    one, again, other = (
+        decide(forecast, method="mean_cvar", exposure=1.0, n_scenarios=150, seed=k).weights for k in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(one, again)
+    assert np.abs(one - other).max() > 1e-3
+
+
 def test_mean_cvar_beats_the_others_in_its_own_objective(forecast):
     def objective(decision):
         value = decision.risk.table["value"]

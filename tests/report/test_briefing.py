@@ -16,7 +16,7 @@ from bdfm.forecast.forecast import Forecast
 from bdfm.portfolio.decisions import decide
 from bdfm.portfolio.mandate import Mandate
 from bdfm.portfolio.optimise import shortfall
-from bdfm.report.briefing import briefing, conviction
+from bdfm.report.briefing import _fifths_lines, briefing, conviction
 from bdfm.report.page import report_html, write_report, write_report_workbook
 from bdfm.report.workbook import write_workbook
 
@@ -83,12 +83,25 @@ def test_five_lines(found, months):
     assert "The book (least variance)" in found.lines[4]
 
 
+def test_a_symmetric_forecast_is_not_said_to_lean():
+    fifths = np.array([[0.4, 0.1, 0, 0.1, 0.4], [0.1, 0.1, 0.6, 0.1, 0.1]])
+    table = pd.DataFrame(fifths, columns=[f"P{k}" for k in range(1, 6)], index=["A", "B"])
+    outer, middle = _fifths_lines(table)
+    assert outer == "Outer fifths, likeliest, as much the highest as the lowest: A 40%, B 10%."
+    assert middle == "Middle fifth, likeliest: B 60%, A 0%."
+    table.loc["A", ["P4", "P5"]] = [0.09, 0.41]
+    assert _fifths_lines(table)[1] == "Lowest fifth, likeliest: A 40%, B 10%."
+    table.loc["A", ["P1", "P5"]] = [0.41, 0.39]  # all lean down
+    table.loc["A", "P4"] = 0.1
+    assert _fifths_lines(table)[0] == "Highest fifth, likeliest: A 39%, B 10%."
+
+
 def test_what_changed(found, months):
     moved = found.tables["Probabilities that changed most"]
     assert moved.index[0] == "A"  # whose returns were shifted
-    ranks = np.arange(1, 6)
-    now, was = (f.quantile_probabilities().sel(asset="A").to_numpy() @ ranks for f in months[::-1])
-    assert moved["expected fifth, change (number)"].iloc[0] == pytest.approx(now - was)
+    now, was = (f.quantile_probabilities().sel(asset="A").to_numpy() for f in months[::-1])
+    assert moved["moved"].iloc[0] == pytest.approx(np.maximum(now - was, 0).sum())
+    assert moved["moved"].is_monotonic_decreasing
     assert moved["highest now"].iloc[0] > moved["highest before"].iloc[0]
     said = found.tables["Views and edits, beside last month's"]["since"]
     assert sorted(said) == ["gone", "new"]
@@ -133,7 +146,10 @@ def test_positions_and_exposures(found, months):
     assert by_class.loc["cash", "before"] == pytest.approx(0.5)
     by_sector = found.tables["Exposure by sector"]
     assert by_sector.loc["x", "after"] == pytest.approx(table.loc[table["sector"] == "x", "after"].sum())
-    assert "asset_class stock" in "".join(found.tables["What binds"]["text"])
+    binds = found.tables["What binds"]["what it costs"]
+    assert any("asset_class stock" in limit for limit in binds.index)
+    assert binds.str.startswith("it costs").any()
+    assert not any(text.startswith(limit) for limit, text in binds.items())
 
 
 def test_stress_is_the_mean_of_the_worst_draws(found, months):

@@ -16,6 +16,7 @@ from bdfm.forecast.changes import Changes, Step, parse_edits
 from bdfm.forecast.forecast import Forecast
 from bdfm.portfolio.decisions import decide
 from bdfm.report.page import report_html, write_report
+from bdfm.report.page_form import N_ROWS
 
 EVIL = "<script>alert(1)</script>"
 ASSETS = (EVIL, "BF-B", "TLT", "GOOG", "a'\"&b", "XLE", "ZZ", "<img src=x onerror=alert(2)>")
@@ -82,7 +83,9 @@ def test_the_page_is_one_file_and_escaped(page):
     assert len(tags.ids) == len(set(tags.ids))
     n_figures = len(re.findall(r"class=figure", text))
     assert n_figures == 3  # heat map, contributions, dispersion; no posterior lies beside it
-    assert tags.scripts == 3 + n_figures * text.count("Plotly.newPlot(") // n_figures
+    assert (
+        tags.scripts == 3 + n_figures
+    )  # the library, the draws of what if, the page's own; each figure's data
     assert "<script>alert(" not in text
     assert "onerror=alert(2)>" not in text.replace("&gt;", "")
     assert text.count("&lt;script&gt;alert(1)&lt;/script&gt;") > 5
@@ -136,8 +139,15 @@ def test_what_is_not_there_is_told(tmp_path, monkeypatch, forecast):
 @pytest.fixture
 def tab(open_page, page):
     tab = open_page(page)
-    tab.wait_for_selector("#figure-heatmap .main-svg")
+    draw_all(tab)
     return tab
+
+
+def draw_all(tab):
+    """Look at every picture: they are drawn when they come into sight."""
+    for place in tab.query_selector_all(".drawing"):
+        place.scroll_into_view_if_needed()
+        place.wait_for_selector(".main-svg")
 
 
 def column(tab, k):
@@ -189,3 +199,64 @@ def test_phone_and_print(tab):
     tab.emulate_media(media="print")
     assert not tab.is_visible("#search")
     assert tab.messages == []
+
+
+# A page of many assets
+
+N_LONG = 620
+BREAKS_OUT = "</script><script>alert(3)</script><img src=x onerror=alert(4)>"
+
+
+@pytest.fixture(scope="module")
+def long_page(tmp_path_factory):
+    """Its last asset, in a row that waits as text, has a name that would end a script."""
+    rng = np.random.default_rng(5)
+    f = Forecast.from_draws(
+        0.05 * rng.standard_normal((60, N_LONG)) * np.linspace(0.5, 2, N_LONG),
+        assets=[*(f"S{k:03d}" for k in rng.permutation(N_LONG - 1)), BREAKS_OUT],
+        asset_class=["stock"] * N_LONG,
+        names=[f"Company {k}" for k in range(N_LONG - 1)] + [BREAKS_OUT],
+        origin="2022-02-04",
+        end="2022-03-04",
+    )
+    path = tmp_path_factory.mktemp("long") / "report.html"
+    path.write_text(report_html(f), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def long_tab(open_page, long_page):
+    return open_page(long_page)
+
+
+def n_rows(tab):
+    return tab.evaluate("document.querySelectorAll('#assets tbody tr').length")
+
+
+def test_a_long_table_is_laid_out_as_it_is_wanted(long_tab):
+    assert n_rows(long_tab) == N_ROWS
+    assert long_tab.evaluate("document.querySelectorAll('.main-svg').length") == 0  # no picture is in sight
+    assert long_tab.evaluate("window.Plotly === undefined")  # nor the library read
+    assert long_tab.inner_text("#shown") == f"{N_LONG} of {N_LONG}"
+    long_tab.evaluate("document.querySelector('#assets tbody tr:last-child').scrollIntoView()")
+    long_tab.wait_for_function(f"document.querySelectorAll('#assets tbody tr').length > {N_ROWS}")
+    long_tab.fill("#search", "alert(4)")
+    assert n_rows(long_tab) == N_LONG
+    assert column(long_tab, 0) == column(long_tab, 1) == [BREAKS_OUT]  # as text
+    assert long_tab.messages == []
+
+
+def test_a_long_table_is_sorted_as_a_whole(long_tab):
+    long_tab.click("#assets thead th:nth-child(1) button")
+    assert column(long_tab, 0) == [BREAKS_OUT, *(f"S{k:03d}" for k in range(N_LONG - 1))]
+    assert long_tab.messages == []
+
+
+def test_a_long_page_is_printed_whole(long_tab):
+    long_tab.pdf()
+    assert n_rows(long_tab) == N_LONG
+    figures = long_tab.evaluate("document.querySelectorAll('.drawing').length")
+    assert figures == 7  # 300 assets in heat maps of 50, and their dispersion
+    assert long_tab.evaluate("document.querySelectorAll('.drawing .main-svg:first-child').length") == figures
+    assert long_tab.evaluate("document.documentElement.scrollWidth") <= 1200
+    assert long_tab.messages == []

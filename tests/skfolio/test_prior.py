@@ -1,6 +1,7 @@
 """Priors for skfolio: the forecast's draws, by name and weight; conventions; walk-forward."""
 
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -258,3 +259,21 @@ def test_walk_forward(returns):
     against = cross_val_predict(MeanRisk(prior_estimator=EmpiricalPrior()), returns, cv=folds)
     assert done[0].weights[0] > done[0].weights[3]
     assert against[0].weights[0] > against[0].weights[3]
+
+
+def test_the_table_of_the_page_is_that_of_the_script():
+    """Each row of docs/howto/skfolio.md is made of docs/optimisers.csv, which the script wrote."""
+    docs = Path(__file__).parents[2] / "docs"
+    kept = pd.read_csv(docs / "optimisers.csv", index_col=["optimiser", "prior"])
+    page = (docs / "howto" / "skfolio.md").read_text(encoding="utf-8")
+    gain = kept["log volatility against empirical, %"]
+    for name in kept.index.unique("optimiser"):
+        cells = [f"{kept.loc[(name, 'empirical'), 'volatility a year, %']:.1f} %"]
+        cells += [
+            f"{gain[name, p]:+.1f} ± {kept['se'][name, p]:.1f}"
+            for p in ("Ledoit-Wolf", "factor model", "bdfm")
+        ]
+        assert f"| {name} | {' | '.join(cells)} |\n" in page
+    for prior in ("bdfm", "empirical"):
+        turnover = [f"{x:.0f}" for x in kept["turnover a month, %"].xs(prior, level="prior")]
+        assert f"{', '.join(turnover[:-1])} and {turnover[-1]} %" in page
