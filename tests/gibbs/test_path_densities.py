@@ -362,14 +362,53 @@ def test_location_of_a_hierarchy_of_paths(name):
 
 
 def whole_path(spec, p, name, update, column, n=1500, seed=3):
-    """Draws (draw, period) of one path by an update alone, far apart enough to be tested."""
+    """Draws (draw, period) of one path by an update alone, far apart enough to be tested.
+
+    Of an asset, logit phi and log sd, which move along, come after the states.
+    """
     rng = np.random.default_rng(seed)
     chain = Chain(spec, p)
     found = []
     for _ in range(n):
         chain.run(rng, update)
-        found.append(chain.values()[name][:, column].copy())
+        q = chain.values()
+        of_asset = [[q[x][column]] for x in ASSET_PARAMETERS] if name == "volatility_state" else []
+        found.append(np.concatenate([q[name][:, column], *of_asset]))
     return np.array(found)
+
+
+ASSET_PARAMETERS = ("logit_phi", "log_volatility_sd")
+
+
+def prior_paths(spec, p, name, column, n, rng):
+    """Draws of the prior of ``whole_path``: states, and of an asset logit phi and log sd; and its density."""
+    if name == "volatility_state":
+        group = spec.asset_volatility.groups[column]
+        mu, sigma = (np.array([p[f"{of}_{x}"][group] for x in ASSET_PARAMETERS]) for of in ("mu", "sigma"))
+        parameters = mu + sigma * rng.standard_normal((n, 2))
+        phi, sd = 1 / (1 + np.exp(-parameters[:, 0])), np.exp(parameters[:, 1])
+        log_density = stats.norm.logpdf(parameters, mu, sigma).sum(axis=1)
+    else:
+        parameters, log_density = np.empty((n, 0)), np.zeros(n)
+        phi, sd = (np.full(n, p[x][column]) for x in ("factor_phi", "factor_volatility_sd"))
+    paths = np.empty((n, T))
+    scale = sd / np.sqrt(1 - phi**2)
+    paths[:, 0] = scale * rng.standard_normal(n)
+    log_density += stats.norm.logpdf(paths[:, 0], 0.0, scale)
+    for t in range(1, T):
+        paths[:, t] = phi * paths[:, t - 1] + sd * rng.standard_normal(n)
+        log_density += stats.norm.logpdf(paths[:, t], phi * paths[:, t - 1], sd)
+    return np.concatenate([paths, parameters], axis=1), log_density
+
+
+def with_path(p, name, column, x):
+    """Values with one path, and of an asset logit phi and log sd, replaced."""
+    path = p[name].copy()
+    path[:, column] = x[:T]
+    q = p | {name: path}
+    for own, value in zip(ASSET_PARAMETERS, x[T:], strict=False):
+        q = moved(q, own, column, value)
+    return q
 
 
 @pytest.mark.parametrize(
@@ -386,20 +425,8 @@ def test_whole_paths_have_the_moments_of_the_joint_density(name, update, column,
     p = {key: x for key, x in p.items() if key != "u"}
     with patched("MEAN", log_squares.MEAN + off):
         draws = whole_path(spec, p, name, update, column)
-    rng = np.random.default_rng(5)
-    phi = 1 / (1 + np.exp(-p["logit_phi"])) if name == "volatility_state" else p["factor_phi"]
-    sd = np.exp(p["log_volatility_sd"]) if name == "volatility_state" else p["factor_volatility_sd"]
-    paths = np.empty((6000, T))
-    paths[:, 0] = sd[column] / np.sqrt(1 - phi[column] ** 2) * rng.standard_normal(6000)
-    for t in range(1, T):
-        paths[:, t] = phi[column] * paths[:, t - 1] + sd[column] * rng.standard_normal(6000)
-    log_weight = np.empty(6000)
-    for d, path in enumerate(paths):
-        x = p[name].copy()
-        x[:, column] = path
-        own = stats.norm.logpdf(path[1:], phi[column] * path[:-1], sd[column]).sum()
-        own += stats.norm.logpdf(path[0], 0.0, sd[column] / np.sqrt(1 - phi[column] ** 2))
-        log_weight[d] = log_joint(spec, p | {name: x}) - own
+    paths, own = prior_paths(spec, p, name, column, 6000, np.random.default_rng(5))
+    log_weight = np.array([log_joint(spec, with_path(p, name, column, x)) for x in paths]) - own
     weight = np.exp(log_weight - log_weight.max())
     weight /= weight.sum()
     effective = 1 / np.square(weight).sum()
