@@ -467,3 +467,117 @@ def test_residual_move_by_day(parts):
     # volumes: residuals times c, and u over its square, where there are returns
     n = seen.sum()
     assert_slice(lambda rng: run(rng)[2], lambda x: log_joint(spec, at(x)) + (n - 2 * n) * x, 0.0)
+
+
+# -- paths with residuals integrated out ---------------------------------------------------------------------
+
+
+def collapsed_world(**parts):
+    """Specification, values and what the others know of the first asset: dense algebra, day by day."""
+    spec, p = world(**BOTH, **parts)
+    i, w = 0, p["loadings"][0]
+    e = np.where(np.isfinite(spec.returns), spec.returns - expected_returns(spec, p), 0.0)
+    chain = Chain(spec, p)
+    precision, mean = np.empty((T, K)), np.empty((T, K))
+    for k in range(K):
+        plain("updates.factor_days").set_day_prior(
+            chain.state.factor_volatility, k, p["factor_scale"][k], mean[:, k], precision[:, k]
+        )
+    u = chain.state.u.T
+    variance, gap, direction = np.empty(T), np.empty(T), np.empty((T, K))
+    others = [r for r in range(N) if r != i]
+    for t in range(T):
+        a = np.diag(precision[t]) + (w[others].T * u[t, others]) @ w[others]
+        g = w[others].T @ (u[t, others] * e[t, others]) - precision[t] * (p["factors"][t] - mean[t])
+        variance[t] = w[i] @ np.linalg.solve(a, w[i])
+        gap[t] = w[i] @ np.linalg.solve(a, g)
+        direction[t] = np.linalg.solve(a, w[i]) / variance[t]
+    return spec, p, e, variance, gap, direction
+
+
+def test_what_others_know_of_an_asset():
+    spec, p, _, variance, gap, direction = collapsed_world()
+    chain = Chain(spec, p)
+    chain.scratch.tuning.leverage[1:] = 0.0
+    seen = []
+    module = plain("updates.collapsed_path")
+    original = module.draw_states
+
+    def watched(rng, own, *rest):
+        seen.append((own.variance.copy(), own.centre.copy(), own.log_variance.copy(), own.direction.copy()))
+        original(rng, own, *rest)
+
+    module.draw_states = watched
+    try:
+        chain.run(Script(), U.draw_collapsed_paths)
+    finally:
+        module.draw_states = original
+    (found, centre, log_variance, moved_along) = seen[0]
+    e = spec.returns[:, 0] - expected_returns(spec, p)[:, 0]
+    np.testing.assert_allclose(found, variance, rtol=1e-9)
+    np.testing.assert_allclose(centre, e - gap, rtol=1e-9)
+    np.testing.assert_allclose(moved_along.T, direction, rtol=1e-9)
+    np.testing.assert_allclose(
+        np.exp(log_variance + 2 * p["volatility_state"][:, 0]), 1 / p["u"][:, 0], rtol=1e-9
+    )
+    # the likelihood is that of the return given all others
+    value = module.collapsed_value(
+        chain.scratch.collapsed._replace(variance=found, centre=centre, log_variance=log_variance),
+        p["volatility_state"][:, 0],
+        0.3,
+        0,
+        T,
+        np.ones(T),
+    )
+    total = variance + math.exp(0.6) / p["u"][:, 0]
+    expected = stats.norm.logpdf(e - gap, 0.0, np.sqrt(total)).sum() + 0.5 * T * math.log(2 * math.pi)
+    assert value == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("normal", [False, True])
+def test_collapsed_paths_keep_all_current(normal):
+    """Residuals, factors, u and noise precisions fit one another; xi = u sigma^2 and other days stay."""
+    spec, p = world(**BOTH, normal=normal)
+    chain = Chain(spec, p)
+    xi = chain.state.u / chain.scratch.noise.precision
+    q = chain.run(np.random.default_rng(3), U.draw_collapsed_paths)
+    assert_current(chain)
+    seen = np.isfinite(spec.returns).T
+    np.testing.assert_allclose((chain.state.u / chain.scratch.noise.precision)[seen], xi[seen], rtol=1e-9)
+    assert (chain.state.u[~seen] == 0).all()
+    assert (q["theta"] != p["theta"]).any()
+    np.testing.assert_array_equal(q["loadings"], p["loadings"])
+
+
+def test_collapsed_paths_have_the_moments_of_the_joint_density():
+    """Of one asset: states, level and common return of each day, against weighted draws of their prior."""
+    spec, p, _, variance, gap, _ = collapsed_world()
+    w, centre = p["loadings"][0, 0], (spec.returns - expected_returns(spec, p))[:, 0] - gap
+    rng = np.random.default_rng(6)
+    chain, draws = Chain(spec, p), []
+    common = p["factors"] @ w
+    for _ in range(2000):
+        chain.scratch.tuning.leverage[1:] = 0.0
+        q = chain.run(rng, U.draw_collapsed_paths)
+        draws.append(np.r_[q["volatility_state"][:, 0], q["theta"][0, 0], q["factors"] @ w - common])
+    draws, n = np.array(draws), 30_000
+    phi, sd = 1 / (1 + np.exp(-p["logit_phi"][0])), np.exp(p["log_volatility_sd"][0])
+    v = np.empty((n, T))
+    v[:, 0] = sd / np.sqrt(1 - phi**2) * rng.standard_normal(n)
+    for t in range(1, T):
+        v[:, t] = phi * v[:, t - 1] + sd * rng.standard_normal(n)
+    theta = p["mu_theta"][0, 0] + p["sigma_theta"][0, 0] * rng.standard_t(7.0, n)
+    change = v - p["volatility_state"][:, 0] + (theta - p["theta"][0, 0])[:, None]
+    noise = np.exp(2 * change) / p["u"][:, 0]
+    log_weight = stats.norm.logpdf(centre, 0.0, np.sqrt(noise + variance)).sum(axis=1)
+    share = noise / (noise + variance)
+    e = share * centre + np.sqrt(share * variance) * rng.standard_normal((n, T))
+    known = np.concatenate([v, theta[:, None], centre + gap - e], axis=1)
+    weight = np.exp(log_weight - log_weight.max())
+    weight /= weight.sum()
+    effective = 1 / np.square(weight).sum()
+    assert effective > 1000
+    for of in (lambda x: x, np.square, lambda x: x * np.roll(x, 1, axis=1)):
+        mean = weight @ of(known)
+        error = np.sqrt(weight @ np.square(of(known) - mean) * (1 / effective + 10 / len(draws)))
+        assert np.abs((of(draws).mean(axis=0) - mean) / error).max() < 4.5
