@@ -425,6 +425,7 @@ def test_whole_paths_have_the_moments_of_the_joint_density(name, update, column,
     p = {key: x for key, x in p.items() if key != "u"}
     with patched("MEAN", log_squares.MEAN + off):
         draws = whole_path(spec, p, name, update, column)
+    assert (np.ptp(draws, axis=0) > 0).all()
     paths, own = prior_paths(spec, p, name, column, 6000, np.random.default_rng(5))
     log_weight = np.array([log_joint(spec, with_path(p, name, column, x)) for x in paths]) - own
     weight = np.exp(log_weight - log_weight.max())
@@ -467,6 +468,39 @@ def test_residual_move_by_day(parts):
     # volumes: residuals times c, and u over its square, where there are returns
     n = seen.sum()
     assert_slice(lambda rng: run(rng)[2], lambda x: log_joint(spec, at(x)) + (n - 2 * n) * x, 0.0)
+
+
+def test_density_of_persistence_and_shocks_with_the_path_integrated_out():
+    """Against determinants and a solution of the whole precision of the states."""
+    rng = np.random.default_rng(8)
+    n = 40  # more than one run of pivots
+    information = rng.gamma(2.0, 1.0, n) * (rng.random(n) < 0.8)
+    pull = information * rng.standard_normal(n)
+    mu, sigma = (1.0, -1.4), (0.7, 0.4)
+
+    def dense(x):
+        logit, log_sd = 0.4 + 0.5 * x, -1.0 - 0.3 * x
+        phi, sd = 1 / (1 + math.exp(-logit)), math.exp(log_sd)
+        lags = np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
+        prior = np.linalg.inv(sd**2 / (1 - phi**2) * phi**lags)
+        both = prior + np.diag(information)
+        value = 0.5 * np.linalg.slogdet(prior)[1] - 0.5 * np.linalg.slogdet(both)[1]
+        value += 0.5 * pull @ np.linalg.solve(both, pull)
+        return value + stats.norm.logpdf([logit, log_sd], mu, sigma).sum()
+
+    density = plain("updates.path_marginal").path_marginal_density
+    args = (0.4, -1.0, 0.5, -0.3, mu[0], sigma[0], mu[1], sigma[1], information, pull)
+    for x in (-2.0, -0.5, 1.0, 3.0):
+        difference = density(x, args) - density(0.0, args)
+        assert difference == pytest.approx(dense(x) - dense(0.0), rel=1e-8)
+    alone = (*args[:8], information[:1] + 1.0, pull[:1])
+    q = lambda x: math.exp(2 * (1.0 + 0.3 * x)) * (1 - 1 / (1 + math.exp(-0.4 - 0.5 * x)) ** 2)  # noqa: E731
+    one = lambda x: (  # noqa: E731
+        0.5 * math.log(q(x) / (q(x) + alone[8][0]))
+        + 0.5 * pull[0] ** 2 / (q(x) + alone[8][0])
+        + stats.norm.logpdf([0.4 + 0.5 * x, -1.0 - 0.3 * x], mu, sigma).sum()
+    )
+    assert density(1.0, alone) - density(0.0, alone) == pytest.approx(one(1.0) - one(0.0), rel=1e-8)
 
 
 # -- paths with residuals integrated out ---------------------------------------------------------------------
@@ -549,17 +583,41 @@ def test_collapsed_paths_keep_all_current(normal):
     np.testing.assert_array_equal(q["loadings"], p["loadings"])
 
 
-def test_collapsed_paths_have_the_moments_of_the_joint_density():
+def test_collapsed_paths_leave_noise_below_all_digits_alone():
+    """Precisions of others are a difference, of which nothing is left: no factor becomes nan."""
+    spec, p = world(**BOTH)
+    far = moved(p, "u", (3, 0), 1e15)
+    chain = Chain(spec, far)
+    chain.scratch.tuning.leverage[1:] = 0.0
+    q = chain.run(np.random.default_rng(3), U.draw_collapsed_paths)
+    for name in ("factors", "volatility_state", "theta", "u"):
+        np.testing.assert_array_equal(q[name], far[name], err_msg=name)
+    module = plain("updates.collapsed_path")
+    near = collapsed_at(module, spec, p, -0.5 * math.log(1e-9))
+    assert module.collapsed_value(*near, 0, T, np.ones(T)) == -math.inf
+
+
+def collapsed_at(module, spec, p, down):
+    """Scratch memory of the first asset, its path far down, and no shift."""
+    _, _, e, variance, gap, _ = collapsed_world()
+    own = Chain(spec, p).scratch.collapsed
+    own = own._replace(variance=variance, centre=e[:, 0] - gap, log_variance=np.log(variance))
+    return own, np.full(T, -down - 0.1), 0.0
+
+
+@pytest.mark.parametrize("block", [2, 100])
+def test_collapsed_paths_have_the_moments_of_the_joint_density(block):
     """Of one asset: states, level and common return of each day, against weighted draws of their prior."""
     spec, p, _, variance, gap, _ = collapsed_world()
     w, centre = p["loadings"][0, 0], (spec.returns - expected_returns(spec, p))[:, 0] - gap
     rng = np.random.default_rng(6)
     chain, draws = Chain(spec, p), []
     common = p["factors"] @ w
-    for _ in range(2000):
-        chain.scratch.tuning.leverage[1:] = 0.0
-        q = chain.run(rng, U.draw_collapsed_paths)
-        draws.append(np.r_[q["volatility_state"][:, 0], q["theta"][0, 0], q["factors"] @ w - common])
+    with patched("_BLOCK", block):
+        for _ in range(2000):
+            chain.scratch.tuning.leverage[1:] = 0.0
+            q = chain.run(rng, U.draw_collapsed_paths)
+            draws.append(np.r_[q["volatility_state"][:, 0], q["theta"][0, 0], q["factors"] @ w - common])
     draws, n = np.array(draws), 30_000
     phi, sd = 1 / (1 + np.exp(-p["logit_phi"][0])), np.exp(p["log_volatility_sd"][0])
     v = np.empty((n, T))

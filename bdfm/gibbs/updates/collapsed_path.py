@@ -30,6 +30,9 @@ from bdfm.gibbs.updates.residual_move import found_direction, set_factor_informa
 _BLOCK: Final = 100  # states that are drawn together
 _STEPS: Final = 4  # of Fisher scoring, towards the mode that a proposal is centred on
 _STEEPEST: Final = 8.0  # a residual's square over its variance counts no more than this in these steps
+# Noise variance over that of the common return below which nothing moves: what the others know is a
+# difference of precisions, whose digits would be gone.
+_LEAST: Final = 1e-9
 _WIDTH_LEVEL: Final = 0.3  # first interval of the slice of a level
 
 
@@ -106,16 +109,23 @@ def solve_for_asset(
 def collapsed_value(
     own: CollapsedScratch, path: Floats, x: float, first: int, stop: int, seen: Floats
 ) -> float:
-    """Log likelihood of the states ``path`` + x from ``first`` to ``stop``, residuals integrated out."""
+    """Log likelihood of the states ``path`` + x from ``first`` to ``stop``, residuals integrated out.
+
+    Minus infinity where the noise of a day is too small for digits (``_LEAST``), or not a number.
+    """
     total, bits = own.values[: stop - first], own.bits
     for t in range(first, stop):
         total[t - first] = own.log_variance[t] + 2.0 * (path[t] + x)
     exp_in_place(total, bits)
     value = 0.0
+    known = True
     for t in range(first, stop):
+        known = known and (seen[t] == 0.0 or total[t - first] >= _LEAST * own.variance[t])
         total[t - first] += own.variance[t]
         square = own.centre[t] * own.centre[t]
         value -= 0.5 * seen[t] * square / total[t - first]
+    if not known:
+        return -math.inf
     log_in_place(total, bits)
     for t in range(first, stop):
         value -= 0.5 * seen[t] * total[t - first]
@@ -286,7 +296,8 @@ def draw_collapsed_paths(rng: np.random.Generator, data: Data, state: State, scr
     both. The path is drawn under that likelihood, then the level, then the residuals; the factors of a day
     move along, in the direction that the others' knowledge leaves.
 
-    For the assets whose leverage, averaged over the adaptation, is above a threshold; reads u, loadings,
+    For the assets whose leverage, averaged over the adaptation, is above a threshold, and whose noise is not
+    below all digits of what the others know; such states are not left, and not entered. Reads u, loadings,
     volatilities and residuals, which must be current; changes paths, intercepts, factors and u, and keeps
     residuals and ``noise.precision`` current.
     """
@@ -322,9 +333,9 @@ def draw_collapsed_paths(rng: np.random.Generator, data: Data, state: State, scr
         move.information[k, k] += total / n_periods - 1.0 / factors.scale[k] ** 2
     fill_zero(work.change)
     for i in range(n_assets):
-        if not tuning.adapting[0] and tuning.leverage[i] < MIN_LEVERAGE:
-            continue
-        if not found_direction(i, loadings, tuning, move):
+        if tuning.adapting[0]:
+            found_direction(i, loadings, tuning, move)
+        if not tuning.leverage[i] >= MIN_LEVERAGE:
             continue
         first, stop = bounds.first[i], bounds.stop[i]
         path, seen = paths.path[i, first:stop], data.returns.seen[i, first:stop]
@@ -343,6 +354,8 @@ def draw_collapsed_paths(rng: np.random.Generator, data: Data, state: State, scr
             own.variance[t] = own.variance[r]
             own.centre[t] = e[r] - own.gap[r]
             own.log_variance[t] = -2.0 * path[t] - (math.log(u[r]) if seen[t] > 0.0 else 0.0)
+        if not collapsed_value(own, path, 0.0, 0, n, seen) > -math.inf:
+            continue
         phi, sd = sigmoid(paths.logit_phi[i]), math.exp(paths.log_sd[i])
         draw_states(rng, own, scratch.volatility_path, path, phi, sd, seen, scratch.moves.collapsed_path)
         if effects.has_intercept:
