@@ -52,7 +52,8 @@ def path_marginal_density(
         if t % _RUN == 0:
             value -= 0.5 * math.log(product)
             product = 1.0
-    return value - 0.5 * math.log(product) + 0.5 * square * quadratic
+    total: float = value - 0.5 * math.log(product) + 0.5 * square * quadratic
+    return total
 
 
 @kernel
