@@ -9,6 +9,7 @@ import numpy as np
 from bdfm.gibbs.data import Bools, Data, Floats, Ints
 from bdfm.gibbs.state import State
 
+CHUNK: Final = 64  # periods whose small matrices are factored together, so that they stay in the cache
 _START_STEP: Final = 0.2  # of the joint random walk of sigma_nu and all nu, on the log scale
 
 
@@ -164,8 +165,36 @@ class VolatilityPathScratch(NamedTuple):
     coupling: Floats  # (T)
     linear: Floats  # (T)
     proposal: Floats  # (T)
+    information: Floats  # (T) what the returns say of each state: precision
+    pull: Floats  # (T) and precision times mean
     logs: Floats  # (T)
     bits: Ints  # (T)
+
+
+class CollapsedScratch(NamedTuple):
+    """Path of one asset with its residuals integrated out; of size 0 where no asset has a path.
+
+    Arrays over periods are those of the asset's own, from its first return on, but for the first five.
+    """
+
+    direction: Floats  # (K, T) in which factors move with the asset's common return
+    variance: Floats  # (T) of the common return by what all others say
+    gap: Floats  # (T) their mean of it less its value
+    residual: Floats  # (T)
+    loading: Floats  # (K)
+    centre: Floats  # (T) return less the others' mean
+    log_variance: Floats  # (T) of the noise without the path, given the mixing variable
+    curvature: Floats  # (T) precision of the likelihood of a state, as proposals take it
+    pull: Floats  # (T) and precision times mean
+    mode: Floats  # (T)
+    proposal: Floats  # (T)
+    values: Floats  # (T)
+    bits: Ints  # (T)
+    chol: Floats  # (Q, C) Cholesky factors of C periods
+    solved: Floats  # (K, C)
+    rest: Floats  # (K, C)
+    weight: Floats  # (C)
+    pulled: Floats  # (C)
 
 
 class Tuning(NamedTuple):
@@ -188,6 +217,7 @@ class Moves(NamedTuple):
     group: Floats  # (J, 2) mu and sigma of a group with its coefficients
     factor_path: Floats  # (2) blocks of the volatility of a factor
     asset_path: Floats  # (2) path of the volatility of an asset
+    collapsed_path: Floats  # (2) blocks of such a path, residuals integrated out
 
 
 class Scratch(NamedTuple):
@@ -207,6 +237,7 @@ class Scratch(NamedTuple):
     dof: DofScratch
     days: FactorDaysScratch
     volatility_path: VolatilityPathScratch
+    collapsed: CollapsedScratch
     tuning: Tuning
     moves: Moves
 
@@ -292,9 +323,12 @@ def make_scratch(data: Data, state: State) -> Scratch:
             coupling=z(own_t),
             linear=z(own_t),
             proposal=z(own_t),
+            information=z(own_t),
+            pull=z(own_t),
             logs=z(own_t),
             bits=z(own_t, dtype=np.int64),
         ),
+        collapsed=_collapsed(k, t) if own_k > 0 and data.asset_volatility.present else _collapsed(0, 0),
         tuning=Tuning(
             sweeps=z(1, dtype=np.int64),
             adapting=z(1, dtype=np.bool_),
@@ -303,5 +337,29 @@ def make_scratch(data: Data, state: State) -> Scratch:
             log_step_nu=np.full(1, np.log(_START_STEP)),
             leverage=z(n),
         ),
-        moves=Moves(z(2), z(2), z(2), z((j, 2)), z(2), z(2)),
+        moves=Moves(z(2), z(2), z(2), z((j, 2)), z(2), z(2), z(2)),
+    )
+
+
+def _collapsed(k: int, t: int) -> CollapsedScratch:
+    z = np.zeros
+    return CollapsedScratch(
+        direction=z((k, t)),
+        variance=z(t),
+        gap=z(t),
+        residual=z(t),
+        loading=z(k),
+        centre=z(t),
+        log_variance=z(t),
+        curvature=z(t),
+        pull=z(t),
+        mode=z(t),
+        proposal=z(t),
+        values=z(t),
+        bits=z(t, dtype=np.int64),
+        chol=z((k * (k + 1) // 2, CHUNK)),
+        solved=z((k, CHUNK)),
+        rest=z((k, CHUNK)),
+        weight=z(CHUNK),
+        pulled=z(CHUNK),
     )

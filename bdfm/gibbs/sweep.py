@@ -26,6 +26,7 @@ from bdfm.gibbs.updates.asset_volatility import (
     draw_path_parameters,
     rescale_asset_paths,
 )
+from bdfm.gibbs.updates.collapsed_path import draw_collapsed_paths
 from bdfm.gibbs.updates.degrees_of_freedom import draw_nu, draw_sigma_nu, move_sigma_nu
 from bdfm.gibbs.updates.dynamics import draw_lag_coefficients, draw_rho
 from bdfm.gibbs.updates.evidence import draw_evidence
@@ -108,6 +109,7 @@ _UPDATES: Final[tuple[Update, ...]] = (
     switch_paths,
     switch_factor_days,
     move_along_residual_days,
+    draw_collapsed_paths,
     draw_asset_paths,
     rescale_asset_paths,
     draw_path_parameters,
@@ -194,6 +196,8 @@ def _factor_days(spec: GibbsSpec, data: Data, prior_of_loadings: list[Update]) -
         refresh_residuals,
     ]
     sweep += [switch_factors, *turn, switch_factor_days]
+    if spec.asset_volatility is not None:
+        return [*sweep, draw_collapsed_paths]
     return [*sweep, move_along_residual_days] if data.volatility.has_intercept else sweep
 
 

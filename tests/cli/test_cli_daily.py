@@ -24,7 +24,7 @@ def files(tmp_path_factory):
     universe[universe["symbol"].isin(members)].to_csv(folder / "universe.csv", index=False)
     (folder / "earnings.csv").write_text("symbol,date,session\nAMD,2020-07-28,post\nAAPL,2020-11-24,post\n")
     text = presets()["daily"].read_text(encoding="utf-8")
-    text = text.replace("n_periods = 1000", "n_periods = 80").replace("n_factors = 12", "n_factors = 1")
+    text = text.replace("n_periods = 1000", "n_periods = 80").replace("n_factors = 20", "n_factors = 1")
     (folder / "small.toml").write_text(text, encoding="utf-8")
     return folder
 

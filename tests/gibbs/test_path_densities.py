@@ -362,14 +362,53 @@ def test_location_of_a_hierarchy_of_paths(name):
 
 
 def whole_path(spec, p, name, update, column, n=1500, seed=3):
-    """Draws (draw, period) of one path by an update alone, far apart enough to be tested."""
+    """Draws (draw, period) of one path by an update alone, far apart enough to be tested.
+
+    Of an asset, logit phi and log sd, which move along, come after the states.
+    """
     rng = np.random.default_rng(seed)
     chain = Chain(spec, p)
     found = []
     for _ in range(n):
         chain.run(rng, update)
-        found.append(chain.values()[name][:, column].copy())
+        q = chain.values()
+        of_asset = [[q[x][column]] for x in ASSET_PARAMETERS] if name == "volatility_state" else []
+        found.append(np.concatenate([q[name][:, column], *of_asset]))
     return np.array(found)
+
+
+ASSET_PARAMETERS = ("logit_phi", "log_volatility_sd")
+
+
+def prior_paths(spec, p, name, column, n, rng):
+    """Draws of the prior of ``whole_path``: states, and of an asset logit phi and log sd; and its density."""
+    if name == "volatility_state":
+        group = spec.asset_volatility.groups[column]
+        mu, sigma = (np.array([p[f"{of}_{x}"][group] for x in ASSET_PARAMETERS]) for of in ("mu", "sigma"))
+        parameters = mu + sigma * rng.standard_normal((n, 2))
+        phi, sd = 1 / (1 + np.exp(-parameters[:, 0])), np.exp(parameters[:, 1])
+        log_density = stats.norm.logpdf(parameters, mu, sigma).sum(axis=1)
+    else:
+        parameters, log_density = np.empty((n, 0)), np.zeros(n)
+        phi, sd = (np.full(n, p[x][column]) for x in ("factor_phi", "factor_volatility_sd"))
+    paths = np.empty((n, T))
+    scale = sd / np.sqrt(1 - phi**2)
+    paths[:, 0] = scale * rng.standard_normal(n)
+    log_density += stats.norm.logpdf(paths[:, 0], 0.0, scale)
+    for t in range(1, T):
+        paths[:, t] = phi * paths[:, t - 1] + sd * rng.standard_normal(n)
+        log_density += stats.norm.logpdf(paths[:, t], phi * paths[:, t - 1], sd)
+    return np.concatenate([paths, parameters], axis=1), log_density
+
+
+def with_path(p, name, column, x):
+    """Values with one path, and of an asset logit phi and log sd, replaced."""
+    path = p[name].copy()
+    path[:, column] = x[:T]
+    q = p | {name: path}
+    for own, value in zip(ASSET_PARAMETERS, x[T:], strict=False):
+        q = moved(q, own, column, value)
+    return q
 
 
 @pytest.mark.parametrize(
@@ -386,20 +425,9 @@ def test_whole_paths_have_the_moments_of_the_joint_density(name, update, column,
     p = {key: x for key, x in p.items() if key != "u"}
     with patched("MEAN", log_squares.MEAN + off):
         draws = whole_path(spec, p, name, update, column)
-    rng = np.random.default_rng(5)
-    phi = 1 / (1 + np.exp(-p["logit_phi"])) if name == "volatility_state" else p["factor_phi"]
-    sd = np.exp(p["log_volatility_sd"]) if name == "volatility_state" else p["factor_volatility_sd"]
-    paths = np.empty((6000, T))
-    paths[:, 0] = sd[column] / np.sqrt(1 - phi[column] ** 2) * rng.standard_normal(6000)
-    for t in range(1, T):
-        paths[:, t] = phi[column] * paths[:, t - 1] + sd[column] * rng.standard_normal(6000)
-    log_weight = np.empty(6000)
-    for d, path in enumerate(paths):
-        x = p[name].copy()
-        x[:, column] = path
-        own = stats.norm.logpdf(path[1:], phi[column] * path[:-1], sd[column]).sum()
-        own += stats.norm.logpdf(path[0], 0.0, sd[column] / np.sqrt(1 - phi[column] ** 2))
-        log_weight[d] = log_joint(spec, p | {name: x}) - own
+    assert (np.ptp(draws, axis=0) > 0).all()
+    paths, own = prior_paths(spec, p, name, column, 6000, np.random.default_rng(5))
+    log_weight = np.array([log_joint(spec, with_path(p, name, column, x)) for x in paths]) - own
     weight = np.exp(log_weight - log_weight.max())
     weight /= weight.sum()
     effective = 1 / np.square(weight).sum()
@@ -440,3 +468,174 @@ def test_residual_move_by_day(parts):
     # volumes: residuals times c, and u over its square, where there are returns
     n = seen.sum()
     assert_slice(lambda rng: run(rng)[2], lambda x: log_joint(spec, at(x)) + (n - 2 * n) * x, 0.0)
+
+
+def test_density_of_persistence_and_shocks_with_the_path_integrated_out():
+    """Against determinants and a solution of the whole precision of the states."""
+    rng = np.random.default_rng(8)
+    n = 40  # more than one run of pivots
+    information = rng.gamma(2.0, 1.0, n) * (rng.random(n) < 0.8)
+    pull = information * rng.standard_normal(n)
+    mu, sigma = (1.0, -1.4), (0.7, 0.4)
+
+    def dense(x):
+        logit, log_sd = 0.4 + 0.5 * x, -1.0 - 0.3 * x
+        phi, sd = 1 / (1 + math.exp(-logit)), math.exp(log_sd)
+        lags = np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
+        prior = np.linalg.inv(sd**2 / (1 - phi**2) * phi**lags)
+        both = prior + np.diag(information)
+        value = 0.5 * np.linalg.slogdet(prior)[1] - 0.5 * np.linalg.slogdet(both)[1]
+        value += 0.5 * pull @ np.linalg.solve(both, pull)
+        return value + stats.norm.logpdf([logit, log_sd], mu, sigma).sum()
+
+    density = plain("updates.path_marginal").path_marginal_density
+    args = (0.4, -1.0, 0.5, -0.3, mu[0], sigma[0], mu[1], sigma[1], information, pull)
+    for x in (-2.0, -0.5, 1.0, 3.0):
+        difference = density(x, args) - density(0.0, args)
+        assert difference == pytest.approx(dense(x) - dense(0.0), rel=1e-8)
+    alone = (*args[:8], information[:1] + 1.0, pull[:1])
+    q = lambda x: math.exp(2 * (1.0 + 0.3 * x)) * (1 - 1 / (1 + math.exp(-0.4 - 0.5 * x)) ** 2)  # noqa: E731
+    one = lambda x: (  # noqa: E731
+        0.5 * math.log(q(x) / (q(x) + alone[8][0]))
+        + 0.5 * pull[0] ** 2 / (q(x) + alone[8][0])
+        + stats.norm.logpdf([0.4 + 0.5 * x, -1.0 - 0.3 * x], mu, sigma).sum()
+    )
+    assert density(1.0, alone) - density(0.0, alone) == pytest.approx(one(1.0) - one(0.0), rel=1e-8)
+
+
+# -- paths with residuals integrated out ---------------------------------------------------------------------
+
+
+def collapsed_world(**parts):
+    """Specification, values and what the others know of the first asset: dense algebra, day by day."""
+    spec, p = world(**BOTH, **parts)
+    i, w = 0, p["loadings"][0]
+    e = np.where(np.isfinite(spec.returns), spec.returns - expected_returns(spec, p), 0.0)
+    chain = Chain(spec, p)
+    precision, mean = np.empty((T, K)), np.empty((T, K))
+    for k in range(K):
+        plain("updates.factor_days").set_day_prior(
+            chain.state.factor_volatility, k, p["factor_scale"][k], mean[:, k], precision[:, k]
+        )
+    u = chain.state.u.T
+    variance, gap, direction = np.empty(T), np.empty(T), np.empty((T, K))
+    others = [r for r in range(N) if r != i]
+    for t in range(T):
+        a = np.diag(precision[t]) + (w[others].T * u[t, others]) @ w[others]
+        g = w[others].T @ (u[t, others] * e[t, others]) - precision[t] * (p["factors"][t] - mean[t])
+        variance[t] = w[i] @ np.linalg.solve(a, w[i])
+        gap[t] = w[i] @ np.linalg.solve(a, g)
+        direction[t] = np.linalg.solve(a, w[i]) / variance[t]
+    return spec, p, e, variance, gap, direction
+
+
+def test_what_others_know_of_an_asset():
+    spec, p, _, variance, gap, direction = collapsed_world()
+    chain = Chain(spec, p)
+    chain.scratch.tuning.leverage[1:] = 0.0
+    seen = []
+    module = plain("updates.collapsed_path")
+    original = module.draw_states
+
+    def watched(rng, own, *rest):
+        seen.append((own.variance.copy(), own.centre.copy(), own.log_variance.copy(), own.direction.copy()))
+        original(rng, own, *rest)
+
+    module.draw_states = watched
+    try:
+        chain.run(Script(), U.draw_collapsed_paths)
+    finally:
+        module.draw_states = original
+    (found, centre, log_variance, moved_along) = seen[0]
+    e = spec.returns[:, 0] - expected_returns(spec, p)[:, 0]
+    np.testing.assert_allclose(found, variance, rtol=1e-9)
+    np.testing.assert_allclose(centre, e - gap, rtol=1e-9)
+    np.testing.assert_allclose(moved_along.T, direction, rtol=1e-9)
+    np.testing.assert_allclose(
+        np.exp(log_variance + 2 * p["volatility_state"][:, 0]), 1 / p["u"][:, 0], rtol=1e-9
+    )
+    # the likelihood is that of the return given all others
+    value = module.collapsed_value(
+        chain.scratch.collapsed._replace(variance=found, centre=centre, log_variance=log_variance),
+        p["volatility_state"][:, 0],
+        0.3,
+        0,
+        T,
+        np.ones(T),
+    )
+    total = variance + math.exp(0.6) / p["u"][:, 0]
+    expected = stats.norm.logpdf(e - gap, 0.0, np.sqrt(total)).sum() + 0.5 * T * math.log(2 * math.pi)
+    assert value == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("normal", [False, True])
+def test_collapsed_paths_keep_all_current(normal):
+    """Residuals, factors, u and noise precisions fit one another; xi = u sigma^2 and other days stay."""
+    spec, p = world(**BOTH, normal=normal)
+    chain = Chain(spec, p)
+    xi = chain.state.u / chain.scratch.noise.precision
+    q = chain.run(np.random.default_rng(3), U.draw_collapsed_paths)
+    assert_current(chain)
+    seen = np.isfinite(spec.returns).T
+    np.testing.assert_allclose((chain.state.u / chain.scratch.noise.precision)[seen], xi[seen], rtol=1e-9)
+    assert (chain.state.u[~seen] == 0).all()
+    assert (q["theta"] != p["theta"]).any()
+    np.testing.assert_array_equal(q["loadings"], p["loadings"])
+
+
+def test_collapsed_paths_leave_noise_below_all_digits_alone():
+    """Precisions of others are a difference, of which nothing is left: no factor becomes nan."""
+    spec, p = world(**BOTH)
+    far = moved(p, "u", (3, 0), 1e15)
+    chain = Chain(spec, far)
+    chain.scratch.tuning.leverage[1:] = 0.0
+    q = chain.run(np.random.default_rng(3), U.draw_collapsed_paths)
+    for name in ("factors", "volatility_state", "theta", "u"):
+        np.testing.assert_array_equal(q[name], far[name], err_msg=name)
+    module = plain("updates.collapsed_path")
+    near = collapsed_at(module, spec, p, -0.5 * math.log(1e-9))
+    assert module.collapsed_value(*near, 0, T, np.ones(T)) == -math.inf
+
+
+def collapsed_at(module, spec, p, down):
+    """Scratch memory of the first asset, its path far down, and no shift."""
+    _, _, e, variance, gap, _ = collapsed_world()
+    own = Chain(spec, p).scratch.collapsed
+    own = own._replace(variance=variance, centre=e[:, 0] - gap, log_variance=np.log(variance))
+    return own, np.full(T, -down - 0.1), 0.0
+
+
+@pytest.mark.parametrize("block", [2, 100])
+def test_collapsed_paths_have_the_moments_of_the_joint_density(block):
+    """Of one asset: states, level and common return of each day, against weighted draws of their prior."""
+    spec, p, _, variance, gap, _ = collapsed_world()
+    w, centre = p["loadings"][0, 0], (spec.returns - expected_returns(spec, p))[:, 0] - gap
+    rng = np.random.default_rng(6)
+    chain, draws = Chain(spec, p), []
+    common = p["factors"] @ w
+    with patched("_BLOCK", block):
+        for _ in range(2000):
+            chain.scratch.tuning.leverage[1:] = 0.0
+            q = chain.run(rng, U.draw_collapsed_paths)
+            draws.append(np.r_[q["volatility_state"][:, 0], q["theta"][0, 0], q["factors"] @ w - common])
+    draws, n = np.array(draws), 30_000
+    phi, sd = 1 / (1 + np.exp(-p["logit_phi"][0])), np.exp(p["log_volatility_sd"][0])
+    v = np.empty((n, T))
+    v[:, 0] = sd / np.sqrt(1 - phi**2) * rng.standard_normal(n)
+    for t in range(1, T):
+        v[:, t] = phi * v[:, t - 1] + sd * rng.standard_normal(n)
+    theta = p["mu_theta"][0, 0] + p["sigma_theta"][0, 0] * rng.standard_t(7.0, n)
+    change = v - p["volatility_state"][:, 0] + (theta - p["theta"][0, 0])[:, None]
+    noise = np.exp(2 * change) / p["u"][:, 0]
+    log_weight = stats.norm.logpdf(centre, 0.0, np.sqrt(noise + variance)).sum(axis=1)
+    share = noise / (noise + variance)
+    e = share * centre + np.sqrt(share * variance) * rng.standard_normal((n, T))
+    known = np.concatenate([v, theta[:, None], centre + gap - e], axis=1)
+    weight = np.exp(log_weight - log_weight.max())
+    weight /= weight.sum()
+    effective = 1 / np.square(weight).sum()
+    assert effective > 1000
+    for of in (lambda x: x, np.square, lambda x: x * np.roll(x, 1, axis=1)):
+        mean = weight @ of(known)
+        error = np.sqrt(weight @ np.square(of(known) - mean) * (1 / effective + 10 / len(draws)))
+        assert np.abs((of(draws).mean(axis=0) - mean) / error).max() < 4.5

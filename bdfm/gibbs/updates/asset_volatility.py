@@ -15,6 +15,7 @@ from bdfm.gibbs.slice import draw_log_scale, slice_update
 from bdfm.gibbs.state import State
 from bdfm.gibbs.updates.log_squares import LOG_WEIGHT, LOWEST, MEAN, PARTS, PRECISION
 from bdfm.gibbs.updates.noise import STUDENT_T
+from bdfm.gibbs.updates.path_marginal import draw_along
 from bdfm.gibbs.updates.prior import prior_value
 from bdfm.gibbs.updates.student import log_sum
 
@@ -91,17 +92,34 @@ def set_prior_band(phi: float, sd: float, own: VolatilityPathScratch, n: int) ->
 
 
 @kernel
-def draw_band(rng: np.random.Generator, own: VolatilityPathScratch, n: int) -> None:
-    """Draw n normal states with a tridiagonal precision, into ``proposal``.
+def eliminate_band(own: VolatilityPathScratch, n: int) -> None:
+    """Eliminate n states with a tridiagonal precision, from the first on.
 
     ``diagonal`` holds its diagonal, ``coupling`` (t) minus its entry of t and t + 1, ``linear`` precision
     times mean; the first and the last are overwritten.
     """
-    d, c, h, x = own.diagonal, own.coupling, own.linear, own.proposal
+    d, c, h = own.diagonal, own.coupling, own.linear
     for t in range(1, n):
         share = c[t - 1] / d[t - 1]
         d[t] -= share * c[t - 1]
         h[t] += share * h[t - 1]
+
+
+@kernel
+def solve_band(own: VolatilityPathScratch, n: int) -> None:
+    """Mean of n normal states with a tridiagonal precision, into ``proposal``; see ``eliminate_band``."""
+    eliminate_band(own, n)
+    d, c, h, x = own.diagonal, own.coupling, own.linear, own.proposal
+    x[n - 1] = h[n - 1] / d[n - 1]
+    for t in range(n - 2, -1, -1):
+        x[t] = (h[t] + c[t] * x[t + 1]) / d[t]
+
+
+@kernel
+def draw_band(rng: np.random.Generator, own: VolatilityPathScratch, n: int) -> None:
+    """Draw n normal states with a tridiagonal precision, into ``proposal``; see ``eliminate_band``."""
+    eliminate_band(own, n)
+    d, c, h, x = own.diagonal, own.coupling, own.linear, own.proposal
     for t in range(n):
         x[t] = math.sqrt(d[t]) * normal(rng)
     x[n - 1] = (h[n - 1] + x[n - 1]) / d[n - 1]
@@ -120,15 +138,16 @@ def extend_path(rng: np.random.Generator, path: Floats, first: int, stop: int, p
 
 @update
 def draw_asset_paths(rng: np.random.Generator, data: Data, state: State, scratch: Scratch) -> None:
-    """Eq. S31: the path v of the log noise scale of each asset, in one Metropolis-Hastings step.
+    """Eq. S31: path v of the log noise scale of each asset, its persistence and shocks, in one step.
 
     Mixing variables xi of Student-t noise are drawn first, and not kept. Given xi, log(e^2 xi / sigma^2) is
-    2 v + log z^2; parts of the mixture near the law of log z^2 are drawn given v, and a new v given them, one
-    normal vector. That step leaves the posterior by the mixture as it is and is reversible under it; so a new
-    v is accepted with the ratio of exact likelihood over mixture, there and here.
+    2 v + log z^2; parts of the mixture near the law of log z^2 are drawn given v. Given them, logit phi and
+    log sd are moved along a direction with v integrated out, and v is drawn, one normal vector. That step
+    leaves the posterior by the mixture as it is and is reversible under it; so all three are accepted with
+    the ratio of exact likelihood over mixture, there and here.
 
-    Reads residuals, coefficients of the log-volatility and nu; changes the paths and keeps
-    ``noise.precision`` current. ``noise.loglik`` and ``gradient`` are out of date afterwards, and u
+    Reads residuals, coefficients of the log-volatility, nu and hierarchies; changes paths and parameters and
+    keeps ``noise.precision`` current. ``noise.loglik`` and ``gradient`` are out of date afterwards, and u
     belongs to other mixing variables.
     """
     own, paths, bounds = scratch.volatility_path, state.asset_volatility, data.asset_volatility
@@ -136,8 +155,8 @@ def draw_asset_paths(rng: np.random.Generator, data: Data, state: State, scratch
     for i in range(paths.path.shape[0]):
         first, stop = bounds.first[i], bounds.stop[i]
         n = stop - first
-        phi, sd = sigmoid(paths.logit_phi[i]), math.exp(paths.log_sd[i])
         path, seen = paths.path[i, first:stop], data.returns.seen[i, first:stop]
+        information, pull = own.information[:n], own.pull[:n]
         e, precision = scratch.residuals[i, first:stop], scratch.noise.precision[i, first:stop]
         ratio, y, bits, logs = own.ratio[:n], own.target[:n], own.bits[:n], own.logs[:n]
         weights, total, new = own.weights, own.total[:n], own.proposal[:n]
@@ -159,8 +178,9 @@ def draw_asset_paths(rng: np.random.Generator, data: Data, state: State, scratch
         log_in_place(y, bits)
         mixture_weights(y, path, weights, total, bits)
         log_ratio = -exact_over_mixture(path, ratio, total, seen, logs, bits)
-        set_prior_band(phi, sd, own, n)
         for t in range(n):
+            information[t] = 0.0
+            pull[t] = 0.0
             if seen[t] == 0.0:
                 continue
             level = uniform(rng) * total[t]
@@ -168,17 +188,27 @@ def draw_asset_paths(rng: np.random.Generator, data: Data, state: State, scratch
             while part < PARTS - 1 and level > weights[part, t]:
                 level -= weights[part, t]
                 part += 1
-            own.diagonal[t] += 4.0 * PRECISION[part]
-            own.linear[t] += 2.0 * PRECISION[part] * (y[t] - MEAN[part])
+            information[t] = 4.0 * PRECISION[part]
+            pull[t] = 2.0 * PRECISION[part] * (y[t] - MEAN[part])
+        group = bounds.group[i]
+        mu = paths.mu[0, group], paths.mu[1, group]
+        sigma = paths.sigma[0, group], paths.sigma[1, group]
+        logit_phi, log_sd = draw_along(rng, paths.logit_phi[i], paths.log_sd[i], mu, sigma, information, pull)
+        set_prior_band(sigmoid(logit_phi), math.exp(log_sd), own, n)
+        for t in range(n):
+            own.diagonal[t] += information[t]
+            own.linear[t] += pull[t]
         draw_band(rng, own, n)
         mixture_weights(y, new, weights, total, bits)
         log_ratio += exact_over_mixture(new, ratio, total, seen, logs, bits)
         scratch.moves.asset_path[1] += 1.0
         if math.log(1.0 - uniform(rng)) < log_ratio:
             scratch.moves.asset_path[0] += 1.0
+            paths.logit_phi[i] = logit_phi
+            paths.log_sd[i] = log_sd
             for t in range(n):
                 path[t] = new[t]
-        extend_path(rng, paths.path[i], first, stop, phi, sd)
+        extend_path(rng, paths.path[i], first, stop, sigmoid(paths.logit_phi[i]), math.exp(paths.log_sd[i]))
         for t in range(own.log_scale.shape[0]):
             scratch.noise.precision[i, t] = -2.0 * (own.log_scale[t] + paths.path[i, t])
         exp_in_place(scratch.noise.precision[i], own.bits)
