@@ -107,9 +107,9 @@ def read_groups(
 ) -> Groups:
     """Groups of files, each of which may be absent.
 
-    ``symbols`` are those of the prices; ``estimation`` is a file with a column symbol, or a bare list. ``say``
-    is called with the tables read. Raises as ``read_shares``, and ``UnknownLabelError`` for assets to estimate
-    from that the prices lack.
+    ``symbols`` are those of the prices; ``estimation`` is a file with a column symbol, or a bare list.
+    ``say`` is called with the tables read. Raises as ``read_shares``, and ``UnknownLabelError`` for assets to
+    estimate from that the prices lack.
     """
     paths = {"sector": sectors, "country": countries}
     categories = {k: read_shares(p, k, aliases=aliases) for k, p in paths.items() if p is not None}
