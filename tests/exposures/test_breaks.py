@@ -1,4 +1,4 @@
-"""Breaks on real dates: the counting of days on planted breaks, and rows of the table in docs/exposures.md."""
+"""Breaks on real dates: days counted on planted breaks, and rows of the table in docs/exposures.md."""
 
 import importlib
 import sys
