@@ -90,7 +90,16 @@ Factors = Annotated[
 ]
 FactorUnit = Annotated[Unit, typer.Option(help="What the factor file holds; French's are in percent.")]
 Sectors = Annotated[
-    Path | None, typer.Option(help="Cross-sectional model: file with columns symbol, sector.")
+    Path | None,
+    typer.Option(help="Cross-sectional model: file with columns symbol, sector; share for parts."),
+]
+Countries = Annotated[
+    Path | None,
+    typer.Option(help="Cross-sectional model: file with columns symbol, country; share for parts."),
+]
+Estimation = Annotated[
+    Path | None,
+    typer.Option(help="Cross-sectional model: file of symbols that factor returns are estimated from."),
 ]
 PosteriorFile = Annotated[
     Path | None,

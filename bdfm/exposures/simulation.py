@@ -163,7 +163,7 @@ class MovingBetasStudy:
             row: dict[tuple[str, str], float] = {}
             for story, at in ((JUMP_SEEN, self.design.jump_seen_day), (JUMP_NEW, self.design.jump_new_day)):
                 path = self.paths[story][method]
-                delays = np.array([_jump_delay(p, truth[story], at) for p in path])
+                delays = np.array([jump_delay(p, truth[story], at) for p in path])
                 row[story, "delay"] = float(np.median(delays))
                 row[story, "noticed"] = float(np.isfinite(delays).mean())
                 after = slice(at, at + _ERROR_DAYS)
@@ -192,7 +192,7 @@ class MovingBetasStudy:
         return f"<p>{escape('Delay and error of market betas')}</p>{self.table().round(2).to_html()}"
 
 
-def _jump_delay(path: Floats, truth: Floats, at: int) -> float:
+def jump_delay(path: Floats, truth: Floats, at: int) -> float:
     """Days from a jump until the estimate is past the middle for ``_HOLD_DAYS``; infinite if it never is."""
     before, after = truth[at - 1], truth[at]
     past = (path[at:] - (before + after) / 2) * np.sign(after - before) > 0

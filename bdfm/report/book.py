@@ -32,11 +32,11 @@ from bdfm.risk.from_files import (
     fit_each,
     prices_until,
     read_portfolios,
-    read_sectors,
     returns_to_fit,
     risk_from_posterior,
     told_of_cash,
 )
+from bdfm.risk.group_files import Groups, read_groups
 from bdfm.risk.spans import Span, one_span
 
 BAYESIAN = "Bayesian"
@@ -66,6 +66,8 @@ class Request:
     factors: Path | None = None
     unit: Unit = Unit.decimal
     sectors: Path | None = None
+    countries: Path | None = None
+    estimation: Path | None = None
     posterior: Path | None = None
     exposures: Path | None = None
     date_format: str | None = None
@@ -90,7 +92,7 @@ class Book(NamedTuple):
     benchmark: pd.Series[float] | None
     prices: pd.DataFrame
     factors: pd.DataFrame | None
-    sectors: pd.Series[str] | None
+    groups: Groups
     length: Span
     left_out: list[str]
     without_risk: list[str]
@@ -143,8 +145,9 @@ def book_of(request: Request, *, say: Callable[..., None] = lambda *_: None) -> 
     against = None if r.benchmark is None else _benchmark(r, r.benchmark, symbols)
     members = None if r.universe is None else read_universe(r.universe, aliases=r.aliases)
     known = None if r.factors is None else read_factors(r.factors, unit=r.unit.value, **forms, accept=None)
-    groups = None if r.sectors is None else read_sectors(r.sectors, aliases=r.aliases)
-    say(weights, members, known, groups)
+    _for_cross_section(r)
+    say(weights, members, known)
+    groups = read_groups(r.sectors, r.countries, r.estimation, symbols=symbols, aliases=r.aliases, say=say)
     taken = [*r.only, *([] if members is None else members["symbol"])]
     doubt_aliases(r.aliases, accept=r.accept)
     owned = [] if weights is None else [str(c) for c in weights.columns[(weights != 0).any()]]
@@ -161,7 +164,6 @@ def book_of(request: Request, *, say: Callable[..., None] = lambda *_: None) -> 
             f"risk: {_checks.first(sorted(silent))}, of the benchmark or the hedge, never moves: it has no"
             " risk. Leave it out."
         )
-    sectors = None if groups is None else groups.set_index("symbol")["sector"]
     kinds = list(r.kinds or [k for k in Kind if k is not Kind.TIME_SERIES or r.factors is not None])
     make = {
         kind.value: partial(
@@ -171,7 +173,7 @@ def book_of(request: Request, *, say: Callable[..., None] = lambda *_: None) -> 
             returns,
             r.half_life,
             factors=known,
-            sectors=sectors,
+            groups=groups,
             accept=r.accept,
         )
         for kind in kinds
@@ -201,13 +203,24 @@ def book_of(request: Request, *, say: Callable[..., None] = lambda *_: None) -> 
         against,
         table,
         known,
-        sectors,
+        groups,
         length,
         chosen.left_out,
         chosen.still,
         told,
         request,
     )
+
+
+def _for_cross_section(r: Request) -> None:
+    """Refuse files that no model asked for would read."""
+    files = {"--sectors": r.sectors, "--countries": r.countries, "--estimation": r.estimation}
+    given = [name for name, path in files.items() if path is not None]
+    if given and r.kinds and Kind.CROSS_SECTIONAL not in r.kinds:
+        raise DataError(
+            f"{', '.join(given)}: for the cross-sectional model alone, which --model leaves out. Add --model"
+            f" {Kind.CROSS_SECTIONAL.value}, or leave the file out."
+        )
 
 
 def _moving(

@@ -140,7 +140,7 @@ def tail_backtests(
                 returns,
                 r.half_life,
                 factors=book.factors,
-                sectors=book.sectors,
+                groups=book.groups,
                 accept=r.accept,
             )
             own = replace(made, window=len(book.returns))  # type: ignore[type-var]

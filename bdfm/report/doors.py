@@ -87,9 +87,7 @@ def _risk(prices: pd.DataFrame, factors: pd.DataFrame | None, portfolio: pd.Data
     held = [str(c) for c in weights.columns[(weights != 0).any()] if str(c) in symbols]
     returns = returns_to_fit(prices, length, WINDOW, held=held, accept=None).returns
     kind = Kind.STATISTICAL if factors is None else Kind.TIME_SERIES
-    estimator_from_files(kind, prices, returns, None, factors=factors, sectors=None, accept=("*",)).fit(
-        returns
-    )
+    estimator_from_files(kind, prices, returns, None, factors=factors, accept=("*",)).fit(returns)
 
 
 def _seen_by(tables: Tables, name: Purpose) -> Tables:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bdfm import _checks
-from bdfm.errors import DataError
+from bdfm.errors import DataError, DataWarning
 from bdfm.risk.sorts import FactorPortfolios, Sort, sort_portfolios
 
 SIX: Final = ("SV", "SN", "SG", "BV", "BN", "BG")  # small and big; value, neutral, growth
@@ -114,7 +115,8 @@ def market_capitalisation(
     Parameters
     ----------
     shares
-        Columns ``symbol``, ``period_ending``, ``shares_outstanding``; rows without a number are ignored.
+        Columns ``symbol``, ``period_ending``, ``shares_outstanding``; rows without a number are ignored, and
+        rows whose number is not above zero too: a ``DataWarning`` names them.
     close, adjusted_close
         (month end, asset) raw closes, and closes adjusted for splits and dividends.
 
@@ -130,6 +132,21 @@ def market_capitalisation(
     days = _checks.days(close.index, where=where)
     known = shares.dropna(subset=["shares_outstanding"])
     ends = _checks.days(known["period_ending"], where=where)
+    none = known["shares_outstanding"].to_numpy(dtype=float) <= 0
+    if none.any():
+        named = [
+            f"{s} {e:%Y-%m-%d} {n:g}"
+            for s, e, n in zip(
+                known["symbol"][none], ends[none], known["shares_outstanding"][none], strict=True
+            )
+        ]
+        warnings.warn(
+            f"{where}: {none.sum()} numbers of shares are not above zero ({_checks.first(named)}) and are"
+            " left out. Correct them.",
+            DataWarning,
+            stacklevel=2,
+        )
+        known, ends = known[~none], ends[~none]
     table = pd.DataFrame(np.nan, days, close.columns)
     order = np.argsort(ends.to_numpy(), kind="stable")
     for symbol, end, number in known.assign(period_ending=ends)[

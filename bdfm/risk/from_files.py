@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,7 @@ from bdfm.risk.base import Estimator, RiskModel
 from bdfm.risk.bayesian import bayesian_risk
 from bdfm.risk.choices import Kind
 from bdfm.risk.cross_section import CrossSectionalEstimator
+from bdfm.risk.group_files import Groups
 from bdfm.risk.returns import compounded, doubt_prices, simple_returns
 from bdfm.risk.spans import MAX_STALE_DAYS, Span
 from bdfm.risk.statistical import StatisticalEstimator
@@ -32,6 +33,7 @@ from bdfm.risk.time_series import TimeSeriesEstimator
 
 EQUAL: Final = "equal"  # name of the portfolio of equal weights
 ROUNDING: Final = 5e-4  # of the sum of weights: what is shown as 0.0 %
+NO_GROUPS: Final = Groups()
 MAX_APART: Final = 4  # days between the origin of a posterior and that of the other models: a long weekend
 
 
@@ -228,7 +230,7 @@ def estimator_from_files(
     half_life: float | None,
     *,
     factors: pd.DataFrame | None,
-    sectors: pd.Series[Any] | None,
+    groups: Groups = NO_GROUPS,
     accept: Collection[str] = (),
 ) -> Estimator:
     """Estimator of one kind.
@@ -244,8 +246,8 @@ def estimator_from_files(
     factors
         Daily factor returns (day, factor), decimals, for the time-series model. A risk-free rate among them
         is subtracted from the returns of assets (``split_risk_free``).
-    sectors
-        Sector by symbol, for the cross-sectional model, which does without if need be.
+    groups
+        Of the cross-sectional model: sectors and countries, and assets to estimate from, as far as known.
     accept
         Doubts about the factors that are right all the same (``bdfm.data.doubts``).
     """
@@ -261,19 +263,12 @@ def estimator_from_files(
     styles = price_styles(
         prices[list(returns.columns)], days[days >= prices.index[min(YEAR, len(prices) - 1)]]
     )
-    if sectors is None:
-        return CrossSectionalEstimator(styles, half_life=half_life)
-    return CrossSectionalEstimator(styles, {"sector": sectors}, half_life=half_life)
-
-
-def read_sectors(path: Path, *, aliases: Mapping[str, str] | None = None) -> pd.DataFrame:
-    """Columns symbol, sector of a file of any form of ``bdfm.read_prices``; errors as ``read_portfolios``."""
-    names = ("class", "asset_class", "gics_sector", "group", "industry", "type", "category")
-    table = read_records(
-        path, what="sectors", columns={"symbol": SYMBOL_NAMES, "sector": names}, aliases=aliases
+    return CrossSectionalEstimator(
+        styles,
+        dict(groups.categories),
+        universe=groups.universe_of([str(c) for c in returns.columns]),
+        half_life=half_life,
     )
-    _checks.unique(table["symbol"], what="symbols", where="sectors")
-    return table
 
 
 def fit_each(estimators: Mapping[str, Callable[[], Estimator]], returns: pd.DataFrame) -> Fits:

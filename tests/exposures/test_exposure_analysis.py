@@ -19,7 +19,7 @@ from bdfm.exposures import (
     compare,
 )
 from bdfm.exposures.plots import exposure_paths
-from bdfm.exposures.simulation import _jump_delay
+from bdfm.exposures.simulation import jump_delay
 
 # -- comparison ----------------------------------------------------------------------------------------------
 
@@ -224,14 +224,14 @@ def test_simulated_betas_are_the_stories():
         MovingBetas(jump_seen_day=1900)
 
 
-def test_jump_delay_waits_for_the_estimate_to_stay():
+def testjump_delay_waits_for_the_estimate_to_stay():
     truth = np.repeat([1.0, 2.0], [10, 20])
     path = np.full(30, 1.2)
-    assert _jump_delay(path, truth, 10) == np.inf
+    assert jump_delay(path, truth, 10) == np.inf
     path[12] = 1.9  # a spike does not count
     path[17:] = 1.6
-    assert _jump_delay(path, truth, 10) == 7
-    assert _jump_delay(3 - path, 3 - truth, 10) == 7
+    assert jump_delay(path, truth, 10) == 7
+    assert jump_delay(3 - path, 3 - truth, 10) == 7
 
 
 class Oracle:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bdfm.errors import DataError
+from bdfm.errors import DataError, DataWarning
 from bdfm.risk import double_sort, june_characteristics, market_capitalisation, single_sorts
 
 ASSETS = list("abcdefghijkl")
@@ -154,7 +154,8 @@ def test_factors_resemble_the_published_ones(shared_data):
     raw, adjusted = (
         closes.pivot(index="month", columns="symbol", values=v) for v in ("close", "adjusted_close")
     )
-    cap = market_capitalisation(fundamentals, raw, adjusted)
+    with pytest.warns(DataWarning, match="PRU 2012-12-31"):
+        cap = market_capitalisation(fundamentals, raw, adjusted)
     book = fundamentals.rename(columns={"total_equity": "book_equity"})
     found = june_characteristics(book, cap, years=range(2013, 2018))
     assert (found.left_out["reason"] == "book equity not above zero").sum() > 20
@@ -168,3 +169,19 @@ def test_factors_resemble_the_published_ones(shared_data):
     smb, hml = (np.corrcoef(own[k], french[k])[0, 1] for k in ("SMB", "HML"))
     assert smb > 0.45  # 0.460 and 0.739: large companies alone have little of the size effect
     assert hml > 0.5
+
+
+def test_shares_not_above_zero_are_named_and_left_out():
+    months = pd.date_range("2012-11-30", periods=4, freq="ME")
+    close = pd.DataFrame({"a": [9.0, 10, 11, 12], "b": [1.0, 1, 1, 1]}, months)
+    shares = pd.DataFrame(
+        {
+            "symbol": ["a", "a", "b"],
+            "period_ending": ["2012-12-28", "2013-01-31", "2012-12-31"],
+            "shares_outstanding": [5.0, -7.0, 0.0],
+        }
+    )
+    with pytest.warns(DataWarning, match="2 numbers of shares are not above zero"):
+        found = market_capitalisation(shares, close, close)
+    np.testing.assert_allclose(found["a"], [np.nan, 50, 55, 60])  # of the good number, carried on
+    assert found["b"].isna().all()

@@ -1,0 +1,1 @@
+"""Rows of concepts.py, by room."""

@@ -1,0 +1,140 @@
+"""Time-varying exposures beside other calculations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import statsmodels.api as sm
+from arch import arch_model
+from concepts import Data, row
+from scipy import stats
+from statsmodels.tsa.statespace.kalman_filter import KalmanFilter
+
+from bdfm import exposures as ex
+from bdfm.exposures.dcc import fit_dcc, garch_margin
+
+
+@row("rolling betas, 250 days", "12 stocks, daily", "statsmodels OLS of each window")
+def rolling(d: Data) -> tuple[Any, Any]:
+    found = ex.RollingOLS(window_days=250, refresh_days=1).fit(d.sample).exposures[-2:]
+    y, f = d.sample.returns.to_numpy(), sm.add_constant(d.sample.factors.to_numpy())
+    n = len(y)
+    other = [
+        [sm.OLS(y[t - 249 : t + 1, i], f[t - 249 : t + 1]).fit().params[1:] for i in range(y.shape[1])]
+        for t in range(n - 2, n)
+    ]
+    return found, other
+
+
+@row(
+    "betas of stocks that left the index",
+    "S&P members, entries and exits",
+    "statsmodels, the days that there are",
+)
+def leavers(d: Data) -> tuple[Any, Any]:
+    prices = pd.read_csv(d.folder / "sp500_pit" / "prices.csv.gz", index_col=0, parse_dates=True)
+    market = np.log(prices).diff().mean(axis=1).iloc[1:]
+    last = {c: prices[c].last_valid_index() for c in prices if pd.notna(prices[c].iloc[0])}
+    ended = [c for c, day in last.items() if pd.Timestamp("2016-12-01") < day < pd.Timestamp("2017-12-01")][
+        :8
+    ]
+    table = prices[ended]
+    data = ex.ExposureData.from_prices(table, market.to_frame("market"), accept=("stale-end",))
+    found = ex.RollingOLS(window_days=500, refresh_days=1).fit(data)
+    at = {a: int(np.flatnonzero(np.isfinite(data.returns.sel(asset=a)))[-1]) for a in data.assets}
+    ours = [float(found.exposures.sel(asset=a)[t, 0]) for a, t in at.items()]
+    f = sm.add_constant(data.factors.to_numpy())
+    other = []
+    for a, t in at.items():
+        y = data.returns.sel(asset=a).to_numpy()[t - 499 : t + 1]
+        there = np.isfinite(y)
+        other.append(sm.OLS(y[there], f[t - 499 : t + 1][there]).fit().params[1])
+    return ours, other
+
+
+@row("random-walk betas and their likelihood", "AAPL, daily, in percent", "statsmodels' Kalman filter", 1e-8)
+def kalman(d: Data) -> tuple[Any, Any]:
+    y = 100 * d.sample.returns.sel(asset="AAPL").to_numpy()
+    f = 100 * d.sample.factors.to_numpy()
+    steps = np.array([3e-4, 1e-4, 2e-4])
+    loglik, mean, _ = ex.kalman_betas(y, f, noise_variance=1.5, step_variance=steps)
+    k = 1 + f.shape[1]
+    one = KalmanFilter(1, k, loglikelihood_burn=0)
+    one.bind(y[:, None])
+    one["design"] = np.column_stack([np.ones(len(y)), f]).T[None]
+    one["transition"], one["selection"] = np.eye(k), np.eye(k)
+    one["state_cov"], one["obs_cov"] = np.diag([0.0, *steps]), np.array([[1.5]])
+    one.initialize_known(np.zeros(k), np.diag([1.0] + [100.0] * 3))
+    out = one.filter()
+    return [loglik, *mean.ravel()], [out.llf_obs.sum(), *out.filtered_state.T.ravel()]
+
+
+@row("GARCH(1,1) volatility", "AAPL, daily, in percent", "arch", 1e-6)
+def garch(d: Data) -> tuple[Any, Any]:
+    y = 100 * d.sample.returns.sel(asset="AAPL").to_numpy()
+    fit = arch_model(y, mean="Constant", rescale=False).fit(disp="off")
+    return np.sqrt(garch_margin(y, len(y)).variance[:-1]), fit.conditional_volatility
+
+
+@row("dynamic correlation", "AAPL with the market", "a loop over days at our a and b", 1e-8)
+def dcc(d: Data) -> tuple[Any, Any]:
+    from bdfm.exposures.kernels import dcc_correlations
+
+    y = 100 * d.sample.returns.sel(asset="AAPL").to_numpy()
+    f = 100 * d.sample.factors.to_numpy()[:, 0]
+    z = np.column_stack([garch_margin(x, len(x)).standardised for x in (y, f)])
+    fit = fit_dcc(z)
+    q = s = np.corrcoef(z.T)
+    other = []
+    for t in range(len(z)):
+        other.append(q[0, 1] / np.sqrt(q[0, 0] * q[1, 1]))
+        q = (1 - fit.a - fit.b) * s + fit.a * np.outer(z[t], z[t]) + fit.b * q
+    return np.asarray(dcc_correlations(z, fit.target, fit.a, fit.b))[: len(z), 0, 1], other
+
+
+@row("skewness, kurtosis, annual Sharpe ratio", "12 stocks, daily", "SciPy")
+def described(d: Data) -> tuple[Any, Any]:
+    table = ex.describe(d.sample)[0].loc["asset"]
+    r = d.sample.returns.to_numpy()
+    other = [stats.skew(r, bias=False), stats.kurtosis(r, bias=False),
+             np.sqrt(252) * r.mean(axis=0) / r.std(axis=0, ddof=1)]  # fmt: skip
+    return table[["skewness", "excess_kurtosis", "sharpe"]].to_numpy().T, other
+
+
+@row("correlations among stocks: mean, median", "12 stocks, daily", "SciPy, pair by pair")
+def correlations(d: Data) -> tuple[Any, Any]:
+    found = ex.describe(d.sample)[1].loc["assets", ["mean", "median"]]
+    r = d.sample.returns.to_numpy()
+    pairs = [stats.pearsonr(r[:, i], r[:, j]).statistic for i in range(12) for j in range(i)]
+    return found, [np.mean(pairs), np.median(pairs)]
+
+
+@row("risk model of moving exposures", "12 stocks, rolling betas", "sums over days")
+def in_use(d: Data) -> tuple[Any, Any]:
+    paths = ex.RollingOLS(window_days=250).fit(d.sample)
+    returns = d.sample.returns.to_pandas()
+    ours = ex.exposures_risk(paths, returns).covariance()
+    b, a = paths.exposures.to_numpy(), paths.dataset["intercept"].to_numpy()
+    f, r = d.sample.factors.to_numpy(), returns.to_numpy()
+    n = len(f)
+    w = 0.5 ** (np.arange(n)[::-1] / 63)
+    second = sum(w[t] * np.outer(f[t], f[t]) for t in range(n)) / w.sum()
+    error = np.array([r[t] - a[t - 1] - b[t - 1] @ f[t] for t in range(1, n)])
+    there = np.isfinite(error)
+    total = (w[1:, None] * np.where(there, error, 0.0) ** 2).sum(axis=0)
+    specific = total / (w[1:, None] * there).sum(axis=0)
+    return ours, b[-1] @ second @ b[-1].T + np.diag(specific)
+
+
+@row("factor hedge of a book", "12 stocks, rolling betas", "statsmodels OLS of the book", 1e-8)
+def hedge(d: Data) -> tuple[Any, Any]:
+    paths = ex.RollingOLS(window_days=250, refresh_days=1).fit(d.sample)
+    w = pd.Series(np.linspace(-0.2, 0.5, 12), list(d.sample.assets))
+    ours = ex.factor_hedge(paths, w).iloc[-20:]
+    book = d.sample.returns.to_numpy() @ w.to_numpy()
+    f, n = sm.add_constant(d.sample.factors.to_numpy()), len(book)
+    return ours, [
+        -sm.OLS(book[t - 249 : t + 1], f[t - 249 : t + 1]).fit().params[1:] for t in range(n - 20, n)
+    ]

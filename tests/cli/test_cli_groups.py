@@ -1,0 +1,134 @@
+"""Sectors and countries in parts, and an estimation universe, from the command line."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bdfm.data.sources import demo
+from bdfm.errors import DataError, UnknownLabelError
+from bdfm.risk import CrossSectionalEstimator, RiskModel, price_styles, simple_returns
+from bdfm.risk.group_files import Groups, read_groups, read_shares
+from bdfm.risk.styles import YEAR
+
+
+@pytest.fixture
+def files(tmp_path):
+    prices, _ = demo()
+    prices = prices.loc["2019":"2022-02-04"]
+    prices.to_csv(tmp_path / "prices.csv")
+    names = list(prices.columns)
+    sectors = [(a, "x" if i % 2 else "y", 1.0) for i, a in enumerate(names) if i]
+    sectors += [(names[0], "x", 0.7), (names[0], "y", 0.3)]
+    pd.DataFrame(sectors, columns=["symbol", "sector", "share"]).to_csv(tmp_path / "sectors.csv", index=False)
+    countries = [(a, "US" if i % 3 else "CH", "100%") for i, a in enumerate(names) if i != 4]
+    countries += [(names[4], "US", "33%"), (names[4], "CH", "67%")]
+    pd.DataFrame(countries, columns=["symbol", "country", "share"]).to_csv(
+        tmp_path / "countries.csv", index=False
+    )
+    pd.DataFrame({"symbol": names[:-5]}).to_csv(tmp_path / "members.csv", index=False)
+    return tmp_path
+
+
+def options(files, *names):
+    every = {"--sectors": "sectors.csv", "--countries": "countries.csv", "--estimation": "members.csv"}
+    return [x for name in names for x in (name, files / every[name])]
+
+
+def test_the_model_is_that_of_python(files, bdfm_command):
+    code, _, err = bdfm_command(
+        "risk", "--prices", files / "prices.csv", "--model", "cross-sectional", "--out", files / "out",
+        *options(files, "--sectors", "--countries", "--estimation"),
+    )  # fmt: skip
+    assert code == 0, err
+    made = RiskModel.load(files / "out" / "cross-sectional.nc")
+    prices, _ = demo()
+    prices = prices.loc["2019":"2022-02-04"]
+    returns = simple_returns(prices, period="1w").iloc[-104:]
+    names = list(returns.columns)
+    sector = pd.DataFrame({"x": 0.0, "y": 0.0}, names)
+    country = pd.DataFrame({"CH": 0.0, "US": 0.0}, names)
+    for i, a in enumerate(names):
+        sector.loc[a, "x" if i % 2 else "y"] = 1.0
+        country.loc[a, "US" if i % 3 else "CH"] = 1.0
+    sector.loc[names[0]] = [0.7, 0.3]
+    country.loc[names[4]] = [0.67, 0.33]
+    days = returns.index[returns.index >= prices.index[YEAR]]
+    other = CrossSectionalEstimator(
+        price_styles(prices, days), {"sector": sector, "country": country}, universe=names[:-5]
+    ).fit(returns)
+    assert set(other.factors) == set(made.factors)
+    mine = made.covariance().to_numpy() / made.periods
+    np.testing.assert_allclose(mine, other.covariance().to_numpy(), rtol=1e-9)
+    whole = CrossSectionalEstimator(
+        price_styles(prices, days), {"sector": sector.round(), "country": country.round()}
+    )
+    assert not np.allclose(mine, whole.fit(returns).covariance().to_numpy(), rtol=1e-3)
+
+
+def test_stress_takes_them_too(files, bdfm_command):
+    code, out, err = bdfm_command(
+        "stress", "--prices", files / "prices.csv", "--model", "cross-sectional",
+        "--replay", "2021-09-01..2021-10-01",
+        *options(files, "--sectors", "--countries", "--estimation"),
+    )  # fmt: skip
+    assert code == 0, err
+    assert "cross-sectional" in out
+
+
+@pytest.mark.parametrize("command", ["risk", "stress"])
+def test_files_that_no_model_reads_are_refused(files, bdfm_command, command):
+    code, _, err = bdfm_command(
+        command, "--prices", files / "prices.csv", "--model", "statistical",
+        *options(files, "--countries", "--estimation"),
+    )  # fmt: skip
+    assert code == 2
+    assert "--countries, --estimation: for the cross-sectional model alone" in " ".join(err.split())
+
+
+SHARES = "symbol,country,share\nA,US,0.7\nA,CH,0.3\nB,US,1\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (SHARES.replace("0.3", "0.5"), r"shares of 1 assets are negative or do not sum to 1 \(A 1.2\)"),
+        (SHARES.replace("0.3", "-0.3").replace("0.7", "1.3"), "negative or do not sum to 1"),
+        (SHARES.replace("0.7", "70").replace("0.3", "30"), r"do not sum to 1 \(A 100\)"),
+        (SHARES.replace("0.3", ""), r"1 rows have no share \(A\)"),
+        (SHARES.replace("CH", "US"), "A twice in one country. Add the shares up"),
+        (SHARES.replace(",CH", ","), "A have no country"),
+        (SHARES.replace("0.7", "most"), "'most'"),
+        (SHARES.replace("country", "place"), "missing column country"),
+        ("symbol,country\nA,US\nA,CH\n", "For several countries of one asset add a column share"),
+        ("symbol,country,share\n", "header but no rows"),
+    ],
+)
+def test_shares_that_are_none(tmp_path, text, message):
+    path = tmp_path / "countries.csv"
+    path.write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_shares(path, "country")
+
+
+def test_rounded_shares_and_percents(tmp_path):
+    path = tmp_path / "sectors.csv"
+    path.write_text("Ticker;GICS Sector;Share\nA;x;33%\nA;y;33%\nA;z;33%\nB; x ;100%\n")
+    found = read_shares(path, "sector")
+    np.testing.assert_allclose(found.loc["A"], 1 / 3)
+    assert list(found.loc["B"]) == [1, 0, 0]
+
+
+def test_an_estimation_universe_of_others(tmp_path):
+    path = tmp_path / "members.csv"
+    path.write_text("symbol\nA\nZ\n")
+    with pytest.raises(UnknownLabelError, match="estimation universe: unknown symbol Z"):
+        read_groups(None, None, path, symbols=["A", "B"])
+    found = read_groups(None, None, path, symbols=["A", "B", "Z"])
+    assert found == Groups({}, ("A", "Z"))
+    assert found.universe_of(["B", "Z"]) == ("Z",)
+    assert Groups().universe_of(["B"]) is None
+    with pytest.raises(DataError, match=r"none of its 2 assets \(A, Z\)"):
+        found.universe_of(["B"])
+    path.write_text("symbol\nA\nA\n")
+    with pytest.raises(DataError, match="given more than once"):
+        read_groups(None, None, path, symbols=["A"])
