@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from bdfm import _files
+from bdfm import _files, _folders
 from bdfm.errors import FileError
 from bdfm.forecast.changes import Changes
 from bdfm.model.factor_model import FactorModel
@@ -44,7 +44,7 @@ def leftovers(folder: Path) -> list[str]:
 
 
 def fill(path: Path, *names: str, error: BaseException | type[BaseException] | None = None) -> None:
-    with _files.OutputFolder(path) as folder:
+    with _folders.OutputFolder(path) as folder:
         for name in names:
             _files.write_text(folder / name, "new")
         if error:
@@ -240,14 +240,14 @@ def test_missing_folder_and_folder_as_file_are_explained(tmp_path):
 
 def test_output_folder_publishes_all_files_at_the_end(tmp_path):
     target = tmp_path / "a" / "b"
-    with _files.OutputFolder(target) as folder:
+    with _folders.OutputFolder(target) as folder:
         _files.write_text(folder / "one.txt", "1")
         (folder / "sub").mkdir()
         (folder / "sub" / "two.txt").write_text("2")
         assert not (target / "one.txt").exists()
     assert leftovers(target) == ["one.txt", "sub"]
     assert (target / "sub" / "two.txt").read_text() == "2"
-    with _files.OutputFolder(target) as folder:
+    with _folders.OutputFolder(target) as folder:
         _files.write_text(folder / "one.txt", "new")
     assert (target / "one.txt").read_text() == "new"
     assert (target / "sub" / "two.txt").read_text() == "2"
@@ -273,7 +273,7 @@ def test_output_folder_fails_before_the_work(tmp_path, monkeypatch):
     worked = []
     with (
         pytest.raises(FileError, match="a file stands where a folder"),
-        _files.OutputFolder(tmp_path / "file"),
+        _folders.OutputFolder(tmp_path / "file"),
     ):
         worked.append(1)
 
@@ -283,7 +283,7 @@ def test_output_folder_fails_before_the_work(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.mkdtemp", forbid)
     with (
         pytest.raises(FileError, match="new: no permission to write there"),
-        _files.OutputFolder(tmp_path / "new"),
+        _folders.OutputFolder(tmp_path / "new"),
     ):
         worked.append(1)
     assert not worked
@@ -298,9 +298,9 @@ def test_output_folder_refuses_before_the_first_file_moves(tmp_path):
 
 
 def test_output_folder_explains_a_full_disk_and_names_the_users_folder(tmp_path):
-    with pytest.raises(FileError, match=r"out: the disk is full"), _files.OutputFolder(tmp_path / "out"):
+    with pytest.raises(FileError, match=r"out: the disk is full"), _folders.OutputFolder(tmp_path / "out"):
         raise OSError(errno.ENOSPC, "No space left on device")
-    with pytest.raises(FileError) as caught, _files.OutputFolder(tmp_path / "out") as folder:
+    with pytest.raises(FileError) as caught, _folders.OutputFolder(tmp_path / "out") as folder:
         _files.write_text(folder / "missing" / "a.txt", "x")
     assert str(tmp_path / "out" / "missing") in str(caught.value)
     assert ".bdfm-" not in str(caught.value)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
 import signal
 import sys
 import warnings
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from bdfm.cli import backtest, check, exposures, judgement, ledger, models, month, risk, scoring
-from bdfm.cli.console import err, out
+from bdfm.cli.console import err, guarded, out
 from bdfm.errors import BdfmError, BdfmWarning
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None)
@@ -36,7 +38,7 @@ def options(
 
 for group in (month, check, judgement, ledger, scoring, models, backtest, risk, exposures):
     for command in group.COMMANDS:
-        app.command()(command)
+        app.command()(guarded(command))
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
@@ -47,9 +49,24 @@ def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__
 
 
 def _stop(number: int, _: object) -> None:
-    """End as after an error, so that what is half made is removed."""
-    err.print("Stopped from outside. What was being written was not kept.")
+    """End as after an error, so that what is half made is removed; a second signal does not wait for that."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, _stop_at_once)
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    _say("Stopped from outside. What was being written was not kept.")
     raise SystemExit(128 + number)
+
+
+def _stop_at_once(number: int, _: object) -> NoReturn:
+    _say("Stopped at once. Files are whole; the next run removes what is left of this one.")
+    os._exit(128 + number)
+
+
+def _say(text: str) -> None:
+    """Tell a user from within a handler of signals, which may have come while something was printed."""
+    with contextlib.suppress(OSError):
+        os.write(2, f"{text}\n".encode())
 
 
 def main() -> None:
@@ -59,7 +76,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     warnings.simplefilter("always", BdfmWarning)
     warnings.showwarning = _show_warning
-    signal.signal(signal.SIGTERM, _stop)
+    before = {each: signal.signal(each, _stop) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
         app()
     except BdfmError as error:
@@ -67,3 +84,6 @@ def main() -> None:
 
         err.print(Text.assemble(("Error: ", "red"), str(error)), soft_wrap=True)
         raise SystemExit(2) from None
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
