@@ -73,6 +73,21 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+@contextmanager
+def in_turn(folder: Path) -> Iterator[None]:
+    """One process after the other in a folder, within."""
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def write_bytes(path: str | Path, data: bytes | memoryview, *, anew: bool = False) -> None:
     """Write a file whole or not at all, replacing an older one of that name.
 
@@ -119,17 +134,11 @@ def write_bytes(path: str | Path, data: bytes | memoryview, *, anew: bool = Fals
 
 
 def _take_free_name(temporary: Path, target: Path) -> None:
-    """Give a file a name that no file has; ``FileError`` where one has it."""
-    try:
-        os.link(temporary, target)  # unlike a replacement, it fails where another process was faster
-    except OSError as error:  # also of a file system without hard links: there two processes may meet
+    """Give a file a name that no file has; ``TakenError`` where one has it."""
+    with in_turn(target.parent):  # a hard link could be refused too, but leaves two names if it is killed
         if os.path.lexists(target):
-            raise TakenError(
-                f"{target}: is there already, and is not written over. Give another name."
-            ) from error
+            raise TakenError(f"{target}: is there already, and is not written over. Give another name.")
         os.replace(temporary, target)
-    else:
-        os.unlink(temporary)
 
 
 _waiting: ContextVar[list[tuple[Path, Path]] | None] = ContextVar("_waiting", default=None)

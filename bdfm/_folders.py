@@ -6,13 +6,12 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from bdfm._files import FULL, fcntl, sync, take_names, write_error
+from bdfm._files import FULL, fcntl, in_turn, sync, take_names, write_error
 from bdfm.errors import FileError
 
 _STAGED: Final = ".bdfm-"  # beginning of the names of hidden folders in which results are made
@@ -33,21 +32,6 @@ def _locked(folder: Path) -> int | None:
     except OSError:  # a file system without locks: there each run takes care of itself
         return descriptor
     return descriptor
-
-
-@contextmanager
-def _in_turn(folder: Path) -> Iterator[None]:
-    """One process after the other, within."""
-    if fcntl is None:
-        yield
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # a file system without locks
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 class OutputFolder:
@@ -85,7 +69,7 @@ class OutputFolder:
         self._made = [p for p in (self.path, *self.path.parents) if not os.path.lexists(p)]  # deepest first
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            with _in_turn(self.path):  # no other run may take a folder for a killed one's before it is locked
+            with in_turn(self.path):  # no other run may take a folder for a killed one's before it is locked
                 self._remove_stale()
                 self._staged = Path(tempfile.mkdtemp(prefix=_STAGED, dir=self.path))
                 self._lock = _locked(self._staged)

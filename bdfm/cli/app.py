@@ -86,4 +86,4 @@ def main() -> None:
         raise SystemExit(2) from None
     finally:
         for each, handler in before.items():
-            signal.signal(each, handler)
+            signal.signal(each, signal.SIG_DFL if handler is None else handler)

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bdfm.data.choices import MAX_DAYS
 from bdfm.exposures.choices import Unit
 from bdfm.inference.choices import Engine
 from bdfm.risk.choices import Kind
 
 if TYPE_CHECKING:
     from bdfm._symbols import Aliases
-
-MAX_DAYS = 36_500  # of a period or a history: a century
 
 # Files
 Prices = Annotated[Path, typer.Option(help="Daily adjusted closes: CSV, .xlsx or Parquet, wide or long.")]

@@ -221,6 +221,7 @@ def _check_ledger(run: RunFile, path: Path) -> None:
             f"{path}: out {run.out} is no folder in the ledger {run.ledger}. Leave out, or one of both."
         )
     if (out / FORECAST_FILE).exists():
+        Ledger.open(ledger)  # enters it, if the run that made it was killed before
         raise DataError(
             f"{path}: {out} holds a month already, and nothing in a ledger is written over. Give another out,"
             f' such as out = "{_files.next_to(run.out).as_posix()}".'
