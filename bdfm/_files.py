@@ -35,6 +35,7 @@ KIND: Final = "bdfm_kind"
 SCHEMA: Final = "bdfm_schema_version"
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+_SHOWN: Final = 500  # characters of a path in a message
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _ZIP_SIGNATURE = b"PK\x03\x04"
@@ -54,11 +55,14 @@ def write_error(path: Path, error: OSError) -> FileError:
         remedy = f"the folder {path.parent} does not exist. Create it first"
     elif error.errno in (errno.ENOTDIR, errno.EEXIST):
         remedy = "a file stands where a folder was expected. Choose another path"
+    elif error.errno == errno.ENAMETOOLONG:
+        remedy = "the name is longer than a file's can be. Choose a shorter one"
     elif error.errno == errno.EISDIR:
         remedy = "this is a folder. Give the name of a file"
     else:
         remedy = "it could not be written. Choose another path"
-    return FileError(f"{path}: {remedy}; older files were left as they were ({reason}).")
+    shown = str(path) if len(str(path)) <= _SHOWN else f"{str(path)[:_SHOWN]}..."
+    return FileError(f"{shown}: {remedy}; older files were left as they were ({reason}).")
 
 
 class TakenError(FileError):

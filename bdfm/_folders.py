@@ -61,7 +61,7 @@ class OutputFolder:
         return self._staged / name
 
     def __enter__(self) -> Self:
-        if self.path.is_symlink() and not self.path.exists():
+        if os.path.islink(self.path) and not os.path.exists(self.path):
             raise FileError(
                 f"{self.path}: a link to {os.readlink(self.path)}, which does not exist. Create that folder,"
                 " or remove the link."
