@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from bdfm import _checks
 from bdfm.errors import DataError, FileError
 from bdfm.forecast.forecast import Forecast
 from bdfm.names import FORECAST_FILE, LEDGER_FILE, MADE_FILE, RUN_FILE, SUMMARY_FILE
@@ -185,6 +186,8 @@ def _row(month: Path) -> dict[str, str]:
     forecast = Forecast.load(month / FORECAST_FILE)
     try:
         summary = json.loads((month / SUMMARY_FILE).read_text(encoding="utf-8"))
+        if not isinstance(summary, dict):
+            raise ValueError(f"a table was expected, not a {type(summary).__name__}")
     except (OSError, ValueError) as error:
         raise FileError(
             f"ledger: {month / SUMMARY_FILE} cannot be read ({error}). Run the month again."
@@ -195,7 +198,7 @@ def _row(month: Path) -> dict[str, str]:
         "origin": f"{forecast.origin:%Y-%m-%d}",
         "end": f"{forecast.end:%Y-%m-%d}",
         "model": str(summary.get("model", "")),
-        "run": runs[0].read_text(encoding="utf-8") if runs else "",
+        "run": _checks.existing_text(runs[0], what="run file") if runs else "",
         "changes": json.dumps([r.to_dict() for r in forecast.records]),
         "decision": str(forecast.attrs.get("decision", "null")),
         "knew": json.dumps({k: summary[k] for k in ("seed", "versions", "files", "doubts") if k in summary}),
