@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +16,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from bdfm import _checks
+from bdfm import _checks, _files
 from bdfm.errors import DataError, FileError
 from bdfm.forecast.forecast import Forecast
 from bdfm.names import FORECAST_FILE, LEDGER_FILE, MADE_FILE, RUN_FILE, SUMMARY_FILE
@@ -175,6 +177,9 @@ class Ledger:
             finally:
                 index.close()
         except sqlite3.Error as error:
+            if not os.access(self.path, os.W_OK):  # SQLite tells no reason
+                denied = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+                raise _files.write_error(self.path / LEDGER_FILE, denied) from error
             raise FileError(
                 f"ledger: its index {self.path / LEDGER_FILE} cannot be used ({error}). The months beside it"
                 " are whole: without the file, the next look makes it again from them."

@@ -98,14 +98,15 @@ def views(number: int) -> None:
     forecast = Forecast.from_draws(
         draws, assets=symbols, asset_class=["stock"] * 100, origin="2021-12-31", end="2022-01-28"
     )
-    before, begun = resident(), cpu()
-    for _ in range(number):
+    begun = cpu()
+    for k in range(1, number + 1):
         a, b = rng.choice(symbols, 2, replace=False)
         text = f"{a} - {b} = {rng.normal(0, 1):.2f}% +- 3%"
         forecast.with_views(parse(text, semantics="evidence")).quantile_probabilities()
-    gc.collect()
+        if k % max(1, number // 4) == 0:
+            gc.collect()
+            print(f"| views | {k} | {resident():.0f} MB resident |", flush=True)
     print(f"| views | {number} | {1000 * (cpu() - begun) / number:.1f} CPU ms each |")
-    print(f"| views | memory | {before:.0f} MB before, {resident():.0f} MB after |")
 
 
 def main() -> None:

@@ -54,8 +54,8 @@ COMMANDS = {
     "risk": "risk --prices prices.csv --portfolio book.csv --model statistical --out new",
     "stress": "stress --prices prices.csv --portfolio book.csv --model statistical --loss 0.1 --out new",
     "check": "check --prices prices.csv --out new",
-    "exposures": "exposures --prices prices.csv --factors factors.csv --method constant --method rolling"
-    " --out new",
+    "exposures": "exposures --prices prices.csv --factors factors.csv --unit decimal"
+    " --method constant --method rolling --out new",
 }
 CLOCKS = ("seconds", "entered", "seconds_by_stage")
 
@@ -122,9 +122,9 @@ class Child:
             os.dup2(output, 2)
             sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # the process's own
             sys.stderr = open(2, "w", encoding="utf-8", closefd=False)
-            before()
             os.chdir(folder)
             self._count_steps(signals, step)
+            before()
             sys.argv = ["bdfm", *words]
             warnings.resetwarnings()
             warnings.simplefilter("ignore")

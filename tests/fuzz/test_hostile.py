@@ -60,7 +60,7 @@ TRIES = {
     "a past of a billion years": (FORECAST + " --model model.toml", panel("min_past_weeks = 1000000000000"), "min_past_weeks"),
     "a volatility of a billion years": (FORECAST + " --model model.toml", panel("volatility_windows = [5, 1000000000000]"), "from 2 to 36500"),
     "prices that never grow old": (FORECAST + " --model model.toml", panel("max_stale_days = 1000000000000"), "max_stale_days"),
-    "an origin at the end of time": ("run month.toml --check", edited("month.toml", world.ORIGIN, "9999-12-31"), "beyond the years"),
+    "an origin at the end of time": ("run month.toml --check", edited("month.toml", f'"{world.ORIGIN}"', "9999-12-31"), "beyond the years"),
     "a name that turns the line around": ("run month.toml --check", edited("month.toml", 'symbol = "A"', 'symbol = "\\u202EA"'), r"\u202eA"),
 }  # fmt: skip
 

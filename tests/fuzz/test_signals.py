@@ -26,7 +26,7 @@ SAMPLE = {
     "roll": [("SIGKILL", 1.0)],
     "run, ledger": [("SIGKILL", 0.9), ("SIGKILL", 1.0), ("SIGTERM", 0.5), ("SIGINT twice", 0.7)],
     "backtest, resumed": [("SIGKILL", 0.6), ("SIGINT", 0.3)],
-    "track": [("SIGINT twice", 0.9)],
+    "track": [("SIGINT twice", 1.0)],
 }
 
 
