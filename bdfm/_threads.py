@@ -6,6 +6,9 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from importlib import import_module
+from threading import Thread
 
 
 def cores() -> int:
@@ -41,3 +44,17 @@ def in_order[R](work: Callable[..., R], *arguments: Iterable[object]) -> Iterato
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def import_ahead(*modules: str) -> None:
+    """Import modules that are needed later while this thread waits for compiled code.
+
+    A module that cannot be imported says so where it is needed.
+    """
+
+    def work() -> None:
+        with suppress(ImportError):
+            for module in modules:
+                import_module(module)
+
+    Thread(target=work, name="imports").start()

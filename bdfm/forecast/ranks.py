@@ -47,7 +47,7 @@ def _add_block(
     filled: NDArray[np.float64],  # (position + 1, quantile), share of each quantile below a position
     total: NDArray[np.float64],  # (asset, quantile), added to
 ) -> None:
-    # Serial: a sort costs more than this pass, and the order of additions stays the same everywhere.
+    # Serial, while threads sort the next blocks: the order of additions stays the same everywhere.
     n_draws, n_assets = draws.shape
     for d in range(n_draws):
         if weights[d] == 0:
@@ -70,7 +70,7 @@ def _add_block(
 @cache
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Loop compiled by Numba, once it is needed."""
-    return kept(function)
+    return kept(function, nogil=True)
 
 
 def quantile_probabilities(

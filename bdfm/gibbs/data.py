@@ -89,6 +89,8 @@ class MultiplierData(NamedTuple):
     """What moves the factor scales."""
 
     x: Floats  # (W, T) regressors of the log factor scales
+    axes: Floats  # (W, W) a row for each move of all slopes: conjugate, one sd by the expected information
+    along: Floats  # (W, T) how the log factor scales move with each
     slope_sd: float  # of the normal prior of their slopes
     latent: bool  # whether there is a latent log multiplier h
     sigma_sd: float  # of the half-normal prior of sigma_h
@@ -218,9 +220,14 @@ def _loadings(spec: GibbsSpec) -> LoadingsData:
 def _multiplier(spec: GibbsSpec) -> MultiplierData:
     moving, latent = spec.scale_regression, spec.latent_scale
     x = np.zeros((0, spec.returns.shape[0])) if moving is None else moving.features.T
+    slope_sd = float(moving.slope_sd) if moving else 1.0
+    information = 2 * spec.n_factors * (x @ x.T) + np.eye(len(x)) / slope_sd**2
+    axes = np.linalg.inv(np.linalg.cholesky(information))
     return MultiplierData(
         x=np.array(x, dtype=np.float64, order="C"),
-        slope_sd=float(moving.slope_sd) if moving else 1.0,
+        axes=np.ascontiguousarray(axes),
+        along=np.ascontiguousarray(axes @ x),
+        slope_sd=slope_sd,
         latent=latent is not None,
         sigma_sd=float(latent.sigma_sd) if latent else 1.0,
         phi_mean=float(latent.phi_mean) if latent else 0.0,

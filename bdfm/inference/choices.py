@@ -16,6 +16,7 @@ MOST_DRAWS: Final = 600
 KEPT_BYTES: Final = 1_000_000_000  # of the draws that are kept of all chains, where they are large
 FEWEST_DRAWS: Final = 200  # of each chain, however large
 TUNE: Final = 1000  # first draws of each chain, thrown away
+THIN: Final = 5  # sweeps for each kept draw: most quantities are new by then
 CHAINS: Final = 4
 
 # Thresholds of convergence: Vehtari et al. (2021), section 4

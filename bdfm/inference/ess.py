@@ -7,16 +7,17 @@ Analysis 16(2)), vectorised over quantities; and the energy's fraction of missin
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.fft import irfft, next_fast_len, rfft
 from scipy.special import ndtri
 
 from bdfm._threads import in_order
 from bdfm.errors import DataError
+from bdfm.gibbs.compiling import entry, kernel
 
 type Array = NDArray[np.float64]
 
@@ -137,43 +138,72 @@ def _split(block: NDArray[np.generic]) -> Array:
 
 def _normal_scores(split: Array, *, fold: bool = False) -> tuple[Array, ...]:
     """Ranks of the draws over all chains as normal scores; with ``fold`` also of distances to the median."""
-    shape = split.shape
-    flat = split.reshape(shape[0], -1)
+    flat = split.reshape(len(split), -1)
     n = flat.shape[1]
     # Score of the average rank h / 2, h = 2 ... 2n: ranks are whole or half numbers, so a table is enough.
     table = ndtri((np.arange(2 * n + 1) / 2 - 0.375) / (n + 0.25))
-    row_start = np.arange(0, flat.size, n)[:, None]
-    order = np.argsort(flat, axis=1) + row_start
-    ordered = np.take(flat, order)
-    scores = [_scatter(table, ordered, order).reshape(shape)]
+    order = np.argsort(flat, axis=1)
+    scores = [np.empty_like(flat)]
+    put_scores(table, flat, order, scores[0])
     if fold:
-        low, high = ordered[:, (n - 1) // 2, None], ordered[:, n // 2, None]
-        distance = np.abs(ordered - (low + high) / 2)
-        # The two middle draws of an even number are as far: not for last digits to decide which is closer.
-        distance = np.where((ordered == low) | (ordered == high), (high - low) / 2, distance)
-        # Falls, then rises: a stable sort merges the two runs in one pass.
-        by_distance = np.argsort(distance, axis=1, kind="stable") + row_start
-        folded = _scatter(table, np.take(distance, by_distance), np.take(order, by_distance))
-        scores.append(folded.reshape(shape))
-    return tuple(scores)
+        scores.append(np.empty_like(flat))
+        put_folded_scores(table, flat, order, scores[1])
+    return tuple(x.reshape(split.shape) for x in scores)
 
 
-def _scatter(table: Array, ordered: Array, order: NDArray[np.intp]) -> Array:
-    """Scores of sorted values, put at the flat places ``order``; equal values share their mean rank."""
-    n = ordered.shape[1]
-    result = np.empty_like(ordered)
-    result.ravel()[order] = table[2::2]
-    tied = ordered[:, 1:] == ordered[:, :-1]
-    rows = np.flatnonzero(tied.any(axis=1))
-    if len(rows):
-        position = np.arange(n)
-        edge = np.ones((len(rows), 1), dtype=bool)
-        starts = np.hstack([edge, ~tied[rows]])
-        ends = np.hstack([~tied[rows], edge])
-        low = np.maximum.accumulate(np.where(starts, position, 0), axis=1)
-        high = np.minimum.accumulate(np.where(ends, position, n)[:, ::-1], axis=1)[:, ::-1]
-        result.ravel()[order[rows]] = table[low + high + 2]
-    return result
+@kernel
+def score_ties(table: Array, values: Array, order: NDArray[np.intp], result: Array) -> None:
+    """Scores of the ranks of ``values``, which rise, put at the places ``order``; equal ones share a rank."""
+    n = len(values)
+    first = 0
+    while first < n:
+        last = first
+        while last + 1 < n and values[last + 1] == values[first]:
+            last += 1
+        for k in range(first, last + 1):
+            result[order[k]] = table[first + last + 2]
+        first = last + 1
+
+
+@entry
+def put_scores(table: Array, draws: Array, order: NDArray[np.intp], result: Array) -> None:
+    """Normal scores of draws (quantity, draw), given the order of each row."""
+    values = np.empty(draws.shape[1])
+    for q in range(len(draws)):
+        for k in range(len(values)):
+            values[k] = draws[q, order[q, k]]
+        score_ties(table, values, order[q], result[q])
+
+
+@entry
+def put_folded_scores(table: Array, draws: Array, order: NDArray[np.intp], result: Array) -> None:
+    """Normal scores of the distances of draws (quantity, draw) to the median, given the order of each row.
+
+    Distances fall up to the median and rise from there, so their order is a merger of two runs.
+    """
+    n = draws.shape[1]
+    distances, place = np.empty(n), np.empty(n, np.intp)
+    for q in range(len(draws)):
+        x, rank = draws[q], order[q]
+        low, high = x[rank[(n - 1) // 2]], x[rank[n // 2]]
+        middle, half = (low + high) / 2, (high - low) / 2
+        left, right = n // 2 - 1, n // 2
+        for k in range(n):
+            below, above = np.inf, np.inf
+            # The two middle draws of an even number are as far: not for last digits to say which is closer.
+            if left >= 0:
+                value = x[rank[left]]
+                below = half if value == low or value == high else abs(value - middle)
+            if right < n:
+                value = x[rank[right]]
+                above = half if value == low or value == high else abs(value - middle)
+            if right == n or (left >= 0 and below <= above):
+                distances[k], place[k] = below, rank[left]
+                left -= 1
+            else:
+                distances[k], place[k] = above, rank[right]
+                right += 1
+        score_ties(table, distances, place, result[q])
 
 
 def _plain_rhat(chains: Array) -> Array:
@@ -187,31 +217,51 @@ def _plain_rhat(chains: Array) -> Array:
 
 def _ess(chains: Array) -> Array:
     """Effective number of draws for the mean of (quantity, chain, draw), chains already split."""
-    n_quantity, n_chain, n = chains.shape
-    chain_mean = chains.mean(axis=2)
-    fft_length = next_fast_len(2 * n, real=True)
-    spectrum = rfft(chains - chain_mean[..., None], n=fft_length, axis=2)
-    # Only the mean over chains is needed, and the inverse transform is linear.
-    power = (spectrum.real**2 + spectrum.imag**2).mean(axis=1)
-    autocov = irfft(power, n=fft_length, axis=1)[:, :n] / n
-    within = autocov[:, :1] * (n / (n - 1))
-    total = autocov[:, :1] + chain_mean.var(axis=1, ddof=1)[:, None]
-    rho = 1 - (within - autocov) / total
-    rho[:, 0] = 1
-
-    even, odd = rho[:, 0 : n - 1 : 2], rho[:, 1:n:2]
-    pair = even + odd
-    # Pairs before the first negative one count (initial positive sequence), each at most as much as the one
-    # before it (initial monotone sequence).
-    n_max = max(0, (n - 3) // 2)
-    counted = np.logical_and.accumulate(pair[:, :n_max] > 0, axis=1)
-    n_counted = counted.sum(axis=1)
-    monotone = np.minimum.accumulate(pair[:, :n_max], axis=1)
-    row = np.arange(n_quantity)
-    last_even, last_pair = even[row, n_counted], pair[row, n_counted]
-    last = np.where((last_even > 0) | (last_pair >= 0), last_even, 0)
-    tau = -1 + 2 * np.where(counted, monotone, 0).sum(axis=1) + last
-    n_total = n_chain * n
-    ess = n_total / np.maximum(tau, 1 / np.log10(n_total))
+    result = np.empty(len(chains))
+    effective_numbers(
+        chains - chains.mean(axis=2)[..., None], chains.mean(axis=2).var(axis=1, ddof=1), result
+    )
     constant = chains.max(axis=(1, 2)) == chains.min(axis=(1, 2))
-    return np.where(constant, float(n_total), ess)
+    return np.where(constant, float(chains[0].size), result)
+
+
+@kernel
+def autocovariance(x: Array, lag: int) -> float:
+    """Mean over chains of the autocovariance at a lag of deviations (chain, draw), each sum over n."""
+    n_chain, n = x.shape
+    total = 0.0
+    for c in range(n_chain):
+        row = x[c]
+        for t in range(n - lag):
+            total += row[t] * row[t + lag]
+    mean: float = total / (n_chain * n)
+    return mean
+
+
+@entry
+def effective_numbers(deviations: Array, between: Array, result: Array) -> None:
+    """Effective numbers of draws of each quantity, from deviations (quantity, chain, draw) from chain means.
+
+    ``between``: variance of the chain means. Geyer's initial monotone sequence: autocorrelations are summed
+    in pairs up to the first that is negative, each pair at most as large as the one before. Most end after a
+    few lags, so these are summed one by one; and the interpreter is let go, which FFTs do not do.
+    """
+    n_quantity, n_chain, n = deviations.shape
+    n_pairs = max(0, (n - 3) // 2)
+    n_total = n_chain * n
+    for q in range(n_quantity):
+        x = deviations[q]
+        variance = autocovariance(x, 0)
+        within, total = variance * n / (n - 1), variance + between[q]
+        even, odd = 1.0, 1.0 - (within - autocovariance(x, 1)) / total
+        tau, smallest = -1.0, np.inf
+        for k in range(1, n_pairs + 1):
+            if not even + odd > 0:
+                break
+            smallest = min(smallest, even + odd)
+            tau += 2.0 * smallest
+            even = 1.0 - (within - autocovariance(x, 2 * k)) / total
+            odd = 1.0 - (within - autocovariance(x, 2 * k + 1)) / total
+        if even > 0 or even + odd >= 0:
+            tau += even
+        result[q] = n_total / max(tau, 1.0 / math.log10(n_total))

@@ -17,6 +17,7 @@ from bdfm.inference.choices import (
     FIXED_DRAWS,
     MAX_SWEEPS,
     RHAT_MAX,
+    THIN,
     TUNE,
     Engine,
     Sampler,
@@ -49,9 +50,7 @@ class SamplerSettings(Settings):
     tune: Annotated[int, Field(ge=10, le=MAX_DRAWS)] = TUNE  # first draws of each chain, thrown away
     chains: Annotated[int, Field(ge=1, le=10_000)] = CHAINS
     cores: Annotated[int, Field(ge=1, le=10_000)] = os.cpu_count() or 1  # processes or threads
-    thin: Annotated[int, Field(ge=1, le=MAX_DRAWS)] = (
-        10  # gibbs: sweeps for each kept draw, at first with auto; sweeps are cheap, memory is not
-    )
+    thin: Annotated[int, Field(ge=1, le=MAX_DRAWS)] = THIN  # gibbs: sweeps a kept draw, at first with auto
     max_rhat: Annotated[float, Field(gt=1, le=10)] = RHAT_MAX  # auto: worst R-hat to reach
     min_ess: Annotated[float, Field(gt=0, le=MAX_DRAWS)] = (
         ESS_MIN  # auto: least effective draws to reach, bulk and tail

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from bdfm import _blocks
 from bdfm.errors import DataError
 from bdfm.forecast.forecast import Forecast
-from bdfm.portfolio import lots, optimise
+from bdfm.portfolio import optimise
 from bdfm.portfolio.choices import METHODS, OBJECTIVES
 from bdfm.portfolio.mandate import Mandate
 from bdfm.portfolio.methods import DecisionSettings
@@ -299,6 +299,8 @@ def _under(
     )
     n = {"n_scenarios": mandate.n_scenarios, "seed": mandate.seed}
     draws, p = weighted_scenarios(forecast, forecast.assets, **n)
+    from bdfm.portfolio import lots  # SciPy's solvers: only a mandate needs them
+
     problem = optimise.Problem(terms, draws, p, *moments(forecast, forecast.assets))
     limits = limits_of(terms)
     solution = optimise.solve(problem, limits)

@@ -9,7 +9,6 @@ from typing import Any, Final, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import sparse
 
 from bdfm import _checks
 from bdfm._symbols import is_cash
@@ -214,6 +213,8 @@ def percent(x: float) -> str:
 
 def limits_of(terms: Terms) -> list[Limit]:
     """Each limit of a mandate, eq. D3 to D7, in the order in which it is read."""
+    from scipy import sparse  # takes a while, and only a mandate needs it
+
     m, n = terms.mandate, len(terms.assets)
     every: Any = sparse.eye_array(n, format="csr")
     one = np.ones((1, n))

@@ -6,10 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import numpy as np
-import pymc as pm
 import xarray as xr
 from numpy.typing import NDArray
-from pymc.stats import compute_log_prior
 
 from bdfm import _checks, _memory
 from bdfm.data.panel import Panel
@@ -141,6 +139,8 @@ def prior_draws(
     model: FactorModel, panel: Panel, n_draws: int, rng: np.random.Generator
 ) -> tuple[dict[str, NDArray[Any]], Simulation]:
     """Parameters (draw, ...) drawn from the prior, and the history that each simulates, cut at ±5."""
+    import pymc as pm  # takes a second, and only these groups need it
+
     graph = model.build(panel)
     variables = [graph[v.name] for v in model.variables if v.stored and v.name != FACTORS]
     # Interpreted: the graph is evaluated a few hundred times, and compiling it would take longer.
@@ -180,6 +180,8 @@ def _prior(model: FactorModel, panel: Panel, n_draws: int, rng: np.random.Genera
 
 def _log_prior(posterior: Source, tree: xr.DataTree) -> xr.Dataset:
     """Log prior density (chain, draw, ...) of each free variable of the PyMC model."""
+    from pymc.stats import compute_log_prior
+
     model = posterior.model.build(posterior.panel, evidence=posterior.evidence)
     alone = xr.DataTree.from_dict({"posterior": tree["posterior"].to_dataset()})
     with model:

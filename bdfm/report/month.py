@@ -17,6 +17,7 @@ import pandas as pd
 
 from bdfm import _checks, _files, _folders, _memory
 from bdfm._symbols import check_aliases
+from bdfm._threads import import_ahead
 from bdfm.data.doubts.door import doubt_aliases, kept, record
 from bdfm.data.doubts.finding import Finding
 from bdfm.data.panel import Panel
@@ -317,6 +318,8 @@ def run_month(
     run, begun = month.run, time.perf_counter()
     with _memory.within(run.memory), _folders.OutputFolder(month.out) as folder:
         _check_ledger(run, month.path)  # again: another run may have been there since, and none can be now
+        if "picture" in run.outputs:
+            import_ahead("matplotlib.pyplot")
         say(f"Sampling {run.sampler.chains} chains ...")
         first = fit(
             month.model,

@@ -27,6 +27,7 @@ from rich.table import Table
 import bdfm
 
 N_DRAWS = 200_000
+FRESH_DAYS = 10  # market days before the origin in which an asset must have a price
 
 
 def timed(fit: Callable[[], bdfm.Posterior]) -> tuple[bdfm.Posterior, dict[str, Any]]:
@@ -103,8 +104,12 @@ def main(
     calendar = None if earnings is None else bdfm.read_earnings(earnings)
 
     def panel_at(origin: pd.Timestamp) -> bdfm.Panel:
+        """Of what is listed at the origin; who joins later is new to the posterior then."""
+        priced = table.loc[:origin].tail(FRESH_DAYS).notna().any()
+        listed = members[members["symbol"].map(priced)]
+        own = None if calendar is None else calendar[calendar["symbol"].isin(listed["symbol"])]
         return bdfm.Panel.from_prices(
-            table, members, origin=origin, earnings=calendar, settings=spec.panel, accept=["earnings"]
+            table, listed, origin=origin, earnings=own, settings=spec.panel, accept=["earnings"]
         )
 
     rows: list[dict[str, Any]] = []

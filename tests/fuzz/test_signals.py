@@ -91,6 +91,14 @@ def test_a_month_that_another_run_entered_meanwhile_stays(base, tmp_path):
     assert again.code == 0, again
 
 
+def _turn_into_nobody():
+    import webbrowser  # noqa: F401  # of Plotly: nobody may not be allowed to read the libraries
+
+    import plotly.io  # noqa: F401
+
+    os.setuid(65534)
+
+
 READ_ONLY = {
     name: words
     for name, words in stopped.COMMANDS.items()
@@ -109,7 +117,7 @@ def test_a_read_only_folder_is_told_before_the_work(name, base):
         for path in (folder, *folder.rglob("*")):
             if not path.is_symlink():
                 path.chmod(0o555 if path.is_dir() else 0o444)
-        child = stopped.Child(folder, stopped.words_of(name), before=lambda: os.setuid(65534))
+        child = stopped.Child(folder, stopped.words_of(name), before=_turn_into_nobody)
         ended = child.wait()
         assert ended.code == 2, ended
         assert ended.text.count("Error: ") == 1, ended

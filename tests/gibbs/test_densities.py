@@ -673,18 +673,33 @@ def test_mixing_variables_of_the_factors(parts):
 @pytest.mark.parametrize("j", [0, 1])
 @pytest.mark.parametrize("parts", [{}, LATENT | STUDENT], ids=["alone", "latent"])
 def test_slopes_of_the_factor_scales(parts, j):
+    """Along each axis of the expected information in turn, in standard deviations by it."""
     spec, p = world(**REGRESSION, **MOMENTUM, **PREMIUM, **parts)
-    update = prepared("draw_scale_slopes")
-    q = after(spec, p, Script(uniforms=skip(j)), update)
-    given = p | {"beta_mv": np.where(np.arange(2) < j, q["beta_mv"], p["beta_mv"])}
-    draw, _, now = along(spec, p, update, "beta_mv", j, prefix=skip(j))
+    update, x = prepared("draw_scale_slopes"), spec.scale_regression.features
+    information = 2 * spec.n_factors * x.T @ x + np.eye(2) / spec.scale_regression.slope_sd**2
+    axes = np.linalg.inv(np.linalg.cholesky(information))
+    np.testing.assert_allclose(axes @ information @ axes.T, np.eye(2), atol=1e-12)
 
-    def density(x):
-        return log_joint(spec, moved(given, "beta_mv", j, x))
+    def moves(q):
+        return np.linalg.solve(axes.T, q["beta_mv"] - p["beta_mv"]).round(12)
 
-    assert_slice(draw, density, now)
+    def draw(rng):
+        rng.uniforms[:0] = skip(j)
+        return float(moves(after(spec, p, rng, update))[j])
+
+    before = moves(after(spec, p, Script(uniforms=skip(j)), update))[:j] @ axes[:j]
+
+    def density(move):
+        return log_joint(spec, p | {"beta_mv": p["beta_mv"] + before + move * axes[j]})
+
+    assert_slice(draw, density, 0.0)
     if j == 0 and not parts:
-        assert_invariant(run_from(spec, p, update, "beta_mv", 0), density, np.linspace(-2.5, 2.5, 60))
+        slope = run_from(spec, p, update, "beta_mv", 0)
+        assert_invariant(
+            slope,
+            lambda b: log_joint(spec, moved(p, "beta_mv", 0, b)),
+            np.linspace(-2.5, 2.5, 60),
+        )
 
 
 @pytest.mark.parametrize("t", [0, 3, T - 1])
