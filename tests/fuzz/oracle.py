@@ -62,8 +62,15 @@ def _too_large(file: Path) -> list[str]:
         told = [r.to_dict() for r in Forecast.load(file).records]
     except BdfmError:  # whether a file is whole is looked at elsewhere
         return []
-    numbers = [(r, x) for r in told for x in (r.get("mean"), r.get("by"), r.get("value"))]
-    return [f"accepted {r}" for r, x in numbers if isinstance(x, float | int) and abs(x) > LARGEST_RETURN]
+    return [f"accepted {r}" for r in told for x in _returns(r) if abs(x) > LARGEST_RETURN]
+
+
+def _returns(table: Any) -> list[float]:
+    """Numbers of a record that are returns, wherever they stand in it."""
+    if not isinstance(table, dict):
+        return []
+    own = [x for k, x in table.items() if k in ("mean", "by", "value") and type(x) in (int, float)]
+    return own + [x for inner in table.values() for x in _returns(inner)]
 
 
 def _odd_prices(file: Path) -> list[str]:
