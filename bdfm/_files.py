@@ -10,15 +10,15 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from hashlib import sha256
 from importlib import import_module
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import numpy as np
 import xarray as xr
@@ -34,12 +34,12 @@ SCHEMA_VERSION: Final = 1  # raise it when an older release could misread a new 
 KIND: Final = "bdfm_kind"
 SCHEMA: Final = "bdfm_schema_version"
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+FULL = (errno.ENOSPC, errno.EDQUOT)
+_SHOWN: Final = 500  # characters of a path in a message
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _ZIP_SIGNATURE = b"PK\x03\x04"
 _ATTRS = "attrs"  # name of the array that holds JSON values
-_STAGED: Final = ".bdfm-"  # beginning of the names of hidden folders in which results are made
 _YOUNG: Final = 60.0  # seconds in which a file that is just made may not be locked yet
 _SEAL = b"\nbdfm sha256 "  # and the digest of all before it; readers of HDF5 ignore what follows their data
 
@@ -47,7 +47,7 @@ _SEAL = b"\nbdfm sha256 "  # and the digest of all before it; readers of HDF5 ig
 def write_error(path: Path, error: OSError) -> FileError:
     """What an error of the system while writing means to a user, and what to do."""
     reason = error.strerror or str(error)
-    if error.errno in _FULL:
+    if error.errno in FULL:
         remedy = "the disk is full. Free some space, or write to another disk"
     elif error.errno in _FORBIDDEN:
         remedy = "no permission to write there. Choose a folder that you may write to"
@@ -55,14 +55,21 @@ def write_error(path: Path, error: OSError) -> FileError:
         remedy = f"the folder {path.parent} does not exist. Create it first"
     elif error.errno in (errno.ENOTDIR, errno.EEXIST):
         remedy = "a file stands where a folder was expected. Choose another path"
+    elif error.errno == errno.ENAMETOOLONG:
+        remedy = "the name is longer than a file's can be. Choose a shorter one"
     elif error.errno == errno.EISDIR:
         remedy = "this is a folder. Give the name of a file"
     else:
         remedy = "it could not be written. Choose another path"
-    return FileError(f"{path}: {remedy}; older files were left as they were ({reason}).")
+    shown = str(path) if len(str(path)) <= _SHOWN else f"{str(path)[:_SHOWN]}..."
+    return FileError(f"{shown}: {remedy}; older files were left as they were ({reason}).")
 
 
-def _sync(path: Path) -> None:
+class TakenError(FileError):
+    """A name that was to be free has a file."""
+
+
+def sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -70,20 +77,38 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_bytes(path: str | Path, data: bytes | memoryview) -> None:
+@contextmanager
+def in_turn(folder: Path) -> Iterator[None]:
+    """One process after the other in a folder, within."""
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def write_bytes(path: str | Path, data: bytes | memoryview, *, anew: bool = False) -> None:
     """Write a file whole or not at all, replacing an older one of that name.
 
     The bytes go to a temporary file in the same folder, reach the disk, and then take the name in one
-    step. A symbolic link is followed. What a killed write of the same file has left is removed.
+    step; inside ``together``, in one step with others. A symbolic link is followed. What a killed write of
+    the same file has left is removed.
 
     Raises
     ------
     FileError
-        The folder is missing or not writable, or the disk is full; an older file is intact.
+        The folder is missing or not writable, or the disk is full; an older file is intact. With ``anew``,
+        a file of that name is there, even one that another process has just written.
     """
     path = Path(path)
     target = path.resolve()
     temporary = target.with_name(f"{_hidden(target)}{secrets.token_hex(4)}.tmp")
+    waiting = _waiting.get()
     try:
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
@@ -95,15 +120,116 @@ def write_bytes(path: str | Path, data: bytes | memoryview) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, target)
+        if waiting is not None:
+            waiting.append((temporary, target))
+            return
+        if anew or _anew.get():
+            _take_free_name(temporary, target)
+        else:
+            os.replace(temporary, target)
     except BaseException as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and not isinstance(error, FileError):
             raise write_error(path, error) from error
         raise
     with suppress(OSError):  # some file systems cannot sync a folder; the file itself is safe
-        _sync(target.parent)
+        sync(target.parent)
+
+
+def _take_free_name(temporary: Path, target: Path) -> None:
+    """Give a file a name that no file has; ``TakenError`` where one has it."""
+    with in_turn(target.parent):  # a hard link could be refused too, but leaves two names if it is killed
+        if os.path.lexists(target):
+            raise TakenError(f"{target}: is there already, and is not written over. Give another name.")
+        os.replace(temporary, target)
+
+
+_waiting: ContextVar[list[tuple[Path, Path]] | None] = ContextVar("_waiting", default=None)
+
+
+_anew: ContextVar[bool] = ContextVar("_anew", default=False)
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Files written inside appear together when the block ends without error, or none of them does.
+
+    Raises ``FileError`` on leaving where one cannot take its name; older files of all names are back then.
+    """
+    waiting: list[tuple[Path, Path]] = []
+    token = _waiting.set(waiting)
+    try:
+        yield
+        take_names(waiting)
+    except OSError as error:
+        if isinstance(error, FileError) or not waiting:
+            raise
+        raise write_error(waiting[0][1], error) from error
+    finally:
+        _waiting.reset(token)
+        for temporary, _ in waiting:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+def take_names(
+    moves: Sequence[tuple[Path, Path]],
+    *,
+    kept: Path | None = None,
+    before_rollback: Callable[[], object] = lambda: None,
+) -> None:
+    """Give all files their names, or none: an error midway brings the older files back.
+
+    Older files are kept in a folder meanwhile, or each beside itself.
+    """
+    done: list[tuple[Path, Path | None]] = []
+    try:
+        for number, (source, target) in enumerate(moves):
+            old = None
+            if os.path.lexists(target):
+                if target.is_dir():
+                    raise IsADirectoryError(errno.EISDIR, f"{target} is a folder")
+                own = target.with_name(f"{_hidden(target)}{secrets.token_hex(4)}.tmp")
+                old = own if kept is None else kept / f"{number}"
+                _second_name(target, old)
+            done.append((target, old))
+            os.replace(source, target)
+    except BaseException:
+        before_rollback()
+        for target, old in reversed(done):
+            with suppress(OSError):
+                if old is None:
+                    target.unlink(missing_ok=True)
+                else:
+                    os.replace(old, target)
+                    old.unlink(missing_ok=True)  # there still, where both were one file
+        raise
+    for _, old in done:
+        if old is not None:
+            with suppress(OSError):
+                old.unlink()
+
+
+def _second_name(file: Path, name: Path) -> None:
+    try:
+        os.link(file, name, follow_symlinks=False)
+    except OSError:  # a file system without hard links
+        shutil.copy2(file, name, follow_symlinks=False)
+
+
+def check_target(path: str | Path) -> None:
+    """Raise ``FileError`` where a file could not be written; nothing is left of the try."""
+    path = Path(path)
+    target = path.resolve()
+    try:
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        descriptor, temporary = tempfile.mkstemp(prefix=_hidden(target), suffix=".tmp", dir=target.parent)
+        os.close(descriptor)
+        os.unlink(temporary)
+    except OSError as error:
+        raise write_error(path, error) from error
 
 
 def _hidden(target: Path) -> str:
@@ -127,9 +253,9 @@ def _remove_killed(target: Path) -> None:
                 os.unlink(path)
 
 
-def write_text(path: str | Path, text: str) -> None:
+def write_text(path: str | Path, text: str, *, anew: bool = False) -> None:
     """Write a UTF-8 text file whole or not at all; errors as in ``write_bytes``."""
-    write_bytes(path, text.encode("utf-8"))
+    write_bytes(path, text.encode("utf-8"), anew=anew)
 
 
 def next_to(path: str | Path) -> Path:
@@ -142,6 +268,17 @@ def next_to(path: str | Path) -> Path:
     while (found := path.with_name(f"{stem}_{count}{path.suffix}")).exists():
         count += 1
     return found
+
+
+def write_beside(path: Path, write: Callable[[Path], Path]) -> Path:
+    """Let a file be written under the first free name beside another, even where others do the same."""
+    token = _anew.set(True)
+    try:
+        while True:
+            with suppress(TakenError):
+                return write(next_to(path))
+    finally:
+        _anew.reset(token)
 
 
 def _encoding(dataset: xr.Dataset, level: int) -> dict[str, dict[str, Any]]:
@@ -176,7 +313,10 @@ def _without_a_scheduler() -> Iterator[None]:
 def _write_sealed(path: str | Path, data: bytes | memoryview) -> Path:
     # Made in memory first, since HDF5 cannot close a file on a full disk. Sealed, since HDF5 notices little
     # damage, and crashes on some.
-    write_bytes(path, b"".join([data, _SEAL, sha256(data).hexdigest().encode()]))
+    sealed = b"".join([data, _SEAL, sha256(data).hexdigest().encode()])
+    if isinstance(data, memoryview):  # its buffer complains where an error keeps a view of it alive
+        data.release()
+    write_bytes(path, sealed)
     return Path(path)
 
 
@@ -290,143 +430,3 @@ def is_intact(path: str | Path) -> bool:
     except FileError:
         return False
     return True
-
-
-def _locked(folder: Path) -> int | None:
-    """Descriptor that holds the lock of a folder until its process ends; None where another has it."""
-    if fcntl is None:
-        return os.open(os.devnull, os.O_RDONLY)
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    except OSError:  # a file system without locks: there each run takes care of itself
-        return descriptor
-    return descriptor
-
-
-@contextmanager
-def _in_turn(folder: Path) -> Iterator[None]:
-    """One process after the other, within."""
-    if fcntl is None:
-        yield
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # a file system without locks
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-class OutputFolder:
-    """Folder whose files appear together, when the block ends without error, or not at all.
-
-    ``with OutputFolder("out") as folder:`` makes the folder, and fails at once where it cannot be written;
-    ``folder / "name"`` is the path to write to, in a hidden folder inside it. On success the files
-    (subfolders too) replace older ones of the same name. On any error, Ctrl-C included, nothing appears,
-    older files are intact, and folders that were made here are removed. What a killed run has left there is
-    removed by the next one; while another one is at work there, it is refused.
-
-    Raises
-    ------
-    FileError
-        On entry: the folder cannot be made or written. On leaving: the disk is full, or a folder stands
-        where a file should go.
-    """
-
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        self._staged = self.path
-        self._made: list[Path] = []
-        self._lock: int | None = None
-
-    def __truediv__(self, name: str | Path) -> Path:
-        return self._staged / name
-
-    def __enter__(self) -> Self:
-        if self.path.is_symlink() and not self.path.exists():
-            raise FileError(
-                f"{self.path}: a link to {os.readlink(self.path)}, which does not exist. Create that folder,"
-                " or remove the link."
-            )
-        self._made = [p for p in (self.path, *self.path.parents) if not os.path.lexists(p)]  # deepest first
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            with _in_turn(self.path):  # no other run may take a folder for a killed one's before it is locked
-                self._remove_stale()
-                self._staged = Path(tempfile.mkdtemp(prefix=_STAGED, dir=self.path))
-                self._lock = _locked(self._staged)
-        except BaseException as error:
-            self._clean(failed=True)
-            if isinstance(error, OSError):
-                raise write_error(self.path, error) from error
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        published = False
-        try:
-            if error is None:
-                self._publish()
-                published = True
-            elif isinstance(error, FileError):  # the user knows the folder, not the hidden one
-                raise FileError(str(error).replace(str(self._staged), str(self.path))) from error
-            elif isinstance(error, OSError) and error.errno in _FULL:
-                raise write_error(self.path, error) from error
-        finally:
-            self._clean(failed=not published)
-
-    def check(self) -> None:
-        """Raise ``FileError`` where the folder cannot be written to; nothing is left of the try."""
-        self.__enter__()
-        self._clean(failed=True)
-
-    def _remove_stale(self) -> None:
-        """Remove what killed runs have left; ``FileError`` where another run is at work in the folder."""
-        for left in self.path.glob(f"{_STAGED}????????"):
-            if not left.is_dir() or left.is_symlink():
-                continue
-            lock = _locked(left)
-            if lock is None:
-                raise FileError(
-                    f"{self.path}: another run is writing to this folder. Wait for it, or choose another one."
-                )
-            shutil.rmtree(left, ignore_errors=True)
-            os.close(lock)
-
-    def _publish(self) -> None:
-        staged = sorted(p for p in self._staged.rglob("*") if p.is_file())
-        moves = [(p, self.path / p.relative_to(self._staged)) for p in staged]
-        try:
-            for source, target in moves:  # all that can be refused is refused before the first file moves
-                if target.is_dir():
-                    raise IsADirectoryError(errno.EISDIR, f"{target} is a folder")
-                target.parent.mkdir(parents=True, exist_ok=True)
-                _sync(source)
-            for source, target in moves:
-                os.replace(source, target)
-        except OSError as error:
-            raise write_error(self.path, error) from error
-        with suppress(OSError):
-            _sync(self.path)
-
-    def _clean(self, *, failed: bool) -> None:
-        if self._staged != self.path:
-            shutil.rmtree(self._staged, ignore_errors=True)
-            self._staged = self.path
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
-        if failed:
-            for folder in self._made:
-                with suppress(OSError):  # only empty folders go
-                    folder.rmdir()

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import os
+import signal
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 from bdfm._optional import optional
@@ -71,6 +75,22 @@ _task_of_process: tuple[Callable[[Any, Any], Any], Any] | None = None  # set onc
 def _start_process(work: Callable[[Any, Any], Any], job: Any) -> None:
     global _task_of_process
     _task_of_process = work, job
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal's Ctrl-C the parent tells them in its way
+    signal.signal(signal.SIGTERM, _end_work)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_work(number: int, _: object) -> None:
+    """End the piece of work as after an error, so that it removes what is half made."""
+    raise SystemExit(128 + number)
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent is killed, since nobody waits for its work then."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _run_in_process(item: Any) -> Any:
@@ -101,8 +121,18 @@ def _on_processes[J, T, R](
         # A process was killed, as by the system when memory runs out, and nobody knows at which item.
         log.warning("a worker process died; the %d pieces of work left are done one at a time", len(left))
         yield from _one_at_a_time(work, job, left, lost)
+    except BaseException:  # an interrupt, or whoever takes the results gave up
+        _end(pool)
+        raise
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _end(pool: ProcessPoolExecutor) -> None:
+    """Ask the processes of a pool to leave their work."""
+    for process in list((getattr(pool, "_processes", None) or {}).values()):
+        with suppress(OSError, ValueError):
+            process.terminate()
 
 
 def _one_at_a_time[J, T, R](
@@ -118,6 +148,9 @@ def _one_at_a_time[J, T, R](
                 message = "the worker process died, probably for lack of memory. Use fewer workers or draws."
                 yield lost(item, Failure("BrokenProcessPool", message, ""))
                 pool = _pool(work, job, 1)
+    except BaseException:
+        _end(pool)
+        raise
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 

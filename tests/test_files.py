@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
 
-from bdfm import _files
+from bdfm import _files, _folders
 from bdfm.errors import FileError
 from bdfm.forecast.changes import Changes
 from bdfm.model.factor_model import FactorModel
@@ -44,7 +47,7 @@ def leftovers(folder: Path) -> list[str]:
 
 
 def fill(path: Path, *names: str, error: BaseException | type[BaseException] | None = None) -> None:
-    with _files.OutputFolder(path) as folder:
+    with _folders.OutputFolder(path) as folder:
         for name in names:
             _files.write_text(folder / name, "new")
         if error:
@@ -240,14 +243,14 @@ def test_missing_folder_and_folder_as_file_are_explained(tmp_path):
 
 def test_output_folder_publishes_all_files_at_the_end(tmp_path):
     target = tmp_path / "a" / "b"
-    with _files.OutputFolder(target) as folder:
+    with _folders.OutputFolder(target) as folder:
         _files.write_text(folder / "one.txt", "1")
         (folder / "sub").mkdir()
         (folder / "sub" / "two.txt").write_text("2")
         assert not (target / "one.txt").exists()
     assert leftovers(target) == ["one.txt", "sub"]
     assert (target / "sub" / "two.txt").read_text() == "2"
-    with _files.OutputFolder(target) as folder:
+    with _folders.OutputFolder(target) as folder:
         _files.write_text(folder / "one.txt", "new")
     assert (target / "one.txt").read_text() == "new"
     assert (target / "sub" / "two.txt").read_text() == "2"
@@ -273,7 +276,7 @@ def test_output_folder_fails_before_the_work(tmp_path, monkeypatch):
     worked = []
     with (
         pytest.raises(FileError, match="a file stands where a folder"),
-        _files.OutputFolder(tmp_path / "file"),
+        _folders.OutputFolder(tmp_path / "file"),
     ):
         worked.append(1)
 
@@ -283,7 +286,7 @@ def test_output_folder_fails_before_the_work(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.mkdtemp", forbid)
     with (
         pytest.raises(FileError, match="new: no permission to write there"),
-        _files.OutputFolder(tmp_path / "new"),
+        _folders.OutputFolder(tmp_path / "new"),
     ):
         worked.append(1)
     assert not worked
@@ -298,9 +301,9 @@ def test_output_folder_refuses_before_the_first_file_moves(tmp_path):
 
 
 def test_output_folder_explains_a_full_disk_and_names_the_users_folder(tmp_path):
-    with pytest.raises(FileError, match=r"out: the disk is full"), _files.OutputFolder(tmp_path / "out"):
+    with pytest.raises(FileError, match=r"out: the disk is full"), _folders.OutputFolder(tmp_path / "out"):
         raise OSError(errno.ENOSPC, "No space left on device")
-    with pytest.raises(FileError) as caught, _files.OutputFolder(tmp_path / "out") as folder:
+    with pytest.raises(FileError) as caught, _folders.OutputFolder(tmp_path / "out") as folder:
         _files.write_text(folder / "missing" / "a.txt", "x")
     assert str(tmp_path / "out" / "missing") in str(caught.value)
     assert ".bdfm-" not in str(caught.value)
@@ -329,3 +332,161 @@ def test_a_byte_order_mark_is_no_part_of_a_file_of_settings(tmp_path):
     path = tmp_path / "model.toml"
     path.write_text("\ufeff" + FactorModel(name="marked").to_toml(), encoding="utf-8")
     assert FactorModel.from_toml(path).name == "marked"
+
+
+# -- several files at once ---------------------------------------------------------------------------------
+
+
+def failing_replace(monkeypatch, at, fault):
+    """Renames end in a fault at number ``at``; returns those that came."""
+    replace, seen = os.replace, []
+
+    def renamed(source, target):
+        seen.append(target)
+        if len(seen) == at:
+            raise fault
+        return replace(source, target)
+
+    monkeypatch.setattr(os, "replace", renamed)
+    return seen
+
+
+NAMES = ("a.txt", "b.txt", "sub/c.txt")
+
+
+def old_and_new(target):
+    """A folder that holds two of three files already, and what writes all three."""
+    target.mkdir()
+    for name in NAMES[:2]:
+        (target / name).write_text("old")
+
+    def write():
+        with _folders.OutputFolder(target) as folder:
+            (folder / "sub").mkdir()
+            for name in NAMES:
+                (folder / name).write_text("new")
+
+    return write
+
+
+@pytest.mark.parametrize("at", [1, 2, 3])
+@pytest.mark.parametrize("fault", [OSError(errno.EIO, "Input/output error"), KeyboardInterrupt()])
+def test_a_rename_that_fails_midway_brings_the_older_files_back(tmp_path, monkeypatch, at, fault):
+    target = tmp_path / "out"
+    write = old_and_new(target)
+    seen = failing_replace(monkeypatch, at, fault)
+    with pytest.raises((FileError, KeyboardInterrupt)):
+        write()
+    assert len(seen) > at - 1
+    monkeypatch.undo()
+    assert {p.name: p.read_text() for p in target.iterdir() if p.is_file()} == {
+        "a.txt": "old",
+        "b.txt": "old",
+    }
+    assert leftovers(target) == ["a.txt", "b.txt", "sub"] or leftovers(target) == ["a.txt", "b.txt"]
+    assert not list((target / "sub").iterdir())
+    write()
+    assert [(target / name).read_text() for name in NAMES] == ["new"] * 3
+
+
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_a_run_killed_while_files_take_their_names_is_carried_to_its_end(tmp_path, at):
+    target = tmp_path / "out"
+    old_and_new(target)
+    code = (
+        "import os, signal, sys\n"
+        "from bdfm import _folders\n"
+        "seen, replace = [], os.replace\n"
+        "def renamed(source, target):\n"
+        "    seen.append(target)\n"
+        f"    if len(seen) == {at}:\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return replace(source, target)\n"
+        "os.replace = renamed\n"
+        "with _folders.OutputFolder(sys.argv[1]) as folder:\n"
+        "    (folder / 'sub').mkdir()\n"
+        f"    for name in {NAMES!r}:\n"
+        "        (folder / name).write_text('new')\n"
+    )
+    process = subprocess.run([sys.executable, "-c", code, str(target)], check=False)
+    assert process.returncode == -signal.SIGKILL
+    assert sum((target / n).exists() and (target / n).read_text() == "new" for n in NAMES) == at - 1
+    with pytest.raises(RuntimeError, match="stop"):  # whatever becomes of the next run
+        fill(target, "d.txt", error=RuntimeError("stop"))
+    assert [(target / name).read_text() for name in NAMES] == ["new"] * 3
+    assert not [p for p in target.iterdir() if p.name.startswith(".")]
+
+
+def test_files_written_together_appear_together(tmp_path):
+    (tmp_path / "a.txt").write_text("old")
+    with _files.together():
+        _files.write_text(tmp_path / "a.txt", "new")
+        _files.write_text(tmp_path / "b.txt", "new")
+        assert (tmp_path / "a.txt").read_text() == "old"
+        assert not (tmp_path / "b.txt").exists()
+    assert [p.read_text() for p in sorted(tmp_path.iterdir())] == ["new", "new"]
+
+
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_of_files_written_together_none_appears_where_one_fails(tmp_path, monkeypatch, at):
+    (tmp_path / "b.txt").write_text("old")
+    failing_replace(monkeypatch, at, OSError(errno.ENOSPC, "No space left on device"))
+
+    def write(error=None):
+        with _files.together():
+            for name in ("a", "b", "c"):
+                _files.write_text(tmp_path / f"{name}.txt", "new")
+            if error is not None:
+                raise error
+
+    with pytest.raises(FileError, match="the disk is full"):
+        write()
+    monkeypatch.undo()
+    assert [(p.name, p.read_text()) for p in sorted(tmp_path.iterdir())] == [("b.txt", "old")]
+    with pytest.raises(RuntimeError, match="stop"):
+        write(RuntimeError("stop"))
+    assert [(p.name, p.read_text()) for p in sorted(tmp_path.iterdir())] == [("b.txt", "old")]
+
+
+def test_a_new_name_is_never_written_over(tmp_path):
+    _files.write_text(tmp_path / "a.txt", "mine", anew=True)
+    with pytest.raises(FileError, match="is there already, and is not written over"):
+        _files.write_text(tmp_path / "a.txt", "yours", anew=True)
+    assert (tmp_path / "a.txt").read_text() == "mine"
+    found = _files.write_beside(tmp_path / "a.txt", lambda path: (_files.write_text(path, "x"), path)[1])
+    assert found.name == "a_1.txt"
+    assert leftovers(tmp_path) == ["a.txt", "a_1.txt"]
+
+
+def test_names_taken_at_the_same_moment_are_two(tmp_path):
+    def write(path):
+        if path.name == "a_1.txt" and not path.exists():
+            path.write_text("another's")  # it was faster
+        _files.write_text(path, "mine")
+        return path
+
+    assert _files.write_beside(tmp_path / "a.txt", write).name == "a_2.txt"
+    assert (tmp_path / "a_1.txt").read_text() == "another's"
+
+
+def test_a_place_that_cannot_be_written_is_told_before(tmp_path):
+    _files.check_target(tmp_path / "new.txt")
+    assert leftovers(tmp_path) == []
+    with pytest.raises(FileError, match="does not exist"):
+        _files.check_target(tmp_path / "gone" / "new.txt")
+    with pytest.raises(FileError, match="Give the name of a file"):
+        _files.check_target(tmp_path)
+
+
+def test_a_failed_netcdf_leaves_no_buffer_that_complains(tmp_path, monkeypatch, dataset):
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(FileError, match="the disk is full"):
+        _files.save_dataset(dataset, tmp_path / "x.nc", kind="box")
+    gc.collect()
+    assert not told

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from bdfm import _checks, _files
+from bdfm import _checks, _files, _folders
 from bdfm._settings import MAX_SEED
 from bdfm.data.doubts.door import examine
 from bdfm.data.doubts.tables import Tables
@@ -208,10 +208,10 @@ def test_returns_of_bad_days_plus_a_constant_are_no_prices(level, rng):
 
 KEPT = """
 import signal, sys, time
-from bdfm import _files
+from bdfm import _folders
 from bdfm.cli import app
 signal.signal(signal.SIGTERM, app._stop)
-with _files.OutputFolder(sys.argv[1]) as folder:
+with _folders.OutputFolder(sys.argv[1]) as folder:
     (folder / "x").write_text("half")
     print("ready", flush=True)
     time.sleep(60)
@@ -237,11 +237,11 @@ def hidden(folder):
 def test_what_a_killed_run_left_goes_with_the_next(at_work):
     process, out = at_work
     with pytest.raises(FileError, match="another run is writing"):
-        _files.OutputFolder(out).check()
+        _folders.OutputFolder(out).check()
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert len(hidden(out)) == 1
-    with _files.OutputFolder(out) as folder:
+    with _folders.OutputFolder(out) as folder:
         (folder / "y").write_text("whole")
         assert len(hidden(out)) == 1
     assert sorted(p.name for p in out.iterdir()) == ["y"]
@@ -257,7 +257,7 @@ def test_a_run_that_is_asked_to_end_leaves_nothing(at_work):
 def test_a_link_to_nowhere_is_told_so(tmp_path):
     (tmp_path / "out").symlink_to(tmp_path / "gone")
     with pytest.raises(FileError, match=r"a link to .*gone, which does not exist"):
-        _files.OutputFolder(tmp_path / "out").check()
+        _folders.OutputFolder(tmp_path / "out").check()
 
 
 def test_check_refuses_a_folder_that_a_run_could_not_write(tmp_path):

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import io
+import os
 import signal
 import sys
+import threading
 import warnings
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from bdfm.cli import backtest, check, exposures, judgement, ledger, models, month, risk, scoring
-from bdfm.cli.console import err, out
+from bdfm.cli.console import err, guarded, out
 from bdfm.errors import BdfmError, BdfmWarning
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None)
@@ -36,20 +40,54 @@ def options(
 
 for group in (month, check, judgement, ledger, scoring, models, backtest, risk, exposures):
     for command in group.COMMANDS:
-        app.command()(command)
+        app.command()(guarded(command))
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
     from rich.text import Text
 
     if issubclass(category, BdfmWarning):
-        err.print(Text.assemble(("Warning: ", "yellow"), str(message)), soft_wrap=True)
+        err.print(Text.assemble(("Warning: ", "yellow"), _printable(message)), soft_wrap=True)
+
+
+def _printable(text: object) -> str:
+    """Text whose characters all show: those that turn a line around or ring a bell are spelled out."""
+    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in str(text))
 
 
 def _stop(number: int, _: object) -> None:
-    """End as after an error, so that what is half made is removed."""
-    err.print("Stopped from outside. What was being written was not kept.")
+    """End as after an error, so that what is half made is removed; a second signal does not wait for that."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, _stop_at_once)
+    sys.unraisablehook = functools.partial(_lost, number)
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    _say("Stopped from outside. What was being written was not kept.")
     raise SystemExit(128 + number)
+
+
+def _stop_at_once(number: int, _: object) -> NoReturn:
+    _say("Stopped at once. Files are whole; the next run removes what is left of this one.")
+    os._exit(128 + number)
+
+
+def _lost(number: int, unraisable: sys.UnraisableHookArgs) -> None:
+    """Stop again where Python dropped the error that was to stop all, as in a destructor; silent otherwise.
+
+    Files that are half open complain while the rest is taken down: that is no news to a user.
+    """
+    if isinstance(unraisable.exc_value, KeyboardInterrupt | SystemExit):
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, _stop)
+        again = threading.Timer(0.001, os.kill, (os.getpid(), number))  # once this one is through
+        again.daemon = True
+        again.start()
+
+
+def _say(text: str) -> None:
+    """Tell a user from within a handler of signals, which may have come while something was printed."""
+    with contextlib.suppress(OSError):
+        os.write(2, f"{text}\n".encode())
 
 
 def main() -> None:
@@ -59,11 +97,16 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     warnings.simplefilter("always", BdfmWarning)
     warnings.showwarning = _show_warning
-    signal.signal(signal.SIGTERM, _stop)
+    hook = sys.unraisablehook
+    before = {each: signal.signal(each, _stop) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
         app()
     except BdfmError as error:
         from rich.text import Text
 
-        err.print(Text.assemble(("Error: ", "red"), str(error)), soft_wrap=True)
+        err.print(Text.assemble(("Error: ", "red"), _printable(error)), soft_wrap=True)
         raise SystemExit(2) from None
+    finally:
+        sys.unraisablehook = hook
+        for each, handler in before.items():
+            signal.signal(each, signal.SIG_DFL if handler is None else handler)

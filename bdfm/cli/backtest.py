@@ -11,7 +11,6 @@ import typer
 from bdfm.backtest.choices import CHAINS, DRAWS, MAX_RHAT, MAX_SWEEPS, N_DRAWS, SCORES, THIN, TUNE
 from bdfm.cli.console import interruptible, out, say_read
 from bdfm.cli.options import (
-    MAX_DAYS,
     Accept,
     Alias,
     CalendarMonths,
@@ -29,6 +28,7 @@ from bdfm.cli.options import (
     aliases_of,
     draws_of,
 )
+from bdfm.data.choices import MAX_DAYS
 from bdfm.inference.choices import ENGINE
 
 if TYPE_CHECKING:

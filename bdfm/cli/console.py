@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -35,7 +37,7 @@ def quiet(wanted: bool) -> Iterator[None]:
 
 @contextmanager
 def interruptible(
-    left: str = "Stopped before the end; no file was written or changed. Run the same command again.",
+    left: str = "Stopped before the end. Every file is whole, new or as it was. Run the same command again.",
 ) -> Iterator[None]:
     """Say what a Ctrl-C has left behind, instead of a traceback."""
     try:
@@ -43,3 +45,26 @@ def interruptible(
     except KeyboardInterrupt:
         err.print(left)
         raise SystemExit(130) from None
+
+
+def guarded[**P](command: Callable[P, None]) -> Callable[P, None]:
+    """Command that says what a Ctrl-C leaves, and refuses places that it cannot write to before it works."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        with interruptible():
+            _check_places(kwargs)
+            command(*args, **kwargs)
+
+    return run
+
+
+def _check_places(options: dict[str, Any]) -> None:
+    """Raise ``FileError`` where an option names a place that cannot be written to."""
+    from bdfm import _files, _folders
+
+    if isinstance(folder := options.get("out_dir"), Path):
+        _folders.OutputFolder(folder).check()
+    for name in ("out_file", "page", "submission"):
+        if isinstance(file := options.get(name), Path):
+            _files.check_target(file)

@@ -48,7 +48,7 @@ def exposures(
     accept: Accept = None,
 ) -> None:
     """Follow daily exposures by several methods. Errors are compared on the last 15 % of days."""
-    from bdfm import _files
+    from bdfm import _folders
     from bdfm.exposures import Exposures
     from bdfm.exposures import compare as compare_exposures
     from bdfm.exposures.from_files import data_from_files, method_of, write_comparison
@@ -70,7 +70,7 @@ def exposures(
         say=say_read,
     )
     out.print(repr(data))
-    with interruptible(), _files.OutputFolder(out_dir) as folder:
+    with interruptible(), _folders.OutputFolder(out_dir) as folder:
         results: dict[str, Exposures] = {}
         for key in chosen:
             chosen_method = method_of(

@@ -105,6 +105,7 @@ def decide(
     memory: Memory = None,
 ) -> None:
     """Choose a portfolio within the limits of M6, or under a mandate. The forecast keeps it."""
+    from bdfm import _files
     from bdfm.cli.show import show_decision
     from bdfm.data.sources import read_universe
     from bdfm.forecast.forecast import Forecast
@@ -133,11 +134,11 @@ def decide(
         columns = None if universe is None else read_universe(universe)
         decision = decided(loaded, settings, holdings=held, universe=columns)
         show_decision(decision)
-        if submission is not None:
-            out.print(
-                f"{loaded.write_submission(submission, decision.weights)}", markup=False, soft_wrap=True
-            )
-        out.print(f"{decision.save_in(loaded).save(out_file or path)}", markup=False, soft_wrap=True)
+        with _files.together():
+            written = [] if submission is None else [loaded.write_submission(submission, decision.weights)]
+            written.append(decision.save_in(loaded).save(out_file or path))
+        for file in written:
+            out.print(f"{file}", markup=False, soft_wrap=True)
 
 
 def report(
@@ -157,16 +158,17 @@ def report(
     memory: Memory = None,
 ) -> None:
     """Write one HTML page about a forecast that needs no network."""
+    from bdfm import _files
     from bdfm.report.page import write_report, write_report_workbook
 
     with _memory.within(memory, where="--memory"):
-        page = write_report(folder, out_file, previous=previous)
-        out.print(f"{page}", markup=False, soft_wrap=True)
-        if excel:
-            book = None if out_file is None else page.with_suffix(".xlsx")
-            out.print(
-                f"{write_report_workbook(folder, book, previous=previous)}", markup=False, soft_wrap=True
-            )
+        with _files.together():
+            written = [write_report(folder, out_file, previous=previous)]
+            if excel:
+                book = None if out_file is None else written[0].with_suffix(".xlsx")
+                written.append(write_report_workbook(folder, book, previous=previous))
+        for file in written:
+            out.print(f"{file}", markup=False, soft_wrap=True)
 
 
 def _file(path: Path) -> Path:
@@ -184,7 +186,11 @@ def _apply(changes: Changes, forecast: Path, out_file: Path | None, accept: list
     show_quantiles(result)
     show_history(result, since=len(loaded.records))
     out.print(f"{result.effective_draws:,.0f} effective of {result.n_draws:,} draws")
-    out.print(f"{result.save(out_file or _files.next_to(path))}", markup=False, soft_wrap=True)
+    if out_file is None:
+        written = _files.write_beside(path, result.save)
+    else:
+        written = result.save(out_file)
+    out.print(f"{written}", markup=False, soft_wrap=True)
 
 
 COMMANDS = (view, edit, decide, report)

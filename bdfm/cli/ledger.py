@@ -50,7 +50,7 @@ def roll(
         raise DataError(f"roll: {target} is there already, and is not written over. Give another --out.")
     if target.resolve().parent != last.resolve().parent:
         raise DataError(f"roll: {target} does not lie beside {last}, so that its paths would not be right.")
-    _files.write_text(target, to_text(rolled, last))
+    _files.write_text(target, to_text(rolled, last), anew=True)
     for word, texts in (("kept", rolled.kept), ("dropped", rolled.dropped)):
         for text in texts:
             out.print(f"{word} {text}", markup=False, soft_wrap=True)

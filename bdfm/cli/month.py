@@ -12,7 +12,6 @@ from rich.markup import escape
 
 from bdfm.cli.console import err, interruptible, out, quiet, say_read
 from bdfm.cli.options import (
-    MAX_DAYS,
     Accept,
     Alias,
     CalendarMonths,
@@ -36,6 +35,7 @@ from bdfm.cli.options import (
     aliases_of,
     draws_of,
 )
+from bdfm.data.choices import MAX_DAYS
 from bdfm.errors import DataError
 from bdfm.inference.choices import CHAINS, DRAWS, ENGINE, TUNE
 from bdfm.names import FORECAST_FILE, MADE_FILE, POSTERIOR_FILE, SUMMARY_FILE

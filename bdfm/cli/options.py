@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bdfm.data.choices import MAX_DAYS
 from bdfm.exposures.choices import Unit
 from bdfm.inference.choices import Engine
 from bdfm.risk.choices import Kind
 
 if TYPE_CHECKING:
     from bdfm._symbols import Aliases
-
-MAX_DAYS = 36_500  # of a period or a history: a century
 
 # Files
 Prices = Annotated[Path, typer.Option(help="Daily adjusted closes: CSV, .xlsx or Parquet, wide or long.")]
@@ -81,9 +80,9 @@ Period = Annotated[
 PeriodDays = Annotated[
     int | None, typer.Option(min=1, max=MAX_DAYS, help="Period in calendar days, from 7 on.")
 ]
-Window = Annotated[int, typer.Option(min=20, help="Periods used.")]
+Window = Annotated[int, typer.Option(min=20, max=MAX_DAYS, help="Periods used.")]
 HalfLife = Annotated[float | None, typer.Option(min=1, help="Periods after which one counts half.")]
-Horizon = Annotated[float, typer.Option(min=0.01, help="Periods that the risk is over.")]
+Horizon = Annotated[float, typer.Option(min=0.01, max=10_000, help="Periods that the risk is over.")]
 Factors = Annotated[
     Path | None,
     typer.Option(help="Time-series model: file of daily factor returns; RF is no factor."),

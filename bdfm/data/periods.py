@@ -9,6 +9,7 @@ import pandas as pd
 from pandas.tseries.holiday import GoodFriday, USMemorialDay
 
 from bdfm import _checks
+from bdfm.data.choices import MAX_DAYS
 from bdfm.errors import DataError
 
 Period = int | Literal["month", "day"]
@@ -37,7 +38,22 @@ def period_edges(origin: pd.Timestamp, *, period: Period, n_past: int, n_future:
     ``"month"`` for calendar months, or ``"day"`` for weekdays, which stand for market days. Months keep the
     origin's day of the month, or take the month's last day where it has no such day; when the origin is the
     last trading day of its month or later, every other edge is the last day of a month.
+
+    Raises ``DataError`` for another period, and for edges outside the years that a date can have.
     """
+    known = period in ("month", "day") if isinstance(period, str) else 1 <= period <= MAX_DAYS
+    if not known:
+        raise DataError(f'period: {period!r} is not "month", "day" or a number of days from 1 to {MAX_DAYS}.')
+    try:
+        return _edges(origin, period=period, n_past=n_past, n_future=n_future)
+    except (OverflowError, ValueError) as error:  # OutOfBoundsDatetime is a ValueError
+        raise DataError(
+            f"periods: {n_past} periods of {period} before {origin:%Y-%m-%d} and {n_future} after it reach"
+            " beyond the years 1678 to 2261. Use fewer or shorter ones."
+        ) from error
+
+
+def _edges(origin: pd.Timestamp, *, period: Period, n_past: int, n_future: int) -> pd.DatetimeIndex:
     steps = range(-n_past, n_future + 1)
     if period == "day":
         past = pd.bdate_range(end=origin - pd.Timedelta(days=1), periods=n_past)

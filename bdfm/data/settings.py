@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 
 from bdfm._settings import Settings
+from bdfm.data.choices import MAX_DAYS
 from bdfm.data.periods import Period
 
 MIN_PERIODS: Final = 24
@@ -22,7 +23,7 @@ class RollingCovariance(Settings):
     volatility_half_life: PositiveFloat = 60.0  # market days
     correlation_half_life: PositiveFloat = 250.0
     correlation_days: PositiveInt = 5  # of overlapping returns: markets close at different hours
-    window_days: int = Field(default=1500, ge=20)  # market days before the origin, at most
+    window_days: int = Field(default=1500, ge=20, le=MAX_DAYS)  # market days before the origin, at most
 
 
 class PanelSettings(Settings):
@@ -32,17 +33,19 @@ class PanelSettings(Settings):
 
     period: Period = 28  # days, "month" for calendar months, or "day" for market days
     n_periods: int = Field(default=104, ge=MIN_PERIODS)  # at most; shorter data give fewer
-    recent_return_days: PositiveInt = 7  # calendar days
+    recent_return_days: int = Field(default=7, ge=1, le=MAX_DAYS)  # calendar days
     volatility_windows: tuple[int, ...] = (5,)  # market days
     # relative: to the asset's own past; level: over 1 % a day, unknown values taking the median of the class
     volatility_form: Literal["relative", "level"] = "relative"
     # seasonal: a calendar that begins late or has ended is filled by its own yearly pattern
     earnings_gaps: Literal["none", "seasonal"] = "none"
-    min_past_weeks: PositiveInt = 26  # weeks of its own past that a feature is measured against
+    min_past_weeks: int = Field(
+        default=26, ge=1, le=MAX_DAYS // 7
+    )  # weeks of its own past that a feature is measured against
     # calendar days after which a close is no price any more; of sparse prices, beside their spacing
-    max_stale_days: PositiveInt = 10
+    max_stale_days: int = Field(default=10, ge=1, le=MAX_DAYS)
     # calendar days from one price to the next where they are sparse, 30 say; a panel has that of its prices
-    spacing_days: PositiveInt | None = None
+    spacing_days: Annotated[int, Field(ge=1, le=MAX_DAYS)] | None = None
     # of daily returns up to the origin, for models whose forecasts pool with it; none unless a table is given
     rolling_covariance: RollingCovariance | None = None
 
@@ -56,8 +59,10 @@ class PanelSettings(Settings):
     @field_validator("volatility_windows")
     @classmethod
     def _windows(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        if not value or min(value) < 2 or list(value) != sorted(set(value)):
-            raise ValueError("volatility_windows must be increasing numbers of market days, each at least 2")
+        if not value or min(value) < 2 or max(value) > MAX_DAYS or list(value) != sorted(set(value)):
+            raise ValueError(
+                f"volatility_windows must be increasing numbers of market days from 2 to {MAX_DAYS}"
+            )
         return value
 
     @property

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from bdfm import _checks, _files
+from bdfm import _checks, _files, _folders
 from bdfm._symbols import check_aliases
 from bdfm.data.doubts.door import doubt_aliases
 from bdfm.data.factor_files import read_factors
@@ -122,7 +122,7 @@ def write_comparison(
     comparison: Comparison,
     results: Mapping[str, Exposures],
     data: ExposureData,
-    folder: _files.OutputFolder,
+    folder: _folders.OutputFolder,
     *,
     seed: int,
 ) -> None:

@@ -6,9 +6,10 @@ import math
 from collections.abc import Callable
 from typing import Any, Final
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from bdfm._kernels import kept
 
 type Floats = NDArray[np.float64]
 
@@ -17,8 +18,7 @@ LOG_2PI: Final = math.log(2 * math.pi)
 
 def kernel[F: Callable[..., Any]](function: F) -> F:
     """Compiled function, cached on disk; sums in the order written: results are comparable to 1e-12."""
-    compiled: F = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
-    return compiled
+    return kept(function, nogil=True, error_model="numpy")
 
 
 @kernel

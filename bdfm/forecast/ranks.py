@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bdfm import _blocks
 from bdfm._checks import at_least
+from bdfm._kernels import kept
 from bdfm._threads import in_order
 from bdfm.errors import DataError
 
@@ -68,11 +69,8 @@ def _add_block(
 
 @cache
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Loop compiled by Numba, which takes half a second to import."""
-    from numba import njit
-
-    compiled: Callable[..., Any] = njit(cache=True, nogil=True)(function)
-    return compiled
+    """Loop compiled by Numba, once it is needed."""
+    return kept(function, nogil=True)
 
 
 def quantile_probabilities(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from bdfm import _checks
+from bdfm._reading import short
 from bdfm.errors import DataError
 from bdfm.forecast.choices import FORMS
 from bdfm.forecast.event_views import Ordering, Quantile
@@ -99,6 +101,8 @@ def _weights(text: str) -> dict[str, float]:
     terms = list(_TERM.finditer(text))
     if "".join(t[0] for t in terms).strip() != text:
         return {}
+    hint = "Name each asset once, with its whole weight."
+    _checks.unique([t["symbol"] for t in terms], what="assets", where=f"view {short(text)!r}", hint=hint)
     return {t["symbol"]: (-1 if t["sign"] == "-" else 1) * float(t["weight"] or 1) for t in terms}
 
 

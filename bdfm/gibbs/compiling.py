@@ -30,6 +30,8 @@ from numba.core.imputils import lower_getattr_generic
 from numba.core.typing.templates import AttributeTemplate
 from numba.extending import infer_getattr, intrinsic, models, register_model
 
+from bdfm._kernels import kept
+
 # nnan and ninf are left out on purpose: a proposal with an infinite density must still be rejected.
 _ANY_ORDER: Final = {"reassoc", "contract", "arcp", "nsz"}
 # Reference counts are switched off: kernels allocate nothing, and their caller holds all arrays.
@@ -69,14 +71,12 @@ def strict_kernel[F: Callable[..., Any]](function: F) -> F:
 
 def update[F: Callable[..., Any]](function: F) -> F:
     """Update of a sweep, a function of (rng, data, state, scratch): compiled alone, cached on disk."""
-    compiled: F = numba.njit(cache=True, fastmath=_ANY_ORDER, no_cpython_wrapper=True, **_COMMON)(function)
-    return compiled
+    return kept(function, fastmath=_ANY_ORDER, no_cpython_wrapper=True, **_COMMON)
 
 
 def entry[F: Callable[..., Any]](function: F) -> F:
     """Compiled function that Python calls: cached on disk, releases the interpreter lock."""
-    compiled: F = numba.njit(cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True)(function)
-    return compiled
+    return kept(function, nogil=True, error_model="numpy", no_cfunc_wrapper=True)
 
 
 class Reference(types.Type):

@@ -70,6 +70,8 @@ def sample_nuts(
             quiet=True,
         )
     draws = tree["posterior"].to_dataset()
+    if draws.sizes["draw"] < settings.n_fixed or draws.sizes["chain"] < settings.chains:
+        raise KeyboardInterrupt  # samplers take a Ctrl-C for the wish to go on with what there is
     total = time.perf_counter() - begun
     sampling = float(draws.attrs.get("sampling_time", total))
     return NutsRun(tree, {"compile": total - sampling, "sample": sampling})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +16,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from bdfm import _checks, _files
 from bdfm.errors import DataError, FileError
 from bdfm.forecast.forecast import Forecast
 from bdfm.names import FORECAST_FILE, LEDGER_FILE, MADE_FILE, RUN_FILE, SUMMARY_FILE
@@ -190,6 +193,9 @@ class Ledger:
             finally:
                 index.close()
         except sqlite3.Error as error:
+            if not os.access(self.path, os.W_OK):  # SQLite tells no reason
+                denied = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+                raise _files.write_error(self.path / LEDGER_FILE, denied) from error
             raise FileError(
                 f"ledger: its index {self.path / LEDGER_FILE} cannot be used ({error}). The months beside it"
                 " are whole: without the file, the next look makes it again from them."
@@ -201,6 +207,8 @@ def _row(month: Path) -> dict[str, str]:
     forecast = Forecast.load(month / FORECAST_FILE)
     try:
         summary = json.loads((month / SUMMARY_FILE).read_text(encoding="utf-8"))
+        if not isinstance(summary, dict):
+            raise ValueError(f"a table was expected, not a {type(summary).__name__}")
     except (OSError, ValueError) as error:
         raise FileError(
             f"ledger: {month / SUMMARY_FILE} cannot be read ({error}). Run the month again."
@@ -211,7 +219,7 @@ def _row(month: Path) -> dict[str, str]:
         "origin": f"{forecast.origin:%Y-%m-%d}",
         "end": f"{forecast.end:%Y-%m-%d}",
         "model": str(summary.get("model", "")),
-        "run": runs[0].read_text(encoding="utf-8") if runs else "",
+        "run": _checks.existing_text(runs[0], what="run file") if runs else "",
         "changes": json.dumps([r.to_dict() for r in forecast.records]),
         "decision": str(forecast.attrs.get("decision", "null")),
         "knew": json.dumps({k: summary[k] for k in ("seed", "versions", "files", "doubts") if k in summary}),

@@ -48,7 +48,7 @@ class Mandate(Settings):
     n_scenarios: Annotated[int, Field(ge=100, le=10**6)] = 2000  # of more draws, so many are taken
     seed: Seed = 0  # which draws
 
-    nav: Annotated[float, Field(gt=0)] | None = None  # money, in the currency of the prices
+    nav: Annotated[float, Field(gt=0, le=1e18)] | None = None  # money, in the currency of the prices
     long_only: bool = True  # no weight below 0
     cash: Range | None = None  # none, if neither cash nor net nor gross is given
     net: Range | None = None  # Σ weight

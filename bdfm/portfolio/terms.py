@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bdfm import _checks
 from bdfm._symbols import is_cash
+from bdfm.data.choices import MAX_WEIGHT
 from bdfm.errors import DataError
 from bdfm.portfolio.mandate import MOST, Mandate
 
@@ -165,6 +166,12 @@ def weights_by_asset(
     found = {str(s): _checks.finite(w, what=f"the weight of {s}", where=where) for s, w in given.items()}
     found = {s: w for s, w in found.items() if not is_cash(s, assets)}
     _checks.known(list(found), assets, what="asset", where=where)
+    far = [s for s, w in found.items() if abs(w) > MAX_WEIGHT]
+    if far:
+        raise DataError(
+            f"{where}: the weight of {_checks.first(far)} is beyond {MAX_WEIGHT:g}. Weights are shares of the"
+            " book's money, 0.05 for 5 %. Divide them by it, if they are amounts."
+        )
     return np.array([found.get(a, 0.0) for a in assets])
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from bdfm import _checks, _files
+from bdfm import _checks, _files, _folders
 from bdfm._figures import new_figure
 from bdfm._symbols import check_aliases
 from bdfm.data.doubts.door import examine
@@ -80,7 +80,7 @@ def check_files(
 def write_check(tables: Tables, found: Findings, folder: Path) -> None:
     """Write ``findings.json``, ``findings.html`` and ``coverage.png``, all of them or none."""
     page = f"<!doctype html><meta charset=utf-8><title>Doubts</title>{found._repr_html_()}"
-    with _files.OutputFolder(folder) as files:
+    with _folders.OutputFolder(folder) as files:
         _files.write_text(files / "findings.json", found.to_json() + "\n")
         _files.write_text(files / "findings.html", page + "\n")
         coverage(tables).savefig(files / "coverage.png", dpi=120)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from bdfm import _checks, _files, _memory
+from bdfm import _checks, _files, _folders, _memory
 from bdfm._symbols import check_aliases
 from bdfm._threads import import_ahead
 from bdfm.data.doubts.door import doubt_aliases, kept, record
@@ -189,7 +189,7 @@ def _read_and_checked(run: RunFile, path: Path, place: Callable[[str], str]) -> 
     _check_ledger(run, path)
     model_data(model, panel)
     choose(run.sampler, model)
-    _files.OutputFolder(path.parent / run.out).check()
+    _folders.OutputFolder(path.parent / run.out).check()
     model.check_evidence(check_evidence(run.statements, panel, accept=run.accept))
     changes = Changes.from_dict({"edits": list(run.edits), "views": list(run.views)}, where=str(path))
     changes = Changes(changes.steps, run.shares, run.pool)
@@ -222,6 +222,7 @@ def _check_ledger(run: RunFile, path: Path) -> None:
             f"{path}: out {run.out} is no folder in the ledger {run.ledger}. Leave out, or one of both."
         )
     if (out / FORECAST_FILE).exists():
+        Ledger.open(ledger)  # enters it, if the run that made it was killed before
         raise DataError(
             f"{path}: {out} holds a month already, and nothing in a ledger is written over. Give another out,"
             f' such as out = "{_files.next_to(run.out).as_posix()}".'
@@ -315,7 +316,8 @@ def run_month(
         Called with a line about each stage as it begins.
     """
     run, begun = month.run, time.perf_counter()
-    with _memory.within(run.memory), _files.OutputFolder(month.out) as folder:
+    with _memory.within(run.memory), _folders.OutputFolder(month.out) as folder:
+        _check_ledger(run, month.path)  # again: another run may have been there since, and none can be now
         if "picture" in run.outputs:
             import_ahead("matplotlib.pyplot")
         say(f"Sampling {run.sampler.chains} chains ...")

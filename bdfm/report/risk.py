@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from bdfm import _files
+from bdfm import _files, _folders
 from bdfm.errors import BdfmError
 from bdfm.report import book_tables
 from bdfm.report.book import Book
@@ -54,7 +54,7 @@ def write_risk(
 ) -> None:
     """Write models, a CSV and a picture of each table, and ``summary.json`` with all of it; all or none."""
     result = compare(book.models, book.weights)
-    with _files.OutputFolder(folder) as files:
+    with _folders.OutputFolder(folder) as files:
         for name, own in book.models.items():
             own.save(files / f"{name.lower()}.nc")
             own.decompose(book.weights).plot().savefig(files / f"{name.lower()}.png", dpi=150)

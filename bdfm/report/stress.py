@@ -10,7 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from bdfm import _files
+from bdfm import _files, _folders
 from bdfm.data.risk_free import split_risk_free
 from bdfm.forecast.forecast import Forecast
 from bdfm.report.book import BAYESIAN, Book
@@ -96,7 +96,7 @@ def write_stress(found: StressTest, folder: Path, *, about: str) -> list[str]:
     asked["windows"] = (
         None if asked["windows"] is None else {k: [str(x) for x in v] for k, v in asked["windows"].items()}
     )
-    with _files.OutputFolder(folder) as files:
+    with _folders.OutputFolder(folder) as files:
         _files.write_text(files / "stress.html", page(found, about=about))
         found.plot().savefig(files / "stress.png", dpi=150)
         whole = {"about": about, "scenarios": asked, "left_out": list(found.left_out)}

@@ -182,7 +182,7 @@ def test_interrupt_says_what_is_left(bdfm_command, arguments, files, monkeypatch
     monkeypatch.setattr("bdfm.report.month.fit", stop)
     code, _, err = bdfm_command(*arguments)
     assert code == 130
-    assert "no file was written" in err
+    assert "Every file is whole" in err
     assert not (files / "out").exists()
 
 

@@ -389,12 +389,12 @@ def test_from_arrays_refuses(change, message):
         (
             "volatility_windows",
             (),
-            "volatility_windows must be increasing numbers of market days, each at least 2",
+            "volatility_windows must be increasing numbers of market days from 2 to 36500",
         ),
-        ("volatility_windows", (1, 5), "volatility_windows must be increasing .*each at least 2"),
+        ("volatility_windows", (1, 5), "volatility_windows must be increasing .*from 2 to 36500"),
         ("volatility_windows", (21, 5), "volatility_windows must be increasing"),
         ("volatility_windows", (5, 5), "volatility_windows must be increasing"),
-        ("min_past_weeks", 0, "min_past_weeks should be greater than 0, got 0"),
+        ("min_past_weeks", 0, "min_past_weeks should be greater than or equal to 1, got 0"),
         ("windows", 5, "unknown key windows"),
     ],
 )

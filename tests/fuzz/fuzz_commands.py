@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import fuzz_world as world
+import tomli_w
 from fuzz_files import (
     EDITS,
+    EXTREMES,
     Draw,
     day,
     number,
@@ -347,3 +350,50 @@ def commands(draw: Draw, *, dear: bool) -> list[Callable[[Draw], list[str]]]:
     if dear:
         weighted += [run, report]
     return [draw(st.sampled_from(weighted)) for _ in range(draw(st.sampled_from([1, 1, 1, 1, 1, 1, 2, 3])))]
+
+
+# -- one fault alone, in what is right otherwise -------------------------------------------------------------
+
+
+def _leaves(table: object, where: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    """Places of all single values of a tree of tables."""
+    inside = (
+        table.items() if isinstance(table, dict) else enumerate(table) if isinstance(table, list) else None
+    )
+    return [where] if inside is None else [x for k, v in inside for x in _leaves(v, (*where, k))]
+
+
+def one_fault(draw: Draw, folder: Path) -> list[str]:
+    """Spoil one thing in a folder, and the usual command that meets it."""
+    kind = draw(st.sampled_from(["price", "price", "type", "type", "type", "view", "edit", "bytes"]))
+    tables = "--prices prices.csv --universe universe.csv".split()
+    extreme = draw(st.sampled_from(EXTREMES))
+    if kind == "price":
+        lines = (folder / "prices.csv").read_text().splitlines()
+        i, j = draw(st.integers(300, 600)), draw(st.integers(1, len(world.SYMBOLS)))
+        cells = lines[i].split(",")
+        lines[i] = ",".join([*cells[:j], extreme, *cells[j + 1 :]])
+        (folder / "prices.csv").write_text("\n".join(lines) + "\n")
+        risk_words = ["risk", "--prices", "prices.csv", "--model", "statistical"]
+        forecast_words = ["forecast", *tables, "--origin", world.ORIGIN, "--out", "new"]
+        return draw(st.sampled_from([risk_words, forecast_words]))
+    if kind == "type":
+        table = tomllib.loads((folder / "month.toml").read_text())
+        *where, last = draw(st.sampled_from(_leaves(table)))
+        holder: Any = table
+        for key in where:
+            holder = holder[key]
+        now = holder[last]
+        if isinstance(now, str) and odds(draw, 2):  # most leaves are texts, and most checks are of numbers
+            holder, last, now = table, "seed", table["seed"]
+        holder[last] = draw(st.sampled_from([str(now), f"{now}", bool(now), [now], {"x": now}]))
+        (folder / "month.toml").write_text(tomli_w.dumps(table))
+        return ["run", "month.toml", "--check"]
+    if kind == "view":
+        return ["view", "out", draw(st.sampled_from(["--evidence", "--constraint"])), f"A = {extreme} +- 5%"]
+    if kind == "edit":
+        return ["edit", "out", f"shift A by={extreme}"]
+    data = bytearray((folder / "out" / "forecast.nc").read_bytes())
+    data[draw(st.integers(0, len(data) - 1))] ^= draw(st.integers(1, 255))
+    (folder / "out" / "forecast.nc").write_bytes(data)
+    return ["view", "out", "--constraint", "A = 1%"]

@@ -60,6 +60,9 @@ def odds(draw: Draw, one_in: int) -> bool:
     return draw(st.integers(0, one_in - 1)) == one_in - 1
 
 
+EXTREMES = ("0", "-5", "-0.0", "1e300", "1e-300", "inf", "1e999", "-1e17")
+
+
 # -- tables ------------------------------------------------------------------------------------------------
 
 Rows = list[list[str]]
@@ -77,7 +80,9 @@ def spoil_rows(draw: Draw, rows: Rows) -> Rows:
             rows[i][j] = x
 
     match draw(
-        st.sampled_from("cell cells column head drop twice rows reverse short stretch wide scale".split())
+        st.sampled_from(
+            "cell cells column head drop twice rows reverse short stretch wide scale extreme extreme".split()
+        )
     ):
         case "cell":
             put(draw(at), draw(column), draw(cell))
@@ -88,6 +93,8 @@ def spoil_rows(draw: Draw, rows: Rows) -> Rows:
             j, x = draw(column), draw(cell)
             for i in range(1, len(rows)):
                 put(i, j, x)
+        case "extreme":  # a number that is one, and that nothing can be
+            put(draw(st.integers(1, max(last, 1))), draw(column), draw(st.sampled_from(EXTREMES)))
         case "head":
             put(0, draw(column), draw(text))
         case "drop":
@@ -307,7 +314,10 @@ def spoil_key(draw: Draw, table: Any) -> None:
         if isinstance(table.get(name), dict | list) and not odds(draw, 4):
             table = table[name]
             continue
-        if odds(draw, 4):
+        if name in table and odds(draw, 3):  # its value as another type
+            now = table[name]
+            table[name] = draw(st.sampled_from([str(now), [now], {"x": now}, bool(now), 1.5]))
+        elif odds(draw, 4):
             table.pop(name, None)
         elif odds(draw, 8):
             table[draw(text)] = draw(value)

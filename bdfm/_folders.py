@@ -1,0 +1,158 @@
+"""A folder of results: its files appear together, or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from bdfm._files import FULL, fcntl, in_turn, sync, take_names, write_error
+from bdfm.errors import FileError
+
+_STAGED: Final = ".bdfm-"  # beginning of the names of hidden folders in which results are made
+_WHOLE: Final = ".whole"  # stands in a hidden folder while its files take their names
+_KEPT: Final = ".kept-"  # beginning of the folder in it with older files of these names
+
+
+def _locked(folder: Path) -> int | None:
+    """Descriptor that holds the lock of a folder until its process ends; None where another has it."""
+    if fcntl is None:
+        return os.open(os.devnull, os.O_RDONLY)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    except OSError:  # a file system without locks: there each run takes care of itself
+        return descriptor
+    return descriptor
+
+
+class OutputFolder:
+    """Folder whose files appear together, when the block ends without error, or not at all.
+
+    ``with OutputFolder("out") as folder:`` makes the folder, and fails at once where it cannot be written;
+    ``folder / "name"`` is the path to write to, in a hidden folder inside it. On success the files
+    (subfolders too) replace older ones of the same name. On any error, Ctrl-C included, nothing appears,
+    older files are intact or back, and folders that were made here are removed. What a killed run has left
+    there is removed by the next one, which carries a run to its end that was killed while its files took
+    their names; while another one is at work there, it is refused.
+
+    Raises
+    ------
+    FileError
+        On entry: the folder cannot be made or written. On leaving: the disk is full, or a folder stands
+        where a file should go.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._staged = self.path
+        self._made: list[Path] = []
+        self._lock: int | None = None
+
+    def __truediv__(self, name: str | Path) -> Path:
+        return self._staged / name
+
+    def __enter__(self) -> Self:
+        if os.path.islink(self.path) and not os.path.exists(self.path):
+            raise FileError(
+                f"{self.path}: a link to {os.readlink(self.path)}, which does not exist. Create that folder,"
+                " or remove the link."
+            )
+        self._made = [p for p in (self.path, *self.path.parents) if not os.path.lexists(p)]  # deepest first
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with in_turn(self.path):  # no other run may take a folder for a killed one's before it is locked
+                self._remove_stale()
+                self._staged = Path(tempfile.mkdtemp(prefix=_STAGED, dir=self.path))
+                self._lock = _locked(self._staged)
+        except BaseException as error:
+            self._clean(failed=True)
+            if isinstance(error, OSError):
+                raise write_error(self.path, error) from error
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        published = False
+        try:
+            if error is None:
+                self._publish()
+                published = True
+            elif isinstance(error, FileError):  # the user knows the folder, not the hidden one
+                raise FileError(str(error).replace(str(self._staged), str(self.path))) from error
+            elif isinstance(error, OSError) and error.errno in FULL:
+                raise write_error(self.path, error) from error
+        finally:
+            self._clean(failed=not published)
+
+    def check(self) -> None:
+        """Raise ``FileError`` where the folder cannot be written to; nothing is left of the try."""
+        self.__enter__()
+        self._clean(failed=True)
+
+    def _remove_stale(self) -> None:
+        """Remove what killed runs have left; ``FileError`` where another run is at work in the folder."""
+        for left in self.path.glob(f"{_STAGED}????????"):
+            if not left.is_dir() or left.is_symlink():
+                continue
+            lock = _locked(left)
+            if lock is None:
+                raise FileError(
+                    f"{self.path}: another run is writing to this folder. Wait for it, or choose another one."
+                )
+            if (left / _WHOLE).exists():  # killed while its files, all of them whole, took their names
+                for source, target in self._moves(left):
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    os.replace(source, target)
+            shutil.rmtree(left, ignore_errors=True)
+            os.close(lock)
+
+    def _publish(self) -> None:
+        moves = self._moves(self._staged)
+        try:
+            for source, target in moves:  # all that can be refused is refused before the first file moves
+                if target.is_dir():
+                    raise IsADirectoryError(errno.EISDIR, f"{target} is a folder")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                sync(source)
+            (self._staged / _WHOLE).touch()  # from here on a killed run is carried to its end by the next one
+            kept = Path(tempfile.mkdtemp(prefix=_KEPT, dir=self._staged))
+            take_names(moves, kept=kept, before_rollback=(self._staged / _WHOLE).unlink)
+        except OSError as error:
+            raise write_error(self.path, error) from error
+        with suppress(OSError):
+            sync(self.path)
+
+    def _moves(self, staged: Path) -> list[tuple[Path, Path]]:
+        """Files of a hidden folder, and the names that they shall have."""
+        found = sorted(p for p in staged.rglob("*") if p.is_file() and p != staged / _WHOLE)
+        return [
+            (p, self.path / p.relative_to(staged))
+            for p in found
+            if not p.relative_to(staged).parts[0].startswith(_KEPT)
+        ]
+
+    def _clean(self, *, failed: bool) -> None:
+        if self._staged != self.path:
+            shutil.rmtree(self._staged, ignore_errors=True)
+            self._staged = self.path
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+        if failed:
+            for folder in self._made:
+                with suppress(OSError):  # only empty folders go
+                    folder.rmdir()

@@ -1,0 +1,8 @@
+"""Bounds of what is chosen about data: light, since the command line shows them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+MAX_DAYS: Final = 36_500  # of a period or a history: a century
+MAX_WEIGHT: Final = 1000.0  # of an asset, a share of a book's money: beyond all leverage

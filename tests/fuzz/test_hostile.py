@@ -1,0 +1,80 @@
+# ruff: noqa: E501  # examples in tables
+"""Hostile tries that got through once, each told in one message now; the world is that of the fuzzer."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+
+import fuzz_world as world
+import oracle
+import pytest
+
+FORECAST = f"forecast --prices prices.csv --universe universe.csv --origin {world.ORIGIN} --out new"
+MANDATE = '[mandate]\nobjective = "minimum_variance"\n'
+
+
+def edited(name, old, new):
+    def prepare(folder):
+        text = (folder / name).read_text()
+        assert old in text
+        (folder / name).write_text(text.replace(old, new))
+
+    return prepare
+
+
+def written(name, text):
+    def prepare(folder):
+        (folder / name).write_bytes(text.encode("latin-1"))
+
+    return prepare
+
+
+def nothing(folder):
+    pass
+
+
+def panel(line):
+    return edited("model.toml", "n_factors = 2", f"n_factors = 2\n[panel]\n{line}")
+
+
+LONG = "x" * 5000
+TRIES = {
+    "a folder's name too long": ("run month.toml --check", edited("month.toml", "seed = 3", f'seed = 3\nout = "{LONG}"'),
+                                 "longer than a file's can be"),
+    "the same on the command line": (FORECAST.replace("new", LONG), nothing, "longer than a file's can be"),
+    "a file's name too long": ("view out --constraint A=1% --out " + "y" * 300, nothing, "longer than a file's can be"),
+    "an asset twice in a view": ("view out --constraint A~-~A~=~1%", nothing, "given more than once"),
+    "its weights in pieces": ("view out --constraint 0.5~A~+~0.5~A~=~1%", nothing, "given more than once"),
+    "holdings beyond all numbers": ("decide out --mandate m.toml", written("m.toml", MANDATE + "[holdings]\nA = 1e308\nB = 1e308\n"),
+                                    "the weight of A, B is beyond 1000"),
+    "a book of 1e300": ("risk --prices prices.csv --portfolio book.csv --model statistical", edited("book.csv", "0.4", "1e300"),
+                        "the weight of C is beyond 1000"),
+    "a value of 1e300": ("decide out --mandate m.toml", written("m.toml", MANDATE + "nav = 1e300\n"), "less than or equal to"),
+    "a summary that is a list": ("track ledger --prices prices.csv", written("ledger/one/summary.json", "[1, 2]"), "a table was expected"),
+    "a run file in Latin-1": ("track ledger --prices prices.csv", written("ledger/one/run.toml", "# caf\xe9"), "not UTF-8 text"),
+    "a window of a billion periods": ("risk --prices prices.csv --model statistical --window 1000000000", nothing, "--window"),
+    "a horizon of 1e300 periods": ("risk --prices prices.csv --model statistical --horizon 1e300", nothing, "--horizon"),
+    "periods that begin before all dates": (FORECAST + " --model model.toml", panel("n_periods = 1000000000000"), "beyond the years"),
+    "returns of a billion years": (FORECAST + " --model model.toml", panel("recent_return_days = 1000000000000"), "recent_return_days"),
+    "a past of a billion years": (FORECAST + " --model model.toml", panel("min_past_weeks = 1000000000000"), "min_past_weeks"),
+    "a volatility of a billion years": (FORECAST + " --model model.toml", panel("volatility_windows = [5, 1000000000000]"), "from 2 to 36500"),
+    "prices that never grow old": (FORECAST + " --model model.toml", panel("max_stale_days = 1000000000000"), "max_stale_days"),
+    "an origin at the end of time": ("run month.toml --check", edited("month.toml", f'"{world.ORIGIN}"', "9999-12-31"), "beyond the years"),
+    "a name that turns the line around": ("run month.toml --check", edited("month.toml", 'symbol = "A"', 'symbol = "\\u202EA"'), r"\u202eA"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TRIES)
+def test_a_try_that_got_through(name, base, tmp_path):
+    words, prepare, message = TRIES[name]
+    folder = tmp_path / "x" / "case"
+    shutil.copytree(base, folder, symlinks=True)
+    prepare(folder)
+    before = world.contents(folder.parent)
+    with contextlib.chdir(folder):
+        done = world.command([w.replace("~", " ") for w in words.split()])
+    assert done.code == 2, done
+    assert message in " ".join(done.err.split())
+    assert not world.faults(done, folder.parent, before)
+    assert not oracle.accepted_wrongly(done.words, done.code, folder)
