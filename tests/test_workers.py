@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
 
 from bdfm._workers import spread
+
+ROOT = Path(__file__).parents[1]
 
 
 def dies_at_two(job, item):
@@ -22,3 +31,49 @@ def test_a_worker_that_dies_loses_its_own_piece_alone():
     assert sorted(x for x in done if isinstance(x, int)) == [1, 3]
     assert [*lost] == [2]
     assert "lack of memory" in lost[2].message
+
+
+def says_and_sleeps(folder, item):
+    """Leave a file with the number of this process while it works, as what is half made."""
+    own = Path(folder) / f"{item}"
+    try:
+        own.with_suffix(".new").write_text(str(os.getpid()))
+        own.with_suffix(".new").replace(own)
+        time.sleep(120)
+    finally:
+        own.unlink()
+    return item
+
+
+def runs(number: int) -> bool:
+    """Whether a process is at work: one that has ended may wait for its parent to ask."""
+    try:
+        return "Z" not in Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def within(seconds: float, holds) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and not holds():
+        time.sleep(0.05)
+    return holds()
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads the processes of Linux")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_workers_end_with_the_process_that_started_them(tmp_path, number):
+    """Killed, it can tell them nothing; interrupted, they remove what is half made."""
+    code = (
+        "from bdfm._workers import spread\nfrom tests.test_workers import says_and_sleeps\n"
+        f"list(spread(says_and_sleeps, {str(tmp_path)!r}, [1, 2], lost=print, what='run', workers=2))"
+    )
+    begin = [sys.executable, "-c", f"if __name__ == '__main__':\n exec({code!r})"]
+    with subprocess.Popen(begin, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=-3) as parent:
+        assert within(60, lambda: {x.name for x in tmp_path.iterdir()} == {"1", "2"})
+        workers = [int((tmp_path / name).read_text()) for name in ("1", "2")]
+        assert all(map(runs, workers))
+        parent.send_signal(number)
+        assert within(20, lambda: not any(map(runs, workers)))
+    if number == signal.SIGINT:
+        assert not list(tmp_path.iterdir())

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -167,3 +171,17 @@ def test_what_cannot_go_on_is_refused(months, earlier):
     later = earlier.update(second, seed=1, settings=SETTINGS)
     with pytest.raises(DataError, match=r"2021-01-29, after the origin 2021-01-01"):
         later.update(first, seed=1, settings=SETTINGS)
+
+
+@pytest.mark.slow
+def test_an_interrupt_ends_nuts_with_no_posterior(tiny_model, tiny_panel):
+    """PyMC's samplers return the draws that there are, and 100,000 take minutes longer than the interrupt."""
+    settings = SamplerSettings(engine="nuts", draws=100_000, tune=100, chains=2)
+    timer = threading.Timer(45, lambda: os.kill(os.getpid(), signal.SIGINT))
+    timer.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            fit(tiny_model, tiny_panel, seed=1, settings=settings)
+        assert not timer.is_alive()
+    finally:
+        timer.cancel()
