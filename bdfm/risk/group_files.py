@@ -56,7 +56,7 @@ def read_shares(path: Path, family: str, *, aliases: Mapping[str, str] | None = 
         As ``read_portfolios``; a symbol given twice without shares or twice with one category, a row without
         category or share, shares that are negative or do not sum to 1.
     """
-    where = f"{family} file"
+    where = FAMILIES_PLURAL[family]
     given = read_records(
         path,
         what=where,
