@@ -34,6 +34,44 @@ def _locked(folder: Path) -> int | None:
     return descriptor
 
 
+def settle(folder: Path) -> bool:
+    """Remove what killed runs have left in a folder of results, or carry them to their end.
+
+    A run that was killed while its files, all of them whole, took their names is carried to its end. False
+    where a run is still at work in the folder, which is left alone.
+    """
+    for left in sorted(folder.glob(f"{_STAGED}????????")):
+        if not left.is_dir() or left.is_symlink():
+            continue
+        lock = _locked(left)
+        if lock is None:
+            return False
+        if (left / _WHOLE).exists():
+            for source, target in _moves(left, folder):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(source, target)
+        shutil.rmtree(left, ignore_errors=True)
+        os.close(lock)
+    return True
+
+
+def settle_each(folder: Path) -> None:
+    """``settle`` for each folder of results in a folder; what cannot be mended stays to be read as it is."""
+    for place in {p.parent for p in folder.glob(f"*/{_STAGED}*")}:
+        with suppress(OSError), in_turn(place):
+            settle(place)
+
+
+def _moves(staged: Path, folder: Path) -> list[tuple[Path, Path]]:
+    """Files of a hidden folder, and the names in its folder that they shall have."""
+    found = sorted(p for p in staged.rglob("*") if p.is_file() and p != staged / _WHOLE)
+    return [
+        (p, folder / p.relative_to(staged))
+        for p in found
+        if not p.relative_to(staged).parts[0].startswith(_KEPT)
+    ]
+
+
 class OutputFolder:
     """Folder whose files appear together, when the block ends without error, or not at all.
 
@@ -70,7 +108,11 @@ class OutputFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             with in_turn(self.path):  # no other run may take a folder for a killed one's before it is locked
-                self._remove_stale()
+                if not settle(self.path):
+                    raise FileError(
+                        f"{self.path}: another run is writing to this folder. Wait for it, or choose another"
+                        " one."
+                    )
                 self._staged = Path(tempfile.mkdtemp(prefix=_STAGED, dir=self.path))
                 self._lock = _locked(self._staged)
         except BaseException as error:
@@ -103,25 +145,8 @@ class OutputFolder:
         self.__enter__()
         self._clean(failed=True)
 
-    def _remove_stale(self) -> None:
-        """Remove what killed runs have left; ``FileError`` where another run is at work in the folder."""
-        for left in self.path.glob(f"{_STAGED}????????"):
-            if not left.is_dir() or left.is_symlink():
-                continue
-            lock = _locked(left)
-            if lock is None:
-                raise FileError(
-                    f"{self.path}: another run is writing to this folder. Wait for it, or choose another one."
-                )
-            if (left / _WHOLE).exists():  # killed while its files, all of them whole, took their names
-                for source, target in self._moves(left):
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    os.replace(source, target)
-            shutil.rmtree(left, ignore_errors=True)
-            os.close(lock)
-
     def _publish(self) -> None:
-        moves = self._moves(self._staged)
+        moves = _moves(self._staged, self.path)
         try:
             for source, target in moves:  # all that can be refused is refused before the first file moves
                 if target.is_dir():
@@ -135,15 +160,6 @@ class OutputFolder:
             raise write_error(self.path, error) from error
         with suppress(OSError):
             sync(self.path)
-
-    def _moves(self, staged: Path) -> list[tuple[Path, Path]]:
-        """Files of a hidden folder, and the names that they shall have."""
-        found = sorted(p for p in staged.rglob("*") if p.is_file() and p != staged / _WHOLE)
-        return [
-            (p, self.path / p.relative_to(staged))
-            for p in found
-            if not p.relative_to(staged).parts[0].startswith(_KEPT)
-        ]
 
     def _clean(self, *, failed: bool) -> None:
         if self._staged != self.path:

@@ -70,6 +70,7 @@ def spread[J, T, R](
 
 
 _task_of_process: tuple[Callable[[Any, Any], Any], Any] | None = None  # set once in each worker
+_at_work = False  # whether this process, a worker, has a piece of work in hand
 
 
 def _start_process(work: Callable[[Any, Any], Any], job: Any) -> None:
@@ -81,7 +82,9 @@ def _start_process(work: Callable[[Any, Any], Any], job: Any) -> None:
 
 
 def _end_work(number: int, _: object) -> None:
-    """End the piece of work as after an error, so that it removes what is half made."""
+    """End the piece of work as after an error, so that it removes what is half made; then the process."""
+    if not _at_work:
+        os._exit(128 + number)
     raise SystemExit(128 + number)
 
 
@@ -96,8 +99,15 @@ def _end_with_parent() -> None:
 def _run_in_process(item: Any) -> Any:
     if _task_of_process is None:
         raise RuntimeError("the worker was not started to do this work")
+    global _at_work
     work, job = _task_of_process
-    return work(job, item)
+    _at_work = True
+    try:
+        return work(job, item)
+    except SystemExit as stop:  # the loop around this would take it for the work's error and go on
+        os._exit(stop.code if isinstance(stop.code, int) else 1)
+    finally:
+        _at_work = False
 
 
 def _pool(work: Callable[[Any, Any], Any], job: Any, workers: int) -> ProcessPoolExecutor:

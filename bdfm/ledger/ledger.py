@@ -17,6 +17,7 @@ from typing import Any, Final
 import pandas as pd
 
 from bdfm import _checks, _files
+from bdfm._folders import settle_each
 from bdfm.errors import DataError, FileError
 from bdfm.forecast.forecast import Forecast
 from bdfm.names import FORECAST_FILE, LEDGER_FILE, MADE_FILE, RUN_FILE, SUMMARY_FILE
@@ -93,6 +94,7 @@ class Ledger:
         ledger = cls(Path(folder))
         if not ledger.path.is_dir():
             raise FileError(f"ledger: {folder} is no folder. Give the one that holds the months.")
+        settle_each(ledger.path)
         known = {e.folder for e in ledger.entries()}
         found = sorted(f.parent for f in ledger.path.glob(f"*/{FORECAST_FILE}"))
         for month in found:

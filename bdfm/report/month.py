@@ -221,6 +221,7 @@ def _check_ledger(run: RunFile, path: Path) -> None:
         raise DataError(
             f"{path}: out {run.out} is no folder in the ledger {run.ledger}. Leave out, or one of both."
         )
+    _folders.settle_each(ledger)  # a run may have been killed while the files of its month took their names
     if (out / FORECAST_FILE).exists():
         Ledger.open(ledger)  # enters it, if the run that made it was killed before
         raise DataError(

@@ -153,9 +153,15 @@ class Child:
                 for each in signals:
                     os.kill(os.getpid(), each)
 
+        place = os.getcwd()
+
+        def inside(name: Any) -> bool:
+            """Whether a file is the command's: caches of compiled code are written by the first run alone."""
+            return isinstance(name, int) or os.path.abspath(os.fsdecode(name)).startswith(place)
+
         def hook(event: str, args: tuple[Any, ...]) -> None:
             writes = event == "open" and isinstance(args[2], int) and args[2] & (os.O_WRONLY | os.O_RDWR)
-            if (writes and str(args[0]) != os.devnull) or event in CHANGES:
+            if (writes or event in CHANGES) and inside(args[0]):
                 step()
 
         sys.addaudithook(hook)
