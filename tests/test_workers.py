@@ -65,6 +65,7 @@ def within(seconds: float, holds) -> bool:
 def test_workers_end_with_the_process_that_started_them(tmp_path, number):
     """Killed, it can tell them nothing; interrupted, they remove what is half made."""
     code = (
+        "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored in a background
         "from bdfm._workers import spread\nfrom tests.test_workers import says_and_sleeps\n"
         f"list(spread(says_and_sleeps, {str(tmp_path)!r}, [1, 2], lost=print, what='run', workers=2))"
     )
