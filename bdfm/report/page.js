@@ -19,8 +19,9 @@
     while (more(table));
   }
 
-  const long = [...document.querySelectorAll("script.rows")].map((part) => part.parentElement.querySelector("table"));
-  const tables = new Set(long);
+  const tables = new Set(
+    [...document.querySelectorAll("script.rows")].map((part) => part.parentElement.querySelector("table"))
+  );
   tables.forEach((table) => {
     const end = document.createElement("div");
     table.after(end);
