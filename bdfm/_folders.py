@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import shutil
 import tempfile
 from contextlib import suppress
@@ -113,7 +114,9 @@ class OutputFolder:
                         f"{self.path}: another run is writing to this folder. Wait for it, or choose another"
                         " one."
                     )
-                self._staged = Path(tempfile.mkdtemp(prefix=_STAGED, dir=self.path))
+                # Named before it is made: a signal may come in between, and what is made is removed then.
+                self._staged = self.path / f"{_STAGED}{secrets.token_hex(4)}"
+                self._staged.mkdir(mode=0o700)
                 self._lock = _locked(self._staged)
         except BaseException as error:
             self._clean(failed=True)
@@ -163,7 +166,11 @@ class OutputFolder:
 
     def _clean(self, *, failed: bool) -> None:
         if self._staged != self.path:
-            shutil.rmtree(self._staged, ignore_errors=True)
+            try:
+                shutil.rmtree(self._staged, ignore_errors=True)
+            except BaseException:  # a signal; a second one does not come here
+                shutil.rmtree(self._staged, ignore_errors=True)
+                raise
             self._staged = self.path
         if self._lock is not None:
             os.close(self._lock)

@@ -280,10 +280,14 @@ def test_output_folder_fails_before_the_work(tmp_path, monkeypatch):
     ):
         worked.append(1)
 
-    def forbid(*args, **kwargs):
-        raise PermissionError(errno.EACCES, "Permission denied")
+    make = Path.mkdir
 
-    monkeypatch.setattr("tempfile.mkdtemp", forbid)
+    def forbid(path, *args, **kwargs):
+        if path.name.startswith(".bdfm-"):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        make(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "mkdir", forbid)
     with (
         pytest.raises(FileError, match="new: no permission to write there"),
         _folders.OutputFolder(tmp_path / "new"),
