@@ -411,6 +411,21 @@ def with_path(p, name, column, x):
     return q
 
 
+def assert_moments(draws, weighted, log_weight, *, least, correlated):
+    """Means, squares and products of neighbours of draws are those of a weighted sample (draw, ...).
+
+    ``least``: effective draws that the weights must leave; ``correlated``: draws that count as one.
+    """
+    weight = np.exp(log_weight - log_weight.max())
+    weight /= weight.sum()
+    effective = 1 / np.square(weight).sum()
+    assert effective > least
+    for of in (lambda x: x, np.square, lambda x: x * np.roll(x, 1, axis=1)):
+        mean = weight @ of(weighted)
+        error = np.sqrt(weight @ np.square(of(weighted) - mean) * (1 / effective + correlated / len(draws)))
+        assert np.abs((of(draws).mean(axis=0) - mean) / error).max() < 4.5
+
+
 @pytest.mark.parametrize(
     ("name", "update", "column"),
     [("volatility_state", U.draw_asset_paths, 1), ("factor_volatility", U.draw_factor_volatilities, 0)],
@@ -428,14 +443,7 @@ def test_whole_paths_have_the_moments_of_the_joint_density(name, update, column,
     assert (np.ptp(draws, axis=0) > 0).all()
     paths, own = prior_paths(spec, p, name, column, 6000, np.random.default_rng(5))
     log_weight = np.array([log_joint(spec, with_path(p, name, column, x)) for x in paths]) - own
-    weight = np.exp(log_weight - log_weight.max())
-    weight /= weight.sum()
-    effective = 1 / np.square(weight).sum()
-    assert effective > 100
-    for of in (lambda x: x, np.square, lambda x: x * np.roll(x, 1, axis=1)):
-        mean = weight @ of(paths)
-        error = np.sqrt(weight @ np.square(of(paths) - mean) * (1 / effective + 30 / len(draws)))
-        assert np.abs((of(draws).mean(axis=0) - mean) / error).max() < 4.5
+    assert_moments(draws, paths, log_weight, least=100, correlated=30)
 
 
 @pytest.mark.parametrize("parts", [FACTOR_PATHS, BOTH], ids=["factors", "both"])
@@ -631,11 +639,4 @@ def test_collapsed_paths_have_the_moments_of_the_joint_density(block):
     share = noise / (noise + variance)
     e = share * centre + np.sqrt(share * variance) * rng.standard_normal((n, T))
     known = np.concatenate([v, theta[:, None], centre + gap - e], axis=1)
-    weight = np.exp(log_weight - log_weight.max())
-    weight /= weight.sum()
-    effective = 1 / np.square(weight).sum()
-    assert effective > 1000
-    for of in (lambda x: x, np.square, lambda x: x * np.roll(x, 1, axis=1)):
-        mean = weight @ of(known)
-        error = np.sqrt(weight @ np.square(of(known) - mean) * (1 / effective + 10 / len(draws)))
-        assert np.abs((of(draws).mean(axis=0) - mean) / error).max() < 4.5
+    assert_moments(draws, known, log_weight, least=1000, correlated=10)
