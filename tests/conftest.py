@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytensor
@@ -49,6 +52,15 @@ def shared_data():
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20220204)
+
+
+@pytest.fixture(scope="session")
+def benchmark_script() -> Iterator[Callable[[str], ModuleType]]:
+    """Importer of the modules in scripts/benchmarks by name."""
+    place = str(Path(__file__).parents[1] / "scripts" / "benchmarks")
+    sys.path.insert(0, place)
+    yield importlib.import_module
+    sys.path.remove(place)
 
 
 @pytest.fixture(scope="session")

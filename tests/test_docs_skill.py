@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import re
-import sys
 from pathlib import Path
 
 import pytest
@@ -22,23 +20,13 @@ def figures():
 
 
 @pytest.fixture(scope="module")
-def tables():
-    yield from script("skill_table")
+def tables(benchmark_script):
+    return benchmark_script("skill_table")
 
 
 @pytest.fixture(scope="module")
-def modes():
-    yield from script("skill_modes")
-
-
-def script(name):
-    """Module of the benchmarks."""
-    place = str(ROOT / "scripts" / "benchmarks")
-    sys.path.insert(0, place)
-    try:
-        yield importlib.import_module(name)
-    finally:
-        sys.path.remove(place)
+def modes(benchmark_script):
+    return benchmark_script("skill_modes")
 
 
 def test_tables_of_the_page_are_those_of_the_figures(figures, tables):

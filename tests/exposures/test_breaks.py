@@ -1,7 +1,5 @@
 """Breaks on real dates: days counted on planted breaks, and rows of the table in docs/exposures.md."""
 
-import importlib
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +14,8 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def breaks():
-    place = str(ROOT / "scripts" / "benchmarks")
-    sys.path.insert(0, place)
-    try:
-        yield importlib.import_module("breaks")
-    finally:
-        sys.path.remove(place)
+def breaks(benchmark_script):
+    return benchmark_script("breaks")
 
 
 def test_planted_break_is_found_and_no_other(breaks):

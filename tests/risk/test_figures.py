@@ -1,7 +1,5 @@
 """Figures of docs/figures.md: ours beside calculations that share no code with the package, on real data."""
 
-import importlib
-import sys
 import warnings
 from pathlib import Path
 
@@ -15,16 +13,10 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def concepts():
-    place = str(ROOT / "scripts" / "benchmarks")
-    sys.path.insert(0, place)
-    try:
-        module = importlib.import_module("concepts")
-        for name in ("exposures_rows", "risk_rows", "validation_rows"):
-            importlib.import_module(f"concept_rows.{name}")
-        yield module
-    finally:
-        sys.path.remove(place)
+def concepts(benchmark_script):
+    for name in ("exposures_rows", "risk_rows", "validation_rows"):
+        benchmark_script(f"concept_rows.{name}")
+    return benchmark_script("concepts")
 
 
 def printed():
