@@ -31,6 +31,9 @@ PRICE_NAMES: Final = (
     " schlusskurs"
     " kurs zuletzt"
 ).split()
+WEIGHT_NAMES: Final = (
+    "weight weights weight_% w wgt holding holdings share allocation allocation_% gewicht gewichtung anteil"
+).split()
 _OTHER_FIELDS: Final = (
     "open high low volume vol dividends stock_splits capital_gains change change_% chg_% vwap trades turnover"
     " open_interest px_open px_high px_low px_volume open_price high_price low_price adj_open adj_high"

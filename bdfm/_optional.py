@@ -24,6 +24,22 @@ EXTRAS: Final[dict[str, tuple[str, ...]]] = {
 }
 
 
+def optional_base(module: str, name: str, *, what: str, extra: str = "") -> Any:
+    """Return a class of an optional module, to derive from; where absent, one whose objects cannot be made.
+
+    So the classes that derive from it can be imported and documented without the extra. Parameters are those
+    of ``optional``, and ``name``, the class. Making an object of such a class raises its error.
+    """
+    try:
+        return getattr(optional(module, what=what, extra=extra), name)
+    except MissingDependencyError:
+
+        def refuse(cls: type, *_: object, **__: object) -> None:
+            optional(module, what=what, extra=extra)
+
+        return type(name, (), {"__new__": refuse, "__module__": module})
+
+
 def optional(module: str, *, what: str, extra: str = "", instead: str = "") -> Any:
     """Return an optional module.
 

@@ -45,6 +45,28 @@ def test_options_that_pages_name_exist():
     assert {o: p for o, p in named.items() if o not in known} == {}
 
 
+def test_commands_that_pages_name_have_the_options_that_they_are_given():
+    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    sections = dict(re.findall(r"^## bdfm (\w+)\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL))
+    texts = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").rglob("*.md")), *(ROOT / "models").glob("*.toml")]
+    named = 0
+    for path in texts:
+        if {"_build", "generated"} & set(path.parts):
+            continue
+        text = path.read_text(encoding="utf-8").replace("\\\n", " ")
+        for command, rest in re.findall(r"(?:`|^|&& )bdfm (\w+)([^`\n|;&#]*)", text, re.MULTILINE):
+            if command in sections:
+                known = set(re.findall(r"^\| `(--[\w-]+)", sections[command], re.MULTILINE)) | {"--help"}
+                given = set(re.findall(r"(?<!\S)(--[a-z][\w-]*)", rest))
+                assert given <= known, f"{path.name}: bdfm {command} {sorted(given - known)}"
+                named += 1
+            else:
+                assert command == "COMMAND" or not rest.strip().startswith("-"), (
+                    f"{path.name}: bdfm {command}{rest}"
+                )
+    assert named > 60
+
+
 def test_readme_is_of_one_screen_or_two():
     lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
     assert len(lines) <= 150

@@ -1,4 +1,4 @@
-"""Every public name says what it is and names its parameters; the most used have examples that run."""
+"""Every public name says what it is and names its parameters; each is shown in use, by examples that run."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import importlib
 import inspect
 import re
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -19,26 +20,11 @@ sys.path.remove(str(ROOT / "docs" / "_ext"))
 NAMES = {
     f"{room}.{name}": thing for room in described.ROOMS for name, thing in described.names_of(room).items()
 }
-# Used most, by the notebooks and pages: each has an example.
-WITH_EXAMPLES = (
-    "bdfm.demo",
-    "bdfm.read_prices",
-    "bdfm.read_universe",
-    "bdfm.Panel",
-    "bdfm.FactorModel",
-    "bdfm.presets",
-    "bdfm.SamplerSettings",
-    "bdfm.Forecast",
-    "bdfm.quantile_probabilities",
-    "bdfm.outcome_quantiles",
-    "bdfm.ranked_probability_score",
-    "bdfm.information_ratio",
-    "bdfm.decide",
-    "bdfm.Changes",
-    "bdfm.forecast.views.parse",
-    "bdfm.risk.StatisticalEstimator",
-    "bdfm.backtest.origin_dates",
-)
+DIRECT = {n for n, thing in NAMES.items() if described.has_example(thing) or described.pages_with(n)}
+ELSEWHERE = {
+    "bdfm.yahoo": "a network",
+    "bdfm.exposures.total_correlation": "PyTorch",
+}  # what an example needs
 
 
 def parameters(thing) -> set[str]:
@@ -69,7 +55,7 @@ def test_a_public_name_says_what_it_is_and_names_its_parameters(name):
     assert not missing, f"{name} does not say what these are: {', '.join(missing)}"
 
 
-@pytest.mark.parametrize("name", WITH_EXAMPLES)
+@pytest.mark.parametrize("name", [n for n, thing in NAMES.items() if described.has_example(thing)])
 def test_examples_run(name):
     thing = NAMES[name]
     tests = doctest.DocTestFinder(recurse=False).find(inspect.unwrap(thing), name, globs={})
@@ -78,5 +64,44 @@ def test_examples_run(name):
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
     said: list[str] = []
     for test in examples:
+        skipped = [e for e in test.examples if e.options.get(doctest.SKIP)]
+        assert bool(skipped) == (name in ELSEWHERE)
         runner.run(test, out=said.append)
     assert runner.failures == 0, "".join(said)
+
+
+def test_every_public_name_is_shown_in_use():
+    """By an example of its own, a page or a notebook, or by what gives such an object and is shown itself."""
+    assert len(DIRECT) > 130
+    for name in NAMES:
+        by = {
+            maker if maker in NAMES else maker.rpartition(".")[0]
+            for maker in described.makers().get(name, ())
+        }
+        assert name in DIRECT or by & DIRECT, f"{name} has no example, and no page uses it"
+
+
+def test_names_that_pages_import_are_in_the_reference():
+    listed = (ROOT / "docs" / "reference" / "index.md").read_text(encoding="utf-8")
+    patterns = re.findall(r"^generated/(\S+)$", listed, re.MULTILINE)
+    for place in (*described.ROOMS, *described.MODULES):
+        assert any(fnmatch(place, pattern) for pattern in patterns), f"docs/reference does not list {place}"
+    known = {*NAMES, *described.ROOMS, *described.MODULES} - {"bdfm"}
+    looked = 0
+    for page, code in described.code_of_pages().items():
+        for name in described.names_in(code) - {"bdfm"}:
+            ways = [name.rsplit(".", k)[0] for k in range(name.count("."))]
+            constant = name.rpartition(".")[2].isupper()
+            assert constant or known & set(ways), f"{page}: {name} is in no page of the reference"
+            looked += 1
+    assert looked > 150
+
+
+def test_names_are_found_in_code():
+    code = "import bdfm\nfrom bdfm import risk, exposures as ex\nfrom bdfm.backtest import compare\n"
+    code += "bdfm.views.parse(ex.KalmanBetas().fit)\ncompare(risk)\nother.risk"
+    assert described.names_in(code) == {
+        "bdfm", "bdfm.forecast.views", "bdfm.forecast.views.parse",
+        "bdfm.exposures", "bdfm.exposures.KalmanBetas",
+        "bdfm.backtest.compare", "bdfm.risk",
+    }  # fmt: skip

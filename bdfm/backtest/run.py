@@ -403,7 +403,21 @@ class Run:
 
 
 def load_runs(folders: Sequence[str | Path]) -> list[Run]:
-    """Runs of several folders; a folder that holds runs stands for all of them, by name."""
+    """Runs of several folders; a folder that holds runs stands for all of them, by name.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from bdfm.backtest import MarketData, baselines, load_runs, origin_dates, walk_forward
+    >>> import bdfm
+    >>> data = MarketData.of(*bdfm.demo())
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> origins = origin_dates("2021-11-12", "2022-01-07")
+    >>> _ = walk_forward(baselines()["equal"], data, origins, f"{folder.name}/a")
+    >>> [run.name for run in load_runs([folder.name])]
+    ['equal']
+    >>> folder.cleanup()
+    """
     found: list[Path] = []
     for folder in map(Path, folders):
         inside = sorted(p.parent for p in folder.glob(f"*/{MANIFEST}"))

@@ -47,6 +47,14 @@ def diebold_mariano(differences: Floats, *, n_lags: int | None = None) -> Differ
     -------
     Difference
         NaN errors with fewer than eight origins; a p-value of 1 where there is no difference at all.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from bdfm.backtest import diebold_mariano
+    >>> found = diebold_mariano(np.random.default_rng(1).normal(0.1, 0.2, 50))
+    >>> round(found.mean, 3), round(found.p_value, 4)
+    (0.093, 0.0004)
     """
     d = np.asarray(differences, dtype=np.float64)
     n = len(d)
@@ -76,6 +84,15 @@ def model_confidence_set(
         (origin, forecaster), lower is better.
     seed, n_bootstrap
         Of the bootstrap, and its number of samples.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from bdfm.backtest import model_confidence_set
+    >>> scores = np.random.default_rng(1).normal([0.16, 0.16, 0.2], 0.01, (60, 3))
+    >>> losses = pd.DataFrame(scores, columns=list("abc"))
+    >>> model_confidence_set(losses, seed=1, n_bootstrap=500).round(2).to_dict()
+    {'a': 1.0, 'b': 0.91, 'c': 0.0}
     """
     bootstrap = optional("arch.bootstrap", what="compare", extra="backtest")
     # Forecasters that score the same to the last digit would have a difference without variance.

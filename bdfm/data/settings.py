@@ -27,7 +27,14 @@ class RollingCovariance(Settings):
 
 
 class PanelSettings(Settings):
-    """How a panel is made from daily prices: the ``[panel]`` table of a model file."""
+    """How a panel is made from daily prices: the ``[panel]`` table of a model file.
+
+    Examples
+    --------
+    >>> import bdfm
+    >>> bdfm.PanelSettings(period="month", n_periods=60).period
+    'month'
+    """
 
     told_as = "panel"
 

@@ -114,6 +114,16 @@ def read_volatility(
     Or long: dates, symbols and a column of values (``volatility``, ``value``, ``iv``). Each is known at the
     end of its day. Parameters and errors as ``read_prices``; units are checked where it is used
     (``bdfm.data.outside``). ``path``, ``date_format``, ``decimal_mark`` and ``aliases`` are those of prices.
+
+    Examples
+    --------
+    >>> import bdfm, pandas as pd
+    >>> rows = {"date": ["2022-01-31", "2022-02-01"], "SPY": [0.22, 0.21], "TLT": [0.15, 0.16]}
+    >>> bdfm.read_volatility(pd.DataFrame(rows))
+                 SPY   TLT
+    date
+    2022-01-31  0.22  0.15
+    2022-02-01  0.21  0.16
     """
     reading = Reading()
     names = _aliases(aliases)
@@ -314,6 +324,11 @@ def yahoo(symbols: Sequence[str], start: object, end: object) -> pd.DataFrame:
         yfinance is not installed.
     DataError
         No network, no prices for a symbol, no or repeated symbols, or a start after the end.
+
+    Examples
+    --------
+    >>> import bdfm
+    >>> bdfm.yahoo(["SPY", "TLT"], "2021-01-04", "2021-12-31")  # doctest: +SKIP
     """
     where = "yahoo"
     symbols = list(symbols)

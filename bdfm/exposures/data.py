@@ -353,6 +353,12 @@ def choose_assets(sectors: Mapping[str, str] | pd.Series[Any], n_assets: int, *,
     ------
     DataError
         Fewer places than sectors, or more places than symbols.
+
+    Examples
+    --------
+    >>> from bdfm import exposures as ex
+    >>> ex.choose_assets({"A": "tech", "B": "tech", "C": "tech", "D": "energy"}, 3, seed=1)
+    ['A', 'B', 'D']
     """
     table = pd.Series(dict(sectors), dtype=object).astype(str).sort_index()
     size = table.value_counts().sort_index()

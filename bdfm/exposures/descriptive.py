@@ -32,6 +32,21 @@ def describe(data: ExposureData) -> tuple[pd.DataFrame, pd.DataFrame]:
     ------
     DataError
         Data that are no table. A single asset has no correlations with others; that row is left out.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from bdfm import exposures as ex
+    >>> rng = np.random.default_rng(1)
+    >>> days = pd.bdate_range("2020-01-01", periods=300)
+    >>> market = rng.normal(0, 1, (300, 1))
+    >>> shares = market * [0.5, 1.5] + rng.normal(0, 0.5, (300, 2))
+    >>> data = ex.ExposureData.from_arrays(
+    ...     shares / 100, market / 100, days=days, assets=["A", "B"], factor_names=["market"]
+    ... )
+    >>> series, pairs = ex.describe(data)
+    >>> series["annual_sd"].round(2).to_dict()
+    {('factor', 'market'): 0.15, ('asset', 'A'): 0.11, ('asset', 'B'): 0.23}
     """
     returns = data.returns.to_pandas()
     factors = data.factors.to_pandas()

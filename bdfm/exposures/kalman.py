@@ -54,6 +54,21 @@ def kalman_betas(
     tuple
         Log-likelihood of all days; means (day, 1 + factor) and covariances (day, 1 + factor, 1 + factor) of
         the coefficients given all days up to each, intercept first.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from bdfm import exposures as ex
+    >>> rng = np.random.default_rng(1)
+    >>> days = pd.bdate_range("2020-01-01", periods=300)
+    >>> market = rng.normal(0, 1, (300, 1))
+    >>> shares = market * [0.5, 1.5] + rng.normal(0, 0.5, (300, 2))
+    >>> data = ex.ExposureData.from_arrays(
+    ...     shares / 100, market / 100, days=days, assets=["A", "B"], factor_names=["market"]
+    ... )
+    >>> fit, means, _ = ex.kalman_betas(shares[:, 0], market, noise_variance=0.25, step_variance=[1e-4])
+    >>> means[-1].round(1)
+    array([-0. ,  0.6])
     """
     y, f = np.asarray(returns, dtype=np.float64), np.asarray(factors, dtype=np.float64)
     steps = np.concatenate([[0.0], np.asarray(step_variance, dtype=np.float64)])

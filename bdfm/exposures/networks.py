@@ -108,6 +108,14 @@ def total_correlation(
         Too few rows or columns, or values that are not finite.
     MissingDependencyError
         torch is not installed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from bdfm import exposures as ex
+    >>> sample = np.random.default_rng(1).normal(size=(4096, 2))
+    >>> round(ex.total_correlation(sample, seed=1), 1)  # doctest: +SKIP
+    0.0
     """
     torch = optional("torch", what="total correlation")
     x = np.array(samples, dtype=np.float32)

@@ -160,6 +160,21 @@ class BayesianRandomWalk:
     the filter; each draw then filters all days, and the exposures are the mean and sd of the mixture. It is
     *not* bdfm's factor model: factors are published ones, assets share nothing, and noise is normal with a
     constant variance.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from bdfm import exposures as ex
+    >>> rng = np.random.default_rng(1)
+    >>> days = pd.bdate_range("2020-01-01", periods=300)
+    >>> market = rng.normal(0, 1, (300, 1))
+    >>> shares = market * [0.5, 1.5] + rng.normal(0, 0.5, (300, 2))
+    >>> data = ex.ExposureData.from_arrays(
+    ...     shares / 100, market / 100, days=days, assets=["A", "B"], factor_names=["market"]
+    ... )
+    >>> found = ex.BayesianRandomWalk(n_draws=5, n_burn=20, thin=1).fit(data, seed=1)
+    >>> found.exposures.shape
+    (300, 2, 1)
     """
 
     n_draws: int = 50  # kept draws of each asset's variances

@@ -40,6 +40,21 @@ class ExposureMethod(Protocol):
 
     What is estimated once is estimated on the training part of the data (a network may stop by the validation
     part); what is learnt as days go by may use every day up to its own, none after it.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from bdfm import exposures as ex
+    >>> rng = np.random.default_rng(1)
+    >>> days = pd.bdate_range("2020-01-01", periods=300)
+    >>> market = rng.normal(0, 1, (300, 1))
+    >>> shares = market * [0.5, 1.5] + rng.normal(0, 0.5, (300, 2))
+    >>> data = ex.ExposureData.from_arrays(
+    ...     shares / 100, market / 100, days=days, assets=["A", "B"], factor_names=["market"]
+    ... )
+    >>> method: ex.ExposureMethod = ex.ConstantBetas()
+    >>> method.fit(data, seed=1).exposures.isel(day=-1, factor=0).round(1).to_numpy()
+    array([0.6, 1.5])
     """
 
     @property

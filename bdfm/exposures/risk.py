@@ -110,6 +110,22 @@ def exposures_risk(
     ------
     DataError
         Smoothed exposures, days without returns, a day before the exposures, no asset alive.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from bdfm import exposures as ex
+    >>> rng = np.random.default_rng(1)
+    >>> days = pd.bdate_range("2020-01-01", periods=300)
+    >>> market = rng.normal(0, 1, (300, 1))
+    >>> shares = market * [0.5, 1.5] + rng.normal(0, 0.5, (300, 2))
+    >>> data = ex.ExposureData.from_arrays(
+    ...     shares / 100, market / 100, days=days, assets=["A", "B"], factor_names=["market"]
+    ... )
+    >>> found = ex.RollingOLS(60).fit(data, seed=1)
+    >>> model = ex.exposures_risk(found, pd.DataFrame(shares / 100, days, ["A", "B"]))
+    >>> round(float(model.volatility({"A": 0.5, "B": 0.5})), 4)
+    0.0104
     """
     where = f"{exposures.method} exposures in use"
     life = _checks.positive(half_life_days, what="half_life_days", where=where)
@@ -157,6 +173,22 @@ def exposures_volatility(
     are not in the result. Parameters as there.
 
     ``exposures``, ``returns``, ``weights`` and ``half_life_days`` are those of ``exposures_risk``.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from bdfm import exposures as ex
+    >>> rng = np.random.default_rng(1)
+    >>> days = pd.bdate_range("2020-01-01", periods=300)
+    >>> market = rng.normal(0, 1, (300, 1))
+    >>> shares = market * [0.5, 1.5] + rng.normal(0, 0.5, (300, 2))
+    >>> data = ex.ExposureData.from_arrays(
+    ...     shares / 100, market / 100, days=days, assets=["A", "B"], factor_names=["market"]
+    ... )
+    >>> found = ex.RollingOLS(60).fit(data, seed=1)
+    >>> returns = pd.DataFrame(shares / 100, days, ["A", "B"])
+    >>> ex.exposures_volatility(found, returns, {"A": 0.5, "B": 0.5}).tail(2).round(4).tolist()
+    [0.0103, 0.0104]
     """
     where = f"{exposures.method} exposures in use"
     life = _checks.positive(half_life_days, what="half_life_days", where=where)
@@ -181,6 +213,21 @@ def factor_hedge(exposures: Exposures, weights: Weights) -> pd.DataFrame:
     For published factors, units of a factor's portfolio (index futures, say) for a book of one.
 
     ``weights`` are those of the book.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from bdfm import exposures as ex
+    >>> rng = np.random.default_rng(1)
+    >>> days = pd.bdate_range("2020-01-01", periods=300)
+    >>> market = rng.normal(0, 1, (300, 1))
+    >>> shares = market * [0.5, 1.5] + rng.normal(0, 0.5, (300, 2))
+    >>> data = ex.ExposureData.from_arrays(
+    ...     shares / 100, market / 100, days=days, assets=["A", "B"], factor_names=["market"]
+    ... )
+    >>> found = ex.RollingOLS(60).fit(data, seed=1)
+    >>> ex.factor_hedge(found, {"A": 0.5, "B": 0.5}).iloc[-1].round(1).to_dict()
+    {'market': -1.0}
     """
     names, w = portfolios(weights, exposures.assets)
     if len(w) != 1:
@@ -207,6 +254,22 @@ class ExposureEstimator:
         (day,) rate that is subtracted from the returns.
     half_life_days
         As in ``exposures_risk``.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from bdfm import exposures as ex
+    >>> rng = np.random.default_rng(1)
+    >>> days = pd.bdate_range("2020-01-01", periods=300)
+    >>> market = rng.normal(0, 1, (300, 1))
+    >>> shares = market * [0.5, 1.5] + rng.normal(0, 0.5, (300, 2))
+    >>> data = ex.ExposureData.from_arrays(
+    ...     shares / 100, market / 100, days=days, assets=["A", "B"], factor_names=["market"]
+    ... )
+    >>> estimator = ex.ExposureEstimator(ex.RollingOLS(60), pd.DataFrame(market / 100, days, ["market"]))
+    >>> model = estimator.fit(pd.DataFrame(shares / 100, days, ["A", "B"]))
+    >>> round(float(model.volatility({"A": 0.5, "B": 0.5})), 4)
+    0.0104
     """
 
     method: ExposureMethod

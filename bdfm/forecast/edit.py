@@ -28,7 +28,14 @@ Symbols = tuple[str, ...]
 
 
 class Edit(Statement):
-    """Base of all edits: what they share on the command line, in files and in records."""
+    """Base of all edits: what they share on the command line, in files and in records.
+
+    Examples
+    --------
+    >>> from bdfm.forecast import edits
+    >>> [e.kind for e in edits.parse_edits(["zero RRC", "shift XOM by=0.02"])]
+    ['zero', 'shift']
+    """
 
     what: ClassVar[str] = "edit"
     keeps_defaults: ClassVar[bool] = True

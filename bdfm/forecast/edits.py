@@ -63,6 +63,13 @@ def parse_edits(texts: Sequence[str]) -> Iterator[Edit]:
     """Edits of short texts, as on the command line: ``"acquired_for_cash ATVI offer=95 price=81"``.
 
     The kind, the symbols, and settings as key=value.
+
+    Examples
+    --------
+    >>> from bdfm.forecast import edits
+    >>> (edit,) = edits.parse_edits(["shift XOM by=0.02"])
+    >>> edit.symbol, edit.by
+    ('XOM', 0.02)
     """
     for text in texts:
         where = f"edit {text!r}"

@@ -23,6 +23,13 @@ class Zero(Several):
 
     Such an asset is not in the middle quantile for sure: the others move around it. Several of them tie and
     share their quantile slots.
+
+    Examples
+    --------
+    >>> from bdfm.forecast import edits
+    >>> (edit,) = edits.parse_edits(["zero RRC"])
+    >>> isinstance(edit, edits.Zero), edit.kind
+    (True, 'zero')
     """
 
     kind: Literal["zero"] = "zero"
@@ -43,6 +50,13 @@ class AcquiredForCash(OfOne):
     is offer / price - 1. ``probability``: that the deal closes, or that the price stands at the offer, by the
     end of the span; in the other draws, chosen at random by ``seed`` and independently of all returns, the
     asset keeps its own return. The share of their weights is ``probability`` to within one draw.
+
+    Examples
+    --------
+    >>> from bdfm.forecast import edits
+    >>> (edit,) = edits.parse_edits(["acquired_for_cash RRC offer=20 price=17.6 probability=0.8"])
+    >>> isinstance(edit, edits.AcquiredForCash), edit.kind
+    (True, 'acquired_for_cash')
     """
 
     closes: ClassVar[Mapping[str, str]] = {"price": "symbol"}
@@ -84,6 +98,13 @@ class AcquiredForStock(OfOne):
     below the offer's value the asset still trades at the end of the span, as a share of it; 0 once the deal
     has closed, negative where a higher bid is expected. ``probability`` and ``seed`` as in
     ``AcquiredForCash``.
+
+    Examples
+    --------
+    >>> from bdfm.forecast import edits
+    >>> (edit,) = edits.parse_edits(["acquired_for_stock RRC acquirer=XOM ratio=0.3"])
+    >>> isinstance(edit, edits.AcquiredForStock), edit.kind
+    (True, 'acquired_for_stock')
     """
 
     words: ClassVar[Symbols] = ("symbol", "acquirer")
@@ -150,6 +171,13 @@ class Halted(OfOne):
 
     There its return is zero, the last price carried forward; in the other draws, chosen as in
     ``AcquiredForCash``, it keeps its own return.
+
+    Examples
+    --------
+    >>> from bdfm.forecast import edits
+    >>> (edit,) = edits.parse_edits(["halted RRC probability=0.5"])
+    >>> isinstance(edit, edits.Halted), edit.kind
+    (True, 'halted')
     """
 
     kind: Literal["halted"] = "halted"
@@ -166,7 +194,15 @@ class Halted(OfOne):
 
 
 class Suspended(Edit):
-    """No asset of one class trades: all return zero, tie, and share their slots."""
+    """No asset of one class trades: all return zero, tie, and share their slots.
+
+    Examples
+    --------
+    >>> from bdfm.forecast import edits
+    >>> (edit,) = edits.parse_edits(["suspended stock"])
+    >>> isinstance(edit, edits.Suspended), edit.kind
+    (True, 'suspended')
+    """
 
     words: ClassVar[Symbols] = ("asset_class",)
 
@@ -196,7 +232,15 @@ class Suspended(Edit):
 
 
 class Drop(Several):
-    """Some assets leave: the others are ranked among themselves."""
+    """Some assets leave: the others are ranked among themselves.
+
+    Examples
+    --------
+    >>> from bdfm.forecast import edits
+    >>> (edit,) = edits.parse_edits(["drop RRC"])
+    >>> isinstance(edit, edits.Drop), edit.kind
+    (True, 'drop')
+    """
 
     kind: Literal["drop"] = "drop"
 

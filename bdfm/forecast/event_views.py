@@ -13,7 +13,15 @@ from bdfm.forecast.view import SIGN, WORDS, Numbers, Sense, View
 
 
 class EventView(View):
-    """A probability of an event that each draw decides, in shares where assets tie."""
+    """A probability of an event that each draw decides, in shares where assets tie.
+
+    Examples
+    --------
+    >>> from bdfm import views
+    >>> view = views.parse("XLE > XLU : 0.7", semantics="evidence")
+    >>> isinstance(view, views.EventView), view.probability
+    (True, 0.7)
+    """
 
     probability: Annotated[float, Field(ge=0, le=1)]
     sense: Sense = "equal"  # or at_least, at_most: a bound, of constraints alone

@@ -24,6 +24,13 @@ class SetReturn(OfOne):
     """An asset has one return in every draw, as when it is bought for cash.
 
     ``value``: simple return from the origin's close to the offer price, above -1.
+
+    Examples
+    --------
+    >>> from bdfm.forecast import edits
+    >>> (edit,) = edits.parse_edits(["set_return RRC value=0.02"])
+    >>> isinstance(edit, edits.SetReturn), edit.kind
+    (True, 'set_return')
     """
 
     kind: Literal["set_return"] = "set_return"
@@ -54,6 +61,13 @@ class Like(OfOne):
     """An asset returns what another does plus ``spread``, as when bought for stock.
 
     With a spread of zero the two tie in every draw and share their quantile slots.
+
+    Examples
+    --------
+    >>> from bdfm.forecast import edits
+    >>> (edit,) = edits.parse_edits(["like RRC other=XOM spread=0.01"])
+    >>> isinstance(edit, edits.Like), edit.kind
+    (True, 'like')
     """
 
     words: ClassVar[Symbols] = ("symbol", "other")
@@ -87,7 +101,15 @@ class Like(OfOne):
 
 
 class Shift(OfOne):
-    """``by`` is added to every draw of an asset's simple return."""
+    """``by`` is added to every draw of an asset's simple return.
+
+    Examples
+    --------
+    >>> from bdfm.forecast import edits
+    >>> (edit,) = edits.parse_edits(["shift XOM by=0.02"])
+    >>> isinstance(edit, edits.Shift), edit.kind
+    (True, 'shift')
+    """
 
     kind: Literal["shift"] = "shift"
     by: float
@@ -111,7 +133,15 @@ class Shift(OfOne):
 
 
 class Scale(OfOne):
-    """An asset's distance from its median is multiplied by ``factor``, above 0."""
+    """An asset's distance from its median is multiplied by ``factor``, above 0.
+
+    Examples
+    --------
+    >>> from bdfm.forecast import edits
+    >>> (edit,) = edits.parse_edits(["scale XOM factor=1.5"])
+    >>> isinstance(edit, edits.Scale), edit.kind
+    (True, 'scale')
+    """
 
     kind: Literal["scale"] = "scale"
     factor: Positive
@@ -131,7 +161,15 @@ class Scale(OfOne):
 
 
 class Cap(OfOne):
-    """An asset's return is held between ``lower`` and ``upper``; give one or both."""
+    """An asset's return is held between ``lower`` and ``upper``; give one or both.
+
+    Examples
+    --------
+    >>> from bdfm.forecast import edits
+    >>> (edit,) = edits.parse_edits(["cap XOM lower=-0.1"])
+    >>> isinstance(edit, edits.Cap), edit.kind
+    (True, 'cap')
+    """
 
     kind: Literal["cap"] = "cap"
     lower: float | None = None
@@ -172,6 +210,13 @@ class Replace(OfOne):
     that the asset's rank dependence with the others is kept. ``seed``: for draws from a distribution, and for
     the order of equal draws under ``keep_ranks``. Assets replaced with one seed still get different random
     numbers.
+
+    Examples
+    --------
+    >>> from bdfm.forecast import edits
+    >>> (edit,) = edits.parse_edits(["replace RRC distribution=norm(0,0.1)"])
+    >>> isinstance(edit, edits.Replace), edit.kind
+    (True, 'replace')
     """
 
     kind: Literal["replace"] = "replace"

@@ -17,7 +17,15 @@ from bdfm.forecast.view import SIGN, WORDS, Numbers, Sense, View, percent
 
 
 class ReturnView(View):
-    """A statement about the return of a portfolio: its ``mean``, and ``sd`` as its ``semantics`` has it."""
+    """A statement about the return of a portfolio: its ``mean``, and ``sd`` as its ``semantics`` has it.
+
+    Examples
+    --------
+    >>> from bdfm import views
+    >>> view = views.parse("TLT = 2% +- 10%", semantics="evidence")
+    >>> isinstance(view, views.ReturnView), view.mean, view.sd
+    (True, 0.02, 0.1)
+    """
 
     mean: Annotated[float, Field(gt=-1, le=LARGEST)]
     sd: Annotated[float, Field(gt=0, le=LARGEST)] | None = None
@@ -120,7 +128,15 @@ class Absolute(ReturnView):
 
 
 class Relative(ReturnView):
-    """The return of one asset over another: "IVV beats IEMG by 1 % ± 2 %"; otherwise as ``Absolute``."""
+    """The return of one asset over another: "IVV beats IEMG by 1 % ± 2 %"; otherwise as ``Absolute``.
+
+    Examples
+    --------
+    >>> from bdfm import views
+    >>> view = views.parse("IVV - IEMG >= 1%", semantics="constraint")
+    >>> isinstance(view, views.Relative), str(view)
+    (True, 'IVV beats IEMG by at least 1 % (constraint)')
+    """
 
     kind: Literal["relative"] = "relative"
     asset: str
@@ -144,7 +160,15 @@ class Relative(ReturnView):
 
 
 class Portfolio(ReturnView):
-    """The return of any portfolio, weights by symbol, negative for short; otherwise as ``Absolute``."""
+    """The return of any portfolio, weights by symbol, negative for short; otherwise as ``Absolute``.
+
+    Examples
+    --------
+    >>> from bdfm import views
+    >>> view = views.parse("0.6 SPY + 0.4 TLT = 1% +- 3%", semantics="constraint")
+    >>> isinstance(view, views.Portfolio), str(view)
+    (True, '0.6 SPY + 0.4 TLT returns 1 % ± 3 % (constraint)')
+    """
 
     kind: Literal["portfolio"] = "portfolio"
     weights: Annotated[dict[str, float], Field(min_length=1)]
@@ -171,6 +195,13 @@ class Volatility(View):
 
     A constraint only: a volatility is a property of all draws together, no single one makes it more likely.
     The expected return is held at what the other views give it.
+
+    Examples
+    --------
+    >>> from bdfm import views
+    >>> view = views.parse("vol(TLT) = 8%", semantics="constraint")
+    >>> isinstance(view, views.Volatility), str(view)
+    (True, 'volatility of TLT is 8 % (constraint)')
     """
 
     kind: Literal["volatility"] = "volatility"
@@ -232,6 +263,13 @@ class Correlation(View):
     """The ``correlation`` of the returns of ``asset`` and ``other``.
 
     A constraint only, as ``Volatility``; means and standard deviations are held at what the other views give.
+
+    Examples
+    --------
+    >>> from bdfm import views
+    >>> view = views.parse("corr(SPY, TLT) = -0.3", semantics="constraint")
+    >>> isinstance(view, views.Correlation), str(view)
+    (True, 'correlation of SPY and TLT is -0.3 (constraint)')
     """
 
     needs_all_to_vary: ClassVar[bool] = True

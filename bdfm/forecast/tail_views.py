@@ -23,6 +23,13 @@ class TailView(View):
     """A statement about the tail of the return of an asset, or of a portfolio of weights by symbol.
 
     A constraint only: a tail is a property of all draws together.
+
+    Examples
+    --------
+    >>> from bdfm import views
+    >>> view = views.parse("VaR(TLT, 95%) = 8%", semantics="constraint")
+    >>> isinstance(view, views.TailView), view.loss
+    (True, 0.08)
     """
 
     asset: str | None = None
@@ -59,7 +66,15 @@ class TailView(View):
 
 
 class Below(TailView):
-    """Probability that a return is below ``level``: "TLT returns less than -5 % with probability 0.1"."""
+    """Probability that a return is below ``level``: "TLT returns less than -5 % with probability 0.1".
+
+    Examples
+    --------
+    >>> from bdfm import views
+    >>> view = views.parse("P(TLT < -5%) = 0.1", semantics="constraint")
+    >>> isinstance(view, views.Below), str(view)
+    (True, 'TLT returns less than -5 % with probability 0.1 (constraint)')
+    """
 
     kind: Literal["below"] = "below"
     level: Annotated[float, Field(gt=-1, le=LARGEST)]
@@ -123,6 +138,13 @@ class ValueAtRisk(LossView):
 
     ``loss``: positive. The statement is that a return of -``loss`` or less has probability 1 - ``level``; the
     value at risk of the draws is then ``loss`` to within the gap between two draws.
+
+    Examples
+    --------
+    >>> from bdfm import views
+    >>> view = views.parse("VaR(TLT, 95%) <= 8%", semantics="constraint")
+    >>> isinstance(view, views.ValueAtRisk), str(view)
+    (True, '95 % value at risk of TLT is at most 8 % (constraint)')
     """
 
     kind: Literal["value_at_risk"] = "value_at_risk"
@@ -146,6 +168,13 @@ class Shortfall(LossView):
     """Mean loss in the worst 1 - ``level``: "95 % expected shortfall of TLT is 12 %", also called CVaR.
 
     ``loss``: positive. Of returns cut as those of means are.
+
+    Examples
+    --------
+    >>> from bdfm import views
+    >>> view = views.parse("CVaR(TLT, 95%) = 12%", semantics="constraint")
+    >>> isinstance(view, views.Shortfall), str(view)
+    (True, '95 % expected shortfall of TLT is 12 % (constraint)')
     """
 
     kind: Literal["shortfall"] = "shortfall"

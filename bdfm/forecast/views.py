@@ -71,12 +71,28 @@ KINDS: Final[dict[str, type[View]]] = by_kind(AnyView)
 
 
 def make_view(settings: Mapping[str, Any], *, where: str = "view") -> View:
-    """View of a table of settings, such as one of TOML; ``kind`` says which. ``where``: for messages."""
+    """View of a table of settings, such as one of TOML; ``kind`` says which. ``where``: for messages.
+
+    Examples
+    --------
+    >>> from bdfm import views
+    >>> table = {"kind": "ordering", "above": "XLE", "below": "XLU", "probability": 0.7}
+    >>> str(views.make_view({**table, "semantics": "evidence"}))
+    'XLE above XLU with probability 0.7 (evidence)'
+    """
     return read(settings, KINDS, where=where)
 
 
 def from_record(record: Record) -> View:
-    """View of a record that ``View.record`` made."""
+    """View of a record that ``View.record`` made.
+
+    Examples
+    --------
+    >>> from bdfm import views
+    >>> view = views.parse("TLT = 2% +- 10%", semantics="evidence")
+    >>> views.from_record(view.record(0)) == view
+    True
+    """
     settings = dict(record.parameters)
     settings.pop("step", None)
     return KINDS[str(settings.pop("view"))].from_parameters(settings)

@@ -178,7 +178,7 @@ def book_of(request: Request, *, say: Callable[..., None] = lambda *_: None) -> 
         )
         for kind in kinds
     }
-    fits = fit_each(make, returns)
+    fits = fit_each(make, returns, needed=r.posterior is None and r.exposures is None)
     models = {name: own.scale_to(r.horizon) for name, own in fits.models.items()}
     portfolios = equal_weights(returns) if weights is None else weights
     told = told_of_cash(portfolios, chosen)

@@ -22,6 +22,7 @@ from bdfm.risk.from_files import estimator_from_files, returns_to_fit
 from bdfm.risk.spans import one_span
 
 WINDOW: Final = 104  # periods of bdfm risk, if not given
+LEAST: Final = 2  # assets that are worth a look
 RULE: Final = "command"  # name of what no rule finds and a command refuses; nothing accepts it
 
 
@@ -30,16 +31,19 @@ def refused_by_commands(tables: Tables, found: Findings, accept: Collection[str]
 
     ``forecast`` is tried where there are a universe and an origin, ``backtest`` with a universe alone,
     ``exposures`` with factors, ``risk`` with a portfolio or factors, or with prices alone. All of them
-    refuse: so does the finding; if one takes the tables, it warns.
+    refuse: so does the finding; if one takes the tables, it warns. What rules refuse is left out first, so
+    that one look tells all.
     """
     doors = dict(_doors(tables))
     told: list[tuple[Purpose, Finding]] = []
-    for name, door in doors.items():
+    for name in doors:
         known = {(f.rule, f.labels) for f in found if f.severity == "refuse"}
         rules = () if name == "risk" else examine(_seen_by(tables, name), accept=accept).of("refuse")
         told += [(name, f) for f in rules if (f.rule, f.labels) not in known]
-        if rules or found.of("refuse"):
+        rest = _without(tables, (*rules, *found.of("refuse")))
+        if rest is None:
             continue  # its reader would only say the same in other words
+        door = dict(_doors(rest))[name]
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -52,6 +56,32 @@ def refused_by_commands(tables: Tables, found: Findings, accept: Collection[str]
     for command, f in told:
         seen = f"bdfm {command} refuses this: {f.seen.rstrip('.')}"
         yield replace(f, severity="refuse" if all_of_them else "warn", seen=seen)
+
+
+def _without(tables: Tables, refused: Collection[Finding]) -> Tables | None:
+    """Tables without what these findings name; None where one is about a table, or where little is left."""
+    if not refused:
+        return tables
+    prices, universe, factors, book = tables.prices, tables.universe, tables.factors, tables.portfolio
+    labels = {label for f in refused for label in f.labels}
+    named = {str(x) for t in (prices, factors) if t is not None for x in t.columns}
+    if prices is None or not all(named.intersection(f.labels) for f in refused):
+        return None
+    left = [c for c in prices.columns if str(c) not in labels]
+    known = None if factors is None else factors[[c for c in factors.columns if str(c) not in labels]]
+    members = None if universe is None else universe[~universe["symbol"].astype(str).isin(labels)]
+    if len(left) < LEAST or (known is not None and known.empty):
+        return None
+    if members is not None and len(members) < LEAST:
+        return None
+    return replace(
+        tables,
+        prices=prices[left],
+        factors=known,
+        universe=members,
+        portfolio=None if book is None else book[[c for c in book.columns if str(c) not in labels]],
+        inactive=[x for x in tables.inactive if x not in labels],
+    )
 
 
 def _doors(tables: Tables) -> Iterator[tuple[Purpose, Callable[[], object]]]:

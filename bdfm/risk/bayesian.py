@@ -149,6 +149,16 @@ class BayesianEstimator:
         Settings of the panel that differ from the model's, such as ``{"period": 7, "n_periods": 104}``.
     earnings
         Announcements; ``None`` for none.
+
+    Examples
+    --------
+    >>> import bdfm
+    >>> from bdfm import risk
+    >>> prices, universe = bdfm.demo()
+    >>> model = bdfm.FactorModel.from_preset("house")
+    >>> estimator = risk.BayesianEstimator(prices, universe, model, seed=1, panel={"period": 7})
+    >>> estimator.panel["period"]  # estimator.fit(returns) fits the model to the weeks of the returns
+    7
     """
 
     prices: pd.DataFrame

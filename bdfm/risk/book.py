@@ -36,6 +36,17 @@ def marginal_risk(model: RiskModel, weights: Weights) -> xr.DataArray:
     How much the volatility grows with one unit of weight more; w_i times it sums to the volatility.
 
     ``model`` is a risk model, ``weights`` those of one portfolio or a table of several.
+
+    Examples
+    --------
+    >>> import bdfm
+    >>> from bdfm import risk
+    >>> prices, _ = bdfm.demo()
+    >>> returns = risk.simple_returns(prices.loc[:"2021-12-31"], period_days=7).iloc[-104:]
+    >>> model = risk.StatisticalEstimator(3).fit(returns)
+    >>> found = risk.marginal_risk(model, {"XOM": 0.5, "KO": 0.5})
+    >>> found.sel(asset=["XOM", "KO"]).round(3).to_numpy().squeeze()
+    array([0.053, 0.035])
     """
     names, w = portfolios(weights, model.assets)
     row = _covariances(model, w, np.eye(len(model.assets)))
@@ -165,6 +176,19 @@ def active_risk(
     weights. With draws posterior medians, and ``..._low`` and ``..._high`` of 90 % intervals.
 
     ``model`` is a risk model of the assets of both.
+
+    Examples
+    --------
+    >>> import bdfm
+    >>> from bdfm import risk
+    >>> prices, _ = bdfm.demo()
+    >>> returns = risk.simple_returns(prices.loc[:"2021-12-31"], period_days=7).iloc[-104:]
+    >>> model = risk.StatisticalEstimator(3).fit(returns)
+    >>> found = risk.active_risk(model, {"XOM": 0.5, "KO": 0.5}, {"QUAL": 1.0})
+    >>> found[["active_volatility", "beta"]].round(3)
+               active_volatility   beta
+    portfolio
+    portfolio              0.027  1.062
     """
     names, w = portfolios(weights, model.assets)
     _, base = portfolios(benchmark, model.assets)

@@ -37,6 +37,17 @@ class RiskDecomposition:
         the systematic variance. A negative one hedges the others.
     systematic_by_asset, specific_by_asset
         Contribution w_i (B F B'w)_i and w_i² D_i of each asset ([draw,] portfolio, asset).
+
+    Examples
+    --------
+    >>> import bdfm
+    >>> from bdfm import risk
+    >>> prices, _ = bdfm.demo()
+    >>> returns = risk.simple_returns(prices.loc[:"2021-12-31"], period_days=7).iloc[-104:]
+    >>> model = risk.StatisticalEstimator(3).fit(returns)
+    >>> parts = model.decompose({"XOM": 0.5, "KO": 0.5})
+    >>> round(float((parts.systematic / parts.variance).squeeze()), 2)
+    0.84
     """
 
     kind: str

@@ -32,6 +32,22 @@ class Characteristics:
         (formation, asset) book equity over market equity; NaN for assets left out.
     left_out
         One row per formation and asset without book-to-market: ``formation``, ``asset``, ``reason``.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from bdfm import risk
+    >>> rng = np.random.default_rng(1)
+    >>> months = pd.date_range("2020-07-31", periods=24, freq="ME")
+    >>> names = list("ABCDEFGHIJKL")
+    >>> returns = pd.DataFrame(rng.normal(0.01, 0.05, (24, 12)), months, names)
+    >>> june = pd.to_datetime(["2020-06-30"])
+    >>> size = pd.DataFrame([range(1, 13)], june, names)
+    >>> value = pd.DataFrame([[3, 1, 2] * 4], june, names, dtype=float)
+    >>> left_out = pd.DataFrame(columns=["formation", "asset", "reason"])
+    >>> known = risk.Characteristics(size.astype(float), value, left_out)
+    >>> known.size.shape
+    (1, 12)
     """
 
     size: pd.DataFrame
@@ -65,6 +81,18 @@ def june_characteristics(
     ------
     DataError
         A June or December without market capitalisations, or a repeated fiscal year end.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from bdfm import risk
+    >>> book = pd.DataFrame({"symbol": ["A", "B"], "book_equity": [50.0, -5.0]})
+    >>> book["period_ending"] = "2019-12-31"
+    >>> ends = pd.to_datetime(["2019-12-31", "2020-06-30"])
+    >>> market_cap = pd.DataFrame({"A": [100.0, 90.0], "B": [40.0, 50.0]}, ends)
+    >>> found = risk.june_characteristics(book, market_cap, years=[2020])
+    >>> found.book_to_market.to_numpy(), found.left_out["asset"].tolist()
+    (array([[0.5, nan]]), ['B'])
     """
     where = "characteristics"
     _checks.has_columns(
@@ -124,6 +152,17 @@ def market_capitalisation(
     -------
     pandas.DataFrame
         NaN before the first fiscal year end, and for assets without shares.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from bdfm import risk
+    >>> ends = pd.to_datetime(["2020-01-31", "2020-02-29"])
+    >>> shares = pd.DataFrame({"symbol": ["A"], "shares_outstanding": [1000.0]})
+    >>> shares["period_ending"] = "2020-01-31"
+    >>> close = pd.DataFrame({"A": [10.0, 11.0]}, ends)
+    >>> risk.market_capitalisation(shares, close, close)["A"].tolist()
+    [10000.0, 11000.0]
     """
     where = "market capitalisation"
     _checks.has_columns(shares, ("symbol", "period_ending", "shares_outstanding"), where=where)
@@ -192,6 +231,22 @@ def double_sort(
     ------
     DataError
         A portfolio without a member, or no period after a formation.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from bdfm import risk
+    >>> rng = np.random.default_rng(1)
+    >>> months = pd.date_range("2020-07-31", periods=24, freq="ME")
+    >>> names = list("ABCDEFGHIJKL")
+    >>> returns = pd.DataFrame(rng.normal(0.01, 0.05, (24, 12)), months, names)
+    >>> june = pd.to_datetime(["2020-06-30"])
+    >>> size = pd.DataFrame([range(1, 13)], june, names)
+    >>> value = pd.DataFrame([[3, 1, 2] * 4], june, names, dtype=float)
+    >>> left_out = pd.DataFrame(columns=["formation", "asset", "reason"])
+    >>> known = risk.Characteristics(size.astype(float), value, left_out)
+    >>> risk.double_sort(returns, known).factors.mean().round(3).to_dict()
+    {'SMB': -0.004, 'HML': 0.01}
     """
     size = Sort("SMB", characteristics.size, SIZE_BREAKS, ("S", "B"), low_less_high=True)
     value = Sort("HML", characteristics.book_to_market, VALUE_BREAKS, ("G", "N", "V"))
@@ -207,6 +262,23 @@ def single_sorts(
     SMB: the smallest 10 % of assets minus the other 90 %; it needs no book equity. HML: the highest 30 % by
     book-to-market minus the lowest 30 %. ``returns``, ``characteristics`` and
     ``weights`` as in ``double_sort``.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from bdfm import risk
+    >>> rng = np.random.default_rng(1)
+    >>> months = pd.date_range("2020-07-31", periods=24, freq="ME")
+    >>> names = list("ABCDEFGHIJKL")
+    >>> returns = pd.DataFrame(rng.normal(0.01, 0.05, (24, 12)), months, names)
+    >>> june = pd.to_datetime(["2020-06-30"])
+    >>> size = pd.DataFrame([range(1, 13)], june, names)
+    >>> value = pd.DataFrame([[3, 1, 2] * 4], june, names, dtype=float)
+    >>> left_out = pd.DataFrame(columns=["formation", "asset", "reason"])
+    >>> known = risk.Characteristics(size.astype(float), value, left_out)
+    >>> small, value = risk.single_sorts(returns, known)
+    >>> list(small.factors), list(value.factors)
+    (['SMB'], ['HML'])
     """
     size = Sort("SMB", characteristics.size, (SINGLE_SIZE,), ("small", "big"), low_less_high=True)
     value = Sort("HML", characteristics.book_to_market, VALUE_BREAKS, ("low", "middle", "high"))

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bdfm import _checks
-from bdfm._columns import SYMBOL_NAMES, stem
+from bdfm._columns import SYMBOL_NAMES, WEIGHT_NAMES, stem
 from bdfm._reading import READING
 from bdfm._symbols import is_cash
 from bdfm.data.choices import MAX_WEIGHT
@@ -74,7 +74,7 @@ def read_portfolios(
     given = read_records(
         path,
         what=where,
-        columns={"symbol": SYMBOL_NAMES, "weight": ("weights", "w", "holding", "share", "allocation")},
+        columns={"symbol": SYMBOL_NAMES, "weight": WEIGHT_NAMES},
         numbers=("weight",),
         aliases=aliases,
         decimal_mark=decimal_mark,
@@ -278,7 +278,9 @@ def estimator_from_files(
     )
 
 
-def fit_each(estimators: Mapping[str, Callable[[], Estimator]], returns: pd.DataFrame) -> Fits:
+def fit_each(
+    estimators: Mapping[str, Callable[[], Estimator]], returns: pd.DataFrame, *, needed: bool = True
+) -> Fits:
     """Models of several estimators; one that fails does not end the others.
 
     Parameters
@@ -287,11 +289,13 @@ def fit_each(estimators: Mapping[str, Callable[[], Estimator]], returns: pd.Data
         Name to what makes the estimator, which may fail too.
     returns
         (period, asset) to fit.
+    needed
+        Whether one of them has to succeed. If not, there are other models, and failures are told alone.
 
     Raises
     ------
     DataError
-        All failed; the message has every reason.
+        All failed and one is needed; the message has every reason.
     """
     made: dict[str, Estimator] = {}
     models: dict[str, RiskModel] = {}
@@ -303,12 +307,12 @@ def fit_each(estimators: Mapping[str, Callable[[], Estimator]], returns: pd.Data
         except FileError:
             raise  # the user's to mend, whatever else there is
         except BdfmError as error:
-            if len(estimators) == 1:
+            if len(estimators) == 1 and needed:
                 raise
             failures[name] = str(error)
         except np.linalg.LinAlgError as error:
             failures[name] = f"{name}: its equations cannot be solved ({error})."
-    if not models:
+    if not models and needed:
         raise DataError("risk: no model could be made. " + " ".join(failures.values()))
     return Fits(models, {k: e for k, e in made.items() if k in models}, failures)
 

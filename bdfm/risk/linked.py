@@ -48,6 +48,18 @@ def link_specific(
     DataError, UnknownLabelError
         Unknown assets, groups of one or that overlap, a correlation outside [0, 1), no history to take it
         from, or fewer than 8 specific returns in common.
+
+    Examples
+    --------
+    >>> import bdfm
+    >>> from bdfm import risk
+    >>> prices, _ = bdfm.demo()
+    >>> returns = risk.simple_returns(prices.loc[:"2021-12-31"], period_days=7).iloc[-104:]
+    >>> model = risk.StatisticalEstimator(3).fit(returns)
+    >>> linked = risk.link_specific(model, {"oil": ["XOM", "CVX"]}, correlation=0.5)
+    >>> book = {"XOM": 0.5, "CVX": 0.5}
+    >>> round(float(linked.volatility(book) / model.volatility(book)), 3)
+    1.033
     """
     where = "linked specific risk"
     if not groups:

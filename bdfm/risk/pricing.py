@@ -157,6 +157,16 @@ def grs_statistic(excess: Floats, factors: Floats) -> tuple[float, tuple[int, in
     NaN where there are not more periods than assets and factors together.
 
     ``excess`` are returns above the risk-free rate.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from bdfm import risk
+    >>> rng = np.random.default_rng(1)
+    >>> market = rng.normal(0.005, 0.04, (120, 1))
+    >>> F, freedom = risk.grs_statistic(market * [0.8, 1.2] + rng.normal(0, 0.03, (120, 2)), market)
+    >>> round(F, 2), freedom
+    (4.11, (2, 117))
     """
     (t, n), k = excess.shape, factors.shape[1]
     freedom = (n, t - n - k)

@@ -36,6 +36,16 @@ class Components:
         Largest eigenvalue that noise alone would give in a large table; NaN for a covariance.
     bai_ng, marchenko_pastur
         Number of factors by either rule.
+
+    Examples
+    --------
+    >>> import bdfm
+    >>> from bdfm import risk
+    >>> prices, _ = bdfm.demo()
+    >>> returns = risk.simple_returns(prices.loc[:"2021-12-31"], period_days=7).iloc[-104:]
+    >>> found = risk.components(returns)
+    >>> found.table["share"].head(3).round(2).tolist()
+    [0.45, 0.22, 0.09]
     """
 
     table: pd.DataFrame
@@ -78,6 +88,15 @@ def components(returns: pd.DataFrame, *, standardise: bool = False) -> Component
 
     ``standardise`` takes them of the correlation matrix. Raises ``DataError`` for gaps, an asset that never
     moves, or fewer than 3 periods.
+
+    Examples
+    --------
+    >>> import bdfm
+    >>> from bdfm import risk
+    >>> prices, _ = bdfm.demo()
+    >>> returns = risk.simple_returns(prices.loc[:"2021-12-31"], period_days=7).iloc[-104:]
+    >>> risk.components(returns, standardise=True).marchenko_pastur
+    2
     """
     where = "components"
     table = returns_table(returns, where=where, complete=True)
@@ -118,6 +137,15 @@ def parameter_counts(n_assets: int, n_factors: int, n_periods: int | None = None
     ``n_periods``, is N T over the number.
 
     ``n_assets`` is N, ``n_factors`` m.
+
+    Examples
+    --------
+    >>> from bdfm import risk
+    >>> risk.parameter_counts(100, 5, 104)
+                     parameters  returns  returns_per_parameter
+    model
+    full covariance        5050    10400               2.059406
+    factor model            615    10400              16.910569
     """
     n = _checks.at_least(n_assets, 1, what="n_assets", where="parameter counts")
     m = _checks.at_least(n_factors, 1, what="n_factors", where="parameter counts")

@@ -121,6 +121,19 @@ def compounded(
     ------
     DataError
         A period without any day, or a missing return.
+
+    Examples
+    --------
+    >>> import bdfm
+    >>> from bdfm import risk
+    >>> prices, _ = bdfm.demo()
+    >>> returns = risk.simple_returns(prices.loc[:"2021-12-31"], period_days=7).iloc[-104:]
+    >>> daily = prices.loc["2021"].pct_change().iloc[1:]
+    >>> risk.compounded(daily[["XOM"]], returns.index[-3:]).round(3)
+                  XOM
+    2021-12-17 -0.047
+    2021-12-24  0.016
+    2021-12-31  0.003
     """
     where = "compounding"
     days = _checks.days(returns.index, where=where)
@@ -186,7 +199,7 @@ def returns_table(returns: pd.DataFrame, *, where: str, complete: bool = False) 
         if lacking:
             raise DataError(
                 f"{where}: {len(lacking)} of {len(names)} assets lack returns, periods each:"
-                f" {_checks.first(lacking)}. Drop them, or start later: components need a full table."
+                f" {_checks.first(lacking)}. Drop them, or take a shorter window: the table must be full."
             )
     return table
 

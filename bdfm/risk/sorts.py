@@ -283,6 +283,16 @@ def portfolio_returns(
     Periods, weights and errors as in ``sort_portfolios``.
 
     ``returns`` are those of the assets, ``names`` the labels in order, ``where`` what messages call it.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from bdfm import risk
+    >>> ends = pd.date_range("2022-01-31", periods=2, freq="ME")
+    >>> returns = pd.DataFrame({"A": [0.01, 0.02], "B": [0.03, 0.00]}, ends)
+    >>> members = pd.DataFrame({"A": ["low"], "B": ["high"]}, pd.to_datetime(["2021-12-31"]))
+    >>> risk.portfolio_returns(returns, members, ["low", "high"])["low"].tolist()
+    [0.02]
     """
     table = returns_table(returns, where=where)
     assets = [str(a) for a in members.columns]

@@ -67,6 +67,18 @@ def replay(
     ------
     DataError
         A factor that the table lacks, no window, a window without periods or with missing returns.
+
+    Examples
+    --------
+    >>> import bdfm
+    >>> from bdfm import risk
+    >>> prices, _ = bdfm.demo()
+    >>> returns = risk.simple_returns(prices.loc[:"2021-12-31"], period_days=7).iloc[-104:]
+    >>> factors = returns[["QUAL"]].rename(columns={"QUAL": "market"})
+    >>> model = risk.TimeSeriesEstimator(factors).fit(returns.drop(columns="QUAL"))
+    >>> fall = {"March 2020": ("2020-03-01", "2020-03-31")}
+    >>> risk.replay(model, factors, {"XOM": 0.5, "KO": 0.5}, windows=fall)["return"].round(3).tolist()
+    [-0.14]
     """
     where = "replay"
     table = _factor_table(model, factor_returns, where)
@@ -83,6 +95,16 @@ def replay_held(
 
     No model: what is specific to the assets is in it, as it came then. Otherwise as ``replay``; ``returns``
     (period, asset) are simple. Raises ``DataError`` where a held asset has no return in a window.
+
+    Examples
+    --------
+    >>> import bdfm
+    >>> from bdfm import risk
+    >>> prices, _ = bdfm.demo()
+    >>> returns = risk.simple_returns(prices.loc[:"2021-12-31"], period_days=7).iloc[-104:]
+    >>> fall = {"March 2020": ("2020-03-01", "2020-03-31")}
+    >>> risk.replay_held(returns, {"XOM": 0.5, "KO": 0.5}, windows=fall)["return"].round(3).tolist()
+    [-0.236]
     """
     where = "replay of assets"
     labels = [str(c) for c in returns.columns]
@@ -150,6 +172,17 @@ class FactorShock:
         draws posterior medians, and ``..._low`` and ``..._high`` of the 90 % interval.
     assets
         (asset,) expected returns; posterior means over draws.
+
+    Examples
+    --------
+    >>> import bdfm
+    >>> from bdfm import risk
+    >>> prices, _ = bdfm.demo()
+    >>> returns = risk.simple_returns(prices.loc[:"2021-12-31"], period_days=7).iloc[-104:]
+    >>> model = risk.StatisticalEstimator(3).fit(returns)
+    >>> shock = risk.shock_factors(model, {model.factors[0]: -0.1}, {"XOM": 0.5, "KO": 0.5})
+    >>> shock.table["return"].round(3).tolist()
+    [-0.111]
     """
 
     factors: pd.Series
@@ -175,6 +208,17 @@ def shock_factors(
     ------
     UnknownLabelError, DataError
         Unknown factors, moves that are not finite, shocked factors whose covariance is singular.
+
+    Examples
+    --------
+    >>> import bdfm
+    >>> from bdfm import risk
+    >>> prices, _ = bdfm.demo()
+    >>> returns = risk.simple_returns(prices.loc[:"2021-12-31"], period_days=7).iloc[-104:]
+    >>> model = risk.StatisticalEstimator(3).fit(returns)
+    >>> shock = risk.shock_factors(model, {model.factors[0]: -0.1}, {"XOM": 1.0})
+    >>> shock.factors.round(3).tolist()
+    [-0.1, 0.0, 0.0]
     """
     where = "factor shock"
     if not shocks:
@@ -235,6 +279,17 @@ def shock_risk(
     ------
     DataError
         Ratios that are not positive, a correlation outside [-1, 1].
+
+    Examples
+    --------
+    >>> import bdfm
+    >>> from bdfm import risk
+    >>> prices, _ = bdfm.demo()
+    >>> returns = risk.simple_returns(prices.loc[:"2021-12-31"], period_days=7).iloc[-104:]
+    >>> model = risk.StatisticalEstimator(3).fit(returns)
+    >>> worse = risk.shock_risk(model, factor_volatility=2.0, correlation=0.5)
+    >>> round(float(worse.volatility({"XOM": 1.0}) / model.volatility({"XOM": 1.0})), 2)
+    1.81
     """
     where = "shock to risk"
     ratios = np.ones(len(model.factors))
@@ -285,6 +340,17 @@ class ReverseStress:
         One row per factor: ``move``; ``in_volatilities`` of the factor; ``loss``, its part of the loss.
     assets
         One row per asset: ``move``, ``loss``; these parts sum to the loss.
+
+    Examples
+    --------
+    >>> import bdfm
+    >>> from bdfm import risk
+    >>> prices, _ = bdfm.demo()
+    >>> returns = risk.simple_returns(prices.loc[:"2021-12-31"], period_days=7).iloc[-104:]
+    >>> model = risk.StatisticalEstimator(3).fit(returns)
+    >>> found = risk.reverse_stress(model, {"XOM": 0.5, "KO": 0.5}, 0.1)
+    >>> round(found.assets["loss"].sum(), 3), round(found.distance, 2)
+    (np.float64(0.1), 2.26)
     """
 
     loss: float
@@ -306,6 +372,19 @@ def reverse_stress(model: RiskModel, weights: Weights, loss: float) -> ReverseSt
     ------
     DataError
         Several portfolios, a loss that is not positive, a portfolio without variance.
+
+    Examples
+    --------
+    >>> import bdfm
+    >>> from bdfm import risk
+    >>> prices, _ = bdfm.demo()
+    >>> returns = risk.simple_returns(prices.loc[:"2021-12-31"], period_days=7).iloc[-104:]
+    >>> model = risk.StatisticalEstimator(3).fit(returns)
+    >>> risk.reverse_stress(model, {"XOM": 0.5, "KO": 0.5}, 0.1).assets["loss"].nlargest(2).round(3)
+    asset
+    XOM    0.06
+    KO     0.04
+    Name: loss, dtype: float64
     """
     where = "reverse stress"
     loss = _checks.positive(loss, what="loss", where=where)
@@ -365,6 +444,17 @@ def forecast_given_loss(
     ------
     DataError
         Fewer than 30 effective draws with such a loss: the mean would be luck.
+
+    Examples
+    --------
+    >>> import bdfm, numpy as np
+    >>> draws = np.random.default_rng(1).normal(0, 0.05, (2000, 2))
+    >>> forecast = bdfm.Forecast.from_draws(
+    ...     draws, assets=["A", "B"], asset_class=["x", "x"], origin="2022-01-07", end="2022-02-04"
+    ... )
+    >>> from bdfm import risk
+    >>> risk.forecast_given_loss(forecast, {"A": 1.0}, 0.05)["given_loss"].round(2).to_dict()
+    {'A': -0.08, 'B': 0.0}
     """
     where = "forecast given a loss"
     loss = _checks.finite(loss, what="loss", where=where)

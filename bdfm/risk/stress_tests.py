@@ -135,6 +135,16 @@ def implied_factor_returns(model: RiskModel, returns: pd.DataFrame) -> pd.DataFr
     redundant, which changes no portfolio's systematic return. For models whose factors are not data, in
     periods that they were not fitted to. ``returns`` (period, asset) are simple; assets without a return in a
     period are left out of it. NaN where fewer assets than factors have one.
+
+    Examples
+    --------
+    >>> import bdfm
+    >>> from bdfm import risk
+    >>> prices, _ = bdfm.demo()
+    >>> returns = risk.simple_returns(prices.loc[:"2021-12-31"], period_days=7).iloc[-104:]
+    >>> model = risk.StatisticalEstimator(3).fit(returns)
+    >>> risk.implied_factor_returns(model, returns).shape
+    (104, 3)
     """
     table = returns.set_axis([str(c) for c in returns.columns], axis=1)
     _checks.known(model.assets, list(table.columns), what="asset", where="implied factor returns: returns")

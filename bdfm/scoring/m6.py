@@ -305,6 +305,15 @@ def score_submission(
     ------
     UnknownLabelError, DataError
         As in ``read_submission`` and ``information_ratio``; what a rule of ``bdfm.data.doubts`` refuses.
+
+    Examples
+    --------
+    >>> import bdfm, pandas as pd
+    >>> prices = bdfm.demo()[0]
+    >>> fifths = {f"Rank{k}": 0.2 for k in range(1, 6)}
+    >>> submission = pd.DataFrame({"ID": prices.columns, **fifths, "Decision": 0.01})
+    >>> round(bdfm.score_submission(submission, prices, "2021-12-31", "2022-01-28").rps, 5)
+    0.16
     """
     prices = _tables.prices_frame(prices)
     first, last = _checks.as_date(start, where="start"), _checks.as_date(end, where="end")

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bdfm import _checks
-from bdfm._optional import optional
+from bdfm._optional import optional, optional_base
 from bdfm.backtest.protocol import Forecaster, History
 from bdfm.backtest.simple import EWMA
 from bdfm.errors import DataError
@@ -16,8 +16,7 @@ from bdfm.forecast.forecast import Forecast
 from bdfm.forecast.ranks import weighted_quantiles
 from bdfm.portfolio.scenarios import scenarios
 
-# Its class is the base of ours: this module, unlike the package around it, cannot be imported without.
-_BaseForecaster: Any = optional("sktime.forecasting.base", what="bdfm.sktime").BaseForecaster
+_BaseForecaster: Any = optional_base("sktime.forecasting.base", "BaseForecaster", what="bdfm.sktime")
 
 N_SAMPLES: Final = 1000  # of the draws, in a distribution of skpro
 _DAY: Final = pd.Timedelta(days=1)

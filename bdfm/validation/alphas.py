@@ -37,6 +37,18 @@ class AlphaForecasts:
     forecast, realised
         (origin, asset): alpha per period, estimated from the periods up to the origin; and the mean of
         r - Σ β f over the periods after it, up to the next origin, with the betas of the origin.
+
+    Examples
+    --------
+    >>> import bdfm
+    >>> from bdfm import risk
+    >>> prices, _ = bdfm.demo()
+    >>> returns = risk.simple_returns(prices.loc[:"2021-12-31"], period_days=7).iloc[-104:]
+    >>> from bdfm import validation
+    >>> factors = returns[["QUAL"]].rename(columns={"QUAL": "market"})
+    >>> found = validation.forecast_alphas(returns[["XOM", "KO", "AMD", "PG"]], factors, window=52, step=4)
+    >>> found.forecast.shape
+    (13, 4)
     """
 
     forecast: pd.DataFrame
@@ -142,6 +154,18 @@ def forecast_alphas(
     ------
     DataError
         Too few periods or assets, or as ``price``, with the origin named.
+
+    Examples
+    --------
+    >>> import bdfm
+    >>> from bdfm import risk
+    >>> prices, _ = bdfm.demo()
+    >>> returns = risk.simple_returns(prices.loc[:"2021-12-31"], period_days=7).iloc[-104:]
+    >>> from bdfm import validation
+    >>> factors = returns[["QUAL"]].rename(columns={"QUAL": "market"})
+    >>> found = validation.forecast_alphas(returns[["XOM", "KO", "AMD", "PG"]], factors, window=52, step=4)
+    >>> found.by_origin().columns.tolist()
+    ['slope', 'rank_correlation', 'assets']
     """
     where = "alphas out of sample"
     table = returns_table(returns, where=where)

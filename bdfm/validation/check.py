@@ -24,6 +24,19 @@ class Check:
         Whether the answer is bad.
     meaning
         What a bad answer means for users of the model.
+
+    Examples
+    --------
+    >>> import bdfm
+    >>> from bdfm import risk
+    >>> prices, _ = bdfm.demo()
+    >>> returns = risk.simple_returns(prices.loc[:"2021-12-31"], period_days=7).iloc[-104:]
+    >>> model = risk.StatisticalEstimator(3).fit(returns)
+    >>> from bdfm import validation
+    >>> estimator = risk.StatisticalEstimator(3)
+    >>> checks = validation.validate(model, returns, estimator=estimator, window=52, step=26).checks
+    >>> type(checks[0]).__name__, checks[0].section
+    ('Check', 'diagnosis')
     """
 
     name: str

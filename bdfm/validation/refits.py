@@ -39,6 +39,12 @@ def trial_portfolios(assets: Sequence[str], *, seed: int, n_random: int = N_RAND
     on the simplex), of which the factors make most of the risk. ``long-short``: random weights that sum to 0,
     absolute ones to 2, in which specific risk counts. There are ``n_random`` of ``assets`` in each of
     the random groups, drawn with ``seed``.
+
+    Examples
+    --------
+    >>> from bdfm import validation
+    >>> validation.trial_portfolios(["A", "B", "C"], seed=1, n_random=2).groupby(level=0).size().to_dict()
+    {'asset': 3, 'equal': 1, 'long only': 2, 'long-short': 2}
     """
     labels = [str(a) for a in assets]
     n, rng = len(labels), np.random.default_rng(seed)
@@ -278,6 +284,17 @@ def cross_validate(
         skfolio is not installed.
     DataError
         Fewer than 5 periods in a fold.
+
+    Examples
+    --------
+    >>> import bdfm
+    >>> from bdfm import risk
+    >>> prices, _ = bdfm.demo()
+    >>> returns = risk.simple_returns(prices.loc[:"2021-12-31"], period_days=7).iloc[-104:]
+    >>> from bdfm import validation
+    >>> paths = validation.cross_validate(risk.StatisticalEstimator(3), returns, n_folds=4)
+    >>> len(paths)
+    3
     """
     where = "cross-validation"
     selection = optional("skfolio.model_selection", what=where, extra="validation")

@@ -51,6 +51,15 @@ def published(
     ------
     DataError
         No value known at the first period, or missing values.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from bdfm import validation
+    >>> inflation = pd.Series([0.02, 0.03, 0.05], pd.to_datetime(["2021-10-31", "2021-11-30", "2021-12-31"]))
+    >>> ends = pd.to_datetime(["2021-12-15", "2022-01-15"])
+    >>> validation.published(inflation, ends, lag_days=14, change=False).tolist()
+    [0.03, 0.05]
     """
     where = f"macroeconomic series {series.name or ''}".strip()
     lag = _checks.at_least(lag_days, 0, what="lag_days", where=where)

@@ -272,6 +272,12 @@ def tail_of_volatility(
     Normal: z σ - μ and φ(z) σ / (1 - level) - μ. McNeil, Frey and Embrechts (2015), sections 2.3.4 and 2.3.5.
 
     ``mean`` is μ.
+
+    Examples
+    --------
+    >>> from bdfm import validation
+    >>> [round(float(x), 4) for x in validation.tail_of_volatility(0.02)]
+    [0.0329, 0.0413]
     """
     if dof is None:
         at = stats.norm.ppf(level)
@@ -335,6 +341,19 @@ def tail_of_forecasts(
     ``realised`` holds the portfolio's return by the forecasts' last day; ``weights`` are of one portfolio.
 
     ``level`` is that of the value at risk, 0.95 say.
+
+    Examples
+    --------
+    >>> import bdfm, numpy as np
+    >>> draws = np.random.default_rng(1).normal(0, 0.05, (2000, 2))
+    >>> forecast = bdfm.Forecast.from_draws(
+    ...     draws, assets=["A", "B"], asset_class=["x", "x"], origin="2022-01-07", end="2022-02-04"
+    ... )
+    >>> import pandas as pd
+    >>> from bdfm import validation
+    >>> realised = pd.Series([-0.03], pd.to_datetime(["2022-02-04"]))
+    >>> validation.tail_of_forecasts([forecast], realised, {"A": 1.0}).round(2).iloc[0].to_dict()
+    {'realised': -0.03, 'value_at_risk': 0.08, 'expected_shortfall': 0.1}
     """
     rows = {}
     for forecast in forecasts:

@@ -29,6 +29,28 @@ def tail_table(results: Mapping[tuple[str, str], TailBacktest]) -> pd.DataFrame:
     ``kupiec`` is of their number, ``independence`` of their clusters, ``christoffersen`` of both;
     ``expected_shortfall`` is one-sided, small where losses are larger than said. Raises ``DataError``
     without results.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from bdfm import validation
+    >>> days = pd.bdate_range("2021-01-01", periods=250)
+    >>> realised = pd.Series(np.random.default_rng(1).normal(0, 0.01, 250), days)
+    >>> var, shortfall = validation.tail_of_volatility(0.01)
+    >>> found = validation.backtest_tail(
+    ...     realised, pd.Series(var, days), pd.Series(shortfall, days), level=0.95
+    ... )
+    >>> validation.tail_table({("book", "normal"): found}).T.round(2)
+    portfolio             book
+    model               normal
+    n_periods           250.00
+    exceedances          10.00
+    expected             12.50
+    mean_value_at_risk    0.02
+    kupiec                0.42
+    independence          0.54
+    christoffersen        0.63
+    expected_shortfall    0.73
     """
     if not results:
         raise DataError("table of tail backtests: no result given.")
@@ -49,6 +71,20 @@ def plot_tails(results: Mapping[tuple[str, str], TailBacktest]) -> Figure:
     """Realised returns and value at risk by portfolio (row) and model (column); crosses are exceedances.
 
     ``results`` are backtests by portfolio and model.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from bdfm import validation
+    >>> days = pd.bdate_range("2021-01-01", periods=250)
+    >>> realised = pd.Series(np.random.default_rng(1).normal(0, 0.01, 250), days)
+    >>> var, shortfall = validation.tail_of_volatility(0.01)
+    >>> found = validation.backtest_tail(
+    ...     realised, pd.Series(var, days), pd.Series(shortfall, days), level=0.95
+    ... )
+    >>> figure = validation.plot_tails({("book", "normal"): found})
+    >>> len(figure.axes)
+    1
     """
     table = tail_table(results)
     portfolios, models = (list(dict.fromkeys(table.index.get_level_values(k))) for k in (0, 1))

@@ -38,11 +38,21 @@ def _skip(app: Any, what: str, name: str, thing: Any, skip: bool, options: Any) 
     return True if name.startswith(("model_", "_")) and not inspect.isclass(thing) else None
 
 
+def _made_by_methods(
+    app: Any, what: str, name: str, thing: Any, options: Any, signature: str | None, returned: str | None
+) -> tuple[str | None, str | None] | None:
+    """Show no signature of a class that its own methods make: its parameters are inner ones."""
+    if what == "class" and any(p.startswith("_") for p in inspect.signature(thing).parameters):
+        return "", None
+    return None
+
+
 def setup(app: Any) -> dict[str, bool]:
     """Connect to autodoc."""
     # A colon in a property's first line stands in a sentence; napoleon takes what is before it for a type.
     GoogleDocstring._parse_attribute_docstring = GoogleDocstring._consume_to_end
     app.connect("autodoc-process-docstring", _plain_bars, priority=390)
     app.connect("autodoc-process-docstring", _add_fields, priority=400)
+    app.connect("autodoc-process-signature", _made_by_methods)
     app.connect("autodoc-skip-member", _skip)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

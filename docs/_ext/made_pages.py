@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import html
+import inspect
+import json
 import re
 import tomllib
 from collections.abc import Iterator
@@ -10,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from described import MODULES, ROOMS, first_sentence, names_of
+from described import MODULES, ROOMS, first_sentence, makers, names_of, pages_with
 from docutils import nodes
 from sphinx.util.osutil import relative_uri
 
@@ -33,14 +36,38 @@ def make_pages(app: Any) -> None:
         _write(DOCS / "reference" / "generated" / f"{room}.md", room_page(room, title))
         for name, thing in names_of(room).items():
             _write(DOCS / "reference" / "generated" / f"{room}.{name}.md", name_page(room, name, thing))
+    told = {x for room in ROOMS for x in names_of(room).values()}  # each class has one page
     for module, title in MODULES.items():
-        text = f"# {title}\n\n" + _directive(f".. automodule:: {module}\n   :members:")
+        elsewhere = [n for n, x in vars(import_module(module)).items() if inspect.isclass(x) and x in told]
+        without = f"\n   :exclude-members: {', '.join(elsewhere)}" if elsewhere else ""
+        text = f"# {title}\n\n" + _directive(f".. automodule:: {module}\n   :members:{without}")
         _write(DOCS / "reference" / "generated" / f"{module}.md", text)
     for path in sorted((ROOT / "models").glob("*.toml")):
         _write(DOCS / "presets" / f"{path.stem}.md", preset_page(path))
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         text = path.read_text(encoding="utf-8").replace("](../docs/", "](../")
         _write(DOCS / "notebooks" / path.name, text)
+    _write(DOCS / "notebooks" / "cards.inc", gallery_cards(sorted((ROOT / "notebooks").glob("*.ipynb"))))
+
+
+def gallery_cards(paths: list[Path]) -> str:
+    """Cards of notebooks: first picture, title, first sentence; the pictures are written beside the pages."""
+    cards = []
+    for path in paths:
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        title, _, text = "".join(cells[0]["source"]).lstrip("# ").partition("\n")
+        said = re.split(r"(?<=[.:])\s", " ".join(text.split()))[0].rstrip(":")
+        outputs = [o.get("data", {}) for c in cells for o in c.get("outputs", [])]
+        pictures = [o["image/png"] for o in outputs if "image/png" in o]
+        image = ""
+        if pictures:
+            file = DOCS / "notebooks" / f"{path.stem}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(base64.b64decode(pictures[0]))
+            image = f":img-top: notebooks/{path.stem}.png\n:img-alt: a picture of {title}\n"
+        head = f":::{{grid-item-card}} {title}\n:link: notebooks/{path.stem}\n:link-type: doc\n{image}"
+        cards.append(f"{head}\n{said}\n:::\n")
+    return "::::{grid} 1 2 2 3\n:gutter: 2\n\n" + "\n".join(cards) + "\n::::\n"
 
 
 def room_page(room: str, title: str) -> str:
@@ -59,12 +86,26 @@ def room_page(room: str, title: str) -> str:
 
 def name_page(room: str, name: str, thing: Any) -> str:
     """Page of one public name, from its docstrings."""
+    used = _used(room, name)
     if not isinstance(thing, type):
-        return f"# {name}\n\n" + _directive(f".. autofunction:: {room}.{name}")
+        return f"# {name}\n\n" + _directive(f".. autofunction:: {room}.{name}") + used
     # that of scikit-learn refers to a page of its own
     without = "   :inherited-members: BaseModel\n   :exclude-members: get_metadata_routing"
     members = f".. autoclass:: {room}.{name}\n   :members:\n{without}"
-    return f"# {name}\n\n" + _directive(members)
+    return f"# {name}\n\n" + _directive(members) + used
+
+
+def _used(room: str, name: str) -> str:
+    """Where code uses a name, and what gives an object of a class."""
+    by = [f"`{maker}`" for maker in makers().get(f"{room}.{name}", ())]
+    pages = [f"[{page}](../../{page}.{_suffix(page)})" for page in pages_with(f"{room}.{name}")]
+    told = ["", f"Given by {', '.join(by)}."] if by else []
+    told += ["", f"Used in {', '.join(pages)}."] if pages else []
+    return "\n".join([*told, ""]) if told else ""
+
+
+def _suffix(page: str) -> str:
+    return "ipynb" if page.startswith("notebooks/") else "md"
 
 
 def _directive(text: str) -> str:

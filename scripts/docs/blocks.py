@@ -29,6 +29,33 @@ BLOCK = re.compile(
 )
 
 
+# A month in a ledger with two views, as the page on the routine has it.
+MONTH = """ledger = "book"
+
+[data]
+prices = "prices.csv.gz"
+universe = "universe.csv"
+origin = 2022-02-04
+
+[[views]]
+kind = "absolute"
+asset = "XOM"
+mean = 0.02
+sd = 0.1
+semantics = "evidence"
+
+[[views]]
+kind = "ordering"
+above = "CVX"
+below = "KO"
+probability = 0.7
+semantics = "constraint"
+
+[decision]
+method = "minimum_variance"
+"""
+
+
 class Block(NamedTuple):
     """One fenced block.
 
@@ -56,13 +83,11 @@ class Block(NamedTuple):
 
 
 def pages() -> list[Path]:
-    """README and the pages that tell how to do things."""
+    """Every page that is written by hand: of the repository's root, and of the documentation."""
     docs = ROOT / "docs"
-    own = [
-        ROOT / "README.md",
-        *(docs / f"{n}.md" for n in ("install", "tutorial", "parts", "outputs", "engines")),
-    ]
-    return [*own, *sorted((docs / "howto").glob("*.md"))]
+    made = {docs / "commands.md", docs / "reference", docs / "notebooks", docs / "presets", docs / "_build"}
+    own = [p for p in sorted(docs.rglob("*.md")) if not made & {p, *p.parents}]
+    return [*sorted(ROOT.glob("*.md")), *own]
 
 
 def blocks(page: Path) -> list[Block]:
@@ -109,6 +134,7 @@ def write_files(folder: Path) -> None:
     for name in ("ff3_daily.csv", "french.csv"):
         (100 * factors.dropna()).to_csv(folder / name)
 
+    (folder / "2022-02-04.toml").write_text(MONTH, encoding="utf-8")
     pd.DataFrame({"symbol": ["AAPL", "XOM", "KO"], "weight": [0.4, 0.3, 0.3]}).to_csv(
         folder / "book.csv", index=False
     )
