@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bdfm._optional import EXTRAS, optional
+from bdfm._optional import EXTRAS, optional, optional_base
 from bdfm.errors import MissingDependencyError
 
 ROOT = Path(__file__).parents[1]
@@ -59,3 +59,15 @@ def test_no_other_spelling_of_install_the_extra():
         if "pip install 'bdfm[" in file.read_text("utf-8") and file.name != "_optional.py"
     ]
     assert not others
+
+
+def test_a_class_whose_base_is_absent_can_be_read_and_not_made():
+    base = optional_base("sktime.nothing", "Base", what="this")
+
+    class Own(base):
+        """Documented."""
+
+    assert Own.__doc__ == "Documented."
+    with pytest.raises(MissingDependencyError, match=r"this: needs sktime.*pip install 'bdfm\[sktime\]'"):
+        Own(1, key=2)
+    assert optional_base("collections", "OrderedDict", what="this").__name__ == "OrderedDict"

@@ -136,9 +136,9 @@ def test_what_a_command_refuses_is_told_with_its_name(call):
 
 
 def test_a_symbol_without_prices_is_told_beside_what_rules_refuse(call):
-    fault = {"prices": put(PRICES.drop(columns=["KO"]), "AAPL", [1000], 100 * PRICES["AAPL"].iloc[1000])}
-    code, _, found, said = call("run", fault)
+    fault = {"prices": put(PRICES.drop(columns=["F"]), "B", [LATE], 100 * PRICES["B"].iloc[LATE])}
+    code, _, found, said = call("run", fault, origin=True)
     assert (code, found) == (2, 2)
     told = {f["rule"]: f for f in json.loads(said)["findings"] if f["severity"] == "refuse"}
     assert set(told) == {"unit-step", "command"}
-    assert "(KO)" in told["command"]["seen"]
+    assert "(F)" in told["command"]["seen"]

@@ -213,3 +213,15 @@ def test_risk_takes_a_file_of_exposures(bdfm_command, tmp_path):
     code, _, err = bdfm_command("risk", *common, "--model", "time-series", "--exposures", old)
     assert code == 2
     assert "Choose an --origin among their days" in " ".join(err.split())
+
+    gap = pd.read_csv(tmp_path / "prices.csv", index_col=0)
+    gap.loc[gap.index[600:640], "A1"] = np.nan
+    gap.to_csv(tmp_path / "gap.csv")
+    pd.DataFrame({"symbol": ["A1", "A2"], "weight": 0.5}).to_csv(tmp_path / "book.csv", index=False)
+    held = ("--prices", tmp_path / "gap.csv", "--portfolio", tmp_path / "book.csv", "--model", "statistical")
+    code, _, err = bdfm_command("risk", *held, "--period", "5d")
+    assert (code, "lack returns" in " ".join(err.split())) == (2, True)
+    code, out, err = bdfm_command("risk", *held, "--period", "5d", *common[2:], "--exposures", file)
+    assert code == 0, err
+    assert "statistical: not made." in out
+    assert name in out
