@@ -34,7 +34,9 @@ def _add_fields(app: Any, what: str, name: str, thing: Any, options: Any, lines:
 
 
 def _skip(app: Any, what: str, name: str, thing: Any, skip: bool, options: Any) -> bool | None:
-    """Leave out what pydantic adds, and names that begin with an underscore."""
+    """Leave out what pydantic adds, names that begin with an underscore, and fields that a docstring has."""
+    if type(thing).__name__ == "_tuplegetter":
+        return True
     return True if name.startswith(("model_", "_")) and not inspect.isclass(thing) else None
 
 
@@ -42,7 +44,8 @@ def _made_by_methods(
     app: Any, what: str, name: str, thing: Any, options: Any, signature: str | None, returned: str | None
 ) -> tuple[str | None, str | None] | None:
     """Show no signature of a class that its own methods make: its parameters are inner ones."""
-    if what == "class" and any(p.startswith("_") for p in inspect.signature(thing).parameters):
+    own = what == "class" and thing.__module__.startswith("bdfm.")
+    if own and any(p.startswith("_") for p in inspect.signature(thing).parameters):
         return "", None
     return None
 
