@@ -9,7 +9,6 @@ process, this one has compiled or loaded all in the end.
 from __future__ import annotations
 
 import os
-import pickle
 import subprocess
 import sys
 import threading
@@ -24,15 +23,13 @@ from bdfm import _threads
 from bdfm.gibbs.compiling import address, signature
 from bdfm.gibbs.data import make_data
 from bdfm.gibbs.scratch import make_scratch
-from bdfm.gibbs.spec import GibbsSpec
+from bdfm.gibbs.spec import Effect, GibbsSpec, NoiseFamily
 from bdfm.gibbs.state import start_state
 from bdfm.gibbs.sweep import START, UPDATES, Update
+from bdfm.gibbs.updates.noise import NORMAL
 
 _FEW: Final = 4  # updates that are compiled in less time than a process takes to start
-_PROGRAM: Final = (
-    "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer);"
-    " from bdfm.gibbs.beside import compile_from_the_last; compile_from_the_last()"
-)
+_PROGRAM: Final = "from bdfm.gibbs.beside import compile_from_the_last; compile_from_the_last()"
 
 
 class Beside:
@@ -51,13 +48,13 @@ class Beside:
 
 
 @contextmanager
-def compiling_beside(spec: GibbsSpec, sweep: Iterable[Update], *, cores: int) -> Iterator[Beside]:
+def compiling_beside(sweep: Iterable[Update], *, cores: int) -> Iterator[Beside]:
     """Start the second process where several updates are not on disk yet; it ends with the block."""
     wanted = dict.fromkeys([*START, *sweep])  # in the order in which they are compiled here
     missing = [u for u in wanted if not on_disk(u)]
     process = None
     if len(missing) > _FEW and min(cores, _threads.cores()) > 1 and _is_python():
-        process = _started(spec, [name for u in missing for name, x in UPDATES.items() if x is u])
+        process = _started([name for u in missing for name, x in UPDATES.items() if x is u])
     try:
         yield Beside(missing, process)
     finally:
@@ -79,16 +76,25 @@ def on_disk(update: Any) -> bool:
 
 
 def compile_from_the_last() -> None:
-    """Program of the second process: compile what standard input names, as long as it is not on disk."""
-    spec, names = pickle.load(sys.stdin.buffer)
+    """Program of the second process: compile the updates named, as long as they are not on disk.
+
+    The types of their arguments are those of any specification (``tests/gibbs/test_beside.py``).
+    """
     threading.Thread(target=_end_with_the_first, daemon=True).start()
-    data, rng = make_data(spec), np.random.default_rng(0)
-    _, state = start_state(spec, data, rng)
-    types = signature(rng, data, state, make_scratch(data, state))
-    for name in reversed(names):
+    nothing = np.zeros((3, 2))
+    effects = (Effect("theta", np.ones_like(nothing), scale_sd=1.0),)
+    types = types_of(GibbsSpec(nothing, n_factors=1, log_volatility=effects, noise=NoiseFamily(NORMAL)))
+    for name in reversed(sys.argv[1:]):
         if on_disk(UPDATES[name]):
             return
         address(UPDATES[name], types)
+
+
+def types_of(spec: GibbsSpec) -> tuple[Any, ...]:
+    """Types of the arguments of an update, without a chain that is ready to go."""
+    data, rng = make_data(spec), np.random.default_rng(0)
+    _, state = start_state(spec, data, rng)
+    return signature(rng, data, state, make_scratch(data, state))
 
 
 def _end_with_the_first() -> None:
@@ -102,22 +108,14 @@ def _is_python() -> bool:
     return bool(sys.executable) and Path(sys.executable).stem.lower().startswith(("python", "pypy"))
 
 
-def _started(spec: GibbsSpec, names: list[str]) -> subprocess.Popen[bytes] | None:
+def _started(names: list[str]) -> subprocess.Popen[bytes] | None:
     """The second process at work; None where it cannot be had, which costs time and nothing else."""
     with suppress(OSError):
-        process = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM],
+        return subprocess.Popen(
+            [sys.executable, "-c", _PROGRAM, *names],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
-        assert process.stdin is not None
-        try:
-            process.stdin.write(pickle.dumps(sys.path) + pickle.dumps((spec, names)))
-            process.stdin.flush()
-        except OSError:  # it has ended
-            process.kill()
-            process.wait()
-            return None
-        return process
     return None

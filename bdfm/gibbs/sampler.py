@@ -158,7 +158,7 @@ class _Run:
         self.spec, self.settings, self.on_progress = spec, settings, on_progress
         self.data = make_data(spec)
         sweep = sweep_of(spec, self.data)
-        with compiling_beside(spec, sweep, cores=settings.cores) as beside:
+        with compiling_beside(sweep, cores=settings.cores) as beside:
             chain = make_chain(spec, np.random.default_rng(0))
             self.addresses = chain.compiled(sweep, before=beside.wait_for)
         self.begun = time.perf_counter()

@@ -6,24 +6,25 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from gibbs_cases import CASES, PATHS, paths_spec, small_spec
 
 import bdfm
-from bdfm.gibbs.beside import Beside, on_disk
+from bdfm.gibbs.beside import Beside, on_disk, types_of
+from bdfm.gibbs.sweep import make_chain
 
 SECOND = """
-import time
-from gibbs_cases import CASES, small_spec
 from bdfm.gibbs.beside import _started, on_disk
 from bdfm.gibbs.sweep import UPDATES
 
 names = ["refresh_band", "begin_sweep"]
 assert not any(on_disk(UPDATES[n]) for n in names)
-process = _started(small_spec(CASES[0]), names)
+process = _started(names)
 assert process.wait(120) == 0
 process.stdin.close()
 assert all(on_disk(UPDATES[n]) for n in names)
-left = _started(small_spec(CASES[0]), ["draw_loadings"])
+left = _started(["draw_loadings"])
 left.stdin.close()  # as when this process dies
 assert left.wait(60) == 0
 print(on_disk(UPDATES["draw_loadings"]))
@@ -96,6 +97,13 @@ def test_one_waits_where_the_other_is_at_work(updates):
     beside.wait_for(third)
     assert len(waited) == 1
     Beside([first, second, third], None).wait_for(first)
+
+
+def test_all_specifications_have_arguments_of_the_same_types():
+    """So that the second process need not know which one is fitted."""
+    specs = [*map(small_spec, CASES), *map(paths_spec, PATHS.values())]
+    assert len({types_of(spec) for spec in specs}) == 1
+    assert types_of(specs[0]) == make_chain(specs[0], np.random.default_rng(1)).signature
 
 
 def test_the_second_process_compiles_and_ends_with_the_first(tmp_path):
