@@ -24,7 +24,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bdfm._checks import existing_file
+from bdfm._checks import existing_bytes, no_file
 from bdfm.errors import FileError
 
 # Windows has no locks of folders: there each run takes care of itself.
@@ -109,9 +109,8 @@ def write_bytes(path: str | Path, data: bytes | memoryview, *, anew: bool = Fals
     target = path.resolve()
     temporary = target.with_name(f"{_hidden(target)}{secrets.token_hex(4)}.tmp")
     waiting = _waiting.get()
+    replaceable(target)
     try:
-        if target.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         _remove_killed(target)
         with open(temporary, "xb") as file:
             if fcntl is not None:
@@ -135,6 +134,12 @@ def write_bytes(path: str | Path, data: bytes | memoryview, *, anew: bool = Fals
         raise
     with suppress(OSError):  # some file systems cannot sync a folder; the file itself is safe
         sync(target.parent)
+
+
+def replaceable(target: Path) -> None:
+    """Raise where something stands that no file may replace: a folder, a pipe, a device."""
+    if kind := no_file(target):
+        raise FileError(f"{target}: this is {kind}. Give the name of a file.")
 
 
 def _take_free_name(temporary: Path, target: Path) -> None:
@@ -188,8 +193,7 @@ def take_names(
         for number, (source, target) in enumerate(moves):
             old = None
             if os.path.lexists(target):
-                if target.is_dir():
-                    raise IsADirectoryError(errno.EISDIR, f"{target} is a folder")
+                replaceable(target)
                 own = target.with_name(f"{_hidden(target)}{secrets.token_hex(4)}.tmp")
                 old = own if kept is None else kept / f"{number}"
                 _second_name(target, old)
@@ -222,9 +226,8 @@ def check_target(path: str | Path) -> None:
     """Raise ``FileError`` where a file could not be written; nothing is left of the try."""
     path = Path(path)
     target = path.resolve()
+    replaceable(target)
     try:
-        if target.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         descriptor, temporary = tempfile.mkstemp(prefix=_hidden(target), suffix=".tmp", dir=target.parent)
         os.close(descriptor)
         os.unlink(temporary)
@@ -344,11 +347,7 @@ def save_tree(tree: xr.DataTree, path: str | Path, *, kind: str, level: int = 1)
 
 def _sealed_content(path: Path, signature: bytes = _HDF5_SIGNATURE) -> BytesIO:
     """Content of a file of ``_write_sealed``, which must be as it was written."""
-    existing_file(path, what="file")
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read ({error.strerror}). Check its permissions.") from error
+    data = existing_bytes(path, what="file")
     if not data.startswith(signature):
         form = "NetCDF" if signature == _HDF5_SIGNATURE else "npz"
         raise FileError(f"{path}: not a file saved by bdfm (no {form} signature). Check the path.")

@@ -180,6 +180,7 @@ def failure_file(folder: Path, origin: pd.Timestamp) -> Path:
 def add_seconds(folder: Path, origin: pd.Timestamp, seconds: float) -> None:
     """Note how long an origin took: one line more in a file beside the results."""
     try:
+        _files.replaceable(folder / SECONDS)
         with (folder / SECONDS).open("a", encoding="utf-8") as file:
             file.write(json.dumps({"origin": f"{origin:%Y-%m-%d}", "seconds": round(seconds, 3)}) + "\n")
     except OSError as error:
@@ -189,9 +190,10 @@ def add_seconds(folder: Path, origin: pd.Timestamp, seconds: float) -> None:
 def read_seconds(folder: Path) -> dict[str, float]:
     """Wall seconds of origins; those whose line is missing or cut off are left out."""
     try:
-        lines = (folder / SECONDS).read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
+        data = _checks.existing_bytes(folder / SECONDS, what="seconds")
+    except FileError:
         return {}
+    lines = data.decode("utf-8", errors="replace").splitlines()
     found = {}
     for line in lines:
         with suppress(ValueError, KeyError, TypeError):

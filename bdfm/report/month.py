@@ -372,7 +372,8 @@ def run_month(
         facts["doubts"] = told
         if month.changes.views:
             facts["views_method"] = "model" if again else "reweight"
-        facts["files"] = {k: sha256(x.read_bytes()).hexdigest() for k, x in month.files.items()}
+        read = {k: _checks.existing_bytes(x, what=k) for k, x in month.files.items()}
+        facts["files"] = {k: sha256(x).hexdigest() for k, x in read.items()}
         if decision is not None and run.holdings:
             facts["turnover"] = decision.turnover
         _files.write_text(folder / SUMMARY_FILE, json.dumps(facts, indent=2) + "\n")

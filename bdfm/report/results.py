@@ -73,7 +73,7 @@ def _read_summary(path: Path) -> dict[str, Any] | None:
     if not _checks.there(path):
         return None
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(_checks.existing_bytes(path, what="summary"))
     except ValueError as error:
         raise FileError(f"{path}: not valid JSON ({error}). Delete it, or run the month again.") from error
     return found if isinstance(found, dict) else None
