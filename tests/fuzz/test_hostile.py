@@ -6,9 +6,15 @@ from __future__ import annotations
 import contextlib
 import shutil
 
+import fuzz_commands as grammar
+import fuzz_files
 import fuzz_world as world
 import oracle
 import pytest
+
+from bdfm.forecast.edits import EDITS
+from bdfm.forecast.statements import read
+from bdfm.forecast.views import KINDS
 
 FORECAST = f"forecast --prices prices.csv --universe universe.csv --origin {world.ORIGIN} --out new"
 MANDATE = '[mandate]\nobjective = "minimum_variance"\n'
@@ -78,3 +84,62 @@ def test_a_try_that_got_through(name, base, tmp_path):
     assert message in " ".join(done.err.split())
     assert not world.faults(done, folder.parent, before)
     assert not oracle.accepted_wrongly(done.words, done.code, folder)
+
+
+@pytest.mark.parametrize("text", fuzz_files.IN_PERCENT)
+@pytest.mark.parametrize("door", grammar.DOORS)
+def test_percent_without_its_sign_is_refused_at_every_door_for_views(door, text, base, tmp_path):
+    folder = tmp_path / "case"
+    shutil.copytree(base, folder, symlinks=True)
+    words = grammar.through(door, text.format(x=2, y=10), folder)
+    before = world.contents(folder)
+    with contextlib.chdir(folder):
+        done = world.command(words)
+    assert done.code == 2, done
+    assert "statement-unit" in done.err, done
+    assert not world.faults(done, folder, before)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "shift A by=5",
+        "set_return A value=5",
+        "like A other=B spread=5",
+        "cap A upper=5",
+        "cap A lower=5",
+        "cap A lower=-0.5 upper=3",
+        "replace A distribution=uniform(5,1)",
+        "acquired_for_stock A acquirer=B ratio=0.2 spread=-5",
+        "acquired_for_cash A offer=9000",
+        "acquired_for_stock A acquirer=B ratio=500",
+    ],
+)
+def test_the_same_of_edits(text, base, tmp_path):
+    folder = tmp_path / "case"
+    shutil.copytree(base, folder, symlinks=True)
+    kind, symbol, *settings = text.split()
+    lines = [f"{k} = {v if v[0] in '-0123456789' else repr(v)}" for k, v in (x.split("=") for x in settings)]
+    table = "\n".join(["[[edits]]", f"kind = '{kind}'", f"symbol = '{symbol}'", *lines])
+    (folder / "changes.toml").write_text(table)
+    month = (folder / "month.toml").read_text()
+    (folder / "month.toml").write_text(month.replace("[decision]", f"{table}\n[decision]"))
+    for words in (
+        ["edit", "out", text],
+        ["edit", "out", "--file", "changes.toml"],
+        ["run", "month.toml", "--check"],
+    ):
+        with contextlib.chdir(folder):
+            done = world.command(words)
+        assert done.code == 2, done
+        assert "statement-unit" in done.err, done
+
+
+@pytest.mark.parametrize("kinds", [(fuzz_files.EDITS, EDITS), (fuzz_files.VIEWS, KINDS)])
+def test_the_grammar_has_every_statement_as_the_package_has_it(kinds):
+    """Else the fuzzer never comes past the reader of tables."""
+    grammar_of, package = kinds
+    assert grammar_of.keys() == package.keys()
+    for kind, table in grammar_of.items():
+        more = {"semantics": "constraint"} if package is KINDS else {}
+        assert read({"kind": kind, **table, **more}, package, where="grammar").kind == kind
