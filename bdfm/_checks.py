@@ -30,6 +30,7 @@ _NO_FILES = (
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
 )
+_MISSING = ("nan", "null", "none", "n/a", "#n/a", "<na>")  # no symbols: those may be called so
 MAX_NAMED = 5  # offenders that a message names before it only counts
 
 
@@ -248,6 +249,12 @@ def price_table(
     return table
 
 
+def category(column: pd.Series[Any]) -> pd.Series[str]:
+    """Names of classes, sectors and the like, stripped; blank where a program wrote that one is missing."""
+    text = _text(column)
+    return text.mask(text.str.casefold().isin(_MISSING), "")
+
+
 def _text(column: pd.Series[Any]) -> pd.Series[str]:
     """Cells as stripped text, blank where missing."""
     return column.where(column.notna(), "").astype(str).str.strip()
@@ -307,7 +314,7 @@ def universe_table(universe: pd.DataFrame) -> pd.DataFrame:
     printable(universe["asset_class"], what="classes", where=where)
     table = _symbols(universe, where=where)
     unique(table["symbol"], what="symbols", where=where)
-    table["asset_class"] = _text(table["asset_class"])
+    table["asset_class"] = category(table["asset_class"])
     bare = table["symbol"][table["asset_class"] == ""]
     if len(bare):
         raise DataError(

@@ -10,13 +10,17 @@ import fuzz_commands as grammar
 import fuzz_files
 import fuzz_world as world
 import oracle
+import pandas as pd
 import pytest
 
+from bdfm._checks import category, universe_table
 from bdfm.forecast.edits import EDITS
 from bdfm.forecast.statements import read
 from bdfm.forecast.views import KINDS
 
 FORECAST = f"forecast --prices prices.csv --universe universe.csv --origin {world.ORIGIN} --out new"
+STRESS = "stress --prices prices.csv --portfolio book.csv --model statistical"
+SECTORS = "risk --prices prices.csv --portfolio book.csv --model cross-sectional --sectors sectors.csv"
 MANDATE = '[mandate]\nobjective = "minimum_variance"\n'
 
 
@@ -66,6 +70,12 @@ TRIES = {
     "a past of a billion years": (FORECAST + " --model model.toml", panel("min_past_weeks = 1000000000000"), "min_past_weeks"),
     "a volatility of a billion years": (FORECAST + " --model model.toml", panel("volatility_windows = [5, 1000000000000]"), "from 2 to 36500"),
     "prices that never grow old": (FORECAST + " --model model.toml", panel("max_stale_days = 1000000000000"), "max_stale_days"),
+    "a loss of 1e300": (f"{STRESS} --loss 1e300", nothing, "more than what is invested (100%)"),
+    "a loss of 10 for 10 %": (f"{STRESS} --loss 10", nothing, "is 1000 %, more than what is invested"),
+    "a volatility times 1e300": (f"{STRESS} --volatility 1e300", nothing, "is not between 0.01 and 100"),
+    "a move by 1e300 volatilities": (f"{STRESS} --shock PC1=1e300~sd", nothing, "more than 100 of its volatilities"),
+    "classes that are missing": (FORECAST, edited("universe.csv", "A,stock", "A,nan"), "1 of 6 assets have no class (A)"),
+    "sectors that are missing": (f"{SECTORS}", edited("sectors.csv", "A,x", "A,#N/A"), "A have no sector"),
     "an origin at the end of time": ("run month.toml --check", edited("month.toml", f'"{world.ORIGIN}"', "9999-12-31"), "beyond the years"),
     "a name that turns the line around": ("run month.toml --check", edited("month.toml", 'symbol = "A"', 'symbol = "\\u202EA"'), r"\u202eA"),
 }  # fmt: skip
@@ -143,3 +153,10 @@ def test_the_grammar_has_every_statement_as_the_package_has_it(kinds):
     for kind, table in grammar_of.items():
         more = {"semantics": "constraint"} if package is KINDS else {}
         assert read({"kind": kind, **table, **more}, package, where="grammar").kind == kind
+
+
+@pytest.mark.parametrize("text", ["nan", "NaN", "NULL", "None", "N/A", "#N/A", "<NA>", "", " "])
+def test_what_programs_write_for_missing_names_no_group(text):
+    assert category(pd.Series([text, "x"])).tolist() == ["", "x"]
+    universe = pd.DataFrame({"symbol": ["NA", "NULL"], "asset_class": "stock"})
+    assert universe_table(universe)["symbol"].tolist() == ["NA", "NULL"]
