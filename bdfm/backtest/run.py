@@ -40,6 +40,7 @@ FAILED: Final = ".failed.json"
 SECONDS: Final = "seconds.jsonl"  # a line for each origin, beside what is sealed: clocks differ
 SCHEMA: Final = 1
 EQUAL_RPS: Final = 0.16  # RPS of equal fifths
+_ALL_TIE: Final = 1e-12  # RPS of equal fifths where all assets tie
 LEVELS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)  # of the predictive quantiles kept
 N_SIMULATED: Final = 300  # simulated outcomes of each origin, for what chance allows a calibrated forecast
 LEVEL, SIMULATION = "level", "simulation"
@@ -302,7 +303,8 @@ class Run:
         parts = []
         for origin, x in zip(self.origins, self.results, strict=True):
             p, outcome = x["probability"].to_numpy(), x["outcome"].to_numpy()
-            scale = EQUAL_RPS / ranked_probability_score(np.full(p.shape, 1 / N_RANKS), outcome).mean()
+            equal = float(ranked_probability_score(np.full(p.shape, 1 / N_RANKS), outcome).mean())
+            scale = EQUAL_RPS / equal if equal > _ALL_TIE else 1.0
             errors = scale * squared_errors_by_quantile(p, outcome)
             part = {
                 "origin": origin,
@@ -326,7 +328,8 @@ class Run:
 
         ``rps`` is in units in which equal fifths score 0.16 at every origin. That is the RPS of M6 where the
         number of assets is a multiple of five; elsewhere an asset can lie in two fifths, which lowers the
-        scores of all forecasts alike, and origins of different universes would not compare. ``rps_1`` to
+        scores of all forecasts alike, and origins of different universes would not compare. Where all assets
+        tie, as over a weekend, equal fifths are what came and score 0. ``rps_1`` to
         ``rps_4`` are the squared errors at the four inner boundaries of the fifths, in the same units: their
         sum over five is ``rps``. With draws also ``crps`` (of log returns) and ``pit``.
         """
