@@ -51,7 +51,7 @@ def write_error(path: Path, error: OSError) -> FileError:
         remedy = "the disk is full. Free some space, or write to another disk"
     elif error.errno in _FORBIDDEN:
         remedy = "no permission to write there. Choose a folder that you may write to"
-    elif error.errno == errno.ENOENT and not path.parent.is_dir():
+    elif error.errno == errno.ENOENT and not os.path.isdir(path.parent):
         remedy = f"the folder {path.parent} does not exist. Create it first"
     elif error.errno in (errno.ENOTDIR, errno.EEXIST):
         remedy = "a file stands where a folder was expected. Choose another path"
@@ -268,7 +268,7 @@ def next_to(path: str | Path) -> Path:
     if not dash or not number.isdecimal():
         stem, number = path.stem, "0"
     count = int(number) + 1
-    while (found := path.with_name(f"{stem}_{count}{path.suffix}")).exists():
+    while os.path.exists(found := path.with_name(f"{stem}_{count}{path.suffix}")):
         count += 1
     return found
 

@@ -55,6 +55,16 @@ def settle(folder: Path) -> bool:
     return True
 
 
+def file_in(path: str | Path, name: str) -> Path:
+    """File of a folder of results, or the path itself where it is none; what a killed run left is settled."""
+    path = Path(path)
+    if not os.path.isdir(path):
+        return path
+    with suppress(OSError), in_turn(path):  # a folder that cannot be written to is read as it is
+        settle(path)
+    return path / name
+
+
 def settle_each(folder: Path) -> None:
     """``settle`` for each folder of results in a folder; what cannot be mended stays to be read as it is."""
     for place in {p.parent for p in folder.glob(f"*/{_STAGED}*")}:

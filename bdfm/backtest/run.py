@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -221,7 +222,7 @@ def identity(
 def read_manifest(folder: Path) -> dict[str, Any]:
     """Manifest of a run; ``FileError`` where there is none, or one that cannot be read."""
     path = folder / MANIFEST
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise FileError(f"{folder}: no run of a backtest (no {MANIFEST}). Check the path.")
     try:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -270,9 +271,9 @@ class Run:
         results, failures = [], []
         for text in manifest["origins"]:
             origin = pd.Timestamp(text)
-            if origin_file(folder, origin).is_file():
+            if os.path.isfile(origin_file(folder, origin)):
                 results.append(load_result(origin_file(folder, origin)))
-            elif failure_file(folder, origin).is_file():
+            elif os.path.isfile(failure_file(folder, origin)):
                 failures.append(json.loads(failure_file(folder, origin).read_text(encoding="utf-8")))
         table = pd.DataFrame(failures, columns=["origin", "error", "message", "traceback"])
         return cls(folder, manifest, tuple(results), table)
@@ -412,7 +413,7 @@ def load_runs(folders: Sequence[str | Path]) -> list[Run]:
     found: list[Path] = []
     for folder in map(Path, folders):
         inside = sorted(p.parent for p in folder.glob(f"*/{MANIFEST}"))
-        found += inside if inside and not (folder / MANIFEST).exists() else [folder]
+        found += inside if inside and not os.path.exists(folder / MANIFEST) else [folder]
     return [Run.load(folder) for folder in found]
 
 

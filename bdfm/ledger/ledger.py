@@ -92,13 +92,13 @@ class Ledger:
             The folder or its index cannot be read or written, or a month in it is damaged.
         """
         ledger = cls(Path(folder))
-        if not ledger.path.is_dir():
+        if not os.path.isdir(ledger.path):
             raise FileError(f"ledger: {folder} is no folder. Give the one that holds the months.")
         settle_each(ledger.path)
         known = {e.folder for e in ledger.entries()}
         found = sorted(f.parent for f in ledger.path.glob(f"*/{FORECAST_FILE}"))
         for month in found:
-            if month.name not in known and (month / SUMMARY_FILE).is_file():
+            if month.name not in known and os.path.isfile(month / SUMMARY_FILE):
                 ledger.enter(month)
         return ledger
 
@@ -217,7 +217,7 @@ def _row(month: Path) -> dict[str, str]:
         raise FileError(
             f"ledger: {month / SUMMARY_FILE} cannot be read ({error}). Run the month again."
         ) from error
-    runs = [f for f in (month / RUN_FILE, month / MADE_FILE) if f.exists()]
+    runs = [f for f in (month / RUN_FILE, month / MADE_FILE) if os.path.exists(f)]
     runs += sorted(f for f in month.glob("*.toml") if f not in runs)
     return {
         "origin": f"{forecast.origin:%Y-%m-%d}",

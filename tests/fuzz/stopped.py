@@ -24,6 +24,7 @@ from typing import Any
 
 import fuzz_world as world
 
+from bdfm._folders import file_in
 from bdfm.cli import app
 
 STOPS = {
@@ -298,7 +299,8 @@ def stopped(
     if len(ended.text) > 20_000:
         found.append(f"a message of {len(ended.text)} characters")
     left = state(folder)
-    found += _not_whole(whole, left, several=name in SEVERAL)
+    mixed = name in SEVERAL or (number == signal.SIGKILL and _settles(folder, whole))
+    found += _not_whole(whole, left, several=mixed)
     if number != signal.SIGKILL and len(signals) == 1 and left_over(left):
         found.append(f"left over after {stop}: {left_over(left)}")
     where = "ended" if ended.code in done else "stopped"
@@ -315,6 +317,17 @@ SEVERAL = {
     "run, ledger",
     "track",
 }  # results of which each is whole
+
+
+def _settles(folder: Path, whole: Undisturbed) -> bool:
+    """Whether who reads a folder of results that a killed run left finds all of the run, hidden as it was."""
+    copy = folder.with_name("settled")
+    shutil.copytree(folder, copy, symlinks=True)
+    for path in copy.rglob(".bdfm-????????"):
+        file_in(path.parent, "forecast.nc")
+    found = state(copy)
+    shutil.rmtree(copy)
+    return found == whole.after
 
 
 def _not_whole(whole: Undisturbed, left: dict[str, bytes | None], *, several: bool) -> list[str]:

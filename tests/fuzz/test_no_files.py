@@ -55,6 +55,15 @@ WRITES = {
     f"risk {STATISTICAL} --out new": "new/assets.csv",
 }
 CASES = [(words, name) for words, names in READS.items() for name in names.split()]
+# The same commands with each place in turn where a file is named on the line.
+NAMED = sorted(
+    {
+        words.replace(f" {place}", "~*", 1)
+        for words, name in CASES
+        for place in (name if "." in name else f"{name}.csv", "out", "ledger")
+        if f" {place}" in words
+    }
+)
 
 
 def put(kind, path):
@@ -98,6 +107,11 @@ def test_a_pipe_is_no_file_to_read(words, name, folder):
     path = folder / (name if "." in name else f"{name}.csv")
     put("a pipe", path)
     told(folder, words, f"{path.name} is a pipe, a file was expected. Save what it gives to a file")
+
+
+@pytest.mark.parametrize("words", NAMED)
+def test_a_name_that_no_file_can_have_is_a_file_that_is_not_there(words, folder):
+    told(folder, words.replace("~*", " " + 300 * "x"), "xxx")
 
 
 @pytest.mark.parametrize("words", WRITES)
