@@ -8,6 +8,7 @@ which it is about to change the file system (an audit hook of Python sees each) 
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import json
 import os
 import shutil
@@ -121,6 +122,7 @@ class Child:
             output = os.open(self.log, os.O_WRONLY | os.O_APPEND)
             os.dup2(output, 1)
             os.dup2(output, 2)
+            faulthandler.enable(output)  # says where it was, if it does not end
             sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # the process's own
             sys.stderr = open(2, "w", encoding="utf-8", closefd=False)
             os.chdir(folder)
@@ -197,9 +199,11 @@ class Child:
         """How it ended; one that does not end is killed, which no invariant allows."""
         while not self._over():
             if time.monotonic() - self.begun > limit:
-                os.kill(self.pid, signal.SIGKILL)
+                used = self.seconds()
+                os.kill(self.pid, signal.SIGABRT)
                 os.waitpid(self.pid, 0)
-                return Ended(-999, f"no end after {limit} s\n{self.log.read_text()[-2000:]}", 0, 0.0)
+                told = self.log.read_text(errors="replace")[-4000:]
+                return Ended(-999, f"no end after {limit} s, {used:.1f} s of CPU\n{told}", 0, 0.0)
             time.sleep(0.002)
         _, status, usage = os.wait4(self.pid, 0)
         ended = Ended(

@@ -76,6 +76,13 @@ TRIES = {
     "a move by 1e300 volatilities": (f"{STRESS} --shock PC1=1e300~sd", nothing, "more than 100 of its volatilities"),
     "classes that are missing": (FORECAST, edited("universe.csv", "A,stock", "A,nan"), "1 of 6 assets have no class (A)"),
     "sectors that are missing": (f"{SECTORS}", edited("sectors.csv", "A,x", "A,#N/A"), "A have no sector"),
+    "all assets set to zero": (f"{FORECAST} {' '.join(f'--zero {s}' for s in world.SYMBOLS)}", nothing, "all 6 assets are set to zero"),
+    "a view of a whole file": (f"view out --constraint {'A' * 100_000}", nothing, "(100000 characters): not understood"),
+    "an edit of a whole file": (f"edit out {'A' * 100_000}", nothing, "unknown kind of edit"),
+    "a shock of a whole file": (f"{STRESS} --shock {'A' * 100_000}", nothing, "(100000 characters): not understood"),
+    "evidence of a whole file": (f"{FORECAST} --evidence {'A' * 100_000}", nothing, "(100000 characters) is not of the form"),
+    "a distribution of a whole file": (f"edit out replace~A~distribution={'A' * 100_000}", nothing, "is no continuous distribution"),
+    "an alias of a whole file": (f"{FORECAST} --alias {'A' * 100_000}", nothing, "is not of the form"),
     "an origin at the end of time": ("run month.toml --check", edited("month.toml", f'"{world.ORIGIN}"', "9999-12-31"), "beyond the years"),
     "a name that turns the line around": ("run month.toml --check", edited("month.toml", 'symbol = "A"', 'symbol = "\\u202EA"'), r"\u202eA"),
 }  # fmt: skip
