@@ -40,6 +40,7 @@ _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _ZIP_SIGNATURE = b"PK\x03\x04"
 _ATTRS = "attrs"  # name of the array that holds JSON values
+_FORMS: Final = (b"\x89hdf", b"pk\x03\x04", b"\x89png", b"<!doctype html", b"id,rank1")
 _YOUNG: Final = 60.0  # seconds in which a file that is just made may not be locked yet
 _SEAL = b"\nbdfm sha256 "  # and the digest of all before it; readers of HDF5 ignore what follows their data
 
@@ -109,7 +110,7 @@ def write_bytes(path: str | Path, data: bytes | memoryview, *, anew: bool = Fals
     target = path.resolve()
     temporary = target.with_name(f"{_hidden(target)}{secrets.token_hex(4)}.tmp")
     waiting = _waiting.get()
-    replaceable(target)
+    replaceable(target, bytes(data[:32]))
     try:
         _remove_killed(target)
         with open(temporary, "xb") as file:
@@ -136,10 +137,24 @@ def write_bytes(path: str | Path, data: bytes | memoryview, *, anew: bool = Fals
         sync(target.parent)
 
 
-def replaceable(target: Path) -> None:
-    """Raise where something stands that no file may replace: a folder, a pipe, a device."""
+def replaceable(target: Path, begins: bytes = b"") -> None:
+    """Raise where something stands that no file may replace: a folder, a pipe, a device, a file of a user.
+
+    ``begins``: first bytes of what is to take the name. A form that this package writes replaces its like.
+    """
     if kind := no_file(target):
         raise FileError(f"{target}: this is {kind}. Give the name of a file.")
+    form = next((f for f in _FORMS if begins.lower().startswith(f)), None)
+    if form is None or not os.path.isfile(target):
+        return
+    there = b""
+    with suppress(OSError), open(target, "rb") as file:
+        there = file.read(len(form)).lower()
+    if there and there != form:
+        raise FileError(
+            f"{target}: holds something else than what is to be written, and is left as it is. Give another"
+            " name, or remove it."
+        )
 
 
 def _take_free_name(temporary: Path, target: Path) -> None:

@@ -83,6 +83,12 @@ TRIES = {
     "evidence of a whole file": (f"{FORECAST} --evidence {'A' * 100_000}", nothing, "(100000 characters) is not of the form"),
     "a distribution of a whole file": (f"edit out replace~A~distribution={'A' * 100_000}", nothing, "is no continuous distribution"),
     "an alias of a whole file": (f"{FORECAST} --alias {'A' * 100_000}", nothing, "is not of the form"),
+    "a result over the prices": ("view out --constraint A=1% --out prices.csv", nothing, "holds something else than what is to be written"),
+    "a page over the prices": ("report out --out prices.csv", nothing, "holds something else"),
+    "a submission over the prices": ("decide out --submission prices.csv", nothing, "holds something else"),
+    "a track over a run file": ("track ledger --prices prices.csv --page month.toml", nothing, "holds something else"),
+    "a weight of a view of 1e11": ("view out --constraint 99999999999~A~=~1%", nothing, "the weight of A is beyond 1000"),
+    "a weight in a tail of 1e11": ("view out --constraint CVaR(99999999999~A,~0.9)~=~0.1", nothing, "the weight of A is beyond 1000"),
     "an origin at the end of time": ("run month.toml --check", edited("month.toml", f'"{world.ORIGIN}"', "9999-12-31"), "beyond the years"),
     "a name that turns the line around": ("run month.toml --check", edited("month.toml", 'symbol = "A"', 'symbol = "\\u202EA"'), r"\u202eA"),
 }  # fmt: skip
