@@ -8,7 +8,6 @@ import os
 import secrets
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -242,10 +241,13 @@ def check_target(path: str | Path) -> None:
     path = Path(path)
     target = path.resolve()
     replaceable(target)
+    # Named before it is made: a signal may come in between, and what is made is removed then.
+    temporary = target.with_name(f"{_hidden(target)}{secrets.token_hex(4)}.tmp")
     try:
-        descriptor, temporary = tempfile.mkstemp(prefix=_hidden(target), suffix=".tmp", dir=target.parent)
-        os.close(descriptor)
-        os.unlink(temporary)
+        try:
+            temporary.touch(mode=0o600, exist_ok=False)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise write_error(path, error) from error
 
