@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
+import stat
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -21,6 +23,14 @@ if TYPE_CHECKING:
 
 PRICES = (1e-12, 1e15)  # what a price can be, in any currency, adjusted or not
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+_NO_FILES = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+_MISSING = ("nan", "null", "none", "n/a", "#n/a", "<na>")  # no symbols: those may be called so
 MAX_NAMED = 5  # offenders that a message names before it only counts
 
 
@@ -152,26 +162,45 @@ def there(path: Path) -> bool:
     return os.path.exists(path)
 
 
+def no_file(path: Path) -> str:
+    """What stands at a path where a file was expected, such as "a pipe"; blank for a file, or nothing."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return ""
+    return next((name for holds, name in _NO_FILES if holds(mode)), "")
+
+
 def existing_file(path: Path, *, what: str) -> Path:
-    """Path of a file that exists and is not a folder; ``FileError`` otherwise."""
+    """Path of a file that exists; ``FileError`` otherwise, and for what is none: it may have no end."""
     if not there(path):
         raise FileError(f"{what}: {path} does not exist. Check the path.")
-    if path.is_dir():
-        raise FileError(f"{what}: {path} is a folder, a file was expected.")
+    if kind := no_file(path):
+        hint = "" if kind == "a folder" else " Save what it gives to a file, and name that one."
+        raise FileError(f"{what}: {path} is {kind}, a file was expected.{hint}")
     return path
+
+
+def existing_bytes(path: Path, *, what: str) -> bytes:
+    """Content of a file; ``FileError`` where it is missing, no file, or cannot be read."""
+    file = existing_file(path, what=what)
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise FileError(
+            f"{what}: {file} cannot be read ({error.strerror}). Check its permissions."
+        ) from error
 
 
 def existing_text(path: Path, *, what: str) -> str:
     """Text of a UTF-8 file; ``FileError`` where it is missing or in another encoding."""
-    file = existing_file(path, what=what)
+    content = existing_bytes(path, what=what)
     try:
-        return file.read_text(encoding="utf-8-sig")
+        return io.StringIO(content.decode("utf-8-sig"), newline=None).read()
     except UnicodeDecodeError as error:
         raise FileError(
-            f"{file}: not UTF-8 text (byte {error.start + 1}). Save the {what} as UTF-8."
+            f"{path}: not UTF-8 text (byte {error.start + 1}). Save the {what} as UTF-8."
         ) from error
-    except OSError as error:
-        raise FileError(f"{file}: it cannot be read ({error.strerror}). Check its permissions.") from error
 
 
 def has_columns(frame: pd.DataFrame, columns: Collection[str], *, where: str) -> None:
@@ -218,6 +247,12 @@ def price_table(
             f"{where}: {len(bad)} not positive and finite ({named}). Correct them, or leave them blank."
         )
     return table
+
+
+def category(column: pd.Series[Any]) -> pd.Series[str]:
+    """Names of classes, sectors and the like, stripped; blank where a program wrote that one is missing."""
+    text = _text(column)
+    return text.mask(text.str.casefold().isin(_MISSING), "")
 
 
 def _text(column: pd.Series[Any]) -> pd.Series[str]:
@@ -279,7 +314,7 @@ def universe_table(universe: pd.DataFrame) -> pd.DataFrame:
     printable(universe["asset_class"], what="classes", where=where)
     table = _symbols(universe, where=where)
     unique(table["symbol"], what="symbols", where=where)
-    table["asset_class"] = _text(table["asset_class"])
+    table["asset_class"] = category(table["asset_class"])
     bare = table["symbol"][table["asset_class"] == ""]
     if len(bare):
         raise DataError(

@@ -8,7 +8,6 @@ import os
 import secrets
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -24,7 +23,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bdfm._checks import existing_file
+from bdfm._checks import existing_bytes, no_file
 from bdfm.errors import FileError
 
 # Windows has no locks of folders: there each run takes care of itself.
@@ -40,6 +39,7 @@ _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _ZIP_SIGNATURE = b"PK\x03\x04"
 _ATTRS = "attrs"  # name of the array that holds JSON values
+_FORMS: Final = (b"\x89hdf", b"pk\x03\x04", b"\x89png", b"<!doctype html", b"id,rank1")
 _YOUNG: Final = 60.0  # seconds in which a file that is just made may not be locked yet
 _SEAL = b"\nbdfm sha256 "  # and the digest of all before it; readers of HDF5 ignore what follows their data
 
@@ -51,7 +51,7 @@ def write_error(path: Path, error: OSError) -> FileError:
         remedy = "the disk is full. Free some space, or write to another disk"
     elif error.errno in _FORBIDDEN:
         remedy = "no permission to write there. Choose a folder that you may write to"
-    elif error.errno == errno.ENOENT and not path.parent.is_dir():
+    elif error.errno == errno.ENOENT and not os.path.isdir(path.parent):
         remedy = f"the folder {path.parent} does not exist. Create it first"
     elif error.errno in (errno.ENOTDIR, errno.EEXIST):
         remedy = "a file stands where a folder was expected. Choose another path"
@@ -109,9 +109,8 @@ def write_bytes(path: str | Path, data: bytes | memoryview, *, anew: bool = Fals
     target = path.resolve()
     temporary = target.with_name(f"{_hidden(target)}{secrets.token_hex(4)}.tmp")
     waiting = _waiting.get()
+    replaceable(target, bytes(data[:32]))
     try:
-        if target.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         _remove_killed(target)
         with open(temporary, "xb") as file:
             if fcntl is not None:
@@ -135,6 +134,26 @@ def write_bytes(path: str | Path, data: bytes | memoryview, *, anew: bool = Fals
         raise
     with suppress(OSError):  # some file systems cannot sync a folder; the file itself is safe
         sync(target.parent)
+
+
+def replaceable(target: Path, begins: bytes = b"") -> None:
+    """Raise where something stands that no file may replace: a folder, a pipe, a device, a file of a user.
+
+    ``begins``: first bytes of what is to take the name. A form that this package writes replaces its like.
+    """
+    if kind := no_file(target):
+        raise FileError(f"{target}: this is {kind}. Give the name of a file.")
+    form = next((f for f in _FORMS if begins.lower().startswith(f)), None)
+    if form is None or not os.path.isfile(target):
+        return
+    there = b""
+    with suppress(OSError), open(target, "rb") as file:
+        there = file.read(len(form)).lower()
+    if there and there != form:
+        raise FileError(
+            f"{target}: holds something else than what is to be written, and is left as it is. Give another"
+            " name, or remove it."
+        )
 
 
 def _take_free_name(temporary: Path, target: Path) -> None:
@@ -188,8 +207,7 @@ def take_names(
         for number, (source, target) in enumerate(moves):
             old = None
             if os.path.lexists(target):
-                if target.is_dir():
-                    raise IsADirectoryError(errno.EISDIR, f"{target} is a folder")
+                replaceable(target)
                 own = target.with_name(f"{_hidden(target)}{secrets.token_hex(4)}.tmp")
                 old = own if kept is None else kept / f"{number}"
                 _second_name(target, old)
@@ -222,12 +240,14 @@ def check_target(path: str | Path) -> None:
     """Raise ``FileError`` where a file could not be written; nothing is left of the try."""
     path = Path(path)
     target = path.resolve()
+    replaceable(target)
+    # Named before it is made: a signal may come in between, and what is made is removed then.
+    temporary = target.with_name(f"{_hidden(target)}{secrets.token_hex(4)}.tmp")
     try:
-        if target.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        descriptor, temporary = tempfile.mkstemp(prefix=_hidden(target), suffix=".tmp", dir=target.parent)
-        os.close(descriptor)
-        os.unlink(temporary)
+        try:
+            temporary.touch(mode=0o600, exist_ok=False)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise write_error(path, error) from error
 
@@ -265,7 +285,7 @@ def next_to(path: str | Path) -> Path:
     if not dash or not number.isdecimal():
         stem, number = path.stem, "0"
     count = int(number) + 1
-    while (found := path.with_name(f"{stem}_{count}{path.suffix}")).exists():
+    while os.path.exists(found := path.with_name(f"{stem}_{count}{path.suffix}")):
         count += 1
     return found
 
@@ -344,11 +364,7 @@ def save_tree(tree: xr.DataTree, path: str | Path, *, kind: str, level: int = 1)
 
 def _sealed_content(path: Path, signature: bytes = _HDF5_SIGNATURE) -> BytesIO:
     """Content of a file of ``_write_sealed``, which must be as it was written."""
-    existing_file(path, what="file")
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read ({error.strerror}). Check its permissions.") from error
+    data = existing_bytes(path, what="file")
     if not data.startswith(signature):
         form = "NetCDF" if signature == _HDF5_SIGNATURE else "npz"
         raise FileError(f"{path}: not a file saved by bdfm (no {form} signature). Check the path.")

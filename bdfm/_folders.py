@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import secrets
 import shutil
@@ -12,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from bdfm._files import FULL, fcntl, in_turn, sync, take_names, write_error
+from bdfm._files import FULL, fcntl, in_turn, replaceable, sync, take_names, write_error
 from bdfm.errors import FileError
 
 _STAGED: Final = ".bdfm-"  # beginning of the names of hidden folders in which results are made
@@ -54,6 +53,16 @@ def settle(folder: Path) -> bool:
         shutil.rmtree(left, ignore_errors=True)
         os.close(lock)
     return True
+
+
+def file_in(path: str | Path, name: str) -> Path:
+    """File of a folder of results, or the path itself where it is none; what a killed run left is settled."""
+    path = Path(path)
+    if not os.path.isdir(path):
+        return path
+    with suppress(OSError), in_turn(path):  # a folder that cannot be written to is read as it is
+        settle(path)
+    return path / name
 
 
 def settle_each(folder: Path) -> None:
@@ -152,13 +161,14 @@ class OutputFolder:
         moves = _moves(self._staged, self.path)
         try:
             for source, target in moves:  # all that can be refused is refused before the first file moves
-                if target.is_dir():
-                    raise IsADirectoryError(errno.EISDIR, f"{target} is a folder")
+                replaceable(target)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 sync(source)
             (self._staged / _WHOLE).touch()  # from here on a killed run is carried to its end by the next one
             kept = Path(tempfile.mkdtemp(prefix=_KEPT, dir=self._staged))
             take_names(moves, kept=kept, before_rollback=(self._staged / _WHOLE).unlink)
+        except FileError:
+            raise
         except OSError as error:
             raise write_error(self.path, error) from error
         with suppress(OSError):

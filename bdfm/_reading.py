@@ -8,6 +8,7 @@ from typing import Any, Final
 
 READING: Final = "reading"  # key of DataFrame.attrs
 LONGEST: Final = 60  # characters of a cell that a message repeats
+STATEMENT: Final = 200  # of what a person writes to be understood: a view, an edit, a shock
 
 _KINDS: Final = {  # of rows that are dropped, as told of one and of several
     "title": "row above the header",
@@ -20,10 +21,15 @@ _KINDS: Final = {  # of rows that are dropped, as told of one and of several
 }
 
 
-def cut(text: object) -> str:
+def cut(text: object, longest: int = LONGEST) -> str:
     """Text of a cell in quotes, cut where it is long."""
     given = str(text)
-    return repr(given) if len(given) <= LONGEST else f"{given[:LONGEST]!r}... ({len(given)} characters)"
+    return repr(given) if len(given) <= longest else f"{given[:longest]!r}... ({len(given)} characters)"
+
+
+def quoted(text: object) -> str:
+    """What a person wrote to be understood, a view say, in quotes, cut where it is very long."""
+    return cut(text, STATEMENT)
 
 
 def short(label: object) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Final
 
+from bdfm._reading import quoted
 from bdfm.errors import DataError
 
 _CASH: Final = re.compile(r"^\$?cash(?:$|[\s_./&-])", re.I)
@@ -89,6 +90,6 @@ def alias_of(text: str, *, where: str = "--alias") -> tuple[str, str]:
     old, sign, new = text.partition("=")
     if not sign or not old.strip() or not new.strip():
         raise DataError(
-            f"{where}: {text!r} is not of the form OLD=NEW, such as FB=META, nor a file of two columns."
+            f"{where}: {quoted(text)} is not of the form OLD=NEW, such as FB=META, nor a file of two columns."
         )
     return old.strip(), new.strip()

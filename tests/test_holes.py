@@ -247,6 +247,21 @@ def test_what_a_killed_run_left_goes_with_the_next(at_work):
     assert sorted(p.name for p in out.iterdir()) == ["y"]
 
 
+@pytest.mark.parametrize(("whole", "found"), [(True, "new"), (False, "old")])
+def test_who_reads_a_folder_finds_what_a_killed_run_was_about_to_name(whole, found, tmp_path):
+    (tmp_path / "a").write_text("old")
+    left = tmp_path / ".bdfm-0123abcd"
+    left.mkdir()
+    (left / "a").write_text("new")
+    if whole:
+        (left / ".whole").touch()
+    lock = _folders._locked(left)
+    assert _folders.file_in(tmp_path, "a").read_text() == "old"  # a run that is at work
+    os.close(lock)
+    assert _folders.file_in(tmp_path, "a").read_text() == found
+    assert not hidden(tmp_path)
+
+
 def test_a_run_that_is_asked_to_end_leaves_nothing(at_work):
     process, out = at_work
     process.send_signal(signal.SIGTERM)

@@ -253,7 +253,9 @@ def write(scores: Scoreboard, path: Path) -> Path:
             if isinstance(part, str):
                 body.append(f'<div class="wide">{part}</div>')
                 continue
-            body.append(part.to_html(full_html=False, include_plotlyjs=scripts))
+            body.append(
+                part.to_html(full_html=False, include_plotlyjs=scripts, div_id=f"picture-{len(body)}")
+            )
             scripts = False
     span = f"{scores.origins[0]:%Y-%m-%d} to {scores.origins[-1]:%Y-%m-%d}"
     title = f"Comparison of {len(scores.names)} forecasters, {span}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ FAILED: Final = ".failed.json"
 SECONDS: Final = "seconds.jsonl"  # a line for each origin, beside what is sealed: clocks differ
 SCHEMA: Final = 1
 EQUAL_RPS: Final = 0.16  # RPS of equal fifths
+_ALL_TIE: Final = 1e-12  # RPS of equal fifths where all assets tie
 LEVELS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)  # of the predictive quantiles kept
 N_SIMULATED: Final = 300  # simulated outcomes of each origin, for what chance allows a calibrated forecast
 LEVEL, SIMULATION = "level", "simulation"
@@ -180,6 +182,7 @@ def failure_file(folder: Path, origin: pd.Timestamp) -> Path:
 def add_seconds(folder: Path, origin: pd.Timestamp, seconds: float) -> None:
     """Note how long an origin took: one line more in a file beside the results."""
     try:
+        _files.replaceable(folder / SECONDS)
         with (folder / SECONDS).open("a", encoding="utf-8") as file:
             file.write(json.dumps({"origin": f"{origin:%Y-%m-%d}", "seconds": round(seconds, 3)}) + "\n")
     except OSError as error:
@@ -189,9 +192,10 @@ def add_seconds(folder: Path, origin: pd.Timestamp, seconds: float) -> None:
 def read_seconds(folder: Path) -> dict[str, float]:
     """Wall seconds of origins; those whose line is missing or cut off are left out."""
     try:
-        lines = (folder / SECONDS).read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
+        data = _checks.existing_bytes(folder / SECONDS, what="seconds")
+    except FileError:
         return {}
+    lines = data.decode("utf-8", errors="replace").splitlines()
     found = {}
     for line in lines:
         with suppress(ValueError, KeyError, TypeError):
@@ -218,7 +222,7 @@ def identity(
 def read_manifest(folder: Path) -> dict[str, Any]:
     """Manifest of a run; ``FileError`` where there is none, or one that cannot be read."""
     path = folder / MANIFEST
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise FileError(f"{folder}: no run of a backtest (no {MANIFEST}). Check the path.")
     try:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -267,9 +271,9 @@ class Run:
         results, failures = [], []
         for text in manifest["origins"]:
             origin = pd.Timestamp(text)
-            if origin_file(folder, origin).is_file():
+            if os.path.isfile(origin_file(folder, origin)):
                 results.append(load_result(origin_file(folder, origin)))
-            elif failure_file(folder, origin).is_file():
+            elif os.path.isfile(failure_file(folder, origin)):
                 failures.append(json.loads(failure_file(folder, origin).read_text(encoding="utf-8")))
         table = pd.DataFrame(failures, columns=["origin", "error", "message", "traceback"])
         return cls(folder, manifest, tuple(results), table)
@@ -300,7 +304,8 @@ class Run:
         parts = []
         for origin, x in zip(self.origins, self.results, strict=True):
             p, outcome = x["probability"].to_numpy(), x["outcome"].to_numpy()
-            scale = EQUAL_RPS / ranked_probability_score(np.full(p.shape, 1 / N_RANKS), outcome).mean()
+            equal = float(ranked_probability_score(np.full(p.shape, 1 / N_RANKS), outcome).mean())
+            scale = EQUAL_RPS / equal if equal > _ALL_TIE else 1.0
             errors = scale * squared_errors_by_quantile(p, outcome)
             part = {
                 "origin": origin,
@@ -324,7 +329,8 @@ class Run:
 
         ``rps`` is in units in which equal fifths score 0.16 at every origin. That is the RPS of M6 where the
         number of assets is a multiple of five; elsewhere an asset can lie in two fifths, which lowers the
-        scores of all forecasts alike, and origins of different universes would not compare. ``rps_1`` to
+        scores of all forecasts alike, and origins of different universes would not compare. Where all assets
+        tie, as over a weekend, equal fifths are what came and score 0. ``rps_1`` to
         ``rps_4`` are the squared errors at the four inner boundaries of the fifths, in the same units: their
         sum over five is ``rps``. With draws also ``crps`` (of log returns) and ``pit``.
         """
@@ -421,7 +427,7 @@ def load_runs(folders: Sequence[str | Path]) -> list[Run]:
     found: list[Path] = []
     for folder in map(Path, folders):
         inside = sorted(p.parent for p in folder.glob(f"*/{MANIFEST}"))
-        found += inside if inside and not (folder / MANIFEST).exists() else [folder]
+        found += inside if inside and not os.path.exists(folder / MANIFEST) else [folder]
     return [Run.load(folder) for folder in found]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -254,7 +255,7 @@ def _prepare(folder: Path, job: _Job, dates: Sequence[pd.Timestamp]) -> None:
     )
     own["decide"] = None if job.decide is None else getattr(job.decide, "__qualname__", repr(job.decide))
     asked = {f"{d:%Y-%m-%d}" for d in dates}
-    if (folder / MANIFEST).exists():
+    if os.path.exists(folder / MANIFEST):
         manifest = read_manifest(folder)
         other = [k for k in own if manifest["identity"].get(k) != own[k]]
         if other:

@@ -18,6 +18,10 @@ from bdfm.cli import backtest, check, exposures, judgement, ledger, models, mont
 from bdfm.cli.console import err, guarded, out
 from bdfm.errors import BdfmError, BdfmWarning
 
+# Linear algebra on one thread, unless a user says otherwise: the last digits of a sum depend on how many
+# share it, and work is shared out in larger pieces. Read when NumPy is loaded, which is later.
+ONE_THREAD = ("OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "BLIS_NUM_THREADS")
+
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None)
 
 
@@ -92,6 +96,8 @@ def _say(text: str) -> None:
 
 def main() -> None:
     """Entry point: errors made on purpose are one message and exit code 2."""
+    for name in ONE_THREAD:
+        os.environ.setdefault(name, "1")
     for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show is no reason to fail
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

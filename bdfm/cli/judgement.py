@@ -172,7 +172,9 @@ def report(
 
 
 def _file(path: Path) -> Path:
-    return path / FORECAST_FILE if path.is_dir() else path
+    from bdfm._folders import file_in
+
+    return file_in(path, FORECAST_FILE)
 
 
 def _apply(changes: Changes, forecast: Path, out_file: Path | None, accept: list[str] | None) -> None:

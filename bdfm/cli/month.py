@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
+from bdfm._reading import quoted
 from bdfm.cli.console import err, interruptible, out, quiet, say_read
 from bdfm.cli.options import (
     Accept,
@@ -256,7 +257,9 @@ def _evidence(text: str) -> EvidenceTable:
     symbol, separator, numbers = text.rpartition("=")
     parts = numbers.split(",")
     if not separator or not symbol or len(parts) != 2:
-        raise DataError(f"--evidence: {text!r} is not of the form SYMBOL=MEAN,SD, such as TLT=0.02,0.10.")
+        raise DataError(
+            f"--evidence: {quoted(text)} is not of the form SYMBOL=MEAN,SD, such as TLT=0.02,0.10."
+        )
     mean, sd = (
         _checks.finite(x, what=what, where=f"--evidence {symbol}")  # type: ignore[arg-type]
         for what, x in zip(("mean", "sd"), parts, strict=True)

@@ -14,7 +14,7 @@ from bdfm.cli.options import Accept, Alias, DateFormat, DecimalMark, aliases_of
 
 
 def score(
-    submission: Annotated[Path, typer.Option(help="Submission: ID,Rank1..Rank5,Decision.")],
+    given_file: Annotated[Path, typer.Option("--submission", help="Submission: ID,Rank1..Rank5,Decision.")],
     prices: Annotated[Path, typer.Option(help="Daily adjusted closes that cover the period.")],
     start: Annotated[str, typer.Option(help="Friday before the period.")],
     end: Annotated[str, typer.Option(help="Final Friday of the period.")],
@@ -35,7 +35,7 @@ def score(
         _checks.as_date(day, where=where, date_format=date_format)
         for day, where in ((start, "--start"), (end, "--end"))
     )
-    given = read_submission(submission, aliases=aliases, decimal_mark=decimal_mark)
+    given = read_submission(given_file, aliases=aliases, decimal_mark=decimal_mark)
     table = read_prices(prices, date_format=date_format, decimal_mark=decimal_mark, aliases=aliases)
     say_read(given, table, to=err if as_json else out)
     doubt_aliases(aliases, accept=accept or ())

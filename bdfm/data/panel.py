@@ -189,7 +189,7 @@ class Panel:
 
         starts = days[: len(returns) + 1]  # of the periods of history, and of the first one after the origin
         recent_return, recent_volatility, market_volatility = features.at_starts(closes, starts, settings)
-        group = table["group"].astype(str) if "group" in table else table["asset_class"]
+        group = _checks.category(table["group"]) if "group" in table else table["asset_class"]
         names, characteristics = features.characteristics(
             closes,
             int(history[-1]),

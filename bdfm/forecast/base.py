@@ -6,6 +6,7 @@ enough to keep what edits changed, the weights, and a sum by which the rest is k
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -66,7 +67,9 @@ class Base:
 
     def reference(self, folder: Path) -> dict[str, Any] | None:
         """JSON values that find it from a file in ``folder``; None unless its file lies there."""
-        if self.path is None or self.path.resolve().parent != folder.resolve() or not self.path.exists():
+        if self.path is None or self.path.resolve().parent != folder.resolve():
+            return None
+        if not os.path.exists(self.path):
             return None
         return {"maker": self.maker, "file": self.path.name, "how": dict(self.how)}
 
@@ -80,7 +83,7 @@ def make_anew(reference: Mapping[str, Any], path: Path) -> Any:
         The file that they are made from is missing, or a newer release says how.
     """
     source = path.parent / str(reference["file"])
-    if not source.is_file():
+    if not os.path.isfile(source):
         raise FileError(
             f"{path}: its draws are made anew from {source.name}, which is not beside it. Keep both files"
             " together, or make the month again with keep_draws = true."

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bdfm import _blocks, _checks
+from bdfm._reading import quoted
 from bdfm.errors import DataError
 from bdfm.forecast.ranks import weighted_quantiles
 
@@ -160,8 +161,8 @@ def distribution(text: str, *, where: str) -> Any:
     family = getattr(stats, found[1], None) if found else None
     if found is None or not isinstance(family, stats.rv_continuous):
         raise DataError(
-            f"{where}: {text!r} is no continuous distribution of scipy.stats with its parameters, such as"
-            ' "norm(0.02, 0.1)".'
+            f"{where}: {quoted(text)} is no continuous distribution of scipy.stats with its parameters, such"
+            ' as "norm(0.02, 0.1)".'
         )
     args, keywords = [], {}
     for part in filter(None, (x.strip() for x in found[2].split(","))):
@@ -174,9 +175,9 @@ def distribution(text: str, *, where: str) -> Any:
     try:
         frozen = family(*args, **keywords)
     except TypeError as error:
-        raise DataError(f"{where}: {text!r}: {error}.") from error
+        raise DataError(f"{where}: {quoted(text)}: {error}.") from error
     if not np.isfinite(frozen.median()):
-        raise DataError(f"{where}: {text!r} has parameters that {found[1]} does not allow.")
+        raise DataError(f"{where}: {quoted(text)} has parameters that {found[1]} does not allow.")
     return frozen
 
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final
 from pydantic import Field
 
 from bdfm import _checks
+from bdfm._reading import quoted
 from bdfm.errors import DataError
 from bdfm.forecast.edit import Edit
 from bdfm.forecast.event_edits import AcquiredForCash, AcquiredForStock, Drop, Halted, Suspended, Zero
@@ -72,7 +73,7 @@ def parse_edits(texts: Sequence[str]) -> Iterator[Edit]:
     ('XOM', 0.02)
     """
     for text in texts:
-        where = f"edit {text!r}"
+        where = f"edit {quoted(text)}"
         kind, *words = text.split() or [""]
         _checks.known([kind], list(EDITS), what="kind of edit", where=where)
         settings = [w for w in words if "=" in w and "(" not in w.split("=")[0]]

@@ -133,11 +133,12 @@ class AcquiredForStock(OfOne):
     @property
     @override
     def said(self) -> tuple[Said, ...]:
+        spread = Said(self.where, self.symbol, "return", self.spread)
         if self.price is None or self.acquirer_price is None:
-            return ()
+            return (spread,)
         offer = self.ratio * self.acquirer_price + self.cash
         shown = f"an offer worth {offer:g} for {self.symbol} beside a price of {self.price:g}"
-        return (Said(self.where, self.symbol, "ratio", offer / self.price, shown),)
+        return (Said(self.where, self.symbol, "ratio", offer / self.price, shown), spread)
 
     def _bought(self, acquirer: Floats) -> Floats:
         return columns.exchange_returns(

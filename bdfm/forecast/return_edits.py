@@ -190,6 +190,12 @@ class Cap(OfOne):
                 f"{self.where}: bounds {low:g} to {high:g} leave no room. Give -1 < lower < upper."
             )
 
+    @property
+    @override
+    def said(self) -> tuple[Said, ...]:
+        given = [x for x in (self.lower, self.upper) if x is not None and x > columns.TOTAL_LOSS]
+        return tuple(Said(self.where, self.symbol, "return", x) for x in given)
+
     @override
     def returns(self, state: State) -> Floats:
         return np.clip(self.own(state), *self._bounds)
@@ -245,6 +251,15 @@ class Replace(OfOne):
     @override
     def _check(self) -> None:
         _ = self.source
+
+    @property
+    @override
+    def said(self) -> tuple[Said, ...]:
+        source = self.source
+        if isinstance(source, columns.Numbers) and not (source.values.ndim and source.values.size):
+            return ()  # refused where the draws are known that it is to replace
+        middle = float(np.ravel(source.ppf(np.array([0.5])))[0])
+        return (Said(self.where, self.symbol, "return", middle),)
 
     @override
     def returns(self, state: State) -> Floats:

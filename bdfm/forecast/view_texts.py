@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from bdfm import _checks
-from bdfm._reading import short
+from bdfm._reading import quoted, short
 from bdfm.errors import DataError
 from bdfm.forecast.choices import FORMS
 from bdfm.forecast.event_views import Ordering, Quantile
@@ -107,7 +107,7 @@ def _weights(text: str) -> dict[str, float]:
 
 
 def _not_understood(text: str) -> DataError:
-    return DataError(f"view {text!r}: not understood. Forms: {'; '.join(FORMS)}.")
+    return DataError(f"view {quoted(text)}: not understood. Forms: {'; '.join(FORMS)}.")
 
 
 def _number(text: str) -> float:

@@ -92,13 +92,13 @@ class Ledger:
             The folder or its index cannot be read or written, or a month in it is damaged.
         """
         ledger = cls(Path(folder))
-        if not ledger.path.is_dir():
+        if not os.path.isdir(ledger.path):
             raise FileError(f"ledger: {folder} is no folder. Give the one that holds the months.")
         settle_each(ledger.path)
         known = {e.folder for e in ledger.entries()}
         found = sorted(f.parent for f in ledger.path.glob(f"*/{FORECAST_FILE}"))
         for month in found:
-            if month.name not in known and (month / SUMMARY_FILE).is_file():
+            if month.name not in known and os.path.isfile(month / SUMMARY_FILE):
                 ledger.enter(month)
         return ledger
 
@@ -185,6 +185,8 @@ class Ledger:
     @contextmanager
     def _index(self) -> Iterator[sqlite3.Connection]:
         """Connection to the index, committed where nothing is raised."""
+        if _checks.there(self.path / LEDGER_FILE):
+            _checks.existing_file(self.path / LEDGER_FILE, what="ledger")
         try:
             index = sqlite3.connect(self.path / LEDGER_FILE, timeout=_WAIT)
             try:
@@ -208,14 +210,14 @@ def _row(month: Path) -> dict[str, str]:
     """Columns of the index that the results in a folder give."""
     forecast = Forecast.load(month / FORECAST_FILE)
     try:
-        summary = json.loads((month / SUMMARY_FILE).read_text(encoding="utf-8"))
+        summary = json.loads(_checks.existing_bytes(month / SUMMARY_FILE, what="summary"))
         if not isinstance(summary, dict):
             raise ValueError(f"a table was expected, not a {type(summary).__name__}")
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise FileError(
             f"ledger: {month / SUMMARY_FILE} cannot be read ({error}). Run the month again."
         ) from error
-    runs = [f for f in (month / RUN_FILE, month / MADE_FILE) if f.exists()]
+    runs = [f for f in (month / RUN_FILE, month / MADE_FILE) if os.path.exists(f)]
     runs += sorted(f for f in month.glob("*.toml") if f not in runs)
     return {
         "origin": f"{forecast.origin:%Y-%m-%d}",
@@ -229,7 +231,4 @@ def _row(month: Path) -> dict[str, str]:
 
 
 def _sum_of(file: Path) -> str:
-    try:
-        return sha256(file.read_bytes()).hexdigest()
-    except OSError as error:
-        raise FileError(f"ledger: {file} cannot be read ({error.strerror}).") from error
+    return sha256(_checks.existing_bytes(file, what="ledger")).hexdigest()

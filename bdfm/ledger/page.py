@@ -19,7 +19,8 @@ Floats = NDArray[np.float64]
 
 _WIDTH: Final = 720
 _HEIGHT: Final = 240
-_EDGE: Final = 56  # room for the labels of an axis
+_EDGE: Final = 56  # room for the labels of an axis, at least
+_DIGIT: Final = 14  # width of a digit on a phone, where letters are larger
 _LABELS: Final = 6  # of the months, about; on a phone, where letters are larger, every third
 _COLOURS: Final = ("#1f77b4", "#d95f02", "#1b9e77", "#7570b3", "#888888")
 _LEFT: Final = frozenset({"origin", "end", "score", "view", "by"})  # columns of texts
@@ -222,22 +223,22 @@ def lines(
     low, high = float(min(ends)), float(max(ends))
     pad = 0.05 * (high - low) or 1.0
     low, high = low - pad, high + pad
+    marks = np.arange(np.ceil(low), np.floor(high) + 1) if powers else ticks(low, high)
+    told = [f"{10**value:g}" if powers else f"{value:.6g}" for value in marks]
+    left, right = max(_EDGE, 6 + _DIGIT * max(map(len, told), default=0)), _WIDTH - _EDGE
 
     def x(k: float) -> float:
-        return _EDGE + (_WIDTH - 2 * _EDGE) * (k / (len(labels) - 1) if len(labels) > 1 else 0.5)
+        return left + (right - left) * (k / (len(labels) - 1) if len(labels) > 1 else 0.5)
 
     def y(value: float) -> float:
         return 30 + (_HEIGHT - 66) * (high - value) / (high - low)
 
-    right = _WIDTH - _EDGE
     parts = [
-        f'<line x1="{_EDGE}" x2="{right}" y1="{y(0):.1f}" y2="{y(0):.1f}" class="axis"/>',
+        f'<line x1="{left}" x2="{right}" y1="{y(0):.1f}" y2="{y(0):.1f}" class="axis"/>',
         f'<text x="0" y="16">{escape(label)}</text>',
     ]
-    marks = np.arange(np.ceil(low), np.floor(high) + 1) if powers else ticks(low, high)
-    for value in marks:
-        said = f"{10**value:g}" if powers else f"{value:.6g}"
-        parts.append(f'<text x="{_EDGE - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{said}</text>')
+    for value, said in zip(marks, told, strict=True):
+        parts.append(f'<text x="{left - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{said}</text>')
     step = max(1, -(-len(labels) // _LABELS))
     for count, k in enumerate(range(0, len(labels), step)):
         odd = ' class="odd"' if count % 3 else ""
@@ -248,7 +249,7 @@ def lines(
         said = f"{10**limit:g}" if powers else f"{limit:g}"
         at = f"{y(limit):.1f}"
         parts.append(
-            f'<line x1="{_EDGE}" x2="{right}" y1="{at}" y2="{at}" class="limit" stroke-dasharray="6 4"/>'
+            f'<line x1="{left}" x2="{right}" y1="{at}" y2="{at}" class="limit" stroke-dasharray="6 4"/>'
             f'<text x="{right + 6}" y="{y(limit) + 4:.1f}">{said}</text>'
         )
     for k, curve in enumerate(curves.values()):

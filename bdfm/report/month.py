@@ -6,6 +6,7 @@ The commands demo, forecast and run all make a run file and go this way.
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -92,7 +93,7 @@ class Month:
         """Data files, by their keys of ``[data]``."""
         given = {k: getattr(self.run.data, k) for k in ("prices", "universe", "earnings", "volatility")}
         files = {k: split_sheet(self.path.parent / x)[0] for k, x in given.items() if x is not None}
-        return {k: x for k, x in files.items() if x.is_file()}
+        return {k: x for k, x in files.items() if os.path.isfile(x)}
 
     @property
     def out(self) -> Path:
@@ -222,7 +223,7 @@ def _check_ledger(run: RunFile, path: Path) -> None:
             f"{path}: out {run.out} is no folder in the ledger {run.ledger}. Leave out, or one of both."
         )
     _folders.settle_each(ledger)  # a run may have been killed while the files of its month took their names
-    if (out / FORECAST_FILE).exists():
+    if os.path.exists(out / FORECAST_FILE):
         Ledger.open(ledger)  # enters it, if the run that made it was killed before
         raise DataError(
             f"{path}: {out} holds a month already, and nothing in a ledger is written over. Give another out,"
@@ -269,7 +270,7 @@ def _warm_from(run: RunFile, path: Path, where: str) -> Posterior | None:
     folder = path.parent / run.warm_from
     if folder.resolve() == (path.parent / run.out).resolve():
         raise DataError(f"{where}: {folder} is the folder of the results too. Give another one.")
-    return Posterior.load(folder / POSTERIOR_FILE if folder.is_dir() else folder)
+    return Posterior.load(_folders.file_in(folder, POSTERIOR_FILE))
 
 
 def _with_period(model: FactorModel, period: object, place: Callable[[str], str]) -> FactorModel:
@@ -372,7 +373,8 @@ def run_month(
         facts["doubts"] = told
         if month.changes.views:
             facts["views_method"] = "model" if again else "reweight"
-        facts["files"] = {k: sha256(x.read_bytes()).hexdigest() for k, x in month.files.items()}
+        read = {k: _checks.existing_bytes(x, what=k) for k, x in month.files.items()}
+        facts["files"] = {k: sha256(x).hexdigest() for k, x in read.items()}
         if decision is not None and run.holdings:
             facts["turnover"] = decision.turnover
         _files.write_text(folder / SUMMARY_FILE, json.dumps(facts, indent=2) + "\n")

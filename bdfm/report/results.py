@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from bdfm import _checks
+from bdfm._folders import file_in
 from bdfm.errors import FileError
 from bdfm.forecast.forecast import Forecast
 from bdfm.ledger.ledger import Ledger
@@ -37,18 +39,17 @@ def read_results(folder: str | Path, *, previous: str | Path | None = None) -> M
     unless given. Raises ``FileError`` for what is not there or cannot be read.
     """
     folder, file = Path(folder), FORECAST_FILE
-    if folder.is_file():
+    if os.path.isfile(folder):
         folder, file = folder.parent, folder.name
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise FileError(f"report: {folder} is no folder. Give the folder that a run or forecast wrote.")
-    forecast = Forecast.load(folder / file)
+    forecast = Forecast.load(file_in(folder, file))
     if previous is None:
         before = previous_in_ledger(folder.resolve().parent, forecast.origin)
     else:
-        path = Path(previous)
-        before = Forecast.load(path / FORECAST_FILE if path.is_dir() else path)
-    there = (folder / POSTERIOR_FILE).exists()
-    files = [f for f in (folder / RUN_FILE, folder / MADE_FILE) if f.exists()]
+        before = Forecast.load(file_in(previous, FORECAST_FILE))
+    there = os.path.exists(folder / POSTERIOR_FILE)
+    files = [f for f in (folder / RUN_FILE, folder / MADE_FILE) if os.path.exists(f)]
     return MonthFiles(
         folder,
         file,
@@ -62,7 +63,7 @@ def read_results(folder: str | Path, *, previous: str | Path | None = None) -> M
 
 def previous_in_ledger(folder: Path, origin: pd.Timestamp) -> Forecast | None:
     """Forecast of the newest month of a ledger before an origin; None without one."""
-    if not (folder / LEDGER_FILE).exists():
+    if not os.path.exists(folder / LEDGER_FILE):
         return None
     ledger = Ledger(folder)
     earlier = [e for e in ledger.entries() if pd.Timestamp(e.origin) < origin]
@@ -73,7 +74,7 @@ def _read_summary(path: Path) -> dict[str, Any] | None:
     if not _checks.there(path):
         return None
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(_checks.existing_bytes(path, what="summary"))
     except ValueError as error:
         raise FileError(f"{path}: not valid JSON ({error}). Delete it, or run the month again.") from error
     return found if isinstance(found, dict) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -179,7 +180,7 @@ def _holdings(
 ) -> dict[str, float] | None:
     """Weights of the last decision after the returns since, of the money there is now; None without one."""
     file = path.parent / run.out / FORECAST_FILE
-    if run.decided is None or not file.is_file():
+    if run.decided is None or not os.path.isfile(file):
         return None
     decision = Decision.of(Forecast.load(file))
     if decision is None:

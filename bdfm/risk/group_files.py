@@ -66,7 +66,7 @@ def read_shares(path: Path, family: str, *, aliases: Mapping[str, str] | None = 
         aliases=aliases,
     )
     _checks.has_columns(given, ("symbol", family), where=where)
-    named = given[family].astype("string").str.strip().fillna("")
+    named = _checks.category(given[family])
     if (named == "").any():
         raise DataError(
             f"{where}: {_checks.first(given['symbol'][named == ''])} have no {family}. Fill it in."

@@ -8,6 +8,7 @@ from typing import Final
 import pandas as pd
 
 from bdfm import _checks
+from bdfm._reading import quoted
 from bdfm.errors import DataError
 
 _NUMBER: Final = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
@@ -24,17 +25,17 @@ def parse_shock(text: str) -> tuple[dict[str, float], frozenset[str]]:
     for part in text.split(","):
         found = _MOVE.fullmatch(part.strip())
         if found is None:
-            raise DataError(f"shock {text!r}: not understood. Write {MOVE_FORM}.")
+            raise DataError(f"shock {quoted(text)}: not understood. Write {MOVE_FORM}.")
         name = found["name"].strip()
         if name in moves:
-            raise DataError(f"shock {text!r}: {name} is named twice. Keep one.")
+            raise DataError(f"shock {quoted(text)}: {name} is named twice. Keep one.")
         moves[name] = float(found["number"]) / (100 if found["unit"] == "%" else 1)
         if found["unit"] == "sd":
             scaled.add(name)
         elif abs(moves[name]) > 1:
             raise DataError(
-                f"shock {text!r}: a move of {moves[name]:.0%}. Write percent with a sign (-10%), decimals"
-                " (-0.1), or volatilities (-2 sd)."
+                f"shock {quoted(text)}: a move of {moves[name]:.0%}. Write percent with a sign (-10%),"
+                " decimals (-0.1), or volatilities (-2 sd)."
             )
     return moves, frozenset(scaled)
 
@@ -43,8 +44,8 @@ def parse_window(text: str) -> tuple[str, tuple[pd.Timestamp, pd.Timestamp]]:
     """Name, first and last day of a text."""
     found = _WINDOW.fullmatch(text.strip())
     if found is None:
-        raise DataError(f"window {text!r}: not understood. Write {WINDOW_FORM}.")
-    first, last = (_checks.as_date(found[k], where=f"window {text!r}") for k in ("first", "last"))
+        raise DataError(f"window {quoted(text)}: not understood. Write {WINDOW_FORM}.")
+    first, last = (_checks.as_date(found[k], where=f"window {quoted(text)}") for k in ("first", "last"))
     if last < first:
-        raise DataError(f"window {text!r}: it ends before it begins. Write {WINDOW_FORM}.")
+        raise DataError(f"window {quoted(text)}: it ends before it begins. Write {WINDOW_FORM}.")
     return found["name"] or f"{first:%Y-%m-%d} to {last:%Y-%m-%d}", (first, last)

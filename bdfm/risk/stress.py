@@ -34,6 +34,8 @@ WINDOWS: Final[dict[str, tuple[str, str]]] = {
 SLACK: Final = pd.Timedelta(days=6)  # between a window's end and the table's: a long weekend, or a week
 COMMON_SHOCK: Final = "common shock"  # factor that ``shock_risk`` adds
 MIN_TAIL_DRAWS: Final = 30
+LARGEST_RATIO: Final = 100.0  # of new to old volatility, or of old to new
+LARGEST_MOVE: Final = 100.0  # of a factor, decimal or in its volatilities, whichever is more
 
 
 def replay(
@@ -207,7 +209,8 @@ def shock_factors(
     Raises
     ------
     UnknownLabelError, DataError
-        Unknown factors, moves that are not finite, shocked factors whose covariance is singular.
+        Unknown factors, moves that are not finite or beyond all bounds, shocked factors whose covariance is
+        singular.
 
     Examples
     --------
@@ -226,6 +229,14 @@ def shock_factors(
     _checks.known(shocks, model.factors, what="factor", where=where)
     move = np.array([_checks.finite(v, what=k, where=where) for k, v in shocks.items()])
     at = [model.factors.index(k) for k in shocks]
+    sd = np.sqrt(np.diagonal(model.factor_covariance.to_numpy(), axis1=-2, axis2=-1))[..., at]
+    far = np.flatnonzero(np.abs(move) > LARGEST_MOVE * np.maximum(1.0, sd.reshape(-1, len(at)).max(axis=0)))
+    if len(far):
+        name = model.factors[at[far[0]]]
+        raise DataError(
+            f"{where}: a move of {name} by {move[far[0]]:.4g} is more than {LARGEST_MOVE:g} of its"
+            f" volatilities and {LARGEST_MOVE:.0%}. Moves are decimals: -0.1 is -10 %."
+        )
     f, b = model.factor_covariance.to_numpy(), model.exposures.to_numpy()
     d = model.specific_variance.to_numpy()
     own = f[..., at, :][..., at]
@@ -278,7 +289,7 @@ def shock_risk(
     Raises
     ------
     DataError
-        Ratios that are not positive, a correlation outside [-1, 1].
+        Ratios below 0.01 or above 100, a correlation outside [-1, 1].
 
     Examples
     --------
@@ -296,10 +307,10 @@ def shock_risk(
     if isinstance(factor_volatility, Mapping):
         _checks.known(factor_volatility, model.factors, what="factor", where=where)
         for name, ratio in factor_volatility.items():
-            ratios[model.factors.index(name)] = _checks.positive(ratio, what=name, where=where)
+            ratios[model.factors.index(name)] = _ratio(ratio, name)
     else:
-        ratios *= _checks.positive(factor_volatility, what="factor_volatility", where=where)
-    specific = _checks.positive(specific_volatility, what="specific_volatility", where=where)
+        ratios *= _ratio(factor_volatility, "factor_volatility")
+    specific = _ratio(specific_volatility, "specific_volatility")
     c = _checks.finite(correlation, what="correlation", where=where)
     if not -1 <= c <= 1:
         raise DataError(f"{where}: correlation {c:g} is not between -1 and 1.")
@@ -360,6 +371,16 @@ class ReverseStress:
     assets: pd.DataFrame
 
 
+def _ratio(value: float, what: str) -> float:
+    ratio = _checks.positive(value, what=what, where="shock to risk")
+    if not 1 / LARGEST_RATIO <= ratio <= LARGEST_RATIO:
+        raise DataError(
+            f"shock to risk: {what} {ratio:g} is not between {1 / LARGEST_RATIO:g} and {LARGEST_RATIO:g}."
+            " Give the ratio of new to old volatility, such as 1.5."
+        )
+    return ratio
+
+
 def reverse_stress(model: RiskModel, weights: Weights, loss: float) -> ReverseStress:
     """Most likely move of factors and assets among those that lose ``loss`` (eq. R16).
 
@@ -371,7 +392,8 @@ def reverse_stress(model: RiskModel, weights: Weights, loss: float) -> ReverseSt
     Raises
     ------
     DataError
-        Several portfolios, a loss that is not positive, a portfolio without variance.
+        Several portfolios, a loss that is not positive or as large as all that is invested, a portfolio
+        without variance.
 
     Examples
     --------
@@ -391,6 +413,12 @@ def reverse_stress(model: RiskModel, weights: Weights, loss: float) -> ReverseSt
     names, w = portfolios(weights, model.assets)
     if len(w) != 1:
         raise DataError(f"{where}: {len(w)} portfolios ({_checks.first(names or ())}). Give one.")
+    gross = float(np.abs(w[0]).sum())
+    if loss >= max(1.0, gross):
+        raise DataError(
+            f"{where}: a loss of {loss:g} is {100 * loss:.4g} %, more than what is invested ({gross:.0%})."
+            " Losses are decimals: 0.1 is 10 %."
+        )
     b, f = model.exposures.to_numpy(), model.factor_covariance.to_numpy()
     x = w @ b
     with_factors = x @ f  # covariance of the portfolio with factors ([draw,] 1, factor)

@@ -139,6 +139,7 @@ WARNED = {
     "share classes": ("twins", _copy(noise=0.0012), "S7"),
     "a stop of three months": ("constant-price", _changed("S6", slice(300, 370), _same), "S6"),
     "Sundays": ("time-zone", lambda p: p.set_axis(p.index - pd.Timedelta(days=1)), "Sundays"),
+    "two days later": ("time-zone", lambda p: p.set_axis(p.index + pd.Timedelta(days=2)), "Mondays"),
     "one Saturday": ("time-zone", _saturday, "weekends"),
     "a yield": ("not-prices", lambda p: p.rename(columns={"S4": "DGS10"}), "DGS10"),
     "daily after weekly": ("sampling", lambda p: pd.concat([p.iloc[2:450:5], p.iloc[450:600]]), "at first"),

@@ -160,6 +160,7 @@ def certified(weights, prior, conditions, tolerance=1e-6):
         np.stack(features, 1) * root[:, None],
         np.log(weights / prior) * root,
         bounds=(signs, np.inf),
+        method="bvls",  # two rows that hold the same thing are collinear, which the other method cannot bear
         tol=1e-14,
     )
     return float(np.abs(found.fun).max()) < tolerance

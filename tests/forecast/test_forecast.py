@@ -222,7 +222,7 @@ def test_inverse_edits_return_to_the_start(by, factor):
 
 
 def test_neutral_edits_change_nothing(forecast):
-    same_draws(forecast.shift("AA", 0).scale("BB", 1).cap("CC", upper=9), forecast, atol=1e-8)
+    same_draws(forecast.shift("AA", 0).scale("BB", 1).cap("CC", upper=0.99), forecast, atol=1e-8)
     same_draws(forecast.replace("AA", column(forecast, "AA")), forecast)
     same_draws(forecast.replace("AA", column(forecast, "AA")[::-1], keep_ranks=True), forecast)
 

@@ -14,6 +14,7 @@ import tomli_w
 from fuzz_files import (
     EDITS,
     EXTREMES,
+    IN_PERCENT,
     Draw,
     day,
     number,
@@ -29,6 +30,8 @@ from fuzz_files import (
     text,
 )
 from hypothesis import strategies as st
+
+from bdfm.forecast.view_texts import parse
 
 
 def view_text(draw: Draw) -> str:
@@ -363,9 +366,38 @@ def _leaves(table: object, where: tuple[str | int, ...] = ()) -> list[tuple[str 
     return [where] if inside is None else [x for k, v in inside for x in _leaves(v, (*where, k))]
 
 
+DOORS = ("view", "view --file", "run", "forecast")
+
+
+def in_percent(draw: Draw, folder: Path) -> list[str]:
+    """A view or evidence whose numbers are percent without the sign, through one of the doors for views."""
+    x, y = draw(st.sampled_from(["1", "2", "5", "80"])), draw(st.sampled_from(["1", "3", "10", "90"]))
+    text = draw(st.sampled_from(IN_PERCENT)).format(x=x, y=y)
+    return through(draw(st.sampled_from(DOORS)), text, folder)
+
+
+def through(door: str, text: str, folder: Path) -> list[str]:
+    """Command that takes a view of a text in by a door."""
+    semantics = "evidence" if "+-" in text else "constraint"
+    if door == "view":
+        return ["view", "out", f"--{semantics}", text]
+    if door == "forecast":
+        numbers = text.rpartition(" = ")[2].replace(" +- ", ",") if "+-" in text else "2,10"
+        words = ["forecast", "--prices", "prices.csv", "--universe", "universe.csv", "--origin", world.ORIGIN]
+        return [*words, "--evidence", f"A={numbers.replace('%', 'e-2')}", "--out", "new"]
+    table = parse(text, semantics=semantics).to_dict()
+    if door == "view --file":
+        (folder / "changes.toml").write_text(tomli_w.dumps({"views": [table]}))
+        return ["view", "out", "--file", "changes.toml"]
+    month = tomllib.loads((folder / "month.toml").read_text()) | {"views": [table]}
+    (folder / "month.toml").write_text(tomli_w.dumps(month))
+    return ["run", "month.toml", "--check"]
+
+
 def one_fault(draw: Draw, folder: Path) -> list[str]:
     """Spoil one thing in a folder, and the usual command that meets it."""
-    kind = draw(st.sampled_from(["price", "price", "type", "type", "type", "view", "edit", "bytes"]))
+    kinds = ["price", "price", "type", "type", "type", "view", "unit", "unit", "edit", "bytes"]
+    kind = draw(st.sampled_from(kinds))
     tables = "--prices prices.csv --universe universe.csv".split()
     extreme = draw(st.sampled_from(EXTREMES))
     if kind == "price":
@@ -391,6 +423,8 @@ def one_fault(draw: Draw, folder: Path) -> list[str]:
         return ["run", "month.toml", "--check"]
     if kind == "view":
         return ["view", "out", draw(st.sampled_from(["--evidence", "--constraint"])), f"A = {extreme} +- 5%"]
+    if kind == "unit":
+        return in_percent(draw, folder)
     if kind == "edit":
         return ["edit", "out", f"shift A by={extreme}"]
     data = bytearray((folder / "out" / "forecast.nc").read_bytes())

@@ -61,6 +61,12 @@ def odds(draw: Draw, one_in: int) -> bool:
 
 
 EXTREMES = ("0", "-5", "-0.0", "1e300", "1e-300", "inf", "1e999", "-1e17")
+# Returns in percent without the sign, in statements that could hold: wide, or a bound that is met anyway.
+IN_PERCENT = (
+    "A = 2 +- 10", "A = {x} +- {y}", "A - B = {x} +- {y}", "0.6 A + 0.4 B = {x} +- {y}", "A <= {x}", "A - B <= {x}",
+    "0.6 A + 0.4 B <= {x}", "vol(A) <= {x}", "P(A < {x}) = 1", "P(0.6 A + 0.4 B < {x}) >= 0.5", "VaR(A, 95%) <= {x}",
+    "CVaR(0.6 A + 0.4 B, 0.9) <= {x}", "A = 1% +- {y}", "A = 1% +- 1e-7",
+)  # fmt: skip
 
 
 # -- tables ------------------------------------------------------------------------------------------------
@@ -244,10 +250,10 @@ value = st.recursive(
 )
 EDITS = {
     "zero": {"symbols": ["A"]}, "drop": {"symbols": ["B"]}, "shift": {"symbol": "A", "by": 0.01},
-    "scale": {"symbol": "A", "by": 1.5}, "cap": {"symbol": "A", "upper": 0.1}, "set_return": {"symbol": "A", "value": 0.01},
+    "scale": {"symbol": "A", "factor": 1.5}, "cap": {"symbol": "A", "upper": 0.1}, "set_return": {"symbol": "A", "value": 0.01},
     "like": {"symbol": "A", "other": "B"}, "halted": {"symbol": "A", "probability": 0.5},
     "suspended": {"asset_class": "etf"}, "replace": {"symbol": "A", "distribution": "norm(0, 0.1)"},
-    "acquired_for_cash": {"symbol": "A", "price": 30.0, "probability": 0.9},
+    "acquired_for_cash": {"symbol": "A", "offer": 30.0, "price": 28.0, "probability": 0.9},
     "acquired_for_stock": {"symbol": "A", "acquirer": "B", "ratio": 0.5},
 }  # fmt: skip
 VIEWS = {
@@ -256,9 +262,9 @@ VIEWS = {
     "correlation": {"asset": "A", "other": "B", "correlation": 0.3},
     "ordering": {"above": "A", "below": "B", "probability": 0.6},
     "quantile": {"asset": "A", "quantile": 5, "n_quantiles": 5, "probability": 0.3},
-    "below": {"asset": "A", "bound": -0.05, "probability": 0.1},
+    "below": {"asset": "A", "level": -0.05, "probability": 0.3},
     "value_at_risk": {"asset": "A", "level": 0.95, "loss": 0.1},
-    "expected_shortfall": {"asset": "A", "level": 0.95, "loss": 0.1},
+    "shortfall": {"asset": "A", "level": 0.9, "loss": 0.1},
 }  # fmt: skip
 
 

@@ -11,7 +11,8 @@ from typing import Any
 from bdfm.errors import BdfmError
 from bdfm.forecast.forecast import Forecast
 
-LARGEST_RETURN = 10.0  # of a view: 1,000 % in a month
+LARGEST_RETURN = 1.0  # of a statement: 100 % in a month, which is 1 % written as a decimal
+LEAST_SD = 1e-6
 PRICES = (1e-12, 1e15)
 WHOLE = {"seed", "n_draws", "tune", "chains", "cores", "thin"}
 TRUE_OR_FALSE = {"keep_draws", "keep_ranks", "short", "demo"}
@@ -24,15 +25,19 @@ def accepted_wrongly(words: tuple[str, ...], code: int | None, folder: Path) -> 
     if code != 0 or not words:
         return []
     if words[0] == "run":
-        files = [w for w in words[1:] if w.endswith(".toml")]
-        return [x for name in files for x in _wrong_types(tomllib.loads(_text(folder / name)), name)]
+        files = {w: tomllib.loads(_text(folder / w)) for w in words[1:] if w.endswith(".toml")}
+        found = [x for name, table in files.items() for x in _wrong_types(table, name)]
+        return found + [x for table in files.values() for x in _too_large_in(table)]
     if words[0] in ("view", "edit"):
         if any(w == "--accept" for w in words):
             return []
-        return [x for file in folder.rglob("forecast*.nc") for x in _too_large(file)]
+        return [x for file in folder.rglob("*.nc") for x in _too_large(file)]
+    found = []
+    if words[0] == "forecast" and not any(w == "--accept" for w in words):
+        found = [x for file in (folder / "new").glob("forecast.nc") for x in _too_large(file)]
     if words[0] in ("forecast", "score", "backtest", "risk") and "prices.csv" in words:
-        return _odd_prices(folder / "prices.csv")
-    return []
+        found += _odd_prices(folder / "prices.csv")
+    return found
 
 
 def _text(path: Path) -> str:
@@ -60,17 +65,35 @@ def _wrong_types(table: Mapping[str, Any], where: str) -> list[str]:
 def _too_large(file: Path) -> list[str]:
     try:
         told = [r.to_dict() for r in Forecast.load(file).records]
-    except BdfmError:  # whether a file is whole is looked at elsewhere
+    except BdfmError:  # another kind of file; whether one is whole is looked at elsewhere
         return []
-    return [f"accepted {r}" for r in told for x in _returns(r) if abs(x) > LARGEST_RETURN]
+    return [f"accepted {r}"[:500] for r in told if _doubtful(r["parameters"])]
 
 
-def _returns(table: Any) -> list[float]:
-    """Numbers of a record that are returns, wherever they stand in it."""
-    if not isinstance(table, dict):
+def _too_large_in(table: Mapping[str, Any]) -> list[str]:
+    """What a run file says that no return can be, unless it accepts doubts."""
+    if table.get("accept"):
         return []
-    own = [x for k, x in table.items() if k in ("mean", "by", "value") and type(x) in (int, float)]
-    return own + [x for inner in table.values() for x in _returns(inner)]
+    said = [*table.get("edits", []), *table.get("views", [])]
+    flat = [
+        {k: v for k, v in x.items() if k != "weights"}
+        | {f"weights.{s}": w for s, w in (x.get("weights") or {}).items()}
+        | {"view": x.get("kind")}
+        for x in said
+    ]
+    return [f"accepted {x}"[:500] for x in flat if _doubtful(x)]
+
+
+def _doubtful(said: Mapping[str, Any]) -> bool:
+    """Whether a record's numbers are of another unit than its returns; of a book, in parts of its size."""
+    size = sum(abs(x) for k, x in said.items() if k.startswith("weights."))
+    size = max(1.0, size / 2) if "mean" in said else 1.0
+    returns = [k for k in ("mean", "by", "value", "loss", "spread") if said.get(k) is not None]
+    returns += ["level"] if said.get("view") == "below" else []
+    if any(abs(said[k]) >= size * LARGEST_RETURN for k in returns):
+        return True
+    sd = said.get("sd")
+    return sd is not None and not size * LEAST_SD <= sd < size * LARGEST_RETURN
 
 
 def _odd_prices(file: Path) -> list[str]:

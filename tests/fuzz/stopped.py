@@ -8,6 +8,7 @@ which it is about to change the file system (an audit hook of Python sees each) 
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import json
 import os
 import shutil
@@ -24,6 +25,7 @@ from typing import Any
 
 import fuzz_world as world
 
+from bdfm._folders import file_in
 from bdfm.cli import app
 
 STOPS = {
@@ -120,6 +122,7 @@ class Child:
             output = os.open(self.log, os.O_WRONLY | os.O_APPEND)
             os.dup2(output, 1)
             os.dup2(output, 2)
+            faulthandler.enable(output)  # says where it was, if it does not end
             sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # the process's own
             sys.stderr = open(2, "w", encoding="utf-8", closefd=False)
             os.chdir(folder)
@@ -196,9 +199,11 @@ class Child:
         """How it ended; one that does not end is killed, which no invariant allows."""
         while not self._over():
             if time.monotonic() - self.begun > limit:
-                os.kill(self.pid, signal.SIGKILL)
+                used = self.seconds()
+                os.kill(self.pid, signal.SIGABRT)
                 os.waitpid(self.pid, 0)
-                return Ended(-999, f"no end after {limit} s\n{self.log.read_text()[-2000:]}", 0, 0.0)
+                told = self.log.read_text(errors="replace")[-4000:]
+                return Ended(-999, f"no end after {limit} s, {used:.1f} s of CPU\n{told}", 0, 0.0)
             time.sleep(0.002)
         _, status, usage = os.wait4(self.pid, 0)
         ended = Ended(
@@ -298,7 +303,8 @@ def stopped(
     if len(ended.text) > 20_000:
         found.append(f"a message of {len(ended.text)} characters")
     left = state(folder)
-    found += _not_whole(whole, left, several=name in SEVERAL)
+    mixed = name in SEVERAL or (number == signal.SIGKILL and _settles(folder, whole))
+    found += _not_whole(whole, left, several=mixed)
     if number != signal.SIGKILL and len(signals) == 1 and left_over(left):
         found.append(f"left over after {stop}: {left_over(left)}")
     where = "ended" if ended.code in done else "stopped"
@@ -315,6 +321,17 @@ SEVERAL = {
     "run, ledger",
     "track",
 }  # results of which each is whole
+
+
+def _settles(folder: Path, whole: Undisturbed) -> bool:
+    """Whether who reads a folder of results that a killed run left finds all of the run, hidden as it was."""
+    copy = folder.with_name("settled")
+    shutil.copytree(folder, copy, symlinks=True)
+    for path in copy.rglob(".bdfm-????????"):
+        file_in(path.parent, "forecast.nc")
+    found = state(copy)
+    shutil.rmtree(copy)
+    return found == whole.after
 
 
 def _not_whole(whole: Undisturbed, left: dict[str, bytes | None], *, several: bool) -> list[str]:

@@ -6,11 +6,21 @@ from __future__ import annotations
 import contextlib
 import shutil
 
+import fuzz_commands as grammar
+import fuzz_files
 import fuzz_world as world
 import oracle
+import pandas as pd
 import pytest
 
+from bdfm._checks import category, universe_table
+from bdfm.forecast.edits import EDITS
+from bdfm.forecast.statements import read
+from bdfm.forecast.views import KINDS
+
 FORECAST = f"forecast --prices prices.csv --universe universe.csv --origin {world.ORIGIN} --out new"
+STRESS = "stress --prices prices.csv --portfolio book.csv --model statistical"
+SECTORS = "risk --prices prices.csv --portfolio book.csv --model cross-sectional --sectors sectors.csv"
 MANDATE = '[mandate]\nobjective = "minimum_variance"\n'
 
 
@@ -60,6 +70,25 @@ TRIES = {
     "a past of a billion years": (FORECAST + " --model model.toml", panel("min_past_weeks = 1000000000000"), "min_past_weeks"),
     "a volatility of a billion years": (FORECAST + " --model model.toml", panel("volatility_windows = [5, 1000000000000]"), "from 2 to 36500"),
     "prices that never grow old": (FORECAST + " --model model.toml", panel("max_stale_days = 1000000000000"), "max_stale_days"),
+    "a loss of 1e300": (f"{STRESS} --loss 1e300", nothing, "more than what is invested (100%)"),
+    "a loss of 10 for 10 %": (f"{STRESS} --loss 10", nothing, "is 1000 %, more than what is invested"),
+    "a volatility times 1e300": (f"{STRESS} --volatility 1e300", nothing, "is not between 0.01 and 100"),
+    "a move by 1e300 volatilities": (f"{STRESS} --shock PC1=1e300~sd", nothing, "more than 100 of its volatilities"),
+    "classes that are missing": (FORECAST, edited("universe.csv", "A,stock", "A,nan"), "1 of 6 assets have no class (A)"),
+    "sectors that are missing": (f"{SECTORS}", edited("sectors.csv", "A,x", "A,#N/A"), "A have no sector"),
+    "all assets set to zero": (f"{FORECAST} {' '.join(f'--zero {s}' for s in world.SYMBOLS)}", nothing, "all 6 assets are set to zero"),
+    "a view of a whole file": (f"view out --constraint {'A' * 100_000}", nothing, "(100000 characters): not understood"),
+    "an edit of a whole file": (f"edit out {'A' * 100_000}", nothing, "unknown kind of edit"),
+    "a shock of a whole file": (f"{STRESS} --shock {'A' * 100_000}", nothing, "(100000 characters): not understood"),
+    "evidence of a whole file": (f"{FORECAST} --evidence {'A' * 100_000}", nothing, "(100000 characters) is not of the form"),
+    "a distribution of a whole file": (f"edit out replace~A~distribution={'A' * 100_000}", nothing, "is no continuous distribution"),
+    "an alias of a whole file": (f"{FORECAST} --alias {'A' * 100_000}", nothing, "is not of the form"),
+    "a result over the prices": ("view out --constraint A=1% --out prices.csv", nothing, "holds something else than what is to be written"),
+    "a page over the prices": ("report out --out prices.csv", nothing, "holds something else"),
+    "a submission over the prices": ("decide out --submission prices.csv", nothing, "holds something else"),
+    "a track over a run file": ("track ledger --prices prices.csv --page month.toml", nothing, "holds something else"),
+    "a weight of a view of 1e11": ("view out --constraint 99999999999~A~=~1%", nothing, "the weight of A is beyond 1000"),
+    "a weight in a tail of 1e11": ("view out --constraint CVaR(99999999999~A,~0.9)~=~0.1", nothing, "the weight of A is beyond 1000"),
     "an origin at the end of time": ("run month.toml --check", edited("month.toml", f'"{world.ORIGIN}"', "9999-12-31"), "beyond the years"),
     "a name that turns the line around": ("run month.toml --check", edited("month.toml", 'symbol = "A"', 'symbol = "\\u202EA"'), r"\u202eA"),
 }  # fmt: skip
@@ -78,3 +107,69 @@ def test_a_try_that_got_through(name, base, tmp_path):
     assert message in " ".join(done.err.split())
     assert not world.faults(done, folder.parent, before)
     assert not oracle.accepted_wrongly(done.words, done.code, folder)
+
+
+@pytest.mark.parametrize("text", fuzz_files.IN_PERCENT)
+@pytest.mark.parametrize("door", grammar.DOORS)
+def test_percent_without_its_sign_is_refused_at_every_door_for_views(door, text, base, tmp_path):
+    folder = tmp_path / "case"
+    shutil.copytree(base, folder, symlinks=True)
+    words = grammar.through(door, text.format(x=2, y=10), folder)
+    before = world.contents(folder)
+    with contextlib.chdir(folder):
+        done = world.command(words)
+    assert done.code == 2, done
+    assert "statement-unit" in done.err, done
+    assert not world.faults(done, folder, before)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "shift A by=5",
+        "set_return A value=5",
+        "like A other=B spread=5",
+        "cap A upper=5",
+        "cap A lower=5",
+        "cap A lower=-0.5 upper=3",
+        "replace A distribution=uniform(5,1)",
+        "acquired_for_stock A acquirer=B ratio=0.2 spread=-5",
+        "acquired_for_cash A offer=9000",
+        "acquired_for_stock A acquirer=B ratio=500",
+    ],
+)
+def test_the_same_of_edits(text, base, tmp_path):
+    folder = tmp_path / "case"
+    shutil.copytree(base, folder, symlinks=True)
+    kind, symbol, *settings = text.split()
+    lines = [f"{k} = {v if v[0] in '-0123456789' else repr(v)}" for k, v in (x.split("=") for x in settings)]
+    table = "\n".join(["[[edits]]", f"kind = '{kind}'", f"symbol = '{symbol}'", *lines])
+    (folder / "changes.toml").write_text(table)
+    month = (folder / "month.toml").read_text()
+    (folder / "month.toml").write_text(month.replace("[decision]", f"{table}\n[decision]"))
+    for words in (
+        ["edit", "out", text],
+        ["edit", "out", "--file", "changes.toml"],
+        ["run", "month.toml", "--check"],
+    ):
+        with contextlib.chdir(folder):
+            done = world.command(words)
+        assert done.code == 2, done
+        assert "statement-unit" in done.err, done
+
+
+@pytest.mark.parametrize("kinds", [(fuzz_files.EDITS, EDITS), (fuzz_files.VIEWS, KINDS)])
+def test_the_grammar_has_every_statement_as_the_package_has_it(kinds):
+    """Else the fuzzer never comes past the reader of tables."""
+    grammar_of, package = kinds
+    assert grammar_of.keys() == package.keys()
+    for kind, table in grammar_of.items():
+        more = {"semantics": "constraint"} if package is KINDS else {}
+        assert read({"kind": kind, **table, **more}, package, where="grammar").kind == kind
+
+
+@pytest.mark.parametrize("text", ["nan", "NaN", "NULL", "None", "N/A", "#N/A", "<NA>", "", " "])
+def test_what_programs_write_for_missing_names_no_group(text):
+    assert category(pd.Series([text, "x"])).tolist() == ["", "x"]
+    universe = pd.DataFrame({"symbol": ["NA", "NULL"], "asset_class": "stock"})
+    assert universe_table(universe)["symbol"].tolist() == ["NA", "NULL"]

@@ -5,14 +5,18 @@ from __future__ import annotations
 import contextlib
 import shutil
 
+import fuzz_commands
 import fuzz_world as world
 import numpy as np
 import oracle
 import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 
 from bdfm import _checks, _files, _settings
-from bdfm.forecast import actions, changes
+from bdfm.forecast import actions, changes, return_views
 from bdfm.forecast.state import State
+from bdfm.model import evidence
 from bdfm.report import month
 
 FORECAST = f"forecast --prices prices.csv --universe universe.csv --origin {world.ORIGIN} --out new"
@@ -67,9 +71,14 @@ def no_check_of_types(patch, folder):
     (folder / "month.toml").write_text(text.replace("seed = 3", 'seed = "3"'))
 
 
-def no_doubt_of_edits(patch, folder):
-    for module in (actions, changes):
+def no_doubt_of_statements(patch, folder):
+    for module in (actions, changes, evidence):
         patch(module, "doubt", lambda *_, **__: None)
+
+
+def no_bounds_of_views(patch, folder):
+    """Their fields take any number, and so do the doubts about them."""
+    patch(return_views.Absolute, "said", ())
 
 
 PLANTS = {
@@ -79,7 +88,8 @@ PLANTS = {
     something_left: (VIEW, "left over"),
     no_check_of_prices: ("risk --prices prices.csv --model statistical", "accepted a price of inf"),
     no_check_of_types: ("run month.toml --check", "accepted month.toml: seed = '3'"),
-    no_doubt_of_edits: ("edit out shift~A~by=50", "accepted {"),
+    no_doubt_of_statements: ("edit out shift~A~by=50", "accepted {"),
+    no_bounds_of_views: ("view out --evidence A=2~+-~10", "accepted {"),
 }
 
 
@@ -105,3 +115,30 @@ def test_a_planted_fault_is_seen(plant, base, tmp_path, monkeypatch):
     world.short_fits(monkeypatch.setattr)
     found, done = look()
     assert not found, (found, done)
+
+
+def test_a_removed_doubt_is_met_by_chance_too(base, tmp_path, monkeypatch):
+    """The grammar makes statements that only a doubt refuses, and the oracle knows them by itself."""
+    seen = []
+
+    @settings(max_examples=25, derandomize=True, phases=[Phase.generate], deadline=None, database=None)
+    @given(data=st.data())
+    def cases(data):
+        folder = tmp_path / str(len(seen))
+        shutil.copytree(base, folder, symlinks=True)
+        words = fuzz_commands.in_percent(data.draw, folder)
+        with contextlib.chdir(folder):
+            done = world.command(words)
+        seen.append((done.code, oracle.accepted_wrongly(done.words, done.code, folder)))
+        shutil.rmtree(folder)
+        (tmp_path / str(len(seen) - 1)).mkdir()
+
+    cases()
+    assert len(seen) > 20
+    assert {(code, bool(found)) for code, found in seen} == {(2, False)}
+    seen.clear()
+    for path in tmp_path.iterdir():
+        path.rmdir()
+    no_doubt_of_statements(monkeypatch.setattr, tmp_path)
+    cases()
+    assert sum(bool(found) for _, found in seen) > len(seen) / 3

@@ -16,6 +16,7 @@ import pytest
 if not Path("/proc/self/stat").exists():
     pytest.skip("processes are watched by /proc", allow_module_level=True)
 
+import fuzz_world as world
 import stopped
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -124,3 +125,27 @@ def test_a_read_only_folder_is_told_before_the_work(name, base):
         assert "no permission to write there" in " ".join(ended.text.split()), ended
         assert "Sampling" not in ended.text
         assert stopped.state(folder) == before
+
+
+READS = {
+    "score": "score --submission submission.csv --prices prices.csv"
+    f" --start {world.ORIGIN} --end {world.END}",
+    "check": "check --prices prices.csv",
+    "risk": "risk --prices prices.csv --portfolio book.csv --model statistical",
+    "stress": "stress --prices prices.csv --portfolio book.csv --model statistical --loss 0.1",
+    "compare": "compare runs",
+}
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs a user to turn into")
+@pytest.mark.parametrize("name", READS)
+def test_what_only_reads_needs_no_folder_to_write_to(name, base):
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "x"
+        stopped.prepare(base, folder)
+        os.chmod(place, 0o755)
+        for path in (folder, *folder.rglob("*")):
+            if not path.is_symlink():
+                path.chmod(0o555 if path.is_dir() else 0o444)
+        ended = stopped.Child(folder, READS[name].split(), before=_turn_into_nobody).wait()
+        assert ended.code in (0, 1 if name == "check" else 0), ended

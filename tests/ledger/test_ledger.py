@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from bdfm.forecast.ranks import weighted_quantiles
 from bdfm.ledger import judge as judge_module
 from bdfm.ledger import track as track_module
 from bdfm.ledger.ledger import Ledger
-from bdfm.ledger.page import ticks, track_html, verdict
+from bdfm.ledger.page import lines, ticks, track_html, verdict
 from bdfm.ledger.track import track
 from bdfm.portfolio.decisions import decide
 
@@ -355,6 +356,14 @@ def test_the_page_is_whole_and_hostile_names_do_nothing(found):
     page = track_html(type(found)(found.months, odd, found.people, found.alarm, found.open))
     assert "<script>" not in page
     json.dumps(found.to_dict(), allow_nan=False)
+
+
+@pytest.mark.parametrize("gain", [0.012, 0.00003, -123456.0])
+def test_labels_of_an_axis_have_room_on_a_phone(gain):
+    picture = lines(["2021-01", "2021-02"], {"RPS": np.array([0.0, gain])}, label="gain")
+    said = re.findall(r'<text x="(\d+)" y="[\d.]+" text-anchor="end">([^<]+)<', picture)
+    assert len(said) > 2
+    assert all(float(x) >= 0.6 * 22 * len(label) for x, label in said)
 
 
 def test_means_have_errors_from_eight_months_on(found):

@@ -129,7 +129,7 @@ def test_a_forecast_adds_its_draws_that_lose(model, rng):
     own = found.forecast.loc["mixed"]
     np.testing.assert_allclose(own["given_loss"], draws[tail].mean(axis=0), rtol=1e-4)
     assert own["probability"].iloc[0] == pytest.approx(tail.mean(), rel=1e-6)
-    never = stress_test({"m": model}, BOOK, scenarios=Scenarios(loss=9.0), forecast=forecast)
+    never = stress_test({"m": model}, BOOK, scenarios=Scenarios(loss=0.9), forecast=forecast)
     assert never.forecast.empty
     assert len([x for x in never.left_out if "forecast" in x]) == 2
 

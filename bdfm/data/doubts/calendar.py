@@ -90,7 +90,8 @@ def time_zone(tables: Tables) -> Iterator[Finding]:
 
     Sundays in more than 10 % of the rows and Fridays in fewer than 2 %, as when closes are stamped in another
     time zone and fall on the day before; times of day that differ from row to row; Saturdays or Sundays in
-    fewer than 5 % of the rows, as single ones are (a market open all week has them in 28 %).
+    fewer than 5 % of the rows, as single ones are (a market open all week has them in 28 %),
+    or in more where another day of the week is missing.
     """
     for what, series in (("prices", tables.price_series), ("factors", tables.factor_series)):
         if series is None or len(series.days) < 20:
@@ -110,6 +111,14 @@ def time_zone(tables: Tables) -> Iterator[Finding]:
                 f"{len(odd)} of {len(series.days)} rows are on weekends, first {odd[0]:%Y-%m-%d}",
                 "Markets are closed then; a row that repeats Friday's closes makes returns of 0.",
                 "Drop these rows, or move them to their day.",
+            )  # fmt: skip
+        elif share[5] + share[6] > 0 and share[:5].min() < 0.02 and series.gap < WEEKLY_GAP:
+            yield Finding(
+                "time-zone", "warn", what, (), (),
+                f"{share[5] + share[6]:.0%} of the rows are on weekends, and hardly any are"
+                f" {WEEKDAYS[int(share[:5].argmin())]}",
+                "Days are moved: what trades on weekends does so on all days, but for a few markets.",
+                "Write each close on the day of its market.",
             )  # fmt: skip
         if series.stamps is not None:
             times = (series.stamps - series.stamps.normalize()).unique()

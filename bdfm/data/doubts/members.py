@@ -25,9 +25,10 @@ ONE_DAY: Final = 0.9  # share of announcements on one day
 def universe(tables: Tables) -> Iterator[Finding]:
     """Universes too small for what is asked of them.
 
-    One asset is refused: there is nothing to rank and nothing in common. Fewer than five, the number of
-    quantiles, are warned of: fifths are then shared out by halves and thirds. Classes with one asset are
-    warned of: it has none to pool with. Symbols given twice are refused by every reader.
+    One asset is refused: there is nothing to rank and nothing in common. So are assets that are all set to
+    zero. Fewer than five, the number of quantiles, are warned of: fifths are then shared out by halves and
+    thirds. Classes with one asset are warned of: it has none to pool with. Symbols given twice are refused by
+    every reader.
     """
     table = tables.universe
     if table is None or "symbol" not in table:
@@ -38,6 +39,12 @@ def universe(tables: Tables) -> Iterator[Finding]:
         yield Finding(
             "universe", "refuse", "universe", (str(table["symbol"].iloc[0]),), (), "one asset",
             "Ranks, and what assets have in common, need at least two.", "Add assets.", acceptable=False,
+        )  # fmt: skip
+    elif tables.inactive and set(table["symbol"].astype(str)) <= set(tables.inactive):
+        yield Finding(
+            "universe", "refuse", "universe", (), (), f"all {n} assets are set to zero",
+            "Nothing is left to forecast.", "Take some of them out of --zero (zero in run files).",
+            acceptable=False,
         )  # fmt: skip
     elif n < N_FIFTHS:
         yield Finding(

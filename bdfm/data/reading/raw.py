@@ -14,7 +14,7 @@ from typing import Any, Final
 import pandas as pd
 
 from bdfm import _checks
-from bdfm._reading import Reading, cut
+from bdfm._reading import Reading
 from bdfm.data.reading import excel
 from bdfm.errors import DataError, FileError
 
@@ -54,16 +54,8 @@ def content(path: Path, *, what: str, reading: Reading) -> str | pd.DataFrame:
     damaged, or none of these.
     """
     file, _ = excel.split_sheet(path)
-    _checks.existing_file(file, what=what)
     reading.file = path.name
-    try:
-        raw = file.read_bytes()
-    except OSError as error:
-        raise FileError(
-            f"{what}: {path} cannot be read ({error.strerror}). Check its permissions."
-        ) from error
-    except ValueError as error:  # a NUL in the path
-        raise FileError(f"{what}: {cut(path)} is not a path ({error}).") from error
+    raw = _checks.existing_bytes(file, what=what)
     return _unpacked(raw, path, what, reading, depth=0)
 
 
