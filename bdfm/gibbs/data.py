@@ -47,6 +47,7 @@ class Effects(NamedTuple):
     dof: Floats  # (n) their degrees of freedom, 1 where they are normal
     has_intercept: bool  # whether a regressor is 1 everywhere
     intercept: int  # the first such effect, 0 where there is none
+    least: float  # what the exponential of its effect does not go below; 0: none
 
 
 class VolatilitySums(NamedTuple):
@@ -188,6 +189,7 @@ def _effects(effects: tuple[Effect, ...], n_periods: int, n_assets: int) -> Effe
         dof=column([1.0 if e.dof is None else e.dof for e, _ in flat]),
         has_intercept=len(found) > 0,
         intercept=int(found[0]) if len(found) else 0,
+        least=float(flat[found[0]][0].least) if len(found) else 0.0,
     )
 
 

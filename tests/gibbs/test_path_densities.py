@@ -11,6 +11,7 @@ import pytest
 from drivers import (
     ASSET_PATHS,
     FACTOR_PATHS,
+    LEAST,
     Chain,
     K,
     N,
@@ -28,7 +29,7 @@ from drivers import (
     patched,
     plain,
 )
-from reference import expected_returns, log_joint
+from reference import expected_returns, log_joint, log_noise_scale
 from scipy import stats
 from test_densities import SURE, assert_current, skip, with_vector
 
@@ -41,6 +42,11 @@ def world(**parts):
 
 
 BOTH = FACTOR_PATHS | ASSET_PATHS
+
+
+def level(spec, p):
+    """Log noise scale (asset) of an average period."""
+    return log_noise_scale(spec, {x: p[x] if x == "theta" else np.zeros_like(p[x]) for x in p})[0]
 
 
 def test_mixture_is_near_the_law_of_a_log_square():
@@ -300,15 +306,17 @@ def test_rescaling_of_an_assets_path(normal):
     assert_slice(draw, lambda x: log_joint(spec, at(x)) + T * x, 0.0)
 
 
-def test_level_of_an_assets_path():
-    spec, p = world(**ASSET_PATHS)
+@pytest.mark.parametrize("least", [{}, LEAST], ids=["none", "least"])
+def test_level_of_an_assets_path(least):
+    spec, p = world(**ASSET_PATHS, **least)
     p = {name: x for name, x in p.items() if name != "u"}
     i = 0  # it has all returns, so that no state lies outside of them
 
     def at(x):
         v = p["volatility_state"].copy()
-        v[:, i] -= x
-        return moved(p, "theta", (i, 0), p["theta"][i, 0] + x) | {"volatility_state": v}
+        q = moved(p, "theta", (i, 0), p["theta"][i, 0] + x)
+        v[:, i] -= (level(spec, q) - level(spec, p))[i]
+        return q | {"volatility_state": v}
 
     def draw(rng):
         chain = Chain(spec, p)
@@ -446,7 +454,7 @@ def test_whole_paths_have_the_moments_of_the_joint_density(name, update, column,
     assert_moments(draws, paths, log_weight, least=100, correlated=30)
 
 
-@pytest.mark.parametrize("parts", [FACTOR_PATHS, BOTH], ids=["factors", "both"])
+@pytest.mark.parametrize("parts", [FACTOR_PATHS, BOTH, BOTH | LEAST], ids=["factors", "both", "least"])
 def test_residual_move_by_day(parts):
     """Of the first asset: its residuals and noise scale times c, the factors moved along; eq. S42."""
     spec, p = world(**parts)
@@ -459,14 +467,18 @@ def test_residual_move_by_day(parts):
         q = chain.run(rng, U.move_along_residual_days)
         return chain, q, q["theta"][0, 0] - p["theta"][0, 0]
 
-    chain, q, log_c = run(Script())
+    chain, q, shift = run(Script())
     assert_current(chain)
+
+    def log_c_of(x):
+        return (level(spec, moved(p, "theta", (0, 0), p["theta"][0, 0] + x)) - level(spec, p))[0]
+
     t = int(np.argmax(np.abs(e)))
-    v = (q["factors"][t] - p["factors"][t]) / ((1 - math.exp(log_c)) * e[t])
+    v = (q["factors"][t] - p["factors"][t]) / ((1 - math.exp(log_c_of(shift))) * e[t])
     assert v @ p["loadings"][0, 0] == pytest.approx(1.0, rel=1e-9)
 
     def at(x):
-        c, u = math.exp(x), p["u"].copy()
+        c, u = math.exp(log_c_of(x)), p["u"].copy()
         u[:, 0] /= c * c
         return moved(p, "theta", (0, 0), p["theta"][0, 0] + x) | {
             "factors": p["factors"] + (1 - c) * np.outer(e, v),
@@ -475,7 +487,7 @@ def test_residual_move_by_day(parts):
 
     # volumes: residuals times c, and u over its square, where there are returns
     n = seen.sum()
-    assert_slice(lambda rng: run(rng)[2], lambda x: log_joint(spec, at(x)) + (n - 2 * n) * x, 0.0)
+    assert_slice(lambda rng: run(rng)[2], lambda x: log_joint(spec, at(x)) + (n - 2 * n) * log_c_of(x), 0.0)
 
 
 def test_density_of_persistence_and_shocks_with_the_path_integrated_out():
@@ -576,10 +588,10 @@ def test_what_others_know_of_an_asset():
     assert value == pytest.approx(expected, rel=1e-9)
 
 
-@pytest.mark.parametrize("normal", [False, True])
-def test_collapsed_paths_keep_all_current(normal):
+@pytest.mark.parametrize("parts", [{}, {"normal": True}, LEAST], ids=["student", "normal", "least"])
+def test_collapsed_paths_keep_all_current(parts):
     """Residuals, factors, u and noise precisions fit one another; xi = u sigma^2 and other days stay."""
-    spec, p = world(**BOTH, normal=normal)
+    spec, p = world(**BOTH, **parts)
     chain = Chain(spec, p)
     xi = chain.state.u / chain.scratch.noise.precision
     q = chain.run(np.random.default_rng(3), U.draw_collapsed_paths)
@@ -613,10 +625,10 @@ def collapsed_at(module, spec, p, down):
     return own, np.full(T, -down - 0.1), 0.0
 
 
-@pytest.mark.parametrize("block", [2, 100])
-def test_collapsed_paths_have_the_moments_of_the_joint_density(block):
+@pytest.mark.parametrize(("block", "least"), [(2, {}), (100, {}), (100, LEAST)])
+def test_collapsed_paths_have_the_moments_of_the_joint_density(block, least):
     """Of one asset: states, level and common return of each day, against weighted draws of their prior."""
-    spec, p, _, variance, gap, _ = collapsed_world()
+    spec, p, _, variance, gap, _ = collapsed_world(**least)
     w, centre = p["loadings"][0, 0], (spec.returns - expected_returns(spec, p))[:, 0] - gap
     rng = np.random.default_rng(6)
     chain, draws = Chain(spec, p), []
@@ -633,7 +645,9 @@ def test_collapsed_paths_have_the_moments_of_the_joint_density(block):
     for t in range(1, T):
         v[:, t] = phi * v[:, t - 1] + sd * rng.standard_normal(n)
     theta = p["mu_theta"][0, 0] + p["sigma_theta"][0, 0] * rng.standard_t(7.0, n)
-    change = v - p["volatility_state"][:, 0] + (theta - p["theta"][0, 0])[:, None]
+    low = least.get("least", 0.0)
+    up = np.log(low + np.exp(theta)) - math.log(low + math.exp(p["theta"][0, 0]))
+    change = v - p["volatility_state"][:, 0] + up[:, None]
     noise = np.exp(2 * change) / p["u"][:, 0]
     log_weight = stats.norm.logpdf(centre, 0.0, np.sqrt(noise + variance)).sum(axis=1)
     share = noise / (noise + variance)

@@ -8,7 +8,8 @@ from typing import Final
 import numpy as np
 
 from bdfm.gibbs.compiling import kernel, update
-from bdfm.gibbs.data import Data, Floats, Ints
+from bdfm.gibbs.data import Data, Effects, Floats, Ints
+from bdfm.gibbs.level import effect_of, level_change
 from bdfm.gibbs.random import exp_in_place, gamma_fill, log_in_place, normal, uniform
 from bdfm.gibbs.scratch import Scratch, VolatilityPathScratch
 from bdfm.gibbs.slice import draw_log_scale, slice_update
@@ -30,13 +31,14 @@ def sigmoid(x: float) -> float:
 
 
 @kernel
-def set_log_scale(x: Floats, i: int, b: Floats, log_scale: Floats) -> None:
+def set_log_scale(effects: Effects, i: int, b: Floats, log_scale: Floats) -> None:
     """Log noise scale of asset i by period without its path, from the coefficients ``b`` (J, N)."""
     for t in range(log_scale.shape[0]):
         log_scale[t] = 0.0
     for j in range(b.shape[0]):
+        c = effect_of(effects, j, b[j, i])
         for t in range(log_scale.shape[0]):
-            log_scale[t] += b[j, i] * x[j, i, t]
+            log_scale[t] += c * effects.x[j, i, t]
 
 
 @kernel
@@ -160,7 +162,7 @@ def draw_asset_paths(rng: np.random.Generator, data: Data, state: State, scratch
         e, precision = scratch.residuals[i, first:stop], scratch.noise.precision[i, first:stop]
         ratio, y, bits, logs = own.ratio[:n], own.target[:n], own.bits[:n], own.logs[:n]
         weights, total, new = own.weights, own.total[:n], own.proposal[:n]
-        set_log_scale(data.volatility.x, i, state.volatility.b, own.log_scale)
+        set_log_scale(data.volatility, i, state.volatility.b, own.log_scale)
         if student:
             nu = state.noise.nu[i]
             gamma_fill(rng, ratio, 0.5 * (nu + 1.0))
@@ -331,10 +333,11 @@ def log_sd_density(x: float, args: tuple[float, float, float, int, float, float,
 
 
 @kernel
-def level_density(x: float, args: tuple[float, float, float, float, float, bool, float]) -> float:
-    """Log density of a shift x of a level, the path moved against it."""
-    precision, linear, b, mu, sigma, student, dof = args
-    return prior_value(b + x, mu, sigma, student, dof) + linear * x - 0.5 * precision * x * x
+def level_density(x: float, args: tuple[float, float, float, float, float, bool, float, float]) -> float:
+    """Log density of a shift x of an intercept, the path moved against the level."""
+    precision, linear, b, mu, sigma, student, dof, least = args
+    up = level_change(b, x, least)
+    return prior_value(b + x, mu, sigma, student, dof) + linear * up - 0.5 * precision * up * up
 
 
 @update
@@ -372,12 +375,14 @@ def draw_path_parameters(rng: np.random.Generator, data: Data, state: State, scr
                 sigma,
                 effects.student[level],
                 effects.dof[level],
+                effects.least,
             )
             width = 3.0 / math.sqrt(square + 1.0 / sigma**2)
             shift = slice_update(rng, level_density, args_level, 0.0, width)
+            up = level_change(volatility.b[level, i], shift, effects.least)
             volatility.b[level, i] += shift
             for t in range(first, stop):
-                path[t] -= shift
+                path[t] -= up
         start, squares, cross, before = path_products(path, first, stop)
         args = (
             paths.log_sd[i],
@@ -404,7 +409,7 @@ def draw_path_parameters(rng: np.random.Generator, data: Data, state: State, scr
         extend_path(rng, path, first, stop, sigmoid(paths.logit_phi[i]), math.exp(paths.log_sd[i]))
         if first == 0 and stop == path.shape[0]:
             continue
-        set_log_scale(effects.x, i, volatility.b, own.log_scale)
+        set_log_scale(effects, i, volatility.b, own.log_scale)
         for t in range(path.shape[0]):
             scratch.noise.precision[i, t] = -2.0 * (own.log_scale[t] + path[t])
         exp_in_place(scratch.noise.precision[i], own.bits)

@@ -10,6 +10,7 @@ import numpy as np
 from bdfm.gibbs.adapt import MIN_LEVERAGE
 from bdfm.gibbs.compiling import kernel, update
 from bdfm.gibbs.data import Data, Floats
+from bdfm.gibbs.level import level_change
 from bdfm.gibbs.linear import add_rows, fill_zero
 from bdfm.gibbs.random import exp_in_place, log_in_place, normal, uniform
 from bdfm.gibbs.scratch import CHUNK, CollapsedScratch, NormalScratch, Scratch, VolatilityPathScratch
@@ -135,11 +136,11 @@ def collapsed_value(
 @kernel
 def collapsed_level_density(
     x: float,
-    args: tuple[CollapsedScratch, Floats, Floats, float, float, float, bool, float],
+    args: tuple[CollapsedScratch, Floats, Floats, float, float, float, bool, float, float],
 ) -> float:
-    """Log density of a shift x of the level of an asset's noise, its residuals integrated out."""
-    own, path, seen, b, mu, sigma, student, dof = args
-    value = collapsed_value(own, path, x, 0, path.shape[0], seen)
+    """Log density of a shift x of the intercept of an asset's noise, its residuals integrated out."""
+    own, path, seen, b, mu, sigma, student, dof, least = args
+    value = collapsed_value(own, path, level_change(b, x, least), 0, path.shape[0], seen)
     return value + prior_value(b + x, mu, sigma, student, dof)
 
 
@@ -369,14 +370,16 @@ def draw_collapsed_paths(rng: np.random.Generator, data: Data, state: State, scr
                 volatility.sigma[level, of],
                 effects.student[level],
                 effects.dof[level],
+                effects.least,
             )
             shift = slice_update(rng, collapsed_level_density, args, 0.0, _WIDTH_LEVEL)
+            up = level_change(volatility.b[level, i], shift, effects.least)
             volatility.b[level, i] += shift
             for t in range(n):
-                own.log_variance[t] += 2.0 * shift
+                own.log_variance[t] += 2.0 * up
         draw_residuals(rng, own, work, w, path, seen, u, e, first)
         extend_path(rng, paths.path[i], first, stop, phi, sd)
-        set_log_scale(effects.x, i, volatility.b, scratch.volatility_path.log_scale)
+        set_log_scale(effects, i, volatility.b, scratch.volatility_path.log_scale)
         for t in range(n_periods):
             scratch.noise.precision[i, t] = -2.0 * (scratch.volatility_path.log_scale[t] + paths.path[i, t])
         exp_in_place(scratch.noise.precision[i], scratch.noise.bits)
