@@ -526,6 +526,13 @@ def test_density_of_persistence_and_shocks_with_the_path_integrated_out():
 # -- paths with residuals integrated out ---------------------------------------------------------------------
 
 
+@pytest.fixture
+def every_asset():
+    """The update visits all assets that it is for, not a random half."""
+    with patched("_SHARE", 1.0):
+        yield
+
+
 def collapsed_world(**parts):
     """Specification, values and what the others know of the first asset: dense algebra, day by day."""
     spec, p = world(**BOTH, **parts)
@@ -549,6 +556,7 @@ def collapsed_world(**parts):
     return spec, p, e, variance, gap, direction
 
 
+@pytest.mark.usefixtures("every_asset")
 def test_what_others_know_of_an_asset():
     spec, p, _, variance, gap, direction = collapsed_world()
     chain = Chain(spec, p)
@@ -588,6 +596,7 @@ def test_what_others_know_of_an_asset():
     assert value == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.usefixtures("every_asset")
 @pytest.mark.parametrize("parts", [{}, {"normal": True}, LEAST], ids=["student", "normal", "least"])
 def test_collapsed_paths_keep_all_current(parts):
     """Residuals, factors, u and noise precisions fit one another; xi = u sigma^2 and other days stay."""
@@ -603,6 +612,7 @@ def test_collapsed_paths_keep_all_current(parts):
     np.testing.assert_array_equal(q["loadings"], p["loadings"])
 
 
+@pytest.mark.usefixtures("every_asset")
 def test_collapsed_paths_leave_noise_below_all_digits_alone():
     """Precisions of others are a difference, of which nothing is left: no factor becomes nan."""
     spec, p = world(**BOTH)
@@ -625,6 +635,7 @@ def collapsed_at(module, spec, p, down):
     return own, np.full(T, -down - 0.1), 0.0
 
 
+@pytest.mark.usefixtures("every_asset")
 @pytest.mark.parametrize(("block", "least"), [(2, {}), (100, {}), (100, LEAST)])
 def test_collapsed_paths_have_the_moments_of_the_joint_density(block, least):
     """Of one asset: states, level and common return of each day, against weighted draws of their prior."""
@@ -654,3 +665,16 @@ def test_collapsed_paths_have_the_moments_of_the_joint_density(block, least):
     e = share * centre + np.sqrt(share * variance) * rng.standard_normal((n, T))
     known = np.concatenate([v, theta[:, None], centre + gap - e], axis=1)
     assert_moments(draws, known, log_weight, least=1000, correlated=10)
+
+
+def test_collapsed_paths_visit_a_random_half():
+    """And of those that it is for alone: each about half of the times, the others never."""
+    spec, p = world(**BOTH)
+    rng, visits = np.random.default_rng(9), np.zeros(N)
+    for _ in range(60):
+        chain = Chain(spec, p)
+        chain.scratch.tuning.leverage[3] = 0.0
+        q = chain.run(rng, U.draw_collapsed_paths)
+        visits += q["theta"][:, 0] != p["theta"][:, 0]
+    assert (np.abs(visits[:3] - 30) < 15).all()
+    assert visits[3] == 0

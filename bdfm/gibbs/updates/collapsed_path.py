@@ -35,6 +35,7 @@ _STEEPEST: Final = 8.0  # a residual's square over its variance counts no more t
 # difference of precisions, whose digits would be gone.
 _LEAST: Final = 1e-9
 _WIDTH_LEVEL: Final = 0.3  # first interval of the slice of a level
+_SHARE: Final = 0.5  # of the assets that it is for: each sweep visits so many, drawn anew
 
 
 @kernel
@@ -298,7 +299,8 @@ def draw_collapsed_paths(rng: np.random.Generator, data: Data, state: State, scr
     move along, in the direction that the others' knowledge leaves.
 
     For the assets whose leverage, averaged over the adaptation, is above a threshold, and whose noise is not
-    below all digits of what the others know; such states are not left, and not entered. Reads u, loadings,
+    below all digits of what the others know; such states are not left, and not entered. A random half of
+    them a sweep: it is the dearest update, and others move the same in between. Reads u, loadings,
     volatilities and residuals, which must be current; changes paths, intercepts, factors and u, and keeps
     residuals and ``noise.precision`` current.
     """
@@ -336,7 +338,7 @@ def draw_collapsed_paths(rng: np.random.Generator, data: Data, state: State, scr
     for i in range(n_assets):
         if tuning.adapting[0]:
             found_direction(i, loadings, tuning, move)
-        if not tuning.leverage[i] >= MIN_LEVERAGE:
+        if not tuning.leverage[i] >= MIN_LEVERAGE or uniform(rng) >= _SHARE:
             continue
         first, stop = bounds.first[i], bounds.stop[i]
         path, seen = paths.path[i, first:stop], data.returns.seen[i, first:stop]
