@@ -454,6 +454,41 @@ def test_whole_paths_have_the_moments_of_the_joint_density(name, update, column,
     assert_moments(draws, paths, log_weight, least=100, correlated=30)
 
 
+@pytest.mark.parametrize("off", [0.0, 1.5])
+def test_paths_of_a_group_with_their_hierarchies_have_the_moments_of_the_joint_density(off):
+    """Of a group of one asset, its standardised coefficients fixed: against weighted draws of the prior."""
+    spec, p = world(**BOTH)
+    p = {key: x for key, x in p.items() if key != "u"}
+    i, group, own = 1, 1, spec.asset_volatility
+    priors = (own.logit_phi, own.log_sd)
+    cells = [f"{of}_{x}" for x in ASSET_PARAMETERS for of in ("mu", "sigma")]
+    z = [(p[x][i] - p[f"mu_{x}"][group]) / p[f"sigma_{x}"][group] for x in ASSET_PARAMETERS]
+    rng, chain, draws = np.random.default_rng(3), Chain(spec, p, turn=1), []
+    with patched("MEAN", log_squares.MEAN + off):
+        for _ in range(2500):
+            q = chain.run(rng, U.move_path_hierarchies)
+            now = [(q[x][i] - q[f"mu_{x}"][group]) / q[f"sigma_{x}"][group] for x in ASSET_PARAMETERS]
+            np.testing.assert_allclose(now, z, rtol=1e-9)
+            draws.append(np.r_[q["volatility_state"][:, i], [q[name][group] for name in cells]])
+    assert_current(chain)
+    draws, n = np.array(draws), 20_000
+    assert (np.ptp(draws, axis=0) > 0).all()
+    rng = np.random.default_rng(5)
+    mu = np.array([x.loc_mean for x in priors]) + [x.loc_sd for x in priors] * rng.standard_normal((n, 2))
+    sigma = np.abs([x.scale_sd for x in priors] * rng.standard_normal((n, 2)))
+    b = mu + sigma * z
+    phi, sd = 1 / (1 + np.exp(-b[:, 0])), np.exp(b[:, 1])
+    v = np.empty((n, T))
+    v[:, 0] = sd / np.sqrt(1 - phi**2) * rng.standard_normal(n)
+    for t in range(1, T):
+        v[:, t] = phi * v[:, t - 1] + sd * rng.standard_normal(n)
+    returns, log_scale = spec.returns[:, i], log_noise_scale(spec, p)[:, i] - p["volatility_state"][:, i]
+    e, seen = returns - expected_returns(spec, p)[:, i], np.isfinite(returns)
+    own_density = stats.t.logpdf(e, p["nu"][i], 0.0, np.exp(log_scale + v))
+    known = np.column_stack([v, mu[:, 0], sigma[:, 0], mu[:, 1], sigma[:, 1]])
+    assert_moments(draws, known, own_density[:, seen].sum(axis=1), least=1000, correlated=20)
+
+
 @pytest.mark.parametrize("parts", [FACTOR_PATHS, BOTH, BOTH | LEAST], ids=["factors", "both", "least"])
 def test_residual_move_by_day(parts):
     """Of the first asset: its residuals and noise scale times c, the factors moved along; eq. S42."""

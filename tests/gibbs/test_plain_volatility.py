@@ -11,7 +11,13 @@ from bdfm.inference.ess import ess_bulk, mcse_mean
 
 N_DAYS, CHAINS = 500, 4
 LEVEL, PERSISTENCE, SHOCKS = (-4.6, 0.5), (2.9, 0.6), (-1.6, 0.4)  # priors: normal, of level, logit and log
-OWN = ("draw_asset_paths", "rescale_asset_paths", "draw_path_parameters", "move_asset_coefficients")
+OWN = (
+    "begin_sweep",
+    "draw_asset_paths",
+    "rescale_asset_paths",
+    "draw_path_parameters",
+    "move_asset_coefficients",
+)
 
 
 @pytest.fixture(scope="module")

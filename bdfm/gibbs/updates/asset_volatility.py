@@ -138,6 +138,97 @@ def extend_path(rng: np.random.Generator, path: Floats, first: int, stop: int, p
         path[t] = phi * path[t - 1] + sd * normal(rng)
 
 
+@kernel
+def set_squares(
+    rng: np.random.Generator,
+    i: int,
+    data: Data,
+    state: State,
+    scratch: Scratch,
+    ratio: Floats,
+    y: Floats,
+) -> None:
+    """Fill ``ratio`` with e^2 xi / sigma^2 of asset i from its first return on, and ``y`` with their logs.
+
+    xi are mixing variables that are drawn here, and sigma is the noise scale without the path, which comes
+    into ``log_scale``.
+    """
+    own, bits, n = scratch.volatility_path, scratch.volatility_path.bits, ratio.shape[0]
+    first = data.asset_volatility.first[i]
+    e, precision = scratch.residuals[i, first : first + n], scratch.noise.precision[i, first : first + n]
+    set_log_scale(data.volatility, i, state.volatility.b, own.log_scale)
+    if data.noise.family == STUDENT_T:
+        nu = state.noise.nu[i]
+        gamma_fill(rng, ratio, 0.5 * (nu + 1.0))
+        for t in range(n):
+            ratio[t] *= 2.0 / (nu + e[t] * e[t] * precision[t])
+    else:
+        for t in range(n):
+            ratio[t] = 1.0
+    for t in range(n):
+        y[t] = -2.0 * own.log_scale[first + t]
+    exp_in_place(y, bits)
+    for t in range(n):
+        ratio[t] *= e[t] * e[t] * y[t]
+        y[t] = max(ratio[t], math.exp(LOWEST))
+    log_in_place(y, bits)
+
+
+@kernel
+def draw_parts(
+    rng: np.random.Generator,
+    y: Floats,
+    weights: Floats,
+    total: Floats,
+    seen: Floats,
+    information: Floats,
+    pull: Floats,
+) -> None:
+    """Draw the part of the mixture of each period from its weights, and what it says of the state.
+
+    That is a precision, and precision times mean; 0 where there is no return.
+    """
+    for t in range(y.shape[0]):
+        information[t] = 0.0
+        pull[t] = 0.0
+        if seen[t] == 0.0:
+            continue
+        level = uniform(rng) * total[t]
+        part = 0
+        while part < PARTS - 1 and level > weights[part, t]:
+            level -= weights[part, t]
+            part += 1
+        information[t] = 4.0 * PRECISION[part]
+        pull[t] = 2.0 * PRECISION[part] * (y[t] - MEAN[part])
+
+
+@kernel
+def draw_states_given_parts(
+    rng: np.random.Generator,
+    logit_phi: float,
+    log_sd: float,
+    information: Floats,
+    pull: Floats,
+    own: VolatilityPathScratch,
+) -> None:
+    """Draw a path given persistence, shocks and parts of the mixture, into ``proposal``."""
+    n = information.shape[0]
+    set_prior_band(sigmoid(logit_phi), math.exp(log_sd), own, n)
+    for t in range(n):
+        own.diagonal[t] += information[t]
+        own.linear[t] += pull[t]
+    draw_band(rng, own, n)
+
+
+@kernel
+def set_asset_precision(i: int, state: State, scratch: Scratch) -> None:
+    """Bring the noise precision of asset i up to date; ``log_scale`` must be that of the asset."""
+    precision, log_scale = scratch.noise.precision[i], scratch.volatility_path.log_scale
+    for t in range(precision.shape[0]):
+        precision[t] = -2.0 * (log_scale[t] + state.asset_volatility.path[i, t])
+    exp_in_place(precision, scratch.volatility_path.bits)
+
+
 @update
 def draw_asset_paths(rng: np.random.Generator, data: Data, state: State, scratch: Scratch) -> None:
     """Eq. S31: path v of the log noise scale of each asset, its persistence and shocks, in one step.
@@ -148,59 +239,30 @@ def draw_asset_paths(rng: np.random.Generator, data: Data, state: State, scratch
     leaves the posterior by the mixture as it is and is reversible under it; so all three are accepted with
     the ratio of exact likelihood over mixture, there and here.
 
-    Reads residuals, coefficients of the log-volatility, nu and hierarchies; changes paths and parameters and
-    keeps ``noise.precision`` current. ``noise.loglik`` and ``gradient`` are out of date afterwards, and u
-    belongs to other mixing variables.
+    In every other sweep: in those between, eq. S44 does the same with the hierarchies. Reads residuals,
+    coefficients of the log-volatility, nu and hierarchies; changes paths and parameters and keeps
+    ``noise.precision`` current. ``noise.loglik`` and ``gradient`` are out of date afterwards, and u belongs
+    to other mixing variables.
     """
     own, paths, bounds = scratch.volatility_path, state.asset_volatility, data.asset_volatility
-    student = data.noise.family == STUDENT_T
+    if (scratch.tuning.sweeps[0] & 1) == 0:
+        return
     for i in range(paths.path.shape[0]):
         first, stop = bounds.first[i], bounds.stop[i]
         n = stop - first
         path, seen = paths.path[i, first:stop], data.returns.seen[i, first:stop]
         information, pull = own.information[:n], own.pull[:n]
-        e, precision = scratch.residuals[i, first:stop], scratch.noise.precision[i, first:stop]
         ratio, y, bits, logs = own.ratio[:n], own.target[:n], own.bits[:n], own.logs[:n]
         weights, total, new = own.weights, own.total[:n], own.proposal[:n]
-        set_log_scale(data.volatility, i, state.volatility.b, own.log_scale)
-        if student:
-            nu = state.noise.nu[i]
-            gamma_fill(rng, ratio, 0.5 * (nu + 1.0))
-            for t in range(n):
-                ratio[t] *= 2.0 / (nu + e[t] * e[t] * precision[t])
-        else:
-            for t in range(n):
-                ratio[t] = 1.0
-        for t in range(n):
-            y[t] = -2.0 * own.log_scale[first + t]
-        exp_in_place(y, bits)
-        for t in range(n):
-            ratio[t] *= e[t] * e[t] * y[t]
-            y[t] = max(ratio[t], math.exp(LOWEST))
-        log_in_place(y, bits)
+        set_squares(rng, i, data, state, scratch, ratio, y)
         mixture_weights(y, path, weights, total, bits)
         log_ratio = -exact_over_mixture(path, ratio, total, seen, logs, bits)
-        for t in range(n):
-            information[t] = 0.0
-            pull[t] = 0.0
-            if seen[t] == 0.0:
-                continue
-            level = uniform(rng) * total[t]
-            part = 0
-            while part < PARTS - 1 and level > weights[part, t]:
-                level -= weights[part, t]
-                part += 1
-            information[t] = 4.0 * PRECISION[part]
-            pull[t] = 2.0 * PRECISION[part] * (y[t] - MEAN[part])
+        draw_parts(rng, y, weights, total, seen, information, pull)
         group = bounds.group[i]
         mu = paths.mu[0, group], paths.mu[1, group]
         sigma = paths.sigma[0, group], paths.sigma[1, group]
         logit_phi, log_sd = draw_along(rng, paths.logit_phi[i], paths.log_sd[i], mu, sigma, information, pull)
-        set_prior_band(sigmoid(logit_phi), math.exp(log_sd), own, n)
-        for t in range(n):
-            own.diagonal[t] += information[t]
-            own.linear[t] += pull[t]
-        draw_band(rng, own, n)
+        draw_states_given_parts(rng, logit_phi, log_sd, information, pull, own)
         mixture_weights(y, new, weights, total, bits)
         log_ratio += exact_over_mixture(new, ratio, total, seen, logs, bits)
         scratch.moves.asset_path[1] += 1.0
@@ -211,9 +273,7 @@ def draw_asset_paths(rng: np.random.Generator, data: Data, state: State, scratch
             for t in range(n):
                 path[t] = new[t]
         extend_path(rng, paths.path[i], first, stop, sigmoid(paths.logit_phi[i]), math.exp(paths.log_sd[i]))
-        for t in range(own.log_scale.shape[0]):
-            scratch.noise.precision[i, t] = -2.0 * (own.log_scale[t] + paths.path[i, t])
-        exp_in_place(scratch.noise.precision[i], own.bits)
+        set_asset_precision(i, state, scratch)
 
 
 @kernel
