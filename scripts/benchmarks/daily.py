@@ -43,7 +43,7 @@ def load(
     members, table = bdfm.read_universe(universe), bdfm.read_prices(prices)
     if assets is not None:
         members = members.iloc[:assets]
-        table = table[[c for c in table.columns if c in set(members.index)]]
+        table = table[[c for c in table.columns if c in set(members["symbol"])]]
     panel = bdfm.Panel.from_prices(
         table,
         members,

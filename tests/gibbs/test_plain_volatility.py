@@ -32,7 +32,7 @@ def series():
     return y
 
 
-def by_updates(y, n_draws=4000, thin=4):
+def by_updates(y, n_draws=2500, thin=4):
     """Draws (chain, draw, quantity) by the package's updates; the one factor stays nothing."""
     spec = GibbsSpec(
         y[:, None],
@@ -77,11 +77,10 @@ def by_nuts(y):
         log_sd = pm.Normal("log_sd", *SHOCKS)
         phi, sd = pm.math.sigmoid(logit), pm.math.exp(log_sd)
         z = pm.Normal("z", 0.0, 1.0, shape=N_DAYS)
-        lags = np.subtract.outer(np.arange(N_DAYS), np.arange(N_DAYS))
-        # v_t = sum over s of phi^(t - s) times the shock of s, the first one of the stationary size
-        weight = pt.switch(lags >= 0, phi ** np.maximum(lags, 0), 0.0)
-        shocks = pt.concatenate([z[:1] * sd / pt.sqrt(1.0 - phi**2), sd * z[1:]])
-        v = pm.Deterministic("v", weight @ shocks)
+        path = pt.concatenate([z[:1] * sd / pt.sqrt(1.0 - phi**2), sd * z[1:]])
+        for reach in (2**m for m in range(9)):  # v_t = sum of phi^j times the shock of t - j, by doubling
+            path = path + phi**reach * pt.concatenate([pt.zeros(reach), path[:-reach]])
+        v = pm.Deterministic("v", path)
         pm.Normal("y", 0.0, pm.math.exp(level + v[seen]), observed=y[seen])
         tree = pm.sample(
             1500, tune=1000, chains=CHAINS, cores=2, nuts_sampler="nutpie", random_seed=3, target_accept=0.9,
