@@ -713,3 +713,43 @@ def test_collapsed_paths_visit_a_random_half():
         visits += q["theta"][:, 0] != p["theta"][:, 0]
     assert (np.abs(visits[:3] - 30) < 15).all()
     assert visits[3] == 0
+
+
+def test_paths_start_from_their_law():
+    """None is constant, whose shocks would be drawn towards 0 until it first moves."""
+    spec, _ = world(**BOTH)
+    start = [
+        plain("state")
+        .start_state(spec, plain("data").make_data(spec), np.random.default_rng(s))[1]
+        .asset_volatility
+        for s in range(200)
+    ]
+    v = np.array([x.path for x in start])
+    phi, sd = 1 / (1 + np.exp(-np.array([x.logit_phi for x in start]))), np.exp([x.log_sd for x in start])
+    z = (v[..., 1:] - phi[..., None] * v[..., :-1]) / sd[..., None]
+    assert abs(z.mean()) < 0.06
+    assert z.std() == pytest.approx(1.0, abs=0.04)
+    assert (v[..., 0] * np.sqrt(1 - phi**2) / sd).std() == pytest.approx(1.0, abs=0.1)
+
+
+def test_large_groups_have_their_paths_one_by_one_in_every_sweep():
+    """Groups of three and one, at most two together: eq. S31 takes the former always, eq. S44 never."""
+    spec, p = world(**BOTH)
+    moved_by = {}
+    with patched("MOST_TOGETHER", 2):
+        data = plain("data").make_data(spec)
+    assert data.asset_volatility.together.tolist() == [False, True]
+    for turn in (0, 1):
+        for name in ("draw_asset_paths", "move_path_hierarchies"):
+            changed = np.zeros(N, bool)
+            for seed in range(12):
+                chain = Chain(spec, p, turn=turn)
+                q_data = chain.data._replace(asset_volatility=data.asset_volatility)
+                getattr(U, name)(np.random.default_rng(seed), q_data, chain.state, chain.scratch)
+                changed |= (chain.values()["logit_phi"] != p["logit_phi"]).ravel()
+            moved_by[name, turn] = changed.tolist()
+    large = [True, False, True, True]
+    assert moved_by["draw_asset_paths", 0] == [True] * N
+    assert moved_by["draw_asset_paths", 1] == large
+    assert moved_by["move_path_hierarchies", 0] == [False] * N
+    assert moved_by["move_path_hierarchies", 1] == [not x for x in large]

@@ -22,6 +22,7 @@ from bdfm.gibbs.updates.student import log_sum
 
 _WIDTH_PHI: Final = 1.0  # first interval of the slice of logit phi
 _WIDTH_SD: Final = 0.5  # and of a log sd
+_LEAST_WIDTH: Final = 1e-9  # of that of a level: one of 0 would step out for ever
 
 
 @kernel
@@ -239,15 +240,16 @@ def draw_asset_paths(rng: np.random.Generator, data: Data, state: State, scratch
     leaves the posterior by the mixture as it is and is reversible under it; so all three are accepted with
     the ratio of exact likelihood over mixture, there and here.
 
-    In every other sweep: in those between, eq. S44 does the same with the hierarchies. Reads residuals,
+    In every other sweep, where eq. S44 does the same with the hierarchies in those between. Reads residuals,
     coefficients of the log-volatility, nu and hierarchies; changes paths and parameters and keeps
     ``noise.precision`` current. ``noise.loglik`` and ``gradient`` are out of date afterwards, and u belongs
     to other mixing variables.
     """
     own, paths, bounds = scratch.volatility_path, state.asset_volatility, data.asset_volatility
-    if (scratch.tuning.sweeps[0] & 1) == 0:
-        return
+    others_turn = (scratch.tuning.sweeps[0] & 1) == 0
     for i in range(paths.path.shape[0]):
+        if others_turn and bounds.together[bounds.group[i]]:
+            continue
         first, stop = bounds.first[i], bounds.stop[i]
         n = stop - first
         path, seen = paths.path[i, first:stop], data.returns.seen[i, first:stop]
@@ -437,7 +439,7 @@ def draw_path_parameters(rng: np.random.Generator, data: Data, state: State, scr
                 effects.dof[level],
                 effects.least,
             )
-            width = 3.0 / math.sqrt(square + 1.0 / sigma**2)
+            width = max(3.0 / math.sqrt(square + 1.0 / sigma**2), _LEAST_WIDTH)
             shift = slice_update(rng, level_density, args_level, 0.0, width)
             up = level_change(volatility.b[level, i], shift, effects.least)
             volatility.b[level, i] += shift

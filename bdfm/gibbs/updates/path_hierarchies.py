@@ -90,7 +90,8 @@ def move_path_hierarchies(rng: np.random.Generator, data: Data, state: State, sc
     move along a direction with the standardised coefficients fixed (the non-centred form) and the paths
     integrated out, then all paths are drawn, and exact likelihood over mixture of all of them accepts.
 
-    In every other sweep, between those of eq. S31. Reads and changes what ``draw_asset_paths`` does, and the
+    In every other sweep, between those of eq. S31, and for groups of up to 150 assets: of more paths the
+    mixture is not near enough for one ratio. Reads and changes what ``draw_asset_paths`` does, and the
     hierarchies.
     """
     own, paths, prior = scratch.path_group, state.asset_volatility, data.asset_volatility
@@ -98,6 +99,8 @@ def move_path_hierarchies(rng: np.random.Generator, data: Data, state: State, sc
     if (scratch.tuning.sweeps[0] & 1) == 1:
         return
     for group in range(prior.n_groups):
+        if not prior.together[group]:
+            continue
         mu_phi, mu_sd = paths.mu[0, group], paths.mu[1, group]
         sigma_phi, sigma_sd = paths.sigma[0, group], paths.sigma[1, group]
         log_ratio = 0.0
