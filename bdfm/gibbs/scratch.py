@@ -342,7 +342,14 @@ def make_scratch(data: Data, state: State) -> Scratch:
             logs=z(own_t),
             bits=z(own_t, dtype=np.int64),
         ),
-        path_group=PathGroupScratch(*(z((own_n, t)) for _ in range(5)), z=z((2, own_n))),
+        path_group=PathGroupScratch(
+            ratio=z((own_n, t)),
+            target=z((own_n, t)),
+            information=z((own_n, t)),
+            pull=z((own_n, t)),
+            path=z((own_n, t)),
+            z=z((2, own_n)),
+        ),
         collapsed=_collapsed(k, t) if own_k > 0 and data.asset_volatility.present else _collapsed(0, 0),
         tuning=Tuning(
             sweeps=z(1, dtype=np.int64),

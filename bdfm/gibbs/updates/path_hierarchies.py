@@ -14,16 +14,14 @@ from bdfm.gibbs.scratch import PathGroupScratch, Scratch
 from bdfm.gibbs.slice import slice_update
 from bdfm.gibbs.state import State
 from bdfm.gibbs.updates.asset_volatility import (
-    draw_parts,
     draw_states_given_parts,
-    exact_over_mixture,
     extend_path,
-    mixture_weights,
     set_asset_precision,
     set_log_scale,
     set_squares,
     sigmoid,
 )
+from bdfm.gibbs.updates.log_squares import draw_parts, exact_over_mixture, mixture_weights
 from bdfm.gibbs.updates.path_marginal import path_marginal_density
 
 # Steps along a direction of the locations and log scales of logit phi and log sd: near their posterior's sd
@@ -65,7 +63,7 @@ def group_marginal_density(
     new_mu_phi, new_mu_sd = mu_phi + x * step_mu_phi, mu_sd + x * step_mu_sd
     new_phi, new_sd = sigma_phi * math.exp(x * step_phi), sigma_sd * math.exp(x * step_sd)
     z_phi, z_sd = (new_mu_phi - mean_phi) / sd_phi, (new_mu_sd - mean_sd) / sd_sd
-    value = -0.5 * (z_phi * z_phi + z_sd * z_sd) + x * (step_phi + step_sd)  # of the log scales
+    value: float = -0.5 * (z_phi * z_phi + z_sd * z_sd) + x * (step_phi + step_sd)  # of the log scales
     r_phi, r_sd = new_phi / prior.scale_sd[0], new_sd / prior.scale_sd[1]
     value -= 0.5 * (r_phi * r_phi + r_sd * r_sd)
     for i in range(own.z.shape[1]):
