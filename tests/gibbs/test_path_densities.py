@@ -11,6 +11,7 @@ import pytest
 from drivers import (
     ASSET_PATHS,
     FACTOR_PATHS,
+    GROUPS,
     LEAST,
     Chain,
     K,
@@ -753,3 +754,28 @@ def test_large_groups_have_their_paths_one_by_one_in_every_sweep():
     assert moved_by["draw_asset_paths", 1] == large
     assert moved_by["move_path_hierarchies", 0] == [False] * N
     assert moved_by["move_path_hierarchies", 1] == [not x for x in large]
+
+
+def test_paths_of_a_group_are_drawn_at_the_parameters_that_are_then_kept():
+    spec, p = world(**BOTH)
+    module, seen = plain("updates.path_hierarchies"), []
+    original = module.draw_states_given_parts
+
+    def watched(rng, logit_phi, log_sd, *rest):
+        seen.append((logit_phi, log_sd))
+        original(rng, logit_phi, log_sd, *rest)
+
+    module.draw_states_given_parts = watched
+    try:
+        q = Chain(spec, p, turn=1).run(Script(seed=2), U.move_path_hierarchies)
+    finally:
+        module.draw_states_given_parts = original
+    order = [i for group in (0, 1) for i in np.flatnonzero(group == GROUPS)]  # groups one after the other
+    kept = [(q["logit_phi"][i], q["log_volatility_sd"][i]) for i in order]
+    moved_ = [
+        (p["logit_phi"][i], p["log_volatility_sd"][i]) != now for i, now in zip(order, kept, strict=True)
+    ]
+    assert any(moved_)
+    for now, drawn, moves in zip(kept, seen, moved_, strict=True):
+        if moves:
+            assert now == pytest.approx(drawn, rel=1e-12)
