@@ -20,6 +20,7 @@ type Ints = NDArray[np.int64]
 type Bools = NDArray[np.bool_]
 
 _MAX_RUN: Final = 64  # periods whose likelihood factors are multiplied before a logarithm is taken
+MOST_TOGETHER: Final = 150  # paths whose mixtures are near enough to be accepted together (eq. S44)
 
 
 class Returns(NamedTuple):
@@ -47,6 +48,7 @@ class Effects(NamedTuple):
     dof: Floats  # (n) their degrees of freedom, 1 where they are normal
     has_intercept: bool  # whether a regressor is 1 everywhere
     intercept: int  # the first such effect, 0 where there is none
+    least: float  # what the exponential of its effect does not go below; 0: none
 
 
 class VolatilitySums(NamedTuple):
@@ -115,6 +117,7 @@ class AssetVolatilityData(NamedTuple):
     present: bool
     group: Ints  # (N) group of each asset
     n_groups: int
+    together: Bools  # (G) whether a group is small enough for a step of all of its paths together
     first: Ints  # (N) period of the first return that is known
     stop: Ints  # (N) period after that of the last
     loc_mean: Floats  # (2)
@@ -188,6 +191,7 @@ def _effects(effects: tuple[Effect, ...], n_periods: int, n_assets: int) -> Effe
         dof=column([1.0 if e.dof is None else e.dof for e, _ in flat]),
         has_intercept=len(found) > 0,
         intercept=int(found[0]) if len(found) else 0,
+        least=float(flat[found[0]][0].least) if len(found) else 0.0,
     )
 
 
@@ -252,6 +256,7 @@ def _asset_volatility(spec: GibbsSpec, seen: Floats) -> AssetVolatilityData:
         present=own is not None,
         group=np.zeros(n_assets, dtype=np.int64) if own is None else own.groups.astype(np.int64),
         n_groups=int(own.groups.max()) + 1 if own else 0,
+        together=np.bincount(own.groups) <= MOST_TOGETHER if own else np.zeros(0, dtype=np.bool_),
         first=np.where(some, seen.argmax(axis=1), 0).astype(np.int64),
         stop=np.where(some, n_periods - seen[:, ::-1].argmax(axis=1), n_periods).astype(np.int64),
         loc_mean=np.array([x.loc_mean for x in priors], dtype=np.float64),

@@ -13,7 +13,8 @@ import math
 import numpy as np
 
 from bdfm.gibbs.compiling import kernel, update
-from bdfm.gibbs.data import Data, Floats, Ints
+from bdfm.gibbs.data import Data, Effects, Floats, Ints
+from bdfm.gibbs.level import effect_of
 from bdfm.gibbs.linear import add_rows
 from bdfm.gibbs.random import exp_in_place
 from bdfm.gibbs.scratch import PathScratch, Scratch
@@ -148,18 +149,19 @@ def refresh_residuals(rng: np.random.Generator, data: Data, state: State, scratc
 
 
 @kernel
-def set_precision(x: Floats, i: int, b: Floats, paths: Floats, precision: Floats, bits: Ints) -> None:
+def set_precision(effects: Effects, i: int, b: Floats, paths: Floats, precision: Floats, bits: Ints) -> None:
     """Fill ``precision`` with 1 / sigma^2 of asset i by period, at coefficients ``b`` (eq. 7).
 
     ``paths`` (N, T) are those of ``AssetVolatilityState``, of size 0 where there are none.
     """
+    x = effects.x
     for t in range(precision.shape[0]):
         precision[t] = 0.0
     if paths.shape[0] > 0:
         for t in range(precision.shape[0]):
             precision[t] = -2.0 * paths[i, t]
     for j in range(b.shape[0]):
-        c = -2.0 * b[j]
+        c = -2.0 * effect_of(effects, j, b[j])
         for t in range(precision.shape[0]):
             precision[t] += c * x[j, i, t]
     exp_in_place(precision, bits)
@@ -172,4 +174,4 @@ def refresh_precision(rng: np.random.Generator, data: Data, state: State, scratc
     for i in range(noise.precision.shape[0]):
         for j in range(b.shape[0]):
             b[j] = state.volatility.b[j, i]
-        set_precision(data.volatility.x, i, b, state.asset_volatility.path, noise.precision[i], noise.bits)
+        set_precision(data.volatility, i, b, state.asset_volatility.path, noise.precision[i], noise.bits)

@@ -171,6 +171,17 @@ class VolatilityPathScratch(NamedTuple):
     bits: Ints  # (T)
 
 
+class PathGroupScratch(NamedTuple):
+    """Paths of the assets of a group together; of size 0 where no asset has a path."""
+
+    ratio: Floats  # (N, T) squares over the noise scale without the path and the mixing variable
+    target: Floats  # (N, T) their logs, not below a floor
+    information: Floats  # (N, T) what the returns say of each state: precision
+    pull: Floats  # (N, T) and precision times mean
+    path: Floats  # (N, T) proposed
+    z: Floats  # (2, N) standardised logit phi and log sd
+
+
 class CollapsedScratch(NamedTuple):
     """Path of one asset with its residuals integrated out; of size 0 where no asset has a path.
 
@@ -217,6 +228,7 @@ class Moves(NamedTuple):
     group: Floats  # (J, 2) mu and sigma of a group with its coefficients
     factor_path: Floats  # (2) blocks of the volatility of a factor
     asset_path: Floats  # (2) path of the volatility of an asset
+    path_group: Floats  # (2) paths of a group with their hierarchies
     collapsed_path: Floats  # (2) blocks of such a path, residuals integrated out
 
 
@@ -237,6 +249,7 @@ class Scratch(NamedTuple):
     dof: DofScratch
     days: FactorDaysScratch
     volatility_path: VolatilityPathScratch
+    path_group: PathGroupScratch
     collapsed: CollapsedScratch
     tuning: Tuning
     moves: Moves
@@ -250,6 +263,7 @@ def make_scratch(data: Data, state: State) -> Scratch:
     lags, groups = data.dynamics.n_lags + 1, state.volatility.mu.shape[1]
     larger = max(n, t)
     own_k = k if data.factor_volatility.present else 0
+    own_n = n if data.asset_volatility.present else 0
     own_t = t if data.factor_volatility.present or data.asset_volatility.present else 0
     z = np.zeros
     return Scratch(
@@ -328,6 +342,14 @@ def make_scratch(data: Data, state: State) -> Scratch:
             logs=z(own_t),
             bits=z(own_t, dtype=np.int64),
         ),
+        path_group=PathGroupScratch(
+            ratio=z((own_n, t)),
+            target=z((own_n, t)),
+            information=z((own_n, t)),
+            pull=z((own_n, t)),
+            path=z((own_n, t)),
+            z=z((2, own_n)),
+        ),
         collapsed=_collapsed(k, t) if own_k > 0 and data.asset_volatility.present else _collapsed(0, 0),
         tuning=Tuning(
             sweeps=z(1, dtype=np.int64),
@@ -337,7 +359,7 @@ def make_scratch(data: Data, state: State) -> Scratch:
             log_step_nu=np.full(1, np.log(_START_STEP)),
             leverage=z(n),
         ),
-        moves=Moves(z(2), z(2), z(2), z((j, 2)), z(2), z(2), z(2)),
+        moves=Moves(z(2), z(2), z(2), z((j, 2)), z(2), z(2), z(2), z(2)),
     )
 
 

@@ -34,6 +34,9 @@ class Effect:
         (asset) position of the asset's group; None: all assets in one, and mu and sigma are scalars.
     dof
         Degrees of freedom of the coefficients around mu; None: normal.
+    least
+        Of the intercept of the log-volatility: the noise scale that it cannot go below. Its effect is then
+        log(least + e^b) in the place of b; 0: b.
     """
 
     name: str
@@ -43,6 +46,7 @@ class Effect:
     loc_mean: float = 0.0
     groups: NDArray[np.int64] | None = None
     dof: float | None = None
+    least: float = 0.0
 
     @property
     def columns(self) -> int:

@@ -249,7 +249,10 @@ def start_state(spec: GibbsSpec, data: Data, rng: np.random.Generator) -> tuple[
 
 
 def _start_paths(data: Data, state: State, rng: np.random.Generator) -> None:
-    """Log volatilities of single factors and assets at their averages, their parameters near the prior's."""
+    """Parameters of log volatilities near the prior's, and paths of their law.
+
+    A constant path would let the sd of its shocks run to 0 before it first moves.
+    """
     if data.factor_volatility.present:
         own, prior = state.factor_volatility, data.factor_volatility
         logit = prior.logit_phi_mean + _JITTER * prior.logit_phi_sd * rng.standard_normal(own.phi.shape)
@@ -264,6 +267,11 @@ def _start_paths(data: Data, state: State, rng: np.random.Generator) -> None:
         paths.sigma[:] = priors.scale_sd[:, None] * np.exp(_JITTER * rng.standard_normal(paths.mu.shape))
         paths.logit_phi[:] = paths.mu[0, priors.group]
         paths.log_sd[:] = paths.mu[1, priors.group]
+        phi, sd = 1.0 / (1.0 + np.exp(-paths.logit_phi)), np.exp(paths.log_sd)
+        shocks = rng.standard_normal(paths.path.shape)
+        paths.path[:, 0] = sd / np.sqrt(1.0 - phi**2) * shocks[:, 0]
+        for t in range(1, shocks.shape[1]):
+            paths.path[:, t] = phi * paths.path[:, t - 1] + sd * shocks[:, t]
 
 
 def _start_factors(spec: GibbsSpec, state: State, rng: np.random.Generator) -> None:

@@ -61,6 +61,7 @@ from bdfm.gibbs.updates.mean_effects import (
 from bdfm.gibbs.updates.multiplier import draw_scale_slopes
 from bdfm.gibbs.updates.noise import draw_mixing, refresh_log_likelihood
 from bdfm.gibbs.updates.orbits import rescale_factors, shear_factors, shift_factors
+from bdfm.gibbs.updates.path_hierarchies import move_path_hierarchies
 from bdfm.gibbs.updates.premium import draw_premia
 from bdfm.gibbs.updates.residual_move import move_along_residuals
 from bdfm.gibbs.warm import Adaptation, place_adaptation, place_draw
@@ -112,6 +113,7 @@ _UPDATES: Final[tuple[Update, ...]] = (
     move_along_residual_days,
     draw_collapsed_paths,
     draw_asset_paths,
+    move_path_hierarchies,
     rescale_asset_paths,
     draw_path_parameters,
     draw_path_hierarchies,
@@ -206,7 +208,13 @@ def _noise(spec: GibbsSpec, data: Data) -> list[Update]:
     """Updates of what belongs to single assets and their noise."""
     sweep: list[Update] = []
     if spec.asset_volatility is not None:
-        sweep += [draw_asset_paths, rescale_asset_paths, draw_path_parameters, draw_path_hierarchies]
+        sweep += [
+            draw_asset_paths,
+            move_path_hierarchies,
+            rescale_asset_paths,
+            draw_path_parameters,
+            draw_path_hierarchies,
+        ]
     sweep.append(move_asset_coefficients)
     if len(data.sums.shared) > 1:
         sweep.append(move_group_means)

@@ -117,8 +117,11 @@ def patched(name, replacement):
 # -- tiny problems ------------------------------------------------------------------------------------------
 
 
-def make_spec(*, normal=False, **parts):
-    """Four assets in two uneven groups, eight periods, gaps, uneven weights; ``parts`` on top."""
+def make_spec(*, normal=False, least=0.0, **parts):
+    """Four assets in two uneven groups, eight periods, gaps, uneven weights; ``parts`` on top.
+
+    ``least``: noise scale below which the level of none goes; intercepts are near log 0.14.
+    """
     rng = np.random.default_rng(11)
     returns = 0.08 * rng.standard_normal((T, N)) + 0.03
     returns[:2, 1] = returns[5, 2] = np.nan
@@ -136,7 +139,9 @@ def make_spec(*, normal=False, **parts):
             Effect("beta_rr", rng.standard_normal((T, N)), 0.02, loc_sd=0.03, groups=GROUPS, dof=dof),
         ),
         log_volatility=(
-            Effect("theta", one, scale_sd=0.4, loc_sd=0.5, loc_mean=-2.0, groups=GROUPS, dof=7.0),
+            Effect(
+                "theta", one, scale_sd=0.4, loc_sd=0.5, loc_mean=-2.0, groups=GROUPS, dof=7.0, least=least
+            ),
             Effect("beta_rv", rng.standard_normal((T, N, 2)), scale_sd=0.3, loc_sd=0.4, groups=GROUPS),
             Effect(
                 "beta_earnings", (rng.random((T, N)) < 0.4) + 0.0, scale_sd=0.25, loc_sd=0.3, loc_mean=0.1
@@ -153,6 +158,7 @@ def make_spec(*, normal=False, **parts):
     return GibbsSpec(**(settings | parts))
 
 
+LEAST = {"least": 0.1}
 LAPLACE_NOISE = {"noise": NoiseFamily(LAPLACE)}
 PREMIUM = {"premium_sd": 0.4}
 MOMENTUM = {"lags": Lags(3, rho_sd=0.4, beta_sd=0.15)}

@@ -143,8 +143,8 @@ def small_spec(case, n_periods=T):
 
 # Volatilities of single factors and of single assets (docs/daily.md): with each other, and each alone.
 PATHS = {
-    "both": ("factors", "assets"),
-    "factors": ("factors",),
+    "both": ("factors", "assets", "least"),
+    "factors": ("factors", "least"),
     "assets": ("assets",),
     "both, normal noise": ("factors", "assets", "normal"),
 }
@@ -161,11 +161,12 @@ def paths_spec(parts, n_periods=T):
     spec = small_spec(beside, n_periods)
     returns = spec.returns.copy()
     returns[-1, 2] = np.nan
+    least = 0.06 if "least" in parts else 0.0  # e^theta is near 0.08
     # tight enough that no scale runs away, and persistence far from 1
     return replace(
         spec,
         returns=returns,
-        log_volatility=(spec.log_volatility[0], spec.log_volatility[2]),
+        log_volatility=(replace(spec.log_volatility[0], least=least), spec.log_volatility[2]),
         factor_volatility=FactorVolatility(1.0, 0.5, -1.2, 0.3, 0.5) if "factors" in parts else None,
         asset_volatility=AssetVolatility(
             GROUPS, NormalHierarchy(1.0, 0.4, 0.4), NormalHierarchy(-1.3, 0.3, 0.3)

@@ -201,7 +201,12 @@ def returns(spec, data, s, rng, spread=1.0):
     block = np.repeat(np.arange(len(data.loadings.cut) - 1), np.diff(data.loadings.cut))
     common = np.einsum("ctki,ckt->cit", s.loadings.values[:, block], s.factors.path)
     mean = common + np.einsum("cmi,mit->cit", s.mean.b, data.mean.x)
-    log_sigma = np.einsum("cji,jit->cit", s.volatility.b, data.volatility.x)
+    log_sigma = np.zeros(mean.shape)
+    for j, (x, effect) in enumerate(
+        zip(data.volatility.x, (e for e in spec.log_volatility for _ in range(e.columns)), strict=True)
+    ):
+        b = s.volatility.b[:, j, :, None]
+        log_sigma += (np.log(effect.least + np.exp(b)) if effect.least else b) * x
     sigma = np.exp(log_sigma + s.asset_volatility.path if spec.asset_volatility else log_sigma)
     return mean + spread * sigma * standard_noise(spec, s, mean.shape, rng), common, sigma
 
@@ -443,6 +448,8 @@ TOGETHER = {
     "draw_factor_periods": ("draw_factor_periods", "refresh_residuals"),
     "draw_factor_days": ("draw_factor_days", "refresh_residuals"),
     "draw_nu": ("begin_sweep", "draw_nu"),
+    "draw_asset_paths": ("begin_sweep", "draw_asset_paths"),
+    "move_path_hierarchies": ("begin_sweep", "move_path_hierarchies"),
 }
 
 

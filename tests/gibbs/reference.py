@@ -253,9 +253,14 @@ def expected_returns(spec, p):
     return mu
 
 
+def level(effect, b):
+    """What the regressors of an effect are multiplied by: its coefficients, or above a least scale."""
+    return np.log(effect.least + np.exp(b)) if effect.least else b
+
+
 def log_noise_scale(spec, p):
     """Log noise scale (period, asset) (eq. 7, D4)."""
-    known = sum((columns(e) * p[e.name]).sum(axis=2) for e in spec.log_volatility)
+    known = sum((columns(e) * level(e, p[e.name])).sum(axis=2) for e in spec.log_volatility)
     return known if spec.asset_volatility is None else known + p["volatility_state"]
 
 

@@ -27,6 +27,7 @@ from drivers import (
     KNOWN,
     LAPLACE_NOISE,
     LATENT,
+    LEAST,
     MOMENTUM,
     NO_LAGS,
     PREMIUM,
@@ -989,12 +990,13 @@ def test_residual_move(parts, i):
 @pytest.mark.parametrize(("family", "nu"), [(NORMAL, 1.0), (STUDENT_T, 4.5), (LAPLACE, 1.0)])
 def test_functions_of_each_family_of_noise(family, nu, weight):
     """The density integrates to 1, the score is its derivative, the information the mean square of that."""
-    noise, one, none = plain("updates.noise"), np.ones(1), np.zeros((0, 1, 1))
+    noise, one = plain("updates.noise"), np.ones(1)
+    none = plain("data")._effects((), 1, 1)
 
     def log_density_and_score(z, log_scale=0.0):
         score = np.zeros(1)
         value = noise.likelihood_terms(
-            none, 0, family, nu, weight * one, np.array([0, 1]), weight * one, z * one,
+            none, 0, np.zeros(0), family, nu, weight * one, np.array([0, 1]), weight * one, z * one,
             math.exp(-2 * log_scale) * one, score, np.zeros(0), np.zeros(1), np.zeros(1, np.int64),
         )  # fmt: skip
         return value + weight * (noise.noise_norm(family, nu) - log_scale), score[0]
@@ -1015,8 +1017,8 @@ def test_functions_of_each_family_of_noise(family, nu, weight):
 @pytest.mark.parametrize("walk", [0.05, 0.6], ids=["walk", "newton"])
 @pytest.mark.parametrize(
     ("parts", "i"),
-    [({}, 0), (EQUAL_WEIGHTS, 3), ({"normal": True}, 1), (LAPLACE_NOISE, 3)],
-    ids=["student", "equal", "normal", "laplace"],
+    [({}, 0), (EQUAL_WEIGHTS, 3), ({"normal": True}, 1), (LAPLACE_NOISE, 3), (LEAST, 0)],
+    ids=["student", "equal", "normal", "laplace", "least"],
 )
 def test_log_volatility_coefficients_of_an_asset(parts, i, walk):
     spec, p = world(**parts)
@@ -1047,7 +1049,7 @@ def test_log_volatility_coefficients_of_an_asset(parts, i, walk):
     assert len(list(tried)) >= 2
 
 
-@pytest.mark.parametrize("parts", [{}, LAPLACE_NOISE], ids=["student", "laplace"])
+@pytest.mark.parametrize("parts", [{}, LAPLACE_NOISE, LEAST], ids=["student", "laplace", "least"])
 @pytest.mark.parametrize("group", [0, 1])
 def test_means_of_a_group_of_log_volatility_hierarchies_together(group, parts):
     spec, p = world(**parts)
@@ -1086,7 +1088,7 @@ def test_means_of_a_group_of_log_volatility_hierarchies_together(group, parts):
 
 def first_hierarchy(name, column=0, parts={}, **changes):  # noqa: B006 - not changed
     """A world in which one column of an effect comes first, so that its hierarchy is the first to move."""
-    effects = list(make_spec().log_volatility)
+    effects = list(make_spec(least=parts.get("least", 0.0)).log_volatility)
     effect = effects.pop([e.name for e in effects].index(name))
     features = effect.features if column == 0 else effect.features[:, :, ::-1]
     effect = replace(effect, features=features, **changes)
@@ -1102,11 +1104,12 @@ group_moves = updates("refresh_log_likelihood", "move_groups")
     [
         ("theta", 0, 0, {}),
         ("theta", 0, 1, LAPLACE_NOISE),
+        ("theta", 0, 0, LEAST),
         ("beta_rv", 1, 0, {}),
         ("beta_earnings", 0, 0, {}),
         ("beta_earnings", 0, 0, LAPLACE_NOISE),
     ],
-    ids=["theta-0", "theta-1-laplace", "beta_rv", "beta_earnings", "beta_earnings-laplace"],
+    ids=["theta-0", "theta-1-laplace", "theta-least", "beta_rv", "beta_earnings", "beta_earnings-laplace"],
 )
 def test_group_mean_and_scale_with_the_coefficients(name, column, group, parts):
     spec, p, effect = first_hierarchy(name, column, parts)
@@ -1222,9 +1225,13 @@ def test_location_and_scale_of_a_log_volatility_hierarchy_given_its_coefficients
 # -- S26 to S28: degrees of freedom -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("turn_number", [0, 1, 2, 3])
-def test_degrees_of_freedom_of_an_asset(turn_number):
-    spec, p = world(**(EQUAL_WEIGHTS if turn_number == 3 else {}))
+@pytest.mark.parametrize(
+    ("turn_number", "parts"),
+    [(0, {}), (1, {}), (2, {}), (2, LEAST), (3, EQUAL_WEIGHTS)],
+    ids=["0", "1", "2", "2-least", "3"],
+)
+def test_degrees_of_freedom_of_an_asset(turn_number, parts):
+    spec, p = world(**parts)
     p = without(p, "u")
     i = turn_number % 2
     ridge = 0.125 if turn_number >= 2 else 0.0

@@ -11,6 +11,8 @@ import pytest
 from drivers import (
     ASSET_PATHS,
     FACTOR_PATHS,
+    GROUPS,
+    LEAST,
     Chain,
     K,
     N,
@@ -28,7 +30,7 @@ from drivers import (
     patched,
     plain,
 )
-from reference import expected_returns, log_joint
+from reference import expected_returns, log_joint, log_noise_scale
 from scipy import stats
 from test_densities import SURE, assert_current, skip, with_vector
 
@@ -41,6 +43,11 @@ def world(**parts):
 
 
 BOTH = FACTOR_PATHS | ASSET_PATHS
+
+
+def level(spec, p):
+    """Log noise scale (asset) of an average period."""
+    return log_noise_scale(spec, {x: p[x] if x == "theta" else np.zeros_like(p[x]) for x in p})[0]
 
 
 def test_mixture_is_near_the_law_of_a_log_square():
@@ -300,15 +307,17 @@ def test_rescaling_of_an_assets_path(normal):
     assert_slice(draw, lambda x: log_joint(spec, at(x)) + T * x, 0.0)
 
 
-def test_level_of_an_assets_path():
-    spec, p = world(**ASSET_PATHS)
+@pytest.mark.parametrize("least", [{}, LEAST], ids=["none", "least"])
+def test_level_of_an_assets_path(least):
+    spec, p = world(**ASSET_PATHS, **least)
     p = {name: x for name, x in p.items() if name != "u"}
     i = 0  # it has all returns, so that no state lies outside of them
 
     def at(x):
         v = p["volatility_state"].copy()
-        v[:, i] -= x
-        return moved(p, "theta", (i, 0), p["theta"][i, 0] + x) | {"volatility_state": v}
+        q = moved(p, "theta", (i, 0), p["theta"][i, 0] + x)
+        v[:, i] -= (level(spec, q) - level(spec, p))[i]
+        return q | {"volatility_state": v}
 
     def draw(rng):
         chain = Chain(spec, p)
@@ -446,7 +455,42 @@ def test_whole_paths_have_the_moments_of_the_joint_density(name, update, column,
     assert_moments(draws, paths, log_weight, least=100, correlated=30)
 
 
-@pytest.mark.parametrize("parts", [FACTOR_PATHS, BOTH], ids=["factors", "both"])
+@pytest.mark.parametrize("off", [0.0, 1.5])
+def test_paths_of_a_group_with_their_hierarchies_have_the_moments_of_the_joint_density(off):
+    """Of a group of one asset, its standardised coefficients fixed: against weighted draws of the prior."""
+    spec, p = world(**BOTH)
+    p = {key: x for key, x in p.items() if key != "u"}
+    i, group, own = 1, 1, spec.asset_volatility
+    priors = (own.logit_phi, own.log_sd)
+    cells = [f"{of}_{x}" for x in ASSET_PARAMETERS for of in ("mu", "sigma")]
+    z = [(p[x][i] - p[f"mu_{x}"][group]) / p[f"sigma_{x}"][group] for x in ASSET_PARAMETERS]
+    rng, chain, draws = np.random.default_rng(3), Chain(spec, p, turn=1), []
+    with patched("MEAN", log_squares.MEAN + off):
+        for _ in range(2500):
+            q = chain.run(rng, U.move_path_hierarchies)
+            now = [(q[x][i] - q[f"mu_{x}"][group]) / q[f"sigma_{x}"][group] for x in ASSET_PARAMETERS]
+            np.testing.assert_allclose(now, z, rtol=1e-9)
+            draws.append(np.r_[q["volatility_state"][:, i], [q[name][group] for name in cells]])
+    assert_current(chain)
+    draws, n = np.array(draws), 20_000
+    assert (np.ptp(draws, axis=0) > 0).all()
+    rng = np.random.default_rng(5)
+    mu = np.array([x.loc_mean for x in priors]) + [x.loc_sd for x in priors] * rng.standard_normal((n, 2))
+    sigma = np.abs([x.scale_sd for x in priors] * rng.standard_normal((n, 2)))
+    b = mu + sigma * z
+    phi, sd = 1 / (1 + np.exp(-b[:, 0])), np.exp(b[:, 1])
+    v = np.empty((n, T))
+    v[:, 0] = sd / np.sqrt(1 - phi**2) * rng.standard_normal(n)
+    for t in range(1, T):
+        v[:, t] = phi * v[:, t - 1] + sd * rng.standard_normal(n)
+    returns, log_scale = spec.returns[:, i], log_noise_scale(spec, p)[:, i] - p["volatility_state"][:, i]
+    e, seen = returns - expected_returns(spec, p)[:, i], np.isfinite(returns)
+    own_density = stats.t.logpdf(e, p["nu"][i], 0.0, np.exp(log_scale + v))
+    known = np.column_stack([v, mu[:, 0], sigma[:, 0], mu[:, 1], sigma[:, 1]])
+    assert_moments(draws, known, own_density[:, seen].sum(axis=1), least=1000, correlated=20)
+
+
+@pytest.mark.parametrize("parts", [FACTOR_PATHS, BOTH, BOTH | LEAST], ids=["factors", "both", "least"])
 def test_residual_move_by_day(parts):
     """Of the first asset: its residuals and noise scale times c, the factors moved along; eq. S42."""
     spec, p = world(**parts)
@@ -459,14 +503,18 @@ def test_residual_move_by_day(parts):
         q = chain.run(rng, U.move_along_residual_days)
         return chain, q, q["theta"][0, 0] - p["theta"][0, 0]
 
-    chain, q, log_c = run(Script())
+    chain, q, shift = run(Script())
     assert_current(chain)
+
+    def log_c_of(x):
+        return (level(spec, moved(p, "theta", (0, 0), p["theta"][0, 0] + x)) - level(spec, p))[0]
+
     t = int(np.argmax(np.abs(e)))
-    v = (q["factors"][t] - p["factors"][t]) / ((1 - math.exp(log_c)) * e[t])
+    v = (q["factors"][t] - p["factors"][t]) / ((1 - math.exp(log_c_of(shift))) * e[t])
     assert v @ p["loadings"][0, 0] == pytest.approx(1.0, rel=1e-9)
 
     def at(x):
-        c, u = math.exp(x), p["u"].copy()
+        c, u = math.exp(log_c_of(x)), p["u"].copy()
         u[:, 0] /= c * c
         return moved(p, "theta", (0, 0), p["theta"][0, 0] + x) | {
             "factors": p["factors"] + (1 - c) * np.outer(e, v),
@@ -475,7 +523,7 @@ def test_residual_move_by_day(parts):
 
     # volumes: residuals times c, and u over its square, where there are returns
     n = seen.sum()
-    assert_slice(lambda rng: run(rng)[2], lambda x: log_joint(spec, at(x)) + (n - 2 * n) * x, 0.0)
+    assert_slice(lambda rng: run(rng)[2], lambda x: log_joint(spec, at(x)) + (n - 2 * n) * log_c_of(x), 0.0)
 
 
 def test_density_of_persistence_and_shocks_with_the_path_integrated_out():
@@ -514,6 +562,13 @@ def test_density_of_persistence_and_shocks_with_the_path_integrated_out():
 # -- paths with residuals integrated out ---------------------------------------------------------------------
 
 
+@pytest.fixture
+def every_asset():
+    """The update visits all assets that it is for, not a random half."""
+    with patched("_SHARE", 1.0):
+        yield
+
+
 def collapsed_world(**parts):
     """Specification, values and what the others know of the first asset: dense algebra, day by day."""
     spec, p = world(**BOTH, **parts)
@@ -537,6 +592,7 @@ def collapsed_world(**parts):
     return spec, p, e, variance, gap, direction
 
 
+@pytest.mark.usefixtures("every_asset")
 def test_what_others_know_of_an_asset():
     spec, p, _, variance, gap, direction = collapsed_world()
     chain = Chain(spec, p)
@@ -576,10 +632,11 @@ def test_what_others_know_of_an_asset():
     assert value == pytest.approx(expected, rel=1e-9)
 
 
-@pytest.mark.parametrize("normal", [False, True])
-def test_collapsed_paths_keep_all_current(normal):
+@pytest.mark.usefixtures("every_asset")
+@pytest.mark.parametrize("parts", [{}, {"normal": True}, LEAST], ids=["student", "normal", "least"])
+def test_collapsed_paths_keep_all_current(parts):
     """Residuals, factors, u and noise precisions fit one another; xi = u sigma^2 and other days stay."""
-    spec, p = world(**BOTH, normal=normal)
+    spec, p = world(**BOTH, **parts)
     chain = Chain(spec, p)
     xi = chain.state.u / chain.scratch.noise.precision
     q = chain.run(np.random.default_rng(3), U.draw_collapsed_paths)
@@ -591,6 +648,7 @@ def test_collapsed_paths_keep_all_current(normal):
     np.testing.assert_array_equal(q["loadings"], p["loadings"])
 
 
+@pytest.mark.usefixtures("every_asset")
 def test_collapsed_paths_leave_noise_below_all_digits_alone():
     """Precisions of others are a difference, of which nothing is left: no factor becomes nan."""
     spec, p = world(**BOTH)
@@ -613,10 +671,11 @@ def collapsed_at(module, spec, p, down):
     return own, np.full(T, -down - 0.1), 0.0
 
 
-@pytest.mark.parametrize("block", [2, 100])
-def test_collapsed_paths_have_the_moments_of_the_joint_density(block):
+@pytest.mark.usefixtures("every_asset")
+@pytest.mark.parametrize(("block", "least"), [(2, {}), (100, {}), (100, LEAST)])
+def test_collapsed_paths_have_the_moments_of_the_joint_density(block, least):
     """Of one asset: states, level and common return of each day, against weighted draws of their prior."""
-    spec, p, _, variance, gap, _ = collapsed_world()
+    spec, p, _, variance, gap, _ = collapsed_world(**least)
     w, centre = p["loadings"][0, 0], (spec.returns - expected_returns(spec, p))[:, 0] - gap
     rng = np.random.default_rng(6)
     chain, draws = Chain(spec, p), []
@@ -633,10 +692,90 @@ def test_collapsed_paths_have_the_moments_of_the_joint_density(block):
     for t in range(1, T):
         v[:, t] = phi * v[:, t - 1] + sd * rng.standard_normal(n)
     theta = p["mu_theta"][0, 0] + p["sigma_theta"][0, 0] * rng.standard_t(7.0, n)
-    change = v - p["volatility_state"][:, 0] + (theta - p["theta"][0, 0])[:, None]
+    low = least.get("least", 0.0)
+    up = np.log(low + np.exp(theta)) - math.log(low + math.exp(p["theta"][0, 0]))
+    change = v - p["volatility_state"][:, 0] + up[:, None]
     noise = np.exp(2 * change) / p["u"][:, 0]
     log_weight = stats.norm.logpdf(centre, 0.0, np.sqrt(noise + variance)).sum(axis=1)
     share = noise / (noise + variance)
     e = share * centre + np.sqrt(share * variance) * rng.standard_normal((n, T))
     known = np.concatenate([v, theta[:, None], centre + gap - e], axis=1)
     assert_moments(draws, known, log_weight, least=1000, correlated=10)
+
+
+def test_collapsed_paths_visit_a_random_half():
+    """And of those that it is for alone: each about half of the times, the others never."""
+    spec, p = world(**BOTH)
+    rng, visits = np.random.default_rng(9), np.zeros(N)
+    for _ in range(60):
+        chain = Chain(spec, p)
+        chain.scratch.tuning.leverage[3] = 0.0
+        q = chain.run(rng, U.draw_collapsed_paths)
+        visits += q["theta"][:, 0] != p["theta"][:, 0]
+    assert (np.abs(visits[:3] - 30) < 15).all()
+    assert visits[3] == 0
+
+
+def test_paths_start_from_their_law():
+    """None is constant, whose shocks would be drawn towards 0 until it first moves."""
+    spec, _ = world(**BOTH)
+    start = [
+        plain("state")
+        .start_state(spec, plain("data").make_data(spec), np.random.default_rng(s))[1]
+        .asset_volatility
+        for s in range(200)
+    ]
+    v = np.array([x.path for x in start])
+    phi, sd = 1 / (1 + np.exp(-np.array([x.logit_phi for x in start]))), np.exp([x.log_sd for x in start])
+    z = (v[..., 1:] - phi[..., None] * v[..., :-1]) / sd[..., None]
+    assert abs(z.mean()) < 0.06
+    assert z.std() == pytest.approx(1.0, abs=0.04)
+    assert (v[..., 0] * np.sqrt(1 - phi**2) / sd).std() == pytest.approx(1.0, abs=0.1)
+
+
+def test_large_groups_have_their_paths_one_by_one_in_every_sweep():
+    """Groups of three and one, at most two together: eq. S31 takes the former always, eq. S44 never."""
+    spec, p = world(**BOTH)
+    moved_by = {}
+    with patched("MOST_TOGETHER", 2):
+        data = plain("data").make_data(spec)
+    assert data.asset_volatility.together.tolist() == [False, True]
+    for turn in (0, 1):
+        for name in ("draw_asset_paths", "move_path_hierarchies"):
+            changed = np.zeros(N, bool)
+            for seed in range(12):
+                chain = Chain(spec, p, turn=turn)
+                q_data = chain.data._replace(asset_volatility=data.asset_volatility)
+                getattr(U, name)(np.random.default_rng(seed), q_data, chain.state, chain.scratch)
+                changed |= (chain.values()["logit_phi"] != p["logit_phi"]).ravel()
+            moved_by[name, turn] = changed.tolist()
+    large = [True, False, True, True]
+    assert moved_by["draw_asset_paths", 0] == [True] * N
+    assert moved_by["draw_asset_paths", 1] == large
+    assert moved_by["move_path_hierarchies", 0] == [False] * N
+    assert moved_by["move_path_hierarchies", 1] == [not x for x in large]
+
+
+def test_paths_of_a_group_are_drawn_at_the_parameters_that_are_then_kept():
+    spec, p = world(**BOTH)
+    module, seen = plain("updates.path_hierarchies"), []
+    original = module.draw_states_given_parts
+
+    def watched(rng, logit_phi, log_sd, *rest):
+        seen.append((logit_phi, log_sd))
+        original(rng, logit_phi, log_sd, *rest)
+
+    module.draw_states_given_parts = watched
+    try:
+        q = Chain(spec, p, turn=1).run(Script(seed=2), U.move_path_hierarchies)
+    finally:
+        module.draw_states_given_parts = original
+    order = [i for group in (0, 1) for i in np.flatnonzero(group == GROUPS)]  # groups one after the other
+    kept = [(q["logit_phi"][i], q["log_volatility_sd"][i]) for i in order]
+    moved_ = [
+        (p["logit_phi"][i], p["log_volatility_sd"][i]) != now for i, now in zip(order, kept, strict=True)
+    ]
+    assert any(moved_)
+    for now, drawn, moves in zip(kept, seen, moved_, strict=True):
+        if moves:
+            assert now == pytest.approx(drawn, rel=1e-12)

@@ -45,7 +45,11 @@ MODELS = {
     "volatilities of single factors and assets": {
         "dynamics": [],
         "factor_scale": {"kind": "factor_volatility"},
-        "log_volatility": [{"kind": "intercept"}, {"kind": "stochastic_volatility"}, {"kind": "earnings"}],
+        "log_volatility": [
+            {"kind": "intercept", "least": 0.03},
+            {"kind": "stochastic_volatility"},
+            {"kind": "earnings"},
+        ],
     },
     "volatilities of single assets, momentum": {
         "dynamics": [{"kind": "momentum"}],

@@ -9,6 +9,8 @@ import pytensor.tensor as pt
 import pytest
 from scipy import integrate, stats
 
+from bdfm.errors import ModelError
+from bdfm.model.factor_model import FactorModel
 from bdfm.model.part import Part
 from bdfm.model.parts.autoregression import from_normals, to_normals
 from bdfm.model.parts.dynamics import (
@@ -45,6 +47,7 @@ EFFECTS = [
     MarketPremium(),
     RecentReturn(),
     LogVolIntercept(),
+    LogVolIntercept(least=0.01),
     RecentVolatility(),
     Earnings(),
     OutsideVolatility(),
@@ -67,7 +70,7 @@ def test_registry_holds_every_component():
     # Other tests define parts of their own.
     own = {part for part in leaves(Part) if part.__module__.startswith("bdfm.")}
     assert {type(c) for c in REGISTRY} == own
-    assert len(REGISTRY) == 31
+    assert len(REGISTRY) == 32
 
 
 @pytest.fixture
@@ -135,6 +138,19 @@ def test_effects_by_hand(data):
     np.testing.assert_allclose(premium, np.full((1, 5), 0.05 * 0.2 - 0.02 * 0.1))
     by_hand = 4 * x["recent_volatility"][7, 2, 0] + 5 * x["recent_volatility"][7, 2, 1]
     np.testing.assert_allclose(RecentVolatility().effect(p, x)[7, 2], by_hand)
+
+
+def test_least_noise_bounds_the_level_and_is_a_setting_only_where_it_is_given(data):
+    """log(least + e^theta): its limits, and one value by hand; settings of before have no such key."""
+    theta = np.array([-60.0, -3.0, 0.7])
+    found = LogVolIntercept(least=0.02).effect({"theta": theta}, data)
+    np.testing.assert_allclose(found, [np.log([0.02, 0.02 + np.exp(-3.0), 0.02 + np.exp(0.7)])], rtol=1e-12)
+    np.testing.assert_array_equal(LogVolIntercept().effect({"theta": theta}, data), theta[None])
+    assert "least" not in LogVolIntercept().model_dump()
+    assert LogVolIntercept(least=0.02).model_dump()["least"] == 0.02
+    assert FactorModel.from_preset("daily").log_volatility[0].least == 0.0001
+    with pytest.raises(ModelError, match="least"):
+        FactorModel(log_volatility=[{"kind": "intercept", "least": -0.1}])
 
 
 @pytest.mark.parametrize("component", LOADINGS, ids=lambda c: type(c).__name__)

@@ -8,12 +8,13 @@ from typing import Final
 import numpy as np
 
 from bdfm.gibbs.compiling import kernel, update
-from bdfm.gibbs.data import Data, Floats, Ints
+from bdfm.gibbs.data import Data, Effects, Floats, Ints
+from bdfm.gibbs.level import effect_of, level_change
 from bdfm.gibbs.random import exp_in_place, gamma_fill, log_in_place, normal, uniform
 from bdfm.gibbs.scratch import Scratch, VolatilityPathScratch
 from bdfm.gibbs.slice import draw_log_scale, slice_update
 from bdfm.gibbs.state import State
-from bdfm.gibbs.updates.log_squares import LOG_WEIGHT, LOWEST, MEAN, PARTS, PRECISION
+from bdfm.gibbs.updates.log_squares import LOWEST, draw_parts, exact_over_mixture, mixture_weights
 from bdfm.gibbs.updates.noise import STUDENT_T
 from bdfm.gibbs.updates.path_marginal import draw_along
 from bdfm.gibbs.updates.prior import prior_value
@@ -21,6 +22,7 @@ from bdfm.gibbs.updates.student import log_sum
 
 _WIDTH_PHI: Final = 1.0  # first interval of the slice of logit phi
 _WIDTH_SD: Final = 0.5  # and of a log sd
+_LEAST_WIDTH: Final = 1e-9  # of that of a level: one of 0 would step out for ever
 
 
 @kernel
@@ -30,51 +32,14 @@ def sigmoid(x: float) -> float:
 
 
 @kernel
-def set_log_scale(x: Floats, i: int, b: Floats, log_scale: Floats) -> None:
+def set_log_scale(effects: Effects, i: int, b: Floats, log_scale: Floats) -> None:
     """Log noise scale of asset i by period without its path, from the coefficients ``b`` (J, N)."""
     for t in range(log_scale.shape[0]):
         log_scale[t] = 0.0
     for j in range(b.shape[0]):
+        c = effect_of(effects, j, b[j, i])
         for t in range(log_scale.shape[0]):
-            log_scale[t] += b[j, i] * x[j, i, t]
-
-
-@kernel
-def mixture_weights(y: Floats, path: Floats, weights: Floats, total: Floats, bits: Ints) -> None:
-    """Weights (part, period) of the parts of the mixture at y - 2 path, and their sums over parts.
-
-    ``weights`` may be longer than the others.
-    """
-    for t in range(total.shape[0]):
-        total[t] = 0.0
-    for j in range(PARTS):
-        w = weights[j, : total.shape[0]]
-        mean, half, constant = MEAN[j], 0.5 * PRECISION[j], LOG_WEIGHT[j]
-        for t in range(total.shape[0]):
-            x = y[t] - 2.0 * path[t] - mean
-            w[t] = constant - half * x * x
-        exp_in_place(w, bits)
-        for t in range(total.shape[0]):
-            total[t] += w[t]
-
-
-@kernel
-def exact_over_mixture(
-    path: Floats, ratio: Floats, total: Floats, seen: Floats, logs: Floats, bits: Ints
-) -> float:
-    """Log likelihood of a path given the mixing variables, less that by the mixture; up to a constant."""
-    value = 0.0
-    for t in range(path.shape[0]):
-        logs[t] = -2.0 * path[t]
-    exp_in_place(logs, bits)
-    for t in range(path.shape[0]):
-        value -= seen[t] * (path[t] + 0.5 * ratio[t] * logs[t])
-    for t in range(path.shape[0]):
-        logs[t] = max(total[t], 1e-300)
-    log_in_place(logs, bits)
-    for t in range(path.shape[0]):
-        value -= seen[t] * logs[t]
-    return value
+            log_scale[t] += c * effects.x[j, i, t]
 
 
 @kernel
@@ -136,6 +101,69 @@ def extend_path(rng: np.random.Generator, path: Floats, first: int, stop: int, p
         path[t] = phi * path[t - 1] + sd * normal(rng)
 
 
+@kernel
+def set_squares(
+    rng: np.random.Generator,
+    i: int,
+    data: Data,
+    state: State,
+    scratch: Scratch,
+    ratio: Floats,
+    y: Floats,
+) -> None:
+    """Fill ``ratio`` with e^2 xi / sigma^2 of asset i from its first return on, and ``y`` with their logs.
+
+    xi are mixing variables that are drawn here, and sigma is the noise scale without the path, which comes
+    into ``log_scale``.
+    """
+    own, bits, n = scratch.volatility_path, scratch.volatility_path.bits, ratio.shape[0]
+    first = data.asset_volatility.first[i]
+    e, precision = scratch.residuals[i, first : first + n], scratch.noise.precision[i, first : first + n]
+    set_log_scale(data.volatility, i, state.volatility.b, own.log_scale)
+    if data.noise.family == STUDENT_T:
+        nu = state.noise.nu[i]
+        gamma_fill(rng, ratio, 0.5 * (nu + 1.0))
+        for t in range(n):
+            ratio[t] *= 2.0 / (nu + e[t] * e[t] * precision[t])
+    else:
+        for t in range(n):
+            ratio[t] = 1.0
+    for t in range(n):
+        y[t] = -2.0 * own.log_scale[first + t]
+    exp_in_place(y, bits)
+    for t in range(n):
+        ratio[t] *= e[t] * e[t] * y[t]
+        y[t] = max(ratio[t], math.exp(LOWEST))
+    log_in_place(y, bits)
+
+
+@kernel
+def draw_states_given_parts(
+    rng: np.random.Generator,
+    logit_phi: float,
+    log_sd: float,
+    information: Floats,
+    pull: Floats,
+    own: VolatilityPathScratch,
+) -> None:
+    """Draw a path given persistence, shocks and parts of the mixture, into ``proposal``."""
+    n = information.shape[0]
+    set_prior_band(sigmoid(logit_phi), math.exp(log_sd), own, n)
+    for t in range(n):
+        own.diagonal[t] += information[t]
+        own.linear[t] += pull[t]
+    draw_band(rng, own, n)
+
+
+@kernel
+def set_asset_precision(i: int, state: State, scratch: Scratch) -> None:
+    """Bring the noise precision of asset i up to date; ``log_scale`` must be that of the asset."""
+    precision, log_scale = scratch.noise.precision[i], scratch.volatility_path.log_scale
+    for t in range(precision.shape[0]):
+        precision[t] = -2.0 * (log_scale[t] + state.asset_volatility.path[i, t])
+    exp_in_place(precision, scratch.volatility_path.bits)
+
+
 @update
 def draw_asset_paths(rng: np.random.Generator, data: Data, state: State, scratch: Scratch) -> None:
     """Eq. S31: path v of the log noise scale of each asset, its persistence and shocks, in one step.
@@ -146,59 +174,31 @@ def draw_asset_paths(rng: np.random.Generator, data: Data, state: State, scratch
     leaves the posterior by the mixture as it is and is reversible under it; so all three are accepted with
     the ratio of exact likelihood over mixture, there and here.
 
-    Reads residuals, coefficients of the log-volatility, nu and hierarchies; changes paths and parameters and
-    keeps ``noise.precision`` current. ``noise.loglik`` and ``gradient`` are out of date afterwards, and u
-    belongs to other mixing variables.
+    In every other sweep, where eq. S44 does the same with the hierarchies in those between. Reads residuals,
+    coefficients of the log-volatility, nu and hierarchies; changes paths and parameters and keeps
+    ``noise.precision`` current. ``noise.loglik`` and ``gradient`` are out of date afterwards, and u belongs
+    to other mixing variables.
     """
     own, paths, bounds = scratch.volatility_path, state.asset_volatility, data.asset_volatility
-    student = data.noise.family == STUDENT_T
+    others_turn = (scratch.tuning.sweeps[0] & 1) == 0
     for i in range(paths.path.shape[0]):
+        if others_turn and bounds.together[bounds.group[i]]:
+            continue
         first, stop = bounds.first[i], bounds.stop[i]
         n = stop - first
         path, seen = paths.path[i, first:stop], data.returns.seen[i, first:stop]
         information, pull = own.information[:n], own.pull[:n]
-        e, precision = scratch.residuals[i, first:stop], scratch.noise.precision[i, first:stop]
         ratio, y, bits, logs = own.ratio[:n], own.target[:n], own.bits[:n], own.logs[:n]
         weights, total, new = own.weights, own.total[:n], own.proposal[:n]
-        set_log_scale(data.volatility.x, i, state.volatility.b, own.log_scale)
-        if student:
-            nu = state.noise.nu[i]
-            gamma_fill(rng, ratio, 0.5 * (nu + 1.0))
-            for t in range(n):
-                ratio[t] *= 2.0 / (nu + e[t] * e[t] * precision[t])
-        else:
-            for t in range(n):
-                ratio[t] = 1.0
-        for t in range(n):
-            y[t] = -2.0 * own.log_scale[first + t]
-        exp_in_place(y, bits)
-        for t in range(n):
-            ratio[t] *= e[t] * e[t] * y[t]
-            y[t] = max(ratio[t], math.exp(LOWEST))
-        log_in_place(y, bits)
+        set_squares(rng, i, data, state, scratch, ratio, y)
         mixture_weights(y, path, weights, total, bits)
         log_ratio = -exact_over_mixture(path, ratio, total, seen, logs, bits)
-        for t in range(n):
-            information[t] = 0.0
-            pull[t] = 0.0
-            if seen[t] == 0.0:
-                continue
-            level = uniform(rng) * total[t]
-            part = 0
-            while part < PARTS - 1 and level > weights[part, t]:
-                level -= weights[part, t]
-                part += 1
-            information[t] = 4.0 * PRECISION[part]
-            pull[t] = 2.0 * PRECISION[part] * (y[t] - MEAN[part])
+        draw_parts(rng, y, weights, total, seen, information, pull)
         group = bounds.group[i]
         mu = paths.mu[0, group], paths.mu[1, group]
         sigma = paths.sigma[0, group], paths.sigma[1, group]
         logit_phi, log_sd = draw_along(rng, paths.logit_phi[i], paths.log_sd[i], mu, sigma, information, pull)
-        set_prior_band(sigmoid(logit_phi), math.exp(log_sd), own, n)
-        for t in range(n):
-            own.diagonal[t] += information[t]
-            own.linear[t] += pull[t]
-        draw_band(rng, own, n)
+        draw_states_given_parts(rng, logit_phi, log_sd, information, pull, own)
         mixture_weights(y, new, weights, total, bits)
         log_ratio += exact_over_mixture(new, ratio, total, seen, logs, bits)
         scratch.moves.asset_path[1] += 1.0
@@ -209,9 +209,7 @@ def draw_asset_paths(rng: np.random.Generator, data: Data, state: State, scratch
             for t in range(n):
                 path[t] = new[t]
         extend_path(rng, paths.path[i], first, stop, sigmoid(paths.logit_phi[i]), math.exp(paths.log_sd[i]))
-        for t in range(own.log_scale.shape[0]):
-            scratch.noise.precision[i, t] = -2.0 * (own.log_scale[t] + paths.path[i, t])
-        exp_in_place(scratch.noise.precision[i], own.bits)
+        set_asset_precision(i, state, scratch)
 
 
 @kernel
@@ -331,10 +329,11 @@ def log_sd_density(x: float, args: tuple[float, float, float, int, float, float,
 
 
 @kernel
-def level_density(x: float, args: tuple[float, float, float, float, float, bool, float]) -> float:
-    """Log density of a shift x of a level, the path moved against it."""
-    precision, linear, b, mu, sigma, student, dof = args
-    return prior_value(b + x, mu, sigma, student, dof) + linear * x - 0.5 * precision * x * x
+def level_density(x: float, args: tuple[float, float, float, float, float, bool, float, float]) -> float:
+    """Log density of a shift x of an intercept, the path moved against the level."""
+    precision, linear, b, mu, sigma, student, dof, least = args
+    up = level_change(b, x, least)
+    return prior_value(b + x, mu, sigma, student, dof) + linear * up - 0.5 * precision * up * up
 
 
 @update
@@ -372,12 +371,14 @@ def draw_path_parameters(rng: np.random.Generator, data: Data, state: State, scr
                 sigma,
                 effects.student[level],
                 effects.dof[level],
+                effects.least,
             )
-            width = 3.0 / math.sqrt(square + 1.0 / sigma**2)
+            width = max(3.0 / math.sqrt(square + 1.0 / sigma**2), _LEAST_WIDTH)
             shift = slice_update(rng, level_density, args_level, 0.0, width)
+            up = level_change(volatility.b[level, i], shift, effects.least)
             volatility.b[level, i] += shift
             for t in range(first, stop):
-                path[t] -= shift
+                path[t] -= up
         start, squares, cross, before = path_products(path, first, stop)
         args = (
             paths.log_sd[i],
@@ -404,7 +405,7 @@ def draw_path_parameters(rng: np.random.Generator, data: Data, state: State, scr
         extend_path(rng, path, first, stop, sigmoid(paths.logit_phi[i]), math.exp(paths.log_sd[i]))
         if first == 0 and stop == path.shape[0]:
             continue
-        set_log_scale(effects.x, i, volatility.b, own.log_scale)
+        set_log_scale(effects, i, volatility.b, own.log_scale)
         for t in range(path.shape[0]):
             scratch.noise.precision[i, t] = -2.0 * (own.log_scale[t] + path[t])
         exp_in_place(scratch.noise.precision[i], own.bits)

@@ -10,6 +10,7 @@ import numpy as np
 from bdfm.gibbs.adapt import MIN_LEVERAGE
 from bdfm.gibbs.compiling import kernel, update
 from bdfm.gibbs.data import Data, Floats
+from bdfm.gibbs.level import level_change
 from bdfm.gibbs.linear import add_rows, fill_zero
 from bdfm.gibbs.random import exp_in_place, log_in_place, normal, uniform
 from bdfm.gibbs.scratch import CHUNK, CollapsedScratch, NormalScratch, Scratch, VolatilityPathScratch
@@ -34,6 +35,7 @@ _STEEPEST: Final = 8.0  # a residual's square over its variance counts no more t
 # difference of precisions, whose digits would be gone.
 _LEAST: Final = 1e-9
 _WIDTH_LEVEL: Final = 0.3  # first interval of the slice of a level
+_SHARE: Final = 0.5  # of the assets that it is for: each sweep visits so many, drawn anew
 
 
 @kernel
@@ -135,11 +137,11 @@ def collapsed_value(
 @kernel
 def collapsed_level_density(
     x: float,
-    args: tuple[CollapsedScratch, Floats, Floats, float, float, float, bool, float],
+    args: tuple[CollapsedScratch, Floats, Floats, float, float, float, bool, float, float],
 ) -> float:
-    """Log density of a shift x of the level of an asset's noise, its residuals integrated out."""
-    own, path, seen, b, mu, sigma, student, dof = args
-    value = collapsed_value(own, path, x, 0, path.shape[0], seen)
+    """Log density of a shift x of the intercept of an asset's noise, its residuals integrated out."""
+    own, path, seen, b, mu, sigma, student, dof, least = args
+    value = collapsed_value(own, path, level_change(b, x, least), 0, path.shape[0], seen)
     return value + prior_value(b + x, mu, sigma, student, dof)
 
 
@@ -297,7 +299,8 @@ def draw_collapsed_paths(rng: np.random.Generator, data: Data, state: State, scr
     move along, in the direction that the others' knowledge leaves.
 
     For the assets whose leverage, averaged over the adaptation, is above a threshold, and whose noise is not
-    below all digits of what the others know; such states are not left, and not entered. Reads u, loadings,
+    below all digits of what the others know; such states are not left, and not entered. A random half of
+    them a sweep: it is the dearest update, and others move the same in between. Reads u, loadings,
     volatilities and residuals, which must be current; changes paths, intercepts, factors and u, and keeps
     residuals and ``noise.precision`` current.
     """
@@ -335,7 +338,7 @@ def draw_collapsed_paths(rng: np.random.Generator, data: Data, state: State, scr
     for i in range(n_assets):
         if tuning.adapting[0]:
             found_direction(i, loadings, tuning, move)
-        if not tuning.leverage[i] >= MIN_LEVERAGE:
+        if not tuning.leverage[i] >= MIN_LEVERAGE or uniform(rng) >= _SHARE:
             continue
         first, stop = bounds.first[i], bounds.stop[i]
         path, seen = paths.path[i, first:stop], data.returns.seen[i, first:stop]
@@ -369,14 +372,16 @@ def draw_collapsed_paths(rng: np.random.Generator, data: Data, state: State, scr
                 volatility.sigma[level, of],
                 effects.student[level],
                 effects.dof[level],
+                effects.least,
             )
             shift = slice_update(rng, collapsed_level_density, args, 0.0, _WIDTH_LEVEL)
+            up = level_change(volatility.b[level, i], shift, effects.least)
             volatility.b[level, i] += shift
             for t in range(n):
-                own.log_variance[t] += 2.0 * shift
+                own.log_variance[t] += 2.0 * up
         draw_residuals(rng, own, work, w, path, seen, u, e, first)
         extend_path(rng, paths.path[i], first, stop, phi, sd)
-        set_log_scale(effects.x, i, volatility.b, scratch.volatility_path.log_scale)
+        set_log_scale(effects, i, volatility.b, scratch.volatility_path.log_scale)
         for t in range(n_periods):
             scratch.noise.precision[i, t] = -2.0 * (scratch.volatility_path.log_scale[t] + paths.path[i, t])
         exp_in_place(scratch.noise.precision[i], scratch.noise.bits)

@@ -10,6 +10,7 @@ import numpy as np
 from bdfm.gibbs.adapt import adapt_step_nu
 from bdfm.gibbs.compiling import kernel, update
 from bdfm.gibbs.data import Data, Floats, Ints, NoiseData, Returns
+from bdfm.gibbs.level import level_change
 from bdfm.gibbs.random import normal, uniform
 from bdfm.gibbs.scratch import NoiseScratch, Scratch
 from bdfm.gibbs.slice import slice_update
@@ -25,12 +26,13 @@ _WIDTH_SIGMA: Final = 0.5  # and of log sigma_nu
 class RidgePrior(NamedTuple):
     """Prior of the noise scale that moves along with nu; a flat one if none does."""
 
-    slope: float  # d log sigma / d log nu, 0 if it stays
+    slope: float  # d b / d log nu, 0 if it stays
     b: float
     mu: float
     sigma: float
     student: bool
     dof: float
+    least: float  # noise scale below which e^b does not bring it
 
 
 @kernel
@@ -38,15 +40,16 @@ def nu_density(
     shift: float,
     args: tuple[float, float, float, float, RidgePrior, Floats, Ints, Floats, Floats, Floats, Ints],
 ) -> float:
-    """Log density of an asset at log nu + shift, its log scale moved along by ``ridge.slope * shift``.
+    """Log density of an asset at log nu + shift, its intercept moved along by ``ridge.slope * shift``.
 
     ``ratio`` holds (e / sigma)^2 before the move.
     """
     nu, shape, rate, total_weight, ridge, ratio, bounds, run_weight, weight, logs, bits = args
     new = nu * math.exp(shift)
     along = ridge.slope * shift
-    value = shape * math.log(new) - rate * new + (student_norm(new) - along) * total_weight
-    factor = math.exp(-2.0 * along) / new
+    up = level_change(ridge.b, along, ridge.least)
+    value = shape * math.log(new) - rate * new + (student_norm(new) - up) * total_weight
+    factor = math.exp(-2.0 * up) / new
     value -= 0.5 * (new + 1.0) * log_sum(bounds, run_weight, weight, ratio, factor, logs, bits)
     return value + prior_value(ridge.b + along, ridge.mu, ridge.sigma, ridge.student, ridge.dof)
 
@@ -77,7 +80,7 @@ def draw_nu(rng: np.random.Generator, data: Data, state: State, scratch: Scratch
     along = prior.has_intercept and (turn & 2) != 0
     for i in range(turn & 1, nu.shape[0], 2):
         set_ratio(scratch.residuals[i], noise.precision[i], ratio)
-        ridge = RidgePrior(0.0, 0.0, 0.0, 1.0, False, 1.0)
+        ridge = RidgePrior(0.0, 0.0, 0.0, 1.0, False, 1.0, 0.0)
         if along:
             group = prior.group[first, i]
             ridge = RidgePrior(
@@ -87,6 +90,7 @@ def draw_nu(rng: np.random.Generator, data: Data, state: State, scratch: Scratch
                 volatility.sigma[first, group],
                 prior.student[first],
                 prior.dof[first],
+                prior.least,
             )
         args = (
             nu[i],
@@ -105,7 +109,7 @@ def draw_nu(rng: np.random.Generator, data: Data, state: State, scratch: Scratch
         nu[i] *= math.exp(shift)
         if along:
             volatility.b[first, i] += ridge.slope * shift
-            factor = math.exp(-2.0 * ridge.slope * shift)
+            factor = math.exp(-2.0 * level_change(ridge.b, ridge.slope * shift, prior.least))
             for t in range(ratio.shape[0]):
                 noise.precision[i, t] *= factor
 

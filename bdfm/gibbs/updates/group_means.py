@@ -67,9 +67,9 @@ def move_group_means(rng: np.random.Generator, data: Data, state: State, scratch
                 b[j] = volatility.b[j, i]
             for r in range(n):
                 b[shared[r]] += step[r]
-            set_precision(prior.x, i, b, state.asset_volatility.path, noise.new_precision[i], noise.bits)
+            set_precision(prior, i, b, state.asset_volatility.path, noise.new_precision[i], noise.bits)
             noise.new_loglik[i] = asset_log_likelihood(
-                prior.x,
+                prior,
                 i,
                 b,
                 data.sums.x[i],

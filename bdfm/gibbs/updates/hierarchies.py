@@ -12,6 +12,7 @@ import numpy as np
 
 from bdfm.gibbs.compiling import kernel, update
 from bdfm.gibbs.data import Data, Effects
+from bdfm.gibbs.level import level_change
 from bdfm.gibbs.quantities import set_precision
 from bdfm.gibbs.random import gamma_fill, normal, uniform
 from bdfm.gibbs.scratch import GroupScratch, Scratch
@@ -111,13 +112,13 @@ def move_groups(rng: np.random.Generator, data: Data, state: State, scratch: Scr
                 b[r] = volatility.b[r, i]
             b[j] = own.mu[group] + own.sigma[group] * z
             if prior.has_intercept and j == prior.intercept:
-                factor = math.exp(2.0 * (volatility.b[j, i] - b[j]))
+                factor = math.exp(2.0 * level_change(b[j], volatility.b[j, i] - b[j], prior.least))
                 for t in range(noise.score.shape[0]):
                     noise.new_precision[i, t] = factor * noise.precision[i, t]
             else:
-                set_precision(prior.x, i, b, state.asset_volatility.path, noise.new_precision[i], noise.bits)
+                set_precision(prior, i, b, state.asset_volatility.path, noise.new_precision[i], noise.bits)
             noise.new_loglik[i] = asset_log_likelihood(
-                prior.x,
+                prior,
                 i,
                 b,
                 data.sums.x[i],

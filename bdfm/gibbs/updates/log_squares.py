@@ -13,6 +13,10 @@ from typing import Final
 
 import numpy as np
 
+from bdfm.gibbs.compiling import kernel
+from bdfm.gibbs.data import Floats, Ints
+from bdfm.gibbs.random import exp_in_place, log_in_place, uniform
+
 PARTS: Final = 10
 LOWEST: Final = -20.0  # log squares below are set to it in proposals: the mixture ends near it
 
@@ -39,3 +43,69 @@ PRECISION: Final = 1.0 / np.array(_VARIANCE)
 LOG_WEIGHT: Final = np.log(_WEIGHT) - 0.5 * np.log(2.0 * math.pi * np.array(_VARIANCE))
 ROOT_A: Final = np.exp(0.5 * MEAN) * np.array(_A)
 ROOT_B: Final = np.exp(0.5 * MEAN) * np.array(_B)
+
+
+@kernel
+def mixture_weights(y: Floats, path: Floats, weights: Floats, total: Floats, bits: Ints) -> None:
+    """Weights (part, period) of the parts of the mixture at y - 2 path, and their sums over parts.
+
+    ``weights`` may be longer than the others.
+    """
+    for t in range(total.shape[0]):
+        total[t] = 0.0
+    for j in range(PARTS):
+        w = weights[j, : total.shape[0]]
+        mean, half, constant = MEAN[j], 0.5 * PRECISION[j], LOG_WEIGHT[j]
+        for t in range(total.shape[0]):
+            x = y[t] - 2.0 * path[t] - mean
+            w[t] = constant - half * x * x
+        exp_in_place(w, bits)
+        for t in range(total.shape[0]):
+            total[t] += w[t]
+
+
+@kernel
+def exact_over_mixture(
+    path: Floats, ratio: Floats, total: Floats, seen: Floats, logs: Floats, bits: Ints
+) -> float:
+    """Log likelihood of a path given the mixing variables, less that by the mixture; up to a constant."""
+    value = 0.0
+    for t in range(path.shape[0]):
+        logs[t] = -2.0 * path[t]
+    exp_in_place(logs, bits)
+    for t in range(path.shape[0]):
+        value -= seen[t] * (path[t] + 0.5 * ratio[t] * logs[t])
+    for t in range(path.shape[0]):
+        logs[t] = max(total[t], 1e-300)
+    log_in_place(logs, bits)
+    for t in range(path.shape[0]):
+        value -= seen[t] * logs[t]
+    return value
+
+
+@kernel
+def draw_parts(
+    rng: np.random.Generator,
+    y: Floats,
+    weights: Floats,
+    total: Floats,
+    seen: Floats,
+    information: Floats,
+    pull: Floats,
+) -> None:
+    """Draw the part of the mixture of each period from its weights, and what it says of the state.
+
+    That is a precision, and precision times mean; 0 where there is no return.
+    """
+    for t in range(y.shape[0]):
+        information[t] = 0.0
+        pull[t] = 0.0
+        if seen[t] == 0.0:
+            continue
+        level = uniform(rng) * total[t]
+        part = 0
+        while part < PARTS - 1 and level > weights[part, t]:
+            level -= weights[part, t]
+            part += 1
+        information[t] = 4.0 * PRECISION[part]
+        pull[t] = 2.0 * PRECISION[part] * (y[t] - MEAN[part])

@@ -81,9 +81,9 @@ def move_asset_coefficients(rng: np.random.Generator, data: Data, state: State, 
             precision = noise.new_precision[i] if proposed else noise.precision[i]
             gradient = noise.new_gradient[i] if proposed else noise.gradient[i]
             if proposed:
-                set_precision(prior.x, i, new, state.asset_volatility.path, precision, noise.bits)
+                set_precision(prior, i, new, state.asset_volatility.path, precision, noise.bits)
             loglik = asset_log_likelihood(
-                prior.x,
+                prior,
                 i,
                 new,
                 data.sums.x[i],

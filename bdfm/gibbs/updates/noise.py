@@ -13,7 +13,8 @@ from typing import Final
 import numpy as np
 
 from bdfm.gibbs.compiling import kernel, update
-from bdfm.gibbs.data import Data, Floats, Ints, Returns
+from bdfm.gibbs.data import Data, Effects, Floats, Ints, Returns
+from bdfm.gibbs.level import level_of, level_slope
 from bdfm.gibbs.linear import dot
 from bdfm.gibbs.scratch import Scratch
 from bdfm.gibbs.state import State
@@ -45,8 +46,9 @@ def noise_information(family: int, nu: float) -> float:
 
 @kernel
 def likelihood_terms(
-    x: Floats,
+    effects: Effects,
     i: int,
+    b: Floats,
     family: int,
     nu: float,
     weight: Floats,
@@ -63,7 +65,7 @@ def likelihood_terms(
 
     Also fills ``gradient``, that of the whole log-likelihood in the log-volatility coefficients.
     """
-    n_periods = score.shape[0]
+    x, n_periods = effects.x, score.shape[0]
     for t in range(n_periods):
         score[t] = e[t] * e[t] * precision[t]
     if family == STUDENT_T:
@@ -77,6 +79,8 @@ def likelihood_terms(
         for t in range(n_periods):
             total += score[t] * x[j, i, t]
         gradient[j] = total
+    if effects.least > 0.0:
+        gradient[effects.intercept] *= level_slope(b[effects.intercept], effects.least)
     return value
 
 
@@ -89,7 +93,7 @@ def set_norms(family: int, nu: Floats, total_weight: Floats, norm: Floats) -> No
 
 @kernel
 def asset_log_likelihood(
-    x: Floats,
+    effects: Effects,
     i: int,
     b: Floats,
     sums: Floats,
@@ -109,9 +113,13 @@ def asset_log_likelihood(
     ``sums`` holds the weighted sums of its regressors, ``precision`` 1 / sigma^2 at ``b``.
     """
     value = norm - dot(sums, b)
+    if effects.least > 0.0:
+        j = effects.intercept
+        value -= sums[j] * (level_of(b[j], effects.least) - b[j])
     return value + likelihood_terms(
-        x,
+        effects,
         i,
+        b,
         family,
         nu,
         returns.weight[i],
@@ -139,7 +147,7 @@ def refresh_log_likelihood(rng: np.random.Generator, data: Data, state: State, s
         for j in range(b.shape[0]):
             b[j] = state.volatility.b[j, i]
         noise.loglik[i] = asset_log_likelihood(
-            data.volatility.x,
+            data.volatility,
             i,
             b,
             data.sums.x[i],

@@ -9,6 +9,7 @@ import numpy as np
 from bdfm.gibbs.adapt import MIN_LEVERAGE, adapt_leverage
 from bdfm.gibbs.compiling import kernel, update
 from bdfm.gibbs.data import Data, Floats
+from bdfm.gibbs.level import level_change
 from bdfm.gibbs.linear import dot, eliminate, solve_transposed
 from bdfm.gibbs.quantities import band_product, set_deviation
 from bdfm.gibbs.scratch import ResidualMoveScratch, Scratch, Tuning
@@ -19,12 +20,16 @@ from bdfm.gibbs.updates.prior import prior_value
 
 @kernel
 def residual_density(
-    log_c: float, args: tuple[float, float, float, float, float, float, bool, float]
+    shift: float, args: tuple[float, float, float, float, float, float, bool, float, float]
 ) -> float:
-    """Log density of log c; the move costs square (1 - c)^2 / 2 - linear (1 - c)."""
-    power, square, linear, b, mu, sigma, student, dof = args
+    """Log density of a shift of the intercept, and so of log c, what the level goes up by.
+
+    The move costs square (1 - c)^2 / 2 - linear (1 - c).
+    """
+    power, square, linear, b, mu, sigma, student, dof, least = args
+    log_c = level_change(b, shift, least)
     rest = 1.0 - math.exp(log_c)
-    prior = prior_value(b + log_c, mu, sigma, student, dof)
+    prior = prior_value(b + shift, mu, sigma, student, dof)
     return prior + power * log_c - rest * (0.5 * square * rest - linear)
 
 
@@ -113,10 +118,10 @@ def move_asset(
     group = prior.group[first, i]
     mu, sigma = volatility.mu[first, group], volatility.sigma[first, group]
     b, student, dof = volatility.b[first, i], prior.student[first], prior.dof[first]
-    args = (power, square, linear, b, mu, sigma, student, dof)
-    log_c = slice_update(rng, residual_density, args, 0.0, 1.0)
-    c = math.exp(log_c)
-    volatility.b[first, i] += log_c
+    args = (power, square, linear, b, mu, sigma, student, dof, prior.least)
+    shift_b = slice_update(rng, residual_density, args, 0.0, 1.0)
+    c = math.exp(level_change(b, shift_b, prior.least))
+    volatility.b[first, i] += shift_b
     for t in range(n_periods):
         shift[t] = (1.0 - c) * e[t]
         u[t] /= c * c

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from dataclasses import replace
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import PositiveFloat
+from pydantic import Field, PositiveFloat, SerializerFunctionWrapHandler, model_serializer
 
-from bdfm.model.part import Array, Data, Params, Part, Variable, hierarchy_variables
+from bdfm.model.part import (
+    Array,
+    Block,
+    Data,
+    Params,
+    Part,
+    Variable,
+    functions_for,
+    hierarchy_variables,
+)
 from bdfm.model.parts.linear import Hierarchy, LinearEffect, class_groups
 from bdfm.names import (
     ASSET,
@@ -64,6 +74,10 @@ class LogVolIntercept(LinearLogVolatility):
 
     ``mean`` -3 is a noise scale of 5 % per 4 weeks; ``mean_sd`` 1 covers 2 % to 14 % within one sd, from
     short bonds to biotechnology; ``scale`` 0.5 lets assets of a class differ by a factor of two or so.
+
+    With ``least``, decimal per period, the noise scale of an average period is least + exp θ_i (eq. D4): no
+    asset is known better than its closes are. Without, nothing bounds the noise of an asset that the others
+    determine.
     """
 
     kind: Literal["intercept"] = "intercept"
@@ -71,6 +85,7 @@ class LogVolIntercept(LinearLogVolatility):
     mean: float = -3.0
     mean_sd: PositiveFloat = 1.0
     scale: PositiveFloat = 0.5
+    least: Annotated[float, Field(ge=0)] = 0.0
     claims: ClassVar[frozenset[str]] = frozenset({"log-volatility intercept"})
     coefficient: ClassVar[Variable] = _THETA
     variables: ClassVar[tuple[Variable, ...]] = hierarchy_variables(
@@ -82,6 +97,27 @@ class LogVolIntercept(LinearLogVolatility):
     def hierarchy(self) -> Hierarchy:
         """Prior of θ within a class."""
         return Hierarchy(self.scale, dof=self.nu, location=self.mean, location_sd=self.mean_sd)
+
+    def effect(self, p: Params, data: Data) -> Array:
+        """θ, or log(least + exp θ), (..., 1, asset)."""
+        theta = super().effect(p, data)
+        if not self.least:
+            return theta
+        f = functions_for(theta)
+        return f.log(self.least + f.exp(theta))
+
+    def block(self, data: Data) -> Block:
+        """One effect of the Gibbs engine, with its least scale."""
+        ((slot, (effect,)),) = super().block(data).items()
+        return {slot: (replace(effect, least=self.least),)}
+
+    @model_serializer(mode="wrap")
+    def _without_none(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Settings; no least scale is no setting, so that files from before there was one stay."""
+        found: dict[str, Any] = dump(self)
+        if not self.least:
+            found.pop("least", None)
+        return found
 
 
 class RecentVolatility(LinearLogVolatility):
