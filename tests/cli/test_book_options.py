@@ -63,8 +63,8 @@ def test_each_option_reaches_the_request(tmp_path):
     first, last, request = asked[0]
     assert (first, last) == ("one", 3)
     assert request == Request(
-        Path("p.csv"), Path("b.csv"), None, (Kind.STATISTICAL,), ("AAPL",), Path("u.csv"), "2022-02-04", "1d", 7,
-        True, 60, 9.0, 2.0, Path("f.csv"), Unit.percent, Path("s.csv"), Path("c.csv"), Path("e.csv"),
+        Path("p.csv"), Path("b.csv"), None, (Kind.STATISTICAL,), ("AAPL",), Path("u.csv"), "2022-02-04", "1d",
+        7, True, 60, 9.0, 2.0, Path("f.csv"), Unit.percent, Path("s.csv"), Path("c.csv"), Path("e.csv"),
         Path("x.nc"), Path("y.nc"), "dmy", ",", request.aliases, ("twins",), ("SPY",),
     )  # fmt: skip
     assert dict(request.aliases) == {"A": "B"}
