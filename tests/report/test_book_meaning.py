@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from bdfm.data.sources import demo
+from bdfm.errors import DataError
 from bdfm.report.book import BAYESIAN, Request, book_of
 from bdfm.report.book_meaning import explanation, meanings, realised
 from bdfm.risk import compare, simple_returns
@@ -97,3 +98,10 @@ def test_a_model_of_late_volatility_is_held_against_late_returns(book):
         "Models differ by up to 100%. statistical average over the window; Bayesian goes by"
     )
     assert "independent" not in why
+
+
+def test_a_bad_benchmark_is_named_as_one(request_of, tmp_path):
+    path = tmp_path / "index.csv"
+    path.write_text("symbol,weight\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"^benchmark: index\.csv has a header but no rows"):
+        book_of(request_of(benchmark=str(path)))
