@@ -7,7 +7,7 @@ milliseconds here, and the Monte Carlo part of validation needs many tables.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,7 +95,9 @@ def volatility_clusters(values: Floats, lags: int) -> Floats:
 
 
 def _portmanteau_of_sizes(values: Floats, lags: int) -> Floats:
-    gaps = "omit" if np.isnan(values).any() else "propagate"  # one asset at a time if there are any
+    gaps: Literal["omit", "propagate"] = (
+        "omit" if np.isnan(values).any() else "propagate"
+    )  # one asset at a time if there are any
     rank = stats.rankdata(np.abs(values), axis=0, nan_policy=gaps)
     n = np.isfinite(values).sum(axis=0)
     return _portmanteau(stats.norm.ppf((rank - 0.375) / (n + 0.25)), lags)
@@ -111,9 +113,10 @@ def jarque_bera(values: Floats) -> Floats:
 
 def normality(values: Floats) -> Floats:
     """p-values (asset,) of D'Agostino and Pearson's (1973) statistic, by its simulated law."""
-    columns = [c[np.isfinite(c)] for c in values.T]
-    found = np.array([stats.normaltest(c).statistic for c in columns])
-    return _by_law(_omnibus, found, np.array([len(c) for c in columns]))
+    n = np.isfinite(values).sum(axis=0)
+    whole = (n == len(values)).all()
+    found = _omnibus(values) if whole else np.array([_omnibus(c[np.isfinite(c)]) for c in values.T])
+    return _by_law(_omnibus, found, n)
 
 
 def _omnibus(values: Floats) -> Floats:
