@@ -76,8 +76,8 @@ class BookOptions:
         """What ``book_of`` makes models and portfolios of."""
         from bdfm.report.book import Request
 
-        given = {f.name: getattr(self, f.name) for f in fields(self)}
-        renamed = {
+        given: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        renamed: dict[str, Any] = {
             "kinds": tuple(given.pop("model") or ()),
             "only": tuple(given.pop("only") or ()),
             "accept": tuple(given.pop("accept") or ()),
