@@ -7,36 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
+from bdfm.cli.book_options import BookOptions, with_options
 from bdfm.cli.console import out, say_read
-from bdfm.cli.options import (
-    Accept,
-    Alias,
-    CalendarMonths,
-    Countries,
-    DateFormat,
-    DecimalMark,
-    Estimation,
-    ExposuresFile,
-    Factors,
-    FactorUnit,
-    HalfLife,
-    Horizon,
-    Kinds,
-    Members,
-    Only,
-    Origin,
-    Period,
-    PeriodDays,
-    PortfolioFile,
-    PosteriorFile,
-    Prices,
-    Sectors,
-    Window,
-    aliases_of,
-)
-from bdfm.exposures.choices import Unit
+from bdfm.cli.options import PortfolioFile, Prices
 
 
+@with_options(BookOptions)
 def risk(
     prices: Prices,
     portfolio: PortfolioFile = None,
@@ -54,23 +30,6 @@ def risk(
             metavar="LOW HIGH", help="Least and most of each instrument, in shares of the book: -0.5 0, say."
         ),
     ] = None,
-    model: Kinds = None,
-    only: Only = None,
-    universe: Members = None,
-    origin: Origin = None,
-    period: Period = None,
-    period_days: PeriodDays = None,
-    calendar_months: CalendarMonths = False,
-    window: Window = 104,
-    half_life: HalfLife = None,
-    horizon: Horizon = 4,
-    factors: Factors = None,
-    unit: FactorUnit = Unit.decimal,
-    sectors: Sectors = None,
-    countries: Countries = None,
-    estimation: Estimation = None,
-    posterior: PosteriorFile = None,
-    exposures: ExposuresFile = None,
     check: Annotated[bool, typer.Option("--validate", help="Validate each model; takes longer.")] = False,
     backtest: Annotated[
         int | None,
@@ -79,47 +38,19 @@ def risk(
         ),
     ] = None,
     level: Annotated[float, typer.Option(min=0.5, max=0.999, help="Of that value at risk.")] = 0.95,
-    date_format: DateFormat = None,
-    decimal_mark: DecimalMark = None,
-    alias: Alias = None,
+    *,
+    options: BookOptions,
     out_dir: Annotated[
         Path | None, typer.Option("--out", help="Folder for models, tables and pictures.")
     ] = None,
-    accept: Accept = None,
 ) -> None:
     """Risk of portfolios by up to four models. And where it comes from."""
     from bdfm.cli import show_risk
     from bdfm.report import book_tables
-    from bdfm.report.book import Request, book_of
+    from bdfm.report.book import book_of
     from bdfm.report.risk import validated, write_risk
 
-    request = Request(
-        prices,
-        portfolio,
-        benchmark,
-        tuple(model or ()),
-        (*(only or ()),),
-        universe,
-        origin,
-        period,
-        period_days,
-        calendar_months,
-        window,
-        half_life,
-        horizon,
-        factors,
-        unit,
-        sectors,
-        countries,
-        estimation,
-        posterior,
-        exposures,
-        date_format,
-        decimal_mark,
-        aliases_of(alias),
-        tuple(accept or ()),
-        tuple(hedge or ()),
-    )
+    request = options.request(prices, portfolio, benchmark=benchmark, instruments=tuple(hedge or ()))
     book = book_of(request, say=say_read)
     show_risk.left_out(book)
     show_risk.volatilities(book)
@@ -151,6 +82,7 @@ def risk(
         )
 
 
+@with_options(BookOptions)
 def stress(
     prices: Prices,
     portfolio: PortfolioFile = None,
@@ -184,35 +116,16 @@ def stress(
     forecast: Annotated[
         Path | None, typer.Option(help="forecast.nc: adds the mean of its draws that lose so much.")
     ] = None,
-    model: Kinds = None,
-    only: Only = None,
-    universe: Members = None,
-    origin: Origin = None,
-    period: Period = None,
-    period_days: PeriodDays = None,
-    calendar_months: CalendarMonths = False,
-    window: Window = 104,
-    half_life: HalfLife = None,
-    horizon: Horizon = 4,
-    factors: Factors = None,
-    unit: FactorUnit = Unit.decimal,
-    sectors: Sectors = None,
-    countries: Countries = None,
-    estimation: Estimation = None,
-    posterior: PosteriorFile = None,
-    exposures: ExposuresFile = None,
-    date_format: DateFormat = None,
-    decimal_mark: DecimalMark = None,
-    alias: Alias = None,
+    *,
+    options: BookOptions,
     out_dir: Annotated[
         Path | None, typer.Option("--out", help="Folder for a page, a picture and tables.")
     ] = None,
-    accept: Accept = None,
 ) -> None:
     """Stress of portfolios: past crashes, shocks to factors and to risk, and what it takes to lose."""
     from bdfm.cli import show_risk
     from bdfm.forecast.forecast import Forecast
-    from bdfm.report.book import Request, book_of
+    from bdfm.report.book import book_of
     from bdfm.report.stress import about, stress_of_book, write_stress
     from bdfm.risk.scenario_texts import parse_shock, parse_window
     from bdfm.risk.stress_tests import Scenarios
@@ -227,33 +140,7 @@ def stress(
         loss=loss,
     )
     loaded = None if forecast is None else Forecast.load(forecast)
-    request = Request(
-        prices,
-        portfolio,
-        None,
-        tuple(model or ()),
-        (*(only or ()),),
-        universe,
-        origin,
-        period,
-        period_days,
-        calendar_months,
-        window,
-        half_life,
-        horizon,
-        factors,
-        unit,
-        sectors,
-        countries,
-        estimation,
-        posterior,
-        exposures,
-        date_format,
-        decimal_mark,
-        aliases_of(alias),
-        tuple(accept or ()),
-    )
-    book = book_of(request, say=say_read)
+    book = book_of(options.request(prices, portfolio), say=say_read)
     show_risk.left_out(book)
     found = stress_of_book(book, asked, forecast=loaded)
     show_risk.stress(found, book)

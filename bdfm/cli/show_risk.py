@@ -52,6 +52,10 @@ def _rows(table: pd.DataFrame) -> list[tuple[tuple[str, ...], pd.Series[Any]]]:
     return [(tuple(map(str, key)), row) for key, (_, row) in zip(keys, shown.iterrows(), strict=True)]
 
 
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
+
+
 def _share(value: float) -> str:
     """Percent; blank where there is nothing to share."""
     return "" if value != value else f"{100 * value:.0f}"
@@ -64,13 +68,16 @@ def _print(table: Table, n: int) -> None:
 
 
 def volatilities(book: Book) -> None:
-    """Print volatilities of portfolios by model."""
+    """Print volatilities of portfolios by model, what each is, and what their own returns had."""
     from bdfm.report.book import BAYESIAN
+    from bdfm.report.book_meaning import explanation, meanings, realised
     from bdfm.risk import compare
 
-    result = compare(book.models, book.weights)
+    result, own_returns = compare(book.models, book.weights), realised(book)
+    meaning = meanings(book)
     for name, own in book.models.items():
-        out.print(f"{name}: {len(own.assets)} assets, {len(own.factors)} factors; {'; '.join(own.notes)}")
+        size = f"{len(own.assets)} assets, {len(own.factors)} factors"
+        out.print(f"{name}: {size}; {'; '.join(own.notes)}. {_sentence(meaning[name])}", markup=False)
     beside = f" ({BAYESIAN}: over its own period)" if BAYESIAN in book.models else ""
     table = _table(
         f"Volatility over {book.span}{beside}, %",
@@ -91,11 +98,18 @@ def volatilities(book: Book) -> None:
             f"{100 * row['specific_volatility']:.2f}",
             _share(row["systematic_share"]),
         )
+        if model == names[-1][1]:
+            for what in ("window", "recent"):
+                one = own_returns.loc[portfolio]
+                label = f"own returns, last {one[f'n_{what}']:.0f}"
+                table.add_row(portfolio, label, f"{100 * one[what]:.2f}", *[""] * 4)
     for name in book.fits.failures:
         table.add_row("", name, "not made", *[""] * 4)
     out.print(table)
     for name, reason in book.fits.failures.items():
         out.print(f"{name}: not made. {reason}", markup=False)
+    if why := explanation(book, result):
+        out.print(why, markup=False)
 
 
 def assets(table: pd.DataFrame) -> None:

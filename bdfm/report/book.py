@@ -256,7 +256,14 @@ def _benchmark(r: Request, given: str, symbols: list[str]) -> pd.Series[float]:
             f"--benchmark: {given!r} is neither a file nor a symbol of the prices."
             f"{did_you_mean(given, symbols)}"
         )
-    table = read_portfolios(path, symbols, aliases=r.aliases, decimal_mark=r.decimal_mark, accept=r.accept)
+    table = read_portfolios(
+        path,
+        symbols,
+        aliases=r.aliases,
+        decimal_mark=r.decimal_mark,
+        accept=r.accept,
+        what="benchmark",
+    )
     if len(table) != 1:
         raise DataError(
             f"--benchmark: {path.name} holds {len(table)} portfolios ({_checks.first(table.index)})."

@@ -13,6 +13,7 @@ from bdfm import _files, _folders
 from bdfm.errors import BdfmError
 from bdfm.report import book_tables
 from bdfm.report.book import Book
+from bdfm.report.book_meaning import explanation, meanings, realised
 from bdfm.risk.base import compare
 from bdfm.risk.pricing import Pricing
 from bdfm.risk.principal import Components
@@ -58,7 +59,7 @@ def write_risk(
         for name, own in book.models.items():
             own.save(files / f"{name.lower()}.nc")
             own.decompose(book.weights).plot().savefig(files / f"{name.lower()}.png", dpi=150)
-        whole = {"risk": result, **tables}
+        whole = {"risk": result, "own_returns": realised(book), **tables}
         if "assets" in tables:
             book_tables.plot_assets(tables["assets"]).savefig(files / "assets.png", dpi=150)
         if "active" in tables:
@@ -72,6 +73,8 @@ def write_risk(
         summary: dict[str, Any] = {
             "period": book.length.words(1),
             "models": {n: repr(m) for n, m in book.models.items()},
+            "meanings": meanings(book),
+            "why_models_differ": explanation(book, result),
             "failures": book.fits.failures,
             "left_out": book.left_out,
             "without_risk": book.without_risk,

@@ -61,16 +61,18 @@ def read_portfolios(
     aliases: Mapping[str, str] | None = None,
     decimal_mark: str | None = None,
     accept: Collection[str] | None = (),
+    what: str = "portfolio",
 ) -> pd.DataFrame:
     """Weights (portfolio, asset) of a file with columns symbol, weight and optionally portfolio.
 
     ``symbols`` says which assets there are, ``accept`` which doubts about the weights are right all the same
-    (``bdfm.data.doubts``). The file may have any form of ``bdfm.read_prices``; a weight of 25% is 0.25.
+    (``bdfm.data.doubts``), ``what`` what messages call the file.
+    The file may have any form of ``bdfm.read_prices``; a weight of 25% is 0.25.
     A row of cash (CASH, Cash USD, ...; no symbol of the prices) stays as it is: it has no risk. Raises
     ``FileError`` for a file that is missing, empty or no table, ``DataError`` for one without rows,
     other symbols, weights that are no numbers, or a symbol given twice.
     """
-    where = "portfolio"
+    where = what
     given = read_records(
         path,
         what=where,

@@ -145,6 +145,8 @@ def plot_estimation_error(table: pd.DataFrame, *, measure: str = "covariance") -
             axes[i, j].plot(own.index, own.to_numpy(), "o-", ms=3, label=list(own.columns))
             axes[i, j].set_title(f"{n} assets, noise {level:g}", fontsize=8)
             axes[i, j].set_xscale("log")
+            axes[i, j].set_xticks(list(own.index), [f"{t:g}" for t in own.index])
+            axes[i, j].minorticks_off()
     axes[0, 0].legend(fontsize=7, frameon=False)
     for axis in axes[-1]:
         axis.set_xlabel("periods", fontsize=8)

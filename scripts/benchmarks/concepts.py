@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from page_tables import write_table
 
 import bdfm
 from bdfm import exposures as ex
@@ -207,9 +208,7 @@ def main() -> None:
     if bad:
         sys.exit(f"beyond their tolerance: {', '.join(bad)}")
     if args.docs is not None:
-        head, mark, rest = args.docs.read_text(encoding="utf-8").partition("<!-- figures -->\n")
-        tail = rest.partition("<!-- end of figures -->")[2]
-        args.docs.write_text(f"{head}{mark}{text}\n<!-- end of figures -->{tail}", encoding="utf-8")
+        write_table(args.docs, "figures", text)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,15 @@
 """Time-varying exposures: all methods on 100 stocks, sweeps, latents, regimes, and a simulation; a report.
 
     python scripts/benchmarks/exposures.py --prices FILE --sectors FILE --factors FILE --out FOLDER
-        [--assets 100] [--seeds 3] [--replicates 10] [--seed 1]
+        [--assets 100] [--seeds 3] [--replicates 10] [--seed 1] [--end 2022-02-04] [--part errors ...]
+        [--docs docs]
 
 ``--prices``: daily adjusted closes; ``--sectors``: CSV with columns symbol and gics_sector; ``--factors``:
-daily Fama-French factors in percent. Writes report.md, results.json and pictures. Needs the extras exposures
-and torch. The study that it repeats is Rajpal and Singh, Journal of Financial Risk Management 14 (2025),
-285-303, doi 10.4236/jfrm.2025.143016.
+daily Fama-French factors in percent. ``--part``: errors, latents, sweeps or simulation, repeatable; all
+without it, and those of earlier runs into the same folder stay. ``--docs``: folder whose exposures_study.json
+and tables in exposures.md are made anew. Writes report.md, results.json and pictures. Needs the extras
+exposures and torch. The study that it repeats is Rajpal and Singh, Journal of Financial Risk Management 14
+(2025), 285-303, doi 10.4236/jfrm.2025.143016.
 """
 
 import json
@@ -15,17 +18,34 @@ import resource
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import numpy as np
 import pandas as pd
 import typer
+from page_tables import write_table
 
 import bdfm
 from bdfm import exposures as ex
 from bdfm._figures import new_figure
+from bdfm._statistics import long_run_variance
 
 FACTORS = ["Mkt-RF", "SMB", "HML"]
+WHOLE_DECODER: Final = "Prediction by the whole decoder at the latents that the factors imply, standardised"
+PAGE: Final = (  # what the page tells
+    "data",
+    "knowing nothing",
+    "Test errors",
+    "Prediction against constant betas",
+    "Model confidence set of predictions, 10 %",
+    "Model confidence set of reconstructions, 10 %",
+    "Living latents",
+    WHOLE_DECODER,
+    "Sweep of gamma at K = 10",
+    "Sweep of K at gamma = 6",
+    "Moving betas: delay in days, error of the market beta",
+    "Disentanglement score on simulated sectors",
+)
 GAMMAS = (2.0, 4.0, 6.0, 8.0, 10.0)
 LATENTS = (6, 8, 10, 12, 14)
 PUBLISHED = {"factor_vae": 0.00082, "kalman": 0.00110, "dcc_garch": 0.00125, "rolling_ols": 0.00147}
@@ -44,7 +64,10 @@ class Report:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.numbers: dict[str, Any] = {}
+        before = folder / "results.json"
+        self.numbers: dict[str, Any] = (
+            json.loads(before.read_text(encoding="utf-8")) if before.exists() else {}
+        )
         self._lines: list[str] = []
         self._begun = time.perf_counter()
         folder.mkdir(parents=True, exist_ok=True)
@@ -95,6 +118,49 @@ def trained(
     """FactorVAE of some settings, one for each seed, and its exposures."""
     models = [ex.FactorVAE(**settings).train(data, seed=s) for s in seeds]
     return models, [m.exposures(data) for m in models]
+
+
+def life_of(
+    models: Sequence[ex.TrainedFactorVAE], results: Sequence[ex.Exposures], data: ex.ExposureData
+) -> dict[str, Any]:
+    """Whether the latents say anything of the day: means over seeds.
+
+    In the training part: ``active``, latents whose KL is at least 0.1 nats a day; ``active units``, those
+    whose encoded mean has a variance above 0.01 over days (Burda, Grosse and Salakhutdinov 2016); the KL of
+    the least and of the most informative latent, and of all. In the test part: ``used``, latents without
+    which (at 0 in the decoder) the reconstruction is worse, by more than two Newey-West errors.
+    """
+    kl = np.array([np.sort(r.parameters["kl"].to_numpy()) for r in results])
+    span = data.days_of("training")
+    spread = np.array([r.dataset["factor_values"].to_numpy()[span].var(axis=0) for r in results])
+    of_latents = [ex.LatentAnalysis(r, data, "training").disentanglement() for r in results]
+    return {
+        "latents": kl.shape[1],
+        "active": float(np.mean([d.n_active for d in of_latents])),
+        "active units": float((spread > 0.01).sum(axis=1).mean()),
+        "least KL": float(kl[:, 0].mean()),
+        "most KL": float(kl[:, -1].mean()),
+        "all KL": float(kl.sum(axis=1).mean()),
+        "largest correlation": float(np.mean([d.largest_correlation for d in of_latents])),
+        "used": float(np.mean([n_used(m, data) for m in models])),
+    }
+
+
+def n_used(model: ex.TrainedFactorVAE, data: ex.ExposureData) -> int:
+    """Latents without which the test days are reconstructed worse, by more than two errors of the mean."""
+    returns = np.asarray(data.returns)[data.days_of("test")]
+    means = model.encode(returns)[0]
+
+    def loss(z: np.ndarray) -> np.ndarray:
+        return np.square((model.decode(z) - returns) / data.sd).mean(axis=1)
+
+    whole, n = loss(means), 0
+    for k in range(means.shape[1]):
+        without = means.copy()
+        without[:, k] = 0.0
+        gap = loss(without) - whole
+        n += gap.mean() > 2 * np.sqrt(long_run_variance(gap, 5) / (len(gap) - 1))
+    return n
 
 
 def sweep(
@@ -161,6 +227,7 @@ def methods_on_data(
         results[method.name] = method.fit(data, seed=seeds[0])
         report.say(f"{method.name}: {results[method.name].details['seconds']:.0f} s")
     decoded: dict[str, list[np.ndarray]] = {}
+    living: dict[str, dict[str, Any]] = {}
     first: ex.TrainedFactorVAE | None = None
     for label, extra in (
         ("factor_vae", {}),
@@ -172,12 +239,14 @@ def methods_on_data(
             m.decode(r.dataset["factors_given"]) for m, r in zip(models, results[label], strict=True)
         ]
         first = first or models[0]
+        living[label] = life_of(models, results[label], data)
         epochs = ", ".join(f"{m.best_epoch} of {len(m.history)}" for m in models)
         report.say(
             f"{label}: best epochs {epochs}; {sum(m.seconds for m in models):.0f} s for {len(seeds)} seeds"
         )
     assert first is not None
     comparison = ex.compare(results, data)
+    report.table("Living latents", pd.DataFrame(living).T.rename_axis("method"), digits=3)
     report.table("Test errors", comparison.table(), digits=5)
     report.picture("errors", comparison.plot())
     report.table("Prediction against constant betas", comparison.against("constant"))
@@ -190,7 +259,7 @@ def methods_on_data(
         for label, members in decoded.items()
     }
     report.table(
-        "Prediction by the whole decoder at the latents that the factors imply, standardised",
+        WHOLE_DECODER,
         pd.DataFrame({"prediction": charitable}).rename_axis("method"),
     )
     raw = comparison.table()["reconstruction_raw"]
@@ -201,6 +270,7 @@ def methods_on_data(
         .rename_axis("method"),
         digits=5,
     )
+    report.numbers["knowing nothing"] = {k: float(v.mean()) for k, v in comparison.total.items()}
     nothing = {scale: float(losses.mean()) for scale, losses in comparison.total.items()}
     report.say(
         "Knowing nothing (each asset's training mean) has a test error of"
@@ -287,6 +357,70 @@ def blocks_score(gamma: float, seed: int, n_factors: int = 5, block: int = 8) ->
     return ex.disentanglement_score(lambda r: model.encode(r)[0], decode, n_factors, seed=seed).accuracy
 
 
+NAMES: Final = {
+    "constant": "constant betas",
+    "rolling_ols": "rolling least squares",
+    "kalman": "Kalman filter",
+    "dcc_garch": "DCC-GARCH",
+    "bayes_random_walk": "Bayesian random walk",
+    "pca": "10 principal components",
+    "factor_vae": "FactorVAE",
+    "factor_vae, as published": "FactorVAE as published",
+    "vae (gamma 0)": "VAE (γ = 0)",
+}
+
+
+def error_lines(numbers: dict[str, Any]) -> str:
+    """Markdown of the errors of all methods, predictions beside constant betas, and the confidence set."""
+    against = {row["method"]: row for row in numbers["Prediction against constant betas"]}
+    inside = {row["method"]: row for row in numbers["Model confidence set of predictions, 10 %"]}
+    lines = [
+        "| method | reconstruction | prediction | against constant betas | in the 90 % set |",
+        "|---|---|---|---|---|",
+    ]
+    for row in numbers["Test errors"]:
+        name = row["method"]
+        seeds = [
+            f" ± {row[f'{k}_seed_sd']:.3f}" if row[f"{k}_seed_sd"] is not None else ""
+            for k in ("reconstruction", "prediction")
+        ]
+        apart = against.get(name)
+        lines.append(
+            f"| {NAMES[name]} | {row['reconstruction_standardised']:.3f}{seeds[0]} |"
+            f" {row['prediction_standardised']:.3f}{seeds[1]} |"
+            + ("" if apart is None else f" {apart['difference']:+.3f} ± {apart['standard_error']:.3f}")
+            + f" | {'yes' if inside[name]['included'] else 'no'} |"
+        )
+    return "\n".join(lines)
+
+
+def life_lines(numbers: dict[str, Any]) -> str:
+    """Markdown of the living latents, with the prediction by the whole decoder."""
+    whole = {row["method"]: row["prediction"] for row in numbers[WHOLE_DECODER]}
+    lines = [
+        "| network | alive, of 10 | active units | used | KL of the least and the most alive | KL of all |"
+        " prediction by the whole decoder |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in numbers["Living latents"]:
+        lines.append(
+            f"| {NAMES[row['method']]} | {row['active']:.1f} | {row['active units']:.1f} |"
+            f" {row['used']:.1f} |"
+            f" {row['least KL']:.3f}, {row['most KL']:.2f} | {row['all KL']:.2f} |"
+            f" {whole[row['method']]:.3f} |"
+        )
+    return "\n".join(lines)
+
+
+def write_docs(folder: Path, numbers: dict[str, Any]) -> None:
+    """Write the figures, and the tables of the page that are made of them."""
+    kept = {name: numbers[name] for name in PAGE if name in numbers}
+    text = json.dumps(kept, indent=1, sort_keys=True)
+    (folder / "exposures_study.json").write_text(text + "\n", encoding="utf-8")
+    write_table(folder / "exposures.md", "errors", error_lines(numbers))
+    write_table(folder / "exposures.md", "living latents", life_lines(numbers))
+
+
 def main(
     prices: Annotated[Path, typer.Option()],
     sectors: Annotated[Path, typer.Option()],
@@ -296,15 +430,19 @@ def main(
     seeds: int = 3,
     replicates: int = 10,
     seed: int = 1,
+    end: str | None = None,
+    part: Annotated[list[str] | None, typer.Option()] = None,
+    docs: Path | None = None,
 ) -> None:
     """Run the study."""
+    parts = part or ["errors", "latents", "sweeps", "simulation"]
     report = Report(out)
     table = bdfm.read_prices(prices)
     groups = pd.read_csv(sectors, keep_default_na=False).set_index("symbol")["gics_sector"]
     groups = groups[groups.index.isin(table.columns)]
     chosen = ex.choose_assets(groups, assets, seed=seed)
     data = ex.ExposureData.from_prices(
-        table[chosen], ex.read_factors(factors, unit="percent")[FACTORS], sectors=groups
+        table[chosen].loc[:end], ex.read_factors(factors, unit="percent")[FACTORS], sectors=groups
     )
     report.say("# Time-varying exposures")
     report.say(repr(data))
@@ -313,16 +451,27 @@ def main(
         f" {', '.join(chosen)}"
     )
     several = list(range(1, seeds + 1))
-    results, model = methods_on_data(report, data, several)
-    pictures(report, data, results, model)
-    report.say("## Sweeps")
-    sweep(report, data, several, "Sweep of gamma at K = 10", GAMMAS, "gamma")
-    sweep(report, data, several, "Sweep of K at gamma = 6", LATENTS, "n_latents")
-    report.say("## Simulation")
-    simulated(report, replicates, seed)
+    report.numbers["data"] = {
+        name: [f"{data.days[data.days_of(name)][k]:%Y-%m-%d}" for k in (0, -1)]
+        + [len(data.days[data.days_of(name)])]
+        for name in ("training", "validation", "test")
+    } | {"assets": len(data.assets), "seeds": seeds, "seed": seed}
+    if "errors" in parts or "latents" in parts:
+        results, model = methods_on_data(report, data, several)
+        if "latents" in parts:
+            pictures(report, data, results, model)
+    if "sweeps" in parts:
+        report.say("## Sweeps")
+        sweep(report, data, several, "Sweep of gamma at K = 10", GAMMAS, "gamma")
+        sweep(report, data, several, "Sweep of K at gamma = 6", LATENTS, "n_latents")
+    if "simulation" in parts:
+        report.say("## Simulation")
+        simulated(report, replicates, seed)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # kilobytes on Linux
     cpu = time.process_time()
     report.numbers |= {"seconds": report.seconds, "cpu_seconds": cpu, "peak_gib": peak}
+    if docs is not None:
+        write_docs(docs, report.numbers)
     report.say(f"{report.seconds / 60:.1f} minutes ({cpu / 60:.1f} of one CPU), {peak:.2f} GiB at most.")
 
 

@@ -1,16 +1,20 @@
-"""How often `validate` raises an alarm: healthy models of three kinds, and models with a planted fault.
+"""How often `validate` raises an alarm: models without fault, and models with a planted one.
 
-    python scripts/benchmarks/validation_alarms.py --out FOLDER [--healthy 200 60 40] [--broken 10] [--seed 7]
+    python scripts/benchmarks/validation_alarms.py --out FOLDER [--case NAME ...] [--healthy 400]
+        [--broken 30] [--docs docs/risk.md]
 
-500 periods of 20 assets, simulated. Every report has all parts: residuals, exposures with expected signs and
-sizes, refits to simulated data, and a walk-forward of 250 periods. Writes alarms.csv: for each kind of model
-or fault the share of reports with any flag, with the flag that the fault should raise, and all counts.
+Simulated returns; every report has all parts: residuals, exposures with expected signs and sizes, refits to
+simulated data, and a walk-forward of half of the periods. A report is one line of FOLDER/reports.csv, written
+when it is made: a run that was stopped goes on where it was, and runs of other cases may write beside it.
+FOLDER/alarms.csv has one row for each model or fault: the share of reports with any flag, with the flag that
+names the fault, and all counts. ``--docs`` writes the table into the page, between its markers.
 """
 
 from __future__ import annotations
 
 import argparse
 import collections
+import csv
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +23,37 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
+from page_tables import write_table
 
 from bdfm.risk import CrossSectionalEstimator, RiskModel, StatisticalEstimator, TimeSeriesEstimator
 from bdfm.risk.base import Estimator
 from bdfm.validation import validate
 
-T, N = 500, 20
+COLUMNS = ["case", "seed", "flags", "cpu_seconds"]
 FACTORS = ["market", "size", "value"]
+DEAR = "cross-sectional"
+
+
+@dataclass(frozen=True)
+class Size:
+    """Periods and assets of the data, and periods between refits of the walk-forward."""
+
+    periods: int = 500
+    assets: int = 20
+    step: int = 21
+
+
+# Models without fault: kind of estimator and size of the data, two of them as `bdfm risk --validate` has them
+HEALTHY = {
+    "time-series, 500 periods of 20 assets": ("time-series", Size()),
+    "statistical, 500 periods of 60 assets": ("statistical", Size(500, 60)),
+    "cross-sectional, 500 periods of 20 assets": ("cross-sectional", Size()),
+    "time-series, 104 periods of 20 assets": ("time-series", Size(104, 20, 4)),
+    "statistical, 104 periods of 60 assets": ("statistical", Size(104, 60, 4)),
+    "time-series, 250 periods of 100 assets": ("time-series", Size(250, 100)),
+}
+# Components of few assets are not their factors: what they leave is shared, the more so the longer one looks.
+APPROXIMATE = {"statistical, 500 periods of 20 assets": ("statistical", Size())}
 # Fault to the check that must name it
 FAULTS = {
     "a factor is missing": "co-movement of residuals",
@@ -41,6 +69,8 @@ FAULTS = {
     "risk is halved": "bias statistic, long only",
     "specific risk is halved": "Mahalanobis calibration",
 }
+
+CASES = (*HEALTHY, *APPROXIMATE, *FAULTS)
 
 
 @dataclass(frozen=True)
@@ -70,8 +100,9 @@ class Scaled:
         )
 
 
-def world(rng: np.random.Generator, fault: str = "") -> tuple[pd.DataFrame, pd.DataFrame]:
+def world(rng: np.random.Generator, size: Size, fault: str = "") -> tuple[pd.DataFrame, pd.DataFrame]:
     """Factor returns given and returns of a three-factor world, perhaps with a fault."""
+    T, N = size.periods, size.assets
     days = pd.bdate_range("2018-01-01", periods=T)
     f = rng.normal(0, [0.01, 0.006, 0.005], (T, 3))
     b = np.column_stack([rng.uniform(0.6, 1.4, N), rng.normal(0, 0.6, N), rng.normal(0, 0.6, N)])
@@ -106,8 +137,9 @@ def world(rng: np.random.Generator, fault: str = "") -> tuple[pd.DataFrame, pd.D
     return factors, pd.DataFrame(r, days, [f"A{i}" for i in range(N)])
 
 
-def cross_world(rng: np.random.Generator) -> tuple[Estimator, pd.DataFrame]:
+def cross_world(rng: np.random.Generator, size: Size) -> tuple[Estimator, pd.DataFrame]:
     """Market, two sectors and a style that are the truth, with the estimator that knows them."""
+    T, N = size.periods, size.assets
     days = pd.bdate_range("2018-01-01", periods=T)
     names = [f"A{i}" for i in range(N)]
     sector = pd.Series(["a", "b"] * (N // 2), names)
@@ -124,13 +156,15 @@ def cross_world(rng: np.random.Generator) -> tuple[Estimator, pd.DataFrame]:
     return CrossSectionalEstimator(known, {"sector": sector}), pd.DataFrame(r, days, names)
 
 
-def case(kind: str, seed: int, base: int) -> tuple[Estimator, pd.DataFrame, dict[str, Any]]:
+def case(
+    kind: str, seed: int, base: int, size: Size = Size()
+) -> tuple[Estimator, pd.DataFrame, dict[str, Any]]:
     """Estimator, returns and what is expected of exposures."""
     rng = np.random.default_rng([base, seed])
     expected: dict[str, Any] = {"market": (0.0, 3.0)}
     if kind == "cross-sectional":
-        return *cross_world(rng), expected
-    factors, returns = world(rng, kind)
+        return *cross_world(rng, size), expected
+    factors, returns = world(rng, size, kind)
     if kind == "statistical":
         return StatisticalEstimator(3, standardise=True), returns, {}
     estimator: Estimator = TimeSeriesEstimator(factors, accept=("collinear-factors",))
@@ -141,40 +175,109 @@ def case(kind: str, seed: int, base: int) -> tuple[Estimator, pd.DataFrame, dict
     return estimator, returns, {} if kind == "factors are noise" else expected
 
 
-def main(args: argparse.Namespace) -> None:
-    """Count alarms."""
+def flags_of(name: str, seed: int, base: int, n_simulations: int) -> tuple[str, ...]:
+    """Flags of the report of one simulated data set."""
+    kind, size = (HEALTHY | APPROXIMATE).get(name, (name, Size()))
+    estimator, returns, expected = case(kind, seed, base, size)
+    report = validate(
+        estimator.fit(returns), returns, estimator=estimator, window=size.periods // 2, step=size.step,
+        n_simulations=n_simulations, expected=expected or None, seed=seed,
+    )  # fmt: skip
+    return report.flags
+
+
+def read_reports(folder: Path) -> pd.DataFrame:
+    """Reports made so far, one row each; of several runs."""
+    parts = [pd.read_csv(p, keep_default_na=False) for p in sorted(folder.glob("reports*.csv"))]
+    if not parts:
+        return pd.DataFrame(columns=COLUMNS)
+    return pd.concat(parts, ignore_index=True).drop_duplicates(["case", "seed"])
+
+
+def alarm_table(reports: pd.DataFrame) -> pd.DataFrame:
+    """One row a case: share of reports with any flag and with the one that names the fault, and counts."""
     rows = []
-    plan = [
-        (k, n, "")
-        for k, n in zip(("time-series", "statistical", "cross-sectional"), args.healthy, strict=True)
-    ]
-    plan += [(k, args.broken, check) for k, check in FAULTS.items()]
-    for kind, n, right in plan:
-        counts: collections.Counter[str] = collections.Counter()
-        n_any = n_right = 0
-        begun = time.process_time()
-        for seed in range(n):
-            estimator, returns, expected = case(kind, seed, args.seed)
-            report = validate(
-                estimator.fit(returns), returns, estimator=estimator, window=250, step=21, n_simulations=50,
-                expected=expected, seed=seed,
-            )  # fmt: skip
-            counts.update(report.flags)
-            n_any += bool(report.flags)
-            n_right += right in report.flags
+    for name in CASES:
+        own = reports[reports["case"] == name]
+        if own.empty:
+            continue
+        flags = [[x for x in text.split("; ") if x] for text in own["flags"]]
+        counts = collections.Counter(x for one in flags for x in one)
+        right = FAULTS.get(name, "")
         rows.append(
             {
-                "case": kind,
-                "reports": n,
-                "any flag": n_any / n,
-                "right flag": n_right / n if right else np.nan,
+                "case": name,
+                "reports": len(own),
+                "any flag": float(np.mean([bool(x) for x in flags])),
+                "right flag": float(np.mean([right in x for x in flags])) if right else np.nan,
                 "right": right,
-                "flags": "; ".join(f"{name} {k}" for name, k in counts.most_common()),
+                "flags": "; ".join(f"{x} {k}" for x, k in counts.most_common()),
             }
         )
-        print(f"{rows[-1]} {time.process_time() - begun:.0f} CPU s", flush=True)
-        args.out.mkdir(parents=True, exist_ok=True)
-        pd.DataFrame(rows).to_csv(args.out / "alarms.csv", index=False)
+    return pd.DataFrame(rows)
+
+
+def error_of(share: float, n: int) -> float:
+    """Standard error of a share of n reports; where none or all have it, of Laplace's rule."""
+    p = share if 0 < share < 1 else (share * n + 1) / (n + 2)
+    return float(np.sqrt(p * (1 - p) / n))
+
+
+def markdown(table: pd.DataFrame) -> list[str]:
+    """Lines of the page's two tables."""
+    healthy = table[table["right"] == ""]
+    lines = ["| model without fault | reports | any flag, % | flags |", "|---|---|---|---|"]
+    for _, row in healthy.iterrows():
+        share, error = 100 * row["any flag"], 100 * error_of(row["any flag"], row["reports"])
+        lines.append(f"| {row['case']} | {row['reports']} | {share:.1f} ± {error:.1f} | {row['flags']} |")
+    lines += ["", "| fault | reports | named by | of them, % | any flag, % |", "|---|---|---|---|---|"]
+    for _, row in table[table["right"] != ""].iterrows():
+        share, error = 100 * row["right flag"], 100 * error_of(row["right flag"], row["reports"])
+        lines.append(
+            f"| {row['case']} | {row['reports']} | {row['right']} | {share:.0f} ± {error:.0f} |"
+            f" {100 * row['any flag']:.0f} |"
+        )
+    return lines
+
+
+def rounds(chosen: list[str], healthy: int, broken: int) -> list[tuple[int, str]]:
+    """Seed and case of every report, all cases side by side: whenever the run is stopped, each has its share.
+
+    Cross-sectional reports cost several times as much as others: there is one for four of those.
+    """
+    most = {x: (healthy if x in HEALTHY else broken) // (4 if x.startswith(DEAR) else 1) for x in chosen}
+    turns = [((seed + 1) / n, k, seed, x) for k, (x, n) in enumerate(most.items()) for seed in range(n)]
+    return [(seed, x) for _, _, seed, x in sorted(turns)]
+
+
+def main(args: argparse.Namespace) -> None:
+    """Make the reports that are missing, and count."""
+    args.out.mkdir(parents=True, exist_ok=True)
+    chosen = args.case or list(CASES)
+    unknown = [x for x in chosen if x not in CASES]
+    if unknown:
+        raise SystemExit(f"--case: {unknown[0]!r} is none of {', '.join(CASES)}.")
+    done = {(str(c), int(s)) for c, s in zip(*(read_reports(args.out)[x] for x in COLUMNS[:2]), strict=True)}
+    path = args.out / f"reports{args.part}.csv"
+    new = not path.exists()
+    with path.open("a", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        if new:
+            writer.writerow(COLUMNS)
+        for seed, name in rounds(chosen, args.healthy, args.broken):
+            if (name, seed) in done:
+                continue
+            start = time.process_time()
+            flags = flags_of(name, seed, args.seed, args.simulations)
+            spent = time.process_time() - start
+            writer.writerow([name, seed, "; ".join(flags), f"{spent:.2f}"])
+            file.flush()
+            print(f"{seed} {name}: {spent:.1f} CPU s; {'; '.join(flags) or 'no flag'}", flush=True)
+    table = alarm_table(read_reports(args.out))
+    table.to_csv(args.out / "alarms.csv", index=False)
+    print("\n".join(markdown(table)))
+    if args.docs is not None:
+        write_table(args.docs, "alarms", "\n".join(markdown(table)))
 
 
 if __name__ == "__main__":
@@ -182,7 +285,11 @@ if __name__ == "__main__":
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--healthy", type=int, nargs=3, default=(200, 60, 40), help="reports of each kind")
-    parser.add_argument("--broken", type=int, default=10, help="reports of each fault")
+    parser.add_argument("--case", action="append", help="a model or a fault, repeatable; all if not given")
+    parser.add_argument("--healthy", type=int, default=400, help="reports of each model without fault")
+    parser.add_argument("--broken", type=int, default=30, help="reports of each fault")
+    parser.add_argument("--simulations", type=int, default=50, help="refits to simulated data in a report")
+    parser.add_argument("--part", default="", help="end of the name of this run's file of reports")
+    parser.add_argument("--docs", type=Path, help="page whose table is made anew")
     parser.add_argument("--seed", type=int, default=7)
     main(parser.parse_args())

@@ -40,7 +40,10 @@ def test_counts_stand_beside_errors(table):
     row = table.loc[(160, 20, 0.5, "components")]
     assert row["parameters"] == counts.loc["factor model", "parameters"]
     assert row["returns_per_parameter"] == pytest.approx(160 * 20 / row["parameters"])
-    assert len(plot_estimation_error(table).axes) == 4
+    panels = plot_estimation_error(table).axes
+    assert len(panels) == 4
+    assert [text.get_text() for text in panels[-1].get_xticklabels()] == ["40", "160"]
+    assert len(panels[-1].get_xticks(minor=True)) == 0  # their labels would lie over these
     again = estimation_error((40,), (20,), (0.5,), n_simulations=2, seed=3)
     assert again.equals(estimation_error((40,), (20,), (0.5,), n_simulations=2, seed=3))
 

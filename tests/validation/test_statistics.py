@@ -10,6 +10,7 @@ from statsmodels.stats.outliers_influence import variance_inflation_factor
 
 from bdfm._statistics import long_run_variance, mean_error
 from bdfm.validation import statistics
+from bdfm.validation.simulated_laws import law_of
 
 T, N = 240, 5
 
@@ -41,7 +42,41 @@ def test_normality(series):
     np.testing.assert_allclose(
         statistics.jarque_bera(series), stats.jarque_bera(series, axis=0).pvalue, rtol=1e-9
     )
-    np.testing.assert_allclose(statistics.normality(series), stats.normaltest(series).pvalue)
+    # chi-squared's in the middle of the law
+    np.testing.assert_allclose(statistics.normality(series), stats.normaltest(series).pvalue, atol=0.02)
+
+
+SIZES = {
+    "tails": statistics.normality,
+    "autocorrelation": lambda z: statistics.robust_autocorrelation(z, 5),
+    "clusters": lambda z: statistics.volatility_clusters(z, 5),
+}
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_sizes_hold_far_out_where_chi_squared_is_several_times_too_small(name):
+    """At the levels that Bonferroni leaves, on series that the law was not simulated from."""
+    z = np.random.default_rng(8).standard_normal((104, 10_000))
+    p = SIZES[name](z)
+    for level in (0.2, 0.05, 0.01):
+        assert (p < level).mean() == pytest.approx(level, rel=0.2)
+    # One is expected; more than 4 would come by chance in 1 of 270. Chi-squared has ten in the tails.
+    assert (p < 1e-4).sum() <= 4
+    if name == "tails":
+        assert (stats.normaltest(z).pvalue < 1e-4).sum() >= 6
+
+
+def test_law_is_the_same_whenever_it_is_made_and_for_gaps():
+    values = np.random.default_rng(1).standard_normal((150, 3))
+    values[:40, 1] = np.nan
+    whole = statistics.normality(values)
+    alone = [statistics.normality(c[np.isfinite(c)][:, None])[0] for c in values.T]
+    np.testing.assert_allclose(whole, alone, rtol=1e-9)
+    law = law_of(statistics._omnibus, 150)
+    assert law is law_of(statistics._omnibus, 151)  # within 3 %
+    assert law is not law_of(statistics._omnibus, 110)
+    at = np.array([law.draws[100], law.start, law.start + law.scale, np.nan])
+    np.testing.assert_allclose(law.p_values(at), [0.995, 0.02, 0.02 / np.e, np.nan], atol=1e-4)
 
 
 @pytest.mark.parametrize("lags", [0, 4])

@@ -53,7 +53,9 @@ def factor_unit(tables: Tables) -> Iterator[Finding]:
 
 def _unit(what: str, name: str, seen: str, held: str, read: str) -> Finding:
     usual = f"These are {held}, read as {read}: the sd of a day is 0.2 to 3 %."
-    remedy = "Returns must be decimals, 0.01 for 1 %; read a file in percent with unit='percent'."
+    remedy = (
+        "Returns must be decimals, 0.01 for 1 %; read a file in percent with unit='percent' (--unit percent)."
+    )
     if held == "decimals":
         remedy = "Read the file with unit='decimal' (--unit decimal)."
     return Finding("factor-unit", "refuse", what, (name,), (), seen, usual, remedy)
