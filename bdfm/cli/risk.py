@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -31,14 +31,26 @@ from bdfm.cli.options import (
     PosteriorFile,
     Prices,
     Sectors,
+    Seed,
     Window,
     aliases_of,
 )
+from bdfm.data.choices import MAX_HORIZON
+from bdfm.errors import DataError
 from bdfm.exposures.choices import Unit
+
+if TYPE_CHECKING:
+    from bdfm._symbols import Aliases
 
 
 def risk(
-    prices: Prices,
+    prices: Annotated[
+        Path | None,
+        typer.Option(
+            help="Daily adjusted closes: CSV, .xlsx or Parquet, wide or long. Without them, with the"
+            " --posterior of a model of market days: the next days alone."
+        ),
+    ] = None,
     portfolio: PortfolioFile = None,
     benchmark: Annotated[
         str | None,
@@ -79,6 +91,16 @@ def risk(
         ),
     ] = None,
     level: Annotated[float, typer.Option(min=0.5, max=0.999, help="Of that value at risk.")] = 0.95,
+    days: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=MAX_HORIZON,
+            help="Market days ahead, with the --posterior of a model of market days. 20, or as many as it"
+            " has, if not given.",
+        ),
+    ] = None,
+    seed: Seed = 1,
     date_format: DateFormat = None,
     decimal_mark: DecimalMark = None,
     alias: Alias = None,
@@ -87,12 +109,33 @@ def risk(
     ] = None,
     accept: Accept = None,
 ) -> None:
-    """Risk of portfolios by up to four models. And where it comes from."""
+    """Risk of portfolios by up to four models. And where it comes from, and in the next days."""
     from bdfm.cli import show_risk
     from bdfm.report import book_tables
+    from bdfm.report.ahead import ahead_of_book
     from bdfm.report.book import Request, book_of
     from bdfm.report.risk import validated, write_risk
 
+    asked: dict[str, Any] = {"days": days, "level": level, "seed": seed, "accept": tuple(accept or ())}
+    if prices is None:
+        alone = {
+            "--benchmark": benchmark,
+            "--hedge": hedge,
+            "--model": model,
+            "--only": only,
+            "--universe": universe,
+            "--origin": origin,
+            "--period": period or period_days or calendar_months,
+            "--factors": factors,
+            "--sectors": sectors,
+            "--countries": countries,
+            "--estimation": estimation,
+            "--exposures": exposures,
+            "--validate": check,
+            "--backtest": backtest,
+        }
+        _ahead_alone(posterior, portfolio, alone, asked, out_dir, aliases_of(alias), decimal_mark)
+        return
     request = Request(
         prices,
         portfolio,
@@ -144,11 +187,43 @@ def risk(
     if backtest is not None:
         tails, failed = book_tables.tail_backtests(book, backtest, level=level)
         show_risk.tails(tails, failed)
+    ahead = ahead_of_book(book, **asked)
+    if ahead is not None:
+        show_risk.ahead(ahead)
     if out_dir is not None:
-        write_risk(book, out_dir, tables=tables, priced=priced, explained=found, reports=reports, tails=tails)
+        rest: dict[str, Any] = {"reports": reports, "tails": tails, "ahead": ahead}
+        write_risk(book, out_dir, tables=tables, priced=priced, explained=found, **rest)
         out.print(
             f"Models, pictures, tables and summary.json are in {out_dir}.", markup=False, soft_wrap=True
         )
+
+
+def _ahead_alone(
+    posterior: Path | None,
+    portfolio: Path | None,
+    others: dict[str, object],
+    asked: dict[str, Any],
+    out_dir: Path | None,
+    aliases: Aliases,
+    decimal_mark: str | None,
+) -> None:
+    """Risk of the next days, of the file of a posterior and a portfolio."""
+    from bdfm.cli import show_risk
+    from bdfm.posterior.posterior import Posterior
+    from bdfm.report.ahead import ahead_of, check_alone, write_ahead_alone
+
+    if posterior is None:
+        raise DataError(
+            "options: --prices is missing. Give a file of daily closes; or --posterior of a model of market"
+            " days, for the next days alone."
+        )
+    check_alone(others)
+    forms: dict[str, Any] = {"aliases": aliases, "decimal_mark": decimal_mark}
+    found = ahead_of(Posterior.load(posterior), portfolio, **asked, **forms)
+    show_risk.ahead(found)
+    if out_dir is not None:
+        write_ahead_alone(found, out_dir)
+        out.print(f"Tables and a picture are in {out_dir}.", markup=False, soft_wrap=True)
 
 
 def stress(

@@ -11,7 +11,7 @@ import pandas as pd
 from pandas.tseries.holiday import GoodFriday, USMemorialDay
 
 from bdfm import _checks
-from bdfm.data.choices import MAX_DAYS
+from bdfm.data.choices import MAX_DAYS, MAX_HORIZON
 from bdfm.errors import DataError
 
 Period = int | Literal["month", "day"]
@@ -111,9 +111,6 @@ def describe(period: Period) -> str:
     if period == "day":
         return "one market day"
     return "calendar months" if period == "month" else f"{period} days"
-
-
-MAX_HORIZON: Final = 260  # periods ahead
 
 
 class Horizon(NamedTuple):

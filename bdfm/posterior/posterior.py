@@ -34,6 +34,7 @@ from bdfm.names import (
     PERIOD,
     PERIOD_WEIGHTS,
     POSTERIOR,
+    POSTERIOR_FILE,
     RETURNS,
     SAMPLE_STATS,
 )
@@ -475,8 +476,9 @@ class Posterior:
 
     @classmethod
     def load(cls, path: str | Path) -> Posterior:
-        """Posterior of a file that ``save`` wrote; ``FileError`` where it cannot be read."""
-        return cls(door.completed(_files.load_tree(Path(path), kind=KIND), Path(path)))
+        """Posterior of a file that ``save`` wrote, or of its folder; ``FileError`` if it is none."""
+        file = Path(path) / POSTERIOR_FILE if Path(path).is_dir() else Path(path)
+        return cls(door.completed(_files.load_tree(file, kind=KIND), file))
 
     def __repr__(self) -> str:
         sizes = self.draws.sizes

@@ -285,7 +285,7 @@ def _warm_from(run: RunFile, path: Path, where: str) -> Posterior | None:
     folder = path.parent / run.warm_from
     if folder.resolve() == (path.parent / run.out).resolve():
         raise DataError(f"{where}: {folder} is the folder of the results too. Give another one.")
-    return Posterior.load(folder / POSTERIOR_FILE if folder.is_dir() else folder)
+    return Posterior.load(folder)
 
 
 def _with_period(model: FactorModel, period: object, place: Callable[[str], str]) -> FactorModel:
