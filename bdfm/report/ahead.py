@@ -123,7 +123,8 @@ def ahead_section(forecast: Forecast, posterior: Posterior | None) -> str:
     return (
         f"<h3>Next days</h3><p>{escape(name.capitalize())}, of the fit without edits and views, in % with"
         f" posterior errors; value at risk and expected shortfall at 95 %.</p><div class=wide>"
-        f"<table class=plain><thead><tr><th>market day</th>{heads}</tr></thead><tbody>{rows}</tbody></table></div>{announced}"
+        f"<table class=plain><thead><tr><th>market day</th>{heads}</tr></thead><tbody>{rows}</tbody>"
+        f"</table></div>{announced}"
     )
 
 

@@ -99,8 +99,7 @@ class RiskAhead:
         figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
         plt.close(figure)
         for k, name in enumerate(self.portfolios[:n_portfolios]):
-            day = self.measure(_OF_DAY, name)
-            _band(axes[0], day * np.sqrt(YEAR), name, f"C{k}", "-")
+            _band(axes[0], self.measure(_OF_DAY, name), name, f"C{k}", "-", times=np.sqrt(YEAR))
             _band(axes[1], self.measure("value_at_risk", name), name, f"C{k}", "-")
             _band(axes[1], self.measure("expected_shortfall", name), "", f"C{k}", "--")
         low, high = axes[0].get_ylim()
@@ -116,9 +115,9 @@ class RiskAhead:
         return figure
 
 
-def _band(axis: Any, table: pd.DataFrame, label: str, color: str, line: str) -> None:
+def _band(axis: Any, table: pd.DataFrame, label: str, color: str, line: str, *, times: float = 1.0) -> None:
     """Line of a measure by day, and its posterior error as a band, in percent."""
-    value, error = (100 * table[c].astype(float) for c in ("value", "posterior_error"))
+    value, error = (100 * times * table[c].astype(float) for c in ("value", "posterior_error"))
     axis.plot(value.index, value, line, color=color, label=label or None)
     axis.fill_between(value.index, value - error, value + error, color=color, alpha=0.2, linewidth=0)
 
