@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from importlib import import_module
+from itertools import islice
 from threading import Thread
 
 
@@ -32,13 +33,21 @@ def each[*T](work: Callable[[*T], None], *arguments: Iterable[object]) -> None:
 def in_order[R](work: Callable[..., R], *arguments: Iterable[object]) -> Iterator[R]:
     """Results of the work for each set of arguments, in their order, few of them in memory at a time."""
     pieces = zip(*arguments, strict=True)
-    if cores() == 1:
-        yield from (work(*piece) for piece in pieces)
+    ahead = deque(islice(pieces, 2))
+    alone = len(ahead) < 2  # threads would cost more than a small piece does
+
+    def all_of_them() -> Iterator[tuple[object, ...]]:
+        while ahead:  # let go of each: a piece may be large
+            yield ahead.popleft()
+        yield from pieces
+
+    if alone or cores() == 1:
+        yield from (work(*piece) for piece in all_of_them())
         return
     waiting: deque[Future[R]] = deque()
     with ThreadPoolExecutor(max_workers=cores()) as pool:
         try:
-            for piece in pieces:
+            for piece in all_of_them():
                 waiting.append(pool.submit(work, *piece))
                 if len(waiting) > 2 * cores():
                     yield waiting.popleft().result()

@@ -1,7 +1,7 @@
 """Every notebook runs from top to bottom, and keeps the outputs of a run (`make notebooks`).
 
-With few draws, one after the other in one kernel; with all draws, each in a kernel of its own, in the slow
-tests.
+With few draws, one after the other in one kernel, but for those that compile or fit much; with all draws,
+each in a kernel of its own, in the slow tests.
 """
 
 from itertools import groupby
@@ -26,8 +26,7 @@ if "short_runs" not in sys.modules:
     from short_runs import short_runs
     short_runs(setattr)
 """
-# Long spans of the notebooks, by shorter ones
-SHORTER = {"2021-12-24": "2022-06-10"}
+LONG = ("03_build_your_own_model", "04_backtest", "07_time_varying_exposures")  # ten seconds and more each
 
 
 def test_there_are_notebooks():
@@ -66,23 +65,26 @@ def run(path, manager=None):
     kept = shown(cells)
     assert any(kept)
     if manager is not None:
-        for cell in cells:
-            for long, short in SHORTER.items():
-                cell.source = cell.source.replace(long, short)
         notebook.cells.insert(0, nbformat.v4.new_code_cell(FEW_DRAWS))
     where = {"metadata": {"path": str(path.parent)}}
     client = NotebookClient(notebook, km=manager, timeout=600, resources=where)
-    client.execute()
+    try:
+        client.execute()
+    except Exception as error:
+        error.add_note(f"in {path.name}")
+        raise
     if manager is not None:
         client.kc.stop_channels()
     assert len(cells) > 5
     assert all(c.execution_count for c in cells)
-    assert shown(cells) == kept, "its outputs are of another run: make notebooks"
+    assert shown(cells) == kept, f"{path.name}: its outputs are of another run: make notebooks"
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
-def test_notebook_runs_with_few_draws(path, kernel):
-    run(path, kernel)
+def test_notebooks_run_with_few_draws(kernel):
+    """One test, so that one process of the tests starts the one kernel."""
+    for path in NOTEBOOKS:
+        if path.stem not in LONG:
+            run(path, kernel)
 
 
 @pytest.mark.slow

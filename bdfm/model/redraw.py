@@ -33,7 +33,8 @@ from bdfm.names import (
 )
 
 Floats = NDArray[np.float64]
-Density = Callable[[Floats], Floats]
+Rows = NDArray[np.intp]
+Density = Callable[[Floats, Rows], Floats]  # of values (row, ...) of the draws with these numbers
 
 _EVERY: Final = 4  # updates of the period's state from one antithetic pair of paths to the next
 _APART: Final = 40  # updates between the two halves of the pairs, whose means are then independent
@@ -79,7 +80,7 @@ def paths_given_evidence(
             if known:
                 period.move(_EVERY if place else _APART * half)
             state = period.state
-            own = simulate_ahead(model, {**p, **state}, past, data, n_paths=2, rng=rng)
+            own = simulate_ahead(model, {**p, **state}, past, data, n_paths=2, rng=rng, axes=period.axes)
             own[:, :, 0, index] = state[EVIDENCE_RETURN]
             if totals is None:
                 out[2 * pair : 2 * pair + 2] = own
@@ -107,6 +108,7 @@ class _Period:
         rng: np.random.Generator,
     ) -> None:
         self.model, self.ahead, self.rng = model, ahead, rng
+        self.all = np.arange(len(p[LOADINGS]))
         self.p = {k: v for k, v in p.items() if k not in _REDRAWN}
         self.multipliers = {k: np.asarray(p[k]) for k in (LOG_MULTIPLIER_NEXT, FACTOR_MIXING_NEXT) if k in p}
         self.expected = np.asarray(model.expected_factors(p), dtype=float)  # (draw, factor)
@@ -145,9 +147,9 @@ class _Period:
         for _ in range(n):
             self._move_factors(self._given_returns)
             self._move_returns()
-            residual = self.returns - self._mean(self.z, self.sd)
+            residual = self.returns - self._mean(self.z, self.sd, self.all)
             self._move_factors(partial(self._given_noise, residual))
-            self.returns = self._mean(self.z, self.sd) + residual
+            self.returns = self._mean(self.z, self.sd, self.all) + residual
 
     # -- densities -------------------------------------------------------------------------------------
 
@@ -158,28 +160,30 @@ class _Period:
         sd = self.model.factor_sd_next({**self.p, **multipliers}, self.ahead)
         return np.broadcast_to(np.asarray(sd, dtype=float), self.expected.shape)
 
-    def _mean(self, z: Floats, sd: Floats) -> Floats:
-        """Expected log returns (draw, evidence)."""
-        return np.asarray(self.level + (self.slopes @ (self.expected + sd * z)[..., None])[..., 0])
+    def _mean(self, z: Floats, sd: Floats, rows: Rows) -> Floats:
+        """Expected log returns (row, evidence) of innovations and their scales (row, factor)."""
+        factors = self.expected[rows] + sd * z
+        return np.asarray(self.level[rows] + (self.slopes[rows] @ factors[..., None])[..., 0])
 
-    def _noise(self, residual: Floats) -> Floats:
-        own = self.model.noise.log_density(residual[:, None], self.log_scale[:, None], self.noise)
-        return np.asarray(own)[:, 0]
+    def _noise(self, residual: Floats, rows: Rows) -> Floats:
+        own = {name: x[rows] for name, x in self.noise.items()}
+        density = self.model.noise.log_density(residual[:, None], self.log_scale[rows][:, None], own)
+        return np.asarray(density)[:, 0]
 
     def _evidence(self, returns: Floats) -> Floats:
-        """Log likelihood (draw, evidence) of what is stated, given log returns (eq. 12)."""
+        """Log likelihood (row, evidence) of what is stated, given log returns (eq. 12)."""
         with np.errstate(over="ignore"):  # a trial far out in a heavy tail has density zero
             return np.asarray(-0.5 * np.square((np.expm1(returns) - self.stated) / self.error))
 
-    def _given_returns(self, z: Floats, sd: Floats) -> Floats:
-        return np.asarray(self._noise(self.returns - self._mean(z, sd)).sum(axis=1))
+    def _given_returns(self, z: Floats, sd: Floats, rows: Rows) -> Floats:
+        return np.asarray(self._noise(self.returns[rows] - self._mean(z, sd, rows), rows).sum(axis=1))
 
-    def _given_noise(self, residual: Floats, z: Floats, sd: Floats) -> Floats:
-        return np.asarray(self._evidence(self._mean(z, sd) + residual).sum(axis=1))
+    def _given_noise(self, residual: Floats, z: Floats, sd: Floats, rows: Rows) -> Floats:
+        return np.asarray(self._evidence(self._mean(z, sd, rows) + residual[rows]).sum(axis=1))
 
     # -- updates ---------------------------------------------------------------------------------------
 
-    def _move_factors(self, log_likelihood: Callable[[Floats, Floats], Floats]) -> None:
+    def _move_factors(self, log_likelihood: Callable[[Floats, Floats, Rows], Floats]) -> None:
         """Innovations by elliptical slice sampling (Murray, Adams and MacKay 2010), then the multipliers.
 
         New multipliers are proposed from their law given the parameters, and accepted by the likelihood.
@@ -187,12 +191,14 @@ class _Period:
         # Along the principal axes, as ``simulate_ahead``: however factors turn, equal seeds draw alike.
         raw = self.rng.standard_normal(self.z.shape)
         other = (self.axes @ raw[..., None])[..., 0]
-        self.z = elliptical_slice(self.rng, lambda z: log_likelihood(z, self.sd), self.z, other)
+        self.z = elliptical_slice(
+            self.rng, lambda z, rows: log_likelihood(z, self.sd[rows], rows), self.z, other
+        )
         if not self.multipliers:
             return
         proposed = self._new_multipliers()
         sd = self._sd(proposed)
-        gain = log_likelihood(self.z, sd) - log_likelihood(self.z, self.sd)
+        gain = log_likelihood(self.z, sd, self.all) - log_likelihood(self.z, self.sd, self.all)
         taken = np.log(self.rng.random(len(gain))) < gain
         self.multipliers = {k: np.where(taken, proposed[k], v) for k, v in self.multipliers.items()}
         self.sd = np.where(taken[:, None], sd, self.sd)
@@ -208,11 +214,11 @@ class _Period:
         return found
 
     def _move_returns(self) -> None:
-        mean = self._mean(self.z, self.sd)
+        mean = self._mean(self.z, self.sd, self.all)
         precision = np.exp(-2.0 * self.log_scale) + np.square((1.0 + self.stated) / self.error)
         self.returns = slice_steps(
             self.rng,
-            lambda r: self._noise(r - mean) + self._evidence(r),
+            lambda r, rows: self._noise(r - mean[rows], rows) + self._evidence(r),
             self.returns,
             3.0 / np.sqrt(precision),
         )
@@ -229,37 +235,44 @@ def elliptical_slice(
     """
     if other is None:
         other = rng.standard_normal(z.shape)
-    height = log_likelihood(z) + np.log(rng.random(len(z)))
+    rows = np.arange(len(z))  # those whose new value is not found yet: densities are of these alone
+    height = log_likelihood(z, rows) + np.log(rng.random(len(z)))
     angle = rng.uniform(0.0, 2.0 * np.pi, len(z))
     low, high = angle - 2.0 * np.pi, angle.copy()
     new = z.copy()
-    open_ = np.ones(len(z), dtype=bool)
-    while open_.any():
-        at = np.where(open_, angle, 0.0)[:, None]
-        trial = np.where(open_[:, None], z * np.cos(at) + other * np.sin(at), new)
-        inside = open_ & (log_likelihood(trial) > height)
-        new = np.where(inside[:, None], trial, new)
-        open_ &= ~inside
-        open_ &= high - low > 1e-12  # the ellipse has shrunk to where it began
+    while len(rows):
+        at = angle[rows, None]
+        trial = z[rows] * np.cos(at) + other[rows] * np.sin(at)
+        inside = log_likelihood(trial, rows) > height[rows]
+        new[rows[inside]] = trial[inside]
+        rows = rows[~inside & (high[rows] - low[rows] > 1e-12)]  # or the ellipse shrank to where it began
         low, high = np.where(angle < 0, angle, low), np.where(angle < 0, high, angle)
         angle = rng.uniform(low, high)
     return new
 
 
 def slice_steps(rng: np.random.Generator, log_density: Density, x: Floats, width: Floats) -> Floats:
-    """One slice update of each element of ``x``, independent of each other, with stepping out (Neal 2003)."""
-    height = log_density(x) + np.log(rng.random(x.shape))
+    """One slice update of each element of ``x`` (draw, ...), independent of each other (Neal 2003).
+
+    With stepping out.
+    """
+    every = np.arange(len(x))
+    height = log_density(x, every) + np.log(rng.random(x.shape))
     low = x - width * rng.random(x.shape)
     high = low + width
-    while (out := log_density(low) > height).any():
-        low = np.where(out, low - width, low)
-    while (out := log_density(high) > height).any():
-        high = np.where(out, high + width, high)
-    new, open_ = x.copy(), np.ones(x.shape, dtype=bool)
-    while open_.any():
+    for end, step in ((low, -width), (high, width)):
+        rows = every
+        while len(rows):
+            out = log_density(end[rows], rows) > height[rows]
+            end[rows] += np.where(out, step[rows], 0.0)
+            rows = rows[out.any(axis=1)]
+    new, open_, rows = x.copy(), np.ones(x.shape, dtype=bool), every
+    while len(rows):
         trial = np.where(open_, rng.uniform(low, high), new)
-        inside = open_ & (log_density(trial) > height)
+        inside = np.zeros(x.shape, dtype=bool)
+        inside[rows] = open_[rows] & (log_density(trial[rows], rows) > height[rows])
         new = np.where(inside, trial, new)
         open_ &= ~inside & (high - low > 1e-15)
         low, high = np.where(trial < x, trial, low), np.where(trial < x, high, trial)
+        rows = every[open_.any(axis=1)]
     return new

@@ -74,6 +74,7 @@ def simulate_ahead(
     dtype: type[np.floating[Any]] = np.float32,
     totals: NDArray[np.float32] | None = None,
     watch: Watch | None = None,
+    axes: Floats | None = None,
 ) -> NDArray[Any]:
     """Return log returns of the periods after the origin, several paths for each posterior draw (eq. 11).
 
@@ -86,11 +87,12 @@ def simulate_ahead(
     Paths come in antithetic pairs: the normal innovations of factors and noise (z, e) return as (-z, -e),
     with the mixing variables of Student-t noise and factors in common, so that up and down balance exactly
     and do not decide ranks; flipping only one of the two adds nothing. Factor innovations are drawn
-    along the principal axes of the draw's common covariance, so that equal seeds give equal returns however
-    the factors are rotated, signed or ordered. With ``factors_next`` among the parameters, as in a fit with
-    evidence, the first step's factors are those, and only noise is drawn. Factors that each have a volatility
-    of their own, which singles out a rotation, are drawn one by one. Each pair has random numbers of its
-    own, and threads share the pairs: equal seeds give equal returns on any number of cores.
+    along the principal axes of the draw's common covariance (``axes``, where they are known), so that equal
+    seeds give equal returns however the factors are rotated, signed or ordered. With ``factors_next`` among
+    the parameters, as in a fit with evidence, the first step's factors are those, and only noise is drawn.
+    Factors that each have a volatility of their own, which singles out a rotation, are drawn one by one. Each
+    pair has random numbers of its own, and threads share the pairs: equal seeds give equal returns on any
+    number of cores.
     """
     if n_paths % 2:
         raise ValueError(f"n_paths must be even (antithetic pairs), got {n_paths}")
@@ -100,7 +102,8 @@ def simulate_ahead(
     noise_scale = np.exp(log_scale)
     own = model.factor_scale if isinstance(model.factor_scale, FactorVolatilityScale) else None
     steps = [at_periods(data, slice(t, t + 1)) for t in range(n_steps)]
-    axes = principal_axes(p[LOADINGS] * p[FACTOR_SCALE][:, None])
+    if axes is None:
+        axes = principal_axes(p[LOADINGS] * p[FACTOR_SCALE][:, None])
     sign = np.array([1.0, -1.0])[:, None, None]
     out = np.empty((n_paths if totals is None else 0, n_draws, n_steps, n_assets), dtype=dtype)
 

@@ -361,6 +361,7 @@ def test_processes_give_the_same_and_survive_a_death(run, data, origins, tmp_pat
     assert same(walk_forward(Failing(), data, origins, tmp_path / "run"), run)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # of Dask and its event loop, when a worker is killed
 def test_dask_loses_a_worker_and_nothing_else(run, data, origins, tmp_path):
     from distributed import LocalCluster

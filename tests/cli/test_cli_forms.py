@@ -11,6 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
 
+from few import few
 from reading.forms import FORMS, SYMBOLS, clean, path_of, text, yahoo
 from reading.test_blocks import side_by_side, text_of
 from reading.test_excel import rows, workbook
@@ -63,14 +64,7 @@ NAMES = (
     "Bloomberg",
     "long, RIC", "long, PERMNO", "Excel serials", "dollars", "R", "newest first", "pairs before",
 )  # fmt: skip
-FAST = (
-    "Excel, two header rows",
-    "Excel, text",
-    "Bloomberg's BDH",
-    "European",
-    "yfinance by price",
-    "long, RIC",
-)
+FAST = ("Excel, two header rows", "European", "long, RIC")
 
 
 def write(name, folder):
@@ -103,7 +97,7 @@ def plain(tmp_path_factory):
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(n, marks=() if n in FAST else pytest.mark.slow) for n in (*MINE, *NAMES)],
+    few((*MINE, *NAMES), FAST),
 )
 def test_every_form_gives_the_same_forecast(bdfm_command, tmp_path, plain, name):
     pytest.importorskip("openpyxl")

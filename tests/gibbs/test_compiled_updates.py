@@ -5,6 +5,7 @@ import copy
 import numba
 import numpy as np
 import pytest
+from few import every_third
 from gibbs_cases import CASES, IDS, PATHS, paths_spec, small_spec
 
 from bdfm.gibbs.compiling import plain
@@ -30,7 +31,7 @@ def test_sweeps_of_all_cases_have_all_updates_but_those_that_bring_up_to_date():
     assert unused == {"refresh_precision", "refresh_log_likelihood"}
 
 
-@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("name", every_third(SPECS))
 def test_compiled_updates_do_what_their_source_does(name):
     make, case = SPECS[name]
     spec = make(case)

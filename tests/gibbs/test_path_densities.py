@@ -430,7 +430,7 @@ def assert_moments(draws, weighted, log_weight, *, least, correlated):
     ("name", "update", "column"),
     [("volatility_state", U.draw_asset_paths, 1), ("factor_volatility", U.draw_factor_volatilities, 0)],
 )
-@pytest.mark.parametrize("off", [0.0, 1.5])
+@pytest.mark.parametrize("off", [pytest.param(0.0, marks=pytest.mark.slow), 1.5])
 def test_whole_paths_have_the_moments_of_the_joint_density(name, update, column, off):
     """Against weighted draws of the prior: means, squares and neighbours of the states.
 

@@ -95,8 +95,8 @@ def variance_for_noise_sd(model, p, data, *, rng):
     ("wrong", "caught_in"),
     [
         (flipped_recent_volatility, "mu_beta_rv"),
-        (variance_for_factor_sd, "common_variance"),
-        (variance_for_noise_sd, "noise_scale"),
+        pytest.param(variance_for_factor_sd, "common_variance", marks=pytest.mark.slow),
+        pytest.param(variance_for_noise_sd, "noise_scale", marks=pytest.mark.slow),
     ],
 )
 def test_a_mistake_in_the_simulation_is_caught(panel, monkeypatch, wrong, caught_in):

@@ -16,7 +16,7 @@ EVIDENCE = [Evidence("A0", 0.04, 0.01), Evidence("A5", -0.03, 0.08)]  # one shar
 def test_elliptical_slice_draws_the_posterior_of_a_normal_mean(rng):
     z = np.zeros((4000, 2))
     for _ in range(40):
-        z = elliptical_slice(rng, lambda x: -0.5 * ((x[:, 0] - 2.0) / 0.5) ** 2, z)
+        z = elliptical_slice(rng, lambda x, rows: -0.5 * ((x[:, 0] - 2.0) / 0.5) ** 2, z)
     assert z[:, 0].mean() == pytest.approx(2.0 * 1 / (1 + 0.25), abs=0.03)
     assert z[:, 0].std() == pytest.approx(np.sqrt(0.25 / 1.25), rel=0.06)
     assert stats.kstest(z[:, 1], "norm").pvalue > 1e-3
@@ -26,7 +26,7 @@ def test_slice_steps_draw_a_given_density(rng):
     x = rng.gamma(3.0, 1.0, (3000, 2))
     for _ in range(5):
         x = slice_steps(
-            rng, lambda v: np.where(v > 0, 2 * np.log(np.abs(v) + 1e-300) - v, -np.inf), x, 3.0 + 0 * x
+            rng, lambda v, rows: np.where(v > 0, 2 * np.log(np.abs(v) + 1e-300) - v, -np.inf), x, 3.0 + 0 * x
         )
     for j in (0, 1):
         assert stats.kstest(x[:, j], stats.gamma(3.0).cdf).pvalue > 1e-3
@@ -73,7 +73,7 @@ def test_the_chain_ends_where_weighted_prior_draws_are(
     tolerance = 4.5 * np.sqrt(0.25 / N + 0.25 * (weight @ weight))
     assert tolerance < 0.07
     # Heavy tails make standard deviations noisy: the shares below quantiles of the weighted draws.
-    noise_now = period.returns - period._mean(period.z, period.sd)  # factors and returns jointly
+    noise_now = period.returns - period._mean(period.z, period.sd, period.all)  # factors and returns jointly
     noise_exact = returns - model.expected_return(q, prior[:, None], ahead)[:, 0, at]
     pairs = ((period.factors, prior), (period.returns, returns), (noise_now, noise_exact))
     for own, exact in pairs:

@@ -7,6 +7,7 @@ import numpy as np
 import pymc as pm
 import pytest
 import xarray as xr
+from few import few
 from scipy import stats
 
 from bdfm import _files
@@ -30,6 +31,8 @@ from bdfm.posterior.predictive_checks import prior_predictive
 
 SHORT = SamplerSettings(engine="gibbs", draws=30, tune=30, chains=2, thin=1)
 PRESETS = sorted(presets())
+# The presets whose parts are of all kinds; the others in the slow tests, where each builds its graph.
+FEW = few(PRESETS, ("daily", "house", "momentum"))
 PREDICTIVE = pytest.mark.filterwarnings("ignore:The effect of Potentials")  # of period_weighting: on purpose
 
 
@@ -117,7 +120,7 @@ def test_parts_that_no_preset_has(small_preset, random_draws, settings):
     check_tree(Posterior.from_draws(draws, xr.Dataset(), model, panel, {}))
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", FEW)
 def test_log_likelihood_of_pymc_is_ours(posteriors, name):
     posterior = posteriors(name)
     with posterior.model.build(posterior.panel):
@@ -129,7 +132,7 @@ def test_log_likelihood_of_pymc_is_ours(posteriors, name):
     assert ours.isnull().any()
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", FEW)
 @PREDICTIVE
 def test_replicates_of_pymc_come_from_the_posterior(posteriors, name):
     """Each replicate, moved to (0, 1) by the distribution that its own draw says, is uniform."""
@@ -147,7 +150,7 @@ def test_replicates_of_pymc_come_from_the_posterior(posteriors, name):
     assert np.corrcoef(replicates.mean(axis=0).ravel(), ours.ravel())[0, 1] > 0.5
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", FEW)
 @PREDICTIVE
 def test_prior_predictive_of_pymc_is_ours(small_preset, name):
     model, panel = small_preset(name)
@@ -372,7 +375,7 @@ def test_samplers_are_asked_for_in_vain_with_a_clear_message(small_preset):
 # -- what is judged ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", FEW)
 def test_a_chain_that_is_stuck_in_one_variable_has_not_converged(small_preset, random_draws, name):
     """For each variable declared identified: it reaches the verdict, and alone decides it."""
     model, panel = small_preset(name)
