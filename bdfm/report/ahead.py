@@ -11,7 +11,7 @@ import pandas as pd
 
 from bdfm import _checks, _files, _folders
 from bdfm._symbols import Aliases
-from bdfm.errors import DataError
+from bdfm.errors import BdfmError, DataError
 from bdfm.forecast.forecast import Forecast
 from bdfm.portfolio.decisions import Decision
 from bdfm.posterior.posterior import Posterior
@@ -103,7 +103,10 @@ def ahead_section(forecast: Forecast, posterior: Posterior | None) -> str:
         books = pd.DataFrame([decision.weights.to_dict()], index=[decision.title])
         books = books.loc[:, (books != 0).any()]
     n = min(DAYS, posterior.panel.n_future)
-    found = ahead_of(posterior, books, days=n, level=0.95, seed=0, n_draws=_PAGE_DRAWS)
+    try:
+        found = ahead_of(posterior, books, days=n, level=0.95, seed=0, n_draws=_PAGE_DRAWS)
+    except BdfmError as error:  # evidence that few of these draws agree with, or a pool
+        return f"<h3>Next days</h3><p>Not worked out: {escape(str(error))}</p>"
     name = found.portfolios[0]
     values = found.table.loc[name].drop(columns="end").astype(float)
     days = [d for d in SHOWN if d <= n]

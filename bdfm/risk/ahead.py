@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bdfm import _checks
+from bdfm import _checks, _memory
 from bdfm._seeds import either_seed
 from bdfm._symbols import is_cash
 from bdfm.errors import DataError, ModelError
@@ -182,6 +182,12 @@ def risk_ahead(
     held[[panel.assets.index(a) for a in panel.inactive]] = 0.0
     number = _checks.seed_number(seed, where=where)
     n_paths = 2 * max(1, -(-n_draws // (2 * posterior.n_draws)))
+    _memory.check(
+        8 * days * n_paths * posterior.n_draws * len(books),
+        where=where,
+        what=f"{len(books)} portfolios over {days} days",
+        advice="Ask for fewer portfolios at a time, or a lower n_draws.",
+    )
     gains = np.empty((days, n_paths * posterior.n_draws, len(books)))
 
     def watch(step: int, first: int, rows: NDArray[np.float32]) -> None:
