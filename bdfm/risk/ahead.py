@@ -95,6 +95,7 @@ class RiskAhead:
     def plot(self, *, n_portfolios: int = 4) -> Figure:
         """Annual volatility of each day, and what is at risk to each day; bands show posterior errors."""
         from matplotlib import pyplot as plt
+        from matplotlib.ticker import MaxNLocator
 
         figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
         plt.close(figure)
@@ -108,6 +109,8 @@ class RiskAhead:
             names = [str(s) for s in own.index.get_level_values(1)]
             told = ", ".join(names[:2]) + ("" if len(names) < 3 else f" + {len(names) - 2}")
             axes[0].text(day, low + 0.02 * (high - low), told, rotation=90, fontsize=6, ha="right")
+        for axis in axes:
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes[0].set(xlabel="market day", ylabel="volatility of the day, % a year")
         axes[1].set(xlabel="market days", ylabel="loss to that day, %")
         axes[1].set_title(f"value at risk, and dashed expected shortfall, {self.level:.0%}", fontsize=9)

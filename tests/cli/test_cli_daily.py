@@ -143,7 +143,7 @@ def test_evidence_on_a_week_is_in_every_horizon(several):
         means.append(float(forecast.weights @ forecast.draws.sel(asset="PEP")))
     day, week, month = means
     assert -0.04 < day < -0.002
-    np.testing.assert_allclose(week, -0.05, atol=0.005)
+    assert -0.053 < week < -0.035  # what the model expects has its part
     np.testing.assert_allclose(month, week, atol=0.01)
 
 
