@@ -178,7 +178,8 @@ class Study:
         self.assets = list(self.universe["symbol"])
         prices = prices[self.assets]
         self.prices = prices[prices.notna().mean(axis=1) >= 0.5]
-        self.earnings = bdfm.read_earnings(args.earnings)
+        earnings = bdfm.read_earnings(args.earnings)
+        self.earnings = earnings[earnings["symbol"].isin(self.assets)]
         self.data = MarketData.of(self.prices, self.universe, accept=None)
         model = bdfm.FactorModel.from_preset(MODEL)
         panel = model.panel.model_copy(update={"n_periods": args.periods})
@@ -347,7 +348,7 @@ def announcements(folder: Path) -> pd.DataFrame:
             "squared ratio": ratio.mean(),
             "error": ratio.std(ddof=1) / np.sqrt(len(r)),
         }
-    return pd.DataFrame(rows).T.rename_axis(["model", "day"])
+    return _indexed(rows, ["model", "day"])
 
 
 def tail_tests(folder: Path, horizon: str, level: str) -> pd.DataFrame:
@@ -380,7 +381,12 @@ def tail_tests(folder: Path, horizon: str, level: str) -> pd.DataFrame:
             "both": tests["conditional coverage"],
             "ES": tests["expected shortfall"],
         }
-    return pd.DataFrame(rows).T.rename_axis(["portfolio", "model"]).sort_index()
+    return _indexed(rows, ["portfolio", "model"])
+
+
+def _indexed(rows: dict[tuple[str, str], dict[str, float]], names: list[str]) -> pd.DataFrame:
+    """Table of rows by two labels; empty where there are none."""
+    return pd.DataFrame(rows).T.rename_axis(names).sort_index() if rows else pd.DataFrame()
 
 
 def show(folder: Path) -> None:
