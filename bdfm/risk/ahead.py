@@ -71,15 +71,15 @@ class RiskAhead:
         _checks.known([name], [_OF_DAY, *_OVER], what="measure", where="risk ahead")
         chosen = self.portfolios[0] if portfolio is None else portfolio
         _checks.known([chosen], self.portfolios, what="portfolio", where="risk ahead")
-        found: pd.DataFrame = self.table.xs((chosen, name), level=("portfolio", "measure"))
-        return found
+        return pd.DataFrame(self.table.xs((chosen, name), level=("portfolio", "measure")))
 
     def __repr__(self) -> str:
-        day, last = self.table.loc[self.portfolios[0]], int(self.table.index.get_level_values(1).max())
+        last = int(self.table.index.get_level_values(1).max())
+        tables = {m: self.measure(m)[["value", "posterior_error"]].astype(float) for m in _OVER[1:]}
         told = ", ".join(
-            f"{m} {day.loc[(d, m), 'value']:.2%} ± {day.loc[(d, m), 'posterior_error']:.2%} ({d}d)"
+            f"{m} {tables[m]['value'][d]:.2%} ± {tables[m]['posterior_error'][d]:.2%} ({d}d)"
             for d in dict.fromkeys((1, last))
-            for m in ("value_at_risk", "expected_shortfall")
+            for m in tables
         )
         n = len(self.portfolios)
         return f"<RiskAhead of {n} portfolio{'' if n == 1 else 's'} from {self.origin:%Y-%m-%d}: {told}>"
@@ -202,7 +202,7 @@ def risk_ahead(
     p = np.full(n, 1.0 / n) if made.weights is None else made.weights
     errors = Errors(p, np.arange(n) % posterior.n_draws)
     ends = pd.DatetimeIndex(panel.future[PERIOD].to_numpy()[:days])
-    rows: dict[tuple[str, int, str], pd.Series[Any]] = {}
+    rows: dict[tuple[str, int, str], Any] = {}
     for b, name in enumerate(books.index):
         for t in range(days):
             own = gains[t, :, b]
@@ -245,12 +245,12 @@ def _announcements(posterior: Posterior, books: pd.DataFrame, ends: pd.DatetimeI
     if EARNINGS in data:
         data[EARNINGS] = np.zeros_like(data[EARNINGS])
     rows = {}
-    for t in np.flatnonzero(flags.any(axis=1)):
-        there, without = (_volatility(model, p, x, int(t)) for x in (with_, data))
-        for i in np.flatnonzero(flags[t]):
+    for t in map(int, np.flatnonzero(flags.any(axis=1))):
+        there, without = (_volatility(model, p, x, t) for x in (with_, data))
+        for i in map(int, np.flatnonzero(flags[t])):
             weight = {f"weight {name}": books.iloc[k, i] for k, name in enumerate(books.index)}
             found = {"end": ends[t], "volatility": there[i], "without": without[i], **weight}
-            rows[(int(t) + 1, panel.assets[i])] = found
+            rows[(t + 1, panel.assets[i])] = found
     columns = ["end", "volatility", "without", *(f"weight {name}" for name in books.index)]
     index = pd.MultiIndex.from_tuples(list(rows), names=["day", "symbol"]) if rows else None
     made = pd.DataFrame(list(rows.values()), index=index, columns=columns)
