@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -201,7 +202,7 @@ def risk(
 def _ahead_alone(
     posterior: Path | None,
     portfolio: Path | None,
-    others: dict[str, object],
+    others: Mapping[str, object],
     asked: dict[str, Any],
     out_dir: Path | None,
     aliases: Aliases,

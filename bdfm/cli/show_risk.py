@@ -284,14 +284,14 @@ def ahead(found: RiskAhead) -> None:
     )
     n = 0
     for portfolio in found.portfolios:
-        own = found.table.loc[portfolio]
-        days = own.index.get_level_values("day")
-        for day in [d for d in SHOWN if d <= max(days)]:
-            rows = [own.loc[(day, m)] for m in ("daily_volatility", "volatility", *_TAILS)]
-            cells = (f"{100 * r['value']:.2f} ± {100 * r['posterior_error']:.2f}" for r in rows)
+        own = [found.measure(m, portfolio) for m in ("daily_volatility", "volatility", *_TAILS)]
+        ends = own[0]["end"].dt.strftime("%m-%d")
+        for day in [d for d in SHOWN if d <= len(ends)]:
+            numbers = [t[["value", "posterior_error"]].astype(float).to_numpy()[day - 1] for t in own]
             n += 1
             if n <= MAX_ROWS:
-                table.add_row(portfolio, str(day), f"{rows[0]['end']:%m-%d}", *cells)
+                cells = (f"{100 * value:.2f} ± {100 * error:.2f}" for value, error in numbers)
+                table.add_row(portfolio, str(day), str(ends[day]), *cells)
     _print(table, n)
     if not len(found.announcements):
         return
@@ -300,7 +300,7 @@ def ahead(found: RiskAhead) -> None:
         ["asset"],
         ["day", "end", "volatility", "without"],
     )
-    for (day, symbol), row in found.announcements.head(MAX_ROWS).iterrows():
+    for (day, symbol), row in _rows(found.announcements):
         sizes = (f"{100 * row[c]:.2f}" for c in ("volatility", "without"))
-        shown.add_row(str(symbol), str(day), f"{row['end']:%m-%d}", *sizes)
+        shown.add_row(symbol, day, f"{row['end']:%m-%d}", *sizes)
     _print(shown, len(found.announcements))

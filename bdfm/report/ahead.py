@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -69,7 +69,7 @@ def ahead_of_book(
     return None
 
 
-def check_alone(given: dict[str, object]) -> None:
+def check_alone(given: Mapping[str, object]) -> None:
     """Refuse options that mean nothing without prices; ``given`` holds what came, by name."""
     named = [name for name, value in given.items() if value]
     if named:
@@ -108,19 +108,20 @@ def ahead_section(forecast: Forecast, posterior: Posterior | None) -> str:
     except BdfmError as error:  # evidence that few of these draws agree with, or a pool
         return f"<h3>Next days</h3><p>Not worked out: {escape(str(error))}</p>"
     name = found.portfolios[0]
-    values = found.table.loc[name].drop(columns="end").astype(float)
-    days = [d for d in SHOWN if d <= n]
+    columns = ("value", "posterior_error")
+    values = [100 * found.measure(m)[[*columns]].astype(float).to_numpy() for m in _MEASURES]
     rows = "".join(
         f"<tr><th scope=row>{d}</th>"
-        + "".join(f"<td>{_percent(values.loc[(d, m)])}</td>" for m in _MEASURES)
+        + "".join(f"<td>{x[d - 1, 0]:.2f} ± {x[d - 1, 1]:.2f}</td>" for x in values)
         + "</tr>"
-        for d in days
+        for d in SHOWN
+        if d <= n
     )
     heads = "".join(f"<th>{escape(text)}</th>" for text in _MEASURES.values())
     told = ", ".join(
-        f"{symbol} on {row['end']:%Y-%m-%d} ({100 * row['volatility']:.1f} % instead of"
-        f" {100 * row['without']:.1f} %)"
-        for (_, symbol), row in found.announcements.head(20).iterrows()
+        f"{row.symbol} on {row.end:%Y-%m-%d} ({100 * row.volatility:.1f} % instead of"
+        f" {100 * row.without:.1f} %)"
+        for row in found.announcements.head(20).reset_index().itertuples()
     )
     announced = f"<p>Announcements, and volatility of the day: {escape(told)}.</p>" if told else ""
     return (
@@ -137,7 +138,3 @@ _MEASURES: Final = {
     "value_at_risk": "value at risk",
     "expected_shortfall": "expected shortfall",
 }
-
-
-def _percent(row: pd.Series[float]) -> str:
-    return f"{100 * row['value']:.2f} ± {100 * row['posterior_error']:.2f}"
