@@ -300,7 +300,7 @@ def ahead(found: RiskAhead) -> None:
         ["asset"],
         ["day", "end", "volatility", "without"],
     )
-    for (day, symbol), row in _rows(found.announcements):
+    for (on, symbol), row in _rows(found.announcements):
         sizes = (f"{100 * row[c]:.2f}" for c in ("volatility", "without"))
-        shown.add_row(symbol, day, f"{row['end']:%m-%d}", *sizes)
+        shown.add_row(symbol, on, f"{row['end']:%m-%d}", *sizes)
     _print(shown, len(found.announcements))

@@ -118,10 +118,10 @@ def ahead_section(forecast: Forecast, posterior: Posterior | None) -> str:
         if d <= n
     )
     heads = "".join(f"<th>{escape(text)}</th>" for text in _MEASURES.values())
+    first = found.announcements.head(20).reset_index()[["symbol", "end", "volatility", "without"]]
     told = ", ".join(
-        f"{row.symbol} on {row.end:%Y-%m-%d} ({100 * row.volatility:.1f} % instead of"
-        f" {100 * row.without:.1f} %)"
-        for row in found.announcements.head(20).reset_index().itertuples()
+        f"{symbol} on {end:%Y-%m-%d} ({100 * there:.1f} % instead of {100 * without:.1f} %)"
+        for symbol, end, there, without in first.to_numpy().tolist()
     )
     announced = f"<p>Announcements, and volatility of the day: {escape(told)}.</p>" if told else ""
     return (

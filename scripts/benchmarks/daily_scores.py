@@ -177,7 +177,9 @@ class Study:
         self.universe = universe[universe["symbol"].isin(taken)].reset_index(drop=True)
         self.assets = list(self.universe["symbol"])
         prices = prices[self.assets]
-        self.prices = prices[prices.notna().mean(axis=1) >= 0.5]
+        # Market days as in a panel: a close that most assets repeat is that of a holiday
+        new = prices.notna() & prices.ffill().diff().ne(0)
+        self.prices = prices[new.mean(axis=1) >= 0.5]
         earnings = bdfm.read_earnings(args.earnings)
         self.earnings = earnings[earnings["symbol"].isin(self.assets)]
         self.data = MarketData.of(self.prices, self.universe, accept=None)
