@@ -128,10 +128,57 @@ print(peak() - before)
 """
 
 
+PAGE = """
+import re, threading, time, numpy as np
+from pathlib import Path
+from bdfm import _blocks, _memory
+from bdfm.forecast import views
+from bdfm.forecast.forecast import Forecast
+from bdfm.portfolio.decisions import decide
+from bdfm.report.page import report_html
+_blocks.BLOCK_BYTES, _blocks.GATHER_BYTES = 4_000_000, 20_000_000
+rng, n = np.random.default_rng(1), 150
+most = {}
+def in_files():
+    return int(re.search(r"RssFile:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+def watch():
+    while True:
+        most[stage] = max(most.get(stage, 0), in_files())
+        time.sleep(0.005)
+stage = "made"
+with _memory.within("200MB"):
+    array = _blocks.empty(150_000, n)
+    for here in _blocks.blocks(array):
+        array[here] = 0.05 * rng.standard_normal((here.stop - here.start, n))
+    forecast = Forecast.from_draws(
+        array, assets=[f"A{k}" for k in range(n)], asset_class=["x", "y", "z"] * 50,
+        origin="2022-02-04", end="2022-03-04", take_over=True,
+    )
+    del array
+    for here in _blocks.blocks(forecast.draws.to_numpy()): pass
+    report_html(decide(forecast, method="equal").save_in(forecast))  # libraries, too, are files
+    before = in_files()
+    threading.Thread(target=watch, daemon=True).start()
+    stage = "views"
+    forecast = forecast.with_views(views.Absolute(asset="A1", mean=0.01, semantics="constraint"))
+    stage = "decision"
+    forecast = decide(forecast, method="equal", exposure=1.0).save_in(forecast)
+    stage = "page"
+    report_html(forecast, previous=forecast)
+print(max(most.values()) - before, most)
+"""
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is handed back on Linux alone")
 def test_what_goes_through_an_array_in_a_file_needs_little_memory():
     done = subprocess.run([sys.executable, "-c", MEASURED], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 100_000  # kilobytes; the array has 200,000
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is handed back on Linux alone")
+def test_a_page_never_has_all_draws_in_memory():
+    done = subprocess.run([sys.executable, "-c", PAGE], capture_output=True, text=True, check=True)
+    assert int(done.stdout.split()[0]) < 40_000, done.stdout  # kilobytes; the draws have 90,000
 
 
 def test_moments_and_quantiles_are_those_of_whole_columns(rng):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, override
 
@@ -238,6 +239,10 @@ class Forecast(Actions):
 
         Returns are simple, over the horizon, as decimals; P1 is the probability of the lowest fifth.
         """
+        return self._summary.copy()
+
+    @cached_property
+    def _summary(self) -> pd.DataFrame:
         state = self._state
         mean, sd = moments(state.returns, state.weights)
         low, median, high = weighted_quantiles(state.returns, [0.05, 0.5, 0.95], state.weights_unless_equal)

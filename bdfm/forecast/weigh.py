@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bdfm import _checks
+from bdfm import _blocks, _checks
 from bdfm.errors import BdfmError, DataError, InfeasibleViewError
 from bdfm.forecast.entropy import effective_number
 from bdfm.forecast.pooling import pooled
@@ -37,7 +37,7 @@ def few_left(before: float, after: float) -> bool:
 def fixed_returns(draws: NDArray[Any], assets: Sequence[str], views: Sequence[View]) -> dict[str, float]:
     """Return by symbol of the assets of views that return the same in every draw (draw, asset)."""
     named = {s for v in views for s in v.symbols if s in assets}
-    columns = {s: draws[:, list(assets).index(s)] for s in sorted(named)}
+    columns = {s: _blocks.column(draws, list(assets).index(s)) for s in sorted(named)}
     return {s: float(x[0]) for s, x in columns.items() if x.min() == x.max()}
 
 

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bdfm import names
+from bdfm.gibbs.beside import compiling_beside
 from bdfm.gibbs.data import make_data
 from bdfm.gibbs.draws import log_likelihood_draws, named_draws
 from bdfm.gibbs.scratch import Moves
@@ -156,7 +157,10 @@ class _Run:
         begun = time.perf_counter()
         self.spec, self.settings, self.on_progress = spec, settings, on_progress
         self.data = make_data(spec)
-        self.addresses = make_chain(spec, np.random.default_rng(0)).compiled(sweep_of(spec, self.data))
+        sweep = sweep_of(spec, self.data)
+        with compiling_beside(spec, sweep, cores=settings.cores) as beside:
+            chain = make_chain(spec, np.random.default_rng(0))
+            self.addresses = chain.compiled(sweep, before=beside.wait_for)
         self.begun = time.perf_counter()
         self.compile_seconds = self.begun - begun
         streams = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(settings.chains)]

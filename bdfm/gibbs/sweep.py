@@ -69,6 +69,7 @@ type Update = Callable[[np.random.Generator, Data, State, Scratch], None]
 
 # What the updates of a sweep find current, in an order in which each reads what is already so.
 REFRESH: Final[tuple[Update, ...]] = (refresh_band, refresh_residuals, refresh_precision)
+START: Final[tuple[Update, ...]] = (*REFRESH, draw_mixing)  # what a new chain begins with
 
 # Further rounds of moves that turn factors on and off, each along other axes. Where a factor goes on and off
 # the least effective number of draws a second is 1.4 times as large with two of them; more gain nothing.
@@ -264,9 +265,14 @@ class Chain:
         """Types of the arguments of an update, found once: sweeps come in many batches."""
         return signature(self.rng, self.data, self.state, self.scratch)
 
-    def compiled(self, updates: Iterable[Update]) -> Ints:
-        """Addresses of updates, compiled or loaded from the cache."""
-        return np.array([address(u, self.signature) for u in updates], dtype=np.int64)
+    def compiled(self, updates: Iterable[Update], *, before: Callable[[Update], None] | None = None) -> Ints:
+        """Addresses of updates, compiled or loaded from the cache; ``before`` is called for each first."""
+        found = []
+        for one in updates:
+            if before is not None:
+                before(one)
+            found.append(address(one, self.signature))
+        return np.array(found, dtype=np.int64)
 
     def apply(self, updates: Iterable[Update], times: int = 1) -> None:
         """Make these updates, compiled, ``times`` times over."""
@@ -298,7 +304,7 @@ def make_chain(
     chain = Chain(rng, data, values, state, make_scratch(data, state))
     if adaptation is not None:
         place_adaptation(chain.scratch.tuning, adaptation)
-    chain.apply([*REFRESH, draw_mixing])
+    chain.apply(START)
     return chain
 
 

@@ -38,7 +38,8 @@ def weighted_scenarios(
         return chosen, np.full(len(chosen), 1 / len(chosen))
     columns = [forecast.assets.index(a) for a in assets]
     counts = p > 0
-    return np.asarray(forecast.draws.to_numpy()[counts][:, columns], dtype=np.float64), p[counts]
+    own = _blocks.copied(forecast.draws.to_numpy(), np.array(columns))
+    return np.asarray(own[counts], dtype=np.float64), p[counts]
 
 
 def moments(forecast: Forecast, assets: Sequence[str]) -> tuple[Floats, Floats]:

@@ -271,6 +271,10 @@ class Posterior:
         The prior may tell rotations apart: scales that belong to it (``loading_drift``, ``sigma_loadings``)
         keep their values. Equations hold all the same: loadings are z Γ + τ u of the turned Γ and u.
         """
+        return self._aligned
+
+    @cached_property
+    def _aligned(self) -> Posterior:
         tree = self._tree.copy()
         tree[POSTERIOR] = xr.DataTree(turned_draws(self.draws, self.model, self.turns))
         return Posterior(tree)
@@ -431,21 +435,17 @@ class Posterior:
         """What another fit needs to go on from these draws."""
         return Earlier(self.model, self.panel.origin, self.draws, self.attrs.get("adaptation"))
 
-    @cached_property
-    def _aligned_draws(self) -> xr.Dataset:
-        return self.aligned().draws
-
     def plot_factors(self, *, n_named: int = 4) -> Figure:
         """Paths of the aligned factors with bands; see ``bdfm.posterior.plots.factor_paths``."""
-        return plots.factor_paths(self._aligned_draws, n_named=n_named)
+        return plots.factor_paths(self.aligned().draws, n_named=n_named)
 
     def plot_loadings(self) -> Figure:
         """Aligned loadings by asset class; see ``bdfm.posterior.plots.loadings``."""
-        return plots.loadings(self._aligned_draws, self.panel)
+        return plots.loadings(self.aligned().draws, self.panel)
 
     def plot_map(self) -> Figure:
         """Assets on a map, near where they move together; see ``bdfm.posterior.plots.asset_map``."""
-        return plots.asset_map(self._aligned_draws, self.panel)
+        return plots.asset_map(self.aligned().draws, self.panel)
 
     def plot_volatility(self, asset: str) -> Figure:
         """Noise scale of an asset over time, earnings marked; see ``plots.volatility_path``."""

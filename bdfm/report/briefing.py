@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bdfm import _blocks
 from bdfm.forecast.forecast import Forecast
 from bdfm.forecast.ranks import outcome_quantiles, weighted_quantiles
 from bdfm.forecast.sample import Sample
@@ -228,7 +229,7 @@ def _happened(
         return (f"{said}: not scored, since fewer than two of its assets have closes at both ends.",), None
     realised = stop[both] / start[both] - 1
     columns = [previous.assets.index(s) for s in both]
-    draws = previous.draws.to_numpy()[:, columns]
+    draws = _blocks.copied(previous.draws.to_numpy(), np.array(columns))
     p = previous.weights.to_numpy()
     place = p @ (draws < realised.to_numpy()) + p @ (draws == realised.to_numpy()) / 2
     table = previous.summary().loc[both]

@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from bdfm import _blocks
 from bdfm.forecast.forecast import Forecast
 from bdfm.forecast.ranks import weighted_quantiles
 from bdfm.report.briefing import Briefing, conviction
@@ -112,7 +113,8 @@ def strips(forecast: Forecast, table: pd.DataFrame) -> str:
     at = [forecast.assets.index(str(s)) for s in order]
     equal = forecast.effective_draws > forecast.n_draws - 1
     weights = None if equal else forecast.weights.to_numpy()
-    values = weighted_quantiles(forecast.draws.to_numpy()[:, at], list(_BANDS), weights)  # (band, asset)
+    draws = _blocks.copied(forecast.draws.to_numpy(), np.array(at))
+    values = weighted_quantiles(draws, list(_BANDS), weights)  # (band, asset)
     left, right = float(np.median(values[0]) * 1.6), float(np.median(values[-1]) * 1.6)
     left, right = min(left, -1e-4), max(right, 1e-4)
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from bdfm import _blocks
 from bdfm.data.doubts.said import LARGEST
 from bdfm.forecast.entropy import effective_number
 from bdfm.forecast.forecast import Forecast
@@ -73,7 +74,9 @@ def carried(forecast: Forecast, *, most: int | None = None) -> Carried:
         drawn = np.searchsorted(reached, place * reached[-1], side="right")
         chosen, counts = np.unique(np.minimum(drawn, np.flatnonzero(p > 0)[-1]), return_counts=True)
         weights = counts / most
-    returns = forecast.draws.to_numpy()[chosen].astype(np.float64).T
+    draws = forecast.draws.to_numpy()
+    returns = draws[chosen].astype(np.float64).T
+    _blocks.release(draws)
     low, high = returns.min(axis=1), returns.max(axis=1)
     step = (high - low) / _STEPS
     unit = np.where(step > 0, step, 1.0)
