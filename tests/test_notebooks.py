@@ -26,7 +26,8 @@ if "short_runs" not in sys.modules:
     from short_runs import short_runs
     short_runs(setattr)
 """
-LONG = ("03_build_your_own_model", "04_backtest", "07_time_varying_exposures")  # ten seconds and more each
+# Ten seconds and more each
+LONG = ("03_build_your_own_model", "04_backtest", "07_time_varying_exposures", "10_tomorrows_risk")
 
 
 def test_there_are_notebooks():

@@ -65,6 +65,14 @@ class BookOptions:
     alias: Alias = None
     accept: Accept = None
 
+    def given(self, *but: str) -> dict[str, bool]:
+        """Names of options, and whether each has another value than its default; without those named."""
+        return {
+            f"--{f.name.replace('_', '-')}": getattr(self, f.name) != f.default
+            for f in fields(self)
+            if f.name not in but
+        }
+
     def request(
         self,
         prices: Path,

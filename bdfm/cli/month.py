@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -91,8 +92,12 @@ def forecast(
     ] = None,
     calendar_months: CalendarMonths = False,
     horizon: Annotated[
-        str | None,
-        typer.Option(help="Periods ahead: a number, market days such as 5d, or a date. One, if not given."),
+        list[str] | None,
+        typer.Option(
+            metavar="N|5d|DATE",
+            help="Periods ahead: a number, market days such as 5d, or a date. Repeatable: one fit, a forecast"
+            " of each. One period, if not given.",
+        ),
     ] = None,
     model: Annotated[str, typer.Option(help="Name of a model (see `bdfm models`) or a TOML file.")] = "house",
     draws: Draws = DRAWS,
@@ -106,7 +111,8 @@ def forecast(
     evidence: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="SYMBOL=MEAN,SD", help="Evidence on an asset's return, in decimals. Repeatable."
+            metavar="SYMBOL=MEAN,SD[,HORIZON]",
+            help="Evidence on an asset's return, in decimals, such as SPY=-0.05,0.01,5d. Repeatable.",
         ),
     ] = None,
     warm_from: WarmFrom = None,
@@ -138,7 +144,7 @@ def forecast(
             earnings=earnings,
             volatility=volatility,
             period="month" if calendar_months else period_days,
-            horizon=horizon,
+            horizon=horizon[0] if horizon and len(horizon) == 1 else tuple(horizon) if horizon else None,
             zero=tuple(dict.fromkeys(zero or [])),
             **{k: x for k, x in forms.items() if x is not None},
         ),
@@ -155,12 +161,14 @@ def forecast(
         "zero": "--zero",
         "period": "--period-days",
         "horizon": "--horizon",
+        "evidence": "--evidence",
         "date_format": "--date-format",
         "warm_from": "--warm-from",
     }
     with interruptible():
-        _run(make_month(run_file, options))
-    _print_places(out_dir)
+        month = make_month(run_file, options)
+        _run(month)
+    _print_places(out_dir, [h.label for h in month.horizons[1:]])
 
 
 def run(
@@ -198,7 +206,8 @@ def _run_one(month_file: Path, *, check: bool) -> dict[str, Any]:
     say_read(*month.tables)
     out.print(
         f"{panel.n_history} periods to {panel.origin:%Y-%m-%d}, {len(panel.assets)} assets, model"
-        f" {month.model.name}; {len(month.changes.edits)} edits, {len(month.changes.views)} views,"
+        f" {month.model.name}{_horizons(month)}; {len(month.changes.edits)} edits,"
+        f" {len(month.changes.views)} views,"
         f" {'no decision' if decided is None else f'decision {decided.name}'}."
     )
     _note(month)
@@ -211,8 +220,10 @@ def _run_one(month_file: Path, *, check: bool) -> dict[str, Any]:
         }
     with interruptible():
         progress = out.is_terminal and not out.quiet
-        posterior, forecast, decision, facts = run_month(month, progress=progress, say=out.print)
+        posterior, forecast, decision, facts, further = run_month(month, progress=progress, say=out.print)
     show_quantiles(forecast)
+    for own in further.values():
+        show_quantiles(own)
     show_history(forecast)
     if decision is not None:
         show_decision(decision)
@@ -256,15 +267,17 @@ def _evidence(text: str) -> EvidenceTable:
 
     symbol, separator, numbers = text.rpartition("=")
     parts = numbers.split(",")
-    if not separator or not symbol or len(parts) != 2:
+    if not separator or not symbol or len(parts) not in (2, 3):
         raise DataError(
-            f"--evidence: {quoted(text)} is not of the form SYMBOL=MEAN,SD, such as TLT=0.02,0.10."
+            f"--evidence: {quoted(text)} is not of the form SYMBOL=MEAN,SD, such as TLT=0.02,0.10, or with a"
+            " horizon, such as SPY=-0.05,0.01,5d."
         )
     mean, sd = (
         _checks.finite(x, what=what, where=f"--evidence {symbol}")  # type: ignore[arg-type]
-        for what, x in zip(("mean", "sd"), parts, strict=True)
+        for what, x in zip(("mean", "sd"), parts[:2], strict=True)
     )
-    return EvidenceTable(symbol=symbol, mean=mean, sd=sd)
+    over = parts[2].strip() if len(parts) == 3 else None
+    return EvidenceTable(symbol=symbol, mean=mean, sd=sd, **({} if over is None else {"horizon": over}))
 
 
 def _forecast_only(seed: int, out_dir: Path, keep_draws: bool, memory: str | None) -> dict[str, Any]:
@@ -291,16 +304,25 @@ def _run(month: Month) -> None:
     say_read(*month.tables)
     out.print(
         f"{panel.n_history} periods to {panel.origin:%Y-%m-%d}, {len(panel.assets)} assets in"
-        f" {len(panel.asset_classes)} classes. Sampling {month.run.sampler.chains} chains ..."
+        f" {len(panel.asset_classes)} classes{_horizons(month)}. Sampling"
+        f" {month.run.sampler.chains} chains ..."
     )
     _note(month)
     results = run_month(month, progress=out.is_terminal)
     diagnosis = results.posterior.diagnose()
     show_quantiles(results.forecast)
+    for own in results.further.values():
+        show_quantiles(own)
     show_diagnosis(diagnosis)
     for advice in diagnosis.advice:
         out.print(f"  {advice}")
     out.print("Seconds: " + ", ".join(f"{k} {v:.1f}" for k, v in results.summary["seconds"].items()))
+
+
+def _horizons(month: Month) -> str:
+    """Horizons in words, where there are several."""
+    several = [h.label for h in month.horizons]
+    return f", horizons {', '.join(several)}" if len(several) > 1 else ""
 
 
 def _note(month: Month) -> None:
@@ -309,7 +331,9 @@ def _note(month: Month) -> None:
         out.print(month.panel.settings.note)
 
 
-def _print_places(folder: Path) -> None:
+def _print_places(folder: Path, further: Sequence[str] = ()) -> None:
+    from bdfm.report.horizons import file_of
+
     what = {
         "submission.csv": "quintile probabilities in the M6 form",
         "quantiles.png": "the same as a picture",
@@ -318,6 +342,9 @@ def _print_places(folder: Path) -> None:
         SUMMARY_FILE: "settings, versions, seconds, diagnostics",
         MADE_FILE: "all of it as one file: bdfm run makes the same again",
     }
+    for label in further:
+        names = ", ".join(file_of(name, label) for name in ("submission.csv", "quantiles.png"))
+        what[file_of(FORECAST_FILE, label)] = f"horizon {label}, with {names}"
     width = max(len(str(folder / name)) for name in what)
     for name, text in what.items():
         out.print(f"{folder / name!s:{width}}  {text}", soft_wrap=True, markup=False)

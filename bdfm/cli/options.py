@@ -102,7 +102,7 @@ Estimation = Annotated[
 ]
 PosteriorFile = Annotated[
     Path | None,
-    typer.Option("--posterior", help="posterior.nc of bdfm forecast: adds the Bayesian model."),
+    typer.Option("--posterior", help="Folder or posterior.nc of bdfm forecast: adds the Bayesian model."),
 ]
 
 ExposuresFile = Annotated[

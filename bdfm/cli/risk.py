@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,12 +10,20 @@ import typer
 
 from bdfm.cli.book_options import BookOptions, with_options
 from bdfm.cli.console import out, say_read
-from bdfm.cli.options import PortfolioFile, Prices
+from bdfm.cli.options import PortfolioFile, Prices, Seed, aliases_of
+from bdfm.data.choices import MAX_HORIZON
+from bdfm.errors import DataError
 
 
 @with_options(BookOptions)
 def risk(
-    prices: Prices,
+    prices: Annotated[
+        Path | None,
+        typer.Option(
+            help="Daily adjusted closes: CSV, .xlsx or Parquet, wide or long. Without them, with the"
+            " --posterior of a model of market days: the next days alone."
+        ),
+    ] = None,
     portfolio: PortfolioFile = None,
     benchmark: Annotated[
         str | None,
@@ -38,18 +47,39 @@ def risk(
         ),
     ] = None,
     level: Annotated[float, typer.Option(min=0.5, max=0.999, help="Of that value at risk.")] = 0.95,
+    days: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=MAX_HORIZON,
+            help="Market days ahead, with the --posterior of a model of market days. 20, or as many as it"
+            " has, if not given.",
+        ),
+    ] = None,
+    seed: Seed = 1,
     *,
     options: BookOptions,
     out_dir: Annotated[
         Path | None, typer.Option("--out", help="Folder for models, tables and pictures.")
     ] = None,
 ) -> None:
-    """Risk of portfolios by up to four models. And where it comes from."""
+    """Risk of portfolios by up to four models. And where it comes from, and in the next days."""
     from bdfm.cli import show_risk
     from bdfm.report import book_tables
+    from bdfm.report.ahead import ahead_of_book
     from bdfm.report.book import book_of
     from bdfm.report.risk import validated, write_risk
 
+    asked: dict[str, Any] = {
+        "days": days,
+        "level": level,
+        "seed": seed,
+        "accept": tuple(options.accept or ()),
+    }
+    if prices is None:
+        others = {"--benchmark": benchmark, "--hedge": hedge, "--validate": check, "--backtest": backtest}
+        _ahead_alone(portfolio, options, others, asked, out_dir)
+        return
     request = options.request(prices, portfolio, benchmark=benchmark, instruments=tuple(hedge or ()))
     book = book_of(request, say=say_read)
     show_risk.left_out(book)
@@ -75,11 +105,41 @@ def risk(
     if backtest is not None:
         tails, failed = book_tables.tail_backtests(book, backtest, level=level)
         show_risk.tails(tails, failed)
+    ahead = ahead_of_book(book, **asked)
+    if ahead is not None:
+        show_risk.ahead(ahead)
     if out_dir is not None:
-        write_risk(book, out_dir, tables=tables, priced=priced, explained=found, reports=reports, tails=tails)
+        rest: dict[str, Any] = {"reports": reports, "tails": tails, "ahead": ahead}
+        write_risk(book, out_dir, tables=tables, priced=priced, explained=found, **rest)
         out.print(
             f"Models, pictures, tables and summary.json are in {out_dir}.", markup=False, soft_wrap=True
         )
+
+
+def _ahead_alone(
+    portfolio: Path | None,
+    options: BookOptions,
+    others: Mapping[str, object],
+    asked: dict[str, Any],
+    out_dir: Path | None,
+) -> None:
+    """Risk of the next days, of the file of a posterior and a portfolio."""
+    from bdfm.cli import show_risk
+    from bdfm.posterior.posterior import Posterior
+    from bdfm.report.ahead import ahead_of, check_alone, write_ahead_alone
+
+    if options.posterior is None:
+        raise DataError(
+            "options: --prices is missing. Give a file of daily closes; or --posterior of a model of market"
+            " days, for the next days alone."
+        )
+    check_alone({**others, **options.given("posterior", "decimal_mark", "alias", "accept")})
+    forms: dict[str, Any] = {"aliases": aliases_of(options.alias), "decimal_mark": options.decimal_mark}
+    found = ahead_of(Posterior.load(options.posterior), portfolio, **asked, **forms)
+    show_risk.ahead(found)
+    if out_dir is not None:
+        write_ahead_alone(found, out_dir)
+        out.print(f"Tables and a picture are in {out_dir}.", markup=False, soft_wrap=True)
 
 
 @with_options(BookOptions)

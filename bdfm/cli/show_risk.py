@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bdfm.report.book import Book
+    from bdfm.risk.ahead import RiskAhead
     from bdfm.risk.pricing import Pricing
     from bdfm.risk.principal import Components
     from bdfm.risk.stress_tests import StressTest
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 MAX_ROWS = 40  # of a table on screen; files hold the rest
 TOP_ASSETS = 5
 TOP_ALPHAS = 5
+_TAILS = ("value_at_risk", "expected_shortfall")
 
 
 def left_out(book: Book) -> None:
@@ -282,3 +284,37 @@ def stress(found: StressTest, book: Book) -> None:
             )
     for text in found.left_out:
         out.print(f"Not answered: {text}", markup=False)
+
+
+def ahead(found: RiskAhead) -> None:
+    """Print the risk of the next days: some of them, each with its posterior error; and who announces."""
+    from bdfm.report.ahead import SHOWN
+
+    table = _table(
+        f"Next market days from {found.origin:%Y-%m-%d}, % (value at risk and expected shortfall at"
+        f" {found.level:.0%})",
+        ["portfolio"],
+        ["day", "end", "volatility of the day", "volatility", "value at risk", "expected shortfall"],
+    )
+    n = 0
+    for portfolio in found.portfolios:
+        own = [found.measure(m, portfolio) for m in ("daily_volatility", "volatility", *_TAILS)]
+        ends = own[0]["end"].dt.strftime("%m-%d")
+        for day in [d for d in SHOWN if d <= len(ends)]:
+            numbers = [t[["value", "posterior_error"]].astype(float).to_numpy()[day - 1] for t in own]
+            n += 1
+            if n <= MAX_ROWS:
+                cells = (f"{100 * value:.2f} ± {100 * error:.2f}" for value, error in numbers)
+                table.add_row(portfolio, str(day), str(ends[day]), *cells)
+    _print(table, n)
+    if not len(found.announcements):
+        return
+    shown = _table(
+        "Announcements ahead of assets held, volatility of the day, %",
+        ["asset"],
+        ["day", "end", "volatility", "without"],
+    )
+    for (on, symbol), row in _rows(found.announcements):
+        sizes = (f"{100 * row[c]:.2f}" for c in ("volatility", "without"))
+        shown.add_row(symbol, on, f"{row['end']:%m-%d}", *sizes)
+    _print(shown, len(found.announcements))

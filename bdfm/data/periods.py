@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+import datetime as dt
+from collections.abc import Iterable
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 from pandas.tseries.holiday import GoodFriday, USMemorialDay
 
 from bdfm import _checks
-from bdfm.data.choices import MAX_DAYS
+from bdfm.data.choices import MAX_DAYS, MAX_HORIZON
 from bdfm.errors import DataError
 
 Period = int | Literal["month", "day"]
+HorizonText = int | str | dt.date  # as people write a horizon
 
 NEAR_DAYS: Final = 4  # a weekend and a holiday
 
@@ -110,28 +113,43 @@ def describe(period: Period) -> str:
     return "calendar months" if period == "month" else f"{period} days"
 
 
-MAX_HORIZON: Final = 260  # periods ahead
+class Horizon(NamedTuple):
+    """A horizon: number of periods, and its label in names of files, such as 5d, 2p or 2022-03-18."""
+
+    periods: int
+    label: str
 
 
-def horizon_periods(value: int | str | None, period: Period, origin: pd.Timestamp, *, where: str) -> int:
-    """Number of periods after the origin that a horizon means.
+def horizon_of(
+    value: HorizonText | None,
+    period: Period,
+    origin: pd.Timestamp,
+    *,
+    where: str,
+    date_format: str | None = None,
+) -> Horizon:
+    """Horizon that a text or a number means.
 
     ``value``: a number of periods; with periods of one market day also such as ``"5d"``, or a date after the
-    origin up to which its weekdays count. None: 1. Raises ``DataError`` for anything else.
+    origin up to which its weekdays count. None: one period. Raises ``DataError`` for anything else.
     """
-    if value is None:
-        return 1
-    text = str(value).strip().lower()
+    text = "1" if value is None else str(value).strip().lower()
     number = text.removesuffix("d") if period == "day" else text
-    if number.isdigit():
+    if number.isdecimal() and len(number) < 10:
         periods = int(number)
+        label = f"{periods}{'d' if period == 'day' else 'p'}"
     elif period == "day":
-        end = _checks.as_date(value, where=where)
+        end = _checks.as_date(value, where=where, date_format=date_format)
         if end <= origin:
             raise DataError(
                 f"{where}: {end:%Y-%m-%d} is not after the origin {origin:%Y-%m-%d}. Give a later day."
             )
-        periods = market_days_until(origin, end)
+        periods, label = market_days_until(origin, end), f"{end:%Y-%m-%d}"
+        if not periods:
+            raise DataError(
+                f"{where}: there is no market day after the origin {origin:%Y-%m-%d} up to {label}, a"
+                f" {end:%A}. Give a later day."
+            )
     else:
         raise DataError(
             f"{where}: {value!r} is no number of periods of {describe(period)}. Give one, such as 1; market"
@@ -139,4 +157,30 @@ def horizon_periods(value: int | str | None, period: Period, origin: pd.Timestam
         )
     if not 1 <= periods <= MAX_HORIZON:
         raise DataError(f"{where}: {value!r} is {periods} periods; 1 to {MAX_HORIZON} are possible.")
-    return periods
+    return Horizon(periods, label)
+
+
+def horizons_of(
+    values: HorizonText | Iterable[HorizonText] | None,
+    period: Period,
+    origin: pd.Timestamp,
+    *,
+    where: str,
+    date_format: str | None = None,
+) -> tuple[Horizon, ...]:
+    """Horizons of one value or several, in their order; raises as ``horizon_of``, and for one given twice."""
+    several = list(values) if isinstance(values, Iterable) and not isinstance(values, str) else [values]
+    if not several:
+        raise DataError(f"{where}: no horizon is given. Give one, such as 1.")
+    found: dict[int, HorizonText | None] = {}
+    made = []
+    for value in several:
+        one = horizon_of(value, period, origin, where=where, date_format=date_format)
+        if one.periods in found:
+            raise DataError(
+                f"{where}: {found[one.periods]} and {value} are both {one.periods}"
+                f" {'period' if one.periods == 1 else 'periods'} of {describe(period)}. Give one of them."
+            )
+        found[one.periods] = value
+        made.append(one)
+    return tuple(made)

@@ -49,12 +49,7 @@ class Sample:
         single draw of +10,000 % could satisfy a view on the mean alone, and nothing else would move. Up to
         10,000 draws are never cut.
         """
-        x = self.portfolio(weights)
-        n_out = int(CUT * len(x))
-        if n_out:
-            ends = np.partition(x, [n_out, len(x) - 1 - n_out])[[n_out, len(x) - 1 - n_out]]
-            np.clip(x, *ends, out=x)
-        return x
+        return cut_ends(self.portfolio(weights))
 
     def above(self, one: str, other: str) -> Floats:
         """1 (draw,) where ``one`` returns more than ``other``, 0 where less, a half where they tie."""
@@ -80,6 +75,15 @@ class Sample:
         low = np.maximum(below * n_quantiles, (quantile - 1) * n)
         high = np.minimum((below + tied) * n_quantiles, quantile * n)
         return np.asarray(np.maximum(high - low, 0) / (tied * n_quantiles))
+
+
+def cut_ends(x: Floats) -> Floats:
+    """Values (draw,), those beyond their 0.01 % and 99.99 % quantiles set to these, in place."""
+    n_out = int(CUT * len(x))
+    if n_out:
+        ends = np.partition(x, [n_out, len(x) - 1 - n_out])[[n_out, len(x) - 1 - n_out]]
+        np.clip(x, *ends, out=x)
+    return x
 
 
 @dataclass(frozen=True)

@@ -259,10 +259,32 @@ class Equations(Settings):
         """Panel features that the parts read."""
         return frozenset().union(*(part.needs for part in self.parts))
 
+    @property
+    def conditions_paths(self) -> bool:
+        """Whether evidence conditions the paths of forecasts (eq. D9), and not the fit (eq. 12)."""
+        return isinstance(self.factor_scale, factor_volatility.FactorVolatilityScale)
+
+    def in_fit(self, evidence: Sequence[Evidence]) -> tuple[Evidence, ...]:
+        """Evidence that the fit knows, with variables of the first period after the origin."""
+        return () if self.conditions_paths else tuple(evidence)
+
     def check_evidence(self, evidence: Sequence[Evidence]) -> None:
-        """Raise ``ModelError`` where a fit of this model cannot take evidence."""
+        """Raise ``ModelError`` where neither a fit of this model nor its forecasts can take evidence."""
         if not evidence:
             return
+        if self.conditions_paths:
+            if self.predictive.shares(evidence):
+                raise ModelError(
+                    f"model {self.name!r}: evidence conditions its paths, which are pooled with other draws"
+                    " ([predictive]). Leave out one of both."
+                )
+            return
+        later = [e for e in evidence if e.horizon != 1]
+        if later:
+            raise ModelError(
+                f"model {self.name!r}: evidence on {later[0].symbol} is on {later[0].horizon} periods, and a"
+                " fit knows the first one after the origin alone. Models of market days take more: daily."
+            )
         latent = [type(part).__name__ for part in self.parts if not part.takes_evidence]
         if latent:
             raise ModelError(

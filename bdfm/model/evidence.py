@@ -18,24 +18,40 @@ class Evidence(NamedTuple):
 
     ``symbol`` names the asset; ``mean`` and ``sd`` are simple returns in decimals: ``Evidence("TLT", 0.02,
     0.10)`` says 2 % give or take 10 %. It enters as the likelihood Normal(``mean`` | return, ``sd``).
+    ``horizon``: periods after the origin that the return is over, compounded (eq. D9). A model of market days
+    takes any; others know the first period alone.
     """
 
     symbol: str
     mean: float
     sd: float
+    horizon: int = 1
+
+    @property
+    def words(self) -> str:
+        """The statement in words."""
+        over = "" if self.horizon == 1 else f" over {self.horizon} periods"
+        return f"{self.symbol} returns {self.mean:.4%} ± {self.sd:.4%}{over}"
 
 
 def check_evidence(
     evidence: Sequence[Evidence], panel: Panel, *, accept: Collection[str] | None = ()
 ) -> tuple[Evidence, ...]:
-    """Evidence with known, distinct symbols and usable numbers; raises otherwise.
+    """Evidence with known symbols, each once for a horizon, and usable numbers; raises otherwise.
 
     ``accept``: doubts that are right all the same, see ``bdfm.data.doubts``; None where examined before.
     """
     where = "evidence"
     _checks.known([e.symbol for e in evidence], panel.assets, what="symbol", where=where)
-    _checks.unique([e.symbol for e in evidence], what="symbols", where=where, hint="Combine them into one.")
+    for horizon in dict.fromkeys(e.horizon for e in evidence):
+        named = [e.symbol for e in evidence if e.horizon == horizon]
+        _checks.unique(named, what="symbols", where=where, hint="Combine them into one.")
     for e in evidence:
+        if _checks.at_least(e.horizon, 1, what="horizon", where=f"{where} on {e.symbol}") > panel.n_future:
+            raise DataError(
+                f"{where} on {e.symbol}: horizon {e.horizon} is beyond the panel's {panel.n_future} future"
+                f" periods. Build the panel with horizon={e.horizon}."
+            )
         _checks.positive(e.sd, what="sd", where=f"{where} on {e.symbol}")
         if _checks.finite(e.mean, what="mean", where=f"{where} on {e.symbol}") <= -1:
             raise DataError(f"{where} on {e.symbol}: a return of {e.mean:g} loses more than everything.")
@@ -51,4 +67,4 @@ def check_evidence(
     said = [Said(f"{where} on {e.symbol}", e.symbol, "return", float(e.mean)) for e in evidence]
     said += [Said(f"{where} on {e.symbol}", e.symbol, "sd", float(e.sd)) for e in evidence]
     doubt(Tables("forecast", said=said), accept=accept)
-    return tuple(Evidence(e.symbol, float(e.mean), float(e.sd)) for e in evidence)
+    return tuple(Evidence(e.symbol, float(e.mean), float(e.sd), int(e.horizon)) for e in evidence)

@@ -38,6 +38,11 @@ PERIOD_WEIGHTING = "period_weighting"  # potential that makes a period count les
 def build(model: Equations, panel: Panel, evidence: tuple[Evidence, ...]) -> pm.Model:
     """PyMC model of a panel's history, as ``FactorModel.build`` says."""
     model.check_evidence(evidence)
+    if evidence and model.conditions_paths:
+        raise ModelError(
+            f"model {model.name!r}: its PyMC form is of the history, and evidence conditions forecasts made"
+            " of its draws. Build it without, and give the evidence to Posterior.from_trace."
+        )
     arrays = model_data(model, panel)
     with pm.Model(coords=model.coords(panel)) as built:
         data = {name: pm.Data(name, arrays[name], dims=dims) for name, dims in model.data_dims.items()}

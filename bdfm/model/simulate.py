@@ -6,7 +6,7 @@ that carry leading draw axes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,6 +36,8 @@ from bdfm.names import (
 )
 
 Floats = NDArray[np.float64]
+# Called with step, first row, and log returns (row, asset) from the origin to the end of that step.
+Watch = Callable[[int, int, NDArray[np.float32]], None]
 
 
 class Simulation(NamedTuple):
@@ -71,6 +73,7 @@ def simulate_ahead(
     rng: np.random.Generator,
     dtype: type[np.floating[Any]] = np.float32,
     totals: NDArray[np.float32] | None = None,
+    watch: Watch | None = None,
     axes: Floats | None = None,
 ) -> NDArray[Any]:
     """Return log returns of the periods after the origin, several paths for each posterior draw (eq. 11).
@@ -78,7 +81,8 @@ def simulate_ahead(
     ``p`` holds posterior draws with one leading axis (draw, ...); ``past`` (draw, lag, factor) the last
     factors, newest last; ``data`` the features of the future periods (step, asset[, window]).
     Returns (n_paths, draw, step, asset), decimals; or fills ``totals`` (path and draw, asset), path after
-    path, with the sums over the steps, and returns it: an array that may lie in a file.
+    path, with the sums over the steps, and returns it: an array that may lie in a file. ``watch`` sees each
+    pair of paths on its way there, from any thread.
 
     Paths come in antithetic pairs: the normal innovations of factors and noise (z, e) return as (-z, -e),
     with the mixing variables of Student-t noise and factors in common, so that up and down balance exactly
@@ -134,6 +138,8 @@ def simulate_ahead(
                 rows[:] = came.reshape(rows.shape)
             else:
                 rows += came.reshape(rows.shape).astype(rows.dtype)
+            if watch is not None:
+                watch(t, pair * n_draws, rows)
         if totals is not None:
             _blocks.release(rows)
 

@@ -118,19 +118,26 @@ def portfolio_risk(
     p = forecast.weights.to_numpy()
     sample = Sample(forecast.draws.to_numpy(), forecast.assets)
     raw, cut = sample.portfolio(held), sample.cut(held)
-    values, influences = _measures(raw, cut, p, level)
     inside = any(record.kind == "evidence" for record in forecast.records)
     shared = inside and not forecast.attrs.get(PERIOD_REDRAWN)
     clusters = forecast.draws.coords.get("posterior_draw")
-    errors = _Errors(p, None if clusters is None else clusters.to_numpy())
-    table = pd.DataFrame(
+    errors = Errors(p, None if clusters is None else clusters.to_numpy())
+    table = measured(raw, cut, p, errors, level)
+    if shared:
+        table["posterior_error"] = np.nan
+    return PortfolioRisk(table, _contributions(sample, held, raw, cut, p, table["value"]), level)
+
+
+def measured(raw: Floats, cut: Floats, p: Floats, errors: Errors, level: float) -> pd.DataFrame:
+    """Table of ``PortfolioRisk`` of portfolio returns (draw,) with weights ``p``; ``cut``: their ends cut."""
+    values, influences = _measures(raw, cut, p, level)
+    return pd.DataFrame(
         {
             "value": values,
             "mc_error": {k: errors.monte_carlo(h) for k, h in influences.items()},
-            "posterior_error": {k: np.nan if shared else errors.posterior(h) for k, h in influences.items()},
+            "posterior_error": {k: errors.posterior(h) for k, h in influences.items()},
         }
     )
-    return PortfolioRisk(table, _contributions(sample, held, raw, cut, p, values), level)
 
 
 def _measures(
@@ -166,8 +173,11 @@ def _measures(
     return values, influences
 
 
-class _Errors:
-    """Standard errors of a measure from its influence function."""
+class Errors:
+    """Standard errors of a measure from its influence function (draw,), see ``portfolio_risk``.
+
+    ``clusters`` (draw,) are the posterior draws that draws came from, None where that is not known.
+    """
 
     def __init__(self, p: Floats, clusters: NDArray[np.int64] | None) -> None:
         self.p = p
@@ -211,7 +221,7 @@ def _contributions(
     raw: Floats,
     cut: Floats,
     p: Floats,
-    values: Mapping[str, float],
+    values: Mapping[str, float] | pd.Series[float],
 ) -> pd.DataFrame:
     """Parts of volatility and expected shortfall by asset held."""
     inside = p * (raw == cut)  # parts add up where no return was cut

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import pandas as pd
@@ -46,7 +46,8 @@ def forecast_with_changes(
         ``reweight``: views change the weights of the draws. ``model``: evidence on the return of a single
         asset enters a second fit (eq. 12), exact for any strength but as slow as a fit. ``auto``: the
         weights, and a second fit only where they refuse or leave few effective draws
-        (``bdfm.forecast.weigh.few_left``).
+        (``bdfm.forecast.weigh.few_left``). In a model of market days it conditions the paths (eq. D9), over
+        any horizon and without a fit.
     progress
         Whether a second fit shows a progress bar.
 
@@ -57,8 +58,9 @@ def forecast_with_changes(
     DataError
         ``model``, and no view that can go into the model.
     """
-    able = [e for v in changes.views if (e := _as_evidence(v)) is not None]
-    if horizon > 1 or not all(part.takes_evidence for part in posterior.model.parts):
+    model = posterior.model
+    able = [e for v in changes.views if (e := _as_evidence(v, horizon)) is not None]
+    if not model.conditions_paths and (horizon > 1 or not all(part.takes_evidence for part in model.parts)):
         able = []  # a fit knows evidence on one period after the origin, or on none
     if views_method != "model":
         base = posterior.forecast(horizon, seed=seed, n_draws=n_draws)
@@ -75,6 +77,30 @@ def forecast_with_changes(
             'views_method "model": only evidence on the return of a single asset over one period, with'
             ' confidence 1 and nobody named, can go into a model that takes it. Use views_method "reweight".'
         )
+    if model.conditions_paths:
+        second = posterior.with_evidence(*posterior.evidence, *able, accept=accept)
+    else:
+        second = _fitted_again(posterior, able, seed=seed, progress=progress, accept=accept)
+    rest = replace(
+        changes,
+        steps=tuple(
+            replace(s, views=tuple(v for v in s.views if _as_evidence(v, horizon) is None))
+            for s in changes.steps
+        ),
+    )
+    base = second.forecast(horizon, seed=seed, n_draws=n_draws)
+    return second, rest.apply(base, prices=prices, accept=accept)
+
+
+def _fitted_again(
+    posterior: Posterior,
+    able: Sequence[Evidence],
+    *,
+    seed: int,
+    progress: bool,
+    accept: Collection[str] | None,
+) -> Posterior:
+    """Second fit, with more evidence."""
     settings = SamplerSettings.model_validate_json(str(posterior.attrs["settings"]))
     if settings.engine == "gibbs":  # it may not know evidence; the fastest that does is taken
         settings = settings.model_copy(update={"engine": "auto"})
@@ -87,21 +113,13 @@ def forecast_with_changes(
         progress=progress,
         accept=accept,
     )
-    if door.PRECISION in posterior.attrs:
-        second = second.in_single_precision()
-    rest = replace(
-        changes,
-        steps=tuple(
-            replace(s, views=tuple(v for v in s.views if _as_evidence(v) is None)) for s in changes.steps
-        ),
-    )
-    return second, rest.apply(second.forecast(seed=seed, n_draws=n_draws), prices=prices, accept=accept)
+    return second.in_single_precision() if door.PRECISION in posterior.attrs else second
 
 
-def _as_evidence(view: View) -> Evidence | None:
-    """Evidence for a fit that says what a view says; None where the model cannot take it."""
+def _as_evidence(view: View, horizon: int) -> Evidence | None:
+    """Evidence for a model that says what a view says; None where it cannot take it."""
     if not isinstance(view, Absolute) or view.sd is None:
         return None
     if view.semantics != "evidence" or view.confidence != 1 or view.by:
         return None
-    return Evidence(view.asset, view.mean, view.sd)
+    return Evidence(view.asset, view.mean, view.sd, horizon)

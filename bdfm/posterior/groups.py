@@ -182,7 +182,7 @@ def _log_prior(posterior: Source, tree: xr.DataTree) -> xr.Dataset:
     """Log prior density (chain, draw, ...) of each free variable of the PyMC model."""
     from pymc.stats import compute_log_prior
 
-    model = posterior.model.build(posterior.panel, evidence=posterior.evidence)
+    model = posterior.model.build(posterior.panel, evidence=posterior.model.in_fit(posterior.evidence))
     alone = xr.DataTree.from_dict({"posterior": tree["posterior"].to_dataset()})
     with model:
         made = compute_log_prior(alone, progressbar=False)

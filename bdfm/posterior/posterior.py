@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from bdfm import _checks, _files, _memory
+from bdfm import _checks, _files, _folders, _memory
 from bdfm._seeds import either_seed
 from bdfm.data.panel import Panel
 from bdfm.forecast.forecast import Forecast
@@ -33,13 +34,16 @@ from bdfm.names import (
     PERIOD,
     PERIOD_WEIGHTS,
     POSTERIOR,
+    POSTERIOR_FILE,
     RETURNS,
     SAMPLE_STATS,
 )
 from bdfm.posterior import door, plots
 from bdfm.posterior.groups import N_PRIOR_DRAWS, with_groups
-from bdfm.posterior.predictive import N_PREDICTIVE_DRAWS, made_forecast
+from bdfm.posterior.predictive import N_PREDICTIVE_DRAWS, made_forecast, made_forecasts
 from bdfm.posterior.sampled import Earlier, sampled
+from bdfm.posterior.standardised import standardised_draws
+from bdfm.posterior.told import evidence_values, given_evidence
 from bdfm.posterior.traces import parts_of
 from bdfm.posterior.turned import turned_draws
 
@@ -81,7 +85,7 @@ class Posterior:
         that of these draws is known.
         """
         turns = dict(turns or {})
-        checked = door.checked_draws(draws, model, panel, evidence, turns)
+        checked = door.checked_draws(draws, model, panel, model.in_fit(evidence), turns)
         history = panel.history[RETURNS].reset_coords(drop=True).to_dataset()
         groups = {
             POSTERIOR: checked,
@@ -95,7 +99,7 @@ class Posterior:
             {
                 "model_name": model.name,
                 "model_toml": model.to_toml(),
-                "evidence": json.dumps([list(e) for e in evidence]),
+                "evidence": json.dumps(evidence_values(evidence)),
                 "turns": json.dumps(turns),
                 **attrs,
             }
@@ -179,20 +183,8 @@ class Posterior:
     @cached_property
     def _standardised(self) -> dict[str, xr.DataArray]:
         """Standardised variables (chain, draw, ...) that the draws do not hold."""
-        draws, model = self.draws, self.model
-        declared = {v.name: v.dims for v in (*model.variables, *model.variables_ahead)}
-        made = model.standardised(self.parameters(), self.panel, self.evidence)
-        coords = model.coords(self.panel, self.evidence)
-        lead = {dim: draws[dim].to_numpy() for dim in (CHAIN, DRAW)}
-        found = {}
-        for name, x in made.items():
-            if name in draws:
-                continue
-            dims = declared[name]
-            values = x.reshape(draws.sizes[CHAIN], draws.sizes[DRAW], *x.shape[1:])
-            values.flags.writeable = False
-            found[name] = xr.DataArray(values, lead | {d: coords[d] for d in dims}, (CHAIN, DRAW, *dims))
-        return found
+        known = self.model.in_fit(self.evidence)
+        return standardised_draws(self.draws, self.parameters(), self.model, self.panel, known)
 
     @property
     def draws(self) -> xr.Dataset:
@@ -217,7 +209,7 @@ class Posterior:
     @property
     def evidence(self) -> tuple[Evidence, ...]:
         """Evidence on the forecast period that the fit was given."""
-        return tuple(Evidence(s, m, sd) for s, m, sd in json.loads(str(self._tree.attrs["evidence"])))
+        return tuple(Evidence(*e) for e in json.loads(str(self._tree.attrs["evidence"])))
 
     @property
     def seconds(self) -> dict[str, float]:
@@ -361,7 +353,7 @@ class Posterior:
     @either_seed
     def forecast(
         self,
-        horizon: int = 1,
+        horizon: int | str | dt.date = 1,
         *,
         seed: object,
         n_draws: int = N_PREDICTIVE_DRAWS,
@@ -369,11 +361,14 @@ class Posterior:
     ) -> Forecast:
         """Forecast of simple returns over the ``horizon`` periods after the origin (eq. 11).
 
+        A model of market days also takes such as ``"5d"``, or a date: the weekdays up to it.
+
         Each posterior draw is continued by several paths, in antithetic pairs, so that there are at least
         ``n_draws`` predictive draws and Monte Carlo noise does not decide ranks. Returns of several
         periods are compounded. Assets declared inactive have a zero return, recorded as an edit.
         Equal seeds give equal draws. With evidence each pair of paths has a forecast period of its own, drawn
-        given the parameters and the evidence (``bdfm.model.redraw``).
+        given the parameters and the evidence (``bdfm.model.redraw``); where it conditions paths of days, the
+        draws have weights (``bdfm.model.path_evidence``).
 
         Where the model is pooled with something else (eq. 11a, 11b), the last draws are the latter's: past
         returns, of which a fit with evidence has none, for they know nothing of it; or draws with the rolling
@@ -386,6 +381,25 @@ class Posterior:
         """
         with _memory.within(memory):
             return made_forecast(self, horizon, seed=seed, n_draws=n_draws)
+
+    @either_seed
+    def forecasts(
+        self, horizons: Iterable[int | str | dt.date], *, seed: object, n_draws: int = N_PREDICTIVE_DRAWS
+    ) -> dict[str, Forecast]:
+        """Forecasts over several horizons, by label: ``"1d"``, ``"5d"``, ``"2022-03-18"``, in their order.
+
+        Each is what ``forecast`` gives. Of a model of market days draw j is the same path in all of them.
+        Raises ``DataError`` as ``forecast``, and where a horizon is given twice.
+        """
+        return made_forecasts(self, horizons, seed=seed, n_draws=n_draws)
+
+    def with_evidence(self, *evidence: Evidence, accept: Collection[str] | None = ()) -> Posterior:
+        """Posterior of a model of days whose forecasts are given evidence on returns (eq. D9); no new fit.
+
+        It takes the place of earlier evidence. Draws stay: weights of forecasts say what it says of them.
+        ``ModelError`` for models of which it is part of the fit: ``bdfm.fit(..., evidence=...)``.
+        """
+        return Posterior(given_evidence(self._tree, self.model, self.panel, evidence, accept=accept))
 
     @either_seed
     def update(
@@ -462,8 +476,9 @@ class Posterior:
 
     @classmethod
     def load(cls, path: str | Path) -> Posterior:
-        """Posterior of a file that ``save`` wrote; ``FileError`` where it cannot be read."""
-        return cls(door.completed(_files.load_tree(Path(path), kind=KIND), Path(path)))
+        """Posterior of a file that ``save`` wrote, or of its folder; ``FileError`` if it is none."""
+        file = _folders.file_in(path, POSTERIOR_FILE)
+        return cls(door.completed(_files.load_tree(file, kind=KIND), file))
 
     def __repr__(self) -> str:
         sizes = self.draws.sizes

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
-from typing import Any, Final, Protocol
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
@@ -12,13 +14,17 @@ from numpy.typing import NDArray
 from bdfm import _blocks, _checks
 from bdfm._threads import each
 from bdfm.data.panel import Panel
-from bdfm.errors import DataError
+from bdfm.data.periods import horizon_of, horizons_of
+from bdfm.errors import DataError, InfeasibleViewError
+from bdfm.forecast.entropy import effective_number
 from bdfm.forecast.forecast import Forecast
+from bdfm.forecast.weigh import MIN_EFFECTIVE_DRAWS, MIN_EFFECTIVE_SHARE
 from bdfm.model.equations import at_periods, model_data
 from bdfm.model.evidence import Evidence
 from bdfm.model.factor_model import FactorModel
+from bdfm.model.path_evidence import paths_given_returns
 from bdfm.model.redraw import paths_given_evidence
-from bdfm.model.simulate import other_draws, simulate_ahead
+from bdfm.model.simulate import Watch, other_draws, simulate_ahead
 from bdfm.names import FACTORS, NAME, PERIOD, PERIOD_REDRAWN
 from bdfm.posterior.memory import check_forecast
 from bdfm.posterior.told import evidence_records
@@ -59,17 +65,40 @@ class Fitted(Protocol):
         """Draws as arrays (draw, ...) by name."""
 
 
-def made_forecast(posterior: Fitted, horizon: int, *, seed: object, n_draws: int) -> Forecast:
-    """Forecast of a posterior, as ``Posterior.forecast`` describes it."""
-    _checks.at_least(horizon, 1, what="horizon", where="forecast")
-    number = _checks.seed_number(seed, where="forecast")
-    panel, model = posterior.panel, posterior.model
+class Paths(NamedTuple):
+    """Log returns (draw, asset) over a horizon, weights (draw,) where they differ, and the pool's share.
+
+    ``redrawn``: with evidence, whether paths of a posterior draw differ in what happens after the origin.
+    """
+
+    log_returns: NDArray[np.float32]
+    weights: NDArray[np.float64] | None
+    share: float
+    redrawn: bool
+
+
+def simulated_paths(
+    posterior: Fitted, horizon: int, *, seed: int, n_draws: int, watch: Watch | None = None
+) -> Paths:
+    """Predictive draws of a posterior, pooled as its model says and given its evidence.
+
+    ``watch`` sees the model's own draws step by step; of the first steps it sees the same however far the
+    horizon is, for models whose factors each have a volatility of their own.
+
+    Raises
+    ------
+    DataError
+        A horizon beyond the panel, or the history where past returns are drawn; more memory than there is.
+    InfeasibleViewError
+        Evidence that hardly a path agrees with.
+    """
+    panel, model, evidence = posterior.panel, posterior.model, posterior.evidence
     if horizon > panel.n_future:
         raise DataError(
             f"forecast: horizon {horizon} is beyond the panel's {panel.n_future} future periods."
             f" Build the panel with horizon={horizon}, so that features and earnings are known."
         )
-    share = model.predictive.shares(posterior.evidence)
+    share = model.predictive.shares(evidence)
     if share and horizon > panel.n_history:
         raise DataError(
             f"forecast: horizon {horizon} is longer than the history of {panel.n_history} periods, from"
@@ -78,21 +107,49 @@ def made_forecast(posterior: Fitted, horizon: int, *, seed: object, n_draws: int
     check_forecast(n_draws, len(panel.assets), n_posterior=posterior.n_draws)
     p = posterior.parameters()
     past = p[FACTORS][:, p[FACTORS].shape[1] - model.n_lags :]
-    data = at_periods(model_data(model, panel, future=True), slice(horizon))
+    ahead = model_data(model, panel, future=True)
+    data = at_periods(ahead, slice(horizon))
     n_paths = 2 * max(1, math.ceil((1 - share) * n_draws / (2 * posterior.n_draws)))
-    rng = np.random.default_rng(number)
+    rng = np.random.default_rng(seed)
     n_own = n_paths * posterior.n_draws
     n_others = round(share / (1 - share) * n_own) if share else 0
     returns = _blocks.empty(n_own + n_others, len(panel.assets))
     paths: dict[str, Any] = {"n_paths": n_paths, "rng": rng, "totals": returns[:n_own]}
-    redrawn = False
-    if posterior.evidence:
-        redrawn = paths_given_evidence(model, p, past, data, panel, posterior.evidence, **paths).redrawn
+    redrawn, weights = False, None
+    if evidence and model.conditions_paths:
+        found = paths_given_returns(model, p, ahead, panel, evidence, n_steps=horizon, watch=watch, **paths)
+        weights, redrawn = _weights(found, evidence), True
+    elif evidence:
+        redrawn = paths_given_evidence(model, p, past, data, panel, evidence, **paths).redrawn
     else:
-        simulate_ahead(model, p, past, data, **paths)
+        simulate_ahead(model, p, past, data, watch=watch, **paths)
     if share:
         rest: dict[str, Any] = {"n": n_others, "n_steps": horizon, "out": returns[n_own:]}
-        other_draws(model, p, panel, rng=rng, evidence=posterior.evidence, **rest)
+        other_draws(model, p, panel, rng=rng, evidence=evidence, **rest)
+    return Paths(returns, weights, share, redrawn)
+
+
+def _weights(log_weights: NDArray[np.float64], evidence: Sequence[Evidence]) -> NDArray[np.float64]:
+    """Weights (draw,) that sum to 1; refused where few draws carry them, as of views."""
+    found = np.exp(log_weights - log_weights.max())
+    found /= found.sum()
+    n, left = len(found), effective_number(found)
+    if left < min(MIN_EFFECTIVE_DRAWS, MIN_EFFECTIVE_SHARE * n):
+        said = "; ".join(e.words for e in evidence)
+        raise InfeasibleViewError(
+            f"evidence ({said}): {left:.0f} of {n:,} draws would count, too few. Say less, with a larger sd"
+            " or a mean nearer to what the model expects; or ask for more draws."
+        )
+    return found
+
+
+def made_forecast(posterior: Fitted, horizon: int | str | dt.date, *, seed: object, n_draws: int) -> Forecast:
+    """Forecast of a posterior, as ``Posterior.forecast`` describes it."""
+    panel, model = posterior.panel, posterior.model
+    horizon = horizon_in(model, panel, horizon)
+    number = _checks.seed_number(seed, where="forecast")
+    made = simulated_paths(posterior, horizon, seed=number, n_draws=n_draws)
+    returns, share = made.log_returns, made.share
     make_simple(returns)
     future = panel.future
     forecast = Forecast.from_draws(
@@ -102,6 +159,7 @@ def made_forecast(posterior: Fitted, horizon: int, *, seed: object, n_draws: int
         names=[str(x) for x in future[NAME].to_numpy()],
         origin=panel.origin,
         end=pd.Timestamp(future[PERIOD].to_numpy()[horizon - 1]),
+        weights=made.weights,
         posterior_draw=np.arange(len(returns)) % posterior.n_draws,
         take_over=True,
         attrs={
@@ -113,13 +171,30 @@ def made_forecast(posterior: Fitted, horizon: int, *, seed: object, n_draws: int
             "pool_share": share,
         },
     )
-    if redrawn:
+    if made.redrawn:
         forecast = forecast.with_attrs(**{PERIOD_REDRAWN: 1})
     alone = not share and bool(model.predictive.other_share)
     for record in evidence_records(posterior.evidence, alone=alone):
         forecast = forecast.with_record(record)
     forecast = forecast.zero(*panel.inactive) if panel.inactive else forecast
     return forecast.with_base("posterior", {"horizon": horizon, "seed": number, "n_draws": n_draws})
+
+
+def horizon_in(model: FactorModel, panel: Panel, horizon: int | str | dt.date) -> int:
+    """Periods of a horizon: their number, or what ``bdfm.data.periods.horizon_of`` reads."""
+    if not isinstance(horizon, str | dt.date):
+        return _checks.at_least(horizon, 1, what="horizon", where="forecast")
+    return horizon_of(horizon, model.panel.period, panel.origin, where="forecast: horizon").periods
+
+
+def made_forecasts(
+    posterior: Fitted, horizons: Iterable[int | str | dt.date], *, seed: object, n_draws: int
+) -> dict[str, Forecast]:
+    """Forecasts of a posterior by label of their horizons, as ``Posterior.forecasts`` describes it."""
+    period, origin = posterior.model.panel.period, posterior.panel.origin
+    number = _checks.seed_number(seed, where="forecasts")
+    asked = horizons_of(horizons, period, origin, where="forecasts: horizons")
+    return {h.label: made_forecast(posterior, h.periods, seed=number, n_draws=n_draws) for h in asked}
 
 
 def make_simple(returns: NDArray[np.float32]) -> None:

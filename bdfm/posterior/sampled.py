@@ -55,7 +55,8 @@ def sampled(
         check_earlier(earlier, model, panel, engine)
         warm = earlier.draws, earlier.adaptation
         sampler = settings.model_copy(update={"tune": max(10, settings.tune // TUNING)})
-    made = run(engine, model, panel, sampler, seed=number, evidence=evidence, progress=progress, warm=warm)
+    known = model.in_fit(evidence)
+    made = run(engine, model, panel, sampler, seed=number, evidence=known, progress=progress, warm=warm)
     attrs = {
         "engine": engine,
         "seed": number,

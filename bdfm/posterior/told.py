@@ -1,16 +1,48 @@
-"""What a forecast tells of the fit that it came from."""
+"""What a forecast tells of the fit that it came from, and a file of the evidence."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
+import xarray as xr
+
+from bdfm.data.panel import Panel
+from bdfm.errors import ModelError
 from bdfm.forecast.records import Record
-from bdfm.model.evidence import Evidence
+from bdfm.model.equations import Equations
+from bdfm.model.evidence import Evidence, check_evidence
 
 
 def evidence_records(evidence: Sequence[Evidence], *, alone: bool) -> Iterator[Record]:
     """Records of evidence inside the model; ``alone``: it made the forecast do without past returns."""
     without = ", without past returns" if alone else ""
-    for symbol, mean, sd in evidence:
-        text = f"{symbol} returns {mean:.4%} ± {sd:.4%} (evidence inside the model{without})."
-        yield Record.of("evidence", (symbol,), text, mean=mean, sd=sd)
+    for e in evidence:
+        text = f"{e.words} (evidence inside the model{without})."
+        more = {} if e.horizon == 1 else {"horizon": e.horizon}
+        yield Record.of("evidence", (e.symbol,), text, mean=e.mean, sd=e.sd, **more)
+
+
+def evidence_values(evidence: Iterable[Evidence]) -> list[list[str | float]]:
+    """Evidence as lists for JSON: symbol, mean, sd, and the horizon where it is not one period."""
+    return [[*e[:3], *([] if e.horizon == 1 else [e.horizon])] for e in evidence]
+
+
+def given_evidence(
+    tree: xr.DataTree,
+    model: Equations,
+    panel: Panel,
+    evidence: Sequence[Evidence],
+    *,
+    accept: Collection[str] | None,
+) -> xr.DataTree:
+    """Tree of a posterior with other evidence, for a model whose forecasts it conditions."""
+    if not model.conditions_paths:
+        raise ModelError(
+            f"model {model.name!r}: evidence is part of its fit. Fit it with evidence=..., as in bdfm.fit."
+        )
+    known = check_evidence(evidence, panel, accept=accept)
+    model.check_evidence(known)
+    found = tree.copy()
+    found.attrs = {**tree.attrs, "evidence": json.dumps(evidence_values(known))}
+    return found

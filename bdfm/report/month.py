@@ -22,7 +22,7 @@ from bdfm._threads import import_ahead
 from bdfm.data.doubts.door import doubt_aliases, kept, record
 from bdfm.data.doubts.finding import Finding
 from bdfm.data.panel import Panel
-from bdfm.data.periods import horizon_periods
+from bdfm.data.periods import Horizon
 from bdfm.data.reading.excel import split_sheet
 from bdfm.data.settings import PanelSettings
 from bdfm.data.sources import demo, read_earnings, read_prices, read_universe, read_volatility
@@ -34,7 +34,7 @@ from bdfm.inference.engine import choose
 from bdfm.inference.stopping import FIRST_DRAWS
 from bdfm.ledger.ledger import Ledger
 from bdfm.model.equations import model_data
-from bdfm.model.evidence import check_evidence
+from bdfm.model.evidence import Evidence, check_evidence
 from bdfm.model.factor_model import FactorModel
 from bdfm.model.find import find_model, with_outside_volatility
 from bdfm.names import FORECAST_FILE, MADE_FILE, POSTERIOR_FILE, REPORT_FILE, RUN_FILE, SUMMARY_FILE
@@ -46,6 +46,8 @@ from bdfm.posterior.door import package_versions
 from bdfm.posterior.fit import fit
 from bdfm.posterior.posterior import Posterior
 from bdfm.posterior.sampled import check_earlier
+from bdfm.posterior.told import evidence_values
+from bdfm.report.horizons import evidence_in, file_of, horizons_in, lasting
 from bdfm.report.page import report_html
 from bdfm.report.results import previous_in_ledger
 from bdfm.report.run_file import DataTable, RunFile, read_run_file
@@ -67,6 +69,10 @@ class Month:
         Close of each asset at the origin.
     universe
         With all its columns, which a mandate may limit.
+    horizons
+        Of its forecasts; views, decision and ledger are about the first.
+    evidence
+        Evidence inside the model, each over its horizon.
     tables
         What was read of its files: each says how in ``.attrs["reading"]``.
     doubts
@@ -84,6 +90,8 @@ class Month:
     changes: Changes
     closes: pd.Series[float]
     universe: pd.DataFrame
+    horizons: tuple[Horizon, ...]
+    evidence: tuple[Evidence, ...] = ()
     tables: tuple[pd.DataFrame, ...] = ()
     doubts: tuple[Finding, ...] = ()
     warm_from: Posterior | None = None
@@ -102,12 +110,16 @@ class Month:
 
 
 class Results(NamedTuple):
-    """What a month gives; ``decision`` is None where none was asked for, ``summary`` is that of its file."""
+    """What a month gives; ``decision`` is None where none was asked for, ``summary`` is that of its file.
+
+    ``forecast`` is over the first horizon, ``further`` holds those over others by their labels.
+    """
 
     posterior: Posterior
     forecast: Forecast
     decision: Decision | None
     summary: dict[str, Any]
+    further: Mapping[str, Forecast]
 
 
 def read_month(path: str | Path) -> Month:
@@ -123,7 +135,8 @@ def read_month(path: str | Path) -> Month:
     """
     path = Path(path)
     run, text = read_run_file(path)
-    month = _checked(run, path, lambda key: f"{path}, [data]: {key}")
+    tables = {"evidence": "[[evidence]]", "warm_from": "warm_from"}
+    month = _checked(run, path, lambda key: f"{path}, {tables.get(key, f'[data]: {key}')}")
     here = month.out.resolve() == path.parent.resolve()
     return replace(month, text=text, kept_as=path.name if here else RUN_FILE)
 
@@ -175,7 +188,9 @@ def _read_and_checked(run: RunFile, path: Path, place: Callable[[str], str]) -> 
     doubt_aliases(aliases, accept=run.accept)
     known = list(universe["symbol"])
     _checks.known(run.data.zero, known, what="symbol", where=place("zero"))
-    horizon = horizon_periods(run.data.horizon, model.panel.period, origin, where=place("horizon"))
+    horizons = horizons_in(run, model, origin, place)
+    evidence = evidence_in(run, model, origin, horizons, place)
+    model.check_evidence(evidence)
     panel = Panel.from_prices(
         prices,
         universe,
@@ -183,7 +198,7 @@ def _read_and_checked(run: RunFile, path: Path, place: Callable[[str], str]) -> 
         earnings=earnings,
         volatility=volatility,
         settings=model.panel,
-        horizon=horizon,
+        horizon=max(x for x in (*(h.periods for h in horizons), *(e.horizon for e in evidence))),
         inactive=run.data.zero,
         accept=run.accept,
     )
@@ -191,7 +206,7 @@ def _read_and_checked(run: RunFile, path: Path, place: Callable[[str], str]) -> 
     model_data(model, panel)
     choose(run.sampler, model)
     _folders.OutputFolder(path.parent / run.out).check()
-    model.check_evidence(check_evidence(run.statements, panel, accept=run.accept))
+    evidence = check_evidence(evidence, panel, accept=run.accept)
     changes = Changes.from_dict({"edits": list(run.edits), "views": list(run.views)}, where=str(path))
     changes = Changes(changes.steps, run.shares, run.pool)
     closes = _checks.price_table(prices, symbols=panel.assets, until=origin).ffill().iloc[-1]
@@ -210,7 +225,8 @@ def _read_and_checked(run: RunFile, path: Path, place: Callable[[str], str]) -> 
     )
     tables = tuple(t for t in (prices, universe, earnings, volatility) if t is not None)
     tables = () if run.data.demo else tables
-    return Month(run, "", path, path.name, model, panel, changes, closes, universe, tables, warm_from=warm)
+    rest: dict[str, Any] = {"tables": tables, "evidence": evidence, "warm_from": warm}
+    return Month(run, "", path, path.name, model, panel, changes, closes, universe, horizons, **rest)
 
 
 def _check_ledger(run: RunFile, path: Path) -> None:
@@ -270,7 +286,7 @@ def _warm_from(run: RunFile, path: Path, where: str) -> Posterior | None:
     folder = path.parent / run.warm_from
     if folder.resolve() == (path.parent / run.out).resolve():
         raise DataError(f"{where}: {folder} is the folder of the results too. Give another one.")
-    return Posterior.load(_folders.file_in(folder, POSTERIOR_FILE))
+    return Posterior.load(folder)
 
 
 def _with_period(model: FactorModel, period: object, place: Callable[[str], str]) -> FactorModel:
@@ -328,7 +344,7 @@ def run_month(
             month.panel,
             seed=run.seed,
             settings=run.sampler,
-            evidence=run.statements,
+            evidence=month.evidence,
             progress=progress,
             accept=run.accept,
             warm_from=month.warm_from,
@@ -343,7 +359,7 @@ def run_month(
             first,
             month.changes,
             seed=run.seed,
-            horizon=month.panel.n_future,
+            horizon=month.horizons[0].periods,
             n_draws=run.n_draws,
             views_method=run.views_method,
             prices=month.closes,
@@ -352,7 +368,8 @@ def run_month(
         )
         again = posterior is not first
         if again:
-            say("Views too strong for the draws went into the model: it was fitted again with them.")
+            how = "as evidence on its paths" if month.model.conditions_paths else "which was fitted again"
+            say(f"Views too strong for the draws went into the model, {how}.")
         forecast = forecast.with_closes(month.closes)
         decision = _decision(month, forecast)
         forecast = forecast if decision is None else decision.save_in(forecast)
@@ -363,14 +380,16 @@ def run_month(
                 forecast = forecast.with_attrs(**{f"doubts_{verdict}": "; ".join(f["seen"] for f in found)})
         if "posterior" in run.outputs:
             posterior.save(folder / POSTERIOR_FILE)
-        forecast.save(folder / FORECAST_FILE, made_from=folder / POSTERIOR_FILE if compact else None)
-        if "submission" in run.outputs:
-            weights = None if decision is None else decision.weights
-            forecast.write_submission(folder / "submission.csv", weights)
-        if "picture" in run.outputs:
-            forecast.plot_quantiles().savefig(folder / "quantiles.png", dpi=150)
+        weights = None if decision is None else decision.weights
+        _write(month, folder, forecast, weights, compact=compact)
+        further = {}
+        for horizon in month.horizons[1:]:
+            further[horizon.label] = own = _further(month, posterior, horizon)
+            _write(month, folder, own, None, compact=compact, label=horizon.label)
         facts = summary(posterior, forecast, seconds=seconds | {"total": time.perf_counter() - begun})
         facts["doubts"] = told
+        if further:
+            facts["horizons"] = {h.label: h.periods for h in month.horizons}
         if month.changes.views:
             facts["views_method"] = "model" if again else "reweight"
         read = {k: _checks.existing_bytes(x, what=k) for k, x in month.files.items()}
@@ -387,9 +406,40 @@ def run_month(
             parts: dict[str, Any] = {"posterior": posterior, "summary": facts, "run": month.text}
             page = report_html(forecast, **parts, previous=before)
             _files.write_text(folder / REPORT_FILE, page)
+            for label, own in further.items():
+                _files.write_text(folder / file_of(REPORT_FILE, label), report_html(own, **parts))
     if run.ledger is not None:
         Ledger(month.path.parent / run.ledger).enter(month.out)
-    return Results(posterior, forecast, decision, facts)
+    return Results(posterior, forecast, decision, facts, further)
+
+
+def _further(month: Month, posterior: Posterior, horizon: Horizon) -> Forecast:
+    """Forecast over another horizon than the first, with the edits that hold over any."""
+    run = month.run
+    made = posterior.forecast(horizon.periods, seed=run.seed, n_draws=run.n_draws)
+    found = lasting(month.changes).apply(made, prices=month.closes, accept=run.accept)
+    return found.with_closes(month.closes)
+
+
+def _write(
+    month: Month,
+    folder: _folders.OutputFolder,
+    forecast: Forecast,
+    weights: pd.Series[float] | None,
+    *,
+    compact: bool,
+    label: str = "",
+) -> None:
+    """Forecast, submission and picture of one horizon; the label of a further one is in their names."""
+
+    def named(name: str) -> Path:
+        return folder / (file_of(name, label) if label else name)
+
+    forecast.save(named(FORECAST_FILE), made_from=folder / POSTERIOR_FILE if compact else None)
+    if "submission" in month.run.outputs:
+        forecast.write_submission(named("submission.csv"), weights)
+    if "picture" in month.run.outputs:
+        forecast.plot_quantiles().savefig(named("quantiles.png"), dpi=150)
 
 
 def summary(posterior: Posterior, forecast: Forecast, *, seconds: Mapping[str, float]) -> dict[str, Any]:
@@ -403,7 +453,7 @@ def summary(posterior: Posterior, forecast: Forecast, *, seconds: Mapping[str, f
         "n_periods": panel.n_history,
         "seed": int(posterior.attrs["seed"]),
         "zero": list(panel.inactive),
-        "evidence": [list(e) for e in posterior.evidence],
+        "evidence": evidence_values(posterior.evidence),
         "versions": package_versions(),
         "seconds": {k: round(v, 2) for k, v in seconds.items()},
         "diagnostics": {

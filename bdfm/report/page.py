@@ -20,6 +20,7 @@ from bdfm.forecast.forecast import CLOSES, Forecast
 from bdfm.names import FORECAST_FILE, REPORT_FILE
 from bdfm.portfolio.decisions import Decision
 from bdfm.posterior.posterior import Posterior
+from bdfm.report.ahead import ahead_section
 from bdfm.report.briefing import briefing
 from bdfm.report.page_form import PAGE, lies_beside, wide_table
 from bdfm.report.pictures import (
@@ -115,7 +116,7 @@ def report_html(
     sections = [
         ("First page", first_page(found, verdict(posterior, summary))),
         ("Weights and trades", titled(found, ("Weights and trades", "What binds", "Exposure by"))),
-        ("Risk", _risk_section(forecast) + titled(found, ("Stress",))),
+        ("Risk", _risk_section(forecast) + ahead_section(forecast, posterior) + titled(found, ("Stress",))),
         ("Last month", last_month(found)),
         ("Densities", strips(forecast, table)),
         ("Heat map", "".join(figure_html(f, f"heatmap-{k}") for k, f in enumerate(heatmaps(table)))),

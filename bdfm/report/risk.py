@@ -12,8 +12,10 @@ import pandas as pd
 from bdfm import _files, _folders
 from bdfm.errors import BdfmError
 from bdfm.report import book_tables
+from bdfm.report.ahead import write_ahead
 from bdfm.report.book import Book
 from bdfm.report.book_meaning import explanation, meanings, realised
+from bdfm.risk.ahead import RiskAhead
 from bdfm.risk.base import compare
 from bdfm.risk.pricing import Pricing
 from bdfm.risk.principal import Components
@@ -52,6 +54,7 @@ def write_risk(
     explained: Components | None,
     reports: Mapping[str, str],
     tails: Mapping[tuple[str, str], TailBacktest],
+    ahead: RiskAhead | None = None,
 ) -> None:
     """Write models, a CSV and a picture of each table, and ``summary.json`` with all of it; all or none."""
     result = compare(book.models, book.weights)
@@ -94,6 +97,8 @@ def write_risk(
             plot_tails(tails).savefig(files / "backtest.png", dpi=150)
             series = pd.concat({k: t.series for k, t in tails.items()}, names=["portfolio", "model"])
             _files.write_text(files / "backtest_series.csv", series.to_csv())
+        if ahead is not None:
+            write_ahead(ahead, files)
         for name, table in whole.items():
             _files.write_text(files / f"{name}.csv", table.to_csv())
         summary["tables"] = book_tables.records({k: t for k, t in whole.items() if k != "loadings"})

@@ -12,11 +12,11 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from bdfm import _checks, _memory, _toml
 from bdfm._settings import Seed, Settings
+from bdfm.data.periods import HorizonText
 from bdfm.errors import DataError
 from bdfm.forecast.changes import ViewsMethod
 from bdfm.forecast.weigh import Pool
 from bdfm.inference.settings import MAX_DRAWS, SamplerSettings
-from bdfm.model.evidence import Evidence
 from bdfm.portfolio.mandate import Mandate
 from bdfm.portfolio.methods import DecisionSettings
 from bdfm.posterior.predictive import N_PREDICTIVE_DRAWS
@@ -40,18 +40,20 @@ class DataTable(_Table):
     volatility: Path | None = None  # annual, known at the end of each day: implied by options, say
     demo: bool = False
     period: int | str | None = None  # days of a period, or "month"; the model's, if not given
-    horizon: int | str | None = None  # periods ahead, "5d" for market days, or a date; 1, if not given
+    # Periods ahead, "5d" for market days, or a date; or several of them. 1, if not given.
+    horizon: HorizonText | tuple[HorizonText, ...] | None = None
     date_format: str | None = None  # of dates with two meanings: dmy, mdy, ymd, or such as %d/%m/%Y
     decimal_mark: str | None = None  # point or comma, where the numbers leave it open
     zero: tuple[str, ...] = ()  # delisted assets
 
 
 class EvidenceTable(_Table):
-    """``[[evidence]]``: what is said of an asset's return inside the model (eq. 12)."""
+    """``[[evidence]]``: what is said of an asset's return inside the model (eq. 12, D9)."""
 
     symbol: str
     mean: float
     sd: float
+    horizon: HorizonText | None = None  # that the return is over; the run's, if not given
 
 
 class RunFile(_Table):
@@ -86,11 +88,6 @@ class RunFile(_Table):
         if value is not None:
             _memory.as_bytes(value, where="memory")
         return value
-
-    @property
-    def statements(self) -> tuple[Evidence, ...]:
-        """Evidence inside the model."""
-        return tuple(Evidence(e.symbol, e.mean, e.sd) for e in self.evidence)
 
     @model_validator(mode="before")
     @classmethod

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 from bdfm._lazy import public_names
 
 if TYPE_CHECKING:
+    from bdfm.risk.ahead import RiskAhead as RiskAhead
+    from bdfm.risk.ahead import risk_ahead as risk_ahead
     from bdfm.risk.base import RiskModel as RiskModel
     from bdfm.risk.base import compare as compare
     from bdfm.risk.bayesian import BayesianEstimator as BayesianEstimator
@@ -56,6 +58,10 @@ else:
     __all__, __getattr__, __dir__ = public_names(
         __name__,
         {
+            "bdfm.risk.ahead": (
+                "RiskAhead",
+                "risk_ahead",
+            ),
             "bdfm.risk.base": (
                 "RiskModel",
                 "compare",

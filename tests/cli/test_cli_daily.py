@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import sys
+from contextlib import redirect_stdout
+from io import StringIO
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from bdfm.cli import app
 from bdfm.data.sources import demo
 from bdfm.forecast.forecast import Forecast
 from bdfm.model.factor_model import presets
 from bdfm.posterior.posterior import Posterior
+
+FILES = (("forecast", ".nc"), ("submission", ".csv"), ("quantiles", ".png"))
 
 
 @pytest.fixture(scope="module")
@@ -89,13 +95,105 @@ def test_the_next_evening_goes_on(bdfm_command, arguments, files, first):
     assert f"{Forecast.load(out / 'forecast.nc').end:%F}" == "2020-12-04"
 
 
+@pytest.fixture(scope="module")
+def several(arguments, files):
+    """Folder of three horizons in one run, with evidence on a week; what was printed."""
+    out, told = files / "several", StringIO()
+    options = ("--origin", "2020-11-20", "--out", out, "--evidence", "PEP=-0.05,0.01,5d")
+    days = ("--horizon", "1d", "--horizon", "5d", "--horizon", "2020-12-01")
+    words = ["bdfm", *(str(x) for x in (*arguments, *options, *days))]
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(told):
+        patch.setattr("bdfm.posterior.predictive.N_PREDICTIVE_DRAWS", 6000)
+        patch.setattr(sys, "argv", words)
+        with pytest.raises(SystemExit, match=r"^0$"):
+            app.main()
+    return out, told.getvalue()
+
+
+LABELS = {"": "2020-11-23", "_5d": "2020-11-27", "_2020-12-01": "2020-12-01"}
+
+
+def test_several_horizons_have_their_files(several):
+    """One fit; the first horizon has the plain names, each further one its label in them."""
+    out, told = several
+    files = {p.name for p in out.iterdir()}
+    each = {f"{stem}{x}{end}" for x in LABELS for stem, end in FILES}
+    assert files == each | {"posterior.nc", "run.toml", "summary.json"}
+    for label, end in LABELS.items():
+        forecast = Forecast.load(out / f"forecast{label}.nc")
+        assert f"{forecast.end:%F}" == end
+        assert f"2020-11-20 to {end}" in told
+        assert (
+            abs(pd.read_csv(out / f"submission{label}.csv").filter(like="Rank").sum(axis=1) - 1).max() < 1e-4
+        )
+    facts = json.loads((out / "summary.json").read_text())
+    assert facts["horizons"] == {"1d": 1, "5d": 5, "2020-12-01": 7}
+    assert facts["evidence"] == [["PEP", -0.05, 0.01, 5]]
+    assert "horizons 1d, 5d, 2020-12-01" in " ".join(told.split())
+
+
+def test_evidence_on_a_week_is_in_every_horizon(several):
+    """Each day of the week takes its part of the fall, and what comes after stays."""
+    means = []
+    for label in LABELS:
+        forecast = Forecast.load(several[0] / f"forecast{label}.nc")
+        record = forecast.records[0]
+        assert record.kind == "evidence"
+        assert record.text == "PEP returns -5.0000% ± 1.0000% over 5 periods (evidence inside the model)."
+        means.append(float(forecast.weights @ forecast.draws.sel(asset="PEP")))
+    day, week, month = means
+    assert -0.04 < day < -0.002
+    assert -0.053 < week < -0.035  # what the model expects has its part
+    np.testing.assert_allclose(month, week, atol=0.01)
+
+
+def test_paths_are_the_same_in_all_horizons(several):
+    """Draw j of a day and of a week is one path: the day is part of the week."""
+    posterior = Posterior.load(several[0] / "posterior.nc").with_evidence()
+    found = posterior.forecasts(["1d", 2], seed=1, n_draws=2000)
+    assert list(found) == ["1d", "2d"]
+    first, both = (np.log1p(x.draws.to_numpy().astype(float)) for x in found.values())
+    common = [np.corrcoef(first[:, j], both[:, j])[0, 1] for j in range(first.shape[1])]
+    assert min(common) > 0.5
+    assert max(np.corrcoef(first[:, j], (both - first)[:, j])[0, 1] for j in range(4)) < 0.3
+
+
+def test_a_report_of_a_further_horizon(bdfm_command, several):
+    code, _, err = bdfm_command("report", several[0] / "forecast_5d.nc")
+    assert code == 0, err
+    assert (several[0] / "report_5d.html").exists()
+    (several[0] / "report_5d.html").unlink()
+
+
+def test_a_run_file_of_several_horizons(bdfm_command, several):
+    """It says what it will do, and makes the same files."""
+    out, _ = several
+    code, told, err = bdfm_command("run", out / "run.toml", "--check")
+    assert code == 0, err
+    assert "horizons 1d, 5d, 2020-12-01" in " ".join(told.split())
+    made = (out / "forecast_5d.nc").read_bytes()
+    code, _, err = bdfm_command("run", out / "run.toml")
+    assert code == 0, err
+    assert (out / "forecast_5d.nc").read_bytes() == made
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
         (("--horizon", "2020-11-20"), "--horizon: 2020-11-20 is not after the origin"),
         (("--horizon", "0d"), "0 periods; 1 to 260"),
-        (("--evidence", "AMD=0.02,0.01"), "Fit without evidence, and give the forecast a view"),
         (("--horizon", "5d", "--period-days", "28"), "no number of periods of 28 days"),
+        (
+            ("--horizon", "2020-11-21"),
+            "no market day after the origin 2020-11-20 up to 2020-11-21, a Saturday",
+        ),
+        (("--horizon", "5d", "--horizon", "5"), "--horizon: 5d and 5 are both 5 periods of one market day"),
+        (("--horizon", "1", "--horizon", "2020-11-23"), "1 and 2020-11-23 are both 1 period"),
+        (("--horizon", "1d", "--horizon", "300d"), "300 periods; 1 to 260"),
+        (("--evidence", "AMD=0.02"), "not of the form SYMBOL=MEAN,SD"),
+        (("--evidence", "AMD=0.02,0.01,1,2"), "not of the form SYMBOL=MEAN,SD"),
+        (("--evidence", "AMD=0.02,0.01,soon"), "--evidence on AMD"),
+        (("--horizon", "1d", "--horizon", "5d", "--evidence", "AMD=0.02,0.01"), "over which horizon?"),
     ],
 )
 def test_what_is_refused_before_the_fit(bdfm_command, arguments, files, options, told):

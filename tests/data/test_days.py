@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from bdfm.data.panel import Panel
-from bdfm.data.periods import horizon_periods, period_edges
+from bdfm.data.periods import horizon_of, period_edges
 from bdfm.data.settings import PanelSettings
 from bdfm.errors import DataError
 
@@ -136,7 +136,7 @@ def test_weekly_prices_are_too_few():
 )
 def test_horizons_in_market_days(value, periods):
     origin = pd.Timestamp("2022-02-04")
-    assert horizon_periods(value, "day", origin, where="horizon") == periods
+    assert horizon_of(value, "day", origin, where="horizon").periods == periods
 
 
 @pytest.mark.parametrize(
@@ -152,8 +152,8 @@ def test_horizons_in_market_days(value, periods):
 )
 def test_other_horizons_are_refused(value, period, told):
     with pytest.raises(DataError, match=told):
-        horizon_periods(value, period, pd.Timestamp("2022-02-04"), where="--horizon")
+        horizon_of(value, period, pd.Timestamp("2022-02-04"), where="--horizon")
 
 
 def test_two_periods_of_weeks_are_a_horizon_too():
-    assert horizon_periods("2", 28, pd.Timestamp("2022-02-04"), where="--horizon") == 2
+    assert horizon_of("2", 28, pd.Timestamp("2022-02-04"), where="--horizon") == (2, "2p")

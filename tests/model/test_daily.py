@@ -195,12 +195,16 @@ def test_views_reweight_and_never_ask_for_a_second_fit(fitted):
     assert len(forecast.records) == 1
 
 
-def test_evidence_is_refused_before_the_fit(simulated):
-    model, panel, _ = simulated
-    with pytest.raises(ModelError, match=r"FactorVolatilityScale has a path .* give the forecast a view"):
-        fit(model, panel, seed=1, evidence=[Evidence("A1", 0.01, 0.01)])
-    with pytest.raises(ModelError, match="Fit without evidence"):
-        model.build(panel, evidence=[Evidence("A1", 0.01, 0.01)])
+def test_evidence_conditions_forecasts_and_not_the_fit(fitted):
+    """The next day's return of an asset is stated, and others move with it; the draws stay."""
+    stated = Evidence("A2", -0.04, 0.002)
+    assert stated.symbol in fitted.panel.assets
+    given = fitted.with_evidence(stated)
+    assert given.draws.identical(fitted.draws)
+    forecast = given.forecast(1, seed=1, n_draws=20_000)
+    means = dict(zip(forecast.assets, forecast.weights.to_numpy() @ forecast.draws.to_numpy(), strict=True))
+    assert means["A2"] == pytest.approx(-0.04, abs=0.002)
+    assert max(means[a] for a in forecast.assets) < -0.003
 
 
 @pytest.mark.parametrize(

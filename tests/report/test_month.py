@@ -19,6 +19,7 @@ from bdfm.forecast.changes import Changes
 from bdfm.forecast.forecast import Forecast
 from bdfm.forecast.ranks import weighted_quantiles
 from bdfm.inference.settings import SamplerSettings
+from bdfm.model.evidence import Evidence
 from bdfm.model.factor_model import FactorModel
 from bdfm.posterior.changed import forecast_with_changes
 from bdfm.posterior.fit import fit
@@ -396,7 +397,7 @@ def test_a_number_decides_on_the_second_fit(fitted, monkeypatch):
     assert changed(fitted, mean)[0] is fitted
     monkeypatch.setattr("bdfm.forecast.weigh.MAX_LOSS", 0.99 * loss(mean))
     again, forecast = changed(fitted, mean)
-    assert [tuple(e) for e in again.evidence] == [("A", mean, 0.02)]
+    assert list(again.evidence) == [Evidence("A", mean, 0.02)]
     assert not forecast.records
     monkeypatch.setattr("bdfm.forecast.weigh.MAX_LOSS", 1.01 * loss(mean))
     assert changed(fitted, mean)[0] is fitted

@@ -1,0 +1,79 @@
+"""Risk of the next days on the command line: of a posterior alone, and after the other models' tables."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+from daily_draws import ORIGIN, SYMBOLS, daily_posterior
+
+from bdfm.data.sources import demo
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Folder of a forecast, a book with cash, and prices up to the origin."""
+    place = tmp_path_factory.mktemp("ahead")
+    daily_posterior().save(place / "posterior.nc")
+    (place / "book.csv").write_text("symbol,weight\nAAPL,0.5\nAMD,0.3\nCASH,0.2\n")
+    prices, _ = demo()
+    prices.loc["2019":ORIGIN, SYMBOLS].to_csv(place / "prices.csv")
+    return place
+
+
+def words(text):
+    return " ".join(text.split())
+
+
+def test_of_a_posterior_alone(bdfm_command, folder):
+    out = folder / "out"
+    options = ("--portfolio", folder / "book.csv", "--seed", 3, "--out", out)
+    code, told, err = bdfm_command("risk", "--posterior", folder, *options)
+    assert code == 0, err
+    assert f"Next market days from {ORIGIN}" in words(told)
+    assert "Announcements ahead of assets held" in words(told)
+    assert "AMD" in told
+    assert "PEP" not in told  # it announces, and is not held
+    assert {p.name for p in out.iterdir()} == {"ahead.csv", "ahead.png", "announcements.csv"}
+    table = pd.read_csv(out / "ahead.csv", index_col=["portfolio", "day", "measure"])
+    assert list(table.index.levels[1]) == list(range(1, 9))  # as many as the posterior has
+    week = table.loc[("book", 5)]
+    assert week.loc["expected_shortfall", "value"] > week.loc["value_at_risk", "value"]
+
+
+def test_after_the_other_models(bdfm_command, folder):
+    """The same table, beside models of past returns."""
+    out = folder / "both"
+    data = ("--prices", folder / "prices.csv", "--portfolio", folder / "book.csv", "--period", "1d")
+    options = ("--model", "statistical", "--window", 200, "--days", 3, "--seed", 3, "--out", out)
+    code, told, err = bdfm_command("risk", *data, *options, "--posterior", folder / "posterior.nc")
+    assert code == 0, err
+    assert "Next market days" in words(told)
+    assert "Bayesian" in told
+    table = pd.read_csv(out / "ahead.csv", index_col=["portfolio", "day", "measure"])
+    assert list(table.index.levels[1]) == [1, 2, 3]
+    assert "Bayesian" in json.loads((out / "summary.json").read_text())["models"]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ((), "--prices is missing. Give a file of daily closes; or --posterior"),
+        (("--posterior", "."), "--model, --origin, and no --prices"),
+        (("--posterior", ".", "--days", 9), "day 9 is beyond the panel's 8 future days"),
+    ],
+)
+def test_what_is_refused(bdfm_command, folder, monkeypatch, options, told):
+    monkeypatch.chdir(folder)
+    more = ("--model", "statistical", "--origin", ORIGIN) if options == ("--posterior", ".") else ()
+    code, _, err = bdfm_command("risk", *options, *more)
+    assert code == 2
+    assert told in words(err)
+
+
+def test_days_without_a_posterior_of_days(bdfm_command, folder):
+    data = ("--prices", folder / "prices.csv", "--period", "1d", "--model", "statistical", "--window", 100)
+    code, _, err = bdfm_command("risk", *data, "--days", 3)
+    assert code == 2
+    assert "--days 3: needs the --posterior of a model of market days" in words(err)
