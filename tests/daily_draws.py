@@ -48,13 +48,15 @@ def daily_posterior(n_draws: int = 400, horizon: int = 8) -> Posterior:
         """Values of every draw, around these."""
         return np.asarray(values) * np.exp(spread * rng.standard_normal((n, *np.shape(values))))
 
+    last = np.zeros((t, K))
+    last[-1] = 0.03, -0.02  # what leverage makes of tomorrow's volatility
     known = {
         "factor_scale": each([0.010, 0.006], 0.15),
         "factor_phi": np.tile([0.9, 0.8], (n, 1)),
         "factor_volatility_sd": np.tile([0.3, 0.25], (n, 1)),
         "leverage": np.tile([-0.7, 0.4], (n, 1)),
         "factor_volatility": 0.3 * rng.standard_normal((n, t, K)),
-        "factors": 0.01 * rng.standard_normal((n, t, K)),
+        "factors": 0.01 * rng.standard_normal((n, t, K)) + last,
         "loadings": each([[1.0, 0.2], [0.8, -0.4], [1.2, 0.1], [0.5, 1.0]], 0.05),
         "theta": np.array([-4.5, -4.2, -4.6, -4.9]) + 0.05 * rng.standard_normal((n, a)),
         "beta_earnings": 1.2 + 0.1 * rng.standard_normal((n, a)),

@@ -17,6 +17,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bdfm import _checks, _files
+from bdfm._seeds import either_seed
 from bdfm.backtest.choices import JOINT
 from bdfm.backtest.protocol import Floats, Forecaster, History, QuantileForecast
 from bdfm.errors import DataError, FileError
@@ -77,6 +78,7 @@ def _equally_weighted(forecast: Forecast, rng: np.random.Generator) -> NDArray[n
     )
 
 
+@either_seed
 def evaluate(
     forecast: Forecast | QuantileForecast, history: History, realised: pd.Series[float], *, seed: int
 ) -> xr.Dataset:
@@ -204,6 +206,7 @@ def read_seconds(folder: Path) -> dict[str, float]:
     return found
 
 
+@either_seed
 def identity(
     forecaster: Forecaster, *, fingerprint: str, period: Any, history_days: int | None, seed: int
 ) -> dict[str, Any]:

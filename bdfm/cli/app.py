@@ -20,7 +20,7 @@ from bdfm.errors import BdfmError, BdfmWarning
 
 # Linear algebra on one thread, unless a user says otherwise: the last digits of a sum depend on how many
 # share it, and work is shared out in larger pieces. Read when NumPy is loaded, which is later.
-ONE_THREAD = ("OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "BLIS_NUM_THREADS")
+ONE_THREAD = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "BLIS_NUM_THREADS")
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None)
 

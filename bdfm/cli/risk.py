@@ -12,7 +12,7 @@ from bdfm.cli.book_options import BookOptions, with_options
 from bdfm.cli.console import out, say_read
 from bdfm.cli.options import PortfolioFile, Prices, Seed, aliases_of
 from bdfm.data.choices import MAX_HORIZON
-from bdfm.errors import DataError
+from bdfm.errors import BdfmError, DataError
 
 
 @with_options(BookOptions)
@@ -77,7 +77,8 @@ def risk(
         "accept": tuple(options.accept or ()),
     }
     if prices is None:
-        others = {"--benchmark": benchmark, "--hedge": hedge, "--validate": check, "--backtest": backtest}
+        others: dict[str, object] = {"--benchmark": benchmark, "--validate": check, "--backtest": backtest}
+        others |= {"--hedge": hedge, "--hedge-limits": hedge_limits}
         _ahead_alone(portfolio, options, others, asked, out_dir)
         return
     request = options.request(prices, portfolio, benchmark=benchmark, instruments=tuple(hedge or ()))
@@ -105,7 +106,13 @@ def risk(
     if backtest is not None:
         tails, failed = book_tables.tail_backtests(book, backtest, level=level)
         show_risk.tails(tails, failed)
-    ahead = ahead_of_book(book, **asked)
+    ahead = None
+    try:
+        ahead = ahead_of_book(book, **asked)
+    except BdfmError as error:  # the rest is worth having
+        if days is not None:
+            raise
+        out.print(f"Next days: not worked out. {error}", markup=False, soft_wrap=True)
     if ahead is not None:
         show_risk.ahead(ahead)
     if out_dir is not None:

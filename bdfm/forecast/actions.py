@@ -141,8 +141,9 @@ class Actions:
         if weigh.few_left(state.effective_draws, seen.effective_draws):
             message = (
                 f"views: {seen.effective_draws:,.0f} effective of {len(weights):,} draws are left; tails and"
-                " probabilities are as rough as from so few. Put evidence on a return into the model instead,"
-                " bdfm.fit(..., evidence=[...]), or more draws."
+                " probabilities are as rough as from so few. Put evidence on a return into the model instead"
+                " (bdfm.fit(..., evidence=[...]); of market days posterior.with_evidence(...)); or take more"
+                " draws."
             )
             if few == "refuse":
                 raise InfeasibleViewError(message)

@@ -8,10 +8,12 @@ process, this one has compiled or loaded all in the end.
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -28,6 +30,7 @@ from bdfm.gibbs.state import start_state
 from bdfm.gibbs.sweep import START, UPDATES, Update
 from bdfm.gibbs.updates.noise import NORMAL
 
+_PATIENCE: Final = 60.0  # seconds for one update, which takes three
 _FEW: Final = 4  # updates that are compiled in less time than a process takes to start
 _PROGRAM: Final = "from bdfm.gibbs.beside import compile_from_the_last; compile_from_the_last()"
 
@@ -43,8 +46,11 @@ class Beside:
         if self.process is None or update not in self.missing or on_disk(update):
             return
         after = self.missing[self.missing.index(update) + 1 :]
-        if after and on_disk(after[0]):
-            self.process.wait()
+        until = time.monotonic() + _PATIENCE
+        while after and on_disk(after[0]) and not on_disk(update) and self.process.poll() is None:
+            if time.monotonic() > until:
+                self.process.kill()
+            time.sleep(0.02)
 
 
 @contextmanager
@@ -53,7 +59,8 @@ def compiling_beside(sweep: Iterable[Update], *, cores: int) -> Iterator[Beside]
     wanted = dict.fromkeys([*START, *sweep])  # in the order in which they are compiled here
     missing = [u for u in wanted if not on_disk(u)]
     process = None
-    if len(missing) > _FEW and min(cores, _threads.cores()) > 1 and _is_python():
+    alone = multiprocessing.parent_process() is None  # workers have others beside them that compile
+    if alone and len(missing) > _FEW and min(cores, _threads.cores()) > 1 and _is_python():
         process = _started([name for u in missing for name, x in UPDATES.items() if x is u])
     try:
         yield Beside(missing, process)
@@ -112,7 +119,7 @@ def _started(names: list[str]) -> subprocess.Popen[bytes] | None:
     """The second process at work; None where it cannot be had, which costs time and nothing else."""
     with suppress(OSError):
         return subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM, *names],
+            [sys.executable, "-P", "-c", _PROGRAM, *names],  # -P: no module of the folder where a user works
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -24,6 +24,7 @@ from scipy.stats import binom
 
 from bdfm import _checks
 from bdfm._html import opening
+from bdfm._seeds import either_seed
 from bdfm.data.panel import Panel
 from bdfm.errors import DataError, ModelError
 from bdfm.gibbs.sampler import GibbsSettings, sample_gibbs
@@ -196,6 +197,7 @@ class SBC:
         return opening(self) + table
 
 
+@either_seed
 def calibrate(
     model: FactorModel,
     panel: Panel,

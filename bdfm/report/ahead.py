@@ -108,6 +108,7 @@ def ahead_section(forecast: Forecast, posterior: Posterior | None) -> str:
     except BdfmError as error:  # evidence that few of these draws agree with, or a pool
         return f"<h3>Next days</h3><p>Not worked out: {escape(str(error))}</p>"
     name = found.portfolios[0]
+    given = f", given that {'; '.join(e.words for e in posterior.evidence)}" if posterior.evidence else ""
     columns = ("value", "posterior_error")
     values = [100 * found.measure(m)[[*columns]].astype(float).to_numpy() for m in _MEASURES]
     rows = "".join(
@@ -125,8 +126,9 @@ def ahead_section(forecast: Forecast, posterior: Posterior | None) -> str:
     )
     announced = f"<p>Announcements, and volatility of the day: {escape(told)}.</p>" if told else ""
     return (
-        f"<h3>Next days</h3><p>{escape(name.capitalize())}, of the fit without edits and views, in % with"
-        f" posterior errors; value at risk and expected shortfall at 95 %.</p><div class=wide>"
+        f"<h3>Next days</h3><p>{escape(name.capitalize())}, of the fit without edits and views"
+        f"{escape(given)}, in % with posterior errors; value at risk and expected shortfall at 95 %.</p>"
+        "<div class=wide>"
         f"<table class=plain><thead><tr><th>market day</th>{heads}</tr></thead><tbody>{rows}</tbody>"
         f"</table></div>{announced}"
     )

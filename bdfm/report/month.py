@@ -384,8 +384,9 @@ def run_month(
         _write(month, folder, forecast, weights, compact=compact)
         further = {}
         for horizon in month.horizons[1:]:
-            further[horizon.label] = own = _further(month, posterior, horizon)
-            _write(month, folder, own, None, compact=compact, label=horizon.label)
+            # Of the fit without views, which are about the first horizon; the file holds the one with them.
+            further[horizon.label] = own = _further(month, first, horizon)
+            _write(month, folder, own, None, compact=compact and not again, label=horizon.label)
         facts = summary(posterior, forecast, seconds=seconds | {"total": time.perf_counter() - begun})
         facts["doubts"] = told
         if further:

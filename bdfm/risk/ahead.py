@@ -225,6 +225,7 @@ def _books(
         weights = pd.DataFrame([dict(weights)], index=["portfolio"], dtype=float)
     kept = weights[[c for c in weights.columns if not is_cash(str(c), assets)]]
     kept = kept.rename(columns=str).astype(float)
+    kept = kept.loc[:, (kept != 0).any()]  # what is not held need not be known
     _checks.known(list(kept.columns), assets, what="asset", where=where)
     bad = kept.columns[~np.isfinite(kept.to_numpy()).all(axis=0)]
     if len(bad):

@@ -414,10 +414,10 @@ def reverse_stress(model: RiskModel, weights: Weights, loss: float) -> ReverseSt
     if len(w) != 1:
         raise DataError(f"{where}: {len(w)} portfolios ({_checks.first(names or ())}). Give one.")
     gross = float(np.abs(w[0]).sum())
-    if loss >= max(1.0, gross):
+    if loss >= gross:
         raise DataError(
-            f"{where}: a loss of {loss:g} is {100 * loss:.4g} %, more than what is invested ({gross:.0%})."
-            " Losses are decimals: 0.1 is 10 %."
+            f"{where}: a loss of {loss:g} is {100 * loss:.4g} %, not less than what is invested"
+            f" ({gross:.0%}). Losses are decimals: 0.1 is 10 %."
         )
     b, f = model.exposures.to_numpy(), model.factor_covariance.to_numpy()
     x = w @ b

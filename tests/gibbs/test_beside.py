@@ -11,10 +11,12 @@ import pytest
 from gibbs_cases import CASES, PATHS, paths_spec, small_spec
 
 import bdfm
-from bdfm.gibbs.beside import Beside, on_disk, types_of
+from bdfm.gibbs import beside as beside_module
+from bdfm.gibbs.beside import Beside, _started, on_disk, types_of
 from bdfm.gibbs.sweep import make_chain
 
 SECOND = """
+import time
 from bdfm.gibbs.beside import _started, on_disk
 from bdfm.gibbs.sweep import UPDATES
 
@@ -25,6 +27,8 @@ assert process.wait(120) == 0
 process.stdin.close()
 assert all(on_disk(UPDATES[n]) for n in names)
 left = _started(["draw_loadings"])
+time.sleep(0.5)
+assert left.poll() is None
 left.stdin.close()  # as when this process dies
 assert left.wait(60) == 0
 print(on_disk(UPDATES["draw_loadings"]))
@@ -84,19 +88,43 @@ def test_what_is_on_disk(updates):
 def test_one_waits_where_the_other_is_at_work(updates):
     (first, second, third), place = updates
     waited = []
-    beside = Beside([first, second, third], SimpleNamespace(wait=lambda: waited.append(1)))
+
+    def poll():
+        """At work until it was asked twice."""
+        waited.append(1)
+        return None if len(waited) < 3 else 0
+
+    beside = Beside([first, second, third], SimpleNamespace(poll=poll))
     beside.wait_for(first)
     assert not waited  # nothing is done yet: the other one is at the last, or still starting
     place(third)
     beside.wait_for(first)
     assert not waited
     beside.wait_for(second)  # the one before what is done
-    assert len(waited) == 1
+    assert len(waited) == 3
     place(second)
     beside.wait_for(second)
     beside.wait_for(third)
-    assert len(waited) == 1
+    assert len(waited) == 3
     Beside([first, second, third], None).wait_for(first)
+
+
+def test_one_that_hangs_is_not_waited_for(updates, monkeypatch):
+    (first, second, third), place = updates
+    monkeypatch.setattr(beside_module, "_PATIENCE", 0.1)
+    place(third)
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(100)"]) as process:
+        Beside([first, second, third], process).wait_for(second)
+        assert process.wait(10) != 0
+
+
+def test_no_module_of_the_folder_where_a_user_works_is_loaded(tmp_path, monkeypatch):
+    (tmp_path / "numpy.py").write_text("open('loaded', 'w').close()")
+    monkeypatch.chdir(tmp_path)
+    process = _started([])
+    assert process.wait(60) == 0
+    process.stdin.close()
+    assert not (tmp_path / "loaded").exists()
 
 
 def test_all_specifications_have_arguments_of_the_same_types():

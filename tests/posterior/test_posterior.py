@@ -477,7 +477,7 @@ def reweighted_mean(forecast, symbol, mean, sd):
 def test_evidence_in_the_model_equals_reweighting(engine, tiny_model, tiny_panel, posterior):
     statement = Evidence("A7", -0.06, 0.04)
     plain = posterior.forecast(seed=1)
-    expected, ess = reweighted_mean(plain, *statement)
+    expected, ess = reweighted_mean(plain, *statement[:3])
     assert ess > 10_000
     settings = SamplerSettings(engine=engine, draws=2000)
     conditioned = fit(tiny_model, tiny_panel, seed=1, settings=settings, evidence=[statement]).forecast(
