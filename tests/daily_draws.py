@@ -49,7 +49,7 @@ def daily_posterior(n_draws: int = 400, horizon: int = 8) -> Posterior:
         return np.asarray(values) * np.exp(spread * rng.standard_normal((n, *np.shape(values))))
 
     last = np.zeros((t, K))
-    last[-1] = 0.03, -0.02  # what leverage makes of tomorrow's volatility
+    last[-1] = -0.02, 0.015  # what leverage makes of tomorrow's volatility
     known = {
         "factor_scale": each([0.010, 0.006], 0.15),
         "factor_phi": np.tile([0.9, 0.8], (n, 1)),
