@@ -160,6 +160,15 @@ def horizon_of(
     return Horizon(periods, label)
 
 
+def span_of(
+    value: HorizonText, origin: pd.Timestamp, *, where: str, date_format: str | None = None
+) -> HorizonText:
+    """The horizon as it means the same from another origin: a date becomes market days, such as ``"20d"``."""
+    if str(value).strip().lower().removesuffix("d").isdecimal():
+        return value
+    return f"{horizon_of(value, 'day', origin, where=where, date_format=date_format).periods}d"
+
+
 def horizons_of(
     values: HorizonText | Iterable[HorizonText] | None,
     period: Period,

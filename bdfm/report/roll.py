@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bdfm import _checks
+from bdfm.data.periods import span_of
 from bdfm.errors import DataError
 from bdfm.forecast.edits import EDITS
 from bdfm.forecast.forecast import Forecast
@@ -54,7 +55,8 @@ def roll(
     """Run file of a month that follows another.
 
     Data, model, sampler, decision and ledger stay; the origin moves. Edits that hold on (``zero``, ``drop``)
-    stay, and other edits were about the last span and are dropped. Views and evidence were about it too, but
+    stay, and other edits were about the last span and are dropped. A horizon that was a date becomes as many
+    market days. Views and evidence were about it too, but
     a person may hold on to them: each is kept or dropped as told. ``holdings`` are the weights of the last
     decision, drifted by the returns to the new origin. The chains go on from the last posterior
     (``warm_from``) where the last month wrote one and the file did so before.
@@ -93,6 +95,17 @@ def roll(
             tables[_GROUP[name.split()[0]]].append(table)
     settings = run.model_dump(exclude_unset=True)
     settings["data"]["origin"] = now.date()
+
+    def over(value: Any, what: str) -> Any:
+        """A horizon, or several, that are as far from the new origin as from the last one."""
+        if value is None or isinstance(value, tuple | list):
+            return value if value is None else tuple(over(x, what) for x in value)
+        return span_of(value, before, where=f"{path}: {what}", date_format=run.data.date_format)
+
+    if "horizon" in settings["data"]:
+        settings["data"]["horizon"] = over(run.data.horizon, "horizon")
+    for statement in tables["evidence"]:
+        statement["horizon"] = over(statement["horizon"], f"evidence on {statement['symbol']}")
     settings |= {k: tuple(x) for k, x in tables.items()}
     for key in ("edits", "views", "evidence"):
         if not settings[key]:
@@ -131,6 +144,7 @@ def _statements(run: RunFile) -> list[tuple[str, dict[str, Any], str]]:
         found.append((f"view {n}", dict(table), str(read(plain, KINDS, where=f"view {n}"))))
     for n, e in enumerate(run.evidence, 1):
         words = f"{e.symbol} returns {100 * e.mean:.4g} % ± {100 * e.sd:.4g} %"
+        words += "" if e.horizon is None else f" over {e.horizon}"
         found.append((f"evidence {n}", e.model_dump(), words))
     return found
 

@@ -217,3 +217,14 @@ def test_a_run_file_among_its_results_rolls_to_a_folder_beside_them(file, prices
     inside = place / "run.toml"
     inside.write_text('out = "."\n[data]\ndemo = true\norigin = 2022-10-28\n')
     assert roll(inside, "2022-11-25", prices).run.out.as_posix() == "../2022-11-25"
+
+
+def test_a_horizon_that_was_a_date_is_as_far_from_the_new_origin(file, prices):
+    """The 18th of November is 15 market days after the 28th of October."""
+    text = 'model = "daily"\n[data]\ndemo = true\norigin = 2022-10-28\nhorizon = [1, "5d", 2022-11-18]\n'
+    stated = '[[evidence]]\nsymbol = "AAPL"\nmean = 0.01\nsd = 0.1\nhorizon = 2022-11-04\n'
+    (file.parent / "daily.toml").write_text(text + stated)
+    rolled = roll(file.parent / "daily.toml", "2022-11-25", prices, keep=["evidence"])
+    assert rolled.run.data.horizon == (1, "5d", "15d")
+    assert rolled.run.evidence[0].horizon == "5d"
+    assert "evidence 1: AAPL returns 1 % ± 10 % over 2022-11-04" in rolled.kept
