@@ -9,6 +9,7 @@ import pytest
 from daily_draws import ORIGIN, SYMBOLS, daily_posterior
 
 from bdfm.data.sources import demo
+from bdfm.model.evidence import Evidence
 
 
 @pytest.fixture(scope="module")
@@ -56,11 +57,26 @@ def test_after_the_other_models(bdfm_command, folder):
     assert "Bayesian" in json.loads((out / "summary.json").read_text())["models"]
 
 
+def test_the_next_days_end_no_other_table(bdfm_command, folder):
+    """What the posterior's paths cannot do is said, and refused only where days are asked for."""
+    far = daily_posterior().with_evidence(Evidence("AAPL", 0.9, 0.001, 1))
+    far.save(folder / "far.nc")
+    data = ("--prices", folder / "prices.csv", "--portfolio", folder / "book.csv", "--period", "1d")
+    options = ("--model", "statistical", "--window", 200, "--posterior", folder / "far.nc")
+    code, told, err = bdfm_command("risk", *data, *options)
+    assert code == 0, err
+    assert "Next days: not worked out. evidence (AAPL returns 90" in words(told)
+    code, _, err = bdfm_command("risk", *data, *options, "--days", 3)
+    assert code == 2
+    assert "evidence (AAPL returns 90" in words(err)
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
         ((), "--prices is missing. Give a file of daily closes; or --posterior"),
         (("--posterior", "."), "--model, --origin, and no --prices"),
+        (("--posterior", ".", "--hedge-limits", -1, 0), "--hedge-limits, and no --prices"),
         (("--posterior", ".", "--days", 9), "day 9 is beyond the panel's 8 future days"),
     ],
 )
