@@ -392,7 +392,7 @@ def reverse_stress(model: RiskModel, weights: Weights, loss: float) -> ReverseSt
     Raises
     ------
     DataError
-        Several portfolios, a loss that is not positive or as large as all that is invested, a portfolio
+        Several portfolios, a loss that is not positive or of 1 and not below what is invested, a portfolio
         without variance.
 
     Examples
@@ -414,7 +414,7 @@ def reverse_stress(model: RiskModel, weights: Weights, loss: float) -> ReverseSt
     if len(w) != 1:
         raise DataError(f"{where}: {len(w)} portfolios ({_checks.first(names or ())}). Give one.")
     gross = float(np.abs(w[0]).sum())
-    if loss >= gross:
+    if loss >= max(1.0, gross):  # a book with cash may be asked for what it cannot lose
         raise DataError(
             f"{where}: a loss of {loss:g} is {100 * loss:.4g} %, not less than what is invested"
             f" ({gross:.0%}). Losses are decimals: 0.1 is 10 %."
