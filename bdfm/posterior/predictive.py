@@ -77,6 +77,11 @@ class Paths(NamedTuple):
     redrawn: bool
 
 
+def paths_each(posterior: Fitted, n_draws: int, share: float = 0.0) -> int:
+    """Paths of each posterior draw, an even number; ``share`` of the draws asked for come from elsewhere."""
+    return 2 * max(1, math.ceil((1 - share) * n_draws / (2 * posterior.n_draws)))
+
+
 def simulated_paths(
     posterior: Fitted, horizon: int, *, seed: int, n_draws: int, watch: Watch | None = None
 ) -> Paths:
@@ -109,7 +114,7 @@ def simulated_paths(
     past = p[FACTORS][:, p[FACTORS].shape[1] - model.n_lags :]
     ahead = model_data(model, panel, future=True)
     data = at_periods(ahead, slice(horizon))
-    n_paths = 2 * max(1, math.ceil((1 - share) * n_draws / (2 * posterior.n_draws)))
+    n_paths = paths_each(posterior, n_draws, share)
     rng = np.random.default_rng(seed)
     n_own = n_paths * posterior.n_draws
     n_others = round(share / (1 - share) * n_own) if share else 0

@@ -20,7 +20,7 @@ from bdfm.model.part import Data, Params
 from bdfm.names import EARNINGS, PERIOD
 from bdfm.portfolio.risk import Errors, measured
 from bdfm.posterior.posterior import Posterior
-from bdfm.posterior.predictive import MAX_LOG_RETURN, simulated_paths
+from bdfm.posterior.predictive import MAX_LOG_RETURN, paths_each, simulated_paths
 from bdfm.risk.bayesian import forecast_covariance
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def risk_ahead(
     held = books.to_numpy(dtype=float).T.copy()
     held[[panel.assets.index(a) for a in panel.inactive]] = 0.0
     number = _checks.seed_number(seed, where=where)
-    n_paths = 2 * max(1, -(-n_draws // (2 * posterior.n_draws)))
+    n_paths = paths_each(posterior, n_draws)
     _memory.check(
         8 * days * n_paths * posterior.n_draws * len(books),
         where=where,

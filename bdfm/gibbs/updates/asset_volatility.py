@@ -406,9 +406,7 @@ def draw_path_parameters(rng: np.random.Generator, data: Data, state: State, scr
         if first == 0 and stop == path.shape[0]:
             continue
         set_log_scale(effects, i, volatility.b, own.log_scale)
-        for t in range(path.shape[0]):
-            scratch.noise.precision[i, t] = -2.0 * (own.log_scale[t] + path[t])
-        exp_in_place(scratch.noise.precision[i], own.bits)
+        set_asset_precision(i, state, scratch)
 
 
 @update

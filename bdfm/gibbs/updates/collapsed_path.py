@@ -19,6 +19,7 @@ from bdfm.gibbs.state import State
 from bdfm.gibbs.updates.asset_volatility import (
     draw_band,
     extend_path,
+    set_asset_precision,
     set_log_scale,
     sigmoid,
     solve_band,
@@ -382,9 +383,7 @@ def draw_collapsed_paths(rng: np.random.Generator, data: Data, state: State, scr
         draw_residuals(rng, own, work, w, path, seen, u, e, first)
         extend_path(rng, paths.path[i], first, stop, phi, sd)
         set_log_scale(effects, i, volatility.b, scratch.volatility_path.log_scale)
-        for t in range(n_periods):
-            scratch.noise.precision[i, t] = -2.0 * (scratch.volatility_path.log_scale[t] + paths.path[i, t])
-        exp_in_place(scratch.noise.precision[i], scratch.noise.bits)
+        set_asset_precision(i, state, scratch)
     for k in range(n_factors):
         for t in range(n_periods):
             factors.path[k, t] += work.change[k, t]
