@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -170,9 +171,17 @@ def baselines() -> None:
 
     from bdfm.backtest.standard import baselines as known
 
-    table = Table("baseline", "what it is", box=None)
+    table = Table(box=None)
+    table.add_column("baseline", no_wrap=True)
+    table.add_column("what it is")
     for name, forecaster in known().items():
-        table.add_row(name, (type(forecaster).__doc__ or "").partition("\n")[0])
+        said = (type(forecaster).__doc__ or "").partition("\n")[0].replace("``", "").rstrip(".")
+        fields = inspect.signature(type(forecaster)).parameters.values()
+        own = [
+            f"{f.name} = {getattr(forecaster, f.name)}" for f in fields if f.name not in ("label", "n_draws")
+        ]
+        usual = [f"{f.name} = {f.default}" for f in fields]
+        table.add_row(name, "; ".join([said, *(x for x in own if x not in usual)]))
     out.print(table)
 
 

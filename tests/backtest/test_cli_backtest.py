@@ -39,3 +39,6 @@ def test_baselines_are_listed(bdfm_command):
     assert code == 0
     assert "ewma-t-5d" in out
     assert "DCC-GARCH" in out
+    rows = re.split(r"\n (?=[a-z])", out)
+    said = [" ".join(row.split()[1:]) for row in rows]
+    assert len(set(said)) == len(said) > 10
