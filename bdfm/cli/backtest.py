@@ -176,12 +176,10 @@ def baselines() -> None:
     table.add_column("what it is")
     for name, forecaster in known().items():
         said = (type(forecaster).__doc__ or "").partition("\n")[0].replace("``", "").rstrip(".")
-        fields = inspect.signature(type(forecaster)).parameters.values()
-        own = [
-            f"{f.name} = {getattr(forecaster, f.name)}" for f in fields if f.name not in ("label", "n_draws")
-        ]
-        usual = [f"{f.name} = {f.default}" for f in fields]
-        table.add_row(name, "; ".join([said, *(x for x in own if x not in usual)]))
+        usual = {f.name: f.default for f in inspect.signature(type(forecaster)).parameters.values()}
+        own = {field: getattr(forecaster, field) for field in usual if field != "label"}
+        changed = [f"{field} = {value}" for field, value in own.items() if value != usual[field]]
+        table.add_row(name, "; ".join([said, *changed]))
     out.print(table)
 
 

@@ -20,9 +20,7 @@ def models() -> None:
     for name, path in presets().items():
         table.add_row(name, _opening(path.read_text(encoding="utf-8")))
     out.print(table)
-    out.print(
-        "Parts, settings and reasons are in the TOML files. Copy one, change it, pass its path to --model:"
-    )
+    out.print("Parts, settings and reasons are in the TOML files; copy one and pass its path to --model:")
     out.print(f"{next(iter(presets().values())).parent}", markup=False, soft_wrap=True)
 
 

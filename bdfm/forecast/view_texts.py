@@ -35,7 +35,8 @@ def parse(text: str, *, semantics: Semantics, confidence: float = 1.0, by: str =
     """View of a short text, as on the command line; ``FORMS`` shows all forms.
 
     Operators stand between spaces, since symbols such as BF-B contain them. Numbers are decimals, or
-    percentages with a % sign; ``TLT=0.02,0.10`` is ``TLT = 2% +- 10%``. ``semantics``, ``confidence`` and ``by`` are those of the view.
+    percentages with a % sign; ``TLT=0.02,0.10`` is ``TLT = 2% +- 10%``. ``semantics``, ``confidence`` and
+    ``by`` are those of the view.
 
     Examples
     --------

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+import functools
 import html
 import inspect
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -251,6 +252,32 @@ def write_sitemap(app: Any, error: Exception | None) -> None:
         (Path(app.outdir) / "sitemap.xml").write_text(text, encoding="utf-8")
 
 
+BLOCK = re.compile(r'<div class="viewcode-block" id="([\w.]+)">\s*<a class="viewcode-back" href="[^"]*"')
+
+
+def mend_back_links(app: Any, error: Exception | None) -> None:
+    """Lead from the source of a name to its place in the reference, where a module has several pages there.
+
+    Sphinx keeps one name of a module, that of the first page: ``bdfm.backtest`` for ``bdfm.backtest.run``.
+    """
+    if error or app.builder.format != "html":
+        return
+    known = set(app.env.domains["py"].objects)
+    sources = Path(app.outdir) / "_modules"
+    for page in sorted(sources.rglob("*.html")):
+        module = ".".join(page.relative_to(sources).with_suffix("").parts)
+        text = page.read_text(encoding="utf-8")
+        new = BLOCK.sub(functools.partial(_with_place, module=module, known=known), text)
+        if new != text:
+            page.write_text(new, encoding="utf-8")
+
+
+def _with_place(found: re.Match[str], *, module: str, known: Collection[str]) -> str:
+    """Head of a block of source whose link back leads to a place that is there."""
+    head, _, place = found[0].removesuffix('"').rpartition("#")
+    return f'{head}#{place if place in known else f"{module}.{found[1]}"}"'
+
+
 def setup(app: Any) -> dict[str, bool]:
     """Connect to Sphinx."""
     app.connect("builder-inited", make_pages)
@@ -259,4 +286,5 @@ def setup(app: Any) -> dict[str, bool]:
     app.connect("html-collect-pages", source_pages)
     app.connect("build-finished", write_llms)
     app.connect("build-finished", write_sitemap)
+    app.connect("build-finished", mend_back_links)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

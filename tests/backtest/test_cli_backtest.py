@@ -1,5 +1,7 @@
 """The commands backtest, compare and baselines as a user runs them."""
 
+import re
+
 
 def test_backtest_and_compare(bdfm_command, data, origins, tmp_path):
     data.prices.to_csv(tmp_path / "prices.csv")
