@@ -219,7 +219,7 @@ def test_styles_by_hand_and_without_look_ahead(rng):
 
 
 def test_styles_bear_days_without_a_close_and_not_weeks(rng):
-    """A day without a close repeats the last one, as in a panel; an asset without any for weeks has no style."""
+    """A day without a close repeats the last one, as in a panel; one without any for weeks has no style."""
     days = pd.bdate_range("2019-01-01", periods=300)
     prices = pd.DataFrame(np.exp(rng.normal(0, 0.01, (300, 4)).cumsum(axis=0)), days, list("abcd"))
     gaps = prices.copy()
