@@ -99,11 +99,10 @@ def test_the_next_evening_goes_on(bdfm_command, arguments, files, first):
 def several(arguments, files):
     """Folder of three horizons in one run, with evidence on a week; what was printed."""
     out, told = files / "several", StringIO()
-    options = ("--origin", "2020-11-20", "--out", out, "--evidence", "PEP=-0.05,0.01,5d")
+    options = ("--origin", "2020-11-20", "--out", out, "--evidence", "PEP=-0.05,0.01,5d", "--n-draws", 6000)
     days = ("--horizon", "1d", "--horizon", "5d", "--horizon", "2020-12-01")
     words = ["bdfm", *(str(x) for x in (*arguments, *options, *days))]
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(told):
-        patch.setattr("bdfm.posterior.predictive.N_PREDICTIVE_DRAWS", 6000)
         patch.setattr(sys, "argv", words)
         with pytest.raises(SystemExit, match=r"^0$"):
             app.main()

@@ -372,6 +372,39 @@ def test_samplers_are_asked_for_in_vain_with_a_clear_message(small_preset):
             fit(model, panel, seed=1, settings=SamplerSettings(engine="nuts", sampler="numpyro"))
 
 
+@pytest.mark.parametrize("sampler", ["numpyro", "blackjax"])
+def test_chains_begin_where_the_fit_says(small_preset, monkeypatch, sampler):
+    """PyMC moves the start of these by up to 1 in any unit unless told not to: chains stood still there."""
+    asked = {}
+
+    def caught(**options):
+        asked.update(options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bdfm.inference.nuts.find_spec", lambda name: name)
+    monkeypatch.setattr(pm, "sample", caught)
+    model, panel = small_preset("m6")
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, panel, seed=1, settings=SamplerSettings(engine="nuts", sampler=sampler))
+    assert asked["nuts"]["jitter"] is False
+    assert len(asked["initvals"]) == SamplerSettings().chains
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sampler", ["pymc", "numpyro", "blackjax"])
+def test_other_samplers_draw_from_the_posterior(small_preset, sampler):
+    """Means of the common variances are those of Gibbs."""
+    pytest.importorskip(sampler)
+    model, panel = small_preset("m6")
+    length = {"draws": 400, "tune": 400, "chains": 2}
+    one = fit(model, panel, seed=1, settings=SamplerSettings(engine="nuts", sampler=sampler, **length))
+    other = fit(model, panel, seed=2, settings=SamplerSettings(engine="gibbs", thin=5, **length))
+    found, expected = (np.log(p.identified()["common_variance"]) for p in (one, other))
+    assert one.diagnose().max_rhat < 1.1
+    gap = found.mean(("chain", "draw")) - expected.mean(("chain", "draw"))
+    assert float(np.abs(gap / expected.std(("chain", "draw"))).max()) < 0.35
+
+
 # -- what is judged ----------------------------------------------------------------------------------------
 
 
