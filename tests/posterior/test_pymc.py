@@ -5,9 +5,11 @@ import warnings
 import arviz as az
 import numpy as np
 import pymc as pm
+import pytensor
 import pytest
 import xarray as xr
 from few import few
+from pytensor.graph.rewriting.utils import rewrite_graph
 from scipy import stats
 
 from bdfm import _files
@@ -388,6 +390,23 @@ def test_chains_begin_where_the_fit_says(small_preset, monkeypatch, sampler):
         fit(model, panel, seed=1, settings=SamplerSettings(engine="nuts", sampler=sampler))
     assert asked["nuts"]["jitter"] is False
     assert len(asked["initvals"]) == SamplerSettings().chains
+
+
+@pytest.mark.parametrize("name", few(PRESETS, ("house",)))
+def test_no_gradient_meets_the_nan_of_a_missing_return(small_preset, name):
+    """As JAX differentiates: the graph after its rewrites, and NaN times zero is NaN. Chains stood still."""
+    model, panel = small_preset(name)
+    assert np.isnan(panel.history["log_returns"]).any()
+    built = model.build(panel)
+    log_density = rewrite_graph(built.logp(), include=("canonicalize", "stabilize"))
+    as_written = pytensor.compile.mode.Mode(linker="py", optimizer=None)
+    gradient = pytensor.function(
+        built.value_vars, pm.pytensorf.gradient(log_density, built.value_vars), mode=as_written
+    )
+    start = built.initial_point(random_seed=1)
+    found = gradient(**start)
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(found, built.compile_dlogp()(start), rtol=1e-8, atol=1e-8)
 
 
 @pytest.mark.slow
