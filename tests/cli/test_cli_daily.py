@@ -50,6 +50,8 @@ def arguments(files):
         50,
         "--chains",
         2,
+        "--n-draws",
+        6000,
     ]
 
 
@@ -99,7 +101,7 @@ def test_the_next_evening_goes_on(bdfm_command, arguments, files, first):
 def several(arguments, files):
     """Folder of three horizons in one run, with evidence on a week; what was printed."""
     out, told = files / "several", StringIO()
-    options = ("--origin", "2020-11-20", "--out", out, "--evidence", "PEP=-0.05,0.01,5d", "--n-draws", 6000)
+    options = ("--origin", "2020-11-20", "--out", out, "--evidence", "PEP=-0.05,0.01,5d")
     days = ("--horizon", "1d", "--horizon", "5d", "--horizon", "2020-12-01")
     words = ["bdfm", *(str(x) for x in (*arguments, *options, *days))]
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(told):

@@ -410,7 +410,7 @@ def test_no_gradient_meets_the_nan_of_a_missing_return(small_preset, name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sampler", ["pymc", "numpyro", "blackjax"])
+@pytest.mark.parametrize("sampler", ["numpyro", "blackjax"])
 def test_other_samplers_draw_from_the_posterior(small_preset, sampler):
     """Means of the common variances are those of Gibbs."""
     pytest.importorskip(sampler)
