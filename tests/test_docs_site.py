@@ -122,3 +122,17 @@ def test_a_site_with_an_address_has_a_sitemap():
             "https://x.org/bdfm/b.html?x&y",
             "https://x.org/bdfm/howto/a.html",
         ]
+
+
+def test_sources_lead_back_to_the_page_that_has_the_name():
+    block = '<div class="viewcode-block" id="{0}">\n<a class="viewcode-back" href="../../r/{1}.html#{2}"'
+    known = {"bdfm.Run": "r/bdfm.Run", "bdfm.b.run.load": "r/bdfm.b.run", "bdfm.load": "r/bdfm.load"}
+    for name, page, place, expected in (
+        ("Run", "bdfm.Run", "bdfm.Run", "bdfm.Run"),
+        ("load", "bdfm.b.run", "bdfm.b.load", "bdfm.b.run.load"),
+        ("load", "bdfm.b.run", "bdfm.load", "bdfm.b.run.load"),  # which has a page of its own too
+        ("load", "bdfm.load", "bdfm.load", "bdfm.load"),
+    ):
+        found = made_pages.BLOCK.match(block.format(name, page, place))
+        made = made_pages._with_place(found, module="bdfm.b.run", known=known)
+        assert made == block.format(name, page, expected)

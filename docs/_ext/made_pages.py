@@ -9,7 +9,7 @@ import inspect
 import json
 import re
 import tomllib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -262,7 +262,7 @@ def mend_back_links(app: Any, error: Exception | None) -> None:
     """
     if error or app.builder.format != "html":
         return
-    known = set(app.env.domains["py"].objects)
+    known = {name: entry.docname for name, entry in app.env.domains["py"].objects.items()}
     sources = Path(app.outdir) / "_modules"
     for page in sorted(sources.rglob("*.html")):
         module = ".".join(page.relative_to(sources).with_suffix("").parts)
@@ -272,10 +272,11 @@ def mend_back_links(app: Any, error: Exception | None) -> None:
             page.write_text(new, encoding="utf-8")
 
 
-def _with_place(found: re.Match[str], *, module: str, known: Collection[str]) -> str:
-    """Head of a block of source whose link back leads to a place that is there."""
+def _with_place(found: re.Match[str], *, module: str, known: Mapping[str, str]) -> str:
+    """Head of a block of source whose link back leads to a name that its page has."""
     head, _, place = found[0].removesuffix('"').rpartition("#")
-    return f'{head}#{place if place in known else f"{module}.{found[1]}"}"'
+    there = (x for x in (place, f"{module}.{found[1]}") if head.endswith(f"/{known.get(x)}.html"))
+    return f'{head}#{next(there, place)}"'
 
 
 def setup(app: Any) -> dict[str, bool]:
