@@ -10,6 +10,8 @@ from daily_draws import ORIGIN, SYMBOLS, daily_posterior
 
 from bdfm.data.sources import demo
 from bdfm.model.evidence import Evidence
+from bdfm.posterior.posterior import Posterior
+from bdfm.risk.ahead import risk_ahead
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +45,10 @@ def test_of_a_posterior_alone(bdfm_command, folder):
     assert week.loc["expected_shortfall", "value"] > week.loc["value_at_risk", "value"]
 
 
-def test_after_the_other_models(bdfm_command, folder):
-    """The same table, beside models of past returns."""
+def test_after_the_other_models(bdfm_command, folder, monkeypatch):
+    """The same table, beside models of past returns; the posterior's file is read once."""
+    read, load = [], Posterior.load
+    monkeypatch.setattr(Posterior, "load", lambda path: read.append(path) or load(path))
     out = folder / "both"
     data = ("--prices", folder / "prices.csv", "--portfolio", folder / "book.csv", "--period", "1d")
     options = ("--model", "statistical", "--window", 200, "--days", 3, "--seed", 3, "--out", out)
@@ -52,8 +56,11 @@ def test_after_the_other_models(bdfm_command, folder):
     assert code == 0, err
     assert "Next market days" in words(told)
     assert "Bayesian" in told
+    assert len(read) == 1
+    alone = risk_ahead(daily_posterior(), {"AAPL": 0.5, "AMD": 0.3}, seed=3, days=3)
     table = pd.read_csv(out / "ahead.csv", index_col=["portfolio", "day", "measure"])
     assert list(table.index.levels[1]) == [1, 2, 3]
+    assert table["value"].tolist() == pytest.approx(alone.table["value"].astype(float).tolist())
     assert "Bayesian" in json.loads((out / "summary.json").read_text())["models"]
 
 
