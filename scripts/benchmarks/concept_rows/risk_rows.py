@@ -118,7 +118,7 @@ def to_fund(d: Data) -> tuple[Any, Any]:
     return d.m6_model.beta_to({"IVV": 1.0}), s[at] / s[at, at]
 
 
-@row("volatility and tracking error of the next four weeks", "M6 book", "the dense matrix, four times")
+@row("volatility of the next four weeks", "M6 book", "the dense matrix, four times")
 def scaled(d: Data) -> tuple[Any, Any]:
     s, w = 4 * dense(d.m6_model), d.book.to_numpy()
     return d.m6_model.scale_to(4).volatility(d.book), np.sqrt(w @ s @ w)
