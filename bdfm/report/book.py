@@ -190,7 +190,10 @@ def book_of(request: Request, *, say: Callable[..., None] = lambda *_: None) -> 
     posterior = None
     if r.posterior is not None:
         posterior = Posterior.load(r.posterior)
-        models[BAYESIAN] = risk_from_posterior(posterior, portfolios, table.index[-1], where=r.posterior.name)
+        every = pd.DatetimeIndex(whole.index)
+        models[BAYESIAN] = risk_from_posterior(
+            posterior, portfolios, table.index[-1], days=every, where=r.posterior.name
+        )
         more = [] if against is None else list(against.index)
         _checks.known([*more, *r.instruments], models[BAYESIAN].assets, what="asset", where=r.posterior.name)
     if r.exposures is not None:

@@ -78,6 +78,23 @@ def test_the_next_days_end_no_other_table(bdfm_command, folder):
     assert "evidence (AAPL returns 90" in words(err)
 
 
+@pytest.mark.parametrize("command", ["risk", "stress"])
+def test_a_posterior_of_another_market_day_is_refused(bdfm_command, folder, command):
+    """A weekend may lie between it and the other models' last day, no day with prices."""
+    prices, _ = demo()
+    prices.loc["2018":"2021", SYMBOLS].to_csv(folder / "longer.csv")
+    data = ("--prices", folder / "longer.csv", "--portfolio", folder / "book.csv", "--period", "1d")
+    options = ("--model", "statistical", "--window", 100, "--posterior", folder / "posterior.nc")
+    for day in (ORIGIN, "2020-11-22"):
+        code, _, err = bdfm_command(command, *data, *options, "--origin", day)
+        assert code == 0, err
+    for day in ("2019-11-20", "2020-11-19", "2020-11-23", "2021-11-20"):
+        code, _, err = bdfm_command(command, *data, *options, "--origin", day)
+        assert code == 2
+        assert f"posterior.nc: its forecast was made on {ORIGIN}" in words(err)
+        assert f"Pass --origin {ORIGIN}" in words(err)
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [

@@ -57,6 +57,11 @@ def test_a_gap_of_a_held_asset_leaves_the_period_out(book):
     assert list(found["n_recent"]) == [25, 25]
 
 
+def test_of_a_short_window_the_last_thirteen_periods_are_recent(book):
+    assert list(realised(book._replace(returns=book.returns.iloc[-40:]))["n_recent"]) == [13, 13]
+    assert list(realised(book._replace(returns=book.returns.iloc[-9:]))["n_recent"]) == [9, 9]
+
+
 def test_each_model_says_of_which_returns_over_which_time_it_speaks(book, request_of):
     said = meanings(book)
     assert said["time-series"] == (
