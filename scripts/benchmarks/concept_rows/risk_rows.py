@@ -10,6 +10,7 @@ import statsmodels.api as sm
 from concepts import FACTORS, LAST, Data, row
 from scipy import optimize, stats
 from sklearn.decomposition import PCA
+from statsmodels.tsa.api import VAR
 
 from bdfm import risk
 from bdfm.risk.statistical import bai_ng
@@ -353,6 +354,24 @@ def edge(d: Data) -> tuple[Any, Any]:
         len(risk.StatisticalEstimator("marchenko_pastur", standardise=True).fit(table).factors),
         (values > (1 + np.sqrt(table.shape[1] / 104)) ** 2).sum(),
     )
+
+
+@row("VAR(1) of factors: five weeks ahead", "3 components of M6 assets", "statsmodels VAR")
+def autoregression(d: Data) -> tuple[Any, Any]:
+    from bdfm.model.factor_model import FactorModel
+    from bdfm.model.parts.dynamics import VAR1
+    from bdfm.names import FACTOR_SCALE, FACTORS, VAR_MATRIX
+
+    table = risk.simple_returns(d.m6, period="1w").iloc[-104:].dropna(axis=1)
+    path = PCA(3).fit_transform(stats.zscore(table.to_numpy()))
+    fit = VAR(path).fit(1, trend="n")
+    sd = np.sqrt(np.diag(fit.sigma_u))
+    model = FactorModel(n_factors=3, dynamics=(VAR1(),))
+    p, ours = {VAR_MATRIX: fit.coefs[0] * sd / sd[:, None], FACTOR_SCALE: sd}, []
+    for _ in range(5):
+        ours.append(model.expected_factors(p | {FACTORS: path}))
+        path = np.vstack([path, ours[-1]])
+    return ours, fit.forecast(path[[-6]], 5)
 
 
 @row("number of parameters, N = 1,000, m = 10", "none", "counted one by one")
