@@ -195,16 +195,18 @@ def together() -> Iterator[None]:
 def take_names(
     moves: Sequence[tuple[Path, Path]],
     *,
+    removed: Sequence[Path] = (),
     kept: Path | None = None,
     before_rollback: Callable[[], object] = lambda: None,
 ) -> None:
-    """Give all files their names, or none: an error midway brings the older files back.
+    """Give all files their names and remove others, or neither: an error midway brings the older files back.
 
     Older files are kept in a folder meanwhile, or each beside itself.
     """
     done: list[tuple[Path, Path | None]] = []
+    steps: list[tuple[Path | None, Path]] = [*moves, *((None, target) for target in removed)]
     try:
-        for number, (source, target) in enumerate(moves):
+        for number, (source, target) in enumerate(steps):
             old = None
             if os.path.lexists(target):
                 replaceable(target)
@@ -212,7 +214,10 @@ def take_names(
                 old = own if kept is None else kept / f"{number}"
                 _second_name(target, old)
             done.append((target, old))
-            os.replace(source, target)
+            if source is None:
+                target.unlink(missing_ok=True)
+            else:
+                os.replace(source, target)
     except BaseException:
         before_rollback()
         for target, old in reversed(done):

@@ -13,6 +13,7 @@ from bdfm import _checks, _toml
 from bdfm._settings import Seed, Settings
 from bdfm.errors import DataError
 from bdfm.forecast.submission import MAX_EXPOSURE, MIN_EXPOSURE
+from bdfm.names import RUN_TABLES
 from bdfm.portfolio.choices import Objective
 
 Range = tuple[float, float]  # lowest and highest
@@ -138,10 +139,13 @@ class Mandate(Settings):
         Raises
         ------
         FileError, DataError, UnknownLabelError
-            No such file, no such table, or keys and values that a mandate cannot have.
+            No such file, no such table, keys and values that a mandate cannot have, or other tables than
+            these two, and those of a run file where it is one (with ``[data]``).
         """
         path = Path(path)
         tables = _toml.parsed(_checks.existing_text(path, what="mandate"), where=str(path))
+        known = RUN_TABLES if "data" in tables else ("mandate", "holdings")
+        _checks.known(list(tables), known, what="table", where=str(path))
         table = tables.get("mandate")
         if not isinstance(table, Mapping):
             raise DataError(f'{path}: no [mandate] table. Write one, such as [mandate] preset = "m6".')

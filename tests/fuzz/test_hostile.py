@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from bdfm._checks import category, universe_table
+from bdfm.errors import UnknownLabelError
 from bdfm.forecast.edits import EDITS
 from bdfm.forecast.statements import read
 from bdfm.forecast.views import KINDS
@@ -166,6 +167,8 @@ def test_the_grammar_has_every_statement_as_the_package_has_it(kinds):
     for kind, table in grammar_of.items():
         more = {"semantics": "constraint"} if package is KINDS else {}
         assert read({"kind": kind, **table, **more}, package, where="grammar").kind == kind
+        with pytest.raises(UnknownLabelError, match="odd_one"):
+            read({"kind": kind, **table, **more, "odd_one": 1}, package, where="grammar")
 
 
 @pytest.mark.parametrize("text", ["nan", "NaN", "NULL", "None", "N/A", "#N/A", "<NA>", "", " "])
