@@ -1,0 +1,68 @@
+"""What lies around a command: its streams, variables of the environment, settings of libraries."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+DAYS = [f"2022-03-{day:02d}" for day in (4, 7, 8, 9, 10, 11)]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    closes = [f"{day},{100 + k},{100 - k}" for k, day in enumerate(DAYS)]
+    (tmp_path / "prices.csv").write_text("\n".join(["date,A,B", *closes]))
+    rows = [f"{name},0.2,0.2,0.2,0.2,0.2,{weight}" for name, weight in (("A", 0.2), ("B", -0.1))]
+    (tmp_path / "submission.csv").write_text("\n".join(["ID,Rank1,Rank2,Rank3,Rank4,Rank5,Decision", *rows]))
+    return tmp_path
+
+
+SCORE = "score --submission submission.csv --prices prices.csv --start 2022-03-04 --end 2022-03-11"
+
+
+def shell(folder, line, **variables):
+    """A command as a shell runs it: ``bdfm`` in the line is this package's."""
+    line = line.replace("bdfm", f"'{sys.executable}' -m bdfm", 1)
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])} | variables
+    return subprocess.run(
+        ["bash", "-o", "pipefail", "-c", line],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is full here")
+@pytest.mark.parametrize("command", [SCORE, f"{SCORE} --json", "models", "--help"])
+def test_output_that_cannot_be_written_is_one_message(folder, command):
+    done = shell(folder, f"bdfm {command} > /dev/full")
+    assert done.returncode == 2
+    assert done.stderr.count("Error: ") == 1
+    assert "output: it cannot be written (No space left on device)" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", [f"{SCORE} --json", SCORE])
+def test_whoever_stops_reading_is_no_error(folder, command):
+    done = shell(folder, f"bdfm {command} | true")
+    assert done.stderr.replace("read: ", "").count("Error") == 0
+    assert "Exception ignored" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("closed", [">&-", "<&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams(folder, closed):
+    assert shell(folder, f"bdfm {SCORE} {closed}").returncode == 0
+
+
+@pytest.mark.parametrize("number", ["0", "-3"])
+def test_no_threads(folder, number):
+    done = shell(folder, f"bdfm {SCORE}", NUMBA_NUM_THREADS=number)
+    assert done.returncode == 2
+    assert f"NUMBA_NUM_THREADS: {number} is no number of threads" in done.stderr
