@@ -15,7 +15,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from bdfm.cli import backtest, check, exposures, judgement, ledger, models, month, risk, scoring
-from bdfm.cli.console import err, guarded, out
+from bdfm.cli.console import err, guarded, interruptible, out
 from bdfm.errors import BdfmError, BdfmWarning, DataError
 
 # Linear algebra on one thread, unless a user says otherwise: the last digits of a sum depend on how many
@@ -131,11 +131,12 @@ def main() -> None:
     hook = sys.unraisablehook
     before = {each: signal.signal(each, _stop) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
-        _check_threads()
-        try:
-            app()
-        finally:
-            _flush()
+        with interruptible("Stopped before it began."):  # commands, once they run, say what they leave
+            _check_threads()
+            try:
+                app()
+            finally:
+                _flush()
     except BdfmError as error:
         from rich.text import Text
 
