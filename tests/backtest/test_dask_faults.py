@@ -58,7 +58,7 @@ class Cluster:
     def _start(self, what: str, *options: str) -> subprocess.Popen[bytes]:
         environment = os.environ | {
             "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parents[1])]),
-            "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "2s",
+            "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "8s",  # that a worker may be silent
         }
         process = subprocess.Popen(
             [sys.executable, "-m", f"distributed.cli.dask_{what}", *options],
@@ -138,7 +138,7 @@ def test_a_worker_that_returns_after_its_work_was_given_away(run, data, origins,
     def sleep_and_wake():
         until(lambda: done(folder) >= 1)
         victim.send_signal(signal.SIGSTOP)
-        time.sleep(4)  # longer than a scheduler waits for a sign of life
+        time.sleep(14)
         victim.send_signal(signal.SIGCONT)
 
     join = meanwhile(sleep_and_wake)
@@ -170,7 +170,6 @@ def test_no_worker_is_there_to_send_data_to(data, origins, tmp_path, cluster, mo
     for worker in cluster.workers:
         worker.kill()
         worker.wait()
-    time.sleep(3)
     with dask.config.set({"distributed.comm.timeouts.connect": "2s"}):
         with pytest.raises(DataError, match="could not be sent to the workers"):
             walk_forward(Slow(seconds=0.0), data, origins[:2], tmp_path / "run", scheduler=cluster.address)

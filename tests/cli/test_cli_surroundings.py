@@ -61,6 +61,25 @@ def test_closed_streams(folder, closed):
     assert shell(folder, f"bdfm {SCORE} {closed}").returncode == 0
 
 
+def test_an_interrupt_before_the_command_runs(folder):
+    """While options are made of signatures, which takes a tenth of a second."""
+    code = (
+        "import os, signal, sys, typer.main\n"
+        "from bdfm.cli import app\n"
+        "made = typer.main.get_command\n"
+        "def interrupted(*given):\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    return made(*given)\n"
+        "typer.main.get_command = interrupted\n"
+        "sys.argv = ['bdfm', 'models']\n"
+        "app.main()\n"
+    )
+    (folder / "early.py").write_text(code)
+    done = shell(folder, f"'{sys.executable}' early.py")
+    assert done.returncode == 130
+    assert done.stderr == "Stopped before it began.\n"
+
+
 @pytest.mark.parametrize("number", ["0", "-3"])
 def test_no_threads(folder, number):
     done = shell(folder, f"bdfm {SCORE}", NUMBA_NUM_THREADS=number)
