@@ -17,8 +17,8 @@ from bdfm.model.evidence import Evidence
 
 COPIES: Final = 3  # of posterior draws at the worst moment: as kept, by name, and what a diagnosis makes
 WORK: Final = 8  # arrays (posterior draw, asset) in double precision that a pair of paths is made of
-# The same of each day that evidence on paths is about: its noise scale, normal and mixing variables (eq. D9).
-DAY_WORK: Final = 3
+# The same of each day that evidence on paths is about (eq. D9): noise scale, centre, multiplier and normal
+DAY_WORK: Final = 4
 WHOLE_COPIES: Final = 3  # of draws that are written as a whole: NetCDF is made in memory
 
 
