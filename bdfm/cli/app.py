@@ -123,6 +123,7 @@ def main() -> None:
     for name in ONE_THREAD:
         os.environ.setdefault(name, "1")
     os.environ["MPLBACKEND"] = "agg"  # pictures go to files; a backend of windows may not be there
+    os.environ["BDFM_PLAIN_PICTURES"] = "1"  # bdfm._figures.PLAIN, which loads NumPy
     for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show is no reason to fail
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -61,6 +61,17 @@ def test_closed_streams(folder, closed):
     assert shell(folder, f"bdfm {SCORE} {closed}").returncode == 0
 
 
+def test_settings_of_pictures_in_the_folder_are_not_a_commands(folder):
+    """They may run LaTeX, ask for a window, or for pictures that fill the disk."""
+    command = "check --prices prices.csv --out"
+    plain = shell(folder, f"bdfm {command} plain")
+    rc = "backend: Nonsense\ntext.usetex: True\nsavefig.dpi: 3000\nfont.size: 300\nfigure.facecolor: red\n"
+    (folder / "matplotlibrc").write_text(rc)
+    found = shell(folder, f"bdfm {command} odd", MPLBACKEND="Nonsense")
+    assert found.returncode == plain.returncode
+    assert (folder / "odd" / "coverage.png").read_bytes() == (folder / "plain" / "coverage.png").read_bytes()
+
+
 def test_an_interrupt_before_the_command_runs(folder):
     """While options are made of signatures, which takes a tenth of a second."""
     code = (
