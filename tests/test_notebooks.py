@@ -7,11 +7,7 @@ each in a kernel of its own, in the slow tests.
 from itertools import groupby
 from pathlib import Path
 
-import nbformat
 import pytest
-from jupyter_client.manager import AsyncKernelManager
-from jupyter_core.utils import run_sync
-from nbclient import NotebookClient
 
 TESTS = Path(__file__).parent
 NOTEBOOKS = sorted((TESTS.parent / "notebooks").glob("*.ipynb"))
@@ -53,6 +49,9 @@ def environment():
 
 @pytest.fixture(scope="module")
 def kernel(environment):
+    from jupyter_client.manager import AsyncKernelManager  # seconds: in the one process that runs these
+    from jupyter_core.utils import run_sync
+
     manager = AsyncKernelManager()
     yield manager
     if manager.has_kernel:
@@ -61,6 +60,9 @@ def kernel(environment):
 
 def run(path, manager=None):
     """Run a notebook, with few draws in the kernel given, and compare its outputs with those it keeps."""
+    import nbformat
+    from nbclient import NotebookClient
+
     notebook = nbformat.read(path, as_version=4)
     cells = [c for c in notebook.cells if c.cell_type == "code"]
     kept = shown(cells)

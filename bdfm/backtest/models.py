@@ -15,6 +15,7 @@ from bdfm.backtest.choices import CHAINS, DRAWS, MAX_RHAT, MAX_SWEEPS, MIN_ESS, 
 from bdfm.backtest.protocol import Forecaster, History, QuantileForecast
 from bdfm.backtest.standard import baselines
 from bdfm.data.panel import Panel
+from bdfm.data.periods import horizon_of
 from bdfm.errors import ConvergenceWarning
 from bdfm.forecast.forecast import Forecast
 from bdfm.inference.settings import SamplerSettings
@@ -40,7 +41,8 @@ class ModelForecaster:
     Attributes
     ----------
     model
-        The model. Its panel's period gives way to that of the backtest.
+        The model. Its panel's period gives way to that of the backtest; a model of market days keeps its
+        own, and forecasts the weekdays up to the end of the backtest's period.
     sampler
         Engine, draws, chains; ``cores`` changes nothing but the time.
     n_draws
@@ -74,19 +76,24 @@ class ModelForecaster:
         Worst R-hat, least effective sample size, sweeps of a chain, and whether the thresholds of a verdict
         (``converged``) and those of the sampler (``settled``) are met. Warns where the latter are not.
         """
-        settings = self.model.panel.model_copy(update={"period": history.period})
-        model = self.model.model_copy(update={"panel": settings})
+        model, horizon = self.model, 1
+        if model.panel.period == "day":
+            horizon = horizon_of(history.end, "day", history.origin, where=f"{self.name}: horizon").periods
+        else:
+            panel_settings = model.panel.model_copy(update={"period": history.period})
+            model = model.model_copy(update={"panel": panel_settings})
         panel = Panel.from_prices(
             history.prices,
             history.universe,
             origin=history.origin,
             earnings=history.earnings,
             volatility=history.volatility,
-            settings=settings,
+            settings=model.panel,
+            horizon=horizon,
             accept=None,  # examined once, with all data
         )
         posterior = fit(model, panel, seed=seed, settings=self.sampler)
-        forecast = posterior.forecast(seed=seed, n_draws=self.n_draws)
+        forecast = posterior.forecast(horizon, seed=seed, n_draws=self.n_draws)
         diagnosis = posterior.diagnose()
         ess = min(diagnosis.min_ess_bulk, diagnosis.min_ess_tail)
         settled = diagnosis.max_rhat <= self.sampler.max_rhat and ess >= self.sampler.min_ess

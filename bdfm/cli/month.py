@@ -26,6 +26,7 @@ from bdfm.cli.options import (
     EngineName,
     KeepDraws,
     Memory,
+    NDraws,
     OutFolder,
     Prices,
     Scheduler,
@@ -40,7 +41,7 @@ from bdfm.cli.options import (
 )
 from bdfm.data.choices import MAX_DAYS
 from bdfm.errors import DataError
-from bdfm.inference.choices import CHAINS, DRAWS, ENGINE, TUNE
+from bdfm.inference.choices import CHAINS, DRAWS, ENGINE, N_PREDICTIVE_DRAWS, TUNE
 from bdfm.names import FORECAST_FILE, MADE_FILE, POSTERIOR_FILE, SUMMARY_FILE
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def demo(
     tune: Tune = TUNE,
     chains: Chains = CHAINS,
     engine: EngineName = ENGINE,
+    n_draws: NDraws = N_PREDICTIVE_DRAWS,
     seed: Seed = 1,
     keep_draws: KeepDraws = False,
     memory: Memory = None,
@@ -68,7 +70,7 @@ def demo(
         data=DataTable(origin=DEMO_ORIGIN.date(), demo=True),
         model="house",
         sampler=SamplerSettings(engine=engine, draws=draws_of(draws), tune=tune, chains=chains),
-        **_forecast_only(seed, out_dir, keep_draws, memory),
+        **_forecast_only(seed, n_draws, out_dir, keep_draws, memory),
     )
     with interruptible():
         month = make_month(run_file)
@@ -105,6 +107,7 @@ def forecast(
     tune: Tune = TUNE,
     chains: Chains = CHAINS,
     engine: EngineName = ENGINE,
+    n_draws: NDraws = N_PREDICTIVE_DRAWS,
     seed: Seed = 1,
     zero: Annotated[
         list[str] | None, typer.Option(metavar="SYMBOL", help="Delisted asset: zero return. Repeatable.")
@@ -155,7 +158,7 @@ def forecast(
         evidence=tuple(_evidence(text) for text in evidence or []),
         accept=tuple(dict.fromkeys(accept or [])),
         **({} if warm_from is None else {"warm_from": warm_from}),
-        **_forecast_only(seed, out_dir, keep_draws, memory),
+        **_forecast_only(seed, n_draws, out_dir, keep_draws, memory),
     )
     options = {
         "origin": "--origin",
@@ -281,13 +284,13 @@ def _evidence(text: str) -> EvidenceTable:
     return EvidenceTable(symbol=symbol, mean=mean, sd=sd, **({} if over is None else {"horizon": over}))
 
 
-def _forecast_only(seed: int, out_dir: Path, keep_draws: bool, memory: str | None) -> dict[str, Any]:
+def _forecast_only(
+    seed: int, n_draws: int, out_dir: Path, keep_draws: bool, memory: str | None
+) -> dict[str, Any]:
     """Rest of the run file of a forecast without judgement, decision and report."""
-    from bdfm.posterior.predictive import N_PREDICTIVE_DRAWS
-
     return {
         "seed": seed,
-        "n_draws": N_PREDICTIVE_DRAWS,
+        "n_draws": n_draws,
         "decision": None,
         "outputs": ("submission", "posterior", "picture"),
         "out": out_dir,

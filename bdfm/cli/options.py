@@ -143,6 +143,7 @@ Draws = Annotated[
     str, typer.Option(metavar="N|auto", help="Kept draws of each chain; auto: sweeps until they suffice.")
 ]
 Tune = Annotated[int, typer.Option(min=10, help="Adaptation draws of each chain.")]
+NDraws = Annotated[int, typer.Option(min=100, help="Predictive draws of a forecast.")]
 Chains = Annotated[int, typer.Option(min=1, help="Independent chains.")]
 EngineName = Annotated[Engine, typer.Option(help="Sampler; auto takes the fastest that covers the model.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed; equal seeds give equal results.")]

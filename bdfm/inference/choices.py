@@ -18,6 +18,7 @@ FEWEST_DRAWS: Final = 200  # of each chain, however large
 TUNE: Final = 1000  # first draws of each chain, thrown away
 THIN: Final = 5  # sweeps for each kept draw: most quantities are new by then
 CHAINS: Final = 4
+N_PREDICTIVE_DRAWS: Final = 600_000  # of a forecast: a probability of 0.2 is then 0.05 points off
 
 # Thresholds of convergence: Vehtari et al. (2021), section 4
 RHAT_MAX: Final = 1.01

@@ -50,6 +50,8 @@ def sample_nuts(
         )
         rng = np.random.default_rng(seed)
         initvals = [initial(int(s)) for s in rng.integers(2**31, size=settings.chains)]
+        if settings.sampler != "pymc":
+            nuts["jitter"] = False  # up to one in any unit: a hundred times a factor's scale
     begun = time.perf_counter()
     with model, warnings.catch_warnings():
         # Convergence is judged on identified quantities later; PyMC's own alarms are about loadings.

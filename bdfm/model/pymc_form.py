@@ -80,8 +80,10 @@ def _add_likelihood(
     def logp(value: Array, mu: Array, log_scale: Array, *noise_params: Array) -> Array:
         # Parameters come as (1, asset), since PyMC gives all arguments the same number of axes.
         q = {name: x[0] for name, x in zip(names, noise_params, strict=True)}
+        # Missing returns are filled before anything is computed of them, so that no gradient meets their NaN:
+        # where JAX differentiates, NaN times zero is NaN.
         known = ~pt.isnan(value)
-        density = noise.log_density(pt.where(known, value - mu, 0.0), log_scale, q)
+        density = noise.log_density(pt.where(known, value, 0.0) - mu, log_scale, q)
         return pt.where(known, density, 0.0)
 
     def random(mu: Array, log_scale: Array, *noise_params: Array, rng: Any, size: Any) -> NDArray[np.float64]:

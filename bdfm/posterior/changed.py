@@ -12,12 +12,12 @@ from bdfm.forecast.changes import Changes, ViewsMethod
 from bdfm.forecast.forecast import Forecast
 from bdfm.forecast.return_views import Absolute
 from bdfm.forecast.view import View
+from bdfm.inference.choices import N_PREDICTIVE_DRAWS
 from bdfm.inference.settings import SamplerSettings
 from bdfm.model.evidence import Evidence
 from bdfm.posterior import door
 from bdfm.posterior.fit import fit
 from bdfm.posterior.posterior import Posterior
-from bdfm.posterior.predictive import N_PREDICTIVE_DRAWS
 
 
 def forecast_with_changes(

@@ -16,6 +16,7 @@ from bdfm import _checks, _files, _folders, _memory
 from bdfm._seeds import either_seed
 from bdfm.data.panel import Panel
 from bdfm.forecast.forecast import Forecast
+from bdfm.inference.choices import N_PREDICTIVE_DRAWS
 from bdfm.inference.diagnostics import Diagnosis, diagnose
 from bdfm.inference.identified import common_covariance, identified, judged_variables, parameters
 from bdfm.inference.settings import SamplerSettings
@@ -40,7 +41,7 @@ from bdfm.names import (
 )
 from bdfm.posterior import door, plots
 from bdfm.posterior.groups import N_PRIOR_DRAWS, with_groups
-from bdfm.posterior.predictive import N_PREDICTIVE_DRAWS, made_forecast, made_forecasts
+from bdfm.posterior.predictive import made_forecast, made_forecasts
 from bdfm.posterior.sampled import Earlier, sampled
 from bdfm.posterior.standardised import standardised_draws
 from bdfm.posterior.told import evidence_values, given_evidence

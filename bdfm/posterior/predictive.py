@@ -31,7 +31,6 @@ from bdfm.posterior.told import evidence_records
 
 # Many, because quintile probabilities are means over draws: with 600,000 the ranked probability score of one
 # M6 forecast has a Monte Carlo sd of about 1.4e-5, with 100,000 of about 3e-5.
-N_PREDICTIVE_DRAWS: Final = 600_000
 # Simple returns are rounded to this, 0.04 basis points: digits that mean nothing, and half of the file.
 RETURN_RESOLUTION: Final = 2.0**-18
 # Log returns are cut here (-99.3 %, a factor of 148): a Student-t of few degrees of freedom would overflow.

@@ -16,10 +16,10 @@ from bdfm.data.periods import HorizonText
 from bdfm.errors import DataError
 from bdfm.forecast.changes import ViewsMethod
 from bdfm.forecast.weigh import Pool
+from bdfm.inference.choices import N_PREDICTIVE_DRAWS
 from bdfm.inference.settings import MAX_DRAWS, SamplerSettings
 from bdfm.portfolio.mandate import Mandate
 from bdfm.portfolio.methods import DecisionSettings
-from bdfm.posterior.predictive import N_PREDICTIVE_DRAWS
 
 _FILES: Final = ("prices", "universe", "earnings", "volatility")
 Output = Literal["submission", "posterior", "picture", "report"]

@@ -128,7 +128,8 @@ def code_of_pages() -> Mapping[str, str]:
     return found
 
 
-def names_in(code: str) -> set[str]:
+@cache
+def names_in(code: str) -> frozenset[str]:
     """Names of the package that a piece of Python uses, in full: ``bdfm.risk.double_sort``."""
     tree = ast.parse(code)
     known: dict[str, str] = {"bdfm": "bdfm"}
@@ -144,7 +145,7 @@ def names_in(code: str) -> set[str]:
             at = at.value
         if isinstance(at, ast.Name) and at.id in known:
             found.add(".".join([known[at.id], *parts]))
-    return {name.replace("bdfm.views", "bdfm.forecast.views") for name in found}
+    return frozenset(name.replace("bdfm.views", "bdfm.forecast.views") for name in found)
 
 
 @cache

@@ -12,8 +12,8 @@ value at risk and expected shortfall of two portfolios, and ranked probability s
 
 Assets are every so many-th of the universe's stocks and funds, so that nobody picks them; no return after
 2022-02-04 is looked at. What was said at an origin is kept in DIR, and so is the last posterior of each
-start: a run that was stopped goes on as it would have. Makes DIR/scores.csv
-and prints the figures of docs/daily.md.
+start: a run that was stopped goes on as it would have. Makes DIR/scores.csv and prints the figures of
+docs/daily.md. Starts are given as ``--starts 2015-01-09,2018-01-19``.
 """
 
 from __future__ import annotations
@@ -189,7 +189,7 @@ class Study:
         self.settings = bdfm.SamplerSettings(
             engine="gibbs", draws=args.draws, tune=args.tune, thin=args.thin, chains=2, cores=args.cores
         )
-        self.folder, self.days = args.out, args.days
+        self.folder, self.days, self.starts = args.out, args.days, args.starts.split(",")
 
     def origins(self, start: str) -> list[pd.Timestamp]:
         """Market days from a start on whose next day is known."""
@@ -208,23 +208,28 @@ class Study:
 
     def run(self) -> None:
         """Do what is not done."""
-        for start in STARTS:
-            kept = self.folder / f"posterior_{start}.nc"
+        for start in self.starts:
+            before = None
             for number, origin in enumerate(self.origins(start)):
                 path = self.folder / f"{start}_{origin:%Y-%m-%d}.json"
+                own = self.folder / f"posterior_{path.stem}.nc"
                 if path.exists():
+                    before = own
                     continue
                 begun = os.times()
-                found = self.at_origin(origin, kept, anew=number % MONTH == 0)
+                found = self.at_origin(origin, None if number % MONTH == 0 else before, own)
                 spent = os.times()
                 found["cpu_seconds"] = spent.user - begun.user
                 part = path.with_suffix(".part")
                 part.write_text(json.dumps(found))
-                os.replace(part, path)
+                os.replace(part, path)  # from here on the evening is done, and the next one goes on from it
+                if before is not None:
+                    before.unlink(missing_ok=True)
+                before = own
                 print(f"{origin:%Y-%m-%d} {found['cpu_seconds']:.0f} s", flush=True)
 
-    def at_origin(self, origin: pd.Timestamp, kept: Path, *, anew: bool) -> dict[str, Any]:
-        """What all say at an origin, and what came."""
+    def at_origin(self, origin: pd.Timestamp, before: Path | None, own: Path) -> dict[str, Any]:
+        """What all say at an origin, and what came. From the posterior in ``before``, if that is given."""
         came, books = self.came(origin), portfolios(self.assets)
         panel = bdfm.Panel.from_prices(
             self.prices.loc[:origin],
@@ -236,11 +241,11 @@ class Study:
             accept=None,
         )
         seed = int(origin.value // 10**9 // 86400)
-        if anew:
+        if before is None:
             posterior = bdfm.fit(self.model, panel, seed=seed, settings=self.settings, accept=None)
         else:
-            posterior = Posterior.load(kept).update(panel, seed=seed)
-        posterior.save(kept)
+            posterior = Posterior.load(before).update(panel, seed=seed)
+        posterior.save(own)
         diagnosis = posterior.diagnose()
         day, month = (posterior.forecast(n, seed=seed, n_draws=20_000) for n in (1, MONTH))
         joint, error, each = next_day_density(posterior, came["day"], seed=seed)
@@ -439,6 +444,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=default)
     for name, default in (("draws", 200), ("tune", 400), ("thin", 4), ("cores", 1)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--starts", default=",".join(STARTS))
     parser.add_argument("--only-show", action="store_true")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)

@@ -35,6 +35,7 @@ FIRST: Final = {"m6": "2004-01-01", "uk": "2004-01-01", "europe": "2018-01-01", 
 MIN_ASSETS: Final = {"m6": 60}  # with two years of prices, for an origin to count
 MAX_RHAT: Final = 1.05
 SAMPLER: Final = SamplerSettings(chains=2, draws=500, tune=500, thin=2, cores=1)
+DAILY_SAMPLER: Final = SamplerSettings(chains=2, draws=150, tune=500, thin=4, cores=1)  # minutes an origin
 MAX_DOUBLINGS: Final = 3
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -127,6 +128,7 @@ def forecasters() -> dict[str, Forecaster]:
         EWMA(label="ewma-t-5d-120", correlation_days=5, volatility_half_life=120),
         fitted(core()),
         fitted(bdfm.FactorModel.from_preset("m6")),
+        ModelForecaster(bdfm.FactorModel.from_preset("daily"), DAILY_SAMPLER, 40_000),
     ]
     for path in sorted(Path(__file__).parent.glob("skill_*.toml")):
         if path.stem != "skill_core":

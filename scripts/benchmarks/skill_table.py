@@ -35,6 +35,11 @@ POOLS: Final[dict[str, tuple[str, ...]]] = {
 }
 LEARNED: Final = ("pool-learned",)
 CANDIDATES: Final = (*POOLS, "core-t", "core-class")
+# Of the daily model, which is run on a few origins; not to choose from
+DAILY_POOLS: Final = {
+    "daily-pool": ("daily", "ewma-t-5d-120"),
+    "daily-pool-3": ("core", "ewma-t-5d-120", "daily"),
+}
 EQUAL_RPS: Final = 0.16
 MAX_RHAT: Final = 1.05
 
@@ -56,7 +61,7 @@ def probabilities(out: Path) -> dict[tuple[str, str], dict[pd.Timestamp, Floats]
         }
     came = outcomes(out)
     for universe in {u for u, _ in found}:
-        for pool, members in POOLS.items():
+        for pool, members in (POOLS | DAILY_POOLS).items():
             if not all((universe, m) in found for m in members):
                 continue
             parts = [found[universe, m] for m in members]

@@ -19,16 +19,19 @@ Monte Carlo standard errors of their difference.
 """
 
 import json
-import multiprocessing as mp
 import os
+import queue
 import resource
 import signal
+import subprocess
+import sys
 import tempfile
+import threading
 import time
 import warnings
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from queue import Empty
 from typing import Annotated, Any
 
 import numpy as np
@@ -40,7 +43,8 @@ from rich.console import Console
 from rich.table import Table
 
 import bdfm
-from bdfm.inference.diagnostics import ESS_MIN, RHAT_MAX, diagnose
+from bdfm.inference.choices import ESS_MIN, RHAT_MAX
+from bdfm.inference.diagnostics import diagnose
 from bdfm.inference.ess import mcse_mean
 from bdfm.inference.identified import identified
 from bdfm.model.equations import model_data
@@ -168,19 +172,23 @@ def run(
     return row, quantities
 
 
-def climb(queue: Any, engine: str, case: tuple[Any, ...], seed: int, folder: str, agreement: bool) -> None:
-    """Runs of doubling length until one is to be trusted; figures go to the queue, means to a file."""
-    os.setpgrp()  # so that workers of its own can be stopped with it
+def told(row: Row) -> None:
+    """Figures as a line of the output of this process."""
+    print(json.dumps(row), file=sys.__stdout__, flush=True)
+
+
+def climb(engine: str, case: list[Any], seed: int, folder: str, agreement: bool) -> None:
+    """Runs of doubling length until one is to be trusted; figures go to the output, means to a file."""
     model, panel = load(*case)
     length, compile_seconds = 1, 0.0
     while True:
-        row, quantities = run(engine, model, panel, length, seed, queue.put)
+        row, quantities = run(engine, model, panel, length, seed, told)
         compile_seconds = max(compile_seconds, row["compile"])  # later runs of a process find it done
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         row |= {"compile": compile_seconds, "trust": compile_seconds + row["sample"], "peak_gib": peak}
         if agreement:
             save_means(Path(folder) / f"{engine}.npz", quantities)
-        queue.put(row)
+        told(row)
         if row["trusted"] or engine.startswith("ours"):
             return
         length *= 2
@@ -203,27 +211,37 @@ def measure(
     engine: str, case: tuple[Any, ...], seed: int, budget: float, folder: str, agreement: bool
 ) -> Row:
     """Figures of the last run of an engine, stopped when its budget of seconds is used up."""
-    context = mp.get_context("spawn")
-    queue = context.Queue()
-    process = context.Process(target=climb, args=(queue, engine, case, seed, folder, agreement))
+    child = json.dumps([engine, case, seed, folder, agreement], default=str)
     begun, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    process.start()
+    process = subprocess.Popen(
+        [sys.executable, __file__, "--child", child],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    lines: queue.Queue[str] = queue.Queue()
+
+    def gather() -> None:
+        for line in process.stdout or ():
+            lines.put(line)
+
+    threading.Thread(target=gather, daemon=True).start()
     row: Row = {"trusted": False, "engine": engine}
     while not row["trusted"]:
         left = budget - (time.perf_counter() - begun)
         try:
-            row |= queue.get(timeout=max(0.0, min(1.0, left)))
-        except Empty:
-            if left > 0 and process.is_alive():
+            row |= json.loads(lines.get(timeout=max(0.0, min(1.0, left))))
+        except queue.Empty:
+            if left > 0 and process.poll() is None:
                 continue
             if left > 0 and "trust" not in row:
-                raise SystemExit(f"{engine}: its process ended with code {process.exitcode}") from None
+                raise SystemExit(f"{engine}: its process ended with code {process.returncode}") from None
             break
     if not row["trusted"]:
         row["trust"] = time.perf_counter() - begun
-        if process.pid is not None:
-            os.killpg(process.pid, signal.SIGKILL)
-    process.join()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # with its workers
+    process.wait()
     if "reached" not in row or row["trusted"]:  # those of workers that were stopped are not known
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         row["processor"] = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
@@ -250,7 +268,7 @@ def agree(folder: str, one: str, other: str) -> Table:
 
 
 def load(
-    prices: Path | None, universe: Path | None, earnings: Path | None, origin: str
+    prices: str | None, universe: str | None, earnings: str | None, origin: str
 ) -> tuple[bdfm.FactorModel, bdfm.Panel]:
     """Preset m6 and the panel of the files, or of the demo."""
     model = bdfm.FactorModel.from_preset("m6")
@@ -306,7 +324,7 @@ def main(
     as_markdown: Annotated[bool, typer.Option("--markdown")] = False,
 ) -> None:
     """Compare engines by their time to trust."""
-    case = (prices, universe, earnings, origin)
+    case: tuple[Any, ...] = (*(None if x is None else str(x) for x in (prices, universe, earnings)), origin)
     _, panel = load(*case)  # a wrong file ends here
     title = f"{len(panel.assets)} assets, {panel.n_history} periods, model m6"
     names, console, rows = engines.split(","), Console(width=150), []
@@ -332,4 +350,8 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    if sys.argv[1:2] == ["--child"]:
+        sys.stdout = sys.stderr  # the output is for figures
+        climb(*json.loads(sys.argv[2]))
+    else:
+        typer.run(main)

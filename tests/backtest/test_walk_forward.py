@@ -24,13 +24,14 @@ from bdfm.backtest import (
     ModelForecaster,
     QuantileForecast,
     Run,
+    look_ahead,
     origin_dates,
     walk_forward,
 )
 from bdfm.backtest.models import BACKTEST_SAMPLER
 from bdfm.backtest.run import ORIGINS, origin_file
 from bdfm.backtest.walk import origin_seed
-from bdfm.errors import DataError, DataWarning, FileError, UnknownLabelError
+from bdfm.errors import ConvergenceWarning, DataError, DataWarning, FileError, UnknownLabelError
 from bdfm.scoring.joint import joint_pit
 
 HERE = Path(__file__).parent
@@ -200,6 +201,27 @@ def test_the_factor_model(data, origins, tmp_path):
     assert run.scores["rps"].between(0.05, 0.4).all()
     other = ModelForecaster(model, sampler=sampler.model_copy(update={"cores": 1}), n_draws=400)
     assert other.settings == forecaster.settings  # cores change nothing but the time
+
+
+def test_a_model_of_market_days_forecasts_the_period_of_the_backtest(data, tmp_path):
+    """The same as by hand: weekdays up to the end of the period, from returns of days up to the origin."""
+    model = bdfm.FactorModel.from_preset("daily")
+    panel_settings = model.panel.model_copy(update={"n_periods": 60})
+    model = model.model_copy(update={"n_factors": 1, "panel": panel_settings})
+    sampler = bdfm.SamplerSettings(draws=10, tune=10, chains=1)
+    forecaster = ModelForecaster(model, sampler=sampler, n_draws=400)
+    origin = pd.Timestamp("2020-06-05")
+    run = walk_forward(forecaster, data, [origin], tmp_path)
+    panel = bdfm.Panel.from_prices(
+        data.prices, data.universe, origin=origin, earnings=data.earnings, settings=model.panel, horizon=20
+    )
+    seed = origin_seed(1, origin)
+    expected = bdfm.fit(model, panel, seed=seed, settings=sampler).forecast(
+        "2020-07-03", seed=seed, n_draws=400
+    )
+    np.testing.assert_array_equal(run.results[0]["probability"], expected.quantile_probabilities().to_numpy())
+    with pytest.warns(ConvergenceWarning, match="R-hat"):
+        assert look_ahead(forecaster, data, [origin]).to_numpy().all()
 
 
 @pytest.mark.parametrize(("rhat", "bound"), [(1.05, 20_000), (1.005, 300)])

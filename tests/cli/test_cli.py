@@ -27,7 +27,7 @@ def arguments(files):
     return [
         "forecast",
         *("--prices", files / "prices.csv", "--universe", files / "universe.csv", "--origin", "2020-12-18"),
-        *("--draws", 50, "--tune", 50, "--chains", 2, "--out", files / "out"),
+        *("--draws", 50, "--tune", 50, "--chains", 2, "--n-draws", 6000, "--out", files / "out"),
     ]
 
 

@@ -50,6 +50,8 @@ def arguments(files):
         50,
         "--chains",
         2,
+        "--n-draws",
+        6000,
     ]
 
 
@@ -103,7 +105,6 @@ def several(arguments, files):
     days = ("--horizon", "1d", "--horizon", "5d", "--horizon", "2020-12-01")
     words = ["bdfm", *(str(x) for x in (*arguments, *options, *days))]
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(told):
-        patch.setattr("bdfm.posterior.predictive.N_PREDICTIVE_DRAWS", 6000)
         patch.setattr(sys, "argv", words)
         with pytest.raises(SystemExit, match=r"^0$"):
             app.main()

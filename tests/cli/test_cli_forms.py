@@ -81,7 +81,7 @@ def forecast(command, folder, path, symbols=None, universe=SYMBOLS, options=()):
     (folder / "u.csv").write_text("\n".join(["symbol,class", *(f"{s},stock" for s in universe)]))
     options = [*options, *(x for pair in (symbols or {}).items() for x in ("--alias", "=".join(pair)))]
     files = ["--prices", path, "--universe", folder / "u.csv", "--origin", ORIGIN, *options]
-    short = ["--model", "m6", "--draws", 20, "--tune", 20, "--chains", 1]
+    short = ["--model", "m6", "--draws", 20, "--tune", 20, "--chains", 1, "--n-draws", 10_000]
     code, out, err = command("forecast", *files, *short, "--out", folder / "out")
     assert code == 0, err
     return (folder / "out" / "submission.csv").read_text(), files, out

@@ -117,6 +117,7 @@ def test_a_planted_fault_is_seen(plant, base, tmp_path, monkeypatch):
     assert not found, (found, done)
 
 
+@pytest.mark.slow
 def test_a_removed_doubt_is_met_by_chance_too(base, tmp_path, monkeypatch):
     """The grammar makes statements that only a doubt refuses, and the oracle knows them by itself."""
     seen = []

@@ -455,7 +455,7 @@ def test_whole_paths_have_the_moments_of_the_joint_density(name, update, column,
     assert_moments(draws, paths, log_weight, least=100, correlated=30)
 
 
-@pytest.mark.parametrize("off", [0.0, 1.5])
+@pytest.mark.parametrize("off", [pytest.param(0.0, marks=pytest.mark.slow), 1.5])
 def test_paths_of_a_group_with_their_hierarchies_have_the_moments_of_the_joint_density(off):
     """Of a group of one asset, its standardised coefficients fixed: against weighted draws of the prior."""
     spec, p = world(**BOTH)
@@ -672,7 +672,9 @@ def collapsed_at(module, spec, p, down):
 
 
 @pytest.mark.usefixtures("every_asset")
-@pytest.mark.parametrize(("block", "least"), [(2, {}), (100, {}), (100, LEAST)])
+@pytest.mark.parametrize(
+    ("block", "least"), [(2, {}), pytest.param(100, {}, marks=pytest.mark.slow), (100, LEAST)]
+)
 def test_collapsed_paths_have_the_moments_of_the_joint_density(block, least):
     """Of one asset: states, level and common return of each day, against weighted draws of their prior."""
     spec, p, _, variance, gap, _ = collapsed_world(**least)

@@ -64,6 +64,13 @@ def simulated():
 
 @pytest.fixture(scope="module")
 def fitted(simulated):
+    """A few sweeps: for what holds of any draws."""
+    model, panel, _ = simulated
+    return fit(model, panel, seed=1, settings=SamplerSettings(draws=60, tune=60, thin=1, chains=2, cores=2))
+
+
+@pytest.fixture(scope="module")
+def converged(simulated):
     model, panel, _ = simulated
     settings = SamplerSettings(draws=250, tune=500, thin=8, chains=2, cores=2)
     return fit(model, panel, seed=1, settings=settings)
@@ -76,8 +83,9 @@ def near(draws, truth, *, sd_below):
     assert abs(mean - truth) < 3.5 * sd, f"posterior {mean:.3f} +- {sd:.3f}, truth {truth}"
 
 
-def test_parameters_are_recovered(fitted):
-    draws = fitted.aligned().draws
+@pytest.mark.slow
+def test_parameters_are_recovered(converged):
+    draws = converged.aligned().draws
     near(draws["leverage"], -0.7, sd_below=0.2)
     near(draws["factor_phi"], 0.95, sd_below=0.03)
     near(draws["mu_logit_phi"], np.log(0.95 / 0.05), sd_below=0.5)
@@ -88,16 +96,17 @@ def test_parameters_are_recovered(fitted):
     assert np.abs(z).max() < 4
 
 
-def test_paths_are_recovered_where_there_are_returns(fitted, simulated):
+@pytest.mark.slow
+def test_paths_are_recovered_where_there_are_returns(converged, simulated):
     truth = simulated[2]
-    v = fitted.draws["volatility_state"]
+    v = converged.draws["volatility_state"]
     mean, sd = (x.to_numpy() for x in (v.mean(("chain", "draw")), v.std(("chain", "draw"))))
     for i in (0, 5):
         assert np.corrcoef(mean[:, i], truth["volatility_state"][:, i])[0, 1] > 0.6
     inside = np.abs(mean - truth["volatility_state"]) < 1.645 * sd
     assert 0.82 < inside.mean() < 0.97
     assert sd[:200, 3].mean() > 1.3 * sd[300:, 3].mean()  # before it was listed, the prior
-    h = fitted.draws["factor_volatility"].mean(("chain", "draw")).to_numpy()[:, 0]
+    h = converged.draws["factor_volatility"].mean(("chain", "draw")).to_numpy()[:, 0]
     assert np.corrcoef(h, truth["factor_volatility"][:, 0])[0, 1] > 0.7
 
 

@@ -5,9 +5,11 @@ import warnings
 import arviz as az
 import numpy as np
 import pymc as pm
+import pytensor
 import pytest
 import xarray as xr
 from few import few
+from pytensor.graph.rewriting.utils import rewrite_graph
 from scipy import stats
 
 from bdfm import _files
@@ -370,6 +372,56 @@ def test_samplers_are_asked_for_in_vain_with_a_clear_message(small_preset):
     except ImportError:
         with pytest.raises(MissingDependencyError, match="needs numpyro, which is not installed"):
             fit(model, panel, seed=1, settings=SamplerSettings(engine="nuts", sampler="numpyro"))
+
+
+@pytest.mark.parametrize("sampler", ["numpyro", "blackjax"])
+def test_chains_begin_where_the_fit_says(small_preset, monkeypatch, sampler):
+    """PyMC moves the start of these by up to 1 in any unit unless told not to: chains stood still there."""
+    asked = {}
+
+    def caught(**options):
+        asked.update(options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bdfm.inference.nuts.find_spec", lambda name: name)
+    monkeypatch.setattr(pm, "sample", caught)
+    model, panel = small_preset("m6")
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, panel, seed=1, settings=SamplerSettings(engine="nuts", sampler=sampler))
+    assert asked["nuts"]["jitter"] is False
+    assert len(asked["initvals"]) == SamplerSettings().chains
+
+
+@pytest.mark.parametrize("name", few(PRESETS, ("house",)))
+def test_no_gradient_meets_the_nan_of_a_missing_return(small_preset, name):
+    """As JAX differentiates: the graph after its rewrites, and NaN times zero is NaN. Chains stood still."""
+    model, panel = small_preset(name)
+    assert np.isnan(panel.history["log_returns"]).any()
+    built = model.build(panel)
+    log_density = rewrite_graph(built.logp(), include=("canonicalize", "stabilize"))
+    as_written = pytensor.compile.mode.Mode(linker="py", optimizer=None)
+    gradient = pytensor.function(
+        built.value_vars, pm.pytensorf.gradient(log_density, built.value_vars), mode=as_written
+    )
+    start = built.initial_point(random_seed=1)
+    found = gradient(**start)
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(found, built.compile_dlogp()(start), rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sampler", ["numpyro", "blackjax"])
+def test_other_samplers_draw_from_the_posterior(small_preset, sampler):
+    """Means of the common variances are those of Gibbs."""
+    pytest.importorskip(sampler)
+    model, panel = small_preset("m6")
+    length = {"draws": 400, "tune": 400, "chains": 2}
+    one = fit(model, panel, seed=1, settings=SamplerSettings(engine="nuts", sampler=sampler, **length))
+    other = fit(model, panel, seed=2, settings=SamplerSettings(engine="gibbs", thin=5, **length))
+    found, expected = (np.log(p.identified()["common_variance"]) for p in (one, other))
+    assert one.diagnose().max_rhat < 1.1
+    gap = found.mean(("chain", "draw")) - expected.mean(("chain", "draw"))
+    assert float(np.abs(gap / expected.std(("chain", "draw"))).max()) < 0.35
 
 
 # -- what is judged ----------------------------------------------------------------------------------------

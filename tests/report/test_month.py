@@ -475,6 +475,26 @@ def test_a_month_made_in_python_is_repeated_from_its_file(folder):
     assert "bdfm run" in (month.out / "report.html").read_text(encoding="utf-8")
 
 
+def test_further_horizons_know_nothing_of_views_that_were_fitted(folder):
+    """Views are about the first horizon: what goes into a second fit for it is in no other forecast."""
+    strong = v.Absolute(asset="BBY", mean=0.3, sd=0.005, semantics="evidence").to_dict()
+    data = made(folder).data.model_copy(update={"horizon": ("1", "2")})
+    common = {"data": data, "model": "m6", "decision": None, "outputs": ("submission", "posterior")}
+    one, other = (
+        run_month(
+            make_month(made(folder).model_copy(update={**common, "views": views, "out": folder / name}))
+        )
+        for name, views in (("plain", ()), ("viewed", (strong,)))
+    )
+    assert other.summary["views_method"] == "model"
+    assert other.forecast.draws.sel(asset="BBY").mean() > one.forecast.draws.sel(asset="BBY").mean() + 0.1
+    np.testing.assert_array_equal(other.further["2p"].draws, one.further["2p"].draws)
+    # The posterior that is kept is the second one: the file of the further horizon holds its own draws.
+    np.testing.assert_array_equal(
+        Forecast.load(folder / "viewed" / "forecast_2p.nc").draws, one.further["2p"].draws
+    )
+
+
 def test_a_run_file_may_ask_for_no_decision_and_other_periods(folder):
     change(folder, '[decision]\nmethod = "minimum_variance"\nexposure = 0.5', "")
     change(folder, "n_draws = 4000", "n_draws = 4000\ndecision = false")

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import scoringrules as sr
 from scipy import stats
 
 from bdfm.errors import DataError, UnknownLabelError
@@ -26,6 +25,8 @@ def draws(rng):
 
 
 def test_scores_are_those_of_scoringrules(draws):
+    import scoringrules as sr  # compiles for seconds: in the one process that runs this
+
     came = np.array([0.4, -1.0, 0.3, 2.0])
     assert variogram_score(draws, came) == pytest.approx(sr.vs_ensemble(came, draws), rel=1e-9)
     assert variogram_score(draws, came, order=1.5) == pytest.approx(sr.vs_ensemble(came, draws, p=1.5))
