@@ -42,8 +42,7 @@ def score(
     result = score_submission(given, table, first, last, accept=accept or ())
     if as_json:
         facts = {"rps": result.rps, "equal_rps": result.equal_rps, "ir": result.ir}
-        sys.stdout.write(_json.text(facts) + "
-")
+        sys.stdout.write(_json.text(facts) + "\n")
         return
     equal = f"{result.equal_rps:.5f} is a fifth for everything"
     out.print(f"RPS {result.rps:.5f}  ({equal}; lower is better)")
