@@ -40,7 +40,18 @@ ROOMS = (
 )
 GROUND = ("errors", "names", "_lazy", "_version", "_checks", "_files", "_optional", "_html", "_figures")
 GROUND += ("_settings", "_statistics", "_dates", "_numbers", "_reading", "_tables", "_symbols", "_columns")
-GROUND += ("_threads", "_memory", "_blocks", "_workers", "_toml", "_seeds", "_folders", "_kernels")
+GROUND += (
+    "_threads",
+    "_memory",
+    "_blocks",
+    "_workers",
+    "_toml",
+    "_seeds",
+    "_json",
+    "_folders",
+    "_made",
+    "_kernels",
+)
 OPTIONAL = {"torch", "skfolio", "dask", "distributed", "yfinance", "arch", "plotly", "sklearn", "statsmodels"}
 OPTIONAL |= {"jupyterlab", "jupyter", "nbclient", "nbformat", "notebook", "ipykernel", "IPython"}
 OPTIONAL |= {"cvxpy", "openpyxl", "sktime", "skpro"}

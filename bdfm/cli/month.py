@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
+from bdfm import _json
 from bdfm._reading import quoted
 from bdfm.cli.console import err, interruptible, out, quiet, say_read
 from bdfm.cli.options import (
@@ -194,7 +195,7 @@ def run(
             with _memory.within(memory, where="--memory"):
                 facts = _run_one(month_files[0], check=check)
     if as_json:
-        sys.stdout.write(json.dumps(facts) + "\n")
+        sys.stdout.write(_json.text(facts) + "\n")
     if facts.get("failed"):
         raise typer.Exit(2)
 

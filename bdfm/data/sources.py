@@ -235,6 +235,7 @@ def read_records(
     numbers: Iterable[str] = (),
     label: str = "symbol",
     required: bool = True,
+    bare: str = "",
     aliases: Aliases = None,
     decimal_mark: str | None = None,
 ) -> pd.DataFrame:
@@ -254,6 +255,8 @@ def read_records(
         Column of the symbols.
     required
         Whether to refuse a table without one of ``columns``.
+    bare
+        Column that a list without a header is; blank where there has to be one.
 
     Raises
     ------
@@ -261,7 +264,7 @@ def read_records(
         As ``read_prices``; also for a column that is missing.
     """
     reading = Reading()
-    table = _records(path, what, reading, columns)
+    table = _records(path, what, reading, columns, bare=bare)
     if required:
         _checks.has_columns(table, tuple(columns), where=what)
     wanted = [c for c in numbers if c in table]

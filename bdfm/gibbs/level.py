@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
 from bdfm.gibbs.compiling import kernel
 from bdfm.gibbs.data import Effects
+
+FAR: Final = 30.0  # below the log of the least noise scale: there the intercept changes nothing at all
+
+
+@kernel
+def lowest_shift(b: float, least: float) -> float:
+    """Shift of an intercept ``b`` below which no slice steps: nothing but the prior's tail knows of it there.
+
+    Where the least noise fits better than the present one by thousands, as at a start, the whole tail of a
+    Student-t prior is in the slice, and stepping out through it would take as good as for ever.
+    """
+    return -math.inf if least <= 0.0 else math.log(least) - FAR - b
 
 
 @kernel

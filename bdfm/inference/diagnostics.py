@@ -16,6 +16,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bdfm._checks import first
+from bdfm._figures import pyplot
 from bdfm.errors import DataError
 from bdfm.inference.choices import ESS_MIN, RHAT_MAX
 from bdfm.inference.ess import bfmi, rhat_and_ess
@@ -176,13 +177,13 @@ class Diagnosis:
 
         A dot is an element; those that miss a threshold are red. R-hat above 5 is drawn at 5.
         """
-        from matplotlib import pyplot as plt  # the notebook shows figures only once pyplot is there
+        plt = pyplot()
         from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
         number, names = pd.factorize(self.elements["quantity"])
         # Elements of a quantity spread over its row in a fixed pattern, so that dots do not hide each other.
         row = number + 0.6 * ((np.arange(len(number)) * 0.618034) % 1 - 0.5)
-        figure = plt.figure(figsize=(11, 1.6 + 0.27 * len(names)), layout="constrained")
+        figure: Figure = plt.figure(figsize=(11, 1.6 + 0.27 * len(names)), layout="constrained")
         panels = figure.subplots(1, 3, sharey=True)
         for axes, measure in zip(panels, ("rhat", "ess_bulk", "ess_tail"), strict=True):
             value = self.elements[measure].to_numpy()

@@ -39,7 +39,8 @@ def test_forecast_writes_all_files(bdfm_command, arguments, files):
     assert code == 0
     folder = files / "out"
     assert sorted(p.name for p in folder.iterdir()) == [
-        "forecast.nc", "posterior.nc", "quantiles.png", "run.toml", "submission.csv", "summary.json",
+        ".bdfm.json", "forecast.nc", "posterior.nc", "quantiles.png", "run.toml", "submission.csv",
+        "summary.json",
     ]  # fmt: skip
     submission = pd.read_csv(folder / "submission.csv")
     assert list(submission.columns) == ["ID", "Rank1", "Rank2", "Rank3", "Rank4", "Rank5", "Decision"]
@@ -71,7 +72,7 @@ def test_a_forecast_is_repeated_by_its_run_file(bdfm_command, arguments, files):
     assert code == 0, err
     assert "no decision" in " ".join(out.split())
     assert {name: (folder / name).read_bytes() for name in names} == before
-    assert {p.name for p in folder.iterdir()} == {*names, "posterior.nc", "summary.json"}
+    assert {p.name for p in folder.iterdir()} == {*names, "posterior.nc", "summary.json", ".bdfm.json"}
     assert Posterior.load(folder / "posterior.nc").evidence[0].symbol == "BBY"
 
 

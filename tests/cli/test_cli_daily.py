@@ -119,7 +119,7 @@ def test_several_horizons_have_their_files(several):
     out, told = several
     files = {p.name for p in out.iterdir()}
     each = {f"{stem}{x}{end}" for x in LABELS for stem, end in FILES}
-    assert files == each | {"posterior.nc", "run.toml", "summary.json"}
+    assert files == each | {"posterior.nc", "run.toml", "summary.json", ".bdfm.json"}
     for label, end in LABELS.items():
         forecast = Forecast.load(out / f"forecast{label}.nc")
         assert f"{forecast.end:%F}" == end

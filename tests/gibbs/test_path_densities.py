@@ -781,3 +781,32 @@ def test_paths_of_a_group_are_drawn_at_the_parameters_that_are_then_kept():
     for now, drawn, moves in zip(kept, seen, moved_, strict=True):
         if moves:
             assert now == pytest.approx(drawn, rel=1e-12)
+
+
+@pytest.mark.parametrize("of", ["level_density", "residual_density", "collapsed_level_density"])
+def test_a_level_far_above_the_least_noise_is_drawn_in_few_steps(of):
+    """The least noise fits better by more than the tail of the prior can lose: the slice has no lower end."""
+    b, least, count = 0.0, 1e-4, 0
+    prior = (b, -4.0, 0.5, True, 10.0, least)
+    if of == "level_density":
+        density, args = plain("updates.asset_volatility").level_density, (1.0, -2000.0, *prior)
+    elif of == "residual_density":
+        density, args = plain("updates.residual_move").residual_density, (-1000.0, 0.0, 0.0, *prior)
+    else:
+        module, chain = plain("updates.collapsed_path"), Chain(*world(**BOTH, **LEAST))
+        own = chain.scratch.collapsed
+        own.variance[:], own.centre[:], own.log_variance[:] = 1e-9, 1e-5, 0.0
+        density, args = module.collapsed_level_density, (own, np.zeros(T), np.full(T, 100.0), *prior)
+    assert density(-1e6, args) > density(0.0, args) + 50
+
+    def counted(x, args):
+        nonlocal count
+        count += 1
+        assert count < 1000
+        return density(x, args)
+
+    lowest = plain("level").lowest_shift(b, least)
+    rng = np.random.default_rng(1)
+    found = [plain("slice").slice_above(rng, counted, args, 0.0, 0.3, lowest) for _ in range(3)]
+    assert lowest - 1 < min(found) < 0
+    assert plain("level").lowest_shift(b, 0.0) == -math.inf

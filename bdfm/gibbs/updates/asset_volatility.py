@@ -9,10 +9,10 @@ import numpy as np
 
 from bdfm.gibbs.compiling import kernel, update
 from bdfm.gibbs.data import Data, Effects, Floats, Ints
-from bdfm.gibbs.level import effect_of, level_change
+from bdfm.gibbs.level import effect_of, level_change, lowest_shift
 from bdfm.gibbs.random import exp_in_place, gamma_fill, log_in_place, normal, uniform
 from bdfm.gibbs.scratch import Scratch, VolatilityPathScratch
-from bdfm.gibbs.slice import draw_log_scale, slice_update
+from bdfm.gibbs.slice import draw_log_scale, slice_above, slice_update
 from bdfm.gibbs.state import State
 from bdfm.gibbs.updates.log_squares import LOWEST, draw_parts, exact_over_mixture, mixture_weights
 from bdfm.gibbs.updates.noise import STUDENT_T
@@ -374,7 +374,8 @@ def draw_path_parameters(rng: np.random.Generator, data: Data, state: State, scr
                 effects.least,
             )
             width = max(3.0 / math.sqrt(square + 1.0 / sigma**2), _LEAST_WIDTH)
-            shift = slice_update(rng, level_density, args_level, 0.0, width)
+            lowest = lowest_shift(volatility.b[level, i], effects.least)
+            shift = slice_above(rng, level_density, args_level, 0.0, width, lowest)
             up = level_change(volatility.b[level, i], shift, effects.least)
             volatility.b[level, i] += shift
             for t in range(first, stop):

@@ -10,11 +10,11 @@ import numpy as np
 from bdfm.gibbs.adapt import MIN_LEVERAGE
 from bdfm.gibbs.compiling import kernel, update
 from bdfm.gibbs.data import Data, Floats
-from bdfm.gibbs.level import level_change
+from bdfm.gibbs.level import level_change, lowest_shift
 from bdfm.gibbs.linear import add_rows, fill_zero
 from bdfm.gibbs.random import exp_in_place, log_in_place, normal, uniform
 from bdfm.gibbs.scratch import CHUNK, CollapsedScratch, NormalScratch, Scratch, VolatilityPathScratch
-from bdfm.gibbs.slice import slice_update
+from bdfm.gibbs.slice import slice_above
 from bdfm.gibbs.state import State
 from bdfm.gibbs.updates.asset_volatility import (
     draw_band,
@@ -375,7 +375,8 @@ def draw_collapsed_paths(rng: np.random.Generator, data: Data, state: State, scr
                 effects.dof[level],
                 effects.least,
             )
-            shift = slice_update(rng, collapsed_level_density, args, 0.0, _WIDTH_LEVEL)
+            lowest = lowest_shift(volatility.b[level, i], effects.least)
+            shift = slice_above(rng, collapsed_level_density, args, 0.0, _WIDTH_LEVEL, lowest)
             up = level_change(volatility.b[level, i], shift, effects.least)
             volatility.b[level, i] += shift
             for t in range(n):

@@ -9,11 +9,11 @@ import numpy as np
 from bdfm.gibbs.adapt import MIN_LEVERAGE, adapt_leverage
 from bdfm.gibbs.compiling import kernel, update
 from bdfm.gibbs.data import Data, Floats
-from bdfm.gibbs.level import level_change
+from bdfm.gibbs.level import level_change, lowest_shift
 from bdfm.gibbs.linear import dot, eliminate, solve_transposed
 from bdfm.gibbs.quantities import band_product, set_deviation
 from bdfm.gibbs.scratch import ResidualMoveScratch, Scratch, Tuning
-from bdfm.gibbs.slice import slice_update
+from bdfm.gibbs.slice import slice_above
 from bdfm.gibbs.state import State
 from bdfm.gibbs.updates.prior import prior_value
 
@@ -119,7 +119,7 @@ def move_asset(
     mu, sigma = volatility.mu[first, group], volatility.sigma[first, group]
     b, student, dof = volatility.b[first, i], prior.student[first], prior.dof[first]
     args = (power, square, linear, b, mu, sigma, student, dof, prior.least)
-    shift_b = slice_update(rng, residual_density, args, 0.0, 1.0)
+    shift_b = slice_above(rng, residual_density, args, 0.0, 1.0, lowest_shift(b, prior.least))
     c = math.exp(level_change(b, shift_b, prior.least))
     volatility.b[first, i] += shift_b
     for t in range(n_periods):
