@@ -2,9 +2,9 @@
 
     python scripts/benchmarks/posterior_error.py [--evidence QUAL=-0.05,0.03] [--paths 4000] [--draws 500]
 
-Preset m6, equal weights. The other side draws the period anew, many times for each posterior draw, as if there
-were no evidence, weighs each path by the evidence's normal density, and takes the spread over posterior draws of
-the probability of loss; two independent halves part the paths' noise from it.
+Preset m6, equal weights. The other side draws the period anew, many times for each posterior draw, as if
+there were no evidence, weighs each path by the evidence's normal density, and takes the spread over posterior
+draws of the probability of loss; two independent halves part the paths' noise from it.
 """
 
 from __future__ import annotations
