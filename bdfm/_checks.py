@@ -6,6 +6,7 @@ import io
 import os
 import re
 import stat
+import unicodedata
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -279,6 +280,14 @@ def printable(labels: Iterable[object], *, what: str, where: str) -> None:
             f"{where}: {len(bad)} {what} with characters that cannot be shown, or with two $ ({first(bad)})."
             " Rename them."
         )
+    spelled: dict[str, str] = {}
+    for name in dict.fromkeys(names):
+        other = spelled.setdefault(unicodedata.normalize("NFC", name), name)
+        if other != name:
+            raise DataError(
+                f"{where}: {what} that are one text written in two ways ({other!a}, {name!a}). Write"
+                " it in one way, or keep one of them."
+            )
 
 
 def _no_formulas(symbols: Iterable[str], *, where: str) -> None:

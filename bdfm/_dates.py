@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import warnings
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
@@ -90,17 +91,36 @@ def order_of(date_format: str | None, *, where: str = "date format") -> str | No
     """Check a date format: a word of ``ORDERS`` or a strptime pattern; ``DataError`` when it is neither."""
     if date_format is None or date_format.lower() in ORDERS:
         return None if date_format is None else date_format.lower()
-    try:
-        sample = dt.datetime(2022, 1, 31).strftime(date_format)
-        fits = "%" in date_format and dt.datetime.strptime(sample, date_format) is not None
-    except (ValueError, re.error):
-        fits = False
-    if not fits:
+    if _kept(date_format) is None:
         raise DataError(
             f"{where}: {cut(date_format)} says nothing about dates. Give dmy, mdy or ymd, or a pattern"
             " such as %d/%m/%Y."
         )
     return date_format
+
+
+# Days that no two forms write alike: neither the first nor the last of a month, of two centuries
+_PROBES: Final = (dt.datetime(2022, 1, 30), dt.datetime(1997, 11, 17))
+
+
+def _kept(pattern: str) -> str | None:
+    """What a strptime pattern keeps of a date, by which it is found again: its day, its month, or nothing."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of days without a year, which are none
+            texts = [d.strftime(pattern) for d in _PROBES]
+            found = [dt.datetime.strptime(t, pattern) for t in texts]
+            column = pd.Series(texts, dtype=object)  # of a file: by the same function as all of them
+            again = pd.to_datetime(column, format=pattern, errors="coerce")
+    except (ValueError, re.error):
+        return None
+    for what, form in (("day", "%Y-%m-%d"), ("month", "%Y-%m")):
+        if all(
+            not pd.isna(x) and {f"{d:{form}}", f"{x:{form}}"} == {f"{p:{form}}"}
+            for p, d, x in zip(_PROBES, found, again, strict=True)
+        ):
+            return what
+    return None
 
 
 def families(texts: Iterable[object]) -> np.ndarray[Any, Any]:
@@ -354,7 +374,7 @@ def _by_pattern(texts: list[str], pattern: str) -> pd.DatetimeIndex | None:
         )
         if not found.isna().any():
             days = _whole_days(found)
-            return days if re.search(r"%[djexcD]", pattern) else days + pd.offsets.MonthEnd(0)
+            return days if _kept(pattern) == "day" else days + pd.offsets.MonthEnd(0)
     return None
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
 
 from numpy.typing import NDArray
 
@@ -11,10 +13,27 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+PLAIN: Final = "BDFM_PLAIN_PICTURES"  # set by a command, for itself and its workers
+
+
+@cache
+def pyplot() -> Any:
+    """``matplotlib.pyplot``, without which a notebook shows no figures.
+
+    In a command its settings are the library's own: a ``matplotlibrc`` in the folder where a command runs may
+    be anybody's, and may ask for LaTeX, or pictures of a gigabyte.
+    """
+    import matplotlib
+    from matplotlib import pyplot as plt
+
+    if os.environ.get(PLAIN):
+        matplotlib.rcdefaults()
+    return plt
+
+
 def new_figure(rows: int = 1, columns: int = 1, **kwargs: Any) -> tuple[Figure, NDArray[Any]]:
     """Figure and its axes (row, column), known to pyplot no more: it is shown where it is returned, once."""
-    from matplotlib import pyplot as plt  # the notebook shows figures only once pyplot is there
-
+    plt = pyplot()
     figure, axes = plt.subplots(rows, columns, squeeze=False, layout="constrained", **kwargs)
     plt.close(figure)
     return figure, axes

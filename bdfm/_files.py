@@ -9,7 +9,7 @@ import secrets
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from hashlib import sha256
@@ -187,32 +187,37 @@ def together() -> Iterator[None]:
         raise write_error(waiting[0][1], error) from error
     finally:
         _waiting.reset(token)
-        for temporary, _ in waiting:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
+        _unlink(temporary for temporary, _ in waiting)
 
 
 def take_names(
     moves: Sequence[tuple[Path, Path]],
     *,
+    removed: Sequence[Path] = (),
     kept: Path | None = None,
     before_rollback: Callable[[], object] = lambda: None,
 ) -> None:
-    """Give all files their names, or none: an error midway brings the older files back.
+    """Give all files their names and remove others, or neither: an error midway brings the older files back.
 
     Older files are kept in a folder meanwhile, or each beside itself.
     """
     done: list[tuple[Path, Path | None]] = []
+    olds: list[Path] = []  # what is kept meanwhile, told before it is made
+    steps: list[tuple[Path | None, Path]] = [*moves, *((None, target) for target in removed)]
     try:
-        for number, (source, target) in enumerate(moves):
+        for number, (source, target) in enumerate(steps):
             old = None
             if os.path.lexists(target):
                 replaceable(target)
                 own = target.with_name(f"{_hidden(target)}{secrets.token_hex(4)}.tmp")
                 old = own if kept is None else kept / f"{number}"
+                olds.append(old)
                 _second_name(target, old)
             done.append((target, old))
-            os.replace(source, target)
+            if source is None:
+                target.unlink(missing_ok=True)
+            else:
+                os.replace(source, target)
     except BaseException:
         before_rollback()
         for target, old in reversed(done):
@@ -222,11 +227,23 @@ def take_names(
                 else:
                     os.replace(old, target)
                     old.unlink(missing_ok=True)  # there still, where both were one file
+        _unlink(old for old in olds if old not in {x for _, x in done})
         raise
-    for _, old in done:
-        if old is not None:
+    _unlink(olds)
+
+
+def _unlink(paths: Iterable[Path]) -> None:
+    """Remove all files that are there, also where a signal comes in between, which goes on afterwards."""
+    left = list(paths)
+    try:
+        for path in left:
             with suppress(OSError):
-                old.unlink()
+                path.unlink(missing_ok=True)
+    except BaseException:
+        for path in left:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+        raise
 
 
 def _second_name(file: Path, name: Path) -> None:
@@ -247,7 +264,7 @@ def check_target(path: str | Path) -> None:
         try:
             temporary.touch(mode=0o600, exist_ok=False)
         finally:
-            temporary.unlink(missing_ok=True)
+            _unlink([temporary])
     except OSError as error:
         raise write_error(path, error) from error
 

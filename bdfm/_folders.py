@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shutil
@@ -11,12 +12,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from bdfm import _made
 from bdfm._files import FULL, fcntl, in_turn, replaceable, sync, take_names, write_error
 from bdfm.errors import FileError
 
 _STAGED: Final = ".bdfm-"  # beginning of the names of hidden folders in which results are made
 _WHOLE: Final = ".whole"  # stands in a hidden folder while its files take their names
 _KEPT: Final = ".kept-"  # beginning of the folder in it with older files of these names
+_STALE: Final = (
+    ".stale"  # in a hidden folder: files of an earlier run that go when the new ones have their names
+)
 
 
 def _locked(folder: Path) -> int | None:
@@ -50,6 +55,8 @@ def settle(folder: Path) -> bool:
             for source, target in _moves(left, folder):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 os.replace(source, target)
+            with suppress(OSError, ValueError, RecursionError):
+                _made.remove(folder, json.loads((left / _STALE).read_bytes()))
         shutil.rmtree(left, ignore_errors=True)
         os.close(lock)
     return True
@@ -74,7 +81,8 @@ def settle_each(folder: Path) -> None:
 
 def _moves(staged: Path, folder: Path) -> list[tuple[Path, Path]]:
     """Files of a hidden folder, and the names in its folder that they shall have."""
-    found = sorted(p for p in staged.rglob("*") if p.is_file() and p != staged / _WHOLE)
+    own = (staged / _WHOLE, staged / _STALE)
+    found = sorted(p for p in staged.rglob("*") if p.is_file() and p not in own)
     return [
         (p, folder / p.relative_to(staged))
         for p in found
@@ -92,6 +100,10 @@ class OutputFolder:
     there is removed by the next one, which carries a run to its end that was killed while its files took
     their names; while another one is at work there, it is refused.
 
+    ``made_by`` names who makes the files. A record in the folder keeps which they are: those that an earlier
+    run of the same made, that nobody has changed since, and that are not made again, go in the same step.
+    All else in the folder stays.
+
     Raises
     ------
     FileError
@@ -99,8 +111,9 @@ class OutputFolder:
         where a file should go.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, made_by: str | None = None) -> None:
         self.path = Path(path)
+        self._made_by = made_by
         self._staged = self.path
         self._made: list[Path] = []
         self._lock: int | None = None
@@ -158,15 +171,22 @@ class OutputFolder:
         self._clean(failed=True)
 
     def _publish(self) -> None:
-        moves = _moves(self._staged, self.path)
+        stale: list[str] = []
         try:
+            if self._made_by is not None:
+                new = {p.relative_to(self._staged).as_posix(): p for p, _ in _moves(self._staged, self.path)}
+                stale = _made.stale(self.path, self._made_by, new)
+                (self._staged / _made.RECORD).write_text(_made.record(self.path, self._made_by, new), "utf-8")
+                (self._staged / _STALE).write_text(json.dumps(stale), "utf-8")
+            moves = _moves(self._staged, self.path)
             for source, target in moves:  # all that can be refused is refused before the first file moves
                 replaceable(target)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 sync(source)
             (self._staged / _WHOLE).touch()  # from here on a killed run is carried to its end by the next one
             kept = Path(tempfile.mkdtemp(prefix=_KEPT, dir=self._staged))
-            take_names(moves, kept=kept, before_rollback=(self._staged / _WHOLE).unlink)
+            gone = [path for x in stale if (path := _made.inside(self.path, x)) is not None]
+            take_names(moves, removed=gone, kept=kept, before_rollback=(self._staged / _WHOLE).unlink)
         except FileError:
             raise
         except OSError as error:

@@ -20,6 +20,7 @@ from bdfm.errors import DataError
 log = logging.getLogger(__name__)
 
 SCHEDULER_TIMEOUT: Final = "15s"  # to be reached
+SCATTERS: Final = 3  # tries to send data to workers, some of which may go
 
 
 class Failure(NamedTuple):
@@ -165,6 +166,23 @@ def _one_at_a_time[J, T, R](
         pool.shutdown(wait=False, cancel_futures=True)
 
 
+def _scattered(client: Any, job: object, what: str, scheduler: str) -> Any:
+    """What all items share, a copy on every worker: one may die, also while it is being sent."""
+    tries = 1
+    while True:
+        try:
+            return client.scatter(job, broadcast=True, hash=False)
+        except Exception as error:  # of many kinds: a closed connection, no workers, one that lost its copy
+            log.warning("data could not be sent to the workers of %s: %s", scheduler, error)
+            if tries == SCATTERS:
+                raise DataError(
+                    f"{what}: the data could not be sent to the workers of {scheduler}"
+                    f" ({type(error).__name__}: {error}). See to it that it has workers, and run it again:"
+                    " what is done is kept."
+                ) from error
+            tries += 1
+
+
 def _on_dask[J, T, R](
     work: Callable[[J, T], R],
     job: J,
@@ -181,7 +199,7 @@ def _on_dask[J, T, R](
             f"{what}: no Dask scheduler at {scheduler} ({error}). Start one with `dask scheduler`."
         ) from error
     with client:
-        shared = client.scatter(job, broadcast=True, hash=False)  # a copy on every worker: one may die
+        shared = _scattered(client, job, what, scheduler)
         # Not pure: what failed is tried again by the next call.
         futures = {client.submit(work, shared, item, pure=False): item for item in items}
         for future in distributed.as_completed(futures):

@@ -115,3 +115,10 @@ RUN_FILE: Final = "month.toml"  # copy of the run file
 MADE_FILE: Final = "run.toml"  # run file of a forecast that had none
 LEDGER_FILE: Final = "ledger.sqlite"
 REPORT_FILE: Final = "report.html"
+
+# What a run file may say, for who reads a part of it; ``RunFile`` has the rest
+RUN_TABLES: Final = (
+    "data", "model", "accept", "seed", "n_draws", "views_method", "sampler", "aliases", "evidence", "edits",
+    "views", "shares", "pool", "decision", "mandate", "outputs", "warm_from", "memory", "keep_draws",
+    "ledger", "holdings", "out",
+)  # fmt: skip

@@ -494,3 +494,40 @@ def test_a_failed_netcdf_leaves_no_buffer_that_complains(tmp_path, monkeypatch, 
         _files.save_dataset(dataset, tmp_path / "x.nc", kind="box")
     gc.collect()
     assert not told
+
+
+@pytest.mark.parametrize("at", range(1, 9))
+@pytest.mark.parametrize("form", ["check", "together", "folder"])
+def test_a_signal_at_any_step_leaves_nothing_hidden(tmp_path, form, at):
+    """The handler raises where a file is about to be made, named or removed, once."""
+    (tmp_path / "a.txt").write_text("old")
+    seen = []
+
+    def step(event, args):
+        if event in ("open", "os.link", "os.remove", "os.rename", "os.rmdir", "os.mkdir") and watched:
+            named = [os.fsdecode(x) for x in args if isinstance(x, str | bytes | os.PathLike)]
+            if any(str(tmp_path) in x for x in named):
+                seen.append(event)
+                if len(seen) == at:
+                    raise KeyboardInterrupt
+
+    watched = True
+    sys.addaudithook(step)  # stays, and does nothing once this test is over
+    try:
+        if form == "check":
+            _files.check_target(tmp_path / "b.txt")
+        elif form == "together":
+            with _files.together():
+                _files.write_text(tmp_path / "a.txt", "new")
+                _files.write_text(tmp_path / "b.txt", "new")
+        else:
+            with _folders.OutputFolder(tmp_path / "out", made_by="month") as folder:
+                (folder / "c.txt").write_text("new")
+    except KeyboardInterrupt:
+        pass
+    finally:
+        watched = False
+    found = {p.name: p.read_text() for p in tmp_path.iterdir() if p.is_file()}
+    assert found in ({"a.txt": "old"}, {"a.txt": "new", "b.txt": "new"})
+    out = tmp_path / "out"
+    assert not out.exists() or sorted(p.name for p in out.iterdir()) in ([], [".bdfm.json", "c.txt"])

@@ -10,13 +10,14 @@ import signal
 import sys
 import threading
 import warnings
+from collections.abc import Callable
 from typing import Annotated, Any, NoReturn
 
 import typer
 
 from bdfm.cli import backtest, check, exposures, judgement, ledger, models, month, risk, scoring
-from bdfm.cli.console import err, guarded, out
-from bdfm.errors import BdfmError, BdfmWarning
+from bdfm.cli.console import err, guarded, interruptible, out
+from bdfm.errors import BdfmError, BdfmWarning, DataError
 
 # Linear algebra on one thread, unless a user says otherwise: the last digits of a sum depend on how many
 # share it, and work is shared out in larger pieces. Read when NumPy is loaded, which is later.
@@ -45,6 +46,12 @@ def options(
 for group in (month, check, judgement, ledger, scoring, models, backtest, risk, exposures):
     for command in group.COMMANDS:
         app.command()(guarded(command))
+
+
+@functools.cache
+def _program() -> Callable[[], None]:
+    """All commands, made of their functions once in a process: that takes longer than some of them."""
+    return typer.main.get_command(app)
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
@@ -94,10 +101,36 @@ def _say(text: str) -> None:
         os.write(2, f"{text}\n".encode())
 
 
+def _check_threads() -> None:
+    """Raise ``DataError`` for a number of threads that Numba does not load with."""
+    given = os.environ.get("NUMBA_NUM_THREADS", "1")
+    if given.strip().lstrip("+-").isdecimal() and int(given) < 1:
+        raise DataError(f"NUMBA_NUM_THREADS: {given} is no number of threads. Give 1 or more, or unset it.")
+
+
+def _flush() -> None:
+    """Write what was printed, as long as somebody reads it; raises ``OSError`` where it cannot be written."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _mute()
+
+
+def _mute() -> None:
+    """Print nothing more: Python would try again, and complain, when it ends."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
 def main() -> None:
     """Entry point: errors made on purpose are one message and exit code 2."""
     for name in ONE_THREAD:
         os.environ.setdefault(name, "1")
+    os.environ["MPLBACKEND"] = "agg"  # pictures go to files; a backend of windows may not be there
+    os.environ["BDFM_PLAIN_PICTURES"] = "1"  # bdfm._figures.PLAIN, which loads NumPy
     for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show is no reason to fail
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -106,11 +139,22 @@ def main() -> None:
     hook = sys.unraisablehook
     before = {each: signal.signal(each, _stop) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
-        app()
+        with interruptible("Stopped before it began."):  # commands, once they run, say what they leave
+            _check_threads()
+            try:
+                _program()()
+            finally:
+                _flush()
     except BdfmError as error:
         from rich.text import Text
 
         err.print(Text.assemble(("Error: ", "red"), _printable(error)), soft_wrap=True)
+        raise SystemExit(2) from None
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        _mute()
+        _say(f"Error: output: it cannot be written ({error.strerror}). Files are whole, new or as they were.")
         raise SystemExit(2) from None
     finally:
         sys.unraisablehook = hook

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -171,9 +172,15 @@ def baselines() -> None:
 
     from bdfm.backtest.standard import baselines as known
 
-    table = Table("baseline", "what it is", box=None)
+    table = Table(box=None)
+    table.add_column("baseline", no_wrap=True)
+    table.add_column("what it is")
     for name, forecaster in known().items():
-        table.add_row(name, (type(forecaster).__doc__ or "").partition("\n")[0])
+        said = (type(forecaster).__doc__ or "").partition("\n")[0].replace("``", "").rstrip(".")
+        usual = {f.name: f.default for f in inspect.signature(type(forecaster)).parameters.values()}
+        own = {field: getattr(forecaster, field) for field in usual if field != "label"}
+        changed = [f"{field} = {value}" for field, value in own.items() if value != usual[field]]
+        table.add_row(name, "; ".join([said, *changed]))
     out.print(table)
 
 

@@ -70,7 +70,7 @@ def exposures(
         say=say_read,
     )
     out.print(repr(data))
-    with interruptible(), _folders.OutputFolder(out_dir) as folder:
+    with interruptible(), _folders.OutputFolder(out_dir, made_by="exposures") as folder:
         results: dict[str, Exposures] = {}
         for key in chosen:
             chosen_method = method_of(

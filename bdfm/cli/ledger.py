@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bdfm import _json
 from bdfm.cli.console import err, out, say_read
 from bdfm.errors import DataError
 
@@ -86,7 +86,7 @@ def track(
     target = folder / "track.html" if page is None else page
     _files.write_text(target, track_html(found))
     if as_json:
-        sys.stdout.write(json.dumps(found.to_dict()) + "\n")
+        sys.stdout.write(_json.text(found.to_dict()) + "\n")
     elif not quiet:
         _show(found)
         out.print(f"{target}", markup=False, soft_wrap=True)

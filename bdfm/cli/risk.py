@@ -13,6 +13,7 @@ from bdfm.cli.console import out, say_read
 from bdfm.cli.options import PortfolioFile, Prices, Seed, aliases_of
 from bdfm.data.choices import MAX_HORIZON
 from bdfm.errors import BdfmError, DataError
+from bdfm.names import FORECAST_FILE
 
 
 @with_options(BookOptions)
@@ -181,7 +182,8 @@ def stress(
     ] = 0.5,
     loss: Annotated[float, typer.Option(min=0.0001, help="That reverse stress asks for.")] = 0.1,
     forecast: Annotated[
-        Path | None, typer.Option(help="forecast.nc: adds the mean of its draws that lose so much.")
+        Path | None,
+        typer.Option(help="Forecast or its folder: adds the mean of its draws that lose so much."),
     ] = None,
     *,
     options: BookOptions,
@@ -190,6 +192,7 @@ def stress(
     ] = None,
 ) -> None:
     """Stress of portfolios: past crashes, shocks to factors and to risk, and what it takes to lose."""
+    from bdfm._folders import file_in
     from bdfm.cli import show_risk
     from bdfm.forecast.forecast import Forecast
     from bdfm.report.book import book_of
@@ -206,7 +209,7 @@ def stress(
         correlation=correlation,
         loss=loss,
     )
-    loaded = None if forecast is None else Forecast.load(forecast)
+    loaded = None if forecast is None else Forecast.load(file_in(forecast, FORECAST_FILE))
     book = book_of(options.request(prices, portfolio), say=say_read)
     show_risk.left_out(book)
     found = stress_of_book(book, asked, forecast=loaded)

@@ -35,11 +35,16 @@ CLASS_NAMES: Final = (
     "asset_type",
     "category",
     "industry",
+    "klasse",
+    "anlageklasse",
+    "kategorie",
+    "sektor",
+    "branche",
 )
 _UNIVERSE: Final = {
     "symbol": _columns.SYMBOL_NAMES,
     "asset_class": CLASS_NAMES,
-    "name": ("company", "description"),
+    "name": ("company", "description", "bezeichnung"),
 }
 _DATES: Final = ("earnings_date", "announcement_date", "report_date", "rdq", *_columns.DATE_NAMES)
 _EARNINGS: Final = {"symbol": _columns.SYMBOL_NAMES, "date": _DATES}

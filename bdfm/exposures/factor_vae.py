@@ -419,7 +419,6 @@ class TrainedFactorVAE:
             "settings": json.dumps(asdict(self.settings)),
             "seed": self.seed,
             "best_epoch": self.best_epoch,
-            "seconds": self.seconds,
         }
         return _files.save_dataset(dataset, path, kind=_KIND)
 
@@ -439,7 +438,7 @@ class TrainedFactorVAE:
             stored["sd"].values,
             pd.DataFrame(stored["history"].to_pandas()).rename_axis(columns=None),
             int(stored.attrs["best_epoch"]),
-            float(stored.attrs["seconds"]),
+            float(stored.attrs.get("seconds", 0.0)),  # not written: equal runs give equal files,
         )
 
     def _load(self) -> tuple[Any, dict[str, Any]]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from bdfm import _checks, _files, _folders
+from bdfm import _checks, _files, _folders, _json
 from bdfm._symbols import check_aliases
 from bdfm.data.doubts.door import doubt_aliases
 from bdfm.data.factor_files import read_factors
@@ -140,4 +139,4 @@ def write_comparison(
         "seed": seed,
         "methods": {name: dict(result.details) for name, result in results.items()},
     }
-    _files.write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
+    _files.write_text(folder / "summary.json", _json.text(summary, indent=2) + "\n")

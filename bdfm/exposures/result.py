@@ -240,11 +240,12 @@ class Exposures:
     # Files
 
     def save(self, path: str | Path) -> Path:
-        """Write all of it to a NetCDF file, whole or not at all; errors as ``bdfm._files.write_bytes``."""
+        """Write all but the seconds to a NetCDF file, whole or not at all; errors as of ``write_bytes``."""
         tree = xr.DataTree.from_dict(
             {"/": xr.Dataset(), "/paths": self.dataset, "/parameters": self.parameters}
         )
-        tree.attrs = {"method": self.method, "details": json.dumps(dict(self.details))}
+        details = {k: x for k, x in self.details.items() if k != "seconds"}  # equal runs give equal files
+        tree.attrs = {"method": self.method, "details": json.dumps(details)}
         return _files.save_tree(tree, path, kind=_KIND)
 
     @classmethod

@@ -70,13 +70,12 @@ class Changes:
         if isinstance(source, Path):
             where = str(source)
             text = _checks.existing_text(source, what="changes")
-        table = _toml.parsed(text, where=where)
-        _checks.known(list(table), ("edits", "views", "shares", "pool"), what="table", where=where)
-        return cls.from_dict(table, where=where)
+        return cls.from_dict(_toml.parsed(text, where=where), where=where)
 
     @classmethod
     def from_dict(cls, table: Mapping[str, Any], *, where: str = "changes") -> Changes:
         """Changes of a table with the keys ``edits``, ``views``, ``shares``, ``pool``; all may be missing."""
+        _checks.known(list(table), ("edits", "views", "shares", "pool"), what="table", where=where)
         edits = _statements(table, "edits", EDITS, where=where)
         seen = _statements(table, "views", KINDS, where=where)
         steps = [Step(tuple(edits.get(n, ())), tuple(seen.get(n, ()))) for n in sorted({*edits, *seen})]

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from bdfm._figures import pyplot
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -37,7 +39,7 @@ def heat_map(
     By class, and in a class from the most to the least dispersed; of many assets the ends
     (``extreme_assets``). White is 1/Q, what an asset without any forecast would get.
     """
-    from matplotlib import pyplot as plt  # the notebook shows figures only once pyplot is there
+    plt = pyplot()
     from matplotlib.colors import TwoSlopeNorm
 
     shown = extreme_assets(probabilities[:, 0] + probabilities[:, -1], N_SHOWN)

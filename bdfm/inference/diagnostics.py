@@ -16,6 +16,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bdfm._checks import first
+from bdfm._figures import pyplot
 from bdfm.errors import DataError
 from bdfm.inference.choices import ESS_MIN, RHAT_MAX
 from bdfm.inference.ess import bfmi, rhat_and_ess
@@ -176,7 +177,7 @@ class Diagnosis:
 
         A dot is an element; those that miss a threshold are red. R-hat above 5 is drawn at 5.
         """
-        from matplotlib import pyplot as plt  # the notebook shows figures only once pyplot is there
+        plt = pyplot()
         from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
         number, names = pd.factorize(self.elements["quantity"])

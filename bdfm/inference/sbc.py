@@ -23,6 +23,7 @@ from rich.progress import track
 from scipy.stats import binom
 
 from bdfm import _checks
+from bdfm._figures import pyplot
 from bdfm._html import opening
 from bdfm._seeds import either_seed
 from bdfm.data.panel import Panel
@@ -156,7 +157,7 @@ class SBC:
         Bands are those of ``inside``. A line outside is red. Above the band at the left: true values are low
         among the draws too often; an arch up, then down: the posterior is too narrow.
         """
-        from matplotlib import pyplot as plt  # the notebook shows figures only once pyplot is there
+        plt = pyplot()
 
         scalars = list(_scalars(self._ranks))
         sizes = pd.Series([quantity for quantity, _, _ in scalars]).value_counts()

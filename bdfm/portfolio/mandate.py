@@ -13,6 +13,7 @@ from bdfm import _checks, _toml
 from bdfm._settings import Seed, Settings
 from bdfm.errors import DataError
 from bdfm.forecast.submission import MAX_EXPOSURE, MIN_EXPOSURE
+from bdfm.names import RUN_TABLES
 from bdfm.portfolio.choices import Objective
 
 Range = tuple[float, float]  # lowest and highest
@@ -48,7 +49,7 @@ class Mandate(Settings):
     n_scenarios: Annotated[int, Field(ge=100, le=10**6)] = 2000  # of more draws, so many are taken
     seed: Seed = 0  # which draws
 
-    nav: Annotated[float, Field(gt=0, le=1e18)] | None = None  # money, in the currency of the prices
+    nav: Annotated[float, Field(ge=1e-2, le=1e18)] | None = None  # money, in the currency of the prices
     long_only: bool = True  # no weight below 0
     cash: Range | None = None  # none, if neither cash nor net nor gross is given
     net: Range | None = None  # Σ weight
@@ -58,13 +59,13 @@ class Mandate(Settings):
     limits: dict[str, dict[str, Range]] = Field(default_factory=dict)  # by column and value: net weights
 
     benchmark: dict[str, float] | Literal["equal"] | None = None  # weights by symbol, the rest in cash
-    # Largest sd of the return beside the benchmark's, a year.
-    tracking_error_annual: Annotated[float, Field(gt=0, le=MOST)] | None = None
+    # Largest sd of the return beside the benchmark's, a year; to hold the benchmark itself, give its weights.
+    tracking_error_annual: Annotated[float, Field(ge=1e-6, le=MOST)] | None = None
 
     turnover: Annotated[float, Field(ge=0, le=2 * MOST)] | None = None  # half of Σ|trade|
     cost_bps: Annotated[float, Field(ge=0, lt=10_000)] = 0.0  # of what is traded
     impact: Annotated[float, Field(ge=0, le=100)] = 0.0  # cost: impact·σ_day·√(trade / daily volume)
-    daily_volume: Annotated[float, Field(gt=0)] | None = None  # money traded a day in an asset
+    daily_volume: Annotated[float, Field(ge=1e-2, le=1e18)] | None = None  # money traded a day in an asset
     cash_rate_annual: Annotated[float, Field(ge=-0.5, le=1)] = 0.0
     min_trade: Annotated[float, Field(ge=0, lt=1)] = 0.0  # share of nav; smaller trades are not made
     lot: Annotated[int, Field(ge=1)] | None = None  # shares that are traded at a time
@@ -138,10 +139,13 @@ class Mandate(Settings):
         Raises
         ------
         FileError, DataError, UnknownLabelError
-            No such file, no such table, or keys and values that a mandate cannot have.
+            No such file, no such table, keys and values that a mandate cannot have, or other tables than
+            these two, and those of a run file where it is one (with ``[data]``).
         """
         path = Path(path)
         tables = _toml.parsed(_checks.existing_text(path, what="mandate"), where=str(path))
+        known = RUN_TABLES if "data" in tables else ("mandate", "holdings")
+        _checks.known(list(tables), known, what="table", where=str(path))
         table = tables.get("mandate")
         if not isinstance(table, Mapping):
             raise DataError(f'{path}: no [mandate] table. Write one, such as [mandate] preset = "m6".')

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bdfm import _blocks, _checks
+from bdfm._figures import pyplot
 from bdfm._symbols import is_cash
 from bdfm.errors import DataError
 from bdfm.forecast.forecast import Forecast
@@ -63,7 +64,7 @@ class PortfolioRisk:
 
     def plot(self, *, n_assets: int = 25) -> Figure:
         """Contributions to volatility and expected shortfall of the assets that contribute most."""
-        from matplotlib import pyplot as plt
+        plt = pyplot()
 
         order = self.contributions["volatility"].abs().sort_values().index[-n_assets:]
         shown = self.contributions.loc[order]

@@ -11,6 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bdfm import _checks
+from bdfm._figures import pyplot
 from bdfm._seeds import either_seed
 from bdfm.model.equations import model_data
 from bdfm.names import (
@@ -65,7 +66,8 @@ class LeaveOneOut:
         Given the factors, returns are independent: the test applies here, as it does not to forecasts.
         """
         import arviz_plots
-        from matplotlib import pyplot as plt
+
+        plt = pyplot()
 
         classes = list(dict.fromkeys(self.pit[CLASS_OF].values.tolist()))
         values = {name: self.pit.where(self.pit[CLASS_OF] == name).to_numpy().ravel() for name in classes}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 from bdfm import _blocks, _memory
@@ -12,9 +13,12 @@ from bdfm.inference.identified import MAX_PAIRS
 from bdfm.inference.settings import SamplerSettings
 from bdfm.inference.stopping import FIRST_DRAWS
 from bdfm.model.equations import Equations
+from bdfm.model.evidence import Evidence
 
 COPIES: Final = 3  # of posterior draws at the worst moment: as kept, by name, and what a diagnosis makes
 WORK: Final = 8  # arrays (posterior draw, asset) in double precision that a pair of paths is made of
+# The same of each day that evidence on paths is about (eq. D9): noise scale, centre, multiplier and normal
+DAY_WORK: Final = 4
 WHOLE_COPIES: Final = 3  # of draws that are written as a whole: NetCDF is made in memory
 
 
@@ -34,17 +38,24 @@ def fit_bytes(
     return settings.chains * (n_draws or draws) * 8 * (COPIES * values + judged)
 
 
-def forecast_bytes(n_draws: int, n_assets: int, *, n_posterior: int = 0, whole: bool = False) -> int:
+def days_known(model: Equations, evidence: Sequence[Evidence]) -> int:
+    """Days of a path that are kept at once, since evidence is about them."""
+    return max((e.horizon for e in evidence), default=0) if model.conditions_paths else 0
+
+
+def forecast_bytes(
+    n_draws: int, n_assets: int, *, n_posterior: int = 0, n_known: int = 0, whole: bool = False
+) -> int:
     """Bytes in memory that predictive draws take, and the work on them.
 
     Draws that take more than their share of the budget lie in a file. ``n_posterior``: draws of the
-    posterior; ``whole``: they are written as a whole.
+    posterior; ``n_known``: days of a path that are kept at once; ``whole``: they are written as a whole.
     """
     draws = 4 * n_draws * n_assets
     kept = 0 if _blocks.kept_on_disk(n_draws, n_assets) else draws
     block = 8 * min(n_draws, _blocks.rows_at_once(n_assets)) * n_assets
     gathered = min(draws, _blocks.GATHER_BYTES)
-    busy = (cores() + 1) * max(8 * WORK * n_posterior * n_assets, 3 * block)
+    busy = (cores() + 1) * max(8 * (WORK + DAY_WORK * n_known) * n_posterior * n_assets, 3 * block)
     return kept + max(gathered, busy) + (WHOLE_COPIES * draws if whole else 0)
 
 
@@ -62,20 +73,30 @@ def check_fit(model: Equations, panel: Panel, settings: SamplerSettings) -> None
     )
 
 
-def check_forecast(n_draws: int, n_assets: int, *, n_posterior: int = 0, whole: bool = False) -> None:
+def check_forecast(
+    n_draws: int, n_assets: int, *, n_posterior: int = 0, n_known: int = 0, whole: bool = False
+) -> None:
     """Raise ``DataError`` where predictive draws would not fit into memory."""
     if _blocks.kept_on_disk(n_draws, n_assets):
         _blocks.check_disk(n_draws, n_assets)
-    needed = forecast_bytes(n_draws, n_assets, n_posterior=n_posterior, whole=whole)
+
+    def needs(n: int) -> int:
+        return forecast_bytes(n, n_assets, n_posterior=n_posterior, n_known=n_known, whole=whole)
+
+    needed = needs(n_draws)
     found = _memory.room()
     if found is None or needed <= found[0]:
         return
     fitting = n_draws
-    while (
-        fitting > 1000 and forecast_bytes(fitting, n_assets, n_posterior=n_posterior, whole=whole) > found[0]
-    ):
+    while fitting > 1000 and needs(fitting) > found[0]:
         fitting = fitting * 9 // 10
-    would = f"n_draws = {fitting // 1000 * 1000:,} would fit" if fitting > 1000 else "fewer assets would fit"
+    would = (
+        f"n_draws = {fitting // 1000 * 1000:,} would fit"
+        if fitting > 1000
+        else f"evidence on fewer days than {n_known}, or fewer assets, would fit"
+        if n_known > 1
+        else "fewer assets would fit"
+    )
     keep = ", or leave out keep_draws" if whole else ""
     _memory.check(
         needed,

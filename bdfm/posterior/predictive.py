@@ -26,7 +26,7 @@ from bdfm.model.path_evidence import paths_given_returns
 from bdfm.model.redraw import paths_given_evidence
 from bdfm.model.simulate import Watch, other_draws, simulate_ahead
 from bdfm.names import FACTORS, NAME, PERIOD, PERIOD_REDRAWN
-from bdfm.posterior.memory import check_forecast
+from bdfm.posterior.memory import check_forecast, days_known
 from bdfm.posterior.told import evidence_records
 
 # Many, because quintile probabilities are means over draws: with 600,000 the ranked probability score of one
@@ -108,7 +108,8 @@ def simulated_paths(
             f"forecast: horizon {horizon} is longer than the history of {panel.n_history} periods, from"
             f" which model {model.name!r} draws a share. Forecast less far or leave out [predictive]."
         )
-    check_forecast(n_draws, len(panel.assets), n_posterior=posterior.n_draws)
+    known = days_known(model, evidence)
+    check_forecast(n_draws, len(panel.assets), n_posterior=posterior.n_draws, n_known=known)
     p = posterior.parameters()
     past = p[FACTORS][:, p[FACTORS].shape[1] - model.n_lags :]
     ahead = model_data(model, panel, future=True)

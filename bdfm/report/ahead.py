@@ -88,7 +88,7 @@ def write_ahead(found: RiskAhead, files: _folders.OutputFolder) -> None:
 
 def write_ahead_alone(found: RiskAhead, folder: Path) -> None:
     """The same into a folder of their own; all or none."""
-    with _folders.OutputFolder(folder) as files:
+    with _folders.OutputFolder(folder, made_by="risk") as files:
         write_ahead(found, files)
 
 

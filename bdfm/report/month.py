@@ -5,7 +5,6 @@ The commands demo, forecast and run all make a run file and go this way.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -16,7 +15,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from bdfm import _checks, _files, _folders, _memory
+from bdfm import _checks, _files, _folders, _json, _memory
 from bdfm._symbols import check_aliases
 from bdfm._threads import import_ahead
 from bdfm.data.doubts.door import doubt_aliases, kept, record
@@ -221,6 +220,7 @@ def _read_and_checked(run: RunFile, path: Path, place: Callable[[str], str]) -> 
         run.n_draws,
         len(panel.assets),
         n_posterior=run.sampler.chains * FIRST_DRAWS,
+        n_known=memory.days_known(model, evidence),
         whole=run.keep_draws or "posterior" not in run.outputs,
     )
     tables = tuple(t for t in (prices, universe, earnings, volatility) if t is not None)
@@ -334,7 +334,7 @@ def run_month(
         Called with a line about each stage as it begins.
     """
     run, begun = month.run, time.perf_counter()
-    with _memory.within(run.memory), _folders.OutputFolder(month.out) as folder:
+    with _memory.within(run.memory), _folders.OutputFolder(month.out, made_by="month") as folder:
         _check_ledger(run, month.path)  # again: another run may have been there since, and none can be now
         if "picture" in run.outputs:
             import_ahead("matplotlib.pyplot")
@@ -397,7 +397,7 @@ def run_month(
         facts["files"] = {k: sha256(x).hexdigest() for k, x in read.items()}
         if decision is not None and run.holdings:
             facts["turnover"] = decision.turnover
-        _files.write_text(folder / SUMMARY_FILE, json.dumps(facts, indent=2) + "\n")
+        _files.write_text(folder / SUMMARY_FILE, _json.text(facts, indent=2) + "\n")
         _files.write_text(folder / month.kept_as, month.text)
         if "report" in run.outputs:
             say("Report ...")

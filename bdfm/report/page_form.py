@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
+
+from bdfm import _json
 
 N_ROWS: Final = 250  # of a table at first; the others follow when they are scrolled to, searched or printed
 
@@ -29,7 +30,7 @@ def lies_beside(name: str) -> str:
 
 def data_script(data: Any, attributes: str) -> str:
     """Element that holds data as JSON; ``attributes`` are an id or a class, such as ``id=what-if-data``."""
-    text = json.dumps(data)
+    text = _json.text(data)
     for sign in "<>&":  # a script's text ends at the first "</script", whatever stands around it
         text = text.replace(sign, f"\\u{ord(sign):04x}")
     return f'<script type="application/json" {attributes}>{text}</script>'

@@ -48,17 +48,32 @@ def read_results(folder: str | Path, *, previous: str | Path | None = None) -> M
         before = previous_in_ledger(folder.resolve().parent, forecast.origin)
     else:
         before = Forecast.load(file_in(previous, FORECAST_FILE))
-    there = os.path.exists(folder / POSTERIOR_FILE)
+    posterior = None
+    if os.path.exists(folder / POSTERIOR_FILE):
+        posterior = Posterior.load(folder / POSTERIOR_FILE)
+        _check_one_month(forecast, posterior, folder)
     files = [f for f in (folder / RUN_FILE, folder / MADE_FILE) if os.path.exists(f)]
     return MonthFiles(
         folder,
         file,
         forecast,
-        Posterior.load(folder / POSTERIOR_FILE) if there else None,
+        posterior,
         _read_summary(folder / SUMMARY_FILE),
         _checks.existing_text(files[0], what="run file") if files else None,
         before,
     )
+
+
+def _check_one_month(forecast: Forecast, posterior: Posterior, folder: Path) -> None:
+    """Raise ``FileError`` where a posterior cannot be the one that a forecast beside it was made from."""
+    panel, seed = posterior.panel, forecast.attrs.get("fit_seed")
+    same = seed is None or str(seed) == str(posterior.attrs["seed"])
+    if panel.origin != forecast.origin or not {*forecast.assets} <= {*panel.assets} or not same:
+        raise FileError(
+            f"report: {folder / POSTERIOR_FILE} is of another fit (origin {panel.origin:%Y-%m-%d},"
+            f" {len(panel.assets)} assets) than the forecast beside it (origin {forecast.origin:%Y-%m-%d},"
+            f" {len(forecast.assets)} assets). Make the month again, or take the posterior away."
+        )
 
 
 def previous_in_ledger(folder: Path, origin: pd.Timestamp) -> Forecast | None:

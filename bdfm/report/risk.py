@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from bdfm import _files, _folders
+from bdfm import _files, _folders, _json
 from bdfm.errors import BdfmError
 from bdfm.report import book_tables
 from bdfm.report.ahead import write_ahead
@@ -58,7 +57,7 @@ def write_risk(
 ) -> None:
     """Write models, a CSV and a picture of each table, and ``summary.json`` with all of it; all or none."""
     result = compare(book.models, book.weights)
-    with _folders.OutputFolder(folder) as files:
+    with _folders.OutputFolder(folder, made_by="risk") as files:
         for name, own in book.models.items():
             own.save(files / f"{name.lower()}.nc")
             own.decompose(book.weights).plot().savefig(files / f"{name.lower()}.png", dpi=150)
@@ -102,4 +101,4 @@ def write_risk(
         for name, table in whole.items():
             _files.write_text(files / f"{name}.csv", table.to_csv())
         summary["tables"] = book_tables.records({k: t for k, t in whole.items() if k != "loadings"})
-        _files.write_text(files / "summary.json", json.dumps(summary, indent=2) + "\n")
+        _files.write_text(files / "summary.json", _json.text(summary, indent=2) + "\n")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 from dataclasses import asdict
 from html import escape
 from pathlib import Path
 from typing import Any
 
-from bdfm import _files, _folders
+from bdfm import _files, _folders, _json
 from bdfm.data.risk_free import split_risk_free
 from bdfm.forecast.forecast import Forecast
 from bdfm.report.book import BAYESIAN, Book
@@ -96,11 +95,11 @@ def write_stress(found: StressTest, folder: Path, *, about: str) -> list[str]:
     asked["windows"] = (
         None if asked["windows"] is None else {k: [str(x) for x in v] for k, v in asked["windows"].items()}
     )
-    with _folders.OutputFolder(folder) as files:
+    with _folders.OutputFolder(folder, made_by="stress") as files:
         _files.write_text(files / "stress.html", page(found, about=about))
         found.plot().savefig(files / "stress.png", dpi=150)
         whole = {"about": about, "scenarios": asked, "left_out": list(found.left_out)}
-        text = json.dumps(whole | records(found.tables), indent=2, default=str)
+        text = _json.text(whole | records(found.tables), indent=2, default=str)
         _files.write_text(files / "stress.json", text + "\n")
         for name, table in found.tables.items():
             _files.write_text(files / f"{name}.csv", table.to_csv())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +21,7 @@ _SHEET: Final = 31  # letters of a sheet's name that Excel takes
 _CELL: Final = 32_767  # and of a text
 _NOT_IN_SHEETS: Final = re.compile(r"[\[\]:*?/\\']")
 _NOT_IN_CELLS: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")  # openpyxl refuses them
+_CLOCK: Final = re.compile(rb">\d{4}-\d\d-\d\dT[\d:]+Z<")
 
 
 def workbook_tables(forecast: Forecast, found: Briefing) -> dict[str, pd.DataFrame]:
@@ -67,8 +69,20 @@ def write_workbook(tables: Mapping[str, pd.DataFrame], path: str | Path) -> Path
             sheet.column_dimensions[letter].width = 28
     content = io.BytesIO()
     book.save(content)
-    _files.write_bytes(path, content.getvalue())
+    _files.write_bytes(path, _without_clocks(content))
     return Path(path)
+
+
+def _without_clocks(book: io.BytesIO) -> bytes:
+    """The same workbook without the time at which it was made: equal tables give equal bytes."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(book) as old, zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as new:
+        for part in old.infolist():
+            content = old.read(part)
+            if part.filename == "docProps/core.xml":
+                content = _CLOCK.sub(b">1980-01-01T00:00:00Z<", content)
+            new.writestr(zipfile.ZipInfo(part.filename), content, zipfile.ZIP_DEFLATED)
+    return made.getvalue()
 
 
 def _write_row(sheet: Any, row: int, values: Any) -> None:

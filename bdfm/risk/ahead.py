@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bdfm import _checks, _memory
+from bdfm._figures import pyplot
 from bdfm._seeds import either_seed
 from bdfm._symbols import is_cash
 from bdfm.errors import DataError, ModelError
@@ -99,7 +100,7 @@ class RiskAhead:
 
     def plot(self, *, n_portfolios: int = 4) -> Figure:
         """Annual volatility of each day, and what is at risk to each day; bands show posterior errors."""
-        from matplotlib import pyplot as plt
+        plt = pyplot()
         from matplotlib.ticker import MaxNLocator
 
         figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")

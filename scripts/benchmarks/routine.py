@@ -1,12 +1,12 @@
 """Twelve months of a ledger, from one run file by ``roll``, ``run`` and ``track``, beside ``backtest``.
 
-    python scripts/benchmarks/routine.py --data DIR --out DIR [--months 12] [--last 2022-02-04]
+    python scripts/benchmarks/routine.py --data DIR --out DIR [--months 12] [--last 2022-02-04] [--quick]
 
 ``--data`` holds prices.csv.gz, universe.csv and earnings.csv. Two people say the same each month and are
 kept by ``roll``: one that stocks beat long bonds, one that they do not. The book is held under a mandate with
 turnover and costs, and begins in equal weights of the stocks. Every command is run as a user runs it. What is
 printed, and written to routine.json: scores by month, how far they are from those of the same forecasts in a
-backtest, people, turnover and costs.
+backtest, people, turnover and costs. ``--quick`` makes short fits and few draws: the routine, not the scores.
 """
 
 from __future__ import annotations
@@ -29,12 +29,19 @@ from bdfm.backtest.walk import origin_seed
 from bdfm.portfolio.decisions import Decision
 
 PERIOD = 28
+QUICK = """\
+n_draws = 20_000
+
+[sampler]
+draws = 200
+tune = 300
+"""
 FIRST = """\
 seed = {seed}
 model = "{model}"
 ledger = "book"
 outputs = ["submission", "report"]
-
+{more}
 [data]
 prices = "{data}/prices.csv.gz"
 universe = "universe.csv"
@@ -95,9 +102,8 @@ def months(args: argparse.Namespace) -> list[pd.Timestamp]:
         file = args.out / f"{origin:%Y-%m-%d}.toml"
         if not file.exists():
             if k == 0:
-                text = FIRST.format(
-                    seed=1, model=args.model, data=args.data.resolve(), origin=f"{origin:%Y-%m-%d}"
-                )
+                given = {"seed": 1, "model": args.model, "more": QUICK if args.quick else ""}
+                text = FIRST.format(**given, data=args.data.resolve(), origin=f"{origin:%Y-%m-%d}")
                 text += "".join(f"{s} = {1 / len(stocks):.6f}\n" for s in stocks)
                 file.write_text(text, encoding="utf-8")
             else:
@@ -163,6 +169,7 @@ def main() -> None:
     parser.add_argument("--last", default="2022-02-04", help="last day of the last month")
     parser.add_argument("--model", default="house")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--quick", action="store_true", help="short fits and few draws")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     origins = months(args)

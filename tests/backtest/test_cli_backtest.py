@@ -1,5 +1,7 @@
 """The commands backtest, compare and baselines as a user runs them."""
 
+import re
+
 
 def test_backtest_and_compare(bdfm_command, data, origins, tmp_path):
     data.prices.to_csv(tmp_path / "prices.csv")
@@ -43,3 +45,6 @@ def test_baselines_are_listed(bdfm_command):
     assert code == 0
     assert "ewma-t-5d" in out
     assert "DCC-GARCH" in out
+    rows = re.split(r"\n (?=[a-z])", out)
+    said = [" ".join(row.split()[1:]) for row in rows]
+    assert len(set(said)) == len(said) > 10

@@ -48,8 +48,8 @@ def test_files_and_table(bdfm_command, arguments, files, data):
     assert code == 0, err
     folder = files / "out"
     assert sorted(p.name for p in folder.iterdir()) == [
-        "comparison.csv", "comparison.png", "exposures_kalman.nc", "exposures_pca.nc", "exposures_rolling.nc",
-        "summary.json",
+        ".bdfm.json", "comparison.csv", "comparison.png", "exposures_kalman.nc", "exposures_pca.nc",
+        "exposures_rolling.nc", "summary.json",
     ]  # fmt: skip
     table = pd.read_csv(folder / "comparison.csv", index_col="method")
     assert list(table.index) == ["rolling_ols", "kalman", "pca"]

@@ -57,7 +57,7 @@ COMMANDS = {
     "stress": "stress --prices prices.csv --portfolio book.csv --model statistical --loss 0.1 --out new",
     "check": "check --prices prices.csv --out new",
     "exposures": "exposures --prices prices.csv --factors factors.csv --unit decimal"
-    " --method constant --method rolling --out new",
+    " --method constant --method rolling --window-days 100 --out new",
 }
 CLOCKS = ("seconds", "entered", "seconds_by_stage")
 

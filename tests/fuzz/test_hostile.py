@@ -13,7 +13,9 @@ import oracle
 import pandas as pd
 import pytest
 
+from bdfm import _files
 from bdfm._checks import category, universe_table
+from bdfm.errors import UnknownLabelError
 from bdfm.forecast.edits import EDITS
 from bdfm.forecast.statements import read
 from bdfm.forecast.views import KINDS
@@ -38,6 +40,21 @@ def written(name, text):
         (folder / name).write_bytes(text.encode("latin-1"))
 
     return prepare
+
+
+def spelled_twice(folder):
+    for name in ("prices.csv", "universe.csv"):
+        text = (folder / name).read_text()
+        text = text.replace("date,A,B", "date,\u00e9,e\u0301").replace(
+            "A,stock\nB,", "\u00e9,stock\ne\u0301,"
+        )
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+def another_fit(folder):
+    tree = _files.load_tree(folder / "out/posterior.nc", kind="posterior")
+    tree.attrs["seed"] = 99
+    _files.save_tree(tree, folder / "out/posterior.nc", kind="posterior")
 
 
 def nothing(folder):
@@ -80,7 +97,7 @@ TRIES = {
     "a view of a whole file": (f"view out --constraint {'A' * 100_000}", nothing, "(100000 characters): not understood"),
     "an edit of a whole file": (f"edit out {'A' * 100_000}", nothing, "unknown kind of edit"),
     "a shock of a whole file": (f"{STRESS} --shock {'A' * 100_000}", nothing, "(100000 characters): not understood"),
-    "evidence of a whole file": (f"{FORECAST} --evidence {'A' * 100_000}", nothing, "(100000 characters) is not of the form"),
+    "evidence of a whole file": (f"{FORECAST} --evidence {'A' * 100_000}", nothing, "(100000 characters) is not understood"),
     "a distribution of a whole file": (f"edit out replace~A~distribution={'A' * 100_000}", nothing, "is no continuous distribution"),
     "an alias of a whole file": (f"{FORECAST} --alias {'A' * 100_000}", nothing, "is not of the form"),
     "a result over the prices": ("view out --constraint A=1% --out prices.csv", nothing, "holds something else than what is to be written"),
@@ -90,6 +107,8 @@ TRIES = {
     "a weight of a view of 1e11": ("view out --constraint 99999999999~A~=~1%", nothing, "the weight of A is beyond 1000"),
     "a weight in a tail of 1e11": ("view out --constraint CVaR(99999999999~A,~0.9)~=~0.1", nothing, "the weight of A is beyond 1000"),
     "an origin at the end of time": ("run month.toml --check", edited("month.toml", f'"{world.ORIGIN}"', "9999-12-31"), "beyond the years"),
+    "a name in two spellings": (FORECAST, spelled_twice, r"written in two ways ('\xe9', 'e\u0301')"),
+    "a posterior of another fit": ("report out", another_fit, "is of another fit"),
     "a name that turns the line around": ("run month.toml --check", edited("month.toml", 'symbol = "A"', 'symbol = "\\u202EA"'), r"\u202eA"),
 }  # fmt: skip
 
@@ -166,6 +185,8 @@ def test_the_grammar_has_every_statement_as_the_package_has_it(kinds):
     for kind, table in grammar_of.items():
         more = {"semantics": "constraint"} if package is KINDS else {}
         assert read({"kind": kind, **table, **more}, package, where="grammar").kind == kind
+        with pytest.raises(UnknownLabelError, match="odd_one"):
+            read({"kind": kind, **table, **more, "odd_one": 1}, package, where="grammar")
 
 
 @pytest.mark.parametrize("text", ["nan", "NaN", "NULL", "None", "N/A", "#N/A", "<NA>", "", " "])

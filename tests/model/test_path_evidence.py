@@ -14,6 +14,7 @@ from bdfm.model.factor_model import FactorModel
 from bdfm.model.path_evidence import paths_given_returns
 from bdfm.model.simulate import simulate_ahead
 from bdfm.portfolio.risk import portfolio_risk
+from bdfm.posterior import memory
 from bdfm.posterior.changed import forecast_with_changes
 
 STEPS = 8
@@ -159,3 +160,18 @@ def test_what_is_refused():
     pooled = plain.model.model_copy(update={"predictive": other.predictive})
     with pytest.raises(ModelError, match="pooled with other draws"):
         pooled.check_evidence([Evidence("PEP", -0.05, 0.01, 5)])
+
+
+@pytest.mark.parametrize("days", [5, 8])
+def test_the_days_that_evidence_is_about_count_as_memory(days, monkeypatch):
+    """They are kept at once: where there is room for free paths alone, evidence is refused."""
+    posterior = daily_posterior()
+    size = {"n_posterior": posterior.n_draws}
+    free = memory.forecast_bytes(2000, len(SYMBOLS), **size)
+    known = memory.forecast_bytes(2000, len(SYMBOLS), **size, n_known=days)
+    each = 8 * memory.DAY_WORK * posterior.n_draws * len(SYMBOLS)
+    assert known - free >= days * each
+    monkeypatch.setattr(memory._memory, "room", lambda: ((free + known) // 2, "is the budget"))
+    posterior.forecast(2, seed=1, n_draws=2000)
+    with pytest.raises(DataError, match="would fit"):
+        posterior.with_evidence(Evidence("AAPL", -0.05, 0.02, days)).forecast(2, seed=1, n_draws=2000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import zipfile
 from contextlib import closing
 from html.parser import HTMLParser
 
@@ -263,5 +264,8 @@ def test_the_workbook_is_written_whole_or_not_at_all(tmp_path, months):
     }
     write_workbook(tables | {"[a]:*?/\\ " + "b" * 50: pd.DataFrame({"y": [1]})}, tmp_path / "b.xlsx")
     assert [p.name for p in tmp_path.iterdir()] == ["b.xlsx"]
+    with zipfile.ZipFile(tmp_path / "b.xlsx") as made:  # no clock is in it
+        assert {part.date_time for part in made.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+        assert made.read("docProps/core.xml").count(b">1980-01-01T00:00:00Z<") == 2
     months[1].save(tmp_path / "forecast.nc")
     assert write_report_workbook(tmp_path).name == "report.xlsx"

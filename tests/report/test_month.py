@@ -92,7 +92,7 @@ def test_a_month_from_one_file_and_what_can_be_done_with_it(run, folder):
     assert code == 0
     files = folder / "results"
     assert sorted(p.name for p in files.iterdir()) == [
-        "forecast.nc", "month.toml", "posterior.nc", "quantiles.png", "report.html",
+        ".bdfm.json", "forecast.nc", "month.toml", "posterior.nc", "quantiles.png", "report.html",
         "submission.csv", "summary.json",
     ]  # fmt: skip
     assert (files / "month.toml").read_text() == RUN
@@ -466,7 +466,8 @@ def test_a_month_made_in_python_is_repeated_from_its_file(folder):
     run_month(again)
     new = {p.name: p.read_bytes() for p in month.out.iterdir()}
     assert set(new) == set(files) == {
-        "forecast.nc", "posterior.nc", "quantiles.png", "run.toml", "submission.csv", "summary.json",
+        ".bdfm.json", "forecast.nc", "posterior.nc", "quantiles.png", "run.toml", "submission.csv",
+        "summary.json",
     }  # fmt: skip
     for name in set(files) - {"posterior.nc", "summary.json"}:  # these hold seconds
         assert new[name] == files[name], name

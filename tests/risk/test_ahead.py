@@ -188,7 +188,7 @@ def test_pictures_files_and_words(found, tmp_path):
     assert len(found.plot().axes) == 2
     write_ahead_alone(found, tmp_path / "out")
     files = {x.name for x in (tmp_path / "out").iterdir()}
-    assert files == {"ahead.csv", "ahead.png", "announcements.csv"}
+    assert files == {"ahead.csv", "ahead.png", "announcements.csv", ".bdfm.json"}
     read = pd.read_csv(tmp_path / "out" / "ahead.csv", index_col=[0, 1, 2])
     np.testing.assert_allclose(read["value"], found.table["value"].astype(float))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import warnings
 from collections.abc import Collection, Iterator, Sequence
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 import pandas as pd
 
-from bdfm import _checks
+from bdfm import _checks, _json
 from bdfm.errors import DataError, DataWarning
 
 if TYPE_CHECKING:
@@ -139,7 +138,7 @@ class Findings(Sequence[Finding]):
 
     def to_json(self) -> str:
         """JSON text: number of findings of each severity, exit code, and the findings."""
-        return json.dumps(
+        return _json.text(
             {
                 **{s: len(self.of(s)) for s in SEVERITIES},
                 "accepted": len(self.accepted),

@@ -146,6 +146,10 @@ def test_columns_that_are_refused(values, message):
         ("%m%d%Y", ["01312022", "02012022"], ["2022-01-31", "2022-02-01"]),
         ("%d%m%y", ["310122", "010222"], ["2022-01-31", "2022-02-01"]),
         ("%b-%y", ["Jan-22", "Feb-22"], ["2022-01-31", "2022-02-28"]),
+        ("%G-W%V-%u", ["2022-W05-1", "2022-W06-5"], ["2022-01-31", "2022-02-11"]),
+        ("%Y-%U-%w", ["2022-05-1"], ["2022-01-31"]),
+        ("%Y%j", ["2022031"], ["2022-01-31"]),
+        ("%d%% %m %Y", ["31% 01 2022"], ["2022-01-31"]),
         ("dmy", ["02/01/2022", "03/01/2022"], ["2022-01-02", "2022-01-03"]),
         ("MDY", ["02/01/2022", "03/01/2022"], ["2022-02-01", "2022-03-01"]),
         ("ymd", ["22.01.03", "22.01.04"], ["2022-01-03", "2022-01-04"]),
@@ -158,6 +162,11 @@ def test_date_formats(pattern, texts, expected):
     assert found.days.tolist() == list(pd.to_datetime(expected))
 
 
+# By none of these can a day or a month be found again.
+NO_DATES = ["%%%%", "%%", "%d", "%m/%d", "%Y", "%H:%M", "%Y %H", "%y-%d", "%d %H:%M:%S", "%W", "%A", "%p%p",
+            "%Y%Y%m%d", "%", "%d/%m/%", "\0%d", "%m" * 5000]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("pattern", "texts", "message"),
     [
@@ -166,6 +175,7 @@ def test_date_formats(pattern, texts, expected):
         ("ydm", ["01/31/2022"], "'ydm' says nothing about dates. Give dmy, mdy or ymd, or a pattern"),
         ("%Q", ["01/31/2022"], "'%Q' says nothing"),
         ("", ["01/31/2022"], "'' says nothing"),
+        *((p, ["01/31/2022"], "says nothing") for p in NO_DATES),
     ],
 )
 def test_date_formats_that_do_not_fit(pattern, texts, message):

@@ -1,0 +1,91 @@
+"""Which files of a folder of results a command made there, so that its next run leaves none behind."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection, Mapping
+from hashlib import file_digest
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+RECORD: Final = ".bdfm.json"  # in the folder: SHA-256 by file, by the command that made it
+# Always written anew, so that none can be left behind; and they hold clocks, which the record must not.
+_ALWAYS: Final = ".json"
+
+Made = dict[str, dict[str, str]]
+
+
+def inside(folder: Path, name: object) -> Path | None:
+    """File of a folder by a name that stands in a file; None where that leads elsewhere, or to no file."""
+    if not isinstance(name, str) or not name or "\0" in name or "\\" in name:
+        return None
+    parts = PurePosixPath(name)
+    if parts.is_absolute() or ".." in parts.parts:
+        return None
+    path = folder / parts
+    try:
+        own = path.parent.resolve().is_relative_to(folder.resolve())
+        return path if own and path.is_file() and not path.is_symlink() else None
+    except OSError:
+        return None
+
+
+def digest(path: Path) -> str | None:
+    """SHA-256 of a file; None where it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
+
+
+def listed(folder: Path) -> Made:
+    """What the record of a folder says; nothing where there is none, or none that can be understood."""
+    try:
+        found: Any = json.loads((folder / RECORD).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {
+        command: {name: x for name, x in files.items() if isinstance(x, str)}
+        for command, files in found.items()
+        if isinstance(files, dict)
+    }
+
+
+def stale(folder: Path, made_by: str, new: Collection[str]) -> list[str]:
+    """Files that a command made in a folder and does not make now, and that nobody has changed since."""
+    before = listed(folder).get(made_by, {})
+    return [
+        name
+        for name, known in before.items()
+        if name not in new and (path := inside(folder, name)) is not None and digest(path) == known
+    ]
+
+
+def record(folder: Path, made_by: str, new: Mapping[str, Path]) -> str:
+    """Text of the record once a command has made files (by their names in the folder).
+
+    A file that is there already with the very bytes is not the command's, unless the record says so: a run
+    file beside which its results are written.
+    """
+    before = listed(folder)
+    own = before.pop(made_by, {})
+    made = {}
+    for name, path in new.items():
+        found = None if name.endswith(_ALWAYS) else digest(path)
+        if found is not None and (name in own or digest(folder / name) != found):
+            made[name] = found
+    others = {c: {k: x for k, x in files.items() if k not in new} for c, files in before.items()}
+    return (
+        json.dumps({c: x for c, x in {**others, made_by: made}.items() if x}, indent=1, sort_keys=True) + "\n"
+    )
+
+
+def remove(folder: Path, names: object) -> None:
+    """Remove files of a folder that are there."""
+    for name in names if isinstance(names, list) else ():
+        if (path := inside(folder, name)) is not None:
+            os.unlink(path)

@@ -1,0 +1,98 @@
+"""What lies around a command: its streams, variables of the environment, settings of libraries."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+DAYS = [f"2022-03-{day:02d}" for day in (4, 7, 8, 9, 10, 11)]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    closes = [f"{day},{100 + k},{100 - k}" for k, day in enumerate(DAYS)]
+    (tmp_path / "prices.csv").write_text("\n".join(["date,A,B", *closes]))
+    rows = [f"{name},0.2,0.2,0.2,0.2,0.2,{weight}" for name, weight in (("A", 0.2), ("B", -0.1))]
+    (tmp_path / "submission.csv").write_text("\n".join(["ID,Rank1,Rank2,Rank3,Rank4,Rank5,Decision", *rows]))
+    return tmp_path
+
+
+SCORE = "score --submission submission.csv --prices prices.csv --start 2022-03-04 --end 2022-03-11"
+
+
+def shell(folder, line, **variables):
+    """A command as a shell runs it: ``bdfm`` in the line is this package's."""
+    line = line.replace("bdfm", f"'{sys.executable}' -m bdfm", 1)
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])} | variables
+    return subprocess.run(
+        ["bash", "-o", "pipefail", "-c", line],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is full here")
+@pytest.mark.parametrize("command", [SCORE, f"{SCORE} --json", "models", "--help"])
+def test_output_that_cannot_be_written_is_one_message(folder, command):
+    done = shell(folder, f"bdfm {command} > /dev/full")
+    assert done.returncode == 2
+    assert done.stderr.count("Error: ") == 1
+    assert "output: it cannot be written (No space left on device)" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", [f"{SCORE} --json", SCORE])
+def test_whoever_stops_reading_is_no_error(folder, command):
+    done = shell(folder, f"bdfm {command} | true")
+    assert done.stderr.replace("read: ", "").count("Error") == 0
+    assert "Exception ignored" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("closed", [">&-", "<&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams(folder, closed):
+    assert shell(folder, f"bdfm {SCORE} {closed}").returncode == 0
+
+
+def test_settings_of_pictures_in_the_folder_are_not_a_commands(folder):
+    """They may run LaTeX, ask for a window, or for pictures that fill the disk."""
+    command = "check --prices prices.csv --out"
+    plain = shell(folder, f"bdfm {command} plain")
+    rc = "backend: Nonsense\ntext.usetex: True\nsavefig.dpi: 3000\nfont.size: 300\nfigure.facecolor: red\n"
+    (folder / "matplotlibrc").write_text(rc)
+    found = shell(folder, f"bdfm {command} odd", MPLBACKEND="Nonsense")
+    assert found.returncode == plain.returncode
+    assert (folder / "odd" / "coverage.png").read_bytes() == (folder / "plain" / "coverage.png").read_bytes()
+
+
+def test_an_interrupt_before_the_command_runs(folder):
+    """While options are made of signatures, which takes a tenth of a second."""
+    code = (
+        "import os, signal, sys, typer.main\n"
+        "from bdfm.cli import app\n"
+        "made = typer.main.get_command\n"
+        "def interrupted(*given):\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    return made(*given)\n"
+        "typer.main.get_command = interrupted\n"
+        "sys.argv = ['bdfm', 'models']\n"
+        "app.main()\n"
+    )
+    (folder / "early.py").write_text(code)
+    done = shell(folder, f"'{sys.executable}' early.py")
+    assert done.returncode == 130
+    assert done.stderr == "Stopped before it began.\n"
+
+
+@pytest.mark.parametrize("number", ["0", "-3"])
+def test_no_threads(folder, number):
+    done = shell(folder, f"bdfm {SCORE}", NUMBA_NUM_THREADS=number)
+    assert done.returncode == 2
+    assert f"NUMBA_NUM_THREADS: {number} is no number of threads" in done.stderr

@@ -1,0 +1,153 @@
+"""What a command made in a folder goes with its next run there; what others made, or changed, stays."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from bdfm import _made
+from bdfm._folders import OutputFolder
+from bdfm.errors import FileError
+
+
+def made(folder, by, **files):
+    """A run of a command that makes files of these names (_ for a point) and contents."""
+    with OutputFolder(folder, made_by=by) as out:
+        (out / "sub").mkdir()
+        for name, text in files.items():
+            (out / name.replace("__", "/").replace("_", ".")).write_text(text)
+
+
+def there(folder):
+    return {
+        p.relative_to(folder).as_posix(): p.read_text()
+        for p in folder.rglob("*")
+        if p.is_file() and p.name != _made.RECORD
+    }
+
+
+def test_what_a_run_does_not_make_again_goes(tmp_path):
+    made(tmp_path, "month", a_nc="1", b_nc="1", sub__c_nc="1")
+    made(tmp_path, "month", a_nc="2", d_nc="2")
+    assert there(tmp_path) == {"a.nc": "2", "d.nc": "2"}
+    made(tmp_path, "month", b_nc="3")
+    assert there(tmp_path) == {"b.nc": "3"}
+
+
+def test_what_another_command_or_a_user_made_or_changed_stays(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "a.nc").write_text("mine")
+    made(tmp_path, "month", a_nc="1", b_nc="1", c_nc="1")
+    made(tmp_path, "risk", r_csv="1", c_nc="of risk")
+    (tmp_path / "b.nc").write_text("changed")
+    made(tmp_path, "month", d_nc="2")
+    assert there(tmp_path) == {
+        "notes.txt": "mine",
+        "b.nc": "changed",
+        "c.nc": "of risk",
+        "d.nc": "2",
+        "r.csv": "1",
+    }
+    made(tmp_path, "risk", s_csv="2")
+    assert there(tmp_path) == {"notes.txt": "mine", "b.nc": "changed", "d.nc": "2", "s.csv": "2"}
+
+
+def test_a_file_that_was_there_with_the_same_bytes_is_not_the_runs(tmp_path):
+    """The run file itself, where results are written beside it."""
+    (tmp_path / "month.toml").write_text("seed = 1")
+    made(tmp_path, "month", month_toml="seed = 1", a_nc="1")
+    made(tmp_path, "month", month_toml="seed = 1", a_nc="1")
+    made(tmp_path, "month", other_toml="seed = 2")
+    assert there(tmp_path) == {"month.toml": "seed = 1", "other.toml": "seed = 2"}
+
+
+def test_a_run_that_fails_removes_nothing(tmp_path):
+    made(tmp_path, "month", a_nc="1", b_nc="1")
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()}
+    (tmp_path / "z.nc").mkdir()
+    with pytest.raises(FileError):
+        made(tmp_path, "month", c_nc="2", z_nc="2")
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()} == before
+
+
+@pytest.mark.parametrize("at", [1, 2])
+@pytest.mark.parametrize("fault", [OSError(errno.EIO, "Input/output error"), KeyboardInterrupt()])
+def test_a_removal_that_fails_midway_brings_all_back(tmp_path, monkeypatch, at, fault):
+    made(tmp_path, "month", a_nc="1", b_nc="1", c_nc="1")
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()}
+    unlink, seen = type(tmp_path).unlink, []
+
+    def failing(path, missing_ok=False):
+        if path.suffix == ".nc":
+            seen.append(path)
+            if len(seen) == at:
+                raise fault
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(type(tmp_path), "unlink", failing)
+    with pytest.raises((FileError, KeyboardInterrupt)):
+        made(tmp_path, "month", a_nc="2")
+    assert len(seen) >= at
+    monkeypatch.undo()
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()} == before
+
+
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_a_run_killed_while_it_removes_is_carried_to_its_end(tmp_path, at):
+    made(tmp_path, "month", a_nc="1", b_nc="1", c_nc="1")
+    code = (
+        "import os, pathlib, signal, sys\n"
+        "from bdfm._folders import OutputFolder\n"
+        "seen = []\n"
+        "def hook(event, args):\n"
+        "    if event == 'os.remove' and str(args[0]).endswith('.nc') or event == 'os.rename':\n"
+        "        seen.append(args)\n"
+        f"        if len(seen) == {at} + 1:\n"
+        "            os.kill(os.getpid(), signal.SIGKILL)\n"
+        "sys.addaudithook(hook)\n"
+        "with OutputFolder(sys.argv[1], made_by='month') as out:\n"
+        "    (out / 'a.nc').write_text('2')\n"
+    )
+    process = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
+    assert process.returncode == -signal.SIGKILL
+    assert len(there(tmp_path)) > 1
+    with OutputFolder(tmp_path, made_by="risk"):
+        pass
+    assert there(tmp_path) == {"a.nc": "2"}
+
+
+@pytest.mark.parametrize(
+    "name", ["../mine.nc", "/etc/hosts", "link.nc", "away/mine.nc", "sub", "", "a\0b", "..\\mine.nc", 5, None]
+)
+def test_a_record_that_leads_out_of_its_folder_removes_nothing(tmp_path, name):
+    folder = tmp_path / "out"
+    made(folder, "month", a_nc="1")
+    mine = tmp_path / "mine.nc"
+    mine.write_text("mine")
+    (folder / "link.nc").symlink_to(mine)
+    (folder / "away").symlink_to(tmp_path)
+    known = {str(name): _made.digest(mine)}
+    (folder / _made.RECORD).write_text(json.dumps({"month": known}))
+    made(folder, "month", b_nc="2")
+    assert mine.read_text() == "mine"
+    assert os.path.islink(folder / "link.nc")
+    _made.remove(folder, [name])
+    assert mine.read_text() == "mine"
+    assert os.path.islink(folder / "link.nc")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[1]", "{", '{"month": 5}', '{"month": {"a.nc": 5}}', "[" * 10**5, "\xff"]
+)
+def test_a_record_that_cannot_be_understood_is_none(tmp_path, text):
+    made(tmp_path, "month", a_nc="1", b_nc="1")
+    (tmp_path / _made.RECORD).write_text(text, "latin-1")
+    made(tmp_path, "month", a_nc="2")
+    assert there(tmp_path) == {"a.nc": "2", "b.nc": "1"}
+    assert set(_made.listed(tmp_path)) == {"month"}

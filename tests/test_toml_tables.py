@@ -1,0 +1,104 @@
+"""Files that people write: a table or key that nothing reads is refused, wherever in the file it stands."""
+
+from __future__ import annotations
+
+import tomllib
+
+import pytest
+import tomli_w
+
+from bdfm.errors import UnknownLabelError
+from bdfm.forecast.changes import Changes
+from bdfm.model.factor_model import FactorModel, presets
+from bdfm.names import RUN_TABLES
+from bdfm.portfolio.mandate import Mandate
+from bdfm.report.run_file import RunFile, read_run_file
+
+EDIT = {"kind": "shift", "symbol": "A", "by": 0.01}
+VIEW = {"kind": "absolute", "asset": "A", "mean": 0.01, "semantics": "constraint"}
+MANDATE = {
+    "objective": "mean_cvar",
+    "weights": {"A": [0.0, 0.5]},
+    "limits": {"asset_class": {"x": [0.0, 1.0]}},
+}
+LABELS = ("aliases", "shares", "holdings", "weights", "limits", "asset_class")  # keys are a user's own names
+RUN = {
+    "seed": 1,
+    "data": {"origin": "2022-01-07", "demo": True},
+    "sampler": {"chains": 2},
+    "aliases": {"FB": "META"},
+    "evidence": [{"symbol": "A", "mean": 0.0, "sd": 0.1}],
+    "edits": [EDIT],
+    "views": [VIEW],
+    "shares": {"me": 1.0},
+    "mandate": MANDATE,
+    "holdings": {"A": 0.5},
+}
+CHANGES = {"edits": [EDIT], "views": [VIEW], "shares": {"me": 1.0}, "pool": "linear"}
+
+
+def run_file(path):
+    run, _ = read_run_file(path)
+    return Changes.from_dict({"edits": list(run.edits), "views": list(run.views)})
+
+
+DOORS = {
+    "run file": (RUN, run_file),
+    "changes": (CHANGES, Changes.from_toml),
+    "mandate": ({"mandate": MANDATE, "holdings": {"A": 0.5}}, Mandate.from_toml),
+    "mandate of a run file": (RUN, Mandate.from_toml),
+    **{name: (tomllib.loads(path.read_text()), FactorModel.from_toml) for name, path in presets().items()},
+}
+
+
+def places(table, where=()):
+    """Tables of a tree whose keys are words of the package."""
+    found = [where]
+    for key, value in table.items():
+        if key in LABELS:
+            continue
+        if isinstance(value, dict):
+            found += places(value, (*where, key))
+        elif isinstance(value, list):
+            found += [
+                p for k, x in enumerate(value) if isinstance(x, dict) for p in places(x, (*where, key, k))
+            ]
+    return found
+
+
+# Who asks for the mandate of a run file is told of its tables; their contents are the run's.
+CASES = [
+    (door, where)
+    for door, (table, _) in DOORS.items()
+    for where in places(table)
+    if door != "mandate of a run file" or where[:1] in ((), ("mandate",))
+]
+
+
+@pytest.mark.parametrize(("door", "where"), CASES)
+@pytest.mark.parametrize("value", [1, {"x": 1}, [{"x": 1}]])
+def test_what_nothing_reads_is_refused(door, where, value, tmp_path):
+    table, read = DOORS[door]
+    table = tomllib.loads(tomli_w.dumps(table))
+    path = tmp_path / "x.toml"
+    path.write_text(tomli_w.dumps(table))
+    read(path)
+    inside = table
+    for key in where:
+        inside = inside[key]
+    inside["odd_one"] = value
+    path.write_text(tomli_w.dumps(table))
+    with pytest.raises(UnknownLabelError, match="odd_one"):
+        read(path)
+
+
+def test_every_table_is_tried():
+    assert len(CASES) > 60
+    assert {w[0] for d, w in CASES if d == "run file" and w} == {
+        "data", "sampler", "evidence", "edits", "views", "mandate",
+    }  # fmt: skip
+
+
+def test_a_run_file_has_these_tables_and_no_others():
+    assert set(RUN_TABLES) == set(RunFile.model_fields)
+    assert len(RUN_TABLES) == len(RunFile.model_fields)
