@@ -103,6 +103,7 @@ class RiskAhead:
         plt = pyplot()
         from matplotlib.ticker import MaxNLocator
 
+        figure: Figure
         figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
         plt.close(figure)
         for k, name in enumerate(self.portfolios[:n_portfolios]):
