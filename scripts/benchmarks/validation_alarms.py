@@ -230,6 +230,12 @@ def markdown(table: pd.DataFrame) -> list[str]:
     for _, row in healthy.iterrows():
         share, error = 100 * row["any flag"], 100 * error_of(row["any flag"], row["reports"])
         lines.append(f"| {row['case']} | {row['reports']} | {share:.1f} ± {error:.1f} | {row['flags']} |")
+    true = healthy[healthy["case"].isin(HEALTHY)]
+    if len(true):
+        n = int(true["reports"].sum())
+        share = float(true["any flag"] @ true["reports"]) / n
+        told = f"{100 * share:.1f} ± {100 * error_of(share, n):.1f}"
+        lines.append(f"| all that are their world's true models | {n} | {told} | |")
     lines += ["", "| fault | reports | named by | of them, % | any flag, % |", "|---|---|---|---|---|"]
     for _, row in table[table["right"] != ""].iterrows():
         share, error = 100 * row["right flag"], 100 * error_of(row["right flag"], row["reports"])
