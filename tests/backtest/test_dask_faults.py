@@ -44,7 +44,8 @@ def until(true, seconds=60.0):
 class Cluster:
     """A scheduler and workers, each a process of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, silence: str = "5 minutes") -> None:
+        self.silence = silence  # of a worker, until its work is given away
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
@@ -58,7 +59,7 @@ class Cluster:
     def _start(self, what: str, *options: str) -> subprocess.Popen[bytes]:
         environment = os.environ | {
             "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parents[1])]),
-            "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "8s",  # that a worker may be silent
+            "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": self.silence,
         }
         process = subprocess.Popen(
             [sys.executable, "-m", f"distributed.cli.dask_{what}", *options],
@@ -87,11 +88,13 @@ class Cluster:
 
 
 @pytest.fixture
-def cluster():
-    made = Cluster()
-    made.ready(2)
-    yield made
-    made.close()
+def cluster(request):
+    made = Cluster(getattr(request, "param", "5 minutes"))
+    try:
+        made.ready(2)
+        yield made
+    finally:
+        made.close()
 
 
 def meanwhile(work):
@@ -131,6 +134,7 @@ def test_a_killed_scheduler_ends_the_run_and_what_is_done_stays(run, data, origi
     assert same(walk_forward(Slow(seconds=0.0), data, origins, folder), run)
 
 
+@pytest.mark.parametrize("cluster", ["15s"], indirect=True)
 def test_a_worker_that_returns_after_its_work_was_given_away(run, data, origins, tmp_path, cluster):
     folder = tmp_path / "run"
     victim = cluster.workers[0]
@@ -138,7 +142,7 @@ def test_a_worker_that_returns_after_its_work_was_given_away(run, data, origins,
     def sleep_and_wake():
         until(lambda: done(folder) >= 1)
         victim.send_signal(signal.SIGSTOP)
-        time.sleep(14)
+        time.sleep(25)
         victim.send_signal(signal.SIGCONT)
 
     join = meanwhile(sleep_and_wake)
