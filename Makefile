@@ -5,6 +5,9 @@ WORKERS ?= 2
 # Further arguments of `make demo`, `make test` and `make test-slow`, e.g. ARGS="-k panel".
 ARGS ?=
 
+# Address at which the documentation will stand, e.g. SITE=https://example.org/bdfm; gives it a sitemap.
+SITE ?=
+
 # PyTorch, which is not in the lock.
 TORCH_VERSION ?= 2.15.0
 TORCH_BACKEND ?= cpu
@@ -65,7 +68,7 @@ notebooks: $(STAMP) ## run the notebooks and keep their output
 
 # -a writes every page: the sidebar of each names headings of the others.
 docs: $(STAMP) ## build the documentation into docs/_build/html; no network, warnings are errors
-	$(BIN)/sphinx-build -W --keep-going -q -a -b html -d docs/_build/doctrees docs docs/_build/html
+	$(BIN)/sphinx-build -W --keep-going -q -a -b html $(if $(SITE),-D html_baseurl=$(SITE)) -d docs/_build/doctrees docs docs/_build/html
 
 clean: ## remove caches and outputs; the environment (.venv, .uv) stays
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis dist bdfm-demo bdfm-out docs/_build docs/notebooks docs/reference/generated

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+
+MIN_ORIGINS: Final = 8  # from which an error of a mean over origins is told
+
+
+def with_error(mean: float, error: float, form: Callable[[float], str]) -> str:
+    """Mean and its error in words, the mean alone where the error is not known, blank without a mean."""
+    if not np.isfinite(mean):
+        return ""
+    return form(mean) + (f" ± {form(error).lstrip('+')}" if np.isfinite(error) else "")
 
 
 def newey_west_lags(n: int) -> int:

@@ -17,11 +17,13 @@ extensions = [
     "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
     "sphinx_copybutton",
     "sphinx_design",
     "mathml",
     "made_pages",
     "fields",
+    "elsewhere",
     "checked",
 ]
 exclude_patterns = ["_build", "_ext", "README.md"]
@@ -46,6 +48,7 @@ maximum_signature_line_length = 88
 
 html_theme = "furo"
 html_title = f"bdfm {version}"
+html_favicon = "_static/bdfm.svg"
 html_static_path = ["_static"]
 html_css_files = ["bdfm.css"]
 html_math_renderer = "mathml"

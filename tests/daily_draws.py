@@ -27,7 +27,7 @@ def daily_model() -> FactorModel:
 
 
 @cache
-def daily_posterior(n_draws: int = 400, horizon: int = 8) -> Posterior:
+def daily_posterior(n_draws: int = 400, horizon: int = 8, inactive: tuple[str, ...] = ()) -> Posterior:
     """Two chains of draws at the end of November 2020; AMD announces on the third day, PEP on the fifth."""
     model = daily_model()
     prices, universe = demo()
@@ -40,6 +40,7 @@ def daily_posterior(n_draws: int = 400, horizon: int = 8) -> Posterior:
         ),
         settings=model.panel,
         horizon=horizon,
+        inactive=inactive,
         accept=None,
     )
     rng, n, t, a = np.random.default_rng(8), n_draws, panel.n_history, len(SYMBOLS)

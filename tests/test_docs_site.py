@@ -18,6 +18,7 @@ mathml = importlib.import_module("mathml")
 made_pages = importlib.import_module("made_pages")
 described = importlib.import_module("described")
 checked = importlib.import_module("checked")
+elsewhere = importlib.import_module("elsewhere")
 sys.path.remove(str(ROOT / "docs" / "_ext"))
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -96,3 +97,28 @@ def test_faults_of_a_site_are_found(tmp_path):
         "b.html links to a.html#no",
         "b.html links to c.html",
     ]
+
+
+def test_names_of_other_projects_exist_and_have_an_address():
+    addresses = elsewhere.addresses()
+    assert len(addresses) > 20
+    for name, address in addresses.items():
+        module, _, last = name.rpartition(".")
+        found = getattr(pytest.importorskip(module), last)
+        assert callable(found) or last in ("NDArray", "ArrayLike"), name
+        assert re.fullmatch(r"https://[\w.-]+/\S+", address), name
+        assert last in address, name
+    assert elsewhere.address_of("pd.DataFrame") == elsewhere.address_of("pandas.DataFrame") is not None
+    assert elsewhere.address_of("xr.DataTree").endswith("/xarray.DataTree.html")
+    assert elsewhere.address_of("pandas.NoSuchThing") is elsewhere.address_of("") is None
+
+
+def test_a_site_with_an_address_has_a_sitemap():
+    from xml.etree import ElementTree
+
+    for base in ("https://x.org/bdfm", "https://x.org/bdfm/"):
+        root = ElementTree.fromstring(made_pages.sitemap(base, ["howto/a.html", "b.html?x&y"]))
+        assert [u[0].text for u in root] == [
+            "https://x.org/bdfm/b.html?x&y",
+            "https://x.org/bdfm/howto/a.html",
+        ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import runpy
 import shutil
 import sys
 import tomllib
@@ -54,6 +55,7 @@ def folder(tmp_path_factory, tmp_path, bdfm_command, monkeypatch):
             assert code == 0, err
     shutil.copytree(kept, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
     return tmp_path
 
 
@@ -63,6 +65,8 @@ def run_command(words, bdfm_command):
         code, _, err = bdfm_command(*words[1:])
         allowed = {"check": {0, 1}, "track": {0, 3}}.get(words[1], {0})
         assert code in allowed, f"{' '.join(words)}: {err}"
+    elif words[0] == "python" and Path(words[1]).is_file():  # a reader's own script, which a page has shown
+        assert run_script(words[1:]) == 0, " ".join(words)
     elif words[0] == "python":
         code = (ROOT / words[1]).read_text(encoding="utf-8")
         options = [word for word in words if word.startswith("--")]
@@ -77,6 +81,18 @@ def run_command(words, bdfm_command):
         assert words[2] == "." or words[2][2:-1] in extras, words
     else:
         raise AssertionError(f"what should run {words}?")
+
+
+def run_script(words):
+    """Exit code of a script in the folder, run in this process, where fits are short."""
+    argv, sys.argv = sys.argv, list(words)
+    try:
+        runpy.run_path(words[0], run_name="__main__")
+    except SystemExit as stop:
+        return stop.code or 0
+    finally:
+        sys.argv = argv
+    return 0
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -22,6 +22,16 @@ def test_the_citation_is_of_this_version():
     assert citation["references"][0]["doi"] in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+def test_what_docs_make_is_no_part_of_the_source_archive():
+    """Its folders, which docs/.gitignore has, are 350 MB after ``make docs``."""
+    tool = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+    excluded = tool["hatch"]["build"]["targets"]["sdist"]["exclude"]
+    ignored = (ROOT / "docs" / ".gitignore").read_text(encoding="utf-8").split()
+    folders = [f"docs/{name.rstrip('/')}" for name in ignored if name.endswith("/")]
+    assert len(folders) >= 3
+    assert set(folders) <= set(excluded)
+
+
 def test_forms_and_workflows_are_yaml():
     files = [*(ROOT / ".github").rglob("*.yml"), ROOT / ".pre-commit-config.yaml"]
     assert len(files) >= 5

@@ -57,6 +57,7 @@ OPTIONAL |= {"jupyterlab", "jupyter", "nbclient", "nbformat", "notebook", "ipyke
 OPTIONAL |= {"cvxpy", "openpyxl", "sktime", "skpro"}
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
+
 SHARED = re.compile(r"\.\./sh[a]red")
 MACHINE_PATH = re.compile(
     r"(?<![\w.~$}\])*-])/(?:work|tmp|root|home|Users|mnt|opt|srv)/[\w.-]"  # not inside a URL
@@ -233,6 +234,17 @@ def test_heavy_optional_packages_are_imported_in_functions(module):
     assert not heavy, (
         f"bdfm.{module} imports {', '.join(heavy)} on import; move it into the function that needs it"
     )
+
+
+def test_pictures_are_made_by_pyplot():
+    """As by ``_figures.new_figure``: a notebook without pyplot shows no figure that is made by its class."""
+    found = [
+        f"bdfm.{module}: line {node.lineno}"
+        for module, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("Figure", "matplotlib.figure.Figure")
+    ]
+    assert not found, found
 
 
 def test_only_the_command_line_prints():

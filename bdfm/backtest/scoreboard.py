@@ -9,12 +9,12 @@ from typing import Any, Final, Literal
 import numpy as np
 import pandas as pd
 
+from bdfm._statistics import MIN_ORIGINS
 from bdfm.backtest.choices import JOINT, SCORES, Score
 from bdfm.backtest.protocol import Floats
 from bdfm.backtest.run import Run
 from bdfm.backtest.significance import (
     CONFIDENCE,
-    MIN_ORIGINS,
     Difference,
     diebold_mariano,
     model_confidence_set,

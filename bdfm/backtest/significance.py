@@ -11,12 +11,11 @@ from scipy import stats
 from bdfm import _checks
 from bdfm._optional import optional
 from bdfm._seeds import either_seed
-from bdfm._statistics import long_run_variance, newey_west_lags
+from bdfm._statistics import MIN_ORIGINS, long_run_variance, newey_west_lags
 from bdfm.backtest.protocol import Floats
 
 CONFIDENCE: Final = 0.9  # of the model confidence set
 N_BOOTSTRAP: Final = 10_000
-MIN_ORIGINS: Final = 8  # that an error of a mean difference is computed from
 
 
 class Difference(NamedTuple):

@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import warnings
+from collections.abc import Callable
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -45,6 +46,12 @@ def options(
 for group in (month, check, judgement, ledger, scoring, models, backtest, risk, exposures):
     for command in group.COMMANDS:
         app.command()(guarded(command))
+
+
+@functools.cache
+def _program() -> Callable[[], None]:
+    """All commands, made of their functions once in a process: that takes longer than some of them."""
+    return typer.main.get_command(app)
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
@@ -135,7 +142,7 @@ def main() -> None:
         with interruptible("Stopped before it began."):  # commands, once they run, say what they leave
             _check_threads()
             try:
-                app()
+                _program()()
             finally:
                 _flush()
     except BdfmError as error:

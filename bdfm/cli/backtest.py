@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -171,19 +172,28 @@ def baselines() -> None:
 
     from bdfm.backtest.standard import baselines as known
 
-    table = Table("baseline", "what it is", box=None)
+    table = Table(box=None)
+    table.add_column("baseline", no_wrap=True)
+    table.add_column("what it is")
     for name, forecaster in known().items():
-        table.add_row(name, (type(forecaster).__doc__ or "").partition("\n")[0])
+        said = (type(forecaster).__doc__ or "").partition("\n")[0].replace("``", "").rstrip(".")
+        usual = {f.name: f.default for f in inspect.signature(type(forecaster)).parameters.values()}
+        own = {field: getattr(forecaster, field) for field in usual if field != "label"}
+        changed = [f"{field} = {value}" for field, value in own.items() if value != usual[field]]
+        table.add_row(name, "; ".join([said, *changed]))
     out.print(table)
 
 
 def _show_run(run: Run) -> None:
     from bdfm import _checks
+    from bdfm._statistics import with_error
+    from bdfm.backtest.significance import diebold_mariano
 
     scores = run.scores
-    error = scores["rps"].std(ddof=1) / len(scores) ** 0.5 if len(scores) > 1 else float("nan")
+    rps = scores["rps"].to_numpy()
+    mean = with_error(rps.mean(), diebold_mariano(rps - rps.mean()).se, "{:.5f}".format)
     out.print(
-        f"{run.name}: RPS {scores['rps'].mean():.5f} (standard error {error:.5f}) over {len(scores)} origins;"
+        f"{run.name}: RPS {mean} over {len(scores)} origin{'' if len(scores) == 1 else 's'};"
         f" {scores['seconds'].mean():.1f} s an origin. {run.folder}",
         markup=False,
         soft_wrap=True,
@@ -201,6 +211,8 @@ def _show_run(run: Run) -> None:
 
 def _show_calibration(table: Any) -> None:
     from rich.table import Table
+
+    from bdfm._statistics import with_error
 
     shown = Table(
         caption="Slopes: 1 is calibrated, less is overconfident; then the share of returns inside the bands.",
@@ -221,11 +233,8 @@ def _show_calibration(table: Any) -> None:
     def text(x: float, form: str = ".3f") -> str:
         return "" if x != x else format(x, form)
 
-    def slope(x: float, se: float) -> str:
-        return "" if x != x else f"{x:.2f} ± {text(se, '.2f')}"
-
     for name, row in table.iterrows():
-        slopes = [slope(row[f"slope_{q}"], row[f"slope_{q}_se"]) for q in (1, 5)]
+        slopes = [with_error(row[f"slope_{q}"], row[f"slope_{q}_se"], "{:.2f}".format) for q in (1, 5)]
         rest = [text(row[c]) for c in ("pit_p_value", "coverage_50", "coverage_90")]
         shown.add_row(str(name), *slopes, *rest)
     out.print(shown)

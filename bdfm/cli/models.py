@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import re
+
 from bdfm.cli.console import out
 
 
@@ -9,15 +12,22 @@ def models() -> None:
     """List the models that ship with the package."""
     from rich.table import Table
 
-    from bdfm.model.factor_model import FactorModel, presets
+    from bdfm.model.factor_model import presets
 
-    table = Table("model", "factors", "dynamics", "mean", "log volatility", "noise", "weights", box=None)
+    table = Table(box=None)
+    table.add_column("model", no_wrap=True)
+    table.add_column("what it is")
     for name, path in presets().items():
-        m = FactorModel.from_toml(path)
-        parts = [" + ".join(x.kind for x in slot) for slot in (m.dynamics, m.mean, m.log_volatility)]
-        table.add_row(name, str(m.n_factors), *parts, m.noise.kind, m.weights.kind)
+        table.add_row(name, _opening(path.read_text(encoding="utf-8")))
     out.print(table)
-    out.print("Settings and reasons are in the TOML files; copy one, change it, pass its path to --model.")
+    out.print("Parts, settings and reasons are in the TOML files; copy one and pass its path to --model:")
+    out.print(f"{next(iter(presets().values())).parent}", markup=False, soft_wrap=True)
+
+
+def _opening(text: str) -> str:
+    """First sentence of the comment that a model file begins with."""
+    lines = itertools.takewhile(lambda line: line.startswith("# "), text.splitlines())
+    return re.split(r"\.\s+(?=[A-Z])", " ".join(line.removeprefix("# ") for line in lines))[0].rstrip(".")
 
 
 COMMANDS = (models,)

@@ -115,8 +115,8 @@ def forecast(
     evidence: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="SYMBOL=MEAN,SD[,HORIZON]",
-            help="Evidence on an asset's return, in decimals, such as SPY=-0.05,0.01,5d. Repeatable.",
+            metavar="TEXT",
+            help="Evidence on an asset's return: TLT = 2% +- 10%, SPY = -5% +- 1% over 5d. Repeatable.",
         ),
     ] = None,
     warm_from: WarmFrom = None,
@@ -267,21 +267,32 @@ def _run_several(
 
 def _evidence(text: str) -> EvidenceTable:
     from bdfm import _checks
+    from bdfm.forecast.return_views import Absolute
+    from bdfm.forecast.view_texts import parse
     from bdfm.report.run_file import EvidenceTable
 
-    symbol, separator, numbers = text.rpartition("=")
+    statement, _, horizon = (x.strip() for x in text.partition(" over "))
+    over = {"horizon": horizon} if horizon else {}
+    try:
+        view = parse(statement, semantics="evidence")
+    except DataError:
+        view = None
+    if isinstance(view, Absolute) and view.sense == "equal" and view.sd is not None:
+        return EvidenceTable(symbol=view.asset, mean=view.mean, sd=view.sd, **over)
+    symbol, separator, numbers = statement.rpartition("=")
     parts = numbers.split(",")
     if not separator or not symbol or len(parts) not in (2, 3):
         raise DataError(
-            f"--evidence: {quoted(text)} is not of the form SYMBOL=MEAN,SD, such as TLT=0.02,0.10, or with a"
-            " horizon, such as SPY=-0.05,0.01,5d."
+            f"--evidence: {quoted(text)} is not understood. Write the return of one asset and its error, such"
+            " as 'TLT = 2% +- 10%' (TLT=0.02,0.10 is the same), or with a horizon, such as"
+            " 'SPY = -5% +- 1% over 5d'."
         )
     mean, sd = (
         _checks.finite(x, what=what, where=f"--evidence {symbol}")  # type: ignore[arg-type]
         for what, x in zip(("mean", "sd"), parts[:2], strict=True)
     )
-    over = parts[2].strip() if len(parts) == 3 else None
-    return EvidenceTable(symbol=symbol, mean=mean, sd=sd, **({} if over is None else {"horizon": over}))
+    over |= {"horizon": parts[2].strip()} if len(parts) == 3 else {}
+    return EvidenceTable(symbol=symbol, mean=mean, sd=sd, **over)
 
 
 def _forecast_only(

@@ -41,9 +41,11 @@ def score(
     doubt_aliases(aliases, accept=accept or ())
     result = score_submission(given, table, first, last, accept=accept or ())
     if as_json:
-        sys.stdout.write(_json.text({"rps": result.rps, "ir": result.ir}) + "\n")
+        facts = {"rps": result.rps, "equal_rps": result.equal_rps, "ir": result.ir}
+        sys.stdout.write(_json.text(facts) + "\n")
         return
-    out.print(f"RPS {result.rps:.5f}  (0.16000 is a fifth for everything; lower is better)")
+    equal = f"{result.equal_rps:.5f} is a fifth for everything"
+    out.print(f"RPS {result.rps:.5f}  ({equal}; lower is better)")
     out.print(f"IR  {result.ir:.5f}")
 
 

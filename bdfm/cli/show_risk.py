@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 MAX_ROWS = 40  # of a table on screen; files hold the rest
 TOP_ASSETS = 5
 TOP_ALPHAS = 5
-_TAILS = ("value_at_risk", "expected_shortfall")
 
 
 def left_out(book: Book) -> None:
@@ -289,16 +288,17 @@ def stress(found: StressTest, book: Book) -> None:
 def ahead(found: RiskAhead) -> None:
     """Print the risk of the next days: some of them, each with its posterior error; and who announces."""
     from bdfm.report.ahead import SHOWN
+    from bdfm.risk.ahead import MEASURES
 
     table = _table(
         f"Next market days from {found.origin:%Y-%m-%d}, % (value at risk and expected shortfall at"
         f" {found.level:.0%})",
         ["portfolio"],
-        ["day", "end", "volatility of the day", "volatility", "value at risk", "expected shortfall"],
+        ["day", "end", *MEASURES.values()],
     )
     n = 0
     for portfolio in found.portfolios:
-        own = [found.measure(m, portfolio) for m in ("daily_volatility", "volatility", *_TAILS)]
+        own = [found.measure(m, portfolio) for m in MEASURES]
         ends = own[0]["end"].dt.strftime("%m-%d")
         for day in [d for d in SHOWN if d <= len(ends)]:
             numbers = [t[["value", "posterior_error"]].astype(float).to_numpy()[day - 1] for t in own]

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from bdfm._figures import class_colours, new_figure
 from bdfm.names import ASSET, PERIOD, PERIOD_START, RETURNS
 
 if TYPE_CHECKING:
@@ -17,17 +18,15 @@ if TYPE_CHECKING:
 
 def coverage(history: xr.Dataset, asset_classes: Sequence[str], class_index: NDArray[np.int64]) -> Figure:
     """Figure of which asset has a return in which period of history, classes together and in colours."""
-    from matplotlib import colormaps
-    from matplotlib.colors import ListedColormap, to_hex
-    from matplotlib.figure import Figure
+    from matplotlib.colors import ListedColormap
     from matplotlib.patches import Patch
 
     order = np.argsort(class_index, kind="stable")
     n_classes, n_assets = len(asset_classes), len(order)
     known = history[RETURNS].notnull().to_numpy()[:, order].T
-    colours = [to_hex(colormaps["tab10"](c % 10)) for c in range(n_classes)]
-    figure = Figure(figsize=(9, float(np.clip(0.16 * n_assets, 2.5, 16)) + 1), layout="constrained")
-    axes = figure.subplots()
+    colours = list(class_colours(asset_classes).values())
+    figure, grid = new_figure(figsize=(9, float(np.clip(0.16 * n_assets, 2.5, 16)) + 1))
+    axes = grid[0, 0]
     edges = np.append(history[PERIOD_START].to_numpy(), history[PERIOD].to_numpy()[-1])
     axes.pcolormesh(
         edges,

@@ -35,11 +35,16 @@ CLASS_NAMES: Final = (
     "asset_type",
     "category",
     "industry",
+    "klasse",
+    "anlageklasse",
+    "kategorie",
+    "sektor",
+    "branche",
 )
 _UNIVERSE: Final = {
     "symbol": _columns.SYMBOL_NAMES,
     "asset_class": CLASS_NAMES,
-    "name": ("company", "description"),
+    "name": ("company", "description", "bezeichnung"),
 }
 _DATES: Final = ("earnings_date", "announcement_date", "report_date", "rdq", *_columns.DATE_NAMES)
 _EARNINGS: Final = {"symbol": _columns.SYMBOL_NAMES, "date": _DATES}
@@ -230,6 +235,7 @@ def read_records(
     numbers: Iterable[str] = (),
     label: str = "symbol",
     required: bool = True,
+    bare: str = "",
     aliases: Aliases = None,
     decimal_mark: str | None = None,
 ) -> pd.DataFrame:
@@ -249,6 +255,8 @@ def read_records(
         Column of the symbols.
     required
         Whether to refuse a table without one of ``columns``.
+    bare
+        Column that a list without a header is; blank where there has to be one.
 
     Raises
     ------
@@ -256,7 +264,7 @@ def read_records(
         As ``read_prices``; also for a column that is missing.
     """
     reading = Reading()
-    table = _records(path, what, reading, columns)
+    table = _records(path, what, reading, columns, bare=bare)
     if required:
         _checks.has_columns(table, tuple(columns), where=what)
     wanted = [c for c in numbers if c in table]

@@ -103,7 +103,9 @@ class ExposureData:
             Shapes, labels, shares or values that cannot be used.
         """
         where = "exposure data"
-        r, f = np.array(returns, dtype=np.float64), np.array(factors, dtype=np.float64)
+        # Row by row in memory, however they come: sums of another order differ in the last digit, and that
+        # decides where the search for a likelihood's maximum stops (exposures then differ by thousandths).
+        r, f = (np.array(x, dtype=np.float64, order="C") for x in (returns, factors))
         if r.ndim != 2 or f.ndim != 2 or len(r) != len(f):
             raise DataError(
                 f"{where}: returns have shape {r.shape}, factors {f.shape}; expected (day, asset) and"

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bdfm import _blocks, _checks, _files, _memory
 from bdfm._html import opening
-from bdfm.errors import DataError, FileError
+from bdfm.errors import DataError, FileError, UnknownLabelError
 from bdfm.forecast import effects, pictures, submission
 from bdfm.forecast.actions import Actions
 from bdfm.forecast.base import Base, checksum, make_anew
@@ -414,6 +414,8 @@ class Forecast(Actions):
                 known.flags.writeable = False
                 state = state.with_ranks({N_RANKS: known})
             return replace(forecast, _state=state, records=records, _base=base)
+        except UnknownLabelError as error:  # a part of the reader's own, whose module is not imported
+            raise FileError(f"{path}: {error}") from error
         except (KeyError, TypeError, ValueError) as error:
             raise FileError(
                 f"{path}: the forecast in this file is incomplete ({error}). Save it again."

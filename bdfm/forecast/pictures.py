@@ -51,6 +51,7 @@ def heat_map(
     rank = np.lexsort((-(p[:, 0] + p[:, -1]), order))
     panels = np.array_split(rank, -(-len(rank) // 50))
     rows = max(len(panel) + len({asset_class[i] for i in panel}) for panel in panels)
+    figure: Figure
     figure, axes = plt.subplots(
         1,
         len(panels),

@@ -21,6 +21,7 @@ _STATEMENT = re.compile(
     rf"(?P<left>.+?)\s*(?P<relation>>=|<=|=)\s*(?P<mean>{_NUMBER})\s*(?P<times>x)?"
     rf"(?:\s*(?:±|\+-|\+/-)\s*(?P<sd>{_NUMBER}))?"
 )
+_PAIR = re.compile(rf"(?P<asset>{_SYMBOL})\s*=\s*(?P<mean>{_NUMBER}),\s*(?P<sd>{_NUMBER})")
 _ORDERING = re.compile(rf"(?P<above>{_SYMBOL})\s+>\s+(?P<below>{_SYMBOL})\s*:\s*(?P<p>{_NUMBER})")
 _QUANTILE = re.compile(rf"(?P<asset>{_SYMBOL})\s+in\s+(?P<k>\d+)\s*/\s*(?P<n>\d+)\s*:\s*(?P<p>{_NUMBER})")
 _TAIL = re.compile(
@@ -34,7 +35,8 @@ def parse(text: str, *, semantics: Semantics, confidence: float = 1.0, by: str =
     """View of a short text, as on the command line; ``FORMS`` shows all forms.
 
     Operators stand between spaces, since symbols such as BF-B contain them. Numbers are decimals, or
-    percentages with a % sign. ``semantics``, ``confidence`` and ``by`` are those of the view.
+    percentages with a % sign; ``TLT=0.02,0.10`` is ``TLT = 2% +- 10%``. ``semantics``, ``confidence`` and
+    ``by`` are those of the view.
 
     Examples
     --------
@@ -54,6 +56,8 @@ def parse(text: str, *, semantics: Semantics, confidence: float = 1.0, by: str =
         return Quantile(
             asset=found["asset"], quantile=k, n_quantiles=n, probability=_number(found["p"]), **common
         )
+    if found := _PAIR.fullmatch(line):  # as `bdfm forecast --evidence` takes it too
+        return Absolute(asset=found["asset"], mean=_number(found["mean"]), sd=_number(found["sd"]), **common)
     found = _STATEMENT.fullmatch(line)
     if found is None:
         raise _not_understood(text)

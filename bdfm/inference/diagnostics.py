@@ -183,7 +183,7 @@ class Diagnosis:
         number, names = pd.factorize(self.elements["quantity"])
         # Elements of a quantity spread over its row in a fixed pattern, so that dots do not hide each other.
         row = number + 0.6 * ((np.arange(len(number)) * 0.618034) % 1 - 0.5)
-        figure = plt.figure(figsize=(11, 1.6 + 0.27 * len(names)), layout="constrained")
+        figure: Figure = plt.figure(figsize=(11, 1.6 + 0.27 * len(names)), layout="constrained")
         panels = figure.subplots(1, 3, sharey=True)
         for axes, measure in zip(panels, ("rhat", "ess_bulk", "ess_tail"), strict=True):
             value = self.elements[measure].to_numpy()

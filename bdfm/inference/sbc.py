@@ -163,7 +163,7 @@ class SBC:
         sizes = pd.Series([quantity for quantity, _, _ in scalars]).value_counts()
         columns = 6
         rows = -(-len(scalars) // columns)
-        figure = plt.figure(figsize=(2.2 * columns, 1.7 * rows + 0.5), layout="constrained")
+        figure: Figure = plt.figure(figsize=(2.2 * columns, 1.7 * rows + 0.5), layout="constrained")
         axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
         x = np.arange(1, self.n_draws + 1) / (self.n_draws + 1)
         for ax in axes[len(scalars) :]:

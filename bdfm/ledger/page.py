@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bdfm._statistics import with_error
 from bdfm.backtest.run import EQUAL_RPS
 from bdfm.backtest.significance import diebold_mariano
 from bdfm.ledger.judge import MODEL
@@ -71,7 +72,7 @@ def texts(found: Track) -> list[tuple[str, pd.DataFrame]]:
     rows = [
         {
             "score": str(name).replace("_", " "),
-            "mean ± se": f"{form(row['mean'])} ± {form(row['se'])}",
+            "mean ± se": with_error(row["mean"], row["se"], form),
             "months": int(row["n"]),
         }
         for name, row in means.iterrows()
@@ -111,8 +112,7 @@ def _sums(views: pd.DataFrame) -> pd.DataFrame:
                 "by": by,
                 "views": len(own),
                 "helped": int((own["rps_gain"] > 0).sum()),
-                "RPS gain a month, 1e-5": f"{gain.mean():+.0f}"
-                + (f" ± {error:.0f}" if np.isfinite(error) else ""),
+                "RPS gain a month, 1e-5": with_error(gain.mean(), error, "{:+.0f}".format),
             }
         )
     return pd.DataFrame(rows)
@@ -174,9 +174,9 @@ def track_html(found: Track) -> str:
 
 def verdict(found: Track) -> str:
     """Alarm and mean score in a sentence of HTML."""
-    row = found.means().loc["rps"]
-    error = f" ± {row['se']:.5f}" if np.isfinite(row["se"]) else ""
-    score = f"Mean RPS {row['mean']:.5f}{error}; equal fifths score {EQUAL_RPS:g}."
+    row: Any = found.means().loc["rps"]
+    mean = with_error(row["mean"], row["se"], "{:.5f}".format)
+    score = f"Mean RPS {mean}; equal fifths score {EQUAL_RPS:g}."
     if found.alarm is None or found.alarm.raised is None:
         return f"No alarm. {score}"
     why = escape(f"{found.alarm.reason}, raised in {found.alarm.raised}")

@@ -166,7 +166,10 @@ class Part(Settings):
         part = known.get(value["kind"]) if isinstance(value["kind"], str) else None
         if part is None:
             names = ", ".join(map(repr, known))
-            raise UnknownLabelError(f"[{cls.slot}]: unknown kind {value['kind']!r}. Known: {names}.")
+            raise UnknownLabelError(
+                f"[{cls.slot}]: unknown kind {value['kind']!r}. Known: {names}. A part of your own is known"
+                " once the module that defines it is imported."
+            )
         try:
             return part.model_validate(dict(value))  # type: ignore[return-value]
         except ValidationError as error:

@@ -68,6 +68,7 @@ class PortfolioRisk:
 
         order = self.contributions["volatility"].abs().sort_values().index[-n_assets:]
         shown = self.contributions.loc[order]
+        figure: Figure
         figure, axis = plt.subplots(figsize=(6, 1 + 0.22 * len(shown)), layout="constrained")
         plt.close(figure)
         place = np.arange(len(shown))

@@ -328,7 +328,9 @@ class Posterior:
             Periods of ``predictions``.
         weighted
             Whether ``log_likelihood`` is that of eq. 9, each period by its weight, as it entered the
-            posterior: for ``psense``. LOO needs it unweighted, or ``bdfm.posterior.leave_one_out``.
+            posterior: for ``psense``. ArviZ's LOO needs it unweighted, and is right where all periods count
+            alike: it takes a return out with its whole density. ``bdfm.posterior.leave_one_out`` takes it out
+            as it came in, to the power of its period's weight.
 
         Returns
         -------
@@ -348,7 +350,10 @@ class Posterior:
         )
 
     def with_log_likelihood(self) -> xr.DataTree:
-        """Tree with the group ``log_likelihood``, as ArviZ's LOO functions expect it; see ``to_datatree``."""
+        """Tree with the group ``log_likelihood``, as ArviZ's LOO functions expect it; see ``to_datatree``.
+
+        Where periods have weights below 1 take ``bdfm.posterior.leave_one_out``, which counts them.
+        """
         return self.to_datatree(LOG_LIKELIHOOD)
 
     @either_seed

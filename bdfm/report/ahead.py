@@ -15,7 +15,7 @@ from bdfm.errors import BdfmError, DataError
 from bdfm.forecast.forecast import Forecast
 from bdfm.portfolio.decisions import Decision
 from bdfm.posterior.posterior import Posterior
-from bdfm.risk.ahead import DAYS, N_DRAWS, RiskAhead, risk_ahead
+from bdfm.risk.ahead import DAYS, MEASURES, N_DRAWS, RiskAhead, risk_ahead
 from bdfm.risk.from_files import read_portfolios
 
 if TYPE_CHECKING:
@@ -60,8 +60,7 @@ def ahead_of_book(
     book: Book, *, days: int | None, level: float, seed: int, accept: Collection[str] | None = ()
 ) -> RiskAhead | None:
     """Risk of a book's portfolios in the next days; None without a posterior of market days."""
-    path = book.request.posterior
-    posterior = None if path is None else Posterior.load(path)
+    posterior = book.posterior
     if posterior is not None and posterior.model.conditions_paths:
         return ahead_of(posterior, book.weights, days=days, level=level, seed=seed, accept=accept)
     if days is not None:
@@ -110,7 +109,7 @@ def ahead_section(forecast: Forecast, posterior: Posterior | None) -> str:
     name = found.portfolios[0]
     given = f", given that {'; '.join(e.words for e in posterior.evidence)}" if posterior.evidence else ""
     columns = ("value", "posterior_error")
-    values = [100 * found.measure(m)[[*columns]].astype(float).to_numpy() for m in _MEASURES]
+    values = [100 * found.measure(m)[[*columns]].astype(float).to_numpy() for m in MEASURES]
     rows = "".join(
         f"<tr><th scope=row>{d}</th>"
         + "".join(f"<td>{x[d - 1, 0]:.2f} ± {x[d - 1, 1]:.2f}</td>" for x in values)
@@ -118,7 +117,7 @@ def ahead_section(forecast: Forecast, posterior: Posterior | None) -> str:
         for d in SHOWN
         if d <= n
     )
-    heads = "".join(f"<th>{escape(text)}</th>" for text in _MEASURES.values())
+    heads = "".join(f"<th>{escape(text)}</th>" for text in MEASURES.values())
     first = found.announcements.head(20).reset_index()[["symbol", "end", "volatility", "without"]]
     told = ", ".join(
         f"{symbol} on {end:%Y-%m-%d} ({100 * there:.1f} % instead of {100 * without:.1f} %)"
@@ -132,11 +131,3 @@ def ahead_section(forecast: Forecast, posterior: Posterior | None) -> str:
         f"<table class=plain><thead><tr><th>market day</th>{heads}</tr></thead><tbody>{rows}</tbody>"
         f"</table></div>{announced}"
     )
-
-
-_MEASURES: Final = {
-    "daily_volatility": "volatility of the day",
-    "volatility": "volatility to the day",
-    "value_at_risk": "value at risk",
-    "expected_shortfall": "expected shortfall",
-}

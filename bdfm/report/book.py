@@ -22,6 +22,7 @@ from bdfm.exposures.choices import Unit
 from bdfm.exposures.result import Exposures
 from bdfm.exposures.risk import exposures_risk
 from bdfm.names import DAY
+from bdfm.posterior.posterior import Posterior
 from bdfm.risk.base import RiskModel
 from bdfm.risk.choices import Kind
 from bdfm.risk.from_files import (
@@ -98,6 +99,7 @@ class Book(NamedTuple):
     without_risk: list[str]
     told: list[str]
     request: Request
+    posterior: Posterior | None
 
     @property
     def span(self) -> str:
@@ -185,8 +187,13 @@ def book_of(request: Request, *, say: Callable[..., None] = lambda *_: None) -> 
     if lost := [s for s in chosen.still if s not in held]:
         told.insert(0, f"Left out, since their prices never move: {', '.join(lost)}.")
     portfolios = portfolios[[c for c in portfolios.columns if c in set(returns.columns)]]
+    posterior = None
     if r.posterior is not None:
-        models[BAYESIAN] = risk_from_posterior(r.posterior, portfolios, table.index[-1])
+        posterior = Posterior.load(r.posterior)
+        every = pd.DatetimeIndex(whole.index)
+        models[BAYESIAN] = risk_from_posterior(
+            posterior, portfolios, table.index[-1], days=every, where=r.posterior.name
+        )
         more = [] if against is None else list(against.index)
         _checks.known([*more, *r.instruments], models[BAYESIAN].assets, what="asset", where=r.posterior.name)
     if r.exposures is not None:
@@ -209,6 +216,7 @@ def book_of(request: Request, *, say: Callable[..., None] = lambda *_: None) -> 
         chosen.still,
         told,
         request,
+        posterior,
     )
 
 

@@ -24,14 +24,22 @@ if TYPE_CHECKING:
     from bdfm.risk.fama_french import single_sorts as single_sorts
     from bdfm.risk.fundamentals import FundamentalsPanel as FundamentalsPanel
     from bdfm.risk.linked import link_specific as link_specific
+    from bdfm.risk.losses import ReverseStress as ReverseStress
+    from bdfm.risk.losses import forecast_given_loss as forecast_given_loss
+    from bdfm.risk.losses import reverse_stress as reverse_stress
     from bdfm.risk.pricing import Pricing as Pricing
     from bdfm.risk.pricing import grs_statistic as grs_statistic
     from bdfm.risk.pricing import price as price
     from bdfm.risk.principal import Components as Components
     from bdfm.risk.principal import components as components
     from bdfm.risk.principal import parameter_counts as parameter_counts
+    from bdfm.risk.replays import replay as replay
+    from bdfm.risk.replays import replay_held as replay_held
     from bdfm.risk.returns import compounded as compounded
     from bdfm.risk.returns import simple_returns as simple_returns
+    from bdfm.risk.shocks import FactorShock as FactorShock
+    from bdfm.risk.shocks import shock_factors as shock_factors
+    from bdfm.risk.shocks import shock_risk as shock_risk
     from bdfm.risk.simulated_error import estimation_error as estimation_error
     from bdfm.risk.simulated_error import plot_estimation_error as plot_estimation_error
     from bdfm.risk.sorts import FactorPortfolios as FactorPortfolios
@@ -40,14 +48,6 @@ if TYPE_CHECKING:
     from bdfm.risk.sorts import portfolio_returns as portfolio_returns
     from bdfm.risk.sorts import sort_portfolios as sort_portfolios
     from bdfm.risk.statistical import StatisticalEstimator as StatisticalEstimator
-    from bdfm.risk.stress import FactorShock as FactorShock
-    from bdfm.risk.stress import ReverseStress as ReverseStress
-    from bdfm.risk.stress import forecast_given_loss as forecast_given_loss
-    from bdfm.risk.stress import replay as replay
-    from bdfm.risk.stress import replay_held as replay_held
-    from bdfm.risk.stress import reverse_stress as reverse_stress
-    from bdfm.risk.stress import shock_factors as shock_factors
-    from bdfm.risk.stress import shock_risk as shock_risk
     from bdfm.risk.stress_tests import Scenarios as Scenarios
     from bdfm.risk.stress_tests import StressTest as StressTest
     from bdfm.risk.stress_tests import implied_factor_returns as implied_factor_returns
@@ -113,16 +113,9 @@ else:
                 "sort_portfolios",
             ),
             "bdfm.risk.statistical": ("StatisticalEstimator",),
-            "bdfm.risk.stress": (
-                "FactorShock",
-                "ReverseStress",
-                "forecast_given_loss",
-                "replay",
-                "replay_held",
-                "reverse_stress",
-                "shock_factors",
-                "shock_risk",
-            ),
+            "bdfm.risk.losses": ("ReverseStress", "forecast_given_loss", "reverse_stress"),
+            "bdfm.risk.replays": ("replay", "replay_held"),
+            "bdfm.risk.shocks": ("FactorShock", "shock_factors", "shock_risk"),
             "bdfm.risk.stress_tests": (
                 "Scenarios",
                 "StressTest",

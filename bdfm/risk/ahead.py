@@ -32,8 +32,13 @@ Floats = NDArray[np.float64]
 DAYS: Final = 20  # four weeks
 N_DRAWS: Final = 100_000
 YEAR: Final = 252  # market days
-_OVER: Final = ("volatility", "value_at_risk", "expected_shortfall")
-_OF_DAY: Final = "daily_volatility"
+MEASURES: Final = {  # of the table, with their titles: the first is of a day alone, the others up to it
+    "daily_volatility": "volatility of the day",
+    "volatility": "volatility to the day",
+    "value_at_risk": "value at risk",
+    "expected_shortfall": "expected shortfall",
+}
+_OF_DAY, *_OVER = MEASURES
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -69,7 +74,7 @@ class RiskAhead:
 
     def measure(self, name: str, portfolio: str | None = None) -> pd.DataFrame:
         """Rows (day) of one measure of a portfolio, the first one unless named."""
-        _checks.known([name], [_OF_DAY, *_OVER], what="measure", where="risk ahead")
+        _checks.known([name], list(MEASURES), what="measure", where="risk ahead")
         chosen = self.portfolios[0] if portfolio is None else portfolio
         _checks.known([chosen], self.portfolios, what="portfolio", where="risk ahead")
         return pd.DataFrame(self.table.xs((chosen, name), level=("portfolio", "measure")))
@@ -87,7 +92,7 @@ class RiskAhead:
 
     def _repr_html_(self) -> str:
         percent = "{:.2%}".format
-        values = self.table["value"].unstack("measure")[[_OF_DAY, *_OVER]]
+        values = self.table["value"].unstack("measure")[list(MEASURES)]
         text = values.to_html(float_format=percent, border=0)
         if len(self.announcements):
             text += self.announcements.to_html(float_format=percent, border=0, escape=True)
@@ -98,6 +103,7 @@ class RiskAhead:
         plt = pyplot()
         from matplotlib.ticker import MaxNLocator
 
+        figure: Figure
         figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
         plt.close(figure)
         for k, name in enumerate(self.portfolios[:n_portfolios]):

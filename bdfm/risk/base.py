@@ -56,8 +56,8 @@ class RiskModel:
     """Factor risk model Σ = B F B' + diag(D) (eq. R1); made by estimators, ``from_arrays``, ``load``.
 
     Portfolio risk goes through the factors: w'Σw = (B'w)'F(B'w) + Σ w_i² D_i. The N x N matrix Σ is formed
-    by ``covariance`` alone. A Bayesian model has a leading axis of posterior draws in B, F and D, and every
-    figure has it too.
+    by ``covariance`` alone, and with posterior draws by ``solve`` and ``log_determinant``. A Bayesian model
+    has a leading axis of posterior draws in B, F and D, and every figure has it too.
 
     Attributes
     ----------

@@ -137,8 +137,9 @@ class CrossSectionalEstimator:
         lacking = [a for a, bad in zip(table.columns, np.isnan(now).any(axis=1), strict=True) if bad]
         if lacking:
             raise DataError(
-                f"{where}: {len(lacking)} assets have no exposures at {whole.index[-1]:%Y-%m-%d}"
-                f" ({_checks.first(lacking)}). Fill them in, or drop the assets."
+                f"{where}: exposures at {whole.index[-1]:%Y-%m-%d} are missing of {len(lacking)} of"
+                f" {table.shape[1]} assets ({_checks.first(lacking)}). Fill them in (styles of prices need a"
+                " year of closes), or drop the assets."
             )
         weight = period_weights(len(table), self.half_life, where=where)
         frame = pd.DataFrame(factor_returns, table.index, list(design.factors))

@@ -177,5 +177,10 @@ def summary_table(figures: Mapping[str, NDArray[np.float64]], index: pd.Index[An
     return table
 
 
+def draw_mean(values: NDArray[np.float64], n_draws: int) -> NDArray[np.float64]:
+    """Mean over posterior draws, the first dimension, where there are any."""
+    return np.asarray(values.mean(axis=0) if n_draws else values)
+
+
 def _arrays(figures: Mapping[str, xr.DataArray]) -> dict[str, NDArray[np.float64]]:
     return {k: v.transpose(DRAW, ..., missing_dims="ignore").to_numpy() for k, v in figures.items()}

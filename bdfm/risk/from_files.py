@@ -319,20 +319,28 @@ def fit_each(
     return Fits(models, {k: e for k, e in made.items() if k in models}, failures)
 
 
-def risk_from_posterior(path: Path, weights: pd.DataFrame, origin: pd.Timestamp) -> RiskModel:
-    """Bayesian risk, of a file of draws, over the posterior's own period, for the assets of the weights.
+def risk_from_posterior(
+    posterior: Posterior,
+    weights: pd.DataFrame,
+    origin: pd.Timestamp,
+    *,
+    days: pd.DatetimeIndex,
+    where: str,
+) -> RiskModel:
+    """Bayesian risk over the posterior's own period, for the assets of the weights.
 
-    ``origin`` is the last day that other models use; ``DataError`` where the posterior's is another one, but
-    for a weekend.
+    ``origin`` is the last day that other models use, ``days`` are all days of the prices; ``DataError`` where
+    the posterior's origin is another one: a weekend may lie between them, no day with prices. ``where`` is
+    what messages call the posterior: its file.
     """
-    posterior = Posterior.load(path)
     made = posterior.panel.origin
-    if abs((made - origin).days) > MAX_APART:
+    between = (days > min(made, origin)) & (days <= max(made, origin))
+    if between.any() or abs((made - origin).days) > MAX_APART:
         raise DataError(
-            f"{path.name}: its forecast was made on {made:%Y-%m-%d}, and the other models use prices up to"
+            f"{where}: its forecast was made on {made:%Y-%m-%d}, and the other models use prices up to"
             f" {origin:%Y-%m-%d}. Pass --origin {made:%Y-%m-%d}, or the posterior of that day."
         )
     found = bayesian_risk(posterior)
     held = [str(c) for c in weights.columns[(weights != 0).any()]]
-    _checks.known(held, found.assets, what="asset", where=path.name)
+    _checks.known(held, found.assets, what="asset", where=where)
     return found

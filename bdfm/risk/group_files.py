@@ -12,7 +12,7 @@ import pandas as pd
 from bdfm import _checks
 from bdfm._columns import SYMBOL_NAMES
 from bdfm._reading import READING
-from bdfm.data.sources import read_records, read_universe
+from bdfm.data.sources import read_records
 from bdfm.errors import DataError
 
 SHARE: Final = "share"
@@ -117,8 +117,11 @@ def read_groups(
     say(*categories.values())
     if estimation is not None:
         where = "estimation universe"
-        table = read_universe(estimation, aliases=aliases)
+        table = read_records(
+            estimation, what=where, columns={"symbol": SYMBOL_NAMES}, aliases=aliases, bare="symbol"
+        )
         say(table)
+        _checks.unique(table["symbol"], what="symbols", where=where)
         _checks.known(list(table["symbol"]), list(symbols), what="symbol", where=where, alias=True)
         members = tuple(table["symbol"])
     return Groups(categories, members)

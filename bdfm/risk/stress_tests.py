@@ -19,15 +19,9 @@ from bdfm.names import ASSET, FACTOR, PORTFOLIO
 from bdfm.risk import stress_plots
 from bdfm.risk.base import RiskModel
 from bdfm.risk.inputs import Weights, portfolios
-from bdfm.risk.stress import (
-    WINDOWS,
-    forecast_given_loss,
-    replay,
-    replay_held,
-    reverse_stress,
-    shock_factors,
-    shock_risk,
-)
+from bdfm.risk.losses import forecast_given_loss, reverse_stress
+from bdfm.risk.replays import WINDOWS, replay, replay_held
+from bdfm.risk.shocks import shock_factors, shock_risk
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -19,6 +19,7 @@ Floats = NDArray[np.float64]
 YEAR: Final = 252  # market days
 QUARTER: Final = 63
 MONTH: Final = 21
+FRESH: Final = 7  # market days: as long as a close counts where none is given, ten days
 
 
 def _momentum(log_prices: Floats, returns: Floats) -> Floats:
@@ -74,7 +75,8 @@ def price_styles(
     Returns
     -------
     xarray.DataArray
-        Not standardised. NaN where an asset lacks prices for a style.
+        Not standardised. A day without a close repeats the last one, for up to seven market days; NaN where
+        an asset lacks prices for a style all the same.
 
     Raises
     ------
@@ -93,7 +95,7 @@ def price_styles(
             if len(table) > YEAR
             else f"{where}: {len(table)} days of prices; {YEAR + 1} are needed."
         )
-    log_prices = np.log(table.to_numpy())
+    log_prices = np.log(table.ffill(limit=FRESH).to_numpy())
     returns = np.diff(log_prices, axis=0, prepend=np.nan)
     values = np.stack(
         [

@@ -19,6 +19,7 @@ from bdfm import _checks
 from bdfm._figures import new_figure
 from bdfm._html import opening
 from bdfm._seeds import either_seed
+from bdfm._statistics import MIN_ORIGINS
 from bdfm.errors import DataError, DataWarning
 from bdfm.forecast.forecast import N_RANKS, Forecast
 from bdfm.forecast.ranks import normalised_weights, outcome_quantiles
@@ -269,7 +270,7 @@ class Calibration:
     def slopes(self) -> pd.DataFrame:
         """Slope of outcome on forecast probability by quantile: 1 if calibrated, below 1 if overconfident.
 
-        Columns: ``slope``; ``se``, robust to dependence within an origin (NaN with fewer than two); ``5%``,
+        Columns: ``slope``; ``se``, robust to dependence within an origin (NaN with fewer than eight); ``5%``,
         ``95%`` and ``tail_probability`` as in ``coverage``. NaN where all forecasts are equal.
         """
         table = reliability_slopes(self.probabilities, self.outcomes, self._cells["origin"])
@@ -406,7 +407,7 @@ def reliability_slopes(
     """Slope of outcome on forecast probability by quantile: 1 if calibrated, below 1 if overconfident.
 
     ``probabilities`` and ``outcomes`` (cell, quantile), ``origins`` (cell). Columns: ``slope``, NaN where all
-    forecasts are equal; ``se``, robust to dependence within an origin, NaN with fewer than two.
+    forecasts are equal; ``se``, robust to dependence within an origin, NaN with fewer than eight.
     """
     origin = pd.factorize(np.asarray(origins))[0]
     n_origins = int(origin.max()) + 1
@@ -421,7 +422,7 @@ def reliability_slopes(
         residual = outcomes[:, q] - outcomes[:, q].mean() - slope * x
         score = np.bincount(origin, weights=x * residual)
         spread = float(score @ score) * n_origins / max(n_origins - 1, 1)
-        rows.append({"slope": slope, "se": np.sqrt(spread) / total if n_origins > 1 else np.nan})
+        rows.append({"slope": slope, "se": np.sqrt(spread) / total if n_origins >= MIN_ORIGINS else np.nan})
     return pd.DataFrame(rows, index=pd.RangeIndex(1, probabilities.shape[1] + 1, name="quantile"))
 
 

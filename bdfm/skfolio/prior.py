@@ -93,14 +93,14 @@ class ModelPrior(_BasePrior):  # type: ignore[misc]
 
 
 def prices_of(returns: pd.DataFrame, *, where: str) -> pd.DataFrame:
-    """Prices (day, asset) that start at 1 the business day before, from daily simple returns."""
+    """Prices (day, asset) from daily simple returns: 1 the day before an asset's first."""
     if not isinstance(returns.index, pd.DatetimeIndex) or not returns.index.is_monotonic_increasing:
         raise DataError(f"{where}: X needs its days as index, ascending: a DatetimeIndex.")
     values = returns.to_numpy(dtype=np.float64)
     if np.isinf(values).any() or (values <= -1).any():
         raise DataError(f"{where}: X has returns at or below -1, or infinite. Give simple ones: 0.01 is 1 %.")
-    closes = (1 + returns.fillna(0.0)).cumprod().where(returns.notna())
-    before = returns.index[0] - pd.offsets.BDay(1)
-    start = np.where(returns.iloc[0].notna(), 1.0, np.nan)[None]
-    first = pd.DataFrame(start, index=[before], columns=returns.columns)
-    return pd.concat([first, closes])
+    before = pd.DataFrame(np.nan, [returns.index[0] - pd.offsets.BDay(1)], returns.columns)
+    padded = pd.concat([before, returns])
+    known = padded.notna()
+    known |= known.shift(-1, fill_value=False)  # a return is from one close to the next
+    return (1 + padded.fillna(0.0)).cumprod().where(known)

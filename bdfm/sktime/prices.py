@@ -70,6 +70,7 @@ class PriceForecaster(_BaseForecaster):  # type: ignore[misc]
         "capability:pred_int": True,
         "capability:pred_int:insample": False,
         "capability:missing_values": True,
+        "capability:update": True,
         "y_inner_mtype": "pd.DataFrame",
         "requires-fh-in-fit": False,
     }
@@ -98,7 +99,12 @@ class PriceForecaster(_BaseForecaster):  # type: ignore[misc]
             self._prices["companion"] = np.where(np.arange(len(y)) % 2, 1.01, 1.0)
         self._columns = list(y.columns)
         self._forecasts: dict[int, Forecast] = {}
+        self._fitted, self._fitted_cutoff = y, self.cutoff
         return self
+
+    def _update(self, y: pd.DataFrame, X: Any = None, update_params: bool = True) -> Any:
+        """Fit again with the rows of ``y`` added, which costs what a fit costs: nothing."""
+        return self._fit(y.combine_first(self._fitted), X, None) if update_params else self
 
     def _forecast(self, step: int) -> Forecast:
         """Forecast of the return over so many rows after the last."""
@@ -125,7 +131,9 @@ class PriceForecaster(_BaseForecaster):  # type: ignore[misc]
         return self._prices.ffill().iloc[-1].to_numpy()[: len(self._columns)]
 
     def _steps(self, fh: Any) -> list[int]:
-        return [int(step) for step in fh.to_relative(self.cutoff).to_numpy()]
+        """Rows after the last that was fitted: ``update`` may have moved the cutoff on, and no more."""
+        steps = fh.to_absolute(self.cutoff).to_relative(self._fitted_cutoff)
+        return [int(step) for step in steps.to_numpy()]
 
     def _index(self, fh: Any) -> Any:
         return fh.to_absolute_index(self.cutoff)

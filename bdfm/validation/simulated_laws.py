@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -14,10 +15,8 @@ Floats = NDArray[np.float64]
 
 N_DRAWS: Final = 20_000
 TAIL: Final = 0.02  # share of the draws that the tail is made of
-LONGEST: Final = 2000  # periods, from which on laws hardly change
-_STEP: Final = 0.05  # of the logarithm of periods between laws that are simulated
+LENGTHS: Final = (8, 16, 32, 64, 128, 256, 512, 1024)  # periods of the laws that are simulated
 _BLOCK: Final = 1000  # series simulated at a time
-_SHORTEST: Final = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,19 +42,32 @@ class SimulatedLaw:
         return np.where(np.isnan(values), np.nan, np.where(values > self.start, beyond, body))
 
 
-def law_of(statistic: Callable[..., Floats], n_periods: int, *args: Any) -> SimulatedLaw:
-    """Law of ``statistic(values, *args)`` (asset,) for independent normal values (period, asset).
+def p_values(statistic: Callable[..., Floats], values: Floats, n_periods: int, *args: Any) -> Floats:
+    """Chances (asset,) of at least ``values`` of ``statistic(series, *args)`` of independent normal series.
 
-    For a number of periods within 3 % of ``n_periods``, at most 2,000; kept once simulated. Always the same.
+    Laws are simulated at lengths from 8 to 1,024 periods; between two of them the logarithm of the chance
+    goes along a line in 1 / n. Beyond the last it stays, which is nearer than chi-squared for tails: at 1,500
+    periods that still rejects one in 1,000 twice as often. NaN stays.
     """
-    n = round(np.exp(round(np.log(max(n_periods, _SHORTEST)) / _STEP) * _STEP))
-    return _simulated(statistic, max(_SHORTEST, min(n, LONGEST)), args)
+    n = min(max(n_periods, LENGTHS[0]), LENGTHS[-1])
+    at = bisect_left(LENGTHS, n)
+    long = law_of(statistic, LENGTHS[at], *args).p_values(values)
+    if LENGTHS[at] == n:
+        return long
+    short = law_of(statistic, LENGTHS[at - 1], *args).p_values(values)
+    share = (1 / n - 1 / LENGTHS[at]) / (1 / LENGTHS[at - 1] - 1 / LENGTHS[at])
+    return np.asarray(np.exp(share * np.log(short) + (1 - share) * np.log(long)))
 
 
-@lru_cache(maxsize=64)
-def _simulated(statistic: Callable[..., Floats], n: int, args: tuple[Any, ...]) -> SimulatedLaw:
-    rng = np.random.default_rng(n)
-    blocks = [statistic(rng.standard_normal((n, _BLOCK)), *args) for _ in range(N_DRAWS // _BLOCK)]
+@cache  # eight lengths of three statistics, 160 kB each
+def law_of(statistic: Callable[..., Floats], n_periods: int, *args: Any) -> SimulatedLaw:
+    """Law of ``statistic(series, *args)`` (asset,) of independent normal series (period, asset).
+
+    Always the same; kept once simulated, which takes from 20 ms (64 periods, autocorrelation) to 2.5 s of a
+    core (1,024 periods, tails or clusters).
+    """
+    rng = np.random.default_rng(n_periods)
+    blocks = [statistic(rng.standard_normal((n_periods, _BLOCK)), *args) for _ in range(N_DRAWS // _BLOCK)]
     draws = np.sort(np.concatenate(blocks))
     top = draws[-round(TAIL * N_DRAWS) :]
     return SimulatedLaw(draws, float(top[0]), float(top.mean() - top[0]))

@@ -1,7 +1,8 @@
 """Test statistics of residuals and regressions, for all assets at once.
 
-statsmodels has them for one series at a time; the tests hold these to it. A table of 500 assets takes
-milliseconds here, and the Monte Carlo part of validation needs many tables.
+statsmodels has them for one series at a time; the tests hold these to it. The Monte Carlo part of validation
+needs many tables: 500 periods of 500 assets take from 2 ms (autocorrelation) to 30 ms (ARCH) of a core, with
+gaps 200 ms for tails; what laws take besides, once for a length, is in ``bdfm.validation.simulated_laws``.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from bdfm._statistics import long_run_variance, newey_west_lags
-from bdfm.validation.simulated_laws import law_of
+from bdfm.validation.simulated_laws import p_values
 
 Floats = NDArray[np.float64]
 
@@ -131,7 +132,7 @@ def _by_law(statistic: Callable[..., Floats], found: Floats, n: NDArray[np.int64
     """
     p = np.full(found.shape, np.nan)
     for size in np.unique(n):
-        p[n == size] = law_of(statistic, int(size), *args).p_values(found[n == size])
+        p[n == size] = p_values(statistic, found[n == size], int(size), *args)
     return p
 
 

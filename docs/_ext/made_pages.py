@@ -1,17 +1,19 @@
-"""Pages made from the repository: reference, presets, notebooks, source files, changes, and llms.txt."""
+"""Pages made from the repository: reference, presets, notebooks, source files, changes, llms.txt, sitemap."""
 
 from __future__ import annotations
 
 import base64
+import functools
 import html
 import inspect
 import json
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 from described import MODULES, ROOMS, first_sentence, makers, names_of, pages_with
 from docutils import nodes
@@ -186,9 +188,10 @@ def source_pages(app: Any) -> Iterator[tuple[str, dict[str, Any], str]]:
 
 
 def write_llms(app: Any, error: Exception | None) -> None:
-    """Write llms.txt: each page with its first sentence, and where its plain text is."""
+    """Write llms.txt, each page with its first sentence, and llms-full.txt, all pages and docstrings."""
     if error or app.builder.format != "html":
         return
+    pages = [p for p in sorted(app.env.found_docs) if not p.startswith("notebooks/") and p.count("/") < 2]
     lines = [
         "# bdfm",
         "",
@@ -196,16 +199,83 @@ def write_llms(app: Any, error: Exception | None) -> None:
         "> its own Gibbs sampler. From daily prices it draws next month's joint returns; draws take edits",
         "> and views.",
         "",
-        "Plain text of each page: `_sources/PAGE.md.txt`.",
+        "All pages and docstrings: [llms-full.txt](llms-full.txt). One page: `_sources/PAGE.md.txt`.",
+        "",
+        *(
+            f"- [{app.env.titles[page].astext()}]({page}.html): {opening(app.env.get_doctree(page))}"
+            for page in pages
+        ),
+        "",
+        "## Reference",
+        "",
+        *(f"- [{t}](reference/generated/{m}.html): `{m}`" for m, t in {**ROOMS, **MODULES}.items()),
         "",
     ]
-    for page in sorted(app.env.found_docs):
-        if page.startswith("notebooks/") or page.count("/") > 1:
-            continue
-        lines.append(f"- [{app.env.titles[page].astext()}]({page}.html)")
-    lines += ["", "## Reference", ""]
-    lines += [f"- [{t}](reference/generated/{m}.html): `{m}`" for m, t in {**ROOMS, **MODULES}.items()]
-    (Path(app.outdir) / "llms.txt").write_text("\n".join([*lines, ""]), encoding="utf-8")
+    out = Path(app.outdir)
+    (out / "llms.txt").write_text("\n".join(lines), encoding="utf-8")
+    texts = [Path(app.env.doc2path(page)).read_text(encoding="utf-8").strip() for page in pages]
+    full = "\n\n".join([*texts, "# Public names", *docstrings(), ""])
+    (out / "llms-full.txt").write_text(full, encoding="utf-8")
+
+
+def opening(tree: nodes.document) -> str:
+    """First sentence of a page that is text."""
+    for paragraph in tree.findall(nodes.paragraph):
+        text = " ".join(paragraph.astext().split())
+        if isinstance(paragraph.parent, nodes.section) and text:
+            return re.split(r"(?<=[.:;])\s", text)[0]
+    return ""
+
+
+def docstrings() -> Iterator[str]:
+    """Each public name with its signature and docstring."""
+    for room in ROOMS:
+        for name, thing in names_of(room).items():
+            hidden = any(p.startswith("_") for p in inspect.signature(thing).parameters)
+            signature = "" if hidden else str(inspect.signature(thing))
+            yield f"## {room}.{name}\n\n`{name}{signature}`\n\n{inspect.getdoc(thing)}"
+
+
+def sitemap(base: str, pages: Iterable[str]) -> str:
+    """sitemap.xml of the pages of a site, by their places in it."""
+    places = [html.escape(urljoin(f"{base.rstrip('/')}/", page)) for page in sorted(pages)]
+    entries = [f"<url><loc>{place}</loc></url>" for place in places]
+    head = '<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">'
+    return "\n".join(['<?xml version="1.0" encoding="utf-8"?>', head, *entries, "</urlset>", ""])
+
+
+def write_sitemap(app: Any, error: Exception | None) -> None:
+    """Write sitemap.xml where the site has an address (`html_baseurl`), which its entries begin with."""
+    if app.config.html_baseurl and not error and app.builder.format == "html":
+        pages = [app.builder.get_target_uri(page) for page in app.env.found_docs]
+        text = sitemap(app.config.html_baseurl, pages)
+        (Path(app.outdir) / "sitemap.xml").write_text(text, encoding="utf-8")
+
+
+BLOCK = re.compile(r'<div class="viewcode-block" id="([\w.]+)">\s*<a class="viewcode-back" href="[^"]*"')
+
+
+def mend_back_links(app: Any, error: Exception | None) -> None:
+    """Lead from the source of a name to its place in the reference, where a module has several pages there.
+
+    Sphinx keeps one name of a module, that of the first page: ``bdfm.backtest`` for ``bdfm.backtest.run``.
+    """
+    if error or app.builder.format != "html":
+        return
+    known = set(app.env.domains["py"].objects)
+    sources = Path(app.outdir) / "_modules"
+    for page in sorted(sources.rglob("*.html")):
+        module = ".".join(page.relative_to(sources).with_suffix("").parts)
+        text = page.read_text(encoding="utf-8")
+        new = BLOCK.sub(functools.partial(_with_place, module=module, known=known), text)
+        if new != text:
+            page.write_text(new, encoding="utf-8")
+
+
+def _with_place(found: re.Match[str], *, module: str, known: Collection[str]) -> str:
+    """Head of a block of source whose link back leads to a place that is there."""
+    head, _, place = found[0].removesuffix('"').rpartition("#")
+    return f'{head}#{place if place in known else f"{module}.{found[1]}"}"'
 
 
 def setup(app: Any) -> dict[str, bool]:
@@ -215,4 +285,6 @@ def setup(app: Any) -> dict[str, bool]:
     app.connect("doctree-resolved", resolve_source)
     app.connect("html-collect-pages", source_pages)
     app.connect("build-finished", write_llms)
+    app.connect("build-finished", write_sitemap)
+    app.connect("build-finished", mend_back_links)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

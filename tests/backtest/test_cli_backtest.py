@@ -1,5 +1,7 @@
 """The commands backtest, compare and baselines as a user runs them."""
 
+import re
+
 
 def test_backtest_and_compare(bdfm_command, data, origins, tmp_path):
     data.prices.to_csv(tmp_path / "prices.csv")
@@ -12,13 +14,17 @@ def test_backtest_and_compare(bdfm_command, data, origins, tmp_path):
     ]
     code, out, err = bdfm_command("backtest", "equal", "pca", tmp_path / "tiny.toml", *arguments)
     assert code == 0, err
-    assert "equal: RPS 0.16000" in out
+    assert "equal: RPS 0.16000 over 2 origins" in out
+    assert "nan" not in out
+    assert "±" not in out  # two origins have no error
     assert "worst R-hat" in out
     assert sorted(p.name for p in (tmp_path / "runs").iterdir()) == ["equal", "pca", "tiny"]
     assert bdfm_command("backtest", "pca", *arguments)[0] == 0  # nothing to do
     code, out, _ = bdfm_command("compare", tmp_path / "runs", "--out", tmp_path / "page.html")
     assert code == 0
     assert "Best is " in out
+    assert "nan" not in out
+    assert "±" not in out.replace("1e-5 ± se", "")
     assert (tmp_path / "page.html").stat().st_size > 1_000_000
     code, _, err = bdfm_command("backtest", "pcca", *arguments)
     assert code == 2
@@ -39,3 +45,6 @@ def test_baselines_are_listed(bdfm_command):
     assert code == 0
     assert "ewma-t-5d" in out
     assert "DCC-GARCH" in out
+    rows = re.split(r"\n (?=[a-z])", out)
+    said = [" ".join(row.split()[1:]) for row in rows]
+    assert len(set(said)) == len(said) > 10

@@ -2,13 +2,16 @@
 
 import json
 import os
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from bdfm.cli.month import _evidence
 from bdfm.data.sources import demo
 from bdfm.forecast.forecast import Forecast
+from bdfm.model.factor_model import presets
 from bdfm.posterior.posterior import Posterior
 
 
@@ -59,7 +62,7 @@ def test_forecast_writes_all_files(bdfm_command, arguments, files):
 
 
 def test_a_forecast_is_repeated_by_its_run_file(bdfm_command, arguments, files):
-    options = ["--zero", "AAPL", "--evidence", "BBY=0.02,0.1", "--period-days", 21, "--seed", 7]
+    options = ["--zero", "AAPL", "--evidence", "BBY = 2% +- 10%", "--period-days", 21, "--seed", 7]
     options += ["--draws", 400]  # the evidence's period is drawn anew as often as draws have to be repeated
     assert bdfm_command(*arguments, *options)[0] == 0
     folder = files / "out"
@@ -71,6 +74,20 @@ def test_a_forecast_is_repeated_by_its_run_file(bdfm_command, arguments, files):
     assert {name: (folder / name).read_bytes() for name in names} == before
     assert {p.name for p in folder.iterdir()} == {*names, "posterior.nc", "summary.json", ".bdfm.json"}
     assert Posterior.load(folder / "posterior.nc").evidence[0].symbol == "BBY"
+
+
+@pytest.mark.parametrize(
+    ("texts", "values"),
+    [
+        (("TLT = 2% +- 10%", "TLT=0.02,0.10", "TLT = 0.02 ± 0.1", "TLT = 2%, 10%"), ("TLT", 0.02, 0.1)),
+        (("SPY = -5% +- 1% over 5d", "SPY=-0.05,0.01,5d"), ("SPY", -0.05, 0.01, "5d")),
+        (("AAPL US Equity=0.02,0.10",), ("AAPL US Equity", 0.02, 0.1)),
+    ],
+)
+def test_evidence_has_the_text_of_a_view(texts, values):
+    names = ("symbol", "mean", "sd", "horizon")
+    for text in texts:
+        assert _evidence(text).model_dump(exclude_unset=True) == dict(zip(names, values, strict=False)), text
 
 
 def change(path, function):
@@ -116,7 +133,12 @@ def test_bad_file_is_one_message_and_nothing_is_written(bdfm_command, arguments,
 BAD_OPTIONS = {
     "unknown zero": (["--zero", "ZZZ"], "--zero: unknown symbol ZZZ"),
     "unknown evidence": (["--evidence", "ZZZ=0.1,0.1"], "evidence: unknown symbol ZZZ"),
-    "evidence form": (["--evidence", "AAPL:0.1"], "SYMBOL=MEAN,SD"),
+    "evidence form": (["--evidence", "AAPL:0.1"], "is not understood. Write the return of one asset"),
+    "evidence on two": (
+        ["--evidence", "AAPL - KO = 1% +- 2%"],
+        "Write the return of one asset and its error",
+    ),
+    "evidence bound": (["--evidence", "AAPL >= 1% +- 2%"], "Write the return of one asset and its error"),
     "evidence number": (["--evidence", "AAPL=0.1,x"], "sd must be a number, got 'x'"),
     "evidence on zero": (["--zero", "AAPL", "--evidence", "AAPL=0.1,0.1"], "its return is set to zero"),
     "origin early": (["--origin", "2001-01-05"], "origin"),
@@ -191,7 +213,13 @@ def test_interrupt_says_what_is_left(bdfm_command, arguments, files, monkeypatch
 def test_models_lists_the_presets(bdfm_command):
     code, out, _ = bdfm_command("models")
     assert code == 0
-    assert "m6" in out
+    for name, path in presets().items():
+        assert f" {name} " in out
+        assert path.parent.name in out
+    assert "…" not in out
+    assert "The model that we recommend: half of its draws" in out
+    said = re.findall(r"^ (\w+) +(.+)$", out, re.MULTILINE)
+    assert len({text for _, text in said}) == len(said) > 8
 
 
 @pytest.mark.shared_data
@@ -203,6 +231,7 @@ def test_score_of_the_official_example(bdfm_command, m6_dir):
     result = json.loads(out)
     assert round(result["rps"], 5) == 0.15158
     assert round(result["ir"], 5) == 4.06932
+    assert round(result["equal_rps"], 5) == 0.16
 
 
 @pytest.mark.shared_data

@@ -10,6 +10,8 @@ from daily_draws import ORIGIN, SYMBOLS, daily_posterior
 
 from bdfm.data.sources import demo
 from bdfm.model.evidence import Evidence
+from bdfm.posterior.posterior import Posterior
+from bdfm.risk.ahead import risk_ahead
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +45,10 @@ def test_of_a_posterior_alone(bdfm_command, folder):
     assert week.loc["expected_shortfall", "value"] > week.loc["value_at_risk", "value"]
 
 
-def test_after_the_other_models(bdfm_command, folder):
-    """The same table, beside models of past returns."""
+def test_after_the_other_models(bdfm_command, folder, monkeypatch):
+    """The same table, beside models of past returns; the posterior's file is read once."""
+    read, load = [], Posterior.load
+    monkeypatch.setattr(Posterior, "load", lambda path: read.append(path) or load(path))
     out = folder / "both"
     data = ("--prices", folder / "prices.csv", "--portfolio", folder / "book.csv", "--period", "1d")
     options = ("--model", "statistical", "--window", 200, "--days", 3, "--seed", 3, "--out", out)
@@ -52,8 +56,11 @@ def test_after_the_other_models(bdfm_command, folder):
     assert code == 0, err
     assert "Next market days" in words(told)
     assert "Bayesian" in told
+    assert len(read) == 1
+    alone = risk_ahead(daily_posterior(), {"AAPL": 0.5, "AMD": 0.3}, seed=3, days=3)
     table = pd.read_csv(out / "ahead.csv", index_col=["portfolio", "day", "measure"])
     assert list(table.index.levels[1]) == [1, 2, 3]
+    assert table["value"].tolist() == pytest.approx(alone.table["value"].astype(float).tolist())
     assert "Bayesian" in json.loads((out / "summary.json").read_text())["models"]
 
 
@@ -69,6 +76,23 @@ def test_the_next_days_end_no_other_table(bdfm_command, folder):
     code, _, err = bdfm_command("risk", *data, *options, "--days", 3)
     assert code == 2
     assert "evidence (AAPL returns 90" in words(err)
+
+
+@pytest.mark.parametrize("command", ["risk", "stress"])
+def test_a_posterior_of_another_market_day_is_refused(bdfm_command, folder, command):
+    """A weekend may lie between it and the other models' last day, no day with prices."""
+    prices, _ = demo()
+    prices.loc["2018":"2021", SYMBOLS].to_csv(folder / "longer.csv")
+    data = ("--prices", folder / "longer.csv", "--portfolio", folder / "book.csv", "--period", "1d")
+    options = ("--model", "statistical", "--window", 100, "--posterior", folder / "posterior.nc")
+    for day in (ORIGIN, "2020-11-22"):
+        code, _, err = bdfm_command(command, *data, *options, "--origin", day)
+        assert code == 0, err
+    for day in ("2019-11-20", "2020-11-19", "2020-11-23", "2021-11-20"):
+        code, _, err = bdfm_command(command, *data, *options, "--origin", day)
+        assert code == 2
+        assert f"posterior.nc: its forecast was made on {ORIGIN}" in words(err)
+        assert f"Pass --origin {ORIGIN}" in words(err)
 
 
 @pytest.mark.parametrize(

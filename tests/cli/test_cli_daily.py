@@ -101,7 +101,7 @@ def test_the_next_evening_goes_on(bdfm_command, arguments, files, first):
 def several(arguments, files):
     """Folder of three horizons in one run, with evidence on a week; what was printed."""
     out, told = files / "several", StringIO()
-    options = ("--origin", "2020-11-20", "--out", out, "--evidence", "PEP=-0.05,0.01,5d")
+    options = ("--origin", "2020-11-20", "--out", out, "--evidence", "PEP = -5% +- 1% over 5d")
     days = ("--horizon", "1d", "--horizon", "5d", "--horizon", "2020-12-01")
     words = ["bdfm", *(str(x) for x in (*arguments, *options, *days))]
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(told):
@@ -191,8 +191,8 @@ def test_a_run_file_of_several_horizons(bdfm_command, several):
         (("--horizon", "5d", "--horizon", "5"), "--horizon: 5d and 5 are both 5 periods of one market day"),
         (("--horizon", "1", "--horizon", "2020-11-23"), "1 and 2020-11-23 are both 1 period"),
         (("--horizon", "1d", "--horizon", "300d"), "300 periods; 1 to 260"),
-        (("--evidence", "AMD=0.02"), "not of the form SYMBOL=MEAN,SD"),
-        (("--evidence", "AMD=0.02,0.01,1,2"), "not of the form SYMBOL=MEAN,SD"),
+        (("--evidence", "AMD=0.02"), "is not understood. Write the return of one asset"),
+        (("--evidence", "AMD=0.02,0.01,1,2"), "is not understood. Write the return of one asset"),
         (("--evidence", "AMD=0.02,0.01,soon"), "--evidence on AMD"),
         (("--horizon", "1d", "--horizon", "5d", "--evidence", "AMD=0.02,0.01"), "over which horizon?"),
     ],

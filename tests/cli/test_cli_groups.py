@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from bdfm.data.sources import demo
-from bdfm.errors import DataError, UnknownLabelError
+from bdfm.errors import BdfmError, DataError, UnknownLabelError
 from bdfm.risk import CrossSectionalEstimator, RiskModel, price_styles, simple_returns
 from bdfm.risk.group_files import Groups, read_groups, read_shares
 from bdfm.risk.styles import YEAR
@@ -116,6 +116,26 @@ def test_rounded_shares_and_percents(tmp_path):
     found = read_shares(path, "sector")
     np.testing.assert_allclose(found.loc["A"], 1 / 3)
     assert list(found.loc["B"]) == [1, 0, 0]
+
+
+def test_an_estimation_universe_is_a_list_or_any_table_of_symbols(tmp_path):
+    """Other columns mean nothing there; what is wrong with the file is told of the estimation universe."""
+    path = tmp_path / "members.csv"
+    lists = ("A\nB\n", "symbol\nA\nB\n", "ticker;weight\nA;0,5\nB;0,5\n", "symbol,asset_class\nA,x\nB,y\n")
+    for text in lists:
+        path.write_text(text)
+        assert read_groups(None, None, path, symbols=["A", "B", "C"]).universe == ("A", "B")
+    for content, told in (
+        (b"", "is empty"),
+        (b"symbol\n", "has a header but no rows"),
+        (b"\x00\xff", "no text"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(BdfmError, match=f"^estimation universe: .*members.csv.*{told}"):
+            read_groups(None, None, path, symbols=["A", "B"])
+    path.write_text("rank,weight\n1,0.5\n")
+    with pytest.raises(DataError, match=r"^estimation universe: missing column symbol"):
+        read_groups(None, None, path, symbols=["A", "B"])
 
 
 def test_an_estimation_universe_of_others(tmp_path):

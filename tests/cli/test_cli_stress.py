@@ -10,7 +10,7 @@ from bdfm.data.sources import demo
 from bdfm.risk import RiskModel, TimeSeriesEstimator, price, simple_returns
 from bdfm.risk.book import active_risk, hedge, marginal_risk
 from bdfm.risk.returns import compounded
-from bdfm.risk.stress import shock_factors
+from bdfm.risk.shocks import shock_factors
 from bdfm.validation import backtest_tail, tail_of_model
 
 

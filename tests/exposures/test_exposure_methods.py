@@ -112,6 +112,18 @@ def _audit(method, fitted, data, scale, cut):
     return again
 
 
+@every_method
+def test_order_in_memory_changes_nothing(method, fitted, data):
+    turned = ExposureData.from_arrays(
+        np.asfortranarray(data.returns.to_numpy()),
+        np.asfortranarray(data.factors.to_numpy()),
+        days=data.days,
+        factor_names=data.factor_names,
+        sectors=data.sectors,
+    )
+    xr.testing.assert_identical(method.fit(turned, seed=3).exposures, fitted.exposures)
+
+
 def test_smoothed_is_by_name_alone_and_ends_as_the_filtered_path(data):
     for make in (ConstantBetas, KalmanBetas, DCCGarch):
         filtered, smoothed = make().fit(data), make(smoothed=True).fit(data)

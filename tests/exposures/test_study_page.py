@@ -48,6 +48,55 @@ def test_the_verdict_is_that_of_the_figures(numbers):
     assert all(against[m]["t"] > 5 for m in ("factor_vae", "factor_vae, as published", "vae (gamma 0)"))
 
 
+WORDS = {6: "six", 8: "eight", 9: "nine", 10: "ten"}
+
+
+def test_the_prose_says_the_figures(numbers):
+    """Every number of the section's sentences, and who is ahead of whom, from the figures."""
+    errors, life = rows(numbers, "Test errors"), rows(numbers, "Living latents")
+    against = rows(numbers, "Prediction against constant betas")
+    whole = rows(
+        numbers, "Prediction by the whole decoder at the latents that the factors imply, standardised"
+    )
+    of = {m: (r["reconstruction_standardised"], r["prediction_standardised"]) for m, r in errors.items()}
+    vae, as_published, constant, components = (
+        of[m] for m in ("factor_vae", "factor_vae, as published", "constant", "pca")
+    )
+    apart, data = against["factor_vae"], numbers["data"]
+    best = min(r["prediction"] for r in whole.values())
+    page = (DOCS / "exposures.md").read_text(encoding="utf-8")
+    text = " ".join(page.partition("### What it says")[2].partition("### The paper's span")[0].split())
+    published = life["factor_vae, as published"]
+    first, last, days = data["training"]
+    told = [
+        f"training {first} to {last}, {days} days; validation and test {data['test'][2]} days each, the test"
+        f" from {data['test'][0]}",
+        f"knowing nothing has {numbers['knowing nothing']['standardised']:.3f}",
+        f"All {WORDS[life['factor_vae']['active']]} by KL and by variance,"
+        f" {WORDS[life['factor_vae']['used']]} are used; as published {WORDS[published['active']]} and"
+        f" {WORDS[published['used']]}",
+        f"Life costs nothing in reconstruction: {vae[0]:.3f} beside {as_published[0]:.3f}",
+        f"*Principal components of equal dimension are better still*: {components[0]:.3f}, alone in the 90 %",
+        f"predict worse than constant betas, by {apart['difference']:.2f} ± {apart['standard_error']:.2f},"
+        " and worse than as published",
+        f"the best that a network does, {best:.3f} at best, and is behind constant betas"
+        f" ({constant[1]:.3f}) too",
+        "The Bayesian random walk predicts best",
+        f"In these {data['test'][2]} calm days the Kalman filter and DCC-GARCH are no better than constant",
+    ]
+    for part in told:
+        assert part in text
+    assert data["test"][2] == data["validation"][2]
+    assert components[0] < vae[0] < as_published[0]
+    assert vae[1] > as_published[1]
+    assert best > constant[1]
+    assert best < min(of[m][1] for m in whole)
+    sets = rows(numbers, "Model confidence set of reconstructions, 10 %")
+    assert [m for m, row in sets.items() if row["included"]] == ["pca"]
+    assert sorted(of, key=lambda m: of[m][1])[:2] == ["bayes_random_walk", "rolling_ols"]
+    assert all(abs(against[m]["t"]) < 1 for m in ("kalman", "dcc_garch"))
+
+
 def test_a_page_without_its_table_is_refused(benchmark_script, tmp_path):
     tables = benchmark_script("page_tables")
     page = tmp_path / "page.md"

@@ -479,6 +479,7 @@ TEXTS = {
     ),
     "vol(TLT) = 8%": v.Volatility(asset="TLT", sd=0.08, semantics="constraint"),
     "vol(TLT) = 1.5x": v.Volatility(asset="TLT", times=1.5, semantics="constraint"),
+    "TLT=0.02,0.10": v.Absolute(asset="TLT", mean=0.02, sd=0.1, semantics="constraint"),
     "corr(SPY, TLT) <= -0.3": v.Correlation(
         asset="SPY", other="TLT", correlation=-0.3, sense="at_most", semantics="constraint"
     ),

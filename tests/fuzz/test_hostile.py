@@ -97,7 +97,7 @@ TRIES = {
     "a view of a whole file": (f"view out --constraint {'A' * 100_000}", nothing, "(100000 characters): not understood"),
     "an edit of a whole file": (f"edit out {'A' * 100_000}", nothing, "unknown kind of edit"),
     "a shock of a whole file": (f"{STRESS} --shock {'A' * 100_000}", nothing, "(100000 characters): not understood"),
-    "evidence of a whole file": (f"{FORECAST} --evidence {'A' * 100_000}", nothing, "(100000 characters) is not of the form"),
+    "evidence of a whole file": (f"{FORECAST} --evidence {'A' * 100_000}", nothing, "(100000 characters) is not understood"),
     "a distribution of a whole file": (f"edit out replace~A~distribution={'A' * 100_000}", nothing, "is no continuous distribution"),
     "an alias of a whole file": (f"{FORECAST} --alias {'A' * 100_000}", nothing, "is not of the form"),
     "a result over the prices": ("view out --constraint A=1% --out prices.csv", nothing, "holds something else than what is to be written"),

@@ -14,14 +14,17 @@ import pytest
 import xarray as xr
 from scipy import stats
 
+from bdfm.data.panel import Panel
+from bdfm.data.sources import demo
 from bdfm.errors import DataError, UnknownLabelError
 from bdfm.inference.settings import SamplerSettings
 from bdfm.model.equations import model_data
+from bdfm.model.evidence import Evidence
 from bdfm.model.factor_model import FactorModel
 from bdfm.model.parts.predictive import HistoricalPool
 from bdfm.model.parts.weights import HalfLifeWeights
 from bdfm.posterior.fit import fit
-from bdfm.posterior.groups import GROUPS
+from bdfm.posterior.groups import GROUPS, PREDICTIONS
 from bdfm.posterior.posterior import Posterior
 from bdfm.posterior.predictive_checks import prior_predictive
 
@@ -210,6 +213,28 @@ def test_predictions_are_the_forecast_of_each_posterior_draw(names, fitted):
     size = np.log(np.abs(group.values.reshape(480, -1)) + 1e-4)
     found = [stats.spearmanr(scale[:, i], size[:, i]).statistic for i in range(size.shape[1])]
     assert np.mean(found) > 0.02
+
+
+def test_predictions_are_over_the_horizon(random_draws):
+    prices, universe = demo()
+    model = FactorModel(name="two", n_factors=2)
+    panel = Panel.from_prices(prices, universe, origin="2021-12-31", horizon=2, settings=model.panel)
+    posterior = Posterior.from_trace(random_draws(model, panel, draws=200), model, panel)
+    one, two = (posterior.to_datatree(PREDICTIONS, seed=1, horizon=h)[PREDICTIONS] for h in (1, 2))
+    assert (one.attrs["origin"], one.attrs["end"]) == ("2021-12-31", "2022-01-28")
+    assert two.attrs["end"] == "2022-02-25"
+    spread = [np.log1p(x["returns"]).std(("chain", "draw")).mean() for x in (one, two)]
+    assert 1.2 < float(spread[1] / spread[0]) < 1.7
+
+
+def test_evidence_is_part_of_the_prior_s_variables(small_preset, random_draws):
+    model, panel = small_preset("m6")
+    evidence = [Evidence("A3", 0.05, 0.04)]
+    draws = random_draws(model, panel, evidence=evidence)
+    posterior = Posterior.from_trace(draws, model, panel, evidence=evidence)
+    found = posterior.to_datatree("log_prior")["log_prior"]
+    assert set(found.data_vars) == {v.name for v in model.build(panel, evidence=evidence).free_RVs}
+    assert len(found.data_vars) > len(model.build(panel).free_RVs)
 
 
 def test_a_pool_has_its_share_of_predictions(tiny_panel, fitted):

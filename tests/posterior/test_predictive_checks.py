@@ -16,7 +16,7 @@ from bdfm.inference.settings import SamplerSettings
 from bdfm.model.equations import model_data
 from bdfm.model.factor_model import FactorModel
 from bdfm.model.parts.noise import NormalNoise
-from bdfm.model.parts.weights import HalfLifeWeights
+from bdfm.model.parts.weights import HalfLifeWeights, StepWeights
 from bdfm.model.simulate import simulate
 from bdfm.posterior.fit import fit
 from bdfm.posterior.history_statistics import _median, statistics
@@ -329,6 +329,30 @@ def nothing():
     import contextlib
 
     return contextlib.nullcontext()
+
+
+@pytest.mark.filterwarnings("ignore:Estimated shape parameter of Pareto:UserWarning")
+def test_leave_one_out_is_the_refit_without_a_return(tiny_panel):
+    """Exact, where periods count less than 1: ours is right, ArviZ's of the plain likelihood is not."""
+    cutoff = pd.Timestamp(tiny_panel.history["period"].to_numpy()[24]).date()
+    model = FactorModel(name="w", n_factors=2, weights=StepWeights(cutoff=cutoff, before=0.3))
+    settings = SamplerSettings(engine="gibbs", draws=500, tune=200, chains=2, thin=2)
+    posterior = fit(model, tiny_panel, seed=5, settings=settings)
+    own = leave_one_out(posterior, n_draws=posterior.n_draws, seed=1).elpd.elpd_i.to_numpy()
+    plain = arviz_stats.loo(posterior.with_log_likelihood(), var_name="log_returns", pointwise=True, reff=1.0)
+    gap = np.abs(own - plain.elpd_i.to_numpy())
+    cells = np.argwhere(returns_of(tiny_panel).notnull().to_numpy())
+    j = int(gap.argmax())
+    t, i = cells[j]
+    dataset = tiny_panel.to_dataset()
+    returns = dataset["log_returns"].copy(deep=True)
+    returns[{"period": t, "asset": i}] = np.nan
+    without = fit(model, Panel.from_dataset(dataset.assign(log_returns=returns)), seed=7, settings=settings)
+    density = model.log_likelihood(without.parameters(), model_data(model, tiny_panel))[:, t, i]
+    exact = float(np.log(np.exp(density).mean()))
+    assert gap[j] > 0.5
+    assert own[j] == pytest.approx(exact, abs=0.25)
+    assert abs(plain.elpd_i.to_numpy()[j] - exact) > 2 * abs(own[j] - exact)
 
 
 def test_leave_one_out_removes_as_much_as_entered(tiny_model, tiny_panel, tiny_truth):

@@ -57,6 +57,11 @@ def test_a_gap_of_a_held_asset_leaves_the_period_out(book):
     assert list(found["n_recent"]) == [25, 25]
 
 
+def test_of_a_short_window_the_last_thirteen_periods_are_recent(book):
+    assert list(realised(book._replace(returns=book.returns.iloc[-40:]))["n_recent"]) == [13, 13]
+    assert list(realised(book._replace(returns=book.returns.iloc[-9:]))["n_recent"]) == [9, 9]
+
+
 def test_each_model_says_of_which_returns_over_which_time_it_speaks(book, request_of):
     said = meanings(book)
     assert said["time-series"] == (
@@ -75,6 +80,12 @@ def test_each_model_says_of_which_returns_over_which_time_it_speaks(book, reques
 
 def test_nothing_to_explain_where_models_agree(book):
     assert explanation(book, compare(book.models, book.weights.loc[["all"]])) == ""
+
+
+def test_a_portfolio_to_which_a_model_gives_no_risk_has_no_ratio(book):
+    table = compare(book.models, book.weights.loc[["all"]])
+    table.loc[("all", next(iter(book.models))), "volatility"] = 0.0
+    assert explanation(book, table) == ""
 
 
 def test_models_of_one_window_differ_by_what_they_take_for_specific(request_of, folder):
@@ -97,6 +108,14 @@ def test_a_model_of_late_volatility_is_held_against_late_returns(book):
     assert why.startswith(
         "Models differ by up to 100%. statistical average over the window; Bayesian goes by"
     )
+    assert "independent" not in why
+
+
+def test_models_of_the_window_that_agree_are_not_said_to_differ(book):
+    late = book.models["statistical"].scale_to(1)
+    three = book.models | {BAYESIAN: late}
+    why = explanation(book._replace(models=three), compare(three, book.weights.loc[["all"]]))
+    assert "average over the window; Bayesian goes by volatility of late" in why
     assert "independent" not in why
 
 

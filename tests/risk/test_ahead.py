@@ -126,6 +126,38 @@ def test_announcements_ahead(found):
     assert "weight" not in repr(calm)
 
 
+def volatility_by_hand(day, asset, flag):
+    """Root of the mean variance, over posterior draws, of an asset's log return on a day (eq. D1 to D8)."""
+    posterior = daily_posterior()
+    p, i = posterior.parameters(), SYMBOLS.index(asset)
+    h, v = p["factor_volatility"][:, -1], np.square(p["factor_volatility_sd"])
+    z = p["factors"][:, -1] / (p["factor_scale"] * np.exp(h))
+    mean = p["factor_phi"] * h + p["factor_volatility_sd"] * p["leverage"] * z
+    variance = v * (1 - np.square(p["leverage"]))  # of tomorrow: today's shock is known
+    for _ in range(day - 1):
+        mean, variance = p["factor_phi"] * mean, np.square(p["factor_phi"]) * variance + v
+    common = np.square(p["loadings"][:, i] * p["factor_scale"]) * np.exp(2 * mean + 2 * variance)
+    phi, shock = 1 / (1 + np.exp(-p["logit_phi"][:, i])), np.exp(2 * p["log_volatility_sd"][:, i])
+    state = phi**day * p["volatility_state"][:, -1, i]
+    spread = sum(phi ** (2 * k) for k in range(day)) * shock
+    usual = np.log(np.exp(p["theta"][:, i]) + 1e-4)  # the floor of a basis point
+    log_scale = usual + state + spread + flag * p["beta_earnings"][:, i]
+    nu = p["nu"][:, i]
+    return np.sqrt((common.sum(axis=1) + np.exp(2 * log_scale) * nu / (nu - 2)).mean())
+
+
+def test_volatility_of_an_announcement_and_without_it(found):
+    for day, symbol in ((3, "AMD"), (5, "PEP")):
+        row = found.announcements.loc[(day, symbol)]
+        assert row["volatility"] == pytest.approx(volatility_by_hand(day, symbol, 1.0), rel=5e-3)
+        assert row["without"] == pytest.approx(volatility_by_hand(day, symbol, 0.0), rel=5e-3)
+
+
+def test_each_day_has_its_date(found):
+    ends = found.measure("volatility")["end"].dt.strftime("%F").tolist()
+    assert ends == ["2020-11-23", "2020-11-24", "2020-11-25", "2020-11-26", "2020-11-27", "2020-11-30"]
+
+
 def test_evidence_is_in_it():
     given = daily_posterior().with_evidence(Evidence("AAPL", -0.06, 0.005, 3))
     tables = [
@@ -134,6 +166,20 @@ def test_evidence_is_in_it():
     ]
     free, fallen = (t.astype(float) for t in tables)
     assert fallen[3] > free[3] + 0.02
+
+
+def test_picture_has_annual_volatility_and_errors_both_ways(found):
+    left, right = found.plot().axes
+    for axis, name, times in (
+        (left, "daily_volatility", 100 * np.sqrt(252)),
+        (right, "value_at_risk", 100.0),
+    ):
+        table = times * found.measure(name, "long")[["value", "posterior_error"]].astype(float)
+        np.testing.assert_allclose(axis.lines[0].get_ydata(), table["value"])
+        ends = axis.collections[0].get_paths()[0].vertices
+        at = ends[ends[:, 0] == 4.0, 1]
+        value, error = table.loc[4]
+        np.testing.assert_allclose([at.min(), at.max()], [value - error, value + error])
 
 
 def test_pictures_files_and_words(found, tmp_path):

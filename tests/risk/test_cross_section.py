@@ -218,6 +218,22 @@ def test_styles_by_hand_and_without_look_ahead(rng):
         price_styles(prices, days[[100]])
 
 
+def test_styles_bear_days_without_a_close_and_not_weeks(rng):
+    """A day without a close repeats the last one, as in a panel; one without any for weeks has no style."""
+    days = pd.bdate_range("2019-01-01", periods=300)
+    prices = pd.DataFrame(np.exp(rng.normal(0, 0.01, (300, 4)).cumsum(axis=0)), days, list("abcd"))
+    gaps = prices.copy()
+    gaps.iloc[150:153, 0] = np.nan
+    gaps.iloc[239, 1] = np.nan
+    gaps.iloc[200:220, 2] = np.nan
+    styles, whole = price_styles(gaps, days[[260]])[0], price_styles(prices, days[[260]])[0]
+    np.testing.assert_allclose(styles.sel(asset="a"), whole.sel(asset="a"), atol=0.15)
+    log = np.log(prices["b"])
+    assert float(styles.sel(asset="b", factor="momentum")) == pytest.approx(log.iloc[238] - log.iloc[8])
+    assert styles.sel(asset="c").isnull().to_numpy().tolist() == [False, True, True, False]
+    assert not styles.sel(asset="d").isnull().any()
+
+
 @pytest.mark.shared_data
 def test_sectors_and_styles_of_500_stocks(shared_data):
     folder = shared_data("sp500")

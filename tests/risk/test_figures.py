@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def concepts(benchmark_script):
-    for name in ("exposures_rows", "risk_rows", "validation_rows"):
+    for name in ("exposures_rows", "portfolio_rows", "risk_rows", "validation_rows"):
         benchmark_script(f"concept_rows.{name}")
     return benchmark_script("concepts")
 
@@ -26,11 +26,12 @@ def printed():
 
 
 def test_the_page_has_every_row(concepts):
-    assert len(printed()) >= 50
+    assert len(printed()) >= 80
     assert [row[0] for row in printed()] == [one.concept for one in concepts.ROWS]
 
 
 HEAVY = ("rolling betas", "betas of stocks that left", "random-walk betas", "factor hedge", "joint test")
+HEAVY += ("bias by calm", "size, value, earnings yield", "reliability in six bins", "tails, autocorrelation")
 HEAVY += ("dynamic correlation", "F test and R²", "odd exposures", "Jarque-Bera", "SMB and HML, sorted")
 
 

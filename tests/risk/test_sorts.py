@@ -14,6 +14,7 @@ from bdfm.risk import (
     market_return,
     sort_portfolios,
 )
+from bdfm.risk.sorts import quantile_groups
 
 N = 60
 ASSETS = [f"A{i:02d}" for i in range(N)]
@@ -81,6 +82,12 @@ def test_double_sorts_are_independent_or_within_groups(data, within):
     if within:
         counts = found.counts.iloc[1]
         assert counts[["S/G", "S/N", "S/V"]].tolist() == counts[["B/G", "B/N", "B/V"]].tolist() == [9, 12, 9]
+
+
+@pytest.mark.parametrize("at", [-1.3, 0.0, 0.7])
+def test_a_value_at_its_breakpoint_belongs_below(at):
+    values = np.array([at - 1, at, at, at, at + 1, at + 2, np.nan])
+    assert quantile_groups(values, [0.5]).tolist() == [0, 0, 0, 0, 1, 1, -1]
 
 
 def test_breakpoints_of_some_assets_sort_all(data):

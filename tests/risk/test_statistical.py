@@ -61,11 +61,21 @@ def test_rules_find_the_number_of_factors(rng, k):
     assert len(StatisticalEstimator("marchenko_pastur").fit(returns).factors) == k
 
 
-def test_bai_ng_is_that_of_statsmodels(rng):
-    returns = simulate(rng, 2, strength=0.25)
-    z = ((returns - returns.mean()) / returns.std(ddof=0)).to_numpy()
-    reference = StatsmodelsPCA(z, ncomp=15, standardize=True).ic[1:, 1]  # IC_p2, from one factor on
-    assert bai_ng(z, max_factors=15) == int(np.argmin(reference)) + 1
+def test_bai_ng_is_that_of_statsmodels():
+    """On tables whose factors fade into the noise, so that the size of the penalty decides."""
+    fading = np.array([1.0, 0.6, 0.45, 0.35, 0.28, 0.22, 0.17, 0.13])
+    found, references = [], []
+    for seed, (t, n) in enumerate([(60, 30), (200, 30), (400, 20), (30, 90), (40, 200), (100, 100)]):
+        rng = np.random.default_rng(seed)
+        values = rng.standard_normal((t, 8)) * fading @ rng.standard_normal((8, n)) + rng.standard_normal(
+            (t, n)
+        )
+        z = (values - values.mean(axis=0)) / values.std(axis=0)
+        reference = StatsmodelsPCA(z, ncomp=10, standardize=True).ic[1:, 1]  # IC_p2, from one factor on
+        found.append(bai_ng(z, max_factors=10))
+        references.append(int(np.argmin(reference)) + 1)
+    assert found == references
+    assert len(set(found)) > 2
 
 
 def test_share_of_variance(rng):

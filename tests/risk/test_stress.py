@@ -8,7 +8,9 @@ from scipy import optimize, stats
 from bdfm.errors import DataError, UnknownLabelError
 from bdfm.forecast.forecast import Forecast
 from bdfm.risk import RiskModel, TimeSeriesEstimator
-from bdfm.risk.stress import WINDOWS, forecast_given_loss, replay, reverse_stress, shock_factors, shock_risk
+from bdfm.risk.losses import forecast_given_loss, reverse_stress
+from bdfm.risk.replays import WINDOWS, replay
+from bdfm.risk.shocks import shock_factors, shock_risk
 
 B = np.array([[1.0, 0.5], [0.8, -0.3], [1.4, 0.1]])
 F = np.array([[0.04, 0.012], [0.012, 0.02]])

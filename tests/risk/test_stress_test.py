@@ -11,9 +11,9 @@ from bdfm.data.sources import read_prices
 from bdfm.errors import DataError, UnknownLabelError
 from bdfm.forecast.forecast import Forecast
 from bdfm.risk import RiskModel, StatisticalEstimator, TimeSeriesEstimator, simple_returns
+from bdfm.risk.replays import replay_held
 from bdfm.risk.returns import compounded
 from bdfm.risk.scenario_texts import parse_shock, parse_window
-from bdfm.risk.stress import replay_held
 from bdfm.risk.stress_tests import Scenarios, implied_factor_returns, stress_test
 
 B = np.array([[1.0, 0.5], [0.8, -0.3], [1.4, 0.1]])

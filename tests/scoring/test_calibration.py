@@ -8,9 +8,10 @@ import xarray as xr
 from matplotlib import pyplot as plt
 from scipy import stats
 
+from bdfm._statistics import with_error
 from bdfm.errors import DataError, DataWarning
 from bdfm.forecast.forecast import Forecast
-from bdfm.scoring.calibration import Calibration, _extremeness, pit, simulated_outcomes
+from bdfm.scoring.calibration import Calibration, _extremeness, pit, reliability_slopes, simulated_outcomes
 
 
 def test_extremeness_by_hand():
@@ -93,6 +94,24 @@ def calibration_of(seed, n_origins=12, n_simulations=200, **kwargs):
 @pytest.fixture(scope="module")
 def calibration():
     return calibration_of(1)
+
+
+def test_errors_of_slopes_need_eight_origins():
+    rng = np.random.default_rng(2)
+    origins = np.repeat(np.arange(9), 5)
+    p, y = rng.dirichlet(np.ones(5), 45), np.tile(np.eye(5), (9, 1))
+    for n in (1, 7, 8, 9):
+        found = reliability_slopes(p[origins < n], y[origins < n], origins[origins < n])
+        assert found["slope"].notna().all()
+        assert found["se"].notna().all() == (n >= 8)
+
+
+@pytest.mark.parametrize(
+    ("mean", "error", "text"),
+    [(0.1, 0.02, "+0.10 ± 0.02"), (-0.1, np.nan, "-0.10"), (np.nan, 0.1, ""), (0.1, np.inf, "+0.10")],
+)
+def test_an_error_is_told_where_it_is_known(mean, error, text):
+    assert with_error(mean, error, "{:+.2f}".format) == text
 
 
 def test_calibrated_forecasts_pass(calibration):

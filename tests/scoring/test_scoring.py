@@ -389,6 +389,25 @@ def test_score_joins_by_symbol(submission, prices):
     pd.testing.assert_frame_equal(shuffled.by_asset.loc[SYMBOLS], score.by_asset)
 
 
+@pytest.mark.parametrize(("n", "expected"), [(25, 0.16), (23, 0.153)])
+def test_a_score_says_what_equal_fifths_get(n, expected):
+    """Less than 0.16 where the number of assets is no multiple of five: an asset can lie in two fifths."""
+    symbols = [f"A{k}" for k in range(n)]
+    closes = pd.DataFrame(100.0, pd.bdate_range("2022-03-04", "2022-04-01"), symbols)
+    closes.iloc[1:] += np.random.default_rng(4).standard_normal((len(closes) - 1, n)).cumsum(axis=0)
+    fifths = pd.DataFrame({f"Rank{k}": 0.2 for k in range(1, 6)}, index=range(n))
+    table = pd.concat([pd.DataFrame({"ID": symbols}), fifths], axis=1).assign(Decision=0.5 / n)
+    score = score_submission(table, closes, "2022-03-04", "2022-04-01")
+    assert score.rps == pytest.approx(score.equal_rps)
+    assert score.equal_rps == pytest.approx(expected, abs=1e-3)
+    # by hand: an asset's share of each fifth is that of its position on a line cut in five
+    edges = np.linspace(0, n, 6)
+    place = np.arange(n)[:, None]
+    share = np.clip(np.minimum(place + 1, edges[1:]) - np.maximum(place, edges[:-1]), 0, None)
+    hand = ((np.arange(1, 6) / 5 - share.cumsum(axis=1)) ** 2).sum(axis=1) / 5
+    assert score.equal_rps == pytest.approx(hand.mean())
+
+
 def test_score_holds_its_parts(submission, prices):
     score = score_submission(submission, prices, START, END)
     table = score.by_asset

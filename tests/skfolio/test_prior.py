@@ -13,6 +13,7 @@ import bdfm
 from bdfm.errors import DataError, UnknownLabelError
 from bdfm.forecast.forecast import Forecast
 from bdfm.skfolio import ForecastPrior, ModelPrior
+from bdfm.skfolio.prior import prices_of
 
 skfolio = pytest.importorskip("skfolio")
 from skfolio.model_selection import WalkForward, cross_val_predict  # noqa: E402
@@ -133,6 +134,19 @@ def test_fewer_scenarios_keep_the_weights(weighted, returns):
     np.testing.assert_array_equal(again.returns, prior.returns)
 
 
+def test_moments_are_of_returns_without_their_wildest_draws(returns):
+    """Means and covariances are those of decisions: a single draw of a heavy tail makes neither."""
+    rng = np.random.default_rng(8)
+    draws = 0.05 * rng.standard_normal((20_000, 2)).astype(np.float32)
+    draws[7, 0] = 900.0
+    wild = Forecast.from_draws(
+        draws, assets=["A", "B"], asset_class=["x"] * 2, origin="2021-02-05", end="2021-03-05"
+    )
+    prior = ForecastPrior(wild).fit(returns[["A", "B"]]).return_distribution_
+    np.testing.assert_allclose(prior.mu, 0, atol=0.002)
+    np.testing.assert_allclose(np.sqrt(np.diag(prior.covariance)), 0.05, rtol=0.03)
+
+
 @pytest.mark.parametrize("name", OPTIMISERS)
 def test_optimisers_take_the_prior_and_its_weights(name, forecast, weighted, returns):
     def chosen(of):
@@ -215,6 +229,19 @@ def test_what_cannot_be_a_prior(forecast, returns):
         ModelPrior().fit(returns - 1.1)
 
 
+def test_prices_have_the_returns_that_they_are_made_of():
+    days = pd.bdate_range("2021-01-04", periods=6)
+    given = pd.DataFrame(
+        {"A": [0.1, -0.2, 0.3, 0.0, 0.1, -0.1], "B": [np.nan, np.nan, 0.5, -0.5, np.nan, 0.2]}, days
+    )
+    prices = prices_of(given, where="test")
+    assert prices.index[0] == pd.Timestamp("2021-01-01")
+    assert prices["A"].iloc[0] == 1.0
+    np.testing.assert_allclose(prices["A"].pct_change().iloc[1:], given["A"])
+    assert prices["B"].isna().tolist() == [True, True, False, False, False, False, False]
+    np.testing.assert_allclose(prices["B"].pct_change(fill_method=None).dropna(), [0.5, -0.5, 0.0, 0.2])
+
+
 # -- fitted inside -----------------------------------------------------------------------------------------
 
 
@@ -223,7 +250,7 @@ def fitted_model_prior(returns):
     X = returns.copy()
     X.iloc[:200, 2] = np.nan
     model = bdfm.FactorModel.from_preset("m6").model_copy(update={"n_factors": 1})
-    return ModelPrior(model, settings=SHORT, asset_class={"A": "bond"}).fit(X)
+    return ModelPrior(model, settings=SHORT, asset_class={"A": "bond"}, n_scenarios=700, seed=6).fit(X)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -240,7 +267,8 @@ def test_model_prior_forecasts_the_returns_it_is_given(fitted_model_prior, retur
     monthly = np.sqrt(20) * returns.std().to_numpy()
     sd = np.sqrt(np.diag(prior.return_distribution_.covariance))
     assert (np.abs(np.log(sd / monthly)) < 0.6).all()
-    assert len(prior.return_distribution_.returns) == 2000
+    assert len(prior.return_distribution_.returns) == 700
+    assert prior.posterior_.attrs["seed"] == 6
 
 
 @pytest.mark.filterwarnings("ignore")

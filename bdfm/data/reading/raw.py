@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import lzma
+import re
 import zipfile
 import zlib
 from pathlib import Path
@@ -146,6 +147,9 @@ def _parquet(raw: bytes, path: Path, what: str, reading: Reading) -> pd.DataFram
     return table
 
 
+_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0e-\x19\x1b-\x1f]")  # that no text has: not tab, line and page ends
+
+
 def _decoded(raw: bytes, path: Path, what: str, reading: Reading) -> str:
     """Text of bytes: UTF-8, UTF-16 or 32, or else Windows-1252; ``FileError`` for what is no text."""
     if raw.startswith((b"\xff\xfe\x00\x00", b"\x00\x00\xfe\xff")):
@@ -172,7 +176,7 @@ def _decoded(raw: bytes, path: Path, what: str, reading: Reading) -> str:
         if not text[:5000].strip("\ufeff \t\r\n\0") and not text.strip("\ufeff \t\r\n\0"):
             raise FileError(f"{what}: {path} is empty. A table with a header was expected.")
         start = text[:100_000]
-        odd_ones = sum(ord(c) < 32 and c not in "\t\r\n\f\x1a" for c in start)
+        odd_ones = len(_CONTROLS.findall(start))
         if "\0" in text or odd_ones > len(start) / 1000:
             break
         if coding != "utf-8-sig":

@@ -10,6 +10,7 @@ import statsmodels.api as sm
 from arch import arch_model
 from concepts import Data, row
 from scipy import stats
+from sklearn.decomposition import PCA
 from statsmodels.tsa.statespace.kalman_filter import KalmanFilter
 
 from bdfm import exposures as ex
@@ -138,3 +139,74 @@ def hedge(d: Data) -> tuple[Any, Any]:
     return ours, [
         -sm.OLS(book[t - 249 : t + 1], f[t - 249 : t + 1]).fit().params[1:] for t in range(n - 20, n)
     ]
+
+
+@row("volatility of a book, known the day before", "12 stocks, rolling betas", "sums over days")
+def book_volatility(d: Data) -> tuple[Any, Any]:
+    paths = ex.RollingOLS(window_days=250).fit(d.sample)
+    returns = d.sample.returns.to_pandas()
+    w = np.linspace(-0.2, 0.5, 12)
+    ours = ex.exposures_volatility(paths, returns, pd.Series(w, list(d.sample.assets))).iloc[-3:]
+    b, a = paths.exposures.to_numpy(), paths.dataset["intercept"].to_numpy()
+    f, r, other = d.sample.factors.to_numpy(), returns.to_numpy(), []
+    error = np.array([r[t] - a[t - 1] - b[t - 1] @ f[t] for t in range(1, len(f))])
+    for last in range(len(f) - 4, len(f) - 1):  # the day before
+        weight = 0.5 ** (np.arange(last + 1)[::-1] / 63)
+        x = w @ b[last]
+        common = sum(k * (x @ g) ** 2 for k, g in zip(weight, f, strict=False)) / weight.sum()
+        there = np.isfinite(error[:last, 0])
+        k = weight[1:][there]
+        own = (k[:, None] * error[:last][there] ** 2).sum(axis=0) / k.sum()
+        other.append(np.sqrt(common + own @ w**2))
+    return ours, other
+
+
+@row("principal components: errors of reconstruction", "12 stocks, the test days", "scikit-learn PCA")
+def components(d: Data) -> tuple[Any, Any]:
+    found = ex.PrincipalComponents(3).fit(d.sample)
+    ours = ex.compare({"pca": found}, d.sample).table()[["reconstruction_standardised", "reconstruction_raw"]]
+    training, test = d.sample.days_of("training"), d.sample.days_of("test")
+    r = d.sample.returns.to_numpy()
+    mean, sd = r[training].mean(axis=0), r[training].std(axis=0)
+    x = (r - mean) / sd
+    pca = PCA(3, svd_solver="full").fit(x[training])
+    left = x[test] - pca.inverse_transform(pca.transform(x[test]))
+    return ours, [np.square(left).mean(), np.square(left * sd).mean()]
+
+
+@row("errors of prediction and their difference", "12 stocks, rolling and constant betas", "statsmodels HAC")
+def predicted(d: Data) -> tuple[Any, Any]:
+    found = {"rolling": ex.RollingOLS(250).fit(d.sample), "constant": ex.ConstantBetas().fit(d.sample)}
+    made = ex.compare(found, d.sample)
+    ours = [*made.table()["prediction_standardised"], *made.against("constant").iloc[0]]
+    r, f, test = d.sample.returns.to_numpy(), d.sample.factors.to_numpy(), d.sample.days_of("test")
+    sd, losses = r[d.sample.days_of("training")].std(axis=0), []
+    for one in found.values():
+        b, a = one.exposures.to_numpy(), one.dataset["intercept"].to_numpy()
+        own = [((r[t] - a[t - 1] - b[t - 1] @ f[t]) / sd) ** 2 for t in range(len(r))[test]]
+        losses.append(np.mean(own, axis=1))
+    gap = losses[0] - losses[1]
+    hac = {"maxlags": 5, "use_correction": True}
+    fit = sm.OLS(gap, np.ones(len(gap))).fit(cov_type="HAC", cov_kwds=hac)
+    return ours, [losses[0].mean(), losses[1].mean(), fit.params[0], fit.bse[0], fit.tvalues[0]]
+
+
+@row("latents on factors: slopes, t, R²", "3 components of 12 stocks, the test days", "NumPy, HAC by hand")
+def latents(d: Data) -> tuple[Any, Any]:
+    found = ex.LatentAnalysis(ex.PrincipalComponents(3).fit(d.sample), d.sample, "test")
+    ours = found.regressions()[["slope", "t", "r_squared", "correlation"]]
+    f = 100 * d.sample.factors.to_numpy()[d.sample.days_of("test")]
+    other = []
+    for z in found.latents().to_numpy().T:
+        for g in f.T:
+            x = np.column_stack([np.ones(len(g)), g])
+            inverse = np.linalg.inv(x.T @ x)
+            slope = inverse @ x.T @ z
+            u = x * (z - x @ slope)[:, None]
+            meat = u.T @ u
+            for lag in range(1, 6):
+                meat += (1 - lag / 6) * (u[lag:].T @ u[:-lag] + u[:-lag].T @ u[lag:])
+            se = np.sqrt((inverse @ meat @ inverse)[1, 1])
+            rho = np.corrcoef(z, g)[0, 1]
+            other.append([slope[1], slope[1] / se, rho**2, rho])
+    return ours, other

@@ -10,6 +10,7 @@ import statsmodels.api as sm
 from concepts import FACTORS, LAST, Data, row
 from scipy import optimize, stats
 from sklearn.decomposition import PCA
+from statsmodels.tsa.api import VAR
 
 from bdfm import risk
 from bdfm.risk.statistical import bai_ng
@@ -93,6 +94,35 @@ def vasicek(d: Data) -> tuple[Any, Any]:
 def variance(d: Data) -> tuple[Any, Any]:
     w = np.linspace(-0.002, 0.006, len(d.model.assets))
     return d.model.decompose(pd.Series(w, list(d.model.assets))).by_asset, w * (dense(d.model) @ w)
+
+
+@row("parts of portfolio variance by factor", "513 stocks", "statsmodels OLS, covariance of factors")
+def by_factor(d: Data) -> tuple[Any, Any]:
+    w = np.linspace(-0.002, 0.006, len(d.model.assets))
+    ours = d.model.decompose(pd.Series(w, list(d.model.assets))).by_factor
+    x = w @ np.array([m.params[1:] for m in regressions(d)])
+    return ours, x * (np.cov(d.weekly_factors[FACTORS].T) @ x)
+
+
+@row("betas with a half-life of 26 weeks", "513 stocks, 104 weeks", "statsmodels WLS")
+def half_life(d: Data) -> tuple[Any, Any]:
+    f = d.weekly_factors
+    found = risk.TimeSeriesEstimator(f[FACTORS], f["RF"], half_life=26).fit(d.weekly)
+    x, w = sm.add_constant(f[FACTORS].to_numpy()), 0.5 ** (np.arange(len(f))[::-1] / 26)
+    y = d.weekly.sub(f["RF"], axis=0)
+    return found.exposures, [sm.WLS(y[a].to_numpy(), x, weights=w).fit().params[1:] for a in y]
+
+
+@row("betas to a fund", "M6 assets to IVV", "the dense matrix")
+def to_fund(d: Data) -> tuple[Any, Any]:
+    s, at = dense(d.m6_model), d.m6_model.assets.index("IVV")
+    return d.m6_model.beta_to({"IVV": 1.0}), s[at] / s[at, at]
+
+
+@row("volatility of the next four weeks", "M6 book", "the dense matrix, four times")
+def scaled(d: Data) -> tuple[Any, Any]:
+    s, w = 4 * dense(d.m6_model), d.book.to_numpy()
+    return d.m6_model.scale_to(4).volatility(d.book), np.sqrt(w @ s @ w)
 
 
 @row("marginal contributions to risk", "M6 book", "finite differences", 1e-6)
@@ -179,6 +209,17 @@ def momentum(d: Data) -> tuple[Any, Any]:
     return found, np.log(d.sp500.iloc[-22] / d.sp500.iloc[-253])
 
 
+@row("volatility, beta, reversal of stocks", "513 stocks at 2022-02-04", "pandas and SciPy")
+def styles(d: Data) -> tuple[Any, Any]:
+    names = ["volatility", "beta", "reversal"]
+    found = risk.price_styles(d.sp500, pd.DatetimeIndex([LAST]), styles=names)
+    logs = np.log(d.sp500).diff().iloc[-252:]
+    market = logs.mean(axis=1)
+    slopes = [stats.linregress(market, logs[a]).slope for a in logs]
+    other = [np.log(logs.iloc[-63:].std()), slopes, -np.log(d.sp500.iloc[-1] / d.sp500.iloc[-22])]
+    return found, np.array(other).T
+
+
 @row("decile portfolios by momentum", "513 stocks, 25 months", "pandas qcut")
 def deciles(d: Data) -> tuple[Any, Any]:
     monthly = d.sp500.resample("ME").last().iloc[:-1]
@@ -261,6 +302,29 @@ def known(d: Data) -> tuple[Any, Any]:
     return ours.fillna(0), other
 
 
+@row("size, value, earnings yield, quality, leverage", "companies at 2015-04-30 and 2016-04-29", "a loop")
+def characteristics(d: Data) -> tuple[Any, Any]:
+    items = ["total_equity", "net_income", "total_assets", "total_liabilities"]
+    table = d.statements[["symbol", "period_ending", *items]]
+    panel = risk.FundamentalsPanel.from_table(table, lag_days=120)
+    days, cap = [pd.Timestamp("2015-04-30"), pd.Timestamp("2016-04-29")], d.capitalisation
+    found = panel.characteristics(days, market_cap=cap)
+    names, ours, other = ["size", "book_to_market", "earnings_yield", "quality", "leverage"], [], []
+    for day in days:
+        worth = cap.loc[: day + pd.Timedelta(days=3)].loc[:day].iloc[-1]
+        for symbol in cap:
+            own = table[table["symbol"] == symbol].sort_values("period_ending")
+            age = (day - own["period_ending"]).dt.days
+            own = own[(age >= 120) & (age <= 550)]
+            e, i, a, o = (own[c].dropna().iloc[-1] if len(own[c].dropna()) else np.nan for c in items)
+            m = worth[symbol]
+            other += [np.log(m), e / m if e > 0 else np.nan, i / m, i / e if e > 0 else np.nan, o / a]
+            ours += [found[name].loc[day, symbol] for name in names]
+    known = np.isfinite(other)
+    assert (known == np.isfinite(ours)).all()
+    return np.array(ours)[known], np.array(other)[known]
+
+
 @row("share of variance of components", "513 stocks, daily", "scikit-learn PCA")
 def shares(d: Data) -> tuple[Any, Any]:
     returns = risk.simple_returns(d.sp500)
@@ -280,6 +344,34 @@ def number(d: Data) -> tuple[Any, Any]:
         for k in range(1, 21)
     ]
     return bai_ng(x), np.argmin(value) + 1
+
+
+@row("components beyond Marchenko and Pastur's edge", "M6 assets, 104 weeks", "eigenvalues of correlations")
+def edge(d: Data) -> tuple[Any, Any]:
+    table = risk.simple_returns(d.m6, period="1w").iloc[-104:].dropna(axis=1)
+    values = np.linalg.eigvalsh(np.corrcoef(table.T))
+    return (
+        len(risk.StatisticalEstimator("marchenko_pastur", standardise=True).fit(table).factors),
+        (values > (1 + np.sqrt(table.shape[1] / 104)) ** 2).sum(),
+    )
+
+
+@row("VAR(1) of factors: five weeks ahead", "3 components of M6 assets", "statsmodels VAR")
+def autoregression(d: Data) -> tuple[Any, Any]:
+    from bdfm.model.factor_model import FactorModel
+    from bdfm.model.parts.dynamics import VAR1
+    from bdfm.names import FACTOR_SCALE, FACTORS, VAR_MATRIX
+
+    table = risk.simple_returns(d.m6, period="1w").iloc[-104:].dropna(axis=1)
+    path = PCA(3).fit_transform(stats.zscore(table.to_numpy()))
+    fit = VAR(path).fit(1, trend="n")
+    sd = np.sqrt(np.diag(fit.sigma_u))
+    model = FactorModel(n_factors=3, dynamics=(VAR1(),))
+    p, ours = {VAR_MATRIX: fit.coefs[0] * sd / sd[:, None], FACTOR_SCALE: sd}, []
+    for _ in range(5):
+        ours.append(model.expected_factors(p | {FACTORS: path}))
+        path = np.vstack([path, ours[-1]])
+    return ours, fit.forecast(path[[-6]], 5)
 
 
 @row("number of parameters, N = 1,000, m = 10", "none", "counted one by one")
@@ -312,6 +404,26 @@ def replay(d: Data) -> tuple[Any, Any]:
     x = d.model.exposures.to_numpy().mean(axis=0)
     moves = d.daily_factors.loc["2020-02-20":"2020-03-23", FACTORS].to_numpy() @ x
     return ours["return"], np.prod(1 + moves) - 1
+
+
+@row("March 2020 with the weights of today", "M6 book, own returns", "value of the holdings day by day")
+def held(d: Data) -> tuple[Any, Any]:
+    returns = risk.simple_returns(d.m6[list(d.book.index)].loc["2020"])
+    found = risk.replay_held(returns, d.book, windows={"crash": ("2020-03-01", "2020-03-31")})
+    value, low, top = 1.0, 0.0, 1.0
+    for _, r in returns.loc["2020-03"].iterrows():
+        value *= 1 + sum(w * r[a] for a, w in d.book.items())
+        top = max(top, value)
+        low = min(low, value / top - 1)
+    return found[["return", "drawdown"]], [value - 1, low]
+
+
+@row("factor returns that assets imply", "M6 assets, 104 weeks", "statsmodels WLS of each week")
+def implied(d: Data) -> tuple[Any, Any]:
+    table = risk.simple_returns(d.m6, period="1w").iloc[-104:].dropna(axis=1)
+    b, w = d.m6_model.exposures.to_numpy(), 1 / d.m6_model.specific_variance.to_numpy()
+    other = [sm.WLS(r, b, weights=w).fit().params for r in table.to_numpy()]
+    return risk.implied_factor_returns(d.m6_model, table), other
 
 
 @row("reverse stress, loss of 10 %", "M6 book", "KKT system of the dense matrix")

@@ -1,0 +1,142 @@
+"""What past windows would have made of a book: through a model's exposures, or by the assets' own returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from bdfm import _checks
+from bdfm.errors import DataError
+from bdfm.names import PORTFOLIO
+from bdfm.risk.base import RiskModel
+from bdfm.risk.decomposition import draw_mean
+from bdfm.risk.inputs import Weights, portfolios
+
+# First and last day of the months that the sources replay.
+WINDOWS: Final[dict[str, tuple[str, str]]] = {
+    "Lehman, September 2008": ("2008-09-01", "2008-09-30"),
+    "COVID-19, March 2020": ("2020-03-01", "2020-03-31"),
+    "rates, January 2022": ("2022-01-01", "2022-01-31"),
+}
+SLACK: Final = pd.Timedelta(days=6)  # between a window's end and the table's: a long weekend, or a week
+
+
+def replay(
+    model: RiskModel,
+    factor_returns: pd.DataFrame,
+    weights: Weights,
+    *,
+    windows: Mapping[str, tuple[object, object]] = WINDOWS,
+) -> pd.DataFrame:
+    """Portfolios' systematic return in past windows, with the exposures of today (eq. R13).
+
+    Parameters
+    ----------
+    model
+        Its exposures count; with posterior draws their mean.
+    factor_returns
+        (period, factor) simple returns of the model's factors, decimals, that cover the windows.
+    weights
+        As ``RiskModel.variance`` takes them.
+    windows
+        First and last day by name, both included.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per window and portfolio: ``return``, compounded over the window; ``worst_period``;
+        ``drawdown``, the largest fall from the best value before it; ``n_periods``. What is specific to the
+        assets is not in it: nobody knows what it would have been.
+
+    Raises
+    ------
+    DataError
+        A factor that the table lacks, no window, a window without periods or with missing returns.
+
+    Examples
+    --------
+    >>> import bdfm
+    >>> from bdfm import risk
+    >>> prices, _ = bdfm.demo()
+    >>> returns = risk.simple_returns(prices.loc[:"2021-12-31"], period_days=7).iloc[-104:]
+    >>> factors = returns[["QUAL"]].rename(columns={"QUAL": "market"})
+    >>> model = risk.TimeSeriesEstimator(factors).fit(returns.drop(columns="QUAL"))
+    >>> fall = {"March 2020": ("2020-03-01", "2020-03-31")}
+    >>> risk.replay(model, factors, {"XOM": 0.5, "KO": 0.5}, windows=fall)["return"].round(3).tolist()
+    [-0.14]
+    """
+    where = "replay"
+    table = _factor_table(model, factor_returns, where)
+    names, w = portfolios(weights, model.assets)
+    exposure = draw_mean(w @ model.exposures.to_numpy(), model.n_draws)  # (portfolio, factor)
+    by_period = pd.DataFrame(table.to_numpy() @ exposure.T, table.index, names or ["portfolio"])
+    return _by_window(by_period, windows, "the factor returns", where)
+
+
+def replay_held(
+    returns: pd.DataFrame, weights: Weights, *, windows: Mapping[str, tuple[object, object]] = WINDOWS
+) -> pd.DataFrame:
+    """Portfolios' return in past windows with the weights of today and the assets' own returns.
+
+    No model: what is specific to the assets is in it, as it came then. Otherwise as ``replay``; ``returns``
+    (period, asset) are simple. Raises ``DataError`` where a held asset has no return in a window.
+
+    Examples
+    --------
+    >>> import bdfm
+    >>> from bdfm import risk
+    >>> prices, _ = bdfm.demo()
+    >>> returns = risk.simple_returns(prices.loc[:"2021-12-31"], period_days=7).iloc[-104:]
+    >>> fall = {"March 2020": ("2020-03-01", "2020-03-31")}
+    >>> risk.replay_held(returns, {"XOM": 0.5, "KO": 0.5}, windows=fall)["return"].round(3).tolist()
+    [-0.236]
+    """
+    where = "replay of assets"
+    labels = [str(c) for c in returns.columns]
+    names, w = portfolios(weights, labels)
+    held = (w != 0).any(axis=0)
+    table = returns.set_axis(_checks.days(returns.index, where=where)).sort_index()
+    values = np.nan_to_num(table.to_numpy(dtype=float)) @ w.T
+    gone = table.isna().to_numpy() & held
+    values[gone.any(axis=1)] = np.nan
+    lacking = [a for a, g in zip(labels, gone.any(axis=0), strict=True) if g]
+    what = f"the returns of the held assets (gaps: {_checks.first(lacking)})" if lacking else "the returns"
+    return _by_window(pd.DataFrame(values, table.index, names or ["portfolio"]), windows, what, where)
+
+
+def _by_window(
+    by_period: pd.DataFrame, windows: Mapping[str, tuple[object, object]], what: str, where: str
+) -> pd.DataFrame:
+    """Table (window, portfolio) of ``replay`` from returns (period, portfolio), NaN where one is missing."""
+    if not windows:
+        raise DataError(f"{where}: no window given. Leave windows out for the usual ones.")
+    rows = {}
+    for name, ends in windows.items():
+        first, last = (_checks.as_date(d, where=f"{where}: {name}") for d in ends)
+        part = by_period.loc[first:last]
+        # A table that begins inside a window, or ends there, would pass for the whole of it.
+        outside = part.empty or by_period.index[0] > first + SLACK or by_period.index[-1] < last - SLACK
+        if outside or not np.isfinite(part.to_numpy()).all():
+            ends_of = by_period.index[[0, -1]] if len(by_period) else None
+            span = "empty" if ends_of is None else f"{ends_of[0]:%Y-%m-%d} to {ends_of[1]:%Y-%m-%d}"
+            raise DataError(
+                f"{where}: {what} ({span}) lack {name} ({first:%Y-%m-%d} to {last:%Y-%m-%d}), in"
+                " whole or in part. Give a longer table, or other windows."
+            )
+        value = np.vstack([np.ones(part.shape[1]), np.cumprod(1 + part.to_numpy(), axis=0)])
+        fall = (value / np.maximum.accumulate(value, axis=0) - 1).min(axis=0)
+        for j, portfolio in enumerate(part.columns):
+            rows[name, portfolio] = (value[-1, j] - 1, part.iloc[:, j].min(), fall[j], len(part))
+    columns = ["return", "worst_period", "drawdown", "n_periods"]
+    index = pd.MultiIndex.from_tuples(list(rows), names=["window", PORTFOLIO])
+    return pd.DataFrame(list(rows.values()), index, columns).astype({"n_periods": int})
+
+
+def _factor_table(model: RiskModel, factor_returns: pd.DataFrame, where: str) -> pd.DataFrame:
+    table = factor_returns.set_axis([str(c) for c in factor_returns.columns], axis=1)
+    _checks.known(model.factors, list(table.columns), what="factor", where=f"{where}: factor returns")
+    table = table.set_axis(_checks.days(table.index, where=where)).sort_index()
+    return _checks.numeric(table[list(model.factors)], where=where)
