@@ -2,6 +2,10 @@
 
     python scripts/benchmarks/skill.py run --data DATA --out OUT [--universe m6]... [--forecaster core]...
     python scripts/benchmarks/skill.py table --out OUT [--json FILE]
+    python scripts/benchmarks/skill.py daily --out OUT --json FILE
+
+The daily model, minutes an origin, was run on every eighth of m6: ``run --universe m6 --forecaster daily
+--every 8``.
 
 ``run`` does what is not done yet and logs it in runs.jsonl; ``table`` shows what is done. The folder of data
 holds m6, uk, europe and sp500_pit, each with prices.csv.gz and universe.csv, m6 with earnings.csv as well.
@@ -197,6 +201,16 @@ def run(
                 with (out / "runs.jsonl").open("a", encoding="utf-8") as log:
                     log.write(json.dumps(entry) + "\n")
             print(place, done, f"{entry['seconds']} s", flush=True)
+
+
+@app.command()
+def daily(out: Out, json_file: Annotated[Path, typer.Option("--json", help="File of the figures.")]) -> None:
+    """Show how the daily model does over four weeks, on the origins on which it was run."""
+    from skill_table import daily_figures, daily_markdown
+
+    figures = daily_figures(out)
+    json_file.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    print(daily_markdown(figures), end="")
 
 
 @app.command()

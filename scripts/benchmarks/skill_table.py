@@ -33,6 +33,7 @@ POOLS: Final[dict[str, tuple[str, ...]]] = {
     "pool-t": ("core-t", REFERENCE),
     "pool-class": ("core-class", REFERENCE),
 }
+HOUSE: Final = "pool-120"  # the preset house
 LEARNED: Final = ("pool-learned",)
 CANDIDATES: Final = (*POOLS, "core-t", "core-class")
 # Of the daily model, which is run on a few origins; not to choose from
@@ -364,6 +365,36 @@ def rival_markdown(figures: Mapping[str, Any], name: str = "m6") -> str:
                 *parts,
             ]
             lines.append("| " + " | ".join(row) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def daily_figures(out: Path) -> dict[str, Any]:
+    """The daily model over four weeks, alone and in pools, on the origins of ``m6`` on which it was run."""
+    forecasts, came, run = probabilities(out), outcomes(out), runs(out)["m6", "daily"]
+    origins = list(run.origins)
+    found: dict[str, Any] = {"origins": [f"{o:%Y-%m-%d}" for o in origins], "forecasters": {}}
+    found["rhat"] = run.facts["max_rhat"].round(3).tolist()
+    rps = {}
+    for name in ("daily", *DAILY_POOLS, HOUSE, "core", "ewma-t-5d-120", REFERENCE):
+        rps[name] = scored({o: forecasts["m6", name][o] for o in origins}, "m6", came).rps
+    for name, x in rps.items():
+        others = {other: diebold_mariano(by_date(x - rps[other]))._asdict() for other in (REFERENCE, HOUSE)}
+        found["forecasters"][name] = {"rps": float(x.mean()), "less": others}
+    return found
+
+
+def daily_markdown(figures: Mapping[str, Any]) -> str:
+    """Table of docs/daily.md on ranks over four weeks."""
+    lines = ["| | RPS | less `ewma-t-5d`, 1e-5 | p | less `house`, 1e-5 | p |", "|---" * 6 + "|"]
+    names = {HOUSE: "`house`", "daily-pool": "half `daily`, half `ewma-t-5d-120`"}
+    names |= {"daily-pool-3": "a third each: `core`, `ewma-t-5d-120`, `daily`"}
+    every = figures["forecasters"]
+    for name in sorted(every, key=lambda n: every[n]["rps"]):
+        row = [names.get(name, f"`{name}`"), f"{every[name]['rps']:.5f}"]
+        for other in (REFERENCE, HOUSE):
+            d = every[name]["less"][other]
+            row += ["", ""] if other == name else [plus_minus(d, 1e5), f"{d['p_value']:.2f}"]
+        lines.append("| " + " | ".join(row) + " |")
     return "\n".join(lines) + "\n"
 
 
