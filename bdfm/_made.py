@@ -32,8 +32,10 @@ def inside(folder: Path, name: object) -> Path | None:
 
 
 def digest(path: Path) -> str | None:
-    """SHA-256 of a file; None where it cannot be read."""
+    """SHA-256 of a file; None where there is none that can be read: a pipe would keep its reader waiting."""
     try:
+        if not path.is_file():
+            return None
         with open(path, "rb") as file:
             return file_digest(file, "sha256").hexdigest()
     except OSError:
