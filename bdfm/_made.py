@@ -70,15 +70,15 @@ def stale(folder: Path, made_by: str, new: Collection[str]) -> list[str]:
 def record(folder: Path, made_by: str, new: Mapping[str, Path]) -> str:
     """Text of the record once a command has made files (by their names in the folder).
 
-    A file that is there already with the very bytes is not the command's, unless the record says so: a run
-    file beside which its results are written.
+    A file that is there already with the very bytes is not the command's, unless the record says so of these
+    bytes: a run file beside which its results are written, which a user may have edited since it was made.
     """
     before = listed(folder)
     own = before.pop(made_by, {})
     made = {}
     for name, path in new.items():
         found = None if name.endswith(_ALWAYS) else digest(path)
-        if found is not None and (name in own or digest(folder / name) != found):
+        if found is not None and (own.get(name) == found or digest(folder / name) != found):
             made[name] = found
     others = {c: {k: x for k, x in files.items() if k not in new} for c, files in before.items()}
     return (

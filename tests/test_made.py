@@ -67,6 +67,23 @@ def test_a_file_that_was_there_with_the_same_bytes_is_not_the_runs(tmp_path):
     assert there(tmp_path) == {"month.toml": "seed = 1", "other.toml": "seed = 2"}
 
 
+def test_a_run_file_that_was_edited_and_run_in_place_stays(tmp_path):
+    """The record says that a run made it, but of the bytes that it had then."""
+    made(tmp_path, "month", run_toml="seed = 1", a_nc="1")
+    (tmp_path / "run.toml").write_text("seed = 2")
+    made(tmp_path, "month", run_toml="seed = 2", a_nc="2")
+    made(tmp_path, "month", run_toml="seed = 2", a_nc="2")
+    made(tmp_path, "month", other_toml="seed = 3", a_nc="3")
+    assert there(tmp_path) == {"run.toml": "seed = 2", "other.toml": "seed = 3", "a.nc": "3"}
+
+
+def test_what_a_run_makes_again_with_the_same_bytes_is_still_its_own(tmp_path):
+    for text in ("1", "1", "2", "2"):
+        made(tmp_path, "month", a_nc=text)
+    made(tmp_path, "month", b_nc="1")
+    assert there(tmp_path) == {"b.nc": "1"}
+
+
 def test_a_run_that_fails_removes_nothing(tmp_path):
     made(tmp_path, "month", a_nc="1", b_nc="1")
     before = {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()}
