@@ -10,7 +10,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 RECORD: Final = ".bdfm.json"  # in the folder: SHA-256 by file, by the command that made it
-# Always written anew, so that none can be left behind; and they hold clocks, which the record must not.
+# Every run of a command writes the same ones, so that none is left behind; they hold clocks, and a record
+# with their digests would differ from run to run.
 _ALWAYS: Final = ".json"
 
 Made = dict[str, dict[str, str]]

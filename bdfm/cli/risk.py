@@ -147,7 +147,7 @@ def _ahead_alone(
     show_risk.ahead(found)
     if out_dir is not None:
         write_ahead_alone(found, out_dir)
-        out.print(f"Tables and a picture are in {out_dir}.", markup=False, soft_wrap=True)
+        out.print(f"Tables, a picture and summary.json are in {out_dir}.", markup=False, soft_wrap=True)
 
 
 @with_options(BookOptions)

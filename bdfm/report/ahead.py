@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Final
 
 import pandas as pd
 
-from bdfm import _checks, _files, _folders
+from bdfm import _checks, _files, _folders, _json
 from bdfm._symbols import Aliases
 from bdfm.errors import BdfmError, DataError
 from bdfm.forecast.forecast import Forecast
 from bdfm.portfolio.decisions import Decision
 from bdfm.posterior.posterior import Posterior
+from bdfm.report.book_tables import records
 from bdfm.risk.ahead import DAYS, MEASURES, N_DRAWS, RiskAhead, risk_ahead
 from bdfm.risk.from_files import read_portfolios
 
@@ -87,9 +88,17 @@ def write_ahead(found: RiskAhead, files: _folders.OutputFolder) -> None:
 
 
 def write_ahead_alone(found: RiskAhead, folder: Path) -> None:
-    """The same into a folder of their own; all or none."""
+    """The same, and ``summary.json`` with all of it, into a folder of their own; all or none."""
+    summary = {
+        "origin": f"{found.origin:%Y-%m-%d}",
+        "level": found.level,
+        "portfolios": found.portfolios,
+        "tables": records({"ahead": found.table, "announcements": found.announcements}),
+    }
     with _folders.OutputFolder(folder, made_by="risk") as files:
         write_ahead(found, files)
+        text = _json.text(summary, indent=2, default=lambda day: f"{day:%Y-%m-%d}")
+        _files.write_text(files / "summary.json", text + "\n")
 
 
 def ahead_section(forecast: Forecast, posterior: Posterior | None) -> str:

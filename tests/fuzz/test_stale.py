@@ -8,6 +8,7 @@ import shutil
 
 import fuzz_world as world
 import pytest
+from daily_draws import daily_posterior
 
 from bdfm import _made
 from bdfm.cli import backtest, check, exposures, judgement, ledger, models, month, risk, scoring
@@ -59,9 +60,42 @@ def test_nothing_of_the_run_before_is_left(name, base, tmp_path):
         kept = sorted(gone)[:1] if len(gone) > 1 else []
         for mine in kept:
             (out / mine).write_bytes((out / mine).read_bytes() + b"mine")
+        times = json_times(out)
         done = world.command(two.split())
     assert done.code in (0, 1 if name == "check" else 0), done
     found = {p.name for p in out.iterdir()}
     assert found == (first - gone) | {"notes.txt", *kept}
-    listed = {x for files in _made.listed(out).values() for x in files}
-    assert listed == {x for x in found - {"notes.txt", *kept, _made.RECORD} if not x.endswith(".json")}
+    assert listed(out) == {x for x in found - {"notes.txt", *kept} if not x.endswith(".json")}
+    check_json(out, times)
+
+
+def listed(out):
+    return {x for files in _made.listed(out).values() for x in files}
+
+
+def json_times(out):
+    return {p.name: p.stat().st_mtime_ns for p in out.glob("*.json")}
+
+
+def check_json(out, before):
+    """The record does not hold these: each must be of the last run."""
+    now = json_times(out)
+    assert before.keys() <= now.keys()
+    assert all(now[name] > time for name, time in before.items())
+
+
+def test_nothing_of_all_models_is_left_beside_the_next_days_alone(base, tmp_path, monkeypatch):
+    """``risk`` with prices, and then with a posterior alone, which write by two functions."""
+    for name in ("prices.csv", "book.csv"):
+        shutil.copy(base / name, tmp_path)
+    daily_posterior().save(tmp_path / "days.nc")
+    monkeypatch.chdir(tmp_path)
+    out, alone = tmp_path / "new", "risk --posterior days.nc --days 4 --out new"
+    assert world.command(f"risk {BOOK}".split()).code == 0
+    times = json_times(out)
+    assert {"summary.json", _made.RECORD} == set(times)
+    assert world.command(alone.split()).code == 0
+    check_json(out, times)
+    tables = {"ahead.csv", "ahead.png", "announcements.csv"}
+    assert {p.name for p in out.iterdir()} == {*tables, *times}
+    assert listed(out) == tables

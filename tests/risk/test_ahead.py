@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -188,9 +190,14 @@ def test_pictures_files_and_words(found, tmp_path):
     assert len(found.plot().axes) == 2
     write_ahead_alone(found, tmp_path / "out")
     files = {x.name for x in (tmp_path / "out").iterdir()}
-    assert files == {"ahead.csv", "ahead.png", "announcements.csv", ".bdfm.json"}
+    assert files == {"ahead.csv", "ahead.png", "announcements.csv", "summary.json", ".bdfm.json"}
     read = pd.read_csv(tmp_path / "out" / "ahead.csv", index_col=[0, 1, 2])
     np.testing.assert_allclose(read["value"], found.table["value"].astype(float))
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert [row["value"] for row in summary["tables"]["ahead"]] == found.table["value"].tolist()
+    assert summary["tables"]["announcements"][0]["end"] == f"{found.announcements['end'].iloc[0]:%Y-%m-%d}"
+    assert (summary["origin"], summary["level"]) == (f"{found.origin:%Y-%m-%d}", found.level)
+    assert summary["portfolios"] == found.portfolios
 
 
 def test_what_is_refused():
