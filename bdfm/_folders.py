@@ -55,8 +55,8 @@ def settle(folder: Path) -> bool:
             for source, target in _moves(left, folder):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 os.replace(source, target)
-            with suppress(OSError, ValueError, RecursionError):
-                _made.remove(folder, json.loads((left / _STALE).read_bytes()))
+            with suppress(OSError):
+                _made.remove(folder, left / _STALE)
         shutil.rmtree(left, ignore_errors=True)
         os.close(lock)
     return True
@@ -127,6 +127,7 @@ class OutputFolder:
                 f"{self.path}: a link to {os.readlink(self.path)}, which does not exist. Create that folder,"
                 " or remove the link."
             )
+        replaceable(self.path / _made.RECORD)  # now, and not when all the work is done
         self._made = [p for p in (self.path, *self.path.parents) if not os.path.lexists(p)]  # deepest first
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -142,7 +143,7 @@ class OutputFolder:
                 self._lock = _locked(self._staged)
         except BaseException as error:
             self._clean(failed=True)
-            if isinstance(error, OSError):
+            if isinstance(error, OSError) and not isinstance(error, FileError):
                 raise write_error(self.path, error) from error
             raise
         return self
@@ -171,7 +172,7 @@ class OutputFolder:
         self._clean(failed=True)
 
     def _publish(self) -> None:
-        stale: list[str] = []
+        stale: dict[str, str] = {}
         try:
             if self._made_by is not None:
                 new = {p.relative_to(self._staged).as_posix(): p for p, _ in _moves(self._staged, self.path)}

@@ -9,6 +9,7 @@ from hashlib import file_digest
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
+_LONGEST: Final = 4_000_000  # bytes of a record that is read; one of a thousand files has a hundred thousand
 RECORD: Final = ".bdfm.json"  # in the folder: SHA-256 by file, by the command that made it
 # Every run of a command writes the same ones, so that none is left behind; they hold clocks, and a record
 # with their digests would differ from run to run.
@@ -28,7 +29,7 @@ def inside(folder: Path, name: object) -> Path | None:
     try:
         own = path.parent.resolve().is_relative_to(folder.resolve())
         return path if own and path.is_file() and not path.is_symlink() else None
-    except OSError:
+    except (OSError, ValueError, RuntimeError):  # a name that no file can have, links that lead in a circle
         return None
 
 
@@ -39,33 +40,42 @@ def digest(path: Path) -> str | None:
             return None
         with open(path, "rb") as file:
             return file_digest(file, "sha256").hexdigest()
-    except OSError:
+    except (OSError, ValueError):
         return None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Object of a JSON file; empty where there is none, none that can be understood, or one without end."""
+    try:
+        if not path.is_file():
+            return {}
+        with open(path, "rb") as file:
+            content = file.read(_LONGEST + 1)
+        found = json.loads(content) if len(content) <= _LONGEST else None
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def listed(folder: Path) -> Made:
     """What the record of a folder says; nothing where there is none, or none that can be understood."""
-    try:
-        found: Any = json.loads((folder / RECORD).read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    if not isinstance(found, dict):
-        return {}
     return {
         command: {name: x for name, x in files.items() if isinstance(x, str)}
-        for command, files in found.items()
+        for command, files in _read(folder / RECORD).items()
         if isinstance(files, dict)
     }
 
 
-def stale(folder: Path, made_by: str, new: Collection[str]) -> list[str]:
-    """Files that a command made in a folder and does not make now, and that nobody has changed since."""
+def stale(folder: Path, made_by: str, new: Collection[str]) -> dict[str, str]:
+    """Files, with their SHA-256, that a command made in a folder and does not make now, and nobody changed."""
     before = listed(folder).get(made_by, {})
-    return [
-        name
-        for name, known in before.items()
-        if name not in new and (path := inside(folder, name)) is not None and digest(path) == known
-    ]
+    return {name: known for name, known in before.items() if name not in new and _is(folder, name, known)}
+
+
+def _is(folder: Path, name: str, known: object) -> bool:
+    """Whether a file of a folder is there, and its bytes are those that are known."""
+    path = inside(folder, name)
+    return path is not None and digest(path) == known
 
 
 def record(folder: Path, made_by: str, new: Mapping[str, Path]) -> str:
@@ -87,8 +97,8 @@ def record(folder: Path, made_by: str, new: Mapping[str, Path]) -> str:
     )
 
 
-def remove(folder: Path, names: object) -> None:
-    """Remove files of a folder that are there."""
-    for name in names if isinstance(names, list) else ():
-        if (path := inside(folder, name)) is not None:
-            os.unlink(path)
+def remove(folder: Path, listing: Path) -> None:
+    """Remove the files of a folder that a JSON file lists by ``stale``, unless one was changed since."""
+    for name, known in _read(listing).items():
+        if _is(folder, name, known):
+            os.unlink(folder / name)

@@ -12,7 +12,7 @@ import sys
 import pytest
 
 from bdfm import _made
-from bdfm._folders import OutputFolder
+from bdfm._folders import OutputFolder, file_in
 from bdfm.errors import FileError
 
 
@@ -115,9 +115,9 @@ def test_a_removal_that_fails_midway_brings_all_back(tmp_path, monkeypatch, at, 
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()} == before
 
 
-@pytest.mark.parametrize("at", [1, 2, 3])
-def test_a_run_killed_while_it_removes_is_carried_to_its_end(tmp_path, at):
-    made(tmp_path, "month", a_nc="1", b_nc="1", c_nc="1")
+def killed(folder, at):
+    """A run over a, b, c that makes a alone, killed at its at-th file or removal, not counting the first."""
+    made(folder, "month", a_nc="1", b_nc="1", c_nc="1")
     code = (
         "import os, pathlib, signal, sys\n"
         "from bdfm._folders import OutputFolder\n"
@@ -131,16 +131,57 @@ def test_a_run_killed_while_it_removes_is_carried_to_its_end(tmp_path, at):
         "with OutputFolder(sys.argv[1], made_by='month') as out:\n"
         "    (out / 'a.nc').write_text('2')\n"
     )
-    process = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
+    process = subprocess.run([sys.executable, "-c", code, str(folder)], check=False)
     assert process.returncode == -signal.SIGKILL
-    assert len(there(tmp_path)) > 1
+    assert len(there(folder)) > 1
+
+
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_a_run_killed_while_it_removes_is_carried_to_its_end(tmp_path, at):
+    killed(tmp_path, at)
     with OutputFolder(tmp_path, made_by="risk"):
         pass
     assert there(tmp_path) == {"a.nc": "2"}
 
 
+@pytest.mark.parametrize("settled", ["run", "read"])
+def test_what_was_changed_since_a_run_was_killed_stays(tmp_path, settled):
+    killed(tmp_path, 1)
+    (tmp_path / "b.nc").write_text("mine")
+    if settled == "run":
+        made(tmp_path, "risk", r_csv="1")
+    else:
+        file_in(tmp_path, "a.nc")
+    (tmp_path / "r.csv").unlink(missing_ok=True)
+    assert there(tmp_path) == {"a.nc": "2", "b.nc": "mine"}
+
+
+@pytest.mark.parametrize("listing", [["mine.nc"], {"mine.nc": None}, {"mine.nc": "0"}, {"mine.nc": ["0"]}])
+def test_a_hidden_folder_of_others_removes_nothing(tmp_path, listing):
+    (tmp_path / "mine.nc").write_text("mine")
+    left = tmp_path / ".bdfm-01234567"
+    left.mkdir()
+    (left / ".whole").touch()
+    (left / ".stale").write_text(json.dumps(listing))
+    made(tmp_path, "month", a_nc="1")
+    assert there(tmp_path) == {"mine.nc": "mine", "a.nc": "1"}
+
+
 @pytest.mark.parametrize(
-    "name", ["../mine.nc", "/etc/hosts", "link.nc", "away/mine.nc", "sub", "", "a\0b", "..\\mine.nc", 5, None]
+    "name",
+    [
+        "../mine.nc",
+        "/etc/hosts",
+        "link.nc",
+        "away/mine.nc",
+        "sub",
+        "",
+        "a\0b",
+        "..\\mine.nc",
+        "\ud800",
+        "\ud800/mine.nc",
+        "sub/\ud800/../mine.nc",
+    ],
 )
 def test_a_record_that_leads_out_of_its_folder_removes_nothing(tmp_path, name):
     folder = tmp_path / "out"
@@ -149,12 +190,13 @@ def test_a_record_that_leads_out_of_its_folder_removes_nothing(tmp_path, name):
     mine.write_text("mine")
     (folder / "link.nc").symlink_to(mine)
     (folder / "away").symlink_to(tmp_path)
-    known = {str(name): _made.digest(mine)}
+    known = {name: _made.digest(mine)}
     (folder / _made.RECORD).write_text(json.dumps({"month": known}))
     made(folder, "month", b_nc="2")
     assert mine.read_text() == "mine"
     assert os.path.islink(folder / "link.nc")
-    _made.remove(folder, [name])
+    (folder / "listing").write_text(json.dumps(known))
+    _made.remove(folder, folder / "listing")
     assert mine.read_text() == "mine"
     assert os.path.islink(folder / "link.nc")
 
@@ -168,3 +210,44 @@ def test_a_record_that_cannot_be_understood_is_none(tmp_path, text):
     made(tmp_path, "month", a_nc="2")
     assert there(tmp_path) == {"a.nc": "2", "b.nc": "1"}
     assert set(_made.listed(tmp_path)) == {"month"}
+
+
+@pytest.mark.parametrize("name", [_made.RECORD, ".stale"])
+@pytest.mark.parametrize("form", ["device", "pipe", "long"])
+def test_a_record_without_end_is_none(tmp_path, name, form):
+    """In a process with little memory and little time: it would be read until either is at its end."""
+    folder = tmp_path / ".bdfm-01234567" if name == ".stale" else tmp_path
+    folder.mkdir(exist_ok=True)
+    (folder / ".whole").touch()
+    if form == "device":
+        (folder / name).symlink_to("/dev/zero")
+    elif form == "pipe":
+        os.mkfifo(folder / name)
+    else:
+        with open(folder / name, "wb") as file:
+            file.truncate(2**33)  # holes, no blocks
+    code = (
+        "import resource, sys\n"
+        "from bdfm._folders import OutputFolder\n"
+        "with open('/proc/self/statm') as file:\n"
+        "    mine = int(file.read().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (mine + 2**28,) * 2)\n"
+        "with OutputFolder(sys.argv[1], made_by='month') as out:\n"
+        "    (out / 'a.nc').write_text('1')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], check=False, timeout=60, capture_output=True, text=True
+    )
+    if form != "long" and name == _made.RECORD:  # the new record cannot take its place
+        assert f"{name}: this is a {form}. Give the name of a file" in done.stderr
+        assert "__enter__" in done.stderr  # before the work
+        return
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "a.nc").read_text() == "1"
+    assert _made.listed(tmp_path) == {"month": {"a.nc": _made.digest(tmp_path / "a.nc")}}
+
+
+def test_a_record_of_many_files_is_read(tmp_path):
+    files = {f"file_of_a_rather_long_name_{i}.nc": "0" * 64 for i in range(10_000)}
+    (tmp_path / _made.RECORD).write_text(json.dumps({"month": files}, indent=1))
+    assert _made.listed(tmp_path) == {"month": files}
