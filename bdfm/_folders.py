@@ -51,14 +51,16 @@ def settle(folder: Path) -> bool:
         lock = _locked(left)
         if lock is None:
             return False
-        if (left / _WHOLE).exists():
-            for source, target in _moves(left, folder):
-                target.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(source, target)
-            with suppress(OSError):
-                _made.remove(folder, left / _STALE)
-        shutil.rmtree(left, ignore_errors=True)
-        os.close(lock)
+        try:
+            if (left / _WHOLE).exists():
+                for source, target in _moves(left, folder):
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    os.replace(source, target)
+                with suppress(OSError):
+                    _made.remove(folder, left / _STALE)
+            shutil.rmtree(left, ignore_errors=True)
+        finally:
+            os.close(lock)
     return True
 
 
@@ -168,8 +170,10 @@ class OutputFolder:
 
     def check(self) -> None:
         """Raise ``FileError`` where the folder cannot be written to; nothing is left of the try."""
-        self.__enter__()
-        self._clean(failed=True)
+        try:
+            self.__enter__()
+        finally:
+            self._clean(failed=True)
 
     def _publish(self) -> None:
         stale: dict[str, str] = {}
@@ -196,16 +200,20 @@ class OutputFolder:
             sync(self.path)
 
     def _clean(self, *, failed: bool) -> None:
+        try:
+            self._clean_once(failed=failed)
+        except BaseException:  # a signal; a second one does not come here
+            self._clean_once(failed=failed)
+            raise
+
+    def _clean_once(self, *, failed: bool) -> None:
+        """Each step may be done twice."""
         if self._staged != self.path:
-            try:
-                shutil.rmtree(self._staged, ignore_errors=True)
-            except BaseException:  # a signal; a second one does not come here
-                shutil.rmtree(self._staged, ignore_errors=True)
-                raise
+            shutil.rmtree(self._staged, ignore_errors=True)
             self._staged = self.path
         if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+            lock, self._lock = self._lock, None
+            os.close(lock)
         if failed:
             for folder in self._made:
                 with suppress(OSError):  # only empty folders go

@@ -67,7 +67,7 @@ def listed(folder: Path) -> Made:
 
 
 def stale(folder: Path, made_by: str, new: Collection[str]) -> dict[str, str]:
-    """Files, with their SHA-256, that a command made in a folder and does not make now, and nobody changed."""
+    """Files, with their SHA-256, that a command made and does not make now, and that nobody has changed."""
     before = listed(folder).get(made_by, {})
     return {name: known for name, known in before.items() if name not in new and _is(folder, name, known)}
 

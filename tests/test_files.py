@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -496,38 +497,63 @@ def test_a_failed_netcdf_leaves_no_buffer_that_complains(tmp_path, monkeypatch, 
     assert not told
 
 
-@pytest.mark.parametrize("at", range(1, 9))
-@pytest.mark.parametrize("form", ["check", "together", "folder"])
-def test_a_signal_at_any_step_leaves_nothing_hidden(tmp_path, form, at):
-    """The handler raises where a file is about to be made, named or removed, once."""
-    (tmp_path / "a.txt").write_text("old")
-    seen = []
+STEPS = ("open", "os.link", "os.remove", "os.rename", "os.rmdir", "os.mkdir", "shutil.rmtree")
+
+
+def written(form, folder):
+    """Write over a file of a folder, beside it, or into a folder in it; or try whether that can be done."""
+    if form == "check":
+        _files.check_target(folder / "b.txt")
+    elif form == "together":
+        with _files.together():
+            _files.write_text(folder / "a.txt", "new")
+            _files.write_text(folder / "b.txt", "new")
+    elif form == "folder":
+        with _folders.OutputFolder(folder / "new" / "out", made_by="month") as out:
+            (out / "c.txt").write_text("new")
+    else:
+        _folders.OutputFolder(folder / "new" / "out").check()
+
+
+@pytest.mark.parametrize(
+    ("form", "least"), [("check", 2), ("together", 8), ("folder", 8), ("folder_check", 4)]
+)
+def test_a_signal_at_any_step_leaves_nothing_hidden(tmp_path, form, least):
+    """The handler raises where a file is about to be made, named or removed: at each step in turn."""
+    seen, at, watched = [], 0, False
 
     def step(event, args):
-        if event in ("open", "os.link", "os.remove", "os.rename", "os.rmdir", "os.mkdir") and watched:
+        if event in STEPS and watched:
             named = [os.fsdecode(x) for x in args if isinstance(x, str | bytes | os.PathLike)]
             if any(str(tmp_path) in x for x in named):
                 seen.append(event)
                 if len(seen) == at:
                     raise KeyboardInterrupt
 
-    watched = True
     sys.addaudithook(step)  # stays, and does nothing once this test is over
-    try:
-        if form == "check":
-            _files.check_target(tmp_path / "b.txt")
-        elif form == "together":
-            with _files.together():
-                _files.write_text(tmp_path / "a.txt", "new")
-                _files.write_text(tmp_path / "b.txt", "new")
-        else:
-            with _folders.OutputFolder(tmp_path / "out", made_by="month") as folder:
-                (folder / "c.txt").write_text("new")
-    except KeyboardInterrupt:
-        pass
-    finally:
-        watched = False
-    found = {p.name: p.read_text() for p in tmp_path.iterdir() if p.is_file()}
-    assert found in ({"a.txt": "old"}, {"a.txt": "new", "b.txt": "new"})
-    out = tmp_path / "out"
-    assert not out.exists() or sorted(p.name for p in out.iterdir()) in ([], [".bdfm.json", "c.txt"])
+    while len(seen) >= at:  # the last time, all is done without a signal
+        seen.clear()
+        at += 1
+        folder = tmp_path / f"{at}"
+        folder.mkdir()
+        (folder / "a.txt").write_text("old")
+        opened = open_files()
+        watched = True
+        try:
+            with suppress(KeyboardInterrupt):
+                written(form, folder)
+        finally:
+            watched = False
+        found = {p.name: p.read_text() for p in folder.iterdir() if p.is_file()}
+        assert found in ({"a.txt": "old"}, {"a.txt": "new", "b.txt": "new"}), at
+        if (folder / "new").exists():
+            assert form == "folder", at
+            assert sorted(p.name for p in (folder / "new" / "out").iterdir()) == [".bdfm.json", "c.txt"], at
+        assert open_files() == opened, at
+    assert at > least
+
+
+def open_files():
+    """Number of descriptors of this process that are open; None where the system does not tell."""
+    place = "/proc/self/fd"
+    return len(os.listdir(place)) if os.path.isdir(place) else None
