@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import io
 import os
@@ -22,6 +23,9 @@ from bdfm.errors import BdfmError, BdfmWarning, DataError
 # Linear algebra on one thread, unless a user says otherwise: the last digits of a sum depend on how many
 # share it, and work is shared out in larger pieces. Read when NumPy is loaded, which is later.
 ONE_THREAD = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "BLIS_NUM_THREADS")
+
+# What the system says of a write, here to standard output: files tell their own errors by name.
+UNWRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF, errno.EPIPE)
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None)
 
@@ -102,9 +106,13 @@ def _say(text: str) -> None:
 
 
 def _check_threads() -> None:
-    """Raise ``DataError`` for a number of threads that Numba does not load with."""
-    given = os.environ.get("NUMBA_NUM_THREADS", "1")
-    if given.strip().lstrip("+-").isdecimal() and int(given) < 1:
+    """Raise ``DataError`` for what is no number of threads: Numba ends on some, and passes over others."""
+    given = os.environ.get("NUMBA_NUM_THREADS", "").strip()
+    try:
+        number = int(given or "1")
+    except ValueError:
+        number = 0
+    if number < 1:
         raise DataError(f"NUMBA_NUM_THREADS: {given} is no number of threads. Give 1 or more, or unset it.")
 
 
@@ -115,6 +123,9 @@ def _flush() -> None:
             sys.stdout.flush()
     except BrokenPipeError:
         _mute()
+    except BaseException:  # a signal, while whoever reads lets it wait
+        _mute()
+        raise
 
 
 def _mute() -> None:
@@ -139,11 +150,12 @@ def main() -> None:
     hook = sys.unraisablehook
     before = {each: signal.signal(each, _stop) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with interruptible("Stopped before it began."):  # commands, once they run, say what they leave
-            _check_threads()
-            try:
+        try:
+            with interruptible("Stopped before it began."):  # commands, once they run, say what they leave
+                _check_threads()
                 _program()()
-            finally:
+        finally:
+            with interruptible("Stopped while its output was read. What it wrote to files is whole."):
                 _flush()
     except BdfmError as error:
         from rich.text import Text
@@ -151,7 +163,7 @@ def main() -> None:
         err.print(Text.assemble(("Error: ", "red"), _printable(error)), soft_wrap=True)
         raise SystemExit(2) from None
     except OSError as error:
-        if error.filename is not None:
+        if error.filename is not None or error.errno not in UNWRITTEN:
             raise
         _mute()
         _say(f"Error: output: it cannot be written ({error.strerror}). Files are whole, new or as they were.")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from bdfm.cli import app
 
 DAYS = [f"2022-03-{day:02d}" for day in (4, 7, 8, 9, 10, 11)]
 
@@ -96,3 +100,58 @@ def test_no_threads(folder, number):
     done = shell(folder, f"bdfm {SCORE}", NUMBA_NUM_THREADS=number)
     assert done.returncode == 2
     assert f"NUMBA_NUM_THREADS: {number} is no number of threads" in done.stderr
+
+
+@pytest.mark.parametrize("number", ["+-5", "--1", "many", "1.5", "9" * 5000])
+def test_what_is_no_number_of_threads(folder, number):
+    """Or a longer one than Python reads."""
+    done = shell(folder, "bdfm models", NUMBA_NUM_THREADS=number)
+    assert done.returncode == 2
+    assert "is no number of threads. Give 1 or more, or unset it." in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("number", ["", " ", "2", "+2", " 2 "])
+def test_a_number_of_threads(folder, number):
+    assert shell(folder, "bdfm models", NUMBA_NUM_THREADS=number).returncode == 0
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timer here")
+def test_an_interrupt_while_output_waits_for_its_reader():
+    """The command is done, and its last words do not fit into the pipe."""
+    code = (
+        "import os, signal, sys\n"
+        "from bdfm.cli import app\n"
+        "def done():\n"
+        "    os.set_blocking(1, False)\n"
+        "    try:\n"
+        "        while True:\n"
+        "            os.write(1, b'x' * 4096)\n"
+        "    except BlockingIOError:\n"
+        "        os.set_blocking(1, True)\n"
+        "    sys.stdout.write('the end')\n"
+        "    signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGINT))\n"
+        "    signal.setitimer(signal.ITIMER_REAL, 0.2)\n"
+        "app._program = lambda: done\n"
+        "app.main()\n"
+    )
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONUNBUFFERED": ""}
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", code], env=env, stdout=pipe, stderr=pipe) as process:
+        try:
+            assert process.wait(30) == 130
+        finally:
+            process.kill()
+        told = process.stderr.read()
+    assert told == b"Stopped while its output was read. What it wrote to files is whole.\n"
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ECHILD, errno.ENOTCONN, errno.ENOMEM, None])
+def test_only_what_a_write_raises_is_told_of_the_output(monkeypatch, capsys, number):
+    def failing():
+        raise OSError(number, "something else") if number else OSError("something else")
+
+    monkeypatch.setattr(app, "_program", lambda: failing)
+    with pytest.raises(OSError, match="something else"):
+        app.main()
+    assert "output" not in capsys.readouterr().err
