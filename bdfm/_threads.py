@@ -65,7 +65,7 @@ def import_ahead(*modules: str) -> None:
     """
 
     def work() -> None:
-        with suppress(ImportError):
+        with suppress(Exception):
             for module in modules:
                 import_module(module)
 
