@@ -118,14 +118,22 @@ def test_a_worker_that_dies_while_data_are_sent(run, data, origins, tmp_path, cl
 
 def test_no_worker_is_there_to_send_data_to(data, origins, tmp_path, cluster, monkeypatch):
     import dask
+    from distributed import Client
 
+    scatter, tries = Client.scatter, []
+
+    def counted(client, *args, **kwargs):
+        tries.append(1)
+        return scatter(client, *args, **kwargs)
+
+    monkeypatch.setattr(Client, "scatter", counted)
     for worker in cluster.workers:
         worker.kill()
         worker.wait()
     with dask.config.set({"distributed.comm.timeouts.connect": "2s"}):
         with pytest.raises(DataError, match="could not be sent to the workers"):
             walk_forward(Slow(seconds=0.0), data, origins[:2], tmp_path / "run", scheduler=cluster.address)
-    assert _workers.SCATTERS > 1
+    assert len(tries) == _workers.SCATTERS > 1
 
 
 def test_two_clients_on_one_folder(run, data, origins, tmp_path, cluster):
