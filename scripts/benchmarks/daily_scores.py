@@ -209,7 +209,7 @@ class Study:
     def run(self) -> None:
         """Do what is not done."""
         for start in self.starts:
-            before = None
+            before: Path | None = None
             for number, origin in enumerate(self.origins(start)):
                 path = self.folder / f"{start}_{origin:%Y-%m-%d}.json"
                 own = self.folder / f"posterior_{path.stem}.nc"
@@ -217,14 +217,16 @@ class Study:
                     before = own
                     continue
                 begun = os.times()
-                found = self.at_origin(origin, None if number % MONTH == 0 else before, own)
+                again = number % MONTH == 0 or before is None or not before.exists()
+                found = self.at_origin(origin, None if again else before, own)
                 spent = os.times()
                 found["cpu_seconds"] = spent.user - begun.user
                 part = path.with_suffix(".part")
                 part.write_text(json.dumps(found))
                 os.replace(part, path)  # from here on the evening is done, and the next one goes on from it
-                if before is not None:
-                    before.unlink(missing_ok=True)
+                for old in self.folder.glob(f"posterior_{start}_*.nc"):
+                    if old != own:
+                        old.unlink()
                 before = own
                 print(f"{origin:%Y-%m-%d} {found['cpu_seconds']:.0f} s", flush=True)
 
