@@ -334,6 +334,38 @@ def differences(table: pd.DataFrame, score: str, rival: str) -> pd.DataFrame:
     return pd.DataFrame({s: diebold_mariano(x.to_numpy(), n_lags=lags)._asdict() for s, x in parts.items()}).T
 
 
+NAMES = {"ewma-t": "`ewma-t`", "riskmetrics": "RiskMetrics", "dcc": "DCC-GARCH", "fhs": "filtered historical"}
+COLUMNS = {  # heading, unit, digits
+    "log_joint": ("log density, joint", 1.0, 1),
+    "log_each": ("by asset", 1.0, 3),
+    "crps": ("CRPS, 1e-5", 1e5, 1),
+    "energy": ("energy, 1e-5", 1e5, 0),
+    "rps": ("ranks over 20 days, 1e-4", 1e4, 1),
+}
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """Tables of docs/daily.md from DIR/scores.csv: all scores over all evenings, and CRPS by start."""
+
+    def cell(found: pd.DataFrame, at: str, unit: float, digits: int) -> str:
+        if at not in found.index or not found.loc[at, "n"] or not np.isfinite(found.loc[at, "mean"]):
+            return ""
+        mean, error = (unit * found.loc[at, k] for k in ("mean", "se"))
+        return f"{mean:.{digits}f} ± {error:.{digits}f}"
+
+    heads = [h for h, _, _ in COLUMNS.values()]
+    lines = ["| | " + " | ".join(heads) + " |", "|" + "---|" * (len(heads) + 1)]
+    for rival, name in NAMES.items():
+        row = [cell(differences(table, s, rival), "all", u, d) for s, (_, u, d) in COLUMNS.items()]
+        lines.append("| " + " | ".join([name, *row]) + " |")
+    starts = sorted(table["start"].unique())
+    lines += ["", "| CRPS, 1e-5, from | " + " | ".join(starts) + " |", "|" + "---|" * (len(starts) + 1)]
+    for rival, name in NAMES.items():
+        found = differences(table, "crps", rival)
+        lines.append("| " + " | ".join([name, *(cell(found, s, 1e5, 1) for s in starts)]) + " |")
+    return "\n".join(lines) + "\n"
+
+
 def announcements(folder: Path) -> pd.DataFrame:
     """Assets' days with an announcement and beside: what came over what was forecast, squared, by model."""
     found: dict[tuple[str, str], list[tuple[float, float]]] = {}
