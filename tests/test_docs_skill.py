@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bdfm.model.factor_model import FactorModel
@@ -34,6 +35,18 @@ def test_tables_of_the_page_are_those_of_the_figures(figures, tables):
     assert tables.markdown(figures) in page
     assert tables.lean_markdown(figures) in page
     assert tables.rival_markdown(figures) in page
+
+
+def test_ranks_of_the_daily_model_are_those_of_the_figures(tables):
+    page = (ROOT / "docs" / "daily.md").read_text(encoding="utf-8")
+    figures = json.loads((ROOT / "docs" / "skill_daily.json").read_text(encoding="utf-8"))
+    assert tables.daily_markdown(figures) in page
+    rhat = figures["rhat"]
+    assert f"{len(rhat)} from {figures['origins'][0]} to {figures['origins'][-1]}" in page
+    assert min(rhat) > tables.MAX_RHAT  # "none of the fits had converged"
+    assert f"R-hat {np.median(rhat):.2f} at the median, {max(rhat):.2f}" in page
+    daily = figures["forecasters"]["daily"]["less"]["pool-120"]
+    assert daily["mean"] > 2 * daily["se"]
 
 
 def test_the_modes_of_one_origin_are_those_of_the_figures(modes):

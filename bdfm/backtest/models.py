@@ -94,6 +94,8 @@ class ModelForecaster:
         )
         posterior = fit(model, panel, seed=seed, settings=self.sampler)
         forecast = posterior.forecast(horizon, seed=seed, n_draws=self.n_draws)
+        if forecast.end != history.end:  # a period that ends on a weekend: its last market day was before
+            forecast = replace(forecast, end=history.end)
         diagnosis = posterior.diagnose()
         ess = min(diagnosis.min_ess_bulk, diagnosis.min_ess_tail)
         settled = diagnosis.max_rhat <= self.sampler.max_rhat and ess >= self.sampler.min_ess

@@ -268,11 +268,14 @@ def _run_several(
 def _evidence(text: str) -> EvidenceTable:
     from bdfm import _checks
     from bdfm.forecast.return_views import Absolute
-    from bdfm.forecast.view_texts import parse
+    from bdfm.forecast.view_texts import parse, refuse_decimal_comma
     from bdfm.report.run_file import EvidenceTable
 
     statement, _, horizon = (x.strip() for x in text.partition(" over "))
     over = {"horizon": horizon} if horizon else {}
+    head, _, rest = statement.rpartition("=")
+    if head and len(both := rest.split(",")) > 1:
+        refuse_decimal_comma(*both[:2])
     try:
         view = parse(statement, semantics="evidence")
     except DataError:

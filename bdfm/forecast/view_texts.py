@@ -57,6 +57,7 @@ def parse(text: str, *, semantics: Semantics, confidence: float = 1.0, by: str =
             asset=found["asset"], quantile=k, n_quantiles=n, probability=_number(found["p"]), **common
         )
     if found := _PAIR.fullmatch(line):  # as `bdfm forecast --evidence` takes it too
+        refuse_decimal_comma(found["mean"], found["sd"])
         return Absolute(asset=found["asset"], mean=_number(found["mean"]), sd=_number(found["sd"]), **common)
     found = _STATEMENT.fullmatch(line)
     if found is None:
@@ -85,6 +86,16 @@ def parse(text: str, *, semantics: Semantics, confidence: float = 1.0, by: str =
         one, other = weights
         return Relative(asset=one, over=other, mean=value, sd=sd, **common)
     return Portfolio(weights=weights, mean=value, sd=sd, **common)
+
+
+def refuse_decimal_comma(mean: str, sd: str) -> None:
+    """Raise ``DataError`` where the comma between two numbers may be that of a single one."""
+    if re.fullmatch(r"[-+]?\d+", mean.strip()) and re.fullmatch(r"\d+\s*%?", sd.strip()):
+        raise DataError(
+            f"view: {mean.strip()},{sd.strip()} may be one number with a decimal comma, or a mean and its"
+            f" error. Write {mean.strip()}.{sd.strip()} for the number, or"
+            f" '{mean.strip()} +- {sd.strip()}' for the two."
+        )
 
 
 def _tail(found: re.Match[str], value: float, text: str, common: dict[str, Any]) -> View:

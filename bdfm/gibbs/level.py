@@ -16,7 +16,8 @@ def lowest_shift(b: float, least: float) -> float:
     """Shift of an intercept ``b`` below which no slice steps: nothing but the prior's tail knows of it there.
 
     Where the least noise fits better than the present one by thousands, as at a start, the whole tail of a
-    Student-t prior is in the slice, and stepping out through it would take as good as for ever.
+    Student-t prior is in the slice, and stepping out through it would take as good as for ever. States more
+    than a step below are then left and not entered; what the prior has there is beyond all digits.
     """
     return -math.inf if least <= 0.0 else math.log(least) - FAR - b
 

@@ -15,6 +15,7 @@ import xarray as xr
 from bdfm import _checks, _files, _folders, _memory
 from bdfm._seeds import either_seed
 from bdfm.data.panel import Panel
+from bdfm.errors import FileError, UnknownLabelError
 from bdfm.forecast.forecast import Forecast
 from bdfm.inference.choices import N_PREDICTIVE_DRAWS
 from bdfm.inference.diagnostics import Diagnosis, diagnose
@@ -65,6 +66,7 @@ class Posterior:
     def __init__(self, tree: xr.DataTree, *, diagnosis: Diagnosis | None = None) -> None:
         self._tree = door.locked(tree)
         self._known_diagnosis = diagnosis
+        self._file: Path | None = None  # that it was loaded from
 
     @classmethod
     def from_draws(
@@ -200,7 +202,12 @@ class Posterior:
     @cached_property
     def model(self) -> FactorModel:
         """Model that was fitted."""
-        return FactorModel.from_toml(str(self._tree.attrs["model_toml"]))
+        try:
+            return FactorModel.from_toml(str(self._tree.attrs["model_toml"]))
+        except UnknownLabelError as error:  # a part of the reader's own, whose module is not imported
+            if self._file is None:
+                raise
+            raise FileError(f"{self._file}: {error}") from error
 
     @cached_property
     def panel(self) -> Panel:
@@ -484,7 +491,9 @@ class Posterior:
     def load(cls, path: str | Path) -> Posterior:
         """Posterior of a file that ``save`` wrote, or of its folder; ``FileError`` if it is none."""
         file = _folders.file_in(path, POSTERIOR_FILE)
-        return cls(door.completed(_files.load_tree(file, kind=KIND), file))
+        found = cls(door.completed(_files.load_tree(file, kind=KIND), file))
+        found._file = file
+        return found
 
     def __repr__(self) -> str:
         sizes = self.draws.sizes

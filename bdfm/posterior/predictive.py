@@ -29,8 +29,6 @@ from bdfm.names import FACTORS, NAME, PERIOD, PERIOD_REDRAWN
 from bdfm.posterior.memory import check_forecast, days_known
 from bdfm.posterior.told import evidence_records
 
-# Many, because quintile probabilities are means over draws: with 600,000 the ranked probability score of one
-# M6 forecast has a Monte Carlo sd of about 1.4e-5, with 100,000 of about 3e-5.
 # Simple returns are rounded to this, 0.04 basis points: digits that mean nothing, and half of the file.
 RETURN_RESOLUTION: Final = 2.0**-18
 # Log returns are cut here (-99.3 %, a factor of 148): a Student-t of few degrees of freedom would overflow.

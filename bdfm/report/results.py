@@ -66,13 +66,18 @@ def read_results(folder: str | Path, *, previous: str | Path | None = None) -> M
 
 def _check_one_month(forecast: Forecast, posterior: Posterior, folder: Path) -> None:
     """Raise ``FileError`` where a posterior cannot be the one that a forecast beside it was made from."""
-    panel, seed = posterior.panel, forecast.attrs.get("fit_seed")
-    same = seed is None or str(seed) == str(posterior.attrs["seed"])
+    panel, attrs = posterior.panel, forecast.attrs
+    own = {"model": posterior.attrs["model_name"], "seed": posterior.attrs["seed"]}
+    other = {"model": attrs.get("model", own["model"]), "seed": attrs.get("fit_seed", own["seed"])}
+    same = all(str(own[k]) == str(other[k]) for k in own)
     if panel.origin != forecast.origin or not {*forecast.assets} <= {*panel.assets} or not same:
+        one, two = (
+            f"{of['model']}, seed {of['seed']}, origin {x.origin:%Y-%m-%d}, {len(x.assets)} assets"
+            for of, x in ((own, panel), (other, forecast))
+        )
         raise FileError(
-            f"report: {folder / POSTERIOR_FILE} is of another fit (origin {panel.origin:%Y-%m-%d},"
-            f" {len(panel.assets)} assets) than the forecast beside it (origin {forecast.origin:%Y-%m-%d},"
-            f" {len(forecast.assets)} assets). Make the month again, or take the posterior away."
+            f"report: {folder / POSTERIOR_FILE} is of another fit ({one}) than the forecast beside it"
+            f" ({two}). Make the month again, or take the posterior away."
         )
 
 

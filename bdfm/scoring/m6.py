@@ -254,20 +254,20 @@ class Score:
     ----------
     rps
         Mean ranked probability score; lower is better.
-    equal_rps
-        That of equal fifths on the same returns: 0.16 where the number of assets is a multiple of five; less
-        elsewhere, where an asset can lie in two fifths, and where returns tie.
     ir
         Information ratio of the decisions; higher is better, NaN without any variation.
     start, end
         Days of the closes that the returns compare.
+    equal_rps
+        RPS of equal fifths on the same returns: 0.16 where the number of assets is a multiple of five; less
+        elsewhere, where an asset can lie in two fifths, and where returns tie.
     """
 
     rps: float
-    equal_rps: float
     ir: float
     start: pd.Timestamp
     end: pd.Timestamp
+    equal_rps: float
     _by_asset: pd.DataFrame
 
     @property
@@ -340,9 +340,9 @@ def score_submission(
     ).rename_axis("symbol")
     return Score(
         rps=float(rps.mean()),
-        equal_rps=float(ranked_probability_score(np.full(outcome.shape, 1 / N_RANKS), outcome).mean()),
         ir=_ratio(window, decision.to_numpy()),
         start=window.index[0],
         end=window.index[-1],
+        equal_rps=float(ranked_probability_score(np.full(outcome.shape, 1 / N_RANKS), outcome).mean()),
         _by_asset=by_asset,
     )

@@ -99,12 +99,13 @@ class PriceForecaster(_BaseForecaster):  # type: ignore[misc]
             self._prices["companion"] = np.where(np.arange(len(y)) % 2, 1.01, 1.0)
         self._columns = list(y.columns)
         self._forecasts: dict[int, Forecast] = {}
-        self._fitted, self._fitted_cutoff = y, self.cutoff
+        self._seen, self._fitted_cutoff = y, self.cutoff
         return self
 
     def _update(self, y: pd.DataFrame, X: Any = None, update_params: bool = True) -> Any:
         """Fit again with the rows of ``y`` added, which costs what a fit costs: nothing."""
-        return self._fit(y.combine_first(self._fitted), X, None) if update_params else self
+        self._seen = y.combine_first(self._seen)  # of an update without a fit too: the next one has all
+        return self._fit(self._seen, X, None) if update_params else self
 
     def _forecast(self, step: int) -> Forecast:
         """Forecast of the return over so many rows after the last."""

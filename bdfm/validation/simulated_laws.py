@@ -56,7 +56,7 @@ def p_values(statistic: Callable[..., Floats], values: Floats, n_periods: int, *
         return long
     short = law_of(statistic, LENGTHS[at - 1], *args).p_values(values)
     share = (1 / n - 1 / LENGTHS[at]) / (1 / LENGTHS[at - 1] - 1 / LENGTHS[at])
-    return np.asarray(np.exp(share * np.log(short) + (1 - share) * np.log(long)))
+    return np.asarray(short**share * long ** (1 - share))
 
 
 @cache  # eight lengths of three statistics, 160 kB each

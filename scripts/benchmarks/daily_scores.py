@@ -209,7 +209,7 @@ class Study:
     def run(self) -> None:
         """Do what is not done."""
         for start in self.starts:
-            before = None
+            before: Path | None = None
             for number, origin in enumerate(self.origins(start)):
                 path = self.folder / f"{start}_{origin:%Y-%m-%d}.json"
                 own = self.folder / f"posterior_{path.stem}.nc"
@@ -217,14 +217,16 @@ class Study:
                     before = own
                     continue
                 begun = os.times()
-                found = self.at_origin(origin, None if number % MONTH == 0 else before, own)
+                again = number % MONTH == 0 or before is None or not before.exists()
+                found = self.at_origin(origin, None if again else before, own)
                 spent = os.times()
                 found["cpu_seconds"] = spent.user - begun.user
                 part = path.with_suffix(".part")
                 part.write_text(json.dumps(found))
                 os.replace(part, path)  # from here on the evening is done, and the next one goes on from it
-                if before is not None:
-                    before.unlink(missing_ok=True)
+                for old in self.folder.glob(f"posterior_{start}_*.nc"):
+                    if old != own:
+                        old.unlink()
                 before = own
                 print(f"{origin:%Y-%m-%d} {found['cpu_seconds']:.0f} s", flush=True)
 
@@ -330,6 +332,38 @@ def differences(table: pd.DataFrame, score: str, rival: str) -> pd.DataFrame:
     lags = MONTH if score == "rps" else None
     parts = {**{s: x for s, x in both.groupby("start")}, "all": both}
     return pd.DataFrame({s: diebold_mariano(x.to_numpy(), n_lags=lags)._asdict() for s, x in parts.items()}).T
+
+
+NAMES = {"ewma-t": "`ewma-t`", "riskmetrics": "RiskMetrics", "dcc": "DCC-GARCH", "fhs": "filtered historical"}
+COLUMNS = {  # heading, unit, digits
+    "log_joint": ("log density, joint", 1.0, 1),
+    "log_each": ("by asset", 1.0, 3),
+    "crps": ("CRPS, 1e-5", 1e5, 1),
+    "energy": ("energy, 1e-5", 1e5, 0),
+    "rps": ("ranks over 20 days, 1e-4", 1e4, 1),
+}
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """Tables of docs/daily.md from DIR/scores.csv: all scores over all evenings, and CRPS by start."""
+
+    def cell(found: pd.DataFrame, at: str, unit: float, digits: int) -> str:
+        if at not in found.index or not found.loc[at, "n"] or not np.isfinite(found.loc[at, "mean"]):
+            return ""
+        mean, error = (unit * found.loc[at, k] for k in ("mean", "se"))
+        return f"{mean:.{digits}f} ± {error:.{digits}f}"
+
+    heads = [h for h, _, _ in COLUMNS.values()]
+    lines = ["| | " + " | ".join(heads) + " |", "|" + "---|" * (len(heads) + 1)]
+    for rival, name in NAMES.items():
+        row = [cell(differences(table, s, rival), "all", u, d) for s, (_, u, d) in COLUMNS.items()]
+        lines.append("| " + " | ".join([name, *row]) + " |")
+    starts = sorted(table["start"].unique())
+    lines += ["", "| CRPS, 1e-5, from | " + " | ".join(starts) + " |", "|" + "---|" * (len(starts) + 1)]
+    for rival, name in NAMES.items():
+        found = differences(table, "crps", rival)
+        lines.append("| " + " | ".join([name, *(cell(found, s, 1e5, 1) for s in starts)]) + " |")
+    return "\n".join(lines) + "\n"
 
 
 def announcements(folder: Path) -> pd.DataFrame:

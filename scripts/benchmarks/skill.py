@@ -175,7 +175,9 @@ def run(
     data: Annotated[Path, typer.Option(help="Folder of the universes.")],
     out: Out,
     universe: Annotated[list[str] | None, typer.Option(help="All, if not given. Repeatable.")] = None,
-    forecaster: Annotated[list[str] | None, typer.Option(help="All, if not given. Repeatable.")] = None,
+    forecaster: Annotated[
+        list[str] | None, typer.Option(help="All but daily, if not given. Repeatable.")
+    ] = None,
     every: Annotated[int, typer.Option(help="Every so many origins, counted from the last one.")] = 1,
     workers: int = 1,
 ) -> None:
@@ -184,7 +186,7 @@ def run(
         market = market_data(data, place)
         _FUTURE[:] = [market]
         dates = origins(market, place)[::-1][::every][::-1]
-        for name in forecaster or forecasters():
+        for name in forecaster or [n for n in forecasters() if n != "daily"]:
             begun = time.time()
             entry: dict[str, Any] = {"begun": time.strftime("%F %T"), "universe": place, "forecaster": name}
             entry["settings"] = json.loads(json.dumps(dict(forecasters()[name].settings)))

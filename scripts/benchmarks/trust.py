@@ -227,21 +227,27 @@ def measure(
 
     threading.Thread(target=gather, daemon=True).start()
     row: Row = {"trusted": False, "engine": engine}
-    while not row["trusted"]:
-        left = budget - (time.perf_counter() - begun)
-        try:
-            row |= json.loads(lines.get(timeout=max(0.0, min(1.0, left))))
-        except queue.Empty:
-            if left > 0 and process.poll() is None:
-                continue
-            if left > 0 and "trust" not in row:
-                raise SystemExit(f"{engine}: its process ended with code {process.returncode}") from None
-            break
-    if not row["trusted"]:
-        row["trust"] = time.perf_counter() - begun
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # with its workers
-    process.wait()
+    try:
+        while not row["trusted"]:
+            left = budget - (time.perf_counter() - begun)
+            try:
+                row |= json.loads(lines.get(timeout=max(0.0, min(1.0, left))))
+            except queue.Empty:
+                if left > 0 and process.poll() is None:
+                    continue
+                if left > 0 and "trust" not in row:
+                    raise SystemExit(f"{engine}: its process ended with code {process.returncode}") from None
+                break
+        if not row["trusted"]:
+            row["trust"] = time.perf_counter() - begun
+    except BaseException:
+        row["trusted"] = False  # such as Ctrl-C
+        raise
+    finally:
+        if not row["trusted"]:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # with its workers
+        process.wait()
     if "reached" not in row or row["trusted"]:  # those of workers that were stopped are not known
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         row["processor"] = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from daily_draws import SYMBOLS, daily_posterior
 from scipy import stats
@@ -102,3 +104,15 @@ def test_tables_say_what_came(script, tmp_path):
     tails = script.tail_tests(tmp_path, "1", "0.95")
     assert tails.loc[("equal", "daily"), "beyond"] == 1
     assert script.tail_tests(tmp_path, "20", "0.95").empty
+
+
+def test_tables_of_the_page_are_those_of_the_scores(script):
+    docs = Path(__file__).parents[2] / "docs"
+    table = pd.read_csv(docs / "daily_scores.csv")
+    assert script.markdown(table) in (docs / "daily.md").read_text(encoding="utf-8")
+    assert len(table) == 100 * 5
+    for rival in ("ewma-t", "riskmetrics", "dcc", "fhs"):  # what the page says in words
+        crps = script.differences(table, "crps", rival).loc["all"]
+        assert crps["mean"] > 1.9 * crps["se"]
+    quiet = script.differences(table, "crps", "ewma-t").loc["2014-02-07"]
+    assert quiet["mean"] < 0

@@ -76,6 +76,17 @@ CONSTRAINTS = {
 # The solver
 
 
+@pytest.mark.parametrize("text", ["TLT = 2,5%", "TLT = 0,02", "TLT=-2,5 %", "TLT = 1, 2"])
+def test_a_decimal_comma_is_not_taken_for_two_numbers(text, bdfm_command, tmp_path):
+    with pytest.raises(DataError, match="decimal comma"):
+        v.parse(text, semantics="constraint")
+    for more in ("", " over 5d", ",5d"):
+        options = ("--prices", "p.csv", "--universe", "u.csv", "--origin", "2022-01-07", "--out", tmp_path)
+        code, _, err = bdfm_command("forecast", *options, "--evidence", text + more)
+        assert (code, "decimal comma" in err) == (2, True), err
+    assert v.parse("TLT=2%,5%", semantics="constraint") == v.parse("TLT = 0.02,0.05", semantics="constraint")
+
+
 def test_exponential_tilting_of_a_normal_is_a_shift(rng):
     # Entropy pooling of N(0, 1) to mean m gives N(m, 1): relative entropy m²/2, multiplier m.
     x = stats.norm.ppf((np.arange(200_000) + 0.5) / 200_000)

@@ -382,9 +382,9 @@ def through(door: str, text: str, folder: Path) -> list[str]:
     if door == "view":
         return ["view", "out", f"--{semantics}", text]
     if door == "forecast":
-        numbers = text.rpartition(" = ")[2].replace(" +- ", ",") if "+-" in text else "2,10"
+        numbers = text.rpartition(" = ")[2] if "+-" in text else "2 +- 10"
         words = ["forecast", "--prices", "prices.csv", "--universe", "universe.csv", "--origin", world.ORIGIN]
-        return [*words, "--evidence", f"A={numbers.replace('%', 'e-2')}", "--out", "new"]
+        return [*words, "--evidence", f"A = {numbers}", "--out", "new"]
     table = parse(text, semantics=semantics).to_dict()
     if door == "view --file":
         (folder / "changes.toml").write_text(tomli_w.dumps({"views": [table]}))

@@ -57,6 +57,12 @@ def another_fit(folder):
     _files.save_tree(tree, folder / "out/posterior.nc", kind="posterior")
 
 
+def another_model(folder):
+    tree = _files.load_tree(folder / "out/posterior.nc", kind="posterior")
+    tree.attrs["model_name"] = "other"
+    _files.save_tree(tree, folder / "out/posterior.nc", kind="posterior")
+
+
 def nothing(folder):
     pass
 
@@ -108,7 +114,8 @@ TRIES = {
     "a weight in a tail of 1e11": ("view out --constraint CVaR(99999999999~A,~0.9)~=~0.1", nothing, "the weight of A is beyond 1000"),
     "an origin at the end of time": ("run month.toml --check", edited("month.toml", f'"{world.ORIGIN}"', "9999-12-31"), "beyond the years"),
     "a name in two spellings": (FORECAST, spelled_twice, r"written in two ways ('\xe9', 'e\u0301')"),
-    "a posterior of another fit": ("report out", another_fit, "is of another fit"),
+    "a posterior of another fit": ("report out", another_fit, "seed 99"),
+    "a posterior of another model": ("report out", another_model, "is of another fit (other, seed"),
     "a name that turns the line around": ("run month.toml --check", edited("month.toml", 'symbol = "A"', 'symbol = "\\u202EA"'), r"\u202eA"),
 }  # fmt: skip
 

@@ -6,6 +6,7 @@ import pytest
 import xarray as xr
 from scipy import stats
 
+from bdfm import _files
 from bdfm.data.panel import Panel
 from bdfm.data.settings import PanelSettings, RollingCovariance
 from bdfm.data.sources import DEMO_ORIGIN, demo
@@ -516,3 +517,16 @@ def test_alignment_changes_nothing_that_is_identified(posterior):
         for q in (posterior, aligned)
     ]
     np.testing.assert_allclose(paths[0], paths[1], rtol=1e-10, atol=1e-10)
+
+
+def test_a_posterior_of_an_unknown_part_names_its_file(small_preset, random_draws, tmp_path):
+    """As a forecast does: the part is the reader's own, and its module is not imported."""
+    model, panel = small_preset("m6")
+    posterior = Posterior.from_draws(random_draws(model, panel), xr.Dataset(), model, panel, {})
+    tree = _files.load_tree(posterior.save(tmp_path / "p.nc"), kind="posterior")
+    tree.attrs["model_toml"] = tree.attrs["model_toml"].replace('"student_t"', '"my_noise"')
+    _files.save_tree(tree, tmp_path / "own.nc", kind="posterior")
+    loaded = Posterior.load(tmp_path / "own.nc")
+    assert loaded.draws.sizes["chain"] == 2
+    with pytest.raises(FileError, match=r"own\.nc: .*my_noise"):
+        _ = loaded.model

@@ -58,6 +58,19 @@ def test_the_check_that_is_left_out_passes_with_prices(n_columns, update_params)
         PriceForecaster().fit(y - 1)
 
 
+def test_a_fit_has_all_rows_that_updates_brought():
+    """Those of an update without a fit too."""
+    days = pd.date_range("2020-01-01", periods=60)
+    y = pd.Series(100 + np.random.default_rng(2).standard_normal(60).cumsum(), days)
+    forecaster = PriceForecaster(seed=1).fit(y.iloc[:40], fh=[1])
+    forecaster.update(y.iloc[40:50], update_params=False)
+    forecaster.update(y.iloc[50:], update_params=True)
+    whole = PriceForecaster(seed=1).fit(y, fh=[1])
+    np.testing.assert_array_equal(
+        forecaster.predict_quantiles(alpha=[0.1, 0.5]), whole.predict_quantiles(alpha=[0.1, 0.5])
+    )
+
+
 def test_quantiles_are_those_of_the_forecasters_draws(prices):
     made_by = EWMA(n_draws=4000)
     days = pd.date_range("2000-01-01", periods=len(prices))

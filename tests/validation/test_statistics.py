@@ -23,6 +23,14 @@ def series(rng):
     return values
 
 
+def test_what_no_normal_series_shows_has_no_chance_and_no_warning():
+    """One period of a million standard deviations: the chance is 0, between two simulated lengths too."""
+    values = np.random.default_rng(3).standard_normal((900, 2))
+    values[5, 0] = 1e7
+    p = statistics.normality(values)
+    assert p[0] == 0.0 < p[1]
+
+
 def test_ljung_box(series):
     found = statistics.ljung_box(series, 5)
     for j in range(N):
