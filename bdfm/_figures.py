@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import builtins
 import os
-import sys
 from collections.abc import Sequence
 from functools import cache
-from importlib.machinery import ModuleSpec, PathFinder
-from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from numpy.typing import NDArray
@@ -21,40 +16,6 @@ if TYPE_CHECKING:
 PLAIN: Final = "BDFM_PLAIN_PICTURES"  # set by a command, for itself and its workers
 
 
-class _OwnSettings:
-    """Finder of ``matplotlib`` that lets it read no settings but its own file of them while it is imported.
-
-    It looks for a ``matplotlibrc`` in the working folder first, whatever variables say, and its import fails
-    where that is no text, or has no end.
-    """
-
-    @staticmethod
-    def find_spec(name: str, path: Any = None, target: ModuleType | None = None) -> ModuleSpec | None:
-        spec = PathFinder.find_spec(name, path, target) if name == "matplotlib" else None
-        if spec is None or spec.loader is None or spec.origin is None:
-            return None
-        own, execute = Path(spec.origin).parent / "mpl-data" / "matplotlibrc", spec.loader.exec_module
-
-        def opened(file: Any, *given: Any, **named: Any) -> Any:
-            foreign = isinstance(file, str | os.PathLike) and Path(file).name == own.name
-            return builtins.open(own if foreign else file, *given, **named)
-
-        def with_own_settings(module: ModuleType) -> None:
-            module.__dict__["open"] = opened
-            try:
-                execute(module)
-            finally:
-                del module.__dict__["open"]
-
-        spec.loader.exec_module = with_own_settings  # type: ignore[method-assign]
-        return spec
-
-
-if os.environ.get(PLAIN):  # whichever module imports it first: all that do so import this one before
-    os.environ.pop("MATPLOTLIBRC", None)
-    sys.meta_path.insert(0, _OwnSettings)
-
-
 @cache
 def pyplot() -> Any:
     """``matplotlib.pyplot``, without which a notebook shows no figures.
@@ -62,10 +23,13 @@ def pyplot() -> Any:
     In a command its settings are the library's own: a ``matplotlibrc`` in the folder where a command runs may
     be anybody's, and may ask for LaTeX, or pictures of a gigabyte.
     """
+    plain = bool(os.environ.get(PLAIN))
+    if plain:
+        os.environ.pop("MATPLOTLIBRC", None)  # read while it is imported
     import matplotlib
     from matplotlib import pyplot as plt
 
-    if os.environ.get(PLAIN):
+    if plain:
         matplotlib.rcdefaults()
     return plt
 

@@ -12,6 +12,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -116,6 +117,22 @@ def _check_threads() -> None:
         raise DataError(f"NUMBA_NUM_THREADS: {given} is no number of threads. Give 1 or more, or unset it.")
 
 
+def _check_pictures() -> None:
+    """Raise ``DataError`` for settings of pictures in this folder that cannot be read.
+
+    The library looks for them while it is imported, before it can be told to leave them alone.
+    """
+    try:
+        if not os.path.lexists("matplotlibrc"):
+            return
+        if os.path.isfile("matplotlibrc"):
+            Path("matplotlibrc").read_text(encoding="utf-8")
+            return
+    except (OSError, ValueError):
+        pass
+    raise DataError("matplotlibrc: this file of the working folder cannot be read as text. Take it away.")
+
+
 def _flush() -> None:
     """Write what was printed, as long as somebody reads it; raises ``OSError`` where it cannot be written."""
     try:
@@ -153,6 +170,7 @@ def main() -> None:
         try:
             with interruptible("Stopped before it began."):  # commands, once they run, say what they leave
                 _check_threads()
+                _check_pictures()
                 _program()()
         finally:
             with interruptible("Stopped while its output was read. What it wrote to files is whole."):
