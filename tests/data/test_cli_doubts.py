@@ -167,7 +167,7 @@ def test_a_run_file_accepts(bdfm_command, files):
 
 
 @pytest.mark.parametrize(
-    ("evidence", "code"), [("S0=2,10", 2), ("S0=5,1", 2), ("S0=0.02,1e-300", 2), ("S0=0.02,1e-9", 2)]
+    ("evidence", "code"), [("S0=2.0,10", 2), ("S0 = 5 +- 1", 2), ("S0=0.02,1e-300", 2), ("S0=0.02,1e-9", 2)]
 )
 def test_evidence_in_percent(bdfm_command, files, evidence, code):
     folder, end = files()
