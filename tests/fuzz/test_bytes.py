@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ import stopped
 from few import few
 
 import bdfm
+from bdfm._made import RECORD
 from bdfm.cli import app
 
 TABLES = "--prices prices.csv --universe universe.csv"
@@ -78,6 +80,12 @@ def made(base, folder, commands, *, cores, workers, env):
     found = stopped.state(folder)
     shutil.rmtree(folder)
     said = f"cores = {cores}".encode()
+    for k in [k for k in found if k.endswith(RECORD)]:  # digests of run files, which say the cores
+        record = json.loads(found[k])
+        for files in record.values():
+            own = [n for n in files if said in (found[k.removesuffix(RECORD) + n] or b"")]
+            files.update(dict.fromkeys(own, "says the cores"))
+        found[k] = json.dumps(record).encode()
     return {k: x.replace(said, b"cores = N") if x else x for k, x in found.items()}
 
 
