@@ -273,17 +273,16 @@ def _evidence(text: str) -> EvidenceTable:
 
     statement, _, horizon = (x.strip() for x in text.partition(" over "))
     over = {"horizon": horizon} if horizon else {}
-    head, _, rest = statement.rpartition("=")
-    if head and len(both := rest.split(",")) > 1:
-        refuse_decimal_comma(*both[:2])
+    symbol, separator, numbers = statement.rpartition("=")
+    parts = numbers.split(",")
+    if len(parts) > 1:
+        refuse_decimal_comma(parts[0], parts[1])
     try:
         view = parse(statement, semantics="evidence")
     except DataError:
         view = None
     if isinstance(view, Absolute) and view.sense == "equal" and view.sd is not None:
         return EvidenceTable(symbol=view.asset, mean=view.mean, sd=view.sd, **over)
-    symbol, separator, numbers = statement.rpartition("=")
-    parts = numbers.split(",")
     if not separator or not symbol or len(parts) not in (2, 3):
         raise DataError(
             f"--evidence: {quoted(text)} is not understood. Write the return of one asset and its error, such"

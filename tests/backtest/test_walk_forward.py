@@ -220,8 +220,8 @@ def test_a_model_of_market_days_forecasts_the_period_of_the_backtest(data, tmp_p
         "2020-07-03", seed=seed, n_draws=400
     )
     np.testing.assert_array_equal(run.results[0]["probability"], expected.quantile_probabilities().to_numpy())
-    sunday = walk_forward(forecaster, data, ["2020-05-29"], tmp_path / "months", period="month")
-    assert sunday.results[0].attrs["end"] == "2020-06-30"
+    tuesday = walk_forward(forecaster, data, ["2020-05-29"], tmp_path / "months", period="month")
+    assert tuesday.results[0].attrs["end"] == "2020-06-30"
     weekend = walk_forward(forecaster, data, ["2020-04-30"], tmp_path / "weekend", period="month")
     assert weekend.results[0].attrs["end"] == "2020-05-31"  # a Sunday: the draws are those of Friday
     with pytest.warns(ConvergenceWarning, match="R-hat"):
