@@ -180,7 +180,7 @@ def _moved(
     advance: Callable[[int, int], None],
 ) -> GibbsResult | None:
     """Draws of the earlier fit, each moved on by a few sweeps; None where that is not enough."""
-    from bdfm.gibbs.sampler import KEPT_MOVES, move_draws
+    from bdfm.gibbs.sampler import KEPT_MOVES, MOVES, move_draws
     from bdfm.inference.moving import ROUNDS
     from bdfm.inference.stopping import ESS_MARGIN
     from bdfm.inference.warm import from_text, spread_draws
@@ -189,14 +189,16 @@ def _moved(
     if {v.name for v in model.variables if v.stored} > set(map(str, earlier.data_vars)):
         return None
     draws = spread_draws(earlier, coords, settings.chains, most // KEPT_MOVES)
-    if settings.chains * next(iter(draws.values())).shape[1] < ESS_MARGIN * settings.min_ess:
+    n = next(iter(draws.values())).shape[1]
+    rounds = min(ROUNDS, settings.max_sweeps // (MOVES * n))
+    if rounds < 1 or settings.chains * n < ESS_MARGIN * settings.min_ess:
         return None
     return move_draws(
         spec,
         draws,
         judge,
         adaptation=None if adaptation is None else from_text(adaptation, list(coords[ASSET])),
-        rounds=ROUNDS,
+        rounds=rounds,
         seed=seed,
         cores=settings.cores,
         on_progress=advance,
