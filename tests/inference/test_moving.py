@@ -151,7 +151,7 @@ def test_log_volatilities_of_new_periods_are_the_last_known_ones(small_preset):
 
 @pytest.fixture(scope="module")
 def months():
-    """Model, panels of two months in a row (A7 ends with the first, A0 begins with the other), one far off."""
+    """Model, and panels: two months in a row (A7 ends with the first, A0 is new in the other), a far one."""
     rng = np.random.default_rng(3)
     n = 61
     returns = 0.05 * rng.standard_normal((n, 2)) @ rng.standard_normal((2, 8)) + 0.03 * rng.standard_normal(
