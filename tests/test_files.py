@@ -169,7 +169,7 @@ def test_a_file_is_read_as_other_programs_read_it(tmp_path):
             "true": ("asset", [True, False]),
             "text": ("asset", np.array(["ä", ""], dtype=object)),
             "number": ((), 7.5),
-            "nothing": ((), 1.5),  # a number that is named as a dimension
+            "other": ("asset", [7, 8]),  # named as a dimension that it is not along
             "none": (("nothing", "asset"), np.zeros((0, 2))),
             "when": ("asset", days[:2]),
             "took": ("asset", np.array([1, 2], dtype="timedelta64[D]").astype("timedelta64[ns]")),
