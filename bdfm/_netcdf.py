@@ -1,8 +1,8 @@
 """Reading of the NetCDF files of ``bdfm._files`` by h5py: a quarter of the time that general readers take.
 
 A posterior has fifty small variables, and general readers ask for chunks, filters and fill values of each,
-which nobody needs of a file that is read at once and closed. Tests compare what both read. In NetCDF-4 on HDF5
-a dimension is a dataset that is a dimension scale, and the dimensions of a variable are those that its
+which nobody needs of a file that is read at once and closed. Tests compare what both read. In NetCDF-4 on
+HDF5 a dimension is a dataset that is a dimension scale, and the dimensions of a variable are those that its
 ``DIMENSION_LIST`` refers to.
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,9 @@ import xarray as xr
 from bdfm.cli import app
 from bdfm.data.panel import Panel
 from bdfm.data.sources import DEMO_ORIGIN, demo
+from bdfm.gibbs.beside import on_disk, types_of_any
+from bdfm.gibbs.compiling import address
+from bdfm.gibbs.sweep import UPDATES
 from bdfm.model.equations import model_data
 from bdfm.model.factor_model import FactorModel
 from bdfm.model.simulate import simulate
@@ -24,7 +28,23 @@ from bdfm.model.simulate import simulate
 pytensor.config.mode = "FAST_COMPILE"
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+ALL_TESTS = 3000  # fewer are some of them, which may compile nothing
 N_PERIODS, N_ASSETS, N_FACTORS = 36, 8, 2
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """In a run of all tests the processes share out what compilation there is.
+
+    Each would otherwise compile the updates of the sampler as its own tests ask for them, most of them twice.
+    """
+    number = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if number == 1 or len(session.items) < ALL_TESTS:
+        return
+    own = [*UPDATES.values()][int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw")) :: number]
+    types = types_of_any()
+    for update in own:
+        if not on_disk(update):
+            address(update, types)
 
 
 @pytest.fixture(scope="session")
