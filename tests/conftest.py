@@ -197,6 +197,22 @@ def random_draws():
 
 
 @pytest.fixture
+def blank_pictures(monkeypatch):
+    """Pictures are made and saved, and not drawn: a third of the time of a command that has several.
+
+    For tests of numbers and messages. What pictures show is tested where they are made.
+    """
+    from matplotlib.figure import Figure
+
+    save = Figure.savefig
+
+    def blank(figure, where, **kwargs):
+        save(Figure(figsize=(1, 1)), where, **kwargs | {"dpi": 10})
+
+    monkeypatch.setattr(Figure, "savefig", blank)
+
+
+@pytest.fixture
 def bdfm_command(monkeypatch, capsys):
     """Run `bdfm ...` in this process; returns exit code, standard output and standard error."""
 

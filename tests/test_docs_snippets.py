@@ -16,6 +16,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+from few import few
 from short_runs import short_runs
 
 import bdfm
@@ -97,7 +98,11 @@ def run_script(words):
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
-    "name", [n for n, p in PAGES.items() if any(b.language in RUN for b in docs.blocks(p))]
+    "name",
+    few(
+        [n for n, p in PAGES.items() if any(b.language in RUN for b in docs.blocks(p))],
+        {*PAGES} - {"docs/routine", "docs/howto/every_month"},  # months in a row: tests/report/test_roll.py
+    ),
 )
 def test_blocks_of_the_page_run(name, folder, bdfm_command):
     import matplotlib.pyplot as plt

@@ -1,7 +1,7 @@
 """Every notebook runs from top to bottom, and keeps the outputs of a run (`make notebooks`).
 
-With few draws, one after the other in one kernel, but for those that compile or fit much; with all draws,
-each in a kernel of its own, in the slow tests.
+Two of them with few draws, one after the other in one kernel; all with all draws, each in a kernel of its
+own, in the slow tests.
 """
 
 from itertools import groupby
@@ -22,8 +22,8 @@ if "short_runs" not in sys.modules:
     from short_runs import short_runs
     short_runs(setattr)
 """
-# Ten seconds and more each
-LONG = ("03_build_your_own_model", "04_backtest", "07_time_varying_exposures", "10_tomorrows_risk")
+# The others take five seconds and more each; blocks of the pages on the same ground run with the fast tests.
+QUICK = ("01_first_forecast", "05_views_and_edits")
 
 
 def test_there_are_notebooks():
@@ -86,7 +86,7 @@ def run(path, manager=None):
 def test_notebooks_run_with_few_draws(kernel):
     """One test, so that one process of the tests starts the one kernel."""
     for path in NOTEBOOKS:
-        if path.stem not in LONG:
+        if path.stem in QUICK:
             run(path, kernel)
 
 

@@ -186,7 +186,7 @@ def test_a_user_can_extend_the_model(tiny_panel, model):
 
 def test_prior_predictive_of_pymc_and_of_simulate_agree(tiny_panel, model, rng):
     built = model.build(tiny_panel)
-    n = 4000
+    n = 1500
     names = [v.name for v in (*built.free_RVs, *built.deterministics) if not v.name.endswith("_z")]
     draws = pm.draw([*(built[x] for x in names), built["log_returns"]], draws=n, random_seed=3)
     *parameters, returns = draws

@@ -289,7 +289,7 @@ def moments(forecast):
     return q[1], (q[2] - q[0]) / 1.35
 
 
-PREDICTIVE = 100_000  # the tests below allow for the error of as many
+PREDICTIVE = 40_000  # the tests below allow for the error of as many
 
 
 def test_evidence_by_weights_equals_evidence_inside_the_model(posterior):

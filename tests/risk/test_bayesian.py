@@ -75,11 +75,11 @@ def test_draws_have_the_variance_of_the_simulated_future(posterior):
 @pytest.mark.parametrize(
     "parts",
     [
-        {"factor_scale": {"kind": "market_volatility"}},
+        pytest.param({"factor_scale": {"kind": "market_volatility"}}, marks=pytest.mark.slow),
         {"factor_scale": {"kind": "stochastic_volatility"}},
         {"factor_noise": {"kind": "student_t"}},
         {"loadings": {"kind": "instrumented"}, "mean": [{"kind": "factor_premium"}]},
-        {"loadings": {"kind": "random_walk"}},
+        pytest.param({"loadings": {"kind": "random_walk"}}, marks=pytest.mark.slow),
     ],
 )
 def test_every_part_has_the_variance_of_the_simulated_future(parts):
