@@ -15,6 +15,8 @@ from bdfm import _made
 from bdfm._folders import OutputFolder, file_in
 from bdfm.errors import FileError
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 
 def made(folder, by, **files):
     """A run of a command that makes files of these names (_ for a point) and contents."""

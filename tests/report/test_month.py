@@ -270,7 +270,7 @@ def test_commands_refuse_in_one_message(arguments, message, run, tmp_path):
 @pytest.fixture(scope="module")
 def posterior(tiny_model, tiny_panel):
     # The second fit takes these settings over; with fewer draws its own error hides everything.
-    settings = SamplerSettings(draws=2500, tune=1500, chains=4)
+    settings = SamplerSettings(draws=1500, tune=700, chains=4)
     return fit(tiny_model, tiny_panel, seed=1, settings=settings)
 
 

@@ -56,7 +56,7 @@ def test_draws_have_the_variance_of_the_simulated_future(posterior):
         p["nu"] = np.maximum(p["nu"], 6.0)  # a variance that simulation can measure
         past = p[FACTORS][:, -1:]
         future = simulate_ahead(
-            posterior.model, p, past, data, n_paths=40_000, rng=np.random.default_rng(s), dtype=np.float64
+            posterior.model, p, past, data, n_paths=15_000, rng=np.random.default_rng(s), dtype=np.float64
         )[:, 0, 0]
         own = RiskModel.from_arrays(
             risk.exposures[s], risk.factor_covariance[s],
@@ -100,7 +100,7 @@ def test_every_part_has_the_variance_of_the_simulated_future(parts):
         p,
         p[FACTORS][:, :0],
         model_data(model, panel, future=True),
-        n_paths=40_000,
+        n_paths=15_000,
         rng=np.random.default_rng(1),
         dtype=np.float64,
     )[:, 0, 1]
