@@ -176,6 +176,7 @@ def test_what_goes_through_an_array_in_a_file_needs_little_memory():
     assert int(done.stdout) < 100_000  # kilobytes; the array has 200,000
 
 
+@pytest.mark.slow  # what a page is made of in the test above too
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is handed back on Linux alone")
 def test_a_page_never_has_all_draws_in_memory():
     done = subprocess.run([sys.executable, "-c", PAGE], capture_output=True, text=True, check=True)

@@ -34,6 +34,10 @@ SHORTER = {
     "step=4": "step=26",
 }
 
+# Months in a row, risk and ArviZ: the ground of tests/report/test_roll.py, tests/cli/test_cli_risk.py and
+# tests/posterior/test_arviz.py.
+SLOW = {"docs/routine", "docs/howto/every_month", "docs/howto/risk", "docs/howto/arviz"}
+
 sys.path.insert(0, str(ROOT / "scripts" / "docs"))
 docs = importlib.import_module("blocks")
 sys.path.remove(str(ROOT / "scripts" / "docs"))
@@ -101,7 +105,7 @@ def run_script(words):
     "name",
     few(
         [n for n, p in PAGES.items() if any(b.language in RUN for b in docs.blocks(p))],
-        {*PAGES} - {"docs/routine", "docs/howto/every_month"},  # months in a row: tests/report/test_roll.py
+        {*PAGES} - SLOW,
     ),
 )
 def test_blocks_of_the_page_run(name, folder, bdfm_command):
