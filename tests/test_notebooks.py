@@ -1,7 +1,6 @@
 """Every notebook runs from top to bottom, and keeps the outputs of a run (`make notebooks`).
 
-Two of them with few draws, one after the other in one kernel; all with all draws, each in a kernel of its
-own, in the slow tests.
+The first of them with few draws; all with all draws, each in a kernel of its own, in the slow tests.
 """
 
 from itertools import groupby
@@ -22,8 +21,8 @@ if "short_runs" not in sys.modules:
     from short_runs import short_runs
     short_runs(setattr)
 """
-# The others take five seconds and more each; blocks of the pages on the same ground run with the fast tests.
-QUICK = ("01_first_forecast", "05_views_and_edits")
+# A kernel takes seconds, and blocks of the pages on the ground of the others run in the fast tests.
+QUICK = ("01_first_forecast",)
 
 
 def test_there_are_notebooks():
