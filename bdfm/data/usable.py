@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 MONTH: Final = (28, 32)  # days between monthly prices
 AFTER_CLOSE: Final = ("post", "amc", "after close", "after market close")  # sessions of a calendar
 # Memory at the most, in numbers of double precision; measured by tests/test_memory.py.
-CELLS: Final = 18  # for each day of prices and asset
+CELLS: Final = 21  # for each day of prices and asset
 PAIRS: Final = 10  # for each pair of assets, where there is a rolling covariance
 MAX_SILENT_DAYS: Final = 30  # of daily prices; see silent_days
 
