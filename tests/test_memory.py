@@ -97,6 +97,6 @@ def test_a_panel_that_does_not_fit_is_refused_before_it_is_made(monkeypatch):
     monkeypatch.setattr(_memory, "LEAST", 1)
     with (
         _memory.within("8MB"),
-        pytest.raises(DataError, match=r"panel: 1,000 days of prices of 60 assets .* 9 MB"),
+        pytest.raises(DataError, match=r"panel: 1,000 days of prices of 60 assets .* 10 MB"),
     ):
         Panel.from_prices(prices, universe, origin=prices.index[-1])
