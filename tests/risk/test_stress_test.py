@@ -129,6 +129,18 @@ def test_a_forecast_adds_its_draws_that_lose(model, rng):
     own = found.forecast.loc["mixed"]
     np.testing.assert_allclose(own["given_loss"], draws[tail].mean(axis=0), rtol=1e-4)
     assert own["probability"].iloc[0] == pytest.approx(tail.mean(), rel=1e-6)
+    for day, days in (("2022-02-04", 0), ("2022-02-07", 1), ("2022-02-01", 3)):
+        dated = RiskModel.from_arrays(
+            model.exposures, model.factor_covariance, model.specific_variance, assets=model.assets,
+            factors=model.factors, origin=day,
+        )  # fmt: skip
+        if not days:
+            assert len(stress_test({"m": dated}, BOOK, forecast=forecast).forecast)
+            continue
+        with pytest.raises(
+            DataError, match=f"made on {forecast.origin:%Y-%m-%d}, and the other models use.*{day}"
+        ):
+            stress_test({"m": dated}, BOOK, forecast=forecast)
     never = stress_test({"m": model}, BOOK, scenarios=Scenarios(loss=0.9), forecast=forecast)
     assert never.forecast.empty
     assert len([x for x in never.left_out if "forecast" in x]) == 2
