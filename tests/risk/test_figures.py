@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def concepts(benchmark_script):
-    for name in ("exposures_rows", "portfolio_rows", "risk_rows", "validation_rows"):
+    for name in ("exposures_rows", "factor_rows", "portfolio_rows", "risk_rows", "validation_rows"):
         benchmark_script(f"concept_rows.{name}")
     return benchmark_script("concepts")
 
