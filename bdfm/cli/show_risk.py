@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from bdfm.cli.console import out
+from bdfm.risk.choices import Kind
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -267,7 +268,11 @@ def stress(found: StressTest, book: Book) -> None:
         here = (of_factors.get_level_values(0) == key[0]) & (of_factors.get_level_values(1) == key[1])
         parts = found.reverse_factors[here].droplevel([0, 1])
         top = parts.reindex(parts["loss"].abs().nlargest(3).index)
-        moves = ", ".join(f"{f} {100 * x:+.1f} %" for f, x in top["move"].items())
+        # Components of standardised returns are no returns: their moves mean something in volatilities alone
+        unit, size, field = (
+            (" sd", 1, "in_volatilities") if _components(book, key[1]) else (" %", 100, "move")
+        )
+        moves = ", ".join(f"{f} {size * x:+.1f}{unit}" for f, x in top[field].items())
         shown.add_row(*key, f"{row['distance']:.2f}", f"{100 * row['probability']:.2g}", moves)
     _print(shown, len(found.reverse))
     if len(found.forecast):
@@ -283,6 +288,10 @@ def stress(found: StressTest, book: Book) -> None:
             )
     for text in found.left_out:
         out.print(f"Not answered: {text}", markup=False)
+
+
+def _components(book: Book, name: str) -> bool:
+    return book.models[name].kind == Kind.STATISTICAL.value
 
 
 def ahead(found: RiskAhead) -> None:

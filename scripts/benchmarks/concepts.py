@@ -193,6 +193,7 @@ def every(data: Data) -> list[Found]:
         factor_rows,
         portfolio_rows,
         risk_rows,
+        stress_rows,
         validation_rows,
     )
 

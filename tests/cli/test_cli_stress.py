@@ -152,6 +152,9 @@ def test_stress_writes_a_page_a_picture_and_tables(bdfm_command, files):
     assert code == 0, err
     for text in ("Past windows", "Shocks to factors over 28 days", "Losing 20% over 28 days"):
         assert text in out
+    moves = pd.read_csv(out_dir / "reverse_factors.csv", index_col=[0, 1, 2])
+    said = f"PC1 {moves.loc[('tilt', 'statistical', 'PC1'), 'in_volatilities']:+.1f} sd"
+    assert said in " ".join(out.split())
     factors = pd.read_csv(files / "factors.csv", index_col="date", parse_dates=True)
     prices, _ = demo()
     returns = simple_returns(prices.loc["2017":"2022-02-04"], period="1w").iloc[-104:]
