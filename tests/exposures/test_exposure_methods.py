@@ -115,7 +115,7 @@ def _audit(method, fitted, data, scale, cut):
 @every_method
 @pytest.mark.parametrize("lost", [1, 23])
 def test_days_that_have_not_come_yet_change_nothing(method, fitted, data, lost):
-    """On the day itself the table ends there: exposures and their standard deviations are the same to the bit."""
+    """On the day itself the table ends there: exposures and their sd are the same to the bit."""
     n = len(data.days) - lost
     short = ExposureData.from_arrays(
         data.returns.to_numpy()[:n], data.factors.to_numpy()[:n], days=data.days[:n],
