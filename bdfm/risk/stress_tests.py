@@ -20,7 +20,7 @@ from bdfm.risk import stress_plots
 from bdfm.risk.base import RiskModel
 from bdfm.risk.inputs import Weights, check_one_day, portfolios
 from bdfm.risk.losses import forecast_given_loss, reverse_stress
-from bdfm.risk.replays import WINDOWS, replay, replay_held
+from bdfm.risk.replays import WINDOWS, check_covers, replay, replay_held
 from bdfm.risk.shocks import shock_factors, shock_risk
 
 if TYPE_CHECKING:
@@ -239,6 +239,7 @@ def _replayed(
                 else:
                     first, last = (_checks.as_date(d, where=f"replay: {name}") for d in ends)
                     days = _checks.days(returns.index, where="replay")
+                    check_covers(days, first, last, name)
                     near = returns.set_axis(days).loc[
                         first - pd.Timedelta(days=10) : last + pd.Timedelta(days=10)
                     ]
@@ -308,7 +309,7 @@ def _risk(models: Mapping[str, RiskModel], weights: pd.DataFrame, asked: Scenari
         name = f"volatility x {v:g}" if v == s else f"factor volatility x {v:g}, specific x {s:g}"
         single[name] = {"factor_volatility": v, "specific_volatility": s}
     if c:
-        single[f"correlation {c:+.0%} of the way to {'1' if c > 0 else '0'}"] = {"correlation": c}
+        single[f"correlation {abs(c):.0%} of the way to {'1' if c > 0 else '0'}"] = {"correlation": c}
     if len(single) == 2:
         single["both"] = {k: x for part in single.values() for k, x in part.items()}
     z = float(stats.norm.ppf(TAIL))

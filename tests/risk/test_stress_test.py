@@ -243,3 +243,29 @@ def test_stress_of_a_real_book_against_numpy_alone(real):
     np.testing.assert_allclose(moves, -0.1 * sigma @ w / sd**2, rtol=1e-9)
     assert w @ moves == pytest.approx(-0.1)
     assert json.dumps(found.scenarios.loss)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "words"),
+    [
+        (
+            "2000-03-01",
+            "2000-03-31",
+            r"the returns \(2022-01-03 to 2022-03-25\) lack w \(2000-03-01 to 2000-03-31",
+        ),
+        ("2022-03-01", "2022-04-30", "in whole or in part"),
+        ("2022-02-05", "2022-02-06", r"have no day from 2022-02-05 to 2022-02-06 \(w\)"),
+    ],
+)
+def test_windows_that_returns_do_not_have_are_told_with_the_days_there_are(model, rng, first, last, words):
+    days = pd.bdate_range("2022-01-03", periods=60)
+    returns = pd.DataFrame(rng.normal(0, 0.01, (60, 3)), days, list("ABC"))
+    asked = Scenarios(windows={"w": (first, last)})
+    with pytest.raises(DataError, match=words):
+        stress_test({"m": model}, BOOK, scenarios=asked, returns=returns)
+
+
+def test_correlations_to_0_and_1_are_named(model):
+    for share, name in ((0.5, "correlation 50% of the way to 1"), (-1.0, "correlation 100% of the way to 0")):
+        found = stress_test({"m": model}, BOOK, scenarios=Scenarios(correlation=share)).risk
+        assert name in found.index.get_level_values("shock")
