@@ -70,6 +70,7 @@ def test_an_asset_made_of_the_factors_has_no_alpha_to_test(data):
     factors, returns = data
     without = price(returns, factors)
     wide = returns.assign(FUND=factors["market"] * 0.3 + factors["size"], TWIN=factors["market"])
+    wide.iloc[:4, -1] = np.nan  # whose gaps take no period from the test of the others
     found = price(wide, factors)
     assert found.spanned == ["FUND", "TWIN"]
     assert without.spanned == []

@@ -11,6 +11,7 @@ from bdfm.data.sources import read_prices
 from bdfm.errors import DataError, UnknownLabelError
 from bdfm.forecast.forecast import Forecast
 from bdfm.risk import RiskModel, StatisticalEstimator, TimeSeriesEstimator, simple_returns
+from bdfm.risk.inputs import check_one_day
 from bdfm.risk.replays import replay_held
 from bdfm.risk.returns import compounded
 from bdfm.risk.scenario_texts import parse_shock, parse_window
@@ -269,3 +270,18 @@ def test_correlations_to_0_and_1_are_named(model):
     for share, name in ((0.5, "correlation 50% of the way to 1"), (-1.0, "correlation 100% of the way to 0")):
         found = stress_test({"m": model}, BOOK, scenarios=Scenarios(correlation=share)).risk
         assert name in found.index.get_level_values("shock")
+
+
+def test_a_day_between_weekly_prices_is_near_or_far():
+    """No price lies between, but five days do."""
+    weeks = pd.date_range("2022-01-07", periods=6, freq="7D")
+    for made, far in (("2022-01-11", False), ("2022-01-12", True)):
+        if not far:
+            check_one_day(pd.Timestamp(made), weeks[0], weeks, where="x", what="forecast")
+            continue
+        with pytest.raises(
+            DataError, match=r"x: its forecast was made on 2022-01-12.*Pass --origin 2022-01-12"
+        ):
+            check_one_day(pd.Timestamp(made), weeks[0], weeks, where="x", what="forecast")
+    with pytest.raises(DataError, match="Give the forecast of a day of the prices"):
+        check_one_day(pd.Timestamp("2021-12-01"), weeks[0], weeks, where="x", what="forecast")
