@@ -135,12 +135,15 @@ def test_a_study_writes_every_table_and_picture(bdfm_command, arguments, files, 
     assert regimes["volatility"].is_monotonic_increasing
 
 
-def test_a_study_without_latents_or_rivals_has_what_there_is(bdfm_command, arguments, files):
-    code, _, err = bdfm_command(*arguments, "--study", "--method", "constant")
+@pytest.mark.parametrize("methods", [("constant",), ("constant", "rolling")])
+def test_a_study_without_latents_or_rivals_has_what_there_is(bdfm_command, arguments, files, methods):
+    chosen = [x for m in methods for x in ("--method", m)]
+    code, _, err = bdfm_command(*arguments, "--study", "--window-days", 100, *chosen)
     assert code == 0, err
-    made = {p.name for p in (files / "out").glob("study_*.csv")}
-    assert made == {f"study_{n}.csv" for n in ("descriptive", "correlations", "errors", "regimes_volatility",
-                                               "spells_volatility")}  # fmt: skip
+    tests = ("against_constant", "confidence_set_prediction", "confidence_set_reconstruction")
+    names = ["descriptive", "correlations", "errors", "regimes_volatility", "spells_volatility"]
+    names += tests if len(methods) > 1 else ()
+    assert {p.name for p in (files / "out").glob("study_*.csv")} == {f"study_{n}.csv" for n in names}
 
 
 def test_a_study_shows_how_a_network_was_trained(bdfm_command, arguments, files):
