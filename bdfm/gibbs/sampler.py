@@ -13,11 +13,11 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,9 +30,12 @@ from bdfm.gibbs.scratch import Moves
 from bdfm.gibbs.spec import GibbsSpec
 from bdfm.gibbs.state import state_sizes
 from bdfm.gibbs.sweep import make_chain, sweep_of
-from bdfm.gibbs.warm import Adaptation, WarmStart, found_adaptation
+from bdfm.gibbs.warm import Adaptation, WarmStart, found_adaptation, knows_all
 
 GROWTH: Final = 1.3  # of the sweeps from one look at a run in steps to the next, unless the judge says
+MOVES: Final = 4  # sweeps of each draw in a round of ``move_draws``
+KEPT_MOVES: Final = 2  # the last ones, after which a draw is kept
+PILOT: Final = 200  # sweeps of a chain that finds what is new
 _BATCH: Final = 100  # sweeps between two returns to Python, where an interrupt is noticed
 
 
@@ -143,6 +146,59 @@ def sample_in_steps(
                 kept //= 2
 
 
+def move_draws(
+    spec: GibbsSpec,
+    draws: Mapping[str, NDArray[np.float64]],
+    judge: Judge,
+    *,
+    adaptation: Adaptation | None,
+    rounds: int,
+    seed: int,
+    cores: int,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> GibbsResult | None:
+    """Draws of an earlier run, each moved on by ``MOVES`` sweeps given the data now, until they are enough.
+
+    Sequential Markov chain Monte Carlo (Yang and Dunson 2013, arXiv:1308.3861): sweeps keep the posterior, so
+    that they bring the draws of one that is near to it, each from where it is. A single chain has to go the
+    whole way from one effective draw to the next; these are many already.
+
+    Parameters
+    ----------
+    draws
+        By variable name (chain, draw, ...) in the order of dims of the model; NaN where nothing is known, as
+        in ``WarmStart``. What is new, such as an asset, begins with what chains of ``PILOT`` sweeps find.
+    judge
+        Sees after each round the draws after each of its sweeps, (chain, draw x sweep, ...).
+    rounds
+        At most so many, each of ``MOVES`` sweeps of every draw.
+
+    Returns
+    -------
+    GibbsResult or None
+        The draws after the last ``KEPT_MOVES`` sweeps of the last round; None where the judge found none
+        enough.
+    """
+    n_chains, n = next(iter(draws.values())).shape[:2]
+    last = tuple({name: x[c, -1] for name, x in draws.items()} for c in range(n_chains))
+    settings = GibbsSettings(n * MOVES, tune=0, thin=1, chains=n_chains, cores=cores)
+    run = _Run(spec, settings, seed, on_progress, WarmStart(last, adaptation))
+    with run.threads():
+        run.begin_moves(draws)
+        for made in range(1, rounds + 1):
+            run.move(draws if made == 1 else None, made * n * MOVES)
+            if judge(*run.draws(n * MOVES)).enough:
+                run.kept = np.stack([last_moves(x) for x in run.kept])
+                return run.result(n * KEPT_MOVES, 1)
+    return None
+
+
+def last_moves(x: NDArray[Any]) -> NDArray[Any]:
+    """Of states (draw x sweep, ...) of a round those that are kept, in the same order."""
+    rest = x.shape[1:]
+    return x.reshape(-1, MOVES, *rest)[:, MOVES - KEPT_MOVES :].reshape(-1, *rest)
+
+
 class _Run:
     """Chains on threads, and the memory of what they keep."""
 
@@ -227,6 +283,42 @@ class _Run:
                 part = rows[first : first + step]
                 self.chains[number].sample(self.addresses, len(part) * thin, thin, part)
                 if not self._advance(number, len(part) * thin, total):
+                    return
+
+        self._each(work)
+
+    def begin_moves(self, draws: Mapping[str, NDArray[np.float64]]) -> None:
+        """Find what every draw begins with where it knows nothing: the start, or what a pilot finds."""
+        self.beginnings = [chain.beginning(self.spec) for chain in self.chains]
+        size = self.kept.shape[2]
+        self.pilots = np.stack([chain.values[None, :size] for chain in self.chains])
+        if knows_all(draws):
+            return
+        self.pilots = np.empty((len(self.chains), PILOT // 2, size))
+
+        def work(number: int) -> None:
+            chain = self.chains[number]
+            for kept in (self.kept[number, :0], self.pilots[number]):
+                chain.sample(self.addresses, PILOT // 2, 1, kept)
+            self.done[number] += PILOT
+
+        self._each(work)
+
+    def move(self, draws: Mapping[str, NDArray[np.float64]] | None, total: int) -> None:
+        """Make ``MOVES`` sweeps of each draw: of those given, or of what the last sweeps of a round left."""
+
+        def work(number: int) -> None:
+            chain, beginning, pilots = self.chains[number], self.beginnings[number], self.pilots[number]
+            for first in range(0, self.settings.draws, MOVES):
+                rows = self.kept[number, first : first + MOVES]
+                if draws is None:
+                    chain.begin_at(rows[-1], beginning)
+                else:
+                    j = first // MOVES
+                    beginning.values[: self.kept.shape[2]] = pilots[j % len(pilots)]
+                    chain.begin_at({name: x[number, j] for name, x in draws.items()}, beginning)
+                chain.sample(self.addresses, MOVES, 1, rows)
+                if not self._advance(number, MOVES, total):
                     return
 
         self._each(work)

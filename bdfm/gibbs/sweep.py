@@ -64,13 +64,15 @@ from bdfm.gibbs.updates.orbits import rescale_factors, shear_factors, shift_fact
 from bdfm.gibbs.updates.path_hierarchies import move_path_hierarchies
 from bdfm.gibbs.updates.premium import draw_premia
 from bdfm.gibbs.updates.residual_move import move_along_residuals
-from bdfm.gibbs.warm import Adaptation, place_adaptation, place_draw
+from bdfm.gibbs.warm import Adaptation, draw_new_factors, place_adaptation, place_draw
 
 type Update = Callable[[np.random.Generator, Data, State, Scratch], None]
 
 # What the updates of a sweep find current, in an order in which each reads what is already so.
 REFRESH: Final[tuple[Update, ...]] = (refresh_band, refresh_residuals, refresh_precision)
 START: Final[tuple[Update, ...]] = (*REFRESH, draw_mixing)  # what a new chain begins with
+# Mixing variables that draws do not keep: a state that is placed has them drawn given the rest.
+_FORGOTTEN: Final[tuple[Update, ...]] = (draw_mean_mixing, draw_loading_mixing)
 
 # Further rounds of moves that turn factors on and off, each along other axes. Where a factor goes on and off
 # the least effective number of draws a second is 1.4 times as large with two of them; more gain nothing.
@@ -259,6 +261,16 @@ def run(
 
 
 @dataclass(frozen=True, eq=False)
+class Beginning:
+    """How a chain goes to a draw; addresses of updates."""
+
+    spec: GibbsSpec
+    values: Floats  # of the whole state, where a draw knows nothing
+    refresh: Ints
+    settle: Ints
+
+
+@dataclass(frozen=True, eq=False)
 class Chain:
     """One chain: its random numbers, data, state and memory, shared with no other."""
 
@@ -293,6 +305,29 @@ class Chain:
         """
         self._run(sweep, self.compiled([refresh_log_likelihood]), n_sweeps, thin, kept)
 
+    def beginning(self, spec: GibbsSpec) -> Beginning:
+        """What ``begin_at`` needs, found once for many draws."""
+        swept = sweep_of(spec, self.data)
+        settle = self.compiled([*START, *(u for u in _FORGOTTEN if u in swept)])
+        return Beginning(spec, self.values.copy(), self.compiled(REFRESH), settle)
+
+    def begin_at(self, draw: Mapping[str, Floats] | Floats, beginning: Beginning) -> None:
+        """Go to a draw: that of an earlier run by variable name, or what ``sample`` kept of this one.
+
+        What the draw does not know has its start value (``place_draw``); mixing variables are drawn given the
+        rest, so that a draw from the posterior is one still.
+        """
+        none, nothing = np.empty(0, dtype=np.int64), np.empty((0, 0))
+        self.values[:] = beginning.values
+        if isinstance(draw, np.ndarray):
+            self.values[: len(draw)] = draw
+        else:
+            unknown = place_draw(beginning.spec, self.data, self.values, draw)
+            if unknown.any():
+                self._run(beginning.refresh, none, 1, 1, nothing)
+                draw_new_factors(self.data, self.state, self.scratch, unknown, self.rng)
+        self._run(beginning.settle, none, 1, 1, nothing)
+
     def _run(self, sweep: Ints, at_draw: Ints, n_sweeps: int, thin: int, kept: Floats) -> None:
         rng, data, state, scratch = self.rng, self.data, self.state, self.scratch
         run(rng, data, state, scratch, sweep, at_draw, n_sweeps, thin, self.values, kept)
@@ -307,12 +342,13 @@ def make_chain(
     """A chain at its start, or at a draw of an earlier run; all is current, mixing variables are drawn."""
     data = make_data(spec)
     values, state = start_state(spec, data, rng)
-    if draw is not None:
-        place_draw(spec, data, values, draw, rng)
     chain = Chain(rng, data, values, state, make_scratch(data, state))
     if adaptation is not None:
         place_adaptation(chain.scratch.tuning, adaptation)
-    chain.apply(START)
+    if draw is None:
+        chain.apply(START)
+    else:
+        chain.begin_at(draw, chain.beginning(spec))
     return chain
 
 

@@ -1,9 +1,9 @@
-"""Chains that go on from draws of an earlier run."""
+"""States that go on from draws of an earlier run."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +12,12 @@ from bdfm import names
 from bdfm.gibbs.adapt import PLAIN
 from bdfm.gibbs.data import Data, Floats
 from bdfm.gibbs.draws import named_views
-from bdfm.gibbs.scratch import Tuning
+from bdfm.gibbs.scratch import Scratch, Tuning
 from bdfm.gibbs.spec import GibbsSpec
-from bdfm.gibbs.state import state_views
+from bdfm.gibbs.state import State, state_views
+
+# Logs of volatilities by period, which persist: a new period begins with what the last one had.
+_PERSISTENT: Final = (names.LOG_MULTIPLIER, names.FACTOR_VOLATILITY, names.VOLATILITY_STATE)
 
 
 class Adaptation(NamedTuple):
@@ -35,19 +38,21 @@ class WarmStart(NamedTuple):
     adaptation: Adaptation | None = None
 
 
-def place_draw(
-    spec: GibbsSpec, data: Data, values: Floats, draw: Mapping[str, Floats], rng: np.random.Generator
-) -> None:
+def place_draw(spec: GibbsSpec, data: Data, values: Floats, draw: Mapping[str, Floats]) -> NDArray[np.bool_]:
     """Write a draw into the values of a state that has its start values: what is NaN keeps these.
 
-    But start values of factors and loadings have a rotation of their own. So unknown factors are drawn anew,
-    of their scale, and unknown loadings are 0, in the middle of their prior.
+    But start values of factors and loadings have a rotation of their own. So unknown loadings are 0, in the
+    middle of their prior, and unknown factors have their mean, until ``draw_new_factors``. Log volatilities
+    of new periods are those of the last known one. Returns of which periods (period) factors are unknown.
     """
     state = state_views(values[None, None], data, spec.n_factors)
     draw = dict(draw)
     for name in (names.LOADINGS, names.LOADINGS_PATH):
         if name in draw:
             draw[name] = np.nan_to_num(draw[name])
+    for name in _PERSISTENT:
+        if name in draw:
+            draw[name] = _carried_on(draw[name])
     for name, view in named_views(spec, state).items():
         # Others are computed from the state, and turned back below.
         if name in draw and np.shares_memory(view, values):
@@ -62,9 +67,42 @@ def place_draw(
     path[: len(history)] = history
     if spec.evidence and names.FACTORS_NEXT in draw:
         path[-1] = draw[names.FACTORS_NEXT]
-    fresh = rng.standard_normal(path.shape) * factors.scale[0, 0]
-    path = np.where(np.isfinite(path), path, fresh)
-    factors.path[0, 0] = path.T + factors.premium[0, 0, :, None]
+    factors.path[0, 0] = np.nan_to_num(path).T + factors.premium[0, 0, :, None]
+    return np.asarray(np.isnan(path).any(axis=1))
+
+
+def draw_new_factors(
+    data: Data, state: State, scratch: Scratch, periods: NDArray[np.bool_], rng: np.random.Generator
+) -> None:
+    """Draw the factors of ``periods`` (period) given the returns, all taken as normal (eq. 1).
+
+    A start for a period that an earlier draw does not know: beside factors of their prior its returns would
+    look like outliers. Residuals and ``noise.precision`` must be current, and are not afterwards.
+    """
+    factors = state.factors
+    for t in np.flatnonzero(periods):
+        loadings = state.loadings.values[np.searchsorted(data.loadings.cut, t, side="right") - 1]
+        weight = scratch.noise.precision[:, t] * data.returns.seen[:, t] * data.returns.weight[:, t]
+        unexplained = scratch.residuals[:, t] + factors.path[:, t] @ loadings
+        prior = factors.scale**-2.0
+        precision = (loadings * weight) @ loadings.T + np.diag(prior)
+        root = np.linalg.cholesky(precision)
+        mean = np.linalg.solve(precision, loadings @ (weight * unexplained) + prior * factors.premium)
+        factors.path[:, t] = mean + np.linalg.solve(root.T, rng.standard_normal(len(mean)))
+
+
+def _carried_on(path: Floats) -> Floats:
+    """A path (period, ...) whose unknown last periods have the values of the last known one."""
+    known = np.flatnonzero(np.isfinite(path).reshape(len(path), -1).all(axis=1))
+    if len(known) == 0 or known[-1] == len(path) - 1:
+        return path
+    return np.asarray(path[np.minimum(np.arange(len(path)), known[-1])])
+
+
+def knows_all(draws: Mapping[str, Floats]) -> bool:
+    """Whether draws (chain, draw, ...) lack nothing but factors and log volatilities of new periods."""
+    found = (names.FACTORS, names.FACTORS_NEXT, names.FACTOR_MIXING, *_PERSISTENT)
+    return all(bool(np.isfinite(x[:, -1]).all()) for name, x in draws.items() if name not in found)
 
 
 def place_adaptation(tuning: Tuning, adaptation: Adaptation) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -22,7 +22,11 @@ from bdfm.inference.settings import SamplerSettings
 from bdfm.model.equations import BY_ASSET, Equations, at_periods, model_data
 from bdfm.model.evidence import Evidence
 from bdfm.model.factor_model import FactorModel
-from bdfm.names import CHAIN, DRAW, POSTERIOR, RETURNS, SAMPLE_STATS
+from bdfm.names import ASSET, CHAIN, DRAW, POSTERIOR, RETURNS, SAMPLE_STATS
+
+if TYPE_CHECKING:
+    from bdfm.gibbs.sampler import GibbsResult
+    from bdfm.inference.moving import MovingRule
 
 
 def not_covered(model: Equations) -> list[str]:
@@ -51,7 +55,8 @@ def choose(settings: SamplerSettings, model: Equations) -> str:
 class EngineRun(NamedTuple):
     """Draws (chain, draw, ...), statistics of the sampler, and wall seconds by stage.
 
-    ``length``: sweeps of each chain and how many lie between two draws, where the run found them.
+    ``length``: sweeps of each chain and how many lie between two draws, where the run found them; of an
+    update also how many sweeps each earlier draw was ``moved``, and the largest ``drift``.
     ``adaptation``: what tuning found, for a later fit to go on with.
     ``diagnosis``: that of these draws, where it was made to see whether they are enough.
     """
@@ -59,7 +64,7 @@ class EngineRun(NamedTuple):
     draws: xr.Dataset
     sample_stats: xr.Dataset
     seconds: dict[str, float]
-    length: Mapping[str, int] = MappingProxyType({})
+    length: Mapping[str, int | str] = MappingProxyType({})
     diagnosis: Diagnosis | None = None
     adaptation: str | None = None
 
@@ -109,7 +114,8 @@ def _run_gibbs(
 ) -> EngineRun:
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-    from bdfm.gibbs.sampler import GibbsSettings, sample_gibbs, sample_in_steps
+    from bdfm.gibbs.sampler import MOVES, GibbsSettings, sample_gibbs, sample_in_steps
+    from bdfm.inference.moving import MovingRule
     from bdfm.inference.stopping import FIRST_DRAWS, StoppingRule
     from bdfm.inference.warm import as_text, warm_start
 
@@ -130,7 +136,15 @@ def _run_gibbs(
         def advance(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
 
-        if settings.draws == "auto":
+        told: dict[str, Any] = {}
+        moved = None
+        if settings.draws == "auto" and warm is not None and not evidence:
+            judge = MovingRule(rule)
+            moved = _moved(spec, model, coords, settings, warm, judge, most=most, seed=seed, advance=advance)
+        if moved is not None:
+            result = moved
+            told = {"moved": MOVES * judge.looks, "drift": str(judge.drift)}
+        elif settings.draws == "auto":
             result = sample_in_steps(
                 spec,
                 length,
@@ -147,9 +161,47 @@ def _run_gibbs(
         label(result.draws),
         label(result.sample_stats),
         result.seconds,
-        {"sweeps": result.sweeps, "thin": result.thin} if settings.draws == "auto" else {},
+        {"sweeps": result.sweeps, "thin": result.thin, **told} if settings.draws == "auto" else {},
         rule.diagnosis,
         as_text(result.adaptation, panel.assets),
+    )
+
+
+def _moved(
+    spec: GibbsSpec,
+    model: FactorModel,
+    coords: Mapping[str, Any],
+    settings: SamplerSettings,
+    warm: tuple[xr.Dataset, str | None],
+    judge: MovingRule,
+    *,
+    most: int,
+    seed: int,
+    advance: Callable[[int, int], None],
+) -> GibbsResult | None:
+    """Draws of the earlier fit, each moved on by a few sweeps; None where that is not enough."""
+    from bdfm.gibbs.sampler import KEPT_MOVES, MOVES, move_draws
+    from bdfm.inference.moving import ROUNDS
+    from bdfm.inference.stopping import ESS_MARGIN
+    from bdfm.inference.warm import from_text, spread_draws
+
+    earlier, adaptation = warm
+    if {v.name for v in model.variables if v.stored} > set(map(str, earlier.data_vars)):
+        return None
+    draws = spread_draws(earlier, coords, settings.chains, most // KEPT_MOVES)
+    n = next(iter(draws.values())).shape[1]
+    rounds = min(ROUNDS, settings.max_sweeps // (MOVES * n))
+    if rounds < 1 or settings.chains * n < ESS_MARGIN * settings.min_ess:
+        return None
+    return move_draws(
+        spec,
+        draws,
+        judge,
+        adaptation=None if adaptation is None else from_text(adaptation, list(coords[ASSET])),
+        rounds=rounds,
+        seed=seed,
+        cores=settings.cores,
+        on_progress=advance,
     )
 
 

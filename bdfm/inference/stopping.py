@@ -56,19 +56,21 @@ class StoppingRule:
 
     def __call__(self, draws: Mapping[str, NDArray[Any]], stats: Mapping[str, NDArray[Any]]) -> Look:
         """Whether these draws and statistics of the sampler, (chain, draw, ...) by name, are enough."""
-        posterior = self.label(draws)
         self.diagnosis = None
-        cheap = diagnose(
-            identified(posterior, self.model, self.panel, quick=True).assign(self.label(stats)),
-            must_vary=judged_variables(self.model),
-        )
+        cheap = diagnose(self.quick(draws, stats), must_vary=judged_variables(self.model))
         look = self.look(cheap)
-        if not look.enough:
-            return look
-        self.diagnosis = diagnose(
-            identified(posterior, self.model, self.panel), must_vary=judged_variables(self.model)
-        )
-        return self.look(self.diagnosis)
+        return self.look(self.whole(draws)) if look.enough else look
+
+    def whole(self, draws: Mapping[str, NDArray[Any]]) -> Diagnosis:
+        """All that ``posterior.diagnose()`` judges, kept as ``diagnosis``."""
+        found = identified(self.label(draws), self.model, self.panel)
+        self.diagnosis = diagnose(found, must_vary=judged_variables(self.model))
+        return self.diagnosis
+
+    def quick(self, draws: Mapping[str, NDArray[Any]], stats: Mapping[str, NDArray[Any]]) -> xr.Dataset:
+        """Quantities of a first look, (chain, draw, ...): those that cost little."""
+        found = identified(self.label(draws), self.model, self.panel, quick=True)
+        return found.assign(self.label(stats))
 
     def look(self, diagnosis: Diagnosis) -> Look:
         """Whether a diagnosis meets the thresholds with the margins, and nothing stands still."""

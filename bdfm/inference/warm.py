@@ -9,11 +9,13 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 
 from bdfm.gibbs.warm import Adaptation, WarmStart
 from bdfm.names import ASSET, CHAIN, DRAW, PERIOD
 
 TUNING: Final = 5  # a warm start tunes for one in so many of the sweeps of a cold one
+_ONE: Final = "_draw"  # chains and draws on one axis
 
 
 def warm_start(
@@ -36,10 +38,43 @@ def warm_start(
         Of the new fit.
     """
     n_old, n_draws = draws.sizes[CHAIN], draws.sizes[DRAW]
+    labelled = by_label(draws, coords)
+    rounds = -(-n_chains // n_old)
+    starts = [
+        labelled.isel({CHAIN: c % n_old, DRAW: n_draws - 1 - (c // n_old) * (n_draws // rounds)})
+        for c in range(n_chains)
+    ]
+    return WarmStart(
+        tuple({str(n): np.asarray(x, dtype=np.float64) for n, x in s.data_vars.items()} for s in starts),
+        None if adaptation is None else from_text(adaptation, list(coords[ASSET])),
+    )
+
+
+def spread_draws(
+    draws: xr.Dataset, coords: Mapping[str, Any], n_chains: int, n: int
+) -> dict[str, NDArray[np.float64]]:
+    """``n`` draws for each of ``n_chains`` chains, evenly spaced over those of an earlier fit, by its labels.
+
+    By variable name (chain, draw, ...), as ``bdfm.gibbs.sampler.move_draws`` takes them; no more than there
+    are.
+    """
+    flat = draws.transpose(CHAIN, DRAW, ...).stack({_ONE: (CHAIN, DRAW)}, create_index=False)
+    total = flat.sizes[_ONE]
+    n = min(n, total // n_chains)
+    chosen = np.linspace(0, total - 1, n * n_chains).round().astype(int)
+    labelled = by_label(flat.isel({_ONE: chosen}), coords).transpose(_ONE, ...)
+    return {
+        str(name): np.ascontiguousarray(x, dtype=np.float64).reshape(n_chains, n, *x.shape[1:])
+        for name, x in labelled.data_vars.items()
+    }
+
+
+def by_label(draws: xr.Dataset, coords: Mapping[str, Any]) -> xr.Dataset:
+    """Draws of an earlier fit with the labels of a new one: see ``warm_start``."""
     labelled = draws
     for dim in draws.dims:
         name = str(dim)
-        if name in (CHAIN, DRAW):
+        if name in (CHAIN, DRAW, _ONE):
             continue
         labels = np.asarray(coords[name]) if name in coords else np.empty(0)
         if name == PERIOD:
@@ -48,15 +83,7 @@ def warm_start(
             labelled = labelled.reindex({name: labels})
         elif labelled.sizes[dim] != len(labels):
             labelled = labelled.drop_dims(name)
-    rounds = -(-n_chains // n_old)
-    starts = [
-        labelled.isel({CHAIN: c % n_old, DRAW: n_draws - 1 - (c // n_old) * (n_draws // rounds)})
-        for c in range(n_chains)
-    ]
-    return WarmStart(
-        tuple({str(n): np.asarray(x, dtype=np.float64) for n, x in s.data_vars.items()} for s in starts),
-        None if adaptation is None else _from_text(adaptation, list(coords[ASSET])),
-    )
+    return labelled
 
 
 def _at_periods(draws: xr.Dataset, ends: np.ndarray[Any, Any]) -> xr.Dataset:
@@ -75,7 +102,8 @@ def as_text(adaptation: Adaptation, assets: Sequence[str]) -> str:
     return json.dumps({"log_step_nu": adaptation.log_step_nu, "leverage": leverage})
 
 
-def _from_text(text: str, assets: Sequence[str]) -> Adaptation:
+def from_text(text: str, assets: Sequence[str]) -> Adaptation:
+    """Adaptation that ``as_text`` wrote, for these assets."""
     known = json.loads(text)
     leverage = np.array([known["leverage"].get(a, np.nan) for a in assets], dtype=np.float64)
     return Adaptation(float(known["log_step_nu"]), leverage)

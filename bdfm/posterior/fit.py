@@ -46,8 +46,8 @@ def fit(
         Doubts about the evidence that are right all the same, see ``bdfm.data.doubts``, such as
         ``["statement-unit:TLT"]``; None where it was examined before.
     warm_from
-        Posterior of the same model at the same origin or an earlier one, from whose last draws the chains of
-        the Gibbs sampler go on (``Posterior.update``), with a fifth of the tuning.
+        Posterior of the same model at the same origin or an earlier one, whose draws the Gibbs sampler moves
+        on instead of beginning anew (``Posterior.update``).
     memory
         Budget such as ``"4GB"``, or bytes; by default half of the machine. What needs more is refused before
         it begins.

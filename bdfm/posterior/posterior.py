@@ -424,12 +424,14 @@ class Posterior:
         evidence: Sequence[Evidence] = (),
         progress: bool = False,
     ) -> Posterior:
-        """Posterior of the same model given a later panel; its chains go on from the last draws of this one.
+        """Posterior of the same model given a later panel: the draws of this one, moved on by sweeps.
 
-        Parameters of assets, and factors of periods, meet by label; new assets, and assets of new classes,
-        start as in a fit, new periods' factors from their prior. Tuning goes on where it ended and takes a
-        fifth of the sweeps; stopping rule and verdict are those of any fit, and so is what is drawn. Settings
-        are this posterior's, unless given; the other parameters and the errors are those of ``bdfm.fit``.
+        Parameters of assets, and factors of periods, meet by label; what is new begins with what a short run
+        finds. Each draw is moved by a few sweeps, until thresholds hold and no quantity is seen to drift
+        (``bdfm.inference.moving``); attributes ``moved`` (sweeps of each draw) and ``drift``. Where that is
+        not enough in time, with evidence or with a fixed number of draws, chains go on from the last draws
+        instead, with a fifth of the tuning and the stopping rule of any fit. Settings are this posterior's,
+        unless given; the other parameters and the errors are those of ``bdfm.fit``.
         """
         if settings is None:
             settings = SamplerSettings.model_validate_json(str(self.attrs["settings"]))

@@ -1,0 +1,124 @@
+"""When draws of an earlier posterior, moved on by sweeps given new data, are draws of the new posterior.
+
+R-hat and effective draws cannot tell: all draws come from one population, and where it still moves, all of it
+does. So each quantity is regressed over the draws, its value after the last sweep on that after the first.
+The slope is the memory that is left of where draws began, and the line meets the diagonal where sweeps would
+bring their mean in the end: the mean of the draws kept must be near it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from bdfm.gibbs.sampler import KEPT_MOVES, MOVES, Look, last_moves
+from bdfm.inference.stopping import StoppingRule
+from bdfm.names import CHAIN, DRAW
+
+ROUNDS: Final = 3  # of sweeps of every draw, before chains take over
+DRIFT_MAX: Final = 0.2  # posterior sd: two chains as far apart have R-hat 1.01
+_MOST_MEMORY: Final = 0.99  # slope
+
+Floats = NDArray[np.float64]
+
+
+class Drift(NamedTuple):
+    """How far the mean of a quantity is from where sweeps would bring it, and its standard error.
+
+    In posterior standard deviations; ``label`` such as ``theta[XOM]``.
+    """
+
+    label: str
+    left: float
+    error: float
+
+    def __str__(self) -> str:
+        return f"{self.label} {self.left:+.2f} ± {self.error:.2f} sd"
+
+    @property
+    def proven(self) -> float:
+        """What is left beyond two standard errors."""
+        return abs(self.left) - 2 * self.error
+
+
+def drift_left(first: Floats, last: Floats, kept: Floats) -> tuple[Floats, Floats]:
+    """Drift that is left of each quantity and its standard error, in posterior standard deviations.
+
+    Of x' = c + r x + e, over draws, the mean in the end is m = c / (1 - r). The drift is the mean of ``kept``
+    less m; its standard error is that of m, by the delta method.
+
+    Parameters
+    ----------
+    first, last
+        Quantities of each draw after the first and the last sweep, (draw, quantity).
+    kept
+        Means of the draws that are kept (quantity).
+
+    Returns
+    -------
+    tuple of arrays
+        Each (quantity); 0 and 0 for a quantity that does not vary.
+    """
+    n = len(first)
+    mean, end = first.mean(axis=0), last.mean(axis=0)
+    deviation, sd = first - mean, last.std(axis=0)
+    squares = (deviation**2).sum(axis=0)
+    varies = (squares > 0) & (sd > 0)
+    squares, sd = np.where(varies, squares, 1.0), np.where(varies, sd, 1.0)
+    slope = np.minimum((deviation * (last - end)).sum(axis=0) / squares, _MOST_MEMORY)
+    rest = last - end - slope * deviation
+    final = (end - slope * mean) / (1 - slope)
+    noise = (rest**2).sum(axis=0) / (n - 2)
+    variance = noise / n / (1 - slope) ** 2 + (end - mean) ** 2 * noise / squares / (1 - slope) ** 4
+    return np.where(varies, (kept - final) / sd, 0.0), np.where(varies, np.sqrt(variance) / sd, 0.0)
+
+
+class MovingRule:
+    """Judge of ``move_draws``: no quantity drifts, and the thresholds of a fit hold for the draws kept.
+
+    There are at most ``ROUNDS`` looks, so that the thresholds need no margin. ``drift`` is the largest of the
+    last look, beyond its standard errors.
+    """
+
+    def __init__(self, rule: StoppingRule) -> None:
+        self.rule = rule
+        self.drift: Drift | None = None
+        self.looks = 0
+        self._first: dict[str, Floats] = {}
+
+    def __call__(self, draws: Mapping[str, NDArray[Any]], stats: Mapping[str, NDArray[Any]]) -> Look:
+        """Whether these draws, (chain, draw x sweep, ...) by name, are enough."""
+        self.rule.diagnosis = None
+        self.looks += 1
+        quick = self.rule.quick(draws, stats)
+        drawn = {str(n): x for n, x in quick.data_vars.items() if {CHAIN, DRAW} <= set(x.dims)}
+        self.drift = max((self._largest(n, x) for n, x in drawn.items()), key=lambda d: d.proven)
+        if self.drift.proven > DRIFT_MAX:
+            return Look(False)
+        found = self.rule.whole({n: np.stack([last_moves(chain) for chain in x]) for n, x in draws.items()})
+        ess = min(found.min_ess_bulk, found.min_ess_tail)
+        good = found.max_rhat <= self.rule.max_rhat and ess >= self.rule.min_ess and not found.stuck
+        return Look(bool(good))
+
+    def _largest(self, name: str, quantity: xr.DataArray) -> Drift:
+        """The drift of one quantity's element that is the largest beyond its standard errors."""
+        x = quantity.transpose(CHAIN, DRAW, ...).to_numpy()
+        x = x.reshape(-1, MOVES, *x.shape[2:]).reshape(-1, MOVES, int(np.prod(x.shape[2:], dtype=int)))
+        first = self._first.setdefault(name, x[:, 0].copy())
+        kept = x[:, MOVES - KEPT_MOVES :].mean(axis=(0, 1))
+        left, error = drift_left(first, x[:, -1], kept)
+        worst = int((np.abs(left) - 2 * error).argmax())
+        return Drift(name + _label(quantity, worst), float(left[worst]), float(error[worst]))
+
+
+def _label(quantity: xr.DataArray, place: int) -> str:
+    """Labels of an element beyond chain and draw, in brackets; empty for a scalar."""
+    dims = [d for d in quantity.dims if d not in (CHAIN, DRAW)]
+    if not dims:
+        return ""
+    at = np.unravel_index(place, [quantity.sizes[d] for d in dims])
+    return f"[{', '.join(str(quantity.get_index(d)[int(i)]) for d, i in zip(dims, at, strict=True))}]"
