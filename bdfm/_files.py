@@ -24,6 +24,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bdfm._checks import existing_bytes, no_file
+from bdfm._netcdf import read_dataset, read_tree
 from bdfm.errors import FileError
 
 # Windows has no locks of folders: there each run takes care of itself.
@@ -418,21 +419,17 @@ def load_dataset(path: str | Path, *, kind: str) -> xr.Dataset:
         The file is missing, damaged, of another kind, or written by a newer release.
     """
     path = Path(path)
-    with xr.open_dataset(_sealed_content(path), engine="h5netcdf") as stored:
-        attrs = _unstamped(stored.attrs, path, kind)
-        dataset = stored.load().drop_encoding()
-        dataset.attrs = attrs
-        return dataset
+    dataset = read_dataset(_sealed_content(path))
+    dataset.attrs = _unstamped(dataset.attrs, path, kind)
+    return dataset
 
 
 def load_tree(path: str | Path, *, kind: str) -> xr.DataTree:
     """DataTree of a file made by ``save_tree``; otherwise as ``load_dataset``."""
     path = Path(path)
-    with xr.open_datatree(_sealed_content(path), engine="h5netcdf") as stored:
-        attrs = _unstamped(stored.attrs, path, kind)
-        tree = stored.load().map_over_datasets(xr.Dataset.drop_encoding)
-        tree.attrs = attrs
-        return tree
+    tree = read_tree(_sealed_content(path))
+    tree.attrs = _unstamped(tree.attrs, path, kind)
+    return tree
 
 
 def save_arrays(

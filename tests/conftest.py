@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +18,9 @@ import xarray as xr
 from bdfm.cli import app
 from bdfm.data.panel import Panel
 from bdfm.data.sources import DEMO_ORIGIN, demo
+from bdfm.gibbs.beside import on_disk, types_of_any
+from bdfm.gibbs.compiling import address
+from bdfm.gibbs.sweep import UPDATES
 from bdfm.model.equations import model_data
 from bdfm.model.factor_model import FactorModel
 from bdfm.model.simulate import simulate
@@ -24,7 +29,35 @@ from bdfm.model.simulate import simulate
 pytensor.config.mode = "FAST_COMPILE"
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+ALL_TESTS = 3000  # fewer are some of them, which may compile nothing
 N_PERIODS, N_ASSETS, N_FACTORS = 36, 8, 2
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Spare what tests would do again and again.
+
+    What is imported by now stays, so that the collector of garbage need not go through it every time: a tenth
+    of all work. In a run of all tests the processes share out what compilation there is; each would otherwise
+    compile the updates of the sampler as its own tests ask for them, most of them twice.
+    """
+    gc.collect()
+    gc.freeze()
+    number = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if number == 1 or len(session.items) < ALL_TESTS:
+        return
+    own = [*UPDATES.values()][int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw")) :: number]
+    types = types_of_any()
+    for update in own:
+        if not on_disk(update):
+            address(update, types)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_loss_of_power() -> Iterator[None]:
+    """Files of tests need not be on the disk before a test goes on; a busy one takes seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -174,6 +207,22 @@ def random_draws():
         return xr.Dataset(found, coords={d: x for d, x in coords.items() if d in used})
 
     return draw
+
+
+@pytest.fixture
+def blank_pictures(monkeypatch):
+    """Pictures are made and saved, and not drawn: a third of the time of a command that has several.
+
+    For tests of numbers and messages. What pictures show is tested where they are made.
+    """
+    from matplotlib.figure import Figure
+
+    save = Figure.savefig
+
+    def blank(figure, where, **kwargs):
+        save(Figure(figsize=(1, 1)), where, **kwargs | {"dpi": 10})
+
+    monkeypatch.setattr(Figure, "savefig", blank)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+from few import few
 from short_runs import short_runs
 
 import bdfm
@@ -32,6 +33,10 @@ SHORTER = {
     'read_prices("prices.csv.gz"), factors': 'read_prices("prices.csv.gz").iloc[-800:, :5], factors',
     "step=4": "step=26",
 }
+
+# Months in a row, risk and ArviZ: the ground of tests/report/test_roll.py, tests/cli/test_cli_risk.py and
+# tests/posterior/test_arviz.py.
+SLOW = {"docs/routine", "docs/howto/every_month", "docs/howto/risk", "docs/howto/arviz"}
 
 sys.path.insert(0, str(ROOT / "scripts" / "docs"))
 docs = importlib.import_module("blocks")
@@ -97,7 +102,11 @@ def run_script(words):
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
-    "name", [n for n, p in PAGES.items() if any(b.language in RUN for b in docs.blocks(p))]
+    "name",
+    few(
+        [n for n, p in PAGES.items() if any(b.language in RUN for b in docs.blocks(p))],
+        {*PAGES} - SLOW,
+    ),
 )
 def test_blocks_of_the_page_run(name, folder, bdfm_command):
     import matplotlib.pyplot as plt

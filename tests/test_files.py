@@ -158,6 +158,54 @@ def test_other_programs_read_the_files(dataset, tree, tmp_path):
         assert opened["posterior"].to_dataset().identical(dataset)
 
 
+def test_a_file_is_read_as_other_programs_read_it(tmp_path):
+    """Our reader asks a file for less; values, types and order are the same."""
+    days = np.array(["2020-01-03", "NaT", "2020-03-06"], dtype="datetime64[ns]")
+    one = xr.Dataset(
+        {
+            "x": (("day", "asset"), [[1, np.nan], [3, 4], [5, 6]], {"units": "%", "parts": ["a", "b"]}),
+            "small": ("asset", np.array([1, 2], dtype=np.int8), {"number": 3, "several": [1.5, 2.5]}),
+            "single": ("other", np.array([1, 2, 3], dtype=np.float32)),  # a dimension without values
+            "true": ("asset", [True, False]),
+            "text": ("asset", np.array(["ä", ""], dtype=object)),
+            "number": ((), 7.5),
+            "other": ("asset", [7, 8]),  # named as a dimension that it is not along
+            "none": (("nothing", "asset"), np.zeros((0, 2))),
+            "when": ("asset", days[:2]),
+            "took": ("asset", np.array([1, 2], dtype="timedelta64[D]").astype("timedelta64[ns]")),
+        },
+        coords={
+            "asset": ["B", "A"],
+            "day": days[[0, 2, 2]] + np.array([0, 0, 1], dtype="timedelta64[D]"),
+            "kind": ("asset", ["bond", "stock"]),
+            "scalar": 2,
+        },
+        attrs={"title": "all kinds", "count": 2, "list": [1, 2], "texts": ["one", "two"], "empty": ""},
+    )
+    two = xr.Dataset({"y": ("z", [1, 2])}, coords={"z": [5, 6]}, attrs={"own": "of the group"})
+    tree = xr.DataTree.from_dict({"/": one.drop_vars("day"), "/a": one, "/a/below": two, "/without": None})
+    _files.save_dataset(one, tmp_path / "one.nc", kind="x")
+    _files.save_tree(tree, tmp_path / "tree.nc", kind="x")
+    stamps = (_files.KIND, _files.SCHEMA)
+    with xr.open_dataset(tmp_path / "one.nc", engine="h5netcdf") as opened:
+        pairs = [(opened.load(), _files.load_dataset(tmp_path / "one.nc", kind="x"))]
+    with xr.open_datatree(tmp_path / "tree.nc", engine="h5netcdf") as opened:
+        ours = _files.load_tree(tmp_path / "tree.nc", kind="x")
+        assert ours.groups == opened.groups
+        pairs += [(opened[g].to_dataset().load(), ours[g].to_dataset()) for g in opened.groups]
+    for theirs, found in pairs:
+        theirs.attrs = {k: v for k, v in theirs.attrs.items() if k not in stamps}
+        assert theirs.identical(found)
+        assert [*theirs.variables] == [*found.variables]
+        assert [*theirs.sizes.items()] == [*found.sizes.items()]
+        assert {*theirs.coords} == {*found.coords}
+        for name, variable in theirs.variables.items():
+            assert (variable.dtype, variable.dims) == (found[name].dtype, found[name].dims), name
+            assert not found[name].encoding
+            for key, value in variable.attrs.items():
+                assert type(value) is type(found[name].attrs[key]), (name, key)
+
+
 def test_write_replaces_and_follows_links(tmp_path):
     _files.write_text(tmp_path / "a.txt", "one")
     (tmp_path / "link").symlink_to(tmp_path / "a.txt")

@@ -10,10 +10,13 @@ import subprocess
 import sys
 
 import pytest
+from few import few
 
 from bdfm import _made
 from bdfm._folders import OutputFolder, file_in
 from bdfm.errors import FileError
+
+pytestmark = pytest.mark.usefixtures("blank_pictures")
 
 
 def made(folder, by, **files):
@@ -213,7 +216,7 @@ def test_a_record_that_cannot_be_understood_is_none(tmp_path, text):
 
 
 @pytest.mark.parametrize("name", [_made.RECORD, ".stale"])
-@pytest.mark.parametrize("form", ["device", "pipe", "long"])
+@pytest.mark.parametrize("form", few(["device", "pipe", "long"], ("pipe",)))
 def test_a_record_without_end_is_none(tmp_path, name, form):
     """In a process with little memory and little time: it would be read until either is at its end."""
     folder = tmp_path / ".bdfm-01234567" if name == ".stale" else tmp_path

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
+import numpy as np
+import pandas as pd
 import pytest
 
 from bdfm import _memory
+from bdfm.data.panel import Panel
+from bdfm.data.usable import panel_bytes
 from bdfm.errors import DataError
 from bdfm.inference.settings import SamplerSettings
+from bdfm.model.factor_model import FactorModel
 from bdfm.posterior import memory
 from bdfm.posterior.fit import fit
 from bdfm.posterior.posterior import Posterior
@@ -55,3 +62,41 @@ def test_what_does_not_fit_is_refused_before_it_begins(small_preset, random_draw
     with pytest.raises(DataError, match=message):
         posterior.forecast(seed=1)
     assert posterior.forecast(seed=1, n_draws=1000).n_draws >= 1000
+
+
+def table_of(n_days, n_assets):
+    """Prices of a random walk, and their universe."""
+    rng = np.random.default_rng(1)
+    walk = 50 * np.exp(np.cumsum(0.01 * rng.standard_normal((n_days, n_assets)), axis=0))
+    names = [f"S{i}" for i in range(n_assets)]
+    prices = pd.DataFrame(walk, index=pd.bdate_range("2010-06-03", periods=n_days), columns=names)
+    return prices, pd.DataFrame({"symbol": names, "asset_class": "stock"})
+
+
+@pytest.mark.parametrize(
+    ("n_days", "n_assets", "preset"), [(1500, 200, "m6"), (1000, 500, "house"), (1500, 200, "daily")]
+)
+def test_a_panel_takes_no_more_memory_than_its_estimate(n_days, n_assets, preset):
+    prices, universe = table_of(n_days, n_assets)
+    settings = FactorModel.from_preset(preset).panel
+    few = prices.iloc[:, :6], universe.head(6)
+    Panel.from_prices(*few, origin=prices.index[-1], settings=settings)  # what is imported on the way
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
+        Panel.from_prices(prices, universe, origin=prices.index[-1], settings=settings)
+        taken = tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+    assert 0.5 < taken / panel_bytes(n_days, n_assets, settings) < 1.0
+
+
+def test_a_panel_that_does_not_fit_is_refused_before_it_is_made(monkeypatch):
+    prices, universe = table_of(1000, 60)
+    monkeypatch.setattr(_memory, "LEAST", 1)
+    with (
+        _memory.within("8MB"),
+        pytest.raises(DataError, match=r"panel: 1,000 days of prices of 60 assets .* 9 MB"),
+    ):
+        Panel.from_prices(prices, universe, origin=prices.index[-1])

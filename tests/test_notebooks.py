@@ -1,7 +1,6 @@
 """Every notebook runs from top to bottom, and keeps the outputs of a run (`make notebooks`).
 
-With few draws, one after the other in one kernel, but for those that compile or fit much; with all draws,
-each in a kernel of its own, in the slow tests.
+The first of them with few draws; all with all draws, each in a kernel of its own, in the slow tests.
 """
 
 from itertools import groupby
@@ -22,8 +21,8 @@ if "short_runs" not in sys.modules:
     from short_runs import short_runs
     short_runs(setattr)
 """
-# Ten seconds and more each
-LONG = ("03_build_your_own_model", "04_backtest", "07_time_varying_exposures", "10_tomorrows_risk")
+# A kernel takes seconds, and blocks of the pages on the ground of the others run in the fast tests.
+QUICK = ("01_first_forecast",)
 
 
 def test_there_are_notebooks():
@@ -86,7 +85,7 @@ def run(path, manager=None):
 def test_notebooks_run_with_few_draws(kernel):
     """One test, so that one process of the tests starts the one kernel."""
     for path in NOTEBOOKS:
-        if path.stem not in LONG:
+        if path.stem in QUICK:
             run(path, kernel)
 
 

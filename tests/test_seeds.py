@@ -18,7 +18,7 @@ sys.path.remove(str(ROOT / "docs" / "_ext"))
 
 MORE = ("bdfm.posterior.leave_one_out", "bdfm.posterior.leave_future_out")
 # Methods that the package calls and others write: their protocols have one name.
-OF_PROTOCOLS = ("forecast", "fit", "train", "simulate", "run", "happens")
+OF_PROTOCOLS = ("forecast", "forecast_next", "fit", "train", "simulate", "run", "happens")
 
 
 def things():

@@ -51,6 +51,7 @@ GROUND += (
     "_folders",
     "_made",
     "_kernels",
+    "_netcdf",
 )
 OPTIONAL = {"torch", "skfolio", "dask", "distributed", "yfinance", "arch", "plotly", "sklearn", "statsmodels"}
 OPTIONAL |= {"jupyterlab", "jupyter", "nbclient", "nbformat", "notebook", "ipykernel", "IPython"}

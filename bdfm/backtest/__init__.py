@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bdfm.backtest.significance import diebold_mariano as diebold_mariano
     from bdfm.backtest.significance import model_confidence_set as model_confidence_set
     from bdfm.backtest.standard import baselines as baselines
+    from bdfm.backtest.stretches import SequentialForecaster as SequentialForecaster
     from bdfm.backtest.walk import origin_dates as origin_dates
     from bdfm.backtest.walk import walk_forward as walk_forward
 else:
@@ -33,6 +34,7 @@ else:
             "bdfm.backtest.protocol": ("Forecaster", "History", "MarketData", "QuantileForecast"),
             "bdfm.backtest.run": ("Run", "load_runs"),
             "bdfm.backtest.significance": ("diebold_mariano", "model_confidence_set"),
+            "bdfm.backtest.stretches": ("SequentialForecaster",),
             "bdfm.backtest.walk": ("origin_dates", "walk_forward"),
         },
     )

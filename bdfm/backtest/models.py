@@ -22,6 +22,7 @@ from bdfm.inference.settings import SamplerSettings
 from bdfm.model.factor_model import FactorModel, presets
 from bdfm.model.find import find_model
 from bdfm.posterior.fit import fit
+from bdfm.posterior.posterior import Posterior
 
 BACKTEST_SAMPLER = SamplerSettings(
     chains=CHAINS,
@@ -49,12 +50,20 @@ class ModelForecaster:
         Predictive draws, at least.
     label
         Name in tables; the model's, unless given.
+    warm
+        Of so many origins in a row the first is fitted from a cold start, and the others are updates
+        (``Posterior.update``), each of the one before; where a row begins hangs on the date alone. With 1
+        every fit is cold.
     """
 
     model: FactorModel
     sampler: SamplerSettings = BACKTEST_SAMPLER
     n_draws: int = N_DRAWS
     label: str = ""
+    warm: int = 1
+
+    def __post_init__(self) -> None:
+        _checks.at_least(self.warm, 1, what="warm", where="model forecaster")
 
     @property
     def name(self) -> str:
@@ -68,7 +77,13 @@ class ModelForecaster:
             "model": json.loads(self.model.model_dump_json()),
             "sampler": json.loads(self.sampler.recorded()),
             "n_draws": self.n_draws,
+            **({"warm": self.warm} if self.warm > 1 else {}),
         }
+
+    @property
+    def stretch(self) -> int:
+        """Origins of which only the first is fitted cold."""
+        return self.warm
 
     def forecast(self, history: History, *, seed: int) -> Forecast:
         """Forecast of the next period; ``attrs`` tell of its convergence.
@@ -76,6 +91,12 @@ class ModelForecaster:
         Worst R-hat, least effective sample size, sweeps of a chain, and whether the thresholds of a verdict
         (``converged``) and those of the sampler (``settled``) are met. Warns where the latter are not.
         """
+        return self.forecast_next(history, None, seed=seed)[0]
+
+    def forecast_next(
+        self, history: History, earlier: object | None, *, seed: int
+    ) -> tuple[Forecast, Posterior]:
+        """Forecast as of ``forecast``, and its posterior: an update of ``earlier``, where that is given."""
         model, horizon = self.model, 1
         if model.panel.period == "day":
             horizon = horizon_of(history.end, "day", history.origin, where=f"{self.name}: horizon").periods
@@ -92,7 +113,8 @@ class ModelForecaster:
             horizon=horizon,
             accept=None,  # examined once, with all data
         )
-        posterior = fit(model, panel, seed=seed, settings=self.sampler)
+        before = earlier if isinstance(earlier, Posterior) else None
+        posterior = fit(model, panel, seed=seed, settings=self.sampler, warm_from=before)
         forecast = posterior.forecast(horizon, seed=seed, n_draws=self.n_draws)
         if forecast.end != history.end:  # a period that ends on a weekend: its last market day was before
             forecast = replace(forecast, end=history.end)
@@ -107,13 +129,14 @@ class ModelForecaster:
                 ConvergenceWarning,
                 stacklevel=2,
             )
-        return forecast.with_attrs(
+        told = forecast.with_attrs(
             max_rhat=diagnosis.max_rhat,
             min_ess=ess,
             converged=int(diagnosis.converged),
             settled=int(settled),
             sweeps=int(posterior.attrs.get("sweeps", 0)),
         )
+        return told, posterior
 
 
 @dataclass(frozen=True)
@@ -147,7 +170,7 @@ class Late:
 
 
 def find_forecaster(
-    name: str, *, sampler: SamplerSettings = BACKTEST_SAMPLER, n_draws: int = N_DRAWS
+    name: str, *, sampler: SamplerSettings = BACKTEST_SAMPLER, n_draws: int = N_DRAWS, warm: int = 1
 ) -> Forecaster:
     """Baseline of a name, or the factor model of a preset's name or of a TOML file.
 
@@ -161,4 +184,4 @@ def find_forecaster(
         return known[name]
     if not name.endswith(".toml"):
         _checks.known([name], [*presets(), *known], what="forecaster", where="backtest")
-    return ModelForecaster(find_model(name), sampler=sampler, n_draws=n_draws)
+    return ModelForecaster(find_model(name), sampler=sampler, n_draws=n_draws, warm=warm)

@@ -1,7 +1,8 @@
 """Walk-forward backtest: at each origin a forecast from what was known then, scored by what came.
 
-Each origin is a task of its own. Its random numbers hang on the seed and the date alone, its result is
-written when done, so that neither the order nor the number of workers nor a kill in between matters.
+Each origin is a task of its own, or each stretch of origins whose forecasts go on from one another. Its
+random numbers hang on the seed and the date alone, its result is written when done, so that neither the order
+nor the number of workers nor a kill in between matters.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -31,7 +33,7 @@ from rich.progress import (
 from bdfm import _checks, _files
 from bdfm._seeds import either_seed
 from bdfm._workers import Failure, spread
-from bdfm.backtest.protocol import Forecaster, MarketData
+from bdfm.backtest.protocol import Forecaster, History, MarketData, QuantileForecast
 from bdfm.backtest.run import (
     MANIFEST,
     ORIGINS,
@@ -45,6 +47,7 @@ from bdfm.backtest.run import (
     read_manifest,
     save_result,
 )
+from bdfm.backtest.stretches import SequentialForecaster, stretch_length, stretches, way_to
 from bdfm.data.periods import Period, period_edges
 from bdfm.errors import DataError, DataWarning, FileError
 from bdfm.forecast.forecast import Forecast
@@ -102,24 +105,56 @@ class _Done(NamedTuple):
     seconds: float = 0.0
 
 
-def _run_origin(job: _Job, origin: pd.Timestamp) -> _Done:
+def _run_stretch(job: _Job, origins: tuple[pd.Timestamp, ...]) -> list[_Done]:
+    """Forecast and score origins of one stretch, each going on from the one before.
+
+    What is not asked for on the way is forecast all the same, so that results do not depend on what is.
+    """
+    forecaster = job.forecaster
+    if stretch_length(forecaster) == 1 or not isinstance(forecaster, SequentialForecaster):
+        return [_run_origin(origin, partial(_scored, job)) for origin in origins]
+    earlier: object | None = None
+
+    def scored(origin: pd.Timestamp) -> xr.Dataset:
+        nonlocal earlier
+        history, seed = _history(job, origin), origin_seed(job.seed, origin)
+        forecast, earlier = forecaster.forecast_next(history, earlier, seed=seed)
+        return _score(job, forecast, history, seed) if origin in origins else xr.Dataset()
+
+    way = way_to(origins[-1], period=job.period, length=forecaster.stretch)
+    done = [_run_origin(origin, scored) for origin in way]
+    return [made for made in done if made.origin in origins]
+
+
+def _run_origin(origin: pd.Timestamp, scored: Callable[[pd.Timestamp], xr.Dataset]) -> _Done:
     """Forecast and score one origin; what goes wrong in it comes back as a failure."""
     begun = time.perf_counter()
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            result = _scored(job, origin)
+            result = scored(origin)
     except Exception as error:  # an origin that fails must not lose the others
         return _Done(origin, Failure.of(error))
     result.attrs["warnings"] = json.dumps(sorted({str(w.message) for w in caught}))
     return _Done(origin, result, time.perf_counter() - begun)
 
 
+def _lost(origins: tuple[pd.Timestamp, ...], failure: Failure) -> list[_Done]:
+    return [_Done(origin, failure) for origin in origins]
+
+
 def _scored(job: _Job, origin: pd.Timestamp) -> xr.Dataset:
-    history = job.data.history(origin, period=job.period, history_days=job.history_days)
-    seed = origin_seed(job.seed, origin)
-    forecast = job.forecaster.forecast(history, seed=seed)
-    # From here on the outcome is known; nothing of it goes back.
+    history, seed = _history(job, origin), origin_seed(job.seed, origin)
+    return _score(job, job.forecaster.forecast(history, seed=seed), history, seed)
+
+
+def _history(job: _Job, origin: pd.Timestamp) -> History:
+    return job.data.history(origin, period=job.period, history_days=job.history_days)
+
+
+def _score(job: _Job, forecast: Forecast | QuantileForecast, history: History, seed: int) -> xr.Dataset:
+    """Scores of a forecast. The outcome is known here; nothing of it goes back."""
+    origin = history.origin
     window = slice(origin - pd.Timedelta(days=WINDOW_DAYS), history.end + pd.Timedelta(days=WINDOW_DAYS))
     prices = job.data.prices.loc[window, list(history.assets)]
     realised = period_returns(prices, origin, history.end)
@@ -189,7 +224,7 @@ def walk_forward(
     ------
     DataError
         No or repeated origins; outcomes that the prices do not reach; a folder that holds a run with other
-        settings or data; every origin failed.
+        settings or data; every origin failed; forecasts that go on from each other over periods of months.
     FileError
         Results cannot be written.
     MissingDependencyError
@@ -206,6 +241,8 @@ def walk_forward(
     if history_days is not None:
         history_days = _checks.at_least(history_days, 1, what="history_days", where="backtest")
     dates = _checked_origins(origins, data, period)
+    length = stretch_length(forecaster)
+    stretches(dates, period=period, length=length)  # raises before a folder is made
     job = _Job(forecaster, data, period, history_days, seed, decide)
     _prepare(folder, job, dates)
     todo = [d for d in dates if not _files.is_intact(origin_file(folder, d))]
@@ -215,9 +252,11 @@ def walk_forward(
         with Progress(*columns, TimeRemainingColumn(), disable=not progress) as bar:
             task = bar.add_task("", total=len(dates), completed=len(dates) - len(todo))
             spreading: dict[str, Any] = {"workers": workers, "scheduler": scheduler, "what": "backtest"}
-            for done in spread(_run_origin, job, todo, lost=_Done, **spreading):
-                _write(folder, done)
-                bar.advance(task)
+            pieces = stretches(todo, period=period, length=length)
+            for piece in spread(_run_stretch, job, pieces, lost=_lost, **spreading):
+                for done in piece:
+                    _write(folder, done)
+                    bar.advance(task)
     run = Run.load(folder)
     _report_failures(run)
     return run

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bdfm.backtest.choices import CHAINS, DRAWS, MAX_RHAT, MAX_SWEEPS, N_DRAWS, SCORES, THIN, TUNE
+from bdfm.backtest.choices import CHAINS, DRAWS, MAX_RHAT, MAX_SWEEPS, MIN_ESS, N_DRAWS, SCORES, THIN, TUNE
 from bdfm.cli.console import interruptible, out, say_read
 from bdfm.cli.options import (
     Accept,
@@ -63,11 +63,18 @@ def backtest(
     late: Annotated[
         int, typer.Option(min=0, help="See everything so many periods late: must not score better.")
     ] = 0,
+    warm: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Of so many origins in a row fit the first cold, and update it for the others."
+        ),
+    ] = 1,
     draws: Draws = DRAWS,
     tune: Tune = TUNE,
     chains: Chains = CHAINS,
     thin: Annotated[int, typer.Option(min=1, help="Sweeps for each kept draw.")] = THIN,
     max_rhat: Annotated[float, typer.Option(help="With auto draws: worst R-hat to reach.")] = MAX_RHAT,
+    min_ess: Annotated[float, typer.Option(help="With auto draws: effective draws to reach.")] = MIN_ESS,
     max_sweeps: Annotated[int, typer.Option(min=100, help="With auto draws: bound of a chain.")] = MAX_SWEEPS,
     engine: EngineName = ENGINE,
     n_draws: NDraws = N_DRAWS,
@@ -85,6 +92,7 @@ def backtest(
     from bdfm.backtest.walk import origin_dates, walk_forward
     from bdfm.data.doubts.door import doubt_aliases
     from bdfm.data.sources import read_earnings, read_prices, read_universe, read_volatility
+    from bdfm.errors import DataError
     from bdfm.inference.settings import SamplerSettings
 
     sampler = BACKTEST_SAMPLER.model_copy(
@@ -96,10 +104,13 @@ def backtest(
             thin=thin,
             cores=cores,
             max_rhat=max_rhat,
+            min_ess=min_ess,
             max_sweeps=max_sweeps,
         ).model_dump(exclude_unset=True)
     )
-    chosen = [find_forecaster(name, sampler=sampler, n_draws=n_draws) for name in forecasters]
+    chosen = [find_forecaster(name, sampler=sampler, n_draws=n_draws, warm=warm) for name in forecasters]
+    if late and warm > 1:
+        raise DataError("--late: forecasts that see all late go on from none. Leave out --warm.")
     if late:
         chosen = [Late(f, late) for f in chosen]
     _checks.unique([f.name for f in chosen], what="forecasters", where="backtest")

@@ -66,15 +66,25 @@ def pairwise_correlation(returns: Floats, weights: Floats, *, n_days: int = 1) -
     x -= known * ((w * x).sum(axis=0) / np.maximum((w * known).sum(axis=0), 1e-300))
     squares = (w * x**2).T @ known
     with np.errstate(invalid="ignore", divide="ignore"):
-        correlation = (w * x).T @ x / np.sqrt(squares * squares.T)
-    shared = known.T @ known
-    trust = np.clip(shared / (MIN_SHARED_DAYS * n_days), 0.0, 1.0)
+        scale = np.sqrt(squares * squares.T, out=squares)
+        correlation = (w * x).T @ x
+        correlation /= scale
+    del squares, scale  # matrices of all pairs: few at a time
+    trust = known.T @ known
+    trust /= MIN_SHARED_DAYS * n_days
+    np.clip(trust, 0.0, 1.0, out=trust)
     trust[~np.isfinite(correlation)] = 0.0
-    correlation = np.nan_to_num(correlation)
-    outside = ~np.eye(len(correlation), dtype=bool)
-    weight = trust * outside
-    centre = float((weight * correlation).sum() / max(weight.sum(), 1e-300))
-    return positive_definite(trust * correlation + (1 - trust) * centre)
+    np.nan_to_num(correlation, copy=False)
+    weight = trust.copy()
+    np.fill_diagonal(weight, 0.0)
+    total = max(weight.sum(), 1e-300)
+    weight *= correlation
+    centre = float(weight.sum() / total)
+    del weight
+    correlation *= trust
+    correlation += (1 - trust) * centre
+    del trust
+    return positive_definite(correlation)
 
 
 def positive_definite(correlation: Floats) -> Floats:

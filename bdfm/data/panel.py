@@ -23,7 +23,7 @@ from bdfm.data.form import read_only
 from bdfm.data.outside import outside_volatility, volatility_table
 from bdfm.data.periods import describe, edges_at_market_days, edges_at_prices, period_edges
 from bdfm.data.settings import PanelSettings
-from bdfm.data.usable import closes_until, earnings_flags, usable_periods
+from bdfm.data.usable import check_panel, closes_until, earnings_flags, usable_periods
 from bdfm.errors import DataError
 from bdfm.names import (
     ASSET,
@@ -171,6 +171,7 @@ class Panel:
             "forecast", prices=prices, universe=table, earnings=earnings, origin=day, since=since,
             inactive=inactive,
         )  # fmt: skip
+        check_panel(len(prices), len(symbols), settings)
         doubt(tables, accept=accept)
         closes = closes_until(day, prices, symbols, inactive, settings)
         settings = settings.spaced(closes.spacing)

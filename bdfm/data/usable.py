@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bdfm import _checks, _symbols, _tables
+from bdfm import _checks, _memory, _symbols, _tables
 from bdfm.data import features
 from bdfm.data.periods import describe
 from bdfm.data.settings import MIN_PERIODS, PanelSettings
@@ -20,7 +20,26 @@ from bdfm.errors import DataError, DataWarning, UnknownLabelError
 log = logging.getLogger(__name__)
 MONTH: Final = (28, 32)  # days between monthly prices
 AFTER_CLOSE: Final = ("post", "amc", "after close", "after market close")  # sessions of a calendar
+# Memory at the most, in numbers of double precision; measured by tests/test_memory.py.
+CELLS: Final = 18  # for each day of prices and asset
+PAIRS: Final = 10  # for each pair of assets, where there is a rolling covariance
 MAX_SILENT_DAYS: Final = 30  # of daily prices; see silent_days
+
+
+def panel_bytes(n_days: int, n_assets: int, settings: PanelSettings) -> int:
+    """Bytes that a panel of so many days of prices takes while it is made."""
+    pairs = 0 if settings.rolling_covariance is None else PAIRS * n_assets**2
+    return 8 * (CELLS * n_days * n_assets + pairs)
+
+
+def check_panel(n_days: int, n_assets: int, settings: PanelSettings) -> None:
+    """Raise ``DataError`` where a panel would not fit into memory."""
+    _memory.check(
+        panel_bytes(n_days, n_assets, settings),
+        where="panel",
+        what=f"{n_days:,} days of prices of {n_assets:,} assets",
+        advice="Give fewer assets, or prices that begin later; or raise the budget, or close other programs.",
+    )
 
 
 def earnings_flags(

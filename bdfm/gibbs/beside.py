@@ -83,18 +83,20 @@ def on_disk(update: Any) -> bool:
 
 
 def compile_from_the_last() -> None:
-    """Program of the second process: compile the updates named, as long as they are not on disk.
-
-    The types of their arguments are those of any specification (``tests/gibbs/test_beside.py``).
-    """
+    """Program of the second process: compile the updates named, as long as they are not on disk."""
     threading.Thread(target=_end_with_the_first, daemon=True).start()
-    nothing = np.zeros((3, 2))
-    effects = (Effect("theta", np.ones_like(nothing), scale_sd=1.0),)
-    types = types_of(GibbsSpec(nothing, n_factors=1, log_volatility=effects, noise=NoiseFamily(NORMAL)))
+    types = types_of_any()
     for name in reversed(sys.argv[1:]):
         if on_disk(UPDATES[name]):
             return
         address(UPDATES[name], types)
+
+
+def types_of_any() -> tuple[Any, ...]:
+    """Types of the arguments of an update, those of any specification (``tests/gibbs/test_beside.py``)."""
+    nothing = np.zeros((3, 2))
+    effects = (Effect("theta", np.ones_like(nothing), scale_sd=1.0),)
+    return types_of(GibbsSpec(nothing, n_factors=1, log_volatility=effects, noise=NoiseFamily(NORMAL)))
 
 
 def types_of(spec: GibbsSpec) -> tuple[Any, ...]:

@@ -65,3 +65,15 @@ class Failing(Naive):
                 os._exit(9)
             raise ArithmeticError("no luck today")
         return super().forecast(history, seed=seed)
+
+
+@dataclass(frozen=True)
+class Remembering(Naive):
+    """Goes on from the origin before: tells of all origins since its stretch began."""
+
+    stretch: int = 4
+
+    def forecast_next(self, history, earlier, *, seed):
+        way = [*(earlier or []), (f"{history.origin:%Y-%m-%d}", seed)]
+        made = super().forecast(history, seed=seed)
+        return made.with_attrs(way=str(way)), way

@@ -383,6 +383,7 @@ def test_quantile_forecasts_are_checked():
 # -- workers -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow  # a death in tests/test_workers.py, work on processes in tests/report/test_months.py too
 def test_processes_give_the_same_and_survive_a_death(run, data, origins, tmp_path):
     bad = f"{origins[2]:%Y-%m-%d}"
     with pytest.warns(DataWarning, match="1 of .* failed .*the worker process died"):

@@ -13,6 +13,8 @@ from bdfm.exposures.choices import Unit
 from bdfm.report.book import Request
 from bdfm.risk.choices import Kind
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 COMMANDS = ("risk", "stress")
 
 

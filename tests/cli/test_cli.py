@@ -63,7 +63,14 @@ def test_forecast_writes_all_files(bdfm_command, arguments, files):
 
 def test_a_forecast_is_repeated_by_its_run_file(bdfm_command, arguments, files):
     options = ["--zero", "AAPL", "--evidence", "BBY = 2% +- 10%", "--period-days", 21, "--seed", 7]
-    options += ["--draws", 400]  # the evidence's period is drawn anew as often as draws have to be repeated
+    options += [
+        "--draws",
+        400,
+        "--tune",
+        50,
+        "--chains",
+        2,
+    ]  # the evidence's period is drawn anew as often as draws have to be repeated
     assert bdfm_command(*arguments, *options)[0] == 0
     folder = files / "out"
     names = ("forecast.nc", "submission.csv", "quantiles.png", "run.toml")

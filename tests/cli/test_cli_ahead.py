@@ -7,6 +7,7 @@ import json
 import pandas as pd
 import pytest
 from daily_draws import ORIGIN, SYMBOLS, daily_posterior
+from few import few
 
 from bdfm.data.sources import demo
 from bdfm.model.evidence import Evidence
@@ -79,7 +80,7 @@ def test_the_next_days_end_no_other_table(bdfm_command, folder):
     assert "evidence (AAPL returns 90" in words(err)
 
 
-@pytest.mark.parametrize("command", ["risk", "stress"])
+@pytest.mark.parametrize("command", few(["risk", "stress"], ("stress",)))
 def test_a_posterior_of_another_market_day_is_refused(bdfm_command, folder, command):
     """A weekend may lie between it and the other models' last day, no day with prices."""
     prices, _ = demo()

@@ -47,7 +47,7 @@ from bdfm.risk import RiskModel, StatisticalEstimator, TimeSeriesEstimator, simp
 
 
 @pytest.fixture
-def door(bdfm_command, tmp_path):
+def door(bdfm_command, tmp_path, blank_pictures):
     """Function that writes files and runs a command on them: exit code, output, error."""
 
     def call(name, *options, prices=PRICES, factors=FACTORS, unit="decimal", held=None, origin=ORIGIN,

@@ -8,6 +8,8 @@ import pytest
 
 from bdfm.data.sources import demo
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 SYMBOLS = ["AAPL", "BAC", "CVX"]
 
 

@@ -20,6 +20,8 @@ from bdfm.data.panel import Panel
 from bdfm.data.sources import read_prices
 from bdfm.model.factor_model import FactorModel
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 ORIGIN = "2021-10-29"
 
 

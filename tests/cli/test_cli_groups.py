@@ -10,6 +10,8 @@ from bdfm.risk import CrossSectionalEstimator, RiskModel, price_styles, simple_r
 from bdfm.risk.group_files import Groups, read_groups, read_shares
 from bdfm.risk.styles import YEAR
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 
 @pytest.fixture
 def files(tmp_path):

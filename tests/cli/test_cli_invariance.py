@@ -25,7 +25,7 @@ WEIGHTS = np.array([0.3, 0.1, 0.2, 0.15, 0.05, 0.2])
 
 
 @pytest.fixture
-def run(bdfm_command, tmp_path):
+def run(bdfm_command, tmp_path, blank_pictures):
     """Function that writes files and runs a command on them; gives the folder of its results."""
 
     def call(name, prices, names=None, members=NAMES, options=()):

@@ -8,6 +8,8 @@ from bdfm import _memory
 from bdfm.data.sources import demo
 from bdfm.posterior.posterior import Posterior
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):

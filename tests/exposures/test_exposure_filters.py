@@ -222,8 +222,8 @@ def test_variances_have_the_exact_posterior():
     beta = 1 + np.cumsum(0.08 * rng.standard_normal(n))
     y = beta * f[:, 0] + 0.9 * rng.standard_normal(n)
     draws = sample_variances(y, f, n_draws=1500, n_burn=500, thin=4, rng=np.random.default_rng(3))
-    log_noise, log_step = np.linspace(-1.2, 0.8, 60), np.linspace(-11, -1, 80)
-    density = np.empty((60, 80))
+    log_noise, log_step = np.linspace(-1.2, 0.8, 40), np.linspace(-11, -1, 50)
+    density = np.empty((40, 50))
     for i, h in enumerate(np.exp(log_noise)):
         for j, q in enumerate(np.exp(log_step)):
             loglik, *_ = kalman_betas(y, f, noise_variance=h, step_variance=[q])

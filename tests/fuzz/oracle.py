@@ -20,8 +20,14 @@ NUMBERS = {"mean", "sd", "by", "value", "confidence", "exposure", "max_weight", 
 TEXTS = {"prices", "universe", "earnings", "out", "asset", "symbol", "views_method", "method", "kind"}
 
 
-def accepted_wrongly(words: tuple[str, ...], code: int | None, folder: Path) -> list[str]:
-    """What a command that ended well should have refused."""
+def accepted_wrongly(
+    words: tuple[str, ...], code: int | None, folder: Path, before: Mapping[str, bytes | None] | None = None
+) -> list[str]:
+    """What a command that ended well should have refused.
+
+    ``before`` holds what was in the parent of the folder, by path: forecasts that are as they were are passed
+    over.
+    """
     if code != 0 or not words:
         return []
     if words[0] == "run":
@@ -31,13 +37,19 @@ def accepted_wrongly(words: tuple[str, ...], code: int | None, folder: Path) -> 
     if words[0] in ("view", "edit"):
         if any(w == "--accept" for w in words):
             return []
-        return [x for file in folder.rglob("*.nc") for x in _too_large(file)]
+        files = [f for f in folder.rglob("*.nc") if not _as_it_was(f, folder, before)]
+        return [x for file in files for x in _too_large(file)]
     found = []
     if words[0] == "forecast" and not any(w == "--accept" for w in words):
         found = [x for file in (folder / "new").glob("forecast.nc") for x in _too_large(file)]
     if words[0] in ("forecast", "score", "backtest", "risk") and "prices.csv" in words:
         found += _odd_prices(folder / "prices.csv")
     return found
+
+
+def _as_it_was(file: Path, folder: Path, before: Mapping[str, bytes | None] | None) -> bool:
+    old = None if before is None else before.get(str(file.relative_to(folder.parent)))
+    return old is not None and old == file.read_bytes()
 
 
 def _text(path: Path) -> str:

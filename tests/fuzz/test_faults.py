@@ -9,6 +9,7 @@ import shutil
 
 import fuzz_world as world
 import pytest
+from few import few
 
 from bdfm import _files
 
@@ -47,7 +48,7 @@ def _run(base, folder, words, monkeypatch, at, fault):
     return done, before, len(writes)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", few(COMMANDS, {*COMMANDS} - {"forecast"}))  # as slow as its writes are many
 def test_a_full_disk_at_each_write(name, base, tmp_path, monkeypatch):
     at = 0
     while True:

@@ -38,7 +38,7 @@ def a_case(base, draw, *, dear):
             with contextlib.chdir(folder):
                 done = world.command(words)
             found = world.faults(done, folder.parent, before)
-            found += oracle.accepted_wrongly(done.words, done.code, folder)
+            found += oracle.accepted_wrongly(done.words, done.code, folder, before)
             assert not found, (words, done.code, done.err[-3000:], found)
 
 

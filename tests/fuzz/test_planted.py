@@ -104,7 +104,7 @@ def test_a_planted_fault_is_seen(plant, base, tmp_path, monkeypatch):
         with contextlib.chdir(folder):
             done = world.command([w.replace("~", " ") for w in words.split()])
         found = world.faults(done, folder.parent, before)
-        return found + oracle.accepted_wrongly(done.words, done.code, folder), done
+        return found + oracle.accepted_wrongly(done.words, done.code, folder, before), done
 
     plant(monkeypatch.setattr, folder)
     found, done = look()

@@ -453,7 +453,7 @@ TOGETHER = {
 }
 
 
-def alone_test(spec, *, n_prior=15_000, n_chains=600, times=40, seed=1):
+def alone_test(spec, *, n_prior=10_000, n_chains=300, times=40, seed=1):
     """z-scores, by update, after ``times`` repetitions of it alone from draws of prior and data.
 
     Given the data, each update keeps the posterior, and so the joint distribution: no other corrects it.

@@ -5,7 +5,7 @@ import copy
 import numba
 import numpy as np
 import pytest
-from few import every_third
+from few import few
 from gibbs_cases import CASES, IDS, PATHS, paths_spec, small_spec
 
 from bdfm.gibbs.compiling import plain
@@ -31,7 +31,15 @@ def test_sweeps_of_all_cases_have_all_updates_but_those_that_bring_up_to_date():
     assert unused == {"refresh_precision", "refresh_log_likelihood"}
 
 
-@pytest.mark.parametrize("name", every_third(SPECS))
+# All updates but those that few models have; those of tests/gibbs/test_joint.py are compiled, too.
+FAST = (
+    "paths, factors",
+    "none-both-student factors-static-premium-evidence-student-full",
+    "momentum-constant-student factors-blocks-none-evidence-laplace-full",
+)
+
+
+@pytest.mark.parametrize("name", few(SPECS, FAST))
 def test_compiled_updates_do_what_their_source_does(name):
     make, case = SPECS[name]
     spec = make(case)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from few import every_third, few
+from few import every_third
 from gibbs_cases import CASES, IDS, PATHS, pairs, paths_spec, small_spec
 from gibbs_joint import alone_test, joint_test
 
@@ -34,9 +34,17 @@ def test_joint_distribution_with_volatilities_of_single_factors_and_assets(name)
     assert max(map(abs, z.values())) < LIMIT, worst(z)
 
 
-@pytest.mark.parametrize("name", few(("both", "both, normal noise"), ("both",)))
-def test_each_update_of_volatilities_alone_keeps_the_joint_distribution(name):
-    found = alone_test(paths_spec(PATHS[name]))
+def at_length(cases, quick):
+    """A case with few chains, and all cases with many in the slow tests."""
+    return [(quick, {}), *(pytest.param(x, LONG, marks=pytest.mark.slow) for x in cases)]
+
+
+LONG = {"n_prior": 15_000, "n_chains": 600}
+
+
+@pytest.mark.parametrize(("name", "length"), at_length(("both", "both, normal noise"), "both"))
+def test_each_update_of_volatilities_alone_keeps_the_joint_distribution(name, length):
+    found = alone_test(paths_spec(PATHS[name]), **length)
     assert len(found) > 15
     for update, z in found.items():
         assert max(map(abs, z.values())) < LIMIT, f"{update}: {worst(z)}"
@@ -52,9 +60,9 @@ def test_joint_distribution_with_volatilities_long(name):
 ALONE = (1, 2, 3, 12, 17)  # cases that have all updates between them, and all families of noise
 
 
-@pytest.mark.parametrize("number", few(ALONE, (12,)))
-def test_each_update_alone_keeps_the_joint_distribution(number):
-    for update, z in alone_test(small_spec(CASES[number])).items():
+@pytest.mark.parametrize(("number", "length"), at_length(ALONE, 12))
+def test_each_update_alone_keeps_the_joint_distribution(number, length):
+    for update, z in alone_test(small_spec(CASES[number]), **length).items():
         assert max(map(abs, z.values())) < LIMIT, f"{update}: {worst(z)}"
 
 

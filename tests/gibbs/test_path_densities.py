@@ -420,6 +420,11 @@ def with_path(p, name, column, x):
     return q
 
 
+def long(*values):
+    """Parameters of the slow tests."""
+    return [pytest.param(*x, marks=pytest.mark.slow) for x in values]
+
+
 def assert_moments(draws, weighted, log_weight, *, least, correlated):
     """Means, squares and products of neighbours of draws are those of a weighted sample (draw, ...).
 
@@ -439,8 +444,8 @@ def assert_moments(draws, weighted, log_weight, *, least, correlated):
     ("name", "update", "column"),
     [("volatility_state", U.draw_asset_paths, 1), ("factor_volatility", U.draw_factor_volatilities, 0)],
 )
-@pytest.mark.parametrize("off", [pytest.param(0.0, marks=pytest.mark.slow), 1.5])
-def test_whole_paths_have_the_moments_of_the_joint_density(name, update, column, off):
+@pytest.mark.parametrize(("off", "n"), [*long((0.0, 1500), (1.5, 1500)), (1.5, 600)])
+def test_whole_paths_have_the_moments_of_the_joint_density(name, update, column, off, n):
     """Against weighted draws of the prior: means, squares and neighbours of the states.
 
     However poor the mixture: with ``off`` its means are wrong by that, and only the exact density helps.
@@ -448,15 +453,15 @@ def test_whole_paths_have_the_moments_of_the_joint_density(name, update, column,
     spec, p = world(**BOTH)
     p = {key: x for key, x in p.items() if key != "u"}
     with patched("MEAN", log_squares.MEAN + off):
-        draws = whole_path(spec, p, name, update, column)
+        draws = whole_path(spec, p, name, update, column, n)
     assert (np.ptp(draws, axis=0) > 0).all()
-    paths, own = prior_paths(spec, p, name, column, 6000, np.random.default_rng(5))
+    paths, own = prior_paths(spec, p, name, column, 4 * n, np.random.default_rng(5))
     log_weight = np.array([log_joint(spec, with_path(p, name, column, x)) for x in paths]) - own
-    assert_moments(draws, paths, log_weight, least=100, correlated=30)
+    assert_moments(draws, paths, log_weight, least=n / 15, correlated=30)
 
 
-@pytest.mark.parametrize("off", [pytest.param(0.0, marks=pytest.mark.slow), 1.5])
-def test_paths_of_a_group_with_their_hierarchies_have_the_moments_of_the_joint_density(off):
+@pytest.mark.parametrize(("off", "n_draws"), [*long((0.0, 2500), (1.5, 2500)), (1.5, 900)])
+def test_paths_of_a_group_with_their_hierarchies_have_the_moments_of_the_joint_density(off, n_draws):
     """Of a group of one asset, its standardised coefficients fixed: against weighted draws of the prior."""
     spec, p = world(**BOTH)
     p = {key: x for key, x in p.items() if key != "u"}
@@ -466,7 +471,7 @@ def test_paths_of_a_group_with_their_hierarchies_have_the_moments_of_the_joint_d
     z = [(p[x][i] - p[f"mu_{x}"][group]) / p[f"sigma_{x}"][group] for x in ASSET_PARAMETERS]
     rng, chain, draws = np.random.default_rng(3), Chain(spec, p, turn=1), []
     with patched("MEAN", log_squares.MEAN + off):
-        for _ in range(2500):
+        for _ in range(n_draws):
             q = chain.run(rng, U.move_path_hierarchies)
             now = [(q[x][i] - q[f"mu_{x}"][group]) / q[f"sigma_{x}"][group] for x in ASSET_PARAMETERS]
             np.testing.assert_allclose(now, z, rtol=1e-9)
@@ -673,9 +678,10 @@ def collapsed_at(module, spec, p, down):
 
 @pytest.mark.usefixtures("every_asset")
 @pytest.mark.parametrize(
-    ("block", "least"), [(2, {}), pytest.param(100, {}, marks=pytest.mark.slow), (100, LEAST)]
+    ("block", "least", "n_draws"),
+    [*long((2, {}, 2000), (100, {}, 2000), (100, LEAST, 2000)), (2, {}, 900), (100, LEAST, 900)],
 )
-def test_collapsed_paths_have_the_moments_of_the_joint_density(block, least):
+def test_collapsed_paths_have_the_moments_of_the_joint_density(block, least, n_draws):
     """Of one asset: states, level and common return of each day, against weighted draws of their prior."""
     spec, p, _, variance, gap, _ = collapsed_world(**least)
     w, centre = p["loadings"][0, 0], (spec.returns - expected_returns(spec, p))[:, 0] - gap
@@ -683,7 +689,7 @@ def test_collapsed_paths_have_the_moments_of_the_joint_density(block, least):
     chain, draws = Chain(spec, p), []
     common = p["factors"] @ w
     with patched("_BLOCK", block):
-        for _ in range(2000):
+        for _ in range(n_draws):
             chain.scratch.tuning.leverage[1:] = 0.0
             q = chain.run(rng, U.draw_collapsed_paths)
             draws.append(np.r_[q["volatility_state"][:, 0], q["theta"][0, 0], q["factors"] @ w - common])

@@ -14,7 +14,6 @@ from bdfm.model.parts.dynamics import stationary_start
 T, N, K = 15, 4, 2
 FAST = (
     "default",
-    "Student-t factors, momentum",
     "Laplace noise, evidence",
     "volatilities of single factors and assets",
 )

@@ -51,7 +51,18 @@ def groups() -> list[tuple[str, str]]:
     return list(dict.fromkeys(pairs))
 
 
-@pytest.mark.parametrize(("case", "group"), groups())
+# Models of which other parts of the fast tests make fits, and whose own parts no other preset shares.
+SLOW = ("dynamic_loadings", "instrumented", "market_volatility", "var")
+
+
+def marked() -> list[object]:
+    """All groups as parameters; those of the cases above are marked slow."""
+    return [
+        pytest.param(*g, marks=pytest.mark.slow if g[0].partition("_")[2] in SLOW else ()) for g in groups()
+    ]
+
+
+@pytest.mark.parametrize(("case", "group"), marked())
 def test_as_recorded(case, group):
     lines = differences(result_of(case), record_of(case), group)
     assert not lines, f"{case}:\n" + "\n".join(lines)

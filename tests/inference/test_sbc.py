@@ -47,7 +47,7 @@ def panel():
 
 @pytest.fixture(scope="module")
 def calibrated(panel):
-    return calibrate(MODEL, panel, seed=1, n_replicates=100, n_draws=49, tune=300)
+    return calibrate(MODEL, panel, seed=1, n_replicates=60, n_draws=49, tune=200)
 
 
 # -- calibration ---------------------------------------------------------------------------------------
@@ -64,12 +64,12 @@ def test_result_names_what_it_ranked(calibrated):
     assert len(summary) == N_SCALARS
     assert {"rho", "mu_theta[bond_etf]", "beta_rv[A1, 5]", "common_covariance[A1~A6]"} <= set(summary.index)
     assert dict(calibrated.ranks.sizes) == {
-        "replicate": 100, "asset": 1, "pair": 2, "asset_class": 2, "window": 1
+        "replicate": 60, "asset": 1, "pair": 2, "asset_class": 2, "window": 1
     }  # fmt: skip
     assert calibrated.ranks["mu_beta_rv"].dims == ("replicate", "asset_class", "window")
     assert (calibrated.summary()["ess_median"] > 49).all()
     assert calibrated.worst == calibrated.p_values().idxmin()
-    assert "100 replicates by gibbs, ranks among 49 draws, 0 of 23 quantities outside" in repr(calibrated)
+    assert "60 replicates by gibbs, ranks among 49 draws, 0 of 23 quantities outside" in repr(calibrated)
     assert "<table" in calibrated._repr_html_()
     with pytest.raises(ValueError, match="read-only"):
         calibrated.ranks["rho"].to_numpy()[0] = 3
@@ -101,7 +101,7 @@ def variance_for_noise_sd(model, p, data, *, rng):
 )
 def test_a_mistake_in_the_simulation_is_caught(panel, monkeypatch, wrong, caught_in):
     monkeypatch.setattr(sbc, "simulate", wrong)
-    result = calibrate(MODEL, panel, seed=1, n_replicates=60, n_draws=19, tune=200)
+    result = calibrate(MODEL, panel, seed=1, n_replicates=40, n_draws=19, tune=100)
     assert not result.inside()[caught_in], repr(result)
 
 

@@ -186,7 +186,7 @@ def test_a_user_can_extend_the_model(tiny_panel, model):
 
 def test_prior_predictive_of_pymc_and_of_simulate_agree(tiny_panel, model, rng):
     built = model.build(tiny_panel)
-    n = 4000
+    n = 1500
     names = [v.name for v in (*built.free_RVs, *built.deterministics) if not v.name.endswith("_z")]
     draws = pm.draw([*(built[x] for x in names), built["log_returns"]], draws=n, random_seed=3)
     *parameters, returns = draws
@@ -246,6 +246,11 @@ def test_the_other_draw_of_a_pair_turns_around_its_centre():
     np.testing.assert_allclose(pair[0] - pair[1], 2 * scale * noise.multiplier * noise.normal)
 
 
+def often(model, p, n=1000):
+    """One parameter set as many draws, from factors of 0.05: paths of all draws are made at once."""
+    return model, {k: np.repeat(v, n, axis=0) for k, v in p.items()}, np.full((n, 1, 1), 0.05)
+
+
 def test_paths_ahead_equal_the_equations(tiny_panel, rng):
     """Mean and sd over many paths of one parameter set against eq. 2, 3a and 7 by hand."""
     model = FactorModel(
@@ -260,8 +265,7 @@ def test_paths_ahead_equal_the_equations(tiny_panel, rng):
         "theta": np.full((1, n_assets), np.log(0.02)),
     }
     data = model_data(model, tiny_panel, future=True)
-    past = np.array([[[0.05]]])
-    paths = simulate_ahead(model, p, past, data, n_paths=40_000, rng=rng)[:, 0, 0]
+    paths = simulate_ahead(*often(model, p), data, n_paths=40, rng=rng).reshape(-1, n_assets)
     w = p["loadings"][0, :, 0]
     # Antithetic paths make the mean exact up to rounding.
     np.testing.assert_allclose(paths.mean(axis=0, dtype=float), p["alpha"][0] + w * 0.6 * 0.05, atol=1e-7)
@@ -295,8 +299,7 @@ def test_each_step_ahead_has_its_own_features(rng):
         "theta": np.full((1, n_assets), np.log(0.02)),
         "beta_rv": np.full((1, n_assets, 1), 0.5),
     }
-    past = np.array([[[0.05]]])
-    paths = simulate_ahead(model, p, past, data, n_paths=20_000, rng=rng)[:, 0].astype(float)
+    paths = simulate_ahead(*often(model, p), data, n_paths=20, rng=rng).reshape(-1, 3, n_assets).astype(float)
     variance = 0.0
     for s in range(3):
         mean = w * 0.05 * rho ** (s + 1) + 0.01 * data["recent_return"][s]

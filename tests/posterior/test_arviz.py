@@ -36,6 +36,7 @@ ROWS = [
     for names, text in ROW.findall(PAGE.read_text(encoding="utf-8").partition("## Every function")[2])
     for name in re.findall(r"`(\w+)`", names)
 ]
+SLOW = ("plot_autocorr", "plot_psense_quantities", "plot_loo_interval")  # a second and more each
 CALL = re.compile(r"`(az\.\w+\(.*?\))`(?=[,;]| *$| of|$)")
 NOT_OF_RESULTS = {"get_log_likelihood"}
 
@@ -95,7 +96,10 @@ def test_the_page_tells_of_every_function_of_arviz():
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(("name", "text"), ROWS, ids=[n for n, _ in ROWS])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [pytest.param(*r, marks=pytest.mark.slow if r[0] in SLOW else (), id=r[0]) for r in ROWS],
+)
 def test_it_works_or_the_page_says_why_not(name, text, names):
     import matplotlib.pyplot as plt
 

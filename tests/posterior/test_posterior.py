@@ -474,7 +474,8 @@ def reweighted_mean(forecast, symbol, mean, sd):
     return weight @ draws.to_numpy().astype(float) / weight.sum(), weight.sum() ** 2 / (weight**2).sum()
 
 
-@pytest.mark.parametrize("engine", ["gibbs", pytest.param("nuts", marks=pytest.mark.slow)])
+@pytest.mark.slow  # of Gibbs sampling and quantiles in tests/report/test_month.py too
+@pytest.mark.parametrize("engine", ["gibbs", "nuts"])
 def test_evidence_in_the_model_equals_reweighting(engine, tiny_model, tiny_panel, posterior):
     statement = Evidence("A7", -0.06, 0.04)
     plain = posterior.forecast(seed=1)

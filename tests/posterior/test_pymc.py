@@ -75,7 +75,7 @@ def check_tree(posterior, evidence=()):
     return built, draws
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", FEW)
 def test_the_tree_holds_a_point_of_the_pymc_model_for_every_draw(posteriors, name):
     check_tree(posteriors(name))
 
@@ -152,7 +152,7 @@ def test_replicates_of_pymc_come_from_the_posterior(posteriors, name):
     assert np.corrcoef(replicates.mean(axis=0).ravel(), ours.ravel())[0, 1] > 0.5
 
 
-@pytest.mark.parametrize("name", FEW)
+@pytest.mark.parametrize("name", few(PRESETS, ("momentum",)))  # the tiny model's in tests/model/test_model.py
 @PREDICTIVE
 def test_prior_predictive_of_pymc_is_ours(small_preset, name):
     model, panel = small_preset(name)
@@ -427,7 +427,7 @@ def test_other_samplers_draw_from_the_posterior(small_preset, sampler):
 # -- what is judged ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", FEW)
+@pytest.mark.parametrize("name", few(PRESETS, ("house",)))
 def test_a_chain_that_is_stuck_in_one_variable_has_not_converged(small_preset, random_draws, name):
     """For each variable declared identified: it reaches the verdict, and alone decides it."""
     model, panel = small_preset(name)

@@ -54,10 +54,11 @@ def test_draws_have_the_variance_of_the_simulated_future(posterior):
     for s in (0, 3):
         p = {k: v[[index[s]]] for k, v in posterior.parameters().items()}
         p["nu"] = np.maximum(p["nu"], 6.0)  # a variance that simulation can measure
-        past = p[FACTORS][:, -1:]
+        many = {k: np.repeat(v, 1000, axis=0) for k, v in p.items()}
+        past, rng = many[FACTORS][:, -1:], np.random.default_rng(s)
         future = simulate_ahead(
-            posterior.model, p, past, data, n_paths=40_000, rng=np.random.default_rng(s), dtype=np.float64
-        )[:, 0, 0]
+            posterior.model, many, past, data, n_paths=40, rng=rng, dtype=np.float64
+        ).reshape(-1, 8)
         own = RiskModel.from_arrays(
             risk.exposures[s], risk.factor_covariance[s],
             risk.specific_variance[s].values
@@ -75,11 +76,11 @@ def test_draws_have_the_variance_of_the_simulated_future(posterior):
 @pytest.mark.parametrize(
     "parts",
     [
-        {"factor_scale": {"kind": "market_volatility"}},
+        pytest.param({"factor_scale": {"kind": "market_volatility"}}, marks=pytest.mark.slow),
         {"factor_scale": {"kind": "stochastic_volatility"}},
         {"factor_noise": {"kind": "student_t"}},
         {"loadings": {"kind": "instrumented"}, "mean": [{"kind": "factor_premium"}]},
-        {"loadings": {"kind": "random_walk"}},
+        pytest.param({"loadings": {"kind": "random_walk"}}, marks=pytest.mark.slow),
     ],
 )
 def test_every_part_has_the_variance_of_the_simulated_future(parts):
@@ -94,16 +95,16 @@ def test_every_part_has_the_variance_of_the_simulated_future(parts):
         posterior = Posterior.from_draws(draws, xr.Dataset(), model, panel, {"seed": 1})
     risk = bayesian_risk(posterior, step=2, n_draws=1)
     weights = np.full(len(panel.assets), 1 / len(panel.assets))
-    p = {k: v[:1] for k, v in posterior.parameters().items()}
+    p = {k: np.repeat(v[:1], 1000, axis=0) for k, v in posterior.parameters().items()}
     future = simulate_ahead(
         model,
         p,
         p[FACTORS][:, :0],
         model_data(model, panel, future=True),
-        n_paths=40_000,
+        n_paths=40,
         rng=np.random.default_rng(1),
         dtype=np.float64,
-    )[:, 0, 1]
+    )[:, :, 1].reshape(-1, len(weights))
     found = float(risk.variance(pd.Series(weights, risk.assets))[0])
     assert found == pytest.approx((future @ weights).var(), rel=0.05)
 

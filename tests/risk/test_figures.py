@@ -33,6 +33,20 @@ def test_the_page_has_every_row(concepts):
 HEAVY = ("rolling betas", "betas of stocks that left", "random-walk betas", "factor hedge", "joint test")
 HEAVY += ("bias by calm", "size, value, earnings yield", "reliability in six bins", "tails, autocorrelation")
 HEAVY += ("dynamic correlation", "F test and R²", "odd exposures", "Jarque-Bera", "SMB and HML, sorted")
+HEAVY += (
+    "realised over said",
+    "change of exposures between",
+    "QLIKE above",
+    "alphas out of sample",
+    "GARCH(1,1)",
+)
+HEAVY += (
+    "share of variance of components",
+    "Mahalanobis",
+    "paths of purged",
+    "VAR(1) of factors",
+    "SMB and HML, ind",
+)
 
 
 @pytest.mark.shared_data

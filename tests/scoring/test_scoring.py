@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-import scoringrules
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -173,7 +172,10 @@ def test_crps_and_energy_score_count_weights(rng):
     np.testing.assert_allclose(crps(without, came, weights=np.delete(w, 2)), expected)
 
 
+@pytest.mark.slow  # that of a backtest in tests/backtest/test_walk_forward.py too
 def test_crps_is_that_of_scoringrules(rng):
+    import scoringrules  # compiles for seconds: in the one process that runs this
+
     draws, came = rng.standard_t(4, size=(500, 4)), rng.normal(size=4)
     theirs = scoringrules.crps_ensemble(came, draws.T, estimator="pwm", backend="numpy")
     np.testing.assert_allclose(crps(draws, came), theirs, rtol=1e-9)
