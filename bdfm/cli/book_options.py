@@ -52,7 +52,7 @@ class BookOptions:
     calendar_months: CalendarMonths = False
     window: Window = 104
     half_life: HalfLife = None
-    horizon: Horizon = 4
+    horizon: Horizon = None
     factors: Factors = None
     unit: FactorUnit = Unit.decimal
     sectors: Sectors = None

@@ -41,6 +41,14 @@ def exposures(
     smoothed: Annotated[
         bool, typer.Option(help="Estimates of the training part on all its days, which could not know them.")
     ] = False,
+    study: Annotated[
+        bool,
+        typer.Option(
+            "--study",
+            help="All tables and pictures: statistics, tests of errors, latents, regimes, paths. Without"
+            " --method pca too.",
+        ),
+    ] = False,
     date_format: DateFormat = None,
     decimal_mark: DecimalMark = None,
     alias: Alias = None,
@@ -51,9 +59,13 @@ def exposures(
     from bdfm import _folders
     from bdfm.exposures import Exposures
     from bdfm.exposures import compare as compare_exposures
+    from bdfm.exposures.factor_vae import FactorVAE, TrainedFactorVAE
     from bdfm.exposures.from_files import data_from_files, method_of, write_comparison
+    from bdfm.exposures.study import check_study, study_of, write_study
 
-    chosen = list(dict.fromkeys(method or METHODS))
+    chosen = list(dict.fromkeys(method or ((*METHODS, Method.pca) if study else METHODS)))
+    if study:
+        check_study()
     data = data_from_files(
         prices,
         factors,
@@ -72,22 +84,31 @@ def exposures(
     out.print(repr(data))
     with interruptible(), _folders.OutputFolder(out_dir, made_by="exposures") as folder:
         results: dict[str, Exposures] = {}
+        trained: dict[str, TrainedFactorVAE] = {}
         for key in chosen:
             chosen_method = method_of(
                 key, window_days=window_days, n_latents=latents, gamma=gamma, smoothed=smoothed
             )
-            result = chosen_method.fit(data, seed=seed, progress=out.is_terminal)
+            if isinstance(chosen_method, FactorVAE):
+                model = chosen_method.train(data, seed=seed, progress=out.is_terminal)
+                trained[model.settings.name], result = model, model.exposures(data)
+            else:
+                result = chosen_method.fit(data, seed=seed, progress=out.is_terminal)
             result.save(folder / f"exposures_{key.value}.nc")
             results[result.method] = result
             out.print(f"{result.method}: {result.details['seconds']:.1f} s")
         comparison = compare_exposures(results, data)
         write_comparison(comparison, results, data, folder, seed=seed)
+        if study:
+            found = study_of(results, data, comparison, seed=seed, trained=trained)
+            write_study(found, folder, about=repr(data))
         _show(comparison)
     for name, text in {
         "exposures_METHOD.nc": "exposures by day, asset and factor: bdfm.exposures.Exposures.load",
         "comparison.csv": "errors of all methods",
         "comparison.png": "the same as a picture",
         "summary.json": "data, settings, seconds",
+        **({"study.html": "the study, with study_*.csv and study_*.png"} if study else {}),
     }.items():
         out.print(f"{out_dir / name!s}  {text}", soft_wrap=True, markup=False)
 

@@ -82,7 +82,15 @@ PeriodDays = Annotated[
 ]
 Window = Annotated[int, typer.Option(min=20, max=MAX_DAYS, help="Periods used.")]
 HalfLife = Annotated[float | None, typer.Option(min=1, help="Periods after which one counts half.")]
-Horizon = Annotated[float, typer.Option(min=0.01, max=10_000, help="Periods that the risk is over.")]
+Horizon = Annotated[
+    float | None,
+    typer.Option(
+        min=0.01,
+        max=10_000,
+        help="Periods that the risk is over. If not given: one of a period that was, or else four weeks (a"
+        " month where prices are monthly).",
+    ),
+]
 Factors = Annotated[
     Path | None,
     typer.Option(help="Time-series model: file of daily factor returns; RF is no factor."),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from bdfm.cli.console import out
+from bdfm.risk.choices import Kind
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 MAX_ROWS = 40  # of a table on screen; files hold the rest
 TOP_ASSETS = 5
 TOP_ALPHAS = 5
+DAILY = 4  # days between prices, at most, of daily ones
 
 
 def left_out(book: Book) -> None:
@@ -175,7 +177,15 @@ def alphas(found: Pricing | None) -> None:
     """Print the alphas whose t is largest, and the joint test."""
     if found is None:
         return
-    table = found.alphas.reindex(found.alphas["t"].abs().nlargest(TOP_ALPHAS).index)
+    if found.spanned:
+        out.print(
+            f"Combinations of the factors, without an alpha to test: {', '.join(found.spanned)}.",
+            markup=False,
+        )
+    tested = found.alphas.drop(index=found.spanned)
+    if tested.empty:
+        return
+    table = tested.reindex(tested["t"].abs().nlargest(TOP_ALPHAS).index)
     shown = _table(
         "Alphas of the factors, largest t, % a period", ["asset"], ["alpha", "error", "t", "p", "R² %"]
     )
@@ -191,10 +201,10 @@ def alphas(found: Pricing | None) -> None:
     out.print(shown)
     if found.grs == found.grs:
         joint = f"F{found.grs_freedom} = {found.grs:.2f}, p = {found.grs_p_value:.3f}"
-        out.print(f"All {len(found.alphas)} alphas zero (Gibbons, Ross and Shanken): {joint}.", markup=False)
+        out.print(f"All {len(tested)} alphas zero (Gibbons, Ross and Shanken): {joint}.", markup=False)
     else:
         out.print(
-            f"Gibbons, Ross and Shanken's test of all {len(found.alphas)} alphas needs more periods"
+            f"Gibbons, Ross and Shanken's test of all {len(tested)} alphas needs more periods"
             f" than assets and factors; there are {found.n_periods}.",
             markup=False,
         )
@@ -238,10 +248,13 @@ def tails(results: Mapping[tuple[str, str], TailBacktest], failures: Mapping[str
 
 def stress(found: StressTest, book: Book) -> None:
     """Print the tables of a stress test."""
+    from bdfm.data.features import spacing_days
+
+    worst = "worst day" if spacing_days(book.prices) <= DAILY else "worst period"
     columns: dict[str, tuple[str, dict[str, str]]] = {
         "replay": (
             "Past windows, %",
-            {"return": "return", "worst_period": "worst day", "drawdown": "drawdown"},
+            {"return": "return", "worst_period": worst, "drawdown": "drawdown"},
         ),
         "shocks": (f"Shocks to factors over {book.span}, %", {"return": "return", "volatility": "± left"}),
         "risk": (
@@ -267,7 +280,11 @@ def stress(found: StressTest, book: Book) -> None:
         here = (of_factors.get_level_values(0) == key[0]) & (of_factors.get_level_values(1) == key[1])
         parts = found.reverse_factors[here].droplevel([0, 1])
         top = parts.reindex(parts["loss"].abs().nlargest(3).index)
-        moves = ", ".join(f"{f} {100 * x:+.1f} %" for f, x in top["move"].items())
+        # Components of standardised returns are no returns: their moves mean something in volatilities alone
+        unit, size, field = (
+            (" sd", 1, "in_volatilities") if _components(book, key[1]) else (" %", 100, "move")
+        )
+        moves = ", ".join(f"{f} {size * x:+.1f}{unit}" for f, x in top[field].items())
         shown.add_row(*key, f"{row['distance']:.2f}", f"{100 * row['probability']:.2g}", moves)
     _print(shown, len(found.reverse))
     if len(found.forecast):
@@ -283,6 +300,10 @@ def stress(found: StressTest, book: Book) -> None:
             )
     for text in found.left_out:
         out.print(f"Not answered: {text}", markup=False)
+
+
+def _components(book: Book, name: str) -> bool:
+    return book.models[name].kind == Kind.STATISTICAL.value
 
 
 def ahead(found: RiskAhead) -> None:

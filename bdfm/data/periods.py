@@ -8,7 +8,17 @@ from typing import Final, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
-from pandas.tseries.holiday import GoodFriday, USMemorialDay
+from pandas.tseries.holiday import (
+    GoodFriday,
+    Holiday,
+    USLaborDay,
+    USMartinLutherKingJr,
+    USMemorialDay,
+    USPresidentsDay,
+    USThanksgivingDay,
+    nearest_workday,
+    sunday_to_monday,
+)
 
 from bdfm import _checks
 from bdfm.data.choices import MAX_DAYS, MAX_HORIZON
@@ -22,6 +32,17 @@ NEAR_DAYS: Final = 4  # a weekend and a holiday
 # Weekdays on which the last days of a month are no trading days: Good Friday (March), and the last Monday of
 # May, a holiday in New York and in London alike.
 _HOLIDAYS: Final = (GoodFriday, USMemorialDay)
+_CLOSED: Final = (  # weekdays on which New York has no prices
+    *_HOLIDAYS,
+    USLaborDay,
+    USMartinLutherKingJr,
+    USPresidentsDay,
+    USThanksgivingDay,
+    Holiday("New Year", month=1, day=1, observance=sunday_to_monday),
+    Holiday("Juneteenth", month=6, day=19, start_date="2022-01-01", observance=nearest_workday),
+    Holiday("Independence", month=7, day=4, observance=nearest_workday),
+    Holiday("Christmas", month=12, day=25, observance=nearest_workday),
+)
 
 
 def ends_month(day: pd.Timestamp) -> bool:
@@ -32,6 +53,19 @@ def ends_month(day: pd.Timestamp) -> bool:
     """
     later = pd.bdate_range(day + pd.Timedelta(days=1), day + pd.offsets.MonthEnd(0))
     return not len(later) or all(any(x in rule.dates(x, x) for rule in _HOLIDAYS) for x in later)
+
+
+def trading_days_between(one: pd.Timestamp, other: pd.Timestamp, known: pd.DatetimeIndex) -> pd.DatetimeIndex:
+    """Trading days after the earlier of two days, up to the later.
+
+    ``known`` are the days of a price file. After its last one weekdays stand for trading days, but for
+    New York's holidays: a file that ends early says nothing about what it lacks.
+    """
+    first, last = min(one, other), max(one, other)
+    later = pd.bdate_range(max(first, known.max()) + pd.Timedelta(days=1), last)
+    closed = [any(len(rule.dates(x, x)) for rule in _CLOSED) for x in later]
+    there = known[(known > first) & (known <= last)]
+    return pd.DatetimeIndex(there.append(later[~np.array(closed, dtype=bool)]))
 
 
 def period_edges(origin: pd.Timestamp, *, period: Period, n_past: int, n_future: int) -> pd.DatetimeIndex:

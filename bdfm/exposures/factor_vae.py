@@ -362,12 +362,13 @@ class TrainedFactorVAE:
         begun = time.perf_counter()
         mean, sd = self.encode(data.returns)
         slopes = self.slopes(mean)
-        rng = np.random.default_rng(self.seed)
         first, second = np.zeros(slopes.shape), np.zeros(slopes.shape)
         n = self.settings.n_sd_draws
-        for _ in range(n):
+        for i in range(n):
+            # A stream for each draw, day by day: how many days follow changes none before them.
+            noise = np.random.default_rng((self.seed, i)).standard_normal(mean.shape)
             # Around the exposure itself: a difference of large squares would lose the small spread.
-            change = self.slopes(mean + sd * rng.standard_normal(mean.shape)) - slopes
+            change = self.slopes(mean + sd * noise) - slopes
             first += change / n
             second += change**2 / n
         spread = np.sqrt(np.maximum(second - first**2, 0) * n / (n - 1))

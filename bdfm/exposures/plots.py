@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -175,7 +176,8 @@ def latent_plane(plane: pd.DataFrame, explained: Sequence[float]) -> Figure:
     )
     axes[0, 0].set_xlabel(f"first component, {explained[0]:.0%} of the variance")
     axes[0, 0].set_ylabel(f"second component, {explained[1]:.0%}")
-    figure.colorbar(dots, ax=axes, label="year", format="%.0f")
+    whole = list(range(math.ceil(years.min()), math.floor(years.max()) + 1))
+    figure.colorbar(dots, ax=axes, label="year", format="%.0f" if whole else "%.2f", ticks=whole or None)
     figure.suptitle("Latent space, coloured by time", fontsize=10)
     return figure
 

@@ -15,6 +15,7 @@ from bdfm import _checks
 from bdfm._symbols import Aliases, check_aliases, did_you_mean
 from bdfm.data.doubts.door import doubt_aliases
 from bdfm.data.factor_files import read_factors
+from bdfm.data.periods import trading_days_between
 from bdfm.data.risk_free import split_risk_free
 from bdfm.data.sources import read_prices, read_universe
 from bdfm.errors import DataError
@@ -26,7 +27,6 @@ from bdfm.posterior.posterior import Posterior
 from bdfm.risk.base import RiskModel
 from bdfm.risk.choices import Kind
 from bdfm.risk.from_files import (
-    MAX_APART,
     Fits,
     equal_weights,
     estimator_from_files,
@@ -38,7 +38,7 @@ from bdfm.risk.from_files import (
     told_of_cash,
 )
 from bdfm.risk.group_files import Groups, read_groups
-from bdfm.risk.spans import Span, one_span
+from bdfm.risk.spans import Span, one_span, usual_horizon
 
 BAYESIAN = "Bayesian"
 
@@ -49,6 +49,7 @@ class Request:
 
     ``benchmark`` is a file like ``portfolio``, of one portfolio, or a symbol of the prices. ``kinds`` empty
     takes all models that the files allow. ``instruments`` of a hedge are assets to keep, as if held.
+    ``horizon`` in periods is one period of a length that was chosen, four weeks or a month where none was.
     """
 
     prices: Path
@@ -63,7 +64,7 @@ class Request:
     calendar_months: bool = False
     window: int = 104
     half_life: float | None = None
-    horizon: float = 4
+    horizon: float | None = None
     factors: Path | None = None
     unit: Unit = Unit.decimal
     sectors: Path | None = None
@@ -102,9 +103,14 @@ class Book(NamedTuple):
     posterior: Posterior | None
 
     @property
+    def horizon(self) -> float:
+        """Periods that the models' risk is over."""
+        return _horizon(self.request, self.length)
+
+    @property
     def span(self) -> str:
         """Horizon in words, such as "28 days"."""
-        return self.length.words(self.request.horizon)
+        return self.length.words(self.horizon)
 
     @property
     def held(self) -> list[str]:
@@ -181,7 +187,7 @@ def book_of(request: Request, *, say: Callable[..., None] = lambda *_: None) -> 
         for kind in kinds
     }
     fits = fit_each(make, returns, needed=r.posterior is None and r.exposures is None)
-    models = {name: own.scale_to(r.horizon) for name, own in fits.models.items()}
+    models = {name: own.scale_to(_horizon(r, length)) for name, own in fits.models.items()}
     portfolios = equal_weights(returns) if weights is None else weights
     told = told_of_cash(portfolios, chosen)
     if lost := [s for s in chosen.still if s not in held]:
@@ -220,6 +226,11 @@ def book_of(request: Request, *, say: Callable[..., None] = lambda *_: None) -> 
     )
 
 
+def _horizon(r: Request, length: Span) -> float:
+    chosen = r.period is not None or r.period_days is not None or r.calendar_months
+    return usual_horizon(length, chosen=chosen) if r.horizon is None else r.horizon
+
+
 def _for_cross_section(r: Request) -> None:
     """Refuse files that no model asked for would read."""
     files = {"--sectors": r.sectors, "--countries": r.countries, "--estimation": r.estimation}
@@ -238,10 +249,11 @@ def _moving(
     exposures = Exposures.load(path)
     every = exposures.dataset[DAY].to_index()
     days = every[every <= prices.index[-1]]
-    if not len(days) or (prices.index[-1] - days[-1]).days > MAX_APART:
+    last = prices.index[-1]
+    if not len(days) or len(trading_days_between(days[-1], last, pd.DatetimeIndex(prices.index))):
         raise DataError(
             f"{path.name}: exposures run from {every[0]:%Y-%m-%d} to {every[-1]:%Y-%m-%d}, and the other"
-            f" models use prices up to {prices.index[-1]:%Y-%m-%d}. Choose an --origin among their days."
+            f" models use prices up to {last:%Y-%m-%d}. Choose an --origin among their days."
         )
     _checks.known(exposures.assets, [str(c) for c in prices.columns], what="asset", where=path.name)
     # The first of their days has no day before it among them: its return is missing, and is not needed.
@@ -252,7 +264,7 @@ def _moving(
         returns = returns.sub(pd.Series(np.log1p(rate.reindex(days).fillna(0.0).to_numpy()), days), axis=0)
     part = replace(exposures, dataset=exposures.dataset.sel({DAY: days}))
     in_days = {"market days": 1.0, "days": 5 / 7, "months": 21.0}[length.unit]
-    return exposures_risk(part, returns).scale_to(r.horizon * length.size * in_days)
+    return exposures_risk(part, returns).scale_to(_horizon(r, length) * length.size * in_days)
 
 
 def _benchmark(r: Request, given: str, symbols: list[str]) -> pd.Series[float]:

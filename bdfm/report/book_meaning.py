@@ -26,7 +26,7 @@ def realised(book: Book) -> pd.DataFrame:
     ``n_window`` and ``n_recent`` periods, those in which every held asset has a return. NaN with fewer
     than 2 periods.
     """
-    root = np.sqrt(book.request.horizon)
+    root = np.sqrt(book.horizon)
     n_recent = max(MIN_RECENT, round(RECENT * len(book.returns)))
     rows = {}
     for portfolio, w in book.weights.iterrows():
@@ -48,7 +48,7 @@ def meanings(book: Book) -> dict[str, str]:
     one = book.length.words(1)
     weights = "each alike" if r.half_life is None else f"with a half-life of {r.half_life:g}"
     window = f"over {len(book.returns)} periods of {one} to {book.returns.index[-1]:%Y-%m-%d}, {weights}"
-    scaled = "" if r.horizon == 1 else f"; the variance of {one} times {r.horizon:g}"
+    scaled = "" if book.horizon == 1 else f"; the variance of {one} times {book.horizon:g}"
     own = book.fits.estimators.get(Kind.TIME_SERIES.value)
     excess = isinstance(own, TimeSeriesEstimator) and own.risk_free is not None
     found = {}

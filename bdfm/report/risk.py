@@ -74,6 +74,7 @@ def write_risk(
             ).savefig(files / "hedge.png", dpi=150)
         summary: dict[str, Any] = {
             "period": book.length.words(1),
+            "horizon": book.span,
             "models": {n: repr(m) for n, m in book.models.items()},
             "meanings": meanings(book),
             "why_models_differ": explanation(book, result),

@@ -36,6 +36,7 @@ NOTES = {
     "shocks": "Other factors take their mean given the shock; volatility is what remains about the return.",
     "risk": "Volatility over the horizon before and after, and 95 % value at risk of normal returns after.",
     "reverse": "Distance in volatilities; probability of such a loss or more, were returns normal.",
+    "reverse_factors": "Components (PC1, ...) are of standardised returns: read their moves in volatilities.",
 }
 _PERCENT = ("return", "volatility", "shocked", "value", "drawdown", "worst", "loss", "move", "mean", "given")
 

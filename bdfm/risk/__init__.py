@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from bdfm.risk.fama_french import market_capitalisation as market_capitalisation
     from bdfm.risk.fama_french import single_sorts as single_sorts
     from bdfm.risk.fundamentals import FundamentalsPanel as FundamentalsPanel
+    from bdfm.risk.instrumented import InstrumentedEstimator as InstrumentedEstimator
+    from bdfm.risk.instrumented import InstrumentedFit as InstrumentedFit
     from bdfm.risk.linked import link_specific as link_specific
     from bdfm.risk.losses import ReverseStress as ReverseStress
     from bdfm.risk.losses import forecast_given_loss as forecast_given_loss
@@ -78,6 +80,7 @@ else:
             ),
             "bdfm.risk.cross_section": ("CrossSectionalEstimator",),
             "bdfm.risk.decomposition": ("RiskDecomposition",),
+            "bdfm.risk.instrumented": ("InstrumentedEstimator", "InstrumentedFit"),
             "bdfm.risk.linked": ("link_specific",),
             "bdfm.risk.fama_french": (
                 "Characteristics",

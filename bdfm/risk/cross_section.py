@@ -102,7 +102,7 @@ class CrossSectionalEstimator:
         _checks.known([self.divisor], get_args(Divisor), what="divisor", where=where)
         whole = returns_table(returns, where=where)
         table = window_of(whole, self.window, where=where)
-        design = _Design(self, table.columns, where)
+        design = Design(self, table.columns, where)
         starts = whole.index.to_series().shift(1).loc[table.index]
         use = table.notna().any(axis=1).to_numpy()
         if self.numeric is not None:
@@ -161,7 +161,7 @@ class CrossSectionalEstimator:
     def at(self, model: RiskModel, day: pd.Timestamp) -> RiskModel:
         """Model with the exposures that were known at the close of another day; F and D stay."""
         where = "cross-sectional model"
-        b = _Design(self, pd.Index(model.assets), where).at(day).exposures
+        b = Design(self, pd.Index(model.assets), where).at(day).exposures
         lacking = [a for a, bad in zip(model.assets, np.isnan(b).any(axis=1), strict=True) if bad]
         if lacking:
             raise DataError(f"{where}: {_checks.first(lacking)} have no exposures at {day:%Y-%m-%d}.")
@@ -178,7 +178,7 @@ class CrossSectionalEstimator:
 
 
 @dataclass(frozen=True, eq=False)
-class _Cross:
+class Cross:
     """One period's design: exposures (asset, factor), who is in, weights, and the free directions."""
 
     exposures: Floats
@@ -187,7 +187,7 @@ class _Cross:
     capital: Floats  # (asset,)
 
 
-class _Design:
+class Design:
     """Exposures of all assets at any day, from the settings of an estimator."""
 
     def __init__(self, settings: CrossSectionalEstimator, assets: pd.Index[Any], where: str) -> None:
@@ -217,6 +217,7 @@ class _Design:
 
     @property
     def note(self) -> str:
+        """How many families are pinned down, in words."""
         n = len(self.constrained)
         zero = (
             f"{n} famil{'y' if n == 1 else 'ies'} of categories sum{'s' if n == 1 else ''} to zero"
@@ -259,7 +260,7 @@ class _Design:
         """Which periods start on or after the first day of the numeric exposures."""
         return (starts >= self.numeric_days[0]).to_numpy()
 
-    def at(self, day: pd.Timestamp) -> _Cross:
+    def at(self, day: pd.Timestamp) -> Cross:
         """Design known at the close of a day."""
         inside = (
             self.universe
@@ -278,7 +279,7 @@ class _Design:
             if self.settings.standardise:
                 values = self._standardised(values, inside, capital, day)
             exposures = np.column_stack([exposures, values])
-        return _Cross(exposures, inside, weights, capital)
+        return Cross(exposures, inside, weights, capital)
 
     def _standardised(
         self, values: Floats, inside: NDArray[np.bool_], capital: Floats, day: pd.Timestamp
@@ -299,7 +300,7 @@ class _Design:
         return np.asarray((values - mean) / sd)
 
 
-def _regress(cross: _Cross, r: Floats, where: str, design: _Design) -> tuple[Floats, Floats]:
+def _regress(cross: Cross, r: Floats, where: str, design: Design) -> tuple[Floats, Floats]:
     """Factor returns (factor,) of one period under the zero-sum constraints, and leverages (asset,)."""
     use = cross.inside & np.isfinite(r) & np.isfinite(cross.exposures).all(axis=1)
     x, w = cross.exposures[use], cross.weights[use]

@@ -26,6 +26,7 @@ from bdfm.risk.bayesian import bayesian_risk
 from bdfm.risk.choices import Kind
 from bdfm.risk.cross_section import CrossSectionalEstimator
 from bdfm.risk.group_files import Groups
+from bdfm.risk.inputs import check_one_day
 from bdfm.risk.returns import compounded, doubt_prices, simple_returns
 from bdfm.risk.spans import MAX_STALE_DAYS, Span
 from bdfm.risk.statistical import StatisticalEstimator
@@ -35,7 +36,6 @@ from bdfm.risk.time_series import TimeSeriesEstimator
 EQUAL: Final = "equal"  # name of the portfolio of equal weights
 ROUNDING: Final = 5e-4  # of the sum of weights: what is shown as 0.0 %
 NO_GROUPS: Final = Groups()
-MAX_APART: Final = 4  # days between the origin of a posterior and that of the other models: a long weekend
 
 
 class Chosen(NamedTuple):
@@ -330,16 +330,10 @@ def risk_from_posterior(
     """Bayesian risk over the posterior's own period, for the assets of the weights.
 
     ``origin`` is the last day that other models use, ``days`` are all days of the prices; ``DataError`` where
-    the posterior's origin is another one: a weekend may lie between them, no day with prices. ``where`` is
-    what messages call the posterior: its file.
+    the posterior's origin is another trading day, in the file or after its end. ``where`` is what messages
+    call the posterior: its file.
     """
-    made = posterior.panel.origin
-    between = (days > min(made, origin)) & (days <= max(made, origin))
-    if between.any() or abs((made - origin).days) > MAX_APART:
-        raise DataError(
-            f"{where}: its forecast was made on {made:%Y-%m-%d}, and the other models use prices up to"
-            f" {origin:%Y-%m-%d}. Pass --origin {made:%Y-%m-%d}, or the posterior of that day."
-        )
+    check_one_day(posterior.panel.origin, origin, days, where=where, what="forecast")
     found = bayesian_risk(posterior)
     held = [str(c) for c in weights.columns[(weights != 0).any()]]
     _checks.known(held, found.assets, what="asset", where=where)

@@ -13,13 +13,37 @@ from numpy.typing import NDArray
 from bdfm import _checks
 from bdfm._reading import short
 from bdfm._symbols import is_cash
+from bdfm.data.periods import trading_days_between
 from bdfm.errors import DataError
 from bdfm.names import ASSET, FACTOR, FACTOR_RETURNS, PERIOD, PORTFOLIO, SPECIFIC_RETURNS
 
 Floats = NDArray[np.float64]
 Weights = Mapping[str, float] | pd.Series | pd.DataFrame | xr.DataArray
 
+MAX_APART: Final = 4  # days between two models of one trading day: a long weekend
 _SYMMETRY: Final = 1e-8  # relative asymmetry or negative eigenvalue of F that passes for rounding
+
+
+def check_one_day(
+    made: pd.Timestamp, last: pd.Timestamp, days: pd.DatetimeIndex, *, where: str, what: str
+) -> None:
+    """Raise ``DataError`` where ``what`` was made on another trading day than the models beside it.
+
+    ``last`` is the last day that the models use, ``days`` are all days of the prices. A weekend or holidays
+    may lie between: no day that could have a price.
+    """
+    between = trading_days_between(made, last, days)
+    if not len(between) and abs((made - last).days) <= MAX_APART:
+        return
+    remedy = f"Pass --origin {made:%Y-%m-%d}, or give the {what} of that day."
+    if made < days.min():
+        remedy = f"Give the {what} of a day of the prices."
+    if made > days.max():
+        remedy = f"Use prices up to {made:%Y-%m-%d}, or the {what} of {days.max():%Y-%m-%d}."
+    raise DataError(
+        f"{where}: its {what} was made on {made:%Y-%m-%d}, and the other models use prices up to"
+        f" {last:%Y-%m-%d}. {remedy}"
+    )
 
 
 def portfolios(weights: Weights, assets: Sequence[str]) -> tuple[list[str] | None, Floats]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,8 @@ from bdfm.risk.time_series import TimeSeriesEstimator, regressions
 
 Floats = NDArray[np.float64]
 
+SPANNED: Final = 1e-10  # of an asset's variance: what is left of a combination of the factors, by rounding
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Pricing:
@@ -26,14 +29,15 @@ class Pricing:
     Attributes
     ----------
     alphas
-        One row per asset: ``alpha`` per period, ``se``, ``t``, ``p_value``, ``r_squared``, ``n_periods``.
+        One row per asset: ``alpha`` per period, ``se``, ``t``, ``p_value``, ``r_squared``, ``n_periods``. An
+        asset that is a combination of the factors has no alpha to test: t and p are NaN.
     betas
         One row per asset and factor: ``beta``, ``se``, ``t``, ``p_value``.
     premia
         One row per factor: ``mean`` per period, ``se``, ``t``.
     grs, grs_p_value, grs_freedom
-        F statistic of Gibbons, Ross and Shanken that all alphas are zero, its p-value, and degrees of
-        freedom; NaN where there are gaps or too few periods for so many assets.
+        F statistic of Gibbons, Ross and Shanken that all alphas are zero, of the assets that have one to
+        test, its p-value, and degrees of freedom; NaN where there are gaps or too few periods for so many.
     n_periods
         Periods with all returns, which the joint test is of.
     """
@@ -45,6 +49,11 @@ class Pricing:
     grs_p_value: float
     grs_freedom: tuple[int, int]
     n_periods: int
+
+    @property
+    def spanned(self) -> list[str]:
+        """Assets that are combinations of the factors, without an alpha to test."""
+        return [str(a) for a in self.alphas.index[self.alphas["t"].isna()]]
 
     def __repr__(self) -> str:
         beyond = int((self.alphas["p_value"] < 0.05).sum())
@@ -122,7 +131,8 @@ def price(returns: pd.DataFrame, factors: pd.DataFrame, *, risk_free: pd.Series 
     n = known.sum(axis=0)
     total = np.nansum(np.square(y - np.nanmean(y, axis=0)), axis=0)
     freedom = n - k - 1
-    ratio = coefficients / errors
+    spanned = np.nansum(np.square(residuals), axis=0) <= SPANNED * total
+    ratio = coefficients / np.where(spanned, np.nan, errors)  # of rounding, over rounding
     p = np.asarray(2 * stats.t.sf(np.abs(ratio), freedom))
     assets = pd.Index([str(c) for c in excess.columns], name=ASSET)
     alphas = pd.DataFrame(
@@ -144,8 +154,8 @@ def price(returns: pd.DataFrame, factors: pd.DataFrame, *, risk_free: pd.Series 
     premia = pd.DataFrame({"mean": values.mean(axis=0), "se": se}, index=pd.Index(names, name=FACTOR))
     premia["t"] = premia["mean"] / premia["se"]
     premia["covariance"] = list(covariance)
-    whole = known.all(axis=1)
-    grs, freedom_of = grs_statistic(y[whole], values[whole])
+    whole = known[:, ~spanned].all(axis=1)
+    grs, freedom_of = grs_statistic(y[whole][:, ~spanned], values[whole])
     return Pricing(
         alphas, betas, premia, grs, float(stats.f.sf(grs, *freedom_of)), freedom_of, int(whole.sum())
     )
@@ -170,7 +180,7 @@ def grs_statistic(excess: Floats, factors: Floats) -> tuple[float, tuple[int, in
     """
     (t, n), k = excess.shape, factors.shape[1]
     freedom = (n, t - n - k)
-    if freedom[1] < 1:
+    if freedom[1] < 1 or n < 1:
         return float("nan"), freedom
     x = np.column_stack([np.ones(t), factors])
     coefficients = np.linalg.lstsq(x, excess, rcond=None)[0]

@@ -107,6 +107,36 @@ def replay_held(
     return _by_window(pd.DataFrame(values, table.index, names or ["portfolio"]), windows, what, where)
 
 
+def check_covers(
+    days: pd.DatetimeIndex,
+    first: pd.Timestamp,
+    last: pd.Timestamp,
+    name: str,
+    *,
+    what: str = "the returns",
+    where: str = "replay",
+) -> None:
+    """Raise ``DataError`` where a table of these days has not the whole of a window, or no day in it."""
+    # A table that begins inside a window, or ends there, would pass for the whole of it.
+    if not len(days) or days[0] > first + SLACK or days[-1] < last - SLACK:
+        raise _lacking(days, first, last, name, what, where)
+    if not ((days >= first) & (days <= last)).any():
+        raise DataError(
+            f"{where}: {what} have no day from {first:%Y-%m-%d} to {last:%Y-%m-%d} ({name}). Give a window"
+            " with a trading day in it."
+        )
+
+
+def _lacking(
+    days: pd.DatetimeIndex, first: pd.Timestamp, last: pd.Timestamp, name: str, what: str, where: str
+) -> DataError:
+    span = f"{days[0]:%Y-%m-%d} to {days[-1]:%Y-%m-%d}" if len(days) else "empty"
+    return DataError(
+        f"{where}: {what} ({span}) lack {name} ({first:%Y-%m-%d} to {last:%Y-%m-%d}), in whole or in part."
+        " Give a longer table, or other windows."
+    )
+
+
 def _by_window(
     by_period: pd.DataFrame, windows: Mapping[str, tuple[object, object]], what: str, where: str
 ) -> pd.DataFrame:
@@ -116,16 +146,10 @@ def _by_window(
     rows = {}
     for name, ends in windows.items():
         first, last = (_checks.as_date(d, where=f"{where}: {name}") for d in ends)
-        part = by_period.loc[first:last]
-        # A table that begins inside a window, or ends there, would pass for the whole of it.
-        outside = part.empty or by_period.index[0] > first + SLACK or by_period.index[-1] < last - SLACK
-        if outside or not np.isfinite(part.to_numpy()).all():
-            ends_of = by_period.index[[0, -1]] if len(by_period) else None
-            span = "empty" if ends_of is None else f"{ends_of[0]:%Y-%m-%d} to {ends_of[1]:%Y-%m-%d}"
-            raise DataError(
-                f"{where}: {what} ({span}) lack {name} ({first:%Y-%m-%d} to {last:%Y-%m-%d}), in"
-                " whole or in part. Give a longer table, or other windows."
-            )
+        part, days = by_period.loc[first:last], pd.DatetimeIndex(by_period.index)
+        check_covers(days, first, last, name, what=what, where=where)
+        if not np.isfinite(part.to_numpy()).all():
+            raise _lacking(days, first, last, name, what, where)
         value = np.vstack([np.ones(part.shape[1]), np.cumprod(1 + part.to_numpy(), axis=0)])
         fall = (value / np.maximum.accumulate(value, axis=0) - 1).min(axis=0)
         for j, portfolio in enumerate(part.columns):

@@ -144,8 +144,7 @@ def compounded(
     doubt(Tables("risk", factors=table.iloc[edges[0] : edges[-1]]), accept=accept)
     empty = ends[np.diff(edges) < 1]
     if len(empty):
-        named = _checks.first(f"{d:%Y-%m-%d}" for d in empty)
-        raise DataError(f"{where}: no returns in {len(empty)} periods (ending {named}). Give a longer table.")
+        raise DataError(_no_days(pd.DatetimeIndex(table.index), ends, empty, where))
     used = np.log1p(table.to_numpy()[edges[0] : edges[-1]])
     growth = np.vstack([np.zeros((1, table.shape[1])), used.cumsum(axis=0)])
     values = np.expm1(np.diff(growth[edges - edges[0]], axis=0))
@@ -160,6 +159,20 @@ def compounded(
             " code for missing is there (missing-code): fill it, or leave out those rows."
         )
     return pd.DataFrame(values, ends, table.columns)
+
+
+def _no_days(days: pd.DatetimeIndex, ends: pd.DatetimeIndex, empty: pd.DatetimeIndex, where: str) -> str:
+    """Message about periods without a day in a table: it ends too early, begins too late, or has a hole."""
+    named = _checks.first(f"{d:%Y-%m-%d}" for d in empty)
+    text = f"{where}: no returns in {len(empty)} of {len(ends)} periods (ending {named})."
+    if not len(days):
+        return f"{text} The table is empty."
+    text += f" The table runs from {days[0]:%Y-%m-%d} to {days[-1]:%Y-%m-%d}."
+    if empty[-1] == ends[-1]:
+        return f"{text} Give a longer one, or go back to a day that it has (--origin {days[-1]:%Y-%m-%d})."
+    if empty[0] == ends[0]:
+        return f"{text} Give a longer one, or fewer periods (--window)."
+    return f"{text} Fill the hole."
 
 
 def returns_table(returns: pd.DataFrame, *, where: str, complete: bool = False) -> pd.DataFrame:

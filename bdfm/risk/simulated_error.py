@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 FACTOR_SD: Final = 0.05  # of the first factor; the others have 0.8, 0.64, ... of it
 MEASURES: Final = ("covariance", "volatility", "minimum_variance")
+_UPRIGHT: Final = {
+    "covariance": "error of the covariance, share of its norm",
+    "volatility": "error of volatilities, root mean square",
+    "minimum_variance": "true over said volatility,\nsafest portfolio",
+}
 
 
 @either_seed
@@ -151,5 +156,5 @@ def plot_estimation_error(table: pd.DataFrame, *, measure: str = "covariance") -
     for axis in axes[-1]:
         axis.set_xlabel("periods", fontsize=8)
     for axis in axes[:, 0]:
-        axis.set_ylabel(measure.replace("_", " "), fontsize=8)
+        axis.set_ylabel(_UPRIGHT[measure], fontsize=8)
     return figure

@@ -94,6 +94,12 @@ def one_span(
     return usual_span(prices, accept=accept)
 
 
+def usual_horizon(length: Span, *, chosen: bool) -> int:
+    """Periods that risk is over unless said: one of a period that was ``chosen``, or else about a month."""
+    weekly = length.unit == "days" and length.size == _WEEK
+    return 4 if weekly and not chosen else 1
+
+
 def period_ends(table: pd.DataFrame, length: Span) -> pd.DatetimeIndex:
     """Ends of periods, ascending, counted back from the last day of prices (day, symbol) that are checked.
 

@@ -18,9 +18,9 @@ from bdfm.forecast.forecast import Forecast
 from bdfm.names import ASSET, FACTOR, PORTFOLIO
 from bdfm.risk import stress_plots
 from bdfm.risk.base import RiskModel
-from bdfm.risk.inputs import Weights, portfolios
+from bdfm.risk.inputs import Weights, check_one_day, portfolios
 from bdfm.risk.losses import forecast_given_loss, reverse_stress
-from bdfm.risk.replays import WINDOWS, replay, replay_held
+from bdfm.risk.replays import WINDOWS, check_covers, replay, replay_held
 from bdfm.risk.shocks import shock_factors, shock_risk
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def stress_test(
     ------
     DataError, UnknownLabelError
         No models; windows that were given and are not covered; shocks to factors that no model has; moves,
-        ratios or a loss that cannot be.
+        ratios or a loss that cannot be; a forecast of another trading day than the models'.
     """
     asked = scenarios or Scenarios()
     if not models:
@@ -201,6 +201,7 @@ def stress_test(
     replayed = _replayed(models, table, asked, returns, factor_returns, left_out)
     shocked = _shocked(models, table, asked)
     reverse = _reversed(models, table, asked.loss)
+    _check_day(forecast, models, returns)
     given = _given_loss(forecast, table, asked.loss, left_out)
     return StressTest(replayed, shocked, _risk(models, table, asked), *reverse, given, tuple(left_out), asked)
 
@@ -238,6 +239,7 @@ def _replayed(
                 else:
                     first, last = (_checks.as_date(d, where=f"replay: {name}") for d in ends)
                     days = _checks.days(returns.index, where="replay")
+                    check_covers(days, first, last, name)
                     near = returns.set_axis(days).loc[
                         first - pd.Timedelta(days=10) : last + pd.Timedelta(days=10)
                     ]
@@ -307,7 +309,7 @@ def _risk(models: Mapping[str, RiskModel], weights: pd.DataFrame, asked: Scenari
         name = f"volatility x {v:g}" if v == s else f"factor volatility x {v:g}, specific x {s:g}"
         single[name] = {"factor_volatility": v, "specific_volatility": s}
     if c:
-        single[f"correlation {c:+.0%} of the way to {'1' if c > 0 else '0'}"] = {"correlation": c}
+        single[f"correlation {abs(c):.0%} of the way to {'1' if c > 0 else '0'}"] = {"correlation": c}
     if len(single) == 2:
         single["both"] = {k: x for part in single.values() for k, x in part.items()}
     z = float(stats.norm.ppf(TAIL))
@@ -344,6 +346,17 @@ def _reversed(
         _joined(factors, [PORTFOLIO, MODEL, FACTOR]),
         _joined(assets, [PORTFOLIO, MODEL, ASSET]),
     )
+
+
+def _check_day(
+    forecast: Forecast | None, models: Mapping[str, RiskModel], returns: pd.DataFrame | None
+) -> None:
+    """Refuse a forecast of another trading day than the models', if both say theirs."""
+    origins = [m.origin for m in models.values() if m.origin is not None]
+    if forecast is None or not origins:
+        return
+    days = pd.DatetimeIndex([max(origins)] if returns is None else returns.index)
+    check_one_day(forecast.origin, max(origins), days, where="stress test: forecast", what="forecast")
 
 
 def _given_loss(

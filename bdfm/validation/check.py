@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+from bdfm import _checks
+from bdfm.errors import DataError
+
 LEVEL: Final = 0.05  # probability that a right model gets any flag, at most
 
 
@@ -45,6 +48,14 @@ class Check:
     p_value: float
     flagged: bool
     meaning: str
+
+
+def check_level(level: float, *, where: str) -> float:
+    """The chance of a false flag; ``DataError`` unless between 0 and 1."""
+    found = _checks.finite(level, what="level", where=where)
+    if not 0 < found < 1:
+        raise DataError(f"{where}: level must be above 0 and below 1, got {level:g}. 0.05 is 5 %.")
+    return found
 
 
 @dataclass

@@ -159,14 +159,19 @@ def exposures(found: Collector, model: RiskModel, f: pd.DataFrame, r: Floats, le
         )
         drift, change = _drift(x, r)
         table["drifting_exposures"] = statistics.holm(drift, level).sum(axis=1)
-        found.test(
-            "stability of exposures",
-            "diagnosis",
-            f"largest change between the halves {np.nanmax(np.abs(change)):.2f} standard errors",
-            statistics.bonferroni(drift),
-            "exposures of the first and the second half of the window differ: the average of both is the"
-            " exposure of neither. Use a shorter window or a half-life",
-        )
+        if np.isfinite(change).any():
+            found.test(
+                "stability of exposures",
+                "diagnosis",
+                f"largest change between the halves {np.nanmax(np.abs(change)):.2f} standard errors",
+                statistics.bonferroni(drift),
+                "exposures of the first and the second half of the window differ: the average of both is the"
+                " exposure of neither. Use a shorter window or a half-life",
+            )
+        else:
+            found.skipped.append(
+                f"stability of exposures: needs more than {3 * x.shape[1]} returns of an asset in each half"
+            )
     return _Exposures(fitted, free, table)
 
 

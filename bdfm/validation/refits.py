@@ -47,6 +47,8 @@ def trial_portfolios(assets: Sequence[str], *, seed: int, n_random: int = N_RAND
     {'asset': 3, 'equal': 1, 'long only': 2, 'long-short': 2}
     """
     labels = [str(a) for a in assets]
+    if len(labels) < 2:
+        raise DataError(f"test portfolios: {len(labels)} asset. Give two or more: one cannot be spread.")
     n, rng = len(labels), np.random.default_rng(seed)
     long_only = rng.dirichlet(np.ones(n), n_random)
     spread = rng.standard_normal((n_random, n))

@@ -19,8 +19,9 @@ from bdfm._seeds import either_seed
 from bdfm.errors import DataError
 from bdfm.names import FACTOR, FACTOR_RETURNS, PERIOD, SPECIFIC_RETURNS
 from bdfm.risk.base import Estimator, RiskModel
+from bdfm.risk.pricing import SPANNED
 from bdfm.risk.returns import returns_table
-from bdfm.validation.check import LEVEL, Check, Collector
+from bdfm.validation.check import LEVEL, Check, Collector, check_level
 from bdfm.validation.fit_checks import (
     P_VALUES,
     Bounds,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 N_SIMULATIONS: Final = 50
+SLOPE_MARGIN: Final = 0.5  # weights of periods and shrunk exposures move it by a few hundredths
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -250,10 +252,11 @@ def validate(
     Raises
     ------
     DataError
-        A model without history, returns that are not those of its history, expectations of unknown factors.
+        A model without history or over several periods, returns that are not those of its history, assets
+        that are combinations of the factors, expectations of unknown factors, a level that is none.
     """
     where = "validation"
-    level = _checks.positive(level, what="level", where=where)
+    level = check_level(level, where=where)
     table = returns_table(returns, where=where)
     f, u, r = _history(model, table, where)
     found = Collector()
@@ -324,5 +327,31 @@ def _history(model: RiskModel, table: pd.DataFrame, where: str) -> tuple[pd.Data
             f"{where}: no returns for {len(missing)} of the model's {len(f)} periods (first"
             f" {missing[0]:%Y-%m-%d}). Give the returns that the model was made of."
         )
-    r = table.loc[f.index, list(model.assets)].to_numpy()
-    return f, history[SPECIFIC_RETURNS].to_numpy(), r
+    r, u = table.loc[f.index, list(model.assets)].to_numpy(), history[SPECIFIC_RETURNS].to_numpy()
+    _check_specific(model, r, u, where)
+    return f, u, r
+
+
+def _check_specific(model: RiskModel, r: Floats, u: Floats, where: str) -> None:
+    """Refuse returns (period, asset) that the residuals are not of, and assets that have none."""
+    if model.periods != 1:
+        raise DataError(
+            f"{where}: the model is over {model.periods:g} periods, its history of one. Validate it before"
+            " scale_to."
+        )
+    size = np.nanmean(np.square(r - np.nanmean(r, axis=0)), axis=0)
+    exact = np.nanmean(np.square(u), axis=0) <= SPANNED * size
+    if exact.any():
+        named = [a for a, x in zip(model.assets, exact, strict=True) if x]
+        raise DataError(
+            f"{where}: {_checks.first(named)}: combinations of the factors, without specific risk. What tests"
+            " would say of them is rounding. Leave them out of the returns, or make the factors without them."
+        )
+    # Systematic and specific returns are orthogonal: a regression of the whole on the specific has slope 1.
+    both = np.isfinite(u) & np.isfinite(r)
+    slope = float((r[both] * u[both]).sum() / np.square(u[both]).sum())
+    if not abs(slope - 1) < SLOPE_MARGIN:
+        raise DataError(
+            f"{where}: the model's specific returns are not of these returns, which have {slope:.2f} times as"
+            " much of them. Give the returns that the model was made of."
+        )

@@ -19,6 +19,7 @@ from bdfm._statistics import mean_error
 from bdfm.errors import DataError
 from bdfm.risk.returns import returns_table
 from bdfm.validation import statistics
+from bdfm.validation.check import check_level
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -259,6 +260,7 @@ def select_factors(
         No candidates, gaps, other periods, or too few periods for the folds.
     """
     where = "factor selection"
+    level = check_level(level, where=where)
     table = returns_table(returns, where=where)
     given = pd.DataFrame(index=table.index) if candidates is None else candidates
     given = given.set_axis([str(c) for c in given.columns], axis=1)

@@ -188,7 +188,14 @@ def table_of(results: list[Found]) -> str:
 
 def every(data: Data) -> list[Found]:
     """All rows."""
-    from concept_rows import exposures_rows, portfolio_rows, risk_rows, validation_rows  # noqa: F401 - they register
+    from concept_rows import (  # noqa: F401 - they register
+        exposures_rows,
+        factor_rows,
+        portfolio_rows,
+        risk_rows,
+        stress_rows,
+        validation_rows,
+    )
 
     return [found(one, data) for one in ROWS]
 

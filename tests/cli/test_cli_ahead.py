@@ -97,6 +97,30 @@ def test_a_posterior_of_another_market_day_is_refused(bdfm_command, folder, comm
         assert f"Pass --origin {ORIGIN}" in words(err)
 
 
+@pytest.mark.parametrize("command", ["risk", "stress"])
+@pytest.mark.parametrize(
+    ("last", "refuses"), [("2020-11-20", False), ("2020-11-19", True), ("2020-11-17", True)]
+)
+def test_prices_that_end_before_the_day_of_the_posterior_are_refused(
+    bdfm_command, folder, command, last, refuses
+):
+    """No later price says that there was a trading day: the calendar does."""
+    prices, _ = demo()
+    prices.loc["2018":last, SYMBOLS].to_csv(folder / "short.csv")
+    data = ("--prices", folder / "short.csv", "--portfolio", folder / "book.csv", "--period", "1d")
+    options = ("--model", "statistical", "--window", 100, "--posterior", folder / "posterior.nc")
+    code, _, err = bdfm_command(command, *data, *options)
+    if not refuses:
+        assert code == 0, err
+        return
+    assert code == 2
+    assert (
+        f"posterior.nc: its forecast was made on {ORIGIN}, and the other models use prices up to {last}"
+        in words(err)
+    )
+    assert f"Use prices up to {ORIGIN}, or the forecast of {last}." in words(err)
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [

@@ -233,7 +233,7 @@ def test_monthly_prices(run, dead):
     options = ("--prices", folder / "monthly.csv", "--model", "statistical", "--out", folder / "out")
     code, out, err = run(*options, "--validate")
     assert code == 0, err
-    assert "over 4 months" in out
+    assert "over 1 month," in out
     code, _, err = run(*options, "--period", "1w")
     assert (code, "too few for periods of 7 days" in " ".join(err.split())) == (2, True)
     returns = simple_returns(table.dropna(axis=1), period="1m")

@@ -152,6 +152,9 @@ def test_stress_writes_a_page_a_picture_and_tables(bdfm_command, files):
     assert code == 0, err
     for text in ("Past windows", "Shocks to factors over 28 days", "Losing 20% over 28 days"):
         assert text in out
+    moves = pd.read_csv(out_dir / "reverse_factors.csv", index_col=[0, 1, 2])
+    said = f"PC1 {moves.loc[('tilt', 'statistical', 'PC1'), 'in_volatilities']:+.1f} sd"
+    assert said in " ".join(out.split())
     factors = pd.read_csv(files / "factors.csv", index_col="date", parse_dates=True)
     prices, _ = demo()
     returns = simple_returns(prices.loc["2017":"2022-02-04"], period="1w").iloc[-104:]
@@ -196,3 +199,36 @@ def test_what_stress_cannot_answer(bdfm_command, files, options, message):
     assert code == 2
     assert message in " ".join(err.split())
     assert not (files / "never").exists()
+
+
+@pytest.mark.parametrize(
+    ("days", "told"),
+    [
+        (slice(None, "2022-01-19"), "go back to a day that it has (--origin 2022-01-19)"),
+        (slice("2021-06-02", None), "Give a longer one, or fewer periods (--window)"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("command", ["risk", "stress"])
+def test_factors_of_other_days_than_the_prices_are_told(bdfm_command, files, command, days, told):
+    table = pd.read_csv(files / "factors.csv", index_col="date", parse_dates=True).loc[days]
+    table.to_csv(files / "other.csv")
+    data = ("--prices", files / "prices.csv", "--factors", files / "other.csv", "--model", "time-series")
+    code, _, err = bdfm_command(command, *data, "--accept", "collinear-factors")
+    assert code == 2
+    assert told in " ".join(err.split())
+    assert f"The table runs from {table.index[0]:%Y-%m-%d} to {table.index[-1]:%Y-%m-%d}" in " ".join(
+        err.split()
+    )
+
+
+@pytest.mark.parametrize(
+    ("rule", "word"), [(None, "worst day"), ("W-FRI", "worst period"), ("ME", "worst period")]
+)
+def test_the_worst_of_a_window_is_of_the_prices_own_period(bdfm_command, files, rule, word):
+    prices, _ = demo()
+    table = prices.loc["2015":"2022-01-31"].iloc[:, :8]
+    (table if rule is None else table.resample(rule).last().dropna()).to_csv(files / "prices_rule.csv")
+    code, out, err = bdfm_command("stress", "--prices", files / "prices_rule.csv", "--model", "statistical",
+                                  "--window", "60")  # fmt: skip
+    assert code == 0, err
+    assert word in " ".join(out.split()), out

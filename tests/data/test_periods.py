@@ -1,9 +1,11 @@
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bdfm.data.periods import describe, ends_month, period_edges
+from bdfm.data.periods import describe, ends_month, period_edges, trading_days_between
+from bdfm.data.sources import read_prices
 
 
 def days(*texts):
@@ -80,3 +82,21 @@ def test_edges_ascend_through_the_origin(origin, period, n_past, n_future):
 def test_describe():
     assert describe(28) == "28 days"
     assert describe("month") == "calendar months"
+
+
+def test_trading_days_after_the_end_of_a_file_are_weekdays_without_holidays(m6_dir):
+    """Those of the file count as they are; after its end the calendar says what it would hold."""
+    days = read_prices(m6_dir / "prices.csv.gz").index
+    moved = days[np.flatnonzero(read_prices(m6_dir / "prices.csv.gz")["IVV"].diff().fillna(1.0))]
+    new_york = moved[(moved > "2009-12-31") & (moved <= "2021-12-31")]  # when its price changed: it traded
+    ahead = trading_days_between(days[0], pd.Timestamp("2021-12-31"), days[days <= "2009-12-31"])
+    ahead = ahead[ahead > "2009-12-31"]
+    assert not set(new_york) - set(ahead)
+    other = ahead.difference(new_york)  # equal closes, a storm in 2012, a funeral in 2018
+    assert {"2012-10-29", "2012-10-30", "2018-12-05"} <= {f"{d:%Y-%m-%d}" for d in other}
+    assert len(other) < 12
+    friday, sunday = pd.Timestamp("2021-12-31"), pd.Timestamp("2022-01-02")
+    assert not len(trading_days_between(friday, sunday, days))
+    assert list(trading_days_between(sunday, friday + pd.Timedelta(days=3), days[days <= friday])) == [
+        pd.Timestamp("2022-01-03")
+    ]

@@ -1,12 +1,13 @@
 """`bdfm exposures` as a user runs it."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from bdfm.exposures import Exposures
+from bdfm.exposures import ExposureData, Exposures
 
 
 @pytest.fixture
@@ -83,3 +84,75 @@ def test_wrong_unit_is_told(bdfm_command, arguments):
     code, _, err = bdfm_command(*arguments)
     assert code == 2
     assert "Returns must be decimals" in " ".join(err.split())
+
+
+def test_a_study_writes_every_table_and_picture(bdfm_command, arguments, files, data):
+    pytest.importorskip("sklearn")
+    pytest.importorskip("arch")
+    options = ("--universe", files / "universe.csv", "--study", "--latents", 2, "--window-days", 100)
+    code, out, err = bdfm_command(*arguments, *options)
+    assert code == 0, err
+    assert "study.html the study, with study_*.csv" in " ".join(out.split())
+    folder = files / "out"
+    made = {p.name.removeprefix("study_") for p in folder.glob("study_*")}
+    tables = {
+        "descriptive", "correlations", "errors", "against_constant", "confidence_set_prediction",
+        "confidence_set_reconstruction", "independence_pca", "latents_on_factors_pca", "top_assets_pca",
+        "regimes_volatility", "spells_volatility", "regimes_pca", "spells_pca",
+    }  # fmt: skip
+    assert {n.removesuffix(".csv") for n in made if n.endswith(".csv")} == tables
+    pictures = {
+        "errors", "latents_pca", "latent_correlations_pca", "latent_sectors_pca", "latent_plane_pca",
+        "latent_against_market_pca", "latent_against_size_pca", "regimes_volatility", "regimes_pca", "paths",
+        *(f"map_{m}" for m in ("constant", "rolling_ols", "kalman", "dcc_garch")),
+    }  # fmt: skip
+    assert {n.removesuffix(".png") for n in made if n.endswith(".png")} == pictures
+    page = (folder / "study.html").read_text()
+    assert page.count("<h2>") == len(tables) + len(pictures)
+    assert sorted(re.findall(r'src="(study_\w+\.png)"', page)) == sorted(f"study_{n}.png" for n in pictures)
+    own = ExposureData.from_arrays(
+        data.returns, data.factors, days=data.days, assets=data.assets, factor_names=data.factor_names,
+        sectors=data.sectors,
+    )  # fmt: skip
+    rate = np.log1p(0.0001)  # the risk-free rate of the file
+    series = pd.read_csv(folder / "study_descriptive.csv", index_col=[0, 1])
+    mean = float(own.returns[:, 1].mean()) - rate
+    assert series.loc[("asset", "A1"), "mean"] == pytest.approx(mean, rel=1e-6)
+    results = {n: Exposures.load(folder / f"exposures_{n}.nc") for n in ("constant", "pca")}
+    constant = pd.read_csv(folder / "study_against_constant.csv", index_col="method")
+    actual, sd = np.asarray(own.returns) - rate, np.asarray(own.returns)[: own.n_training].std(axis=0)
+    gap = [
+        float(np.square((np.asarray(results[n].prediction()) - actual)[-60:] / sd).mean())
+        for n in ("pca", "constant")
+    ]
+    assert constant.loc["pca", "difference"] == pytest.approx(gap[0] - gap[1], rel=1e-4)
+    top = pd.read_csv(folder / "study_top_assets_pca.csv")
+    z = results["pca"].dataset["factor_values"].to_numpy()[:, 0]
+    r = [np.corrcoef(z, own.returns[:, i])[0, 1] for i in range(len(own.assets))]
+    assert top.loc[0, "correlation"] == pytest.approx(max(r, key=abs), rel=1e-4)
+    regimes = pd.read_csv(folder / "study_regimes_volatility.csv", index_col="regime")
+    assert list(regimes.index) == [1, 2, 3]
+    assert regimes["volatility"].is_monotonic_increasing
+
+
+@pytest.mark.parametrize("methods", [("constant",), ("constant", "rolling")])
+def test_a_study_without_latents_or_rivals_has_what_there_is(bdfm_command, arguments, files, methods):
+    chosen = [x for m in methods for x in ("--method", m)]
+    code, _, err = bdfm_command(*arguments, "--study", "--window-days", 100, *chosen)
+    assert code == 0, err
+    tests = ("against_constant", "confidence_set_prediction", "confidence_set_reconstruction")
+    names = ["descriptive", "correlations", "errors", "regimes_volatility", "spells_volatility"]
+    names += tests if len(methods) > 1 else ()
+    assert {p.name for p in (files / "out").glob("study_*.csv")} == {f"study_{n}.csv" for n in names}
+
+
+def test_a_study_shows_how_a_network_was_trained(bdfm_command, arguments, files):
+    pytest.importorskip("torch", reason="torch is not installed: make torch")
+    code, _, err = bdfm_command(*arguments, "--study", "--method", "vae", "--latents", 2)
+    assert code == 0, err
+    made = {p.name for p in (files / "out").glob("study_*")}
+    assert {
+        "study_training_factor_vae.png",
+        "study_kl_factor_vae.csv",
+        "study_regimes_factor_vae.png",
+    } <= made

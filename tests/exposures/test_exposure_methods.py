@@ -113,6 +113,23 @@ def _audit(method, fitted, data, scale, cut):
 
 
 @every_method
+@pytest.mark.parametrize("lost", [1, 23])
+def test_days_that_have_not_come_yet_change_nothing(method, fitted, data, lost):
+    """On the day itself the table ends there: exposures and their sd are the same to the bit."""
+    n = len(data.days) - lost
+    short = ExposureData.from_arrays(
+        data.returns.to_numpy()[:n], data.factors.to_numpy()[:n], days=data.days[:n],
+        factor_names=data.factor_names, sectors=data.sectors,
+        training=(data.n_training + 0.1) / n, validation=data.n_validation / n,
+    )  # fmt: skip
+    assert (short.n_training, short.n_validation) == (data.n_training, data.n_validation)
+    again = method.fit(short, seed=3)
+    for name in ("exposures", "intercept", "exposure_sd"):
+        if name in fitted.dataset:
+            np.testing.assert_array_equal(again.dataset[name], fitted.dataset[name][:n], err_msg=name)
+
+
+@every_method
 def test_order_in_memory_changes_nothing(method, fitted, data):
     turned = ExposureData.from_arrays(
         np.asfortranarray(data.returns.to_numpy()),

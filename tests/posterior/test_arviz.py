@@ -25,6 +25,7 @@ from bdfm.model.parts.predictive import HistoricalPool
 from bdfm.model.parts.weights import HalfLifeWeights
 from bdfm.posterior.fit import fit
 from bdfm.posterior.groups import GROUPS, PREDICTIONS
+from bdfm.posterior.leave_future_out import leave_future_out, pasts, predictive_log_density
 from bdfm.posterior.posterior import Posterior
 from bdfm.posterior.predictive_checks import prior_predictive
 
@@ -113,6 +114,31 @@ def test_it_works_or_the_page_says_why_not(name, text, names):
             data = result if isinstance(result, xr.Dataset) else next(iter(result.leaves)).to_dataset()
             assert data.data_vars
     plt.close("all")
+
+
+def test_lfo_cv_has_the_densities_of_the_package(tiny_model, tiny_panel):
+    """The snippet of the page, run as it stands; in the period that comes nothing is known of its returns."""
+    settings = SamplerSettings(engine="gibbs", draws=120, tune=200, chains=2, thin=1)
+    posterior = fit(tiny_model, tiny_panel, seed=5, settings=settings)
+    text = PAGE.read_text(encoding="utf-8")
+    shown = [x.partition("```")[0] for x in text.split("<!-- lfo_cv -->\n```python\n")[1:]]
+    names = {"posterior": posterior, "settings": settings}
+    exec("\n".join(shown), names)
+    found, first = names["found"], tiny_panel.n_history - 3
+    by_hand = [
+        np.nansum(
+            predictive_log_density(
+                fit(tiny_model, past, seed=1, settings=settings, accept=None), came, seed=1
+            )
+        )
+        for past, came in pasts(tiny_panel, first)
+    ]
+    assert found.n_data_points == 3
+    assert list(found.elpd_i["period"].values) == list(tiny_panel.history["period"].values[first:])
+    np.testing.assert_allclose(found.elpd_i, by_hand, rtol=1e-12)
+    ours = leave_future_out(posterior, seed=3, min_periods=first, settings=settings)
+    np.testing.assert_allclose(found.elpd_i, ours.elpd_i.sum("asset"), atol=0.5)
+    assert found.elpd == pytest.approx(ours.elpd, abs=1.0)
 
 
 # -- what the groups hold ----------------------------------------------------------------------------------

@@ -78,6 +78,32 @@ def test_each_model_says_of_which_returns_over_which_time_it_speaks(book, reques
     assert "market days of 28 days" in said["exposures, kalman"]
 
 
+@pytest.mark.parametrize(
+    ("length", "horizon", "span"),
+    [
+        ({}, 4, "28 days"), ({"period": "1d"}, 1, "1 market day"), ({"period": "20d"}, 1, "20 market days"),
+        ({"period": "1w"}, 1, "7 days"), ({"period_days": 28}, 1, "28 days"),
+        ({"calendar_months": True, "window": 24}, 1, "1 month"),
+        ({"period": "1d", "horizon": 5}, 5, "5 market days"),
+    ],
+)  # fmt: skip
+def test_the_horizon_is_that_of_the_period_unless_given(request_of, length, horizon, span):
+    found = book_of(request_of(**length))
+    assert (found.horizon, found.span) == (horizon, span)
+    assert found.models["statistical"].periods == horizon
+    one = found.fits.models["statistical"].variance(found.weights)
+    np.testing.assert_allclose(found.models["statistical"].variance(found.weights), horizon * one, rtol=1e-12)
+    own = found.returns @ found.weights.loc["all"].reindex(found.returns.columns)
+    np.testing.assert_allclose(realised(found).loc["all", "window"], np.sqrt(horizon) * own.std(), rtol=1e-12)
+
+
+def test_monthly_prices_have_a_horizon_of_a_month(folder, tmp_path):
+    table = demo()[0].loc["2010":"2021"].iloc[:, :12].resample("ME").last()
+    table.to_csv(tmp_path / "monthly.csv")
+    found = book_of(Request(tmp_path / "monthly.csv", window=60))
+    assert (found.horizon, found.span) == (1, "1 month")
+
+
 def test_nothing_to_explain_where_models_agree(book):
     assert explanation(book, compare(book.models, book.weights.loc[["all"]])) == ""
 

@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def concepts(benchmark_script):
-    for name in ("exposures_rows", "portfolio_rows", "risk_rows", "validation_rows"):
-        benchmark_script(f"concept_rows.{name}")
+    for name in ("exposures", "factor", "portfolio", "risk", "stress", "validation"):
+        benchmark_script(f"concept_rows.{name}_rows")
     return benchmark_script("concepts")
 
 

@@ -20,7 +20,7 @@ def model(rng, lead=()):
 
 @pytest.mark.parametrize("lead", [(), (3,)])
 def test_covariance_changes_within_the_group_alone(rng, lead):
-    before = model(rng, lead)
+    before = model(rng, lead).scale_to(4)
     after = link_specific(before, {"Alphabet": ["GOOG", "GOOGL"]}, correlation=0.9)
     change = after.covariance().to_numpy() - before.covariance().to_numpy()
     d = before.specific_variance.to_numpy()
@@ -48,6 +48,23 @@ def test_long_one_class_and_short_the_other_is_safer(rng):
     assert float(fitted.variance(book)) ** 0.5 > 5 * realised
     assert float(linked.variance(book)) ** 0.5 == pytest.approx(realised, rel=0.02)
     assert "correlated 0.99" in linked.notes[-1]
+
+
+def test_the_correlation_is_the_mean_over_pairs_of_the_days_that_both_have(rng):
+    days = pd.bdate_range("2020-01-01", periods=60)
+    f = pd.DataFrame(rng.normal(0, 0.01, (60, 1)), days, ["market"])
+    returns = rng.normal(0, 0.02, (60, 3)) + rng.normal(0, 0.02, (60, 1))
+    table = pd.DataFrame(returns, days, ["A", "B", "C"])
+    table.iloc[:9, 1] = np.nan
+    fitted = TimeSeriesEstimator(f).fit(table)
+    own = fitted.history["specific_returns"].to_pandas().corr()  # pandas leaves a pair's gaps out
+    mean = (own.loc["A", "B"] + own.loc["A", "C"] + own.loc["B", "C"]) / 3
+    linked = link_specific(fitted, {"x": ["A", "B", "C"]})
+    d = fitted.specific_variance.to_numpy()
+    common = fitted.covariance().to_numpy()[0, 1]
+    assert linked.covariance().to_numpy()[0, 1] - common == pytest.approx(
+        mean * np.sqrt(d[0] * d[1]), rel=1e-9
+    )
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,25 @@ def test_joint_test_is_the_likelihood_ratio_of_wilks(data):
     assert np.isnan(grs_statistic(y[:6], factors.to_numpy()[:6])[0])
 
 
+def test_an_asset_made_of_the_factors_has_no_alpha_to_test(data):
+    """Its alpha and error are rounding: their ratio was shown as the largest t."""
+    factors, returns = data
+    without = price(returns, factors)
+    wide = returns.assign(FUND=factors["market"] * 0.3 + factors["size"], TWIN=factors["market"])
+    wide.iloc[:4, -1] = np.nan  # whose gaps take no period from the test of the others
+    found = price(wide, factors)
+    assert found.spanned == ["FUND", "TWIN"]
+    assert without.spanned == []
+    assert found.alphas.loc[found.spanned, ["t", "p_value"]].isna().all(axis=None)
+    pd.testing.assert_frame_equal(found.alphas.drop(index=found.spanned), without.alphas)
+    assert found.grs == pytest.approx(without.grs)
+    assert (found.grs_freedom, found.n_periods) == (without.grs_freedom, T)
+    assert found.betas.loc[("FUND", "market"), "beta"] == pytest.approx(0.3)
+    alone = price(factors.rename(columns={"market": "M", "size": "S"}), factors)
+    assert alone.spanned == ["M", "S"]
+    assert np.isnan([alone.grs, alone.grs_p_value]).all()
+
+
 def test_expected_return_is_the_security_market_line(data):
     factors, returns = data
     market = price(returns, factors[["market"]])

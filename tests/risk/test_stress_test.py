@@ -11,6 +11,7 @@ from bdfm.data.sources import read_prices
 from bdfm.errors import DataError, UnknownLabelError
 from bdfm.forecast.forecast import Forecast
 from bdfm.risk import RiskModel, StatisticalEstimator, TimeSeriesEstimator, simple_returns
+from bdfm.risk.inputs import check_one_day
 from bdfm.risk.replays import replay_held
 from bdfm.risk.returns import compounded
 from bdfm.risk.scenario_texts import parse_shock, parse_window
@@ -129,6 +130,18 @@ def test_a_forecast_adds_its_draws_that_lose(model, rng):
     own = found.forecast.loc["mixed"]
     np.testing.assert_allclose(own["given_loss"], draws[tail].mean(axis=0), rtol=1e-4)
     assert own["probability"].iloc[0] == pytest.approx(tail.mean(), rel=1e-6)
+    for day, days in (("2022-02-04", 0), ("2022-02-07", 1), ("2022-02-01", 3)):
+        dated = RiskModel.from_arrays(
+            model.exposures, model.factor_covariance, model.specific_variance, assets=model.assets,
+            factors=model.factors, origin=day,
+        )  # fmt: skip
+        if not days:
+            assert len(stress_test({"m": dated}, BOOK, forecast=forecast).forecast)
+            continue
+        with pytest.raises(
+            DataError, match=f"made on {forecast.origin:%Y-%m-%d}, and the other models use.*{day}"
+        ):
+            stress_test({"m": dated}, BOOK, forecast=forecast)
     never = stress_test({"m": model}, BOOK, scenarios=Scenarios(loss=0.9), forecast=forecast)
     assert never.forecast.empty
     assert len([x for x in never.left_out if "forecast" in x]) == 2
@@ -231,3 +244,44 @@ def test_stress_of_a_real_book_against_numpy_alone(real):
     np.testing.assert_allclose(moves, -0.1 * sigma @ w / sd**2, rtol=1e-9)
     assert w @ moves == pytest.approx(-0.1)
     assert json.dumps(found.scenarios.loss)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "words"),
+    [
+        (
+            "2000-03-01",
+            "2000-03-31",
+            r"the returns \(2022-01-03 to 2022-03-25\) lack w \(2000-03-01 to 2000-03-31",
+        ),
+        ("2022-03-01", "2022-04-30", "in whole or in part"),
+        ("2022-02-05", "2022-02-06", r"have no day from 2022-02-05 to 2022-02-06 \(w\)"),
+    ],
+)
+def test_windows_that_returns_do_not_have_are_told_with_the_days_there_are(model, rng, first, last, words):
+    days = pd.bdate_range("2022-01-03", periods=60)
+    returns = pd.DataFrame(rng.normal(0, 0.01, (60, 3)), days, list("ABC"))
+    asked = Scenarios(windows={"w": (first, last)})
+    with pytest.raises(DataError, match=words):
+        stress_test({"m": model}, BOOK, scenarios=asked, returns=returns)
+
+
+def test_correlations_to_0_and_1_are_named(model):
+    for share, name in ((0.5, "correlation 50% of the way to 1"), (-1.0, "correlation 100% of the way to 0")):
+        found = stress_test({"m": model}, BOOK, scenarios=Scenarios(correlation=share)).risk
+        assert name in found.index.get_level_values("shock")
+
+
+def test_a_day_between_weekly_prices_is_near_or_far():
+    """No price lies between, but five days do."""
+    weeks = pd.date_range("2022-01-07", periods=6, freq="7D")
+    for made, far in (("2022-01-11", False), ("2022-01-12", True)):
+        if not far:
+            check_one_day(pd.Timestamp(made), weeks[0], weeks, where="x", what="forecast")
+            continue
+        with pytest.raises(
+            DataError, match=r"x: its forecast was made on 2022-01-12.*Pass --origin 2022-01-12"
+        ):
+            check_one_day(pd.Timestamp(made), weeks[0], weeks, where="x", what="forecast")
+    with pytest.raises(DataError, match="Give the forecast of a day of the prices"):
+        check_one_day(pd.Timestamp("2021-12-01"), weeks[0], weeks, where="x", what="forecast")

@@ -8,7 +8,7 @@ import pytest
 
 from bdfm.errors import DataError, UnknownLabelError
 from bdfm.risk import CrossSectionalEstimator, RiskModel, StatisticalEstimator, TimeSeriesEstimator
-from bdfm.validation import validate
+from bdfm.validation import select_factors, validate, walk_forward
 
 T, N = 500, 20
 FACTORS = ["market", "size", "value"]
@@ -259,3 +259,67 @@ def test_an_expectation_that_is_none(given):
         validate(model, returns, expected={"market": given}, n_simulations=0)
     with pytest.raises(UnknownLabelError, match="momentum"):
         validate(model, returns, expected={"momentum": "+"}, n_simulations=0)
+
+
+# -- what is honest and strange ------------------------------------------------------------------------------
+
+
+def strange_world(rng, n_periods=120):
+    days = pd.bdate_range("2020-01-03", periods=n_periods, freq="W-FRI")
+    f = pd.DataFrame(rng.normal(0, 0.02, (n_periods, 2)), days, ["market", "size"])
+    b = rng.normal(1, 0.3, (6, 2))
+    returns = f.to_numpy() @ b.T + rng.normal(0, 0.01, (n_periods, 6))
+    return pd.DataFrame(returns, days, list("ABCDEF")), f
+
+
+def test_an_asset_that_is_a_factor_is_named_and_not_tested(rng):
+    returns, f = strange_world(rng)
+    returns["FUND"] = 0.5 * f["market"] + f["size"]
+    model = TimeSeriesEstimator(f).fit(returns)
+    with pytest.raises(
+        DataError, match="validation: FUND: combinations of the factors, without specific risk"
+    ):
+        validate(model, returns, n_simulations=0)
+    nearly = returns.assign(FUND=returns["FUND"] + rng.normal(0, 1e-4, len(f)))
+    assert validate(TimeSeriesEstimator(f).fit(nearly), nearly, n_simulations=0).checks
+
+
+@pytest.mark.parametrize("factor", [2.0, 0.01, 4.0])
+def test_other_returns_than_the_models_are_refused(rng, factor):
+    returns, f = strange_world(rng)
+    for estimator in (TimeSeriesEstimator(f), StatisticalEstimator(2), TimeSeriesEstimator(f, half_life=20)):
+        model = estimator.fit(returns)
+        assert validate(model, returns, n_simulations=0).checks
+        with pytest.raises(DataError, match="are not of these returns"):
+            validate(model, (returns * factor).clip(lower=-1), n_simulations=0)
+    shuffled = returns.set_axis(list("BCDEFA"), axis=1)
+    with pytest.raises(DataError, match="are not of these returns"):
+        validate(TimeSeriesEstimator(f).fit(returns), shuffled, n_simulations=0)
+
+
+def test_a_model_over_several_periods_is_refused(rng):
+    returns, f = strange_world(rng)
+    with pytest.raises(DataError, match="the model is over 4 periods, its history of one"):
+        validate(TimeSeriesEstimator(f).fit(returns).scale_to(4), returns, n_simulations=0)
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, 2.0, -0.1])
+def test_a_level_is_between_0_and_1(rng, level):
+    returns, f = strange_world(rng)
+    with pytest.raises(DataError, match="level must be above 0 and below 1"):
+        validate(TimeSeriesEstimator(f).fit(returns), returns, level=level)
+    with pytest.raises(DataError, match="level must be above 0 and below 1"):
+        select_factors(returns, f, level=level, seed=1)
+
+
+def test_halves_too_short_for_a_drift_are_told(rng):
+    returns, f = (x.iloc[:18] for x in strange_world(rng))
+    found = validate(TimeSeriesEstimator(f).fit(returns), returns, n_simulations=0)
+    assert "stability of exposures" not in [c.name for c in found.checks]
+    assert "stability of exposures: needs more than 9 returns of an asset in each half" in found.skipped
+
+
+def test_one_asset_has_no_portfolios(rng):
+    returns, f = strange_world(rng)
+    with pytest.raises(DataError, match="test portfolios: 1 asset"):
+        walk_forward(TimeSeriesEstimator(f), returns[["A"]], window=60)

@@ -1,4 +1,4 @@
-"""Risk models, sorts, components, hedges and stress beside other calculations."""
+"""Risk models, sorts, components and hedges beside other calculations."""
 
 from __future__ import annotations
 
@@ -384,63 +384,6 @@ def parameters(d: Data) -> tuple[Any, Any]:
 def estimation(d: Data) -> tuple[Any, Any]:
     table = risk.estimation_error((250,), (50,), (1.0,), n_simulations=20, seed=1)
     return table.xs("sample", level="estimate")["minimum_variance"], 1 / (1 - 50 / 250)
-
-
-@row("factor shock with the others conditional", "market down 10 %", "statsmodels OLS on the market")
-def shock(d: Data) -> tuple[Any, Any]:
-    weights = pd.Series(1 / len(d.model.assets), list(d.model.assets))
-    ours = risk.shock_factors(d.model, {"Mkt-RF": -0.1}, weights)
-    f = d.weekly_factors[FACTORS]
-    x = sm.add_constant(f["Mkt-RF"].to_numpy())
-    moves = -0.1 * np.array([sm.OLS(f[c].to_numpy(), x).fit().params[1] for c in FACTORS])
-    mean = float((d.model.exposures.to_numpy() @ moves).mean())
-    return [*ours.factors, ours.table["return"].iloc[0]], [*moves, mean]
-
-
-@row("replay of March 2020", "513 stocks, equal weights", "product by hand")
-def replay(d: Data) -> tuple[Any, Any]:
-    weights = pd.Series(1 / len(d.model.assets), list(d.model.assets))
-    ours = risk.replay(d.model, d.daily_factors, weights, windows={"crash": ("2020-02-20", "2020-03-23")})
-    x = d.model.exposures.to_numpy().mean(axis=0)
-    moves = d.daily_factors.loc["2020-02-20":"2020-03-23", FACTORS].to_numpy() @ x
-    return ours["return"], np.prod(1 + moves) - 1
-
-
-@row("March 2020 with the weights of today", "M6 book, own returns", "value of the holdings day by day")
-def held(d: Data) -> tuple[Any, Any]:
-    returns = risk.simple_returns(d.m6[list(d.book.index)].loc["2020"])
-    found = risk.replay_held(returns, d.book, windows={"crash": ("2020-03-01", "2020-03-31")})
-    value, low, top = 1.0, 0.0, 1.0
-    for _, r in returns.loc["2020-03"].iterrows():
-        value *= 1 + sum(w * r[a] for a, w in d.book.items())
-        top = max(top, value)
-        low = min(low, value / top - 1)
-    return found[["return", "drawdown"]], [value - 1, low]
-
-
-@row("factor returns that assets imply", "M6 assets, 104 weeks", "statsmodels WLS of each week")
-def implied(d: Data) -> tuple[Any, Any]:
-    table = risk.simple_returns(d.m6, period="1w").iloc[-104:].dropna(axis=1)
-    b, w = d.m6_model.exposures.to_numpy(), 1 / d.m6_model.specific_variance.to_numpy()
-    other = [sm.WLS(r, b, weights=w).fit().params for r in table.to_numpy()]
-    return risk.implied_factor_returns(d.m6_model, table), other
-
-
-@row("reverse stress, loss of 10 %", "M6 book", "KKT system of the dense matrix")
-def reverse(d: Data) -> tuple[Any, Any]:
-    s, w = dense(d.m6_model), d.book.to_numpy()
-    n = len(w)
-    system = np.block([[np.linalg.inv(s), w[:, None]], [w[None], np.zeros((1, 1))]])
-    right = np.concatenate([np.zeros(n), [-0.1]])
-    return risk.reverse_stress(d.m6_model, d.book, 0.1).assets["move"], np.linalg.solve(system, right)[:n]
-
-
-@row("correlations half of the way to 1", "M6 assets", "the dense correlation matrix")
-def correlation(d: Data) -> tuple[Any, Any]:
-    s = dense(d.m6_model)
-    sd = np.sqrt(np.diag(s))
-    other = np.outer(sd, sd) * (0.5 * s / np.outer(sd, sd) + 0.5)
-    return risk.shock_risk(d.m6_model, correlation=0.5).covariance(), other
 
 
 @row("inverse through the factors", "M6 assets", "the dense inverse")
