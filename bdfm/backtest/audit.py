@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from bdfm import _checks
 from bdfm._seeds import either_seed
 from bdfm.backtest.comparison import compare
-from bdfm.backtest.protocol import Floats, Forecaster, MarketData, QuantileForecast
+from bdfm.backtest.protocol import Floats, Forecaster, History, MarketData, QuantileForecast
 from bdfm.backtest.run import Run
 from bdfm.backtest.significance import Difference, diebold_mariano
+from bdfm.backtest.stretches import SequentialForecaster, stretch_length, way_to
 from bdfm.backtest.walk import origin_seed
 from bdfm.data.periods import Period, period_edges
 from bdfm.errors import DataError
@@ -83,8 +84,21 @@ def _forecast(
     history_days: int | None,
     seed: int,
 ) -> NDArray[np.floating[Any]]:
-    history = data.history(origin, period=period, history_days=history_days)
-    forecast = forecaster.forecast(history, seed=origin_seed(seed, origin))
+    """Draws or probabilities of the last origin, the whole stretch up to it forecast from these data."""
+
+    def known(day: pd.Timestamp) -> History:
+        return data.history(day, period=period, history_days=history_days)
+
+    if isinstance(forecaster, SequentialForecaster) and stretch_length(forecaster) > 1:
+        earlier: object | None = None
+        for day in way_to(origin, period=period, length=forecaster.stretch):
+            try:
+                forecast, earlier = forecaster.forecast_next(known(day), earlier, seed=origin_seed(seed, day))
+            except DataError:  # too few prices yet: the stretch begins later
+                if day == origin or earlier is not None:
+                    raise
+    else:
+        forecast = forecaster.forecast(known(origin), seed=origin_seed(seed, origin))
     if isinstance(forecast, QuantileForecast):
         return forecast.probabilities
     return np.asarray(forecast.draws.to_numpy())

@@ -16,8 +16,9 @@ from bdfm.backtest.protocol import Forecaster, History, QuantileForecast
 from bdfm.backtest.standard import baselines
 from bdfm.data.panel import Panel
 from bdfm.data.periods import horizon_of
-from bdfm.errors import ConvergenceWarning
+from bdfm.errors import ConvergenceWarning, ModelError
 from bdfm.forecast.forecast import Forecast
+from bdfm.inference.engine import choose
 from bdfm.inference.settings import SamplerSettings
 from bdfm.model.factor_model import FactorModel, presets
 from bdfm.model.find import find_model
@@ -64,6 +65,11 @@ class ModelForecaster:
 
     def __post_init__(self) -> None:
         _checks.at_least(self.warm, 1, what="warm", where="model forecaster")
+        if self.warm > 1 and choose(self.sampler, self.model) != "gibbs":
+            raise ModelError(
+                f"{self.name}: updates (warm, --warm) need the Gibbs sampler, and NUTS fits this model. Leave"
+                " out warm."
+            )
 
     @property
     def name(self) -> str:
@@ -135,6 +141,7 @@ class ModelForecaster:
             converged=int(diagnosis.converged),
             settled=int(settled),
             sweeps=int(posterior.attrs.get("sweeps", 0)),
+            **{k: posterior.attrs[k] for k in ("moved", "drift") if k in posterior.attrs},
         )
         return told, posterior
 

@@ -11,6 +11,7 @@ from typing import Final, Protocol, runtime_checkable
 
 import pandas as pd
 
+from bdfm import _checks
 from bdfm.backtest.protocol import Forecaster, History, QuantileForecast
 from bdfm.data.periods import Period
 from bdfm.errors import DataError
@@ -37,8 +38,10 @@ class SequentialForecaster(Forecaster, Protocol):
 
 
 def stretch_length(forecaster: Forecaster) -> int:
-    """Origins of a stretch of a forecaster, 1 where it has none."""
-    return forecaster.stretch if isinstance(forecaster, SequentialForecaster) else 1
+    """Origins of a stretch of a forecaster, 1 where it has none; ``DataError`` where that is no number."""
+    if not isinstance(forecaster, SequentialForecaster):
+        return 1
+    return _checks.at_least(forecaster.stretch, 1, what="stretch", where=forecaster.name)
 
 
 def stretches(

@@ -108,7 +108,8 @@ class _Done(NamedTuple):
 def _run_stretch(job: _Job, origins: tuple[pd.Timestamp, ...]) -> list[_Done]:
     """Forecast and score origins of one stretch, each going on from the one before.
 
-    What is not asked for on the way is forecast all the same, so that results do not depend on what is.
+    What is not asked for on the way is forecast all the same, so that results do not depend on what is. A
+    stretch begins where there are prices enough; one that fails later ends it, and the same call tries again.
     """
     forecaster = job.forecaster
     if stretch_length(forecaster) == 1 or not isinstance(forecaster, SequentialForecaster):
@@ -121,8 +122,16 @@ def _run_stretch(job: _Job, origins: tuple[pd.Timestamp, ...]) -> list[_Done]:
         forecast, earlier = forecaster.forecast_next(history, earlier, seed=seed)
         return _score(job, forecast, history, seed) if origin in origins else xr.Dataset()
 
-    way = way_to(origins[-1], period=job.period, length=forecaster.stretch)
-    done = [_run_origin(origin, scored) for origin in way]
+    done: list[_Done] = []
+    for origin in way_to(origins[-1], period=job.period, length=forecaster.stretch):
+        made = _run_origin(origin, scored)
+        done.append(made)
+        failed = made.result if isinstance(made.result, Failure) else None
+        if failed and not (earlier is None and failed.error == DataError.__name__):
+            reason = f"its forecast goes on from {origin:%Y-%m-%d}, which failed: {failed.message}"
+            later = [o for o in origins if o > origin]
+            done += [_Done(o, failed._replace(message=reason)) for o in later]
+            break
     return [made for made in done if made.origin in origins]
 
 
@@ -194,9 +203,9 @@ def walk_forward(
     origins
         Dates on which forecasts are made, such as ``origin_dates`` gives.
     folder
-        Folder of the run: a manifest, and one file for each origin, written when it is done. After a kill the
-        same call goes on where it stopped, and the results are those of an undisturbed run. New origins may
-        be added later.
+        Folder of the run: a manifest, and one file for each origin, written when it is done, or when all of
+        its stretch are (``SequentialForecaster``). After a kill the same call goes on where it stopped, and
+        the results are those of an undisturbed run. New origins may be added later.
     period
         Length of each period to forecast: days, or ``"month"``.
     history_days

@@ -38,7 +38,8 @@ def check_panel(n_days: int, n_assets: int, settings: PanelSettings) -> None:
         panel_bytes(n_days, n_assets, settings),
         where="panel",
         what=f"{n_days:,} days of prices of {n_assets:,} assets",
-        advice="Give fewer assets, or prices that begin later; or raise the budget, or close other programs.",
+        advice="Give fewer assets, or prices that begin later; or raise the budget (--memory), or close other"
+        " programs.",
     )
 
 

@@ -156,7 +156,7 @@ def move_draws(
     seed: int,
     cores: int,
     on_progress: Callable[[int, int], None] | None = None,
-) -> GibbsResult | None:
+) -> tuple[GibbsResult | None, int]:
     """Draws of an earlier run, each moved on by ``MOVES`` sweeps given the data now, until they are enough.
 
     Sequential Markov chain Monte Carlo (Yang and Dunson 2013, arXiv:1308.3861): sweeps keep the posterior, so
@@ -167,7 +167,8 @@ def move_draws(
     ----------
     draws
         By variable name (chain, draw, ...) in the order of dims of the model; NaN where nothing is known, as
-        in ``WarmStart``. What is new, such as an asset, begins with what chains of ``PILOT`` sweeps find.
+        in ``WarmStart``. What is new, such as an asset, begins with what chains of ``PILOT`` sweeps find, and
+        its loadings with 0.
     judge
         Sees after each round the draws after each of its sweeps, (chain, draw x sweep, ...).
     rounds
@@ -175,22 +176,22 @@ def move_draws(
 
     Returns
     -------
-    GibbsResult or None
+    GibbsResult or None, int
         The draws after the last ``KEPT_MOVES`` sweeps of the last round; None where the judge found none
-        enough.
+        enough. Sweeps of each chain.
     """
     n_chains, n = next(iter(draws.values())).shape[:2]
     last = tuple({name: x[c, -1] for name, x in draws.items()} for c in range(n_chains))
     settings = GibbsSettings(n * MOVES, tune=0, thin=1, chains=n_chains, cores=cores)
     run = _Run(spec, settings, seed, on_progress, WarmStart(last, adaptation))
     with run.threads():
-        run.begin_moves(draws)
+        piloted = run.begin_moves(draws, adaptation)
         for made in range(1, rounds + 1):
-            run.move(draws if made == 1 else None, made * n * MOVES)
+            run.move(draws if made == 1 else None, piloted + made * n * MOVES)
             if judge(*run.draws(n * MOVES)).enough:
                 run.kept = np.stack([last_moves(x) for x in run.kept])
-                return run.result(n * KEPT_MOVES, 1)
-    return None
+                return run.result(n * KEPT_MOVES, 1), max(run.done)
+    return None, max(run.done)
 
 
 def last_moves(x: NDArray[Any]) -> NDArray[Any]:
@@ -287,22 +288,30 @@ class _Run:
 
         self._each(work)
 
-    def begin_moves(self, draws: Mapping[str, NDArray[np.float64]]) -> None:
-        """Find what every draw begins with where it knows nothing: the start, or what a pilot finds."""
+    def begin_moves(self, draws: Mapping[str, NDArray[np.float64]], adaptation: Adaptation | None) -> int:
+        """Find what every draw begins with where it knows nothing: the start, or what a pilot finds.
+
+        A pilot runs where something is new or has not been tuned; it tunes in its first half. Returns its
+        sweeps.
+        """
         self.beginnings = [chain.beginning(self.spec) for chain in self.chains]
         size = self.kept.shape[2]
         self.pilots = np.stack([chain.values[None, :size] for chain in self.chains])
-        if knows_all(draws):
-            return
+        if knows_all(draws) and adaptation is not None and np.isfinite(adaptation.leverage).all():
+            return 0
         self.pilots = np.empty((len(self.chains), PILOT // 2, size))
 
         def work(number: int) -> None:
-            chain = self.chains[number]
-            for kept in (self.kept[number, :0], self.pilots[number]):
+            chain, adapting = self.chains[number], self.chains[number].scratch.tuning.adapting
+            for tunes, kept in ((True, self.kept[number, :0]), (False, self.pilots[number])):
+                adapting[0] = tunes
                 chain.sample(self.addresses, PILOT // 2, 1, kept)
-            self.done[number] += PILOT
+                if not self._advance(number, PILOT // 2, PILOT):
+                    return
+            chain.rng.shuffle(self.pilots[number])  # draws that follow each other begin far apart
 
         self._each(work)
+        return PILOT
 
     def move(self, draws: Mapping[str, NDArray[np.float64]] | None, total: int) -> None:
         """Make ``MOVES`` sweeps of each draw: of those given, or of what the last sweeps of a round left."""

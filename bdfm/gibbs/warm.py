@@ -43,13 +43,17 @@ def place_draw(spec: GibbsSpec, data: Data, values: Floats, draw: Mapping[str, F
 
     But start values of factors and loadings have a rotation of their own. So unknown loadings are 0, in the
     middle of their prior, and unknown factors have their mean, until ``draw_new_factors``. Log volatilities
-    of new periods are those of the last known one. Returns of which periods (period) factors are unknown.
+    of new periods are those of the last known one; of loadings that walk over other blocks of periods, all
+    have those of the last block. Returns of which periods (period) factors are unknown.
     """
     state = state_views(values[None, None], data, spec.n_factors)
     draw = dict(draw)
     for name in (names.LOADINGS, names.LOADINGS_PATH):
         if name in draw:
             draw[name] = np.nan_to_num(draw[name])
+    if spec.loading_blocks is not None and names.LOADINGS_PATH not in draw and names.LOADINGS in draw:
+        n_blocks = state.loadings.values.shape[2]
+        draw[names.LOADINGS_PATH] = np.repeat(draw[names.LOADINGS][None], n_blocks, axis=0)
     for name in _PERSISTENT:
         if name in draw:
             draw[name] = _carried_on(draw[name])
@@ -93,10 +97,10 @@ def draw_new_factors(
 
 def _carried_on(path: Floats) -> Floats:
     """A path (period, ...) whose unknown last periods have the values of the last known one."""
-    known = np.flatnonzero(np.isfinite(path).reshape(len(path), -1).all(axis=1))
-    if len(known) == 0 or known[-1] == len(path) - 1:
-        return path
-    return np.asarray(path[np.minimum(np.arange(len(path)), known[-1])])
+    known = np.isfinite(path)
+    last = len(path) - 1 - known[::-1].argmax(axis=0)  # the last period for a column without any
+    rows = np.minimum(np.arange(len(path)).reshape(-1, *([1] * (path.ndim - 1))), last)
+    return np.asarray(np.take_along_axis(path, rows, axis=0))
 
 
 def knows_all(draws: Mapping[str, Floats]) -> bool:

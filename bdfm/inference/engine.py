@@ -137,10 +137,10 @@ def _run_gibbs(
             bar.update(task, completed=done, total=total)
 
         told: dict[str, Any] = {}
-        moved = None
+        moved, spent, least = None, 0, settings.tune + FIRST_DRAWS * settings.thin
         if settings.draws == "auto" and warm is not None and not evidence:
             judge = MovingRule(rule)
-            moved = _moved(spec, model, coords, settings, warm, judge, most=most, seed=seed, advance=advance)
+            moved, spent = _moved(spec, model, coords, settings, warm, judge, seed=seed, advance=advance)
         if moved is not None:
             result = moved
             told = {"moved": MOVES * judge.looks, "drift": str(judge.drift)}
@@ -150,18 +150,20 @@ def _run_gibbs(
                 length,
                 rule,
                 first=FIRST_DRAWS,
-                max_sweeps=settings.max_sweeps,
+                max_sweeps=max(settings.max_sweeps - spent, min(settings.max_sweeps, least)),
                 seed=seed,
                 warm=start,
                 on_progress=advance,
             )
         else:
             result = sample_gibbs(spec, length, seed=seed, warm=start, on_progress=advance)
+    if settings.draws == "auto":
+        told |= {"sweeps": result.sweeps + (0 if moved else spent), "thin": result.thin}
     return EngineRun(
         label(result.draws),
         label(result.sample_stats),
         result.seconds,
-        {"sweeps": result.sweeps, "thin": result.thin, **told} if settings.draws == "auto" else {},
+        told,
         rule.diagnosis,
         as_text(result.adaptation, panel.assets),
     )
@@ -175,24 +177,23 @@ def _moved(
     warm: tuple[xr.Dataset, str | None],
     judge: MovingRule,
     *,
-    most: int,
     seed: int,
     advance: Callable[[int, int], None],
-) -> GibbsResult | None:
-    """Draws of the earlier fit, each moved on by a few sweeps; None where that is not enough."""
-    from bdfm.gibbs.sampler import KEPT_MOVES, MOVES, move_draws
+) -> tuple[GibbsResult | None, int]:
+    """Draws of the earlier fit, each moved on by a few sweeps; None where that is not enough; sweeps made."""
+    from bdfm.gibbs.sampler import MOVES, move_draws
     from bdfm.inference.moving import ROUNDS
     from bdfm.inference.stopping import ESS_MARGIN
     from bdfm.inference.warm import from_text, spread_draws
 
     earlier, adaptation = warm
-    if {v.name for v in model.variables if v.stored} > set(map(str, earlier.data_vars)):
-        return None
-    draws = spread_draws(earlier, coords, settings.chains, most // KEPT_MOVES)
+    states = moved_states(model, coords, settings.chains)
+    draws = spread_draws(earlier, coords, settings.chains, states // MOVES)
     n = next(iter(draws.values())).shape[1]
     rounds = min(ROUNDS, settings.max_sweeps // (MOVES * n))
-    if rounds < 1 or settings.chains * n < ESS_MARGIN * settings.min_ess:
-        return None
+    lacking = {v.name for v in model.variables if v.stored} - set(draws)
+    if lacking or rounds < 1 or settings.chains * n < ESS_MARGIN * settings.min_ess:
+        return None, 0
     return move_draws(
         spec,
         draws,
@@ -205,10 +206,23 @@ def _moved(
     )
 
 
+def moved_states(model: Equations, coords: Mapping[str, Any], chains: int) -> int:
+    """States of each chain that an update has at once: those of all sweeps of a round."""
+    from bdfm.gibbs.sampler import KEPT_MOVES, MOVES
+
+    n = min(MOST_DRAWS // KEPT_MOVES, _fitting_draws(model, coords, chains) // MOVES)
+    return MOVES * max(FEWEST_DRAWS // KEPT_MOVES, n)
+
+
 def _most_draws(model: Equations, coords: Mapping[str, Any], chains: int) -> int:
     """Kept draws of each chain in automatic length: fewer where a draw holds a path for every asset."""
+    return max(FEWEST_DRAWS, min(MOST_DRAWS, _fitting_draws(model, coords, chains)))
+
+
+def _fitting_draws(model: Equations, coords: Mapping[str, Any], chains: int) -> int:
+    """Draws of each chain that ``KEPT_BYTES`` hold."""
     values = sum(math.prod(len(coords[d]) for d in v.dims) for v in model.variables if v.stored)
-    return max(FEWEST_DRAWS, min(MOST_DRAWS, KEPT_BYTES // (8 * chains * values)))
+    return KEPT_BYTES // (8 * chains * values)
 
 
 def labelled(arrays: Mapping[str, NDArray[Any]], model: Equations, coords: Mapping[str, Any]) -> xr.Dataset:

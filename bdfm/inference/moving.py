@@ -1,9 +1,9 @@
 """When draws of an earlier posterior, moved on by sweeps given new data, are draws of the new posterior.
 
 R-hat and effective draws cannot tell: all draws come from one population, and where it still moves, all of it
-does. So each quantity is regressed over the draws, its value after the last sweep on that after the first.
-The slope is the memory that is left of where draws began, and the line meets the diagonal where sweeps would
-bring their mean in the end: the mean of the draws kept must be near it.
+does. So each quantity is regressed over the draws, its value after the last sweep on that after an earlier
+one. The slope is the memory that is left of where draws began, and the line meets the diagonal where sweeps
+would bring their mean in the end: the mean of the draws kept must be near it.
 """
 
 from __future__ import annotations
@@ -45,36 +45,55 @@ class Drift(NamedTuple):
         return abs(self.left) - 2 * self.error
 
 
-def drift_left(first: Floats, last: Floats, kept: Floats) -> tuple[Floats, Floats]:
+def drift_left(first: Floats, middle: Floats, last: Floats, kept: Floats) -> tuple[Floats, Floats]:
     """Drift that is left of each quantity and its standard error, in posterior standard deviations.
 
-    Of x' = c + r x + e, over draws, the mean in the end is m = c / (1 - r). The drift is the mean of ``kept``
-    less m; its standard error is that of m, by the delta method.
+    Of x'' = c + r x' + e, over draws, the mean in the end is m = c / (1 - r), and the drift is the mean of
+    ``kept`` less m. Its standard error is that of m, by the delta method. Of the two regressions of ``last``
+    the one is told whose drift is more beyond its error:
+
+    - on ``first`` by least squares, precise where the quantity has one time scale;
+    - on ``middle`` with ``first`` as instrument. What is fast is noise in a regressor, and would hide that
+      something slow under it has not arrived: a sweep earlier it is noise of its own.
 
     Parameters
     ----------
-    first, last
-        Quantities of each draw after the first and the last sweep, (draw, quantity).
+    first, middle, last
+        Quantities of each draw after the first sweep, a later one and the last (draw, quantity).
     kept
         Means of the draws that are kept (quantity).
 
     Returns
     -------
     tuple of arrays
-        Each (quantity); 0 and 0 for a quantity that does not vary.
+        Each (quantity); 0 and 0 for a quantity that does not vary, infinite drift for one that is not finite.
     """
-    n = len(first)
-    mean, end = first.mean(axis=0), last.mean(axis=0)
-    deviation, sd = first - mean, last.std(axis=0)
-    squares = (deviation**2).sum(axis=0)
-    varies = (squares > 0) & (sd > 0)
-    squares, sd = np.where(varies, squares, 1.0), np.where(varies, sd, 1.0)
-    slope = np.minimum((deviation * (last - end)).sum(axis=0) / squares, _MOST_MEMORY)
-    rest = last - end - slope * deviation
-    final = (end - slope * mean) / (1 - slope)
-    noise = (rest**2).sum(axis=0) / (n - 2)
-    variance = noise / n / (1 - slope) ** 2 + (end - mean) ** 2 * noise / squares / (1 - slope) ** 4
-    return np.where(varies, (kept - final) / sd, 0.0), np.where(varies, np.sqrt(variance) / sd, 0.0)
+    finite = np.isfinite(first).all(axis=0) & np.isfinite(middle).all(axis=0) & np.isfinite(last).all(axis=0)
+    first, middle, last = (np.where(finite, x, 0.0) for x in (first, middle, last))
+    varies = (last != last[0]).any(axis=0) & (first != first[0]).any(axis=0)
+    sd = np.where(varies, last.std(axis=0), 1.0)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        found = [_end(x, last, first) for x in (first, middle)]
+    drifts = np.array([(np.where(finite, kept, 0.0) - m) / sd for m, _ in found])
+    errors = np.array([e / sd for _, e in found])
+    unknown = ~(np.isfinite(drifts) & np.isfinite(errors))
+    drifts, errors = np.where(unknown, 0.0, drifts), np.where(unknown, 0.0, errors)
+    which = (np.abs(drifts) - 2 * errors).argmax(axis=0)[None]
+    left, error = (np.take_along_axis(x, which, axis=0)[0] for x in (drifts, errors))
+    left, error = np.where(varies, left, 0.0), np.where(varies, error, 0.0)
+    return np.where(finite, left, np.inf), error
+
+
+def _end(x: Floats, last: Floats, instrument: Floats) -> tuple[Floats, Floats]:
+    """Mean (quantity) where ``last`` = c + r ``x`` + e meets the diagonal, and its standard error."""
+    n = len(x)
+    before, after, z = x.mean(axis=0), last.mean(axis=0), instrument - instrument.mean(axis=0)
+    covariance = (z * (x - before)).sum(axis=0)
+    slope = np.minimum((z * (last - after)).sum(axis=0) / covariance, _MOST_MEMORY)
+    noise = ((last - after - slope * (x - before)) ** 2).sum(axis=0) / (n - 2)
+    of_slope = noise * (z**2).sum(axis=0) / covariance**2
+    variance = noise / n / (1 - slope) ** 2 + (after - before) ** 2 * of_slope / (1 - slope) ** 4
+    return (after - slope * before) / (1 - slope), np.sqrt(variance)
 
 
 class MovingRule:
@@ -88,7 +107,7 @@ class MovingRule:
         self.rule = rule
         self.drift: Drift | None = None
         self.looks = 0
-        self._first: dict[str, Floats] = {}
+        self._begun: dict[str, Floats] = {}  # (draw, first and second sweep of all, quantity)
 
     def __call__(self, draws: Mapping[str, NDArray[Any]], stats: Mapping[str, NDArray[Any]]) -> Look:
         """Whether these draws, (chain, draw x sweep, ...) by name, are enough."""
@@ -97,7 +116,7 @@ class MovingRule:
         quick = self.rule.quick(draws, stats)
         drawn = {str(n): x for n, x in quick.data_vars.items() if {CHAIN, DRAW} <= set(x.dims)}
         self.drift = max((self._largest(n, x) for n, x in drawn.items()), key=lambda d: d.proven)
-        if self.drift.proven > DRIFT_MAX:
+        if not self.drift.proven <= DRIFT_MAX:
             return Look(False)
         found = self.rule.whole({n: np.stack([last_moves(chain) for chain in x]) for n, x in draws.items()})
         ess = min(found.min_ess_bulk, found.min_ess_tail)
@@ -108,9 +127,9 @@ class MovingRule:
         """The drift of one quantity's element that is the largest beyond its standard errors."""
         x = quantity.transpose(CHAIN, DRAW, ...).to_numpy()
         x = x.reshape(-1, MOVES, *x.shape[2:]).reshape(-1, MOVES, int(np.prod(x.shape[2:], dtype=int)))
-        first = self._first.setdefault(name, x[:, 0].copy())
+        begun = self._begun.setdefault(name, x[:, :2].copy())
         kept = x[:, MOVES - KEPT_MOVES :].mean(axis=(0, 1))
-        left, error = drift_left(first, x[:, -1], kept)
+        left, error = drift_left(begun[:, 0], begun[:, 1], x[:, -1], kept)
         worst = int((np.abs(left) - 2 * error).argmax())
         return Drift(name + _label(quantity, worst), float(left[worst]), float(error[worst]))
 

@@ -9,6 +9,7 @@ from typing import Final
 from bdfm import _blocks, _memory
 from bdfm._threads import cores
 from bdfm.data.panel import Panel
+from bdfm.inference.engine import moved_states
 from bdfm.inference.identified import MAX_PAIRS
 from bdfm.inference.settings import SamplerSettings
 from bdfm.inference.stopping import FIRST_DRAWS
@@ -59,14 +60,17 @@ def forecast_bytes(
     return kept + max(gathered, busy) + (WHOLE_COPIES * draws if whole else 0)
 
 
-def check_fit(model: Equations, panel: Panel, settings: SamplerSettings) -> None:
-    """Raise ``DataError`` where a fit would not fit into memory."""
+def check_fit(model: Equations, panel: Panel, settings: SamplerSettings, *, update: bool = False) -> None:
+    """Raise ``DataError`` where a fit would not fit into memory, or an update of an earlier one."""
+    n_draws = None
+    if update and settings.draws == "auto":
+        n_draws = moved_states(model, model.coords(panel), settings.chains)
     found = _memory.room()
     each = fit_bytes(model, panel, settings, n_draws=1)
     fitting = 0 if found is None else found[0] // each
     fewer = f'draws = {fitting}, or "auto",' if fitting >= FIRST_DRAWS else "fewer chains or assets"
     _memory.check(
-        fit_bytes(model, panel, settings),
+        fit_bytes(model, panel, settings, n_draws=n_draws),
         where="fit",
         what=f"{settings.chains} chains of {len(panel.assets)} assets and {panel.n_history} periods",
         advice=f"Use {fewer} instead, or close other programs.",
