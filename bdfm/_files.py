@@ -397,7 +397,7 @@ def _sealed_content(path: Path, signature: bytes = _HDF5_SIGNATURE) -> BytesIO:
 def _unstamped(attrs: dict[Any, Any], path: Path, kind: str) -> dict[Any, Any]:
     """Attributes without the stamp of this module, which must fit."""
     attrs = dict(attrs)
-    found, version = attrs.pop(KIND), attrs.pop(SCHEMA)
+    found, version = attrs.pop(KIND, None), attrs.pop(SCHEMA, None)
     if isinstance(version, bool) or not isinstance(version, int | np.integer) or version < 1:
         raise FileError(f"{path}: its file schema is {version}, which no release writes. Use another copy.")
     if version > SCHEMA_VERSION:
@@ -405,9 +405,21 @@ def _unstamped(attrs: dict[Any, Any], path: Path, kind: str) -> dict[Any, Any]:
             f"{path}: written by a newer bdfm (file schema {version}, this release reads up to"
             f" {SCHEMA_VERSION}). Upgrade bdfm."
         )
-    if found != kind:
+    if not isinstance(found, str) or found != kind:
         raise FileError(f"{path}: holds a {found}, a {kind} was expected. Check the path.")
     return attrs
+
+
+@contextmanager
+def _written_here(path: Path) -> Iterator[None]:
+    """Tell of content that is sealed and whole, and yet none that this package writes."""
+    try:
+        yield
+    except (ValueError, KeyError) as error:
+        raise FileError(
+            f"{path}: its content is none that bdfm writes ({str(error)[:200]}). Use another copy, or make it"
+            " anew."
+        ) from error
 
 
 def load_dataset(path: str | Path, *, kind: str) -> xr.Dataset:
@@ -419,7 +431,8 @@ def load_dataset(path: str | Path, *, kind: str) -> xr.Dataset:
         The file is missing, damaged, of another kind, or written by a newer release.
     """
     path = Path(path)
-    dataset = read_dataset(_sealed_content(path))
+    with _written_here(path):
+        dataset = read_dataset(_sealed_content(path))
     dataset.attrs = _unstamped(dataset.attrs, path, kind)
     return dataset
 
@@ -427,7 +440,8 @@ def load_dataset(path: str | Path, *, kind: str) -> xr.Dataset:
 def load_tree(path: str | Path, *, kind: str) -> xr.DataTree:
     """DataTree of a file made by ``save_tree``; otherwise as ``load_dataset``."""
     path = Path(path)
-    tree = read_tree(_sealed_content(path))
+    with _written_here(path):
+        tree = read_tree(_sealed_content(path))
     tree.attrs = _unstamped(tree.attrs, path, kind)
     return tree
 

@@ -8,7 +8,7 @@ HDF5 a dimension is a dataset that is a dimension scale, and the dimensions of a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from io import BytesIO
 from typing import Any, Final
 
@@ -27,44 +27,71 @@ _HIDDEN: Final = frozenset(
         "_NCProperties",
     }
 )
+_MOST_GROUPS: Final = 1_000  # a posterior has ten; a group that lies in itself has no end
 _WITHOUT_VALUES: Final = b"This is a netCDF dimension but not a netCDF variable"
 _AS_A_DIMENSION: Final = "_nc4_non_coord_"  # before the name of a variable that is not along its namesake
 
 
 def read_dataset(content: BytesIO) -> xr.Dataset:
-    """Dataset of the root group, in memory, as ``xarray.open_dataset`` gives it but for encodings."""
-    import h5py
+    """Dataset of the root group, in memory, as ``xarray.open_dataset`` gives it but for encodings.
 
-    with h5py.File(content, "r") as file:
-        return _dataset(file)
+    Raises ``ValueError`` for a file that is none of ``bdfm._files``, as ``read_tree`` does.
+    """
+    return _read(content, _dataset)
 
 
 def read_tree(content: BytesIO) -> xr.DataTree:
     """All groups, in memory, as ``xarray.open_datatree`` gives them but for encodings."""
     import h5py
 
-    found: dict[str, xr.Dataset] = {}
+    def groups(file: Any) -> dict[str, xr.Dataset]:
+        found: dict[str, xr.Dataset] = {}
+        left = [file]
+        while left:
+            group = left.pop(0)
+            found[group.name] = _dataset(group)
+            left = [m for _, m in _members(group) if isinstance(m, h5py.Group)] + left
+            if len(found) > _MOST_GROUPS:
+                raise ValueError(f"more than {_MOST_GROUPS} groups")
+        return found
 
-    def take(group: Any) -> None:
-        found[group.name] = _dataset(group)
-        for member in group.values():
-            if isinstance(member, h5py.Group):
-                take(member)
+    return xr.DataTree.from_dict(_read(content, groups))
 
-    with h5py.File(content, "r") as file:
-        take(file)
-    return xr.DataTree.from_dict(found)
+
+def _read[T](content: BytesIO, take: Callable[[Any], T]) -> T:
+    """What ``take`` makes of the file; whatever goes wrong in one that others wrote is a ``ValueError``."""
+    import h5py
+
+    try:
+        with h5py.File(content, "r") as file:
+            return take(file)
+    except ValueError:
+        raise
+    except Exception as error:  # of two libraries, about what a file of ours never holds
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+
+
+def _members(group: Any) -> Iterator[tuple[str, Any]]:
+    """Names and members of a group, which all lie in this file."""
+    import h5py
+
+    for name in group:
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            raise ValueError(f"{name} is a link")
+        yield name, group[name]
 
 
 def _dataset(group: Any) -> xr.Dataset:
     """Variables of one group, decoded."""
     variables = {}
-    for name, stored in group.items():
+    for name, stored in _members(group):
         if not hasattr(stored, "shape"):
             continue  # a group
         hidden = stored.attrs
         if hidden.get("NAME", b"").startswith(_WITHOUT_VALUES):
             continue
+        if stored.external or stored.is_virtual or stored.shape is None:
+            raise ValueError(f"the values of {name} are not in the file")
         dims = _dimensions(group, name, stored)
         text = stored.dtype.kind == "O"
         values = np.asarray((stored.asstr() if text else stored)[...])

@@ -9,6 +9,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import xarray as xr
@@ -115,6 +116,83 @@ def test_wrong_kind_is_named(dataset, tree, tmp_path):
     _files.save_dataset(dataset, tmp_path / "f.nc", kind="forecast")
     with pytest.raises(FileError, match=r"f\.nc: holds a forecast, a posterior was expected"):
         _files.load_tree(tmp_path / "f.nc", kind="posterior")
+
+
+def stamped(file):
+    """A group of a file as this package stamps it."""
+    file.attrs["bdfm_kind"], file.attrs["bdfm_schema"] = "posterior", 1
+    return file
+
+
+def _outside(file, tmp_path):
+    (tmp_path / "secret").write_bytes(b"x" * 64)
+    file.create_dataset("v", (8,), "f8", external=[(str(tmp_path / "secret"), 0, 64)])
+
+
+def _soft_cycle(file, tmp_path):
+    file.create_group("a")["b"] = h5py.SoftLink("/a")
+
+
+def _hard_cycle(file, tmp_path):
+    group = file.create_group("a")
+    group["b"] = group
+
+
+def _external_link(file, tmp_path):
+    file["a"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "/")
+
+
+def _huge(file, tmp_path):
+    file.create_dataset("v", (10**12, 10**6), "f8", chunks=(1, 1000))
+
+
+def _name_is_a_number(file, tmp_path):
+    file.create_dataset("v", data=np.ones(3)).attrs["NAME"] = 3
+
+
+def _dimensions_are_a_number(file, tmp_path):
+    file.create_dataset("v", data=np.ones(3)).attrs["DIMENSION_LIST"] = 3
+
+
+def _no_dimensions(file, tmp_path):
+    file.create_dataset("v", data=np.ones((3, 2)))
+
+
+def _empty(file, tmp_path):
+    file["v"] = h5py.Empty("f8")
+
+
+def _no_units_of_time(file, tmp_path):
+    file.create_dataset("t", data=np.ones(3)).attrs["units"] = "days since never"
+
+
+def _kind_is_a_list(file, tmp_path):
+    file.attrs["bdfm_kind"] = ["posterior", "forecast"]
+
+
+def _no_stamp(file, tmp_path):
+    del file.attrs["bdfm_schema"]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        _outside, _soft_cycle, _hard_cycle, _external_link, _huge, _name_is_a_number,
+        _dimensions_are_a_number, _no_dimensions, _empty, _no_units_of_time, _kind_is_a_list, _no_stamp,
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("load", ["load_tree", "load_dataset"])
+def test_sealed_files_of_another_hand_give_one_clear_error(spoil, load, tmp_path):
+    """Nothing is read from outside of a file, nothing goes on for ever, and no library's error comes through."""
+    with h5py.File(tmp_path / "plain.h5", "w") as file:
+        spoil(stamped(file), tmp_path)
+    if load == "load_dataset" and spoil in (_soft_cycle, _hard_cycle):
+        pytest.skip("a dataset has no groups")
+    path = tmp_path / "p.nc"
+    _files._write_sealed(path, (tmp_path / "plain.h5").read_bytes())
+    with pytest.raises(FileError, match=r"p\.nc: ") as told:
+        getattr(_files, load)(path, kind="posterior")
+    assert len(str(told.value)) < 600
 
 
 def test_newer_schema_asks_for_an_upgrade(dataset, tmp_path, monkeypatch):
