@@ -183,7 +183,7 @@ def _no_stamp(file, tmp_path):
 )  # fmt: skip
 @pytest.mark.parametrize("load", ["load_tree", "load_dataset"])
 def test_sealed_files_of_another_hand_give_one_clear_error(spoil, load, tmp_path):
-    """Nothing outside of a file is read, nothing goes on for ever, and no error of a library comes through."""
+    """Nothing outside of a file is read, nothing goes on for ever, no error of a library comes through."""
     with h5py.File(tmp_path / "plain.h5", "w") as file:
         spoil(stamped(file), tmp_path)
     if load == "load_dataset" and spoil in (_soft_cycle, _hard_cycle):

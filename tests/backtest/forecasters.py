@@ -77,3 +77,35 @@ class Remembering(Naive):
         way = [*(earlier or []), (f"{history.origin:%Y-%m-%d}", seed)]
         made = super().forecast(history, seed=seed)
         return made.with_attrs(way=str(way)), way
+
+
+@dataclass(frozen=True)
+class Stumbling(Remembering):
+    """Fails at one origin, and tells what each went on from."""
+
+    at: str = ""
+    error: type[Exception] = ArithmeticError
+
+    def forecast_next(self, history, earlier, *, seed):
+        if f"{history.origin:%Y-%m-%d}" == self.at:
+            raise self.error("no luck today")
+        return super().forecast_next(history, earlier, seed=seed)
+
+
+@dataclass(frozen=True)
+class Counting(Naive):
+    """Draws are those of another forecaster, plus the number of origins that it goes on from."""
+
+    stretch: int = 4
+
+    def forecast_next(self, history, earlier, *, seed):
+        made = super().forecast(history, seed=seed)
+        number = 0 if earlier is None else earlier + 1
+        moved = Forecast.from_draws(
+            made.draws.to_numpy() + number,
+            assets=history.assets,
+            asset_class=history.asset_class,
+            origin=history.origin,
+            end=history.end,
+        )
+        return moved, number

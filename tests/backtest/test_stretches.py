@@ -5,15 +5,15 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from forecasters import Naive, Remembering
+from forecasters import Counting, Naive, Remembering, Stumbling
 from test_walk_forward import same
 
 import bdfm
-from bdfm.backtest import ModelForecaster, look_ahead, walk_forward
+from bdfm.backtest import ModelForecaster, audit, look_ahead, walk_forward
 from bdfm.backtest.models import BACKTEST_SAMPLER
 from bdfm.backtest.stretches import stretch_length, stretches, way_to
 from bdfm.backtest.walk import origin_seed
-from bdfm.errors import DataError
+from bdfm.errors import DataError, DataWarning, ModelError
 
 
 def test_stretches_hold_origins_in_a_row():
@@ -110,3 +110,40 @@ def test_the_command_updates_and_refuses_what_contradicts_it(bdfm_command, data,
     manifest = json.loads((tmp_path / "runs" / "tiny" / "manifest.json").read_text())
     settings = manifest["identity"]["settings"]
     assert (settings["warm"], settings["sampler"]["min_ess"]) == (3, 60)
+
+
+def test_an_origin_that_fails_ends_its_stretch_and_the_same_call_tries_again(data, origins, tmp_path):
+    """The next one would go on from an origin that is not the one before, and stay so."""
+    whole = walk_forward(Remembering(), data, origins, tmp_path / "whole")
+    lengths = [len(way_to(d, period=28, length=4)) for d in origins]
+    second = next(k for k, n in enumerate(lengths) if n == 2 and k + 2 < len(origins))
+    at = f"{origins[second]:%Y-%m-%d}"
+    for error in (ArithmeticError, DataError):
+        folder = tmp_path / error.__name__
+        with pytest.warns(DataWarning, match="3 of"):
+            broken = walk_forward(Stumbling(at=at, error=error), data, origins, folder)
+        assert list(broken.failures["origin"]) == [f"{d:%Y-%m-%d}" for d in origins[second : second + 3]]
+        assert f"goes on from {at}, which failed: no luck today" in broken.failures["message"].iloc[-1]
+        assert same(walk_forward(Stumbling(), data, origins, folder), whole)
+    alone = tmp_path / "alone"  # an origin on the way that nobody asked for
+    with pytest.raises(DataError, match=f"goes on from {at}"):
+        walk_forward(Stumbling(at=at), data, [origins[second + 1]], alone)
+
+
+def test_the_audit_goes_the_whole_way(data, origins):
+    origin = next(d for d in origins if len(way_to(d, period=28, length=4)) == 3)
+    found = audit._forecast(Counting(), data, origin, 28, None, 1)
+    history = data.history(origin)
+    plain = Naive().forecast(history, seed=origin_seed(1, origin)).draws.to_numpy()
+    np.testing.assert_allclose(found, plain + 2, rtol=1e-12)
+    assert look_ahead(Counting(), data, [origin]).to_numpy().all()
+
+
+def test_what_cannot_have_stretches_is_told_before_anything_is_done(data, origins, tmp_path):
+    for stretch in (0, -1, 2.5):
+        with pytest.raises(DataError, match="stretch"):
+            walk_forward(Remembering(stretch=stretch), data, origins, tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+    nuts = bdfm.SamplerSettings(engine="nuts")
+    with pytest.raises(ModelError, match="need the Gibbs sampler"):
+        ModelForecaster(bdfm.FactorModel.from_preset("m6"), sampler=nuts, warm=2)
