@@ -134,7 +134,7 @@ KeepDraws = Annotated[
 
 WarmFrom = Annotated[
     Path | None,
-    typer.Option(help="Folder of an earlier forecast, from whose posterior the chains go on."),
+    typer.Option(help="Folder of an earlier forecast, whose draws are moved on instead of fitting anew."),
 ]
 
 Memory = Annotated[

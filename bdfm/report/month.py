@@ -77,7 +77,7 @@ class Month:
     doubts
         What is doubtful in its data, accepted or warned of.
     warm_from
-        Posterior of an earlier month, from whose draws the chains go on.
+        Posterior of an earlier month, whose draws are moved on (``Posterior.update``).
     """
 
     run: RunFile

@@ -33,6 +33,8 @@ STAGES = (
     ("updates compiled or loaded", "bdfm.gibbs.sampler", "_Run.__init__"),
     ("sweeps", "bdfm.gibbs.sampler", "_Run.tune"),
     ("sweeps", "bdfm.gibbs.sampler", "_Run.keep"),
+    ("sweeps", "bdfm.gibbs.sampler", "_Run.begin_moves"),
+    ("sweeps", "bdfm.gibbs.sampler", "_Run.move"),
     ("draws by name", "bdfm.gibbs.sampler", "_Run.draws"),
     ("stopping rule", "bdfm.inference.stopping", "StoppingRule.__call__"),
     ("posterior made of draws", "bdfm.posterior.fit", "Posterior.from_draws"),
