@@ -171,7 +171,7 @@ class Panel:
             "forecast", prices=prices, universe=table, earnings=earnings, origin=day, since=since,
             inactive=inactive,
         )  # fmt: skip
-        check_panel(int((prices.index <= day).sum()), len(symbols), settings)
+        check_panel(len(prices), len(symbols), settings)
         doubt(tables, accept=accept)
         closes = closes_until(day, prices, symbols, inactive, settings)
         settings = settings.spaced(closes.spacing)
