@@ -27,7 +27,11 @@ TWICE = {
     "run": ("run month.toml", "run fewer.toml", {"posterior.nc", "quantiles.png", "report.html"}),
     "check": ("check --prices prices.csv --out new", f"check {TABLES} --out new", set()),
     "risk": (f"risk {BOOK} --benchmark A", f"risk {BOOK}", {"active.csv", "active.png"}),
-    "stress": (f"stress {BOOK} --loss 0.01 --forecast out", f"stress {BOOK}", {"forecast.csv"}),
+    "stress": (
+        f"stress {BOOK} --origin 2021-05-14 --loss 0.01 --forecast out",
+        f"stress {BOOK} --origin 2021-05-14",
+        {"forecast.csv"},
+    ),
     "exposures": (f"{EXPOSURES} --method rolling --window-days 100", EXPOSURES, {"exposures_rolling.nc"}),
 }
 NOT_TRIED = {
