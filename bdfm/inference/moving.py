@@ -66,7 +66,8 @@ def drift_left(first: Floats, middle: Floats, last: Floats, kept: Floats) -> tup
     Returns
     -------
     tuple of arrays
-        Each (quantity); 0 and 0 for a quantity that does not vary, infinite drift for one that is not finite.
+        Each (quantity); 0 with an infinite error for a quantity that does not vary, infinite drift for one
+        that is not finite.
     """
     finite = np.isfinite(first).all(axis=0) & np.isfinite(middle).all(axis=0) & np.isfinite(last).all(axis=0)
     first, middle, last = (np.where(finite, x, 0.0) for x in (first, middle, last))
@@ -80,8 +81,8 @@ def drift_left(first: Floats, middle: Floats, last: Floats, kept: Floats) -> tup
     drifts, errors = np.where(unknown, 0.0, drifts), np.where(unknown, 0.0, errors)
     which = (np.abs(drifts) - 2 * errors).argmax(axis=0)[None]
     left, error = (np.take_along_axis(x, which, axis=0)[0] for x in (drifts, errors))
-    left, error = np.where(varies, left, 0.0), np.where(varies, error, 0.0)
-    return np.where(finite, left, np.inf), error
+    left, error = np.where(varies, left, 0.0), np.where(varies, error, np.inf)
+    return np.where(finite, left, np.inf), np.where(finite, error, 0.0)
 
 
 def _end(x: Floats, last: Floats, instrument: Floats) -> tuple[Floats, Floats]:

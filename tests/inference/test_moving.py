@@ -91,13 +91,16 @@ def test_drift_has_the_unit_of_the_posterior_sd():
 @pytest.mark.parametrize("value", [0.3, 1.1, 0.001, 0.0])
 def test_what_does_not_vary_does_not_drift_and_what_is_not_finite_does(value):
     same = np.full((250, 2), value)
-    assert (np.array(drift_left(same, same, same, same.mean(axis=0))) == 0).all()
+    left, error = drift_left(same, same, same, same.mean(axis=0))
+    assert (left == 0).all()
+    assert np.isinf(error).all()  # never what drifts most
     x = moved(np.random.default_rng(6), 0.5, 0.0, quantities=3)
     for bad in (np.nan, np.inf):
         for k in range(3):
             sweeps = [y.copy() for y in begun(x)]
             sweeps[k][7, 1] = bad
-            left, _ = drift_left(*sweeps, x[:, -1].mean(axis=0))
+            left, error = drift_left(*sweeps, x[:, -1].mean(axis=0))
+            assert np.isfinite(error).all()
             assert np.isinf(left[1])
             assert np.isfinite(left[[0, 2]]).all()
 
