@@ -78,7 +78,8 @@ def test_what_is_slow_under_something_fast_is_seen():
         left, error = drift_left(first, second, last, kept)
         found = np.mean(np.abs(left) - 2 * error > DRIFT_MAX)
         assert found > seen if offset else found == 0, (phi, offset, found)
-        assert np.median(np.abs(left)) > 0.7 * true, "the instrument is not what is told"
+        without = np.abs(drift_left(first, first, last, kept)[0]).mean()
+        assert np.abs(left).mean() > 1.8 * without or not offset  # the instrument is what is told
 
 
 def test_drift_has_the_unit_of_the_posterior_sd():
