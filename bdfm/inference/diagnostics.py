@@ -251,7 +251,7 @@ def diagnose(
             continue
         variable = variable.transpose(CHAIN, DRAW, ...)
         draws = variable.to_numpy().reshape(n_chain, n_draw, -1)
-        labels = _labels(variable)
+        labels = labels_of(variable)
         varies = (draws != draws[0, 0]).any(axis=(0, 1))
         if str(name) in must_vary and not varies.all():
             stuck.append(f"{name}[{first(labels[~varies])}]" if labels[0] else str(name))
@@ -291,7 +291,7 @@ def diagnose(
     )
 
 
-def _labels(variable: xr.DataArray) -> NDArray[np.object_]:
+def labels_of(variable: xr.DataArray) -> NDArray[np.object_]:
     """Label of each element beyond chain and draw, such as ``XOM, 5``; empty for a scalar."""
     labels = [""]
     for dim in variable.dims[2:]:

@@ -16,6 +16,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bdfm.gibbs.sampler import KEPT_MOVES, MOVES, Look, last_moves
+from bdfm.inference.diagnostics import labels_of
 from bdfm.inference.stopping import StoppingRule
 from bdfm.names import CHAIN, DRAW
 
@@ -126,19 +127,12 @@ class MovingRule:
 
     def _largest(self, name: str, quantity: xr.DataArray) -> Drift:
         """The drift of one quantity's element that is the largest beyond its standard errors."""
-        x = quantity.transpose(CHAIN, DRAW, ...).to_numpy()
+        quantity = quantity.transpose(CHAIN, DRAW, ...)
+        x = quantity.to_numpy()
         x = x.reshape(-1, MOVES, *x.shape[2:]).reshape(-1, MOVES, int(np.prod(x.shape[2:], dtype=int)))
         begun = self._begun.setdefault(name, x[:, :2].copy())
         kept = x[:, MOVES - KEPT_MOVES :].mean(axis=(0, 1))
         left, error = drift_left(begun[:, 0], begun[:, 1], x[:, -1], kept)
         worst = int((np.abs(left) - 2 * error).argmax())
-        return Drift(name + _label(quantity, worst), float(left[worst]), float(error[worst]))
-
-
-def _label(quantity: xr.DataArray, place: int) -> str:
-    """Labels of an element beyond chain and draw, in brackets; empty for a scalar."""
-    dims = [d for d in quantity.dims if d not in (CHAIN, DRAW)]
-    if not dims:
-        return ""
-    at = np.unravel_index(place, [quantity.sizes[d] for d in dims])
-    return f"[{', '.join(str(quantity.get_index(d)[int(i)]) for d, i in zip(dims, at, strict=True))}]"
+        label = labels_of(quantity)[worst]
+        return Drift(f"{name}[{label}]" if label else name, float(left[worst]), float(error[worst]))

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import xarray as xr
+from months import small_market
 
-from bdfm.data.panel import Panel
 from bdfm.gibbs.data import make_data
 from bdfm.gibbs.draws import named_draws
 from bdfm.gibbs.sampler import KEPT_MOVES, MOVES, PILOT, Look, last_moves, move_draws
@@ -22,7 +22,6 @@ from bdfm.inference.warm import by_label, spread_draws
 from bdfm.model.factor_model import FactorModel, presets
 from bdfm.posterior.fit import fit
 
-CLASSES = np.array(["stock"] * 5 + ["bond_etf"] * 3)
 AUTO = SamplerSettings(engine="gibbs", min_ess=400, max_rhat=1.02, tune=300)
 
 
@@ -333,30 +332,7 @@ def test_walking_loadings_of_other_blocks_begin_with_those_of_the_last(small_pre
 @pytest.fixture(scope="module")
 def months():
     """Model, and panels: two months in a row (A7 ends with the first, A0 is new in the other), a far one."""
-    rng = np.random.default_rng(3)
-    n = 61
-    returns = 0.05 * rng.standard_normal((n, 2)) @ rng.standard_normal((2, 8)) + 0.03 * rng.standard_normal(
-        (n, 8)
-    )
-    recent, volatility = rng.standard_normal((n + 1, 8)), 0.3 * rng.standard_normal((n + 1, 8, 1))
-    earnings = (rng.random((n + 1, 8)) < 0.25).astype(float)
-    model = FactorModel(name="tiny", n_factors=2)
-
-    def panel(rows, columns, origin, times=1.0):
-        ahead = rows.stop
-        return Panel.from_arrays(
-            times * returns[rows][:, columns],
-            asset_class=CLASSES[columns].tolist(),
-            assets=[f"A{i}" for i in columns],
-            recent_return=recent[rows][:, columns],
-            recent_volatility=volatility[rows][:, columns],
-            earnings=earnings[rows][:, columns],
-            next_recent_return=recent[ahead, columns],
-            next_recent_volatility=volatility[ahead, columns],
-            next_earnings=earnings[ahead, columns],
-            origin=origin,
-        )
-
+    model, panel = small_market(61)
     first = panel(slice(0, 60), list(range(1, 8)), "2021-01-01")
     second = panel(slice(1, 61), list(range(7)), "2021-01-29")
     far = panel(slice(1, 61), list(range(7)), "2021-01-29", times=8.0)

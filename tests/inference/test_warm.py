@@ -9,8 +9,8 @@ import threading
 import numpy as np
 import pytest
 import xarray as xr
+from months import ASSETS, small_market
 
-from bdfm.data.panel import Panel
 from bdfm.errors import DataError, ModelError
 from bdfm.gibbs.data import make_data
 from bdfm.gibbs.draws import named_draws
@@ -24,37 +24,13 @@ from bdfm.model.evidence import Evidence
 from bdfm.model.factor_model import FactorModel, presets
 from bdfm.posterior.fit import fit
 
-ASSETS = [f"A{i}" for i in range(8)]
 SETTINGS = SamplerSettings(engine="gibbs", draws=300, tune=200, chains=2, thin=2)
 
 
 @pytest.fixture(scope="module")
 def months():
     """Model, and the panels of two months in a row: A7 ends with the first, A0 is new in the second."""
-    rng = np.random.default_rng(3)
-    n = 41
-    common = 0.05 * rng.standard_normal((n, 2)) @ rng.standard_normal((2, 8))
-    returns = common + 0.03 * rng.standard_normal((n, 8))
-    recent, volatility = rng.standard_normal((n + 1, 8)), 0.3 * rng.standard_normal((n + 1, 8, 1))
-    earnings = (rng.random((n + 1, 8)) < 0.25).astype(float)
-    classes = np.array(["stock"] * 5 + ["bond_etf"] * 3)
-    model = FactorModel(name="tiny", n_factors=2)
-
-    def panel(rows, columns, origin):
-        ahead, names = rows.stop, [ASSETS[i] for i in columns]
-        return Panel.from_arrays(
-            returns[rows][:, columns],
-            asset_class=classes[columns].tolist(),
-            assets=names,
-            recent_return=recent[rows][:, columns],
-            recent_volatility=volatility[rows][:, columns],
-            earnings=earnings[rows][:, columns],
-            next_recent_return=recent[ahead, columns],
-            next_recent_volatility=volatility[ahead, columns],
-            next_earnings=earnings[ahead, columns],
-            origin=origin,
-        )
-
+    model, panel = small_market(41)
     first = panel(slice(0, 40), list(range(1, 8)), "2021-01-01")
     second = panel(slice(1, 41), list(range(7)), "2021-01-29")
     return model, first, second
