@@ -44,6 +44,7 @@ RECENT_RETURN_MISSING: Final = "recent_return_missing"  # (period, asset)
 RECENT_VOLATILITY_MISSING: Final = "recent_volatility_missing"  # (period, asset, window)
 MARKET_VOLATILITY: Final = "market_volatility"  # x^m (period, window), log ratio to the market's own past
 CHARACTERISTICS: Final = "characteristics"  # z (asset, characteristic), known at the origin
+CHARACTERISTICS_PATH: Final = "characteristics_path"  # z (period, asset, characteristic), at each start
 MARKET_RISK: Final = "market_risk"  # x^mr (period, asset), decimal sd of the market's part, signed like beta
 OUTSIDE_VOLATILITY: Final = "outside_volatility"  # x^o (period, asset), log ratio of a given volatility
 ROLLING_COVARIANCE: Final = "rolling_covariance"  # (asset, other_asset), of log returns of the next period

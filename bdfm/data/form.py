@@ -13,6 +13,7 @@ from bdfm.names import (
     ASSET,
     CHARACTERISTIC,
     CHARACTERISTICS,
+    CHARACTERISTICS_PATH,
     CLASS_OF,
     EARNINGS,
     MARKET_RISK,
@@ -46,6 +47,7 @@ OPTIONAL: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     ROLLING_COVARIANCE: ((ASSET, OTHER_ASSET), "f8"),
     OUTSIDE_VOLATILITY: ((PERIOD, ASSET), "f8"),
     MARKET_RISK: ((PERIOD, ASSET), "f8"),
+    CHARACTERISTICS_PATH: ((PERIOD, ASSET, CHARACTERISTIC), "f8"),
 }
 COORDINATES: Final[dict[str, tuple[str, str]]] = {
     PERIOD: (PERIOD, "M8[ns]"),
@@ -59,12 +61,25 @@ COORDINATES: Final[dict[str, tuple[str, str]]] = {
 ATTRIBUTES: Final = ("origin", "n_history", "has_earnings", "inactive", "settings")
 
 
+def _check_history(dataset: xr.Dataset) -> None:
+    """Raise ``DataError`` where the periods are not some of history and then some after the origin."""
+    told, n_periods = dataset.attrs["n_history"], dataset.sizes[PERIOD]
+    told = told.item() if isinstance(told, np.generic) else told
+    n_history = told if isinstance(told, int) else 0
+    if not 0 < n_history < n_periods:
+        raise DataError(
+            f"panel: {told!r} periods of history among {n_periods}; at least one, and one after it, was"
+            " expected."
+        )
+
+
 def read_only(dataset: xr.Dataset) -> xr.Dataset:
     """Copy of a panel's Dataset with its types and nothing else, read-only; ``DataError`` when it is none."""
     lacking = [x for x in (*VARIABLES, *COORDINATES) if x not in dataset.variables]
     lacking += [x for x in ATTRIBUTES if x not in dataset.attrs]
     if lacking:
         raise DataError(f"panel: the dataset lacks {_checks.first(lacking)}; it was not made by to_dataset.")
+    _check_history(dataset)
     held = VARIABLES | {x: form for x, form in OPTIONAL.items() if x in dataset}
     fixed = {x: np.array(dataset[x].to_numpy(), dtype=kind) for x, (_, kind) in held.items()}
     coords = {x: dataset[x].to_numpy().astype(kind) for x, (_, kind) in COORDINATES.items()}

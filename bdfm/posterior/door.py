@@ -122,6 +122,17 @@ def completed(tree: xr.DataTree, path: Path) -> xr.DataTree:
             f"{path}: the file has no group {_checks.first(lacking)}: another release of bdfm wrote it. Fit"
             " again, or read it with the release that wrote it."
         )
+    draws = tree[POSTERIOR].to_dataset()
+    try:
+        panel = Panel.from_dataset(tree[PANEL].to_dataset())
+    except (DataError, ValueError) as error:
+        raise FileError(f"{path}: its panel cannot be read: {error} Fit again.") from None
+    for dim, labels in ((PERIOD, panel.history[PERIOD].to_numpy()), (ASSET, np.array(panel.assets))):
+        if dim in draws.coords and draws[dim].to_numpy().tolist() != labels.tolist():
+            raise FileError(
+                f"{path}: the {dim} labels of its draws are not those of its panel, so the file was changed"
+                " by hand. Fit again."
+            )
     return _with_type(tree, np.float64) if PRECISION in tree.attrs else tree
 
 

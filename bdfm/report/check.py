@@ -79,7 +79,7 @@ def check_files(
 
 def write_check(tables: Tables, found: Findings, folder: Path) -> None:
     """Write ``findings.json``, ``findings.html`` and ``coverage.png``, all of them or none."""
-    page = f"<!doctype html><meta charset=utf-8><title>Doubts</title>{found._repr_html_()}"
+    page = f"<!doctype html><html><meta charset=utf-8><title>Doubts</title>{found._repr_html_()}</html>"
     with _folders.OutputFolder(folder, made_by="check") as files:
         _files.write_text(files / "findings.json", found.to_json() + "\n")
         _files.write_text(files / "findings.html", page + "\n")

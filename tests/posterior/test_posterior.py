@@ -82,6 +82,29 @@ def test_a_truncated_file_is_one_clear_error(posterior, tmp_path):
         Posterior.load(path)
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            lambda d: d.isel(period=slice(0, 1)),
+            "its panel cannot be read: panel: 36 periods of history among 1",
+        ),
+        (lambda d: d.isel(period=slice(0, 0)), "its panel cannot be read: .* among 0"),
+        (lambda d: d.assign_attrs(n_history=0), "its panel cannot be read: panel: 0 periods"),
+        (lambda d: d.assign_attrs(n_history="30"), "its panel cannot be read: panel: '30' periods"),
+        (lambda d: d.assign_attrs(n_history=35), "the period labels of its draws are not those of its panel"),
+        (lambda d: d.isel(asset=slice(0, 1)), "the asset labels of its draws"),
+        (lambda d: d.isel(asset=slice(None, None, -1)), "the asset labels of its draws"),
+    ],
+)
+def test_a_panel_of_other_labels_than_the_draws_is_refused(change, told, posterior, tmp_path):
+    tree = posterior.tree.copy()
+    tree["panel"] = xr.DataTree(change(posterior.panel.to_dataset()))
+    path = _files.save_tree(tree, tmp_path / "p.nc", kind="posterior")
+    with pytest.raises(FileError, match=rf"p\.nc: {told}"):
+        Posterior.load(path)
+
+
 def test_log_likelihood_is_unweighted_and_pointwise(posterior, tiny_panel):
     values = posterior.log_likelihood()
     assert values.dims == ("chain", "draw", "period", "asset")
