@@ -20,6 +20,7 @@ from bdfm.names import (
     ASSET,
     CHARACTERISTIC,
     CHARACTERISTICS,
+    CHARACTERISTICS_PATH,
     CLASS_OF,
     EARNINGS,
     MARKET_RISK,
@@ -51,6 +52,7 @@ def assemble(
     recent_volatility: Array,
     market_volatility: Array,
     characteristics: tuple[list[str], Array],
+    characteristics_path: Array | None,
     market_risk: Array | None,
     outside_volatility: Array | None,
     rolling_covariance: Array | None,
@@ -71,6 +73,7 @@ def assemble(
         (ROLLING_COVARIANCE, rolling_covariance),
         (OUTSIDE_VOLATILITY, outside_volatility),
         (MARKET_RISK, market_risk),
+        (CHARACTERISTICS_PATH, characteristics_path),
     ):
         if given is not None:
             arrays[name] = given

@@ -66,6 +66,8 @@ class Panel:
         The same of an equal-weighted portfolio of the universe, always less its own past mean.
     ``characteristics`` (asset, characteristic)
         Class and group dummies, beta, volatility and momentum at the origin; see ``features``.
+    ``characteristics_path`` (period, asset, characteristic)
+        The same at the start of each period; only where the settings ask for it.
     ``market_risk`` (period, asset)
         Beta on an equal-weighted portfolio of the universe times its sd over the period, by the year before.
     ``outside_volatility`` (period, asset)
@@ -191,12 +193,12 @@ class Panel:
         starts = days[: len(returns) + 1]  # of the periods of history, and of the first one after the origin
         recent_return, recent_volatility, market_volatility = features.at_starts(closes, starts, settings)
         group = _checks.category(table["group"]) if "group" in table else table["asset_class"]
-        names, characteristics = features.characteristics(
-            closes,
-            int(history[-1]),
-            table["asset_class"].to_numpy(dtype=np.str_),
-            group.to_numpy(dtype=np.str_),
-        )
+        labels = table["asset_class"].to_numpy(dtype=np.str_), group.to_numpy(dtype=np.str_)
+        names, characteristics = features.characteristics(closes, int(history[-1]), *labels)
+        path = None
+        if settings.moving_characteristics:
+            path = np.stack([features.characteristics(closes, int(day), *labels)[1] for day in starts])
+            path = np.concatenate([path, np.repeat(path[-1:], horizon - 1, axis=0)])
         risk = features.market_risk(closes, days[: len(returns) + 2])
         outside = None
         if volatility is not None:
@@ -219,6 +221,7 @@ class Panel:
                 [market_volatility, np.repeat(market_volatility[-1:], later, axis=0)]
             ),
             characteristics=(names, characteristics),
+            characteristics_path=path,
             market_risk=features.fill_by_class(
                 np.concatenate([risk, np.repeat(risk[-1:], later, axis=0)])[..., None],
                 pd.factorize(table["asset_class"])[0].astype(np.int64),
@@ -274,7 +277,8 @@ class Panel:
         market_volatility
             (period[, window]) log volatility of the market over its own past; 0 where not given.
         characteristics
-            (asset, characteristic) at the origin; none when not given.
+            (asset, characteristic) at the origin, or (period, asset, characteristic) at the start of each of
+            the T periods and, last, at the origin; none when not given.
         market_risk, next_market_risk, outside_volatility, next_outside_volatility
             (period, asset) and (asset); none when not given, 0 where NaN.
         rolling_covariance
@@ -325,10 +329,13 @@ class Panel:
                 raise DataError(f"{name}: shape {part.shape}, expected {shape}.")
             market.append(part.reshape(-1, n_windows))
         known = np.zeros((n_assets, 0)) if characteristics is None else np.array(characteristics, dtype=float)
-        if known.ndim != 2 or len(known) != n_assets or not np.isfinite(known).all():
+        path = known if known.ndim == 3 else None
+        if known.shape[:-1] not in ((n_assets,), (n_history + 1, n_assets)) or not np.isfinite(known).all():
             raise DataError(
-                f"characteristics: shape {known.shape}, expected finite values (asset, characteristic)."
+                f"characteristics: shape {known.shape}, expected finite values (asset, characteristic) or"
+                f" ({n_history + 1}, asset, characteristic): at the start of each period and at the origin."
             )
+        known = known if path is None else known[-1]
 
         outside, risk = (
             None if past is None else np.nan_to_num(stack(name, past, following))
@@ -354,6 +361,7 @@ class Panel:
             recent_volatility=stack(RECENT_VOLATILITY, recent_volatility, next_recent_volatility, n_windows),
             market_volatility=np.concatenate(market),
             characteristics=([f"z{j + 1}" for j in range(known.shape[1])], known),
+            characteristics_path=path,
             market_risk=risk,
             outside_volatility=outside,
             rolling_covariance=covariance,

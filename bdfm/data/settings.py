@@ -53,6 +53,8 @@ class PanelSettings(Settings):
     max_stale_days: int = Field(default=10, ge=1, le=MAX_DAYS)
     # calendar days from one price to the next where they are sparse, 30 say; a panel has that of its prices
     spacing_days: Annotated[int, Field(ge=1, le=MAX_DAYS)] | None = None
+    # characteristics at the start of each period, for loadings that follow them as they move
+    moving_characteristics: bool = False
     # of daily returns up to the origin, for models whose forecasts pool with it; none unless a table is given
     rolling_covariance: RollingCovariance | None = None
 

@@ -62,10 +62,10 @@ class VolatilitySums(NamedTuple):
 class LoadingsData(NamedTuple):
     """Prior of the loadings."""
 
-    cut: Ints  # (B + 1) bounds of the blocks of periods with the same loadings
+    cut: Ints  # (B + 1) bounds of the blocks of periods with the same loadings; the last one may be empty
     student: bool  # whether deviations of the first block are Student-t
     dof: float
-    characteristics: Floats  # (L, N)
+    characteristics: Floats  # (B, L, N)
     slope_sd: float  # of the normal prior of slopes on characteristics
     tau_sd: float  # of the half-normal prior of tau, which is 1 where L is 0
     delta_sd: float  # of the half-normal prior of delta, where B is above 1
@@ -209,9 +209,10 @@ def _loadings(spec: GibbsSpec) -> LoadingsData:
     n_periods, n_assets = spec.returns.shape
     blocks, known = spec.loading_blocks, spec.characteristics
     block = np.zeros(n_periods, np.int64) if blocks is None else blocks.block
-    characteristics = np.zeros((0, n_assets)) if known is None else known.values.T
+    n_blocks = 1 if blocks is None else blocks.number
+    characteristics = np.zeros((n_blocks, 0, n_assets)) if known is None else known.values.swapaxes(1, 2)
     return LoadingsData(
-        cut=np.array([0, *(np.flatnonzero(np.diff(block)) + 1), n_periods], dtype=np.int64),
+        cut=np.searchsorted(block, np.arange(n_blocks + 1)).astype(np.int64),
         student=spec.loadings_dof is not None,
         dof=float(spec.loadings_dof or 1.0),
         characteristics=np.array(characteristics, dtype=np.float64, order="C"),

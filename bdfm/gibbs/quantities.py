@@ -18,16 +18,22 @@ from bdfm.gibbs.level import effect_of
 from bdfm.gibbs.linear import add_rows
 from bdfm.gibbs.random import exp_in_place
 from bdfm.gibbs.scratch import PathScratch, Scratch
-from bdfm.gibbs.state import FactorsState, MultiplierState, State
+from bdfm.gibbs.state import FactorsState, LoadingsState, MultiplierState, State
 
 
 @kernel
 def explained(slopes: Floats, characteristics: Floats, k: int, i: int) -> float:
-    """What the characteristics of asset i say about its loading on factor k; 0 without characteristics."""
+    """What the characteristics of asset i in one block say about its loading on factor k; 0 without any."""
     total = 0.0
     for j in range(characteristics.shape[0]):
         total += slopes[k, j] * characteristics[j, i]
     return total
+
+
+@kernel
+def left_over(own: LoadingsState, characteristics: Floats, b: int, k: int, i: int) -> float:
+    """What characteristics (B, L, N) leave of the loading of asset i on factor k in block b."""
+    return own.values[b, k, i] - explained(own.slopes, characteristics[b], k, i)
 
 
 @kernel

@@ -68,6 +68,7 @@ class SlopeScratch(NamedTuple):
 
     precision: Floats  # (L, L)
     vector: Floats  # (L)
+    change: Floats  # (L)
 
 
 class ProductScratch(NamedTuple):
@@ -259,9 +260,9 @@ def make_scratch(data: Data, state: State) -> Scratch:
     """Memory of one chain; ``sweep.refresh`` fills in what is kept current."""
     n, t = data.returns.values.shape
     b, k, _ = state.loadings.values.shape
-    m, j, known = len(data.mean.x), len(data.volatility.x), len(data.loadings.characteristics)
+    m, j, known = len(data.mean.x), len(data.volatility.x), data.loadings.characteristics.shape[1]
     lags, groups = data.dynamics.n_lags + 1, state.volatility.mu.shape[1]
-    larger = max(n, t)
+    larger, steps = max(n, t), max(b, t)
     own_k = k if data.factor_volatility.present else 0
     own_n = n if data.asset_volatility.present else 0
     own_t = t if data.factor_volatility.present or data.asset_volatility.present else 0
@@ -276,17 +277,17 @@ def make_scratch(data: Data, state: State) -> Scratch:
             pair=z((k * (k + 1) // 2, t)),
             pair_sums=z(k * (k + 1) // 2),
             path_sums=z(k),
-            precision=z((t, k, k)),
-            gradient=z((k, t)),
-            coupling=z((t, k)),
-            change=z((k, t)),
+            precision=z((steps, k, k)),
+            gradient=z((k, steps)),
+            coupling=z((steps, k)),
+            change=z((k, steps)),
             inverse=z((k, k)),
             vector=z(k),
             ahead=z(k),
         ),
         regression=RegressionScratch(z((n, m, m)), z((n, m)), z(t), z((m, m)), z(m), z(n), z(n), z(n)),
         orbit=OrbitScratch(z((k, b * n + known)), z((k, b * n + known)), z((k, k))),
-        slopes=SlopeScratch(z((known, known)), z(known)),
+        slopes=SlopeScratch(z((known, known)), z(known), z(known)),
         products=ProductScratch(
             precision=z(larger),
             gradient=z(larger),

@@ -95,7 +95,10 @@ class Lags:
 
 @dataclass(frozen=True)
 class Characteristics:
-    """Prior mean of the loadings: values (asset, characteristic), and priors of their slopes and of tau."""
+    """Prior mean of the loadings: values by block, and priors of their slopes and of tau.
+
+    ``values`` (block, asset, characteristic); one block where loadings do not move.
+    """
 
     values: NDArray[np.float64]
     slope_sd: float = 0.5
@@ -106,12 +109,19 @@ class Characteristics:
 class LoadingBlocks:
     """Blocks of periods with loadings of their own: the block of each period, and the prior of their changes.
 
-    A change has sd ``unit`` times the drift, which is half-normal with scale ``drift_sd``.
+    A change has sd ``unit`` times the drift, which is half-normal with scale ``drift_sd``. ``block`` ascends
+    from 0; blocks after its last, up to ``n_blocks``, have no periods: what a forecast starts from.
     """
 
     block: NDArray[np.int64]
     drift_sd: float
     unit: float = 1.0
+    n_blocks: int | None = None
+
+    @property
+    def number(self) -> int:
+        """Number of blocks, those without periods among them."""
+        return int(self.block.max()) + 1 if self.n_blocks is None else self.n_blocks
 
 
 @dataclass(frozen=True)
@@ -216,7 +226,7 @@ class GibbsSpec:
     asset_volatility
         Prior of a path of the log noise scale of each asset; None: none. With Student-t or normal noise.
     characteristics, loading_blocks
-        What the loadings follow, or how they change; None: neither. Not both.
+        What the loadings follow, and how what is left of them changes; None: nothing, and not at all.
     period_weights
         (period) omega_t in (0, 1]; None: all 1.
     evidence
@@ -261,6 +271,12 @@ class GibbsSpec:
                     f" shape {(n_periods, n_assets)} or with windows on a third axis are needed."
                 )
         self._check_paths()
+        blocks, known = self.loading_blocks, self.characteristics
+        shape = (1 if blocks is None else blocks.number, n_assets)
+        if known is not None and known.values.shape[:2] != shape:
+            raise ModelError(
+                f"gibbs: characteristics have shape {known.values.shape}; {shape} by characteristic is needed."
+            )
         weights = self.period_weights
         if weights is not None and (
             weights.shape != (n_periods,) or not ((weights > 0) & (weights <= 1)).all()

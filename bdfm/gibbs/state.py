@@ -131,7 +131,7 @@ def lay_out(take: Callable[..., Floats], data: Data, n_factors: int) -> tuple[St
 
     loadings = (
         next_array(len(data.loadings.cut) - 1, k, n_assets),
-        next_array(k, len(data.loadings.characteristics)),
+        next_array(k, data.loadings.characteristics.shape[1]),
         next_array(1),
         next_array(1),
     )

@@ -49,7 +49,12 @@ from bdfm.gibbs.updates.factor_volatility import (
 from bdfm.gibbs.updates.group_means import move_group_means
 from bdfm.gibbs.updates.hierarchies import draw_hierarchies, move_groups
 from bdfm.gibbs.updates.latent_scale import draw_h, draw_phi, rescale_h, shift_h
-from bdfm.gibbs.updates.loading_hypers import draw_drift, draw_loading_mixing, draw_loading_slopes
+from bdfm.gibbs.updates.loading_hypers import (
+    draw_drift,
+    draw_loading_mixing,
+    draw_loading_slopes,
+    move_loading_slopes,
+)
 from bdfm.gibbs.updates.loadings import draw_loadings
 from bdfm.gibbs.updates.log_volatility import move_asset_coefficients
 from bdfm.gibbs.updates.mean_effects import (
@@ -87,6 +92,7 @@ _UPDATES: Final[tuple[Update, ...]] = (
     draw_loadings,
     draw_loading_mixing,
     draw_loading_slopes,
+    move_loading_slopes,
     draw_drift,
     draw_factor_path,
     draw_factor_periods,
@@ -155,6 +161,8 @@ def sweep_of(spec: GibbsSpec, data: Data) -> list[Update]:
     if spec.mean:
         sweep += [refresh_information, draw_mean_hierarchies, draw_mean_coefficients, draw_mean_mixing]
     sweep += [draw_loadings, *prior_of_loadings]
+    if spec.characteristics is not None and not static:
+        sweep.append(move_loading_slopes)  # here, where the residuals are current
     if spec.factor_volatility is not None:
         return [*sweep, *_factor_days(spec, data, prior_of_loadings), *_noise(spec, data)]
     sweep.append(draw_factor_path if lags <= 1 else draw_factor_periods)

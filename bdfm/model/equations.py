@@ -48,6 +48,7 @@ from bdfm.names import (
     ASSET_CLASS,
     CHARACTERISTIC,
     CHARACTERISTICS,
+    CHARACTERISTICS_PATH,
     CLASS_INDEX,
     EVIDENCE,
     EVIDENCE_RETURN,
@@ -212,6 +213,11 @@ class Equations(Settings):
             raise ModelError(
                 f"model {self.name!r}: [predictive] {self.predictive.kind!r} needs a table"
                 " [panel.rolling_covariance], which says how the covariance is estimated; it may be empty."
+            )
+        if CHARACTERISTICS_PATH in self.needs and not self.panel.moving_characteristics:
+            raise ModelError(
+                f"model {self.name!r}: [loadings] {self.loadings.kind!r} follows characteristics that move."
+                " Write moving_characteristics = true in [panel]."
             )
         return self
 
@@ -419,6 +425,8 @@ class Equations(Settings):
 _WHERE_FROM: Final = {
     OUTSIDE_VOLATILITY: " Give volatility=... to from_prices.",
     MARKET_RISK: " from_prices makes it; give market_risk=... to from_arrays.",
+    CHARACTERISTICS_PATH: " from_prices makes it where [panel] says moving_characteristics = true; give"
+    " characteristics=... by period to from_arrays.",
 }
 
 
@@ -442,14 +450,16 @@ def model_data(model: Equations, panel: Panel, *, future: bool = False) -> dict[
         )
     returns = part[RETURNS].to_numpy()
     ends = part[PERIOD].to_numpy()
-    blocks = model.loadings.blocks(panel.n_history)
+    own, n_history = model.loadings, panel.n_history
+    ahead = np.full(len(returns), own.block_ahead(n_history), dtype=np.int64)
+    blocks = ahead if future else own.blocks(n_history)
     arrays: dict[str, NDArray[Any]] = {name: part[name].to_numpy() for name in sorted(model.needs)}
-    for own in model.parts:
-        made = own.features(panel, future=future)
+    for made_by in model.parts:
+        made = made_by.features(panel, future=future)
         for name, x in made.items():
             if x.shape[0] != len(returns) or not np.isfinite(x).all():
                 raise ModelError(
-                    f"model {model.name!r}: {type(own).__name__} made {name} of shape {x.shape}; finite"
+                    f"model {model.name!r}: {type(made_by).__name__} made {name} of shape {x.shape}; finite"
                     f" values for {len(returns)} periods were expected."
                 )
         arrays |= made
@@ -458,7 +468,7 @@ def model_data(model: Equations, panel: Panel, *, future: bool = False) -> dict[
         # Weights are of the past; what evidence says of the forecast period counts in full (eq. 9, 12).
         PERIOD_WEIGHTS: np.ones(len(ends)) if future else model.weights.weights(ends),
         OBSERVED: np.isfinite(returns),
-        LOADING_BLOCK: np.full(len(returns), blocks[-1]) if future else blocks,
+        LOADING_BLOCK: blocks,
         PERIOD_NUMBER: np.arange(len(returns)) + (panel.n_history if future else 0),
         RETURNS: returns,
     }

@@ -84,6 +84,7 @@ _NUMPY = SimpleNamespace(
     gammaln=gammaln,
     abs=np.abs,
     concatenate=np.concatenate,
+    stack=np.stack,
 )
 
 

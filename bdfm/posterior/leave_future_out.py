@@ -22,9 +22,11 @@ from bdfm.model.equations import at_periods, model_data
 from bdfm.model.parts.dynamics import step
 from bdfm.names import (
     CHARACTERISTICS,
+    CHARACTERISTICS_PATH,
     FACTOR_SCALE,
     FACTORS,
     PERIOD,
+    PERIOD_START,
     RETURNS,
     ROLLING_COVARIANCE,
 )
@@ -107,8 +109,8 @@ def leave_future_out(
     Raises
     ------
     DataError
-        Evidence; a model that uses what is known only at the panel's origin (characteristics, a rolling
-        covariance); too few or too many periods.
+        Evidence; a model that uses what is known only at the panel's origin (characteristics that do not
+        move, a rolling covariance); too few or too many periods.
     """
     where = "leave future out"
     panel, model = posterior.panel, posterior.model
@@ -119,7 +121,8 @@ def leave_future_out(
             f"{where}: forecasts of model {model.name!r} are pooled ([predictive]); this judges the model's"
             " own. Take a model without [predictive], or bdfm.backtest for the pool."
         )
-    used = [name for name in OF_THE_ORIGIN if name in model.needs]
+    moving = {CHARACTERISTICS} if CHARACTERISTICS_PATH in model.needs else set()
+    used = [name for name in OF_THE_ORIGIN if name in model.needs - moving]
     if used:
         raise DataError(
             f"{where}: model {model.name!r} uses {used[0]}, known at the origin {panel.origin:%Y-%m-%d} and"
@@ -154,6 +157,8 @@ def pasts(panel: Panel, first: int) -> Iterator[tuple[Panel, Floats]]:
         part = whole[kept].isel({PERIOD: slice(0, t + 1)}).copy(deep=True)
         came = part[RETURNS].to_numpy()[t].copy()
         part[RETURNS][{PERIOD: t}] = np.nan
+        if CHARACTERISTICS_PATH in part:  # those of this origin are known
+            part[CHARACTERISTICS] = part[CHARACTERISTICS_PATH][{PERIOD: t}].drop_vars([PERIOD, PERIOD_START])
         origin = pd.Timestamp(part[PERIOD].to_numpy()[t - 1])
         part.attrs = {**whole.attrs, "n_history": t, "origin": f"{origin:%Y-%m-%d}"}
         yield Panel.from_dataset(part), came

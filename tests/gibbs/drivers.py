@@ -167,8 +167,19 @@ EQUAL_WEIGHTS = {"period_weights": None}  # one run of weights, whose logarithms
 BLOCKS = {"loading_blocks": LoadingBlocks(np.array([0, 0, 0, 1, 1, 1, 2, 2]), drift_sd=0.4, unit=0.7)}
 KNOWN = {
     "characteristics": Characteristics(
-        np.array([[1.0, 0.3], [0.0, -1.2], [1.0, 0.8], [0.0, 0.4]]), slope_sd=0.6, scale_sd=0.8
+        np.array([[[1.0, 0.3], [0.0, -1.2], [1.0, 0.8], [0.0, 0.4]]]), slope_sd=0.6, scale_sd=0.8
     )
+}
+# Characteristics that move, one of them not, and a last block without a period: what a forecast starts from.
+KNOWN_PATH = {
+    "loading_blocks": LoadingBlocks(np.array([0, 0, 0, 1, 1, 1, 2, 2]), 0.4, 0.7, n_blocks=4),
+    "characteristics": Characteristics(
+        np.stack(
+            [np.tile([1.0, 0.0, 1.0, 0.0], (4, 1)), np.random.default_rng(7).standard_normal((4, N))], axis=2
+        ),
+        slope_sd=0.6,
+        scale_sd=0.8,
+    ),
 }
 REGRESSION = {
     "scale_regression": ScaleRegression(np.random.default_rng(5).standard_normal((T, 2)), slope_sd=0.4)
@@ -192,7 +203,7 @@ EVIDENCE = {"evidence": (KnownReturn(2, 0.1, 0.05), KnownReturn(0, -0.05, 0.08))
 def make_values(spec, seed=1):
     """Values of all parameters and latent variables, none of them at a special point."""
     rng = np.random.default_rng(seed)
-    n_blocks = 1 if spec.loading_blocks is None else int(spec.loading_blocks.block[-1]) + 1
+    n_blocks = 1 if spec.loading_blocks is None else spec.loading_blocks.number
     p = {
         "loadings": np.cumsum(rng.standard_normal((n_blocks, N, K)) * 0.6, axis=0) + 0.4,
         "factors": 0.06 * rng.standard_normal((T, K)),

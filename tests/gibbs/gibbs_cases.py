@@ -29,7 +29,7 @@ FEATURES = {
     "lags": ("none", "ar1", "momentum"),
     "scale": ("constant", "regression", "latent", "both"),
     "factors": ("normal factors", "student factors"),
-    "loadings": ("static", "normal", "blocks", "characteristics"),
+    "loadings": ("static", "normal", "blocks", "characteristics", "moving characteristics"),
     "premium": ("none", "premium"),
     "evidence": ("none", "evidence"),
     "noise": ("student", "normal", "laplace"),
@@ -40,32 +40,41 @@ FEATURES = {
 def _cases():
     """Levels of all features: each pair of levels of two features once.
 
-    4 x 4 cases of scale and loadings with two families of noise, and four cases of each other family.
+    4 x 5 cases of scale and loadings with two families of noise, and five cases of each other family.
     """
-    for a, b in product(range(4), range(4)):
-        levels = {
-            "lags": (a + b) % 3,
-            "scale": a,
-            "factors": (a + b) % 2,
-            "loadings": b,
-            "premium": (a + b // 2) % 2,
-            "evidence": (b + a // 2) % 2,
-            "noise": (a // 2 + b // 2 + a) % 2,
-            "mean": (a + 2 * b) % 3,
-        }
-        yield {name: FEATURES[name][level] for name, level in levels.items()}
-    for family, a in product(range(2, len(FEATURES["noise"])), range(4)):
-        levels = {
-            "lags": a % 3,
-            "scale": (a + 2) % 4,
-            "factors": (a + a // 2) % 2,
-            "loadings": a,
-            "premium": a % 2,
-            "evidence": a // 2,
-            "noise": family,
-            "mean": (a + 1) % 3,
-        }
-        yield {name: FEATURES[name][level] for name, level in levels.items()}
+    families = range(2, len(FEATURES["noise"]))
+    yield from (_two_families(a, b) for a, b in product(range(4), range(4)))
+    yield from (_other_family(family, a) for family, a in product(families, range(4)))
+    yield from (_two_families(a, 4) for a in range(4))
+    yield from (_other_family(family, 4) for family in families)
+
+
+def _two_families(a, b):
+    levels = {
+        "lags": (a + b) % 3,
+        "scale": a,
+        "factors": (a + b) % 2,
+        "loadings": b,
+        "premium": (a + b // 2) % 2,
+        "evidence": (b + a // 2) % 2,
+        "noise": (a // 2 + b // 2 + a) % 2,
+        "mean": (a + 2 * b) % 3,
+    }
+    return {name: FEATURES[name][level] for name, level in levels.items()}
+
+
+def _other_family(family, a):
+    levels = {
+        "lags": a % 3,
+        "scale": (a + 2) % 4,
+        "factors": (a + a // 2) % 2,
+        "loadings": a,
+        "premium": a % 2,
+        "evidence": a // 2 % 2,
+        "noise": family,
+        "mean": (a + 1) % 3,
+    }
+    return {name: FEATURES[name][level] for name, level in levels.items()}
 
 
 CASES = list(_cases())
@@ -111,7 +120,10 @@ def small_spec(case, n_periods=T):
         "normal": NoiseFamily(NORMAL),
         "laplace": NoiseFamily(LAPLACE),
     }[case["noise"]]
-    loadings = {"static": 8.0, "normal": None, "blocks": 8.0, "characteristics": 8.0}[case["loadings"]]
+    own = case["loadings"]
+    block = np.arange(n_periods) // 4
+    n_blocks = int(block[-1]) + 2  # the last one has no periods
+    known = rng.standard_normal((n_blocks if own == "moving characteristics" else 1, N, 2))
     return GibbsSpec(
         returns,
         K,
@@ -129,13 +141,12 @@ def small_spec(case, n_periods=T):
         else None,
         latent_scale=LatentScale(0.5, 0.15, 0.3) if case["scale"] in ("latent", "both") else None,
         factor_noise=StudentFactors(6.0, 2.0) if case["factors"] == "student factors" else None,
-        loadings_dof=loadings,
-        characteristics=Characteristics(rng.standard_normal((N, 2)), 0.6, 0.8)
-        if case["loadings"] == "characteristics"
-        else None,
-        loading_blocks=LoadingBlocks(np.arange(n_periods) // 4, 0.5, 0.8)
-        if case["loadings"] == "blocks"
-        else None,
+        loadings_dof=None if own == "normal" else 8.0,
+        characteristics=Characteristics(known, 0.6, 0.8) if "characteristics" in own else None,
+        loading_blocks={
+            "blocks": LoadingBlocks(block, 0.5, 0.8),
+            "moving characteristics": LoadingBlocks(block, 0.5, 0.8, n_blocks),
+        }.get(own),
         noise=noise,
         evidence=evidence,
     )

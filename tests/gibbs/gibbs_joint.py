@@ -142,18 +142,19 @@ def prior_loadings(spec, s, rng):
     if dof:
         own.mixing[:] = rng.gamma(dof / 2, 2 / dof, own.mixing.shape)
     own.tau[:] = own.delta[:] = 1.0
-    around = 0.0
+    around = np.zeros_like(own.values)
     if known := spec.characteristics:
         own.tau[:] = np.abs(known.scale_sd * rng.standard_normal((n, 1)))
         own.slopes[:] = known.slope_sd * rng.standard_normal(own.slopes.shape)
-        around = np.einsum("ckl,il->cki", own.slopes, known.values)
+        around = np.einsum("ckl,bil->cbki", own.slopes, known.values)
     noise = rng.standard_normal(own.mixing.shape) / np.sqrt(own.mixing)
-    own.values[:, 0] = around + own.tau[..., None] * noise
+    own.values[:, 0] = around[:, 0] + own.tau[..., None] * noise
     if blocks := spec.loading_blocks:
         own.delta[:] = np.abs(blocks.drift_sd * blocks.unit * rng.standard_normal((n, 1)))
     for b in range(1, own.values.shape[1]):
         change = rng.standard_normal(own.mixing.shape)
         own.values[:, b] = own.values[:, b - 1] + own.delta[..., None] * change
+        own.values[:, b] += around[:, b] - around[:, b - 1]
 
 
 def prior_effects(effects, own, rng):
@@ -295,10 +296,14 @@ def quantities(data, s, y, said):
         q[f"w scale {name}"] = np.abs(w[:, -1, k, i]) * scale[:, k]
     q["w w"] = (w[:, 0, 0] * w[:, 0, -1]).sum(axis=1)
     q["w moves"] = s.loadings.delta[:, 0] * np.log(np.abs(w[:, -1] - w[:, 0]) + 1e-9).sum(axis=(1, 2))
-    around = w[:, 0] - s.loadings.slopes @ data.loadings.characteristics
+    known = data.loadings.characteristics
+    around = w[:, 0] - s.loadings.slopes @ known[0]
     q["w fit"] = (s.loadings.mixing * around**2).sum(axis=(1, 2)) / s.loadings.tau[:, 0] ** 2
-    for j, x in enumerate(data.loadings.characteristics):
+    for j, x in enumerate(known[0]):
         q[f"slope w {j}"] = (s.loadings.slopes[..., j] * (w[:, 0] @ x)).sum(axis=1)
+    for j, x in enumerate(np.diff(known, axis=0).swapaxes(0, 1)):
+        moves = np.einsum("cbki,bi->ck", np.diff(w, axis=1), x)
+        q[f"slope moves {j}"] = (s.loadings.slopes[..., j] * moves).sum(axis=1)
     common = np.einsum("cki,ckt->cit", w[:, -1], f)
     e = y - np.einsum("cmi,mit->cit", s.mean.b, data.mean.x)
     log_e = np.log(np.abs(e - common) + 1e-6) * seen

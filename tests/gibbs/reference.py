@@ -211,19 +211,20 @@ def mixture(x, dof, mean, scale, mix):
 
 
 def loading_density(spec, p):
-    """Loadings and what they follow (eq. 4, 4b, 4c)."""
+    """Loadings and what they follow (eq. 4, 4b, 4c, 4d)."""
     w = p["loadings"]
-    mean, scale, total = 0.0, 1.0, 0.0
+    mean, scale, total = [0.0] * len(w), 1.0, 0.0
     known = spec.characteristics
     if known is not None:
-        mean, scale = known.values @ p["loading_slopes"], p["sigma_loadings"]
+        mean, scale = [z @ p["loading_slopes"] for z in known.values], p["sigma_loadings"]
         total += normal(p["loading_slopes"], 0.0, known.slope_sd).sum()
         total += float(half_normal(scale, known.scale_sd))
-    total += mixture(w[0], spec.loadings_dof, mean, scale, p.get("mix_loadings"))
+    total += mixture(w[0], spec.loadings_dof, mean[0], scale, p.get("mix_loadings"))
     if spec.loading_blocks is not None:
         total += float(half_normal(p["loading_drift"], spec.loading_blocks.drift_sd))
         for b in range(1, len(w)):
-            total += normal(w[b], w[b - 1], p["loading_drift"] * spec.loading_blocks.unit).sum()
+            around = w[b - 1] + mean[b] - mean[b - 1]
+            total += normal(w[b], around, p["loading_drift"] * spec.loading_blocks.unit).sum()
     return total
 
 

@@ -25,6 +25,7 @@ from drivers import (
     FACTOR_PATHS,
     GROUPS,
     KNOWN,
+    KNOWN_PATH,
     LAPLACE_NOISE,
     LATENT,
     LEAST,
@@ -360,7 +361,9 @@ def test_mixing_variables_of_the_mean_coefficients(name):
 
 
 @pytest.mark.parametrize("relax", [0.0, 0.8])
-@pytest.mark.parametrize("parts", [PREMIUM, BLOCKS, KNOWN], ids=["static", "blocks", "characteristics"])
+@pytest.mark.parametrize(
+    "parts", [PREMIUM, BLOCKS, KNOWN, KNOWN_PATH], ids=["static", "blocks", "characteristics", "both"]
+)
 def test_loadings(parts, relax):
     spec, p = world(**parts)
     law = normal_law(lambda x: log_joint(spec, with_vector(p, ["loadings"], x)), np.ravel(p["loadings"]), 0.5)
@@ -374,15 +377,18 @@ def test_loadings(parts, relax):
     assert_current(chain)
 
 
-@pytest.mark.parametrize("parts", [{}, BLOCKS, KNOWN], ids=["static", "blocks", "characteristics"])
+@pytest.mark.parametrize(
+    "parts", [{}, BLOCKS, KNOWN, KNOWN_PATH], ids=["static", "blocks", "characteristics", "both"]
+)
 def test_mixing_variables_of_the_loadings(parts):
     spec, p = world(**parts)
     cells = [(i, k) for i in range(N) for k in range(K)]
     assert_gamma(spec, p, U.draw_loading_mixing, "mix_loadings", cells)
 
 
-def test_slopes_on_characteristics_and_their_scale():
-    spec, p = world(**KNOWN)
+@pytest.mark.parametrize("parts", [KNOWN, KNOWN_PATH], ids=["constant", "moving"])
+def test_slopes_on_characteristics_and_their_scale(parts):
+    spec, p = world(**parts)
     names = ["loading_slopes"]
     law = normal_law(lambda x: log_joint(spec, with_vector(p, names, x)), vector(p, names), 0.5)
     record = Recorder()
@@ -400,8 +406,30 @@ def test_slopes_on_characteristics_and_their_scale():
     assert q["sigma_loadings"] == pytest.approx(p["sigma_loadings"] * math.exp(0.1))
 
 
-def test_drift_of_the_loadings():
-    spec, p = world(**BLOCKS)
+def test_slopes_on_characteristics_that_the_loadings_follow():
+    """One normal draw a factor, with what characteristics leave of the loadings held fixed."""
+    spec, p = world(**KNOWN_PATH)
+
+    def follow(q, k, slopes):
+        new = moved(q, "loading_slopes", (slice(None), k), slopes)
+        change = spec.characteristics.values @ (slopes - q["loading_slopes"][:, k])
+        return moved(new, "loadings", (..., k), q["loadings"][..., k] + change)
+
+    z = np.random.default_rng(3).standard_normal((K, 2))
+    q = p
+    for k in range(K):
+        f = lambda x, q=q, k=k: log_joint(spec, follow(q, k, x))  # noqa: E731
+        q = follow(q, k, replay_normal(f, q["loading_slopes"][:, k], z[k], 0.1, 0.0))
+    chain = Chain(spec, p)
+    found = chain.run(Script(z.ravel()), U.move_loading_slopes)
+    assert_current(chain)
+    for name in ("loadings", "loading_slopes"):
+        np.testing.assert_allclose(found[name], q[name], rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("parts", [BLOCKS, KNOWN_PATH], ids=["blocks", "characteristics"])
+def test_drift_of_the_loadings(parts):
+    spec, p = world(**parts)
     with patched("draw_log_scale", record := Recorder()):
         q = after(spec, p, Script(), U.draw_drift)
     unit = math.log(spec.loading_blocks.unit)
@@ -509,10 +537,15 @@ def shift_mean(p, k, a):
     return q
 
 
-ORBITS = [{}, PREMIUM | LATENT, KNOWN | NO_LAGS, BLOCKS | MOMENTUM | STUDENT, PREMIUM | KNOWN | MOMENTUM]
-orbits = pytest.mark.parametrize(
-    "parts", ORBITS, ids=["plain", "premium", "characteristics", "blocks", "all"]
-)
+ORBITS = {
+    "plain": {},
+    "premium": PREMIUM | LATENT,
+    "characteristics": KNOWN | NO_LAGS,
+    "blocks": BLOCKS | MOMENTUM | STUDENT,
+    "moving characteristics": KNOWN_PATH | PREMIUM,
+    "all": PREMIUM | KNOWN | MOMENTUM,
+}
+orbits = pytest.mark.parametrize("parts", list(ORBITS.values()), ids=list(ORBITS))
 
 
 def assert_replayed(spec, p, update, moves):
@@ -1353,6 +1386,7 @@ SWEEPS = [
     NO_LAGS | STUDENT,
     BLOCKS | MOMENTUM | LATENT | EVIDENCE,
     KNOWN | MOMENTUM | PREMIUM | REGRESSION,
+    KNOWN_PATH | PREMIUM | LATENT,
     {"mean": (), "loadings_dof": None} | EQUAL_WEIGHTS,
     LAPLACE_NOISE | PREMIUM | LATENT | EVIDENCE,
     FACTOR_PATHS | ASSET_PATHS,

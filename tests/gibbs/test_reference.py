@@ -32,6 +32,15 @@ MODELS = {
         "mean": [{"kind": "intercept"}, {"kind": "factor_premium"}, {"kind": "recent_return"}],
         "weights": {"kind": "half_life", "half_life_periods": 6.0},
     },
+    "characteristics that move, premium": {
+        "panel": {"moving_characteristics": True},
+        "loadings": {"kind": "instrumented_walk", "every": 5},
+        "mean": [{"kind": "factor_premium"}],
+    },
+    "characteristics that move, evidence": {
+        "panel": {"moving_characteristics": True},
+        "loadings": {"kind": "instrumented_walk", "every": 6},
+    },
     "Student-t factors, momentum": {
         "dynamics": [{"kind": "momentum"}],
         "factor_noise": {"kind": "student_t"},
@@ -81,7 +90,9 @@ def tiny_panel():
         recent_return=rng.standard_normal((T, N)),
         recent_volatility=0.5 * rng.standard_normal((T, N, 1)),
         market_volatility=0.5 * rng.standard_normal((T, 1)),
-        characteristics=rng.standard_normal((N, 2)),
+        characteristics=np.concatenate(
+            [np.random.default_rng(4).standard_normal((T, N, 2)), rng.standard_normal((1, N, 2))]
+        ),
         earnings=(rng.random((T, N)) < 0.3).astype(float),
         next_recent_return=rng.standard_normal(N),
         next_recent_volatility=0.5 * rng.standard_normal((N, 1)),
@@ -124,7 +135,7 @@ def log_scales(spec, p):
         c = [p["rho"]] + [p.get("beta_momentum")] * (spec.lags.number - 1)
         total += K * sum(np.log(sd) for _, sd in stationary_start(c))
     if spec.characteristics is not None:
-        total += N * K * np.log(p["sigma_loadings"])
+        total += N * K * np.log(p["sigma_loadings"])  # of the first block
     if spec.loading_blocks is not None:
         steps = p["loadings"][1:].size
         total += steps * np.log(p["loading_drift"] * spec.loading_blocks.unit)

@@ -96,7 +96,7 @@ def switch_factors(rng: np.random.Generator, data: Data, state: State, scratch: 
     current; changes scales, loadings, paths and premia, and keeps the residuals current.
     """
     own, factors, x = state.loadings, state.factors, scratch.products
-    loadings, seen, characteristics = own.values[0], data.returns.seen, data.loadings.characteristics
+    loadings, seen, characteristics = own.values[0], data.returns.seen, data.loadings.characteristics[0]
     n_factors, n_assets = loadings.shape
     n_periods = factors.path.shape[1]
     tau = 1.0 / own.tau[0] ** 2

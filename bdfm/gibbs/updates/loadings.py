@@ -1,8 +1,8 @@
 """Loadings of each asset, over all blocks of periods that have loadings of their own (eq. 4).
 
 The prior of the loadings is a product of independent normals in *coordinates*, which are linear in the
-loadings: deviations of the first block from what characteristics say (precision mixing / tau^2), changes from
-block to block (1 / delta^2), and the slopes on characteristics. Static loadings are their own coordinates.
+loadings: what characteristics leave of the first block (precision mixing / tau^2), changes of what they leave
+from block to block (1 / delta^2), and the slopes on characteristics. Static loadings are their own coordinates.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from bdfm.gibbs.compiling import update
 from bdfm.gibbs.data import Data
 from bdfm.gibbs.linear import add_rows, dots, draw_tridiagonal
-from bdfm.gibbs.quantities import explained
+from bdfm.gibbs.quantities import left_over
 from bdfm.gibbs.scratch import Scratch
 from bdfm.gibbs.state import State
 
@@ -60,14 +60,14 @@ def draw_loadings(rng: np.random.Generator, data: Data, state: State, scratch: S
                     q += 1
                 a[k, k] += inner
                 gradient = work.path_sums[k]
+                here = left_over(own, characteristics, b, k, i)
                 if b == 0:
-                    around = explained(own.slopes, characteristics, k, i)
                     a[k, k] += mixing[k, i] * tau
-                    gradient -= mixing[k, i] * tau * (loadings[0, k, i] - around)
+                    gradient -= mixing[k, i] * tau * here
                 else:
-                    gradient -= step * (loadings[b, k, i] - loadings[b - 1, k, i])
+                    gradient -= step * (here - left_over(own, characteristics, b - 1, k, i))
                 if b + 1 < n_blocks:
-                    gradient += step * (loadings[b + 1, k, i] - loadings[b, k, i])
+                    gradient += step * (left_over(own, characteristics, b + 1, k, i) - here)
                 work.gradient[k, b] = gradient
                 coupling[b, k] = step if b > 0 else 0.0
         draw_tridiagonal(

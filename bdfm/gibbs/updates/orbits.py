@@ -14,7 +14,7 @@ import numpy as np
 from bdfm.gibbs.compiling import kernel, update
 from bdfm.gibbs.data import Data, FactorsData, Floats, LoadingsData
 from bdfm.gibbs.linear import dot
-from bdfm.gibbs.quantities import band_product, explained, set_deviation
+from bdfm.gibbs.quantities import band_product, explained, left_over, set_deviation
 from bdfm.gibbs.random import normal
 from bdfm.gibbs.scratch import PathScratch, Scratch
 from bdfm.gibbs.slice import draw_log_scale
@@ -24,19 +24,20 @@ from bdfm.gibbs.state import FactorsState, LoadingsState, State
 @kernel
 def to_coordinates(data: LoadingsData, own: LoadingsState, coordinates: Floats, precision: Floats) -> None:
     """Coordinates of the loadings (see ``loadings``) and their prior precisions."""
-    loadings, characteristics = own.values, data.characteristics
-    n_blocks, n_factors, n_assets = loadings.shape
+    characteristics = data.characteristics
+    n_blocks, n_factors, n_assets = own.values.shape
     tau = 1.0 / own.tau[0] ** 2
     for k in range(n_factors):
         x, p = coordinates[k], precision[k]
         for i in range(n_assets):
-            x[i] = loadings[0, k, i] - explained(own.slopes, characteristics, k, i)
+            x[i] = left_over(own, characteristics, 0, k, i)
             p[i] = own.mixing[k, i] * tau
         for b in range(1, n_blocks):
             for i in range(n_assets):
-                x[b * n_assets + i] = loadings[b, k, i] - loadings[b - 1, k, i]
+                before = left_over(own, characteristics, b - 1, k, i)
+                x[b * n_assets + i] = left_over(own, characteristics, b, k, i) - before
                 p[b * n_assets + i] = 1.0 / own.delta[0] ** 2
-        for j in range(characteristics.shape[0]):
+        for j in range(characteristics.shape[1]):
             x[n_blocks * n_assets + j] = own.slopes[k, j]
             p[n_blocks * n_assets + j] = 1.0 / data.slope_sd**2
 
@@ -48,13 +49,13 @@ def from_coordinates(characteristics: Floats, own: LoadingsState, coordinates: F
     n_blocks, n_factors, n_assets = loadings.shape
     for k in range(n_factors):
         x = coordinates[k]
-        for j in range(characteristics.shape[0]):
+        for j in range(characteristics.shape[1]):
             own.slopes[k, j] = x[n_blocks * n_assets + j]
         for i in range(n_assets):
-            loadings[0, k, i] = x[i] + explained(own.slopes, characteristics, k, i)
-        for b in range(1, n_blocks):
-            for i in range(n_assets):
-                loadings[b, k, i] = loadings[b - 1, k, i] + x[b * n_assets + i]
+            rest = 0.0
+            for b in range(n_blocks):
+                rest += x[b * n_assets + i]
+                loadings[b, k, i] = rest + explained(own.slopes, characteristics[b], k, i)
 
 
 @kernel

@@ -19,6 +19,7 @@ from bdfm.names import (
     BLOCK,
     CHARACTERISTIC,
     CHARACTERISTICS,
+    CHARACTERISTICS_PATH,
     FACTOR,
     LATER_BLOCK,
     LOADING_BLOCK,
@@ -39,13 +40,23 @@ _LOADINGS = Variable(
     identified=False,
     turn=Turn.LOADINGS,
 )
+_SLOPES = Variable(
+    LOADING_SLOPES,
+    "Γ_lk",
+    (CHARACTERISTIC, FACTOR),
+    "1",
+    "Slopes of the loadings on characteristics, Γ of eq. 4c",
+    identified=False,
+    turn=Turn.LOADINGS,
+)
+_TAU = Variable(f"sigma_{LOADINGS}", "τ", (), "1", "Loadings that characteristics leave, τ of eq. 4c")
 
 
 def common_by_block(path: Array, factors: Array, block: NDArray[np.int64]) -> Array:
     """Products of factors and loadings (..., period, asset), each period with the loadings of its block.
 
     ``path`` (..., block, asset, factor); ``factors`` (..., period, factor), or (..., 1, factor) where they
-    are the same in all periods; ``block`` (period), ascending.
+    are the same in all periods; ``block`` (period), ascending; negative ones count from the end.
     """
     cuts = [0, *(np.flatnonzero(np.diff(block)) + 1), len(block)]
     constant = factors.type.shape[-2] == 1 if hasattr(factors, "type") else factors.shape[-2] == 1
@@ -72,8 +83,12 @@ class Loadings(Part):
         return factors @ p[LOADINGS].swapaxes(-1, -2)
 
     def blocks(self, n_periods: int) -> NDArray[np.int64]:
-        """Block of each period (period): those of one block share their loadings."""
+        """Block of each period (period), a place in ``loadings_path``: those of one share their loadings."""
         return np.zeros(n_periods, dtype=np.int64)
+
+    def block_ahead(self, n_periods: int) -> int:
+        """Block of the periods after the origin: that of the last period, unless a new one begins."""
+        return int(self.blocks(n_periods)[-1])
 
 
 class StaticLoadings(Loadings):
@@ -146,16 +161,22 @@ class RandomWalkLoadings(Loadings):
     def params(self, data: Data) -> Params:
         """Loadings by block, those at the origin, and the yearly drift δ."""
         import pymc as pm
-        import pytensor.tensor as pt
 
         drift = pm.HalfNormal(LOADING_DRIFT, self.drift_sd)
-        first = pm.StudentT(f"{LOADINGS}_first_z", nu=self.nu, mu=0.0, sigma=1.0, dims=(ASSET, FACTOR))
-        z = pm.Normal(f"{LOADINGS}_z", 0.0, 1.0, dims=(LATER_BLOCK, ASSET, FACTOR))
-        step = self.step_sd(drift) * z
-        path = pt.concatenate([first[None], first[None] + pt.cumsum(step, axis=0)], axis=0)
+        path = self.walk(drift, 1.0)
         path = pm.Deterministic(LOADINGS_PATH, path, dims=(BLOCK, ASSET, FACTOR))
         now = pm.Deterministic(LOADINGS, path[-1], dims=(ASSET, FACTOR))
         return {LOADINGS: now, LOADINGS_PATH: path, LOADING_DRIFT: drift}
+
+    def walk(self, drift: Array, scale: Array) -> Array:
+        """Random walk (block, asset, factor) from a first block of scale ``scale``, in a PyMC model."""
+        import pymc as pm
+        import pytensor.tensor as pt
+
+        first = pm.StudentT(f"{LOADINGS}_first_z", nu=self.nu, mu=0.0, sigma=1.0, dims=(ASSET, FACTOR))
+        z = pm.Normal(f"{LOADINGS}_z", 0.0, 1.0, dims=(LATER_BLOCK, ASSET, FACTOR))
+        step, start = self.step_sd(drift) * z, scale * first[None]
+        return pt.concatenate([start, start + pt.cumsum(step, axis=0)], axis=0)
 
     def standardised(self, p: Params, data: Data) -> Params:
         """Loadings of the first block, and the changes from block to block over their sd."""
@@ -203,16 +224,8 @@ class InstrumentedLoadings(Loadings):
     needs: ClassVar[frozenset[str]] = frozenset({CHARACTERISTICS})
     variables: ClassVar[tuple[Variable, ...]] = (
         _LOADINGS,
-        Variable(
-            LOADING_SLOPES,
-            "Γ_lk",
-            (CHARACTERISTIC, FACTOR),
-            "1",
-            "Slopes of the loadings on characteristics, Γ of eq. 4c",
-            identified=False,
-            turn=Turn.LOADINGS,
-        ),
-        Variable(f"sigma_{LOADINGS}", "τ", (), "1", "Loadings that characteristics leave, τ of eq. 4c"),
+        _SLOPES,
+        _TAU,
         Variable(
             f"{LOADINGS}_z",
             "u_ki",
@@ -243,5 +256,74 @@ class InstrumentedLoadings(Loadings):
 
     def block(self, data: Data) -> Block:
         """Degrees of freedom, characteristics, and the priors of their slopes and of τ."""
-        known = Characteristics(data[CHARACTERISTICS], self.slope_sd, self.scale)
+        known = Characteristics(data[CHARACTERISTICS][None], self.slope_sd, self.scale)
         return {"loadings_dof": self.nu, "characteristics": known}
+
+
+class InstrumentedWalkLoadings(RandomWalkLoadings):
+    """Loadings that follow characteristics that move, and walk around them (eq. 4d).
+
+    w_ki of block b = Σ_l Γ_lk z_il(b) + v_ki(b): z are the panel's characteristics at the start of the block,
+    v is the walk of eq. 4b with a first block of scale τ. ``slope_sd`` and ``scale`` are the priors of Γ and τ
+    in eq. 4c. Blocks are counted back from the origin; a block of its own, with the characteristics of the
+    origin and one more step of the walk, begins there, and a forecast uses it. Without v these are the
+    dynamic loadings of Kelly, Pruitt and Su (2019), without z those of eq. 4b.
+    """
+
+    kind: Literal["instrumented_walk"] = "instrumented_walk"
+    slope_sd: PositiveFloat = 0.5
+    scale: PositiveFloat = 1.0
+    needs: ClassVar[frozenset[str]] = frozenset({CHARACTERISTICS, CHARACTERISTICS_PATH})
+    variables: ClassVar[tuple[Variable, ...]] = (*RandomWalkLoadings.variables, _SLOPES, _TAU)
+
+    def params(self, data: Data) -> Params:
+        """Loadings by block, those at the origin, slopes Γ, the scale τ of the rest and its yearly drift δ."""
+        import pymc as pm
+
+        drift = pm.HalfNormal(LOADING_DRIFT, self.drift_sd)
+        slopes = pm.Normal(LOADING_SLOPES, 0.0, self.slope_sd, dims=(CHARACTERISTIC, FACTOR))
+        sigma = pm.HalfNormal(f"sigma_{LOADINGS}", self.scale)
+        path = functions_for(slopes).stack([z @ slopes for z in self.by_block(data)])
+        path = pm.Deterministic(LOADINGS_PATH, path + self.walk(drift, sigma), dims=(BLOCK, ASSET, FACTOR))
+        now = pm.Deterministic(LOADINGS, path[-1], dims=(ASSET, FACTOR))
+        return {
+            LOADINGS: now,
+            LOADINGS_PATH: path,
+            LOADING_DRIFT: drift,
+            LOADING_SLOPES: slopes,
+            f"sigma_{LOADINGS}": sigma,
+        }
+
+    def standardised(self, p: Params, data: Data) -> Params:
+        """What characteristics leave of the loadings: of the first block over τ, and its changes over δ."""
+        slopes = p[LOADING_SLOPES]
+        rest = p[LOADINGS_PATH] - np.stack([z @ slopes for z in self.by_block(data)], axis=-3)
+        found = super().standardised({**p, LOADINGS_PATH: rest}, data)
+        found[f"{LOADINGS}_first_z"] = found[f"{LOADINGS}_first_z"] / p[f"sigma_{LOADINGS}"][:, None, None]
+        return found
+
+    def by_block(self, data: Data) -> list[Array]:
+        """Characteristics (asset, characteristic) at the start of each block, that of the forecast last."""
+        block = data[LOADING_BLOCK]
+        starts = np.searchsorted(block, np.arange(block[0], -1))
+        return [*(data[CHARACTERISTICS_PATH][int(t)] for t in starts), data[CHARACTERISTICS]]
+
+    def coords(self, data: Data) -> dict[str, Any]:
+        """Number of each block, that of the forecast among them, and of each but the first."""
+        n_blocks = -int(data[LOADING_BLOCK][0])
+        return {BLOCK: np.arange(1, n_blocks + 1), LATER_BLOCK: np.arange(2, n_blocks + 1)}
+
+    def block(self, data: Data) -> Block:
+        """What the walk has, with the block of the forecast, and characteristics by block."""
+        first = int(data[LOADING_BLOCK][0])
+        blocks = LoadingBlocks(data[LOADING_BLOCK] - first, self.drift_sd, self.step_sd(1.0), -first)
+        known = Characteristics(np.stack(self.by_block(data)), self.slope_sd, self.scale)
+        return {"loadings_dof": self.nu, "loading_blocks": blocks, "characteristics": known}
+
+    def blocks(self, n_periods: int) -> NDArray[np.int64]:
+        """Block of each period (period), counted from the end of ``loadings_path``: the last one is -2."""
+        return -2 - np.arange(n_periods, dtype=np.int64)[::-1] // self.every
+
+    def block_ahead(self, n_periods: int) -> int:
+        """Return the last block, which begins at the origin."""
+        return -1
