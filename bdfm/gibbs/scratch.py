@@ -69,6 +69,7 @@ class SlopeScratch(NamedTuple):
     precision: Floats  # (L, L)
     vector: Floats  # (L)
     change: Floats  # (L)
+    rest: Floats  # (B, K) what characteristics leave of the loadings of one asset
 
 
 class ProductScratch(NamedTuple):
@@ -287,7 +288,7 @@ def make_scratch(data: Data, state: State) -> Scratch:
         ),
         regression=RegressionScratch(z((n, m, m)), z((n, m)), z(t), z((m, m)), z(m), z(n), z(n), z(n)),
         orbit=OrbitScratch(z((k, b * n + known)), z((k, b * n + known)), z((k, k))),
-        slopes=SlopeScratch(z((known, known)), z(known), z(known)),
+        slopes=SlopeScratch(z((known, known)), z(known), z(known), z((b, k))),
         products=ProductScratch(
             precision=z(larger),
             gradient=z(larger),

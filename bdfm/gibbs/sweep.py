@@ -54,6 +54,8 @@ from bdfm.gibbs.updates.loading_hypers import (
     draw_loading_mixing,
     draw_loading_slopes,
     move_loading_slopes,
+    rescale_drift,
+    rescale_loading_rest,
 )
 from bdfm.gibbs.updates.loadings import draw_loadings
 from bdfm.gibbs.updates.log_volatility import move_asset_coefficients
@@ -92,8 +94,10 @@ _UPDATES: Final[tuple[Update, ...]] = (
     draw_loadings,
     draw_loading_mixing,
     draw_loading_slopes,
-    move_loading_slopes,
     draw_drift,
+    move_loading_slopes,
+    rescale_loading_rest,
+    rescale_drift,
     draw_factor_path,
     draw_factor_periods,
     shear_factors,
@@ -161,8 +165,10 @@ def sweep_of(spec: GibbsSpec, data: Data) -> list[Update]:
     if spec.mean:
         sweep += [refresh_information, draw_mean_hierarchies, draw_mean_coefficients, draw_mean_mixing]
     sweep += [draw_loadings, *prior_of_loadings]
-    if spec.characteristics is not None and not static:
-        sweep.append(move_loading_slopes)  # here, where the residuals are current
+    if not static:  # here, where the residuals are current
+        if spec.characteristics is not None:
+            sweep += [move_loading_slopes, rescale_loading_rest]
+        sweep.append(rescale_drift)
     if spec.factor_volatility is not None:
         return [*sweep, *_factor_days(spec, data, prior_of_loadings), *_noise(spec, data)]
     sweep.append(draw_factor_path if lags <= 1 else draw_factor_periods)

@@ -441,6 +441,45 @@ def test_drift_of_the_loadings(parts):
     assert q["loading_drift"] == pytest.approx(p["loading_drift"] * math.exp(0.1))
 
 
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [("loading_drift", BLOCKS), ("loading_drift", KNOWN_PATH), ("sigma_loadings", KNOWN_PATH)],
+    ids=["drift", "drift around characteristics", "first block"],
+)
+def test_scales_of_the_loadings_with_what_they_multiply_held_fixed(name, parts):
+    """One normal draw; what is below 0 turns the sign of what is multiplied."""
+    spec, p = world(**parts)
+    first = name == "sigma_loadings"
+    update = U.rescale_loading_rest if first else U.rescale_drift
+
+    def follow(x):
+        """Values with the scale x, of either sign; its prior is as wide on both sides."""
+        known = spec.characteristics
+        around = known.values @ p["loading_slopes"] if known else np.zeros_like(p["loadings"])
+        rest = p["loadings"] - around
+        start = np.repeat(rest[:1], len(rest), axis=0)
+        walk = rest - start
+        more = x / p[name]
+        rest = more * start + walk if first else start + more * walk
+        return p | {name: abs(x), "loadings": rest + around}
+
+    def density(x):
+        """Log density in what is held fixed: that of the multiplied ones does not count."""
+        q = follow(float(x[0]))
+        n = p["loadings"][0].size * (1 if first else len(p["loadings"]) - 1)
+        return log_joint(spec, q) + n * math.log(q[name])
+
+    law = normal_law(density, np.array([p[name]]), 0.1 * p[name])
+    for z in (0.0, 1.3, -1.3, -(law[0][0] + 0.1) / math.sqrt(law[1][0, 0])):
+        chain = Chain(spec, p)
+        found = chain.run(Script([z]), update)
+        expected = follow(law[0][0] + math.sqrt(law[1][0, 0]) * z)
+        for x in (name, "loadings"):
+            np.testing.assert_allclose(found[x], expected[x], rtol=1e-6, atol=1e-9)
+        assert_current(chain)
+    assert expected["loadings"][-1, 0, 0] != pytest.approx(p["loadings"][-1, 0, 0])
+
+
 # -- S8, S9: factors ----------------------------------------------------------------------------------------
 
 

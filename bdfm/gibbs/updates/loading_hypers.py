@@ -6,14 +6,14 @@ import math
 
 import numpy as np
 
-from bdfm.gibbs.compiling import update
-from bdfm.gibbs.data import Data
+from bdfm.gibbs.compiling import kernel, update
+from bdfm.gibbs.data import Data, Floats
 from bdfm.gibbs.linear import eliminate, solve_transposed
 from bdfm.gibbs.quantities import left_over
 from bdfm.gibbs.random import gamma_fill, normal
 from bdfm.gibbs.scratch import Scratch
 from bdfm.gibbs.slice import draw_log_scale
-from bdfm.gibbs.state import State
+from bdfm.gibbs.state import LoadingsState, State
 
 
 @update
@@ -63,9 +63,10 @@ def draw_loading_slopes(rng: np.random.Generator, data: Data, state: State, scra
                         change[r] -= x[b - 1, r, i]
                 for r in range(n_slopes):
                     c = weight * change[r]
-                    h[r] += c * answer
-                    for m in range(r + 1):
-                        a[r, m] += c * change[m]
+                    if c != 0.0:
+                        h[r] += c * answer
+                        for m in range(r + 1):
+                            a[r, m] += c * change[m]
         eliminate(a, h, 0, n_slopes)
         for r in range(n_slopes):
             h[r] += normal(rng)
@@ -81,7 +82,7 @@ def draw_loading_slopes(rng: np.random.Generator, data: Data, state: State, scra
 
 @update
 def move_loading_slopes(rng: np.random.Generator, data: Data, state: State, scratch: Scratch) -> None:
-    """Eq. S6b: draw the slopes again with what characteristics leave of the loadings held fixed.
+    """Eq. S45: draw the slopes again with what characteristics leave of the loadings held fixed.
 
     ``draw_loading_slopes`` holds the loadings fixed instead, and where the rest hardly moves from block to
     block they say nearly all of the slopes; going from one to the other mixes well in both cases (Yu and Meng
@@ -110,9 +111,10 @@ def move_loading_slopes(rng: np.random.Generator, data: Data, state: State, scra
                     gradient += weighted * e[t]
                 for r in range(n_slopes):
                     c = information * x[b, r, i]
-                    h[r] += gradient * x[b, r, i]
-                    for m in range(r + 1):
-                        a[r, m] += c * x[b, m, i]
+                    if c != 0.0:
+                        h[r] += gradient * x[b, r, i]
+                        for m in range(r + 1):
+                            a[r, m] += c * x[b, m, i]
         eliminate(a, h, 0, n_slopes)
         for r in range(n_slopes):
             h[r] += normal(rng)
@@ -147,3 +149,76 @@ def draw_drift(rng: np.random.Generator, data: Data, state: State, scratch: Scra
     power = 1.0 - (n_blocks - 1) * n_factors * n_assets
     prior = 0.5 / data.loadings.delta_sd**2
     own.delta[0] = math.exp(draw_log_scale(rng, math.log(own.delta[0]), power, prior, 0.5 * squares))
+
+
+@update
+def rescale_loading_rest(rng: np.random.Generator, data: Data, state: State, scratch: Scratch) -> None:
+    """Eq. S46: draw tau with u of eq. 4c held fixed, of loadings that walk around characteristics.
+
+    Reads u, the factors and residuals, which must be current; changes tau and the loadings of all blocks, and
+    keeps the residuals current.
+    """
+    own = state.loadings
+    own.tau[0] = _rescaled(rng, data, state, scratch, own.tau[0], data.loadings.tau_sd, True)
+
+
+@update
+def rescale_drift(rng: np.random.Generator, data: Data, state: State, scratch: Scratch) -> None:
+    """Eq. S46: draw delta with the standardised changes of the loadings held fixed.
+
+    ``draw_drift`` holds the loadings fixed instead, and moves delta by a small share of itself, as there are
+    many changes; where the data say little of each, going from one to the other mixes far better (Yu and Meng
+    2011, interweaving). Reads and changes what ``rescale_loading_rest`` does, with delta for tau.
+    """
+    own = state.loadings
+    own.delta[0] = _rescaled(rng, data, state, scratch, own.delta[0], data.loadings.delta_sd, False)
+
+
+@kernel
+def _rescaled(
+    rng: np.random.Generator, data: Data, state: State, scratch: Scratch, now: float, sd: float, first: bool
+) -> float:
+    """Draw the scale of what characteristics leave of the first block, or of its changes, and apply it.
+
+    Both multiply normal variables and have a half-normal prior, so that the returns are linear in them: one
+    normal draw, whose sign goes to the variables.
+    """
+    own, x, cut, path = state.loadings, data.loadings.characteristics, data.loadings.cut, state.factors.path
+    n_blocks, n_factors, n_assets = own.values.shape
+    part = scratch.slopes.rest
+    precision = 1.0 / sd**2
+    gradient = -now * precision
+    for i in range(n_assets):
+        u, e = state.u[i], scratch.residuals[i]
+        _parts(own, x, i, first, part)
+        for b in range(n_blocks):
+            for t in range(cut[b], cut[b + 1]):
+                slope = 0.0
+                for k in range(n_factors):
+                    slope += part[b, k] * path[k, t]
+                slope /= now
+                precision += u[t] * slope * slope
+                gradient += u[t] * slope * e[t]
+    new = now + (gradient + math.sqrt(precision) * normal(rng)) / precision
+    more = new / now - 1.0
+    for i in range(n_assets):
+        e, seen = scratch.residuals[i], data.returns.seen[i]
+        _parts(own, x, i, first, part)
+        for b in range(n_blocks):
+            for t in range(cut[b], cut[b + 1]):
+                change = 0.0
+                for k in range(n_factors):
+                    change += part[b, k] * path[k, t]
+                e[t] -= more * change * seen[t]
+            for k in range(n_factors):
+                own.values[b, k, i] += more * part[b, k]
+    return abs(new)
+
+
+@kernel
+def _parts(own: LoadingsState, x: Floats, i: int, first: bool, part: Floats) -> None:
+    """What the loadings of an asset in each block (B, K) have of the rest of the first one, or beyond it."""
+    for k in range(part.shape[1]):
+        start = left_over(own, x, 0, k, i)
+        for b in range(part.shape[0]):
+            part[b, k] = start if first else left_over(own, x, b, k, i) - start

@@ -42,11 +42,14 @@ def draw_loadings(rng: np.random.Generator, data: Data, state: State, scratch: S
             q += 1
     step = 1.0 / own.delta[0] ** 2 if n_blocks > 1 else 0.0
     tau = 1.0 / own.tau[0] ** 2
-    coupling = work.coupling[:n_blocks]
+    coupling, rest = work.coupling[:n_blocks], scratch.slopes.rest
     for i in range(n_assets):
         u, e, seen = state.u[i], scratch.residuals[i], data.returns.seen[i]
         for t in range(n_periods):
             weighted[t] = u[t] * e[t]
+        for b in range(n_blocks):
+            for k in range(n_factors):
+                rest[b, k] = left_over(own, characteristics, b, k, i)
         for b in range(n_blocks):
             a = precision[b]
             first, last = cut[b], cut[b + 1]
@@ -60,14 +63,13 @@ def draw_loadings(rng: np.random.Generator, data: Data, state: State, scratch: S
                     q += 1
                 a[k, k] += inner
                 gradient = work.path_sums[k]
-                here = left_over(own, characteristics, b, k, i)
                 if b == 0:
                     a[k, k] += mixing[k, i] * tau
-                    gradient -= mixing[k, i] * tau * here
+                    gradient -= mixing[k, i] * tau * rest[0, k]
                 else:
-                    gradient -= step * (here - left_over(own, characteristics, b - 1, k, i))
+                    gradient -= step * (rest[b, k] - rest[b - 1, k])
                 if b + 1 < n_blocks:
-                    gradient += step * (left_over(own, characteristics, b + 1, k, i) - here)
+                    gradient += step * (rest[b + 1, k] - rest[b, k])
                 work.gradient[k, b] = gradient
                 coupling[b, k] = step if b > 0 else 0.0
         draw_tridiagonal(
