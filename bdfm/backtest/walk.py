@@ -309,9 +309,7 @@ def _prepare(folder: Path, job: _Job, dates: Sequence[pd.Timestamp]) -> None:
         (folder / ORIGINS).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FileError(f"{folder}: cannot be made ({error.strerror}). Choose another folder.") from error
-    with _files.in_turn(
-        folder
-    ):  # of two at once with other settings the second sees the manifest of the first
+    with _files.in_turn(folder):  # of two at once, the second sees the manifest of the first
         asked = _asked(folder, own, dates)
         manifest = {"schema": SCHEMA, "identity": own, "origins": asked, "versions": package_versions()}
         _files.write_text(folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
