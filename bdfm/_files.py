@@ -7,7 +7,6 @@ import json
 import os
 import secrets
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -24,7 +23,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bdfm._checks import existing_bytes, no_file
-from bdfm._netcdf import read_dataset, read_tree
+from bdfm._netcdf import read_dataset, read_tree, written
 from bdfm.errors import FileError
 
 # Windows has no locks of folders: there each run takes care of itself.
@@ -319,35 +318,6 @@ def write_beside(path: Path, write: Callable[[Path], Path]) -> Path:
         _anew.reset(token)
 
 
-def _encoding(dataset: xr.Dataset, level: int) -> dict[str, dict[str, Any]]:
-    # Strings and scalars cannot be compressed.
-    options = {"zlib": True, "complevel": level, "shuffle": True}
-    return {
-        str(name): dict(options)
-        for name, variable in dataset.variables.items()
-        if variable.ndim and variable.size and variable.dtype.kind in "biufmM"
-    }
-
-
-@contextmanager
-def _without_a_scheduler() -> Iterator[None]:
-    """No import of ``distributed`` within.
-
-    Before it writes, xarray asks Dask for a scheduler, and Dask imports ``distributed``, if it is there, to
-    see whether one runs: more than half a second. Where nothing has imported it, none does; and what is
-    written here is in memory.
-    """
-    name = "distributed"
-    absent = name not in sys.modules
-    if absent:
-        sys.modules[name] = None  # type: ignore[assignment]  # its import raises ImportError, as if not there
-    try:
-        yield
-    finally:
-        if absent:
-            sys.modules.pop(name, None)
-
-
 def _write_sealed(path: str | Path, data: bytes | memoryview) -> Path:
     # Made in memory first, since HDF5 cannot close a file on a full disk. Sealed, since HDF5 notices little
     # damage, and crashes on some.
@@ -365,19 +335,15 @@ def save_dataset(dataset: xr.Dataset, path: str | Path, *, kind: str, level: int
     numbers or arrays of them. Returns the path; errors as in ``write_bytes``.
     """
     stamped = dataset.assign_attrs({KIND: kind, SCHEMA: SCHEMA_VERSION})
-    with _without_a_scheduler():
-        content = stamped.to_netcdf(engine="h5netcdf", encoding=_encoding(stamped, level))
-    return _write_sealed(path, content)
+    return _write_sealed(path, written({"/": stamped}, level))
 
 
 def save_tree(tree: xr.DataTree, path: str | Path, *, kind: str, level: int = 1) -> Path:
     """Write a DataTree as NetCDF groups; otherwise as ``save_dataset``."""
     stamped = tree.copy(deep=False)
     stamped.attrs = {**tree.attrs, KIND: kind, SCHEMA: SCHEMA_VERSION}
-    encoding = {node.path: _encoding(node.to_dataset(inherit=False), level) for node in stamped.subtree}
-    with _without_a_scheduler():
-        content = stamped.to_netcdf(engine="h5netcdf", encoding=encoding)
-    return _write_sealed(path, content)
+    groups = {node.path: node.to_dataset(inherit=node is stamped) for node in stamped.subtree}
+    return _write_sealed(path, written(groups, level))
 
 
 def _sealed_content(path: Path, signature: bytes = _HDF5_SIGNATURE) -> BytesIO:

@@ -9,9 +9,9 @@ import signal
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import CancelledError, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any, Final, NamedTuple
 
 from bdfm._optional import optional
@@ -20,7 +20,7 @@ from bdfm.errors import DataError
 log = logging.getLogger(__name__)
 
 SCHEDULER_TIMEOUT: Final = "15s"  # to be reached
-SCATTERS: Final = 3  # tries to send data to workers, some of which may go
+SCATTERS: Final = 3  # tries to send data to workers, some of which may go, and to begin what a cluster lost
 
 
 class Failure(NamedTuple):
@@ -43,6 +43,7 @@ def spread[J, T, R](
     *,
     lost: Callable[[T, Failure], R],
     what: str,
+    kept: str,
     workers: int = 1,
     scheduler: str | None = None,
 ) -> Iterator[R]:
@@ -58,13 +59,20 @@ def spread[J, T, R](
         Result of an item that its worker did not carry through, such as one whose process was killed.
     what
         For messages: whose work it is.
+    kept
+        For messages: a sentence on what stays of work that a lost cluster ends, and on what to do.
     workers
         Local processes. With one, all runs in this process.
     scheduler
         Address of a Dask scheduler, whose workers do the work in the place of local ones.
+
+    Raises
+    ------
+    DataError
+        No such scheduler, or one that went away, or whose workers did.
     """
     if scheduler is not None:
-        return _on_dask(work, job, items, lost, what, scheduler)
+        return _on_dask(work, job, items, lost, what, kept, scheduler)
     if workers == 1:
         return (work(job, item) for item in items)
     return _on_processes(work, job, items, lost, min(workers, len(items)))
@@ -166,44 +174,106 @@ def _one_at_a_time[J, T, R](
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _scattered(client: Any, job: object, what: str, scheduler: str) -> Any:
-    """What all items share, a copy on every worker: one may die, also while it is being sent."""
-    tries = 1
-    while True:
-        try:
-            return client.scatter(job, broadcast=True, hash=False)
-        except Exception as error:  # of many kinds: a closed connection, no workers, one that lost its copy
-            log.warning("data could not be sent to the workers of %s: %s", scheduler, error)
-            if tries == SCATTERS:
-                raise DataError(
-                    f"{what}: the data could not be sent to the workers of {scheduler}"
-                    f" ({type(error).__name__}: {error}). See to it that it has workers, and run it again:"
-                    " what is done is kept."
-                ) from error
-            tries += 1
-
-
 def _on_dask[J, T, R](
     work: Callable[[J, T], R],
     job: J,
     items: Sequence[T],
     lost: Callable[[T, Failure], R],
     what: str,
+    kept: str,
     scheduler: str,
 ) -> Iterator[R]:
+    """Results as workers of a cluster give them; what the cluster loses is begun anew.
+
+    When the scheduler goes, or every worker that has the data, Dask cancels all that is left. Where a round
+    of work leads to nothing, one item alone is tried next: if it takes its workers along, it is lost.
+    """
     distributed = optional("distributed", what=f"{what} with a scheduler")
+    left, rounds, vain = list(items), 0, 0
+    with _hushed():
+        while left:
+            with _client(distributed, scheduler, what, kept if rounds else "") as client:
+                shared = _scattered(client, job, what, kept, scheduler)
+                done = 0
+                for item, result, final in _round(
+                    distributed, client, work, shared, left[: 1 if vain else None]
+                ):
+                    if isinstance(result, Failure):
+                        if not final and (not vain or client.status != "running"):
+                            continue
+                        result = lost(item, result)
+                    left.remove(item)
+                    done += 1
+                    yield result
+            rounds, vain = rounds + 1, 0 if done else vain + 1
+            if vain >= SCATTERS:
+                raise DataError(f"{what}: {_gone(scheduler)}. {kept}")
+
+
+def _round[T](
+    distributed: Any, client: Any, work: Callable[..., Any], shared: Any, items: Sequence[T]
+) -> Iterator[tuple[T, Any, bool]]:
+    """Each item with its result or a ``Failure``, and whether that is its own and not the cluster's."""
     try:
-        client = distributed.Client(scheduler, timeout=SCHEDULER_TIMEOUT)
+        # Not pure: what failed is tried again by the next call.
+        futures = {client.submit(work, shared, item, pure=False): item for item in items}
+    except CancelledError:  # the data are lost already
+        return
+    except Exception:
+        if client.status == "running":
+            raise
+        return
+    for future in distributed.as_completed(futures):
+        result: Any
+        try:
+            result = future.result()
+        except CancelledError:
+            result = Failure("CancelledError", "its workers died, probably at it.", "")
+        except Exception as error:  # the work's own is caught in it
+            result = Failure.of(error)
+        # What is done and cannot be fetched, since a connection broke, is none of its own.
+        yield futures[future], result, future.status == "error"
+
+
+def _client(distributed: Any, scheduler: str, what: str, kept: str) -> Any:
+    """Client of a scheduler; ``kept`` tells what is, where there was one before."""
+    try:
+        return distributed.Client(scheduler, timeout=SCHEDULER_TIMEOUT)
     except (OSError, ValueError) as error:
+        if kept:
+            raise DataError(f"{what}: {_gone(scheduler)}. {kept}") from error
         raise DataError(
             f"{what}: no Dask scheduler at {scheduler} ({error}). Start one with `dask scheduler`."
         ) from error
-    with client:
-        shared = _scattered(client, job, what, scheduler)
-        # Not pure: what failed is tried again by the next call.
-        futures = {client.submit(work, shared, item, pure=False): item for item in items}
-        for future in distributed.as_completed(futures):
-            try:
-                yield future.result()
-            except Exception as error:  # what the cluster could not carry through; the work's own is caught
-                yield lost(futures[future], Failure.of(error))
+
+
+def _gone(scheduler: str) -> str:
+    return f"the Dask scheduler at {scheduler}, or all of its workers, went away in the middle of the work"
+
+
+def _scattered(client: Any, job: object, what: str, kept: str, scheduler: str) -> Any:
+    """What all items share, a copy on every worker: one may die, also while it is being sent."""
+    tries = 1
+    while True:
+        try:
+            return client.scatter(job, broadcast=True, hash=False)
+        except Exception as error:  # of many kinds: a closed connection, no workers, one that lost its copy
+            log.info("data could not be sent to the workers of %s: %s", scheduler, error)
+            if tries == SCATTERS:
+                raise DataError(
+                    f"{what}: the data could not be sent to the workers of {scheduler}"
+                    f" ({type(error).__name__}: {error}). See to it that it has workers. {kept}"
+                ) from error
+            tries += 1
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Nothing from Dask's client within: it says at length, with tracebacks, what an error here says."""
+    client = logging.getLogger("distributed.client")
+    before = client.level
+    client.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        client.setLevel(before)

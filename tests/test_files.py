@@ -236,6 +236,32 @@ def test_other_programs_read_the_files(dataset, tree, tmp_path):
         assert opened["posterior"].to_dataset().identical(dataset)
 
 
+def test_a_file_is_written_as_other_programs_write_it(dataset, tree, tmp_path):
+    stamp = {_files.KIND: "x", _files.SCHEMA: _files.SCHEMA_VERSION}
+    each = {
+        str(name): {"zlib": True, "complevel": 1, "shuffle": True}
+        for name in ("x", "x32", "flag", "gap", "day")
+    }
+    path = _files.save_dataset(dataset, tmp_path / "a.nc", kind="x")
+    theirs = dataset.assign_attrs(stamp).to_netcdf(engine="h5netcdf", encoding=each)
+    assert path.read_bytes().rpartition(b"\nbdfm sha256 ")[0] == bytes(theirs)
+    path = _files.save_tree(tree, tmp_path / "b.nc", kind="x")
+    tree.attrs |= stamp
+    encoding = {"/posterior": each, "/constant_data": {k: each[k] for k in ("flag",)}}
+    theirs = tree.to_netcdf(engine="h5netcdf", encoding=encoding)
+    assert path.read_bytes().rpartition(b"\nbdfm sha256 ")[0] == bytes(theirs)
+
+
+@pytest.mark.filterwarnings("default")  # of Dask and its event loop
+def test_a_cluster_in_this_process_has_no_say_in_a_file(dataset, tree, tmp_path):
+    distributed = pytest.importorskip("distributed")
+    with distributed.Client(n_workers=0, processes=True, dashboard_address=None):  # spoken to by TCP
+        _files.save_dataset(dataset, tmp_path / "a.nc", kind="x")
+        _files.save_tree(tree, tmp_path / "b.nc", kind="x")
+    assert _files.load_dataset(tmp_path / "a.nc", kind="x").identical(dataset)
+    assert _files.load_tree(tmp_path / "b.nc", kind="x").identical(tree)
+
+
 def test_a_file_is_read_as_other_programs_read_it(tmp_path):
     """Our reader asks a file for less; values, types and order are the same."""
     days = np.array(["2020-01-03", "NaT", "2020-03-06"], dtype="datetime64[ns]")

@@ -25,7 +25,7 @@ def dies_at_two(job, item):
 def test_a_worker_that_dies_loses_its_own_piece_alone():
     lost = {}
     found = spread(
-        dies_at_two, None, [1, 2, 3], lost=lambda i, f: lost.setdefault(i, f), what="run", workers=2
+        dies_at_two, None, [1, 2, 3], lost=lambda i, f: lost.setdefault(i, f), what="run", kept="", workers=2
     )
     done = list(found)
     assert sorted(x for x in done if isinstance(x, int)) == [1, 3]
@@ -67,7 +67,8 @@ def test_workers_end_with_the_process_that_started_them(tmp_path, number):
     code = (
         "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored in a background
         "from bdfm._workers import spread\nfrom tests.test_workers import says_and_sleeps\n"
-        f"list(spread(says_and_sleeps, {str(tmp_path)!r}, [1, 2], lost=print, what='run', workers=2))"
+        f"how = dict(lost=print, what='run', kept='', workers=2)\n"
+        f"list(spread(says_and_sleeps, {str(tmp_path)!r}, [1, 2], **how))"
     )
     begin = [sys.executable, "-c", f"if __name__ == '__main__':\n exec({code!r})"]
     with subprocess.Popen(begin, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=-3) as parent:

@@ -57,6 +57,7 @@ from bdfm.scoring.m6 import information_ratio, period_returns
 log = logging.getLogger(__name__)
 
 WINDOW_DAYS: Final = 60  # of prices around a period that its returns are read from
+KEPT: Final = "Finished origins are kept; the same call goes on from there, with a scheduler or without."
 MAX_SHORT_DAYS: Final = 6  # calendar days that prices may stop before the end of the last period: holidays
 
 Decide = Callable[[Forecast], Mapping[str, float]]
@@ -233,7 +234,8 @@ def walk_forward(
     ------
     DataError
         No or repeated origins; outcomes that the prices do not reach; a folder that holds a run with other
-        settings or data; every origin failed; forecasts that go on from each other over periods of months.
+        settings or data; every origin failed; forecasts that go on from each other over periods of months; a
+        scheduler that is not there, or went away in the middle of the work.
     FileError
         Results cannot be written.
     MissingDependencyError
@@ -260,7 +262,8 @@ def walk_forward(
         columns = (TextColumn(forecaster.name), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, TimeRemainingColumn(), disable=not progress) as bar:
             task = bar.add_task("", total=len(dates), completed=len(dates) - len(todo))
-            spreading: dict[str, Any] = {"workers": workers, "scheduler": scheduler, "what": "backtest"}
+            spreading: dict[str, Any] = {"workers": workers, "scheduler": scheduler}
+            spreading |= {"what": "backtest", "kept": KEPT}
             pieces = stretches(todo, period=period, length=length)
             for piece in spread(_run_stretch, job, pieces, lost=_lost, **spreading):
                 for done in piece:
@@ -302,37 +305,37 @@ def _prepare(folder: Path, job: _Job, dates: Sequence[pd.Timestamp]) -> None:
         seed=job.seed,
     )
     own["decide"] = None if job.decide is None else getattr(job.decide, "__qualname__", repr(job.decide))
-    asked = {f"{d:%Y-%m-%d}" for d in dates}
-    if os.path.exists(folder / MANIFEST):
-        manifest = read_manifest(folder)
-        other = [k for k in own if manifest["identity"].get(k) != own[k]]
-        if other:
-            told = "; ".join(
-                f"{k}: {_short(manifest['identity'].get(k))}, now {_short(own[k])}" for k in other
-            )
-            raise DataError(
-                f"{folder}: holds a run with other {_checks.first(other)} ({told}). Use another folder, or"
-                " delete this one."
-            )
-        if manifest["versions"] != package_versions():
-            warnings.warn(
-                f"{folder}: begun with other versions of packages, so that origins may not compare."
-                " Delete the folder to compute all anew.",
-                DataWarning,
-                stacklevel=3,
-            )
-        asked |= set(manifest["origins"])
     try:
         (folder / ORIGINS).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FileError(f"{folder}: cannot be made ({error.strerror}). Choose another folder.") from error
-    manifest = {
-        "schema": SCHEMA,
-        "identity": own,
-        "origins": sorted(asked),
-        "versions": package_versions(),
-    }
-    _files.write_text(folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+    with _files.in_turn(folder):  # of two at once, the second sees the manifest of the first
+        asked = _asked(folder, own, dates)
+        manifest = {"schema": SCHEMA, "identity": own, "origins": asked, "versions": package_versions()}
+        _files.write_text(folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+
+
+def _asked(folder: Path, own: Mapping[str, Any], dates: Sequence[pd.Timestamp]) -> list[str]:
+    """Origins asked for, now and before; raises ``DataError`` where those before are of another run."""
+    asked = {f"{d:%Y-%m-%d}" for d in dates}
+    if not os.path.exists(folder / MANIFEST):
+        return sorted(asked)
+    manifest = read_manifest(folder)
+    other = [k for k in own if manifest["identity"].get(k) != own[k]]
+    if other:
+        told = "; ".join(f"{k}: {_short(manifest['identity'].get(k))}, now {_short(own[k])}" for k in other)
+        raise DataError(
+            f"{folder}: holds a run with other {_checks.first(other)} ({told}). Use another folder, or"
+            " delete this one."
+        )
+    if manifest["versions"] != package_versions():
+        warnings.warn(
+            f"{folder}: begun with other versions of packages, so that origins may not compare."
+            " Delete the folder to compute all anew.",
+            DataWarning,
+            stacklevel=4,
+        )
+    return sorted(asked | set(manifest["origins"]))
 
 
 def _short(value: object) -> str:

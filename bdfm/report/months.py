@@ -6,7 +6,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import pandas as pd
 
@@ -16,6 +16,11 @@ from bdfm.errors import BdfmError, DataError
 from bdfm.names import POSTERIOR_FILE
 from bdfm.report.month import read_month, run_month
 from bdfm.report.run_file import read_run_file
+
+KEPT: Final = (
+    "Months that are done are kept, and workers may still finish what they have in hand. Run the others"
+    " again, with a scheduler or without."
+)
 
 
 class Outcome(NamedTuple):
@@ -96,7 +101,7 @@ def run_months(
     Raises
     ------
     DataError
-        One file twice, two months with one folder of results, or no such scheduler.
+        One file twice, two months with one folder of results, or a scheduler that is not there or went away.
     FileError
         A run file that is not there.
     """
@@ -111,7 +116,7 @@ def run_months(
     if scheduler is None and budget is not None:
         budget = max(_memory.LEAST, budget // min(workers, max(1, len(tasks))))
     job = _Job(check, None if scheduler is not None and memory is None else budget)
-    where: dict[str, Any] = {"workers": workers, "scheduler": scheduler}
+    where: dict[str, Any] = {"workers": workers, "scheduler": scheduler, "what": "run", "kept": KEPT}
     done: dict[Path, Outcome] = {}
     for wave in _waves(tasks):
         failed = {o.out.resolve(): o.path for o in done.values() if o.error}
@@ -122,7 +127,7 @@ def run_months(
             why = f"not begun: it starts from the posterior of {failed[task.source]}, which failed"
             done[task.path] = Outcome(task.path, task.out, error=why)
             on_done(done[task.path])
-        for outcome in spread(_outcome, job, wave, lost=_lost, what="run", **where):
+        for outcome in spread(_outcome, job, wave, lost=_lost, **where):
             done[outcome.path] = outcome
             on_done(outcome)
     return [done[t.path] for t in tasks]

@@ -3,6 +3,7 @@
 import os
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -45,6 +46,27 @@ class Slow(Naive):
 
     def forecast(self, history, *, seed):
         time.sleep(self.seconds)
+        return super().forecast(history, seed=seed)
+
+
+@dataclass(frozen=True)
+class Stalling(Naive):
+    """Tells at one origin which process has it, and waits there until a file says to go on; but once."""
+
+    at: str = ""
+    place: str = ""
+
+    @property
+    def settings(self):
+        return {"n_draws": self.n_draws}
+
+    def forecast(self, history, *, seed):
+        place = Path(self.place)
+        if f"{history.origin:%Y-%m-%d}" == self.at and not (place / "at").exists():
+            (place / "new").write_text(f"{os.getpid()}")
+            (place / "new").replace(place / "at")
+            while not (place / "go").exists():
+                time.sleep(0.02)
         return super().forecast(history, seed=seed)
 
 

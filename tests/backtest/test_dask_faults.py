@@ -1,19 +1,25 @@
-"""A Dask cluster that loses workers while data are sent to it, or has two clients on one folder."""
+"""A Dask cluster that loses its scheduler or workers, has one that stalls, or two clients on one folder.
+
+Tests wait for files and processes, not for seconds: those here are bounds.
+"""
 
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
-from forecasters import Naive, Slow
+from forecasters import Naive, Slow, Stalling
 
 from bdfm import _workers
 from bdfm.backtest import Run, walk_forward
+from bdfm.data.sources import demo
 from bdfm.errors import DataError
 
 pytest.importorskip("distributed")
@@ -30,19 +36,25 @@ def same(a: Run, b: Run) -> bool:
 class Cluster:
     """A scheduler and workers, each a process of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, **settings: str) -> None:
+        self.settings = {f"DASK_DISTRIBUTED__{name}": value for name, value in settings.items()}
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        self.address = f"tcp://127.0.0.1:{port}"
+        self.port, self.address = str(port), f"tcp://127.0.0.1:{port}"
         self.processes: list[subprocess.Popen[bytes]] = []
+        self.begin()
+
+    def begin(self) -> None:
         self.scheduler = self._start(
-            "scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"
+            "scheduler", "--host", "127.0.0.1", "--port", self.port, "--no-dashboard"
         )
         self.workers = [self.add_worker() for _ in range(2)]
 
     def _start(self, what: str, *options: str) -> subprocess.Popen[bytes]:
-        environment = os.environ | {
+        environment = {
+            **os.environ,
+            **self.settings,
             "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parents[1])]),
         }
         process = subprocess.Popen(
@@ -148,3 +160,115 @@ def test_two_clients_on_one_folder(run, data, origins, tmp_path, cluster):
     assert same(mine, run)
     assert same(found[0], run)
     assert same(walk_forward(Naive(), data, origins, tmp_path / "alone"), run)
+
+
+def until(holds, seconds: float = 300.0) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Files by name, those with clocks left out."""
+    found = {p.relative_to(folder).as_posix(): p for p in sorted(folder.rglob("*")) if p.is_file()}
+    clocks = ("seconds.jsonl", "summary.json", "report.html")
+    return {k: p.read_bytes() for k, p in found.items() if p.name not in clocks}
+
+
+def test_a_scheduler_that_is_killed_in_a_backtest(cluster, tmp_path, bdfm_command, monkeypatch):
+    monkeypatch.setattr(_workers, "SCHEDULER_TIMEOUT", "2s")
+    prices, universe = demo()
+    members = universe.head(6)
+    prices.loc["2019":"2020", list(members["symbol"])].to_csv(tmp_path / "prices.csv")
+    members.to_csv(tmp_path / "universe.csv", index=False)
+    words = [
+        "backtest",
+        "equal",
+        "--prices",
+        tmp_path / "prices.csv",
+        "--universe",
+        tmp_path / "universe.csv",
+    ]
+    words += ["--first", "2020-02-03", "--last", "2020-11-30", "--period-days", "1", "--out"]
+    folder = tmp_path / "runs"
+
+    def kill():
+        until(lambda: any(folder.rglob("*.npz")))
+        cluster.scheduler.kill()
+
+    join = meanwhile(kill)
+    code, _, err = bdfm_command(*words, folder, "--scheduler", cluster.address)
+    assert not join()
+    assert code == 2
+    assert err.count("Error: ") == 1
+    assert "Traceback" not in err
+    assert f"scheduler at {cluster.address}, or all of its workers, went away" in " ".join(err.split())
+    assert "Finished origins are kept; the same call goes on from there" in " ".join(err.split())
+    left = contents(folder)
+    assert not [name for name in left if name.endswith((".failed.json", ".tmp"))]
+    assert bdfm_command(*words, folder)[0] == 0
+    assert bdfm_command(*words, tmp_path / "whole")[0] == 0
+    whole = contents(tmp_path / "whole")
+    assert contents(folder) == whole
+    assert left.items() <= whole.items()
+    assert 1 < len(left) < len(whole)
+
+
+def test_a_scheduler_that_comes_back_at_once(run, data, origins, tmp_path, cluster):
+    def restart():
+        until(lambda: any(tmp_path.rglob("*.npz")))
+        for process in cluster.processes:
+            process.kill()
+            process.wait()
+        cluster.begin()
+
+    join = meanwhile(restart)
+    found = walk_forward(Slow(seconds=0.3), data, origins, tmp_path / "run", scheduler=cluster.address)
+    assert not join()
+    assert same(found, run)
+    assert not found.missing
+
+
+def test_all_workers_die_and_others_come(run, data, origins, tmp_path, cluster):
+    def renew():
+        until(lambda: any(tmp_path.rglob("*.npz")))
+        for worker in cluster.workers:
+            worker.kill()
+        cluster.add_worker()
+
+    join = meanwhile(renew)
+    found = walk_forward(Slow(seconds=0.3), data, origins, tmp_path / "run", scheduler=cluster.address)
+    assert not join()
+    assert same(found, run)
+
+
+def test_a_worker_that_stalls_and_comes_back(run, data, origins, tmp_path):
+    place, folder, day = tmp_path / "place", tmp_path / "run", f"{origins[1]:%Y-%m-%d}"
+    place.mkdir()
+    forecaster = Stalling(at=day, place=str(place))
+    cluster = Cluster(SCHEDULER__WORKER_TTL="15s")
+    stalled = []
+
+    def stall():
+        until((place / "at").exists)
+        stalled.append(int((place / "at").read_text()))
+        os.kill(stalled[0], signal.SIGSTOP)  # as a machine that sleeps
+
+    try:
+        cluster.ready(2)
+        join = meanwhile(stall)
+        found = walk_forward(forecaster, data, origins, folder, scheduler=cluster.address)
+        assert not join()
+        assert same(found, run)  # its work was done by the other
+        before = {p: p.stat().st_mtime_ns for p in folder.rglob("*")}
+        (place / "go").touch()
+        os.kill(stalled[0], signal.SIGCONT)
+        worker = next(w for w in cluster.workers if w.pid == stalled[0])
+        until(lambda: worker.poll() is not None)  # it finds that nobody waits for it
+        assert {p: p.stat().st_mtime_ns for p in folder.rglob("*")} == before
+    finally:
+        (place / "go").touch()
+        cluster.close()
+    lines = (folder / "seconds.jsonl").read_text().splitlines()
+    assert len(lines) == len(origins)  # each written once

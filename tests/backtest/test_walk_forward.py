@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import pytest
 from forecasters import Failing, Naive, Slow
 
 import bdfm
-from bdfm import _workers
+from bdfm import _files, _workers
 from bdfm.backtest import (
     Late,
     MarketData,
@@ -29,7 +30,7 @@ from bdfm.backtest import (
     walk_forward,
 )
 from bdfm.backtest.models import BACKTEST_SAMPLER
-from bdfm.backtest.run import ORIGINS, origin_file
+from bdfm.backtest.run import MANIFEST, ORIGINS, origin_file
 from bdfm.backtest.walk import origin_seed
 from bdfm.errors import ConvergenceWarning, DataError, DataWarning, FileError, UnknownLabelError
 from bdfm.scoring.joint import joint_pit
@@ -429,3 +430,27 @@ def test_no_scheduler_there(data, origins, tmp_path, monkeypatch):
     monkeypatch.setattr(_workers, "SCHEDULER_TIMEOUT", "1s")
     with pytest.raises(DataError, match="no Dask scheduler at tcp"):
         walk_forward(Naive(), data, origins[:1], tmp_path / "run", scheduler="tcp://127.0.0.1:9")
+
+
+def test_of_two_at_once_with_other_settings_the_second_is_refused(data, origins, tmp_path, monkeypatch):
+    """The second comes while the first is about to write its manifest, so that it has seen none."""
+    write, others = _files.write_text, []
+
+    def other():
+        with suppress(DataError):
+            walk_forward(Naive(n_draws=200), data, origins[:1], tmp_path / "run")
+            others.append("was not refused")
+
+    def late(path, text, **kwargs):
+        if path.name == MANIFEST and not threads:
+            threads.append(threading.Thread(target=other))
+            threads[0].start()
+            threads[0].join(1.0)  # as long as it is kept waiting
+        write(path, text, **kwargs)
+
+    threads: list[threading.Thread] = []
+    monkeypatch.setattr(_files, "write_text", late)
+    mine = walk_forward(Naive(), data, origins[:1], tmp_path / "run")
+    threads[0].join()
+    assert not others
+    assert mine.manifest["identity"]["settings"] == {"n_draws": 400}
