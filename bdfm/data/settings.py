@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, field_validator
+from pydantic import (
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+)
 
 from bdfm._settings import Settings
 from bdfm.data.choices import MAX_DAYS
@@ -73,6 +80,14 @@ class PanelSettings(Settings):
                 f"volatility_windows must be increasing numbers of market days from 2 to {MAX_DAYS}"
             )
         return value
+
+    @model_serializer(mode="wrap")
+    def _without_constant_characteristics(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Settings; characteristics that stay are no line, so that files from before others moved stay."""
+        table: dict[str, Any] = handler(self)
+        if not self.moving_characteristics:
+            table.pop("moving_characteristics", None)
+        return table
 
     @property
     def sparse(self) -> bool:

@@ -33,7 +33,7 @@ def explained(slopes: Floats, characteristics: Floats, k: int, i: int) -> float:
 @kernel
 def left_over(own: LoadingsState, characteristics: Floats, b: int, k: int, i: int) -> float:
     """What characteristics (B, L, N) leave of the loading of asset i on factor k in block b."""
-    return own.values[b, k, i] - explained(own.slopes, characteristics[b], k, i)
+    return float(own.values[b, k, i] - explained(own.slopes, characteristics[b], k, i))
 
 
 @kernel

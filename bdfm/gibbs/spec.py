@@ -275,7 +275,7 @@ class GibbsSpec:
         shape = (1 if blocks is None else blocks.number, n_assets)
         if known is not None and known.values.shape[:2] != shape:
             raise ModelError(
-                f"gibbs: characteristics have shape {known.values.shape}; {shape} by characteristic is needed."
+                f"gibbs: characteristics of shape {known.values.shape}; {shape} by characteristic is needed."
             )
         weights = self.period_weights
         if weights is not None and (

@@ -247,6 +247,28 @@ def test_permuting_assets_permutes_the_panel(order, seed):
     assert mixed.asset_classes == tuple(dict.fromkeys(CLASSES[SYMBOLS[i]] for i in order))
 
 
+def test_characteristics_of_each_period_are_those_of_a_panel_at_its_start(prices, universe):
+    """And depend on no later price."""
+    moving = PanelSettings(moving_characteristics=True)
+    panel = make(prices, universe, settings=moving, horizon=2)
+    path = panel.dataset["characteristics_path"].to_numpy()
+    n = panel.n_history
+    np.testing.assert_array_equal(path[n], panel.dataset["characteristics"])
+    np.testing.assert_array_equal(path[n + 1], path[n])
+    assert "characteristics_path" not in make(prices, universe).dataset
+    for t in (30, n - 1):
+        start = pd.Timestamp(panel.dataset["period_start"].to_numpy()[t])
+        earlier = make(prices.loc[:start], universe, origin=start, settings=moving)
+        np.testing.assert_allclose(path[t], earlier.dataset["characteristics"], rtol=1e-9, atol=1e-12)
+    assert np.abs(path[30, :, -3:] - path[n, :, -3:]).max() > 0.1
+
+
+@pytest.mark.parametrize("shape", [(4, 5, 2), (6, 5, 2), (5, 4, 2), (4, 2), (5,)])
+def test_characteristics_of_other_shapes_are_refused(shape):
+    with pytest.raises(DataError, match=r"characteristics: shape .*\(5, asset, characteristic\)"):
+        Panel.from_arrays(np.zeros((4, 5)), asset_class=["x"] * 5, characteristics=np.zeros(shape))
+
+
 # The object
 
 

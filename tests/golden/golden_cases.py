@@ -40,6 +40,7 @@ GIBBS_PRESETS = (
     "momentum",
     "dynamic_loadings",
     "instrumented",
+    "dynamic_instrumented",
     "market_volatility",
     "stochastic_volatility",
 )

@@ -52,7 +52,7 @@ def groups() -> list[tuple[str, str]]:
 
 
 # Models of which other parts of the fast tests make fits, and whose own parts no other preset shares.
-SLOW = ("dynamic_loadings", "instrumented", "market_volatility", "var")
+SLOW = ("dynamic_loadings", "dynamic_instrumented", "instrumented", "market_volatility", "var")
 
 
 def marked() -> list[object]:

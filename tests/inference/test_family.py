@@ -24,6 +24,10 @@ LATENT = {"factor_scale": {"kind": "stochastic_volatility"}}
 MOMENTUM = {"dynamics": [{"kind": "momentum"}]}
 MOVING = {"loadings": {"kind": "random_walk", "every": 13, "drift_sd": 0.3}}
 INSTRUMENTED = {"loadings": {"kind": "instrumented"}}
+FOLLOWING = {
+    "panel": {"moving_characteristics": True},
+    "loadings": {"kind": "instrumented_walk", "every": 13},
+}
 PREMIUM = {"mean": [{"kind": "intercept"}, {"kind": "factor_premium", "sd": 0.3}]}
 LEAN = {"mean": [{"kind": "market_premium", "mean": 0.1, "mean_sd": 0.3}]}
 STUDENT = {"factor_noise": {"kind": "student_t"}}
@@ -35,6 +39,7 @@ COVERED = {
     "latent": LATENT,
     "moving": MOVING,
     "instrumented": INSTRUMENTED,
+    "following": FOLLOWING,
     "momentum and market": MOMENTUM | MARKET,
     "premium": PREMIUM,
     "premium alone": {"dynamics": [], "mean": [{"kind": "factor_premium", "sd": 0.3}]} | MARKET,
@@ -87,6 +92,13 @@ def simulated(parts, *, seed=1, **own):
     empty = Panel.from_arrays(np.zeros(shape), asset_class=classes, **features)
     returns = simulate(model, truth, model_data(model, empty), rng=rng).log_returns
     return model, Panel.from_arrays(returns, asset_class=classes, **features), truth, features, classes
+
+
+def moving_characteristics(constant, now, n_periods):
+    """Two characteristics (period, asset, 2): one that stays, one that walks to its values at the origin."""
+    steps = 0.3 * np.random.default_rng(8).standard_normal((n_periods, len(now)))
+    path = np.concatenate([now + np.cumsum(steps, axis=0)[::-1], now[None]])
+    return np.stack([np.broadcast_to(constant, path.shape), path], axis=2)
 
 
 def with_returns(panel, returns):
@@ -210,6 +222,33 @@ def test_drift_of_loadings_is_recovered():
     assert np.corrcoef(variance, now)[0, 1] > np.corrcoef(variance, before)[0, 1] + 0.2
 
 
+def test_loadings_follow_characteristics_as_they_move():
+    """Characteristics of the origin for the whole history, or none, miss how the loadings came there."""
+    rng = np.random.default_rng(5)
+    _, _, truth, features, classes = simulated(INSTRUMENTED)
+    features["characteristics"] = moving_characteristics(
+        np.ones(N_ASSETS), rng.standard_normal(N_ASSETS), N_PERIODS
+    )
+    model = FactorModel(n_factors=K, **FOLLOWING)
+    empty = Panel.from_arrays(np.zeros((N_PERIODS, N_ASSETS)), asset_class=classes, **features)
+    data = model_data(model, empty)
+    slopes, own = np.array([[1.0, 0.2], [0.8, -0.9]]), 0.1 * rng.standard_normal((N_ASSETS, K))
+    path = np.stack([z @ slopes + own for z in model.loadings.by_block(data)])
+    truth |= {"loadings_path": path, "loadings": path[-1]}
+    returns = simulate(model, truth, data, rng=rng).log_returns
+    panel = Panel.from_arrays(returns, asset_class=classes, **features)
+    scaled = truth["loadings"] * truth["factor_scale"]
+    target = scaled @ scaled.T
+    error = {}
+    for name, parts in (("following", FOLLOWING), ("origin", INSTRUMENTED), ("static", {})):
+        draws = fit(FactorModel(n_factors=K, **parts), panel, seed=1, settings=QUICK).draws
+        found = (draws["loadings"] * draws["factor_scale"]).transpose("chain", "draw", "asset", "factor")
+        mean = np.einsum("cdik,cdjk->cdij", found, found).mean(axis=(0, 1))
+        error[name] = float(np.linalg.norm(mean - target) / np.linalg.norm(target))
+    assert error["following"] < 0.3, error
+    assert error["following"] < 0.6 * min(error["origin"], error["static"]), error
+
+
 def test_a_new_listing_gets_the_loadings_of_its_characteristics():
     """With two returns, characteristics decide; with static loadings, the prior does."""
     slopes = np.array([[1.2, 0.3], [0.6, -0.8]])
@@ -254,7 +293,7 @@ def test_aligned_var_forecasts_the_same(tiny_panel, random_draws):
     assert not np.allclose(posterior.draws["var_matrix"], posterior.aligned().draws["var_matrix"])
 
 
-@pytest.mark.parametrize("name", ["moving", "instrumented", "latent", "premium"])
+@pytest.mark.parametrize("name", ["moving", "instrumented", "following", "latent", "premium"])
 def test_alignment_turns_all_that_multiplies_factors(name, small):
     model = FactorModel(n_factors=2, **COVERED[name])
     panel = with_returns(small, np.random.default_rng(2).normal(0, 0.05, (24, 8)))
@@ -286,7 +325,7 @@ def small():
         recent_return=rng.standard_normal(shape),
         recent_volatility=0.7 * rng.standard_normal((*shape, 1)),
         market_volatility=0.6 * rng.standard_normal((24, 1)),
-        characteristics=np.column_stack([np.r_[np.ones(5), np.zeros(3)], rng.standard_normal(8)]),
+        characteristics=moving_characteristics(np.r_[np.ones(5), np.zeros(3)], rng.standard_normal(8), 24),
         earnings=rng.random(shape) < 0.3,
         market_risk=0.05 * rng.standard_normal(shape),
         next_market_risk=0.05 * rng.standard_normal(8),

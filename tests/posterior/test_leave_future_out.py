@@ -88,3 +88,21 @@ def test_what_cannot_be_judged_is_refused_before_a_fit(tiny_model, tiny_panel):
     pooled = tiny_model.model_copy(update={"predictive": HistoricalPool(share=0.5)})
     with pytest.raises(DataError, match="pooled"):
         leave_future_out(fit(pooled, tiny_panel, seed=5, settings=SHORT), seed=1)
+
+
+def test_characteristics_that_move_are_those_of_each_origin(tiny_panel):
+    """So that a model that follows them has no look ahead, as one of characteristics that stay would."""
+    n, n_assets = tiny_panel.n_history, len(tiny_panel.assets)
+    z = np.random.default_rng(1).standard_normal((n + 1, n_assets, 2))
+    panel = Panel.from_arrays(
+        tiny_panel.history["log_returns"].to_numpy(),
+        asset_class=tiny_panel.history["class_of"].to_numpy().tolist(),
+        characteristics=z,
+    )
+    for t, (past, _) in zip((n - 2, n - 1), pasts(panel, n - 2), strict=True):
+        np.testing.assert_array_equal(past.dataset["characteristics"], z[t])
+        np.testing.assert_array_equal(past.dataset["characteristics_path"], z[: t + 1])
+    own = {"panel": {"moving_characteristics": True}, "loadings": {"kind": "instrumented_walk", "every": 9}}
+    posterior = fit(FactorModel(n_factors=2, **own), panel, seed=5, settings=SHORT)
+    result = leave_future_out(posterior, seed=3, min_periods=n - 1)
+    assert np.isfinite(result.elpd)

@@ -135,7 +135,7 @@ def move_loading_slopes(rng: np.random.Generator, data: Data, state: State, scra
 
 @update
 def draw_drift(rng: np.random.Generator, data: Data, state: State, scratch: Scratch) -> None:
-    """Eq. S7: draw delta, the sd of the change from block to block of what characteristics leave of a loading.
+    """Eq. S7: draw delta, the sd of the change of a loading, or of what characteristics leave of it.
 
     Reads the loadings and the slopes.
     """

@@ -1,8 +1,9 @@
 """Loadings of each asset, over all blocks of periods that have loadings of their own (eq. 4).
 
 The prior of the loadings is a product of independent normals in *coordinates*, which are linear in the
-loadings: what characteristics leave of the first block (precision mixing / tau^2), changes of what they leave
-from block to block (1 / delta^2), and the slopes on characteristics. Static loadings are their own coordinates.
+loadings: what characteristics leave of the first block (precision mixing / tau^2), changes of what they
+leave from block to block (1 / delta^2), and the slopes on characteristics. Static loadings are their own
+coordinates.
 """
 
 from __future__ import annotations

@@ -112,16 +112,9 @@ class StaticLoadings(Loadings):
         return {"loadings_dof": self.nu}
 
 
-class RandomWalkLoadings(Loadings):
-    """Loadings that move slowly (eq. 4b): constant within blocks, a random walk from block to block.
+class WalkingLoadings(Loadings):
+    """What loadings share that walk from block to block of periods, all of them or what is left of them."""
 
-    w_ki of the first block ~ StudentT(``nu``, 0, 1); each later block adds Normal(0, δ sqrt(``every`` / 13)),
-    with δ ~ half-normal(``drift_sd``): the sd of what a loading of typical size 1 changes by in a year. A
-    drift of 0.1 lets a loading move by a third in ten years. Blocks are counted back from the origin, and a
-    forecast uses the last one. ``every`` 1 is the random walk by period.
-    """
-
-    kind: Literal["random_walk"] = "random_walk"
     drift_sd: PositiveFloat = 0.1
     every: Annotated[int, Field(ge=1)] = PERIODS_A_YEAR
     variables: ClassVar[tuple[Variable, ...]] = (
@@ -158,16 +151,6 @@ class RandomWalkLoadings(Loadings):
         ),
     )
 
-    def params(self, data: Data) -> Params:
-        """Loadings by block, those at the origin, and the yearly drift δ."""
-        import pymc as pm
-
-        drift = pm.HalfNormal(LOADING_DRIFT, self.drift_sd)
-        path = self.walk(drift, 1.0)
-        path = pm.Deterministic(LOADINGS_PATH, path, dims=(BLOCK, ASSET, FACTOR))
-        now = pm.Deterministic(LOADINGS, path[-1], dims=(ASSET, FACTOR))
-        return {LOADINGS: now, LOADINGS_PATH: path, LOADING_DRIFT: drift}
-
     def walk(self, drift: Array, scale: Array) -> Array:
         """Random walk (block, asset, factor) from a first block of scale ``scale``, in a PyMC model."""
         import pymc as pm
@@ -184,6 +167,36 @@ class RandomWalkLoadings(Loadings):
         changes = np.diff(path, axis=1) / step[:, None, None, None]
         return {f"{LOADINGS}_first_z": path[:, 0], f"{LOADINGS}_z": changes}
 
+    def step_sd(self, drift: Array) -> Array:
+        """Standard deviation of the change from one block to the next, for a yearly ``drift``."""
+        return drift * (self.every / PERIODS_A_YEAR) ** 0.5
+
+    def common(self, p: Params, factors: Array, data: Data) -> Array:
+        """Common part of the expected return with the loadings of each period's block (eq. 2, 4b)."""
+        return common_by_block(p[LOADINGS_PATH], factors, data[LOADING_BLOCK])
+
+
+class RandomWalkLoadings(WalkingLoadings):
+    """Loadings that move slowly (eq. 4b): constant within blocks, a random walk from block to block.
+
+    w_ki of the first block ~ StudentT(``nu``, 0, 1); each later block adds Normal(0, δ sqrt(``every`` / 13)),
+    with δ ~ half-normal(``drift_sd``): the sd of what a loading of typical size 1 changes by in a year. A
+    drift of 0.1 lets a loading move by a third in ten years. Blocks are counted back from the origin, and a
+    forecast uses the last one. ``every`` 1 is the random walk by period.
+    """
+
+    kind: Literal["random_walk"] = "random_walk"
+
+    def params(self, data: Data) -> Params:
+        """Loadings by block, those at the origin, and the yearly drift δ."""
+        import pymc as pm
+
+        drift = pm.HalfNormal(LOADING_DRIFT, self.drift_sd)
+        path = self.walk(drift, 1.0)
+        path = pm.Deterministic(LOADINGS_PATH, path, dims=(BLOCK, ASSET, FACTOR))
+        now = pm.Deterministic(LOADINGS, path[-1], dims=(ASSET, FACTOR))
+        return {LOADINGS: now, LOADINGS_PATH: path, LOADING_DRIFT: drift}
+
     def coords(self, data: Data) -> dict[str, Any]:
         """Number of each block, and of each but the first."""
         n_blocks = int(data[LOADING_BLOCK].max()) + 1
@@ -193,14 +206,6 @@ class RandomWalkLoadings(Loadings):
         """Degrees of freedom of the first block, and the blocks of periods."""
         blocks = LoadingBlocks(data[LOADING_BLOCK], self.drift_sd, self.step_sd(1.0))
         return {"loadings_dof": self.nu, "loading_blocks": blocks}
-
-    def step_sd(self, drift: Array) -> Array:
-        """Standard deviation of the change from one block to the next, for a yearly ``drift``."""
-        return drift * (self.every / PERIODS_A_YEAR) ** 0.5
-
-    def common(self, p: Params, factors: Array, data: Data) -> Array:
-        """Common part of the expected return with the loadings of each period's block (eq. 2, 4b)."""
-        return common_by_block(p[LOADINGS_PATH], factors, data[LOADING_BLOCK])
 
     def blocks(self, n_periods: int) -> NDArray[np.int64]:
         """Block of each period (period), counted so that the last block ends at the origin."""
@@ -260,12 +265,12 @@ class InstrumentedLoadings(Loadings):
         return {"loadings_dof": self.nu, "characteristics": known}
 
 
-class InstrumentedWalkLoadings(RandomWalkLoadings):
+class InstrumentedWalkLoadings(WalkingLoadings):
     """Loadings that follow characteristics that move, and walk around them (eq. 4d).
 
     w_ki of block b = Σ_l Γ_lk z_il(b) + v_ki(b): z are the panel's characteristics at the start of the block,
-    v is the walk of eq. 4b with a first block of scale τ. ``slope_sd`` and ``scale`` are the priors of Γ and τ
-    in eq. 4c. Blocks are counted back from the origin; a block of its own, with the characteristics of the
+    v is the walk of eq. 4b with a first block of scale τ. ``slope_sd`` and ``scale`` are priors of eq. 4c.
+    Blocks are counted back from the origin; a block of its own, with the characteristics of the
     origin and one more step of the walk, begins there, and a forecast uses it. Without v these are the
     dynamic loadings of Kelly, Pruitt and Su (2019), without z those of eq. 4b.
     """
@@ -274,10 +279,10 @@ class InstrumentedWalkLoadings(RandomWalkLoadings):
     slope_sd: PositiveFloat = 0.5
     scale: PositiveFloat = 1.0
     needs: ClassVar[frozenset[str]] = frozenset({CHARACTERISTICS, CHARACTERISTICS_PATH})
-    variables: ClassVar[tuple[Variable, ...]] = (*RandomWalkLoadings.variables, _SLOPES, _TAU)
+    variables: ClassVar[tuple[Variable, ...]] = (*WalkingLoadings.variables, _SLOPES, _TAU)
 
     def params(self, data: Data) -> Params:
-        """Loadings by block, those at the origin, slopes Γ, the scale τ of the rest and its yearly drift δ."""
+        """Loadings by block, those at the origin, slopes Γ, the scale τ of the rest and its drift δ."""
         import pymc as pm
 
         drift = pm.HalfNormal(LOADING_DRIFT, self.drift_sd)
@@ -299,8 +304,8 @@ class InstrumentedWalkLoadings(RandomWalkLoadings):
         slopes = p[LOADING_SLOPES]
         rest = p[LOADINGS_PATH] - np.stack([z @ slopes for z in self.by_block(data)], axis=-3)
         found = super().standardised({**p, LOADINGS_PATH: rest}, data)
-        found[f"{LOADINGS}_first_z"] = found[f"{LOADINGS}_first_z"] / p[f"sigma_{LOADINGS}"][:, None, None]
-        return found
+        first, tau = f"{LOADINGS}_first_z", p[f"sigma_{LOADINGS}"][:, None, None]
+        return {**found, first: found[first] / tau}
 
     def by_block(self, data: Data) -> list[Array]:
         """Characteristics (asset, characteristic) at the start of each block, that of the forecast last."""
