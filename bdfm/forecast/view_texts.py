@@ -69,8 +69,8 @@ def parse(text: str, *, semantics: Semantics, confidence: float = 1.0, by: str =
         )
     if found := _PAIR.fullmatch(line):  # as `bdfm forecast --evidence` takes it too
         refuse_decimal_comma(found["mean"], found["sd"])
-        mean, sd = _number(found["mean"]), _number(found["sd"])
-        return Absolute(asset=unquoted(found["asset"]), mean=mean, sd=sd, **common)
+        mean, error = _number(found["mean"]), _number(found["sd"])
+        return Absolute(asset=unquoted(found["asset"]), mean=mean, sd=error, **common)
     found = _STATEMENT.fullmatch(line)
     if found is None:
         raise _not_understood(text)
