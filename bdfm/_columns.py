@@ -31,6 +31,10 @@ PRICE_NAMES: Final = (
     " schlusskurs"
     " kurs zuletzt"
 ).split()
+CURRENCY_NAMES: Final = (
+    "currency ccy currency_code currency_cd curcd curcdd price_currency trading_currency quote_currency"
+    " whg währung waehrung devise divisa"
+).split()
 WEIGHT_NAMES: Final = (
     "weight weights weight_% w wgt holding holdings share allocation allocation_% gewicht gewichtung anteil"
 ).split()

@@ -340,11 +340,13 @@ def _of_parts(bare: list[str], codes: np.ndarray[Any, Any], pattern: str | None,
     if any(not stamps.equals(other) for other in fitting.values()):
         alone = "" if len(codes) == 1 else ", and no other date settles it"
         k = next(i for i in range(len(bare)) if len({s[i] for s in fitting.values()}) > 1)
-        meanings = " or ".join(f"{s[k].day} {s[k]:%B %Y}" for s in fitting.values())
+        meant = [s[k] for s in fitting.values()]
+        meanings = " or ".join(f"{d.day} {d:%B %Y}" for d in meant)
+        plain = " or ".join(f"{d:%Y-%m-%d}" for d in meant)
         raise DataError(
             f"{where}: {at(k)} has two meanings, {meanings}{alone}."
-            f" Say which: --date-format dmy, mdy or a pattern such as %d/%m/%Y (date_format in Python and run"
-            " files), or write 2022-03-04."
+            " Say which: --date-format dmy, mdy or a pattern such as %d/%m/%Y (date_format in Python and run"
+            f" files), or write {plain}."
         )
     return Days(stamps[codes], forms[order])
 

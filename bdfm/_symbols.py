@@ -12,6 +12,13 @@ from bdfm.errors import DataError
 
 _CASH: Final = re.compile(r"^\$?cash(?:$|[\s_./&-])", re.I)
 _SUFFIX: Final = re.compile(r"\s+([A-Z]{2}\s+)?(EQUITY|INDEX|CURNCY|COMDTY|CORP)$", re.I)
+# A symbol with spaces in a text of several words, such as 'AAPL US Equity' in a view.
+IN_QUOTES: Final = r"""'[^']+'|"[^"]+\""""
+
+
+def unquoted(symbol: str) -> str:
+    """Symbol of a text without the quotes around it, as ``IN_QUOTES`` has them."""
+    return symbol[1:-1].strip() if re.fullmatch(IN_QUOTES, symbol) else symbol
 
 
 def spelling(symbol: str) -> str:

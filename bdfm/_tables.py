@@ -272,6 +272,7 @@ def _from_long(
     reading.layout, reading.column = reading.layout or "long form", str(price)
     numbers = _floats(table[[price]], where, decimal_mark, reading, None, labels=label)
     renamed = label if not aliases else label.map({s: aliases.rename(s) for s in label.unique()})
+    _refuse_currencies(table, renamed, where)
     order = list(dict.fromkeys(renamed))
     codes = pd.Index(order).get_indexer(pd.Index(renamed))
     days = pd.DatetimeIndex(table.index.unique()).sort_values()
@@ -298,6 +299,32 @@ def _from_long(
     grid = np.full(len(days) * len(order), np.nan)
     grid[kept] = flat
     return pd.DataFrame(grid.reshape(len(days), len(order)), index=days.rename("date"), columns=order)
+
+
+def _refuse_currencies(table: pd.DataFrame, symbols: pd.Series[Any], where: str) -> None:
+    """Raise where a column of currencies names several for one symbol: no return is between them."""
+    column = _columns.find(table.columns, _columns.CURRENCY_NAMES)
+    if column is None or table[column].ndim > 1:
+        return
+    texts = table[column].map(_symbol_text).to_numpy()
+    given = pd.DataFrame({"symbol": symbols.to_numpy(), "text": texts})[texts != ""].drop_duplicates()
+    units = given.assign(unit=given["text"].map(_unit_of_money)).drop_duplicates(["symbol", "unit"])
+    several = units["symbol"][units["symbol"].duplicated()].unique()
+    if len(several):
+        named = ", ".join(
+            f"{cut(s).strip(chr(39))} in {' and '.join(map(cut, units['text'][units['symbol'] == s]))}"
+            for s in several[:5]
+        )
+        more = f" and {len(several) - 5} more" if len(several) > 5 else ""
+        raise DataError(
+            f"{where}: the column {column} gives more than one currency to {named}{more}. Keep the rows of"
+            " one currency, or call its listings by different symbols."
+        )
+
+
+def _unit_of_money(text: str) -> str:
+    """Currency in one spelling. The last letter counts: GBP is pounds, GBp and GBX are pence."""
+    return "GBp" if text.upper() == "GBX" else text if text[:2].isupper() else text.upper()
 
 
 def _symbol_text(cell: object) -> str:

@@ -267,6 +267,7 @@ def _run_several(
 
 def _evidence(text: str) -> EvidenceTable:
     from bdfm import _checks
+    from bdfm._symbols import unquoted
     from bdfm.forecast.return_views import Absolute
     from bdfm.forecast.view_texts import parse, refuse_decimal_comma
     from bdfm.report.run_file import EvidenceTable
@@ -287,8 +288,9 @@ def _evidence(text: str) -> EvidenceTable:
         raise DataError(
             f"--evidence: {quoted(text)} is not understood. Write the return of one asset and its error, such"
             " as 'TLT = 2% +- 10%' (TLT=0.02,0.10 is the same), or with a horizon, such as"
-            " 'SPY = -5% +- 1% over 5d'."
+            " 'SPY = -5% +- 1% over 5d'. A symbol with spaces stands in quotes: 'AAPL US Equity' = 2% +- 10%."
         )
+    symbol = unquoted(symbol.strip())
     mean, sd = (
         _checks.finite(x, what=what, where=f"--evidence {symbol}")  # type: ignore[arg-type]
         for what, x in zip(("mean", "sd"), parts[:2], strict=True)
@@ -318,10 +320,11 @@ def _run(month: Month) -> None:
     from bdfm.report.month import run_month
 
     panel = month.panel
+    n_classes = len(panel.asset_classes)
     say_read(*month.tables)
     out.print(
         f"{panel.n_history} periods to {panel.origin:%Y-%m-%d}, {len(panel.assets)} assets in"
-        f" {len(panel.asset_classes)} classes{_horizons(month)}. Sampling"
+        f" {n_classes} class{'' if n_classes == 1 else 'es'}{_horizons(month)}. Sampling"
         f" {month.run.sampler.chains} chains ..."
     )
     _note(month)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from bdfm.validation.tail_backtest import TailBacktest
 
 MAX_ROWS = 40  # of a table on screen; files hold the rest
+LONG_HEADING = 12  # letters from which on a heading of figures takes two lines
 TOP_ASSETS = 5
 TOP_ALPHAS = 5
 DAILY = 4  # days between prices, at most, of daily ones
@@ -39,12 +41,13 @@ def left_out(book: Book) -> None:
 
 
 def _table(title: str, texts: list[str], numbers: list[str]) -> Table:
-    """Table without a box, whose figures stay whole in a narrow terminal: headings wrap."""
+    """Table without a box, whose figures stay whole in a narrow terminal: headings and texts wrap."""
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for column in texts:
-        table.add_column(column, overflow="fold", no_wrap=column == "model")
-    for column in numbers:
-        table.add_column(column, justify="right", min_width=max(map(len, column.split())))
+        table.add_column(column, overflow="fold")
+    for column in numbers:  # a column that may not wrap is the last to be narrowed
+        heading = re.sub(r"(?<!\d) (?!%)", "\n", column) if len(column) > LONG_HEADING else column
+        table.add_column(heading, justify="right", no_wrap=True)
     return table
 
 
@@ -79,7 +82,8 @@ def volatilities(book: Book) -> None:
     result, own_returns = compare(book.models, book.weights), realised(book)
     meaning = meanings(book)
     for name, own in book.models.items():
-        size = f"{len(own.assets)} assets, {len(own.factors)} factors"
+        n = len(own.factors)
+        size = f"{len(own.assets)} assets, {n} factor{'' if n == 1 else 's'}"
         out.print(f"{name}: {size}; {'; '.join(own.notes)}. {_sentence(meaning[name])}", markup=False)
     beside = f" ({BAYESIAN}: over its own period)" if BAYESIAN in book.models else ""
     table = _table(

@@ -8,6 +8,7 @@ returns are simple, over the forecast horizon, as decimals.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Final
 
@@ -15,6 +16,7 @@ from pydantic import Field
 
 from bdfm import _checks
 from bdfm._reading import quoted
+from bdfm._symbols import IN_QUOTES, unquoted
 from bdfm.errors import DataError
 from bdfm.forecast.edit import Edit
 from bdfm.forecast.event_edits import AcquiredForCash, AcquiredForStock, Drop, Halted, Suspended, Zero
@@ -59,11 +61,15 @@ AnyEdit = Annotated[
 ]
 EDITS: Final[dict[str, type[Edit]]] = by_kind(AnyEdit)
 
+# Words between spaces; what stands in quotes holds together, alone or as a value.
+_WORD: Final = re.compile(rf"(?:[^\s='\"]+=)?(?:{IN_QUOTES})(?!\S)|\S+")
+
 
 def parse_edits(texts: Sequence[str]) -> Iterator[Edit]:
     """Edits of short texts, as on the command line: ``"acquired_for_cash ATVI offer=95 price=81"``.
 
-    The kind, the symbols, and settings as key=value.
+    The kind, the symbols, and settings as key=value. A symbol with spaces stands in quotes:
+    ``zero 'AAPL US Equity'``, ``like CVX other='XOM US Equity'``.
 
     Examples
     --------
@@ -74,16 +80,19 @@ def parse_edits(texts: Sequence[str]) -> Iterator[Edit]:
     """
     for text in texts:
         where = f"edit {quoted(text)}"
-        kind, *words = text.split() or [""]
+        kind, *words = _WORD.findall(text) or [""]
         _checks.known([kind], list(EDITS), what="kind of edit", where=where)
-        settings = [w for w in words if "=" in w and "(" not in w.split("=")[0]]
+        settings = [w for w in words if "=" in w and w[0] not in "'\"" and "(" not in w.split("=")[0]]
         table: dict[str, Any] = {"kind": kind, **_settings_of(EDITS[kind], settings)}
-        named = [w for w in words if w not in settings]
+        named = [unquoted(w) for w in words if w not in settings]
         fields = EDITS[kind].words
         if fields == ("symbols",):
             table["symbols"] = named
         elif len(named) > len(fields):
-            raise DataError(f"{where}: {named[len(fields)]!r} is not of the form key=value.")
+            raise DataError(
+                f"{where}: {named[len(fields)]!r} is not of the form key=value. A symbol with spaces stands"
+                " in quotes: 'AAPL US Equity'."
+            )
         else:
             table |= dict(zip(fields, named, strict=False))
         yield read(table, EDITS, where=where)
@@ -92,4 +101,4 @@ def parse_edits(texts: Sequence[str]) -> Iterator[Edit]:
 def _settings_of(kind: type[Edit], words: Sequence[str]) -> dict[str, Any]:
     """Settings of texts key=value, each of the type that the edit has there."""
     pairs = (word.split("=", 1) for word in words)
-    return {key: kind.of_text(key, text) for key, text in pairs}
+    return {key: kind.of_text(key, unquoted(text)) for key, text in pairs}

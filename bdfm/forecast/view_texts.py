@@ -7,6 +7,7 @@ from typing import Any
 
 from bdfm import _checks
 from bdfm._reading import quoted, short
+from bdfm._symbols import IN_QUOTES, unquoted
 from bdfm.errors import DataError
 from bdfm.forecast.choices import FORMS
 from bdfm.forecast.event_views import Ordering, Quantile
@@ -15,7 +16,7 @@ from bdfm.forecast.tail_views import Below, Shortfall, ValueAtRisk
 from bdfm.forecast.view import Semantics, View
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?\s*%?"
-_SYMBOL = r"[^\s(),:=<>%]+"
+_SYMBOL = rf"(?:{IN_QUOTES}|[^\s(),:=<>%]+)"
 _RELATION = {"=": "equal", ">=": "at_least", "<=": "at_most"}
 _STATEMENT = re.compile(
     rf"(?P<left>.+?)\s*(?P<relation>>=|<=|=)\s*(?P<mean>{_NUMBER})\s*(?P<times>x)?"
@@ -34,8 +35,9 @@ _TERM = re.compile(rf"(?P<sign>[-+]?)\s*(?:(?P<weight>\d+\.?\d*|\.\d+)\s+)?(?P<s
 def parse(text: str, *, semantics: Semantics, confidence: float = 1.0, by: str = "") -> View:
     """View of a short text, as on the command line; ``FORMS`` shows all forms.
 
-    Operators stand between spaces, since symbols such as BF-B contain them. Numbers are decimals, or
-    percentages with a % sign; ``TLT=0.02,0.10`` is ``TLT = 2% +- 10%``. ``semantics``, ``confidence`` and
+    Operators stand between spaces, since symbols such as BF-B contain them, and a symbol that has spaces
+    stands in quotes: ``'AAPL US Equity' = 2% +- 10%``. Numbers are decimals,
+    or percentages with a % sign; ``TLT=0.02,0.10`` is ``TLT = 2% +- 10%``. ``semantics``, ``confidence`` and
     ``by`` are those of the view.
 
     Examples
@@ -50,20 +52,31 @@ def parse(text: str, *, semantics: Semantics, confidence: float = 1.0, by: str =
     common: dict[str, Any] = {"semantics": semantics, "confidence": confidence, "by": by}
     line = text.strip()
     if found := _ORDERING.fullmatch(line):
-        return Ordering(above=found["above"], below=found["below"], probability=_number(found["p"]), **common)
+        return Ordering(
+            above=unquoted(found["above"]),
+            below=unquoted(found["below"]),
+            probability=_number(found["p"]),
+            **common,
+        )
     if found := _QUANTILE.fullmatch(line):
         k, n = int(found["k"]), int(found["n"])
         return Quantile(
-            asset=found["asset"], quantile=k, n_quantiles=n, probability=_number(found["p"]), **common
+            asset=unquoted(found["asset"]),
+            quantile=k,
+            n_quantiles=n,
+            probability=_number(found["p"]),
+            **common,
         )
     if found := _PAIR.fullmatch(line):  # as `bdfm forecast --evidence` takes it too
         refuse_decimal_comma(found["mean"], found["sd"])
-        return Absolute(asset=found["asset"], mean=_number(found["mean"]), sd=_number(found["sd"]), **common)
+        mean, error = _number(found["mean"]), _number(found["sd"])
+        return Absolute(asset=unquoted(found["asset"]), mean=mean, sd=error, **common)
     found = _STATEMENT.fullmatch(line)
     if found is None:
         raise _not_understood(text)
     common["sense"] = _RELATION[found["relation"]]
-    value, sd = _number(found["mean"]), None if found["sd"] is None else _number(found["sd"])
+    value = _number(found["mean"])
+    sd = None if found["sd"] is None else _number(found["sd"])
     left = found["left"].strip()
     if tail := _TAIL.fullmatch(left):
         if sd is not None or found["times"]:
@@ -73,9 +86,9 @@ def parse(text: str, *, semantics: Semantics, confidence: float = 1.0, by: str =
     if function:
         name, one, other = function.groups()
         if name == "vol" and other is None and sd is None:
-            return Volatility(asset=one, **{"times" if found["times"] else "sd": value}, **common)
+            return Volatility(asset=unquoted(one), **{"times" if found["times"] else "sd": value}, **common)
         if name == "corr" and other is not None and sd is None and not found["times"]:
-            return Correlation(asset=one, other=other, correlation=value, **common)
+            return Correlation(asset=unquoted(one), other=unquoted(other), correlation=value, **common)
         raise _not_understood(text)
     weights = _weights(left)
     if found["times"] or not weights:
@@ -114,15 +127,20 @@ def _tail(found: re.Match[str], value: float, text: str, common: dict[str, Any])
 def _weights(text: str) -> dict[str, float]:
     """Weight by symbol of a sum such as ``0.6 SPY + 0.4 TLT``; empty where it is none."""
     terms = list(_TERM.finditer(text))
-    if "".join(t[0] for t in terms).strip() != text:
+    if "".join(t[0] for t in terms).strip() != text or not all(t["sign"] for t in terms[1:]):
         return {}
+    symbols = [unquoted(t["symbol"]) for t in terms]
     hint = "Name each asset once, with its whole weight."
-    _checks.unique([t["symbol"] for t in terms], what="assets", where=f"view {short(text)!r}", hint=hint)
-    return {t["symbol"]: (-1 if t["sign"] == "-" else 1) * float(t["weight"] or 1) for t in terms}
+    _checks.unique(symbols, what="assets", where=f"view {short(text)!r}", hint=hint)
+    signs = [-1 if t["sign"] == "-" else 1 for t in terms]
+    return {s: sign * float(t["weight"] or 1) for s, sign, t in zip(symbols, signs, terms, strict=True)}
 
 
 def _not_understood(text: str) -> DataError:
-    return DataError(f"view {quoted(text)}: not understood. Forms: {'; '.join(FORMS)}.")
+    return DataError(
+        f"view {quoted(text)}: not understood. Forms: {'; '.join(FORMS)}. A symbol with spaces stands in"
+        " quotes: 'AAPL US Equity' = 2% +- 10%."
+    )
 
 
 def _number(text: str) -> float:

@@ -102,7 +102,7 @@ class StatisticalEstimator:
             factors=names,
             kind="statistical",
             origin=whole.index[-1],
-            notes=(f"{len(table)} periods; {k} components: {rule}",),
+            notes=(f"{len(table)} periods; {k} component{'' if k == 1 else 's'}: {rule}",),
             factor_returns=pd.DataFrame(factors, table.index, names),
             specific_returns=pd.DataFrame(specific, table.index, table.columns),
         )

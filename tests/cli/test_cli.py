@@ -88,7 +88,8 @@ def test_a_forecast_is_repeated_by_its_run_file(bdfm_command, arguments, files):
     [
         (("TLT = 2% +- 10%", "TLT=0.02,0.10", "TLT = 0.02 ± 0.1", "TLT = 2%, 10%"), ("TLT", 0.02, 0.1)),
         (("SPY = -5% +- 1% over 5d", "SPY=-0.05,0.01,5d"), ("SPY", -0.05, 0.01, "5d")),
-        (("AAPL US Equity=0.02,0.10",), ("AAPL US Equity", 0.02, 0.1)),
+        (("AAPL US Equity=0.02,0.10", "'AAPL US Equity' = 2% +- 10%"), ("AAPL US Equity", 0.02, 0.1)),
+        (("'AAPL US Equity'=0.02,0.10,5d",), ("AAPL US Equity", 0.02, 0.1, "5d")),
     ],
 )
 def test_evidence_has_the_text_of_a_view(texts, values):

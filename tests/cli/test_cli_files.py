@@ -81,6 +81,7 @@ def test_dates_with_two_meanings(bdfm_command, tmp_path, tables, submission):
     code, _, err = bdfm_command(*files, "--start", "2019-12-03", "--end", "2019-12-12")
     assert code == 2
     assert "has two meanings, 2 December 2019 or 12 February 2019" in err
+    assert "write 2019-12-02 or 2019-02-12." in " ".join(err.split())
     assert "--date-format" in err
     code, out, _ = bdfm_command(
         *files, "--start", "03/12/2019", "--end", "12/12/2019", "--date-format", "dmy"

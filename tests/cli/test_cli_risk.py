@@ -1,11 +1,15 @@
 """The command `bdfm risk` as a user runs it."""
 
+import io
 import json
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 
+from bdfm.cli import show_risk
 from bdfm.data.sources import demo, read_prices
 from bdfm.exposures import read_factors
 from bdfm.risk import RiskModel, simple_returns
@@ -60,6 +64,21 @@ def test_models_agree_with_the_package(run, files):
         assert (files / "out" / f"{name}.png").stat().st_size > 5000
     assert set(json.loads((files / "out" / "summary.json").read_text())["models"]) == {
         "time-series", "cross-sectional", "statistical"}  # fmt: skip
+
+
+def test_figures_stay_whole_in_80_columns():
+    console = Console(width=80, file=io.StringIO())
+    heads = ["volatility", "90 % interval", "systematic", "specific", "systematic share"]
+    table = show_risk._table("Volatility, %", ["portfolio", "model"], heads)
+    figures = ["8.92", "14.23 to 15.96", "7.74", "4.42", "75"]
+    table.add_row("core", "cross-sectional", *figures)
+    table.add_row("core", "own returns, last 104", "6.30", *[""] * 4)
+    console.print(table)
+    lines = console.file.getvalue().splitlines()
+    assert all(any(f in line for line in lines) for f in (*figures, "6.30"))
+    assert {"90 %", "interval", "volatility", "systematic", "share"} <= set(
+        re.split(r"\s{2,}|\s(?!%)", "  ".join(lines))
+    )
 
 
 def test_equal_weights_and_validation(run, files):

@@ -261,6 +261,21 @@ def test_texts_of_the_command_line(forecast):
         list(parse_edits(["shift TLT lots"]))
 
 
+@pytest.mark.parametrize("mark", ["'", '"'])
+def test_symbols_with_spaces_stand_in_quotes(mark):
+    texts = ["zero (A B) C (D E)", "like (A B) C spread=0.01", "like C other=(A B) spread=0.01"]
+    texts += ["shift (A B) by=0.02", "replace (A B) distribution=norm(0,0.1)"]
+    zero, like, other, shift, replace = parse_edits(
+        [t.replace("(A B)", f"{mark}A B{mark}").replace("(D E)", f"{mark}D E{mark}") for t in texts]
+    )
+    assert zero.symbols == ("A B", "C", "D E")
+    assert (like.symbol, like.other, like.spread) == ("A B", "C", 0.01)
+    assert (other.symbol, other.other) == ("C", "A B")
+    assert (shift.symbol, replace.symbol) == ("A B", "A B")
+    with pytest.raises(DataError, match="A symbol with spaces stands in quotes: 'AAPL US Equity'"):
+        list(parse_edits(["shift AAPL US Equity by=0.02"]))
+
+
 # Twenty bad cases, each with its message
 
 

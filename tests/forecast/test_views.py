@@ -504,16 +504,37 @@ def test_texts_are_read(text):
     assert v.parse(text, semantics="constraint") == TEXTS[text]
 
 
+@pytest.mark.parametrize("text", [*TEXTS, *v.FORMS])
+@pytest.mark.parametrize("mark", ["'", '"'])
+def test_symbols_with_spaces_stand_in_quotes(text, mark):
+    plain = v.parse(text, semantics="constraint").model_dump_json()
+    spaced = re.sub(r"\b(TLT|SPY|XLE|XLU|GOOG|IVV|IEMG)\b", rf"{mark}\1 US Equity{mark}", text)
+    longer = re.sub(r"\b(TLT|SPY|XLE|XLU|GOOG|IVV|IEMG)\b", r"\1 US Equity", plain)
+    assert v.parse(spaced, semantics="constraint").model_dump_json() == longer
+
+
 @pytest.mark.parametrize("text", v.FORMS)
 def test_forms_shown_to_users_are_read(text):
     assert v.parse(text, semantics="constraint").semantics == "constraint"
 
 
 @pytest.mark.parametrize(
-    "text", ["TLT", "TLT = ", "TLT 2%", "vol(TLT, SPY) = 1", "corr(TLT) = 1", "SPY = 2x", ""]
+    "text",
+    [
+        "TLT",
+        "TLT = ",
+        "TLT 2%",
+        "vol(TLT, SPY) = 1",
+        "corr(TLT) = 1",
+        "SPY = 2x",
+        "",
+        "TLT US Equity = 2% +- 10%",
+        "TLT US Equity > SPY : 0.6",
+        "0.6 SPY 0.4 TLT = 1%",
+    ],
 )
 def test_other_texts_are_refused(text):
-    with pytest.raises(DataError, match=r"not understood\. Forms: TLT = 2%"):
+    with pytest.raises(DataError, match=r"not understood\. Forms: TLT = 2%.* spaces stands in quotes"):
         v.parse(text, semantics="constraint")
 
 

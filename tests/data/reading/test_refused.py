@@ -390,5 +390,25 @@ def test_aliases(write):
         read_prices(path, aliases={"A": "B", "B": "C"})
 
 
+@pytest.mark.parametrize("name", ["Currency", "Ccy", "Whg."])
+def test_one_symbol_in_two_currencies_is_refused(write, name):
+    def rows(*currencies):
+        days = "\n".join(f"2022-01-0{3 + i},AA,{c},{100 + i}" for i, c in enumerate(currencies))
+        return write(f"date,ticker,{name},close\n2022-01-03,BB,USD,7\n{days}\n")
+
+    for fine in (("EUR", "EUR"), ("GBX", "GBp"), ("eur", "EUR"), ("EUR", "")):
+        assert read_prices(rows(*fine)).AA.tolist() == [100, 101]
+    for bad in (("EUR", "USD"), ("GBp", "GBP"), ("", "EUR", "GBX")):
+        with pytest.raises(
+            DataError, match=rf"column {name} gives more than one currency to AA in '\w+' and"
+        ):
+            read_prices(rows(*bad))
+    apart = rows("EUR", "USD")  # under two names it is one symbol too
+    apart.write_text(apart.read_text().replace("04,AA", "04,AA.X"))
+    assert list(read_prices(apart).columns) == ["BB", "AA", "AA.X"]
+    with pytest.raises(DataError, match="more than one currency to AA in 'EUR' and 'USD'"):
+        read_prices(apart, aliases={"AA.X": "AA"})
+
+
 def test_text_written_by_the_generator_is_what_it_says():
     assert text(clean(40)).splitlines()[0] == "date,AAPL,BRK-B,NA,7203"
