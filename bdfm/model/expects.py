@@ -7,14 +7,7 @@ from typing import Any, Final
 from bdfm.data.panel import Panel
 from bdfm.errors import ModelError
 from bdfm.model.equations import Equations
-from bdfm.names import (
-    CHARACTERISTICS_PATH,
-    EARNINGS,
-    MARKET_VOLATILITY,
-    RECENT_RETURN,
-    RECENT_VOLATILITY,
-    ROLLING_COVARIANCE,
-)
+from bdfm.names import EARNINGS, MARKET_VOLATILITY, RECENT_RETURN, RECENT_VOLATILITY, ROLLING_COVARIANCE
 
 _OF_ALL: Final = ("period",)
 _OF_FEATURES: Final = {
@@ -23,7 +16,6 @@ _OF_FEATURES: Final = {
     MARKET_VOLATILITY: ("volatility_windows", "min_past_weeks"),
     EARNINGS: ("earnings_gaps",),
     ROLLING_COVARIANCE: ("rolling_covariance",),
-    CHARACTERISTICS_PATH: ("moving_characteristics",),
 }
 
 

@@ -28,7 +28,12 @@ from bdfm.model.parts.dynamics import (
 from bdfm.model.parts.factor_noise import NormalFactorNoise, StudentTFactorNoise
 from bdfm.model.parts.factor_scale import ConstantScale, MarketVolatilityScale, StochasticVolatilityScale
 from bdfm.model.parts.factor_volatility import FactorVolatilityScale
-from bdfm.model.parts.loadings import InstrumentedLoadings, RandomWalkLoadings, StaticLoadings
+from bdfm.model.parts.loadings import (
+    InstrumentedLoadings,
+    InstrumentedWalkLoadings,
+    RandomWalkLoadings,
+    StaticLoadings,
+)
 from bdfm.model.parts.log_volatility import Earnings, LogVolIntercept, OutsideVolatility, RecentVolatility
 from bdfm.model.parts.mean import FactorPremium, Intercept, MarketPremium, RecentReturn
 from bdfm.model.parts.noise import LaplaceNoise, NormalNoise, StudentTNoise
@@ -40,7 +45,12 @@ N_DRAWS, N_PERIODS, N_ASSETS, N_FACTORS, N_WINDOWS = 3, 20, 5, 2, 2
 
 DYNAMICS = [AR1(), Momentum(), VAR1(), VAR1(cross_sd=0.0)]
 SCALES = [ConstantScale(), MarketVolatilityScale(), StochasticVolatilityScale(), FactorVolatilityScale()]
-LOADINGS = [StaticLoadings(), RandomWalkLoadings(every=8, drift_sd=0.5), InstrumentedLoadings()]
+LOADINGS = [
+    StaticLoadings(),
+    RandomWalkLoadings(every=8, drift_sd=0.5),
+    InstrumentedLoadings(),
+    InstrumentedWalkLoadings(every=8, drift_sd=0.5),
+]
 EFFECTS = [
     Intercept(),
     FactorPremium(),
@@ -70,7 +80,7 @@ def test_registry_holds_every_component():
     # Other tests define parts of their own.
     own = {part for part in leaves(Part) if part.__module__.startswith("bdfm.")}
     assert {type(c) for c in REGISTRY} == own
-    assert len(REGISTRY) == 32
+    assert len(REGISTRY) == 33
 
 
 @pytest.fixture
@@ -84,6 +94,7 @@ def data(rng):
         "outside_volatility": rng.standard_normal((N_PERIODS, N_ASSETS)),
         "market_volatility": rng.standard_normal((N_PERIODS, N_WINDOWS)),
         "characteristics": rng.standard_normal((N_ASSETS, 3)),
+        "characteristics_path": rng.standard_normal((N_PERIODS, N_ASSETS, 3)),
         "period_weights": np.ones(N_PERIODS),
         "loading_block": RandomWalkLoadings(every=8).blocks(N_PERIODS),
         "period_number": np.arange(N_PERIODS),
@@ -155,6 +166,7 @@ def test_least_noise_bounds_the_level_and_is_a_setting_only_where_it_is_given(da
 
 @pytest.mark.parametrize("component", LOADINGS, ids=lambda c: type(c).__name__)
 def test_common_return_batch_equals_loop(component, data, rng):
+    data = data | {"loading_block": component.blocks(N_PERIODS)}
     p = prior(component, data)
     assert p["loadings"].shape == (N_DRAWS, N_ASSETS, N_FACTORS)
     factors = rng.standard_normal((N_DRAWS, N_PERIODS, N_FACTORS))
@@ -188,6 +200,26 @@ def test_instrumented_loadings_follow_characteristics(data):
     p = prior(InstrumentedLoadings(scale=1e-9), data)
     by_hand = np.einsum("il,dlk->dik", data["characteristics"], p["loading_slopes"])
     np.testing.assert_allclose(p["loadings"], by_hand, atol=1e-7)
+
+
+def test_loadings_that_follow_moving_characteristics(data):
+    """Those of the start of each block, in the last one of the origin; what they leave walks."""
+    component = InstrumentedWalkLoadings(every=8, drift_sd=1e-9, scale=1e-9)
+    data = data | {"loading_block": component.blocks(N_PERIODS)}
+    assert data["loading_block"].tolist() == [-4] * 4 + [-3] * 8 + [-2] * 8
+    assert component.block_ahead(N_PERIODS) == -1
+    p = prior(component, data)
+    known = [data["characteristics_path"][t] for t in (0, 4, 12)] + [data["characteristics"]]
+    by_hand = np.einsum("bil,dlk->dbik", np.stack(known), p["loading_slopes"])
+    np.testing.assert_allclose(p["loadings_path"], by_hand, atol=1e-6)
+    np.testing.assert_array_equal(p["loadings"], p["loadings_path"][:, -1])
+    factors = np.random.default_rng(2).standard_normal((N_DRAWS, N_PERIODS, N_FACTORS))
+    path = p["loadings_path"]
+    for t, b in ((3, 0), (4, 1), (19, 2)):
+        own = np.einsum("dik,dk->di", path[:, b], factors[:, t])
+        np.testing.assert_allclose(component.common(p, factors, data)[:, t], own)
+    ahead = component.common(p, factors[:, :1], {"loading_block": np.array([-1])})
+    np.testing.assert_allclose(ahead[:, 0], np.einsum("dik,dk->di", path[:, -1], factors[:, 0]))
 
 
 @pytest.mark.parametrize("component", SCALES, ids=lambda c: type(c).__name__)

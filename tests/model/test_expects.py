@@ -76,8 +76,19 @@ def test_a_panel_of_arrays_without_a_rolling_covariance_is_refused():
     check_panel(pooling(), given)
 
 
+def test_characteristics_that_move_are_asked_for_where_loadings_follow_them(usual):
+    """By the model file first, and then of the panel, which has them or not whatever it says."""
+    loadings = {"kind": "instrumented_walk"}
+    with pytest.raises(ModelError, match=r"follows characteristics that move.*moving_characteristics = true"):
+        FactorModel(name="mine", loadings=loadings)
+    model = FactorModel(name="mine", loadings=loadings, panel={"moving_characteristics": True})
+    check_panel(model, panel(moving_characteristics=True))
+    with pytest.raises(ModelError, match="the panel lacks characteristics_path, .*to from_arrays"):
+        model.build(usual)
+
+
 def test_all_settings_are_looked_at():
-    assert len(PanelSettings.model_fields) == 10  # a new one belongs into expects.py and into the test above
+    assert len(PanelSettings.model_fields) == 11  # a new one belongs into expects.py and into the test above
 
 
 def test_all_that_differs_is_named(usual):
