@@ -83,7 +83,7 @@ def test_characteristics_that_move_are_asked_for_where_loadings_follow_them(usua
         FactorModel(name="mine", loadings=loadings)
     model = FactorModel(name="mine", loadings=loadings, panel={"moving_characteristics": True})
     check_panel(model, panel(moving_characteristics=True))
-    with pytest.raises(ModelError, match="the panel lacks characteristics_path, .*to from_arrays"):
+    with pytest.raises(ModelError, match=r"the panel lacks characteristics_path, .*to from_arrays"):
         model.build(usual)
 
 
