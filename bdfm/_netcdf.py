@@ -45,7 +45,8 @@ def written(groups: Mapping[str, xr.Dataset], level: int) -> memoryview:
     with h5netcdf.File(content, "w") as file:
         for path, dataset in groups.items():
             store = H5NetCDFStore(file, group=path, mode="a", lock=False)
-            dataset.dump_to_store(store, encoding=_encoding(dataset, level))
+            # What is still to be read or computed, as of a trace opened in chunks, comes into memory first.
+            dataset.compute().dump_to_store(store, encoding=_encoding(dataset, level))
     return content.getbuffer()
 
 

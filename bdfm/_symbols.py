@@ -13,7 +13,7 @@ from bdfm.errors import DataError
 _CASH: Final = re.compile(r"^\$?cash(?:$|[\s_./&-])", re.I)
 _SUFFIX: Final = re.compile(r"\s+([A-Z]{2}\s+)?(EQUITY|INDEX|CURNCY|COMDTY|CORP)$", re.I)
 # A symbol with spaces in a text of several words, such as 'AAPL US Equity' in a view.
-IN_QUOTES: Final = r"""'[^']+'|"[^"]+\""""
+IN_QUOTES: Final = r"""'[^']*[^'\s][^']*'|"[^"]*[^"\s][^"]*\""""
 
 
 def unquoted(symbol: str) -> str:

@@ -322,9 +322,14 @@ def _refuse_currencies(table: pd.DataFrame, symbols: pd.Series[Any], where: str)
         )
 
 
+# Pence, agorot and cents of vendors, and the dollar's sign
+_OTHER_SPELLINGS: Final = {"GBX": "GBp", "ILA": "ILa", "ZAC": "ZAc", "ZAX": "ZAc", "$": "USD", "US$": "USD"}
+
+
 def _unit_of_money(text: str) -> str:
     """Currency in one spelling. The last letter counts: GBP is pounds, GBp and GBX are pence."""
-    return "GBp" if text.upper() == "GBX" else text if text[:2].isupper() else text.upper()
+    known = _OTHER_SPELLINGS.get(text.upper() if text.upper() == "GBX" else text)
+    return known or (text if text[:2].isupper() else text.upper())
 
 
 def _symbol_text(cell: object) -> str:

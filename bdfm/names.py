@@ -17,7 +17,7 @@ WINDOW: Final = "window"  # trading days of a realised-volatility window
 LAG: Final = "lag"
 FACTOR_BEFORE: Final = "factor_before"  # the factors of the period before, as columns of a VAR matrix
 LATER_BLOCK: Final = "later_block"  # all blocks but the first
-BLOCK: Final = "block"  # of periods with the same loadings; the last one ends at the origin
+BLOCK: Final = "block"  # of periods with the same loadings; a forecast uses the last one
 CHARACTERISTIC: Final = "characteristic"  # of an asset, standardised over assets
 CHAIN: Final = "chain"
 DRAW: Final = "draw"
@@ -51,7 +51,7 @@ ROLLING_COVARIANCE: Final = "rolling_covariance"  # (asset, other_asset), of log
 EARNINGS: Final = "earnings"  # I^e (period, asset), 0 or 1
 CLASS_INDEX: Final = "class_index"  # c(i) (asset), position in the asset_class coordinate
 PERIOD_WEIGHTS: Final = "period_weights"  # omega_t (period), in (0, 1]
-LOADING_BLOCK: Final = "loading_block"  # (period), position in the block dim
+LOADING_BLOCK: Final = "loading_block"  # (period), position in the block dim, or below 0 from its end
 PERIOD_NUMBER: Final = "period_number"  # (period), 0 for the first of the history, on beyond the origin
 OBSERVED: Final = "observed"  # (period, asset), True where r_it is known
 

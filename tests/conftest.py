@@ -165,7 +165,12 @@ def small_preset():
             recent_return=rng.standard_normal(shape),
             recent_volatility=0.5 * rng.standard_normal((*shape, windows)),
             market_volatility=0.5 * rng.standard_normal((n_periods, windows)),
-            characteristics=rng.standard_normal((n_assets, 3)),
+            characteristics=np.concatenate(
+                [
+                    np.random.default_rng(9).standard_normal((n_periods, n_assets, 3)),
+                    rng.standard_normal((1, n_assets, 3)),
+                ]
+            ),
             earnings=(rng.random(shape) < 0.25).astype(float),
             next_recent_return=rng.standard_normal(n_assets),
             next_recent_volatility=0.5 * rng.standard_normal((n_assets, windows)),

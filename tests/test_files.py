@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 
 import h5py
@@ -15,6 +16,7 @@ import pytest
 import xarray as xr
 
 from bdfm import _files, _folders
+from bdfm._netcdf import read_dataset, written
 from bdfm.errors import FileError
 from bdfm.forecast.changes import Changes
 from bdfm.model.factor_model import FactorModel
@@ -709,3 +711,11 @@ def open_files():
     """Number of descriptors of this process that are open; None where the system does not tell."""
     place = "/proc/self/fd"
     return len(os.listdir(place)) if os.path.isdir(place) else None
+
+
+def test_values_that_are_still_to_be_computed_are_written():
+    """A trace that was opened in chunks; its values had been written as missing."""
+    pytest.importorskip("dask.array")
+    held = xr.Dataset({"a": (("x", "y"), np.arange(12.0).reshape(4, 3))})
+    lazy = held.chunk({"x": 1})
+    xr.testing.assert_identical(read_dataset(BytesIO(written({"/": lazy}, 1))), held)

@@ -22,7 +22,7 @@ MONTH: Final = (28, 32)  # days between monthly prices
 AFTER_CLOSE: Final = ("post", "amc", "after close", "after market close")  # sessions of a calendar
 # Memory at the most, in numbers of double precision; measured by tests/test_memory.py.
 CELLS: Final = 21  # for each day of prices and asset
-MOVING_CELLS: Final = 4  # more, where characteristics of each period are kept
+MOVING_CELLS: Final = 4  # for each period, asset and characteristic, where those of each period are kept
 PAIRS: Final = 10  # for each pair of assets, where there is a rolling covariance
 MAX_SILENT_DAYS: Final = 30  # of daily prices; see silent_days
 
@@ -30,8 +30,9 @@ MAX_SILENT_DAYS: Final = 30  # of daily prices; see silent_days
 def panel_bytes(n_days: int, n_assets: int, settings: PanelSettings) -> int:
     """Bytes that a panel of so many days of prices takes while it is made."""
     pairs = 0 if settings.rolling_covariance is None else PAIRS * n_assets**2
-    cells = CELLS + (MOVING_CELLS if settings.moving_characteristics else 0)
-    return 8 * (cells * n_days * n_assets + pairs)
+    # A dummy for each class and group; 40 are many.
+    moving = MOVING_CELLS * settings.n_periods * n_assets * 40 if settings.moving_characteristics else 0
+    return 8 * (CELLS * n_days * n_assets + pairs + moving)
 
 
 def check_panel(n_days: int, n_assets: int, settings: PanelSettings) -> None:

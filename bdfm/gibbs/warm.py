@@ -41,19 +41,24 @@ class WarmStart(NamedTuple):
 def place_draw(spec: GibbsSpec, data: Data, values: Floats, draw: Mapping[str, Floats]) -> NDArray[np.bool_]:
     """Write a draw into the values of a state that has its start values: what is NaN keeps these.
 
-    But start values of factors and loadings have a rotation of their own. So unknown loadings are 0, in the
-    middle of their prior, and unknown factors have their mean, until ``draw_new_factors``. Log volatilities
-    of new periods are those of the last known one; of loadings that walk over other blocks of periods, all
-    have those of the last block. Returns of which periods (period) factors are unknown.
+    But start values of factors and loadings have a rotation of their own. So unknown loadings are in the
+    middle of their prior, 0 or what characteristics say, and unknown factors have their mean, until
+    ``draw_new_factors``. Log volatilities of new periods are those of the last known one; of loadings that
+    walk over other blocks of periods, all have what the last block has beyond its characteristics. Returns of
+    which periods (period) factors are unknown.
     """
     state = state_views(values[None, None], data, spec.n_factors)
     draw = dict(draw)
-    for name in (names.LOADINGS, names.LOADINGS_PATH):
+    around = np.zeros(state.loadings.values.shape[2:]).swapaxes(1, 2)  # (block, asset, factor)
+    if spec.characteristics is not None:
+        slopes = state.loadings.slopes[0, 0].T
+        told = draw.get(names.LOADING_SLOPES, slopes)
+        around = around + spec.characteristics.values @ np.where(np.isfinite(told), told, slopes)
+    for name, middle in ((names.LOADINGS, around[-1]), (names.LOADINGS_PATH, around)):
         if name in draw:
-            draw[name] = np.nan_to_num(draw[name])
+            draw[name] = np.where(np.isfinite(draw[name]), draw[name], middle)
     if spec.loading_blocks is not None and names.LOADINGS_PATH not in draw and names.LOADINGS in draw:
-        n_blocks = state.loadings.values.shape[2]
-        draw[names.LOADINGS_PATH] = np.repeat(draw[names.LOADINGS][None], n_blocks, axis=0)
+        draw[names.LOADINGS_PATH] = draw[names.LOADINGS] + around - around[-1]
     for name in _PERSISTENT:
         if name in draw:
             draw[name] = _carried_on(draw[name])

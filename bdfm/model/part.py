@@ -84,7 +84,6 @@ _NUMPY = SimpleNamespace(
     gammaln=gammaln,
     abs=np.abs,
     concatenate=np.concatenate,
-    stack=np.stack,
 )
 
 

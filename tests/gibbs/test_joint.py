@@ -95,7 +95,7 @@ def shifted(data):
 def exchanged(data):
     """An index: two assets change their characteristics."""
     x = data.loadings.characteristics
-    return data._replace(loadings=data.loadings._replace(characteristics=x[:, [1, 0, 2, 3]].copy()))
+    return data._replace(loadings=data.loadings._replace(characteristics=x[:, :, [1, 0, 2, 3]].copy()))
 
 
 @pytest.mark.parametrize(

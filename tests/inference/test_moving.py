@@ -19,7 +19,7 @@ from bdfm.inference.engine import gibbs_spec, not_covered
 from bdfm.inference.moving import DRIFT_MAX, MovingRule, _end, drift_left
 from bdfm.inference.settings import SamplerSettings
 from bdfm.inference.warm import by_label, spread_draws
-from bdfm.model.factor_model import FactorModel, presets
+from bdfm.model.factor_model import presets
 from bdfm.posterior.fit import fit
 
 AUTO = SamplerSettings(engine="gibbs", min_ess=400, max_rhat=1.02, tune=300)
@@ -314,16 +314,27 @@ def test_log_volatilities_of_new_periods_are_the_last_known_ones(small_preset):
     assert not unknown.any()
 
 
-def test_walking_loadings_of_other_blocks_begin_with_those_of_the_last(small_preset):
-    walking = [n for n in sorted(presets()) if "walk" in FactorModel.from_preset(n).loadings.kind]
-    model, panel = small_preset(walking[0])
+@pytest.mark.parametrize("name", ["dynamic_instrumented", "dynamic_loadings"])
+def test_walking_loadings_of_other_blocks_begin_with_those_of_the_last(name, small_preset):
+    """Or with what these have beyond characteristics; loadings of new assets are what characteristics say."""
+    model, panel = small_preset(name)
     spec = gibbs_spec(model, panel)
     chain = make_chain(spec, np.random.default_rng(1))
     loadings = np.random.default_rng(2).standard_normal((spec.returns.shape[1], spec.n_factors))
-    place_draw(spec, chain.data, chain.values, {"loadings": loadings, "factors": chain.state.factors.path.T})
-    assert len(chain.state.loadings.values) > 1
-    for block in chain.state.loadings.values:
-        np.testing.assert_array_equal(block, loadings.T)
+    draw = {"loadings": loadings, "factors": chain.state.factors.path.T}
+    n_blocks = len(chain.state.loadings.values)
+    around = np.zeros((n_blocks, *loadings.shape))
+    if spec.characteristics is not None:
+        known = spec.characteristics.values
+        draw["loading_slopes"] = np.random.default_rng(3).standard_normal((known.shape[2], spec.n_factors))
+        around = known @ draw["loading_slopes"]
+        assert np.ptp(around, axis=0).max() > 0.1
+    rest = loadings - around[-1]
+    loadings[0], rest[0] = np.nan, 0.0
+    place_draw(spec, chain.data, chain.values, draw)
+    assert n_blocks > 1
+    for block, middle in zip(chain.state.loadings.values, around, strict=True):
+        np.testing.assert_allclose(block.T, rest + middle, atol=1e-12)
 
 
 # -- updates -----------------------------------------------------------------------------------------------

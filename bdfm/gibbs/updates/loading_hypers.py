@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
 import numpy as np
 
@@ -14,6 +15,10 @@ from bdfm.gibbs.random import gamma_fill, normal
 from bdfm.gibbs.scratch import Scratch
 from bdfm.gibbs.slice import draw_log_scale
 from bdfm.gibbs.state import LoadingsState, State
+
+# Of a scale over that of its prior: below it, precisions are beyond what elimination keeps apart. The prior and
+# the data leave some 1e-6 of the probability there.
+LEAST: Final = 1e-5
 
 
 @update
@@ -200,6 +205,8 @@ def _rescaled(
                 precision += u[t] * slope * slope
                 gradient += u[t] * slope * e[t]
     new = now + (gradient + math.sqrt(precision) * normal(rng)) / precision
+    if abs(new) < LEAST * sd:
+        return now  # a proposal outside of the support
     more = new / now - 1.0
     for i in range(n_assets):
         e, seen = scratch.residuals[i], data.returns.seen[i]

@@ -284,11 +284,12 @@ class InstrumentedWalkLoadings(WalkingLoadings):
     def params(self, data: Data) -> Params:
         """Loadings by block, those at the origin, slopes Γ, the scale τ of the rest and its drift δ."""
         import pymc as pm
+        import pytensor.tensor as pt
 
         drift = pm.HalfNormal(LOADING_DRIFT, self.drift_sd)
         slopes = pm.Normal(LOADING_SLOPES, 0.0, self.slope_sd, dims=(CHARACTERISTIC, FACTOR))
         sigma = pm.HalfNormal(f"sigma_{LOADINGS}", self.scale)
-        path = functions_for(slopes).stack([z @ slopes for z in self.by_block(data)])
+        path = pt.stack([z @ slopes for z in self.by_block(data)])
         path = pm.Deterministic(LOADINGS_PATH, path + self.walk(drift, sigma), dims=(BLOCK, ASSET, FACTOR))
         now = pm.Deterministic(LOADINGS, path[-1], dims=(ASSET, FACTOR))
         return {
