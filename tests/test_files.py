@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from bdfm import _files, _folders
-from bdfm._netcdf import read_dataset, written
+from bdfm import _files, _folders, _netcdf
 from bdfm.errors import FileError
 from bdfm.forecast.changes import Changes
 from bdfm.model.factor_model import FactorModel
@@ -718,4 +717,4 @@ def test_values_that_are_still_to_be_computed_are_written():
     pytest.importorskip("dask.array")
     held = xr.Dataset({"a": (("x", "y"), np.arange(12.0).reshape(4, 3))})
     lazy = held.chunk({"x": 1})
-    xr.testing.assert_identical(read_dataset(BytesIO(written({"/": lazy}, 1))), held)
+    xr.testing.assert_identical(_netcdf.read_dataset(BytesIO(_netcdf.written({"/": lazy}, 1))), held)
