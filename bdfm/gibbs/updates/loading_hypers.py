@@ -16,8 +16,8 @@ from bdfm.gibbs.scratch import Scratch
 from bdfm.gibbs.slice import draw_log_scale
 from bdfm.gibbs.state import LoadingsState, State
 
-# Of a scale over that of its prior, the end of its support: below it, precisions are beyond what the elimination
-# of blocks keeps apart.
+# Of a scale over that of its prior, the end of its support: below it, precisions are beyond what the
+# elimination of blocks keeps apart.
 LEAST: Final = 1e-5
 
 
