@@ -71,7 +71,7 @@ from bdfm.gibbs.updates.orbits import rescale_factors, shear_factors, shift_fact
 from bdfm.gibbs.updates.path_hierarchies import move_path_hierarchies
 from bdfm.gibbs.updates.premium import draw_premia
 from bdfm.gibbs.updates.residual_move import move_along_residuals
-from bdfm.gibbs.warm import Adaptation, draw_new_factors, place_adaptation, place_draw
+from bdfm.gibbs.warm import Adaptation, Places, draw_new_factors, place_adaptation, place_draw, places_of
 
 type Update = Callable[[np.random.Generator, Data, State, Scratch], None]
 
@@ -280,6 +280,7 @@ class Beginning:
 
     spec: GibbsSpec
     values: Floats  # of the whole state, where a draw knows nothing
+    places: Places  # in the values of the chain
     refresh: Ints
     settle: Ints
 
@@ -299,6 +300,11 @@ class Chain:
         """Types of the arguments of an update, found once: sweeps come in many batches."""
         return signature(self.rng, self.data, self.state, self.scratch)
 
+    @cached_property
+    def at_draw(self) -> Ints:
+        """What is called where a draw is kept, found once too."""
+        return self.compiled([refresh_log_likelihood])
+
     def compiled(self, updates: Iterable[Update], *, before: Callable[[Update], None] | None = None) -> Ints:
         """Addresses of updates, compiled or loaded from the cache; ``before`` is called for each first."""
         found = []
@@ -317,13 +323,14 @@ class Chain:
 
         ``sweep`` holds the addresses of its updates (``compiled``).
         """
-        self._run(sweep, self.compiled([refresh_log_likelihood]), n_sweeps, thin, kept)
+        self._run(sweep, self.at_draw, n_sweeps, thin, kept)
 
     def beginning(self, spec: GibbsSpec) -> Beginning:
         """What ``begin_at`` needs, found once for many draws."""
         swept = sweep_of(spec, self.data)
         settle = self.compiled([*START, *(u for u in _FORGOTTEN if u in swept)])
-        return Beginning(spec, self.values.copy(), self.compiled(REFRESH), settle)
+        places = places_of(spec, self.data, self.values)
+        return Beginning(spec, self.values.copy(), places, self.compiled(REFRESH), settle)
 
     def begin_at(self, draw: Mapping[str, Floats] | Floats, beginning: Beginning) -> None:
         """Go to a draw: that of an earlier run by variable name, or what ``sample`` kept of this one.
@@ -336,7 +343,7 @@ class Chain:
         if isinstance(draw, np.ndarray):
             self.values[: len(draw)] = draw
         else:
-            unknown = place_draw(beginning.spec, self.data, self.values, draw)
+            unknown = place_draw(beginning.spec, beginning.places, draw)
             if unknown.any():
                 self._run(beginning.refresh, none, 1, 1, nothing)
                 draw_new_factors(self.data, self.state, self.scratch, unknown, self.rng)

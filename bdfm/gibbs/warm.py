@@ -38,7 +38,21 @@ class WarmStart(NamedTuple):
     adaptation: Adaptation | None = None
 
 
-def place_draw(spec: GibbsSpec, data: Data, values: Floats, draw: Mapping[str, Floats]) -> NDArray[np.bool_]:
+class Places(NamedTuple):
+    """Where the parts of a draw stand in the values of a state: views with axes chain and draw of size 1."""
+
+    state: State
+    by_name: Mapping[str, Floats]  # variables that are parts of the state, and not computed from it
+
+
+def places_of(spec: GibbsSpec, data: Data, values: Floats) -> Places:
+    """Places in ``values``, found once for many draws."""
+    state = state_views(values[None, None], data, spec.n_factors)
+    views = named_views(spec, state)
+    return Places(state, {name: x for name, x in views.items() if np.shares_memory(x, values)})
+
+
+def place_draw(spec: GibbsSpec, places: Places, draw: Mapping[str, Floats]) -> NDArray[np.bool_]:
     """Write a draw into the values of a state that has its start values: what is NaN keeps these.
 
     But start values of factors and loadings have a rotation of their own. So unknown loadings are in the
@@ -47,7 +61,7 @@ def place_draw(spec: GibbsSpec, data: Data, values: Floats, draw: Mapping[str, F
     walk over other blocks of periods, all have what the last block has beyond its characteristics. Returns of
     which periods (period) factors are unknown.
     """
-    state = state_views(values[None, None], data, spec.n_factors)
+    state = places.state
     draw = dict(draw)
     around = np.zeros(state.loadings.values.shape[2:]).swapaxes(1, 2)  # (block, asset, factor)
     if spec.characteristics is not None:
@@ -62,9 +76,9 @@ def place_draw(spec: GibbsSpec, data: Data, values: Floats, draw: Mapping[str, F
     for name in _PERSISTENT:
         if name in draw:
             draw[name] = _carried_on(draw[name])
-    for name, view in named_views(spec, state).items():
+    for name, view in places.by_name.items():
         # Others are computed from the state, and turned back below.
-        if name in draw and np.shares_memory(view, values):
+        if name in draw:
             _write(view, draw[name])
     factors, own = state.factors, state.loadings
     if names.PREMIUM in draw:

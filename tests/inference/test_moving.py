@@ -14,7 +14,7 @@ from bdfm.gibbs.draws import named_draws
 from bdfm.gibbs.sampler import KEPT_MOVES, MOVES, PILOT, Look, last_moves, move_draws
 from bdfm.gibbs.state import state_sizes, state_views
 from bdfm.gibbs.sweep import Chain, make_chain, sweep_of
-from bdfm.gibbs.warm import draw_new_factors, knows_all, place_draw
+from bdfm.gibbs.warm import draw_new_factors, knows_all, place_draw, places_of
 from bdfm.inference.engine import gibbs_spec, not_covered
 from bdfm.inference.moving import DRIFT_MAX, MovingRule, _end, drift_left
 from bdfm.inference.settings import SamplerSettings
@@ -305,7 +305,7 @@ def test_log_volatilities_of_new_periods_are_the_last_known_ones(small_preset):
     paths[:, 2] = np.nan  # an asset that is new
     draw = {"volatility_state": paths, "factors": np.full((n, spec.n_factors), 0.01)}
     before = chain.state.asset_volatility.path.copy()
-    unknown = place_draw(spec, chain.data, chain.values, draw)
+    unknown = place_draw(spec, places_of(spec, chain.data, chain.values), draw)
     placed = state_views(chain.values, chain.data, spec.n_factors).asset_volatility.path
     known = np.arange(len(placed)) != 2
     np.testing.assert_array_equal(placed[known, -3:], np.repeat(paths[-4, known][:, None], 3, axis=1))
@@ -331,7 +331,7 @@ def test_walking_loadings_of_other_blocks_begin_with_those_of_the_last(name, sma
         assert np.ptp(around, axis=0).max() > 0.1
     rest = loadings - around[-1]
     loadings[0], rest[0] = np.nan, 0.0
-    place_draw(spec, chain.data, chain.values, draw)
+    place_draw(spec, places_of(spec, chain.data, chain.values), draw)
     assert n_blocks > 1
     for block, middle in zip(chain.state.loadings.values, around, strict=True):
         np.testing.assert_allclose(block.T, rest + middle, atol=1e-12)
