@@ -44,7 +44,7 @@ def build(model: Equations, panel: Panel, evidence: tuple[Evidence, ...]) -> pm.
             " of its draws. Build it without, and give the evidence to Posterior.from_trace."
         )
     arrays = model_data(model, panel)
-    with pm.Model(coords=model.coords(panel)) as built:
+    with pm.Model(coords=model.coords(panel), model=None) as built:  # no part of a model that is open
         data = {name: pm.Data(name, arrays[name], dims=dims) for name, dims in model.data_dims.items()}
         data[LOADING_BLOCK] = arrays[LOADING_BLOCK]  # which blocks there are decides the graph
         # PyMC takes no container with NaN when it is made, and any afterwards.

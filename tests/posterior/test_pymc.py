@@ -80,6 +80,18 @@ def test_the_tree_holds_a_point_of_the_pymc_model_for_every_draw(posteriors, nam
     check_tree(posteriors(name))
 
 
+def test_a_model_that_is_open_is_no_parent(posteriors, small_preset):
+    """As in a notebook, where all is written within ``with model:``."""
+    model, panel = small_preset("house")
+    with pm.Model() as other, model.build(panel) as first:
+        second = model.build(panel)
+        tree = posteriors("house").to_datatree(("prior",), n_prior_draws=5, seed=1)
+    assert second.parent is None
+    assert second.named_vars.keys() == first.named_vars.keys()
+    assert tree["prior"].sizes["draw"] == 5
+    assert not other.named_vars
+
+
 @pytest.mark.parametrize("factors", [NormalFactorNoise(), StudentTFactorNoise()], ids=lambda f: f.kind)
 @pytest.mark.parametrize("name", ["m6", "stochastic_volatility", "market_volatility"])
 def test_with_evidence_too(small_preset, name, factors):
