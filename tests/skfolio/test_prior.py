@@ -173,6 +173,8 @@ def test_an_asset_that_does_not_move_is_not_investable(returns):
     prior = model.prior_estimator_.return_distribution_
     assert prior.investable_mask.tolist() == [True, False, True, True]
     assert model.weights_[1] == 0
+    turned = ForecastPrior(made(still=[1])).fit(returns[["B", "A"]]).return_distribution_
+    assert turned.investable_mask.tolist() == [False, True]
 
 
 # -- conventions -------------------------------------------------------------------------------------------
@@ -227,6 +229,10 @@ def test_what_cannot_be_a_prior(forecast, returns):
         ModelPrior().fit(returns.reset_index(drop=True))
     with pytest.raises(DataError, match="at or below -1"):
         ModelPrior().fit(returns - 1.1)
+    lost = returns.copy()
+    lost.iloc[5, 1] = -1.0  # no price comes after it
+    with pytest.raises(DataError, match="at or below -1"):
+        ModelPrior().fit(lost)
 
 
 def test_prices_have_the_returns_that_they_are_made_of():
