@@ -7,14 +7,10 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
-import subprocess
-import sys
-import threading
-import time
 from pathlib import Path
 
 import pytest
+from dask_cluster import Cluster, meanwhile, until
 from forecasters import Naive, Slow, Stalling
 
 from bdfm import _workers
@@ -33,83 +29,14 @@ def same(a: Run, b: Run) -> bool:
     return all(x.identical(y) for x, y in zip(*content, strict=True))
 
 
-class Cluster:
-    """A scheduler and workers, each a process of its own."""
-
-    def __init__(self, **settings: str) -> None:
-        self.settings = {f"DASK_DISTRIBUTED__{name}": value for name, value in settings.items()}
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        self.port, self.address = str(port), f"tcp://127.0.0.1:{port}"
-        self.processes: list[subprocess.Popen[bytes]] = []
-        self.begin()
-
-    def begin(self) -> None:
-        self.scheduler = self._start(
-            "scheduler", "--host", "127.0.0.1", "--port", self.port, "--no-dashboard"
-        )
-        self.workers = [self.add_worker() for _ in range(2)]
-
-    def _start(self, what: str, *options: str) -> subprocess.Popen[bytes]:
-        environment = {
-            **os.environ,
-            **self.settings,
-            "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parents[1])]),
-        }
-        process = subprocess.Popen(
-            [sys.executable, "-m", f"distributed.cli.dask_{what}", *options],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=environment,
-        )
-        self.processes.append(process)
-        return process
-
-    def add_worker(self) -> subprocess.Popen[bytes]:
-        options = ("--no-nanny", "--nthreads", "1", "--no-dashboard", "--death-timeout", "20")
-        return self._start("worker", self.address, *options)
-
-    def ready(self, n: int) -> None:
-        from distributed import Client
-
-        with Client(self.address, timeout=60) as client:
-            client.wait_for_workers(n, timeout=60)
-
-    def close(self) -> None:
-        for process in self.processes:
-            process.kill()
-            process.wait()
-
-
 @pytest.fixture
 def cluster():
-    made = Cluster()
+    made = Cluster(HERE)
     try:
         made.ready(2)
         yield made
     finally:
         made.close()
-
-
-def meanwhile(work):
-    """Do something on a thread, and tell of its errors."""
-    told: list[BaseException] = []
-
-    def run():
-        try:
-            work()
-        except BaseException as error:
-            told.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-
-    def join():
-        thread.join()
-        return told
-
-    return join
 
 
 def test_a_worker_that_dies_while_data_are_sent(run, data, origins, tmp_path, cluster, monkeypatch):
@@ -160,13 +87,6 @@ def test_two_clients_on_one_folder(run, data, origins, tmp_path, cluster):
     assert same(mine, run)
     assert same(found[0], run)
     assert same(walk_forward(Naive(), data, origins, tmp_path / "alone"), run)
-
-
-def until(holds, seconds: float = 300.0) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -247,7 +167,7 @@ def test_a_worker_that_stalls_and_comes_back(run, data, origins, tmp_path):
     place, folder, day = tmp_path / "place", tmp_path / "run", f"{origins[1]:%Y-%m-%d}"
     place.mkdir()
     forecaster = Stalling(at=day, place=str(place))
-    cluster = Cluster(SCHEDULER__WORKER_TTL="15s")
+    cluster = Cluster(HERE, SCHEDULER__WORKER_TTL="15s")
     stalled = []
 
     def stall():
