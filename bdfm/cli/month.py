@@ -291,7 +291,7 @@ def _evidence(text: str) -> EvidenceTable:
         raise DataError(
             f"--evidence: {quoted(text)} is not understood.{quote_fault(text)} Write the return of one asset"
             " and its error, such as 'TLT = 2% +- 10%' (TLT=0.02,0.10 is the same), or with a horizon, such"
-            " as 'SPY = -5% +- 1% over 5d'. A symbol with spaces stands in quotes: 'AAPL US Equity' = 2% +- 10%."
+            " as 'SPY = -5% +- 1% over 5d'. A symbol with spaces stands in quotes: 'A B' = 2% +- 10%."
         )
     symbol = unquoted(symbol.strip())
     mean, sd = (
