@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import gc
 import io
 import os
 import signal
@@ -154,7 +155,7 @@ def _mute() -> None:
 
 
 def main() -> None:
-    """Entry point: errors made on purpose are one message and exit code 2."""
+    """Entry point: ends with the exit code of the command (``SystemExit``)."""
     for name in ONE_THREAD:
         os.environ.setdefault(name, "1")
     os.environ["MPLBACKEND"] = "agg"  # pictures go to files; a backend of windows may not be there
@@ -166,6 +167,23 @@ def main() -> None:
     warnings.showwarning = _show_warning
     hook = sys.unraisablehook
     before = {each: signal.signal(each, _stop) for each in (signal.SIGINT, signal.SIGTERM)}
+    code: Any = None
+    try:
+        # A new error ends the process: the one that came holds frames whose files complain while they are
+        # taken down, and does not outlive this call. After a stop that is no news: the hook is silent here.
+        code = _code()
+        if sys.unraisablehook is not hook:
+            gc.collect()
+    finally:
+        sys.unraisablehook = hook
+        for each, handler in before.items():
+            signal.signal(each, signal.SIG_DFL if handler is None else handler)
+    if code is not None:
+        raise SystemExit(code)
+
+
+def _code() -> Any:
+    """Exit code of the command: errors made on purpose are one message and 2; None where it just returns."""
     try:
         try:
             with interruptible("Stopped before it began."):  # commands, once they run, say what they leave
@@ -175,18 +193,17 @@ def main() -> None:
         finally:
             with interruptible("Stopped while its output was read. What it wrote to files is whole."):
                 _flush()
+    except SystemExit as stop:
+        return stop.code
     except BdfmError as error:
         from rich.text import Text
 
         err.print(Text.assemble(("Error: ", "red"), _printable(error)), soft_wrap=True)
-        raise SystemExit(2) from None
+        return 2
     except OSError as error:
         if error.filename is not None or error.errno not in UNWRITTEN:
             raise
         _mute()
         _say(f"Error: output: it cannot be written ({error.strerror}). Files are whole, new or as they were.")
-        raise SystemExit(2) from None
-    finally:
-        sys.unraisablehook = hook
-        for each, handler in before.items():
-            signal.signal(each, signal.SIG_DFL if handler is None else handler)
+        return 2
+    return None
