@@ -97,3 +97,22 @@ def until(holds: Callable[[], object], seconds: float = 300.0) -> None:
     while not holds():
         assert time.monotonic() < end
         time.sleep(0.02)
+
+
+def stopped(folder: Path, words: Sequence[str], at: Callable[[], object], number: int) -> tuple[int, str]:
+    """Exit code and standard error of a command that gets a signal once something holds."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bdfm", *words],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        until(lambda: at() or process.poll() is not None)
+        process.send_signal(number)
+        _, told = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    return process.returncode, told

@@ -43,7 +43,7 @@ def interruptible(
     try:
         yield
     except KeyboardInterrupt:
-        err.print(left)
+        err.print(left, soft_wrap=True)
         raise SystemExit(130) from None
 
 

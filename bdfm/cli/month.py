@@ -253,7 +253,10 @@ def _run_several(
             out.print(f"{outcome.path}: done in {outcome.seconds:.0f} s", markup=False, soft_wrap=True)
 
     options: dict[str, Any] = {"workers": workers, "scheduler": scheduler, "memory": memory}
-    with interruptible("Stopped. Months that are done are kept; the others wrote nothing."):
+    others = (
+        "wrote nothing" if scheduler is None else "may still be finished by workers that have them in hand"
+    )
+    with interruptible(f"Stopped. Months that are done are kept; the others {others}."):
         outcomes = run_months(files, check=check, on_done=tell, **options)
     found = table(outcomes)
     shown = Table(*found.columns, box=None)

@@ -60,12 +60,14 @@ class Outcome(NamedTuple):
 class _Job(NamedTuple):
     """What the months share: whether they are checked alone, and the budget of each, in bytes.
 
-    ``patience``: seconds that one waits for a folder in which another run is at work.
+    ``patience``: seconds that one waits for a folder in which another run is at work. ``home``: folder from
+    which paths are seen, since a worker of a cluster has a working folder of its own.
     """
 
     check: bool
     memory: int | None
     patience: float = 0.0
+    home: Path = Path()
 
 
 class _Task(NamedTuple):
@@ -131,7 +133,8 @@ def run_months(
         budget = max(_memory.LEAST, budget // min(workers, max(1, len(tasks))))
     alone = check or (workers == 1 and scheduler is None)
     share = None if scheduler is not None and memory is None else budget
-    job = _Job(check, share, 0.0 if alone else PATIENCE)
+    home = Path() if scheduler is None else Path.cwd()
+    job = _Job(check, share, 0.0 if alone else PATIENCE, home)
     where: dict[str, Any] = {"workers": workers, "scheduler": scheduler, "what": "run", "kept": KEPT}
     done: dict[Path, Outcome] = {}
     for wave in _waves(tasks):
@@ -211,7 +214,7 @@ def _made(job: _Job, task: _Task) -> Outcome:
         try:
             return _checked_or_run(job, task)
         except ThereError:
-            found = _entered(task)
+            found = _entered(job, task)
             if found is None:
                 raise
             return found
@@ -222,7 +225,7 @@ def _made(job: _Job, task: _Task) -> Outcome:
 
 
 def _checked_or_run(job: _Job, task: _Task) -> Outcome:
-    month = read_month(task.path)
+    month = read_month(job.home / task.path)
     n_assets = len(month.panel.assets)
     if job.check:
         return Outcome(task.path, task.out, n_assets, verdict="in order, nothing fitted")
@@ -231,15 +234,15 @@ def _checked_or_run(job: _Job, task: _Task) -> Outcome:
     return Outcome(task.path, task.out, n_assets, verdict=verdict, converged=converged)
 
 
-def _entered(task: _Task) -> Outcome | None:
+def _entered(job: _Job, task: _Task) -> Outcome | None:
     """Outcome of a month that was entered in this call, as its folder has it; None where it is another."""
     if task.ledger is None:
         return None
-    text = read_run_file(task.path)[1]
-    entries = Ledger.open(task.ledger).entries()
+    text = read_run_file(job.home / task.path)[1]
+    entries = Ledger.open(job.home / task.ledger).entries()
     if not any(e.folder == task.out.name and e.run == text for e in entries):
         return None
-    facts = read_summary(task.out / SUMMARY_FILE) or {}
+    facts = read_summary(job.home / task.out / SUMMARY_FILE) or {}
     told = facts.get("diagnostics", {})
     converged = bool(told.get("converged"))
     rhat, bulk, tail = (told.get(k, float("nan")) for k in ("max_rhat", "min_ess_bulk", "min_ess_tail"))

@@ -10,7 +10,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from dask_cluster import Cluster, meanwhile, until
+from dask_cluster import Cluster, meanwhile, stopped, until
 from forecasters import Naive, Slow, Stalling
 
 from bdfm import _workers
@@ -96,21 +96,31 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {k: p.read_bytes() for k, p in found.items() if p.name not in clocks}
 
 
-def test_a_scheduler_that_is_killed_in_a_backtest(cluster, tmp_path, bdfm_command, monkeypatch):
-    monkeypatch.setattr(_workers, "SCHEDULER_TIMEOUT", "2s")
+@pytest.fixture
+def words(tmp_path):
+    """Words of a backtest of many origins."""
     prices, universe = demo()
     members = universe.head(6)
     prices.loc["2019":"2020", list(members["symbol"])].to_csv(tmp_path / "prices.csv")
     members.to_csv(tmp_path / "universe.csv", index=False)
-    words = [
-        "backtest",
-        "equal",
-        "--prices",
-        tmp_path / "prices.csv",
-        "--universe",
-        tmp_path / "universe.csv",
-    ]
-    words += ["--first", "2020-02-03", "--last", "2020-11-30", "--period-days", "1", "--out"]
+    data = ["--prices", str(tmp_path / "prices.csv"), "--universe", str(tmp_path / "universe.csv")]
+    span = ["--first", "2020-02-03", "--last", "2020-11-30", "--period-days", "1"]
+    return ["backtest", "equal", *data, *span, "--out"]
+
+
+def goes_on(bdfm_command, words, folder, left):
+    """Hold what is left of a backtest, and the same command again, to one that nobody disturbs."""
+    assert not [name for name in left if name.endswith((".failed.json", ".tmp"))]
+    assert bdfm_command(*words, folder)[0] == 0
+    assert bdfm_command(*words, folder.parent / "whole")[0] == 0
+    whole = contents(folder.parent / "whole")
+    assert contents(folder) == whole
+    assert left.items() <= whole.items()
+    assert 1 < len(left) < len(whole)
+
+
+def test_a_scheduler_that_is_killed_in_a_backtest(cluster, tmp_path, words, bdfm_command, monkeypatch):
+    monkeypatch.setattr(_workers, "SCHEDULER_TIMEOUT", "2s")
     folder = tmp_path / "runs"
 
     def kill():
@@ -125,14 +135,19 @@ def test_a_scheduler_that_is_killed_in_a_backtest(cluster, tmp_path, bdfm_comman
     assert "Traceback" not in err
     assert f"scheduler at {cluster.address}, or all of its workers, went away" in " ".join(err.split())
     assert "Finished origins are kept; the same call goes on from there" in " ".join(err.split())
-    left = contents(folder)
-    assert not [name for name in left if name.endswith((".failed.json", ".tmp"))]
-    assert bdfm_command(*words, folder)[0] == 0
-    assert bdfm_command(*words, tmp_path / "whole")[0] == 0
-    whole = contents(tmp_path / "whole")
-    assert contents(folder) == whole
-    assert left.items() <= whole.items()
-    assert 1 < len(left) < len(whole)
+    goes_on(bdfm_command, words, folder, contents(folder))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal(cluster, tmp_path, words, bdfm_command, number):
+    folder = tmp_path / "runs"
+    call = [*words, str(folder), "--scheduler", cluster.address]
+    code, err = stopped(tmp_path, call, lambda: any(folder.rglob("*.npz")), number)
+    assert code == 128 + number
+    assert err.startswith("Stopped")
+    assert "Traceback" not in err
+    assert err.count("\n") == 1
+    goes_on(bdfm_command, words, folder, contents(folder))
 
 
 def test_a_scheduler_that_comes_back_at_once(run, data, origins, tmp_path, cluster):

@@ -184,3 +184,19 @@ def test_a_folder_that_another_run_holds_is_waited_for(month, tmp_path, monkeypa
         with pytest.raises(KeyError):  # of outcomes, of which there are none
             run_months([task.path], **settings)
     assert [j.patience for j in jobs] == [0.0, months.PATIENCE, months.PATIENCE, 0.0]
+
+
+def test_paths_are_those_of_the_caller_on_a_scheduler(month, tmp_path, monkeypatch):
+    path = month("a")
+    monkeypatch.chdir(path.parent)
+    done = []
+
+    def elsewhere(work, job, wave, **_):
+        monkeypatch.chdir(tmp_path)  # as a worker that was started there
+        done.extend(work(job, task) for task in wave)
+        monkeypatch.chdir(path.parent)
+        return done
+
+    monkeypatch.setattr(months, "spread", elsewhere)
+    (outcome,) = run_months([path.name], scheduler="tcp://a:1", check=True)
+    assert (outcome.error, f"{outcome.path}") == ("", path.name)

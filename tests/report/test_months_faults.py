@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from dask_cluster import Cluster, meanwhile, until
+from dask_cluster import Cluster, meanwhile, stopped, until
 
 from bdfm import _workers
 from bdfm.data.sources import demo
@@ -157,3 +157,30 @@ def test_a_worker_that_stalls_while_it_holds_the_folder(months, cluster, faults,
     assert "3 of 3 months are done" in out
     same_as_undisturbed(bdfm_command, months, tmp_path / "ledger", 3)
     assert not hidden(tmp_path / "ledger")
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        (
+            signal.SIGINT,
+            "Stopped. Months that are done are kept; the others may still be finished by workers",
+        ),
+        (signal.SIGTERM, "Stopped from outside."),
+    ],
+)
+def test_a_signal(months, cluster, tmp_path, bdfm_command, number, told):
+    ledger, files = tmp_path / "ledger", [p.name for p in months("ledger", 5, 600)]
+    words = ["run", *files, "--scheduler", cluster.address]
+    code, err = stopped(tmp_path, words, lambda: any(ledger.glob("*/forecast.nc")), number)
+    assert code == 128 + number
+    assert " ".join(err.split()).startswith(told)
+    assert "Traceback" not in err
+    assert err.count("\n") == 1
+    with cluster.client() as client:  # what workers have in hand they finish, and begin no other
+        until(lambda: not any(client.call_stack().values()))
+    done = len([*ledger.glob("*/forecast.nc")])
+    assert 0 < done < len(files)
+    code, _, err = bdfm_command("run", *(tmp_path / f for f in files), "--workers", "2")
+    assert (code, err.count("holds a month already")) == (2, done)
+    same_as_undisturbed(bdfm_command, months, ledger, len(files), 600)
