@@ -290,9 +290,9 @@ def printable(labels: Iterable[object], *, what: str, where: str) -> None:
             )
 
 
-def _no_formulas(symbols: Iterable[str], *, where: str) -> None:
+def refuse_formulas(symbols: Iterable[str], *, where: object) -> None:
     """Raise ``DataError`` for symbols that a spreadsheet would compute."""
-    formulas = [x for x in symbols if x[:1] in tuple("=+-@")]
+    formulas = list(dict.fromkeys(x for x in symbols if x[:1] in tuple("=+-@")))
     if formulas:
         raise DataError(
             f"{where}: {len(formulas)} symbols that a spreadsheet takes for a formula ({first(formulas)}):"
@@ -307,7 +307,7 @@ def _symbols(table: pd.DataFrame, *, where: str) -> pd.DataFrame:
     blank = np.flatnonzero(table["symbol"] == "")
     if len(blank):
         raise DataError(f"{where}: no symbol in row {first(blank + 1)}. Fill the column symbol.")
-    _no_formulas(table["symbol"], where=where)
+    refuse_formulas(table["symbol"], where=where)
     return table
 
 

@@ -187,8 +187,8 @@ def horizon_of(
             )
     else:
         raise DataError(
-            f"{where}: {quoted(value)} is no number of periods of {describe(period)}. Give one, such as 1; market"
-            " days and dates need a model of market days, such as daily."
+            f"{where}: {quoted(value)} is no number of periods of {describe(period)}. Give one, such as 1;"
+            " market days and dates need a model of market days, such as daily."
         )
     if not 1 <= periods <= MAX_HORIZON:
         raise DataError(f"{where}: {quoted(value)} is {periods} periods; 1 to {MAX_HORIZON} are possible.")
