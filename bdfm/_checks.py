@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 import pandas as pd
 
-from bdfm import _dates, _numbers, _tables
+from bdfm import _dates, _memory, _numbers, _tables
 from bdfm._reading import short
 from bdfm._symbols import did_you_mean
 from bdfm.errors import BdfmError, DataError, FileError, UnknownLabelError
@@ -182,11 +182,23 @@ def existing_file(path: Path, *, what: str) -> Path:
     return path
 
 
+_LARGE = 2**30  # bytes of a file from which on the memory is asked
+
+
 def existing_bytes(path: Path, *, what: str) -> bytes:
-    """Content of a file; ``FileError`` where it is missing, no file, or cannot be read."""
+    """Content of a file; ``FileError`` where it is missing, no file, too large, or cannot be read."""
     file = existing_file(path, what=what)
     try:
+        size = os.path.getsize(file)
+        free = _memory.available() if size > _LARGE else None
+        if free is not None and size > free:
+            raise FileError(
+                f"{what}: {file} has {_memory.readable(size)}, and {_memory.readable(free)} of memory are"
+                " free. Give a smaller file."
+            )
         return file.read_bytes()
+    except FileError:
+        raise
     except OSError as error:
         raise FileError(
             f"{what}: {file} cannot be read ({error.strerror}). Check its permissions."

@@ -19,7 +19,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from bdfm.cli import backtest, check, exposures, judgement, ledger, models, month, risk, scoring
-from bdfm.cli.console import err, guarded, interruptible, out
+from bdfm.cli.console import LEFT, err, guarded, interruptible, out
 from bdfm.errors import BdfmError, BdfmWarning, DataError
 
 # Linear algebra on one thread, unless a user says otherwise: the last digits of a sum depend on how many
@@ -72,8 +72,12 @@ def _printable(text: object) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in str(text))
 
 
+_signals: list[int] = []  # those that came while a command runs
+
+
 def _stop(number: int, _: object) -> None:
     """End as after an error, so that what is half made is removed; a second signal does not wait for that."""
+    _signals.append(number)
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, _stop_at_once)
     sys.unraisablehook = functools.partial(_lost, number)
@@ -165,6 +169,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     warnings.simplefilter("always", BdfmWarning)
     warnings.showwarning = _show_warning
+    _signals.clear()
     hook = sys.unraisablehook
     before = {each: signal.signal(each, _stop) for each in (signal.SIGINT, signal.SIGTERM)}
     code: Any = None
@@ -195,6 +200,20 @@ def _code() -> Any:
                 _flush()
     except SystemExit as stop:
         return stop.code
+    except Exception:
+        if not _signals:
+            return _told()
+        # A library made another error of the one that was to stop all.
+        if _signals[0] == signal.SIGINT:
+            _say(LEFT)
+        return 128 + _signals[0]
+    return None
+
+
+def _told() -> int:
+    """Exit code of the error that is being handled, which is told where it was made on purpose."""
+    try:
+        raise
     except BdfmError as error:
         from rich.text import Text
 
@@ -206,4 +225,3 @@ def _code() -> Any:
         _mute()
         _say(f"Error: output: it cannot be written ({error.strerror}). Files are whole, new or as they were.")
         return 2
-    return None
