@@ -125,8 +125,9 @@ def positive(value: float, *, what: str, where: str) -> float:
 
 def at_least(value: int, minimum: int, *, what: str, where: str) -> int:
     """Value as a whole number not below ``minimum``; ``DataError`` otherwise."""
-    number = finite(value, what=what, where=where)
-    if number != int(number) or number < minimum:
+    odd = isinstance(value, bool | np.bool_ | str)  # which Python takes for numbers
+    number = float("nan") if odd else finite(value, what=what, where=where)
+    if odd or number != int(number) or number < minimum:
         raise DataError(f"{where}: {what} must be a whole number of at least {minimum}, got {value!r}.")
     return int(number)
 
@@ -217,7 +218,12 @@ def existing_text(path: Path, *, what: str) -> str:
 
 
 def has_columns(frame: pd.DataFrame, columns: Collection[str], *, where: str) -> None:
-    """Raise ``DataError`` unless the table has all ``columns``."""
+    """Raise ``DataError`` unless it is a table that has all ``columns``."""
+    if not isinstance(frame, pd.DataFrame):
+        raise DataError(
+            f"{where}: a table with the columns {first(columns, 8)} was expected, got a"
+            f" {type(frame).__name__}. Give a DataFrame."
+        )
     missing = [c for c in columns if c not in frame.columns]
     if missing:
         raise DataError(
