@@ -25,7 +25,7 @@ def made(draws=DRAWS, **given):
 
 @pytest.mark.parametrize(
     "change",
-    [np.ma.array, lambda d: d.astype(object), lambda d: d.tolist(), pd.DataFrame, np.matrix,
+    [np.ma.array, lambda d: d.astype(object), lambda d: d.tolist(), pd.DataFrame,
      np.asfortranarray, lambda d: pd.DataFrame(d).astype("Float64")],
 )  # fmt: skip
 def test_draws_that_are_right(change):
