@@ -4,12 +4,13 @@ from __future__ import annotations
 
 
 def main() -> None:
-    """Run the command line; one that is stopped while it is loaded ends like one that is stopped later."""
+    """Run the command line; one that is stopped while it is loaded, or has ended, ends like any other."""
     try:
         from bdfm.cli.app import main as run
+
+        run()
     except KeyboardInterrupt:
         raise SystemExit(130) from None
-    run()
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 import pandas as pd
 
-from bdfm import _dates, _numbers, _tables
+from bdfm import _dates, _memory, _numbers, _tables
 from bdfm._reading import short
 from bdfm._symbols import did_you_mean
 from bdfm.errors import BdfmError, DataError, FileError, UnknownLabelError
@@ -125,8 +125,9 @@ def positive(value: float, *, what: str, where: str) -> float:
 
 def at_least(value: int, minimum: int, *, what: str, where: str) -> int:
     """Value as a whole number not below ``minimum``; ``DataError`` otherwise."""
-    number = finite(value, what=what, where=where)
-    if number != int(number) or number < minimum:
+    odd = isinstance(value, bool | np.bool_ | str)  # which Python takes for numbers
+    number = float("nan") if odd else finite(value, what=what, where=where)
+    if odd or number != int(number) or number < minimum:
         raise DataError(f"{where}: {what} must be a whole number of at least {minimum}, got {value!r}.")
     return int(number)
 
@@ -182,11 +183,23 @@ def existing_file(path: Path, *, what: str) -> Path:
     return path
 
 
+_LARGE = 2**30  # bytes of a file from which on the memory is asked
+
+
 def existing_bytes(path: Path, *, what: str) -> bytes:
-    """Content of a file; ``FileError`` where it is missing, no file, or cannot be read."""
+    """Content of a file; ``FileError`` where it is missing, no file, too large, or cannot be read."""
     file = existing_file(path, what=what)
     try:
+        size = os.path.getsize(file)
+        free = _memory.available() if size > _LARGE else None
+        if free is not None and size > free:
+            raise FileError(
+                f"{what}: {file} has {_memory.readable(size)}, and {_memory.readable(free)} of memory are"
+                " free. Give a smaller file."
+            )
         return file.read_bytes()
+    except FileError:
+        raise
     except OSError as error:
         raise FileError(
             f"{what}: {file} cannot be read ({error.strerror}). Check its permissions."
@@ -205,7 +218,12 @@ def existing_text(path: Path, *, what: str) -> str:
 
 
 def has_columns(frame: pd.DataFrame, columns: Collection[str], *, where: str) -> None:
-    """Raise ``DataError`` unless the table has all ``columns``."""
+    """Raise ``DataError`` unless it is a table that has all ``columns``."""
+    if not isinstance(frame, pd.DataFrame):
+        raise DataError(
+            f"{where}: a table with the columns {first(columns, 8)} was expected, got a"
+            f" {type(frame).__name__}. Give a DataFrame."
+        )
     missing = [c for c in columns if c not in frame.columns]
     if missing:
         raise DataError(
@@ -290,9 +308,9 @@ def printable(labels: Iterable[object], *, what: str, where: str) -> None:
             )
 
 
-def _no_formulas(symbols: Iterable[str], *, where: str) -> None:
+def refuse_formulas(symbols: Iterable[str], *, where: object) -> None:
     """Raise ``DataError`` for symbols that a spreadsheet would compute."""
-    formulas = [x for x in symbols if x[:1] in tuple("=+-@")]
+    formulas = list(dict.fromkeys(x for x in symbols if x[:1] in tuple("=+-@")))
     if formulas:
         raise DataError(
             f"{where}: {len(formulas)} symbols that a spreadsheet takes for a formula ({first(formulas)}):"
@@ -307,7 +325,7 @@ def _symbols(table: pd.DataFrame, *, where: str) -> pd.DataFrame:
     blank = np.flatnonzero(table["symbol"] == "")
     if len(blank):
         raise DataError(f"{where}: no symbol in row {first(blank + 1)}. Fill the column symbol.")
-    _no_formulas(table["symbol"], where=where)
+    refuse_formulas(table["symbol"], where=where)
     return table
 
 

@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from bdfm._checks import existing_bytes, no_file
+from bdfm._checks import existing_bytes, no_file, refuse_formulas
 from bdfm._netcdf import read_dataset, read_tree, written
 from bdfm.errors import FileError
 
@@ -293,6 +294,19 @@ def _remove_killed(target: Path) -> None:
 def write_text(path: str | Path, text: str, *, anew: bool = False) -> None:
     """Write a UTF-8 text file whole or not at all; errors as in ``write_bytes``."""
     write_bytes(path, text.encode("utf-8"), anew=anew)
+
+
+def write_table(path: str | Path, table: pd.DataFrame) -> None:
+    """Write a table as CSV, whole or not at all; errors as in ``write_bytes``.
+
+    Raises ``DataError`` for a label or a text that a spreadsheet would compute.
+    """
+    texts = table.select_dtypes(exclude="number")
+    labels = [x for axis in (table.index, table.columns) for level in axis for x in np.atleast_1d(level)]
+    refuse_formulas(
+        (x for x in (*labels, *texts.to_numpy().ravel()) if isinstance(x, str)), where=Path(path).name
+    )
+    write_text(path, table.to_csv())
 
 
 def next_to(path: str | Path) -> Path:

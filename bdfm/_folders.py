@@ -24,6 +24,10 @@ _STALE: Final = (
 )
 
 
+class BusyError(FileError):
+    """A folder of results to which another run is writing."""
+
+
 def _locked(folder: Path) -> int | None:
     """Descriptor that holds the lock of a folder until its process ends; None where another has it."""
     if fcntl is None:
@@ -109,8 +113,8 @@ class OutputFolder:
     Raises
     ------
     FileError
-        On entry: the folder cannot be made or written. On leaving: the disk is full, or a folder stands
-        where a file should go.
+        On entry: the folder cannot be made or written; ``BusyError`` where another run writes to it. On
+        leaving: the disk is full, or a folder stands where a file should go.
     """
 
     def __init__(self, path: str | Path, *, made_by: str | None = None) -> None:
@@ -135,7 +139,7 @@ class OutputFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             with in_turn(self.path):  # no other run may take a folder for a killed one's before it is locked
                 if not settle(self.path):
-                    raise FileError(
+                    raise BusyError(
                         f"{self.path}: another run is writing to this folder. Wait for it, or choose another"
                         " one."
                     )

@@ -32,10 +32,12 @@ def quoted(text: object) -> str:
     return cut(text, STATEMENT)
 
 
-def short(label: object) -> str:
-    """Label as a message names it, cut where it is long."""
+def short(label: object, longest: int = LONGEST) -> str:
+    """Label as a message names it: in quotes where it is blank, cut where it is long."""
     text = str(label)
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}... ({len(text)} characters)"
+    if not text.strip():
+        return cut(text)
+    return text if len(text) <= longest else f"{text[:longest]}... ({len(text)} characters)"
 
 
 @dataclass

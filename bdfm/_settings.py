@@ -117,7 +117,9 @@ def _of_kind(value: Any, annotation: Any) -> Any:
         return {k: _of_kind(x, items[0]) for k, x in value.items()} if len(items) == 1 else value
     if Path in kinds and isinstance(value, str) and "\0" in value:
         raise _WrongKindError(PydanticCustomError("path", "Input should be a path without NUL"))
-    if dt.date in kinds and given in _NUMBERS and given not in kinds:
+    if dt.date in kinds and isinstance(value, dt.datetime):
+        return value.date()  # the day as it is written, as of texts
+    if dt.date in kinds and given in (*_NUMBERS, dt.time) and given not in kinds:
         raise _WrongKindError(PydanticCustomError("date", "Input should be a date such as 2022-01-07"))
     if given in (str, *_NUMBERS) and simple and kinds <= {*_NUMBERS, type(None)}:
         taken = {int, float} if float in simple else simple

@@ -3,22 +3,49 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Final
 
-from bdfm._reading import quoted
+from bdfm._reading import quoted, short
 from bdfm.errors import DataError
 
 _CASH: Final = re.compile(r"^\$?cash(?:$|[\s_./&-])", re.I)
 _SUFFIX: Final = re.compile(r"\s+([A-Z]{2}\s+)?(EQUITY|INDEX|CURNCY|COMDTY|CORP)$", re.I)
-# A symbol with spaces in a text of several words, such as 'AAPL US Equity' in a view.
+# A symbol with spaces in a text of several words, such as 'AAPL US Equity' in a view. A quote is one where a
+# word begins, alone or as a value: that of O'Neil is none.
 IN_QUOTES: Final = r"""'[^']*[^'\s][^']*'|"[^"]*[^"\s][^"]*\""""
+NO_QUOTE: Final = r"""(?!['"])"""
+_QUOTED: Final = re.compile(rf"(?<![^\s(,=])(?:{IN_QUOTES})(?![^\s),=<>:])")
+_OPEN: Final = re.compile(r"""(?<![^\s(,=])['"]""")
+_ALIAS: Final = re.compile(rf"\s*({IN_QUOTES}|{NO_QUOTE}[^=]+?)\s*=\s*({IN_QUOTES}|{NO_QUOTE}[^=]+?)\s*")
 
 
 def unquoted(symbol: str) -> str:
     """Symbol of a text without the quotes around it, as ``IN_QUOTES`` has them."""
     return symbol[1:-1].strip() if re.fullmatch(IN_QUOTES, symbol) else symbol
+
+
+def in_quotes(symbol: str) -> str:
+    """Symbol as texts of several words take it; one that has quotes of both kinds has no such form."""
+    mark = '"' if "'" in symbol else "'"
+    return f"{mark}{symbol}{mark}"
+
+
+def without_quoted(text: str) -> str:
+    """Text of the same length in which what stands in quotes is blank, so that its words are not taken."""
+    return _QUOTED.sub(lambda found: " " * len(found[0]), text)
+
+
+def quote_fault(text: str) -> str:
+    """What is wrong with the quotes of a text, with a space before it; blank where they are in order."""
+    if _OPEN.search(without_quoted(text)) is None:
+        return ""
+    return (
+        " One of its quotes is not closed, holds nothing, or ends within a word: around a symbol stand two,"
+        " with spaces before and after, such as 'AAPL US Equity'."
+    )
 
 
 def spelling(symbol: str) -> str:
@@ -46,14 +73,18 @@ def did_you_mean(symbol: str, allowed: Iterable[str], *, alias: bool = False) ->
     labels = list(allowed)
     other = other_spelling(symbol, labels)
     if other:
-        way = f" --alias {_quoted(f'{symbol}={other}')} (aliases in Python and run files)." if alias else ""
+        way = f" --alias {_as_option(symbol, other)} (aliases in Python and run files)." if alias else ""
         return f" Did you mean {other}?{way}"
     close = get_close_matches(symbol, labels, n=1)
     return f" Did you mean {close[0]}?" if close else ""
 
 
-def _quoted(text: str) -> str:
-    return f'"{text}"' if " " in text else text
+def _as_option(old: str, new: str) -> str:
+    """Alias as a shell takes it, and ``alias_of``."""
+    text = "=".join(in_quotes(x) if "=" in x or x[0] in "'\"" else x for x in (old, new))
+    if '"' in text:
+        return shlex.quote(text)
+    return f'"{text}"' if " " in text or "'" in text else text
 
 
 class Aliases(dict[str, str]):
@@ -94,9 +125,15 @@ def check_aliases(aliases: Mapping[str, str] | None, *, where: str = "aliases") 
 
 def alias_of(text: str, *, where: str = "--alias") -> tuple[str, str]:
     """Alias of a text such as FB=META; ``DataError`` when it is none."""
-    old, sign, new = text.partition("=")
-    if not sign or not old.strip() or not new.strip():
+    found = _ALIAS.fullmatch(text)
+    if found is None:
+        several = text.count("=") > 1 and not quote_fault(text)
+        first = text.partition("=")[0].strip()
+        why = (
+            f" It has more than one =: a symbol that has one stands in quotes, as {in_quotes(short(first))}."
+        )
         raise DataError(
             f"{where}: {quoted(text)} is not of the form OLD=NEW, such as FB=META, nor a file of two columns."
+            f"{why if several else quote_fault(text)}"
         )
-    return old.strip(), new.strip()
+    return unquoted(found[1]), unquoted(found[2])

@@ -129,6 +129,19 @@ def prices_frame(prices: Any, *, where: str = "prices") -> pd.DataFrame:
         prices = prices.to_frame()
     if not isinstance(prices, pd.DataFrame):
         raise DataError(f"{where}: a table (day, symbol) was expected, got {type(prices).__name__}.")
+    if any(getattr(kind, "kind", "") == "c" for kind in prices.dtypes):
+        raise DataError(f"{where}: numbers are complex. Give real ones.")
+    found = _wide(prices, where=where)
+    if found.columns.nlevels > 1:
+        raise DataError(
+            f"{where}: columns have {found.columns.nlevels} levels, first {found.columns[0]!s:.60}, of which"
+            " none names fields such as close and volume alone. Keep one level, the symbols."
+        )
+    return found
+
+
+def _wide(prices: pd.DataFrame, *, where: str) -> pd.DataFrame:
+    """Prices (day, symbol) of a table in any shape."""
     if READING in prices.attrs:
         return prices
     keys = [_columns.key(c) for c in prices.columns] if prices.columns.nlevels == 1 else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from typing import Any
 
-from bdfm._reading import short
+from bdfm._reading import STATEMENT, short
 from bdfm.errors import BdfmError, DataError
 
 
@@ -14,6 +14,6 @@ def parsed(text: str, *, where: str, kind: type[BdfmError] = DataError) -> dict[
     try:
         return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, ValueError) as error:  # the latter for numbers and dates that are none
-        raise kind(f"{where}: not valid TOML: {short(error).rstrip('.')}.") from error
+        raise kind(f"{where}: not valid TOML: {short(error, STATEMENT).rstrip('.')}.") from error
     except RecursionError:
         raise kind(f"{where}: not valid TOML: its brackets are nested too deeply.") from None

@@ -22,6 +22,14 @@ log = logging.getLogger(__name__)
 SCHEDULER_TIMEOUT: Final = "15s"  # to be reached
 SCATTERS: Final = 3  # tries to send data to workers, some of which may go, and to begin what a cluster lost
 
+HUSHED: Final = (
+    "distributed.client",
+    "distributed.core",
+    "distributed.comm",
+    "tornado.application",
+    "asyncio",
+)
+
 
 class Failure(NamedTuple):
     """What went wrong with a piece of work."""
@@ -269,11 +277,16 @@ def _scattered(client: Any, job: object, what: str, kept: str, scheduler: str) -
 
 @contextmanager
 def _hushed() -> Iterator[None]:
-    """Nothing from Dask's client within: it says at length, with tracebacks, what an error here says."""
-    client = logging.getLogger("distributed.client")
-    before = client.level
-    client.setLevel(logging.CRITICAL)
+    """Nothing from Dask's client within: it says at length, with tracebacks, what an error here says.
+
+    Its loop does so too where the call that it works for is interrupted.
+    """
+    loggers = [logging.getLogger(name) for name in HUSHED]
+    before = [x.level for x in loggers]
+    for each in loggers:
+        each.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        client.setLevel(before)
+        for each, level in zip(loggers, before, strict=True):
+            each.setLevel(level)

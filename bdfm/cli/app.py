@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import gc
 import io
 import os
 import signal
@@ -18,7 +19,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from bdfm.cli import backtest, check, exposures, judgement, ledger, models, month, risk, scoring
-from bdfm.cli.console import err, guarded, interruptible, out
+from bdfm.cli.console import LEFT, err, guarded, interruptible, out
 from bdfm.errors import BdfmError, BdfmWarning, DataError
 
 # Linear algebra on one thread, unless a user says otherwise: the last digits of a sum depend on how many
@@ -71,8 +72,12 @@ def _printable(text: object) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in str(text))
 
 
+_signals: list[int] = []  # those that came while a command runs
+
+
 def _stop(number: int, _: object) -> None:
     """End as after an error, so that what is half made is removed; a second signal does not wait for that."""
+    _signals.append(number)
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, _stop_at_once)
     sys.unraisablehook = functools.partial(_lost, number)
@@ -154,7 +159,7 @@ def _mute() -> None:
 
 
 def main() -> None:
-    """Entry point: errors made on purpose are one message and exit code 2."""
+    """Entry point: ends with the exit code of the command (``SystemExit``)."""
     for name in ONE_THREAD:
         os.environ.setdefault(name, "1")
     os.environ["MPLBACKEND"] = "agg"  # pictures go to files; a backend of windows may not be there
@@ -164,8 +169,26 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     warnings.simplefilter("always", BdfmWarning)
     warnings.showwarning = _show_warning
+    _signals.clear()
     hook = sys.unraisablehook
     before = {each: signal.signal(each, _stop) for each in (signal.SIGINT, signal.SIGTERM)}
+    code: Any = None
+    try:
+        # A new error ends the process: the one that came holds frames whose files complain while they are
+        # taken down, and does not outlive this call. After a stop that is no news: the hook is silent here.
+        code = _code()
+        if sys.unraisablehook is not hook:
+            gc.collect()
+    finally:
+        sys.unraisablehook = hook
+        for each, handler in before.items():
+            signal.signal(each, signal.SIG_DFL if handler is None else handler)
+    if code is not None:
+        raise SystemExit(code)
+
+
+def _code() -> Any:
+    """Exit code of the command: errors made on purpose are one message and 2; None where it just returns."""
     try:
         try:
             with interruptible("Stopped before it began."):  # commands, once they run, say what they leave
@@ -175,18 +198,30 @@ def main() -> None:
         finally:
             with interruptible("Stopped while its output was read. What it wrote to files is whole."):
                 _flush()
+    except SystemExit as stop:
+        return stop.code
+    except Exception:
+        if not _signals:
+            return _told()
+        # A library made another error of the one that was to stop all.
+        if _signals[0] == signal.SIGINT:
+            _say(LEFT)
+        return 128 + _signals[0]
+    return None
+
+
+def _told() -> int:
+    """Exit code of the error that is being handled, which is told where it was made on purpose."""
+    try:
+        raise
     except BdfmError as error:
         from rich.text import Text
 
         err.print(Text.assemble(("Error: ", "red"), _printable(error)), soft_wrap=True)
-        raise SystemExit(2) from None
+        return 2
     except OSError as error:
         if error.filename is not None or error.errno not in UNWRITTEN:
             raise
         _mute()
         _say(f"Error: output: it cannot be written ({error.strerror}). Files are whole, new or as they were.")
-        raise SystemExit(2) from None
-    finally:
-        sys.unraisablehook = hook
-        for each, handler in before.items():
-            signal.signal(each, signal.SIG_DFL if handler is None else handler)
+        return 2

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
 
 if TYPE_CHECKING:
     import pandas as pd
+
+if not os.environ.get("COLUMNS", "1").strip("0"):  # no width is known; Rich would print nothing
+    del os.environ["COLUMNS"]
+LEFT: Final = "Stopped before the end. Every file is whole, new or as it was. Run the same command again."
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -36,14 +41,12 @@ def quiet(wanted: bool) -> Iterator[None]:
 
 
 @contextmanager
-def interruptible(
-    left: str = "Stopped before the end. Every file is whole, new or as it was. Run the same command again.",
-) -> Iterator[None]:
+def interruptible(left: str = LEFT) -> Iterator[None]:
     """Say what a Ctrl-C has left behind, instead of a traceback."""
     try:
         yield
     except KeyboardInterrupt:
-        err.print(left)
+        err.print(left, soft_wrap=True)
         raise SystemExit(130) from None
 
 

@@ -253,7 +253,10 @@ def _run_several(
             out.print(f"{outcome.path}: done in {outcome.seconds:.0f} s", markup=False, soft_wrap=True)
 
     options: dict[str, Any] = {"workers": workers, "scheduler": scheduler, "memory": memory}
-    with interruptible("Stopped. Months that are done are kept; the others wrote nothing."):
+    others = (
+        "wrote nothing" if scheduler is None else "may still be finished by workers that have them in hand"
+    )
+    with interruptible(f"Stopped. Months that are done are kept; the others {others}."):
         outcomes = run_months(files, check=check, on_done=tell, **options)
     found = table(outcomes)
     shown = Table(*found.columns, box=None)
@@ -267,12 +270,15 @@ def _run_several(
 
 def _evidence(text: str) -> EvidenceTable:
     from bdfm import _checks
-    from bdfm._symbols import unquoted
+    from bdfm._symbols import quote_fault, unquoted, without_quoted
     from bdfm.forecast.return_views import Absolute
     from bdfm.forecast.view_texts import parse, refuse_decimal_comma
     from bdfm.report.run_file import EvidenceTable
 
-    statement, _, horizon = (x.strip() for x in text.partition(" over "))
+    # The numbers stand behind the last = that is in no quotes, and the horizon behind them.
+    words = without_quoted(text)
+    split = words.rfind(" over ", words.rfind("="))
+    statement, horizon = (text, "") if split < 0 else (text[:split].strip(), text[split + 6 :].strip())
     over = {"horizon": horizon} if horizon else {}
     symbol, separator, numbers = statement.rpartition("=")
     parts = numbers.split(",")
@@ -284,11 +290,11 @@ def _evidence(text: str) -> EvidenceTable:
         view = None
     if isinstance(view, Absolute) and view.sense == "equal" and view.sd is not None:
         return EvidenceTable(symbol=view.asset, mean=view.mean, sd=view.sd, **over)
-    if not separator or not symbol or len(parts) not in (2, 3):
+    if not separator or not symbol or len(parts) not in (2, 3) or quote_fault(text):
         raise DataError(
-            f"--evidence: {quoted(text)} is not understood. Write the return of one asset and its error, such"
-            " as 'TLT = 2% +- 10%' (TLT=0.02,0.10 is the same), or with a horizon, such as"
-            " 'SPY = -5% +- 1% over 5d'. A symbol with spaces stands in quotes: 'AAPL US Equity' = 2% +- 10%."
+            f"--evidence: {quoted(text)} is not understood.{quote_fault(text)} Write the return of one asset"
+            " and its error, such as 'TLT = 2% +- 10%' (TLT=0.02,0.10 is the same), or with a horizon, such"
+            " as 'SPY = -5% +- 1% over 5d'. A symbol with spaces stands in quotes: 'A B' = 2% +- 10%."
         )
     symbol = unquoted(symbol.strip())
     mean, sd = (

@@ -171,7 +171,8 @@ class Panel:
         since = edges[0] - (edges[-1] - edges[0]) / 10 if settings.period == "day" else edges[0]  # holidays
         tables = Tables(
             "forecast", prices=prices, universe=table, earnings=earnings, origin=day, since=since,
-            inactive=inactive,
+            inactive=inactive, max_stale_days=settings.max_stale_days,
+            edges=() if settings.period == "day" else edges[: settings.n_periods + 1],
         )  # fmt: skip
         check_panel(len(prices), len(symbols), settings)
         doubt(tables, accept=accept)

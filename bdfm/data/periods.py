@@ -21,6 +21,7 @@ from pandas.tseries.holiday import (
 )
 
 from bdfm import _checks
+from bdfm._reading import quoted
 from bdfm.data.choices import MAX_DAYS, MAX_HORIZON
 from bdfm.errors import DataError
 
@@ -186,11 +187,11 @@ def horizon_of(
             )
     else:
         raise DataError(
-            f"{where}: {value!r} is no number of periods of {describe(period)}. Give one, such as 1; market"
-            " days and dates need a model of market days, such as daily."
+            f"{where}: {quoted(value)} is no number of periods of {describe(period)}. Give one, such as 1;"
+            " market days and dates need a model of market days, such as daily."
         )
     if not 1 <= periods <= MAX_HORIZON:
-        raise DataError(f"{where}: {value!r} is {periods} periods; 1 to {MAX_HORIZON} are possible.")
+        raise DataError(f"{where}: {quoted(value)} is {periods} periods; 1 to {MAX_HORIZON} are possible.")
     return Horizon(periods, label)
 
 

@@ -126,7 +126,7 @@ def write_comparison(
     seed: int,
 ) -> None:
     """Write ``comparison.csv``, a picture of it, and ``summary.json``: data, settings, seconds."""
-    _files.write_text(folder / "comparison.csv", comparison.table().to_csv())
+    _files.write_table(folder / "comparison.csv", comparison.table())
     comparison.plot().savefig(folder / "comparison.png", dpi=150)
     summary = {
         "assets": list(data.assets),

@@ -139,7 +139,7 @@ def write_study(found: Study, folder: _folders.OutputFolder, *, about: str) -> l
     names = ["study.html"]
     for name, table in found.tables.items():
         file = f"study_{name}.csv"
-        _files.write_text(folder / file, table.to_csv())
+        _files.write_table(folder / file, table)
         shown = table.to_html(float_format="{:.4g}".format, border=0, max_rows=60)
         parts.append(f"<h2>{escape(name.replace('_', ' ').capitalize())}</h2><div class=wide>{shown}</div>")
         names.append(file)

@@ -15,6 +15,7 @@ from typing import Literal, Self
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from bdfm._reading import quoted
 from bdfm._seeds import either_seed
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.tables import Tables
@@ -67,6 +68,12 @@ class Actions:
         ``accept``: doubts about their numbers that are right all the same (``bdfm.data.doubts``), such as
         ``["statement-unit:TLT"]``; None where they were examined before.
         """
+        for strange in statements:
+            if not isinstance(strange, Edit):
+                raise DataError(
+                    f"edits: {quoted(strange)} is a {type(strange).__name__}, not an edit. Give edits one by"
+                    ' one, such as edits.Shift(symbol="TLT", by=0.01), or *edits.parse_edits([...]).'
+                )
         statements = tuple(e.priced(self.closes) for e in statements)
         said = [x for e in statements for x in e.said_beside(self.closes)]
         doubt(Tables("forecast", said=said), accept=accept)

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from bdfm import _checks
 from bdfm._reading import quoted
-from bdfm._symbols import IN_QUOTES, unquoted
+from bdfm._symbols import IN_QUOTES, quote_fault, unquoted
 from bdfm.errors import DataError
 from bdfm.forecast.edit import Edit
 from bdfm.forecast.event_edits import AcquiredForCash, AcquiredForStock, Drop, Halted, Suspended, Zero
@@ -62,7 +62,10 @@ AnyEdit = Annotated[
 EDITS: Final[dict[str, type[Edit]]] = by_kind(AnyEdit)
 
 # Words between spaces; what stands in quotes holds together, alone or as a value.
-_WORD: Final = re.compile(rf"(?:[^\s='\"]+=)?(?:{IN_QUOTES})(?!\S)|\S+")
+_KEY: Final = r"""(?:[^\s='"]+=)?"""
+_WORD: Final = re.compile(rf"{_KEY}(?:{IN_QUOTES})(?!\S)|\S+")
+_IN_QUOTES: Final = re.compile(rf"{_KEY}(?:{IN_QUOTES})")
+_OPEN: Final = re.compile(rf"{_KEY}['\"]")
 
 
 def parse_edits(texts: Sequence[str]) -> Iterator[Edit]:
@@ -82,6 +85,8 @@ def parse_edits(texts: Sequence[str]) -> Iterator[Edit]:
         where = f"edit {quoted(text)}"
         kind, *words = _WORD.findall(text) or [""]
         _checks.known([kind], list(EDITS), what="kind of edit", where=where)
+        if any(_OPEN.match(w) and not _IN_QUOTES.fullmatch(w) for w in words):
+            raise DataError(f"{where}:{quote_fault(text)}")
         settings = [w for w in words if "=" in w and w[0] not in "'\"" and "(" not in w.split("=")[0]]
         table: dict[str, Any] = {"kind": kind, **_settings_of(EDITS[kind], settings)}
         named = [unquoted(w) for w in words if w not in settings]

@@ -12,6 +12,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from bdfm import _blocks, _checks
+from bdfm._reading import short
 from bdfm.errors import DataError
 from bdfm.forecast.columns import GIVE_SIMPLE, Floats, check_returns
 from bdfm.forecast.entropy import effective_number
@@ -66,16 +67,18 @@ class State:
     ) -> State:
         """State of draws of any source, see ``Forecast.from_draws``; raises ``DataError`` where unusable."""
         where = "forecast"
-        labels = tuple(str(a) for a in assets)
+        labels, classes = (
+            _texts(given, what=what, where=where)
+            for what, given in (("assets", assets), ("asset_class", asset_class))
+        )
         if isinstance(returns, xr.DataArray):
             returns = _values_of(returns, labels)
-        raw = np.asarray(returns)
+        raw = _numbers(returns, where=where)
         if raw.ndim != 2 or raw.shape[0] < 1 or raw.shape[1] != len(labels):
             raise DataError(f"{where}: draws have shape {raw.shape}, expected (draw, {len(labels)} assets).")
         if len(labels) < 2:
             raise DataError(f"{where}: {len(labels)} asset given. Ranks need at least 2.")
         _checks.unique(labels, what="symbols", where=where, hint="Keep one column of each.")
-        classes = tuple(str(c) for c in asset_class)
         titles = labels if names is None else tuple(str(n) for n in names)
         for what, given in (("asset classes", classes), ("names", titles)):
             if len(given) != len(labels):
@@ -169,3 +172,29 @@ def _values_of(returns: xr.DataArray, labels: tuple[str, ...]) -> NDArray[Any]:
             "forecast: the draws' asset labels are not `assets` in that order. Reindex the draws."
         )
     return np.asarray(returns.transpose(DRAW, ASSET).values)
+
+
+def _texts(given: Iterable[object] | None, *, what: str, where: str) -> tuple[str, ...]:
+    """Labels as texts; ``DataError`` for what is no list of them."""
+    if not isinstance(given, Iterable):
+        raise DataError(f"{where}: {what} must be a list of names, got {given!r}.")
+    return tuple(str(x) for x in given)
+
+
+def _numbers(returns: object, *, where: str) -> NDArray[Any]:
+    """Draws as an array of real numbers, masked ones as NaN; ``DataError`` where they are none."""
+    if isinstance(returns, np.ma.MaskedArray):
+        returns = returns.astype(np.float64).filled(np.nan)
+    try:
+        raw = np.asarray(returns)
+        if raw.dtype == object and raw.ndim:
+            raw = raw.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"{where}: draws are no table of numbers ({str(error)[:100]}). Give (draw, asset)."
+        ) from error
+    if raw.dtype.kind not in "fiu":
+        raise DataError(
+            f"{where}: draws are of type {short(raw.dtype)}, expected real numbers (draw, asset)."
+        )
+    return raw

@@ -7,7 +7,7 @@ from typing import Any
 
 from bdfm import _checks
 from bdfm._reading import quoted, short
-from bdfm._symbols import IN_QUOTES, unquoted
+from bdfm._symbols import IN_QUOTES, NO_QUOTE, quote_fault, unquoted
 from bdfm.errors import DataError
 from bdfm.forecast.choices import FORMS
 from bdfm.forecast.event_views import Ordering, Quantile
@@ -16,7 +16,7 @@ from bdfm.forecast.tail_views import Below, Shortfall, ValueAtRisk
 from bdfm.forecast.view import Semantics, View
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?\s*%?"
-_SYMBOL = rf"(?:{IN_QUOTES}|[^\s(),:=<>%]+)"
+_SYMBOL = rf"(?:{IN_QUOTES}|{NO_QUOTE}[^\s(),:=<>%]+)"
 _RELATION = {"=": "equal", ">=": "at_least", "<=": "at_most"}
 _STATEMENT = re.compile(
     rf"(?P<left>.+?)\s*(?P<relation>>=|<=|=)\s*(?P<mean>{_NUMBER})\s*(?P<times>x)?"
@@ -138,8 +138,8 @@ def _weights(text: str) -> dict[str, float]:
 
 def _not_understood(text: str) -> DataError:
     return DataError(
-        f"view {quoted(text)}: not understood. Forms: {'; '.join(FORMS)}. A symbol with spaces stands in"
-        " quotes: 'AAPL US Equity' = 2% +- 10%."
+        f"view {quoted(text)}: not understood.{quote_fault(text)} Forms: {'; '.join(FORMS)}. A symbol with"
+        " spaces stands in quotes: 'AAPL US Equity' = 2% +- 10%."
     )
 
 

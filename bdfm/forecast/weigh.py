@@ -62,8 +62,7 @@ def check_views(
     InfeasibleViewError
         A view about fixed returns alone, or about how one of them moves or ranks.
     """
-    strange = next((v for v in views if not isinstance(v, View)), None)
-    if strange is not None:
+    for strange in (v for v in views if not isinstance(v, View)):
         raise DataError(
             f"views: {strange!r} is a {type(strange).__name__}, not a view. Give views one by one, such as"
             ' views.Absolute(asset="TLT", mean=0.02, sd=0.1, semantics="evidence"), or views.parse(...).'

@@ -106,6 +106,7 @@ def simulated_paths(
             f"forecast: horizon {horizon} is longer than the history of {panel.n_history} periods, from"
             f" which model {model.name!r} draws a share. Forecast less far or leave out [predictive]."
         )
+    n_draws = _checks.at_least(n_draws, 2, what="n_draws", where="forecast")
     known = days_known(model, evidence)
     check_forecast(n_draws, len(panel.assets), n_posterior=posterior.n_draws, n_known=known)
     p = posterior.parameters()

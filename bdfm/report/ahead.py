@@ -81,10 +81,10 @@ def check_alone(given: Mapping[str, object]) -> None:
 
 def write_ahead(found: RiskAhead, files: _folders.OutputFolder) -> None:
     """Write ``ahead.csv``, ``ahead.png``, and where there are any ``announcements.csv``."""
-    _files.write_text(files / "ahead.csv", found.table.to_csv())
+    _files.write_table(files / "ahead.csv", found.table)
     found.plot().savefig(files / "ahead.png", dpi=150)
     if len(found.announcements):
-        _files.write_text(files / "announcements.csv", found.announcements.to_csv())
+        _files.write_table(files / "announcements.csv", found.announcements)
 
 
 def write_ahead_alone(found: RiskAhead, folder: Path) -> None:

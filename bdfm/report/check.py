@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import pandas as pd
 
 from bdfm import _checks, _files, _folders
 from bdfm._figures import new_figure
@@ -15,6 +16,8 @@ from bdfm.data.doubts.door import examine
 from bdfm.data.doubts.finding import Findings
 from bdfm.data.doubts.tables import Tables
 from bdfm.data.factor_files import read_factors
+from bdfm.data.periods import period_edges
+from bdfm.data.settings import PanelSettings
 from bdfm.data.sources import read_earnings, read_prices, read_universe
 from bdfm.errors import DataError
 from bdfm.report.doors import refused_by_commands
@@ -72,9 +75,16 @@ def check_files(
         portfolio=held,
         origin=day,
         inactive=inactive,
+        edges=() if day is None else _usual_edges(day),
     )
     found = examine(tables, accept=accept)
     return tables, Findings([*found, *refused_by_commands(tables, found, accept)])
+
+
+def _usual_edges(origin: pd.Timestamp) -> pd.DatetimeIndex:
+    """Ends of the periods of a forecast, of the usual length."""
+    usual = PanelSettings()
+    return period_edges(origin, period=usual.period, n_past=usual.n_periods, n_future=0)
 
 
 def write_check(tables: Tables, found: Findings, folder: Path) -> None:

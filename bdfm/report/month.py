@@ -52,6 +52,10 @@ from bdfm.report.results import previous_in_ledger
 from bdfm.report.run_file import DataTable, RunFile, read_run_file
 
 
+class ThereError(DataError):
+    """A folder of a ledger that holds a month already."""
+
+
 @dataclass(frozen=True)
 class Month:
     """A run file with its data read and everything checked that can be without a fit.
@@ -230,7 +234,7 @@ def _read_and_checked(run: RunFile, path: Path, place: Callable[[str], str]) -> 
 
 
 def _check_ledger(run: RunFile, path: Path) -> None:
-    """Raise ``DataError`` where a month of a ledger would write over another, or lie elsewhere."""
+    """Raise ``ThereError`` where a month of a ledger would write over another, ``DataError`` elsewhere."""
     if run.ledger is None:
         return
     out, ledger = path.parent / run.out, path.parent / run.ledger
@@ -241,7 +245,7 @@ def _check_ledger(run: RunFile, path: Path) -> None:
     _folders.settle_each(ledger)  # a run may have been killed while the files of its month took their names
     if os.path.exists(out / FORECAST_FILE):
         Ledger.open(ledger)  # enters it, if the run that made it was killed before
-        raise DataError(
+        raise ThereError(
             f"{path}: {out} holds a month already, and nothing in a ledger is written over. Give another out,"
             f' such as out = "{_files.next_to(run.out).as_posix()}".'
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -11,12 +12,16 @@ from typing import Any, Final, NamedTuple
 import pandas as pd
 
 from bdfm import _checks, _memory
+from bdfm._folders import BusyError, file_in
 from bdfm._workers import Failure, spread
 from bdfm.errors import BdfmError, DataError
-from bdfm.names import POSTERIOR_FILE
-from bdfm.report.month import read_month, run_month
+from bdfm.ledger.ledger import Ledger
+from bdfm.names import FORECAST_FILE, POSTERIOR_FILE, SUMMARY_FILE
+from bdfm.report.month import ThereError, read_month, run_month
+from bdfm.report.results import read_summary
 from bdfm.report.run_file import read_run_file
 
+PATIENCE: Final = 120.0  # seconds that one waits for a folder to which a run that was given up still writes
 KEPT: Final = (
     "Months that are done are kept, and workers may still finish what they have in hand. Run the others"
     " again, with a scheduler or without."
@@ -53,18 +58,29 @@ class Outcome(NamedTuple):
 
 
 class _Job(NamedTuple):
-    """What the months share: whether they are checked alone, and the budget of each, in bytes."""
+    """What the months share: whether they are checked alone, and the budget of each, in bytes.
+
+    ``patience``: seconds that one waits for a folder in which another run is at work. ``home``: folder from
+    which paths are seen, since a worker of a cluster has a working folder of its own.
+    """
 
     check: bool
     memory: int | None
+    patience: float = 0.0
+    home: Path = Path()
 
 
 class _Task(NamedTuple):
-    """A run file, the folder of its results, and the folder from whose posterior it starts."""
+    """A run file, the folder of its results, and the folder from whose posterior it starts.
+
+    ``ledger`` is that of a month that was not there when the call began: what is there later, of the same run
+    file, was made in it, by a worker that died or was given up after it had entered the month.
+    """
 
     path: Path
     out: Path
     source: Path | None = None
+    ledger: Path | None = None
 
 
 def run_months(
@@ -115,7 +131,10 @@ def run_months(
         budget = _memory.budget()
     if scheduler is None and budget is not None:
         budget = max(_memory.LEAST, budget // min(workers, max(1, len(tasks))))
-    job = _Job(check, None if scheduler is not None and memory is None else budget)
+    alone = check or (workers == 1 and scheduler is None)
+    share = None if scheduler is not None and memory is None else budget
+    home = Path() if scheduler is None else Path.cwd()
+    job = _Job(check, share, 0.0 if alone else PATIENCE, home)
     where: dict[str, Any] = {"workers": workers, "scheduler": scheduler, "what": "run", "kept": KEPT}
     done: dict[Path, Outcome] = {}
     for wave in _waves(tasks):
@@ -152,7 +171,10 @@ def _task(path: Path) -> _Task:
     if run.warm_from is not None:
         given = path.parent / run.warm_from
         source = (given.parent if given.name == POSTERIOR_FILE else given).resolve()
-    return _Task(path, path.parent / run.out, source)
+    out, ledger = path.parent / run.out, None
+    if run.ledger is not None and not os.path.exists(file_in(out, FORECAST_FILE)):
+        ledger = path.parent / run.ledger
+    return _Task(path, out, source, ledger)
 
 
 def _waves(tasks: Sequence[_Task]) -> Iterator[list[_Task]]:
@@ -176,21 +198,59 @@ def _outcome(job: _Job, task: _Task) -> Outcome:
         warnings.simplefilter("always")
         try:
             with _memory.within(job.memory):
-                month = read_month(task.path)
-                n_assets = len(month.panel.assets)
-                if job.check:
-                    outcome = outcome._replace(n_assets=n_assets, verdict="in order, nothing fitted")
-                else:
-                    diagnosis = run_month(month).posterior.diagnose()
-                    outcome = outcome._replace(
-                        n_assets=n_assets, verdict=diagnosis.verdict, converged=diagnosis.converged
-                    )
+                outcome = _made(job, task)
         except BdfmError as error:
             outcome = outcome._replace(error=str(error))
         except Exception as error:  # a month that fails must not lose the others
             outcome = outcome._replace(error=f"{type(error).__name__}: {error}")
     told = tuple(dict.fromkeys(str(w.message) for w in caught))
     return outcome._replace(seconds=time.perf_counter() - begun, warnings=told)
+
+
+def _made(job: _Job, task: _Task) -> Outcome:
+    """Outcome of a month that is made now, or was in this call; raises what goes wrong."""
+    begun = time.monotonic()
+    while True:
+        try:
+            return _checked_or_run(job, task)
+        except ThereError:
+            found = _entered(job, task)
+            if found is None:
+                raise
+            return found
+        except BusyError:  # of a worker that stalls, or whose scheduler went: it may end soon, or be ended
+            if time.monotonic() - begun >= job.patience:
+                raise
+            time.sleep(min(1.0, job.patience))
+
+
+def _checked_or_run(job: _Job, task: _Task) -> Outcome:
+    month = read_month(job.home / task.path)
+    n_assets = len(month.panel.assets)
+    if job.check:
+        return Outcome(task.path, task.out, n_assets, verdict="in order, nothing fitted")
+    diagnosis = run_month(month).posterior.diagnose()
+    verdict, converged = diagnosis.verdict, diagnosis.converged
+    return Outcome(task.path, task.out, n_assets, verdict=verdict, converged=converged)
+
+
+def _entered(job: _Job, task: _Task) -> Outcome | None:
+    """Outcome of a month that was entered in this call, as its folder has it; None where it is another."""
+    if task.ledger is None:
+        return None
+    text = read_run_file(job.home / task.path)[1]
+    entries = Ledger.open(job.home / task.ledger).entries()
+    if not any(e.folder == task.out.name and e.run == text for e in entries):
+        return None
+    facts = read_summary(job.home / task.out / SUMMARY_FILE) or {}
+    told = facts.get("diagnostics", {})
+    converged = bool(told.get("converged"))
+    rhat, bulk, tail = (told.get(k, float("nan")) for k in ("max_rhat", "min_ess_bulk", "min_ess_tail"))
+    verdict = (
+        f"{'converged' if converged else 'not converged'}: worst R-hat {rhat:.3f},"
+        f" min ESS {bulk:.0f} bulk / {tail:.0f} tail"
+    )
+    return Outcome(task.path, task.out, facts.get("n_assets", 0), verdict=verdict, converged=converged)
 
 
 def _lost(task: _Task, failure: Failure) -> Outcome:

@@ -58,7 +58,7 @@ def read_results(folder: str | Path, *, previous: str | Path | None = None) -> M
         file,
         forecast,
         posterior,
-        _read_summary(folder / SUMMARY_FILE),
+        read_summary(folder / SUMMARY_FILE),
         _checks.existing_text(files[0], what="run file") if files else None,
         before,
     )
@@ -90,7 +90,8 @@ def previous_in_ledger(folder: Path, origin: pd.Timestamp) -> Forecast | None:
     return ledger.forecast(max(earlier, key=lambda e: (e.origin, e.number))) if earlier else None
 
 
-def _read_summary(path: Path) -> dict[str, Any] | None:
+def read_summary(path: Path) -> dict[str, Any] | None:
+    """Table of a ``summary.json``; None where there is none. Raises ``FileError`` for what is no JSON."""
     if not _checks.there(path):
         return None
     try:

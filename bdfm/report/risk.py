@@ -96,10 +96,10 @@ def write_risk(
             whole["backtest"] = tail_table(tails)
             plot_tails(tails).savefig(files / "backtest.png", dpi=150)
             series = pd.concat({k: t.series for k, t in tails.items()}, names=["portfolio", "model"])
-            _files.write_text(files / "backtest_series.csv", series.to_csv())
+            _files.write_table(files / "backtest_series.csv", series)
         if ahead is not None:
             write_ahead(ahead, files)
         for name, table in whole.items():
-            _files.write_text(files / f"{name}.csv", table.to_csv())
+            _files.write_table(files / f"{name}.csv", table)
         summary["tables"] = book_tables.records({k: t for k, t in whole.items() if k != "loadings"})
         _files.write_text(files / "summary.json", _json.text(summary, indent=2) + "\n")

@@ -103,6 +103,6 @@ def write_stress(found: StressTest, folder: Path, *, about: str) -> list[str]:
         text = _json.text(whole | records(found.tables), indent=2, default=str)
         _files.write_text(files / "stress.json", text + "\n")
         for name, table in found.tables.items():
-            _files.write_text(files / f"{name}.csv", table.to_csv())
+            _files.write_table(files / f"{name}.csv", table)
             names.append(f"{name}.csv")
     return names

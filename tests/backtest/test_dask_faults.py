@@ -7,14 +7,10 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
-import subprocess
-import sys
-import threading
-import time
 from pathlib import Path
 
 import pytest
+from dask_cluster import Cluster, meanwhile, stopped, until
 from forecasters import Naive, Slow, Stalling
 
 from bdfm import _workers
@@ -33,83 +29,14 @@ def same(a: Run, b: Run) -> bool:
     return all(x.identical(y) for x, y in zip(*content, strict=True))
 
 
-class Cluster:
-    """A scheduler and workers, each a process of its own."""
-
-    def __init__(self, **settings: str) -> None:
-        self.settings = {f"DASK_DISTRIBUTED__{name}": value for name, value in settings.items()}
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        self.port, self.address = str(port), f"tcp://127.0.0.1:{port}"
-        self.processes: list[subprocess.Popen[bytes]] = []
-        self.begin()
-
-    def begin(self) -> None:
-        self.scheduler = self._start(
-            "scheduler", "--host", "127.0.0.1", "--port", self.port, "--no-dashboard"
-        )
-        self.workers = [self.add_worker() for _ in range(2)]
-
-    def _start(self, what: str, *options: str) -> subprocess.Popen[bytes]:
-        environment = {
-            **os.environ,
-            **self.settings,
-            "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parents[1])]),
-        }
-        process = subprocess.Popen(
-            [sys.executable, "-m", f"distributed.cli.dask_{what}", *options],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=environment,
-        )
-        self.processes.append(process)
-        return process
-
-    def add_worker(self) -> subprocess.Popen[bytes]:
-        options = ("--no-nanny", "--nthreads", "1", "--no-dashboard", "--death-timeout", "20")
-        return self._start("worker", self.address, *options)
-
-    def ready(self, n: int) -> None:
-        from distributed import Client
-
-        with Client(self.address, timeout=60) as client:
-            client.wait_for_workers(n, timeout=60)
-
-    def close(self) -> None:
-        for process in self.processes:
-            process.kill()
-            process.wait()
-
-
 @pytest.fixture
 def cluster():
-    made = Cluster()
+    made = Cluster(HERE)
     try:
         made.ready(2)
         yield made
     finally:
         made.close()
-
-
-def meanwhile(work):
-    """Do something on a thread, and tell of its errors."""
-    told: list[BaseException] = []
-
-    def run():
-        try:
-            work()
-        except BaseException as error:
-            told.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-
-    def join():
-        thread.join()
-        return told
-
-    return join
 
 
 def test_a_worker_that_dies_while_data_are_sent(run, data, origins, tmp_path, cluster, monkeypatch):
@@ -162,13 +89,6 @@ def test_two_clients_on_one_folder(run, data, origins, tmp_path, cluster):
     assert same(walk_forward(Naive(), data, origins, tmp_path / "alone"), run)
 
 
-def until(holds, seconds: float = 300.0) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
 def contents(folder: Path) -> dict[str, bytes]:
     """Files by name, those with clocks left out."""
     found = {p.relative_to(folder).as_posix(): p for p in sorted(folder.rglob("*")) if p.is_file()}
@@ -176,21 +96,31 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {k: p.read_bytes() for k, p in found.items() if p.name not in clocks}
 
 
-def test_a_scheduler_that_is_killed_in_a_backtest(cluster, tmp_path, bdfm_command, monkeypatch):
-    monkeypatch.setattr(_workers, "SCHEDULER_TIMEOUT", "2s")
+@pytest.fixture
+def words(tmp_path):
+    """Words of a backtest of many origins."""
     prices, universe = demo()
     members = universe.head(6)
     prices.loc["2019":"2020", list(members["symbol"])].to_csv(tmp_path / "prices.csv")
     members.to_csv(tmp_path / "universe.csv", index=False)
-    words = [
-        "backtest",
-        "equal",
-        "--prices",
-        tmp_path / "prices.csv",
-        "--universe",
-        tmp_path / "universe.csv",
-    ]
-    words += ["--first", "2020-02-03", "--last", "2020-11-30", "--period-days", "1", "--out"]
+    data = ["--prices", str(tmp_path / "prices.csv"), "--universe", str(tmp_path / "universe.csv")]
+    span = ["--first", "2020-02-03", "--last", "2020-11-30", "--period-days", "1"]
+    return ["backtest", "equal", *data, *span, "--out"]
+
+
+def goes_on(bdfm_command, words, folder, left):
+    """Hold what is left of a backtest, and the same command again, to one that nobody disturbs."""
+    assert not [name for name in left if name.endswith((".failed.json", ".tmp"))]
+    assert bdfm_command(*words, folder)[0] == 0
+    assert bdfm_command(*words, folder.parent / "whole")[0] == 0
+    whole = contents(folder.parent / "whole")
+    assert contents(folder) == whole
+    assert left.items() <= whole.items()
+    assert 1 < len(left) < len(whole)
+
+
+def test_a_scheduler_that_is_killed_in_a_backtest(cluster, tmp_path, words, bdfm_command, monkeypatch):
+    monkeypatch.setattr(_workers, "SCHEDULER_TIMEOUT", "2s")
     folder = tmp_path / "runs"
 
     def kill():
@@ -205,14 +135,19 @@ def test_a_scheduler_that_is_killed_in_a_backtest(cluster, tmp_path, bdfm_comman
     assert "Traceback" not in err
     assert f"scheduler at {cluster.address}, or all of its workers, went away" in " ".join(err.split())
     assert "Finished origins are kept; the same call goes on from there" in " ".join(err.split())
-    left = contents(folder)
-    assert not [name for name in left if name.endswith((".failed.json", ".tmp"))]
-    assert bdfm_command(*words, folder)[0] == 0
-    assert bdfm_command(*words, tmp_path / "whole")[0] == 0
-    whole = contents(tmp_path / "whole")
-    assert contents(folder) == whole
-    assert left.items() <= whole.items()
-    assert 1 < len(left) < len(whole)
+    goes_on(bdfm_command, words, folder, contents(folder))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal(cluster, tmp_path, words, bdfm_command, number):
+    folder = tmp_path / "runs"
+    call = [*words, str(folder), "--scheduler", cluster.address]
+    code, err = stopped(tmp_path, call, lambda: any(folder.rglob("*.npz")), number)
+    assert code == 128 + number
+    assert err.startswith("Stopped")
+    assert "Traceback" not in err
+    assert err.count("\n") == 1
+    goes_on(bdfm_command, words, folder, contents(folder))
 
 
 def test_a_scheduler_that_comes_back_at_once(run, data, origins, tmp_path, cluster):
@@ -247,7 +182,7 @@ def test_a_worker_that_stalls_and_comes_back(run, data, origins, tmp_path):
     place, folder, day = tmp_path / "place", tmp_path / "run", f"{origins[1]:%Y-%m-%d}"
     place.mkdir()
     forecaster = Stalling(at=day, place=str(place))
-    cluster = Cluster(SCHEDULER__WORKER_TTL="15s")
+    cluster = Cluster(HERE, SCHEDULER__WORKER_TTL="15s")
     stalled = []
 
     def stall():

@@ -169,3 +169,95 @@ def test_only_what_a_write_raises_is_told_of_the_output(monkeypatch, capsys, num
     with pytest.raises(OSError, match="something else"):
         app.main()
     assert "output" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("held", ["held", "held.me = held"], ids=["once", "in a circle"])
+def test_what_complains_while_a_stopped_command_is_taken_down_is_silent(folder, number, held):
+    """As a file does that was half open: its frame lives as long as the error that ends the command."""
+    code = (
+        "import os, sys, time\n"
+        "from bdfm.cli import app\n"
+        "class File:\n"
+        "    def __del__(self):\n"
+        "        raise OSError('half open')\n"
+        "def work():\n"
+        "    held = File()\n"
+        f"    {held}\n"
+        f"    os.kill(os.getpid(), {int(number)})\n"
+        "    time.sleep(10)\n"
+        "app._program = lambda: work\n"
+        "app.main()\n"
+    )
+    (folder / "stopped.py").write_text(code)
+    done = shell(folder, f"'{sys.executable}' stopped.py")
+    assert done.returncode == 128 + number
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("Stopped ")
+
+
+def test_what_complains_in_a_command_that_is_not_stopped_is_told(folder):
+    code = (
+        "from bdfm.cli import app\n"
+        "class File:\n"
+        "    def __del__(self):\n"
+        "        raise OSError('half open')\n"
+        "app._program = lambda: lambda: File() and None\n"
+        "app.main()\n"
+    )
+    (folder / "plain.py").write_text(code)
+    done = shell(folder, f"'{sys.executable}' plain.py")
+    assert done.returncode == 0
+    assert "half open" in done.stderr
+
+
+def test_an_interrupt_after_the_command_has_ended(folder):
+    code = (
+        "import os, signal, sys\n"
+        "from bdfm import __main__\n"
+        "from bdfm.cli import app\n"
+        "app.main = lambda: os.kill(os.getpid(), signal.SIGINT)\n"
+        "__main__.main()\n"
+    )
+    (folder / "late.py").write_text(code)
+    done = shell(folder, f"'{sys.executable}' late.py")
+    assert (done.returncode, done.stderr) == (130, "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_that_a_library_turns_into_another_error_is_a_stop(folder, number):
+    """HDF5's locks are of compiled code, which has its own word for an error in an odd place."""
+    code = (
+        "import os, sys, time\n"
+        "from bdfm.cli import app\n"
+        "from bdfm.errors import FileError\n"
+        "def work():\n"
+        "    try:\n"
+        f"        os.kill(os.getpid(), {int(number)})\n"
+        "        time.sleep(10)\n"
+        "    except BaseException:\n"
+        "        raise FileError('x: its content is none that bdfm writes (SystemError)') from None\n"
+        "app._program = lambda: work\n"
+        "app.main()\n"
+    )
+    (folder / "turned.py").write_text(code)
+    done = shell(folder, f"'{sys.executable}' turned.py")
+    assert done.returncode == 128 + number
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("Stopped ")
+
+
+@pytest.mark.parametrize("columns", ["0", "00", "1", "-5", "abc"])
+def test_any_width_of_a_terminal(folder, columns):
+    done = shell(folder, "bdfm models", COLUMNS=columns)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(done.stdout) > (100 if columns == "1" else 500)
+
+
+def test_a_file_larger_than_the_memory(folder):
+    with open(folder / "large.csv", "wb") as file:
+        file.truncate(2**43)  # no bytes of the disk
+    done = shell(folder, "bdfm check --prices large.csv")
+    assert done.returncode == 2
+    assert "Error: prices: large.csv has 8796.1 GB, and " in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -138,6 +138,12 @@ WARNED = {
     "rights issue": ("unit-step", _changed("S3", MIDDLE, lambda x: 0.6 * x), "S3"),
     "share classes": ("twins", _copy(noise=0.0012), "S7"),
     "a stop of three months": ("constant-price", _changed("S6", slice(300, 370), _same), "S6"),
+    "a halt of three weeks": ("no-new-price", _changed("S6", slice(300, 316), _same), "S6"),
+    "three weeks without a price": (
+        "no-new-price",
+        _changed("S6", slice(300, 316), lambda x: np.nan * x),
+        "S6",
+    ),
     "Sundays": ("time-zone", lambda p: p.set_axis(p.index - pd.Timedelta(days=1)), "Sundays"),
     "two days later": ("time-zone", lambda p: p.set_axis(p.index + pd.Timedelta(days=2)), "Mondays"),
     "one Saturday": ("time-zone", _saturday, "weekends"),

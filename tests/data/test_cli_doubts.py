@@ -129,6 +129,26 @@ def test_what_is_accepted_goes_through(bdfm_command, files, name):
 
 
 @pytest.mark.parametrize("name", ["run", "risk", "exposures", "score", "backtest", "check"])
+def test_a_price_that_stands_still_over_the_end_of_a_period_is_told(bdfm_command, files, name):
+    folder, end = files(**late(lambda x: 0 * x + x.iloc[0], "S6", slice(-36, -12)))
+    words = (*command(name, folder, end), *(["--json"] if name == "check" else []))
+    code, out, err = bdfm_command(*words)
+    told = " ".join((out if name == "check" else err).split())
+    assert code == int(name == "check"), err
+    first, last = (f"{cases.DAYS[k]:%Y-%m-%d}" for k in (-36, -12))
+    assert f"S6 has no new price for 34 days, from {first} to {last}" in told
+    if name in ("run", "check"):
+        lost = f"2 of its returns are missing, that to {end - pd.Timedelta(days=28):%Y-%m-%d} first"
+        assert lost in told
+    accepted = (folder / "month.toml").read_text()
+    (folder / "month.toml").write_text(f'accept = ["no-new-price:S6"]\n{accepted}')
+    options = [] if name == "run" else ["--accept", "no-new-price:S6"]
+    code, _, err = bdfm_command(*words, *options)
+    assert code == 0, err
+    assert "no-new-price" not in err
+
+
+@pytest.mark.parametrize("name", ["run", "risk", "exposures", "score", "backtest", "check"])
 def test_an_alias_that_matches_nothing_is_told(bdfm_command, files, name):
     folder, end = files()
     text = (folder / "month.toml").read_text()

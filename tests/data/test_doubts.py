@@ -1,6 +1,7 @@
 """Rules about the contents of tables, one by one."""
 
 import json
+import warnings
 
 import doubt_cases as cases
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 from bdfm.data.doubts.door import check_accept, doubt, examine, kept, record
 from bdfm.data.doubts.rule import RULES
 from bdfm.data.doubts.tables import Said, Tables
+from bdfm.data.panel import Panel
+from bdfm.data.settings import PanelSettings
 from bdfm.errors import DataError, DataWarning, UnknownLabelError
 
 NAMED = ("fields by name", "fields of one symbol", "a yield")  # of whole columns
@@ -157,6 +160,49 @@ def test_entering_leaving_and_coming_back_is_no_jump():
     assert not of(examine(tables(prices=prices)), "unit-step")
     prices.iloc[400:, 3] *= 100 / 3
     assert of(examine(tables(prices=prices)), "unit-step", "refuse")
+
+
+@pytest.mark.parametrize("blank", [False, True])
+@pytest.mark.parametrize(
+    ("first", "rows"), [(560, 8), (560, 12), (563, 9), (560, 19), (540, 60), (10, 40), (555, 12), (88, 19)]
+)
+def test_returns_that_a_still_price_loses_are_those_that_the_panel_has_not(first, rows, blank):
+    prices, universe = cases.clean_prices(), cases.clean_universe()
+    held = prices.copy()
+    held.iloc[first + 1 : first + rows, 3] = np.nan if blank else held.iloc[first, 3]
+    settings = PanelSettings(n_periods=30)
+    made, found = [], []
+    for table in (prices, held):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            panel = Panel.from_prices(table, universe, origin=cases.ORIGIN, settings=settings)
+        made.append(panel.history["log_returns"].to_numpy())
+        found.append([str(w.message) for w in caught if "[no-new-price]" in str(w.message)])
+    missing = np.flatnonzero(np.isnan(made[1][:, 3]) & np.isfinite(made[0][:, 3]))
+    assert not found[0]
+    assert np.isfinite(made[1][:, [0, 1, 2, 4, 5, 6, 7]]).all()
+    if not len(missing):
+        assert not found[1]
+        return
+    first_end = pd.Timestamp(panel.history["period"].to_numpy()[missing[0]])
+    number = "1 of its returns is" if len(missing) == 1 else f"{len(missing)} of its returns are"
+    days = (held.index[first + rows] - held.index[first]).days
+    assert f"S3 has no new price for {days} days, from {held.index[first]:%Y-%m-%d}" in found[1][0]
+    assert f"{number} missing, that to {first_end:%Y-%m-%d} first" in found[1][0]
+
+
+@pytest.mark.parametrize(("rows", "told"), [(7, False), (8, False), (9, True)])
+def test_markets_are_closed_for_ten_days_at_most(rows, told):
+    prices = cases.clean_prices()
+    prices.iloc[301 : 300 + rows, 2] = np.nan  # from a Monday on
+    assert bool(of(examine(Tables("backtest", prices=prices)), "no-new-price")) is told
+
+
+@pytest.mark.parametrize(("rows", "told"), [(2, False), (6, False), (7, True)])
+def test_two_months_may_end_at_one_price(rows, told):
+    prices = cases.clean_prices().iloc[::20].set_axis(pd.date_range("2015-01-31", periods=35, freq="ME"))
+    prices.iloc[10 : 10 + rows, 2] = prices.iloc[10, 2]
+    assert bool(of(examine(Tables("backtest", prices=prices)), "no-new-price")) is told
 
 
 # Where and when
@@ -404,7 +450,7 @@ def test_findings_as_table_json_and_html():
 
 
 def test_every_rule_says_what_it_doubts_and_is_tested():
-    assert len(RULES) == 16
+    assert len(RULES) == 17
     for rule in RULES.values():
         assert len(rule.text) > 100, rule.name
     tried = {

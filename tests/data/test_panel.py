@@ -156,7 +156,9 @@ def test_late_starts_early_ends_and_holes_stay_missing(prices, universe):
     prices.loc["2021-08-02":, "BB"] = np.nan  # delisted
     prices.loc["2021-08-02":, "YY"] = prices.loc["2021-07-30", "YY"]  # the same, last close repeated
     prices.loc["2020-06-01":"2020-07-01", "CC"] = np.nan
-    panel = make(prices, universe, inactive=["YY", "BB"])
+    told = r"CC has no new price for 34 days, .*: 2 of its returns are missing, that to 2020-06-26 first"
+    with pytest.warns(DataWarning, match=told):
+        panel = make(prices, universe, inactive=["YY", "BB"])
     known = panel.history.log_returns.notnull()
     assert panel.inactive == ("YY", "BB")
     ends = panel.history.period
@@ -618,7 +620,8 @@ def test_demo_panel():
 def test_m6_panel(m6_dir):
     prices, universe = read_prices(m6_dir / "prices.csv.gz"), read_universe(m6_dir / "universe.csv")
     earnings = read_earnings(m6_dir / "earnings.csv")
-    panel = Panel.from_prices(prices, universe, origin=ORIGIN, earnings=earnings)
+    with pytest.warns(DataWarning, match=r"IUMO.L has no new price .* of its returns are missing"):
+        panel = Panel.from_prices(prices, universe, origin=ORIGIN, earnings=earnings)
     assert (len(panel.assets), panel.n_history) == (100, 104)
     assert panel.asset_classes == ("stock", "equity_etf", "fixed_income_etf")
     assert np.bincount(panel.class_index).tolist() == [50, 41, 9]

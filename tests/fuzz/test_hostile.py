@@ -71,6 +71,19 @@ def panel(line):
     return edited("model.toml", "n_factors = 2", f"n_factors = 2\n[panel]\n{line}")
 
 
+def renamed(name):
+    """The asset A, everywhere."""
+
+    def prepare(folder):
+        for file, old, new in (
+            ("prices.csv", "date,A,", f"date,{name},"),
+            ("book.csv", "\nA,", f"\n{name},"),
+        ):
+            edited(file, old, new)(folder)
+
+    return prepare
+
+
 LONG = "x" * 5000
 TRIES = {
     "a folder's name too long": ("run month.toml --check", edited("month.toml", "seed = 3", f'seed = 3\nout = "{LONG}"'),
@@ -116,6 +129,14 @@ TRIES = {
     "a name in two spellings": (FORECAST, spelled_twice, r"written in two ways ('\xe9', 'e\u0301')"),
     "a posterior of another fit": ("report out", another_fit, "seed 99"),
     "a posterior of another model": ("report out", another_model, "is of another fit (other, seed"),
+    "a formula in the tables of risk": ("risk --prices prices.csv --portfolio book.csv --model statistical --out new", renamed("=CMD()"),
+                                        "takes for a formula (=CMD())"),
+    "a formula in the tables of a stress": (f"{STRESS} --loss 0.1 --out new", renamed("+1"), "takes for a formula (+1)"),
+    "a time of day for an origin": ("run month.toml --check", edited("month.toml", f'"{world.ORIGIN}"', "16:00:00"), "a date such as 2022-01-07"),
+    "a key without a name": ("run month.toml --check", edited("month.toml", "seed = 3", '"" = 3'), "unknown key ''."),
+    "an error of TOML far in its line": ("run month.toml --check", edited("month.toml", "seed = 3", "seed = 0x_ff"), "(at line 2, column 9)"),
+    "a date for a horizon of months": ("run month.toml --check", edited("month.toml", "[sampler]", "horizon = 2021-06-11\n[sampler]"),
+                                       "'2021-06-11' is no number of periods"),
     "a name that turns the line around": ("run month.toml --check", edited("month.toml", 'symbol = "A"', 'symbol = "\\u202EA"'), r"\u202eA"),
 }  # fmt: skip
 
@@ -133,6 +154,20 @@ def test_a_try_that_got_through(name, base, tmp_path):
     assert message in " ".join(done.err.split())
     assert not world.faults(done, folder.parent, before)
     assert not oracle.accepted_wrongly(done.words, done.code, folder)
+
+
+@pytest.mark.parametrize(
+    "day", [f"{world.ORIGIN}T23:30:00-05:00", f"{world.ORIGIN} 16:00:00", f"{world.ORIGIN}T00:30:00+14:00"]
+)
+def test_a_time_after_a_day_in_a_run_file_is_as_in_a_text(day, base, tmp_path):
+    for quote in ("", '"'):
+        folder = tmp_path / f"case{len(quote)}"
+        shutil.copytree(base, folder, symlinks=True)
+        edited("month.toml", f'"{world.ORIGIN}"', f"{quote}{day}{quote}")(folder)
+        with contextlib.chdir(folder):
+            done = world.command(["run", "month.toml", "--check"])
+        assert done.code == 0, done
+        assert f"periods to {world.ORIGIN}" in " ".join(done.out.split())
 
 
 @pytest.mark.parametrize("text", fuzz_files.IN_PERCENT)

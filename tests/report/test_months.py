@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bdfm import _memory
+from bdfm._folders import OutputFolder
 from bdfm.data.sources import demo
 from bdfm.errors import DataError, FileError
 from bdfm.report import months
@@ -146,3 +147,56 @@ def test_the_command_tells_of_all_and_fails_where_one_did(month, bdfm_command, t
     code, _, err = bdfm_command("run", good, month("more"), "--memory", "plenty")
     assert code == 2
     assert "memory: 'plenty' is no size of memory" in " ".join(err.split())
+
+
+def test_a_month_of_the_same_call_that_is_entered_already_is_done(month, tmp_path):
+    (tmp_path / "book").mkdir()
+    path = month("a", out="book/a", more=f'ledger = "{(tmp_path / "book").as_posix()}"')
+    task, job = months._task(path), months._Job(check=False, memory=None)
+    first = months._outcome(job, task)
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "book" / "a").iterdir()}
+    again = months._outcome(job, task)  # by another worker, since the first died before it could tell
+    assert again.error == ""
+    assert (again.n_assets, again.converged) == (first.n_assets, first.converged) == (6, False)
+    assert again.verdict.startswith("not converged: worst R-hat ")
+    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "book" / "a").iterdir()} == before
+    assert "holds a month already" in months._outcome(job, months._task(path)).error  # of a later call
+    path.write_text(path.read_text().replace("seed = 3", "seed = 4"))
+    assert "holds a month already" in months._outcome(job, task).error  # of another run file
+
+
+def test_a_folder_that_another_run_holds_is_waited_for(month, tmp_path, monkeypatch):
+    task, tries = months._task(month("a")), []
+    read = months.read_month
+    monkeypatch.setattr(months, "read_month", lambda path: tries.append(1) or read(path))
+    held = OutputFolder(task.out).__enter__()
+    monkeypatch.setattr(months.time, "sleep", lambda _: held.__exit__(OSError, None, None))
+    assert not months._outcome(months._Job(False, None, 60.0), task).error
+    assert len(tries) == 2
+    with OutputFolder(task.out):
+        assert (
+            "another run is writing to this folder" in months._outcome(months._Job(False, None), task).error
+        )
+    assert len(tries) == 3
+    jobs = []
+    monkeypatch.setattr(months, "spread", lambda work, job, wave, **_: jobs.append(job) or [])
+    for settings in ({}, {"workers": 2}, {"scheduler": "tcp://a:1"}, {"workers": 2, "check": True}):
+        with pytest.raises(KeyError):  # of outcomes, of which there are none
+            run_months([task.path], **settings)
+    assert [j.patience for j in jobs] == [0.0, months.PATIENCE, months.PATIENCE, 0.0]
+
+
+def test_paths_are_those_of_the_caller_on_a_scheduler(month, tmp_path, monkeypatch):
+    path = month("a")
+    monkeypatch.chdir(path.parent)
+    done = []
+
+    def elsewhere(work, job, wave, **_):
+        monkeypatch.chdir(tmp_path)  # as a worker that was started there
+        done.extend(work(job, task) for task in wave)
+        monkeypatch.chdir(path.parent)
+        return done
+
+    monkeypatch.setattr(months, "spread", elsewhere)
+    (outcome,) = run_months([path.name], scheduler="tcp://a:1", check=True)
+    assert (outcome.error, f"{outcome.path}") == ("", path.name)

@@ -242,7 +242,9 @@ def test_sectors_and_styles_of_500_stocks(shared_data):
     shares = pd.get_dummies(sectors, dtype=float)
     shares.loc["AMZN"] = 0.0
     shares.loc["AMZN", ["Consumer Discretionary", "Information Technology"]] = [0.7, 0.3]
-    weekly = simple_returns(prices, period_days=7, accept=["twins", "unit-step"]).loc["2019-06":]
+    weekly = simple_returns(prices, period_days=7, accept=["twins", "unit-step", "no-new-price"]).loc[
+        "2019-06":
+    ]
     styles = price_styles(prices, weekly.index)
     model = CrossSectionalEstimator(styles, {"sector": shares}).fit(weekly)
     assert len(model.assets) == 513

@@ -144,7 +144,7 @@ def stale_end(tables: Tables) -> Iterator[Finding]:
         return
     end = tables.origin if tables.origin is not None else series.days[-1]
     age = (end - series.days[-1]).days
-    further = _further(series)
+    further = further_days(series)
     if age > WARN_TABLE_AGE + further:
         yield Finding(
             "stale-end", "warn" if age <= MAX_TABLE_AGE + further else "refuse",
@@ -178,7 +178,7 @@ def stale_end(tables: Tables) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _further(series: Series) -> int:
+def further_days(series: Series) -> int:
     """Days from one price to the next where prices are not daily, otherwise 0."""
     return int(np.ceil(series.gap)) if series.gap >= WEEKLY_GAP else 0
 

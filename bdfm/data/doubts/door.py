@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
@@ -14,12 +14,15 @@ from bdfm.data.doubts import calendar, factors, forms, members, pairs, prices, s
 from bdfm.data.doubts.finding import EVERYTHING, Finding, Findings, as_records
 from bdfm.data.doubts.rule import RULES
 from bdfm.data.doubts.tables import Tables
+from bdfm.errors import DataError
 
 MODULES = (prices, forms, calendar, still, pairs, factors, members, said)  # importing them fills the registry
 
 
 def check_accept(accept: Collection[str], *, where: str = "accept") -> tuple[str, ...]:
     """What is accepted, as ``RULE`` or ``RULE:SYMBOL``; ``UnknownLabelError`` where there is no such rule."""
+    if not isinstance(accept, Iterable):
+        raise DataError(f"{where}: a list of RULE or RULE:SYMBOL was expected, got {accept!r}.")
     given = (accept,) if isinstance(accept, str) else tuple(dict.fromkeys(accept))
     names = [str(x).partition(":")[0] for x in given]
     _checks.known(

@@ -1,4 +1,4 @@
-"""Rule on prices that do not move: cash, pegs, and assets that are gone."""
+"""Rules on prices that do not move: cash, pegs, assets that are gone, and halts in between."""
 
 from __future__ import annotations
 
@@ -7,14 +7,22 @@ from typing import Final
 
 import numpy as np
 
-from bdfm.data.doubts.calendar import SILENT_DAYS, WARN_SILENT_DAYS
+from bdfm.data.doubts.calendar import SILENT_DAYS, WARN_SILENT_DAYS, further_days
 from bdfm.data.doubts.finding import Finding, Severity
 from bdfm.data.doubts.rule import rule
-from bdfm.data.doubts.tables import Tables
+from bdfm.data.doubts.tables import Purpose, Tables
+from bdfm.data.features import fresh_closes
 
 MIN_SAME: Final = 10  # prices from which on one price throughout is cash or a peg
 MIN_HELD: Final = 6  # rows that repeat the last price, at least: of monthly prices two may well be alike
 LONG_ROWS: Final = 60  # rows of one price in between, about three months, that are told
+# What comes of a price that stands still, by what is computed.
+STANDS_STILL: Final[dict[Purpose, str]] = {
+    "risk": "A close that is carried on makes returns of 0, and a large one when it moves again.",
+    "exposures": "A close that is carried on makes returns of 0, and a large one when it moves again.",
+    "score": "The last close before stands for that of each day until then, which has the whole move.",
+}
+NO_PRICE: Final = "A close older than {} days is no price: a period that begins or ends then has no return."
 
 
 @rule("constant-price", "refuse", "prices")
@@ -103,4 +111,52 @@ def _runs(
             f" {series.day(end - 1)}",
             "Days without trade count as returns of 0, and volatility comes out too low.",
             "Leave the days blank on which it did not trade.",
+        )  # fmt: skip
+
+
+@rule("no-new-price", "warn", "prices")
+def no_new_price(tables: Tables) -> Iterator[Finding]:
+    """More than 10 days between two prices of an asset that differ: it is blank, or stands still.
+
+    A halt, or a price that was carried on. In a panel a close older than 10 days (``max_stale_days``) is no
+    price, so the periods that begin or end in such a stretch have no return: they are counted, and the first
+    is named, where the periods are known; a stretch over no end of a period is a note there. Elsewhere the
+    returns of these days are 0 until it moves again. Markets are closed for 10 days at most. Where prices are
+    not daily, 6 rows are such a stretch, since two months may well end at one price.
+    """
+    series = tables.price_series
+    if series is None or len(series.days) < MIN_SAME:
+        return
+    longest, further = tables.max_stale_days, further_days(series)
+    usual = STANDS_STILL.get(tables.purpose, NO_PRICE.format(longest + further))
+    day = series.days.to_numpy().astype("datetime64[D]").astype(np.int64)
+    edges = np.array([x.to_datetime64() for x in tables.edges], "datetime64[D]").astype(np.int64)
+    fresh = fresh_closes(series.values)
+    for column in map(int, np.flatnonzero(series.counts >= MIN_SAME)):
+        rows = np.flatnonzero(fresh[:, column])
+        old, new = rows[:-1], rows[1:]
+        still = day[new] - day[old] > longest + further
+        if further:
+            still &= new - old > MIN_HELD
+        stretches = [(int(a), int(b)) for a, b in zip(old[still], new[still], strict=True)]
+        if not stretches:
+            continue
+        # Ends at which the last new close is too old, and returns that begin or end at one of them.
+        ends = [np.flatnonzero((edges > day[a] + longest + further) & (edges < day[b])) for a, b in stretches]
+        lost = {int(k) for found in ends for k in (*found, *(found + 1)) if 0 < k < len(edges)}
+        told = [x for x, found in zip(stretches, ends, strict=True) if len(found)] or stretches
+        a, b = max(told, key=lambda x: day[x[1]] - day[x[0]])
+        name = series.names[column]
+        seen = f"{name} has no new price for {day[b] - day[a]} days, from {series.day(a)} to {series.day(b)}"
+        if len(told) > 1:
+            seen += f" (the longest of {len(told)} times)"
+        if lost:
+            number = "1 of its returns is" if len(lost) == 1 else f"{len(lost)} of its returns are"
+            first = f"{tables.edges[min(lost)]:%Y-%m-%d}"
+            seen += f", over the end of a period: {number} missing, that to {first} first"
+        days = tuple(series.day(k) for x in told for k in x)
+        severity: Severity = "warn" if lost or not len(edges) else "note"
+        yield Finding(
+            "no-new-price", severity, "prices", (name,), days, seen, usual,
+            "Give its prices of these days, if it traded.",
         )  # fmt: skip

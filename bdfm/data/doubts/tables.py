@@ -153,6 +153,10 @@ class Tables:
     since
         First day of the periods that are fitted: what is doubtful and wholly before it is noted, not warned
         of. What is refused is refused all the same, since features are measured against all of the past.
+    edges
+        Days on which the periods begin and end whose returns are made; empty where they are not known.
+    max_stale_days
+        Days after which a close is no price any more.
     """
 
     purpose: Purpose = "check"
@@ -167,6 +171,8 @@ class Tables:
     origin: pd.Timestamp | None = None
     inactive: Collection[str] = ()
     since: pd.Timestamp | None = None
+    edges: Sequence[pd.Timestamp] = ()
+    max_stale_days: int = 10
 
     @property
     def forecasts(self) -> bool:
