@@ -55,6 +55,7 @@ _CLOCK = re.compile(
     r"\s*(?:Z|UTC|GMT|[A-Z]{2,4}|[+-]\d{2}:?\d{2})?$",
     re.I,
 )
+_BARE = re.compile(r"^\d{4}-\d{2}-\d{2}\Z")
 _SEP = r"([-/. ])"
 _NAME = r"([^\W\d_]+)\.?"
 # Family of forms to its pattern; groups are read in _parts
@@ -397,6 +398,8 @@ def _text(value: object) -> str:
 
 def _bare(text: str) -> str:
     """Text without weekday and time of day."""
+    if _BARE.match(text):  # as most are
+        return text
     text = _WEEKDAY.sub("", text.strip())
     if re.fullmatch(r"\d+\.0+", text):
         return text.partition(".")[0]

@@ -49,6 +49,7 @@ _CURRENCY = (
 _MONEY = re.compile(rf"^([+-]?)\s*({_CURRENCY})?\s*(.*?)\s*({_CURRENCY})?$")
 _POINT = re.compile(r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$")
 _CLEARLY_POINT = re.compile(r"^-?\d+\.(?:\d{1,2}|\d{4,})$")
+_ONE_POINT = re.compile(r"^-?\d+\.\d+$")
 _INFINITE = re.compile(r"^[+-]?inf(?:inity)?$", re.I)
 _SPACES = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2007": " ", "’": "'", "−": "-"})
 
@@ -77,8 +78,8 @@ def mark_of(cells: Iterable[str]) -> tuple[str, str, str]:
     for cell in cells:
         if "," not in cell and "." not in cell:
             continue
-        if "." in shown and _CLEARLY_POINT.match(cell):
-            continue
+        if "." in shown and (_ONE_POINT if unclear[0] else _CLEARLY_POINT).match(cell):
+            continue  # it says nothing new
         core = _core(cell)[0]
         mark, clear = _shown(core)
         if not mark:

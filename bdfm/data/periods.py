@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
+from functools import cache
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
@@ -53,7 +54,7 @@ def ends_month(day: pd.Timestamp) -> bool:
     whose 31st is a Saturday. It hangs on the date alone, not on what a price file holds after it.
     """
     later = pd.bdate_range(day + pd.Timedelta(days=1), day + pd.offsets.MonthEnd(0))
-    return not len(later) or all(any(x in rule.dates(x, x) for rule in _HOLIDAYS) for x in later)
+    return bool(_are_closed(later, _HOLIDAYS).all())  # of none, too
 
 
 def trading_days_between(one: pd.Timestamp, other: pd.Timestamp, known: pd.DatetimeIndex) -> pd.DatetimeIndex:
@@ -64,9 +65,21 @@ def trading_days_between(one: pd.Timestamp, other: pd.Timestamp, known: pd.Datet
     """
     first, last = min(one, other), max(one, other)
     later = pd.bdate_range(max(first, known.max()) + pd.Timedelta(days=1), last)
-    closed = [any(len(rule.dates(x, x)) for rule in _CLOSED) for x in later]
     there = known[(known > first) & (known <= last)]
-    return pd.DatetimeIndex(there.append(later[~np.array(closed, dtype=bool)]))
+    return pd.DatetimeIndex(there.append(later[~_are_closed(later, _CLOSED)]))
+
+
+def _are_closed(days: pd.DatetimeIndex, rules: tuple[Holiday, ...]) -> np.ndarray:
+    """Which days (day) are holidays by these rules."""
+    closed = [x for year in days.year.unique() for x in _holidays(int(year), rules)]
+    return np.asarray(days.isin(closed), dtype=bool)
+
+
+@cache
+def _holidays(year: int, rules: tuple[Holiday, ...]) -> tuple[pd.Timestamp, ...]:
+    """Holidays of a year by these rules. Pandas takes milliseconds a rule, for however many days."""
+    first, last = pd.Timestamp(year, 1, 1), pd.Timestamp(year, 12, 31)
+    return tuple(x for rule in rules for x in rule.dates(first, last))
 
 
 def period_edges(origin: pd.Timestamp, *, period: Period, n_past: int, n_future: int) -> pd.DatetimeIndex:

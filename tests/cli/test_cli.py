@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -15,14 +16,20 @@ from bdfm.model.factor_model import presets
 from bdfm.posterior.posterior import Posterior
 
 
-@pytest.fixture
-def files(tmp_path):
+@pytest.fixture(scope="module")
+def files_once(tmp_path_factory):
     """A small universe as a user has it: 8 assets of the demo, 5 years of prices."""
+    folder = tmp_path_factory.mktemp("files")
     prices, universe = demo()
     members = [*universe["symbol"][:6], *universe["symbol"][-2:]]
-    prices.loc["2016":"2020", members].to_csv(tmp_path / "prices.csv")
-    universe[universe["symbol"].isin(members)].to_csv(tmp_path / "universe.csv", index=False)
-    return tmp_path
+    prices.loc["2016":"2020", members].to_csv(folder / "prices.csv")
+    universe[universe["symbol"].isin(members)].to_csv(folder / "universe.csv", index=False)
+    return folder
+
+
+@pytest.fixture
+def files(files_once, tmp_path):
+    return shutil.copytree(files_once, tmp_path, dirs_exist_ok=True)
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """Sectors and countries in parts, and an estimation universe, from the command line."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,22 +15,28 @@ from bdfm.risk.styles import YEAR
 pytestmark = pytest.mark.usefixtures("blank_pictures")
 
 
-@pytest.fixture
-def files(tmp_path):
+@pytest.fixture(scope="module")
+def files_once(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
     prices, _ = demo()
     prices = prices.loc["2019":"2022-02-04"]
-    prices.to_csv(tmp_path / "prices.csv")
+    prices.to_csv(folder / "prices.csv")
     names = list(prices.columns)
     sectors = [(a, "x" if i % 2 else "y", 1.0) for i, a in enumerate(names) if i]
     sectors += [(names[0], "x", 0.7), (names[0], "y", 0.3)]
-    pd.DataFrame(sectors, columns=["symbol", "sector", "share"]).to_csv(tmp_path / "sectors.csv", index=False)
+    pd.DataFrame(sectors, columns=["symbol", "sector", "share"]).to_csv(folder / "sectors.csv", index=False)
     countries = [(a, "US" if i % 3 else "CH", "100%") for i, a in enumerate(names) if i != 4]
     countries += [(names[4], "US", "33%"), (names[4], "CH", "67%")]
     pd.DataFrame(countries, columns=["symbol", "country", "share"]).to_csv(
-        tmp_path / "countries.csv", index=False
+        folder / "countries.csv", index=False
     )
-    pd.DataFrame({"symbol": names[:-5]}).to_csv(tmp_path / "members.csv", index=False)
-    return tmp_path
+    pd.DataFrame({"symbol": names[:-5]}).to_csv(folder / "members.csv", index=False)
+    return folder
+
+
+@pytest.fixture
+def files(files_once, tmp_path):
+    return shutil.copytree(files_once, tmp_path, dirs_exist_ok=True)
 
 
 def options(files, *names):

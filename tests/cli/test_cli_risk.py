@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -22,21 +23,27 @@ def run(bdfm_command):
     return lambda *args: bdfm_command("risk", *args)
 
 
-@pytest.fixture
-def files(tmp_path):
+@pytest.fixture(scope="module")
+def files_once(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
     prices, _ = demo()
     prices = prices.loc["2019":"2022-06-30"]
-    prices.to_csv(tmp_path / "prices.csv")
+    prices.to_csv(folder / "prices.csv")
     stocks = list(prices.columns[:20])
     pd.DataFrame({"symbol": prices.columns, "sector": ["x", "y"] * 12 + ["x"]}).to_csv(
-        tmp_path / "sectors.csv", index=False
+        folder / "sectors.csv", index=False
     )
     rows = [("core", s, 0.05) for s in stocks]
     rows += [("tilt", stocks[0], 1.0), ("tilt", stocks[1], -0.5)]
-    pd.DataFrame(rows, columns=["portfolio", "symbol", "weight"]).to_csv(tmp_path / "book.csv", index=False)
+    pd.DataFrame(rows, columns=["portfolio", "symbol", "weight"]).to_csv(folder / "book.csv", index=False)
     market = prices.pct_change().iloc[1:].mean(axis=1)
-    pd.DataFrame({"market": market}).rename_axis("date").to_csv(tmp_path / "factors.csv")
-    return tmp_path
+    pd.DataFrame({"market": market}).rename_axis("date").to_csv(folder / "factors.csv")
+    return folder
+
+
+@pytest.fixture
+def files(files_once, tmp_path):
+    return shutil.copytree(files_once, tmp_path, dirs_exist_ok=True)
 
 
 def test_models_agree_with_the_package(run, files):

@@ -3,7 +3,9 @@
 import pandas as pd
 import pytest
 
+from bdfm import _numbers
 from bdfm.data.sources import read_prices, told
+from bdfm.errors import DataError
 
 from .forms import FORMS, clean, expected_of, path_of
 
@@ -49,3 +51,11 @@ def test_usual_names_of_a_long_file(tmp_path, date, symbol, price):
     found = read_prices(path)
     check(found[list(expected.columns)], expected)
     assert price in told(found)[0]
+
+
+def test_a_comma_after_points_is_seen_whatever_stands_between():
+    assert _numbers.mark_of(["1.5", "1.234", "2.345", "12.50"]) == (".", "1.234", ".")
+    assert _numbers.mark_of(["1.5", "12.50"]) == (".", "", "")
+    for other in ("1,5", "-0,25", "1.234,5", "1.234.567"):
+        with pytest.raises(DataError, match=r"decimal marks differ: 1\.5 has a point"):
+            _numbers.mark_of(["1.5", "1.234", "12.50", other])
