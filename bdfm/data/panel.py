@@ -172,7 +172,7 @@ class Panel:
         tables = Tables(
             "forecast", prices=prices, universe=table, earnings=earnings, origin=day, since=since,
             inactive=inactive, max_stale_days=settings.max_stale_days,
-            edges=() if settings.period == "day" else edges[: settings.n_periods + 1],
+            edges=() if settings.period == "day" else tuple(edges[: settings.n_periods + 1]),
         )  # fmt: skip
         check_panel(len(prices), len(symbols), settings)
         doubt(tables, accept=accept)

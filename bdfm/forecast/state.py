@@ -184,7 +184,7 @@ def _texts(given: Iterable[object] | None, *, what: str, where: str) -> tuple[st
 def _numbers(returns: object, *, where: str) -> NDArray[Any]:
     """Draws as an array of real numbers, masked ones as NaN; ``DataError`` where they are none."""
     if isinstance(returns, np.ma.MaskedArray):
-        returns = returns.astype(np.float64).filled(np.nan)
+        returns = np.ma.filled(returns.astype(np.float64), np.nan)
     try:
         raw = np.asarray(returns)
         if raw.dtype == object and raw.ndim:

@@ -75,7 +75,7 @@ def check_files(
         portfolio=held,
         origin=day,
         inactive=inactive,
-        edges=() if day is None else _usual_edges(day),
+        edges=() if day is None else tuple(_usual_edges(day)),
     )
     found = examine(tables, accept=accept)
     return tables, Findings([*found, *refused_by_commands(tables, found, accept)])
