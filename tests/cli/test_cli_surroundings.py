@@ -214,6 +214,7 @@ def test_what_complains_in_a_command_that_is_not_stopped_is_told(folder):
 def test_an_interrupt_after_the_command_has_ended(folder):
     code = (
         "import os, signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a job in the background ignores it
         "from bdfm import __main__\n"
         "from bdfm.cli import app\n"
         "app.main = lambda: os.kill(os.getpid(), signal.SIGINT)\n"

@@ -110,6 +110,7 @@ def panel_of(model: bdfm.FactorModel, **changes: Any) -> bdfm.Panel:
         settings=model.panel.model_copy(update=changes),
         horizon=HORIZON,
         inactive=[GONE],
+        accept=["no-new-price"],
     )
 
 
