@@ -10,12 +10,10 @@ from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
-import h5netcdf
 import h5py
 import numpy as np
 import pytest
 import xarray as xr
-from xarray.backends import H5NetCDFStore
 
 from bdfm import _files, _folders, _netcdf
 from bdfm.errors import FileError
@@ -253,38 +251,6 @@ def test_a_file_is_written_as_other_programs_write_it(dataset, tree, tmp_path):
     encoding = {"/posterior": each, "/constant_data": {k: each[k] for k in ("flag",)}}
     theirs = tree.to_netcdf(engine="h5netcdf", encoding=encoding)
     assert path.read_bytes().rpartition(b"\nbdfm sha256 ")[0] == bytes(theirs)
-
-
-@pytest.mark.parametrize("level", [0, 4])
-def test_dimensions_of_outer_groups_and_odd_variables_are_written_as_other_programs_do(dataset, rng, level):
-    x = rng.normal(size=(4, 3))
-    odd = xr.Dataset(
-        {
-            "y": (("asset", "own"), x, {"units": "1", "n": 2, "of": ["a", "b"], "z": np.array([1.0, 2.0])}),
-            "none": ("no", np.zeros(0, dtype=np.float32)),
-            "names": (("own", "asset"), np.array([["A", "ß", "", "C"]] * 3)),
-            "when": ((), np.datetime64("2020-02-29", "ns")),
-            "whole": ("own", np.array([1, 2, 3], dtype=np.int16)),
-        },
-        coords={"own": [3, 1, 2], "twice": (("own", "asset"), x.T)},
-    )
-    groups = {"/": dataset, "/a": odd, "/a/b": odd[["y"]].drop_vars(["own", "twice"]), "/c/d": odd[["whole"]]}
-    each = {"zlib": True, "complevel": level, "shuffle": True}
-    content = BytesIO()
-    with h5netcdf.File(content, "w") as file:
-        for path, one in groups.items():
-            numbers = {k: dict(each) for k, v in one.variables.items() if v.dtype.kind in "biufM"}
-            numbers = {k: e for k, e in numbers.items() if one[k].ndim and one[k].size}
-            one.dump_to_store(H5NetCDFStore(file, group=path, mode="a", lock=False), encoding=numbers)
-    ours = _netcdf.written(groups, level)
-    assert bytes(ours) == content.getvalue()
-    read = _netcdf.read_tree(BytesIO(ours))
-    assert read["/a"].to_dataset(inherit=False).identical(odd)
-    for wrong, told in (({"a/b": 1.0}, "no slash"), ({"a": ("b/c", [1.0])}, "no slash")):
-        with pytest.raises(ValueError, match=told):
-            _netcdf.written({"/": xr.Dataset(wrong)}, level)
-    with pytest.raises(TypeError, match="attribute sure: NetCDF has no truth values, got True"):
-        _netcdf.written({"/": xr.Dataset(attrs={"sure": True})}, level)
 
 
 @pytest.mark.filterwarnings("default")  # of Dask and its event loop

@@ -51,7 +51,6 @@ GROUND += (
     "_folders",
     "_made",
     "_kernels",
-    "_netcdf_store",
     "_netcdf",
 )
 OPTIONAL = {"torch", "skfolio", "dask", "distributed", "yfinance", "arch", "plotly", "sklearn", "statsmodels"}
