@@ -12,7 +12,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from bdfm.data.sources import demo
+
 ROOT = Path(__file__).parents[1]
+
+
+def write_tables(folder: Path, first: str, last: str) -> None:
+    """Files of prices of six assets of the demo, and of their universe, small enough for many fits."""
+    prices, universe = demo()
+    members = universe.head(6)
+    prices.loc[first:last, list(members["symbol"])].to_csv(folder / "prices.csv")
+    members.to_csv(folder / "universe.csv", index=False)
 
 
 class Cluster:

@@ -138,10 +138,8 @@ class Diagnosis:
     @property
     def verdict(self) -> str:
         """One line for the command line and for logs."""
-        parts = [
-            f"worst R-hat {_rounded_up(self.max_rhat)} ({self._worst('rhat')})",
-            f"min ESS {int(self.min_ess_bulk)} bulk / {int(self.min_ess_tail)} tail",
-        ]
+        worst = self._worst("rhat")
+        parts = measures_in_words(self.max_rhat, self.min_ess_bulk, self.min_ess_tail, at=worst)
         if self.n_chains < 2:
             parts.insert(0, "one chain only")
         if self.divergences is not None:
@@ -304,6 +302,17 @@ def _worst(column: pd.Series[float]) -> int:
     """Position of the largest R-hat or of the smallest ESS."""
     values = column.to_numpy()
     return int(values.argmax() if column.name == "rhat" else values.argmin())
+
+
+def measures_in_words(
+    max_rhat: float, min_ess_bulk: float, min_ess_tail: float, *, at: str = ""
+) -> list[str]:
+    """The worst R-hat, with the quantity it is of where that is known, and the least effective draws."""
+    where = f" ({at})" if at else ""
+    return [
+        f"worst R-hat {_rounded_up(max_rhat)}{where}",
+        f"min ESS {int(min_ess_bulk)} bulk / {int(min_ess_tail)} tail",
+    ]
 
 
 # Rounded to the bad side, so that a value that misses its threshold also does in print.

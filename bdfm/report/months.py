@@ -15,6 +15,7 @@ from bdfm import _checks, _memory
 from bdfm._folders import BusyError, file_in
 from bdfm._workers import Failure, spread
 from bdfm.errors import BdfmError, DataError
+from bdfm.inference.diagnostics import measures_in_words
 from bdfm.ledger.ledger import Ledger
 from bdfm.names import FORECAST_FILE, POSTERIOR_FILE, SUMMARY_FILE
 from bdfm.report.month import ThereError, read_month, run_month
@@ -245,11 +246,10 @@ def _entered(job: _Job, task: _Task) -> Outcome | None:
     facts = read_summary(job.home / task.out / SUMMARY_FILE) or {}
     told = facts.get("diagnostics", {})
     converged = bool(told.get("converged"))
-    rhat, bulk, tail = (told.get(k, float("nan")) for k in ("max_rhat", "min_ess_bulk", "min_ess_tail"))
-    verdict = (
-        f"{'converged' if converged else 'not converged'}: worst R-hat {rhat:.3f},"
-        f" min ESS {bulk:.0f} bulk / {tail:.0f} tail"
-    )
+    measures = [told.get(k) for k in ("max_rhat", "min_ess_bulk", "min_ess_tail")]
+    verdict = "converged" if converged else "not converged"
+    if all(isinstance(x, float) for x in measures):
+        verdict += f": {', '.join(measures_in_words(*measures))}"
     return Outcome(task.path, task.out, facts.get("n_assets", 0), verdict=verdict, converged=converged)
 
 

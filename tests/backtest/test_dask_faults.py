@@ -10,12 +10,11 @@ import signal
 from pathlib import Path
 
 import pytest
-from dask_cluster import Cluster, meanwhile, stopped, until
+from dask_cluster import Cluster, meanwhile, stopped, until, write_tables
 from forecasters import Naive, Slow, Stalling
 
 from bdfm import _workers
 from bdfm.backtest import Run, walk_forward
-from bdfm.data.sources import demo
 from bdfm.errors import DataError
 
 pytest.importorskip("distributed")
@@ -99,10 +98,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.fixture
 def words(tmp_path):
     """Words of a backtest of many origins."""
-    prices, universe = demo()
-    members = universe.head(6)
-    prices.loc["2019":"2020", list(members["symbol"])].to_csv(tmp_path / "prices.csv")
-    members.to_csv(tmp_path / "universe.csv", index=False)
+    write_tables(tmp_path, "2019", "2020")
     data = ["--prices", str(tmp_path / "prices.csv"), "--universe", str(tmp_path / "universe.csv")]
     span = ["--first", "2020-02-03", "--last", "2020-11-30", "--period-days", "1"]
     return ["backtest", "equal", *data, *span, "--out"]

@@ -43,6 +43,12 @@ def shell(folder, line, **variables):
     )
 
 
+def program(folder, code):
+    """A program of one's own, in a process of its own."""
+    (folder / "program.py").write_text(code)
+    return shell(folder, f"'{sys.executable}' program.py")
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is full here")
 @pytest.mark.parametrize("command", few([SCORE, f"{SCORE} --json", "models", "--help"], (SCORE, "--help")))
 def test_output_that_cannot_be_written_is_one_message(folder, command):
@@ -103,8 +109,7 @@ def test_an_interrupt_before_the_command_runs(folder):
         "sys.argv = ['bdfm', 'models']\n"
         "app.main()\n"
     )
-    (folder / "early.py").write_text(code)
-    done = shell(folder, f"'{sys.executable}' early.py")
+    done = program(folder, code)
     assert done.returncode == 130
     assert done.stderr == "Stopped before it began.\n"
 
@@ -189,8 +194,7 @@ def test_what_complains_while_a_stopped_command_is_taken_down_is_silent(folder, 
         "app._program = lambda: work\n"
         "app.main()\n"
     )
-    (folder / "stopped.py").write_text(code)
-    done = shell(folder, f"'{sys.executable}' stopped.py")
+    done = program(folder, code)
     assert done.returncode == 128 + number
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("Stopped ")
@@ -205,8 +209,7 @@ def test_what_complains_in_a_command_that_is_not_stopped_is_told(folder):
         "app._program = lambda: lambda: File() and None\n"
         "app.main()\n"
     )
-    (folder / "plain.py").write_text(code)
-    done = shell(folder, f"'{sys.executable}' plain.py")
+    done = program(folder, code)
     assert done.returncode == 0
     assert "half open" in done.stderr
 
@@ -220,8 +223,7 @@ def test_an_interrupt_after_the_command_has_ended(folder):
         "app.main = lambda: os.kill(os.getpid(), signal.SIGINT)\n"
         "__main__.main()\n"
     )
-    (folder / "late.py").write_text(code)
-    done = shell(folder, f"'{sys.executable}' late.py")
+    done = program(folder, code)
     assert (done.returncode, done.stderr) == (130, "")
 
 
@@ -241,8 +243,7 @@ def test_a_stop_that_a_library_turns_into_another_error_is_a_stop(folder, number
         "app._program = lambda: work\n"
         "app.main()\n"
     )
-    (folder / "turned.py").write_text(code)
-    done = shell(folder, f"'{sys.executable}' turned.py")
+    done = program(folder, code)
     assert done.returncode == 128 + number
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("Stopped ")

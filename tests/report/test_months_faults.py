@@ -7,10 +7,9 @@ import signal
 from pathlib import Path
 
 import pytest
-from dask_cluster import Cluster, meanwhile, stopped, until
+from dask_cluster import Cluster, meanwhile, stopped, until, write_tables
 
 from bdfm import _workers
-from bdfm.data.sources import demo
 from bdfm.ledger.ledger import Ledger
 
 pytest.importorskip("distributed")
@@ -38,10 +37,7 @@ chains = 2
 @pytest.fixture
 def months(tmp_path):
     """Write run files that enter months of other seeds in a ledger."""
-    prices, universe = demo()
-    members = universe.head(6)
-    prices.loc["2017":"2020", list(members["symbol"])].to_csv(tmp_path / "prices.csv")
-    members.to_csv(tmp_path / "universe.csv", index=False)
+    write_tables(tmp_path, "2017", "2020")
 
     def write(ledger: str, n: int, draws: int = 20) -> list[Path]:
         (tmp_path / ledger).mkdir()
