@@ -15,6 +15,8 @@ TORCH_BACKEND ?= cpu
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Tests run many commands: each would compile the package's source anew where bytecode is not to be written.
+unexport PYTHONDONTWRITEBYTECODE
 # Named, because ruff would walk through .uv where there is no git to say what is ignored.
 CODE := $(wildcard bdfm tests scripts notebooks docs)
 # A uv on PATH that does not run (a version manager's shim, say) counts as none.
