@@ -20,9 +20,9 @@ ARRAYS = {"numpy", "pandas", "xarray", "scipy", "pydantic"}
 LAZY = ("bdfm", "bdfm.backtest", "bdfm.exposures", "bdfm.risk", "bdfm.skfolio", "bdfm.validation")
 
 
-def imported(code: str) -> set[str]:
-    """Packages that are imported in a new process after some code."""
-    ending = "\nimport sys\nsys.stderr.write('\\n' + ' '.join({m.partition('.')[0] for m in sys.modules}))"
+def modules(code: str) -> set[str]:
+    """Names of all modules that are imported in a new process after some code."""
+    ending = "\nimport sys\nsys.stderr.write('\\n' + ' '.join(sys.modules))"
     run = subprocess.run(
         [sys.executable, "-c", code + ending],
         capture_output=True,
@@ -33,6 +33,11 @@ def imported(code: str) -> set[str]:
     found = set(run.stderr.splitlines()[-1].split())
     assert "bdfm" in found
     return found
+
+
+def imported(code: str) -> set[str]:
+    """Packages that are imported in a new process after some code."""
+    return {name.partition(".")[0] for name in modules(code)}
 
 
 def command(*args: str) -> str:
@@ -73,6 +78,14 @@ def test_scoring_needs_no_engine(tmp_path):
     options = [f"--{name}={tmp_path / name}.csv" for name in ("submission", "prices")]
     found = imported(command("score", *options, "--start=2022-03-04", "--end=2022-03-11"))
     assert not found & (HEAVY | {"scipy"})
+
+
+@pytest.mark.parametrize(
+    "module", ["report.month", "backtest.walk", "backtest.comparison", "risk.stress_tests"]
+)
+def test_what_a_month_runs_on_leaves_the_slowest_of_scipy_alone(module):
+    """400 modules, a third of all seconds of imports: whoever needs them asks for them."""
+    assert not modules(f"import bdfm.{module}") & {"scipy.stats", "scipy.optimize"}
 
 
 def test_python_m():

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtrit
 
 from bdfm import _files
 from bdfm._optional import optional
@@ -77,7 +77,7 @@ def differences(scores: Scoreboard) -> Figure:
     names = [escape(str(n)) for n in table.index]
     t = max(len(scores.origins) - 1, 1)
     for level, width in ((0.95, 2), (0.9, 6)):
-        reach = stats.t.ppf((1 + level) / 2, t) * table["se"].fillna(0).to_numpy() / UNIT
+        reach = stdtrit(t, (1 + level) / 2) * table["se"].fillna(0).to_numpy() / UNIT
         for name, centre, half in zip(names, table["difference"] / UNIT, reach, strict=True):
             figure.add_scatter(
                 x=[centre - half, centre + half],

@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtr
 
 from bdfm import _checks
 from bdfm._optional import optional
@@ -65,7 +65,7 @@ def diebold_mariano(differences: Floats, *, n_lags: int | None = None) -> Differ
     lags = newey_west_lags(n) if n_lags is None else n_lags
     lags = min(_checks.at_least(lags, 0, what="n_lags", where="compare"), n - 1)
     se = float(np.sqrt(long_run_variance(d, lags) / (n - 1)))
-    return Difference(mean, se, float(2 * stats.t.sf(abs(mean) / se, n - 1)), n)
+    return Difference(mean, se, float(2 * stdtr(n - 1, -abs(mean) / se)), n)
 
 
 @either_seed

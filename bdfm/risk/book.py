@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.optimize import lsq_linear
 
 from bdfm import _checks
 from bdfm.errors import DataError
@@ -138,6 +137,8 @@ def hedge(
         )
     ratios = -np.linalg.solve(own, with_book)
     if limits is not None:
+        from scipy.optimize import lsq_linear  # slow to import, and seldom needed
+
         # |L'h + L^-1 c|² is the variance but for a constant: least squares with bounds
         root = np.linalg.cholesky(own / np.outer(sd, sd))
         low, high = _limits(limits, labels, where)

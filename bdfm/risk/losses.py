@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import ndtr
 
 from bdfm import _checks
 from bdfm.errors import DataError
@@ -121,7 +121,7 @@ def reverse_stress(model: RiskModel, weights: Weights, loss: float) -> ReverseSt
         {"move": -loss * cov_a / variance, "loss": loss * w[0] * cov_a / variance},
         index=pd.Index(model.assets, name=ASSET),
     )
-    return ReverseStress(loss, float(distance), float(stats.norm.sf(distance)), factors, assets)
+    return ReverseStress(loss, float(distance), float(ndtr(-distance)), factors, assets)
 
 
 def forecast_given_loss(

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from bdfm import _checks
 from bdfm.errors import DataError
@@ -133,7 +133,7 @@ def price(returns: pd.DataFrame, factors: pd.DataFrame, *, risk_free: pd.Series 
     freedom = n - k - 1
     spanned = np.nansum(np.square(residuals), axis=0) <= SPANNED * total
     ratio = coefficients / np.where(spanned, np.nan, errors)  # of rounding, over rounding
-    p = np.asarray(2 * stats.t.sf(np.abs(ratio), freedom))
+    p = np.asarray(2 * special.stdtr(freedom, -np.abs(ratio)))
     assets = pd.Index([str(c) for c in excess.columns], name=ASSET)
     alphas = pd.DataFrame(
         {
@@ -157,7 +157,7 @@ def price(returns: pd.DataFrame, factors: pd.DataFrame, *, risk_free: pd.Series 
     whole = known[:, ~spanned].all(axis=1)
     grs, freedom_of = grs_statistic(y[whole][:, ~spanned], values[whole])
     return Pricing(
-        alphas, betas, premia, grs, float(stats.f.sf(grs, *freedom_of)), freedom_of, int(whole.sum())
+        alphas, betas, premia, grs, float(special.fdtrc(*freedom_of, grs)), freedom_of, int(whole.sum())
     )
 
 

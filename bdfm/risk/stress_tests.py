@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import ndtri
 
 from bdfm import _checks
 from bdfm._html import opening
@@ -312,7 +312,7 @@ def _risk(models: Mapping[str, RiskModel], weights: pd.DataFrame, asked: Scenari
         single[f"correlation {abs(c):.0%} of the way to {'1' if c > 0 else '0'}"] = {"correlation": c}
     if len(single) == 2:
         single["both"] = {k: x for part in single.values() for k, x in part.items()}
-    z = float(stats.norm.ppf(TAIL))
+    z = float(ndtri(TAIL))
     parts = {}
     for title, settings in single.items():
         for name, model in models.items():

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
 
 from bdfm import _checks
 from bdfm._figures import new_figure
@@ -468,6 +467,8 @@ def _extremeness(curves: Floats) -> NDArray[np.int64]:
     At a point a curve is as deep as there are curves at or beyond it, on the side where they are fewer. Of
     two curves the one with the less deep point is more extreme; if equal, the next least deep one decides.
     """
+    from scipy.stats import rankdata  # slow to import, and seldom needed
+
     upto = rankdata(curves, method="max", axis=0)
     depth = np.minimum(upto, len(curves) + 1 - rankdata(curves, method="min", axis=0))
     keys = np.sort(depth, axis=1)

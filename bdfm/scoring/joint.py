@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
-from scipy.stats import binom
 
 from bdfm import _checks
 from bdfm._seeds import either_seed
@@ -189,6 +188,8 @@ def rank_histogram(pits: ArrayLike, *, n_bins: int = 10) -> pd.DataFrame:
     DataError
         No values, or values outside 0 and 1.
     """
+    from scipy.stats import binom  # slow to import, and seldom needed
+
     where = "rank histogram"
     n_bins = _checks.at_least(n_bins, 2, what="n_bins", where=where)
     values = np.asarray(pits, dtype=np.float64).ravel()

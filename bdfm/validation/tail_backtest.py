@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 from scipy.special import xlogy
 
 from bdfm import _checks
@@ -137,6 +136,8 @@ def backtest_tail(
         Series of different periods, fewer than 20 periods, values that are not finite, a shortfall below
         value at risk.
     """
+    from scipy import stats  # slow to import, and seldom needed
+
     where = "backtest of tails"
     if not 0.5 <= _checks.finite(level, what="level", where=where) < 1:
         raise DataError(f"{where}: level must be at least 0.5 and below 1, got {level:g}.")
@@ -279,6 +280,8 @@ def tail_of_volatility(
     >>> [round(float(x), 4) for x in validation.tail_of_volatility(0.02)]
     [0.0329, 0.0413]
     """
+    from scipy import stats  # slow to import, and seldom needed
+
     if dof is None:
         at = stats.norm.ppf(level)
         beyond = stats.norm.pdf(at) / (1 - level)

@@ -711,6 +711,27 @@ def test_collapsed_paths_have_the_moments_of_the_joint_density(block, least, n_d
     assert_moments(draws, known, log_weight, least=1000, correlated=10)
 
 
+@pytest.mark.parametrize(("centre", "variance", "sd"), [(9.0, 0.01, 0.8), (20.0, 0.1, 1.0)])
+def test_a_state_is_accepted_as_its_law_says_where_what_is_proposed_is_far_off(centre, variance, sd):
+    """One state beside an outlier, whose normal proposal is so poor that only half of them are taken."""
+    spec, p = world(**BOTH)
+    module, chain, phi = plain("updates.collapsed_path"), Chain(spec, p), 0.5
+    own = chain.scratch.collapsed._replace(
+        variance=np.full(T, variance), centre=np.full(T, centre), log_variance=np.zeros(T)
+    )
+    rng, path, draws, moves = np.random.default_rng(4), np.zeros(1), np.empty(2500), np.zeros(2)
+    for j in range(len(draws)):
+        module.draw_states(rng, own, chain.scratch.volatility_path, path, phi, sd, np.ones(1), moves)
+        draws[j] = path[0]
+    x = np.linspace(-8, 8, 4001)
+    law = stats.norm.pdf(centre, 0.0, np.sqrt(variance + np.exp(2 * x)))
+    law = law * stats.norm.pdf(x, 0.0, sd / math.sqrt(1 - phi**2))
+    mean = np.average(x, weights=law)
+    assert 0.4 < moves[0] / moves[1] < 0.7
+    assert draws.mean() == pytest.approx(mean, abs=0.06)
+    assert draws.std() == pytest.approx(math.sqrt(np.average((x - mean) ** 2, weights=law)), abs=0.04)
+
+
 def test_collapsed_paths_visit_a_random_half():
     """And of those that it is for alone: each about half of the times, the others never."""
     spec, p = world(**BOTH)
