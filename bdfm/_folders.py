@@ -101,8 +101,9 @@ class OutputFolder:
 
     ``with OutputFolder("out") as folder:`` makes the folder, and fails at once where it cannot be written;
     ``folder / "name"`` is the path to write to, in a hidden folder inside it. On success the files
-    (subfolders too) replace older ones of the same name. On any error, Ctrl-C included, nothing appears,
-    older files are intact or back, and folders that were made here are removed. What a killed run has left
+    (subfolders too) replace older ones of the same name. On any error, nothing appears,
+    older files are intact or back, and folders that were made here are removed; so on Ctrl-C, but for one
+    that comes when the last file has its name: then all are there. What a killed run has left
     there is removed by the next one, which carries a run to its end that was killed while its files took
     their names; while another one is at work there, it is refused.
 

@@ -56,7 +56,7 @@ class Forecast(Actions):
     Notes
     -----
     Draws are held in single precision: its error of 6e-8 is far below Monte Carlo error, 100 assets in
-    100,000 draws take 40 MB (36 MB in a file, half of double precision), and because memory and file hold
+    100,000 draws take 40 MB (24 in a file), and because memory and file hold
     the same numbers a loaded forecast gives the same probabilities to the last digit. Summaries are
     computed in double precision. Draws are ranked once: table, submission and picture share the result.
 

@@ -2,13 +2,14 @@
 
     python scripts/benchmarks/risk_models.py rolling --prices FILE --sectors FILE --french FILE --out DIR
     python scripts/benchmarks/risk_models.py portfolios --prices FILE --universe FILE --earnings FILE \
-        --french FILE --out DIR
+        --french FILE --out DIR [--docs docs/risk.md]
     python scripts/benchmarks/risk_models.py alphas --prices FILE --french FILE --out DIR
 
 ``rolling``: weekly returns of some of the stocks, models refitted every four weeks to the last 104 weeks,
 each judged on the four weeks that follow. ``portfolios``: the 100 M6 assets at one origin, five portfolios,
-risk over four weeks. ``alphas``: whether alphas of two years last over the next four weeks, and exposures
-that are not what a stock's should be, all stocks, up to 2022-02-04.
+risk over four weeks; ``--docs`` writes them into the page, between its markers. ``alphas``: whether alphas of
+two years last over the next four weeks, and exposures that are not what a stock's should be, all stocks, up
+to 2022-02-04.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from page_tables import write_table
 
 import bdfm
 from bdfm.risk import (
@@ -148,6 +150,27 @@ def portfolios(args: argparse.Namespace) -> None:
     print(f"risk over 4 weeks at {origin:%Y-%m-%d}")
     print((100 * result).to_string(float_format="{:.2f}".format))
     result.to_csv(args.out / "portfolios.csv")
+    if args.docs is not None:
+        write_table(args.docs, "portfolios", as_markdown(100 * result, posterior.diagnose().verdict))
+
+
+def as_markdown(result: pd.DataFrame, verdict: str) -> str:
+    """How the fit of the Bayesian model went, and volatilities in percent, as on the page."""
+    models = ["time-series", "cross-sectional", "statistical"]
+    rows = [
+        f"The fit {verdict}.",
+        "",
+        f"| portfolio | {' | '.join(models)} | Bayesian |",
+        "|---" * (len(models) + 2) + "|",
+    ]
+    for name, table in result.groupby(level="portfolio", sort=False):
+        volatility = table.droplevel("portfolio")
+        low, middle, high = (
+            f"{volatility.at['Bayesian', f'volatility{x}']:.2f}" for x in ("_low", "", "_high")
+        )
+        others = " | ".join(f"{volatility.at[m, 'volatility']:.2f}" for m in models)
+        rows.append(f"| {name} | {others} | {middle} ({low} to {high}) |")
+    return "\n".join(rows)
 
 
 def alphas(args: argparse.Namespace) -> None:
@@ -185,6 +208,7 @@ def main() -> None:
     second.add_argument("--earnings", type=Path, required=True)
     second.add_argument("--origin", default="2022-02-04")
     second.add_argument("--posterior", type=Path, help="a posterior made before, instead of a fit")
+    second.add_argument("--docs", type=Path, help="page whose table is made anew")
     third = commands.add_parser("alphas")
     third.set_defaults(run=alphas)
     for command in (first, second, third):
