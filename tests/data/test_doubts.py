@@ -205,6 +205,20 @@ def test_two_months_may_end_at_one_price(rows, told):
     assert bool(of(examine(Tables("backtest", prices=prices)), "no-new-price")) is told
 
 
+@pytest.mark.parametrize("blank", [False, True])
+@pytest.mark.parametrize(("rows", "told"), [(8, False), (9, True)])
+def test_a_score_tells_of_an_end_without_a_new_price(rows, told, blank):
+    """An outcome that is two weeks old; where a panel is made, other rules tell of it."""
+    prices = cases.clean_prices()  # ends on a Friday
+    prices.iloc[-rows:, 2] = np.nan if blank else prices.iloc[-rows - 1, 2]
+    found = of(examine(Tables("score", prices=prices)), "no-new-price", "warn")
+    assert bool(found) is told
+    assert not of(examine(Tables("backtest", prices=prices)), "no-new-price")
+    if told:
+        first = "S2 has no new price in the 11 days to the end, 2020-08-24 to 2020-09-04"
+        assert found[0].seen.startswith(first)
+
+
 # Where and when
 
 

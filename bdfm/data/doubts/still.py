@@ -121,8 +121,9 @@ def no_new_price(tables: Tables) -> Iterator[Finding]:
     A halt, or a price that was carried on. In a panel a close older than 10 days (``max_stale_days``) is no
     price, so the periods that begin or end in such a stretch have no return: they are counted, and the first
     is named, where the periods are known; a stretch over no end of a period is a note there. Elsewhere the
-    returns of these days are 0 until it moves again. Markets are closed for 10 days at most. Where prices are
-    not daily, 6 rows are such a stretch, since two months may well end at one price.
+    returns of these days are 0 until it moves again. A score has the end of its period too: an asset without
+    a new close in the 10 days before it counts with an older one. Markets are closed for 10 days at most.
+    Where prices are not daily, 6 rows are such a stretch, since two months may well end at one price.
     """
     series = tables.price_series
     if series is None or len(series.days) < MIN_SAME:
@@ -134,6 +135,17 @@ def no_new_price(tables: Tables) -> Iterator[Finding]:
     fresh = fresh_closes(series.values)
     for column in map(int, np.flatnonzero(series.counts >= MIN_SAME)):
         rows = np.flatnonzero(fresh[:, column])
+        last = len(day) - 1 - rows[-1]
+        if tables.purpose == "score" and len(rows) > 1 and last:  # with one price throughout it is cash
+            age = int(day[-1] - day[rows[-1]])
+            if age > longest + further and not (further and last <= MIN_HELD):
+                name, since, end = series.names[column], series.day(int(rows[-1])), series.day(-1)
+                yield Finding(
+                    "no-new-price", "warn", "prices", (name,), (since, end),
+                    f"{name} has no new price in the {age} days to the end, {since} to {end}",
+                    "The last close stands for that of the end: right where trading has stopped.",
+                    "Give its prices of these days, if it traded.",
+                )  # fmt: skip
         old, new = rows[:-1], rows[1:]
         still = day[new] - day[old] > longest + further
         if further:
