@@ -1,6 +1,18 @@
-"""Version of the installed package; in a module of its own, since the reader of metadata takes 30 ms."""
+"""Version of the package; in a module of its own, since the reader of metadata takes 30 ms."""
 
-from importlib.metadata import version
+import tomllib
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Final
 
-__version__: Final = version("bdfm")
+
+def _own_version() -> str:
+    """That of the installed package; of a tree that is not installed the one its pyproject.toml declares."""
+    try:
+        return version("bdfm")
+    except PackageNotFoundError:
+        project = Path(__file__).parents[1] / "pyproject.toml"
+        return str(tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"])
+
+
+__version__: Final = _own_version()

@@ -173,3 +173,22 @@ def test_documents_import_what_exists(name, code):
             for alias in node.names:
                 if alias.name not in dir(module):  # asked for, a name of an extra would want its package
                     import_module(f"{node.module}.{alias.name}")
+
+
+def test_a_tree_that_is_not_installed_knows_its_version():
+    """Commands of a checkout on the path had ended in an error of the reader of metadata."""
+    code = (
+        "import importlib.metadata as m\n"
+        "true = m.version\n"
+        "def version(name):\n"
+        "    if name == 'bdfm':\n"
+        "        raise m.PackageNotFoundError(name)\n"
+        "    return true(name)\n"
+        "m.version = version\n"
+        "import bdfm\n"
+        "from bdfm.posterior.door import package_versions\n"
+        "assert package_versions()['bdfm'] == bdfm.__version__\n"
+        "print(bdfm.__version__)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert run.stdout.strip() == bdfm.__version__

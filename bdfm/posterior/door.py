@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from bdfm import _checks
+from bdfm._version import __version__
 from bdfm.data.panel import Panel
 from bdfm.errors import DataError, FileError
 from bdfm.model.equations import RETURNS_DATA, Equations, model_data
@@ -19,7 +20,7 @@ from bdfm.model.evidence import Evidence
 from bdfm.model.part import Turn
 from bdfm.names import ASSET, CHAIN, DRAW, FACTOR, PANEL, PERIOD, POSTERIOR, RETURNS
 
-PACKAGES: Final = ("bdfm", "pymc", "pytensor", "nutpie", "arviz", "xarray", "numpy", "pandas")
+PACKAGES: Final = ("pymc", "pytensor", "nutpie", "arviz", "xarray", "numpy", "pandas")
 
 
 PRECISION: Final = "precision"  # attribute of a tree; without it draws are in double precision
@@ -28,7 +29,8 @@ SINGLE: Final = "single"
 
 def package_versions() -> dict[str, str]:
     """Versions of Python and of the packages that a result depends on."""
-    return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
+    own = {"python": platform.python_version(), "bdfm": __version__}
+    return own | {name: version(name) for name in PACKAGES}
 
 
 def checked_draws(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -81,7 +82,9 @@ class PriceForecaster(_BaseForecaster):  # type: ignore[misc]
         self.forecaster = forecaster
         self.n_samples = n_samples
         self.seed = seed
-        super().__init__()
+        with warnings.catch_warnings():  # of a default that will change: ``update`` has rows of its own
+            warnings.filterwarnings("ignore", ".*remember_data", FutureWarning)
+            super().__init__()
 
     @classmethod
     def get_test_params(cls, parameter_set: str = "default") -> list[dict[str, Any]]:

@@ -17,7 +17,6 @@ from sktime.utils.estimator_checks import check_estimator
 
 from bdfm.sktime import PriceForecaster
 
-pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 NO_PRICES = "test_update_with_exogenous_variables"  # its one column is 0, 1, 2, ...
 
 
