@@ -191,4 +191,6 @@ def test_a_tree_that_is_not_installed_knows_its_version():
         "print(bdfm.__version__)\n"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    import bdfm
+
     assert run.stdout.strip() == bdfm.__version__
