@@ -51,3 +51,11 @@ def test_ci_has_every_python_that_the_package_names():
 def test_install_names_every_extra():
     page = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
     assert set(re.findall(r"'\.\[(\w+)\]'", page)) == set(PROJECT["optional-dependencies"])
+
+
+def test_a_python_that_is_too_old_is_told_of_before_packages_that_it_cannot_have():
+    """pip before 23.3 asks for packages first: "No matching distribution found for arviz" says nothing."""
+    marked = {
+        re.split("[>=;]", x)[0] for x in PROJECT["dependencies"] if x.endswith("python_version >= '3.12'")
+    }
+    assert marked == {"arviz", "pymc", "pytensor"}
