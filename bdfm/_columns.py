@@ -36,8 +36,11 @@ CURRENCY_NAMES: Final = (
     " whg währung waehrung devise divisa"
 ).split()
 WEIGHT_NAMES: Final = (
-    "weight weights weight_% w wgt holding holdings share allocation allocation_% gewicht gewichtung anteil"
+    "weight weights weight_% weight_(%) weights_% weight_pct weight_percent %_weight w wgt holding holdings"
+    " share allocation allocation_% gewicht gewicht_% gewichtung anteil anteil_%"
 ).split()
+PERCENT: Final = "bdfm_percent"  # attribute of a table: columns whose own names say that they are percent
+_PERCENT_NAME: Final = re.compile(r"%|(?:^|_)(?:pct|percent)(?:_|$)")
 _OTHER_FIELDS: Final = (
     "open high low volume vol dividends stock_splits capital_gains change change_% chg_% vwap trades turnover"
     " open_interest px_open px_high px_low px_volume open_price high_price low_price adj_open adj_high"
@@ -124,7 +127,11 @@ def record_columns(table: pd.DataFrame, wanted: Mapping[str, Iterable[str]]) -> 
         taken = next((o for o in others if o in keys and new[table.columns[keys.index(o)]] == o), None)
         if taken is not None:
             new[table.columns[keys.index(taken)]] = name
-    return table.rename(columns=new)
+    made = table.rename(columns=new)
+    made.attrs[PERCENT] = [
+        new[c] for c, k in zip(table.columns, keys, strict=True) if _PERCENT_NAME.search(k)
+    ]
+    return made
 
 
 def one_field(table: pd.DataFrame, where: str, reading: Reading) -> pd.DataFrame:

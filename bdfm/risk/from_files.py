@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bdfm import _checks
-from bdfm._columns import SYMBOL_NAMES, WEIGHT_NAMES, stem
+from bdfm._columns import PERCENT, SYMBOL_NAMES, WEIGHT_NAMES, stem
 from bdfm._reading import READING
 from bdfm._symbols import is_cash
 from bdfm.data.choices import MAX_WEIGHT
@@ -35,6 +35,7 @@ from bdfm.risk.time_series import TimeSeriesEstimator
 
 EQUAL: Final = "equal"  # name of the portfolio of equal weights
 ROUNDING: Final = 5e-4  # of the sum of weights: what is shown as 0.0 %
+MAX_GROSS_SHARES: Final = 5.0  # a column named percent with a larger gross weight holds percent
 NO_GROUPS: Final = Groups()
 
 
@@ -67,7 +68,8 @@ def read_portfolios(
 
     ``symbols`` says which assets there are, ``accept`` which doubts about the weights are right all the same
     (``bdfm.data.doubts``), ``what`` what messages call the file.
-    The file may have any form of ``bdfm.read_prices``; a weight of 25% is 0.25.
+    The file may have any form of ``bdfm.read_prices``; a weight of 25% is 0.25, and so is 25 in a column
+    whose name says percent, unless its numbers are small enough to be shares.
     A row of cash (CASH, Cash USD, ...; no symbol of the prices) stays as it is: it has no risk. Raises
     ``FileError`` for a file that is missing, empty or no table, ``DataError`` for one without rows,
     other symbols, weights that are no numbers, or a symbol given twice.
@@ -86,6 +88,10 @@ def read_portfolios(
         raise DataError(f"{where}: {len(unknown)} rows have no weight ({_checks.first(unknown)}). Fill them.")
     if "portfolio" not in given:
         given["portfolio"] = stem(path)
+    gross = given["weight"].abs().groupby(given["portfolio"]).sum()
+    if "weight" in given.attrs.get(PERCENT, ()) and gross.max() > MAX_GROSS_SHARES:
+        given["weight"] /= 100
+        given.attrs[READING]["notes"] = [*given.attrs[READING].get("notes", []), "weights are percent"]
     double = given[given.duplicated(["portfolio", "symbol"])]
     if len(double):
         raise DataError(f"{where}: {_checks.first(double['symbol'])} given twice. Add the weights up.")
