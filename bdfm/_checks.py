@@ -32,6 +32,7 @@ _NO_FILES = (
     (stat.S_ISBLK, "a device"),
 )
 _MISSING = ("nan", "null", "none", "n/a", "#n/a", "<na>")  # no symbols: those may be called so
+_NO_NUMBERS = (bool, np.bool_, str, bytes)  # which Python and NumPy take for numbers
 MAX_NAMED = 5  # offenders that a message names before it only counts
 
 
@@ -105,11 +106,13 @@ def numeric(table: pd.DataFrame, *, where: str) -> pd.DataFrame:
 
 
 def finite(value: float, *, what: str, where: str) -> float:
-    """Value as a finite float; ``DataError`` otherwise."""
+    """Value as a finite float; ``DataError`` otherwise, also for a text or a truth."""
     try:
-        number = float(value)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{where}: {what} must be a number, got {value!r}.") from error
+        number = None if isinstance(value, _NO_NUMBERS) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = None
+    if number is None:
+        raise DataError(f"{where}: {what} must be a number, got {_shown(value)}.")
     if not np.isfinite(number):
         raise DataError(f"{where}: {what} must be a finite number, got {value!r}.")
     return number
@@ -125,7 +128,7 @@ def positive(value: float, *, what: str, where: str) -> float:
 
 def at_least(value: int, minimum: int, *, what: str, where: str) -> int:
     """Value as a whole number not below ``minimum``; ``DataError`` otherwise."""
-    odd = isinstance(value, bool | np.bool_ | str)  # which Python takes for numbers
+    odd = isinstance(value, _NO_NUMBERS)
     number = float("nan") if odd else finite(value, what=what, where=where)
     if odd or number != int(number) or number < minimum:
         raise DataError(f"{where}: {what} must be a whole number of at least {minimum}, got {value!r}.")

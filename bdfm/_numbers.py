@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
+from bdfm._numerals import DASHES
 from bdfm._reading import Reading, cut, short
 from bdfm.errors import DataError
 
@@ -51,7 +52,9 @@ _POINT = re.compile(r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$")
 _CLEARLY_POINT = re.compile(r"^-?\d+\.(?:\d{1,2}|\d{4,})$")
 _ONE_POINT = re.compile(r"^-?\d+\.\d+$")
 _INFINITE = re.compile(r"^[+-]?inf(?:inity)?$", re.I)
-_SPACES = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2007": " ", "’": "'", "−": "-"})
+_SPACES = str.maketrans(
+    {"\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2007": " ", "’": "'"} | dict.fromkeys(DASHES, "-")
+)
 
 
 def _grouped(mark: str, group: str) -> re.Pattern[str]:

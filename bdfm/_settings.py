@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Hashable, Iterator, Mapping
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeAliasType, cast, get_args, get_origin
@@ -13,7 +12,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from bdfm import _checks
+from bdfm import _checks, _numerals
 from bdfm.errors import BdfmError, DataError
 
 MAX_SEED: Final = 2**63 - 1  # the largest whole number that a file can hold
@@ -84,11 +83,9 @@ class Settings(BaseModel):
             return text
         if bool in kinds and text.lower() in ("true", "false"):
             return text.lower() == "true"
-        for kind in (int, float):
-            if kind in kinds:
-                with suppress(ValueError):
-                    return kind(text)
-        return text
+        whole = _numerals.whole(text) if int in kinds else None
+        number = _numerals.number(text) if float in kinds else None
+        return next((x for x in (whole, number) if x is not None), text)
 
 
 class _WrongKindError(Exception):

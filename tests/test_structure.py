@@ -39,7 +39,17 @@ ROOMS = (
     "cli",
 )
 GROUND = ("errors", "names", "_lazy", "_version", "_checks", "_files", "_optional", "_html", "_figures")
-GROUND += ("_settings", "_statistics", "_dates", "_numbers", "_reading", "_tables", "_symbols", "_columns")
+GROUND += (
+    "_settings",
+    "_statistics",
+    "_dates",
+    "_numbers",
+    "_numerals",
+    "_reading",
+    "_tables",
+    "_symbols",
+    "_columns",
+)
 GROUND += (
     "_threads",
     "_memory",

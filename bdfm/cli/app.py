@@ -18,7 +18,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from bdfm.cli import backtest, check, exposures, judgement, ledger, models, month, risk, scoring
+from bdfm.cli import backtest, check, exposures, judgement, ledger, models, month, numbers, risk, scoring
 from bdfm.cli.console import LEFT, err, guarded, interruptible, out
 from bdfm.errors import BdfmError, BdfmWarning, DataError
 
@@ -49,15 +49,20 @@ def options(
     """Calibrated joint probabilities of next month's returns, from a Bayesian dynamic factor model."""
 
 
-for group in (month, check, judgement, ledger, scoring, models, backtest, risk, exposures):
-    for command in group.COMMANDS:
-        app.command()(guarded(command))
+COMMANDS = [
+    guarded(command)
+    for group in (month, check, judgement, ledger, scoring, models, backtest, risk, exposures)
+    for command in group.COMMANDS
+]
+for command in COMMANDS:
+    app.command()(command)
 
 
 @functools.cache
 def _program() -> Callable[[], None]:
     """All commands, made of their functions once in a process: that takes longer than some of them."""
-    return typer.main.get_command(app)
+    program = typer.main.get_command(app)
+    return lambda: program(numbers.words(sys.argv[1:], COMMANDS))
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:

@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 
 from bdfm import _json
-from bdfm._reading import quoted
+from bdfm._reading import cut, quoted
 from bdfm.cli.console import err, interruptible, out, quiet, say_read
 from bdfm.cli.options import (
     Accept,
@@ -269,7 +269,7 @@ def _run_several(
 
 
 def _evidence(text: str) -> EvidenceTable:
-    from bdfm import _checks
+    from bdfm import _numerals
     from bdfm._symbols import quote_fault, unquoted, without_quoted
     from bdfm.forecast.return_views import Absolute
     from bdfm.forecast.view_texts import parse, refuse_decimal_comma
@@ -297,12 +297,12 @@ def _evidence(text: str) -> EvidenceTable:
             " as 'SPY = -5% +- 1% over 5d'. A symbol with spaces stands in quotes: 'A B' = 2% +- 10%."
         )
     symbol = unquoted(symbol.strip())
-    mean, sd = (
-        _checks.finite(x, what=what, where=f"--evidence {symbol}")  # type: ignore[arg-type]
-        for what, x in zip(("mean", "sd"), parts[:2], strict=True)
-    )
+    given = {"mean": _numerals.number(parts[0]), "sd": _numerals.number(parts[1])}
+    for (what, value), part in zip(given.items(), parts, strict=False):
+        if value is None:
+            raise DataError(f"--evidence {symbol}: {what} must be a number, got {cut(part.strip())}.")
     over |= {"horizon": parts[2].strip()} if len(parts) == 3 else {}
-    return EvidenceTable(symbol=symbol, mean=mean, sd=sd, **over)
+    return EvidenceTable.from_table({"symbol": symbol, **given, **over}, where="--evidence")
 
 
 def _forecast_only(

@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bdfm import _blocks, _checks
+from bdfm import _blocks, _checks, _numerals
 from bdfm._reading import quoted
 from bdfm.errors import DataError
 from bdfm.forecast.ranks import weighted_quantiles
@@ -165,9 +165,11 @@ def distribution(text: str, *, where: str) -> Any:
             ' as "norm(0.02, 0.1)".'
         )
     args, keywords = [], {}
-    for part in filter(None, (x.strip() for x in found[2].split(","))):
+    for part in (x.strip() for x in found[2].split(",") if found[2].strip()):
         name, equals, number = part.rpartition("=")
-        value = _checks.finite(number, what=f"{part!r}", where=where)
+        value = _numerals.number(number)
+        if value is None or not np.isfinite(value):
+            raise DataError(f"{where}: {quoted(part)} of {quoted(text)} is no number.")
         if equals:
             keywords[name.strip()] = value
         else:

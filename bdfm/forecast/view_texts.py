@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from bdfm import _checks
+from bdfm import _checks, _numerals
 from bdfm._reading import quoted, short
 from bdfm._symbols import IN_QUOTES, NO_QUOTE, quote_fault, unquoted
 from bdfm.errors import DataError
@@ -15,7 +15,7 @@ from bdfm.forecast.return_views import Absolute, Correlation, Portfolio, Relativ
 from bdfm.forecast.tail_views import Below, Shortfall, ValueAtRisk
 from bdfm.forecast.view import Semantics, View
 
-_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?\s*%?"
+_NUMBER = rf"{_numerals.NUMBER}\s*%?"
 _SYMBOL = rf"(?:{IN_QUOTES}|{NO_QUOTE}[^\s(),:=<>%]+)"
 _RELATION = {"=": "equal", ">=": "at_least", "<=": "at_most"}
 _STATEMENT = re.compile(
@@ -50,7 +50,7 @@ def parse(text: str, *, semantics: Semantics, confidence: float = 1.0, by: str =
     0.7
     """
     common: dict[str, Any] = {"semantics": semantics, "confidence": confidence, "by": by}
-    line = text.strip()
+    line = _numerals.with_minus(text.strip())
     if found := _ORDERING.fullmatch(line):
         return Ordering(
             above=unquoted(found["above"]),

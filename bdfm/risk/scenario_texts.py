@@ -7,12 +7,11 @@ from typing import Final
 
 import pandas as pd
 
-from bdfm import _checks
+from bdfm import _checks, _numerals
 from bdfm._reading import quoted
 from bdfm.errors import DataError
 
-_NUMBER: Final = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-_MOVE: Final = re.compile(rf"(?P<name>.+?)\s*=\s*(?P<number>{_NUMBER})\s*(?P<unit>%|sd)?")
+_MOVE: Final = re.compile(rf"(?P<name>.+?)\s*=\s*(?P<number>{_numerals.NUMBER})\s*(?P<unit>%|sd)?")
 _WINDOW: Final = re.compile(r"(?:(?P<name>.+?)\s*=\s*)?(?P<first>[^=]+?)\s*\.\.\s*(?P<last>.+)")
 MOVE_FORM: Final = '"Mkt-RF = -10%, HML = 2%" (a move in percent, or a decimal), "Mkt-RF = -2 sd"'
 WINDOW_FORM: Final = '"2008-09-01..2008-09-30" or "Lehman = 2008-09-01..2008-09-30"'
@@ -23,7 +22,7 @@ def parse_shock(text: str) -> tuple[dict[str, float], frozenset[str]]:
     moves: dict[str, float] = {}
     scaled = set()
     for part in text.split(","):
-        found = _MOVE.fullmatch(part.strip())
+        found = _MOVE.fullmatch(_numerals.with_minus(part.strip()))
         if found is None:
             raise DataError(f"shock {quoted(text)}: not understood. Write {MOVE_FORM}.")
         name = found["name"].strip()

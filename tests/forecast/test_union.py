@@ -283,7 +283,7 @@ def test_kinds_are_asked_for_and_guessed(what):
     ("text", "message"),
     [
         ("shift TLT by=much", r"edit 'shift TLT by=much', shift TLT: by should be a number, got 'much'\."),
-        ("shift TLT by=nan", r"shift TLT: by should be a finite number, got nan\."),
+        ("shift TLT by=nan", r"shift TLT: by should be a number, got 'nan'\."),
         ("halted TLT seed=1.5", r"halted TLT: seed should be a whole number, got '1.5'\."),
         ("replace TLT distribution=norm(0,0.1) keep_ranks=perhaps", r"keep_ranks should be true or false"),
         ("shift TLT AMD by=1", r"'AMD' is not of the form key=value"),
