@@ -292,6 +292,16 @@ def _checked_origins(
             f" from {first:%Y-%m-%d} to {last:%Y-%m-%d} ({_checks.first(f'{d:%Y-%m-%d}' for d in beyond)})."
             " Choose others, or add prices."
         )
+    days = data.prices.index
+    closed = [d for d, end in zip(dates, ends, strict=True) if not ((days > d) & (days <= end)).any()]
+    if closed:
+        warnings.warn(
+            f"{where}: {len(closed)} of {len(dates)} begin a period without a price"
+            f" ({_checks.first(f'{d:%Y-%m-%d}' for d in closed)}): the market is closed, and all returns are"
+            " zero. Take longer periods.",
+            DataWarning,
+            stacklevel=3,
+        )
     return dates
 
 

@@ -133,6 +133,7 @@ class ExposureData:
                 )
         for what, values in (("assets", labels), ("factor names", names), ("days", index)):
             _checks.unique(values, what=what, where=where, hint="Keep one of each.")
+        _checks.printable((*labels, *names), what="names", where=where)
         if not index.is_monotonic_increasing:
             raise DataError(f"{where}: days are not ascending. Sort the rows by day.")
         if not labels or not names:

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 import pandas as pd
 from numpy.typing import ArrayLike
@@ -29,6 +29,11 @@ from bdfm.forecast.records import Record, Scalar
 from bdfm.forecast.state import State
 from bdfm.forecast.view import View
 from bdfm.forecast.weigh import Pool
+
+ALL_FIXED: Final = (
+    "after them each of the assets has one return in all draws. Nothing is left to forecast. Take some of"
+    " them out."
+)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -58,6 +63,11 @@ class Actions:
         )
 
     @property
+    def is_fixed(self) -> bool:
+        """Whether no asset's return differs between draws, as after an edit of each."""
+        return not any((column != column[0]).any() for column in self._state.returns.T)
+
+    @property
     def closes(self) -> pd.Series[float] | None:
         """Close of each symbol at the origin, by which prices in edits are checked; None where not known."""
         return None
@@ -82,6 +92,8 @@ class Actions:
             state = forecast._state
             changed, record = edit.apply(state), edit.record(state)
             forecast = forecast._then(changed, Past.of(state, record.symbols), record)
+        if accept is not None and forecast.is_fixed and not self.is_fixed:
+            warnings.warn(f"edits: {ALL_FIXED}", DataWarning, stacklevel=2)
         return forecast
 
     # -- views -----------------------------------------------------------------------------------------

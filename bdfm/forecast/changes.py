@@ -23,6 +23,7 @@ from bdfm.data.doubts.finding import Findings
 from bdfm.data.doubts.tables import Tables
 from bdfm.errors import DataError
 from bdfm.forecast import views
+from bdfm.forecast.actions import ALL_FIXED
 from bdfm.forecast.edit import Edit
 from bdfm.forecast.edits import EDITS
 from bdfm.forecast.edits import parse_edits as parse_edits
@@ -172,6 +173,7 @@ class Changes:
             fixed = {s: x for s, x in fixed.items() if s not in perhaps}
             check_views(step.views, stand_in.assets, fixed=fixed)
             pool_shares(step.views, self._shares(step.views))
+        _something_left(stand_in)
         return found
 
     def _doubt(self, prices: pd.Series[float] | None, accept: Collection[str] | None) -> Findings:
@@ -219,6 +221,8 @@ class Changes:
                 forecast = forecast.with_views(
                     *step.views, shares=shares, pool=self.pool, few=few, accept=None
                 )
+        if not given.is_fixed:
+            _something_left(forecast)
         return forecast
 
     def _shares(self, some: Sequence[View]) -> dict[str, float] | None:
@@ -229,6 +233,12 @@ class Changes:
         _checks.known(list(self.shares), sorted(people), what="person", where="shares")
         there = {v.by for v in some}
         return {p: s for p, s in self.shares.items() if p in there}
+
+
+def _something_left(forecast: Forecast) -> None:
+    """Raise ``DataError`` where no asset is left whose return is not fixed."""
+    if forecast.is_fixed:
+        raise DataError(f"edits: {ALL_FIXED}")
 
 
 def _statements[S: Statement](

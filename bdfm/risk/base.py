@@ -135,8 +135,9 @@ class RiskModel:
         """
         where = "risk model"
         labels, names = tuple(map(str, assets)), tuple(map(str, factors))
-        _checks.unique(labels, what="assets", where=where)
-        _checks.unique(names, what="factors", where=where)
+        for what, given in (("assets", labels), ("factors", names)):
+            _checks.unique(given, what=what, where=where)
+            _checks.printable(given, what=what, where=where)
         b, f, d = (np.array(x, dtype=float) for x in (exposures, factor_covariance, specific_variance))
         n, k = len(labels), len(names)
         lead = b.shape[:-2]

@@ -15,6 +15,7 @@ from bdfm.data.doubts.tables import Tables
 from bdfm.errors import DataError
 from bdfm.risk.spans import MAX_STALE_DAYS, Span, period_ends, returns_between, span
 
+MIN_EFFECTIVE: Final = 5  # periods that weights must be as good as
 Floats = NDArray[np.float64]
 
 Divisor = Literal["unbiased", "textbook"]  # of specific variances
@@ -228,11 +229,21 @@ def window_of(table: pd.DataFrame, window: int | None, *, where: str) -> pd.Data
 
 
 def period_weights(n: int, half_life: float | None, *, where: str) -> Floats:
-    """Weights (period,) of mean 1, halved every ``half_life`` periods into the past; equal for ``None``."""
+    """Weights (period,) of mean 1, halved every ``half_life`` periods into the past; equal for ``None``.
+
+    ``DataError`` where they are as good as fewer than five periods.
+    """
     if half_life is None:
         return np.ones(n)
     life = _checks.positive(half_life, what="half_life", where=where)
-    weights = 0.5 ** (np.arange(n - 1, -1, -1) / life)
+    with np.errstate(over="ignore"):
+        weights = 0.5 ** (np.arange(n - 1, -1, -1) / life)
+    left = effective_size(weights)
+    if left < min(n, MIN_EFFECTIVE) * (1 - 1e-9):
+        raise DataError(
+            f"{where}: a half-life of {life:g} periods leaves {left:.1f} effective ones, too few for a"
+            f" covariance. Give 2 or more."
+        )
     return np.asarray(weights / weights.mean())
 
 

@@ -82,10 +82,10 @@ class StatisticalEstimator:
         k, rule = self._number(centred / sd, eigenvalues, n_periods, where)
         n_assets = len(sd)
         alone = n_assets == 1 and k == 1  # the asset is its own component
-        if not alone and not 1 <= k < min(n_assets, n_periods - 1):
+        most = min(n_assets - 1, int(n_periods) - 2)  # one degree of freedom is left
+        if not alone and not 1 <= k <= most:
             raise DataError(
-                f"{where}: {k} factors for {n_assets} assets in {n_periods:.0f} periods."
-                f" Give 1 to {int(min(n_assets, n_periods - 1)) - 1}."
+                f"{where}: {k} factors for {n_assets} assets in {n_periods:.0f} periods. Give 1 to {most}."
             )
         sign = np.where(vectors[:, :k].sum(axis=0) < 0, -1.0, 1.0)
         basis = vectors[:, :k] * sign  # orthonormal

@@ -254,8 +254,11 @@ def test_texts_of_the_command_line(forecast):
     texts += ["suspended stock", "replace MSFT distribution=norm(0.02,0.1) keep_ranks=true"]
     edits = list(parse_edits(texts))
     f = forecast
-    for edit in edits:
+    for edit in edits[:3]:
         f = f.edit(edit)
+    with pytest.warns(DataWarning, match="each of the assets has one return"):
+        f = f.edit(edits[3])
+    f = f.edit(edits[4])
     assert [r.kind for r in f.records] == ["zero", "acquired_for_cash", "like", "suspended", "replace"]
     with pytest.raises(DataError, match="'lots' is not of the form key=value"):
         list(parse_edits(["shift TLT lots"]))

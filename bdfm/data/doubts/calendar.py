@@ -19,6 +19,7 @@ MAX_TABLE_AGE: Final = 10  # days that a table may end before the origin; a clos
 WARN_TABLE_AGE: Final = 4  # a long weekend
 SILENT_DAYS: Final = 30  # an asset without a price for longer is no longer traded
 WARN_SILENT_DAYS: Final = 10
+MAX_CLOSED: Final = 0.05  # share of periods without a price: holidays
 WEEKDAYS: Final = ("Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays", "Sundays")
 
 
@@ -43,8 +44,9 @@ def sampling(tables: Tables) -> Iterator[Finding]:
     noted where panels and returns are made, which fit features and periods to the prices and refuse periods
     that are too short; for exposures it is warned of. So is the change from one spacing to another between
     the first and the last third of a table. Single assets with a price on fewer than a fourth of the days
-    from their first to their last are refused where a panel is made, and elsewhere warned of. Several rows a
-    day are refused by every reader.
+    from their first to their last are refused where a panel is made, and elsewhere warned of. So are periods
+    so short that more than 5 % of them hold no price: weekends of calendar days. Several rows a day are
+    refused by every reader.
     """
     series = tables.price_series
     if series is None or len(series.days) < MIN_ROWS:
@@ -61,6 +63,7 @@ def sampling(tables: Tables) -> Iterator[Finding]:
             "Give daily closes if there are any.",
         )  # fmt: skip
         return
+    yield from _closed_periods(tables, series)
     third = len(gaps) // 3
     first, last = (_spacing(float(np.median(g))) for g in (gaps[:third], gaps[-third:]))
     if first != last:
@@ -81,6 +84,23 @@ def sampling(tables: Tables) -> Iterator[Finding]:
             f" {np.median(_gaps(series.days[rows])):g} days",
             "The others have daily prices: recent volatility and recent return are counted in market days.",
             "Give daily closes, or leave it out.",
+        )  # fmt: skip
+
+
+def _closed_periods(tables: Tables, series: Series) -> Iterator[Finding]:
+    """Periods without a single row, among those that begin after the first one, of daily prices."""
+    edges = pd.DatetimeIndex(tables.edges)
+    edges = edges[edges >= series.days[0]]
+    if len(edges) < 2:
+        return
+    rows = np.diff(series.days.searchsorted(edges, side="right"))
+    closed = int((rows == 0).sum())
+    if closed > MAX_CLOSED * len(rows):
+        yield Finding(
+            "sampling", "refuse", "prices", (), (),
+            f"{closed} of {len(rows)} periods, of {(edges[1] - edges[0]).days} calendar days, have no price",
+            "The market is closed then, and all returns are zero.",
+            "Take longer periods, or a model of market days, such as daily.",
         )  # fmt: skip
 
 

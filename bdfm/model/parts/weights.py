@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat
 
+from bdfm.errors import ModelError
 from bdfm.model.part import Block, Data, Params, Part
 from bdfm.names import PERIOD_WEIGHTS
 
@@ -68,4 +69,11 @@ class HalfLifeWeights(Weights):
     def weights(self, period_end: NDArray[np.datetime64]) -> NDArray[np.float64]:
         """Weights ω (period), in (0, 1]."""
         age = np.arange(len(period_end))[::-1]
-        return np.asarray(2.0 ** (-age / self.half_life_periods))
+        with np.errstate(over="ignore"):
+            found = np.asarray(2.0 ** (-age / self.half_life_periods))
+        if found.size and found[0] < np.finfo(np.float64).tiny:
+            raise ModelError(
+                f"weights: a half-life of {self.half_life_periods:g} periods leaves no weight to the oldest"
+                f" of {len(found)}. Give a longer one, or take fewer periods."
+            )
+        return found

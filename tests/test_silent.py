@@ -1,0 +1,112 @@
+"""What was taken without a word once, and is refused or told now."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bdfm.backtest.protocol import MarketData
+from bdfm.backtest.simple import HistoricalFifths
+from bdfm.backtest.walk import walk_forward
+from bdfm.data.panel import Panel
+from bdfm.data.settings import PanelSettings
+from bdfm.errors import DataError, DataWarning, ModelError
+from bdfm.exposures.data import ExposureData
+from bdfm.forecast.changes import Changes, Step
+from bdfm.forecast.edits import parse_edits
+from bdfm.forecast.forecast import Forecast
+from bdfm.model.parts.weights import HalfLifeWeights
+from bdfm.risk.base import RiskModel
+from bdfm.risk.returns import period_weights
+from bdfm.risk.statistical import StatisticalEstimator
+
+ASSETS = [f"A{i}" for i in range(6)]
+
+
+def closes(*, all_week=False):
+    rng = np.random.default_rng(3)
+    make = pd.date_range if all_week else pd.bdate_range
+    days = make("2019-01-01", "2021-06-30", name="date")
+    return pd.DataFrame(np.exp(0.01 * rng.standard_normal((len(days), 6)).cumsum(axis=0)), days, ASSETS)
+
+
+def universe():
+    return pd.DataFrame({"symbol": ASSETS, "asset_class": ["a"] * 3 + ["b"] * 3})
+
+
+@pytest.mark.parametrize("period", [1, 2])
+def test_periods_of_calendar_days_in_which_the_market_is_closed(period):
+    settings = PanelSettings(period=period, n_periods=60)
+    with pytest.raises(DataError, match=r"of 60 periods, of . calendar days, have no price.*\[sampling\]"):
+        Panel.from_prices(closes(), universe(), origin="2021-05-14", settings=settings)
+    assert Panel.from_prices(
+        closes(), universe(), origin="2021-05-14", settings=settings, accept=["sampling"]
+    )
+    assert Panel.from_prices(closes(all_week=True), universe(), origin="2021-05-14", settings=settings)
+
+
+@pytest.mark.parametrize("period", [3, 5, 7, 28, "month", "day"])
+def test_periods_that_hold_a_market_day_are_in_order(period):
+    settings = PanelSettings(period=period, n_periods=24)
+    assert Panel.from_prices(closes(), universe(), origin="2021-05-14", settings=settings)
+
+
+def test_backtests_tell_of_periods_without_a_price(tmp_path):
+    data = MarketData.of(closes(), universe())
+    origins = ["2021-05-14", "2021-05-15", "2021-05-17"]  # a Friday, a Saturday, a Monday
+    with pytest.warns(DataWarning, match=r"2 of 3 begin a period without a price \(2021-05-14, 2021-05-15\)"):
+        walk_forward(HistoricalFifths(), data, origins, tmp_path / "x", period=1)
+
+
+def test_edits_that_leave_nothing_to_forecast():
+    rng = np.random.default_rng(1)
+    forecast = Forecast.from_draws(
+        0.05 * rng.standard_normal((200, 3)), assets=["A", "B", "C"], asset_class=["x"] * 3,
+        origin="2021-05-14", end="2021-06-11",
+    )  # fmt: skip
+    with pytest.warns(DataWarning, match="Nothing is left to forecast"):
+        assert forecast.zero("A", "B", "C").is_fixed
+    some = forecast.zero("A", "B")
+    assert not some.is_fixed
+    for edits in (["zero A B C"], ["zero A B", "set_return C value=0.1"]):
+        changes = Changes((Step(tuple(parse_edits(edits))),))
+        with pytest.raises(DataError, match="Nothing is left to forecast"):
+            changes.apply(forecast)
+        with pytest.raises(DataError, match="Nothing is left to forecast"):
+            changes.check(forecast.assets, ["x"] * 3)
+    again = Changes((Step(tuple(parse_edits(["zero A B C", "replace C distribution=norm(0,0.1)"]))),))
+    assert not again.apply(forecast).is_fixed
+    again.check(forecast.assets, ["x"] * 3)
+    assert Changes().apply(forecast.edit(*parse_edits(["zero A B C"]), accept=None)).is_fixed  # not by these
+
+
+def test_half_lives_that_leave_nothing():
+    ends = pd.date_range("2020-01-31", periods=104, freq="ME").to_numpy()
+    for life in (1e-300, 1e-3, 0.05):
+        with pytest.raises(ModelError, match="leaves no weight to the oldest of 104"):
+            HalfLifeWeights(half_life_periods=life).weights(ends)
+    assert HalfLifeWeights(half_life_periods=0.2).weights(ends)[0] > 0
+    for life in (1e-300, 0.5, 1.0):
+        with pytest.raises(DataError, match="effective ones, too few for a covariance"):
+            period_weights(104, life, where="risk")
+    assert period_weights(104, 2.0, where="risk").mean() == pytest.approx(1)
+    assert period_weights(3, 1e6, where="risk").sum() == pytest.approx(3)
+
+
+def test_a_statistical_model_keeps_a_degree_of_freedom():
+    """With a half-life of 2 periods, 5.8 effective ones: 4 factors left 0.8 of a period for the rest."""
+    returns = closes().pct_change().iloc[1:201]
+    with pytest.raises(DataError, match=r"4 factors for 6 assets in 6 periods\. Give 1 to 3"):
+        StatisticalEstimator(4, half_life=2.0).fit(returns)
+    assert StatisticalEstimator(3, half_life=2.0).fit(returns)
+
+
+@pytest.mark.parametrize("name", ["$x_{$", "a\u202eb", "a\nb", "e\u0301"])
+def test_names_that_nothing_can_show_at_doors_without_a_universe(name):
+    assets = [name, "\u00e9"]
+    with pytest.raises(DataError, match=r"cannot be shown|written in two ways"):
+        RiskModel.from_arrays(np.ones((2, 1)), np.eye(1), np.ones(2), assets=assets, factors=["F"])
+    with pytest.raises(DataError, match=r"cannot be shown|written in two ways"):
+        RiskModel.from_arrays(np.ones((1, 2)), np.eye(2), np.ones(1), assets=["A"], factors=assets)
+    returns = 0.01 * np.random.default_rng(0).standard_normal((50, 2))
+    with pytest.raises(DataError, match=r"cannot be shown|written in two ways"):
+        ExposureData.from_arrays(returns, returns[:, :1], assets=assets)
