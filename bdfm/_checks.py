@@ -246,6 +246,7 @@ def price_table(
     where = "prices"
     prices = _tables.prices_frame(prices, where=where)
     storable(prices.columns, where=where)
+    _numbers.refuse_errors(prices.columns, where=where)
     names = prices.columns.astype(str)
     unique(names, what="symbols", where=where, hint="Keep one column of each.")
     table = prices.set_axis(names, axis=1).set_axis(days(prices.index, where=where))
@@ -324,6 +325,7 @@ def refuse_formulas(symbols: Iterable[str], *, where: object) -> None:
 def _symbols(table: pd.DataFrame, *, where: str) -> pd.DataFrame:
     """Table with its symbols as text; ``DataError`` when one is blank."""
     printable(table["symbol"], what="symbols", where=where)
+    _numbers.refuse_errors(table["symbol"], where=where)
     table = table.reset_index(drop=True).assign(symbol=_text(table["symbol"]).to_numpy())
     blank = np.flatnonzero(table["symbol"] == "")
     if len(blank):

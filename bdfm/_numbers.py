@@ -23,6 +23,7 @@ MISSING: Final = frozenset(
     " history"
     "|#n/a requesting data...|#error|#error!|@na".split("|")
 )
+SHEET_ERRORS: Final = frozenset(x for x in MISSING if x[:1] == "#")  # of a spreadsheet: no name of anything
 # Codes for missing in tables of returns, in percent or decimals; no return is any of them
 CODES: Final = (
     -99.0,
@@ -55,6 +56,16 @@ _INFINITE = re.compile(r"^[+-]?inf(?:inity)?$", re.I)
 _SPACES = str.maketrans(
     {"\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2007": " ", "’": "'"} | dict.fromkeys(DASHES, "-")
 )
+
+
+def refuse_errors(labels: Iterable[object], *, where: str) -> None:
+    """Raise ``DataError`` for names that are errors of a spreadsheet, such as #REF!; blank as cells."""
+    bad = [x for x in labels if isinstance(x, str) and x.strip().lower() in SHEET_ERRORS]
+    if bad:
+        raise DataError(
+            f"{where}: {len(bad)} names are errors of a spreadsheet ({', '.join(bad[:5])}). Correct its"
+            " formulas, or write the names."
+        )
 
 
 def _grouped(mark: str, group: str) -> re.Pattern[str]:

@@ -115,6 +115,7 @@ def wide(
     blank = [j for j, n in enumerate(names) if not n]
     if blank:
         raise DataError(f"{where}: no name for column {blank[0] + 2}. Fill the first row.")
+    _numbers.refuse_errors(names, where=where)
     numbers = _floats(table.set_axis(names, axis=1), where, decimal_mark, reading, percent_columns)
     numbers = _renamed(numbers, aliases, where, reading)
     return _merged(numbers, where, reading).rename_axis(columns=None)
@@ -282,6 +283,7 @@ def _from_long(
     blank = np.flatnonzero((label == "").to_numpy())
     if len(blank):
         raise DataError(f"{where}: no symbol in row {blank[0] + 1}. Fill the column {symbol}.")
+    _numbers.refuse_errors(label.unique(), where=where)
     reading.layout, reading.column = reading.layout or "long form", str(price)
     numbers = _floats(table[[price]], where, decimal_mark, reading, None, labels=label)
     renamed = label if not aliases else label.map({s: aliases.rename(s) for s in label.unique()})

@@ -9,6 +9,7 @@ from bdfm.backtest.simple import HistoricalFifths
 from bdfm.backtest.walk import walk_forward
 from bdfm.data.panel import Panel
 from bdfm.data.settings import PanelSettings
+from bdfm.data.sources import read_earnings, read_prices, read_returns, read_universe
 from bdfm.errors import DataError, DataWarning, ModelError
 from bdfm.exposures.data import ExposureData
 from bdfm.forecast.changes import Changes, Step
@@ -110,3 +111,26 @@ def test_names_that_nothing_can_show_at_doors_without_a_universe(name):
     returns = 0.01 * np.random.default_rng(0).standard_normal((50, 2))
     with pytest.raises(DataError, match=r"cannot be shown|written in two ways"):
         ExposureData.from_arrays(returns, returns[:, :1], assets=assets)
+
+
+@pytest.mark.parametrize("error", ["#REF!", "#N/A", "#NAME?", " #div/0! "])
+def test_errors_of_a_spreadsheet_name_nothing(error, tmp_path):
+    """In cells they are blank; a header that is one had become a symbol."""
+    table = closes().rename(columns={"A1": error})
+    long = table.iloc[:40].rename_axis(columns="symbol").stack().rename("close").reset_index()
+    members = universe().replace({"A1": error})
+    calendar = pd.DataFrame({"symbol": ["A0", error], "date": "2020-01-03"})
+    readers = {
+        "prices": (read_prices, table.reset_index()),
+        "long": (read_prices, long),
+        "returns": (read_returns, table.pct_change().iloc[1:].reset_index()),
+        "universe": (read_universe, members),
+        "earnings": (read_earnings, calendar),
+    }
+    for name, (read, given) in readers.items():
+        given.to_csv(tmp_path / f"{name}.csv", index=False)
+        with pytest.raises(DataError, match="names are errors of a spreadsheet"):
+            read(tmp_path / f"{name}.csv")
+    with pytest.raises(DataError, match="names are errors of a spreadsheet"):
+        Panel.from_prices(table, members, origin="2021-05-14")
+    assert list(read_universe(universe().replace({"A1": "NA"}))["symbol"][:2]) == ["A0", "NA"]

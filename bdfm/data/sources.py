@@ -474,6 +474,7 @@ def _storable(table: pd.DataFrame, what: str) -> pd.DataFrame:
     columns: list[Any] = [*(table.iloc[:, j] for j in range(table.shape[1])), table.index]
     heads: list[Any] = list(table.columns)
     cells = (x for c in columns if c.dtype.kind not in "biufmM" for x in c)
-    names = (x for head in heads for x in (head if isinstance(head, tuple) else (head,)))
+    names = [x for head in heads for x in (head if isinstance(head, tuple) else (head,))]
     _checks.storable((*names, *cells), where=what)
+    _numbers.refuse_errors(names, where=what)
     return table

@@ -8,7 +8,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -35,6 +35,12 @@ CREATE TRIGGER IF NOT EXISTS no_change BEFORE UPDATE ON months
 CREATE TRIGGER IF NOT EXISTS no_removal BEFORE DELETE ON months
     BEGIN SELECT RAISE(ABORT, 'an entry of a ledger is never removed'); END;
 """
+
+# In the order of the fields of ``Entry``
+_ENTRIES: Final = (
+    "SELECT number, entered, folder, origin, end, model, run, changes, decision, knew, seal FROM months"
+    " ORDER BY number"
+)
 
 
 @dataclass(frozen=True)
@@ -134,10 +140,9 @@ class Ledger:
 
     def entries(self) -> list[Entry]:
         """All entries, oldest first."""
-        names = [f.name for f in fields(Entry)]
         with self._index() as index:
-            rows = index.execute(f"SELECT {', '.join(names)} FROM months ORDER BY number").fetchall()
-        return [Entry(**dict(zip(names, row, strict=True))) for row in rows]
+            rows = index.execute(_ENTRIES).fetchall()
+        return [Entry(*row) for row in rows]
 
     def table(self) -> pd.DataFrame:
         """One row for each entry: number, entered, folder, origin, end, model, edits, views, decision."""

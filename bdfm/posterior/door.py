@@ -18,7 +18,7 @@ from bdfm.errors import DataError, FileError
 from bdfm.model.equations import RETURNS_DATA, Equations, model_data
 from bdfm.model.evidence import Evidence
 from bdfm.model.part import Turn
-from bdfm.names import ASSET, CHAIN, DRAW, FACTOR, PANEL, PERIOD, POSTERIOR, RETURNS
+from bdfm.names import ASSET, CHAIN, DRAW, FACTOR, PANEL, PERIOD, POSTERIOR, RETURNS, SAMPLE_STATS
 
 PACKAGES: Final = ("pymc", "pytensor", "nutpie", "arviz", "xarray", "numpy", "pandas")
 
@@ -118,7 +118,7 @@ def _in_order(draws: xr.Dataset, dim: str, labels: list[Any], where: str) -> xr.
 
 def completed(tree: xr.DataTree, path: Path) -> xr.DataTree:
     """Tree of a file, which must have all groups of a posterior."""
-    lacking = [group for group in (POSTERIOR, PANEL) if group not in tree.children]
+    lacking = [group for group in (POSTERIOR, SAMPLE_STATS, PANEL) if group not in tree.children]
     if lacking:
         raise FileError(
             f"{path}: the file has no group {_checks.first(lacking)}: another release of bdfm wrote it. Fit"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import sqlite3
@@ -22,7 +23,7 @@ from bdfm.forecast.forecast import Forecast
 from bdfm.forecast.ranks import weighted_quantiles
 from bdfm.ledger import judge as judge_module
 from bdfm.ledger import track as track_module
-from bdfm.ledger.ledger import Ledger
+from bdfm.ledger.ledger import _ENTRIES, Entry, Ledger
 from bdfm.ledger.page import lines, ticks, track_html, verdict
 from bdfm.ledger.track import track
 from bdfm.portfolio.decisions import decide
@@ -372,3 +373,8 @@ def test_means_have_errors_from_eight_months_on(found):
     assert means.loc["rps", "mean"] == pytest.approx(rps.mean())
     assert 0.2 * rps.std() < means.loc["rps", "se"] * 3 < 3 * rps.std()
     assert means.loc["rps", "n"] == N_MONTHS
+
+
+def test_the_index_is_read_in_the_order_of_the_fields():
+    named = _ENTRIES.removeprefix("SELECT ").partition(" FROM ")[0].split(", ")
+    assert named == [f.name for f in dataclasses.fields(Entry)]

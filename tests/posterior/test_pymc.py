@@ -282,13 +282,14 @@ def test_evidence_of_a_trace_is_asked_for(small_preset, random_draws):
     assert Posterior.from_trace(draws, model, panel, evidence=evidence).evidence == tuple(evidence)
 
 
-def test_a_file_of_another_form_is_one_clear_error(small_preset, random_draws, tmp_path):
+@pytest.mark.parametrize("group", ["panel", "posterior", "sample_stats"])
+def test_a_file_of_another_form_is_one_clear_error(group, small_preset, random_draws, tmp_path):
     model, panel = small_preset("m6")
     posterior = Posterior.from_trace(random_draws(model, panel), model, panel)
     tree = posterior.tree
-    del tree["panel"]
+    del tree[group]
     path = _files.save_tree(tree, tmp_path / "old.nc", kind="posterior")
-    with pytest.raises(FileError, match=r"old\.nc: the file has no group panel: another release"):
+    with pytest.raises(FileError, match=rf"old\.nc: the file has no group {group}: another release"):
         Posterior.load(path)
 
 
