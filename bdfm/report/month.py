@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,7 +25,7 @@ from bdfm.data.periods import Horizon
 from bdfm.data.reading.excel import split_sheet
 from bdfm.data.settings import PanelSettings
 from bdfm.data.sources import demo, read_earnings, read_prices, read_universe, read_volatility
-from bdfm.errors import DataError
+from bdfm.errors import DataError, FileError
 from bdfm.forecast.changes import Changes
 from bdfm.forecast.event_edits import Drop
 from bdfm.forecast.forecast import Forecast
@@ -78,6 +78,8 @@ class Month:
         Evidence inside the model, each over its horizon.
     tables
         What was read of its files: each says how in ``.attrs["reading"]``.
+    sums
+        SHA-256 of each data file as it was read, by its key of ``[data]``: it may be another one later.
     doubts
         What is doubtful in its data, accepted or warned of.
     warm_from
@@ -96,15 +98,9 @@ class Month:
     horizons: tuple[Horizon, ...]
     evidence: tuple[Evidence, ...] = ()
     tables: tuple[pd.DataFrame, ...] = ()
+    sums: Mapping[str, str] = field(default_factory=dict)
     doubts: tuple[Finding, ...] = ()
     warm_from: Posterior | None = None
-
-    @property
-    def files(self) -> dict[str, Path]:
-        """Data files, by their keys of ``[data]``."""
-        given = {k: getattr(self.run.data, k) for k in ("prices", "universe", "earnings", "volatility")}
-        files = {k: split_sheet(self.path.parent / x)[0] for k, x in given.items() if x is not None}
-        return {k: x for k, x in files.items() if os.path.isfile(x)}
 
     @property
     def out(self) -> Path:
@@ -179,6 +175,7 @@ def _read_and_checked(run: RunFile, path: Path, place: Callable[[str], str]) -> 
     date_format = run.data.date_format
     origin = _checks.as_date(run.data.origin, where=place("origin"), date_format=date_format)
     aliases = check_aliases(run.aliases, where=f"{path}, [aliases]")
+    sums = _sums(run.data, path)
     prices, universe = _data(run.data, path, aliases)
     earnings = None
     if run.data.earnings is not None:
@@ -188,6 +185,9 @@ def _read_and_checked(run: RunFile, path: Path, place: Callable[[str], str]) -> 
         forms = {"date_format": date_format, "decimal_mark": run.data.decimal_mark}
         volatility = read_volatility(path.parent / run.data.volatility, aliases=aliases, **forms)
         model = with_outside_volatility(model)
+    changed = [k for k, x in _sums(run.data, path).items() if x != sums.get(k)]
+    if changed:
+        raise FileError(f"{place(changed[0])}: the file changed while it was read. Run the same again.")
     doubt_aliases(aliases, accept=run.accept)
     known = list(universe["symbol"])
     _checks.known(run.data.zero, known, what="symbol", where=place("zero"))
@@ -229,8 +229,16 @@ def _read_and_checked(run: RunFile, path: Path, place: Callable[[str], str]) -> 
     )
     tables = tuple(t for t in (prices, universe, earnings, volatility) if t is not None)
     tables = () if run.data.demo else tables
-    rest: dict[str, Any] = {"tables": tables, "evidence": evidence, "warm_from": warm}
+    rest: dict[str, Any] = {"tables": tables, "sums": sums, "evidence": evidence, "warm_from": warm}
     return Month(run, "", path, path.name, model, panel, changes, closes, universe, horizons, **rest)
+
+
+def _sums(data: DataTable, path: Path) -> dict[str, str]:
+    """SHA-256 of each data file that is there, by its key of ``[data]``."""
+    given = {k: getattr(data, k) for k in ("prices", "universe", "earnings", "volatility")}
+    files = {k: split_sheet(path.parent / x)[0] for k, x in given.items() if x is not None}
+    there = {k: x for k, x in files.items() if os.path.isfile(x)}
+    return {k: sha256(_checks.existing_bytes(x, what=k)).hexdigest() for k, x in there.items()}
 
 
 def _check_ledger(run: RunFile, path: Path) -> None:
@@ -397,8 +405,7 @@ def run_month(
             facts["horizons"] = {h.label: h.periods for h in month.horizons}
         if month.changes.views:
             facts["views_method"] = "model" if again else "reweight"
-        read = {k: _checks.existing_bytes(x, what=k) for k, x in month.files.items()}
-        facts["files"] = {k: sha256(x).hexdigest() for k, x in read.items()}
+        facts["files"] = dict(month.sums)
         if decision is not None and run.holdings:
             facts["turnover"] = decision.turnover
         _files.write_text(folder / SUMMARY_FILE, _json.text(facts, indent=2) + "\n")
