@@ -10,8 +10,12 @@ from hashlib import sha256
 
 import fuzz_world as world
 import pytest
+import stopped
+from few import few
 
+from bdfm.forecast.forecast import Forecast
 from bdfm.posterior import fit as fit_module
+from bdfm.posterior.posterior import Posterior
 from bdfm.report import month as month_module
 
 FORECAST = f"forecast --prices prices.csv --universe universe.csv --origin {world.ORIGIN} --out new"
@@ -70,3 +74,39 @@ def test_a_file_that_changes_while_it_is_read_is_told(words, base, tmp_path, mon
     assert "prices" in done.err
     assert "the file changed while it was read. Run the same again." in " ".join(done.err.split())
     assert {*world.contents(folder)} == {*world.contents(base)}
+
+
+# Commands that read or write one forecast, and what both orders of each pair may leave.
+AT_ONCE = {
+    "view": "view out --constraint A=1%",
+    "edit": "edit out zero~B",
+    "decide": "decide out",
+    "report": "report out",
+    "forecast": FORECAST.replace("new", "out --seed 5 --keep-draws"),
+}
+PAIRS = [
+    ("view", "edit"),
+    ("view", "report"),
+    ("edit", "decide"),
+    ("decide", "report"),
+    ("decide", "decide"),
+    ("forecast", "view"),
+    ("forecast", "decide"),
+]
+
+
+@pytest.mark.skipif(not stopped.Path("/proc/self/stat").exists(), reason="processes are watched by /proc")
+@pytest.mark.parametrize("pair", few(PAIRS, [PAIRS[2], PAIRS[5]]))
+def test_two_commands_at_once_on_one_forecast(pair, base, tmp_path):
+    """Each ends as it would alone, or is told why not; no file is half of one and half of the other."""
+    folder = tmp_path / "x"
+    shutil.copytree(base, folder, symlinks=True)
+    words = [[w.replace("~", " ") for w in AT_ONCE[name].split()] for name in pair]
+    ended = [c.wait() for c in [stopped.Child(folder, w) for w in words]]
+    assert {e.code for e in ended} <= {0, 2}, ended
+    assert 0 in {e.code for e in ended}, ended
+    assert not any("Traceback" in e.text for e in ended), ended
+    assert not stopped.left_over(stopped.state(folder))
+    for file in (folder / "out").glob("forecast*.nc"):
+        assert len(Forecast.load(file).assets) == len(world.SYMBOLS)
+    Posterior.load(folder / "out" / "posterior.nc")
