@@ -131,7 +131,7 @@ def at_least(value: int, minimum: int, *, what: str, where: str) -> int:
     odd = isinstance(value, _NO_NUMBERS)
     number = float("nan") if odd else finite(value, what=what, where=where)
     if odd or number != int(number) or number < minimum:
-        raise DataError(f"{where}: {what} must be a whole number of at least {minimum}, got {value!r}.")
+        raise DataError(f"{where}: {what} must be a whole number of at least {minimum}, got {_shown(value)}.")
     return int(number)
 
 

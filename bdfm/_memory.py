@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Final
 
+from bdfm._reading import short
 from bdfm.errors import DataError
 
 _MEMINFO = Path("/proc/meminfo")
@@ -62,7 +63,7 @@ def as_bytes(given: object, *, where: str) -> int:
     text = str(given).strip()
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(I?)B?", text, re.IGNORECASE)
     if isinstance(given, bool) or found is None:
-        raise DataError(f'{where}: {given!r} is no size of memory. Give one such as "4GB" or "500MB".')
+        raise DataError(f'{where}: {short(repr(given))} is no size of memory. Give one such as "4GB".')
     number, unit, binary = found[1], found[2].upper(), found[3]
     size = round(float(number) * (_BINARY if binary else _UNITS)[unit])
     if size < LEAST:

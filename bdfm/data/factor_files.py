@@ -8,6 +8,7 @@ from typing import Literal
 
 import pandas as pd
 
+from bdfm._reading import cut
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.tables import Tables
 from bdfm.data.sources import read_returns
@@ -49,7 +50,7 @@ def read_factors(
     """
     where = "factors"
     if unit not in ("percent", "decimal"):
-        raise DataError(f"{where}: unit must be percent or decimal, got {unit!r}.")
+        raise DataError(f"{where}: unit must be percent or decimal, got {cut(unit)}.")
     values = read_returns(path, what=where, unit=unit, date_format=date_format, decimal_mark=decimal_mark)
     doubt(Tables("exposures", factors=values), accept=accept)
     return values

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from scipy.special import gammaln
 
 from bdfm import _checks
+from bdfm._reading import short
 from bdfm._settings import Settings
 from bdfm.errors import ModelError, UnknownLabelError
 
@@ -157,7 +158,9 @@ class Part(Settings):
         if isinstance(value, cls):
             return value
         if not isinstance(value, Mapping):
-            raise ModelError(f"[{cls.slot}]: a table with the key `kind` was expected, got {value!r}.")
+            raise ModelError(
+                f"[{cls.slot}]: a table with the key `kind` was expected, got {short(repr(value))}."
+            )
         known = {kind: part for (slot, kind), part in Part.kinds.items() if slot == cls.slot}
         if "kind" not in value:
             raise ModelError(

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bdfm import _checks
+from bdfm._reading import cut
 from bdfm._symbols import Aliases, check_aliases, did_you_mean
 from bdfm.data.doubts.door import doubt_aliases
 from bdfm.data.factor_files import read_factors
@@ -273,7 +274,7 @@ def _benchmark(r: Request, given: str, symbols: list[str]) -> pd.Series[float]:
     path = Path(given)
     if not _checks.there(path):
         raise DataError(
-            f"--benchmark: {given!r} is neither a file nor a symbol of the prices."
+            f"--benchmark: {cut(given)} is neither a file nor a symbol of the prices."
             f"{did_you_mean(given, symbols)}"
         )
     table = read_portfolios(

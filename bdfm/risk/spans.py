@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bdfm import _checks
+from bdfm._reading import cut
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.tables import Tables
 from bdfm.data.features import Closes
@@ -54,7 +55,8 @@ def span(period: str | int) -> Span:
     found = _FORM.fullmatch("1m" if text == "month" else text)
     if not found or not int(found[1]):
         raise DataError(
-            f"{where}: {period!r} is none. Write market days as 1d or 20d, weeks as 1w or 4w, a month as 1m."
+            f"{where}: {cut(period)} is none. Write market days as 1d or 20d, weeks as 1w or 4w, a month as"
+            " 1m."
         )
     size, letter = int(found[1]), found[2]
     if letter == "d":

@@ -262,6 +262,8 @@ def unsound(path: Path) -> list[str]:
     try:
         if path.suffix == ".nc":
             return _unsound_nc(path)
+        if path.read_bytes()[:15].lower() == b"<!doctype html>":  # a page, whatever it is called
+            return [] if b"</html>" in path.read_bytes()[-200:] else ["cut off"]
         if path.suffix == ".json":
             json.loads(path.read_text(encoding="utf-8"))
         elif path.suffix == ".toml":
