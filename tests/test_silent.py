@@ -4,13 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bdfm import _files
 from bdfm.backtest.protocol import MarketData
 from bdfm.backtest.simple import HistoricalFifths
 from bdfm.backtest.walk import walk_forward
 from bdfm.data.panel import Panel
 from bdfm.data.settings import PanelSettings
 from bdfm.data.sources import read_earnings, read_prices, read_returns, read_universe
-from bdfm.errors import DataError, DataWarning, ModelError
+from bdfm.errors import DataError, DataWarning, FileError, ModelError
 from bdfm.exposures.data import ExposureData
 from bdfm.forecast.changes import Changes, Step
 from bdfm.forecast.edits import parse_edits
@@ -134,3 +135,16 @@ def test_errors_of_a_spreadsheet_name_nothing(error, tmp_path):
     with pytest.raises(DataError, match="names are errors of a spreadsheet"):
         Panel.from_prices(table, members, origin="2021-05-14")
     assert list(read_universe(universe().replace({"A1": "NA"}))["symbol"][:2]) == ["A0", "NA"]
+
+
+@pytest.mark.parametrize("text", ["13014", "[1]", '"x"', "null", "x", '{"a": [1]}'])
+def test_facts_of_a_forecast_that_are_no_table(text, tmp_path):
+    """Found by the fuzzer: a resealed file whose facts were a number ended in AttributeError."""
+    forecast = Forecast.from_draws(
+        0.05 * np.random.default_rng(1).standard_normal((200, 2)), assets=["A", "B"],
+        asset_class=["x"] * 2, origin="2021-05-14", end="2021-06-11",
+    )  # fmt: skip
+    dataset = _files.load_dataset(forecast.save(tmp_path / "f.nc"), kind="forecast")
+    path = _files.save_dataset(dataset.assign(attrs=text), tmp_path / "f.nc", kind="forecast")
+    with pytest.raises((FileError, DataError)):
+        Forecast.load(path)

@@ -399,7 +399,7 @@ class Forecast(Actions):
                 names=dataset[NAME].values.tolist(),
                 origin=_day_of(dataset, "origin"),
                 end=_day_of(dataset, "end"),
-                attrs=json.loads(dataset["attrs"].item()),
+                attrs=_table_of(dataset["attrs"].item()),
                 posterior_draw=None if index is None else index.values,
                 take_over=True,
             )
@@ -463,3 +463,11 @@ def _plain(value: object, name: str) -> AttrValue:
     if not isinstance(value, str | int | float):
         raise DataError(f"forecast: attrs[{name!r}] is a {type(value).__name__}. Give a text or a number.")
     return value
+
+
+def _table_of(text: object) -> dict[str, AttrValue]:
+    """Facts of a text of JSON; ``ValueError`` where it holds something else than a table."""
+    found = json.loads(str(text))
+    if not isinstance(found, dict):
+        raise ValueError(f"its attrs are a {type(found).__name__}, not a table")
+    return found
