@@ -676,7 +676,7 @@ def test_a_signal_at_any_step_leaves_nothing_hidden(tmp_path, form, least):
     seen, at, watched = [], 0, False
 
     def step(event, args):
-        if event in STEPS and watched:
+        if watched and event in STEPS:  # in this order: as Python ends, globals are gone
             named = [os.fsdecode(x) for x in args if isinstance(x, str | bytes | os.PathLike)]
             if any(str(tmp_path) in x for x in named):
                 seen.append(event)

@@ -89,7 +89,7 @@ def sampling(tables: Tables) -> Iterator[Finding]:
 
 def _closed_periods(tables: Tables, series: Series) -> Iterator[Finding]:
     """Periods without a single row, among those that begin after the first one, of daily prices."""
-    edges = pd.DatetimeIndex(tables.edges)
+    edges = pd.DatetimeIndex(list(tables.edges))
     edges = edges[edges >= series.days[0]]
     if len(edges) < 2:
         return
