@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from forecasters import Naive
 from rich.console import Console
+from scipy import stats
 
 from bdfm.backtest import (
     Late,
@@ -202,6 +203,16 @@ def test_tables_and_page_escape_names(comparison, tmp_path):
     assert not re.search(r"""<(script|link|img)[^>]+(src|href)=["']https?:""", page)  # no network
     assert page.count('class="plotly-graph-div"') == 7
     assert "Plotly.newPlot" in page
+
+
+def test_bars_of_differences_are_intervals_of_90_and_95_percent(comparison):
+    """Thin ones of 95 % come first, in the order of the table from its end; then the thick ones."""
+    table = comparison.table.iloc[::-1]
+    free = len(comparison.origins) - 1
+    bars = [line.x[1] - line.x[0] for line in comparison.plot_differences().data[:-1]]
+    quantiles = np.repeat(stats.t.ppf([0.975, 0.95], free), len(table))
+    np.testing.assert_allclose(bars, 2e5 * quantiles * np.tile(table["se"].fillna(0), 2), rtol=1e-9)
+    assert max(bars) > 0
 
 
 def test_pictures(comparison):
