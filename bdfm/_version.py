@@ -1,6 +1,5 @@
 """Version of the package; in a module of its own, since the reader of metadata takes 30 ms."""
 
-import tomllib
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
@@ -11,6 +10,8 @@ def _own_version() -> str:
     try:
         return version("bdfm")
     except PackageNotFoundError:
+        import tomllib  # which an installed package never needs
+
         project = Path(__file__).parents[1] / "pyproject.toml"
         return str(tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"])
 
