@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
+import arviz_base  # noqa: F401  # before what it looks through, every module there is: seconds later on
 import numpy as np
 import pytensor
 import pytest
@@ -40,7 +41,6 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     of all work. In a run of all tests the processes share out what compilation there is; each would otherwise
     compile the updates of the sampler as its own tests ask for them, most of them twice.
     """
-    gc.collect()
     gc.freeze()
     number = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     if number == 1 or len(session.items) < ALL_TESTS:

@@ -4,6 +4,7 @@ Patterns that this file must not trip over itself are written with a bracket aro
 """
 
 import ast
+import functools
 import inspect
 import re
 import subprocess
@@ -99,7 +100,12 @@ def modules() -> dict[str, Path]:
 
 
 MODULES = modules()
-TREES = {name: ast.parse(path.read_text(encoding="utf-8"), str(path)) for name, path in MODULES.items()}
+
+
+@functools.cache
+def tree(module: str) -> ast.Module:
+    """Syntax of a module, read when a test first asks: those who only list the tests do not wait for it."""
+    return ast.parse(MODULES[module].read_text(encoding="utf-8"), str(MODULES[module]))
 
 
 def room(module: str) -> str | None:
@@ -119,10 +125,10 @@ def existing(target: str) -> str | None:
     return next((m for m in (target, f"{target}.__init__") if m in MODULES), None)
 
 
-def imported(module: str, tree: ast.AST) -> Iterator[tuple[str, int]]:
+def imported(module: str, code: ast.AST) -> Iterator[tuple[str, int]]:
     """Modules of the package that a module imports anywhere, with the line."""
     package = ["bdfm", *module.split(".")[:-1]]
-    for node in ast.walk(tree):
+    for node in ast.walk(code):
         targets: list[str] = []
         if isinstance(node, ast.Import):
             targets = [alias.name for alias in node.names]
@@ -152,7 +158,7 @@ def test_every_module_has_a_room():
 
 def test_a_room_says_in_one_sentence_what_it_is():
     for name in set(ROOMS) - {"ground", "bdfm"}:
-        text = ast.get_docstring(TREES[f"{name}.__init__"])
+        text = ast.get_docstring(tree(f"{name}.__init__"))
         assert text, name
         assert len(text) < 400, f"bdfm/{name}/__init__.py: one sentence is enough"
 
@@ -165,7 +171,7 @@ def may_import(module: str, target: str) -> bool:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_come_from_rooms_above(module):
-    found = imported(module, TREES[module])
+    found = imported(module, tree(module))
     wrong = [f"line {line}: {target}" for target, line in found if not may_import(module, target)]
     assert not wrong, f"bdfm.{module} imports what does not stand above it: {'; '.join(wrong)}"
 
@@ -187,7 +193,7 @@ def circle(arrows: dict[str, set[str]]) -> list[str]:
 
 
 def test_no_modules_import_each_other_in_a_circle():
-    arrows = {m: {target for target, _ in imported(m, TREES[m]) if target != m} for m in MODULES}
+    arrows = {m: {target for target, _ in imported(m, tree(m)) if target != m} for m in MODULES}
     found = circle(arrows)
     assert not found, " -> ".join(found)
 
@@ -236,7 +242,7 @@ def f():
 @pytest.mark.parametrize("module", MODULES)
 def test_heavy_optional_packages_are_imported_in_functions(module):
     top: list[str] = []
-    for node in outside_functions(TREES[module]):
+    for node in outside_functions(tree(module)):
         if isinstance(node, ast.Import):
             top += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -251,8 +257,8 @@ def test_pictures_are_made_by_pyplot():
     """As by ``_figures.new_figure``: a notebook without pyplot shows no figure that is made by its class."""
     found = [
         f"bdfm.{module}: line {node.lineno}"
-        for module, tree in TREES.items()
-        for node in ast.walk(tree)
+        for module in MODULES
+        for node in ast.walk(tree(module))
         if isinstance(node, ast.Call) and ast.unparse(node.func) in ("Figure", "matplotlib.figure.Figure")
     ]
     assert not found, found
@@ -261,9 +267,9 @@ def test_pictures_are_made_by_pyplot():
 def test_only_the_command_line_prints():
     lines = [
         f"bdfm.{module}, line {node.lineno}"
-        for module, tree in TREES.items()
+        for module in MODULES
         if not module.startswith("cli")
-        for node in ast.walk(tree)
+        for node in ast.walk(tree(module))
         if isinstance(node, ast.Call)
         and (getattr(node.func, "id", None) == "print" or getattr(node.func, "attr", None) == "print")
     ]
@@ -335,8 +341,8 @@ def test_lock_holds_names_and_versions_only():
 
 def docstrings() -> Iterator[tuple[str, str]]:
     """Docstrings of the package, with a name for messages."""
-    for module, tree in TREES.items():
-        for node in ast.walk(tree):
+    for module in MODULES:
+        for node in ast.walk(tree(module)):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
                 text = ast.get_docstring(node)
                 if text:
@@ -431,7 +437,7 @@ def test_code_that_the_document_points_to_exists(document):
         if not (PACKAGE / file).is_file():
             wrong.append(f"{file} does not exist")
             continue
-        body: list[ast.stmt] = TREES[file.removesuffix(".py").replace("/", ".")].body
+        body: list[ast.stmt] = tree(file.removesuffix(".py").replace("/", ".")).body
         for part in [] if name.endswith(".py") else name.split("."):
             node = next((n for n in body if getattr(n, "name", None) == part), None)
             if node is None:
