@@ -15,6 +15,7 @@ import numpy as np
 import pytensor
 import pytest
 import xarray as xr
+from pytensor.compile.mode import Mode
 
 from bdfm.cli import app
 from bdfm.data.panel import Panel
@@ -26,8 +27,11 @@ from bdfm.model.equations import model_data
 from bdfm.model.factor_model import FactorModel
 from bdfm.model.simulate import simulate
 
-# Graphs of tests are evaluated a few times at most: interpreted, not compiled. Samplers compile all the same.
-pytensor.config.mode = "FAST_COMPILE"
+# Graphs of tests are evaluated a few times at most: as they are written, neither rewritten nor compiled, which
+# takes longer than to evaluate them. Samplers compile all the same, and what states its mode has that.
+pytensor.config.mode = Mode(linker="py", optimizer=None)
+# Where in the source a node was made is for messages of errors; to look it up is a tenth of making a graph.
+pytensor.config.traceback__limit = 0
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 ALL_TESTS = 3000  # fewer are some of them, which may compile nothing

@@ -5,6 +5,7 @@ All arrays of a state are views of one vector of values: to keep a draw is to co
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -187,7 +188,7 @@ def state_sizes(data: Data, n_factors: int) -> tuple[int, int]:
     sizes: list[int] = []
 
     def count(*shape: int) -> Floats:
-        sizes.append(int(np.prod(shape)))
+        sizes.append(int(math.prod(shape)))
         return np.empty(0)
 
     kept = lay_out(count, data, n_factors)[1]
@@ -200,7 +201,7 @@ def state_views(values: Floats, data: Data, n_factors: int) -> State:
 
     def view(*shape: int) -> Floats:
         nonlocal first
-        size = int(np.prod(shape))
+        size = int(math.prod(shape))
         if first + size > values.shape[-1]:  # not among the values of kept draws
             return np.empty(0)
         part = values[..., first : first + size]

@@ -12,11 +12,11 @@ import math
 
 import numpy as np
 from scipy import stats
+from scipy.special import gammaln as lgamma
 
 from bdfm.gibbs.updates.noise import LAPLACE, NORMAL, STUDENT_T  # codes of the families, nothing else
 
 LOG_2PI = math.log(2 * math.pi)
-lgamma = np.vectorize(math.lgamma, otypes=[float])
 erf = math.erf
 
 
@@ -196,8 +196,7 @@ def factor_prior(spec, p):
         if abs(phi) >= 1:
             return -np.inf
         total += normal(h[0], 0.0, sigma / math.sqrt(1 - phi**2))
-        for t in range(1, len(h)):
-            total += normal(h[t], phi * h[t - 1], sigma)
+        total += normal(h[1:], phi * h[:-1], sigma).sum()
     return total
 
 
@@ -247,7 +246,7 @@ def expected_returns(spec, p):
         f = f + p["factor_scale"] * p["premium"]
     n_periods, n_assets = spec.returns.shape
     block = np.zeros(n_periods, int) if spec.loading_blocks is None else spec.loading_blocks.block
-    mu = np.stack([w[block[t]] @ f[t] for t in range(n_periods)])
+    mu = np.einsum("tik,tk->ti", w[block], f)
     for effect in spec.mean:
         mu = mu + (columns(effect) * p[effect.name]).sum(axis=2)
     assert mu.shape == (n_periods, n_assets)
