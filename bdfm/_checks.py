@@ -75,7 +75,7 @@ def known(
 
 def unique(labels: Iterable[object], *, what: str, where: str, hint: str = "") -> None:
     """Raise ``DataError`` when a label comes twice."""
-    index = pd.Index(list(labels))
+    index = labels if isinstance(labels, pd.Index) else pd.Index(list(labels))
     double = index[index.duplicated()].unique()
     if len(double):
         raise DataError(

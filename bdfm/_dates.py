@@ -7,6 +7,7 @@ meant.
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import re
 import warnings
 from collections.abc import Iterable
@@ -78,6 +79,7 @@ _FORMS: Final = {
 }
 WHOLE: Final = ("iso", "compact", "parts", "day-name", "name-day", "year-name")  # name a day by themselves
 _MONTHLY = ("month", "compact month", "name month", "quarter")
+USUAL_FORM: Final = "2022-01-31"
 
 
 class Days(NamedTuple):
@@ -126,7 +128,10 @@ def _kept(pattern: str) -> str | None:
 
 def families(texts: Iterable[object]) -> np.ndarray[Any, Any]:
     """Family of the form of each text (``_FORMS``); blank for blank and for what is no date at all."""
-    codes, uniques = pd.factorize(pd.Series(list(texts), dtype=object).astype(str))
+    texts = list(texts)
+    if texts and _all_usual(texts):
+        return np.full(len(texts), "iso", dtype=object)
+    codes, uniques = pd.factorize(pd.Series(texts, dtype=object).astype(str))
     known = np.array([_family(_bare(u)) for u in uniques], dtype=object)
     return known[codes] if len(known) else np.empty(0, dtype=object)
 
@@ -198,7 +203,8 @@ def parse(
         return Days(_whole_days(pd.DatetimeIndex(index.to_timestamp(how="end"))), form)
     if not isinstance(index, pd.DatetimeIndex):
         if not (len(index) and all(isinstance(x, pd.Timestamp | dt.date) for x in index)):
-            return _of_texts(index, where, pattern, typed)
+            usual = _of_usual_texts(index.tolist()) if pattern is None else None
+            return usual or _of_texts(index, where, pattern, typed)
         index = pd.DatetimeIndex([pd.Timestamp(x).tz_localize(None) for x in index])
     missing = np.flatnonzero(index.isna())
     if len(missing):
@@ -206,7 +212,24 @@ def parse(
             f"{where}: {len(missing)} of {len(index)} dates cannot be read, first '' in row {missing[0] + 1}."
             " Fill it, or drop the row."
         )
-    return Days(_whole_days(index), "2022-01-31")
+    return Days(_whole_days(index), USUAL_FORM)
+
+
+def _all_usual(values: list[Any]) -> bool:
+    """Whether all are texts like 2022-01-31, be there such a day or not: so are most columns of dates."""
+    return all(isinstance(x, str) and _BARE.match(x) for x in values)
+
+
+def _of_usual_texts(values: list[Any]) -> Days | None:
+    """What ``_of_texts`` gives, a tenth as long, where all are days like 2022-01-31; None otherwise."""
+    if not values or not _all_usual(values):
+        return None
+    try:
+        days = pd.DatetimeIndex(np.array(values, dtype="datetime64[D]")).as_unit(_unit())
+    except ValueError:  # there is no such day: the other way says which
+        return None
+    within = (days.year >= FIRST_YEAR) & (days.year <= LAST_YEAR)
+    return Days(days, USUAL_FORM) if within.all() else None
 
 
 def _of_texts(index: pd.Index[Any], where: str, pattern: str | None, typed: bool) -> Days:
@@ -367,6 +390,12 @@ def _calendar(rows: list[tuple[int, int, int]]) -> pd.DatetimeIndex:
     parts = pd.DataFrame(rows, columns=["year", "month", "day"])
     within = parts["year"].between(FIRST_YEAR, LAST_YEAR)
     return pd.DatetimeIndex(pd.to_datetime(parts.where(within), errors="coerce"))
+
+
+@functools.cache
+def _unit() -> str:
+    """Unit of days that pandas makes of numbers; it differs between its versions."""
+    return _calendar([(2022, 1, 31)]).unit
 
 
 def _by_pattern(texts: list[str], pattern: str) -> pd.DatetimeIndex | None:

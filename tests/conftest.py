@@ -27,8 +27,8 @@ from bdfm.model.equations import model_data
 from bdfm.model.factor_model import FactorModel
 from bdfm.model.simulate import simulate
 
-# Graphs of tests are evaluated a few times at most: as they are written, neither rewritten nor compiled, which
-# takes longer than to evaluate them. Samplers compile all the same, and what states its mode has that.
+# Graphs of tests are evaluated a few times at most: as they are written, neither rewritten nor compiled, for
+# that takes longer than all evaluations. Samplers compile all the same, and what states its mode has that.
 pytensor.config.mode = Mode(linker="py", optimizer=None)
 # Where in the source a node was made is for messages of errors; to look it up is a tenth of making a graph.
 pytensor.config.traceback__limit = 0

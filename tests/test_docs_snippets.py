@@ -46,7 +46,7 @@ RUN = ("bash", "python", "toml")
 
 
 @pytest.fixture
-def folder(tmp_path_factory, tmp_path, bdfm_command, monkeypatch):
+def folder(tmp_path_factory, tmp_path, bdfm_command, monkeypatch, blank_pictures):
     """Folder with the reader's files and the forecasts of two months, made once."""
     short_runs(monkeypatch.setattr)
     kept = tmp_path_factory.getbasetemp() / "snippets"

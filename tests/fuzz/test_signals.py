@@ -26,7 +26,7 @@ SAMPLE = {
     "view": [("SIGKILL", 1.0), ("SIGTERM", 0.5)],
     "decide": [("SIGKILL", 1.0), ("SIGINT", 0.8)],
     "roll": [("SIGKILL", 1.0)],
-    "run, ledger": [("SIGKILL", 0.9), ("SIGTERM", 0.5)],
+    "run, ledger": [("SIGKILL", 0.9)],
     "backtest, resumed": [("SIGKILL", 0.6), ("SIGINT", 0.3)],
     "track": [("SIGINT twice", 1.0)],
 }

@@ -28,6 +28,8 @@ from bdfm.report.month import make_month, read_month, run_month
 from bdfm.report.page import write_report
 from bdfm.report.run_file import DataTable, EvidenceTable, RunFile
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")  # what pictures show is tested where they are made
+
 RUN = """
 seed = 3
 n_draws = 4000

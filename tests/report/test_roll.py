@@ -17,6 +17,8 @@ from bdfm.report.month import read_month
 from bdfm.report.roll import roll, to_text
 from bdfm.report.run_file import read_run_file
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")  # what pictures show is tested where they are made
+
 FILE = """
 model = "m6"
 seed = 3

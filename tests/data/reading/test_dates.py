@@ -207,3 +207,34 @@ def test_families_are_those_of_the_parser():
     ]
     assert len(_dates.families([])) == 0
     assert np.all(_dates.families(["Mon 31 Jan 2022"] * 3) == "day-name")
+
+
+def test_usual_dates_are_read_together_as_they_are_one_by_one():
+    texts = ["2021-12-31", "2022-01-03", "2020-02-29", "2021-12-31", "1800-01-01", "2199-12-31"]
+    for values in (texts, pd.Index(texts), pd.Index(texts, dtype=object), pd.Series(texts)):
+        one_by_one = _dates._of_texts(pd.Index(values), "prices", None, False)
+        together = _dates._of_usual_texts(list(values))
+        assert together.form == one_by_one.form
+        assert together.notes == one_by_one.notes
+        pd.testing.assert_index_equal(together.days, one_by_one.days, exact=True)
+        pd.testing.assert_index_equal(_dates.parse(values, where="prices").days, one_by_one.days)
+    assert list(_dates.families(texts)) == ["iso"] * 6
+
+
+@pytest.mark.parametrize("odd", ["2022-02-30", "1799-12-31", "2200-01-01", "2022-1-3", " 2022-01-03", "", 7])
+def test_one_date_that_is_not_usual_leaves_all_to_be_read_one_by_one(odd):
+    assert _dates._of_usual_texts(["2021-12-31", odd]) is None
+    assert _dates._of_usual_texts([]) is None
+
+
+@pytest.mark.parametrize("odd", ["2022-02-30", "1799-12-31", "2200-01-01"])
+def test_a_day_that_is_none_is_named_among_usual_ones(odd):
+    with pytest.raises(DataError, match=rf"prices: 1 of 2 dates .*{odd}"):
+        _dates.parse(["2021-12-31", odd], where="prices")
+
+
+def test_a_pattern_comes_before_the_usual_form():
+    """2022-03-04 is the third of April where the pattern says so."""
+    assert _dates.parse(["2022-03-04"], where="x", date_format="%Y-%d-%m").days[0] == pd.Timestamp(
+        "2022-04-03"
+    )
