@@ -36,6 +36,7 @@ ROWS = [
     for names, text in ROW.findall(PAGE.read_text(encoding="utf-8").partition("## Every function")[2])
     for name in re.findall(r"`(\w+)`", names)
 ]
+MANY = {"mode": "FAST_COMPILE"}  # of a graph that is evaluated hundreds of times: rewriting is worth it
 SLOW = ("plot_autocorr", "plot_psense_quantities", "plot_loo_interval")  # a second and more each
 CALL = re.compile(r"`(az\.\w+\(.*?\))`(?=[,;]| *$| of|$)")
 NOT_OF_RESULTS = {"get_log_likelihood"}
@@ -167,7 +168,7 @@ def test_cells_are_the_known_returns_by_label(names, fitted):
 def test_prior_is_that_of_pymc(names, fitted):
     built = fitted.model.build(fitted.panel)
     with built:
-        theirs = pm.sample_prior_predictive(600, random_seed=7)
+        theirs = pm.sample_prior_predictive(600, random_seed=7, compile_kwargs=MANY)
     prior = names["tree"]["prior"]
     assert set(prior.data_vars) == set(theirs["prior"].data_vars)
     for name, x in prior.data_vars.items():

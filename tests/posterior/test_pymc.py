@@ -32,6 +32,7 @@ from bdfm.posterior.posterior import Posterior
 from bdfm.posterior.predictive_checks import prior_predictive
 
 SHORT = SamplerSettings(engine="gibbs", draws=30, tune=30, chains=2, thin=1)
+MANY = {"mode": "FAST_COMPILE"}  # of graphs that are evaluated hundreds of times: rewriting is worth it
 PRESETS = sorted(presets())
 # The presets whose parts are of all kinds; the others in the slow tests, where each builds its graph.
 FEW = few(PRESETS, ("daily", "house", "momentum"))
@@ -169,7 +170,7 @@ def test_replicates_of_pymc_come_from_the_posterior(posteriors, name):
 def test_prior_predictive_of_pymc_is_ours(small_preset, name):
     model, panel = small_preset(name, n_periods=15)  # each period is a step of the graph
     with model.build(panel):
-        drawn = pm.sample_prior_predictive(600, random_seed=7)
+        drawn = pm.sample_prior_predictive(600, random_seed=7, compile_kwargs=MANY)
     theirs = drawn["prior_predictive"]["log_returns"].to_numpy()[0]
     ours = prior_predictive(model, panel, n_draws=600, seed=8)["log_returns"].to_numpy()
     for t, i in [(0, 0), (0, 5), (7, 2), (14, 3)]:
