@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from few import few
 
 from bdfm._optional import optional
 from bdfm.errors import DataError, DataWarning, FileError, MissingDependencyError, UnknownLabelError
@@ -82,7 +83,7 @@ def test_prediction_uses_the_day_before(fitted):
 
 
 @every_method
-@pytest.mark.parametrize("scale", [1.0, 5.0], ids=["noise", "wild"])
+@pytest.mark.parametrize("scale", few([1.0, 5.0], (1.0,)), ids=["noise", "wild"])
 def test_nothing_after_a_day_changes_it(method, fitted, data, scale):
     _audit(method, fitted, data, scale, data.days_of("test").start + 15)
     # Inside the training part too: what is estimated there may not reach back
