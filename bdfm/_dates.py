@@ -393,7 +393,7 @@ def _calendar(rows: list[tuple[int, int, int]]) -> pd.DatetimeIndex:
 
 
 @functools.cache
-def _unit() -> str:
+def _unit() -> Any:
     """Unit of days that pandas makes of numbers; it differs between its versions."""
     return _calendar([(2022, 1, 31)]).unit
 
