@@ -48,8 +48,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 COMMON = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck), "print_blob": True}
 
 
-# Always the same cases; the slow test has a hundred times as many, others each time.
-@settings(max_examples=50, derandomize=True, phases=[Phase.generate], **COMMON)
+# Always the same cases; the slow test has many times as many, others each time.
+@settings(max_examples=150, derandomize=True, phases=[Phase.generate], **COMMON)
 @given(data=st.data())
 def test_whatever_comes(base, data):
     a_case(base, data.draw, dear=False)
