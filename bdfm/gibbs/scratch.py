@@ -10,6 +10,7 @@ from bdfm.gibbs.data import Bools, Data, Floats, Ints
 from bdfm.gibbs.state import State
 
 CHUNK: Final = 64  # periods whose small matrices are factored together, so that they stay in the cache
+PARTS, STUDENT_PARTS = 10, 7  # normal densities for the log square of a normal variable, of a Student-t one
 _START_STEP: Final = 0.2  # of the joint random walk of sigma_nu and all nu, on the log scale
 
 
@@ -155,12 +156,21 @@ class FactorDaysScratch(NamedTuple):
     none: Floats  # (1, T) 0
 
 
+class Parts(NamedTuple):
+    """Parts of a mixture of normal densities near that of a log square (eq. S31)."""
+
+    mean: Floats  # (J)
+    precision: Floats  # (J)
+    log_weight: Floats  # (J) of the weight times the density at its mode
+
+
 class VolatilityPathScratch(NamedTuple):
     """Draw of one path of a log volatility, of an asset or a factor."""
 
     log_scale: Floats  # (T) of the noise without the path
-    ratio: Floats  # (T) squares over that scale and the mixing variable
+    ratio: Floats  # (T) squares over that scale
     target: Floats  # (T) their logs, not below a floor
+    parts: Parts  # of the mixture for the log squares of the noise
     weights: Floats  # (10, T) of the parts of the mixture
     total: Floats  # (T)
     diagonal: Floats  # (T)
@@ -176,7 +186,7 @@ class VolatilityPathScratch(NamedTuple):
 class PathGroupScratch(NamedTuple):
     """Paths of the assets of a group together; of size 0 where no asset has a path."""
 
-    ratio: Floats  # (N, T) squares over the noise scale without the path and the mixing variable
+    ratio: Floats  # (N, T) squares over the noise scale without the path
     target: Floats  # (N, T) their logs, not below a floor
     information: Floats  # (N, T) what the returns say of each state: precision
     pull: Floats  # (N, T) and precision times mean
@@ -333,6 +343,7 @@ def make_scratch(data: Data, state: State) -> Scratch:
             log_scale=z(own_t),
             ratio=z(own_t),
             target=z(own_t),
+            parts=Parts(*(z(STUDENT_PARTS if state.noise.nu.size else PARTS) for _ in range(3))),
             weights=z((10, own_t)),
             total=z(own_t),
             diagonal=z(own_t),

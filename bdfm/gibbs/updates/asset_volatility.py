@@ -10,11 +10,11 @@ import numpy as np
 from bdfm.gibbs.compiling import kernel, update
 from bdfm.gibbs.data import Data, Effects, Floats, Ints
 from bdfm.gibbs.level import effect_of, level_change, lowest_shift
-from bdfm.gibbs.random import exp_in_place, gamma_fill, log_in_place, normal, uniform
+from bdfm.gibbs.random import exp_in_place, log_in_place, normal, uniform
 from bdfm.gibbs.scratch import Scratch, VolatilityPathScratch
 from bdfm.gibbs.slice import draw_log_scale, slice_above, slice_update
 from bdfm.gibbs.state import State
-from bdfm.gibbs.updates.log_squares import LOWEST, draw_parts, exact_over_mixture, mixture_weights
+from bdfm.gibbs.updates.log_squares import LOWEST, draw_parts, exact_over_mixture, mixture_weights, set_parts
 from bdfm.gibbs.updates.noise import STUDENT_T
 from bdfm.gibbs.updates.path_marginal import draw_along
 from bdfm.gibbs.updates.prior import prior_value
@@ -102,39 +102,30 @@ def extend_path(rng: np.random.Generator, path: Floats, first: int, stop: int, p
 
 
 @kernel
-def set_squares(
-    rng: np.random.Generator,
-    i: int,
-    data: Data,
-    state: State,
-    scratch: Scratch,
-    ratio: Floats,
-    y: Floats,
-) -> None:
-    """Fill ``ratio`` with e^2 xi / sigma^2 of asset i from its first return on, and ``y`` with their logs.
+def set_squares(i: int, data: Data, state: State, scratch: Scratch, ratio: Floats, y: Floats) -> None:
+    """Fill ``ratio`` with e^2 / sigma^2 of asset i from its first return on, and ``y`` with their logs.
 
-    xi are mixing variables that are drawn here, and sigma is the noise scale without the path, which comes
-    into ``log_scale``.
+    sigma is the noise scale without the path, which comes into ``log_scale``.
     """
     own, bits, n = scratch.volatility_path, scratch.volatility_path.bits, ratio.shape[0]
     first = data.asset_volatility.first[i]
-    e, precision = scratch.residuals[i, first : first + n], scratch.noise.precision[i, first : first + n]
+    e = scratch.residuals[i, first : first + n]
     set_log_scale(data.volatility, i, state.volatility.b, own.log_scale)
-    if data.noise.family == STUDENT_T:
-        nu = state.noise.nu[i]
-        gamma_fill(rng, ratio, 0.5 * (nu + 1.0))
-        for t in range(n):
-            ratio[t] *= 2.0 / (nu + e[t] * e[t] * precision[t])
-    else:
-        for t in range(n):
-            ratio[t] = 1.0
     for t in range(n):
         y[t] = -2.0 * own.log_scale[first + t]
     exp_in_place(y, bits)
     for t in range(n):
-        ratio[t] *= e[t] * e[t] * y[t]
+        ratio[t] = e[t] * e[t] * y[t]
         y[t] = max(ratio[t], math.exp(LOWEST))
     log_in_place(y, bits)
+
+
+@kernel
+def dof_of(i: int, data: Data, state: State) -> float:
+    """Degrees of freedom of an asset's noise; 1, which is not read, where it is normal."""
+    if data.noise.family == STUDENT_T:
+        return state.noise.nu[i]
+    return 1.0
 
 
 @kernel
@@ -168,11 +159,11 @@ def set_asset_precision(i: int, state: State, scratch: Scratch) -> None:
 def draw_asset_paths(rng: np.random.Generator, data: Data, state: State, scratch: Scratch) -> None:
     """Eq. S31: path v of the log noise scale of each asset, its persistence and shocks, in one step.
 
-    Mixing variables xi of Student-t noise are drawn first, and not kept. Given xi, log(e^2 xi / sigma^2) is
-    2 v + log z^2; parts of the mixture near the law of log z^2 are drawn given v. Given them, logit phi and
-    log sd are moved along a direction with v integrated out, and v is drawn, one normal vector. That step
-    leaves the posterior by the mixture as it is and is reversible under it; so all three are accepted with
-    the ratio of exact likelihood over mixture, there and here.
+    log(e^2 / sigma^2) is 2 v + log z^2, z normal or Student-t; parts of the mixture near the law of log z^2
+    are drawn given v. Given them, logit phi and log sd are moved along a direction with v integrated out, and
+    v is drawn, one normal vector. That step leaves the posterior by the mixture as it is and is reversible
+    under it; so all three are accepted with the ratio of exact likelihood over mixture, there and here.
+    Mixing variables of Student-t noise are integrated out.
 
     In every other sweep, where eq. S44 does the same with the hierarchies in those between. Reads residuals,
     coefficients of the log-volatility, nu and hierarchies; changes paths and parameters and keeps
@@ -180,7 +171,7 @@ def draw_asset_paths(rng: np.random.Generator, data: Data, state: State, scratch
     to other mixing variables.
     """
     own, paths, bounds = scratch.volatility_path, state.asset_volatility, data.asset_volatility
-    others_turn = (scratch.tuning.sweeps[0] & 1) == 0
+    others_turn, family = (scratch.tuning.sweeps[0] & 1) == 0, data.noise.family
     for i in range(paths.path.shape[0]):
         if others_turn and bounds.together[bounds.group[i]]:
             continue
@@ -190,17 +181,19 @@ def draw_asset_paths(rng: np.random.Generator, data: Data, state: State, scratch
         information, pull = own.information[:n], own.pull[:n]
         ratio, y, bits, logs = own.ratio[:n], own.target[:n], own.bits[:n], own.logs[:n]
         weights, total, new = own.weights, own.total[:n], own.proposal[:n]
-        set_squares(rng, i, data, state, scratch, ratio, y)
-        mixture_weights(y, path, weights, total, bits)
-        log_ratio = -exact_over_mixture(path, ratio, total, seen, logs, bits)
-        draw_parts(rng, y, weights, total, seen, information, pull)
+        nu = dof_of(i, data, state)
+        set_squares(i, data, state, scratch, ratio, y)
+        set_parts(family, nu, own.parts)
+        mixture_weights(y, path, own.parts, weights, total, bits)
+        log_ratio = -exact_over_mixture(path, ratio, family, nu, total, seen, logs, bits)
+        draw_parts(rng, y, own.parts, weights, total, seen, information, pull)
         group = bounds.group[i]
         mu = paths.mu[0, group], paths.mu[1, group]
         sigma = paths.sigma[0, group], paths.sigma[1, group]
         logit_phi, log_sd = draw_along(rng, paths.logit_phi[i], paths.log_sd[i], mu, sigma, information, pull)
         draw_states_given_parts(rng, logit_phi, log_sd, information, pull, own)
-        mixture_weights(y, new, weights, total, bits)
-        log_ratio += exact_over_mixture(new, ratio, total, seen, logs, bits)
+        mixture_weights(y, new, own.parts, weights, total, bits)
+        log_ratio += exact_over_mixture(new, ratio, family, nu, total, seen, logs, bits)
         scratch.moves.asset_path[1] += 1.0
         if math.log(1.0 - uniform(rng)) < log_ratio:
             scratch.moves.asset_path[0] += 1.0

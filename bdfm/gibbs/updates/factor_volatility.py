@@ -10,11 +10,11 @@ import numpy as np
 from bdfm.gibbs.compiling import kernel, update
 from bdfm.gibbs.data import Data, FactorVolatilityData, Floats
 from bdfm.gibbs.random import uniform
-from bdfm.gibbs.scratch import Scratch, VolatilityPathScratch
+from bdfm.gibbs.scratch import PARTS, Scratch, VolatilityPathScratch
 from bdfm.gibbs.slice import slice_update, slice_within
 from bdfm.gibbs.state import State
 from bdfm.gibbs.updates.asset_volatility import draw_band, sigmoid
-from bdfm.gibbs.updates.log_squares import LOG_WEIGHT, LOWEST, MEAN, PARTS, PRECISION, ROOT_A, ROOT_B
+from bdfm.gibbs.updates.log_squares import LOG_WEIGHT, LOWEST, MEAN, PRECISION, ROOT_A, ROOT_B
 
 _BLOCK: Final = 250  # periods of a path that are drawn together
 _WIDTH_PHI: Final = 1.0

@@ -1,8 +1,8 @@
 """Mixture of ten normal densities near that of the log of a squared standard normal variable.
 
 Omori, Chib, Shephard and Nakajima (2007), Stochastic volatility with leverage: fast and efficient likelihood
-inference, Journal of Econometrics 140, 425-449, table 1. With the part of each period known, all states of a
-log volatility are one normal vector. Here that vector is a proposal, which the exact density accepts or not:
+inference, Journal of Econometrics 140, 425-449, table 1; for Student-t variables ``student_squares``. With
+the part of each period known, all states of a log volatility are one normal vector. Here that vector is a proposal, which the exact density accepts or not:
 what the mixture is off by changes how often, and no posterior.
 """
 
@@ -16,8 +16,10 @@ import numpy as np
 from bdfm.gibbs.compiling import kernel
 from bdfm.gibbs.data import Floats, Ints
 from bdfm.gibbs.random import exp_in_place, log_in_place, uniform
+from bdfm.gibbs.scratch import PARTS, Parts
+from bdfm.gibbs.updates.noise import STUDENT_T
+from bdfm.gibbs.updates.student_squares import set_student_parts
 
-PARTS: Final = 10
 LOWEST: Final = -20.0  # log squares below are set to it in proposals: the mixture ends near it
 
 _WEIGHT: Final = (
@@ -46,16 +48,30 @@ ROOT_B: Final = np.exp(0.5 * MEAN) * np.array(_B)
 
 
 @kernel
-def mixture_weights(y: Floats, path: Floats, weights: Floats, total: Floats, bits: Ints) -> None:
+def set_parts(family: int, nu: float, parts: Parts) -> None:
+    """Parts for the log square of the noise: normal, or Student-t with ``nu`` degrees of freedom."""
+    if family == STUDENT_T:
+        set_student_parts(nu, parts)
+        return
+    for j in range(PARTS):
+        parts.mean[j] = MEAN[j]
+        parts.precision[j] = PRECISION[j]
+        parts.log_weight[j] = LOG_WEIGHT[j]
+
+
+@kernel
+def mixture_weights(
+    y: Floats, path: Floats, parts: Parts, weights: Floats, total: Floats, bits: Ints
+) -> None:
     """Weights (part, period) of the parts of the mixture at y - 2 path, and their sums over parts.
 
     ``weights`` may be longer than the others.
     """
     for t in range(total.shape[0]):
         total[t] = 0.0
-    for j in range(PARTS):
+    for j in range(parts.mean.shape[0]):
         w = weights[j, : total.shape[0]]
-        mean, half, constant = MEAN[j], 0.5 * PRECISION[j], LOG_WEIGHT[j]
+        mean, half, constant = parts.mean[j], 0.5 * parts.precision[j], parts.log_weight[j]
         for t in range(total.shape[0]):
             x = y[t] - 2.0 * path[t] - mean
             w[t] = constant - half * x * x
@@ -66,15 +82,33 @@ def mixture_weights(y: Floats, path: Floats, weights: Floats, total: Floats, bit
 
 @kernel
 def exact_over_mixture(
-    path: Floats, ratio: Floats, total: Floats, seen: Floats, logs: Floats, bits: Ints
+    path: Floats,
+    ratio: Floats,
+    family: int,
+    nu: float,
+    total: Floats,
+    seen: Floats,
+    logs: Floats,
+    bits: Ints,
 ) -> float:
-    """Log likelihood of a path given the mixing variables, less that by the mixture; up to a constant."""
+    """Log likelihood of a path, less that by the mixture; up to a constant.
+
+    ``ratio`` holds squared residuals over the noise scale without the path.
+    """
     value = 0.0
     for t in range(path.shape[0]):
         logs[t] = -2.0 * path[t]
     exp_in_place(logs, bits)
-    for t in range(path.shape[0]):
-        value -= seen[t] * (path[t] + 0.5 * ratio[t] * logs[t])
+    if family == STUDENT_T:
+        for t in range(path.shape[0]):
+            value -= seen[t] * path[t]
+            logs[t] = 1.0 + ratio[t] * logs[t] / nu
+        log_in_place(logs, bits)
+        for t in range(path.shape[0]):
+            value -= 0.5 * (nu + 1.0) * seen[t] * logs[t]
+    else:
+        for t in range(path.shape[0]):
+            value -= seen[t] * (path[t] + 0.5 * ratio[t] * logs[t])
     for t in range(path.shape[0]):
         logs[t] = max(total[t], 1e-300)
     log_in_place(logs, bits)
@@ -87,6 +121,7 @@ def exact_over_mixture(
 def draw_parts(
     rng: np.random.Generator,
     y: Floats,
+    parts: Parts,
     weights: Floats,
     total: Floats,
     seen: Floats,
@@ -97,6 +132,7 @@ def draw_parts(
 
     That is a precision, and precision times mean; 0 where there is no return.
     """
+    last = parts.mean.shape[0] - 1
     for t in range(y.shape[0]):
         information[t] = 0.0
         pull[t] = 0.0
@@ -104,8 +140,8 @@ def draw_parts(
             continue
         level = uniform(rng) * total[t]
         part = 0
-        while part < PARTS - 1 and level > weights[part, t]:
+        while part < last and level > weights[part, t]:
             level -= weights[part, t]
             part += 1
-        information[t] = 4.0 * PRECISION[part]
-        pull[t] = 2.0 * PRECISION[part] * (y[t] - MEAN[part])
+        information[t] = 4.0 * parts.precision[part]
+        pull[t] = 2.0 * parts.precision[part] * (y[t] - parts.mean[part])

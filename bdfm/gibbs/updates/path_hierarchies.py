@@ -14,6 +14,7 @@ from bdfm.gibbs.scratch import PathGroupScratch, Scratch
 from bdfm.gibbs.slice import slice_update
 from bdfm.gibbs.state import State
 from bdfm.gibbs.updates.asset_volatility import (
+    dof_of,
     draw_states_given_parts,
     extend_path,
     set_asset_precision,
@@ -21,7 +22,7 @@ from bdfm.gibbs.updates.asset_volatility import (
     set_squares,
     sigmoid,
 )
-from bdfm.gibbs.updates.log_squares import draw_parts, exact_over_mixture, mixture_weights
+from bdfm.gibbs.updates.log_squares import draw_parts, exact_over_mixture, mixture_weights, set_parts
 from bdfm.gibbs.updates.path_marginal import path_marginal_density
 
 # Steps along a direction of the locations and log scales of logit phi and log sd: near their posterior's sd
@@ -93,7 +94,7 @@ def move_path_hierarchies(rng: np.random.Generator, data: Data, state: State, sc
     hierarchies.
     """
     own, paths, prior = scratch.path_group, state.asset_volatility, data.asset_volatility
-    work = scratch.volatility_path
+    work, family = scratch.volatility_path, data.noise.family
     if (scratch.tuning.sweeps[0] & 1) == 1:
         return
     for group in range(prior.n_groups):
@@ -111,10 +112,12 @@ def move_path_hierarchies(rng: np.random.Generator, data: Data, state: State, sc
             ratio, y, total = own.ratio[i, :n], own.target[i, :n], work.total[:n]
             own.z[0, i] = (paths.logit_phi[i] - mu_phi) / sigma_phi
             own.z[1, i] = (paths.log_sd[i] - mu_sd) / sigma_sd
-            set_squares(rng, i, data, state, scratch, ratio, y)
-            mixture_weights(y, path, work.weights, total, work.bits[:n])
-            log_ratio -= exact_over_mixture(path, ratio, total, seen, work.logs[:n], work.bits[:n])
-            draw_parts(rng, y, work.weights, total, seen, own.information[i, :n], own.pull[i, :n])
+            nu, logs, bits = dof_of(i, data, state), work.logs[:n], work.bits[:n]
+            set_squares(i, data, state, scratch, ratio, y)
+            set_parts(family, nu, work.parts)
+            mixture_weights(y, path, work.parts, work.weights, total, bits)
+            log_ratio -= exact_over_mixture(path, ratio, family, nu, total, seen, logs, bits)
+            draw_parts(rng, y, work.parts, work.weights, total, seen, own.information[i, :n], own.pull[i, :n])
         step_mu_phi, step_mu_sd = _STEP_MU[0] * normal(rng), _STEP_MU[1] * normal(rng)
         step_phi, step_sd = _STEP_SIGMA[0] * normal(rng), _STEP_SIGMA[1] * normal(rng)
         args = (
@@ -137,8 +140,10 @@ def move_path_hierarchies(rng: np.random.Generator, data: Data, state: State, sc
             draw_states_given_parts(rng, logit_phi, log_sd, own.information[i, :n], own.pull[i, :n], work)
             for t in range(n):
                 new[t] = work.proposal[t]
-            mixture_weights(own.target[i, :n], new, work.weights, total, work.bits[:n])
-            log_ratio += exact_over_mixture(new, ratio, total, seen, work.logs[:n], work.bits[:n])
+            nu, logs, bits = dof_of(i, data, state), work.logs[:n], work.bits[:n]
+            set_parts(family, nu, work.parts)
+            mixture_weights(own.target[i, :n], new, work.parts, work.weights, total, bits)
+            log_ratio += exact_over_mixture(new, ratio, family, nu, total, seen, logs, bits)
         scratch.moves.path_group[1] += 1.0
         accepted = math.log(1.0 - uniform(rng)) < log_ratio
         if accepted:
