@@ -68,7 +68,9 @@ def fit(nu: float, near: Floats, ridge: float) -> Floats:
     used = root > 1e-8
 
     def off(p: Floats) -> Floats:
-        return np.concatenate([(root * (log_mixture(p.reshape(3, -1), X)[0] - exact))[used], ridge * (p - near.ravel())])
+        return np.concatenate(
+            [(root * (log_mixture(p.reshape(3, -1), X)[0] - exact))[used], ridge * (p - near.ravel())]
+        )
 
     def slope(p: Floats) -> Floats:
         table = p.reshape(3, -1)

@@ -20,7 +20,9 @@ type Ints = NDArray[np.int64]
 type Bools = NDArray[np.bool_]
 
 _MAX_RUN: Final = 64  # periods whose likelihood factors are multiplied before a logarithm is taken
-MOST_TOGETHER: Final = 150  # paths whose mixtures are near enough to be accepted together (eq. S44)
+# Paths whose mixtures are near enough to be accepted together (eq. S44), with Student-t noise and with normal
+MOST_TOGETHER: Final = 500
+MOST_TOGETHER_NORMAL: Final = 150
 
 
 class Returns(NamedTuple):
@@ -253,11 +255,12 @@ def _asset_volatility(spec: GibbsSpec, seen: Floats) -> AssetVolatilityData:
     n_assets, n_periods = seen.shape
     some = seen.any(axis=1)
     priors = (own.logit_phi, own.log_sd) if own else ()
+    most = MOST_TOGETHER_NORMAL if spec.noise.dof is None else MOST_TOGETHER
     return AssetVolatilityData(
         present=own is not None,
         group=np.zeros(n_assets, dtype=np.int64) if own is None else own.groups.astype(np.int64),
         n_groups=int(own.groups.max()) + 1 if own else 0,
-        together=np.bincount(own.groups) <= MOST_TOGETHER if own else np.zeros(0, dtype=np.bool_),
+        together=np.bincount(own.groups) <= most if own else np.zeros(0, dtype=np.bool_),
         first=np.where(some, seen.argmax(axis=1), 0).astype(np.int64),
         stop=np.where(some, n_periods - seen[:, ::-1].argmax(axis=1), n_periods).astype(np.int64),
         loc_mean=np.array([x.loc_mean for x in priors], dtype=np.float64),

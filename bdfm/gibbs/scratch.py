@@ -10,7 +10,7 @@ from bdfm.gibbs.data import Bools, Data, Floats, Ints
 from bdfm.gibbs.state import State
 
 CHUNK: Final = 64  # periods whose small matrices are factored together, so that they stay in the cache
-PARTS, STUDENT_PARTS = 10, 7  # normal densities for the log square of a normal variable, of a Student-t one
+PARTS: Final = 10  # normal densities of a mixture, at most
 _START_STEP: Final = 0.2  # of the joint random walk of sigma_nu and all nu, on the log scale
 
 
@@ -159,9 +159,10 @@ class FactorDaysScratch(NamedTuple):
 class Parts(NamedTuple):
     """Parts of a mixture of normal densities near that of a log square (eq. S31)."""
 
-    mean: Floats  # (J)
-    precision: Floats  # (J)
-    log_weight: Floats  # (J) of the weight times the density at its mode
+    number: Ints  # (1) of them, J
+    mean: Floats  # (10) the first J
+    precision: Floats  # (10)
+    log_weight: Floats  # (10) of the weight times the density at its mode
 
 
 class VolatilityPathScratch(NamedTuple):
@@ -343,7 +344,7 @@ def make_scratch(data: Data, state: State) -> Scratch:
             log_scale=z(own_t),
             ratio=z(own_t),
             target=z(own_t),
-            parts=Parts(*(z(STUDENT_PARTS if state.noise.nu.size else PARTS) for _ in range(3))),
+            parts=Parts(z(1, dtype=np.int64), z(PARTS), z(PARTS), z(PARTS)),
             weights=z((10, own_t)),
             total=z(own_t),
             diagonal=z(own_t),

@@ -5,6 +5,7 @@ run on one series against weighted draws of its prior; what they do to all other
 """
 
 import math
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
@@ -34,7 +35,9 @@ from reference import expected_returns, log_joint, log_noise_scale
 from scipy import stats
 from test_densities import SURE, assert_current, skip, with_vector
 
-from bdfm.gibbs.updates import log_squares
+from bdfm.gibbs.scratch import PARTS, Parts
+from bdfm.gibbs.updates import log_squares, student_squares
+from bdfm.gibbs.updates.noise import NORMAL, STUDENT_T
 
 
 def world(**parts):
@@ -66,6 +69,61 @@ def test_mixture_is_near_the_law_of_a_log_square():
     # the linear form of z, given its part, has the sign and the size of z
     z = log_squares.ROOT_A + log_squares.ROOT_B * (1.0 - log_squares.MEAN)
     np.testing.assert_allclose(z[1:3], math.exp(0.5), rtol=0.05)
+
+
+def parts_at(family, nu):
+    """Parts of the mixture for noise of a family, those that are used."""
+    found = Parts(np.zeros(1, dtype=np.int64), *(np.full(PARTS, np.nan) for _ in range(3)))
+    plain("updates.log_squares").set_parts(family, nu, found)
+    n = found.number[0]
+    return Parts(found.number, *(x[:n] for x in found[1:]))
+
+
+@pytest.mark.parametrize(
+    ("nu", "most"),
+    [
+        (1.0, 0.001),
+        (1.6, 0.01),
+        (2.7, 0.001),
+        (4.5, 0.004),
+        (7.4, 0.002),
+        (8.7, 0.006),
+        (33.0, 0.01),
+        (400.0, 0.012),
+    ],
+)
+def test_mixture_is_near_the_law_of_a_squared_student_t(nu, most):
+    """Root mean square of the difference of log densities under the law, at knots and between them."""
+    parts = parts_at(STUDENT_T, nu)
+    x = np.linspace(-30, 30, 6001)
+    exact = stats.t(nu).logpdf(np.exp(x / 2)) + x / 2  # density of x = log t^2
+    at = x[:, None] - parts.mean
+    found = np.log(np.exp(parts.log_weight - 0.5 * parts.precision * at**2).sum(axis=1) + 1e-300)
+    weight = np.exp(parts.log_weight) * np.sqrt(2 * np.pi / parts.precision)
+    assert weight.sum() == pytest.approx(1.0, abs=0.01)
+    assert np.exp(exact).sum() * (x[1] - x[0]) == pytest.approx(1.0, abs=1e-3)
+    assert math.sqrt(np.trapezoid(np.exp(exact) * (found - exact) ** 2, x)) < most
+
+
+def test_parts_beyond_the_knots_are_those_of_the_end():
+    for nu, end in ((0.3, 1.0), (1e6, 400.0)):
+        for far, near in zip(parts_at(STUDENT_T, nu), parts_at(STUDENT_T, end), strict=True):
+            np.testing.assert_allclose(far, near, rtol=1e-12)
+
+
+def test_parts_of_normal_noise_are_those_of_the_table():
+    parts = parts_at(NORMAL, 7.0)
+    np.testing.assert_array_equal(
+        parts[1:], (log_squares.MEAN, log_squares.PRECISION, log_squares.LOG_WEIGHT)
+    )
+
+
+def poorer(off):
+    """Context in which all means of both mixtures are wrong by ``off``."""
+    both = ExitStack()
+    both.enter_context(patched("MEAN", log_squares.MEAN + off))
+    both.enter_context(patched("KNOT_MEAN", student_squares.KNOT_MEAN + off))
+    return both
 
 
 def test_factors_of_a_day():
@@ -441,18 +499,23 @@ def assert_moments(draws, weighted, log_weight, *, least, correlated):
 
 
 @pytest.mark.parametrize(
-    ("name", "update", "column"),
-    [("volatility_state", U.draw_asset_paths, 1), ("factor_volatility", U.draw_factor_volatilities, 0)],
+    ("name", "update", "column", "normal"),
+    [
+        ("volatility_state", U.draw_asset_paths, 1, False),
+        ("volatility_state", U.draw_asset_paths, 1, True),
+        ("factor_volatility", U.draw_factor_volatilities, 0, False),
+    ],
+    ids=["student", "normal", "factor"],
 )
 @pytest.mark.parametrize(("off", "n"), [*long((0.0, 1500), (1.5, 1500)), (1.5, 600)])
-def test_whole_paths_have_the_moments_of_the_joint_density(name, update, column, off, n):
+def test_whole_paths_have_the_moments_of_the_joint_density(name, update, column, normal, off, n):
     """Against weighted draws of the prior: means, squares and neighbours of the states.
 
     However poor the mixture: with ``off`` its means are wrong by that, and only the exact density helps.
     """
-    spec, p = world(**BOTH)
+    spec, p = world(**BOTH, normal=normal)
     p = {key: x for key, x in p.items() if key != "u"}
-    with patched("MEAN", log_squares.MEAN + off):
+    with poorer(off):
         draws = whole_path(spec, p, name, update, column, n)
     assert (np.ptp(draws, axis=0) > 0).all()
     paths, own = prior_paths(spec, p, name, column, 4 * n, np.random.default_rng(5))
@@ -460,17 +523,18 @@ def test_whole_paths_have_the_moments_of_the_joint_density(name, update, column,
     assert_moments(draws, paths, log_weight, least=n / 15, correlated=30)
 
 
+@pytest.mark.parametrize("normal", [False, True], ids=["student", "normal"])
 @pytest.mark.parametrize(("off", "n_draws"), [*long((0.0, 2500), (1.5, 2500)), (1.5, 900)])
-def test_paths_of_a_group_with_their_hierarchies_have_the_moments_of_the_joint_density(off, n_draws):
+def test_paths_of_a_group_with_their_hierarchies_have_the_moments_of_the_joint_density(off, n_draws, normal):
     """Of a group of one asset, its standardised coefficients fixed: against weighted draws of the prior."""
-    spec, p = world(**BOTH)
+    spec, p = world(**BOTH, normal=normal)
     p = {key: x for key, x in p.items() if key != "u"}
     i, group, own = 1, 1, spec.asset_volatility
     priors = (own.logit_phi, own.log_sd)
     cells = [f"{of}_{x}" for x in ASSET_PARAMETERS for of in ("mu", "sigma")]
     z = [(p[x][i] - p[f"mu_{x}"][group]) / p[f"sigma_{x}"][group] for x in ASSET_PARAMETERS]
     rng, chain, draws = np.random.default_rng(3), Chain(spec, p, turn=1), []
-    with patched("MEAN", log_squares.MEAN + off):
+    with poorer(off):
         for _ in range(n_draws):
             q = chain.run(rng, U.move_path_hierarchies)
             now = [(q[x][i] - q[f"mu_{x}"][group]) / q[f"sigma_{x}"][group] for x in ASSET_PARAMETERS]
@@ -490,7 +554,8 @@ def test_paths_of_a_group_with_their_hierarchies_have_the_moments_of_the_joint_d
         v[:, t] = phi * v[:, t - 1] + sd * rng.standard_normal(n)
     returns, log_scale = spec.returns[:, i], log_noise_scale(spec, p)[:, i] - p["volatility_state"][:, i]
     e, seen = returns - expected_returns(spec, p)[:, i], np.isfinite(returns)
-    own_density = stats.t.logpdf(e, p["nu"][i], 0.0, np.exp(log_scale + v))
+    scale = np.exp(log_scale + v)
+    own_density = stats.norm.logpdf(e, 0.0, scale) if normal else stats.t.logpdf(e, p["nu"][i], 0.0, scale)
     known = np.column_stack([v, mu[:, 0], sigma[:, 0], mu[:, 1], sigma[:, 1]])
     assert_moments(draws, known, own_density[:, seen].sum(axis=1), least=1000, correlated=20)
 
@@ -778,6 +843,11 @@ def test_large_groups_have_their_paths_one_by_one_in_every_sweep():
                 getattr(U, name)(np.random.default_rng(seed), q_data, chain.state, chain.scratch)
                 changed |= (chain.values()["logit_phi"] != p["logit_phi"]).ravel()
             moved_by[name, turn] = changed.tolist()
+    with patched("MOST_TOGETHER_NORMAL", 3):
+        of_normal = plain("data").make_data(make_spec(**BOTH, normal=True)).asset_volatility.together
+    with patched("MOST_TOGETHER_NORMAL", 2):
+        fewer = plain("data").make_data(make_spec(**BOTH, normal=True)).asset_volatility.together
+    assert (of_normal.tolist(), fewer.tolist()) == ([True, True], [False, True])
     large = [True, False, True, True]
     assert moved_by["draw_asset_paths", 0] == [True] * N
     assert moved_by["draw_asset_paths", 1] == large

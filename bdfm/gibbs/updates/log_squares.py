@@ -2,8 +2,9 @@
 
 Omori, Chib, Shephard and Nakajima (2007), Stochastic volatility with leverage: fast and efficient likelihood
 inference, Journal of Econometrics 140, 425-449, table 1; for Student-t variables ``student_squares``. With
-the part of each period known, all states of a log volatility are one normal vector. Here that vector is a proposal, which the exact density accepts or not:
-what the mixture is off by changes how often, and no posterior.
+the part of each period known, all states of a log volatility are one normal vector. Here that vector is a
+proposal, which the exact density accepts or not: what the mixture is off by changes how often, and no
+posterior.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ def set_parts(family: int, nu: float, parts: Parts) -> None:
     if family == STUDENT_T:
         set_student_parts(nu, parts)
         return
+    parts.number[0] = PARTS
     for j in range(PARTS):
         parts.mean[j] = MEAN[j]
         parts.precision[j] = PRECISION[j]
@@ -69,7 +71,7 @@ def mixture_weights(
     """
     for t in range(total.shape[0]):
         total[t] = 0.0
-    for j in range(parts.mean.shape[0]):
+    for j in range(parts.number[0]):
         w = weights[j, : total.shape[0]]
         mean, half, constant = parts.mean[j], 0.5 * parts.precision[j], parts.log_weight[j]
         for t in range(total.shape[0]):
@@ -132,7 +134,7 @@ def draw_parts(
 
     That is a precision, and precision times mean; 0 where there is no return.
     """
-    last = parts.mean.shape[0] - 1
+    last = parts.number[0] - 1
     for t in range(y.shape[0]):
         information[t] = 0.0
         pull[t] = 0.0

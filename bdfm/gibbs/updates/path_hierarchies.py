@@ -89,8 +89,8 @@ def move_path_hierarchies(rng: np.random.Generator, data: Data, state: State, sc
     move along a direction with the standardised coefficients fixed (the non-centred form) and the paths
     integrated out, then all paths are drawn, and exact likelihood over mixture of all of them accepts.
 
-    In every other sweep, between those of eq. S31, and for groups of up to 150 assets: of more paths the
-    mixture is not near enough for one ratio. Reads and changes what ``draw_asset_paths`` does, and the
+    In every other sweep, between those of eq. S31, and for groups of up to 500 assets, with normal noise 150:
+    of more paths the mixture is not near enough for one ratio. Reads and changes what ``draw_asset_paths`` does, and the
     hierarchies.
     """
     own, paths, prior = scratch.path_group, state.asset_volatility, data.asset_volatility

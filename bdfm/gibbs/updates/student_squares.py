@@ -86,9 +86,9 @@ _LOG_VARIANCE: Final = (
 )  # fmt: skip
 
 # Kernels know global arrays as constants.
-MEAN: Final = np.array(_MEAN)
-LOG_VARIANCE: Final = np.array(_LOG_VARIANCE)
-LOG_WEIGHT: Final = np.array(_LOG_WEIGHT) - 0.5 * LOG_VARIANCE - 0.5 * math.log(2.0 * math.pi)
+KNOT_MEAN: Final = np.array(_MEAN)
+KNOT_LOG_VARIANCE: Final = np.array(_LOG_VARIANCE)
+KNOT_LOG_WEIGHT: Final = np.array(_LOG_WEIGHT) - 0.5 * KNOT_LOG_VARIANCE - 0.5 * math.log(2.0 * math.pi)
 
 
 @kernel
@@ -97,9 +97,12 @@ def set_student_parts(nu: float, parts: Parts) -> None:
     place = min(max(math.log(nu) / LOG_NU_STEP, 0.0), KNOTS - 1.0)
     k = min(int(place), KNOTS - 2)
     share = place - k
-    for j in range(MEAN.shape[1]):
-        parts.mean[j] = MEAN[k, j] + share * (MEAN[k + 1, j] - MEAN[k, j])
-        parts.log_weight[j] = LOG_WEIGHT[k, j] + share * (LOG_WEIGHT[k + 1, j] - LOG_WEIGHT[k, j])
+    parts.number[0] = KNOT_MEAN.shape[1]
+    for j in range(KNOT_MEAN.shape[1]):
+        parts.mean[j] = KNOT_MEAN[k, j] + share * (KNOT_MEAN[k + 1, j] - KNOT_MEAN[k, j])
+        parts.log_weight[j] = KNOT_LOG_WEIGHT[k, j] + share * (
+            KNOT_LOG_WEIGHT[k + 1, j] - KNOT_LOG_WEIGHT[k, j]
+        )
         parts.precision[j] = math.exp(
-            -LOG_VARIANCE[k, j] - share * (LOG_VARIANCE[k + 1, j] - LOG_VARIANCE[k, j])
+            -KNOT_LOG_VARIANCE[k, j] - share * (KNOT_LOG_VARIANCE[k + 1, j] - KNOT_LOG_VARIANCE[k, j])
         )
