@@ -90,8 +90,8 @@ def move_path_hierarchies(rng: np.random.Generator, data: Data, state: State, sc
     integrated out, then all paths are drawn, and exact likelihood over mixture of all of them accepts.
 
     In every other sweep, between those of eq. S31, and for groups of up to 500 assets, with normal noise 150:
-    of more paths the mixture is not near enough for one ratio. Reads and changes what ``draw_asset_paths`` does, and the
-    hierarchies.
+    of more paths the mixture is not near enough for one ratio. Reads and changes what ``draw_asset_paths``
+    does, and the hierarchies.
     """
     own, paths, prior = scratch.path_group, state.asset_volatility, data.asset_volatility
     work, family = scratch.volatility_path, data.noise.family
