@@ -118,6 +118,31 @@ def test_parts_of_normal_noise_are_those_of_the_table():
     )
 
 
+@pytest.mark.parametrize("family", [STUDENT_T, NORMAL], ids=["student", "normal"])
+def test_likelihood_of_a_path_over_that_by_the_mixture(family):
+    """Differences between two paths against densities of residuals, days without a return left out."""
+    module, rng, n, nu = plain("updates.log_squares"), np.random.default_rng(4), 12, 4.6
+    parts = Parts(np.zeros(1, dtype=np.int64), *np.zeros((3, PARTS)))
+    module.set_parts(family, nu, parts)
+    e, seen = rng.standard_t(3.0, n), (rng.random(n) < 0.8).astype(float)
+    law = stats.t(nu) if family == STUDENT_T else stats.norm
+
+    def found(v):
+        total, weights, bits = np.empty(n), np.empty((PARTS, n)), np.empty(n, dtype=np.int64)
+        module.mixture_weights(np.log(e**2), v, parts, weights, total, bits)
+        return module.exact_over_mixture(v, e**2, family, nu, total, seen, np.empty(n), bits)
+
+    def expected(v):
+        used = parts_at(family, nu)
+        at = np.log(e**2)[:, None] - 2 * v[:, None] - used.mean
+        mixture = np.log(np.exp(used.log_weight - 0.5 * used.precision * at**2).sum(axis=1))
+        return seen @ (law.logpdf(e / np.exp(v)) - v - mixture)
+
+    assert seen.min() == 0
+    v, other = 0.5 * rng.standard_normal((2, n))
+    assert found(v) - found(other) == pytest.approx(expected(v) - expected(other), rel=1e-9)
+
+
 def poorer(off):
     """Context in which all means of both mixtures are wrong by ``off``."""
     both = ExitStack()
