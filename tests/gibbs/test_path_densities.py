@@ -6,6 +6,7 @@ run on one series against weighted draws of its prior; what they do to all other
 
 import math
 from contextlib import ExitStack
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -141,6 +142,36 @@ def test_likelihood_of_a_path_over_that_by_the_mixture(family):
     assert seen.min() == 0
     v, other = 0.5 * rng.standard_normal((2, n))
     assert found(v) - found(other) == pytest.approx(expected(v) - expected(other), rel=1e-9)
+
+
+def test_each_path_has_the_mixture_of_its_own_degrees_of_freedom():
+    """In eq. S31 and, before and after, in eq. S44; and the exact likelihood has the same."""
+    spec, p = world(**BOTH)
+    nu, groups = p["nu"], spec.asset_volatility.groups
+    assert len(set(nu)) == N
+    of_groups = [nu[i] for g in range(2) for _ in range(2) for i in np.flatnonzero(groups == g)]
+    for module, update, turn, expected in (
+        (plain("updates.asset_volatility"), U.draw_asset_paths, 0, list(nu)),
+        (plain("updates.path_hierarchies"), U.move_path_hierarchies, 1, of_groups),
+    ):
+        parts, exact, set_parts, ratio = [], [], module.set_parts, module.exact_over_mixture
+
+        def watched(family, own, found, parts=parts, set_parts=set_parts):
+            parts.append(own)
+            set_parts(family, own, found)
+
+        def likelihood(path, squares, family, own, *rest, exact=exact, ratio=ratio):
+            exact.append(own)
+            return ratio(path, squares, family, own, *rest)
+
+        with (
+            mock.patch.object(module, "set_parts", watched),
+            mock.patch.object(module, "exact_over_mixture", likelihood),
+        ):
+            Chain(spec, p, turn=turn).run(np.random.default_rng(1), update)
+        assert len(set(parts)) > 1
+        assert parts == (expected if turn else [x for x in expected if x in parts])
+        assert exact == (expected if turn else [x for x in parts for _ in range(2)])
 
 
 def poorer(off):

@@ -124,7 +124,8 @@ def set_squares(i: int, data: Data, state: State, scratch: Scratch, ratio: Float
 def dof_of(i: int, data: Data, state: State) -> float:
     """Degrees of freedom of an asset's noise; 1, which is not read, where it is normal."""
     if data.noise.family == STUDENT_T:
-        return state.noise.nu[i]
+        nu: float = state.noise.nu[i]
+        return nu
     return 1.0
 
 
