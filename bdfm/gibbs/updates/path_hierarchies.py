@@ -87,7 +87,8 @@ def move_path_hierarchies(rng: np.random.Generator, data: Data, state: State, sc
 
     As eq. S31, with the parts of the mixture of all assets of a group drawn first: then locations and scales
     move along a direction with the standardised coefficients fixed (the non-centred form) and the paths
-    integrated out, then all paths are drawn, and exact likelihood over mixture of all of them accepts.
+    integrated out, once more the log scales alone, then all paths are drawn, and exact likelihood over
+    mixture of all of them accepts.
 
     In every other sweep, between those of eq. S31, and for groups of up to 500 assets, with normal noise 150:
     of more paths the mixture is not near enough for one ratio. Reads and changes what ``draw_asset_paths``
@@ -118,18 +119,21 @@ def move_path_hierarchies(rng: np.random.Generator, data: Data, state: State, sc
             mixture_weights(y, path, work.parts, work.weights, total, bits)
             log_ratio -= exact_over_mixture(path, ratio, family, nu, total, seen, logs, bits)
             draw_parts(rng, y, work.parts, work.weights, total, seen, own.information[i, :n], own.pull[i, :n])
-        step_mu_phi, step_mu_sd = _STEP_MU[0] * normal(rng), _STEP_MU[1] * normal(rng)
-        step_phi, step_sd = _STEP_SIGMA[0] * normal(rng), _STEP_SIGMA[1] * normal(rng)
-        args = (
-            group, own, prior, mu_phi, mu_sd, sigma_phi, sigma_sd,
-            step_mu_phi, step_mu_sd, step_phi, step_sd,
-            prior.loc_mean[0], prior.loc_mean[1], prior.loc_sd[0], prior.loc_sd[1],
-        )  # fmt: skip
-        x = slice_update(rng, group_marginal_density, args, 0.0, _WIDTH)
-        mu_phi += x * step_mu_phi
-        mu_sd += x * step_mu_sd
-        sigma_phi *= math.exp(x * step_phi)
-        sigma_sd *= math.exp(x * step_sd)
+        for turn in range(2):  # locations and scales; scales alone, which the former hold back
+            alone = turn == 1
+            step_mu_phi = 0.0 if alone else _STEP_MU[0] * normal(rng)
+            step_mu_sd = 0.0 if alone else _STEP_MU[1] * normal(rng)
+            step_phi, step_sd = _STEP_SIGMA[0] * normal(rng), _STEP_SIGMA[1] * normal(rng)
+            args = (
+                group, own, prior, mu_phi, mu_sd, sigma_phi, sigma_sd,
+                step_mu_phi, step_mu_sd, step_phi, step_sd,
+                prior.loc_mean[0], prior.loc_mean[1], prior.loc_sd[0], prior.loc_sd[1],
+            )  # fmt: skip
+            x = slice_update(rng, group_marginal_density, args, 0.0, _WIDTH)
+            mu_phi += x * step_mu_phi
+            mu_sd += x * step_mu_sd
+            sigma_phi *= math.exp(x * step_phi)
+            sigma_sd *= math.exp(x * step_sd)
         for i in range(paths.path.shape[0]):
             if prior.group[i] != group:
                 continue
