@@ -5,18 +5,23 @@ import pandas as pd
 import pytest
 
 from bdfm import _files
+from bdfm.backtest.filtered import FilteredHistorical
 from bdfm.backtest.protocol import MarketData
-from bdfm.backtest.simple import HistoricalFifths
+from bdfm.backtest.simple import EWMA, HAR, HistoricalFifths
 from bdfm.backtest.walk import walk_forward
 from bdfm.data.panel import Panel
-from bdfm.data.settings import PanelSettings
+from bdfm.data.settings import PanelSettings, RollingCovariance
 from bdfm.data.sources import read_earnings, read_prices, read_returns, read_universe
+from bdfm.data.weighting import half_life_of
 from bdfm.errors import DataError, DataWarning, FileError, ModelError
 from bdfm.exposures.data import ExposureData
 from bdfm.forecast.changes import Changes, Step
 from bdfm.forecast.edits import parse_edits
 from bdfm.forecast.forecast import Forecast
-from bdfm.model.parts.weights import HalfLifeWeights
+from bdfm.inference.settings import SamplerSettings
+from bdfm.model.factor_model import FactorModel
+from bdfm.model.parts.weights import HalfLifeWeights, StepWeights
+from bdfm.posterior.fit import fit
 from bdfm.risk.base import RiskModel
 from bdfm.risk.returns import period_weights
 from bdfm.risk.statistical import StatisticalEstimator
@@ -83,15 +88,51 @@ def test_edits_that_leave_nothing_to_forecast():
 
 def test_half_lives_that_leave_nothing():
     ends = pd.date_range("2020-01-31", periods=104, freq="ME").to_numpy()
-    for life in (1e-300, 1e-3, 0.05):
-        with pytest.raises(ModelError, match="leaves no weight to the oldest of 104"):
-            HalfLifeWeights(half_life_periods=life).weights(ends)
-    assert HalfLifeWeights(half_life_periods=0.2).weights(ends)[0] > 0
-    for life in (1e-300, 0.5, 1.0):
-        with pytest.raises(DataError, match="effective ones, too few for a covariance"):
-            period_weights(104, life, where="risk")
+    doors = (
+        lambda x: HalfLifeWeights(half_life_periods=x),
+        lambda x: FactorModel.from_toml(f'[weights]\nkind = "half_life"\nhalf_life_periods = {x!r}'),
+        lambda x: FactorModel.from_toml(f"[panel.rolling_covariance]\nvolatility_half_life = {x!r}"),
+        lambda x: RollingCovariance(correlation_half_life=x),
+        lambda x: EWMA(volatility_half_life=x),
+        lambda x: EWMA(correlation_half_life=x),
+        lambda x: HAR(volatility_half_life=x),
+        lambda x: FilteredHistorical(volatility_half_life=x),
+        lambda x: period_weights(104, x, where="risk"),
+        lambda x: StatisticalEstimator(1, half_life=x).fit(closes().pct_change().iloc[1:201]),
+        lambda x: half_life_of(x, what="half_life_days", where="exposures in use"),
+    )
+    for door in doors:
+        for life in (1e-300, 0.5, 1.0, 1.99):
+            with pytest.raises((ModelError, DataError), match=r"greater than or equal to 2|Give 2 or more"):
+                door(life)
+        door(2.0)
+    with pytest.raises(ModelError, match="leaves no weight to the oldest of 3000"):
+        HalfLifeWeights(half_life_periods=2.0).weights(np.arange(3000))
+    for few in (3, 8, 104):
+        assert HalfLifeWeights(half_life_periods=2.0).checked(ends[:few])[0] > 0
     assert period_weights(104, 2.0, where="risk").mean() == pytest.approx(1)
     assert period_weights(3, 1e6, where="risk").sum() == pytest.approx(3)
+
+
+def test_steps_that_leave_nothing():
+    """The same of weights that step: before a day that all periods, or all but two, end before."""
+    ends = pd.date_range("2020-01-31", periods=104, freq="ME").to_numpy()
+    for before, since in ((1e-300, 104), (1e-3, 104), (1e-300, 2), (1e-3, 1)):
+        day = "2030-01-01" if since == 104 else str(ends[-since])[:10]
+        weights = StepWeights(cutoff=day, before=before)
+        with pytest.raises(ModelError, match=r"weights \(step\): of 104 periods they leave as much as"):
+            weights.checked(ends)
+    assert StepWeights(cutoff="2030-01-01", before=0.5).checked(ends).sum() == 52
+    assert StepWeights(cutoff=str(ends[-5])[:10], before=1e-3).checked(ends).sum() > 5
+
+
+def test_weights_that_leave_nothing_are_told_before_a_fit():
+    cut = StepWeights(cutoff="2030-01-01", before=1e-300)
+    panel = Panel.from_prices(
+        closes(), universe(), origin="2021-05-14", settings=PanelSettings(period=7, n_periods=24)
+    )
+    with pytest.raises(ModelError, match=r"weights \(step\): of 24 periods"):
+        fit(FactorModel(n_factors=1, weights=cut), panel, settings=SamplerSettings(draws=10, tune=10))
 
 
 def test_a_statistical_model_keeps_a_degree_of_freedom():

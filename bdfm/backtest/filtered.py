@@ -6,11 +6,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveInt
 
 from bdfm.backtest.protocol import Floats, History
 from bdfm.backtest.simulation import Simulation, from_log_returns
 from bdfm.data.covariance import MIN_SHARED_DAYS
+from bdfm.data.weighting import HalfLife
 from bdfm.errors import DataError
 from bdfm.forecast.forecast import Forecast
 
@@ -26,7 +27,7 @@ class FilteredHistorical(Simulation):
     """
 
     label: str = Field(default="fhs", exclude=True)
-    volatility_half_life: PositiveFloat = 60.0
+    volatility_half_life: HalfLife = 60.0
     block_days: PositiveInt = 5
     n_draws: int = Field(default=20_000, ge=2)
     warm_up: ClassVar[int] = 60  # first days of an asset, whose volatility is not known yet

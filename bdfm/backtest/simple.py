@@ -19,6 +19,7 @@ from bdfm.data.covariance import (
 from bdfm.data.features import day_numbers
 from bdfm.data.periods import period_edges
 from bdfm.data.settings import RollingCovariance
+from bdfm.data.weighting import HalfLife
 from bdfm.errors import DataError
 from bdfm.forecast.forecast import N_RANKS
 from bdfm.forecast.ranks import outcome_quantiles
@@ -73,8 +74,8 @@ class EWMA(Simulation):
 
     label: str = Field(default="ewma-t", exclude=True)
     dof: float | None = Field(default=5.0, gt=2)
-    volatility_half_life: PositiveFloat = 60.0  # market days
-    correlation_half_life: PositiveFloat = 250.0
+    volatility_half_life: HalfLife = 60.0  # market days
+    correlation_half_life: HalfLife = 250.0
     correlation_days: PositiveInt = 1
 
     def estimate(self, history: History) -> tuple[Floats, Floats]:

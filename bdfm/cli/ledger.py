@@ -10,6 +10,7 @@ import typer
 
 from bdfm import _json
 from bdfm.cli.console import err, out, say_read
+from bdfm.cli.options import Accept, Alias, DateFormat, DecimalMark, aliases_of
 from bdfm.errors import DataError
 
 if TYPE_CHECKING:
@@ -69,20 +70,27 @@ def track(
     page: Annotated[
         Path | None, typer.Option(help="HTML page to write; DIR/track.html, if not given.")
     ] = None,
+    date_format: DateFormat = None,
+    decimal_mark: DecimalMark = None,
+    alias: Alias = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but an alarm.")] = False,
+    accept: Accept = None,
 ) -> None:
     """Score all months of a ledger that are over. Exit code 3 says that the alarm is raised."""
     from bdfm import _files
+    from bdfm.data.doubts.door import doubt_aliases
     from bdfm.data.sources import read_prices
     from bdfm.ledger.ledger import Ledger
     from bdfm.ledger.page import track_html
     from bdfm.ledger.track import track as tracked
 
-    table = read_prices(prices)
+    aliases = aliases_of(alias)
+    table = read_prices(prices, date_format=date_format, decimal_mark=decimal_mark, aliases=aliases)
     if not quiet:
         say_read(table, to=err if as_json else out)
-    found = tracked(Ledger.open(folder), table, level=level)
+    doubt_aliases(aliases, accept=accept or ())
+    found = tracked(Ledger.open(folder), table, level=level, accept=accept or ())
     target = folder / "track.html" if page is None else page
     _files.write_text(target, track_html(found))
     if as_json:

@@ -81,7 +81,7 @@ PeriodDays = Annotated[
     int | None, typer.Option(min=1, max=MAX_DAYS, help="Period in calendar days, from 7 on.")
 ]
 Window = Annotated[int, typer.Option(min=20, max=MAX_DAYS, help="Periods used.")]
-HalfLife = Annotated[float | None, typer.Option(min=1, help="Periods after which one counts half.")]
+HalfLife = Annotated[float | None, typer.Option(help="Periods after which one counts half, from 2 on.")]
 Horizon = Annotated[
     float | None,
     typer.Option(

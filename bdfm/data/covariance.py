@@ -17,17 +17,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from bdfm.data.features import Closes
 from bdfm.data.settings import RollingCovariance
+from bdfm.data.weighting import halved
 from bdfm.errors import DataError
 
 Floats = NDArray[np.float64]
 
 MIN_SHARED_DAYS: Final = 40  # that a correlation is believed from; below, it is pulled to the class's
 MIN_EIGENVALUE: Final = 1e-4  # of a correlation matrix, relative to its mean 1
-
-
-def decay(n: int, half_life: float) -> Floats:
-    """Weights (n,) that halve every ``half_life`` days back; the last one is 1."""
-    return np.asarray(0.5 ** (np.arange(n)[::-1] / half_life))
 
 
 def volatility(returns: Floats, weights: Floats) -> Floats:
@@ -109,10 +105,10 @@ def rolling(returns: Floats, settings: RollingCovariance) -> Estimate:
     days; NaN is missing. An asset with fewer than 2 returns has a volatility of NaN or 0.
     """
     kept = returns[-settings.window_days :]
-    daily = volatility(kept, decay(len(kept), settings.volatility_half_life))
+    daily = volatility(kept, halved(len(kept), settings.volatility_half_life))
     n_days = settings.correlation_days
     longer = summed(kept, n_days)
-    weights = decay(len(longer), settings.correlation_half_life)
+    weights = halved(len(longer), settings.correlation_half_life)
     return Estimate(pairwise_correlation(longer, weights, n_days=n_days), daily)
 
 

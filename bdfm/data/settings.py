@@ -6,7 +6,6 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     Field,
-    PositiveFloat,
     PositiveInt,
     SerializerFunctionWrapHandler,
     field_validator,
@@ -16,6 +15,7 @@ from pydantic import (
 from bdfm._settings import Settings
 from bdfm.data.choices import MAX_DAYS
 from bdfm.data.periods import Period
+from bdfm.data.weighting import HalfLife
 
 MIN_PERIODS: Final = 24
 DAILY_SPACING: Final = 4  # calendar days between prices up to which they are daily
@@ -27,8 +27,8 @@ class RollingCovariance(Settings):
 
     told_as = "panel.rolling_covariance"
 
-    volatility_half_life: PositiveFloat = 60.0  # market days
-    correlation_half_life: PositiveFloat = 250.0
+    volatility_half_life: HalfLife = 60.0  # market days
+    correlation_half_life: HalfLife = 250.0
     correlation_days: PositiveInt = 5  # of overlapping returns: markets close at different hours
     window_days: int = Field(default=1500, ge=20, le=MAX_DAYS)  # market days before the origin, at most
 

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bdfm import _checks
+from bdfm.data.weighting import half_life_of
 from bdfm.errors import DataError
 from bdfm.exposures.data import ExposureData
 from bdfm.exposures.result import (
@@ -128,7 +129,7 @@ def exposures_risk(
     0.0104
     """
     where = f"{exposures.method} exposures in use"
-    life = _checks.positive(half_life_days, what="half_life_days", where=where)
+    life = half_life_of(half_life_days, what="half_life_days", where=where)
     days = exposures.dataset[DAY].to_index()
     last = days[-1] if day is None else _checks.as_date(day, where=where)
     n = int(days.searchsorted(last, side="right"))
@@ -191,7 +192,7 @@ def exposures_volatility(
     [0.0103, 0.0104]
     """
     where = f"{exposures.method} exposures in use"
-    life = _checks.positive(half_life_days, what="half_life_days", where=where)
+    life = half_life_of(half_life_days, what="half_life_days", where=where)
     names, w = portfolios(weights, exposures.assets)
     if len(w) != 1:
         raise DataError(f"{where}: {len(w)} portfolios ({_checks.first(names or ())}). Give one.")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
+from bdfm import _checks
 from bdfm.backtest.shares import HedgeShares
 from bdfm.backtest.significance import diebold_mariano
+from bdfm.data.doubts.door import doubt
+from bdfm.data.doubts.tables import Tables
 from bdfm.errors import DataError
 from bdfm.ledger.judge import Judged, judge, scale_of, stamp
 from bdfm.ledger.ledger import Entry, Ledger
@@ -18,6 +21,7 @@ from bdfm.scoring.alarm import LEVEL, Alarm
 from bdfm.scoring.scores import ranked_probability_score
 
 SCORES: Final = ("rps", "log_score", "crps")  # lower is better
+AROUND_DAYS: Final = 60  # before the first month, which say how calm its prices are
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +85,12 @@ class Track:
 
 
 def track(
-    ledger: Ledger, prices: pd.DataFrame, *, level: float = LEVEL, say: Callable[[str], None] = lambda _: None
+    ledger: Ledger,
+    prices: pd.DataFrame,
+    *,
+    level: float = LEVEL,
+    say: Callable[[str], None] = lambda _: None,
+    accept: Collection[str] | None = (),
 ) -> Track:
     """Record of all months of a ledger that are over by the last day of prices.
 
@@ -98,12 +107,17 @@ def track(
         Chance that a calibrated forecaster ever raises the alarm.
     say
         Called with a line about each month.
+    accept
+        Doubts about the prices of these assets, from 60 days before the first month to the end of the last
+        that is over, that are right all the same; see ``bdfm.data.doubts``.
 
     Raises
     ------
     DataError
-        No month that is over, an asset without prices, or a forecast that is not the one entered.
+        No month that is over, an asset without prices, or a forecast that is not the one entered; what a rule
+        of ``bdfm.data.doubts`` refuses.
     """
+    prices = _checks.price_table(prices)
     last = pd.Timestamp(prices.index.max())
     entries = {e.origin: e for e in ledger.entries()}
     over = [e for _, e in sorted(entries.items()) if pd.Timestamp(e.end) <= last]
@@ -112,6 +126,9 @@ def track(
             f"track: no month in {ledger.path} is over by {last:%Y-%m-%d}, the last day of the prices. Give"
             " newer prices, or wait."
         )
+    if accept is not None:
+        for used in _used(ledger, over, prices):
+            doubt(Tables("score", prices=used), accept=accept)
     months, views, people, pits = {}, [], [], {}
     record = _People()
     for entry in over:
@@ -126,6 +143,24 @@ def track(
     alarm = Alarm.of(pd.DataFrame(pits).T.rename_axis("origin"), level=level)
     later = tuple(e.folder for e in entries.values() if e not in over)
     return Track(table, pd.DataFrame(views), pd.DataFrame(people), alarm, later)
+
+
+def _used(ledger: Ledger, over: Iterable[Entry], prices: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """Prices (day, asset) that months are scored by: one table for all assets of the same span."""
+    span: dict[str, tuple[pd.Timestamp, pd.Timestamp]] = {}
+    for entry in over:
+        begin = pd.Timestamp(entry.origin) - pd.Timedelta(days=AROUND_DAYS)
+        for name in _assets(ledger, entry):
+            span[name] = (span.get(name, (begin,))[0], pd.Timestamp(entry.end))
+    for low, high in dict.fromkeys(span.values()):
+        mine = [name for name, days in span.items() if days == (low, high) and name in prices]
+        yield prices.loc[low:high, mine]
+
+
+def _assets(ledger: Ledger, entry: Entry) -> tuple[str, ...]:
+    """Assets of a month's forecast."""
+    known = Judged.from_text(ledger.judged(entry))
+    return tuple(ledger.forecast(entry).assets) if known is None else known.assets
 
 
 def _judged(ledger: Ledger, entry: Entry, prices: pd.DataFrame) -> Judged:

@@ -466,7 +466,7 @@ def model_data(model: Equations, panel: Panel, *, future: bool = False) -> dict[
     return arrays | {
         CLASS_INDEX: panel.class_index,
         # Weights are of the past; what evidence says of the forecast period counts in full (eq. 9, 12).
-        PERIOD_WEIGHTS: np.ones(len(ends)) if future else model.weights.weights(ends),
+        PERIOD_WEIGHTS: np.ones(len(ends)) if future else model.weights.checked(ends),
         OBSERVED: np.isfinite(returns),
         LOADING_BLOCK: blocks,
         PERIOD_NUMBER: np.arange(len(returns)) + (panel.n_history if future else 0),

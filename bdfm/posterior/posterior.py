@@ -15,6 +15,7 @@ import xarray as xr
 from bdfm import _checks, _files, _folders, _memory
 from bdfm._seeds import either_seed
 from bdfm.data.panel import Panel
+from bdfm.data.weighting import effective_size
 from bdfm.errors import FileError, UnknownLabelError
 from bdfm.forecast.forecast import Forecast
 from bdfm.inference.choices import N_PREDICTIVE_DRAWS
@@ -24,7 +25,6 @@ from bdfm.inference.settings import SamplerSettings
 from bdfm.model.equations import model_data
 from bdfm.model.evidence import Evidence, check_evidence
 from bdfm.model.factor_model import FactorModel
-from bdfm.model.parts.weights import effective_periods
 from bdfm.names import (
     ASSET,
     CHAIN,
@@ -227,7 +227,7 @@ class Posterior:
     @property
     def effective_periods(self) -> float:
         """Number of periods of history that count, with period weights taken into account (eq. 9)."""
-        return effective_periods(self._data()[PERIOD_WEIGHTS])
+        return effective_size(self._data()[PERIOD_WEIGHTS])
 
     @property
     def n_draws(self) -> int:

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from bdfm import _checks, _tables
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.tables import Tables
+from bdfm.data.weighting import check_left, effective_size, half_life_of, halved
 from bdfm.errors import DataError
 from bdfm.risk.spans import MAX_STALE_DAYS, Span, period_ends, returns_between, span
 
-MIN_EFFECTIVE: Final = 5  # periods that weights must be as good as
 Floats = NDArray[np.float64]
 
 Divisor = Literal["unbiased", "textbook"]  # of specific variances
@@ -231,25 +231,13 @@ def window_of(table: pd.DataFrame, window: int | None, *, where: str) -> pd.Data
 def period_weights(n: int, half_life: float | None, *, where: str) -> Floats:
     """Weights (period,) of mean 1, halved every ``half_life`` periods into the past; equal for ``None``.
 
-    ``DataError`` where they are as good as fewer than five periods.
+    ``DataError`` where they leave too little.
     """
     if half_life is None:
         return np.ones(n)
-    life = _checks.positive(half_life, what="half_life", where=where)
-    with np.errstate(over="ignore"):
-        weights = 0.5 ** (np.arange(n - 1, -1, -1) / life)
-    left = effective_size(weights)
-    if left < min(n, MIN_EFFECTIVE) * (1 - 1e-9):
-        raise DataError(
-            f"{where}: a half-life of {life:g} periods leaves {left:.1f} effective ones, too few for a"
-            f" covariance. Give 2 or more."
-        )
+    weights = halved(n, half_life_of(half_life, what="half-life", where=where))
+    check_left(weights, where=f"{where}, weights of a half-life of {half_life:g}")
     return np.asarray(weights / weights.mean())
-
-
-def effective_size(weights: Floats) -> float:
-    """Number of equally weighted periods that carry as much: (Σ w)² / Σ w²."""
-    return float(weights.sum() ** 2 / np.square(weights).sum())
 
 
 def weighted_covariance(values: Floats, weights: Floats) -> Floats:

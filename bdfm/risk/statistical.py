@@ -10,9 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bdfm import _checks
+from bdfm.data.weighting import effective_size
 from bdfm.errors import DataError
 from bdfm.risk.base import RiskModel
-from bdfm.risk.returns import effective_size, period_weights, returns_table, window_of
+from bdfm.risk.returns import period_weights, returns_table, window_of
 
 Floats = NDArray[np.float64]
 Rule = Literal["bai_ng", "marchenko_pastur"]

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from bdfm import _checks
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.tables import Tables
+from bdfm.data.weighting import effective_size
 from bdfm.errors import DataError
 from bdfm.risk.base import RiskModel
 from bdfm.risk.returns import (
     Divisor,
-    effective_size,
     period_weights,
     returns_table,
     weighted_covariance,

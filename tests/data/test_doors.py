@@ -1,7 +1,10 @@
 """Rules by doors: no door for data without its rules, and each cell of the table tried."""
 
+import json
+import tempfile
 import warnings
 from contextlib import contextmanager
+from pathlib import Path
 
 import doubt_cases as cases
 import numpy as np
@@ -18,6 +21,8 @@ from bdfm.exposures import ExposureData
 from bdfm.forecast import edits, views
 from bdfm.forecast.changes import Changes
 from bdfm.forecast.forecast import Forecast
+from bdfm.ledger.ledger import Ledger
+from bdfm.ledger.track import track as tracked
 from bdfm.model.evidence import Evidence, check_evidence
 from bdfm.risk import StatisticalEstimator, TimeSeriesEstimator, compounded, simple_returns
 from bdfm.risk.from_files import read_portfolios
@@ -80,6 +85,23 @@ def score(t, accept):
     score_submission(pd.DataFrame(rows), t["prices"], cases.DAYS[-30], end, accept=accept)
 
 
+def track(t, accept):
+    """Of a month that is over; what is entered is made of clean prices."""
+    draws = 0.05 * np.random.default_rng(0).standard_normal((400, len(cases.NAMES)))
+    begin, end = cases.DAYS[-30], cases.DAYS[-10]
+    made = Forecast.from_draws(
+        draws, assets=cases.NAMES, asset_class=["x"] * len(cases.NAMES), origin=begin, end=end
+    )
+    with tempfile.TemporaryDirectory() as place:
+        month = Path(place) / "month"
+        month.mkdir()
+        made.save(month / "forecast.nc")
+        (month / "month.toml").write_text(f"[data]\norigin = {begin:%Y-%m-%d}\ndemo = true\n")
+        summary = {"model": "toy", "seed": 1, "files": {"prices": "ab"}}
+        (month / "summary.json").write_text(json.dumps(summary))
+        tracked(Ledger.open(place), t["prices"], accept=accept)
+
+
 def evidence(t, accept):
     clean = base()
     with warnings.catch_warnings():
@@ -113,7 +135,7 @@ def changes(t, accept):
 DOORS = {
     f.__name__: f
     for f in (panel, backtest, risk, exposures, exposures_of_arrays, weekly_factors, time_series, score,
-              returns_of_estimators, evidence, edit, view, changes)
+              track, returns_of_estimators, evidence, edit, view, changes)
 }  # fmt: skip
 
 
@@ -150,6 +172,12 @@ FAULTS = {
     "stale-end": priced(cases.OF_A_PANEL, "ended"),
     "constant-price": priced(cases.OF_A_PANEL, "cash"),
     "no-new-price": middle(lambda x: 0 * x + x.iloc[0], slice(-60, -40)),
+    "no-new-price at the end": middle(lambda x: 0 * x + x.iloc[0], slice(-20, None)),
+    "no-new-price, blank": middle(lambda x: np.nan * x, slice(-19, None)),
+    "no-new-price for long": middle(lambda x: 0 * x + x.iloc[0], slice(-60, None)),
+    "constant-price at the end": middle(lambda x: 0 * x + x.iloc[0], slice(-20, None)),
+    "constant-price for long": middle(lambda x: 0 * x + x.iloc[0], slice(-60, None)),
+    "stale-end, blank": middle(lambda x: np.nan * x, slice(-19, None)),
     "twins": priced(cases.PRICES, "a copy"),
     "factor-unit": lambda t: t | {"factors": 100 * t["factors"]},
     "factor-unit of decimals": lambda t: t | {"factors": t["factors"] / 100},
@@ -161,7 +189,7 @@ FAULTS = {
     "statement-unit": lambda t: t | {"mean": 2.0},
 }
 R, W, N = "refuse", "warn", "nothing"
-PRICED = ("panel", "backtest", "risk", "exposures", "score")
+PRICED = ("panel", "backtest", "risk", "exposures", "score", "track")
 FACTORED = ("exposures", "exposures_of_arrays", "weekly_factors", "time_series")
 SAID = ("evidence", "edit", "view", "changes")
 # rule: what each door that concerns it says
@@ -175,8 +203,15 @@ EXPECTED = {
     "sampling of all": {"panel": N, "backtest": N, "risk": N},
     "time-zone": {"panel": W, "backtest": W, "risk": W},
     "stale-end": {"panel": R, "backtest": N, "risk": N},
-    "constant-price": {"panel": R, "backtest": N, "risk": W, "exposures": R, "score": N},
+    "constant-price": {"panel": R, "backtest": N, "risk": W, "exposures": R, "score": N, "track": N},
     "no-new-price": dict.fromkeys(PRICED, W),
+    # repeated, or blank, for three weeks up to the end: what a panel is made of says it in other words
+    "no-new-price at the end": dict.fromkeys(("backtest", "risk", "exposures"), W),
+    "no-new-price, blank": dict.fromkeys(("backtest", "risk", "exposures"), W),
+    "no-new-price for long": {"backtest": W},
+    "constant-price at the end": {"panel": W},
+    "constant-price for long": {"panel": R, "risk": W, "exposures": W},
+    "stale-end, blank": {"panel": W},
     "twins": {"panel": R, "backtest": R, "risk": W, "exposures": W, "score": N},
     "factor-unit": dict.fromkeys(FACTORED, R),
     "factor-unit of decimals": dict.fromkeys(FACTORED, R),
@@ -207,7 +242,7 @@ def test_nothing_is_doubted_of_clean_tables(door):
 
 @pytest.mark.parametrize(("fault", "door", "said"), CELLS)
 def test_every_door_asks_its_rules(fault, door, said):
-    rule, tables = fault.partition(" ")[0], FAULTS[fault](base())
+    rule, tables = fault.replace(",", "").partition(" ")[0], FAULTS[fault](base())
     if said == R:
         with quiet(), pytest.raises(DataError, match=rf"\[{rule}\]"):
             DOORS[door](tables, ())
@@ -224,6 +259,21 @@ def test_every_door_asks_its_rules(fault, door, said):
             DOORS[door](tables, (rule,))  # accepted
     if said == N:
         DOORS[door](tables, ())
+
+
+def test_one_rule_tells_of_one_price():
+    """Whatever the stretch to the end of the prices: a warning, and one."""
+    for door in ("backtest", "risk", "exposures"):
+        for carried, blank in ((20, 0), (0, 20), (15, 10), (10, 15), (60, 0), (30, 12), (12, 12)):
+            tables = base()
+            still = slice(-carried - blank, None)
+            tables = middle(lambda x: 0 * x + x.iloc[0], still)(tables) if carried else tables
+            tables = middle(lambda x: np.nan * x, slice(-blank, None))(tables) if blank else tables
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                DOORS[door](tables, ())
+            told = [str(w.message) for w in caught if "S3" in str(w.message)]
+            assert len(told) == 1, (door, carried, blank, told)
 
 
 def test_portfolios_pass_too(tmp_path):
@@ -250,7 +300,7 @@ def test_aliases_that_concern_nothing_are_told_in_python(read):
 
 
 def test_the_table_covers_every_rule():
-    assert {f.partition(" ")[0] for f in EXPECTED} | {"portfolio", "alias"} == set(RULES)
+    assert {f.replace(",", "").partition(" ")[0] for f in EXPECTED} | {"portfolio", "alias"} == set(RULES)
     assert {d for row in EXPECTED.values() for d in row} | {"returns_of_estimators"} == set(DOORS)
 
 

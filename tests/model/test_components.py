@@ -497,4 +497,4 @@ def test_weights():
         cutoff=dt.date(2018, 5, 4), before=0.3
     )  # a period that ends on it counts in full
     np.testing.assert_array_equal(at_the_end.weights(ends), [0.3, 1, 1])
-    np.testing.assert_allclose(HalfLifeWeights(half_life_periods=1).weights(ends), [0.25, 0.5, 1])
+    np.testing.assert_allclose(HalfLifeWeights(half_life_periods=2).weights(ends), [0.5, 0.5**0.5, 1])

@@ -16,7 +16,7 @@ from bdfm.inference.settings import SamplerSettings
 from bdfm.model.equations import model_data
 from bdfm.model.factor_model import FactorModel
 from bdfm.model.parts.noise import NormalNoise
-from bdfm.model.parts.weights import HalfLifeWeights, StepWeights
+from bdfm.model.parts.weights import StepWeights
 from bdfm.model.simulate import simulate
 from bdfm.posterior.fit import fit
 from bdfm.posterior.history_statistics import _median, statistics
@@ -357,7 +357,11 @@ def test_leave_one_out_is_the_refit_without_a_return(tiny_panel):
 
 def test_leave_one_out_removes_as_much_as_entered(tiny_model, tiny_panel, tiny_truth):
     """A return of hardly any weight is left out as if it had not been there."""
-    model = FactorModel(name="w", n_factors=2, weights=HalfLifeWeights(half_life_periods=0.2))
+    model = FactorModel(
+        name="w",
+        n_factors=2,
+        weights=StepWeights(cutoff=str(tiny_panel.dataset["period_end"].to_numpy()[30])[:10], before=1e-6),
+    )
     p = known_posterior(model, tiny_panel, tiny_truth, n_draws=200)
     draws = p.draws
     rng = np.random.default_rng(2)

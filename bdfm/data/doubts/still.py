@@ -10,7 +10,7 @@ import numpy as np
 from bdfm.data.doubts.calendar import SILENT_DAYS, WARN_SILENT_DAYS, further_days
 from bdfm.data.doubts.finding import Finding, Severity
 from bdfm.data.doubts.rule import rule
-from bdfm.data.doubts.tables import Purpose, Tables
+from bdfm.data.doubts.tables import Purpose, Series, Tables
 from bdfm.data.features import fresh_closes
 
 MIN_SAME: Final = 10  # prices from which on one price throughout is cash or a peg
@@ -22,6 +22,7 @@ STANDS_STILL: Final[dict[Purpose, str]] = {
     "exposures": "A close that is carried on makes returns of 0, and a large one when it moves again.",
     "score": "The last close before stands for that of each day until then, which has the whole move.",
 }
+AT_THE_END: Final = "The last close stands for that of the end: right where trading has stopped."
 NO_PRICE: Final = "A close older than {} days is no price: a period that begins or ends then has no return."
 
 
@@ -30,11 +31,12 @@ def constant_price(tables: Tables) -> Iterator[Finding]:
     """Prices that do not change.
 
     From 10 prices on: the same price throughout is cash or a peg; the last price repeated for 30 days or more
-    is an asset that is gone and whose price was carried on (10 days are warned of); 60 rows or more of one
-    price at the start or in between are warned of. The first two are refused where a panel is made, which has
-    no return to learn from, unless the asset's return is set to zero, and warned of elsewhere; exposures
-    refuse the first, and backtests and scores, which take a repeated price for none, note them. Liquid assets
-    repeat a price for two days at most.
+    is an asset that is gone and whose price was carried on; 60 rows or more of one price at the start or in
+    between are warned of. The first two are refused where a panel is made, which has no return to learn from,
+    unless the asset's return is set to zero, and warned of elsewhere; exposures refuse the first, and
+    backtests and scores, which take a repeated price for none, note them. The last price repeated for 10 days
+    is warned of where a panel is made, and elsewhere told as no-new-price. Liquid assets repeat a price for
+    two days at most.
     """
     series = tables.price_series
     if series is None or len(series.days) < MIN_SAME:
@@ -68,10 +70,10 @@ def constant_price(tables: Tables) -> Iterator[Finding]:
             continue
         moved, ends = int(last_move[column]), int(last_row[column])
         same = (series.days[ends] - series.days[moved]).days
-        held = int(series.known[moved : ends + 1, column].sum())
-        if same > WARN_SILENT_DAYS and held >= MIN_HELD and 2 * held > ends - moved and not quiet:
-            gone = same >= SILENT_DAYS
-            now: Severity = grave if gone else "warn" if tables.forecasts else "note"
+        gone = same >= SILENT_DAYS
+        long = gone or (tables.forecasts and same > WARN_SILENT_DAYS)  # elsewhere shorter ones: no-new-price
+        if long and _carried_on(series, column, moved, ends) and not quiet:
+            now: Severity = grave if gone else "warn"
             yield Finding(
                 "constant-price", now, "prices", (name,), (series.day(moved), series.day(ends)),
                 f"the price of {name} has not changed in {same} days, from {series.day(moved)} to"
@@ -121,9 +123,11 @@ def no_new_price(tables: Tables) -> Iterator[Finding]:
     A halt, or a price that was carried on. In a panel a close older than 10 days (``max_stale_days``) is no
     price, so the periods that begin or end in such a stretch have no return: they are counted, and the first
     is named, where the periods are known; a stretch over no end of a period is a note there. Elsewhere the
-    returns of these days are 0 until it moves again. A score has the end of its period too: an asset without
-    a new close in the 10 days before it counts with an older one. Markets are closed for 10 days at most.
-    Where prices are not daily, 6 rows are such a stretch, since two months may well end at one price.
+    returns of these days are 0 until it moves again. So is an asset without a new close in the 10 days before
+    the end of the table, where no panel is made, unless constant-price or stale-end say so: from 30 days on,
+    of an asset that is gone. A score says it of any number of days, since it counts with the older close, and
+    so does a backtest of a price that is carried on. Markets are closed for 10 days at most. Where prices are
+    not daily, 6 rows are such a stretch, since two months may well end at one price.
     """
     series = tables.price_series
     if series is None or len(series.days) < MIN_SAME:
@@ -135,17 +139,8 @@ def no_new_price(tables: Tables) -> Iterator[Finding]:
     fresh = fresh_closes(series.values)
     for column in map(int, np.flatnonzero(series.counts >= MIN_SAME)):
         rows = np.flatnonzero(fresh[:, column])
-        last = len(day) - 1 - rows[-1]
-        if tables.purpose == "score" and len(rows) > 1 and last:  # with one price throughout it is cash
-            age = int(day[-1] - day[rows[-1]])
-            if age > longest + further and not (further and last <= MIN_HELD):
-                name, since, end = series.names[column], series.day(int(rows[-1])), series.day(-1)
-                yield Finding(
-                    "no-new-price", "warn", "prices", (name,), (since, end),
-                    f"{name} has no new price in the {age} days to the end, {since} to {end}",
-                    "The last close stands for that of the end: right where trading has stopped.",
-                    "Give its prices of these days, if it traded.",
-                )  # fmt: skip
+        if len(rows) > 1:  # with one price throughout it is cash
+            yield from _still_at_the_end(tables, series, column, int(rows[-1]), longest, further)
         old, new = rows[:-1], rows[1:]
         still = day[new] - day[old] > longest + further
         if further:
@@ -172,3 +167,31 @@ def no_new_price(tables: Tables) -> Iterator[Finding]:
             "no-new-price", severity, "prices", (name,), days, seen, usual,
             "Give its prices of these days, if it traded.",
         )  # fmt: skip
+
+
+def _carried_on(series: Series, column: int, moved: int, ends: int) -> bool:
+    """Whether an asset repeats its price from one row to another, on most of the days."""
+    held = int(series.known[moved : ends + 1, column].sum())
+    return held >= MIN_HELD and 2 * held > ends - moved
+
+
+def _still_at_the_end(
+    tables: Tables, series: Series, column: int, moved: int, longest: int, further: int
+) -> Iterator[Finding]:
+    """An asset without a new price since a row, too long before the end, where no other rule says so."""
+    n = len(series.days)
+    ends = n - 1 - int(np.argmax(series.known[::-1, column]))
+    age, same, silent = (
+        (series.days[b] - series.days[a]).days for a, b in ((moved, -1), (moved, ends), (ends, -1))
+    )
+    if tables.forecasts or age <= longest + further or (further and n - 1 - moved <= MIN_HELD):
+        return
+    gone = same >= SILENT_DAYS and tables.purpose != "backtest" and _carried_on(series, column, moved, ends)
+    if tables.purpose != "score" and (gone or silent > SILENT_DAYS + further):
+        return
+    name, since, end = series.names[column], series.day(moved), series.day(-1)
+    yield Finding(
+        "no-new-price", "warn", "prices", (name,), (since, end),
+        f"{name} has no new price in the {age} days to the end, {since} to {end}",
+        AT_THE_END, "Give its prices of these days, if it traded.",
+    )  # fmt: skip

@@ -7,16 +7,12 @@ from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, PositiveFloat
+from pydantic import Field
 
+from bdfm.data.weighting import HalfLife, check_left, halved
 from bdfm.errors import ModelError
 from bdfm.model.part import Block, Data, Params, Part
 from bdfm.names import PERIOD_WEIGHTS
-
-
-def effective_periods(weights: NDArray[np.float64]) -> float:
-    """Effective number of periods, (Σ ω)² / Σ ω² (Kish 1965), of the weights of eq. 9."""
-    return float(weights.sum() ** 2 / np.square(weights).sum())
 
 
 class Weights(Part):
@@ -28,6 +24,12 @@ class Weights(Part):
     def weights(self, period_end: NDArray[np.datetime64]) -> NDArray[np.float64]:
         """Weights ω (period), in (0, 1]."""
         raise NotImplementedError(f"{type(self).__name__} has no weights")
+
+    def checked(self, period_end: NDArray[np.datetime64]) -> NDArray[np.float64]:
+        """Weights ω (period) that leave enough to learn from; ``ModelError`` otherwise."""
+        found = self.weights(period_end)
+        check_left(found, where=f"weights ({self.kind})", kind=ModelError)
+        return found
 
     def params(self, data: Data) -> Params:
         """No parameters."""
@@ -64,13 +66,11 @@ class HalfLifeWeights(Weights):
     """Weights that halve every ``half_life_periods`` (eq. 9): ω_t = 2^(-age / half-life), newest period 1."""
 
     kind: Literal["half_life"] = "half_life"
-    half_life_periods: PositiveFloat
+    half_life_periods: HalfLife
 
     def weights(self, period_end: NDArray[np.datetime64]) -> NDArray[np.float64]:
         """Weights ω (period), in (0, 1]."""
-        age = np.arange(len(period_end))[::-1]
-        with np.errstate(over="ignore"):
-            found = np.asarray(2.0 ** (-age / self.half_life_periods))
+        found = halved(len(period_end), self.half_life_periods)
         if found.size and found[0] < np.finfo(np.float64).tiny:
             raise ModelError(
                 f"weights: a half-life of {self.half_life_periods:g} periods leaves no weight to the oldest"
