@@ -96,7 +96,7 @@ def _read[T](content: BytesIO, take: Callable[[Any], T]) -> T:
     except ValueError:
         raise
     except Exception as error:  # of two libraries, about what a file of ours never holds
-        raise ValueError(f"{type(error).__name__}: {error}") from error
+        raise ValueError(str(error) or type(error).__name__) from error
 
 
 def _members(group: Any) -> Iterator[tuple[str, Any]]:

@@ -33,7 +33,8 @@ from bdfm.data.sources import (
 from bdfm.errors import BdfmError, DataError, FileError, ModelError
 from bdfm.forecast.changes import Changes
 from bdfm.forecast.edits import EDITS, parse_edits
-from bdfm.forecast.forecast import Forecast
+from bdfm.forecast.forecast import Forecast, _known_probabilities
+from bdfm.forecast.ranks import quantile_probabilities
 from bdfm.inference.settings import SamplerSettings
 from bdfm.model.factor_model import FactorModel
 from bdfm.posterior.door import _of_assets
@@ -306,6 +307,8 @@ def test_schemas_that_no_release_wrote(schema, tmp_path, monkeypatch):
         lambda d: d.assign(weights=-d["weights"]),
         lambda d: d.assign(weights=2 * d["weights"]),
         lambda d: d.assign_attrs(origin=5),
+        lambda d: d.rename(draw="sample"),
+        lambda d: d.assign(weights=("asset", [0.3, 0.3, 0.4])),
     ],
 )
 def test_resealed_forecasts_are_refused(change, tmp_path, rng):
@@ -321,6 +324,45 @@ def test_resealed_forecasts_are_refused(change, tmp_path, rng):
     _files.save_dataset(content, path, kind="forecast")
     with pytest.raises(FileError, match="incomplete"):
         Forecast.load(path)
+
+
+def test_draws_are_read_by_the_names_of_their_dimensions(tmp_path, rng):
+    """As many draws as assets, the other way round: the same forecast, not the one of the columns."""
+    forecast = Forecast.from_draws(
+        rng.normal(0, 0.05, size=(6, 6)),
+        assets=list("ABCDEF"),
+        asset_class=["stock"] * 6,
+        origin="2022-01-07",
+        end="2022-02-04",
+    )
+    path = forecast.save(tmp_path / "forecast.nc")
+    content = _files.load_dataset(path, kind="forecast")
+    even = np.full((6, 3), 1 / 3)  # what no release writes beside whole draws is not believed
+    other = content.transpose("asset", "draw").assign(probabilities=(("asset", "third"), even))
+    _files.save_dataset(other, path, kind="forecast")
+    found = Forecast.load(path)
+    np.testing.assert_array_equal(found.draws, forecast.draws)
+    np.testing.assert_array_equal(found.quantile_probabilities(), forecast.quantile_probabilities())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda p: 2 * p,
+        lambda p: np.nan * p,
+        lambda p: p[:, :3],
+        lambda p: p[:, [0, 0, 0, 3, 4]] * 0 + [0.6, 0.1, 0.1, 0.1, 0.1],
+        lambda p: p - np.array([0.5, -0.5, 0, 0, 0]),
+    ],
+)
+def test_probabilities_beside_draws_made_anew_are_looked_at(change):
+    draws = np.random.default_rng(2).normal(0, 0.05, size=(500, 6))
+    right = quantile_probabilities(draws, n_quantiles=5)
+    table = xr.Dataset({"probabilities": (("asset", "quantile"), right)})
+    np.testing.assert_array_equal(_known_probabilities(table.transpose()), right)
+    wrong = change(right)
+    with pytest.raises(ValueError, match="probabilities do not sum to 1"):
+        _known_probabilities(xr.Dataset({"probabilities": (("asset", "quantile"), wrong)}))
 
 
 @pytest.mark.parametrize("price", [1e-300, 1e-13, 1e16, 1e300])

@@ -388,10 +388,11 @@ class Forecast(Actions):
     def _loaded(cls, path: Path) -> Forecast:
         dataset = _files.load_dataset(path, kind="forecast")
         try:
-            base = None
-            returns, index = dataset["returns"].values, dataset.get("posterior_draw")
+            base, index = None, dataset.get("posterior_draw")
             if "made_from" in dataset:
                 base, returns, index = _with_draws_made_anew(dataset, path)
+            else:
+                returns = _values_of(dataset, "returns", DRAW, ASSET)
             forecast = cls.from_draws(
                 returns,
                 assets=dataset[ASSET].values.tolist(),
@@ -405,13 +406,12 @@ class Forecast(Actions):
             )
             records = tuple(Record.from_dict(r) for r in json.loads(dataset["records"].item()))
             # Weights as saved: dividing by their sum once more could change the last digit.
-            weights = np.array(dataset["weights"].values, dtype=np.float64)
+            weights = np.array(_values_of(dataset, "weights", DRAW), dtype=np.float64)
             if not (np.isfinite(weights).all() and (weights >= 0).all() and abs(weights.sum() - 1) < 1e-6):
                 raise ValueError("its weights do not sum to 1")
             state = forecast._state.with_weights(weights)
-            if "probabilities" in dataset:
-                known = np.array(dataset["probabilities"].values)
-                known.flags.writeable = False
+            if {"made_from", "probabilities"} <= set(dataset):
+                known = _known_probabilities(dataset)
                 state = state.with_ranks({N_RANKS: known})
             return replace(forecast, _state=state, records=records, _base=base)
         except UnknownLabelError as error:  # a part of the reader's own, whose module is not imported
@@ -443,7 +443,7 @@ def _with_draws_made_anew(
     returns = made._state.returns
     if list(made.assets) != assets or not kept.all():
         returns = _blocks.empty(made.n_draws, len(assets))
-        changed = dataset["returns"].values
+        changed = _values_of(dataset, "returns", DRAW, "changed_asset")
         for here in _blocks.blocks(returns):
             returns[here, kept] = made._state.returns[here][:, source]
             returns[here, ~kept] = changed[here]
@@ -455,6 +455,25 @@ def _with_draws_made_anew(
     base = None if made._base is None else made._base.at(path.parent / str(reference["file"]))
     index = made.draws.coords.get("posterior_draw")
     return base, returns, index
+
+
+def _values_of(dataset: xr.Dataset, name: str, *dims: str) -> NDArray[Any]:
+    """Values along dimensions by name, whatever their order in the file; ``ValueError`` for other ones."""
+    found = dataset[name]
+    if sorted(map(str, found.dims)) != sorted(dims):
+        raise ValueError(f"{name} is along {', '.join(map(str, found.dims))}, not {', '.join(dims)}")
+    return np.asarray(found.transpose(*dims).values)
+
+
+def _known_probabilities(dataset: xr.Dataset) -> NDArray[np.float64]:
+    """Probabilities (asset, fifth) beside draws made anew; ``ValueError`` where they are none."""
+    known = np.array(_values_of(dataset, "probabilities", ASSET, QUANTILE), dtype=np.float64)
+    share = len(known) / N_RANKS
+    fine = known.shape[1] == N_RANKS and bool(np.isfinite(known).all()) and bool((known > -1e-9).all())
+    if not fine or abs(known.sum(axis=1) - 1).max() > 1e-6 or abs(known.sum(axis=0) - share).max() > 1e-6:
+        raise ValueError("its probabilities do not sum to 1 for each asset, and to a fifth of the assets")
+    known.flags.writeable = False
+    return known
 
 
 def _plain(value: object, name: str) -> AttrValue:

@@ -235,7 +235,7 @@ def period_weights(n: int, half_life: float | None, *, where: str) -> Floats:
     """
     if half_life is None:
         return np.ones(n)
-    weights = halved(n, half_life_of(half_life, what="half-life", where=where))
+    weights = halved(n, half_life_of(half_life, what="half_life", where=where))
     check_left(weights, where=f"{where}, weights of a half-life of {half_life:g}")
     return np.asarray(weights / weights.mean())
 
