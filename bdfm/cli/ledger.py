@@ -59,7 +59,11 @@ def roll(
         out.print(f"{len(rolled.run.holdings)} holdings, {sum(rolled.run.holdings.values()):.1%} invested")
     out.print(f"{target}", markup=False, soft_wrap=True)
     if check:
-        read_month(target)
+        try:
+            read_month(target)
+        except BaseException:  # what is refused is not there, so that the same call can be made again
+            target.unlink(missing_ok=True)
+            raise
         out.print(f"{target}: data, model, edits, views and decision are in order. Nothing was fitted.")
 
 

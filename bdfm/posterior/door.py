@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -14,9 +15,10 @@ import xarray as xr
 from bdfm import _checks
 from bdfm._version import __version__
 from bdfm.data.panel import Panel
-from bdfm.errors import DataError, FileError
+from bdfm.errors import DataError, FileError, UnknownLabelError
 from bdfm.model.equations import RETURNS_DATA, Equations, model_data
 from bdfm.model.evidence import Evidence
+from bdfm.model.factor_model import FactorModel
 from bdfm.model.part import Turn
 from bdfm.names import ASSET, CHAIN, DRAW, FACTOR, PANEL, PERIOD, POSTERIOR, RETURNS, SAMPLE_STATS
 
@@ -135,7 +137,45 @@ def completed(tree: xr.DataTree, path: Path) -> xr.DataTree:
                 f"{path}: the {dim} labels of its draws are not those of its panel, so the file was changed"
                 " by hand. Fit again."
             )
+    _check_numbers(draws, path)
+    with suppress(UnknownLabelError):  # of a part of the reader's own: told when the model is needed
+        model = FactorModel.from_toml(str(tree.attrs.get("model_toml", "")))
+        tree[POSTERIOR] = xr.DataTree(_in_declared_order(draws, model, path))
     return _with_type(tree, np.float64) if PRECISION in tree.attrs else tree
+
+
+def _check_numbers(draws: xr.Dataset, path: Path) -> None:
+    """Raise ``FileError`` for draws of a file that are none, or no real numbers."""
+    sizes = [draws.sizes.get(dim, 0) for dim in (CHAIN, DRAW)]
+    if not all(sizes):
+        raise FileError(f"{path}: it holds {sizes[0]} chains of {sizes[1]} draws. Fit again.")
+    for name, variable in draws.data_vars.items():
+        values = variable.to_numpy()
+        if values.dtype.kind not in "fiub":
+            raise FileError(
+                f"{path}: draws of {name} are of type {values.dtype}, no real numbers. Fit again."
+            )
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise FileError(f"{path}: {name} has draws that are not finite{_of_assets(variable)}. Fit again.")
+
+
+def _in_declared_order(draws: xr.Dataset, model: Equations, path: Path) -> xr.Dataset:
+    """Draws of a file with the dimensions of each variable in the model's order, by name.
+
+    Raises ``FileError`` for a variable along other dimensions than the model's.
+    """
+    found = {}
+    for declared in (*model.variables, *model.variables_ahead):
+        if declared.name not in draws:
+            continue
+        variable, dims = draws[declared.name], (CHAIN, DRAW, *declared.dims)
+        if set(variable.dims) != set(dims):
+            raise FileError(
+                f"{path}: {declared.name} is along {', '.join(map(str, variable.dims))}, not"
+                f" {', '.join(dims)}: it is of another model. Fit again."
+            )
+        found[declared.name] = variable.transpose(*dims)
+    return draws.transpose(CHAIN, DRAW, ..., missing_dims="ignore").assign(found)
 
 
 def constant_data(model: Equations, panel: Panel) -> xr.Dataset:

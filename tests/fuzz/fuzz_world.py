@@ -24,11 +24,13 @@ import pandas as pd
 import typer
 from short_runs import short_runs
 
+from bdfm import _files, _netcdf
 from bdfm.cli import app
 from bdfm.errors import ModelError
 from bdfm.forecast.forecast import Forecast
 from bdfm.inference.engine import choose
 from bdfm.posterior.posterior import Posterior
+from bdfm.risk.base import RiskModel
 
 ORIGIN, END, NEXT = "2021-05-14", "2021-06-11", "2021-06-11"
 SYMBOLS = tuple("ABCDEF")
@@ -232,7 +234,7 @@ def faults(done: Done, folder: Path, before: dict[str, bytes | None]) -> list[st
         found.append(f"exit code {done.code}")
     if done.seconds > MAX_SECONDS:
         found.append(f"{done.seconds:.1f} CPU seconds")
-    if "Traceback" in done.out + done.err:
+    if "Traceback (most recent call last)" in done.out + done.err:
         found.append("a traceback is shown")
     warned = [x for x in done.err.splitlines() if x.startswith("Warning: ")]
     said = "\n".join(x for x in done.err.splitlines() if not x.startswith("Warning: "))
@@ -260,7 +262,7 @@ def faults(done: Done, folder: Path, before: dict[str, bytes | None]) -> list[st
 def unsound(path: Path) -> list[str]:
     """What is wrong with a file that a command wrote: cut off, not readable, or sums that are wrong."""
     try:
-        if path.suffix == ".nc":
+        if path.suffix == ".nc" or path.read_bytes()[:4] == b"\x89HDF":  # whatever it is called
             return _unsound_nc(path)
         if path.read_bytes()[:15].lower() == b"<!doctype html>":  # a page, whatever it is called
             return [] if b"</html>" in path.read_bytes()[-200:] else ["cut off"]
@@ -287,9 +289,11 @@ def unsound(path: Path) -> list[str]:
 def _unsound_nc(path: Path) -> list[str]:
     if path.name.startswith("exposures"):
         return []
-    if path.name.startswith("posterior"):
-        Posterior.load(path)
-        return []
+    kind = _netcdf.read_dataset(io.BytesIO(path.read_bytes())).attrs[_files.KIND]
+    for known, read in (("posterior", Posterior.load), ("risk_model", RiskModel.load)):
+        if kind == known:
+            read(path)
+            return []
     forecast = Forecast.load(path)
     probabilities = forecast.quantile_probabilities(5).to_numpy()
     if not np.isfinite(probabilities).all() or (probabilities < -1e-12).any():
