@@ -28,7 +28,7 @@ _HIDDEN: Final = frozenset(
         "_NCProperties",
     }
 )
-_MOST_GROUPS: Final = 1_000  # a posterior has ten; a group that lies in itself has no end
+_MOST_GROUPS: Final = 1_000  # a posterior has ten
 _WITHOUT_VALUES: Final = b"This is a netCDF dimension but not a netCDF variable"
 _AS_A_DIMENSION: Final = "_nc4_non_coord_"  # before the name of a variable that is not along its namesake
 
@@ -74,9 +74,13 @@ def read_tree(content: BytesIO) -> xr.DataTree:
 
     def groups(file: Any) -> dict[str, xr.Dataset]:
         found: dict[str, xr.Dataset] = {}
-        left = [file]
+        left, seen = [file], set()
         while left:
             group = left.pop(0)
+            place = h5py.h5o.get_info(group.id).addr
+            if place in seen:
+                raise ValueError(f"the group {group.name} is there twice")
+            seen.add(place)
             found[group.name] = _dataset(group)
             left = [m for _, m in _members(group) if isinstance(m, h5py.Group)] + left
             if len(found) > _MOST_GROUPS:

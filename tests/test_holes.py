@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,7 @@ from bdfm.inference.settings import SamplerSettings
 from bdfm.model.factor_model import FactorModel
 from bdfm.posterior.door import _of_assets
 from bdfm.posterior.fit import fit
+from bdfm.posterior.posterior import Posterior
 from bdfm.report.month import read_month
 from bdfm.report.run_file import RunFile, read_run_file
 from bdfm.risk.inputs import portfolios
@@ -389,6 +391,67 @@ def test_equal_posteriors_give_equal_bytes(tiny_model, tiny_panel, tmp_path):
     assert one.seconds
     paths = one.save(tmp_path / "one.nc"), two.save(tmp_path / "two.nc")
     assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+@pytest.fixture(scope="module")
+def saved(tiny_model, tiny_panel, tmp_path_factory):
+    settings = SamplerSettings(draws=10, tune=10, chains=1, thin=1, engine="gibbs")
+    fitted = fit(tiny_model, tiny_panel, seed=1, settings=settings)
+    return fitted.save(tmp_path_factory.mktemp("saved") / "posterior.nc")
+
+
+def resealed(path, target, change):
+    tree = _files.load_tree(path, kind="posterior")
+    tree["posterior"] = xr.DataTree(change(tree["posterior"].to_dataset()))
+    return _files.save_tree(tree, target, kind="posterior")
+
+
+def first_draw(value):
+    def change(d):
+        values = d["loadings"].copy()
+        values[0, 0] = value
+        return d.assign(loadings=values)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda d: d.isel(draw=slice(0, 0)), "it holds 1 chains of 0 draws"),
+        (lambda d: d.isel(chain=0, drop=True), "it holds 0 chains of 10 draws"),
+        (first_draw(np.nan), "loadings has draws that are not finite"),
+        (first_draw(np.inf), "loadings has draws that are not finite"),
+        (lambda d: d.assign(loadings=d["loadings"].astype(complex)), "no real numbers"),
+        (lambda d: d.assign(loadings=d["loadings"].expand_dims(other=2)), "loadings is along other, chain"),
+        (lambda d: d.assign(loadings=d["loadings"].isel(factor=0, drop=True)), "loadings is along chain"),
+    ],
+)
+def test_resealed_posteriors_are_refused(change, said, saved, tmp_path):
+    path = resealed(saved, tmp_path / "x.nc", change)
+    with pytest.raises(FileError, match=said):
+        Posterior.load(path)
+
+
+def test_posteriors_are_read_by_the_names_of_their_dimensions(saved, tmp_path):
+    whole = Posterior.load(saved)
+    for change in (
+        lambda d: d.transpose(..., "draw", "chain"),
+        lambda d: d.map(lambda v: v.transpose(*v.dims[:2], *v.dims[:1:-1])),
+    ):
+        found = Posterior.load(resealed(saved, tmp_path / "x.nc", change))
+        one, two = (p.forecast(seed=1, n_draws=200).draws.to_numpy() for p in (whole, found))
+        np.testing.assert_array_equal(one, two)
+
+
+def test_a_group_that_lies_in_itself(saved, tmp_path):
+    h5py = pytest.importorskip("h5py")
+    content = BytesIO(saved.read_bytes().rpartition(_files._SEAL)[0])
+    with h5py.File(content, "r+") as file:
+        file["posterior"]["again"] = file["posterior"]
+    path = _files._write_sealed(tmp_path / "x.nc", content.getvalue())
+    with pytest.raises(FileError, match=r"the group .* is there twice"):
+        Posterior.load(path)
 
 
 # -- what the fuzzer and its like have found -----------------------------------------------------------------

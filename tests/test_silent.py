@@ -1,5 +1,7 @@
 """What was taken without a word once, and is refused or told now."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -86,6 +88,26 @@ def test_edits_that_leave_nothing_to_forecast():
     assert Changes().apply(forecast.edit(*parse_edits(["zero A B C"]), accept=None)).is_fixed  # not by these
 
 
+def test_an_edit_that_is_said_twice():
+    """Two shifts by one per cent are two per cent: told, in one command and in the next."""
+    forecast = Forecast.from_draws(
+        0.05 * np.random.default_rng(0).standard_normal((400, 3)),
+        assets=["A", "B", "C"], asset_class=["x"] * 3, origin="2020-01-03", end="2020-01-31",
+    )  # fmt: skip
+    shift, zero = parse_edits(["shift A by=0.01", "zero B"])
+    once = forecast.edit(shift, zero)
+    with pytest.warns(DataWarning, match=r"edits: A: .*, was said before, and counts once more"):
+        once.edit(shift)
+    with pytest.warns(DataWarning, match=", was said before"):
+        forecast.edit(shift, shift)
+    with pytest.warns(DataWarning, match=", was said before"):
+        Changes((Step((shift, shift)),)).apply(forecast)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        once.edit(zero)  # which changes nothing
+        once.edit(*parse_edits(["shift A by=0.02", "shift C by=0.01"]))
+
+
 def test_half_lives_that_leave_nothing():
     ends = pd.date_range("2020-01-31", periods=104, freq="ME").to_numpy()
     doors = (
@@ -132,7 +154,7 @@ def test_weights_that_leave_nothing_are_told_before_a_fit():
         closes(), universe(), origin="2021-05-14", settings=PanelSettings(period=7, n_periods=24)
     )
     with pytest.raises(ModelError, match=r"weights \(step\): of 24 periods"):
-        fit(FactorModel(n_factors=1, weights=cut), panel, settings=SamplerSettings(draws=10, tune=10))
+        fit(FactorModel(n_factors=1, weights=cut), panel, seed=1, settings=SamplerSettings(draws=10, tune=10))
 
 
 def test_a_statistical_model_keeps_a_degree_of_freedom():

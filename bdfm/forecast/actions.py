@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final, Literal, Self
 
+import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
@@ -91,6 +92,13 @@ class Actions:
         for edit in statements:
             state = forecast._state
             changed, record = edit.apply(state), edit.record(state)
+            if record in forecast.records and not np.array_equal(changed.returns, state.returns):
+                warnings.warn(
+                    f"edits: {record.text.rstrip('.')}, was said before, and counts once more. Leave it out if it is the"
+                    " same; give the sum if it is not.",
+                    DataWarning,
+                    stacklevel=2,
+                )
             forecast = forecast._then(changed, Past.of(state, record.symbols), record)
         if accept is not None and forecast.is_fixed and not self.is_fixed:
             warnings.warn(f"edits: {ALL_FIXED}", DataWarning, stacklevel=2)

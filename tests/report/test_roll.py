@@ -171,6 +171,20 @@ def test_a_ledger_writes_over_nothing(file):
         read_month(file)
 
 
+def test_a_month_that_a_check_refuses_is_not_written(run, file):
+    text = file.read_text()
+    file.write_text('accept = ["no-such-rule"]\n' + text)
+    before = sorted(file.parent.iterdir())
+    for _ in range(2):  # the same call says the same again, not that a file is there
+        code, _, err = run("roll", file, "--origin", "2022-11-25", "--keep", "views", "--check")
+        assert code == 2
+        assert "no-such-rule" in err
+        assert sorted(file.parent.iterdir()) == before
+    file.write_text(text)
+    assert run("roll", file, "--origin", "2022-11-25", "--keep", "views", "--check")[0] == 0
+    assert file.with_name("2022-11-25.toml").exists()
+
+
 def test_three_months_as_a_routine(run, file, prices):
     code, out, err = run("run", file)
     assert code == 0, err

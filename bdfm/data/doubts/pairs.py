@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from bdfm import _checks
 from bdfm.data.doubts.finding import Finding, Severity
 from bdfm.data.doubts.rule import rule
 from bdfm.data.doubts.tables import Floats, Series, Tables
@@ -31,9 +32,10 @@ def twins(tables: Tables) -> Iterator[Finding]:
     since residuals that are the same in two columns break it. Funds on one index reach 0.9998 at most, for
     their closes differ by a basis point. Above 0.98, as share classes are: warned of, since a specific risk
     of each asset's own cannot see what they share. Of more than 500 columns the last three years are looked
-    at.
+    at. Names that differ in nothing but capitals, such as xom beside XOM, are warned of, whatever the returns.
     """
     series = tables.price_series
+    yield from _same_names(tables)
     if series is None or len(series.names) < 2 or len(series.days) <= MIN_COMMON:
         return
     grave: Severity = "refuse" if tables.forecasts or tables.purpose == "backtest" else "warn"
@@ -57,6 +59,21 @@ def twins(tables: Tables) -> Iterator[Finding]:
                 "Like share classes or funds on one index; a specific risk for each asset cannot see what"
                 " they share, and a long-short pair of them looks riskier than it is.",
                 "Leave one of them out, or link their specific risk (bdfm.risk.link_specific).",
+            )  # fmt: skip
+
+
+def _same_names(tables: Tables) -> Iterator[Finding]:
+    """Columns whose names are one symbol but for capitals."""
+    series = tables.price_series
+    spelt: dict[str, list[str]] = {}
+    for name in [] if series is None else series.names:
+        spelt.setdefault(name.casefold(), []).append(name)
+    for names in spelt.values():
+        if len(names) > 1:
+            yield Finding(
+                "twins", "note" if tables.purpose == "score" else "warn", "prices", tuple(names), (),
+                f"{_checks.first(names)} differ in nothing but capitals",
+                "They are probably one asset of two sources.", "Leave one of them out, or rename it.",
             )  # fmt: skip
 
 
