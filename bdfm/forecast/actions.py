@@ -94,8 +94,8 @@ class Actions:
             changed, record = edit.apply(state), edit.record(state)
             if record in forecast.records and not np.array_equal(changed.returns, state.returns):
                 warnings.warn(
-                    f"edits: {record.text.rstrip('.')}, was said before, and counts once more. Leave it out if it is the"
-                    " same; give the sum if it is not.",
+                    f"edits: {record.text.rstrip('.')}, was said before, and counts once more. Leave"
+                    " it out if it is the same; give the sum if it is not.",
                     DataWarning,
                     stacklevel=2,
                 )

@@ -182,6 +182,7 @@ FAULTS = {
         **t,
         "prices": t["prices"].rename(columns={"S1": "s0"}),
         "universe": t["universe"].replace({"S1": "s0"}),
+        "earnings": t["earnings"].replace({"S1": "s0"}),
     },
     "twins": priced(cases.PRICES, "a copy"),
     "factor-unit": lambda t: t | {"factors": 100 * t["factors"]},

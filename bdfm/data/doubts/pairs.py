@@ -32,7 +32,7 @@ def twins(tables: Tables) -> Iterator[Finding]:
     since residuals that are the same in two columns break it. Funds on one index reach 0.9998 at most, for
     their closes differ by a basis point. Above 0.98, as share classes are: warned of, since a specific risk
     of each asset's own cannot see what they share. Of more than 500 columns the last three years are looked
-    at. Names that differ in nothing but capitals, such as xom beside XOM, are warned of, whatever the returns.
+    at. Names that differ in nothing but capitals, such as xom beside XOM, are warned of.
     """
     series = tables.price_series
     yield from _same_names(tables)
