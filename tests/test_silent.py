@@ -154,7 +154,12 @@ def test_weights_that_leave_nothing_are_told_before_a_fit():
         closes(), universe(), origin="2021-05-14", settings=PanelSettings(period=7, n_periods=24)
     )
     with pytest.raises(ModelError, match=r"weights \(step\): of 24 periods"):
-        fit(FactorModel(n_factors=1, weights=cut), panel, seed=1, settings=SamplerSettings(draws=10, tune=10))
+        fit(
+            FactorModel(n_factors=1, weights=cut, panel=panel.settings),
+            panel,
+            seed=1,
+            settings=SamplerSettings(draws=10, tune=10),
+        )
 
 
 def test_a_statistical_model_keeps_a_degree_of_freedom():
