@@ -128,6 +128,9 @@ def test_half_lives_that_leave_nothing():
             with pytest.raises((ModelError, DataError), match=r"greater than or equal to 2|Give 2 or more"):
                 door(life)
         door(2.0)
+        for none in (float("inf"), float("nan")):
+            with pytest.raises((ModelError, DataError)):
+                door(none)
     with pytest.raises(ModelError, match="leaves no weight to the oldest of 3000"):
         HalfLifeWeights(half_life_periods=2.0).weights(np.arange(3000))
     for few in (3, 8, 104):
@@ -146,6 +149,13 @@ def test_steps_that_leave_nothing():
             weights.checked(ends)
     assert StepWeights(cutoff="2030-01-01", before=0.5).checked(ends).sum() == 52
     assert StepWeights(cutoff=str(ends[-5])[:10], before=1e-3).checked(ends).sum() > 5
+    refused = []  # one period more that counts in full is never too much
+    for since in range(1, 9):
+        try:
+            StepWeights(cutoff=str(ends[-since])[:10], before=0.01).checked(ends)
+        except ModelError:
+            refused.append(since)
+    assert refused == [1]
 
 
 def test_weights_that_leave_nothing_are_told_before_a_fit():

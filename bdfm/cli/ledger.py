@@ -57,13 +57,14 @@ def roll(
             out.print(f"{word} {text}", markup=False, soft_wrap=True)
     if rolled.run.holdings:
         out.print(f"{len(rolled.run.holdings)} holdings, {sum(rolled.run.holdings.values()):.1%} invested")
-    out.print(f"{target}", markup=False, soft_wrap=True)
     if check:
         try:
             read_month(target)
         except BaseException:  # what is refused is not there, so that the same call can be made again
             target.unlink(missing_ok=True)
             raise
+    out.print(f"{target}", markup=False, soft_wrap=True)
+    if check:
         out.print(f"{target}: data, model, edits, views and decision are in order. Nothing was fitted.")
 
 
@@ -78,7 +79,7 @@ def track(
     decimal_mark: DecimalMark = None,
     alias: Alias = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but an alarm.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but warnings and an alarm.")] = False,
     accept: Accept = None,
 ) -> None:
     """Score all months of a ledger that are over. Exit code 3 says that the alarm is raised."""

@@ -15,9 +15,9 @@ Floats = NDArray[np.float64]
 MIN_HALF_LIFE: Final = 2.0  # periods: weights are then as good as 5.8 of them; with 1 as good as 3
 MIN_EFFECTIVE: Final = 5.0  # periods that weights must be as good as
 MIN_SHARE: Final = 0.5  # of the periods that there are, where they are few
-MIN_TOTAL: Final = 1.0  # sum of weights that are at most 1: one period that counts in full
+MIN_TOTAL: Final = 3.0  # sum of weights that are at most 1: periods that count in full; a half-life of 2: 3.4
 
-HalfLife = Annotated[float, Field(ge=MIN_HALF_LIFE)]
+HalfLife = Annotated[float, Field(ge=MIN_HALF_LIFE, allow_inf_nan=False)]
 
 
 def half_life_of(value: float, *, what: str, where: str) -> float:
@@ -42,15 +42,24 @@ def effective_size(weights: Floats) -> float:
     return float(weights.sum() ** 2 / np.square(weights).sum())
 
 
-def check_left(weights: Floats, *, where: str, kind: type[BdfmError] = DataError) -> None:
-    """Raise ``kind`` where weights (period,) of at most 1 leave less than 5 periods, or half of fewer."""
+def check_total(weights: Floats, *, where: str, kind: type[BdfmError] = DataError) -> None:
+    """Raise ``kind`` where weights (period,) of at most 1 sum to less than 3, or to half of fewer periods.
+
+    More weight of any period never makes it raise: the effective size may fall by it.
+    """
+    _check(float(weights.sum()), MIN_TOTAL, weights, where, kind)
+
+
+def check_effective(weights: Floats, *, where: str) -> None:
+    """Raise ``DataError`` where weights (period,) are as good as less than 5 periods, or half of fewer."""
+    left = effective_size(weights) if np.square(weights).sum() > 0 else 0.0
+    _check(left, MIN_EFFECTIVE, weights, where, DataError)
+
+
+def _check(left: float, least: float, weights: Floats, where: str, kind: type[BdfmError]) -> None:
     n = len(weights)
-    if not n:
-        return
-    total = float(weights.sum())
-    left = effective_size(weights) if total > 0 and np.square(weights).sum() > 0 else 0.0
-    if left < min(MIN_SHARE * n, MIN_EFFECTIVE) * (1 - 1e-9) or total < MIN_TOTAL * (1 - 1e-9):
+    if left < min(MIN_SHARE * n, least) * (1 - 1e-9):
         raise kind(
-            f"{where}: of {n} periods they leave as much as {min(left, total):.2g} that count in full, too"
-            f" few to learn from. Let more periods count."
+            f"{where}: of {n} periods they leave as much as {left:.2g} that count in full, too few to learn"
+            f" from. Let more periods count."
         )

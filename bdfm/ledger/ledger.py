@@ -20,7 +20,7 @@ from bdfm import _checks, _files
 from bdfm._folders import settle_each
 from bdfm.errors import DataError, FileError
 from bdfm.forecast.forecast import Forecast
-from bdfm.names import FORECAST_FILE, LEDGER_FILE, MADE_FILE, RUN_FILE, SUMMARY_FILE
+from bdfm.names import ASSET, FORECAST_FILE, LEDGER_FILE, MADE_FILE, RUN_FILE, SUMMARY_FILE
 from bdfm.portfolio.decisions import Decision
 
 _WAIT: Final = 60.0  # seconds that one waits for another who enters at the same time
@@ -162,6 +162,11 @@ class Ledger:
     def forecast(self, entry: Entry) -> Forecast:
         """Forecast of an entry, as it was entered; raises as ``check`` does."""
         return Forecast.load(self.check(entry))
+
+    def assets(self, entry: Entry) -> tuple[str, ...]:
+        """Assets of an entry's forecast, whose draws are not made for it; raises as ``check`` does."""
+        labels = _files.load_dataset(self.check(entry), kind="forecast")[ASSET]
+        return tuple(map(str, labels.values.tolist()))
 
     def check(self, entry: Entry) -> Path:
         """File of an entry's forecast, as it was entered.

@@ -151,7 +151,8 @@ def _used(ledger: Ledger, over: Iterable[Entry], prices: pd.DataFrame) -> Iterat
     for entry in over:
         begin = pd.Timestamp(entry.origin) - pd.Timedelta(days=AROUND_DAYS)
         for name in _assets(ledger, entry):
-            span[name] = (span.get(name, (begin,))[0], pd.Timestamp(entry.end))
+            low, high = span.get(name, (begin, begin))
+            span[name] = low, max(high, pd.Timestamp(entry.end))
     for low, high in dict.fromkeys(span.values()):
         mine = [name for name, days in span.items() if days == (low, high) and name in prices]
         yield prices.loc[low:high, mine]
@@ -160,7 +161,7 @@ def _used(ledger: Ledger, over: Iterable[Entry], prices: pd.DataFrame) -> Iterat
 def _assets(ledger: Ledger, entry: Entry) -> tuple[str, ...]:
     """Assets of a month's forecast."""
     known = Judged.from_text(ledger.judged(entry))
-    return tuple(ledger.forecast(entry).assets) if known is None else known.assets
+    return ledger.assets(entry) if known is None else known.assets
 
 
 def _judged(ledger: Ledger, entry: Entry, prices: pd.DataFrame) -> Judged:

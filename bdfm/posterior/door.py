@@ -15,7 +15,7 @@ import xarray as xr
 from bdfm import _checks
 from bdfm._version import __version__
 from bdfm.data.panel import Panel
-from bdfm.errors import DataError, FileError, UnknownLabelError
+from bdfm.errors import DataError, FileError, ModelError, UnknownLabelError
 from bdfm.model.equations import RETURNS_DATA, Equations, model_data
 from bdfm.model.evidence import Evidence
 from bdfm.model.factor_model import FactorModel
@@ -138,9 +138,11 @@ def completed(tree: xr.DataTree, path: Path) -> xr.DataTree:
                 " by hand. Fit again."
             )
     _check_numbers(draws, path)
-    with suppress(UnknownLabelError):  # of a part of the reader's own: told when the model is needed
-        model = FactorModel.from_toml(str(tree.attrs.get("model_toml", "")))
-        tree[POSTERIOR] = xr.DataTree(_in_declared_order(draws, model, path))
+    # A part of the reader's own, or a setting that is refused today, is told when the model is needed.
+    with suppress(ModelError, UnknownLabelError):
+        model = FactorModel.from_toml(str(tree.attrs["model_toml"])) if "model_toml" in tree.attrs else None
+        if model is not None:
+            tree[POSTERIOR] = xr.DataTree(_in_declared_order(draws, model, path))
     return _with_type(tree, np.float64) if PRECISION in tree.attrs else tree
 
 

@@ -16,7 +16,7 @@ from bdfm import _checks, _files, _folders, _memory
 from bdfm._seeds import either_seed
 from bdfm.data.panel import Panel
 from bdfm.data.weighting import effective_size
-from bdfm.errors import FileError, UnknownLabelError
+from bdfm.errors import FileError, ModelError, UnknownLabelError
 from bdfm.forecast.forecast import Forecast
 from bdfm.inference.choices import N_PREDICTIVE_DRAWS
 from bdfm.inference.diagnostics import Diagnosis, diagnose
@@ -204,7 +204,7 @@ class Posterior:
         """Model that was fitted."""
         try:
             return FactorModel.from_toml(str(self._tree.attrs["model_toml"]))
-        except UnknownLabelError as error:  # a part of the reader's own, whose module is not imported
+        except (ModelError, UnknownLabelError) as error:  # a part of the reader's own, or a setting of old
             if self._file is None:
                 raise
             raise FileError(f"{self._file}: {error}") from error

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bdfm import _checks, _tables
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.tables import Tables
-from bdfm.data.weighting import check_left, effective_size, half_life_of, halved
+from bdfm.data.weighting import check_effective, effective_size, half_life_of, halved
 from bdfm.errors import DataError
 from bdfm.risk.spans import MAX_STALE_DAYS, Span, period_ends, returns_between, span
 
@@ -236,7 +236,7 @@ def period_weights(n: int, half_life: float | None, *, where: str) -> Floats:
     if half_life is None:
         return np.ones(n)
     weights = halved(n, half_life_of(half_life, what="half_life", where=where))
-    check_left(weights, where=f"{where}, weights of a half-life of {half_life:g}")
+    check_effective(weights, where=f"{where}, weights of a half-life of {half_life:g}")
     return np.asarray(weights / weights.mean())
 
 

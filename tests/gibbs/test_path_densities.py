@@ -174,6 +174,25 @@ def test_each_path_has_the_mixture_of_its_own_degrees_of_freedom():
         assert exact == (expected if turn else [x for x in parts for _ in range(2)])
 
 
+def test_scales_of_a_group_move_before_or_after_its_locations_by_a_coin():
+    """One order alone would not be reversible, and acceptance asks for that."""
+    spec, p = world(**BOTH)
+    module, orders, rng = plain("updates.path_hierarchies"), [], np.random.default_rng(6)
+    original = module.slice_update
+
+    def watched(rng, density, args, *rest):
+        orders.append(args[7:9] == (0.0, 0.0))  # the steps of both locations
+        return original(rng, density, args, *rest)
+
+    with mock.patch.object(module, "slice_update", watched):
+        for _ in range(30):
+            Chain(spec, p, turn=1).run(rng, U.move_path_hierarchies)
+    pairs = np.array(orders).reshape(-1, 2)
+    assert len(pairs) == 60
+    assert (pairs.sum(axis=1) == 1).all()
+    assert 15 < pairs[:, 0].sum() < 45
+
+
 def poorer(off):
     """Context in which all means of both mixtures are wrong by ``off``."""
     both = ExitStack()

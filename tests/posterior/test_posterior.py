@@ -554,3 +554,18 @@ def test_a_posterior_of_an_unknown_part_names_its_file(small_preset, random_draw
     assert loaded.draws.sizes["chain"] == 2
     with pytest.raises(FileError, match=r"own\.nc: .*my_noise"):
         _ = loaded.model
+
+
+def test_draws_of_a_model_that_is_refused_today_can_be_read(small_preset, random_draws, tmp_path):
+    """Of an earlier release, which took a half-life of 1.5: its model is refused where it is asked for."""
+    model, panel = small_preset("m6")
+    posterior = Posterior.from_draws(random_draws(model, panel), xr.Dataset(), model, panel, {})
+    tree = _files.load_tree(posterior.save(tmp_path / "p.nc"), kind="posterior")
+    text, step = tree.attrs["model_toml"], 'kind = "step"\ncutoff = 2018-05-01\nbefore = 0.5'
+    assert step in text
+    tree.attrs["model_toml"] = text.replace(step, 'kind = "half_life"\nhalf_life_periods = 1.5')
+    _files.save_tree(tree, tmp_path / "old.nc", kind="posterior")
+    loaded = Posterior.load(tmp_path / "old.nc")
+    assert loaded.draws.sizes["chain"] == 2
+    with pytest.raises(FileError, match=r"old\.nc: .*half_life_periods"):
+        _ = loaded.model

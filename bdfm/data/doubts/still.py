@@ -190,8 +190,10 @@ def _still_at_the_end(
     if tables.purpose != "score" and (gone or silent > SILENT_DAYS + further):
         return
     name, since, end = series.names[column], series.day(moved), series.day(-1)
+    none = tables.purpose == "backtest" or (tables.purpose == "risk" and silent > longest + further)
     yield Finding(
         "no-new-price", "warn", "prices", (name,), (since, end),
         f"{name} has no new price in the {age} days to the end, {since} to {end}",
-        AT_THE_END, "Give its prices of these days, if it traded.",
+        NO_PRICE.format(longest + further) if none else AT_THE_END,
+        "Give its prices of these days, if it traded.",
     )  # fmt: skip

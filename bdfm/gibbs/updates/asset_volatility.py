@@ -168,8 +168,8 @@ def draw_asset_paths(rng: np.random.Generator, data: Data, state: State, scratch
 
     In every other sweep, where eq. S44 does the same with the hierarchies in those between. Reads residuals,
     coefficients of the log-volatility, nu and hierarchies; changes paths and parameters and keeps
-    ``noise.precision`` current. ``noise.loglik`` and ``gradient`` are out of date afterwards, and u belongs
-    to other mixing variables.
+    ``noise.precision`` current. ``noise.loglik`` and ``gradient`` are out of date afterwards, and so is
+    u, until mixing variables are drawn.
     """
     own, paths, bounds = scratch.volatility_path, state.asset_volatility, data.asset_volatility
     others_turn, family = (scratch.tuning.sweeps[0] & 1) == 0, data.noise.family

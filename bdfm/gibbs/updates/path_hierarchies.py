@@ -87,8 +87,8 @@ def move_path_hierarchies(rng: np.random.Generator, data: Data, state: State, sc
 
     As eq. S31, with the parts of the mixture of all assets of a group drawn first: then locations and scales
     move along a direction with the standardised coefficients fixed (the non-centred form) and the paths
-    integrated out, once more the log scales alone, then all paths are drawn, and exact likelihood over
-    mixture of all of them accepts.
+    integrated out; before or after that the log scales alone, by the toss of a coin; then all paths are
+    drawn, and exact likelihood over mixture of all of them accepts.
 
     In every other sweep, between those of eq. S31, and for groups of up to 500 assets, with normal noise 150:
     of more paths the mixture is not near enough for one ratio. Reads and changes what ``draw_asset_paths``
@@ -119,8 +119,9 @@ def move_path_hierarchies(rng: np.random.Generator, data: Data, state: State, sc
             mixture_weights(y, path, work.parts, work.weights, total, bits)
             log_ratio -= exact_over_mixture(path, ratio, family, nu, total, seen, logs, bits)
             draw_parts(rng, y, work.parts, work.weights, total, seen, own.information[i, :n], own.pull[i, :n])
+        alone_first = uniform(rng) < 0.5  # either order as often, so that both steps together are reversible
         for turn in range(2):  # locations and scales; scales alone, which the former hold back
-            alone = turn == 1
+            alone = (turn == 0) == alone_first
             step_mu_phi = 0.0 if alone else _STEP_MU[0] * normal(rng)
             step_mu_sd = 0.0 if alone else _STEP_MU[1] * normal(rng)
             step_phi, step_sd = _STEP_SIGMA[0] * normal(rng), _STEP_SIGMA[1] * normal(rng)

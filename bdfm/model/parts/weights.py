@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bdfm.data.weighting import HalfLife, check_left, halved
+from bdfm.data.weighting import HalfLife, check_total, halved
 from bdfm.errors import ModelError
 from bdfm.model.part import Block, Data, Params, Part
 from bdfm.names import PERIOD_WEIGHTS
@@ -28,7 +28,7 @@ class Weights(Part):
     def checked(self, period_end: NDArray[np.datetime64]) -> NDArray[np.float64]:
         """Weights ω (period) that leave enough to learn from; ``ModelError`` otherwise."""
         found = self.weights(period_end)
-        check_left(found, where=f"weights ({self.kind})", kind=ModelError)
+        check_total(found, where=f"weights ({self.kind})", kind=ModelError)
         return found
 
     def params(self, data: Data) -> Params:
