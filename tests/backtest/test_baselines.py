@@ -11,9 +11,10 @@ from bdfm.backtest import Late, MarketData, QuantileForecast, baselines, look_ah
 from bdfm.backtest.dcc import DCC, _dcc_ahead, _dcc_parameters, _garch, _garch_filter
 from bdfm.backtest.filtered import FilteredHistorical
 from bdfm.backtest.simple import EWMA, HAR, EqualFifths, HistoricalFifths, PCAFactors, Shrinkage
-from bdfm.data.covariance import decay, pairwise_correlation, summed, volatility
+from bdfm.data.covariance import pairwise_correlation, summed, volatility
 from bdfm.data.features import day_numbers
 from bdfm.data.periods import period_edges
+from bdfm.data.weighting import halved
 from bdfm.errors import DataError
 from bdfm.forecast.ranks import outcome_quantiles
 from bdfm.model.copula import to_student
@@ -94,7 +95,7 @@ def test_forecasts_are_seeded_and_balanced(name, history):
 
 def test_volatility_is_that_of_pandas(gaps):
     half_life = 40.0
-    weights = decay(len(gaps), half_life)
+    weights = halved(len(gaps), half_life)
     own = volatility(gaps, weights)
     frame = pd.DataFrame(gaps)
     expected = frame.ewm(halflife=half_life, ignore_na=False).var(bias=True).iloc[-1]
@@ -104,7 +105,7 @@ def test_volatility_is_that_of_pandas(gaps):
 def test_correlation_without_gaps_is_that_of_numpy(rng_module):
     x = rng_module.standard_normal((300, 4)) @ rng_module.standard_normal((4, 4))
     np.testing.assert_allclose(pairwise_correlation(x, np.ones(300)), np.corrcoef(x.T), atol=1e-9)
-    weights = decay(300, 50.0)
+    weights = halved(300, 50.0)
     expected = np.cov(x.T, aweights=weights)
     scale = np.sqrt(np.diag(expected))
     np.testing.assert_allclose(pairwise_correlation(x, weights), expected / scale / scale[:, None], atol=1e-9)

@@ -136,7 +136,7 @@ def test_universe_holds_the_assets_alive_then(data, origins):
     prices.loc[origin - pd.Timedelta(days=40) :, dead] = np.nan
     after = prices.index > origin - pd.Timedelta(days=40)
     prices.loc[after, frozen] = prices.loc[~after, frozen].iloc[-1]  # a vendor repeats the last close
-    some = MarketData.of(prices, data.universe)
+    some = MarketData.of(prices, data.universe, accept=[f"no-new-price:{frozen}"])
     assert some.history(origin).assets == tuple(others)
     later = some.history(origin + pd.Timedelta(days=112))
     assert young in later.assets

@@ -512,8 +512,8 @@ def test_a_file_keeps_everything(original, tmp_path):
 
 def test_many_records_fit_in_a_file(tmp_path):
     f = make(5)
-    for _ in range(650):  # 70 kB: an attribute of HDF5 holds 64
-        f = f.shift("AA", 1e-4)
+    for k in range(650):  # 70 kB: an attribute of HDF5 holds 64
+        f = f.shift("AA", 1e-4 + 1e-8 * k)
     f.save(tmp_path / "f.nc")
     assert Forecast.load(tmp_path / "f.nc").records == f.records
 

@@ -115,7 +115,7 @@ TRIES = {
     "all assets set to zero": (f"{FORECAST} {' '.join(f'--zero {s}' for s in world.SYMBOLS)}", nothing, "all 6 assets are set to zero"),
     "the same by an edit": (f"edit out zero~{'~'.join(world.SYMBOLS)}", nothing, "Nothing is left to forecast"),
     "days of a calendar, with weekends": (f"{FORECAST} --period-days 1", nothing, "have no price. The market is closed then"),
-    "a half-life of one period": ("risk --prices prices.csv --model statistical --half-life 1", nothing, "leaves 3.0 effective ones"),
+    "a half-life of one period": ("risk --prices prices.csv --model statistical --half-life 1", nothing, "leaves next to nothing of all but the last. Give 2 or more"),
     "a name in mathematics in a risk": ("risk --prices prices.csv --portfolio book.csv --model statistical --out new", renamed("$x_{$"), "cannot be shown"),
     "a view of a whole file": (f"view out --constraint {'A' * 100_000}", nothing, "(100000 characters): not understood"),
     "an edit of a whole file": (f"edit out {'A' * 100_000}", nothing, "unknown kind of edit"),

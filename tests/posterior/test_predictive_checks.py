@@ -360,7 +360,7 @@ def test_leave_one_out_removes_as_much_as_entered(tiny_model, tiny_panel, tiny_t
     model = FactorModel(
         name="w",
         n_factors=2,
-        weights=StepWeights(cutoff=str(tiny_panel.history["period"].to_numpy()[30])[:10], before=1e-6),
+        weights=StepWeights(cutoff=str(tiny_panel.history["period"].to_numpy()[30])[:10], before=1e-8),
     )
     p = known_posterior(model, tiny_panel, tiny_truth, n_draws=200)
     draws = p.draws
