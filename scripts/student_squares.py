@@ -18,7 +18,6 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
-from scipy.special import gammaln
 
 from bdfm.gibbs.updates.student_squares import KNOTS, LOG_NU_STEP
 
@@ -38,7 +37,7 @@ FIRST = np.array([
 
 def log_density(nu: float, x: Floats) -> Floats:
     """Log density of the log of a squared Student-t variable."""
-    constant = math.lgamma((nu + 1) / 2) - gammaln(nu / 2) - 0.5 * math.log(nu * math.pi)
+    constant = math.lgamma((nu + 1) / 2) - math.lgamma(nu / 2) - 0.5 * math.log(nu * math.pi)
     found: Floats = constant + 0.5 * x - 0.5 * (nu + 1) * np.log1p(np.exp(x) / nu)
     return found
 

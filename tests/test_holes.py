@@ -302,6 +302,15 @@ def test_schemas_that_no_release_wrote(schema, tmp_path, monkeypatch):
         _files.load_dataset(tmp_path / "x.nc", kind="box")
 
 
+def made(rng, n_draws, names):
+    """A forecast of some assets of one class."""
+    draws = rng.normal(0, 0.05, size=(n_draws, len(names)))
+    classes = ["stock"] * len(names)
+    return Forecast.from_draws(
+        draws, assets=list(names), asset_class=classes, origin="2022-01-07", end="2022-02-04"
+    )
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -314,14 +323,7 @@ def test_schemas_that_no_release_wrote(schema, tmp_path, monkeypatch):
     ],
 )
 def test_resealed_forecasts_are_refused(change, tmp_path, rng):
-    forecast = Forecast.from_draws(
-        rng.normal(0, 0.05, size=(50, 3)),
-        assets=list("ABC"),
-        asset_class=["stock"] * 3,
-        origin="2022-01-07",
-        end="2022-02-04",
-    )
-    path = forecast.save(tmp_path / "forecast.nc")
+    path = made(rng, 50, "ABC").save(tmp_path / "forecast.nc")
     content = change(_files.load_dataset(path, kind="forecast"))
     _files.save_dataset(content, path, kind="forecast")
     with pytest.raises(FileError, match="incomplete"):
@@ -330,13 +332,7 @@ def test_resealed_forecasts_are_refused(change, tmp_path, rng):
 
 def test_draws_are_read_by_the_names_of_their_dimensions(tmp_path, rng):
     """As many draws as assets, the other way round: the same forecast, not the one of the columns."""
-    forecast = Forecast.from_draws(
-        rng.normal(0, 0.05, size=(6, 6)),
-        assets=list("ABCDEF"),
-        asset_class=["stock"] * 6,
-        origin="2022-01-07",
-        end="2022-02-04",
-    )
+    forecast = made(rng, 6, "ABCDEF")
     path = forecast.save(tmp_path / "forecast.nc")
     content = _files.load_dataset(path, kind="forecast")
     even = np.full((6, 3), 1 / 3)  # what no release writes beside whole draws is not believed

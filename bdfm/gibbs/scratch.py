@@ -345,7 +345,7 @@ def make_scratch(data: Data, state: State) -> Scratch:
             ratio=z(own_t),
             target=z(own_t),
             parts=Parts(z(1, dtype=np.int64), z(PARTS), z(PARTS), z(PARTS)),
-            weights=z((10, own_t)),
+            weights=z((PARTS, own_t)),
             total=z(own_t),
             diagonal=z(own_t),
             coupling=z(own_t),

@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 
 from bdfm.gibbs.compiling import kernel
+from bdfm.gibbs.data import Floats
 from bdfm.gibbs.scratch import Parts
 
 KNOTS: Final = 19
@@ -92,6 +93,13 @@ KNOT_LOG_WEIGHT: Final = np.array(_LOG_WEIGHT) - 0.5 * KNOT_LOG_VARIANCE - 0.5 *
 
 
 @kernel
+def between_knots(table: Floats, k: int, share: float, j: int) -> float:
+    """Value of part j at a share of the way from knot k to the next."""
+    value: float = table[k, j] + share * (table[k + 1, j] - table[k, j])
+    return value
+
+
+@kernel
 def set_student_parts(nu: float, parts: Parts) -> None:
     """Parts of the mixture at ``nu`` degrees of freedom; below 1 and above 400 those of the end."""
     place = min(max(math.log(nu) / LOG_NU_STEP, 0.0), KNOTS - 1.0)
@@ -99,10 +107,6 @@ def set_student_parts(nu: float, parts: Parts) -> None:
     share = place - k
     parts.number[0] = KNOT_MEAN.shape[1]
     for j in range(KNOT_MEAN.shape[1]):
-        parts.mean[j] = KNOT_MEAN[k, j] + share * (KNOT_MEAN[k + 1, j] - KNOT_MEAN[k, j])
-        parts.log_weight[j] = KNOT_LOG_WEIGHT[k, j] + share * (
-            KNOT_LOG_WEIGHT[k + 1, j] - KNOT_LOG_WEIGHT[k, j]
-        )
-        parts.precision[j] = math.exp(
-            -KNOT_LOG_VARIANCE[k, j] - share * (KNOT_LOG_VARIANCE[k + 1, j] - KNOT_LOG_VARIANCE[k, j])
-        )
+        parts.mean[j] = between_knots(KNOT_MEAN, k, share, j)
+        parts.log_weight[j] = between_knots(KNOT_LOG_WEIGHT, k, share, j)
+        parts.precision[j] = math.exp(-between_knots(KNOT_LOG_VARIANCE, k, share, j))
