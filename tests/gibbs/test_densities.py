@@ -1470,7 +1470,7 @@ def test_document_lists_all_updates_in_the_order_of_a_sweep():
     listed = re.findall(r"^\| [^|]+ \| S\d+ \| \[`(\w+)`\]", text, re.MULTILINE)
     own = [name for name in vars(U) if not name.startswith(("refresh_", "begin_"))]
     assert listed == own
-    files = [Path(__file__), Path(__file__).with_name("test_path_densities.py")]
-    here = "".join(file.read_text(encoding="utf-8") for file in files)
+    files = ("test_densities.py", "test_path_densities.py", "test_collapsed_paths.py")
+    here = "".join(Path(__file__).with_name(file).read_text(encoding="utf-8") for file in files)
     untested = [name for name in own if not re.search(rf'U\.{name}\b|"{name}"', here)]
     assert not untested

@@ -5,7 +5,6 @@ run on one series against weighted draws of its prior; what they do to all other
 """
 
 import math
-from contextlib import ExitStack
 from unittest import mock
 
 import numpy as np
@@ -26,152 +25,20 @@ from drivers import (
     assert_invariant,
     assert_slice,
     make_spec,
-    make_values,
     moved,
     normal_law,
     patched,
     plain,
 )
+from path_cases import BOTH, assert_moments, long, poorer, world
 from reference import expected_returns, log_joint, log_noise_scale
 from scipy import stats
 from test_densities import SURE, assert_current, skip, with_vector
-
-from bdfm.gibbs.scratch import PARTS, Parts
-from bdfm.gibbs.updates import log_squares, student_squares
-from bdfm.gibbs.updates.noise import NORMAL, STUDENT_T
-
-
-def world(**parts):
-    spec = make_spec(**parts)
-    return spec, make_values(spec)
-
-
-BOTH = FACTOR_PATHS | ASSET_PATHS
 
 
 def level(spec, p):
     """Log noise scale (asset) of an average period."""
     return log_noise_scale(spec, {x: p[x] if x == "theta" else np.zeros_like(p[x]) for x in p})[0]
-
-
-def test_mixture_is_near_the_law_of_a_log_square():
-    """Moments of log z^2 are -1.2704 and pi^2 / 2; its density is met within 1.5 % where most of it is."""
-    weight = np.exp(log_squares.LOG_WEIGHT) * np.sqrt(2 * np.pi / log_squares.PRECISION)
-    np.testing.assert_allclose(weight.sum(), 1.0, atol=1e-5)
-    mean = weight @ log_squares.MEAN
-    np.testing.assert_allclose(mean, -1.27036, atol=1e-3)
-    variance = weight @ (1 / log_squares.PRECISION + (log_squares.MEAN - mean) ** 2)
-    np.testing.assert_allclose(variance, np.pi**2 / 2, rtol=1e-3)
-    x = np.linspace(-8, 2, 200)
-    exact = stats.chi2(1).pdf(np.exp(x)) * np.exp(x)
-    at = x[:, None] - log_squares.MEAN
-    found = np.exp(log_squares.LOG_WEIGHT - 0.5 * log_squares.PRECISION * at**2).sum(axis=1)
-    np.testing.assert_allclose(found, exact, rtol=0.015)
-    # the linear form of z, given its part, has the sign and the size of z
-    z = log_squares.ROOT_A + log_squares.ROOT_B * (1.0 - log_squares.MEAN)
-    np.testing.assert_allclose(z[1:3], math.exp(0.5), rtol=0.05)
-
-
-def parts_at(family, nu):
-    """Parts of the mixture for noise of a family, those that are used."""
-    found = Parts(np.zeros(1, dtype=np.int64), *(np.full(PARTS, np.nan) for _ in range(3)))
-    plain("updates.log_squares").set_parts(family, nu, found)
-    n = found.number[0]
-    return Parts(found.number, *(x[:n] for x in found[1:]))
-
-
-@pytest.mark.parametrize(
-    ("nu", "most"),
-    [
-        (1.0, 0.001),
-        (1.6, 0.01),
-        (2.7, 0.001),
-        (4.5, 0.004),
-        (7.4, 0.002),
-        (8.7, 0.006),
-        (33.0, 0.01),
-        (400.0, 0.012),
-    ],
-)
-def test_mixture_is_near_the_law_of_a_squared_student_t(nu, most):
-    """Root mean square of the difference of log densities under the law, at knots and between them."""
-    parts = parts_at(STUDENT_T, nu)
-    x = np.linspace(-30, 30, 6001)
-    exact = stats.t(nu).logpdf(np.exp(x / 2)) + x / 2  # density of x = log t^2
-    at = x[:, None] - parts.mean
-    found = np.log(np.exp(parts.log_weight - 0.5 * parts.precision * at**2).sum(axis=1) + 1e-300)
-    weight = np.exp(parts.log_weight) * np.sqrt(2 * np.pi / parts.precision)
-    assert weight.sum() == pytest.approx(1.0, abs=0.01)
-    assert np.exp(exact).sum() * (x[1] - x[0]) == pytest.approx(1.0, abs=1e-3)
-    assert math.sqrt(np.trapezoid(np.exp(exact) * (found - exact) ** 2, x)) < most
-
-
-def test_parts_beyond_the_knots_are_those_of_the_end():
-    for nu, end in ((0.3, 1.0), (1e6, 400.0)):
-        for far, near in zip(parts_at(STUDENT_T, nu), parts_at(STUDENT_T, end), strict=True):
-            np.testing.assert_allclose(far, near, rtol=1e-12)
-
-
-def test_parts_of_normal_noise_are_those_of_the_table():
-    parts = parts_at(NORMAL, 7.0)
-    np.testing.assert_array_equal(
-        parts[1:], (log_squares.MEAN, log_squares.PRECISION, log_squares.LOG_WEIGHT)
-    )
-
-
-@pytest.mark.parametrize("family", [STUDENT_T, NORMAL], ids=["student", "normal"])
-def test_likelihood_of_a_path_over_that_by_the_mixture(family):
-    """Differences between two paths against densities of residuals, days without a return left out."""
-    module, rng, n, nu = plain("updates.log_squares"), np.random.default_rng(4), 12, 4.6
-    parts = Parts(np.zeros(1, dtype=np.int64), *np.zeros((3, PARTS)))
-    module.set_parts(family, nu, parts)
-    e, seen = rng.standard_t(3.0, n), (rng.random(n) < 0.8).astype(float)
-    law = stats.t(nu) if family == STUDENT_T else stats.norm
-
-    def found(v):
-        total, weights, bits = np.empty(n), np.empty((PARTS, n)), np.empty(n, dtype=np.int64)
-        module.mixture_weights(np.log(e**2), v, parts, weights, total, bits)
-        return module.exact_over_mixture(v, e**2, family, nu, total, seen, np.empty(n), bits)
-
-    def expected(v):
-        used = parts_at(family, nu)
-        at = np.log(e**2)[:, None] - 2 * v[:, None] - used.mean
-        mixture = np.log(np.exp(used.log_weight - 0.5 * used.precision * at**2).sum(axis=1))
-        return seen @ (law.logpdf(e / np.exp(v)) - v - mixture)
-
-    assert seen.min() == 0
-    v, other = 0.5 * rng.standard_normal((2, n))
-    assert found(v) - found(other) == pytest.approx(expected(v) - expected(other), rel=1e-9)
-
-
-def test_each_path_has_the_mixture_of_its_own_degrees_of_freedom():
-    """In eq. S31 and, before and after, in eq. S44; and the exact likelihood has the same."""
-    spec, p = world(**BOTH)
-    nu, groups = p["nu"], spec.asset_volatility.groups
-    assert len(set(nu)) == N
-    of_groups = [nu[i] for g in range(2) for _ in range(2) for i in np.flatnonzero(groups == g)]
-    for module, update, turn, expected in (
-        (plain("updates.asset_volatility"), U.draw_asset_paths, 0, list(nu)),
-        (plain("updates.path_hierarchies"), U.move_path_hierarchies, 1, of_groups),
-    ):
-        parts, exact, set_parts, ratio = [], [], module.set_parts, module.exact_over_mixture
-
-        def watched(family, own, found, parts=parts, set_parts=set_parts):
-            parts.append(own)
-            set_parts(family, own, found)
-
-        def likelihood(path, squares, family, own, *rest, exact=exact, ratio=ratio):
-            exact.append(own)
-            return ratio(path, squares, family, own, *rest)
-
-        with (
-            mock.patch.object(module, "set_parts", watched),
-            mock.patch.object(module, "exact_over_mixture", likelihood),
-        ):
-            Chain(spec, p, turn=turn).run(np.random.default_rng(1), update)
-        assert len(set(parts)) > 1
-        assert parts == (expected if turn else [x for x in expected if x in parts])
-        assert exact == (expected if turn else [x for x in parts for _ in range(2)])
 
 
 def test_scales_of_a_group_move_before_or_after_its_locations_by_a_coin():
@@ -191,14 +58,6 @@ def test_scales_of_a_group_move_before_or_after_its_locations_by_a_coin():
     assert len(pairs) == 60
     assert (pairs.sum(axis=1) == 1).all()
     assert 15 < pairs[:, 0].sum() < 45
-
-
-def poorer(off):
-    """Context in which all means of both mixtures are wrong by ``off``."""
-    both = ExitStack()
-    both.enter_context(patched("MEAN", log_squares.MEAN + off))
-    both.enter_context(patched("KNOT_MEAN", student_squares.KNOT_MEAN + off))
-    return both
 
 
 def test_factors_of_a_day():
@@ -553,26 +412,6 @@ def with_path(p, name, column, x):
     return q
 
 
-def long(*values):
-    """Parameters of the slow tests."""
-    return [pytest.param(*x, marks=pytest.mark.slow) for x in values]
-
-
-def assert_moments(draws, weighted, log_weight, *, least, correlated):
-    """Means, squares and products of neighbours of draws are those of a weighted sample (draw, ...).
-
-    ``least``: effective draws that the weights must leave; ``correlated``: draws that count as one.
-    """
-    weight = np.exp(log_weight - log_weight.max())
-    weight /= weight.sum()
-    effective = 1 / np.square(weight).sum()
-    assert effective > least
-    for of in (lambda x: x, np.square, lambda x: x * np.roll(x, 1, axis=1)):
-        mean = weight @ of(weighted)
-        error = np.sqrt(weight @ np.square(of(weighted) - mean) * (1 / effective + correlated / len(draws)))
-        assert np.abs((of(draws).mean(axis=0) - mean) / error).max() < 4.5
-
-
 @pytest.mark.parametrize(
     ("name", "update", "column", "normal"),
     [
@@ -702,187 +541,6 @@ def test_density_of_persistence_and_shocks_with_the_path_integrated_out():
         + stats.norm.logpdf([0.4 + 0.5 * x, -1.0 - 0.3 * x], mu, sigma).sum()
     )
     assert density(1.0, alone) - density(0.0, alone) == pytest.approx(one(1.0) - one(0.0), rel=1e-8)
-
-
-# -- paths with residuals integrated out ---------------------------------------------------------------------
-
-
-@pytest.fixture
-def every_asset():
-    """The update visits all assets that it is for, not a random half."""
-    with patched("_SHARE", 1.0):
-        yield
-
-
-def collapsed_world(**parts):
-    """Specification, values and what the others know of the first asset: dense algebra, day by day."""
-    spec, p = world(**BOTH, **parts)
-    i, w = 0, p["loadings"][0]
-    e = np.where(np.isfinite(spec.returns), spec.returns - expected_returns(spec, p), 0.0)
-    chain = Chain(spec, p)
-    precision, mean = np.empty((T, K)), np.empty((T, K))
-    for k in range(K):
-        plain("updates.factor_days").set_day_prior(
-            chain.state.factor_volatility, k, p["factor_scale"][k], mean[:, k], precision[:, k]
-        )
-    u = chain.state.u.T
-    variance, gap, direction = np.empty(T), np.empty(T), np.empty((T, K))
-    others = [r for r in range(N) if r != i]
-    for t in range(T):
-        a = np.diag(precision[t]) + (w[others].T * u[t, others]) @ w[others]
-        g = w[others].T @ (u[t, others] * e[t, others]) - precision[t] * (p["factors"][t] - mean[t])
-        variance[t] = w[i] @ np.linalg.solve(a, w[i])
-        gap[t] = w[i] @ np.linalg.solve(a, g)
-        direction[t] = np.linalg.solve(a, w[i]) / variance[t]
-    return spec, p, e, variance, gap, direction
-
-
-@pytest.mark.usefixtures("every_asset")
-def test_what_others_know_of_an_asset():
-    spec, p, _, variance, gap, direction = collapsed_world()
-    chain = Chain(spec, p)
-    chain.scratch.tuning.leverage[1:] = 0.0
-    seen = []
-    module = plain("updates.collapsed_path")
-    original = module.draw_states
-
-    def watched(rng, own, *rest):
-        seen.append((own.variance.copy(), own.centre.copy(), own.log_variance.copy(), own.direction.copy()))
-        original(rng, own, *rest)
-
-    module.draw_states = watched
-    try:
-        chain.run(Script(), U.draw_collapsed_paths)
-    finally:
-        module.draw_states = original
-    (found, centre, log_variance, moved_along) = seen[0]
-    e = spec.returns[:, 0] - expected_returns(spec, p)[:, 0]
-    np.testing.assert_allclose(found, variance, rtol=1e-9)
-    np.testing.assert_allclose(centre, e - gap, rtol=1e-9)
-    np.testing.assert_allclose(moved_along.T, direction, rtol=1e-9)
-    np.testing.assert_allclose(
-        np.exp(log_variance + 2 * p["volatility_state"][:, 0]), 1 / p["u"][:, 0], rtol=1e-9
-    )
-    # the likelihood is that of the return given all others
-    value = module.collapsed_value(
-        chain.scratch.collapsed._replace(variance=found, centre=centre, log_variance=log_variance),
-        p["volatility_state"][:, 0],
-        0.3,
-        0,
-        T,
-        np.ones(T),
-    )
-    total = variance + math.exp(0.6) / p["u"][:, 0]
-    expected = stats.norm.logpdf(e - gap, 0.0, np.sqrt(total)).sum() + 0.5 * T * math.log(2 * math.pi)
-    assert value == pytest.approx(expected, rel=1e-9)
-
-
-@pytest.mark.usefixtures("every_asset")
-@pytest.mark.parametrize("parts", [{}, {"normal": True}, LEAST], ids=["student", "normal", "least"])
-def test_collapsed_paths_keep_all_current(parts):
-    """Residuals, factors, u and noise precisions fit one another; xi = u sigma^2 and other days stay."""
-    spec, p = world(**BOTH, **parts)
-    chain = Chain(spec, p)
-    xi = chain.state.u / chain.scratch.noise.precision
-    q = chain.run(np.random.default_rng(3), U.draw_collapsed_paths)
-    assert_current(chain)
-    seen = np.isfinite(spec.returns).T
-    np.testing.assert_allclose((chain.state.u / chain.scratch.noise.precision)[seen], xi[seen], rtol=1e-9)
-    assert (chain.state.u[~seen] == 0).all()
-    assert (q["theta"] != p["theta"]).any()
-    np.testing.assert_array_equal(q["loadings"], p["loadings"])
-
-
-@pytest.mark.usefixtures("every_asset")
-def test_collapsed_paths_leave_noise_below_all_digits_alone():
-    """Precisions of others are a difference, of which nothing is left: no factor becomes nan."""
-    spec, p = world(**BOTH)
-    far = moved(p, "u", (3, 0), 1e15)
-    chain = Chain(spec, far)
-    chain.scratch.tuning.leverage[1:] = 0.0
-    q = chain.run(np.random.default_rng(3), U.draw_collapsed_paths)
-    for name in ("factors", "volatility_state", "theta", "u"):
-        np.testing.assert_array_equal(q[name], far[name], err_msg=name)
-    module = plain("updates.collapsed_path")
-    near = collapsed_at(module, spec, p, -0.5 * math.log(1e-9))
-    assert module.collapsed_value(*near, 0, T, np.ones(T)) == -math.inf
-
-
-def collapsed_at(module, spec, p, down):
-    """Scratch memory of the first asset, its path far down, and no shift."""
-    _, _, e, variance, gap, _ = collapsed_world()
-    own = Chain(spec, p).scratch.collapsed
-    own = own._replace(variance=variance, centre=e[:, 0] - gap, log_variance=np.log(variance))
-    return own, np.full(T, -down - 0.1), 0.0
-
-
-@pytest.mark.usefixtures("every_asset")
-@pytest.mark.parametrize(
-    ("block", "least", "n_draws"),
-    [*long((2, {}, 2000), (100, {}, 2000), (100, LEAST, 2000)), (2, {}, 900), (100, LEAST, 900)],
-)
-def test_collapsed_paths_have_the_moments_of_the_joint_density(block, least, n_draws):
-    """Of one asset: states, level and common return of each day, against weighted draws of their prior."""
-    spec, p, _, variance, gap, _ = collapsed_world(**least)
-    w, centre = p["loadings"][0, 0], (spec.returns - expected_returns(spec, p))[:, 0] - gap
-    rng = np.random.default_rng(6)
-    chain, draws = Chain(spec, p), []
-    common = p["factors"] @ w
-    with patched("_BLOCK", block):
-        for _ in range(n_draws):
-            chain.scratch.tuning.leverage[1:] = 0.0
-            q = chain.run(rng, U.draw_collapsed_paths)
-            draws.append(np.r_[q["volatility_state"][:, 0], q["theta"][0, 0], q["factors"] @ w - common])
-    draws, n = np.array(draws), 30_000
-    phi, sd = 1 / (1 + np.exp(-p["logit_phi"][0])), np.exp(p["log_volatility_sd"][0])
-    v = np.empty((n, T))
-    v[:, 0] = sd / np.sqrt(1 - phi**2) * rng.standard_normal(n)
-    for t in range(1, T):
-        v[:, t] = phi * v[:, t - 1] + sd * rng.standard_normal(n)
-    theta = p["mu_theta"][0, 0] + p["sigma_theta"][0, 0] * rng.standard_t(7.0, n)
-    low = least.get("least", 0.0)
-    up = np.log(low + np.exp(theta)) - math.log(low + math.exp(p["theta"][0, 0]))
-    change = v - p["volatility_state"][:, 0] + up[:, None]
-    noise = np.exp(2 * change) / p["u"][:, 0]
-    log_weight = stats.norm.logpdf(centre, 0.0, np.sqrt(noise + variance)).sum(axis=1)
-    share = noise / (noise + variance)
-    e = share * centre + np.sqrt(share * variance) * rng.standard_normal((n, T))
-    known = np.concatenate([v, theta[:, None], centre + gap - e], axis=1)
-    assert_moments(draws, known, log_weight, least=1000, correlated=10)
-
-
-@pytest.mark.parametrize(("centre", "variance", "sd"), [(9.0, 0.01, 0.8), (20.0, 0.1, 1.0)])
-def test_a_state_is_accepted_as_its_law_says_where_what_is_proposed_is_far_off(centre, variance, sd):
-    """One state beside an outlier, whose normal proposal is so poor that only half of them are taken."""
-    spec, p = world(**BOTH)
-    module, chain, phi = plain("updates.collapsed_path"), Chain(spec, p), 0.5
-    own = chain.scratch.collapsed._replace(
-        variance=np.full(T, variance), centre=np.full(T, centre), log_variance=np.zeros(T)
-    )
-    rng, path, draws, moves = np.random.default_rng(4), np.zeros(1), np.empty(2500), np.zeros(2)
-    for j in range(len(draws)):
-        module.draw_states(rng, own, chain.scratch.volatility_path, path, phi, sd, np.ones(1), moves)
-        draws[j] = path[0]
-    x = np.linspace(-8, 8, 4001)
-    law = stats.norm.pdf(centre, 0.0, np.sqrt(variance + np.exp(2 * x)))
-    law = law * stats.norm.pdf(x, 0.0, sd / math.sqrt(1 - phi**2))
-    mean = np.average(x, weights=law)
-    assert 0.4 < moves[0] / moves[1] < 0.7
-    assert draws.mean() == pytest.approx(mean, abs=0.06)
-    assert draws.std() == pytest.approx(math.sqrt(np.average((x - mean) ** 2, weights=law)), abs=0.04)
-
-
-def test_collapsed_paths_visit_a_random_half():
-    """And of those that it is for alone: each about half of the times, the others never."""
-    spec, p = world(**BOTH)
-    rng, visits = np.random.default_rng(9), np.zeros(N)
-    for _ in range(60):
-        chain = Chain(spec, p)
-        chain.scratch.tuning.leverage[3] = 0.0
-        q = chain.run(rng, U.draw_collapsed_paths)
-        visits += q["theta"][:, 0] != p["theta"][:, 0]
-    assert (np.abs(visits[:3] - 30) < 15).all()
-    assert visits[3] == 0
 
 
 def test_paths_start_from_their_law():
