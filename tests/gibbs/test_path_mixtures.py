@@ -5,7 +5,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from drivers import Chain, N, U, plain
+from drivers import Chain, N, T, U, plain
 from path_cases import BOTH, world
 from scipy import stats
 
@@ -82,16 +82,14 @@ def test_parts_of_normal_noise_are_those_of_the_table():
 @pytest.mark.parametrize("family", [STUDENT_T, NORMAL], ids=["student", "normal"])
 def test_likelihood_of_a_path_over_that_by_the_mixture(family):
     """Differences between two paths against densities of residuals, days without a return left out."""
-    module, rng, n, nu = plain("updates.log_squares"), np.random.default_rng(4), 12, 4.6
-    parts = Parts(np.zeros(1, dtype=np.int64), *np.zeros((3, PARTS)))
-    module.set_parts(family, nu, parts)
+    module, rng, n, nu = plain("updates.log_squares"), np.random.default_rng(4), T, 4.6
+    spec, p = world(**BOTH)
+    own = Chain(spec, p).scratch.volatility_path
     e, seen = rng.standard_t(3.0, n), (rng.random(n) < 0.8).astype(float)
     law = stats.t(nu) if family == STUDENT_T else stats.norm
 
     def found(v):
-        total, weights, bits = np.empty(n), np.empty((PARTS, n)), np.empty(n, dtype=np.int64)
-        module.mixture_weights(np.log(e**2), v, parts, weights, total, bits)
-        return module.exact_over_mixture(v, e**2, family, nu, total, seen, np.empty(n), bits)
+        return module.weigh_path(v, np.log(e**2), e**2, family, nu, seen, own)
 
     def expected(v):
         used = parts_at(family, nu)
@@ -114,21 +112,13 @@ def test_each_path_has_the_mixture_of_its_own_degrees_of_freedom():
         (plain("updates.asset_volatility"), U.draw_asset_paths, 0, list(nu)),
         (plain("updates.path_hierarchies"), U.move_path_hierarchies, 1, of_groups),
     ):
-        parts, exact, set_parts, ratio = [], [], module.set_parts, module.exact_over_mixture
+        seen, weigh = [], module.weigh_path
 
-        def watched(family, own, found, parts=parts, set_parts=set_parts):
-            parts.append(own)
-            set_parts(family, own, found)
+        def watched(path, y, ratio, family, own, *rest, seen=seen, weigh=weigh):
+            seen.append(own)
+            return weigh(path, y, ratio, family, own, *rest)
 
-        def likelihood(path, squares, family, own, *rest, exact=exact, ratio=ratio):
-            exact.append(own)
-            return ratio(path, squares, family, own, *rest)
-
-        with (
-            mock.patch.object(module, "set_parts", watched),
-            mock.patch.object(module, "exact_over_mixture", likelihood),
-        ):
+        with mock.patch.object(module, "weigh_path", watched):
             Chain(spec, p, turn=turn).run(np.random.default_rng(1), update)
-        assert len(set(parts)) > 1
-        assert parts == (expected if turn else [x for x in expected if x in parts])
-        assert exact == (expected if turn else [x for x in parts for _ in range(2)])
+        assert len(set(seen)) > 1
+        assert seen == (expected if turn else [x for x in expected if x in seen for _ in range(2)])

@@ -14,7 +14,7 @@ from bdfm.gibbs.random import exp_in_place, log_in_place, normal, uniform
 from bdfm.gibbs.scratch import Scratch, VolatilityPathScratch
 from bdfm.gibbs.slice import draw_log_scale, slice_above, slice_update
 from bdfm.gibbs.state import State
-from bdfm.gibbs.updates.log_squares import LOWEST, draw_parts, exact_over_mixture, mixture_weights, set_parts
+from bdfm.gibbs.updates.log_squares import LOWEST, draw_parts, weigh_path
 from bdfm.gibbs.updates.noise import STUDENT_T
 from bdfm.gibbs.updates.path_marginal import draw_along
 from bdfm.gibbs.updates.prior import prior_value
@@ -180,21 +180,16 @@ def draw_asset_paths(rng: np.random.Generator, data: Data, state: State, scratch
         n = stop - first
         path, seen = paths.path[i, first:stop], data.returns.seen[i, first:stop]
         information, pull = own.information[:n], own.pull[:n]
-        ratio, y, bits, logs = own.ratio[:n], own.target[:n], own.bits[:n], own.logs[:n]
-        weights, total, new = own.weights, own.total[:n], own.proposal[:n]
-        nu = dof_of(i, data, state)
+        ratio, y, new, nu = own.ratio[:n], own.target[:n], own.proposal[:n], dof_of(i, data, state)
         set_squares(i, data, state, scratch, ratio, y)
-        set_parts(family, nu, own.parts)
-        mixture_weights(y, path, own.parts, weights, total, bits)
-        log_ratio = -exact_over_mixture(path, ratio, family, nu, total, seen, logs, bits)
-        draw_parts(rng, y, own.parts, weights, total, seen, information, pull)
+        log_ratio = -weigh_path(path, y, ratio, family, nu, seen, own)
+        draw_parts(rng, y, own.parts, own.weights, own.total[:n], seen, information, pull)
         group = bounds.group[i]
         mu = paths.mu[0, group], paths.mu[1, group]
         sigma = paths.sigma[0, group], paths.sigma[1, group]
         logit_phi, log_sd = draw_along(rng, paths.logit_phi[i], paths.log_sd[i], mu, sigma, information, pull)
         draw_states_given_parts(rng, logit_phi, log_sd, information, pull, own)
-        mixture_weights(y, new, own.parts, weights, total, bits)
-        log_ratio += exact_over_mixture(new, ratio, family, nu, total, seen, logs, bits)
+        log_ratio += weigh_path(new, y, ratio, family, nu, seen, own)
         scratch.moves.asset_path[1] += 1.0
         if math.log(1.0 - uniform(rng)) < log_ratio:
             scratch.moves.asset_path[0] += 1.0

@@ -17,7 +17,7 @@ import numpy as np
 from bdfm.gibbs.compiling import kernel
 from bdfm.gibbs.data import Floats, Ints
 from bdfm.gibbs.random import exp_in_place, log_in_place, uniform
-from bdfm.gibbs.scratch import PARTS, Parts
+from bdfm.gibbs.scratch import PARTS, Parts, VolatilityPathScratch
 from bdfm.gibbs.updates.noise import STUDENT_T
 from bdfm.gibbs.updates.student_squares import set_student_parts
 
@@ -117,6 +117,21 @@ def exact_over_mixture(
     for t in range(path.shape[0]):
         value -= seen[t] * logs[t]
     return value
+
+
+@kernel
+def weigh_path(
+    path: Floats, y: Floats, ratio: Floats, family: int, nu: float, seen: Floats, own: VolatilityPathScratch
+) -> float:
+    """Log likelihood of a path less that by the mixture (``exact_over_mixture``).
+
+    The parts for ``nu``, their weights at the path and the sums of these are left in ``own``.
+    """
+    n = path.shape[0]
+    total, logs, bits = own.total[:n], own.logs[:n], own.bits[:n]
+    set_parts(family, nu, own.parts)
+    mixture_weights(y, path, own.parts, own.weights, total, bits)
+    return exact_over_mixture(path, ratio, family, nu, total, seen, logs, bits)
 
 
 @kernel

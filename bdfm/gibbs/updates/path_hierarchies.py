@@ -22,7 +22,7 @@ from bdfm.gibbs.updates.asset_volatility import (
     set_squares,
     sigmoid,
 )
-from bdfm.gibbs.updates.log_squares import draw_parts, exact_over_mixture, mixture_weights, set_parts
+from bdfm.gibbs.updates.log_squares import draw_parts, weigh_path
 from bdfm.gibbs.updates.path_marginal import path_marginal_density
 
 # Steps along a direction of the locations and log scales of logit phi and log sd: near their posterior's sd
@@ -110,15 +110,13 @@ def move_path_hierarchies(rng: np.random.Generator, data: Data, state: State, sc
             first, stop = prior.first[i], prior.stop[i]
             n = stop - first
             path, seen = paths.path[i, first:stop], data.returns.seen[i, first:stop]
-            ratio, y, total = own.ratio[i, :n], own.target[i, :n], work.total[:n]
+            ratio, y = own.ratio[i, :n], own.target[i, :n]
             own.z[0, i] = (paths.logit_phi[i] - mu_phi) / sigma_phi
             own.z[1, i] = (paths.log_sd[i] - mu_sd) / sigma_sd
-            nu, logs, bits = dof_of(i, data, state), work.logs[:n], work.bits[:n]
             set_squares(i, data, state, scratch, ratio, y)
-            set_parts(family, nu, work.parts)
-            mixture_weights(y, path, work.parts, work.weights, total, bits)
-            log_ratio -= exact_over_mixture(path, ratio, family, nu, total, seen, logs, bits)
-            draw_parts(rng, y, work.parts, work.weights, total, seen, own.information[i, :n], own.pull[i, :n])
+            log_ratio -= weigh_path(path, y, ratio, family, dof_of(i, data, state), seen, work)
+            information, pull = own.information[i, :n], own.pull[i, :n]
+            draw_parts(rng, y, work.parts, work.weights, work.total[:n], seen, information, pull)
         alone_first = uniform(rng) < 0.5  # either order as often, so that both steps together are reversible
         for turn in range(2):  # locations and scales; scales alone, which the former hold back
             alone = (turn == 0) == alone_first
@@ -140,15 +138,12 @@ def move_path_hierarchies(rng: np.random.Generator, data: Data, state: State, sc
                 continue
             n = prior.stop[i] - prior.first[i]
             seen = data.returns.seen[i, prior.first[i] : prior.stop[i]]
-            new, ratio, total = own.path[i, :n], own.ratio[i, :n], work.total[:n]
+            new, y, ratio = own.path[i, :n], own.target[i, :n], own.ratio[i, :n]
             logit_phi, log_sd = mu_phi + sigma_phi * own.z[0, i], mu_sd + sigma_sd * own.z[1, i]
             draw_states_given_parts(rng, logit_phi, log_sd, own.information[i, :n], own.pull[i, :n], work)
             for t in range(n):
                 new[t] = work.proposal[t]
-            nu, logs, bits = dof_of(i, data, state), work.logs[:n], work.bits[:n]
-            set_parts(family, nu, work.parts)
-            mixture_weights(own.target[i, :n], new, work.parts, work.weights, total, bits)
-            log_ratio += exact_over_mixture(new, ratio, family, nu, total, seen, logs, bits)
+            log_ratio += weigh_path(new, y, ratio, family, dof_of(i, data, state), seen, work)
         scratch.moves.path_group[1] += 1.0
         accepted = math.log(1.0 - uniform(rng)) < log_ratio
         if accepted:
