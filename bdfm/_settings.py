@@ -6,7 +6,19 @@ import datetime as dt
 from collections.abc import Hashable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeAliasType, cast, get_args, get_origin
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Final,
+    Literal,
+    Self,
+    TypeAliasType,
+    cast,
+    get_args,
+    get_origin,
+    override,
+)
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -73,6 +85,17 @@ class Settings(BaseModel):
             return cls.model_validate(dict(table))
         except ValidationError as error:
             raise _checks.settings_error(error, cls, where=where, kind=cls.error_kind) from None
+
+    @override
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Record with other values of some fields, checked as when it is made; pydantic would check nothing.
+
+        Raises as the class does: an unknown key, a value that cannot be used, values that do not fit together.
+        """
+        if not update:
+            return super().model_copy(deep=deep)
+        copied = super().model_copy(deep=deep)
+        return type(self)(**{k: getattr(copied, k) for k in self.model_fields_set} | dict(update))
 
     @classmethod
     def of_text(cls, key: str, text: str) -> Any:

@@ -12,6 +12,7 @@ from bdfm.errors import DataError, ModelError, UnknownLabelError
 from bdfm.model.factor_model import FactorModel
 from bdfm.model.part import Part
 from bdfm.model.parts.dynamics import AR1
+from bdfm.model.parts.noise import LaplaceNoise
 from bdfm.portfolio.methods import DecisionSettings
 
 
@@ -105,3 +106,20 @@ def test_all_records_with_settings_have_the_base():
     for record in (SamplerSettings, PanelSettings, DecisionSettings, EWMA, FactorModel, Part):
         assert issubclass(record, Settings)
         assert issubclass(record, BaseModel)
+
+
+def test_a_copy_with_other_values_is_checked_as_a_new_record_is():
+    """Pydantic's own would take any key and any value, and a misspelt one would change nothing."""
+    house = FactorModel.from_preset("house")
+    with pytest.raises(UnknownLabelError, match=r"FactorModel.*unknown key n_factor\. .*n_factors"):
+        house.model_copy(update={"n_factor": 3})
+    with pytest.raises(ModelError, match="n_factors"):
+        house.model_copy(update={"n_factors": "three"})
+    assert house.model_copy(update={"noise": {"kind": "laplace"}}).noise == LaplaceNoise()
+    changed = house.model_copy(update={"n_factors": 3})
+    assert (changed.n_factors, house.n_factors) == (3, 7)
+    assert changed == FactorModel.from_toml(house.to_toml().replace("n_factors = 7", "n_factors = 3"))
+    assert changed.model_fields_set == house.model_fields_set
+    assert house.model_copy() == house
+    one = PanelSettings(period=28)
+    assert one.model_copy(update={"n_periods": 80}).model_fields_set == {"period", "n_periods"}

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 def view(
     forecast: ForecastFile,
+    without_option: Annotated[list[str] | None, typer.Argument(metavar="", hidden=True)] = None,
     evidence: Annotated[
         list[str] | None, typer.Option(metavar="TEXT", help=f"Likelihood. Forms: {'; '.join(FORMS)}")
     ] = None,
@@ -37,6 +38,14 @@ def view(
     """Change the weights of a forecast's draws by views. All are taken together."""
     from bdfm.forecast.changes import Changes, Step
     from bdfm.forecast.view_texts import parse
+
+    if without_option:
+        from bdfm._reading import quoted
+
+        raise DataError(
+            f"view: {quoted(without_option[0])} stands alone. Say what it means: --evidence, a measurement with"
+            " an error, or --constraint, what shall hold, before each."
+        )
 
     given: list[tuple[list[str], Literal["evidence", "constraint"]]] = [
         (evidence or [], "evidence"),

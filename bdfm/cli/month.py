@@ -210,8 +210,7 @@ def _run_one(month_file: Path, *, check: bool) -> dict[str, Any]:
     say_read(*month.tables)
     out.print(
         f"{panel.n_history} periods to {panel.origin:%Y-%m-%d}, {len(panel.assets)} assets, model"
-        f" {month.model.name}{_horizons(month)}; {len(month.changes.edits)} edits,"
-        f" {len(month.changes.views)} views,"
+        f" {month.model.name}{_horizons(month)}; {_counted(month)},"
         f" {'no decision' if decided is None else f'decision {decided.name}'}."
     )
     _note(month)
@@ -343,6 +342,18 @@ def _run(month: Month) -> None:
     for advice in diagnosis.advice:
         out.print(f"  {advice}")
     out.print("Seconds: " + ", ".join(f"{k} {v:.1f}" for k, v in results.summary["seconds"].items()))
+
+
+def _counted(month: Month) -> str:
+    """How many statements of each kind a run file makes, such as "1 piece of evidence, 2 edits, 1 view"."""
+    counts = {
+        ("piece of evidence", "pieces of evidence"): len(month.evidence),
+        ("asset set to zero", "assets set to zero"): len(month.run.data.zero),
+        ("edit", "edits"): len(month.changes.edits),
+        ("view", "views"): len(month.changes.views),
+    }
+    told = [f"{n} {names[n != 1]}" for names, n in counts.items() if n or names[0] in ("edit", "view")]
+    return ", ".join(told)
 
 
 def _horizons(month: Month) -> str:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field
 
-from bdfm import _checks
+from bdfm import _checks, _numerals
 from bdfm._reading import quoted
 from bdfm._symbols import IN_QUOTES, quote_fault, unquoted
 from bdfm.errors import DataError
@@ -66,13 +66,16 @@ _KEY: Final = r"""(?:[^\s='"]+=)?"""
 _WORD: Final = re.compile(rf"{_KEY}(?:{IN_QUOTES})(?!\S)|\S+")
 _IN_QUOTES: Final = re.compile(rf"{_KEY}(?:{IN_QUOTES})")
 _OPEN: Final = re.compile(rf"{_KEY}['\"]")
+# Returns and chances, which a text may say in percent as a view does; prices and ratios are plain numbers.
+_IN_PERCENT: Final = ("by", "value", "spread", "lower", "upper", "probability")
 
 
 def parse_edits(texts: Sequence[str]) -> Iterator[Edit]:
     """Edits of short texts, as on the command line: ``"acquired_for_cash ATVI offer=95 price=81"``.
 
     The kind, the symbols, and settings as key=value. A symbol with spaces stands in quotes:
-    ``zero 'AAPL US Equity'``, ``like CVX other='XOM US Equity'``.
+    ``zero 'AAPL US Equity'``, ``like CVX other='XOM US Equity'``. Returns and chances are decimals, or percentages
+    with a % sign: ``shift XOM by=2%``.
 
     Examples
     --------
@@ -94,9 +97,11 @@ def parse_edits(texts: Sequence[str]) -> Iterator[Edit]:
         if fields == ("symbols",):
             table["symbols"] = named
         elif len(named) > len(fields):
+            keys = [f"{k}=" for k in EDITS[kind].model_fields if k not in ("kind", *fields)]
             raise DataError(
-                f"{where}: {named[len(fields)]!r} is not of the form key=value. A symbol with spaces stands"
-                " in quotes: 'AAPL US Equity'."
+                f"{where}: {named[len(fields)]!r} is not of the form key=value. After"
+                f" {' and '.join(fields)}, {kind} takes {', '.join(keys) or 'nothing'}. A symbol with spaces"
+                " stands in quotes: 'AAPL US Equity'."
             )
         else:
             table |= dict(zip(fields, named, strict=False))
@@ -105,5 +110,8 @@ def parse_edits(texts: Sequence[str]) -> Iterator[Edit]:
 
 def _settings_of(kind: type[Edit], words: Sequence[str]) -> dict[str, Any]:
     """Settings of texts key=value, each of the type that the edit has there."""
-    pairs = (word.split("=", 1) for word in words)
-    return {key: kind.of_text(key, unquoted(text)) for key, text in pairs}
+    found = {}
+    for key, _, text in (word.partition("=") for word in words):
+        part = _numerals.number(text[:-1]) if text.endswith("%") and key in _IN_PERCENT else None
+        found[key] = kind.of_text(key, unquoted(text)) if part is None else part / 100
+    return found

@@ -19,7 +19,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from bdfm import _blocks, _checks, _files, _memory
+from bdfm import _blocks, _checks, _files, _folders, _memory
 from bdfm._html import opening
 from bdfm.errors import DataError, FileError, UnknownLabelError
 from bdfm.forecast import effects, pictures, submission
@@ -29,7 +29,7 @@ from bdfm.forecast.ranks import moments, weighted_quantiles
 from bdfm.forecast.records import Record
 from bdfm.forecast.state import State
 from bdfm.forecast.submission import N_RANKS as N_RANKS
-from bdfm.names import ASSET, CLASS_OF, DRAW, NAME, QUANTILE
+from bdfm.names import ASSET, CLASS_OF, DRAW, FORECAST_FILE, NAME, QUANTILE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -382,7 +382,7 @@ class Forecast(Actions):
             anew from a file that is missing or another one.
         """
         with _memory.within(memory):
-            return cls._loaded(Path(path))
+            return cls._loaded(_folders.file_in(path, FORECAST_FILE))
 
     @classmethod
     def _loaded(cls, path: Path) -> Forecast:

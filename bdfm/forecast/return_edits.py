@@ -6,7 +6,7 @@ from typing import ClassVar, Literal, Self, override
 
 import numpy as np
 from numpy.typing import ArrayLike
-from pydantic import PrivateAttr
+from pydantic import BaseModel, PrivateAttr
 
 from bdfm._seeds import either_seed
 from bdfm._settings import Seed
@@ -239,7 +239,7 @@ class Replace(OfOne):
         """Edit by (draw,) simple returns, one per draw, or by a frozen ``scipy.stats`` distribution."""
         checked = cls(symbol=symbol, distribution="norm()", keep_ranks=keep_ranks, seed=seed)
         given = draws if isinstance(draws, Distribution) else columns.Numbers(draws, where=checked.where)
-        edit = checked.model_copy(update={"distribution": columns.describe(given)})
+        edit = BaseModel.model_copy(checked, update={"distribution": columns.describe(given)})
         edit._given = given
         return edit
 

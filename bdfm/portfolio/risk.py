@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bdfm import _blocks, _checks
 from bdfm._figures import pyplot
+from bdfm._reading import short
 from bdfm._symbols import is_cash
 from bdfm.errors import DataError
 from bdfm.forecast.forecast import Forecast
@@ -97,7 +98,7 @@ def portfolio_risk(
     Raises
     ------
     UnknownLabelError, DataError
-        An unknown symbol, a weight that is no number, no weight at all, a level outside (0, 1).
+        An unknown symbol, weights that are no mapping, a weight that is no number, no weight at all, a level outside (0, 1).
 
     Notes
     -----
@@ -108,6 +109,11 @@ def portfolio_risk(
     Mean and volatility are of returns cut as in ``Sample.cut``.
     """
     where = "risk"
+    if not isinstance(weights, Mapping | pd.Series):
+        raise DataError(
+            f'{where}: weights by symbol were expected, such as {{"XOM": 0.6, "KO": 0.4}}, got'
+            f" {short(repr(weights))}."
+        )
     given = {str(s): _checks.finite(w, what=f"the weight of {s}", where=where) for s, w in weights.items()}
     given = {s: w for s, w in given.items() if not is_cash(s, forecast.assets)}
     _checks.known(list(given), forecast.assets, what="asset", where=where)

@@ -12,13 +12,13 @@ import pandas as pd
 from bdfm import _checks
 from bdfm._columns import SYMBOL_NAMES
 from bdfm._reading import READING
-from bdfm.data.sources import read_records
+from bdfm.data.sources import CLASS_NAMES, read_records
 from bdfm.errors import DataError
 
 SHARE: Final = "share"
 FAMILIES: Final[Mapping[str, tuple[str, ...]]] = {
-    "sector": ("class", "asset_class", "gics_sector", "group", "industry", "type", "category"),
-    "country": ("countries", "nation", "domicile", "region"),
+    "sector": (*(n for n in CLASS_NAMES if n != "sector"), "asset_class", "group"),
+    "country": ("countries", "nation", "domicile", "region", "land"),
 }
 FAMILIES_PLURAL: Final = {"sector": "sectors", "country": "countries"}
 ROUNDED: Final = 0.011  # by which shares may miss 1: 0.33 three times

@@ -175,7 +175,8 @@ def stress_test(
         What is asked; the usual ones unless given.
     returns
         (period, asset) simple returns that cover the windows, daily say; without them nothing is replayed
-        but by ``factor_returns``.
+        but by ``factor_returns``. All assets that are held; others of the models may be missing, and are
+        left out where factor returns are implied.
     factor_returns
         (period, factor) of models whose factors are data, decimals.
     forecast
@@ -221,6 +222,9 @@ def _replayed(
     usual = asked.windows is None
     windows = WINDOWS if asked.windows is None else asked.windows
     parts = {}
+    if returns is not None:
+        returns = returns.set_axis([str(c) for c in returns.columns], axis=1)
+        _checks.known(list(weights.columns), list(returns.columns), what="asset", where="stress test: returns")
     for name, ends in windows.items():
         one = {name: ends}
         without: dict[str, str] = {}
@@ -243,7 +247,8 @@ def _replayed(
                     near = returns.set_axis(days).loc[
                         first - pd.Timedelta(days=10) : last + pd.Timedelta(days=10)
                     ]
-                    implied = implied_factor_returns(models[model], near)
+                    every = list(models[model].assets)  # a posterior has young and ended assets too
+                    implied = implied_factor_returns(models[model], near.reindex(columns=every))
                     found = replay(models[model], implied, weights, windows=one)
             except DataError as error:
                 if not usual and model != OWN:

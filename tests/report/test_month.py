@@ -84,7 +84,7 @@ def change(folder, old, new):
 def test_check_fits_nothing(run, folder):
     code, out, _ = run("run", folder / "month.toml", "--check")
     assert code == 0
-    assert "1 edits, 1 views, decision minimum_variance" in out
+    assert "1 edit, 1 view, decision minimum_variance" in out
     assert "Nothing was fitted" in out
     assert not (folder / "results").exists()
 
