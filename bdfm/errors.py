@@ -47,5 +47,9 @@ class DataWarning(BdfmWarning):
     """Input that can be used, but not in the way its owner may think."""
 
 
+class RenamedWarning(BdfmWarning, FutureWarning):
+    """A name of an argument or an option that is another one now, and goes with the next minor version."""
+
+
 class ConvergenceWarning(BdfmWarning):
     """Posterior draws that miss a threshold of the diagnostics."""

@@ -40,7 +40,7 @@ def daily_posterior(n_draws: int = 400, horizon: int = 8, inactive: tuple[str, .
         ),
         settings=model.panel,
         horizon=horizon,
-        inactive=inactive,
+        zero=inactive,
         accept=None,
     )
     rng, n, t, a = np.random.default_rng(8), n_draws, panel.n_history, len(SYMBOLS)

@@ -76,7 +76,7 @@ def test_scoring_needs_no_engine(tmp_path):
     rows = [f"{name},0.2,0.2,0.2,0.2,0.2,{weight}" for name, weight in (("A", 0.2), ("B", -0.1))]
     (tmp_path / "submission.csv").write_text("\n".join(["ID,Rank1,Rank2,Rank3,Rank4,Rank5,Decision", *rows]))
     options = [f"--{name}={tmp_path / name}.csv" for name in ("submission", "prices")]
-    found = imported(command("score", *options, "--start=2022-03-04", "--end=2022-03-11"))
+    found = imported(command("score", *options, "--origin=2022-03-04", "--end=2022-03-11"))
     assert not found & (HEAVY | {"scipy"})
 
 

@@ -87,14 +87,14 @@ def test_whole_numbers_of_texts():
 
 
 OPTIONS = [
-    ("stress", "--half-life", "nan"),
+    ("stress", "--half-life-periods", "nan"),
     ("stress", "--horizon", "inf"),
     ("stress", "--loss", "1_0"),
     ("forecast", "--seed", "1_0"),
     ("backtest", "--max-rhat", "nan"),
     ("view", "--confidence", "0_1"),
     ("decide", "--exposure", "nan"),
-    ("track", "--level", "0.0_5"),
+    ("track", "--false-alarm", "0.0_5"),
     ("compare", "--lags", "1_0"),
 ]
 

@@ -111,7 +111,7 @@ def test_all_records_with_settings_have_the_base():
 def test_a_copy_with_other_values_is_checked_as_a_new_record_is():
     """Pydantic's own would take any key and any value, and a misspelt one would change nothing."""
     house = FactorModel.from_preset("house")
-    with pytest.raises(UnknownLabelError, match=r"FactorModel.*unknown key n_factor\. .*n_factors"):
+    with pytest.raises(UnknownLabelError, match=r"unknown key n_factor\. Did you mean n_factors"):
         house.model_copy(update={"n_factor": 3})
     with pytest.raises(ModelError, match="n_factors"):
         house.model_copy(update={"n_factors": "three"})

@@ -120,7 +120,7 @@ def test_half_lives_that_leave_nothing():
         lambda x: HAR(volatility_half_life=x),
         lambda x: FilteredHistorical(volatility_half_life=x),
         lambda x: period_weights(104, x, where="risk"),
-        lambda x: StatisticalEstimator(1, half_life=x).fit(closes().pct_change().iloc[1:201]),
+        lambda x: StatisticalEstimator(1, half_life_periods=x).fit(closes().pct_change().iloc[1:201]),
         lambda x: half_life_of(x, what="half_life_days", where="exposures in use"),
     )
     for door in doors:
@@ -176,8 +176,8 @@ def test_a_statistical_model_keeps_a_degree_of_freedom():
     """With a half-life of 2 periods, 5.8 effective ones: 4 factors left 0.8 of a period for the rest."""
     returns = closes().pct_change().iloc[1:201]
     with pytest.raises(DataError, match=r"4 factors for 6 assets in 6 periods\. Give 1 to 3"):
-        StatisticalEstimator(4, half_life=2.0).fit(returns)
-    assert StatisticalEstimator(3, half_life=2.0).fit(returns)
+        StatisticalEstimator(4, half_life_periods=2.0).fit(returns)
+    assert StatisticalEstimator(3, half_life_periods=2.0).fit(returns)
 
 
 @pytest.mark.parametrize("name", ["$x_{$", "a\u202eb", "a\nb", "e\u0301"])

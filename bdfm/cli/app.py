@@ -18,6 +18,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from bdfm import _renamed
 from bdfm.cli import backtest, check, exposures, judgement, ledger, models, month, numbers, risk, scoring
 from bdfm.cli.console import LEFT, err, guarded, interruptible, out
 from bdfm.errors import BdfmError, BdfmWarning, DataError
@@ -62,7 +63,7 @@ for command in COMMANDS:
 def _program() -> Callable[[], None]:
     """All commands, made of their functions once in a process: that takes longer than some of them."""
     program = typer.main.get_command(app)
-    return lambda: program(numbers.words(sys.argv[1:], COMMANDS))
+    return lambda: program(numbers.words(_renamed.words(sys.argv[1:]), COMMANDS))
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:

@@ -51,7 +51,7 @@ class BookOptions:
     period_days: PeriodDays = None
     calendar_months: CalendarMonths = False
     window: Window = 104
-    half_life: HalfLife = None
+    half_life_periods: HalfLife = None
     horizon: Horizon = None
     factors: Factors = None
     unit: FactorUnit = Unit.decimal

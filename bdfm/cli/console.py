@@ -68,6 +68,6 @@ def _check_places(options: dict[str, Any]) -> None:
 
     if isinstance(folder := options.get("out_dir"), Path):
         _folders.OutputFolder(folder).check()
-    for name in ("out_file", "page", "submission"):
+    for name in ("out_file", "submission"):
         if isinstance(file := options.get(name), Path):
             _files.check_target(file)

@@ -35,7 +35,9 @@ def exposures(
     ] = None,
     start: Annotated[str | None, typer.Option(help="First day of returns.")] = None,
     end: Annotated[str | None, typer.Option(help="Last day of returns.")] = None,
-    window_days: Annotated[int, typer.Option(min=10, help="Window of rolling.")] = WINDOW_DAYS,
+    window_days: Annotated[
+        int, typer.Option(min=10, help="Market days that rolling looks back.")
+    ] = WINDOW_DAYS,
     latents: Annotated[int, typer.Option(min=1, help="Latents of vae and components of pca.")] = N_LATENTS,
     gamma: Annotated[float, typer.Option(min=0, help="Weight of vae's total correlation.")] = GAMMA,
     smoothed: Annotated[

@@ -24,7 +24,11 @@ def view(
     forecast: ForecastFile,
     without_option: Annotated[list[str] | None, typer.Argument(metavar="", hidden=True)] = None,
     evidence: Annotated[
-        list[str] | None, typer.Option(metavar="TEXT", help=f"Likelihood. Forms: {'; '.join(FORMS)}")
+        list[str] | None,
+        typer.Option(
+            metavar="TEXT",
+            help=f"Measurement with an error: changes weights by its likelihood. Forms: {'; '.join(FORMS)}",
+        ),
     ] = None,
     constraint: Annotated[
         list[str] | None, typer.Option(metavar="TEXT", help="What shall hold. The same forms.")
@@ -43,8 +47,8 @@ def view(
         from bdfm._reading import quoted
 
         raise DataError(
-            f"view: {quoted(without_option[0])} stands alone. Say what it means: --evidence, a measurement with"
-            " an error, or --constraint, what shall hold, before each."
+            f"view: {quoted(without_option[0])} stands alone. Say before each what it is: --evidence, a"
+            " measurement with an error, or --constraint, what shall hold."
         )
 
     given: list[tuple[list[str], Literal["evidence", "constraint"]]] = [
@@ -100,7 +104,7 @@ def decide(
             help="File with a [mandate] table, such as a run file; its [holdings] are held before trading."
         ),
     ] = None,
-    portfolio: Annotated[
+    holdings: Annotated[
         Path | None,
         typer.Option(
             help="File with columns symbol, weight: what is held before trading; nothing without it."
@@ -135,10 +139,10 @@ def decide(
                     "decide: a mandate says all. Leave out --method, --exposure, --max-weight and --short."
                 )
             settings, held = Mandate.from_toml(mandate)
-        if portfolio is not None:
-            table = read_portfolios(portfolio, loaded.assets)
+        if holdings is not None:
+            table = read_portfolios(holdings, loaded.assets)
             if len(table) != 1:
-                raise DataError(f"--portfolio: {portfolio.name} holds {len(table)} portfolios. Keep one.")
+                raise DataError(f"--holdings: {holdings.name} holds {len(table)} portfolios. Keep one.")
             held = {str(k): float(w) for k, w in table.iloc[0].items()}
         columns = None if universe is None else read_universe(universe)
         decision = decided(loaded, settings, holdings=held, universe=columns)

@@ -71,9 +71,11 @@ def roll(
 def track(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The ledger: a folder of months.")],
     prices: Annotated[Path, typer.Option(help="Daily adjusted closes that cover the months.")],
-    level: Annotated[float, typer.Option(help="Chance of a false alarm, ever.")] = 0.05,
-    page: Annotated[
-        Path | None, typer.Option(help="HTML page to write; DIR/track.html, if not given.")
+    false_alarm: Annotated[
+        float, typer.Option(help="Chance that calibrated forecasts ever raise the alarm.")
+    ] = 0.05,
+    out_file: Annotated[
+        Path | None, typer.Option("--out", help="HTML page to write; DIR/track.html, if not given.")
     ] = None,
     date_format: DateFormat = None,
     decimal_mark: DecimalMark = None,
@@ -95,8 +97,8 @@ def track(
     if not quiet:
         say_read(table, to=err if as_json else out)
     doubt_aliases(aliases, accept=accept or ())
-    found = tracked(Ledger.open(folder), table, level=level, accept=accept or ())
-    target = folder / "track.html" if page is None else page
+    found = tracked(Ledger.open(folder), table, false_alarm=false_alarm, accept=accept or ())
+    target = folder / "track.html" if out_file is None else out_file
     _files.write_text(target, track_html(found))
     if as_json:
         sys.stdout.write(_json.text(found.to_dict()) + "\n")

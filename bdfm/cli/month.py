@@ -102,7 +102,9 @@ def forecast(
             " of each. One period, if not given.",
         ),
     ] = None,
-    model: Annotated[str, typer.Option(help="Name of a model (see `bdfm models`) or a TOML file.")] = "house",
+    model: Annotated[
+        str, typer.Option(help="Model to fit: its name (see `bdfm models`) or a TOML file.")
+    ] = "house",
     draws: Draws = DRAWS,
     tune: Tune = TUNE,
     chains: Chains = CHAINS,
@@ -116,7 +118,8 @@ def forecast(
         list[str] | None,
         typer.Option(
             metavar="TEXT",
-            help="Evidence on an asset's return: TLT = 2% +- 10%, SPY = -5% +- 1% over 5d. Repeatable.",
+            help="Evidence on an asset's return, inside the fit: TLT = 2% +- 10%, SPY = -5% +- 1% over 5d."
+            " Repeatable.",
         ),
     ] = None,
     warm_from: WarmFrom = None,

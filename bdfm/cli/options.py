@@ -61,7 +61,7 @@ PortfolioFile = Annotated[
 ]
 Kinds = Annotated[
     list[Kind] | None,
-    typer.Option("--model", help="Which models, repeatable; all that the files allow without it."),
+    typer.Option("--model", help="Kinds of risk models, repeatable; all that the files allow without it."),
 ]
 Only = Annotated[
     list[str] | None, typer.Option(metavar="SYMBOL", help="Assets to take, repeatable; not the others.")
@@ -80,7 +80,7 @@ Period = Annotated[
 PeriodDays = Annotated[
     int | None, typer.Option(min=1, max=MAX_DAYS, help="Period in calendar days, from 7 on.")
 ]
-Window = Annotated[int, typer.Option(min=20, max=MAX_DAYS, help="Periods used.")]
+Window = Annotated[int, typer.Option(min=20, max=MAX_DAYS, help="Last periods that models are fitted to.")]
 HalfLife = Annotated[float | None, typer.Option(help="Periods after which one counts half, from 2 on.")]
 Horizon = Annotated[
     float | None,

@@ -47,7 +47,12 @@ def risk(
             min=20, metavar="PERIODS", help="Backtest value at risk and expected shortfall, walk-forward."
         ),
     ] = None,
-    level: Annotated[float, typer.Option(min=0.5, max=0.999, help="Of that value at risk.")] = 0.95,
+    level: Annotated[
+        float,
+        typer.Option(
+            min=0.5, max=0.999, help="Of value at risk and expected shortfall: 0.95 is the worst twentieth."
+        ),
+    ] = 0.95,
     days: Annotated[
         int | None,
         typer.Option(

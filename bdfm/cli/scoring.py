@@ -16,7 +16,7 @@ from bdfm.cli.options import Accept, Alias, DateFormat, DecimalMark, aliases_of
 def score(
     given_file: Annotated[Path, typer.Option("--submission", help="Submission: ID,Rank1..Rank5,Decision.")],
     prices: Annotated[Path, typer.Option(help="Daily adjusted closes that cover the period.")],
-    start: Annotated[str, typer.Option(help="Friday before the period.")],
+    origin: Annotated[str, typer.Option(help="Day of the forecast: the Friday before the period.")],
     end: Annotated[str, typer.Option(help="Final Friday of the period.")],
     date_format: DateFormat = None,
     decimal_mark: DecimalMark = None,
@@ -33,7 +33,7 @@ def score(
     aliases = aliases_of(alias)
     first, last = (
         _checks.as_date(day, where=where, date_format=date_format)
-        for day, where in ((start, "--start"), (end, "--end"))
+        for day, where in ((origin, "--origin"), (end, "--end"))
     )
     given = read_submission(given_file, aliases=aliases, decimal_mark=decimal_mark)
     table = read_prices(prices, date_format=date_format, decimal_mark=decimal_mark, aliases=aliases)

@@ -12,7 +12,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from bdfm import _checks, _tables
+from bdfm import _checks, _renamed, _tables
 from bdfm._html import opening
 from bdfm.data import features, plots
 from bdfm.data.assembly import assemble
@@ -99,6 +99,7 @@ class Panel:
     settings: PanelSettings
 
     @classmethod
+    @_renamed.keywords(inactive="zero")
     def from_prices(
         cls,
         prices: pd.DataFrame,
@@ -109,7 +110,7 @@ class Panel:
         volatility: pd.DataFrame | None = None,
         settings: PanelSettings | None = None,
         horizon: int = 1,
-        inactive: Collection[str] = (),
+        zero: Collection[str] = (),
         accept: Collection[str] | None = (),
     ) -> Self:
         """Panel made from daily adjusted closes; nothing after the origin is read, except earnings dates.
@@ -133,7 +134,7 @@ class Panel:
             Periods and features.
         horizon
             Number of future periods.
-        inactive
+        zero
             Assets whose return will be set to zero (delisted). They may end long before the origin, and may
             have no usable return.
         accept
@@ -147,7 +148,7 @@ class Panel:
             the origin; an asset that ends long before it or has no usable return; fewer than 24 usable
             periods; repeated days or symbols.
         UnknownLabelError
-            A symbol of the universe without prices; an inactive symbol outside the universe.
+            A symbol of the universe without prices; a symbol of ``zero`` outside the universe.
 
         Notes
         -----
@@ -163,8 +164,8 @@ class Panel:
         horizon = _checks.at_least(horizon, 1, what="horizon", where="panel")
         table = _checks.universe_table(universe)
         symbols = list(table["symbol"])
-        inactive = tuple(dict.fromkeys(inactive))
-        _checks.known(inactive, symbols, what="symbol", where="inactive")
+        inactive = tuple(dict.fromkeys(zero))
+        _checks.known(inactive, symbols, what="symbol", where="zero")
         day = _checks.as_date(origin, where="origin")
         prices = _tables.prices_frame(prices)
         edges = period_edges(day, period=settings.period, n_past=settings.n_periods, n_future=horizon)
@@ -440,9 +441,11 @@ class Panel:
         return bool(self._dataset.attrs["has_earnings"])
 
     @property
-    def inactive(self) -> tuple[str, ...]:
+    def zero(self) -> tuple[str, ...]:
         """Assets whose return will be set to zero."""
         return tuple(json.loads(self._dataset.attrs["inactive"]))
+
+    inactive = _renamed.attribute("inactive", "zero")
 
     def select(self, assets: Sequence[str]) -> Self:
         """Panel of these assets, in this order; periods and features stay as they are.
@@ -459,7 +462,7 @@ class Panel:
         part = self._dataset.isel({ASSET: chosen})
         if OTHER_ASSET in part.dims:
             part = part.isel({OTHER_ASSET: chosen})
-        inactive = [x for x in self.inactive if x in assets]
+        inactive = [x for x in self.zero if x in assets]
         return self.from_dataset(part.assign_attrs(inactive=json.dumps(inactive)))
 
     def summary(self) -> pd.DataFrame:

@@ -74,8 +74,8 @@ def parse_edits(texts: Sequence[str]) -> Iterator[Edit]:
     """Edits of short texts, as on the command line: ``"acquired_for_cash ATVI offer=95 price=81"``.
 
     The kind, the symbols, and settings as key=value. A symbol with spaces stands in quotes:
-    ``zero 'AAPL US Equity'``, ``like CVX other='XOM US Equity'``. Returns and chances are decimals, or percentages
-    with a % sign: ``shift XOM by=2%``.
+    ``zero 'AAPL US Equity'``, ``like CVX other='XOM US Equity'``. Returns and chances are decimals, or
+    percentages with a % sign: ``shift XOM by=2%``.
 
     Examples
     --------

@@ -127,11 +127,11 @@ def track_html(found: Track) -> str:
     if found.alarm is not None:
         log_e = np.log10(found.alarm.e_values)
         curves = {str(c): log_e[c].to_numpy() for c in log_e}
-        high = 1 / found.alarm.level
+        high = 1 / found.alarm.false_alarm
         text = (
             "Winnings of bets against calibration that began with 1. They may be looked at every month: the"
             f" thick line, the mean of the others, ever reaches {high:g} with a chance of at most"
-            f" {found.alarm.level:.0%} where forecasts are calibrated."
+            f" {found.alarm.false_alarm:.0%} where forecasts are calibrated."
         )
         pictures.append(
             (

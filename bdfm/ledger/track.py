@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from bdfm import _checks
+from bdfm import _checks, _renamed
 from bdfm.backtest.shares import HedgeShares
 from bdfm.backtest.significance import diebold_mariano
 from bdfm.data.doubts.door import doubt
@@ -69,7 +69,8 @@ class Track:
         if self.alarm is not None:
             raised = self.alarm.raised
             alarm = {
-                "level": self.alarm.level,
+                "false_alarm": self.alarm.false_alarm,
+                "level": self.alarm.false_alarm,  # its name until 0.3
                 "raised": None if raised is None else str(raised),
                 "reason": self.alarm.reason,
                 "e_values": _plain(self.alarm.e_values.reset_index(names="origin")),
@@ -84,11 +85,12 @@ class Track:
         }
 
 
+@_renamed.keywords(level="false_alarm")
 def track(
     ledger: Ledger,
     prices: pd.DataFrame,
     *,
-    level: float = LEVEL,
+    false_alarm: float = LEVEL,
     say: Callable[[str], None] = lambda _: None,
     accept: Collection[str] | None = (),
 ) -> Track:
@@ -103,7 +105,7 @@ def track(
         Where the months are. Of several with one origin the one entered last counts.
     prices
         (day, symbol) adjusted closes.
-    level
+    false_alarm
         Chance that a calibrated forecaster ever raises the alarm.
     say
         Called with a line about each month.
@@ -140,7 +142,7 @@ def track(
         views += [{"origin": origin} | row for row in judged.views]
         people += [{"origin": origin} | row for row in record.month(judged)]
     table = pd.DataFrame(months).T.rename_axis("origin").infer_objects()
-    alarm = Alarm.of(pd.DataFrame(pits).T.rename_axis("origin"), level=level)
+    alarm = Alarm.of(pd.DataFrame(pits).T.rename_axis("origin"), false_alarm=false_alarm)
     later = tuple(e.folder for e in entries.values() if e not in over)
     return Track(table, pd.DataFrame(views), pd.DataFrame(people), alarm, later)
 

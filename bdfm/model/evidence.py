@@ -60,7 +60,7 @@ def check_evidence(
                 f"{where} on {e.symbol}: {max(e.mean, e.sd):g} is more than {LARGEST:g}. Returns are"
                 " decimals: 0.05 is 5 %."
             )
-        if e.symbol in panel.inactive:
+        if e.symbol in panel.zero:
             raise DataError(
                 f"{where} on {e.symbol}: its return is set to zero. Drop the evidence or the edit."
             )

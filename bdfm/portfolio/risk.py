@@ -98,7 +98,8 @@ def portfolio_risk(
     Raises
     ------
     UnknownLabelError, DataError
-        An unknown symbol, weights that are no mapping, a weight that is no number, no weight at all, a level outside (0, 1).
+        An unknown symbol, weights that are no mapping, a weight that is no number, no weight at all, a level
+        outside (0, 1).
 
     Notes
     -----

@@ -180,7 +180,7 @@ def made_forecast(posterior: Fitted, horizon: int | str | dt.date, *, seed: obje
     alone = not share and bool(model.predictive.other_share)
     for record in evidence_records(posterior.evidence, alone=alone):
         forecast = forecast.with_record(record)
-    forecast = forecast.zero(*panel.inactive) if panel.inactive else forecast
+    forecast = forecast.zero(*panel.zero) if panel.zero else forecast
     return forecast.with_base("posterior", {"horizon": horizon, "seed": number, "n_draws": n_draws})
 
 

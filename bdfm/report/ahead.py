@@ -45,7 +45,7 @@ def ahead_of(
     """
     panel = posterior.panel
     if portfolio is None:
-        live = [a for a in panel.assets if a not in panel.inactive]
+        live = [a for a in panel.assets if a not in panel.zero]
         books = pd.DataFrame(1.0 / len(live), index=["equal"], columns=live)
     elif isinstance(portfolio, pd.DataFrame):
         books = portfolio

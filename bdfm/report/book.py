@@ -64,7 +64,7 @@ class Request:
     period_days: int | None = None
     calendar_months: bool = False
     window: int = 104
-    half_life: float | None = None
+    half_life_periods: float | None = None
     horizon: float | None = None
     factors: Path | None = None
     unit: Unit = Unit.decimal
@@ -180,7 +180,7 @@ def book_of(request: Request, *, say: Callable[..., None] = lambda *_: None) -> 
             kind,
             table,
             returns,
-            r.half_life,
+            r.half_life_periods,
             factors=known,
             groups=groups,
             accept=r.accept,

@@ -46,7 +46,7 @@ def meanings(book: Book) -> dict[str, str]:
     """Model to what its volatility is: of which returns, how weighted, and over which time."""
     r = book.request
     one = book.length.words(1)
-    weights = "each alike" if r.half_life is None else f"with a half-life of {r.half_life:g}"
+    weights = "each alike" if r.half_life_periods is None else f"with a half-life of {r.half_life_periods:g}"
     window = f"over {len(book.returns)} periods of {one} to {book.returns.index[-1]:%Y-%m-%d}, {weights}"
     scaled = "" if book.horizon == 1 else f"; the variance of {one} times {book.horizon:g}"
     own = book.fits.estimators.get(Kind.TIME_SERIES.value)

@@ -138,7 +138,7 @@ def tail_backtests(
                 Kind(name),
                 book.prices,
                 returns,
-                r.half_life,
+                r.half_life_periods,
                 factors=book.factors,
                 groups=book.groups,
                 accept=r.accept,

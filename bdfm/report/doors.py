@@ -98,7 +98,7 @@ def _doors(tables: Tables) -> Iterator[tuple[Purpose, Callable[[], object]]]:
         yield (
             "forecast",
             lambda: Panel.from_prices(
-                prices, universe, origin=origin, earnings=calendar, inactive=tables.inactive, accept=None
+                prices, universe, origin=origin, earnings=calendar, zero=tables.inactive, accept=None
             ),
         )
     elif universe is not None:

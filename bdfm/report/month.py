@@ -202,7 +202,7 @@ def _read_and_checked(run: RunFile, path: Path, place: Callable[[str], str]) -> 
         volatility=volatility,
         settings=model.panel,
         horizon=max(x for x in (*(h.periods for h in horizons), *(e.horizon for e in evidence))),
-        inactive=run.data.zero,
+        zero=run.data.zero,
         accept=run.accept,
     )
     _check_ledger(run, path)
@@ -464,7 +464,7 @@ def summary(posterior: Posterior, forecast: Forecast, *, seconds: Mapping[str, f
         "n_assets": len(panel.assets),
         "n_periods": panel.n_history,
         "seed": int(posterior.attrs["seed"]),
-        "zero": list(panel.inactive),
+        "zero": list(panel.zero),
         "evidence": evidence_values(posterior.evidence),
         "versions": package_versions(),
         "seconds": {k: round(v, 2) for k, v in seconds.items()},

@@ -189,7 +189,7 @@ def risk_ahead(
         )
     books = _books(weights, panel.assets)
     held = books.to_numpy(dtype=float).T.copy()
-    held[[panel.assets.index(a) for a in panel.inactive]] = 0.0
+    held[[panel.assets.index(a) for a in panel.zero]] = 0.0
     number = _checks.seed_number(seed, where=where)
     n_paths = paths_each(posterior, n_draws)
     _memory.check(

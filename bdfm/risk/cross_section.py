@@ -12,7 +12,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from bdfm import _checks
+from bdfm import _checks, _renamed
 from bdfm.errors import DataError
 from bdfm.names import ASSET, FACTOR, PERIOD
 from bdfm.risk.base import RiskModel
@@ -33,6 +33,7 @@ _ALONE: Final = 0.999  # leverage of an asset that is all there is of a factor
 _SUM: Final = 1e-6  # memberships may miss 1 by this much
 
 
+@_renamed.fields(half_life="half_life_periods")
 @dataclass(frozen=True, eq=False)
 class CrossSectionalEstimator:
     """Factor returns by (weighted) regression across assets on exposures known before (eq. R6).
@@ -66,7 +67,7 @@ class CrossSectionalEstimator:
     standardise
         Whether numeric exposures have (capitalisation-weighted) mean 0 and standard deviation 1 over the
         estimation universe in each period.
-    window, half_life
+    window, half_life_periods
         As in ``TimeSeriesEstimator``.
     divisor
         ``"unbiased"`` divides specific returns by sqrt(1 - h) before their variance is taken; ``"textbook"``
@@ -86,7 +87,7 @@ class CrossSectionalEstimator:
     capitalisation: pd.DataFrame | None = None
     standardise: bool = True
     window: int | None = None
-    half_life: float | None = None
+    half_life_periods: float | None = None
     divisor: Divisor = "unbiased"
 
     def fit(self, returns: pd.DataFrame) -> RiskModel:
@@ -141,7 +142,7 @@ class CrossSectionalEstimator:
                 f" {table.shape[1]} assets ({_checks.first(lacking)}). Fill them in (styles of prices need a"
                 " year of closes), or drop the assets."
             )
-        weight = period_weights(len(table), self.half_life, where=where)
+        weight = period_weights(len(table), self.half_life_periods, where=where)
         frame = pd.DataFrame(factor_returns, table.index, list(design.factors))
         return RiskModel.from_arrays(
             now,

@@ -242,7 +242,7 @@ def estimator_from_files(
     kind: Kind,
     prices: pd.DataFrame,
     returns: pd.DataFrame,
-    half_life: float | None,
+    half_life_periods: float | None,
     *,
     factors: pd.DataFrame | None,
     groups: Groups = NO_GROUPS,
@@ -256,7 +256,7 @@ def estimator_from_files(
         Of the model.
     prices, returns
         Daily closes (day, asset), and the returns (period, asset) that will be fitted.
-    half_life
+    half_life_periods
         Periods after which one counts half; None for equal weights.
     factors
         Daily factor returns (day, factor), decimals, for the time-series model. A risk-free rate among them
@@ -267,13 +267,15 @@ def estimator_from_files(
         Doubts about the factors that are right all the same (``bdfm.data.doubts``).
     """
     if kind is Kind.STATISTICAL:
-        return StatisticalEstimator("marchenko_pastur", standardise=True, half_life=half_life)
+        return StatisticalEstimator("marchenko_pastur", standardise=True, half_life_periods=half_life_periods)
     if kind is Kind.TIME_SERIES:
         if factors is None:
             raise DataError("--model time-series needs --factors, a file of daily factor returns.")
         days = pd.DatetimeIndex(returns.index)
         known, rate = split_risk_free(compounded(factors, days, accept=accept))
-        return TimeSeriesEstimator(known, risk_free=rate, half_life=half_life, accept=tuple(accept))
+        return TimeSeriesEstimator(
+            known, risk_free=rate, half_life_periods=half_life_periods, accept=tuple(accept)
+        )
     days = pd.DatetimeIndex(returns.index)
     styles = price_styles(
         prices[list(returns.columns)], days[days >= prices.index[min(YEAR, len(prices) - 1)]]
@@ -282,7 +284,7 @@ def estimator_from_files(
         styles,
         dict(groups.categories),
         universe=groups.universe_of([str(c) for c in returns.columns]),
-        half_life=half_life,
+        half_life_periods=half_life_periods,
     )
 
 

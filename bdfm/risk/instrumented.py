@@ -11,7 +11,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from bdfm import _checks
+from bdfm import _checks, _renamed
 from bdfm.errors import DataError
 from bdfm.risk.base import RiskModel
 from bdfm.risk.cross_section import MIN_PERIODS, CrossSectionalEstimator, Design
@@ -30,6 +30,7 @@ _MAX_STEPS: Final = 20_000
 _WHERE: Final = "instrumented model"
 
 
+@_renamed.fields(half_life="half_life_periods")
 @dataclass(frozen=True, eq=False)
 class InstrumentedEstimator:
     """Exposures that move with characteristics: B_t = X_t Γ, of few factors (eq. R27).
@@ -53,7 +54,7 @@ class InstrumentedEstimator:
         Whether a characteristic is 1 for every asset.
     standardise
         Whether numeric characteristics have mean 0 and standard deviation 1 over the assets in each period.
-    window, half_life
+    window, half_life_periods
         As in ``TimeSeriesEstimator``.
 
     Notes
@@ -81,7 +82,7 @@ class InstrumentedEstimator:
     constant: bool = True
     standardise: bool = True
     window: int | None = None
-    half_life: float | None = None
+    half_life_periods: float | None = None
 
     def fit(self, returns: pd.DataFrame) -> RiskModel:
         """Risk model from simple returns (period, asset), made at their last period; see ``estimate``."""
@@ -123,7 +124,7 @@ class InstrumentedEstimator:
                 f"{_WHERE}: {len(few)} of {len(table)} periods have no more than {k} assets with returns and"
                 f" characteristics ({_checks.first(few)}). Start later, or ask for fewer factors."
             )
-        weight = period_weights(len(table), self.half_life, where=_WHERE)
+        weight = period_weights(len(table), self.half_life_periods, where=_WHERE)
         slopes = _slopes(x, r, known, weight, k)
         return self._fitted(design, slopes, x, known, table, weight, whole.index[-1])
 

@@ -228,15 +228,15 @@ def window_of(table: pd.DataFrame, window: int | None, *, where: str) -> pd.Data
     return table.iloc[-size:]
 
 
-def period_weights(n: int, half_life: float | None, *, where: str) -> Floats:
-    """Weights (period,) of mean 1, halved every ``half_life`` periods into the past; equal for ``None``.
+def period_weights(n: int, half_life_periods: float | None, *, where: str) -> Floats:
+    """Weights (period,) of mean 1, halved every ``half_life_periods`` into the past; equal for ``None``.
 
     ``DataError`` where they leave too little.
     """
-    if half_life is None:
+    if half_life_periods is None:
         return np.ones(n)
-    weights = halved(n, half_life_of(half_life, what="half_life", where=where))
-    check_effective(weights, where=f"{where}, weights of a half-life of {half_life:g}")
+    weights = halved(n, half_life_of(half_life_periods, what="half_life_periods", where=where))
+    check_effective(weights, where=f"{where}, weights of a half-life of {half_life_periods:g}")
     return np.asarray(weights / weights.mean())
 
 

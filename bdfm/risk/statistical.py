@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bdfm import _checks
+from bdfm import _checks, _renamed
 from bdfm.data.weighting import effective_size
 from bdfm.errors import DataError
 from bdfm.risk.base import RiskModel
@@ -21,6 +21,7 @@ Rule = Literal["bai_ng", "marchenko_pastur"]
 MAX_FACTORS: Final = 20  # that Bai and Ng's criterion is computed for
 
 
+@_renamed.fields(half_life="half_life_periods")
 @dataclass(frozen=True, eq=False)
 class StatisticalEstimator:
     """Principal components of the sample covariance (eq. R7).
@@ -38,7 +39,7 @@ class StatisticalEstimator:
     standardise
         Whether components are those of the correlation matrix: every asset counts alike, and a few volatile
         ones cannot claim a component for themselves.
-    window, half_life
+    window, half_life_periods
         As in ``TimeSeriesEstimator``.
 
     Examples
@@ -55,7 +56,7 @@ class StatisticalEstimator:
     n_factors: float | Rule = "bai_ng"
     standardise: bool = False
     window: int | None = None
-    half_life: float | None = None
+    half_life_periods: float | None = None
 
     def fit(self, returns: pd.DataFrame) -> RiskModel:
         """Risk model from simple returns (period, asset) without gaps, made at their last period.
@@ -69,7 +70,7 @@ class StatisticalEstimator:
         whole = window_of(returns_table(returns, where=where), self.window, where=where)
         table = returns_table(whole, where=where, complete=True)
         table = table.loc[table.notna().all(axis=1)]
-        weights = period_weights(len(table), self.half_life, where=where)
+        weights = period_weights(len(table), self.half_life_periods, where=where)
         share = weights / weights.sum()
         values = table.to_numpy()
         centred = values - share @ values

@@ -224,7 +224,9 @@ def _replayed(
     parts = {}
     if returns is not None:
         returns = returns.set_axis([str(c) for c in returns.columns], axis=1)
-        _checks.known(list(weights.columns), list(returns.columns), what="asset", where="stress test: returns")
+        _checks.known(
+            list(weights.columns), list(returns.columns), what="asset", where="stress test: returns"
+        )
     for name, ends in windows.items():
         one = {name: ends}
         without: dict[str, str] = {}

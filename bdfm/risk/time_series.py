@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bdfm import _checks
+from bdfm import _checks, _renamed
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.tables import Tables
 from bdfm.data.weighting import effective_size
@@ -29,6 +29,7 @@ Floats = NDArray[np.float64]
 MIN_FREEDOM: Final = 5  # periods beyond the coefficients that a regression needs
 
 
+@_renamed.fields(half_life="half_life_periods")
 @dataclass(frozen=True, eq=False)
 class TimeSeriesEstimator:
     """Exposures by regressing each asset's excess return on factor returns, with an intercept (eq. R5).
@@ -45,7 +46,7 @@ class TimeSeriesEstimator:
         returns that are excess returns already.
     window
         Number of the last periods used; ``None`` for all.
-    half_life
+    half_life_periods
         Periods after which an observation counts half; ``None`` for equal weights.
     shrink_to
         Vasicek (1973) shrinkage. ``"mean"``: exposures move towards their cross-sectional mean, each the
@@ -61,7 +62,7 @@ class TimeSeriesEstimator:
     factors: pd.DataFrame
     risk_free: pd.Series | None = None
     window: int | None = None
-    half_life: float | None = None
+    half_life_periods: float | None = None
     shrink_to: Literal["mean"] | Mapping[str, float] | None = None
     divisor: Divisor = "unbiased"
     accept: tuple[str, ...] = ()
@@ -85,7 +86,7 @@ class TimeSeriesEstimator:
         names = [str(c) for c in factors.columns]
         x = np.column_stack([np.ones(len(factors)), factors.to_numpy()])
         y = table.to_numpy()
-        weights = period_weights(len(x), self.half_life, where=where)
+        weights = period_weights(len(x), self.half_life_periods, where=where)
         self._check_design(x, y, names, list(table.columns), where)
         coefficients, residuals, variance, errors = regressions(x, y, weights)
         if self.shrink_to is not None:
@@ -118,7 +119,7 @@ class TimeSeriesEstimator:
         return returns.sub(rate["risk_free"], axis=0), factors
 
     def _notes(self, n: int) -> tuple[str, ...]:
-        weighted = "" if self.half_life is None else f", half-life {self.half_life:g}"
+        weighted = "" if self.half_life_periods is None else f", half-life {self.half_life_periods:g}"
         shrunk = "" if self.shrink_to is None else "; exposures shrunk (Vasicek)"
         return (f"{n} periods{weighted}{shrunk}",)
 

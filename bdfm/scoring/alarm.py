@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bdfm import _checks
+from bdfm import _checks, _renamed
 from bdfm.errors import DataError
 from bdfm.forecast.forecast import N_RANKS, Forecast
 from bdfm.forecast.ranks import outcome_quantiles
@@ -114,6 +114,7 @@ def _place(values: Floats, observed: float, weights: Floats, rng: np.random.Gene
     return (n * (below + rng.random() * at) + rng.random()) / (n + 1)
 
 
+@_renamed.fields(level="false_alarm")
 @dataclass(frozen=True)
 class Alarm:
     """Bets against calibration, month by month.
@@ -122,38 +123,39 @@ class Alarm:
     ----------
     e_values
         (month, statistic) each bet's e-process, and ``all``, their mean, which is one too.
-    level
+    false_alarm
         Chance that a calibrated forecaster ever raises the alarm, at most.
     """
 
     e_values: pd.DataFrame
-    level: float = LEVEL
+    false_alarm: float = LEVEL
 
     @classmethod
-    def of(cls, pits: pd.DataFrame, *, level: float = LEVEL) -> Alarm:
+    @_renamed.keywords(level="false_alarm")
+    def of(cls, pits: pd.DataFrame, *, false_alarm: float = LEVEL) -> Alarm:
         """Alarm of PITs (month, statistic) in (0, 1), months in order, from ``month_pits``.
 
         Against each statistic stand beta densities of 49 shapes with equal stakes: too high, too low, too
-        wide and too narrow. Raises ``DataError`` for numbers outside (0, 1) or a level that is none.
+        wide and too narrow. Raises ``DataError`` for numbers outside (0, 1) or a chance that is none.
         """
-        if not 0 < _checks.finite(level, what="level", where="alarm") < 1:
-            raise DataError(f"alarm: level must be between 0 and 1, got {level:g}.")
+        if not 0 < _checks.finite(false_alarm, what="false_alarm", where="alarm") < 1:
+            raise DataError(f"alarm: false_alarm must be between 0 and 1, got {false_alarm:g}.")
         values = pits.to_numpy(dtype=np.float64)
         if not ((values > 0) & (values < 1)).all():
             raise DataError("alarm: PITs must lie between 0 and 1. Take them from month_pits.")
         table = pd.DataFrame(np.exp(_log_e(values)), index=pits.index, columns=list(pits.columns))
-        return cls(table.assign(all=table.mean(axis=1)), level)
+        return cls(table.assign(all=table.mean(axis=1)), false_alarm)
 
     @property
     def raised(self) -> object | None:
         """First month in which the alarm is raised; None where it never was."""
-        over = self.e_values.index[self.e_values["all"] >= 1 / self.level]
+        over = self.e_values.index[self.e_values["all"] >= 1 / self.false_alarm]
         return over[0] if len(over) else None
 
     @property
     def reason(self) -> str | None:
         """Statistic whose bet won most when the alarm was raised."""
-        row = int(np.argmax(self.e_values["all"].to_numpy() >= 1 / self.level))
+        row = int(np.argmax(self.e_values["all"].to_numpy() >= 1 / self.false_alarm))
         bets = self.e_values.drop(columns="all")
         return None if self.raised is None else str(bets.columns[int(np.argmax(bets.to_numpy()[row]))])
 

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bdfm import _checks, _columns, _tables
+from bdfm import _checks, _columns, _renamed, _tables
 from bdfm._reading import READING
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.tables import Tables
@@ -285,10 +285,11 @@ class Score:
         )
 
 
+@_renamed.keywords(start="origin")
 def score_submission(
     submission: pd.DataFrame,
     prices: pd.DataFrame,
-    start: str | pd.Timestamp,
+    origin: str | pd.Timestamp,
     end: str | pd.Timestamp,
     *,
     accept: Collection[str] | None = (),
@@ -299,8 +300,8 @@ def score_submission(
     ----------
     submission
         Columns ID, Rank1 to Rank5, Decision; one row for each column of ``prices``, in any order.
-    prices, start, end
-        As in ``period_returns``: the Friday before the period and its final Friday.
+    prices, origin, end
+        As in ``period_returns`` from ``origin``, the Friday before the period, to its final Friday.
     accept
         Doubts about the prices from 60 days before the period to its end that are right all the same; see
         ``bdfm.data.doubts``.
@@ -320,12 +321,12 @@ def score_submission(
     0.16
     """
     prices = _tables.prices_frame(prices)
-    first, last = _checks.as_date(start, where="start"), _checks.as_date(end, where="end")
+    first, last = _checks.as_date(origin, where="origin"), _checks.as_date(end, where="end")
     days = _checks.days(prices.index, where="prices")
     near = (days >= first - pd.Timedelta(days=_AROUND_DAYS)) & (days <= last)
     doubt(Tables("score", prices=prices.loc[near]), accept=accept)
     table = _checked_submission(submission, [str(c) for c in prices.columns])
-    window = _filled(prices, start, end).rename(columns=str)[list(table["ID"])]
+    window = _filled(prices, origin, end).rename(columns=str)[list(table["ID"])]
     returns = window.iloc[-1] / window.iloc[0] - 1
     outcome = outcome_quantiles(returns.to_numpy(), N_RANKS)
     rps = ranked_probability_score(table[list(RANKS)].to_numpy(), outcome)

@@ -50,11 +50,11 @@ class Check:
     meaning: str
 
 
-def check_level(level: float, *, where: str) -> float:
+def check_false_alarm(chance: float, *, where: str) -> float:
     """The chance of a false flag; ``DataError`` unless between 0 and 1."""
-    found = _checks.finite(level, what="level", where=where)
+    found = _checks.finite(chance, what="false_alarm", where=where)
     if not 0 < found < 1:
-        raise DataError(f"{where}: level must be above 0 and below 1, got {level:g}. 0.05 is 5 %.")
+        raise DataError(f"{where}: false_alarm must be above 0 and below 1, got {chance:g}. 0.05 is 5 %.")
     return found
 
 

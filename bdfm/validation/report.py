@@ -12,7 +12,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from bdfm import _checks
+from bdfm import _checks, _renamed
 from bdfm._figures import new_figure
 from bdfm._html import opening
 from bdfm._seeds import either_seed
@@ -21,7 +21,7 @@ from bdfm.names import FACTOR, FACTOR_RETURNS, PERIOD, SPECIFIC_RETURNS
 from bdfm.risk.base import Estimator, RiskModel
 from bdfm.risk.pricing import SPANNED
 from bdfm.risk.returns import returns_table
-from bdfm.validation.check import LEVEL, Check, Collector, check_level
+from bdfm.validation.check import LEVEL, Check, Collector, check_false_alarm
 from bdfm.validation.fit_checks import (
     P_VALUES,
     Bounds,
@@ -46,6 +46,7 @@ N_SIMULATIONS: Final = 50
 SLOPE_MARGIN: Final = 0.5  # weights of periods and shrunk exposures move it by a few hundredths
 
 
+@_renamed.fields(level="false_alarm")
 @dataclass(frozen=True, eq=False, repr=False)
 class ValidationReport:
     """Answers to whether a risk model can be believed; made by ``validate``.
@@ -54,7 +55,7 @@ class ValidationReport:
     ----------
     kind
         Kind of the risk model.
-    level
+    false_alarm
         Chance, at most, that a model without fault gets any flag: shared out over the tests (Bonferroni).
     checks
         Every question with its answer, in order.
@@ -83,7 +84,7 @@ class ValidationReport:
     """
 
     kind: str
-    level: float
+    false_alarm: float
     checks: tuple[Check, ...]
     assets: pd.DataFrame
     factors: pd.DataFrame
@@ -196,6 +197,7 @@ class ValidationReport:
 
 
 @either_seed
+@_renamed.keywords(level="false_alarm")
 def validate(
     model: RiskModel,
     returns: pd.DataFrame,
@@ -208,7 +210,7 @@ def validate(
     cross_validation: bool = False,
     n_simulations: int = N_SIMULATIONS,
     expected: Mapping[str, Bounds] | None = None,
-    level: float = LEVEL,
+    false_alarm: float = LEVEL,
     seed: int = 0,
     progress: bool = False,
 ) -> ValidationReport:
@@ -235,7 +237,7 @@ def validate(
     expected
         By factor what exposures to it should be: ``"+"``, ``"-"``, or the lowest and the highest. Those that
         are not, beyond their error, are named in ``unexpected``. Such as ``{"Mkt-RF": (0, 3)}`` for stocks.
-    level
+    false_alarm
         Chance, at most, that a model without fault gets any flag.
     seed
         Of the simulations and the random portfolios.
@@ -253,10 +255,10 @@ def validate(
     ------
     DataError
         A model without history or over several periods, returns that are not those of its history, assets
-        that are combinations of the factors, expectations of unknown factors, a level that is none.
+        that are combinations of the factors, expectations of unknown factors, a chance that is none.
     """
     where = "validation"
-    level = check_level(level, where=where)
+    level = check_false_alarm(false_alarm, where=where)
     table = returns_table(returns, where=where)
     f, u, r = _history(model, table, where)
     found = Collector()

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from bdfm import _checks
+from bdfm import _checks, _renamed
 from bdfm._figures import new_figure
 from bdfm._html import opening
 from bdfm._seeds import either_seed
@@ -19,7 +19,7 @@ from bdfm._statistics import mean_error
 from bdfm.errors import DataError
 from bdfm.risk.returns import returns_table
 from bdfm.validation import statistics
-from bdfm.validation.check import check_level
+from bdfm.validation.check import check_false_alarm
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -213,6 +213,7 @@ class FactorSelection:
 
 
 @either_seed
+@_renamed.keywords(level="false_alarm")
 def select_factors(
     returns: pd.DataFrame,
     candidates: pd.DataFrame | None = None,
@@ -221,7 +222,7 @@ def select_factors(
     n_components: int = 0,
     n_folds: int = 5,
     n_bootstrap: int = 50,
-    level: float = LEVEL,
+    false_alarm: float = LEVEL,
     seed: int,
 ) -> FactorSelection:
     """Candidate factors judged by what they explain, and a subset chosen on periods left out.
@@ -243,8 +244,9 @@ def select_factors(
         Contiguous folds, each left out once, with one period on either side purged.
     n_bootstrap
         Samples, of blocks of periods within each fold, on which the whole choice is repeated.
-    level
-        Of the tests, corrected for their number (Holm, Bonferroni).
+    false_alarm
+        Chance that any test finds what is not there: their level, corrected for their number (Holm,
+        Bonferroni).
     seed
         Of the bootstrap.
 
@@ -260,7 +262,7 @@ def select_factors(
         No candidates, gaps, other periods, or too few periods for the folds.
     """
     where = "factor selection"
-    level = check_level(level, where=where)
+    level = check_false_alarm(false_alarm, where=where)
     table = returns_table(returns, where=where)
     given = pd.DataFrame(index=table.index) if candidates is None else candidates
     given = given.set_axis([str(c) for c in given.columns], axis=1)

@@ -65,7 +65,7 @@ def months(n_assets, mistake, rng):
         low, high = np.stack([e[0] for e in ends], 1), np.stack([e[1] for e in ends], 1)
         below = low + (high - low) * rng.random(low.shape)
         pits = pd.DataFrame((below + rng.random(below.shape)) / (N_DRAWS + 1), columns=list(STATISTICS))
-        raised = Alarm.of(pits, level=LEVEL).raised
+        raised = Alarm.of(pits, false_alarm=LEVEL).raised
         found[k] = np.inf if raised is None else int(raised) + 1
     return found
 

@@ -20,7 +20,8 @@ HEAD = """\
 is here.
 
 An error made by input is one message and exit code 2. Files are written whole or not at all. This page is
-written by `python scripts/docs/commands.py`.
+written by `python scripts/docs/commands.py`. What options are called
+in run files and in Python: [names](names.md).
 """
 
 

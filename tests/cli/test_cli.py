@@ -240,7 +240,7 @@ def test_models_lists_the_presets(bdfm_command):
 @pytest.mark.shared_data
 def test_score_of_the_official_example(bdfm_command, m6_dir):
     example = m6_dir / "scoring_example"
-    options = ["--prices", example / "prices.csv", "--start", "2022-03-04", "--end", "2022-04-01"]
+    options = ["--prices", example / "prices.csv", "--origin", "2022-03-04", "--end", "2022-04-01"]
     code, out, _ = bdfm_command("score", "--submission", example / "submission.csv", *options, "--json")
     assert code == 0
     result = json.loads(out)
@@ -255,7 +255,7 @@ def test_equal_fifths_score_016(bdfm_command, m6_dir, tmp_path):
     submission = pd.read_csv(example / "submission.csv")
     submission[[f"Rank{k}" for k in range(1, 6)]] = 0.2
     submission.to_csv(tmp_path / "equal.csv", index=False)
-    options = ["--prices", example / "prices.csv", "--start", "2022-03-04", "--end", "2022-04-01"]
+    options = ["--prices", example / "prices.csv", "--origin", "2022-03-04", "--end", "2022-04-01"]
     code, out, _ = bdfm_command("score", "--submission", tmp_path / "equal.csv", *options)
     assert code == 0
     assert "RPS 0.16000" in out

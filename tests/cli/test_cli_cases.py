@@ -309,8 +309,8 @@ def test_an_asset_of_zero_return_is_taken_as_such(door, case):
     universe = pd.DataFrame({"symbol": prices.columns, "asset_class": "x"})
     with pytest.raises(DataError, match="constant-price"):
         Panel.from_prices(prices, universe, origin=ORIGIN)
-    panel = Panel.from_prices(prices, universe, origin=ORIGIN, inactive=[symbol])
-    assert panel.inactive == (symbol,)
+    panel = Panel.from_prices(prices, universe, origin=ORIGIN, zero=[symbol])
+    assert panel.zero == (symbol,)
 
 
 @pytest.mark.parametrize("model", ["risk", "all risk"])

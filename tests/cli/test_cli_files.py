@@ -50,7 +50,7 @@ FORMS = {
 
 @pytest.mark.parametrize("name", FORMS)
 def test_score_is_the_same_from_every_form(bdfm_command, tmp_path, tables, submission, name):
-    period = ["--start", "2019-12-06", "--end", "2020-01-03", "--json"]
+    period = ["--origin", "2019-12-06", "--end", "2020-01-03", "--json"]
     score = ["score", "--submission", submission, *period, "--prices"]
     tables.to_csv(tmp_path / "plain.csv")
     _, plain, _ = bdfm_command(*score, tmp_path / "plain.csv")
@@ -65,7 +65,7 @@ def test_score_is_the_same_from_every_form(bdfm_command, tmp_path, tables, submi
 
 def test_a_european_submission(bdfm_command, tmp_path, tables, submission):
     tables.to_csv(tmp_path / "plain.csv")
-    score = ["score", "--start", "2019-12-06", "--end", "2020-01-03", "--json", "--prices"]
+    score = ["score", "--origin", "2019-12-06", "--end", "2020-01-03", "--json", "--prices"]
     score += [tmp_path / "plain.csv", "--submission"]
     _, plain, _ = bdfm_command(*score, submission)
     submission.write_bytes(submission.read_text().replace(",", ";").replace(".", ",").encode("utf-16"))
@@ -78,19 +78,19 @@ def test_dates_with_two_meanings(bdfm_command, tmp_path, tables, submission):
     days = tables.loc["2019-12-01":"2019-12-12"]  # never a day beyond the 12th
     days.to_csv(tmp_path / "p.csv", date_format="%d/%m/%Y")
     files = ["score", "--submission", submission, "--prices", tmp_path / "p.csv", "--json"]
-    code, _, err = bdfm_command(*files, "--start", "2019-12-03", "--end", "2019-12-12")
+    code, _, err = bdfm_command(*files, "--origin", "2019-12-03", "--end", "2019-12-12")
     assert code == 2
     assert "has two meanings, 2 December 2019 or 12 February 2019" in err
     assert "write 2019-12-02 or 2019-02-12." in " ".join(err.split())
     assert "--date-format" in err
     code, out, _ = bdfm_command(
-        *files, "--start", "03/12/2019", "--end", "12/12/2019", "--date-format", "dmy"
+        *files, "--origin", "03/12/2019", "--end", "12/12/2019", "--date-format", "dmy"
     )
     assert code == 0
     assert np.isfinite(json.loads(out)["ir"])
-    code, _, err = bdfm_command(*files, "--start", "03/12/2019", "--end", "2019-12-12")
+    code, _, err = bdfm_command(*files, "--origin", "03/12/2019", "--end", "2019-12-12")
     assert code == 2
-    assert "--start: '03/12/2019' has two meanings" in err
+    assert "--origin: '03/12/2019' has two meanings" in err
 
 
 @pytest.mark.parametrize(

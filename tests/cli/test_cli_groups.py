@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bdfm.data.sources import demo
+from bdfm.data.sources import CLASS_NAMES, demo
 from bdfm.errors import BdfmError, DataError, UnknownLabelError
 from bdfm.risk import CrossSectionalEstimator, RiskModel, price_styles, simple_returns
 from bdfm.risk.group_files import Groups, read_groups, read_shares
@@ -162,3 +162,10 @@ def test_an_estimation_universe_of_others(tmp_path):
     path.write_text("symbol\nA\nA\n")
     with pytest.raises(DataError, match="given more than once"):
         read_groups(None, None, path, symbols=["A"])
+
+
+def test_columns_of_sectors_are_called_as_classes_of_a_universe(tmp_path):
+    """One file serves as --universe and as --sectors."""
+    for name in ("sector", *CLASS_NAMES, "asset_class", "group"):
+        (tmp_path / "s.csv").write_text(f"Symbol;{name.title()}\nSAP;Technologie\nBMW;Konsum\n")
+        assert list(read_shares(tmp_path / "s.csv", "sector").columns) == ["Konsum", "Technologie"], name

@@ -26,7 +26,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-SCORE = "score --submission submission.csv --prices prices.csv --start 2022-03-04 --end 2022-03-11"
+SCORE = "score --submission submission.csv --prices prices.csv --origin 2022-03-04 --end 2022-03-11"
 
 
 def shell(folder, line, **variables):

@@ -50,7 +50,7 @@ def command(name, folder, end):
         "exposures": ("exposures", *prices, "--factors", folder / "factors.csv", "--unit", "decimal",
                       "--method", "constant", *out),
         "score": ("score", *prices, "--submission", folder / "submission.csv",
-                  "--start", f"{end - pd.Timedelta(days=28):%Y-%m-%d}", "--end", f"{end:%Y-%m-%d}"),
+                  "--origin", f"{end - pd.Timedelta(days=28):%Y-%m-%d}", "--end", f"{end:%Y-%m-%d}"),
         "backtest": ("backtest", "equal", *prices, *universe, "--first", "2019-09-06", "--last", "2019-11-01",
                      *out),
         "check": ("check", *prices, *universe, "--factors", folder / "factors.csv", "--portfolio",

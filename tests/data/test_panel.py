@@ -158,9 +158,9 @@ def test_late_starts_early_ends_and_holes_stay_missing(prices, universe):
     prices.loc["2020-06-01":"2020-07-01", "CC"] = np.nan
     told = r"CC has no new price for 34 days, .*: 2 of its returns are missing, that to 2020-06-26 first"
     with pytest.warns(DataWarning, match=told):
-        panel = make(prices, universe, inactive=["YY", "BB"])
+        panel = make(prices, universe, zero=["YY", "BB"])
     known = panel.history.log_returns.notnull()
-    assert panel.inactive == ("YY", "BB")
+    assert panel.zero == ("YY", "BB")
     ends = panel.history.period
     assert_array_equal(known.sel(asset="AA"), ends > np.datetime64("2019-07-12"))
     for symbol in ("BB", "YY"):
@@ -180,7 +180,7 @@ def test_late_starts_early_ends_and_holes_stay_missing(prices, universe):
 
 def test_an_inactive_asset_may_have_no_return(prices, universe):
     prices["BB"] = np.nan
-    panel = make(prices, universe, inactive=["BB"])
+    panel = make(prices, universe, zero=["BB"])
     assert panel.history.log_returns.sel(asset="BB").isnull().all()
     assert pd.isna(panel.summary().loc["BB", "first"])
     assert panel.summary().loc["BB", "returns"] == 0
@@ -295,13 +295,13 @@ def test_arrays_are_locked_and_copies_are_not(prices, universe):
 def test_round_trip_through_a_file(prices, universe, tmp_path):
     earnings = pd.DataFrame({"symbol": ["AA"], "date": ["2021-12-15"]})
     own = PanelSettings(period="month", volatility_windows=(5, 21))
-    panel = make(prices, universe, earnings=earnings, settings=own, horizon=2, inactive=["CC"])
+    panel = make(prices, universe, earnings=earnings, settings=own, horizon=2, zero=["CC"])
     panel.to_dataset().to_netcdf(tmp_path / "panel.nc", engine="h5netcdf")
     with xr.open_dataset(tmp_path / "panel.nc", engine="h5netcdf") as stored:
         again = Panel.from_dataset(stored)
     same(again, panel)
     assert again.settings == own
-    assert (again.n_history, again.n_future, again.inactive) == (panel.n_history, 2, ("CC",))
+    assert (again.n_history, again.n_future, again.zero) == (panel.n_history, 2, ("CC",))
     assert again.has_earnings is True
     assert {x: v.dtype for x, v in again.dataset.variables.items()} == {
         x: v.dtype for x, v in panel.dataset.variables.items()
@@ -313,12 +313,12 @@ def test_round_trip_through_a_file(prices, universe, tmp_path):
 
 
 def test_select(prices, universe):
-    panel = make(prices, universe, inactive=["BB", "CC"])
+    panel = make(prices, universe, zero=["BB", "CC"])
     part = panel.select(["XX", "CC"])
     assert part.assets == ("XX", "CC")
     assert part.asset_classes == ("bond_etf", "stock")
-    assert part.inactive == ("CC",)
-    assert panel.inactive == ("BB", "CC")
+    assert part.zero == ("CC",)
+    assert panel.zero == ("BB", "CC")
     assert_array_equal(part.history.recent_return, panel.history.recent_return[:, [3, 2]])
     with pytest.raises(UnknownLabelError, match=r"select: unknown symbol XY\. Known: AA, BB"):
         panel.select(["XY"])
@@ -459,8 +459,8 @@ def test_symbols_without_prices_are_named(prices, universe):
 
 
 def test_unknown_inactive_symbol(prices, universe):
-    with pytest.raises(UnknownLabelError, match="inactive: unknown symbol ZZ"):
-        make(prices, universe, inactive=["ZZ"])
+    with pytest.raises(UnknownLabelError, match="zero: unknown symbol ZZ"):
+        make(prices, universe, zero=["ZZ"])
 
 
 def test_repeated_days_and_symbols(prices, universe):
@@ -511,9 +511,9 @@ def test_assets_that_end_long_before_the_origin(prices, universe):
     assert "the price of XX has not changed in 31 days" in still
     assert "Drop it, or pass --zero for a delisted asset." in gone
     with pytest.raises(DataError, match=r"XX has not changed .*\[constant-price\]$"):
-        make(prices, universe, inactive=["BB"])
+        make(prices, universe, zero=["BB"])
     with pytest.raises(DataError, match=r"1 of 5 assets have no fresh price .* \(XX\)"):
-        make(prices, universe, inactive=["BB"], accept=None)
+        make(prices, universe, zero=["BB"], accept=None)
     prices.loc["2021-12-09":, "BB"] = np.nan
     prices.loc["2021-12-09":, "XX"] = np.nan
     prices.loc["2021-12-09", ["BB", "XX"]] = 1.01 * prices.loc["2021-12-07", ["BB", "XX"]]  # 29 days before

@@ -18,6 +18,7 @@ from bdfm.errors import DataError, FileError, UnknownLabelError
 from bdfm.forecast import submission
 from bdfm.forecast.forecast import Forecast
 from bdfm.forecast.records import Record
+from bdfm.portfolio.risk import portfolio_risk
 
 ASSETS = ("AA", "BB", "CC", "DD", "EE", "FF", "GG", "HH")
 CLASSES = ("stock",) * 4 + ("bond",) * 2 + ("stock",) * 2
@@ -548,3 +549,18 @@ def test_a_posterior_is_no_forecast(tmp_path):
     _files.save_tree(xr.DataTree(), tmp_path / "p.nc", kind="posterior")
     with pytest.raises(FileError, match="holds a posterior, a forecast was expected"):
         Forecast.load(tmp_path / "p.nc")
+
+
+def test_a_forecast_is_read_from_its_folder_as_on_the_command_line(tmp_path):
+    forecast = make()
+    forecast.save(tmp_path / "forecast.nc")
+    same_draws(Forecast.load(tmp_path), forecast)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileError, match=r"empty.forecast\.nc does not exist"):
+        Forecast.load(tmp_path / "empty")
+
+
+@pytest.mark.parametrize("weights", ["book.csv", [0.5, 0.5], 1.0])
+def test_weights_of_a_portfolio_are_by_symbol(weights):
+    with pytest.raises(DataError, match="weights by symbol were expected, such as"):
+        portfolio_risk(make(), weights)

@@ -287,6 +287,8 @@ def test_kinds_are_asked_for_and_guessed(what):
         ("halted TLT seed=1.5", r"halted TLT: seed should be a whole number, got '1.5'\."),
         ("replace TLT distribution=norm(0,0.1) keep_ranks=perhaps", r"keep_ranks should be true or false"),
         ("shift TLT AMD by=1", r"'AMD' is not of the form key=value"),
+        ("shift TLT 2%", r"'2%' is not of the form key=value\. After symbol, shift takes by=\."),
+        ("acquired_for_cash RRC offer=20%", r"offer should be a number, got '20%'"),
         ("zero", r"zero: no asset named\. Name at least one\."),
         ("", r"unknown kind of edit"),
     ],
@@ -497,3 +499,13 @@ def test_probabilities_may_be_changed_without_harm(forecast):
     np.testing.assert_array_equal(forecast.quantile_probabilities(), before)
     again = pickle.loads(pickle.dumps(forecast))
     np.testing.assert_array_equal(again.quantile_probabilities(), before)
+
+
+def test_returns_and_chances_of_edits_may_be_in_percent():
+    """A view on the same command line takes 2%, and so does an edit; prices are no shares of anything."""
+    (shift,) = parse_edits(["shift TLT by=-2.5%"])
+    assert shift.by == -0.025
+    (deal,) = parse_edits(["acquired_for_cash RRC offer=20 price=17.6 probability=80%"])
+    assert (deal.offer, deal.probability) == (20.0, 0.8)
+    (cap,) = parse_edits(["cap TLT lower=-30% upper=30%"])
+    assert (cap.lower, cap.upper) == (-0.3, 0.3)

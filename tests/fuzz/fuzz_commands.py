@@ -101,7 +101,7 @@ def _book(draw: Draw, words: list[str]) -> None:
     _maybe(draw, words, "--period", ["1w", "5d", "1m", "4w"], text, 6)
     _maybe(draw, words, "--period-days", ["7", "28"], number, 8)
     _maybe(draw, words, "--window", ["40", "104"], number, 6)
-    _maybe(draw, words, "--half-life", ["26"], number, 8)
+    _maybe(draw, words, "--half-life-periods", ["26"], number, 8)
     _maybe(draw, words, "--horizon", ["1", "4"], number, 8)
 
 
@@ -220,7 +220,7 @@ def score(draw: Draw) -> list[str]:
     words = ["score"]
     _needed(draw, words, "--submission", "submission.csv", path)
     _tables(draw, words, universe=False)
-    _needed(draw, words, "--start", world.ORIGIN, day)
+    _needed(draw, words, "--origin", world.ORIGIN, day)
     _needed(draw, words, "--end", world.END, day)
     if odds(draw, 4):
         words.append("--json")
@@ -242,8 +242,8 @@ def roll(draw: Draw) -> list[str]:
 def track(draw: Draw) -> list[str]:
     words = ["track", draw(path) if odds(draw, 8) else "ledger"]
     _needed(draw, words, "--prices", "prices.csv", path)
-    _maybe(draw, words, "--level", ["0.05"], number, 4)
-    _maybe(draw, words, "--page", ["new.html"], path, 4)
+    _maybe(draw, words, "--false-alarm", ["0.05"], number, 4)
+    _maybe(draw, words, "--out", ["new.html"], path, 4)
     if odds(draw, 4):
         words.append(draw(st.sampled_from(["--json", "--quiet"])))
     return words

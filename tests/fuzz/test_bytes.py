@@ -35,7 +35,7 @@ roll month.toml --origin {world.NEXT} --drop all
 risk --prices prices.csv --portfolio book.csv --model statistical --out risk
 stress --prices prices.csv --portfolio book.csv --model statistical --out stress
 compare runs --out compared.html
-track ledger --prices prices.csv --page track.html
+track ledger --prices prices.csv --out track.html
 """
 # One process takes all commands in: what it keeps of one must not matter to the next.
 DRIVER = """

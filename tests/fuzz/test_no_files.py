@@ -14,7 +14,7 @@ if not hasattr(os, "mkfifo"):
     pytest.skip("no pipes with names here", allow_module_level=True)
 
 TABLES = "--prices prices.csv --universe universe.csv"
-SPAN = f"--start {world.ORIGIN} --end {world.END}"
+SPAN = f"--origin {world.ORIGIN} --end {world.END}"
 FORECAST = f"forecast {TABLES} --origin {world.ORIGIN} --out new"
 STATISTICAL = "--prices prices.csv --portfolio book.csv --model statistical"
 EXPOSURES = "exposures --prices prices.csv --factors factors.csv --unit decimal --method constant --out new"
@@ -49,7 +49,7 @@ WRITES = {
     "decide out --submission here": "here",
     "report out --out here": "here",
     f"roll month.toml --origin {world.NEXT} --drop all --out here": "here",
-    "track ledger --prices prices.csv --page here": "here",
+    "track ledger --prices prices.csv --out here": "here",
     "compare runs --out here": "here",
     FORECAST: "new/forecast.nc",
     f"risk {STATISTICAL} --out new": "new/assets.csv",

@@ -132,7 +132,7 @@ def test_a_read_only_folder_is_told_before_the_work(name, base):
 
 READS = {
     "score": "score --submission submission.csv --prices prices.csv"
-    f" --start {world.ORIGIN} --end {world.END}",
+    f" --origin {world.ORIGIN} --end {world.END}",
     "check": "check --prices prices.csv",
     "risk": "risk --prices prices.csv --portfolio book.csv --model statistical",
     "stress": "stress --prices prices.csv --portfolio book.csv --model statistical --loss 0.1",

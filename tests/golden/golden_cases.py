@@ -109,7 +109,7 @@ def panel_of(model: bdfm.FactorModel, **changes: Any) -> bdfm.Panel:
         earnings=earnings(),
         settings=model.panel.model_copy(update=changes),
         horizon=HORIZON,
-        inactive=[GONE],
+        zero=[GONE],
         accept=["no-new-price"],
     )
 

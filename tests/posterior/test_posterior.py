@@ -373,7 +373,7 @@ def test_inactive_assets_are_zeroed_and_recorded():
     prices, universe = demo()
     prices = prices.copy()
     prices.loc["2022-06-01":, "AAPL"] = np.nan
-    panel = Panel.from_prices(prices, universe, origin=DEMO_ORIGIN, inactive=["AAPL"])
+    panel = Panel.from_prices(prices, universe, origin=DEMO_ORIGIN, zero=["AAPL"])
     forecast = fit(FactorModel(n_factors=2), panel, seed=1, settings=QUICK).forecast(seed=1, n_draws=4000)
     assert float(np.abs(forecast.draws.sel(asset="AAPL")).max()) == 0
     assert list(forecast.history()["kind"]) == ["zero"]

@@ -69,7 +69,7 @@ def test_each_model_says_of_which_returns_over_which_time_it_speaks(book, reques
         " 7 days times 4"
     )
     assert said["statistical"].startswith("average risk of returns over 104 periods")
-    other = book._replace(request=replace(book.request, half_life=26.0, horizon=1))
+    other = book._replace(request=replace(book.request, half_life_periods=26.0, horizon=1))
     assert meanings(other)["statistical"].endswith("to 2022-02-04, with a half-life of 26")
     more = {BAYESIAN: book.models["statistical"], "exposures, kalman": book.models["statistical"]}
     said = meanings(book._replace(models=more))

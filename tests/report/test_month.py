@@ -551,7 +551,7 @@ def test_read_month_is_lazy_about_nothing(folder):
     month = read_month(folder / "month.toml")
     assert month.closes["AMD"] > 0
     assert month.out == folder / "results"
-    assert month.panel.inactive == ("PEP",)
+    assert month.panel.zero == ("PEP",)
 
 
 MANDATE = """
@@ -603,7 +603,7 @@ def test_a_month_under_a_mandate(run, mandated):
     np.testing.assert_allclose(again.weights, found.weights, atol=1e-5)
     pd.DataFrame({"symbol": ["BAC", "CASH"], "weight": [0.5, 0.5]}).to_csv(mandated / "held.csv", index=False)
     code, out, err = run("decide", mandated / "results", "--mandate", mandated / "month.toml", *options,
-                         "--portfolio", mandated / "held.csv")  # fmt: skip
+                         "--holdings", mandated / "held.csv")  # fmt: skip
     assert code == 0, err
     assert Decision.of(Forecast.load(mandated / "again.nc")).trades.loc["BAC", "before"] == 0.5
     code, _, err = run("decide", mandated / "results", "--mandate", mandated / "month.toml", "--short")

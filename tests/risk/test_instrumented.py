@@ -130,7 +130,7 @@ def test_the_truth_is_found_where_exposures_move(rng):
 
 def test_old_periods_count_less(rng):
     numeric, returns, _ = world(rng)
-    life = InstrumentedEstimator(numeric, 2, standardise=False, half_life=10).estimate(returns)
+    life = InstrumentedEstimator(numeric, 2, standardise=False, half_life_periods=10).estimate(returns)
     w = 0.5 ** (np.arange(T - 2, -1, -1) / 10)
     x, r = designs(numeric), 1e2 * returns.to_numpy()[1:]
 

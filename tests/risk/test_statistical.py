@@ -89,7 +89,7 @@ def test_share_of_variance(rng):
 
 def test_half_life_is_a_weighted_covariance(rng):
     returns = simulate(rng, 2)
-    model = StatisticalEstimator(2, half_life=60).fit(returns)
+    model = StatisticalEstimator(2, half_life_periods=60).fit(returns)
     weights = 0.5 ** (np.arange(T - 1, -1, -1) / 60)
     sample = np.cov(returns.T, aweights=weights)
     values, vectors = np.linalg.eigh(sample)

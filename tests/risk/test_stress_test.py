@@ -12,7 +12,7 @@ from bdfm.errors import DataError, UnknownLabelError
 from bdfm.forecast.forecast import Forecast
 from bdfm.risk import RiskModel, StatisticalEstimator, TimeSeriesEstimator, simple_returns
 from bdfm.risk.inputs import check_one_day
-from bdfm.risk.replays import replay_held
+from bdfm.risk.replays import replay, replay_held
 from bdfm.risk.returns import compounded
 from bdfm.risk.scenario_texts import parse_shock, parse_window
 from bdfm.risk.stress_tests import Scenarios, implied_factor_returns, stress_test
@@ -285,3 +285,17 @@ def test_a_day_between_weekly_prices_is_near_or_far():
             check_one_day(pd.Timestamp(made), weeks[0], weeks, where="x", what="forecast")
     with pytest.raises(DataError, match="Give the forecast of a day of the prices"):
         check_one_day(pd.Timestamp("2021-12-01"), weeks[0], weeks, where="x", what="forecast")
+
+
+def test_assets_of_a_model_without_returns_are_left_out_unless_held(model, history):
+    """A posterior has assets that ended or began lately; the returns of a book have those of the whole window."""
+    asked = Scenarios(windows=WINDOW)
+    book = pd.DataFrame({"A": [0.5], "B": [0.5]}, ["two"])
+    found = stress_test({"posterior": model}, book, scenarios=asked, returns=history[["A", "B"]])
+    near = history.assign(C=np.nan)
+    by_hand = replay(model, implied_factor_returns(model, near), book, windows=WINDOW)
+    row = found.replay.loc[("crash", "two", "posterior")]
+    assert row["return"] == pytest.approx(by_hand["return"].iloc[0])
+    assert np.isfinite(row["return"])
+    with pytest.raises(UnknownLabelError, match="returns: unknown asset B"):
+        stress_test({"posterior": model}, book, scenarios=asked, returns=history[["A", "C"]])

@@ -44,7 +44,7 @@ def test_equals_regression_of_each_asset(data):
 
 def test_half_life_equals_weighted_least_squares(data):
     factors, returns = data
-    model = TimeSeriesEstimator(factors, half_life=30).fit(returns)
+    model = TimeSeriesEstimator(factors, half_life_periods=30).fit(returns)
     weights = 0.5 ** (np.arange(T - 1, -1, -1) / 30)
     for asset in returns:
         wls = sm.WLS(returns[asset], sm.add_constant(factors), weights=weights).fit()
@@ -54,7 +54,7 @@ def test_half_life_equals_weighted_least_squares(data):
         np.cov(factors.T, aweights=weights) / np.trace(np.cov(factors.T, aweights=weights)),
         rtol=1e-9,
     )
-    equal = TimeSeriesEstimator(factors, half_life=1e9).fit(returns)
+    equal = TimeSeriesEstimator(factors, half_life_periods=1e9).fit(returns)
     plain = TimeSeriesEstimator(factors).fit(returns)
     np.testing.assert_allclose(equal.specific_variance, plain.specific_variance, rtol=1e-6)
 
@@ -138,7 +138,7 @@ def test_unusable_settings(data):
     with pytest.raises(UnknownLabelError, match=r"unknown factor mkt\. Did you mean market"):
         TimeSeriesEstimator(factors, shrink_to={"mkt": 1}).fit(returns)
     with pytest.raises(DataError, match="half_life must be above 0"):
-        TimeSeriesEstimator(factors, half_life=0).fit(returns)
+        TimeSeriesEstimator(factors, half_life_periods=0).fit(returns)
 
 
 def test_weekly_returns():

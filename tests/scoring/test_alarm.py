@@ -149,5 +149,5 @@ def test_what_cannot_be_used_is_refused():
         month_pits(f, {"A0": 0.1}, seed=1)
     with pytest.raises(DataError, match="between 0 and 1"):
         Alarm.of(pd.DataFrame({"size": [0.5, 1.0]}))
-    with pytest.raises(DataError, match="level must be between 0 and 1, got 2"):
-        Alarm.of(pd.DataFrame({"size": [0.5]}), level=2)
+    with pytest.raises(DataError, match="false_alarm must be between 0 and 1, got 2"):
+        Alarm.of(pd.DataFrame({"size": [0.5]}), false_alarm=2)

@@ -287,7 +287,11 @@ def test_an_asset_that_is_a_factor_is_named_and_not_tested(rng):
 @pytest.mark.parametrize("factor", [2.0, 0.01, 4.0])
 def test_other_returns_than_the_models_are_refused(rng, factor):
     returns, f = strange_world(rng)
-    for estimator in (TimeSeriesEstimator(f), StatisticalEstimator(2), TimeSeriesEstimator(f, half_life=20)):
+    for estimator in (
+        TimeSeriesEstimator(f),
+        StatisticalEstimator(2),
+        TimeSeriesEstimator(f, half_life_periods=20),
+    ):
         model = estimator.fit(returns)
         assert validate(model, returns, n_simulations=0).checks
         with pytest.raises(DataError, match="are not of these returns"):
@@ -306,10 +310,10 @@ def test_a_model_over_several_periods_is_refused(rng):
 @pytest.mark.parametrize("level", [0.0, 1.0, 2.0, -0.1])
 def test_a_level_is_between_0_and_1(rng, level):
     returns, f = strange_world(rng)
-    with pytest.raises(DataError, match="level must be above 0 and below 1"):
-        validate(TimeSeriesEstimator(f).fit(returns), returns, level=level)
-    with pytest.raises(DataError, match="level must be above 0 and below 1"):
-        select_factors(returns, f, level=level, seed=1)
+    with pytest.raises(DataError, match="false_alarm must be above 0 and below 1"):
+        validate(TimeSeriesEstimator(f).fit(returns), returns, false_alarm=level)
+    with pytest.raises(DataError, match="false_alarm must be above 0 and below 1"):
+        select_factors(returns, f, false_alarm=level, seed=1)
 
 
 def test_halves_too_short_for_a_drift_are_told(rng):

@@ -107,7 +107,7 @@ def by_factor(d: Data) -> tuple[Any, Any]:
 @row("betas with a half-life of 26 weeks", "513 stocks, 104 weeks", "statsmodels WLS")
 def half_life(d: Data) -> tuple[Any, Any]:
     f = d.weekly_factors
-    found = risk.TimeSeriesEstimator(f[FACTORS], f["RF"], half_life=26).fit(d.weekly)
+    found = risk.TimeSeriesEstimator(f[FACTORS], f["RF"], half_life_periods=26).fit(d.weekly)
     x, w = sm.add_constant(f[FACTORS].to_numpy()), 0.5 ** (np.arange(len(f))[::-1] / 26)
     y = d.weekly.sub(f["RF"], axis=0)
     return found.exposures, [sm.WLS(y[a].to_numpy(), x, weights=w).fit().params[1:] for a in y]
