@@ -88,7 +88,7 @@ class Settings(BaseModel):
 
     @override
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Record with other values of some fields, checked as when it is made; pydantic's checks nothing.
+        """Record with other values of some fields, checked as when it is made.
 
         Raises as the class does: an unknown key, a value that cannot be used, values that do not fit together.
         """

@@ -58,6 +58,7 @@ GROUND += (
     "_workers",
     "_toml",
     "_seeds",
+    "_renamed",
     "_json",
     "_folders",
     "_made",

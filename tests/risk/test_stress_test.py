@@ -288,7 +288,7 @@ def test_a_day_between_weekly_prices_is_near_or_far():
 
 
 def test_assets_of_a_model_without_returns_are_left_out_unless_held(model, history):
-    """A posterior has assets that ended or began lately; the returns of a book have those of the whole window."""
+    """A posterior has assets that ended or began lately; the returns of a book may lack them."""
     asked = Scenarios(windows=WINDOW)
     book = pd.DataFrame({"A": [0.5], "B": [0.5]}, ["two"])
     found = stress_test({"posterior": model}, book, scenarios=asked, returns=history[["A", "B"]])
