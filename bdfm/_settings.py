@@ -90,7 +90,7 @@ class Settings(BaseModel):
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Record with other values of some fields, checked as when it is made.
 
-        Raises as the class does: an unknown key, a value that cannot be used, values that do not fit together.
+        Raises as the class does: unknown keys, values that cannot be used or do not fit together.
         """
         if not update:
             return super().model_copy(deep=deep)

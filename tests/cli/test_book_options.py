@@ -56,8 +56,8 @@ def test_each_option_reaches_the_request(tmp_path):
         "--model": "statistical", "--only": "AAPL", "--universe": "u.csv", "--origin": "2022-02-04",
         "--period": "1d", "--period-days": "7", "--window": "60", "--half-life-periods": "9",
         "--horizon": "2", "--factors": "f.csv", "--unit": "percent", "--countries": "c.csv",
-        "--sectors": "s.csv", "--estimation": "e.csv", "--posterior": "x.nc", "--exposures": "y.nc", "--date-format": "dmy",
-        "--decimal-mark": ",", "--alias": "A=B", "--accept": "twins",
+        "--sectors": "s.csv", "--estimation": "e.csv", "--posterior": "x.nc", "--exposures": "y.nc",
+        "--date-format": "dmy", "--decimal-mark": ",", "--alias": "A=B", "--accept": "twins",
     }  # fmt: skip
     words = ["one", "--calendar-months", *(w for pair in given.items() for w in pair)]
     result = CliRunner().invoke(small, words)
