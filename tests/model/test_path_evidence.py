@@ -157,7 +157,8 @@ def test_what_is_refused():
     other = FactorModel.from_preset("house")
     with pytest.raises(ModelError, match="on 5 periods, and a fit knows the first one"):
         other.check_evidence([Evidence("PEP", -0.05, 0.01, 5)])
-    pooled = plain.model.model_copy(update={"predictive": other.predictive})
+    panel = plain.model.panel.model_copy(update={"rolling_covariance": other.panel.rolling_covariance})
+    pooled = plain.model.model_copy(update={"predictive": other.predictive, "panel": panel})
     with pytest.raises(ModelError, match="pooled with other draws"):
         pooled.check_evidence([Evidence("PEP", -0.05, 0.01, 5)])
 

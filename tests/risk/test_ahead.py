@@ -211,7 +211,8 @@ def test_what_is_refused():
     with pytest.raises(DataError, match="level must be between 0 and 1"):
         risk_ahead(posterior, {"PEP": 1.0}, seed=1, days=2, level=1.5)
     house = FactorModel.from_preset("house")
-    pooled = posterior.model.model_copy(update={"predictive": house.predictive})
+    panel = posterior.model.panel.model_copy(update={"rolling_covariance": house.panel.rolling_covariance})
+    pooled = posterior.model.model_copy(update={"predictive": house.predictive, "panel": panel})
     for model, told in ((house, "no volatilities by market day"), (pooled, "are pooled")):
         with pytest.raises(ModelError, match=told):
             risk_ahead(_of(posterior, model), {"PEP": 1.0}, seed=1, days=2)

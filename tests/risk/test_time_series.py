@@ -137,7 +137,7 @@ def test_unusable_settings(data):
         TimeSeriesEstimator(factors, window=500).fit(returns)
     with pytest.raises(UnknownLabelError, match=r"unknown factor mkt\. Did you mean market"):
         TimeSeriesEstimator(factors, shrink_to={"mkt": 1}).fit(returns)
-    with pytest.raises(DataError, match="half_life must be above 0"):
+    with pytest.raises(DataError, match="half_life_periods must be above 0"):
         TimeSeriesEstimator(factors, half_life_periods=0).fit(returns)
 
 
