@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import fuzz_world as world
+import h5py
 import numpy as np
 import pandas as pd
 import tomli_w
@@ -342,32 +343,83 @@ def spoil_netcdf(draw: Draw, data: bytes, name: str, folder: Path) -> bytes:
     kind = "forecast" if name.startswith("forecast") else "posterior"
     file = folder / "resealed.nc"
     file.write_bytes(data)
-    if kind == "forecast":
-        dataset = _files.load_dataset(file, kind=kind)
-        dataset = _spoil_dataset(draw, dataset)
-        try:
-            _files.save_dataset(
-                dataset, file, kind=draw(st.sampled_from([kind, kind, kind, "posterior", "x"]))
-            )
-        except Exception:
-            file.write_bytes(data[: len(data) // 2])  # what no file can hold
-    else:
-        tree = _files.load_tree(file, kind=kind)
-        group = draw(st.sampled_from(["", *tree.children]))
-        try:
-            if group:
-                tree[group].dataset = _spoil_dataset(draw, tree[group].to_dataset())
-            else:
-                key = draw(st.sampled_from(sorted(tree.attrs)))
-                tree.attrs[key] = draw(attribute)
-            _files.save_tree(tree, file, kind=kind)
-        except Exception:
-            file.write_bytes(data[: len(data) // 2])
+    try:
+        _spoil_stored(draw, file, kind)
+    except Exception:
+        file.write_bytes(data[: len(data) // 2])  # what no file can hold
     found = file.read_bytes()
     file.unlink()
     return found
 
 
+def _spoil_stored(draw: Draw, file: Path, kind: str) -> None:
+    """Spoil one of many variables. In the file itself, since to write all of them again takes a second."""
+    if odds(draw, 8):  # what needs other dimensions
+        tree = _files.load_tree(file, kind=kind)
+        group = tree[draw(st.sampled_from(["/", *sorted(tree.children)]))]
+        sizes = sorted(group.to_dataset(inherit=False).sizes) or ["none"]
+        cut = {draw(st.sampled_from(sizes)): slice(0, draw(st.integers(0, 1)))}
+        group.dataset = group.to_dataset(inherit=False).isel(cut, missing_dims="ignore")
+        _files.save_tree(tree, file, kind=kind)
+        return
+    content = io.BytesIO(file.read_bytes().rpartition(_files._SEAL)[0])
+    with h5py.File(content, "r+") as stored:
+        if odds(draw, 8):
+            stored.attrs[_files.KIND] = draw(st.sampled_from(["forecast", "posterior", "x"]))
+        groups = sorted(name for name, member in stored.items() if isinstance(member, h5py.Group))
+        group = stored[draw(st.sampled_from(["/", *groups]))]
+        variables = sorted(name for name, member in group.items() if isinstance(member, h5py.Dataset))
+        if variables:
+            _spoil_variable(draw, group, draw(st.sampled_from(variables)))
+        else:
+            _spoil_attribute(draw, group)
+    _files._write_sealed(file, content.getvalue())
+
+
+def _spoil_attribute(draw: Draw, group: h5py.Group) -> None:
+    group.attrs[draw(st.sampled_from([*sorted(group.attrs), "new"]))] = draw(attribute)
+
+
+def _spoil_variable(draw: Draw, group: h5py.Group, name: str) -> None:
+    """Drop a variable of an open file, or give it other values or another type."""
+    variable = group[name]
+    values = variable[...]
+    match draw(st.sampled_from("drop value all attrs type text".split())):
+        case "drop":
+            del group[name]
+        case "value" if variable.size and variable.dtype.kind in "fib":
+            values.flat[draw(st.integers(0, values.size - 1))] = draw(st.floats())
+            variable[...] = values
+        case "all" if variable.dtype.kind in "fib":
+            variable[...] = draw(st.sampled_from(EVERYWHERE))
+        case "type" if variable.dtype.kind in "fib":
+            attributes = dict(variable.attrs)
+            del group[name]
+            other = group.create_dataset(
+                name, data=values.astype(str).astype(object), dtype=h5py.string_dtype()
+            )
+            if "DIMENSION_LIST" in attributes:  # the same dimensions
+                other.attrs["DIMENSION_LIST"] = attributes["DIMENSION_LIST"]
+        case "text" if variable.dtype.kind == "O":
+            given = draw(attribute)
+            if variable.ndim == 0 and odds(draw, 2):
+                given = _spoil_json(draw, variable.asstr()[()], given)
+            variable[...] = str(given)
+        case _:
+            _spoil_attribute(draw, group)
+
+
+def _spoil_json(draw: Draw, text: str, otherwise: Any) -> Any:
+    """A table that is a text, with something wrong in it."""
+    try:
+        holder = {"x": json.loads(text)}
+        spoil_key(draw, holder)
+        return json.dumps(holder.get("x"))
+    except (ValueError, TypeError, OverflowError):
+        return otherwise
+
+
+EVERYWHERE = [0.0, -1.0, np.nan, np.inf, 1e300, -1.0, 1e30]
 attribute = st.one_of(
     st.sampled_from(
         ["", "{}", "[]", "null", "[1]", '{"a": 1}', "5", "not json", "[[", "2021-05-14", "9" * 30]
@@ -375,40 +427,3 @@ attribute = st.one_of(
     st.integers(-3, 2**40),
     st.floats(),
 )
-
-
-def _spoil_dataset(draw: Draw, dataset: Any) -> Any:
-    names = sorted(map(str, dataset.variables))
-    name = draw(st.sampled_from(names or ["none"]))
-    if not names:
-        return dataset
-    variable = dataset.variables[name]
-    match draw(st.sampled_from("drop value all attrs cut type text".split())):
-        case "drop":
-            return dataset.drop_vars(name)
-        case "value" if variable.size and variable.dtype.kind in "fib":
-            values = np.array(variable.values, dtype=float)
-            values.flat[draw(st.integers(0, values.size - 1))] = draw(st.floats())
-            return dataset.assign({name: (variable.dims, values)})
-        case "all" if variable.dtype.kind in "fib":
-            x = draw(st.sampled_from([0.0, -1.0, np.nan, np.inf, 1e300, -1.0, 1e30]))
-            return dataset.assign({name: (variable.dims, np.full(variable.shape, x))})
-        case "attrs":
-            key = draw(st.sampled_from([*dataset.attrs, "new"]))
-            return dataset.assign_attrs({key: draw(attribute)})
-        case "cut" if variable.ndim:
-            return dataset.isel({variable.dims[0]: slice(0, draw(st.integers(0, 1)))})
-        case "type" if variable.dtype.kind in "fib":
-            return dataset.assign({name: (variable.dims, variable.values.astype(str))})
-        case "text" if variable.dtype.kind in "UO":
-            given = draw(attribute)
-            if variable.ndim == 0 and odds(draw, 2):
-                try:
-                    table = json.loads(str(variable.values))
-                    holder = {"x": table}
-                    spoil_key(draw, holder)
-                    given = json.dumps(holder.get("x"))
-                except (ValueError, TypeError, OverflowError):
-                    pass
-            return dataset.assign({name: (variable.dims, np.full(variable.shape, str(given)))})
-    return dataset

@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import typer
+from matplotlib.figure import Figure
 from short_runs import short_runs
 
 from bdfm import _files, _netcdf
@@ -88,6 +89,7 @@ def short_fits(set_attribute: Callable[[object, str, object], None]) -> None:
     set_attribute(
         typer.main, "get_command", functools.cache(typer.main.get_command)
     )  # made of texts each time
+    set_attribute(Figure, "savefig", _blank(Figure.savefig))  # what pictures show is tested elsewhere
     set_attribute(os, "fsync", lambda _: None)  # no power is lost here, and disks may be busy
     short = fit_module.sampled
 
@@ -99,10 +101,19 @@ def short_fits(set_attribute: Callable[[object, str, object], None]) -> None:
     set_attribute(fit_module, "sampled", no_nuts)
 
 
+def _blank(save: Callable[..., None]) -> Callable[..., None]:
+    """A picture is made and saved, and not drawn."""
+
+    def blank(_: Figure, where: object, **how: object) -> None:
+        save(Figure(figsize=(1, 1)), where, **how | {"dpi": 10})
+
+    return blank
+
+
 def make_world(folder: Path) -> None:
     """Write the files, and fit once: forecast, posterior, a ledger of one month, two backtests."""
     rng = np.random.default_rng(1)
-    days = pd.bdate_range("2018-09-03", "2021-06-30", name="date")
+    days = pd.bdate_range("2019-02-01", "2021-06-30", name="date")
     market, own = rng.standard_t(5, size=(len(days), 1)), rng.standard_t(5, size=(len(days), 6))
     logs = (0.008 * market * np.linspace(0.5, 1.5, 6) + 0.008 * own).cumsum(axis=0)
     prices = pd.DataFrame(np.linspace(20, 200, 6) * np.exp(logs), days, list(SYMBOLS)).round(3)
@@ -112,7 +123,7 @@ def make_world(folder: Path) -> None:
         "universe": {"symbol": SYMBOLS, "asset_class": classes},
         "book": {"symbol": SYMBOLS[:3], "weight": [0.3, 0.3, 0.4]},
         "sectors": {"symbol": SYMBOLS, "sector": ["x", "x", "y", "y", "x", "y"]},
-        "earnings": {"symbol": ["A", "B", "A", "C"], "date": [*days[[100, 300, 500, 700]].astype(str)]},
+        "earnings": {"symbol": ["A", "B", "A", "C"], "date": [*days[[100, 300, 400, 600]].astype(str)]},
         "aliases": {"old": ["AA"], "new": ["A"]},
     }
     for name, table in tables.items():
@@ -141,6 +152,33 @@ def make_world(folder: Path) -> None:
             done = command(words.split(), limit=COMPILING)
             assert done.code == 0, done
     shutil.copy(folder / "out" / "submission.csv", folder / "submission.csv")
+
+
+class Place:
+    """A copy of the folder, ``case`` below a parent of its own, that is put back as it was made.
+
+    Cases one after the other share it: to copy and to remove thirty files takes longer than most commands.
+    """
+
+    def __init__(self, base: Path, parent: Path) -> None:
+        self.folder = parent / "case"
+        shutil.copytree(base, self.folder, symlinks=True)
+        self.made = contents(parent)
+
+    def put_back(self) -> None:
+        """Remove what is new, and write again what is another."""
+        parent, now = self.folder.parent, contents(self.folder.parent)
+        for name in sorted(now, reverse=True):  # what is in a folder before it
+            kept = name in self.made and (now[name] is None) == (self.made[name] is None)
+            if not kept:
+                (parent / name).unlink() if now[name] is not None else (parent / name).rmdir()
+        for name, data in self.made.items():
+            if data is None:
+                (parent / name).mkdir(parents=True, exist_ok=True)
+            elif now.get(name) != data:
+                (parent / name).unlink(missing_ok=True)  # with its rights
+                (parent / name).write_bytes(data)
+        assert os.readlink(self.folder / "link") == "nowhere"
 
 
 @dataclass(frozen=True)
@@ -214,18 +252,28 @@ def command(words: list[str], *, limit: float = 6 * MAX_SECONDS) -> Done:
 def contents(folder: Path) -> dict[str, bytes | None]:
     """Bytes of each file below a folder, by its path; None for folders."""
     found: dict[str, bytes | None] = {}
-    for root, folders, files in os.walk(folder):
-        here = Path(root)
-        found |= {str((here / d).relative_to(folder)): None for d in folders}
-        for name in files:
-            file = here / name
-            if file.exists():
-                found[str(file.relative_to(folder))] = file.read_bytes()
+    left = [""]
+    while left:
+        inside = left.pop()
+        with os.scandir(os.path.join(folder, inside)) as entries:
+            for entry in entries:
+                name = os.path.join(inside, entry.name)
+                if entry.is_dir():
+                    found[name] = None
+                    left.append(name)
+                elif entry.is_file():  # no link to nowhere
+                    with open(entry.path, "rb") as file:
+                        found[name] = file.read()
     return found
 
 
-def faults(done: Done, folder: Path, before: dict[str, bytes | None]) -> list[str]:
-    """What does not hold after a command that found ``before`` in a folder; empty where all does."""
+def faults(
+    done: Done,
+    folder: Path,
+    before: dict[str, bytes | None],
+    after: dict[str, bytes | None] | None = None,
+) -> list[str]:
+    """What does not hold after a command that found ``before`` in a folder and left ``after``."""
     if done.crash:
         return [f"crash: {done.crash}"]
     found = []
@@ -246,7 +294,7 @@ def faults(done: Done, folder: Path, before: dict[str, bytes | None]) -> list[st
         found.append(f"no message: {said!r}")
     if said.count("Error: ") > 1 and not several:
         found.append("more than one message")
-    after = contents(folder)
+    after = contents(folder) if after is None else after
     for path, data in after.items():
         if Path(path).name.startswith(".bdfm-") or path.endswith(".tmp"):
             found.append(f"left over: {path}")
@@ -286,6 +334,20 @@ def unsound(path: Path) -> list[str]:
     return []
 
 
+_read: dict[tuple[bytes, bytes], Forecast] = {}
+
+
+def forecast_of(path: Path) -> Forecast:
+    """Forecast of a file, which two look at one after the other: read once, with the posterior beside it."""
+    beside = path.with_name("posterior.nc")
+    key = path.read_bytes(), beside.read_bytes() if beside.is_file() else b""
+    if key not in _read:
+        found = Forecast.load(path)
+        _read.clear()
+        _read[key] = found
+    return _read[key]
+
+
 def _unsound_nc(path: Path) -> list[str]:
     if path.name.startswith("exposures"):
         return []
@@ -294,7 +356,7 @@ def _unsound_nc(path: Path) -> list[str]:
         if kind == known:
             read(path)
             return []
-    forecast = Forecast.load(path)
+    forecast = forecast_of(path)
     probabilities = forecast.quantile_probabilities(5).to_numpy()
     if not np.isfinite(probabilities).all() or (probabilities < -1e-12).any():
         return [f"probabilities {probabilities}"]

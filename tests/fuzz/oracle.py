@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fuzz_world import forecast_of
+
 from bdfm.errors import BdfmError
-from bdfm.forecast.forecast import Forecast
 
 LARGEST_RETURN = 1.0  # of a statement: 100 % in a month, which is 1 % written as a decimal
 LEAST_SD = 1e-6
@@ -76,7 +77,7 @@ def _wrong_types(table: Mapping[str, Any], where: str) -> list[str]:
 
 def _too_large(file: Path) -> list[str]:
     try:
-        told = [r.to_dict() for r in Forecast.load(file).records]
+        told = [r.to_dict() for r in forecast_of(file).records]
     except BdfmError:  # another kind of file; whether one is whole is looked at elsewhere
         return []
     return [f"accepted {r}"[:500] for r in told if _doubtful(r["parameters"])]

@@ -8,7 +8,6 @@ and what ``oracle`` knows to be wrong is never accepted.
 from __future__ import annotations
 
 import contextlib
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -20,43 +19,55 @@ from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
 
-def a_case(base, draw, *, dear):
+def a_case(place, draw, *, dear):
     """Files and one to three commands, each held to the invariant."""
     chosen = [None] if grammar.odds(draw, 3) else grammar.commands(draw, dear=dear)
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place) / "x" / "case"
-        shutil.copytree(base, folder, symlinks=True)
-        for make in chosen:
-            if make is not None and not grammar.odds(draw, 4):
-                name = draw(st.sampled_from(grammar.READ[make]))
-                with contextlib.suppress(FileNotFoundError):
-                    grammar.spoil(draw, folder, name, (base / name).read_bytes())
-                    note(f"{name}: {(folder / name).read_bytes()[:300]!r}")
-            words = grammar.one_fault(draw, folder) if make is None else make(draw)
-            note(f"bdfm {words}")
-            before = world.contents(folder.parent)
-            with contextlib.chdir(folder):
-                done = world.command(words)
-            found = world.faults(done, folder.parent, before)
-            found += oracle.accepted_wrongly(done.words, done.code, folder, before)
-            assert not found, (words, done.code, done.err[-3000:], found)
+    folder, parent = place.folder, place.folder.parent
+    place.put_back()
+    before = dict(place.made)
+    for make in chosen:
+        spoilt = None
+        if make is not None and not grammar.odds(draw, 4):
+            name = draw(st.sampled_from(grammar.READ[make]))
+            if (spoilt := place.made.get(f"{folder.name}/{name}")) is not None:
+                grammar.spoil(draw, folder, name, spoilt)
+                note(f"{name}: {(folder / name).read_bytes()[:300]!r}")
+        words = grammar.one_fault(draw, folder) if make is None else make(draw)
+        note(f"bdfm {words}")
+        if make is None or spoilt is not None:
+            before = world.contents(parent)
+        with contextlib.chdir(folder):
+            done = world.command(words)
+        after = world.contents(parent)
+        found = world.faults(done, parent, before, after)
+        found += oracle.accepted_wrongly(done.words, done.code, folder, before)
+        assert not found, (words, done.code, done.err[-3000:], found)
+        before = after
 
 
 # A NetCDF file that failed leaves a buffer behind, of which the collector complains at some later moment.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
+
+@pytest.fixture(scope="module")
+def place(base):
+    """The one folder of all cases."""
+    with tempfile.TemporaryDirectory() as found:
+        yield world.Place(base, Path(found) / "x")
+
+
 COMMON = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck), "print_blob": True}
 
 
 # Always the same cases; the slow test has many times as many, others each time.
-@settings(max_examples=150, derandomize=True, phases=[Phase.generate], **COMMON)
+@settings(max_examples=300, derandomize=True, phases=[Phase.generate], **COMMON)
 @given(data=st.data())
-def test_whatever_comes(base, data):
-    a_case(base, data.draw, dear=False)
+def test_whatever_comes(place, data):
+    a_case(place, data.draw, dear=False)
 
 
 @pytest.mark.slow
 @settings(max_examples=5000, **COMMON)
 @given(data=st.data())
-def test_whatever_comes_at_length(base, data):
-    a_case(base, data.draw, dear=True)
+def test_whatever_comes_at_length(place, data):
+    a_case(place, data.draw, dear=True)
