@@ -69,7 +69,8 @@ def _program() -> Callable[[], None]:
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
     from rich.text import Text
 
-    if issubclass(category, BdfmWarning):
+    if issubclass(category, BdfmWarning) and str(message) not in _warned:
+        _warned.add(str(message))  # what is looked at again, after the fit, is no news
         err.print(Text.assemble(("Warning: ", "yellow"), _printable(message)), soft_wrap=True)
 
 
@@ -79,6 +80,7 @@ def _printable(text: object) -> str:
 
 
 _signals: list[int] = []  # those that came while a command runs
+_warned: set[str] = set()  # texts that it has warned of
 
 
 def _stop(number: int, _: object) -> None:
@@ -176,6 +178,7 @@ def main() -> None:
     warnings.simplefilter("always", BdfmWarning)
     warnings.showwarning = _show_warning
     _signals.clear()
+    _warned.clear()
     hook = sys.unraisablehook
     before = {each: signal.signal(each, _stop) for each in (signal.SIGINT, signal.SIGTERM)}
     code: Any = None

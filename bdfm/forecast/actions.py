@@ -7,7 +7,7 @@ Edits change draws and views change weights. What an edit means, and what it ref
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final, Literal, Self
@@ -35,6 +35,17 @@ ALL_FIXED: Final = (
     "after them each of the assets has one return in all draws. Nothing is left to forecast. Take some of"
     " them out."
 )
+
+
+def warn_again(records: Iterable[Record]) -> None:
+    """Warn of edits that were said before and change draws once more; once all else about them is known."""
+    for record in dict.fromkeys(records):
+        warnings.warn(
+            f"edits: {record.text.rstrip('.')}, was said before, and counts once more. Leave"
+            " it out if it is the same; give the sum if it is not.",
+            DataWarning,
+            stacklevel=3,
+        )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -88,21 +99,23 @@ class Actions:
         statements = tuple(e.priced(self.closes) for e in statements)
         said = [x for e in statements for x in e.said_beside(self.closes)]
         doubt(Tables("forecast", said=said), accept=accept)
-        forecast = self
+        forecast, again = self._edited(statements)
+        if accept is not None:
+            warn_again(again)
+            if forecast.is_fixed and not self.is_fixed:
+                warnings.warn(f"edits: {ALL_FIXED}", DataWarning, stacklevel=2)
+        return forecast
+
+    def _edited(self, statements: Iterable[Edit]) -> tuple[Self, list[Record]]:
+        """Forecast after edits that were looked at, and the records of those that were said before."""
+        forecast, again = self, []
         for edit in statements:
             state = forecast._state
             changed, record = edit.apply(state), edit.record(state)
             if record in forecast.records and not np.array_equal(changed.returns, state.returns):
-                warnings.warn(
-                    f"edits: {record.text.rstrip('.')}, was said before, and counts once more. Leave"
-                    " it out if it is the same; give the sum if it is not.",
-                    DataWarning,
-                    stacklevel=2,
-                )
+                again.append(record)
             forecast = forecast._then(changed, Past.of(state, record.symbols), record)
-        if accept is not None and forecast.is_fixed and not self.is_fixed:
-            warnings.warn(f"edits: {ALL_FIXED}", DataWarning, stacklevel=2)
-        return forecast
+        return forecast, again
 
     # -- views -----------------------------------------------------------------------------------------
 

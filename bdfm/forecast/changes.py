@@ -23,7 +23,7 @@ from bdfm.data.doubts.finding import Findings
 from bdfm.data.doubts.tables import Tables
 from bdfm.errors import DataError
 from bdfm.forecast import views
-from bdfm.forecast.actions import ALL_FIXED
+from bdfm.forecast.actions import ALL_FIXED, warn_again
 from bdfm.forecast.edit import Edit
 from bdfm.forecast.edits import EDITS
 from bdfm.forecast.edits import parse_edits as parse_edits
@@ -163,10 +163,12 @@ class Changes:
             origin="2000-01-03",
             end="2000-01-31",
         )
+        again: list[Record] = []
         perhaps: set[str] = set()  # fixed in these few draws alone, where the edit is not certain
         for step in self.steps:
             for edit in (e.priced(prices) for e in step.edits):
-                stand_in = stand_in.edit(edit, accept=None)
+                stand_in, twice = stand_in._edited([edit])
+                again += twice
                 if getattr(edit, "probability", 1) < 1:
                     perhaps |= set(stand_in.records[-1].symbols)
             fixed = fixed_returns(stand_in.draws.to_numpy(), stand_in.assets, step.views)
@@ -174,6 +176,7 @@ class Changes:
             check_views(step.views, stand_in.assets, fixed=fixed)
             pool_shares(step.views, self._shares(step.views))
         _something_left(stand_in)
+        warn_again(again)
         return found
 
     def _doubt(self, prices: pd.Series[float] | None, accept: Collection[str] | None) -> Findings:
@@ -212,8 +215,10 @@ class Changes:
         prices = forecast.closes if prices is None else prices
         self._doubt(prices, accept)
         given = forecast
+        again: list[Record] = []
         for step in self.steps:
-            edited = forecast.edit(*(e.priced(prices) for e in step.edits), accept=None)
+            edited, twice = forecast._edited(e.priced(prices) for e in step.edits)
+            again += twice
             given.check_new(edited.records[len(forecast.records) :])
             forecast = edited
             if step.views:
@@ -223,6 +228,7 @@ class Changes:
                 )
         if not given.is_fixed:
             _something_left(forecast)
+        warn_again(again)
         return forecast
 
     def _shares(self, some: Sequence[View]) -> dict[str, float] | None:
