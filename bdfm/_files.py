@@ -396,9 +396,9 @@ def _written_here(path: Path) -> Iterator[None]:
     try:
         yield
     except (ValueError, KeyError) as error:
+        told = f"{error.args[0]} is missing" if isinstance(error, KeyError) and error.args else str(error)
         raise FileError(
-            f"{path}: its content is none that bdfm writes ({str(error)[:200]}). Use another copy, or make it"
-            " anew."
+            f"{path}: its content is none that bdfm writes ({told[:200]}). Use another copy, or make it anew."
         ) from error
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -112,6 +112,7 @@ class Panel:
         horizon: int = 1,
         zero: Collection[str] = (),
         accept: Collection[str] | None = (),
+        sized: Callable[[int, int], None] | None = None,
     ) -> Self:
         """Panel made from daily adjusted closes; nothing after the origin is read, except earnings dates.
 
@@ -140,6 +141,9 @@ class Panel:
         accept
             Doubts about the tables that are right all the same, as ``RULE`` or ``RULE:SYMBOL``; see
             ``bdfm.data.doubts``. None where the tables were examined before.
+        sized
+            Called with the numbers of periods of history and of assets as soon as they are known, before
+            features and covariances are computed, which may take minutes: to refuse what is too large.
 
         Raises
         ------
@@ -191,6 +195,8 @@ class Panel:
         returns = returns_of(history[:-1], history[1:])
         begun = usable_periods(returns, symbols, inactive, day, settings)
         edges, days, returns = edges[begun:], days[begun:], returns[begun:]
+        if sized is not None:
+            sized(*returns.shape)
 
         starts = days[: len(returns) + 1]  # of the periods of history, and of the first one after the origin
         recent_return, recent_volatility, market_volatility = features.at_starts(closes, starts, settings)
@@ -427,13 +433,18 @@ class Panel:
     @property
     def asset_classes(self) -> tuple[str, ...]:
         """Classes, in the order of their first asset."""
-        return tuple(dict.fromkeys(self._dataset[CLASS_OF].values.tolist()))
+        return tuple(dict.fromkeys(self.class_of))
+
+    @property
+    def class_of(self) -> tuple[str, ...]:
+        """Class of each asset, in their order."""
+        return tuple(self._dataset[CLASS_OF].values.tolist())
 
     @property
     def class_index(self) -> NDArray[np.int64]:
         """c(i) (asset): position of the asset's class in ``asset_classes``."""
         position = {name: c for c, name in enumerate(self.asset_classes)}
-        return np.array([position[name] for name in self._dataset[CLASS_OF].values.tolist()], dtype=np.int64)
+        return np.array([position[name] for name in self.class_of], dtype=np.int64)
 
     @property
     def has_earnings(self) -> bool:

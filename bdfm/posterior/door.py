@@ -69,12 +69,8 @@ def checked_draws(
                 f"{where}: {name} has dims {', '.join(map(str, variable.dims))}; expected"
                 f" {', '.join((CHAIN, DRAW, *known.dims))}."
             )
-        values = variable.to_numpy()
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise DataError(
-                f"{where}: {name} has draws that are not finite{_of_assets(variable)}. The fit has failed:"
-                " check the model's priors and the data."
-            )
+        if wrong := _no_numbers(name, variable):
+            raise DataError(f"{where}: {wrong}. The fit has failed: check the model's priors and the data.")
         if known is None and FACTOR in variable.dims and str(name) not in turns:
             raise DataError(
                 f"{where}: {name} has a factor dim, and factors are known up to rotation only. Say how it"
@@ -86,6 +82,16 @@ def checked_draws(
     return draws.transpose(CHAIN, DRAW, ..., missing_dims="ignore").assign(
         {n: draws[n].transpose(CHAIN, DRAW, *v.dims) for n, v in declared.items() if n in draws}
     )
+
+
+def _no_numbers(name: object, variable: xr.DataArray) -> str:
+    """What is wrong with the type or the values of draws, in words; blank for finite real numbers."""
+    values = variable.to_numpy()
+    if values.dtype.kind not in "fiub":
+        return f"draws of {name} are of type {values.dtype}, no real numbers"
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        return f"{name} has draws that are not finite{_of_assets(variable)}"
+    return ""
 
 
 def _of_assets(variable: xr.DataArray) -> str:
@@ -152,13 +158,8 @@ def _check_numbers(draws: xr.Dataset, path: Path) -> None:
     if not all(sizes):
         raise FileError(f"{path}: it holds {sizes[0]} chains of {sizes[1]} draws. Fit again.")
     for name, variable in draws.data_vars.items():
-        values = variable.to_numpy()
-        if values.dtype.kind not in "fiub":
-            raise FileError(
-                f"{path}: draws of {name} are of type {values.dtype}, no real numbers. Fit again."
-            )
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise FileError(f"{path}: {name} has draws that are not finite{_of_assets(variable)}. Fit again.")
+        if wrong := _no_numbers(name, variable):
+            raise FileError(f"{path}: {wrong}. Fit again.")
 
 
 def _in_declared_order(draws: xr.Dataset, model: Equations, path: Path) -> xr.Dataset:

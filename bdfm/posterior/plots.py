@@ -173,7 +173,7 @@ def asset_map(draws: xr.Dataset, panel: Panel) -> Figure:
     # One fund with several times the risk of all others shall not shrink their dots to nothing.
     area = 6 + 34 * np.minimum(sd / float(np.quantile(sd, 0.95)), 1.5)
     colours = class_colours(panel.asset_classes)
-    own_colour = [colours[panel.asset_classes[c]] for c in panel.class_index]
+    own_colour = [colours[name] for name in panel.class_of]
     axis.scatter(*place.T, s=area, c=own_colour, alpha=0.8, lw=0)
     axis.set_aspect("equal", adjustable="datalim")
     axis.margins(0.06)

@@ -159,7 +159,7 @@ def made_forecast(posterior: Fitted, horizon: int | str | dt.date, *, seed: obje
     forecast = Forecast.from_draws(
         returns,
         assets=panel.assets,
-        asset_class=[panel.asset_classes[c] for c in panel.class_index],
+        asset_class=list(panel.class_of),
         names=[str(x) for x in future[NAME].to_numpy()],
         origin=panel.origin,
         end=pd.Timestamp(future[PERIOD].to_numpy()[horizon - 1]),

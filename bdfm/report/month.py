@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from bdfm import _checks, _files, _folders, _json, _memory
@@ -194,6 +195,7 @@ def _read_and_checked(run: RunFile, path: Path, place: Callable[[str], str]) -> 
     horizons = horizons_in(run, model, origin, place)
     evidence = evidence_in(run, model, origin, horizons, place)
     model.check_evidence(evidence)
+    classes = list(_checks.universe_table(universe)["asset_class"])
     panel = Panel.from_prices(
         prices,
         universe,
@@ -204,6 +206,7 @@ def _read_and_checked(run: RunFile, path: Path, place: Callable[[str], str]) -> 
         horizon=max(x for x in (*(h.periods for h in horizons), *(e.horizon for e in evidence))),
         zero=run.data.zero,
         accept=run.accept,
+        sized=lambda n, _: _check_memory(run, model, _of_size(n, classes, model), evidence),
     )
     _check_ledger(run, path)
     model_data(model, panel)
@@ -213,12 +216,26 @@ def _read_and_checked(run: RunFile, path: Path, place: Callable[[str], str]) -> 
     changes = Changes.from_dict({"edits": list(run.edits), "views": list(run.views)}, where=str(path))
     changes = Changes(changes.steps, run.shares, run.pool)
     closes = _checks.price_table(prices, symbols=panel.assets, until=origin).ffill().iloc[-1]
-    classes = [panel.asset_classes[c] for c in panel.class_index]
     changes.check(panel.assets, classes, prices=closes, accept=run.accept)
     _check_decision(run, path, panel, changes, universe, closes)
     warm = _warm_from(run, path, place("warm_from"))
     if warm is not None:
         check_earlier(warm.as_earlier(), model, panel, choose(run.sampler, model))
+    _check_memory(run, model, panel, evidence)
+    tables = tuple(t for t in (prices, universe, earnings, volatility) if t is not None)
+    tables = () if run.data.demo else tables
+    rest: dict[str, Any] = {"tables": tables, "sums": sums, "evidence": evidence, "warm_from": warm}
+    return Month(run, "", path, path.name, model, panel, changes, closes, universe, horizons, **rest)
+
+
+def _of_size(n_periods: int, asset_class: Sequence[str], model: FactorModel) -> Panel:
+    """Panel of so many periods without anything in it, by which memory is known before features are."""
+    empty = np.zeros((n_periods, len(asset_class)))
+    return Panel.from_arrays(empty, asset_class=asset_class, settings=model.panel)
+
+
+def _check_memory(run: RunFile, model: FactorModel, panel: Panel, evidence: Sequence[Evidence]) -> None:
+    """Raise ``DataError`` where a fit and its forecast need more memory than there is."""
     memory.check_fit(model, panel, run.sampler)
     memory.check_forecast(
         run.n_draws,
@@ -227,10 +244,6 @@ def _read_and_checked(run: RunFile, path: Path, place: Callable[[str], str]) -> 
         n_known=memory.days_known(model, evidence),
         whole=run.keep_draws or "posterior" not in run.outputs,
     )
-    tables = tuple(t for t in (prices, universe, earnings, volatility) if t is not None)
-    tables = () if run.data.demo else tables
-    rest: dict[str, Any] = {"tables": tables, "sums": sums, "evidence": evidence, "warm_from": warm}
-    return Month(run, "", path, path.name, model, panel, changes, closes, universe, horizons, **rest)
 
 
 def _sums(data: DataTable, path: Path) -> dict[str, str]:
@@ -269,7 +282,7 @@ def _check_decision(
 ) -> None:
     """Raise where holdings or a mandate name what is not there, or limits conflict whatever the draws."""
     gone = {s for e in changes.edits if isinstance(e, Drop) for s in e.symbols}
-    left = [(a, panel.asset_classes[c]) for a, c in zip(panel.assets, panel.class_index, strict=True)]
+    left = zip(panel.assets, panel.class_of, strict=True)
     assets, classes = zip(*(x for x in left if x[0] not in gone), strict=True)
     held = run.holdings
     weights_by_asset(held, assets, where=f"{path}, [holdings]")
