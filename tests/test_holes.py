@@ -33,8 +33,9 @@ from bdfm.data.sources import (
 )
 from bdfm.errors import BdfmError, DataError, FileError, ModelError
 from bdfm.forecast.changes import Changes
+from bdfm.forecast.contents import known_probabilities
 from bdfm.forecast.edits import EDITS, parse_edits
-from bdfm.forecast.forecast import Forecast, _known_probabilities
+from bdfm.forecast.forecast import Forecast
 from bdfm.forecast.ranks import quantile_probabilities
 from bdfm.inference.settings import SamplerSettings
 from bdfm.model.factor_model import FactorModel
@@ -357,10 +358,10 @@ def test_probabilities_beside_draws_made_anew_are_looked_at(change):
     draws = np.random.default_rng(2).normal(0, 0.05, size=(500, 6))
     right = quantile_probabilities(draws, n_quantiles=5)
     table = xr.Dataset({"probabilities": (("asset", "quantile"), right)})
-    np.testing.assert_array_equal(_known_probabilities(table.transpose()), right)
+    np.testing.assert_array_equal(known_probabilities(table.transpose()), right)
     wrong = change(right)
     with pytest.raises(ValueError, match="probabilities do not sum to 1"):
-        _known_probabilities(xr.Dataset({"probabilities": (("asset", "quantile"), wrong)}))
+        known_probabilities(xr.Dataset({"probabilities": (("asset", "quantile"), wrong)}))
 
 
 @pytest.mark.parametrize("price", [1e-300, 1e-13, 1e16, 1e300])
@@ -419,6 +420,7 @@ def first_draw(value):
         (first_draw(np.nan), "loadings has draws that are not finite"),
         (first_draw(np.inf), "loadings has draws that are not finite"),
         (lambda d: d.assign(loadings=d["loadings"].astype(complex)), "no real numbers"),
+        (lambda d: d.drop_vars("asset"), "its draws have no asset labels"),
         (lambda d: d.assign(loadings=d["loadings"].expand_dims(other=2)), "loadings is along other, chain"),
         (lambda d: d.assign(loadings=d["loadings"].isel(factor=0, drop=True)), "loadings is along chain"),
     ],

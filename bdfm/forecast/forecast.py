@@ -25,6 +25,7 @@ from bdfm.errors import DataError, FileError, UnknownLabelError
 from bdfm.forecast import effects, pictures, submission
 from bdfm.forecast.actions import Actions
 from bdfm.forecast.base import Base, checksum, make_anew
+from bdfm.forecast.contents import ROUNDED, day_of, known_probabilities, labels_of, positions, values_of
 from bdfm.forecast.ranks import moments, weighted_quantiles
 from bdfm.forecast.records import Record
 from bdfm.forecast.state import State
@@ -121,7 +122,7 @@ class Forecast(Actions):
         attrs
             Facts to keep with the forecast: texts and numbers.
         posterior_draw
-            (draw,) position of the posterior draw that each draw came from.
+            (draw,) position of the posterior draw that each draw came from, from 0 on.
         take_over
             Whether ``returns``, an array in single precision that nobody changes any more, is used as it is
             and made read-only; by default it is copied.
@@ -137,11 +138,7 @@ class Forecast(Actions):
         )
         if stop <= start:
             raise DataError(f"forecast: it ends on {stop:%Y-%m-%d}, not after its origin {start:%Y-%m-%d}.")
-        index = None if posterior_draw is None else np.array(posterior_draw, dtype=np.int64)
-        if index is not None and index.shape != state.weights.shape:
-            raise DataError(
-                f"forecast: posterior_draw has shape {index.shape}, expected {state.weights.shape}."
-            )
+        index = None if posterior_draw is None else positions(posterior_draw, len(state.weights))
         facts = tuple((str(k), _plain(v, str(k))) for k, v in (attrs or {}).items())
         return cls(state, (), (), start, stop, facts, index)
 
@@ -392,26 +389,28 @@ class Forecast(Actions):
             if "made_from" in dataset:
                 base, returns, index = _with_draws_made_anew(dataset, path)
             else:
-                returns = _values_of(dataset, "returns", DRAW, ASSET)
+                returns = values_of(dataset, "returns", DRAW, ASSET)
             forecast = cls.from_draws(
                 returns,
-                assets=dataset[ASSET].values.tolist(),
-                asset_class=dataset[CLASS_OF].values.tolist(),
-                names=dataset[NAME].values.tolist(),
-                origin=_day_of(dataset, "origin"),
-                end=_day_of(dataset, "end"),
+                assets=labels_of(dataset, ASSET),
+                asset_class=labels_of(dataset, CLASS_OF),
+                names=labels_of(dataset, NAME),
+                origin=day_of(dataset, "origin"),
+                end=day_of(dataset, "end"),
                 attrs=_table_of(dataset["attrs"].item()),
                 posterior_draw=None if index is None else index.values,
                 take_over=True,
             )
             records = tuple(Record.from_dict(r) for r in json.loads(dataset["records"].item()))
             # Weights as saved: dividing by their sum once more could change the last digit.
-            weights = np.array(_values_of(dataset, "weights", DRAW), dtype=np.float64)
+            weights = np.array(values_of(dataset, "weights", DRAW), dtype=np.float64)
             if not (np.isfinite(weights).all() and (weights >= 0).all() and abs(weights.sum() - 1) < 1e-6):
                 raise ValueError("its weights do not sum to 1")
+            if abs(weights.sum() - 1) > ROUNDED:  # of a file in single precision
+                weights = weights / weights.sum()
             state = forecast._state.with_weights(weights)
             if {"made_from", "probabilities"} <= set(dataset):
-                known = _known_probabilities(dataset)
+                known = known_probabilities(dataset)
                 state = state.with_ranks({N_RANKS: known})
             return replace(forecast, _state=state, records=records, _base=base)
         except UnknownLabelError as error:  # a part of the reader's own, whose module is not imported
@@ -422,14 +421,6 @@ class Forecast(Actions):
             ) from error
 
 
-def _day_of(dataset: xr.Dataset, name: str) -> str:
-    """Day of a file, which is a text there: a number would be read as nanoseconds."""
-    value = dataset.attrs[name]
-    if not isinstance(value, str):
-        raise TypeError(f"{name} is {value!r}")
-    return value
-
-
 def _with_draws_made_anew(
     dataset: xr.Dataset, path: Path
 ) -> tuple[Base | None, NDArray[np.float32], xr.DataArray | None]:
@@ -437,13 +428,13 @@ def _with_draws_made_anew(
     reference = json.loads(dataset["made_from"].item())
     made: Forecast = make_anew(reference, path)
     at = {a: j for j, a in enumerate(made.assets)}
-    assets = dataset[ASSET].values.tolist()
+    assets = labels_of(dataset, ASSET)
     kept = dataset["made_anew"].values
     source = [at[a] for a, k in zip(assets, kept, strict=True) if k]
     returns = made._state.returns
     if list(made.assets) != assets or not kept.all():
         returns = _blocks.empty(made.n_draws, len(assets))
-        changed = _values_of(dataset, "returns", DRAW, "changed_asset")
+        changed = values_of(dataset, "returns", DRAW, "changed_asset")
         for here in _blocks.blocks(returns):
             returns[here, kept] = made._state.returns[here][:, source]
             returns[here, ~kept] = changed[here]
@@ -455,25 +446,6 @@ def _with_draws_made_anew(
     base = None if made._base is None else made._base.at(path.parent / str(reference["file"]))
     index = made.draws.coords.get("posterior_draw")
     return base, returns, index
-
-
-def _values_of(dataset: xr.Dataset, name: str, *dims: str) -> NDArray[Any]:
-    """Values along dimensions by name, whatever their order in the file; ``ValueError`` for other ones."""
-    found = dataset[name]
-    if sorted(map(str, found.dims)) != sorted(dims):
-        raise ValueError(f"{name} is along {', '.join(map(str, found.dims))}, not {', '.join(dims)}")
-    return np.asarray(found.transpose(*dims).values)
-
-
-def _known_probabilities(dataset: xr.Dataset) -> NDArray[np.float64]:
-    """Probabilities (asset, fifth) beside draws made anew; ``ValueError`` where they are none."""
-    known = np.array(_values_of(dataset, "probabilities", ASSET, QUANTILE), dtype=np.float64)
-    share = len(known) / N_RANKS
-    fine = known.shape[1] == N_RANKS and bool(np.isfinite(known).all()) and bool((known > -1e-9).all())
-    if not fine or abs(known.sum(axis=1) - 1).max() > 1e-6 or abs(known.sum(axis=0) - share).max() > 1e-6:
-        raise ValueError("its probabilities do not sum to 1 for each asset, and to a fifth of the assets")
-    known.flags.writeable = False
-    return known
 
 
 def _plain(value: object, name: str) -> AttrValue:

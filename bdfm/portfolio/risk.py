@@ -190,6 +190,8 @@ class Errors:
 
     def __init__(self, p: Floats, clusters: NDArray[np.int64] | None) -> None:
         self.p = p
+        if clusters is not None and clusters.max() >= len(p):  # few draws of many: counted, not by position
+            clusters = np.unique(clusters, return_inverse=True)[1]
         self.clusters = clusters
         key = np.arange(len(p)) if clusters is None else clusters
         n = int(key.max()) + 1

@@ -138,6 +138,10 @@ def completed(tree: xr.DataTree, path: Path) -> xr.DataTree:
     except (DataError, ValueError) as error:
         raise FileError(f"{path}: its panel cannot be read: {error} Fit again.") from None
     for dim, labels in ((PERIOD, panel.history[PERIOD].to_numpy()), (ASSET, np.array(panel.assets))):
+        if dim in draws.dims and dim not in draws.coords:
+            raise FileError(
+                f"{path}: its draws have no {dim} labels, so the file was changed by hand. Fit again."
+            )
         if dim in draws.coords and draws[dim].to_numpy().tolist() != labels.tolist():
             raise FileError(
                 f"{path}: the {dim} labels of its draws are not those of its panel, so the file was changed"

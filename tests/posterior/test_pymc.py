@@ -250,6 +250,8 @@ def test_a_users_trace_is_a_posterior(extended, tmp_path):
         (lambda d: d.drop_vars("asset"), "a dim asset without labels"),
         (lambda d: d.isel(period=slice(1, None)), "period labels of the draws are not the panel's"),
         (lambda d: d.where(d["chain"] == 0), "draws that are not finite"),
+        (lambda d: d.astype(complex), "of type complex128, no real numbers"),
+        (lambda d: d.astype(str), "no real numbers"),
         (lambda d: d.assign(nu=d["theta"].isel(asset=0, drop=True)), "nu has dims chain, draw; expected"),
         (lambda d: d.assign(own=d["factor_scale"]), 'own has a factor dim.*turns={"own": "factors"}'),
         (lambda d: d.isel(draw=0, drop=True), "the draws have no dimension draw"),
