@@ -103,8 +103,7 @@ def _read[T](content: BytesIO, take: Callable[[Any], T]) -> T:
         name = str(error.args[0]) if error.args else "a part"
         raise ValueError(f"{name} is missing" if " " not in name else name) from error
     except Exception as error:  # of two libraries, about what a file of ours never holds
-        kind = {"UnicodeDecodeError": "a text is not UTF-8: "}.get(type(error).__name__, "")
-        raise ValueError(f"{kind}{error}" if str(error) else type(error).__name__) from error
+        raise ValueError(str(error) or type(error).__name__) from error
 
 
 def _members(group: Any) -> Iterator[tuple[str, Any]]:

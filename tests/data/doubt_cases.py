@@ -135,6 +135,9 @@ OF_A_PANEL = {
 WARNED = {
     "split": ("unit-step", _changed("S3", MIDDLE, lambda x: x / 2), "2 for 1"),
     "reverse split": ("unit-step", _changed("S3", MIDDLE, lambda x: 10 * x), "1 for 10"),
+    "split of 3 for 2": ("unit-step", _changed("S3", slice(315, None), lambda x: x / 1.5), "3 for 2"),
+    "a day late": ("shifted-days", lambda p: p.assign(S2=p["S2"].shift(1)), "day before"),
+    "a day early": ("shifted-days", lambda p: p.assign(S5=p["S5"].shift(-1)), "day after"),
     "rights issue": ("unit-step", _changed("S3", MIDDLE, lambda x: 0.6 * x), "S3"),
     "share classes": ("twins", _copy(noise=0.0012), "S7"),
     "a stop of three months": ("constant-price", _changed("S6", slice(300, 370), _same), "S6"),

@@ -154,6 +154,12 @@ def middle(change, rows=slice(-70, None)):
     return make
 
 
+def means_at_the_end(t):
+    prices = t["prices"].copy()
+    prices.iloc[-1] = prices.iloc[:-1].mean()
+    return t | {"prices": prices}
+
+
 # a mistake for each rule, all of them within what every door looks at
 FAULTS = {
     "unit-step": middle(lambda x: 100 * x, slice(-20, None)),
@@ -166,6 +172,8 @@ FAULTS = {
         "prices": t["prices"].rename(columns={"S0": "Open", "S1": "Close"}),
         "universe": t["universe"].replace({"S0": "Open", "S1": "Close"}),
     },
+    "summary-row": means_at_the_end,
+    "shifted-days": priced(cases.WARNED, "a day late"),
     "sampling": priced(cases.OF_A_PANEL, "one weekly asset"),
     "sampling of all": lambda t: t | {"prices": t["prices"].iloc[::5]},
     "time-zone": priced(cases.WARNED, "one Saturday"),
@@ -205,6 +213,8 @@ EXPECTED = {
     "missing-code of factors": dict.fromkeys(FACTORED, R),
     "not-prices": dict.fromkeys(PRICED, R),
     "ohlcv": dict.fromkeys(("panel", "backtest", "risk", "exposures"), R),
+    "summary-row": {"panel": R, "backtest": R, "exposures": R},  # others look at part of what it sums up
+    "shifted-days": dict.fromkeys(("panel", "backtest", "risk", "exposures"), W),
     "sampling": {"panel": R, "backtest": R, "risk": W},
     "sampling of all": {"panel": N, "backtest": N, "risk": N},
     "time-zone": {"panel": W, "backtest": W, "risk": W},

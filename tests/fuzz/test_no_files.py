@@ -72,6 +72,8 @@ def put(kind, path):
     path.parent.mkdir(exist_ok=True)
     if kind == "a pipe":
         os.mkfifo(path)
+    elif kind == "a device":
+        path.symlink_to("/dev/zero")
     elif kind == "a folder":
         path.mkdir()
     else:
@@ -126,10 +128,12 @@ def test_what_is_no_file_is_not_written_over(words, kind, folder):
     [
         ("run month.toml", "month.toml"),
         ("view out --constraint A=1%", "out/forecast.nc"),
+        ("report out", "out/posterior.nc"),
+        (f"{FORECAST} --warm-from out/posterior.nc", "out/posterior.nc"),
         (FORECAST, "prices.csv"),
     ],
 )
-@pytest.mark.parametrize("kind", ["a folder", "a socket"])
+@pytest.mark.parametrize("kind", ["a folder", "a socket", "a device"])
 def test_folders_and_sockets_are_none_either(words, name, kind, folder):
     put(kind, folder / name)
     told(folder, words, f"is {kind}, a file was expected")

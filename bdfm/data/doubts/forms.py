@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
+import pandas as pd
 
 from bdfm import _checks
 from bdfm.data.doubts.finding import Finding
@@ -25,6 +26,13 @@ WANDER: Final = 60.0  # steps that a level of noise ranges over at most, worst d
 LOG_LEVELS: Final = (1.5, 12.0)  # what logs of prices from 5 to 160,000 lie between
 LOG_SD: Final = (0.006, 0.05)  # daily sd of logs of prices of stocks
 VOLUME_SD: Final = 0.25  # robust daily sd of a log volume is 0.3 and more, of no price on calm days
+
+SUMMARY: Final = 1e-4  # part of a mean by which the same mean, rounded, may differ
+SUMMARY_OF_FEW: Final = 1e-9  # where one or two columns may hit it by chance
+SUMMARY_OF_MANY: Final = 1e-3  # which so many columns do not hit together:
+MANY_COLUMNS: Final = 5
+OUT_OF_PLACE: Final = 4.0  # median steps that a mean is away from the price before it
+MIN_ABOVE: Final = 20  # rows above a row of means
 
 FIELD_NAMES: Final = {
     "open",
@@ -123,6 +131,41 @@ def _noise_about_a_level(series: Series) -> np.ndarray:
 def _extreme(logs: Floats, which: int) -> Floats:
     filled = np.where(np.isfinite(logs), logs, -np.inf if which else np.inf)
     return np.asarray(filled.max(axis=0) if which else filled.min(axis=0))
+
+
+@rule("summary-row", "refuse", "prices", "returns", "factors")
+def summary_row(tables: Tables) -> Iterator[Finding]:
+    """A last row that is no day, but the means or the sums of the columns.
+
+    Each value of it is the mean, or each the sum, of what its column holds above, of twenty rows or more:
+    within 1e-4 of it where three columns or more move, 1e-3 of five or more, 1e-9 of fewer; and half of the
+    prices are more than four median steps from those before them. It would be the price at the origin.
+    """
+    for what, series in (
+        ("prices", tables.price_series), ("returns", tables.return_series), ("factors", tables.factor_series)
+    ):  # fmt: skip
+        if series is None or len(series.days) <= MIN_ABOVE:
+            continue
+        above, last = pd.DataFrame(series.values[:-1]), series.values[-1]
+        moves = (above.nunique() > 1).to_numpy() & np.isfinite(last)
+        n = int(moves.sum())
+        if what == "prices":  # of funds that hardly move each day is near the mean
+            with np.errstate(invalid="ignore"):
+                away = np.abs(last - above.ffill().iloc[-1].to_numpy())
+                odd = away > OUT_OF_PLACE * above.diff().abs().median().to_numpy()
+            if 2 * int((odd & moves).sum()) < n:
+                continue
+        near = SUMMARY_OF_FEW if n < 3 else SUMMARY_OF_MANY if n >= MANY_COLUMNS else SUMMARY
+        for made, values in (("means", above.mean().to_numpy()), ("sums", above.sum().to_numpy())):
+            if n == 0 or not (np.abs(last - values) <= near * np.abs(values))[moves].all():
+                continue
+            yield Finding(
+                "summary-row", "refuse", what, (), (series.day(len(series.days) - 1),),
+                f"the last row, of {series.day(len(series.days) - 1)}, holds the {made} of the"
+                f" {n} columns above it",
+                "A row of means or totals is no day.",
+                "Take it out.",
+            )  # fmt: skip
 
 
 def _are_logs(series: Series) -> bool:

@@ -20,6 +20,11 @@ MAX_ROWS: Final = 750  # three years, of large tables
 MANY: Final = 500  # columns from which a table is large
 BLOCK: Final = 1000
 CLIP: Final = 10.0  # sds beyond which a return is cut, so that one common outlier makes no twins
+SHIFT_ROWS: Final = 250  # days that a shift is judged by
+SHIFT_OTHERS: Final = 4  # other columns that make a market
+SHIFT_SAME: Final = 0.1  # correlation with the market of the same day, at most, of a shifted column
+SHIFT_LINK: Final = 0.3  # and with that of the day before or after, at least
+SHIFT_ALIKE: Final = 0.2  # from which another column is of another day too, if it is above the same day's
 MAX_TOLD: Final = 50  # pairs
 
 
@@ -120,3 +125,56 @@ def _correlation(pair: Floats, both: NDArray[np.bool_]) -> float:
     a, b = a - a.mean(), b - b.mean()
     size = float(np.sqrt((a @ a) * (b @ b)))
     return float(a @ b) / size if size > 0 else 0.0
+
+
+@rule("shifted-days", "warn", "prices")
+def shifted_days(tables: Tables) -> Iterator[Finding]:
+    """One column whose days are those before or after all others'.
+
+    Its daily returns, each cut at 5 robust sds, have a correlation of less than 0.1 with the mean of the
+    others' on the same day, and of 0.3 or more with that of the day before or of the day after; over the last
+    three years, in 250 days or more with four others. Nothing is said where another column is of another day
+    too (0.2 or more, and more than on the same day): markets that close before another, as Tokyo before New
+    York, look like it.
+    """
+    series = tables.price_series
+    if series is None or len(series.names) <= SHIFT_OTHERS or not series.gap <= 4:
+        return
+    steps = series.steps[-MAX_ROWS:]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = np.clip(steps / series.step_sd, -5, 5)
+    known = np.isfinite(z) & (z != 0)
+    z = np.where(known, z, 0.0)
+    others = known.sum(axis=1)[:, None] - known
+    market = (z.sum(axis=1)[:, None] - z) / np.maximum(others, 1)
+    there = others >= SHIFT_OTHERS
+    same = _links(z, market, known & there)
+    before = _links(z[1:], market[:-1], known[1:] & there[:-1])
+    after = _links(z[:-1], market[1:], known[:-1] & there[1:])
+    most = np.fmax(before, after)
+    with np.errstate(invalid="ignore"):
+        odd = np.flatnonzero((np.abs(same) < SHIFT_SAME) & (most >= SHIFT_LINK))
+        alike = int(((most > same) & (most >= SHIFT_ALIKE)).sum())
+    if len(odd) != 1 or alike > 1:
+        return
+    column = int(odd[0])
+    late = before[column] >= after[column]
+    name, link = series.names[column], max(before[column], after[column])
+    yield Finding(
+        "shifted-days", "warn", "prices", (name,), (),
+        f"{name} has a correlation of {same[column]:.2f} with the others on the same day, and of {link:.2f}"
+        f" on the day {'before' if late else 'after'}",
+        f"Its days are one too {'late' if late else 'early'}, or its market closes"
+        f" {'before' if late else 'after'} the others'.",
+        "Check the days of its closes.",
+    )  # fmt: skip
+
+
+def _links(one: Floats, other: Floats, both: NDArray[np.bool_]) -> Floats:
+    """Correlations (column) of two tables (row, column) where ``both`` holds; NaN of fewer than 250 rows."""
+    n = both.sum(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        x = np.where(both, one - np.where(both, one, 0).sum(axis=0) / n, 0)
+        y = np.where(both, other - np.where(both, other, 0).sum(axis=0) / n, 0)
+        found = (x * y).sum(axis=0) / np.sqrt(np.square(x).sum(axis=0) * np.square(y).sum(axis=0))
+    return np.where(n >= SHIFT_ROWS, found, np.nan)

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from bdfm.data.doubts.finding import Finding
 from bdfm.data.doubts.rule import rule
-from bdfm.data.doubts.tables import SD_OF_MAD, Floats, Series, Tables
+from bdfm.data.doubts.tables import SD_OF_MAD, Floats, Series, Tables, robust_sd
 
 JUMP: Final = (
     1.9  # factor between two closes that is questioned: +90 % or its reverse, splits from 2 for 1 on
@@ -33,6 +34,9 @@ NEW_DAYS: Final = 30  # before the origin: what happens there is in every featur
 MAX_OTHERS: Final = 2  # other large steps among the rows around; assets that jump for real do so for days
 SPIKE_SHARE: Final = 0.25  # of a spike's size that the way back may miss
 SPIKE_ROWS: Final = 5  # rows within which a spike is back
+THREE_FOR_TWO: Final = 1.5  # the one split below CALM_JUMP, which real falls reach too
+NEAR_THREE_FOR_TWO: Final = 2.0  # sds within which a fall is near it
+QUIET: Final = 1.0  # sds that the market moves at most on a day on which a fall by a third is no news
 MAX_STEPS: Final = 200  # steps of an asset that are looked at
 CODES: Final = (-99.99, -999.0, -99.0, -9999.0, -999.99, -99.999, 99.99, 999.0, 9999.0, 999.99)
 CODE_SDS: Final = 20.0  # a return this many robust sds from 0 may be a code for missing
@@ -104,6 +108,33 @@ def jumps(series: Series) -> list[Step]:
             if n_days <= MAX_GAP_DAYS or step.near(UNITS, NEAR_UNIT) or abs(size) >= np.log(IMPOSSIBLE):
                 found.append(step)
     return found
+
+
+def falls_by_a_third(series: Series) -> Iterator[tuple[int, int]]:
+    """Places (row, column) of falls by a third that stay, among calm days, while the market is quiet.
+
+    Of prices of three assets or more. On other days of the market, or further from a third, such falls are
+    news; steps of ``jumps`` are left out.
+    """
+    steps, size = series.steps, float(np.log(THREE_FOR_TWO))
+    like = np.abs(steps + size) <= NEAR_SPLIT
+    if len(series.names) < 3 or not like.any():
+        return
+    market = pd.DataFrame(steps).median(axis=1).to_numpy()
+    most = QUIET * robust_sd(market[:, None])[0]
+    for row, column in ((int(r), int(c)) for r, c in np.argwhere(like)):
+        own, rest = steps[:, column], np.delete(steps[row], column)
+        rest = rest[np.isfinite(rest)]
+        if len(rest) < 2 or not abs(float(np.median(rest))) <= most:
+            continue
+        large = np.abs(own) >= np.log(1.4)
+        sd, fall = _sd_around(series, column, row, large), -float(own[row])
+        others = int(large[max(row - AROUND, 0) : row + AROUND + 1].sum()) - 1
+        calm = sd <= CALM_SD and fall >= CALM_RATIO * sd and others <= MAX_OTHERS
+        near = abs(fall - size) <= max(NEAR_THREE_FOR_TWO * sd, NEAR)
+        stays = _back(own, row, sd) is None and _gap(series, row, column)[1] <= MAX_GAP_DAYS
+        if calm and near and stays and fall < np.log(CALM_JUMP):
+            yield row, column
 
 
 def _sd_around(series: Series, column: int, row: int, jumps: NDArray[np.bool_]) -> float:
@@ -180,8 +211,9 @@ def unit_step(tables: Tables) -> Iterator[Finding]:
     than 5,000 times. Refused only where the days around are calm (a daily sd of at most 8 %, and an eighth of
     the step): assets that crash or are squeezed jump on many days. Of a forecast also 1.9 times and more
     within 30 days before the origin, among calm days. Warned of: the rest, near 1.5, 2, 3, 4, 5,
-    10 or 20 as a split that was not adjusted for. "Near" is within 4 sds of the days around, or 2 %. One day
-    of pence in a year of pounds makes a risk of 663 % out of 5 %.
+    10 or 20 as a split that was not adjusted for; and a fall by a third, within 2 sds or 2 %, that stays, on
+    a day on which the median asset moves by less than one of its sds. "Near" is else within 4 sds of the days
+    around, or 2 %. One day of pence in a year of pounds makes a risk of 663 % out of 5 %.
     """
     series = tables.price_series
     if series is None:
@@ -222,6 +254,14 @@ def unit_step(tables: Tables) -> Iterator[Finding]:
                 " adjusted for." if new else "Prices jump as if a split were not adjusted for.",
                 "Correct them." if new else "Check that they are right.",
             )  # fmt: skip
+    for row, column in falls_by_a_third(series):
+        name, day = series.names[column], series.day(row)
+        yield Finding(
+            "unit-step", "warn", "prices", (name,), (day,),
+            f"{name} on {day}: {np.expm1(series.steps[row, column]):+.1%}, like a split of 3 for 2",
+            "Prices jump as if a split were not adjusted for.",
+            "Check that they are right.",
+        )  # fmt: skip
 
 
 @rule("missing-code", "refuse", "prices", "returns", "factors")

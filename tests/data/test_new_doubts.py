@@ -1,0 +1,111 @@
+"""Doubts of small splits, of rows of means, of columns of another day: when they say no."""
+
+import doubt_cases as cases
+import numpy as np
+import pandas as pd
+import pytest
+
+from bdfm.data.doubts.door import examine
+from bdfm.data.doubts.pairs import shifted_days
+from bdfm.data.doubts.tables import Tables
+from bdfm.data.panel import Panel
+from bdfm.data.sources import demo, read_prices
+from bdfm.errors import DataError
+
+NEW = ("summary-row", "shifted-days")
+
+
+def seen(rule, **given):
+    return [f.seen for f in examine(Tables("risk", **given)) if f.rule == rule]
+
+
+def market_day(prices, least, most):
+    """Row of a day on which the median asset moves by so many sds."""
+    market = np.log(prices).diff().median(axis=1)
+    size = (market.abs() / (1.4826 * market.abs().median())).to_numpy()
+    return int(np.flatnonzero((size[100:600] > least) & (size[100:600] < most))[0]) + 100
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "factor", "told"),
+    [(0, 0.5, 1 / 1.5, True), (0, 0.5, 0.65, True), (2, 9, 1 / 1.5, False), (0, 0.5, 0.72, False)],
+)
+def test_falls_by_a_third(least, most, factor, told):
+    """Told on quiet days of the market, and near a third."""
+    prices = cases.clean_prices()
+    row = market_day(prices, least, most)
+    step = prices["S3"].iloc[row] / prices["S3"].iloc[row - 1]
+    prices.iloc[row:, 3] *= factor / step  # the whole step is the factor
+    assert any("3 for 2" in x for x in seen("unit-step", prices=prices)) is told
+    few = seen("unit-step", prices=prices[["S3", "S4"]])  # no market that could be quiet
+    assert not any("3 for 2" in x for x in few)
+
+
+def test_a_fall_by_a_third_that_comes_back_is_no_split():
+    prices = cases.clean_prices()
+    row = market_day(prices, 0, 0.5)
+    prices.iloc[row : row + 2, 3] /= 1.5
+    assert not any("3 for 2" in x for x in seen("unit-step", prices=prices))
+
+
+@pytest.mark.parametrize("what", ["mean", "sum"])
+@pytest.mark.parametrize("columns", [1, 2, 8])
+def test_a_row_of_means_or_totals(what, columns):
+    prices = cases.clean_prices().iloc[:, :columns]
+    row = getattr(prices.iloc[:-1], what)()
+    odd = prices.copy()
+    odd.iloc[-1] = row
+    assert seen("summary-row", prices=odd) == [
+        f"the last row, of {odd.index[-1]:%Y-%m-%d}, holds the {what}s of the {columns} columns above it"
+    ]
+    assert not seen("summary-row", prices=prices)
+    odd.iloc[-1, 0] *= 1.01
+    assert not seen("summary-row", prices=odd)
+    assert not seen("summary-row", prices=prices.iloc[:15])
+    odd.iloc[-1, 0] = row.iloc[0]
+    rounded = odd.assign(cash=1.0).round(2)
+    assert bool(seen("summary-row", prices=rounded)) is (columns == 8)
+    universe = pd.DataFrame({"symbol": list(odd.columns), "asset_class": "x"})
+    if columns == 8:
+        with pytest.raises(DataError, match=r"\[summary-row\]"):
+            Panel.from_prices(odd, universe, origin=odd.index[-1])
+
+
+def test_rows_of_means_of_returns_and_factors():
+    returns = cases.clean_prices().pct_change().iloc[1:]
+    returns.iloc[-1] = returns.iloc[:-1].mean()
+    assert len(seen("summary-row", returns=returns)) == 1
+    assert len(seen("summary-row", factors=returns)) == 1
+
+
+def test_columns_of_another_day():
+    prices = cases.clean_prices()
+    assert not seen("shifted-days", prices=prices)
+    assert len(seen("shifted-days", prices=prices.assign(S2=prices["S2"].shift(1)))) == 1
+    two = prices.assign(S2=prices["S2"].shift(1), S4=prices["S4"].shift(1))
+    assert not seen("shifted-days", prices=two)  # a market that closes before the other
+    assert not seen("shifted-days", prices=prices[["S0", "S1", "S2"]].assign(S2=prices["S2"].shift(1)))
+    short = prices.assign(S2=prices["S2"].shift(1)).iloc[-200:]
+    assert not seen("shifted-days", prices=short)
+    weekly = prices.assign(S2=prices["S2"].shift(1)).iloc[::5]
+    assert not seen("shifted-days", prices=weekly)
+    own = 50 * np.exp(0.01 * np.random.default_rng(5).standard_normal(len(prices)).cumsum())
+    assert not seen("shifted-days", prices=prices.assign(S2=own))  # which has nothing to do with the others
+
+
+def test_the_demo_raises_none_of_them():
+    prices, _ = demo()
+    assert not [f for f in examine(Tables("check", prices=prices)) if f.rule in NEW or "3 for 2" in f.seen]
+
+
+def test_real_prices_raise_few(m6_dir):
+    """Of 100 assets in 22 years two falls of a third on quiet days, both of them news: CNC and URI."""
+    prices = read_prices(m6_dir / "prices.csv.gz")
+    tables = Tables("check", prices=prices, origin=pd.Timestamp("2022-02-04"))
+    found = examine(tables)
+    assert not [f for f in found if f.rule in NEW]
+    small = [f for f in found if "3 for 2" in f.seen and float(f.seen.split(": ")[1].split("%")[0]) > -37.4]
+    assert sorted(f.labels[0] for f in small) == ["CNC", "URI"]
+    late = prices.assign(AAPL=prices["AAPL"].shift(1)) if "AAPL" in prices else prices
+    some = list(shifted_days(Tables("check", prices=late)))
+    assert [f.labels for f in some] == ([("AAPL",)] if "AAPL" in prices else [])
