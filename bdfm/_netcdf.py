@@ -100,8 +100,8 @@ def _read[T](content: BytesIO, take: Callable[[Any], T]) -> T:
     except ValueError:
         raise
     except KeyError as error:  # says no more than the name
-        name = str(error.args[0]) if error.args else "a part"
-        raise ValueError(f"{name} is missing" if " " not in name else name) from error
+        name = str(error.args[0]) if error.args else "part"
+        raise ValueError(name if " " in name else f"{name} is missing") from error
     except Exception as error:  # of two libraries, about what a file of ours never holds
         raise ValueError(str(error) or type(error).__name__) from error
 

@@ -24,7 +24,7 @@ def content():
         (lambda f: {}["pieces"], "^pieces is missing$"),
         (lambda f: f["y"], "object 'y' doesn't exist"),
         (lambda f: f.attrs["kind"], "attribute"),
-        (lambda f: (_ for _ in ()).throw(KeyError()), "^a part is missing$"),
+        (lambda f: (_ for _ in ()).throw(KeyError()), "^part is missing$"),
         (lambda f: f["x"].nothing, "nothing"),
         (lambda f: b"\xff".decode(), "utf-8"),
         (lambda f: (_ for _ in ()).throw(MemoryError()), "MemoryError"),
