@@ -40,7 +40,8 @@ def begin_sweep(rng: np.random.Generator, data: Data, state: State, scratch: Scr
 @kernel
 def moves_groups(tuning: Tuning) -> bool:
     """Whether it is the turn of the moves of groups: in the first sweep, and every third after it."""
-    return (tuning.sweeps[0] - 1) % GROUP_TURNS == 0
+    turn: int = tuning.sweeps[0] - 1
+    return turn % GROUP_TURNS == 0
 
 
 @kernel
