@@ -24,7 +24,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bdfm._checks import existing_bytes, no_file, refuse_formulas
-from bdfm._netcdf import read_dataset, read_tree, written
+from bdfm._netcdf import lacking, read_dataset, read_tree, written
 from bdfm.errors import FileError
 
 # Windows has no locks of folders: there each run takes care of itself.
@@ -396,7 +396,7 @@ def _written_here(path: Path) -> Iterator[None]:
     try:
         yield
     except (ValueError, KeyError) as error:
-        told = f"{error.args[0]} is missing" if isinstance(error, KeyError) and error.args else str(error)
+        told = lacking(error) if isinstance(error, KeyError) else str(error)
         raise FileError(
             f"{path}: its content is none that bdfm writes ({told[:200]}). Use another copy, or make it anew."
         ) from error

@@ -99,11 +99,16 @@ def _read[T](content: BytesIO, take: Callable[[Any], T]) -> T:
             return take(file)
     except ValueError:
         raise
-    except KeyError as error:  # says no more than the name
-        name = str(error.args[0]) if error.args else "part"
-        raise ValueError(name if " " in name else f"{name} is missing") from error
+    except KeyError as error:
+        raise ValueError(lacking(error)) from error
     except Exception as error:  # of two libraries, about what a file of ours never holds
         raise ValueError(str(error) or type(error).__name__) from error
+
+
+def lacking(error: KeyError) -> str:
+    """What a file lacks, of an error that says no more than a name."""
+    name = str(error.args[0]) if error.args else "part"
+    return name if " " in name else f"{name} is missing"
 
 
 def _members(group: Any) -> Iterator[tuple[str, Any]]:

@@ -28,10 +28,11 @@ def warn(old: str, new: str, *, where: str, stacklevel: int = 3) -> None:
     )
 
 
-def keywords[**P, R](**new_of: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def keywords[**P, R](*, _old_wins: bool = False, **new_of: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Function that takes keywords under their old names as well: ``@keywords(old="new")``.
 
-    ``DataError`` where a call has both.
+    ``DataError`` where a call has both; but of a class, whose ``replace`` gives all fields, the old one
+    counts.
     """
 
     def decorated(function: Callable[P, R]) -> Callable[P, R]:
@@ -43,7 +44,7 @@ def keywords[**P, R](**new_of: str) -> Callable[[Callable[P, R]], Callable[P, R]
             where = function.__qualname__.removesuffix(".__init__")
             given: dict[str, Any] = dict(kwargs)
             for name in old:
-                if new_of[name] in given:
+                if new_of[name] in given and not _old_wins:
                     raise DataError(
                         f"{where}: both {name} and {new_of[name]} are given, its new name. Give the new one."
                     )
@@ -57,11 +58,16 @@ def keywords[**P, R](**new_of: str) -> Callable[[Callable[P, R]], Callable[P, R]
 
 
 def fields[T](**new_of: str) -> Callable[[type[T]], type[T]]:
-    """Class, a dataclass say, whose fields are taken and read under their old names as well."""
+    """Dataclass whose fields are taken, read and loaded from a pickle under their old names as well."""
 
     def decorated(kind: type[T]) -> type[T]:
         made: Any = kind
-        made.__init__ = keywords(**new_of)(made.__init__)
+        made.__init__ = keywords(**new_of, _old_wins=True)(made.__init__)
+
+        def load(self: object, state: dict[str, Any]) -> None:
+            self.__dict__.update({new_of.get(name, name): value for name, value in state.items()})
+
+        made.__setstate__ = load
         for old, new in new_of.items():
             setattr(kind, old, attribute(old, new))
         return kind

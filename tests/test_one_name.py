@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import dataclasses
 import importlib
 import inspect
+import pickle
 import re
 import sys
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import typer
@@ -260,3 +264,26 @@ def test_a_view_without_its_option_is_told_which_there_are(bdfm_command):
     assert "'XOM = 5% +- 8%' stands alone." in " ".join(err.split())
     assert "--evidence" in err
     assert "--constraint" in err
+
+
+def test_replace_takes_an_old_field():
+    for replaced in (dataclasses.replace, getattr(copy, "replace", dataclasses.replace)):
+        with pytest.warns(RenamedWarning):
+            other = replaced(StatisticalEstimator(3, half_life_periods=26), half_life=52)
+        assert vars(other) == vars(StatisticalEstimator(3, half_life_periods=52))
+
+
+def test_an_old_pickle_keeps_its_values():
+    """Loaded as a pickle is: an object without ``__init__``, and what it had."""
+    old = StatisticalEstimator.__new__(StatisticalEstimator)
+    state = dict(vars(StatisticalEstimator(3, half_life_periods=26)))
+    old.__setstate__({"half_life": state.pop("half_life_periods")} | state)
+    assert vars(old) == vars(StatisticalEstimator(3, half_life_periods=26))
+    assert vars(pickle.loads(pickle.dumps(old))) == vars(old)
+
+
+def test_a_warning_of_a_function_with_two_shims_points_at_the_caller():
+    returns = pd.DataFrame(np.random.default_rng(1).normal(0, 0.01, (80, 6)), columns=list("ABCDEF"))
+    with pytest.warns(RenamedWarning) as told, contextlib.suppress(DataError):
+        select_factors(returns, level=2.0, seed=1)
+    assert told[0].filename == __file__

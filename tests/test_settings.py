@@ -2,6 +2,7 @@
 
 from typing import Annotated, Literal
 
+import numpy as np
 import pytest
 from pydantic import BaseModel, Field
 
@@ -9,6 +10,7 @@ from bdfm import PanelSettings, SamplerSettings
 from bdfm._settings import Settings
 from bdfm.backtest.simple import EWMA
 from bdfm.errors import DataError, ModelError, UnknownLabelError
+from bdfm.forecast.return_edits import Replace
 from bdfm.model.factor_model import FactorModel
 from bdfm.model.part import Part
 from bdfm.model.parts.dynamics import AR1
@@ -123,3 +125,14 @@ def test_a_copy_with_other_values_is_checked_as_a_new_record_is():
     assert house.model_copy() == house
     one = PanelSettings(period=28)
     assert one.model_copy(update={"n_periods": 80}).model_fields_set == {"period", "n_periods"}
+
+
+def test_a_copy_keeps_what_python_gave():
+    given = np.linspace(-0.1, 0.1, 50)
+    edit = Replace.by("X", given)
+    assert edit.model_copy(update={"seed": 3}).seed == 3
+    for other in (edit.model_copy(), edit.model_copy(update={"keep_ranks": True, "symbol": "Y"})):
+        np.testing.assert_array_equal(other.source.values, given)
+    assert edit.model_copy(update={"distribution": "norm(0, 0.1)"}).source.std() == pytest.approx(0.1)
+    with pytest.raises(UnknownLabelError, match="sed"):
+        edit.model_copy(update={"sed": 3})

@@ -21,6 +21,8 @@ def positions(given: ArrayLike, n_draws: int) -> NDArray[np.int64]:
     index = np.asarray(given)
     if index.shape != (n_draws,):
         raise DataError(f"forecast: posterior_draw has shape {index.shape}, expected {(n_draws,)}.")
+    if index.dtype.kind == "f" and (index == np.floor(index)).all():  # as other programs write them
+        index = np.where(np.isfinite(index), index, -1.0).astype(np.int64)
     if index.dtype.kind not in "iu" or ((index < 0) | (index > MOST_POSITIONS)).any():
         raise DataError(
             f"forecast: posterior_draw is of type {index.dtype}, or has numbers below 0 or beyond"
@@ -46,6 +48,8 @@ def day_of(dataset: xr.Dataset, name: str) -> str:
 
 def values_of(dataset: xr.Dataset, name: str, *dims: str) -> NDArray[Any]:
     """Values along dimensions by name, whatever their order in the file; ``ValueError`` for other ones."""
+    if name not in dataset.variables:
+        raise KeyError(name)
     found = dataset[name]
     if sorted(map(str, found.dims)) != sorted(dims):
         raise ValueError(f"{name} is along {', '.join(map(str, found.dims))}, not {', '.join(dims)}")

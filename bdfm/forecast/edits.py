@@ -112,6 +112,7 @@ def _settings_of(kind: type[Edit], words: Sequence[str]) -> dict[str, Any]:
     """Settings of texts key=value, each of the type that the edit has there."""
     found = {}
     for key, _, text in (word.partition("=") for word in words):
-        part = _numerals.number(text[:-1]) if text.endswith("%") and key in _IN_PERCENT else None
-        found[key] = kind.of_text(key, unquoted(text)) if part is None else part / 100
+        own = unquoted(text)
+        part = _numerals.number(own[:-1]) if own.endswith("%") and key in _IN_PERCENT else None
+        found[key] = kind.of_text(key, own) if part is None else part / 100
     return found

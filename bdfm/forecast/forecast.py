@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bdfm import _blocks, _checks, _files, _folders, _memory
 from bdfm._html import opening
+from bdfm._netcdf import lacking
 from bdfm.errors import DataError, FileError, UnknownLabelError
 from bdfm.forecast import effects, pictures, submission
 from bdfm.forecast.actions import Actions
@@ -416,8 +417,9 @@ class Forecast(Actions):
         except UnknownLabelError as error:  # a part of the reader's own, whose module is not imported
             raise FileError(f"{path}: {error}") from error
         except (KeyError, TypeError, ValueError) as error:
+            told = lacking(error) if isinstance(error, KeyError) else error
             raise FileError(
-                f"{path}: the forecast in this file is incomplete ({error}). Save it again."
+                f"{path}: the forecast in this file is incomplete ({told}). Save it again."
             ) from error
 
 

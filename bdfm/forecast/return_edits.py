@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self, override
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self, override
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -241,6 +242,16 @@ class Replace(OfOne):
         given = draws if isinstance(draws, Distribution) else columns.Numbers(draws, where=checked.where)
         edit = BaseModel.model_copy(checked, update={"distribution": columns.describe(given)})
         edit._given = given
+        return edit
+
+    @override
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As of any edit; what Python gave stays, unless another ``distribution`` is said."""
+        if self._given is None or not update or "distribution" in update:
+            return super().model_copy(update=update, deep=deep)
+        checked = super().model_copy(update={**update, "distribution": "norm()"}, deep=deep)
+        edit = BaseModel.model_copy(checked, update={"distribution": self.distribution})
+        edit._given = self._given
         return edit
 
     @property

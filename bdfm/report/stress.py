@@ -77,7 +77,10 @@ def about(book: Book) -> str:
 
 def stress_of_book(book: Book, asked: Scenarios, *, forecast: Forecast | None = None) -> StressTest:
     """Stress test of a book: daily returns of its prices and its daily factors are replayed."""
-    daily = book.prices[[str(c) for c in book.returns.columns]].ffill(limit=MAX_STALE_DAYS)
+    used = dict.fromkeys(map(str, book.returns.columns))
+    for model in book.models.values():  # a posterior has assets, young or ended, that the others have not
+        used |= dict.fromkeys(a for a in model.assets if a in book.prices)
+    daily = book.prices[[*used]].ffill(limit=MAX_STALE_DAYS)
     return stress_test(
         book.models,
         book.weights,

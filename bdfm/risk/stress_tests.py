@@ -31,6 +31,7 @@ Shock = tuple[Mapping[str, float], frozenset[str]]  # move by factor, factors wh
 
 OWN: Final = "own returns"  # the "model" of a replay of the assets' own returns
 MODEL: Final = "model"
+LEAST_ASSETS: Final = 2  # for each factor, where its returns in a past window are implied by assets'
 MAX_FACTORS: Final = 5  # that are shocked where no shock is given
 USUAL_MOVE: Final = -2.0  # of these, in volatilities
 TAIL: Final = 0.95  # level of value at risk beside volatilities
@@ -227,6 +228,14 @@ def _replayed(
         _checks.known(
             list(weights.columns), list(returns.columns), what="asset", where="stress test: returns"
         )
+        for title, one_model in models.items() if windows else ():
+            every = one_model.assets
+            lacking = [a for a in every if a not in returns.columns]
+            if lacking and not one_model.observed_factors:
+                left_out.append(
+                    f"{title}: what its factors did in past windows is implied by {len(every) - len(lacking)}"
+                    f" of its {len(every)} assets; the returns lack {_checks.first(lacking)}."
+                )
     for name, ends in windows.items():
         one = {name: ends}
         without: dict[str, str] = {}
@@ -249,8 +258,9 @@ def _replayed(
                     near = returns.set_axis(days).loc[
                         first - pd.Timedelta(days=10) : last + pd.Timedelta(days=10)
                     ]
-                    every = list(models[model].assets)  # a posterior has young and ended assets too
-                    implied = implied_factor_returns(models[model], near.reindex(columns=every))
+                    of_all = near.reindex(columns=list(models[model].assets))  # NaN before and after its life
+                    _check_enough(of_all, len(models[model].factors), model)
+                    implied = implied_factor_returns(models[model], of_all)
                     found = replay(models[model], implied, weights, windows=one)
             except DataError as error:
                 if not usual and model != OWN:
@@ -265,6 +275,16 @@ def _replayed(
     order = [(n, p, m) for n in windows for p in weights.index for m in (*models, OWN) if (m, n) in parts]
     joined = _joined(parts, [MODEL, "window"]).reorder_levels(["window", PORTFOLIO, MODEL])
     return joined.loc[order]
+
+
+def _check_enough(returns: pd.DataFrame, n_factors: int, model: str) -> None:
+    """Refuse factor returns that hardly more assets than factors would imply, where others are missing."""
+    there, least = int(returns.notna().any().sum()), min(LEAST_ASSETS * n_factors, returns.shape[1])
+    if there < least:
+        raise DataError(
+            f"replay: {there} assets of {model} have returns there, too few for what its {n_factors} factors"
+            f" did: {least} at least. Give returns of all its assets."
+        )
 
 
 def _shocked(models: Mapping[str, RiskModel], weights: pd.DataFrame, asked: Scenarios) -> pd.DataFrame:

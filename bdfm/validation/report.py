@@ -196,8 +196,8 @@ class ValidationReport:
         return figure
 
 
-@either_seed
 @_renamed.keywords(level="false_alarm")
+@either_seed
 def validate(
     model: RiskModel,
     returns: pd.DataFrame,

@@ -212,8 +212,8 @@ class FactorSelection:
         return figure
 
 
-@either_seed
 @_renamed.keywords(level="false_alarm")
+@either_seed
 def select_factors(
     returns: pd.DataFrame,
     candidates: pd.DataFrame | None = None,

@@ -109,3 +109,25 @@ def test_real_prices_raise_few(m6_dir):
     late = prices.assign(AAPL=prices["AAPL"].shift(1)) if "AAPL" in prices else prices
     some = list(shifted_days(Tables("check", prices=late)))
     assert [f.labels for f in some] == ([("AAPL",)] if "AAPL" in prices else [])
+
+
+def test_the_way_of_a_shift_is_right_where_the_other_is_not_known():
+    """Of 250 usable steps one link is of 250 and the other of 249, which is none."""
+    prices = cases.clean_prices()
+    prices = prices.assign(S2=prices["S2"].shift(1))
+    for rows in range(240, 300):
+        short = prices.assign(S2=prices["S2"].where(np.arange(len(prices)) >= len(prices) - rows))
+        for text in seen("shifted-days", prices=short):
+            assert "on the day before" in text
+            assert "nan" not in text
+
+
+def test_one_coarse_column_among_many_is_no_row_of_means():
+    """A rate in steps of a basis point hits its own mean now and then while all others have no return."""
+    days = pd.bdate_range("2020-01-01", periods=41)
+    factors = pd.DataFrame(np.nan, days, ["Mkt", "SMB", "HML", "RF"])
+    factors.iloc[:-1] = np.random.default_rng(1).normal(0, 1, (40, 4))
+    factors["RF"] = [0.01, 0.03] * 20 + [0.02]
+    assert not seen("summary-row", factors=factors)
+    factors.iloc[-1] = factors.iloc[:-1].mean()
+    assert len(seen("summary-row", factors=factors)) == 1

@@ -79,6 +79,8 @@ def test_optional_contents():
     assert f.names[0] == "Name AA"
     assert f.attrs == {"model": "m6", "seed": 3}
     assert f.draws["posterior_draw"].to_numpy()[:4].tolist() == [0, 0, 1, 1]
+    floats = make(posterior_draw=np.arange(400.0) // 2)
+    assert floats.draws["posterior_draw"].dtype.kind == "i"
     assert f.weights.to_numpy()[0] == 0
     assert f.effective_draws == pytest.approx(np.arange(400).sum() ** 2 / (np.arange(400) ** 2).sum())
 

@@ -287,8 +287,9 @@ def test_a_day_between_weekly_prices_is_near_or_far():
         check_one_day(pd.Timestamp("2021-12-01"), weeks[0], weeks, where="x", what="forecast")
 
 
-def test_assets_of_a_model_without_returns_are_left_out_unless_held(model, history):
+def test_assets_of_a_model_without_returns_are_left_out_unless_held(history):
     """A posterior has assets that ended or began lately; the returns of a book may lack them."""
+    model = StatisticalEstimator(1).fit(history)
     asked = Scenarios(windows=WINDOW)
     book = pd.DataFrame({"A": [0.5], "B": [0.5]}, ["two"])
     found = stress_test({"posterior": model}, book, scenarios=asked, returns=history[["A", "B"]])
@@ -297,5 +298,17 @@ def test_assets_of_a_model_without_returns_are_left_out_unless_held(model, histo
     row = found.replay.loc[("crash", "two", "posterior")]
     assert row["return"] == pytest.approx(by_hand["return"].iloc[0])
     assert np.isfinite(row["return"])
+    told = "what its factors did in past windows is implied by 2 of its 3 assets; the returns lack C."
+    assert found.left_out == (f"posterior: {told}",)
+    whole = stress_test({"posterior": model}, book, scenarios=asked, returns=history.assign(C=np.nan))
+    assert not whole.left_out  # of which the table says that it has no returns
     with pytest.raises(UnknownLabelError, match="returns: unknown asset B"):
         stress_test({"posterior": model}, book, scenarios=asked, returns=history[["A", "C"]])
+
+
+def test_factors_are_not_implied_by_hardly_more_assets_than_there_are(model, history):
+    two, asked = pd.DataFrame({"A": [0.5], "B": [0.5]}, ["two"]), Scenarios(windows=WINDOW)
+    with pytest.raises(
+        DataError, match=r"2 assets .* too few for what its 2 factors did: 3 at least"
+    ):
+        stress_test({"posterior": model}, two, scenarios=asked, returns=history[["A", "B"]])

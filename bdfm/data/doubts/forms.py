@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bdfm import _checks
 from bdfm.data.doubts.finding import Finding
@@ -32,6 +33,7 @@ SUMMARY_OF_FEW: Final = 1e-9  # where one or two columns may hit it by chance
 SUMMARY_OF_MANY: Final = 1e-3  # which so many columns do not hit together:
 MANY_COLUMNS: Final = 5
 OUT_OF_PLACE: Final = 4.0  # median steps that a mean is away from the price before it
+TINY: Final = 1e-300  # in place of a mean of 0
 MIN_ABOVE: Final = 20  # rows above a row of means
 
 FIELD_NAMES: Final = {
@@ -146,18 +148,19 @@ def summary_row(tables: Tables) -> Iterator[Finding]:
     ):  # fmt: skip
         if series is None or len(series.days) <= MIN_ABOVE:
             continue
-        above, last = pd.DataFrame(series.values[:-1]), series.values[-1]
-        moves = (above.nunique() > 1).to_numpy() & np.isfinite(last)
-        n = int(moves.sum())
-        if what == "prices":  # of funds that hardly move each day is near the mean
-            with np.errstate(invalid="ignore"):
-                away = np.abs(last - above.ffill().iloc[-1].to_numpy())
-                odd = away > OUT_OF_PLACE * above.diff().abs().median().to_numpy()
-            if 2 * int((odd & moves).sum()) < n:
-                continue
-        near = SUMMARY_OF_FEW if n < 3 else SUMMARY_OF_MANY if n >= MANY_COLUMNS else SUMMARY
-        for made, values in (("means", above.mean().to_numpy()), ("sums", above.sum().to_numpy())):
-            if n == 0 or not (np.abs(last - values) <= near * np.abs(values))[moves].all():
+        above, last = series.values[:-1], series.values[-1]
+        known = np.isfinite(last) & np.isfinite(above).any(axis=0)
+        count = np.maximum(np.isfinite(above).sum(axis=0), 1)
+        totals = np.nansum(above, axis=0)
+        for made, values in (("means", totals / count), ("sums", totals)):
+            apart = np.abs(last - values) / np.maximum(np.abs(values), TINY)
+            if not (apart <= SUMMARY_OF_MANY)[known].any():
+                continue  # of all but a few tables: the rest looks at every row
+            moves = np.zeros(len(last), dtype=bool)
+            moves[known] = np.nanmax(above[:, known], axis=0) > np.nanmin(above[:, known], axis=0)
+            n = int(moves.sum())
+            near = SUMMARY_OF_FEW if n < 3 else SUMMARY_OF_MANY if n >= MANY_COLUMNS else SUMMARY
+            if not n or not (apart <= near)[moves].all() or not _out_of_place(what, above, last, moves):
                 continue
             yield Finding(
                 "summary-row", "refuse", what, (), (series.day(len(series.days) - 1),),
@@ -166,6 +169,21 @@ def summary_row(tables: Tables) -> Iterator[Finding]:
                 "A row of means or totals is no day.",
                 "Take it out.",
             )  # fmt: skip
+
+
+def _out_of_place(what: str, above: Floats, last: Floats, moves: NDArray[np.bool_]) -> bool:
+    """Whether a last row is none that could follow: of funds that hardly move each day is near the mean.
+
+    Returns may be what they like from day to day; there more than a single column among many says it.
+    """
+    n = int(moves.sum())
+    if what != "prices":
+        return n > 1 or 2 * n >= len(moves)
+    table = pd.DataFrame(above)
+    with np.errstate(invalid="ignore"):
+        away = np.abs(last - table.ffill().iloc[-1].to_numpy())
+        odd = away > OUT_OF_PLACE * table.diff().abs().median().to_numpy()
+    return 2 * int((odd & moves).sum()) >= n
 
 
 def _are_logs(series: Series) -> bool:

@@ -158,8 +158,8 @@ def shifted_days(tables: Tables) -> Iterator[Finding]:
     if len(odd) != 1 or alike > 1:
         return
     column = int(odd[0])
-    late = before[column] >= after[column]
-    name, link = series.names[column], max(before[column], after[column])
+    late = bool(before[column] == most[column])  # the other may be NaN
+    name, link = series.names[column], most[column]
     yield Finding(
         "shifted-days", "warn", "prices", (name,), (),
         f"{name} has a correlation of {same[column]:.2f} with the others on the same day, and of {link:.2f}"
