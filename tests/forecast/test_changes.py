@@ -279,6 +279,11 @@ def test_symbols_with_spaces_stand_in_quotes(mark):
         list(parse_edits(["shift AAPL US Equity by=0.02"]))
 
 
+@pytest.mark.parametrize("text", ["shift A by=2%", "shift A by='2%'", 'shift A by="2 %"', "shift A by=0.02"])
+def test_percent_in_quotes_and_out_of_them(text):
+    assert [e.by for e in parse_edits([text])] == [0.02]
+
+
 # Twenty bad cases, each with its message
 
 

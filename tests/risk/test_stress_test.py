@@ -308,7 +308,5 @@ def test_assets_of_a_model_without_returns_are_left_out_unless_held(history):
 
 def test_factors_are_not_implied_by_hardly_more_assets_than_there_are(model, history):
     two, asked = pd.DataFrame({"A": [0.5], "B": [0.5]}, ["two"]), Scenarios(windows=WINDOW)
-    with pytest.raises(
-        DataError, match=r"2 assets .* too few for what its 2 factors did: 3 at least"
-    ):
+    with pytest.raises(DataError, match=r"2 assets .* too few for what its 2 factors did: 3 at least"):
         stress_test({"posterior": model}, two, scenarios=asked, returns=history[["A", "B"]])
