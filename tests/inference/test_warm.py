@@ -130,10 +130,10 @@ def test_an_update_gives_the_probabilities_of_a_cold_fit(months, earlier):
 
 def test_a_warm_start_tunes_for_a_fifth(months, earlier):
     _, _, second = months
-    settings = SamplerSettings(engine="gibbs", tune=500, chains=2, max_sweeps=600, thin=10)
+    settings = SamplerSettings(engine="gibbs", tune=250, chains=2, max_sweeps=600, thin=10)
     assert earlier.update(second, seed=1, settings=settings).attrs["sweeps"] <= 600
-    short = earlier.update(second, seed=1, settings=settings.model_copy(update={"max_sweeps": 300}))
-    assert short.n_draws == 2 * 20  # 300 sweeps, 100 of them to tune
+    short = earlier.update(second, seed=1, settings=settings.model_copy(update={"max_sweeps": 350}))
+    assert short.n_draws == 2 * 30  # 350 sweeps, 50 of them to tune
 
 
 def test_what_cannot_go_on_is_refused(months, earlier):
