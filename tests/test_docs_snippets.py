@@ -162,7 +162,7 @@ def test_blocks_are_read():
 def test_few_blocks_are_not_run():
     every = [(n, b) for n, p in PAGES.items() for b in docs.blocks(p) if b.language in ("bash", "python")]
     assert len(every) > 60
-    assert len([b for _, b in every if b.reason]) <= 12
+    assert len([b for _, b in every if b.reason]) <= 13
     for name, block in every:
         if block.reason:
             (test,) = re.findall(r"tests/[\w/]+\.py", block.reason)
