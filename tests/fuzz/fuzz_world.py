@@ -167,6 +167,8 @@ class Place:
 
     def put_back(self) -> None:
         """Remove what is new, and write again what is another."""
+        link = self.folder / "link"
+        assert os.readlink(link) == "nowhere"  # a command writes where it points to, and leaves it
         parent, now = self.folder.parent, contents(self.folder.parent)
         for name in sorted(now, reverse=True):  # what is in a folder before it
             kept = name in self.made and (now[name] is None) == (self.made[name] is None)
@@ -178,7 +180,8 @@ class Place:
             elif now.get(name) != data:
                 (parent / name).unlink(missing_ok=True)  # with its rights
                 (parent / name).write_bytes(data)
-        assert os.readlink(self.folder / "link") == "nowhere"
+        if not link.is_symlink():  # it was a file as long as it pointed to one
+            link.symlink_to("nowhere")
 
 
 @dataclass(frozen=True)
