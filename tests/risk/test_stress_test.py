@@ -10,6 +10,8 @@ from scipy import stats
 from bdfm.data.sources import read_prices
 from bdfm.errors import DataError, UnknownLabelError
 from bdfm.forecast.forecast import Forecast
+from bdfm.report.book import Book
+from bdfm.report.stress import stress_of_book
 from bdfm.risk import RiskModel, StatisticalEstimator, TimeSeriesEstimator, simple_returns
 from bdfm.risk.inputs import check_one_day
 from bdfm.risk.replays import replay, replay_held
@@ -310,3 +312,19 @@ def test_factors_are_not_implied_by_hardly_more_assets_than_there_are(model, his
     two, asked = pd.DataFrame({"A": [0.5], "B": [0.5]}, ["two"]), Scenarios(windows=WINDOW)
     with pytest.raises(DataError, match=r"2 assets .* too few for what its 2 factors did: 3 at least"):
         stress_test({"posterior": model}, two, scenarios=asked, returns=history[["A", "B"]])
+
+
+def test_a_book_replays_by_all_assets_of_its_prices(history):
+    """C is too young for the other models, and so not among the book's returns; the posterior has it."""
+    model = StatisticalEstimator(1).fit(history)
+    prices = (1 + history).cumprod()
+    first = prices.iloc[:1] / (1 + history.iloc[0])
+    prices = pd.concat([first.set_axis(first.index - pd.offsets.BDay(1)), prices])
+    two, none = pd.DataFrame({"A": [0.5], "B": [0.5]}, ["two"]), dict.fromkeys(Book._fields)
+    made = {"models": {"posterior": model}, "returns": history[["A", "B"]], "weights": two, "prices": prices}
+    found = stress_of_book(Book(**none | made), Scenarios(windows=WINDOW))
+    implied = implied_factor_returns(model, history)
+    by_hand = replay(model, implied, two, windows=WINDOW)
+    row = found.replay.loc[("crash", "two", "posterior")]
+    assert row["return"] == pytest.approx(by_hand["return"].iloc[0])
+    assert not found.left_out
