@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from bdfm import _checks
+from bdfm._reading import short
 from bdfm.data.doubts.tables import Said
 from bdfm.errors import DataError, DataWarning
 from bdfm.forecast import columns
@@ -45,7 +46,8 @@ class Edit(Statement):
     @classmethod
     @override
     def place(cls, settings: Mapping[str, Any]) -> str:
-        return f"{cls.model_fields['kind'].default} {settings.get('symbol', '')}".strip()
+        symbol = str(settings.get("symbol", ""))
+        return f"{cls.model_fields['kind'].default} {short(symbol) if symbol else ''}".strip()
 
     @property
     def where(self) -> str:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final
 from pydantic import Field
 
 from bdfm import _checks, _numerals
-from bdfm._reading import quoted
+from bdfm._reading import cut, quoted
 from bdfm._symbols import IN_QUOTES, quote_fault, unquoted
 from bdfm.errors import DataError
 from bdfm.forecast.edit import Edit
@@ -99,7 +99,7 @@ def parse_edits(texts: Sequence[str]) -> Iterator[Edit]:
         elif len(named) > len(fields):
             keys = [f"{k}=" for k in EDITS[kind].model_fields if k not in ("kind", *fields)]
             raise DataError(
-                f"{where}: {named[len(fields)]!r} is not of the form key=value. After"
+                f"{where}: {cut(named[len(fields)])} is not of the form key=value. After"
                 f" {' and '.join(fields)}, {kind} takes {', '.join(keys) or 'nothing'}. A symbol with spaces"
                 " stands in quotes: 'AAPL US Equity'."
             )

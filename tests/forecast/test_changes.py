@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import numpy as np
@@ -14,6 +15,7 @@ from bdfm.data.doubts.door import examine
 from bdfm.data.doubts.tables import Tables
 from bdfm.errors import BdfmError, DataError, DataWarning, InfeasibleViewError, UnknownLabelError
 from bdfm.forecast.changes import Changes, parse_edits
+from bdfm.forecast.edits import EDITS
 from bdfm.forecast.forecast import Forecast
 from bdfm.forecast.records import Effect, Record
 
@@ -277,6 +279,20 @@ def test_symbols_with_spaces_stand_in_quotes(mark):
     assert (shift.symbol, replace.symbol) == ("A B", "A B")
     with pytest.raises(DataError, match="A symbol with spaces stands in quotes: 'AAPL US Equity'"):
         list(parse_edits(["shift AAPL US Equity by=0.02"]))
+
+
+LONG_FORMS = ["{}", "A {}", "A B {}", "{} {}", "A {}=1", "{} by={}", "{} other={} spread={}"]
+
+
+def test_a_very_long_word_of_an_edit_is_cut_in_messages():
+    told = []
+    for kind, words in itertools.product(EDITS, LONG_FORMS):
+        try:
+            list(parse_edits([f"{kind} {words}".replace("{}", "a" * 5000)]))
+        except BdfmError as error:
+            told.append((kind, words, len(str(error))))
+    assert len(told) > 50
+    assert [x for x in told if x[2] >= 2000] == []
 
 
 @pytest.mark.parametrize("text", ["shift A by=2%", "shift A by='2%'", 'shift A by="2 %"', "shift A by=0.02"])
