@@ -1,4 +1,4 @@
-"""Turns of sweeps, and what only tuning changes: the schedule of over-relaxation, step sizes, leverages.
+"""What only tuning changes: the schedule of over-relaxation, step sizes, leverages.
 
 Adaptation ends with the tuning sweeps, so that the draws that are kept come from one Markov chain.
 """
@@ -21,9 +21,6 @@ DECAY: Final = 0.6  # gain of adaptation after n sweeps: (n + 1)^-0.6
 MIN_LEVERAGE: Final = (
     0.1  # share of an asset in what is known of the factors, from which its noise moves along
 )
-# Sweeps from one move of groups to the next. In every sweep it would cost a quarter of it, and what it moves
-# is far from slowest.
-GROUP_TURNS: Final = 3
 NU_TARGET: Final = 0.3  # acceptance rate that the step of sigma_nu is tuned to
 
 
@@ -35,13 +32,6 @@ def begin_sweep(rng: np.random.Generator, data: Data, state: State, scratch: Scr
     tuning.gain[0] = (n + 1.0) ** -DECAY if tuning.adapting[0] else 0.0
     tuning.relax[0] = RELAX if n >= PLAIN or not tuning.adapting[0] else 0.0
     tuning.sweeps[0] = n + 1
-
-
-@kernel
-def moves_groups(tuning: Tuning) -> bool:
-    """Whether it is the turn of the moves of groups: in the first sweep, and every third after it."""
-    turn: int = tuning.sweeps[0] - 1
-    return turn % GROUP_TURNS == 0
 
 
 @kernel

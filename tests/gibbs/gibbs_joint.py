@@ -453,8 +453,6 @@ TOGETHER = {
     "draw_factor_periods": ("draw_factor_periods", "refresh_residuals"),
     "draw_factor_days": ("draw_factor_days", "refresh_residuals"),
     "draw_nu": ("begin_sweep", "draw_nu"),
-    "move_group_means": ("begin_sweep", "move_group_means"),
-    "move_groups": ("begin_sweep", "move_groups"),
     "draw_asset_paths": ("begin_sweep", "draw_asset_paths"),
     "move_path_hierarchies": ("begin_sweep", "move_path_hierarchies"),
 }

@@ -10,7 +10,6 @@ the step, just below and just above what the joint density says, they must do th
 *What has one dimension* is also run from draws of its density, and must leave them draws from it.
 """
 
-import itertools
 import math
 import re
 from dataclasses import replace
@@ -1157,25 +1156,6 @@ def test_means_of_a_group_of_log_volatility_hierarchies_together(group, parts):
         newton=True,
     )  # fmt: skip
     assert len(list(tried)) >= 2
-
-
-@pytest.mark.parametrize(
-    ("update", "names"),
-    [
-        ("move_group_means", {"mu_theta", "mu_beta_rv"}),
-        ("move_groups", {"mu_theta", "sigma_theta", "mu_beta_rv"}),
-    ],
-)
-def test_groups_move_in_every_third_sweep(update, names):
-    """Of the moves of groups with their coefficients; refused now and then, so each turn has some tries."""
-    spec, p = world()
-    moved_in = set()
-    for turn, seed in itertools.product(range(9), range(6)):
-        q = Chain(spec, p, turn=turn).run(
-            np.random.default_rng(seed), updates("refresh_log_likelihood", update)
-        )
-        moved_in |= {turn for name in names if (q[name] != p[name]).any()}
-    assert moved_in == {0, 3, 6}
 
 
 def first_hierarchy(name, column=0, parts={}, **changes):  # noqa: B006 - not changed

@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 
-from bdfm.gibbs.adapt import moves_groups
 from bdfm.gibbs.compiling import update
 from bdfm.gibbs.data import Data
 from bdfm.gibbs.linear import eliminate, solve_transposed
@@ -23,13 +22,11 @@ def move_group_means(rng: np.random.Generator, data: Data, state: State, scratch
     """Eq. S23: move the means of all hierarchies of one grouping, and their coefficients along.
 
     One Newton-type Metropolis-Hastings step a group for all of them together: regressors such as volatilities
-    over several windows are collinear, so that one mean at a time would move slowly. In every third sweep.
+    over several windows are collinear, so that one mean at a time would move slowly.
 
     Reads residuals, nu and ``noise``, all of which must be current (eq. S22 leaves it so) and is kept so;
     changes coefficients and mu.
     """
-    if not moves_groups(scratch.tuning):
-        return
     volatility, prior, noise, own = state.volatility, data.volatility, scratch.noise, scratch.proposal
     shared, family, products = data.sums.shared, data.noise.family, data.sums.products
     n_effects, n_assets = volatility.b.shape

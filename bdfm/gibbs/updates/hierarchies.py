@@ -10,7 +10,6 @@ import math
 
 import numpy as np
 
-from bdfm.gibbs.adapt import moves_groups
 from bdfm.gibbs.compiling import kernel, update
 from bdfm.gibbs.data import Data, Effects
 from bdfm.gibbs.level import level_change
@@ -86,13 +85,9 @@ def move_groups(rng: np.random.Generator, data: Data, state: State, scratch: Scr
     One Newton-type Metropolis-Hastings step a group. sigma may cross 0: the sign of sigma and of all z
     together is arbitrary, so that the half-normal prior extends to a normal one, and |sigma| is kept.
 
-    In every third sweep; eq. S25 moves both in the others.
-
     Reads residuals, nu and ``noise``, all of which must be current (eq. S22 leaves it so) and is kept so;
     changes coefficients, mu and sigma.
     """
-    if not moves_groups(scratch.tuning):
-        return
     volatility, prior, noise, own = state.volatility, data.volatility, scratch.noise, scratch.group
     b, family = scratch.proposal.new, data.noise.family
     n_effects, n_assets = volatility.b.shape
