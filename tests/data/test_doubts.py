@@ -536,3 +536,21 @@ def test_a_lively_asset_that_comes_back_after_a_long_gap_is_not_of_another_unit(
     lively[200:500] = np.nan
     lively[500:] *= 4 * lively[199] / lively[500]
     assert not of(examine(tables(prices=cases.clean_prices().assign(S4=lively))), "unit-step", "refuse")
+
+
+EXTREMES = (np.inf, -np.inf, np.nan, 0.0, -1.0, 1e308, -1e308, 1e-308)
+
+
+@pytest.mark.parametrize("where", ["a cell", "the last cell", "the last row", "a column", "all"])
+@pytest.mark.parametrize("value", EXTREMES, ids=str)
+@pytest.mark.parametrize("what", ["prices", "factors", "returns"])
+def test_no_rule_stumbles_over_a_number(what, value, where):
+    """Warnings of NumPy are errors here: rules find what they find, whatever number a cell holds."""
+    table = cases.clean_prices() if what == "prices" else cases.clean_factors()
+    rows, columns = {
+        "a cell": (5, 2), "the last cell": (-1, -1), "the last row": (-1, slice(None)),
+        "a column": (slice(None), 1), "all": (slice(None), slice(None)),
+    }[where]  # fmt: skip
+    table.iloc[rows, columns] = value
+    found = examine(tables("check", **{what: table}))
+    assert all(f.rule in RULES for f in found)

@@ -8,6 +8,8 @@ from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from bdfm import _checks
 from bdfm._symbols import Aliases
 from bdfm.data.doubts import calendar, factors, forms, members, pairs, prices, said, still
@@ -46,7 +48,9 @@ def examine(tables: Tables, *, accept: Collection[str] = ()) -> Findings:
         ``RULE`` or ``RULE:SYMBOL``: what is right although it looks wrong; ``"*"`` accepts everything.
     """
     given = check_accept(accept)
-    found = [f for rule in RULES.values() if tables.has(rule.tables) for f in rule.look(tables)]
+    # sums and squares of absurd numbers overflow; their bounds are the readers', who name them
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = [f for rule in RULES.values() if tables.has(rule.tables) for f in rule.look(tables)]
     if tables.since is not None:
         first = f"{tables.since:%Y-%m-%d}"
         found = [replace(f, severity="note") if _is_old(f, first) else f for f in found]

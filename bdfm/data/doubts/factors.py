@@ -119,9 +119,10 @@ def collinear_factors(tables: Tables) -> Iterator[Finding]:
     values = values[np.isfinite(values).all(axis=1)]
     if len(values) <= len(names) + 1:
         return
-    centred = values - values.mean(axis=0)
+    shares = values / np.maximum(np.abs(values).max(axis=0), 1e-300)  # squares of absurd returns overflow
+    centred = shares - shares.mean(axis=0)
     size = np.sqrt(np.square(centred).sum(axis=0))
-    still = size <= 1e-12 * np.maximum(np.abs(values).max(axis=0), 1e-300) * np.sqrt(len(values))
+    still = size <= 1e-12 * np.sqrt(len(values))
     for column in np.flatnonzero(still):
         name = names[column]
         yield Finding(

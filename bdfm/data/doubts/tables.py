@@ -45,7 +45,8 @@ class Series:
     names
         Labels.
     values
-        (day, label), NaN where missing.
+        (day, label), NaN where missing. An infinite value is missing too: readers refuse it by name, and no
+        rule has to take it into account.
     """
 
     def __init__(self, table: pd.DataFrame, origin: pd.Timestamp | None, *, where: str) -> None:
@@ -64,7 +65,10 @@ class Series:
             values = table.to_numpy(dtype=np.float64)
         else:
             values = _checks.numeric(table.set_axis(days), where=where).to_numpy(dtype=np.float64)
-        some = np.isfinite(values).any(axis=1)
+        finite = np.isfinite(values)
+        if not finite.all():
+            values = np.where(finite, values, np.nan)
+        some = finite.any(axis=1)
         if not some.all():
             days, values = days[some], values[some]
             stamps = None if stamps is None else stamps[some]
