@@ -2,7 +2,7 @@
 PYTHON ?= python3
 # Test processes (pytest-xdist). 0 = one process, which PyTensor and Numba compile for once.
 WORKERS ?= 2
-# Further arguments of `make demo`, `make test` and `make test-slow`, e.g. ARGS="-k panel".
+# Further arguments of `make demo`, `make test`, `test-long` and `test-slow`, e.g. ARGS="-k panel".
 ARGS ?=
 
 # Address at which the documentation will stand, e.g. SITE=https://example.org/bdfm; gives it a sitemap.
@@ -26,13 +26,16 @@ UV_MADE := .uv/bin/uv
 UV := $(UV_MADE)
 endif
 
-.PHONY: demo test test-slow lint format lock torch audit notebooks docs clean help
+.PHONY: demo test test-long test-slow lint format lock torch audit notebooks docs clean help
 
 demo: $(STAMP) ## forecast the included data; results in bdfm-demo/
 	$(BIN)/bdfm demo $(ARGS)
 
 test: $(STAMP) ## fast tests (WORKERS=0 for one process, ARGS="-k panel" for some)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+test-long: $(STAMP) ## whole jobs and further cases, which the fast tests leave out
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "long and not slow" -n $(WORKERS) --dist worksteal $(ARGS)
 
 test-slow: $(STAMP) ## long statistical checks
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow -n $(WORKERS) --dist worksteal $(ARGS)

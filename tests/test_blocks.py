@@ -61,6 +61,7 @@ def results(posterior: Posterior, folder) -> dict[str, object]:
     }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("preset", few(["house", "m6"], ("house",)))  # m6 is half of house
 @pytest.mark.filterwarnings("ignore::bdfm.errors.DataWarning")
 def test_disk_and_blocks_change_no_number(preset, small_preset, random_draws, small_blocks, tmp_path):
@@ -176,7 +177,7 @@ def test_what_goes_through_an_array_in_a_file_needs_little_memory():
     assert int(done.stdout) < 100_000  # kilobytes; the array has 200,000
 
 
-@pytest.mark.slow  # what a page is made of in the test above too
+@pytest.mark.long  # what a page is made of in the test above too
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is handed back on Linux alone")
 def test_a_page_never_has_all_draws_in_memory():
     done = subprocess.run([sys.executable, "-c", PAGE], capture_output=True, text=True, check=True)

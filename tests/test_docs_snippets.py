@@ -34,9 +34,12 @@ SHORTER = {
     "step=4": "step=26",
 }
 
-# Months in a row, risk and ArviZ: the ground of tests/report/test_roll.py, tests/cli/test_cli_risk.py and
-# tests/posterior/test_arviz.py.
-SLOW = {"docs/routine", "docs/howto/every_month", "docs/howto/risk", "docs/howto/arviz"}
+# Pages that take seconds. README, the page on parts and all others run in the fast tests.
+LONG = {
+    "docs/routine", "docs/tutorial", *(f"docs/howto/{x}" for x in (
+        "arviz", "every_month", "forecast", "mandate", "new_listings", "risk", "views", "write_forecaster",
+    )),
+}  # fmt: skip
 
 sys.path.insert(0, str(ROOT / "scripts" / "docs"))
 docs = importlib.import_module("blocks")
@@ -105,7 +108,7 @@ def run_script(words):
     "name",
     few(
         [n for n, p in PAGES.items() if any(b.language in RUN for b in docs.blocks(p))],
-        {*PAGES} - SLOW,
+        {*PAGES} - LONG,
     ),
 )
 def test_blocks_of_the_page_run(name, folder, bdfm_command):

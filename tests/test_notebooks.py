@@ -1,6 +1,6 @@
 """Every notebook runs from top to bottom, and keeps the outputs of a run (`make notebooks`).
 
-The first of them with few draws; all with all draws, each in a kernel of its own, in the slow tests.
+A few of them with few draws in the long tests; all with all draws, each in a kernel of its own, in the slow ones.
 """
 
 from itertools import groupby
@@ -82,6 +82,7 @@ def run(path, manager=None):
     assert shown(cells) == kept, f"{path.name}: its outputs are of another run: make notebooks"
 
 
+@pytest.mark.long
 def test_notebooks_run_with_few_draws(kernel):
     """One test, so that one process of the tests starts the one kernel."""
     for path in NOTEBOOKS:

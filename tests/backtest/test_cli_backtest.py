@@ -2,7 +2,10 @@
 
 import re
 
+import pytest
 
+
+@pytest.mark.long
 def test_backtest_and_compare(bdfm_command, data, origins, tmp_path):
     data.prices.to_csv(tmp_path / "prices.csv")
     data.universe.to_csv(tmp_path / "universe.csv", index=False)

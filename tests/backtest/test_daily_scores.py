@@ -21,6 +21,7 @@ def known(**returns):
     return np.array([returns.get(s, np.nan) for s in SYMBOLS])
 
 
+@pytest.mark.long
 def test_density_of_the_next_day_is_a_density(script):
     """Over a grid of two assets' returns it sums to one; with one asset the joint is its own."""
     posterior, grid = daily_posterior(20), np.linspace(-0.24, 0.24, 31)
@@ -49,6 +50,7 @@ def test_density_agrees_with_the_draws_of_the_forecast(script):
             assert density == pytest.approx(near, rel=0.1)
 
 
+@pytest.mark.long
 def test_copula_densities(script):
     """Normal margins are a multivariate normal; Student-t ones have the scale as their standard deviation."""
     r = np.array([[1.0, 0.6, -0.2], [0.6, 1.0, 0.1], [-0.2, 0.1, 1.0]])

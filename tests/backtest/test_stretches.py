@@ -66,6 +66,7 @@ def test_an_origin_that_fails_does_not_end_its_stretch(data, origins, tmp_path):
     assert f"{way[0]:%Y-%m-%d}" < begun[0][0] < begun[-1][0]
 
 
+@pytest.mark.long
 def test_a_model_is_fitted_cold_once_a_stretch_and_updated_after(data, origins, tmp_path):
     model = bdfm.FactorModel.from_preset("m6").model_copy(update={"n_factors": 2})
     sampler = BACKTEST_SAMPLER.model_copy(update={"max_rhat": 1.05, "min_ess": 60.0, "tune": 100})

@@ -95,6 +95,7 @@ def test_equal_fifths_score_016_whatever_the_number_of_assets(data, origins, tmp
             _ = run.calibration
 
 
+@pytest.mark.long
 def test_crps_and_energy_score_are_of_log_returns(run, data, origins):
     import scoringrules
 
@@ -205,6 +206,7 @@ def test_the_factor_model(data, origins, tmp_path):
     assert other.settings == forecaster.settings  # cores change nothing but the time
 
 
+@pytest.mark.long
 def test_a_model_of_market_days_forecasts_the_period_of_the_backtest(data, tmp_path):
     """The same as by hand: weekdays up to the end of the period, from returns of days up to the origin."""
     model = bdfm.FactorModel.from_preset("daily")
@@ -385,7 +387,7 @@ def test_quantile_forecasts_are_checked():
 # -- workers -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow  # a death in tests/test_workers.py, work on processes in tests/report/test_months.py too
+@pytest.mark.long  # a death in tests/test_workers.py, work on processes in tests/report/test_months.py too
 def test_processes_give_the_same_and_survive_a_death(run, data, origins, tmp_path):
     bad = f"{origins[2]:%Y-%m-%d}"
     with pytest.warns(DataWarning, match="1 of .* failed .*the worker process died"):

@@ -68,6 +68,7 @@ def test_forecast_writes_all_files(bdfm_command, arguments, files):
     assert "submission.csv" in out
 
 
+@pytest.mark.long
 def test_a_forecast_is_repeated_by_its_run_file(bdfm_command, arguments, files):
     options = ["--zero", "AAPL", "--evidence", "BBY = 2% +- 10%", "--period-days", 21, "--seed", 7]
     options += [

@@ -47,6 +47,7 @@ def test_of_a_posterior_alone(bdfm_command, folder):
     assert week.loc["expected_shortfall", "value"] > week.loc["value_at_risk", "value"]
 
 
+@pytest.mark.long
 def test_after_the_other_models(bdfm_command, folder, monkeypatch):
     """The same table, beside models of past returns; the posterior's file is read once."""
     read, load = [], Posterior.load
@@ -66,6 +67,7 @@ def test_after_the_other_models(bdfm_command, folder, monkeypatch):
     assert "Bayesian" in json.loads((out / "summary.json").read_text())["models"]
 
 
+@pytest.mark.long
 def test_the_next_days_end_no_other_table(bdfm_command, folder):
     """What the posterior's paths cannot do is said, and refused only where days are asked for."""
     far = daily_posterior().with_evidence(Evidence("AAPL", 0.9, 0.001, 1))
@@ -80,6 +82,7 @@ def test_the_next_days_end_no_other_table(bdfm_command, folder):
     assert "evidence (AAPL returns 90" in words(err)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", few(["risk", "stress"], ("stress",)))
 def test_a_posterior_of_another_market_day_is_refused(bdfm_command, folder, command):
     """A weekend may lie between it and the other models' last day, no day with prices."""

@@ -92,7 +92,7 @@ def call(bdfm_command, tmp_path):
 
 
 COMMANDS = ("run", "risk", "factor risk", "exposures", "backtest")
-# what the fast tests try of the table; the rest is slow
+# what the fast tests try of the table; the rest is long
 FAST = {
     "run": ("cash", "few prices", "one weekly asset", "a symbol without prices", "a split before the origin"),
     "risk": ("nothing", "an asset that ended", "very few prices", "weights in percent"),
@@ -101,7 +101,7 @@ FAST = {
     "backtest": ("one weekly asset", "one asset"),
 }
 CELLS = [
-    pytest.param(fault, name, marks=() if fault in FAST[name] else pytest.mark.slow)
+    pytest.param(fault, name, marks=() if fault in FAST[name] else pytest.mark.long)
     for name in COMMANDS
     for fault in FAULTS
 ]

@@ -114,6 +114,7 @@ def several(arguments, files):
 LABELS = {"": "2020-11-23", "_5d": "2020-11-27", "_2020-12-01": "2020-12-01"}
 
 
+@pytest.mark.long
 def test_several_horizons_have_their_files(several):
     """One fit; the first horizon has the plain names, each further one its label in them."""
     out, told = several
@@ -166,6 +167,7 @@ def test_a_report_of_a_further_horizon(bdfm_command, several):
     (several[0] / "report_5d.html").unlink()
 
 
+@pytest.mark.long
 def test_a_run_file_of_several_horizons(bdfm_command, several):
     """It says what it will do, and makes the same files."""
     out, _ = several

@@ -77,7 +77,7 @@ COMMANDS = {
 }
 
 
-@pytest.mark.parametrize("name", ["risk", "exposures", pytest.param("forecast", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["risk", "exposures", pytest.param("forecast", marks=pytest.mark.long)])
 def test_results_are_the_same(run, name):
     read, options = COMMANDS[name]
     plain = read(run(name, PRICES, options=options))

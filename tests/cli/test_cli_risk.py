@@ -219,6 +219,7 @@ def test_the_risk_free_rate_comes_off_the_assets_and_is_no_factor(run, dead):
     pd.testing.assert_frame_equal(pd.read_csv(folder / "out" / "risk.csv"), first)
 
 
+@pytest.mark.long
 def test_volatility_of_market_days_is_that_of_weeks(run, dead):
     folder = dead()
     volatility = {}

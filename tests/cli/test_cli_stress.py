@@ -42,6 +42,7 @@ def common(files):
     )
 
 
+@pytest.mark.long
 def test_risk_says_where_it_comes_from_and_what_to_do(bdfm_command, files):
     """Each table of the folder is what the functions give for the model of the folder."""
     out_dir = files / "risk"
@@ -89,6 +90,7 @@ def test_risk_says_where_it_comes_from_and_what_to_do(bdfm_command, files):
         assert name in ("backtest", *summary["tables"])
 
 
+@pytest.mark.long
 def test_backtest_of_tails_is_the_walk_forward_of_the_package(bdfm_command, files):
     out_dir = files / "tails"
     code, _, err = bdfm_command(
@@ -114,6 +116,7 @@ def test_backtest_of_tails_is_the_walk_forward_of_the_package(bdfm_command, file
     np.testing.assert_allclose(series.loc[("core", "time-series"), "realised"], said["realised"])
 
 
+@pytest.mark.long
 def test_a_benchmark_may_be_a_symbol(bdfm_command, files):
     out_dir = files / "symbol"
     code, _, err = bdfm_command("risk", *common(files), "--benchmark", "WMT", "--out", out_dir)

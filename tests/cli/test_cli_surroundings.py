@@ -72,6 +72,7 @@ def test_closed_streams(folder, closed):
     assert shell(folder, f"bdfm {SCORE} {closed}").returncode == 0
 
 
+@pytest.mark.long
 def test_settings_of_pictures_in_the_folder_are_not_a_commands(folder):
     """They may run LaTeX, ask for a window, or for pictures that fill the disk."""
     command = "check --prices prices.csv --out"
@@ -256,6 +257,7 @@ def test_any_width_of_a_terminal(folder, columns):
     assert len(done.stdout) > (100 if columns == "1" else 500)
 
 
+@pytest.mark.long
 def test_a_file_larger_than_the_memory(folder):
     with open(folder / "large.csv", "wb") as file:
         file.truncate(2**43)  # no bytes of the disk

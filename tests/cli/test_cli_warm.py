@@ -37,6 +37,7 @@ def first(bdfm_command, arguments, files):
     return files / "first"
 
 
+@pytest.mark.long
 def test_a_forecast_goes_on_from_an_earlier_one_and_is_repeated(bdfm_command, arguments, files, first):
     month = ("--origin", "2020-12-18", "--model", "m6", "--out", files / "second", "--warm-from", first)
     code, _, err = bdfm_command(*arguments, *month)

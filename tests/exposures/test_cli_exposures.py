@@ -86,6 +86,7 @@ def test_wrong_unit_is_told(bdfm_command, arguments):
     assert "Returns must be decimals" in " ".join(err.split())
 
 
+@pytest.mark.long
 def test_a_study_writes_every_table_and_picture(bdfm_command, arguments, files, data):
     pytest.importorskip("sklearn")
     pytest.importorskip("arch")

@@ -214,6 +214,7 @@ def test_series_that_does_not_converge_is_named(data, monkeypatch):
 # -- Bayesian random walk ------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_variances_have_the_exact_posterior():
     """One factor: the posterior of the two variances on a fine grid, from the exact likelihood."""
     rng = np.random.default_rng(2)

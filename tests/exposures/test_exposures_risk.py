@@ -170,6 +170,7 @@ def test_descriptive_statistics_are_those_of_scipy(late):
     assert pairs.loc["assets with market", "mean"] == pytest.approx(np.mean(market))
 
 
+@pytest.mark.long
 def test_risk_takes_a_file_of_exposures(bdfm_command, tmp_path):
     returns, factors, _ = simulated(n_days=700)
     days = pd.bdate_range("2019-01-01", periods=700)

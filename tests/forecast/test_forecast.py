@@ -513,6 +513,7 @@ def test_a_file_keeps_everything(original, tmp_path):
         loaded.weights.values[0] = 1
 
 
+@pytest.mark.long
 def test_many_records_fit_in_a_file(tmp_path):
     f = make(5)
     for k in range(650):  # 70 kB: an attribute of HDF5 holds 64

@@ -188,6 +188,7 @@ def check_against_solvers(seeds):
     return counts
 
 
+@pytest.mark.long
 def test_random_sets_hold_and_equal_an_independent_solver():
     counts = check_against_solvers(range(22))
     assert counts["held"] >= 18

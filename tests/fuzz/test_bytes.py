@@ -90,7 +90,7 @@ def differ(one, two):
     return sorted(k for k in one if one[k] != two[k])
 
 
-@pytest.mark.slow  # draws of any number of cores are compared in tests/inference/test_sbc.py too
+@pytest.mark.long  # draws of any number of cores are compared in tests/inference/test_sbc.py too
 def test_cores_threads_and_hashes_do_not_matter(base, tmp_path):
     one = made(base, tmp_path / "x", COMMANDS, cores=1, workers=1, env=ALONE)
     two = made(base, tmp_path / "x", COMMANDS, cores=2, workers=1, env=MANY)

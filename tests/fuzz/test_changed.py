@@ -36,6 +36,7 @@ def spoil(folder):
     (folder / "universe.csv").unlink()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("words", ["run month.toml", FORECAST])
 def test_a_file_that_is_replaced_during_the_fit_changes_nothing(words, base, tmp_path, monkeypatch):
     assert ran(base, tmp_path / "calm", words).code == 0

@@ -1,6 +1,7 @@
 """Stopped commands: files whole or as they were, nothing left for long, the same results in the end.
 
-The fast test takes a sample of the table of commands, signals and moments; the slow one takes all of it, and
+The fast test takes a sample of the table of commands, signals and moments, the long one two rows more of it;
+the slow one takes all of it, and
 ``python tests/fuzz/signal_table.py`` writes it down.
 """
 
@@ -32,7 +33,7 @@ SAMPLE = {
 }
 
 
-@pytest.mark.parametrize("name", SAMPLE)
+@pytest.mark.parametrize("name", few(SAMPLE, {*SAMPLE} - {"run, ledger", "backtest, resumed"}))
 def test_a_stopped_command_leaves_all_whole_and_ends_the_same(name, base, tmp_path):
     whole = stopped.undisturbed(base, tmp_path / "whole", name)
     assert whole.ended.steps > 1
@@ -53,6 +54,7 @@ def test_the_whole_table(name, base, tmp_path):
     assert all(cell.trials >= 8 for cell in table.values())
 
 
+@pytest.mark.long
 def test_two_at_once_into_one_ledger_are_both_entered(base, tmp_path):
     folder = tmp_path / "x"
     stopped.prepare(base, folder)
@@ -83,6 +85,7 @@ def test_two_at_once_into_one_place(name, base, tmp_path):
     assert found == whole.after
 
 
+@pytest.mark.long
 def test_a_month_that_another_run_entered_meanwhile_stays(base, tmp_path):
     folder = tmp_path / "x"
     stopped.prepare(base, folder)

@@ -88,6 +88,7 @@ def check_json(out, before):
     assert all(now[name] > time for name, time in before.items())
 
 
+@pytest.mark.long
 def test_nothing_of_all_models_is_left_beside_the_next_days_alone(base, tmp_path, monkeypatch):
     """``risk`` with prices, and then with a posterior alone, which write by two functions."""
     for name in ("prices.csv", "book.csv"):

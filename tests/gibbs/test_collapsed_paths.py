@@ -120,6 +120,7 @@ def collapsed_at(module, spec, p, down):
     return own, np.full(T, -down - 0.1), 0.0
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("every_asset")
 @pytest.mark.parametrize(
     ("block", "least", "n_draws"),

@@ -199,6 +199,7 @@ def test_u_of_the_returns():
     assert_gamma(spec, p, U.draw_mixing, "u", list(zip(*np.nonzero(seen), strict=True)))
 
 
+@pytest.mark.long
 def test_u_of_the_returns_with_laplace_noise():
     """Draws of every cell against the density on a grid: Kolmogorov and Smirnov, in the logarithm of u."""
     spec, p = world(**LAPLACE_NOISE)
@@ -326,6 +327,7 @@ def test_scale_and_location_of_a_mean_hierarchy_with_coefficients_integrated_out
         assert found[1] - found[0] == pytest.approx(math.sqrt(covariance[-1, -1]), rel=1e-6)
 
 
+@pytest.mark.long
 def test_draws_of_the_scale_of_the_intercepts():
     spec, p = mean_world("alpha", normal=True)
 
@@ -957,6 +959,7 @@ def test_factor_scale_with_the_path_integrated_out(parts, k):
     assert_current(chain)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("which", ["loadings", "path"])
 def test_draws_of_a_factor_scale_that_is_switched(which):
     spec, p = world(**NO_LAGS)

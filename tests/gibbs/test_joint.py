@@ -27,6 +27,7 @@ def test_joint_distribution(number):
     assert max(map(abs, z.values())) < LIMIT, worst(z)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", PATHS)
 def test_joint_distribution_with_volatilities_of_single_factors_and_assets(name):
     z = joint_test(paths_spec(PATHS[name]))
@@ -42,6 +43,7 @@ def at_length(cases, quick):
 LONG = {"n_prior": 15_000, "n_chains": 600}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "length"), at_length(("both", "both, normal noise"), "both"))
 def test_each_update_of_volatilities_alone_keeps_the_joint_distribution(name, length):
     found = alone_test(paths_spec(PATHS[name]), **length)
@@ -60,6 +62,7 @@ def test_joint_distribution_with_volatilities_long(name):
 ALONE = (1, 2, 3, 12, 17)  # cases that have all updates between them, and all families of noise
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("number", "length"), at_length(ALONE, 12))
 def test_each_update_alone_keeps_the_joint_distribution(number, length):
     for update, z in alone_test(small_spec(CASES[number]), **length).items():

@@ -412,6 +412,7 @@ def with_path(p, name, column, x):
     return q
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "update", "column", "normal"),
     [
@@ -437,6 +438,7 @@ def test_whole_paths_have_the_moments_of_the_joint_density(name, update, column,
     assert_moments(draws, paths, log_weight, least=n / 15, correlated=30)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("normal", [False, True], ids=["student", "normal"])
 @pytest.mark.parametrize(("off", "n_draws"), [*long((0.0, 2500), (1.5, 2500)), (1.5, 900)])
 def test_paths_of_a_group_with_their_hierarchies_have_the_moments_of_the_joint_density(off, n_draws, normal):

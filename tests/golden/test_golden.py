@@ -51,15 +51,17 @@ def groups() -> list[tuple[str, str]]:
     return list(dict.fromkeys(pairs))
 
 
-# Models of which other parts of the fast tests make fits, and whose own parts no other preset shares.
-SLOW = ("dynamic_loadings", "dynamic_instrumented", "instrumented", "market_volatility", "var")
+# The whole demo, and models of which other parts of the fast tests make fits or whose parts no preset shares.
+LONG = {
+    "demo", "fit_m6_evidence", "fit_stochastic_volatility_evidence",
+    *(f"{kind}_{name}" for kind in ("fit", "density") for name in
+      ("dynamic_loadings", "dynamic_instrumented", "instrumented", "market_volatility", "var")),
+}  # fmt: skip
 
 
 def marked() -> list[object]:
-    """All groups as parameters; those of the cases above are marked slow."""
-    return [
-        pytest.param(*g, marks=pytest.mark.slow if g[0].partition("_")[2] in SLOW else ()) for g in groups()
-    ]
+    """All groups as parameters; those of the cases above are marked long."""
+    return [pytest.param(*g, marks=pytest.mark.long if g[0] in LONG else ()) for g in groups()]
 
 
 @pytest.mark.parametrize(("case", "group"), marked())

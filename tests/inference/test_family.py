@@ -137,6 +137,7 @@ def test_premium_is_recovered():
     near(sharpe, 0.5, sd_below=0.12)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mean_sd", [0.05, 1.0])
 def test_a_market_premium_is_as_much_the_priors_as_its_memory_is_long(mean_sd):
     """13 years know a Sharpe ratio to about 0.08: a century's prior keeps its say beside them."""
@@ -172,6 +173,7 @@ def test_slope_on_market_volatility_is_recovered():
     np.testing.assert_allclose(np.log(loud / quiet).mean(), 0.64, atol=0.3)
 
 
+@pytest.mark.long
 def test_degrees_of_freedom_and_mixing_of_the_factors_are_recovered():
     model, panel, truth, *_ = simulated(
         STUDENT | MARKET,
@@ -222,6 +224,7 @@ def test_drift_of_loadings_is_recovered():
     assert np.corrcoef(variance, now)[0, 1] > np.corrcoef(variance, before)[0, 1] + 0.2
 
 
+@pytest.mark.long
 def test_loadings_follow_characteristics_as_they_move():
     """Characteristics of the origin for the whole history, or none, miss how the loadings came there."""
     rng = np.random.default_rng(5)
@@ -249,6 +252,7 @@ def test_loadings_follow_characteristics_as_they_move():
     assert error["following"] < 0.6 * min(error["origin"], error["static"]), error
 
 
+@pytest.mark.long
 def test_a_new_listing_gets_the_loadings_of_its_characteristics():
     """With two returns, characteristics decide; with static loadings, the prior does."""
     slopes = np.array([[1.2, 0.3], [0.6, -0.8]])

@@ -119,10 +119,10 @@ def kalman_filter(model, panel, p):
 @pytest.mark.parametrize(
     ("dynamics", "parts", "values"),
     [
-        pytest.param(AR1(), PLAIN, {RHO: -0.35}, marks=pytest.mark.slow),
+        pytest.param(AR1(), PLAIN, {RHO: -0.35}, marks=pytest.mark.long),
         (AR1(), FEATURES, {RHO: 0.93}),
         (Momentum(), PLAIN, {RHO: 0.4, BETA_MOMENTUM: -0.05}),
-        pytest.param(Momentum(), FEATURES, {RHO: -0.2, BETA_MOMENTUM: 0.06}, marks=pytest.mark.slow),
+        pytest.param(Momentum(), FEATURES, {RHO: -0.2, BETA_MOMENTUM: 0.06}, marks=pytest.mark.long),
     ],
     ids=["ar1", "ar1 with features", "momentum", "momentum with features"],
 )

@@ -163,6 +163,7 @@ def a_chain(small_preset, name="m6", seed=1):
     return spec, make_chain(spec, np.random.default_rng(seed))
 
 
+@pytest.mark.long
 def test_mixing_variables_of_a_placed_draw_are_drawn_given_the_rest(small_preset):
     """Left at their start a sweep would not keep the posterior: loadings would be drawn as if normal."""
     spec, chain = a_chain(small_preset)
@@ -359,6 +360,7 @@ def probabilities(posterior):
     return posterior.forecast(seed=1, n_draws=200_000).quantile_probabilities().to_numpy()
 
 
+@pytest.mark.long
 def test_an_update_moves_every_draw_and_gives_the_probabilities_of_a_fit(months, earlier):
     model, _, second, _ = months
     now = earlier.update(second, seed=9)
@@ -375,6 +377,7 @@ def test_an_update_moves_every_draw_and_gives_the_probabilities_of_a_fit(months,
     np.testing.assert_array_equal(again.draws["loadings"], now.draws["loadings"])
 
 
+@pytest.mark.long
 def test_draws_that_are_far_from_the_posterior_are_not_taken_for_it(months, earlier):
     """Returns eight times as large: four sweeps do not bring all draws there, and chains take over."""
     model, _, _, far = months

@@ -91,6 +91,7 @@ def variance_for_noise_sd(model, p, data, *, rng):
     return simulate(model, {**p, **doubled}, data, rng=rng)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("wrong", "caught_in"),
     [
@@ -140,6 +141,7 @@ def ranks_of(values, n_draws):
     return SBC(dataset, dataset.astype(float), n_draws, "gibbs", 0)
 
 
+@pytest.mark.long
 def test_uniform_ranks_leave_the_band_as_often_as_stated():
     """10 % of ranks are outside the 90 % band of one scalar; of two, by Bonferroni, a little fewer."""
     rng = np.random.default_rng(5)
@@ -201,6 +203,7 @@ def test_plot_draws_one_panel_a_scalar(calibrated):
 # -- reproducible, and refused -------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_equal_seeds_give_equal_ranks_on_any_number_of_cores(panel):
     first, second, other = (
         calibrate(MODEL, panel, seed=s, n_replicates=10, n_draws=9, tune=50, cores=c).ranks

@@ -138,6 +138,7 @@ def test_what_does_not_belong_in_is_told(tmp_path, book):
     assert len(Ledger.open(tmp_path).entries()) == 1
 
 
+@pytest.mark.long
 def test_two_at_once_enter_each_month_once(tmp_path):
     for origin in origins()[:3]:
         write_month(tmp_path, origin)
@@ -183,6 +184,7 @@ class Same:
         return made(history.origin)
 
 
+@pytest.mark.long
 def test_scores_are_those_of_a_backtest(found, prices, tmp_path):
     universe = pd.DataFrame({"symbol": SYMBOLS, "asset_class": "x"})
     run = walk_forward(
@@ -263,6 +265,7 @@ def test_people_are_judged_and_their_shares_learned_without_look_ahead(found):
     assert (people["share_after"] - people["share"]).abs().max() > 0.01
 
 
+@pytest.mark.long
 def test_a_forecaster_with_half_the_volatility_raises_the_alarm(tmp_path, prices, found):
     assert found.alarm.raised is None
     for origin in origins():
@@ -275,6 +278,7 @@ def test_a_forecaster_with_half_the_volatility_raises_the_alarm(tmp_path, prices
     assert "Views" not in track_html(bad)
 
 
+@pytest.mark.long
 def test_a_month_is_judged_once(tmp_path, prices, found, monkeypatch):
     for origin in origins():
         write_month(tmp_path, origin)

@@ -186,6 +186,7 @@ def test_blocks_of_loadings_end_at_the_origin():
     np.testing.assert_array_equal(StaticLoadings().blocks(3), [0, 0, 0])
 
 
+@pytest.mark.long
 def test_random_walk_loadings_change_by_the_yearly_drift(data):
     """With blocks of 8 periods, a change has sd drift * sqrt(8 / 13); a forecast uses the last block."""
     data["loading_block"] = RandomWalkLoadings(every=8).blocks(N_PERIODS)
@@ -286,6 +287,7 @@ def test_latent_variance_ahead_is_that_of_its_paths(rng, with_next):
         np.testing.assert_allclose(found, np.exp(2 * h[:, s]).mean(), rtol=0.01)
 
 
+@pytest.mark.long
 def test_factors_with_volatilities_of_their_own_have_leverage(data, rng):
     """A standardised factor goes with the next shock to its volatility, by the correlation, and no other."""
     part = FactorVolatilityScale(leverage_sd=0.5)

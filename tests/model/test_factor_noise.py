@@ -147,6 +147,7 @@ def test_normal_factors_are_no_table_and_student_factors_are():
     assert all("[factor_noise]" not in file.read_text(encoding="utf-8") for file in presets().values())
 
 
+@pytest.mark.long
 def test_a_fit_and_all_that_follows(small_preset, tmp_path):
     model, panel = small_preset("stochastic_volatility")
     model = FactorModel(**model.model_dump() | STUDENT)

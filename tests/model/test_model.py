@@ -184,6 +184,7 @@ def test_a_user_can_extend_the_model(tiny_panel, model):
 # -- simulation ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_prior_predictive_of_pymc_and_of_simulate_agree(tiny_panel, model, rng):
     built = model.build(tiny_panel)
     n = 1500

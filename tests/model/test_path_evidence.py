@@ -57,6 +57,7 @@ def free():
     return paths(daily_posterior(), [], 1200, seed=1)[0]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "evidence",
     [

@@ -135,6 +135,7 @@ def test_posterior_error_of_a_fit_is_that_of_a_nested_simulation(tiny_model, tin
         assert found[name] == pytest.approx(value, rel=0.15), name
 
 
+@pytest.mark.long
 def test_posterior_error_with_evidence_is_that_of_a_nested_simulation(tiny_model, tiny_panel):
     """Brute force: 5,000 prior draws of the period of each posterior draw, weighted by the evidence."""
     sampler = SamplerSettings(draws=150, tune=100, chains=2, engine="gibbs")

@@ -37,7 +37,7 @@ ROWS = [
     for name in re.findall(r"`(\w+)`", names)
 ]
 MANY = {"mode": "FAST_COMPILE"}  # of a graph that is evaluated hundreds of times: rewriting is worth it
-SLOW = ("plot_autocorr", "plot_psense_quantities", "plot_loo_interval")  # a second and more each
+LONG = ("plot_autocorr", "plot_psense_quantities", "plot_loo_interval", "plot_bf")  # a second and more each
 CALL = re.compile(r"`(az\.\w+\(.*?\))`(?=[,;]| *$| of|$)")
 NOT_OF_RESULTS = {"get_log_likelihood"}
 
@@ -99,7 +99,7 @@ def test_the_page_tells_of_every_function_of_arviz():
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
     ("name", "text"),
-    [pytest.param(*r, marks=pytest.mark.slow if r[0] in SLOW else (), id=r[0]) for r in ROWS],
+    [pytest.param(*r, marks=pytest.mark.long if r[0] in LONG else (), id=r[0]) for r in ROWS],
 )
 def test_it_works_or_the_page_says_why_not(name, text, names):
     import matplotlib.pyplot as plt
@@ -117,6 +117,7 @@ def test_it_works_or_the_page_says_why_not(name, text, names):
     plt.close("all")
 
 
+@pytest.mark.long
 def test_lfo_cv_has_the_densities_of_the_package(tiny_model, tiny_panel):
     """The snippet of the page, run as it stands; in the period that comes nothing is known of its returns."""
     settings = SamplerSettings(engine="gibbs", draws=120, tune=200, chains=2, thin=1)
@@ -145,6 +146,7 @@ def test_lfo_cv_has_the_densities_of_the_package(tiny_model, tiny_panel):
 # -- what the groups hold ----------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_all_groups_stand_beside_the_posterior(names, fitted):
     tree = names["tree"]
     assert set(GROUPS) | {"posterior", "sample_stats", "constant_data"} <= set(tree.children)
@@ -165,6 +167,7 @@ def test_cells_are_the_known_returns_by_label(names, fitted):
         assert history.sel(period=cells.period[k].values, asset=cells.asset[k].item()) == cells[k]
 
 
+@pytest.mark.long
 def test_prior_is_that_of_pymc(names, fitted):
     built = fitted.model.build(fitted.panel)
     with built:

@@ -36,6 +36,7 @@ def same_forecast(one, other):
     assert one.history().equals(other.history())
 
 
+@pytest.mark.long
 def test_single_precision_is_a_smaller_file_and_the_same_to_the_last_digit(posterior, compact, tmp_path):
     single, path, _ = compact
     loaded = Posterior.load(path)

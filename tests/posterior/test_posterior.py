@@ -330,6 +330,7 @@ def test_periods_of_the_rolling_covariance_add_up(rolled, n_steps):
     np.testing.assert_allclose(x[:, 1].var(), COVARIANCE[1, 1] + later[1, 1], rtol=0.05)
 
 
+@pytest.mark.long
 def test_draws_of_the_rolling_covariance_are_given_the_evidence(rolled):
     model, panel = rolled
     evidence = [Evidence("A1", -0.15, 0.01)]
@@ -497,7 +498,7 @@ def reweighted_mean(forecast, symbol, mean, sd):
     return weight @ draws.to_numpy().astype(float) / weight.sum(), weight.sum() ** 2 / (weight**2).sum()
 
 
-@pytest.mark.slow  # of Gibbs sampling and quantiles in tests/report/test_month.py too
+@pytest.mark.long  # of Gibbs sampling and quantiles in tests/report/test_month.py too
 @pytest.mark.parametrize("engine", ["gibbs", "nuts"])
 def test_evidence_in_the_model_equals_reweighting(engine, tiny_model, tiny_panel, posterior):
     statement = Evidence("A7", -0.06, 0.04)

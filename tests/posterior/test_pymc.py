@@ -34,7 +34,7 @@ from bdfm.posterior.predictive_checks import prior_predictive
 SHORT = SamplerSettings(engine="gibbs", draws=30, tune=30, chains=2, thin=1)
 MANY = {"mode": "FAST_COMPILE"}  # of graphs that are evaluated hundreds of times: rewriting is worth it
 PRESETS = sorted(presets())
-# The presets whose parts are of all kinds; the others in the slow tests, where each builds its graph.
+# The presets whose parts are of all kinds; the others in the long tests, where each builds its graph.
 FEW = few(PRESETS, ("daily", "house", "momentum"))
 PREDICTIVE = pytest.mark.filterwarnings("ignore:The effect of Potentials")  # of period_weighting: on purpose
 
@@ -165,6 +165,7 @@ def test_replicates_of_pymc_come_from_the_posterior(posteriors, name):
     assert np.corrcoef(replicates.mean(axis=0).ravel(), ours.ravel())[0, 1] > 0.5
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", few(PRESETS, ("momentum",)))  # the tiny model's in tests/model/test_model.py
 @PREDICTIVE
 def test_prior_predictive_of_pymc_is_ours(small_preset, name):
@@ -198,7 +199,7 @@ def test_arviz_summarises_and_leaves_out(posteriors, name):
 # -- a user's own trace ------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module", params=["prior", pytest.param("posterior", marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=["prior", pytest.param("posterior", marks=pytest.mark.long)])
 def extended(small_preset, request):
     """m6 with a macro series that moves the factors, and a belief; a trace that PyMC drew of it."""
     model, panel = small_preset("m6")
@@ -223,6 +224,7 @@ def extended(small_preset, request):
     return model, panel, trace
 
 
+@pytest.mark.long
 def test_a_users_trace_is_a_posterior(extended, tmp_path):
     model, panel, trace = extended
     turns = {"macro_slope": "factors", "macro_factors": "factors"}
@@ -312,6 +314,7 @@ def test_a_posterior_is_read_only(small_preset, random_draws):
 # -- data, seeds, samplers ---------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_one_pymc_model_serves_another_panel(small_preset):
     model, panel = small_preset("m6")
     built = model.build(panel)

@@ -89,6 +89,7 @@ def test_check_fits_nothing(run, folder):
     assert not (folder / "results").exists()
 
 
+@pytest.mark.long
 def test_a_month_from_one_file_and_what_can_be_done_with_it(run, folder):
     code, out, _ = run("run", folder / "month.toml")
     assert code == 0
@@ -294,6 +295,7 @@ def moments(forecast):
 PREDICTIVE = 40_000  # the tests below allow for the error of as many
 
 
+@pytest.mark.long
 def test_evidence_by_weights_equals_evidence_inside_the_model(posterior):
     """A mild view: quantiles of every asset and quintile probabilities agree within the error of both ways.
 
@@ -326,6 +328,7 @@ def test_evidence_by_weights_equals_evidence_inside_the_model(posterior):
     assert float(np.abs(p1 - p2).max()) < 4 * 0.5 / np.sqrt(n)
 
 
+@pytest.mark.long
 def test_a_view_four_sd_away_goes_into_the_model(posterior):
     base = posterior.forecast(seed=2, n_draws=PREDICTIVE)
     mean, sd = (x[4] for x in moments(base))
@@ -442,6 +445,7 @@ def made(folder, **settings):
     return RunFile(data=data, sampler=sampler, out=folder / "made", **({"n_draws": 4000} | settings))
 
 
+@pytest.mark.long
 def test_a_month_made_in_python_is_repeated_from_its_file(folder):
     run = made(
         folder,
@@ -477,6 +481,7 @@ def test_a_month_made_in_python_is_repeated_from_its_file(folder):
     assert "bdfm run" in (month.out / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.long
 def test_further_horizons_know_nothing_of_views_that_were_fitted(folder):
     """Views are about the first horizon: what goes into a second fit for it is in no other forecast."""
     strong = v.Absolute(asset="BBY", mean=0.3, sd=0.005, semantics="evidence").to_dict()
@@ -582,6 +587,7 @@ def mandated(folder):
     return folder
 
 
+@pytest.mark.long
 def test_a_month_under_a_mandate(run, mandated):
     from bdfm.portfolio.decisions import Decision
 

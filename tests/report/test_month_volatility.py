@@ -45,6 +45,7 @@ def test_wide_and_long_files_are_the_same(folder):
     pd.testing.assert_frame_equal(wide, long[wide.columns], check_freq=False)
 
 
+@pytest.mark.long
 def test_forecast_reads_it_and_the_run_file_repeats_it(folder, tmp_path):
     common = ["--prices", folder / "prices.csv", "--universe", folder / "universe.csv", "--origin", ORIGIN]
     common += ["--draws", 50, "--tune", 50, "--chains", 1, "--n-draws", 20_000]

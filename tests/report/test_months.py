@@ -54,6 +54,7 @@ def month(folder, tmp_path):
     return write
 
 
+@pytest.mark.long
 def test_one_that_fails_ends_no_other(month, tmp_path):
     good, bad, odd = month("good"), month("bad", origin="2030-01-01"), month("odd", more="colour = 3")
     late = month("late", origin="2020-12-18")
@@ -75,6 +76,7 @@ def test_one_that_fails_ends_no_other(month, tmp_path):
     assert one == other
 
 
+@pytest.mark.long
 def test_a_month_waits_for_the_one_it_starts_from(month, tmp_path):
     second = month("second", origin="2020-12-18", more=f'warm_from = "{(tmp_path / "first").as_posix()}"')
     order = []

@@ -253,6 +253,7 @@ def test_a_long_table_is_sorted_as_a_whole(long_tab):
     assert long_tab.messages == []
 
 
+@pytest.mark.long
 def test_a_long_page_is_printed_whole(long_tab):
     long_tab.pdf()
     assert n_rows(long_tab) == N_LONG

@@ -185,6 +185,7 @@ def test_a_month_that_a_check_refuses_is_not_written(run, file):
     assert file.with_name("2022-11-25.toml").exists()
 
 
+@pytest.mark.long
 def test_three_months_as_a_routine(run, file, prices):
     code, out, err = run("run", file)
     assert code == 0, err

@@ -240,6 +240,7 @@ def test_views_come_back_from_the_toml(forecast, own):
 # -- draws that are carried ----------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_draws_are_carried_as_often_as_their_weights_say(monkeypatch):
     """Over many seeds the mean weight of each draw is its own, whatever the order and the period."""
     rng = np.random.default_rng(2)
@@ -436,6 +437,7 @@ def test_every_control_has_a_name_and_print_hides_them(tab):
     assert tab.messages == []
 
 
+@pytest.mark.long
 def test_an_answer_takes_a_tenth_of_a_second_for_100_assets(open_page, tmp_path):
     f = made(10_000, n_assets=100)
     path = tmp_path / "report.html"

@@ -66,6 +66,7 @@ def by_hand(n_paths, seed):
     return gains
 
 
+@pytest.mark.long
 def test_it_is_what_the_equations_say():
     """Volatility, value at risk and shortfall of every day, from paths that share no code with it."""
     n = 200_000

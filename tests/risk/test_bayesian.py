@@ -76,11 +76,11 @@ def test_draws_have_the_variance_of_the_simulated_future(posterior):
 @pytest.mark.parametrize(
     "parts",
     [
-        pytest.param({"factor_scale": {"kind": "market_volatility"}}, marks=pytest.mark.slow),
+        pytest.param({"factor_scale": {"kind": "market_volatility"}}, marks=pytest.mark.long),
         {"factor_scale": {"kind": "stochastic_volatility"}},
         {"factor_noise": {"kind": "student_t"}},
         {"loadings": {"kind": "instrumented"}, "mean": [{"kind": "factor_premium"}]},
-        pytest.param({"loadings": {"kind": "random_walk"}}, marks=pytest.mark.slow),
+        pytest.param({"loadings": {"kind": "random_walk"}}, marks=pytest.mark.long),
     ],
 )
 def test_every_part_has_the_variance_of_the_simulated_future(parts):

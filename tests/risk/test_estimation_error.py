@@ -12,6 +12,7 @@ def table():
     return estimation_error((40, 160), (20, 60), (0.5, 2.0), n_simulations=8, seed=3)
 
 
+@pytest.mark.long
 def test_volatilities_err_by_one_over_the_root_of_twice_the_periods(table):
     for t in (40, 160):
         own = table.xs((t, "sample"), level=("n_periods", "estimate"))["volatility"]

@@ -50,7 +50,9 @@ HEAVY += (
 
 
 @pytest.mark.shared_data
-@pytest.mark.parametrize("heavy", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "heavy", [pytest.param(False, marks=pytest.mark.long), pytest.param(True, marks=pytest.mark.slow)]
+)
 def test_figures_are_what_the_page_says_and_what_other_code_says(concepts, shared_data, heavy):
     data = concepts.Data(shared_data("sp500").parent)
     wrong = []

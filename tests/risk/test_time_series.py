@@ -151,6 +151,7 @@ def test_weekly_returns():
     np.testing.assert_allclose(simple_returns(prices, accept=None)["A"], [1, 0.5, 1, 1])
 
 
+@pytest.mark.long
 @pytest.mark.shared_data
 def test_french_exposures_of_500_stocks(shared_data):
     prices = read_prices(shared_data("sp500") / "adjusted_close.parquet")

@@ -59,6 +59,7 @@ def months_until_caught(scale, n_records, n_months, seed):
     return np.array(found)
 
 
+@pytest.mark.long
 def test_a_calibrated_forecaster_rarely_raises_the_alarm_in_ten_years():
     caught = months_until_caught(1.0, 1000, 120, seed=1)
     assert np.isfinite(caught).mean() <= 0.05
@@ -97,6 +98,7 @@ def test_scores_of_ranks_are_those_of_each_outcome():
     np.testing.assert_allclose(_rank_scores(p, r), expected, rtol=1e-12)
 
 
+@pytest.mark.long
 def test_places_are_uniform_where_draws_tie():
     rng = np.random.default_rng(9)
     coarse = np.repeat(returns(4, rng), 500, axis=0)  # four outcomes, all else ties

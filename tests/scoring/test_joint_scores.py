@@ -24,7 +24,7 @@ def draws(rng):
     return rng.standard_normal((300, 4)) * sd + 0.8 * rng.standard_normal((300, 1)) + [0.1, 0, -0.2, 1]
 
 
-@pytest.mark.slow  # those of a backtest in tests/backtest/test_walk_forward.py too
+@pytest.mark.long  # those of a backtest in tests/backtest/test_walk_forward.py too
 def test_scores_are_those_of_scoringrules(draws):
     import scoringrules as sr  # compiles for seconds: in the one process that runs this
 

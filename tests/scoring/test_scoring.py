@@ -172,7 +172,7 @@ def test_crps_and_energy_score_count_weights(rng):
     np.testing.assert_allclose(crps(without, came, weights=np.delete(w, 2)), expected)
 
 
-@pytest.mark.slow  # that of a backtest in tests/backtest/test_walk_forward.py too
+@pytest.mark.long  # that of a backtest in tests/backtest/test_walk_forward.py too
 def test_crps_is_that_of_scoringrules(rng):
     import scoringrules  # compiles for seconds: in the one process that runs this
 

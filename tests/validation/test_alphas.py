@@ -21,6 +21,7 @@ def simulate(rng, spread):
     return alphas, pd.DataFrame(alphas + FACTORS.to_numpy() @ b + noise, DAYS, [f"A{i}" for i in range(N)])
 
 
+@pytest.mark.long
 def test_planted_alphas_last_and_shrink_by_their_error():
     spread, window = 0.002, 80
     rng = np.random.default_rng(0)
@@ -38,6 +39,7 @@ def test_planted_alphas_last_and_shrink_by_their_error():
     assert 0.5 < reliability < 0.9
 
 
+@pytest.mark.long
 def test_luck_does_not_last():
     rng = np.random.default_rng(1)
     tables = [forecast_alphas(simulate(rng, 0.0)[1], FACTORS, window=80, step=20).table for _ in range(12)]

@@ -153,6 +153,7 @@ def test_break_is_found_where_it_is(rng):
     assert abs(found.position - 150) < 10
 
 
+@pytest.mark.long
 def test_robust_statistics_keep_their_size_where_classical_ones_do_not():
     """Clustered volatility without autocorrelation: Ljung-Box rejects too often, the robust form does not."""
     rng = np.random.default_rng(3)

@@ -59,6 +59,7 @@ def test_expected_shortfall_by_hand():
     assert found.plot().axes[0].get_title() == "2 of 40 beyond, 2.0 expected"
 
 
+@pytest.mark.long
 def test_right_forecasts_pass_and_wrong_ones_fail_as_often_as_p_values_say():
     rng = np.random.default_rng(3)
     var, es = tail_of_volatility(0.01, level=0.95)

@@ -53,6 +53,7 @@ def test_planted_fault_is_named_and_no_other(fault):
         assert report.skipped
 
 
+@pytest.mark.long
 def test_clean_data_raise_no_more_alarms_than_stated():
     n_alarms, n_reports = 0, 40
     for seed in range(n_reports):
@@ -140,6 +141,7 @@ def test_a_flag_says_what_it_means():
     assert "a factor is missing" in report._repr_html_()
 
 
+@pytest.mark.long
 def test_statistical_and_cross_sectional_models_without_fault():
     rng = np.random.default_rng(12)
     _, returns = simulate(rng)
