@@ -1,6 +1,6 @@
 """Every notebook runs from top to bottom, and keeps the outputs of a run (`make notebooks`).
 
-A few of them with few draws in the long tests; all with all draws, each in a kernel of its own, in the slow ones.
+The first with few draws in the long tests; all with all draws, each in a kernel of its own, in the slow ones.
 """
 
 from itertools import groupby
