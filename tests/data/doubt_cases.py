@@ -166,4 +166,5 @@ FACTORS = {
     "-99.99 of percent": ("missing-code", _cells("SMB", 1000, -0.9999), "SMB"),
     "-999": ("missing-code", _cells("HML", 1000, -999.0), "HML"),
     "odd twice": ("missing-code", _cells("HML", 300, 0.7), "HML"),
+    "a misprint": ("far-return", _cells("HML", 10_000, 1.05), "HML"),
 }

@@ -166,6 +166,7 @@ FAULTS = {
     "missing-code": middle(lambda x: 0 * x + 999, slice(-20, -19)),
     "missing-code of factors": lambda t: t | {"factors": cases.FACTORS["-99.99 of percent"][1](t["factors"])},
     "missing-code of returns": middle(lambda x: 1e-4 * x, slice(-20, None)),
+    "far-return": lambda t: t | {"factors": cases.FACTORS["a misprint"][1](t["factors"])},
     "not-prices": priced(cases.PRICES, "gross returns"),
     "ohlcv": lambda t: {
         **t,
@@ -211,6 +212,7 @@ EXPECTED = {
     "unit-step": dict.fromkeys(PRICED, R),
     "missing-code": dict.fromkeys(PRICED, R),
     "missing-code of factors": dict.fromkeys(FACTORED, R),
+    "far-return": dict.fromkeys(FACTORED, R),
     "not-prices": dict.fromkeys(PRICED, R),
     "ohlcv": dict.fromkeys(("panel", "backtest", "risk", "exposures"), R),
     "summary-row": {"panel": R, "backtest": R, "exposures": R},  # others look at part of what it sums up
@@ -276,6 +278,16 @@ def test_every_door_asks_its_rules(fault, door, said):
             DOORS[door](tables, (rule,))  # accepted
     if said == N:
         DOORS[door](tables, ())
+
+
+@pytest.mark.parametrize("door", FACTORED)
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+def test_an_infinite_return_is_refused_by_name(door, value):
+    tables = base()
+    factors = tables["factors"].copy()
+    factors.iloc[-30, 1] = value
+    with quiet(), pytest.raises(DataError, match=rf"infinite \(SMB on [-\d]+: {value:g}\)"):
+        DOORS[door](tables | {"factors": factors}, ("*",))  # not to be accepted
 
 
 def test_one_rule_tells_of_one_price():

@@ -109,6 +109,28 @@ def test_returns_in_percent_and_with_codes():
     assert [f.labels for f in of(examine(Tables("risk", returns=returns)), "missing-code")] == [("S2",)]
 
 
+@pytest.mark.parametrize(
+    ("value", "severity"),
+    [(-1.5, "refuse"), (25.0, "refuse"), (1e6, "refuse"), (-1.0, None), (3.0, "warn"), (0.9, None)],
+)
+def test_returns_that_cannot_be(value, severity):
+    """A stock may be gone, and may rise tenfold, but lose no more than it is worth; here sds are 0.02."""
+    returns = cases.clean_prices().pct_change().iloc[1:]
+    returns.iloc[50, 2] = value
+    found = of(examine(Tables("risk", returns=returns)), "far-return")
+    assert [f.severity for f in found] == ([severity] if severity else [])
+    if severity:
+        assert found[0].labels == ("S2",)
+        assert found[0].days == (f"{returns.index[50]:%Y-%m-%d}",)
+        assert f"S2 on {found[0].days[0]}: {value:.4g}," in found[0].seen
+
+
+def test_the_crash_of_1987_is_no_misprint():
+    factors = cases.clean_factors()
+    factors.iloc[100, 0] = -25 * np.abs(factors["Mkt-RF"]).median() * 1.4826
+    assert not of(examine(Tables("exposures", factors=factors)), "far-return")
+
+
 def crash(kind):
     """An asset that jumps for real: a squeeze, a collapse, a leveraged fund."""
     rng = np.random.default_rng(8)
@@ -470,7 +492,7 @@ def test_findings_as_table_json_and_html():
 
 
 def test_every_rule_says_what_it_doubts_and_is_tested():
-    assert len(RULES) == 19
+    assert len(RULES) == 20
     for rule in RULES.values():
         assert len(rule.text) > 100, rule.name
     tried = {
@@ -552,5 +574,9 @@ def test_no_rule_stumbles_over_a_number(what, value, where):
         "a column": (slice(None), 1), "all": (slice(None), slice(None)),
     }[where]  # fmt: skip
     table.iloc[rows, columns] = value
+    if np.isinf(value):
+        with pytest.raises(DataError, match=r"infinite .*inf"):
+            examine(tables("check", **{what: table}))
+        return
     found = examine(tables("check", **{what: table}))
     assert all(f.rule in RULES for f in found)

@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 import pytest
+from density_cases import assert_current
 from drivers import LEAST, Chain, K, N, Script, T, U, moved, patched, plain
 from path_cases import BOTH, assert_moments, long, world
 from reference import expected_returns
 from scipy import stats
-from test_densities import assert_current
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Updates of the volatilities of single factors and assets against the joint density, as ``test_densities``.
+"""Updates of the volatilities of single factors and assets against the joint density, as ``density_cases``.
 
 The two Metropolis-Hastings steps of whole paths, ``draw_asset_paths`` and ``draw_factor_volatilities``, are
 run on one series against weighted draws of its prior; what they do to all others is in ``test_joint``.
@@ -9,6 +9,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from density_cases import SURE, assert_current, skip, with_vector
 from drivers import (
     ASSET_PATHS,
     FACTOR_PATHS,
@@ -33,7 +34,6 @@ from drivers import (
 from path_cases import BOTH, assert_moments, long, poorer, world
 from reference import expected_returns, log_joint, log_noise_scale
 from scipy import stats
-from test_densities import SURE, assert_current, skip, with_vector
 
 
 def level(spec, p):

@@ -40,6 +40,13 @@ QUIET: Final = 1.0  # sds that the market moves at most on a day on which a fall
 MAX_STEPS: Final = 200  # steps of an asset that are looked at
 CODES: Final = (-99.99, -999.0, -99.0, -9999.0, -999.99, -99.999, 99.99, 999.0, 9999.0, 999.99)
 CODE_SDS: Final = 20.0  # a return this many robust sds from 0 may be a code for missing
+FAR_SDS: Final = {
+    "factors": 40.0,
+    "returns": 100.0,
+}  # crashes come to 30, takeovers and banks in a crisis to 70
+FAR: Final = 0.1  # smaller ones, of what hardly moves, are left
+MAX_FACTOR: Final = 1.0  # a factor is a portfolio: it neither doubles nor is gone in a row
+MAX_GAIN: Final = 20.0  # of an asset in a row, +2,000 %: more is a split or a misprint
 
 
 class Step(NamedTuple):
@@ -304,11 +311,44 @@ def missing_code(tables: Tables) -> Iterator[Finding]:
             yield from _codes_among_returns(table, what)
 
 
-def _codes_among_returns(series: Series, what: str) -> Iterator[Finding]:
+@rule("far-return", "refuse", "factors", "returns")
+def far_return(tables: Tables) -> Iterator[Finding]:
+    """A return that cannot be, or that none has been: a misprint, a price read as a return.
+
+    More than 20 robust sds of its column from 0, and a factor's of 100 % or more either way, an asset's below
+    -100 % or above 2,000 %, is refused. More than 40 sds (of an asset 100) and 10 % is warned of. What is a
+    code for missing is told as that. Prices have their rules: unit-step and missing-code.
+    """
+    for what, series in (("factors", tables.factor_series), ("returns", tables.return_series)):
+        if series is None:
+            continue
+        sd = np.nan_to_num(series.value_sd)
+        for column, rows, codes in _far(series):
+            rows = rows[~codes]
+            odd = series.values[rows, column]
+            cannot = np.abs(odd) >= MAX_FACTOR if what == "factors" else (odd < -1) | (odd > MAX_GAIN)
+            never = (np.abs(odd) > FAR_SDS[what] * sd[column]) & (np.abs(odd) > FAR)
+            told = cannot if cannot.any() else never
+            if not told.any():
+                continue
+            name, worst = series.names[column], int(np.argmax(np.where(told, np.abs(odd), 0)))
+            more = f" (and {told.sum() - 1} days more)" if told.sum() > 1 else ""
+            yield Finding(
+                "far-return", "refuse" if cannot.any() else "warn", what, (name,),
+                tuple(series.day(r) for r in rows[told][:10]),
+                f"{name} on {series.day(rows[worst])}{more}: {odd[worst]:.4g},"
+                f" {abs(odd[worst]) / sd[column]:.3g} times its sd of {sd[column]:.3g}",
+                "A return is a decimal, 0.01 for 1 %.",
+                "Correct it, or leave it blank.",
+            )  # fmt: skip
+
+
+def _far(series: Series) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.bool_]]]:
+    """By column with returns of more than ``CODE_SDS`` sds: it, their rows, which of them are codes."""
     values = np.where(series.known, series.values, 0.0)
     sd = np.nan_to_num(series.value_sd)
     far = (np.abs(values) > CODE_SDS * sd) & (np.abs(values) > CODE_SDS * 1e-6)
-    for column in np.flatnonzero(far.any(axis=0)):
+    for column in map(int, np.flatnonzero(far.any(axis=0))):
         rows = np.flatnonzero(far[:, column])
         odd = values[rows, column]
         is_known = np.zeros(len(odd), dtype=bool)
@@ -316,8 +356,15 @@ def _codes_among_returns(series: Series, what: str) -> Iterator[Finding]:
             is_known |= np.isclose(odd, code, rtol=1e-9) | np.isclose(100 * odd, code, rtol=1e-9)
         unique, counts = np.unique(odd, return_counts=True)
         is_known |= np.isin(odd, unique[counts > 1])
+        yield column, rows, is_known
+
+
+def _codes_among_returns(series: Series, what: str) -> Iterator[Finding]:
+    sd = np.nan_to_num(series.value_sd)
+    for column, rows, is_known in _far(series):
         if not is_known.any():
             continue
+        odd = series.values[rows, column]
         name = series.names[column]
         days = tuple(series.day(r) for r in rows[is_known][:10])
         more = f" and on {is_known.sum() - 1} more days" if is_known.sum() > 1 else ""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pandas.api.types import is_float_dtype
 
 from bdfm import _checks
+from bdfm.errors import DataError
 
 Floats = NDArray[np.float64]
 Purpose = Literal["forecast", "backtest", "risk", "exposures", "score", "check"]
@@ -45,8 +46,12 @@ class Series:
     names
         Labels.
     values
-        (day, label), NaN where missing. An infinite value is missing too: readers refuse it by name, and no
-        rule has to take it into account.
+        (day, label), NaN where missing.
+
+    Raises
+    ------
+    DataError
+        Labels or days twice, values that are no numbers, infinite ones, so that no rule meets them.
     """
 
     def __init__(self, table: pd.DataFrame, origin: pd.Timestamp | None, *, where: str) -> None:
@@ -65,10 +70,13 @@ class Series:
             values = table.to_numpy(dtype=np.float64)
         else:
             values = _checks.numeric(table.set_axis(days), where=where).to_numpy(dtype=np.float64)
-        finite = np.isfinite(values)
-        if not finite.all():
-            values = np.where(finite, values, np.nan)
-        some = finite.any(axis=1)
+        some = np.isfinite(values).any(axis=1)
+        endless = np.argwhere(np.isinf(values))
+        if len(endless):
+            named = _checks.first(
+                f"{self.names[j]} on {days[i]:%Y-%m-%d}: {values[i, j]:g}" for i, j in endless
+            )
+            raise DataError(f"{where}: {len(endless)} infinite ({named}). Correct them, or leave them blank.")
         if not some.all():
             days, values = days[some], values[some]
             stamps = None if stamps is None else stamps[some]
