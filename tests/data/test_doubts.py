@@ -114,7 +114,7 @@ def test_returns_in_percent_and_with_codes():
     [(-1.5, "refuse"), (25.0, "refuse"), (1e6, "refuse"), (-1.0, None), (3.0, "warn"), (0.9, None)],
 )
 def test_returns_that_cannot_be(value, severity):
-    """A stock may be gone, and may rise tenfold, but lose no more than it is worth; here sds are 0.02."""
+    """A stock may be gone, and may rise tenfold, but lose no more than it is worth; sds here are 0.015."""
     returns = cases.clean_prices().pct_change().iloc[1:]
     returns.iloc[50, 2] = value
     found = of(examine(Tables("risk", returns=returns)), "far-return")
