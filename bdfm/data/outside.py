@@ -16,6 +16,15 @@ WINDOW: Final = 20  # market days of the realised volatility that it is compared
 MARKET_DAYS: Final = 252  # of the year that volatilities are quoted for
 PRIOR_PERIODS: Final = 6.0  # periods that the assets' common level counts in an asset's own
 _USUAL: Final = (0.01, 3.0)  # annual volatilities whose median is believed; outside, the unit is another
+_CELL: Final = (0.001, 20.0)  # what a single one can be: 0.1 % of a bill, 2,000 % of a squeeze
+_SPIKE: Final = 20.0  # times its median that no asset's has been; 6 in the worst of crises
+# times the realised one, at the median: daily ones are 16 times too small, percent 100 too large
+_APART: Final = 5.0
+_MIN_PERIODS: Final = 6  # of which the median is believed
+_UNIT: Final = (
+    "Annual volatilities in decimals were expected, 0.25 for 25 %: divide percentages by 100, multiply daily"
+    " ones by the root of 252."
+)
 
 
 def volatility_table(volatility: pd.DataFrame) -> pd.DataFrame:
@@ -24,7 +33,8 @@ def volatility_table(volatility: pd.DataFrame) -> pd.DataFrame:
     Raises
     ------
     DataError
-        Repeated days or symbols, values that are not positive, or a median that is no annual decimal.
+        Repeated days or symbols, values that are not positive and finite, below 0.001 or above 20 or above 20
+        times the median of their column, or a median of all that is no annual decimal.
     """
     where = "volatility"
     table = volatility.set_axis(_checks.days(volatility.index, where=where), axis=0).sort_index()
@@ -35,18 +45,23 @@ def volatility_table(volatility: pd.DataFrame) -> pd.DataFrame:
     known = values[np.isfinite(values)]
     if not known.size:
         raise DataError(f"{where}: not one value. Columns of symbols with annual volatilities were expected.")
-    if known.min() <= 0:
-        row, column = np.argwhere(np.where(np.isfinite(values), values, 1.0) <= 0)[0]
-        raise DataError(
-            f"{where}: {table.columns[column]} has {values[row, column]:g} on {table.index[row]:%Y-%m-%d}."
-            " Volatilities are positive; leave a missing one blank."
-        )
-    middle = float(np.median(known))
-    if not _USUAL[0] <= middle <= _USUAL[1]:
-        raise DataError(
-            f"{where}: the median is {middle:g}. Annual volatilities in decimals were expected, 0.25 for"
-            " 25 %: divide percentages by 100, multiply daily ones by the root of 252."
-        )
+
+    def refuse(cells: NDArray[np.bool_], hint: str) -> None:
+        if cells.any():
+            named = _checks.first(
+                f"{table.columns[j]} has {values[i, j]:g} on {table.index[i]:%Y-%m-%d}"
+                for i, j in np.argwhere(cells)
+            )
+            raise DataError(f"{where}: {named}. {hint}")
+
+    with np.errstate(invalid="ignore"):
+        refuse((values <= 0) | np.isinf(values), "Volatilities are positive; leave a missing one blank.")
+        middle = float(np.median(known))
+        if not _USUAL[0] <= middle <= _USUAL[1]:
+            raise DataError(f"{where}: the median is {middle:g}. {_UNIT}")
+        refuse((values < _CELL[0]) | (values > _CELL[1]), _UNIT)
+        usual = table.median().to_numpy()
+        refuse(values > _SPIKE * usual, "Correct it, or leave it blank: that is 20 times the asset's median.")
     return table
 
 
@@ -59,6 +74,9 @@ def outside_volatility(
     asset's earlier periods; the mean is pulled to that of all assets, which counts as six periods. So 0 means
     as far above the past as ever, and stands for a value that is missing or older than ``max_stale_days``.
     ``table`` (day, symbol): values known at the end of their day. ``starts`` ascend.
+
+    Raises ``DataError`` for an asset whose values are more than five times the realised ones, or less than a
+    fifth, at the median over its periods: their unit is another.
     """
     days = day_numbers(pd.DatetimeIndex(table.index))
     given = table.reindex(columns=symbols).to_numpy(dtype=np.float64)
@@ -71,6 +89,14 @@ def outside_volatility(
         value = np.log(np.take_along_axis(given, np.maximum(last, 0), axis=0) / np.sqrt(MARKET_DAYS))
     value = np.where((last >= 0) & (age <= closes.max_stale_days), value, np.nan)
     gap = value - closes.log_volatility(starts, window=WINDOW)
+    for name, own in zip(symbols, gap.T, strict=True):
+        own = own[np.isfinite(own)]
+        apart = float(np.median(own)) if len(own) >= _MIN_PERIODS else 0.0
+        if abs(apart) > np.log(_APART):
+            raise DataError(
+                f"volatility: {name}'s is {np.exp(apart):.3g} times what its price moved by, at the median of"
+                f" {len(own)} periods. {_UNIT}"
+            )
     return _less_own_past(gap)
 
 

@@ -38,7 +38,7 @@ def feature(files, volatility):
 def test_a_volatility_as_far_above_the_realised_one_as_ever_says_nothing(files):
     x = feature(files, files[2])
     assert abs(x.sel(asset="AAPL")).max() < 0.05  # days without a trade are counted otherwise there
-    np.testing.assert_allclose(feature(files, 3 * files[2]), x, atol=1e-12)
+    np.testing.assert_allclose(feature(files, 2 * files[2]), x, atol=1e-12)
 
 
 def test_news_is_the_log_over_the_own_past(files):
@@ -124,12 +124,43 @@ def test_the_own_level_is_pulled_to_the_common_one():
             r"AAPL has -0\.1 on .* positive",
         ),
         (lambda v: v * np.nan, r"not one value"),
+        (lambda v: one(v, np.inf), r"AAPL has inf on .* positive"),
+        (lambda v: one(v, 25.0), r"AAPL has 25 on .* divide percentages by 100"),
+        (lambda v: one(v, 1e-4), r"AAPL has 0\.0001 on .* multiply daily ones"),
+        (lambda v: one(v / 4, 9.99), r"AAPL has 9\.99 on .* 20 times the asset's median"),
         (lambda v: pd.concat([v, v.iloc[:1]]), r"days"),
     ],
 )
 def test_tables_in_another_unit_or_without_sense_are_refused(files, change, message):
     with pytest.raises(DataError, match=message):
         volatility_table(change(files[2].iloc[:, :3]))
+
+
+def one(table, value):
+    """The table with another value in one cell."""
+    table = table.copy()
+    table.loc[table.index[7], "AAPL"] = value
+    return table
+
+
+@pytest.mark.parametrize(
+    ("times", "told"),
+    [
+        (100, r"AAPL has 2\d\.\d+ on .* divide percentages by 100"),
+        (1 / np.sqrt(252), r"AAPL's is 0\.126 times what its price moved by, .* multiply daily ones"),
+        (2, None),
+        (0.11, None),
+    ],
+)
+def test_one_column_in_another_unit_is_refused(files, times, told):
+    """The table's is twice the realised one. The other columns are right, and so is the median of all."""
+    volatility = files[2].copy()
+    volatility["AAPL"] *= times
+    if told is None:
+        feature(files, volatility)
+        return
+    with pytest.raises(DataError, match=told):
+        feature(files, volatility)
 
 
 def test_a_model_with_the_part_needs_the_table(files):
