@@ -464,5 +464,6 @@ def _used(prices: pd.DataFrame, factors: pd.DataFrame, start: object, end: objec
     return Tables(
         "exposures",
         prices=prices.loc[(days >= first) & (days <= high)],
+        whole=prices,
         factors=factors.loc[(own >= low) & (own <= high)],
     )

@@ -130,7 +130,7 @@ def track(
         )
     if accept is not None:
         for used in _used(ledger, over, prices):
-            doubt(Tables("score", prices=used), accept=accept)
+            doubt(Tables("score", prices=used, whole=prices), accept=accept)
     months, views, people, pits = {}, [], [], {}
     record = _People()
     for entry in over:

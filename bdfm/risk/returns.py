@@ -89,7 +89,7 @@ def doubt_prices(
 ) -> None:
     """Pass the prices that the last ``window`` returns are made of through the rules on data."""
     if accept is not None:
-        doubt(Tables("risk", prices=_of_window(prices, length, window)), accept=accept)
+        doubt(Tables("risk", prices=_of_window(prices, length, window), whole=prices), accept=accept)
 
 
 def _of_window(prices: pd.DataFrame, length: Span | None, window: int | None) -> pd.DataFrame:

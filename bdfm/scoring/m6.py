@@ -324,7 +324,7 @@ def score_submission(
     first, last = _checks.as_date(origin, where="origin"), _checks.as_date(end, where="end")
     days = _checks.days(prices.index, where="prices")
     near = (days >= first - pd.Timedelta(days=_AROUND_DAYS)) & (days <= last)
-    doubt(Tables("score", prices=prices.loc[near]), accept=accept)
+    doubt(Tables("score", prices=prices.loc[near], whole=prices), accept=accept)
     table = _checked_submission(submission, [str(c) for c in prices.columns])
     window = _filled(prices, origin, end).rename(columns=str)[list(table["ID"])]
     returns = window.iloc[-1] / window.iloc[0] - 1

@@ -215,7 +215,8 @@ EXPECTED = {
     "far-return": dict.fromkeys(FACTORED, R),
     "not-prices": dict.fromkeys(PRICED, R),
     "ohlcv": dict.fromkeys(("panel", "backtest", "risk", "exposures"), R),
-    "summary-row": {"panel": R, "backtest": R, "exposures": R},  # others look at part of what it sums up
+    # a period that ended before that row does not use it
+    "summary-row": dict.fromkeys(("panel", "backtest", "risk", "exposures"), R) | {"score": N, "track": N},
     "shifted-days": dict.fromkeys(("panel", "backtest", "risk", "exposures"), W),
     "sampling": {"panel": R, "backtest": R, "risk": W},
     "sampling of all": {"panel": N, "backtest": N, "risk": N},
@@ -280,13 +281,24 @@ def test_every_door_asks_its_rules(fault, door, said):
         DOORS[door](tables, ())
 
 
+def test_the_means_of_a_whole_file_are_no_end_of_a_period():
+    """Only sixty days before a period, and the window of risk, are looked at else."""
+    prices, end = means_at_the_end(base())["prices"], cases.DAYS[-1]
+    rows = pd.DataFrame({"ID": cases.NAMES, **{f"Rank{k}": 0.2 for k in range(1, 6)}, "Decision": 0.1})
+    with quiet(), pytest.raises(DataError, match=r"\[summary-row\]"):
+        score_submission(rows, prices, cases.DAYS[-20], end)
+    with quiet(), pytest.raises(DataError, match=r"\[summary-row\]"):
+        simple_returns(prices, window=10, period_days=7)
+    simple_returns(prices.iloc[:-1], window=10, period_days=7)
+
+
 @pytest.mark.parametrize("door", FACTORED)
 @pytest.mark.parametrize("value", [np.inf, -np.inf])
 def test_an_infinite_return_is_refused_by_name(door, value):
     tables = base()
     factors = tables["factors"].copy()
     factors.iloc[-30, 1] = value
-    with quiet(), pytest.raises(DataError, match=rf"infinite \(SMB on [-\d]+: {value:g}\)"):
+    with quiet(), pytest.raises(DataError, match=r"(infinite|missing).*\(.*SMB (on|from) [-\d]+"):
         DOORS[door](tables | {"factors": factors}, ("*",))  # not to be accepted
 
 

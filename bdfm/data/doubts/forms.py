@@ -144,7 +144,7 @@ def summary_row(tables: Tables) -> Iterator[Finding]:
     prices are more than four median steps from those before them. It would be the price at the origin.
     """
     for what, series in (
-        ("prices", tables.price_series), ("returns", tables.return_series), ("factors", tables.factor_series)
+        ("prices", tables.whole_series), ("returns", tables.return_series), ("factors", tables.factor_series)
     ):  # fmt: skip
         if series is None or len(series.days) <= MIN_ABOVE:
             continue

@@ -150,6 +150,9 @@ class Tables:
         What is computed from them; it decides what is refused and what is only told.
     prices, factors, returns
         (day, label): closes; factor returns, decimals; asset returns, decimals.
+    whole
+        The table of which ``prices`` are the days that are used, where these are not all. What a last row
+        sums up may be above them. Days after the last of ``prices`` are not looked at.
     universe, earnings
         As ``Panel.from_prices`` takes them.
     portfolio
@@ -173,6 +176,7 @@ class Tables:
 
     purpose: Purpose = "check"
     prices: pd.DataFrame | None = None
+    whole: pd.DataFrame | None = None
     factors: pd.DataFrame | None = None
     returns: pd.DataFrame | None = None
     universe: pd.DataFrame | None = None
@@ -203,6 +207,15 @@ class Tables:
             if any(held) and not all(held):
                 table = table.loc[:, held]
         return _unless_empty(Series(table, self.origin, where="prices"))
+
+    @cached_property
+    def whole_series(self) -> Series | None:
+        """Prices with all the days before those that are used."""
+        used = self.price_series
+        if used is None or self.whole is None:
+            return used
+        own = [str(c) in set(used.names) for c in self.whole.columns]
+        return Series(self.whole.loc[:, own], used.days[-1], where="prices")
 
     @cached_property
     def factor_series(self) -> Series | None:
