@@ -91,6 +91,7 @@ def test_a_model_is_fitted_cold_once_a_stretch_and_updated_after(data, origins, 
         ModelForecaster(model, warm=0)
 
 
+@pytest.mark.long
 def test_the_command_updates_and_refuses_what_contradicts_it(bdfm_command, data, origins, tmp_path):
     data.prices.to_csv(tmp_path / "prices.csv")
     data.universe.to_csv(tmp_path / "universe.csv", index=False)

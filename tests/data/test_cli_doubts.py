@@ -8,6 +8,7 @@ import doubt_cases as cases
 import numpy as np
 import pandas as pd
 import pytest
+from few import few
 
 from bdfm.risk import simple_returns
 
@@ -148,7 +149,9 @@ def test_a_price_that_stands_still_over_the_end_of_a_period_is_told(bdfm_command
     assert "no-new-price" not in err
 
 
-@pytest.mark.parametrize("name", ["run", "risk", "exposures", "score", "backtest", "check"])
+@pytest.mark.parametrize(
+    "name", few(["run", "risk", "exposures", "score", "backtest", "check"], ("run", "score", "backtest"))
+)
 def test_an_alias_that_matches_nothing_is_told(bdfm_command, files, name):
     folder, end = files()
     text = (folder / "month.toml").read_text()

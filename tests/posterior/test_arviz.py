@@ -37,7 +37,17 @@ ROWS = [
     for name in re.findall(r"`(\w+)`", names)
 ]
 MANY = {"mode": "FAST_COMPILE"}  # of a graph that is evaluated hundreds of times: rewriting is worth it
-LONG = ("plot_autocorr", "plot_psense_quantities", "plot_loo_interval", "plot_bf")  # a second and more each
+LONG = (
+    "plot_autocorr",
+    "plot_psense_quantities",
+    "plot_loo_interval",
+    "plot_bf",
+    "plot_compare",
+    "loo_metrics",
+    "loo_r2",
+    "loo_influence",
+    "loo_expectations",
+)  # a second and more each
 CALL = re.compile(r"`(az\.\w+\(.*?\))`(?=[,;]| *$| of|$)")
 NOT_OF_RESULTS = {"get_log_likelihood"}
 

@@ -233,6 +233,7 @@ def n_rows(tab):
     return tab.evaluate("document.querySelectorAll('#assets tbody tr').length")
 
 
+@pytest.mark.long
 def test_a_long_table_is_laid_out_as_it_is_wanted(long_tab):
     assert n_rows(long_tab) == N_ROWS
     assert long_tab.evaluate("document.querySelectorAll('.main-svg').length") == 0  # no picture is in sight
@@ -247,6 +248,7 @@ def test_a_long_table_is_laid_out_as_it_is_wanted(long_tab):
     assert long_tab.messages == []
 
 
+@pytest.mark.long
 def test_a_long_table_is_sorted_as_a_whole(long_tab):
     long_tab.click("#assets thead th:nth-child(1) button")
     assert column(long_tab, 0) == [BREAKS_OUT, *(f"S{k:03d}" for k in range(N_LONG - 1))]
