@@ -46,7 +46,6 @@ FAR_SDS: Final = {
 }  # crashes come to 30, takeovers and banks in a crisis to 70
 FAR: Final = 0.1  # smaller ones, of what hardly moves, are left
 MAX_FACTOR: Final = 1.0  # a factor is a portfolio: it neither doubles nor is gone in a row
-MAX_GAIN: Final = 20.0  # of an asset in a row, +2,000 %: more is a split or a misprint
 
 
 class Step(NamedTuple):
@@ -315,9 +314,10 @@ def missing_code(tables: Tables) -> Iterator[Finding]:
 def far_return(tables: Tables) -> Iterator[Finding]:
     """A return that cannot be, or that none has been: a misprint, a price read as a return.
 
-    More than 20 robust sds of its column from 0, and a factor's of 100 % or more either way, an asset's below
-    -100 % or above 2,000 %, is refused. More than 40 sds (of an asset 100) and 10 % is warned of. What is a
-    code for missing is told as that. Prices have their rules: unit-step and missing-code.
+    More than 20 robust sds of its column from 0, and a factor's of 100 % or more either way or an asset's below
+    -100 %, is refused. More than 40 sds (of an asset 100) and 10 % is warned of: an asset's return may be of a
+    price that was accepted. What is a code for missing is told as that. Prices have their rules: unit-step and
+    missing-code.
     """
     for what, series in (("factors", tables.factor_series), ("returns", tables.return_series)):
         if series is None:
@@ -326,7 +326,7 @@ def far_return(tables: Tables) -> Iterator[Finding]:
         for column, rows, codes in _far(series):
             rows = rows[~codes]
             odd = series.values[rows, column]
-            cannot = np.abs(odd) >= MAX_FACTOR if what == "factors" else (odd < -1) | (odd > MAX_GAIN)
+            cannot = np.abs(odd) >= MAX_FACTOR if what == "factors" else odd < -1
             never = (np.abs(odd) > FAR_SDS[what] * sd[column]) & (np.abs(odd) > FAR)
             told = cannot if cannot.any() else never
             if not told.any():
