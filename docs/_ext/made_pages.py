@@ -66,7 +66,7 @@ def gallery_cards(paths: list[Path]) -> str:
             file = DOCS / "notebooks" / f"{path.stem}.png"
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(base64.b64decode(pictures[0]))
-            image = f":img-top: notebooks/{path.stem}.png\n:img-alt: First picture of the notebook: {said}\n"
+            image = f":img-top: notebooks/{path.stem}.png\n:img-alt: First picture of the notebook {title}\n"
         head = f":::{{grid-item-card}} {title}\n:link: notebooks/{path.stem}\n:link-type: doc\n{image}"
         cards.append(f"{head}\n{said}\n:::\n")
     return "::::{grid} 1 2 2 3\n:gutter: 2\n\n" + "\n".join(cards) + "\n::::\n"
