@@ -226,12 +226,9 @@ def has_columns(
     columns: Collection[str],
     *,
     where: str,
-    others: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    others: Mapping[str, Iterable[str]] = MappingProxyType({}),
 ) -> None:
-    """Raise ``DataError`` unless it is a table that has all ``columns``.
-
-    ``others`` are names that a reader takes for a column's own; the message tells some of them.
-    """
+    """Raise ``DataError`` unless it is a table with all ``columns``; ``others`` are names to tell for each."""
     if not isinstance(frame, pd.DataFrame):
         raise DataError(
             f"{where}: a table with the columns {first(columns, 8)} was expected, got a"
@@ -240,7 +237,9 @@ def has_columns(
     missing = [c for c in columns if c not in frame.columns]
 
     def named(column: str) -> str:
-        more = list({x[:3]: x for x in reversed(others.get(column, ())) if x[:3] != column[:3]}.values())
+        more = list(
+            {x[:3]: x for x in reversed(list(others.get(column, ()))) if x[:3] != column[:3]}.values()
+        )
         more = more[:-5:-1] if column in missing else []
         return f"{column} (or {', '.join(more)}, ...)" if more else column
 

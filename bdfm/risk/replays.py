@@ -129,7 +129,7 @@ def check_covers(
     inside = np.flatnonzero((days >= first) & (days <= last))
     begin = days[inside[0] - 1] + pd.Timedelta(days=1) if inside[0] else first
     if first - begin > MISFIT or last - days[inside[-1]] > MISFIT:
-        end = days[min(days.searchsorted(last), len(days) - 1)]
+        end = days[min(int(days.searchsorted(last)), len(days) - 1)]
         raise DataError(
             f"{where}: {what} are those of whole periods, and in {name} ({first:%Y-%m-%d} to {last:%Y-%m-%d})"
             f" they speak of {begin:%Y-%m-%d} to {days[inside[-1]]:%Y-%m-%d}. Give a window of whole periods,"
