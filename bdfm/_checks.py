@@ -228,7 +228,7 @@ def has_columns(
     where: str,
     others: Mapping[str, Iterable[str]] = MappingProxyType({}),
 ) -> None:
-    """Raise ``DataError`` unless it is a table with all ``columns``; ``others`` are names to tell for each."""
+    """Raise ``DataError`` unless it is a table with all ``columns``; ``others``: names to tell for each."""
     if not isinstance(frame, pd.DataFrame):
         raise DataError(
             f"{where}: a table with the columns {first(columns, 8)} was expected, got a"
