@@ -7,8 +7,9 @@ import os
 import re
 import stat
 import unicodedata
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
@@ -220,18 +221,32 @@ def existing_text(path: Path, *, what: str) -> str:
         ) from error
 
 
-def has_columns(frame: pd.DataFrame, columns: Collection[str], *, where: str) -> None:
-    """Raise ``DataError`` unless it is a table that has all ``columns``."""
+def has_columns(
+    frame: pd.DataFrame,
+    columns: Collection[str],
+    *,
+    where: str,
+    others: Mapping[str, Iterable[str]] = MappingProxyType({}),
+) -> None:
+    """Raise ``DataError`` unless it is a table with all ``columns``; ``others``: names to tell for each."""
     if not isinstance(frame, pd.DataFrame):
         raise DataError(
             f"{where}: a table with the columns {first(columns, 8)} was expected, got a"
             f" {type(frame).__name__}. Give a DataFrame."
         )
     missing = [c for c in columns if c not in frame.columns]
+
+    def named(column: str) -> str:
+        more = list(
+            {x[:3]: x for x in reversed(list(others.get(column, ()))) if x[:3] != column[:3]}.values()
+        )
+        more = more[:-5:-1] if column in missing else []
+        return f"{column} (or {', '.join(more)}, ...)" if more else column
+
     if missing:
         raise DataError(
             f"{where}: missing column{'s' if len(missing) > 1 else ''} {first(missing)};"
-            f" found {first(frame.columns, 8)}. Expected {first(columns, 8)}."
+            f" found {first(frame.columns, 8)}. Expected {first(map(named, columns), 8)}."
         )
 
 
@@ -368,6 +383,7 @@ def earnings_table(earnings: pd.DataFrame) -> pd.DataFrame:
     return table.assign(date=days(table["date"], where=where))
 
 
+_FORM = re.compile(r"[\w.]+\[.*\]$")  # how pydantic names one of the forms that a key may have
 # What pydantic says less plainly, by its type of problem
 _EXPECTED = {
     "float_parsing": "a number",
@@ -405,7 +421,8 @@ def settings_error(
     kind
         Of the error, unless a key or kind is unknown (``UnknownLabelError``), or a validator raised its own.
     """
-    problem = error.errors()[0]
+    problems = [x | {"loc": _keys(x["loc"])} for x in error.errors()]
+    problem = problems[0]
     cause = problem.get("ctx", {}).get("error")
     if isinstance(cause, BdfmError):
         return cause
@@ -433,10 +450,16 @@ def settings_error(
         return kind(f"{place}: the key {key} is missing.")
     if cause is not None:  # a validator's text says which key
         return kind(f"{place}: {cause}, got {_shown(problem.get('input'))}.")
-    told = _EXPECTED.get(problem["type"])
-    expected = told or problem["msg"].removeprefix("Input should be ")
+    same = [x for x in problems if x["loc"] == problem["loc"]]  # one for each form that a key may have
+    wanted = [_EXPECTED.get(x["type"]) or x["msg"].removeprefix("Input should be ") for x in same]
+    expected = ", or ".join(dict.fromkeys(wanted))
     verb = " should be" if expected != problem["msg"] else ":"
     return kind(f"{place}: {key}{verb} {expected}, got {_shown(problem.get('input'))}.")
+
+
+def _keys(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """Location without the forms of a key that pydantic names beside it, such as dict[str,float]."""
+    return tuple(x for x in location if not (isinstance(x, str) and _FORM.match(x)))
 
 
 def _shown(value: object) -> str:

@@ -22,7 +22,7 @@ DATE_NAMES: Final = (
 ).split()
 SYMBOL_NAMES: Final = (
     "symbol ticker tickers symbols tic ric isin sedol cusip permno secid sec_id security_id instrument asset"
-    " security bbg_ticker bloomberg_ticker id code kürzel wkn name"
+    " security bbg_ticker bloomberg_ticker id code kürzel wkn fund fonds wertpapier titel name"
 ).split()
 PRICE_NAMES: Final = (
     "adjusted_close adj_close adjclose close_adj closeadj adjusted adj_price adjusted_price"

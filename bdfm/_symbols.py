@@ -81,10 +81,14 @@ def did_you_mean(symbol: str, allowed: Iterable[str], *, alias: bool = False) ->
 
 def _as_option(old: str, new: str) -> str:
     """Alias as a shell takes it, and ``alias_of``."""
-    text = "=".join(in_quotes(x) if "=" in x or x[0] in "'\"" else x for x in (old, new))
-    if '"' in text:
-        return shlex.quote(text)
-    return f'"{text}"' if " " in text or "'" in text else text
+    return in_shell("=".join(in_quotes(x) if "=" in x or x[0] in "'\"" else x for x in (old, new)))
+
+
+def in_shell(text: str) -> str:
+    """Value of an option as a shell takes it: in quotes where it has spaces or other signs of a shell."""
+    if shlex.quote(text) == text:
+        return text
+    return f'"{text}"' if not set(text) & set('"$`\\!') else shlex.quote(text)
 
 
 class Aliases(dict[str, str]):

@@ -86,17 +86,49 @@ def test_faults_of_a_site_are_found(tmp_path):
     (tmp_path / "a.html").write_text(
         '<h1 id="top">A</h1><a href="#top">1</a><a href="b.html#here">2</a><a href="https://x.org">3</a>'
     )
-    (tmp_path / "b.html").write_text('<p id="here">B</p><img src="p.png"><a href="a.html">1</a>')
+    (tmp_path / "b.html").write_text('<p id="here">B</p><img src="p.png" alt="a line"><a href="a.html">1</a>')
     assert checked.faults(tmp_path) == []
     (tmp_path / "b.html").write_text(
         '<script src="https://cdn.org/x.js"></script><a href="a.html#no">1</a><a href="c.html">2</a>'
+        '<img src="p.png"><img src="q.png" alt="q.png"><img src="r.png" alt="returns">'
     )
     assert checked.faults(tmp_path) == [
         "a.html links to b.html#here",
         "b.html loads https://cdn.org/x.js",
+        "b.html has no words for the picture p.png",
+        "b.html has no words for the picture q.png",
         "b.html links to a.html#no",
         "b.html links to c.html",
     ]
+
+
+def test_a_picture_of_a_notebook_is_named_by_its_heading_and_its_call():
+    from docutils import nodes
+
+    picture, named = nodes.image(uri="p.png"), nodes.image(uri="q.png", alt="a line")
+    code = nodes.literal_block("", "x = 1\nforecast.plot()")
+    cell = nodes.container("", code, picture, classes=["cell"])
+    tree = nodes.section("", nodes.title("", "Forecasts"), named, cell)
+    made_pages.name_pictures(None, tree)
+    assert picture["alt"] == "Picture: Forecasts, made by forecast.plot()"
+    assert named["alt"] == "a line"
+
+
+def test_a_page_is_described_by_its_first_sentence():
+    from docutils import nodes
+
+    class App:
+        class env:
+            titles = {"risk": nodes.title("", "Risk & return")}
+
+    text = nodes.paragraph("", 'Says "how much" is at risk. And more.')
+    tree, context = nodes.section("", nodes.title("", "Risk"), text), {"metatags": "<x>"}
+    made_pages.describe(App, "risk", "", context, tree)
+    assert 'name="description" content="Says &quot;how much&quot; is at risk."' in context["metatags"]
+    assert 'og:title" content="Risk &amp; return"' in context["metatags"]
+    assert context["metatags"].startswith("<x>")
+    made_pages.describe(App, "genindex", "", context := {}, None)
+    assert context == {}
 
 
 def test_names_of_other_projects_exist_and_have_an_address():

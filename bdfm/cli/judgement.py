@@ -146,7 +146,7 @@ def decide(
             held = {str(k): float(w) for k, w in table.iloc[0].items()}
         columns = None if universe is None else read_universe(universe)
         decision = decided(loaded, settings, holdings=held, universe=columns)
-        show_decision(decision)
+        show_decision(decision, loaded)
         with _files.together():
             written = [] if submission is None else [loaded.write_submission(submission, decision.weights)]
             written.append(decision.save_in(loaded).save(out_file or path))

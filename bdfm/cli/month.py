@@ -232,7 +232,7 @@ def _run_one(month_file: Path, *, check: bool) -> dict[str, Any]:
         show_quantiles(own)
     show_history(forecast)
     if decision is not None:
-        show_decision(decision)
+        show_decision(decision, forecast)
     show_diagnosis(posterior.diagnose())
     out.print(f"Results in {month.out}", markup=False, soft_wrap=True)
     return facts | {"out": str(month.out)}

@@ -89,6 +89,8 @@ def risk(
         return
     request = options.request(prices, portfolio, benchmark=benchmark, instruments=tuple(hedge or ()))
     book = book_of(request, say=say_read)
+    if backtest is not None:
+        book_tables.tested_returns(book, backtest)
     show_risk.left_out(book)
     show_risk.volatilities(book)
     tables: dict[str, Any] = {}

@@ -47,15 +47,19 @@ def show_history(forecast: Forecast, since: int = 0) -> None:
             out.print(f"   {row['symbol']}: {moves}", markup=False, soft_wrap=True)
 
 
-def show_decision(decision: Decision) -> None:
-    """Risk of the portfolio, and its largest weights."""
+def show_decision(decision: Decision, forecast: Forecast) -> None:
+    """Risk of the portfolio over the forecast's span, and its largest weights."""
     out.print(repr(decision)[1:-1], markup=False)
-    table = Table("measure, %", "value", "Monte Carlo error", "posterior error", box=None)
+    span = f"{forecast.origin:%Y-%m-%d} to {forecast.end:%Y-%m-%d}, %"
+    table = Table(span, "value", "Monte Carlo error", "posterior error", box=None)
     for name, row in decision.risk.table.iterrows():
         table.add_row(str(name).replace("_", " "), *("" if x != x else f"{100 * float(x):.3f}" for x in row))
     out.print(table)
-    if decision.risk.table["posterior_error"].isna().all():
+    unknown = decision.risk.table["posterior_error"].isna()
+    if unknown.all():
         out.print("The posterior error is not known: the paths of one posterior draw are not independent.")
+    elif unknown.any():
+        out.print("A posterior error that is blank is too small to be told from zero with these draws.")
     held = decision.weights[decision.weights != 0]
     largest = held.loc[held.abs().sort_values(ascending=False).index[:10]]
     out.print("Largest: " + ", ".join(f"{s} {w:.4f}" for s, w in largest.items()), markup=False)

@@ -40,14 +40,16 @@ def left_out(book: Book) -> None:
         out.print(line, markup=False)
 
 
-def _table(title: str, texts: list[str], numbers: list[str]) -> Table:
-    """Table without a box, whose figures stay whole in a narrow terminal: headings and texts wrap."""
+def _table(title: str, texts: list[str], numbers: list[str], *, lists: tuple[str, ...] = ()) -> Table:
+    """Table without a box, whose figures stay whole in a narrow terminal: headings, texts and lists wrap."""
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for column in texts:
         table.add_column(column, overflow="fold")
     for column in numbers:  # a column that may not wrap is the last to be narrowed
         heading = re.sub(r"(?<!\d) (?!%)", "\n", column) if len(column) > LONG_HEADING else column
         table.add_column(heading, justify="right", no_wrap=True)
+    for column in lists:
+        table.add_column(column)
     return table
 
 
@@ -277,7 +279,8 @@ def stress(found: StressTest, book: Book) -> None:
     shown = _table(
         f"Losing {found.scenarios.loss:.0%} over {book.span}: how far, and by which move",
         ["portfolio", "model"],
-        ["volatilities", "probability %", "largest factor moves"],
+        ["volatilities", "probability %"],
+        lists=("largest factor moves",),
     )
     for key, row in _rows(found.reverse):
         of_factors = found.reverse_factors.index

@@ -266,7 +266,8 @@ def read_records(
     reading = Reading()
     table = _records(path, what, reading, columns, bare=bare)
     if required:
-        _checks.has_columns(table, tuple(columns), where=what)
+        file = f" {Path(path).name}" if isinstance(path, str | Path) else ""
+        _checks.has_columns(table, tuple(columns), where=f"{what}{file}", others=columns)
     wanted = [c for c in numbers if c in table]
     if wanted:
         labels = table[label].astype(str) if label in table else None

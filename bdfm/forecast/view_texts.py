@@ -138,9 +138,16 @@ def _weights(text: str) -> dict[str, float]:
 
 def _not_understood(text: str) -> DataError:
     return DataError(
-        f"view {quoted(text)}: not understood.{quote_fault(text)} Forms: {'; '.join(FORMS)}. A symbol with"
+        f"view {quoted(text)}: not understood.{quote_fault(text)}{_comma_fault(text)} Forms:"
+        f" {'; '.join(FORMS)}. A symbol with"
         " spaces stands in quotes: 'AAPL US Equity' = 2% +- 10%."
     )
+
+
+def _comma_fault(text: str) -> str:
+    """That numbers have decimal points, with a space before it; blank where there is no comma in one."""
+    found = re.search(r"(?<![\w.])\d+,\d+(?![\w.])", text)
+    return f" Numbers have a decimal point: {found[0].replace(',', '.')}, not {found[0]}." if found else ""
 
 
 def _number(text: str) -> float:

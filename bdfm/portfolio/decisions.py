@@ -317,6 +317,10 @@ def _under(
             f"With them {x.words} is missed by {percent(optimise.violation(problem, x, found))}."
             for x in missed
         ]
+    if mandate.benchmark is not None:
+        active = found - terms.benchmark
+        error = np.sqrt(max(float(active @ problem.covariance @ active), 0.0) / terms.years)
+        notes.append(f"Tracking error {100 * error:.3g} % a year.")
     if mandate.objective == "risk_parity":
         parts = found * (problem.covariance @ found)
         shares = (parts / parts.sum())[~fixed]

@@ -111,11 +111,36 @@ class Mandate(Settings):
             told = "minimum_regret needs a benchmark. Give its weights, or equal."
         elif self.tracking_error_annual is not None and self.benchmark is None:
             told = "tracking_error_annual needs a benchmark. Give its weights, or equal."
+        elif (self.tracking_error_annual or 0) > 1:
+            told = (
+                f"tracking_error_annual = {self.tracking_error_annual:g} is more than 100 % a year. It is a"
+                " decimal: 0.04 is 4 %."
+            )
+        elif idle := self._idle():
+            told = (
+                f"{idle[0]} = {idle[1]:g} is {idle[1]:.0%}, which a long-only book never reaches. Shares are"
+                " decimals: 0.1 is 10 %."
+            )
         elif (self.lot is not None or self.impact) and self.nav is None:
             told = f"{'lot' if self.lot is not None else 'impact'} needs nav, the money of the book."
         if told is not None:
             raise DataError(f"mandate: {told}")
         return self
+
+    def _idle(self) -> tuple[str, float] | None:
+        """A share that is so high that it limits nothing, as one in percent is; None where there is none."""
+        most = self.net_range
+        if not self.long_only or most is None:
+            return None
+        reach = max(1.0, most[1])  # of one weight, of a group of them
+        shares = [("max_weight", self.max_weight or 0.0)]
+        shares += [(f"weights.{k}", x[1]) for k, x in self.weights.items()]
+        shares += [(f"limits.{c}.{k}", x[1]) for c, table in self.limits.items() for k, x in table.items()]
+        shares += [("turnover", (self.turnover or 0.0) / 2)] if (self.turnover or 0.0) > 4 * reach else []
+        found = next((x for x in shares if x[1] > reach), None)
+        if found is not None and found[0] == "turnover":
+            found = ("turnover", self.turnover or 0.0)
+        return found
 
     @property
     def name(self) -> str:

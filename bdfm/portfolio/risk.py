@@ -36,7 +36,8 @@ class PortfolioRisk:
     table
         One row for each measure: ``value``; ``mc_error``, the standard error from the finite number of draws;
         ``posterior_error``, the standard deviation over the posterior of the measure's expectation given the
-        parameters, to first order: what better knowledge of the parameters could change. It is NaN where the
+        parameters, to first order: what better knowledge of the parameters could change. It is NaN where it
+        cannot be told from zero, as it is too small beside the noise of the draws; where the
         draws do not say which posterior draw they came from, or only two came from each; and with evidence
         in a forecast of an earlier version, where the paths of a posterior draw share what the period's own
         factors and returns were drawn to be, so that their spread is not that of the parameters.
@@ -223,7 +224,8 @@ class Errors:
         means = total[both] / mass[both]
         share = mass[both].sum(axis=1) / mass[both].sum()
         means -= share @ means
-        return float(np.sqrt(max(float(share @ means.prod(axis=1)), 0.0)))
+        variance = float(share @ means.prod(axis=1))
+        return float(np.sqrt(variance)) if variance > 0 else float("nan")  # not "0": lost in the paths' noise
 
 
 def _contributions(

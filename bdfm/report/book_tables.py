@@ -98,22 +98,10 @@ def explained(book: Book) -> Components | None:
     return components(whole) if whole.shape[1] > 1 else None
 
 
-def tail_backtests(
-    book: Book, n_periods: int, *, level: float = 0.95
-) -> tuple[dict[tuple[str, str], TailBacktest], dict[str, str]]:
-    """Walk-forward backtests of each model and portfolio over the last periods, and why others failed.
-
-    Models are fitted to as many periods as the book's, every four periods anew, and speak of one period:
-    ``tail_of_model``. Assets that lack returns in the longer span are left out, unless they are held.
-
-    Raises
-    ------
-    DataError
-        Prices that do not reach back far enough, or do not for a held asset.
-    """
+def tested_returns(book: Book, n_periods: int) -> pd.DataFrame:
+    """Returns (period, asset) of ``tail_backtests``; raises as it does, before its models are fitted."""
     where = "backtest"
     _checks.at_least(n_periods, 20, what="periods", where=where)
-    r = book.request
     need = len(book.returns) + n_periods
     every = simple_returns(
         book.prices[list(book.returns.columns)], period=book.length, window=need, accept=None
@@ -129,7 +117,24 @@ def tail_backtests(
         raise DataError(
             f"{where}: {_checks.first(lacking)}, held, lack returns in the last {need} periods. Test fewer."
         )
-    returns = every.dropna(axis=1)
+    return every.dropna(axis=1)
+
+
+def tail_backtests(
+    book: Book, n_periods: int, *, level: float = 0.95
+) -> tuple[dict[tuple[str, str], TailBacktest], dict[str, str]]:
+    """Walk-forward backtests of each model and portfolio over the last periods, and why others failed.
+
+    Models are fitted to as many periods as the book's, every four periods anew, and speak of one period:
+    ``tail_of_model``. Assets that lack returns in the longer span are left out, unless they are held.
+
+    Raises
+    ------
+    DataError
+        Prices that do not reach back far enough, or do not for a held asset.
+    """
+    r = book.request
+    returns = tested_returns(book, n_periods)
     results: dict[tuple[str, str], TailBacktest] = {}
     failures: dict[str, str] = {}
     for name in book.fits.estimators:
@@ -154,7 +159,7 @@ def tail_backtests(
         except BdfmError as error:
             failures[name] = str(error)
     if not results:
-        raise DataError(f"{where}: no model could be tested. {' '.join(failures.values())}")
+        raise DataError(f"backtest: no model could be tested. {' '.join(failures.values())}")
     order = {key: results[key] for p in book.weights.index for key in results if key[0] == str(p)}
     return order, failures
 

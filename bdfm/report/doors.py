@@ -15,11 +15,12 @@ from bdfm.data.doubts.finding import Finding, Findings
 from bdfm.data.doubts.tables import Purpose, Tables
 from bdfm.data.panel import Panel
 from bdfm.data.risk_free import split_risk_free
+from bdfm.data.settings import PanelSettings
 from bdfm.errors import BdfmError
 from bdfm.exposures.data import ExposureData
 from bdfm.risk.choices import Kind
 from bdfm.risk.from_files import estimator_from_files, returns_to_fit
-from bdfm.risk.spans import one_span
+from bdfm.risk.spans import one_span, usual_span
 
 WINDOW: Final = 104  # periods of bdfm risk, if not given
 LEAST: Final = 2  # assets that are worth a look
@@ -29,7 +30,8 @@ RULE: Final = "command"  # name of what no rule finds and a command refuses; not
 def refused_by_commands(tables: Tables, found: Findings, accept: Collection[str]) -> Iterator[Finding]:
     """Findings about what the commands that take these tables would refuse, and rules have not.
 
-    ``forecast`` is tried where there are a universe and an origin, ``backtest`` with a universe alone,
+    ``forecast`` is tried where there are a universe and an origin, of monthly prices by calendar months,
+    ``backtest`` with a universe alone,
     ``exposures`` with factors, ``risk`` with a portfolio or factors, or with prices alone. All of them
     refuse: so does the finding; if one takes the tables, it warns. What rules refuse is left out first, so
     that one look tells all.
@@ -95,10 +97,17 @@ def _doors(tables: Tables) -> Iterator[tuple[Purpose, Callable[[], object]]]:
         factors = None if factors is None else factors.loc[factors.index <= origin]
     mine = [c for c in closes.columns if universe is None or str(c) in set(universe["symbol"])]
     if universe is not None and origin is not None:
+        usual = PanelSettings(period="month") if _monthly(closes) else PanelSettings()
         yield (
             "forecast",
             lambda: Panel.from_prices(
-                prices, universe, origin=origin, earnings=calendar, zero=tables.inactive, accept=None
+                prices,
+                universe,
+                origin=origin,
+                earnings=calendar,
+                settings=usual,
+                zero=tables.inactive,
+                accept=None,
             ),
         )
     elif universe is not None:
@@ -108,6 +117,14 @@ def _doors(tables: Tables) -> Iterator[tuple[Purpose, Callable[[], object]]]:
         yield "exposures", lambda: ExposureData.from_prices(closes[mine], known, risk_free=rate, accept=None)
     if tables.portfolio is not None or factors is not None or universe is None:
         yield "risk", lambda: _risk(closes, factors, tables.portfolio)
+
+
+def _monthly(prices: pd.DataFrame) -> bool:
+    """Whether prices are monthly, which a forecast takes by calendar months alone."""
+    try:
+        return usual_span(prices, accept=("*",)).unit == "months"
+    except BdfmError:
+        return False  # what is wrong with them, the door says
 
 
 def _risk(prices: pd.DataFrame, factors: pd.DataFrame | None, portfolio: pd.DataFrame | None) -> None:

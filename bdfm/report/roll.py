@@ -171,9 +171,10 @@ def _chosen(
         lasts = table.get("kind") in LASTING
         chosen.append(stays > goes or (lasts and not goes))
     if open_ones:
+        first = open_ones[0].split(" (")[0]
         raise DataError(
             f"roll: these were about the last month, and nothing was said of them: {'; '.join(open_ones)}."
-            ' Say --keep "view 1", --drop "view 2", --keep views, --drop all and so on.'
+            f' Say --keep "{first}" or --drop "{first}" of each, or --keep all, or --drop all.'
         )
     return chosen
 

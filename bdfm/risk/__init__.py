@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from bdfm.risk.fama_french import june_characteristics as june_characteristics
     from bdfm.risk.fama_french import market_capitalisation as market_capitalisation
     from bdfm.risk.fama_french import single_sorts as single_sorts
+    from bdfm.risk.from_files import read_portfolios as read_portfolios
     from bdfm.risk.fundamentals import FundamentalsPanel as FundamentalsPanel
     from bdfm.risk.instrumented import InstrumentedEstimator as InstrumentedEstimator
     from bdfm.risk.instrumented import InstrumentedFit as InstrumentedFit
@@ -116,6 +117,7 @@ else:
                 "sort_portfolios",
             ),
             "bdfm.risk.statistical": ("StatisticalEstimator",),
+            "bdfm.risk.from_files": ("read_portfolios",),
             "bdfm.risk.losses": ("ReverseStress", "forecast_given_loss", "reverse_stress"),
             "bdfm.risk.replays": ("replay", "replay_held"),
             "bdfm.risk.shocks": ("FactorShock", "shock_factors", "shock_risk"),

@@ -56,7 +56,7 @@ class Fits(NamedTuple):
 
 
 def read_portfolios(
-    path: Path,
+    path: str | Path,
     symbols: Sequence[str],
     *,
     aliases: Mapping[str, str] | None = None,
@@ -64,17 +64,45 @@ def read_portfolios(
     accept: Collection[str] | None = (),
     what: str = "portfolio",
 ) -> pd.DataFrame:
-    """Weights (portfolio, asset) of a file with columns symbol, weight and optionally portfolio.
+    r"""Weights (portfolio, asset) of a file with columns symbol, weight and optionally portfolio.
 
-    ``symbols`` says which assets there are, ``accept`` which doubts about the weights are right all the same
-    (``bdfm.data.doubts``), ``what`` what messages call the file.
     The file may have any form of ``bdfm.read_prices``; a weight of 25% is 0.25, and so is 25 in a column
     whose name says percent, unless its numbers are small enough to be shares.
-    A row of cash (CASH, Cash USD, ...; no symbol of the prices) stays as it is: it has no risk. Raises
-    ``FileError`` for a file that is missing, empty or no table, ``DataError`` for one without rows,
-    other symbols, weights that are no numbers, or a symbol given twice.
+    A row of cash (CASH, Cash USD, ...; no symbol of the prices) stays as it is: it has no risk.
+
+    Parameters
+    ----------
+    path
+        The file.
+    symbols
+        Which assets there are.
+    aliases, decimal_mark
+        As in ``bdfm.read_prices``.
+    accept
+        Doubts about the weights that are right all the same; see ``bdfm.data.doubts``.
+    what
+        What messages call the file.
+
+    Raises
+    ------
+    FileError
+        A file that is missing, empty or no table.
+    DataError
+        No rows, weights that are no numbers, a symbol given twice.
+    UnknownLabelError
+        A symbol that is not among ``symbols``.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from bdfm import risk
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = pathlib.Path(folder, "book.csv")
+    ...     _ = file.write_text("Fund;Weight %\nXOM;60,0\nKO;40,0\n")
+    ...     risk.read_portfolios(file, ["KO", "XOM"]).loc["book"].to_dict()
+    {'KO': 0.4, 'XOM': 0.6}
     """
-    where = what
+    where, path = what, Path(path)
     given = read_records(
         path,
         what=where,

@@ -22,6 +22,7 @@ WINDOWS: Final[dict[str, tuple[str, str]]] = {
     "rates, January 2022": ("2022-01-01", "2022-01-31"),
 }
 SLACK: Final = pd.Timedelta(days=6)  # between a window's end and the table's: a long weekend, or a week
+MISFIT: Final = pd.Timedelta(days=10)  # that the periods in a window may begin before it, or end
 
 
 def replay(
@@ -124,6 +125,15 @@ def check_covers(
         raise DataError(
             f"{where}: {what} have no day from {first:%Y-%m-%d} to {last:%Y-%m-%d} ({name}). Give a window"
             " with a trading day in it."
+        )
+    inside = np.flatnonzero((days >= first) & (days <= last))
+    begin = days[inside[0] - 1] + pd.Timedelta(days=1) if inside[0] else first
+    if first - begin > MISFIT or last - days[inside[-1]] > MISFIT:
+        end = days[min(int(days.searchsorted(last)), len(days) - 1)]
+        raise DataError(
+            f"{where}: {what} are those of whole periods, and in {name} ({first:%Y-%m-%d} to {last:%Y-%m-%d})"
+            f" they speak of {begin:%Y-%m-%d} to {days[inside[-1]]:%Y-%m-%d}. Give a window of whole periods,"
+            f" such as {begin:%Y-%m-%d}..{end:%Y-%m-%d}, or daily prices."
         )
 
 

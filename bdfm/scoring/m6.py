@@ -59,7 +59,9 @@ def _row_before(days: pd.Index[Any], day: pd.Timestamp, what: str) -> int:
         row, until = (np.datetime64(d + pd.Timedelta(days=1), "D") for d in (days[position], day))
         gap = int(np.busday_count(row, until))
     if position < 0 or gap > _MAX_CLOSED_DAYS:
-        cover = f"they run from {days[0]:%Y-%m-%d} to {days[-1]:%Y-%m-%d}" if len(days) else "there are none"
+        near = [f"the last before it is of {days[position]:%Y-%m-%d}"] if position >= 0 else []
+        near += [f"the next one is of {days[position + 1]:%Y-%m-%d}"] if position + 1 < len(days) else []
+        cover = ", ".join(near) or "there are none"
         raise DataError(
             f"prices: none in the week up to the period's {what} {day:%Y-%m-%d}; {cover}."
             " Give prices of the whole period, or correct the dates."
@@ -113,7 +115,8 @@ def information_ratio(
 
     Sum of daily log portfolio returns over their sample standard deviation; not annualised. A daily
     portfolio return is Σ weight · simple return of the day, so that weights are restored each day and what
-    is not invested earns nothing. NaN when all daily returns are equal.
+    is not invested earns nothing. NaN when all daily returns are equal, or where the period has fewer than
+    two, as with monthly prices.
 
     Parameters
     ----------
@@ -127,7 +130,7 @@ def information_ratio(
     UnknownLabelError
         A weight for a symbol without prices.
     DataError
-        As in ``period_returns``; fewer than two days; a day that loses everything.
+        As in ``period_returns``; a day that loses everything.
 
     Examples
     --------
@@ -147,8 +150,8 @@ def information_ratio(
 def _ratio(window: pd.DataFrame, weights: Floats) -> float:
     """Information ratio of weights (symbol,) on the columns of a window of ``_filled``."""
     where = "information ratio"
-    if len(window) < 3:
-        raise DataError(f"{where}: {len(window) - 1} trading day in the period. At least 2 are needed.")
+    if len(window) < 3:  # monthly prices: no sd of one return
+        return float("nan")
     daily = window.pct_change(fill_method=None).iloc[1:].to_numpy() @ weights
     if daily.min() <= -1:
         raise DataError(

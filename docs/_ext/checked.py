@@ -1,4 +1,4 @@
-"""The built site is checked: links lead somewhere, nothing is loaded from a network, formulas are there."""
+"""The built site is checked: links lead somewhere, nothing is loaded from a network, pictures have words."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ class Page(HTMLParser):
         self.places: set[str] = set()
         self.links: set[str] = set()
         self.loaded: set[str] = set()
+        self.wordless: set[str] = set()
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -30,17 +31,20 @@ class Page(HTMLParser):
             self.links.add(given.get("href") or "")
         elif tag in ("script", "img", "iframe"):
             self.loaded.add(given.get("src") or "")
+            if tag == "img" and (given.get("alt") or "").strip() in ("", given.get("src")):
+                self.wordless.add(given.get("src") or "")
         elif tag == "link" and given.get("rel") != "canonical":
             self.loaded.add(given.get("href") or "")
 
 
 def faults(folder: Path) -> list[str]:
-    """Broken links and things from a network, page by page."""
+    """Broken links, things from a network and pictures without words for them, page by page."""
     pages = {p.resolve(): Page(p.read_text(encoding="utf-8")) for p in sorted(folder.rglob("*.html"))}
     found = []
     for path, page in pages.items():
         name = path.relative_to(folder.resolve()).as_posix()
         found += [f"{name} loads {x}" for x in sorted(page.loaded) if re.match(r"https?:|//", x)]
+        found += [f"{name} has no words for the picture {x}" for x in sorted(page.wordless)]
         for link in sorted(page.links):
             if ELSEWHERE.match(link):
                 continue

@@ -66,7 +66,7 @@ def gallery_cards(paths: list[Path]) -> str:
             file = DOCS / "notebooks" / f"{path.stem}.png"
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(base64.b64decode(pictures[0]))
-            image = f":img-top: notebooks/{path.stem}.png\n:img-alt: a picture of {title}\n"
+            image = f":img-top: notebooks/{path.stem}.png\n:img-alt: First picture of the notebook {title}\n"
         head = f":::{{grid-item-card}} {title}\n:link: notebooks/{path.stem}\n:link-type: doc\n{image}"
         cards.append(f"{head}\n{said}\n:::\n")
     return "::::{grid} 1 2 2 3\n:gutter: 2\n\n" + "\n".join(cards) + "\n::::\n"
@@ -227,6 +227,38 @@ def opening(tree: nodes.document) -> str:
     return ""
 
 
+def describe(
+    app: Any, page: str, template: str, context: dict[str, Any], tree: nodes.document | None
+) -> None:
+    """Give a page its first sentence as description, for search engines and previews of links."""
+    said = "" if tree is None else opening(tree)
+    if said:
+        title = html.escape(app.env.titles[page].astext(), quote=True)
+        text = html.escape(said.rstrip(":;"), quote=True)
+        tags = [f'<meta name="description" content="{text}" />']
+        tags += [f'<meta property="og:title" content="{title}" />']
+        tags += [f'<meta property="og:description" content="{text}" />']
+        context["metatags"] = "\n".join([context.get("metatags", ""), *tags])
+
+
+def name_pictures(app: Any, tree: nodes.document) -> None:
+    """Name pictures without words for who does not see them: the heading above, and what made them."""
+    for image in tree.findall(nodes.image):
+        if image.get("alt"):
+            continue
+        titles = [s[0].astext() for s in parents(image) if isinstance(s, nodes.section)]
+        cell = next((c for c in parents(image) if "cell" in c.get("classes", ())), None)
+        code = [] if cell is None else [c.astext().strip() for c in cell.findall(nodes.literal_block)]
+        call = f", made by {code[0].splitlines()[-1]}" if code and code[0] else ""
+        image["alt"] = f"Picture: {titles[0] if titles else ''}{call}"
+
+
+def parents(node: nodes.Node) -> Iterator[nodes.Element]:
+    """Elements around a node, the innermost first."""
+    while (node := node.parent) is not None:
+        yield node
+
+
 def docstrings() -> Iterator[str]:
     """Each public name with its signature and docstring."""
     for room in ROOMS:
@@ -284,6 +316,8 @@ def setup(app: Any) -> dict[str, bool]:
     app.connect("builder-inited", make_pages)
     app.connect("source-read", read_source)
     app.connect("doctree-resolved", resolve_source)
+    app.connect("doctree-read", name_pictures)
+    app.connect("html-page-context", describe)
     app.connect("html-collect-pages", source_pages)
     app.connect("build-finished", write_llms)
     app.connect("build-finished", write_sitemap)

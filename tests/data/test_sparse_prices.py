@@ -137,7 +137,9 @@ def test_prices_of_the_first_day_of_the_month(freq):
     panel = make(prices, origin="2017-12-01")
     assert panel.n_history == len(days) - 1
     assert_allclose(panel.history.log_returns, np.log(prices).diff().iloc[1:], rtol=1e-12)
-    later = make(prices, origin="2017-12-21").history.log_returns  # edges on the 21st: the same months
+    later = make(
+        prices, origin="2017-12-21", accept=["stale-end"]
+    ).history.log_returns  # edges on the 21st: the same months
     assert_allclose(later[-50:], np.log(prices).diff().iloc[-50:], rtol=1e-12)
 
 
@@ -168,8 +170,9 @@ def test_weekly_prices_with_the_usual_periods(daily):
     ],
 )
 def test_periods_too_short_for_the_prices(daily, step, period, message):
+    table, settings = daily.resample(step).last(), PanelSettings(period=period)
     with pytest.raises(DataError, match=message):
-        make(daily.resample(step).last(), settings=PanelSettings(period=period), origin="2017-12-29")
+        make(table, settings=settings, origin="2017-12-29", accept=["stale-end"])
 
 
 def test_an_asset_that_ended_months_ago_is_refused_and_one_that_reports_late_is_not(monthly):

@@ -538,6 +538,15 @@ def test_other_texts_are_refused(text):
         v.parse(text, semantics="constraint")
 
 
+def test_a_decimal_comma_is_told_and_the_commas_of_a_form_are_not():
+    with pytest.raises(
+        DataError, match=r"not understood\. Numbers have a decimal point: 3\.5, not 3,5\. Forms"
+    ):
+        v.parse("TLT = 3,5% +- 5%", semantics="evidence")
+    with pytest.raises(DataError, match=r"not understood\. Forms"):
+        v.parse("corr(A1,B2) is 0.3", semantics="constraint")
+
+
 def test_unknown_names_get_a_guess(forecast):
     with pytest.raises(UnknownLabelError, match=r"unknown asset GOOGL\. Did you mean GOOG\?"):
         forecast.with_views(v.Absolute(asset="GOOGL", mean=0.1, semantics="constraint"))

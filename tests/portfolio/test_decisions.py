@@ -18,7 +18,7 @@ from bdfm.model.evidence import Evidence
 from bdfm.portfolio.choices import METHODS
 from bdfm.portfolio.decisions import Decision, decide
 from bdfm.portfolio.methods import DecisionSettings
-from bdfm.portfolio.risk import portfolio_risk
+from bdfm.portfolio.risk import Errors, portfolio_risk
 from bdfm.posterior.fit import fit
 
 ASSETS = ("A", "B", "C", "D")
@@ -110,12 +110,21 @@ def test_posterior_error_is_the_spread_of_the_parameters():
     assert risk.loc["mean", "posterior_error"] == pytest.approx(0.01, rel=0.1)
     assert risk.loc["value_at_risk", "posterior_error"] == pytest.approx(0.01, rel=0.35)
     sure = portfolio_risk(make(200_000, n_posterior=2000), {"A": 0.5, "B": 0.5}).table
-    assert sure.loc["mean", "posterior_error"] < 0.002
+    assert not sure.loc["mean", "posterior_error"] > 0.002
     # Without knowledge of the posterior draw there is no such error.
     plain = Forecast.from_draws(
         f.draws.to_numpy(), assets=ASSETS, asset_class=["x"] * 4, origin="2022-02-04", end="2022-03-04"
     )
     assert portfolio_risk(plain, {"A": 1}).table["posterior_error"].isna().all()
+
+
+def test_a_posterior_error_that_is_lost_in_the_noise_is_blank_and_not_zero():
+    clusters = np.repeat(np.arange(50), 8)
+    errors = Errors(np.full(400, 1 / 400), clusters)
+    halves = np.tile([1.0, 1, -1, -1], 100)  # means of a draw's halves that go apart: noise alone
+    assert np.isnan(errors.posterior(halves * np.linspace(1, 2, 400)))
+    spread = np.repeat(np.linspace(-1, 1, 50), 8)
+    assert errors.posterior(spread) == pytest.approx(spread.std())
 
 
 def test_posterior_error_of_a_fit_is_that_of_a_nested_simulation(tiny_model, tiny_panel):

@@ -557,3 +557,58 @@ def test_moments_are_of_all_draws(forecast):
     found = moments(forecast, ASSETS)
     np.testing.assert_allclose(found[0], mean, atol=1e-8)
     np.testing.assert_allclose(found[1], covariance, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"tracking_error_annual": 4, "benchmark": "equal"}, r"tracking_error_annual = 4 is more than 100 %"),
+        ({"max_weight": 10}, r"max_weight = 10 is 1000%, which a long-only book never reaches"),
+        ({"turnover": 30}, r"turnover = 30 is 3000%"),
+        ({"weights": {"A": (0, 5)}}, r"weights.A = 5 is 500%"),
+        ({"limits": {"asset_class": {"stock": (20, 60)}}}, r"limits.asset_class.stock = 60"),
+    ],
+)
+def test_shares_in_percent_limit_nothing_and_are_refused(given, told):
+    with pytest.raises(DataError, match=told):
+        Mandate(**given)
+
+
+def test_shares_that_a_book_can_reach_are_taken():
+    Mandate(max_weight=1.0, turnover=1.0, weights={"A": (0, 1)}, tracking_error_annual=1.0, benchmark="equal")
+    Mandate(max_weight=2.0, net=(1.0, 3.0))  # levered
+    Mandate(max_weight=10, long_only=False, net=(-1, 1))
+
+
+@pytest.mark.parametrize(
+    ("weights", "told"),
+    [
+        ({"A": 0.3, "B": 0.2, "H": 30}, "weights go up to 30"),
+        (dict.fromkeys(ASSETS[:6], 9.0) | {"G": 6.0}, "weights sum to 60"),
+        (dict.fromkeys(ASSETS, 12.5), "weights sum to 100"),
+    ],
+)
+def test_holdings_and_a_benchmark_in_percent_are_refused(forecast, weights, told):
+    with pytest.raises(DataError, match=rf"\[benchmark\]: {told}.*Divide them by 100"):
+        decide(forecast, Mandate(benchmark=weights, tracking_error_annual=0.1))
+    with pytest.raises(DataError, match=f"holdings: {told}"):
+        decide(forecast, Mandate(objective="minimum_variance"), holdings=weights)
+
+
+def test_what_a_benchmark_may_be_is_told_in_the_words_of_a_file(tmp_path):
+    path = tmp_path / "mandate.toml"
+    path.write_text('[mandate]\nbenchmark = "index.csv"\ntracking_error_annual = 0.04\n')
+    with pytest.raises(DataError) as caught:
+        Mandate.from_toml(path)
+    assert "[mandate]: benchmark should be a table, or 'equal', got 'index.csv'" in str(caught.value)
+
+
+@pytest.mark.parametrize("limit", [0.02, 0.5])
+def test_the_tracking_error_of_the_choice_is_told_whether_it_binds_or_not(forecast, limit):
+    mandate = Mandate(objective="minimum_variance", benchmark="equal", tracking_error_annual=limit)
+    decision = decide(forecast, mandate)
+    _, _, _, covariance = numbers(forecast)
+    active = decision.weights.to_numpy() - 1 / 8
+    expected = np.sqrt(active @ covariance @ active / YEARS)
+    (note,) = [x for x in decision.notes if x.startswith("Tracking error")]
+    assert float(note.split()[2]) == pytest.approx(100 * expected, rel=0.01)

@@ -113,7 +113,8 @@ def test_a_rolled_file_is_in_order(file, prices):
         (
             {},
             DataError,
-            r"nothing was said of them: view 1 \(AAPL above BAC.*view 2 \(CVX returns.*Say --keep",
+            r"nothing was said of them: view 1 \(AAPL above BAC.*view 2 \(CVX returns"
+            r'.*Say --keep "view 1" or --drop "view 1"',
         ),
         ({"keep": ["view 1"]}, DataError, r"nothing was said of them: view 2 \(CVX"),
         ({"keep": ["view 1"], "drop": ["view 1", "view 2"]}, DataError, "view 1 is both kept and dropped"),

@@ -20,6 +20,7 @@ WARN_TABLE_AGE: Final = 4  # a long weekend
 SILENT_DAYS: Final = 30  # an asset without a price for longer is no longer traded
 WARN_SILENT_DAYS: Final = 10
 MAX_CLOSED: Final = 0.05  # share of periods without a price: holidays
+MONTHS: Final = ' Forecasts of these take --calendar-months (period = "month").'
 WEEKDAYS: Final = ("Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays", "Sundays")
 
 
@@ -56,11 +57,11 @@ def sampling(tables: Tables) -> Iterator[Finding]:
     kind = _spacing(float(np.median(gaps)))
     if kind != "daily":
         yield Finding(
-            "sampling", "note" if makes_panel or tables.purpose == "risk" else "warn", "prices", (), (),
+            "sampling", "warn" if tables.purpose == "exposures" else "note", "prices", (), (),
             f"one row every {np.median(gaps):g} days ({len(series.days)} rows from {series.day(0)} to"
             f" {series.day(-1)}): the prices are {kind}",
             "Recent volatility and recent return are then counted in prices instead of market days.",
-            "Give daily closes if there are any.",
+            "Give daily closes if there are any." + (MONTHS if kind == "monthly" else ""),
         )  # fmt: skip
         return
     yield from _closed_periods(tables, series)
@@ -157,7 +158,8 @@ def stale_end(tables: Tables) -> Iterator[Finding]:
     A table that ends more than 10 days before the origin is refused (a close that old is no price), more than
     4 days is warned of (a long weekend is 4). For a forecast an asset without a price in the 30 days before
     the origin is refused, and 10 days are warned of; elsewhere assets that end 30 days before the table are
-    noted together. Where prices are not daily, the days between them are added to all of these.
+    noted together. Where prices are not daily, the days between them are added to all of these; but of
+    monthly and rarer prices an origin more than 4 days after the last one is warned of.
     """
     series = tables.price_series
     if series is None or not len(series.days):
@@ -173,6 +175,16 @@ def stale_end(tables: Tables) -> Iterator[Finding]:
             "What happened since is not known to the model.",
             "Choose an earlier origin, or add later prices.",
             acceptable=age <= MAX_TABLE_AGE + further,
+        )  # fmt: skip
+    elif (
+        age > WARN_TABLE_AGE and series.gap >= MONTHLY_GAP and (tables.forecasts or tables.purpose == "check")
+    ):
+        yield Finding(
+            "stale-end", "warn", "prices", (), (series.day(-1),),
+            f"the origin {end:%Y-%m-%d} is {age} days after the last price ({series.day(-1)}), and prices are"
+            f" {_spacing(series.gap)}",
+            "The forecast begins at that price whatever its origin says, and cannot be scored.",
+            f"Take the day of a price: --origin {series.day(-1)}, or add later prices.",
         )  # fmt: skip
     ended = [x for x in _ended(series, end) if x[0] not in tables.inactive]
     if not tables.forecasts:

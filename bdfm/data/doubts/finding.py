@@ -7,11 +7,13 @@ import warnings
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 import pandas as pd
 
 from bdfm import _checks, _json
+from bdfm._symbols import in_shell
 from bdfm.errors import DataError, DataWarning
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Severity = Literal["refuse", "warn", "note"]
+PACKAGE: Final = str(Path(__file__).parents[2])  # whose lines a warning is not about
 SEVERITIES: Final[tuple[Severity, ...]] = ("refuse", "warn", "note")
 EVERYTHING: Final = "*"  # accepts every rule
 MAX_TOLD: Final = 3  # findings of one kind that a message tells in full
@@ -125,7 +128,7 @@ class Findings(Sequence[Finding]):
             lines = "".join(f"\n- {line}" for line in told)
             raise DataError(f"{len(told)} doubts about the data refuse them:{lines}")
         for group in _groups(self.of("warn")):
-            warnings.warn(_message(group), DataWarning, stacklevel=4)
+            warnings.warn(_message(group), DataWarning, skip_file_prefixes=(PACKAGE,))  # the caller's line
         for group in _groups(self.of("note")):
             log.info("%s", _message(group))
         return self
@@ -153,7 +156,9 @@ class Findings(Sequence[Finding]):
         from rich.table import Table
         from rich.text import Text
 
-        table = Table("", "rule", "where", "seen", "what to do", box=None)
+        table = Table(box=None)
+        for heading in ("", "rule", "where", "seen", "what to do"):
+            table.add_column(heading, overflow="fold")  # an option's name is never cut
         colour = {"refuse": "red", "warn": "yellow", "note": "dim"}
         for f in self._all:
             verdict = "accepted" if f.accepted else f.severity
@@ -206,7 +211,7 @@ def _message(group: Sequence[Finding]) -> str:
     names = list(dict.fromkeys(x.names[-1] if len(x.labels) == 1 else x.names[0] for x in group))
     how = names[0] if len(names) == 1 else f"{f.rule}:SYMBOL or {f.rule}"
     quiet = "If it is right" if f.severity == "refuse" else "If it is right, and not to be told again"
-    return f"{text} {quiet}: --accept {how}. [{f.rule}]"
+    return f"{text} {quiet}: --accept {in_shell(how)}. [{f.rule}]"
 
 
 def as_records(findings: Sequence[Finding]) -> list[dict[str, Any]]:

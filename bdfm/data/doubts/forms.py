@@ -51,6 +51,9 @@ FIELD_END: Final = re.compile(
     r"[\s._\-/|:(]*(open|high|low|close|adj[\s._]*close|adjusted[\s._]*close|volume|vwap)\)?$", re.I
 )
 YIELD_NAME: Final = re.compile(r"yield|ytm|^dgs\d+|^\^?(tnx|irx|tyx|fvx)$", re.I)
+YIELD_FUND: Final = re.compile(
+    r"(high|dividend|div|equity|enhanced)[\s_.-]*yield\w*|yieldco\w*", re.I
+)  # funds
 
 
 @rule("not-prices", "refuse", "prices")
@@ -102,7 +105,7 @@ def not_prices(tables: Tables) -> Iterator[Finding]:
             "If they are logs, give the closes themselves.",
         )  # fmt: skip
     for name in series.names:
-        if YIELD_NAME.search(name):
+        if YIELD_NAME.search(YIELD_FUND.sub("", name)):
             yield Finding(
                 "not-prices", "warn", "prices", (name,), (), f"{name} is named like a yield",
                 "The relative change of a yield is no return: a bond loses when it rises.",
