@@ -237,11 +237,8 @@ def has_columns(
     missing = [c for c in columns if c not in frame.columns]
 
     def named(column: str) -> str:
-        more = list(
-            {x[:3]: x for x in reversed(list(others.get(column, ()))) if x[:3] != column[:3]}.values()
-        )
-        more = more[:-5:-1] if column in missing else []
-        return f"{column} (or {', '.join(more)}, ...)" if more else column
+        known = [x for x in others.get(column, ()) if x != column] if column in missing else []
+        return f"{column} (or {', '.join(known[:4])}, ...)" if known else column
 
     if missing:
         raise DataError(

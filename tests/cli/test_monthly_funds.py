@@ -76,7 +76,7 @@ def test_a_missing_column_is_told_with_the_file_and_other_names(files, bdfm_comm
     code, _, err = bdfm_command("risk", "--prices", "Preise.csv", "--portfolio", "Bestand.csv")
     assert code == 2
     assert "portfolio Bestand.csv: missing column symbol; found ding, weight" in err
-    assert "symbol (or ticker, ric, isin, sedol, ...), weight" in err
+    assert "symbol (or ticker, tickers, symbols, tic, ...), weight" in err
 
 
 def test_what_a_backtest_of_risk_lacks_is_told_before_the_tables(files, bdfm_command):
