@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bdfm import _checks
+from bdfm import _checks, _labels
 from bdfm._symbols import is_cash
-from bdfm.data.choices import MAX_WEIGHT
+from bdfm.data.choices import MAX_WEIGHT, PERCENT_NET
 from bdfm.errors import DataError
 from bdfm.portfolio.mandate import MOST, Mandate
 
@@ -20,6 +20,7 @@ Floats = NDArray[np.float64]
 Of = Literal["weights", "absolute", "trades", "active"]
 NUMBERS: Final = ("cost_bps", "daily_volume", "lot")  # columns of a universe that go before the mandate's
 CLASS: Final = "asset_class"
+_ROUND: Final = 1e-9
 NAMED: Final = 4  # assets that the words of a limit name
 
 
@@ -144,10 +145,12 @@ def terms_of(
         )
     given = mandate.benchmark or {}
     given = {a: 1 / n for a in names} if given == "equal" else given
+    held = weights_by_asset({} if holdings is None else holdings, names, where="holdings")
+    _refuse_percent(mandate, held)
     return Terms(
         mandate=mandate,
         assets=names,
-        held=weights_by_asset({} if holdings is None else holdings, names, where="holdings"),
+        held=held,
         fixed=np.zeros(n, dtype=bool) if fixed is None else fixed,
         columns=columns,
         benchmark=weights_by_asset(given, names, where=f"{where}, [benchmark]"),
@@ -163,7 +166,7 @@ def weights_by_asset(
     given: Mapping[str, float] | pd.Series[float], assets: Sequence[str], *, where: str
 ) -> Floats:
     """Weights (asset,) of a table by symbol; cash is left out."""
-    found = {str(s): _checks.finite(w, what=f"the weight of {s}", where=where) for s, w in given.items()}
+    found = _labels.by_symbol(given, where=where)
     found = {s: w for s, w in found.items() if not is_cash(s, assets)}
     _checks.known(list(found), assets, what="asset", where=where)
     far = [s for s, w in found.items() if abs(w) > MAX_WEIGHT]
@@ -172,7 +175,42 @@ def weights_by_asset(
             f"{where}: the weight of {_checks.first(far)} is beyond {MAX_WEIGHT:g}. Weights are shares of the"
             " book's money, 0.05 for 5 %. Divide them by it, if they are amounts."
         )
+    net = sum(found.values())
+    if PERCENT_NET[0] <= abs(net) <= PERCENT_NET[1]:
+        raise DataError(
+            f"{where}: the weights sum to {net:g}. Weights are shares of the book's money, 0.05 for 5 %;"
+            " these look like percent. Divide them by 100."
+        )
     return np.array([found.get(a, 0.0) for a in assets])
+
+
+def _refuse_percent(mandate: Mandate, held: Floats) -> None:
+    """Raise ``DataError`` for a limit above 100 % that is beyond all that the others let a book hold.
+
+    It would limit nothing, and is most likely a share in percent: 10 for 10 %.
+    """
+    net = mandate.net_range
+    most = min(
+        MOST if mandate.gross is None else mandate.gross[1],
+        net[1] if net is not None and mandate.long_only else MOST,
+    )
+    said = {"max_weight": mandate.max_weight} if mandate.max_weight is not None else {}
+    said |= {f"weights.{symbol}": bounds[1] for symbol, bounds in mandate.weights.items()}
+    said |= {
+        f"limits.{column}.{value}": bounds[1]
+        for column, table in mandate.limits.items()
+        for value, bounds in table.items()
+    }
+    beyond = {name: (x, most) for name, x in said.items() if x > max(1.0, most) + _ROUND}
+    traded = (most + float(np.abs(held).sum())) / 2
+    if mandate.turnover is not None and mandate.turnover > max(1.0, traded) + _ROUND:
+        beyond["turnover"] = (mandate.turnover, traded)
+    for name, (x, room) in beyond.items():
+        does = "traded" if name == "turnover" else "held"
+        raise DataError(
+            f"mandate: {name} is {percent(x)}, and by the other limits no more than {percent(room)} can be"
+            f" {does}: it limits nothing. Limits are shares, 0.1 for 10 %. Give {x / 100:g}, or leave it out."
+        )
 
 
 def _columns(

@@ -354,7 +354,7 @@ def test_an_exact_limit_says_which_way_it_pays(forecast):
     ("mandate", "words"),
     [
         (
-            {"max_weight": 0.1, "turnover": 3.0, "limits": {"sector": {"oil": (0.0, 0.9)}}},
+            {"max_weight": 0.1, "turnover": 1.0, "limits": {"sector": {"oil": (0.0, 0.9)}}},
             "no portfolio keeps these limits together: net exposure exactly 100 %; each asset at most 10 %."
             " To keep the others, one would have to be: net exposure 80 %; each asset at most 12.5 %.",
         ),
