@@ -44,11 +44,11 @@ def names_of(
     return tuple(str(x) for x in cells)
 
 
-def _is_none(label: object, *, blank: bool) -> bool:
+def _is_none(label: Any, *, blank: bool) -> bool:
     """Whether something names nothing: missing, blank, bytes, a truth value."""
     if isinstance(label, str):
         return not blank and not label.strip()
-    missing: Any = pd.isna(label) if pd.api.types.is_scalar(label) else False
+    missing = pd.isna(label) if pd.api.types.is_scalar(label) else False
     return bool(missing) or isinstance(label, bytes | bool | np.bool_)
 
 
