@@ -24,7 +24,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bdfm._checks import existing_bytes, no_file, refuse_formulas
-from bdfm._netcdf import lacking, read_dataset, read_tree, written
+from bdfm._netcdf import kind_of, lacking, read_dataset, read_tree, written
 from bdfm.errors import FileError
 
 # Windows has no locks of folders: there each run takes care of itself.
@@ -332,7 +332,23 @@ def write_beside(path: Path, write: Callable[[Path], Path]) -> Path:
         _anew.reset(token)
 
 
-def _write_sealed(path: str | Path, data: bytes | memoryview) -> Path:
+def _kind_there(path: Path) -> str | None:
+    """Kind of the NetCDF file of this package that has a name; None where there is none, or a broken one."""
+    with suppress(Exception):  # whatever cannot be read has nothing to lose
+        if path.is_file():
+            return kind_of(_sealed_content(path), KIND)
+    return None
+
+
+def _write_sealed(path: str | Path, data: bytes | memoryview, kind: str = "") -> Path:
+    there = _kind_there(Path(path)) if kind else None
+    if there is not None and there != kind:
+        if isinstance(data, memoryview):
+            data.release()
+        raise FileError(
+            f"{path}: holds a {there}, and is left as it is: a {kind} was to be written. Give another"
+            " name, or remove it."
+        )
     # Made in memory first, since HDF5 cannot close a file on a full disk. Sealed, since HDF5 notices little
     # damage, and crashes on some.
     sealed = b"".join([data, _SEAL, sha256(data).hexdigest().encode()])
@@ -349,7 +365,7 @@ def save_dataset(dataset: xr.Dataset, path: str | Path, *, kind: str, level: int
     numbers or arrays of them. Returns the path; errors as in ``write_bytes``.
     """
     stamped = dataset.assign_attrs({KIND: kind, SCHEMA: SCHEMA_VERSION})
-    return _write_sealed(path, written({"/": stamped}, level))
+    return _write_sealed(path, written({"/": stamped}, level), kind)
 
 
 def save_tree(tree: xr.DataTree, path: str | Path, *, kind: str, level: int = 1) -> Path:
@@ -357,7 +373,7 @@ def save_tree(tree: xr.DataTree, path: str | Path, *, kind: str, level: int = 1)
     stamped = tree.copy(deep=False)
     stamped.attrs = {**tree.attrs, KIND: kind, SCHEMA: SCHEMA_VERSION}
     groups = {node.path: node.to_dataset(inherit=node is stamped) for node in stamped.subtree}
-    return _write_sealed(path, written(groups, level))
+    return _write_sealed(path, written(groups, level), kind)
 
 
 def _sealed_content(path: Path, signature: bytes = _HDF5_SIGNATURE) -> BytesIO:

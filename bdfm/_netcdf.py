@@ -60,6 +60,15 @@ def _encoding(dataset: xr.Dataset, level: int) -> dict[str, dict[str, Any]]:
     }
 
 
+def kind_of(content: BytesIO, key: str) -> str | None:
+    """Text of one attribute of the root group; None where it has none."""
+    import h5py
+
+    with h5py.File(content, "r") as file:
+        found = file.attrs.get(key)
+    return found if isinstance(found, str) else None
+
+
 def read_dataset(content: BytesIO) -> xr.Dataset:
     """Dataset of the root group, in memory, as ``xarray.open_dataset`` gives it but for encodings.
 

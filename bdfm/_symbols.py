@@ -114,6 +114,12 @@ class Aliases(dict[str, str]):
         return {old: new for old, new in self.items() if old not in self._met}
 
 
+def add_alias(found: dict[str, str], old: str, new: str, *, where: str) -> None:
+    """Add an alias; ``DataError`` where its symbol is to be called by another one already."""
+    if found.setdefault(old, new) != new:
+        raise DataError(f"{where}: {old} = {found[old]}, and {old} = {new}. A symbol has one name: keep one.")
+
+
 def check_aliases(aliases: Mapping[str, str] | None, *, where: str = "aliases") -> Aliases:
     """Aliases as texts; ``DataError`` for a blank one, or one that leads to another alias."""
     if isinstance(aliases, Aliases):

@@ -48,6 +48,7 @@ GROUND += (
     "_numerals",
     "_reading",
     "_tables",
+    "_labels",
     "_symbols",
     "_columns",
 )

@@ -65,9 +65,12 @@ def guarded[**P](command: Callable[P, None]) -> Callable[P, None]:
 def _check_places(options: dict[str, Any]) -> None:
     """Raise ``FileError`` where an option names a place that cannot be written to."""
     from bdfm import _files, _folders
+    from bdfm.errors import FileError
 
     if isinstance(folder := options.get("out_dir"), Path):
         _folders.OutputFolder(folder).check()
-    for name in ("out_file", "submission"):
-        if isinstance(file := options.get(name), Path):
-            _files.check_target(file)
+    files = [f for name in ("out_file", "submission") if isinstance(f := options.get(name), Path)]
+    for file in files:
+        _files.check_target(file)
+    if len({file.resolve() for file in files}) < len(files):
+        raise FileError(f"{files[0]}: two files are to be written to this name. Give another one.")

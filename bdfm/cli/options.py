@@ -165,14 +165,15 @@ def draws_of(text: str) -> int | str:
 def aliases_of(given: list[str] | None) -> Aliases:
     """Aliases of the options ``--alias``: OLD=NEW, or files of them."""
     from bdfm import _checks
-    from bdfm._symbols import alias_of, check_aliases
+    from bdfm._symbols import add_alias, alias_of, check_aliases
     from bdfm.data.sources import read_aliases
 
     found: dict[str, str] = {}
     for text in given or []:
         if "=" not in text and _checks.there(Path(text)):
-            found |= read_aliases(text)
+            new_ones = list(read_aliases(text).items())
         else:
-            old, new = alias_of(text)
-            found[old] = new
+            new_ones = [alias_of(text)]
+        for old, new in new_ones:
+            add_alias(found, old, new, where="--alias")
     return check_aliases(found, where="--alias")

@@ -204,11 +204,11 @@ def stress(
     from bdfm.forecast.forecast import Forecast
     from bdfm.report.book import book_of
     from bdfm.report.stress import about, stress_of_book, write_stress
-    from bdfm.risk.scenario_texts import parse_shock, parse_window
+    from bdfm.risk.scenario_texts import parse_shock, parse_windows
     from bdfm.risk.stress_tests import Scenarios
 
     asked = Scenarios(
-        windows=dict(map(parse_window, window_of)) if window_of else None,
+        windows=parse_windows(window_of) if window_of else None,
         shocks=[parse_shock(text) for text in shock] if shock else None,
         others_move=not alone,
         factor_volatility=volatility,

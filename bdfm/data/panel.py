@@ -12,7 +12,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from bdfm import _checks, _renamed, _tables
+from bdfm import _checks, _labels, _renamed, _tables
 from bdfm._html import opening
 from bdfm.data import features, plots
 from bdfm.data.assembly import assemble
@@ -309,7 +309,11 @@ class Panel:
             )
         n_history, n_assets = returns.shape
         n_windows = len(settings.volatility_windows)
-        symbols = [f"A{i + 1}" for i in range(n_assets)] if assets is None else list(assets)
+        symbols, where = [f"A{i + 1}" for i in range(n_assets)], "panel"
+        if assets is not None:
+            symbols = list(_labels.names_of(assets, what="assets", where=where))
+            _labels.in_order(log_returns, symbols, axis=1, what="log_returns", where=where)
+        asset_class = _labels.names_of(asset_class, what="asset_class", where=where, of=symbols, blank=True)
         for what, labels in (("assets", symbols), ("asset_class", asset_class)):
             if len(labels) != n_assets:
                 raise DataError(f"{what}: {len(labels)} given for {n_assets} assets. Give one for each.")

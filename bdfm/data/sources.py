@@ -297,7 +297,10 @@ def read_aliases(path: str | Path) -> _symbols.Aliases:
     plain = {"old", "new", "from", "to", "alias", "name", "file", "called", *_columns.SYMBOL_NAMES}
     if not {_columns.key(c) for c in header} & plain:  # no header: the first row is an alias too
         rows.insert(0, header)
-    return _symbols.check_aliases({row[0]: row[1] for row in rows})
+    found: dict[str, str] = {}
+    for old, new in rows:
+        _symbols.add_alias(found, old.strip(), new.strip(), where="aliases")
+    return _symbols.check_aliases(found)
 
 
 def told(*tables: pd.DataFrame | None) -> list[str]:

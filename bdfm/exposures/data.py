@@ -12,7 +12,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from bdfm import _checks, _tables
+from bdfm import _checks, _labels, _tables
 from bdfm._seeds import either_seed
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.tables import Tables
@@ -105,6 +105,7 @@ class ExposureData:
         where = "exposure data"
         # Row by row in memory, however they come: sums of another order differ in the last digit, and that
         # decides where the search for a likelihood's maximum stops (exposures then differ by thousandths).
+        given_returns, given_factors = returns, factors
         r, f = (np.array(x, dtype=np.float64, order="C") for x in (returns, factors))
         if r.ndim != 2 or f.ndim != 2 or len(r) != len(f):
             raise DataError(
@@ -114,13 +115,17 @@ class ExposureData:
         index = (
             pd.bdate_range("2000-01-03", periods=len(r)) if days is None else _checks.days(days, where=where)
         )
-        labels = tuple(
-            str(a) for a in (assets if assets is not None else [f"A{i}" for i in range(r.shape[1])])
-        )
-        names = tuple(
-            str(n) for n in (factor_names if factor_names is not None else _factor_names(f.shape[1]))
-        )
-        groups = tuple(str(s) for s in sectors) if sectors is not None else ("",) * r.shape[1]
+        labels = tuple(f"A{i}" for i in range(r.shape[1]))
+        if assets is not None:
+            labels = _labels.names_of(assets, what="assets", where=where)
+            _labels.in_order(given_returns, labels, axis=1, what="returns", where=where)
+        names = tuple(_factor_names(f.shape[1]))
+        if factor_names is not None:
+            names = _labels.names_of(factor_names, what="factor_names", where=where)
+            _labels.in_order(given_factors, names, axis=1, what="factors", where=where)
+        groups = ("",) * r.shape[1]
+        if sectors is not None:
+            groups = _labels.names_of(sectors, what="sectors", where=where, of=labels, blank=True)
         for what, given, expected in (
             ("days", len(index), len(r)),
             ("assets", len(labels), r.shape[1]),

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from bdfm import _blocks, _checks
+from bdfm import _blocks, _checks, _labels
 from bdfm._reading import short
 from bdfm.errors import DataError
 from bdfm.forecast.columns import GIVE_SIMPLE, Floats, check_returns
@@ -67,10 +67,9 @@ class State:
     ) -> State:
         """State of draws of any source, see ``Forecast.from_draws``; raises ``DataError`` where unusable."""
         where = "forecast"
-        labels, classes = (
-            _texts(given, what=what, where=where)
-            for what, given in (("assets", assets), ("asset_class", asset_class))
-        )
+        labels = _labels.names_of(assets, what="assets", where=where)
+        classes = _labels.names_of(asset_class, what="asset_class", where=where, of=labels)
+        _labels.in_order(returns, labels, axis=1, what="draws", where=where)
         if isinstance(returns, xr.DataArray):
             returns = _values_of(returns, labels)
         raw = _numbers(returns, where=where)
@@ -79,7 +78,9 @@ class State:
         if len(labels) < 2:
             raise DataError(f"{where}: {len(labels)} asset given. Ranks need at least 2.")
         _checks.unique(labels, what="symbols", where=where, hint="Keep one column of each.")
-        titles = labels if names is None else tuple(str(n) for n in names)
+        titles = labels
+        if names is not None:
+            titles = _labels.names_of(names, what="names", where=where, of=labels, blank=True)
         for what, given in (("asset classes", classes), ("names", titles)):
             if len(given) != len(labels):
                 raise DataError(f"{where}: {len(given)} {what} for {len(labels)} assets. Give one for each.")
@@ -172,13 +173,6 @@ def _values_of(returns: xr.DataArray, labels: tuple[str, ...]) -> NDArray[Any]:
             "forecast: the draws' asset labels are not `assets` in that order. Reindex the draws."
         )
     return np.asarray(returns.transpose(DRAW, ASSET).values)
-
-
-def _texts(given: Iterable[object] | None, *, what: str, where: str) -> tuple[str, ...]:
-    """Labels as texts; ``DataError`` for what is no list of them."""
-    if not isinstance(given, Iterable):
-        raise DataError(f"{where}: {what} must be a list of names, got {given!r}.")
-    return tuple(str(x) for x in given)
 
 
 def _numbers(returns: object, *, where: str) -> NDArray[Any]:

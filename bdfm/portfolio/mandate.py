@@ -117,9 +117,11 @@ class Mandate(Settings):
                 " decimal: 0.04 is 4 %."
             )
         elif idle := self._idle():
+            name, value, most = idle
             told = (
-                f"{idle[0]} = {idle[1]:g} is {idle[1]:.0%}, which a long-only book never reaches. Shares are"
-                " decimals: 0.1 is 10 %."
+                f"{name} is {value:.4g}, {100 * value:.4g} %, and by the other limits a book reaches"
+                f" {100 * most:.4g} %: it limits nothing. Shares are decimals, 0.1 for 10 %. Give"
+                f" {value / 100:.4g}, or leave it out."
             )
         elif (self.lot is not None or self.impact) and self.nav is None:
             told = f"{'lot' if self.lot is not None else 'impact'} needs nav, the money of the book."
@@ -127,20 +129,22 @@ class Mandate(Settings):
             raise DataError(f"mandate: {told}")
         return self
 
-    def _idle(self) -> tuple[str, float] | None:
-        """A share that is so high that it limits nothing, as one in percent is; None where there is none."""
-        most = self.net_range
-        if not self.long_only or most is None:
-            return None
-        reach = max(1.0, most[1])  # of one weight, of a group of them
-        shares = [("max_weight", self.max_weight or 0.0)]
-        shares += [(f"weights.{k}", x[1]) for k, x in self.weights.items()]
-        shares += [(f"limits.{c}.{k}", x[1]) for c, table in self.limits.items() for k, x in table.items()]
-        shares += [("turnover", (self.turnover or 0.0) / 2)] if (self.turnover or 0.0) > 4 * reach else []
-        found = next((x for x in shares if x[1] > reach), None)
-        if found is not None and found[0] == "turnover":
-            found = ("turnover", self.turnover or 0.0)
-        return found
+    def _idle(self) -> tuple[str, float, float] | None:
+        """A share that limits nothing, as one in percent does, with what a book reaches; None without one."""
+        net = self.net_range
+        reach = MOST if self.gross is None else self.gross[1]
+        if self.long_only and net is not None:
+            reach = min(reach, net[1])
+        reach = max(reach, 1.0)
+        shares = {"max_weight": self.max_weight or 0.0}
+        shares |= {f"weights.{k}": x[1] for k, x in self.weights.items()}
+        shares |= {f"limits.{c}.{k}": x[1] for c, table in self.limits.items() for k, x in table.items()}
+        found = [(name, x, reach) for name, x in shares.items() if x > reach + 1e-9]
+        if (
+            self.turnover or 0.0
+        ) > 2 * reach:  # from one book to another, and as much from what was held before
+            found.append(("turnover", self.turnover or 0.0, 2 * reach))
+        return found[0] if found else None
 
     @property
     def name(self) -> str:

@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bdfm import _blocks, _checks
+from bdfm import _blocks, _checks, _labels
 from bdfm._figures import pyplot
-from bdfm._reading import short
 from bdfm._symbols import is_cash
 from bdfm.errors import DataError
 from bdfm.forecast.forecast import Forecast
@@ -111,12 +110,7 @@ def portfolio_risk(
     Mean and volatility are of returns cut as in ``Sample.cut``.
     """
     where = "risk"
-    if not isinstance(weights, Mapping | pd.Series):
-        raise DataError(
-            f'{where}: weights by symbol were expected, such as {{"XOM": 0.6, "KO": 0.4}}, got'
-            f" {short(repr(weights))}."
-        )
-    given = {str(s): _checks.finite(w, what=f"the weight of {s}", where=where) for s, w in weights.items()}
+    given = _labels.by_symbol(weights, where=where)
     given = {s: w for s, w in given.items() if not is_cash(s, forecast.assets)}
     _checks.known(list(given), forecast.assets, what="asset", where=where)
     held = {s: w for s, w in given.items() if w}

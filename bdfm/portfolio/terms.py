@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bdfm import _checks
+from bdfm import _checks, _labels
 from bdfm._symbols import is_cash
 from bdfm.data.choices import MAX_WEIGHT, PERCENT_NET
 from bdfm.errors import DataError
@@ -145,10 +145,11 @@ def terms_of(
         )
     given = mandate.benchmark or {}
     given = {a: 1 / n for a in names} if given == "equal" else given
+    held = weights_by_asset({} if holdings is None else holdings, names, where="holdings")
     return Terms(
         mandate=mandate,
         assets=names,
-        held=weights_by_asset({} if holdings is None else holdings, names, where="holdings"),
+        held=held,
         fixed=np.zeros(n, dtype=bool) if fixed is None else fixed,
         columns=columns,
         benchmark=weights_by_asset(given, names, where=f"{where}, [benchmark]"),
@@ -164,7 +165,7 @@ def weights_by_asset(
     given: Mapping[str, float] | pd.Series[float], assets: Sequence[str], *, where: str
 ) -> Floats:
     """Weights (asset,) of a table by symbol; cash is left out. ``DataError`` for percent and amounts."""
-    found = {str(s): _checks.finite(w, what=f"the weight of {s}", where=where) for s, w in given.items()}
+    found = _labels.by_symbol(given, where=where)
     found = {s: w for s, w in found.items() if not is_cash(s, assets)}
     _checks.known(list(found), assets, what="asset", where=where)
     far = [s for s, w in found.items() if abs(w) > MAX_WEIGHT]

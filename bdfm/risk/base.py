@@ -30,7 +30,7 @@ from bdfm.names import (
 )
 from bdfm.risk import plots
 from bdfm.risk.decomposition import RiskDecomposition
-from bdfm.risk.inputs import Weights, check_covariance, history_of, portfolios
+from bdfm.risk.inputs import Weights, check_covariance, history_of, labels_of, portfolios
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -134,10 +134,9 @@ class RiskModel:
             Shapes that do not fit, repeated labels, values that are not finite, a covariance that is none.
         """
         where = "risk model"
-        labels, names = tuple(map(str, assets)), tuple(map(str, factors))
-        for what, given in (("assets", labels), ("factors", names)):
-            _checks.unique(given, what=what, where=where)
-            _checks.printable(given, what=what, where=where)
+        labels, names = labels_of(
+            assets, factors, exposures, factor_covariance, specific_variance, where=where
+        )
         b, f, d = (np.array(x, dtype=float) for x in (exposures, factor_covariance, specific_variance))
         n, k = len(labels), len(names)
         lead = b.shape[:-2]

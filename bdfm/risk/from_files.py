@@ -116,6 +116,13 @@ def read_portfolios(
         raise DataError(f"{where}: {len(unknown)} rows have no weight ({_checks.first(unknown)}). Fill them.")
     if "portfolio" not in given:
         given["portfolio"] = stem(path)
+    given["portfolio"] = _checks.category(given["portfolio"])
+    unnamed = given["symbol"][given["portfolio"] == ""]
+    if len(unnamed):
+        raise DataError(
+            f"{where}: {len(unnamed)} rows name no portfolio ({_checks.first(unnamed)}). Fill the column"
+            " portfolio, or leave it out."
+        )
     gross = given["weight"].abs().groupby(given["portfolio"]).sum()
     if "weight" in given.attrs.get(PERCENT, ()) and gross.max() > MAX_GROSS_SHARES:
         given["weight"] /= 100

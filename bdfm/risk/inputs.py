@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from bdfm import _checks
+from bdfm import _checks, _labels
 from bdfm._reading import short
 from bdfm._symbols import is_cash
 from bdfm.data.periods import trading_days_between
@@ -88,6 +88,32 @@ def portfolios(weights: Weights, assets: Sequence[str]) -> tuple[list[str] | Non
     if names is not None:
         _checks.unique(names, what="portfolios", where=where)
     return names, values
+
+
+def labels_of(
+    assets: Sequence[str],
+    factors: Sequence[str],
+    exposures: object,
+    factor_covariance: object,
+    specific_variance: object,
+    *,
+    where: str,
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Labels of assets and factors, in whose order the tables must be where they have labels themselves."""
+    labels = _labels.names_of(assets, what="assets", where=where)
+    names = _labels.names_of(factors, what="factors", where=where)
+    for what, given in (("assets", labels), ("factors", names)):
+        _checks.unique(given, what=what, where=where)
+        _checks.printable(given, what=what, where=where)
+    for what, table, *along in (
+        ("exposures", exposures, labels, names),
+        ("factor_covariance", factor_covariance, names, names),
+        ("specific_variance", specific_variance, labels),
+    ):
+        if isinstance(table, pd.DataFrame | pd.Series):
+            for axis in range(min(table.ndim, len(along))):
+                _labels.in_order(table, along[axis], axis=axis, what=str(what), where=where)
+    return labels, names
 
 
 def check_covariance(f: Floats, where: str) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr
 
-from bdfm import _checks
+from bdfm import _checks, _labels
 from bdfm.errors import DataError
 from bdfm.forecast.forecast import Forecast
 from bdfm.forecast.sample import Sample
@@ -163,7 +163,7 @@ def forecast_given_loss(
     """
     where = "forecast given a loss"
     loss = _checks.finite(loss, what="loss", where=where)
-    given = {str(k): _checks.finite(v, what=f"the weight of {k}", where=where) for k, v in weights.items()}
+    given = _labels.by_symbol(weights, where=where)
     _checks.known(given, forecast.assets, what="asset", where=where)
     draws, p = forecast.draws.to_numpy(), forecast.weights.to_numpy()
     held = Sample(draws, forecast.assets).portfolio(given)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 import pandas as pd
@@ -48,3 +49,12 @@ def parse_window(text: str) -> tuple[str, tuple[pd.Timestamp, pd.Timestamp]]:
     if last < first:
         raise DataError(f"window {quoted(text)}: it ends before it begins. Write {WINDOW_FORM}.")
     return found["name"] or f"{first:%Y-%m-%d} to {last:%Y-%m-%d}", (first, last)
+
+
+def parse_windows(texts: Iterable[str]) -> dict[str, tuple[pd.Timestamp, pd.Timestamp]]:
+    """Windows of texts by name; ``DataError`` where a name has two."""
+    found: dict[str, tuple[pd.Timestamp, pd.Timestamp]] = {}
+    for name, window in map(parse_window, texts):
+        if found.setdefault(name, window) != window:
+            raise DataError(f"window {quoted(name)}: it is given twice, with other days. Give another name.")
+    return found

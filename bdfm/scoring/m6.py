@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bdfm import _checks, _columns, _renamed, _tables
+from bdfm import _checks, _columns, _labels, _renamed, _tables
 from bdfm._reading import READING
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.tables import Tables
@@ -142,7 +142,7 @@ def information_ratio(
     """
     where = "information ratio"
     prices = _tables.prices_frame(prices)
-    given = {str(k): _checks.finite(v, what=f"the weight of {k}", where=where) for k, v in weights.items()}
+    given = _labels.by_symbol(weights, where=where)
     _checks.known(given, [str(c) for c in prices.columns], what="asset", where=where)
     return _ratio(_filled(prices, start, end)[list(given)], np.array(list(given.values())))
 

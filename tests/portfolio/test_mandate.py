@@ -354,7 +354,7 @@ def test_an_exact_limit_says_which_way_it_pays(forecast):
     ("mandate", "words"),
     [
         (
-            {"max_weight": 0.1, "turnover": 3.0, "limits": {"sector": {"oil": (0.0, 0.9)}}},
+            {"max_weight": 0.1, "turnover": 1.0, "limits": {"sector": {"oil": (0.0, 0.9)}}},
             "no portfolio keeps these limits together: net exposure exactly 100 %; each asset at most 10 %."
             " To keep the others, one would have to be: net exposure 80 %; each asset at most 12.5 %.",
         ),
@@ -563,10 +563,12 @@ def test_moments_are_of_all_draws(forecast):
     ("given", "told"),
     [
         ({"tracking_error_annual": 4, "benchmark": "equal"}, r"tracking_error_annual = 4 is more than 100 %"),
-        ({"max_weight": 10}, r"max_weight = 10 is 1000%, which a long-only book never reaches"),
-        ({"turnover": 30}, r"turnover = 30 is 3000%"),
-        ({"weights": {"A": (0, 5)}}, r"weights.A = 5 is 500%"),
-        ({"limits": {"asset_class": {"stock": (20, 60)}}}, r"limits.asset_class.stock = 60"),
+        ({"max_weight": 10}, r"max_weight is 10, 1000 %.* reaches 100 %.*Give 0\.1"),
+        ({"turnover": 20}, r"turnover is 20, 2000 %.* reaches 200 %"),
+        ({"weights": {"A": (0, 5)}}, r"weights\.A is 5, 500 %"),
+        ({"limits": {"asset_class": {"stock": (20, 60)}}}, r"limits\.asset_class\.stock is 60"),
+        ({"gross": (0, 2), "max_weight": 2.5}, r"max_weight is 2\.5"),
+        ({"long_only": False, "gross": (0, 1.5), "net": (0, 1), "max_weight": 2}, r"reaches 150 %"),
     ],
 )
 def test_shares_in_percent_limit_nothing_and_are_refused(given, told):
@@ -578,6 +580,13 @@ def test_shares_that_a_book_can_reach_are_taken():
     Mandate(max_weight=1.0, turnover=1.0, weights={"A": (0, 1)}, tracking_error_annual=1.0, benchmark="equal")
     Mandate(max_weight=2.0, net=(1.0, 3.0))  # levered
     Mandate(max_weight=10, long_only=False, net=(-1, 1))
+    Mandate(max_weight=1.5, gross=(0, 2), net=(0, 2), turnover=3.0)
+    Mandate(max_weight=2.0, long_only=False, net=(1, 1), gross=(0, 3))
+
+
+def test_a_book_that_is_levered_may_be_held(forecast):
+    found = decide(forecast, Mandate(objective="minimum_variance"), holdings={"A": 3.0, "B": -2.5})
+    assert np.isfinite(found.weights).all()
 
 
 @pytest.mark.parametrize(

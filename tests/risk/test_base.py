@@ -150,7 +150,7 @@ def test_linear_algebra_goes_through_the_factors(point, drawn, rng):
         np.testing.assert_allclose(model.solve(x), np.linalg.solve(sigma, x), rtol=1e-9)
         np.testing.assert_allclose(model.solve(x[:, 0]), np.linalg.solve(sigma, x[:, 0]), rtol=1e-9)
         assert model.log_determinant() == pytest.approx(np.linalg.slogdet(sigma)[1])
-    bare = RiskModel.from_arrays(np.ones((2, 1)), [[1.0]], [0.0, 1.0], assets="ab", factors="f")
+    bare = RiskModel.from_arrays(np.ones((2, 1)), [[1.0]], [0.0, 1.0], assets=["a", "b"], factors=["f"])
     with pytest.raises(DataError, match=r"no specific variance \(a\)"):
         bare.solve([1.0, 1.0])
 

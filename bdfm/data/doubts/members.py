@@ -8,13 +8,14 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from bdfm import _checks
+from bdfm import _checks, _labels
 from bdfm.data.choices import PERCENT_NET
 from bdfm.data.doubts.finding import Finding, Severity
 from bdfm.data.doubts.rule import rule
 from bdfm.data.doubts.tables import Tables
 
 N_FIFTHS: Final = 5
+GROUPS: Final = ("asset_class", "sector", "country", "group", "subgroup")
 MAX_GROSS: Final = 10.0  # sum of absolute weights
 MAX_A_YEAR: Final = 6  # announcements: four, and two that were moved
 FAR_DAYS: Final = 400  # after the origin: scheduled dates are known for a year
@@ -27,7 +28,8 @@ def universe(tables: Tables) -> Iterator[Finding]:
 
     One asset is refused: there is nothing to rank and nothing in common. So are assets that are all set to
     zero. Fewer than five, the number of quantiles, are warned of: fifths are then shared out by halves and
-    thirds. Classes with one asset are warned of: it has none to pool with. Symbols given twice are refused by
+    thirds. Classes with one asset are warned of: it has none to pool with. So are classes, sectors and other
+    groups that differ in nothing but capitals, spaces, width or hyphens. Symbols given twice are refused by
     every reader.
     """
     table = tables.universe
@@ -60,6 +62,13 @@ def universe(tables: Tables) -> Iterator[Finding]:
                 f"{len(single)} of {len(sizes)} asset classes have one asset ({_checks.first(single)})",
                 "It has none to pool with: its priors decide more.",
                 "Merge the class with another if need be.",
+            )  # fmt: skip
+    for column in GROUPS:
+        for names in _labels.nearly_one(table[column] if column in table else ()):
+            yield Finding(
+                "universe", grave, "universe", tuple(names), (),
+                f"{column}: {_checks.first(names)} differ in nothing but capitals, spaces or hyphens",
+                "They are probably one group, and are taken for several.", "Write them in one way.",
             )  # fmt: skip
 
 

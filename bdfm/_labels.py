@@ -1,0 +1,97 @@
+"""Labels and numbers by label that Python programs hand over: each in its place, or refused."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence, Set
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bdfm import _checks
+from bdfm._reading import short
+from bdfm.errors import DataError
+
+
+def names_of(
+    given: object, *, what: str, where: str, of: Sequence[str] | None = None, blank: bool = False
+) -> tuple[str, ...]:
+    """Labels as texts, in the order given.
+
+    ``of``: the assets that the labels belong to, one for each: a Series by other labels than these is
+    refused. ``blank``: whether a label may be blank.
+
+    Raises
+    ------
+    DataError
+        No list of names: one text, a set, whose order is chance, a table by label; a label that is missing,
+        blank, bytes, true or false.
+    """
+    if isinstance(given, str | bytes | Set | Mapping) or not isinstance(given, Iterable):
+        kind = "" if given is None else f" ({type(given).__name__}, which has no order of its own)"
+        kind = " (one text)" if isinstance(given, str | bytes) else kind
+        raise DataError(f"{where}: {what} must be a list of names, got {short(repr(given))}{kind}.")
+    if of is not None:
+        in_order(given, of, axis=0, what=what, where=where)
+    cells = list(given)
+    bad = [i for i, x in enumerate(cells) if _is_none(x, blank=blank)]
+    if bad:
+        raise DataError(
+            f"{where}: {what} has {len(bad)} of {len(cells)} that are no names, first"
+            f" {short(repr(cells[bad[0]]))} in place {bad[0] + 1}. Give a text for each."
+        )
+    return tuple(str(x) for x in cells)
+
+
+def _is_none(label: Any, *, blank: bool) -> bool:
+    """Whether something names nothing: missing, blank, bytes, a truth value."""
+    if isinstance(label, str):
+        return not blank and not label.strip()
+    missing = pd.isna(label) if pd.api.types.is_scalar(label) else False
+    return bool(missing) or isinstance(label, bytes | bool | np.bool_)
+
+
+def in_order(given: object, labels: Sequence[str], *, axis: int, what: str, where: str) -> None:
+    """Raise ``DataError`` where a pandas table has names of its own along an axis, and they are others.
+
+    Rows and columns that are but counted, and numbers that are none of the labels, name nothing.
+    """
+    if not isinstance(given, pd.DataFrame | pd.Series):
+        return
+    index = given.axes[axis]
+    found = tuple(str(x) for x in index)
+    if isinstance(index, pd.RangeIndex) or found == tuple(labels):
+        return
+    if all(isinstance(x, int | np.integer) for x in index) and not set(found) & set(labels):
+        return
+    raise DataError(
+        f"{where}: {what} is by {_checks.first(found)}, and the labels are {_checks.first(labels)}: others,"
+        " or in another order. Put it into their order (reindex), or give its values alone."
+    )
+
+
+def by_symbol(weights: Mapping[Any, Any] | pd.Series[Any], *, where: str) -> dict[str, float]:
+    """Weights by symbol, finite; ``DataError`` for what is none, or a symbol that is given twice."""
+    if not isinstance(weights, Mapping | pd.Series):
+        raise DataError(
+            f'{where}: weights by symbol were expected, such as {{"XOM": 0.6, "KO": 0.4}}, got'
+            f" {short(repr(weights))}."
+        )
+    symbols = [str(s) for s, _ in weights.items()]  # a Series may have one twice
+    _checks.unique(symbols, what="symbols", where=where, hint="Add their weights up.")
+    return {str(s): _checks.finite(w, what=f"the weight of {s}", where=where) for s, w in weights.items()}
+
+
+def alike(name: str) -> str:
+    """Name without what people vary by chance: capitals, width, spaces, hyphens and underscores."""
+    plain = unicodedata.normalize("NFKC", name).casefold()
+    return " ".join(plain.replace("-", " ").replace("_", " ").split())
+
+
+def nearly_one(names: Iterable[object]) -> list[list[str]]:
+    """Groups of different names that are alike."""
+    spelt: dict[str, list[str]] = {}
+    for name in dict.fromkeys(map(str, names)):
+        spelt.setdefault(alike(name), []).append(name)
+    return [group for group in spelt.values() if len(group) > 1]

@@ -1,0 +1,154 @@
+"""Labels that Python programs hand over, at every door that takes tables and names: in place, or refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bdfm import Forecast, Panel, _files, _labels, demo, information_ratio, risk
+from bdfm.data.doubts.door import examine
+from bdfm.data.doubts.tables import Tables
+from bdfm.errors import DataError, FileError
+from bdfm.exposures.data import ExposureData
+from bdfm.portfolio.decisions import decide
+from bdfm.portfolio.mandate import Mandate
+from bdfm.portfolio.risk import portfolio_risk
+from bdfm.risk.base import RiskModel
+
+A = list("ABCDEF")
+X = 0.05 * np.random.default_rng(3).standard_normal((300, 6)) + np.arange(6) / 100
+
+
+def forecast(returns=X, assets=A, asset_class=("s",) * 6, **more):
+    return Forecast.from_draws(
+        returns, assets=assets, asset_class=asset_class, origin="2022-01-07", end="2022-02-04", **more
+    )
+
+
+def panel(returns=X, assets=A, asset_class=("s",) * 6):
+    return Panel.from_arrays(returns, assets=assets, asset_class=asset_class)
+
+
+def model(loadings=X[:6, :2], assets=A, covariance=None):
+    f = np.eye(2) if covariance is None else covariance
+    return RiskModel.from_arrays(loadings, f, np.ones(6), assets=assets, factors=["F", "G"])
+
+
+def exposures(returns=X, assets=A, factors=X[:, :2], **more):
+    return ExposureData.from_arrays(returns, factors, assets=assets, factor_names=["F", "G"], **more)
+
+
+DOORS = {"forecast": forecast, "panel": panel, "exposures": exposures}
+
+
+@pytest.mark.parametrize("door", [*DOORS.values(), model])
+@pytest.mark.parametrize(
+    "assets",
+    ["ABCDEF", set(A), dict.fromkeys(A), [*A[:5], None], [*A[:5], np.nan], [*A[:5], pd.NaT], [*A[:5], pd.NA],
+     ["", *A[1:]], [" ", *A[1:]], [x.encode() for x in A], [True, *A[1:]], [np.True_, *A[1:]]],
+)  # fmt: skip
+def test_what_is_no_list_of_names(door, assets):
+    with pytest.raises(DataError, match=r"assets (must be a list of names|has \d of 6 that are no names)"):
+        door(assets=assets)
+
+
+@pytest.mark.parametrize("door", [*DOORS.values(), model])
+@pytest.mark.parametrize("form", [tuple, iter, np.array, pd.Index, pd.Categorical, pd.Series])
+def test_any_list_of_names(door, form):
+    assert tuple(door(assets=form(A)).assets) == tuple(A)
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_table_in_another_order(door):
+    """Its columns were taken by place, so that each asset had the returns of another one."""
+    make, table = DOORS[door], pd.DataFrame(X, columns=A)
+    for wrong in (table[A[::-1]], table.rename(columns={"F": "Z"})):
+        with pytest.raises(DataError, match="others, or in another order"):
+            make(wrong)
+    for right in (table, pd.DataFrame(X), table.set_axis(range(3, 9), axis=1)):
+        assert tuple(make(right).assets) == tuple(A)
+
+
+def test_tables_of_a_risk_model_in_another_order():
+    loadings = pd.DataFrame(X[:6, :2], A, ["F", "G"])
+    for wrong in (loadings[::-1], loadings[["G", "F"]]):
+        with pytest.raises(DataError, match=r"exposures is by .* in another order"):
+            model(wrong)
+    with pytest.raises(DataError, match="factor_covariance is by G, F"):
+        model(covariance=pd.DataFrame(np.diag([1, 2]), ["G", "F"], ["G", "F"]))
+    assert model(loadings).assets == tuple(A)
+
+
+def test_factors_and_sectors_of_exposures_in_another_order():
+    with pytest.raises(DataError, match="factors is by G, F"):
+        exposures(factors=pd.DataFrame(X[:, :2], columns=["G", "F"]))
+    with pytest.raises(DataError, match="sectors is by F, E"):
+        exposures(sectors=pd.Series(list("xyzxyz"), A[::-1]))
+
+
+@pytest.mark.parametrize("door", [forecast, panel])
+def test_classes_by_asset_in_another_order(door):
+    classes = list("xxxyyy")
+    for wrong in (
+        "s",
+        dict.fromkeys(A, "s"),
+        pd.Series(classes, A[::-1]),
+        [*classes[:5], ""],
+        [*classes[:5], None],
+    ):
+        with pytest.raises(DataError, match="asset_class"):
+            door(asset_class=wrong)
+    for right in (pd.Series(classes, A), pd.Series(classes, range(10, 16)), pd.Categorical(classes)):
+        found = door(asset_class=right)
+        assert found.assets[0] == "A"
+
+
+def test_a_symbol_twice_in_weights():
+    """The last one counted."""
+    twice = pd.Series([0.5, 0.3], ["A", "A"])
+    made, prices = forecast(), demo()[0]
+    doors = (
+        lambda w: portfolio_risk(made, w),
+        lambda w: decide(made, Mandate(objective="minimum_variance"), holdings=w),
+        lambda w: risk.forecast_given_loss(made, w, 0.01),
+        lambda w: information_ratio(prices, w.set_axis(["XOM", "XOM"]), "2021-12-31", "2022-01-28"),
+        lambda w: model().volatility(w),
+    )
+    for door in doors:
+        with pytest.raises(DataError, match="given more than once"):
+            door(twice)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("stock", "Stock"), ("equity etf", "equity  etf"), ("equity_etf", "equity-etf"), ("stock", "\uff53tock"),
+     ("Stra\u00dfe", "STRASSE")],
+)  # fmt: skip
+@pytest.mark.parametrize("column", ["asset_class", "sector"])
+def test_groups_that_are_nearly_one(one, other, column):
+    table = pd.DataFrame({"symbol": A, "asset_class": "s"})
+    clean = pd.DataFrame({"symbol": A, "asset_class": "s"})
+    table[column], clean[column] = [one, other] * 3, [one, "other"] * 3
+    found = [f for f in examine(Tables("check", universe=table)) if "capitals, spaces or hyphens" in f.seen]
+    assert [f.seen.split(" differ")[0] for f in found] == [f"{column}: {one}, {other}"]
+    assert not [f for f in examine(Tables("check", universe=clean)) if "capitals" in f.seen]
+
+
+def test_what_is_alike():
+    assert _labels.nearly_one(["a", "A", "b", "b-c", "B_C", "a"]) == [["a", "A"], ["b-c", "B_C"]]
+    assert _labels.nearly_one(["a", "ab", "abc"]) == []
+
+
+def test_a_file_of_another_kind_stays(tmp_path):
+    made = forecast()
+    path = made.save(tmp_path / "f.nc")
+    content = _files.load_dataset(path, kind="forecast")
+    before = path.read_bytes()
+    with pytest.raises(FileError, match="holds a forecast, and is left as it is: a posterior was"):
+        _files.save_dataset(content, path, kind="posterior")
+    assert path.read_bytes() == before
+    made.save(path)
+    path.write_bytes(before[:-100])  # a broken one has nothing to lose
+    _files.save_dataset(content, path, kind="posterior")
+    assert list(tmp_path.iterdir()) == [path]
