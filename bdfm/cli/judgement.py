@@ -140,7 +140,8 @@ def decide(
                 )
             settings, held = Mandate.from_toml(mandate)
         if holdings is not None:
-            table = read_portfolios(holdings, loaded.assets)
+            # what a book may be, the choice itself says
+            table = read_portfolios(holdings, loaded.assets, accept=None, what="holdings")
             if len(table) != 1:
                 raise DataError(f"--holdings: {holdings.name} holds {len(table)} portfolios. Keep one.")
             held = {str(k): float(w) for k, w in table.iloc[0].items()}

@@ -621,3 +621,16 @@ def test_the_tracking_error_of_the_choice_is_told_whether_it_binds_or_not(foreca
     expected = np.sqrt(active @ covariance @ active / YEARS)
     (note,) = [x for x in decision.notes if x.startswith("Tracking error")]
     assert float(note.split()[2]) == pytest.approx(100 * expected, rel=0.01)
+
+
+def test_a_file_of_holdings_in_percent_is_refused_as_in_python(forecast, bdfm_command, tmp_path):
+    forecast.save(tmp_path / "forecast.nc")
+    (tmp_path / "held.csv").write_text("symbol,weight\nA,60\nB,40\n")
+    (tmp_path / "m.toml").write_text('[mandate]\nobjective = "minimum_variance"\n')
+    words = ("decide", tmp_path, "--mandate", tmp_path / "m.toml", "--holdings", tmp_path / "held.csv")
+    code, _, err = bdfm_command(*words)
+    assert code == 2
+    assert "holdings: weights sum to 100." in " ".join(err.split())
+    assert "--accept" not in err  # which decide does not have
+    (tmp_path / "held.csv").write_text("symbol,weight\nA,0.6\nB,0.4\n")
+    assert bdfm_command(*words)[0] == 0
