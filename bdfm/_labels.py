@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence, Set
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,13 @@ import pandas as pd
 from bdfm import _checks
 from bdfm._reading import short
 from bdfm.errors import DataError
+
+_NO_LISTS: Final = (
+    ((str, bytes), " (one text)"),
+    ((set, frozenset), " (a set, which has no order)"),
+    (Mapping, " (a table by label)"),
+)
+_HYPHEN: Final = re.compile(r"(?<=\w)[-_](?=\w)")  # between words; that of A- or -1 says something
 
 
 def names_of(
@@ -28,13 +36,12 @@ def names_of(
         No list of names: one text, a set, whose order is chance, a table by label; a label that is missing,
         blank, bytes, true or false.
     """
-    if isinstance(given, str | bytes | Set | Mapping) or not isinstance(given, Iterable):
-        kind = "" if given is None else f" ({type(given).__name__}, which has no order of its own)"
-        kind = " (one text)" if isinstance(given, str | bytes) else kind
+    kind = next((text for of_kind, text in _NO_LISTS if isinstance(given, of_kind)), "")
+    if kind or not isinstance(given, Iterable):
         raise DataError(f"{where}: {what} must be a list of names, got {short(repr(given))}{kind}.")
     if of is not None:
         in_order(given, of, axis=0, what=what, where=where)
-    cells = list(given)
+    cells = list(getattr(given, "values", given) if type(given).__name__ == "DataArray" else given)
     bad = [i for i, x in enumerate(cells) if _is_none(x, blank=blank)]
     if bad:
         raise DataError(
@@ -55,13 +62,14 @@ def _is_none(label: Any, *, blank: bool) -> bool:
 def in_order(given: object, labels: Sequence[str], *, axis: int, what: str, where: str) -> None:
     """Raise ``DataError`` where a pandas table has names of its own along an axis, and they are others.
 
-    Rows and columns that are but counted, and numbers that are none of the labels, name nothing.
+    Rows and columns that are but counted, from 0 on, and numbers that are none of the labels, name nothing.
     """
     if not isinstance(given, pd.DataFrame | pd.Series):
         return
     index = given.axes[axis]
     found = tuple(str(x) for x in index)
-    if isinstance(index, pd.RangeIndex) or found == tuple(labels):
+    counted = isinstance(index, pd.RangeIndex) and index.equals(pd.RangeIndex(len(index)))
+    if counted or found == tuple(labels):
         return
     if all(isinstance(x, int | np.integer) for x in index) and not set(found) & set(labels):
         return
@@ -69,6 +77,13 @@ def in_order(given: object, labels: Sequence[str], *, axis: int, what: str, wher
         f"{where}: {what} is by {_checks.first(found)}, and the labels are {_checks.first(labels)}: others,"
         " or in another order. Put it into their order (reindex), or give its values alone."
     )
+
+
+def columns_of(table: object) -> list[object] | None:
+    """Labels of the columns of a pandas table; None where it has none of its own, or is another array."""
+    if not isinstance(table, pd.DataFrame) or all(isinstance(x, int | np.integer) for x in table.columns):
+        return None
+    return list(table.columns)
 
 
 def by_symbol(weights: Mapping[Any, Any] | pd.Series[Any], *, where: str) -> dict[str, float]:
@@ -86,7 +101,7 @@ def by_symbol(weights: Mapping[Any, Any] | pd.Series[Any], *, where: str) -> dic
 def alike(name: str) -> str:
     """Name without what people vary by chance: capitals, width, spaces, hyphens and underscores."""
     plain = unicodedata.normalize("NFKC", name).casefold()
-    return " ".join(plain.replace("-", " ").replace("_", " ").split())
+    return " ".join(_HYPHEN.sub(" ", plain).split())
 
 
 def nearly_one(names: Iterable[object]) -> list[list[str]]:

@@ -124,7 +124,9 @@ def check_aliases(aliases: Mapping[str, str] | None, *, where: str = "aliases") 
     """Aliases as texts; ``DataError`` for a blank one, or one that leads to another alias."""
     if isinstance(aliases, Aliases):
         return aliases
-    found = {str(a).strip(): str(b).strip() for a, b in (aliases or {}).items()}
+    found: dict[str, str] = {}
+    for a, b in (aliases or {}).items():
+        add_alias(found, str(a).strip(), str(b).strip(), where=where)
     for old, new in found.items():
         if not old or not new:
             raise DataError(f"{where}: a symbol is blank ({old!r} = {new!r}). Give both.")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 from bdfm import Forecast, Panel, _files, _labels, demo, information_ratio, risk
+from bdfm._symbols import check_aliases
 from bdfm.data.doubts.door import examine
 from bdfm.data.doubts.tables import Tables
 from bdfm.errors import DataError, FileError
@@ -135,7 +137,38 @@ def test_groups_that_are_nearly_one(one, other, column):
     assert not [f for f in examine(Tables("check", universe=clean)) if "capitals" in f.seen]
 
 
+def test_every_feature_is_in_the_order_of_the_assets():
+    returns = pd.DataFrame(0.01 * np.random.default_rng(0).standard_normal((30, 3)), columns=["A", "B", "C"])
+    turned = returns[["C", "B", "A"]]
+    panel = Panel.from_arrays(returns, asset_class=pd.Series("s", ["A", "B", "C"]), recent_return=returns)
+    assert panel.assets == ("A", "B", "C")  # the columns', where no assets are given
+    for name in ("recent_return", "recent_volatility", "earnings", "market_risk", "outside_volatility"):
+        with pytest.raises(DataError, match=f"{name} is by C, B, A"):
+            Panel.from_arrays(returns, asset_class=["s"] * 3, **{name: turned})
+        one = turned.iloc[0] if name != "earnings" else turned.iloc[0] > 0
+        with pytest.raises(DataError, match=f"next_{name} is by C, B, A"):
+            Panel.from_arrays(returns, asset_class=["s"] * 3, **{f"next_{name}": one})
+
+
+def test_what_has_an_order_is_a_list():
+    classes = dict.fromkeys("ABC", "s")
+    for given in (classes.keys(), ("A", "B", "C"), pd.Index(list("ABC")), xr.DataArray(list("ABC"))):
+        assert _labels.names_of(given, what="assets", where="x") == ("A", "B", "C")
+    for given, told in ((classes, "a table by label"), ({"A", "B"}, "has no order"), ("AB", "one text")):
+        with pytest.raises(DataError, match=told):
+            _labels.names_of(given, what="assets", where="x")
+    turned = pd.DataFrame(np.zeros((2, 3))).iloc[:, ::-1]
+    with pytest.raises(DataError, match="r is by 2, 1, 0"):
+        _labels.in_order(turned, ("0", "1", "2"), axis=1, what="r", where="x")
+
+
+def test_an_alias_twice_in_python():
+    with pytest.raises(DataError, match="A symbol has one name"):
+        check_aliases({"FB": "META", " FB": "FACE"})
+
+
 def test_what_is_alike():
+    assert _labels.nearly_one(["A", "A-", "BBB", "BBB-", "-1", "1"]) == []  # ratings, codes
     assert _labels.nearly_one(["a", "A", "b", "b-c", "B_C", "a"]) == [["a", "A"], ["b-c", "B_C"]]
     assert _labels.nearly_one(["a", "ab", "abc"]) == []
 

@@ -55,11 +55,10 @@ def show_decision(decision: Decision, forecast: Forecast) -> None:
     for name, row in decision.risk.table.iterrows():
         table.add_row(str(name).replace("_", " "), *("" if x != x else f"{100 * float(x):.3f}" for x in row))
     out.print(table)
-    unknown = decision.risk.table["posterior_error"].isna()
-    if unknown.all():
-        out.print("The posterior error is not known: the paths of one posterior draw are not independent.")
-    elif unknown.any():
-        out.print("A posterior error that is blank is too small to be told from zero with these draws.")
+    from bdfm.portfolio.risk import BLANK_ERROR
+
+    if decision.risk.table["posterior_error"].isna().any():
+        out.print(BLANK_ERROR)
     held = decision.weights[decision.weights != 0]
     largest = held.loc[held.abs().sort_values(ascending=False).index[:10]]
     out.print("Largest: " + ", ".join(f"{s} {w:.4f}" for s, w in largest.items()), markup=False)

@@ -16,8 +16,7 @@ WINDOW: Final = 20  # market days of the realised volatility that it is compared
 MARKET_DAYS: Final = 252  # of the year that volatilities are quoted for
 PRIOR_PERIODS: Final = 6.0  # periods that the assets' common level counts in an asset's own
 _USUAL: Final = (0.01, 3.0)  # annual volatilities whose median is believed; outside, the unit is another
-_CELL: Final = (0.001, 20.0)  # what a single one can be: 0.1 % of a bill, 2,000 % of a squeeze
-_SPIKE: Final = 20.0  # times its median that no asset's has been; 6 in the worst of crises
+_CELL: Final = (1e-4, 20.0)  # what a single one can be: 0.01 % of a bill or a peg, 2,000 % of a squeeze
 # times the realised one, at the median: daily ones are 16 times too small, percent 100 too large
 _APART: Final = 5.0
 _MIN_PERIODS: Final = 6  # of which the median is believed
@@ -27,20 +26,22 @@ _UNIT: Final = (
 )
 
 
-def volatility_table(volatility: pd.DataFrame) -> pd.DataFrame:
-    """Annual volatilities (day, symbol), decimals, checked; NaN where missing.
+def volatility_table(volatility: pd.DataFrame, *, until: pd.Timestamp | None = None) -> pd.DataFrame:
+    """Annual volatilities (day, symbol) up to ``until``, decimals, checked; NaN where missing.
 
     Raises
     ------
     DataError
-        Repeated days or symbols, values that are not positive and finite, below 0.001 or above 20 or above 20
-        times the median of their column, or a median of all that is no annual decimal.
+        Repeated days or symbols, values that are not positive and finite, below 0.0001 or above 20, or a
+        median of all that is no annual decimal.
     """
     where = "volatility"
     table = volatility.set_axis(_checks.days(volatility.index, where=where), axis=0).sort_index()
     table = _checks.numeric(table.set_axis(table.columns.astype(str), axis=1), where=where)
     _checks.unique(table.index.astype(str), what="days", where=where)
     _checks.unique(table.columns, what="symbols", where=where, hint="Keep one column of each.")
+    if until is not None:
+        table = table.loc[table.index <= until]
     values = table.to_numpy(dtype=np.float64)
     known = values[np.isfinite(values)]
     if not known.size:
@@ -60,8 +61,6 @@ def volatility_table(volatility: pd.DataFrame) -> pd.DataFrame:
         if not _USUAL[0] <= middle <= _USUAL[1]:
             raise DataError(f"{where}: the median is {middle:g}. {_UNIT}")
         refuse((values < _CELL[0]) | (values > _CELL[1]), _UNIT)
-        usual = table.median().to_numpy()
-        refuse(values > _SPIKE * usual, "Correct it, or leave it blank: that is 20 times the asset's median.")
     return table
 
 
@@ -89,9 +88,11 @@ def outside_volatility(
         value = np.log(np.take_along_axis(given, np.maximum(last, 0), axis=0) / np.sqrt(MARKET_DAYS))
     value = np.where((last >= 0) & (age <= closes.max_stale_days), value, np.nan)
     gap = value - closes.log_volatility(starts, window=WINDOW)
+    # of prices that are not daily, the realised one is of a row: from one to the next are more market days
+    row_days = closes.spacing * MARKET_DAYS / 365.25 if closes.sparse else 1.0
     for name, own in zip(symbols, gap.T, strict=True):
         own = own[np.isfinite(own)]
-        apart = float(np.median(own)) if len(own) >= _MIN_PERIODS else 0.0
+        apart = float(np.median(own) + np.log(row_days) / 2) if len(own) >= _MIN_PERIODS else 0.0
         if abs(apart) > np.log(_APART):
             raise DataError(
                 f"volatility: {name}'s is {np.exp(apart):.3g} times what its price moved by, at the median of"

@@ -210,7 +210,7 @@ class Panel:
         risk = features.market_risk(closes, days[: len(returns) + 2])
         outside = None
         if volatility is not None:
-            outside = outside_volatility(volatility_table(volatility), symbols, closes, starts)
+            outside = outside_volatility(volatility_table(volatility, until=day), symbols, closes, starts)
             outside = np.concatenate([outside, np.repeat(outside[-1:], horizon - 1, axis=0)])
         rolling = settings.rolling_covariance
         later = horizon - 1
@@ -278,7 +278,8 @@ class Panel:
         asset_class
             (asset) class names.
         assets
-            (asset) symbols; A1, A2, ... when not given.
+            (asset) symbols; those of the columns of a DataFrame of returns, else A1, A2, ..., when not given.
+            Tables and Series of pandas that have labels of their own must be in their order.
         recent_return, recent_volatility, earnings
             Features of the T periods: (period, asset), (period, asset[, window]), (period, asset). NaN, and
             what is not given, is missing.
@@ -310,9 +311,20 @@ class Panel:
         n_history, n_assets = returns.shape
         n_windows = len(settings.volatility_windows)
         symbols, where = [f"A{i + 1}" for i in range(n_assets)], "panel"
-        if assets is not None:
-            symbols = list(_labels.names_of(assets, what="assets", where=where))
-            _labels.in_order(log_returns, symbols, axis=1, what="log_returns", where=where)
+        named = assets if assets is not None else _labels.columns_of(log_returns)
+        if named is not None:
+            symbols = list(_labels.names_of(named, what="assets", where=where))
+            for what, table, axis in (
+                ("log_returns", log_returns, 1), ("recent_return", recent_return, 1),
+                ("recent_volatility", recent_volatility, 1), ("earnings", earnings, 1),
+                ("next_recent_return", next_recent_return, 0), ("next_earnings", next_earnings, 0),
+                ("next_recent_volatility", next_recent_volatility, 0),
+                ("characteristics", characteristics, 0), ("market_risk", market_risk, 1),
+                ("next_market_risk", next_market_risk, 0), ("outside_volatility", outside_volatility, 1),
+                ("next_outside_volatility", next_outside_volatility, 0),
+                ("rolling_covariance", rolling_covariance, 1),
+            ):  # fmt: skip
+                _labels.in_order(table, symbols, axis=axis, what=what, where=where)
         asset_class = _labels.names_of(asset_class, what="asset_class", where=where, of=symbols, blank=True)
         for what, labels in (("assets", symbols), ("asset_class", asset_class)):
             if len(labels) != n_assets:

@@ -116,6 +116,7 @@ class ExposureData:
             pd.bdate_range("2000-01-03", periods=len(r)) if days is None else _checks.days(days, where=where)
         )
         labels = tuple(f"A{i}" for i in range(r.shape[1]))
+        assets = _labels.columns_of(given_returns) if assets is None else assets
         if assets is not None:
             labels = _labels.names_of(assets, what="assets", where=where)
             _labels.in_order(given_returns, labels, axis=1, what="returns", where=where)

@@ -17,6 +17,7 @@ from bdfm.names import RUN_TABLES
 from bdfm.portfolio.choices import Objective
 
 Range = tuple[float, float]  # lowest and highest
+PERCENT: Final = 10.0  # net exposure that no book has, in its money: more is taken for percent
 MOST: Final = 100.0  # largest share of the money that a limit may name: no book is a hundredfold
 
 PRESETS: Final[dict[str, dict[str, Any]]] = {
@@ -116,12 +117,11 @@ class Mandate(Settings):
                 f"tracking_error_annual = {self.tracking_error_annual:g} is more than 100 % a year. It is a"
                 " decimal: 0.04 is 4 %."
             )
-        elif idle := self._idle():
-            name, value, most = idle
+        elif percent := self._percent():
+            name, value = percent
             told = (
-                f"{name} is {value:.4g}, {100 * value:.4g} %, and by the other limits a book reaches"
-                f" {100 * most:.4g} %: it limits nothing. Shares are decimals, 0.1 for 10 %. Give"
-                f" {value / 100:.4g}, or leave it out."
+                f"{name} is {value:.4g}, {100 * value:.4g} % of the money, far beyond what the other limits"
+                f" let a book hold or trade. Shares are decimals, 0.1 for 10 %: was {value / 100:.4g} meant?"
             )
         elif (self.lot is not None or self.impact) and self.nav is None:
             told = f"{'lot' if self.lot is not None else 'impact'} needs nav, the money of the book."
@@ -129,21 +129,26 @@ class Mandate(Settings):
             raise DataError(f"mandate: {told}")
         return self
 
-    def _idle(self) -> tuple[str, float, float] | None:
-        """A share that limits nothing, as one in percent does, with what a book reaches; None without one."""
+    def _percent(self) -> tuple[str, float] | None:
+        """A limit that no book comes near, as one in percent is; None without one."""
         net = self.net_range
-        reach = MOST if self.gross is None else self.gross[1]
+        reach = PERCENT if self.gross is None else self.gross[1]
         if self.long_only and net is not None:
             reach = min(reach, net[1])
-        reach = max(reach, 1.0)
-        shares = {"max_weight": self.max_weight or 0.0}
-        shares |= {f"weights.{k}": x[1] for k, x in self.weights.items()}
-        shares |= {f"limits.{c}.{k}": x[1] for c, table in self.limits.items() for k, x in table.items()}
-        found = [(name, x, reach) for name, x in shares.items() if x > reach + 1e-9]
-        if (
-            self.turnover or 0.0
-        ) > 2 * reach:  # from one book to another, and as much from what was held before
-            found.append(("turnover", self.turnover or 0.0, 2 * reach))
+        most = 5 * max(min(reach, PERCENT), 1.0)
+        ranges = {
+            "gross": (self.gross, 5 * PERCENT),
+            "net": (self.net, PERCENT),
+            "cash": (self.cash, PERCENT),
+        }
+        ranges |= {f"weights.{k}": (x, most) for k, x in self.weights.items()}
+        ranges |= {f"limits.{c}.{k}": (x, most) for c, table in self.limits.items() for k, x in table.items()}
+        if self.max_weight is not None:
+            ranges["max_weight"] = ((0.0, self.max_weight), most)
+        largest = [(k, max(pair, key=abs), far) for k, (pair, far) in ranges.items() if pair is not None]
+        found = [(k, x) for k, x, far in largest if abs(x) >= far]
+        if self.turnover is not None and self.turnover > most:
+            found.append(("turnover", self.turnover))
         return found[0] if found else None
 
     @property

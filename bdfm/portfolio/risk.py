@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 _N_BATCHES: Final = 50  # of consecutive draws, whose means give the Monte Carlo error
 
+# What a reader is told of a posterior error that is NaN
+BLANK_ERROR: Final = (
+    "A posterior error that is blank is not known: it is too small to be told from the noise of the draws, or"
+    " the draws do not say which posterior draw they came from."
+)
+
 
 @dataclass(frozen=True, repr=False, eq=False)
 class PortfolioRisk:

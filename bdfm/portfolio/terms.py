@@ -12,15 +12,14 @@ from numpy.typing import NDArray
 
 from bdfm import _checks, _labels
 from bdfm._symbols import is_cash
-from bdfm.data.choices import MAX_WEIGHT, PERCENT_NET
+from bdfm.data.choices import MAX_WEIGHT
 from bdfm.errors import DataError
-from bdfm.portfolio.mandate import MOST, Mandate
+from bdfm.portfolio.mandate import MOST, PERCENT, Mandate
 
 Floats = NDArray[np.float64]
 Of = Literal["weights", "absolute", "trades", "active"]
 NUMBERS: Final = ("cost_bps", "daily_volume", "lot")  # columns of a universe that go before the mandate's
 CLASS: Final = "asset_class"
-MOST_HELD: Final = 10.0  # largest weight of an asset that is held or in a benchmark: more is percent
 NAMED: Final = 4  # assets that the words of a limit name
 
 
@@ -166,21 +165,20 @@ def weights_by_asset(
 ) -> Floats:
     """Weights (asset,) of a table by symbol; cash is left out. ``DataError`` for percent and amounts."""
     found = _labels.by_symbol(given, where=where)
-    found = {s: w for s, w in found.items() if not is_cash(s, assets)}
-    _checks.known(list(found), assets, what="asset", where=where)
     far = [s for s, w in found.items() if abs(w) > MAX_WEIGHT]
     if far:
         raise DataError(
             f"{where}: the weight of {_checks.first(far)} is beyond {MAX_WEIGHT:g}. Weights are shares of the"
             " book's money, 0.05 for 5 %. Divide them by it, if they are amounts."
         )
-    net, most = abs(sum(found.values())), max(map(abs, found.values()), default=0.0)
-    if most > MOST_HELD or PERCENT_NET[0] <= net <= PERCENT_NET[1]:
-        which = f"sum to {net:g}" if net >= PERCENT_NET[0] else f"go up to {most:g}"
+    net = sum(found.values())
+    if abs(net) > PERCENT:
         raise DataError(
-            f"{where}: weights {which}. They are shares of the book's money, 0.05 for 5 %. Divide them by"
-            " 100, if they are percent, and by the money, if they are amounts."
+            f"{where}: weights sum to {net:g}. They are shares of the book's money, 0.05 for 5 %. Divide them"
+            " by 100, if they are percent, and by the money, if they are amounts."
         )
+    found = {s: w for s, w in found.items() if not is_cash(s, assets)}
+    _checks.known(list(found), assets, what="asset", where=where)
     return np.array([found.get(a, 0.0) for a in assets])
 
 

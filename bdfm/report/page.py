@@ -19,6 +19,7 @@ from bdfm._optional import optional
 from bdfm.forecast.forecast import CLOSES, Forecast
 from bdfm.names import FORECAST_FILE, REPORT_FILE
 from bdfm.portfolio.decisions import Decision
+from bdfm.portfolio.risk import BLANK_ERROR
 from bdfm.posterior.posterior import Posterior
 from bdfm.report.ahead import ahead_section
 from bdfm.report.briefing import briefing
@@ -245,6 +246,7 @@ def _risk_section(forecast: Forecast) -> str:
         + "</tr>"
         for name, row in zip(risk.table.index, risk.table.to_numpy(), strict=True)
     )
+    blank = f"<p>{BLANK_ERROR}</p>" if risk.table["posterior_error"].isna().any() else ""
     held = decision.weights[decision.weights != 0]
     text = (
         f"<p>{escape(decision.title.capitalize())}: {len(held)} assets, sum of absolute weights"
@@ -257,6 +259,7 @@ def _risk_section(forecast: Forecast) -> str:
     return (
         f"{text}<div class=wide><table class=plain><thead><tr><th>measure</th><th>value</th>"
         f"<th>Monte Carlo error</th><th>posterior error</th></tr></thead><tbody>{rows}</tbody></table></div>"
+        + blank
         + figure_html(contributions(decision), "contributions")
     )
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 from bdfm.data.outside import outside_volatility, volatility_table
 from bdfm.data.panel import Panel
+from bdfm.data.settings import PanelSettings
 from bdfm.data.sources import demo
 from bdfm.errors import DataError, ModelError
 from bdfm.inference.settings import SamplerSettings
@@ -93,7 +95,7 @@ def test_the_own_level_is_pulled_to_the_common_one():
     days = pd.bdate_range("2020-01-01", periods=3)
 
     class Flat:
-        max_stale_days = 10
+        max_stale_days, sparse = 10, False
 
         def log_volatility(self, starts, *, window):
             assert window == 20
@@ -126,8 +128,7 @@ def test_the_own_level_is_pulled_to_the_common_one():
         (lambda v: v * np.nan, r"not one value"),
         (lambda v: one(v, np.inf), r"AAPL has inf on .* positive"),
         (lambda v: one(v, 25.0), r"AAPL has 25 on .* divide percentages by 100"),
-        (lambda v: one(v, 1e-4), r"AAPL has 0\.0001 on .* multiply daily ones"),
-        (lambda v: one(v / 4, 9.99), r"AAPL has 9\.99 on .* 20 times the asset's median"),
+        (lambda v: one(v, 1e-5), r"AAPL has 1e-05 on .* multiply daily ones"),
         (lambda v: pd.concat([v, v.iloc[:1]]), r"days"),
     ],
 )
@@ -161,6 +162,27 @@ def test_one_column_in_another_unit_is_refused(files, times, told):
         return
     with pytest.raises(DataError, match=told):
         feature(files, volatility)
+
+
+def test_annual_volatilities_fit_monthly_prices_too(files):
+    """There the realised one is of a month; of daily volatilities it still is another."""
+    prices, universe, volatility = files
+    monthly = prices.resample("ME").last()
+    day = monthly.index[-1]
+    given = {"origin": day, "settings": PanelSettings(period="month")}
+    Panel.from_prices(monthly, universe, volatility=volatility / 2, **given)
+    one_in_days = volatility.assign(AAPL=volatility["AAPL"] / 2 / np.sqrt(252))
+    with pytest.raises(DataError, match=r"AAPL's is 0\.0\d+ times"):
+        Panel.from_prices(monthly, universe, volatility=one_in_days, **given)
+
+
+def test_volatilities_after_the_origin_are_not_looked_at(files):
+    volatility = files[2]
+    spoilt = volatility.copy()
+    spoilt.loc[volatility.index > ORIGIN] = 9999.0
+    late = pd.DataFrame(np.inf, pd.bdate_range("2099-01-05", periods=300), volatility.columns)
+    x = feature(files, volatility)
+    xr.testing.assert_identical(feature(files, pd.concat([spoilt, late])), x)
 
 
 def test_a_model_with_the_part_needs_the_table(files):

@@ -563,12 +563,15 @@ def test_moments_are_of_all_draws(forecast):
     ("given", "told"),
     [
         ({"tracking_error_annual": 4, "benchmark": "equal"}, r"tracking_error_annual = 4 is more than 100 %"),
-        ({"max_weight": 10}, r"max_weight is 10, 1000 %.* reaches 100 %.*Give 0\.1"),
-        ({"turnover": 20}, r"turnover is 20, 2000 %.* reaches 200 %"),
+        ({"max_weight": 10}, r"max_weight is 10, 1000 % .* was 0\.1 meant\?"),
+        ({"turnover": 20}, r"turnover is 20, 2000 %"),
         ({"weights": {"A": (0, 5)}}, r"weights\.A is 5, 500 %"),
         ({"limits": {"asset_class": {"stock": (20, 60)}}}, r"limits\.asset_class\.stock is 60"),
-        ({"gross": (0, 2), "max_weight": 2.5}, r"max_weight is 2\.5"),
-        ({"long_only": False, "gross": (0, 1.5), "net": (0, 1), "max_weight": 2}, r"reaches 150 %"),
+        ({"weights": {"A": (-20, 0)}, "long_only": False, "gross": (0, 2)}, r"weights\.A is -20"),
+        ({"gross": (25, 100)}, r"gross is 100"),
+        ({"gross": (0, 100), "max_weight": 10}, r"gross is 100"),
+        ({"net": (90, 100)}, r"net is 90"),
+        ({"cash": (0, 50)}, r"cash is 50"),
     ],
 )
 def test_shares_in_percent_limit_nothing_and_are_refused(given, told):
@@ -581,18 +584,24 @@ def test_shares_that_a_book_can_reach_are_taken():
     Mandate(max_weight=2.0, net=(1.0, 3.0))  # levered
     Mandate(max_weight=10, long_only=False, net=(-1, 1))
     Mandate(max_weight=1.5, gross=(0, 2), net=(0, 2), turnover=3.0)
-    Mandate(max_weight=2.0, long_only=False, net=(1, 1), gross=(0, 3))
+    Mandate(max_weight=2.0, long_only=False, net=(1, 1), gross=(0, 3), turnover=7.0)
+    Mandate(
+        max_weight=1.5, limits={"sector": {"Tech": (0, 1.5)}}, turnover=5.0
+    )  # limit nothing, and are none in percent
 
 
 def test_a_book_that_is_levered_may_be_held(forecast):
-    found = decide(forecast, Mandate(objective="minimum_variance"), holdings={"A": 3.0, "B": -2.5})
-    assert np.isfinite(found.weights).all()
+    mandate = Mandate(objective="minimum_variance", long_only=False, gross=(0, 30), net=(1, 1))
+    for held in ({"A": 3.0, "B": -2.5}, {"A": 12.0, "B": -11.0}):
+        assert np.isfinite(decide(forecast, mandate, holdings=held).weights).all()
 
 
 @pytest.mark.parametrize(
     ("weights", "told"),
     [
-        ({"A": 0.3, "B": 0.2, "H": 30}, "weights go up to 30"),
+        ({"A": 0.3, "B": 0.2, "H": 30}, "weights sum to 30.5"),
+        ({"A": 4, "B": 4, "C": 8, "D": 8, "E": 8, "F": 8, "CASH": 60}, "weights sum to 100"),
+        ({"A": -60}, "weights sum to -60"),
         (dict.fromkeys(ASSETS[:6], 9.0) | {"G": 6.0}, "weights sum to 60"),
         (dict.fromkeys(ASSETS, 12.5), "weights sum to 100"),
     ],

@@ -176,9 +176,7 @@ def stale_end(tables: Tables) -> Iterator[Finding]:
             "Choose an earlier origin, or add later prices.",
             acceptable=age <= MAX_TABLE_AGE + further,
         )  # fmt: skip
-    elif (
-        age > WARN_TABLE_AGE and series.gap >= MONTHLY_GAP and (tables.forecasts or tables.purpose == "check")
-    ):
+    elif age > WARN_TABLE_AGE and series.gap >= MONTHLY_GAP and tables.forecasts:
         yield Finding(
             "stale-end", "warn", "prices", (), (series.day(-1),),
             f"the origin {end:%Y-%m-%d} is {age} days after the last price ({series.day(-1)}), and prices are"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Severity = Literal["refuse", "warn", "note"]
-PACKAGE: Final = str(Path(__file__).parents[2])  # whose lines a warning is not about
+PACKAGE: Final = f"{Path(__file__).parents[2]}{os.sep}"  # whose lines a warning is not about
 SEVERITIES: Final[tuple[Severity, ...]] = ("refuse", "warn", "note")
 EVERYTHING: Final = "*"  # accepts every rule
 MAX_TOLD: Final = 3  # findings of one kind that a message tells in full

@@ -314,10 +314,10 @@ def missing_code(tables: Tables) -> Iterator[Finding]:
 def far_return(tables: Tables) -> Iterator[Finding]:
     """A return that cannot be, or that none has been: a misprint, a price read as a return.
 
-    More than 20 robust sds of its column from 0, and a factor's of 100 % or more either way or an asset's
-    below -100 %, is refused. More than 40 sds (of an asset 100) and 10 % is warned of: an asset's return may
-    be of a price that was accepted. What is a code for missing is told as that. Prices have their rules:
-    unit-step and missing-code.
+    A factor's of more than 40 robust sds of its column from 0 and 100 % or more either way, and an asset's of
+    more than 20 sds below -100 %, is refused. More than 40 sds (of an asset 100) and 10 % is warned of: an
+    asset's return may be of a price that was accepted. What is a code for missing is told as that. Prices
+    have their rules: unit-step and missing-code.
     """
     for what, series in (("factors", tables.factor_series), ("returns", tables.return_series)):
         if series is None:
@@ -326,7 +326,9 @@ def far_return(tables: Tables) -> Iterator[Finding]:
         for column, rows, codes in _far(series):
             rows = rows[~codes]
             odd = series.values[rows, column]
-            cannot = np.abs(odd) >= MAX_FACTOR if what == "factors" else odd < -1
+            cannot = odd < -1
+            if what == "factors":  # a tenfold of VIX is none of 40 sds
+                cannot = (np.abs(odd) >= MAX_FACTOR) & (np.abs(odd) > FAR_SDS[what] * sd[column])
             never = (np.abs(odd) > FAR_SDS[what] * sd[column]) & (np.abs(odd) > FAR)
             told = cannot if cannot.any() else never
             if not told.any():

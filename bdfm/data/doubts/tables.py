@@ -214,7 +214,8 @@ class Tables:
         used = self.price_series
         if used is None or self.whole is None:
             return used
-        own = [str(c) in set(used.names) for c in self.whole.columns]
+        names = set(used.names)
+        own = [str(c) in names for c in self.whole.columns]
         return Series(self.whole.loc[:, own], used.days[-1], where="prices")
 
     @cached_property
