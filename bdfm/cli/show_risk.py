@@ -211,7 +211,7 @@ def alphas(found: Pricing | None) -> None:
     else:
         out.print(
             f"Gibbons, Ross and Shanken's test of all {len(tested)} alphas needs more periods"
-            f" than assets and factors; there are {found.n_periods}.",
+            f" than assets and factors ({found.n_periods} are there), and no asset that others make up.",
             markup=False,
         )
 

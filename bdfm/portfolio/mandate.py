@@ -120,7 +120,7 @@ class Mandate(Settings):
         elif percent := self._percent():
             name, value = percent
             told = (
-                f"{name} is {value:.4g}, {100 * value:.4g} % of the money, far beyond what the other limits"
+                f"{name} is {value:.4g}, {100 * value:.6g} % of the money, far beyond what the other limits"
                 f" let a book hold or trade. Shares are decimals, 0.1 for 10 %: was {value / 100:.4g} meant?"
             )
         elif (self.lot is not None or self.impact) and self.nav is None:

@@ -19,6 +19,7 @@ from bdfm.risk.time_series import TimeSeriesEstimator, regressions
 
 Floats = NDArray[np.float64]
 
+DEPENDENT: Final = 1e-10  # smallest eigenvalue of the correlation of residuals below which it is rounding
 SPANNED: Final = 1e-10  # of an asset's variance: what is left of a combination of the factors, by rounding
 
 
@@ -164,7 +165,8 @@ def price(returns: pd.DataFrame, factors: pd.DataFrame, *, risk_free: pd.Series 
 def grs_statistic(excess: Floats, factors: Floats) -> tuple[float, tuple[int, int]]:
     """F statistic and degrees of freedom (eq. R17) of returns (period, asset) and factors (period, factor).
 
-    NaN where there are not more periods than assets and factors together.
+    NaN where there are not more periods than assets and factors together, and where what the factors leave of
+    the assets is linearly dependent, as of an asset that is there twice.
 
     ``excess`` are returns above the risk-free rate.
 
@@ -187,6 +189,9 @@ def grs_statistic(excess: Floats, factors: Floats) -> tuple[float, tuple[int, in
     residuals = excess - x @ coefficients
     alpha, mean = coefficients[0], factors.mean(axis=0)
     sigma = residuals.T @ residuals / t
+    sd = np.sqrt(np.diag(sigma))
+    if not (sd > 0).all() or np.linalg.eigvalsh(sigma / np.outer(sd, sd))[0] < DEPENDENT:
+        return float("nan"), freedom
     omega = np.atleast_2d(np.cov(factors.T, bias=True))
     sharpe = float(mean @ np.linalg.solve(omega, mean))
     return float(freedom[1] / n * (alpha @ np.linalg.solve(sigma, alpha)) / (1 + sharpe)), freedom

@@ -28,8 +28,8 @@ RECORDS = Path(__file__).parent / "records"
 FINGERPRINT = RECORDS / "fingerprint.json"
 PACKAGES = ("numpy", "numba", "llvmlite", "pymc", "pytensor", "scipy", "xarray")
 
-# In sd of the draws. Drift of the last digits grew to 2e-11 at most, see test_golden.py.
-SAME = 1e-8
+# In sd of the draws. What a process that compiles kernels itself gives is this near, see test_golden.py.
+SAME = 1e-7
 OTHER = 1e-6
 
 

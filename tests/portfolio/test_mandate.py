@@ -570,7 +570,7 @@ def test_moments_are_of_all_draws(forecast):
         ({"weights": {"A": (-20, 0)}, "long_only": False, "gross": (0, 2)}, r"weights\.A is -20"),
         ({"gross": (25, 100)}, r"gross is 100"),
         ({"gross": (0, 100), "max_weight": 10}, r"gross is 100"),
-        ({"net": (90, 100)}, r"net is 90"),
+        ({"net": (90, 100)}, r"net is 100, 10000 %"),
         ({"cash": (0, 50)}, r"cash is 50"),
     ],
 )

@@ -84,6 +84,16 @@ def test_an_asset_made_of_the_factors_has_no_alpha_to_test(data):
     assert np.isnan([alone.grs, alone.grs_p_value]).all()
 
 
+def test_an_asset_that_is_there_twice_leaves_no_joint_test(data):
+    """Of the command's warning of twins, who may be share classes; it had ended in an error of algebra."""
+    factors, returns = data
+    twice = returns.assign(again=returns.iloc[:, 0])
+    found = price(twice, factors)
+    assert np.isnan(found.grs)
+    assert np.isnan(found.grs_p_value)
+    assert found.alphas["alpha"].iloc[-1] == pytest.approx(found.alphas["alpha"].iloc[0])
+
+
 def test_expected_return_is_the_security_market_line(data):
     factors, returns = data
     market = price(returns, factors[["market"]])
