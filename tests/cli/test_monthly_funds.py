@@ -109,6 +109,10 @@ def test_a_window_inside_months_is_refused_and_whole_months_are_not(monthly):
     for window in (("2020-02-20", "2020-02-29"), ("2020-02-01", "2020-03-20")):  # begins, ends inside
         with pytest.raises(DataError, match="they speak of 2020-02-01 to 2020-02-29"):
             replay_held(returns, book, windows={"crash": window})
+    first = returns.loc["2020-03-31":]  # the table's first month is as long as others
+    with pytest.raises(DataError, match="they speak of 2020-03-01 to 2020-04-30"):
+        replay_held(first, book, windows={"crash": ("2020-03-25", "2020-04-30")})
+    replay_held(first, book, windows={"spring": ("2020-03-01", "2020-04-30")})
     found = replay_held(returns, book, windows={"crash": ("2020-02-01", "2020-03-31")})
     gold = monthly["Gold"]
     assert found["return"].item() == pytest.approx(gold["2020-03-31"] / gold["2020-01-31"] - 1)
