@@ -37,7 +37,8 @@ SHORTER = {
 # Pages that take seconds. README, the page on parts and all others run in the fast tests.
 LONG = {
     "docs/routine", "docs/tutorial", *(f"docs/howto/{x}" for x in (
-        "arviz", "every_month", "forecast", "mandate", "new_listings", "risk", "views", "write_forecaster",
+        "arviz", "every_month", "forecast", "mandate", "monthly_data", "new_listings", "risk", "views",
+        "write_forecaster",
     )),
 }  # fmt: skip
 

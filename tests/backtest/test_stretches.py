@@ -40,6 +40,7 @@ def test_a_forecaster_without_memory_has_stretches_of_one():
     assert stretch_length(Remembering()) == 4
 
 
+@pytest.mark.long
 def test_what_comes_of_an_origin_does_not_hang_on_what_else_is_asked_for(data, origins, tmp_path):
     whole = walk_forward(Remembering(), data, origins, tmp_path / "whole")
     for origin, way in zip(whole.origins, whole.facts["way"], strict=True):
@@ -114,6 +115,7 @@ def test_the_command_updates_and_refuses_what_contradicts_it(bdfm_command, data,
     assert (settings["warm"], settings["sampler"]["min_ess"]) == (3, 60)
 
 
+@pytest.mark.long
 def test_an_origin_that_fails_ends_its_stretch_and_the_same_call_tries_again(data, origins, tmp_path):
     """The next one would go on from an origin that is not the one before, and stay so."""
     whole = walk_forward(Remembering(), data, origins, tmp_path / "whole")

@@ -134,6 +134,7 @@ def test_several_horizons_have_their_files(several):
     assert "horizons 1d, 5d, 2020-12-01" in " ".join(told.split())
 
 
+@pytest.mark.long
 def test_evidence_on_a_week_is_in_every_horizon(several):
     """Each day of the week takes its part of the fall, and what comes after stays."""
     means = []

@@ -144,7 +144,7 @@ def test_an_estimation_universe_is_a_list_or_any_table_of_symbols(tmp_path):
         with pytest.raises(BdfmError, match=f"^estimation universe: .*members.csv.*{told}"):
             read_groups(None, None, path, symbols=["A", "B"])
     path.write_text("rank,weight\n1,0.5\n")
-    with pytest.raises(DataError, match=r"^estimation universe: missing column symbol"):
+    with pytest.raises(DataError, match=r"^estimation universe members.csv: missing column symbol"):
         read_groups(None, None, path, symbols=["A", "B"])
 
 
