@@ -118,6 +118,10 @@ def test_check_says_what_a_command_refuses(call, fault, name):
     assert code == 2, err
     if "Error: origins:" in err:  # of the days that were typed, not of the files
         return
+    if fault == "monthly prices" and name == "run":  # fit for months: what a run file has to say is noted
+        assert "--calendar-months" in err
+        assert "--calendar-months" in said
+        return
     assert found > 0, err
     if name == "run":
         assert found == 2
