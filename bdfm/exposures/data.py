@@ -116,9 +116,9 @@ class ExposureData:
             pd.bdate_range("2000-01-03", periods=len(r)) if days is None else _checks.days(days, where=where)
         )
         labels = tuple(f"A{i}" for i in range(r.shape[1]))
-        assets = _labels.columns_of(given_returns) if assets is None else assets
-        if assets is not None:
-            labels = _labels.names_of(assets, what="assets", where=where)
+        named = _labels.columns_of(given_returns) if assets is None else assets
+        if named is not None:
+            labels = _labels.names_of(named, what="assets", where=where)
             _labels.in_order(given_returns, labels, axis=1, what="returns", where=where)
         names = tuple(_factor_names(f.shape[1]))
         if factor_names is not None:
