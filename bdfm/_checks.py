@@ -380,9 +380,8 @@ def earnings_table(earnings: pd.DataFrame) -> pd.DataFrame:
     return table.assign(date=days(table["date"], where=where))
 
 
-_FORM = re.compile(
-    r"(dict|list|tuple|literal|constrained-\w+|function-\w+)\[.*\]$"
-)  # how pydantic names one of the forms that a key may have
+# How pydantic names one of the forms that a key may have
+_FORM = re.compile(r"(dict|list|tuple|literal|constrained-\w+|function-\w+)\[.*\]$")
 # What pydantic says less plainly, by its type of problem
 _EXPECTED = {
     "float_parsing": "a number",

@@ -340,15 +340,17 @@ def _kind_there(path: Path) -> str | None:
     return None
 
 
-def _write_sealed(path: str | Path, data: bytes | memoryview, kind: str = "") -> Path:
-    there = _kind_there(Path(path)) if kind else None
+def _refuse_other_kind(path: str | Path, kind: str) -> None:
+    """Raise ``FileError`` where a file of another kind has the name that one of ``kind`` is to have."""
+    there = _kind_there(Path(path))
     if there is not None and there != kind:
-        if isinstance(data, memoryview):
-            data.release()
         raise FileError(
             f"{path}: holds a {there}, and is left as it is: a {kind} was to be written. Give another"
             " name, or remove it."
         )
+
+
+def _write_sealed(path: str | Path, data: bytes | memoryview) -> Path:
     # Made in memory first, since HDF5 cannot close a file on a full disk. Sealed, since HDF5 notices little
     # damage, and crashes on some.
     sealed = b"".join([data, _SEAL, sha256(data).hexdigest().encode()])
@@ -364,16 +366,18 @@ def save_dataset(dataset: xr.Dataset, path: str | Path, *, kind: str, level: int
     ``kind`` ("posterior", "forecast") and the schema version are stamped on it. Attributes must be strings,
     numbers or arrays of them. Returns the path; errors as in ``write_bytes``.
     """
+    _refuse_other_kind(path, kind)
     stamped = dataset.assign_attrs({KIND: kind, SCHEMA: SCHEMA_VERSION})
-    return _write_sealed(path, written({"/": stamped}, level), kind)
+    return _write_sealed(path, written({"/": stamped}, level))
 
 
 def save_tree(tree: xr.DataTree, path: str | Path, *, kind: str, level: int = 1) -> Path:
     """Write a DataTree as NetCDF groups; otherwise as ``save_dataset``."""
+    _refuse_other_kind(path, kind)
     stamped = tree.copy(deep=False)
     stamped.attrs = {**tree.attrs, KIND: kind, SCHEMA: SCHEMA_VERSION}
     groups = {node.path: node.to_dataset(inherit=node is stamped) for node in stamped.subtree}
-    return _write_sealed(path, written(groups, level), kind)
+    return _write_sealed(path, written(groups, level))
 
 
 def _sealed_content(path: Path, signature: bytes = _HDF5_SIGNATURE) -> BytesIO:

@@ -114,19 +114,22 @@ class Aliases(dict[str, str]):
         return {old: new for old, new in self.items() if old not in self._met}
 
 
-def add_alias(found: dict[str, str], old: str, new: str, *, where: str) -> None:
-    """Add an alias; ``DataError`` where its symbol is to be called by another one already."""
-    if found.setdefault(old, new) != new:
-        raise DataError(f"{where}: {old} = {found[old]}, and {old} = {new}. A symbol has one name: keep one.")
+def check_aliases(
+    aliases: Mapping[str, str] | Iterable[tuple[str, str]] | None, *, where: str = "aliases"
+) -> Aliases:
+    """Aliases, or pairs of old and new symbol, as texts.
 
-
-def check_aliases(aliases: Mapping[str, str] | None, *, where: str = "aliases") -> Aliases:
-    """Aliases as texts; ``DataError`` for a blank one, or one that leads to another alias."""
+    Raises ``DataError`` for a blank one, one that leads to another alias, and a symbol with two names.
+    """
     if isinstance(aliases, Aliases):
         return aliases
     found: dict[str, str] = {}
-    for a, b in (aliases or {}).items():
-        add_alias(found, str(a).strip(), str(b).strip(), where=where)
+    for a, b in aliases.items() if isinstance(aliases, Mapping) else aliases or ():
+        old, new = str(a).strip(), str(b).strip()
+        if found.setdefault(old, new) != new:
+            raise DataError(
+                f"{where}: {old} = {found[old]}, and {old} = {new}. A symbol has one name: keep one."
+            )
     for old, new in found.items():
         if not old or not new:
             raise DataError(f"{where}: a symbol is blank ({old!r} = {new!r}). Give both.")

@@ -165,15 +165,13 @@ def draws_of(text: str) -> int | str:
 def aliases_of(given: list[str] | None) -> Aliases:
     """Aliases of the options ``--alias``: OLD=NEW, or files of them."""
     from bdfm import _checks
-    from bdfm._symbols import add_alias, alias_of, check_aliases
+    from bdfm._symbols import alias_of, check_aliases
     from bdfm.data.sources import read_aliases
 
-    found: dict[str, str] = {}
+    pairs: list[tuple[str, str]] = []
     for text in given or []:
         if "=" not in text and _checks.there(Path(text)):
-            new_ones = list(read_aliases(text).items())
+            pairs += read_aliases(text).items()
         else:
-            new_ones = [alias_of(text)]
-        for old, new in new_ones:
-            add_alias(found, old, new, where="--alias")
-    return check_aliases(found, where="--alias")
+            pairs.append(alias_of(text))
+    return check_aliases(pairs, where="--alias")

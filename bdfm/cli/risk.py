@@ -89,8 +89,7 @@ def risk(
         return
     request = options.request(prices, portfolio, benchmark=benchmark, instruments=tuple(hedge or ()))
     book = book_of(request, say=say_read)
-    if backtest is not None:
-        book_tables.tested_returns(book, backtest)
+    tested = None if backtest is None else book_tables.tested_returns(book, backtest)
     show_risk.left_out(book)
     show_risk.volatilities(book)
     tables: dict[str, Any] = {}
@@ -111,8 +110,8 @@ def risk(
     for name, text in reports.items():
         out.print(f"[bold]{name}[/bold]: {text}")
     tails: dict[Any, Any] = {}
-    if backtest is not None:
-        tails, failed = book_tables.tail_backtests(book, backtest, level=level)
+    if tested is not None:
+        tails, failed = book_tables.tail_backtests(book, tested, level=level)
         show_risk.tails(tails, failed)
     ahead = None
     try:

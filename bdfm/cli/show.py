@@ -49,14 +49,14 @@ def show_history(forecast: Forecast, since: int = 0) -> None:
 
 def show_decision(decision: Decision, forecast: Forecast) -> None:
     """Risk of the portfolio over the forecast's span, and its largest weights."""
+    from bdfm.portfolio.risk import BLANK_ERROR
+
     out.print(repr(decision)[1:-1], markup=False)
     span = f"{forecast.origin:%Y-%m-%d} to {forecast.end:%Y-%m-%d}, %"
     table = Table(span, "value", "Monte Carlo error", "posterior error", box=None)
     for name, row in decision.risk.table.iterrows():
         table.add_row(str(name).replace("_", " "), *("" if x != x else f"{100 * float(x):.3f}" for x in row))
     out.print(table)
-    from bdfm.portfolio.risk import BLANK_ERROR
-
     if decision.risk.table["posterior_error"].isna().any():
         out.print(BLANK_ERROR)
     held = decision.weights[decision.weights != 0]

@@ -292,15 +292,12 @@ def read_aliases(path: str | Path) -> _symbols.Aliases:
         raise DataError(
             f"aliases: {path} has {table.shape[1]} columns. Two were expected: old and new symbol."
         )
-    rows = [[str(c) for c in row] for row in table.to_numpy()]
-    header = [str(c) for c in table.columns]
+    rows = [(str(old), str(new)) for old, new in table.to_numpy()]
+    first, second = map(str, table.columns)
     plain = {"old", "new", "from", "to", "alias", "name", "file", "called", *_columns.SYMBOL_NAMES}
-    if not {_columns.key(c) for c in header} & plain:  # no header: the first row is an alias too
-        rows.insert(0, header)
-    found: dict[str, str] = {}
-    for old, new in rows:
-        _symbols.add_alias(found, old.strip(), new.strip(), where="aliases")
-    return _symbols.check_aliases(found)
+    if not {_columns.key(first), _columns.key(second)} & plain:  # no header: the first row is an alias too
+        rows.insert(0, (first, second))
+    return _symbols.check_aliases(rows)
 
 
 def told(*tables: pd.DataFrame | None) -> list[str]:

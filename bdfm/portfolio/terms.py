@@ -144,11 +144,10 @@ def terms_of(
         )
     given = mandate.benchmark or {}
     given = {a: 1 / n for a in names} if given == "equal" else given
-    held = weights_by_asset({} if holdings is None else holdings, names, where="holdings")
     return Terms(
         mandate=mandate,
         assets=names,
-        held=held,
+        held=weights_by_asset({} if holdings is None else holdings, names, where="holdings"),
         fixed=np.zeros(n, dtype=bool) if fixed is None else fixed,
         columns=columns,
         benchmark=weights_by_asset(given, names, where=f"{where}, [benchmark]"),

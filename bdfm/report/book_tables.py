@@ -99,7 +99,15 @@ def explained(book: Book) -> Components | None:
 
 
 def tested_returns(book: Book, n_periods: int) -> pd.DataFrame:
-    """Returns (period, asset) of ``tail_backtests``; raises as it does, before its models are fitted."""
+    """Returns (period, asset) that ``tail_backtests`` goes through: the book's window, and so many periods.
+
+    Assets that lack returns in the longer span are left out, unless they are held.
+
+    Raises
+    ------
+    DataError
+        Prices that do not reach back far enough, or do not for a held asset.
+    """
     where = "backtest"
     _checks.at_least(n_periods, 20, what="periods", where=where)
     need = len(book.returns) + n_periods
@@ -121,20 +129,14 @@ def tested_returns(book: Book, n_periods: int) -> pd.DataFrame:
 
 
 def tail_backtests(
-    book: Book, n_periods: int, *, level: float = 0.95
+    book: Book, returns: pd.DataFrame, *, level: float = 0.95
 ) -> tuple[dict[tuple[str, str], TailBacktest], dict[str, str]]:
-    """Walk-forward backtests of each model and portfolio over the last periods, and why others failed.
+    """Walk-forward backtests of each model and portfolio over ``tested_returns``, and why others failed.
 
     Models are fitted to as many periods as the book's, every four periods anew, and speak of one period:
-    ``tail_of_model``. Assets that lack returns in the longer span are left out, unless they are held.
-
-    Raises
-    ------
-    DataError
-        Prices that do not reach back far enough, or do not for a held asset.
+    ``tail_of_model``. Raises ``DataError`` where none could be tested.
     """
     r = book.request
-    returns = tested_returns(book, n_periods)
     results: dict[tuple[str, str], TailBacktest] = {}
     failures: dict[str, str] = {}
     for name in book.fits.estimators:

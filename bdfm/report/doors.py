@@ -31,10 +31,9 @@ def refused_by_commands(tables: Tables, found: Findings, accept: Collection[str]
     """Findings about what the commands that take these tables would refuse, and rules have not.
 
     ``forecast`` is tried where there are a universe and an origin, of monthly prices by calendar months,
-    ``backtest`` with a universe alone,
-    ``exposures`` with factors, ``risk`` with a portfolio or factors, or with prices alone. All of them
-    refuse: so does the finding; if one takes the tables, it warns. What rules refuse is left out first, so
-    that one look tells all.
+    ``backtest`` with a universe alone, ``exposures`` with factors, ``risk`` with a portfolio or factors, or
+    with prices alone. All of them refuse: so does the finding; if one takes the tables, it warns. What rules
+    refuse is left out first, so that one look tells all.
     """
     doors = dict(_doors(tables))
     told: list[tuple[Purpose, Finding]] = []

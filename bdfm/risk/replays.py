@@ -118,17 +118,19 @@ def check_covers(
     where: str = "replay",
 ) -> None:
     """Raise ``DataError`` where a table of these days has not the whole of a window, or no day in it."""
-    # A table that begins inside a window, or ends there, would pass for the whole of it.
-    gap = days.to_series().diff().median()  # the first period of a table is as long as its periods are
-    opens = days[0] - (pd.Timedelta(0) if pd.isna(gap) else gap - pd.Timedelta(days=1)) if len(days) else None
-    if opens is None or opens > first + SLACK or days[-1] < last - SLACK:
+    if not len(days):
         raise _lacking(days, first, last, name, what, where)
-    if not ((days >= first) & (days <= last)).any():
+    gap = days.to_series().diff().median()  # the first period of a table is as long as its periods are
+    opens = days[0] if pd.isna(gap) else days[0] - gap + pd.Timedelta(days=1)
+    # A table that begins inside a window, or ends there, would pass for the whole of it.
+    if opens > first + SLACK or days[-1] < last - SLACK:
+        raise _lacking(days, first, last, name, what, where)
+    inside = np.flatnonzero((days >= first) & (days <= last))
+    if not len(inside):
         raise DataError(
             f"{where}: {what} have no day from {first:%Y-%m-%d} to {last:%Y-%m-%d} ({name}). Give a window"
             " with a trading day in it."
         )
-    inside = np.flatnonzero((days >= first) & (days <= last))
     begin = days[inside[0] - 1] + pd.Timedelta(days=1) if inside[0] else opens
     if first - begin > MISFIT or last - days[inside[-1]] > MISFIT:
         end = days[min(int(days.searchsorted(last)), len(days) - 1)]

@@ -51,9 +51,8 @@ FIELD_END: Final = re.compile(
     r"[\s._\-/|:(]*(open|high|low|close|adj[\s._]*close|adjusted[\s._]*close|volume|vwap)\)?$", re.I
 )
 YIELD_NAME: Final = re.compile(r"yield|ytm|^dgs\d+|^\^?(tnx|irx|tyx|fvx)$", re.I)
-YIELD_FUND: Final = re.compile(
-    r"(high|dividend|div|equity|enhanced)[\s_.-]*yield\w*|yieldco\w*", re.I
-)  # funds
+# funds that are called by what they hold
+YIELD_FUND: Final = re.compile(r"(high|dividend|div|equity|enhanced)[\s_.-]*yield\w*|yieldco\w*", re.I)
 
 
 @rule("not-prices", "refuse", "prices")

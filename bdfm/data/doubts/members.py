@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from bdfm import _checks, _labels
-from bdfm.data.choices import PERCENT_NET
 from bdfm.data.doubts.finding import Finding, Severity
 from bdfm.data.doubts.rule import rule
 from bdfm.data.doubts.tables import Tables
@@ -17,6 +16,7 @@ from bdfm.data.doubts.tables import Tables
 N_FIFTHS: Final = 5
 GROUPS: Final = ("asset_class", "sector", "country", "group", "subgroup")
 MAX_GROSS: Final = 10.0  # sum of absolute weights
+PERCENT_NET: Final = (50.0, 150.0)  # a net weight there is 100 %, in percent
 MAX_A_YEAR: Final = 6  # announcements: four, and two that were moved
 FAR_DAYS: Final = 400  # after the origin: scheduled dates are known for a year
 ONE_DAY: Final = 0.9  # share of announcements on one day

@@ -40,10 +40,8 @@ QUIET: Final = 1.0  # sds that the market moves at most on a day on which a fall
 MAX_STEPS: Final = 200  # steps of an asset that are looked at
 CODES: Final = (-99.99, -999.0, -99.0, -9999.0, -999.99, -99.999, 99.99, 999.0, 9999.0, 999.99)
 CODE_SDS: Final = 20.0  # a return this many robust sds from 0 may be a code for missing
-FAR_SDS: Final = {
-    "factors": 40.0,
-    "returns": 100.0,
-}  # crashes come to 30, takeovers and banks in a crisis to 70
+# crashes come to 30, takeovers and banks in a crisis to 70
+FAR_SDS: Final = {"factors": 40.0, "returns": 100.0}
 FAR: Final = 0.1  # smaller ones, of what hardly moves, are left
 MAX_FACTOR: Final = 1.0  # a factor is a portfolio: it neither doubles nor is gone in a row
 
@@ -326,10 +324,9 @@ def far_return(tables: Tables) -> Iterator[Finding]:
         for column, rows, codes in _far(series):
             rows = rows[~codes]
             odd = series.values[rows, column]
-            cannot = odd < -1
-            if what == "factors":  # a tenfold of VIX is none of 40 sds
-                cannot = (np.abs(odd) >= MAX_FACTOR) & (np.abs(odd) > FAR_SDS[what] * sd[column])
-            never = (np.abs(odd) > FAR_SDS[what] * sd[column]) & (np.abs(odd) > FAR)
+            far = np.abs(odd) > FAR_SDS[what] * sd[column]
+            cannot = far & (np.abs(odd) >= MAX_FACTOR) if what == "factors" else odd < -1
+            never = far & (np.abs(odd) > FAR)
             told = cannot if cannot.any() else never
             if not told.any():
                 continue
