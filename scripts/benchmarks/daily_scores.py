@@ -4,7 +4,8 @@
 
 From each start that is given, so many market days in a row: at each close the daily model forecasts the next
 day and the next 20. It is fitted anew at the start and every 20 days, and goes on from the evening before in
-between (``Posterior.update``), with a fixed number of sweeps whose verdict is kept. Beside it: ``ewma-t``
+between (``Posterior.update``), with a fixed number of sweeps or, with ``--max-rhat``, until it has converged
+by that; the verdict is kept. Beside it: ``ewma-t``
 (half-lives of 60 and 250 days, Student-t margins), ``riskmetrics`` (decay 0.94, normal), ``dcc`` (GARCH(1, 1)
 with Student-t errors, dynamic correlations), ``fhs`` (filtered historical simulation). Of each: log density
 of the next day's log returns, jointly and by asset (``fhs`` has draws and no density), CRPS and energy score,
@@ -186,8 +187,11 @@ class Study:
         model = bdfm.FactorModel.from_preset(MODEL)
         panel = model.panel.model_copy(update={"n_periods": args.periods})
         self.model = model.model_copy(update={"n_factors": args.factors, "panel": panel})
+        length: dict[str, Any] = {"draws": args.draws}
+        if args.max_rhat is not None:  # the standard of a backtest, or another
+            length = {name: getattr(args, name) for name in ("max_rhat", "min_ess", "max_sweeps")}
         self.settings = bdfm.SamplerSettings(
-            engine="gibbs", draws=args.draws, tune=args.tune, thin=args.thin, chains=2, cores=args.cores
+            engine="gibbs", tune=args.tune, thin=args.thin, chains=2, cores=args.cores, **length
         )
         self.folder, self.days, self.starts = args.out, args.days, args.starts.split(",")
 
@@ -478,6 +482,9 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=default)
     for name, default in (("draws", 200), ("tune", 400), ("thin", 4), ("cores", 1)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--max-rhat", type=float, help="sweeps until this and --min-ess hold, not --draws")
+    parser.add_argument("--min-ess", type=float, default=50.0)
+    parser.add_argument("--max-sweeps", type=int, default=20_000)
     parser.add_argument("--starts", default=",".join(STARTS))
     parser.add_argument("--only-show", action="store_true")
     args = parser.parse_args()

@@ -14,8 +14,6 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def concepts(benchmark_script):
-    for name in ("exposures", "factor", "portfolio", "risk", "stress", "validation"):
-        benchmark_script(f"concept_rows.{name}_rows")
     return benchmark_script("concepts")
 
 
@@ -70,7 +68,8 @@ def test_figures_are_what_the_page_says_and_what_other_code_says(concepts, share
 
 
 def test_a_wrong_figure_is_found_out(concepts):
-    one = concepts.Row("planted", "none", "nothing", 1e-9, lambda d: ([1.0, 2.0], [1.0, 2.001]))
-    assert concepts.found(one, None).difference == pytest.approx(0.0005, rel=1e-3)
+    one = concepts.ROWS[0]
+    wrong = one._replace(both=lambda d: ([1.0, 2.0], [1.0, 2.001]))
+    assert concepts.found(wrong, None).difference == pytest.approx(0.0005, rel=1e-3)
     with pytest.raises(ValueError, match="against"):
-        concepts.found(concepts.Row("planted", "none", "nothing", 1e-9, lambda d: ([1.0], [1.0, 2.0])), None)
+        concepts.found(one._replace(both=lambda d: ([1.0], [1.0, 2.0])), None)

@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 import statsmodels.api as sm
 from arch import arch_model
-from concepts import Data, row
 from scipy import stats
 from sklearn.decomposition import PCA
 from statsmodels.tsa.statespace.kalman_filter import KalmanFilter
 
 from bdfm import exposures as ex
 from bdfm.exposures.dcc import fit_dcc, garch_margin
+from concept_rows.data import Data
+from concept_rows.table import row
 
 
 @row("rolling betas, 250 days", "12 stocks, daily", "statsmodels OLS of each window")

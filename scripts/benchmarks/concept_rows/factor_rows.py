@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import statsmodels.api as sm
-from concepts import LAST, Data, row
 from statsmodels.tsa.api import VAR, AutoReg
 
 from bdfm import risk
+from concept_rows.data import LAST, Data
+from concept_rows.table import row
 
 INDUSTRIES = ("1963-03-01", "2016-12-31")  # months that both of the long files have
 

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from concepts import LAST, Data, row
 from scipy import optimize, stats
 
 import bdfm
 from bdfm import risk
 from bdfm.scoring.calibration import Calibration
 from bdfm.scoring.scores import crps, energy_score
+from concept_rows.data import LAST, Data
+from concept_rows.table import row
 
 STOCKS = ["XOM", "JPM", "PG", "AMZN", "UNH", "PPL", "KR", "HST"]
 DAYS = 20

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import statsmodels.api as sm
-from concepts import FACTORS, LAST, Data, row
 from scipy import optimize, stats
 from sklearn.decomposition import PCA
 from statsmodels.tsa.api import VAR
 
 from bdfm import risk
 from bdfm.risk.statistical import bai_ng
+from concept_rows.data import FACTORS, LAST, Data
+from concept_rows.table import row
 
 
 def regressions(data: Data) -> list[Any]:

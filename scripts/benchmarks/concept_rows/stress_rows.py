@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import statsmodels.api as sm
-from concepts import FACTORS, LAST, Data, row
 
 from bdfm import risk
+from concept_rows.data import FACTORS, LAST, Data
 from concept_rows.risk_rows import dense
+from concept_rows.table import row
 
 BOOK = "52 stocks, 104 weeks, by files"
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import statsmodels.api as sm
-from concepts import FACTORS, Data, row
 from scipy import integrate, linalg, stats
 from statsmodels.stats.diagnostic import acorr_ljungbox, het_arch
 from statsmodels.stats.outliers_influence import variance_inflation_factor
@@ -17,7 +16,9 @@ from statsmodels.stats.stattools import jarque_bera
 from bdfm import risk
 from bdfm import validation as va
 from bdfm.validation import statistics
+from concept_rows.data import FACTORS, Data
 from concept_rows.risk_rows import dense, regressions
+from concept_rows.table import row
 
 
 def residuals(d: Data) -> np.ndarray:
