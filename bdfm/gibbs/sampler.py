@@ -28,14 +28,17 @@ from bdfm.gibbs.data import make_data
 from bdfm.gibbs.draws import log_likelihood_draws, named_draws
 from bdfm.gibbs.scratch import Moves
 from bdfm.gibbs.spec import GibbsSpec
+from bdfm.gibbs.start import lagging_chains
 from bdfm.gibbs.state import state_sizes
 from bdfm.gibbs.sweep import make_chain, sweep_of
-from bdfm.gibbs.warm import Adaptation, WarmStart, found_adaptation, knows_all
+from bdfm.gibbs.warm import Adaptation, WarmStart, found_adaptation, knows_all, place_adaptation
 
 GROWTH: Final = 1.3  # of the sweeps from one look at a run in steps to the next, unless the judge says
 MOVES: Final = 4  # sweeps of each draw in a round of ``move_draws``
 KEPT_MOVES: Final = 2  # the last ones, after which a draw is kept
 PILOT: Final = 200  # sweeps of a chain that finds what is new
+WATCHED: Final = 5  # sweeps from one state to the next, where chains are compared halfway through tuning
+FEWEST_WATCHED: Final = 10  # states; shorter tuning has no such look
 _BATCH: Final = 100  # sweeps between two returns to Python, where an interrupt is noticed
 
 
@@ -72,7 +75,9 @@ class GibbsResult:
 
     ``sample_stats`` holds the weighted log-likelihood of the returns (chain, draw); ``acceptance`` the rate
     of each kind of Metropolis-Hastings move; ``seconds`` wall time by stage; ``sweeps`` those of each chain,
-    tuning included; ``thin`` how many of them lie between two draws; ``adaptation`` what tuning found.
+    tuning included; ``thin`` how many of them lie between two draws; ``adaptation`` what tuning found;
+    ``begun_again`` chains that went on from the state of the best one halfway through tuning, with how much
+    of the log-likelihood they lacked.
     """
 
     draws: dict[str, NDArray[np.float64]]
@@ -82,6 +87,7 @@ class GibbsResult:
     sweeps: int
     thin: int
     adaptation: Adaptation
+    begun_again: Mapping[int, float]
 
 
 def sample_gibbs(
@@ -221,6 +227,7 @@ class _Run:
         self.begun = time.perf_counter()
         self.compile_seconds = self.begun - begun
         streams = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(settings.chains)]
+        self.warm, self.begun_again = warm is not None, dict[int, float]()
         # Threads share no array: reference counts of one that they share would slow both down.
         if warm is None:
             self.chains = [make_chain(spec, rng) for rng in streams]
@@ -257,22 +264,48 @@ class _Run:
         return not self.stop.is_set()
 
     def tune(self, total: int) -> None:
-        """Make the sweeps that adapt; ``total`` is how many there will be in all, as far as is known."""
+        """Make the sweeps that adapt; ``total`` is how many there will be in all, as far as is known.
 
-        def work(number: int) -> None:
-            chain, sweeps = self.chains[number], self.settings.tune
-            tuning = chain.scratch.tuning
-            tuning.adapting[0] = True
-            for first in range(0, sweeps, _BATCH):
-                batch = min(_BATCH, sweeps - first)
-                chain.sample(self.addresses, batch, 1, self.kept[number, :0])
-                if not self._advance(number, batch, total):
-                    return
-            tuning.adapting[0] = False
+        Halfway, chains far behind the best one begin again where it is, unless all began at earlier draws: of
+        places that no chain leaves they have found a worse one.
+        """
+        half = self.settings.tune // 2
+        watched = min(half // 2 // WATCHED, self.settings.draws)
+        if self.warm or watched < FEWEST_WATCHED:
+            self._adapt(self.settings.tune, total)
+        else:
+            self._adapt(half - watched * WATCHED, total)
+            self._adapt(watched * WATCHED, total, keep=True)
+            self._begin_again(watched)
+            self._adapt(self.settings.tune - half, total)
+        for chain in self.chains:
+            chain.scratch.tuning.adapting[0] = False
             for count in chain.scratch.moves:
                 count[:] = 0.0
 
+    def _adapt(self, sweeps: int, total: int, *, keep: bool = False) -> None:
+        """Make some of them; with ``keep`` every ``WATCHED``-th state is kept."""
+
+        def work(number: int) -> None:
+            chain = self.chains[number]
+            chain.scratch.tuning.adapting[0] = True
+            for first in range(0, sweeps, _BATCH):
+                batch = min(_BATCH, sweeps - first)
+                rows = self.kept[number, first // WATCHED : (first + batch) // WATCHED]
+                chain.sample(self.addresses, batch, WATCHED, rows if keep else rows[:0])
+                if not self._advance(number, batch, total):
+                    return
+
         self._each(work)
+
+    def _begin_again(self, watched: int) -> None:
+        """Chains far behind, by ``watched`` states, go to the last of the best one and adapt from there."""
+        kept = self.kept[:, :watched]
+        best, self.begun_again = lagging_chains(log_likelihood_draws(self.spec, self.data, kept))
+        for number in self.begun_again:
+            chain = self.chains[number]
+            chain.begin_at(kept[best, -1], chain.beginning(self.spec))
+            place_adaptation(chain.scratch.tuning, found_adaptation([self.chains[best].scratch.tuning]))
 
     def keep(self, begin: int, n_draws: int, thin: int, total: int) -> None:
         """Add ``n_draws``, each after ``thin`` sweeps, to the first ``begin`` ones."""
@@ -355,6 +388,7 @@ class _Run:
             max(self.done),
             thin,
             found_adaptation([chain.scratch.tuning for chain in self.chains]),
+            self.begun_again,
         )
 
 

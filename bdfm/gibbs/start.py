@@ -1,6 +1,8 @@
-"""Principal components: where chains start."""
+"""Where chains start: principal components; and which of them have come to a far worse place."""
 
 from __future__ import annotations
+
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +10,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 MIN_SCALE = 1e-4  # decimal per period: floor of scales, for assets that hardly move
+LAGGING: Final = 3.0  # times the sum of two chains' spreads of the log-likelihood
 
 
 def principal_components(returns: Floats, n_factors: int) -> tuple[Floats, Floats, Floats]:
@@ -34,3 +37,17 @@ def principal_components(returns: Floats, n_factors: int) -> tuple[Floats, Float
     residual = np.where(observed, centred - factors @ loadings.T, 0.0)
     scale = np.sqrt((residual**2).sum(axis=0) / count)
     return loadings, factors, np.maximum(scale, 0.1 * sd)
+
+
+def lagging_chains(log_likelihood: Floats) -> tuple[int, dict[int, float]]:
+    """The best chain, and those far behind it with how much of the log-likelihood (chain, draw) they lack.
+
+    Far is more than ``LAGGING`` times the sum of both chains' standard deviations. So far apart are chains
+    that found other factors (2,100 on 1,000 days of M6 with seven factors, with standard deviations of 110
+    and 430): what is so much less likely has next to no weight in the posterior, and no chain leaves it.
+    Chains on their way within one place are nearer.
+    """
+    mean, sd = log_likelihood.mean(axis=1), log_likelihood.std(axis=1)
+    best = int(mean.argmax())
+    gaps = mean[best] - mean
+    return best, {int(c): float(gaps[c]) for c in np.flatnonzero(gaps > LAGGING * (sd + sd[best]))}

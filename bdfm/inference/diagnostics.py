@@ -49,6 +49,9 @@ class Diagnosis:
         Divergent transitions over all chains; None for engines that have none.
     min_bfmi
         Lowest Bayesian fraction of missing information of a chain; None for engines without energy.
+    begun_again
+        Chains that halfway through tuning went on from the state of the best one, with how much lower their
+        log-likelihood was; empty where none did. R-hat cannot tell of the place that they left.
     """
 
     elements: pd.DataFrame
@@ -58,6 +61,7 @@ class Diagnosis:
     divergences: int | None
     min_bfmi: float | None
     stuck: tuple[str, ...] = ()
+    begun_again: str = ""
 
     @property
     def table(self) -> pd.DataFrame:
@@ -146,6 +150,8 @@ class Diagnosis:
             parts.append(_count(self.divergences, "divergence"))
         if self.min_bfmi is not None:
             parts.append(f"BFMI {_rounded_down(self.min_bfmi)}")
+        if self.begun_again:
+            parts.append(f"begun again from the best chain: {self.begun_again}")
         return f"{'converged' if self.converged else 'not converged'}: {', '.join(parts)}"
 
     def _worst(self, measure: str) -> str:

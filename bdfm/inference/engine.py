@@ -56,7 +56,8 @@ class EngineRun(NamedTuple):
     """Draws (chain, draw, ...), statistics of the sampler, and wall seconds by stage.
 
     ``length``: sweeps of each chain and how many lie between two draws, where the run found them; of an
-    update also how many sweeps each earlier draw was ``moved``, and the largest ``drift``.
+    update also how many sweeps each earlier draw was ``moved``, and the largest ``drift``; which chains have
+    ``begun_again`` where the best one was.
     ``adaptation``: what tuning found, for a later fit to go on with.
     ``diagnosis``: that of these draws, where it was made to see whether they are enough.
     """
@@ -157,6 +158,8 @@ def _run_gibbs(
             )
         else:
             result = sample_gibbs(spec, length, seed=seed, warm=start, on_progress=advance)
+    if result.begun_again:
+        told["begun_again"] = begun_again_in_words(result.begun_again)
     if settings.draws == "auto":
         told |= {"sweeps": result.sweeps + (0 if moved else spent), "thin": result.thin}
     return EngineRun(
@@ -167,6 +170,11 @@ def _run_gibbs(
         rule.diagnosis,
         as_text(result.adaptation, panel.assets),
     )
+
+
+def begun_again_in_words(lacking: Mapping[int, float]) -> str:
+    """Which chains began again, and how much of the log-likelihood each lacked."""
+    return ", ".join(f"chain {number} ({gap:,.0f} lower)" for number, gap in lacking.items())
 
 
 def _moved(

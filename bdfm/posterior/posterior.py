@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -261,11 +262,12 @@ class Posterior:
 
     @cached_property
     def _diagnosis(self) -> Diagnosis:
-        return self._known_diagnosis or diagnose(
+        found = self._known_diagnosis or diagnose(
             self.identified(),
             self._tree[SAMPLE_STATS].to_dataset(),
             must_vary=judged_variables(self.model),
         )
+        return replace(found, begun_again=str(self.attrs.get("begun_again", "")))
 
     def aligned(self) -> Posterior:
         """Posterior whose factors are turned to one orientation, all draws of all chains alike.
