@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Mapping
 from functools import wraps
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Final
 
 from bdfm.errors import DataError, RenamedWarning
@@ -19,13 +22,33 @@ OPTIONS: Final[Mapping[str, Mapping[str, str]]] = {
 }
 
 
-def warn(old: str, new: str, *, where: str, stacklevel: int = 3) -> None:
-    """Say that a name is another one now."""
+def warn(old: str, new: str, *, where: str) -> None:
+    """Say that a name is another one now, of the line outside the package that has the old one."""
+    pydantic = find_spec("pydantic")  # its frames stand between a record of settings and who makes it
+    inner = [Path(__file__), *([Path(pydantic.origin)] if pydantic and pydantic.origin else [])]
     warnings.warn(
         f"{where}: {old} is called {new} now. Write {new}; the next minor version does not know {old}.",
         RenamedWarning,
-        stacklevel=stacklevel,
+        skip_file_prefixes=tuple(f"{path.parent}{os.sep}" for path in inner),
     )
+
+
+def keys(
+    given: Mapping[str, Any], new_of: Mapping[str, str], *, where: str, old_wins: bool = False
+) -> dict[str, Any]:
+    """Values by name, in which names that were changed are the new ones.
+
+    ``DataError`` where both are there, unless the old one is to count.
+    """
+    old = [name for name in given if name in new_of]
+    for name in old:
+        if new_of[name] in given and not old_wins:
+            raise DataError(
+                f"{where}: both {name} and {new_of[name]} are given, its new name. Give the new one."
+            )
+        warn(name, new_of[name], where=where)
+    overruled = {new_of[name] for name in old}
+    return {new_of.get(name, name): x for name, x in given.items() if name not in overruled}
 
 
 def keywords[**P, R](*, _old_wins: bool = False, **new_of: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -38,21 +61,36 @@ def keywords[**P, R](*, _old_wins: bool = False, **new_of: str) -> Callable[[Cal
     def decorated(function: Callable[P, R]) -> Callable[P, R]:
         @wraps(function)
         def with_old(*args: P.args, **kwargs: P.kwargs) -> R:
-            old = [name for name in new_of if name in kwargs]
-            if not old:
+            if not new_of.keys() & kwargs.keys():
                 return function(*args, **kwargs)
-            where = function.__qualname__.removesuffix(".__init__")
-            given: dict[str, Any] = dict(kwargs)
-            for name in old:
-                if new_of[name] in given and not _old_wins:
-                    raise DataError(
-                        f"{where}: both {name} and {new_of[name]} are given, its new name. Give the new one."
-                    )
-                warn(name, new_of[name], where=where)
-                given[new_of[name]] = given.pop(name)
+            where = _place(function.__qualname__, args)
+            given: dict[str, Any] = keys(kwargs, new_of, where=where, old_wins=_old_wins)
             return function(*args, **given)
 
         return with_old
+
+    return decorated
+
+
+def _place(name: str, args: tuple[Any, ...]) -> str:
+    """What a function is called for messages: a method by the class of its object, a maker by the class."""
+    _, dot, last = name.rpartition(".")
+    if not dot or not args:
+        return name
+    of = args[0] if isinstance(args[0], type) else type(args[0])
+    return of.__name__ if last in ("__init__", "__new__") else f"{of.__name__}.{last}"
+
+
+def named_tuple[T: tuple[Any, ...]](**new_of: str) -> Callable[[type[T]], type[T]]:
+    """Named tuple whose fields are taken and read under their old names as well."""
+
+    def decorated(kind: type[T]) -> type[T]:
+        made: Any = kind
+        made.__new__ = keywords(**new_of)(made.__new__)
+        made._replace = made.__replace__ = keywords(**new_of)(made._replace)
+        for old, new in new_of.items():
+            setattr(kind, old, attribute(old, new))
+        return kind
 
     return decorated
 

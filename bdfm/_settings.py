@@ -24,7 +24,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from bdfm import _checks, _numerals
+from bdfm import _checks, _numerals, _renamed
 from bdfm.errors import BdfmError, DataError
 
 MAX_SEED: Final = 2**63 - 1  # the largest whole number that a file can hold
@@ -40,13 +40,17 @@ class Settings(BaseModel):
 
     Types are strict: no text is taken for a number, no number for a truth, 1.0 for no whole number. Whole
     numbers are numbers, lists are tuples, texts are paths and dates.
+
+    Fields that were ``renamed`` are taken, read and loaded from a pickle under their old names as well.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     told_as: ClassVar[str | None] = None
     error_kind: ClassVar[type[BdfmError]] = DataError
+    renamed: ClassVar[Mapping[str, str]] = {}  # old names of fields and the new ones
 
     def __init__(self, **settings: Any) -> None:
+        settings = self.with_new_names(settings)
         try:
             super().__init__(**settings)
         except ValidationError as error:
@@ -56,6 +60,28 @@ class Settings(BaseModel):
     # Pydantic would call an __init__ of our own for records inside records, and lose the place of an error.
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
 
+    @classmethod
+    @override
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        for old, new in cls.renamed.items():
+            setattr(cls, old, _renamed.attribute(old, new))
+
+    @override
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        new = self.renamed
+        values = {new.get(name, name): value for name, value in state["__dict__"].items()}
+        names = {new.get(name, name) for name in state["__pydantic_fields_set__"]}
+        super().__setstate__(state | {"__dict__": values, "__pydantic_fields_set__": names})
+
+    @classmethod
+    def with_new_names(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Settings in which fields that were renamed have their new names; ``DataError`` for both names."""
+        if not cls.renamed.keys() & settings.keys():
+            return dict(settings)
+        where = cls.place({cls.renamed.get(name, name): value for name, value in settings.items()})
+        return _renamed.keys(settings, cls.renamed, where=where)
+
     @model_validator(mode="before")
     @classmethod
     def _strict(cls, given: Any) -> Any:
@@ -63,7 +89,7 @@ class Settings(BaseModel):
         if not isinstance(given, dict):
             return given
         found, wrong = {}, []
-        for key, value in given.items():
+        for key, value in cls.with_new_names(given).items():
             field = cls.model_fields.get(key)
             try:
                 found[key] = value if field is None else _of_kind(value, cast("Hashable", field.annotation))
@@ -95,7 +121,8 @@ class Settings(BaseModel):
         if not update:
             return super().model_copy(deep=deep)
         copied = super().model_copy(deep=deep)
-        return type(self)(**{k: getattr(copied, k) for k in self.model_fields_set} | dict(update))
+        given = {k: getattr(copied, k) for k in self.model_fields_set}
+        return type(self)(**given | self.with_new_names(update))
 
     @classmethod
     def of_text(cls, key: str, text: str) -> Any:

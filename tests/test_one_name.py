@@ -53,6 +53,7 @@ TABLES: dict[str, type[BaseModel]] = {
 NAMES = {
     "assets whose return is zero": ("zero", r"inactive|delisted"),
     "periods after which one counts half": ("half_life_periods", r"half_life|half_?lives|decay"),
+    "asset that is spoken of": ("asset", r"symbol|ticker|security|instrument"),
     "day of a forecast": ("origin", r"base|forecast_(day|date)|origin_(day|date)|as_of_date"),
     "chance that what is right is called wrong": ("false_alarm", r"significance|alpha_level|test_level"),
     "weights before trading": ("holdings", r"held|current_weights|previous_weights"),

@@ -131,7 +131,7 @@ def test_a_copy_keeps_what_python_gave():
     given = np.linspace(-0.1, 0.1, 50)
     edit = Replace.by("X", given)
     assert edit.model_copy(update={"seed": 3}).seed == 3
-    for other in (edit.model_copy(), edit.model_copy(update={"keep_ranks": True, "symbol": "Y"})):
+    for other in (edit.model_copy(), edit.model_copy(update={"keep_ranks": True, "asset": "Y"})):
         np.testing.assert_array_equal(other.source.values, given)
     assert edit.model_copy(update={"distribution": "norm(0, 0.1)"}).source.std() == pytest.approx(0.1)
     with pytest.raises(UnknownLabelError, match="sed"):

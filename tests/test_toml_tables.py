@@ -14,7 +14,7 @@ from bdfm.names import RUN_TABLES
 from bdfm.portfolio.mandate import Mandate
 from bdfm.report.run_file import RunFile, read_run_file
 
-EDIT = {"kind": "shift", "symbol": "A", "by": 0.01}
+EDIT = {"kind": "shift", "asset": "A", "by": 0.01}
 VIEW = {"kind": "absolute", "asset": "A", "mean": 0.01, "semantics": "constraint"}
 MANDATE = {
     "objective": "mean_cvar",
@@ -27,7 +27,7 @@ RUN = {
     "data": {"origin": "2022-01-07", "demo": True},
     "sampler": {"chains": 2},
     "aliases": {"FB": "META"},
-    "evidence": [{"symbol": "A", "mean": 0.0, "sd": 0.1}],
+    "evidence": [{"asset": "A", "mean": 0.0, "sd": 0.1}],
     "edits": [EDIT],
     "views": [VIEW],
     "shares": {"me": 1.0},

@@ -282,7 +282,7 @@ def _evidence(text: str) -> EvidenceTable:
     split = words.rfind(" over ", words.rfind("="))
     statement, horizon = (text, "") if split < 0 else (text[:split].strip(), text[split + 6 :].strip())
     over = {"horizon": horizon} if horizon else {}
-    symbol, separator, numbers = statement.rpartition("=")
+    asset, separator, numbers = statement.rpartition("=")
     parts = numbers.split(",")
     if len(parts) > 1:
         refuse_decimal_comma(parts[0], parts[1])
@@ -291,20 +291,20 @@ def _evidence(text: str) -> EvidenceTable:
     except DataError:
         view = None
     if isinstance(view, Absolute) and view.sense == "equal" and view.sd is not None:
-        return EvidenceTable(symbol=view.asset, mean=view.mean, sd=view.sd, **over)
-    if not separator or not symbol or len(parts) not in (2, 3) or quote_fault(text):
+        return EvidenceTable(asset=view.asset, mean=view.mean, sd=view.sd, **over)
+    if not separator or not asset or len(parts) not in (2, 3) or quote_fault(text):
         raise DataError(
             f"--evidence: {quoted(text)} is not understood.{quote_fault(text)} Write the return of one asset"
             " and its error, such as 'TLT = 2% +- 10%' (TLT=0.02,0.10 is the same), or with a horizon, such"
             " as 'SPY = -5% +- 1% over 5d'. A symbol with spaces stands in quotes: 'A B' = 2% +- 10%."
         )
-    symbol = unquoted(symbol.strip())
+    asset = unquoted(asset.strip())
     given = {"mean": _numerals.number(parts[0]), "sd": _numerals.number(parts[1])}
     for (what, value), part in zip(given.items(), parts, strict=False):
         if value is None:
-            raise DataError(f"--evidence {symbol}: {what} must be a number, got {cut(part.strip())}.")
+            raise DataError(f"--evidence {asset}: {what} must be a number, got {cut(part.strip())}.")
     over |= {"horizon": parts[2].strip()} if len(parts) == 3 else {}
-    return EvidenceTable.from_table({"symbol": symbol, **given, **over}, where="--evidence")
+    return EvidenceTable.from_table({"asset": asset, **given, **over}, where="--evidence")
 
 
 def _forecast_only(

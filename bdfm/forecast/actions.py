@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from bdfm import _renamed
 from bdfm._reading import quoted
 from bdfm._seeds import either_seed
 from bdfm.data.doubts.door import doubt
@@ -94,7 +95,7 @@ class Actions:
             if not isinstance(strange, Edit):
                 raise DataError(
                     f"edits: {quoted(strange)} is a {type(strange).__name__}, not an edit. Give edits one by"
-                    ' one, such as edits.Shift(symbol="TLT", by=0.01), or *edits.parse_edits([...]).'
+                    ' one, such as edits.Shift(asset="TLT", by=0.01), or *edits.parse_edits([...]).'
                 )
         statements = tuple(e.priced(self.closes) for e in statements)
         said = [x for e in statements for x in e.said_beside(self.closes)]
@@ -220,27 +221,30 @@ class Actions:
 
     # -- edits -----------------------------------------------------------------------------------------
 
-    def zero(self, *symbols: str) -> Self:
+    def zero(self, *assets: str) -> Self:
         """Forecast in which delisted assets return zero in every draw, see ``edits.Zero``."""
-        return self.edit(edits.Zero(symbols=symbols))
+        return self.edit(edits.Zero(assets=assets))
 
-    def set_return(self, symbol: str, value: float) -> Self:
+    @_renamed.keywords(symbol="asset")
+    def set_return(self, asset: str, value: float) -> Self:
         """Forecast in which an asset has one simple return in every draw, see ``edits.SetReturn``."""
-        return self.edit(edits.SetReturn(symbol=symbol, value=value))
+        return self.edit(edits.SetReturn(asset=asset, value=value))
 
+    @_renamed.keywords(symbol="asset")
     @either_seed
     def acquired_for_cash(
-        self, symbol: str, *, offer: float, price: float, probability: float = 1.0, seed: int = 0
+        self, asset: str, *, offer: float, price: float, probability: float = 1.0, seed: int = 0
     ) -> Self:
         """Forecast in which an asset is bought for cash, see ``edits.AcquiredForCash``."""
         return self.edit(
-            edits.AcquiredForCash(symbol=symbol, offer=offer, price=price, probability=probability, seed=seed)
+            edits.AcquiredForCash(asset=asset, offer=offer, price=price, probability=probability, seed=seed)
         )
 
+    @_renamed.keywords(symbol="asset")
     @either_seed
     def acquired_for_stock(
         self,
-        symbol: str,
+        asset: str,
         acquirer: str,
         *,
         ratio: float,
@@ -254,7 +258,7 @@ class Actions:
         """Forecast in which an asset is bought for shares of another, see ``edits.AcquiredForStock``."""
         return self.edit(
             edits.AcquiredForStock(
-                symbol=symbol,
+                asset=asset,
                 acquirer=acquirer,
                 ratio=ratio,
                 price=price,
@@ -266,41 +270,47 @@ class Actions:
             )
         )
 
+    @_renamed.keywords(symbol="asset")
     @either_seed
-    def halted(self, symbol: str, *, probability: float = 1.0, seed: int = 0) -> Self:
+    def halted(self, asset: str, *, probability: float = 1.0, seed: int = 0) -> Self:
         """Forecast in which an asset's trading stays halted, with a probability, see ``edits.Halted``."""
-        return self.edit(edits.Halted(symbol=symbol, probability=probability, seed=seed))
+        return self.edit(edits.Halted(asset=asset, probability=probability, seed=seed))
 
     def suspended(self, asset_class: str) -> Self:
         """Forecast in which no asset of one class trades, see ``edits.Suspended``."""
         return self.edit(edits.Suspended(asset_class=asset_class))
 
-    def like(self, symbol: str, other: str, spread: float = 0.0) -> Self:
+    @_renamed.keywords(symbol="asset")
+    def like(self, asset: str, other: str, spread: float = 0.0) -> Self:
         """Forecast in which an asset returns what another does plus ``spread``, see ``edits.Like``."""
-        return self.edit(edits.Like(symbol=symbol, other=other, spread=spread))
+        return self.edit(edits.Like(asset=asset, other=other, spread=spread))
 
-    def shift(self, symbol: str, by: float) -> Self:
+    @_renamed.keywords(symbol="asset")
+    def shift(self, asset: str, by: float) -> Self:
         """Forecast in which ``by`` is added to every draw of an asset's return, see ``edits.Shift``."""
-        return self.edit(edits.Shift(symbol=symbol, by=by))
+        return self.edit(edits.Shift(asset=asset, by=by))
 
-    def scale(self, symbol: str, factor: float) -> Self:
+    @_renamed.keywords(symbol="asset")
+    def scale(self, asset: str, factor: float) -> Self:
         """Forecast in which an asset's distance from its median is multiplied, see ``edits.Scale``."""
-        return self.edit(edits.Scale(symbol=symbol, factor=factor))
+        return self.edit(edits.Scale(asset=asset, factor=factor))
 
-    def cap(self, symbol: str, lower: float | None = None, upper: float | None = None) -> Self:
+    @_renamed.keywords(symbol="asset")
+    def cap(self, asset: str, lower: float | None = None, upper: float | None = None) -> Self:
         """Forecast in which an asset's return is held between bounds, see ``edits.Cap``."""
-        return self.edit(edits.Cap(symbol=symbol, lower=lower, upper=upper))
+        return self.edit(edits.Cap(asset=asset, lower=lower, upper=upper))
 
+    @_renamed.keywords(symbol="asset")
     @either_seed
     def replace(
-        self, symbol: str, draws: ArrayLike | Distribution, *, keep_ranks: bool = False, seed: int = 0
+        self, asset: str, draws: ArrayLike | Distribution, *, keep_ranks: bool = False, seed: int = 0
     ) -> Self:
         """Forecast in which an asset's draws are replaced, see ``edits.Replace``.
 
         ``draws``: (draw,) simple returns, one per draw, or a frozen ``scipy.stats`` distribution of them.
         """
-        return self.edit(edits.Replace.by(symbol, draws, keep_ranks=keep_ranks, seed=seed))
+        return self.edit(edits.Replace.by(asset, draws, keep_ranks=keep_ranks, seed=seed))
 
-    def drop(self, *symbols: str) -> Self:
+    def drop(self, *assets: str) -> Self:
         """Forecast without some assets, see ``edits.Drop``."""
-        return self.edit(edits.Drop(symbols=symbols))
+        return self.edit(edits.Drop(assets=assets))

@@ -55,7 +55,7 @@ class Changes:
     Examples
     --------
     >>> import bdfm
-    >>> text = '[[edits]]\nkind = "shift"\nsymbol = "XOM"\nby = 0.02'
+    >>> text = '[[edits]]\nkind = "shift"\nasset = "XOM"\nby = 0.02'
     >>> bdfm.Changes.from_toml(text).edits[0].by
     0.02
     """

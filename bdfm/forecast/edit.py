@@ -40,14 +40,14 @@ class Edit(Statement):
 
     what: ClassVar[str] = "edit"
     keeps_defaults: ClassVar[bool] = True
-    words: ClassVar[Symbols] = ("symbol",)  # fields that a text on the command line gives without their names
+    words: ClassVar[Symbols] = ("asset",)  # fields that a text on the command line gives without their names
     closes: ClassVar[Mapping[str, str]] = {}  # prices that closes can fill, and the field that says whose
 
     @classmethod
     @override
     def place(cls, settings: Mapping[str, Any]) -> str:
-        symbol = str(settings.get("symbol", ""))
-        return f"{cls.model_fields['kind'].default} {short(symbol) if symbol else ''}".strip()
+        asset = str(settings.get("asset", ""))
+        return f"{cls.model_fields['kind'].default} {short(asset) if asset else ''}".strip()
 
     @property
     def where(self) -> str:
@@ -128,51 +128,54 @@ class Edit(Statement):
 
     def record(self, state: State) -> Record:
         """Record of the edit of a state, from which ``from_record`` makes it again."""
-        settings = self.parameters(leave_out=("symbol", "symbols"))
+        settings = self.parameters(leave_out=("asset", "assets"))
         return Record.of(self.kind, self.members(state), self.sentence(state), **settings)
 
     @classmethod
     def from_record(cls, record: Record) -> Self:
         """Edit of a record."""
-        return cls.from_parameters(dict(record.parameters), symbol=record.symbols[0])
+        return cls.from_parameters(dict(record.parameters), asset=record.symbols[0])
 
 
 class Several(Edit):
     """An edit of several assets alike."""
 
-    words: ClassVar[Symbols] = ("symbols",)
+    words: ClassVar[Symbols] = ("assets",)
+    renamed: ClassVar[Mapping[str, str]] = {"symbols": "assets"}
 
-    symbols: Symbols  # assets, each edited alike
+    assets: Symbols  # each edited alike
 
     @override
     def _check(self) -> None:
-        if not self.symbols:
+        if not self.assets:
             raise DataError(f"{self.kind}: no asset named. Name at least one.")
-        _checks.unique(self.symbols, what="symbols", where=self.kind, hint="Name each once.")
+        _checks.unique(self.assets, what="assets", where=self.kind, hint="Name each once.")
 
     @override
     def members(self, state: State) -> Symbols:
-        return self.symbols
+        return self.assets
 
     @classmethod
     @override
     def from_record(cls, record: Record) -> Self:
-        return cls.from_parameters({}, symbols=record.symbols)
+        return cls.from_parameters({}, assets=record.symbols)
 
 
 class OfOne(Edit):
     """An edit of one asset."""
 
-    symbol: str  # asset
+    renamed: ClassVar[Mapping[str, str]] = {"symbol": "asset"}
+
+    asset: str
 
     @override
     def members(self, state: State) -> Symbols:
-        return (self.symbol,)
+        return (self.asset,)
 
     def own(self, state: State) -> Floats:
         """Returns (draw,) of the asset before the edit."""
-        return state.column(self.symbol, where=self.where)
+        return state.column(self.asset, where=self.where)
 
     def happens(self, state: State, probability: float, seed: int) -> NDArray[np.bool_]:
         """Draws (draw,) in which what the edit speaks of happens."""
-        return columns.happens(probability, state.weights, seed=seed, symbol=self.symbol)
+        return columns.happens(probability, state.weights, seed=seed, symbol=self.asset)

@@ -9,7 +9,7 @@ returns are simple, over the forecast horizon, as decimals.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Final
 
 from pydantic import Field
@@ -70,6 +70,12 @@ _OPEN: Final = re.compile(rf"{_KEY}['\"]")
 _IN_PERCENT: Final = ("by", "value", "spread", "lower", "upper", "probability")
 
 
+def with_new_names(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Table of ``[[edits]]`` in which keys that were renamed have their new names."""
+    kind = EDITS.get(str(table.get("kind")))
+    return dict(table) if kind is None else kind.with_new_names(table)
+
+
 def parse_edits(texts: Sequence[str]) -> Iterator[Edit]:
     """Edits of short texts, as on the command line: ``"acquired_for_cash ATVI offer=95 price=81"``.
 
@@ -81,7 +87,7 @@ def parse_edits(texts: Sequence[str]) -> Iterator[Edit]:
     --------
     >>> from bdfm.forecast import edits
     >>> (edit,) = edits.parse_edits(["shift XOM by=0.02"])
-    >>> edit.symbol, edit.by
+    >>> edit.asset, edit.by
     ('XOM', 0.02)
     """
     for text in texts:
@@ -94,8 +100,8 @@ def parse_edits(texts: Sequence[str]) -> Iterator[Edit]:
         table: dict[str, Any] = {"kind": kind, **_settings_of(EDITS[kind], settings)}
         named = [unquoted(w) for w in words if w not in settings]
         fields = EDITS[kind].words
-        if fields == ("symbols",):
-            table["symbols"] = named
+        if fields == ("assets",):
+            table["assets"] = named
         elif len(named) > len(fields):
             keys = [f"{k}=" for k in EDITS[kind].model_fields if k not in ("kind", *fields)]
             raise DataError(

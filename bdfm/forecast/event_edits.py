@@ -40,7 +40,7 @@ class Zero(Several):
 
     @override
     def sentence(self, state: State) -> str:
-        return f"{', '.join(self.symbols)}: return set to zero in every draw."
+        return f"{', '.join(self.assets)}: return set to zero in every draw."
 
 
 class AcquiredForCash(OfOne):
@@ -59,7 +59,7 @@ class AcquiredForCash(OfOne):
     (True, 'acquired_for_cash')
     """
 
-    closes: ClassVar[Mapping[str, str]] = {"price": "symbol"}
+    closes: ClassVar[Mapping[str, str]] = {"price": "asset"}
 
     kind: Literal["acquired_for_cash"] = "acquired_for_cash"
     offer: Positive
@@ -76,8 +76,8 @@ class AcquiredForCash(OfOne):
     def said(self) -> tuple[Said, ...]:
         if self.price is None:
             return ()
-        shown = f"an offer of {self.offer:g} for {self.symbol} beside a price of {self.price:g}"
-        return (Said(self.where, self.symbol, "ratio", self.offer / self.price, shown),)
+        shown = f"an offer of {self.offer:g} for {self.asset} beside a price of {self.price:g}"
+        return (Said(self.where, self.asset, "ratio", self.offer / self.price, shown),)
 
     @override
     def returns(self, state: State) -> Floats:
@@ -87,7 +87,7 @@ class AcquiredForCash(OfOne):
     @override
     def sentence(self, state: State) -> str:
         how = f"bought for cash at {self.offer:g}, {self._value:+.4%} from {self.price:g}"
-        return f"{self.symbol}: {how}{_chance(self.probability)}."
+        return f"{self.asset}: {how}{_chance(self.probability)}."
 
 
 class AcquiredForStock(OfOne):
@@ -107,11 +107,11 @@ class AcquiredForStock(OfOne):
     (True, 'acquired_for_stock')
     """
 
-    words: ClassVar[Symbols] = ("symbol", "acquirer")
-    closes: ClassVar[Mapping[str, str]] = {"price": "symbol", "acquirer_price": "acquirer"}
+    words: ClassVar[Symbols] = ("asset", "acquirer")
+    closes: ClassVar[Mapping[str, str]] = {"price": "asset", "acquirer_price": "acquirer"}
 
     kind: Literal["acquired_for_stock"] = "acquired_for_stock"
-    acquirer: str  # symbol of the buyer
+    acquirer: str  # the buyer
     ratio: Positive
     price: Positive | None = None
     acquirer_price: Positive | None = None
@@ -122,7 +122,7 @@ class AcquiredForStock(OfOne):
 
     @override
     def _check(self) -> None:
-        if self.symbol == self.acquirer:
+        if self.asset == self.acquirer:
             raise DataError(f"{self.where}: an asset cannot buy itself. Name its buyer.")
         if self.cash < 0 or self.spread >= 1:
             raise DataError(
@@ -133,12 +133,12 @@ class AcquiredForStock(OfOne):
     @property
     @override
     def said(self) -> tuple[Said, ...]:
-        spread = Said(self.where, self.symbol, "return", self.spread)
+        spread = Said(self.where, self.asset, "return", self.spread)
         if self.price is None or self.acquirer_price is None:
             return (spread,)
         offer = self.ratio * self.acquirer_price + self.cash
-        shown = f"an offer worth {offer:g} for {self.symbol} beside a price of {self.price:g}"
-        return (Said(self.where, self.symbol, "ratio", offer / self.price, shown), spread)
+        shown = f"an offer worth {offer:g} for {self.asset} beside a price of {self.price:g}"
+        return (Said(self.where, self.asset, "ratio", offer / self.price, shown), spread)
 
     def _bought(self, acquirer: Floats) -> Floats:
         return columns.exchange_returns(
@@ -159,7 +159,7 @@ class AcquiredForStock(OfOne):
     @override
     def sentence(self, state: State) -> str:
         return (
-            f"{self.symbol}: bought for {self.ratio:g} {self.acquirer}"
+            f"{self.asset}: bought for {self.ratio:g} {self.acquirer}"
             + (f" and {self.cash:g} in cash" if self.cash else "")
             + f", worth {self._bought(np.zeros(1))[0]:+.4%} today"
             + (f" at a spread of {self.spread:.4%}" if self.spread else "")
@@ -191,7 +191,7 @@ class Halted(OfOne):
 
     @override
     def sentence(self, state: State) -> str:
-        return f"{self.symbol}: trading halted to the end{_chance(self.probability)}, return zero there."
+        return f"{self.asset}: trading halted to the end{_chance(self.probability)}, return zero there."
 
 
 class Suspended(Edit):
@@ -247,15 +247,15 @@ class Drop(Several):
 
     @override
     def apply(self, state: State) -> State:
-        state.known(self.symbols, where=self.kind)
-        left = len(state.assets) - len(self.symbols)
+        state.known(self.assets, where=self.kind)
+        left = len(state.assets) - len(self.assets)
         if left < 2:
             raise DataError(f"drop: {left} assets would be left. Ranks need at least 2.")
-        return state.without(self.symbols)
+        return state.without(self.assets)
 
     @override
     def sentence(self, state: State) -> str:
-        return f"{', '.join(self.symbols)}: dropped."
+        return f"{', '.join(self.assets)}: dropped."
 
 
 def _chance(probability: float) -> str:

@@ -79,8 +79,8 @@ class Ordering(EventView):
     """
 
     kind: Literal["ordering"] = "ordering"
-    above: str  # symbol
-    below: str  # symbol
+    above: str  # asset that returns more
+    below: str  # asset that returns less
 
     @override
     def _check(self) -> None:
@@ -95,13 +95,13 @@ class Ordering(EventView):
 
     @property
     @override
-    def symbols(self) -> tuple[str, ...]:
+    def assets(self) -> tuple[str, ...]:
         return (self.above, self.below)
 
     @property
     @override
     def subjects(self) -> tuple[tuple[object, ...], ...]:
-        return (("ordering", frozenset(self.symbols)),)
+        return (("ordering", frozenset(self.assets)),)
 
     @property
     @override
@@ -142,7 +142,7 @@ class Quantile(EventView):
 
     @property
     @override
-    def symbols(self) -> tuple[str, ...]:
+    def assets(self) -> tuple[str, ...]:
         return (self.asset,)
 
     @property

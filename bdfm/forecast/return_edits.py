@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pydantic import BaseModel, PrivateAttr
 
+from bdfm import _renamed
 from bdfm._seeds import either_seed
 from bdfm._settings import Seed
 from bdfm.data.doubts.tables import Said
@@ -47,7 +48,7 @@ class SetReturn(OfOne):
     @property
     @override
     def said(self) -> tuple[Said, ...]:
-        return (Said(self.where, self.symbol, "return", self.value),)
+        return (Said(self.where, self.asset, "return", self.value),)
 
     @override
     def returns(self, state: State) -> Floats:
@@ -55,7 +56,7 @@ class SetReturn(OfOne):
 
     @override
     def sentence(self, state: State) -> str:
-        return f"{self.symbol}: return set to {self.value:.4%}."
+        return f"{self.asset}: return set to {self.value:.4%}."
 
 
 class Like(OfOne):
@@ -71,21 +72,21 @@ class Like(OfOne):
     (True, 'like')
     """
 
-    words: ClassVar[Symbols] = ("symbol", "other")
+    words: ClassVar[Symbols] = ("asset", "other")
 
     kind: Literal["like"] = "like"
-    other: str  # symbol that it follows
+    other: str  # asset that it follows
     spread: float = 0.0
 
     @override
     def _check(self) -> None:
-        if self.symbol == self.other:
+        if self.asset == self.other:
             raise DataError(f"{self.where}: an asset cannot follow itself. Name another one.")
 
     @property
     @override
     def said(self) -> tuple[Said, ...]:
-        return (Said(self.where, self.symbol, "return", self.spread),)
+        return (Said(self.where, self.asset, "return", self.spread),)
 
     @override
     def returns(self, state: State) -> Floats:
@@ -94,7 +95,7 @@ class Like(OfOne):
     @override
     def sentence(self, state: State) -> str:
         end = f" {self.spread:+.4%}." if self.spread else "."
-        return f"{self.symbol}: return set to that of {self.other}{end}"
+        return f"{self.asset}: return set to that of {self.other}{end}"
 
     @override
     def remedy(self, state: State) -> str:
@@ -118,7 +119,7 @@ class Shift(OfOne):
     @property
     @override
     def said(self) -> tuple[Said, ...]:
-        return (Said(self.where, self.symbol, "return", self.by),)
+        return (Said(self.where, self.asset, "return", self.by),)
 
     @override
     def returns(self, state: State) -> Floats:
@@ -126,7 +127,7 @@ class Shift(OfOne):
 
     @override
     def sentence(self, state: State) -> str:
-        return f"{self.symbol}: return shifted by {self.by:+.4%}."
+        return f"{self.asset}: return shifted by {self.by:+.4%}."
 
     @override
     def remedy(self, state: State) -> str:
@@ -153,7 +154,7 @@ class Scale(OfOne):
 
     @override
     def sentence(self, state: State) -> str:
-        return f"{self.symbol}: dispersion around its median scaled by {self.factor:g}."
+        return f"{self.asset}: dispersion around its median scaled by {self.factor:g}."
 
     @override
     def remedy(self, state: State) -> str:
@@ -195,7 +196,7 @@ class Cap(OfOne):
     @override
     def said(self) -> tuple[Said, ...]:
         given = [x for x in (self.lower, self.upper) if x is not None and x > columns.TOTAL_LOSS]
-        return tuple(Said(self.where, self.symbol, "return", x) for x in given)
+        return tuple(Said(self.where, self.asset, "return", x) for x in given)
 
     @override
     def returns(self, state: State) -> Floats:
@@ -205,7 +206,7 @@ class Cap(OfOne):
     def sentence(self, state: State) -> str:
         given = {"lower": self.lower, "upper": self.upper}
         bounds = ", ".join(f"{k} {x:.4%}" for k, x in given.items() if x is not None)
-        return f"{self.symbol}: return capped, {bounds}."
+        return f"{self.asset}: return capped, {bounds}."
 
 
 class Replace(OfOne):
@@ -233,12 +234,13 @@ class Replace(OfOne):
     _given: Distribution | None = PrivateAttr(None)
 
     @classmethod
+    @_renamed.keywords(symbol="asset")
     @either_seed
     def by(
-        cls, symbol: str, draws: ArrayLike | Distribution, *, keep_ranks: bool = False, seed: int = 0
+        cls, asset: str, draws: ArrayLike | Distribution, *, keep_ranks: bool = False, seed: int = 0
     ) -> Self:
         """Edit by (draw,) simple returns, one per draw, or by a frozen ``scipy.stats`` distribution."""
-        checked = cls(symbol=symbol, distribution="norm()", keep_ranks=keep_ranks, seed=seed)
+        checked = cls(asset=asset, distribution="norm()", keep_ranks=keep_ranks, seed=seed)
         given = draws if isinstance(draws, Distribution) else columns.Numbers(draws, where=checked.where)
         edit = BaseModel.model_copy(checked, update={"distribution": columns.describe(given)})
         edit._given = given
@@ -270,21 +272,21 @@ class Replace(OfOne):
         if isinstance(source, columns.Numbers) and not (source.values.ndim and source.values.size):
             return ()  # refused where the draws are known that it is to replace
         middle = float(np.ravel(source.ppf(np.array([0.5])))[0])
-        return (Said(self.where, self.symbol, "return", middle),)
+        return (Said(self.where, self.asset, "return", middle),)
 
     @override
     def returns(self, state: State) -> Floats:
         own, source = self.own(state), self.source
         if isinstance(source, columns.Numbers):
-            source.check(self.symbol, len(own))
+            source.check(self.asset, len(own))
         if self.keep_ranks:
             return columns.map_by_ranks(own, source.ppf, weights=state.weights, seed=self.seed)
-        return columns.sample(source, len(own), seed=self.seed, symbol=self.symbol)
+        return columns.sample(source, len(own), seed=self.seed, symbol=self.asset)
 
     @override
     def sentence(self, state: State) -> str:
         how = "ranks kept" if self.keep_ranks else "independent of the other assets"
-        return f"{self.symbol}: draws replaced by {columns.describe(self.source)} ({how})."
+        return f"{self.asset}: draws replaced by {columns.describe(self.source)} ({how})."
 
     @override
     def remedy(self, state: State) -> str:
@@ -294,7 +296,7 @@ class Replace(OfOne):
     def record(self, state: State) -> Record:
         return Record.of(
             self.kind,
-            (self.symbol,),
+            (self.asset,),
             self.sentence(state),
             source=columns.describe(self.source),
             keep_ranks=self.keep_ranks,
@@ -311,4 +313,4 @@ class Replace(OfOne):
                 f"records: the draws that replaced {record.symbols[0]} were given as numbers, which a record"
                 " does not hold. Replace by a distribution, or repeat the edit by hand."
             )
-        return cls.from_parameters(settings, symbol=record.symbols[0], distribution=source)
+        return cls.from_parameters(settings, asset=record.symbols[0], distribution=source)

@@ -40,7 +40,7 @@ class ReturnView(View):
 
     @property
     @override
-    def symbols(self) -> tuple[str, ...]:
+    def assets(self) -> tuple[str, ...]:
         return tuple(self.portfolio)
 
     @property
@@ -232,7 +232,7 @@ class Volatility(View):
 
     @property
     @override
-    def symbols(self) -> tuple[str, ...]:
+    def assets(self) -> tuple[str, ...]:
         return (self.asset,)
 
     @property
@@ -296,13 +296,13 @@ class Correlation(View):
 
     @property
     @override
-    def symbols(self) -> tuple[str, ...]:
+    def assets(self) -> tuple[str, ...]:
         return (self.asset, self.other)
 
     @property
     @override
     def subjects(self) -> tuple[tuple[object, ...], ...]:
-        return (("correlation", frozenset(self.symbols)),)
+        return (("correlation", frozenset(self.assets)),)
 
     @property
     @override
@@ -316,7 +316,7 @@ class Correlation(View):
 
     @override
     def implied(self, sample: Sample, weights: Floats) -> Numbers:
-        x, y = (sample.cut({s: 1.0}) for s in self.symbols)
+        x, y = (sample.cut({s: 1.0}) for s in self.assets)
         (a, sd_a), (b, sd_b) = _moments(x, weights), _moments(y, weights)
         product = float(weights @ ((x - a) * (y - b)))
         return {"correlation": product / (sd_a * sd_b) if sd_a * sd_b > 0 else np.nan}
@@ -324,7 +324,7 @@ class Correlation(View):
     @override
     def moment(self, sample: Sample, first: Floats, weights: Floats) -> Moment:
         held, deviations, scale = [], [], 1.0
-        for symbol in self.symbols:
+        for symbol in self.assets:
             x, key = sample.cut({symbol: 1.0}), canonical({symbol: 1.0})
             mean, sd = _moments(x, weights)
             deviations.append(x - mean)

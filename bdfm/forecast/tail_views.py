@@ -56,7 +56,7 @@ class TailView(View):
 
     @property
     @override
-    def symbols(self) -> tuple[str, ...]:
+    def assets(self) -> tuple[str, ...]:
         return tuple(self.portfolio)
 
     @property
@@ -84,7 +84,7 @@ class Below(TailView):
     @property
     @override
     def said(self) -> tuple[Said, ...]:
-        return (Said(f"view {self.text!r}", self.symbols[0], "return", self.level),)
+        return (Said(f"view {self.text!r}", self.assets[0], "return", self.level),)
 
     @property
     @override
@@ -121,7 +121,7 @@ class LossView(TailView):
     @property
     @override
     def said(self) -> tuple[Said, ...]:
-        return (Said(f"view {self.text!r}", self.symbols[0], "return", self.loss),)
+        return (Said(f"view {self.text!r}", self.assets[0], "return", self.loss),)
 
     @property
     @override

@@ -17,7 +17,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, override
 
 from pydantic import Field
 
-from bdfm import _checks
+from bdfm import _checks, _renamed
 from bdfm.forecast.moments import Moment, Tail
 from bdfm.forecast.records import Record
 from bdfm.forecast.sample import Floats, Row, Sample
@@ -59,9 +59,11 @@ class View(Statement):
         return f"view on {_checks.first(names)}" if names else "view"
 
     @property
-    def symbols(self) -> tuple[str, ...]:
+    def assets(self) -> tuple[str, ...]:
         """Assets named."""
         raise NotImplementedError
+
+    symbols = _renamed.attribute("symbols", "assets")
 
     @property
     def subjects(self) -> tuple[tuple[object, ...], ...]:
@@ -110,7 +112,7 @@ class View(Statement):
     def record(self, step: int) -> Record:
         """Record of the view, from which ``from_record`` makes it again; views of one step hold together."""
         settings = self.parameters()
-        return Record.of("view", self.symbols, f"{self}.", view=self.kind, step=step, **settings)
+        return Record.of("view", self.assets, f"{self}.", view=self.kind, step=step, **settings)
 
     def __str__(self) -> str:
         extras: list[str] = [self.semantics]

@@ -36,7 +36,7 @@ def few_left(before: float, after: float) -> bool:
 
 def fixed_returns(draws: NDArray[Any], assets: Sequence[str], views: Sequence[View]) -> dict[str, float]:
     """Return by symbol of the assets of views that return the same in every draw (draw, asset)."""
-    named = {s for v in views for s in v.symbols if s in assets}
+    named = {s for v in views for s in v.assets if s in assets}
     columns = {s: _blocks.column(draws, list(assets).index(s)) for s in sorted(named)}
     return {s: float(x[0]) for s, x in columns.items() if x.min() == x.max()}
 
@@ -69,9 +69,9 @@ def check_views(
         )
     seen: dict[tuple[object, ...], View] = {}
     for view in views:
-        _checks.known(view.symbols, assets, what="asset", where=f"view {view.text!r}")
-        held = [s for s in view.symbols if s in (fixed or {})]
-        if held and (view.needs_all_to_vary or len(held) == len(view.symbols)):
+        _checks.known(view.assets, assets, what="asset", where=f"view {view.text!r}")
+        held = [s for s in view.assets if s in (fixed or {})]
+        if held and (view.needs_all_to_vary or len(held) == len(view.assets)):
             told = " and ".join(f"{s} returns {percent((fixed or {})[s])}" for s in held)
             raise InfeasibleViewError(
                 f"view {view.text!r}: {told} in every draw, set by an edit or at rest in the data; no"

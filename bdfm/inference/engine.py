@@ -262,6 +262,6 @@ def gibbs_spec(model: Equations, panel: Panel, evidence: Sequence[Evidence] = ()
     return GibbsSpec(
         returns=data[RETURNS],
         n_factors=model.n_factors,
-        evidence=tuple(KnownReturn(panel.assets.index(e.symbol), e.mean, e.sd) for e in evidence),
+        evidence=tuple(KnownReturn(panel.assets.index(e.asset), e.mean, e.sd) for e in evidence),
         **fields,
     )

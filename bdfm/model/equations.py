@@ -288,7 +288,7 @@ class Equations(Settings):
         later = [e for e in evidence if e.horizon != 1]
         if later:
             raise ModelError(
-                f"model {self.name!r}: evidence on {later[0].symbol} is on {later[0].horizon} periods, and a"
+                f"model {self.name!r}: evidence on {later[0].asset} is on {later[0].horizon} periods, and a"
                 " fit knows the first one after the origin alone. Models of market days take more: daily."
             )
         latent = [type(part).__name__ for part in self.parts if not part.takes_evidence]
@@ -381,7 +381,7 @@ class Equations(Settings):
             ahead = at_periods(model_data(self, panel, future=True), slice(1))
             eta = p[FACTORS_NEXT] - self.expected_factors(p)
             found[f"{FACTORS_NEXT}_z"] = eta / self.factor_sd_next(p, ahead)
-            index = np.array([panel.assets.index(e.symbol) for e in evidence])
+            index = np.array([panel.assets.index(e.asset) for e in evidence])
             mu = self.expected_return(p, p[FACTORS_NEXT][..., None, :], ahead)[..., 0, index]
             log_scale = np.broadcast_to(
                 self.log_noise_scale(p, ahead)[..., 0, :], (*mu.shape[:-1], len(panel.assets))
@@ -402,7 +402,7 @@ class Equations(Settings):
             FACTOR_BEFORE: np.arange(1, self.n_factors + 1),
             WINDOW: history[WINDOW].to_numpy(),
             CHARACTERISTIC: history[CHARACTERISTIC].to_numpy(),
-            EVIDENCE: [e.symbol for e in evidence],
+            EVIDENCE: [e.asset for e in evidence],
         }
         data = {LOADING_BLOCK: self.loadings.blocks(panel.n_history)}
         for part in self.parts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from bdfm import _checks
+from bdfm import _checks, _renamed
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.said import LARGEST
 from bdfm.data.doubts.tables import Said, Tables
@@ -13,16 +13,17 @@ from bdfm.data.panel import Panel
 from bdfm.errors import DataError
 
 
+@_renamed.named_tuple(symbol="asset")
 class Evidence(NamedTuple):
     """A statement about the return of an asset over the forecast period (eq. 12).
 
-    ``symbol`` names the asset; ``mean`` and ``sd`` are simple returns in decimals: ``Evidence("TLT", 0.02,
+    ``mean`` and ``sd`` are simple returns in decimals: ``Evidence("TLT", 0.02,
     0.10)`` says 2 % give or take 10 %. It enters as the likelihood Normal(``mean`` | return, ``sd``).
     ``horizon``: periods after the origin that the return is over, compounded (eq. D9). A model of market days
     takes any; others know the first period alone.
     """
 
-    symbol: str
+    asset: str
     mean: float
     sd: float
     horizon: int = 1
@@ -31,40 +32,40 @@ class Evidence(NamedTuple):
     def words(self) -> str:
         """The statement in words."""
         over = "" if self.horizon == 1 else f" over {self.horizon} periods"
-        return f"{self.symbol} returns {self.mean:.4%} ± {self.sd:.4%}{over}"
+        return f"{self.asset} returns {self.mean:.4%} ± {self.sd:.4%}{over}"
 
 
 def check_evidence(
     evidence: Sequence[Evidence], panel: Panel, *, accept: Collection[str] | None = ()
 ) -> tuple[Evidence, ...]:
-    """Evidence with known symbols, each once for a horizon, and usable numbers; raises otherwise.
+    """Evidence on known assets, each once for a horizon, and usable numbers; raises otherwise.
 
     ``accept``: doubts that are right all the same, see ``bdfm.data.doubts``; None where examined before.
     """
     where = "evidence"
-    _checks.known([e.symbol for e in evidence], panel.assets, what="symbol", where=where)
+    _checks.known([e.asset for e in evidence], panel.assets, what="asset", where=where)
     for horizon in dict.fromkeys(e.horizon for e in evidence):
-        named = [e.symbol for e in evidence if e.horizon == horizon]
-        _checks.unique(named, what="symbols", where=where, hint="Combine them into one.")
+        named = [e.asset for e in evidence if e.horizon == horizon]
+        _checks.unique(named, what="assets", where=where, hint="Combine them into one.")
     for e in evidence:
-        if _checks.at_least(e.horizon, 1, what="horizon", where=f"{where} on {e.symbol}") > panel.n_future:
+        if _checks.at_least(e.horizon, 1, what="horizon", where=f"{where} on {e.asset}") > panel.n_future:
             raise DataError(
-                f"{where} on {e.symbol}: horizon {e.horizon} is beyond the panel's {panel.n_future} future"
+                f"{where} on {e.asset}: horizon {e.horizon} is beyond the panel's {panel.n_future} future"
                 f" periods. Build the panel with horizon={e.horizon}."
             )
-        _checks.positive(e.sd, what="sd", where=f"{where} on {e.symbol}")
-        if _checks.finite(e.mean, what="mean", where=f"{where} on {e.symbol}") <= -1:
-            raise DataError(f"{where} on {e.symbol}: a return of {e.mean:g} loses more than everything.")
+        _checks.positive(e.sd, what="sd", where=f"{where} on {e.asset}")
+        if _checks.finite(e.mean, what="mean", where=f"{where} on {e.asset}") <= -1:
+            raise DataError(f"{where} on {e.asset}: a return of {e.mean:g} loses more than everything.")
         if max(e.mean, e.sd) > LARGEST:
             raise DataError(
-                f"{where} on {e.symbol}: {max(e.mean, e.sd):g} is more than {LARGEST:g}. Returns are"
+                f"{where} on {e.asset}: {max(e.mean, e.sd):g} is more than {LARGEST:g}. Returns are"
                 " decimals: 0.05 is 5 %."
             )
-        if e.symbol in panel.zero:
+        if e.asset in panel.zero:
             raise DataError(
-                f"{where} on {e.symbol}: its return is set to zero. Drop the evidence or the edit."
+                f"{where} on {e.asset}: its return is set to zero. Drop the evidence or the edit."
             )
-    said = [Said(f"{where} on {e.symbol}", e.symbol, "return", float(e.mean)) for e in evidence]
-    said += [Said(f"{where} on {e.symbol}", e.symbol, "sd", float(e.sd)) for e in evidence]
+    said = [Said(f"{where} on {e.asset}", e.asset, "return", float(e.mean)) for e in evidence]
+    said += [Said(f"{where} on {e.asset}", e.asset, "sd", float(e.sd)) for e in evidence]
     doubt(Tables("forecast", said=said), accept=accept)
-    return tuple(Evidence(e.symbol, float(e.mean), float(e.sd), int(e.horizon)) for e in evidence)
+    return tuple(Evidence(e.asset, float(e.mean), float(e.sd), int(e.horizon)) for e in evidence)

@@ -73,7 +73,7 @@ class _About(NamedTuple):
 
     @classmethod
     def of(cls, evidence: Sequence[Evidence], panel: Panel) -> _About:
-        asset = np.array([panel.assets.index(e.symbol) for e in evidence])
+        asset = np.array([panel.assets.index(e.asset) for e in evidence])
         mean, sd = (np.array([getattr(e, k) for e in evidence], dtype=float) for k in ("mean", "sd"))
         return cls(asset, mean, sd, np.array([e.horizon for e in evidence]))
 

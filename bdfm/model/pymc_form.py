@@ -104,12 +104,12 @@ def _add_evidence(
     model: Equations, p: Params, factors: Array, panel: Panel, evidence: tuple[Evidence, ...]
 ) -> None:
     """Forecast period T+1 as far as the evidence speaks of it (eq. 12)."""
-    pm.modelcontext(None).add_coord(EVIDENCE, [e.symbol for e in evidence])
+    pm.modelcontext(None).add_coord(EVIDENCE, [e.asset for e in evidence])
     ahead = model_data(model, panel, future=True)
     innovation = pm.Normal(f"{FACTORS_NEXT}_z", 0.0, 1.0, dims=FACTOR)
     eta = model.factor_sd_next(p, ahead) * innovation
     state = pm.Deterministic(FACTORS_NEXT, step(model.lags(p), factors, eta), dims=FACTOR)
-    index = np.array([panel.assets.index(e.symbol) for e in evidence])
+    index = np.array([panel.assets.index(e.asset) for e in evidence])
     mu = model.expected_return(p, state[None, :], ahead)[0, index]
     log_scale = model.log_noise_scale(p, ahead)[0, index]
     standard = model.noise.standard_variable(EVIDENCE_Z, p, index, dims=EVIDENCE)

@@ -68,7 +68,7 @@ def paths_given_evidence(
     (``bdfm.portfolio.risk``). Where a part of the model has a variable of that period which is not
     known here, all paths share the posterior draw's period, and ``redrawn`` is False.
     """
-    index = np.array([panel.assets.index(e.symbol) for e in evidence])
+    index = np.array([panel.assets.index(e.asset) for e in evidence])
     known = {v.name for v in model.variables_ahead if v.stored} <= _REDRAWN
     n_pairs = n_paths // 2
     shape = (n_paths if totals is None else 0, len(past), len(data[PERIOD_WEIGHTS]), len(panel.assets))

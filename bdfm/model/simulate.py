@@ -224,7 +224,7 @@ def other_draws(
     if not isinstance(predictive, CovariancePool):
         raise ModelError(f"[predictive]: {type(predictive).__name__} has no draws of its own.")
     covariance = panel.dataset[ROLLING_COVARIANCE].to_numpy()
-    stated = [(panel.assets.index(e.symbol), e.mean, e.sd) for e in evidence]
+    stated = [(panel.assets.index(e.asset), e.mean, e.sd) for e in evidence]
     for step_ in range(n_steps):
         given = stated if step_ == 0 else ()
         into = out if step_ == 0 else _blocks.empty(*out.shape)

@@ -20,11 +20,11 @@ def evidence_records(evidence: Sequence[Evidence], *, alone: bool) -> Iterator[R
     for e in evidence:
         text = f"{e.words} (evidence inside the model{without})."
         more = {} if e.horizon == 1 else {"horizon": e.horizon}
-        yield Record.of("evidence", (e.symbol,), text, mean=e.mean, sd=e.sd, **more)
+        yield Record.of("evidence", (e.asset,), text, mean=e.mean, sd=e.sd, **more)
 
 
 def evidence_values(evidence: Iterable[Evidence]) -> list[list[str | float]]:
-    """Evidence as lists for JSON: symbol, mean, sd, and the horizon where it is not one period."""
+    """Evidence as lists for JSON: asset, mean, sd, and the horizon where it is not one period."""
     return [[*e[:3], *([] if e.horizon == 1 else [e.horizon])] for e in evidence]
 
 

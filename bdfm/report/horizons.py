@@ -38,7 +38,7 @@ def evidence_in(
     """
     found = []
     for e in run.evidence:
-        where = f"{place('evidence')} on {e.symbol}"
+        where = f"{place('evidence')} on {e.asset}"
         periods = 1
         if e.horizon is not None:
             form = run.data.date_format
@@ -47,10 +47,10 @@ def evidence_in(
             if len(horizons) > 1:
                 raise DataError(
                     f"{where}: over which horizon? Of several, name one, as in"
-                    f" {e.symbol}={e.mean:g},{e.sd:g},{horizons[-1].label}."
+                    f" {e.asset}={e.mean:g},{e.sd:g},{horizons[-1].label}."
                 )
             periods = horizons[0].periods
-        found.append(Evidence(e.symbol, e.mean, e.sd, periods))
+        found.append(Evidence(e.asset, e.mean, e.sd, periods))
     return tuple(found)
 
 

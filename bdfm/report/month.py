@@ -281,7 +281,7 @@ def _check_decision(
     closes: pd.Series[float],
 ) -> None:
     """Raise where holdings or a mandate name what is not there, or limits conflict whatever the draws."""
-    gone = {s for e in changes.edits if isinstance(e, Drop) for s in e.symbols}
+    gone = {s for e in changes.edits if isinstance(e, Drop) for s in e.assets}
     left = zip(panel.assets, panel.class_of, strict=True)
     assets, classes = zip(*(x for x in left if x[0] not in gone), strict=True)
     held = run.holdings

@@ -105,7 +105,7 @@ def roll(
     if "horizon" in settings["data"]:
         settings["data"]["horizon"] = over(run.data.horizon, "horizon")
     for statement in tables["evidence"]:
-        statement["horizon"] = over(statement["horizon"], f"evidence on {statement['symbol']}")
+        statement["horizon"] = over(statement["horizon"], f"evidence on {statement['asset']}")
     settings |= {k: tuple(x) for k, x in tables.items()}
     for key in ("edits", "views", "evidence"):
         if not settings[key]:
@@ -143,7 +143,7 @@ def _statements(run: RunFile) -> list[tuple[str, dict[str, Any], str]]:
         plain = {k: x for k, x in table.items() if k != "step"}
         found.append((f"view {n}", dict(table), str(read(plain, KINDS, where=f"view {n}"))))
     for n, e in enumerate(run.evidence, 1):
-        words = f"{e.symbol} returns {100 * e.mean:.4g} % ± {100 * e.sd:.4g} %"
+        words = f"{e.asset} returns {100 * e.mean:.4g} % ± {100 * e.sd:.4g} %"
         words += "" if e.horizon is None else f" over {e.horizon}"
         found.append((f"evidence {n}", e.model_dump(), words))
     return found

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 import tomli_w
 from pydantic import ConfigDict, Field, field_validator, model_validator
@@ -15,6 +16,7 @@ from bdfm._settings import Seed, Settings
 from bdfm.data.periods import HorizonText
 from bdfm.errors import DataError
 from bdfm.forecast.changes import ViewsMethod
+from bdfm.forecast.edits import with_new_names
 from bdfm.forecast.weigh import Pool
 from bdfm.inference.choices import N_PREDICTIVE_DRAWS
 from bdfm.inference.settings import MAX_DRAWS, SamplerSettings
@@ -50,7 +52,10 @@ class DataTable(_Table):
 class EvidenceTable(_Table):
     """``[[evidence]]``: what is said of an asset's return inside the model (eq. 12, D9)."""
 
-    symbol: str
+    told_as: ClassVar[str | None] = "evidence"
+    renamed: ClassVar[Mapping[str, str]] = {"symbol": "asset"}
+
+    asset: str
     mean: float
     sd: float
     horizon: HorizonText | None = None  # that the return is over; the run's, if not given
@@ -81,6 +86,11 @@ class RunFile(_Table):
     ledger: Path | None = None  # folder of months, where this one is entered and nothing is written over
     holdings: dict[str, float] = Field(default_factory=dict)  # weights held at the origin, before trading
     out: Path = Path("out")  # folder, relative to the run file; in a ledger, its folder named by the origin
+
+    @field_validator("edits")
+    @classmethod
+    def _edits(cls, value: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+        return tuple(with_new_names(table) for table in value)
 
     @field_validator("memory")
     @classmethod

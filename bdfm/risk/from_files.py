@@ -57,7 +57,7 @@ class Fits(NamedTuple):
 
 def read_portfolios(
     path: str | Path,
-    symbols: Sequence[str],
+    assets: Sequence[str],
     *,
     aliases: Mapping[str, str] | None = None,
     decimal_mark: str | None = None,
@@ -74,8 +74,8 @@ def read_portfolios(
     ----------
     path
         The file.
-    symbols
-        Which assets there are.
+    assets
+        Which there are, by symbol.
     aliases, decimal_mark
         As in ``bdfm.read_prices``.
     accept
@@ -90,7 +90,7 @@ def read_portfolios(
     DataError
         No rows, weights that are no numbers, a symbol given twice.
     UnknownLabelError
-        A symbol that is not among ``symbols``.
+        A symbol that is not among ``assets``.
 
     Examples
     --------
@@ -130,8 +130,8 @@ def read_portfolios(
     double = given[given.duplicated(["portfolio", "symbol"])]
     if len(double):
         raise DataError(f"{where}: {_checks.first(double['symbol'])} given twice. Add the weights up.")
-    assets = [s for s in given["symbol"] if not is_cash(s, symbols)]
-    _checks.known(assets, list(symbols), what="symbol", where=where, alias=True)
+    held = [s for s in given["symbol"] if not is_cash(s, assets)]
+    _checks.known(held, list(assets), what="symbol", where=where, alias=True)
     far = given["symbol"][given["weight"].abs() > MAX_WEIGHT]
     if len(far):
         raise DataError(

@@ -88,7 +88,7 @@ def test_a_forecast_is_repeated_by_its_run_file(bdfm_command, arguments, files):
     assert "no decision" in " ".join(out.split())
     assert {name: (folder / name).read_bytes() for name in names} == before
     assert {p.name for p in folder.iterdir()} == {*names, "posterior.nc", "summary.json", ".bdfm.json"}
-    assert Posterior.load(folder / "posterior.nc").evidence[0].symbol == "BBY"
+    assert Posterior.load(folder / "posterior.nc").evidence[0].asset == "BBY"
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_a_forecast_is_repeated_by_its_run_file(bdfm_command, arguments, files):
     ],
 )
 def test_evidence_has_the_text_of_a_view(texts, values):
-    names = ("symbol", "mean", "sd", "horizon")
+    names = ("asset", "mean", "sd", "horizon")
     for text in texts:
         assert _evidence(text).model_dump(exclude_unset=True) == dict(zip(names, values, strict=False)), text
 

@@ -118,7 +118,7 @@ def forecast():
 
 
 def edit(t, accept):
-    forecast().edit(edits.SetReturn(symbol="S0", value=t["mean"]), accept=accept)
+    forecast().edit(edits.SetReturn(asset="S0", value=t["mean"]), accept=accept)
 
 
 def view(t, accept):
@@ -127,7 +127,7 @@ def view(t, accept):
 
 
 def changes(t, accept):
-    Changes.from_dict({"edits": [{"kind": "shift", "symbol": "S0", "by": t["mean"]}]}).check(
+    Changes.from_dict({"edits": [{"kind": "shift", "asset": "S0", "by": t["mean"]}]}).check(
         ["S0", "S1"], ["x", "x"], accept=accept
     )
 

@@ -125,17 +125,17 @@ def test_jumps_of_the_newest_prices_are_found():
 TEXT = """
 [[edits]]
 kind = "zero"
-symbols = ["SHY"]
+assets = ["SHY"]
 
 [[edits]]
 kind = "acquired_for_cash"
-symbol = "ATVI"
+asset = "ATVI"
 offer = 95.0
 probability = 0.8
 
 [[edits]]
 kind = "replace"
-symbol = "MSFT"
+asset = "MSFT"
 distribution = "t(4, loc=0.01, scale=0.05)"
 keep_ranks = true
 seed = 3
@@ -156,7 +156,7 @@ semantics = "constraint"
 
 [[edits]]
 kind = "shift"
-symbol = "TLT"
+asset = "TLT"
 by = 0.01
 step = 2
 """
@@ -243,7 +243,7 @@ def test_effects_round_trip():
 
 
 def test_a_price_from_another_month_is_questioned(forecast):
-    text = '[[edits]]\nkind = "acquired_for_cash"\nsymbol = "ATVI"\noffer = 95\nprice = 60\n'
+    text = '[[edits]]\nkind = "acquired_for_cash"\nasset = "ATVI"\noffer = 95\nprice = 60\n'
     with pytest.warns(DataWarning, match="price 60 of ATVI is not near its last close 80"):
         Changes.from_toml(text).apply(forecast, prices=CLOSES)
     missing = text.replace("price = 60\n", "")
@@ -273,10 +273,10 @@ def test_symbols_with_spaces_stand_in_quotes(mark):
     zero, like, other, shift, replace = parse_edits(
         [t.replace("(A B)", f"{mark}A B{mark}").replace("(D E)", f"{mark}D E{mark}") for t in texts]
     )
-    assert zero.symbols == ("A B", "C", "D E")
-    assert (like.symbol, like.other, like.spread) == ("A B", "C", 0.01)
-    assert (other.symbol, other.other) == ("C", "A B")
-    assert (shift.symbol, replace.symbol) == ("A B", "A B")
+    assert zero.assets == ("A B", "C", "D E")
+    assert (like.asset, like.other, like.spread) == ("A B", "C", 0.01)
+    assert (other.asset, other.other) == ("C", "A B")
+    assert (shift.asset, replace.asset) == ("A B", "A B")
     with pytest.raises(DataError, match="A symbol with spaces stands in quotes: 'AAPL US Equity'"):
         list(parse_edits(["shift AAPL US Equity by=0.02"]))
 
@@ -356,7 +356,7 @@ BAD = {
         r"volatility of TLT is 3 times what it was .*leaves \d+ effective of 4,000 draws",
     ),
     "view on an edited asset": (
-        edit(kind="zero", symbols=["TLT"]) + view(kind="absolute", asset="TLT", mean=0.02, **C),
+        edit(kind="zero", assets=["TLT"]) + view(kind="absolute", asset="TLT", mean=0.02, **C),
         InfeasibleViewError,
         r"TLT returns 0 % in every draw, set by an edit",
     ),
@@ -438,33 +438,33 @@ BAD = {
         r"shares: unknown person Anna\. Did you mean Ann\?",
     ),
     "misspelt edit": (
-        edit(kind="aquired_for_cash", symbol="ATVI", offer=95.0),
+        edit(kind="aquired_for_cash", asset="ATVI", offer=95.0),
         UnknownLabelError,
         r"changes: edit 1: unknown kind of edit aquired_for_cash\. Did you mean acquired_for_cash\?",
     ),
     "edit of nothing": (
-        edit(kind="shift", symbol="TLTT", by=0.01),
+        edit(kind="shift", asset="TLTT", by=0.01),
         UnknownLabelError,
         r"shift TLTT: unknown asset TLTT\. Did you mean TLT\?",
     ),
     "edit without its number": (
-        edit(kind="acquired_for_cash", symbol="ATVI", price=80.0),
+        edit(kind="acquired_for_cash", asset="ATVI", price=80.0),
         DataError,
         r"changes: edit 1, acquired_for_cash ATVI: the key offer is missing",
     ),
     "offer of nothing": (
-        edit(kind="acquired_for_cash", symbol="ATVI", offer=0.0, price=80.0),
+        edit(kind="acquired_for_cash", asset="ATVI", offer=0.0, price=80.0),
         DataError,
         r"changes: edit 1, acquired_for_cash ATVI: offer should be greater than 0, got 0",
     ),
     "deal for sure and more": (
-        edit(kind="acquired_for_cash", symbol="ATVI", offer=95.0, price=80.0, probability=1.5),
+        edit(kind="acquired_for_cash", asset="ATVI", offer=95.0, price=80.0, probability=1.5),
         DataError,
         r"acquired_for_cash ATVI: probability should be less than or equal to 1, got 1\.5",
     ),
     "bought by itself": (
         edit(
-            kind="acquired_for_stock", symbol="AMD", acquirer="AMD", ratio=1.0, price=1.0, acquirer_price=1.0
+            kind="acquired_for_stock", asset="AMD", acquirer="AMD", ratio=1.0, price=1.0, acquirer_price=1.0
         ),
         DataError,
         r"acquired_for_stock AMD: an asset cannot buy itself",
@@ -475,17 +475,17 @@ BAD = {
         r"suspended: unknown class bonds\. Did you mean bond\?",
     ),
     "the same asset twice": (
-        edit(kind="zero", symbols=["TLT", "TLT"]),
+        edit(kind="zero", assets=["TLT", "TLT"]),
         DataError,
-        r"zero: 1 symbols given more than once \(TLT\)",
+        r"zero: 1 assets given more than once \(TLT\)",
     ),
     "NaN edit": (
-        edit(kind="shift", symbol="TLT") + "by = nan\n",
+        edit(kind="shift", asset="TLT") + "by = nan\n",
         DataError,
         r"changes: edit 1, shift TLT: by should be a finite number, got nan",
     ),
     "distribution that is none": (
-        edit(kind="replace", symbol="TLT", distribution="import os"),
+        edit(kind="replace", asset="TLT", distribution="import os"),
         DataError,
         r"'import os' is no continuous distribution of scipy\.stats",
     ),

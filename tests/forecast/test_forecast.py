@@ -276,7 +276,7 @@ def test_unknown_assets_are_refused(forecast, edit, message):
     ("edit", "message"),
     [
         (lambda f: f.zero(), "zero: no asset named"),
-        (lambda f: f.zero("AA", "AA"), r"zero: 1 symbols given more than once \(AA\)"),
+        (lambda f: f.zero("AA", "AA"), r"zero: 1 assets given more than once \(AA\)"),
         (lambda f: f.drop(), "drop: no asset named"),
         (lambda f: f.drop(*ASSETS[1:]), "drop: 1 assets would be left"),
         (lambda f: f.set_return("AA", -1), "set_return AA: a return must be above -1, got -1"),

@@ -56,7 +56,7 @@ def test_labels_that_are_no_list(what):
         made(**{what: None})
 
 
-@pytest.mark.parametrize("statement", ["zero A", None, 5, (x for x in "ab"), [edits.Zero(symbols=("A",))]])
+@pytest.mark.parametrize("statement", ["zero A", None, 5, (x for x in "ab"), [edits.Zero(assets=("A",))]])
 def test_what_is_no_statement(statement):
     with pytest.raises(DataError, match="not an edit"):
         made().edit(statement)

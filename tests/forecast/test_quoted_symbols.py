@@ -97,15 +97,15 @@ def test_edits(pair):
         f"shift {one} by=0.02",
         f"zero {one} {other}",
         f"like {one} other={other}",
-        f"shift by=0.02 symbol={one}",
+        f"shift by=0.02 asset={one}",
         f"acquired_for_stock {one} acquirer={other} ratio=0.5",
     ]
     shift, zero, like, named, stock = parse_edits(texts)
-    assert (shift.symbol, shift.by) == (a, 0.02)
-    assert zero.symbols == (a, b)
-    assert (like.symbol, like.other) == (a, b)
-    assert named.symbol == a
-    assert (stock.symbol, stock.acquirer) == (a, b)
+    assert (shift.asset, shift.by) == (a, 0.02)
+    assert zero.assets == (a, b)
+    assert (like.asset, like.other) == (a, b)
+    assert named.asset == a
+    assert (stock.asset, stock.acquirer) == (a, b)
 
 
 @settings(max_examples=100, deadline=None)
@@ -122,13 +122,13 @@ def test_evidence(symbol):
         (f"{name} = 0.02,0.1 over 2", "2"),
     ):
         told = _evidence(text)
-        assert (told.symbol, told.mean, told.sd) == (symbol, 0.02, 0.1)
+        assert (told.asset, told.mean, told.sd) == (symbol, 0.02, 0.1)
         assert (None if told.horizon is None else str(told.horizon)) == horizon
 
 
 @pytest.mark.parametrize("text", ["A over B=0.02,0.1", "A over B = 0.02,0.1"])
 def test_evidence_whose_symbol_has_no_quotes(text):
-    assert _evidence(text).symbol == "A over B"
+    assert _evidence(text).asset == "A over B"
 
 
 @settings(max_examples=60, deadline=None)
@@ -166,4 +166,4 @@ def test_a_quote_that_is_not_closed_is_told_of_in_views(text):
 
 def test_an_apostrophe_within_a_word_is_none():
     assert parse("O'Neil = 2%", semantics="constraint").asset == "O'Neil"
-    assert [e.symbols for e in parse_edits(["zero O'Neil l'Air"])] == [("O'Neil", "l'Air")]
+    assert [e.assets for e in parse_edits(["zero O'Neil l'Air"])] == [("O'Neil", "l'Air")]

@@ -50,22 +50,22 @@ def forecast(request):
 # kind: table, text of the command line, method
 CASES = {
     "zero": (
-        'symbols = ["ATVI", "TLT"]',
+        'assets = ["ATVI", "TLT"]',
         "zero ATVI TLT",
         lambda f: f.zero("ATVI", "TLT"),
     ),
     "set_return": (
-        'symbol = "AMD"\nvalue = 0.12',
+        'asset = "AMD"\nvalue = 0.12',
         "set_return AMD value=0.12",
         lambda f: f.set_return("AMD", 0.12),
     ),
     "acquired_for_cash": (
-        'symbol = "ATVI"\noffer = 95\nprice = 80.0\nprobability = 0.8\nseed = 2',
+        'asset = "ATVI"\noffer = 95\nprice = 80.0\nprobability = 0.8\nseed = 2',
         "acquired_for_cash ATVI offer=95 price=80 probability=0.8 seed=2",
         lambda f: f.acquired_for_cash("ATVI", offer=95, price=80, probability=0.8, seed=2),
     ),
     "acquired_for_stock": (
-        'symbol = "XLNX"\nacquirer = "AMD"\nratio = 1.7\nprice = 190\nacquirer_price = 123\ncash = 2\n'
+        'asset = "XLNX"\nacquirer = "AMD"\nratio = 1.7\nprice = 190\nacquirer_price = 123\ncash = 2\n'
         "spread = 0.01\nprobability = 0.7\nseed = 4",
         "acquired_for_stock XLNX AMD ratio=1.7 price=190 acquirer_price=123 cash=2 spread=0.01"
         " probability=0.7 seed=4",
@@ -82,29 +82,29 @@ CASES = {
         ),
     ),
     "halted": (
-        'symbol = "MSFT"\nprobability = 0.4\nseed = 1',
+        'asset = "MSFT"\nprobability = 0.4\nseed = 1',
         "halted MSFT probability=0.4 seed=1",
         lambda f: f.halted("MSFT", probability=0.4, seed=1),
     ),
     "suspended": ('asset_class = "bond"', "suspended bond", lambda f: f.suspended("bond")),
     "like": (
-        'symbol = "XLNX"\nother = "AMD"\nspread = -0.01',
+        'asset = "XLNX"\nother = "AMD"\nspread = -0.01',
         "like XLNX AMD spread=-0.01",
         lambda f: f.like("XLNX", "AMD", -0.01),
     ),
-    "shift": ('symbol = "TLT"\nby = -0.01', "shift TLT by=-1e-2", lambda f: f.shift("TLT", -0.01)),
-    "scale": ('symbol = "AMD"\nfactor = 1.5', "scale AMD factor=1.5", lambda f: f.scale("AMD", 1.5)),
+    "shift": ('asset = "TLT"\nby = -0.01', "shift TLT by=-1e-2", lambda f: f.shift("TLT", -0.01)),
+    "scale": ('asset = "AMD"\nfactor = 1.5', "scale AMD factor=1.5", lambda f: f.scale("AMD", 1.5)),
     "cap": (
-        'symbol = "AMD"\nlower = -0.1\nupper = 0.05',
+        'asset = "AMD"\nlower = -0.1\nupper = 0.05',
         "cap AMD lower=-0.1 upper=0.05",
         lambda f: f.cap("AMD", lower=-0.1, upper=0.05),
     ),
     "replace": (
-        'symbol = "MSFT"\ndistribution = "t(4, loc=0.01, scale=0.05)"\nkeep_ranks = true\nseed = 3',
+        'asset = "MSFT"\ndistribution = "t(4, loc=0.01, scale=0.05)"\nkeep_ranks = true\nseed = 3',
         "replace MSFT distribution=t(4,loc=0.01,scale=0.05) keep_ranks=true seed=3",
         lambda f: f.replace("MSFT", stats.t(4, loc=0.01, scale=0.05), keep_ranks=True, seed=3),
     ),
-    "drop": ('symbols = ["BF.B"]', "drop BF.B", lambda f: f.drop("BF.B")),
+    "drop": ('assets = ["BF.B"]', "drop BF.B", lambda f: f.drop("BF.B")),
 }
 VIEWS = {
     "absolute": v.Absolute(asset="TLT", mean=0.006, sd=0.04, semantics="evidence"),
@@ -201,7 +201,7 @@ def test_a_record_holds_what_was_left_to_defaults_too(forecast):
         {"other": "AMD", "spread": 0.0},
     ]
     tables = tomllib.loads(Changes.from_records(seen.records).to_toml())["edits"]
-    assert tables[1] == {"kind": "halted", "symbol": "MSFT", "probability": 1.0, "seed": 0}
+    assert tables[1] == {"kind": "halted", "asset": "MSFT", "probability": 1.0, "seed": 0}
 
 
 def test_all_together_in_one_file(forecast):
@@ -273,7 +273,7 @@ def test_each_key_that_is_needed_is_asked_for(kind):
 def test_kinds_are_asked_for_and_guessed(what):
     name = what[:-1]
     with pytest.raises(DataError, match=rf"changes: {name} 1: the key kind is missing\. Give one of "):
-        Changes.from_dict({what: [{"symbol": "A"}]})
+        Changes.from_dict({what: [{"asset": "A"}]})
     kind = {"edits": "zeroo", "views": "orderin"}[what]
     with pytest.raises(UnknownLabelError, match=rf"{name} 1: unknown kind of {name} {kind}\. Did you mean "):
         Changes.from_dict({what: [{"kind": kind}]})
@@ -287,7 +287,7 @@ def test_kinds_are_asked_for_and_guessed(what):
         ("halted TLT seed=1.5", r"halted TLT: seed should be a whole number, got '1.5'\."),
         ("replace TLT distribution=norm(0,0.1) keep_ranks=perhaps", r"keep_ranks should be true or false"),
         ("shift TLT AMD by=1", r"'AMD' is not of the form key=value"),
-        ("shift TLT 2%", r"'2%' is not of the form key=value\. After symbol, shift takes by=\."),
+        ("shift TLT 2%", r"'2%' is not of the form key=value\. After asset, shift takes by=\."),
         ("acquired_for_cash RRC offer=20%", r"offer should be a number, got '20%'"),
         ("zero", r"zero: no asset named\. Name at least one\."),
         ("", r"unknown kind of edit"),
@@ -299,14 +299,14 @@ def test_texts_that_say_nothing(text, message):
 
 
 def test_symbols_are_a_list_of_texts():
-    with pytest.raises(DataError, match=r"zero: symbols should be a list, got 'TLT'\."):
-        Changes.from_toml('[[edits]]\nkind = "zero"\nsymbols = "TLT"\n')
-    with pytest.raises(DataError, match=r"zero, \[symbols\]: 1 should be a text, got 3\."):
-        Changes.from_dict({"edits": [{"kind": "zero", "symbols": ["TLT", 3]}]})
+    with pytest.raises(DataError, match=r"zero: assets should be a list, got 'TLT'\."):
+        Changes.from_toml('[[edits]]\nkind = "zero"\nassets = "TLT"\n')
+    with pytest.raises(DataError, match=r"zero, \[assets\]: 1 should be a text, got 3\."):
+        Changes.from_dict({"edits": [{"kind": "zero", "assets": ["TLT", 3]}]})
 
 
 def test_a_price_is_needed_before_anything_is_done(forecast):
-    table = {"kind": "acquired_for_stock", "symbol": "XLNX", "acquirer": "AMD", "ratio": 1.7, "price": 190.0}
+    table = {"kind": "acquired_for_stock", "asset": "XLNX", "acquirer": "AMD", "ratio": 1.7, "price": 190.0}
     edit = read(table, EDITS, where="here")
     with pytest.raises(
         DataError, match="acquired_for_stock XLNX: the key acquirer_price is missing, and no close"
@@ -364,7 +364,7 @@ def test_every_view_says_what_it_did(kind, forecast, tmp_path):
     effects = seen.effects()
     for symbol in forecast.assets:
         assert told(effects, 1, symbol) == pytest.approx(by_hand(forecast, seen, symbol), abs=1e-12)
-    assert effects["symbol"].tolist()[: len(view.symbols)] == list(view.symbols)
+    assert effects["symbol"].tolist()[: len(view.assets)] == list(view.assets)
     loaded = Forecast.load(seen.save(tmp_path / "f.nc"))
     pd.testing.assert_frame_equal(loaded.effects(), effects, check_exact=True)
 

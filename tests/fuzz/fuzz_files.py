@@ -250,12 +250,12 @@ value = st.recursive(
     max_leaves=4,
 )
 EDITS = {
-    "zero": {"symbols": ["A"]}, "drop": {"symbols": ["B"]}, "shift": {"symbol": "A", "by": 0.01},
-    "scale": {"symbol": "A", "factor": 1.5}, "cap": {"symbol": "A", "upper": 0.1}, "set_return": {"symbol": "A", "value": 0.01},
-    "like": {"symbol": "A", "other": "B"}, "halted": {"symbol": "A", "probability": 0.5},
-    "suspended": {"asset_class": "etf"}, "replace": {"symbol": "A", "distribution": "norm(0, 0.1)"},
-    "acquired_for_cash": {"symbol": "A", "offer": 30.0, "price": 28.0, "probability": 0.9},
-    "acquired_for_stock": {"symbol": "A", "acquirer": "B", "ratio": 0.5},
+    "zero": {"assets": ["A"]}, "drop": {"assets": ["B"]}, "shift": {"asset": "A", "by": 0.01},
+    "scale": {"asset": "A", "factor": 1.5}, "cap": {"asset": "A", "upper": 0.1}, "set_return": {"asset": "A", "value": 0.01},
+    "like": {"asset": "A", "other": "B"}, "halted": {"asset": "A", "probability": 0.5},
+    "suspended": {"asset_class": "etf"}, "replace": {"asset": "A", "distribution": "norm(0, 0.1)"},
+    "acquired_for_cash": {"asset": "A", "offer": 30.0, "price": 28.0, "probability": 0.9},
+    "acquired_for_stock": {"asset": "A", "acquirer": "B", "ratio": 0.5},
 }  # fmt: skip
 VIEWS = {
     "absolute": {"asset": "A", "mean": 0.02}, "relative": {"asset": "A", "over": "B", "mean": 0.01},

@@ -53,7 +53,7 @@ tune = 10
 chains = 2
 [[edits]]
 kind = "shift"
-symbol = "A"
+asset = "A"
 by = 0.01
 [[views]]
 kind = "absolute"

@@ -18,7 +18,7 @@ PRICES = (1e-12, 1e15)
 WHOLE = {"seed", "n_draws", "tune", "chains", "cores", "thin"}
 TRUE_OR_FALSE = {"keep_draws", "keep_ranks", "short", "demo"}
 NUMBERS = {"mean", "sd", "by", "value", "confidence", "exposure", "max_weight", "max_rhat"}
-TEXTS = {"prices", "universe", "earnings", "out", "asset", "symbol", "views_method", "method", "kind"}
+TEXTS = {"prices", "universe", "earnings", "out", "asset", "views_method", "method", "kind"}
 
 
 def accepted_wrongly(

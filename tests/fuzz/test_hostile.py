@@ -162,7 +162,7 @@ TRIES = {
     "the same in a file": (f"{FORECAST} --alias old.csv", written("old.csv", "old,new\nA,X\nA,Y\n"), "A = X, and A = Y"),
     "two windows of one name": (f"{STRESS} --replay a=2020-03-02..2020-03-20 --replay a=2020-05-04..2020-06-01", nothing, "it is given twice, with other days"),
     "rows of no portfolio": (STRESS, written("book.csv", "symbol,weight,portfolio\nA,0.5,x\nB,0.5,\n"), "1 rows name no portfolio (B)"),
-    "a name that turns the line around": ("run month.toml --check", edited("month.toml", 'symbol = "A"', 'symbol = "\\u202EA"'), r"\u202eA"),
+    "a name that turns the line around": ("run month.toml --check", edited("month.toml", 'asset = "A"', 'asset = "\\u202EA"'), r"\u202eA"),
 }  # fmt: skip
 
 
@@ -229,7 +229,7 @@ def test_the_same_of_edits(text, base, tmp_path):
     shutil.copytree(base, folder, symlinks=True)
     kind, symbol, *settings = text.split()
     lines = [f"{k} = {v if v[0] in '-0123456789' else repr(v)}" for k, v in (x.split("=") for x in settings)]
-    table = "\n".join(["[[edits]]", f"kind = '{kind}'", f"symbol = '{symbol}'", *lines])
+    table = "\n".join(["[[edits]]", f"kind = '{kind}'", f"asset = '{symbol}'", *lines])
     (folder / "changes.toml").write_text(table)
     month = (folder / "month.toml").read_text()
     (folder / "month.toml").write_text(month.replace("[decision]", f"{table}\n[decision]"))

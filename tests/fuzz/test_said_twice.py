@@ -9,7 +9,7 @@ import fuzz_world as world
 import pytest
 
 TWICE = "was said before, and counts once more"
-SHIFT = '[[edits]]\nkind = "shift"\nsymbol = "A"\nby = 0.01\n'
+SHIFT = '[[edits]]\nkind = "shift"\nasset = "A"\nby = 0.01\n'
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_it_is_told_once(words, folder):
 def test_it_is_not_told_where_all_is_refused(folder):
     month = (folder / "month.toml").read_text()
     (folder / "month.toml").write_text(
-        month + '[[edits]]\nkind = "zero"\nsymbols = ["A", "B", "C", "D", "E", "F"]\n'
+        month + '[[edits]]\nkind = "zero"\nassets = ["A", "B", "C", "D", "E", "F"]\n'
     )
     assert said(folder, "run", "month.toml", "--check") == (2, 0)
     assert said(folder, "edit", "out", "shift A by=0.01", "--out", "once.nc") == (0, 0)

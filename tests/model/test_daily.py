@@ -207,7 +207,7 @@ def test_views_reweight_and_never_ask_for_a_second_fit(fitted):
 def test_evidence_conditions_forecasts_and_not_the_fit(fitted):
     """The next day's return of an asset is stated, and others move with it; the draws stay."""
     stated = Evidence("A2", -0.04, 0.002)
-    assert stated.symbol in fitted.panel.assets
+    assert stated.asset in fitted.panel.assets
     given = fitted.with_evidence(stated)
     assert given.draws.identical(fitted.draws)
     forecast = given.forecast(1, seed=1, n_draws=20_000)

@@ -71,7 +71,7 @@ def test_paths_are_those_that_rejection_keeps(free, evidence):
     """Rejection knows nothing of how paths are conditioned: it keeps a free path as often as it agrees."""
     log_weight = 0.0
     for e in evidence:
-        came = np.expm1(free[e.horizon - 1, :, SYMBOLS.index(e.symbol)])
+        came = np.expm1(free[e.horizon - 1, :, SYMBOLS.index(e.asset)])
         log_weight = log_weight - 0.5 * np.square((came - e.mean) / e.sd)
     kept = statistics(free[:, np.random.default_rng(2).random(free.shape[1]) < np.exp(log_weight)])
     assert kept.shape[1] > 2000

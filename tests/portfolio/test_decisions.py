@@ -152,7 +152,7 @@ def test_posterior_error_with_evidence_is_that_of_a_nested_simulation(tiny_model
     told = fit(tiny_model, tiny_panel, seed=2, settings=sampler, evidence=evidence)
     p, rng = told.parameters(), np.random.default_rng(8)
     future = at_periods(model_data(tiny_model, tiny_panel, future=True), slice(1))
-    at = [tiny_panel.assets.index(e.symbol) for e in evidence]
+    at = [tiny_panel.assets.index(e.asset) for e in evidence]
     means, losses = [], []
     for s in range(told.n_draws):
         q = {k: np.broadcast_to(v[s], (5000, *v[s].shape)) for k, v in p.items()}

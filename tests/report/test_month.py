@@ -48,7 +48,7 @@ chains = 2
 
 [[edits]]
 kind = "acquired_for_cash"
-symbol = "AMD"
+asset = "AMD"
 offer = 100.0
 probability = 0.8
 
@@ -196,12 +196,12 @@ BAD = {
     "period": ("[data]", "[data]\nperiod = 400", "month.toml, [data]: period: must be"),
     "evidence on nothing": (
         "[data]",
-        '[[evidence]]\nsymbol = "BBX"\nmean = 0.0\nsd = 0.1\n[data]',
+        '[[evidence]]\nasset = "BBX"\nmean = 0.0\nsd = 0.1\n[data]',
         "evidence: unknown symbol BBX",
     ),
     "evidence without sd": (
         "[data]",
-        '[[evidence]]\nsymbol = "BBY"\nmean = 0.0\n[data]',
+        '[[evidence]]\nasset = "BBY"\nmean = 0.0\n[data]',
         "[evidence.0]: the key sd is missing",
     ),
     "no decision at all": (
@@ -336,7 +336,7 @@ def test_a_view_four_sd_away_goes_into_the_model(posterior):
     with pytest.raises(InfeasibleViewError, match=r"effective of .* put it into the model"):
         forecast_with_changes(posterior, changes, seed=2, n_draws=PREDICTIVE, views_method="reweight")
     refit, inside = forecast_with_changes(posterior, changes, seed=2, n_draws=PREDICTIVE)  # auto
-    assert refit.evidence[0].symbol == "A4"
+    assert refit.evidence[0].asset == "A4"
     assert inside.effective_draws == pytest.approx(inside.n_draws)
     new_mean, new_sd = (x[4] for x in moments(inside))
     assert new_mean == pytest.approx(mean + 4 * sd, abs=0.2 * sd)
@@ -451,8 +451,8 @@ def test_a_month_made_in_python_is_repeated_from_its_file(folder):
         folder,
         model="m6",
         seed=5,
-        evidence=(EvidenceTable(symbol="BBY", mean=0.02, sd=0.1),),
-        edits=({"kind": "shift", "symbol": "CVX", "by": 0.01},),
+        evidence=(EvidenceTable(asset="BBY", mean=0.02, sd=0.1),),
+        edits=({"kind": "shift", "asset": "CVX", "by": 0.01},),
         views=(v.Ordering(above="AAPL", below="BAC", probability=0.6, semantics="constraint").to_dict(),),
         outputs=("submission", "posterior", "picture"),
     )
@@ -549,7 +549,7 @@ def test_mistakes_are_told_in_the_users_words(folder):
     with pytest.raises(UnknownLabelError, match=r"^--zero: unknown symbol PEPP"):
         make_month(zero, {"zero": "--zero"})
     with pytest.raises(UnknownLabelError, match=r"^evidence: unknown symbol ZZZ"):
-        make_month(made(folder, evidence=(EvidenceTable(symbol="ZZZ", mean=0.0, sd=0.1),)))
+        make_month(made(folder, evidence=(EvidenceTable(asset="ZZZ", mean=0.0, sd=0.1),)))
 
 
 def test_read_month_is_lazy_about_nothing(folder):

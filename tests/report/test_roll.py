@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from bdfm.data.sources import demo
-from bdfm.errors import DataError, UnknownLabelError
+from bdfm.errors import DataError, RenamedWarning, UnknownLabelError
 from bdfm.forecast.forecast import Forecast
 from bdfm.portfolio.decisions import decide
 from bdfm.report.month import read_month
@@ -40,11 +40,11 @@ Ben = 0.5
 
 [[edits]]
 kind = "zero"
-symbols = ["PEP"]
+assets = ["PEP"]
 
 [[edits]]
 kind = "halted"
-symbol = "AMD"
+asset = "AMD"
 
 [[views]]
 kind = "ordering"
@@ -124,6 +124,21 @@ def test_a_rolled_file_is_in_order(file, prices):
 def test_statements_are_asked_about(how, kind, message, file, prices):
     with pytest.raises(kind, match=message):
         roll(file, "2022-11-25", prices, **how)
+
+
+def test_a_file_of_the_version_before_is_rolled_with_new_names(file, prices):
+    stated = '[[evidence]]\nasset = "AAPL"\nmean = 0.01\nsd = 0.1\n'
+    file.write_text(FILE.replace("[shares]", f"{stated}[shares]"))
+    new = to_text(roll(file, "2022-11-25", prices, keep=["all"]), file)
+    before, views = file.read_text().split("[[views]]", 1)
+    file.write_text(
+        before.replace("assets = ", "symbols = ").replace("asset = ", "symbol = ") + "[[views]]" + views
+    )
+    with pytest.warns(RenamedWarning, match="is called asset") as told:
+        rolled = roll(file, "2022-11-25", prices, keep=["all"])
+    assert len(told) == 3
+    assert to_text(rolled, file) == new
+    assert "symbol" not in new
 
 
 def test_the_nearest_word_counts(file, prices):
@@ -240,7 +255,7 @@ def test_a_run_file_among_its_results_rolls_to_a_folder_beside_them(file, prices
 def test_a_horizon_that_was_a_date_is_as_far_from_the_new_origin(file, prices):
     """The 18th of November is 15 market days after the 28th of October."""
     text = 'model = "daily"\n[data]\ndemo = true\norigin = 2022-10-28\nhorizon = [1, "5d", 2022-11-18]\n'
-    stated = '[[evidence]]\nsymbol = "AAPL"\nmean = 0.01\nsd = 0.1\nhorizon = 2022-11-04\n'
+    stated = '[[evidence]]\nasset = "AAPL"\nmean = 0.01\nsd = 0.1\nhorizon = 2022-11-04\n'
     (file.parent / "daily.toml").write_text(text + stated)
     rolled = roll(file.parent / "daily.toml", "2022-11-25", prices, keep=["evidence"])
     assert rolled.run.data.horizon == (1, "5d", "15d")
