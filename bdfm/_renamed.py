@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import wraps
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,8 +24,23 @@ OPTIONS: Final[Mapping[str, Mapping[str, str]]] = {
 }
 
 
+_IN_A_FILE: Final[ContextVar[bool]] = ContextVar("in_a_file", default=False)
+
+
+@contextmanager
+def of_a_file() -> Iterator[None]:
+    """Take old names without a warning: of a file that a program wrote, which nobody can change."""
+    token = _IN_A_FILE.set(True)
+    try:
+        yield
+    finally:
+        _IN_A_FILE.reset(token)
+
+
 def warn(old: str, new: str, *, where: str) -> None:
     """Say that a name is another one now, of the line outside the package that has the old one."""
+    if _IN_A_FILE.get():
+        return
     pydantic = find_spec("pydantic")  # its frames stand between a record of settings and who makes it
     inner = [Path(__file__), *([Path(pydantic.origin)] if pydantic and pydantic.origin else [])]
     warnings.warn(
@@ -49,6 +66,13 @@ def keys(
         warn(name, new_of[name], where=where)
     overruled = {new_of[name] for name in old}
     return {new_of.get(name, name): x for name, x in given.items() if name not in overruled}
+
+
+def everywhere(value: Any, new_of: Mapping[str, str]) -> Any:
+    """Value as of JSON in which names that were changed are the new ones, however deep; without a warning."""
+    if isinstance(value, dict):
+        return {new_of.get(name, name): everywhere(x, new_of) for name, x in value.items()}
+    return [everywhere(x, new_of) for x in value] if isinstance(value, list) else value
 
 
 def keywords[**P, R](*, _old_wins: bool = False, **new_of: str) -> Callable[[Callable[P, R]], Callable[P, R]]:

@@ -41,13 +41,14 @@ class Settings(BaseModel):
     Types are strict: no text is taken for a number, no number for a truth, 1.0 for no whole number. Whole
     numbers are numbers, lists are tuples, texts are paths and dates.
 
-    Fields that were ``renamed`` are taken, read and loaded from a pickle under their old names as well.
+    ``renamed`` gives the new names of fields by the old ones, under which they are taken, read and loaded from
+    a pickle as well.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     told_as: ClassVar[str | None] = None
     error_kind: ClassVar[type[BdfmError]] = DataError
-    renamed: ClassVar[Mapping[str, str]] = {}  # old names of fields and the new ones
+    renamed: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, **settings: Any) -> None:
         settings = self.with_new_names(settings)

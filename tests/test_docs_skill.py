@@ -120,7 +120,7 @@ def test_house_is_what_the_rule_chose(figures):
     assert isinstance(house.predictive, CovariancePool)
     assert house.predictive.share == 0.5
     assert house.panel.rolling_covariance is not None
-    assert house.panel.rolling_covariance.volatility_half_life == 120
+    assert house.panel.rolling_covariance.volatility_half_life_days == 120
     # The model's half is the core of the runs.
     core = FactorModel.from_toml((ROOT / "scripts/benchmarks/skill_core.toml").read_text(encoding="utf-8"))
     other = {"name", "predictive", "panel"}

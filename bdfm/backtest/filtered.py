@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -26,8 +27,10 @@ class FilteredHistorical(Simulation):
     correlation to that mean.
     """
 
+    renamed: ClassVar[Mapping[str, str]] = {"volatility_half_life": "volatility_half_life_days"}
+
     label: str = Field(default="fhs", exclude=True)
-    volatility_half_life: HalfLife = 60.0
+    volatility_half_life_days: HalfLife = 60.0  # market days
     block_days: PositiveInt = 5
     n_draws: int = Field(default=20_000, ge=2)
     warm_up: ClassVar[int] = 60  # first days of an asset, whose volatility is not known yet
@@ -36,7 +39,7 @@ class FilteredHistorical(Simulation):
         """Forecast by simulation; each path comes with its mirror image."""
         rng = np.random.default_rng(seed)
         returns = self._returns(history)
-        keep = 0.5 ** (1 / self.volatility_half_life)
+        keep = 0.5 ** (1 / self.volatility_half_life_days)
         residuals, variance = _residuals(returns, keep, self.warm_up)
         residuals = _completed(residuals, np.array(history.asset_class), rng)
         n_days = max(1, round(history.horizon_days))

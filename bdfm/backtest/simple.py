@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt
 
@@ -19,7 +22,7 @@ from bdfm.data.covariance import (
 from bdfm.data.features import day_numbers
 from bdfm.data.periods import period_edges
 from bdfm.data.settings import RollingCovariance
-from bdfm.data.weighting import HalfLife
+from bdfm.data.weighting import OLD_HALF_LIVES, HalfLife
 from bdfm.errors import DataError
 from bdfm.forecast.forecast import N_RANKS
 from bdfm.forecast.ranks import outcome_quantiles
@@ -72,10 +75,12 @@ class EWMA(Simulation):
     Student-t margins of 5 degrees of freedom by default: ``ewma-t``; ``dof=None`` is ``ewma-normal``.
     """
 
+    renamed: ClassVar[Mapping[str, str]] = OLD_HALF_LIVES
+
     label: str = Field(default="ewma-t", exclude=True)
     dof: float | None = Field(default=5.0, gt=2)
-    volatility_half_life: HalfLife = 60.0  # market days
-    correlation_half_life: HalfLife = 250.0
+    volatility_half_life_days: HalfLife = 60.0  # market days
+    correlation_half_life_days: HalfLife = 250.0
     correlation_days: PositiveInt = 1
 
     def estimate(self, history: History) -> tuple[Floats, Floats]:
@@ -85,8 +90,8 @@ class EWMA(Simulation):
 
     def _rolling(self, history: History) -> Estimate:
         settings = RollingCovariance(
-            volatility_half_life=self.volatility_half_life,
-            correlation_half_life=self.correlation_half_life,
+            volatility_half_life_days=self.volatility_half_life_days,
+            correlation_half_life_days=self.correlation_half_life_days,
             correlation_days=self.correlation_days,
             window_days=self.window_days,
         )

@@ -105,10 +105,10 @@ def rolling(returns: Floats, settings: RollingCovariance) -> Estimate:
     days; NaN is missing. An asset with fewer than 2 returns has a volatility of NaN or 0.
     """
     kept = returns[-settings.window_days :]
-    daily = volatility(kept, halved(len(kept), settings.volatility_half_life))
+    daily = volatility(kept, halved(len(kept), settings.volatility_half_life_days))
     n_days = settings.correlation_days
     longer = summed(kept, n_days)
-    weights = halved(len(longer), settings.correlation_half_life)
+    weights = halved(len(longer), settings.correlation_half_life_days)
     return Estimate(pairwise_correlation(longer, weights, n_days=n_days), daily)
 
 

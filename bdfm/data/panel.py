@@ -404,7 +404,8 @@ class Panel:
         Raises ``DataError`` when the Dataset is not one.
         """
         locked = read_only(dataset)
-        settings = PanelSettings.model_validate_json(locked.attrs["settings"])
+        with _renamed.of_a_file():
+            settings = PanelSettings.model_validate_json(locked.attrs["settings"])
         return cls(locked, settings)
 
     @property

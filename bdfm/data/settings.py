@@ -15,7 +15,7 @@ from pydantic import (
 from bdfm._settings import Settings
 from bdfm.data.choices import MAX_DAYS
 from bdfm.data.periods import Period
-from bdfm.data.weighting import HalfLife
+from bdfm.data.weighting import OLD_HALF_LIVES, HalfLife
 
 MIN_PERIODS: Final = 24
 DAILY_SPACING: Final = 4  # calendar days between prices up to which they are daily
@@ -26,9 +26,10 @@ class RollingCovariance(Settings):
     """How the covariance of the days before the origin is estimated: ``[panel.rolling_covariance]``."""
 
     told_as = "panel.rolling_covariance"
+    renamed = OLD_HALF_LIVES
 
-    volatility_half_life: HalfLife = 60.0  # market days
-    correlation_half_life: HalfLife = 250.0
+    volatility_half_life_days: HalfLife = 60.0  # market days, as of all of these
+    correlation_half_life_days: HalfLife = 250.0
     correlation_days: PositiveInt = 5  # of overlapping returns: markets close at different hours
     window_days: int = Field(default=1500, ge=20, le=MAX_DAYS)  # market days before the origin, at most
 

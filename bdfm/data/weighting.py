@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Final
 
 import numpy as np
@@ -17,6 +18,11 @@ MIN_EFFECTIVE: Final = 5.0  # periods that weights must be as good as
 MIN_SHARE: Final = 0.5  # of the periods that there are, where they are few
 MIN_TOTAL: Final = 3.0  # sum of weights that are at most 1: periods that count in full; a half-life of 2: 3.4
 
+# Old names of half-lives in market days, and the new ones
+OLD_HALF_LIVES: Final[Mapping[str, str]] = {
+    "volatility_half_life": "volatility_half_life_days",
+    "correlation_half_life": "correlation_half_life_days",
+}
 HalfLife = Annotated[float, Field(ge=MIN_HALF_LIFE, allow_inf_nan=False)]
 
 

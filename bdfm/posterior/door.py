@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import xarray as xr
 
-from bdfm import _checks
+from bdfm import _checks, _renamed
 from bdfm._version import __version__
 from bdfm.data.panel import Panel
 from bdfm.errors import DataError, FileError, ModelError, UnknownLabelError
@@ -149,7 +149,7 @@ def completed(tree: xr.DataTree, path: Path) -> xr.DataTree:
             )
     _check_numbers(draws, path)
     # A part of the reader's own, or a setting that is refused today, is told when the model is needed.
-    with suppress(ModelError, UnknownLabelError):
+    with suppress(ModelError, UnknownLabelError), _renamed.of_a_file():
         model = FactorModel.from_toml(str(tree.attrs["model_toml"])) if "model_toml" in tree.attrs else None
         if model is not None:
             tree[POSTERIOR] = xr.DataTree(_in_declared_order(draws, model, path))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from bdfm import _checks, _files, _folders, _memory
+from bdfm import _checks, _files, _folders, _memory, _renamed
 from bdfm._seeds import either_seed
 from bdfm.data.panel import Panel
 from bdfm.data.weighting import effective_size
@@ -204,7 +204,8 @@ class Posterior:
     def model(self) -> FactorModel:
         """Model that was fitted."""
         try:
-            return FactorModel.from_toml(str(self._tree.attrs["model_toml"]))
+            with _renamed.of_a_file():
+                return FactorModel.from_toml(str(self._tree.attrs["model_toml"]))
         except (ModelError, UnknownLabelError) as error:  # a part of the reader's own, or a setting of old
             if self._file is None:
                 raise

@@ -89,7 +89,10 @@ class PriceForecaster(_BaseForecaster):  # type: ignore[misc]
     @classmethod
     def get_test_params(cls, parameter_set: str = "default") -> list[dict[str, Any]]:
         """Settings for sktime's own checks."""
-        return [{}, {"forecaster": EWMA(volatility_half_life=10, n_draws=500), "n_samples": 50, "seed": 3}]
+        return [
+            {},
+            {"forecaster": EWMA(volatility_half_life_days=10, n_draws=500), "n_samples": 50, "seed": 3},
+        ]
 
     def _fit(self, y: pd.DataFrame, X: Any, fh: Any) -> Any:
         values = y.to_numpy(dtype=np.float64)

@@ -59,8 +59,8 @@ def rivals() -> dict[str, Any]:
     return {
         "ewma-t": EWMA(n_draws=20_000),
         "riskmetrics": EWMA(
-            volatility_half_life=11.2,
-            correlation_half_life=11.2,
+            volatility_half_life_days=11.2,
+            correlation_half_life_days=11.2,
             dof=None,
             n_draws=20_000,
             label="riskmetrics",

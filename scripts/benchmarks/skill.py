@@ -129,7 +129,7 @@ def forecasters() -> dict[str, Forecaster]:
     found: list[Forecaster] = [
         Oracle(),
         *(known[name] for name in ("ewma-t-5d", "fhs", "har-5d", "historical")),
-        EWMA(label="ewma-t-5d-120", correlation_days=5, volatility_half_life=120),
+        EWMA(label="ewma-t-5d-120", correlation_days=5, volatility_half_life_days=120),
         fitted(core()),
         fitted(bdfm.FactorModel.from_preset("m6")),
         ModelForecaster(bdfm.FactorModel.from_preset("daily"), DAILY_SAMPLER, 40_000),

@@ -211,7 +211,7 @@ def test_filtered_historical_simulation_keeps_variance_and_dependence(history):
     logs = np.log1p(
         FilteredHistorical(n_draws=20_000).forecast(history, seed=1).draws.to_numpy().astype(float)
     )
-    correlation, scale = EWMA(label="x", correlation_half_life=1e6, correlation_days=5).estimate(history)
+    correlation, scale = EWMA(label="x", correlation_half_life_days=1e6, correlation_days=5).estimate(history)
     np.testing.assert_allclose(logs.std(axis=0), scale, rtol=0.3)
     np.testing.assert_allclose(np.corrcoef(logs.T), correlation, atol=0.2)
 
