@@ -41,8 +41,8 @@ class Settings(BaseModel):
     Types are strict: no text is taken for a number, no number for a truth, 1.0 for no whole number. Whole
     numbers are numbers, lists are tuples, texts are paths and dates.
 
-    ``renamed`` gives the new names of fields by the old ones, under which they are taken, read and loaded from
-    a pickle as well.
+    ``renamed`` gives the new names of fields by the old ones, under which they are taken, read and loaded
+    from a pickle as well.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -100,6 +100,8 @@ def parse_edits(texts: Sequence[str]) -> Iterator[Edit]:
         table: dict[str, Any] = {"kind": kind, **_settings_of(EDITS[kind], settings)}
         named = [unquoted(w) for w in words if w not in settings]
         fields = EDITS[kind].words
+        told = [*fields[: len(named)], *(w.partition("=")[0] for w in settings)]
+        _checks.unique(told, what="settings", where=where, hint="Give each once, with or without its name.")
         if fields == ("assets",):
             table["assets"] = named
         elif len(named) > len(fields):
