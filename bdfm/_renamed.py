@@ -110,8 +110,9 @@ def named_tuple[T: tuple[Any, ...]](**new_of: str) -> Callable[[type[T]], type[T
 
     def decorated(kind: type[T]) -> type[T]:
         made: Any = kind
-        made.__new__ = keywords(**new_of)(made.__new__)
-        made._replace = made.__replace__ = keywords(**new_of)(made._replace)
+        take = keywords(_old_wins=False, **new_of)
+        made.__new__ = take(made.__new__)
+        made._replace = made.__replace__ = take(made._replace)
         for old, new in new_of.items():
             setattr(kind, old, attribute(old, new))
         return kind

@@ -63,7 +63,7 @@ class View(Statement):
         """Assets named."""
         raise NotImplementedError
 
-    symbols = _renamed.attribute("symbols", "assets")
+    symbols: ClassVar[property] = _renamed.attribute("symbols", "assets")
 
     @property
     def subjects(self) -> tuple[tuple[object, ...], ...]:

@@ -148,7 +148,7 @@ def test_bad_file_is_one_message_and_nothing_is_written(bdfm_command, arguments,
 
 BAD_OPTIONS = {
     "unknown zero": (["--zero", "ZZZ"], "--zero: unknown symbol ZZZ"),
-    "unknown evidence": (["--evidence", "ZZZ=0.1,0.1"], "evidence: unknown symbol ZZZ"),
+    "unknown evidence": (["--evidence", "ZZZ=0.1,0.1"], "evidence: unknown asset ZZZ"),
     "evidence form": (["--evidence", "AAPL:0.1"], "is not understood. Write the return of one asset"),
     "evidence on two": (
         ["--evidence", "AAPL - KO = 1% +- 2%"],

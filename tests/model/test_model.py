@@ -317,7 +317,7 @@ def test_each_step_ahead_has_its_own_features(rng):
 @pytest.mark.parametrize(
     ("evidence", "error", "message"),
     [
-        ([Evidence("A9", 0.0, 0.1)], UnknownLabelError, "evidence: unknown symbol A9"),
+        ([Evidence("A9", 0.0, 0.1)], UnknownLabelError, "evidence: unknown asset A9"),
         ([Evidence("A1", 0.0, 0.1)] * 2, DataError, r"given more than once \(A1\)"),
         ([Evidence("A1", 0.0, 0.0)], DataError, "evidence on A1: sd must be above 0, got 0"),
         ([Evidence("A1", np.nan, 0.1)], DataError, "evidence on A1: mean must be a finite number"),

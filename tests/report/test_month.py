@@ -197,7 +197,7 @@ BAD = {
     "evidence on nothing": (
         "[data]",
         '[[evidence]]\nasset = "BBX"\nmean = 0.0\nsd = 0.1\n[data]',
-        "evidence: unknown symbol BBX",
+        "evidence: unknown asset BBX",
     ),
     "evidence without sd": (
         "[data]",
@@ -548,7 +548,7 @@ def test_mistakes_are_told_in_the_users_words(folder):
     zero = run.model_copy(update={"data": run.data.model_copy(update={"zero": ("PEPP",)})})
     with pytest.raises(UnknownLabelError, match=r"^--zero: unknown symbol PEPP"):
         make_month(zero, {"zero": "--zero"})
-    with pytest.raises(UnknownLabelError, match=r"^evidence: unknown symbol ZZZ"):
+    with pytest.raises(UnknownLabelError, match=r"^evidence: unknown asset ZZZ"):
         make_month(made(folder, evidence=(EvidenceTable(asset="ZZZ", mean=0.0, sd=0.1),)))
 
 
