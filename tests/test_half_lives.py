@@ -21,7 +21,7 @@ from bdfm.data.sources import demo
 from bdfm.errors import DataError, RenamedWarning, UnknownLabelError
 
 ROOT = Path(__file__).parents[1]
-OLD = re.compile(r"\b(volatility|correlation)_half_life\b")
+OLD = re.compile(r"(volatility|correlation)_half_life\b")
 VOLATILITY, CORRELATION = "volatility_half_life", "correlation_half_life"
 
 
