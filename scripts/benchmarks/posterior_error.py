@@ -40,7 +40,7 @@ def nested(posterior: Posterior, *, n_paths: int, n_draws: int) -> tuple[float, 
         returns = np.expm1(logs.astype(float)).reshape(n_paths, n, -1)
         weight = np.ones((n_paths, n))
         for e in posterior.evidence:
-            came = returns[:, :, panel.assets.index(e.symbol)]
+            came = returns[:, :, panel.assets.index(e.asset)]
             weight *= np.exp(-0.5 * np.square((came - e.mean) / e.sd))
         halves.append((weight * (returns @ equal < 0)).sum(axis=0) / weight.sum(axis=0))
     return float(np.mean(halves)), float(np.sqrt(max(np.cov(halves)[0, 1], 0.0)))
