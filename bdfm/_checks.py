@@ -349,9 +349,11 @@ def _symbols(table: pd.DataFrame, *, where: str) -> pd.DataFrame:
 def universe_table(universe: pd.DataFrame) -> pd.DataFrame:
     """Universe with text columns symbol, asset_class and name; the symbol where a name is missing.
 
-    Other columns are kept. Raises ``DataError`` for a missing column, an empty cell, or a repeated symbol.
+    Other columns are kept; a list of symbols is a universe of one class. Raises ``DataError`` for a missing
+    column, an empty cell, or a repeated symbol.
     """
     where = "universe"
+    universe = _tables.bare_list(universe)
     has_columns(universe, ("symbol", "asset_class"), where=where)
     if universe.empty:
         raise DataError(f"{where}: no assets. Give one row for each.")

@@ -59,19 +59,32 @@ def _is_none(label: Any, *, blank: bool) -> bool:
     return bool(missing) or isinstance(label, bytes | bool | np.bool_)
 
 
-def in_order(given: object, labels: Sequence[str], *, axis: int, what: str, where: str) -> None:
-    """Raise ``DataError`` where a pandas table has names of its own along an axis, and they are others.
+def own_labels(given: Any, *, axis: int) -> tuple[str, ...] | None:
+    """Labels that a table of pandas or xarray has of its own along an axis; None where it has none.
 
-    Rows and columns that are but counted, from 0 on, and numbers that are none of the labels, name nothing.
+    Rows and columns that are but counted, from 0 on, name nothing.
     """
-    if not isinstance(given, pd.DataFrame | pd.Series):
-        return
-    index = given.axes[axis]
-    found = tuple(str(x) for x in index)
+    if isinstance(given, pd.DataFrame | pd.Series):
+        index = given.axes[axis]
+    elif type(given).__name__ == "DataArray" and given.dims[axis] in given.indexes:
+        index = given.indexes[given.dims[axis]]
+    else:
+        return None
     counted = isinstance(index, pd.RangeIndex) and index.equals(pd.RangeIndex(len(index)))
-    if counted or found == tuple(labels):
+    return None if counted else tuple(str(x) for x in index)
+
+
+def in_order(given: object, labels: Sequence[str], *, axis: int, what: str, where: str) -> None:
+    """Raise ``DataError`` where a table has names of its own along an axis, and they are others.
+
+    Tables are those of pandas and xarray. What is but counted, and numbers that are none of the labels, name
+    nothing.
+    """
+    found = own_labels(given, axis=axis)
+    if found is None or found == tuple(labels):
         return
-    if all(isinstance(x, int | np.integer) for x in index) and not set(found) & set(labels):
+    numbers = all(x.removeprefix("-").isdigit() for x in found)
+    if numbers and not set(found) & set(labels):
         return
     raise DataError(
         f"{where}: {what} is by {_checks.first(found)}, and the labels are {_checks.first(labels)}: others,"
@@ -84,6 +97,13 @@ def columns_of(table: object) -> list[object] | None:
     if not isinstance(table, pd.DataFrame) or all(isinstance(x, int | np.integer) for x in table.columns):
         return None
     return list(table.columns)
+
+
+def same_assets(table: object, other: object, *, axes: tuple[int, int], what: str, where: str) -> None:
+    """Raise ``DataError`` where two tables both name their assets, each along its axis, and not alike."""
+    labels = own_labels(table, axis=axes[0])
+    if labels is not None:
+        in_order(other, labels, axis=axes[1], what=what, where=where)
 
 
 def by_symbol(weights: Mapping[Any, Any] | pd.Series[Any], *, where: str) -> dict[str, float]:

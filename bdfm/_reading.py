@@ -111,6 +111,11 @@ def line_of(record: Mapping[str, Any]) -> str:
     )
 
 
+def counted(n: int, noun: str) -> str:
+    """Number with its noun: 1 origin, 2 origins."""
+    return f"{n:,} {_plural(noun, n)}"
+
+
 def _plural(noun: str, n: int) -> str:
     head, _, rest = noun.partition(" ")
     if n == 1:

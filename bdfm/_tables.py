@@ -13,6 +13,7 @@ from bdfm._reading import READING, Reading, cut
 from bdfm._symbols import Aliases
 from bdfm.errors import DataError
 
+ONE_CLASS: Final = "asset"  # class of all assets of a universe that is a bare list of symbols
 _LOOKED_AT: Final = 1000  # different cells of a column that say whether it holds symbols
 
 
@@ -119,6 +120,16 @@ def wide(
     numbers = _floats(table.set_axis(names, axis=1), where, decimal_mark, reading, percent_columns)
     numbers = _renamed(numbers, aliases, where, reading)
     return _merged(numbers, where, reading).rename_axis(columns=None)
+
+
+def bare_list(given: Any) -> Any:
+    """Universe of a list of symbols, all of one class; anything else as it is."""
+    one = isinstance(given, pd.Index | pd.Series) or (isinstance(given, np.ndarray) and given.ndim == 1)
+    if not one and not isinstance(given, list | tuple):
+        return given
+    if isinstance(given, pd.Series) and not isinstance(given.index, pd.RangeIndex):  # classes by symbol
+        return given.rename("asset_class").rename_axis("symbol").reset_index()
+    return pd.DataFrame({"symbol": list(given), "asset_class": ONE_CLASS})
 
 
 def prices_frame(prices: Any, *, where: str = "prices") -> pd.DataFrame:

@@ -7,7 +7,18 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from bdfm import Forecast, Panel, _files, _labels, demo, information_ratio, risk
+from bdfm import (
+    Forecast,
+    Panel,
+    _files,
+    _labels,
+    demo,
+    information_ratio,
+    outcome_quantiles,
+    quantile_probabilities,
+    ranked_probability_score,
+    risk,
+)
 from bdfm._symbols import check_aliases
 from bdfm.data.doubts.door import examine
 from bdfm.data.doubts.tables import Tables
@@ -17,6 +28,9 @@ from bdfm.portfolio.decisions import decide
 from bdfm.portfolio.mandate import Mandate
 from bdfm.portfolio.risk import portfolio_risk
 from bdfm.risk.base import RiskModel
+from bdfm.scoring.calibration import pit
+from bdfm.scoring.joint import dawid_sebastiani_score, joint_pit, variogram_score
+from bdfm.scoring.scores import crps, energy_score, log_score
 
 A = list("ABCDEF")
 X = 0.05 * np.random.default_rng(3).standard_normal((300, 6)) + np.arange(6) / 100
@@ -185,3 +199,93 @@ def test_a_file_of_another_kind_stays(tmp_path):
     path.write_bytes(before[:-100])  # a broken one has nothing to lose
     _files.save_dataset(content, path, kind="posterior")
     assert list(tmp_path.iterdir()) == [path]
+
+
+def scores_of(draws, came):
+    """Every score of draws, by name."""
+    return {
+        "pit": lambda: pit(draws, came),
+        "crps": lambda: crps(draws, came),
+        "energy": lambda: energy_score(draws, came, seed=1),
+        "variogram": lambda: variogram_score(draws, came),
+        "dawid_sebastiani": lambda: dawid_sebastiani_score(draws, came),
+        "joint_pit": lambda: joint_pit(draws, came, seed=1),
+    }
+
+
+SERIES = pd.Series(X[0] + [0.1, 0, -0.1, 0.2, 0, 0], index=A)
+FORMS = {
+    "Series": lambda s: s,
+    "DataArray": lambda s: xr.DataArray(s.to_numpy(), dims="asset", coords={"asset": list(s.index)}),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("score", scores_of(X, X[0]))
+def test_a_score_of_assets_in_another_order(form, score):
+    """They met by place: the score was that of other assets, without a word."""
+    draws = forecast().draws
+    right = scores_of(draws, FORMS[form](SERIES))[score]()
+    np.testing.assert_array_equal(right, scores_of(draws, SERIES.to_numpy())[score]())
+    np.testing.assert_array_equal(right, scores_of(draws.to_numpy(), SERIES[::-1].to_numpy()[::-1])[score]())
+    np.testing.assert_array_equal(right, scores_of(draws.T, SERIES)[score]())
+    np.testing.assert_array_equal(right, scores_of(draws, pd.Series(SERIES.to_numpy()))[score]())
+    for wrong in (SERIES[::-1], SERIES.rename({"F": "Z"})):
+        with pytest.raises(DataError, match=r"what came is by .* others, or in another order"):
+            scores_of(draws, FORMS[form](wrong))[score]()
+        with pytest.raises(DataError, match=r"what came is by .* others, or in another order"):
+            scores_of(pd.DataFrame(X, columns=A), FORMS[form](wrong))[score]()
+
+
+@pytest.mark.parametrize("score", [ranked_probability_score, log_score])
+def test_a_score_of_fifths_in_another_order(score):
+    probabilities = forecast().quantile_probabilities()
+    outcome = outcome_quantiles(SERIES)
+    assert list(outcome["asset"].to_numpy()) == A
+    assert list(outcome["quantile"].to_numpy()) == [1, 2, 3, 4, 5]
+    right = score(probabilities, outcome)
+    np.testing.assert_array_equal(
+        right, score(probabilities.to_numpy(), outcome_quantiles(SERIES.to_numpy()))
+    )
+    np.testing.assert_array_equal(right, score(probabilities.T, outcome.T))
+    np.testing.assert_array_equal(right, score(probabilities, outcome.to_pandas()))
+    for wrong in (outcome_quantiles(SERIES[::-1]), outcome[:, :][::-1].to_pandas()):
+        with pytest.raises(DataError, match=r"what came is by F, E.* in another order"):
+            score(probabilities, wrong)
+    with pytest.raises(DataError, match=r"2 of 6 rows of outcome are not within 0 and 1 with sum 1"):
+        score(probabilities, np.where(np.arange(6)[:, None] < 2, 0.9, outcome))
+
+
+@pytest.mark.parametrize("form", [lambda x: pd.DataFrame(x, columns=A), lambda x: forecast(x).draws])
+def test_quantiles_of_draws_keep_their_assets(form):
+    made = quantile_probabilities(form(X))
+    assert made.dims == ("asset", "quantile")
+    assert list(made["asset"].to_numpy()) == A
+    np.testing.assert_array_equal(made, quantile_probabilities(X.astype(form(X).to_numpy().dtype)))
+    assert isinstance(quantile_probabilities(X), np.ndarray)
+    assert isinstance(outcome_quantiles(pd.Series([0.1, 0.2])), np.ndarray)  # counted rows name nothing
+
+
+@pytest.mark.parametrize("door", ["panel", "exposures"])
+def test_a_data_array_in_another_order(door):
+    table = xr.DataArray(X, dims=("day", "asset"), coords={"asset": A})
+    assert tuple(DOORS[door](table).assets) == tuple(A)
+    with pytest.raises(DataError, match="others, or in another order"):
+        DOORS[door](table[:, ::-1])
+
+
+def test_data_arrays_of_a_risk_model_in_another_order():
+    loadings = xr.DataArray(X[:6, :2], dims=("asset", "factor"), coords={"asset": A, "factor": ["F", "G"]})
+
+    def of(table):
+        n = table.sizes.get("draw")
+        covariance, variance = (
+            (np.eye(2), np.ones(6)) if n is None else (np.eye(2)[None].repeat(n, 0), np.ones((n, 6)))
+        )
+        return RiskModel.from_arrays(table, covariance, variance, assets=A, factors=["F", "G"])
+
+    for table in (loadings, loadings.expand_dims(draw=3)):
+        assert tuple(of(table).assets) == tuple(A)
+        for wrong in (table.isel(asset=slice(None, None, -1)), table.isel(factor=slice(None, None, -1))):
+            with pytest.raises(DataError, match=r"exposures is by .* in another order"):
+                of(wrong)

@@ -47,6 +47,7 @@ GROUND += (
     "_numbers",
     "_numerals",
     "_reading",
+    "_kinds",
     "_tables",
     "_labels",
     "_symbols",

@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 from bdfm import _checks
 from bdfm._seeds import either_seed
 from bdfm.backtest.comparison import compare
-from bdfm.backtest.protocol import Floats, Forecaster, History, MarketData, QuantileForecast
+from bdfm.backtest.protocol import (
+    Floats,
+    Forecaster,
+    History,
+    MarketData,
+    QuantileForecast,
+    check_forecaster,
+    check_made,
+)
 from bdfm.backtest.run import Run
 from bdfm.backtest.significance import Difference, diebold_mariano
 from bdfm.backtest.stretches import SequentialForecaster, stretch_length, way_to
@@ -60,6 +68,7 @@ def look_ahead(
     pandas.DataFrame
         (origin, future): True where the forecast is bit-identical to that from the data as they are.
     """
+    check_forecaster(forecaster)
     dates = [_checks.as_date(o, where="origins") for o in origins]
     if not dates:
         raise DataError("look-ahead audit: no origins given. Give at least one date.")
@@ -99,6 +108,7 @@ def _forecast(
                     raise
     else:
         forecast = forecaster.forecast(known(origin), seed=origin_seed(seed, origin))
+    check_made(forecast, where=f"look-ahead audit of {forecaster.name}")
     if isinstance(forecast, QuantileForecast):
         return forecast.probabilities
     return np.asarray(forecast.draws.to_numpy())

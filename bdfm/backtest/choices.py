@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 Score = Literal["rps", "log_score", "crps", "energy_score", "variogram_score", "dawid_sebastiani_score"]
 SCORES: Final[dict[str, str]] = {
@@ -15,6 +15,28 @@ SCORES: Final[dict[str, str]] = {
 }
 # Of all assets jointly: no mean over assets, and none by class.
 JOINT: Final = ("energy_score", "variogram_score", "dawid_sebastiani_score")
+
+
+class Unit(NamedTuple):
+    """Unit in which differences of a score are shown: its size, as text, and how many decimals."""
+
+    size: float
+    text: str
+    decimals: int
+
+    def shown(self, difference: float, *, sign: str = "") -> str:
+        """Difference in this unit, such as 3.1e-5."""
+        return f"{difference / self.size:{sign}.{self.decimals}f}{self.text[1:]}"
+
+
+_FINE: Final = Unit(1e-5, "1e-5", 1)
+_WHOLE: Final = Unit(1.0, "", 3)  # of sums over pairs of assets, and of a log density
+
+
+def unit_of(score: Score) -> Unit:
+    """Unit in which differences of a score are shown."""
+    return _WHOLE if score in ("variogram_score", "dawid_sebastiani_score") else _FINE
+
 
 # What the posterior of one origin is off by averages out over many: its chains may disagree more than those
 # of a single forecast, but not without bound. They go on until these thresholds hold. Where that takes more

@@ -12,8 +12,8 @@ from scipy.special import stdtrit
 
 from bdfm import _files
 from bdfm._optional import optional
-from bdfm.backtest.choices import JOINT, SCORES
-from bdfm.backtest.scoreboard import UNIT, Grouping, Scoreboard
+from bdfm.backtest.choices import JOINT, SCORES, unit_of
+from bdfm.backtest.scoreboard import LEAST_P, Grouping, Scoreboard
 from bdfm.forecast.forecast import N_RANKS
 
 Figure = Any  # of Plotly, which is optional
@@ -36,22 +36,25 @@ th:first-child{text-align:left}.note{color:#666;font-size:13px}
 
 def texts(scores: Scoreboard) -> pd.DataFrame:
     """Table (forecaster) for people: texts only."""
-    t = scores.table
+    t, unit = scores.table, unit_of(scores.score)
 
     def number(column: str, form: str, scale: float = 1.0) -> list[str]:
         return ["" if np.isnan(x) else format(x / scale, form) for x in t[column]]
 
     columns = {
         SCORES[scores.score]: number("score", ".5f"),
-        "diff 1e-5": [
+        f"diff {unit.text}".strip(): [
             "reference" if n == scores.reference else x
-            for n, x in zip(t.index, number("difference", "+.1f", UNIT), strict=True)
+            for n, x in zip(t.index, number("difference", f"+.{unit.decimals}f", unit.size), strict=True)
         ],
         "± se": [
             "" if n == scores.reference else x
-            for n, x in zip(t.index, number("se", ".1f", UNIT), strict=True)
+            for n, x in zip(t.index, number("se", f".{unit.decimals}f", unit.size), strict=True)
         ],
-        "p": number("p_value", ".3f"),
+        "p": [
+            f"< {LEAST_P:g}" if x < LEAST_P else y
+            for x, y in zip(t["p_value"], number("p_value", ".3f"), strict=True)
+        ],
         "MCS p": number("mcs_p_value", ".3f"),
         "wins": number("wins", ".0%"),
     }
@@ -72,13 +75,13 @@ def _figure(height: float, **layout: Any) -> Figure:
 
 def differences(scores: Scoreboard) -> Figure:
     """See ``Comparison.plot_differences``."""
-    table = scores.table.iloc[::-1]
+    table, unit = scores.table.iloc[::-1], unit_of(scores.score)
     figure = _figure(110 + _ROW * len(table), showlegend=False)
     names = [escape(str(n)) for n in table.index]
     t = max(len(scores.origins) - 1, 1)
     for level, width in ((0.95, 2), (0.9, 6)):
-        reach = stdtrit(t, (1 + level) / 2) * table["se"].fillna(0).to_numpy() / UNIT
-        for name, centre, half in zip(names, table["difference"] / UNIT, reach, strict=True):
+        reach = stdtrit(t, (1 + level) / 2) * table["se"].fillna(0).to_numpy() / unit.size
+        for name, centre, half in zip(names, table["difference"] / unit.size, reach, strict=True):
             figure.add_scatter(
                 x=[centre - half, centre + half],
                 y=[name, name],
@@ -87,17 +90,19 @@ def differences(scores: Scoreboard) -> Figure:
                 hoverinfo="skip",
             )
     figure.add_scatter(
-        x=table["difference"] / UNIT,
+        x=table["difference"] / unit.size,
         y=names,
         mode="markers",
         marker={"color": "#1f4e79", "size": 9},
         customdata=table[["score", "p_value", "mcs_p_value"]],
-        hovertemplate="%{y}: mean %{customdata[0]:.5f}, difference %{x:.1f}e-5"
+        hovertemplate="%{y}: mean %{customdata[0]:.5f}, difference"
+        f" %{{x:.{unit.decimals}f}}{unit.text[1:]}"
         "<br>p = %{customdata[1]:.3f}, MCS p = %{customdata[2]:.3f}<extra></extra>",
     )
     figure.add_vline(x=0, line_width=1, line_color="#222")
     figure.update_xaxes(
-        title=f"{SCORES[scores.score]} less that of {escape(scores.reference)}, 1e-5; left is better"
+        title=f"{SCORES[scores.score]} less that of {escape(scores.reference)}"
+        + (f", {unit.text}; left is better" if unit.text else "; left is better")
     )
     return figure
 
@@ -117,6 +122,7 @@ def cumulative(scores: Scoreboard) -> Figure:
 
 def groups(scores: Scoreboard, group: Grouping) -> Figure:
     """See ``Comparison.plot_groups``."""
+    unit = unit_of(scores.score)
     table = scores.by(group)
     labels = list(dict.fromkeys(table.index.get_level_values(0)))
     names = [n for n in scores.table.index if n != scores.reference][::-1]
@@ -124,12 +130,12 @@ def groups(scores: Scoreboard, group: Grouping) -> Figure:
     def grid(column: pd.Series[Any]) -> Any:
         return column.unstack(0).reindex(index=names, columns=labels)
 
-    values = grid(table["difference"]) / UNIT
+    values = grid(table["difference"]) / unit.size
     with np.errstate(invalid="ignore", divide="ignore"):
         t = grid(table["difference"] / table["se"].where(table["se"] > 0))
     text = [
         [
-            "" if np.isnan(x) else f"{x:.0f}" + (f"<br>({s:.1f})" if np.isfinite(s) else "")
+            "" if np.isnan(x) else f"{x:.{unit.decimals - 1}f}" + (f"<br>({s:.1f})" if np.isfinite(s) else "")
             for x, s in zip(row, row_t, strict=True)
         ]
         for row, row_t in zip(values.to_numpy(), t.to_numpy(), strict=True)
@@ -146,8 +152,8 @@ def groups(scores: Scoreboard, group: Grouping) -> Figure:
         colorscale="RdBu_r",
         zmin=-top,
         zmax=top,
-        colorbar={"title": "1e-5"},
-        hovertemplate="%{y}, %{x}: %{z:.1f}e-5<extra></extra>",
+        colorbar={"title": unit.text},
+        hovertemplate=f"%{{y}}, %{{x}}: %{{z:.{unit.decimals}f}}{unit.text[1:]}<extra></extra>",
     )
     figure.update_xaxes(type="category")
     return figure
@@ -155,14 +161,14 @@ def groups(scores: Scoreboard, group: Grouping) -> Figure:
 
 def decomposition(scores: Scoreboard) -> Figure:
     """See ``Comparison.plot_decomposition``."""
-    table = scores.decomposition
+    table, unit = scores.decomposition, unit_of("rps")
     figure = _figure(380, barmode="group")
     for name in table.index:
         if name != scores.reference:
-            gap = (table.loc[name] - table.loc[scores.reference]) / UNIT
+            gap = (table.loc[name] - table.loc[scores.reference]) / unit.size
             figure.add_bar(x=list(gap.index), y=gap, name=escape(str(name)))
     figure.update_xaxes(title="boundary between fifths, share of assets below", type="category")
-    figure.update_yaxes(title=f"RPS less that of {escape(scores.reference)}, 1e-5")
+    figure.update_yaxes(title=f"RPS less that of {escape(scores.reference)}, {unit.text}")
     return figure
 
 
@@ -226,7 +232,11 @@ def write(scores: Scoreboard, path: Path) -> Path:
     for group, title in GROUPINGS.items():
         if group == "asset_class" and scores.score in JOINT:
             continue
-        note = f"Difference from {scores.reference} in 1e-5, t-statistic in brackets; blue is better."
+        size = unit_of(scores.score).text
+        note = (
+            f"Difference from {scores.reference}{' in ' * bool(size)}{size}, t-statistic in brackets; blue is"
+        )
+        note += " better."
         sections.append((title, note, [groups(scores, group)]))
     sections += [
         (

@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from bdfm import _checks, _tables
+from bdfm._kinds import kind_and_text
 from bdfm.data.covariance import market_days, market_days_ahead
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.tables import Tables
@@ -56,6 +57,41 @@ class Forecaster(Protocol):
         Simple returns over that span, as draws; or, where the method has no draws, probabilities of each
         fifth. What is put into ``attrs`` is kept with the results.
         """
+
+
+def check_forecaster(forecaster: object) -> None:
+    """Raise ``DataError`` for what is no forecaster: a name alone, a class, what lacks something."""
+    where = "backtest"
+    expected = "It is an object with a name (text), settings (a dict) and a method forecast(history, *, seed)"
+    if isinstance(forecaster, str):
+        raise DataError(
+            f"{where}: {forecaster!r} is a name, not a forecaster. Take bdfm.backtest.baselines()[...] or"
+            f" ModelForecaster(...). {expected}."
+        )
+    if isinstance(forecaster, type):
+        raise DataError(
+            f"{where}: {forecaster.__name__} is a class. Give an object of it: it is made by (...)."
+        )
+    wanted = {
+        "name": lambda x: isinstance(x, str),
+        "settings": lambda x: isinstance(x, Mapping),
+        "forecast": callable,
+    }
+    lacking = [k for k, fits in wanted.items() if not fits(getattr(forecaster, k, None))]
+    if lacking:
+        raise DataError(
+            f"{where}: a {type(forecaster).__name__} is no forecaster, for want of {' and '.join(lacking)}."
+            f" {expected}."
+        )
+
+
+def check_made(made: object, *, where: str) -> None:
+    """Raise ``DataError`` where a forecaster's ``forecast`` gave something else than a forecast."""
+    if not isinstance(made, Forecast | QuantileForecast):
+        raise DataError(
+            f"{where}: forecast() gave {kind_and_text(made)}; a bdfm.Forecast (Forecast.from_draws) or a"
+            " bdfm.backtest.QuantileForecast was expected."
+        )
 
 
 @dataclass(frozen=True, eq=False)

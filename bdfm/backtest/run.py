@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from bdfm import _checks, _files, _renamed
 from bdfm._seeds import either_seed
 from bdfm.backtest.choices import JOINT
-from bdfm.backtest.protocol import Floats, Forecaster, History, QuantileForecast
+from bdfm.backtest.protocol import Floats, Forecaster, History, QuantileForecast, check_made
 from bdfm.data.weighting import OLD_HALF_LIVES
 from bdfm.errors import DataError, FileError
 from bdfm.forecast.forecast import N_RANKS, Forecast
@@ -98,6 +98,7 @@ def evaluate(
         The forecast is of other assets or dates than the history asks for.
     """
     where = f"backtest, origin {history.origin:%Y-%m-%d}"
+    check_made(forecast, where=where)
     if tuple(forecast.assets) != history.assets:
         odd = sorted(set(forecast.assets) ^ set(history.assets))
         raise DataError(

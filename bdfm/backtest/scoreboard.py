@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bdfm._statistics import MIN_ORIGINS
-from bdfm.backtest.choices import JOINT, SCORES, Score
+from bdfm.backtest.choices import JOINT, SCORES, Score, unit_of
 from bdfm.backtest.protocol import Floats
 from bdfm.backtest.run import Run
 from bdfm.backtest.significance import (
@@ -26,7 +26,12 @@ from bdfm.scoring.calibration import LEVELS, reliability_slopes
 Grouping = Literal["year", "asset_class", "volatility"]
 
 REGIMES: Final = ("calm", "middling", "turbulent")  # thirds of origins by market volatility
-UNIT: Final = 1e-5  # in which differences of scores are shown
+LEAST_P: Final = 0.001  # below it a p-value is told as that
+
+
+def p_text(p_value: float) -> str:
+    """P-value as text: none of them is 0."""
+    return f"p < {LEAST_P:g}" if p_value < LEAST_P else f"p = {p_value:.3f}"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -224,9 +229,10 @@ class Scoreboard:
         best = str(table.index[0])
         second = str(table.index[1])
         gap = self._test((self.losses[best] - self.losses[second]).to_numpy())
+        unit = unit_of(self.score)
         begin = (
             f"Best is {best}: mean {SCORES[self.score]} {table['score'].iloc[0]:.5f} over"
-            f" {len(self.origins)} origins, better than {second} by {-gap.mean / UNIT:.1f}e-5"
+            f" {len(self.origins)} origins, better than {second} by {unit.shown(-gap.mean)}"
         )
         if not np.isfinite(gap.se):
             return (
@@ -236,6 +242,6 @@ class Scoreboard:
             )
         among = [str(n) for n in table.index[~(table["mcs_p_value"] <= 1 - CONFIDENCE)]]
         return (
-            f"{begin} ± {gap.se / UNIT:.1f}e-5 (p = {gap.p_value:.3f})."
+            f"{begin} ± {unit.shown(gap.se)} ({p_text(gap.p_value)})."
             f" The {CONFIDENCE:.0%} model confidence set holds {', '.join(among)}."
         )

@@ -31,9 +31,10 @@ from rich.progress import (
 )
 
 from bdfm import _checks, _files
+from bdfm._kinds import of_kind
 from bdfm._seeds import either_seed
 from bdfm._workers import Failure, spread
-from bdfm.backtest.protocol import Forecaster, History, MarketData, QuantileForecast
+from bdfm.backtest.protocol import Forecaster, History, MarketData, QuantileForecast, check_forecaster
 from bdfm.backtest.run import (
     MANIFEST,
     ORIGINS,
@@ -251,6 +252,9 @@ def walk_forward(
     seed = _checks.at_least(seed, 0, what="seed", where="backtest")
     if history_days is not None:
         history_days = _checks.at_least(history_days, 1, what="history_days", where="backtest")
+    check_forecaster(forecaster)
+    hint = "Make it of prices and universe by MarketData.of."
+    of_kind(data, MarketData, what="data", where="backtest", hint=hint)
     dates = _checked_origins(origins, data, period)
     length = stretch_length(forecaster)
     stretches(dates, period=period, length=length)  # raises before a folder is made

@@ -22,7 +22,7 @@ from bdfm.data.doubts.tables import Tables
 from bdfm.data.form import read_only
 from bdfm.data.outside import outside_volatility, volatility_table
 from bdfm.data.periods import describe, edges_at_market_days, edges_at_prices, period_edges
-from bdfm.data.settings import PanelSettings
+from bdfm.data.settings import PanelSettings, panel_settings
 from bdfm.data.usable import check_panel, closes_until, earnings_flags, usable_periods
 from bdfm.errors import DataError
 from bdfm.names import (
@@ -164,7 +164,7 @@ class Panel:
         of a period's last day counts for that period; but of periods of a day, where a column ``session`` of
         the calendar says "post" or "amc", for the next market day.
         """
-        settings = settings or PanelSettings()
+        settings = panel_settings(settings)
         horizon = _checks.at_least(horizon, 1, what="horizon", where="panel")
         table = _checks.universe_table(universe)
         symbols = list(table["symbol"])
@@ -302,7 +302,7 @@ class Panel:
         DataError
             Shapes that differ, infinite values, earnings other than 0 and 1, repeated symbols.
         """
-        settings = settings or PanelSettings()
+        settings = panel_settings(settings)
         returns = np.array(log_returns, dtype=np.float64)
         if returns.ndim != 2 or not returns.size:
             raise DataError(

@@ -12,6 +12,7 @@ from pydantic import (
     model_serializer,
 )
 
+from bdfm._kinds import of_kind
 from bdfm._settings import Settings
 from bdfm.data.choices import MAX_DAYS
 from bdfm.data.periods import Period
@@ -128,3 +129,12 @@ class PanelSettings(Settings):
                 "recent_return_days": max(self.recent_return_days, days),
             }
         )
+
+
+def panel_settings(given: PanelSettings | None) -> PanelSettings:
+    """Settings as given, the defaults for None; ``DataError`` for anything else."""
+    if given is None:
+        return PanelSettings()
+    hint = "Those that a model expects are its panel: settings=model.panel."
+    of_kind(given, PanelSettings, what="settings", where="panel", hint=hint)
+    return given

@@ -8,11 +8,12 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 import pandas as pd
 
 from bdfm import _checks, _columns, _dates, _numbers, _symbols, _tables
+from bdfm._kinds import of_kind
 from bdfm._optional import optional
 from bdfm._reading import READING, Reading, line_of
 from bdfm.data.doubts.door import doubt
@@ -49,7 +50,6 @@ _UNIVERSE: Final = {
 _DATES: Final = ("earnings_date", "announcement_date", "report_date", "rdq", *_columns.DATE_NAMES)
 _EARNINGS: Final = {"symbol": _columns.SYMBOL_NAMES, "date": _DATES}
 _VOLATILITY: Final = ("volatility", "vol", "implied_volatility", "iv", "ivol", "sigma")
-ONE_CLASS: Final = "asset"  # class of all assets of a universe that is a bare list of symbols
 RISK_FREE: Final = "RF"  # the risk-free rate beside the factors, as French's files call it
 _FRENCH: Final = re.compile(r"CRSP database|Ibbotson|Kenneth R\. French|CMPT_ME", re.I)
 
@@ -101,7 +101,7 @@ def read_prices(
     reading = Reading()
     names = _aliases(aliases)
     table, mark = _dated(path, what, reading, date_format, _mark(decimal_mark))
-    name = "" if isinstance(path, pd.DataFrame) else _columns.stem(Path(path))
+    name = _columns.stem(Path(path)) if isinstance(path, str | Path) else ""
     found = _tables.wide(table, where=what, decimal_mark=mark, reading=reading, aliases=names, name=name)
     _doubt_unused(names, aliases, found.columns)
     return _with(found, reading)
@@ -199,11 +199,11 @@ def read_universe(path: str | Path | pd.DataFrame, *, aliases: Aliases = None) -
     1    TLT        bond  TLT
     """
     reading = Reading()
-    table = _records(path, "universe", reading, _UNIVERSE, bare="symbol")
+    table = _records(_tables.bare_list(path), "universe", reading, _UNIVERSE, bare="symbol")
     if "symbol" in table and table.shape[1] == 1:
-        table = table.assign(asset_class=ONE_CLASS)
+        table = table.assign(asset_class=_tables.ONE_CLASS)
         reading.layout, reading.separator = "a list of symbols", ""
-        reading.note(f'all of one class, "{ONE_CLASS}"')
+        reading.note(f'all of one class, "{_tables.ONE_CLASS}"')
     names = _aliases(aliases)
     found = _checks.universe_table(_named(table, names))
     _doubt_unused(names, aliases, found["symbol"])
@@ -396,10 +396,11 @@ def _dated(
 ) -> tuple[pd.DataFrame, str | None]:
     """Table with days as index, numbers as they are written, and the decimal mark of the file."""
     _dates.order_of(date_format)
+    source = _file_or_table(source, what)
     if isinstance(source, pd.DataFrame):
         table = _storable(source, what)
     else:
-        path = Path(source)
+        path = source
         found = raw.content(path, what=what, reading=reading)
         if isinstance(found, str):
             if _FRENCH.search(found[:3000]) or _FRENCH.search(found[-300:]):
@@ -412,6 +413,17 @@ def _dated(
     return _tables.days_first(table, where=what, date_format=date_format, reading=reading), mark
 
 
+def _file_or_table(source: object, what: str) -> Path | pd.DataFrame:
+    """Path of a file, or a table of pandas (of a Series, its one column); ``DataError`` for anything else."""
+    if isinstance(source, pd.Series):
+        return source.to_frame()
+    if isinstance(source, str | Path):
+        return Path(source)
+    hint = "Give the path of a file, or a DataFrame (of another table, such as its to_pandas())."
+    of_kind(source, pd.DataFrame, what="the table", where=what, hint=hint)
+    return cast(pd.DataFrame, source)
+
+
 def _records(
     source: str | Path | pd.DataFrame,
     what: str,
@@ -421,11 +433,12 @@ def _records(
 ) -> pd.DataFrame:
     """Table with a row for each thing, under this package's names of columns."""
     known = [n for name, others in wanted.items() for n in (name, *others)]
+    source = _file_or_table(source, what)
     if isinstance(source, pd.DataFrame):
         _storable(source, what)
         table = source if isinstance(source.index, pd.RangeIndex) else source.reset_index()
     else:
-        path = Path(source)
+        path = source
         found = raw.content(path, what=what, reading=reading)
         if isinstance(found, str):
             table = rows.record_table(found, path=path, what=what, reading=reading, known=known, bare=bare)

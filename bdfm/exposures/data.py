@@ -217,6 +217,9 @@ class ExposureData:
         told = factors if risk_free is None else factors.assign(RF=risk_free)
         doubt(_used(prices, told, start, end), accept=accept)
         table = _checks.price_table(prices).dropna(how="all")
+        for what, given in (("prices", table), ("factors", factors)):
+            if not len(given):
+                raise DataError(f"{where}: {what} has no rows. Give days that both tables have.")
         known = factors.set_axis(_checks.days(factors.index, where="factors")).sort_index()
         _checks.unique(known.index, what="days", where="factors")
         if risk_free is not None:

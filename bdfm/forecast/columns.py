@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bdfm import _blocks, _checks, _numerals
-from bdfm._reading import quoted
+from bdfm._reading import quoted, short
 from bdfm.errors import DataError
 from bdfm.forecast.ranks import weighted_quantiles
 
@@ -135,7 +135,13 @@ class Numbers:
     """Given draws (draw,) in the place of a distribution."""
 
     def __init__(self, draws: ArrayLike, *, where: str) -> None:
-        self.values = np.asarray(draws, dtype=np.float64)
+        try:
+            self.values = np.asarray(draws, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise DataError(
+                f"{where}: draws must be numbers, one for each draw, or a frozen distribution such as"
+                f" scipy.stats.t(4, loc=0.01, scale=0.05), got {short(repr(draws))}."
+            ) from error
         self.where = where
 
     def check(self, symbol: str, n_draws: int) -> None:

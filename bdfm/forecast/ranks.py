@@ -8,9 +8,9 @@ Tied assets share the slots of their positions equally, as M6 scores them.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,8 +18,14 @@ from numpy.typing import ArrayLike, NDArray
 from bdfm import _blocks
 from bdfm._checks import at_least
 from bdfm._kernels import kept
+from bdfm._labels import own_labels
 from bdfm._threads import in_order
 from bdfm.errors import DataError
+from bdfm.names import ASSET, QUANTILE
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
 
 _BINS = 4096  # of values, in which a weighted quantile is sought
 _BLOCK = 8192  # draws ranked at a time, at most
@@ -73,9 +79,20 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return kept(function, nogil=True)
 
 
+@overload
+def quantile_probabilities(
+    draws: pd.DataFrame | xr.DataArray, *, n_quantiles: int = 5, weights: ArrayLike | None = None
+) -> xr.DataArray: ...
+@overload
 def quantile_probabilities(
     draws: ArrayLike, *, n_quantiles: int = 5, weights: ArrayLike | None = None
-) -> NDArray[np.float64]:
+) -> NDArray[np.float64]: ...
+def quantile_probabilities(
+    draws: ArrayLike | pd.DataFrame | xr.DataArray,
+    *,
+    n_quantiles: int = 5,
+    weights: ArrayLike | None = None,
+) -> NDArray[np.float64] | xr.DataArray:
     """Probability (asset, quantile) that an asset's return falls in each quantile, lowest first.
 
     Parameters
@@ -89,7 +106,7 @@ def quantile_probabilities(
 
     Returns
     -------
-    numpy.ndarray
+    numpy.ndarray, or xarray.DataArray by the assets that a table of pandas or xarray names
         Rows sum to 1, columns to n/Q. Without ties and with n a multiple of Q, equal weights give exact
         counts over the number of draws.
 
@@ -139,14 +156,33 @@ def quantile_probabilities(
 
     for block, order, weight in in_order(ranked, range(0, n_draws, size)):
         add_block(block, order, weight, filled, total)
-    return total / w.sum()
+    return _labelled(total / w.sum(), own_labels(draws, axis=1))
 
 
-def outcome_quantiles(returns: ArrayLike, n_quantiles: int = 5) -> NDArray[np.float64]:
+def _labelled(
+    values: NDArray[np.float64], assets: Sequence[str] | None
+) -> NDArray[np.float64] | xr.DataArray:
+    """Values (asset, quantile) by asset and quantile, as those of a forecast; as they are without assets."""
+    if assets is None:
+        return values
+    from xarray import DataArray  # labels come from it, or from pandas
+
+    coords = {ASSET: list(assets), QUANTILE: np.arange(1, values.shape[1] + 1)}
+    return DataArray(values, dims=(ASSET, QUANTILE), coords=coords, name="probability")
+
+
+@overload
+def outcome_quantiles(returns: pd.Series[Any] | xr.DataArray, n_quantiles: int = 5) -> xr.DataArray: ...
+@overload
+def outcome_quantiles(returns: ArrayLike, n_quantiles: int = 5) -> NDArray[np.float64]: ...
+def outcome_quantiles(
+    returns: ArrayLike | pd.Series[Any] | xr.DataArray, n_quantiles: int = 5
+) -> NDArray[np.float64] | xr.DataArray:
     """Quantile (asset, quantile) of each realised return: one-hot, or fractional where returns tie.
 
     ``returns`` (asset,), finite; ``n_quantiles`` 5 for fifths. The same function as
-    ``quantile_probabilities`` on a single draw.
+    ``quantile_probabilities`` on a single draw. Of a Series of ``period_returns``, or a DataArray, the result
+    is a DataArray by the same assets, so that scores can tell whether a forecast is of these.
 
     Examples
     --------
@@ -154,9 +190,10 @@ def outcome_quantiles(returns: ArrayLike, n_quantiles: int = 5) -> NDArray[np.fl
     >>> bdfm.outcome_quantiles([0.03, -0.02, 0.01, 0.08, 0.05]).argmax(axis=1) + 1
     array([3, 1, 2, 5, 4])
     """
-    return quantile_probabilities(
+    found: NDArray[np.float64] = quantile_probabilities(
         np.atleast_2d(np.asarray(returns, dtype=np.float64)), n_quantiles=n_quantiles
     )
+    return _labelled(found, own_labels(returns, axis=0))
 
 
 def weighted_quantiles(

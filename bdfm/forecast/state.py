@@ -69,9 +69,10 @@ class State:
         where = "forecast"
         labels = _labels.names_of(assets, what="assets", where=where)
         classes = _labels.names_of(asset_class, what="asset_class", where=where, of=labels)
-        _labels.in_order(returns, labels, axis=1, what="draws", where=where)
         if isinstance(returns, xr.DataArray):
             returns = _values_of(returns, labels)
+        else:
+            _labels.in_order(returns, labels, axis=1, what="draws", where=where)
         raw = _numbers(returns, where=where)
         if raw.ndim != 2 or raw.shape[0] < 1 or raw.shape[1] != len(labels):
             raise DataError(f"{where}: draws have shape {raw.shape}, expected (draw, {len(labels)} assets).")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,6 +132,7 @@ def view_weights(
     """
     views = tuple(views)
     check_views(views, assets, fixed=fixed_returns(draws, assets, views))
+    _checks.known([pool], get_args(Pool), what="pool", where="views")
     given = pool_shares(views, shares)
     views = tuple(v for v in views if v.confidence > 0)
     if not views or not sum(given.values()):

@@ -157,6 +157,11 @@ class Part(Settings):
         """Part of a table of settings with the key ``kind``, or the part given; raises otherwise."""
         if isinstance(value, cls):
             return value
+        if isinstance(value, Part):
+            raise ModelError(
+                f"[{cls.slot}]: {type(value).__name__} is a part for the slot {value.slot}, not for"
+                f" {cls.slot}. Put it there: model.model_copy(update={{{value.slot!r}: ...}})."
+            )
         if not isinstance(value, Mapping):
             raise ModelError(
                 f"[{cls.slot}]: a table with the key `kind` was expected, got {short(repr(value))}."

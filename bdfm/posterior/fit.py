@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from bdfm import _memory
+from bdfm._kinds import of_kind
 from bdfm._seeds import either_seed
 from bdfm.data.panel import Panel
 from bdfm.inference.settings import SamplerSettings
 from bdfm.model.evidence import Evidence
 from bdfm.model.factor_model import FactorModel
 from bdfm.posterior.posterior import Posterior
-from bdfm.posterior.sampled import sampled
+from bdfm.posterior.sampled import Earlier, sampled
 
 
 @either_seed
@@ -70,6 +71,14 @@ def fit(
             evidence=evidence,
             progress=progress,
             accept=accept,
-            earlier=None if warm_from is None else warm_from.as_earlier(),
+            earlier=_earlier(warm_from),
         )
     return Posterior.from_draws(**made)
+
+
+def _earlier(warm_from: Posterior | None) -> Earlier | None:
+    if warm_from is None:
+        return None
+    hint = "Read one by bdfm.Posterior.load."
+    of_kind(warm_from, Posterior, what="warm_from", where="fit", hint=hint)
+    return warm_from.as_earlier()

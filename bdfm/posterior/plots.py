@@ -36,6 +36,7 @@ from bdfm.names import (
     PERIOD,
     PERIOD_START,
     PERIOD_WEIGHTS,
+    RECENT_VOLATILITY,
     RETURNS,
     WINDOW,
 )
@@ -393,7 +394,11 @@ def estimates_alone(
 
 def _title(model: FactorModel, variable: str) -> str:
     """What a picture of a variable is called: as its part declares, or its name."""
-    return next((v.title for v in model.variables if v.name == variable), variable)
+    title = next((v.title for v in model.variables if v.name == variable), variable)
+    if RECENT_VOLATILITY in model.needs and model.panel.volatility_form == "level":
+        # The feature is 0 at that volatility, not at the asset's average
+        title = title.replace("of an average period", "after a volatility of 1 % a day")
+    return title
 
 
 def _population(

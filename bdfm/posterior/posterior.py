@@ -324,8 +324,9 @@ class Posterior:
         ----------
         groups
             One name or several; all of them unless given. ``prior`` (chain, draw, ...) and
-            ``prior_predictive``: parameters, factors and histories drawn from the prior, which knows nothing
-            of evidence. ``posterior_predictive``: returns drawn anew given parameters and factors of each
+            ``prior_predictive``: parameters, factors and histories (log returns cut at ±5) drawn from the
+            prior, which knows nothing of evidence; before a fit ``predictive_checks.prior_predictive``.
+            ``posterior_predictive``: returns drawn anew given parameters and factors of each
             draw, as PyMC does; with new factors, see ``bdfm.posterior.predictive_checks``.
             ``log_likelihood``: pointwise. ``log_prior``: density of each free variable of the PyMC model.
             ``predictions``: ``returns`` (chain, draw, asset), simple, over the horizon, one draw of the

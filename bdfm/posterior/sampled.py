@@ -10,6 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from bdfm import _checks
+from bdfm._kinds import of_kind
 from bdfm.data.panel import Panel
 from bdfm.errors import DataError, ModelError
 from bdfm.inference.engine import choose, run
@@ -43,7 +44,19 @@ def sampled(
     earlier: Earlier | None = None,
 ) -> dict[str, Any]:
     """Arguments of ``Posterior.from_draws``; arguments and errors are those of ``bdfm.fit``."""
-    settings = settings or SamplerSettings()
+    where = "fit"
+    of_kind(
+        model, FactorModel, what="model", where=where, hint='Such as bdfm.FactorModel.from_preset("house").'
+    )
+    of_kind(panel, Panel, what="panel", where=where, hint="Make it of prices by bdfm.Panel.from_prices.")
+    settings = SamplerSettings() if settings is None else settings
+    of_kind(
+        settings,
+        SamplerSettings,
+        what="settings",
+        where=where,
+        hint="Such as SamplerSettings(draws=500).",
+    )
     evidence = check_evidence(evidence, panel, accept=accept)
     model.check_evidence(evidence)
     check_panel(model, panel)

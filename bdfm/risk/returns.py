@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bdfm import _checks, _tables
+from bdfm._kinds import of_kind
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.tables import Tables
 from bdfm.data.weighting import check_effective, effective_size, half_life_of, halved
@@ -183,6 +184,8 @@ def returns_table(returns: pd.DataFrame, *, where: str, complete: bool = False) 
     not finite or below -1, an asset without any return, and with ``complete`` any gap in a row that has
     returns.
     """
+    hint = "Give a DataFrame with days as index and symbols as columns, as risk.simple_returns does."
+    of_kind(returns, pd.DataFrame, what="the table of returns", where=where, hint=hint)
     names = [str(c) for c in returns.columns]
     _checks.unique(names, what="assets", where=where, hint="Keep one column of each.")
     index = _checks.days(returns.index, where=where)

@@ -14,15 +14,17 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from bdfm import _checks
+from bdfm import _checks, _labels
 from bdfm._figures import new_figure
 from bdfm._html import opening
+from bdfm._reading import counted
 from bdfm._seeds import either_seed
 from bdfm._statistics import MIN_ORIGINS
 from bdfm.errors import DataError, DataWarning
 from bdfm.forecast.forecast import N_RANKS, Forecast
 from bdfm.forecast.ranks import normalised_weights, outcome_quantiles
 from bdfm.names import ASSET, DRAW
+from bdfm.scoring.scores import turned
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,7 +57,7 @@ def pit(
     draws
         (draw, asset) predictive draws, such as ``forecast.draws``.
     realised
-        (asset,) what came, in the same unit. Two DataArrays must have the same assets in the same order.
+        (asset,) what came, in the same unit; assets that both name must be the same in the same order.
     weights
         (draw,), of any sum; ``None`` for equal ones.
     seed
@@ -68,14 +70,8 @@ def pit(
         Shapes or labels that differ, missing values, or weights that cannot be used.
     """
     where = "pit"
-    if isinstance(draws, xr.DataArray) and isinstance(realised, xr.DataArray):
-        try:
-            draws, realised = xr.align(draws, realised, join="exact")
-        except ValueError as error:
-            raise DataError(
-                f"{where}: draws and realised returns have different assets. Reindex one."
-            ) from error
-        draws = draws.transpose(DRAW, ASSET)
+    draws = turned(draws, (DRAW, ASSET))
+    _labels.same_assets(draws, realised, axes=(1, 0), what="what came", where=where)
     values = np.asarray(draws)
     # In the draws' own precision, where equal means equal.
     outcome = np.asarray(realised).astype(values.dtype)
@@ -303,10 +299,9 @@ class Calibration:
         return tuple(flags)
 
     def __repr__(self) -> str:
-        plural = "s" if self.n_origins > 1 else ""
         return (
-            f"<bdfm.Calibration: {self.n_origins} origin{plural}, {len(self._cells)} outcomes,"
-            f" PIT uniform with p = {self.uniformity:.3f}, {len(self.flags)} flags>"
+            f"<bdfm.Calibration: {counted(self.n_origins, 'origin')}, {len(self._cells)} outcomes,"
+            f" PIT uniform with p = {self.uniformity:.3f}, {counted(len(self.flags), 'flag')}>"
         )
 
     def _repr_html_(self) -> str:
@@ -352,7 +347,8 @@ class Calibration:
             axis.tick_params(labelsize=7)
         figure.legend(loc="outside lower center", ncols=2, fontsize=7.5, frameon=False)
         figure.suptitle(
-            f"{self.n_origins} origins, {len(values)} outcomes; uniform with p = {p_value:.3f}", fontsize=10
+            f"{counted(self.n_origins, 'origin')}, {len(values)} outcomes; uniform with p = {p_value:.3f}",
+            fontsize=10,
         )
         return figure
 
@@ -381,7 +377,9 @@ class Calibration:
             axis.tick_params(labelsize=7)
         figure.supxlabel("forecast probability", fontsize=8)
         figure.supylabel("frequency", fontsize=8)
-        figure.suptitle(f"Reliability: fifth 1 is the lowest; {self.n_origins} origins", fontsize=10)
+        figure.suptitle(
+            f"Reliability: fifth 1 is the lowest; {counted(self.n_origins, 'origin')}", fontsize=10
+        )
         return figure
 
 

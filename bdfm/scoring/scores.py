@@ -8,10 +8,11 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from bdfm import _checks
+from bdfm import _checks, _labels
 from bdfm._seeds import either_seed
 from bdfm.errors import DataError
 from bdfm.forecast.ranks import normalised_weights
+from bdfm.names import ASSET, DRAW, QUANTILE
 
 Floats = NDArray[np.float64]
 
@@ -33,8 +34,8 @@ def ranked_probability_score(
     probabilities
         (asset, quantile), rows sum to 1.
     outcome
-        (asset, quantile) from ``ranks.outcome_quantiles``: one-hot, or fractional where returns tie. Two
-        DataArrays must have the same assets in the same order.
+        (asset, quantile) from ``outcome_quantiles``: one-hot, or fractional where returns tie. Where both
+        name their assets (DataArrays, tables of pandas), these must be the same in the same order.
 
     Raises
     ------
@@ -49,25 +50,7 @@ def ranked_probability_score(
     >>> round(float(bdfm.ranked_probability_score(equal, outcome).mean()), 4)
     0.16
     """
-    where = "ranked probability score"
-    if isinstance(probabilities, xr.DataArray) and isinstance(outcome, xr.DataArray):
-        try:
-            probabilities, outcome = xr.align(probabilities, outcome, join="exact")
-        except ValueError as error:
-            raise DataError(f"{where}: forecast and outcome have different labels. Reindex one.") from error
-        outcome = outcome.transpose(*probabilities.dims)
-    forecast, observed = np.asarray(probabilities, dtype=float), np.asarray(outcome, dtype=float)
-    if forecast.ndim != 2 or forecast.shape != observed.shape:
-        raise DataError(
-            f"{where}: shapes {forecast.shape} and {observed.shape}, expected (asset, quantile) twice."
-        )
-    for what, values in (("probabilities", forecast), ("outcome", observed)):
-        problem = _row_problems(values)
-        if problem.any():
-            raise DataError(
-                f"{where}: {problem.sum()} of {len(values)} rows of {what} are not within 0 and 1 with sum 1"
-                f" (rows {_checks.first(np.flatnonzero(problem))})."
-            )
+    forecast, observed = _rows_and_outcome(probabilities, outcome, where="ranked probability score")
     gap = np.cumsum(np.clip(forecast, 0, 1), axis=-1) - np.cumsum(observed, axis=-1)
     return np.asarray(np.sum(gap**2, axis=-1) / forecast.shape[1])
 
@@ -100,9 +83,14 @@ def log_score(probabilities: ArrayLike, outcome: ArrayLike) -> Floats:
         (asset, quantile), rows sum to 1.
     outcome
         (asset, quantile) one-hot; where returns tie, fractional: then the log scores are averaged.
+
+    Raises
+    ------
+    DataError
+        As in ``ranked_probability_score``.
     """
-    p = np.maximum(np.asarray(probabilities, dtype=float), LOG_SCORE_FLOOR)
-    return np.asarray(-(np.asarray(outcome, dtype=float) * np.log(p)).sum(axis=1))
+    forecast, observed = _rows_and_outcome(probabilities, outcome, where="log score")
+    return np.asarray(-(observed * np.log(np.maximum(forecast, LOG_SCORE_FLOOR))).sum(axis=1))
 
 
 def crps(draws: ArrayLike, realised: ArrayLike, *, weights: ArrayLike | None = None) -> Floats:
@@ -116,14 +104,16 @@ def crps(draws: ArrayLike, realised: ArrayLike, *, weights: ArrayLike | None = N
         (draw, asset), at least 2 draws. Their mean must exist: score log returns, since simple returns of
         Student-t log returns have no mean.
     realised
-        (asset,) what came, in the same unit.
+        (asset,) what came, in the same unit. Where both name their assets, as ``forecast.draws`` and a Series
+        of ``period_returns`` do, these must be the same in the same order.
     weights
         (draw,) of any sum, such as ``forecast.weights``, which views change; ``None`` for equal ones.
 
     Raises
     ------
     DataError
-        Shapes that differ, fewer than 2 draws, values that are not finite, weights that cannot be used.
+        Shapes or assets that differ, fewer than 2 draws, values that are not finite, weights that cannot be
+        used.
     """
     values, outcome, w = draws_and_outcome(draws, realised, weights, where="crps")
     alike = w.min() == w.max()
@@ -194,6 +184,8 @@ def draws_and_outcome(
     draws: ArrayLike, realised: ArrayLike, weights: ArrayLike | None, *, where: str
 ) -> tuple[Floats, Floats, Floats]:
     """Draws (draw, asset), what came (asset,) and weights that sum to 1; ``DataError`` where unusable."""
+    draws = turned(draws, (DRAW, ASSET))
+    _labels.same_assets(draws, realised, axes=(1, 0), what="what came", where=where)
     values, outcome = np.asarray(draws, dtype=np.float64), np.asarray(realised, dtype=np.float64)
     if values.ndim != 2 or outcome.shape != values.shape[1:] or len(values) < 2:
         raise DataError(
@@ -206,6 +198,34 @@ def draws_and_outcome(
     if (w > 0).sum() < 2:
         raise DataError(f"{where}: one draw has all the weight. At least 2 must count.")
     return values, outcome, w
+
+
+def turned(table: ArrayLike | xr.DataArray, dims: tuple[str, ...]) -> ArrayLike | xr.DataArray:
+    """Table with a DataArray's dims in this order; as it is where they are others, or it has none."""
+    if isinstance(table, xr.DataArray) and set(table.dims) == set(dims):
+        return table.transpose(*dims)
+    return table
+
+
+def _rows_and_outcome(
+    probabilities: ArrayLike | xr.DataArray, outcome: ArrayLike | xr.DataArray, *, where: str
+) -> tuple[Floats, Floats]:
+    """Probabilities and outcome, both (asset, quantile); ``DataError`` where unusable or of other assets."""
+    probabilities, outcome = (turned(x, (ASSET, QUANTILE)) for x in (probabilities, outcome))
+    _labels.same_assets(probabilities, outcome, axes=(0, 0), what="what came", where=where)
+    forecast, observed = np.asarray(probabilities, dtype=float), np.asarray(outcome, dtype=float)
+    if forecast.ndim != 2 or forecast.shape != observed.shape:
+        raise DataError(
+            f"{where}: shapes {forecast.shape} and {observed.shape}, expected (asset, quantile) twice."
+        )
+    for what, values in (("probabilities", forecast), ("outcome", observed)):
+        problem = _row_problems(values)
+        if problem.any():
+            raise DataError(
+                f"{where}: {problem.sum()} of {len(values)} rows of {what} are not within 0 and 1 with sum 1"
+                f" (rows {_checks.first(np.flatnonzero(problem))})."
+            )
+    return forecast, observed
 
 
 def _row_problems(values: Floats) -> NDArray[np.bool_]:

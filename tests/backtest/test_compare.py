@@ -20,6 +20,8 @@ from bdfm.backtest import (
     model_confidence_set,
     walk_forward,
 )
+from bdfm.backtest.page import texts
+from bdfm.backtest.scoreboard import p_text
 from bdfm.backtest.simple import EWMA, EqualFifths
 from bdfm.errors import DataError, DataWarning, UnknownLabelError
 
@@ -226,3 +228,27 @@ def test_pictures(comparison):
     assert all(len(f.data) for f in figures)
     shown = figures[0].data[-1]
     np.testing.assert_allclose(sorted(shown.x), comparison.table["difference"] * 1e5)
+
+
+def test_differences_are_told_in_a_unit_of_the_score(runs):
+    """Those of the variogram and Dawid-Sebastiani scores were tens of thousands of 1e-5."""
+    many = [r for r in runs if r.has_draws]
+    assert len(many) > 1
+    for score, unit in (("crps", "e-5"), ("variogram_score", ""), ("dawid_sebastiani_score", "")):
+        made = compare(many, score=score)
+        best, second = made.table.index[:2]
+        gap = abs(float((made.losses[best] - made.losses[second]).mean()))
+        told = re.search(rf"better than {re.escape(second)} by ([\d.]+){unit}[ .]", made.verdict)
+        assert float(told[1]) * (1e-5 if unit else 1) == pytest.approx(gap, abs=6e-7 if unit else 6e-4)
+        assert f"diff {'1e-5' if unit else ''}".strip() in texts(made)
+        axis = made.plot_differences().layout.xaxis.title.text
+        assert ("1e-5" in axis) == bool(unit)
+        shown = made.plot_groups("year").data[0]
+        assert shown.colorbar.title.text == ("1e-5" if unit else "")
+
+
+def test_no_p_value_is_zero():
+    assert p_text(0.0) == "p < 0.001"
+    assert p_text(0.0009999) == "p < 0.001"
+    assert p_text(0.001) == "p = 0.001"
+    assert p_text(0.952) == "p = 0.952"

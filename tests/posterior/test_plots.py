@@ -224,3 +224,14 @@ def test_tall_pictures_have_columns(rng):
     assert columns[0][:2] == ["a", 0]
     assert columns[1][0] == "a"
     assert [x for x in columns[1] if isinstance(x, str)] == ["a", "b"]
+
+
+def test_the_level_is_told_at_the_volatility_where_it_is(posterior, tiny_model, tiny_panel):
+    """With volatilities in levels the feature is 0 at 1 % a day, and not in an average period."""
+    settings = tiny_model.panel.model_copy(update={"volatility_form": "level"})
+    for model, told in (
+        (tiny_model, "of an average period"),
+        (tiny_model.model_copy(update={"panel": settings}), "after a volatility of 1 % a day"),
+    ):
+        figure = plots.coefficients(posterior.draws, model, tiny_panel, "theta")
+        assert figure.get_suptitle() == f"Log noise scale {told}, θ"

@@ -1,5 +1,7 @@
 """Calibration of forecasts: PIT, coverage, reliability, what chance allows when assets move together."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -56,7 +58,7 @@ def test_pit_compares_in_the_precision_of_the_draws():
 
 def test_pit_refuses_what_does_not_fit(rng):
     draws = xr.DataArray(rng.normal(size=(5, 2)), dims=("draw", "asset"), coords={"asset": ["A", "B"]})
-    with pytest.raises(DataError, match="different assets"):
+    with pytest.raises(DataError, match="what came is by A, C, and the labels are A, B"):
         pit(draws, xr.DataArray([0.0, 1.0], dims="asset", coords={"asset": ["A", "C"]}))
     with pytest.raises(DataError, match=r"shape \(5, 2\) and returns of shape \(3,\)"):
         pit(draws.values, np.zeros(3))
@@ -234,3 +236,17 @@ def test_calibration_pictures(calibration):
     assert sum(patch.get_height() for patch in bars.patches) == pytest.approx(1)
     assert curve.get_ylabel() == "ECDF less diagonal"
     assert not plt.get_fignums()
+
+
+def test_one_of_a_thing_is_told_as_one(rng):
+    draws = rng.normal(size=(400, 5)) * 0.05
+    made = Forecast.from_draws(
+        draws, assets=list("ABCDE"), asset_class=["s"] * 5, origin="2022-01-07", end="2022-02-04"
+    )
+    one = Calibration.from_forecasts(
+        [(made, dict(zip("ABCDE", draws[0], strict=True)))], seed=1, n_simulations=40
+    )
+    assert "1 origin, 5 outcomes" in repr(one)
+    assert one.plot_pit().get_suptitle().startswith("1 origin, ")
+    assert one.plot_reliability().get_suptitle().endswith("; 1 origin")
+    assert not re.search(r"\b1 (origins|flags)", repr(one))

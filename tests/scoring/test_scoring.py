@@ -107,7 +107,7 @@ def test_labelled_inputs_must_agree(rng):
     score = ranked_probability_score(p, outcome)
     assert (ranked_probability_score(p, outcome.T) == score).all()
     for other in (outcome[::-1], outcome[:2], outcome.assign_coords(asset=["A", "B", "D"])):
-        with pytest.raises(DataError, match="forecast and outcome have different labels"):
+        with pytest.raises(DataError, match=r"what came is by .* others, or in another order"):
             ranked_probability_score(p, other)
 
 

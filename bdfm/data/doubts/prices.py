@@ -288,8 +288,7 @@ def missing_code(tables: Tables) -> Iterator[Finding]:
                 "missing-code", "refuse", "prices", (name,), days,
                 f"{name} on {days[0]}: {series.values[rows[0], column]:g}"
                 + (f" ({len(rows)} days)" if len(rows) > 1 else ""),
-                "Prices must be positive and finite; zero or less is not positive and finite, or stands for a"
-                " missing one.",
+                "Prices must be positive and finite: zero or less is no price. It may stand for none.",
                 "Correct them, or leave them blank.",
                 acceptable=False,
             )  # fmt: skip
