@@ -49,6 +49,7 @@ GROUND += (
     "_reading",
     "_tables",
     "_labels",
+    "_weights",
     "_symbols",
     "_columns",
 )

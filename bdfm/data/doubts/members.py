@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from bdfm import _checks, _labels
+from bdfm import _checks, _labels, _weights
 from bdfm.data.doubts.finding import Finding, Severity
 from bdfm.data.doubts.rule import rule
 from bdfm.data.doubts.tables import Tables
@@ -16,7 +16,6 @@ from bdfm.data.doubts.tables import Tables
 N_FIFTHS: Final = 5
 GROUPS: Final = ("asset_class", "sector", "country", "group", "subgroup")
 MAX_GROSS: Final = 10.0  # sum of absolute weights
-PERCENT_NET: Final = (50.0, 150.0)  # a net weight there is 100 %, in percent
 MAX_A_YEAR: Final = 6  # announcements: four, and two that were moved
 FAR_DAYS: Final = 400  # after the origin: scheduled dates are known for a year
 ONE_DAY: Final = 0.9  # share of announcements on one day
@@ -76,25 +75,25 @@ def universe(tables: Tables) -> Iterator[Finding]:
 def portfolio(tables: Tables) -> Iterator[Finding]:
     """Weights in the wrong unit, or none.
 
-    Refused: no weight but zeros; a net weight of 50 to 150, which is 100 % written in percent. Warned of: a
-    gross weight above 10, more than any fund's.
+    Refused: no weight but zeros; a weight beyond 1,000, a net weight beyond 10 or a gross weight from 50 on,
+    which are percent or amounts. Warned of: a gross weight above 10, more than any fund's.
     """
     table = tables.portfolio
     if table is None:
         return
     for name, weights in zip(table.index, table.to_numpy(dtype=np.float64), strict=True):
-        gross, net = float(np.abs(weights).sum()), float(weights.sum())
+        gross = float(np.abs(weights).sum())
+        seen = _weights.fault(dict(zip(map(str, table.columns), weights, strict=True)), of=str(name))
         if not gross:
             yield Finding(
                 "portfolio", "refuse", "portfolio", (str(name),), (), f"{name} holds nothing",
                 "A portfolio has at least one weight.", "Give weights, as shares of its value.",
                 acceptable=False,
             )  # fmt: skip
-        elif PERCENT_NET[0] <= abs(net) <= PERCENT_NET[1]:
+        elif seen is not None:
             yield Finding(
-                "portfolio", "refuse", "portfolio", (str(name),), (), f"weights of {name} sum to {net:g}",
-                "Weights are shares, 0.05 for 5 %; these look like percent, and risk is 100 times as large.",
-                "Divide them by 100.",
+                "portfolio", "refuse", "portfolio", (str(name),), (), seen, _weights.SHARES, _weights.REMEDY,
+                acceptable=False,
             )  # fmt: skip
         elif gross > MAX_GROSS:
             yield Finding(
