@@ -293,7 +293,7 @@ def estimator_from_files(
     groups
         Of the cross-sectional model: sectors and countries, and assets to estimate from, as far as known.
     accept
-        Doubts about the factors that are right all the same (``bdfm.data.doubts``).
+        Doubts about factors and groups that are right all the same (``bdfm.data.doubts``).
     """
     if kind is Kind.STATISTICAL:
         return StatisticalEstimator("marchenko_pastur", standardise=True, half_life_periods=half_life_periods)
@@ -314,6 +314,7 @@ def estimator_from_files(
         dict(groups.categories),
         universe=groups.universe_of([str(c) for c in returns.columns]),
         half_life_periods=half_life_periods,
+        accept=tuple(accept),
     )
 
 

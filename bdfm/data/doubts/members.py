@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -21,16 +21,17 @@ FAR_DAYS: Final = 400  # after the origin: scheduled dates are known for a year
 ONE_DAY: Final = 0.9  # share of announcements on one day
 
 
-@rule("universe", "refuse", "universe")
+@rule("universe", "refuse", "universe", "groups")
 def universe(tables: Tables) -> Iterator[Finding]:
     """Universes too small for what is asked of them.
 
     One asset is refused: there is nothing to rank and nothing in common. So are assets that are all set to
     zero. Fewer than five, the number of quantiles, are warned of: fifths are then shared out by halves and
     thirds. Classes with one asset are warned of: it has none to pool with. So are classes, sectors and other
-    groups that differ in nothing but capitals, spaces, width or hyphens. Symbols given twice are refused by
-    every reader.
+    groups that differ in nothing but capitals, spaces, width or hyphens, of a universe or by themselves.
+    Symbols given twice are refused by every reader.
     """
+    yield from _nearly_one(tables.groups, "groups", "warn")
     table = tables.universe
     if table is None or "symbol" not in table:
         return
@@ -62,11 +63,16 @@ def universe(tables: Tables) -> Iterator[Finding]:
                 "It has none to pool with: its priors decide more.",
                 "Merge the class with another if need be.",
             )  # fmt: skip
-    for column in GROUPS:
-        for names in _labels.nearly_one(table[column] if column in table else ()):
+    yield from _nearly_one({c: list(table[c].dropna()) for c in GROUPS if c in table}, "universe", grave)
+
+
+def _nearly_one(groups: Mapping[str, Sequence[object]], what: str, severity: Severity) -> Iterator[Finding]:
+    """Names of groups, by family, that are probably one."""
+    for family, given in groups.items():
+        for names in _labels.nearly_one(given):
             yield Finding(
-                "universe", grave, "universe", tuple(names), (),
-                f"{column}: {_checks.first(names)} differ in nothing but capitals, spaces or hyphens",
+                "universe", severity, what, tuple(names), (),
+                f"{family}: {_checks.first(names)} differ in nothing but capitals, spaces or hyphens",
                 "They are probably one group, and are taken for several.", "Write them in one way.",
             )  # fmt: skip
 
@@ -131,7 +137,7 @@ def earnings(tables: Tables) -> Iterator[Finding]:
     table = tables.earnings
     if table is None or not {"symbol", "date"} <= set(table.columns) or table.empty:
         return
-    days = _checks.days(table["date"], where="earnings")
+    days = _checks.days(table["date"], where="earnings", exact=True)
     symbols = pd.Index(table["symbol"].astype(str).str.strip())
     prices = tables.price_series
     end = tables.origin
