@@ -66,7 +66,8 @@ def check_views(
     for strange in (v for v in views if not isinstance(v, View)):
         raise DataError(
             f"views: {short(repr(strange))} is a {type(strange).__name__}, not a view. Give views one by one,"
-            ' such as views.Absolute(asset="TLT", mean=0.02, sd=0.1, semantics="evidence"), or views.parse(...).'
+            ' such as views.Absolute(asset="TLT", mean=0.02, sd=0.1, semantics="evidence"), or'
+            " views.parse(...)."
         )
     seen: dict[tuple[object, ...], View] = {}
     for view in views:
