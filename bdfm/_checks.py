@@ -93,12 +93,12 @@ def as_date(value: object, *, where: str, date_format: str | None = None) -> pd.
     return _dates.one_day(value, where=where, date_format=date_format)
 
 
-def days(values: Iterable[object], *, where: str, date_format: str | None = None) -> pd.DatetimeIndex:
+def days(values: Iterable[object], *, where: str, exact: bool = False) -> pd.DatetimeIndex:
     """Dates as days without time of day or zone; ``DataError`` names the first that is none, or may be two.
 
     Every form with one meaning is read, see ``_dates.parse``; 3/4/2022 means two different days.
     """
-    return _dates.parse(values, where=where, date_format=date_format).days
+    return _dates.parse(values, where=where, exact=exact).days
 
 
 def numeric(table: pd.DataFrame, *, where: str) -> pd.DataFrame:
@@ -379,7 +379,7 @@ def earnings_table(earnings: pd.DataFrame) -> pd.DataFrame:
     where = "earnings"
     has_columns(earnings, ("symbol", "date"), where=where)
     table = _symbols(earnings, where=where)
-    return table.assign(date=days(table["date"], where=where))
+    return table.assign(date=days(table["date"], where=where, exact=True))
 
 
 # How pydantic names one of the forms that a key may have

@@ -176,7 +176,12 @@ def one_day(value: object, *, where: str, date_format: str | None = None) -> pd.
 
 
 def parse(
-    values: Iterable[object], *, where: str, date_format: str | None = None, typed: bool = False
+    values: Iterable[object],
+    *,
+    where: str,
+    date_format: str | None = None,
+    typed: bool = False,
+    exact: bool = False,
 ) -> Days:
     """Column of dates as days without time of day or zone; the day is that of the zone it is written in.
 
@@ -190,6 +195,9 @@ def parse(
         How to read what has two meanings: dmy, mdy, ymd, or a strptime pattern.
     typed
         Whether it is one date that was typed, for messages.
+    exact
+        Whether something happens on these days, such as an announcement: months and quarters are refused,
+        which are else taken as their last days.
 
     Raises
     ------
@@ -199,12 +207,14 @@ def parse(
     pattern = order_of(date_format)
     index: Any = pd.Index(values)
     if isinstance(index, pd.PeriodIndex):
+        if exact and len(index) and index.freqstr not in ("D", "B"):
+            raise DataError(_no_days(f"{index[0]!s} in row 1", where))
         form = "of periods, taken as their last days"
         return Days(_whole_days(pd.DatetimeIndex(index.to_timestamp(how="end"))), form)
     if not isinstance(index, pd.DatetimeIndex):
         if not (len(index) and all(isinstance(x, pd.Timestamp | dt.date) for x in index)):
             usual = _of_usual_texts(index.tolist()) if pattern is None else None
-            return usual or _of_texts(index, where, pattern, typed)
+            return usual or _of_texts(index, where, pattern, typed, exact)
         index = pd.DatetimeIndex([pd.Timestamp(x).tz_localize(None) for x in index])
     missing = np.flatnonzero(index.isna())
     if len(missing):
@@ -232,7 +242,11 @@ def _of_usual_texts(values: list[Any]) -> Days | None:
     return Days(days, USUAL_FORM) if within.all() else None
 
 
-def _of_texts(index: pd.Index[Any], where: str, pattern: str | None, typed: bool) -> Days:
+def _no_days(first: str, where: str) -> str:
+    return f"{where}: {first} is incomplete, it names no day. Write the days themselves, such as 2022-03-04."
+
+
+def _of_texts(index: pd.Index[Any], where: str, pattern: str | None, typed: bool, exact: bool) -> Days:
     """Days of texts; each different text is looked at once."""
     codes, uniques = pd.factorize(pd.Series(index, dtype=object).map(_text))
     texts = [str(u) for u in uniques]
@@ -245,6 +259,8 @@ def _of_texts(index: pd.Index[Any], where: str, pattern: str | None, typed: bool
     if pattern is not None and pattern not in ORDERS:
         found = _by_pattern(texts, pattern)
         if found is not None:
+            if exact and _kept(pattern) != "day":
+                raise DataError(_no_days(at(0), where))
             return Days(found[codes], pattern)
     bare = [_bare(t) for t in texts]
     kinds = np.array([_family(b) for b in bare], dtype=object)
@@ -270,6 +286,8 @@ def _of_texts(index: pd.Index[Any], where: str, pattern: str | None, typed: bool
         raise DataError(
             f"{where}: dates are years ({at(0)}); no day or month is named. Give daily or monthly rows."
         )
+    if exact and kind in _MONTHLY:
+        raise DataError(_no_days(at(0), where))
     if kind == "parts":
         return _of_parts(bare, codes, pattern, where, at)
     stamps, form = _stamps(bare, kind)

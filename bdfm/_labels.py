@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from bdfm import _checks
+from bdfm import _checks, _weights
 from bdfm._reading import short
 from bdfm.errors import DataError
 
@@ -107,7 +107,7 @@ def same_assets(table: object, other: object, *, axes: tuple[int, int], what: st
 
 
 def by_symbol(weights: Mapping[Any, Any] | pd.Series[Any], *, where: str) -> dict[str, float]:
-    """Weights by symbol, finite; ``DataError`` for what is none, or a symbol that is given twice."""
+    """Weights by symbol; ``DataError`` for what is none, a symbol given twice, percent and amounts."""
     if not isinstance(weights, Mapping | pd.Series):
         raise DataError(
             f'{where}: weights by symbol were expected, such as {{"XOM": 0.6, "KO": 0.4}}, got'
@@ -115,7 +115,9 @@ def by_symbol(weights: Mapping[Any, Any] | pd.Series[Any], *, where: str) -> dic
         )
     symbols = [str(s) for s, _ in weights.items()]  # a Series may have one twice
     _checks.unique(symbols, what="symbols", where=where, hint="Add their weights up.")
-    return {str(s): _checks.finite(w, what=f"the weight of {s}", where=where) for s, w in weights.items()}
+    found = {str(s): _checks.finite(w, what=f"the weight of {s}", where=where) for s, w in weights.items()}
+    _weights.check_shares(found, where=where)
+    return found
 
 
 def alike(name: str) -> str:

@@ -50,6 +50,7 @@ GROUND += (
     "_kinds",
     "_tables",
     "_labels",
+    "_weights",
     "_symbols",
     "_columns",
 )

@@ -62,7 +62,7 @@ def exposures(
     from bdfm.exposures import Exposures
     from bdfm.exposures import compare as compare_exposures
     from bdfm.exposures.factor_vae import FactorVAE, TrainedFactorVAE
-    from bdfm.exposures.from_files import data_from_files, method_of, write_comparison
+    from bdfm.exposures.from_files import data_from_files, methods_of, write_comparison
     from bdfm.exposures.study import check_study, study_of, write_study
 
     chosen = list(dict.fromkeys(method or ((*METHODS, Method.pca) if study else METHODS)))
@@ -84,13 +84,12 @@ def exposures(
         say=say_read,
     )
     out.print(repr(data))
+    settings = {"window_days": window_days, "n_latents": latents, "gamma": gamma, "smoothed": smoothed}
+    methods = methods_of(chosen, data, **settings)
     with interruptible(), _folders.OutputFolder(out_dir, made_by="exposures") as folder:
         results: dict[str, Exposures] = {}
         trained: dict[str, TrainedFactorVAE] = {}
-        for key in chosen:
-            chosen_method = method_of(
-                key, window_days=window_days, n_latents=latents, gamma=gamma, smoothed=smoothed
-            )
+        for key, chosen_method in methods.items():
             if isinstance(chosen_method, FactorVAE):
                 model = chosen_method.train(data, seed=seed, progress=out.is_terminal)
                 trained[model.settings.name], result = model, model.exposures(data)

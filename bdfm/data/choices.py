@@ -6,4 +6,3 @@ from typing import Final
 
 MAX_DAYS: Final = 36_500  # of a period or a history: a century
 MAX_HORIZON: Final = 260  # periods ahead
-MAX_WEIGHT: Final = 1000.0  # of an asset, a share of a book's money: beyond all leverage

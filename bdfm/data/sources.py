@@ -221,7 +221,7 @@ def read_earnings(
     reading = Reading()
     table = _records(path, "earnings", reading, _EARNINGS)
     if "date" in table:
-        found = _dates.parse(table["date"], where="earnings", date_format=date_format)
+        found = _dates.parse(table["date"], where="earnings", date_format=date_format, exact=True)
         reading.dates = found.form
         table = table.assign(date=found.days)
     return _with(_checks.earnings_table(_named(table, aliases)), reading)

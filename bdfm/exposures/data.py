@@ -154,7 +154,9 @@ class ExposureData:
         if silent.any():
             raise DataError(f"{where}: no return on {silent.sum()} of {len(r)} days. Leave those days out.")
         _complete(f, names, index, what="factors", remedy=_NO_FACTOR)
-        doubt(Tables("exposures", factors=pd.DataFrame(f, index, list(names))), accept=accept)
+        told = {SECTOR: [g for g in groups if g]}
+        table = pd.DataFrame(f, index, list(names))
+        doubt(Tables("exposures", factors=table, groups=told), accept=accept)
         n_training, n_validation = _split(len(r), training, validation)
         short = [labels[j] for j in np.flatnonzero(_too_short(r[:n_training]))]
         if short:
@@ -215,7 +217,8 @@ class ExposureData:
         where = "exposure data"
         prices = _tables.prices_frame(prices)
         told = factors if risk_free is None else factors.assign(RF=risk_free)
-        doubt(_used(prices, told, start, end), accept=accept)
+        groups = {} if sectors is None else {SECTOR: list(dict(sectors).values())}
+        doubt(replace(_used(prices, told, start, end), groups=groups), accept=accept)
         table = _checks.price_table(prices).dropna(how="all")
         for what, given in (("prices", table), ("factors", factors)):
             if not len(given):

@@ -19,8 +19,7 @@ from bdfm.errors import DataError, DataWarning
 from bdfm.exposures.data import ExposureData
 from bdfm.exposures.kalman import PERCENT
 from bdfm.exposures.kernels import dcc_correlations, dcc_loglik, garch_variance
-from bdfm.exposures.refits import estimations
-from bdfm.exposures.regression import MIN_RETURNS
+from bdfm.exposures.refits import MIN_RETURNS, check_enough, estimations
 from bdfm.exposures.result import Exposures
 from bdfm.names import ASSET, FACTOR
 
@@ -132,17 +131,24 @@ class DCCGarch:
         """Short name for tables and files."""
         return "dcc_garch_smoothed" if self.smoothed else "dcc_garch"
 
+    def check(self, data: ExposureData) -> None:
+        """Raise what ``fit`` would, before anything is fitted, but for what does not converge."""
+        optional("arch", what="DCC-GARCH")
+        check_enough(data, self.name)
+
     def fit(self, data: ExposureData, *, seed: int = 0, progress: bool = False) -> Exposures:
         """Exposures without uncertainty; ``seed`` changes nothing. Needs arch.
 
         Raises
         ------
         DataError
-            A margin did not converge; the message names the series.
+            A factor's margin did not converge, or no asset's did; the message names the series. No asset has
+            60 returns in the training part, or the factors are collinear in it.
         MissingDependencyError
             arch is not installed.
         """
         begun = time.perf_counter()
+        self.check(data)
         returns, factors = np.asarray(data.returns) * PERCENT, np.asarray(data.factors) * PERCENT
         shape = (data.n_days, len(data.assets), len(data.factor_names))
         exposures, intercept = np.full(shape, np.nan), np.full(shape[:2], np.nan)
@@ -183,7 +189,9 @@ class DCCGarch:
                 path = _held(path)
                 exposures[days, i] = path[days]
                 intercept[days, i] = (own.mean - path[days] @ factor_means) / PERCENT
-        lost = [a for i, a in enumerate(data.assets) if np.isnan(ab[0, i])]
+        lost = [a for i, a in enumerate(data.assets) if np.isnan(ab[0, i]) and a in failed]
+        if np.isnan(ab[0]).all():
+            raise DataError(" ".join(failed.values()))
         if lost:
             warnings.warn(
                 f"DCC-GARCH: {len(lost)} of {len(data.assets)} assets have no exposures, since a"
@@ -192,8 +200,6 @@ class DCCGarch:
                 DataWarning,
                 stacklevel=2,
             )
-        if len(lost) == len(data.assets):
-            raise DataError(" ".join(failed.values()))
         parameters = {
             "a": (ASSET, ab[0]),
             "b": (ASSET, ab[1]),

@@ -101,16 +101,14 @@ class FactorVAE:
 
     def __post_init__(self) -> None:
         where = self.name
-        for what in ("n_latents", "max_epochs", "patience_epochs"):
-            _checks.at_least(getattr(self, what), 1, what=what, where=where)
-        for what in ("batch_size", "n_sd_draws"):
-            _checks.at_least(getattr(self, what), 2, what=what, where=where)
+        least = {"n_latents": 1, "max_epochs": 1, "patience_epochs": 1, "batch_size": 2, "n_sd_draws": 2}
+        for what, minimum in {**least, "warm_up_epochs": 0}.items():
+            _checks.at_least(getattr(self, what), minimum, what=what, where=where)
         _checks.positive(self.learning_rate, what="learning_rate", where=where)
         for what in ("gamma", "free_bits"):
             value = _checks.finite(getattr(self, what), what=what, where=where)
             if value < 0:
                 raise DataError(f"{where}: {what} must not be negative, got {value:g}.")
-        _checks.at_least(self.warm_up_epochs, 0, what="warm_up_epochs", where=where)
         if not self.hidden_units or min(self.hidden_units) < 1:
             raise DataError(f"{where}: hidden_units must be widths of 1 or more, got {self.hidden_units}.")
 
@@ -118,6 +116,16 @@ class FactorVAE:
     def name(self) -> str:
         """Short name for tables and files."""
         return "factor_vae_smoothed" if self.smoothed else "factor_vae"
+
+    def check(self, data: ExposureData) -> None:
+        """Raise what ``train`` would, before anything is fitted."""
+        optional("torch", what="FactorVAE")
+        check_complete(data, self.name)
+        if data.n_training < self.batch_size:
+            raise DataError(
+                f"{self.name}: {data.n_training} training days are fewer than one batch of {self.batch_size}."
+                " Give a longer history or a smaller batch."
+            )
 
     def fit(self, data: ExposureData, *, seed: int = 0, progress: bool = False) -> Exposures:
         """Exposures to the latents, with standard deviations: ``train``, then ``exposures``. Needs torch."""
@@ -135,12 +143,7 @@ class FactorVAE:
         """
         torch = optional("torch", what="FactorVAE")
         begun = time.perf_counter()
-        check_complete(data, self.name)
-        if data.n_training < self.batch_size:
-            raise DataError(
-                f"{self.name}: {data.n_training} training days are fewer than one batch of {self.batch_size}."
-                " Give a longer history or a smaller batch."
-            )
+        self.check(data)
         x = torch.from_numpy(data.standardised.astype(np.float32))
         fit, held_out = x[data.days_of("training")], x[data.days_of("validation")]
         with torch.random.fork_rng(devices=[]):

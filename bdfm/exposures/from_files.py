@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+import warnings
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pandas as pd
 
@@ -14,7 +15,7 @@ from bdfm.data.doubts.door import doubt_aliases
 from bdfm.data.factor_files import read_factors
 from bdfm.data.risk_free import split_risk_free
 from bdfm.data.sources import read_prices, read_universe
-from bdfm.errors import DataError
+from bdfm.errors import DataError, DataWarning
 from bdfm.exposures.choices import GAMMA, N_LATENTS, WINDOW_DAYS, Method, Unit
 from bdfm.exposures.comparison import Comparison
 from bdfm.exposures.data import ExposureData, choose_assets
@@ -27,6 +28,14 @@ from bdfm.exposures.regression import ConstantBetas, RollingOLS
 from bdfm.exposures.result import ExposureMethod, Exposures
 
 
+class CheckedMethod(ExposureMethod, Protocol):
+    """A method that says beforehand whether data will do."""
+
+    def check(self, data: ExposureData) -> None:
+        """Raise what ``fit`` would, before anything is fitted."""
+        ...
+
+
 def method_of(
     name: Method,
     *,
@@ -34,9 +43,9 @@ def method_of(
     n_latents: int = N_LATENTS,
     gamma: float = GAMMA,
     smoothed: bool = False,
-) -> ExposureMethod:
+) -> CheckedMethod:
     """Method of a name; the settings are those of the methods that have them."""
-    methods: dict[Method, ExposureMethod] = {
+    methods: dict[Method, CheckedMethod] = {
         Method.constant: ConstantBetas(smoothed),
         Method.rolling: RollingOLS(window_days=window_days),
         Method.kalman: KalmanBetas(smoothed),
@@ -46,6 +55,16 @@ def method_of(
         Method.vae: FactorVAE(n_latents=n_latents, gamma=gamma, smoothed=smoothed),
     }
     return methods[name]
+
+
+def methods_of(names: Iterable[Method], data: ExposureData, **settings: Any) -> dict[Method, CheckedMethod]:
+    """Methods by name, as ``method_of``; what keeps one of them from these data is raised before any fit."""
+    methods = {name: method_of(name, **settings) for name in names}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)  # of the fit, which looks again
+        for method in methods.values():
+            method.check(data)
+    return methods
 
 
 def data_from_files(

@@ -16,8 +16,8 @@ from bdfm import _checks
 from bdfm.errors import DataError
 from bdfm.exposures.data import ExposureData
 from bdfm.exposures.kernels import filter_betas
-from bdfm.exposures.refits import estimations
-from bdfm.exposures.regression import MIN_RETURNS, with_constant
+from bdfm.exposures.refits import MIN_RETURNS, check_enough, estimations
+from bdfm.exposures.regression import with_constant
 from bdfm.exposures.result import Exposures
 from bdfm.names import ASSET, FACTOR
 
@@ -135,14 +135,25 @@ class KalmanBetas:
         """Short name for tables and files."""
         return "kalman_smoothed" if self.smoothed else "kalman"
 
+    def check(self, data: ExposureData) -> None:
+        """Raise what ``fit`` would, before anything is fitted."""
+        check_enough(data, self.name)
+
     def fit(self, data: ExposureData, *, seed: int = 0, progress: bool = False) -> Exposures:
-        """Exposures with filtered standard deviations, given the variances; ``seed`` changes nothing."""
+        """Exposures with filtered standard deviations, given the variances; ``seed`` changes nothing.
+
+        Raises
+        ------
+        DataError
+            No asset has 60 returns in the training part, or the factors are collinear in it.
+        """
         begun = time.perf_counter()
+        self.check(data)
         returns, factors = np.asarray(data.returns) * PERCENT, np.asarray(data.factors) * PERCENT
         shape = (data.n_days, len(data.assets), len(data.factor_names))
         exposures, sd, intercept = (np.full(s, np.nan) for s in (shape, shape, shape[:2]))
         refits = estimations(data, smoothed=self.smoothed)
-        noise, steps, loglik = np.empty(shape[1]), np.empty(shape[1:]), np.empty(shape[1])
+        noise, steps, loglik = (np.full(s, np.nan) for s in (shape[1], shape[1:], shape[1]))
         for i in track(range(shape[1]), "Kalman filter", disable=not progress, transient=True):
             y = np.ascontiguousarray(returns[:, i])
             for n, days in refits:

@@ -61,6 +61,17 @@ class PrincipalComponents:
         """Short name for tables and files."""
         return "pca_smoothed" if self.smoothed else "pca"
 
+    def check(self, data: ExposureData) -> None:
+        """Raise what ``fit`` would, before anything is fitted."""
+        optional("sklearn.decomposition", what="PCA")
+        check_complete(data, self.name)
+        limit = min(len(data.assets), data.n_training)
+        if self.n_components > limit:
+            raise DataError(
+                f"{self.name}: {self.n_components} components of {len(data.assets)} assets on"
+                f" {data.n_training} training days. Ask for at most {limit}."
+            )
+
     def fit(self, data: ExposureData, *, seed: int = 0, progress: bool = False) -> Exposures:
         """Exposures without uncertainty; ``seed`` and ``progress`` change nothing. Needs scikit-learn.
 
@@ -70,13 +81,7 @@ class PrincipalComponents:
             More components than assets or training days.
         """
         begun = time.perf_counter()
-        check_complete(data, self.name)
-        limit = min(len(data.assets), data.n_training)
-        if self.n_components > limit:
-            raise DataError(
-                f"{self.name}: {self.n_components} components of {len(data.assets)} assets on"
-                f" {data.n_training} training days. Ask for at most {limit}."
-            )
+        self.check(data)
         x = data.standardised
         pca = optional("sklearn.decomposition", what="PCA").PCA(self.n_components, svd_solver="full")
         pca.fit(x[data.days_of("training")])

@@ -18,8 +18,8 @@ from bdfm import _checks
 from bdfm.exposures.data import ExposureData
 from bdfm.exposures.kalman import PERCENT, prior_variances
 from bdfm.exposures.kernels import filter_betas, kernel
-from bdfm.exposures.refits import estimations
-from bdfm.exposures.regression import MIN_RETURNS, with_constant
+from bdfm.exposures.refits import MIN_RETURNS, check_enough, estimations
+from bdfm.exposures.regression import with_constant
 from bdfm.exposures.result import Exposures
 from bdfm.names import ASSET, DRAW, FACTOR
 
@@ -195,16 +195,27 @@ class BayesianRandomWalk:
         """Short name for tables and files."""
         return "bayes_random_walk_smoothed" if self.smoothed else "bayes_random_walk"
 
+    def check(self, data: ExposureData) -> None:
+        """Raise what ``fit`` would, before anything is fitted."""
+        check_enough(data, self.name)
+
     def fit(self, data: ExposureData, *, seed: int = 0, progress: bool = False) -> Exposures:
-        """Exposures with posterior standard deviations; equal seeds give equal results."""
+        """Exposures with posterior standard deviations; equal seeds give equal results.
+
+        Raises
+        ------
+        DataError
+            No asset has 60 returns in the training part, or the factors are collinear in it.
+        """
         begun = time.perf_counter()
+        self.check(data)
         returns, factors = np.asarray(data.returns) * PERCENT, np.asarray(data.factors) * PERCENT
         refits = estimations(data, smoothed=self.smoothed)
         x = with_constant(factors)
         shape = (data.n_days, len(data.assets), len(data.factor_names))
         exposures, sd, intercept = (np.full(s, np.nan) for s in (shape, shape, shape[:2]))
-        noise, steps = np.empty((self.n_draws, shape[1])), np.empty((self.n_draws, *shape[1:]))
-        acceptance = np.empty(shape[1])
+        noise, steps = (np.full((self.n_draws, *s), np.nan) for s in (shape[1:2], shape[1:]))
+        acceptance = np.full(shape[1], np.nan)
         mean, covariance = np.empty(x.shape), np.empty((*x.shape, x.shape[1]))
         prior = prior_variances(shape[2])
         streams = np.random.default_rng(seed).spawn(shape[1])

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bdfm.errors import DataError
+from bdfm import _checks
+from bdfm.data.doubts.factors import ALIKE
+from bdfm.errors import DataError, DataWarning
 from bdfm.exposures.data import ExposureData
 
+Floats = NDArray[np.float64]
+
+MIN_RETURNS: Final = 60  # of an asset, that its own estimates are made of
 FIRST_DAYS: Final = 125  # half a year: least that variances are estimated on
 _NEAR: Final = 0.75  # of the training part: a refit beyond would come just before the last one
 
@@ -58,3 +64,44 @@ def check_complete(data: ExposureData, method: str) -> None:
             f"{method}: {len(lacking)} of {len(data.assets)} assets lack returns, days each:"
             f" {', '.join(lacking[:5])}. Leave them out, or choose days on which all trade."
         )
+
+
+def _rank(factors: Floats) -> int:
+    """Number of factors (day, factor) that can be told apart on these days, and from an intercept."""
+    centred = factors - factors.mean(axis=0)
+    size = np.sqrt(np.square(centred).sum(axis=0))
+    moving = size > 1e-12 * np.sqrt(len(factors)) * np.abs(factors).max(axis=0)
+    scaled = centred[:, moving] / size[moving]
+    return int((np.linalg.eigvalsh(scaled.T @ scaled) >= ALIKE).sum())
+
+
+def check_factors(data: ExposureData, window: slice, where: str) -> None:
+    """Refuse days on which factors are collinear that are not so on all days, which a rule on data sees."""
+    factors = np.asarray(data.factors)
+    if _rank(factors[window]) < _rank(factors):
+        first, last = data.days[window][0], data.days[window][-1]
+        raise DataError(
+            f"{where}: the factors ({_checks.first(data.factor_names)}) are collinear from {first:%Y-%m-%d}"
+            f" to {last:%Y-%m-%d}, though not on all days: one does not move there, or repeats others."
+            " Exposures to them are one of infinitely many solutions. Leave one out, or take other days."
+        )
+
+
+def check_enough(data: ExposureData, method: str) -> None:
+    """Look for what a method of own estimates for each asset needs in the training part.
+
+    Raises ``DataError`` where no asset has enough returns, or factors are collinear there; warns
+    (``DataWarning``) of assets without enough, which have no exposures.
+    """
+    training = data.days_of("training")
+    count = np.isfinite(np.asarray(data.returns)[training]).sum(axis=0)
+    few = [f"{a} {n}" for a, n in zip(data.assets, count, strict=True) if n < MIN_RETURNS]
+    if few:
+        told = (
+            f"{method}: {len(few)} of {len(data.assets)} assets have fewer than {MIN_RETURNS} returns in the"
+            f" {data.n_training} days of the training part ({_checks.first(few)})"
+        )
+        if len(few) == len(data.assets):
+            raise DataError(f"{told}. Give a longer history.")
+        warnings.warn(f"{told} and no exposures.", DataWarning, stacklevel=3)
+    check_factors(data, training, method)

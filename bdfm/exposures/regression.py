@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 import xarray as xr
@@ -12,44 +11,19 @@ from numpy.typing import NDArray
 
 from bdfm import _checks
 from bdfm._optional import optional
-from bdfm.data.doubts.factors import ALIKE
 from bdfm.errors import DataError
 from bdfm.exposures.choices import WINDOW_DAYS
 from bdfm.exposures.data import ExposureData
-from bdfm.exposures.refits import estimations
+from bdfm.exposures.refits import check_factors, estimations
 from bdfm.exposures.result import Exposures
 from bdfm.names import ASSET
 
 Floats = NDArray[np.float64]
 
 
-MIN_RETURNS: Final = 60  # of an asset, that its own estimates are made of
-
-
 def with_constant(factors: Floats) -> Floats:
     """Design (day, 1 + factor) of a regression with an intercept."""
     return np.column_stack([np.ones(len(factors)), factors])
-
-
-def _rank(factors: Floats) -> int:
-    """Number of factors (day, factor) that can be told apart on these days, and from an intercept."""
-    centred = factors - factors.mean(axis=0)
-    size = np.sqrt(np.square(centred).sum(axis=0))
-    moving = size > 1e-12 * np.sqrt(len(factors)) * np.abs(factors).max(axis=0)
-    scaled = centred[:, moving] / size[moving]
-    return int((np.linalg.eigvalsh(scaled.T @ scaled) >= ALIKE).sum())
-
-
-def _check_window(data: ExposureData, window: slice, where: str) -> None:
-    """Refuse days on which factors are collinear that are not so on all days, which a rule on data sees."""
-    factors = np.asarray(data.factors)
-    if _rank(factors[window]) < _rank(factors):
-        first, last = data.days[window][0], data.days[window][-1]
-        raise DataError(
-            f"{where}: the factors ({_checks.first(data.factor_names)}) are collinear from {first:%Y-%m-%d}"
-            f" to {last:%Y-%m-%d}, though not on all days: one does not move there, or repeats others."
-            " Exposures to them are one of infinitely many solutions. Leave one out, or take other days."
-        )
 
 
 def _ols(returns: Floats, factors: Floats) -> tuple[Floats, Floats, Floats]:
@@ -68,7 +42,8 @@ def _ols(returns: Floats, factors: Floats) -> tuple[Floats, Floats, Floats]:
         if 2 * known.sum() < len(column) or known.sum() <= size:
             continue
         fit = sm.OLS(column[known], design[known]).fit()
-        params[:, i], bse[:, i], r2[i] = fit.params, fit.bse, fit.rsquared
+        with np.errstate(invalid="ignore", divide="ignore"):  # of an asset that stands still there
+            params[:, i], bse[:, i], r2[i] = fit.params, fit.bse, fit.rsquared
     return params, bse, r2
 
 
@@ -93,6 +68,18 @@ class RollingOLS:
         """Short name for tables and files."""
         return "rolling_ols"
 
+    def check(self, data: ExposureData) -> None:
+        """Raise what ``fit`` would, before anything is fitted."""
+        optional("statsmodels.api", what="rolling OLS")
+        n_factors = len(data.factor_names)
+        if not n_factors + 2 <= self.window_days <= data.n_days:
+            raise DataError(
+                f"{self.name}: a window of {self.window_days} days does not fit {n_factors} factors and"
+                f" {data.n_days} days. Choose one between {n_factors + 2} and {data.n_days}."
+            )
+        for t in range(self.window_days - 1, data.n_days, self.refresh_days):
+            check_factors(data, slice(t + 1 - self.window_days, t + 1), self.name)
+
     def fit(self, data: ExposureData, *, seed: int = 0, progress: bool = False) -> Exposures:
         """Exposures with standard errors; ``seed`` and ``progress`` change nothing.
 
@@ -103,19 +90,14 @@ class RollingOLS:
             collinear in it.
         """
         begun = time.perf_counter()
+        self.check(data)
         n_factors = len(data.factor_names)
-        if not n_factors + 2 <= self.window_days <= data.n_days:
-            raise DataError(
-                f"{self.name}: a window of {self.window_days} days does not fit {n_factors} factors and"
-                f" {data.n_days} days. Choose one between {n_factors + 2} and {data.n_days}."
-            )
         returns, factors = np.asarray(data.returns), np.asarray(data.factors)
         shape = (data.n_days, len(data.assets), n_factors)
         exposures, errors = np.full(shape, np.nan), np.full(shape, np.nan)
         intercept = np.full(shape[:2], np.nan)
         for t in range(self.window_days - 1, data.n_days, self.refresh_days):
             window = slice(t + 1 - self.window_days, t + 1)
-            _check_window(data, window, self.name)
             params, bse, _ = _ols(returns[window], factors[window])
             until = slice(t, t + self.refresh_days)
             intercept[until], exposures[until], errors[until] = params[0], params[1:].T, bse[1:].T
@@ -147,6 +129,12 @@ class ConstantBetas:
         """Short name for tables and files."""
         return "constant_smoothed" if self.smoothed else "constant"
 
+    def check(self, data: ExposureData) -> None:
+        """Raise what ``fit`` would, before anything is fitted."""
+        optional("statsmodels.api", what="OLS")
+        for n, _ in estimations(data, smoothed=self.smoothed):
+            check_factors(data, slice(0, n), self.name)
+
     def fit(self, data: ExposureData, *, seed: int = 0, progress: bool = False) -> Exposures:
         """Exposures with standard errors; ``seed`` and ``progress`` change nothing.
 
@@ -156,12 +144,12 @@ class ConstantBetas:
             Factors are collinear in the days of an estimate.
         """
         begun = time.perf_counter()
+        self.check(data)
         returns, factors = np.asarray(data.returns), np.asarray(data.factors)
         shape = (data.n_days, len(data.assets), len(data.factor_names))
         exposures, errors, intercept = (np.full(s, np.nan) for s in (shape, shape, shape[:2]))
         r2 = np.full(shape[1], np.nan)
         for n, days in estimations(data, smoothed=self.smoothed):
-            _check_window(data, slice(0, n), self.name)
             params, bse, r2 = _ols(returns[:n], factors[:n])
             intercept[days], exposures[days], errors[days] = params[0], params[1:].T, bse[1:].T
         return Exposures.from_arrays(

@@ -8,8 +8,7 @@ from typing import Annotated, ClassVar, Literal, override
 import numpy as np
 from pydantic import Field
 
-from bdfm import _checks
-from bdfm.data.choices import MAX_WEIGHT
+from bdfm._weights import check_shares
 from bdfm.data.doubts.said import LARGEST
 from bdfm.data.doubts.tables import Said
 from bdfm.errors import DataError
@@ -179,7 +178,7 @@ class Portfolio(ReturnView):
     def _check(self) -> None:
         if not any(self.weights.values()):
             raise DataError(f"view {self.text!r}: all weights are zero. Give at least one that is not.")
-        bounded(self.weights, f"view {self.text!r}")
+        check_shares(self.weights, where=f"view {self.text!r}")
         super()._check()
 
     @property
@@ -352,16 +351,6 @@ def _spread(sample: Sample, portfolio: Mapping[str, float], weights: Floats, sd:
     mean, _ = _moments(x, weights)
     row = Row(("variance", key), np.square(x - mean), sd**2, sign)
     return Moment(row, (Row(("mean", key), x, mean),), lambda w: 1 - _moments(x, w)[1] / sd)
-
-
-def bounded(weights: Mapping[str, float], where: str) -> None:
-    """Raise for weights that no portfolio has."""
-    far = [s for s, w in weights.items() if abs(w) > MAX_WEIGHT]
-    if far:
-        raise DataError(
-            f"{where}: the weight of {_checks.first(far)} is beyond {MAX_WEIGHT:g}. Weights are shares of a"
-            " book's money, 0.05 for 5 %."
-        )
 
 
 def canonical(portfolio: Mapping[str, float]) -> tuple[tuple[str, float], ...]:

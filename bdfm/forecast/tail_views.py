@@ -7,11 +7,12 @@ from typing import Annotated, Literal, override
 import numpy as np
 from pydantic import Field
 
+from bdfm._weights import check_shares
 from bdfm.data.doubts.said import LARGEST
 from bdfm.data.doubts.tables import Said
 from bdfm.errors import DataError
 from bdfm.forecast.moments import Tail, quantile
-from bdfm.forecast.return_views import bounded, canonical, constraint_only
+from bdfm.forecast.return_views import canonical, constraint_only
 from bdfm.forecast.sample import Floats, Row, Sample
 from bdfm.forecast.view import SIGN, WORDS, Numbers, Sense, View, percent
 
@@ -42,7 +43,7 @@ class TailView(View):
             raise DataError(f"view {self.kind}: give either asset or weights.")
         if not any(self.portfolio.values()):
             raise DataError(f"view {self.kind}: all weights are zero. Give at least one that is not.")
-        bounded(self.portfolio, f"view {self.kind}")
+        check_shares(self.portfolio, where=f"view {self.kind}")
         constraint_only(self, "a tail")
 
     @property

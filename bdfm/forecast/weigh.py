@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bdfm import _blocks, _checks
+from bdfm._reading import short
 from bdfm.errors import BdfmError, DataError, InfeasibleViewError
 from bdfm.forecast.entropy import effective_number
 from bdfm.forecast.pooling import pooled
@@ -64,8 +65,9 @@ def check_views(
     """
     for strange in (v for v in views if not isinstance(v, View)):
         raise DataError(
-            f"views: {strange!r} is a {type(strange).__name__}, not a view. Give views one by one, such as"
-            ' views.Absolute(asset="TLT", mean=0.02, sd=0.1, semantics="evidence"), or views.parse(...).'
+            f"views: {short(repr(strange))} is a {type(strange).__name__}, not a view. Give views one by one,"
+            ' such as views.Absolute(asset="TLT", mean=0.02, sd=0.1, semantics="evidence"), or'
+            " views.parse(...)."
         )
     seen: dict[tuple[object, ...], View] = {}
     for view in views:

@@ -11,13 +11,13 @@ from pydantic_core import PydanticCustomError
 
 from bdfm import _checks, _toml
 from bdfm._settings import Seed, Settings
+from bdfm._weights import MAX_GROSS, MAX_NET
 from bdfm.errors import DataError
 from bdfm.forecast.submission import MAX_EXPOSURE, MIN_EXPOSURE
 from bdfm.names import RUN_TABLES
 from bdfm.portfolio.choices import Objective
 
 Range = tuple[float, float]  # lowest and highest
-PERCENT: Final = 10.0  # net exposure that no book has, in its money: more is taken for percent
 MOST: Final = 100.0  # largest share of the money that a limit may name: no book is a hundredfold
 
 PRESETS: Final[dict[str, dict[str, Any]]] = {
@@ -132,14 +132,14 @@ class Mandate(Settings):
     def _percent(self) -> tuple[str, float] | None:
         """A limit that no book comes near, as one in percent is; None without one."""
         net = self.net_range
-        reach = PERCENT if self.gross is None else self.gross[1]
+        reach = MAX_NET if self.gross is None else self.gross[1]
         if self.long_only and net is not None:
             reach = min(reach, net[1])
-        most = 5 * max(min(reach, PERCENT), 1.0)
+        most = 5 * max(min(reach, MAX_NET), 1.0)
         ranges = {
-            "gross": (self.gross, 5 * PERCENT),
-            "net": (self.net, PERCENT),
-            "cash": (self.cash, PERCENT),
+            "gross": (self.gross, MAX_GROSS),
+            "net": (self.net, MAX_NET),
+            "cash": (self.cash, MAX_NET),
         }
         ranges |= {f"weights.{k}": (x, most) for k, x in self.weights.items()}
         ranges |= {f"limits.{c}.{k}": (x, most) for c, table in self.limits.items() for k, x in table.items()}

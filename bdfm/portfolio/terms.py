@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from bdfm import _checks, _labels
 from bdfm._symbols import is_cash
-from bdfm.data.choices import MAX_WEIGHT
 from bdfm.errors import DataError
-from bdfm.portfolio.mandate import MOST, PERCENT, Mandate
+from bdfm.portfolio.mandate import MOST, Mandate
 
 Floats = NDArray[np.float64]
 Of = Literal["weights", "absolute", "trades", "active"]
@@ -164,18 +163,6 @@ def weights_by_asset(
 ) -> Floats:
     """Weights (asset,) of a table by symbol; cash is left out. ``DataError`` for percent and amounts."""
     found = _labels.by_symbol(given, where=where)
-    far = [s for s, w in found.items() if abs(w) > MAX_WEIGHT]
-    if far:
-        raise DataError(
-            f"{where}: the weight of {_checks.first(far)} is beyond {MAX_WEIGHT:g}. Weights are shares of the"
-            " book's money, 0.05 for 5 %. Divide them by it, if they are amounts."
-        )
-    net = sum(found.values())
-    if abs(net) > PERCENT:
-        raise DataError(
-            f"{where}: weights sum to {net:g}. They are shares of the book's money, 0.05 for 5 %. Divide them"
-            " by 100, if they are percent, and by the money, if they are amounts."
-        )
     found = {s: w for s, w in found.items() if not is_cash(s, assets)}
     _checks.known(list(found), assets, what="asset", where=where)
     return np.array([found.get(a, 0.0) for a in assets])

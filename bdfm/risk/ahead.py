@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bdfm import _checks, _memory
+from bdfm import _checks, _memory, _weights
 from bdfm._figures import pyplot
 from bdfm._seeds import either_seed
 from bdfm._symbols import is_cash
@@ -228,6 +228,7 @@ def _books(
 ) -> pd.DataFrame:
     """Weights (portfolio, asset) of all assets, without cash."""
     where = "risk ahead"
+    several = isinstance(weights, pd.DataFrame)
     if not isinstance(weights, pd.DataFrame):
         weights = pd.DataFrame([dict(weights)], index=["portfolio"], dtype=float)
     kept = weights[[c for c in weights.columns if not is_cash(str(c), assets)]]
@@ -237,6 +238,7 @@ def _books(
     bad = kept.columns[~np.isfinite(kept.to_numpy()).all(axis=0)]
     if len(bad):
         raise DataError(f"{where}: the weight of {_checks.first(bad)} is no number. Give one.")
+    _weights.check_table(weights.astype(float), where=where, named=several)
     empty = kept.index[(kept == 0).all(axis=1)]
     if len(empty):
         raise DataError(f"{where}: {_checks.first(empty)} holds no asset. Give a weight that is not zero.")

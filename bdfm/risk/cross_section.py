@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Final, get_args
@@ -13,6 +13,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bdfm import _checks, _renamed
+from bdfm.data.doubts.door import doubt
+from bdfm.data.doubts.tables import Tables
 from bdfm.errors import DataError
 from bdfm.names import ASSET, FACTOR, PERIOD
 from bdfm.risk.base import RiskModel
@@ -72,6 +74,9 @@ class CrossSectionalEstimator:
     divisor
         ``"unbiased"`` divides specific returns by sqrt(1 - h) before their variance is taken; ``"textbook"``
         takes them as they are, too small for assets that decide their own factors.
+    accept
+        Doubts about names of categories that are right all the same; see ``bdfm.data.doubts``. None where
+        they were examined before.
 
     Notes
     -----
@@ -89,6 +94,10 @@ class CrossSectionalEstimator:
     window: int | None = None
     half_life_periods: float | None = None
     divisor: Divisor = "unbiased"
+    accept: tuple[str, ...] | None = ()
+
+    def __post_init__(self) -> None:
+        doubt_names(self.categories, accept=self.accept)
 
     def fit(self, returns: pd.DataFrame) -> RiskModel:
         """Risk model from simple returns (period, asset), made at their last period.
@@ -333,6 +342,16 @@ def _regress(cross: Cross, r: Floats, where: str, design: Design) -> tuple[Float
     leverage = np.zeros(len(r))
     leverage[use] = np.square(orthonormal).sum(axis=1)
     return basis @ free, leverage
+
+
+def doubt_names(
+    categories: Mapping[str, pd.Series | pd.DataFrame], *, accept: Collection[str] | None
+) -> None:
+    """Doubts about the names of families of categories, as ``CrossSectionalEstimator`` takes them."""
+    names = {
+        str(k): list(v.dropna() if isinstance(v, pd.Series) else v.columns) for k, v in categories.items()
+    }
+    doubt(Tables("risk", groups=names), accept=accept)
 
 
 def _memberships(given: pd.Series | pd.DataFrame, assets: list[str], family: str, where: str) -> pd.DataFrame:

@@ -9,11 +9,10 @@ from typing import Final, NamedTuple
 import numpy as np
 import pandas as pd
 
-from bdfm import _checks
+from bdfm import _checks, _weights
 from bdfm._columns import PERCENT, SYMBOL_NAMES, WEIGHT_NAMES, stem
 from bdfm._reading import READING
 from bdfm._symbols import is_cash
-from bdfm.data.choices import MAX_WEIGHT
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.tables import Tables
 from bdfm.data.features import spacing_days
@@ -132,14 +131,9 @@ def read_portfolios(
         raise DataError(f"{where}: {_checks.first(double['symbol'])} given twice. Add the weights up.")
     held = [s for s in given["symbol"] if not is_cash(s, assets)]
     _checks.known(held, list(assets), what="symbol", where=where, alias=True)
-    far = given["symbol"][given["weight"].abs() > MAX_WEIGHT]
-    if len(far):
-        raise DataError(
-            f"{where}: the weight of {_checks.first(far)} is beyond {MAX_WEIGHT:g}. Weights are shares of the"
-            " portfolio's value, 0.05 for 5 %. Divide them by its value, if they are amounts."
-        )
     wide = given.pivot(index="portfolio", columns="symbol", values="weight").fillna(0.0)
     weights = wide.loc[list(dict.fromkeys(given["portfolio"]))]
+    _weights.check_table(weights, where=where, named=len(weights) > 1)
     doubt(Tables("risk", portfolio=weights), accept=accept)
     weights.attrs[READING] = given.attrs[READING]
     return weights
@@ -299,7 +293,7 @@ def estimator_from_files(
     groups
         Of the cross-sectional model: sectors and countries, and assets to estimate from, as far as known.
     accept
-        Doubts about the factors that are right all the same (``bdfm.data.doubts``).
+        Doubts about factors and groups that are right all the same (``bdfm.data.doubts``).
     """
     if kind is Kind.STATISTICAL:
         return StatisticalEstimator("marchenko_pastur", standardise=True, half_life_periods=half_life_periods)
@@ -320,6 +314,7 @@ def estimator_from_files(
         dict(groups.categories),
         universe=groups.universe_of([str(c) for c in returns.columns]),
         half_life_periods=half_life_periods,
+        accept=tuple(accept),
     )
 
 

@@ -106,7 +106,7 @@ class FundamentalsPanel:
         if known_on is not None:
             given = table[known_on].reset_index(drop=True)
             there = given.notna().to_numpy()
-            said = _checks.days(given[there], where=f"{where}: {known_on}")
+            said = _checks.days(given[there], where=f"{where}: {known_on}", exact=True)
             known = known.where(~there)
             known[there] = said
             early = known.to_numpy() < ends.to_numpy()

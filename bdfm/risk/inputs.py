@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from bdfm import _checks, _labels
+from bdfm import _checks, _labels, _weights
 from bdfm._reading import short
 from bdfm._symbols import is_cash
 from bdfm.data.periods import trading_days_between
@@ -49,7 +49,8 @@ def check_one_day(
 def portfolios(weights: Weights, assets: Sequence[str]) -> tuple[list[str] | None, Floats]:
     """Names (``None`` for one without) and weights (portfolio, asset) in the order of the assets.
 
-    Cash (``CASH``, unless an asset is called so) has no risk and is left out.
+    Cash (``CASH``, unless an asset is called so) has no risk and is left out. ``DataError`` for weights that
+    are percent or amounts.
     """
     where = "weights"
     if isinstance(weights, xr.DataArray):
@@ -67,6 +68,7 @@ def portfolios(weights: Weights, assets: Sequence[str]) -> tuple[list[str] | Non
                 " table: one row for each, one column for each asset."
             ) from error
     frame = table if isinstance(table, pd.DataFrame) else table.to_frame().T
+    whole = frame
     cash = [is_cash(a, assets) for a in frame.columns]
     if any(cash):
         frame = frame.loc[:, [not c for c in cash]]
@@ -87,6 +89,7 @@ def portfolios(weights: Weights, assets: Sequence[str]) -> tuple[list[str] | Non
     names = [str(x) for x in frame.index] if isinstance(table, pd.DataFrame) else None
     if names is not None:
         _checks.unique(names, what="portfolios", where=where)
+    _weights.check_table(whole, where=where, named=names is not None)
     return names, values
 
 

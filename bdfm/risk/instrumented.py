@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bdfm import _checks, _renamed
 from bdfm.errors import DataError
 from bdfm.risk.base import RiskModel
-from bdfm.risk.cross_section import MIN_PERIODS, CrossSectionalEstimator, Design
+from bdfm.risk.cross_section import MIN_PERIODS, CrossSectionalEstimator, Design, doubt_names
 from bdfm.risk.returns import (
     period_weights,
     returns_table,
@@ -56,6 +56,8 @@ class InstrumentedEstimator:
         Whether numeric characteristics have mean 0 and standard deviation 1 over the assets in each period.
     window, half_life_periods
         As in ``TimeSeriesEstimator``.
+    accept
+        As in ``CrossSectionalEstimator``.
 
     Notes
     -----
@@ -83,6 +85,10 @@ class InstrumentedEstimator:
     standardise: bool = True
     window: int | None = None
     half_life_periods: float | None = None
+    accept: tuple[str, ...] | None = ()
+
+    def __post_init__(self) -> None:
+        doubt_names(self.categories, accept=self.accept)
 
     def fit(self, returns: pd.DataFrame) -> RiskModel:
         """Risk model from simple returns (period, asset), made at their last period; see ``estimate``."""
@@ -130,7 +136,11 @@ class InstrumentedEstimator:
 
     def _design(self, assets: pd.Index) -> Design:
         settings = CrossSectionalEstimator(
-            self.numeric, self.categories, market=self.constant, standardise=self.standardise
+            self.numeric,
+            self.categories,
+            market=self.constant,
+            standardise=self.standardise,
+            accept=None,  # told above
         )
         return Design(settings, assets, _WHERE)
 

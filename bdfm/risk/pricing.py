@@ -142,7 +142,7 @@ def price(returns: pd.DataFrame, factors: pd.DataFrame, *, risk_free: pd.Series 
             "se": errors[0],
             "t": ratio[0],
             "p_value": p[0],
-            "r_squared": 1 - np.nansum(np.square(residuals), axis=0) / total,
+            "r_squared": 1 - np.nansum(np.square(residuals), axis=0) / np.where(total > 0, total, np.nan),
             "n_periods": n,
         },
         index=assets,

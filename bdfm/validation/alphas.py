@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from bdfm import _checks
 from bdfm._figures import new_figure
 from bdfm._html import opening
 from bdfm._statistics import mean_error
@@ -153,7 +154,8 @@ def forecast_alphas(
     Raises
     ------
     DataError
-        Too few periods or assets, or as ``price``, with the origin named.
+        Too few periods or assets, not counting combinations of the factors; or as ``price``, with the origin
+        named.
 
     Examples
     --------
@@ -187,8 +189,15 @@ def forecast_alphas(
         abnormal = excess[assets].to_numpy() - f.to_numpy() @ beta.loc[assets, list(f.columns)].to_numpy().T
         known = np.isfinite(abnormal).sum(axis=0)
         mean = np.nansum(abnormal, axis=0) / np.where(known > 0, known, np.nan)
-        forecast[origin] = fitted.alphas["alpha"]
-        realised[origin] = pd.Series(mean, assets)
+        there = fitted.alphas["t"].notna()  # of combinations of the factors all is rounding
+        if there.sum() < MIN_ASSETS:
+            raise DataError(
+                f"{where}, origin {origin:%Y-%m-%d}: {_checks.first(there.index[~there])}: combinations of"
+                f" the factors, or without a move, so that {there.sum()} assets are left; {MIN_ASSETS} or"
+                " more can be compared. Leave them out of the returns, or make the factors without them."
+            )
+        forecast[origin] = fitted.alphas["alpha"].where(there)
+        realised[origin] = pd.Series(mean, assets).where(there)
     made = (pd.DataFrame(x).T.reindex(columns=table.columns) for x in (forecast, realised))
     one, other = (x.rename_axis(columns=ASSET) for x in made)
     return AlphaForecasts(one, other)

@@ -169,6 +169,8 @@ def forecast_checks(found: Collector, forecasts: OutOfSample) -> None:
 
 
 def _root_mean(squares: Floats) -> tuple[float, float]:
+    if not np.isfinite(squares).any():  # of periods without the portfolio's returns
+        return np.nan, np.nan
     level = float(np.sqrt(np.nanmean(squares)))
     return level, mean_error(squares) / (2 * level)
 

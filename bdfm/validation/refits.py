@@ -14,6 +14,7 @@ from rich.progress import track
 from bdfm import _checks
 from bdfm._optional import optional
 from bdfm._seeds import either_seed
+from bdfm._weights import check_table
 from bdfm.errors import DataError
 from bdfm.names import DRAW
 from bdfm.risk.base import Estimator, RiskModel
@@ -137,6 +138,8 @@ def _explain(model: RiskModel, estimator: Estimator, unseen: pd.DataFrame) -> tu
     left = np.full_like(r, np.nan)
     for t, row in enumerate(r):
         use = np.isfinite(row)
+        if not use.any():
+            continue
         x = b.to_numpy()[use] * root[use, None]
         u, s, _ = np.linalg.svd(x, full_matrices=False)
         u = u[:, s > s[0] * 1e-10]
@@ -222,6 +225,10 @@ def _weights(portfolios: pd.DataFrame | None, table: pd.DataFrame, seed: int) ->
     weights = portfolios.reindex(columns=table.columns, fill_value=0.0).astype(float)
     if not np.isfinite(weights.to_numpy()).all():
         raise DataError(f"{where}: weights are missing. Give 0 for no holding.")
+    empty = weights.index[(weights == 0).all(axis=1)]
+    if len(empty):
+        raise DataError(f"{where}: {_checks.first(empty)} holds nothing. Give it at least one weight.")
+    check_table(weights, where=where, named=True)
     if weights.index.nlevels == 1:
         weights.index = pd.MultiIndex.from_tuples([("given", str(x)) for x in weights.index])
     return weights
@@ -285,7 +292,7 @@ def cross_validate(
     MissingDependencyError
         skfolio is not installed.
     DataError
-        Fewer than 5 periods in a fold.
+        Fewer than 5 periods in a fold, no fold to fit to, or a fold that is purged as a whole.
 
     Examples
     --------
@@ -301,9 +308,26 @@ def cross_validate(
     where = "cross-validation"
     selection = optional("skfolio.model_selection", what=where, extra="validation")
     table = returns_table(returns, where=where)
+    embargo = len(table) // 100 if embargo_size is None else embargo_size
+    for what, value, least in (
+        ("n_folds", n_folds, 3),
+        ("n_test_folds", n_test_folds, 2),
+        ("purged_size", purged_size, 0),
+        ("embargo_size", embargo, 0),
+    ):
+        _checks.at_least(value, least, what=what, where=where)
+    if n_test_folds >= n_folds:
+        raise DataError(
+            f"{where}: {n_test_folds} of {n_folds} folds are tested, and none is left to fit to. Give fewer"
+            " n_test_folds, or more n_folds."
+        )
     if len(table) < 5 * n_folds:
         raise DataError(f"{where}: {len(table)} periods in {n_folds} folds. Give at least {5 * n_folds}.")
-    embargo = len(table) // 100 if embargo_size is None else embargo_size
+    if purged_size + embargo >= len(table) // n_folds:
+        raise DataError(
+            f"{where}: {purged_size} periods purged and {embargo} under embargo leave nothing of a fold of"
+            f" {len(table) // n_folds}. Give fewer, or fewer folds."
+        )
     splitter = selection.CombinatorialPurgedCV(n_folds, n_test_folds, purged_size, embargo)
     weights = _weights(portfolios, table, seed)
     splits = list(splitter.split(table))

@@ -233,7 +233,8 @@ def validate(
     cross_validation
         Whether to run combinatorial purged cross-validation (15 refits; needs skfolio).
     n_simulations
-        Refits to data simulated from the model (specific returns anew, factors as they were); 0 for none.
+        Refits to data simulated from the model (specific returns anew, factors as they were), 2 or more; 0
+        for none.
     expected
         By factor what exposures to it should be: ``"+"``, ``"-"``, or the lowest and the highest. Those that
         are not, beyond their error, are named in ``unexpected``. Such as ``{"Mkt-RF": (0, 3)}`` for stocks.
@@ -259,6 +260,10 @@ def validate(
     """
     where = "validation"
     level = check_false_alarm(false_alarm, where=where)
+    if _checks.at_least(n_simulations, 0, what="n_simulations", where=where) == 1:
+        raise DataError(
+            f"{where}: one simulation has no spread. Give n_simulations of 2 or more, or 0 for none."
+        )
     table = returns_table(returns, where=where)
     f, u, r = _history(model, table, where)
     found = Collector()

@@ -16,6 +16,8 @@ from bdfm._figures import new_figure
 from bdfm._html import opening
 from bdfm._seeds import either_seed
 from bdfm._statistics import mean_error
+from bdfm.data.doubts.factors import collinear_factors
+from bdfm.data.doubts.tables import Tables
 from bdfm.errors import DataError
 from bdfm.risk.returns import returns_table
 from bdfm.validation import statistics
@@ -259,13 +261,18 @@ def select_factors(
     Raises
     ------
     DataError
-        No candidates, gaps, other periods, or too few periods for the folds.
+        No candidates, gaps, other periods, too few periods for the folds, assets that never moved,
+        candidates that do not move or are combinations of others.
     """
     where = "factor selection"
     level = check_false_alarm(false_alarm, where=where)
     table = returns_table(returns, where=where)
     given = pd.DataFrame(index=table.index) if candidates is None else candidates
     given = given.set_axis([str(c) for c in given.columns], axis=1)
+    n_folds = _checks.at_least(n_folds, 2, what="n_folds", where=where)
+    n_bootstrap = _checks.at_least(n_bootstrap, 0, what="n_bootstrap", where=where)
+    if _checks.at_least(n_components, 0, what="n_components", where=where) > table.shape[1]:
+        raise DataError(f"{where}: {n_components} components of {table.shape[1]} assets. Ask for no more.")
     if not (given.shape[1] or n_components):
         raise DataError(f"{where}: no candidates. Give a table, or n_components.")
     if candidates is not None and not _checks.days(given.index, where=where).equals(table.index):
@@ -274,6 +281,13 @@ def select_factors(
         bad = values.columns[~np.isfinite(values.to_numpy(dtype=float)).all(axis=0)]
         if len(bad):
             raise DataError(f"{where}: {what} have gaps ({_checks.first(bad)}). Start later, or drop them.")
+    for what, values in (("returns", table), ("candidates", given)):
+        still = values.columns[(values.max() == values.min()).to_numpy()]
+        if len(still):
+            raise DataError(f"{where}: {what} of {_checks.first(still)} never move. Drop them.")
+    alike = [f for f in collinear_factors(Tables("risk", factors=given)) if f.severity == "refuse"]
+    if alike:
+        raise DataError(f"{where}: candidates: {alike[0].seen}. {alike[0].usual} {alike[0].remedy}")
     components = [f"PC{i + 1}" for i in range(n_components)]
     names = [*given.columns, *components]
     _checks.unique(names, what="candidates", where=where)

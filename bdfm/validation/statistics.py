@@ -172,7 +172,7 @@ def regress(x: Floats, y: Floats, *, lags: int | None = None) -> Regressions:
         meat = meat + (1 - lag / (m + 1)) * (part + part.transpose(0, 2, 1))
     covariance = inverse @ meat @ inverse * (n / (n - k))[:, None, None]
     error = np.sqrt(np.maximum(np.diagonal(covariance, axis1=1, axis2=2), 0)).T
-    total = np.square(np.where(known, y - filled.sum(axis=0) / n, 0.0)).sum(axis=0)
+    total = np.square(np.where(known, y - filled.sum(axis=0) / np.maximum(n, 1), 0.0)).sum(axis=0)
     r2 = 1 - np.square(e).sum(axis=0) / np.where(total > 0, total, np.nan)
     return Regressions(b, b / np.where(error > 0, error, np.nan), r2, covariance)
 

@@ -7,8 +7,15 @@ import pandas as pd
 import pytest
 
 from bdfm.data.sources import CLASS_NAMES, demo
-from bdfm.errors import BdfmError, DataError, UnknownLabelError
-from bdfm.risk import CrossSectionalEstimator, RiskModel, price_styles, simple_returns
+from bdfm.errors import BdfmError, DataError, DataWarning, UnknownLabelError
+from bdfm.exposures import ExposureData
+from bdfm.risk import (
+    CrossSectionalEstimator,
+    InstrumentedEstimator,
+    RiskModel,
+    price_styles,
+    simple_returns,
+)
 from bdfm.risk.group_files import Groups, read_groups, read_shares
 from bdfm.risk.styles import YEAR
 
@@ -169,3 +176,50 @@ def test_columns_of_sectors_are_called_as_classes_of_a_universe(tmp_path):
     for name in ("sector", *CLASS_NAMES, "asset_class", "group"):
         (tmp_path / "s.csv").write_text(f"Symbol;{name.title()}\nSAP;Technologie\nBMW;Konsum\n")
         assert list(read_shares(tmp_path / "s.csv", "sector").columns) == ["Konsum", "Technologie"], name
+
+
+@pytest.mark.parametrize(("option", "column"), [("--sectors", "sector"), ("--countries", "country")])
+@pytest.mark.parametrize("other", ["Health_Care", "health care", "Health  Care"])
+def test_groups_that_differ_by_chance_are_told(option, column, other, files, bdfm_command):
+    name = options(files, option)[1]
+    table = pd.read_csv(name)
+    table[column] = [(other, "Health-Care", "Tech")[i % 3] for i in range(len(table))]
+    table = table.drop_duplicates("symbol").drop(columns="share")
+    table.to_csv(name, index=False)
+    words = ("risk", "--prices", files / "prices.csv", "--model", "cross-sectional", "--out", files / "out")
+    code, _, err = bdfm_command(*words, option, name, "--backtest", "20")
+    told = " ".join(err.split())
+    assert code == 0, err
+    assert told.count("differ in nothing but capitals, spaces or hyphens") == 1
+    assert "Health-Care" in told and f"{column}: " in told  # noqa: PT018
+    code, _, err = bdfm_command(*words, option, name, "--accept", "universe")
+    assert (code, "differ in nothing" in err) == (0, False)
+
+
+@pytest.mark.parametrize("made", ["series", "shares"])
+def test_groups_of_python_that_differ_by_chance_are_told(made):
+    prices = demo()[0].loc["2020":"2021"]
+    returns = simple_returns(prices, period="1w")
+    labels = pd.Series(["Health-Care", "Health care", "Tech"] * len(prices.columns), dtype=str)
+    labels = labels.iloc[: len(prices.columns)].set_axis(prices.columns)
+    given = labels if made == "series" else pd.get_dummies(labels, dtype=float)
+    told = "sector: Health-Care, Health care differ" if made == "series" else "Health care"
+    with pytest.warns(DataWarning, match=told):
+        CrossSectionalEstimator(None, {"sector": given})
+    with pytest.warns(DataWarning, match=told):
+        InstrumentedEstimator(price_styles(prices, returns.loc["2021"].index), 2, {"sector": given})
+    CrossSectionalEstimator(None, {"sector": given}, accept=("universe",))
+
+
+def test_sectors_of_exposures_that_differ_by_chance_are_told():
+    prices = demo()[0].loc["2021"].iloc[:, :3]
+    rng = np.random.default_rng(1)
+    factors = pd.DataFrame({"f": rng.normal(0, 0.01, len(prices))}, prices.index)
+    sectors = dict(zip(prices.columns, ["a b", "A-B", "c"], strict=True))
+    with pytest.warns(DataWarning, match="sector: a b, A-B differ") as told:
+        data = ExposureData.from_prices(prices, factors, sectors=sectors)
+    assert len(told) == 1
+    with pytest.warns(DataWarning, match="sector: a b, A-B differ"):
+        ExposureData.from_arrays(
+            data.returns, data.factors, assets=list(prices.columns), sectors=list(sectors.values())
+        )

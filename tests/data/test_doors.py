@@ -320,9 +320,13 @@ def test_one_rule_tells_of_one_price():
 def test_portfolios_pass_too(tmp_path):
     file = tmp_path / "book.csv"
     file.write_text("symbol,weight\n" + "".join(f"{n},12.5\n" for n in cases.NAMES))
-    with pytest.raises(DataError, match=r"sum to 100\. .*\[portfolio\]"):
+    for accept in ((), ["portfolio"], ["*"]):  # nothing accepts percent: divided by 100 it is right
+        with pytest.raises(DataError, match=r"sum to 100\. Weights are shares"):
+            read_portfolios(file, cases.NAMES, accept=accept)
+    file.write_text(f"symbol,weight\n{cases.NAMES[0]},8\n{cases.NAMES[1]},-7\n")
+    with pytest.warns(DataWarning, match=r"sum to 15\. .*\[portfolio\]"):
         read_portfolios(file, cases.NAMES)
-    assert read_portfolios(file, cases.NAMES, accept=["portfolio"]).to_numpy().sum() == 100
+    assert read_portfolios(file, cases.NAMES, accept=["portfolio"]).to_numpy().sum() == 1
     file.write_text("symbol,weight\n")
     with pytest.raises(DataError, match="a header but no rows"):
         read_portfolios(file, cases.NAMES)

@@ -580,3 +580,44 @@ def test_no_rule_stumbles_over_a_number(what, value, where):
         return
     found = examine(tables("check", **{what: table}))
     assert all(f.rule in RULES for f in found)
+
+
+def stocks(seed=1, n=6, rows=300):
+    rng = np.random.default_rng(seed)
+    steps = rng.normal(0, 0.009, (rows, 1)) + rng.normal(0, 0.012, (rows, n))
+    names = [f"T{i}" for i in range(n)]
+    return pd.DataFrame(80 * np.exp(steps.cumsum(axis=0)), pd.bdate_range("2020-06-01", periods=rows), names)
+
+
+def logs_named(prices):
+    found = examine(Tables("risk", prices=prices))
+    return [f.labels[0] for f in of(found, "not-prices", "warn") if "Logs of prices" in f.usual and f.labels]
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("level", [30.0, 80.0, 3000.0])
+def test_a_column_of_logs_among_closes_is_named(seed, level):
+    prices = stocks(seed)
+    assert logs_named(prices) == []
+    assert logs_named(prices.assign(T2=np.log(prices["T2"] / 80 * level))) == ["T2"]
+    both = prices.assign(T2=np.log(prices["T2"]), T4=np.log(prices["T4"]))
+    assert logs_named(both) == ["T2", "T4"]
+
+
+def test_what_is_calm_for_another_reason_is_not_taken_for_logs():
+    prices, rng = stocks(), np.random.default_rng(7)
+    own = np.exp(rng.normal(0, 0.003, len(prices)).cumsum())
+    assert logs_named(prices.assign(CNY=6.7 * own)) == []  # it does not move with the others
+    fund = np.exp(0.2 * np.log(prices["T0"]).diff().fillna(0).cumsum())
+    assert logs_named(prices.assign(F=100 * fund)) == []  # no log has such a level
+    assert logs_named(prices.assign(F=1.6 * fund)) == []  # logs move more, at this level
+    assert logs_named(prices.assign(F=5 * fund)) == ["F"]  # as a fund of bonds at five pounds may be
+    assert logs_named(prices.assign(F=5 * fund, G=100 * own)) == []  # beside another that is calm
+    assert logs_named(prices.assign(T2=np.log(prices["T2"])).iloc[:50]) == []  # too few rows to tell
+
+
+def test_columns_of_logs_at_the_command_line(bdfm_command, tmp_path):
+    prices = stocks(rows=700)
+    prices.assign(T2=np.log(prices["T2"])).to_csv(tmp_path / "p.csv")
+    code, _, err = bdfm_command("risk", "--prices", tmp_path / "p.csv", "--out", tmp_path / "out")
+    assert (code, "T2 has levels of" in err) == (0, True), err

@@ -2,12 +2,13 @@
 
 import json
 import re
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from bdfm.exposures import ExposureData, Exposures
+from bdfm.exposures import ExposureData, Exposures, KalmanBetas
 
 
 @pytest.fixture
@@ -157,3 +158,38 @@ def test_a_study_shows_how_a_network_was_trained(bdfm_command, arguments, files)
         "study_kl_factor_vae.csv",
         "study_regimes_factor_vae.png",
     } <= made
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--method", "rolling"), "a window of 750 days does not fit 2 factors and 400 days"),
+        (("--method", "pca"), "10 components of 6 assets"),
+    ],
+)
+def test_a_method_that_cannot_be_is_refused_before_another_is_fitted(
+    words, told, bdfm_command, arguments, files, monkeypatch
+):
+    monkeypatch.setattr(KalmanBetas, "fit", lambda *_, **__: pytest.fail("fitted"))
+    code, _, err = bdfm_command(*arguments, "--method", "kalman", *words)
+    assert code == 2
+    assert told in " ".join(err.split())
+    assert not (files / "out").exists()
+
+
+def test_a_package_that_is_missing_is_told_before_another_is_fitted(bdfm_command, arguments, monkeypatch):
+    monkeypatch.setattr(KalmanBetas, "fit", lambda *_, **__: pytest.fail("fitted"))
+    monkeypatch.setitem(sys.modules, "torch", None)
+    code, _, err = bdfm_command(*arguments, "--method", "kalman", "--method", "vae")
+    assert (code, "torch" in err) == (2, True)
+
+
+def test_a_factor_that_begins_to_move_after_the_training_part_is_refused(bdfm_command, arguments, files):
+    table = pd.read_csv(files / "factors.csv", index_col="date")
+    table["size"] = np.where(np.arange(len(table)) < 300, 0.0, table["size"])
+    table.to_csv(files / "factors.csv")
+    for method in ("constant", "kalman", "dcc", "bayes"):
+        code, _, err = bdfm_command(*arguments, "--method", method)
+        assert code == 2
+        assert "are collinear from" in " ".join(err.split()), method
+    assert not (files / "out").exists()

@@ -1,6 +1,7 @@
 """What every method must keep: timing, no look-ahead, files, symmetry; one registry, no exceptions."""
 
 import re
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -364,3 +365,48 @@ def test_equations_cited_are_in_the_document_and_all_are_cited():
             cited |= {f"E{n}" for n in numbers}
     assert cited == documented
     assert len(documented) >= 20
+
+
+OF_EACH_ASSET = [KalmanBetas(), DCCGarch(), BayesianRandomWalk(n_draws=2, n_burn=2, thin=1)]
+
+
+@pytest.mark.parametrize("method", OF_EACH_ASSET, ids=lambda m: m.name)
+def test_histories_too_short_for_a_method_are_refused(method, data):
+    short = ExposureData.from_arrays(data.returns.to_numpy()[:70], data.factors.to_numpy()[:70])
+    with pytest.raises(DataError, match=r"6 of 6 assets have fewer than 60 returns in the 49 days"):
+        method.fit(short)
+
+
+@pytest.mark.parametrize("method", OF_EACH_ASSET, ids=lambda m: m.name)
+def test_an_asset_with_too_few_returns_is_named_and_has_no_numbers(method, data):
+    returns = data.returns.to_numpy()[:110].copy()
+    returns[:35, 2] = np.nan  # 42 of the 77 days of the training part
+    short = ExposureData.from_arrays(returns, data.factors.to_numpy()[:110])
+    with pytest.warns(DataWarning, match=r"1 of 6 assets have fewer than 60 returns .*\(A2 42\)") as told:
+        found = method.fit(short)
+    assert not any("converge" in str(w.message) for w in told)
+    assert np.isnan(found.exposures.sel(asset="A2")).all()
+    assert found.exposures.sel(asset="A1")[-1].notnull().all()
+    for name, table in found.parameters.items():
+        if "asset" in table.dims:
+            assert np.isnan(table.sel(asset="A2")).all(), name
+            assert np.isfinite(table.sel(asset="A1")).all(), name
+
+
+@pytest.mark.parametrize("method", [ConstantBetas(), *OF_EACH_ASSET], ids=lambda m: m.name)
+def test_factors_that_repeat_each_other_in_the_training_part_are_refused(method, data):
+    factors = data.factors.to_numpy().copy()
+    factors[: data.n_training, 1] = factors[: data.n_training, 0]
+    given = ExposureData.from_arrays(data.returns.to_numpy(), factors)
+    with pytest.raises(DataError, match="collinear from"):
+        method.fit(given)
+
+
+def test_an_asset_that_stands_still_in_a_window_is_quiet(data):
+    returns = data.returns.to_numpy().copy()
+    returns[320:, 0] = 0.0
+    given = ExposureData.from_arrays(returns, data.factors.to_numpy())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = RollingOLS(window_days=20).fit(given)
+    assert (found.exposures[-1, 0] == 0).all()

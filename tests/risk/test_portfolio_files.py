@@ -39,5 +39,5 @@ def test_one_portfolio_of_percent_makes_all_of_them_percent(tmp_path):
 
 @pytest.mark.parametrize("name", ["Weight", "share", "holding"])
 def test_other_columns_are_doubted(tmp_path, name):
-    with pytest.raises(DataError, match="look like percent"):
+    with pytest.raises(DataError, match=r"sum to 100.*if they are percent"):
         weights(tmp_path, name, [50, 30, 20])

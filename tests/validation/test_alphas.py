@@ -6,6 +6,7 @@ import pytest
 import statsmodels.api as sm
 from scipy import stats
 
+from bdfm import validation
 from bdfm.errors import DataError
 from bdfm.validation import forecast_alphas
 
@@ -96,3 +97,19 @@ def test_presentation():
     assert "slope" in repr(found)
     assert "rank correlation" in found._repr_html_()
     found.plot().draw_without_rendering()
+
+
+def test_combinations_of_the_factors_have_no_alphas():
+    rng = np.random.default_rng(6)
+    weeks = pd.bdate_range("2019-01-04", periods=90, freq="W-FRI")
+    factors = pd.DataFrame(rng.normal(0, 0.02, (90, 2)), weeks, ["a", "b"])
+    returns = pd.DataFrame(rng.normal(0, 0.02, (90, 4)), weeks, list("ABCD")).add(factors["a"], axis=0)
+    plain = validation.forecast_alphas(returns, factors, window=50, step=10)
+    beside = returns.assign(X=factors["a"], Y=0.5 * factors["a"] - factors["b"], Z=0.0)
+    found = validation.forecast_alphas(beside, factors, window=50, step=10)
+    assert found.forecast[["X", "Y", "Z"]].isna().all(axis=None)
+    pd.testing.assert_frame_equal(found.table, plain.table)
+    with pytest.raises(
+        DataError, match="X, Y, Z: combinations of the factors, or without a move, so that 1 assets"
+    ):
+        validation.forecast_alphas(beside[["A", "X", "Y", "Z"]], factors, window=50, step=10)

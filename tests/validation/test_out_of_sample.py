@@ -1,9 +1,12 @@
 """Walk-forward and cross-validation: no look-ahead, figures by hand, right forecasts judged right."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from bdfm import risk, validation
 from bdfm.errors import DataError
 from bdfm.risk import CrossSectionalEstimator, RiskModel, StatisticalEstimator, TimeSeriesEstimator
 from bdfm.validation import compare_forecasts, cross_validate, trial_portfolios, walk_forward
@@ -150,3 +153,76 @@ def test_cross_validation_is_not_fitted_to_what_it_tests(data):
     cross_validate(Spy(), returns, n_folds=3, n_test_folds=2, purged_size=2, embargo_size=3)
     # One fold trains: after the tests it loses 2 purged and 3 embargoed periods, before them 2 purged ones.
     assert [int(s.sum()) for s in seen] == [100 - 5, 100 - 5 - 2, 100 - 2]
+
+
+WEEKS = pd.bdate_range("2019-01-04", periods=120, freq="W-FRI")
+
+
+@pytest.fixture(scope="module")
+def weekly():
+    """Returns of six assets, and three factors that move them."""
+    rng = np.random.default_rng(4)
+    factors = pd.DataFrame(rng.normal(0, 0.02, (120, 3)), WEEKS, ["Mkt", "SMB", "HML"])
+    own = rng.normal(0, 0.02, (120, 6))
+    returns = factors.to_numpy() @ rng.normal(0.6, 0.5, (3, 6)) + own
+    return pd.DataFrame(returns, WEEKS, list("ABCDEF")), factors
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"n_folds": 4, "n_test_folds": 4}, "4 of 4 folds are tested, and none is left"),
+        ({"n_folds": 4, "n_test_folds": 0}, "n_test_folds must be a whole number of at least 2, got 0"),
+        ({"n_folds": 2}, "n_folds must be a whole number of at least 3, got 2"),
+        ({"n_folds": 4, "embargo_size": 100}, "100 under embargo leave nothing of a fold of 30"),
+        ({"n_folds": 4, "purged_size": 40}, "40 periods purged and 1 under embargo leave nothing"),
+        ({"n_folds": 4, "purged_size": -1}, "purged_size must be a whole number of at least 0"),
+    ],
+)
+def test_folds_that_cannot_be_are_refused_by_name(given, told, weekly):
+    with pytest.raises(DataError, match=told):
+        validation.cross_validate(risk.StatisticalEstimator(2), weekly[0], **given)
+
+
+def test_periods_without_any_return_say_nothing(weekly):
+    returns, factors = weekly
+    gap = returns.copy()
+    gap.iloc[80:90] = np.nan
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = validation.walk_forward(risk.StatisticalEstimator(2), gap, window=60, step=10)
+        shorter = validation.walk_forward(risk.StatisticalEstimator(2), returns, window=60, step=10)
+    hole = found.realised.index.isin(WEEKS[80:90])
+    assert found.realised[hole].isna().all(axis=None)
+    pd.testing.assert_frame_equal(found.realised[~hole], shorter.realised[~hole])
+    model = risk.TimeSeriesEstimator(factors).fit(gap)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        validation.validate(
+            model, gap, estimator=risk.TimeSeriesEstimator(factors), n_simulations=0, start=110, step=5
+        )
+
+
+@pytest.mark.parametrize(
+    ("weights", "told"),
+    [
+        ([[0.0, 0.0]], "portfolios: p holds nothing"),
+        ([[60.0, 40.0]], "portfolios: weights of p sum to 100"),
+    ],
+)
+def test_trial_portfolios_of_nothing_or_percent_are_refused(weights, told, weekly):
+    given = pd.DataFrame(weights, ["p"], ["A", "B"])
+    for run in (validation.walk_forward, validation.cross_validate):
+        with pytest.raises(DataError, match=told):
+            run(risk.StatisticalEstimator(2), weekly[0], portfolios=given)
+
+
+@pytest.mark.parametrize(
+    ("n", "told"),
+    [(-1, "n_simulations must be a whole number of at least 0"), (1, "one simulation has no spread")],
+)
+def test_numbers_of_simulations_that_cannot_be(n, told, weekly):
+    returns, factors = weekly
+    model = risk.TimeSeriesEstimator(factors).fit(returns)
+    with pytest.raises(DataError, match=told):
+        validation.validate(model, returns, n_simulations=n)

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import statsmodels.api as sm
 
+from bdfm import validation
 from bdfm.errors import DataError, UnknownLabelError
 from bdfm.validation import published, select_factors
 from bdfm.validation.selection import curve_p_values
@@ -131,3 +132,48 @@ def test_presentation(selection):
     selection.plot_responses().draw_without_rendering()
     with pytest.raises(UnknownLabelError, match="unknown factor"):
         selection.plot_responses(factors=["x"])
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda r, f: (r, f.assign(L=0.0)), "candidates of L never move"),
+        (lambda r, f: (r, f.assign(L=0.01)), "candidates of L never move"),
+        (lambda r, f: (r, f.assign(RF=0.0)), "candidates of RF never move"),
+        (lambda r, f: (r.assign(A=0.0), f), "returns of A never move"),
+        (
+            lambda r, f: (r, f.assign(L=f["a"])),
+            "candidates: a, L are linearly dependent.*Leave one of them out",
+        ),
+        (lambda r, f: (r, f.assign(L=-100 * f["a"])), "candidates: a, L are linearly dependent"),
+        (lambda r, f: (r, f.assign(L=f["a"] - f["b"])), "candidates: a, b, L are linearly dependent"),
+    ],
+)
+def test_what_cannot_be_chosen_among_is_refused_by_name(change, told):
+    rng = np.random.default_rng(5)
+    days = pd.bdate_range("2019-01-04", periods=90, freq="W-FRI")
+    factors = pd.DataFrame(rng.normal(0, 0.02, (90, 2)), days, ["a", "b"])
+    returns = pd.DataFrame(rng.normal(0, 0.02, (90, 4)), days, list("ABCD")).add(factors["a"], axis=0)
+    returns, candidates = change(returns, factors)
+    with pytest.raises(DataError, match=told):
+        validation.select_factors(returns, candidates, n_bootstrap=0, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"n_folds": 1}, "n_folds must be a whole number of at least 2, got 1"),
+        ({"n_components": 5}, "5 components of 4 assets"),
+        ({"n_components": -1}, "n_components must be a whole number of at least 0"),
+        ({"n_bootstrap": -1}, "n_bootstrap must be a whole number of at least 0"),
+    ],
+)
+def test_numbers_of_the_choice_that_cannot_be(given, told):
+    rng = np.random.default_rng(5)
+    days = pd.bdate_range("2019-01-04", periods=90, freq="W-FRI")
+    returns = pd.DataFrame(rng.normal(0, 0.02, (90, 4)), days, list("ABCD"))
+    factors = returns[["A"]].add(rng.normal(0, 0.02, (90, 1)))
+    with pytest.raises(DataError, match=told):
+        validation.select_factors(
+            returns, factors.set_axis(["f"], axis=1), **{"n_bootstrap": 0, "seed": 1} | given
+        )

@@ -26,6 +26,9 @@ REVERSAL: Final = (
 WANDER: Final = 60.0  # steps that a level of noise ranges over at most, worst days included; prices over more
 LOG_LEVELS: Final = (1.5, 12.0)  # what logs of prices from 5 to 160,000 lie between
 LOG_SD: Final = (0.006, 0.05)  # daily sd of logs of prices of stocks
+LOG_RATIO: Final = (0.4, 2.5)  # absolute sd of a column of logs over the sd of prices beside it
+LOG_MARKET: Final = 0.25  # correlation of its steps with the median step, which logs of stocks are above
+MAX_DAILY: Final = 4.0  # days between rows that may be daily
 VOLUME_SD: Final = 0.25  # robust daily sd of a log volume is 0.3 and more, of no price on calm days
 
 SUMMARY: Final = 1e-4  # part of a mean by which the same mean, rounded, may differ
@@ -63,8 +66,10 @@ def not_prices(tables: Tables) -> Iterator[Finding]:
     100 r), whose levels do not wander (their sd is below that of their steps) and whose steps undo each other
     (autocorrelation below -0.4), in half of the columns or more. In fewer columns the latter is warned of:
     pegs look like it. Warned of: logs of prices (three columns or more, all with levels from 1.5 to 12, an
-    absolute daily sd of 0.6 to 5 % and a relative one below 0.6 %; exchange rates may look like it), and
-    names of yields, whose relative changes are no returns.
+    absolute daily sd of 0.6 to 5 % and a relative one below 0.6 %; exchange rates may look like it); single
+    columns like that among livelier ones, if their absolute sd is 0.4 to 2.5 times the others' and they move
+    with the median column (correlation above 0.25); and names of yields, whose relative changes are no
+    returns.
     """
     series = tables.price_series
     if series is None:
@@ -101,6 +106,15 @@ def not_prices(tables: Tables) -> Iterator[Finding]:
             f"all {len(series.names)} columns have levels of {np.nanmedian(values):.3g} that move by less"
             " than 0.6 % a row",
             "Logs of prices look like it, and so do exchange rates.",
+            "If they are logs, give the closes themselves.",
+        )  # fmt: skip
+    for column in _logs_among_prices(series):
+        name = series.names[column]
+        yield Finding(
+            "not-prices", "warn", "prices", (name,), (),
+            f"{name} has levels of {np.nanmedian(values[:, column]):.3g} and moves by"
+            f" {series.step_sd[column]:.2%} a row, with columns that move by more than 0.6 %",
+            "Logs of prices look like it, among closes, and so do funds of bonds.",
             "If they are logs, give the closes themselves.",
         )  # fmt: skip
     for name in series.names:
@@ -188,12 +202,39 @@ def _out_of_place(what: str, above: Floats, last: Floats, moves: NDArray[np.bool
     return 2 * int((odd & moves).sum()) >= n
 
 
+def _logs_among_prices(series: Series) -> list[int]:
+    """Columns as calm as logs of prices, which live otherwise as the others do, all of them livelier.
+
+    Funds of bonds at five pounds are like that too: beside others of their kind none of them is named.
+    """
+    if not series.gap <= MAX_DAILY:
+        return []
+    level, sd = _level(series), np.nan_to_num(series.step_sd)
+    like = (level > LOG_LEVELS[0]) & (level < LOG_LEVELS[1]) & (series.counts >= MIN_ROWS)
+    like &= (sd > 0) & (sd < LOG_SD[0])
+    rest = sd[~like & (sd > 0)]
+    if not like.any() or len(rest) < 2 or (rest < LOG_SD[0]).any():
+        return []
+    market = pd.DataFrame(series.steps).median(axis=1)
+    ratio = level * sd / np.median(rest)
+    near = like & (ratio > LOG_RATIO[0]) & (ratio < LOG_RATIO[1])
+    return [
+        int(c)
+        for c in np.flatnonzero(near)
+        if pd.Series(series.steps[:, c]).corr(market, method="spearman") > LOG_MARKET
+    ]
+
+
+def _level(series: Series) -> Floats:
+    """Median (label) of the newest values."""
+    some = series.values[-MIN_ROWS:]
+    return np.array([np.median(c[np.isfinite(c)]) if np.isfinite(c).any() else np.nan for c in some.T])
+
+
 def _are_logs(series: Series) -> bool:
     if len(series.names) < 3 or not (series.counts >= MIN_ROWS).all():
         return False
-    some = series.values[-MIN_ROWS:]
-    with np.errstate(invalid="ignore"):
-        level = np.array([np.median(c[np.isfinite(c)]) if np.isfinite(c).any() else np.nan for c in some.T])
+    level = _level(series)
     absolute = level * series.step_sd
     return bool(
         ((level > LOG_LEVELS[0]) & (level < LOG_LEVELS[1])).all()

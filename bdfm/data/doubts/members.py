@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
 import pandas as pd
 
-from bdfm import _checks, _labels
+from bdfm import _checks, _labels, _weights
 from bdfm.data.doubts.finding import Finding, Severity
 from bdfm.data.doubts.rule import rule
 from bdfm.data.doubts.tables import Tables
@@ -16,22 +16,22 @@ from bdfm.data.doubts.tables import Tables
 N_FIFTHS: Final = 5
 GROUPS: Final = ("asset_class", "sector", "country", "group", "subgroup")
 MAX_GROSS: Final = 10.0  # sum of absolute weights
-PERCENT_NET: Final = (50.0, 150.0)  # a net weight there is 100 %, in percent
 MAX_A_YEAR: Final = 6  # announcements: four, and two that were moved
 FAR_DAYS: Final = 400  # after the origin: scheduled dates are known for a year
 ONE_DAY: Final = 0.9  # share of announcements on one day
 
 
-@rule("universe", "refuse", "universe")
+@rule("universe", "refuse", "universe", "groups")
 def universe(tables: Tables) -> Iterator[Finding]:
     """Universes too small for what is asked of them.
 
     One asset is refused: there is nothing to rank and nothing in common. So are assets that are all set to
     zero. Fewer than five, the number of quantiles, are warned of: fifths are then shared out by halves and
     thirds. Classes with one asset are warned of: it has none to pool with. So are classes, sectors and other
-    groups that differ in nothing but capitals, spaces, width or hyphens. Symbols given twice are refused by
-    every reader.
+    groups that differ in nothing but capitals, spaces, width or hyphens, of a universe or by themselves.
+    Symbols given twice are refused by every reader.
     """
+    yield from _nearly_one(tables.groups, "groups", "warn")
     table = tables.universe
     if table is None or "symbol" not in table:
         return
@@ -63,11 +63,16 @@ def universe(tables: Tables) -> Iterator[Finding]:
                 "It has none to pool with: its priors decide more.",
                 "Merge the class with another if need be.",
             )  # fmt: skip
-    for column in GROUPS:
-        for names in _labels.nearly_one(table[column] if column in table else ()):
+    yield from _nearly_one({c: list(table[c].dropna()) for c in GROUPS if c in table}, "universe", grave)
+
+
+def _nearly_one(groups: Mapping[str, Sequence[object]], what: str, severity: Severity) -> Iterator[Finding]:
+    """Names of groups, by family, that are probably one."""
+    for family, given in groups.items():
+        for names in _labels.nearly_one(given):
             yield Finding(
-                "universe", grave, "universe", tuple(names), (),
-                f"{column}: {_checks.first(names)} differ in nothing but capitals, spaces or hyphens",
+                "universe", severity, what, tuple(names), (),
+                f"{family}: {_checks.first(names)} differ in nothing but capitals, spaces or hyphens",
                 "They are probably one group, and are taken for several.", "Write them in one way.",
             )  # fmt: skip
 
@@ -76,25 +81,25 @@ def universe(tables: Tables) -> Iterator[Finding]:
 def portfolio(tables: Tables) -> Iterator[Finding]:
     """Weights in the wrong unit, or none.
 
-    Refused: no weight but zeros; a net weight of 50 to 150, which is 100 % written in percent. Warned of: a
-    gross weight above 10, more than any fund's.
+    Refused: no weight but zeros; a weight beyond 1,000, a net weight beyond 10 or a gross weight from 50 on,
+    which are percent or amounts. Warned of: a gross weight above 10, more than any fund's.
     """
     table = tables.portfolio
     if table is None:
         return
     for name, weights in zip(table.index, table.to_numpy(dtype=np.float64), strict=True):
-        gross, net = float(np.abs(weights).sum()), float(weights.sum())
+        gross = float(np.abs(weights).sum())
+        seen = _weights.fault(dict(zip(map(str, table.columns), weights, strict=True)), of=str(name))
         if not gross:
             yield Finding(
                 "portfolio", "refuse", "portfolio", (str(name),), (), f"{name} holds nothing",
                 "A portfolio has at least one weight.", "Give weights, as shares of its value.",
                 acceptable=False,
             )  # fmt: skip
-        elif PERCENT_NET[0] <= abs(net) <= PERCENT_NET[1]:
+        elif seen is not None:
             yield Finding(
-                "portfolio", "refuse", "portfolio", (str(name),), (), f"weights of {name} sum to {net:g}",
-                "Weights are shares, 0.05 for 5 %; these look like percent, and risk is 100 times as large.",
-                "Divide them by 100.",
+                "portfolio", "refuse", "portfolio", (str(name),), (), seen, _weights.SHARES, _weights.REMEDY,
+                acceptable=False,
             )  # fmt: skip
         elif gross > MAX_GROSS:
             yield Finding(
@@ -132,7 +137,7 @@ def earnings(tables: Tables) -> Iterator[Finding]:
     table = tables.earnings
     if table is None or not {"symbol", "date"} <= set(table.columns) or table.empty:
         return
-    days = _checks.days(table["date"], where="earnings")
+    days = _checks.days(table["date"], where="earnings", exact=True)
     symbols = pd.Index(table["symbol"].astype(str).str.strip())
     prices = tables.price_series
     end = tables.origin

@@ -157,6 +157,8 @@ class Tables:
         As ``Panel.from_prices`` takes them.
     portfolio
         (portfolio, asset) weights.
+    groups
+        Names of sectors, countries and the like by family, where they come without a universe.
     said
         Numbers of statements.
     aliases
@@ -182,6 +184,7 @@ class Tables:
     universe: pd.DataFrame | None = None
     earnings: pd.DataFrame | None = None
     portfolio: pd.DataFrame | None = None
+    groups: Mapping[str, Sequence[object]] = field(default_factory=dict)
     said: Sequence[Said] = ()
     aliases: Mapping[str, str] = field(default_factory=dict)
     origin: pd.Timestamp | None = None

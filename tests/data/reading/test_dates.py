@@ -7,8 +7,11 @@ import pandas as pd
 import pytest
 
 from bdfm import _checks, _dates
-from bdfm.data.sources import read_prices, told
+from bdfm.backtest.protocol import MarketData
+from bdfm.data.panel import Panel
+from bdfm.data.sources import demo, read_earnings, read_prices, told
 from bdfm.errors import DataError
+from bdfm.risk import FundamentalsPanel
 
 DAYS = pd.DatetimeIndex(["2022-01-03", "2022-01-31", "2022-02-01", "1999-12-31"])
 FORMS = [
@@ -212,7 +215,7 @@ def test_families_are_those_of_the_parser():
 def test_usual_dates_are_read_together_as_they_are_one_by_one():
     texts = ["2021-12-31", "2022-01-03", "2020-02-29", "2021-12-31", "1800-01-01", "2199-12-31"]
     for values in (texts, pd.Index(texts), pd.Index(texts, dtype=object), pd.Series(texts)):
-        one_by_one = _dates._of_texts(pd.Index(values), "prices", None, False)
+        one_by_one = _dates._of_texts(pd.Index(values), "prices", None, False, False)
         together = _dates._of_usual_texts(list(values))
         assert together.form == one_by_one.form
         assert together.notes == one_by_one.notes
@@ -238,3 +241,60 @@ def test_a_pattern_comes_before_the_usual_form():
     assert _dates.parse(["2022-03-04"], where="x", date_format="%Y-%d-%m").days[0] == pd.Timestamp(
         "2022-04-03"
     )
+
+
+MONTHS = {
+    "quarters": ["2021Q4", "2022Q1"],
+    "months": ["2021-12", "2022-01"],
+    "names of months": ["Dec 2021", "Jan 2022"],
+    "compact months": ["202112", "202201"],
+}
+DOORS = {
+    "a file of earnings": lambda days, folder: read_earnings(saved(days, folder)),
+    "earnings of a panel": lambda days, _: Panel.from_prices(
+        *demo(), origin="2022-02-04", earnings=of_two(days)
+    ),
+    "earnings of a backtest": lambda days, _: MarketData.of(*demo(), of_two(days)),
+    "days of publication": lambda days, _: FundamentalsPanel.from_table(
+        of_two(days).assign(period_ending="2021Q3", equity=1.0), known_on="date"
+    ),
+}
+
+
+def of_two(days):
+    return pd.DataFrame({"symbol": ["XOM", "KO"], "date": days})
+
+
+def saved(days, folder):
+    of_two(days).to_csv(folder / "earnings.csv", index=False)
+    return folder / "earnings.csv"
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("written", MONTHS)
+def test_what_happens_on_a_day_is_not_dated_by_a_quarter_or_a_month(door, written, tmp_path):
+    with pytest.raises(DataError, match=r"incomplete, it names no day. Write the days themselves"):
+        DOORS[door](MONTHS[written], tmp_path)
+
+
+@pytest.mark.parametrize("door", [d for d in DOORS if "file" not in d])
+def test_nor_by_a_period(door, tmp_path):
+    with pytest.raises(DataError, match=r"2021Q4 in row 1 is incomplete, it names no day"):
+        DOORS[door](pd.PeriodIndex(["2021Q4", "2022Q1"], freq="Q"), tmp_path)
+
+
+def test_a_format_of_months_names_no_day_either(tmp_path):
+    file = saved(["12|2021", "01|2022"], tmp_path)
+    with pytest.raises(DataError, match="names no day"):
+        read_earnings(file, date_format="%m|%Y")
+
+
+def test_the_end_of_a_fiscal_year_may_be_a_quarter():
+    table = of_two(["2022-01-31", "2022-02-01"]).assign(period_ending=["2021Q3", "2021Q4"], equity=1.0)
+    assert FundamentalsPanel.from_table(table, known_on="date") is not None
+
+
+def test_typed_days_are_not_quarters(bdfm_command, tmp_path):
+    demo()[0].to_csv(tmp_path / "p.csv")
+    code, _, err = bdfm_command("check", "--prices", tmp_path / "p.csv", "--origin", "2021Q4")
+    assert (code, "2021Q4 is incomplete, it names no day" in " ".join(err.split())) == (2, True)
