@@ -22,8 +22,8 @@ from bdfm.inference.engine import choose
 from bdfm.inference.settings import SamplerSettings
 from bdfm.model.factor_model import FactorModel, presets
 from bdfm.model.find import find_model
-from bdfm.posterior.fit import fit
 from bdfm.posterior.posterior import Posterior
+from bdfm.posterior.sampled import sampled
 
 BACKTEST_SAMPLER = SamplerSettings(
     chains=CHAINS,
@@ -120,13 +120,22 @@ class ModelForecaster:
             accept=None,  # examined once, with all data
         )
         before = earlier if isinstance(earlier, Posterior) else None
-        posterior = fit(model, panel, seed=seed, settings=self.sampler, warm_from=before)
+        made = sampled(
+            model,
+            panel,
+            seed=seed,
+            settings=self.sampler,
+            evidence=(),
+            progress=False,
+            earlier=None if before is None else before.as_earlier(),
+        )
+        posterior = Posterior.from_draws(**made)
         forecast = posterior.forecast(horizon, seed=seed, n_draws=self.n_draws)
         if forecast.end != history.end:  # a period that ends on a weekend: its last market day was before
             forecast = replace(forecast, end=history.end)
         diagnosis = posterior.diagnose()
         ess = min(diagnosis.min_ess_bulk, diagnosis.min_ess_tail)
-        settled = diagnosis.max_rhat <= self.sampler.max_rhat and ess >= self.sampler.min_ess
+        settled = diagnosis.meets(max_rhat=self.sampler.max_rhat, min_ess=self.sampler.min_ess)
         if not settled:
             warnings.warn(
                 f"{self.name}, origin {history.origin:%Y-%m-%d}: {diagnosis.verdict}. The backtest asks for"

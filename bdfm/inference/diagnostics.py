@@ -100,6 +100,11 @@ class Diagnosis:
         """Whether every threshold is met, by at least two chains."""
         return not self.advice
 
+    def meets(self, *, max_rhat: float, min_ess: float) -> bool:
+        """Whether R-hat and effective draws, bulk and tail, meet these, and nothing stands still."""
+        ess = min(self.min_ess_bulk, self.min_ess_tail)
+        return self.max_rhat <= max_rhat and ess >= min_ess and not self.stuck
+
     @property
     def advice(self) -> tuple[str, ...]:
         """What to do about each threshold missed, worst quantity named; empty when converged."""

@@ -121,9 +121,7 @@ class MovingRule:
         if not self.drift.proven <= DRIFT_MAX:
             return Look(False)
         found = self.rule.whole({n: np.stack([last_moves(chain) for chain in x]) for n, x in draws.items()})
-        ess = min(found.min_ess_bulk, found.min_ess_tail)
-        good = found.max_rhat <= self.rule.max_rhat and ess >= self.rule.min_ess and not found.stuck
-        return Look(bool(good))
+        return Look(found.meets(max_rhat=self.rule.max_rhat, min_ess=self.rule.min_ess))
 
     def _largest(self, name: str, quantity: xr.DataArray) -> Drift:
         """The drift of one quantity's element that is the largest beyond its standard errors."""

@@ -16,8 +16,8 @@ from bdfm.inference.choices import N_PREDICTIVE_DRAWS
 from bdfm.inference.settings import SamplerSettings
 from bdfm.model.evidence import Evidence
 from bdfm.posterior import door
-from bdfm.posterior.fit import fit
 from bdfm.posterior.posterior import Posterior
+from bdfm.posterior.sampled import sampled
 
 
 def forecast_with_changes(
@@ -104,7 +104,7 @@ def _fitted_again(
     settings = SamplerSettings.model_validate_json(str(posterior.attrs["settings"]))
     if settings.engine == "gibbs":  # it may not know evidence; the fastest that does is taken
         settings = settings.model_copy(update={"engine": "auto"})
-    second = fit(
+    made = sampled(
         posterior.model,
         posterior.panel,
         seed=seed,
@@ -113,6 +113,7 @@ def _fitted_again(
         progress=progress,
         accept=accept,
     )
+    second = Posterior.from_draws(**made)
     return second.in_single_precision() if door.PRECISION in posterior.attrs else second
 
 

@@ -13,6 +13,7 @@ from bdfm.model.evidence import Evidence
 from bdfm.model.factor_model import FactorModel
 from bdfm.posterior.posterior import Posterior
 from bdfm.posterior.sampled import Earlier, sampled
+from bdfm.posterior.told import warn_unless_settled
 
 
 @either_seed
@@ -53,6 +54,12 @@ def fit(
         Budget such as ``"4GB"``, or bytes; by default half of the machine. What needs more is refused before
         it begins.
 
+    Warns
+    -----
+    ConvergenceWarning
+        With ``draws = "auto"``, where the thresholds of ``settings`` do not hold at ``max_sweeps``. After a
+        fixed number of draws ask ``posterior.diagnose()``.
+
     Raises
     ------
     ModelError
@@ -73,7 +80,9 @@ def fit(
             accept=accept,
             earlier=_earlier(warm_from),
         )
-    return Posterior.from_draws(**made)
+    posterior = Posterior.from_draws(**made)
+    warn_unless_settled(posterior, where="fit")
+    return posterior
 
 
 def _earlier(warm_from: Posterior | None) -> Earlier | None:

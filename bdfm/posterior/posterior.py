@@ -46,7 +46,7 @@ from bdfm.posterior.groups import N_PRIOR_DRAWS, with_groups
 from bdfm.posterior.predictive import made_forecast, made_forecasts
 from bdfm.posterior.sampled import Earlier, sampled
 from bdfm.posterior.standardised import standardised_draws
-from bdfm.posterior.told import evidence_values, given_evidence
+from bdfm.posterior.told import evidence_values, given_evidence, warn_unless_settled
 from bdfm.posterior.traces import parts_of
 from bdfm.posterior.turned import turned_draws
 
@@ -435,7 +435,7 @@ class Posterior:
         (``bdfm.inference.moving``); attributes ``moved`` (sweeps of each draw) and ``drift``. Where that is
         not enough in time, with evidence or with a fixed number of draws, chains go on from the last draws
         instead, with a fifth of the tuning and the stopping rule of any fit. Settings are this posterior's,
-        unless given; the other parameters and the errors are those of ``bdfm.fit``.
+        unless given; the other parameters, errors and warnings are those of ``bdfm.fit``.
         """
         if settings is None:
             settings = SamplerSettings.model_validate_json(str(self.attrs["settings"]))
@@ -448,7 +448,9 @@ class Posterior:
             progress=progress,
             earlier=self.as_earlier(),
         )
-        return Posterior.from_draws(**made)
+        later = Posterior.from_draws(**made)
+        warn_unless_settled(later, where="update")
+        return later
 
     def as_earlier(self) -> Earlier:
         """What another fit needs to go on from these draws."""

@@ -1,17 +1,24 @@
-"""What a forecast tells of the fit that it came from, and a file of the evidence."""
+"""What a forecast tells of the fit that it came from, a fit of its end, and a file of the evidence."""
 
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import xarray as xr
 
+from bdfm.data.doubts.finding import PACKAGE
 from bdfm.data.panel import Panel
-from bdfm.errors import ModelError
+from bdfm.errors import ConvergenceWarning, ModelError
 from bdfm.forecast.records import Record
+from bdfm.inference.settings import SamplerSettings
 from bdfm.model.equations import Equations
 from bdfm.model.evidence import Evidence, check_evidence
+
+if TYPE_CHECKING:
+    from bdfm.posterior.posterior import Posterior
 
 
 def evidence_records(evidence: Sequence[Evidence], *, alone: bool) -> Iterator[Record]:
@@ -46,3 +53,21 @@ def given_evidence(
     found = tree.copy()
     found.attrs = {**tree.attrs, "evidence": json.dumps(evidence_values(known))}
     return found
+
+
+def warn_unless_settled(posterior: Posterior, *, where: str) -> None:
+    """Warn of a run of automatic length that ended before the thresholds that it was to reach held."""
+    settings = SamplerSettings.model_validate_json(str(posterior.attrs["settings"]))
+    if settings.draws != "auto":
+        return
+    diagnosis = posterior.diagnose()
+    if diagnosis.meets(max_rhat=settings.max_rhat, min_ess=settings.min_ess):
+        return
+    longer = "max_sweeps" if posterior.attrs["engine"] == "gibbs" else "draws and tune"
+    warnings.warn(
+        f"{where}: R-hat {settings.max_rhat:g} and {settings.min_ess:g} effective draws were not reached;"
+        f" {diagnosis.verdict}. posterior.diagnose() says what is missing. Raise {longer}, or take fewer"
+        " factors.",
+        ConvergenceWarning,
+        skip_file_prefixes=(PACKAGE,),
+    )

@@ -43,9 +43,8 @@ from bdfm.portfolio.terms import weights_by_asset
 from bdfm.posterior import memory
 from bdfm.posterior.changed import forecast_with_changes
 from bdfm.posterior.door import package_versions
-from bdfm.posterior.fit import fit
 from bdfm.posterior.posterior import Posterior
-from bdfm.posterior.sampled import check_earlier
+from bdfm.posterior.sampled import check_earlier, sampled
 from bdfm.posterior.told import evidence_values
 from bdfm.report.horizons import evidence_in, file_of, horizons_in, lasting
 from bdfm.report.page import report_html
@@ -364,7 +363,7 @@ def run_month(
         if "picture" in run.outputs:
             import_ahead("matplotlib.pyplot")
         say(f"Sampling {run.sampler.chains} chains ...")
-        first = fit(
+        made = sampled(
             month.model,
             month.panel,
             seed=run.seed,
@@ -372,8 +371,9 @@ def run_month(
             evidence=month.evidence,
             progress=progress,
             accept=run.accept,
-            warm_from=month.warm_from,
+            earlier=None if month.warm_from is None else month.warm_from.as_earlier(),
         )
+        first = Posterior.from_draws(**made)
         # What is written has to make the same draws again.
         compact = not run.keep_draws and "posterior" in run.outputs
         if compact:

@@ -219,7 +219,7 @@ def test_interrupt_says_what_is_left(bdfm_command, arguments, files, monkeypatch
     def stop(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bdfm.report.month.fit", stop)
+    monkeypatch.setattr("bdfm.report.month.sampled", stop)
     code, _, err = bdfm_command(*arguments)
     assert code == 130
     assert "Every file is whole" in err

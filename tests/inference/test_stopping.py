@@ -1,12 +1,15 @@
 """When sweeps are enough: on chains of known autocorrelation, and on draws that no sampler made."""
 
 from functools import partial
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.signal import lfilter
 
-from bdfm.inference.diagnostics import diagnose
+from bdfm.errors import ConvergenceWarning
+from bdfm.inference.diagnostics import Diagnosis, diagnose
 from bdfm.inference.engine import labelled
 from bdfm.inference.ess import rhat_and_ess
 from bdfm.inference.identified import identified
@@ -195,8 +198,34 @@ def test_a_fit_goes_on_until_it_has_converged(tiny_model, tiny_panel):
 
 def test_a_fit_that_reaches_its_bound_says_so(tiny_model, tiny_panel):
     settings = SamplerSettings(chains=2, tune=50, thin=1, max_sweeps=400, max_rhat=1.0001)
-    posterior = fit(tiny_model, tiny_panel, seed=3, settings=settings)
+    with pytest.warns(ConvergenceWarning, match=r"fit: R-hat 1.0001 and 400.*Raise max_sweeps") as told:
+        posterior = fit(tiny_model, tiny_panel, seed=3, settings=settings)
+    assert [Path(w.filename).name for w in told] == ["test_stopping.py"]  # of the caller's line, and once
+    assert posterior.diagnose().verdict in str(told[0].message)
     assert posterior.attrs["sweeps"] <= 400
     assert posterior.draws.sizes["draw"] > 200
     assert not posterior.diagnose().converged
     assert posterior.diagnose().verdict.startswith("not converged")
+
+
+def test_a_fixed_number_of_draws_is_what_was_asked_for(tiny_model, tiny_panel):
+    settings = SamplerSettings(chains=2, tune=50, thin=1, draws=20)
+    assert not fit(tiny_model, tiny_panel, seed=3, settings=settings).diagnose().converged
+
+
+@pytest.mark.parametrize(
+    ("max_rhat", "min_ess", "stuck", "good"),
+    [(1.02, 90, (), True), (1.01, 90, (), False), (1.02, 101, (), False), (1.02, 90, ("nu",), False)],
+)
+def test_thresholds_that_a_diagnosis_meets(max_rhat, min_ess, stuck, good):
+    elements = pd.DataFrame(
+        {
+            "quantity": "x",
+            "label": ["a", "b"],
+            "rhat": [1.0, 1.015],
+            "ess_bulk": [100.0, 500],
+            "ess_tail": 120.0,
+        }
+    )
+    diagnosis = Diagnosis(elements, 0, 2, 500, None, None, stuck)
+    assert diagnosis.meets(max_rhat=max_rhat, min_ess=min_ess) is good

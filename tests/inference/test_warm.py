@@ -11,7 +11,7 @@ import pytest
 import xarray as xr
 from months import ASSETS, small_market
 
-from bdfm.errors import DataError, ModelError
+from bdfm.errors import ConvergenceWarning, DataError, ModelError
 from bdfm.gibbs.data import make_data
 from bdfm.gibbs.draws import named_draws
 from bdfm.gibbs.state import start_state, state_sizes
@@ -131,8 +131,10 @@ def test_an_update_gives_the_probabilities_of_a_cold_fit(months, earlier):
 def test_a_warm_start_tunes_for_a_fifth(months, earlier):
     _, _, second = months
     settings = SamplerSettings(engine="gibbs", tune=250, chains=2, max_sweeps=600, thin=10)
-    assert earlier.update(second, seed=1, settings=settings).attrs["sweeps"] <= 600
-    short = earlier.update(second, seed=1, settings=settings.model_copy(update={"max_sweeps": 350}))
+    with pytest.warns(ConvergenceWarning, match="update: R-hat"):
+        assert earlier.update(second, seed=1, settings=settings).attrs["sweeps"] <= 600
+    with pytest.warns(ConvergenceWarning, match="update: R-hat"):
+        short = earlier.update(second, seed=1, settings=settings.model_copy(update={"max_sweeps": 350}))
     assert short.n_draws == 2 * 30  # 350 sweeps, 50 of them to tune
 
 

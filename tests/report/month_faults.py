@@ -14,7 +14,7 @@ from bdfm.ledger.ledger import Ledger
 from bdfm.report import month, months
 
 PLACE = Path(os.environ["BDFM_FAULTS"])
-enter, fit, work = Ledger.enter, month.fit, months._checked_or_run
+enter, fit, work = Ledger.enter, month.sampled, months._checked_or_run
 
 
 def first(name: str) -> bool:
@@ -49,5 +49,5 @@ def told(job, task):
 
 
 Ledger.enter = entered_and_dead
-month.fit = stalled
+month.sampled = stalled
 months._checked_or_run = told

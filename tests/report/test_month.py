@@ -376,10 +376,10 @@ class Fitted:
 
 @pytest.fixture
 def fitted(monkeypatch):
-    def second(model, panel, *, evidence, **_):
-        return Fitted(evidence)
-
-    monkeypatch.setattr("bdfm.posterior.changed.fit", second)
+    monkeypatch.setattr(
+        "bdfm.posterior.changed.sampled", lambda model, panel, *, evidence, **_: {"evidence": evidence}
+    )
+    monkeypatch.setattr("bdfm.posterior.changed.Posterior.from_draws", Fitted)
     return Fitted()
 
 
