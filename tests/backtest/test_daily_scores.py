@@ -112,9 +112,14 @@ def test_tables_of_the_page_are_those_of_the_scores(script):
     docs = Path(__file__).parents[2] / "docs"
     table = pd.read_csv(docs / "daily_scores.csv")
     assert script.markdown(table) in (docs / "daily.md").read_text(encoding="utf-8")
-    assert len(table) == 100 * 5
-    for rival in ("ewma-t", "riskmetrics", "dcc", "fhs"):  # what the page says in words
-        crps = script.differences(table, "crps", rival).loc["all"]
-        assert crps["mean"] > 1.9 * crps["se"]
-    quiet = script.differences(table, "crps", "ewma-t").loc["2014-02-07"]
-    assert quiet["mean"] < 0
+    assert len(table) == 50 * 5
+    # What the page says in words
+    for rival, errors, starts in (("ewma-t", 3.7, 5), ("dcc", 2.5, 4), ("riskmetrics", 2.5, 5)):
+        joint = script.differences(table, "log_joint", rival)
+        assert joint.loc["all", "mean"] < -errors * joint.loc["all", "se"]
+        assert (joint.drop(index="all")["mean"] < 0).sum() == starts
+    for rival in ("ewma-t", "riskmetrics", "dcc", "fhs"):
+        crps = script.differences(table, "crps", rival)
+        assert 0 < crps.loc["all", "mean"] < 2 * crps.loc["all", "se"]
+        quiet = crps.loc["2014-02-07"]
+        assert (quiet["mean"] < -2 * quiet["se"]) == (rival in ("ewma-t", "fhs"))
