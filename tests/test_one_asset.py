@@ -293,3 +293,18 @@ def test_the_pattern_finds_old_names():
         assert OLD.search(text)
     assert OLD.search('kind = "shift"\nsymbol = "A"')
     assert not OLD.search('universe["symbol"], "shift XOM asset=A"')
+
+
+def test_the_text_of_an_edit_names_its_assets_with_or_without_the_key():
+    for text in ("zero A B", "zero assets=A,B"):
+        (edit,) = edits.parse_edits([text])
+        assert edit.assets == ("A", "B")
+    with pytest.warns(RenamedWarning, match="symbols is called assets"):
+        (edit,) = edits.parse_edits(["zero symbols=A"])
+    assert edit.assets == ("A",)
+    with pytest.raises(DataError, match="Give each once"):
+        list(edits.parse_edits(["zero A assets=B"]))
+    with pytest.raises(DataError, match="both symbols and assets"):
+        list(edits.parse_edits(["zero A symbols=B"]))
+    with pytest.raises(DataError, match="no asset named"):
+        list(edits.parse_edits(["zero"]))

@@ -12,7 +12,7 @@ from pydantic import Field, PositiveInt
 from bdfm.backtest.protocol import Floats, History
 from bdfm.backtest.simulation import Simulation, from_log_returns
 from bdfm.data.covariance import MIN_SHARED_DAYS
-from bdfm.data.weighting import HalfLife
+from bdfm.data.weighting import OLD_HALF_LIVES, HalfLife
 from bdfm.errors import DataError
 from bdfm.forecast.forecast import Forecast
 
@@ -27,7 +27,7 @@ class FilteredHistorical(Simulation):
     correlation to that mean.
     """
 
-    renamed: ClassVar[Mapping[str, str]] = {"volatility_half_life": "volatility_half_life_days"}
+    renamed: ClassVar[Mapping[str, str]] = {"volatility_half_life": OLD_HALF_LIVES["volatility_half_life"]}
 
     label: str = Field(default="fhs", exclude=True)
     volatility_half_life_days: HalfLife = 60.0  # market days

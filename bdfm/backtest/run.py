@@ -16,11 +16,10 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from bdfm import _checks, _files, _renamed
+from bdfm import _checks, _files
 from bdfm._seeds import either_seed
 from bdfm.backtest.choices import JOINT
 from bdfm.backtest.protocol import Floats, Forecaster, History, QuantileForecast, check_made
-from bdfm.data.weighting import OLD_HALF_LIVES
 from bdfm.errors import DataError, FileError
 from bdfm.forecast.forecast import N_RANKS, Forecast
 from bdfm.forecast.ranks import outcome_quantiles, weighted_quantiles
@@ -234,7 +233,6 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         if int(manifest["schema"]) > SCHEMA:
             raise FileError(f"{path}: written by a newer bdfm. Upgrade bdfm.")
         manifest["identity"]["forecaster"], manifest["origins"][0]
-        manifest["identity"] = _renamed.everywhere(manifest["identity"], OLD_HALF_LIVES)
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
         if isinstance(error, FileError):
             raise

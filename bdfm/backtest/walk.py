@@ -30,7 +30,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from bdfm import _checks, _files
+from bdfm import _checks, _files, _renamed
 from bdfm._kinds import of_kind
 from bdfm._seeds import either_seed
 from bdfm._workers import Failure, spread
@@ -50,6 +50,7 @@ from bdfm.backtest.run import (
 )
 from bdfm.backtest.stretches import SequentialForecaster, stretch_length, stretches, way_to
 from bdfm.data.periods import Period, period_edges
+from bdfm.data.weighting import OLD_HALF_LIVES
 from bdfm.errors import DataError, DataWarning, FileError
 from bdfm.forecast.forecast import Forecast
 from bdfm.posterior.door import package_versions
@@ -335,9 +336,11 @@ def _asked(folder: Path, own: Mapping[str, Any], dates: Sequence[pd.Timestamp]) 
     if not os.path.exists(folder / MANIFEST):
         return sorted(asked)
     manifest = read_manifest(folder)
-    other = [k for k in own if manifest["identity"].get(k) != own[k]]
+    # Settings of before may have names that were changed since; of one's own forecaster they have them still.
+    before, now = (_renamed.everywhere(dict(x), OLD_HALF_LIVES) for x in (manifest["identity"], own))
+    other = [k for k in now if before.get(k) != now[k]]
     if other:
-        told = "; ".join(f"{k}: {_short(manifest['identity'].get(k))}, now {_short(own[k])}" for k in other)
+        told = "; ".join(f"{k}: {_short(before.get(k))}, now {_short(now[k])}" for k in other)
         raise DataError(
             f"{folder}: holds a run with other {_checks.first(other)} ({told}). Use another folder, or"
             " delete this one."

@@ -103,7 +103,8 @@ def parse_edits(texts: Sequence[str]) -> Iterator[Edit]:
         told = [*fields[: len(named)], *(w.partition("=")[0] for w in settings)]
         _checks.unique(told, what="settings", where=where, hint="Give each once, with or without its name.")
         if fields == ("assets",):
-            table["assets"] = named
+            said = {k: table[k].split(",") for k in _names_of_assets(EDITS[kind]) & table.keys()}
+            table |= said if said and not named else said | {"assets": named}
         elif len(named) > len(fields):
             keys = [f"{k}=" for k in EDITS[kind].model_fields if k not in ("kind", *fields)]
             raise DataError(
@@ -114,6 +115,11 @@ def parse_edits(texts: Sequence[str]) -> Iterator[Edit]:
         else:
             table |= dict(zip(fields, named, strict=False))
         yield read(table, EDITS, where=where)
+
+
+def _names_of_assets(kind: type[Edit]) -> set[str]:
+    """What the list of its assets is called, and was."""
+    return {"assets", *(old for old, new in kind.renamed.items() if new == "assets")}
 
 
 def _settings_of(kind: type[Edit], words: Sequence[str]) -> dict[str, Any]:

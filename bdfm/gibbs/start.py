@@ -44,8 +44,8 @@ def lagging_chains(log_likelihood: Floats) -> tuple[int, dict[int, float]]:
 
     Far is more than ``LAGGING`` times the sum of both chains' standard deviations. So far apart are chains
     that found other factors (2,100 on 1,000 days of M6 with seven factors, with standard deviations of 110
-    and 430): what is so much less likely has next to no weight in the posterior, and no chain leaves it.
-    Chains on their way within one place are nearer.
+    and 430), and no chain leaves its own. Chains on their way within one place are nearer. It is the
+    likelihood that is compared, without the prior: see docs/sampler.md.
     """
     mean, sd = log_likelihood.mean(axis=1), log_likelihood.std(axis=1)
     best = int(mean.argmax())

@@ -1,4 +1,4 @@
-"""What a forecast tells of the fit that it came from, a fit of its end, and a file of the evidence."""
+"""What a fit says when it ends early, what its forecasts tell of it, and what files hold of evidence."""
 
 from __future__ import annotations
 

@@ -112,6 +112,7 @@ def converge(
         "rhat": found.max_rhat,
         "ess": min(found.min_ess_bulk, found.min_ess_tail),
         "converged": found.converged,
+        "begun_again": found.begun_again,
     }
     return summary, pd.DataFrame(rows).sort_values("ess")
 
@@ -153,7 +154,7 @@ def main(
         console.print(
             f"{summary['sweeps']:,} sweeps of each of {chains} chains in {summary['processor']:.0f} s of the"
             f" processor ({summary['seconds']:.0f} s): R-hat {summary['rhat']:.3f}, least effective draws"
-            f" {summary['ess']:.0f}"
+            f" {summary['ess']:.0f}; begun again: {summary['begun_again'] or 'none'}"
         )
         result |= summary | {"quantities": quantities.to_dict("records")}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
