@@ -117,7 +117,8 @@ def test_a_forecaster_of_ones_own_keeps_its_names(tmp_path):
 def test_pages_models_scripts_and_notebooks_have_the_new_names():
     """Records of old runs (``docs/skill_runs.jsonl``) stay as they were written."""
     files = [ROOT / "README.md", *(ROOT / "models").glob("*.toml"), *(ROOT / "scripts").rglob("*.py")]
-    files += [p for p in (ROOT / "docs").rglob("*.md") if not {"_build", "generated", "presets"} & set(p.parts)]
+    made = {"_build", "generated", "presets"}
+    files += [p for p in (ROOT / "docs").rglob("*.md") if not made & set(p.parts)]
     files += (ROOT / "notebooks").glob("*.ipynb")
     assert len(files) > 80
     texts = {p: p.read_text(encoding="utf-8").partition("## Renamed")[0] for p in files}
