@@ -72,12 +72,8 @@ def check_forecaster(forecaster: object) -> None:
         raise DataError(
             f"{where}: {forecaster.__name__} is a class. Give an object of it: it is made by (...)."
         )
-    wanted = {
-        "name": lambda x: isinstance(x, str),
-        "settings": lambda x: isinstance(x, Mapping),
-        "forecast": callable,
-    }
-    lacking = [k for k, fits in wanted.items() if not fits(getattr(forecaster, k, None))]
+    kinds = {"name": str, "settings": Mapping, "forecast": Callable}
+    lacking = [k for k, kind in kinds.items() if not isinstance(getattr(forecaster, k, None), kind)]
     if lacking:
         raise DataError(
             f"{where}: a {type(forecaster).__name__} is no forecaster, for want of {' and '.join(lacking)}."

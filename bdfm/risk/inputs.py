@@ -113,7 +113,7 @@ def labels_of(
         ("factor_covariance", factor_covariance, names, names),
         ("specific_variance", specific_variance, labels),
     ):
-        if np.ndim(table) >= len(along):  # before the labelled axes there may be one of draws
+        if np.asarray(table).ndim >= len(along):  # before the labelled axes there may be one of draws
             for axis, own in enumerate(along, -len(along)):
                 _labels.in_order(table, own, axis=axis, what=str(what), where=where)
     return labels, names

@@ -108,12 +108,12 @@ def not_prices(tables: Tables) -> Iterator[Finding]:
             "Logs of prices look like it, and so do exchange rates.",
             "If they are logs, give the closes themselves.",
         )  # fmt: skip
-    for column in _logs_among_prices(series):
-        name = series.names[column]
+    for calm in _logs_among_prices(series):
+        name = series.names[calm]
         yield Finding(
             "not-prices", "warn", "prices", (name,), (),
-            f"{name} has levels of {np.nanmedian(values[:, column]):.3g} and moves by"
-            f" {series.step_sd[column]:.2%} a row, with columns that move by more than 0.6 %",
+            f"{name} has levels of {np.nanmedian(values[:, calm]):.3g} and moves by"
+            f" {series.step_sd[calm]:.2%} a row, with columns that move by more than 0.6 %",
             "Logs of prices look like it, among closes, and so do funds of bonds.",
             "If they are logs, give the closes themselves.",
         )  # fmt: skip
