@@ -81,7 +81,7 @@ def fit(
             earlier=_earlier(warm_from),
         )
     posterior = Posterior.from_draws(**made)
-    warn_unless_settled(posterior, where="fit")
+    warn_unless_settled(posterior.attrs, posterior.diagnose, where="fit")
     return posterior
 
 

@@ -449,7 +449,7 @@ class Posterior:
             earlier=self.as_earlier(),
         )
         later = Posterior.from_draws(**made)
-        warn_unless_settled(later, where="update")
+        warn_unless_settled(later.attrs, later.diagnose, where="update")
         return later
 
     def as_earlier(self) -> Earlier:

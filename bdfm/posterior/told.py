@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import xarray as xr
 
@@ -13,12 +13,10 @@ from bdfm.data.doubts.finding import PACKAGE
 from bdfm.data.panel import Panel
 from bdfm.errors import ConvergenceWarning, ModelError
 from bdfm.forecast.records import Record
+from bdfm.inference.diagnostics import Diagnosis
 from bdfm.inference.settings import SamplerSettings
 from bdfm.model.equations import Equations
 from bdfm.model.evidence import Evidence, check_evidence
-
-if TYPE_CHECKING:
-    from bdfm.posterior.posterior import Posterior
 
 
 def evidence_records(evidence: Sequence[Evidence], *, alone: bool) -> Iterator[Record]:
@@ -55,15 +53,18 @@ def given_evidence(
     return found
 
 
-def warn_unless_settled(posterior: Posterior, *, where: str) -> None:
-    """Warn of a run of automatic length that ended before the thresholds that it was to reach held."""
-    settings = SamplerSettings.model_validate_json(str(posterior.attrs["settings"]))
+def warn_unless_settled(attrs: Mapping[str, Any], diagnose: Callable[[], Diagnosis], *, where: str) -> None:
+    """Warn of a run of automatic length that ended before the thresholds that it was to reach held.
+
+    ``attrs`` and ``diagnose`` are the posterior's, which is judged only where its length was automatic.
+    """
+    settings = SamplerSettings.model_validate_json(str(attrs["settings"]))
     if settings.draws != "auto":
         return
-    diagnosis = posterior.diagnose()
+    diagnosis = diagnose()
     if diagnosis.meets(max_rhat=settings.max_rhat, min_ess=settings.min_ess):
         return
-    longer = "max_sweeps" if posterior.attrs["engine"] == "gibbs" else "draws and tune"
+    longer = "max_sweeps" if attrs["engine"] == "gibbs" else "draws and tune"
     warnings.warn(
         f"{where}: R-hat {settings.max_rhat:g} and {settings.min_ess:g} effective draws were not reached;"
         f" {diagnosis.verdict}. posterior.diagnose() says what is missing. Raise {longer}, or take fewer"
