@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -59,34 +59,47 @@ def _is_none(label: Any, *, blank: bool) -> bool:
     return bool(missing) or isinstance(label, bytes | bool | np.bool_)
 
 
-def own_labels(given: Any, *, axis: int) -> tuple[str, ...] | None:
+class Own(NamedTuple):
+    """Labels that a table has of its own along an axis: as texts, and whether they are integers by type."""
+
+    texts: tuple[str, ...]
+    integers: bool
+
+
+def own_labels(given: Any, *, axis: int) -> Own | None:
     """Labels that a table of pandas or xarray has of its own along an axis; None where it has none.
 
-    Rows and columns that are but counted, from 0 on, name nothing.
+    Rows and columns that are but counted, from 0 on, name nothing, of whichever class their index is. So does
+    an axis that the table has not.
     """
-    if isinstance(given, pd.DataFrame | pd.Series):
-        index = given.axes[axis]
-    elif type(given).__name__ == "DataArray" and given.dims[axis] in given.indexes:
-        index = given.indexes[given.dims[axis]]
-    else:
+    pandas = isinstance(given, pd.DataFrame | pd.Series)
+    if not (pandas or type(given).__name__ == "DataArray") or not -given.ndim <= axis < given.ndim:
         return None
-    counted = isinstance(index, pd.RangeIndex) and index.equals(pd.RangeIndex(len(index)))
-    return None if counted else tuple(str(x) for x in index)
+    index = given.axes[axis] if pandas else given.indexes.get(given.dims[axis])
+    if index is None:
+        return None
+    integers = index.inferred_type == "integer"
+    if integers and np.array_equal(index, np.arange(len(index))):
+        return None
+    return Own(tuple(str(x) for x in index), integers)
 
 
 def in_order(given: object, labels: Sequence[str], *, axis: int, what: str, where: str) -> None:
     """Raise ``DataError`` where a table has names of its own along an axis, and they are others.
 
-    Tables are those of pandas and xarray. What is but counted, and numbers that are none of the labels, name
-    nothing.
+    Tables are those of pandas and xarray. What is but counted, and integers that are none of the labels, name
+    nothing; texts do, such as "7203" of Tokyo.
     """
     found = own_labels(given, axis=axis)
-    if found is None or found == tuple(labels):
+    if found is None or found.texts == tuple(labels):
         return
-    numbers = all(x.removeprefix("-").isdigit() for x in found)
-    if numbers and not set(found) & set(labels):
+    if found.integers and not set(found.texts) & set(labels):
         return
-    raise DataError(
+    raise _others(found.texts, labels, what=what, where=where)
+
+
+def _others(found: Sequence[str], labels: Sequence[str], *, what: str, where: str) -> DataError:
+    return DataError(
         f"{where}: {what} is by {_checks.first(found)}, and the labels are {_checks.first(labels)}: others,"
         " or in another order. Put it into their order (reindex), or give its values alone."
     )
@@ -99,11 +112,17 @@ def columns_of(table: object) -> list[object] | None:
     return list(table.columns)
 
 
-def same_assets(table: object, other: object, *, axes: tuple[int, int], what: str, where: str) -> None:
-    """Raise ``DataError`` where two tables both name their assets, each along its axis, and not alike."""
-    labels = own_labels(table, axis=axes[0])
-    if labels is not None:
-        in_order(other, labels, axis=axes[1], what=what, where=where)
+def same_labels(table: object, other: object, *, axes: tuple[int, int], what: str, where: str) -> None:
+    """Raise ``DataError`` where two tables both have labels, each along its axis, and not alike.
+
+    Integers on one side alone that are none of the labels on the other name nothing, as in ``in_order``.
+    """
+    labels, found = own_labels(table, axis=axes[0]), own_labels(other, axis=axes[1])
+    if labels is None or found is None or labels.texts == found.texts:
+        return
+    if labels.integers != found.integers and not set(labels.texts) & set(found.texts):
+        return
+    raise _others(found.texts, labels.texts, what=what, where=where)
 
 
 def by_symbol(weights: Mapping[Any, Any] | pd.Series[Any], *, where: str) -> dict[str, float]:

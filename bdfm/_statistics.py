@@ -11,6 +11,20 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 MIN_ORIGINS: Final = 8  # from which an error of a mean over origins is told
+LEAST_P: Final = 0.001  # below it a p-value is told as that: none is shown as 0
+
+
+def p_number(p_value: float) -> str:
+    """P-value as text without its name, "0.040" or "< 0.001"; blank where it is not known."""
+    if np.isnan(p_value):
+        return ""
+    return f"< {LEAST_P:g}" if p_value < LEAST_P else f"{p_value:.3f}"
+
+
+def p_text(p_value: float, *, name: str = "p") -> str:
+    """P-value as text with its name, "p = 0.040" or "p < 0.001"; blank where it is not known."""
+    number = p_number(p_value)
+    return f"{name}{' ' if number.startswith('<') else ' = '}{number}" if number else ""
 
 
 def with_error(mean: float, error: float, form: Callable[[float], str]) -> str:

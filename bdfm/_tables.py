@@ -123,13 +123,31 @@ def wide(
 
 
 def bare_list(given: Any) -> Any:
-    """Universe of a list of symbols, all of one class; anything else as it is."""
+    """Universe of a list of symbols, all of one class, or of classes by symbol; anything else as it is.
+
+    A Series whose index holds integers is a list, with gaps too: rows that were taken from a table. Raises
+    ``DataError`` where a symbol is neither text nor number.
+    """
     one = isinstance(given, pd.Index | pd.Series) or (isinstance(given, np.ndarray) and given.ndim == 1)
     if not one and not isinstance(given, list | tuple):
         return given
-    if isinstance(given, pd.Series) and not isinstance(given.index, pd.RangeIndex):  # classes by symbol
-        return given.rename("asset_class").rename_axis("symbol").reset_index()
-    return pd.DataFrame({"symbol": list(given), "asset_class": ONE_CLASS})
+    by_symbol = isinstance(given, pd.Series) and given.index.inferred_type != "integer"
+    symbols = list(given.index if by_symbol else given)
+    bad = [i for i, x in enumerate(symbols) if not _may_be_symbol(x)]
+    if bad:
+        raise DataError(
+            f"universe: {len(bad)} of {len(symbols)} in a list of symbols are neither text nor number, first"
+            f" {cut(symbols[bad[0]])} in place {bad[0] + 1}. Give symbols alone, a Series of classes by"
+            " symbol, or a DataFrame with columns symbol and asset_class."
+        )
+    return pd.DataFrame({"symbol": symbols, "asset_class": list(given) if by_symbol else ONE_CLASS})
+
+
+def _may_be_symbol(x: object) -> bool:
+    """Whether it is a text or a number; what is missing is told of later, with its row."""
+    if isinstance(x, bool | np.bool_):
+        return False
+    return isinstance(x, str | int | float | np.number) or x is None or x is pd.NA or x is pd.NaT
 
 
 def prices_frame(prices: Any, *, where: str = "prices") -> pd.DataFrame:

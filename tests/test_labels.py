@@ -214,6 +214,7 @@ def scores_of(draws, came):
 
 
 SERIES = pd.Series(X[0] + [0.1, 0, -0.1, 0.2, 0, 0], index=A)
+X_BY_A = pd.DataFrame(X, columns=A)
 FORMS = {
     "Series": lambda s: s,
     "DataArray": lambda s: xr.DataArray(s.to_numpy(), dims="asset", coords={"asset": list(s.index)}),
@@ -235,6 +236,107 @@ def test_a_score_of_assets_in_another_order(form, score):
             scores_of(draws, FORMS[form](wrong))[score]()
         with pytest.raises(DataError, match=r"what came is by .* others, or in another order"):
             scores_of(pd.DataFrame(X, columns=A), FORMS[form](wrong))[score]()
+
+
+COUNTED = {
+    "RangeIndex": pd.RangeIndex(6),
+    "Index": pd.Index(range(6)),
+    "small": pd.Index(np.arange(6, dtype="uint8")),
+    "objects": pd.Index(list(range(6)), dtype=object),
+}
+
+
+@pytest.mark.parametrize("counted", COUNTED)
+@pytest.mark.parametrize("score", scores_of(X, X[0]))
+def test_counted_labels_name_nothing_on_either_side(counted, score):
+    """ArviZ counts what has no coordinates, in an index that is no RangeIndex."""
+    index = COUNTED[counted]
+    right = scores_of(X, SERIES.to_numpy())[score]()
+    tables = {
+        "DataFrame": pd.DataFrame(X, columns=index),
+        "DataArray": xr.DataArray(X, dims=("draw", "asset"), coords={"asset": index.to_numpy()}),
+    }
+    for table in tables.values():
+        np.testing.assert_allclose(scores_of(table, SERIES)[score](), right, rtol=1e-12)
+    came = pd.Series(SERIES.to_numpy(), index)
+    np.testing.assert_allclose(scores_of(pd.DataFrame(X, columns=A), came)[score](), right, rtol=1e-12)
+
+
+TOKYO = ["1301", "1332", "1605", "1721", "1801", "1925"]
+OTHERS = ["7203", "6758", "9984", "8306", "6861", "8035"]
+
+
+def test_numbers_that_are_texts_are_names():
+    """Tickers of Tokyo are digits: others than the assets were taken by place."""
+    table = pd.DataFrame(X, columns=OTHERS)
+    with pytest.raises(DataError, match=r"draws is by 7203, 6758.* others, or in another order"):
+        forecast(table, assets=TOKYO)
+    assert forecast(table.set_axis(TOKYO, axis=1), assets=TOKYO).assets == tuple(TOKYO)
+    assert forecast(table.set_axis(map(int, TOKYO), axis=1), assets=TOKYO).assets == tuple(TOKYO)
+    assert forecast(table.set_axis(range(3, 9), axis=1), assets=TOKYO).assets == tuple(TOKYO)
+
+
+@pytest.mark.parametrize("kind", [str, int])
+@pytest.mark.parametrize("score", scores_of(X, X[0]))
+def test_scores_of_other_numbers(kind, score):
+    """Of one kind on both sides they are names; integers beside names of another kind are rows."""
+    table = pd.DataFrame(X, columns=[kind(x) for x in OTHERS])
+    came = pd.Series(SERIES.to_numpy(), [kind(x) for x in TOKYO])
+    with pytest.raises(DataError, match=r"what came is by 1301, 1332.* others, or in another order"):
+        scores_of(table, came)[score]()
+    with pytest.raises(DataError, match=r"what came is by 8035, 6861.* others, or in another order"):
+        scores_of(table, came.set_axis([int(x) for x in OTHERS[::-1]]))[score]()
+    right = scores_of(X, SERIES.to_numpy())[score]()
+    np.testing.assert_allclose(scores_of(table, came.set_axis(table.columns))[score](), right, rtol=1e-12)
+    rows = [*range(10, 16)]
+    np.testing.assert_allclose(scores_of(X_BY_A, came.set_axis(rows))[score](), right, rtol=1e-12)
+    np.testing.assert_allclose(scores_of(X_BY_A.set_axis(rows, axis=1), SERIES)[score](), right, rtol=1e-12)
+
+
+@pytest.mark.parametrize("score", scores_of(X, X[0]))
+def test_shapes_are_told_before_labels(score):
+    """A table without columns ended in an IndexError; the numbers of draws were told as labels."""
+    chains = xr.DataArray(
+        X.reshape(3, 100, 6),
+        dims=("chain", "draw", "asset"),
+        coords={"chain": range(3), "draw": range(5, 105), "asset": A},
+    )
+    for draws in (SERIES, chains[0, 0], chains):
+        with pytest.raises(DataError, match=r"draws of shape .* and returns of shape"):
+            scores_of(draws, SERIES)[score]()
+    for came in (X_BY_A, chains):
+        with pytest.raises(DataError, match=r"draws of shape .* and returns of shape"):
+            scores_of(X_BY_A, came)[score]()
+
+
+def test_an_axis_that_a_table_has_not():
+    for table in (SERIES, xr.DataArray(X[0], dims="asset", coords={"asset": A}), xr.DataArray(1.0)):
+        assert _labels.own_labels(table, axis=1) is None
+        assert _labels.own_labels(table, axis=-2) is None
+    assert _labels.own_labels(SERIES, axis=-1) == (tuple(A), False)
+    assert _labels.own_labels(SERIES.set_axis(range(1, 7)), axis=0) == (tuple("123456"), True)
+    with pytest.raises(DataError, match=r"draws have shape \(6,\)"):
+        forecast(SERIES)
+
+
+@pytest.mark.parametrize("score", [ranked_probability_score, log_score])
+def test_a_score_of_fifths_whose_quantiles_are_in_another_order(score):
+    """Fifths from highest to lowest were scored as if the lowest came first."""
+    probabilities, outcome = forecast().quantile_probabilities(), outcome_quantiles(SERIES)
+    right = score(probabilities, outcome)
+    for turned in (
+        outcome[:, ::-1],
+        outcome[:, ::-1].to_pandas(),
+        outcome.assign_coords(quantile=range(2, 7)),
+    ):
+        with pytest.raises(DataError, match=r"what came is by (5, 4|2, 3), .* in another order"):
+            score(probabilities, turned)
+        with pytest.raises(DataError, match=r"what came is by 1, 2, .* in another order"):
+            score(turned, outcome)
+    for unnamed in (outcome.drop_vars("quantile"), outcome.assign_coords(quantile=range(5))):
+        np.testing.assert_allclose(score(probabilities, unnamed), right, rtol=1e-12)
+    table = probabilities.to_pandas().set_axis([f"Rank{k}" for k in range(1, 6)], axis=1)
+    np.testing.assert_allclose(score(table, outcome), right, rtol=1e-12)
 
 
 @pytest.mark.parametrize("score", [ranked_probability_score, log_score])

@@ -24,9 +24,9 @@ class Unit(NamedTuple):
     text: str
     decimals: int
 
-    def shown(self, difference: float, *, sign: str = "") -> str:
+    def shown(self, difference: float) -> str:
         """Difference in this unit, such as 3.1e-5."""
-        return f"{difference / self.size:{sign}.{self.decimals}f}{self.text[1:]}"
+        return f"{difference / self.size:.{self.decimals}f}{self.text[1:]}"
 
 
 _FINE: Final = Unit(1e-5, "1e-5", 1)

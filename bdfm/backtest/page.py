@@ -12,8 +12,9 @@ from scipy.special import stdtrit
 
 from bdfm import _files
 from bdfm._optional import optional
+from bdfm._statistics import p_number, p_text
 from bdfm.backtest.choices import JOINT, SCORES, unit_of
-from bdfm.backtest.scoreboard import LEAST_P, Grouping, Scoreboard
+from bdfm.backtest.scoreboard import Grouping, Scoreboard
 from bdfm.forecast.forecast import N_RANKS
 
 Figure = Any  # of Plotly, which is optional
@@ -51,11 +52,8 @@ def texts(scores: Scoreboard) -> pd.DataFrame:
             "" if n == scores.reference else x
             for n, x in zip(t.index, number("se", f".{unit.decimals}f", unit.size), strict=True)
         ],
-        "p": [
-            f"< {LEAST_P:g}" if x < LEAST_P else y
-            for x, y in zip(t["p_value"], number("p_value", ".3f"), strict=True)
-        ],
-        "MCS p": number("mcs_p_value", ".3f"),
+        "p": [p_number(x) for x in t["p_value"]],
+        "MCS p": [p_number(x) for x in t["mcs_p_value"]],
         "wins": number("wins", ".0%"),
     }
     others = {k: v for k, v in SCORES.items() if k != scores.score and (k not in JOINT or t[k].notna().any())}
@@ -89,15 +87,21 @@ def differences(scores: Scoreboard) -> Figure:
                 line={"width": width, "color": "#7fa6cc"},
                 hoverinfo="skip",
             )
+    chances = [
+        [p_text(row["p_value"]), p_text(row["mcs_p_value"], name="MCS p")] for _, row in table.iterrows()
+    ]
     figure.add_scatter(
         x=table["difference"] / unit.size,
         y=names,
         mode="markers",
         marker={"color": "#1f4e79", "size": 9},
-        customdata=table[["score", "p_value", "mcs_p_value"]],
+        customdata=[
+            [score, escape(", ".join(filter(None, known)))]
+            for score, known in zip(table["score"], chances, strict=True)
+        ],
         hovertemplate="%{y}: mean %{customdata[0]:.5f}, difference"
         f" %{{x:.{unit.decimals}f}}{unit.text[1:]}"
-        "<br>p = %{customdata[1]:.3f}, MCS p = %{customdata[2]:.3f}<extra></extra>",
+        "<br>%{customdata[1]}<extra></extra>",
     )
     figure.add_vline(x=0, line_width=1, line_color="#222")
     figure.update_xaxes(
@@ -233,10 +237,8 @@ def write(scores: Scoreboard, path: Path) -> Path:
         if group == "asset_class" and scores.score in JOINT:
             continue
         size = unit_of(scores.score).text
-        note = (
-            f"Difference from {scores.reference}{' in ' * bool(size)}{size}, t-statistic in brackets; blue is"
-        )
-        note += " better."
+        unit = f" in {size}" if size else ""
+        note = f"Difference from {scores.reference}{unit}, t-statistic in brackets; blue is better."
         sections.append((title, note, [groups(scores, group)]))
     sections += [
         (
@@ -250,7 +252,7 @@ def write(scores: Scoreboard, path: Path) -> Path:
             "Frequency against forecast probability, in bins of equally many forecasts: best on the"
             " diagonal. Slopes below 1 mean overconfidence. The PIT of calibrated forecasts is uniform.",
             [
-                _table(scores.calibration.round(3).astype(object).fillna("")),
+                _table(_calibration_texts(scores)),
                 calibration(scores),
             ],
         ),
@@ -276,6 +278,13 @@ def write(scores: Scoreboard, path: Path) -> Path:
     )
     _files.write_text(path, html)
     return path
+
+
+def _calibration_texts(scores: Scoreboard) -> pd.DataFrame:
+    """Table (forecaster) of calibration for people."""
+    table = scores.calibration
+    shown = table.round(3).astype(object).fillna("")
+    return shown.assign(pit_p_value=[p_number(x) for x in table["pit_p_value"]])
 
 
 def _table(frame: pd.DataFrame) -> str:

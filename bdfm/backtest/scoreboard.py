@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import pandas as pd
 
-from bdfm._statistics import MIN_ORIGINS
+from bdfm._statistics import MIN_ORIGINS, p_text
 from bdfm.backtest.choices import JOINT, SCORES, Score, unit_of
 from bdfm.backtest.protocol import Floats
 from bdfm.backtest.run import Run
@@ -26,12 +26,6 @@ from bdfm.scoring.calibration import LEVELS, reliability_slopes
 Grouping = Literal["year", "asset_class", "volatility"]
 
 REGIMES: Final = ("calm", "middling", "turbulent")  # thirds of origins by market volatility
-LEAST_P: Final = 0.001  # below it a p-value is told as that
-
-
-def p_text(p_value: float) -> str:
-    """P-value as text: none of them is 0."""
-    return f"p < {LEAST_P:g}" if p_value < LEAST_P else f"p = {p_value:.3f}"
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -223,7 +223,7 @@ def _show_run(run: Run) -> None:
 def _show_calibration(table: Any) -> None:
     from rich.table import Table
 
-    from bdfm._statistics import with_error
+    from bdfm._statistics import p_number, with_error
 
     shown = Table(
         caption="Slopes: 1 is calibrated, less is overconfident; then the share of returns inside the bands.",
@@ -234,7 +234,7 @@ def _show_calibration(table: Any) -> None:
     widths = {
         "slope, lowest": 13,
         "slope, highest": 14,
-        "PIT p": 5,
+        "PIT p": 7,
         "50 % band": 5,
         "90 % band": 5,
     }
@@ -246,7 +246,7 @@ def _show_calibration(table: Any) -> None:
 
     for name, row in table.iterrows():
         slopes = [with_error(row[f"slope_{q}"], row[f"slope_{q}_se"], "{:.2f}".format) for q in (1, 5)]
-        rest = [text(row[c]) for c in ("pit_p_value", "coverage_50", "coverage_90")]
+        rest = [p_number(row["pit_p_value"]), *(text(row[c]) for c in ("coverage_50", "coverage_90"))]
         shown.add_row(str(name), *slopes, *rest)
     out.print(shown)
 

@@ -181,6 +181,8 @@ def hedges(table: pd.DataFrame) -> None:
 
 def alphas(found: Pricing | None) -> None:
     """Print the alphas whose t is largest, and the joint test."""
+    from bdfm._statistics import p_number, p_text
+
     if found is None:
         return
     if found.spanned:
@@ -201,12 +203,12 @@ def alphas(found: Pricing | None) -> None:
             f"{100 * row['alpha']:+.3f}",
             f"{100 * row['se']:.3f}",
             f"{row['t']:+.2f}",
-            f"{row['p_value']:.3f}",
+            p_number(row["p_value"]),
             f"{100 * row['r_squared']:.0f}",
         )
     out.print(shown)
     if found.grs == found.grs:
-        joint = f"F{found.grs_freedom} = {found.grs:.2f}, p = {found.grs_p_value:.3f}"
+        joint = f"F{found.grs_freedom} = {found.grs:.2f}, {p_text(found.grs_p_value)}"
         out.print(f"All {len(tested)} alphas zero (Gibbons, Ross and Shanken): {joint}.", markup=False)
     else:
         out.print(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -53,11 +54,13 @@ _VOLATILITY: Final = ("volatility", "vol", "implied_volatility", "iv", "ivol", "
 RISK_FREE: Final = "RF"  # the risk-free rate beside the factors, as French's files call it
 _FRENCH: Final = re.compile(r"CRSP database|Ibbotson|Kenneth R\. French|CMPT_ME", re.I)
 
-Aliases = Mapping[str, str] | str | Path | None
+PathLike = str | os.PathLike[str]
+_PATHS: Final = (str, os.PathLike)
+Aliases = Mapping[str, str] | PathLike | None
 
 
 def read_prices(
-    path: str | Path | pd.DataFrame,
+    path: PathLike | pd.DataFrame,
     *,
     date_format: str | None = None,
     decimal_mark: str | None = None,
@@ -101,14 +104,14 @@ def read_prices(
     reading = Reading()
     names = _aliases(aliases)
     table, mark = _dated(path, what, reading, date_format, _mark(decimal_mark))
-    name = _columns.stem(Path(path)) if isinstance(path, str | Path) else ""
+    name = _columns.stem(Path(os.fsdecode(path))) if isinstance(path, _PATHS) else ""
     found = _tables.wide(table, where=what, decimal_mark=mark, reading=reading, aliases=names, name=name)
     _doubt_unused(names, aliases, found.columns)
     return _with(found, reading)
 
 
 def read_volatility(
-    path: str | Path | pd.DataFrame,
+    path: PathLike | pd.DataFrame,
     *,
     date_format: str | None = None,
     decimal_mark: str | None = None,
@@ -141,7 +144,7 @@ def read_volatility(
 
 
 def read_returns(
-    path: str | Path | pd.DataFrame,
+    path: PathLike | pd.DataFrame,
     *,
     what: str = "factors",
     unit: Literal["percent", "decimal"] = "decimal",
@@ -182,7 +185,7 @@ def read_returns(
     return _with(found, reading)
 
 
-def read_universe(path: str | Path | pd.DataFrame, *, aliases: Aliases = None) -> pd.DataFrame:
+def read_universe(path: PathLike | pd.DataFrame, *, aliases: Aliases = None) -> pd.DataFrame:
     """Universe (asset) of a file: columns symbol, asset_class, name and any others.
 
     The columns may be called ticker, id, class, sector, type and the like. A bare list of symbols is a
@@ -211,7 +214,7 @@ def read_universe(path: str | Path | pd.DataFrame, *, aliases: Aliases = None) -
 
 
 def read_earnings(
-    path: str | Path | pd.DataFrame, *, date_format: str | None = None, aliases: Aliases = None
+    path: PathLike | pd.DataFrame, *, date_format: str | None = None, aliases: Aliases = None
 ) -> pd.DataFrame:
     """Announcements of a file: columns symbol, date and any others, such as session.
 
@@ -228,7 +231,7 @@ def read_earnings(
 
 
 def read_records(
-    path: str | Path | pd.DataFrame,
+    path: PathLike | pd.DataFrame,
     *,
     what: str,
     columns: Mapping[str, Iterable[str]],
@@ -266,7 +269,7 @@ def read_records(
     reading = Reading()
     table = _records(path, what, reading, columns, bare=bare)
     if required:
-        file = f" {Path(path).name}" if isinstance(path, str | Path) else ""
+        file = f" {Path(os.fsdecode(path)).name}" if isinstance(path, _PATHS) else ""
         _checks.has_columns(table, tuple(columns), where=f"{what}{file}", others=columns)
     wanted = [c for c in numbers if c in table]
     if wanted:
@@ -284,7 +287,7 @@ def read_records(
     return _with(_named(table, aliases, label), reading)
 
 
-def read_aliases(path: str | Path) -> _symbols.Aliases:
+def read_aliases(path: PathLike) -> _symbols.Aliases:
     """Aliases of a file of two columns: the symbol as files have it, and the one it is called by."""
     reading = Reading()
     table = _records(path, "aliases", reading, {})
@@ -392,7 +395,7 @@ _signs: Final = {name: sign for sign, name in rows.SEPARATORS.items()}
 
 
 def _dated(
-    source: str | Path | pd.DataFrame, what: str, reading: Reading, date_format: str | None, mark: str | None
+    source: PathLike | pd.DataFrame, what: str, reading: Reading, date_format: str | None, mark: str | None
 ) -> tuple[pd.DataFrame, str | None]:
     """Table with days as index, numbers as they are written, and the decimal mark of the file."""
     _dates.order_of(date_format)
@@ -417,15 +420,16 @@ def _file_or_table(source: object, what: str) -> Path | pd.DataFrame:
     """Path of a file, or a table of pandas (of a Series, its one column); ``DataError`` for anything else."""
     if isinstance(source, pd.Series):
         return source.to_frame()
-    if isinstance(source, str | Path):
-        return Path(source)
+    if isinstance(source, _PATHS):
+        return Path(os.fsdecode(source))
     hint = "Give the path of a file, or a DataFrame (of another table, such as its to_pandas())."
-    of_kind(source, pd.DataFrame, what="the table", where=what, hint=hint)
+    expected = "a path or a DataFrame"
+    of_kind(source, pd.DataFrame, what="the table", where=what, hint=hint, expected=expected)
     return cast(pd.DataFrame, source)
 
 
 def _records(
-    source: str | Path | pd.DataFrame,
+    source: PathLike | pd.DataFrame,
     what: str,
     reading: Reading,
     wanted: Mapping[str, Iterable[str]],
@@ -451,7 +455,7 @@ def _records(
 
 
 def _aliases(aliases: Aliases) -> _symbols.Aliases:
-    return read_aliases(aliases) if isinstance(aliases, str | Path) else _symbols.check_aliases(aliases)
+    return read_aliases(aliases) if isinstance(aliases, _PATHS) else _symbols.check_aliases(aliases)
 
 
 def _doubt_unused(names: _symbols.Aliases, given: Aliases, symbols: Iterable[object]) -> None:

@@ -8,7 +8,7 @@ Tied assets share the slots of their positions equally, as M6 scores them.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any, overload
 
@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from bdfm import _blocks
 from bdfm._checks import at_least
 from bdfm._kernels import kept
-from bdfm._labels import own_labels
+from bdfm._labels import Own, own_labels
 from bdfm._threads import in_order
 from bdfm.errors import DataError
 from bdfm.names import ASSET, QUANTILE
@@ -159,15 +159,13 @@ def quantile_probabilities(
     return _labelled(total / w.sum(), own_labels(draws, axis=1))
 
 
-def _labelled(
-    values: NDArray[np.float64], assets: Sequence[str] | None
-) -> NDArray[np.float64] | xr.DataArray:
+def _labelled(values: NDArray[np.float64], assets: Own | None) -> NDArray[np.float64] | xr.DataArray:
     """Values (asset, quantile) by asset and quantile, as those of a forecast; as they are without assets."""
     if assets is None:
         return values
     from xarray import DataArray  # labels come from it, or from pandas
 
-    coords = {ASSET: list(assets), QUANTILE: np.arange(1, values.shape[1] + 1)}
+    coords = {ASSET: list(assets.texts), QUANTILE: np.arange(1, values.shape[1] + 1)}
     return DataArray(values, dims=(ASSET, QUANTILE), coords=coords, name="probability")
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from bdfm import _checks
 from bdfm._figures import new_figure
-from bdfm._statistics import interval
+from bdfm._statistics import interval, p_text
 from bdfm.errors import BdfmError, DataError
 from bdfm.report.book import Book
 from bdfm.risk.book import active_risk, hedge, marginal_risk
@@ -202,7 +202,7 @@ def plot_alphas(found: Pricing, *, n_assets: int = 40) -> Figure:
     axis.axvline(0, color="black", lw=0.6)
     axis.set_xlabel("alpha, % a period, with 95 % interval", fontsize=8)
     axis.set_title(
-        f"All zero: F{found.grs_freedom} = {found.grs:.2f}, p = {found.grs_p_value:.3f}", fontsize=8
+        f"All zero: F{found.grs_freedom} = {found.grs:.2f}, {p_text(found.grs_p_value)}", fontsize=8
     )
     axis.spines[["top", "right"]].set_visible(False)
     return figure

@@ -71,19 +71,19 @@ def pit(
     """
     where = "pit"
     draws = turned(draws, (DRAW, ASSET))
-    _labels.same_assets(draws, realised, axes=(1, 0), what="what came", where=where)
     values = np.asarray(draws)
-    # In the draws' own precision, where equal means equal.
-    outcome = np.asarray(realised).astype(values.dtype)
+    outcome = np.asarray(realised)
     if values.ndim != 2 or outcome.shape != values.shape[1:]:
         raise DataError(
             f"{where}: draws of shape {values.shape} and returns of shape {outcome.shape},"
             " expected (draw, asset) and (asset,)."
         )
+    _labels.same_labels(draws, realised, axes=(1, 0), what="what came", where=where)
     if not np.isfinite(values).all() or not np.isfinite(outcome).all():
         raise DataError(
             f"{where}: draws and realised returns must be finite. Drop the assets without a return."
         )
+    outcome = outcome.astype(values.dtype)  # in the draws' own precision, where equal means equal
     w = normalised_weights(weights, len(values), where=where)
     below, equal = w @ (values < outcome), w @ (values == outcome)
     share = 0.5 if seed is None else np.random.default_rng(seed).random(len(outcome))

@@ -35,7 +35,8 @@ def ranked_probability_score(
         (asset, quantile), rows sum to 1.
     outcome
         (asset, quantile) from ``outcome_quantiles``: one-hot, or fractional where returns tie. Where both
-        name their assets (DataArrays, tables of pandas), these must be the same in the same order.
+        name their assets, or quantiles (DataArrays, tables of pandas), these must be the same in the same
+        order.
 
     Raises
     ------
@@ -185,13 +186,13 @@ def draws_and_outcome(
 ) -> tuple[Floats, Floats, Floats]:
     """Draws (draw, asset), what came (asset,) and weights that sum to 1; ``DataError`` where unusable."""
     draws = turned(draws, (DRAW, ASSET))
-    _labels.same_assets(draws, realised, axes=(1, 0), what="what came", where=where)
     values, outcome = np.asarray(draws, dtype=np.float64), np.asarray(realised, dtype=np.float64)
     if values.ndim != 2 or outcome.shape != values.shape[1:] or len(values) < 2:
         raise DataError(
             f"{where}: draws of shape {values.shape} and returns of shape {outcome.shape}, expected"
             " (draw, asset) with at least 2 draws, and (asset,)."
         )
+    _labels.same_labels(draws, realised, axes=(1, 0), what="what came", where=where)
     if not np.isfinite(values).all() or not np.isfinite(outcome).all():
         raise DataError(f"{where}: draws and realised returns must be finite. Drop what has no return.")
     w = normalised_weights(weights, len(values), where=where)
@@ -210,14 +211,15 @@ def turned(table: ArrayLike | xr.DataArray, dims: tuple[str, ...]) -> ArrayLike 
 def _rows_and_outcome(
     probabilities: ArrayLike | xr.DataArray, outcome: ArrayLike | xr.DataArray, *, where: str
 ) -> tuple[Floats, Floats]:
-    """Probabilities and outcome, both (asset, quantile); ``DataError`` where unusable or of other assets."""
+    """Probabilities and outcome, both (asset, quantile); ``DataError`` where unusable or labels differ."""
     probabilities, outcome = (turned(x, (ASSET, QUANTILE)) for x in (probabilities, outcome))
-    _labels.same_assets(probabilities, outcome, axes=(0, 0), what="what came", where=where)
     forecast, observed = np.asarray(probabilities, dtype=float), np.asarray(outcome, dtype=float)
     if forecast.ndim != 2 or forecast.shape != observed.shape:
         raise DataError(
             f"{where}: shapes {forecast.shape} and {observed.shape}, expected (asset, quantile) twice."
         )
+    for axis in (0, 1):
+        _labels.same_labels(probabilities, outcome, axes=(axis, axis), what="what came", where=where)
     for what, values in (("probabilities", forecast), ("outcome", observed)):
         problem = _row_problems(values)
         if problem.any():

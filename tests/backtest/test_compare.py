@@ -1,7 +1,9 @@
 """Comparison: tests of differences against other libraries, tables, page."""
 
 import re
+from copy import copy
 from dataclasses import replace
+from html import escape
 
 import numpy as np
 import pandas as pd
@@ -10,6 +12,7 @@ from forecasters import Naive
 from rich.console import Console
 from scipy import stats
 
+from bdfm._statistics import p_text
 from bdfm.backtest import (
     Late,
     MarketData,
@@ -21,7 +24,6 @@ from bdfm.backtest import (
     walk_forward,
 )
 from bdfm.backtest.page import texts
-from bdfm.backtest.scoreboard import p_text
 from bdfm.backtest.simple import EWMA, EqualFifths
 from bdfm.errors import DataError, DataWarning, UnknownLabelError
 
@@ -252,3 +254,29 @@ def test_no_p_value_is_zero():
     assert p_text(0.0009999) == "p < 0.001"
     assert p_text(0.001) == "p = 0.001"
     assert p_text(0.952) == "p = 0.952"
+    assert p_text(float("nan")) == ""
+    assert p_text(0.0001, name="MCS p") == "MCS p < 0.001"
+
+
+def test_small_p_values_wherever_they_are_shown(comparison, tmp_path):
+    """Tables, what is shown at a point, and calibration: 0.000 is told nowhere."""
+    made = copy(comparison)
+    table = made.table.copy()
+    table["mcs_p_value"] = 0.0002
+    table.loc[table.index != made.reference, "p_value"] = 0.0001
+    calibration = made.calibration.assign(pit_p_value=0.0003)
+    vars(made).update(table=table, calibration=calibration)
+    shown = texts(made)
+    others = shown.index != made.reference
+    assert set(shown["p"][others]) == {"< 0.001"}
+    assert set(shown["p"][~others]) == {""}
+    assert set(shown["MCS p"]) == {"< 0.001"}
+    points = made.plot_differences().data[-1]
+    told = {name: text for name, (_, text) in zip(points.y, points.customdata, strict=True)}
+    reference = told.pop(escape(made.reference))
+    assert reference == "MCS p &lt; 0.001"
+    assert set(told.values()) == {"p &lt; 0.001, MCS p &lt; 0.001"}
+    assert "customdata[1]" in points.hovertemplate
+    page = made.write_html(tmp_path / "page.html").read_text(encoding="utf-8")
+    cells = page[page.index("Calibration</h2>") :]
+    assert cells.count("<td>&lt; 0.001</td>") == len(calibration)

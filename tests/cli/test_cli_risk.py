@@ -4,6 +4,7 @@ import io
 import json
 import re
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,8 @@ import pytest
 from rich.console import Console
 
 from bdfm.cli import show_risk
+from bdfm.cli.console import out
+from bdfm.cli.show_risk import alphas
 from bdfm.data.sources import demo, read_prices
 from bdfm.exposures import read_factors
 from bdfm.risk import RiskModel, simple_returns
@@ -295,3 +298,15 @@ def test_missing_files(run, files):
     code, _, err = run("--prices", files / "nothing.csv")
     assert code == 2
     assert "does not exist" in err
+
+
+def test_small_p_values_of_alphas_are_not_zero():
+    rows = {"alpha": [0.01, 0.002], "se": 0.001, "t": [10.0, 2.0], "p_value": [1e-9, 0.04], "r_squared": 0.5}
+    table = pd.DataFrame(rows, index=["A", "B"])
+    found = SimpleNamespace(alphas=table, spanned=[], grs=9.0, grs_freedom=(2, 50), grs_p_value=1e-5)
+    with out.capture() as told:
+        alphas(found)
+    first, second = (line.split() for line in told.get().splitlines() if line.split()[:1] in (["A"], ["B"]))
+    assert first[-3:-1] == ["<", "0.001"]
+    assert second[-2] == "0.040"
+    assert "F(2, 50) = 9.00, p < 0.001." in " ".join(told.get().split())

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
+import os
+from pathlib import PurePath
+
 import numpy as np
 import pandas as pd
 import pytest
 
 import bdfm
 from bdfm import exposures, risk, validation
+from bdfm._kinds import of_kind
 from bdfm.backtest import MarketData, QuantileForecast, look_ahead, walk_forward
 from bdfm.errors import DataError, ModelError, UnknownLabelError
 
@@ -26,7 +31,7 @@ READERS = (bdfm.read_prices, bdfm.read_universe, bdfm.read_earnings, bdfm.read_v
 @pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("given", [None, {"A": 1}, 5, np.zeros((3, 2))])
 def test_readers_of_what_is_no_table(reader, given):
-    with pytest.raises(DataError, match=r"the table must be DataFrame, got \w+.* Give the path of a file"):
+    with pytest.raises(DataError, match=r"the table must be a path or a DataFrame, got \w+.* Give the path"):
         reader(given)
 
 
@@ -56,6 +61,75 @@ def test_classes_by_symbol_are_a_universe():
     classes = pd.Series(["tech", "bank", "food", "food", "tech"], index=SYMBOLS)
     assert panel(universe=classes, accept=["universe"]).class_of == ("tech", "bank", "food", "food", "tech")
     assert list(bdfm.read_universe(classes)["asset_class"]) == ["tech", "bank", "food", "food", "tech"]
+
+
+@pytest.mark.parametrize("rows", [[0, 2, 4], [4, 0, 2], [3, 4]])
+def test_symbols_filtered_from_a_table_are_a_list(rows):
+    """The numbers of its rows became the symbols, and the symbols their classes."""
+    taken = pd.DataFrame({"symbol": SYMBOLS, "asset_class": "s"})["symbol"].iloc[rows]
+    for given in (
+        taken,
+        taken.set_axis(taken.index.astype("uint32")),
+        taken.set_axis(taken.index.astype("O")),
+    ):
+        table = bdfm.read_universe(given)
+        assert list(table["symbol"]) == [SYMBOLS[i] for i in rows]
+        assert set(table["asset_class"]) == {"asset"}
+        assert tuple(MarketData.of(PRICES, given).universe["symbol"]) == tuple(table["symbol"])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [("AAPL", "stock"), ("KO", "stock")],
+        [{"symbol": "AAPL", "asset_class": "stock"}],
+        pd.MultiIndex.from_tuples([("AAPL", "stock"), ("KO", "stock")]),
+        pd.Series(["s", "t"], pd.MultiIndex.from_tuples([("AAPL", "x"), ("KO", "x")])),
+        ["AAPL", True],
+        ["AAPL", b"KO"],
+    ],
+)
+def test_what_is_no_symbol_in_a_list(given):
+    """A pair became the symbol "('AAPL', 'stock')"."""
+    for door in (bdfm.read_universe, lambda u: MarketData.of(PRICES, u)):
+        with pytest.raises(DataError, match=r"universe: [12] of [12] in a list .* neither text nor number"):
+            door(given)
+
+
+def test_symbols_that_are_numbers_or_missing():
+    assert list(bdfm.read_universe([10107, np.int64(14593)])["symbol"]) == ["10107", "14593"]
+    for blank in (None, np.nan, pd.NA):
+        with pytest.raises(DataError, match="no symbol in row 2"):
+            bdfm.read_universe(["AAPL", blank])
+
+
+class Place:
+    """A path that is no ``pathlib.Path``, as of ``os.scandir`` or ``importlib.resources``."""
+
+    def __init__(self, text):
+        self.text = text
+
+    def __fspath__(self):
+        return self.text
+
+
+def test_paths_of_any_kind(tmp_path):
+    prices, universe, names = (tmp_path / f"{x}.csv" for x in ("KO", "universe", "aliases"))
+    PRICES[["KO"]].iloc[-5:].rename(columns={"KO": "close"}).rename_axis("date").to_csv(prices)
+    pd.DataFrame({"symbol": ["KO"], "asset_class": ["s"]}).to_csv(universe, index=False)
+    names.write_text("old,new\nKO,COKE\n")
+    for form in (PurePath, lambda p: Place(str(p)), lambda p: Place(os.fsencode(p))):
+        assert list(bdfm.read_prices(form(prices)).columns) == ["KO"]
+        assert list(bdfm.read_universe(form(universe), aliases=form(names))["symbol"]) == ["COKE"]
+
+
+def test_classes_are_told_by_the_name_that_users_have():
+    kinds = (MarketData, bdfm.Panel, bdfm.FactorModel, risk.StatisticalEstimator, exposures.ExposureData)
+    for kind in kinds:
+        with pytest.raises(DataError, match="x must be") as told:
+            of_kind(None, kind, what="x", where="here", hint="")
+        module, _, name = str(told.value).split("must be ")[1].split(",")[0].rpartition(".")
+        assert getattr(importlib.import_module(module), name) is kind
 
 
 def test_settings_of_a_panel():
@@ -111,7 +185,7 @@ def test_what_is_no_forecaster(tmp_path):
             with pytest.raises(DataError, match=message):
                 door()
     assert not (tmp_path / "run").exists()
-    with pytest.raises(DataError, match=r"data must be bdfm.MarketData, got DataFrame"):
+    with pytest.raises(DataError, match=r"data must be bdfm\.backtest\.MarketData, got DataFrame"):
         walk_forward(Flat(), PRICES, origins, tmp_path / "run")
     assert look_ahead(Flat(), data, origins[:1]).to_numpy().all()
 
@@ -141,9 +215,12 @@ def test_choices_that_there_are_not():
         made.with_views(view, pool="geo")
     with pytest.raises(UnknownLabelError, match=r"views: unknown choice of few ignore\. Known: warn, refuse"):
         made.with_views(view, few="ignore")
-    for text in ("normal", ["a"], None):
-        with pytest.raises(DataError, match=r"replace KO: draws must be numbers, one for each draw|shape"):
+    for text in ("normal", ["a"], [None, "x"]):
+        with pytest.raises(DataError, match=r"replace KO: draws must be numbers, one for each draw"):
             made.replace("KO", text)
+    for numbers, shape in ((None, r"\(\)"), ([0.1, 0.2], r"\(2,\)")):
+        with pytest.raises(DataError, match=rf"replace KO: draws have shape {shape}, expected \(4000,\)"):
+            made.replace("KO", numbers)
 
 
 def test_tables_of_risk_and_exposures():
