@@ -155,12 +155,14 @@ def test_a_net_exposure_needs_no_large_weight():
 @pytest.mark.parametrize("bad", ["a lot", None, np.nan, np.inf])
 @pytest.mark.parametrize("column", ["A", "CASH"])
 def test_what_is_no_number_in_a_table_is_named(bad, column, model, returns):
-    table = pd.DataFrame({"A": [0.5, 60.0], "B": [0.5, 40.0], "CASH": [0.0, 0.0]}, ["small", "large"], object)
+    table = pd.DataFrame(
+        {"A": [0.5, 60.0], "B": [0.5, 40.0], "CASH": [0.0, 0.0]}, ["small", "large"], dtype=object
+    )
     table.loc["large", column] = bad
     with pytest.raises(DataError, match=f"weights: not finite for {column}. Give a number"):
         model.volatility(table)
     if column == "A":
-        with pytest.raises(DataError, match="portfolios: not finite for A. Give a number"):
+        with pytest.raises(DataError, match="portfolios: not finite for A"):
             walk_forward(risk.StatisticalEstimator(1), returns, start=100, portfolios=table[["A", "B"]])
 
 

@@ -181,7 +181,11 @@ def weekly():
             {"n_folds": 3, "purged_size": 20},
             "a split leaves 0 of 120 periods to fit to, at least 5 are needed: 2",
         ),
-        ({"n_folds": 10, "n_test_folds": 8, "purged_size": 5, "embargo_size": 4}, "leaves 2 of 120 periods"),
+        (
+            {"n_folds": 10, "n_test_folds": 8, "purged_size": 5, "embargo_size": 4},
+            "a split leaves 0 of 120 periods",
+        ),
+        ({"n_folds": 10, "n_test_folds": 8, "purged_size": 4}, "a split leaves 3 of 120 periods"),
         ({"n_folds": 4, "purged_size": -1}, "purged_size must be a whole number of at least 0"),
     ],
 )
