@@ -185,7 +185,7 @@ def weekly():
             {"n_folds": 10, "n_test_folds": 8, "purged_size": 5, "embargo_size": 4},
             "a split leaves 0 of 120 periods",
         ),
-        ({"n_folds": 10, "n_test_folds": 8, "purged_size": 4}, "a split leaves 3 of 120 periods"),
+        ({"n_folds": 10, "n_test_folds": 8, "purged_size": 4, "embargo_size": 2}, "leaves 4 of 120 periods"),
         ({"n_folds": 4, "purged_size": -1}, "purged_size must be a whole number of at least 0"),
     ],
 )
