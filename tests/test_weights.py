@@ -7,9 +7,9 @@ import pytest
 from bdfm import Forecast, information_ratio, portfolio_risk, risk, views
 from bdfm.data.doubts.door import examine
 from bdfm.data.doubts.tables import Tables
-from bdfm.errors import DataError
+from bdfm.errors import DataError, DataWarning, RenamedWarning
 from bdfm.risk.from_files import read_portfolios
-from bdfm.validation import tail_of_model
+from bdfm.validation import tail_of_model, walk_forward
 
 ASSETS = ("A", "B", "C")
 DAYS = pd.bdate_range("2021-01-01", periods=120)
@@ -88,7 +88,7 @@ def at(forecast, model, returns, tmp_path):
         ({"A": 60.0, "B": 40.0}, "weights.* sum to 100. Weights are shares.*Divide them by 100"),
         ({"A": 6.0, "B": 4.5}, r"weights.* sum to 10\.5"),
         ({"A": 60.0, "B": -60.0}, "absolute weights.* sum to 120"),
-        ({"A": 2000.0, "B": -1999.0}, "the weight of A, B.* is beyond 1000"),
+        ({"A": 2000.0, "B": -1999.0}, "absolute weights.* sum to 3999"),
     ],
 )
 def test_percent_and_amounts_are_refused(door, weights, told, at):
@@ -117,3 +117,68 @@ def test_one_book_of_several_is_named(model, tmp_path):
         model.volatility(books)
     (found,) = examine(Tables(portfolio=books))
     assert (found.rule, found.severity, found.labels) == ("portfolio", "refuse", ("large",))
+
+
+def wide(n):
+    """A risk model of many assets."""
+    names = [f"N{i}" for i in range(n)]
+    return risk.RiskModel.from_arrays(
+        np.ones((n, 1)), [[0.01]], [0.01] * n, assets=names, factors=["f"], kind="given"
+    )
+
+
+@pytest.mark.parametrize("n", [50, 60, 400])
+def test_many_long_against_many_short_is_no_percent(n, tmp_path):
+    """Risk is linear in the weights, so that 1 and -1 of each asset are everyday use."""
+    model = wide(n)
+    one = pd.Series(np.where(np.arange(n) % 2, -1.0, 1.0), list(model.assets))
+    scaled = model.volatility(one / n)
+    assert model.volatility(one) == pytest.approx(n * scaled)
+    assert model.volatility(pd.DataFrame([one])).item() == pytest.approx(n * scaled)
+    assert risk.reverse_stress(model, one.to_dict(), 0.1) is not None
+    one.rename("weight").rename_axis("symbol").to_csv(tmp_path / "book.csv")
+    with pytest.warns(DataWarning, match=f"absolute weights of book sum to {n}"):
+        read = risk.read_portfolios(tmp_path / "book.csv", list(model.assets))
+    assert np.abs(read.to_numpy()).sum() == n
+    one.iloc[0] += 0.01  # one weight beyond 1, and it may be percent
+    with pytest.raises(DataError, match="absolute weights sum to"):
+        model.volatility(one)
+
+
+def test_a_net_exposure_needs_no_large_weight():
+    model = wide(20)
+    with pytest.raises(DataError, match="weights sum to 20"):
+        model.volatility(dict.fromkeys(model.assets, 1.0))
+    assert model.volatility(dict.fromkeys(model.assets, 0.5)) > 0  # a net exposure of 10
+
+
+@pytest.mark.parametrize("bad", ["a lot", None, np.nan, np.inf])
+@pytest.mark.parametrize("column", ["A", "CASH"])
+def test_what_is_no_number_in_a_table_is_named(bad, column, model, returns):
+    table = pd.DataFrame(
+        {"A": [0.5, 60.0], "B": [0.5, 40.0], "CASH": [0.0, 0.0]}, ["small", "large"], dtype=object
+    )
+    table.loc["large", column] = bad
+    with pytest.raises(DataError, match=f"weights: not finite for {column}. Give a number"):
+        model.volatility(table)
+    if column == "A":
+        with pytest.raises(DataError, match="portfolios: not finite for A"):
+            walk_forward(risk.StatisticalEstimator(1), returns, start=100, portfolios=table[["A", "B"]])
+
+
+def test_one_rule_refuses_a_file(tmp_path):
+    """What is refused of a file is what ``bdfm check`` finds: the file is read where nothing is asked."""
+    (tmp_path / "book.csv").write_text("symbol,weight\nA,60\nB,40\n")
+    read = read_portfolios(tmp_path / "book.csv", ASSETS, accept=None)
+    (found,) = examine(Tables(portfolio=read))
+    with pytest.raises(DataError, match=r"portfolio: weights of book sum to 100.*\[portfolio\]") as refused:
+        read_portfolios(tmp_path / "book.csv", ASSETS)
+    assert found.seen in str(refused.value)
+
+
+def test_assets_of_a_file_have_their_old_name(tmp_path):
+    (tmp_path / "book.csv").write_text("symbol,weight\nA,0.6\nB,0.4\n")
+    with pytest.warns(RenamedWarning, match="read_portfolios: symbols is called assets now") as told:
+        found = risk.read_portfolios(tmp_path / "book.csv", symbols=ASSETS)
+    assert told[0].filename == __file__
+    pd.testing.assert_frame_equal(found, read_portfolios(tmp_path / "book.csv", assets=ASSETS))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bdfm import _checks
 from bdfm.data.doubts.factors import ALIKE
+from bdfm.data.doubts.finding import PACKAGE
 from bdfm.errors import DataError, DataWarning
 from bdfm.exposures.data import ExposureData
 
@@ -103,5 +104,5 @@ def check_enough(data: ExposureData, method: str) -> None:
         )
         if len(few) == len(data.assets):
             raise DataError(f"{told}. Give a longer history.")
-        warnings.warn(f"{told} and no exposures.", DataWarning, stacklevel=3)
+        warnings.warn(f"{told} and no exposures.", DataWarning, skip_file_prefixes=(PACKAGE,))
     check_factors(data, training, method)

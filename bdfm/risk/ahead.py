@@ -230,15 +230,13 @@ def _books(
     where = "risk ahead"
     several = isinstance(weights, pd.DataFrame)
     if not isinstance(weights, pd.DataFrame):
-        weights = pd.DataFrame([dict(weights)], index=["portfolio"], dtype=float)
+        weights = pd.DataFrame([dict(weights)], index=["portfolio"])
+    weights = _weights.numbers(weights, where=where)
     kept = weights[[c for c in weights.columns if not is_cash(str(c), assets)]]
-    kept = kept.rename(columns=str).astype(float)
+    kept = kept.rename(columns=str)
     kept = kept.loc[:, (kept != 0).any()]  # what is not held need not be known
     _checks.known(list(kept.columns), assets, what="asset", where=where)
-    bad = kept.columns[~np.isfinite(kept.to_numpy()).all(axis=0)]
-    if len(bad):
-        raise DataError(f"{where}: the weight of {_checks.first(bad)} is no number. Give one.")
-    _weights.check_table(weights.astype(float), where=where, named=several)
+    _weights.check_table(weights, where=where, named=several)
     empty = kept.index[(kept == 0).all(axis=1)]
     if len(empty):
         raise DataError(f"{where}: {_checks.first(empty)} holds no asset. Give a weight that is not zero.")

@@ -12,7 +12,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from bdfm import _checks, _renamed
+from bdfm import _checks, _kinds, _renamed
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.tables import Tables
 from bdfm.errors import DataError
@@ -32,6 +32,7 @@ Floats = NDArray[np.float64]
 MARKET: Final = "market"
 MIN_PERIODS: Final = 8  # of specific returns that an asset needs for a variance
 _ALONE: Final = 0.999  # leverage of an asset that is all there is of a factor
+_WHERE: Final = "cross-sectional model"
 _SUM: Final = 1e-6  # memberships may miss 1 by this much
 
 
@@ -97,7 +98,7 @@ class CrossSectionalEstimator:
     accept: tuple[str, ...] | None = ()
 
     def __post_init__(self) -> None:
-        doubt_names(self.categories, accept=self.accept)
+        check_categories(self.categories, where=_WHERE)
 
     def fit(self, returns: pd.DataFrame) -> RiskModel:
         """Risk model from simple returns (period, asset), made at their last period.
@@ -108,7 +109,8 @@ class CrossSectionalEstimator:
             Exposures that do not cover the assets and periods, memberships that do not sum to 1, a category
             without a member in the estimation universe, a design that stays singular.
         """
-        where = "cross-sectional model"
+        where = _WHERE
+        doubt_names(self.categories, accept=self.accept)
         _checks.known([self.divisor], get_args(Divisor), what="divisor", where=where)
         whole = returns_table(returns, where=where)
         table = window_of(whole, self.window, where=where)
@@ -170,7 +172,7 @@ class CrossSectionalEstimator:
 
     def at(self, model: RiskModel, day: pd.Timestamp) -> RiskModel:
         """Model with the exposures that were known at the close of another day; F and D stay."""
-        where = "cross-sectional model"
+        where = _WHERE
         b = Design(self, pd.Index(model.assets), where).at(day).exposures
         lacking = [a for a, bad in zip(model.assets, np.isnan(b).any(axis=1), strict=True) if bad]
         if lacking:
@@ -342,6 +344,15 @@ def _regress(cross: Cross, r: Floats, where: str, design: Design) -> tuple[Float
     leverage = np.zeros(len(r))
     leverage[use] = np.square(orthonormal).sum(axis=1)
     return basis @ free, leverage
+
+
+def check_categories(categories: object, *, where: str) -> None:
+    """Raise ``DataError`` unless these are labels or shares of assets by family."""
+    hint = 'Give each family labels or shares by asset: {"sector": pd.Series({"XOM": "energy", ...})}.'
+    _kinds.of_kind(categories, Mapping, what="categories", where=where, hint=hint)
+    for family, given in categories.items():  # type: ignore[attr-defined]
+        kinds = (pd.Series, pd.DataFrame)
+        _kinds.of_kind(given, kinds, what=f"categories {family}", where=where, hint=hint)
 
 
 def doubt_names(

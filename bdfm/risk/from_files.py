@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import pandas as pd
 
-from bdfm import _checks, _weights
+from bdfm import _checks, _renamed
 from bdfm._columns import PERCENT, SYMBOL_NAMES, WEIGHT_NAMES, stem
 from bdfm._reading import READING
 from bdfm._symbols import is_cash
@@ -54,6 +54,7 @@ class Fits(NamedTuple):
     failures: dict[str, str]
 
 
+@_renamed.keywords(symbols="assets")
 def read_portfolios(
     path: str | Path,
     assets: Sequence[str],
@@ -78,7 +79,8 @@ def read_portfolios(
     aliases, decimal_mark
         As in ``bdfm.read_prices``.
     accept
-        Doubts about the weights that are right all the same; see ``bdfm.data.doubts``.
+        Doubts about the weights that are right all the same; see ``bdfm.data.doubts``. None where they are
+        examined later.
     what
         What messages call the file.
 
@@ -87,7 +89,7 @@ def read_portfolios(
     FileError
         A file that is missing, empty or no table.
     DataError
-        No rows, weights that are no numbers, a symbol given twice.
+        No rows, weights that are no numbers, in percent or amounts, a symbol given twice.
     UnknownLabelError
         A symbol that is not among ``assets``.
 
@@ -133,7 +135,6 @@ def read_portfolios(
     _checks.known(held, list(assets), what="symbol", where=where, alias=True)
     wide = given.pivot(index="portfolio", columns="symbol", values="weight").fillna(0.0)
     weights = wide.loc[list(dict.fromkeys(given["portfolio"]))]
-    _weights.check_table(weights, where=where, named=len(weights) > 1)
     doubt(Tables("risk", portfolio=weights), accept=accept)
     weights.attrs[READING] = given.attrs[READING]
     return weights

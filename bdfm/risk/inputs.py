@@ -50,7 +50,7 @@ def portfolios(weights: Weights, assets: Sequence[str]) -> tuple[list[str] | Non
     """Names (``None`` for one without) and weights (portfolio, asset) in the order of the assets.
 
     Cash (``CASH``, unless an asset is called so) has no risk and is left out. ``DataError`` for weights that
-    are percent or amounts.
+    are no numbers, percent or amounts.
     """
     where = "weights"
     if isinstance(weights, xr.DataArray):
@@ -67,26 +67,21 @@ def portfolios(weights: Weights, assets: Sequence[str]) -> tuple[list[str] | Non
                 f"{where}: asset to number was expected, got {short(repr(weights))}. Several portfolios are a"
                 " table: one row for each, one column for each asset."
             ) from error
-    frame = table if isinstance(table, pd.DataFrame) else table.to_frame().T
-    whole = frame
-    cash = [is_cash(a, assets) for a in frame.columns]
-    if any(cash):
-        frame = frame.loc[:, [not c for c in cash]]
-    labels = [str(a) for a in frame.columns]
-    values = frame.to_numpy(dtype=float)
+    whole = table if isinstance(table, pd.DataFrame) else table.to_frame().T
+    cash = [is_cash(a, assets) for a in whole.columns]
+    labels = [str(a) for a, c in zip(whole.columns, cash, strict=True) if not c]
     if labels != list(assets):
         hint = "A table has one portfolio in each row and one asset in each column."
         _checks.known(labels, assets, what="asset", where=where, hint=hint)
         _checks.unique(labels, what="assets", where=where)
+    whole = _weights.numbers(whole, where=where)
+    values = whole.to_numpy()[:, [not c for c in cash]]
+    if labels != list(assets):
         position = {a: i for i, a in enumerate(assets)}
-        full = np.zeros((len(frame), len(assets)))
+        full = np.zeros((len(whole), len(assets)))
         full[:, [position[a] for a in labels]] = values
         values = full
-    bad = ~np.isfinite(values)
-    if bad.any():
-        held = np.asarray(assets)[bad.any(axis=0)]
-        raise DataError(f"{where}: not finite for {_checks.first(held)}. Give 0 for no holding.")
-    names = [str(x) for x in frame.index] if isinstance(table, pd.DataFrame) else None
+    names = [str(x) for x in whole.index] if isinstance(table, pd.DataFrame) else None
     if names is not None:
         _checks.unique(names, what="portfolios", where=where)
     _weights.check_table(whole, where=where, named=names is not None)

@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 from bdfm import _checks, _renamed
 from bdfm.errors import DataError
 from bdfm.risk.base import RiskModel
-from bdfm.risk.cross_section import MIN_PERIODS, CrossSectionalEstimator, Design, doubt_names
+from bdfm.risk.cross_section import (
+    MIN_PERIODS,
+    CrossSectionalEstimator,
+    Design,
+    check_categories,
+    doubt_names,
+)
 from bdfm.risk.returns import (
     period_weights,
     returns_table,
@@ -88,7 +94,7 @@ class InstrumentedEstimator:
     accept: tuple[str, ...] | None = ()
 
     def __post_init__(self) -> None:
-        doubt_names(self.categories, accept=self.accept)
+        check_categories(self.categories, where=_WHERE)
 
     def fit(self, returns: pd.DataFrame) -> RiskModel:
         """Risk model from simple returns (period, asset), made at their last period; see ``estimate``."""
@@ -104,6 +110,7 @@ class InstrumentedEstimator:
             fewer assets in a period than factors, no characteristics at the last day, slopes that do not
             settle.
         """
+        doubt_names(self.categories, accept=self.accept)
         whole = returns_table(returns, where=_WHERE)
         table = window_of(whole, self.window, where=_WHERE)
         design = self._design(table.columns)

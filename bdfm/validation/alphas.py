@@ -189,7 +189,7 @@ def forecast_alphas(
         abnormal = excess[assets].to_numpy() - f.to_numpy() @ beta.loc[assets, list(f.columns)].to_numpy().T
         known = np.isfinite(abnormal).sum(axis=0)
         mean = np.nansum(abnormal, axis=0) / np.where(known > 0, known, np.nan)
-        there = fitted.alphas["t"].notna()  # of combinations of the factors all is rounding
+        there = fitted.alphas["t"].notna()  # an asset that is a combination of the factors has none
         if there.sum() < MIN_ASSETS:
             raise DataError(
                 f"{where}, origin {origin:%Y-%m-%d}: {_checks.first(there.index[~there])}: combinations of"

@@ -14,7 +14,7 @@ from rich.progress import track
 from bdfm import _checks
 from bdfm._optional import optional
 from bdfm._seeds import either_seed
-from bdfm._weights import check_table
+from bdfm._weights import check_table, numbers
 from bdfm.errors import DataError
 from bdfm.names import DRAW
 from bdfm.risk.base import Estimator, RiskModel
@@ -28,6 +28,7 @@ from bdfm.validation.out_of_sample import OutOfSample
 
 Floats = NDArray[np.float64]
 
+MIN_TRAINING: Final = 5  # periods of a fold, and of what a split fits to
 N_RANDOM: Final = 50  # random test portfolios of each kind
 _LEVERAGE: Final = 0.99  # an asset that decides its factor return alone cannot be predicted from the others
 
@@ -222,9 +223,7 @@ def _weights(portfolios: pd.DataFrame | None, table: pd.DataFrame, seed: int) ->
         return trial_portfolios(list(table.columns), seed=seed)
     where = "portfolios"
     _checks.known(map(str, portfolios.columns), list(table.columns), what="asset", where=where)
-    weights = portfolios.reindex(columns=table.columns, fill_value=0.0).astype(float)
-    if not np.isfinite(weights.to_numpy()).all():
-        raise DataError(f"{where}: weights are missing. Give 0 for no holding.")
+    weights = numbers(portfolios, where=where).reindex(columns=table.columns, fill_value=0.0)
     empty = weights.index[(weights == 0).all(axis=1)]
     if len(empty):
         raise DataError(f"{where}: {_checks.first(empty)} holds nothing. Give it at least one weight.")
@@ -292,7 +291,8 @@ def cross_validate(
     MissingDependencyError
         skfolio is not installed.
     DataError
-        Fewer than 5 periods in a fold, no fold to fit to, or a fold that is purged as a whole.
+        Fewer than 5 periods in a fold, no fold to fit to, or a split that leaves fewer than 5 periods to
+        fit to.
 
     Examples
     --------
@@ -321,9 +321,11 @@ def cross_validate(
             f"{where}: {n_test_folds} of {n_folds} folds are tested, and none is left to fit to. Give fewer"
             " n_test_folds, or more n_folds."
         )
-    if len(table) < 5 * n_folds:
-        raise DataError(f"{where}: {len(table)} periods in {n_folds} folds. Give at least {5 * n_folds}.")
-    if purged_size + embargo >= len(table) // n_folds:
+    if len(table) < MIN_TRAINING * n_folds:
+        raise DataError(
+            f"{where}: {len(table)} periods in {n_folds} folds. Give at least {MIN_TRAINING * n_folds}."
+        )
+    if purged_size + embargo >= len(table) // n_folds - 1:  # what skfolio takes
         raise DataError(
             f"{where}: {purged_size} periods purged and {embargo} under embargo leave nothing of a fold of"
             f" {len(table) // n_folds}. Give fewer, or fewer folds."
@@ -331,6 +333,13 @@ def cross_validate(
     splitter = selection.CombinatorialPurgedCV(n_folds, n_test_folds, purged_size, embargo)
     weights = _weights(portfolios, table, seed)
     splits = list(splitter.split(table))
+    least = min(len(train) for train, _ in splits)
+    if least < MIN_TRAINING:
+        raise DataError(
+            f"{where}: a split leaves {least} of {len(table)} periods to fit to, at least {MIN_TRAINING} are"
+            f" needed: {n_test_folds} of {n_folds} folds are tested, {purged_size} periods purged on either"
+            f" side of them and {embargo} under embargo. Give fewer of them, or more periods."
+        )
     paths: dict[int, list[_Block]] = {}
     kind = ""
     numbered = list(zip(splits, splitter.get_path_ids(), strict=True))

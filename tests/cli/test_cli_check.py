@@ -146,3 +146,20 @@ def test_a_symbol_without_prices_is_told_beside_what_rules_refuse(call):
     told = {f["rule"]: f for f in json.loads(said)["findings"] if f["severity"] == "refuse"}
     assert set(told) == {"unit-step", "command"}
     assert "(F)" in told["command"]["seen"]
+
+
+def test_weights_in_percent_are_a_finding_among_others(bdfm_command, tmp_path):
+    prices = put(PRICES, "B", [LATE], 100 * PRICES["B"].iloc[LATE])
+    prices.rename_axis("date").to_csv(tmp_path / "prices.csv")
+    BOOK.assign(weight=100 / 6).to_csv(tmp_path / "book.csv", index=False)
+    words = ("check", "--prices", tmp_path / "prices.csv", "--portfolio", tmp_path / "book.csv")
+    code, said, err = bdfm_command(*words, "--json", "--out", tmp_path / "out")
+    assert code == 2, err
+    told = {f["rule"]: f for f in json.loads(said)["findings"] if f["severity"] == "refuse"}
+    assert {"unit-step", "portfolio"} <= set(told)
+    assert "sum to 100" in told["portfolio"]["seen"]
+    assert {p.name for p in (tmp_path / "out").iterdir()} >= {
+        "findings.json",
+        "findings.html",
+        "coverage.png",
+    }

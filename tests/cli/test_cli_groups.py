@@ -1,6 +1,8 @@
 """Sectors and countries in parts, and an estimation universe, from the command line."""
 
+import dataclasses
 import shutil
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -204,11 +206,34 @@ def test_groups_of_python_that_differ_by_chance_are_told(made):
     labels = labels.iloc[: len(prices.columns)].set_axis(prices.columns)
     given = labels if made == "series" else pd.get_dummies(labels, dtype=float)
     told = "sector: Health-Care, Health care differ" if made == "series" else "Health care"
-    with pytest.warns(DataWarning, match=told):
-        CrossSectionalEstimator(None, {"sector": given})
-    with pytest.warns(DataWarning, match=told):
-        InstrumentedEstimator(price_styles(prices, returns.loc["2021"].index), 2, {"sector": given})
-    CrossSectionalEstimator(None, {"sector": given}, accept=("universe",))
+    styles = price_styles(prices, returns.loc["2021"].index)
+    for estimator in (
+        CrossSectionalEstimator(None, {"sector": given}),
+        InstrumentedEstimator(styles, 2, {"sector": given}),
+    ):
+        other = dataclasses.replace(estimator, accept=("universe",))  # nothing is told before a fit
+        with pytest.warns(DataWarning, match=told) as caught:
+            estimator.fit(returns)
+        mine = [w for w in caught if "differ in nothing" in str(w.message)]
+        assert [w.filename for w in mine] == [__file__]
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            other.fit(returns)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"sector": {"A": "x"}}, "categories sector must be Series or DataFrame, got dict"),
+        ({"sector": ["x", "y"]}, "categories sector must be Series or DataFrame, got list"),
+        (pd.Series(["x", "y"], ["A", "B"]), "categories must be Mapping, got Series"),
+    ],
+)
+def test_groups_of_another_kind_are_refused_by_name(given, told):
+    with pytest.raises(DataError, match=f"cross-sectional model: {told}. Give each family labels"):
+        CrossSectionalEstimator(None, given)
+    with pytest.raises(DataError, match=f"instrumented model: {told}. Give each family labels"):
+        InstrumentedEstimator(None, 2, given)
 
 
 def test_sectors_of_exposures_that_differ_by_chance_are_told():

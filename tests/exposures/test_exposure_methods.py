@@ -385,6 +385,7 @@ def test_an_asset_with_too_few_returns_is_named_and_has_no_numbers(method, data)
     with pytest.warns(DataWarning, match=r"1 of 6 assets have fewer than 60 returns .*\(A2 42\)") as told:
         found = method.fit(short)
     assert not any("converge" in str(w.message) for w in told)
+    assert {w.filename for w in told if "60 returns" in str(w.message)} == {__file__}
     assert np.isnan(found.exposures.sel(asset="A2")).all()
     assert found.exposures.sel(asset="A1")[-1].notnull().all()
     for name, table in found.parameters.items():

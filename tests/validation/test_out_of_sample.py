@@ -176,6 +176,16 @@ def weekly():
         ({"n_folds": 2}, "n_folds must be a whole number of at least 3, got 2"),
         ({"n_folds": 4, "embargo_size": 100}, "100 under embargo leave nothing of a fold of 30"),
         ({"n_folds": 4, "purged_size": 40}, "40 periods purged and 1 under embargo leave nothing"),
+        ({"n_folds": 4, "purged_size": 28}, "28 periods purged and 1 under embargo leave nothing"),
+        (
+            {"n_folds": 3, "purged_size": 20},
+            "a split leaves 0 of 120 periods to fit to, at least 5 are needed: 2",
+        ),
+        (
+            {"n_folds": 10, "n_test_folds": 8, "purged_size": 5, "embargo_size": 4},
+            "a split leaves 0 of 120 periods",
+        ),
+        ({"n_folds": 10, "n_test_folds": 8, "purged_size": 4, "embargo_size": 2}, "leaves 4 of 120 periods"),
         ({"n_folds": 4, "purged_size": -1}, "purged_size must be a whole number of at least 0"),
     ],
 )

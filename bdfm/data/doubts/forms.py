@@ -203,9 +203,9 @@ def _out_of_place(what: str, above: Floats, last: Floats, moves: NDArray[np.bool
 
 
 def _logs_among_prices(series: Series) -> list[int]:
-    """Columns as calm as logs of prices, which live otherwise as the others do, all of them livelier.
+    """Columns that move with the others, but as little as logs of prices do, where all others move more.
 
-    Funds of bonds at five pounds are like that too: beside others of their kind none of them is named.
+    A fund of bonds at five pounds moves like that too. Where another column is as calm, none is named.
     """
     if not series.gap <= MAX_DAILY:
         return []

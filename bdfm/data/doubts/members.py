@@ -81,15 +81,14 @@ def _nearly_one(groups: Mapping[str, Sequence[object]], what: str, severity: Sev
 def portfolio(tables: Tables) -> Iterator[Finding]:
     """Weights in the wrong unit, or none.
 
-    Refused: no weight but zeros; a weight beyond 1,000, a net weight beyond 10 or a gross weight from 50 on,
-    which are percent or amounts. Warned of: a gross weight above 10, more than any fund's.
+    Refused: no weight but zeros; a net weight beyond 10, or a gross weight from 50 on with one weight
+    beyond 1, which are percent or amounts. Warned of: a gross weight above 10, more than any fund's.
     """
     table = tables.portfolio
     if table is None:
         return
-    for name, weights in zip(table.index, table.to_numpy(dtype=np.float64), strict=True):
-        gross = float(np.abs(weights).sum())
-        seen = _weights.fault(dict(zip(map(str, table.columns), weights, strict=True)), of=str(name))
+    size = np.abs(table.to_numpy(dtype=np.float64)).sum(axis=1)
+    for name, gross, seen in zip(table.index, size, _weights.faults(table), strict=True):
         if not gross:
             yield Finding(
                 "portfolio", "refuse", "portfolio", (str(name),), (), f"{name} holds nothing",
