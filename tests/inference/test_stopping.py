@@ -179,6 +179,16 @@ def test_rotated_loadings_are_no_reason_to_go_on(rule, drawn):
     assert rule(arrays, stats).enough
 
 
+def test_few_draws_meet_no_thresholds_however_good_they_are():
+    """The largest R-hat of thousands of quantities is far from 1 where draws are few (docs/daily.md)."""
+    rng = np.random.default_rng(1)
+    few, many = (rhat_and_ess(rng.standard_normal((4, n, 5772))) for n in (142, 600))
+    assert few[0].max() == pytest.approx(1.023, abs=0.004)
+    assert min(few[1].min(), few[2].min()) == pytest.approx(280, abs=40)
+    assert many[0].max() < 1 + RHAT_MARGIN * (MAX_RHAT - 1)
+    assert min(many[1].min(), many[2].min()) > 3 * ESS_MARGIN * MIN_ESS
+
+
 # -- the fit ---------------------------------------------------------------------------------------------
 
 
