@@ -62,7 +62,7 @@ def pooling(**settings):
 def test_the_rolling_covariance_is_compared_where_forecasts_pool_with_it():
     given = panel(rolling_covariance=RollingCovariance())
     check_panel(pooling(), given)
-    with pytest.raises(ModelError, match=r"rolling_covariance .*half_life_days=60.* expected .*half_life_days=20"):
+    with pytest.raises(ModelError, match=r"rolling_covariance .*life_days=60.* expected .*life_days=20"):
         check_panel(pooling(volatility_half_life_days=20), given)
     with pytest.raises(ModelError, match=r"rolling_covariance None, expected RollingCovariance"):
         check_panel(pooling(), panel())
