@@ -47,7 +47,7 @@ def faults(table: pd.DataFrame, *, named: bool = True) -> list[str | None]:
     large = (gross >= MAX_GROSS) & (size.max(axis=1, initial=0.0) > MAX_ONE)
     found: list[str | None] = [None] * len(table)
     far = np.abs(net) > MAX_NET
-    for k in np.flatnonzero(large | far):
+    for k in np.flatnonzero(large | far).tolist():
         of = f" of {table.index[k]}" if named else ""
         found[k] = f"weights{of} sum to {net[k]:g}" if far[k] else f"absolute weights{of} sum to {gross[k]:g}"
     return found

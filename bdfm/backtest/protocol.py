@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
@@ -72,8 +72,13 @@ def check_forecaster(forecaster: object) -> None:
         raise DataError(
             f"{where}: {forecaster.__name__} is a class. Give an object of it: it is made by (...)."
         )
-    kinds = {"name": str, "settings": Mapping, "forecast": Callable}
-    lacking = [k for k, kind in kinds.items() if not isinstance(getattr(forecaster, k, None), kind)]
+    name, settings, forecast = (getattr(forecaster, k, None) for k in ("name", "settings", "forecast"))
+    has = {
+        "name": isinstance(name, str),
+        "settings": isinstance(settings, Mapping),
+        "forecast": callable(forecast),
+    }
+    lacking = [k for k, there in has.items() if not there]
     if lacking:
         raise DataError(
             f"{where}: a {type(forecaster).__name__} is no forecaster, for want of {' and '.join(lacking)}."
