@@ -106,9 +106,11 @@ def test_labelled_inputs_must_agree(rng):
     outcome = p.copy(data=outcome_quantiles([1.0, 2.0, 3.0]))
     score = ranked_probability_score(p, outcome)
     assert (ranked_probability_score(p, outcome.T) == score).all()
-    for other in (outcome[::-1], outcome[:2], outcome.assign_coords(asset=["A", "B", "D"])):
+    for other in (outcome[::-1], outcome.assign_coords(asset=["A", "B", "D"])):
         with pytest.raises(DataError, match=r"what came is by .* others, or in another order"):
             ranked_probability_score(p, other)
+    with pytest.raises(DataError, match=r"shapes \(3, 5\) and \(2, 5\)"):
+        ranked_probability_score(p, outcome[:2])
 
 
 @pytest.mark.parametrize(
@@ -304,12 +306,19 @@ def test_a_constant_portfolio_has_no_ratio(prices):
     [
         ({"B9": 0.5}, END, UnknownLabelError, "information ratio: unknown asset B9"),
         ({"A1": np.nan}, END, DataError, "the weight of A1 must be a finite number"),
-        ({"A1": -1e4, "A2": 1e4}, END, DataError, "the portfolio loses everything in one day"),
+        ({"A1": -1e4, "A2": 1e4}, END, DataError, "absolute weights sum to 20000"),
     ],
 )
 def test_impossible_portfolios_are_refused(prices, weights, end, error, message):
     with pytest.raises(error, match=message):
         information_ratio(prices, weights, START, end)
+
+
+def test_a_portfolio_that_loses_everything_has_no_ratio(prices):
+    fallen = prices.copy()
+    fallen.loc[fallen.index[-5] :, "A2"] /= 2
+    with pytest.raises(DataError, match="the portfolio loses everything in one day"):
+        information_ratio(fallen, {"A2": 3.0}, START, fallen.index[-1])
 
 
 # Submissions
