@@ -113,7 +113,7 @@ def test_half_lives_that_leave_nothing():
     doors = (
         lambda x: HalfLifeWeights(half_life_periods=x),
         lambda x: FactorModel.from_toml(f'[weights]\nkind = "half_life"\nhalf_life_periods = {x!r}'),
-        lambda x: FactorModel.from_toml(f"[panel.rolling_covariance]\nvolatility_half_life = {x!r}"),
+        lambda x: FactorModel.from_toml(f"[panel.rolling_covariance]\nvolatility_half_life_days = {x!r}"),
         lambda x: RollingCovariance(correlation_half_life_days=x),
         lambda x: EWMA(volatility_half_life_days=x),
         lambda x: EWMA(correlation_half_life_days=x),
