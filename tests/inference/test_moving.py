@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from months import small_market
@@ -15,6 +14,7 @@ from bdfm.gibbs.sampler import KEPT_MOVES, MOVES, PILOT, Look, last_moves, move_
 from bdfm.gibbs.state import state_sizes, state_views
 from bdfm.gibbs.sweep import Chain, make_chain, sweep_of
 from bdfm.gibbs.warm import draw_new_factors, knows_all, place_draw, places_of
+from bdfm.inference.diagnostics import Diagnosis
 from bdfm.inference.engine import gibbs_spec, not_covered
 from bdfm.inference.moving import DRIFT_MAX, MovingRule, _end, drift_left
 from bdfm.inference.settings import SamplerSettings
@@ -106,6 +106,12 @@ def test_what_does_not_vary_does_not_drift_and_what_is_not_finite_does(value):
             assert np.isfinite(left[[0, 2]]).all()
 
 
+def diagnosis(rhat=1.0, ess_bulk=500.0, ess_tail=450.0, stuck=()):
+    """Diagnosis of one quantity."""
+    row = {"quantity": "x", "label": "", "rhat": rhat, "ess_bulk": ess_bulk, "ess_tail": ess_tail}
+    return Diagnosis(pd.DataFrame([row]), 0, 4, 600, None, None, stuck)
+
+
 class Seen:
     """What a rule of a fit shows of draws whose only quantity is ``x``."""
 
@@ -117,7 +123,7 @@ class Seen:
 
     def whole(self, draws):
         self.kept = draws["x"]
-        return SimpleNamespace(max_rhat=1.0, min_ess_bulk=500.0, min_ess_tail=450.0, stuck=())
+        return diagnosis()
 
 
 def test_a_rule_looks_back_to_the_first_sweep_of_all():
@@ -142,9 +148,8 @@ def test_a_rule_looks_back_to_the_first_sweep_of_all():
     assert rule({"x": still}, {}).enough
     kept = still.reshape(4, -1, MOVES, 2)[:, :, -KEPT_MOVES:].reshape(4, -1, 2)
     np.testing.assert_array_equal(rule.rule.kept, kept)
-    for short in ({"max_rhat": 1.02}, {"min_ess_bulk": 399.0}, {"min_ess_tail": 399.0}, {"stuck": ("x",)}):
-        good = {"max_rhat": 1.0, "min_ess_bulk": 500.0, "min_ess_tail": 450.0, "stuck": ()}
-        rule.rule.whole = lambda draws, found=good | short: SimpleNamespace(**found)
+    for short in ({"rhat": 1.02}, {"ess_bulk": 399.0}, {"ess_tail": 399.0}, {"stuck": ("x",)}):
+        rule.rule.whole = lambda draws, found=diagnosis(**short): found
         assert not rule({"x": still}, {}).enough, short
 
 
