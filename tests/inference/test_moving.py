@@ -149,7 +149,7 @@ def test_a_rule_looks_back_to_the_first_sweep_of_all():
     kept = still.reshape(4, -1, MOVES, 2)[:, :, -KEPT_MOVES:].reshape(4, -1, 2)
     np.testing.assert_array_equal(rule.rule.kept, kept)
     for short in ({"rhat": 1.02}, {"ess_bulk": 399.0}, {"ess_tail": 399.0}, {"stuck": ("x",)}):
-        rule.rule.whole = lambda draws, found=diagnosis(**short): found
+        rule.rule.whole = lambda draws, short=short: diagnosis(**short)
         assert not rule({"x": still}, {}).enough, short
 
 
