@@ -28,6 +28,10 @@ class Unit(NamedTuple):
         """Difference in this unit, such as 3.1e-5."""
         return f"{difference / self.size:.{self.decimals}f}{self.text[1:]}"
 
+    def template(self, axis: str) -> str:
+        """The same of a number in this unit, for Plotly to fill in from an axis."""
+        return f"%{{{axis}:.{self.decimals}f}}{self.text[1:]}"
+
 
 _FINE: Final = Unit(1e-5, "1e-5", 1)
 _WHOLE: Final = Unit(1.0, "", 3)  # of sums over pairs of assets, and of a log density

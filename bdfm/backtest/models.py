@@ -119,16 +119,8 @@ class ModelForecaster:
             horizon=horizon,
             accept=None,  # examined once, with all data
         )
-        before = earlier if isinstance(earlier, Posterior) else None
-        made = sampled(
-            model,
-            panel,
-            seed=seed,
-            settings=self.sampler,
-            evidence=(),
-            progress=False,
-            earlier=None if before is None else before.as_earlier(),
-        )
+        before = earlier.as_earlier() if isinstance(earlier, Posterior) else None
+        made = sampled(model, panel, seed=seed, settings=self.sampler, earlier=before)
         posterior = Posterior.from_draws(**made)
         forecast = posterior.forecast(horizon, seed=seed, n_draws=self.n_draws)
         if forecast.end != history.end:  # a period that ends on a weekend: its last market day was before

@@ -99,8 +99,7 @@ def differences(scores: Scoreboard) -> Figure:
             [score, escape(", ".join(filter(None, known)))]
             for score, known in zip(table["score"], chances, strict=True)
         ],
-        hovertemplate="%{y}: mean %{customdata[0]:.5f}, difference"
-        f" %{{x:.{unit.decimals}f}}{unit.text[1:]}"
+        hovertemplate=f"%{{y}}: mean %{{customdata[0]:.5f}}, difference {unit.template('x')}"
         "<br>%{customdata[1]}<extra></extra>",
     )
     figure.add_vline(x=0, line_width=1, line_color="#222")
@@ -157,7 +156,7 @@ def groups(scores: Scoreboard, group: Grouping) -> Figure:
         zmin=-top,
         zmax=top,
         colorbar={"title": unit.text},
-        hovertemplate=f"%{{y}}, %{{x}}: %{{z:.{unit.decimals}f}}{unit.text[1:]}<extra></extra>",
+        hovertemplate=f"%{{y}}, %{{x}}: {unit.template('z')}<extra></extra>",
     )
     figure.update_xaxes(type="category")
     return figure

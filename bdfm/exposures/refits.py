@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -76,16 +77,19 @@ def _rank(factors: Floats) -> int:
     return int((np.linalg.eigvalsh(scaled.T @ scaled) >= ALIKE).sum())
 
 
-def check_factors(data: ExposureData, window: slice, where: str) -> None:
+def check_factors(data: ExposureData, windows: Iterable[slice], where: str) -> None:
     """Refuse days on which factors are collinear that are not so on all days, which a rule on data sees."""
     factors = np.asarray(data.factors)
-    if _rank(factors[window]) < _rank(factors):
-        first, last = data.days[window][0], data.days[window][-1]
-        raise DataError(
-            f"{where}: the factors ({_checks.first(data.factor_names)}) are collinear from {first:%Y-%m-%d}"
-            f" to {last:%Y-%m-%d}, though not on all days: one does not move there, or repeats others."
-            " Exposures to them are one of infinitely many solutions. Leave one out, or take other days."
-        )
+    whole = _rank(factors)
+    for window in windows:
+        if _rank(factors[window]) < whole:
+            first, last = data.days[window][0], data.days[window][-1]
+            raise DataError(
+                f"{where}: the factors ({_checks.first(data.factor_names)}) are collinear from"
+                f" {first:%Y-%m-%d} to {last:%Y-%m-%d}, though not on all days: one does not move there, or"
+                " repeats others. Exposures to them are one of infinitely many solutions. Leave one out, or"
+                " take other days."
+            )
 
 
 def check_enough(data: ExposureData, method: str) -> None:
@@ -105,4 +109,4 @@ def check_enough(data: ExposureData, method: str) -> None:
         if len(few) == len(data.assets):
             raise DataError(f"{told}. Give a longer history.")
         warnings.warn(f"{told} and no exposures.", DataWarning, skip_file_prefixes=(PACKAGE,))
-    check_factors(data, training, method)
+    check_factors(data, [training], method)

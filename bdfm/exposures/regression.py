@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,8 +78,12 @@ class RollingOLS:
                 f"{self.name}: a window of {self.window_days} days does not fit {n_factors} factors and"
                 f" {data.n_days} days. Choose one between {n_factors + 2} and {data.n_days}."
             )
+        check_factors(data, (window for window, _ in self._windows(data)), self.name)
+
+    def _windows(self, data: ExposureData) -> Iterator[tuple[slice, slice]]:
+        """Days of each estimate, and those that it holds for, from its last one on."""
         for t in range(self.window_days - 1, data.n_days, self.refresh_days):
-            check_factors(data, slice(t + 1 - self.window_days, t + 1), self.name)
+            yield slice(t + 1 - self.window_days, t + 1), slice(t, t + self.refresh_days)
 
     def fit(self, data: ExposureData, *, seed: int = 0, progress: bool = False) -> Exposures:
         """Exposures with standard errors; ``seed`` and ``progress`` change nothing.
@@ -96,10 +101,8 @@ class RollingOLS:
         shape = (data.n_days, len(data.assets), n_factors)
         exposures, errors = np.full(shape, np.nan), np.full(shape, np.nan)
         intercept = np.full(shape[:2], np.nan)
-        for t in range(self.window_days - 1, data.n_days, self.refresh_days):
-            window = slice(t + 1 - self.window_days, t + 1)
+        for window, until in self._windows(data):
             params, bse, _ = _ols(returns[window], factors[window])
-            until = slice(t, t + self.refresh_days)
             intercept[until], exposures[until], errors[until] = params[0], params[1:].T, bse[1:].T
         return Exposures.from_arrays(
             self.name,
@@ -132,8 +135,7 @@ class ConstantBetas:
     def check(self, data: ExposureData) -> None:
         """Raise what ``fit`` would, before anything is fitted."""
         optional("statsmodels.api", what="OLS")
-        for n, _ in estimations(data, smoothed=self.smoothed):
-            check_factors(data, slice(0, n), self.name)
+        check_factors(data, (slice(0, n) for n, _ in estimations(data, smoothed=self.smoothed)), self.name)
 
     def fit(self, data: ExposureData, *, seed: int = 0, progress: bool = False) -> Exposures:
         """Exposures with standard errors; ``seed`` and ``progress`` change nothing.

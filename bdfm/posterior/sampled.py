@@ -37,26 +37,20 @@ def sampled(
     panel: Panel,
     *,
     seed: object,
-    settings: SamplerSettings | None,
-    evidence: Sequence[Evidence],
-    progress: bool,
+    settings: SamplerSettings | None = None,
+    evidence: Sequence[Evidence] = (),
+    progress: bool = False,
     accept: Collection[str] | None = (),
     earlier: Earlier | None = None,
 ) -> dict[str, Any]:
     """Arguments of ``Posterior.from_draws``; arguments and errors are those of ``bdfm.fit``."""
     where = "fit"
-    of_kind(
-        model, FactorModel, what="model", where=where, hint='Such as bdfm.FactorModel.from_preset("house").'
-    )
+    hint = 'Such as bdfm.FactorModel.from_preset("house").'
+    of_kind(model, FactorModel, what="model", where=where, hint=hint)
     of_kind(panel, Panel, what="panel", where=where, hint="Make it of prices by bdfm.Panel.from_prices.")
     settings = SamplerSettings() if settings is None else settings
-    of_kind(
-        settings,
-        SamplerSettings,
-        what="settings",
-        where=where,
-        hint="Such as SamplerSettings(draws=500).",
-    )
+    hint = "Such as SamplerSettings(draws=500)."
+    of_kind(settings, SamplerSettings, what="settings", where=where, hint=hint)
     evidence = check_evidence(evidence, panel, accept=accept)
     model.check_evidence(evidence)
     check_panel(model, panel)

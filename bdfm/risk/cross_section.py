@@ -346,13 +346,12 @@ def _regress(cross: Cross, r: Floats, where: str, design: Design) -> tuple[Float
     return basis @ free, leverage
 
 
-def check_categories(categories: object, *, where: str) -> None:
+def check_categories(categories: Mapping[str, object], *, where: str) -> None:
     """Raise ``DataError`` unless these are labels or shares of assets by family."""
     hint = 'Give each family labels or shares by asset: {"sector": pd.Series({"XOM": "energy", ...})}.'
     _kinds.of_kind(categories, Mapping, what="categories", where=where, hint=hint)
-    for family, given in categories.items():  # type: ignore[attr-defined]
-        kinds = (pd.Series, pd.DataFrame)
-        _kinds.of_kind(given, kinds, what=f"categories {family}", where=where, hint=hint)
+    for family, given in categories.items():
+        _kinds.of_kind(given, (pd.Series, pd.DataFrame), what=f"categories {family}", where=where, hint=hint)
 
 
 def doubt_names(
