@@ -35,7 +35,9 @@ def test_the_page_has_every_option_of_help(bdfm_command):
 
 def test_options_that_pages_name_exist():
     page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    scripts = [path.read_text(encoding="utf-8") for path in (ROOT / "scripts").rglob("*.py")]
     known = set(re.findall(r"--[a-z][\w-]+", page)) | {"--help", "--version"}
+    known |= {option for text in scripts for option in re.findall(r"--[a-z][\w-]+", text)}
     texts = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
     named = {
         option: path.name
