@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 import bdfm
-from bdfm.gibbs.adapt import MIN_LEVERAGE
+from bdfm.gibbs.adapt import MIN_LEVERAGE, begin_sweep
 from bdfm.gibbs.random import exp_in_place, gamma_fill, log_in_place
 from bdfm.gibbs.sweep import Chain, Update, make_chain, sweep_of
 from bdfm.inference.engine import gibbs_spec
@@ -116,7 +116,7 @@ def steps(chain: Chain, sweep: Sequence[Update]) -> dict[str, Callable[[int], No
     """Updates of a sweep by kind, as functions that repeat them."""
 
     def repeated(part: list[Update]) -> Callable[[int], None]:
-        addresses = chain.compiled(part)
+        addresses = chain.compiled([begin_sweep, *part])  # it counts: some updates take turns
         return lambda n: chain.sample(addresses, n, 1, NONE)
 
     parts: dict[str, list[Update]] = {kind: [] for kind in KINDS}
@@ -160,7 +160,12 @@ def floors(chain: Chain, sweep: Sequence[Update]) -> dict[str, dict[str, float]]
         "dynamics and scale": {"multiply-add": 4 * k * t, "exp": 2 * t, "normal": 1},
         "residual move": {"multiply-add": moved * n * (4 * t + k)},
         "log-volatility, assets": {"multiply-add": 2 * likelihood, "exp": n * t, "log": 2 * logs},
-        "log-volatility, groups": {"multiply-add": j * likelihood, "exp": (j - 1) * n * t, "log": j * logs},
+        # means and single hierarchies in turns
+        "log-volatility, groups": {
+            "multiply-add": 0.5 * (1 + j) * likelihood,
+            "exp": 0.5 * j * n * t,
+            "log": 0.5 * (1 + j) * logs,
+        },
         "degrees of freedom": {"multiply-add": n * t * (7 * 0.5 + 4), "log": 5.5 * logs},
         "precisions": {"multiply-add": 3 * n * t, "gamma": n * t},
     }

@@ -270,7 +270,7 @@ def test_group_mean_and_scale_with_the_coefficients(name, column, group, parts):
         n_groups = index.max() + 1
         used = [0.1, 0.1] * group, [0.1, 0.1] * (n_groups - group - 1)
         u = [0.5] * group + uniforms + [0.5] * (n_groups - group - 1)
-        chain = Chain(spec, values(x))
+        chain = Chain(spec, values(x), turn=1)
         q = chain.run(Script([*used[0], *normals, *used[1]], u), group_moves)
         assert_current(chain)
         mu = q[f"mu_{name}"][cell]
@@ -295,6 +295,26 @@ def test_group_mean_and_scale_with_the_coefficients(name, column, group, parts):
     assert len(list(tried)) >= 2
 
 
+@pytest.mark.parametrize(("update", "own_turn"), [("move_group_means", 0), ("move_groups", 1)])
+def test_means_and_groups_take_turns_where_hierarchies_share_a_grouping(update, own_turn):
+    spec, p = world()
+    p = without(p, "u")
+    for turn in range(4):
+        runs = [
+            Chain(spec, p, turn=turn).run(Script(seed=s), updates("refresh_log_likelihood", update))
+            for s in range(5)
+        ]
+        moves = any(not np.array_equal(q["mu_theta"], p["mu_theta"]) for q in runs)
+        assert moves == (turn % 2 == own_turn), turn
+
+
+def test_groups_move_in_every_sweep_where_nothing_else_moves_their_means():
+    spec, p, _ = first_hierarchy("beta_earnings")
+    for turn in range(4):
+        runs = [Chain(spec, p, turn=turn).run(Script(seed=s), group_moves) for s in range(5)]
+        assert any(not np.array_equal(q["mu_beta_earnings"], p["mu_beta_earnings"]) for q in runs), turn
+
+
 def test_scale_of_a_group_whose_mean_is_known():
     spec, p, known = first_hierarchy("beta_earnings", loc_sd=None)
     z = (p["beta_earnings"][:, 0] - known.loc_mean) / p["sigma_beta_earnings"][0, 0]
@@ -304,7 +324,7 @@ def test_scale_of_a_group_whose_mean_is_known():
         return q | {"beta_earnings": (known.loc_mean + x[0] * z)[:, None]}
 
     def propose(x, normals, uniforms):
-        q = Chain(spec, values(x)).run(Script([5.0, *normals], uniforms), group_moves)
+        q = Chain(spec, values(x), turn=1).run(Script([5.0, *normals], uniforms), group_moves)
         return np.array([(q["beta_earnings"][0, 0] - known.loc_mean) / z[0]])
 
     tried = assert_metropolis(

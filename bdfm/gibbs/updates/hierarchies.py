@@ -82,12 +82,14 @@ def judge_groups(
 def move_groups(rng: np.random.Generator, data: Data, state: State, scratch: Scratch) -> None:
     """Eq. S24: move mu and sigma of each group of each hierarchy, and its coefficients along, z fixed.
 
-    One Newton-type Metropolis-Hastings step a group. sigma may cross 0: the sign of sigma and of all z
+    In every other sweep where S23 has the others (several hierarchies of one grouping), else in each. One Newton-type Metropolis-Hastings step a group. sigma may cross 0: the sign of sigma and of all z
     together is arbitrary, so that the half-normal prior extends to a normal one, and |sigma| is kept.
 
     Reads residuals, nu and ``noise``, all of which must be current (eq. S22 leaves it so) and is kept so;
     changes coefficients, mu and sigma.
     """
+    if data.sums.shared.shape[0] > 1 and (scratch.tuning.sweeps[0] & 1) == 1:
+        return
     volatility, prior, noise, own = state.volatility, data.volatility, scratch.noise, scratch.group
     b, family = scratch.proposal.new, data.noise.family
     n_effects, n_assets = volatility.b.shape
