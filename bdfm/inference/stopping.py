@@ -29,7 +29,7 @@ RHAT_MARGIN: Final = 0.9  # of what R-hat may exceed 1 by
 ESS_MARGIN: Final = 1.25  # times the effective draws that are asked for
 APART: Final = 1.1  # R-hat above which the first half of the draws counts as burn-in
 LEAST_GROWTH: Final = 1.1  # of the sweeps from one look to the next
-MOST_GROWTH: Final = 1.5  # what is lacking is known roughly, after few draws
+MOST_GROWTH: Final = 2.0  # what is lacking is known roughly, after few draws
 LACKING_MARGIN: Final = 1.05
 
 

@@ -66,7 +66,7 @@ def test_the_estimate_at_the_end_is_not_biased_by_the_stop(rng):
     """Means of chains that stopped: as far from the truth as their effective draws allow."""
     phi, z = 0.9, []
     for _ in range(80):
-        chains = autoregressive(rng, phi, 6000)
+        chains = autoregressive(rng, phi, 9000)
         n = stop(chains)
         assert n is not None
         sd = 1 / np.sqrt(1 - phi**2)
