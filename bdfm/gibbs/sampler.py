@@ -25,11 +25,11 @@ from numpy.typing import NDArray
 from bdfm import names
 from bdfm.gibbs.beside import compiling_beside
 from bdfm.gibbs.data import make_data
-from bdfm.gibbs.draws import log_likelihood_draws, named_draws
+from bdfm.gibbs.draws import log_likelihood_draws, named_draws, named_views
 from bdfm.gibbs.scratch import Moves
 from bdfm.gibbs.spec import GibbsSpec
 from bdfm.gibbs.start import lagging_chains
-from bdfm.gibbs.state import state_sizes
+from bdfm.gibbs.state import state_sizes, state_views
 from bdfm.gibbs.sweep import make_chain, sweep_of
 from bdfm.gibbs.warm import Adaptation, WarmStart, found_adaptation, knows_all, place_adaptation
 
@@ -65,7 +65,7 @@ class Look(NamedTuple):
     growth: float = GROWTH  # how many times as many sweeps make another look worth while
 
 
-# Draws and statistics of the sampler, as in ``GibbsResult``
+# Draws and statistics of the sampler, as in ``GibbsResult``: views, so who keeps any copies them
 type Judge = Callable[[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]], Look]
 
 
@@ -143,7 +143,7 @@ def sample_in_steps(
             fresh = (target - sweeps) // thin
             run.keep(kept, fresh, thin, target)
             kept, sweeps = kept + fresh, sweeps + fresh * thin
-            look = judge(*run.draws(kept))
+            look = judge(*run.seen(kept))
             target = min(max_sweeps, settings.tune + round(look.growth * (sweeps - settings.tune)))
             if look.enough or (target - sweeps) // thin < 1:
                 return run.result(kept, thin)
@@ -194,7 +194,7 @@ def move_draws(
         piloted = run.begin_moves(draws, adaptation)
         for made in range(1, rounds + 1):
             run.move(draws if made == 1 else None, piloted + made * n * MOVES)
-            if judge(*run.draws(n * MOVES)).enough:
+            if judge(*run.seen(n * MOVES)).enough:
                 run.kept = np.stack([last_moves(x) for x in run.kept])
                 return run.result(n * KEPT_MOVES, 1), max(run.done)
     return None, max(run.done)
@@ -373,11 +373,15 @@ class _Run:
         """Forget the first of ``n_draws``."""
         self.kept[:, : n_draws - first] = self.kept[:, first:n_draws].copy()
 
-    def draws(self, n_draws: int) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
-        """The first ``n_draws`` by variable name, and statistics of the sampler."""
+    def seen(self, n_draws: int) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
+        """The first ``n_draws`` by variable name, and statistics of the sampler: for a look, views."""
         kept = self.kept[:, :n_draws]
-        log_likelihood = log_likelihood_draws(self.spec, self.data, kept)
-        return named_draws(self.spec, self.data, kept), {names.LOG_LIKELIHOOD: log_likelihood}
+        draws = named_views(self.spec, state_views(kept, self.data, self.spec.n_factors))
+        return draws, {names.LOG_LIKELIHOOD: log_likelihood_draws(self.spec, self.data, kept)}
+
+    def draws(self, n_draws: int) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
+        """The same as arrays of their own."""
+        return named_draws(self.spec, self.data, self.kept[:, :n_draws]), self.seen(n_draws)[1]
 
     def result(self, n_draws: int, thin: int) -> GibbsResult:
         """What came, from the first ``n_draws``."""

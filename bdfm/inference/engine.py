@@ -12,11 +12,11 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bdfm import _checks
+from bdfm import _checks, _memory
 from bdfm.data.panel import Panel
 from bdfm.errors import ModelError
 from bdfm.gibbs.spec import GibbsSpec, KnownReturn
-from bdfm.inference.choices import FEWEST_DRAWS, KEPT_BYTES, MOST_DRAWS
+from bdfm.inference.choices import FEWEST_DRAWS, KEPT_BYTES, KEPT_SHARE, MOST_DRAWS
 from bdfm.inference.diagnostics import Diagnosis
 from bdfm.inference.settings import SamplerSettings
 from bdfm.model.equations import BY_ASSET, Equations, at_periods, model_data
@@ -228,9 +228,15 @@ def _most_draws(model: Equations, coords: Mapping[str, Any], chains: int) -> int
 
 
 def _fitting_draws(model: Equations, coords: Mapping[str, Any], chains: int) -> int:
-    """Draws of each chain that ``KEPT_BYTES`` hold."""
+    """Draws of each chain that ``KEPT_BYTES`` hold, or their share of the budget of memory if that is less.
+
+    The budget is what was asked for or half of the machine's memory, not what is free now: the same seed
+    gives the same draws again.
+    """
     values = sum(math.prod(len(coords[d]) for d in v.dims) for v in model.variables if v.stored)
-    return KEPT_BYTES // (8 * chains * values)
+    allowed = _memory.budget()
+    room = KEPT_BYTES if allowed is None else min(KEPT_BYTES, int(KEPT_SHARE * allowed))
+    return room // (8 * chains * values)
 
 
 def labelled(arrays: Mapping[str, NDArray[Any]], model: Equations, coords: Mapping[str, Any]) -> xr.Dataset:

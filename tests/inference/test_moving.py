@@ -253,7 +253,7 @@ def test_rounds_go_on_from_the_last_sweep_and_new_assets_from_a_pilot(months, ea
             asked.append(self.state.volatility.b[:, 0].copy())
 
     def judge(drawn, stats):
-        seen.append(drawn)
+        seen.append({name: x.copy() for name, x in drawn.items()})
         return Look(len(seen) == 2)
 
     monkeypatch.setattr(Chain, "begin_at", begin_at)

@@ -2,15 +2,18 @@
 
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.signal import lfilter
 
+from bdfm import _memory
 from bdfm.errors import ConvergenceWarning
+from bdfm.inference.choices import FEWEST_DRAWS, KEPT_SHARE, MOST_DRAWS
 from bdfm.inference.diagnostics import Diagnosis, diagnose
-from bdfm.inference.engine import labelled
+from bdfm.inference.engine import _most_draws, labelled
 from bdfm.inference.ess import rhat_and_ess
 from bdfm.inference.identified import identified
 from bdfm.inference.settings import SamplerSettings
@@ -26,6 +29,7 @@ from bdfm.inference.stopping import (
 )
 from bdfm.names import LOG_LIKELIHOOD
 from bdfm.posterior.fit import fit
+from bdfm.posterior.memory import COPIES
 
 MAX_RHAT, MIN_ESS = 1.01, 400.0
 
@@ -187,6 +191,33 @@ def test_few_draws_meet_no_thresholds_however_good_they_are():
     assert min(few[1].min(), few[2].min()) == pytest.approx(280, abs=40)
     assert many[0].max() < 1 + RHAT_MARGIN * (MAX_RHAT - 1)
     assert min(many[1].min(), many[2].min()) > 3 * ESS_MARGIN * MIN_ESS
+
+
+class Large:
+    """A model of 100 assets on 1,000 days: what is kept of a draw has 0.9 MB."""
+
+    variables = (
+        SimpleNamespace(stored=True, dims=("day", "asset")),
+        SimpleNamespace(stored=False, dims=("day",)),
+    )
+
+
+LARGE_COORDS = {"day": range(1000), "asset": range(115)}
+
+
+def test_enough_draws_of_large_models_are_kept_for_the_thresholds():
+    most = _most_draws(Large, LARGE_COORDS, chains=4)
+    few, many = (
+        (rhat_and_ess(np.random.default_rng(1).standard_normal((4, n, 5772)))) for n in (most // 2, most)
+    )
+    assert many[0].max() < 1 + RHAT_MARGIN * (MAX_RHAT - 1) < few[0].max()  # just after thinning: not yet
+
+
+@pytest.mark.parametrize(("budget", "kept"), [("64GB", MOST_DRAWS), ("4GB", 362), ("1GB", FEWEST_DRAWS)])
+def test_no_more_draws_are_kept_than_the_budget_of_memory_has_room_for(budget, kept):
+    with _memory.within(budget):
+        assert _most_draws(Large, LARGE_COORDS, chains=4) == kept
+    assert pytest.approx(KEPT_SHARE) == 1 / COPIES
 
 
 # -- the fit ---------------------------------------------------------------------------------------------

@@ -21,7 +21,9 @@ from bdfm.gibbs.updates.noise import asset_log_likelihood, noise_information
 def move_group_means(rng: np.random.Generator, data: Data, state: State, scratch: Scratch) -> None:
     """Eq. S23: move the means of all hierarchies of one grouping, and their coefficients along.
 
-    In every other sweep, by ``tuning.sweeps``; S24 has the others. One Newton-type Metropolis-Hastings step a group for all of them together: regressors such as volatilities
+    In every other sweep, by ``tuning.sweeps``; S24 has the others.
+
+    One Newton-type Metropolis-Hastings step a group for all of them together: regressors such as volatilities
     over several windows are collinear, so that one mean at a time would move slowly.
 
     Reads residuals, nu and ``noise``, all of which must be current (eq. S22 leaves it so) and is kept so;

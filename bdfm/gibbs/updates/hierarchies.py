@@ -82,7 +82,9 @@ def judge_groups(
 def move_groups(rng: np.random.Generator, data: Data, state: State, scratch: Scratch) -> None:
     """Eq. S24: move mu and sigma of each group of each hierarchy, and its coefficients along, z fixed.
 
-    In every other sweep where S23 has the others (several hierarchies of one grouping), else in each. One Newton-type Metropolis-Hastings step a group. sigma may cross 0: the sign of sigma and of all z
+    In every other sweep where S23 has the others (several hierarchies of one grouping), else in each.
+
+    One Newton-type Metropolis-Hastings step a group. sigma may cross 0: the sign of sigma and of all z
     together is arbitrary, so that the half-normal prior extends to a normal one, and |sigma| is kept.
 
     Reads residuals, nu and ``noise``, all of which must be current (eq. S22 leaves it so) and is kept so;
