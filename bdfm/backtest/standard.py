@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from bdfm._checks import known
 from bdfm.backtest.dcc import DCC
 from bdfm.backtest.filtered import FilteredHistorical
 from bdfm.backtest.protocol import Forecaster
 from bdfm.backtest.simple import EWMA, HAR, EqualFifths, HistoricalFifths, PCAFactors, Shrinkage
 
 
-def baselines() -> dict[str, Forecaster]:
-    """All baselines with their default settings, by name."""
-    return {
-        forecaster.name: forecaster
+class Baselines(dict[str, Forecaster]):
+    """Baselines by name; another name is told with those that there are."""
+
+    def __missing__(self, name: object) -> Forecaster:
+        known([str(name)], list(self), what="baseline", where="baselines")
+        raise KeyError(name)  # a key that is no text, but reads like one
+
+
+def baselines() -> Baselines:
+    """All baselines with their default settings, by name; ``UnknownLabelError`` for another name."""
+    return Baselines(
+        (forecaster.name, forecaster)
         for forecaster in (
             EqualFifths(),
             HistoricalFifths(),
@@ -26,4 +35,4 @@ def baselines() -> dict[str, Forecaster]:
             DCC(),
             PCAFactors(),
         )
-    }
+    )

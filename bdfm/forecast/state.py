@@ -169,11 +169,9 @@ class State:
 def _values_of(returns: xr.DataArray, labels: tuple[str, ...]) -> NDArray[Any]:
     if set(returns.dims) != {DRAW, ASSET}:
         raise DataError(f"forecast: draws have dims {returns.dims}, expected ({DRAW}, {ASSET}).")
-    if ASSET in returns.coords and tuple(returns[ASSET].values.tolist()) != labels:
-        raise DataError(
-            "forecast: the draws' asset labels are not `assets` in that order. Reindex the draws."
-        )
-    return np.asarray(returns.transpose(DRAW, ASSET).values)
+    returns = returns.transpose(DRAW, ASSET)
+    _labels.in_order(returns, labels, axis=1, what="draws", where="forecast")
+    return np.asarray(returns.values)
 
 
 def _numbers(returns: object, *, where: str) -> NDArray[Any]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tomli_w
 
 from bdfm import _checks, _toml
+from bdfm._reading import counted
 from bdfm.data.panel import Panel
 from bdfm.errors import ModelError, UnknownLabelError
 from bdfm.model.equations import Equations
@@ -92,6 +94,20 @@ class FactorModel(Equations):
             [name], list(files), what="preset", where="model", hint="Or give the path of a TOML file."
         )
         return cls.from_toml(files[name])
+
+    # -- notebooks -------------------------------------------------------------------------------------
+
+    def _repr_html_(self) -> str:
+        """Table of the variables that a posterior holds, and the settings as TOML."""
+        rows = [(v.name, v.symbol, ", ".join(v.dims), v.unit, v.title) for v in self.variables if v.stored]
+        head = ("variable", "symbol", "dims", "unit", "what it is")
+        cells = "".join(f"<tr>{''.join(f'<td>{escape(x)}</td>' for x in row)}</tr>" for row in rows)
+        return (
+            f"<p><b>FactorModel {escape(self.name)}</b>: {counted(self.n_factors, 'factor')}, docs/model.md</p>"
+            f'<table border="0"><thead><tr>{"".join(f"<th>{x}</th>" for x in head)}</tr></thead>'
+            f"<tbody>{cells}</tbody></table>"
+            f"<details><summary>settings</summary><pre>{escape(self.to_toml())}</pre></details>"
+        )
 
 
 def presets() -> dict[str, Path]:

@@ -80,7 +80,11 @@ def checked_draws(
         _checks.known([how], [t.name.lower() for t in Turn], what="turn", where=f"{where}, {name}")
     # Variables, so that dims come in the order of the declaration whatever the sampler's.
     return draws.transpose(CHAIN, DRAW, ..., missing_dims="ignore").assign(
-        {n: draws[n].transpose(CHAIN, DRAW, *v.dims) for n, v in declared.items() if n in draws}
+        {
+            n: draws[n].transpose(CHAIN, DRAW, *v.dims).assign_attrs(units=v.unit, long_name=v.title)
+            for n, v in declared.items()
+            if n in draws
+        }
     )
 
 

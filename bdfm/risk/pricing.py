@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from bdfm import _checks
+from bdfm._statistics import p_text
 from bdfm.errors import DataError
 from bdfm.names import ASSET, FACTOR
 from bdfm.risk.returns import returns_table
@@ -60,7 +61,7 @@ class Pricing:
         beyond = int((self.alphas["p_value"] < 0.05).sum())
         return (
             f"<Pricing of {len(self.alphas)} assets: {beyond} alphas with p < 5 %; all zero:"
-            f" F{self.grs_freedom} = {self.grs:.2f}, p = {self.grs_p_value:.3g}>"
+            f" F{self.grs_freedom} = {self.grs:.2f}, {p_text(self.grs_p_value)}>"
         )
 
     def _repr_html_(self) -> str:

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bdfm import _checks, _renamed
+from bdfm._reading import short
 from bdfm.data.weighting import effective_size
 from bdfm.errors import DataError
 from bdfm.risk.base import RiskModel
@@ -58,6 +59,18 @@ class StatisticalEstimator:
     window: int | None = None
     half_life_periods: float | None = None
 
+    def __post_init__(self) -> None:
+        where, given = "statistical model", self.n_factors
+        if isinstance(given, str):
+            _checks.known([given], get_args(Rule), what="rule", where=f"{where}: n_factors")
+        elif isinstance(given, bool) or not isinstance(given, int | float | np.number) or not given > 0:
+            raise DataError(
+                f"{where}: n_factors {short(repr(given))}, expected a whole number from 1 on, a share of the"
+                f" variance below 1, or one of {', '.join(get_args(Rule))}."
+            )
+        elif given >= 1:
+            _checks.at_least(given, 1, what="n_factors", where=where)
+
     def fit(self, returns: pd.DataFrame) -> RiskModel:
         """Risk model from simple returns (period, asset) without gaps, made at their last period.
 
@@ -81,7 +94,7 @@ class StatisticalEstimator:
         n_periods = effective_size(weights)
         scale = sd if self.standardise else np.ones_like(sd)
         eigenvalues, vectors = _spectrum(np.sqrt(share)[:, None] * centred / scale)
-        k, rule = self._number(centred / sd, eigenvalues, n_periods, where)
+        k, rule = self._number(centred / sd, eigenvalues, n_periods)
         n_assets = len(sd)
         alone = n_assets == 1 and k == 1  # the asset is its own component
         most = min(n_assets - 1, int(n_periods) - 2)  # one degree of freedom is left
@@ -109,20 +122,17 @@ class StatisticalEstimator:
             specific_returns=pd.DataFrame(specific, table.index, table.columns),
         )
 
-    def _number(
-        self, standardised: Floats, eigenvalues: Floats, n_periods: float, where: str
-    ) -> tuple[int, str]:
+    def _number(self, standardised: Floats, eigenvalues: Floats, n_periods: float) -> tuple[int, str]:
         """Number of factors, and the rule in words."""
         given = self.n_factors
+        if given == "bai_ng":
+            return bai_ng(standardised), "Bai and Ng's IC_p2"
         if isinstance(given, str):
-            _checks.known([given], get_args(Rule), what="rule", where=f"{where}: n_factors")
-            if given == "bai_ng":
-                return bai_ng(standardised), "Bai and Ng's IC_p2"
             return marchenko_pastur(standardised, n_periods), "beyond the Marchenko-Pastur edge"
         if 0 < float(given) < 1:
             reached = np.cumsum(eigenvalues) / eigenvalues.sum()
             return int(np.searchsorted(reached, given) + 1), f"{given:.0%} of the variance"
-        return _checks.at_least(int(given), 1, what="n_factors", where=where), "given"
+        return int(given), "given"
 
 
 def _spectrum(values: Floats) -> tuple[Floats, Floats]:

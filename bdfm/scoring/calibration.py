@@ -19,7 +19,7 @@ from bdfm._figures import new_figure
 from bdfm._html import opening
 from bdfm._reading import counted
 from bdfm._seeds import either_seed
-from bdfm._statistics import MIN_ORIGINS
+from bdfm._statistics import MIN_ORIGINS, p_text
 from bdfm.errors import DataError, DataWarning
 from bdfm.forecast.forecast import N_RANKS, Forecast
 from bdfm.forecast.ranks import normalised_weights, outcome_quantiles
@@ -282,7 +282,7 @@ class Calibration:
         """What one calibrated forecast in fifty would show, in plain language."""
         flags = []
         if self.uniformity < 2 * FLAGGED:
-            flags.append(f"PIT: its distribution is not uniform (p = {self.uniformity:.3f}).")
+            flags.append(f"PIT: its distribution is not uniform ({p_text(self.uniformity)}).")
         coverage, slopes = self.coverage(), self.slopes()
         for level, row in coverage[coverage["tail_probability"] < FLAGGED].iterrows():
             flags.append(
@@ -301,7 +301,7 @@ class Calibration:
     def __repr__(self) -> str:
         return (
             f"<bdfm.Calibration: {counted(self.n_origins, 'origin')}, {len(self._cells)} outcomes,"
-            f" PIT uniform with p = {self.uniformity:.3f}, {counted(len(self.flags), 'flag')}>"
+            f" PIT uniform with {p_text(self.uniformity)}, {counted(len(self.flags), 'flag')}>"
         )
 
     def _repr_html_(self) -> str:

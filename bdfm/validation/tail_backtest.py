@@ -17,6 +17,7 @@ from scipy.special import xlogy
 from bdfm import _checks
 from bdfm._figures import new_figure
 from bdfm._seeds import either_seed
+from bdfm._statistics import p_text
 from bdfm.errors import DataError
 from bdfm.forecast.forecast import Forecast
 from bdfm.forecast.ranks import normalised_weights
@@ -65,7 +66,7 @@ class TailBacktest:
         return int(self.series["hit"].sum())
 
     def __repr__(self) -> str:
-        rows = ", ".join(f"{n} p = {p:.3f}" for n, p in self.table["p_simulated"].items())
+        rows = ", ".join(f"{n} {p_text(p)}" for n, p in self.table["p_simulated"].items())
         n, expected = len(self.series), (1 - self.level) * len(self.series)
         return (
             f"<TailBacktest at {self.level:g}: {self.n_hits} of {n} beyond, {expected:.1f} expected; {rows}>"

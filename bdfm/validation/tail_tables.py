@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bdfm._figures import new_figure
+from bdfm._statistics import p_text
 from bdfm.errors import DataError
 from bdfm.validation.tail_backtest import TailBacktest
 
@@ -108,7 +109,7 @@ def plot_tails(results: Mapping[tuple[str, str], TailBacktest]) -> Figure:
             beyond = s.loc[s["hit"]]
             axis.plot(beyond.index, 100 * beyond["realised"], "x", color="C3", ms=4)
             row = table.loc[(portfolio, model)]
-            text = f"{row['exceedances']:.0f} of {row['expected']:.1f}, p {row['christoffersen']:.2f}"
+            text = f"{row['exceedances']:.0f} of {row['expected']:.1f}, {p_text(row['christoffersen'])}"
             axis.set_title(f"{model}\n{text}" if i == 0 else text, fontsize=7)
             axis.tick_params(labelsize=6)
             axis.spines[["top", "right"]].set_visible(False)

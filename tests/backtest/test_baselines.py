@@ -15,7 +15,7 @@ from bdfm.data.covariance import pairwise_correlation, summed, volatility
 from bdfm.data.features import day_numbers
 from bdfm.data.periods import period_edges
 from bdfm.data.weighting import halved
-from bdfm.errors import DataError
+from bdfm.errors import DataError, UnknownLabelError
 from bdfm.forecast.ranks import outcome_quantiles
 from bdfm.model.copula import to_student
 
@@ -50,6 +50,10 @@ def test_names():
     ]  # fmt: skip
     settings = [str(f.settings) for f in baselines().values()]
     assert len(set(settings)) == len(settings)
+    with pytest.raises(UnknownLabelError, match=r"baselines: unknown baseline ewma_t\. Did you mean ewma-t"):
+        baselines()["ewma_t"]
+    with pytest.raises(UnknownLabelError, match=r"unknown baseline 3\. Known: equal"):
+        baselines()[3]
 
 
 @pytest.mark.parametrize("name", SMALL)

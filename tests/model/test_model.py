@@ -335,3 +335,13 @@ def test_evidence_adds_the_forecast_period(tiny_panel, model):
     assert list(built.coords["evidence"]) == ["A1", "A3"]
     assert built.named_vars_to_dims["factors_next"] == ("factor",)
     assert np.isfinite(built.compile_logp()(built.initial_point()))
+
+
+def test_a_model_in_a_notebook_is_a_table_of_its_variables():
+    for name in presets():
+        model = FactorModel.from_preset(name)
+        html = model._repr_html_()
+        stored = [v for v in model.variables if v.stored]
+        assert html.count("<tr>") == len(stored) + 1
+        assert all(f"<td>{v.name}</td>" in html and f"<td>{v.unit}</td>" in html for v in stored)
+    assert "<script>" not in FactorModel(name="<script>")._repr_html_()

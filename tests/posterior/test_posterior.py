@@ -63,6 +63,10 @@ def test_tree_has_named_dims_and_groups(posterior, tiny_panel):
     assert draws["factors"].dims == ("chain", "draw", "period", "factor")
     assert list(draws["asset"].values) == list(tiny_panel.assets)
     assert "tiny" in repr(posterior)
+    for variable in posterior.model.variables:
+        if variable.stored:
+            said = {"units": variable.unit, "long_name": variable.title}
+            assert draws[variable.name].attrs == said
 
 
 def test_a_file_holds_everything(posterior, tmp_path):

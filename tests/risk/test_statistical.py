@@ -6,7 +6,7 @@ import pytest
 from sklearn.decomposition import PCA
 from statsmodels.multivariate.pca import PCA as StatsmodelsPCA
 
-from bdfm.errors import DataError, UnknownLabelError
+from bdfm.errors import BdfmError, DataError, UnknownLabelError
 from bdfm.risk import StatisticalEstimator
 from bdfm.risk.statistical import bai_ng, marchenko_pastur
 
@@ -120,3 +120,9 @@ def test_unusable_input(rng):
         StatisticalEstimator(25).fit(returns)
     with pytest.raises(UnknownLabelError, match=r"unknown rule bai-ng\. Did you mean bai_ng"):
         StatisticalEstimator("bai-ng").fit(returns)
+
+
+@pytest.mark.parametrize("wrong", ["foo", 0, -1, 2.5, True, None, float("nan"), [3]])
+def test_a_number_of_factors_that_cannot_be_is_refused_where_it_is_given(wrong):
+    with pytest.raises(BdfmError, match="statistical model: n_factors"):
+        StatisticalEstimator(wrong)
