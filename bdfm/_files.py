@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
+from unicodedata import category
 
 import numpy as np
 import pandas as pd
@@ -36,6 +37,8 @@ SCHEMA: Final = "bdfm_schema_version"
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 _SHOWN: Final = 500  # characters of a path in a message
+_UNSHOWN = ("Cc", "Zl", "Zp")  # categories of characters: control characters and ends of lines
+_INVISIBLE = "\u200b\ufeff\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # no width, or a turn
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _ZIP_SIGNATURE = b"PK\x03\x04"
@@ -64,6 +67,23 @@ def write_error(path: Path, error: OSError) -> FileError:
         remedy = "it could not be written. Choose another path"
     shown = str(path) if len(str(path)) <= _SHOWN else f"{str(path)[:_SHOWN]}..."
     return FileError(f"{shown}: {remedy}; older files were left as they were ({reason}).")
+
+
+def nameable(path: Path) -> None:
+    """Raise ``FileError`` for a path that leads nowhere, or that no list of files shows as it is."""
+    odd = next((c for c in str(path) if category(c) in _UNSHOWN or c in _INVISIBLE), None)
+    if odd is not None:
+        raise FileError(
+            f"{str(path)!a}: the character {odd!a} is no part of a name. Leave it out: it may have been"
+            " copied along."
+        )
+    try:
+        os.stat(path)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise FileError(
+                f"{path}: links that lead to each other in a circle. Choose another path, or remove one."
+            ) from error
 
 
 class TakenError(FileError):
@@ -107,6 +127,7 @@ def write_bytes(path: str | Path, data: bytes | memoryview, *, anew: bool = Fals
         a file of that name is there, even one that another process has just written.
     """
     path = Path(path)
+    nameable(path)
     target = path.resolve()
     temporary = target.with_name(f"{_hidden(target)}{secrets.token_hex(4)}.tmp")
     waiting = _waiting.get()
@@ -257,6 +278,7 @@ def _second_name(file: Path, name: Path) -> None:
 def check_target(path: str | Path) -> None:
     """Raise ``FileError`` where a file could not be written; nothing is left of the try."""
     path = Path(path)
+    nameable(path)
     target = path.resolve()
     replaceable(target)
     # Named before it is made: a signal may come in between, and what is made is removed then.

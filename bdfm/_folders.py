@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from bdfm import _made
-from bdfm._files import FULL, fcntl, in_turn, replaceable, sync, take_names, write_error
+from bdfm._files import FULL, fcntl, in_turn, nameable, replaceable, sync, take_names, write_error
 from bdfm.errors import FileError
 
 _STAGED: Final = ".bdfm-"  # beginning of the names of hidden folders in which results are made
@@ -129,6 +129,7 @@ class OutputFolder:
         return self._staged / name
 
     def __enter__(self) -> Self:
+        nameable(self.path)
         if os.path.islink(self.path) and not os.path.exists(self.path):
             raise FileError(
                 f"{self.path}: a link to {os.readlink(self.path)}, which does not exist. Create that folder,"

@@ -544,3 +544,31 @@ def test_a_name_that_is_too_long_is_a_file_that_is_not_there():
         _checks.existing_file(name, what="run file")
     with pytest.raises(FileError, match="does not exist"):
         _checks.existing_text(name, what="run file")
+
+
+@pytest.mark.parametrize("name", ["new\nline", "tab\t", "bell\a", "\u202eright to left", "zero\u200bwidth"])
+@pytest.mark.parametrize("door", ["folder", "file", "check"])
+def test_a_name_with_a_character_that_nothing_shows_is_refused(name, door, tmp_path):
+    doors = {
+        "folder": lambda path: _folders.OutputFolder(path).check(),
+        "file": lambda path: _files.write_text(path, "x"),
+        "check": _files.check_target,
+    }
+    with pytest.raises(FileError, match="is no part of a name") as told:
+        doors[door](tmp_path / name)
+    assert str(told.value).isprintable()
+    assert not list(tmp_path.iterdir())
+
+
+def test_links_in_a_circle_are_told_so(tmp_path):
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    for use in (
+        lambda path: _folders.OutputFolder(path).check(),
+        lambda path: _folders.OutputFolder(path / "within").check(),
+        lambda path: _files.write_text(path, "x"),
+        lambda path: _files.check_target(path / "x.csv"),
+    ):
+        with pytest.raises(FileError, match="links that lead to each other in a circle"):
+            use(tmp_path / "a")
+    assert len(list(tmp_path.iterdir())) == 2

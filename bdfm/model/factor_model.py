@@ -102,8 +102,9 @@ class FactorModel(Equations):
         rows = [(v.name, v.symbol, ", ".join(v.dims), v.unit, v.title) for v in self.variables if v.stored]
         head = ("variable", "symbol", "dims", "unit", "what it is")
         cells = "".join(f"<tr>{''.join(f'<td>{escape(x)}</td>' for x in row)}</tr>" for row in rows)
+        factors = counted(self.n_factors, "factor")
         return (
-            f"<p><b>FactorModel {escape(self.name)}</b>: {counted(self.n_factors, 'factor')}, docs/model.md</p>"
+            f"<p><b>FactorModel {escape(self.name)}</b>: {factors}, docs/model.md</p>"
             f'<table border="0"><thead><tr>{"".join(f"<th>{x}</th>" for x in head)}</tr></thead>'
             f"<tbody>{cells}</tbody></table>"
             f"<details><summary>settings</summary><pre>{escape(self.to_toml())}</pre></details>"
