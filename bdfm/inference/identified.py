@@ -44,7 +44,7 @@ MAX_PAIRS: Final = 5_000  # of a larger universe only these, evenly spaced: all 
 QUICK_PAIRS: Final = 300
 _BLOCK_BYTES: Final = 8_000_000  # loadings of the pairs of one block of draws
 _BLOCK_DRAWS: Final = 50  # draws whose densities and noise scales each thread has in memory, at most
-_SCALE_BYTES: Final = 64_000_000  # of the noise scales of one block of draws
+_SCALE_BYTES: Final = 1_000_000  # of the noise scales of one block of draws: what a core has close by
 
 Floats = NDArray[np.float64]
 
@@ -178,7 +178,7 @@ def _by_draw(
         block = {EXPECTED_RETURN_NEXT: _expected_next(model, q, ahead)}
         if not quick:
             log_scale = np.broadcast_to(model.log_noise_scale(q, data), (n, *shape))
-            block[LOG_LIKELIHOOD] = _weighted_total(model, q, data)
+            block[LOG_LIKELIHOOD] = _weighted_total(model, q, data, log_scale)
         if full:
             block[NOISE_SCALE] = np.exp(log_scale)
         else:
@@ -212,8 +212,8 @@ def _expected_next(model: Equations, p: dict[str, NDArray[Any]], ahead: Data) ->
     return np.asarray(model.expected_return(p, state[:, None, :], ahead)[:, 0])
 
 
-def _weighted_total(model: Equations, p: dict[str, NDArray[Any]], data: Data) -> Floats:
-    """Weighted log-likelihood (draw) of the history (eq. 9)."""
+def _weighted_total(model: Equations, p: dict[str, NDArray[Any]], data: Data, log_scale: Floats) -> Floats:
+    """Weighted log-likelihood (draw) of the history (eq. 9), given its log noise scales."""
     weight = data[PERIOD_WEIGHTS][:, None] * data[OBSERVED]
-    density = np.where(data[OBSERVED], model.log_likelihood(p, data), 0.0)
+    density = np.where(data[OBSERVED], model.log_likelihood(p, data, log_scale), 0.0)
     return np.asarray((density * weight).sum(axis=(-2, -1)))

@@ -350,13 +350,16 @@ class Equations(Settings):
         first, *rest = (part.effect(p, data) for part in self.log_volatility)
         return sum(rest, start=first)
 
-    def log_likelihood(self, p: Params, data: Data) -> Floats:
+    def log_likelihood(self, p: Params, data: Data, log_scale: Array | None = None) -> Floats:
         """Log density of each return (..., period, asset), unweighted (eq. 6); NaN where it is missing.
 
-        ``p`` holds parameters and factors with any leading axes, ``data`` the history (``model_data``).
+        ``p`` holds parameters and factors with any leading axes, ``data`` the history (``model_data``);
+        ``log_scale``, where it is known, is their ``log_noise_scale``.
         """
         noise = data[RETURNS] - self.expected_return(p, p[FACTORS], data)
-        return np.asarray(self.noise.log_density(noise, self.log_noise_scale(p, data), p))
+        if log_scale is None:
+            log_scale = self.log_noise_scale(p, data)
+        return np.asarray(self.noise.log_density(noise, log_scale, p))
 
     def draw_returns(self, p: Params, factors: Array, data: Data, *, rng: np.random.Generator) -> Floats:
         """Log returns (..., period, asset) drawn given factors (..., period, factor) (eq. 1, 2, 6)."""

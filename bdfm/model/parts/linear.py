@@ -102,7 +102,13 @@ class LinearEffect(Part):
             return b[..., None, :]
         if self.coefficient.dims == (ASSET,):
             return b[..., None, :] * data[self.regressor]
-        return (b[..., None, :, :] * data[self.regressor]).sum(axis=-1)
+        x = data[self.regressor]
+        if not (isinstance(b, np.ndarray) and isinstance(x, np.ndarray)):
+            return (b[..., None, :, :] * x).sum(axis=-1)
+        total = b[..., None, :, 0] * x[..., 0]  # the same sum, without an array of all products
+        for w in range(1, x.shape[-1]):
+            total += b[..., None, :, w] * x[..., w]
+        return total
 
     def block(self, data: Data) -> Block:
         """One effect of the Gibbs engine."""
