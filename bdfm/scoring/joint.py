@@ -22,6 +22,7 @@ PreRank = Literal["average", "band_depth", "energy"]
 PRE_RANKS: Final[tuple[PreRank, ...]] = get_args(PreRank)
 N_VARIOGRAM_DRAWS: Final = 20_000  # of normal draws E|X_i - X_j|^0.5 is known within 0.3 % then
 N_RANKED_DRAWS: Final = 1000
+_ROWS: Final = 2048  # draws of one step of a sum over all
 BAND: Final = 0.95  # of the counts of a bin, for a calibrated forecast
 
 
@@ -86,9 +87,13 @@ def dawid_sebastiani_score(
     """
     where = "Dawid-Sebastiani score"
     values, outcome, w = draws_and_outcome(draws, realised, weights, where=where)
-    gap = outcome - w @ values
-    centred = values - w @ values
-    covariance = (centred * w[:, None]).T @ centred / (1 - np.square(w).sum())
+    mean = w @ values
+    gap = outcome - mean
+    covariance = np.zeros((len(outcome), len(outcome)))
+    for start in range(0, len(values), _ROWS):  # what is close by at once, not copies of all draws
+        centred = values[start : start + _ROWS] - mean
+        covariance += centred.T @ (centred * w[start : start + _ROWS, None])
+    covariance /= 1 - np.square(w).sum()
     sd = np.sqrt(np.diag(covariance))
     effective = 1 / np.square(w).sum()
     advice = f" {len(outcome)} assets, {effective:,.0f} effective draws. Leave out assets that do not move."
