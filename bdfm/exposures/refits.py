@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bdfm import _checks
+from bdfm._reading import counted
 from bdfm.data.doubts.factors import ALIKE
 from bdfm.data.doubts.finding import PACKAGE
 from bdfm.errors import DataError, DataWarning
@@ -18,6 +19,7 @@ from bdfm.exposures.data import ExposureData
 Floats = NDArray[np.float64]
 
 MIN_RETURNS: Final = 60  # of an asset, that its own estimates are made of
+FEW_MOVES: Final = 5  # days on which a factor moves: fewer are told of
 FIRST_DAYS: Final = 125  # half a year: least that variances are estimated on
 _NEAR: Final = 0.75  # of the training part: a refit beyond would come just before the last one
 
@@ -78,7 +80,10 @@ def _rank(factors: Floats) -> int:
 
 
 def check_factors(data: ExposureData, windows: Iterable[slice], where: str) -> None:
-    """Refuse days on which factors are collinear that are not so on all days, which a rule on data sees."""
+    """Refuse days on which factors are collinear that are not so on all days, which a rule on data sees.
+
+    Warns (``DataWarning``) of factors that hardly move in the training part.
+    """
     factors = np.asarray(data.factors)
     whole = _rank(factors)
     for window in windows:
@@ -90,6 +95,7 @@ def check_factors(data: ExposureData, windows: Iterable[slice], where: str) -> N
                 " repeats others. Exposures to them are one of infinitely many solutions. Leave one out, or"
                 " take other days."
             )
+    _warn_of_still_factors(data, where)
 
 
 def check_enough(data: ExposureData, method: str) -> None:
@@ -110,3 +116,20 @@ def check_enough(data: ExposureData, method: str) -> None:
             raise DataError(f"{told}. Give a longer history.")
         warnings.warn(f"{told} and no exposures.", DataWarning, skip_file_prefixes=(PACKAGE,))
     check_factors(data, [training], method)
+
+
+def _warn_of_still_factors(data: ExposureData, method: str) -> None:
+    """Tell of factors that hardly ever move in the training part: exposures to them rest on those days."""
+    still, training = [], data.days_of("training")
+    for name, x in zip(data.factor_names, np.asarray(data.factors)[training].T, strict=True):
+        moves = len(x) - int(np.unique(x, return_counts=True)[1].max())  # days with another value than usual
+        if moves < FEW_MOVES:
+            still.append(f"{name} on {counted(moves, 'day')}")
+    if still:
+        warnings.warn(
+            f"{method}: {', '.join(still)} of {data.n_training} in the training part: a factor that moves"
+            " so seldom says next to nothing about an exposure, which rests on those days alone. Leave it"
+            " out, or give a longer history.",
+            DataWarning,
+            skip_file_prefixes=(PACKAGE,),
+        )

@@ -403,6 +403,20 @@ def test_factors_that_repeat_each_other_in_the_training_part_are_refused(method,
         method.fit(given)
 
 
+@pytest.mark.parametrize("method", [ConstantBetas(smoothed=True), *OF_EACH_ASSET], ids=lambda m: m.name)
+@pytest.mark.parametrize(("moves", "told"), [(1, "on 1 day of"), (4, "on 4 days of"), (5, None)])
+def test_a_factor_that_hardly_moves_in_the_training_part_is_told(method, moves, told, data):
+    factors = data.factors.to_numpy().copy()
+    factors[: data.n_training - moves, 1] = 0.0
+    given = ExposureData.from_arrays(data.returns.to_numpy(), factors)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        method.check(given)
+    found = [str(w.message) for w in seen if "moves so seldom" in str(w.message)]
+    assert len(found) == (told is not None)
+    assert all(told in text for text in found)
+
+
 def test_an_asset_that_stands_still_in_a_window_is_quiet(data):
     returns = data.returns.to_numpy().copy()
     returns[320:, 0] = 0.0
