@@ -9,7 +9,7 @@ from bdfm.backtest.protocol import Forecaster
 from bdfm.backtest.simple import EWMA, HAR, EqualFifths, HistoricalFifths, PCAFactors, Shrinkage
 
 
-class Baselines(dict[str, Forecaster]):
+class _Baselines(dict[str, Forecaster]):
     """Baselines by name; another name is told with those that there are."""
 
     def __missing__(self, name: object) -> Forecaster:
@@ -17,9 +17,9 @@ class Baselines(dict[str, Forecaster]):
         raise KeyError(name)  # a key that is no text, but reads like one
 
 
-def baselines() -> Baselines:
+def baselines() -> dict[str, Forecaster]:
     """All baselines with their default settings, by name; ``UnknownLabelError`` for another name."""
-    return Baselines(
+    return _Baselines(
         (forecaster.name, forecaster)
         for forecaster in (
             EqualFifths(),
