@@ -38,7 +38,10 @@ SCHEMA: Final = "bdfm_schema_version"
 FULL = (errno.ENOSPC, errno.EDQUOT)
 _SHOWN: Final = 500  # characters of a path in a message
 _UNSHOWN = ("Cc", "Zl", "Zp")  # categories of characters: control characters and ends of lines
-_INVISIBLE = "\u200b\ufeff\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # no width, or a turn
+# Without width, or turning what follows; not those that join letters.
+_INVISIBLE = (
+    "\u00ad\u061c\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"
+)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _ZIP_SIGNATURE = b"PK\x03\x04"
@@ -70,8 +73,9 @@ def write_error(path: Path, error: OSError) -> FileError:
 
 
 def nameable(path: Path) -> None:
-    """Raise ``FileError`` for a path that leads nowhere, or that no list of files shows as it is."""
-    odd = next((c for c in str(path) if category(c) in _UNSHOWN or c in _INVISIBLE), None)
+    """Raise ``FileError`` for a path that leads nowhere, or a new name that no list of files shows right."""
+    new = "".join(p.name for p in (path, *path.parents) if not os.path.lexists(p))
+    odd = next((c for c in new if category(c) in _UNSHOWN or c in _INVISIBLE), None)
     if odd is not None:
         raise FileError(
             f"{str(path)!a}: the character {odd!a} is no part of a name. Leave it out: it may have been"
@@ -84,6 +88,8 @@ def nameable(path: Path) -> None:
             raise FileError(
                 f"{path}: links that lead to each other in a circle. Choose another path, or remove one."
             ) from error
+    except ValueError as error:  # half of a pair of surrogates
+        raise FileError(f"{str(path)!a}: no name that a file can have. Choose another one.") from error
 
 
 class TakenError(FileError):

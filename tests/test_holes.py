@@ -19,6 +19,7 @@ import xarray as xr
 
 from bdfm import _checks, _files, _folders
 from bdfm._settings import MAX_SEED
+from bdfm.backtest import MarketData, baselines, walk_forward
 from bdfm.data.doubts.door import examine
 from bdfm.data.doubts.tables import Tables
 from bdfm.data.reading import raw
@@ -546,18 +547,35 @@ def test_a_name_that_is_too_long_is_a_file_that_is_not_there():
         _checks.existing_text(name, what="run file")
 
 
-@pytest.mark.parametrize("name", ["new\nline", "tab\t", "bell\a", "\u202eright to left", "zero\u200bwidth"])
-@pytest.mark.parametrize("door", ["folder", "file", "check"])
+@pytest.mark.parametrize(
+    "name", ["new\nline", "tab\t", "bell\a", "\u202eright to left", "zero\u200bwidth", "mark\u200e"]
+)
+@pytest.mark.parametrize("door", ["folder", "file", "check", "backtest"])
 def test_a_name_with_a_character_that_nothing_shows_is_refused(name, door, tmp_path):
     doors = {
         "folder": lambda path: _folders.OutputFolder(path).check(),
         "file": lambda path: _files.write_text(path, "x"),
         "check": _files.check_target,
+        "backtest": lambda path: _prepared(path),
     }
     with pytest.raises(FileError, match="is no part of a name") as told:
         doors[door](tmp_path / name)
     assert str(told.value).isprintable()
     assert not list(tmp_path.iterdir())
+
+
+def _prepared(folder):
+    data = MarketData.of(*demo())
+    walk_forward(baselines()["equal"], data, ["2021-01-08"], folder)
+
+
+def test_a_folder_that_is_there_may_have_any_name(tmp_path):
+    there = tmp_path / "right\u200emark"
+    there.mkdir()
+    _files.write_text(there / "new.txt", "x")
+    _folders.OutputFolder(there).check()
+    with pytest.raises(FileError, match="no name that a file can have"):
+        _files.write_text(tmp_path / "\ud800", "x")
 
 
 def test_links_in_a_circle_are_told_so(tmp_path):

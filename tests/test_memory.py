@@ -43,8 +43,8 @@ def test_the_estimate_of_a_fit_counts_what_draws_hold(small_preset, random_draws
     settings = SamplerSettings(draws=500, chains=3)
     assert memory.fit_bytes(model, panel, settings) == 3 * 500 * 8 * (memory.COPIES * values + judged)
     auto = SamplerSettings(chains=3)
-    assert memory.fit_bytes(model, panel, auto) == memory.fit_bytes(
-        model, panel, SamplerSettings(draws=200, chains=3)
+    assert memory.fit_bytes(model, panel, auto) == memory.fit_bytes(  # as many as it may keep
+        model, panel, SamplerSettings(draws=600, chains=3)
     )
 
 

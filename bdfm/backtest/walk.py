@@ -320,6 +320,7 @@ def _prepare(folder: Path, job: _Job, dates: Sequence[pd.Timestamp]) -> None:
         seed=job.seed,
     )
     own["decide"] = None if job.decide is None else getattr(job.decide, "__qualname__", repr(job.decide))
+    _files.nameable(folder)
     try:
         (folder / ORIGINS).mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -381,7 +381,9 @@ class _Run:
 
     def draws(self, n_draws: int) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
         """The same as arrays of their own."""
-        return named_draws(self.spec, self.data, self.kept[:, :n_draws]), self.seen(n_draws)[1]
+        kept = self.kept[:, :n_draws]
+        stats = {names.LOG_LIKELIHOOD: log_likelihood_draws(self.spec, self.data, kept)}
+        return named_draws(self.spec, self.data, kept), stats
 
     def result(self, n_draws: int, thin: int) -> GibbsResult:
         """What came, from the first ``n_draws``."""

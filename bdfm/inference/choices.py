@@ -13,11 +13,12 @@ FIXED_DRAWS: Final = 1000  # kept draws of each chain, of nuts
 # Largest number of kept draws of each chain in automatic length: draws that follow each other closely know
 # nearly the same, and what they cost in files and diagnoses grows with their number.
 MOST_DRAWS: Final = 600
-# Of the draws that are kept of all chains, where they are large; less where memory is scarce (KEPT_SHARE). A
-# draw of 100 assets on 1,000 days has 0.9 MB: four chains keep 600 draws, and with less than 450 not even
-# independent draws of thousands of quantities would meet the thresholds.
+# Of the draws that are kept of all chains, where they are large. A draw of 100 assets on 1,000 days has 0.9 MB,
+# and four chains keep 600 each. It does not depend on the machine: the same seed gives the same draws.
 KEPT_BYTES: Final = 2_400_000_000
-KEPT_SHARE: Final = 1 / 3  # of the budget of memory: a look and what is made of the draws take as much each
+# Largest R-hat less 1 of thousands of quantities, times the number of draws of all chains, where draws are
+# independent: with too few draws the thresholds are out of reach (tests/inference/test_stopping.py).
+INDEPENDENT: Final = 14.0
 FEWEST_DRAWS: Final = 200  # of each chain, however large
 TUNE: Final = 1000  # first draws of each chain, thrown away
 THIN: Final = 5  # sweeps for each kept draw: most quantities are new by then

@@ -12,11 +12,11 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bdfm import _checks, _memory
+from bdfm import _checks
 from bdfm.data.panel import Panel
 from bdfm.errors import ModelError
 from bdfm.gibbs.spec import GibbsSpec, KnownReturn
-from bdfm.inference.choices import FEWEST_DRAWS, KEPT_BYTES, KEPT_SHARE, MOST_DRAWS
+from bdfm.inference.choices import FEWEST_DRAWS, INDEPENDENT, KEPT_BYTES, MOST_DRAWS
 from bdfm.inference.diagnostics import Diagnosis
 from bdfm.inference.settings import SamplerSettings
 from bdfm.model.equations import BY_ASSET, Equations, at_periods, model_data
@@ -127,7 +127,7 @@ def _run_gibbs(
 
     spec = gibbs_spec(model, panel, evidence)
     start = None if warm is None else warm_start(*warm, coords, settings.chains)
-    most = _most_draws(model, coords, settings.chains) if settings.draws == "auto" else settings.draws
+    most = most_draws(model, coords, settings.chains) if settings.draws == "auto" else settings.draws
     length = GibbsSettings(most, settings.tune, settings.thin, settings.chains, settings.cores)
     rule = StoppingRule(model, panel, label, max_rhat=settings.max_rhat, min_ess=settings.min_ess)
     columns = (TextColumn("Sampling"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
@@ -189,7 +189,7 @@ def _moved(
     advance: Callable[[int, int], None],
 ) -> tuple[GibbsResult | None, int]:
     """Draws of the earlier fit, each moved on by a few sweeps; None where that is not enough; sweeps made."""
-    from bdfm.gibbs.sampler import MOVES, move_draws
+    from bdfm.gibbs.sampler import KEPT_MOVES, MOVES, move_draws
     from bdfm.inference.moving import ROUNDS
     from bdfm.inference.stopping import ESS_MARGIN
     from bdfm.inference.warm import from_text, spread_draws
@@ -201,6 +201,9 @@ def _moved(
     rounds = min(ROUNDS, settings.max_sweeps // (MOVES * n))
     lacking = {v.name for v in model.variables if v.stored} - set(draws)
     if lacking or rounds < 1 or settings.chains * n < ESS_MARGIN * settings.min_ess:
+        return None, 0
+    few = KEPT_MOVES * n < MOST_DRAWS  # of a large model: even independent draws may be too few for R-hat
+    if few and settings.max_rhat - 1 < INDEPENDENT / (settings.chains * KEPT_MOVES * n):
         return None, 0
     return move_draws(
         spec,
@@ -222,21 +225,15 @@ def moved_states(model: Equations, coords: Mapping[str, Any], chains: int) -> in
     return MOVES * max(FEWEST_DRAWS // KEPT_MOVES, n)
 
 
-def _most_draws(model: Equations, coords: Mapping[str, Any], chains: int) -> int:
+def most_draws(model: Equations, coords: Mapping[str, Any], chains: int) -> int:
     """Kept draws of each chain in automatic length: fewer where a draw holds a path for every asset."""
     return max(FEWEST_DRAWS, min(MOST_DRAWS, _fitting_draws(model, coords, chains)))
 
 
 def _fitting_draws(model: Equations, coords: Mapping[str, Any], chains: int) -> int:
-    """Draws of each chain that ``KEPT_BYTES`` hold, or their share of the budget of memory if that is less.
-
-    The budget is what was asked for or half of the machine's memory, not what is free now: the same seed
-    gives the same draws again.
-    """
+    """Draws of each chain that ``KEPT_BYTES`` hold."""
     values = sum(math.prod(len(coords[d]) for d in v.dims) for v in model.variables if v.stored)
-    allowed = _memory.budget()
-    room = KEPT_BYTES if allowed is None else min(KEPT_BYTES, int(KEPT_SHARE * allowed))
-    return room // (8 * chains * values)
+    return KEPT_BYTES // (8 * chains * values)
 
 
 def labelled(arrays: Mapping[str, NDArray[Any]], model: Equations, coords: Mapping[str, Any]) -> xr.Dataset:

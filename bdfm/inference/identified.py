@@ -165,15 +165,15 @@ def _by_draw(
     posterior: xr.Dataset, model: Equations, panel: Panel, *, full: bool, quick: bool
 ) -> dict[str, Any]:
     """Quantities that follow from the model's equations, in blocks of draws to spare memory."""
-    p = parameters(posterior)
+    p = {str(name): x.to_numpy() for name, x in posterior.transpose(CHAIN, DRAW, ...).data_vars.items()}
     data, ahead = model_data(model, panel), at_periods(model_data(model, panel, future=True), slice(1))
-    n_draws, n_assets = len(p[LOADINGS]), len(panel.assets)
+    (n_chains, n_draws), n_assets = p[LOADINGS].shape[:2], len(panel.assets)
     shape = (panel.n_history, n_assets)
     found: dict[str, list[Floats]] = {}
-    size = max(1, min(_BLOCK_DRAWS, _SCALE_BYTES // (8 * math.prod(shape))))
+    size = _BLOCK_DRAWS if quick else max(1, min(_BLOCK_DRAWS, _SCALE_BYTES // (8 * math.prod(shape))))
 
-    def of_block(start: int) -> dict[str, Floats]:
-        q = {name: x[start : start + size] for name, x in p.items()}
+    def of_block(chain: int, start: int) -> dict[str, Floats]:
+        q = {name: x[chain, start : start + size] for name, x in p.items()}
         n = len(q[LOADINGS])
         block = {EXPECTED_RETURN_NEXT: _expected_next(model, q, ahead)}
         if not quick:
@@ -188,7 +188,9 @@ def _by_draw(
                 block[LOG_NOISE_SCALE] = log_scale.mean(axis=1)
         return block
 
-    for block in in_order(of_block, range(0, n_draws, size)):
+    starts = range(0, n_draws, size)
+    chains = [c for c in range(n_chains) for _ in starts]
+    for block in in_order(of_block, chains, [*starts] * n_chains):
         for name, x in block.items():
             found.setdefault(name, []).append(x)
     lead = (posterior.sizes[CHAIN], posterior.sizes[DRAW])

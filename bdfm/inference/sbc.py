@@ -26,6 +26,7 @@ from bdfm import _checks
 from bdfm._figures import pyplot
 from bdfm._html import opening
 from bdfm._seeds import either_seed
+from bdfm._statistics import p_text
 from bdfm.data.panel import Panel
 from bdfm.errors import DataError, ModelError
 from bdfm.gibbs.sampler import GibbsSettings, sample_gibbs
@@ -190,7 +191,7 @@ class SBC:
         return (
             f"<bdfm.SBC: {self.n_replicates} replicates by {self.engine}, ranks among {self.n_draws} draws,"
             f" {outside} of {len(p)} quantities outside the {PROB:.0%} band"
-            f" ({len(p) * (1 - PROB):.1f} expected by chance), worst {p.idxmin()} with p = {p.min():.2g}>"
+            f" ({len(p) * (1 - PROB):.1f} expected by chance), worst {p.idxmin()} with {p_text(p.min())}>"
         )
 
     def _repr_html_(self) -> str:

@@ -9,7 +9,7 @@ from typing import Final
 from bdfm import _blocks, _memory
 from bdfm._threads import cores
 from bdfm.data.panel import Panel
-from bdfm.inference.engine import moved_states
+from bdfm.inference.engine import most_draws, moved_states
 from bdfm.inference.identified import MAX_PAIRS
 from bdfm.inference.settings import SamplerSettings
 from bdfm.inference.stopping import FIRST_DRAWS
@@ -26,7 +26,7 @@ WHOLE_COPIES: Final = 3  # of draws that are written as a whole: NetCDF is made 
 def fit_bytes(
     model: Equations, panel: Panel, settings: SamplerSettings, *, n_draws: int | None = None
 ) -> int:
-    """Bytes of the posterior draws of a fit and of what is judged; with ``auto`` those of a first look.
+    """Bytes of the posterior draws of a fit and of what is judged; with ``auto`` of as many as it may keep.
 
     ``n_draws``: of each chain, where it is not that of the settings.
     """
@@ -35,7 +35,8 @@ def fit_bytes(
     values = sum(math.prod(len(coords[d]) for d in v.dims) for v in stored)
     n_assets = len(panel.assets)
     judged = min(MAX_PAIRS, n_assets * (n_assets - 1) // 2) + 4 * n_assets
-    draws = min(FIRST_DRAWS, settings.n_fixed) if settings.draws == "auto" else settings.n_fixed
+    auto = settings.draws == "auto"
+    draws = most_draws(model, coords, settings.chains) if auto else settings.n_fixed
     return settings.chains * (n_draws or draws) * 8 * (COPIES * values + judged)
 
 
@@ -68,7 +69,7 @@ def check_fit(model: Equations, panel: Panel, settings: SamplerSettings, *, upda
     found = _memory.room()
     each = fit_bytes(model, panel, settings, n_draws=1)
     fitting = 0 if found is None else found[0] // each
-    fewer = f'draws = {fitting}, or "auto",' if fitting >= FIRST_DRAWS else "fewer chains or assets"
+    fewer = f"draws = {fitting}" if fitting >= FIRST_DRAWS else "fewer chains or assets"
     _memory.check(
         fit_bytes(model, panel, settings, n_draws=n_draws),
         where="fit",

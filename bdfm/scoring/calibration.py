@@ -347,7 +347,7 @@ class Calibration:
             axis.tick_params(labelsize=7)
         figure.legend(loc="outside lower center", ncols=2, fontsize=7.5, frameon=False)
         figure.suptitle(
-            f"{counted(self.n_origins, 'origin')}, {len(values)} outcomes; uniform with p = {p_value:.3f}",
+            f"{counted(self.n_origins, 'origin')}, {len(values)} outcomes; uniform with {p_text(p_value)}",
             fontsize=10,
         )
         return figure

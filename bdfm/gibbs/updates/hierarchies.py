@@ -82,7 +82,8 @@ def judge_groups(
 def move_groups(rng: np.random.Generator, data: Data, state: State, scratch: Scratch) -> None:
     """Eq. S24: move mu and sigma of each group of each hierarchy, and its coefficients along, z fixed.
 
-    In every other sweep where S23 has the others (several hierarchies of one grouping), else in each.
+    In every other sweep where there is S23 (several hierarchies of one grouping), which has the others; else
+    in each.
 
     One Newton-type Metropolis-Hastings step a group. sigma may cross 0: the sign of sigma and of all z
     together is arbitrary, so that the half-normal prior extends to a normal one, and |sigma| is kept.
