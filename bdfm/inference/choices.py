@@ -13,7 +13,7 @@ FIXED_DRAWS: Final = 1000  # kept draws of each chain, of nuts
 # Largest number of kept draws of each chain in automatic length: draws that follow each other closely know
 # nearly the same, and what they cost in files and diagnoses grows with their number.
 MOST_DRAWS: Final = 600
-# Of the draws that are kept of all chains, where they are large. A draw of 100 assets on 1,000 days has 0.9 MB,
+# Of the draws that are kept of all chains, where they are large: one of 100 assets on 1,000 days has 0.9 MB,
 # and four chains keep 600 each. It does not depend on the machine: the same seed gives the same draws.
 KEPT_BYTES: Final = 2_400_000_000
 # Largest R-hat less 1 of thousands of quantities, times the number of draws of all chains, where draws are

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -408,3 +410,18 @@ def test_draws_meet_the_new_labels_evenly(months, earlier):
     assert spread_draws(earlier.draws, coords, 4, 10**6)["theta"].shape[:2] == (4, n)
     assert not knows_all(draws)  # A0 is new
     assert knows_all(spread_draws(earlier.draws, model.coords(months[1]), 4, 10))
+
+
+@pytest.mark.parametrize(("max_rhat", "tried"), [(1.01, False), (1.3, True)])
+def test_draws_too_few_for_the_thresholds_are_not_moved(max_rhat, tried, months, earlier, monkeypatch):
+    """Of a large model few draws are kept: chains begin at once, instead of rounds that cannot be enough."""
+    second = months[2]
+    asked = []
+    monkeypatch.setattr("bdfm.inference.engine.KEPT_BYTES", 1)
+    monkeypatch.setattr("bdfm.gibbs.sampler.move_draws", lambda *a, **k: asked.append(1) or (None, 0))
+    settings = SamplerSettings(chains=4, tune=50, max_sweeps=500, max_rhat=max_rhat, min_ess=10)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        made = earlier.update(second, seed=1, settings=settings)
+    assert bool(asked) is tried
+    assert "moved" not in made.attrs
