@@ -11,9 +11,9 @@ import typer
 from bdfm import _memory
 from bdfm.cli.console import out
 from bdfm.cli.options import Accept, ChangesFile, ForecastFile, Memory, OutChanged, OutForecast
-from bdfm.errors import DataError
+from bdfm.errors import DataError, FileError
 from bdfm.forecast.choices import FORMS
-from bdfm.names import FORECAST_FILE, REPORT_FILE
+from bdfm.names import FORECAST_FILE, LEDGER_FILE, REPORT_FILE
 from bdfm.portfolio.choices import METHODS
 
 if TYPE_CHECKING:
@@ -33,7 +33,10 @@ def view(
     constraint: Annotated[
         list[str] | None, typer.Option(metavar="TEXT", help="What shall hold. The same forms.")
     ] = None,
-    confidence: Annotated[float, typer.Option(min=0, max=1, help="Share of the views in a blend.")] = 1.0,
+    confidence: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Share of the views in a blend; 1, if not given."),
+    ] = None,
     file: ChangesFile = None,
     out_file: OutChanged = None,
     accept: Accept = None,
@@ -55,12 +58,15 @@ def view(
         (evidence or [], "evidence"),
         (constraint or [], "constraint"),
     ]
-    views = tuple(parse(t, semantics=s, confidence=confidence) for texts, s in given for t in texts)
+    share = 1.0 if confidence is None else confidence
+    views = tuple(parse(t, semantics=s, confidence=share) for texts, s in given for t in texts)
     if file is None:
         changes = Changes((Step((), views),)) if views else None
     else:
         if views:
             raise DataError("view: give --file, or --evidence and --constraint, not both.")
+        if confidence is not None:
+            raise DataError("view: --confidence is for --evidence and --constraint. Write it into the file.")
         changes = Changes.from_toml(file)
     if changes is None or not changes.views:
         raise DataError("view: no view given. Use --evidence, --constraint or --file.")
@@ -129,6 +135,7 @@ def decide(
 
     with _memory.within(memory, where="--memory"):
         path = _file(forecast)
+        _not_in_ledger(out_file or path)
         loaded = Forecast.load(path)
         given = {"method": method, "exposure": exposure, "max_weight": max_weight, "short": short}
         settings: DecisionSettings | Mandate = DecisionSettings(**given)
@@ -197,6 +204,8 @@ def _apply(changes: Changes, forecast: Path, out_file: Path | None, accept: list
     from bdfm.forecast.forecast import Forecast
 
     path = _file(forecast)
+    if out_file is not None:
+        _not_in_ledger(out_file)
     loaded = Forecast.load(path)
     result = changes.apply(loaded, accept=accept or ())
     show_quantiles(result)
@@ -207,6 +216,16 @@ def _apply(changes: Changes, forecast: Path, out_file: Path | None, accept: list
     else:
         written = result.save(out_file)
     out.print(f"{written}", markup=False, soft_wrap=True)
+
+
+def _not_in_ledger(target: Path) -> None:
+    """Raise ``FileError`` for the forecast of a month in a ledger, where nothing is written over."""
+    folder = target.resolve().parent
+    if target.name == FORECAST_FILE and (folder.parent / LEDGER_FILE).exists() and target.exists():
+        raise FileError(
+            f"{target}: a month of the ledger {folder.parent.name}, in which nothing is written over: track"
+            " would not know it again. Give another file: --out."
+        )
 
 
 COMMANDS = (view, edit, decide, report)

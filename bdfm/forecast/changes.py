@@ -93,32 +93,40 @@ class Changes:
     def from_records(cls, records: Sequence[Record]) -> Changes:
         """Changes that a forecast's records describe, to be applied to the draws of another month.
 
-        Raises ``DataError`` for a replacement by given draws, which a record does not hold.
+        Raises ``DataError`` for a replacement by given draws, which a record does not hold, and where views
+        of different calls were pooled in ways that one table of shares cannot say.
         """
         steps: list[Step] = []
-        last: object = None  # with which call the views of the newest step came
-        pooled: tuple[dict[str, float] | None, Pool] | None = None
+        calls: list[object] = []  # of the views of each step: with which call they came
+        last: object = None
+        pooled: dict[object, tuple[dict[str, float] | None, Pool]] = {}
         for record in records:
             if record.kind == "pool":
-                found = _pool_of(record)
-                if pooled is not None and pooled != found:
-                    raise DataError(
-                        "records: views were pooled twice, with different shares. Replay one of them."
-                    )
-                pooled = found
+                pooled[dict(record.parameters).get("step", 0)] = _pool_of(record)
                 continue
             statement = _replayed(record)
             if isinstance(statement, Edit):
                 if not steps or steps[-1].views:
                     steps.append(Step())
+                    calls.append(None)
                 steps[-1] = replace(steps[-1], edits=(*steps[-1].edits, statement))
             else:
                 group = dict(record.parameters).get("step", 0)
                 if not steps or (steps[-1].views and group != last):
                     steps.append(Step())
+                    calls.append(None)
                 steps[-1] = replace(steps[-1], views=(*steps[-1].views, statement))
-                last = group
-        return cls(tuple(steps), *(pooled or (None, "linear")))
+                calls[-1] = last = group
+        shares = {p: x for found, _ in pooled.values() for p, x in (found or {}).items()}
+        made = cls(tuple(steps), shares or None, next((how for _, how in pooled.values()), "linear"))
+        for step, call in zip(steps, calls, strict=True):
+            if step.views and pooled.get(call, (None, "linear")) != (made._shares(step.views), made.pool):
+                raise DataError(
+                    "records: views of one call were pooled with shares, or in a manner, that those of"
+                    " another were not, and one table of shares cannot say both. Write the changes of each"
+                    " in a file of its own, and apply one after the other."
+                )
+        return made
 
     def to_toml(self) -> str:
         """TOML text from which ``from_toml`` makes equal changes."""
@@ -238,7 +246,7 @@ class Changes:
         people = {v.by for v in self.views}
         _checks.known(list(self.shares), sorted(people), what="person", where="shares")
         there = {v.by for v in some}
-        return {p: s for p, s in self.shares.items() if p in there}
+        return {p: s for p, s in self.shares.items() if p in there} or None
 
 
 def _something_left(forecast: Forecast) -> None:

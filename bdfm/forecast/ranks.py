@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Final, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -31,6 +31,9 @@ _BINS = 4096  # of values, in which a weighted quantile is sought
 _BLOCK = 8192  # draws ranked at a time, at most
 
 
+_HUGE: Final = 1e290  # weights whose sum may be beyond the largest number
+
+
 def normalised_weights(weights: ArrayLike | None, n_draws: int, *, where: str) -> NDArray[np.float64]:
     """Weights (draw,) that sum to 1; ``None`` gives equal ones. ``DataError`` when they cannot be used."""
     if weights is None:
@@ -43,6 +46,8 @@ def normalised_weights(weights: ArrayLike | None, n_draws: int, *, where: str) -
         raise DataError(f"{where}: {(~good).sum()} of {n_draws} weights are negative, NaN or infinite.")
     if not values.any():
         raise DataError(f"{where}: all weights are zero. At least one draw must count.")
+    if values.max() > _HUGE:  # their sum would be infinite
+        values /= values.max()
     return values / values.sum()
 
 

@@ -203,6 +203,8 @@ def _holdings(
     held = decision.weights[decision.weights != 0]
     if held.empty:
         return None
+    where, hint = f"roll, prices of {path}", "The book holds it: add its prices."
+    _checks.known([str(s) for s in held.index], list(prices.columns), what="asset", where=where, hint=hint)
     growth = 1 + period_returns(prices[list(held.index)], before, now)[held.index]
     total = 1 + float(np.dot(held.to_numpy(), growth.to_numpy() - 1))
     if total <= 0:

@@ -299,3 +299,18 @@ def test_yahoo_without_yfinance(monkeypatch):
         MissingDependencyError, match=r"yahoo: needs yfinance, which is not installed\. .*bdfm\[yahoo\]"
     ):
         yahoo(["AA"], "2020-01-01", "2020-01-06")
+
+
+@pytest.mark.parametrize("second", ["date,B,A", "date,C,D", "Date,Close,Open"])
+def test_two_files_joined_under_another_header_are_refused(second, tmp_path):
+    """Numbers below it would be taken for those of the columns above."""
+    path = tmp_path / "p.csv"
+    rows = "\n".join(f"2020-01-{d:02},{d},{2 * d}" for d in range(1, 6))
+    later = "\n".join(f"2020-02-{d:02},{2 * d},{d}" for d in range(1, 6))
+    path.write_text(f"date,A,B\n{rows}\n{second}\n{later}\n")
+    with pytest.raises(FileError, match="there is another header"):
+        read_prices(path)
+    path.write_text(f"date,A,B\n{rows}\ndate,A,B\n{later}\n")
+    assert len(read_prices(path)) == 10  # the same again
+    path.write_text(f"date,A,B\n,USD,EUR\n{rows}\n{later}\n,all in USD,\n")
+    assert len(read_prices(path)) == 10  # notes above and below the numbers

@@ -509,3 +509,46 @@ def test_what_needs_no_draws_is_refused_by_the_check(case):
     text, kind, message = BAD[case]
     with pytest.raises(kind, match=message):
         Changes.from_toml(text).check(ASSETS, CLASSES)
+
+
+HOLDS = {"semantics": "constraint"}
+
+
+def test_shares_of_different_people_in_different_calls_are_replayed(forecast):
+    table = {
+        "views": [
+            {"kind": "ordering", "above": "MSFT", "below": "TLT", "probability": 0.8, **HOLDS, "by": "Ann"},
+            {
+                "kind": "ordering",
+                "above": "AMD",
+                "below": "SHY",
+                "probability": 0.9,
+                **HOLDS,
+                "by": "Ben",
+                "step": 2,
+            },
+        ],
+        "shares": {"Ann": 0.4, "Ben": 0.3},
+    }
+    changes = Changes.from_dict(table)
+    changed = changes.apply(forecast)
+    assert [r.kind for r in changed.records] == ["view", "pool", "view", "pool"]
+    again = Changes.from_records(changed.records).apply(forecast)
+    np.testing.assert_array_equal(again.weights, changed.weights)
+
+
+@pytest.mark.parametrize("first", [{}, {"by": "Ann"}, {"by": "Ben"}])
+def test_a_call_that_was_not_pooled_is_not_replayed_with_shares(first, forecast):
+    plain = {"kind": "ordering", "above": "MSFT", "below": "TLT", "probability": 0.8, **HOLDS} | first
+    pooled = {"kind": "ordering", "above": "AMD", "below": "SHY", "probability": 0.9, **HOLDS, "by": "Ann"}
+    one = Changes.from_dict({"views": [plain]}).apply(forecast)
+    both = Changes.from_dict({"views": [pooled], "shares": {"Ann": 0.3}}).apply(one)
+    if first.get("by") == "Ann":
+        with pytest.raises(DataError, match="one table of shares cannot say both"):
+            Changes.from_records(both.records)
+    else:
+        again = Changes.from_records(both.records).apply(forecast)
+        np.testing.assert_array_equal(again.weights, both.weights)
+    log = Changes.from_dict({"views": [pooled], "shares": {"Ann": 0.3}, "pool": "log"}).apply(one)
+    with pytest.raises(DataError, match="one table of shares cannot say both"):
+        Changes.from_records(log.records)

@@ -169,3 +169,9 @@ def test_speed(rng):
     start = process_time()
     quantile_probabilities(draws)
     assert process_time() - start < 1  # 0.05 to 0.1 s alone on a core; room for a busy machine
+
+
+@pytest.mark.parametrize("size", [1e308, 1e-300])
+def test_weights_of_any_sum(size):
+    w = normalised_weights(size * (np.arange(1.0, 5.0) / 4), 4, where="x")
+    np.testing.assert_allclose(w, [0.1, 0.2, 0.3, 0.4], rtol=1e-12)

@@ -173,6 +173,8 @@ def test_holdings_drift_by_their_returns(file, prices):
     for symbol in symbols:  # of the money that there is now: 0.4 of it stayed in cash
         assert held[symbol] == pytest.approx(money[symbol] / (0.4 + money.sum()), rel=1e-9)
     assert len(held) == 3
+    with pytest.raises(UnknownLabelError, match=r"unknown asset BAC.*The book holds it: add its prices"):
+        roll(file, "2022-11-25", prices.drop(columns="BAC"), **ALL)
 
 
 def test_a_ledger_writes_over_nothing(file):
@@ -227,6 +229,13 @@ def test_three_months_as_a_routine(run, file, prices):
     code, out, err = run("run", second)
     assert code == 2
     assert "holds a month already" in err
+    for words in (("decide",), ("edit", "drop KO"), ("view", "--constraint", "KO > PEP : 0.6")):
+        target = file.parent / "book" / "2022-11-25" / "forecast.nc"
+        before = target.read_bytes()
+        place = () if words[0] == "decide" else ("--out", target)
+        code, _, err = run(words[0], target.parent, *words[1:], *place)
+        assert (code, target.read_bytes()) == (2, before)
+        assert "in which nothing is written over" in " ".join(err.split())
     prices.to_csv(file.with_name("prices.csv"))
     code, out, err = run("track", file.parent / "book", "--prices", file.with_name("prices.csv"), "--json")
     assert code == 0, err

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from bdfm import _columns, _dates, _numbers
+from bdfm._checks import first
 from bdfm._reading import Reading, cut
 from bdfm.data.reading import blocks
 from bdfm.errors import DataError, FileError
@@ -385,6 +386,18 @@ def _slowly(text: str, sign: str, layout: Layout, path: Path, what: str) -> pd.D
     return pd.DataFrame(body, columns=range(width), dtype=object)
 
 
+def _refuse_other_header(others: pd.DataFrame, between: np.ndarray[Any, Any], what: str) -> None:
+    """Refuse texts in most columns between rows of numbers: another header, or the same in other order."""
+    for i in np.flatnonzero(between):
+        names = [x for x in others.iloc[i].fillna("").astype(str).str.strip() if x]
+        if len(names) >= max(2, 0.5 * others.shape[1]):
+            raise FileError(
+                f"{what}: between its rows of numbers there is another header, {first(names)}, which is not"
+                " the one above: two files were joined, and columns would be taken for those of the first."
+                " Give one table, with one header."
+            )
+
+
 def _too_wide(path: Path, what: str, n: int, found: int, width: int) -> FileError:
     return FileError(
         f"{what}: {path} has {found} cells in row {n}, where the header has {width}. A separator too many,"
@@ -425,6 +438,7 @@ def _own_rows(table: pd.DataFrame, layout: Layout, what: str, reading: Reading) 
         reading.drop("blank", int(blank.sum()))
         reading.drop("header", int((gone & again).sum()))
         rest = gone & ~blank & ~again
+        _refuse_other_header(others, rest & text_only & ~after & (np.arange(len(keep)) > keep.argmax()), what)
         reading.drop("footer", int((rest & after).sum()))
         reading.drop("text", int((rest & ~after).sum()))
     years = keep & first_block & (kinds == "year")
