@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import Final, Literal, cast, get_args
 
 import numpy as np
 import pandas as pd
@@ -69,7 +69,7 @@ class StatisticalEstimator:
                 f" variance below 1, or one of {', '.join(get_args(Rule))}."
             )
         elif given >= 1:
-            _checks.at_least(given, 1, what="n_factors", where=where)
+            _checks.at_least(cast(int, given), 1, what="n_factors", where=where)
 
     def fit(self, returns: pd.DataFrame) -> RiskModel:
         """Risk model from simple returns (period, asset) without gaps, made at their last period.
