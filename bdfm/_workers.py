@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, ProcessPoolExecutor, as_completed
@@ -20,6 +21,7 @@ from bdfm.errors import DataError
 log = logging.getLogger(__name__)
 
 SCHEDULER_TIMEOUT: Final = "15s"  # to be reached
+CLEANING: Final = 5.0  # seconds that a worker has to remove what is half made
 SCATTERS: Final = 3  # tries to send data to workers, some of which may go, and to begin what a cluster lost
 
 HUSHED: Final = (
@@ -87,6 +89,7 @@ def spread[J, T, R](
 
 
 _task_of_process: tuple[Callable[[Any, Any], Any], Any] | None = None  # set once in each worker
+_asked_to_end = threading.Event()  # by a signal, while at work
 _at_work = False  # whether this process, a worker, has a piece of work in hand
 
 
@@ -102,6 +105,7 @@ def _end_work(number: int, _: object) -> None:
     """End the piece of work as after an error, so that it removes what is half made; then the process."""
     if not _at_work:
         os._exit(128 + number)
+    _asked_to_end.set()
     raise SystemExit(128 + number)
 
 
@@ -110,6 +114,8 @@ def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
+        if _asked_to_end.is_set():  # it asked before it went: what is half made is being removed
+            time.sleep(CLEANING)
         os._exit(1)
 
 
