@@ -83,6 +83,7 @@ class ProductScratch(NamedTuple):
     value: Floats  # current product
     share: Floats  # information over prior precision
     gain: Floats  # squared gradient over prior precision
+    moved: Floats  # change of the product, once drawn
     logs: Floats
     bits: Ints
 
@@ -308,6 +309,7 @@ def make_scratch(data: Data, state: State) -> Scratch:
             value=z(larger),
             share=z(larger),
             gain=z(larger),
+            moved=z(larger),
             logs=z(larger),
             bits=z(larger, dtype=np.int64),
         ),

@@ -20,7 +20,7 @@ KEPT_BYTES: Final = 2_400_000_000
 # independent: with too few draws the thresholds are out of reach (tests/inference/test_stopping.py).
 INDEPENDENT: Final = 14.0
 FEWEST_DRAWS: Final = 200  # of each chain, however large
-TUNE: Final = 1000  # first draws of each chain, thrown away
+TUNE: Final = 500  # first draws of each chain, thrown away: chains forget their start in some 200 sweeps
 THIN: Final = 5  # sweeps for each kept draw: most quantities are new by then
 CHAINS: Final = 4
 # Of a forecast. Many, because quintile probabilities are means over draws: with 600,000 the ranked

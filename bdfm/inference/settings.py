@@ -40,7 +40,7 @@ class SamplerSettings(Settings):
     >>> import bdfm
     >>> settings = bdfm.SamplerSettings(draws=500, chains=2)
     >>> settings.draws, settings.tune
-    (500, 1000)
+    (500, 500)
     """
 
     told_as = "sampler"

@@ -104,17 +104,23 @@ def gamma_law(density):
 
 
 def assert_gamma(spec, p, update, name, cells):
-    """An update draws numbers by ``gamma_fill`` with the shapes and rates of the joint density."""
+    """An update draws gamma variates with the shapes and rates of the joint density."""
 
-    def run(fill):
-        with patched("gamma_fill", fill):
+    def run(value):
+        def fill(rng, out, shape):
+            out[:] = value(shape)
+
+        def each(rng, shape, out, *_):
+            out[:] = value(shape)
+
+        with patched("gamma_fill", fill), patched("gamma_each", each):
             return after(spec, p, Script(), update)[name]
 
-    def ones(rng, out, shape):
-        out[:] = 1.0
+    def ones(shape):
+        return 1.0
 
-    def shapes(rng, out, shape):
-        out[:] = shape
+    def shapes(shape):
+        return shape
 
     inverse_rate, mean = run(ones), run(shapes)
     assert len(cells) > 3

@@ -92,6 +92,20 @@ def test_gamma_variates(shape):
     assert stats.kstest(out, stats.gamma(shape).cdf).pvalue > 1e-4
 
 
+def test_gamma_variates_of_many_shapes_at_once():
+    """Each place has its own law, those whose first try is refused too; the smallest shape refuses most."""
+    shape = np.array([0.02, 0.3, 0.95, 1.0, 1.3, 4.7, 60.0])
+    rng, draws, memory = np.random.default_rng(1), np.empty((4000, len(shape))), np.empty((2, len(shape)))
+    for out in draws:
+        plain("random").gamma_each(rng, shape, out, *memory, np.empty(len(shape), dtype=np.int64))
+    for a, x in zip(shape, draws.T, strict=True):
+        assert stats.kstest(x, stats.gamma(a).cdf).pvalue > 1e-4, a
+    # independent from place to place, and from draw to draw
+    scores = stats.norm.ppf(stats.gamma(shape).cdf(draws).clip(1e-9, 1 - 1e-9))
+    assert abs(np.corrcoef(scores.T) - np.eye(len(shape))).max() < 0.07
+    assert abs(np.corrcoef(scores[:-1].T, scores[1:].T)[: len(shape), len(shape) :]).max() < 0.07
+
+
 # -- the sweep ---------------------------------------------------------------------------------------------
 
 SWEEPS = [

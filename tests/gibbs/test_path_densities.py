@@ -159,7 +159,7 @@ def test_scale_with_the_days_integrated_out():
             seen["mean"], seen["value"] = products.mean[:n].copy(), products.value[:n].copy()
         return now
 
-    module = plain("updates.factor_days")
+    module = plain("updates.factor_scales")
     original, module.draw_scale = module.draw_scale, catch
     try:
         chain.run(Script(), U.switch_factor_days)

@@ -20,7 +20,7 @@ from bdfm.gibbs.scratch import Scratch
 from bdfm.gibbs.slice import draw_log_scale, slice_update
 from bdfm.gibbs.state import FactorVolatilityState, State
 from bdfm.gibbs.updates.factor_path import set_path_information
-from bdfm.gibbs.updates.factor_scales import draw_product, draw_scale
+from bdfm.gibbs.updates.factor_scales import draw_path, set_path_terms, settle_residuals
 from bdfm.gibbs.updates.residual_move import (
     cost_to_others,
     found_direction,
@@ -182,36 +182,19 @@ def switch_factor_days(rng: np.random.Generator, data: Data, state: State, scrat
     and paths, and keeps the residuals current.
     """
     factors, x, days = state.factors, scratch.products, scratch.days
-    loadings, seen, change = state.loadings.values[0], data.returns.seen, scratch.normal.change[0]
-    n_factors, n_assets = loadings.shape
-    n_periods = factors.path.shape[1]
-    precision, gradient = x.precision[:n_periods], x.gradient[:n_periods]
-    information, mean, start = x.information[:n_periods], x.mean[:n_periods], x.value[:n_periods]
+    loadings, residuals, change = state.loadings.values[0], scratch.residuals, scratch.normal.change[0]
+    n_factors, n_periods = factors.path.shape
+    for t in range(n_periods):
+        change[t] = 0.0
     for k in range(n_factors):
-        before = factors.scale[k]
         set_day_prior(state.factor_volatility, k, 1.0, days.mean[k], days.precision[k])
         for t in range(n_periods):
-            precision[t] = days.precision[k, t]
-            mean[t] = days.mean[k, t]
-            gradient[t] = 0.0
-            information[t] = 0.0
-            start[t] = factors.path[k, t]
-        for i in range(n_assets):
-            u, e = state.u[i], scratch.residuals[i]
-            loading = loadings[k, i]
-            square = loading * loading
-            for t in range(n_periods):
-                gradient[t] += loading * u[t] * e[t]
-                information[t] += square * u[t]
-        scale = draw_scale(rng, before, data.factors.scale_sd, x, n_periods)
-        factors.scale[k] = scale
-        for t in range(n_periods):
-            change[t] = draw_product(rng, scale, precision[t], gradient[t], information[t], mean[t], start[t])
-            factors.path[k, t] += change[t]
-        for i in range(n_assets):
-            e, loading = scratch.residuals[i], loadings[k, i]
-            for t in range(n_periods):
-                e[t] -= loading * change[t] * seen[i, t]
+            x.precision[t] = days.precision[k, t]
+            x.mean[t] = days.mean[k, t]
+            x.value[t] = factors.path[k, t]
+        set_path_terms(k, loadings, state.u, residuals, change, x)
+        factors.scale[k] = draw_path(rng, k, data, state, scratch, change)
+    settle_residuals(residuals, loadings[n_factors - 1], change, data.returns.seen)
 
 
 @update

@@ -85,6 +85,15 @@ def draw_product(
     return centre + scale / math.sqrt(precision) * normal(rng)
 
 
+@kernel
+def settle_residuals(residuals: Floats, change: Floats, path: Floats, seen: Floats) -> None:
+    """Take the last factor's change by asset and its path out of the residuals; 0 again where missing."""
+    for i in range(residuals.shape[0]):
+        e, known, moved = residuals[i], seen[i], change[i]
+        for t in range(e.shape[0]):
+            e[t] = (e[t] - moved * path[t]) * known[t]
+
+
 @update
 def switch_factors(rng: np.random.Generator, data: Data, state: State, scratch: Scratch) -> None:
     """Eq. S19: draw the scale of each factor together with its loadings, given its path over its scale.
@@ -96,24 +105,33 @@ def switch_factors(rng: np.random.Generator, data: Data, state: State, scratch: 
     current; changes scales, loadings, paths and premia, and keeps the residuals current.
     """
     own, factors, x = state.loadings, state.factors, scratch.products
-    loadings, seen, characteristics = own.values[0], data.returns.seen, data.loadings.characteristics[0]
+    loadings, residuals, characteristics = own.values[0], scratch.residuals, data.loadings.characteristics[0]
     n_factors, n_assets = loadings.shape
     n_periods = factors.path.shape[1]
     tau = 1.0 / own.tau[0] ** 2
     precision, gradient, information = x.precision[:n_assets], x.gradient[:n_assets], x.information[:n_assets]
     mean, start = x.mean[:n_assets], x.value[:n_assets]
+    # What the factor before has changed leaves the residuals in the pass over them that the next one makes
+    # anyway. Meanwhile they need not be 0 where a return is missing: u is.
+    moved, last = x.moved[:n_assets], scratch.normal.change[0]
+    for i in range(n_assets):
+        moved[i] = 0.0
+    for t in range(n_periods):
+        last[t] = 0.0
     for k in range(n_factors):
         before = factors.scale[k]
         z = factors.path[k]
         for t in range(n_periods):
             z[t] /= before
         for i in range(n_assets):
-            u, e = state.u[i], scratch.residuals[i]
+            u, e = state.u[i], residuals[i]
             g = 0.0
             a = 0.0
             for t in range(n_periods):
+                left = e[t] - moved[i] * last[t]
+                e[t] = left
                 weighted = u[t] * z[t]
-                g += weighted * e[t]
+                g += weighted * left
                 a += weighted * z[t]
             precision[i] = own.mixing[k, i] * tau
             gradient[i] = g
@@ -124,13 +142,56 @@ def switch_factors(rng: np.random.Generator, data: Data, state: State, scratch: 
         factors.premium[k] *= scale / before
         factors.scale[k] = scale
         for i in range(n_assets):
-            change = draw_product(rng, scale, precision[i], gradient[i], information[i], mean[i], start[i])
-            loadings[k, i] = (start[i] + change) / scale
-            e = scratch.residuals[i]
-            for t in range(n_periods):
-                e[t] -= change * z[t] * seen[i, t]
+            moved[i] = draw_product(rng, scale, precision[i], gradient[i], information[i], mean[i], start[i])
+            loadings[k, i] = (start[i] + moved[i]) / scale
         for t in range(n_periods):
+            last[t] = z[t]
             z[t] *= scale
+    settle_residuals(residuals, moved, last, data.returns.seen)
+
+
+@kernel
+def set_path_terms(
+    k: int, loadings: Floats, u: Floats, residuals: Floats, change: Floats, x: ProductScratch
+) -> None:
+    """Gradient and information of the path of factor k, by period.
+
+    First ``change``, that of the path of the factor before, leaves the residuals; where a return is missing
+    they need not be 0 until ``settle_residuals``, since u is.
+    """
+    n_periods = change.shape[0]
+    gradient, information = x.gradient[:n_periods], x.information[:n_periods]
+    for t in range(n_periods):
+        gradient[t] = 0.0
+        information[t] = 0.0
+    for i in range(u.shape[0]):
+        precision, e, loading = u[i], residuals[i], loadings[k, i]
+        before = loadings[k - 1, i] if k > 0 else 0.0
+        for t in range(n_periods):
+            left = e[t] - before * change[t]
+            e[t] = left
+            weighted = loading * precision[t]
+            gradient[t] += weighted * left
+            information[t] += weighted * loading
+
+
+@kernel
+def draw_path(
+    rng: np.random.Generator, k: int, data: Data, state: State, scratch: Scratch, change: Floats
+) -> float:
+    """Draw the scale of factor k, then its path; ``change`` is that of the path. Returns the scale.
+
+    Prior precision and mean of the path in units of the scale, its value, gradient and information are in
+    ``scratch.products``.
+    """
+    factors, x = state.factors, scratch.products
+    scale = draw_scale(rng, factors.scale[k], data.factors.scale_sd, x, change.shape[0])
+    for t in range(change.shape[0]):
+        change[t] = draw_product(
+            rng, scale, x.precision[t], x.gradient[t], x.information[t], x.mean[t], x.value[t]
+        )
+        factors.path[k, t] += change[t]
+    return scale
 
 
 @update
@@ -142,33 +203,18 @@ def switch_paths(rng: np.random.Generator, data: Data, state: State, scratch: Sc
     and premia, and keeps the residuals current.
     """
     factors, x, band = state.factors, scratch.products, scratch.path.band
-    loadings, seen, change = state.loadings.values[0], data.returns.seen, scratch.normal.change[0]
-    n_factors, n_assets = loadings.shape
-    n_periods = factors.path.shape[1]
-    precision, gradient = x.precision[:n_periods], x.gradient[:n_periods]
-    information, mean, start = x.information[:n_periods], x.mean[:n_periods], x.value[:n_periods]
+    loadings, residuals, change = state.loadings.values[0], scratch.residuals, scratch.normal.change[0]
+    n_factors, n_periods = factors.path.shape
+    for t in range(n_periods):
+        change[t] = 0.0
     for k in range(n_factors):
         before = factors.scale[k]
         for t in range(n_periods):
-            precision[t] = band[0, t]
-            gradient[t] = 0.0
-            information[t] = 0.0
-            mean[t] = factors.premium[k] / before
-            start[t] = factors.path[k, t]
-        for i in range(n_assets):
-            u, e = state.u[i], scratch.residuals[i]
-            loading = loadings[k, i]
-            square = loading * loading
-            for t in range(n_periods):
-                gradient[t] += loading * u[t] * e[t]
-                information[t] += square * u[t]
-        scale = draw_scale(rng, before, data.factors.scale_sd, x, n_periods)
+            x.precision[t] = band[0, t]
+            x.mean[t] = factors.premium[k] / before
+            x.value[t] = factors.path[k, t]
+        set_path_terms(k, loadings, state.u, residuals, change, x)
+        scale = draw_path(rng, k, data, state, scratch, change)
         factors.premium[k] *= scale / before
         factors.scale[k] = scale
-        for t in range(n_periods):
-            change[t] = draw_product(rng, scale, precision[t], gradient[t], information[t], mean[t], start[t])
-            factors.path[k, t] += change[t]
-        for i in range(n_assets):
-            e, loading = scratch.residuals[i], loadings[k, i]
-            for t in range(n_periods):
-                e[t] -= loading * change[t] * seen[i, t]
+    settle_residuals(residuals, loadings[n_factors - 1], change, data.returns.seen)

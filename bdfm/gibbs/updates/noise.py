@@ -180,12 +180,25 @@ def draw_mixing(rng: np.random.Generator, data: Data, state: State, scratch: Scr
 
     Reads residuals, ``noise.precision`` and nu, which must be current; changes u.
     """
-    family, returns = data.noise.family, data.returns
+    family, returns, noise = data.noise.family, data.returns, scratch.noise
     for i in range(state.u.shape[0]):
-        u, e, precision = state.u[i], scratch.residuals[i], scratch.noise.precision[i]
+        u, e, precision = state.u[i], scratch.residuals[i], noise.precision[i]
         if family == STUDENT_T:
             nu, bounds, run_weight = state.noise.nu[i], returns.run_bounds, returns.run_weight
-            student_mixing(rng, nu, bounds, run_weight, returns.seen[i], precision, e, u)
+            student_mixing(
+                rng,
+                nu,
+                bounds,
+                run_weight,
+                returns.seen[i],
+                precision,
+                e,
+                u,
+                noise.new_precision[i],
+                noise.score,
+                noise.logs,
+                noise.bits,
+            )
         elif family == LAPLACE:
             laplace_mixing(rng, returns.weight[i], precision, e, u)
         else:

@@ -13,7 +13,7 @@ import numpy as np
 
 from bdfm.gibbs.compiling import kernel
 from bdfm.gibbs.data import Floats, Ints
-from bdfm.gibbs.random import gamma_fill, log_in_place
+from bdfm.gibbs.random import gamma_each, log_in_place
 
 _SHORT_RUN: Final = (
     8  # runs of equal weights shorter than this on average are not worth a product of their own
@@ -99,10 +99,16 @@ def student_mixing(
     precision: Floats,
     e: Floats,
     u: Floats,
+    shape: Floats,
+    accept: Floats,
+    logs: Floats,
+    bits: Ints,
 ) -> None:
     """Eq. S1 of Student-t noise, for one asset: u ~ Gamma(a, (nu sigma^2 + e^2) / 2); 0 where missing."""
     for c in range(run_weight.shape[0]):
-        gamma_fill(rng, u[bounds[c] : bounds[c + 1]], 0.5 * run_weight[c] * (nu + 1.0))
+        for t in range(bounds[c], bounds[c + 1]):
+            shape[t] = 0.5 * run_weight[c] * (nu + 1.0)
+    gamma_each(rng, shape, u, accept, logs, bits)
     for t in range(u.shape[0]):
         p = precision[t]
         u[t] *= 2.0 * p * seen[t] / (nu + e[t] ** 2 * p)
