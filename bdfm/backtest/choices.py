@@ -51,5 +51,5 @@ TUNE: Final = 500
 THIN: Final = 5
 MAX_RHAT: Final = 1.05
 MIN_ESS: Final = 50.0
-MAX_SWEEPS: Final = 20_000
+MAX_SWEEPS: Final = 41_000  # as of a fit: with half of it one of 129 origins of M6 fell short
 N_DRAWS: Final = 200_000  # predictive draws of an origin; a single forecast takes three times as many

@@ -114,8 +114,6 @@ def switch_factors(rng: np.random.Generator, data: Data, state: State, scratch: 
     # What the factor before has changed leaves the residuals in the pass over them that the next one makes
     # anyway. Meanwhile they need not be 0 where a return is missing: u is.
     moved, last = x.moved[:n_assets], scratch.normal.change[0]
-    for i in range(n_assets):
-        moved[i] = 0.0
     for t in range(n_periods):
         last[t] = 0.0
     for k in range(n_factors):
