@@ -24,7 +24,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from bdfm._checks import existing_bytes, no_file, refuse_formulas
+from bdfm._checks import existing_bytes, no_file, path_of, refuse_formulas
 from bdfm._netcdf import kind_of, lacking, read_dataset, read_tree, written
 from bdfm.errors import FileError
 
@@ -132,7 +132,7 @@ def write_bytes(path: str | Path, data: bytes | memoryview, *, anew: bool = Fals
         The folder is missing or not writable, or the disk is full; an older file is intact. With ``anew``,
         a file of that name is there, even one that another process has just written.
     """
-    path = Path(path)
+    path = path_of(path)
     nameable(path)
     target = path.resolve()
     temporary = target.with_name(f"{_hidden(target)}{secrets.token_hex(4)}.tmp")
@@ -283,7 +283,7 @@ def _second_name(file: Path, name: Path) -> None:
 
 def check_target(path: str | Path) -> None:
     """Raise ``FileError`` where a file could not be written; nothing is left of the try."""
-    path = Path(path)
+    path = path_of(path)
     nameable(path)
     target = path.resolve()
     replaceable(target)
@@ -339,7 +339,7 @@ def write_table(path: str | Path, table: pd.DataFrame) -> None:
 
 def next_to(path: str | Path) -> Path:
     """First free name beside a file: ``a_1.nc`` for ``a.nc``, then ``a_2.nc``."""
-    path = Path(path)
+    path = path_of(path)
     stem, dash, number = path.stem.rpartition("_")
     if not dash or not number.isdecimal():
         stem, number = path.stem, "0"
@@ -370,7 +370,7 @@ def _kind_there(path: Path) -> str | None:
 
 def _refuse_other_kind(path: str | Path, kind: str) -> None:
     """Raise ``FileError`` where a file of another kind has the name that one of ``kind`` is to have."""
-    there = _kind_there(Path(path))
+    there = _kind_there(path_of(path))
     if there is not None and there != kind:
         raise FileError(
             f"{path}: holds a {there}, and is left as it is: a {kind} was to be written. Give another"
@@ -458,7 +458,7 @@ def load_dataset(path: str | Path, *, kind: str) -> xr.Dataset:
     FileError
         The file is missing, damaged, of another kind, or written by a newer release.
     """
-    path = Path(path)
+    path = path_of(path)
     with _written_here(path):
         dataset = read_dataset(_sealed_content(path))
     dataset.attrs = _unstamped(dataset.attrs, path, kind)
@@ -467,7 +467,7 @@ def load_dataset(path: str | Path, *, kind: str) -> xr.Dataset:
 
 def load_tree(path: str | Path, *, kind: str) -> xr.DataTree:
     """DataTree of a file made by ``save_tree``; otherwise as ``load_dataset``."""
-    path = Path(path)
+    path = path_of(path)
     with _written_here(path):
         tree = read_tree(_sealed_content(path))
     tree.attrs = _unstamped(tree.attrs, path, kind)
@@ -489,7 +489,7 @@ def save_arrays(
 
 def load_arrays(path: str | Path, *, kind: str) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     """Arrays and JSON values of a file of ``save_arrays``; errors as in ``load_dataset``."""
-    path = Path(path)
+    path = path_of(path)
     with np.load(_sealed_content(path, _ZIP_SIGNATURE), allow_pickle=False) as stored:
         arrays = {name: stored[name] for name in stored.files}
     return arrays, _unstamped(json.loads(str(arrays.pop(_ATTRS))), path, kind)
@@ -498,7 +498,7 @@ def load_arrays(path: str | Path, *, kind: str) -> tuple[dict[str, NDArray[Any]]
 def is_intact(path: str | Path) -> bool:
     """Whether a file of ``save_arrays`` is there, whole, and as it was written."""
     try:
-        _sealed_content(Path(path), _ZIP_SIGNATURE)
+        _sealed_content(path_of(path), _ZIP_SIGNATURE)
     except FileError:
         return False
     return True

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from bdfm import _made
+from bdfm._checks import path_of
 from bdfm._files import FULL, fcntl, in_turn, nameable, replaceable, sync, take_names, write_error
 from bdfm.errors import FileError
 
@@ -70,7 +71,7 @@ def settle(folder: Path) -> bool:
 
 def file_in(path: str | Path, name: str) -> Path:
     """File of a folder of results, or the path itself where it is none; what a killed run left is settled."""
-    path = Path(path)
+    path = path_of(path)
     if not os.path.isdir(path):
         return path
     with suppress(OSError), in_turn(path):  # a folder that cannot be written to is read as it is
@@ -119,7 +120,7 @@ class OutputFolder:
     """
 
     def __init__(self, path: str | Path, *, made_by: str | None = None) -> None:
-        self.path = Path(path)
+        self.path = path_of(path, what="folder")
         self._made_by = made_by
         self._staged = self.path
         self._made: list[Path] = []

@@ -24,7 +24,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from bdfm import _checks, _numerals, _renamed
+from bdfm import _numerals, _renamed
+from bdfm._settings_errors import settings_error
 from bdfm.errors import BdfmError, DataError
 
 MAX_SEED: Final = 2**63 - 1  # the largest whole number that a file can hold
@@ -56,7 +57,7 @@ class Settings(BaseModel):
             super().__init__(**settings)
         except ValidationError as error:
             where = self.place(settings)
-            raise _checks.settings_error(error, type(self), where=where, kind=self.error_kind) from None
+            raise settings_error(error, type(self), where=where, kind=self.error_kind) from None
 
     # Pydantic would call an __init__ of our own for records inside records, and lose the place of an error.
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
@@ -111,7 +112,7 @@ class Settings(BaseModel):
         try:
             return cls.model_validate(dict(table))
         except ValidationError as error:
-            raise _checks.settings_error(error, cls, where=where, kind=cls.error_kind) from None
+            raise settings_error(error, cls, where=where, kind=cls.error_kind) from None
 
     @override
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
@@ -165,6 +166,8 @@ def _of_kind(value: Any, annotation: Any) -> Any:
         return {k: _of_kind(x, items[0]) for k, x in value.items()} if len(items) == 1 else value
     if Path in kinds and isinstance(value, str) and "\0" in value:
         raise _WrongKindError(PydanticCustomError("path", "Input should be a path without NUL"))
+    if Path in kinds and isinstance(value, str) and not value.strip():
+        raise _WrongKindError(PydanticCustomError("path", "Input should be a path, . for this folder"))
     if dt.date in kinds and isinstance(value, dt.datetime):
         return value.date()  # the day as it is written, as of texts
     if dt.date in kinds and given in (*_NUMBERS, dt.time) and given not in kinds:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
-from typing import Final
+from typing import Any, Final, cast
 
 from bdfm._reading import quoted, short
 from bdfm.errors import DataError
@@ -124,7 +124,8 @@ def check_aliases(
     if isinstance(aliases, Aliases):
         return aliases
     found: dict[str, str] = {}
-    for a, b in aliases.items() if isinstance(aliases, Mapping) else aliases or ():
+    pairs = list(aliases.items() if isinstance(aliases, Mapping) else _pairs(aliases, where))
+    for a, b in pairs:
         old, new = str(a).strip(), str(b).strip()
         if found.setdefault(old, new) != new:
             raise DataError(
@@ -136,6 +137,18 @@ def check_aliases(
         if new in found and new != old:
             raise DataError(f"{where}: {old} = {new}, and {new} = {found[new]}. Give the last name for each.")
     return Aliases({a: b for a, b in found.items() if a != b})
+
+
+def _pairs(given: object, where: str) -> Iterable[tuple[object, object]]:
+    """Pairs of a list of them; ``DataError`` for anything else."""
+    several = isinstance(given, list | tuple | Iterator)
+    items: list[Any] = [] if given is None else list(cast("Iterable[Any]", given)) if several else [given]
+    bad = next((x for x in items if not isinstance(x, list | tuple) or len(x) != 2), None)
+    if bad is not None:
+        raise DataError(
+            f"{where}: {short(repr(bad))} is none. Give a dict of old and new symbols, or a path of a file."
+        )
+    return items
 
 
 def alias_of(text: str, *, where: str = "--alias") -> tuple[str, str]:

@@ -42,6 +42,7 @@ ROOMS = (
 GROUND = ("errors", "names", "_lazy", "_version", "_checks", "_files", "_optional", "_html", "_figures")
 GROUND += (
     "_settings",
+    "_settings_errors",
     "_statistics",
     "_dates",
     "_numbers",

@@ -184,4 +184,4 @@ class Comparison(Scoreboard):
 
     def write_html(self, path: str | Path) -> Path:
         """Write one self-contained page with tables and pictures; returns its path, ``FileError`` if not."""
-        return page.write(self, Path(path))
+        return page.write(self, _checks.path_of(path))

@@ -270,7 +270,7 @@ class Run:
         FileError
             No run there, or a file that is damaged.
         """
-        folder = Path(folder)
+        folder = _checks.path_of(folder, what="folder")
         manifest = read_manifest(folder)
         results, failures = [], []
         for text in manifest["origins"]:
@@ -429,7 +429,7 @@ def load_runs(folders: Sequence[str | Path]) -> list[Run]:
     >>> folder.cleanup()
     """
     found: list[Path] = []
-    for folder in map(Path, folders):
+    for folder in (_checks.path_of(x, what="folder") for x in folders):
         inside = sorted(p.parent for p in folder.glob(f"*/{MANIFEST}"))
         found += inside if inside and not os.path.exists(folder / MANIFEST) else [folder]
     return [Run.load(folder) for folder in found]

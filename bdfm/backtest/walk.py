@@ -248,7 +248,7 @@ def walk_forward(
     DataWarning
         Origins that failed; a run resumed with other versions of packages.
     """
-    folder = Path(folder)
+    folder = _checks.path_of(folder, what="folder")
     workers = _checks.at_least(workers, 1, what="workers", where="backtest")
     seed = _checks.at_least(seed, 0, what="seed", where="backtest")
     if history_days is not None:

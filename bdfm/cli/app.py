@@ -20,6 +20,7 @@ import typer
 
 from bdfm import _renamed
 from bdfm.cli import backtest, check, exposures, judgement, ledger, models, month, numbers, risk, scoring
+from bdfm.cli.command import Command
 from bdfm.cli.console import LEFT, err, guarded, interruptible, out
 from bdfm.errors import BdfmError, BdfmWarning, DataError
 
@@ -56,7 +57,7 @@ COMMANDS = [
     for command in group.COMMANDS
 ]
 for command in COMMANDS:
-    app.command()(command)
+    app.command(cls=Command)(command)
 
 
 @functools.cache

@@ -421,7 +421,7 @@ def _file_or_table(source: object, what: str) -> Path | pd.DataFrame:
     if isinstance(source, pd.Series):
         return source.to_frame()
     if isinstance(source, _PATHS):
-        return Path(os.fsdecode(source))
+        return _checks.path_of(source, what=what)
     hint = "Give the path of a file, or a DataFrame (of another table, such as its to_pandas())."
     expected = "a path or a DataFrame"
     of_kind(source, pd.DataFrame, what="the table", where=what, hint=hint, expected=expected)

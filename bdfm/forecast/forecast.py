@@ -334,10 +334,10 @@ class Forecast(Actions):
         FileError
             The file cannot be written.
         """
-        base = self._base
+        path, base = _checks.path_of(path), self._base
         if base is not None and made_from is not None:
-            base = base.at(Path(made_from))
-        reference = None if base is None else base.reference(Path(path).parent)
+            base = base.at(_checks.path_of(made_from, what="made_from"))
+        reference = None if base is None else base.reference(path.parent)
         draws = self.draws
         extra: dict[str, Any] = {}
         if base is not None and reference is not None:

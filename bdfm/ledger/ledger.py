@@ -97,7 +97,7 @@ class Ledger:
         FileError
             The folder or its index cannot be read or written, or a month in it is damaged.
         """
-        ledger = cls(Path(folder))
+        ledger = cls(_checks.path_of(folder, what="ledger"))
         if not os.path.isdir(ledger.path):
             raise FileError(f"ledger: {folder} is no folder. Give the one that holds the months.")
         settle_each(ledger.path)
@@ -118,7 +118,7 @@ class Ledger:
         FileError
             A file of the results is missing or damaged.
         """
-        month = Path(month)
+        month = _checks.path_of(month, what="month")
         if month.resolve().parent != self.path.resolve():
             raise DataError(f"ledger: {month} does not lie in {self.path}. Let the run write there (out).")
         seal = _sum_of(month / FORECAST_FILE)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from scipy.special import gammaln
 
-from bdfm import _checks
 from bdfm._reading import short
 from bdfm._settings import Settings
+from bdfm._settings_errors import settings_error
 from bdfm.errors import ModelError, UnknownLabelError
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ class Part(Settings):
             return part.model_validate(dict(value))  # type: ignore[return-value]
         except ValidationError as error:
             where = f"table [{cls.slot}]"
-            raise _checks.settings_error(error, part, where=where, kind=ModelError) from None
+            raise settings_error(error, part, where=where, kind=ModelError) from None
 
     @property
     def has_block(self) -> bool:

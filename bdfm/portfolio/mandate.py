@@ -176,7 +176,7 @@ class Mandate(Settings):
             No such file, no such table, keys and values that a mandate cannot have, or other tables than
             these two, and those of a run file where it is one (with ``[data]``).
         """
-        path = Path(path)
+        path = _checks.path_of(path, what="mandate")
         tables = _toml.parsed(_checks.existing_text(path, what="mandate"), where=str(path))
         known = RUN_TABLES if "data" in tables else ("mandate", "holdings")
         _checks.known(list(tables), known, what="table", where=str(path))

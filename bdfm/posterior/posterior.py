@@ -493,7 +493,7 @@ class Posterior:
         """
         tree = door.as_written(self._tree).copy(deep=False)
         tree.attrs = {**tree.attrs, "seconds": json.dumps({})}
-        return _files.save_tree(tree, Path(path), kind=KIND)
+        return _files.save_tree(tree, path, kind=KIND)
 
     @classmethod
     def load(cls, path: str | Path) -> Posterior:

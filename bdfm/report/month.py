@@ -132,7 +132,7 @@ def read_month(path: str | Path) -> Month:
         Keys, numbers, symbols, prices, features, evidence, edits or views that cannot be used; the message
         names them.
     """
-    path = Path(path)
+    path = _checks.path_of(path, what="run file")
     run, text = read_run_file(path)
     tables = {"evidence": "[[evidence]]", "warm_from": "warm_from"}
     month = _checked(run, path, lambda key: f"{path}, {tables.get(key, f'[data]: {key}')}")

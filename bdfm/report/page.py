@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from bdfm import _files
+from bdfm import _checks, _files
 from bdfm._optional import optional
 from bdfm.forecast.forecast import CLOSES, Forecast
 from bdfm.names import FORECAST_FILE, REPORT_FILE
@@ -66,7 +66,7 @@ def write_report(
         plotly is not installed.
     """
     told = read_results(folder, previous=previous)
-    target = beside(told, Path(REPORT_FILE).suffix) if path is None else Path(path)
+    target = beside(told, Path(REPORT_FILE).suffix) if path is None else _checks.path_of(path)
     parts: dict[str, Any] = {"posterior": told.posterior, "summary": told.summary, "run": told.run}
     _files.write_text(target, report_html(told.forecast, **parts, previous=told.previous))
     return target
@@ -84,7 +84,7 @@ def write_report_workbook(
     """Write every table of the report to an Excel workbook; parameters and errors as ``write_report``."""
     told = read_results(folder, previous=previous)
     found = briefing(told.forecast, posterior=told.posterior, previous=told.previous)
-    target = beside(told, ".xlsx") if path is None else Path(path)
+    target = beside(told, ".xlsx") if path is None else _checks.path_of(path)
     return write_workbook(workbook_tables(told.forecast, found), target)
 
 

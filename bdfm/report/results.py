@@ -38,7 +38,7 @@ def read_results(folder: str | Path, *, previous: str | Path | None = None) -> M
     ``previous`` is the folder of the month before, or its forecast; that of the ledger around the folder
     unless given. Raises ``FileError`` for what is not there or cannot be read.
     """
-    folder, file = Path(folder), FORECAST_FILE
+    folder, file = _checks.path_of(folder, what="folder"), FORECAST_FILE
     if os.path.isfile(folder):
         folder, file = folder.parent, folder.name
     if not os.path.isdir(folder):

@@ -81,7 +81,7 @@ def roll(
     UnknownLabelError
         A statement that is not there.
     """
-    path = Path(last)
+    path = _checks.path_of(last, what="run file")
     run, _ = read_run_file(path)
     before = _checks.as_date(run.data.origin, where=f"{path}: origin", date_format=run.data.date_format)
     now = _checks.as_date(origin, where="roll: origin")

@@ -103,7 +103,7 @@ def read_portfolios(
     ...     risk.read_portfolios(file, ["KO", "XOM"]).loc["book"].to_dict()
     {'KO': 0.4, 'XOM': 0.6}
     """
-    where, path = what, Path(path)
+    where, path = what, _checks.path_of(path, what=what)
     given = read_records(
         path,
         what=where,

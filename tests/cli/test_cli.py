@@ -169,7 +169,9 @@ BAD_OPTIONS = {
 @pytest.mark.parametrize("case", BAD_OPTIONS)
 def test_bad_option_is_one_message_and_nothing_is_written(bdfm_command, arguments, files, case):
     options, message = BAD_OPTIONS[case]
-    code, _, err = bdfm_command(*arguments, *options)
+    given = dict(zip(arguments[1::2], arguments[2::2], strict=True))
+    rest = [x for k, value in given.items() if k not in options for x in (k, value)]
+    code, _, err = bdfm_command(arguments[0], *rest, *options)
     assert code == 2
     assert err.startswith("Error: ")
     assert message in err

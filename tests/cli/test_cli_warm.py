@@ -77,7 +77,8 @@ def test_the_folder_of_the_results_is_no_start(bdfm_command, arguments, first):
 
 def test_too_little_memory_is_one_message(bdfm_command, arguments, files, monkeypatch):
     monkeypatch.setattr(_memory, "available", lambda: 30_000_000)
-    month = ("--origin", "2020-12-18", "--model", "m6", "--n-draws", 600_000, "--out", files / "large")
+    month = ("--origin", "2020-12-18", "--model", "m6", "--out", files / "large")
+    arguments = [*arguments[:-1], 600_000]
     code, _, err = bdfm_command(*arguments, *month)
     assert code == 2
     text = " ".join(err.split())

@@ -1,0 +1,142 @@
+"""What is given to any command: options twice, blank values, and values that are none."""
+
+import re
+
+import pytest
+import typer
+
+from bdfm.cli.app import app
+from bdfm.cli.command import _choices, _written
+from bdfm.errors import DataError
+
+COMMANDS = typer.main.get_command(app).commands
+PARAMETERS = [(name, p) for name, command in COMMANDS.items() for p in command.params]
+SINGLE = [(n, p) for n, p in PARAMETERS if p.param_type_name == "option" and not p.multiple and not p.is_flag]
+VALUES = [(n, p) for n, p in PARAMETERS if not getattr(p, "is_flag", False)]
+PAIRS = [(n, p) for n, p in PARAMETERS if p.secondary_opts]
+NUMBERS = [(n, p) for n, p in PARAMETERS if "int" in p.bare_type() or "float" in p.bare_type()]
+
+
+def ids(cases):
+    return [f"{name} {parameter.name}" for name, parameter in cases]
+
+
+def parse(name, *words):
+    """Take a line apart, as before the command runs."""
+    COMMANDS[name].make_context(name, list(words))
+
+
+def test_there_are_cases():
+    assert len(SINGLE) > 150
+    assert len(NUMBERS) > 50
+    assert PAIRS
+
+
+@pytest.mark.parametrize(("name", "parameter"), SINGLE, ids=ids(SINGLE))
+def test_an_option_of_one_value_is_given_once(name, parameter):
+    option, more = parameter.opts[0], (parameter.nargs - 1) * ["5"]
+    ten, twenty = " ".join(["10", *more]), " ".join(["20", *more])
+    for words in (
+        [option, "10", *more, option, "20", *more],
+        [f"{option}=10", *more, f"{option}=20", *more, "--", "rest"],
+    ):
+        with pytest.raises(DataError, match=rf"^{option}: given 2 times, '{ten}' and '{twenty}'\. Keep one"):
+            parse(name, *words)
+
+
+@pytest.mark.parametrize(("name", "parameter"), PAIRS, ids=ids(PAIRS))
+def test_a_flag_and_its_opposite(name, parameter):
+    yes, no = parameter.opts[0], parameter.secondary_opts[0]
+    with pytest.raises(DataError, match=f"{yes} and {no}. Keep one"):
+        parse(name, yes, no)
+
+
+def test_what_is_repeatable_or_says_nothing_else_may_come_again():
+    parse("roll", "a", "--origin", "x", "--keep", "views", "--keep", "edits", "--check", "--check")
+    parse("view", "a", "--evidence", "--confidence", "--constraint", "--confidence")  # values, odd ones
+    for words in (["--help", "--seed", "1", "--seed", "2"], ["--seed", "1", "--seed", "2", "--help"]):
+        with pytest.raises(typer.Exit):
+            parse("forecast", *words)
+    with pytest.raises(DataError, match="--confidence: given 2 times"):
+        parse("view", "a", "--evidence", "--confidence", "--confidence", "1", "--confidence", "1")
+
+
+@pytest.mark.parametrize(("name", "parameter"), VALUES, ids=ids(VALUES))
+def test_no_value_is_blank(name, parameter):
+    words = [parameter.opts[0], *["1"] * (parameter.nargs - 1)]
+    if parameter.param_type_name == "argument":
+        words = ["x"] * place(name, parameter)
+    for blank in ("", "  ", "\t"):
+        with pytest.raises(DataError, match=re.escape(_written(parameter)) + ": the value is blank"):
+            parse(name, *words, blank)
+
+
+def place(name, parameter):
+    """Arguments before this one."""
+    arguments = [p for p in COMMANDS[name].params if p.param_type_name == "argument"]
+    return arguments.index(parameter)
+
+
+@pytest.mark.parametrize(("name", "parameter"), NUMBERS, ids=ids(NUMBERS))
+def test_a_message_says_what_came_and_what_was_expected(name, parameter):
+    option = parameter.opts[0]
+    low, high = parameter.min, parameter.max
+    outside = [str(low - 1)] if low is not None else []
+    outside += [str(high + 1)] if high is not None else []
+    for text in ["abc", "1e", "\uff15", *outside]:
+        noun = "whole number" if "int" in parameter.bare_type() else "number"
+        said = {
+            (False, False): "",
+            (True, False): f" of at least {low}",
+            (False, True): f" of at most {high}",
+            (True, True): f" from {low} to {high}",
+        }[low is not None, high is not None]
+        with pytest.raises(DataError) as told:
+            parse(name, *needed(name), option, *["1"] * (parameter.nargs - 1), text)
+        assert str(told.value) == (
+            f"{option}: '{text}' is no {noun}{said}. Give one; bdfm {name} --help says what it is."
+        )
+
+
+def needed(name):
+    """Words that a command does not go without."""
+    parameters = [p for p in COMMANDS[name].params if p.required]
+    found = []
+    for p in parameters:
+        found += [p.opts[0], "x" if p.name != "unit" else "decimal"] if p.opts[0].startswith("-") else ["x"]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            "forecast --engine foo",
+            "--engine: 'foo' is none of auto, gibbs, nuts. Give one of them; bdfm forec",
+        ),
+        (
+            "risk --model statistical --model foo",
+            "--model: 'foo' is none of time-series, cross-sectional, sta",
+        ),
+        (
+            "check --prices x --unit foo",
+            "--unit: 'foo' is none of percent, decimal. Give one of them; bdfm ch",
+        ),
+    ],
+)
+def test_choices_are_told(words, said):
+    name, *rest = words.split()
+    with pytest.raises(DataError) as told:
+        parse(name, *rest)
+    assert str(told.value).startswith(said)
+
+
+def test_completion_does_not_ask():
+    context = COMMANDS["forecast"].make_context(
+        "forecast", ["--seed", "1", "--seed", "x"], resilient_parsing=True
+    )
+    assert context.params["seed"] in (None, "x", 1)
+
+
+def test_what_is_no_choice_has_no_names():
+    assert _choices(int) == []

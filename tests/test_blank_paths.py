@@ -1,0 +1,88 @@
+"""A blank path is the working folder to Python: at every door that takes one it is refused by name."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import bdfm
+from bdfm import _checks, _files, _folders
+from bdfm.backtest import MarketData, baselines, load_runs, walk_forward
+from bdfm.errors import BdfmError, DataError, FileError
+from bdfm.exposures import Exposures
+from bdfm.exposures.factor_vae import TrainedFactorVAE
+from bdfm.ledger.ledger import Ledger
+from bdfm.portfolio.mandate import Mandate
+from bdfm.report.month import read_month
+from bdfm.report.months import run_months
+from bdfm.report.page import write_report, write_report_workbook
+from bdfm.report.roll import roll
+from bdfm.report.run_file import RunFile
+from bdfm.risk import RiskModel, read_portfolios
+from bdfm.scoring.m6 import read_submission
+
+DOORS = {
+    "read_prices": bdfm.read_prices,
+    "read_universe": bdfm.read_universe,
+    "read_earnings": bdfm.read_earnings,
+    "read_submission": read_submission,
+    "read_portfolios": lambda p: read_portfolios(p, ["A"], accept=None, what="holdings"),
+    "aliases": lambda p: bdfm.read_universe(pd.DataFrame({"symbol": ["A"], "asset_class": ["x"]}), aliases=p),
+    "Forecast.load": bdfm.Forecast.load,
+    "Forecast.save": lambda p: made().save(p),
+    "Forecast.save, made_from": lambda p: made().with_base("x", {}).save("forecast.nc", made_from=p),
+    "Forecast.write_submission": lambda p: made().write_submission(p),
+    "Posterior.load": bdfm.Posterior.load,
+    "RiskModel.load": RiskModel.load,
+    "Exposures.load": Exposures.load,
+    "TrainedFactorVAE.load": TrainedFactorVAE.load,
+    "Ledger.open": Ledger.open,
+    "Ledger.enter": lambda p: Ledger(_checks.path_of(".")).enter(p),
+    "Mandate.from_toml": Mandate.from_toml,
+    "read_month": read_month,
+    "run_months": lambda p: run_months([p]),
+    "roll": lambda p: roll(p, "2022-01-07", pd.DataFrame()),
+    "write_report": write_report,
+    "write_report_workbook": write_report_workbook,
+    "load_runs": lambda p: load_runs([p]),
+    "walk_forward": lambda p: walk_forward(
+        baselines()["equal"], MarketData.of(*bdfm.demo()[:2]), origins=["2020-06-05"], folder=p
+    ),
+    "write_bytes": lambda p: _files.write_bytes(p, b""),
+    "check_target": _files.check_target,
+    "OutputFolder": _folders.OutputFolder,
+    "save_arrays": lambda p: _files.save_arrays({}, {}, p, kind="x"),
+    "load_arrays": lambda p: _files.load_arrays(p, kind="x"),
+}
+
+
+def made():
+    draws = np.random.default_rng(1).normal(0, 0.05, size=(200, 3))
+    return bdfm.Forecast.from_draws(
+        draws, assets=list("ABC"), asset_class=["x"] * 3, origin="2022-01-07", end="2022-02-04"
+    )
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_no_door_takes_a_blank_path(door, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made().save("forecast.nc")  # what the working folder holds is not taken for it
+    before = sorted(tmp_path.iterdir())
+    for blank in ("", "  "):
+        with pytest.raises(FileError, match=r"the path is blank\. Give one"):
+            DOORS[door](blank)
+    for other in (5, True, b"x"):
+        with pytest.raises(BdfmError, match="a path"):
+            DOORS[door](other)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    "key", ["out", "ledger", "warm_from", "prices", "universe", "earnings", "volatility"]
+)
+@pytest.mark.parametrize("blank", ["", " \t"])
+def test_run_files_refuse_it(key, blank):
+    data = {"origin": "2020-12-18"}
+    given = {key: blank} if key in RunFile.model_fields else {}
+    data |= {key: blank} if not given else {"demo": True}
+    with pytest.raises(DataError, match=rf"{key} should be a path, \. for this folder"):
+        RunFile(data=data, **given)
