@@ -10,6 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from bdfm import _checks
+from bdfm._checks import first
 from bdfm._kinds import of_kind
 from bdfm.data.panel import Panel
 from bdfm.errors import DataError, ModelError
@@ -19,8 +20,17 @@ from bdfm.inference.warm import TUNING
 from bdfm.model.evidence import Evidence, check_evidence
 from bdfm.model.expects import check_panel
 from bdfm.model.factor_model import FactorModel
+from bdfm.names import ASSET
 from bdfm.posterior.door import package_versions
 from bdfm.posterior.memory import check_fit
+
+
+class Before(NamedTuple):
+    """What is checked of an earlier fit, which need not be made yet."""
+
+    model: FactorModel
+    origin: pd.Timestamp
+    assets: tuple[str, ...]
 
 
 class Earlier(NamedTuple):
@@ -30,6 +40,11 @@ class Earlier(NamedTuple):
     origin: pd.Timestamp
     draws: xr.Dataset  # (chain, draw, ...)
     adaptation: str | None  # JSON; None where it is not known
+
+    @property
+    def before(self) -> Before:
+        """What is checked of it."""
+        return Before(self.model, self.origin, tuple(str(a) for a in self.draws[ASSET].values))
 
 
 def sampled(
@@ -59,7 +74,7 @@ def sampled(
     check_fit(model, panel, settings, update=earlier is not None)
     warm, sampler = None, settings
     if earlier is not None:
-        check_earlier(earlier, model, panel, engine)
+        check_earlier(earlier.before, model, panel, engine)
         warm = earlier.draws, earlier.adaptation
         sampler = settings.model_copy(update={"tune": max(10, settings.tune // TUNING)})
     known = model.in_fit(evidence)
@@ -87,7 +102,7 @@ def sampled(
     }
 
 
-def check_earlier(earlier: Earlier, model: FactorModel, panel: Panel, engine: str) -> None:
+def check_earlier(earlier: Before, model: FactorModel, panel: Panel, engine: str) -> None:
     """Refuse an earlier fit from which another cannot go on; raises as ``bdfm.fit``."""
     if engine != "gibbs":
         raise ModelError(
@@ -102,4 +117,9 @@ def check_earlier(earlier: Earlier, model: FactorModel, panel: Panel, engine: st
         raise DataError(
             f"warm_from: the earlier posterior knows all up to {earlier.origin:%Y-%m-%d}, after the"
             f" origin {panel.origin:%Y-%m-%d}. Give one of the same day or before."
+        )
+    if not set(earlier.assets) & set(panel.assets):
+        raise DataError(
+            f"warm_from: the earlier posterior has none of the assets here ({first(panel.assets)}), but"
+            f" {first(earlier.assets)}. Give that of the same assets, or fit without it."
         )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -24,7 +25,6 @@ from bdfm.data.doubts.finding import Finding
 from bdfm.data.panel import Panel
 from bdfm.data.periods import Horizon
 from bdfm.data.reading.excel import split_sheet
-from bdfm.data.settings import PanelSettings
 from bdfm.data.sources import demo, read_earnings, read_prices, read_universe, read_volatility
 from bdfm.errors import DataError, FileError
 from bdfm.forecast.changes import Changes
@@ -36,7 +36,7 @@ from bdfm.ledger.ledger import Ledger
 from bdfm.model.equations import model_data
 from bdfm.model.evidence import Evidence, check_evidence
 from bdfm.model.factor_model import FactorModel
-from bdfm.model.find import find_model, with_outside_volatility
+from bdfm.model.find import find_model, with_outside_volatility, with_period
 from bdfm.names import FORECAST_FILE, MADE_FILE, POSTERIOR_FILE, REPORT_FILE, RUN_FILE, SUMMARY_FILE
 from bdfm.portfolio.decisions import Decision, check_mandate, decide
 from bdfm.portfolio.terms import weights_by_asset
@@ -44,7 +44,7 @@ from bdfm.posterior import memory
 from bdfm.posterior.changed import forecast_with_changes
 from bdfm.posterior.door import package_versions
 from bdfm.posterior.posterior import Posterior
-from bdfm.posterior.sampled import check_earlier, sampled
+from bdfm.posterior.sampled import Before, check_earlier, sampled
 from bdfm.posterior.told import evidence_values
 from bdfm.report.horizons import evidence_in, file_of, horizons_in, lasting
 from bdfm.report.page import report_html
@@ -121,8 +121,11 @@ class Results(NamedTuple):
     further: Mapping[str, Forecast]
 
 
-def read_month(path: str | Path) -> Month:
+def read_month(path: str | Path, *, before: Path | None = None) -> Month:
     """Month of a run file; reads data and checks all that can be checked without a fit.
+
+    ``before``: run file of the month that ``warm_from`` names, where that is to be made first: of its
+    posterior is known what it says.
 
     Raises
     ------
@@ -135,7 +138,7 @@ def read_month(path: str | Path) -> Month:
     path = _checks.path_of(path, what="run file")
     run, text = read_run_file(path)
     tables = {"evidence": "[[evidence]]", "warm_from": "warm_from"}
-    month = _checked(run, path, lambda key: f"{path}, {tables.get(key, f'[data]: {key}')}")
+    month = _checked(run, path, lambda key: f"{path}, {tables.get(key, f'[data]: {key}')}", before)
     here = month.out.resolve() == path.parent.resolve()
     return replace(month, text=text, kept_as=path.name if here else RUN_FILE)
 
@@ -163,15 +166,17 @@ def make_month(run: RunFile, options: Mapping[str, str] | None = None) -> Month:
     return replace(month, run=run, text=note + run.moved(month.out).to_toml())
 
 
-def _checked(run: RunFile, path: Path, place: Callable[[str], str]) -> Month:
+def _checked(run: RunFile, path: Path, place: Callable[[str], str], before: Path | None = None) -> Month:
     """Month with its data read and checked, and what is doubtful in them."""
     with kept() as found, _memory.within(run.memory):
-        month = _read_and_checked(run, path, place)
+        month = _read_and_checked(run, path, place, before)
     return replace(month, doubts=tuple(found))
 
 
-def _read_and_checked(run: RunFile, path: Path, place: Callable[[str], str]) -> Month:
-    model = _with_period(find_model(run.model, folder=path.parent), run.data.period, place)
+def _read_and_checked(
+    run: RunFile, path: Path, place: Callable[[str], str], before: Path | None = None
+) -> Month:
+    model = with_period(find_model(run.model, folder=path.parent), run.data.period, where=place("period"))
     date_format = run.data.date_format
     origin = _checks.as_date(run.data.origin, where=place("origin"), date_format=date_format)
     aliases = check_aliases(run.aliases, where=f"{path}, [aliases]")
@@ -217,9 +222,13 @@ def _read_and_checked(run: RunFile, path: Path, place: Callable[[str], str]) -> 
     closes = _checks.price_table(prices, symbols=panel.assets, until=origin).ffill().iloc[-1]
     changes.check(panel.assets, classes, prices=closes, accept=run.accept)
     _check_decision(run, path, panel, changes, universe, closes)
-    warm = _warm_from(run, path, place("warm_from"))
-    if warm is not None:
-        check_earlier(warm.as_earlier(), model, panel, choose(run.sampler, model))
+    warm, earlier = None, None
+    if before is not None:
+        earlier = _to_be_made(before)
+    elif (warm := _warm_from(run, path, place("warm_from"))) is not None:
+        earlier = warm.as_earlier().before
+    if earlier is not None:
+        check_earlier(earlier, model, panel, choose(run.sampler, model))
     _check_memory(run, model, panel, evidence)
     tables = tuple(t for t in (prices, universe, earnings, volatility) if t is not None)
     tables = () if run.data.demo else tables
@@ -313,15 +322,12 @@ def _warm_from(run: RunFile, path: Path, where: str) -> Posterior | None:
     return Posterior.load(folder)
 
 
-def _with_period(model: FactorModel, period: object, place: Callable[[str], str]) -> FactorModel:
-    """Model whose panel has periods of another length, where one is given."""
-    if period is None:
-        return model
-    try:
-        settings = PanelSettings(**model.panel.model_dump() | {"period": period})
-    except DataError as error:
-        raise DataError(f"{place('period')}: {str(error).removeprefix('panel: period ')}") from None
-    return model.model_copy(update={"panel": settings})
+def _to_be_made(path: Path) -> Before:
+    """What is known of the posterior of a month before it is made; of that month's warnings it tells."""
+    run = read_run_file(path)[0].model_copy(update={"warm_from": None})
+    with warnings.catch_warnings(action="ignore"):
+        month = _checked(run, path, str)
+    return Before(month.model, month.panel.origin, month.panel.assets)
 
 
 def _data(data: DataTable, path: Path, aliases: dict[str, str]) -> tuple[pd.DataFrame, pd.DataFrame]:

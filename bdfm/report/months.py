@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -74,6 +74,9 @@ class _Job(NamedTuple):
 class _Task(NamedTuple):
     """A run file, the folder of its results, and the folder from whose posterior it starts.
 
+    ``posterior``: whether it writes one. ``before``: run file of the month of the same call that it starts
+    from.
+
     ``ledger`` is that of a month that was not there when the call began: what is there later, of the same run
     file, was made in it, by a worker that died or was given up after it had entered the month.
     """
@@ -82,6 +85,8 @@ class _Task(NamedTuple):
     out: Path
     source: Path | None = None
     ledger: Path | None = None
+    posterior: bool = True
+    before: Path | None = None
 
 
 def run_months(
@@ -138,19 +143,29 @@ def run_months(
     job = _Job(check, share, 0.0 if alone else PATIENCE, home)
     where: dict[str, Any] = {"workers": workers, "scheduler": scheduler, "what": "run", "kept": KEPT}
     done: dict[Path, Outcome] = {}
+    writes = {t.path: t.posterior for t in tasks}
     for wave in _waves(tasks):
-        failed = {o.out.resolve(): o.path for o in done.values() if o.error}
         for task in tuple(wave):
-            if task.source is None or task.source not in failed:
+            why = _not_begun(task.before, done, writes)
+            if not why:
                 continue
             wave.remove(task)
-            why = f"not begun: it starts from the posterior of {failed[task.source]}, which failed"
             done[task.path] = Outcome(task.path, task.out, error=why)
             on_done(done[task.path])
         for outcome in spread(_outcome, job, wave, lost=_lost, **where):
             done[outcome.path] = outcome
             on_done(outcome)
     return [done[t.path] for t in tasks]
+
+
+def _not_begun(before: Path | None, done: Mapping[Path, Outcome], writes: Mapping[Path, bool]) -> str:
+    """Why a month cannot start from the one of the same call that is made before it; blank if it can."""
+    if before is None:
+        return ""
+    begins = f"not begun: it starts from the posterior of {before}, which"
+    if done[before].error:
+        return f"{begins} failed"
+    return "" if writes[before] else f'{begins} writes none. Add "posterior" to the outputs there.'
 
 
 def table(outcomes: Sequence[Outcome]) -> pd.DataFrame:
@@ -175,15 +190,17 @@ def _task(path: Path) -> _Task:
     out, ledger = path.parent / run.out, None
     if run.ledger is not None and not os.path.exists(file_in(out, FORECAST_FILE)):
         ledger = path.parent / run.ledger
-    return _Task(path, out, source, ledger)
+    return _Task(path, out, source, ledger, "posterior" in run.outputs)
 
 
 def _waves(tasks: Sequence[_Task]) -> Iterator[list[_Task]]:
     """Tasks in groups, each of which may run at once; those that go on from others come after these."""
-    left = list(tasks)
+    made = {t.out.resolve(): t.path for t in tasks}
+    befores = {t.path: made.get(t.source) for t in tasks if t.source not in (None, t.out.resolve())}
+    left = [t._replace(before=befores.get(t.path)) for t in tasks]
     while left:
-        outs = {t.out.resolve(): t for t in left}
-        ready = [t for t in left if t.source is None or outs.get(t.source, t) is t]
+        paths = {t.path for t in left}
+        ready = [t for t in left if t.before not in paths]
         if not ready:
             named = _checks.first(f"{t.path}" for t in left)
             raise DataError(f"run: {named} start from each other's posteriors (warm_from). Leave out one.")
@@ -226,7 +243,8 @@ def _made(job: _Job, task: _Task) -> Outcome:
 
 
 def _checked_or_run(job: _Job, task: _Task) -> Outcome:
-    month = read_month(job.home / task.path)
+    before = job.home / task.before if job.check and task.before is not None else None
+    month = read_month(job.home / task.path, before=before)
     n_assets = len(month.panel.assets)
     if job.check:
         return Outcome(task.path, task.out, n_assets, verdict="in order, nothing fitted")

@@ -11,6 +11,7 @@ import pytest
 import xarray as xr
 from months import ASSETS, small_market
 
+from bdfm.data.panel import Panel
 from bdfm.errors import ConvergenceWarning, DataError, ModelError
 from bdfm.gibbs.data import make_data
 from bdfm.gibbs.draws import named_draws
@@ -163,3 +164,17 @@ def test_an_interrupt_ends_nuts_with_no_posterior(tiny_model, tiny_panel):
         assert not timer.is_alive()
     finally:
         timer.cancel()
+
+
+def test_an_update_needs_an_asset_in_common(earlier):
+    model = earlier.model
+    returns = np.random.default_rng(1).normal(0, 0.02, size=(40, 3))
+    renamed = Panel.from_arrays(
+        returns,
+        asset_class=["stock"] * 3,
+        assets=["X", "Y", "Z"],
+        origin="2021-01-29",
+        settings=model.panel,
+    )
+    with pytest.raises(DataError, match=r"has none of the assets here \(X, Y, Z\), but A1, A2"):
+        earlier.update(renamed, seed=1, settings=SETTINGS)

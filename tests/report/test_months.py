@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from bdfm import _memory
 from bdfm._folders import OutputFolder
-from bdfm.data.sources import demo
+from bdfm.data.sources import demo, read_universe
 from bdfm.errors import DataError, FileError
 from bdfm.report import months
 from bdfm.report.months import run_months
@@ -170,7 +172,7 @@ def test_a_month_of_the_same_call_that_is_entered_already_is_done(month, tmp_pat
 def test_a_folder_that_another_run_holds_is_waited_for(month, tmp_path, monkeypatch):
     task, tries = months._task(month("a")), []
     read = months.read_month
-    monkeypatch.setattr(months, "read_month", lambda path: tries.append(1) or read(path))
+    monkeypatch.setattr(months, "read_month", lambda path, **_: tries.append(1) or read(path))
     held = OutputFolder(task.out).__enter__()
     monkeypatch.setattr(months.time, "sleep", lambda _: held.__exit__(OSError, None, None))
     assert not months._outcome(months._Job(False, None, 60.0), task).error
@@ -202,3 +204,59 @@ def test_paths_are_those_of_the_caller_on_a_scheduler(month, tmp_path, monkeypat
     monkeypatch.setattr(months, "spread", elsewhere)
     (outcome,) = run_months([path.name], scheduler="tcp://a:1", check=True)
     assert (outcome.error, f"{outcome.path}") == ("", path.name)
+
+
+def chain(month, tmp_path, *changes, outputs=None):
+    """Run files of months, each of which starts from the one before; ``changes``: of each but the first."""
+    paths, origins = [month("m0")], ["2020-12-18", "2021-01-15"]
+    for k, (origin, change) in enumerate(zip(origins, changes, strict=False), 1):
+        before = (tmp_path / f"m{k - 1}").as_posix()
+        paths.append(month(f"m{k}", origin=origin, more=f'warm_from = "{before}"'))
+        for old, new in change.items():
+            paths[-1].write_text(paths[-1].read_text().replace(old, new))
+    if outputs is not None:
+        paths[0].write_text(paths[0].read_text().replace('["submission", "posterior"]', outputs))
+    return paths
+
+
+def test_a_chain_of_months_that_are_not_there_is_in_order(month, tmp_path):
+    paths = chain(month, tmp_path, {}, {"2021-01-15": "2020-12-31"})
+    for order in (paths, paths[::-1]):
+        assert [o.error for o in run_months(order, check=True)] == ["", "", ""]
+    assert not list(tmp_path.iterdir())
+    (alone,) = run_months(paths[1:2], check=True)  # that is what a run of it alone would say
+    assert "does not exist" in alone.error
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"2020-12-18": "2020-10-23"}, "knows all up to 2020-11-20, after the origin 2020-10-23"),
+        ({'"m6"': '"house"'}, "is of model 'm6' with other settings than those of model 'house'"),
+        ({"universe.csv": "others.csv"}, "has none of the assets here"),
+        ({"[sampler]": '[sampler]\nengine = "nuts"'}, "only the Gibbs sampler goes on"),
+    ],
+)
+def test_what_a_chain_would_refuse_later_is_refused_by_a_check(change, said, folder, month, tmp_path):
+    prices, universe = demo()
+    others = universe[~universe["symbol"].isin(read_universe(folder / "universe.csv")["symbol"])]
+    others[others["symbol"].isin(["PFE", "JPM", "UNH"])].to_csv(folder / "others.csv", index=False)
+    prices.loc["2017":"2020"].to_csv(folder / "all.csv")
+    change |= {"prices.csv": "all.csv"}
+    first, second = run_months(chain(month, tmp_path, change), check=True)
+    assert not first.error
+    assert re.search(said, second.error), second.error
+
+
+def test_a_month_without_a_posterior_is_no_start(month, tmp_path):
+    found = run_months(chain(month, tmp_path, {}, outputs='["submission"]'), check=True)
+    assert not found[0].error
+    assert 'which writes none. Add "posterior" to the outputs there' in found[1].error
+
+
+def test_a_month_does_not_start_from_itself(month, tmp_path):
+    itself = month("self", more=f'warm_from = "{(tmp_path / "self").as_posix()}"')
+    other = month("other")
+    found = run_months([itself, other], check=True)
+    assert "is the folder of the results too" in found[0].error
+    assert not found[1].error
