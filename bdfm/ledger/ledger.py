@@ -6,7 +6,8 @@ import errno
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
+import warnings
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,9 +17,10 @@ from typing import Any, Final
 
 import pandas as pd
 
-from bdfm import _checks, _files
+from bdfm import _checks, _files, _made
 from bdfm._folders import settle_each
-from bdfm.errors import DataError, FileError
+from bdfm.data.doubts.finding import PACKAGE
+from bdfm.errors import DataError, DataWarning, FileError
 from bdfm.forecast.forecast import Forecast
 from bdfm.names import ASSET, FORECAST_FILE, LEDGER_FILE, MADE_FILE, RUN_FILE, SUMMARY_FILE
 from bdfm.portfolio.decisions import Decision
@@ -90,12 +92,17 @@ class Ledger:
 
     @classmethod
     def open(cls, folder: str | Path) -> Ledger:
-        """Ledger of a folder, with all months in it entered; made where there is none.
+        """Ledger of a folder, with all months in it entered; its index is made with the first of them.
 
         Raises
         ------
         FileError
             The folder or its index cannot be read or written, or a month in it is damaged.
+
+        Warns
+        -----
+        DataWarning
+            A folder that is not entered, and holds a part of a month alone.
         """
         ledger = cls(_checks.path_of(folder, what="ledger"))
         if not os.path.isdir(ledger.path):
@@ -106,6 +113,7 @@ class Ledger:
         for month in found:
             if month.name not in known and os.path.isfile(month / SUMMARY_FILE):
                 ledger.enter(month)
+        _warn_of_parts(ledger.path, known)
         return ledger
 
     def enter(self, month: str | Path) -> Entry:
@@ -139,7 +147,9 @@ class Ledger:
         return entry
 
     def entries(self) -> list[Entry]:
-        """All entries, oldest first."""
+        """All entries, oldest first; none where no index is made yet."""
+        if not os.path.lexists(self.path / LEDGER_FILE):
+            return []
         with self._index() as index:
             rows = index.execute(_ENTRIES).fetchall()
         return [Entry(*row) for row in rows]
@@ -214,6 +224,21 @@ class Ledger:
                 f"ledger: its index {self.path / LEDGER_FILE} cannot be used ({error}). The months beside it"
                 " are whole: without the file, the next look makes it again from them."
             ) from error
+
+
+def _warn_of_parts(folder: Path, known: Collection[str]) -> None:
+    """Warn of folders that are no entries, since a file of their month is gone."""
+    for month in sorted(p for p in folder.iterdir() if p.name not in known and p.is_dir()):
+        forecast, summary = (os.path.lexists(month / name) for name in (FORECAST_FILE, SUMMARY_FILE))
+        gone = SUMMARY_FILE if forecast and not summary else FORECAST_FILE
+        made_here = forecast or FORECAST_FILE in _made.listed(month).get("month", {})
+        if made_here and not (forecast and summary):
+            warnings.warn(
+                f"ledger: the month in {month} is left out, since its {gone} is gone. Restore it from a"
+                " copy, or run the month again in a folder of its own.",
+                DataWarning,
+                skip_file_prefixes=(PACKAGE,),
+            )
 
 
 def _row(month: Path) -> dict[str, str]:

@@ -122,6 +122,11 @@ def track(
     prices = _checks.price_table(prices)
     last = pd.Timestamp(prices.index.max())
     entries = {e.origin: e for e in ledger.entries()}
+    if not entries:
+        raise DataError(
+            f"track: {ledger.path} is no ledger, or holds no month yet. Give the folder that ledger names in"
+            " run files, in which each month is a folder of its own."
+        )
     over = [e for _, e in sorted(entries.items()) if pd.Timestamp(e.end) <= last]
     if not over:
         raise DataError(

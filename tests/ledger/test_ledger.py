@@ -16,9 +16,10 @@ import pandas as pd
 import pytest
 
 from bdfm import views as v
+from bdfm._folders import OutputFolder
 from bdfm.backtest.protocol import MarketData
 from bdfm.backtest.walk import walk_forward
-from bdfm.errors import DataError, FileError
+from bdfm.errors import DataError, DataWarning, FileError
 from bdfm.forecast.forecast import Forecast
 from bdfm.forecast.ranks import weighted_quantiles
 from bdfm.ledger import judge as judge_module
@@ -136,6 +137,44 @@ def test_what_does_not_belong_in_is_told(tmp_path, book):
         Ledger.open(tmp_path)
     (tmp_path / "ledger.sqlite").unlink()
     assert len(Ledger.open(tmp_path).entries()) == 1
+
+
+@pytest.mark.parametrize("gone", ["summary.json", "forecast.nc"])
+def test_a_month_without_one_of_its_files_is_told(gone, tmp_path, prices):
+    for origin in origins()[:3]:
+        (write_month(tmp_path, origin) / "forecast.nc").unlink()
+        with OutputFolder(tmp_path / f"{origin:%Y-%m-%d}", made_by="month") as month:
+            made(origin).save(month / "forecast.nc")
+    lacking = tmp_path / f"{origins()[1]:%Y-%m-%d}"
+    (lacking / gone).unlink()
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "summary.json").write_text("{}")  # of another thing
+    with pytest.warns(DataWarning) as warned:
+        ledger = Ledger.open(tmp_path)
+    assert [f"{lacking} is left out, since its {gone} is gone" in str(w.message) for w in warned] == [True]
+    assert [e.folder for e in ledger.entries()] == [f"{o:%Y-%m-%d}" for o in (origins()[0], origins()[2])]
+    with pytest.warns(DataWarning, match="is left out"):
+        track(Ledger.open(tmp_path), prices)
+
+
+def test_an_entered_month_needs_no_summary(tmp_path):
+    month = write_month(tmp_path, origins()[0])
+    Ledger.open(tmp_path)
+    (month / "summary.json").unlink()
+    assert len(Ledger.open(tmp_path).entries()) == 1
+
+
+def test_a_folder_that_is_no_ledger_stays_as_it_is(tmp_path, prices, bdfm_command):
+    (tmp_path / "out").mkdir()
+    made(origins()[0]).save(tmp_path / "out" / "forecast.nc")
+    prices.to_csv(tmp_path / "prices.csv")
+    before = sorted(tmp_path.rglob("*"))
+    for folder in (tmp_path / "out", tmp_path):
+        code, _, err = bdfm_command("track", folder, "--prices", tmp_path / "prices.csv")
+        assert code == 2
+        assert f"track: {folder} is no ledger, or holds no month yet. Give the folder" in err
+        assert Ledger(folder).entries() == []
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.long
