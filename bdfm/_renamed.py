@@ -87,7 +87,7 @@ def keywords[**P, R](*, _old_wins: bool = False, **new_of: str) -> Callable[[Cal
         def with_old(*args: P.args, **kwargs: P.kwargs) -> R:
             if not new_of.keys() & kwargs.keys():
                 return function(*args, **kwargs)
-            where = _place(function.__qualname__, args)
+            where = place(function.__qualname__, args)
             given: dict[str, Any] = keys(kwargs, new_of, where=where, old_wins=_old_wins)
             return function(*args, **given)
 
@@ -96,7 +96,7 @@ def keywords[**P, R](*, _old_wins: bool = False, **new_of: str) -> Callable[[Cal
     return decorated
 
 
-def _place(name: str, args: tuple[Any, ...]) -> str:
+def place(name: str, args: tuple[Any, ...]) -> str:
     """What a function is called for messages: a method by the class of its object, a maker by the class."""
     _, dot, last = name.rpartition(".")
     if not dot or not args:

@@ -211,9 +211,9 @@ def test_choices_that_there_are_not():
         draws, assets=SYMBOLS, asset_class=["s"] * 5, origin="2022-01-07", end="2022-02-04"
     )
     view = bdfm.views.parse("KO = 1% +- 5%", semantics="evidence")
-    with pytest.raises(UnknownLabelError, match=r"views: unknown pool geo\. Known: linear, log"):
+    with pytest.raises(UnknownLabelError, match=r"with_views: unknown pool geo\. Known: linear, log"):
         made.with_views(view, pool="geo")
-    with pytest.raises(UnknownLabelError, match=r"views: unknown choice of few ignore\. Known: warn, refuse"):
+    with pytest.raises(UnknownLabelError, match=r"with_views: unknown few ignore\. Known: warn, refuse"):
         made.with_views(view, few="ignore")
     for text in ("normal", ["a"], [None, "x"]):
         with pytest.raises(DataError, match=r"replace KO: draws must be numbers, one for each draw"):

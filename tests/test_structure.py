@@ -43,6 +43,7 @@ GROUND = ("errors", "names", "_lazy", "_version", "_checks", "_files", "_optiona
 GROUND += (
     "_settings",
     "_settings_errors",
+    "_strict",
     "_statistics",
     "_dates",
     "_numbers",

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bdfm import _checks
 from bdfm._seeds import either_seed
+from bdfm._strict import strict
 from bdfm.backtest.comparison import compare
 from bdfm.backtest.protocol import (
     Floats,
@@ -44,6 +45,7 @@ FUTURES: Final[dict[str, Callable[[tuple[int, ...], np.random.Generator], Floats
 
 
 @either_seed
+@strict
 def look_ahead(
     forecaster: Forecaster,
     data: MarketData,

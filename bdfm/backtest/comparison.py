@@ -19,6 +19,7 @@ from rich.table import Table
 
 from bdfm import _checks
 from bdfm._seeds import either_seed
+from bdfm._strict import strict
 from bdfm.backtest import page
 from bdfm.backtest.choices import SCORES, Score
 from bdfm.backtest.run import Run
@@ -30,6 +31,7 @@ Figure = Any  # of Plotly, which is optional
 
 
 @either_seed
+@strict
 def compare(
     runs: Sequence[Run],
     *,
@@ -170,6 +172,7 @@ class Comparison(Scoreboard):
         """Sum of differences from the reference over time; a line that falls gains on it."""
         return page.cumulative(self)
 
+    @strict
     def plot_groups(self, group: Grouping) -> Figure:
         """Difference from the reference by group and forecaster, with its t-statistic."""
         return page.groups(self, group)

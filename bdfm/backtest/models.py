@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from bdfm import _checks
+from bdfm._strict import strict_fields
 from bdfm.backtest.choices import CHAINS, DRAWS, MAX_RHAT, MAX_SWEEPS, MIN_ESS, N_DRAWS, THIN, TUNE
 from bdfm.backtest.protocol import Forecaster, History, QuantileForecast
 from bdfm.backtest.standard import baselines
@@ -36,6 +37,7 @@ BACKTEST_SAMPLER = SamplerSettings(
 )
 
 
+@strict_fields
 @dataclass(frozen=True)
 class ModelForecaster:
     """Fits a factor model to the history and forecasts the period after it.
@@ -147,6 +149,7 @@ class ModelForecaster:
         return told, posterior
 
 
+@strict_fields
 @dataclass(frozen=True)
 class Late:
     """Forecaster that sees everything some periods late: its forecasts must not be better.

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bdfm import _checks, _tables
 from bdfm._kinds import kind_and_text
+from bdfm._strict import strict
 from bdfm.data.covariance import market_days, market_days_ahead
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.tables import Tables
@@ -202,6 +203,7 @@ class History:
         """Market days that the forecast period will have, by the share of the last year's days."""
         return market_days_ahead(self.market_days, (self.end - self.origin).days)
 
+    @strict
     def market_volatility(self, n_days: int = 60) -> float:
         """Annual volatility of the assets' mean return over the last ``n_days`` market days, decimal."""
         tail = Closes(self.prices.iloc[-2 * n_days :], max_stale_days=_MAX_STALE_DAYS)
@@ -211,6 +213,7 @@ class History:
         mean = np.where(known, recent, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
         return float(np.sqrt(252 * np.mean(mean**2))) if len(mean) else float("nan")
 
+    @strict
     def earlier(self, n_periods: int) -> Self:
         """History as it was ``n_periods`` periods before the origin, of the assets of this one."""
         edges = period_edges(self.origin, period=self.period, n_past=n_periods, n_future=0)
@@ -303,6 +306,7 @@ class MarketData:
             digest.update(self.volatility.to_csv().encode())
         return digest.hexdigest()
 
+    @strict
     def history(
         self, origin: pd.Timestamp, *, period: Period = 28, history_days: int | None = None
     ) -> History:

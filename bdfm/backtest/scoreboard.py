@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bdfm._statistics import MIN_ORIGINS, p_text
+from bdfm._strict import strict
 from bdfm.backtest.choices import JOINT, SCORES, Score, unit_of
 from bdfm.backtest.protocol import Floats
 from bdfm.backtest.run import Run
@@ -128,6 +129,7 @@ class Scoreboard:
         ranks = self.market_volatility.rank(method="first")
         return pd.cut(ranks, len(REGIMES), labels=list(REGIMES)).astype(str)
 
+    @strict
     def by(self, group: Grouping) -> pd.DataFrame:
         """Scores by year, asset class, or volatility regime.
 

@@ -12,6 +12,7 @@ from bdfm import _checks
 from bdfm._optional import optional
 from bdfm._seeds import either_seed
 from bdfm._statistics import MIN_ORIGINS, long_run_variance, newey_west_lags
+from bdfm._strict import strict
 from bdfm.backtest.protocol import Floats
 
 CONFIDENCE: Final = 0.9  # of the model confidence set
@@ -27,6 +28,7 @@ class Difference(NamedTuple):
     n: int
 
 
+@strict
 def diebold_mariano(differences: Floats, *, n_lags: int | None = None) -> Difference:
     """Test of Diebold and Mariano (1995) that two forecasters score alike.
 
@@ -69,6 +71,7 @@ def diebold_mariano(differences: Floats, *, n_lags: int | None = None) -> Differ
 
 
 @either_seed
+@strict
 def model_confidence_set(
     losses: pd.DataFrame, *, seed: int, n_bootstrap: int = N_BOOTSTRAP
 ) -> pd.Series[float]:

@@ -33,6 +33,7 @@ from rich.progress import (
 from bdfm import _checks, _files, _renamed
 from bdfm._kinds import of_kind
 from bdfm._seeds import either_seed
+from bdfm._strict import strict
 from bdfm._workers import Failure, spread
 from bdfm.backtest.protocol import Forecaster, History, MarketData, QuantileForecast, check_forecaster
 from bdfm.backtest.run import (
@@ -65,6 +66,7 @@ MAX_SHORT_DAYS: Final = 6  # calendar days that prices may stop before the end o
 Decide = Callable[[Forecast], Mapping[str, float]]
 
 
+@strict
 def origin_dates(first: object, last: object, *, every: Period = 28) -> pd.DatetimeIndex:
     """Origins from ``first`` to at most ``last``, every so many days or ``"month"``.
 
@@ -181,6 +183,7 @@ def _score(job: _Job, forecast: Forecast | QuantileForecast, history: History, s
 
 
 @either_seed
+@strict
 def walk_forward(
     forecaster: Forecaster,
     data: MarketData,

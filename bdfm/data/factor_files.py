@@ -9,12 +9,14 @@ from typing import Literal
 import pandas as pd
 
 from bdfm._reading import cut
+from bdfm._strict import strict
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.tables import Tables
 from bdfm.data.sources import read_returns
 from bdfm.errors import DataError
 
 
+@strict
 def read_factors(
     path: str | Path | pd.DataFrame,
     *,

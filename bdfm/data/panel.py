@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bdfm import _checks, _labels, _renamed, _tables
 from bdfm._html import opening
+from bdfm._strict import strict
 from bdfm.data import features, plots
 from bdfm.data.assembly import assemble
 from bdfm.data.covariance import checked_covariance, covariance_ahead
@@ -100,6 +101,7 @@ class Panel:
 
     @classmethod
     @_renamed.keywords(inactive="zero")
+    @strict
     def from_prices(
         cls,
         prices: pd.DataFrame,

@@ -17,6 +17,7 @@ from bdfm._kinds import of_kind
 from bdfm._optional import optional
 from bdfm._seeds import either_seed
 from bdfm._statistics import long_run_variance
+from bdfm._strict import strict
 from bdfm.errors import DataError, DataWarning
 from bdfm.exposures import plots
 from bdfm.exposures.data import ExposureData, Part
@@ -96,6 +97,7 @@ class Comparison:
         return pd.DataFrame(rows).T.rename_axis("method")
 
     @either_seed
+    @strict
     def confidence_set(self, kind: str = "prediction", *, size: float = 0.1, seed: int = 0) -> pd.DataFrame:
         """Model confidence set (Hansen, Lunde and Nason 2011) by arch: p-value and membership of each method.
 

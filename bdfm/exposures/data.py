@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bdfm import _checks, _labels, _tables
 from bdfm._seeds import either_seed
+from bdfm._strict import strict
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.tables import Tables
 from bdfm.errors import DataError, DataWarning
@@ -65,6 +66,7 @@ class ExposureData:
         self._factors.flags.writeable = False
 
     @classmethod
+    @strict
     def from_arrays(
         cls,
         returns: ArrayLike,
@@ -174,6 +176,7 @@ class ExposureData:
         return cls(r, f, index.rename(DAY), labels, names, groups, n_training, n_validation)
 
     @classmethod
+    @strict
     def from_prices(
         cls,
         prices: pd.DataFrame,
@@ -311,6 +314,7 @@ class ExposureData:
         """Returns (day, asset) less ``mean``, over ``sd``."""
         return np.asarray((self._returns - self.mean) / self.sd)
 
+    @strict
     def days_of(self, part: Part) -> slice:
         """Positions of the days of a part."""
         bounds = {
@@ -348,6 +352,7 @@ class ExposureData:
 
 
 @either_seed
+@strict
 def choose_assets(sectors: Mapping[str, str] | pd.Series[Any], n_assets: int, *, seed: int) -> list[str]:
     """Symbols of a random sample over all sectors, in alphabetical order.
 

@@ -15,6 +15,7 @@ from scipy.optimize import minimize
 
 from bdfm import _checks
 from bdfm._optional import optional
+from bdfm._strict import strict, strict_fields
 from bdfm.errors import DataError, DataWarning
 from bdfm.exposures.data import ExposureData
 from bdfm.exposures.kalman import PERCENT
@@ -109,6 +110,7 @@ def fit_dcc(standardised: ArrayLike) -> DCC:
     return DCC(a, b, target, -float(best.fun) * len(z))
 
 
+@strict_fields
 @dataclass(frozen=True)
 class DCCGarch:
     """Betas as conditional covariance over conditional variance, by DCC-GARCH (eq. E8 to E11).
@@ -136,6 +138,7 @@ class DCCGarch:
         optional("arch", what="DCC-GARCH")
         check_enough(data, self.name)
 
+    @strict
     def fit(self, data: ExposureData, *, seed: int = 0, progress: bool = False) -> Exposures:
         """Exposures without uncertainty; ``seed`` changes nothing. Needs arch.
 

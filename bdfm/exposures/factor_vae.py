@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bdfm import _checks, _files
 from bdfm._optional import optional
+from bdfm._strict import strict_fields
 from bdfm.errors import DataError
 from bdfm.exposures.choices import GAMMA, N_LATENTS
 from bdfm.exposures.data import ExposureData
@@ -39,13 +40,12 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 Weights = dict[str, NDArray[Any]]
-
 _KIND: Final = "factor_vae"
 _MAX_LOG_VARIANCE: Final = 10.0  # of a latent given a day, either way: keeps exp finite
-
 _MIN_LOG_SD: Final = -4.0  # of the noise, over the sd of the returns: an asset may not be learned by heart
 
 
+@strict_fields
 @dataclass(frozen=True)
 class FactorVAE:
     """Exposures as the slopes of a trained decoder, day by day (eq. E14 to E19).

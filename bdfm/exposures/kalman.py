@@ -13,6 +13,7 @@ from rich.progress import track
 from scipy.optimize import minimize
 
 from bdfm import _checks
+from bdfm._strict import strict, strict_fields
 from bdfm.errors import DataError
 from bdfm.exposures.data import ExposureData
 from bdfm.exposures.kernels import filter_betas
@@ -35,6 +36,7 @@ def prior_variances(n_factors: int) -> Floats:
     return np.array([PRIOR_SD_INTERCEPT**2] + [PRIOR_SD_BETA**2] * n_factors)
 
 
+@strict
 def kalman_betas(
     returns: ArrayLike, factors: ArrayLike, *, noise_variance: float, step_variance: ArrayLike
 ) -> tuple[float, Floats, Floats]:
@@ -119,6 +121,7 @@ def maximum_likelihood(returns: Floats, factors: Floats) -> tuple[float, Floats,
     return float(np.exp(best.x[0])), np.exp(best.x[1:]), -float(best.fun) * len(x)
 
 
+@strict_fields
 @dataclass(frozen=True)
 class KalmanBetas:
     """Random-walk betas, asset by asset: filtered, so that no estimate knows a later day (eq. E6, E7).
@@ -139,6 +142,7 @@ class KalmanBetas:
         """Raise what ``fit`` would, before anything is fitted."""
         check_enough(data, self.name)
 
+    @strict
     def fit(self, data: ExposureData, *, seed: int = 0, progress: bool = False) -> Exposures:
         """Exposures with filtered standard deviations, given the variances; ``seed`` changes nothing.
 

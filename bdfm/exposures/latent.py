@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bdfm import _checks
 from bdfm._optional import optional
 from bdfm._seeds import either_seed
+from bdfm._strict import strict
 from bdfm.errors import DataError
 from bdfm.exposures import plots
 from bdfm.exposures.data import ExposureData, Part
@@ -99,6 +100,7 @@ class LatentAnalysis:
             )
         return self.correlations().groupby(list(self.data.sectors)).mean().rename_axis("sector")
 
+    @strict
     def top_assets(self, n: int = 2) -> pd.DataFrame:
         """Table of the ``n`` assets most correlated with each latent, best first, with sector."""
         n = _checks.at_least(n, 1, what="n", where="top_assets")
@@ -220,6 +222,7 @@ class DisentanglementScore(NamedTuple):
 
 
 @either_seed
+@strict
 def disentanglement_score(
     encode: Callable[[Floats], Floats],
     decode: Callable[[Floats, np.random.Generator], Floats],

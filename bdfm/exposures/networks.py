@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from bdfm import _checks
 from bdfm._optional import optional
 from bdfm._seeds import either_seed
+from bdfm._strict import strict
 from bdfm.errors import DataError
 
 DISCRIMINATOR_UNITS: Final = (128, 128, 128)
@@ -84,6 +85,7 @@ def discriminator_loss(network: Any, joint: Any, independent: Any) -> Any:
 
 
 @either_seed
+@strict
 def total_correlation(
     samples: ArrayLike, *, seed: int, n_epochs: int = 60, batch_size: int = 256, learning_rate: float = 1e-3
 ) -> float:

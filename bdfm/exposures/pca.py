@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bdfm import _checks
 from bdfm._optional import optional
+from bdfm._strict import strict, strict_fields
 from bdfm.errors import DataError
 from bdfm.exposures.choices import N_LATENTS
 from bdfm.exposures.data import ExposureData
@@ -42,6 +43,7 @@ def latents_given_factors(
     return design @ coefficients, slopes
 
 
+@strict_fields
 @dataclass(frozen=True)
 class PrincipalComponents:
     """Constant exposures to the first principal components of standardised returns (eq. E12).
@@ -72,6 +74,7 @@ class PrincipalComponents:
                 f" {data.n_training} training days. Ask for at most {limit}."
             )
 
+    @strict
     def fit(self, data: ExposureData, *, seed: int = 0, progress: bool = False) -> Exposures:
         """Exposures without uncertainty; ``seed`` and ``progress`` change nothing. Needs scikit-learn.
 

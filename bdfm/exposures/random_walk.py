@@ -15,6 +15,7 @@ from rich.progress import track
 from scipy.optimize import minimize
 
 from bdfm import _checks
+from bdfm._strict import strict, strict_fields
 from bdfm.exposures.data import ExposureData
 from bdfm.exposures.kalman import PERCENT, prior_variances
 from bdfm.exposures.kernels import filter_betas, kernel
@@ -151,6 +152,7 @@ def _inverse_curvature(loss: Callable[[Floats], float], mode: Floats) -> Floats:
     return np.asarray(vectors / np.clip(values, 0.25, 1e4) @ vectors.T)
 
 
+@strict_fields
 @dataclass(frozen=True)
 class BayesianRandomWalk:
     """Random-walk betas whose variances are uncertain too (eq. E6, E13).
@@ -199,6 +201,7 @@ class BayesianRandomWalk:
         """Raise what ``fit`` would, before anything is fitted."""
         check_enough(data, self.name)
 
+    @strict
     def fit(self, data: ExposureData, *, seed: int = 0, progress: bool = False) -> Exposures:
         """Exposures with posterior standard deviations; equal seeds give equal results.
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bdfm import _checks
 from bdfm._optional import optional
 from bdfm._seeds import either_seed
+from bdfm._strict import strict
 from bdfm.exposures import plots
 from bdfm.exposures.data import ExposureData
 from bdfm.exposures.result import FACTOR_VALUES, Exposures
@@ -47,6 +48,7 @@ class Regimes:
 
     @classmethod
     @either_seed
+    @strict
     def from_latents(
         cls,
         exposures: Exposures,
@@ -65,6 +67,7 @@ class Regimes:
 
     @classmethod
     @either_seed
+    @strict
     def from_volatility(
         cls, data: ExposureData, *, n_regimes: int = 3, window_days: int = WINDOW_DAYS, seed: int
     ) -> Regimes:
@@ -96,6 +99,7 @@ class Regimes:
         rank = {label: k for k, label in enumerate(calm_first, 1)}
         return cls(raw.map(rank).astype(int).rename("regime"), volatility, source)
 
+    @strict
     def spells(self, min_days: int = 1) -> pd.DataFrame:
         """Table of spells: start, end, regime, days, volatility (mean, annual); shorter ones are left out."""
         run = self.labels.ne(self.labels.shift()).cumsum()

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bdfm import _checks
 from bdfm._optional import optional
+from bdfm._strict import strict, strict_fields
 from bdfm.errors import DataError
 from bdfm.exposures.choices import WINDOW_DAYS
 from bdfm.exposures.data import ExposureData
@@ -48,6 +49,7 @@ def _ols(returns: Floats, factors: Floats) -> tuple[Floats, Floats, Floats]:
     return params, bse, r2
 
 
+@strict_fields
 @dataclass(frozen=True)
 class RollingOLS:
     """Exposures by least squares over the last ``window_days``, refreshed every ``refresh_days`` (eq. E5).
@@ -85,6 +87,7 @@ class RollingOLS:
         for t in range(self.window_days - 1, data.n_days, self.refresh_days):
             yield slice(t + 1 - self.window_days, t + 1), slice(t, t + self.refresh_days)
 
+    @strict
     def fit(self, data: ExposureData, *, seed: int = 0, progress: bool = False) -> Exposures:
         """Exposures with standard errors; ``seed`` and ``progress`` change nothing.
 
@@ -118,6 +121,7 @@ class RollingOLS:
         )
 
 
+@strict_fields
 @dataclass(frozen=True)
 class ConstantBetas:
     """Exposures by least squares on the training part, the same ever after: what the others must beat.
@@ -137,6 +141,7 @@ class ConstantBetas:
         optional("statsmodels.api", what="OLS")
         check_factors(data, (slice(0, n) for n, _ in estimations(data, smoothed=self.smoothed)), self.name)
 
+    @strict
     def fit(self, data: ExposureData, *, seed: int = 0, progress: bool = False) -> Exposures:
         """Exposures with standard errors; ``seed`` and ``progress`` change nothing.
 

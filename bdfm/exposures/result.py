@@ -15,6 +15,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bdfm import _checks, _files
+from bdfm._strict import strict
 from bdfm.errors import DataError
 from bdfm.exposures import plots
 from bdfm.exposures.data import ExposureData
@@ -109,6 +110,7 @@ class Exposures:
                 array.data.flags.writeable = False
 
     @classmethod
+    @strict
     def from_arrays(
         cls,
         method: str,

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bdfm import _checks
+from bdfm._strict import strict, strict_fields
 from bdfm.data.weighting import half_life_of
 from bdfm.errors import DataError
 from bdfm.exposures.data import ExposureData
@@ -77,6 +78,7 @@ def _alive(errors: Floats, returns_known: NDArray[np.bool_]) -> NDArray[np.bool_
     return np.asarray(enough & returns_known[-MAX_SILENT_DAYS:].any(axis=0))
 
 
+@strict
 def exposures_risk(
     exposures: Exposures,
     returns: pd.DataFrame,
@@ -161,6 +163,7 @@ def exposures_risk(
     )
 
 
+@strict
 def exposures_volatility(
     exposures: Exposures,
     returns: pd.DataFrame,
@@ -239,6 +242,7 @@ def factor_hedge(exposures: Exposures, weights: Weights) -> pd.DataFrame:
     return pd.DataFrame(path, days, pd.Index(exposures.factor_names, name=FACTOR))
 
 
+@strict_fields
 @dataclass(frozen=True, eq=False)
 class ExposureEstimator:
     """Risk model whose exposures move: a method fitted to the returns so far (``bdfm.risk.Estimator``).

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from bdfm import _checks
+from bdfm._strict import strict, strict_fields
 from bdfm.errors import DataError
 from bdfm.exposures import plots
 from bdfm.exposures.data import TRAINING_SHARE, ExposureData
@@ -39,6 +40,7 @@ _HOLD_DAYS: Final = 5  # an estimate has noticed a jump once it stays past the m
 _ERROR_DAYS: Final = 250  # after a jump
 
 
+@strict_fields
 @dataclass(frozen=True)
 class MovingBetas:
     """Simulated returns on three factors, in which the market beta of the first four assets has a story.
@@ -118,6 +120,7 @@ class MovingBetasStudy:
     paths: dict[str, dict[str, Floats]]
 
     @classmethod
+    @strict
     def run(
         cls,
         methods: Sequence[ExposureMethod],

@@ -16,9 +16,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from bdfm import _checks, _renamed
+from bdfm import _renamed
 from bdfm._reading import quoted
 from bdfm._seeds import either_seed
+from bdfm._strict import strict
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.tables import Tables
 from bdfm.errors import DataError, DataWarning, InfeasibleViewError
@@ -120,6 +121,7 @@ class Actions:
 
     # -- views -----------------------------------------------------------------------------------------
 
+    @strict
     def with_views(
         self,
         *statements: View,
@@ -163,7 +165,6 @@ class Actions:
         DataWarning
             Few effective draws are left: evidence inside the model (``evidence`` of ``bdfm.fit``) is better.
         """
-        _checks.known([few], ("warn", "refuse"), what="choice of few", where="views")
         weigh.check_views(statements, self._state.assets)
         doubt(Tables("forecast", said=[x for v in statements for x in v.said]), accept=accept)
         self.check_new([v.record(0) for v in statements])

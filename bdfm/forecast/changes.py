@@ -18,6 +18,7 @@ import pandas as pd
 import tomli_w
 
 from bdfm import _checks, _toml
+from bdfm._strict import strict, strict_fields
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.finding import Findings
 from bdfm.data.doubts.tables import Tables
@@ -46,6 +47,7 @@ class Step:
     views: tuple[View, ...] = ()
 
 
+@strict_fields
 @dataclass(frozen=True)
 class Changes:
     r"""Edits and views of a file, in ``steps``; ``shares`` of the people whose views are pooled, and how.
@@ -74,6 +76,7 @@ class Changes:
         return cls.from_dict(_toml.parsed(text, where=where), where=where)
 
     @classmethod
+    @strict
     def from_dict(cls, table: Mapping[str, Any], *, where: str = "changes") -> Changes:
         """Changes of a table with the keys ``edits``, ``views``, ``shares``, ``pool``; all may be missing."""
         _checks.known(list(table), ("edits", "views", "shares", "pool"), what="table", where=where)
@@ -193,6 +196,7 @@ class Changes:
         said += [x for v in self.views for x in v.said]
         return doubt(Tables("forecast", said=said), accept=accept)
 
+    @strict
     def apply(
         self,
         forecast: Forecast,

@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from bdfm import _blocks, _checks, _files, _folders, _memory
 from bdfm._html import opening
 from bdfm._netcdf import lacking
+from bdfm._strict import strict
 from bdfm.errors import DataError, FileError, UnknownLabelError
 from bdfm.forecast import effects, pictures, submission
 from bdfm.forecast.actions import Actions
@@ -93,6 +94,7 @@ class Forecast(Actions):
         self.__post_init__()
 
     @classmethod
+    @strict
     def from_draws(
         cls,
         returns: ArrayLike | xr.DataArray,
@@ -226,6 +228,7 @@ class Forecast(Actions):
 
     # -- results ---------------------------------------------------------------------------------------
 
+    @strict
     def quantile_probabilities(self, n_quantiles: int = N_RANKS) -> xr.DataArray:
         """Probability (asset, quantile) that an asset ranks in each quantile; quantile 1 is the lowest."""
         values = self._state.probabilities(n_quantiles).copy()
@@ -258,6 +261,7 @@ class Forecast(Actions):
         )
         return table.assign(**{f"P{k}": p for k, p in enumerate(state.probabilities(N_RANKS).T, 1)})
 
+    @strict
     def plot_quantiles(self, *, n_quantiles: int = N_RANKS) -> Figure:
         """Heatmap of quantile probabilities, see ``pictures.heat_map``."""
         return pictures.heat_map(
@@ -312,6 +316,7 @@ class Forecast(Actions):
         _files.write_text(path, submission.to_csv(self.to_submission(decisions)))
         return Path(path)
 
+    @strict
     def with_base(self, maker: str, how: Mapping[str, Any]) -> Forecast:
         """Forecast whose draws can be made anew (``bdfm.forecast.base``); ``how`` holds JSON values."""
         return replace(self, _base=Base(self._state.returns, self.assets, maker, how))
@@ -368,6 +373,7 @@ class Forecast(Actions):
         return _files.save_dataset(dataset, path, kind="forecast")
 
     @classmethod
+    @strict
     def load(cls, path: str | Path, *, memory: str | int | None = None) -> Forecast:
         """Forecast of a file made by ``save``, with its records.
 

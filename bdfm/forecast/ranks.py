@@ -19,6 +19,7 @@ from bdfm import _blocks
 from bdfm._checks import at_least
 from bdfm._kernels import kept
 from bdfm._labels import Own, own_labels
+from bdfm._strict import strict
 from bdfm._threads import in_order
 from bdfm.errors import DataError
 from bdfm.names import ASSET, QUANTILE
@@ -92,6 +93,7 @@ def quantile_probabilities(
 def quantile_probabilities(
     draws: ArrayLike, *, n_quantiles: int = 5, weights: ArrayLike | None = None
 ) -> NDArray[np.float64]: ...
+@strict
 def quantile_probabilities(
     draws: ArrayLike | pd.DataFrame | xr.DataArray,
     *,
@@ -178,6 +180,7 @@ def _labelled(values: NDArray[np.float64], assets: Own | None) -> NDArray[np.flo
 def outcome_quantiles(returns: pd.Series[Any] | xr.DataArray, n_quantiles: int = 5) -> xr.DataArray: ...
 @overload
 def outcome_quantiles(returns: ArrayLike, n_quantiles: int = 5) -> NDArray[np.float64]: ...
+@strict
 def outcome_quantiles(
     returns: ArrayLike | pd.Series[Any] | xr.DataArray, n_quantiles: int = 5
 ) -> NDArray[np.float64] | xr.DataArray:

@@ -63,6 +63,12 @@ class View(Statement):
         """Assets named."""
         raise NotImplementedError
 
+    @property
+    def named(self) -> tuple[str, ...]:
+        """Assets that are written down, those of a weight of zero too."""
+        weights: Mapping[str, float] = getattr(self, "weights", None) or {}
+        return tuple(dict.fromkeys((*self.assets, *weights)))
+
     symbols: ClassVar[property] = _renamed.attribute("symbols", "assets")
 
     @property

@@ -7,6 +7,7 @@ from typing import Any
 
 from bdfm import _checks, _numerals
 from bdfm._reading import quoted, short
+from bdfm._strict import strict
 from bdfm._symbols import IN_QUOTES, NO_QUOTE, quote_fault, unquoted
 from bdfm.errors import DataError
 from bdfm.forecast.choices import FORMS
@@ -32,6 +33,7 @@ _TAIL = re.compile(
 _TERM = re.compile(rf"(?P<sign>[-+]?)\s*(?:(?P<weight>\d+\.?\d*|\.\d+)\s+)?(?P<symbol>{_SYMBOL})(?:\s+|$)")
 
 
+@strict
 def parse(text: str, *, semantics: Semantics, confidence: float = 1.0, by: str = "") -> View:
     """View of a short text, as on the command line; ``FORMS`` shows all forms.
 
@@ -130,6 +132,12 @@ def _weights(text: str) -> dict[str, float]:
     if "".join(t[0] for t in terms).strip() != text or not all(t["sign"] for t in terms[1:]):
         return {}
     symbols = [unquoted(t["symbol"]) for t in terms]
+    nothing = [s for s, t in zip(symbols, terms, strict=True) if t["weight"] and not float(t["weight"])]
+    if nothing:
+        raise DataError(
+            f"view {quoted(text)}: the weight of {_checks.first(nothing)} is 0, which says nothing. Leave it"
+            " out, or give it another weight."
+        )
     hint = "Name each asset once, with its whole weight."
     _checks.unique(symbols, what="assets", where=f"view {short(text)!r}", hint=hint)
     signs = [-1 if t["sign"] == "-" else 1 for t in terms]

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field
 
+from bdfm._strict import strict
 from bdfm.forecast.choices import FORMS
 from bdfm.forecast.event_views import EventView, Ordering, Quantile
 from bdfm.forecast.records import Record
@@ -70,6 +71,7 @@ AnyView = Annotated[
 KINDS: Final[dict[str, type[View]]] = by_kind(AnyView)
 
 
+@strict
 def make_view(settings: Mapping[str, Any], *, where: str = "view") -> View:
     """View of a table of settings, such as one of TOML; ``kind`` says which. ``where``: for messages.
 

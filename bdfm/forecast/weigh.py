@@ -24,6 +24,7 @@ Pool = Literal["linear", "log"]
 
 MIN_EFFECTIVE_DRAWS: Final = 1000.0  # fewer: a probability of 0.2 has a Monte Carlo sd above 1.3 points
 MIN_EFFECTIVE_SHARE: Final = 0.1  # what forecasts of few draws must keep instead
+FEWEST: Final = 2.0  # and whatever there are: one draw alone is no distribution
 MAX_LOSS: Final = 20.0  # effective draws before views over those after, beyond which these are called few
 
 
@@ -71,7 +72,7 @@ def check_views(
         )
     seen: dict[tuple[object, ...], View] = {}
     for view in views:
-        _checks.known(view.assets, assets, what="asset", where=f"view {view.text!r}")
+        _checks.known(view.named, assets, what="asset", where=f"view {view.text!r}")
         held = [s for s in view.assets if s in (fixed or {})]
         if held and (view.needs_all_to_vary or len(held) == len(view.assets)):
             told = " and ".join(f"{s} returns {percent((fixed or {})[s])}" for s in held)
@@ -115,7 +116,7 @@ def view_weights(
         sharper where they agree; a draw that one of them rules out is out.
     min_effective_draws
         Below this effective number of draws a view is refused. By default 1,000, or a tenth of the draws
-        where that is less.
+        where that is less, but two.
 
     Raises
     ------
@@ -141,7 +142,13 @@ def view_weights(
         return weights
     least = min_effective_draws
     if least is None:
-        least = min(MIN_EFFECTIVE_DRAWS, MIN_EFFECTIVE_SHARE * effective_number(weights))
+        here = effective_number(weights)
+        least = min(MIN_EFFECTIVE_DRAWS, max(MIN_EFFECTIVE_SHARE * here, min(FEWEST, here)))
+    elif least < 0:
+        raise DataError(
+            f"views: min_effective_draws must be 0 or more, got {least:g}. Leave it"
+            f" out for {MIN_EFFECTIVE_DRAWS:,.0f}."
+        )
     problem = _Problem(Sample(draws, tuple(assets)), weights, least)
     people = {
         person: _of_one([v for v in views if v.by == person], problem) for person, x in given.items() if x

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bdfm import _blocks, _checks, _labels
 from bdfm._figures import pyplot
+from bdfm._strict import strict
 from bdfm._symbols import is_cash
 from bdfm.errors import DataError
 from bdfm.forecast.forecast import Forecast
@@ -87,6 +88,7 @@ class PortfolioRisk:
         return figure
 
 
+@strict
 def portfolio_risk(
     forecast: Forecast, weights: Mapping[str, float] | pd.Series[float], *, level: float = 0.95
 ) -> PortfolioRisk:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from bdfm import _memory
 from bdfm._kinds import of_kind
 from bdfm._seeds import either_seed
+from bdfm._strict import strict
 from bdfm.data.panel import Panel
 from bdfm.inference.settings import SamplerSettings
 from bdfm.model.evidence import Evidence
@@ -17,6 +18,7 @@ from bdfm.posterior.told import warn_unless_settled
 
 
 @either_seed
+@strict
 def fit(
     model: FactorModel,
     panel: Panel,

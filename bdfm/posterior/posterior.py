@@ -15,6 +15,7 @@ import xarray as xr
 
 from bdfm import _checks, _files, _folders, _memory, _renamed
 from bdfm._seeds import either_seed
+from bdfm._strict import strict
 from bdfm.data.panel import Panel
 from bdfm.data.weighting import effective_size
 from bdfm.errors import FileError, ModelError, UnknownLabelError
@@ -70,6 +71,7 @@ class Posterior:
         self._file: Path | None = None  # that it was loaded from
 
     @classmethod
+    @strict
     def from_draws(
         cls,
         draws: xr.Dataset,
@@ -112,6 +114,7 @@ class Posterior:
 
     @classmethod
     @either_seed
+    @strict
     def from_trace(
         cls,
         trace: xr.DataTree | xr.Dataset,
@@ -242,6 +245,7 @@ class Posterior:
 
     # -- what it says ----------------------------------------------------------------------------------
 
+    @strict
     def identified(self, *, full: bool = False) -> xr.Dataset:
         """Quantities that the data identify: what ``diagnose`` judges; see ``bdfm.inference.identified``."""
         return identified(self.draws, self.model, self.panel, full=full)
@@ -309,6 +313,7 @@ class Posterior:
         )
 
     @either_seed
+    @strict
     def to_datatree(
         self,
         groups: Sequence[str] | str | None = None,
@@ -368,6 +373,7 @@ class Posterior:
         return self.to_datatree(LOG_LIKELIHOOD)
 
     @either_seed
+    @strict
     def forecast(
         self,
         horizon: int | str | dt.date = 1,
@@ -400,6 +406,7 @@ class Posterior:
             return made_forecast(self, horizon, seed=seed, n_draws=n_draws)
 
     @either_seed
+    @strict
     def forecasts(
         self, horizons: Iterable[int | str | dt.date], *, seed: object, n_draws: int = N_PREDICTIVE_DRAWS
     ) -> dict[str, Forecast]:
@@ -419,6 +426,7 @@ class Posterior:
         return Posterior(given_evidence(self._tree, self.model, self.panel, evidence, accept=accept))
 
     @either_seed
+    @strict
     def update(
         self,
         panel: Panel,
@@ -456,6 +464,7 @@ class Posterior:
         """What another fit needs to go on from these draws."""
         return Earlier(self.model, self.panel.origin, self.draws, self.attrs.get("adaptation"))
 
+    @strict
     def plot_factors(self, *, n_named: int = 4) -> Figure:
         """Paths of the aligned factors with bands; see ``bdfm.posterior.plots.factor_paths``."""
         return plots.factor_paths(self.aligned().draws, n_named=n_named)
@@ -472,6 +481,7 @@ class Posterior:
         """Noise scale of an asset over time, earnings marked; see ``plots.volatility_path``."""
         return plots.volatility_path(self.draws, self.model, self.panel, asset)
 
+    @strict
     def plot_coefficients(self, variable: str, *, window: int | None = None) -> Figure:
         """Coefficients of the assets against their hierarchy; see ``bdfm.posterior.plots.coefficients``."""
         return plots.coefficients(self.draws, self.model, self.panel, variable, window=window)

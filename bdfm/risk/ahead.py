@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bdfm import _checks, _memory, _weights
 from bdfm._figures import pyplot
 from bdfm._seeds import either_seed
+from bdfm._strict import strict
 from bdfm._symbols import is_cash
 from bdfm.errors import DataError, ModelError
 from bdfm.forecast.sample import cut_ends
@@ -98,6 +99,7 @@ class RiskAhead:
             text += self.announcements.to_html(float_format=percent, border=0, escape=True)
         return text
 
+    @strict
     def plot(self, *, n_portfolios: int = 4) -> Figure:
         """Annual volatility of each day, and what is at risk to each day; bands show posterior errors."""
         plt = pyplot()
@@ -133,6 +135,7 @@ def _band(axis: Any, table: pd.DataFrame, label: str, color: str, line: str, *, 
 
 
 @either_seed
+@strict
 def risk_ahead(
     posterior: Posterior,
     weights: Mapping[str, float] | pd.Series[float] | pd.DataFrame,

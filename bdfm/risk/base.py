@@ -16,6 +16,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from bdfm import _checks, _files
 from bdfm._html import opening
+from bdfm._strict import strict
 from bdfm.errors import DataError, FileError
 from bdfm.names import (
     ASSET,
@@ -96,6 +97,7 @@ class RiskModel:
         self.__post_init__()
 
     @classmethod
+    @strict
     def from_arrays(
         cls,
         exposures: ArrayLike,
@@ -235,6 +237,7 @@ class RiskModel:
             _history=history,
         )
 
+    @strict
     def scale_to(self, periods: float) -> RiskModel:
         """Risk model over another number of periods, such as 21 days or 13 weeks.
 
@@ -403,6 +406,7 @@ class RiskModel:
         """Volatility of each factor, and the correlations between factors; posterior means over draws."""
         return plots.factors(self._factor_covariance, self.factors, kind=self.kind, periods=self.periods)
 
+    @strict
     def plot_exposures(self, *, n_assets: int = 40) -> Figure:
         """Heatmap of exposures, in percent of return per standard deviation of the factor.
 
@@ -471,6 +475,7 @@ class RiskModel:
             ) from error
 
 
+@strict
 def compare(models: Mapping[str, RiskModel], weights: Weights) -> pd.DataFrame:
     """Volatility of the same portfolios (``weights``) by several models, a row per portfolio and model.
 

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bdfm import _checks
+from bdfm._strict import strict, strict_fields
 from bdfm.data.panel import Panel
 from bdfm.data.settings import PanelSettings
 from bdfm.errors import DataError
@@ -70,6 +71,7 @@ def forecast_covariance(
     return loadings, f, np.square(scale) * model.noise.variance(p, MAX_LOG_RETURN / scale)
 
 
+@strict
 def bayesian_risk(posterior: Posterior, *, step: int = 1, n_draws: int = MAX_DRAWS) -> RiskModel:
     """Risk model of a future period, one (B, F, D) for each posterior draw (eq. R8).
 
@@ -128,6 +130,7 @@ def bayesian_risk(posterior: Posterior, *, step: int = 1, n_draws: int = MAX_DRA
     )
 
 
+@strict_fields
 @dataclass(frozen=True, eq=False)
 class BayesianEstimator:
     """Risk model by fitting the dynamic factor model to the prices up to the last return.

@@ -13,6 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bdfm import _checks, _kinds, _renamed
+from bdfm._strict import strict_fields
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.tables import Tables
 from bdfm.errors import DataError
@@ -37,6 +38,7 @@ _SUM: Final = 1e-6  # memberships may miss 1 by this much
 
 
 @_renamed.fields(half_life="half_life_periods")
+@strict_fields
 @dataclass(frozen=True, eq=False)
 class CrossSectionalEstimator:
     """Factor returns by (weighted) regression across assets on exposures known before (eq. R6).

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bdfm import _checks
 from bdfm._statistics import interval
+from bdfm._strict import strict
 from bdfm.errors import DataError
 from bdfm.names import ASSET, DRAW, FACTOR, PORTFOLIO
 from bdfm.risk import plots
@@ -149,6 +150,7 @@ class RiskDecomposition:
             formatters=percent, border=0
         )
 
+    @strict
     def plot(self, *, n_factors: int = 10) -> Figure:
         """Share of each portfolio's variance by factor and specific; volatility at the bar's end.
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bdfm import _checks
+from bdfm._strict import strict
 from bdfm.errors import DataError, DataWarning
 from bdfm.risk.sorts import FactorPortfolios, Sort, sort_portfolios
 
@@ -206,6 +207,7 @@ def _month(cap: pd.DataFrame, year: int, month: int, where: str) -> pd.Timestamp
     return pd.Timestamp(days[-1])
 
 
+@strict
 def double_sort(
     returns: pd.DataFrame,
     characteristics: Characteristics,

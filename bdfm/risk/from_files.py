@@ -12,6 +12,7 @@ import pandas as pd
 from bdfm import _checks, _renamed
 from bdfm._columns import PERCENT, SYMBOL_NAMES, WEIGHT_NAMES, stem
 from bdfm._reading import READING
+from bdfm._strict import strict
 from bdfm._symbols import is_cash
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.tables import Tables
@@ -55,6 +56,7 @@ class Fits(NamedTuple):
 
 
 @_renamed.keywords(symbols="assets")
+@strict
 def read_portfolios(
     path: str | Path,
     assets: Sequence[str],

@@ -11,6 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from bdfm import _checks
+from bdfm._strict import strict
 from bdfm.errors import DataError
 from bdfm.names import ASSET, FACTOR, PERIOD
 
@@ -63,6 +64,7 @@ class FundamentalsPanel:
     max_age_days: int
 
     @classmethod
+    @strict
     def from_table(
         cls,
         table: pd.DataFrame,
@@ -140,6 +142,7 @@ class FundamentalsPanel:
         then = t[(t[KNOWN] <= when) & (t[END] >= when - pd.Timedelta(days=self.max_age_days))]
         return then.groupby(SYMBOL)[list(self.items)].last().reindex(names).rename_axis(ASSET)
 
+    @strict
     def characteristics(
         self,
         days: Sequence[object] | pd.DatetimeIndex,
@@ -192,6 +195,7 @@ class FundamentalsPanel:
                 rows[name][day] = _apply(formula, values, name, where)
         return {name: pd.DataFrame(r).T.reindex(columns=assets) for name, r in rows.items()}
 
+    @strict
     def exposures(
         self,
         days: Sequence[object] | pd.DatetimeIndex,

@@ -12,6 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bdfm import _checks, _renamed
+from bdfm._strict import strict_fields
 from bdfm.errors import DataError
 from bdfm.risk.base import RiskModel
 from bdfm.risk.cross_section import (
@@ -37,6 +38,7 @@ _WHERE: Final = "instrumented model"
 
 
 @_renamed.fields(half_life="half_life_periods")
+@strict_fields
 @dataclass(frozen=True, eq=False)
 class InstrumentedEstimator:
     """Exposures that move with characteristics: B_t = X_t Γ, of few factors (eq. R27).

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bdfm import _checks
+from bdfm._strict import strict
 from bdfm.errors import DataError
 from bdfm.names import SPECIFIC_RETURNS
 from bdfm.risk.base import RiskModel
@@ -18,6 +19,7 @@ Floats = NDArray[np.float64]
 MIN_PERIODS = 8  # of specific returns that two assets have in common
 
 
+@strict
 def link_specific(
     model: RiskModel, groups: Mapping[str, Sequence[str]], *, correlation: float | None = None
 ) -> RiskModel:

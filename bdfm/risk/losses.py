@@ -11,6 +11,7 @@ import pandas as pd
 from scipy.special import ndtr
 
 from bdfm import _checks, _labels
+from bdfm._strict import strict
 from bdfm.errors import DataError
 from bdfm.forecast.forecast import Forecast
 from bdfm.forecast.sample import Sample
@@ -58,6 +59,7 @@ class ReverseStress:
     assets: pd.DataFrame
 
 
+@strict
 def reverse_stress(model: RiskModel, weights: Weights, loss: float) -> ReverseStress:
     """Most likely move of factors and assets among those that lose ``loss`` (eq. R16).
 
@@ -124,6 +126,7 @@ def reverse_stress(model: RiskModel, weights: Weights, loss: float) -> ReverseSt
     return ReverseStress(loss, float(distance), float(ndtr(-distance)), factors, assets)
 
 
+@strict
 def forecast_given_loss(
     forecast: Forecast, weights: Mapping[str, float] | pd.Series[Any], loss: float
 ) -> pd.DataFrame:

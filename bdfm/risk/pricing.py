@@ -13,6 +13,7 @@ from scipy import special
 
 from bdfm import _checks
 from bdfm._statistics import p_text
+from bdfm._strict import strict
 from bdfm.errors import DataError
 from bdfm.names import ASSET, FACTOR
 from bdfm.risk.returns import returns_table
@@ -69,6 +70,7 @@ class Pricing:
             max_rows=30, border=0
         )
 
+    @strict
     def expected(self, risk_free: float = 0.0, *, premia: Mapping[str, float] | None = None) -> pd.DataFrame:
         """Expected return of each asset, R_f + Σ β_k premium_k (eq. R18): with one market factor, the CAPM.
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from bdfm import _checks
 from bdfm._figures import new_figure
+from bdfm._strict import strict
 from bdfm.errors import DataError
 from bdfm.names import ASSET
 from bdfm.risk.returns import returns_table
@@ -62,6 +63,7 @@ class Components:
     def _repr_html_(self) -> str:
         return f"<p>{self!r}</p>".replace("<Comp", "&lt;Comp") + self.table.head(20).to_html(border=0)
 
+    @strict
     def plot(self, *, n: int = 20) -> Figure:
         """Scree: share of variance by component, cumulated beside it, and the edge of noise."""
         figure, axes = new_figure(1, 2, figsize=(8, 3))
@@ -83,6 +85,7 @@ class Components:
         return figure
 
 
+@strict
 def components(returns: pd.DataFrame, *, standardise: bool = False) -> Components:
     """Principal components of simple returns (period, asset) without gaps (eq. R22).
 
@@ -129,6 +132,7 @@ def components(returns: pd.DataFrame, *, standardise: bool = False) -> Component
     )
 
 
+@strict
 def parameter_counts(n_assets: int, n_factors: int, n_periods: int | None = None) -> pd.DataFrame:
     """Free numbers of a covariance of N assets, full and through m factors (eq. R23), beside the data's.
 

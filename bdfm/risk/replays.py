@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bdfm import _checks
+from bdfm._strict import strict
 from bdfm.errors import DataError
 from bdfm.names import PORTFOLIO
 from bdfm.risk.base import RiskModel
@@ -25,6 +26,7 @@ SLACK: Final = pd.Timedelta(days=6)  # between a window's end and the table's: a
 MISFIT: Final = pd.Timedelta(days=10)  # that the periods in a window may begin before it, or end
 
 
+@strict
 def replay(
     model: RiskModel,
     factor_returns: pd.DataFrame,
@@ -77,6 +79,7 @@ def replay(
     return _by_window(by_period, windows, "the factor returns", where)
 
 
+@strict
 def replay_held(
     returns: pd.DataFrame, weights: Weights, *, windows: Mapping[str, tuple[object, object]] = WINDOWS
 ) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bdfm import _checks, _tables
 from bdfm._kinds import of_kind
+from bdfm._strict import strict
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.tables import Tables
 from bdfm.data.weighting import check_effective, effective_size, half_life_of, halved
@@ -24,6 +25,7 @@ Divisor = Literal["unbiased", "textbook"]  # of specific variances
 DAYS_OF: Final = {"days": 1.0, "months": 31.0, "market days": 1.6}  # calendar days, at most
 
 
+@strict
 def simple_returns(
     prices: pd.DataFrame,
     *,

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bdfm import _checks
+from bdfm._strict import strict
 from bdfm.errors import DataError
 from bdfm.names import ASSET, FACTOR, PORTFOLIO
 from bdfm.risk.base import RiskModel
@@ -52,6 +53,7 @@ class FactorShock:
     assets: pd.Series
 
 
+@strict
 def shock_factors(
     model: RiskModel, shocks: Mapping[str, float], weights: Weights, *, others_move: bool = True
 ) -> FactorShock:
@@ -126,6 +128,7 @@ def shock_factors(
     )
 
 
+@strict
 def shock_risk(
     model: RiskModel,
     *,

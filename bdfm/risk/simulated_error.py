@@ -11,6 +11,7 @@ import pandas as pd
 from bdfm import _checks
 from bdfm._figures import new_figure
 from bdfm._seeds import either_seed
+from bdfm._strict import strict
 from bdfm.errors import DataError
 from bdfm.risk.principal import parameter_counts
 from bdfm.risk.statistical import StatisticalEstimator
@@ -29,6 +30,7 @@ _UPRIGHT: Final = {
 
 
 @either_seed
+@strict
 def estimation_error(
     n_periods: Sequence[int] = (60, 120, 250, 500),
     n_assets: Sequence[int] = (25, 50),

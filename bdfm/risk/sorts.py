@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bdfm import _checks
 from bdfm._figures import new_figure
 from bdfm._html import opening
+from bdfm._strict import strict, strict_fields
 from bdfm.errors import DataError
 from bdfm.risk.returns import returns_table
 
@@ -98,6 +99,7 @@ class FactorPortfolios:
         return figure
 
 
+@strict_fields
 @dataclass(frozen=True, eq=False)
 class Sort:
     """One characteristic to sort by.
@@ -150,6 +152,7 @@ class Sort:
         return names
 
 
+@strict
 def sort_portfolios(
     returns: pd.DataFrame,
     first: Sort,

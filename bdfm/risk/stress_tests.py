@@ -13,6 +13,7 @@ from scipy.special import ndtri
 
 from bdfm import _checks
 from bdfm._html import opening
+from bdfm._strict import strict, strict_fields
 from bdfm.errors import DataError
 from bdfm.forecast.forecast import Forecast
 from bdfm.names import ASSET, FACTOR, PORTFOLIO
@@ -37,6 +38,7 @@ USUAL_MOVE: Final = -2.0  # of these, in volatilities
 TAIL: Final = 0.95  # level of value at risk beside volatilities
 
 
+@strict_fields
 @dataclass(frozen=True)
 class Scenarios:
     """What a stress test asks.
@@ -155,6 +157,7 @@ def implied_factor_returns(model: RiskModel, returns: pd.DataFrame) -> pd.DataFr
     return pd.DataFrame(out, table.index, list(model.factors))
 
 
+@strict
 def stress_test(
     models: Mapping[str, RiskModel],
     weights: Weights,

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bdfm import _checks, _renamed
+from bdfm._strict import strict_fields
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.tables import Tables
 from bdfm.data.weighting import effective_size
@@ -30,6 +31,7 @@ MIN_FREEDOM: Final = 5  # periods beyond the coefficients that a regression need
 
 
 @_renamed.fields(half_life="half_life_periods")
+@strict_fields
 @dataclass(frozen=True, eq=False)
 class TimeSeriesEstimator:
     """Exposures by regressing each asset's excess return on factor returns, with an intercept (eq. R5).

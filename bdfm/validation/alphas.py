@@ -14,6 +14,7 @@ from bdfm import _checks
 from bdfm._figures import new_figure
 from bdfm._html import opening
 from bdfm._statistics import mean_error
+from bdfm._strict import strict
 from bdfm.errors import DataError
 from bdfm.names import ASSET
 from bdfm.risk.pricing import price
@@ -125,6 +126,7 @@ class AlphaForecasts:
         return figure
 
 
+@strict
 def forecast_alphas(
     returns: pd.DataFrame,
     factors: pd.DataFrame,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bdfm._figures import new_figure
 from bdfm._html import opening
 from bdfm._statistics import mean_error
+from bdfm._strict import strict
 from bdfm.errors import DataError
 
 if TYPE_CHECKING:
@@ -182,6 +183,7 @@ class OutOfSample:
         return figure
 
 
+@strict
 def compare_forecasts(results: Mapping[str, OutOfSample]) -> pd.DataFrame:
     """Table (figure, model) of the ``results`` of several models on the same periods and portfolios.
 

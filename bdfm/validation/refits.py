@@ -14,6 +14,7 @@ from rich.progress import track
 from bdfm import _checks
 from bdfm._optional import optional
 from bdfm._seeds import either_seed
+from bdfm._strict import strict
 from bdfm._weights import check_table, numbers
 from bdfm.errors import DataError
 from bdfm.names import DRAW
@@ -34,6 +35,7 @@ _LEVERAGE: Final = 0.99  # an asset that decides its factor return alone cannot 
 
 
 @either_seed
+@strict
 def trial_portfolios(assets: Sequence[str], *, seed: int, n_random: int = N_RANDOM) -> pd.DataFrame:
     """Weights (portfolio, asset), indexed by (group, name): what forecasts of risk are tried on.
 
@@ -161,6 +163,7 @@ def origins_of(n_periods: int, window: int | None, step: int, start: int | None,
 
 
 @either_seed
+@strict
 def walk_forward(
     estimator: Estimator,
     returns: pd.DataFrame,
@@ -260,6 +263,7 @@ def _joined(
 
 
 @either_seed
+@strict
 def cross_validate(
     estimator: Estimator,
     returns: pd.DataFrame,

@@ -16,6 +16,7 @@ from bdfm import _checks, _renamed
 from bdfm._figures import new_figure
 from bdfm._html import opening
 from bdfm._seeds import either_seed
+from bdfm._strict import strict
 from bdfm.errors import DataError
 from bdfm.names import FACTOR, FACTOR_RETURNS, PERIOD, SPECIFIC_RETURNS
 from bdfm.risk.base import Estimator, RiskModel
@@ -198,6 +199,7 @@ class ValidationReport:
 
 @_renamed.keywords(level="false_alarm")
 @either_seed
+@strict
 def validate(
     model: RiskModel,
     returns: pd.DataFrame,

@@ -16,6 +16,7 @@ from bdfm._figures import new_figure
 from bdfm._html import opening
 from bdfm._seeds import either_seed
 from bdfm._statistics import mean_error
+from bdfm._strict import strict
 from bdfm.data.doubts.factors import collinear_factors
 from bdfm.data.doubts.tables import Tables
 from bdfm.errors import DataError
@@ -27,12 +28,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Floats = NDArray[np.float64]
-
 LEVEL: Final = 0.05
 KNOTS: Final = (0.05, 0.275, 0.5, 0.725, 0.95)  # quantiles of a factor where its response may bend
 GIVEN, COMPONENT = "given", "component"
 
 
+@strict
 def published(
     series: pd.Series, periods: pd.DatetimeIndex, *, lag_days: int, change: bool = True
 ) -> pd.Series:
@@ -45,8 +46,7 @@ def published(
     periods
         Last day of each period.
     lag_days
-        Calendar days from the reference day to publication. Revisions are not undone: give values as first
-        published where you have them.
+        Calendar days from the reference day to publication. Revisions are not undone: give first values.
     change
         Whether to return the change since the end of the period before (a factor), or the level.
 
@@ -216,6 +216,7 @@ class FactorSelection:
 
 @_renamed.keywords(level="false_alarm")
 @either_seed
+@strict
 def select_factors(
     returns: pd.DataFrame,
     candidates: pd.DataFrame | None = None,

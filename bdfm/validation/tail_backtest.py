@@ -18,6 +18,7 @@ from bdfm import _checks
 from bdfm._figures import new_figure
 from bdfm._seeds import either_seed
 from bdfm._statistics import p_text
+from bdfm._strict import strict
 from bdfm.errors import DataError
 from bdfm.forecast.forecast import Forecast
 from bdfm.forecast.ranks import normalised_weights
@@ -95,6 +96,7 @@ class TailBacktest:
 
 
 @either_seed
+@strict
 def backtest_tail(
     realised: pd.Series,
     value_at_risk: pd.Series,
@@ -266,6 +268,7 @@ def _bernoulli(x: NDArray[Any], n: NDArray[Any] | int) -> Floats:
 # -- what is said, by models and forecasts -------------------------------------------------------------------
 
 
+@strict
 def tail_of_volatility(
     volatility: float | Floats, *, level: float = 0.95, mean: float | Floats = 0.0, dof: float | None = None
 ) -> tuple[Any, Any]:
@@ -296,6 +299,7 @@ def tail_of_volatility(
     return at * volatility - mean, beyond * volatility - mean
 
 
+@strict
 def tail_of_model(
     estimator: Estimator,
     returns: pd.DataFrame,
@@ -337,6 +341,7 @@ def tail_of_model(
     return pd.DataFrame(columns, index=later.index)
 
 
+@strict
 def tail_of_forecasts(
     forecasts: Iterable[Forecast], realised: pd.Series, weights: Weights, *, level: float = 0.95
 ) -> pd.DataFrame:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from bdfm._figures import new_figure
 from bdfm._statistics import p_text
+from bdfm._strict import strict
 from bdfm.errors import DataError
 from bdfm.validation.tail_backtest import TailBacktest
 
@@ -24,6 +25,7 @@ SHORT = {
 }
 
 
+@strict
 def tail_table(results: Mapping[tuple[str, str], TailBacktest]) -> pd.DataFrame:
     """One row per portfolio and model: periods, exceedances and how many were expected, simulated p-values.
 
@@ -68,6 +70,7 @@ def tail_table(results: Mapping[tuple[str, str], TailBacktest]) -> pd.DataFrame:
     return pd.DataFrame(list(rows.values()), index).astype({"n_periods": int, "exceedances": int})
 
 
+@strict
 def plot_tails(results: Mapping[tuple[str, str], TailBacktest]) -> Figure:
     """Realised returns and value at risk by portfolio (row) and model (column); crosses are exceedances.
 
