@@ -125,6 +125,28 @@ def same_labels(table: object, other: object, *, axes: tuple[int, int], what: st
     raise _others(found.texts, labels.texts, what=what, where=where)
 
 
+def same_draws(draws: object, other: object, *, what: str, where: str) -> None:
+    """Raise ``DataError`` where numbers by draw have the labels of the draws in another order, or others.
+
+    ``draws``: the first axis of a table; those of an array, or None, are counted from 0 on.
+    """
+    found = _first_axis(other)
+    if found is None:
+        return
+    own = _first_axis(draws)
+    own = pd.RangeIndex(len(found)) if own is None else own
+    if len(own) == len(found) and not own.equals(found) and set(own) == set(found):
+        raise _others(list(map(str, found)), list(map(str, own)), what=what, where=where)
+    same_labels(draws, other, axes=(0, 0), what=what, where=where)
+
+
+def _first_axis(given: Any) -> pd.Index[Any] | None:
+    """Labels along the first axis of a table; None of another array."""
+    if isinstance(given, pd.DataFrame | pd.Series):
+        return given.index
+    return given.indexes.get(given.dims[0]) if type(given).__name__ == "DataArray" and given.ndim else None
+
+
 def by_symbol(weights: Mapping[Any, Any] | pd.Series[Any], *, where: str) -> dict[str, float]:
     """Weights by symbol; ``DataError`` for what is none, a symbol given twice, percent and amounts."""
     if not isinstance(weights, Mapping | pd.Series):

@@ -98,7 +98,10 @@ def budget() -> int | None:
 
 def readable(size: float) -> str:
     """Bytes as a person reads them."""
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
+    for unit, large, form in (("GB", 1e9, ".1f"), ("MB", 1e6, ".0f"), ("kB", 1e3, ".0f")):
+        if size >= large:
+            return f"{size / large:{form}} {unit}"
+    return f"{size:.0f} bytes"
 
 
 def room() -> tuple[int, str] | None:

@@ -391,3 +391,51 @@ def test_data_arrays_of_a_risk_model_in_another_order():
         for wrong in (table.isel(asset=slice(None, None, -1)), table.isel(factor=slice(None, None, -1))):
             with pytest.raises(DataError, match=r"exposures is by .* in another order"):
                 of(wrong)
+
+
+# -- weights of draws --------------------------------------------------------------------------------------
+
+TABLE = pd.DataFrame(np.random.default_rng(2).normal(0, 0.05, (6, 3)), columns=list("ABC"))
+NAMED = TABLE.set_axis(list("uvwxyz"))
+WEIGHTS = pd.Series([0.5, 0.1, 0.1, 0.1, 0.1, 0.1])
+WEIGHED = {
+    "from_draws": lambda d, w: forecast_of(d, weights=w),
+    "posterior_draw": lambda d, w: forecast_of(d, posterior_draw=w.rank(method="first").astype(int)),
+    "quantile_probabilities": lambda d, w: quantile_probabilities(d, weights=w),
+    "pit": lambda d, w: pit(d, pd.Series(0.0, list("ABC")), weights=w),
+    "crps": lambda d, w: crps(d, pd.Series(0.0, list("ABC")), weights=w),
+    "energy_score": lambda d, w: energy_score(d, pd.Series(0.0, list("ABC")), weights=w, seed=1),
+}
+
+
+def forecast_of(draws, **given):
+    return Forecast.from_draws(
+        draws, assets=list("ABC"), asset_class=["x"] * 3, origin="2022-01-07", end="2022-02-04", **given
+    )
+
+
+@pytest.mark.parametrize("door", WEIGHED)
+def test_weights_meet_draws_by_label_or_are_refused(door):
+    call = WEIGHED[door]
+    for draws in (TABLE, TABLE.to_numpy()):
+        call(draws, WEIGHTS)
+        with pytest.raises(DataError, match=r"is? ?by 5, 4, 3, 2, 1 and 1 more, and the labels are 0, 1"):
+            call(draws, WEIGHTS[::-1])
+    if door == "posterior_draw":
+        return
+    call(NAMED, WEIGHTS.set_axis(NAMED.index))
+    call(NAMED, WEIGHTS)  # counted, names nothing
+    call(NAMED, WEIGHTS.to_numpy())
+    call(TABLE.to_numpy(), WEIGHTS.set_axis(NAMED.index))
+    for wrong in (WEIGHTS.set_axis(NAMED.index)[::-1], WEIGHTS.set_axis(list("uvwxyq"))):
+        with pytest.raises(DataError, match="the labels are u, v, w, x, y and 1 more: others"):
+            call(NAMED, wrong)
+    array = xr.DataArray(WEIGHTS[::-1], dims="draw", coords={"draw": WEIGHTS.index[::-1]})
+    with pytest.raises(DataError, match="in another order"):
+        call(TABLE, array)
+
+
+def test_weights_that_are_no_numbers():
+    for wrong in (["a"] * 6, [None, {}, 1, 1, 1, 1], "x"):
+        with pytest.raises(DataError, match="weights"):
+            forecast_of(TABLE, weights=wrong)

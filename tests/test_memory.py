@@ -32,7 +32,12 @@ def test_available_is_the_least_of_what_the_system_and_the_group_leave(tmp_path,
     monkeypatch.setattr(_memory, "_MEMINFO", tmp_path / "no")
     monkeypatch.setattr(_memory, "_GROUPS", ())
     assert _memory.available() is None
-    assert [_memory.readable(x) for x in (2.34e9, 99_500_000)] == ["2.3 GB", "100 MB"]
+    assert [_memory.readable(x) for x in (2.34e9, 99_500_000, 30_000, 300)] == [
+        "2.3 GB",
+        "100 MB",
+        "30 kB",
+        "300 bytes",
+    ]
     _memory.check(1e30, where="fit", what="draws", advice="")
 
 

@@ -62,7 +62,7 @@ def compare(
     DataError
         Fewer than two runs, no common origin, outcomes that differ, or a run without that score.
     UnknownLabelError
-        An unknown reference.
+        An unknown score or reference.
 
     Warns
     -----
@@ -72,8 +72,6 @@ def compare(
     where = "compare"
     if len(runs) < 2:
         raise DataError(f"{where}: {len(runs)} run given. Give at least two.")
-    if score not in SCORES:
-        raise DataError(f"{where}: no score {score!r}. Known: {', '.join(SCORES)}.")
     names = _names(runs)
     if reference is not None:
         _checks.known([reference], names, what="forecaster", where=where)

@@ -139,8 +139,6 @@ class Scoreboard:
         """
         if group == "asset_class":
             return self._by_class()
-        if group not in ("year", "volatility"):
-            raise DataError(f"by: no grouping {group!r}. Known: year, asset_class, volatility.")
         labels = pd.Series(self.origins.year, self.origins) if group == "year" else self.regimes
         values = sorted(labels.unique()) if group == "year" else [r for r in REGIMES if (labels == r).any()]
         parts = {str(v): self.losses[(labels == v).to_numpy()] for v in values}

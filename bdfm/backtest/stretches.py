@@ -17,6 +17,10 @@ from bdfm.data.periods import Period
 from bdfm.errors import DataError
 from bdfm.forecast.forecast import Forecast
 
+NO_MONTHS: Final = (
+    "an update goes on from the origin a number of days before, which calendar months of different lengths"
+    " do not have."
+)
 _EPOCH: Final = pd.Timestamp("1970-01-01")
 
 
@@ -70,8 +74,7 @@ def _place(origin: pd.Timestamp, period: Period, length: int) -> tuple[int, int,
         return 0, origin.toordinal(), 0
     if not isinstance(period, int):
         raise DataError(
-            "backtest: forecasts that go on from each other need periods of a number of days, got"
-            f" {period!r}. Leave out warm, or give the period in days."
+            f"backtest: period {period!r} and warm: {NO_MONTHS} Leave out warm, or give the period in days."
         )
     periods, day = divmod((origin - _EPOCH).days, period)
     number, place = divmod(periods, length)

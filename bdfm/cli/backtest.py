@@ -66,7 +66,9 @@ def backtest(
     warm: Annotated[
         int,
         typer.Option(
-            min=1, help="Of so many origins in a row fit the first cold, and update it for the others."
+            min=1,
+            help="Of so many origins in a row fit the first cold, and update it for the others. Not for"
+            " calendar months.",
         ),
     ] = 1,
     draws: Draws = DRAWS,
@@ -89,6 +91,7 @@ def backtest(
     from bdfm.backtest.models import BACKTEST_SAMPLER, Late, find_forecaster
     from bdfm.backtest.protocol import MarketData
     from bdfm.backtest.run import folder_name
+    from bdfm.backtest.stretches import NO_MONTHS
     from bdfm.backtest.walk import origin_dates, walk_forward
     from bdfm.data.doubts.door import doubt_aliases
     from bdfm.data.sources import read_earnings, read_prices, read_universe, read_volatility
@@ -111,6 +114,8 @@ def backtest(
     chosen = [find_forecaster(name, sampler=sampler, n_draws=n_draws, warm=warm) for name in forecasters]
     if late and warm > 1:
         raise DataError("--late: forecasts that see all late go on from none. Leave out --warm.")
+    if calendar_months and warm > 1:  # before a forecaster beside it has done its work
+        raise DataError(f"--warm: {NO_MONTHS} Leave out --warm, or give --period-days 28.")
     if late:
         chosen = [Late(f, late) for f in chosen]
     _checks.unique([f.name for f in chosen], what="forecasters", where="backtest")

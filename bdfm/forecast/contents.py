@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from bdfm import _labels
 from bdfm.errors import DataError
 from bdfm.forecast.submission import N_RANKS
 from bdfm.names import ASSET, QUANTILE
@@ -18,6 +19,7 @@ MOST_POSITIONS: Final = 2**31
 
 def positions(given: ArrayLike, n_draws: int) -> NDArray[np.int64]:
     """Positions of posterior draws (draw,): whole numbers from 0 on."""
+    _labels.same_draws(None, given, what="posterior_draw", where="forecast")
     index = np.asarray(given)
     if index.shape != (n_draws,):
         raise DataError(f"forecast: posterior_draw has shape {index.shape}, expected {(n_draws,)}.")

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, Final, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bdfm import _blocks
+from bdfm import _blocks, _labels
 from bdfm._checks import at_least
 from bdfm._kernels import kept
 from bdfm._labels import Own, own_labels
+from bdfm._reading import short
 from bdfm._strict import strict
 from bdfm._threads import in_order
 from bdfm.errors import DataError
@@ -35,13 +36,22 @@ _BLOCK = 8192  # draws ranked at a time, at most
 _HUGE: Final = 1e290  # weights whose sum may be beyond the largest number
 
 
-def normalised_weights(weights: ArrayLike | None, n_draws: int, *, where: str) -> NDArray[np.float64]:
-    """Weights (draw,) that sum to 1; ``None`` gives equal ones. ``DataError`` when they cannot be used."""
+def normalised_weights(
+    weights: ArrayLike | None, n_draws: int, *, where: str, of: object = None
+) -> NDArray[np.float64]:
+    """Weights (draw,) that sum to 1; ``None`` gives equal ones. ``DataError`` when they cannot be used.
+
+    ``of``: the draws, whose labels those of the weights have to be, where both have some.
+    """
     if weights is None:
         return np.full(n_draws, 1 / n_draws)
-    values = np.array(weights, dtype=np.float64)
+    try:
+        values = np.array(weights, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{where}: weights are no numbers ({short(error)}). Give one per draw.") from error
     if values.shape != (n_draws,):
         raise DataError(f"{where}: weights have shape {values.shape}, expected one per draw, ({n_draws},).")
+    _labels.same_draws(of, weights, what="weights", where=where)
     good = np.isfinite(values) & (values >= 0)
     if not good.all():
         raise DataError(f"{where}: {(~good).sum()} of {n_draws} weights are negative, NaN or infinite.")
@@ -145,7 +155,7 @@ def quantile_probabilities(
     n_quantiles = at_least(n_quantiles, 2, what="n_quantiles", where=where)
     n_draws, n_assets = values.shape
     # Weights of 1 make equal-weight totals exact counts.
-    w = np.ones(n_draws) if weights is None else normalised_weights(weights, n_draws, where=where)
+    w = np.ones(n_draws) if weights is None else normalised_weights(weights, n_draws, where=where, of=draws)
     # In units of 1/Q everything is a whole number, so boundaries are exact.
     positions = np.arange(n_assets + 1)[:, None] * n_quantiles
     bounds = np.arange(n_quantiles)[None, :] * n_assets

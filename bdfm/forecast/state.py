@@ -70,7 +70,7 @@ class State:
         labels = _labels.names_of(assets, what="assets", where=where)
         classes = _labels.names_of(asset_class, what="asset_class", where=where, of=labels)
         if isinstance(returns, xr.DataArray):
-            returns = _values_of(returns, labels)
+            returns = _in_order(returns, labels)
         else:
             _labels.in_order(returns, labels, axis=1, what="draws", where=where)
         raw = _numbers(returns, where=where)
@@ -88,7 +88,8 @@ class State:
         ready = take_over and raw.dtype == np.float32 and raw.flags.c_contiguous
         draws = raw if ready else _single(raw)
         check_returns(draws, labels, where=where, remedy=GIVE_SIMPLE)
-        return cls(draws, normalised_weights(weights, len(raw), where=where), labels, classes, titles)
+        shares = normalised_weights(weights, len(raw), where=where, of=returns)
+        return cls(draws, shares, labels, classes, titles)
 
     def __post_init__(self) -> None:
         self.returns.flags.writeable = False
@@ -166,12 +167,12 @@ class State:
         )
 
 
-def _values_of(returns: xr.DataArray, labels: tuple[str, ...]) -> NDArray[Any]:
+def _in_order(returns: xr.DataArray, labels: tuple[str, ...]) -> xr.DataArray:
     if set(returns.dims) != {DRAW, ASSET}:
         raise DataError(f"forecast: draws have dims {returns.dims}, expected ({DRAW}, {ASSET}).")
     returns = returns.transpose(DRAW, ASSET)
     _labels.in_order(returns, labels, axis=1, what="draws", where="forecast")
-    return np.asarray(returns.values)
+    return returns
 
 
 def _numbers(returns: object, *, where: str) -> NDArray[Any]:

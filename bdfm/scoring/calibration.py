@@ -84,7 +84,7 @@ def pit(
             f"{where}: draws and realised returns must be finite. Drop the assets without a return."
         )
     outcome = outcome.astype(values.dtype)  # in the draws' own precision, where equal means equal
-    w = normalised_weights(weights, len(values), where=where)
+    w = normalised_weights(weights, len(values), where=where, of=draws)
     below, equal = w @ (values < outcome), w @ (values == outcome)
     share = 0.5 if seed is None else np.random.default_rng(seed).random(len(outcome))
     return np.asarray(np.clip(below + share * equal, 0.0, 1.0))

@@ -20,7 +20,7 @@ from bdfm import _checks, _columns, _labels, _renamed, _tables
 from bdfm._reading import READING
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.tables import Tables
-from bdfm.data.sources import read_records
+from bdfm.data.sources import read_prices, read_records
 from bdfm.errors import DataError, DataWarning
 from bdfm.forecast.ranks import outcome_quantiles
 from bdfm.forecast.submission import COLUMNS, MAX_EXPOSURE, MIN_EXPOSURE, N_RANKS, RANKS
@@ -290,8 +290,8 @@ class Score:
 
 @_renamed.keywords(start="origin")
 def score_submission(
-    submission: pd.DataFrame,
-    prices: pd.DataFrame,
+    submission: str | Path | pd.DataFrame,
+    prices: str | Path | pd.DataFrame,
     origin: str | pd.Timestamp,
     end: str | pd.Timestamp,
     *,
@@ -302,9 +302,11 @@ def score_submission(
     Parameters
     ----------
     submission
-        Columns ID, Rank1 to Rank5, Decision; one row for each column of ``prices``, in any order.
+        Columns ID, Rank1 to Rank5, Decision; one row for each column of ``prices``, in any order. Or a file
+        of them, as ``read_submission`` reads it.
     prices, origin, end
-        As in ``period_returns`` from ``origin``, the Friday before the period, to its final Friday.
+        Prices (day, symbol), or a file of them, as ``bdfm.read_prices`` reads it; as in ``period_returns``
+        from ``origin``, the Friday before the period, to its final Friday.
     accept
         Doubts about the prices from 60 days before the period to its end that are right all the same; see
         ``bdfm.data.doubts``.
@@ -323,7 +325,9 @@ def score_submission(
     >>> round(bdfm.score_submission(submission, prices, "2021-12-31", "2022-01-28").rps, 5)
     0.16
     """
-    prices = _tables.prices_frame(prices)
+    if isinstance(submission, str | Path):
+        submission = read_submission(submission)
+    prices = read_prices(prices) if isinstance(prices, str | Path) else _tables.prices_frame(prices)
     first, last = _checks.as_date(origin, where="origin"), _checks.as_date(end, where="end")
     days = _checks.days(prices.index, where="prices")
     near = (days >= first - pd.Timedelta(days=_AROUND_DAYS)) & (days <= last)

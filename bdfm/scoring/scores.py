@@ -195,7 +195,7 @@ def draws_and_outcome(
     _labels.same_labels(draws, realised, axes=(1, 0), what="what came", where=where)
     if not np.isfinite(values).all() or not np.isfinite(outcome).all():
         raise DataError(f"{where}: draws and realised returns must be finite. Drop what has no return.")
-    w = normalised_weights(weights, len(values), where=where)
+    w = normalised_weights(weights, len(values), where=where, of=draws)
     if (w > 0).sum() < 2:
         raise DataError(f"{where}: one draw has all the weight. At least 2 must count.")
     return values, outcome, w

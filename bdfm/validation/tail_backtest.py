@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import xlogy
 
-from bdfm import _checks
+from bdfm import _checks, _labels
 from bdfm._figures import new_figure
 from bdfm._seeds import either_seed
 from bdfm._statistics import p_text
@@ -225,6 +225,8 @@ def _losses_of(
         p = np.asarray(weights, dtype=float)
         if p.shape != values.shape:
             raise DataError(f"{where}: draw_weights of shape {p.shape} for draws of shape {values.shape}.")
+        for axis in (0, 1):
+            _labels.same_labels(draws, weights, axes=(axis, axis), what="draw_weights", where=where)
         own = [normalised_weights(row, len(row), where=where) for row in p]
         pick = np.stack([rng.choice(len(row), size=n, p=row) for row in own], axis=1)
     losses = -values[np.arange(len(series)), pick]

@@ -43,6 +43,15 @@ def test_errors(bdfm_command, tmp_path):
     assert "unknown score luck" in err
 
 
+def test_updates_by_calendar_months_are_refused_before_anything_is_read(bdfm_command, tmp_path):
+    words = ["backtest", "equal", "house", "--warm", 3, "--calendar-months", "--out", tmp_path / "runs"]
+    words += ["--prices", "no.csv", "--universe", "no.csv", "--first", "2020-01-31", "--last", "2020-03-31"]
+    code, _, err = bdfm_command(*words)
+    assert code == 2
+    assert "--warm: an update goes on from the origin a number of days before" in err
+    assert "Leave out --warm, or give --period-days 28." in err
+
+
 def test_baselines_are_listed(bdfm_command):
     code, out, _ = bdfm_command("baselines")
     assert code == 0

@@ -126,7 +126,7 @@ def test_groups_add_up(comparison):
         assert (one["score"] * one["n"]).sum() / n == pytest.approx(0.16)
     classes = comparison.by("asset_class")
     assert set(classes.index.get_level_values(0)) == set(comparison.runs[0].cells["asset_class"])
-    with pytest.raises(DataError, match="no grouping"):
+    with pytest.raises(UnknownLabelError, match=r"unknown group sector\. Known: year"):
         comparison.by("sector")
     calm, *_, turbulent = comparison.regimes.iloc[np.argsort(comparison.market_volatility.to_numpy())]
     assert (calm, turbulent) == ("calm", "turbulent")
@@ -154,7 +154,7 @@ def test_other_scores(runs):
         found.by("asset_class")
     with pytest.raises(DataError, match="equal have no CRPS score: no draws"):
         compare(runs, score="crps")
-    with pytest.raises(DataError, match="no score"):
+    with pytest.raises(UnknownLabelError, match=r"unknown score luck\. Known: rps"):
         compare(runs, score="luck")
 
 

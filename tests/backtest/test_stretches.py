@@ -31,7 +31,7 @@ def test_stretches_hold_origins_in_a_row():
     assert max(len(group) for group in found) == 13
     assert stretches(dates, period="month", length=1) == [(d,) for d in dates]
     assert way_to(dates[3], period="month", length=1) == [dates[3]]
-    with pytest.raises(DataError, match=r"number of days, got 'month'"):
+    with pytest.raises(DataError, match=r"period 'month' and warm: an update goes on from the origin"):
         stretches(dates, period="month", length=2)
 
 
@@ -102,7 +102,10 @@ def test_the_command_updates_and_refuses_what_contradicts_it(bdfm_command, data,
         *("--prices", tmp_path / "prices.csv", "--universe", tmp_path / "universe.csv"),
         *("--first", f"{origins[0]:%Y-%m-%d}", "--last", f"{origins[1]:%Y-%m-%d}"),
     ]
-    for more, told in ((["--late", 1], "Leave out --warm"), (["--calendar-months"], "number of days")):
+    for more, told in (
+        (["--late", 1], "Leave out --warm"),
+        (["--calendar-months"], "--warm: an update goes on from the origin a number of days before"),
+    ):
         code, _, err = bdfm_command(*arguments, *more)
         assert code == 2
         assert told in err

@@ -456,3 +456,17 @@ def test_official_scores_are_reproduced(m6_dir):
     assert round(score.ir, 5) == official["official_ir"] == 4.06932
     uniform = submission.assign(**{f"Rank{k}": 0.2 for k in range(1, 6)})
     assert score_submission(uniform, prices, *window).rps == pytest.approx(official["official_rps_uniform"])
+
+
+def test_a_submission_and_prices_may_be_files(submission, prices, tmp_path):
+    submission.to_csv(tmp_path / "submission.csv", index=False)
+    prices.to_csv(tmp_path / "prices.csv")
+    whole = score_submission(submission, prices, START, END)
+    for kind in (str, lambda path: path):
+        files = [kind(tmp_path / f"{name}.csv") for name in ("submission", "prices")]
+        assert score_submission(*files, START, END).rps == whole.rps
+        assert score_submission(*files, START, END).ir == pytest.approx(whole.ir)
+    with pytest.raises(FileError, match="the path is blank"):
+        score_submission("", prices, START, END)
+    with pytest.raises(FileError, match="does not exist"):
+        score_submission(submission, tmp_path / "gone.csv", START, END)
