@@ -399,7 +399,7 @@ def _real(stamps: pd.DatetimeIndex, at: Any, where: str, how: str = "") -> None:
     if len(bad):
         raise DataError(
             f"{where}: {len(bad)} of {len(stamps)} dates cannot be read{how}, first {at(int(bad[0]))}: there"
-            " is no such day. Correct it."
+            f" is no such day in the years {FIRST_YEAR} to {LAST_YEAR}. Correct it."
         )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -12,6 +11,7 @@ import pandas as pd
 
 from bdfm import _checks, _weights
 from bdfm._reading import short
+from bdfm._symbols import latin
 from bdfm.errors import DataError
 
 _NO_LISTS: Final = (
@@ -163,7 +163,7 @@ def by_symbol(weights: Mapping[Any, Any] | pd.Series[Any], *, where: str) -> dic
 
 def alike(name: str) -> str:
     """Name without what people vary by chance: capitals, width, spaces, hyphens and underscores."""
-    plain = unicodedata.normalize("NFKC", name).casefold()
+    plain = latin(name).casefold()
     return " ".join(_HYPHEN.sub(" ", plain).split())
 
 

@@ -172,6 +172,8 @@ def _of_kind(value: Any, annotation: Any) -> Any:
         return value.date()  # the day as it is written, as of texts
     if dt.date in kinds and given in (*_NUMBERS, dt.time) and given not in kinds:
         raise _WrongKindError(PydanticCustomError("date", "Input should be a date such as 2022-01-07"))
+    if given is float and int in kinds and float not in kinds:
+        raise _WrongKindError(_NUMBERS[int])
     if given in (str, *_NUMBERS) and simple and kinds <= {*_NUMBERS, type(None)}:
         taken = {int, float} if float in simple else simple
         if given not in taken | ({bool} & simple):

@@ -72,7 +72,7 @@ def strict[**P, R](function: Callable[P, R]) -> Callable[P, R]:
 
 
 def strict_fields[T](kind: type[T]) -> type[T]:
-    """Dataclass whose fields are checked by their annotations when it is made; as ``strict``."""
+    """Dataclass whose fields but tables are checked by their annotations when it is made; as ``strict``."""
     made: Any = kind
     made.__init__ = strict(made.__init__)
     return kind
@@ -82,18 +82,19 @@ def strict_fields[T](kind: type[T]) -> type[T]:
 def _plan(function: Callable[..., Any]) -> dict[str, _Wanted]:
     """What is checked of each argument of a function; seeds, which may be generators, have ``_seeds``."""
     around = vars(sys.modules[function.__module__])
+    of_record = function.__name__ == "__init__"
     found: dict[str, _Wanted] = {}
     several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     alone = {k for k, p in inspect.signature(function).parameters.items() if p.kind not in several}
     for name, text in function.__annotations__.items():
         with suppress(Exception):  # a name for type checkers alone
             hint = eval(_OF_PANDAS.sub(r"pd.\1", text), around) if isinstance(text, str) else text
-            if name in alone - {"seed"} and (wanted := _wanted(hint)) is not None:
+            if name in alone - {"seed"} and (wanted := _wanted(hint, of_record=of_record)) is not None:
                 found[name] = wanted
     return found
 
 
-def _wanted(hint: Any) -> _Wanted | None:
+def _wanted(hint: Any, *, of_record: bool) -> _Wanted | None:
     """What an annotation allows; None where that is more than is checked here."""
     kinds: set[Any] = set()
     choices: list[str] = []
@@ -108,7 +109,7 @@ def _wanted(hint: Any) -> _Wanted | None:
             return None
     if not choices and not kinds & {bool, int, float, Mapping}:
         return None
-    if kinds & {pd.Series, pd.DataFrame}:  # doors of their own read them
+    if kinds & {pd.Series, pd.DataFrame} or (of_record and Mapping in kinds):  # they have doors of their own
         return None
     return _Wanted(frozenset(kinds), tuple(choices))
 

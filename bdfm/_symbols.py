@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any, Final, cast
@@ -53,6 +54,18 @@ def spelling(symbol: str) -> str:
     return re.sub(r"[\s./_-]+", "-", _SUFFIX.sub("", symbol.strip())).upper()
 
 
+# Letters of other scripts that look like Latin ones, and these
+_LIKE_LATIN: Final = str.maketrans(
+    "АВЕЅІЈКМНОРСТУХаеіјорѕсухΑΒΕΖΗΙΚΜΝΟΡΤΥΧο",
+    "ABESIJKMHOPCTYXaeijopscyxABEZHIKMNOPTYXo",
+)
+
+
+def latin(text: str) -> str:
+    """Text as it looks: full-width letters, and those of other scripts that look Latin, as Latin ones."""
+    return unicodedata.normalize("NFKC", text).translate(_LIKE_LATIN)
+
+
 def other_spelling(symbol: str, allowed: Iterable[str]) -> str:
     """The one symbol that is spelled otherwise; blank where there is none, or more than one."""
     found = [x for x in dict.fromkeys(allowed) if spelling(x) == spelling(symbol) and x != symbol]
@@ -71,6 +84,10 @@ def did_you_mean(symbol: str, allowed: Iterable[str], *, alias: bool = False) ->
     With ``alias`` it says how to call one by the other's name, where they are spellings of one symbol.
     """
     labels = list(allowed)
+    looks = next((x for x in labels if x != symbol and latin(x) == latin(symbol)), "")
+    if looks:
+        odd = next(c for c in symbol + looks if c not in latin(c))
+        return f" Did you mean {looks}, which looks the same? {odd} is {unicodedata.name(odd, 'no letter')}."
     other = other_spelling(symbol, labels)
     if other:
         way = f" --alias {_as_option(symbol, other)} (aliases in Python and run files)." if alias else ""

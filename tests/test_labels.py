@@ -439,3 +439,7 @@ def test_weights_that_are_no_numbers():
     for wrong in (["a"] * 6, [None, {}, 1, 1, 1, 1], "x"):
         with pytest.raises(DataError, match="weights"):
             forecast_of(TABLE, weights=wrong)
+
+
+def test_names_in_letters_that_look_the_same_are_alike():
+    assert _labels.nearly_one(["stock", "st\u043eck", "fund"]) == [["stock", "st\u043eck"]]

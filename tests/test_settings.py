@@ -9,13 +9,14 @@ from pydantic import BaseModel, Field
 from bdfm import PanelSettings, SamplerSettings
 from bdfm._settings import Settings
 from bdfm.backtest.simple import EWMA
-from bdfm.errors import DataError, ModelError, UnknownLabelError
+from bdfm.errors import BdfmError, DataError, ModelError, UnknownLabelError
 from bdfm.forecast.return_edits import Replace
 from bdfm.model.factor_model import FactorModel
 from bdfm.model.part import Part
 from bdfm.model.parts.dynamics import AR1
 from bdfm.model.parts.noise import LaplaceNoise
 from bdfm.portfolio.methods import DecisionSettings
+from bdfm.report.run_file import DataTable, RunFile
 
 
 class Small(Settings):
@@ -136,3 +137,15 @@ def test_a_copy_keeps_what_python_gave():
     assert edit.model_copy(update={"distribution": "norm(0, 0.1)"}).source.std() == pytest.approx(0.1)
     with pytest.raises(UnknownLabelError, match="sed"):
         edit.model_copy(update={"sed": 3})
+
+
+def test_a_whole_number_that_may_be_a_text_is_no_float():
+    """1.0 is no whole number, also where a text may stand in its place."""
+    for make in (
+        lambda x: DataTable(origin="2021-01-01", demo=True, period=x),
+        lambda x: RunFile(data={"origin": "2021-01-01", "demo": True}, memory=x),
+        lambda x: SamplerSettings(draws=x),
+        lambda x: PanelSettings(period=x),
+    ):
+        with pytest.raises(BdfmError, match="a whole number"):
+            make(28.0)

@@ -20,6 +20,7 @@ import bdfm
 from bdfm import views
 from bdfm._strict import _plan, strict, strict_fields
 from bdfm.errors import BdfmError, DataError, UnknownLabelError
+from bdfm.forecast.changes import Changes, Step
 from bdfm.forecast.edits import EDITS
 
 ROOT = Path(__file__).parents[1]
@@ -29,7 +30,7 @@ sys.path.remove(str(ROOT / "docs" / "_ext"))
 
 # What users make and is no record of settings, which has strict types of its own
 MADE = set(
-    "Changes Late ModelForecaster BayesianEstimator CrossSectionalEstimator InstrumentedEstimator"
+    "Changes Late ModelForecaster CrossSectionalEstimator InstrumentedEstimator"
     " TimeSeriesEstimator Scenarios Sort BayesianRandomWalk ConstantBetas DCCGarch ExposureEstimator"
     " FactorVAE KalmanBetas MovingBetas PrincipalComponents RollingOLS".split()
 )
@@ -205,7 +206,7 @@ CALLS = {
         lambda x: bdfm.portfolio_risk(made(), {"A": 1.0}, level=x),
         ["0.95", None, True, np.nan, 95, 0, 1, -0.5],
     ),
-    "shares of changes": (lambda x: bdfm.Changes((), shares=x).apply(made()), [[0.5], "Ann", 5]),
+    "shares of changes": (lambda x: Changes((Step((), (VIEW,)),), shares=x).apply(made()), [[0.5], "Ann", 5]),
 }  # fmt: skip
 TRIES = [(name, x) for name, (_, xs) in CALLS.items() for x in xs]
 

@@ -34,7 +34,7 @@ from bdfm.forecast.return_views import Absolute
 from bdfm.forecast.statements import Statement, read
 from bdfm.forecast.view import View
 from bdfm.forecast.views import KINDS
-from bdfm.forecast.weigh import Pool, check_views, fixed_returns, pool_shares
+from bdfm.forecast.weigh import Pool, check_views, fixed_returns, known_people, pool_shares
 
 ViewsMethod = Literal["auto", "reweight", "model"]
 
@@ -248,7 +248,7 @@ class Changes:
         if self.shares is None:
             return None
         people = {v.by for v in self.views}
-        _checks.known(list(self.shares), sorted(people), what="person", where="shares")
+        known_people(self.shares, sorted(people))
         there = {v.by for v in some}
         return {p: s for p, s in self.shares.items() if p in there} or None
 

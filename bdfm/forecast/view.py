@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Final, Literal, override
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from bdfm import _checks, _renamed
 from bdfm.forecast.moments import Moment, Tail
@@ -49,6 +49,11 @@ class View(Statement):
     semantics: Semantics  # evidence: a measurement with an error; constraint: it holds
     confidence: Annotated[float, Field(ge=0, le=1)] = 1.0  # share of the view in a blend with the prior
     by: str = ""  # whose view it is, where several people's are pooled
+
+    @field_validator("by")
+    @classmethod
+    def _by(cls, value: str) -> str:
+        return value.strip()  # one person, however a table is laid out
 
     @classmethod
     @override

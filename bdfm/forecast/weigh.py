@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, Final, Literal, get_args
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bdfm import _blocks, _checks
 from bdfm._reading import short
-from bdfm.errors import BdfmError, DataError, InfeasibleViewError
+from bdfm.errors import BdfmError, DataError, InfeasibleViewError, UnknownLabelError
 from bdfm.forecast.entropy import effective_number
 from bdfm.forecast.pooling import pooled
 from bdfm.forecast.return_views import Absolute, ReturnView
@@ -189,7 +189,7 @@ def pool_shares(views: Sequence[View], shares: Mapping[str, float] | None) -> di
     if shares is None:
         return {p: 1 / len(people) for p in people}
     where = "shares"
-    _checks.known(list(shares), people, what="person", where=where, hint="Say in each view by whom it is.")
+    known_people(shares, people)
     missing = [p or "(nobody named)" for p in people if p not in shares]
     if missing:
         raise DataError(f"{where}: none given for {_checks.first(missing)}. Give one for each person.")
@@ -200,6 +200,22 @@ def pool_shares(views: Sequence[View], shares: Mapping[str, float] | None) -> di
             " of at most 1. What is left of 1 stays with the model."
         )
     return given
+
+
+def known_people(shares: Mapping[str, float], people: Iterable[str]) -> None:
+    """Raise for shares that are no table by name, or of a person by whom no view is."""
+    if not isinstance(shares, Mapping):
+        raise DataError(
+            f"shares: a table of numbers by person was expected, got {short(repr(shares))}. Give one such as"
+            ' {"Ann": 0.6}.'
+        )
+    people = list(people)
+    if any(shares) and not any(people):
+        raise UnknownLabelError(
+            f"shares: unknown person {_checks.first(shares)}: no view says by whom it is. Say it in each."
+        )
+    hint = "Say in each view by whom it is."
+    _checks.known(list(shares), people, what="person", where="shares", hint=hint)
 
 
 class _Problem:

@@ -14,7 +14,7 @@ import pandas as pd
 from bdfm import _checks
 from bdfm._reading import cut
 from bdfm._symbols import Aliases, check_aliases, did_you_mean
-from bdfm.data.doubts.door import doubt_aliases
+from bdfm.data.doubts.door import doubt_aliases, doubt_beside
 from bdfm.data.factor_files import read_factors
 from bdfm.data.periods import trading_days_between
 from bdfm.data.risk_free import split_risk_free
@@ -165,6 +165,8 @@ def book_of(request: Request, *, say: Callable[..., None] = lambda *_: None) -> 
     _checks.known(r.instruments, symbols, what="symbol", where="--hedge", alias=True)
     chosen = returns_to_fit(table, length, r.window, only=taken, held=held, accept=r.accept)
     returns = chosen.returns
+    if known is not None:
+        doubt_beside(table[list(returns.columns)], known, accept=r.accept)
     silent = {s for s in chosen.still if against is not None and s in against.index} | {
         s for s in chosen.still if s in r.instruments
     }

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bdfm import _checks
-from bdfm._strict import strict, strict_fields
+from bdfm._strict import strict
 from bdfm.data.panel import Panel
 from bdfm.data.settings import PanelSettings
 from bdfm.errors import DataError
@@ -130,7 +130,6 @@ def bayesian_risk(posterior: Posterior, *, step: int = 1, n_draws: int = MAX_DRA
     )
 
 
-@strict_fields
 @dataclass(frozen=True, eq=False)
 class BayesianEstimator:
     """Risk model by fitting the dynamic factor model to the prices up to the last return.

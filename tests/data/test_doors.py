@@ -143,6 +143,12 @@ def priced(group, case):
     return lambda t: t | {"prices": group[case][1](t["prices"])}
 
 
+def market_a_day_late(t):
+    """Factors whose market is that of the prices, and all of a day later."""
+    market = t["prices"].pct_change().mean(axis=1)
+    return t["factors"].assign(**{"Mkt-RF": market.shift(1).fillna(0.0)})
+
+
 def middle(change, rows=slice(-70, None)):
     """Change of the newest prices, so that doors that look at few of them see it."""
 
@@ -197,6 +203,8 @@ FAULTS = {
     "factor-unit": lambda t: t | {"factors": 100 * t["factors"]},
     "factor-unit of decimals": lambda t: t | {"factors": t["factors"] / 100},
     "factor-unit of returns": lambda t: t | {"prices": 100 * t["prices"].pct_change().iloc[1:] + 1e4},
+    "factor-unit of levels": lambda t: t | {"factors": t["factors"].cumsum() / 20},
+    "shifted-days of factors": lambda t: t | {"factors": market_a_day_late(t)},
     "collinear-factors": lambda t: t | {"factors": t["factors"].assign(SPY=t["factors"]["SMB"])},
     "universe": lambda t: t | {"universe": t["universe"].iloc[:1]},
     "portfolio": lambda t: t | {"weight": 12.5},
@@ -236,6 +244,8 @@ EXPECTED = {
     "factor-unit": dict.fromkeys(FACTORED, R),
     "factor-unit of decimals": dict.fromkeys(FACTORED, R),
     "collinear-factors": dict.fromkeys(FACTORED, R),
+    "factor-unit of levels": dict.fromkeys(FACTORED, W),
+    "shifted-days of factors": {"exposures": W},
     "universe": {"panel": R, "backtest": R},
     "earnings": {"panel": W, "backtest": W},
     "statement-unit": dict.fromkeys(SAID, R),

@@ -556,3 +556,25 @@ def test_unknown_names_get_a_guess(forecast):
 def test_what_is_no_view_is_told(given):
     with pytest.raises(DataError, match=r"is a (str|list|int), not a view\. Give views one by one"):
         check_views([given], ["A", "B"])
+
+
+def test_people_are_one_however_they_are_written():
+    one, two = (v.parse("A = 1%", semantics="constraint", by=x) for x in ("Ann", " Ann "))
+    assert one == two
+    assert v.parse("A = 1%", semantics="constraint", by=" ").by == ""
+
+
+@pytest.mark.parametrize(
+    ("written", "letter"),
+    [("\u0410", "CYRILLIC CAPITAL LETTER A"), ("\uff21", "FULLWIDTH LATIN CAPITAL LETTER A"),
+     ("\u0391", "GREEK CAPITAL LETTER ALPHA")],
+)  # fmt: skip
+def test_a_symbol_that_looks_like_another_is_told_so(written, letter):
+    with pytest.raises(UnknownLabelError, match=rf"Did you mean A, which looks the same\? . is {letter}\."):
+        check_views([v.parse(f"{written} = 1%", semantics="constraint")], ["A", "B"])
+
+
+def test_shares_of_nobody():
+    view = v.parse("SPY = 1%", semantics="constraint")
+    with pytest.raises(UnknownLabelError, match="unknown person Ann: no view says by whom it is"):
+        make(1000).with_views(view, shares={"Ann": 0.5})

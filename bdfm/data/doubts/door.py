@@ -9,11 +9,14 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from bdfm import _checks
 from bdfm._symbols import Aliases
 from bdfm.data.doubts import calendar, factors, forms, members, pairs, prices, said, still
+from bdfm.data.doubts.factors import against_assets
 from bdfm.data.doubts.finding import EVERYTHING, Finding, Findings, as_records
+from bdfm.data.doubts.pairs import shifted_factors
 from bdfm.data.doubts.rule import RULES
 from bdfm.data.doubts.tables import Tables
 from bdfm.errors import DataError
@@ -85,6 +88,16 @@ def record(found: Sequence[Finding]) -> dict[str, list[dict[str, Any]]]:
 def doubt_aliases(aliases: Aliases, *, accept: Collection[str] | None = ()) -> None:
     """Doubts about aliases, once every file has been read that they are for; as ``doubt``."""
     doubt(Tables(aliases=aliases.unused), accept=accept)
+
+
+def doubt_beside(prices: pd.DataFrame, factors: pd.DataFrame, *, accept: Collection[str] | None = ()) -> None:
+    """Doubts about factors that the prices beside them show, where each went through a door alone."""
+    both = Tables("risk", prices=prices, factors=factors)
+    seen = [*against_assets(both), *shifted_factors(both)]
+    found = Findings(seen).accepting(check_accept(accept or ()))
+    if (keep := _kept.get()) is not None:
+        keep += found
+    found.enforce()
 
 
 def doubt(tables: Tables, *, accept: Collection[str] | None = ()) -> Findings:

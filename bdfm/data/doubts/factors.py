@@ -18,6 +18,8 @@ TOO_LARGE: Final = 0.15  # 15 %: percent; a factor has 0.2 to 3 %
 MAX_RATE: Final = 0.5  # risk-free return of a year
 MAX_BETA: Final = 30.0  # sd of the assets over that of the liveliest factor
 MIN_BETA: Final = 1 / 60
+MIN_ROWS: Final = 60
+LEVELS: Final = 0.9  # correlation with the row before, which no return has
 ALIKE: Final = 1e-6  # smallest eigenvalue of the factors' correlation: rank deficient to rounding
 NEARLY: Final = 0.005  # R² of one factor on the others above 0.99 or so
 
@@ -31,7 +33,8 @@ def factor_unit(tables: Tables) -> Iterator[Finding]:
     risk-free rate (RF) hardly moves: there a mean of more than 50 % a year is percent read as decimals. Where
     prices come with the factors, assets whose median sd is more than 30 times that of the liveliest factor,
     or less than a sixtieth of it, are of another unit. With the wrong unit exposures come out a hundred times
-    too large or too small.
+    too large or too small. A column of 60 rows or more whose correlation with its own row before is above
+    0.9 is of levels, or of returns added up, and is warned of.
     """
     for what, series in (("factors", tables.factor_series), ("returns", tables.return_series)):
         if series is None or len(series.days) < 3:
@@ -48,7 +51,28 @@ def factor_unit(tables: Tables) -> Iterator[Finding]:
                 yield _unit(what, name, f"{name} has an sd of {sd[column]:.1%}", "percent", "decimals")
             elif 1e-12 < sd[column] < TOO_SMALL * root and what == "factors":
                 yield _unit(what, name, f"{name} has an sd of {sd[column]:.2g} a row", "decimals", "percent")
-    yield from _against_assets(tables)
+    yield from against_assets(tables)
+    yield from _levels(tables)
+
+
+def _levels(tables: Tables) -> Iterator[Finding]:
+    """Factors that are where they were the row before: levels, which no return is like."""
+    series = tables.factor_series
+    if series is None or len(series.days) < MIN_ROWS:
+        return
+    for column, name in enumerate(series.names):
+        values = series.values[:, column]
+        values = values[np.isfinite(values)]
+        if is_rate(name) or len(values) < MIN_ROWS or np.ptp(values) <= 1e-12:
+            continue
+        link = float(np.corrcoef(values[1:], values[:-1])[0, 1])
+        if link > LEVELS:
+            yield Finding(
+                "factor-unit", "warn", "factors", (name,), (),
+                f"{name} has a correlation of {link:.2f} with its own row before",
+                "It holds levels, or returns added up: exposures to it mean nothing.",
+                "Give its change from row to row, as a decimal.",
+            )  # fmt: skip
 
 
 def _unit(what: str, name: str, seen: str, held: str, read: str) -> Finding:
@@ -77,7 +101,8 @@ def _median(values: Floats) -> Floats:
     return np.array([float(np.median(c[np.isfinite(c)])) if np.isfinite(c).any() else 0.0 for c in values.T])
 
 
-def _against_assets(tables: Tables) -> Iterator[Finding]:
+def against_assets(tables: Tables) -> Iterator[Finding]:
+    """Factors of another unit than the prices beside them."""
     factors, prices = tables.factor_series, tables.price_series
     if factors is None or prices is None or len(factors.days) < 20 or len(prices.days) < 20:
         return

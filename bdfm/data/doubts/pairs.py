@@ -127,19 +127,20 @@ def _correlation(pair: Floats, both: NDArray[np.bool_]) -> float:
     return float(a @ b) / size if size > 0 else 0.0
 
 
-@rule("shifted-days", "warn", "prices")
+@rule("shifted-days", "warn", "prices", "factors")
 def shifted_days(tables: Tables) -> Iterator[Finding]:
-    """One column whose days are those before or after all others'.
+    """One column whose days are those before or after all others', or factors of other days than the prices.
 
     Its daily returns, each cut at 5 robust sds, have a correlation of less than 0.1 with the mean of the
     others' on the same day, and of 0.3 or more with that of the day before or of the day after; over the last
     three years, in 250 days or more with four others. Nothing is said where another column is of another day
     too (0.2 or more, and more than on the same day): markets that close before another, as Tokyo before New
-    York, look like it.
+    York, look like it. A factor is compared with the mean of the assets in the same way.
     """
     series = tables.price_series
     if series is None or len(series.names) <= SHIFT_OTHERS or not series.gap <= 4:
         return
+    yield from shifted_factors(tables)
     steps = series.steps[-MAX_ROWS:]
     with np.errstate(divide="ignore", invalid="ignore"):
         z = np.clip(steps / series.step_sd, -5, 5)
@@ -168,6 +169,41 @@ def shifted_days(tables: Tables) -> Iterator[Finding]:
         f" {'before' if late else 'after'} the others'.",
         "Check the days of its closes.",
     )  # fmt: skip
+
+
+def shifted_factors(tables: Tables) -> Iterator[Finding]:
+    """Factors that move with the assets of the day before or after, and not with those of the same day."""
+    prices, factors = tables.price_series, tables.factor_series
+    if prices is None or factors is None or not factors.gap <= 4:
+        return
+    rows = prices.days.get_indexer(factors.days)
+    there = rows >= 0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = np.clip(prices.steps[rows[there]] / prices.step_sd, -5, 5)
+        values = np.clip(factors.values[there] / factors.value_sd, -5, 5)
+    known = np.isfinite(z) & (z != 0)
+    n = known.sum(axis=1)[:, None]
+    market = np.where(known, z, 0.0).sum(axis=1)[:, None] / np.maximum(n, 1)
+    both = np.isfinite(values) & (n >= SHIFT_OTHERS)
+    values = np.where(both, values, 0.0)
+    same, before, after = (
+        _links(values, market, both),
+        _links(values[1:], market[:-1], both[1:] & (n[:-1] >= SHIFT_OTHERS)),
+        _links(values[:-1], market[1:], both[:-1] & (n[1:] >= SHIFT_OTHERS)),
+    )
+    most = np.fmax(np.abs(before), np.abs(after))
+    with np.errstate(invalid="ignore"):
+        odd = np.flatnonzero((np.abs(same) < SHIFT_SAME) & (most >= SHIFT_LINK))
+    for column in odd:
+        name, late = factors.names[column], bool(abs(before[column]) == most[column])
+        yield Finding(
+            "shifted-days", "warn", "factors", (name,), (),
+            f"{name} has a correlation of {same[column]:.2f} with the assets on the same day, and of"
+            f" {(before if late else after)[column]:.2f} on the day {'before' if late else 'after'}",
+            f"Its days are one too {'late' if late else 'early'}, or its market closes"
+            f" {'before' if late else 'after'} the assets'.",
+            "Check the days of the factors.",
+        )  # fmt: skip
 
 
 def _links(one: Floats, other: Floats, both: NDArray[np.bool_]) -> Floats:
