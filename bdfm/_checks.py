@@ -10,12 +10,15 @@ import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
+from types import MappingProxyType, NoneType
 from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 import numpy as np
 import pandas as pd
 
 from bdfm import _dates, _memory, _numbers, _tables
+from bdfm._kinds import kind_and_text, of_kind
 from bdfm._reading import short
 from bdfm._symbols import did_you_mean
 from bdfm.errors import DataError, FileError, UnknownLabelError
@@ -233,12 +236,13 @@ def has_columns(
     *,
     where: str,
     others: Mapping[str, Iterable[str]] = MappingProxyType({}),
+    hint: str = "Give a DataFrame.",
 ) -> None:
     """Raise ``DataError`` unless it is a table with all ``columns``; ``others``: names to tell for each."""
     if not isinstance(frame, pd.DataFrame):
         raise DataError(
-            f"{where}: a table with the columns {first(columns, 8)} was expected, got a"
-            f" {type(frame).__name__}. Give a DataFrame."
+            f"{where}: a table with the columns {first(columns, 8)} was expected, got"
+            f" {kind_and_text(frame)}. {hint}"
         )
     missing = [c for c in columns if c not in frame.columns]
 
@@ -360,7 +364,8 @@ def universe_table(universe: pd.DataFrame) -> pd.DataFrame:
     """
     where = "universe"
     universe = _tables.bare_list(universe)
-    has_columns(universe, ("symbol", "asset_class"), where=where)
+    hint = "Read a file with bdfm.read_universe(path)."
+    has_columns(universe, ("symbol", "asset_class"), where=where, hint=hint)
     if universe.empty:
         raise DataError(f"{where}: no assets. Give one row for each.")
     printable(universe["asset_class"], what="classes", where=where)
@@ -375,6 +380,12 @@ def universe_table(universe: pd.DataFrame) -> pd.DataFrame:
         )
     name = _text(table["name"]) if "name" in table else table["symbol"]
     return table.assign(name=name.where(name != "", table["symbol"]))
+
+
+def is_table(given: object, *, where: str) -> None:
+    """Raise ``DataError`` for what is no DataFrame, such as the path of a file; None is no table at all."""
+    hint = f"Read a file with bdfm.read_{where}(path)."
+    of_kind(given, (pd.DataFrame, NoneType), what="it", where=where, hint=hint, expected="a DataFrame")
 
 
 def earnings_table(earnings: pd.DataFrame) -> pd.DataFrame:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterable, Mapping
+from functools import wraps
 from importlib import import_module
+from inspect import signature
 from pathlib import PurePath
+from typing import Final
 
 from bdfm._reading import short
 from bdfm.errors import DataError
@@ -26,8 +31,12 @@ def of_kind(
         return
     kinds = kind if isinstance(kind, tuple) else (kind,)
     expected = expected or " or ".join(map(_public_name, kinds))
-    came = f"the class {given.__name__} itself" if isinstance(given, type) else kind_and_text(given)
-    raise DataError(f"{where}: {what} must be {expected}, got {came}. {hint}")
+    raise DataError(f"{where}: {what} must be {expected}, got {_came(given)}. {hint}")
+
+
+def _came(given: object) -> str:
+    """What came, for a message."""
+    return f"the class {given.__name__} itself" if isinstance(given, type) else kind_and_text(given)
 
 
 def _public_name(kind: type) -> str:
@@ -43,7 +52,73 @@ def _public_name(kind: type) -> str:
     )
 
 
+def texts(given: Iterable[str]) -> list[str]:
+    """Names in the order given; one text is one name, where Python would take its letters."""
+    return [given] if isinstance(given, str) else list(given)
+
+
 def kind_and_text(given: object) -> str:
     """What a thing is, for a message; texts and numbers are repeated."""
     plain = isinstance(given, str | int | float | PurePath)
     return type(given).__name__ + (f" {short(repr(given))}" if plain else "")
+
+
+# Classes of this package that functions take: the name that users have, and where one is had from
+_TAKEN: Final[Mapping[str, tuple[str, str]]] = {
+    "ExposureData": ("bdfm.exposures.ExposureData", "Make it by its from_prices(prices, factors)."),
+    "FactorModel": ("bdfm.FactorModel", 'Such as bdfm.FactorModel.from_preset("house").'),
+    "Forecast": ("bdfm.Forecast", "Such as posterior.forecast(seed=1), or bdfm.Forecast.load(path)."),
+    "Ledger": ("bdfm.ledger.ledger.Ledger", "Open it by Ledger.open(folder)."),
+    "MarketData": ("bdfm.backtest.MarketData", "Make it by MarketData.of(prices, universe)."),
+    "Panel": ("bdfm.Panel", "Make it of prices by bdfm.Panel.from_prices."),
+    "Posterior": ("bdfm.Posterior", "Such as bdfm.fit(model, panel, seed=1), or bdfm.Posterior.load(path)."),
+    "RiskModel": ("bdfm.risk.RiskModel", "Such as bdfm.risk.StatisticalEstimator(3).fit(returns)."),
+    "Run": ("bdfm.backtest.Run", "walk_forward(...) gives it, and Run.load(folder) one that is there."),
+}
+_BY_NAME: Final = re.compile(r"Mapping\[str, (\w+)\]")
+
+
+def taken(function: Callable[..., object]) -> dict[str, tuple[str, bool, bool]]:
+    """Parameters that take objects of this package, from their annotations.
+
+    The class of each, whether it takes several by name, and whether None will do.
+    """
+    found = {}
+    for name, parameter in signature(function).parameters.items():
+        text = str(parameter.annotation)
+        several = _BY_NAME.match(text)
+        kind = several[1] if several else text.removesuffix(" | None")
+        if kind in _TAKEN:
+            found[name] = (kind, several is not None, text.endswith("| None"))
+    return found
+
+
+def door[**P, R](function: Callable[P, R]) -> Callable[P, R]:
+    """Function whose arguments that are to be objects of this package are looked at before anything else.
+
+    A path, or a table, in the place of one is told as such (``DataError``), with where one is had from.
+    """
+    asked, places = taken(function), list(signature(function).parameters)
+
+    @wraps(function)
+    def looked_at(*args: P.args, **kwargs: P.kwargs) -> R:
+        for name, given in (dict(zip(places, args, strict=False)) | kwargs).items():
+            if name in asked:
+                _look(given, name, *asked[name], where=function.__name__)
+        return function(*args, **kwargs)
+
+    looked_at.__dict__["door"] = True
+    return looked_at
+
+
+def _look(given: object, name: str, kind: str, several: bool, optional: bool, *, where: str) -> None:
+    """Raise ``DataError`` unless an argument is of the class of that name, or such objects by name."""
+    if given is None and optional:
+        return
+    called, hint = _TAKEN[kind]
+    if several and not isinstance(given, Mapping):
+        hint = f'{hint} Give it a name: {{"mine": ...}}.'
+        raise DataError(f"{where}: {name} must be {called} by name, got {_came(given)}. {hint}")
+    for one in given.values() if isinstance(given, Mapping) and several else [given]:
+        if kind not in (c.__name__ for c in type(one).__mro__):  # by name: the class need not be imported
+            raise DataError(f"{where}: {name} must be {called}, got {_came(one)}. {hint}")

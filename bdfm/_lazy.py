@@ -5,7 +5,24 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Collection, Mapping
 from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
 from typing import Any
+
+
+def modules_of(package: str) -> Callable[[str], ModuleType]:
+    """``__getattr__`` of a package whose modules are imported when they are first named.
+
+    So that ``bdfm.scoring.calibration.pit`` can be written as pages call it, after ``import bdfm`` alone.
+    """
+
+    def find(name: str) -> ModuleType:
+        full = f"{package}.{name}"
+        if name.startswith("_") or find_spec(full) is None:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return import_module(full)
+
+    return find
 
 
 def public_names(
@@ -37,7 +54,7 @@ def public_names(
         elif name in modules:
             value = import_module(modules[name])
         else:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+            return modules_of(package)(name)
         setattr(sys.modules[package], name, value)  # found at once the next time
         return value
 

@@ -25,11 +25,22 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from bdfm import _numerals, _renamed
+from bdfm._reading import counted, short
 from bdfm._settings_errors import settings_error
 from bdfm.errors import BdfmError, DataError
 
 MAX_SEED: Final = 2**63 - 1  # the largest whole number that a file can hold
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
+
+
+def _by_place(record: type[BaseModel], given: tuple[Any, ...]) -> TypeError:
+    """Error of a record that was given values without their names."""
+    fields = {name: f for name, f in record.model_fields.items() if name != "kind"}
+    needed = [name for name, f in fields.items() if f.is_required()] or list(fields)[:3]
+    return TypeError(
+        f"{record.__name__}: {counted(len(given), 'value')} without a name, first {short(repr(given[0]))}."
+        f" Say which it is: {record.__name__}({', '.join(f'{name}=...' for name in needed)})."
+    )
 
 
 class Settings(BaseModel):
@@ -50,6 +61,11 @@ class Settings(BaseModel):
     told_as: ClassVar[str | None] = None
     error_kind: ClassVar[type[BdfmError]] = DataError
     renamed: ClassVar[Mapping[str, str]] = {}
+
+    def __new__(cls, *by_place: Any, **_: Any) -> Self:
+        if by_place:  # here, since a signature is made of __init__
+            raise _by_place(cls, by_place)
+        return super().__new__(cls)
 
     def __init__(self, **settings: Any) -> None:
         settings = self.with_new_names(settings)

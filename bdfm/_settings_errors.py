@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from bdfm._checks import known, shown
 from bdfm.errors import BdfmError, DataError, UnknownLabelError
@@ -77,7 +77,9 @@ def settings_error(
         except UnknownLabelError as unknown:
             return unknown
     if problem["type"] == "missing":
-        return kind(f"{place}: the key {key} is missing.")
+        choices = _choices(owner.model_fields[key].annotation) if key in owner.model_fields else ()
+        hint = f" Give {key} = {' or '.join(map(repr, choices))}." if choices else ""
+        return kind(f"{place}: the key {key} is missing.{hint}")
     if cause is not None:  # a validator's text says which key
         return kind(f"{place}: {cause}, got {shown(problem.get('input'))}.")
     same = [x for x in problems if x["loc"] == problem["loc"]]  # one for each form that a key may have
@@ -110,6 +112,12 @@ def _settings_at(record: type[BaseModel], location: Sequence[int | str]) -> tupl
         ]
         candidates = found or candidates
     return candidates[0], keys
+
+
+def _choices(annotation: Any) -> tuple[Any, ...]:
+    """Values of a key that can have but a few."""
+    annotation = getattr(annotation, "__value__", annotation)
+    return get_args(annotation) if get_origin(annotation) is Literal else ()
 
 
 def _kind(record: type[BaseModel]) -> Any:

@@ -9,6 +9,7 @@ import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
 from bdfm import _columns, _dates, _numbers
+from bdfm._kinds import kind_and_text
 from bdfm._reading import READING, Reading, cut
 from bdfm._symbols import Aliases
 from bdfm.errors import DataError
@@ -158,7 +159,10 @@ def prices_frame(prices: Any, *, where: str = "prices") -> pd.DataFrame:
     if isinstance(prices, pd.Series):
         prices = prices.to_frame()
     if not isinstance(prices, pd.DataFrame):
-        raise DataError(f"{where}: a table (day, symbol) was expected, got {type(prices).__name__}.")
+        raise DataError(
+            f"{where}: a table (day, symbol) was expected, got {kind_and_text(prices)}."
+            " Read a file with bdfm.read_prices(path)."
+        )
     if any(getattr(kind, "kind", "") == "c" for kind in prices.dtypes):
         raise DataError(f"{where}: numbers are complex. Give real ones.")
     found = _wide(prices, where=where)

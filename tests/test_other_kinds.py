@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 from pathlib import PurePath
 
@@ -12,9 +13,11 @@ import pytest
 
 import bdfm
 from bdfm import exposures, risk, validation
-from bdfm._kinds import of_kind
-from bdfm.backtest import MarketData, QuantileForecast, look_ahead, walk_forward
-from bdfm.errors import DataError, ModelError, UnknownLabelError
+from bdfm._kinds import of_kind, taken
+from bdfm.backtest import MarketData, QuantileForecast, compare, look_ahead, walk_forward
+from bdfm.errors import DataError, FileError, ModelError, UnknownLabelError
+from bdfm.forecast import edits
+from bdfm.model.evidence import check_evidence
 
 PRICES, UNIVERSE = bdfm.demo()
 SYMBOLS = ["AAPL", "JPM", "KO", "PG", "XOM"]
@@ -237,3 +240,134 @@ def test_tables_of_risk_and_exposures():
     data = exposures.ExposureData.from_prices(PRICES[SYMBOLS].iloc[:400], factors.iloc[:399])
     with pytest.raises(DataError, match=r"results must be Mapping, got list\. Such as \{m.name"):
         exposures.compare([], data)
+
+
+ROOMS = ("bdfm", "bdfm.backtest", "bdfm.risk", "bdfm.exposures", "bdfm.validation")
+PAGED = ("inference.sbc", "ledger.track", "posterior.leave_future_out", "posterior.leave_one_out")
+PAGED += ("posterior.predictive_checks", "report.page")
+
+
+def public_functions():
+    modules = [importlib.import_module(room) for room in ROOMS]
+    found = {getattr(m, name) for m in modules for name in m.__all__}
+    for name in PAGED:
+        module = importlib.import_module(f"bdfm.{name}")
+        found |= {f for f in vars(module).values() if getattr(f, "__module__", "") == module.__name__}
+    found = {f for f in found if inspect.isfunction(f) and not f.__name__.startswith("_")}
+    return sorted(found, key=lambda f: (f.__module__, f.__name__))
+
+
+def test_public_functions_look_at_what_they_are_given():
+    """A path in the place of a forecast, a posterior, a run was an AttributeError deep inside."""
+    own = {"fit", "pasts", "verdict", "walk_forward"}  # which say it themselves, or are handed what is theirs
+    looked_at = 0
+    for function in public_functions():
+        if not taken(function) or function.__name__ in own:
+            continue
+        needed = [
+            name
+            for name, p in inspect.signature(function).parameters.items()
+            if p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+        ]
+        first = next(iter(taken(function)))
+        with pytest.raises(DataError, match=rf"{function.__name__}: \w+ must be bdfm\.[\w.]+.*, got str"):
+            function(**{name: "a/path" for name in {*needed, first}})
+        looked_at += 1
+    assert looked_at > 25
+
+
+def test_objects_by_name():
+    with pytest.raises(DataError, match=r"models must be bdfm.risk.RiskModel by name, got int 1\. .*mine"):
+        risk.stress_test(1, {"KO": 1.0})
+    with pytest.raises(DataError, match=r"models must be bdfm.risk.RiskModel, got int 1\."):
+        risk.stress_test({"a": 1}, {"KO": 1.0})
+
+
+@pytest.mark.parametrize("runs", ["runs", ["runs/a", "runs/b"]])
+def test_folders_in_the_place_of_runs(runs):
+    with pytest.raises(DataError, match=r"bdfm.backtest.Run, got str 'runs.*load_runs\(\[folder\]\)"):
+        compare(runs)
+
+
+def small_forecast():
+    draws = np.random.default_rng(1).normal(0, 0.05, (200, 2))
+    days = {"origin": "2022-02-04", "end": "2022-03-04"}
+    return bdfm.Forecast.from_draws(draws, assets=["A", "B"], asset_class=["s", "s"], **days)
+
+
+@pytest.mark.parametrize("settings", ["minimum_variance", {"max_weight": 0.3}])
+def test_a_method_or_a_table_in_the_place_of_a_mandate(settings):
+    with pytest.raises(DataError, match=r'bdfm.Mandate or DecisionSettings, got .*method="minimum_variance"'):
+        bdfm.decide(small_forecast(), settings)
+
+
+def test_what_is_no_weights(tmp_path):
+    made = small_forecast()
+    with pytest.raises(DataError, match=r"weights by symbol, got str 'equal'\. Such as decision.weights"):
+        made.write_submission(tmp_path / "s.csv", "equal")
+    with pytest.raises(DataError, match=r"got DataFrame\. A row of a table is table.iloc\[0\]"):
+        bdfm.portfolio_risk(made, pd.DataFrame({"A": [0.5, 1], "B": [0.5, 0]}))
+    with pytest.raises(DataError, match=r"got str 'book.csv'\. .*bdfm.risk.read_portfolios reads a file"):
+        bdfm.portfolio_risk(made, "book.csv")
+
+
+def test_paths_where_tables_are_taken():
+    with pytest.raises(DataError, match=r"got str 'p.csv'\. Read a file with bdfm.read_prices\(path\)"):
+        panel("p.csv")
+    with pytest.raises(DataError, match=r"got str 'u.csv'\. Read a file with bdfm.read_universe\(path\)"):
+        panel(universe="u.csv")
+    for table in ("earnings", "volatility"):
+        message = rf"{table}: it must be a DataFrame, got str 'e.csv'\. Read .* bdfm.read_{table}\(path\)"
+        for door in (panel, lambda **given: MarketData.of(PRICES, UNIVERSE, **given)):
+            with pytest.raises(DataError, match=message):
+                door(**{table: "e.csv"})
+
+
+@pytest.mark.parametrize(
+    ("record", "values", "message"),
+    [
+        (bdfm.SamplerSettings, (100,), r"1 value without a name, first 100\. .*SamplerSettings\("),
+        (bdfm.views.Absolute, ("XOM", 0.03), r"2 values .*first 'XOM'\. .*semantics=.*mean=.*asset="),
+        (edits.Shift, ("XOM", 0.03), r"Say which it is: Shift\(asset=\.\.\., by=\.\.\.\)\."),
+        (bdfm.Mandate, (0.3,), r"1 value without a name"),
+    ],
+)
+def test_values_without_their_names(record, values, message):
+    with pytest.raises(TypeError, match=message):
+        record(*values)
+
+
+def test_what_a_missing_key_may_be():
+    with pytest.raises(DataError, match=r"semantics is missing\. Give .*evidence.* or .constraint."):
+        bdfm.views.Absolute(asset="XOM", mean=0.03, sd=0.02)
+
+
+def test_the_path_of_a_model_or_of_changes_may_be_a_text(tmp_path):
+    """A path as a text was read as TOML; a file in the place of a preset was told to be given as it was."""
+    file = tmp_path / "own.toml"
+    file.write_text('name = "own"\nn_factors = 2\n')
+    assert bdfm.FactorModel.from_toml(str(file)) == bdfm.FactorModel.from_toml(file)
+    for read in (bdfm.FactorModel.from_toml, bdfm.Changes.from_toml):
+        with pytest.raises(FileError, match=r"nothing\.toml does not exist"):
+            read(str(tmp_path / "nothing.toml"))
+    with pytest.raises(UnknownLabelError, match=r"unknown preset own.toml\..*FactorModel.from_toml\(path\)"):
+        bdfm.FactorModel.from_preset("own.toml")
+
+
+def test_one_name_where_several_may_stand():
+    """The letters of "CF" were taken for the symbols C and F: two others were set to zero."""
+    prices = PRICES[SYMBOLS].set_axis(["C", "F", "CF", "PG", "X"], axis=1)
+    made = panel(prices, list(prices.columns), zero="CF")
+    assert made.zero == ("CF",)
+    assert made.select("CF").assets == ("CF",)
+    model = risk.StatisticalEstimator(1).fit(risk.simple_returns(prices, period_days=7).iloc[-60:])
+    assert model.select("CF").assets == ("CF",)
+    assert list(risk.hedge(model, {"PG": 1.0}, "CF").ratios.index) == ["CF"]
+
+
+def test_evidence_that_is_one_or_none():
+    made = panel(universe=SYMBOLS, settings=HOUSE.panel)
+    (one,) = check_evidence(bdfm.Evidence("XOM", 0.02, 0.1), made)
+    assert one.asset == "XOM"
+    with pytest.raises(DataError, match=r"each must be bdfm.Evidence, got str 'XOM = 2%'"):
+        check_evidence(["XOM = 2%"], made)

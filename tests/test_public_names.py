@@ -6,6 +6,7 @@ import doctest
 import importlib
 import inspect
 import re
+import subprocess
 import sys
 from fnmatch import fnmatch
 from pathlib import Path
@@ -107,3 +108,29 @@ def test_names_are_found_in_code():
         "bdfm.exposures", "bdfm.exposures.KalmanBetas",
         "bdfm.backtest.compare", "bdfm.risk",
     }  # fmt: skip
+
+
+def test_names_with_dots_on_pages_work_after_one_import():
+    """``bdfm.scoring.calibration.pit`` of a page was an AttributeError until its module had been imported."""
+    pages = [ROOT / "README.md", *(p for p in (ROOT / "docs").rglob("*.md") if "generated" not in p.parts)]
+    names = {
+        n for p in pages for n in re.findall(r"(?<![\w/.])bdfm(?:\.[A-Za-z_]\w*)+", p.read_text("utf-8"))
+    }
+    assert {"bdfm.posterior.leave_future_out.leave_future_out", "bdfm.inference.align.align"} <= names
+    code = (
+        "import sys, bdfm\n"
+        "from bdfm.errors import MissingDependencyError\n"
+        "for name in sys.argv[1:]:\n"
+        "    found = bdfm\n"
+        "    try:\n"
+        "        for part in name.split('.')[1:]:\n"
+        "            found = getattr(found, part)\n"
+        "    except MissingDependencyError:\n"
+        "        pass\n"
+        "    except AttributeError:\n"
+        "        print(name)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *sorted(names)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == ""

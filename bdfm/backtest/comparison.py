@@ -18,6 +18,7 @@ from rich.markup import escape as rich_escape
 from rich.table import Table
 
 from bdfm import _checks
+from bdfm._kinds import of_kind
 from bdfm._seeds import either_seed
 from bdfm._strict import strict
 from bdfm.backtest import page
@@ -70,6 +71,9 @@ def compare(
         Origins that only some of the runs have, and that are left out.
     """
     where = "compare"
+    hint = "walk_forward(...) gives one; bdfm.backtest.load_runs([folder]) those of a folder."
+    for run in [runs] if isinstance(runs, str | Path | Run) else runs:
+        of_kind(run, Run, what="each of the runs", where=where, hint=hint)
     if len(runs) < 2:
         raise DataError(f"{where}: {len(runs)} run given. Give at least two.")
     names = _names(runs)

@@ -279,6 +279,8 @@ class MarketData:
             An asset of the universe without a column of prices.
         """
         table = _checks.universe_table(universe)
+        _checks.is_table(earnings, where="earnings")
+        _checks.is_table(volatility, where="volatility")
         table = table[[c for c in ("symbol", "asset_class", "name", "group") if c in table]]
         symbols = list(table["symbol"])
         prices = _tables.prices_frame(prices)

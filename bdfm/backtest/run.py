@@ -429,6 +429,7 @@ def load_runs(folders: Sequence[str | Path]) -> list[Run]:
     >>> folder.cleanup()
     """
     found: list[Path] = []
+    folders = [folders] if isinstance(folders, str | Path) else folders
     for folder in (_checks.path_of(x, what="folder") for x in folders):
         inside = sorted(p.parent for p in folder.glob(f"*/{MANIFEST}"))
         found += inside if inside and not os.path.exists(folder / MANIFEST) else [folder]

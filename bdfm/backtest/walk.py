@@ -378,9 +378,10 @@ def _write(folder: Path, done: _Done) -> None:
 def _report_failures(run: Run) -> None:
     if not len(run.failures):
         return
-    named = _checks.first(
-        (f"{r.origin}: {r.error}, {r.message}" for r in run.failures.itertuples()), whole=True
-    )
+    reasons: dict[str, list[str]] = {}  # most fail for one reason, which is told once
+    for r in run.failures.itertuples():
+        reasons.setdefault(f"{r.error}, {r.message}", []).append(str(r.origin))
+    named = _checks.first((f"{_checks.first(days)}: {why}" for why, days in reasons.items()), whole=True)
     text = f"backtest of {run.name}: {len(run.failures)} of {len(run.manifest['origins'])} origins failed"
     if not run.results:
         raise DataError(f"{text} ({named}). Tracebacks are in {run.folder / ORIGINS}.")

@@ -55,6 +55,8 @@ def roll(
     for word, texts in (("kept", rolled.kept), ("dropped", rolled.dropped)):
         for text in texts:
             out.print(f"{word} {text}", markup=False, soft_wrap=True)
+    if rolled.note:
+        err.print(f"roll: {rolled.note}.", markup=False, soft_wrap=True)
     if rolled.run.holdings:
         out.print(f"{len(rolled.run.holdings)} holdings, {sum(rolled.run.holdings.values()):.1%} invested")
     if check:

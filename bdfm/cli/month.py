@@ -234,6 +234,9 @@ def _run_one(month_file: Path, *, check: bool) -> dict[str, Any]:
     if decision is not None:
         show_decision(decision, forecast)
     show_diagnosis(posterior.diagnose())
+    if out.quiet and not facts["diagnostics"]["converged"] and month.run.sampler.draws != "auto":
+        # A run of automatic length has warned of it; one of a fixed length would end without a word.
+        err.print(f"{month_file}: {posterior.diagnose().verdict}", markup=False, soft_wrap=True)
     out.print(f"Results in {month.out}", markup=False, soft_wrap=True)
     return facts | {"out": str(month.out)}
 
@@ -253,6 +256,8 @@ def _run_several(
             err.print(f"{outcome.path}: failed: {outcome.error}", markup=False, soft_wrap=True)
         else:
             out.print(f"{outcome.path}: done in {outcome.seconds:.0f} s", markup=False, soft_wrap=True)
+        if out.quiet and outcome.verdict and not (check or outcome.converged or outcome.warnings):
+            err.print(f"{outcome.path}: {outcome.verdict}", markup=False, soft_wrap=True)
 
     options: dict[str, Any] = {"workers": workers, "scheduler": scheduler, "memory": memory}
     others = (

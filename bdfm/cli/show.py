@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rich.table import Table
 
@@ -34,15 +34,20 @@ def show_quantiles(result: Forecast, n_ends: int = 12) -> None:
     out.print(table)
 
 
+# Edits and views whose effect is in the standard deviation, and hardly in the median and the fifths
+_SPREAD: Final = dict.fromkeys(("volatility", "scale", "cap", "replace"), (("sd", "sd"),))
+
+
 def show_history(forecast: Forecast, since: int = 0) -> None:
     """Views and edits, with what each did to the asset that it is about."""
     effects = forecast.effects()
     for number, record in enumerate(forecast.records[since:], since + 1):
         out.print(f"{number}. {record.text}", markup=False, soft_wrap=True)
         for _, row in effects[effects["change"] == number].head(3).iterrows():
+            told = (("median", "median"), *_SPREAD.get(record.kind, ()), ("lowest", "P1"), ("highest", "P5"))
             moves = ", ".join(
                 f"{name} {100 * row[f'{m}_before']:.1f} -> {100 * row[f'{m}_after']:.1f} %"
-                for name, m in (("median", "median"), ("lowest", "P1"), ("highest", "P5"))
+                for name, m in told
             )
             out.print(f"   {row['symbol']}: {moves}", markup=False, soft_wrap=True)
 

@@ -163,7 +163,8 @@ def hedges(table: pd.DataFrame) -> None:
     """Print minimum-variance hedges."""
     names = [str(c) for c in table.columns if c not in ("volatility", "hedged_volatility", "effectiveness")]
     shown = _table(
-        "Minimum-variance hedge: what to hold of each, as a share of the book",
+        "Minimum-variance hedge: what to hold of each, as a share of the book (Bayesian: by the mean of its"
+        " covariances)",
         ["portfolio", "model"],
         [*names, "volatility %", "hedged %", "variance less %"],
     )
@@ -276,7 +277,8 @@ def stress(found: StressTest, book: Book) -> None:
             continue
         shown = _table(title, [str(x) for x in table.index.names], list(fields.values()))
         for key, row in _rows(table):
-            shown.add_row(*key, *(f"{100 * row[c]:+.2f}" for c in fields))
+            signs = {c: "+" if c == "return" else "" for c in fields}  # risk has none
+            shown.add_row(*key, *(f"{100 * row[c]:{signs[c]}.2f}" for c in fields))
         _print(shown, len(table))
     shown = _table(
         f"Losing {found.scenarios.loss:.0%} over {book.span}: how far, and by which move",

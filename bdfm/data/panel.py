@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bdfm import _checks, _labels, _renamed, _tables
 from bdfm._html import opening
+from bdfm._kinds import texts
 from bdfm._strict import strict
 from bdfm.data import features, plots
 from bdfm.data.assembly import assemble
@@ -169,8 +170,10 @@ class Panel:
         settings = panel_settings(settings)
         horizon = _checks.at_least(horizon, 1, what="horizon", where="panel")
         table = _checks.universe_table(universe)
+        _checks.is_table(earnings, where="earnings")
+        _checks.is_table(volatility, where="volatility")
         symbols = list(table["symbol"])
-        inactive = tuple(dict.fromkeys(zero))
+        inactive = tuple(dict.fromkeys(texts(zero)))
         _checks.known(inactive, symbols, what="symbol", where="zero")
         day = _checks.as_date(origin, where="origin")
         prices = _tables.prices_frame(prices)
@@ -483,7 +486,7 @@ class Panel:
         Raises ``UnknownLabelError`` for a symbol that the panel does not have, ``DataError`` for none or a
         repeated one.
         """
-        assets = list(assets)
+        assets = texts(assets)
         if not assets:
             raise DataError("select: no assets given. Name at least one.")
         _checks.unique(assets, what="symbols", where="select")

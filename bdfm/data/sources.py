@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, cast
 import pandas as pd
 
 from bdfm import _checks, _columns, _dates, _numbers, _symbols, _tables
-from bdfm._kinds import of_kind
+from bdfm._kinds import of_kind, texts
 from bdfm._optional import optional
 from bdfm._reading import READING, Reading, line_of
 from bdfm.data.doubts.door import doubt
@@ -343,7 +343,7 @@ def yahoo(symbols: Sequence[str], start: object, end: object) -> pd.DataFrame:
     >>> bdfm.yahoo(["SPY", "TLT"], "2021-01-04", "2021-12-31")  # doctest: +SKIP
     """
     where = "yahoo"
-    symbols = list(symbols)
+    symbols = texts(symbols)
     if not symbols:
         raise DataError(f"{where}: no symbols given. Name at least one.")
     _checks.unique(symbols, what="symbols", where=where)

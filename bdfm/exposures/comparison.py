@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bdfm import _checks
-from bdfm._kinds import of_kind
+from bdfm._kinds import door, of_kind
 from bdfm._optional import optional
 from bdfm._seeds import either_seed
 from bdfm._statistics import long_run_variance
@@ -131,6 +131,7 @@ class Comparison:
         return f"<p>{escape(repr(self).partition(':')[0])}</p>{self.table().round(5).to_html()}"
 
 
+@door
 def compare(
     results: Mapping[str, Exposures | Sequence[Exposures]], data: ExposureData, *, part: Part = "test"
 ) -> Comparison:

@@ -13,6 +13,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from bdfm import _checks, _labels, _tables
+from bdfm._kinds import texts
 from bdfm._seeds import either_seed
 from bdfm._strict import strict
 from bdfm.data.doubts.door import doubt
@@ -327,6 +328,7 @@ class ExposureData:
 
     def select(self, assets: Sequence[str]) -> ExposureData:
         """Data of some assets, in the order given, on the same split."""
+        assets = texts(assets)
         _checks.known(assets, self.assets, what="asset", where="select")
         _checks.unique(assets, what="assets", where="select", hint="Name each once.")
         if not len(assets):

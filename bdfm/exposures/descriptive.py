@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from bdfm._kinds import door
 from bdfm.errors import DataError
 from bdfm.exposures.data import ExposureData
 
@@ -14,6 +15,7 @@ MARKET_DAYS: Final = 252
 _RANGE: Final = ("mean", "median", "sd", "min", "max")
 
 
+@door
 def describe(data: ExposureData) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Statistics of each series, and of their correlations.
 

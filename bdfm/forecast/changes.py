@@ -69,10 +69,7 @@ class Changes:
     @classmethod
     def from_toml(cls, source: str | Path) -> Changes:
         """Changes of a TOML file (a path) or of a TOML text."""
-        where, text = "changes", str(source)
-        if isinstance(source, Path):
-            where = str(source)
-            text = _checks.existing_text(source, what="changes")
+        where, text = _toml.source_text(source, what="changes")
         return cls.from_dict(_toml.parsed(text, where=where), where=where)
 
     @classmethod

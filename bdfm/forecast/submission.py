@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bdfm import _checks
+from bdfm._kinds import of_kind
 from bdfm.errors import DataError
 
 Floats = NDArray[np.float64]
@@ -39,6 +40,9 @@ def submission(
     if decisions is None:
         weight = np.full(len(assets), MIN_EXPOSURE / len(assets))
     else:
+        hint = "Such as decision.weights; None is an equal weight."
+        kinds, expected = (Mapping, pd.Series), "weights by symbol"
+        of_kind(decisions, kinds, what="the argument", where=where, hint=hint, expected=expected)
         given = {str(k): _checks.finite(v, what=f"{k}", where=where) for k, v in decisions.items()}
         _checks.known(given, assets, what="asset", where=where)
         weight = np.array([given.get(a, 0.0) for a in assets])

@@ -25,6 +25,7 @@ from scipy.stats import binom
 from bdfm import _checks
 from bdfm._figures import pyplot
 from bdfm._html import opening
+from bdfm._kinds import door
 from bdfm._seeds import either_seed
 from bdfm._statistics import p_text
 from bdfm.data.panel import Panel
@@ -200,6 +201,7 @@ class SBC:
 
 
 @either_seed
+@door
 def calibrate(
     model: FactorModel,
     panel: Panel,

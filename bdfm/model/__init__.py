@@ -1,1 +1,8 @@
 """The model: parts in named slots, their equations, and the PyMC form that defines its density."""
+
+from typing import TYPE_CHECKING
+
+from bdfm._lazy import modules_of
+
+if not TYPE_CHECKING:  # which sees the modules by itself
+    __getattr__ = modules_of(__name__)

@@ -25,7 +25,7 @@ from bdfm.data.panel import Panel
 from bdfm.data.settings import PanelSettings
 from bdfm.errors import ModelError
 from bdfm.model.evidence import Evidence
-from bdfm.model.part import Array, Data, Params, Part, Turn, Variable, functions_for
+from bdfm.model.part import Array, Data, Params, Part, Turn, Variable, checked_features, functions_for
 from bdfm.model.parts import factor_volatility, stochastic_volatility  # noqa: F401 (their kinds are known)
 from bdfm.model.parts.dynamics import (
     AR1,
@@ -458,14 +458,8 @@ def model_data(model: Equations, panel: Panel, *, future: bool = False) -> dict[
     blocks = ahead if future else own.blocks(n_history)
     arrays: dict[str, NDArray[Any]] = {name: part[name].to_numpy() for name in sorted(model.needs)}
     for made_by in model.parts:
-        made = made_by.features(panel, future=future)
-        for name, x in made.items():
-            if x.shape[0] != len(returns) or not np.isfinite(x).all():
-                raise ModelError(
-                    f"model {model.name!r}: {type(made_by).__name__} made {name} of shape {x.shape}; finite"
-                    f" values for {len(returns)} periods were expected."
-                )
-        arrays |= made
+        sizes = {PERIOD: len(returns), ASSET: len(panel.assets)}
+        arrays |= checked_features(made_by, made_by.features(panel, future=future), sizes)
     return arrays | {
         CLASS_INDEX: panel.class_index,
         # Weights are of the past; what evidence says of the forecast period counts in full (eq. 9, 12).

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bdfm import _checks, _renamed
+from bdfm._kinds import of_kind
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.said import LARGEST
 from bdfm.data.doubts.tables import Said, Tables
@@ -43,6 +44,11 @@ def check_evidence(
     ``accept``: doubts that are right all the same, see ``bdfm.data.doubts``; None where examined before.
     """
     where = "evidence"
+    given: Any = evidence
+    evidence = [given] if isinstance(given, str | Evidence) else given
+    for one in evidence:
+        hint = 'Such as bdfm.Evidence("XOM", mean=0.02, sd=0.1).'
+        of_kind(one, Evidence, what="each", where=where, hint=hint)
     _checks.known([e.asset for e in evidence], panel.assets, what="asset", where=where)
     for horizon in dict.fromkeys(e.horizon for e in evidence):
         named = [e.asset for e in evidence if e.horizon == horizon]

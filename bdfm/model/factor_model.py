@@ -67,11 +67,7 @@ class FactorModel(Equations):
     @classmethod
     def from_toml(cls, source: str | Path) -> FactorModel:
         """Return the model of a TOML file (a path) or of a TOML text."""
-        if isinstance(source, Path):
-            where = str(source)
-            text = _checks.existing_text(source, what="model")
-        else:
-            where, text = "model", source
+        where, text = _toml.source_text(source, what="model")
         return cls.from_dict(_toml.parsed(text, where=where, kind=ModelError), where=where)
 
     @classmethod
@@ -88,11 +84,13 @@ class FactorModel(Equations):
 
     @classmethod
     def from_preset(cls, name: str) -> FactorModel:
-        """Return the named model that ships with the package, such as ``m6``."""
+        """Return the named model that ships with the package, such as ``m6``.
+
+        A model file of your own is read by ``from_toml``.
+        """
         files = presets()
-        _checks.known(
-            [name], list(files), what="preset", where="model", hint="Or give the path of a TOML file."
-        )
+        file = "A file of yours is the option --model model.toml, or bdfm.FactorModel.from_toml(path)."
+        _checks.known([name], list(files), what="preset", where="model", hint=file)
         return cls.from_toml(files[name])
 
     # -- notebooks -------------------------------------------------------------------------------------

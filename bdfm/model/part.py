@@ -97,6 +97,39 @@ def functions_for(*arrays: Array) -> Any:
     return pt
 
 
+def checked_features(
+    part: Part, made: Mapping[str, NDArray[Any]], sizes: Mapping[str, int]
+) -> Mapping[str, NDArray[Any]]:
+    """Regressors that a part made, as it declared them; ``ModelError`` for others, shapes and gaps."""
+    who, declared = f"part {type(part).__name__}", part.feature_dims
+    if made.keys() != declared.keys():
+        raise ModelError(
+            f"{who}: features() made {', '.join(sorted(made)) or 'nothing'}, and feature_dims declares"
+            f" {', '.join(sorted(declared)) or 'nothing'}. Give both the same names."
+        )
+    for name, x in made.items():
+        expected = tuple(sizes.get(dim, n) for dim, n in zip(declared[name], np.shape(x), strict=False))
+        if np.shape(x) != expected or len(declared[name]) != np.ndim(x):
+            dims = ", ".join(f"{dim} {sizes[dim]}" if dim in sizes else dim for dim in declared[name])
+            raise ModelError(f"{who}: {name} has shape {np.shape(x)}, expected ({dims}).")
+        gaps = np.argwhere(~np.isfinite(x))
+        if len(gaps):
+            raise ModelError(
+                f"{who}: {name} has {len(gaps)} values that are not finite, first at"
+                f" {tuple(gaps[0].tolist())} of ({', '.join(declared[name])}). Fill them, such as with 0: no"
+                " effect."
+            )
+    return made
+
+
+def unwritten(part: object, member: str) -> ModelError:
+    """Error of a part of a user's own that lacks what its slot asks for."""
+    return ModelError(
+        f"part {type(part).__name__}: it has no {member}, which its slot asks for. Write it, as"
+        " docs/howto/write_part.md does."
+    )
+
+
 # -- parts -------------------------------------------------------------------------------------------------
 
 
@@ -201,7 +234,7 @@ class Part(Settings):
 
     def params(self, data: Data) -> Params:
         """Random variables of the part, created in the model on the PyMC context stack."""
-        raise NotImplementedError(f"{type(self).__name__} has no params method")
+        raise unwritten(self, "params")
 
     def standardised(self, p: Params, data: Data) -> Params:
         """Variables with ``stored`` False (draw, ...), from parameters with one leading axis of draws.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any, Final
 
 import numpy as np
@@ -15,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bdfm import _blocks
+from bdfm._kinds import door, of_kind
 from bdfm.errors import DataError
 from bdfm.forecast.forecast import Forecast
 from bdfm.portfolio import optimise
@@ -196,6 +198,7 @@ def _trades(
     return table[(table["before"] != 0) | (table["after"] != 0)]
 
 
+@door
 def decide(
     forecast: Forecast,
     settings: DecisionSettings | Mandate | None = None,
@@ -248,6 +251,10 @@ def decide(
     >>> bdfm.decide(forecast, exposure=0.5).weights.to_dict()
     {'A': 0.25, 'B': 0.25}
     """
+    hint = 'A method is told by its name, method="minimum_variance"; limits by bdfm.Mandate(max_weight=0.3).'
+    kinds = (DecisionSettings, Mandate, NoneType)
+    expected = "a bdfm.Mandate or DecisionSettings"
+    of_kind(settings, kinds, what="settings", where="decide", hint=hint, expected=expected)
     under = isinstance(settings, Mandate)
     own = type(settings or DecisionSettings())(
         **(settings or DecisionSettings()).model_dump(exclude_unset=under) | changes

@@ -1,1 +1,8 @@
 """Posterior draws of a fit: what they say, checks against the data, pictures."""
+
+from typing import TYPE_CHECKING
+
+from bdfm._lazy import modules_of
+
+if not TYPE_CHECKING:  # which sees the modules by itself
+    __getattr__ = modules_of(__name__)

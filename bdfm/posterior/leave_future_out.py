@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from bdfm import _checks
+from bdfm._kinds import door
 from bdfm._seeds import either_seed
 from bdfm._statistics import mean_error
 from bdfm.data.panel import Panel
@@ -76,6 +77,7 @@ class LeaveFutureOut:
 
 
 @either_seed
+@door
 def leave_future_out(
     posterior: Posterior,
     *,
@@ -165,6 +167,7 @@ def pasts(panel: Panel, first: int) -> Iterator[tuple[Panel, Floats]]:
 
 
 @either_seed
+@door
 def predictive_log_density(posterior: Posterior, came: Floats, *, seed: int) -> Floats:
     """Log density (asset,) of log returns of the period after the origin, NaN where none came.
 

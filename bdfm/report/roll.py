@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bdfm import _checks
+from bdfm._kinds import texts
 from bdfm.data.periods import span_of
 from bdfm.errors import DataError
 from bdfm.forecast.edits import EDITS
@@ -37,11 +38,14 @@ class Rolled:
         The file's contents.
     kept, dropped
         Edits, views and evidence in words.
+    note
+        Where the holdings come from, if not from the last month's decision; else blank.
     """
 
     run: RunFile
     kept: tuple[str, ...]
     dropped: tuple[str, ...]
+    note: str = ""
 
 
 def roll(
@@ -58,7 +62,8 @@ def roll(
     stay, and other edits were about the last span and are dropped. A horizon that was a date becomes as many
     market days. Views and evidence were about it too, but
     a person may hold on to them: each is kept or dropped as told. ``holdings`` are the weights of the last
-    decision, drifted by the returns to the new origin. The chains go on from the last posterior
+    decision, drifted by the returns to the new origin; where the last month was not run, those of its file,
+    and a note says so. The chains go on from the last posterior
     (``warm_from``) where the last month wrote one and the file did so before.
 
     Parameters
@@ -82,6 +87,7 @@ def roll(
         A statement that is not there.
     """
     path = _checks.path_of(last, what="run file")
+    keep, drop = texts(keep), texts(drop)
     run, _ = read_run_file(path)
     before = _checks.as_date(run.data.origin, where=f"{path}: origin", date_format=run.data.date_format)
     now = _checks.as_date(origin, where="roll: origin")
@@ -115,7 +121,7 @@ def roll(
     if run.shares is not None:
         people = {str(t.get("by", "")) for t in tables["views"]}
         settings["shares"] = {p: x for p, x in run.shares.items() if p in people} or None
-    held = _holdings(path, run, prices, before, now)
+    held, note = _holdings(path, run, prices, before, now)
     if held is None:
         settings.pop("holdings", None)
     else:
@@ -127,6 +133,7 @@ def roll(
         RunFile(**settings),
         tuple(w for w, stays in words if stays),
         tuple(w for w, stays in words if not stays),
+        note,
     )
 
 
@@ -192,24 +199,32 @@ def _next_out(run: RunFile, path: Path, before: pd.Timestamp, now: pd.Timestamp)
 
 def _holdings(
     path: Path, run: RunFile, prices: pd.DataFrame, before: pd.Timestamp, now: pd.Timestamp
-) -> dict[str, float] | None:
-    """Weights of the last decision after the returns since, of the money there is now; None without one."""
+) -> tuple[dict[str, float] | None, str]:
+    """Weights held after the returns since, of the money there is now, or None; and a note on whose they are.
+
+    They are those of the last decision. A month that was not run traded nothing: its file's are held on.
+    """
     file = path.parent / run.out / FORECAST_FILE
-    if run.decided is None or not os.path.isfile(file):
-        return None
-    decision = Decision.of(Forecast.load(file))
-    if decision is None:
-        return None
-    held = decision.weights[decision.weights != 0]
+    if run.decided is None:
+        return None, ""
+    note = ""
+    if os.path.isfile(file):
+        decision = Decision.of(Forecast.load(file))
+        weights = pd.Series(dtype=float) if decision is None else decision.weights
+    else:
+        weights = pd.Series(dict(run.holdings or {}), dtype=float)
+        whose = "the holdings are those of its file" if len(weights) else "there are no holdings"
+        note = f"{path.name} has no forecast in {run.out}, so that nothing was decided there: {whose}"
+    held = weights[weights != 0]
     if held.empty:
-        return None
+        return None, note
     where, hint = f"roll, prices of {path}", "The book holds it: add its prices."
     _checks.known([str(s) for s in held.index], list(prices.columns), what="asset", where=where, hint=hint)
     growth = 1 + period_returns(prices[list(held.index)], before, now)[held.index]
     total = 1 + float(np.dot(held.to_numpy(), growth.to_numpy() - 1))
     if total <= 0:
         raise DataError(f"roll: the book of {path} lost everything by {now:%Y-%m-%d}. Begin a new file.")
-    return {str(s): float(w) for s, w in (held * growth / total).items()}
+    return {str(s): float(w) for s, w in (held * growth / total).items()}, note
 
 
 def to_text(rolled: Rolled, last: Path) -> str:
@@ -217,4 +232,5 @@ def to_text(rolled: Rolled, last: Path) -> str:
     notes = [f"# Rolled from {last.name}."]
     notes += [f"# Kept {text}" for text in rolled.kept]
     notes += [f"# Dropped {text}" for text in rolled.dropped]
+    notes += [f"# {rolled.note}"] if rolled.note else []
     return "\n".join(notes) + "\n" + rolled.run.to_toml()

@@ -16,6 +16,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from bdfm import _checks, _files
 from bdfm._html import opening
+from bdfm._kinds import door, texts
 from bdfm._strict import strict
 from bdfm.errors import DataError, FileError
 from bdfm.names import (
@@ -224,6 +225,7 @@ class RiskModel:
 
     def select(self, assets: Sequence[str]) -> RiskModel:
         """Risk model of some assets, in the order given; factors stay."""
+        assets = texts(assets)
         _checks.known(assets, self.assets, what="asset", where="risk model")
         _checks.unique(assets, what="assets", where="risk model")
         position = {a: i for i, a in enumerate(self.assets)}

@@ -12,6 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bdfm import _checks
+from bdfm._kinds import door, texts
 from bdfm.errors import DataError
 from bdfm.names import ASSET, DRAW, PORTFOLIO
 from bdfm.risk.base import RiskModel
@@ -29,6 +30,7 @@ def _covariances(model: RiskModel, left: Floats, right: Floats) -> Floats:
     return np.asarray(common + (left * d[..., None, :]) @ right.T)
 
 
+@door
 def marginal_risk(model: RiskModel, weights: Weights) -> xr.DataArray:
     """Marginal contribution ∂σ/∂w_i = (Σw)_i / σ of each asset ([draw,] [portfolio,] asset) (eq. R19).
 
@@ -86,6 +88,7 @@ class Hedge:
         return 1 - (self.hedged_volatility / self.volatility) ** 2
 
 
+@door
 def hedge(
     model: RiskModel,
     book: Weights,
@@ -120,7 +123,7 @@ def hedge(
         labels, h = portfolios(instruments, model.assets)
         labels = labels or []
     else:
-        labels = [str(x) for x in instruments]
+        labels = [str(x) for x in texts(instruments)]
         _checks.known(labels, model.assets, what="asset", where=where)
         _checks.unique(labels, what="instruments", where=where)
         h = np.eye(len(model.assets))[[model.assets.index(x) for x in labels]]
@@ -167,6 +170,7 @@ def _limits(
     return low, high
 
 
+@door
 def active_risk(
     model: RiskModel, weights: Weights, benchmark: Mapping[str, float] | pd.Series
 ) -> pd.DataFrame:

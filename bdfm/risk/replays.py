@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bdfm import _checks
+from bdfm._kinds import door
 from bdfm._strict import strict
 from bdfm.errors import DataError
 from bdfm.names import PORTFOLIO
@@ -148,9 +149,11 @@ def _lacking(
     days: pd.DatetimeIndex, first: pd.Timestamp, last: pd.Timestamp, name: str, what: str, where: str
 ) -> DataError:
     span = f"{days[0]:%Y-%m-%d} to {days[-1]:%Y-%m-%d}" if len(days) else "empty"
+    beyond = len(days) and last > days[-1]  # of no use to look for it in older files
+    how = "It ends after the last of them." if beyond else "Give a longer table, or other windows."
     return DataError(
         f"{where}: {what} ({span}) lack {name} ({first:%Y-%m-%d} to {last:%Y-%m-%d}), in whole or in part."
-        " Give a longer table, or other windows."
+        f" {how}"
     )
 
 

@@ -1,1 +1,8 @@
 """Proper scores, the rules of M6, and calibration of forecasts against what came."""
+
+from typing import TYPE_CHECKING
+
+from bdfm._lazy import modules_of
+
+if not TYPE_CHECKING:  # which sees the modules by itself
+    __getattr__ = modules_of(__name__)

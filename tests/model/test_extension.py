@@ -19,7 +19,8 @@ from bdfm.model.part import Part, Variable, hierarchy_variables
 from bdfm.model.parts.dynamics import AR1
 from bdfm.model.parts.linear import Hierarchy
 from bdfm.model.parts.log_volatility import LinearLogVolatility, LogVolIntercept
-from bdfm.model.parts.mean import Intercept, LinearMean
+from bdfm.model.parts.mean import Intercept, LinearMean, Mean
+from bdfm.model.parts.noise import Noise
 from bdfm.model.simulate import simulate
 from bdfm.names import ASSET, PERIOD
 from bdfm.posterior.fit import fit
@@ -167,15 +168,52 @@ def test_simulation_and_density_agree(model, panel):
     )
 
 
-def test_features_that_do_not_fit_are_refused(panel):
-    class Short(YearReturn):
-        kind: Literal["short"] = "short"
+def _with_features(made):
+    class Odd(YearReturn):
+        kind: Literal["odd"] = "odd"
 
         def features(self, panel: Panel, *, future: bool) -> dict[str, np.ndarray]:
-            return {"year_return": np.zeros((3, N_ASSETS))}
+            return made
 
-    with pytest.raises(ModelError, match="Short made year_return of shape"):
-        FactorModel(n_factors=1, mean=(Short(),)).build(panel)
+    return FactorModel(n_factors=1, mean=(Odd(),))
+
+
+GAPS = np.zeros((N_PERIODS, N_ASSETS))
+GAPS[2, 3] = np.nan
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        ({"year_return": np.zeros((3, N_ASSETS))}, r"shape \(3, 10\), expected \(period 80, asset 10\)"),
+        ({"year_return": np.zeros((N_PERIODS, 3))}, r"shape \(80, 3\), expected \(period 80, asset 10\)"),
+        ({"year_return": np.zeros(N_PERIODS)}, r"shape \(80,\), expected \(period 80, asset 10\)"),
+        ({"year_retrun": GAPS}, r"made year_retrun, and feature_dims declares year_return"),
+        ({}, r"made nothing, and feature_dims declares year_return"),
+        ({"year_return": GAPS}, r"1 values that are not finite, first at \(2, 3\) of \(period, asset\)"),
+    ],
+)
+def test_features_that_do_not_fit_are_refused(panel, made, message):
+    with pytest.raises(ModelError, match=rf"part Odd: .*{message}"):
+        _with_features(made).build(panel)
+
+
+LACKING = {
+    "hierarchy": (LinearMean, lambda part: part.hierarchy),
+    "effect": (Mean, lambda part: part.effect({}, {})),
+    "log_density": (Noise, lambda part: part.log_density(0.0, 0.0, {})),
+}
+
+
+@pytest.mark.parametrize("member", LACKING)
+def test_what_a_part_lacks_is_told(member):
+    base, use = LACKING[member]
+
+    class Bare(base):
+        kind: Literal["bare"] = "bare"
+
+    with pytest.raises(ModelError, match=rf"part Bare: it has no {member}, .*write_part\.md"):
+        use(Bare())
 
 
 def test_a_kind_has_one_owner():

@@ -177,6 +177,37 @@ def test_holdings_drift_by_their_returns(file, prices):
         roll(file, "2022-11-25", prices.drop(columns="BAC"), **ALL)
 
 
+def test_a_month_that_was_not_run_passes_its_own_holdings_on(run, file, prices):
+    """They were dropped without a word, and the next month began in cash."""
+    text = file.read_text()
+    file.write_text(text + "\n[holdings]\nAAPL = 0.5\nBAC = 0.5\n")
+    rolled = roll(file, "2022-11-25", prices, **ALL)
+    growth = prices[["AAPL", "BAC"]].asof("2022-11-25") / prices[["AAPL", "BAC"]].asof("2022-10-28")
+    for symbol, weight in (growth / growth.sum()).items():
+        assert rolled.run.holdings[symbol] == pytest.approx(weight, rel=1e-9)
+    assert "first.toml has no forecast in book/2022-10-28" in rolled.note
+    code, out, err = run("roll", file, "--origin", "2022-11-25", "--keep", "all")
+    assert code == 0
+    assert "2 holdings, 100.0% invested" in out
+    assert "the holdings are those of its file" in err
+    assert "# first.toml has no forecast" in file.with_name("2022-11-25.toml").read_text()
+    file.write_text(text)
+    rolled = roll(file, "2022-11-25", prices, keep="all")
+    assert not rolled.run.holdings
+    assert rolled.note.endswith("there are no holdings")
+
+
+def test_a_quiet_run_tells_that_it_has_not_converged(run, file):
+    """A fixed number of draws ends without a warning, and a scheduler saw nothing."""
+    file.write_text(file.read_text().replace('ledger = "book"', 'outputs = ["submission"]'))
+    for more in ((), (file.with_name("second.toml"),)):
+        for path in more:
+            path.write_text('out = "second"\n' + file.read_text())
+        code, out, err = run("run", file, *more, "--quiet")
+        assert (code, out) == (0, "")
+        assert "first.toml: not converged: worst R-hat" in err
+
+
 def test_a_ledger_writes_over_nothing(file):
     out = file.parent / "book" / "2022-10-28"
     out.mkdir(parents=True)

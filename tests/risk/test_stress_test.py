@@ -256,7 +256,8 @@ def test_stress_of_a_real_book_against_numpy_alone(real):
             "2000-03-31",
             r"the returns \(2022-01-03 to 2022-03-25\) lack w \(2000-03-01 to 2000-03-31",
         ),
-        ("2022-03-01", "2022-04-30", "in whole or in part"),
+        ("2022-03-01", "2022-04-30", r"in whole or in part\. It ends after the last of them"),
+        ("1990-03-01", "1990-04-30", r"in whole or in part\. Give a longer table"),
         ("2022-02-05", "2022-02-06", r"have no day from 2022-02-05 to 2022-02-06 \(w\)"),
     ],
 )

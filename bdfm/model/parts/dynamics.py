@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import NonNegativeFloat, PositiveFloat
 
 from bdfm.gibbs import spec
-from bdfm.model.part import Array, Block, Data, Params, Part, Turn, Variable, functions_for
+from bdfm.model.part import Array, Block, Data, Params, Part, Turn, Variable, functions_for, unwritten
 from bdfm.names import BETA_MOMENTUM, FACTOR, FACTOR_BEFORE, FACTOR_SCALE, RHO, VAR_MATRIX
 
 _DOUBLINGS = 12  # paths of a vector autoregression in PyTensor have at most 2^12 periods
@@ -41,7 +41,7 @@ class Dynamics(Part):
 
     def lags(self, p: Params) -> LagPolynomial:
         """Lag polynomial of the factors."""
-        raise NotImplementedError(f"{type(self).__name__} has no lags")
+        raise unwritten(self, "lags")
 
 
 class AR1(Dynamics):

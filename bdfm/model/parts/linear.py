@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from bdfm.gibbs.spec import Effect
-from bdfm.model.part import Array, Block, Data, Params, Part, Variable
+from bdfm.model.part import Array, Block, Data, Params, Part, Variable, unwritten
 from bdfm.names import ASSET, ASSET_CLASS, CLASS_INDEX, RETURNS
 
 
@@ -49,7 +49,7 @@ class LinearEffect(Part):
     @property
     def hierarchy(self) -> Hierarchy:
         """Prior of the coefficients."""
-        raise NotImplementedError(f"{type(self).__name__} has no hierarchy")
+        raise unwritten(self, "hierarchy")
 
     def params(self, data: Data) -> Params:
         """Coefficients, and the location (where unknown) and scale that they are drawn from.

@@ -17,6 +17,7 @@ from bdfm.model.part import (
     Variable,
     functions_for,
     hierarchy_variables,
+    unwritten,
 )
 from bdfm.model.parts.linear import Hierarchy, LinearEffect, class_groups
 from bdfm.names import (
@@ -51,7 +52,7 @@ class LogVolatility(Part):
 
     def effect(self, p: Params, data: Data) -> Array:
         """Term of eq. 7, broadcastable to (..., period, asset)."""
-        raise NotImplementedError(f"{type(self).__name__} has no effect")
+        raise unwritten(self, "effect")
 
     def step_ahead(self, p: Params, before: Array, rng: np.random.Generator) -> Array:
         """What a period's term deviates by from ``effect`` of it, given the deviation of the one before.

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import PositiveFloat
 
-from bdfm.model.part import Array, Block, Data, Params, Part, Turn, Variable, hierarchy_variables
+from bdfm.model.part import Array, Block, Data, Params, Part, Turn, Variable, hierarchy_variables, unwritten
 from bdfm.model.parts.linear import Hierarchy, LinearEffect, class_groups
 from bdfm.model.parts.loadings import common_by_block
 from bdfm.names import (
@@ -48,7 +48,7 @@ class Mean(Part):
 
     def effect(self, p: Params, data: Data) -> Array:
         """Term of eq. 2, broadcastable to (..., period, asset)."""
-        raise NotImplementedError(f"{type(self).__name__} has no effect")
+        raise unwritten(self, "effect")
 
 
 class LinearMean(LinearEffect, Mean):

@@ -10,7 +10,7 @@ from pydantic import PositiveFloat
 from scipy.special import betainc, betaln, gammainc
 
 from bdfm.gibbs.spec import DegreesOfFreedom, NoiseFamily
-from bdfm.model.part import Array, Block, Data, Params, Part, Variable, functions_for
+from bdfm.model.part import Array, Block, Data, Params, Part, Variable, functions_for, unwritten
 from bdfm.names import ASSET, NU
 
 
@@ -37,22 +37,22 @@ class Noise(Part):
 
     def log_density(self, noise: Array, log_scale: Array, p: Params) -> Array:
         """Log density of the noise r - μ (..., period, asset) with log scale of the same shape (eq. 6)."""
-        raise NotImplementedError(f"{type(self).__name__} has no density")
+        raise unwritten(self, "log_density")
 
     def standard_draws(self, p: Params, shape: tuple[int, ...], rng: np.random.Generator) -> StandardNoise:
         """Noise of unit scale of ``shape`` (..., asset); parameters in ``p`` are broadcast to it."""
-        raise NotImplementedError(f"{type(self).__name__} cannot be drawn")
+        raise unwritten(self, "standard_draws")
 
     def variance(self, p: Params, limit: NDArray[np.float64]) -> NDArray[np.float64]:
         """Variance (..., asset) of noise of unit scale, cut at ± ``limit`` in units of the scale.
 
         A forecast cuts log returns, and heavy tails may have no variance without that.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no variance")
+        raise unwritten(self, "variance")
 
     def standard_variable(self, name: str, p: Params, index: NDArray[np.intp], *, dims: str) -> Array:
         """Noise of unit scale of the assets at ``index``, as a random variable of the model (eq. 12)."""
-        raise NotImplementedError(f"{type(self).__name__} has no random variable")
+        raise unwritten(self, "standard_variable")
 
 
 class StudentTNoise(Noise):

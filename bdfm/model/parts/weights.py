@@ -11,7 +11,7 @@ from pydantic import Field
 
 from bdfm.data.weighting import HalfLife, check_total, halved
 from bdfm.errors import ModelError
-from bdfm.model.part import Block, Data, Params, Part
+from bdfm.model.part import Block, Data, Params, Part, unwritten
 from bdfm.names import PERIOD_WEIGHTS
 
 
@@ -23,7 +23,7 @@ class Weights(Part):
 
     def weights(self, period_end: NDArray[np.datetime64]) -> NDArray[np.float64]:
         """Weights ω (period), in (0, 1]."""
-        raise NotImplementedError(f"{type(self).__name__} has no weights")
+        raise unwritten(self, "weights")
 
     def checked(self, period_end: NDArray[np.datetime64]) -> NDArray[np.float64]:
         """Weights ω (period) that leave enough to learn from; ``ModelError`` otherwise."""
