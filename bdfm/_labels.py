@@ -151,10 +151,10 @@ def _first_axis(given: Any) -> pd.Index[Any] | None:
 def by_symbol(weights: Mapping[Any, Any] | pd.Series[Any], *, where: str) -> dict[str, float]:
     """Weights by symbol; ``DataError`` for what is none, a symbol given twice, percent and amounts."""
     if not isinstance(weights, Mapping | pd.Series):
-        how = "A row of a table is table.iloc[0]; bdfm.risk.read_portfolios reads a file."
         raise DataError(
             f'{where}: weights by symbol were expected, such as {{"XOM": 0.6, "KO": 0.4}}, got'
-            f" {kind_and_text(weights)}. {how}"
+            f" {kind_and_text(weights)}. A row of a table is table.iloc[0]; bdfm.risk.read_portfolios reads a"
+            " file."
         )
     symbols = [str(s) for s, _ in weights.items()]  # a Series may have one twice
     _checks.unique(symbols, what="symbols", where=where, hint="Add their weights up.")

@@ -30,7 +30,7 @@ from bdfm.ledger.track import track
 from bdfm.portfolio.mandate import Mandate
 from bdfm.portfolio.methods import DecisionSettings
 from bdfm.report.run_file import DataTable, EvidenceTable, RunFile
-from bdfm.risk import StatisticalEstimator
+from bdfm.risk import StatisticalEstimator, hedge, simple_returns
 from bdfm.scoring.alarm import Alarm
 from bdfm.validation import select_factors, validate
 
@@ -56,6 +56,7 @@ NAMES = {
     "asset that is spoken of": ("asset", r"symbol|ticker|security|instrument"),
     "day of a forecast": ("origin", r"base|forecast_(day|date)|origin_(day|date)|as_of_date"),
     "chance that what is right is called wrong": ("false_alarm", r"significance|alpha_level|test_level"),
+    "weights whose risk is measured": ("weights", r"book|book_weights|portfolio_weights"),
     "weights before trading": ("holdings", r"held|current_weights|previous_weights"),
     "predictive draws": ("n_draws", r"num_draws|n_predictive|predictive_draws|draws_n"),
     "kept draws of a chain": ("draws", r"num_samples|kept_draws|n_samples_kept"),
@@ -251,6 +252,13 @@ def test_old_arguments_are_taken_with_a_warning_and_not_beside_the_new():
 def test_a_false_alarm_was_called_level(function):
     with pytest.warns(RenamedWarning, match="level is called false_alarm now"), pytest.raises(TypeError):
         function(level=0.05)
+
+
+def test_the_weights_to_hedge_were_called_book():
+    model = StatisticalEstimator(1).fit(simple_returns(demo()[0], period_days=7).iloc[-60:])
+    with pytest.warns(RenamedWarning, match="hedge: book is called weights now"):
+        old = hedge(model, book={"PG": 1.0}, instruments=["KO"])
+    assert old.ratios.equals(hedge(model, weights={"PG": 1.0}, instruments=["KO"]).ratios)
 
 
 def test_a_warning_points_at_the_caller():

@@ -35,7 +35,7 @@ def show_quantiles(result: Forecast, n_ends: int = 12) -> None:
 
 
 # Edits and views whose effect is in the standard deviation, and hardly in the median and the fifths
-_SPREAD: Final = dict.fromkeys(("volatility", "scale", "cap", "replace"), (("sd", "sd"),))
+_SPREAD: Final = ("volatility", "scale", "cap", "replace")
 
 
 def show_history(forecast: Forecast, since: int = 0) -> None:
@@ -43,8 +43,10 @@ def show_history(forecast: Forecast, since: int = 0) -> None:
     effects = forecast.effects()
     for number, record in enumerate(forecast.records[since:], since + 1):
         out.print(f"{number}. {record.text}", markup=False, soft_wrap=True)
+        what = dict(record.parameters).get("view", record.kind)
         for _, row in effects[effects["change"] == number].head(3).iterrows():
-            told = (("median", "median"), *_SPREAD.get(record.kind, ()), ("lowest", "P1"), ("highest", "P5"))
+            spread = (("sd", "sd"),) if what in _SPREAD else ()
+            told = (("median", "median"), *spread, ("lowest", "P1"), ("highest", "P5"))
             moves = ", ".join(
                 f"{name} {100 * row[f'{m}_before']:.1f} -> {100 * row[f'{m}_after']:.1f} %"
                 for name, m in told

@@ -45,8 +45,8 @@ def check_evidence(
     """
     where = "evidence"
     given: Any = evidence
-    evidence = [given] if isinstance(given, str | Evidence) else given
-    for one in evidence:
+    evidence = [given] if isinstance(given, Evidence) else given
+    for one in [given] if isinstance(given, str) else evidence:
         hint = 'Such as bdfm.Evidence("XOM", mean=0.02, sd=0.1).'
         of_kind(one, Evidence, what="each", where=where, hint=hint)
     _checks.known([e.asset for e in evidence], panel.assets, what="asset", where=where)

@@ -11,7 +11,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from bdfm import _checks
+from bdfm import _checks, _renamed
 from bdfm._kinds import door, texts
 from bdfm.errors import DataError
 from bdfm.names import ASSET, DRAW, PORTFOLIO
@@ -88,10 +88,11 @@ class Hedge:
         return 1 - (self.hedged_volatility / self.volatility) ** 2
 
 
+@_renamed.keywords(book="weights")
 @door
 def hedge(
     model: RiskModel,
-    book: Weights,
+    weights: Weights,
     instruments: Sequence[str] | pd.DataFrame,
     *,
     limits: tuple[float, float] | Mapping[str, tuple[float, float]] | None = None,
@@ -102,8 +103,8 @@ def hedge(
     ----------
     model
         With posterior draws, the mean of its covariances counts.
-    book
-        Weights of one portfolio.
+    weights
+        Of one portfolio.
     instruments
         Names of assets of the model; or a table (instrument, asset) of portfolios, such as an index.
     limits
@@ -116,7 +117,7 @@ def hedge(
         Several books, no instrument, instruments that are combinations of each other, limits that are none.
     """
     where = "hedge"
-    names, w = portfolios(book, model.assets)
+    names, w = portfolios(weights, model.assets)
     if len(w) != 1:
         raise DataError(f"{where}: {len(w)} books ({_checks.first(names or ())}). Give one.")
     if isinstance(instruments, pd.DataFrame):

@@ -1,12 +1,16 @@
 """Commands take every form of file, say how it was read, and settle what has two meanings by options."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from bdfm.cli.show import show_history
 from bdfm.data.sources import demo
+from bdfm.forecast import views
+from bdfm.forecast.forecast import Forecast
 
 pytestmark = pytest.mark.usefixtures("blank_pictures")
 
@@ -164,3 +168,17 @@ def test_a_run_file_says_how_its_files_are_written(bdfm_command, tmp_path):
     code, _, err = bdfm_command("run", run, "--check")
     assert code == 2
     assert "'x' says nothing about dates" in err
+
+
+def test_what_a_view_of_a_volatility_does_is_in_the_sd(capsys):
+    """The median and the fifths hardly move; the line said that nothing had happened."""
+    rng = np.random.default_rng(1)
+    days = {"origin": "2022-02-04", "end": "2022-03-04"}
+    draws = rng.normal(0, 0.05, (20_000, 3))
+    made = Forecast.from_draws(draws, assets=SYMBOLS, asset_class=["s"] * 3, **days)
+    show_history(made.with_views(views.parse("vol(AAPL) = 1.2x", semantics="constraint")))
+    assert re.search(r"AAPL: median \S+ -> \S+ %, sd 5\.0 -> 6\.0 %, lowest", capsys.readouterr().out)
+    show_history(made.scale("AAPL", 1.5).shift("BAC", 0.01))
+    scaled, shifted = capsys.readouterr().out.split("2. ")
+    assert "sd 5.0 -> 7.5 %" in scaled
+    assert "sd" not in shifted
