@@ -87,6 +87,9 @@ def test_faults_of_a_site_are_found(tmp_path):
         '<h1 id="top">A</h1><a href="#top">1</a><a href="b.html#here">2</a><a href="https://x.org">3</a>'
     )
     (tmp_path / "b.html").write_text('<p id="here">B</p><img src="p.png" alt="a line"><a href="a.html">1</a>')
+    (tmp_path / "llms.txt").write_text("- [A](a.html): a page\n- [D](d.html): none\n")
+    assert checked.faults(tmp_path) == ["llms.txt links to d.html"]
+    (tmp_path / "llms.txt").write_text("- [A](a.html): a page\n")
     assert checked.faults(tmp_path) == []
     (tmp_path / "b.html").write_text(
         '<script src="https://cdn.org/x.js"></script><a href="a.html#no">1</a><a href="c.html">2</a>'

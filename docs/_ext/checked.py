@@ -53,7 +53,10 @@ def faults(folder: Path) -> list[str]:
             known = pages.get(target)
             if not target.exists() or (place and known is not None and place not in known.places):
                 found.append(f"{name} links to {link}")
-    return found
+    index = folder / "llms.txt"
+    text = index.read_text(encoding="utf-8") if index.exists() else ""
+    links = re.findall(r"\]\(([^)\s]+)\)", text)
+    return found + [f"{index.name} links to {x}" for x in links if not (folder / x).exists()]
 
 
 def check(app: Any, error: Exception | None) -> None:
