@@ -9,10 +9,8 @@ import stat
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from types import MappingProxyType, NoneType
 from typing import Any
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 import numpy as np
 import pandas as pd

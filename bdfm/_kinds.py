@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from functools import wraps
+from functools import cache
 from importlib import import_module
 from inspect import signature
 from pathlib import PurePath
@@ -78,10 +78,12 @@ _TAKEN: Final[Mapping[str, tuple[str, str]]] = {
 _BY_NAME: Final = re.compile(r"Mapping\[str, (\w+)\]")
 
 
+@cache
 def taken(function: Callable[..., object]) -> dict[str, tuple[str, bool, bool]]:
     """Parameters that take objects of this package, from their annotations.
 
-    The class of each, whether it takes several by name, and whether None will do.
+    The class of each, whether it takes several by name, and whether None will do. Classes are known by name:
+    those for type checkers alone need not be imported.
     """
     found = {}
     for name, parameter in signature(function).parameters.items():
@@ -93,25 +95,7 @@ def taken(function: Callable[..., object]) -> dict[str, tuple[str, bool, bool]]:
     return found
 
 
-def door[**P, R](function: Callable[P, R]) -> Callable[P, R]:
-    """Function whose arguments that are to be objects of this package are looked at before anything else.
-
-    A path, or a table, in the place of one is told as such (``DataError``), with where one is had from.
-    """
-    asked, places = taken(function), list(signature(function).parameters)
-
-    @wraps(function)
-    def looked_at(*args: P.args, **kwargs: P.kwargs) -> R:
-        for name, given in (dict(zip(places, args, strict=False)) | kwargs).items():
-            if name in asked:
-                _look(given, name, *asked[name], where=function.__name__)
-        return function(*args, **kwargs)
-
-    looked_at.__dict__["door"] = True
-    return looked_at
-
-
-def _look(given: object, name: str, kind: str, several: bool, optional: bool, *, where: str) -> None:
+def look(given: object, name: str, kind: str, several: bool, optional: bool, *, where: str) -> None:
     """Raise ``DataError`` unless an argument is of the class of that name, or such objects by name."""
     if given is None and optional:
         return

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, NamedTuple, Union, get_args, get_origin
 import numpy as np
 import pandas as pd
 
-from bdfm import _checks
+from bdfm import _checks, _kinds
 from bdfm._renamed import place
 from bdfm.errors import DataError
 
@@ -41,6 +41,7 @@ class _Wanted(NamedTuple):
 def strict[**P, R](function: Callable[P, R]) -> Callable[P, R]:
     """Function whose arguments are checked by their annotations before it runs.
 
+    Objects of this package are looked at first (``_kinds.taken``): a path in the place of a forecast is told.
     Numbers, truths, choices, tables by name and None, and unions of these, are checked; arguments that may be
     anything else are left to the function. A truth or a text is no number, 1 is no truth, NaN and infinity
     are no numbers, 2.0 is a whole number.
@@ -55,11 +56,16 @@ def strict[**P, R](function: Callable[P, R]) -> Callable[P, R]:
             given = signature.bind_partial(*args, **kwargs)
         except TypeError:
             return function(*args, **kwargs)  # which says what is wrong
-        plan = _plan(function)
-        changed = {}
+        plan, objects, changed = _plan(function), _kinds.taken(function), {}
+
+        def where() -> str:
+            return place(function.__qualname__, args)
+
+        for name in given.arguments.keys() & objects.keys():
+            _kinds.look(given.arguments[name], name, *objects[name], where=where())
         for name in given.arguments.keys() & plan.keys():
             value = given.arguments[name]
-            found = _of_kind(value, plan[name], what=name, where=lambda: place(function.__qualname__, args))
+            found = _of_kind(value, plan[name], what=name, where=where)
             if found is not value:
                 changed[name] = found
         if not changed:
@@ -86,10 +92,14 @@ def _plan(function: Callable[..., Any]) -> dict[str, _Wanted]:
     found: dict[str, _Wanted] = {}
     several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     alone = {k for k, p in inspect.signature(function).parameters.items() if p.kind not in several}
+    alone -= {"seed", *_kinds.taken(function)}
     for name, text in function.__annotations__.items():
         with suppress(Exception):  # a name for type checkers alone
             hint = eval(_OF_PANDAS.sub(r"pd.\1", text), around) if isinstance(text, str) else text
-            if name in alone - {"seed"} and (wanted := _wanted(hint, of_record=of_record)) is not None:
+            if (
+                name in alone - {"seed", *_kinds.taken(function)}
+                and (wanted := _wanted(hint, of_record=of_record)) is not None
+            ):
                 found[name] = wanted
     return found
 

@@ -238,7 +238,7 @@ def test_tables_of_risk_and_exposures():
     with pytest.raises(DataError, match="factors has no rows"):
         exposures.ExposureData.from_prices(PRICES[SYMBOLS], factors.iloc[:0])
     data = exposures.ExposureData.from_prices(PRICES[SYMBOLS].iloc[:400], factors.iloc[:399])
-    with pytest.raises(DataError, match=r"results must be Mapping, got list\. Such as \{m.name"):
+    with pytest.raises(DataError, match=r"compare: results must be a table by name, got \[\]"):
         exposures.compare([], data)
 
 

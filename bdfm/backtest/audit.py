@@ -11,7 +11,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bdfm import _checks
-from bdfm._kinds import door
 from bdfm._seeds import either_seed
 from bdfm._strict import strict
 from bdfm.backtest.comparison import compare
@@ -142,7 +141,7 @@ def _with_future(
     return replace(data, prices=prices, earnings=earnings, volatility=volatility)
 
 
-@door
+@strict
 def lateness(run: Run, late: Run) -> Difference:
     """Mean RPS of the run that saw everything late (``Late``) less that of the fresh one, with its error.
 

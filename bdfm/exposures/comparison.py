@@ -13,7 +13,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bdfm import _checks
-from bdfm._kinds import door, of_kind
 from bdfm._optional import optional
 from bdfm._seeds import either_seed
 from bdfm._statistics import long_run_variance
@@ -131,7 +130,7 @@ class Comparison:
         return f"<p>{escape(repr(self).partition(':')[0])}</p>{self.table().round(5).to_html()}"
 
 
-@door
+@strict
 def compare(
     results: Mapping[str, Exposures | Sequence[Exposures]], data: ExposureData, *, part: Part = "test"
 ) -> Comparison:
@@ -153,8 +152,6 @@ def compare(
     DataError
         No methods, exposures of other assets or days, or a method that starts too late.
     """
-    hint = "Such as {m.name: m.fit(data) for m in methods}."
-    of_kind(results, Mapping, what="results", where="comparison", hint=hint)
     if not results:
         raise DataError("comparison: no methods given. Give at least one.")
     span = data.days_of(part)

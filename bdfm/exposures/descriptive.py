@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from bdfm._kinds import door
+from bdfm._strict import strict
 from bdfm.errors import DataError
 from bdfm.exposures.data import ExposureData
 
@@ -15,7 +15,7 @@ MARKET_DAYS: Final = 252
 _RANGE: Final = ("mean", "median", "sd", "min", "max")
 
 
-@door
+@strict
 def describe(data: ExposureData) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Statistics of each series, and of their correlations.
 

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bdfm import _checks, _files
 from bdfm._optional import optional
-from bdfm._strict import strict_fields
+from bdfm._strict import strict, strict_fields
 from bdfm.errors import DataError
 from bdfm.exposures.choices import GAMMA, N_LATENTS
 from bdfm.exposures.data import ExposureData
@@ -349,6 +349,7 @@ class TrainedFactorVAE:
             values = torch.cat([jacobian(networks["decoder"], part) for part in z.split(512)])
         return np.asarray(self.sd[:, None] * _double(values))
 
+    @strict
     def exposures(self, data: ExposureData) -> Exposures:
         """Exposures to the latents on all days of the data, with standard deviations (eq. E18, E19).
 

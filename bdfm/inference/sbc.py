@@ -25,9 +25,9 @@ from scipy.stats import binom
 from bdfm import _checks
 from bdfm._figures import pyplot
 from bdfm._html import opening
-from bdfm._kinds import door
 from bdfm._seeds import either_seed
 from bdfm._statistics import p_text
+from bdfm._strict import strict
 from bdfm.data.panel import Panel
 from bdfm.errors import DataError, ModelError
 from bdfm.gibbs.sampler import GibbsSettings, sample_gibbs
@@ -201,7 +201,7 @@ class SBC:
 
 
 @either_seed
-@door
+@strict
 def calibrate(
     model: FactorModel,
     panel: Panel,

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bdfm import _checks, _renamed
-from bdfm._kinds import door
+from bdfm._strict import strict
 from bdfm.backtest.shares import HedgeShares
 from bdfm.backtest.significance import diebold_mariano
 from bdfm.data.doubts.door import doubt
@@ -87,7 +87,7 @@ class Track:
 
 
 @_renamed.keywords(level="false_alarm")
-@door
+@strict
 def track(
     ledger: Ledger,
     prices: pd.DataFrame,

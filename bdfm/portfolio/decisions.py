@@ -16,7 +16,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bdfm import _blocks
-from bdfm._kinds import door, of_kind
+from bdfm._kinds import of_kind
+from bdfm._strict import strict
 from bdfm.errors import DataError
 from bdfm.forecast.forecast import Forecast
 from bdfm.portfolio import optimise
@@ -198,7 +199,7 @@ def _trades(
     return table[(table["before"] != 0) | (table["after"] != 0)]
 
 
-@door
+@strict
 def decide(
     forecast: Forecast,
     settings: DecisionSettings | Mandate | None = None,

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from bdfm import _blocks, _checks, _labels
 from bdfm._figures import pyplot
-from bdfm._kinds import door
 from bdfm._strict import strict
 from bdfm._symbols import is_cash
 from bdfm.errors import DataError

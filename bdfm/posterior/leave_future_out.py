@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from bdfm import _checks
-from bdfm._kinds import door
 from bdfm._seeds import either_seed
 from bdfm._statistics import mean_error
+from bdfm._strict import strict
 from bdfm.data.panel import Panel
 from bdfm.errors import DataError
 from bdfm.inference.settings import SamplerSettings
@@ -77,7 +77,7 @@ class LeaveFutureOut:
 
 
 @either_seed
-@door
+@strict
 def leave_future_out(
     posterior: Posterior,
     *,
@@ -167,7 +167,7 @@ def pasts(panel: Panel, first: int) -> Iterator[tuple[Panel, Floats]]:
 
 
 @either_seed
-@door
+@strict
 def predictive_log_density(posterior: Posterior, came: Floats, *, seed: int) -> Floats:
     """Log density (asset,) of log returns of the period after the origin, NaN where none came.
 

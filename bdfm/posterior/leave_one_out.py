@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from bdfm import _checks
 from bdfm._figures import pyplot
-from bdfm._kinds import door
 from bdfm._seeds import either_seed
+from bdfm._strict import strict
 from bdfm.model.equations import model_data
 from bdfm.names import (
     CHAIN,
@@ -92,7 +92,7 @@ class LeaveOneOut:
 
 
 @either_seed
-@door
+@strict
 def leave_one_out(posterior: Posterior, *, n_draws: int = 1000, seed: int) -> LeaveOneOut:
     """Leave-one-out by Pareto-smoothed importance sampling (Vehtari et al. 2017), one return at a time.
 

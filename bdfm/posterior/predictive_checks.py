@@ -16,8 +16,8 @@ import xarray as xr
 from bdfm import _checks
 from bdfm._figures import new_figure
 from bdfm._html import opening
-from bdfm._kinds import door
 from bdfm._seeds import either_seed
+from bdfm._strict import strict
 from bdfm.data.panel import Panel
 from bdfm.model.factor_model import FactorModel
 from bdfm.model.simulate import Simulation
@@ -37,7 +37,7 @@ N_REPLICATES: Final = 500
 
 
 @either_seed
-@door
+@strict
 def prior_predictive(
     model: FactorModel, panel: Panel, *, n_draws: int = N_REPLICATES, seed: int
 ) -> xr.Dataset:
@@ -64,7 +64,7 @@ def prior_predictive(
 
 
 @either_seed
-@door
+@strict
 def posterior_predictive(posterior: Posterior, *, n_draws: int = N_REPLICATES, seed: int) -> xr.Dataset:
     """Histories replicated from posterior draws, with new factors and new noise (eq. 1 to 7).
 
@@ -212,7 +212,7 @@ class PredictiveCheck:
 
 
 @either_seed
-@door
+@strict
 def check(posterior: Posterior, *, n_draws: int = N_REPLICATES, seed: int) -> PredictiveCheck:
     """Whether histories replicated from the posterior look like the history fitted; see ``statistics``."""
     replicates = posterior_predictive(posterior, n_draws=n_draws, seed=seed)
@@ -220,7 +220,7 @@ def check(posterior: Posterior, *, n_draws: int = N_REPLICATES, seed: int) -> Pr
 
 
 @either_seed
-@door
+@strict
 def check_prior(
     model: FactorModel, panel: Panel, *, n_draws: int = N_REPLICATES, seed: int
 ) -> PredictiveCheck:

@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 
 from bdfm import _checks, _files
-from bdfm._kinds import door
 from bdfm._optional import optional
+from bdfm._strict import strict
 from bdfm.forecast.forecast import CLOSES, Forecast
 from bdfm.names import FORECAST_FILE, REPORT_FILE
 from bdfm.portfolio.decisions import Decision
@@ -89,7 +89,7 @@ def write_report_workbook(
     return write_workbook(workbook_tables(told.forecast, found), target)
 
 
-@door
+@strict
 def report_html(
     forecast: Forecast,
     *,

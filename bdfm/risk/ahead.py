@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from bdfm import _checks, _memory, _weights
 from bdfm._figures import pyplot
-from bdfm._kinds import door
 from bdfm._seeds import either_seed
 from bdfm._strict import strict
 from bdfm._symbols import is_cash

@@ -16,7 +16,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from bdfm import _checks, _files
 from bdfm._html import opening
-from bdfm._kinds import door, texts
+from bdfm._kinds import texts
 from bdfm._strict import strict
 from bdfm.errors import DataError, FileError
 from bdfm.names import (

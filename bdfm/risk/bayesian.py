@@ -12,7 +12,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bdfm import _checks
-from bdfm._kinds import door
 from bdfm._strict import strict
 from bdfm.data.panel import Panel
 from bdfm.data.settings import PanelSettings

@@ -12,7 +12,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bdfm import _checks, _renamed
-from bdfm._kinds import door, texts
+from bdfm._kinds import texts
+from bdfm._strict import strict
 from bdfm.errors import DataError
 from bdfm.names import ASSET, DRAW, PORTFOLIO
 from bdfm.risk.base import RiskModel
@@ -30,7 +31,7 @@ def _covariances(model: RiskModel, left: Floats, right: Floats) -> Floats:
     return np.asarray(common + (left * d[..., None, :]) @ right.T)
 
 
-@door
+@strict
 def marginal_risk(model: RiskModel, weights: Weights) -> xr.DataArray:
     """Marginal contribution ∂σ/∂w_i = (Σw)_i / σ of each asset ([draw,] [portfolio,] asset) (eq. R19).
 
@@ -89,7 +90,7 @@ class Hedge:
 
 
 @_renamed.keywords(book="weights")
-@door
+@strict
 def hedge(
     model: RiskModel,
     weights: Weights,
@@ -171,7 +172,7 @@ def _limits(
     return low, high
 
 
-@door
+@strict
 def active_risk(
     model: RiskModel, weights: Weights, benchmark: Mapping[str, float] | pd.Series
 ) -> pd.DataFrame:

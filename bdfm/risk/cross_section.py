@@ -13,7 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bdfm import _checks, _kinds, _renamed
-from bdfm._strict import strict_fields
+from bdfm._strict import strict, strict_fields
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.tables import Tables
 from bdfm.errors import DataError
@@ -172,6 +172,7 @@ class CrossSectionalEstimator:
             specific_returns=pd.DataFrame(specific, table.index, table.columns),
         )
 
+    @strict
     def at(self, model: RiskModel, day: pd.Timestamp) -> RiskModel:
         """Model with the exposures that were known at the close of another day; F and D stay."""
         where = _WHERE

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bdfm import _checks
-from bdfm._kinds import door
 from bdfm._strict import strict
 from bdfm.errors import DataError
 from bdfm.names import SPECIFIC_RETURNS

@@ -11,7 +11,6 @@ import pandas as pd
 from scipy.special import ndtr
 
 from bdfm import _checks, _labels
-from bdfm._kinds import door
 from bdfm._strict import strict
 from bdfm.errors import DataError
 from bdfm.forecast.forecast import Forecast

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from bdfm import _checks
-from bdfm._kinds import door
 from bdfm._strict import strict
 from bdfm.errors import DataError
 from bdfm.names import ASSET, FACTOR, PORTFOLIO

@@ -13,7 +13,6 @@ from scipy.special import ndtri
 
 from bdfm import _checks
 from bdfm._html import opening
-from bdfm._kinds import door
 from bdfm._strict import strict, strict_fields
 from bdfm.errors import DataError
 from bdfm.forecast.forecast import Forecast
@@ -126,7 +125,7 @@ class StressTest:
         )
 
 
-@door
+@strict
 def implied_factor_returns(model: RiskModel, returns: pd.DataFrame) -> pd.DataFrame:
     """Factor returns (period, factor) that assets' returns imply under the exposures of a model.
 

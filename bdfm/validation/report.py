@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from bdfm import _checks, _renamed
 from bdfm._figures import new_figure
 from bdfm._html import opening
-from bdfm._kinds import door
 from bdfm._seeds import either_seed
 from bdfm._strict import strict
 from bdfm.errors import DataError
