@@ -52,8 +52,8 @@ _WEEKDAY = re.compile(
     r"^(?:mon|tue|tues|wed|thu|thur|thurs|fri|sat|sun)(?:day|nesday|sday|rsday|urday)?[.,]?\s+", re.I
 )
 _CLOCK = re.compile(
-    r"(?:[T\s,]+\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?|(?<=\d{8})[T ]\d{4}(?:\d{2})?(?=Z?$))\s*(?:[ap]\.?m\.?)?"
-    r"\s*(?:Z|UTC|GMT|[A-Z]{2,4}|[+-]\d{2}:?\d{2})?$",
+    r"(?:[T\s,]+(?:[01]?\d|2[0-4]):[0-5]\d(?::[0-6]\d(?:[.,]\d+)?)?|(?<=\d{8})[T ]\d{4}(?:\d{2})?(?=Z?$))"
+    r"\s*(?:[ap]\.?m\.?)?\s*(?:Z|UTC|GMT|[A-Z]{2,4}|[+-]\d{2}:?\d{2})?$",
     re.I,
 )
 _BARE = re.compile(r"^\d{4}-\d{2}-\d{2}\Z")

@@ -16,6 +16,7 @@ from bdfm import _made
 from bdfm._checks import path_of
 from bdfm._files import FULL, fcntl, in_turn, nameable, replaceable, sync, take_names, write_error
 from bdfm.errors import FileError
+from bdfm.names import SUMMARY_FILE
 
 _STAGED: Final = ".bdfm-"  # beginning of the names of hidden folders in which results are made
 _WHOLE: Final = ".whole"  # stands in a hidden folder while its files take their names
@@ -23,6 +24,14 @@ _KEPT: Final = ".kept-"  # beginning of the folder in it with older files of the
 _STALE: Final = (
     ".stale"  # in a hidden folder: files of an earlier run that go when the new ones have their names
 )
+
+
+# Commands that write a summary, by what they are called in the record
+_SUMMED: Final = {
+    "month": "a forecast",
+    "risk": "bdfm risk",
+    "exposures": "bdfm exposures",
+}
 
 
 class BusyError(FileError):
@@ -115,8 +124,9 @@ class OutputFolder:
     Raises
     ------
     FileError
-        On entry: the folder cannot be made or written; ``BusyError`` where another run writes to it. On
-        leaving: the disk is full, or a folder stands where a file should go.
+        On entry: the folder cannot be made or written, or holds the results of another command that writes a
+        summary; ``BusyError`` where another run writes to it. On leaving: the disk is full, or a folder
+        stands where a file should go.
     """
 
     def __init__(self, path: str | Path, *, made_by: str | None = None) -> None:
@@ -137,6 +147,7 @@ class OutputFolder:
                 " or remove the link."
             )
         replaceable(self.path / _made.RECORD)  # now, and not when all the work is done
+        self._refuse_others()
         self._made = [p for p in (self.path, *self.path.parents) if not os.path.lexists(p)]  # deepest first
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -174,6 +185,16 @@ class OutputFolder:
                 raise write_error(self.path, error) from error
         finally:
             self._clean(failed=not published)
+
+    def _refuse_others(self) -> None:
+        """Raise ``FileError`` where another command has its results, whose summary these would replace."""
+        made = _made.listed(self.path)
+        others = sorted(made.keys() & set(_SUMMED) - {self._made_by})
+        if self._made_by in set(_SUMMED) - made.keys() and others and (self.path / SUMMARY_FILE).exists():
+            raise FileError(
+                f"{self.path}: holds the results of {_SUMMED[others[0]]}, whose {SUMMARY_FILE} these would"
+                " replace. Give another folder."
+            )
 
     def check(self) -> None:
         """Raise ``FileError`` where the folder cannot be written to; nothing is left of the try."""

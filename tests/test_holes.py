@@ -292,6 +292,26 @@ def test_check_refuses_a_folder_that_a_run_could_not_write(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["month.toml", "taken"]
 
 
+def test_the_summary_of_another_command_is_not_replaced(tmp_path):
+    def make(by, *names):
+        with _folders.OutputFolder(tmp_path / "out", made_by=by) as folder:
+            for name in names:
+                (folder / name).write_text(by)
+
+    make("month", "forecast.nc", "summary.json")
+    for by, called in (("risk", "a forecast"), ("exposures", "a forecast")):
+        with pytest.raises(
+            FileError, match=rf"holds the results of {called}, whose summary\.json these would"
+        ):
+            make(by, "x.csv", "summary.json")
+    make("check", "findings.html")
+    make("stress", "stress.html")
+    make("month", "forecast.nc", "summary.json")
+    assert (tmp_path / "out" / "summary.json").read_text() == "month"
+    (tmp_path / "out" / "summary.json").unlink()
+    make("risk", "x.csv", "summary.json")  # nothing is lost
+
+
 # -- files -------------------------------------------------------------------------------------------------
 
 

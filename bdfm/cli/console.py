@@ -50,25 +50,28 @@ def interruptible(left: str = LEFT) -> Iterator[None]:
         raise SystemExit(130) from None
 
 
+MADE_BY = {"demo": "month", "forecast": "month"}  # who makes results, where that is not the command's name
+
+
 def guarded[**P](command: Callable[P, None]) -> Callable[P, None]:
     """Command that says what a Ctrl-C leaves, and refuses places that it cannot write to before it works."""
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         with interruptible():
-            _check_places(kwargs)
+            _check_places(kwargs, MADE_BY.get(command.__name__, command.__name__))
             command(*args, **kwargs)
 
     return run
 
 
-def _check_places(options: dict[str, Any]) -> None:
+def _check_places(options: dict[str, Any], made_by: str) -> None:
     """Raise ``FileError`` where an option names a place that cannot be written to."""
     from bdfm import _files, _folders
     from bdfm.errors import FileError
 
     if isinstance(folder := options.get("out_dir"), Path):
-        _folders.OutputFolder(folder).check()
+        _folders.OutputFolder(folder, made_by=made_by).check()
     files = [f for name in ("out_file", "submission") if isinstance(f := options.get(name), Path)]
     for file in files:
         _files.check_target(file)

@@ -215,7 +215,7 @@ def _read_and_checked(
     _check_ledger(run, path)
     model_data(model, panel)
     choose(run.sampler, model)
-    _folders.OutputFolder(path.parent / run.out).check()
+    _folders.OutputFolder(path.parent / run.out, made_by="month").check()
     evidence = check_evidence(evidence, panel, accept=run.accept)
     changes = Changes.from_dict({"edits": list(run.edits), "views": list(run.views)}, where=str(path))
     changes = Changes(changes.steps, run.shares, run.pool)

@@ -101,6 +101,8 @@ def test_two_meanings(text):
         ("44592", "'44592' is not a date"),
         (5, "5' is not a date"),
         (True, "True' is not a date"),
+        ("2022-03-04T99:00", "'2022-03-04T99:00' is not a date"),
+        ("2022-03-04 12:75", "'2022-03-04 12:75' is not a date"),
         ("2022-02-30", "there is no such day"),
         ("31/02/2022", "is no date"),
         ("2022-13-01", "there is no such day"),
