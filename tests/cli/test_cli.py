@@ -68,6 +68,12 @@ def test_forecast_writes_all_files(bdfm_command, arguments, files):
     assert "submission.csv" in out
 
 
+def without(arguments, options):
+    """A command and its options, but for those that are given otherwise."""
+    given = dict(zip(arguments[1::2], arguments[2::2], strict=True))
+    return [arguments[0], *(x for k, value in given.items() if k not in options for x in (k, value))]
+
+
 @pytest.mark.long
 def test_a_forecast_is_repeated_by_its_run_file(bdfm_command, arguments, files):
     options = ["--zero", "AAPL", "--evidence", "BBY = 2% +- 10%", "--period-days", 21, "--seed", 7]
@@ -79,7 +85,7 @@ def test_a_forecast_is_repeated_by_its_run_file(bdfm_command, arguments, files):
         "--chains",
         2,
     ]  # the evidence's period is drawn anew as often as draws have to be repeated
-    assert bdfm_command(*arguments, *options)[0] == 0
+    assert bdfm_command(*without(arguments, options), *options)[0] == 0
     folder = files / "out"
     names = ("forecast.nc", "submission.csv", "quantiles.png", "run.toml")
     before = {name: (folder / name).read_bytes() for name in names}
@@ -169,9 +175,7 @@ BAD_OPTIONS = {
 @pytest.mark.parametrize("case", BAD_OPTIONS)
 def test_bad_option_is_one_message_and_nothing_is_written(bdfm_command, arguments, files, case):
     options, message = BAD_OPTIONS[case]
-    given = dict(zip(arguments[1::2], arguments[2::2], strict=True))
-    rest = [x for k, value in given.items() if k not in options for x in (k, value)]
-    code, _, err = bdfm_command(arguments[0], *rest, *options)
+    code, _, err = bdfm_command(*without(arguments, options), *options)
     assert code == 2
     assert err.startswith("Error: ")
     assert message in err
