@@ -38,15 +38,53 @@ def test_tables_of_the_page_are_those_of_the_figures(figures, tables):
 
 
 def test_ranks_of_the_daily_model_are_those_of_the_figures(tables):
+    """Of fits that had converged, with what they took; and of the short runs that came before."""
     page = (ROOT / "docs" / "daily.md").read_text(encoding="utf-8")
     figures = json.loads((ROOT / "docs" / "skill_daily.json").read_text(encoding="utf-8"))
-    assert tables.daily_markdown(figures) in page
-    rhat = figures["rhat"]
-    assert f"{len(rhat)} from {figures['origins'][0]} to {figures['origins'][-1]}" in page
+    short, words = figures["short"], " ".join(page.split())
+    for each in (figures, short):
+        assert tables.daily_markdown(each) in page
+        assert f"{len(each['max_rhat'])} from {each['origins'][0]} to {each['origins'][-1]}" in words
+    rhat, ess, sweeps = (np.array(figures[k]) for k in ("max_rhat", "min_ess", "sweeps"))
+    converged = (rhat <= tables.MAX_RHAT) & (ess >= tables.MIN_ESS)
+    assert f"{converged.sum()} of {len(rhat)} fits had converged" in words
+    assert f"R-hat {np.median(rhat):.3f} at the median, {rhat.max():.3f} at most" in words
+    assert f"{ess[converged].min():.0f} effective draws at least" in words
+    assert f"The other, {figures['origins'][rhat.argmax()]}" in words
+    assert f"{np.median(sweeps):,.0f} sweeps" in words
+    # What the page says in words: told apart from nothing, and what leverage makes of ranks
+    own = figures["forecasters"][tables.DAILY]
+    for other in ("ewma-t-5d", "pool-120"):
+        assert tables.plus_minus(own["less"][other], 1e5) in words
+        assert abs(own["less"][other]["mean"]) < own["less"][other]["se"]
+    assert max(own["bonds"]) < 3
+    assert f"{min(own['bonds']):.2f} to {max(own['bonds']):.2f}" in words
+    leans = 1e5 * np.array(figures["leans"])
+    assert f"{leans.min():+.0f} to {leans.max():+.0f}" in words
+    assert tables.plus_minus(figures["lean"], 1e5) in words
+    assert tables.plus_minus(figures["settled"], 1e5) in words
+    rhat = short["max_rhat"]
     assert min(rhat) > tables.MAX_RHAT  # "none of the fits had converged"
-    assert f"R-hat {np.median(rhat):.2f} at the median, {max(rhat):.2f}" in page
-    daily = figures["forecasters"]["daily"]["less"]["pool-120"]
+    assert f"R-hat {np.median(rhat):.2f} at the median, {max(rhat):.2f}" in words
+    daily = short["forecasters"]["daily"]["less"]["pool-120"]
     assert daily["mean"] > 2 * daily["se"]
+
+
+def test_the_daily_model_is_run_where_it_is_asked_for(benchmark_script):
+    """Of seven factors until its fits have converged; both take minutes an origin."""
+    skill, tables = benchmark_script("skill"), benchmark_script("skill_table")
+    known = skill.forecasters()
+    assert set(skill.SLOW) <= set(known)
+    seven = known[tables.DAILY]
+    assert tables.DAILY in skill.SLOW
+    assert seven.model.n_factors == 7
+    assert seven.model.panel.period == "day"
+    assert (seven.sampler.draws, seven.sampler.max_rhat, seven.sampler.min_ess) == (
+        "auto",
+        tables.MAX_RHAT,
+        tables.MIN_ESS,
+    )
+    assert known["daily"].model == FactorModel.from_preset("daily")
 
 
 def test_the_modes_of_one_origin_are_those_of_the_figures(modes):

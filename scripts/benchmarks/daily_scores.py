@@ -191,7 +191,7 @@ class Study:
         if args.max_rhat is not None:  # the standard of a backtest, or another
             length = {name: getattr(args, name) for name in ("max_rhat", "min_ess", "max_sweeps")}
         self.settings = bdfm.SamplerSettings(
-            engine="gibbs", tune=args.tune, thin=args.thin, chains=2, cores=args.cores, **length
+            engine="gibbs", tune=args.tune, thin=args.thin, chains=args.chains, cores=args.cores, **length
         )
         self.folder, self.days, self.starts = args.out, args.days, args.starts.split(",")
 
@@ -271,7 +271,7 @@ class Study:
             "announced": announced.tolist(),
             "books": {"1": over, "20": later},
             "max_rhat": diagnosis.max_rhat,
-            "min_ess": diagnosis.min_ess_bulk,
+            "min_ess": min(diagnosis.min_ess_bulk, diagnosis.min_ess_tail),
         }
 
     def of_rival(
@@ -480,7 +480,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     for name, default in (("assets", 8), ("days", 25), ("factors", 3), ("periods", 1000)):
         parser.add_argument(f"--{name}", type=int, default=default)
-    for name, default in (("draws", 200), ("tune", 400), ("thin", 4), ("cores", 1)):
+    for name, default in (("draws", 200), ("tune", 400), ("thin", 4), ("chains", 2), ("cores", 1)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--max-rhat", type=float, help="sweeps until this and --min-ess hold, not --draws")
     parser.add_argument("--min-ess", type=float, default=50.0)

@@ -37,12 +37,16 @@ HOUSE: Final = "pool-120"  # the preset house
 LEARNED: Final = ("pool-learned",)
 CANDIDATES: Final = (*POOLS, "core-t", "core-class")
 # Of the daily model, which is run on a few origins; not to choose from
+DAILY: Final = "daily-7"
 DAILY_POOLS: Final = {
-    "daily-pool": ("daily", "ewma-t-5d-120"),
-    "daily-pool-3": ("core", "ewma-t-5d-120", "daily"),
+    "daily-pool": (DAILY, "ewma-t-5d-120"),
+    "daily-pool-3": ("core", "ewma-t-5d-120", DAILY),
 }
+BONDS: Final = "fixed_income_etf"
+FIFTHS: Final = np.arange(1.0, 6.0)
 EQUAL_RPS: Final = 0.16
 MAX_RHAT: Final = 1.05
+MIN_ESS: Final = 50.0  # of the daily model, as of a backtest
 
 
 class Scored(NamedTuple):
@@ -370,24 +374,37 @@ def rival_markdown(figures: Mapping[str, Any], name: str = "m6") -> str:
 
 def daily_figures(out: Path) -> dict[str, Any]:
     """The daily model over four weeks, alone and in pools, on the origins of ``m6`` on which it was run."""
-    forecasts, came, run = probabilities(out), outcomes(out), runs(out)["m6", "daily"]
+    forecasts, came, run = probabilities(out), outcomes(out), runs(out)["m6", DAILY]
     origins = list(run.origins)
-    found: dict[str, Any] = {"origins": [f"{o:%Y-%m-%d}" for o in origins], "forecasters": {}}
-    found["rhat"] = run.facts["max_rhat"].round(3).tolist()
+    found: dict[str, Any] = {"of": DAILY, "origins": [f"{o:%Y-%m-%d}" for o in origins], "forecasters": {}}
+    for name, digits in (("max_rhat", 3), ("min_ess", 0), ("sweeps", 0)):
+        found[name] = run.facts[name].round(digits).tolist()
     rps = {}
-    for name in ("daily", *DAILY_POOLS, HOUSE, "core", "ewma-t-5d-120", REFERENCE):
-        rps[name] = scored({o: forecasts["m6", name][o] for o in origins}, "m6", came).rps
+    for name in (DAILY, *DAILY_POOLS, HOUSE, "core", "ewma-t-5d-120", REFERENCE):
+        one = scored({o: forecasts["m6", name][o] for o in origins}, "m6", came)
+        rps[name] = one.rps
+        if name == DAILY:
+            rps["symmetric"] = one.symmetric
+            found["lean"] = diebold_mariano(by_date(one.rps - one.symmetric))._asdict()
+            found["leans"] = by_date(one.rps - one.symmetric).round(5).tolist()
     for name, x in rps.items():
         others = {other: diebold_mariano(by_date(x - rps[other]))._asdict() for other in (REFERENCE, HOUSE)}
         found["forecasters"][name] = {"rps": float(x.mean()), "less": others}
+    bonds = [x[CLASS_OF].to_numpy().astype(str) == BONDS for x in run.results]
+    for name in (DAILY, REFERENCE):  # their expected fifth, counted from 1: 3 without an opinion on direction
+        fifths = [forecasts["m6", name][o][own] @ FIFTHS for o, own in zip(origins, bonds, strict=True)]
+        found["forecasters"][name]["bonds"] = [round(float(x.mean()), 3) for x in fifths]
+    settled = run.facts["settled"].to_numpy() == 1
+    found["settled"] = diebold_mariano(by_date((rps[DAILY] - rps[REFERENCE])[settled]))._asdict()
     return found
 
 
 def daily_markdown(figures: Mapping[str, Any]) -> str:
     """Table of docs/daily.md on ranks over four weeks."""
     lines = ["| | RPS | less `ewma-t-5d`, 1e-5 | p | less `house`, 1e-5 | p |", "|---" * 6 + "|"]
-    names = {HOUSE: "`house`", "daily-pool": "half `daily`, half `ewma-t-5d-120`"}
-    names |= {"daily-pool-3": "a third each: `core`, `ewma-t-5d-120`, `daily`"}
+    names = {HOUSE: "`house`", "daily-pool": f"half `{figures['of']}`, half `ewma-t-5d-120`"}
+    names |= {"daily-pool-3": f"a third each: `core`, `ewma-t-5d-120`, `{figures['of']}`"}
+    names |= {"symmetric": f"`{figures['of']}`, its symmetric part"}
     every = figures["forecasters"]
     for name in sorted(every, key=lambda n: every[n]["rps"]):
         row = [names.get(name, f"`{name}`"), f"{every[name]['rps']:.5f}"]
