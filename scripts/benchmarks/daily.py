@@ -34,7 +34,13 @@ FEWEST_SWEEPS = 600  # of a chain, however little time there is
 
 
 def load(
-    prices: Path, universe: Path, earnings: Path | None, origin: str, factors: int | None, assets: int | None
+    prices: Path,
+    universe: Path,
+    earnings: Path | None,
+    origin: str,
+    factors: int | None,
+    assets: int | None,
+    horizon: int = 1,
 ) -> tuple[bdfm.FactorModel, bdfm.Panel]:
     """The preset, with another number of factors where one is given, and the panel of its first assets."""
     model = bdfm.FactorModel.from_preset("daily")
@@ -50,6 +56,7 @@ def load(
         origin=origin,
         earnings=None if earnings is None else bdfm.read_earnings(earnings),
         settings=model.panel,
+        horizon=horizon,
     )
     return model, panel
 

@@ -123,3 +123,20 @@ def test_tables_of_the_page_are_those_of_the_scores(script):
         assert 0 < crps.loc["all", "mean"] < 2 * crps.loc["all", "se"]
         quiet = crps.loc["2014-02-07"]
         assert (quiet["mean"] < -2 * quiet["se"]) == (rival in ("ewma-t", "fhs"))
+
+
+def test_announcements_ahead_of_an_evening(benchmark_script):
+    """Ratios on the days that somebody announces; a repeated close gives no return for two days."""
+    evening = benchmark_script("evening")
+    days = pd.bdate_range("2022-01-10", periods=4)
+    prices = pd.DataFrame({"A": [100.0, 110.0, 110.0, 121.0], "B": [50.0, 55.0, 60.5, 66.55]}, days)
+    came = evening.log_returns(prices, days)
+    assert np.isnan(came[[0, 2, 3], 0]).all()
+    assert came[1, 0] == pytest.approx(np.log(1.1))
+    assert came[1:, 1] == pytest.approx(np.log(1.1))
+    came = np.array([[0.02, 0.01, np.nan], [0.04, 0.01, 0.03], [0.5, 0.5, 0.5]])
+    flags = np.array([[True, False, False], [True, False, False], [False, False, False]])
+    found = evening.squared_ratios(came, np.full((3, 3), 0.01), flags)
+    assert found["announced"] == {"n": 2, "mean": pytest.approx(10.0), "error": pytest.approx(6.0)}
+    assert found["beside"]["n"] == 3
+    assert found["beside"]["mean"] == pytest.approx(11 / 3)
