@@ -8,8 +8,8 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache, wraps
-from types import NoneType, UnionType
-from typing import Any, Final, Literal, NamedTuple, Union, get_args, get_origin
+from types import NoneType, SimpleNamespace, UnionType
+from typing import Any, Final, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pandas as pd
@@ -93,13 +93,12 @@ def _plan(function: Callable[..., Any]) -> dict[str, _Wanted]:
     several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     alone = {k for k, p in inspect.signature(function).parameters.items() if p.kind not in several}
     alone -= {"seed", *_kinds.taken(function)}
-    for name, text in function.__annotations__.items():
+    for name in alone & function.__annotations__.keys():
+        text = function.__annotations__[name]
+        one = SimpleNamespace(__annotations__={name: _OF_PANDAS.sub(r"pd.\1", text)})
         with suppress(Exception):  # a name for type checkers alone
-            hint = eval(_OF_PANDAS.sub(r"pd.\1", text), around) if isinstance(text, str) else text
-            if (
-                name in alone - {"seed", *_kinds.taken(function)}
-                and (wanted := _wanted(hint, of_record=of_record)) is not None
-            ):
+            wanted = _wanted(get_type_hints(one, around)[name], of_record=of_record)
+            if wanted is not None:
                 found[name] = wanted
     return found
 
