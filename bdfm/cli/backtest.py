@@ -31,7 +31,7 @@ from bdfm.cli.options import (
     draws_of,
 )
 from bdfm.data.choices import MAX_DAYS
-from bdfm.inference.choices import ENGINE
+from bdfm.inference.choices import ENGINE, ESS_MIN, RHAT_MAX
 
 if TYPE_CHECKING:
     from bdfm.backtest.run import Run
@@ -214,14 +214,19 @@ def _show_run(run: Run) -> None:
         markup=False,
         soft_wrap=True,
     )
-    if "max_rhat" in run.facts:
-        poor = int((run.facts["converged"] == 0).sum())
-        out.print(
-            f"  worst R-hat {run.facts['max_rhat'].max():.3f}, least effective sample size"
-            f" {run.facts['min_ess'].min():.0f}; {poor} origins miss a threshold of convergence"
-        )
-    if "settled" in run.facts and (run.facts["settled"] == 0).any():
-        named = _checks.first(f"{d:%Y-%m-%d}" for d in run.facts.index[run.facts["settled"] == 0])
+    if "max_rhat" not in run.facts:
+        return
+    facts = run.facts
+    asked = facts["settled"] if "settled" in facts else facts["converged"]
+    within, verdict = int((asked != 0).sum()), int((facts["converged"] != 0).sum())
+    out.print(
+        f"  {within} of {len(facts)} fits meet the thresholds asked for: worst R-hat"
+        f" {facts['max_rhat'].max():.3f}, least effective draws {facts['min_ess'].min():.0f};"
+        f" {verdict} those of a single forecast ({RHAT_MAX:g} and {ESS_MIN:g})",
+        soft_wrap=True,
+    )
+    if within < len(facts):
+        named = _checks.first(f"{d:%Y-%m-%d}" for d in facts.index[asked == 0])
         out.print(f"[yellow]  Not within the bound asked for: {named}. Raise --max-sweeps.[/]")
 
 

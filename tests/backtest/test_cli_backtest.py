@@ -20,7 +20,7 @@ def test_backtest_and_compare(bdfm_command, data, origins, tmp_path):
     assert "equal: RPS 0.16000 over 2 origins" in out
     assert "nan" not in out
     assert "±" not in out  # two origins have no error
-    assert "worst R-hat" in out
+    assert "fits meet the thresholds asked for: worst R-hat" in out
     assert sorted(p.name for p in (tmp_path / "runs").iterdir()) == ["equal", "pca", "tiny"]
     assert bdfm_command("backtest", "pca", *arguments)[0] == 0  # nothing to do
     code, out, _ = bdfm_command("compare", tmp_path / "runs", "--out", tmp_path / "page.html")

@@ -32,6 +32,7 @@ from bdfm.backtest import (
 from bdfm.backtest.models import BACKTEST_SAMPLER
 from bdfm.backtest.run import MANIFEST, ORIGINS, origin_file
 from bdfm.backtest.walk import origin_seed
+from bdfm.cli.backtest import _show_run
 from bdfm.errors import ConvergenceWarning, DataError, DataWarning, FileError, UnknownLabelError
 from bdfm.scoring.joint import joint_pit
 
@@ -233,7 +234,7 @@ def test_a_model_of_market_days_forecasts_the_period_of_the_backtest(data, tmp_p
 
 
 @pytest.mark.parametrize(("rhat", "bound"), [(1.05, 20_000), (1.005, 300)])
-def test_an_origin_says_whether_its_chains_came_together(rhat, bound, data, origins, tmp_path):
+def test_an_origin_says_whether_its_chains_came_together(rhat, bound, data, origins, tmp_path, capsys):
     model = bdfm.FactorModel.from_preset("m6").model_copy(update={"n_factors": 2})
     sampler = BACKTEST_SAMPLER.model_copy(update={"max_rhat": rhat, "max_sweeps": bound, "tune": 200})
     run = walk_forward(ModelForecaster(model, sampler=sampler, n_draws=400), data, origins[:1], tmp_path)
@@ -244,6 +245,15 @@ def test_an_origin_says_whether_its_chains_came_together(rhat, bound, data, orig
     assert 200 < facts["sweeps"] <= bound
     told = [text for text in run.warnings if "The backtest asks for R-hat 1.005" in text]
     assert len(told) == (not settled)
+    _show_run(run)
+    said = " ".join(capsys.readouterr().out.split())
+    assert (
+        f"{int(settled)} of 1 fits meet the thresholds asked for: worst R-hat {facts['max_rhat']:.3f}" in said
+    )
+    assert f"{int(facts['converged'])} those of a single forecast (1.01 and 400)" in said
+    assert (f"Not within the bound asked for: {origins[0]:%Y-%m-%d}. Raise --max-sweeps" in said) == (
+        not settled
+    )
 
 
 # -- resuming ----------------------------------------------------------------------------------------------
