@@ -18,7 +18,7 @@ def modules_of(package: str) -> Callable[[str], ModuleType]:
 
     def find(name: str) -> ModuleType:
         full = f"{package}.{name}"
-        if name.startswith("_") or find_spec(full) is None:
+        if name.startswith("_") or not name.isidentifier() or find_spec(full) is None:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         return import_module(full)
 

@@ -95,7 +95,8 @@ def _plan(function: Callable[..., Any]) -> dict[str, _Wanted]:
     alone -= {"seed", *_kinds.taken(function)}
     for name in alone & function.__annotations__.keys():
         text = function.__annotations__[name]
-        one = SimpleNamespace(__annotations__={name: _OF_PANDAS.sub(r"pd.\1", text)})
+        text = _OF_PANDAS.sub(r"pd.\1", text) if isinstance(text, str) else text
+        one = SimpleNamespace(__annotations__={name: text})
         with suppress(Exception):  # a name for type checkers alone
             wanted = _wanted(get_type_hints(one, around)[name], of_record=of_record)
             if wanted is not None:
@@ -126,7 +127,7 @@ def _wanted(hint: Any, *, of_record: bool) -> _Wanted | None:
 def _of_kind(value: Any, wanted: _Wanted, *, what: str, where: Callable[[], str]) -> Any:
     """Value, or the number that it is; raises where it is of no kind that is wanted."""
     kinds, choices = wanted
-    plain = value.item() if isinstance(value, np.generic) else value
+    plain = value.item() if isinstance(value, np.generic | np.ndarray) and value.ndim == 0 else value
     if isinstance(plain, bool):
         if bool in kinds:
             return value
@@ -150,6 +151,8 @@ def _number(value: Any, kind: type, *, what: str, where: Callable[[], str]) -> A
     number = _checks.finite(value, what=what, where=where())  # also of a whole number that no float can hold
     if isinstance(value, int) or (kind is float and isinstance(value, float)):
         return value
+    if isinstance(value, np.integer):  # exactly, where a float would round
+        return int(value)
     if kind is float:
         return number
     if number != int(number):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sized
 from difflib import get_close_matches
 from typing import Any, Final, cast
 
@@ -86,7 +87,9 @@ def did_you_mean(symbol: str, allowed: Iterable[str], *, alias: bool = False) ->
     labels = list(allowed)
     looks = next((x for x in labels if x != symbol and latin(x) == latin(symbol)), "")
     if looks:
-        odd = next(c for c in symbol + looks if c not in latin(c))
+        odd = next((c for c in symbol + looks if c not in latin(c)), "")
+        if not odd:  # an accent that is a character of its own, in the one of both
+            return f" Did you mean {looks}, the same letters composed otherwise?"
         return f" Did you mean {looks}, which looks the same? {odd} is {unicodedata.name(odd, 'no letter')}."
     other = other_spelling(symbol, labels)
     if other:
@@ -158,9 +161,10 @@ def check_aliases(
 
 def _pairs(given: object, where: str) -> Iterable[tuple[object, object]]:
     """Pairs of a list of them; ``DataError`` for anything else."""
-    several = isinstance(given, list | tuple | Iterator)
+    several = isinstance(given, Iterable) and not isinstance(given, str | bytes | Mapping | os.PathLike)
     items: list[Any] = [] if given is None else list(cast("Iterable[Any]", given)) if several else [given]
-    bad = next((x for x in items if not isinstance(x, list | tuple) or len(x) != 2), None)
+    pairs = (isinstance(x, Sized) and not isinstance(x, str | bytes) and len(x) == 2 for x in items)
+    bad = next((x for x, is_pair in zip(items, pairs, strict=True) if not is_pair), None)
     if bad is not None:
         raise DataError(
             f"{where}: {short(repr(bad))} is none. Give a dict of old and new symbols, or a path of a file."

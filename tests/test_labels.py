@@ -19,7 +19,7 @@ from bdfm import (
     ranked_probability_score,
     risk,
 )
-from bdfm._symbols import check_aliases
+from bdfm._symbols import check_aliases, did_you_mean
 from bdfm.data.doubts.door import examine
 from bdfm.data.doubts.tables import Tables
 from bdfm.errors import DataError, FileError
@@ -443,3 +443,19 @@ def test_weights_that_are_no_numbers():
 
 def test_names_in_letters_that_look_the_same_are_alike():
     assert _labels.nearly_one(["stock", "st\u043eck", "fund"]) == [["stock", "st\u043eck"]]
+
+
+@pytest.mark.parametrize(("one", "other"), [("CAF\u00c9", "CAFE\u0301"), ("\ud55c", "\u1112\u1161\u11ab")])
+def test_names_of_the_same_letters_composed_otherwise(one, other):
+    """An accent that is a character of its own: the search for the odd letter ended in an error."""
+    for known, asked in ((one, other), (other, one)):
+        assert "composed otherwise" in did_you_mean(asked, [known, "XOM"])
+
+
+def test_aliases_as_any_pairs():
+    """Pairs of a view, a set or a table of two columns were refused."""
+    for given in ({"A": "B"}.items(), {("A", "B")}, np.array([["A", "B"]]), iter([("A", "B")])):
+        assert dict(check_aliases(given)) == {"A": "B"}
+    for given in (["AB"], "AB", [["A", "B", "C"]], 5, [5]):
+        with pytest.raises((DataError, FileError)):
+            check_aliases(given)

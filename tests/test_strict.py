@@ -111,6 +111,8 @@ NUMPY_TRUTH = np.bool_(True)
         ({"whole": 3}, 3),
         ({"whole": np.int64(3)}, 3),
         ({"whole": 3.0}, 3),
+        ({"whole": np.uint64(2**63 + 1)}, 2**63 + 1),
+        ({"truth": np.array(True)}, True),
         ({"whole": None}, None),
         ({"truth": NUMPY_TRUTH}, True),
         ({"choice": "b"}, "b"),

@@ -25,12 +25,16 @@ _STATEMENT = re.compile(
 )
 _PAIR = re.compile(rf"(?P<asset>{_SYMBOL})\s*=\s*(?P<mean>{_NUMBER}),\s*(?P<sd>{_NUMBER})")
 _ORDERING = re.compile(rf"(?P<above>{_SYMBOL})\s+>\s+(?P<below>{_SYMBOL})\s*:\s*(?P<p>{_NUMBER})")
-_QUANTILE = re.compile(rf"(?P<asset>{_SYMBOL})\s+in\s+(?P<k>\d+)\s*/\s*(?P<n>\d+)\s*:\s*(?P<p>{_NUMBER})")
+_QUANTILE = re.compile(
+    rf"(?P<asset>{_SYMBOL})\s+in\s+(?P<k>[0-9]+)\s*/\s*(?P<n>[0-9]+)\s*:\s*(?P<p>{_NUMBER})"
+)
 _TAIL = re.compile(
     rf"P\((?P<below>.+?)\s+<\s+(?P<bound>{_NUMBER})\s*\)"
     rf"|(?P<name>VaR|CVaR)\((?P<of>.+?)\s*,\s*(?P<level>{_NUMBER})\s*\)"
 )
-_TERM = re.compile(rf"(?P<sign>[-+]?)\s*(?:(?P<weight>\d+\.?\d*|\.\d+)\s+)?(?P<symbol>{_SYMBOL})(?:\s+|$)")
+_TERM = re.compile(
+    rf"(?P<sign>[-+]?)\s*(?:(?P<weight>[0-9]+\.?[0-9]*|\.[0-9]+)\s+)?(?P<symbol>{_SYMBOL})(?:\s+|$)"
+)
 
 
 @strict

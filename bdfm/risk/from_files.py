@@ -12,13 +12,12 @@ import pandas as pd
 from bdfm import _checks, _renamed
 from bdfm._columns import PERCENT, SYMBOL_NAMES, WEIGHT_NAMES, stem
 from bdfm._reading import READING
-from bdfm._strict import strict
 from bdfm._symbols import is_cash
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.tables import Tables
 from bdfm.data.features import spacing_days
 from bdfm.data.risk_free import split_risk_free
-from bdfm.data.sources import read_records
+from bdfm.data.sources import Aliases, read_records
 from bdfm.errors import BdfmError, DataError, FileError
 from bdfm.posterior.posterior import Posterior
 from bdfm.risk.base import Estimator, RiskModel
@@ -56,12 +55,11 @@ class Fits(NamedTuple):
 
 
 @_renamed.keywords(symbols="assets")
-@strict
 def read_portfolios(
     path: str | Path,
     assets: Sequence[str],
     *,
-    aliases: Mapping[str, str] | None = None,
+    aliases: Aliases = None,
     decimal_mark: str | None = None,
     accept: Collection[str] | None = (),
     what: str = "portfolio",

@@ -12,7 +12,7 @@ import pandas as pd
 from bdfm import _checks
 from bdfm._columns import SYMBOL_NAMES
 from bdfm._reading import READING
-from bdfm.data.sources import CLASS_NAMES, read_records
+from bdfm.data.sources import CLASS_NAMES, Aliases, read_records
 from bdfm.errors import DataError
 
 SHARE: Final = "share"
@@ -44,7 +44,7 @@ class Groups(NamedTuple):
         return inside
 
 
-def read_shares(path: Path, family: str, *, aliases: Mapping[str, str] | None = None) -> pd.DataFrame:
+def read_shares(path: Path, family: str, *, aliases: Aliases = None) -> pd.DataFrame:
     """Shares (symbol, category) of a file with columns symbol and sector or country, and perhaps share.
 
     With ``share`` a symbol has as many rows as categories: 0.7 and 0.3, or 70% and 30%. They sum to 1;
@@ -102,7 +102,7 @@ def read_groups(
     estimation: Path | None,
     *,
     symbols: Sequence[str],
-    aliases: Mapping[str, str] | None = None,
+    aliases: Aliases = None,
     say: Callable[..., None] = lambda *_: None,
 ) -> Groups:
     """Groups of files, each of which may be absent.

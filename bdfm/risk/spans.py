@@ -19,7 +19,7 @@ from bdfm.errors import DataError
 
 MAX_STALE_DAYS: Final = 10  # a close older than this is no price; of sparse prices, beside their spacing
 MONTHLY: Final = 25  # days between prices from which they are monthly
-_FORM: Final = re.compile(r"(\d+)\s*([dwm])")
+_FORM: Final = re.compile(r"([0-9]+)\s*([dwm])")
 _WEEK: Final = 7
 
 Unit = Literal["market days", "days", "months"]

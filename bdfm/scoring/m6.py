@@ -20,7 +20,7 @@ from bdfm import _checks, _columns, _labels, _renamed, _tables
 from bdfm._reading import READING
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.tables import Tables
-from bdfm.data.sources import read_prices, read_records
+from bdfm.data.sources import Aliases, read_prices, read_records
 from bdfm.errors import DataError, DataWarning
 from bdfm.forecast.ranks import outcome_quantiles
 from bdfm.forecast.submission import COLUMNS, MAX_EXPOSURE, MIN_EXPOSURE, N_RANKS, RANKS
@@ -166,7 +166,7 @@ def read_submission(
     path: str | Path,
     *,
     assets: Sequence[str] | None = None,
-    aliases: Mapping[str, str] | None = None,
+    aliases: Aliases = None,
     decimal_mark: str | None = None,
 ) -> pd.DataFrame:
     """Submission of a file: columns ID, Rank1 to Rank5, Decision, in the order of the file.

@@ -4,8 +4,8 @@
     python scripts/benchmarks/skill.py table --out OUT [--json FILE]
     python scripts/benchmarks/skill.py daily --out OUT --json FILE
 
-The daily model, minutes an origin, was run on every eighth of m6: ``run --universe m6 --forecaster daily-7
---every 8``. ``daily-7`` has seven factors and goes on until its fits have converged by the standard of a
+The daily model, minutes an origin, was run on every sixteenth of m6: ``run --universe m6 --forecaster daily-7
+--every 16``. ``daily-7`` has seven factors and goes on until its fits have converged by the standard of a
 backtest; ``daily``, of the preset's twenty and with few sweeps, is what was run before it.
 
 ``run`` does what is not done yet and logs it in runs.jsonl; ``table`` shows what is done. The folder of data
@@ -223,10 +223,11 @@ def daily(out: Out, json_file: Annotated[Path, typer.Option("--json", help="File
     """
     from skill_table import daily_figures, daily_markdown
 
-    short = json.loads(json_file.read_text(encoding="utf-8"))["short"]
-    figures = {**daily_figures(out), "short": short}
+    known = json.loads(json_file.read_text(encoding="utf-8")) if json_file.exists() else {}
+    kept = {"short": known["short"]} if "short" in known else {}
+    figures = daily_figures(out) | kept
     json_file.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    print(daily_markdown(figures), daily_markdown(short), sep="\n", end="")
+    print(*map(daily_markdown, (figures, *kept.values())), sep="\n", end="")
 
 
 @app.command()
