@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple
 
+from bdfm.inference import choices as of_a_fit
+
 Score = Literal["rps", "log_score", "crps", "energy_score", "variogram_score", "dawid_sebastiani_score"]
 SCORES: Final[dict[str, str]] = {
     "rps": "RPS",
@@ -47,9 +49,9 @@ def unit_of(score: Score) -> Unit:
 # than ``MAX_SWEEPS`` the run says so; worst R-hat and least effective sample size of each origin are kept.
 CHAINS: Final = 2
 DRAWS: Final = "auto"
-TUNE: Final = 500
+TUNE: Final = of_a_fit.TUNE
 THIN: Final = 5
 MAX_RHAT: Final = 1.05
 MIN_ESS: Final = 50.0
-MAX_SWEEPS: Final = 41_000  # as of a fit: with half of it one of 129 origins of M6 fell short
+MAX_SWEEPS: Final = of_a_fit.MAX_SWEEPS  # with half of them one of 129 origins of M6 fell short
 N_DRAWS: Final = 200_000  # predictive draws of an origin; a single forecast takes three times as many

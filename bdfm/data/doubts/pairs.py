@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -160,15 +160,7 @@ def shifted_days(tables: Tables) -> Iterator[Finding]:
         return
     column = int(odd[0])
     late = bool(before[column] == most[column])  # the other may be NaN
-    name, link = series.names[column], most[column]
-    yield Finding(
-        "shifted-days", "warn", "prices", (name,), (),
-        f"{name} has a correlation of {same[column]:.2f} with the others on the same day, and of {link:.2f}"
-        f" on the day {'before' if late else 'after'}",
-        f"Its days are one too {'late' if late else 'early'}, or its market closes"
-        f" {'before' if late else 'after'} the others'.",
-        "Check the days of its closes.",
-    )  # fmt: skip
+    yield _shifted("prices", "the others", series.names[column], same[column], most[column], late=late)
 
 
 def shifted_factors(tables: Tables) -> Iterator[Finding]:
@@ -195,15 +187,23 @@ def shifted_factors(tables: Tables) -> Iterator[Finding]:
     with np.errstate(invalid="ignore"):
         odd = np.flatnonzero((np.abs(same) < SHIFT_SAME) & (most >= SHIFT_LINK))
     for column in odd:
-        name, late = factors.names[column], bool(abs(before[column]) == most[column])
-        yield Finding(
-            "shifted-days", "warn", "factors", (name,), (),
-            f"{name} has a correlation of {same[column]:.2f} with the assets on the same day, and of"
-            f" {(before if late else after)[column]:.2f} on the day {'before' if late else 'after'}",
-            f"Its days are one too {'late' if late else 'early'}, or its market closes"
-            f" {'before' if late else 'after'} the assets'.",
-            "Check the days of the factors.",
-        )  # fmt: skip
+        late = bool(abs(before[column]) == most[column])
+        link = (before if late else after)[column]
+        yield _shifted("factors", "the assets", factors.names[column], same[column], link, late=late)
+
+
+def _shifted(
+    table: Literal["prices", "factors"], others: str, name: str, same: float, link: float, *, late: bool
+) -> Finding:
+    """A column that moves with what others did on the day before (``late``) or after, by correlations."""
+    return Finding(
+        "shifted-days", "warn", table, (name,), (),
+        f"{name} has a correlation of {same:.2f} with {others} on the same day, and of {link:.2f}"
+        f" on the day {'before' if late else 'after'}",
+        f"Its days are one too {'late' if late else 'early'}, or its market closes"
+        f" {'before' if late else 'after'} {others}'.",
+        f"Check the days of {'its closes' if table == 'prices' else 'the factors'}.",
+    )  # fmt: skip
 
 
 def _links(one: Floats, other: Floats, both: NDArray[np.bool_]) -> Floats:
