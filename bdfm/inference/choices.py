@@ -10,9 +10,10 @@ Sampler = Literal["nutpie", "pymc", "numpyro", "blackjax"]  # of nuts
 ENGINE: Final[Engine] = "auto"
 DRAWS: Final = "auto"  # gibbs: sweeps until the thresholds of convergence hold; nuts: FIXED_DRAWS
 FIXED_DRAWS: Final = 1000  # kept draws of each chain, of nuts
-# Largest number of kept draws of each chain in automatic length: draws that follow each other closely know
-# nearly the same, and what they cost in files and diagnoses grows with their number.
-MOST_DRAWS: Final = 600
+# Largest number of kept draws of each chain in automatic length. The largest R-hat of thousands of quantities
+# is far from 1 with few draws, however good they are; and files and diagnoses grow with their number.
+MOST_DRAWS: Final = 750
+MOST_MOVED: Final = 600  # of an update, whose draws are moved on one by one
 # Of the draws that are kept of all chains, where they are large: one of 100 assets on 1,000 days has 0.9 MB,
 # and four chains keep 600 each. It does not depend on the machine: the same seed gives the same draws.
 KEPT_BYTES: Final = 2_400_000_000
@@ -21,7 +22,7 @@ KEPT_BYTES: Final = 2_400_000_000
 INDEPENDENT: Final = 14.0
 FEWEST_DRAWS: Final = 200  # of each chain, however large
 TUNE: Final = 500  # first draws of each chain, thrown away: chains forget their start in some 200 sweeps
-THIN: Final = 5  # sweeps for each kept draw: most quantities are new by then
+THIN: Final = 6  # sweeps for each kept draw: most quantities are new by then
 CHAINS: Final = 4
 # Of a forecast. Many, because quintile probabilities are means over draws: with 600,000 the ranked
 # probability score of one M6 forecast has a Monte Carlo sd of about 1.4e-5, with 100,000 of about 3e-5.

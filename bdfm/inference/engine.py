@@ -16,7 +16,7 @@ from bdfm import _checks
 from bdfm.data.panel import Panel
 from bdfm.errors import ModelError
 from bdfm.gibbs.spec import GibbsSpec, KnownReturn
-from bdfm.inference.choices import FEWEST_DRAWS, INDEPENDENT, KEPT_BYTES, MOST_DRAWS
+from bdfm.inference.choices import FEWEST_DRAWS, INDEPENDENT, KEPT_BYTES, MOST_DRAWS, MOST_MOVED
 from bdfm.inference.diagnostics import Diagnosis
 from bdfm.inference.settings import SamplerSettings
 from bdfm.model.equations import BY_ASSET, Equations, at_periods, model_data
@@ -202,7 +202,7 @@ def _moved(
     lacking = {v.name for v in model.variables if v.stored} - set(draws)
     if lacking or rounds < 1 or settings.chains * n < ESS_MARGIN * settings.min_ess:
         return None, 0
-    few = KEPT_MOVES * n < MOST_DRAWS  # of a large model: even independent draws may be too few for R-hat
+    few = KEPT_MOVES * n < MOST_MOVED  # of a large model: even independent draws may be too few for R-hat
     if few and settings.max_rhat - 1 < INDEPENDENT / (settings.chains * KEPT_MOVES * n):
         return None, 0
     return move_draws(
@@ -221,7 +221,7 @@ def moved_states(model: Equations, coords: Mapping[str, Any], chains: int) -> in
     """States of each chain that an update has at once: those of all sweeps of a round."""
     from bdfm.gibbs.sampler import KEPT_MOVES, MOVES
 
-    n = min(MOST_DRAWS // KEPT_MOVES, _fitting_draws(model, coords, chains) // MOVES)
+    n = min(MOST_MOVED // KEPT_MOVES, _fitting_draws(model, coords, chains) // MOVES)
     return MOVES * max(FEWEST_DRAWS // KEPT_MOVES, n)
 
 

@@ -17,11 +17,10 @@ from scipy.special import ndtri
 
 from bdfm._threads import in_order
 from bdfm.errors import DataError
-from bdfm.gibbs.compiling import entry, kernel
+from bdfm.gibbs.compiling import entry, exact_kernel, kernel
 
 type Array = NDArray[np.float64]
 
-_TAIL: Final = (0.05, 0.95)
 _BLOCK_BYTES: Final = 2_000_000  # draws of one block of quantities: small enough for the processor's cache
 
 
@@ -32,7 +31,8 @@ def rhat(draws: ArrayLike) -> Array:
     or four draws, for constant quantities and where a draw is not finite; huge or infinite where every
     half-chain stands still at a value of its own. The middle draw of an odd number is left out.
     """
-    return _by_block(draws, _rhat_block, min_chains=2)
+    found: Array = _by_block(draws, _measures, min_chains=2, shape=(3,))[0]
+    return found
 
 
 def ess_bulk(draws: ArrayLike) -> Array:
@@ -42,7 +42,8 @@ def ess_bulk(draws: ArrayLike) -> Array:
     initial monotone sequence. Constant quantities count every draw; NaN where a draw is not finite or with
     fewer than four draws.
     """
-    return _by_block(draws, lambda block: _ess(_normal_scores(_split(block))[0]))
+    found: Array = _by_block(draws, _measures, shape=(3,))[1]
+    return found
 
 
 def ess_tail(draws: ArrayLike) -> Array:
@@ -50,21 +51,16 @@ def ess_tail(draws: ArrayLike) -> Array:
 
     ``draws`` and special values as in :func:`ess_bulk`.
     """
-    return _by_block(draws, _ess_tail_block)
+    found: Array = _by_block(draws, _measures, shape=(3,))[2]
+    return found
 
 
 def rhat_and_ess(draws: ArrayLike) -> Array:
-    """R-hat, bulk ESS and tail ESS (3, ...): as the functions of one each, with one sort for the first two.
+    """R-hat, bulk ESS and tail ESS (3, ...) from one sort: as the functions of one each.
 
     ``draws`` (chain, draw, ...), at least four of a chain. One chain has the R-hat of its two halves.
     """
-
-    def kernel(block: Array) -> Array:
-        bulk, folded = _normal_scores(_split(block), fold=True)
-        worst = np.fmax(_plain_rhat(bulk), _plain_rhat(folded))
-        return np.stack([worst, _ess(bulk), _ess_tail_block(block)])
-
-    return _by_block(draws, kernel)
+    return _by_block(draws, _measures, shape=(3,))
 
 
 def mcse_mean(draws: ArrayLike) -> Array:
@@ -88,10 +84,17 @@ def bfmi(energy: ArrayLike) -> Array:
         return change / values.var(axis=1, ddof=1)
 
 
-def _by_block(draws: ArrayLike, kernel: Callable[[Array], Array], *, min_chains: int = 1) -> Array:
+def _by_block(
+    draws: ArrayLike,
+    kernel: Callable[[Array], Array],
+    *,
+    min_chains: int = 1,
+    shape: tuple[int, ...] = (),
+) -> Array:
     """Apply ``kernel``, which takes (quantity, chain, draw), to blocks of quantities.
 
-    The last axis of its result counts the quantities of the block; earlier axes are kept in front.
+    The last axis of its result counts the quantities of the block; earlier axes, of ``shape``, are kept in
+    front.
     """
     x = np.asarray(draws)
     if x.ndim < 2:
@@ -100,7 +103,7 @@ def _by_block(draws: ArrayLike, kernel: Callable[[Array], Array], *, min_chains:
     flat = x.reshape(n_chain, n_draw, -1)
     n = flat.shape[2]
     if n_chain < min_chains or n_draw < 4:
-        return np.full(rest, np.nan)
+        return np.full((*shape, *rest), np.nan)
     size = max(1, _BLOCK_BYTES // (8 * n_chain * n_draw))
 
     def of_block(start: int) -> Array:
@@ -114,46 +117,103 @@ def _by_block(draws: ArrayLike, kernel: Callable[[Array], Array], *, min_chains:
 
     parts = list(in_order(of_block, range(0, n, size)))
     if not parts:
-        return np.empty(rest)
+        return np.empty((*shape, *rest))
     result = np.concatenate(parts, axis=-1)
     return result.reshape((*result.shape[:-1], *rest))
 
 
-def _rhat_block(block: Array) -> Array:
-    bulk, folded = _normal_scores(_split(block), fold=True)
-    return np.fmax(_plain_rhat(bulk), _plain_rhat(folded))
-
-
-def _ess_tail_block(block: Array) -> Array:
-    flat = block.reshape(len(block), -1)
-    low, high = np.quantile(flat, _TAIL, axis=1)[..., None, None]
-    return np.minimum(_ess(_split(block <= low)), _ess(_split(block <= high)))
-
-
-def _split(block: NDArray[np.generic]) -> Array:
+def _split(block: Array) -> Array:
     """First and last half of each chain as chains of their own, (quantity, 2 chain, half)."""
     half = block.shape[2] // 2
-    return np.concatenate([block[:, :, :half], block[:, :, -half:]], axis=1).astype(float, copy=False)
+    return np.concatenate([block[:, :, :half], block[:, :, -half:]], axis=1)
 
 
-def _normal_scores(split: Array, *, fold: bool = False) -> tuple[Array, ...]:
-    """Ranks of the draws over all chains as normal scores; with ``fold`` also of distances to the median."""
-    flat = split.reshape(len(split), -1)
-    n = flat.shape[1]
+def _measures(block: Array) -> Array:
+    """R-hat, bulk ESS and tail ESS (3, quantity) of draws (quantity, chain, draw), at least four of each."""
+    n_quantity, n_chain, n = block.shape
+    used = 2 * (n // 2) * n_chain
     # Score of the average rank h / 2, h = 2 ... 2n: ranks are whole or half numbers, so a table is enough.
-    table = ndtri((np.arange(2 * n + 1) / 2 - 0.375) / (n + 0.25))
-    order = np.argsort(flat, axis=1)
-    scores = [np.empty_like(flat)]
-    put_scores(table, flat, order, scores[0])
-    if fold:
-        scores.append(np.empty_like(flat))
-        put_folded_scores(table, flat, order, scores[1])
-    return tuple(x.reshape(split.shape) for x in scores)
+    table = ndtri((np.arange(2 * used + 1) / 2 - 0.375) / (used + 0.25))
+    order = np.argsort(block.reshape(n_quantity, -1), axis=1)
+    result = np.empty((3, n_quantity))
+    measure(block, order, table, result)
+    return result
+
+
+def _ess(chains: Array) -> Array:
+    """Effective number of draws for the mean of (quantity, chain, draw), chains already split."""
+    result = np.empty(len(chains))
+    effective_numbers(chains.copy(), result)
+    return result
+
+
+@entry
+def measure(draws: Array, order: NDArray[np.intp], table: Array, result: Array) -> None:
+    """R-hat, bulk ESS and tail ESS (3, quantity) of draws (quantity, chain, draw), given the order of each.
+
+    ``order`` (quantity, chain x draw) sorts a quantity's draws, ``table`` has the score of twice a rank.
+    """
+    n_quantity, n_chain, n = draws.shape
+    half = n // 2
+    used = 2 * half * n_chain
+    chains = np.empty((2 * n_chain, half))  # the halves of all chains
+    values, place = np.empty(used), np.empty(used, np.intp)  # draws that rise, and where each stands there
+    distances, folded = np.empty(used), np.empty(used, np.intp)
+    for q in range(n_quantity):
+        x, rank, flat = draws[q].ravel(), order[q], chains.ravel()
+        m = 0
+        for k in range(len(x)):
+            c, t = rank[k] // n, rank[k] % n
+            if t < half:
+                place[m] = c * half + t
+            elif t >= n - half:
+                place[m] = (n_chain + c) * half + t - (n - half)
+            else:
+                continue  # the middle draw of an odd number
+            values[m] = x[rank[k]]
+            m += 1
+        put_scores(table, values, place, flat)
+        of_centre = potential_scale(chains)
+        result[1, q] = effective_number(chains)
+        fold(values, place, distances, folded)
+        put_scores(table, distances, folded, flat)
+        of_scale = potential_scale(chains)
+        result[0, q] = of_centre if of_centre >= of_scale or of_scale != of_scale else of_scale
+        for tail in range(2):
+            split_at(values, place, quantile_of(x, rank, 0.95 if tail else 0.05), flat)
+            found = effective_number(chains)
+            result[2, q] = min(result[2, q], found) if tail else found
+
+
+@entry
+def effective_numbers(chains: Array, result: Array) -> None:
+    """Effective number of draws of each quantity, of (quantity, chain, draw); the draws are overwritten."""
+    for q in range(len(chains)):
+        result[q] = effective_number(chains[q])
+
+
+@exact_kernel
+def quantile_of(draws: Array, order: NDArray[np.intp], level: float) -> float:
+    """Quantile between two neighbours, as NumPy takes it."""
+    at = level * (len(draws) - 1)
+    k = int(at)
+    share = at - k
+    low = draws[order[k]]
+    high = draws[order[min(k + 1, len(draws) - 1)]]
+    between: float = high - (high - low) * (1 - share) if share >= 0.5 else low + (high - low) * share
+    return between
 
 
 @kernel
-def score_ties(table: Array, values: Array, order: NDArray[np.intp], result: Array) -> None:
-    """Scores of the ranks of ``values``, which rise, put at the places ``order``; equal ones share a rank."""
+def split_at(values: Array, place: NDArray[np.intp], bound: float, result: Array) -> None:
+    """1 at the places of values, which rise, up to a bound, 0 at the others."""
+    for k in range(len(values)):
+        result[place[k]] = 1.0 if values[k] <= bound else 0.0
+
+
+@kernel
+def put_scores(table: Array, values: Array, place: NDArray[np.intp], result: Array) -> None:
+    """Scores of the ranks of ``values``, which rise, put at their places; equal ones share a rank."""
     n = len(values)
     first = 0
     while first < n:
@@ -161,68 +221,69 @@ def score_ties(table: Array, values: Array, order: NDArray[np.intp], result: Arr
         while last + 1 < n and values[last + 1] == values[first]:
             last += 1
         for k in range(first, last + 1):
-            result[order[k]] = table[first + last + 2]
+            result[place[k]] = table[first + last + 2]
         first = last + 1
 
 
-@entry
-def put_scores(table: Array, draws: Array, order: NDArray[np.intp], result: Array) -> None:
-    """Normal scores of draws (quantity, draw), given the order of each row."""
-    values = np.empty(draws.shape[1])
-    for q in range(len(draws)):
-        for k in range(len(values)):
-            values[k] = draws[q, order[q, k]]
-        score_ties(table, values, order[q], result[q])
-
-
-@entry
-def put_folded_scores(table: Array, draws: Array, order: NDArray[np.intp], result: Array) -> None:
-    """Normal scores of the distances of draws (quantity, draw) to the median, given the order of each row.
+@exact_kernel
+def fold(values: Array, place: NDArray[np.intp], distances: Array, folded: NDArray[np.intp]) -> None:
+    """Distances to the median of ``values``, which rise, in rising order, and where each stands.
 
     Distances fall up to the median and rise from there, so their order is a merger of two runs.
     """
-    n = draws.shape[1]
-    distances, place = np.empty(n), np.empty(n, np.intp)
-    for q in range(len(draws)):
-        x, rank = draws[q], order[q]
-        low, high = x[rank[(n - 1) // 2]], x[rank[n // 2]]
-        middle, half = (low + high) / 2, (high - low) / 2
-        left, right = n // 2 - 1, n // 2
-        for k in range(n):
-            below, above = np.inf, np.inf
-            # The two middle draws of an even number are as far: not for last digits to say which is closer.
-            if left >= 0:
-                value = x[rank[left]]
-                below = half if value == low or value == high else abs(value - middle)
-            if right < n:
-                value = x[rank[right]]
-                above = half if value == low or value == high else abs(value - middle)
-            if right == n or (left >= 0 and below <= above):
-                distances[k], place[k] = below, rank[left]
-                left -= 1
-            else:
-                distances[k], place[k] = above, rank[right]
-                right += 1
-        score_ties(table, distances, place, result[q])
+    n = len(values)
+    low, high = values[(n - 1) // 2], values[n // 2]
+    middle, half = (low + high) / 2, (high - low) / 2
+    left, right = n // 2 - 1, n // 2
+    for k in range(n):
+        below, above = np.inf, np.inf
+        # The two middle draws of an even number are as far: not for last digits to say which is closer.
+        if left >= 0:
+            value = values[left]
+            below = half if value == low or value == high else abs(value - middle)
+        if right < n:
+            value = values[right]
+            above = half if value == low or value == high else abs(value - middle)
+        if right == n or (left >= 0 and below <= above):
+            distances[k], folded[k] = below, place[left]
+            left -= 1
+        else:
+            distances[k], folded[k] = above, place[right]
+            right += 1
 
 
-def _plain_rhat(chains: Array) -> Array:
-    """R-hat of (quantity, chain, draw) without splitting or ranks."""
-    n = chains.shape[2]
-    between = n * chains.mean(axis=2).var(axis=1, ddof=1)
-    within = chains.var(axis=2, ddof=1).mean(axis=1)
-    result: Array = np.sqrt((between / within + n - 1) / n)
-    return result
+@kernel
+def potential_scale(chains: Array) -> float:
+    """R-hat of (chain, draw) without splitting or ranks; NaN where all are constant and equal."""
+    n_chain, n = chains.shape
+    within, total, of_means = 0.0, 0.0, 0.0
+    for c in range(n_chain):
+        within += variance_of(chains[c]) * n / (n - 1)
+        total += mean_of(chains[c])
+    for c in range(n_chain):
+        of_means += (mean_of(chains[c]) - total / n_chain) ** 2
+    ratio: float = n * (of_means / (n_chain - 1)) / (within / n_chain)
+    return math.sqrt((ratio + n - 1) / n)
 
 
-def _ess(chains: Array) -> Array:
-    """Effective number of draws for the mean of (quantity, chain, draw), chains already split."""
-    result = np.empty(len(chains))
-    effective_numbers(
-        chains - chains.mean(axis=2)[..., None], chains.mean(axis=2).var(axis=1, ddof=1), result
-    )
-    constant = chains.max(axis=(1, 2)) == chains.min(axis=(1, 2))
-    return np.where(constant, float(chains[0].size), result)
+@kernel
+def mean_of(x: Array) -> float:
+    """Mean of numbers."""
+    total = 0.0
+    for t in range(len(x)):
+        total += x[t]
+    mean: float = total / len(x)
+    return mean
+
+
+@kernel
+def variance_of(x: Array) -> float:
+    """Mean square of deviations from the mean."""
+    mean, total = mean_of(x), 0.0
+    for t in range(len(x)):
+        total += (x[t] - mean) ** 2
+    variance: float = total / len(x)
+    return variance
 
 
 @kernel
@@ -238,30 +299,41 @@ def autocovariance(x: Array, lag: int) -> float:
     return mean
 
 
-@entry
-def effective_numbers(deviations: Array, between: Array, result: Array) -> None:
-    """Effective numbers of draws of each quantity, from deviations (quantity, chain, draw) from chain means.
+@kernel
+def effective_number(x: Array) -> float:
+    """Effective number of draws for the mean of (chain, draw), split chains; the draws become deviations.
 
-    ``between``: variance of the chain means. Geyer's initial monotone sequence: autocorrelations are summed
-    in pairs up to the first that is negative, each pair at most as large as the one before. Most end after a
-    few lags, so these are summed one by one; and the interpreter is let go, which FFTs do not do.
+    Geyer's initial monotone sequence: autocorrelations are summed in pairs up to the first that is negative,
+    each pair at most as large as the one before. Most end after a few lags, so these are summed one by one;
+    and the interpreter is let go, which FFTs do not do. Constant draws all count.
     """
-    n_quantity, n_chain, n = deviations.shape
-    n_pairs = max(0, (n - 3) // 2)
-    n_total = n_chain * n
-    for q in range(n_quantity):
-        x = deviations[q]
-        variance = autocovariance(x, 0)
-        within, total = variance * n / (n - 1), variance + between[q]
-        even, odd = 1.0, 1.0 - (within - autocovariance(x, 1)) / total
-        tau, smallest = -1.0, np.inf
-        for k in range(1, n_pairs + 1):
-            if not even + odd > 0:
-                break
-            smallest = min(smallest, even + odd)
-            tau += 2.0 * smallest
-            even = 1.0 - (within - autocovariance(x, 2 * k)) / total
-            odd = 1.0 - (within - autocovariance(x, 2 * k + 1)) / total
-        if even > 0 or even + odd >= 0:
-            tau += even
-        result[q] = n_total / max(tau, 1.0 / math.log10(n_total))
+    n_chain, n = x.shape
+    n_pairs, n_total = max(0, (n - 3) // 2), n_chain * n
+    overall, constant = 0.0, True
+    for c in range(n_chain):
+        for t in range(n):
+            constant = constant and x[c, t] == x[0, 0]
+        overall += mean_of(x[c]) / n_chain
+    if constant:
+        return float(n_total)
+    between = 0.0
+    for c in range(n_chain):
+        mean = mean_of(x[c])
+        between += (mean - overall) ** 2 / (n_chain - 1)
+        for t in range(n):
+            x[c, t] -= mean
+    variance = autocovariance(x, 0)
+    within, total = variance * n / (n - 1), variance + between
+    even, odd = 1.0, 1.0 - (within - autocovariance(x, 1)) / total
+    tau, smallest = -1.0, np.inf
+    for k in range(1, n_pairs + 1):
+        if not even + odd > 0:
+            break
+        smallest = min(smallest, even + odd)
+        tau += 2.0 * smallest
+        even = 1.0 - (within - autocovariance(x, 2 * k)) / total
+        odd = 1.0 - (within - autocovariance(x, 2 * k + 1)) / total
+    if even > 0 or even + odd >= 0:
+        tau += even
+    number: float = n_total / max(tau, 1.0 / math.log10(n_total))
+    return number

@@ -1,10 +1,10 @@
-"""When a run in steps has made enough sweeps: the thresholds of convergence, with a margin.
+"""When a run in steps has made enough sweeps: the thresholds of convergence, effective draws with a margin.
 
 Who looks again and again and stops at the first good look sees a look that is better than the draws are. So
-the thresholds have to hold with a margin, there are few looks (each after as many more sweeps as the worst
-measure lacks, see ``growth``), and none before ``FIRST_DRAWS``. The margins are set by simulation: see
-``tests/inference/test_stopping.py``, where chains of known autocorrelation must seldom stop short of what was
-asked for, and chains that disagree never. That of R-hat is small, because the largest R-hat of thousands of
+effective draws have to exceed what is asked for by a margin, there are few looks (each after as many more
+sweeps as the worst measure lacks, see ``growth``), and none before ``FIRST_DRAWS``. The margin is set by
+simulation: see ``tests/inference/test_stopping.py``, where chains of known autocorrelation must seldom stop
+short of what was asked for, and chains that disagree never. R-hat needs none: the largest of thousands of
 quantities is far above that of a typical one already.
 """
 
@@ -25,7 +25,6 @@ from bdfm.inference.identified import identified, judged_variables
 from bdfm.model.equations import Equations
 
 FIRST_DRAWS: Final = 200  # of each chain, before the first look
-RHAT_MARGIN: Final = 0.9  # of what R-hat may exceed 1 by
 ESS_MARGIN: Final = 1.25  # times the effective draws that are asked for
 APART: Final = 1.1  # R-hat above which the first half of the draws counts as burn-in
 LEAST_GROWTH: Final = 1.1  # of the sweeps from one look to the next
@@ -73,7 +72,7 @@ class StoppingRule:
         return found.assign(self.label(stats))
 
     def look(self, diagnosis: Diagnosis) -> Look:
-        """Whether a diagnosis meets the thresholds with the margins, and nothing stands still."""
+        """Whether a diagnosis meets the thresholds, with the margin, and nothing stands still."""
         rhat = np.array([diagnosis.max_rhat])
         ess = np.array([min(diagnosis.min_ess_bulk, diagnosis.min_ess_tail)])
         asked = {"max_rhat": self.max_rhat, "min_ess": self.min_ess}
@@ -85,8 +84,8 @@ class StoppingRule:
 
 
 def meets(rhat: NDArray[np.float64], ess: NDArray[np.float64], *, max_rhat: float, min_ess: float) -> bool:
-    """Whether R-hat and effective draws of all quantities meet the thresholds with the margins."""
-    return bool((rhat <= 1 + RHAT_MARGIN * (max_rhat - 1)).all() and (ess >= ESS_MARGIN * min_ess).all())
+    """Whether R-hat and effective draws of all quantities meet the thresholds, the latter with a margin."""
+    return bool((rhat <= max_rhat).all() and (ess >= ESS_MARGIN * min_ess).all())
 
 
 def growth(rhat: NDArray[np.float64], ess: NDArray[np.float64], *, max_rhat: float, min_ess: float) -> float:
@@ -95,7 +94,7 @@ def growth(rhat: NDArray[np.float64], ess: NDArray[np.float64], *, max_rhat: flo
     Effective draws grow in proportion to the sweeps, and R-hat - 1 of chains that agree falls so. Some more
     than that, since both are rough; between ``LEAST_GROWTH`` and ``MOST_GROWTH``.
     """
-    lacking = np.max([(rhat - 1) / (RHAT_MARGIN * (max_rhat - 1)), ESS_MARGIN * min_ess / ess])
+    lacking = np.max([(rhat - 1) / (max_rhat - 1), ESS_MARGIN * min_ess / ess])
     if not np.isfinite(lacking):  # something stands still, or is nowhere
         return MOST_GROWTH
     return float(np.clip(LACKING_MARGIN * lacking, LEAST_GROWTH, MOST_GROWTH))

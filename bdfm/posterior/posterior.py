@@ -493,7 +493,7 @@ class Posterior:
     # -- files and looks -------------------------------------------------------------------------------
 
     def in_single_precision(self) -> Posterior:
-        """Posterior of draws rounded to single precision: half the file, the same forecasts from it."""
+        """Posterior in single precision, factors and loadings rounded to 16 bits: 0.4 of the file."""
         return Posterior(door.in_single_precision(self._tree), diagnosis=self._known_diagnosis)
 
     def save(self, path: str | Path) -> Path:

@@ -58,7 +58,9 @@ def test_kernels_equal_arviz(rng, name, n_draw, n_chain):
     draws = np.ldexp(np.round(mantissa * 2**20) / 2**20, exponent)
     expected = oracle(draws)
     assert np.isfinite(expected).sum() >= 30
-    np.testing.assert_allclose(kernel(draws), expected, rtol=1e-8)
+    # Where all stand still, apart, what is not rounded away says whether R-hat is huge or infinite.
+    found, expected = (np.where(x > 1e6, np.inf, x) for x in (kernel(draws), expected))
+    np.testing.assert_allclose(found, expected, rtol=1e-8)
 
 
 @pytest.mark.parametrize("n_draw", [4, 40, 500])

@@ -21,7 +21,6 @@ from bdfm.inference.stopping import (
     FIRST_DRAWS,
     LEAST_GROWTH,
     MOST_GROWTH,
-    RHAT_MARGIN,
     StoppingRule,
     growth,
     meets,
@@ -53,7 +52,7 @@ def autoregressive(rng, phi, n, *, n_chains=4, n_quantities=1):
 
 @pytest.mark.parametrize("phi", [0.5, 0.9])
 def test_stopping_at_the_first_good_look_does_not_stop_short(rng, phi):
-    """Without margins 4 to 20 % of runs stop short of 400 effective draws; with them next to none."""
+    """Without a margin 18 to 33 % of runs stop short of 400 effective draws; with it next to none."""
     true = [
         4 * n * (1 - phi) / (1 + phi)
         for _ in range(60)
@@ -98,14 +97,14 @@ def test_chains_on_their_way_from_far_starts_do_not_pass(rng):
 @pytest.mark.parametrize(
     ("rhat", "ess", "enough"),
     [
-        (1 + RHAT_MARGIN * 0.0099, ESS_MARGIN * 401, True),
-        (1.0095, 1e6, False),
+        (1.0099, ESS_MARGIN * 401, True),
+        (1.0101, 1e6, False),
         (1.0, 1.1 * MIN_ESS, False),
         (np.nan, 1e6, False),
         (1.0, np.nan, False),
     ],
 )
-def test_thresholds_hold_with_a_margin(rhat, ess, enough):
+def test_effective_draws_have_a_margin_and_r_hat_none(rhat, ess, enough):
     good = np.array([1.0, rhat]), np.array([ess, 1e6])
     assert meets(*good, max_rhat=MAX_RHAT, min_ess=MIN_ESS) is enough
 
@@ -115,8 +114,8 @@ def test_thresholds_hold_with_a_margin(rhat, ess, enough):
     [
         (1.0, 1000.0, LEAST_GROWTH),
         (1.0, 400.0, 1.05 * 1.25),
-        (1.012, 1000.0, 1.05 * 0.012 / 0.009),
-        (1.012, 480.0, 1.05 * 0.012 / 0.009),
+        (1.012, 1000.0, 1.05 * 1.2),
+        (1.012, 480.0, 1.05 * 1.2),
         (1.2, 1000.0, MOST_GROWTH),
         (1.0, 10.0, MOST_GROWTH),
         (np.nan, 1000.0, MOST_GROWTH),
@@ -187,7 +186,7 @@ def test_few_draws_meet_no_thresholds_however_good_they_are():
     few, many = (rhat_and_ess(rng.standard_normal((4, n, 5772))) for n in (142, 600))
     assert few[0].max() == pytest.approx(1.023, abs=0.004)
     assert min(few[1].min(), few[2].min()) == pytest.approx(280, abs=40)
-    assert many[0].max() < 1 + RHAT_MARGIN * (MAX_RHAT - 1)
+    assert many[0].max() < MAX_RHAT
     assert min(many[1].min(), many[2].min()) > 3 * ESS_MARGIN * MIN_ESS
 
 
@@ -208,7 +207,7 @@ def test_enough_draws_of_large_models_are_kept_for_the_thresholds():
     few, many = (
         rhat_and_ess(np.random.default_rng(1).standard_normal((4, n, 5772))) for n in (most // 2, most)
     )
-    assert many[0].max() < 1 + RHAT_MARGIN * (MAX_RHAT - 1) < few[0].max()  # just after thinning: not yet
+    assert many[0].max() < MAX_RHAT < few[0].max()  # just after thinning: not yet
 
 
 @pytest.mark.parametrize("n", [200, 326, 400, 600])
