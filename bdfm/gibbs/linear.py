@@ -10,6 +10,8 @@ from bdfm.gibbs.compiling import kernel
 from bdfm.gibbs.data import Floats
 from bdfm.gibbs.random import normal
 
+_LEFT = 1e-13  # least pivot, of what is taken off it: what is smaller is mostly rounding
+
 
 @kernel
 def dot(a: Floats, b: Floats) -> float:
@@ -32,7 +34,9 @@ def fill_zero(a: Floats) -> None:
 def eliminate(a: Floats, h: Floats, start: int, stop: int) -> None:
     """Cholesky factor of columns ``start`` to ``stop`` of the lower triangle of ``a``, in place.
 
-    ``h`` is solved along. Rows from ``stop`` on hold the Schur complement, and its right-hand side.
+    ``h`` is solved along. Rows from ``stop`` on hold the Schur complement, and its right-hand side. Where one
+    direction is known 1e13 times as well as another, as where the noise of a return is nearly 0, rounding may
+    leave nothing of a pivot, or less. It is no smaller than that, so that the other direction hardly moves.
     """
     size = a.shape[0]
     for c in range(start, stop):
@@ -43,8 +47,10 @@ def eliminate(a: Floats, h: Floats, start: int, stop: int) -> None:
             a[r, c] *= pivot
             h[r] -= a[r, c] * h[c]
         for r in range(c + 1, size):
-            for q in range(c + 1, r + 1):
+            for q in range(c + 1, r):
                 a[r, q] -= a[r, c] * a[q, c]
+            known = a[r, c] * a[r, c]
+            a[r, r] = max(a[r, r] - known, _LEFT * known)
 
 
 @kernel
