@@ -14,6 +14,8 @@ Floats = NDArray[np.float64]
 _TOLERANCE: Final = 1e-10  # of a constraint, in standard deviations of its feature: where steps end
 _HELD: Final = 1e-8  # beyond which a constraint does not hold
 _DEPENDENT: Final = 1e-12  # share of the largest variance below which a combination of features has none
+_FLAT: Final = 1e-9  # slope along features that depend on each other, above which it is none of rounding
+_ROUNDING: Final = 1e-15  # of the dual's value: near the end a step gains less
 _MAX_STEPS: Final = 100
 
 
@@ -97,15 +99,19 @@ def minimum_relative_entropy(
             break
         moved = g[free] - gradient[free, None]
         hessian = (moved * q) @ moved.T
-        direction = np.zeros(len(x))
-        # Constraints may say one thing twice: there is no way to go in such a direction, however steep.
-        direction[free] = -np.linalg.lstsq(hessian, gradient[free], rcond=_DEPENDENT)[0]
-        size, improved = 1.0, False
+        newton, flat = _directions(hessian, gradient[free])
+        direction, size, improved = np.zeros(len(x)), 1.0, False
+        if np.abs(flat).max() > _FLAT:
+            direction[free] = flat
+            less = bounded & (direction < 0)
+            size = float((x[less] / -direction[less]).min(initial=(limit + value + 1) / float(flat @ flat)))
+        if np.abs(flat).max() <= _FLAT or size <= 0:
+            direction[free], size = newton, 1.0
         while size > 1e-12:
             trial = x + size * direction
-            trial[bounded] = np.maximum(trial[bounded], 0.0)
+            trial[bounded & (trial < 1e-14 * np.abs(trial).max())] = 0.0
             new_value, new_q = weigh(trial)
-            if new_value <= value + 1e-4 * float(gradient @ (trial - x)):
+            if new_value <= value + 1e-4 * float(gradient @ (trial - x)) + _ROUNDING * (1 + abs(value)):
                 improved = not np.array_equal(trial, x)
                 x, value, q = trial, new_value, new_q
                 break
@@ -123,6 +129,17 @@ def minimum_relative_entropy(
     return Tilt(
         weights, multipliers, -value, feasible=-value <= limit and bool((np.abs(held) <= _HELD).all())
     )
+
+
+def _directions(hessian: Floats, gradient: Floats) -> tuple[Floats, Floats]:
+    """Newton's step, and the steepest descent where the dual is linear: along rows that depend on each other.
+
+    Equalities that say one thing twice have no slope there; two sides of a band have, until one is left.
+    """
+    roots, vectors = np.linalg.eigh(hessian)
+    along = vectors.T @ gradient
+    curved = roots > _DEPENDENT * roots[-1]
+    return -(vectors[:, curved] @ (along[curved] / roots[curved])), -(vectors[:, ~curved] @ along[~curved])
 
 
 def effective_number(weights: Floats) -> float:

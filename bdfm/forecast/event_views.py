@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, override
 
 import numpy as np
 from pydantic import Field
 
+from bdfm._reading import short
 from bdfm.errors import DataError
 from bdfm.forecast.sample import Floats, Row, Sample
-from bdfm.forecast.view import SIGN, WORDS, Numbers, Sense, View
+from bdfm.forecast.view import SIGN, WORDS, Claim, Numbers, Sense, View
 
 
 class EventView(View):
@@ -100,8 +102,11 @@ class Ordering(EventView):
 
     @property
     @override
-    def subjects(self) -> tuple[tuple[object, ...], ...]:
-        return (("ordering", frozenset(self.assets)),)
+    def claims(self) -> tuple[Claim, ...]:
+        subject, sign = ("ordering", frozenset(self.assets)), SIGN[self.sense]
+        if self.above < self.below:
+            return (Claim(subject, sign, self.probability),)
+        return (Claim(subject, -sign, 1 - self.probability),)  # of ties each has half
 
     @property
     @override
@@ -111,6 +116,39 @@ class Ordering(EventView):
     @override
     def event(self, sample: Sample) -> Floats:
         return sample.above(self.above, self.below)
+
+
+def check_orders(views: Sequence[View]) -> None:
+    """Raise ``DataError`` for orders of one person's evidence that go in a circle, each above one half."""
+    below: dict[str, dict[str, list[str]]] = {}
+    for view in views:
+        if isinstance(view, Ordering) and view.semantics == "evidence" and view.probability != 0.5:
+            pair = (view.above, view.below) if view.probability > 0.5 else (view.below, view.above)
+            below.setdefault(view.by, {}).setdefault(pair[0], []).append(pair[1])
+    for person, steps in below.items():
+        if circle := _circle(steps):
+            whose = f"views by {person}" if person else "views"
+            raise DataError(
+                f"{whose}: evidence on orders goes in a circle: {short(' above '.join(circle), 200)}. Drop"
+                " one of them, turn it round, or say by whom each is, so that they are pooled."
+            )
+
+
+def _circle(steps: Mapping[str, Sequence[str]]) -> list[str]:
+    """Nodes of a circle in a directed graph, the first one again at its end; empty where there is none."""
+    done: set[str] = set()
+    for start in steps:
+        path, ways = [start], [iter(steps[start])]
+        while ways:
+            if (node := next(ways[-1], None)) is None:
+                ways.pop()
+                done.add(path.pop())
+            elif node in path:
+                return [*path[path.index(node) :], node]
+            elif node not in done:
+                path.append(node)
+                ways.append(iter(steps.get(node, ())))
+    return []
 
 
 class Quantile(EventView):
@@ -147,8 +185,9 @@ class Quantile(EventView):
 
     @property
     @override
-    def subjects(self) -> tuple[tuple[object, ...], ...]:
-        return (("quantile", self.asset, self.quantile, self.n_quantiles),)
+    def claims(self) -> tuple[Claim, ...]:
+        subject = ("quantile", self.asset, self.quantile, self.n_quantiles)
+        return (Claim(subject, SIGN[self.sense], self.probability),)
 
     @property
     @override

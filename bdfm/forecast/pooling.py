@@ -85,12 +85,13 @@ def _stage(
 
 
 def _joined(rows: Sequence[Row], moments: Sequence[Moment]) -> list[Row]:
-    """One row a subject: what is held stands for a bound on the same, which it meets."""
-    found: dict[tuple[object, ...], Row] = {}
-    for row in [*rows, *(m.row for m in moments), *(row for m in moments for row in m.held)]:
-        if row.key not in found or (found[row.key].sign != 0 and row.sign == 0):
-            found[row.key] = row
-    return list(found.values())
+    """One equality a subject, which stands for the bounds on the same, that it meets; else its bounds."""
+    every = [*rows, *(m.row for m in moments), *(row for m in moments for row in m.held)]
+    held: dict[tuple[object, ...], Row] = {}
+    for row in every:
+        if row.sign == 0:
+            held.setdefault(row.key, row)
+    return [row for row in every if row.sign != 0 and row.key not in held] + list(held.values())
 
 
 def _solve(rows: Sequence[Row], tails: Sequence[Tail], prior: Floats) -> Floats | None:

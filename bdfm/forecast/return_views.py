@@ -14,7 +14,7 @@ from bdfm.data.doubts.tables import Said
 from bdfm.errors import DataError
 from bdfm.forecast.moments import Moment
 from bdfm.forecast.sample import Floats, Row, Sample
-from bdfm.forecast.view import SIGN, WORDS, Numbers, Sense, View, percent
+from bdfm.forecast.view import SIGN, WORDS, Claim, Numbers, Sense, View, percent
 
 
 class ReturnView(View):
@@ -44,9 +44,10 @@ class ReturnView(View):
 
     @property
     @override
-    def subjects(self) -> tuple[tuple[object, ...], ...]:
-        key = canonical(self.portfolio)
-        return (("mean", key),) if self.sd is None else (("mean", key), ("variance", key))
+    def claims(self) -> tuple[Claim, ...]:
+        key, size = canonical(self.portfolio), unit(self.portfolio)
+        mean = Claim(("mean", key), SIGN[self.sense], self.mean).turned(1 / size)
+        return (mean,) if self.sd is None else (mean, Claim(("variance", key), 0, self.sd / abs(size)))
 
     @property
     @override
@@ -236,8 +237,9 @@ class Volatility(View):
 
     @property
     @override
-    def subjects(self) -> tuple[tuple[object, ...], ...]:
-        return (("variance", canonical({self.asset: 1.0})),)
+    def claims(self) -> tuple[Claim, ...]:
+        sd = np.nan if self.sd is None else self.sd
+        return (Claim(("variance", canonical({self.asset: 1.0})), SIGN[self.sense], sd),)
 
     @property
     @override
@@ -300,8 +302,8 @@ class Correlation(View):
 
     @property
     @override
-    def subjects(self) -> tuple[tuple[object, ...], ...]:
-        return (("correlation", frozenset(self.assets)),)
+    def claims(self) -> tuple[Claim, ...]:
+        return (Claim(("correlation", frozenset(self.assets)), SIGN[self.sense], self.correlation),)
 
     @property
     @override
@@ -355,8 +357,12 @@ def _spread(sample: Sample, portfolio: Mapping[str, float], weights: Floats, sd:
 
 def canonical(portfolio: Mapping[str, float]) -> tuple[tuple[str, float], ...]:
     """Portfolio as a key that its multiples share: IVV over IEMG is the same subject as IEMG over IVV."""
-    items = sorted(portfolio.items())
-    return tuple((symbol, weight / items[0][1]) for symbol, weight in items)
+    return tuple((symbol, weight / unit(portfolio)) for symbol, weight in sorted(portfolio.items()))
+
+
+def unit(portfolio: Mapping[str, float]) -> float:
+    """Weight of the first symbol by name, which is 1 in the key of a portfolio."""
+    return min(portfolio.items())[1]
 
 
 def constraint_only(view: View, what: str) -> None:

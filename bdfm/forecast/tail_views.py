@@ -12,9 +12,9 @@ from bdfm.data.doubts.said import LARGEST
 from bdfm.data.doubts.tables import Said
 from bdfm.errors import DataError
 from bdfm.forecast.moments import Tail, quantile
-from bdfm.forecast.return_views import canonical, constraint_only
+from bdfm.forecast.return_views import canonical, constraint_only, unit
 from bdfm.forecast.sample import Floats, Row, Sample
-from bdfm.forecast.view import SIGN, WORDS, Numbers, Sense, View, percent
+from bdfm.forecast.view import SIGN, WORDS, Claim, Numbers, Sense, View, percent
 
 Level = Annotated[float, Field(gt=0.5, lt=1)]
 Loss = Annotated[float, Field(gt=0, le=LARGEST)]
@@ -89,8 +89,9 @@ class Below(TailView):
 
     @property
     @override
-    def subjects(self) -> tuple[tuple[object, ...], ...]:
-        return (("below", *signed(self.portfolio, self.level)),)
+    def claims(self) -> tuple[Claim, ...]:
+        subject = ("below", *signed(self.portfolio, self.level / abs(unit(self.portfolio))))
+        return (Claim(subject, SIGN[self.sense], self.probability),)
 
     @property
     @override
@@ -126,8 +127,9 @@ class LossView(TailView):
 
     @property
     @override
-    def subjects(self) -> tuple[tuple[object, ...], ...]:
-        return ((self.kind, *signed(self.portfolio, self.level)),)
+    def claims(self) -> tuple[Claim, ...]:
+        loss = self.loss / abs(unit(self.portfolio))
+        return (Claim((self.kind, *signed(self.portfolio, self.level)), SIGN[self.sense], loss),)
 
     @property
     @override
@@ -201,6 +203,5 @@ class Shortfall(LossView):
 
 
 def signed(portfolio: dict[str, float], level: float) -> tuple[object, ...]:
-    """Key of one tail: the other side of a portfolio is another subject, another size another level."""
-    key = canonical(portfolio)
-    return (key, np.sign(next(iter(dict(sorted(portfolio.items())).values()))).item(), level)
+    """Key of one tail: the other side of a portfolio is another subject."""
+    return (canonical(portfolio), np.sign(unit(portfolio)).item(), level)

@@ -13,7 +13,7 @@ A view means one of two things, and its ``semantics`` says which.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Final, Literal, override
+from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple, override
 
 from pydantic import Field, field_validator
 
@@ -29,6 +29,21 @@ Numbers = dict[str, float]
 
 SIGN: Final = {"equal": 0, "at_least": 1, "at_most": -1}
 WORDS: Final = {"equal": "", "at_least": "at least ", "at_most": "at most "}
+
+
+class Claim(NamedTuple):
+    """What a view says of a subject: that it is its ``value``, at least that (``sign`` 1), or at most (-1).
+
+    ``value`` is NaN where only the draws tell it.
+    """
+
+    subject: tuple[object, ...]
+    sign: int
+    value: float
+
+    def turned(self, factor: float) -> Claim:
+        """The same of a subject ``factor`` times as large, negative for its other side."""
+        return Claim(self.subject, self.sign if factor > 0 else -self.sign, factor * self.value)
 
 
 def percent(value: float) -> str:
@@ -77,9 +92,17 @@ class View(Statement):
     symbols: ClassVar[property] = _renamed.attribute("symbols", "assets")
 
     @property
-    def subjects(self) -> tuple[tuple[object, ...], ...]:
-        """What the view is about; two views of one person on the same subject are a mistake."""
+    def claims(self) -> tuple[Claim, ...]:
+        """What the view says of each of its subjects.
+
+        Two of one person on a subject are a mistake, unless one bounds it from below and one from above.
+        """
         raise NotImplementedError
+
+    @property
+    def subjects(self) -> tuple[tuple[object, ...], ...]:
+        """What the view is about."""
+        return tuple(c.subject for c in self.claims)
 
     @property
     def numbers(self) -> Numbers:

@@ -14,10 +14,11 @@ from bdfm import _blocks, _checks
 from bdfm._reading import short
 from bdfm.errors import BdfmError, DataError, InfeasibleViewError, UnknownLabelError
 from bdfm.forecast.entropy import effective_number
+from bdfm.forecast.event_views import check_orders
 from bdfm.forecast.pooling import pooled
 from bdfm.forecast.return_views import Absolute, ReturnView
 from bdfm.forecast.sample import Sample
-from bdfm.forecast.view import View, percent
+from bdfm.forecast.view import Claim, View, percent
 
 Floats = NDArray[np.float64]
 Pool = Literal["linear", "log"]
@@ -48,6 +49,8 @@ def check_views(
 ) -> None:
     """Raise unless every view names known assets, no person states one thing twice, and weights can move it.
 
+    One bound from below and one from above, on the same subject, are a band.
+
     Parameters
     ----------
     views, assets
@@ -60,9 +63,11 @@ def check_views(
     UnknownLabelError
         A symbol outside ``assets``.
     DataError
-        Two views of one person on the same subject.
+        Two views of one person on the same subject that are no band; evidence of one on orders that go in a
+        circle.
     InfeasibleViewError
-        A view about fixed returns alone, or about how one of them moves or ranks.
+        A view about fixed returns alone, or about how one of them moves or ranks; a band whose lower end is
+        above its upper one.
     """
     for strange in (v for v in views if not isinstance(v, View)):
         raise DataError(
@@ -70,7 +75,7 @@ def check_views(
             ' such as views.Absolute(asset="TLT", mean=0.02, sd=0.1, semantics="evidence"), or'
             " views.parse(...)."
         )
-    seen: dict[tuple[object, ...], View] = {}
+    seen: dict[tuple[object, ...], list[tuple[View, Claim]]] = {}
     for view in views:
         _checks.known(view.named, assets, what="asset", where=f"view {view.text!r}")
         held = [s for s in view.assets if s in (fixed or {})]
@@ -80,14 +85,28 @@ def check_views(
                 f"view {view.text!r}: {told} in every draw, set by an edit or at rest in the data; no"
                 " weighting moves it. Drop the view or the edit."
             )
-        for subject in view.subjects:
-            key = (view.by, *subject)
-            if key in seen:
-                raise DataError(
-                    f"view {view.text!r}: on the same subject as the view {seen[key].text!r}. Keep one of"
-                    " them, combine them, or say by whom each is, so that they are pooled."
-                )
-            seen[key] = view
+        for claim in view.claims:
+            before = seen.setdefault((view.by, *claim.subject), [])
+            for other, its in before:
+                _check_band(view, claim, other, its)
+            before.append((view, claim))
+    check_orders(views)
+
+
+def _check_band(view: View, claim: Claim, other: View, its: Claim) -> None:
+    """Raise unless what two views say of one subject is a band: a lower bound and an upper one above it."""
+    if {claim.sign, its.sign} != {1, -1}:
+        raise DataError(
+            f"view {view.text!r}: on the same subject as the view {other.text!r}. Keep one of them, combine"
+            " them, or say by whom each is, so that they are pooled. Two bounds are a band where one is from"
+            " below and one from above; an sd beside them is said once."
+        )
+    lower, upper = (claim.value, its.value) if claim.sign == 1 else (its.value, claim.value)
+    if lower - upper > 1e-9 * max(abs(lower), abs(upper)):
+        raise InfeasibleViewError(
+            f"view {view.text!r}: contradicts the view {other.text!r}: the lower bound is above the upper"
+            " one, so that nothing satisfies both. Exchange the bounds, or drop one of them."
+        )
 
 
 def view_weights(

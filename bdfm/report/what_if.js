@@ -6,6 +6,8 @@ const WhatIf = (function () {
   const FIFTHS = 5;
   const TOLERANCE = 1e-10; // of a constraint, in standard deviations of its feature: where steps end
   const HELD = 1e-8; // beyond which a constraint does not hold
+  const FLAT = 1e-9; // slope along rows that depend on each other, above which it is none of rounding
+  const ROUNDING = 1e-15; // of the dual's value
   const DEPENDENT = 1e-12; // share of the largest variance below which a combination has none
   const MAX_STEPS = 100;
   const SIGN = { equal: 0, at_least: 1, at_most: -1 };
@@ -180,8 +182,8 @@ const WhatIf = (function () {
 
   // -- minimum relative entropy --------------------------------------------------------------------------
 
-  // Least-squares solution of a symmetric system by Jacobi's rotations; directions without variance are left.
-  function solveSymmetric(matrix, right) {
+  // Newton's step by Jacobi's rotations, and the steepest descent where rows depend on each other.
+  function directions(matrix, right) {
     const k = right.length;
     const a = matrix.map((row) => Float64Array.from(row));
     const v = a.map((_, i) => Float64Array.from({ length: k }, (_x, j) => (i === j ? 1 : 0)));
@@ -203,14 +205,15 @@ const WhatIf = (function () {
         }
     }
     const largest = Math.max(...a.map((row, i) => Math.abs(row[i])));
-    const found = new Float64Array(k);
+    const newton = new Float64Array(k);
+    const flat = new Float64Array(k);
     for (let p = 0; p < k; p++) {
-      if (Math.abs(a[p][p]) <= DEPENDENT * largest) continue;
+      const curved = Math.abs(a[p][p]) > DEPENDENT * largest;
       let part = 0;
       for (let i = 0; i < k; i++) part += v[i][p] * right[i];
-      for (let i = 0; i < k; i++) found[i] += (v[i][p] * part) / a[p][p];
+      for (let i = 0; i < k; i++) (curved ? newton : flat)[i] -= (v[i][p] * part) / (curved ? a[p][p] : 1);
     }
-    return found;
+    return { newton, flat };
   }
 
   // Weights nearest to prior under rows {feature, target, sign}, or null: Newton's method on the dual.
@@ -253,15 +256,22 @@ const WhatIf = (function () {
       if (free.every((k) => Math.abs(gradient[k]) <= TOLERANCE)) break;
       const moved = free.map((k) => g[k].map((y) => y - gradient[k]));
       const hessian = moved.map((one) => moved.map((other) => dot(one.map((y, d) => y * q[d]), other)));
-      const newton = solveSymmetric(hessian, free.map((k) => gradient[k]));
+      const { newton, flat } = directions(hessian, free.map((k) => gradient[k]));
+      let [way, size] = [newton, 1];
+      if (flat.some((y) => Math.abs(y) > FLAT)) {
+        let far = (limit + value + 1) / dot(flat, flat);
+        free.forEach((k, i) => bounded[k] && flat[i] < 0 && (far = Math.min(far, x[k] / -flat[i])));
+        if (far > 0) [way, size] = [flat, far];
+      }
       let improved = false;
-      for (let size = 1; size > 1e-12; size /= 2) {
+      for (; size > 1e-12; size /= 2) {
         const trial = Float64Array.from(x);
-        free.forEach((k, i) => (trial[k] -= size * newton[i]));
-        bounded.forEach((is, k) => is && (trial[k] = Math.max(trial[k], 0)));
+        free.forEach((k, i) => (trial[k] += size * way[i]));
+        const least = 1e-14 * trial.reduce((y, z) => Math.max(y, Math.abs(z)), 0);
+        bounded.forEach((is, k) => is && trial[k] < least && (trial[k] = 0));
         const next = weigh(trial);
         const slope = gradient.reduce((total, y, k) => total + y * (trial[k] - x[k]), 0);
-        if (next.value <= value + 1e-4 * slope) {
+        if (next.value <= value + 1e-4 * slope + ROUNDING * (1 + Math.abs(value))) {
           improved = trial.some((y, k) => y !== x[k]);
           x = trial;
           ({ value, q } = next);
@@ -410,6 +420,49 @@ const WhatIf = (function () {
     return fixed ? "its return is the same in every draw; no weighting moves it" : "";
   }
 
+  // What a view bounds: [what it is about, 1 from below or -1 from above or 0, the bound].
+  function claim(view) {
+    const named = symbols(view);
+    const isReturn = RETURNS.includes(view.kind);
+    const about = { ordering: "ordering", quantile: `fifth ${view.quantile}` }[view.kind] || "return";
+    const subject = JSON.stringify([about, ...named.slice().sort()]);
+    const value = isReturn ? view.mean : view.probability;
+    const sign = SIGN[view.sense || "equal"];
+    if (named.length === 1 || named[0] < named[1]) return [subject, sign, value];
+    return [subject, -sign, isReturn ? -value : 1 - value];
+  }
+
+  // Why two views on one subject cannot stand together, "" where they are a band.
+  function bandFault(view, other) {
+    const [, sign, value] = claim(view);
+    const [, itsSign, itsValue] = claim(other);
+    if (sign * itsSign !== -1 || (view.sd !== undefined && other.sd !== undefined))
+      return `View ${text(view)}: on the same subject as ${text(other)}. Keep one of them.`;
+    if (sign * (value - itsValue) > 1e-9 * Math.max(Math.abs(value), Math.abs(itsValue)))
+      return `View ${text(view)}: contradicts ${text(other)}. Exchange the bounds, or drop one of them.`;
+    return "";
+  }
+
+  // A circle of orders that evidence says are more likely than not, "" where there is none.
+  function circle(views) {
+    const below = new Map();
+    for (const { kind, semantics, above: x, below: y, probability: p } of views) {
+      if (kind !== "ordering" || semantics !== "evidence" || p === 0.5) continue;
+      const [high, low] = p > 0.5 ? [x, y] : [y, x];
+      below.set(high, [...(below.get(high) || []), low]);
+    }
+    const done = new Set();
+    const from = function (path) {
+      const node = path[path.length - 1];
+      if (path.indexOf(node) < path.length - 1) return path.slice(path.indexOf(node)).join(" above ");
+      if (done.has(node)) return "";
+      const found = (below.get(node) || []).reduce((why, next) => why || from([...path, next]), "");
+      done.add(node);
+      return found;
+    };
+    return [...below.keys()].reduce((why, node) => why || from([node]), "");
+  }
+
   // Why views cannot be used, null where they can be.
   function fault(sample, views) {
     const seen = new Map();
@@ -418,13 +471,14 @@ const WhatIf = (function () {
       if (strange !== undefined) return `There is no asset ${strange}.`;
       const wrong = ownFault(sample, view);
       if (wrong) return `View on ${symbols(view).join(" and ")}: ${wrong}.`;
-      const group = { ordering: "ordering", quantile: `fifth ${view.quantile}` }[view.kind] || "return";
-      const subject = JSON.stringify([group, ...symbols(view).slice().sort()]);
-      const other = seen.get(subject);
-      if (other) return `View ${text(view)}: on the same subject as ${text(other)}. Keep one of them.`;
-      seen.set(subject, view);
+      const [subject] = claim(view);
+      const others = seen.get(subject) || [];
+      const twice = others.map((other) => bandFault(view, other)).find((why) => why);
+      if (twice) return twice;
+      seen.set(subject, [...others, view]);
     }
-    return null;
+    const around = circle(views);
+    return around ? `Evidence on orders goes in a circle: ${around}. Drop one of them, or turn it round.` : null;
   }
 
   function refusal(sample, views) {

@@ -145,6 +145,19 @@ def test_infeasible_targets_are_known_as_such(rng):
     assert minimum_relative_entropy(np.ones((1, 500)), np.array([1.0]), prior).weights == pytest.approx(prior)
 
 
+def test_a_target_that_nearly_holds_is_reached(rng):
+    """Steps then gain less than the dual's value can show."""
+    n_tried = 0
+    for gap in np.geomspace(1e-7, 1e-2, 60):
+        x = rng.standard_normal((2, 300)) + rng.standard_normal(300)
+        prior = rng.gamma(3, size=300)
+        prior /= prior.sum()
+        tilt = minimum_relative_entropy(x, x @ prior + [gap, -1.0], prior, signs=[1, 1])
+        assert tilt.feasible, gap
+        n_tried += 1
+    assert n_tried == 60
+
+
 def test_redundant_constraints_do_no_harm(rng):
     x = rng.standard_normal((2, 2000))
     prior = np.full(2000, 1 / 2000)

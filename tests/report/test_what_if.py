@@ -121,6 +121,25 @@ SETS = {
         holds("absolute", asset="TLT", mean=0.02, sense="at_least"),
         holds("ordering", above="TLT", below="XLE", probability=0.8),
     ],
+    "band": [
+        holds("absolute", asset="TLT", mean=0.03, sense="at_least"),
+        holds("absolute", asset="TLT", mean=0.05, sense="at_most"),
+        holds("ordering", above="XLE", below="GOOG", probability=0.3, sense="at_least"),
+        holds("ordering", above="GOOG", below="XLE", probability=0.6, sense="at_least"),
+    ],
+    "band and sd": [
+        holds("relative", asset="GOOG", over="XLE", mean=0.01, sd=0.08, sense="at_least"),
+        holds("relative", asset="XLE", over="GOOG", mean=-0.03, sense="at_least"),
+    ],
+    "bands without room": [
+        holds("absolute", asset="TLT", mean=0.03, sense="at_least"),
+        holds("absolute", asset="TLT", mean=0.03, sense="at_most"),
+    ],
+    "three bounds that depend on each other": [
+        holds("absolute", asset="TLT", mean=0.03, sense="at_least"),
+        holds("absolute", asset="XLE", mean=0.0, sense="at_most"),
+        holds("relative", asset="TLT", over="XLE", mean=0.0305, sense="at_most"),
+    ],
     "said twice": [  # rows that depend on each other: the fifths of an asset sum to 1
         holds("quantile", asset="XLE", quantile=k, probability=p)
         for k, p in enumerate((0.25, 0.2, 0.15, 0.15, 0.25), 1)
@@ -184,6 +203,16 @@ REFUSED = {
         holds("relative", asset="TLT", over="XLE", mean=0.01),
         evidence("relative", asset="XLE", over="TLT", mean=0.01, sd=0.1),
     ],
+    "contradicts": [
+        holds("relative", asset="TLT", over="XLE", mean=0.02, sense="at_least"),
+        holds("relative", asset="XLE", over="TLT", mean=-0.01, sense="at_least"),
+    ],
+    "vidence on orders goes in a circle: TLT above XLE above GOOG above TLT": [
+        evidence("ordering", above="TLT", below="BF-B", probability=0.7),
+        evidence("ordering", above="TLT", below="XLE", probability=0.7),
+        evidence("ordering", above="GOOG", below="XLE", probability=0.4),
+        evidence("ordering", above="GOOG", below="TLT", probability=0.6),
+    ],
     "cannot be certain": [evidence("ordering", above="XLE", below="TLT", probability=1.0)],
     "two different assets": [holds("relative", asset="XLE", over="XLE", mean=0.01)],
     "the error is above 0": [evidence("absolute", asset="TLT", mean=0.1, sd=0.0)],
@@ -206,8 +235,9 @@ def test_what_python_refuses_the_page_refuses(forecast, own):
         assert refusal is not None, words
         assert words.replace("the error", "its error") in refusal
         assert change == 0
-        with pytest.raises((DataError, InfeasibleViewError)):
+        with pytest.raises((DataError, InfeasibleViewError)) as error:
             same.with_views(*(views.make_view(v) for v in given))
+        assert "circle" not in words or words in str(error.value)
 
 
 @needs_node
