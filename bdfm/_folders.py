@@ -16,7 +16,6 @@ from bdfm import _made
 from bdfm._checks import path_of
 from bdfm._files import FULL, fcntl, in_turn, nameable, replaceable, sync, take_names, write_error
 from bdfm.errors import FileError
-from bdfm.names import SUMMARY_FILE
 
 _STAGED: Final = ".bdfm-"  # beginning of the names of hidden folders in which results are made
 _WHOLE: Final = ".whole"  # stands in a hidden folder while its files take their names
@@ -24,14 +23,6 @@ _KEPT: Final = ".kept-"  # beginning of the folder in it with older files of the
 _STALE: Final = (
     ".stale"  # in a hidden folder: files of an earlier run that go when the new ones have their names
 )
-
-
-# Commands that write a summary, by what they are called in the record
-_SUMMED: Final = {
-    "month": "a forecast",
-    "risk": "bdfm risk",
-    "exposures": "bdfm exposures",
-}
 
 
 class BusyError(FileError):
@@ -124,9 +115,9 @@ class OutputFolder:
     Raises
     ------
     FileError
-        On entry: the folder cannot be made or written, or holds the results of another command that writes a
-        summary; ``BusyError`` where another run writes to it. On leaving: the disk is full, or a folder
-        stands where a file should go.
+        On entry: the folder cannot be made or written, or holds results of another command that these would
+        replace; ``BusyError`` where another run writes to it. On leaving: the disk is full, a folder
+        stands where a file should go, or a file of another command that was not known before.
     """
 
     def __init__(self, path: str | Path, *, made_by: str | None = None) -> None:
@@ -147,7 +138,8 @@ class OutputFolder:
                 " or remove the link."
             )
         replaceable(self.path / _made.RECORD)  # now, and not when all the work is done
-        self._refuse_others()
+        if self._made_by is not None:
+            _made.refuse_others(self.path, self._made_by)
         self._made = [p for p in (self.path, *self.path.parents) if not os.path.lexists(p)]  # deepest first
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -186,16 +178,6 @@ class OutputFolder:
         finally:
             self._clean(failed=not published)
 
-    def _refuse_others(self) -> None:
-        """Raise ``FileError`` where another command has its results, whose summary these would replace."""
-        made = _made.listed(self.path)
-        others = sorted(made.keys() & set(_SUMMED) - {self._made_by})
-        if self._made_by in set(_SUMMED) - made.keys() and others and (self.path / SUMMARY_FILE).exists():
-            raise FileError(
-                f"{self.path}: holds the results of {_SUMMED[others[0]]}, whose {SUMMARY_FILE} these would"
-                " replace. Give another folder."
-            )
-
     def check(self) -> None:
         """Raise ``FileError`` where the folder cannot be written to; nothing is left of the try."""
         try:
@@ -208,6 +190,7 @@ class OutputFolder:
         try:
             if self._made_by is not None:
                 new = {p.relative_to(self._staged).as_posix(): p for p, _ in _moves(self._staged, self.path)}
+                _made.refuse_others(self.path, self._made_by, new)
                 stale = _made.stale(self.path, self._made_by, new)
                 (self._staged / _made.RECORD).write_text(_made.record(self.path, self._made_by, new), "utf-8")
                 (self._staged / _STALE).write_text(json.dumps(stale), "utf-8")

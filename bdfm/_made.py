@@ -9,11 +9,25 @@ from hashlib import file_digest
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
+from bdfm import _checks
+from bdfm.errors import FileError
+from bdfm.names import SUMMARY_FILE
+
 _LONGEST: Final = 4_000_000  # bytes of a record that is read; one of a thousand files has a hundred thousand
 RECORD: Final = ".bdfm.json"  # in the folder: SHA-256 by file, by the command that made it
 # Every run of a command writes the same ones, so that none is left behind; they hold clocks, and a record
-# with their digests would differ from run to run.
-_ALWAYS: Final = ".json"
+# with their digests would differ from run to run: it has their names alone.
+_CLOCKS: Final = ".json"
+_NAME_ALONE: Final = ""
+# What each command writes of what others write too, whatever it is asked for: known before it works, and of
+# folders whose record does not name it.
+_SHARED: Final = {
+    "month": (SUMMARY_FILE,),
+    "risk": (SUMMARY_FILE, "risk.csv"),
+    "exposures": (SUMMARY_FILE,),
+    "stress": ("risk.csv",),
+}
+_CALLED: Final = {"month": "a forecast"}  # who makes results, where that is not the command's name
 
 Made = dict[str, dict[str, str]]
 
@@ -66,8 +80,26 @@ def listed(folder: Path) -> Made:
     }
 
 
+def refuse_others(folder: Path, made_by: str, new: Collection[str] | None = None) -> None:
+    """Raise ``FileError`` where a command would replace files that another one made.
+
+    ``new``: names that it makes; by default those that are known before it works.
+    """
+    for other, files in sorted(listed(folder).items()):
+        its = {*files, *_SHARED.get(other, ())} if other != made_by else set()
+        given = _SHARED.get(made_by, ()) if new is None else new
+        if taken := sorted(x for x in its.intersection(given) if os.path.lexists(folder / x)):
+            raise FileError(
+                f"{folder}: holds the results of {_CALLED.get(other, f'bdfm {other}')}, whose"
+                f" {_checks.first(taken)} these would replace. Give another folder."
+            )
+
+
 def stale(folder: Path, made_by: str, new: Collection[str]) -> dict[str, str]:
-    """Files, with their SHA-256, that a command made and does not make now, and that nobody has changed."""
+    """Files, with their SHA-256, that a command made and does not make now, and that nobody has changed.
+
+    Not those of which the record has the name alone.
+    """
     before = listed(folder).get(made_by, {})
     return {name: known for name, known in before.items() if name not in new and _is(folder, name, known)}
 
@@ -88,7 +120,7 @@ def record(folder: Path, made_by: str, new: Mapping[str, Path]) -> str:
     own = before.pop(made_by, {})
     made = {}
     for name, path in new.items():
-        found = None if name.endswith(_ALWAYS) else digest(path)
+        found = _NAME_ALONE if name.endswith(_CLOCKS) else digest(path)
         if found is not None and (own.get(name) == found or digest(folder / name) != found):
             made[name] = found
     others = {c: {k: x for k, x in files.items() if k not in new} for c, files in before.items()}

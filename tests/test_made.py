@@ -47,18 +47,55 @@ def test_what_another_command_or_a_user_made_or_changed_stays(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "a.nc").write_text("mine")
     made(tmp_path, "month", a_nc="1", b_nc="1", c_nc="1")
-    made(tmp_path, "risk", r_csv="1", c_nc="of risk")
+    made(tmp_path, "risk", r_csv="1")
     (tmp_path / "b.nc").write_text("changed")
     made(tmp_path, "month", d_nc="2")
     assert there(tmp_path) == {
         "notes.txt": "mine",
         "b.nc": "changed",
-        "c.nc": "of risk",
         "d.nc": "2",
         "r.csv": "1",
     }
     made(tmp_path, "risk", s_csv="2")
     assert there(tmp_path) == {"notes.txt": "mine", "b.nc": "changed", "d.nc": "2", "s.csv": "2"}
+
+
+@pytest.mark.parametrize("first", ["month", "risk", "check", "a-later-command"])
+@pytest.mark.parametrize("second", ["month", "stress", "check", "exposures"])
+def test_no_command_replaces_what_another_made(tmp_path, first, second):
+    """Files of any form, in subfolders too; once they are gone nothing is in the way."""
+    files = {"a_nc": "1", "sub__b_csv": "1", "findings_json": "1"}
+    made(tmp_path, first, **files)
+    before = there(tmp_path)
+    for name in files if first != second else ():
+        file = name.replace("__", "/").replace("_", ".")
+        called = "a forecast" if first == "month" else f"bdfm {first}"
+        with pytest.raises(FileError, match=rf"holds the results of {called}, whose {file} these would rep"):
+            made(tmp_path, second, **{"new_nc": "2", name: "2"})
+        assert there(tmp_path) == before
+        (tmp_path / file).rename(tmp_path / "away")
+        made(tmp_path, second, **{name: "2"})
+        made(tmp_path, second)
+        (tmp_path / "away").replace(tmp_path / file)
+        before = there(tmp_path)
+        made(tmp_path, first, **files)
+    made(tmp_path, first, **(files | {"a_nc": "3"}))
+    assert there(tmp_path)["a.nc"] == "3"
+
+
+def test_what_commands_share_is_known_before_they_work(tmp_path):
+    """Of a folder, too, whose record does not name its summary."""
+    for k, (first, name, second) in enumerate(
+        [("month", "summary.json", "risk"), ("risk", "risk.csv", "stress"), ("stress", "risk.csv", "risk")]
+    ):
+        folder = tmp_path / str(k)
+        folder.mkdir()
+        (folder / name).write_text("1")
+        (folder / _made.RECORD).write_text(json.dumps({first: {"x.nc": "0"}}))
+        with pytest.raises(FileError, match=f"whose {name} these would replace"):
+            OutputFolder(folder, made_by=second).check()
+        OutputFolder(folder, made_by=first).check()
+        OutputFolder(folder, made_by="check").check()
 
 
 def test_a_file_that_was_there_with_the_same_bytes_is_not_the_runs(tmp_path):
