@@ -131,3 +131,49 @@ def test_one_coarse_column_among_many_is_no_row_of_means():
     assert not seen("summary-row", factors=factors)
     factors.iloc[-1] = factors.iloc[:-1].mean()
     assert len(seen("summary-row", factors=factors)) == 1
+
+
+def bonds_beside(kind):
+    """Short bonds of 0.06 % a day, and factors: as they are, or in percent."""
+    rng = np.random.default_rng(4)
+    days = cases.DAYS[:700]
+    level = rng.standard_normal((700, 1))
+    moves = 0.0006 * (0.8 * level + 0.6 * rng.standard_normal((700, 5)))
+    prices = pd.DataFrame(100 * np.exp(np.cumsum(moves, axis=0)), days, [f"B{k}" for k in range(5)])
+    duration = 0.0007 * (0.9 * level[:, 0] + 0.4 * rng.standard_normal(700))
+    vix = 0.07 * (0.25 * level[:, 0] + rng.standard_normal(700))
+    stocks = -0.15 * vix + 0.005 * rng.standard_normal(700)
+    factors = {
+        "VIX alone": {"VIX": vix},
+        "VIX and stocks": {"VIX": vix, "MKT": stocks},
+        "VIX and duration": {"VIX": vix, "DURATION": duration},
+        "duration in percent": {"DURATION": 100 * duration},
+        "two in percent": {"DURATION": 100 * duration, "CREDIT": 100 * np.roll(duration, 300)},
+        "duration in percent beside VIX": {"DURATION": 100 * duration, "VIX": vix},
+    }[kind]
+    return prices, pd.DataFrame(factors, days)
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [("VIX alone", False), ("VIX and stocks", False), ("VIX and duration", False),
+     ("duration in percent", True), ("two in percent", True), ("duration in percent beside VIX", True)],
+)  # fmt: skip
+def test_lively_factors_beside_quiet_assets(kind, told):
+    """In another unit are factors that are too lively, all of them, and that assets move with."""
+    prices, factors = bonds_beside(kind)
+    found = [f for f in examine(Tables("risk", prices=prices, factors=factors)) if f.rule == "factor-unit"]
+    assert bool(found) is told
+    assert all("the quietest factor" in f.seen and f.severity == "refuse" for f in found)
+    with_rate = factors.assign(RF=1e-5)
+    again = [f for f in examine(Tables("risk", prices=prices, factors=with_rate)) if f.rule == "factor-unit"]
+    assert bool(again) is told
+
+
+def test_quiet_factors_beside_lively_assets():
+    prices, factors = bonds_beside("VIX and duration")
+    prices = 100 * (1 + np.clip(50 * prices.pct_change(), -0.5, 0.5)).cumprod()
+    for told, given in ((True, factors[["DURATION"]]), (False, factors)):
+        found = [f for f in examine(Tables("risk", prices=prices, factors=given)) if f.rule == "factor-unit"]
+        assert bool(found) is told
+        assert all("the liveliest factor" in f.seen for f in found)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
+import pandas as pd
 
 from bdfm import _checks
 from bdfm.data.doubts.finding import Finding
@@ -18,6 +19,7 @@ TOO_LARGE: Final = 0.15  # 15 %: percent; a factor has 0.2 to 3 %
 MAX_RATE: Final = 0.5  # risk-free return of a year
 MAX_BETA: Final = 30.0  # sd of the assets over that of the liveliest factor
 MIN_BETA: Final = 1 / 60
+MOVES_WITH: Final = 0.5  # correlation; of short bonds with VIX it is 0.2
 MIN_ROWS: Final = 60
 LEVELS: Final = 0.9  # correlation with the row before, which no return has
 ALIKE: Final = 1e-6  # smallest eigenvalue of the factors' correlation: rank deficient to rounding
@@ -32,7 +34,8 @@ def factor_unit(tables: Tables) -> Iterator[Finding]:
     decimals that were read as percent, above 15 % is percent read as decimals; factors have 0.2 to 3 %. A
     risk-free rate (RF) hardly moves: there a mean of more than 50 % a year is percent read as decimals. Where
     prices come with the factors, assets whose median sd is more than 30 times that of the liveliest factor,
-    or less than a sixtieth of it, are of another unit. With the wrong unit exposures come out a hundred times
+    or less than a sixtieth of that of the quietest, with which they move, are of another unit: short bonds
+    beside VIX alone move little with it. With the wrong unit exposures come out a hundred times
     too large or too small. A column of 60 rows or more whose correlation with its own row before is above
     0.9 is of levels, or of returns added up, and is warned of.
     """
@@ -115,15 +118,25 @@ def against_assets(tables: Tables) -> Iterator[Finding]:
         return
     if ((sd > TOO_LARGE) | (sd < TOO_SMALL)).any():
         return  # told already
-    ratio = float(np.median(assets) / sd.max())
-    if MIN_BETA <= ratio <= MAX_BETA:
+    small = float(np.median(assets) / sd.max()) > MAX_BETA
+    if not small and (np.median(assets) / sd.min() >= MIN_BETA or _link(factors, prices, own) < MOVES_WITH):
         return
+    which, ends = ("liveliest", sd.max()) if small else ("quietest", sd.min())
     yield Finding(
         "factor-unit", "refuse", "factors", tuple(factors.names[i] for i in own), (),
-        f"assets have a median sd of {np.median(assets):.2%} a row, the liveliest factor {sd.max():.3%}",
+        f"assets have a median sd of {np.median(assets):.2%} a row, the {which} factor {ends:.3%}",
         "Exposures would be about that ratio, and most are 0.3 to 3.",
         "Give both as decimals, of the same days.",
     )  # fmt: skip
+
+
+def _link(factors: Series, prices: Series, own: list[int]) -> float:
+    """Largest correlation with a factor that the median asset has on days of both; 0 where none is known."""
+    rows = prices.days.get_indexer(factors.days)
+    moves = pd.DataFrame(prices.steps[rows[rows >= 0]])
+    sizes = pd.DataFrame(factors.values[rows >= 0][:, own])
+    each = [moves.corrwith(sizes[k]).abs() for k in sizes]
+    return float(np.nan_to_num(pd.concat(each, axis=1).max(axis=1).median()))
 
 
 @rule("collinear-factors", "refuse", "factors")
