@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from bdfm._reading import cut
+from bdfm._zones import check_zones
 from bdfm.errors import DataError
 
 HINT: Final = "Write it as 2022-03-04."
@@ -206,6 +207,7 @@ def parse(
     """
     pattern = order_of(date_format)
     index: Any = pd.Index(values)
+    notes: tuple[str, ...] = ()
     if isinstance(index, pd.PeriodIndex):
         if exact and len(index) and index.freqstr not in ("D", "B"):
             raise DataError(_no_days(f"{index[0]!s} in row 1", where))
@@ -214,15 +216,23 @@ def parse(
     if not isinstance(index, pd.DatetimeIndex):
         if not (len(index) and all(isinstance(x, pd.Timestamp | dt.date) for x in index)):
             usual = _of_usual_texts(index.tolist()) if pattern is None else None
-            return usual or _of_texts(index, where, pattern, typed, exact)
-        index = pd.DatetimeIndex([pd.Timestamp(x).tz_localize(None) for x in index])
+            return usual or _in_zones(_of_texts(index, where, pattern, typed, exact), index, where, exact)
+        zoned = list(map(pd.Timestamp, index))
+        index = pd.DatetimeIndex([x.tz_localize(None) for x in zoned])
+        notes = _in_zones(Days(index.normalize(), ""), zoned, where, exact).notes
     missing = np.flatnonzero(index.isna())
     if len(missing):
         raise DataError(
             f"{where}: {len(missing)} of {len(index)} dates cannot be read, first '' in row {missing[0] + 1}."
             " Fill it, or drop the row."
         )
-    return Days(_whole_days(index), USUAL_FORM)
+    return Days(_whole_days(index), USUAL_FORM, notes)
+
+
+def _in_zones(found: Days, values: Iterable[object], where: str, exact: bool) -> Days:
+    """Days with a remark on the time zones of the values they are of; raises where these leave days open."""
+    daily = not exact and found.days.is_unique
+    return found._replace(notes=(*found.notes, *check_zones(set(map(str, values)), daily, where=where)))
 
 
 def _all_usual(values: list[Any]) -> bool:
@@ -292,12 +302,8 @@ def _of_texts(index: pd.Index[Any], where: str, pattern: str | None, typed: bool
         return _of_parts(bare, codes, pattern, where, at)
     stamps, form = _stamps(bare, kind)
     _real(stamps, at, where)
-    notes = (
-        ("times of day left out",)
-        if bare != texts and any(":" in t and "00:00" not in t for t in texts)
-        else ()
-    )
-    return Days(pd.DatetimeIndex(stamps)[codes], form, notes)
+    timed = bare != texts and any(":" in t and "00:00" not in t for t in texts)
+    return Days(pd.DatetimeIndex(stamps)[codes], form, ("times of day left out",) if timed else ())
 
 
 def _stamps(bare: list[str], kind: str) -> tuple[pd.DatetimeIndex, str]:

@@ -46,6 +46,7 @@ GROUND += (
     "_strict",
     "_statistics",
     "_dates",
+    "_zones",
     "_numbers",
     "_numerals",
     "_reading",

@@ -300,3 +300,73 @@ def test_typed_days_are_not_quarters(bdfm_command, tmp_path):
     demo()[0].to_csv(tmp_path / "p.csv")
     code, _, err = bdfm_command("check", "--prices", tmp_path / "p.csv", "--origin", "2021Q4")
     assert (code, "2021Q4 is incomplete, it names no day" in " ".join(err.split())) == (2, True)
+
+
+def zoned(clocks):
+    """A text of a day each, of one day after another."""
+    return [
+        f"{d:%Y-%m-%d}{c}" for d, c in zip(pd.bdate_range("2022-03-07", periods=99), clocks, strict=False)
+    ]
+
+
+ZONES = {  # clocks and zones: what is said of them, None where nothing, False where they are refused
+    "summer time": ([" 16:00:00-05:00", " 16:00:00-04:00"], None),
+    "summer time by name": ([" 16:00 EST", " 16:00 EDT", " 16:00 EST"], None),
+    "one place by two names": (["T00:00:00Z", "T00:00:00+00:00"], None),
+    "midnight each in its own": ([" 00:00:00-05:00", " 00:00:00+00:00"], "-05:00"),
+    "days beside midnight": (["", "T00:00:00Z"], None),
+    "half of it moved": ([" 16:00:00-05:00", " 21:00:00+00:00"], False),
+    "an afternoon by a name": ([" 4:00 PM EST", " 9:00 PM GMT"], False),
+    "some without a zone": ([" 16:00", " 16:00-05:00"], False),
+    "a name that is not known": ([" 16:00 EST", " 16:00 XST"], False),
+    "morning and afternoon": ([" 9:00 AM", " 4:00 PM"], None),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "as_objects"),
+    [(n, False) for n in ZONES]
+    + [(n, True) for n in ("summer time", "midnight each in its own", "half of it moved")],
+)
+def test_time_zones_that_differ(name, as_objects):
+    """Said where the days are certain all the same; refused where some rows may have been moved by a day."""
+    clocks, expected = ZONES[name]
+    values = zoned(clocks)
+    if as_objects:
+        values = [pd.Timestamp(x) for x in values]
+    if expected is False:
+        with pytest.raises(
+            DataError, match=r"x: times of day of different time zones \(.*\), such as '2022-03-0"
+        ):
+            _dates.parse(values, where="x")
+        _dates.parse([*values, values[0]], where="x")  # some rows a day: of assets in different places
+        _dates.parse(values, where="x", exact=True)  # and so are events
+        return
+    found = _dates.parse(values, where="x")
+    assert list(found.days.strftime("%Y-%m-%d")) == [str(v)[:10] for v in values]
+    told_of = [n for n in found.notes if "time zones differ" in n]
+    assert bool(told_of) is (expected is not None)
+    assert all(expected in n for n in told_of)
+
+
+def test_zones_through_the_doors(tmp_path, bdfm_command):
+    """A file of prices, half of whose rows are in UTC."""
+    rows = [f"{x},{100 + k}" for k, x in enumerate(zoned([" 20:00:00-05:00", " 01:00:00+00:00"] * 20))]
+    (tmp_path / "p.csv").write_text("\n".join(["date,AA", *rows]))
+    with pytest.raises(DataError, match="times of day of different time zones"):
+        read_prices(tmp_path / "p.csv")
+    table = pd.DataFrame(
+        {"AA": range(2)}, index=[pd.Timestamp(x) for x in zoned([" 20:00-05:00", " 01:00Z"])]
+    )
+    with pytest.raises(DataError, match="times of day of different time zones"):
+        read_prices(table)
+    code, _, err = bdfm_command("check", "--prices", tmp_path / "p.csv")
+    assert code
+    assert "different time zones" in err
+    long = [
+        f"{x},{s},100"
+        for x, s in zip(zoned([" 00:00:00-05:00", " 00:00:00+09:00"] * 5), "AB" * 5, strict=True)
+    ]
+    (tmp_path / "long.csv").write_text("\n".join(["date,symbol,close", *long]))
+    (line,) = told(read_prices(tmp_path / "long.csv"))
+    assert "time zones differ (+09:00, -05:00): days are those written" in line
