@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from bdfm._checks import known, shown
@@ -81,7 +81,8 @@ def settings_error(
         hint = f" Give {key} = {' or '.join(map(repr, choices))}." if choices else ""
         return kind(f"{place}: the key {key} is missing.{hint}")
     if cause is not None:  # a validator's text says which key
-        return kind(f"{place}: {cause}, got {shown(problem.get('input'))}.")
+        came = problem.get("input")  # of several keys: all of the table, and the text says what counts
+        return kind(f"{place}: {cause}" + ("." if isinstance(came, Mapping) else f", got {shown(came)}."))
     same = [x for x in problems if x["loc"] == problem["loc"]]  # one for each form that a key may have
     wanted = [_EXPECTED.get(x["type"]) or x["msg"].removeprefix("Input should be ") for x in same]
     expected = ", or ".join(dict.fromkeys(wanted))

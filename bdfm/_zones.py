@@ -14,6 +14,7 @@ _CLOCK = re.compile(
     r"(?P<zone>[A-Z]{1,4}|[+-]\d{2}:?\d{2})?$",
     re.I,
 )
+_MIDNIGHT = re.compile(r"0?0:00(?::00(?:[.,]0+)?)?|12:00(?::00)?a\.?m\.?", re.I)
 _HOURS: Final = {
     "z": 0, "utc": 0, "gmt": 0, "wet": 0, "bst": 1, "west": 1, "cet": 1, "cest": 2, "eet": 2, "eest": 3,
     "est": -5, "edt": -4, "cst": -6, "cdt": -5, "mst": -7, "mdt": -6, "pst": -8, "pdt": -7,
@@ -35,7 +36,7 @@ def check_zones(texts: Collection[str], one_row_a_day: bool, *, where: str) -> t
     if len(zones) < 2 or (len(known) == len(zones) and max(known) - min(known) <= _SUMMER):
         return ()
     told = ", ".join(sorted(z["zone"] or "none" for z in zones.values())[:4])
-    if one_row_a_day and any(m["clock"].strip("0:.,") or m["half"] for m in found):
+    if one_row_a_day and not all(_MIDNIGHT.fullmatch(m["clock"] + (m["half"] or "")) for m in found):
         one, other = (cut(m.string) for m in list(zones.values())[:2])
         raise DataError(
             f"{where}: times of day of different time zones ({told}), such as {one} and {other}: what day is"

@@ -149,3 +149,8 @@ def test_a_whole_number_that_may_be_a_text_is_no_float():
     ):
         with pytest.raises(BdfmError, match="a whole number"):
             make(28.0)
+
+
+def test_a_message_about_several_keys_repeats_the_value_alone():
+    with pytest.raises(DataError, match=r"max_sweeps must be at least 550, tuning and 10 draws, got 500\.$"):
+        SamplerSettings(max_sweeps=500, thin=5, tune=500)

@@ -88,7 +88,7 @@ def backtest(
 ) -> None:
     """Backtest forecasters on past origins. A run that was stopped goes on where it was."""
     from bdfm import _checks
-    from bdfm.backtest.models import BACKTEST_SAMPLER, Late, find_forecaster
+    from bdfm.backtest.models import BACKTEST_SAMPLER, Late, ModelForecaster, find_forecaster
     from bdfm.backtest.protocol import MarketData
     from bdfm.backtest.run import folder_name
     from bdfm.backtest.stretches import NO_MONTHS
@@ -112,6 +112,21 @@ def backtest(
         ).model_dump(exclude_unset=True)
     )
     chosen = [find_forecaster(name, sampler=sampler, n_draws=n_draws, warm=warm) for name in forecasters]
+    if not any(isinstance(f, ModelForecaster) for f in chosen):
+        _refuse_of_fits(
+            {
+                "--warm": warm != 1,
+                "--draws": draws != DRAWS,
+                "--tune": tune != TUNE,
+                "--chains": chains != CHAINS,
+                "--thin": thin != THIN,
+                "--max-rhat": max_rhat != MAX_RHAT,
+                "--min-ess": min_ess != MIN_ESS,
+                "--max-sweeps": max_sweeps != MAX_SWEEPS,
+                "--engine": engine != ENGINE,
+                "--n-draws": n_draws != N_DRAWS,
+            }
+        )
     if late and warm > 1:
         raise DataError("--late: forecasts that see all late go on from none. Leave out --warm.")
     if calendar_months and warm > 1:  # before a forecaster beside it has done its work
@@ -154,6 +169,18 @@ def backtest(
                 progress=out.is_terminal,
             )
         _show_run(run)
+
+
+def _refuse_of_fits(given: dict[str, bool]) -> None:
+    """Raise for options of fits where nothing is fitted; by option, whether it was given."""
+    from bdfm import _checks
+    from bdfm.errors import DataError
+
+    if any(given.values()):
+        raise DataError(
+            f"backtest: {_checks.first(k for k, is_given in given.items() if is_given)}: for fits of models,"
+            " and baselines have none. Leave out what is for fits, or name a model (`bdfm models`)."
+        )
 
 
 def compare(

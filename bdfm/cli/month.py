@@ -152,7 +152,7 @@ def forecast(
             volatility=volatility,
             period="month" if calendar_months else period_days,
             horizon=horizon[0] if horizon and len(horizon) == 1 else tuple(horizon) if horizon else None,
-            zero=tuple(dict.fromkeys(zero or [])),
+            zero=tuple(zero or ()),
             **{k: x for k, x in forms.items() if x is not None},
         ),
         aliases=aliases_of(alias),

@@ -80,7 +80,9 @@ class SamplerSettings(Settings):
     def _room(self) -> Self:
         least = self.tune + MIN_DRAWS * self.thin
         if self.draws == "auto" and self.max_sweeps < least:
-            raise ValueError(f"max_sweeps must be at least {least}, tuning and {MIN_DRAWS} draws")
+            raise ValueError(
+                f"max_sweeps must be at least {least}, tuning and {MIN_DRAWS} draws, got {self.max_sweeps}"
+            )
         return self
 
     @model_serializer(mode="wrap")

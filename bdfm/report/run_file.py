@@ -46,7 +46,12 @@ class DataTable(_Table):
     horizon: HorizonText | tuple[HorizonText, ...] | None = None
     date_format: str | None = None  # of dates with two meanings: dmy, mdy, ymd, or such as %d/%m/%Y
     decimal_mark: str | None = None  # point or comma, where the numbers leave it open
-    zero: tuple[str, ...] = ()  # delisted assets
+    zero: tuple[str, ...] = ()  # delisted assets, each once
+
+    @field_validator("zero")
+    @classmethod
+    def _zero(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(value))
 
 
 class EvidenceTable(_Table):

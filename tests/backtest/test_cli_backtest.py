@@ -22,7 +22,7 @@ def test_backtest_and_compare(bdfm_command, data, origins, tmp_path):
     assert "±" not in out  # two origins have no error
     assert "fits meet the thresholds asked for: worst R-hat" in out
     assert sorted(p.name for p in (tmp_path / "runs").iterdir()) == ["equal", "pca", "tiny"]
-    assert bdfm_command("backtest", "pca", *arguments)[0] == 0  # nothing to do
+    assert bdfm_command("backtest", "pca", tmp_path / "tiny.toml", *arguments)[0] == 0  # nothing to do
     code, out, _ = bdfm_command("compare", tmp_path / "runs", "--out", tmp_path / "page.html")
     assert code == 0
     assert "Best is " in out
@@ -50,6 +50,32 @@ def test_updates_by_calendar_months_are_refused_before_anything_is_read(bdfm_com
     assert code == 2
     assert "--warm: an update goes on from the origin a number of days before" in err
     assert "Leave out --warm, or give --period-days 28." in err
+
+
+FITS = ["--warm 3", "--draws 50", "--tune 50", "--chains 3", "--thin 2", "--max-rhat 1.2", "--min-ess 10"]
+FITS += ["--max-sweeps 5000", "--engine nuts", "--n-draws 500", "--tune 50 --thin 2"]
+
+
+@pytest.mark.parametrize("options", FITS)
+def test_options_of_fits_are_refused_where_there_are_none(bdfm_command, tmp_path, options):
+    """Before anything is read; beside a model they are taken, whichever baselines there are."""
+    words = ["--out", tmp_path / "runs", "--prices", "no.csv", "--universe", "no.csv"]
+    words += ["--first", "2020-01-31", "--last", "2020-03-31", *options.split()]
+    code, _, err = bdfm_command("backtest", "equal", "ewma-t", *words)
+    assert code == 2
+    named = ", ".join(options.split()[::2])
+    assert f"backtest: {named}: for fits of models, and baselines have none" in " ".join(err.split())
+    code, _, err = bdfm_command("backtest", "equal", "house", *words)
+    assert code == 2
+    assert "no.csv" in err or "NUTS" in err or "nuts" in err
+
+
+def test_options_of_all_forecasters_are_taken_by_baselines(bdfm_command, tmp_path):
+    words = ["--out", tmp_path / "runs", "--prices", "no.csv", "--universe", "no.csv", "--workers", 2]
+    words += ["--first", "2020-01-31", "--last", "2020-03-31", "--late", 1, "--cores", 1, "--seed", 3]
+    code, _, err = bdfm_command("backtest", "equal", *words)
+    assert code == 2
+    assert "no.csv" in err
 
 
 def test_baselines_are_listed(bdfm_command):

@@ -19,6 +19,7 @@ from reading.test_excel import rows, workbook
 from bdfm.data.panel import Panel
 from bdfm.data.sources import read_prices
 from bdfm.model.factor_model import FactorModel
+from bdfm.report.run_file import read_run_file
 
 pytestmark = pytest.mark.usefixtures("blank_pictures")
 
@@ -134,3 +135,13 @@ def test_twenty_forms_and_more():
     assert len({*MINE, *NAMES}) >= 20
     assert set(FAST) <= {*MINE, *NAMES}
     assert np.isfinite(TABLE.to_numpy()).mean() > 0.99
+
+
+def test_an_asset_that_is_zero_twice_counts_once(tmp_path, bdfm_command):
+    """In a run file as on the command line and in Python."""
+    text = "n_draws = 100\n[sampler]\ndraws = 20\ntune = 20\n[data]\ndemo = true\norigin = 2020-12-18\n"
+    (tmp_path / "month.toml").write_text(text + 'zero = ["PEP", "AMD", "PEP"]\n')
+    code, out, err = bdfm_command("run", tmp_path / "month.toml", "--check")
+    assert code == 0, err
+    assert "2 assets set to zero" in out
+    assert read_run_file(tmp_path / "month.toml")[0].data.zero == ("PEP", "AMD")

@@ -315,6 +315,8 @@ ZONES = {  # clocks and zones: what is said of them, None where nothing, False w
     "one place by two names": (["T00:00:00Z", "T00:00:00+00:00"], None),
     "midnight each in its own": ([" 00:00:00-05:00", " 00:00:00+00:00"], "-05:00"),
     "days beside midnight": (["", "T00:00:00Z"], None),
+    "midnight by a name": ([" 12:00 AM EST", " 12:00 am GMT", " 00:00:00.000 JST"], "GMT"),
+    "noon by a name": ([" 12:00 PM EST", " 12:00 AM GMT"], False),
     "half of it moved": ([" 16:00:00-05:00", " 21:00:00+00:00"], False),
     "an afternoon by a name": ([" 4:00 PM EST", " 9:00 PM GMT"], False),
     "some without a zone": ([" 16:00", " 16:00-05:00"], False),
