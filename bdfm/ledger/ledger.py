@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import sqlite3
+import tomllib
 import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -94,6 +95,8 @@ class Ledger:
     def open(cls, folder: str | Path) -> Ledger:
         """Ledger of a folder, with all months in it entered; its index is made with the first of them.
 
+        Months are results whose run file names a ledger; others are entered by ``enter`` alone.
+
         Raises
         ------
         FileError
@@ -102,7 +105,7 @@ class Ledger:
         Warns
         -----
         DataWarning
-            A folder that is not entered, and holds a part of a month alone.
+            A folder that is not entered: it holds a part of a month alone, or results of no ledger.
         """
         ledger = cls(_checks.path_of(folder, what="ledger"))
         if not os.path.isdir(ledger.path):
@@ -111,9 +114,15 @@ class Ledger:
         known = {e.folder for e in ledger.entries()}
         found = sorted(f.parent for f in ledger.path.glob(f"*/{FORECAST_FILE}"))
         for month in found:
-            if month.name not in known and os.path.isfile(month / SUMMARY_FILE):
+            if month.name not in known and os.path.isfile(month / SUMMARY_FILE) and _meant(month):
                 ledger.enter(month)
         _warn_of_parts(ledger.path, known)
+        for month in found if ledger.entries() else ():
+            if month.name not in known and os.path.isfile(month / SUMMARY_FILE) and not _meant(month):
+                _warn(
+                    f"the results in {month} are left out, since their run file names no ledger. Enter them"
+                    " by Ledger.enter in Python, or move them elsewhere"
+                )
         return ledger
 
     def enter(self, month: str | Path) -> Entry:
@@ -233,12 +242,29 @@ def _warn_of_parts(folder: Path, known: Collection[str]) -> None:
         gone = SUMMARY_FILE if forecast and not summary else FORECAST_FILE
         made_here = forecast or FORECAST_FILE in _made.listed(month).get("month", {})
         if made_here and not (forecast and summary):
-            warnings.warn(
-                f"ledger: the month in {month} is left out, since its {gone} is gone. Restore it from a"
-                " copy, or run the month again in a folder of its own.",
-                DataWarning,
-                skip_file_prefixes=(PACKAGE,),
+            _warn(
+                f"the month in {month} is left out, since its {gone} is gone. Restore it from a copy, or run"
+                " the month again in a folder of its own"
             )
+
+
+def _warn(text: str) -> None:
+    warnings.warn(f"ledger: {text}.", DataWarning, skip_file_prefixes=(PACKAGE,))
+
+
+def _runs(month: Path) -> list[Path]:
+    """Run files of a month, its own first."""
+    runs = [f for f in (month / RUN_FILE, month / MADE_FILE) if os.path.exists(f)]
+    return runs + sorted(f for f in month.glob("*.toml") if f not in runs)
+
+
+def _meant(month: Path) -> bool:
+    """Whether results were made for a ledger: their run file names one."""
+    try:
+        texts = [_checks.existing_text(f, what="run file") for f in _runs(month)[:1]]
+        return any("ledger" in tomllib.loads(text) for text in texts)
+    except (FileError, ValueError, RecursionError):
+        return False
 
 
 def _row(month: Path) -> dict[str, str]:
@@ -252,8 +278,7 @@ def _row(month: Path) -> dict[str, str]:
         raise FileError(
             f"ledger: {month / SUMMARY_FILE} cannot be read ({error}). Run the month again."
         ) from error
-    runs = [f for f in (month / RUN_FILE, month / MADE_FILE) if os.path.exists(f)]
-    runs += sorted(f for f in month.glob("*.toml") if f not in runs)
+    runs = _runs(month)
     return {
         "origin": f"{forecast.origin:%Y-%m-%d}",
         "end": f"{forecast.end:%Y-%m-%d}",

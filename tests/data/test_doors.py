@@ -96,7 +96,7 @@ def track(t, accept):
         month = Path(place) / "month"
         month.mkdir()
         made.save(month / "forecast.nc")
-        (month / "month.toml").write_text(f"[data]\norigin = {begin:%Y-%m-%d}\ndemo = true\n")
+        (month / "month.toml").write_text(f'ledger = "."\n[data]\norigin = {begin:%Y-%m-%d}\ndemo = true\n')
         summary = {"model": "toy", "seed": 1, "files": {"prices": "ab"}}
         (month / "summary.json").write_text(json.dumps(summary))
         tracked(Ledger.open(place), t["prices"], accept=accept)

@@ -69,7 +69,7 @@ def write_month(folder, origin, **how):
     month = folder / f"{origin:%Y-%m-%d}"
     month.mkdir()
     made(origin, **how).save(month / "forecast.nc")
-    (month / "month.toml").write_text(f"[data]\norigin = {origin:%Y-%m-%d}\ndemo = true\n")
+    (month / "month.toml").write_text(f'ledger = "."\n[data]\norigin = {origin:%Y-%m-%d}\ndemo = true\n')
     (month / "summary.json").write_text(json.dumps({"model": "toy", "seed": 1, "files": {"prices": "ab"}}))
     return month
 
@@ -302,6 +302,23 @@ def test_people_are_judged_and_their_shares_learned_without_look_ahead(found):
     for _, month in people.groupby("origin"):
         assert month["share"].sum() == pytest.approx(1)
     assert (people["share_after"] - people["share"]).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("text", ["", "seed = 3", "[ledger", None])
+def test_results_that_were_made_for_no_ledger_are_none(text, tmp_path, prices):
+    """Alone they are no ledger; beside months they are left out, until they are entered by name."""
+    month = write_month(tmp_path, origins()[0])
+    (month / "month.toml").unlink() if text is None else (month / "month.toml").write_text(text)
+    ledger = Ledger.open(tmp_path)
+    assert not (tmp_path / "ledger.sqlite").exists()
+    with pytest.raises(DataError, match="is no ledger, or holds no month yet"):
+        track(ledger, prices)
+    later = write_month(tmp_path, origins()[1])
+    with pytest.warns(DataWarning, match=f"results in {month} are left out, since their run file names no"):
+        ledger = Ledger.open(tmp_path)
+    assert [e.folder for e in ledger.entries()] == [later.name]
+    ledger.enter(month)
+    assert len(Ledger.open(tmp_path).entries()) == 2
 
 
 @pytest.mark.long

@@ -218,6 +218,7 @@ def test_the_ledger_knows_the_month_before(months, tmp_path):
         (tmp_path / name).mkdir()
         f.save(tmp_path / name / "forecast.nc")
         (tmp_path / name / "summary.json").write_text(json.dumps({"model": "none"}))
+        (tmp_path / name / "month.toml").write_text('ledger = "."')
     ledger = Ledger.open(tmp_path)
     assert list(ledger.table()["decision"]) == ["minimum_variance"] * 2
     page = write_report(tmp_path / "2022-02-04").read_text(encoding="utf-8")
