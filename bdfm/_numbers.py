@@ -24,6 +24,9 @@ MISSING: Final = frozenset(
     "|#n/a requesting data...|#error|#error!|@na".split("|")
 )
 SHEET_ERRORS: Final = frozenset(x for x in MISSING if x[:1] == "#")  # of a spreadsheet: no name of anything
+_FAILED: Final = frozenset(
+    x for x in SHEET_ERRORS if not x.startswith("#n") or x[-1] in "?!"
+)  # they are told
 # Codes for missing in tables of returns, in percent or decimals; no return is any of them
 CODES: Final = (
     -99.0,
@@ -203,6 +206,10 @@ def floats(
             reading.note("percent signs read as hundredths")
         if reading is not None and money:
             reading.note(f"currency {money} left out")
+        if reading is not None:
+            for cell in text[np.isnan(columns[j])].str.upper():
+                if cell.lower() in _FAILED:
+                    reading.codes[cell] = reading.codes.get(cell, 0) + 1
     if offenders:
         named = [x for x in offenders if x]
         more = f" and {len(offenders) - 5} more" if len(offenders) > 5 else ""

@@ -21,6 +21,9 @@ _NOT_COMPUTED: Final = re.compile(
     rb'<c (?![^>]*t="str")[^>]*?r="([A-Z]+[0-9]+)"[^>]*>\s*<f(?:[^>]*/>|[^>]*>[^<]*</f>)'
     rb"\s*(?:<v\s*/>|<v></v>)?\s*</c>"
 )
+# Column, first and last row, and the whole of a range of merged cells; and a cell that holds no text
+_MERGED: Final = re.compile(rb'<mergeCell ref="(?=([A-Z]+)([0-9]+):[A-Z]+([0-9]+)")([^"]+)"')
+_NUMBER: Final = re.compile(rb'<c (?![^>]*t="(?:s|str|inlineStr)")[^>]*?r="([A-Z]+[0-9]+)"[^>]*>\s*<v>')
 _QUOTED: Final = re.compile(r'"[^"]*"|\\.|\[[^\]]*\]')  # parts of a number format that are no sign of percent
 
 
@@ -39,8 +42,8 @@ def sheet_text(raw: bytes, path: Path, what: str, wanted: str) -> tuple[str, str
     called as the table is (``what``). Numbers have no decimal mark in the text (15e-1), so that they mean one
     thing beside numbers that are texts; those in cells of percent have the sign, as they are shown.
 
-    Raises ``FileError`` for a damaged workbook, no sheet of that name, more than one to choose from, and
-    formulas without a value.
+    Raises ``FileError`` for a damaged workbook, no sheet of that name, more than one to choose from,
+    formulas without a value, and numbers or days in merged cells.
     """
     openpyxl = optional(
         "openpyxl", what=f"{what}: {path.name} is an Excel file; reading it", instead="or save it as CSV"
@@ -72,7 +75,7 @@ def sheet_text(raw: bytes, path: Path, what: str, wanted: str) -> tuple[str, str
             + (f" Say which: {path.name}#{next(iter(filled))}, say." if filled else " A table was expected.")
         )
     name, rows = next(iter(filled.items()))
-    _refuse_formulas(raw, sheets[name], path, what)
+    _refuse_cells(raw, sheets[name], path, what)
     text = io.StringIO()
     csv.writer(text).writerows(rows)
     return name, text.getvalue()
@@ -121,13 +124,25 @@ def number_text(value: float, shift: int = 0) -> str:
     return f"{int(whole + digits)}e{power}" if power else str(int(whole + digits))
 
 
-def _refuse_formulas(raw: bytes, sheet: Any, path: Path, what: str) -> None:
-    """Raise ``FileError`` where a cell has a formula and no value, as programs write that compute nothing."""
+def _refuse_cells(raw: bytes, sheet: Any, path: Path, what: str) -> None:
+    """Raise ``FileError`` where cells do not hold what they seem to.
+
+    Formulas without a value, as programs write that compute nothing; and merged cells of several rows, which
+    show the number or day that is in the first alone. Texts may be: a header of two rows, or a title.
+    """
     place = getattr(sheet, "_worksheet_path", "")
     with zipfile.ZipFile(io.BytesIO(raw)) as archive:
         if place not in archive.namelist():
             return
-        found = _NOT_COMPUTED.search(archive.read(place))
+        cells = archive.read(place)
+    ranges = {column + first: whole for column, first, last, whole in _MERGED.findall(cells) if first != last}
+    for held in _NUMBER.finditer(cells) if ranges else ():
+        if held.group(1) in ranges:
+            raise FileError(
+                f"{what}: {path} has merged cells, first {ranges[held.group(1)].decode()} of the sheet"
+                f" {sheet.title}: only the uppermost holds what all of them show. Unmerge them and fill each."
+            )
+    found = _NOT_COMPUTED.search(cells)
     if found is not None:
         raise FileError(
             f"{what}: {path} has formulas without their values, first in cell {found.group(1).decode()} of"

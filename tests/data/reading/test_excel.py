@@ -184,6 +184,36 @@ def test_formulas_without_values_are_refused(save):
         read_prices(save(book))
 
 
+@pytest.mark.parametrize("cells", ["C7:C9", "B12:D13", "A20:A21"])
+def test_numbers_and_days_in_merged_cells_are_refused(save, cells):
+    """All of them show what the first alone holds; in a sheet that is not read nothing is said."""
+    book = workbook(rows(), title="Prices", Other=rows())
+    book["Other"].merge_cells(cells)
+    like(read_prices(save(book)))
+    book["Prices"].merge_cells(cells)
+    with pytest.raises(FileError, match=f"prices: .* has merged cells, first {cells} of the sheet Prices"):
+        read_prices(save(book))
+
+
+def test_merged_titles_and_headers_are_read(save):
+    """Of one row, or of texts: a title across, a header of two rows."""
+    body = [["All prices"], ["Date", "Close"], [None, *TABLE.columns], *rows()[1:]]
+    book = workbook(body)
+    for cells in ("A1:D1", "A2:A3", "B2:D2"):
+        book.active.merge_cells(cells)
+    like(read_prices(save(book)))
+
+
+@pytest.mark.parametrize("error", ["#DIV/0!", "#REF!", "#NAME?", "#value!", "#NUM!"])
+def test_cells_of_failed_formulas_are_told(save, error):
+    book = workbook(rows())
+    book.active["C7"] = book.active["B7"] = error
+    book.active["B9"] = "#N/A"
+    found = read_prices(save(book))
+    assert f"2 cells of {error.upper()} taken as missing" in told(found)[0]
+    assert "N/A" not in told(found)[0]
+
+
 @pytest.mark.parametrize(
     ("inside", "says"),
     [("xl/workbook.bin", "xlsb"), ("content.xml", "ods"), ("Index/Document.iwa", "Numbers"),
