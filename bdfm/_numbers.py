@@ -24,9 +24,8 @@ MISSING: Final = frozenset(
     "|#n/a requesting data...|#error|#error!|@na".split("|")
 )
 SHEET_ERRORS: Final = frozenset(x for x in MISSING if x[:1] == "#")  # of a spreadsheet: no name of anything
-_FAILED: Final = frozenset(
-    x for x in SHEET_ERRORS if not x.startswith("#n") or x[-1] in "?!"
-)  # they are told
+# Of formulas that failed, which are told
+_FAILED: Final = frozenset(x for x in SHEET_ERRORS if not x.startswith("#n") or x[-1] in "?!")
 # Codes for missing in tables of returns, in percent or decimals; no return is any of them
 CODES: Final = (
     -99.0,

@@ -21,8 +21,8 @@ _NOT_COMPUTED: Final = re.compile(
     rb'<c (?![^>]*t="str")[^>]*?r="([A-Z]+[0-9]+)"[^>]*>\s*<f(?:[^>]*/>|[^>]*>[^<]*</f>)'
     rb"\s*(?:<v\s*/>|<v></v>)?\s*</c>"
 )
-# Column, first and last row, and the whole of a range of merged cells; and a cell that holds no text
-_MERGED: Final = re.compile(rb'<mergeCell ref="(?=([A-Z]+)([0-9]+):[A-Z]+([0-9]+)")([^"]+)"')
+# First cell and the whole of a range of merged cells; and a cell that holds no text
+_MERGED: Final = re.compile(rb'<mergeCell ref="(?=([A-Z]+[0-9]+):)([^"]+)"')
 _NUMBER: Final = re.compile(rb'<c (?![^>]*t="(?:s|str|inlineStr)")[^>]*?r="([A-Z]+[0-9]+)"[^>]*>\s*<v>')
 _QUOTED: Final = re.compile(r'"[^"]*"|\\.|\[[^\]]*\]')  # parts of a number format that are no sign of percent
 
@@ -127,20 +127,20 @@ def number_text(value: float, shift: int = 0) -> str:
 def _refuse_cells(raw: bytes, sheet: Any, path: Path, what: str) -> None:
     """Raise ``FileError`` where cells do not hold what they seem to.
 
-    Formulas without a value, as programs write that compute nothing; and merged cells of several rows, which
-    show the number or day that is in the first alone. Texts may be: a header of two rows, or a title.
+    Formulas without a value, as programs write that compute nothing; and merged cells, which show the number
+    or day that is in the first alone. Texts may be: a header of two rows, or a title.
     """
     place = getattr(sheet, "_worksheet_path", "")
     with zipfile.ZipFile(io.BytesIO(raw)) as archive:
         if place not in archive.namelist():
             return
         cells = archive.read(place)
-    ranges = {column + first: whole for column, first, last, whole in _MERGED.findall(cells) if first != last}
+    ranges = dict(_MERGED.findall(cells))
     for held in _NUMBER.finditer(cells) if ranges else ():
         if held.group(1) in ranges:
             raise FileError(
                 f"{what}: {path} has merged cells, first {ranges[held.group(1)].decode()} of the sheet"
-                f" {sheet.title}: only the uppermost holds what all of them show. Unmerge them and fill each."
+                f" {sheet.title}: only the first holds what all of them show. Unmerge them and fill each."
             )
     found = _NOT_COMPUTED.search(cells)
     if found is not None:

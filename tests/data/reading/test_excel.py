@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from bdfm import _dates
+from bdfm.data.reading import excel
 from bdfm.data.sources import read_prices, read_records, read_returns, read_universe, told
 from bdfm.errors import DataError, FileError
 
@@ -184,7 +185,7 @@ def test_formulas_without_values_are_refused(save):
         read_prices(save(book))
 
 
-@pytest.mark.parametrize("cells", ["C7:C9", "B12:D13", "A20:A21"])
+@pytest.mark.parametrize("cells", ["C7:C9", "B12:D13", "A20:A21", "C7:D7"])
 def test_numbers_and_days_in_merged_cells_are_refused(save, cells):
     """All of them show what the first alone holds; in a sheet that is not read nothing is said."""
     book = workbook(rows(), title="Prices", Other=rows())
@@ -196,7 +197,9 @@ def test_numbers_and_days_in_merged_cells_are_refused(save, cells):
 
 
 def test_merged_titles_and_headers_are_read(save):
-    """Of one row, or of texts: a title across, a header of two rows."""
+    """Texts: a title across, a header of two rows; also as Excel keeps them, by number."""
+    assert excel._NUMBER.search(b'<c r="A2" s="1"><v>44592</v></c>')
+    assert not excel._NUMBER.search(b'<c r="A2" s="1" t="s"><v>0</v></c>')
     body = [["All prices"], ["Date", "Close"], [None, *TABLE.columns], *rows()[1:]]
     book = workbook(body)
     for cells in ("A1:D1", "A2:A3", "B2:D2"):
