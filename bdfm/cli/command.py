@@ -32,6 +32,10 @@ class Command(TyperCommand):
             return super().parse_args(ctx, args)
         except typer.BadParameter as error:
             name = getattr(error.param, "name", None)
+            if error.param is not None and given.get(str(name)) in (None, []):
+                raise DataError(
+                    f"{_written(error.param)} is missing. Give it; bdfm {self.name} --help says what it is."
+                ) from None
             said = self.callback is not None and _wrong(self.callback, str(name), given.get(str(name)))
             if not said:
                 raise

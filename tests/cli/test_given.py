@@ -140,3 +140,26 @@ def test_completion_does_not_ask():
 
 def test_what_is_no_choice_has_no_names():
     assert _choices(int) == []
+
+
+REQUIRED = [(n, p) for n, p in PARAMETERS if p.required]
+
+
+@pytest.mark.parametrize(("name", "parameter"), REQUIRED, ids=ids(REQUIRED))
+def test_what_is_required_and_left_out_is_called_missing(name, parameter):
+    """Numbers, choices, files and arguments alike."""
+    words = []
+    for other in COMMANDS[name].params:
+        if other.required and other is not parameter:
+            value = {"unit": "decimal"}.get(other.name, "1")
+            words += [value] if other.param_type_name == "argument" else [other.opts[0], value]
+    named = re.escape(_written(parameter))
+    with pytest.raises(
+        DataError, match=rf"^{named} is missing\. Give it; bdfm {name} --help says what it is\."
+    ):
+        parse(name, *words)
+
+
+def test_there_are_required_ones():
+    assert len(REQUIRED) >= 15
+    assert any(p.name == "unit" for _, p in REQUIRED)
