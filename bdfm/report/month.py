@@ -37,7 +37,15 @@ from bdfm.model.equations import model_data
 from bdfm.model.evidence import Evidence, check_evidence
 from bdfm.model.factor_model import FactorModel
 from bdfm.model.find import find_model, with_outside_volatility, with_period
-from bdfm.names import FORECAST_FILE, MADE_FILE, POSTERIOR_FILE, REPORT_FILE, RUN_FILE, SUMMARY_FILE
+from bdfm.names import (
+    FORECAST_FILE,
+    LEDGER_FILE,
+    MADE_FILE,
+    POSTERIOR_FILE,
+    REPORT_FILE,
+    RUN_FILE,
+    SUMMARY_FILE,
+)
 from bdfm.portfolio.decisions import Decision, check_mandate, decide
 from bdfm.portfolio.terms import weights_by_asset
 from bdfm.posterior import memory
@@ -264,9 +272,15 @@ def _sums(data: DataTable, path: Path) -> dict[str, str]:
 
 def _check_ledger(run: RunFile, path: Path) -> None:
     """Raise ``ThereError`` where a month of a ledger would write over another, ``DataError`` elsewhere."""
+    out = path.parent / run.out
     if run.ledger is None:
+        if os.path.exists(out / FORECAST_FILE) and os.path.exists(out.resolve().parent / LEDGER_FILE):
+            raise ThereError(
+                f"{out}: a month of the ledger {out.resolve().parent.name}, in which nothing is written over."
+                " Give another folder."
+            )
         return
-    out, ledger = path.parent / run.out, path.parent / run.ledger
+    ledger = path.parent / run.ledger
     if out.resolve().parent != ledger.resolve():
         raise DataError(
             f"{path}: out {run.out} is no folder in the ledger {run.ledger}. Leave out, or one of both."

@@ -137,6 +137,22 @@ def test_twenty_forms_and_more():
     assert np.isfinite(TABLE.to_numpy()).mean() > 0.99
 
 
+def test_a_month_of_a_ledger_is_not_written_over(tmp_path, bdfm_command):
+    """By a run that names no ledger; a folder beside the months is free."""
+    text = 'out = "book/a"\nn_draws = 100\n[sampler]\ndraws = 20\ntune = 20\n'
+    text += "[data]\ndemo = true\norigin = 2020-12-18\n"
+    (tmp_path / "month.toml").write_text(text)
+    (tmp_path / "book" / "a").mkdir(parents=True)
+    (tmp_path / "book" / "ledger.sqlite").touch()
+    assert bdfm_command("run", tmp_path / "month.toml", "--check")[0] == 0
+    (tmp_path / "book" / "a" / "forecast.nc").touch()
+    code, _, err = bdfm_command("run", tmp_path / "month.toml", "--check")
+    assert code == 2
+    assert "a month of the ledger book, in which nothing is written over" in " ".join(err.split())
+    (tmp_path / "book" / "ledger.sqlite").unlink()
+    assert bdfm_command("run", tmp_path / "month.toml", "--check")[0] == 0
+
+
 def test_an_asset_that_is_zero_twice_counts_once(tmp_path, bdfm_command):
     """In a run file as on the command line and in Python."""
     text = "n_draws = 100\n[sampler]\ndraws = 20\ntune = 20\n[data]\ndemo = true\norigin = 2020-12-18\n"
