@@ -382,6 +382,9 @@ def test_engines_agree(name, small):
     for quantity in runs[0].data_vars:
         a, b = (r[quantity].transpose("chain", "draw", ...).to_numpy() for r in runs)
         error = np.hypot(mcse_mean(a), mcse_mean(b))
-        z[str(quantity)] = np.max(np.abs(a.mean((0, 1)) - b.mean((0, 1))) / error)
+        apart = np.abs(a.mean((0, 1)) - b.mean((0, 1)))
+        # What the model fixes, such as an expected return without a mean, is the same in both.
+        fixed = np.where(apart > 0, np.inf, 0.0)
+        z[str(quantity)] = np.max(np.divide(apart, error, out=fixed, where=error > 0))
     assert len(z) > 15
     assert max(z.values()) < 4.5, z
