@@ -1,4 +1,4 @@
-"""Cholesky factors of small matrices, also where one return is known so well that others are lost beside it."""
+"""Cholesky factors of small matrices, also where one return is known so well that others are lost."""
 
 import numpy as np
 import pytest
