@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
@@ -124,7 +125,10 @@ def with_options(group: type[Any]) -> Callable[[Callable[..., None]], Callable[.
 
         # What typer reads instead of the command's own
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        run.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": None}
+        annotations = {p.name: p.annotation for p in parameters} | {"return": None}
+        run.__annotations__ = annotations
+        if sys.version_info >= (3, 14):  # functools.wraps carries on these, not the ones that are set
+            run.__annotate__ = lambda _: annotations
         return run
 
     return spread
