@@ -87,7 +87,8 @@ def settings_error(
     wanted = [_EXPECTED.get(x["type"]) or x["msg"].removeprefix("Input should be ") for x in same]
     expected = ", or ".join(dict.fromkeys(wanted))
     verb = " should be" if expected != problem["msg"] else ":"
-    return kind(f"{place}: {key}{verb} {expected}, got {shown(problem.get('input'))}.")
+    told = f"{place}: {key}{verb} {expected}, got {shown(problem.get('input'))}."
+    return kind(told + _example(record, problem["loc"]))
 
 
 def _keys(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
@@ -113,6 +114,17 @@ def _settings_at(record: type[BaseModel], location: Sequence[int | str]) -> tupl
         ]
         candidates = found or candidates
     return candidates[0], keys
+
+
+def _example(record: type[BaseModel], location: Sequence[int | str]) -> str:
+    """Sentence with the example of the field that a location leads to; blank where it has none."""
+    candidates, said = [record], ""
+    for part in location:
+        fields = [f for c in candidates if (f := c.model_fields.get(str(part))) is not None]
+        if fields:
+            candidates = [m for f in fields for m in _records(f.annotation)]
+            said = next((f" Such as {f.examples[0]}." for f in fields if f.examples), "")
+    return said
 
 
 def _choices(annotation: Any) -> tuple[Any, ...]:

@@ -18,6 +18,10 @@ from bdfm.names import RUN_TABLES
 from bdfm.portfolio.choices import Objective
 
 Range = tuple[float, float]  # lowest and highest
+_LIMITS: Final = (
+    "limits.asset_class.stock = [0.0, 0.4], a column of the universe and a value in it; a single asset has"
+    " weights.SYMBOL = [0.0, 0.05]"
+)
 MOST: Final = 100.0  # largest share of the money that a limit may name: no book is a hundredfold
 
 PRESETS: Final[dict[str, dict[str, Any]]] = {
@@ -52,14 +56,21 @@ class Mandate(Settings):
 
     nav: Annotated[float, Field(ge=1e-2, le=1e18)] | None = None  # money, in the currency of the prices
     long_only: bool = True  # no weight below 0
-    cash: Range | None = None  # none, if neither cash nor net nor gross is given
-    net: Range | None = None  # Σ weight
-    gross: Range | None = None  # Σ|weight|; a lowest one only where long only
+    # None, if neither cash nor net nor gross is given
+    cash: Range | None = Field(default=None, examples=["cash = [0.0, 0.1]"])
+    net: Range | None = Field(default=None, examples=["net = [0.9, 1.0]"])  # Σ weight
+    # Σ|weight|; a lowest one only where long only
+    gross: Range | None = Field(default=None, examples=["gross = [0.0, 1.5]"])
     max_weight: Annotated[float, Field(gt=0, le=MOST)] | None = None  # of one asset, long or short
-    weights: dict[str, Range] = Field(default_factory=dict)  # by symbol
-    limits: dict[str, dict[str, Range]] = Field(default_factory=dict)  # by column and value: net weights
+    # By symbol
+    weights: dict[str, Range] = Field(default_factory=dict, examples=["weights.SYMBOL = [0.0, 0.05]"])
+    # By column of the universe and value in it: net weights
+    limits: dict[str, dict[str, Range]] = Field(default_factory=dict, examples=[_LIMITS])
 
-    benchmark: dict[str, float] | Literal["equal"] | None = None  # weights by symbol, the rest in cash
+    # Weights by symbol, the rest in cash
+    benchmark: dict[str, float] | Literal["equal"] | None = Field(
+        default=None, examples=["benchmark.SYMBOL = 0.6"]
+    )
     # Largest sd of the return beside the benchmark's, a year; to hold the benchmark itself, give its weights.
     tracking_error_annual: Annotated[float, Field(ge=1e-6, le=MOST)] | None = None
 

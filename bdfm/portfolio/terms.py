@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
@@ -117,11 +117,11 @@ def terms_of(
     """
     where, names = "mandate", tuple(assets)
     columns = _columns(names, asset_class, universe)
-    _checks.known(list(mandate.weights), names, what="asset", where=f"{where}, [weights]")
-    _checks.known(list(mandate.limits), list(map(str, columns)), what="column", where=f"{where}, [limits]")
+    values = {str(c): list(dict.fromkeys(columns[c].astype(str))) for c in columns}
+    _known(mandate.weights, names, "weights", names, values)
+    _known(mandate.limits, list(values), "limits", names, values)
     for column, table in mandate.limits.items():
-        values = list(dict.fromkeys(columns[column].astype(str)))
-        _checks.known(list(table), values, what="value", where=f"{where}, [limits.{column}]")
+        _known(table, values[column], f"limits.{column}", names, values)
     n = len(names)
     prices_of = np.full(n, np.nan)
     if prices is not None:
@@ -202,6 +202,29 @@ def _numbers(columns: pd.DataFrame, name: str, default: float | None) -> Floats:
 def percent(x: float) -> str:
     """Share as people say it: 12.5 %."""
     return f"{100 * x:.6g} %"
+
+
+def _known(
+    labels: Iterable[str],
+    allowed: Sequence[str],
+    table: str,
+    assets: Sequence[str],
+    values: Mapping[str, Sequence[str]],
+) -> None:
+    """Raise ``UnknownLabelError`` unless all are known; the message says where a label belongs."""
+    label = next((x for x in labels if x not in allowed), None)
+    column = next((c for c, held in values.items() if label in held), None)
+    hint = ""
+    if label in assets:
+        hint = f"{label} is an asset: give weights.{label} = [lowest, highest]."
+    elif column is not None:
+        hint = f"{label} is a value of {column}: give limits.{column}.{label} = [lowest, highest]."
+    elif label in values:
+        hint = f"{label} is a column: give limits.{label}.VALUE = [lowest, highest]."
+    elif table == "limits":
+        hint = "Other columns are those of a universe that you give."
+    what = "asset" if table == "weights" else "column" if table == "limits" else "value"
+    _checks.known(labels, allowed, what=what, where=f"mandate, [{table}]", hint=hint)
 
 
 def limits_of(terms: Terms) -> list[Limit]:

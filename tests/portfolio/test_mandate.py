@@ -643,3 +643,38 @@ def test_a_file_of_holdings_in_percent_is_refused_as_in_python(forecast, bdfm_co
     assert "--accept" not in err  # which decide does not have
     (tmp_path / "held.csv").write_text("symbol,weight\nA,0.6\nB,0.4\n")
     assert bdfm_command(*words)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("limits.x = 0.2", r"x should be a table, got 0.2. Such as limits.asset_class.stock = \[0.0, 0.4\]"),
+        ("limits = 0.2", r"limits should be a table, got 0.2. Such as limits.asset_class.stock = "),
+        ("limits.sector.tech = 0.2", r"tech should be a list, got 0.2. Such as limits.asset_class.stock = "),
+        ("weights.A = 0.2", r"A should be a list, got 0.2. Such as weights.SYMBOL = \[0.0, 0.05\]"),
+        ("cash = 0.2", r"cash should be a list, got 0.2. Such as cash = \[0.0, 0.1\]"),
+        ("benchmark = 3", r"benchmark should be a table, or 'equal', got 3. Such as benchmark.SYMBOL = 0.6"),
+    ],
+)
+def test_a_limit_of_another_form_is_told_with_one_that_is_right(tmp_path, line, told):
+    path = tmp_path / "mandate.toml"
+    path.write_text(f"[mandate]\n{line}\n")
+    with pytest.raises(DataError, match=told):
+        Mandate.from_toml(path)
+
+
+@pytest.mark.parametrize(
+    ("limits", "told"),
+    [
+        ({"limits": {"A": {"x": (0, 1)}}}, r"A is an asset: give weights.A = \[lowest, highest\]"),
+        ({"limits": {"tech": {"x": (0, 1)}}}, r"tech is a value of sector: give limits.sector.tech = "),
+        ({"limits": {"sector": {"A": (0, 1)}}}, r"A is an asset: give weights.A = "),
+        ({"limits": {"country": {"US": (0, 1)}}}, "Other columns are those of a universe that you give"),
+        ({"weights": {"tech": (0, 1)}}, r"tech is a value of sector: give limits.sector.tech = "),
+        ({"weights": {"sector": (0, 1)}}, r"sector is a column: give limits.sector.VALUE = "),
+    ],
+)
+def test_a_label_in_another_place_is_told_where_it_belongs(forecast, limits, told):
+    sectors = pd.DataFrame({"symbol": ASSETS, "asset_class": "stock", "sector": ["tech", "energy"] * 4})
+    with pytest.raises(UnknownLabelError, match=told):
+        decide(forecast, Mandate(**limits), universe=sectors)
