@@ -92,8 +92,8 @@ help: ## this list
 # .python-version names the Python the lock is tested with; uv takes one that is installed or fetches it.
 $(STAMP): requirements.lock pyproject.toml .python-version | $(UV_MADE)
 	@$(BIN)/python -c '' 2>/dev/null || { rm -rf $(VENV) && $(UV) venv --quiet $(VENV); } || { \
-	  echo "No Python $$(cat .python-version) here and none could be fetched: looking for any Python from 3.12 on"; \
-	  $(UV) venv --quiet --no-python-downloads --python '>=3.12' $(VENV); }
+	  echo "No Python $$(cat .python-version) here and none could be fetched: looking for any from 3.12 to 3.14"; \
+	  $(UV) venv --quiet --no-python-downloads --python '>=3.12,<3.15' $(VENV); }
 	@echo "Installing the locked packages into $(VENV) (once; with an empty download cache this takes minutes)"
 	@$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements.lock
 	@$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --no-deps -e .

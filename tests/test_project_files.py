@@ -43,8 +43,13 @@ def test_ci_has_every_python_that_the_package_names():
     jobs = yaml.safe_load((ROOT / ".github/workflows/checks.yml").read_text(encoding="utf-8"))["jobs"]
     pythons = jobs["tests"]["strategy"]["matrix"]["python"]
     named = {c.rpartition(" ")[2] for c in PROJECT["classifiers"] if "Python :: 3." in c}
-    assert named <= set(pythons)
+    assert named == set(pythons)
     assert PROJECT["requires-python"] == f">={min(pythons)}"
+    newest = max(pythons, key=lambda x: int(x.partition(".")[2]))
+    after = f"3.{int(newest.partition('.')[2]) + 1}"
+    assert f"--python '>={min(pythons)},<{after}'" in (ROOT / "Makefile").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    assert f"You need Python {', '.join(pythons[:-1])} or {newest}" in page
     assert all(f"make {t}" in str(jobs) for t in ("lint", "docs", "test-long", "test-slow"))
 
 
