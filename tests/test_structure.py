@@ -70,6 +70,7 @@ GROUND += (
     "_made",
     "_kernels",
     "_netcdf",
+    "_sheet",
 )
 OPTIONAL = {"torch", "skfolio", "dask", "distributed", "yfinance", "arch", "plotly", "sklearn", "statsmodels"}
 OPTIONAL |= {"jupyterlab", "jupyter", "nbclient", "nbformat", "notebook", "ipykernel", "IPython"}

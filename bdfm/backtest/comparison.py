@@ -14,12 +14,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from rich.markup import escape as rich_escape
-from rich.table import Table
 
 from bdfm import _checks
 from bdfm._kinds import of_kind
 from bdfm._seeds import either_seed
+from bdfm._sheet import Sheet
 from bdfm._strict import strict
 from bdfm.backtest import page
 from bdfm.backtest.choices import SCORES, Score
@@ -135,28 +134,14 @@ class Comparison(Scoreboard):
         What they are compared by; lower is better.
     """
 
-    def __rich__(self) -> Table:
+    def __rich__(self) -> Sheet:
         shown = page.texts(self)
         caption = f"{len(self.origins)} origins, {self.origins[0]:%Y-%m-%d} to {self.origins[-1]:%Y-%m-%d}"
-        table = Table(
-            title=None,
-            caption=caption,
-            caption_justify="left",
-            box=None,
-            pad_edge=False,
-            padding=(0, 1, 0, 0),
-        )
-        # In a narrow terminal, or a file, headings wrap and figures stay whole.
-        table.add_column(
-            "forecaster", min_width=max(len(rich_escape(str(n))) for n in (*shown.index, "forecaster"))
-        )
-        for column in map(str, shown):
-            width = max(map(len, (*shown[column], *column.split())))
-            table.add_column(column, justify="right", min_width=width)
+        sheet = Sheet("", ["forecaster"], list(map(str, shown)), caption=caption)
         within_set = (self.table["mcs_p_value"] > 1 - CONFIDENCE).tolist()
         for (name, row), within in zip(shown.iterrows(), within_set, strict=True):
-            table.add_row(rich_escape(str(name)), *row, style="bold" if within else None)
-        return table
+            sheet.add_row(str(name), *row, style="bold" if within else "")
+        return sheet
 
     def __repr__(self) -> str:
         return f"<bdfm.backtest.Comparison of {len(self.names)} forecasters: {self.verdict}>"

@@ -35,6 +35,11 @@ class FilteredHistorical(Simulation):
     n_draws: int = Field(default=20_000, ge=2)
     warm_up: ClassVar[int] = 60  # first days of an asset, whose volatility is not known yet
 
+    @property
+    def margins(self) -> str:
+        """What the margins are, in words."""
+        return "margins of past returns"
+
     def forecast(self, history: History, *, seed: int) -> Forecast:
         """Forecast by simulation; each path comes with its mirror image."""
         rng = np.random.default_rng(seed)

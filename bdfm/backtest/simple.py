@@ -83,6 +83,12 @@ class EWMA(Simulation):
     correlation_half_life_days: HalfLife = 250.0
     correlation_days: PositiveInt = 1
 
+    @property
+    def described(self) -> str:
+        """What it is, its margins, and of which returns its correlations are."""
+        days = self.correlation_days
+        return super().described + (f"; correlations of returns over {days} days" if days > 1 else "")
+
     def estimate(self, history: History) -> tuple[Floats, Floats]:
         """Weighted estimates; see the class."""
         found = self._rolling(history)
@@ -139,15 +145,22 @@ class HAR(EWMA):
 
 
 class Shrinkage(Simulation):
-    """Sample covariance of a window, shrunk by scikit-learn: Ledoit-Wolf (2004) or OAS (Chen et al. 2010).
+    """Sample covariance of a window, shrunk by scikit-learn.
 
-    Returns are standardised first, so that it is the correlations that are shrunk, towards none. The strength
-    is estimated with missing returns at zero; the matrix itself from the days that pairs share.
+    ``method`` is ``ledoit_wolf`` (Ledoit and Wolf 2004) or ``oas`` (Chen et al. 2010). Returns are
+    standardised first, so that it is the correlations that are shrunk, towards none. The strength is
+    estimated with missing returns at zero; the matrix itself from the days that pairs share.
     """
 
     label: str = Field(default="ledoit-wolf", exclude=True)
     method: str = Field(default="ledoit_wolf", pattern="^(ledoit_wolf|oas)$")
     window_days: int = Field(default=250, ge=20)
+
+    @property
+    def described(self) -> str:
+        """What it is, by which method, and its margins."""
+        method = "OAS (Chen et al. 2010)" if self.method == "oas" else "Ledoit and Wolf (2004)"
+        return super().described.replace("scikit-learn", f"scikit-learn by {method}")
 
     def estimate(self, history: History) -> tuple[Floats, Floats]:
         """Shrunk correlations and the window's volatilities; see the class."""

@@ -39,6 +39,11 @@ class Baseline(Settings):
         """Kind and fields."""
         return {"kind": type(self).__name__, **self.model_dump(mode="json")}
 
+    @property
+    def described(self) -> str:
+        """What it is, in a line: the first of its class's documentation, and what its settings make of it."""
+        return (type(self).__doc__ or "").partition("\n")[0].replace("``", "").rstrip(".")
+
     def forecast(self, history: History, *, seed: int) -> Forecast | QuantileForecast:
         """Forecast of the period after the history; see ``Forecaster``."""
         raise NotImplementedError(f"{type(self).__name__} has no forecast method")
@@ -61,6 +66,16 @@ class Simulation(Baseline):
     dof: float | None = Field(default=None, gt=2)
     window_days: int = Field(default=1500, ge=20)
     n_draws: int = Field(default=N_DRAWS, ge=2)
+
+    @property
+    def margins(self) -> str:
+        """What the margins are, in words."""
+        return "normal margins" if self.dof is None else f"Student-t margins, {self.dof:g} degrees of freedom"
+
+    @property
+    def described(self) -> str:
+        """What it is, and its margins."""
+        return f"{super().described}; {self.margins}"
 
     def estimate(self, history: History) -> tuple[Floats, Floats]:
         """Correlation (asset, asset), and volatility (asset,) over the period, of log returns."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -211,19 +210,14 @@ def compare(
 
 def baselines() -> None:
     """List the baselines of `bdfm backtest`."""
-    from rich.table import Table
-
+    from bdfm._sheet import Sheet
+    from bdfm.backtest.simulation import Baseline
     from bdfm.backtest.standard import baselines as known
 
-    table = Table(box=None)
-    table.add_column("baseline", no_wrap=True)
-    table.add_column("what it is")
+    table = Sheet("", ["baseline"], texts=["what it is"])
     for name, forecaster in known().items():
-        said = (type(forecaster).__doc__ or "").partition("\n")[0].replace("``", "").rstrip(".")
-        usual = {f.name: f.default for f in inspect.signature(type(forecaster)).parameters.values()}
-        own = {field: getattr(forecaster, field) for field in usual if field != "label"}
-        changed = [f"{field} = {value}" for field, value in own.items() if value != usual[field]]
-        table.add_row(name, "; ".join([said, *changed]))
+        if isinstance(forecaster, Baseline):
+            table.add_row(name, forecaster.described)
     out.print(table)
 
 
@@ -258,25 +252,15 @@ def _show_run(run: Run) -> None:
 
 
 def _show_calibration(table: Any) -> None:
-    from rich.table import Table
-
+    from bdfm._sheet import Sheet
     from bdfm._statistics import p_number, with_error
 
-    shown = Table(
+    shown = Sheet(
+        "",
+        ["forecaster"],
+        ["slope, lowest", "slope, highest", "PIT p", "50 % band", "90 % band"],
         caption="Slopes: 1 is calibrated, less is overconfident; then the share of returns inside the bands.",
-        caption_justify="left",
-        box=None,
     )
-    shown.add_column("forecaster", min_width=max(map(len, (*map(str, table.index), "forecaster"))))
-    widths = {
-        "slope, lowest": 13,
-        "slope, highest": 14,
-        "PIT p": 7,
-        "50 % band": 5,
-        "90 % band": 5,
-    }
-    for head, width in widths.items():
-        shown.add_column(head, justify="right", min_width=width)
 
     def text(x: float, form: str = ".3f") -> str:
         return "" if x != x else format(x, form)

@@ -115,11 +115,10 @@ def exposures(
 
 
 def _show(comparison: Comparison) -> None:
-    from rich.table import Table
+    from bdfm._sheet import Sheet
 
-    shown = Table(title=f"Mean squared error, {len(comparison.days)} test days", box=None)
-    for column in ("method", "reconstruction", "prediction", "of variance explained"):
-        shown.add_column(column, justify="left" if column == "method" else "right")
+    title = f"Mean squared error, {len(comparison.days)} test days"
+    shown = Sheet(title, ["method"], ["reconstruction", "prediction", "of variance explained"])
     for name, row in comparison.table().iterrows():
         shown.add_row(
             str(name),

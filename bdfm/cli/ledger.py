@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -131,12 +132,20 @@ def _prices_of(last: Path) -> pd.DataFrame:
 
 
 def _show(found: Track) -> None:
+    from bdfm._sheet import Sheet
     from bdfm.ledger.page import texts
 
     for title, table in texts(found):
         if len(table):
-            out.print(f"\n{title}")
-            out.print(table.to_string(index=False), markup=False, soft_wrap=True)
+            names = [str(c) for c in table.columns]
+            n_texts = 1  # columns of words, such as a view's, stand first
+            while n_texts < len(names) and any(re.match("[A-Za-z]", str(x)) for x in table.iloc[:, n_texts]):
+                n_texts += 1
+            shown = Sheet(title, names[:n_texts], names[n_texts:])
+            for row in table.itertuples(index=False):
+                shown.add_row(*map(str, row))
+            out.print()
+            out.print(shown)
     if found.open:
         out.print(f"\nNot over yet: {', '.join(found.open)}")
 

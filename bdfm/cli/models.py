@@ -10,13 +10,10 @@ from bdfm.cli.console import out
 
 def models() -> None:
     """List the models that ship with the package."""
-    from rich.table import Table
-
+    from bdfm._sheet import Sheet
     from bdfm.model.factor_model import presets
 
-    table = Table(box=None)
-    table.add_column("model", no_wrap=True)
-    table.add_column("what it is")
+    table = Sheet("", ["model"], texts=["what it is"])
     for name, path in presets().items():
         table.add_row(name, _opening(path.read_text(encoding="utf-8")))
     out.print(table)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from bdfm import _json
 from bdfm._reading import cut, quoted
@@ -245,8 +244,7 @@ def _run_several(
     files: list[Path], *, check: bool, workers: int, scheduler: str | None, memory: str | None
 ) -> dict[str, Any]:
     """Several months: a line as each is done, and a table at the end; the table, and how many failed."""
-    from rich.table import Table
-
+    from bdfm._sheet import Sheet
     from bdfm.report.months import Outcome, run_months, table
 
     def tell(outcome: Outcome) -> None:
@@ -266,9 +264,9 @@ def _run_several(
     with interruptible(f"Stopped. Months that are done are kept; the others {others}."):
         outcomes = run_months(files, check=check, on_done=tell, **options)
     found = table(outcomes)
-    shown = Table(*found.columns, box=None)
-    for row in found.itertuples(index=False):
-        shown.add_row(*(escape(str(x)) for x in row))
+    shown = Sheet("", ["month", "state"], ["assets", "seconds"], ["verdict"])
+    for row in found[[*shown.keys, *shown.figures, *shown.texts]].itertuples(index=False):
+        shown.add_row(*map(str, row))
     out.print(shown)
     failed = sum(bool(o.error) for o in outcomes)
     out.print(f"{len(outcomes) - failed} of {len(outcomes)} months are {'in order' if check else 'done'}.")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from rich.table import Table
-
+from bdfm._sheet import Sheet
 from bdfm.cli.console import out
 
 if TYPE_CHECKING:
@@ -21,11 +20,9 @@ def show_quantiles(result: Forecast, n_ends: int = 12) -> None:
     p = result.quantile_probabilities().to_pandas()
     p = p.loc[(p[1] + p[5]).sort_values(ascending=False).index]
     everything = len(p) <= 2 * n_ends + 1
-    out.print(f"Quintile probabilities, {result.origin:%Y-%m-%d} to {result.end:%Y-%m-%d}, in %:")
-    table = Table()
-    table.add_column("asset")
-    for q in p.columns:
-        table.add_column({1: "lowest", 5: "highest"}.get(int(q), str(q)), justify="right")
+    title = f"Quintile probabilities, {result.origin:%Y-%m-%d} to {result.end:%Y-%m-%d}, in %:"
+    ends = {1: "lowest", 5: "highest"}
+    table = Sheet(title, ["asset"], [ends.get(int(q), str(q)) for q in p.columns])
     for position, (symbol, row) in enumerate(p.iterrows()):
         if not everything and position == n_ends:
             table.add_row(f"... {len(p) - 2 * n_ends} more", *[""] * len(p.columns))
@@ -60,7 +57,7 @@ def show_decision(decision: Decision, forecast: Forecast) -> None:
 
     out.print(repr(decision)[1:-1], markup=False)
     span = f"{forecast.origin:%Y-%m-%d} to {forecast.end:%Y-%m-%d}, %"
-    table = Table(span, "value", "Monte Carlo error", "posterior error", box=None)
+    table = Sheet("", [span], ["value", "Monte Carlo error", "posterior error"])
     for name, row in decision.risk.table.iterrows():
         table.add_row(str(name).replace("_", " "), *("" if x != x else f"{100 * float(x):.3f}" for x in row))
     out.print(table)
@@ -80,7 +77,7 @@ def show_trades(decision: Decision, trades: pd.DataFrame, n_most: int = 15) -> N
     """Turnover, cost, and the largest trades."""
     out.print(f"{len(trades)} trades, turnover {decision.turnover:.1%}, cost {decision.cost:.4%}:")
     whole = trades["shares"].notna().any()
-    table = Table("asset", "from, %", "to, %", *(["shares"] if whole else []), "cost, %", box=None)
+    table = Sheet("", ["asset"], ["from, %", "to, %", *(["shares"] if whole else []), "cost, %"])
     order = trades["trade"].abs().sort_values(ascending=False, kind="stable").index
     for symbol, row in trades.loc[order[:n_most]].iterrows():
         shares = [f"{row['shares']:+,.0f}"] if whole else []

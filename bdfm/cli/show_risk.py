@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
+from bdfm._sheet import Sheet
 from bdfm.cli.console import out
 from bdfm.risk.choices import Kind
 
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
     from bdfm.validation.tail_backtest import TailBacktest
 
 MAX_ROWS = 40  # of a table on screen; files hold the rest
-LONG_HEADING = 12  # letters from which on a heading of figures takes two lines
 TOP_ASSETS = 5
 TOP_ALPHAS = 5
 DAILY = 4  # days between prices, at most, of daily ones
@@ -38,19 +35,6 @@ def left_out(book: Book) -> None:
         )
     for line in book.told:
         out.print(line, markup=False)
-
-
-def _table(title: str, texts: list[str], numbers: list[str], *, lists: tuple[str, ...] = ()) -> Table:
-    """Table without a box, whose figures stay whole in a narrow terminal: headings, texts and lists wrap."""
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    for column in texts:
-        table.add_column(column, overflow="fold")
-    for column in numbers:  # a column that may not wrap is the last to be narrowed
-        heading = re.sub(r"(?<!\d) (?!%)", "\n", column) if len(column) > LONG_HEADING else column
-        table.add_column(heading, justify="right", no_wrap=True)
-    for column in lists:
-        table.add_column(column)
-    return table
 
 
 def _rows(table: pd.DataFrame) -> list[tuple[tuple[str, ...], pd.Series[Any]]]:
@@ -69,7 +53,7 @@ def _share(value: float) -> str:
     return "" if value != value else f"{100 * value:.0f}"
 
 
-def _print(table: Table, n: int) -> None:
+def _print(table: Sheet, n: int) -> None:
     out.print(table)
     if n > MAX_ROWS:
         out.print(f"... and {n - MAX_ROWS} rows more, in the files of --out.")
@@ -88,7 +72,7 @@ def volatilities(book: Book) -> None:
         size = f"{len(own.assets)} assets, {n} factor{'' if n == 1 else 's'}"
         out.print(f"{name}: {size}; {'; '.join(own.notes)}. {_sentence(meaning[name])}", markup=False)
     beside = f" ({BAYESIAN}: over its own period)" if BAYESIAN in book.models else ""
-    table = _table(
+    table = Sheet(
         f"Volatility over {book.span}{beside}, %",
         ["portfolio", "model"],
         ["volatility", "90 % interval", "systematic", "specific", "systematic share"],
@@ -124,7 +108,7 @@ def volatilities(book: Book) -> None:
 def assets(table: pd.DataFrame) -> None:
     """Print the assets that contribute most to each portfolio, by its first model."""
     first = str(table.index[0][1])
-    shown = _table(
+    shown = Sheet(
         f"Largest parts of the volatility by the {first} model, %",
         ["portfolio", "asset"],
         ["weight", "marginal", "part", "share"],
@@ -141,7 +125,7 @@ def assets(table: pd.DataFrame) -> None:
 
 def active(table: pd.DataFrame) -> None:
     """Print risk against the benchmark."""
-    shown = _table(
+    shown = Sheet(
         "Against the benchmark, %",
         ["portfolio", "model"],
         ["tracking error", "systematic share", "beta", "correlation", "active share"],
@@ -162,7 +146,7 @@ def active(table: pd.DataFrame) -> None:
 def hedges(table: pd.DataFrame) -> None:
     """Print minimum-variance hedges."""
     names = [str(c) for c in table.columns if c not in ("volatility", "hedged_volatility", "effectiveness")]
-    shown = _table(
+    shown = Sheet(
         "Minimum-variance hedge: what to hold of each, as a share of the book (Bayesian: by the mean of its"
         " covariances)",
         ["portfolio", "model"],
@@ -195,7 +179,7 @@ def alphas(found: Pricing | None) -> None:
     if tested.empty:
         return
     table = tested.reindex(tested["t"].abs().nlargest(TOP_ALPHAS).index)
-    shown = _table(
+    shown = Sheet(
         "Alphas of the factors, largest t, % a period", ["asset"], ["alpha", "error", "t", "p", "R² %"]
     )
     for asset, row in table.iterrows():
@@ -236,7 +220,7 @@ def tails(results: Mapping[tuple[str, str], TailBacktest], failures: Mapping[str
 
     table = tail_table(results)
     first = next(iter(results.values()))
-    shown = _table(
+    shown = Sheet(
         f"Value at risk at {first.level:g}, one period ahead, over {len(first.series)} periods: p-values",
         ["portfolio", "model"],
         ["beyond", "expected", "number", "clusters", "both", "expected shortfall"],
@@ -275,16 +259,16 @@ def stress(found: StressTest, book: Book) -> None:
         table: Any = getattr(found, name)
         if not len(table):
             continue
-        shown = _table(title, [str(x) for x in table.index.names], list(fields.values()))
+        shown = Sheet(title, [str(x) for x in table.index.names], list(fields.values()))
         for key, row in _rows(table):
             signs = {c: "+" if c == "return" else "" for c in fields}  # risk has none
             shown.add_row(*key, *(f"{100 * row[c]:{signs[c]}.2f}" for c in fields))
         _print(shown, len(table))
-    shown = _table(
+    shown = Sheet(
         f"Losing {found.scenarios.loss:.0%} over {book.span}: how far, and by which move",
         ["portfolio", "model"],
         ["volatilities", "probability %"],
-        lists=("largest factor moves",),
+        texts=("largest factor moves",),
     )
     for key, row in _rows(found.reverse):
         of_factors = found.reverse_factors.index
@@ -322,7 +306,7 @@ def ahead(found: RiskAhead) -> None:
     from bdfm.report.ahead import SHOWN
     from bdfm.risk.ahead import MEASURES
 
-    table = _table(
+    table = Sheet(
         f"Next market days from {found.origin:%Y-%m-%d}, % (value at risk and expected shortfall at"
         f" {found.level:.0%})",
         ["portfolio"],
@@ -341,7 +325,7 @@ def ahead(found: RiskAhead) -> None:
     _print(table, n)
     if not len(found.announcements):
         return
-    shown = _table(
+    shown = Sheet(
         "Announcements ahead of assets held, volatility of the day, %",
         ["asset"],
         ["day", "end", "volatility", "without"],

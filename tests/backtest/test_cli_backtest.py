@@ -83,6 +83,12 @@ def test_baselines_are_listed(bdfm_command):
     assert code == 0
     assert "ewma-t-5d" in out
     assert "DCC-GARCH" in out
-    rows = re.split(r"\n (?=[a-z])", out)
-    said = [" ".join(row.split()[1:]) for row in rows]
-    assert len(set(said)) == len(said) > 10
+    rows = re.split(r"\n(?=[a-z])", out)
+    said = {row.split()[0]: " ".join(row.split()[1:]) for row in rows}
+    assert len(set(said.values())) == len(rows) > 10
+    assert "=" not in out  # words, not the names of fields
+    assert said["ewma-normal"].endswith("normal margins")
+    assert said["ewma-t"].endswith("Student-t margins, 5 degrees of freedom")
+    assert said["har-5d"].endswith("correlations of returns over 5 days")
+    assert "OAS" in said["oas"]
+    assert said["fhs"].endswith("margins of past returns")

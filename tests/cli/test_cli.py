@@ -236,11 +236,11 @@ def test_models_lists_the_presets(bdfm_command):
     code, out, _ = bdfm_command("models")
     assert code == 0
     for name, path in presets().items():
-        assert f" {name} " in out
+        assert f"\n{name} " in out
         assert path.parent.name in out
     assert "…" not in out
     assert "The model that we recommend: half of its draws" in out
-    said = re.findall(r"^ (\w+) +(.+)$", out, re.MULTILINE)
+    said = re.findall(r"^(\w+)  +(.+)$", out, re.MULTILINE)
     assert len({text for _, text in said}) == len(said) > 8
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from bdfm.cli import show_risk
+from bdfm._sheet import Sheet
 from bdfm.cli.console import out
 from bdfm.cli.show_risk import alphas
 from bdfm.data.sources import demo, read_prices
@@ -79,7 +79,7 @@ def test_models_agree_with_the_package(run, files):
 def test_figures_stay_whole_in_80_columns():
     console = Console(width=80, file=io.StringIO())
     heads = ["volatility", "90 % interval", "systematic", "specific", "systematic share"]
-    table = show_risk._table("Volatility, %", ["portfolio", "model"], heads)
+    table = Sheet("Volatility, %", ["portfolio", "model"], heads)
     figures = ["8.92", "14.23 to 15.96", "7.74", "4.42", "75"]
     table.add_row("core", "cross-sectional", *figures)
     table.add_row("core", "own returns, last 104", "6.30", *[""] * 4)

@@ -487,7 +487,7 @@ def test_findings_as_table_json_and_html():
     assert parsed["exit_code"] == 2
     assert {f["rule"] for f in parsed["findings"]} == {"unit-step", "twins"}
     assert found._repr_html_().count("<tr>") == 3
-    assert found.rich_table().row_count == 2
+    assert len(found.rich_table().rows) == 2
     assert repr(found) == "<Findings: 2 refuse, 0 warn, 0 note, 0 accepted>"
 
 

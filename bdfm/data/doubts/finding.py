@@ -18,7 +18,7 @@ from bdfm._symbols import in_shell
 from bdfm.errors import DataError, DataWarning
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from bdfm._sheet import Sheet
 
 log = logging.getLogger(__name__)
 
@@ -152,20 +152,19 @@ class Findings(Sequence[Finding]):
             indent=2,
         )
 
-    def rich_table(self) -> Table:
+    def rich_table(self) -> Sheet:
         """Table for a terminal."""
-        from rich.table import Table
         from rich.text import Text
 
-        table = Table(box=None)
-        for heading in ("", "rule", "where", "seen", "what to do"):
-            table.add_column(heading, overflow="fold")  # an option's name is never cut
+        from bdfm._sheet import Sheet
+
+        table = Sheet("", ["", "rule"], texts=["where", "seen", "what to do"])
         colour = {"refuse": "red", "warn": "yellow", "note": "dim"}
         for f in self._all:
             verdict = "accepted" if f.accepted else f.severity
             where = f"{f.table}: {_checks.first(f.labels)}" if f.labels else f.table
             cells = (f.rule, where, f.seen, f"{f.usual} {f.remedy}".strip())
-            table.add_row(Text(verdict, style=colour.get(verdict, "green")), *map(Text, cells))
+            table.add_row(Text(verdict, style=colour.get(verdict, "green")), *cells)
         return table
 
     def _repr_html_(self) -> str:
