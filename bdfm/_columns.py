@@ -17,19 +17,22 @@ from bdfm.errors import DataError
 # Names of columns, as ``key`` spells them; the first that is there is taken
 DATE_NAMES: Final = (
     "date dates datum fecha day timestamp datetime date_time time trade_date trading_date tradedate"
-    " trading_day"
+    " trading_day stichtag handelstag data"
     " as_of as_of_date asof price_date pricing_date observation_date datadate caldt month period time_period"
 ).split()
 SYMBOL_NAMES: Final = (
     "symbol ticker tickers symbols tic ric isin sedol cusip permno secid sec_id security_id instrument asset"
-    " security bbg_ticker bloomberg_ticker id code kürzel wkn fund fonds wertpapier titel name"
+    " security bbg_ticker bloomberg_ticker id code kürzel wkn symbole símbolo simbolo fund fonds wertpapier"
+    " titel titre título titolo valeur valor name nom nombre nome"
 ).split()
 PRICE_NAMES: Final = (
     "adjusted_close adj_close adjclose close_adj closeadj adjusted adj_price adjusted_price"
+    " bereinigter_schlusskurs schlusskurs_bereinigt bereinigter_kurs"
     " adjusted_closing_price price px_last close"
     " closing_price close_price close_last last last_price settle nav net_asset_value value prc prccd"
-    " schlusskurs"
-    " kurs zuletzt"
+    " schlusskurs schlußkurs schluss schluß schlusspreis kurs zuletzt preis"
+    " clôture cloture cours_de_clôture dernier cours cierre último precio chiusura ultimo prezzo"
+    " fechamento preço"
 ).split()
 CURRENCY_NAMES: Final = (
     "currency ccy currency_code currency_cd curcd curcdd price_currency trading_currency quote_currency"
@@ -45,10 +48,19 @@ _OTHER_FIELDS: Final = (
     "open high low volume vol dividends stock_splits capital_gains change change_% chg_% vwap trades turnover"
     " open_interest px_open px_high px_low px_volume open_price high_price low_price adj_open adj_high"
     " adj_low"
-    " adj_volume split_factor div_cash eroffnung eröffnung hoch tief volumen unadjusted_close raw_close"
+    " adj_volume split_factor div_cash unadjusted_close raw_close +/_% var_% %_var var% variation_%"
+    " veränderung_% umsatz"
 ).split()
-_BARS: Final = frozenset("open high low volume vol px_open px_high px_low px_volume".split())
-_NO_PRICES: Final = frozenset("volume px_volume dividends stock_splits capital_gains".split())
+# What one symbol's file has beside its closing price, in six languages
+_BARS: Final = frozenset(
+    (
+        "open high low volume vol px_open px_high px_low px_volume"
+        " eröffnung eröffn eroffnung hoch tief volumen"
+        " ouverture ouv plus_haut plus_bas apertura máximo mínimo maximo minimo massimo"
+        " abertura máxima mínima"
+    ).split()
+)
+_NO_PRICES: Final = frozenset("volume volumen px_volume dividends stock_splits capital_gains".split())
 _LEVELS: Final = frozenset(
     (
         "",
@@ -72,7 +84,7 @@ _LEVELS: Final = frozenset(
         *DATE_NAMES,
     )
 )
-FIELDS: Final = frozenset((*PRICE_NAMES, *_OTHER_FIELDS))
+FIELDS: Final = frozenset((*PRICE_NAMES, *_OTHER_FIELDS, *_BARS))
 
 
 def key(name: object) -> str:

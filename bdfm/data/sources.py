@@ -28,25 +28,16 @@ DEMO_ORIGIN: Final = pd.Timestamp("2022-12-23")  # the last Friday of the demo's
 _INSTEAD: Final = "Check the network and the spelling of the symbols, or read prices from a file."
 
 # Other names of columns, as ``_columns.key`` spells them
-CLASS_NAMES: Final = (
-    "class",
-    "assetclass",
-    "sector",
-    "gics_sector",
-    "type",
-    "asset_type",
-    "category",
-    "industry",
-    "klasse",
-    "anlageklasse",
-    "kategorie",
-    "sektor",
-    "branche",
+CLASS_NAMES: Final = tuple(
+    (
+        "class assetclass sector gics_sector type asset_type category industry klasse anlageklasse kategorie"
+        " sektor branche classe catégorie secteur clase categoría settore categoria setor"
+    ).split()
 )
 _UNIVERSE: Final = {
     "symbol": _columns.SYMBOL_NAMES,
     "asset_class": CLASS_NAMES,
-    "name": ("company", "description", "bezeichnung"),
+    "name": ("company", "description", "bezeichnung", "nom", "nombre", "nome"),
 }
 _DATES: Final = ("earnings_date", "announcement_date", "report_date", "rdq", *_columns.DATE_NAMES)
 _EARNINGS: Final = {"symbol": _columns.SYMBOL_NAMES, "date": _DATES}

@@ -24,6 +24,13 @@ _NOT_COMPUTED: Final = re.compile(
 # First cell and the whole of a range of merged cells; and a cell that holds no text
 _MERGED: Final = re.compile(rb'<mergeCell ref="(?=([A-Z]+[0-9]+):)([^"]+)"')
 _NUMBER: Final = re.compile(rb'<c (?![^>]*t="(?:s|str|inlineStr)")[^>]*?r="([A-Z]+[0-9]+)"[^>]*>\s*<v>')
+# Other names of the sheet that holds a table, as ``_columns.key`` spells them
+_SHEETS: Final = {
+    "prices": "price closes kurse schlusskurse preise kursdaten cours prix precios prezzi preços",
+    "universe": "assets universum anlagen wertpapiere titel univers titres universo activos titoli ativos",
+    "earnings": "termine quartalszahlen ergebnisse résultats resultados risultati",
+    "weights": "holdings gewichte bestand bestände depot poids pesos pesi",
+}
 _QUOTED: Final = re.compile(r'"[^"]*"|\\.|\[[^\]]*\]')  # parts of a number format that are no sign of percent
 
 
@@ -39,8 +46,9 @@ def sheet_text(raw: bytes, path: Path, what: str, wanted: str) -> tuple[str, str
     """Name and cells of a sheet, as text with commas.
 
     The sheet that ``wanted`` names; else the only one with cells that is not hidden; else the one that is
-    called as the table is (``what``). Numbers have no decimal mark in the text (15e-1), so that they mean one
-    thing beside numbers that are texts; those in cells of percent have the sign, as they are shown.
+    called as the table is (``what``), in one of six languages. Numbers have no decimal mark in the text
+    (15e-1), so that they mean one thing beside numbers that are texts; those in cells of percent have the
+    sign, as they are shown.
 
     Raises ``FileError`` for a damaged workbook, no sheet of that name, more than one to choose from,
     formulas without a value, and numbers or days in merged cells.
@@ -63,7 +71,8 @@ def sheet_text(raw: bytes, path: Path, what: str, wanted: str) -> tuple[str, str
     except Exception as error:  # whatever a parser of XML in a zip raises
         told = str(error).strip().partition("\n")[0].rstrip(".")[:200]
         raise FileError(f"{what}: {path} is damaged, or no Excel workbook ({told}).") from error
-    named = [n for n in filled if _columns.key(n) == what]
+    called = {what, *_SHEETS.get(what, "").split()}
+    named = [n for n in filled if _columns.key(n) in called]
     if not wanted and len(filled) > 1 and len(named) == 1:
         filled = {named[0]: filled[named[0]]}
     if len(filled) != 1:
@@ -72,7 +81,11 @@ def sheet_text(raw: bytes, path: Path, what: str, wanted: str) -> tuple[str, str
         names = _checks.first(filled, 8) or "none"
         raise FileError(
             f"{what}: {path} has {len(filled)} sheets with cells ({names})."
-            + (f" Say which: {path.name}#{next(iter(filled))}, say." if filled else " A table was expected.")
+            + (
+                f" Say which: {path.name}#{next(iter(filled))}, say; or call one {what}."
+                if filled
+                else " A table was expected."
+            )
         )
     name, rows = next(iter(filled.items()))
     _refuse_cells(raw, sheets[name], path, what)

@@ -254,3 +254,64 @@ def test_a_sheet_that_says_it_is_smaller_than_it_is(save, tmp_path):
                 assert n == 1
             target.writestr(name, content)
     pd.testing.assert_frame_equal(read_prices(wrong), read_prices(right))
+
+
+LANGUAGES = {  # sheets of prices and universe; headers of days and of the universe
+    "German": ("Kurse", "Anlagen", "Datum", ["Kürzel", "Bezeichnung", "Anlageklasse"]),
+    "French": ("Cours", "Univers", "Date", ["Symbole", "Nom", "Classe"]),
+    "Spanish": ("Precios", "Universo", "Fecha", ["Símbolo", "Nombre", "Clase"]),
+    "Italian": ("Prezzi", "Titoli", "Data", ["Simbolo", "Nome", "Classe"]),
+    "Portuguese": ("Preços", "Universo", "Data", ["Símbolo", "Nome", "Classe"]),
+}
+
+
+def german(x):
+    return f"{x:,.2f}".translate(str.maketrans(",.", ".,"))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("text", [False, True])
+def test_a_workbook_of_another_language(save, language, text):
+    prices, universe, day, heads = LANGUAGES[language]
+    table = rows(day=lambda d: f"{d:%d.%m.%Y}", number=german, missing="") if text else rows()
+    table[0][0] = day
+    path = save(
+        workbook([[*heads], *([s, f"Firm {s}", "Aktie"] for s in SYMBOLS)], universe, **{prices: table})
+    )
+    found = read_prices(path)
+    like(found, TABLE.round(2) if text else TABLE)
+    assert f"Excel (sheet {prices})" in told(found)[0]
+    assert read_universe(path).to_dict("list") == {
+        "symbol": SYMBOLS, "name": [f"Firm {s}" for s in SYMBOLS], "asset_class": ["Aktie"] * len(SYMBOLS)
+    }  # fmt: skip
+
+
+def test_sheets_of_which_none_is_called_like_the_table(save):
+    path = save(workbook(rows(), "Tabelle1", Tabelle2=UNIVERSE))
+    with pytest.raises(
+        FileError, match=r"\(Tabelle1, Tabelle2\)\. Say which: .*#Tabelle1, say; or call one prices"
+    ):
+        read_prices(path)
+
+
+@pytest.mark.parametrize(
+    ("heads", "price"),
+    [
+        ("Datum Eröffnung Hoch Tief Schluss Volumen", "Schluss"),
+        ("Datum Zuletzt Eröffn. Hoch Tief Vol. +/-_%", "Zuletzt"),
+        ("Date Dernier Ouv. Plus_Haut Plus_Bas Vol. Variation_%", "Dernier"),
+        ("Fecha Último Apertura Máximo Mínimo Vol. %_var.", "Último"),
+        ("Data Ultimo Apertura Massimo Minimo Vol. Var._%", "Ultimo"),
+        ("Data Último Abertura Máxima Mínima Vol. Var%", "Último"),
+    ],
+)
+def test_one_symbols_file_of_another_language_is_no_table_of_assets(save, heads, price):
+    """A file of AAPL had been read as the assets Eröffnung, Hoch, Tief and Schluss."""
+    names = [h.replace("_", " ") for h in heads.split()]
+    series = TABLE.iloc[:, 0].dropna()
+    table = [
+        [d.to_pydatetime(), *(float(x) if n == price else 7.0 for n in names[1:])] for d, x in series.items()
+    ]
+    found = read_prices(save(workbook([names, *table]), "ABC.xlsx"))
+    assert list(found) == ["ABC"]
+    np.testing.assert_allclose(found["ABC"], series)
