@@ -64,13 +64,15 @@ class Sheet:
             if number:
                 yield Text()
             widths = _widths([columns[i] for i in block], room, gap)
-            table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0))
-            for i, width in zip(block, widths, strict=True):
+            table = Table(box=None, pad_edge=False, padding=0)  # releases of Rich count padding differently
+            for at, (i, width) in enumerate(zip(block, widths, strict=True)):
+                if at:
+                    table.add_column(width=gap)
                 side: JustifyMethod = "right" if columns[i][2] else "left"
                 table.add_column(Text(self._headings[i]), justify=side, width=width, overflow="fold")
             for cells, style in self.rows:
-                shown = (c if isinstance(c, Text) else Text(c) for c in (cells[i] for i in block))
-                table.add_row(*shown, style=style)
+                shown = [c if isinstance(c, Text) else Text(c) for c in (cells[i] for i in block)]
+                table.add_row(*[x for c in shown for x in (c, Text())][:-1], style=style)
             yield table
         if self.caption:
             yield Text(self.caption, style="dim italic")
