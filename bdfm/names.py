@@ -107,6 +107,7 @@ OBSERVED_DATA: Final = "observed_data"
 CONSTANT_DATA: Final = "constant_data"  # the data containers of the PyMC form
 PANEL: Final = "panel"  # the panel, history and future
 LOG_LIKELIHOOD: Final = "log_likelihood"
+TOTAL_LOG_LIKELIHOOD: Final = "total_log_likelihood"  # in sample_stats; ArviZ takes the name above for cells
 
 # Files of a folder of results
 FORECAST_FILE: Final = "forecast.nc"

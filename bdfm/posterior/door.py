@@ -21,7 +21,19 @@ from bdfm.model.equations import RETURNS_DATA, Equations, model_data
 from bdfm.model.evidence import Evidence
 from bdfm.model.factor_model import FactorModel
 from bdfm.model.part import Turn
-from bdfm.names import ASSET, CHAIN, DRAW, FACTOR, PANEL, PERIOD, POSTERIOR, RETURNS, SAMPLE_STATS
+from bdfm.names import (
+    ASSET,
+    CHAIN,
+    DRAW,
+    FACTOR,
+    LOG_LIKELIHOOD,
+    PANEL,
+    PERIOD,
+    POSTERIOR,
+    RETURNS,
+    SAMPLE_STATS,
+    TOTAL_LOG_LIKELIHOOD,
+)
 
 PACKAGES: Final = ("pymc", "pytensor", "nutpie", "arviz", "xarray", "numpy", "pandas")
 
@@ -130,6 +142,14 @@ def _in_order(draws: xr.Dataset, dim: str, labels: list[Any], where: str) -> xr.
     return draws.sel({dim: expected})
 
 
+def totalled(stats: xr.Dataset) -> xr.Dataset:
+    """Statistics of a sampler whose log-likelihood (chain, draw), a total, is called so.
+
+    Called ``log_likelihood``, it was one observation to ``az.loo(posterior.tree)``, which gave a number.
+    """
+    return stats.rename({LOG_LIKELIHOOD: TOTAL_LOG_LIKELIHOOD}) if LOG_LIKELIHOOD in stats else stats
+
+
 def completed(tree: xr.DataTree, path: Path) -> xr.DataTree:
     """Tree of a file, which must have all groups of a posterior."""
     lacking = [group for group in (POSTERIOR, SAMPLE_STATS, PANEL) if group not in tree.children]
@@ -138,6 +158,8 @@ def completed(tree: xr.DataTree, path: Path) -> xr.DataTree:
             f"{path}: the file has no group {_checks.first(lacking)}: another release of bdfm wrote it. Fit"
             " again, or read it with the release that wrote it."
         )
+    tree = tree.copy()
+    tree[SAMPLE_STATS] = xr.DataTree(totalled(tree[SAMPLE_STATS].to_dataset()))  # of files of before
     draws = tree[POSTERIOR].to_dataset()
     try:
         panel = Panel.from_dataset(tree[PANEL].to_dataset())

@@ -95,7 +95,7 @@ class Posterior:
         history = panel.history[RETURNS].reset_coords(drop=True).to_dataset()
         groups = {
             POSTERIOR: checked,
-            SAMPLE_STATS: sample_stats,
+            SAMPLE_STATS: door.totalled(sample_stats),
             OBSERVED_DATA: history,
             CONSTANT_DATA: door.constant_data(model, panel),
             PANEL: panel.to_dataset(),

@@ -189,7 +189,7 @@ def test_the_gibbs_engine_takes_it_with_evidence_and_weights(small_preset):
     log_scale = model.log_noise_scale(p, ahead)[:, 0, 2]
     drawn = posterior.draws[EVIDENCE_RETURN].to_numpy().ravel()
     weighted += stats.laplace.logpdf(drawn, mu, np.exp(log_scale))  # one more return, of weight 1
-    kept = posterior.tree["sample_stats"]["log_likelihood"].to_numpy().ravel()
+    kept = posterior.tree["sample_stats"]["total_log_likelihood"].to_numpy().ravel()
     np.testing.assert_allclose(kept, weighted, rtol=1e-9)
     said = np.expm1(drawn)
     assert abs(said.mean() - 0.04) < 0.02

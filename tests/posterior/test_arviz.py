@@ -23,6 +23,7 @@ from bdfm.model.evidence import Evidence
 from bdfm.model.factor_model import FactorModel
 from bdfm.model.parts.predictive import HistoricalPool
 from bdfm.model.parts.weights import HalfLifeWeights
+from bdfm.posterior import door
 from bdfm.posterior.fit import fit
 from bdfm.posterior.groups import GROUPS, PREDICTIONS
 from bdfm.posterior.leave_future_out import leave_future_out, pasts, predictive_log_density
@@ -318,3 +319,23 @@ def test_loo_pit_is_uniform(names):
         warnings.simplefilter("ignore")
         values = az.loo_pit(names["tree"])["log_returns"].values
     assert stats.kstest(values, "uniform").pvalue > 0.01
+
+
+def test_the_total_is_no_observation_to_arviz(fitted, tmp_path):
+    """``az.loo(posterior.tree)`` had given a number for one observation."""
+    for tree in (fitted.tree, fitted.aligned().tree):
+        for call in (lambda t: az.loo(t), lambda t: az.compare({"a": t, "b": t})):
+            with pytest.raises(Exception, match=r"log likelihood not found|compute ELPD"):
+                call(tree)
+    fitted.save(tmp_path / "posterior.nc")
+    loaded = Posterior.load(tmp_path / "posterior.nc").tree["sample_stats"]
+    xr.testing.assert_equal(loaded.to_dataset(), fitted.tree["sample_stats"].to_dataset())
+    assert "total_log_likelihood" in loaded
+    assert "log_likelihood" not in loaded
+
+
+def test_a_file_of_before_gets_the_name_of_now(fitted):
+    old = fitted.tree.copy()
+    stats = old["sample_stats"].to_dataset().rename({"total_log_likelihood": "log_likelihood"})
+    old["sample_stats"] = xr.DataTree(stats)
+    assert "total_log_likelihood" in door.completed(old, Path("posterior.nc"))["sample_stats"]

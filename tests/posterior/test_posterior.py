@@ -116,7 +116,7 @@ def test_log_likelihood_is_unweighted_and_pointwise(posterior, tiny_panel):
     assert missing.sum() > 10
     np.testing.assert_array_equal(np.isnan(values[0, 0].to_numpy()), missing)
     # The sampler's own total, with unit weights, is the sum.
-    total = posterior.tree["sample_stats"]["log_likelihood"]
+    total = posterior.tree["sample_stats"]["total_log_likelihood"]
     np.testing.assert_allclose(values.sum(("period", "asset")), total, rtol=1e-8)
 
 
