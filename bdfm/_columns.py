@@ -44,6 +44,9 @@ WEIGHT_NAMES: Final = (
 ).split()
 PERCENT: Final = "bdfm_percent"  # attribute of a table: columns whose own names say that they are percent
 _PERCENT_NAME: Final = re.compile(r"%|(?:^|_)(?:pct|percent)(?:_|$)")
+_CURRENCY_END: Final = re.compile(
+    r"_(?:in_)?\(?(?:eur|euro|usd|gbp|gbx|chf|jpy|cad|aud|sek|nok|dkk|€|\$|£)\)?$"
+)
 _OTHER_FIELDS: Final = (
     "open high low volume vol dividends stock_splits capital_gains change change_% chg_% vwap trades turnover"
     " open_interest px_open px_high px_low px_volume open_price high_price low_price adj_open adj_high"
@@ -96,6 +99,13 @@ def find(names: Iterable[object], wanted: Iterable[str]) -> Any:
     """First column that has one of the wanted names, best name first; None where there is none."""
     keys = {key(n): n for n in reversed(list(names))}
     return next((keys[w] for w in wanted if w in keys), None)
+
+
+def find_price(names: Iterable[object]) -> Any:
+    """First column of a price, also where its name has the currency, as "Kurs in EUR" or "Close (USD)"."""
+    plain = {_CURRENCY_END.sub("", key(n)): n for n in reversed(list(names))}
+    found = find(names, PRICE_NAMES)
+    return plain.get(find(plain, PRICE_NAMES)) if found is None else found
 
 
 def is_level(cell: str) -> bool:

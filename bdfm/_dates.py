@@ -10,7 +10,7 @@ import datetime as dt
 import functools
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -140,6 +140,13 @@ def families(texts: Iterable[object]) -> np.ndarray[Any, Any]:
 def looks_like_a_day(text: str) -> bool:
     """Whether a text is a date by itself: not a bare number that could be a serial number or a year."""
     return _family(_bare(text)) in (*WHOLE, "month", "compact month", "name month", "quarter")
+
+
+def across(names: Sequence[object]) -> str:
+    """What to do with a table whose columns are days, for a message; blank where they are not."""
+    days = [looks_like_a_day(str(n)) for n in names[1:]]
+    said = " The days stand across the top: turn the table round, a row for each day."
+    return said if days and all(days) else ""
 
 
 def names_a_day(text: str) -> bool:

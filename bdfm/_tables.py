@@ -55,7 +55,7 @@ def days_first(
         shown += f" and {len(names) - 5} more" if len(names) > 5 else ""
         raise DataError(
             f"{where}: {what}; found {shown}. Expected date and symbols (wide), or date, symbol, and one of"
-            f" {', '.join(_columns.PRICE_NAMES[:2])}, price, close (long)."
+            f" {', '.join(_columns.PRICE_NAMES[:2])}, price, close (long)." + _dates.across(names)
         )
     if reading is not None and not reading.dates:
         reading.dates = found.form
@@ -304,7 +304,7 @@ def _from_long(
     aliases: Aliases | None,
 ) -> pd.DataFrame:
     """Wide form of long prices; symbols in the order of their first row."""
-    price = _columns.find([c for c in table.columns if c != symbol], _columns.PRICE_NAMES)
+    price = _columns.find_price([c for c in table.columns if c != symbol])
     if price is None:
         raise DataError(
             f"{where}: columns date and {symbol}, but none of {', '.join(_columns.PRICE_NAMES[:2])},"

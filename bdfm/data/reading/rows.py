@@ -231,8 +231,8 @@ def _layout(sample: Sequence[Row], path: Path, what: str) -> Layout:
         more = f" and {len(rows[0]) - 5} more" if len(rows[0]) > 5 else ""
         raise DataError(
             f"{what}: {path} has no column date; found {shown}{more}. Expected date and symbols (wide), or"
-            " date,"
-            " symbol, and one of adjusted_close, adj_close, price, close (long)."
+            " date, symbol, and one of adjusted_close, adj_close, price, close (long)."
+            + _dates.across(rows[0])
         )
     below = head
     levels = [sample[head]]

@@ -315,3 +315,9 @@ def test_one_symbols_file_of_another_language_is_no_table_of_assets(save, heads,
     found = read_prices(save(workbook([names, *table]), "ABC.xlsx"))
     assert list(found) == ["ABC"]
     np.testing.assert_allclose(found["ABC"], series)
+
+
+@pytest.mark.parametrize("head", ["Kurs in EUR", "Close (USD)", "Price GBP", "Schlusskurs (€)"])
+def test_a_price_may_be_named_with_its_currency(save, head):
+    long = [(d.to_pydatetime(), s, float(x)) for s in SYMBOLS for d, x in TABLE[s].dropna().items()]
+    like(read_prices(save(workbook([["Datum", "Wertpapier", head], *long]))))

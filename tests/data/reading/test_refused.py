@@ -412,3 +412,10 @@ def test_one_symbol_in_two_currencies_is_refused(write, name):
 
 def test_text_written_by_the_generator_is_what_it_says():
     assert text(clean(40)).splitlines()[0] == "date,AAPL,BRK-B,NA,7203"
+
+
+def test_days_across_the_top_are_told(tmp_path):
+    path = tmp_path / "across.csv"
+    path.write_text("symbol,2022-01-03,2022-01-04,2022-01-05\nAAPL,1.5,1.6,1.7\nKO,2.5,2.6,2.7\n")
+    with pytest.raises(DataError, match="The days stand across the top: turn the table round"):
+        read_prices(path)
