@@ -134,9 +134,11 @@ def _measures(block: Array) -> Array:
     used = 2 * (n // 2) * n_chain
     # Score of the average rank h / 2, h = 2 ... 2n: ranks are whole or half numbers, so a table is enough.
     table = ndtri((np.arange(2 * used + 1) / 2 - 0.375) / (used + 0.25))
-    order = np.argsort(block.reshape(n_quantity, -1), axis=1)
+    flat = block.reshape(n_quantity, -1)
+    chains = np.empty((2 * n_chain, n // 2))
+    sorts = np.empty((2, used)), np.empty((2, used), np.intp)
     result = np.empty((3, n_quantity))
-    measure(block, order, table, result)
+    measure(flat, np.argsort(flat, axis=1), n, table, chains, chains.reshape(-1), *sorts, result)
     return result
 
 
@@ -148,41 +150,49 @@ def _ess(chains: Array) -> Array:
 
 
 @entry
-def measure(draws: Array, order: NDArray[np.intp], table: Array, result: Array) -> None:
-    """R-hat, bulk ESS and tail ESS (3, quantity) of draws (quantity, chain, draw), given the order of each.
+def measure(
+    draws: Array,
+    order: NDArray[np.intp],
+    n: int,
+    table: Array,
+    chains: Array,
+    flat: Array,
+    rising: Array,
+    places: NDArray[np.intp],
+    result: Array,
+) -> None:
+    """R-hat, bulk ESS and tail ESS (3, quantity) of draws (quantity, chain x draw), ``n`` of each chain.
 
-    ``order`` (quantity, chain x draw) sorts a quantity's draws, ``table`` has the score of twice a rank.
+    ``order`` sorts the draws of a quantity, ``table`` has the score of twice a rank. Memory that is written
+    over: the halves of all chains, ``flat`` in one row; and the draws in rising order (2, draw), second their
+    distances to the median, with where each stands among the halves.
     """
-    n_quantity, n_chain, n = draws.shape
-    half = n // 2
-    used = 2 * half * n_chain
-    chains = np.empty((2 * n_chain, half))  # the halves of all chains
-    values, place = np.empty(used), np.empty(used, np.intp)  # draws that rise, and where each stands there
-    distances, folded = np.empty(used), np.empty(used, np.intp)
-    for q in range(n_quantity):
-        x, rank, flat = draws[q].ravel(), order[q], chains.ravel()
+    half, n_used = n // 2, len(flat)
+    values, distances, place, folded = rising[0], rising[1], places[0], places[1]
+    for q in range(len(draws)):
+        x, rank = draws[q], order[q]
         m = 0
         for k in range(len(x)):
             c, t = rank[k] // n, rank[k] % n
-            if t < half:
-                place[m] = c * half + t
-            elif t >= n - half:
-                place[m] = (n_chain + c) * half + t - (n - half)
+            if t < half or t >= n - half:  # the middle draw of an odd number is left out
+                place[m] = c * half + t if t < half else n_used // 2 + c * half + t - (n - half)
+                values[m] = x[rank[k]]
+                m += 1
+        for step in range(4):  # of the centre, the scale, and both tails; each kernel is called at one place
+            if step < 2:
+                if step == 1:
+                    fold(values, place, distances, folded)
+                put_scores(table, rising[step], places[step], flat)
+                apart = potential_scale(chains)
+                result[0, q] = apart if step == 0 or result[0, q] < apart else result[0, q]
             else:
-                continue  # the middle draw of an odd number
-            values[m] = x[rank[k]]
-            m += 1
-        put_scores(table, values, place, flat)
-        of_centre = potential_scale(chains)
-        result[1, q] = effective_number(chains)
-        fold(values, place, distances, folded)
-        put_scores(table, distances, folded, flat)
-        of_scale = potential_scale(chains)
-        result[0, q] = of_centre if of_centre >= of_scale or of_scale != of_scale else of_scale
-        for tail in range(2):
-            split_at(values, place, quantile_of(x, rank, 0.95 if tail else 0.05), flat)
-            found = effective_number(chains)
-            result[2, q] = min(result[2, q], found) if tail else found
+                split_at(values, place, quantile_of(x, rank, 0.05 if step == 2 else 0.95), flat)
+            if step != 1:
+                found = effective_number(chains)
+                if step == 0:
+                    result[1, q] = found
+                else:
+                    result[2, q] = found if step == 2 else min(result[2, q], found)
 
 
 @entry
