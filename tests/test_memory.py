@@ -12,6 +12,7 @@ from bdfm import _memory
 from bdfm.data.panel import Panel
 from bdfm.data.usable import panel_bytes
 from bdfm.errors import DataError
+from bdfm.inference.choices import MOST_DRAWS
 from bdfm.inference.settings import SamplerSettings
 from bdfm.model.factor_model import FactorModel
 from bdfm.posterior import memory
@@ -49,7 +50,7 @@ def test_the_estimate_of_a_fit_counts_what_draws_hold(small_preset, random_draws
     assert memory.fit_bytes(model, panel, settings) == 3 * 500 * 8 * (memory.COPIES * values + judged)
     auto = SamplerSettings(chains=3)
     assert memory.fit_bytes(model, panel, auto) == memory.fit_bytes(  # as many as it may keep
-        model, panel, SamplerSettings(draws=600, chains=3)
+        model, panel, SamplerSettings(draws=MOST_DRAWS, chains=3)
     )
 
 

@@ -264,7 +264,7 @@ def _meant(month: Path) -> bool:
         texts = [_checks.existing_text(f, what="run file") for f in _runs(month)[:1]]
         return any("ledger" in tomllib.loads(text) for text in texts)
     except (FileError, ValueError, RecursionError):
-        return False
+        return True  # to enter it says what is wrong
 
 
 def _row(month: Path) -> dict[str, str]:

@@ -70,7 +70,7 @@ def test_nothing_of_the_run_before_is_left(name, base, tmp_path):
     assert done.code in (0, 1 if name == "check" else 0), done
     found = {p.name for p in out.iterdir()}
     assert found == (first - gone) | {"notes.txt", *kept}
-    assert listed(out) == {x for x in found - {"notes.txt", *kept} if not x.endswith(".json")}
+    assert listed(out) == found - {"notes.txt", ".bdfm.json", *kept}
     check_json(out, times)
 
 

@@ -304,7 +304,7 @@ def test_people_are_judged_and_their_shares_learned_without_look_ahead(found):
     assert (people["share_after"] - people["share"]).abs().max() > 0.01
 
 
-@pytest.mark.parametrize("text", ["", "seed = 3", "[ledger", None])
+@pytest.mark.parametrize("text", ["", "seed = 3", None])
 def test_results_that_were_made_for_no_ledger_are_none(text, tmp_path, prices):
     """Alone they are no ledger; beside months they are left out, until they are entered by name."""
     month = write_month(tmp_path, origins()[0])
