@@ -52,18 +52,20 @@ _OTHER_FIELDS: Final = (
     " open_interest px_open px_high px_low px_volume open_price high_price low_price adj_open adj_high"
     " adj_low"
     " adj_volume split_factor div_cash unadjusted_close raw_close +/_% var_% %_var var% variation_%"
-    " veränderung_% umsatz"
+    " veränderung_% umsatz umsätze volumes"
 ).split()
 # What one symbol's file has beside its closing price, in six languages
 _BARS: Final = frozenset(
     (
         "open high low volume vol px_open px_high px_low px_volume"
-        " eröffnung eröffn eroffnung hoch tief volumen"
+        " eröffnung eröffn eroffnung hoch tief volumen volumes umsatz umsätze"
         " ouverture ouv plus_haut plus_bas apertura máximo mínimo maximo minimo massimo"
         " abertura máxima mínima"
     ).split()
 )
-_NO_PRICES: Final = frozenset("volume volumen px_volume dividends stock_splits capital_gains".split())
+_NO_PRICES: Final = frozenset(
+    "volume volumes volumen umsatz umsätze px_volume dividends stock_splits capital_gains".split()
+)
 _LEVELS: Final = frozenset(
     (
         "",

@@ -85,8 +85,9 @@ def refuse_others(folder: Path, made_by: str, new: Collection[str] | None = None
 
     ``new``: names that it makes; by default those that are known before it works.
     """
-    for other, files in sorted(listed(folder).items()):
-        its = {*files, *_SHARED.get(other, ())} if other != made_by else set()
+    known = listed(folder)
+    for other, files in sorted(known.items()):
+        its = {*files, *_SHARED.get(other, ())} - {*known.get(made_by, ())} if other != made_by else set()
         given = _SHARED.get(made_by, ()) if new is None else new
         if taken := sorted(x for x in its.intersection(given) if os.path.lexists(folder / x)):
             raise FileError(
@@ -123,7 +124,10 @@ def record(folder: Path, made_by: str, new: Mapping[str, Path]) -> str:
         found = _NAME_ALONE if name.endswith(_CLOCKS) else digest(path)
         if found is not None and (own.get(name) == found or digest(folder / name) != found):
             made[name] = found
-    others = {c: {k: x for k, x in files.items() if k not in new} for c, files in before.items()}
+    others = {
+        c: {k: x for k, x in files.items() if k not in new and os.path.lexists(folder / k)}
+        for c, files in before.items()
+    }
     return (
         json.dumps({c: x for c, x in {**others, made_by: made}.items() if x}, indent=1, sort_keys=True) + "\n"
     )

@@ -206,11 +206,22 @@ def _dated(value: object) -> bool:
 
 
 def _date_column(table: pd.DataFrame, names: list[Any]) -> Any:
-    """Name of the column of dates: by its name, or the first one where its cells are dates."""
-    for wanted in _columns.DATE_NAMES:
+    """Name of the column of dates: by its name, or the first one where its cells are dates.
+
+    Beside a first column of days without a name, DATA and DAY are tickers.
+    """
+    certain = ("date", "dates", "datum")
+    nameless = (
+        len(table) > 0
+        and table.shape[1] > 1
+        and _columns.key(names[0]) == ""
+        and not is_numeric_dtype(table.iloc[:, 0])
+        and all(_dated(x) for x in table.iloc[:5, 0])
+    )
+    for wanted in certain if nameless else _columns.DATE_NAMES:
         for j, name in enumerate(names):
             if _columns.key(name) == wanted and (
-                wanted in ("date", "dates", "datum")
+                wanted in certain
                 or not is_numeric_dtype(table.iloc[:, j])
                 or not isinstance(table.index, pd.DatetimeIndex | pd.PeriodIndex)
             ):

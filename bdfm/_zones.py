@@ -19,6 +19,7 @@ _HOURS: Final = {
     "z": 0, "utc": 0, "gmt": 0, "wet": 0, "bst": 1, "west": 1, "cet": 1, "cest": 2, "eet": 2, "eest": 3,
     "est": -5, "edt": -4, "cst": -6, "cdt": -5, "mst": -7, "mdt": -6, "pst": -8, "pdt": -7,
     "hkt": 8, "sgt": 8, "jst": 9, "kst": 9, "aest": 10, "aedt": 11,
+    "mez": 1, "mesz": 2, "msk": 3, "msd": 4,
 }  # fmt: skip
 _SUMMER: Final = 1.0  # hours by which one place differs from itself over the year
 
@@ -33,7 +34,8 @@ def check_zones(texts: Collection[str], one_row_a_day: bool, *, where: str) -> t
     zones = {(m["zone"] or "").lower(): m for m in sorted(found, key=lambda m: m.string)}
     hours = {zone: _hours(zone) for zone in zones}
     known = [h for h in hours.values() if h is not None]
-    if len(zones) < 2 or (len(known) == len(zones) and max(known) - min(known) <= _SUMMER):
+    places = {re.sub(r"[sd]t$", "t", zone) for zone in zones}  # standard and summer time: IST and IDT
+    if len(places) < 2 or (len(known) == len(zones) and max(known) - min(known) <= _SUMMER):
         return ()
     told = ", ".join(sorted(z["zone"] or "none" for z in zones.values())[:4])
     if one_row_a_day and not all(_MIDNIGHT.fullmatch(m["clock"] + (m["half"] or "")) for m in found):

@@ -83,6 +83,17 @@ def test_no_command_replaces_what_another_made(tmp_path, first, second):
     assert there(tmp_path)["a.nc"] == "3"
 
 
+def test_a_command_is_not_refused_its_own_files_by_a_record_of_files_that_are_gone(tmp_path):
+    """``rm out/*`` leaves the record, which is hidden."""
+    made(tmp_path, "risk", risk_csv="1", summary_json="1")
+    (tmp_path / "risk.csv").unlink()
+    (tmp_path / "summary.json").unlink()
+    for text in "23":
+        OutputFolder(tmp_path, made_by="stress").check()
+        made(tmp_path, "stress", risk_csv=text)
+    assert there(tmp_path) == {"risk.csv": "3"}
+
+
 def test_what_commands_share_is_known_before_they_work(tmp_path):
     """Of a folder, too, whose record does not name its summary."""
     for k, (first, name, second) in enumerate(

@@ -261,7 +261,7 @@ def _runs(month: Path) -> list[Path]:
 def _meant(month: Path) -> bool:
     """Whether results were made for a ledger: their run file names one."""
     try:
-        texts = [_checks.existing_text(f, what="run file") for f in _runs(month)[:1]]
+        texts = [_checks.existing_text(f, what="run file") for f in _runs(month)]
         return any("ledger" in tomllib.loads(text) for text in texts)
     except (FileError, ValueError, RecursionError):
         return True  # to enter it says what is wrong

@@ -228,7 +228,7 @@ def in_single_precision(tree: xr.DataTree) -> xr.DataTree:
     """Tree whose draws are rounded to single precision, a relative error of 6e-8, and held in double.
 
     Factors, loadings and whatever else has a number for each asset or period and one thing more are rounded
-    to 16 significant bits, a relative error of 8e-6: most of the file, and a posterior sd is a percent of
+    to 16 significant bits, a relative error of 1.5e-5: most of the file, and a posterior sd is a percent of
     them at the least. Others may have a bound, such as a persistence below 1, and not be rounded to it.
     """
     rounded = _with_type(_with_type(tree, np.float32), np.float64)

@@ -20,6 +20,7 @@ MAX_RATE: Final = 0.5  # risk-free return of a year
 MAX_BETA: Final = 30.0  # sd of the assets over that of the liveliest factor
 MIN_BETA: Final = 1 / 60
 MOVES_WITH: Final = 0.5  # correlation; of short bonds with VIX it is 0.2
+FEWEST_DAYS: Final = 20  # of a correlation that says anything
 MIN_ROWS: Final = 60
 LEVELS: Final = 0.9  # correlation with the row before, which no return has
 ALIKE: Final = 1e-6  # smallest eigenvalue of the factors' correlation: rank deficient to rounding
@@ -131,8 +132,10 @@ def against_assets(tables: Tables) -> Iterator[Finding]:
 
 
 def _link(factors: Series, prices: Series, own: list[int]) -> float:
-    """Largest correlation with a factor that the median asset has on days of both; 0 where none is known."""
+    """Largest correlation with a factor that the median asset has on days of both; 0 for few days."""
     rows = prices.days.get_indexer(factors.days)
+    if (rows >= 0).sum() < FEWEST_DAYS:  # where any two columns may look alike
+        return 0.0
     moves = pd.DataFrame(prices.steps[rows[rows >= 0]])
     sizes = pd.DataFrame(factors.values[rows >= 0][:, own])
     each = [moves.corrwith(sizes[k]).abs() for k in sizes]

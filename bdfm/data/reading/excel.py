@@ -23,7 +23,10 @@ _NOT_COMPUTED: Final = re.compile(
 )
 # First cell and the whole of a range of merged cells; and a cell that holds no text
 _MERGED: Final = re.compile(rb'<mergeCell ref="(?=([A-Z]+[0-9]+):)([^"]+)"')
-_NUMBER: Final = re.compile(rb'<c (?![^>]*t="(?:s|str|inlineStr)")[^>]*?r="([A-Z]+[0-9]+)"[^>]*>\s*<v>')
+_NUMBER: Final = re.compile(
+    rb'<c (?![^>]*t="(?:s|str|inlineStr)")[^>]*?r="([A-Z]+[0-9]+)"[^>]*>\s*'
+    rb"(?:<f[^>]*/>|<f[^>]*>[^<]*</f>)?\s*<v>"
+)
 # Other names of the sheet that holds a table, as ``_columns.key`` spells them
 _SHEETS: Final = {
     "prices": "price closes kurse schlusskurse preise kursdaten cours prix precios prezzi preços",
@@ -72,7 +75,7 @@ def sheet_text(raw: bytes, path: Path, what: str, wanted: str) -> tuple[str, str
         told = str(error).strip().partition("\n")[0].rstrip(".")[:200]
         raise FileError(f"{what}: {path} is damaged, or no Excel workbook ({told}).") from error
     called = {what, *_SHEETS.get(what, "").split()}
-    named = [n for n in filled if _columns.key(n) in called]
+    named = [n for n in filled if _columns.key(n) == what] or [n for n in filled if _columns.key(n) in called]
     if not wanted and len(filled) > 1 and len(named) == 1:
         filled = {named[0]: filled[named[0]]}
     if len(filled) != 1:

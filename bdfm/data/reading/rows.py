@@ -284,7 +284,9 @@ def _header_by_name(sample: Sequence[Row]) -> tuple[int | None, int]:
             cells = [r[j] for r in rest if len(r) > j and r[j]]
             if not cells or any(_dates.families([c])[0] for c in cells[:5]):
                 return k, j
-        return k, min(named)[1]
+        # A ticker may be called as a date is in some language: then the first column has the days.
+        first = [r[0] for r in rest[:5] if r[0]]
+        return k, 0 if first and all(_dates.families([c])[0] for c in first) else min(named)[1]
     return None, 0
 
 

@@ -351,6 +351,14 @@ def test_time_zones_that_differ(name, as_objects):
     assert all(expected in n for n in told_of)
 
 
+@pytest.mark.parametrize(
+    "pair", ["MEZ MESZ", "NZST NZDT", "IST IDT", "BRT BRST", "MSK MSD", "CLT CLST", "AST ADT"]
+)
+def test_summer_time_of_any_place_is_one_zone(pair):
+    values = zoned([f" 16:00 {zone}" for zone in pair.split() * 20])
+    assert not [n for n in _dates.parse(values, where="x").notes if "time zones differ" in n]
+
+
 def test_zones_through_the_doors(tmp_path, bdfm_command):
     """A file of prices, half of whose rows are in UTC."""
     rows = [f"{x},{100 + k}" for k, x in enumerate(zoned([" 20:00:00-05:00", " 01:00:00+00:00"] * 20))]

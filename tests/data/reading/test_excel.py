@@ -196,6 +196,22 @@ def test_numbers_and_days_in_merged_cells_are_refused(save, cells):
         read_prices(save(book))
 
 
+def test_a_formula_in_merged_cells_is_refused_as_its_number_is(save):
+    book = workbook(rows(), title="Prices")
+    book["Prices"].merge_cells("C7:C9")
+    path = save(book)
+    with zipfile.ZipFile(path) as old:
+        parts = {name: old.read(name) for name in old.namelist()}
+    sheet = next(n for n in parts if n.endswith("sheet1.xml"))
+    parts[sheet] = re.sub(rb'(r="C7"[^>]*>)<v', rb"\1<f>100+1.5</f><v", parts[sheet])
+    assert b"<f>" in parts[sheet]
+    with zipfile.ZipFile(path, "w") as new:
+        for name, content in parts.items():
+            new.writestr(name, content)
+    with pytest.raises(FileError, match="has merged cells, first C7:C9"):
+        read_prices(path)
+
+
 def test_merged_titles_and_headers_are_read(save):
     """Texts: a title across, a header of two rows; also as Excel keeps them, by number."""
     assert excel._NUMBER.search(b'<c r="A2" s="1"><v>44592</v></c>')
@@ -286,6 +302,12 @@ def test_a_workbook_of_another_language(save, language, text):
     }  # fmt: skip
 
 
+def test_the_sheet_that_is_called_as_the_table_is_comes_before_its_other_names(save):
+    found = read_prices(save(workbook(rows(), "Closes", Kurse=rows(), Prices=rows())))
+    like(found)
+    assert "Excel (sheet Prices)" in told(found)[0]
+
+
 def test_sheets_of_which_none_is_called_like_the_table(save):
     path = save(workbook(rows(), "Tabelle1", Tabelle2=UNIVERSE))
     with pytest.raises(
@@ -298,6 +320,7 @@ def test_sheets_of_which_none_is_called_like_the_table(save):
     ("heads", "price"),
     [
         ("Datum Eröffnung Hoch Tief Schluss Volumen", "Schluss"),
+        ("Datum Schlusskurs Umsatz", "Schlusskurs"),
         ("Datum Zuletzt Eröffn. Hoch Tief Vol. +/-_%", "Zuletzt"),
         ("Date Dernier Ouv. Plus_Haut Plus_Bas Vol. Variation_%", "Dernier"),
         ("Fecha Último Apertura Máximo Mínimo Vol. %_var.", "Último"),

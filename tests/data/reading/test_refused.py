@@ -199,6 +199,19 @@ def test_decimal_mark_settles_what_the_numbers_leave_open(write):
         read_prices(path, decimal_mark="x")
 
 
+@pytest.mark.parametrize("ticker", ["DATA", "DAY"])
+def test_a_ticker_that_is_called_as_a_date_beside_days_without_a_name(ticker, tmp_path):
+    """As ``to_csv`` writes an index that has no name."""
+    days = pd.bdate_range("2022-01-03", periods=40)
+    table = pd.DataFrame(
+        {s: np.linspace(90, 110, 40) + k for k, s in enumerate(["AAPL", ticker, "MSFT"])}, days
+    )
+    table.to_csv(tmp_path / "p.csv")
+    found = read_prices(tmp_path / "p.csv")
+    assert list(found.columns) == ["AAPL", ticker, "MSFT"]
+    assert list(found.index) == list(days)
+
+
 def test_tickers_that_are_names_of_columns(write):
     found = read_prices(write("date,LOW,OPEN,AAPL\n2022-01-03,1,2,3\n"))
     assert list(found.columns) == ["LOW", "OPEN", "AAPL"]
