@@ -15,7 +15,7 @@ FIXED_DRAWS: Final = 1000  # kept draws of each chain, of nuts
 MOST_DRAWS: Final = 750
 MOST_MOVED: Final = 600  # of an update, whose draws are moved on one by one
 # Of the draws that are kept of all chains, where they are large: one of 100 assets on 1,000 days has 0.9 MB,
-# and four chains keep 600 each. It does not depend on the machine: the same seed gives the same draws.
+# and four chains keep 525 to 650 each. It does not depend on the machine: the same seed gives the same draws.
 KEPT_BYTES: Final = 2_400_000_000
 # Largest R-hat less 1 of thousands of quantities, times the number of draws of all chains, where draws are
 # independent: with too few draws the thresholds are out of reach (tests/inference/test_stopping.py).
