@@ -113,16 +113,15 @@ class Ledger:
         settle_each(ledger.path)
         known = {e.folder for e in ledger.entries()}
         found = sorted(f.parent for f in ledger.path.glob(f"*/{FORECAST_FILE}"))
-        for month in found:
-            if month.name not in known and os.path.isfile(month / SUMMARY_FILE) and _meant(month):
-                ledger.enter(month)
+        new = {m: _meant(m) for m in found if m.name not in known and os.path.isfile(m / SUMMARY_FILE)}
+        for month in (m for m, meant in new.items() if meant):
+            ledger.enter(month)
         _warn_of_parts(ledger.path, known)
-        for month in found if ledger.entries() else ():
-            if month.name not in known and os.path.isfile(month / SUMMARY_FILE) and not _meant(month):
-                _warn(
-                    f"the results in {month} are left out, since their run file names no ledger. Enter them"
-                    " by Ledger.enter in Python, or move them elsewhere"
-                )
+        for month in (m for m, meant in new.items() if not meant and ledger.entries()):
+            _warn(
+                f"the results in {month} are left out, since their run file names no ledger. Enter them by"
+                " Ledger.enter in Python, or move them elsewhere"
+            )
         return ledger
 
     def enter(self, month: str | Path) -> Entry:
