@@ -11,9 +11,9 @@ import typer
 from bdfm import _memory
 from bdfm.cli.console import out
 from bdfm.cli.options import Accept, ChangesFile, ForecastFile, Memory, OutChanged, OutForecast
-from bdfm.errors import DataError, FileError
+from bdfm.errors import DataError
 from bdfm.forecast.choices import FORMS
-from bdfm.names import FORECAST_FILE, LEDGER_FILE, REPORT_FILE
+from bdfm.names import FORECAST_FILE, REPORT_FILE
 from bdfm.portfolio.choices import METHODS
 
 if TYPE_CHECKING:
@@ -219,13 +219,11 @@ def _apply(changes: Changes, forecast: Path, out_file: Path | None, accept: list
 
 
 def _not_in_ledger(target: Path) -> None:
-    """Raise ``FileError`` for the forecast of a month in a ledger, where nothing is written over."""
-    folder = target.resolve().parent
-    if target.name == FORECAST_FILE and (folder.parent / LEDGER_FILE).exists() and target.exists():
-        raise FileError(
-            f"{target}: a month of the ledger {folder.parent.name}, in which nothing is written over: track"
-            " would not know it again. Give another file: --out."
-        )
+    """Raise for the forecast of a month in a ledger, where nothing is written over."""
+    from bdfm.ledger.ledger import check_free
+
+    if target.name == FORECAST_FILE:
+        check_free(target.parent, instead="Give another file: --out.")
 
 
 COMMANDS = (view, edit, decide, report)

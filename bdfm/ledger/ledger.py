@@ -234,6 +234,37 @@ class Ledger:
             ) from error
 
 
+class ThereError(FileError):
+    """A folder that holds a month of a ledger."""
+
+
+def check_free(folder: Path, *, ledger: Path | None = None, instead: str = "Give another folder.") -> None:
+    """Raise ``ThereError`` where a forecast written into a folder would replace a month of a ledger.
+
+    Parameters
+    ----------
+    folder
+        Where the forecast goes. A month is what the ledger around it has entered, or would enter.
+    ledger
+        The one that the forecast is made for: then nothing that has its place is replaced.
+    instead
+        What to do, for the message.
+    """
+    if not os.path.exists(folder / FORECAST_FILE):
+        return
+    around = folder.resolve().parent if ledger is None else ledger
+    if ledger is not None:
+        Ledger.open(ledger)  # enters it, if the run that made it was killed before
+    elif not os.path.exists(around / LEDGER_FILE):
+        return
+    elif not _meant(folder) and folder.resolve().name not in {e.folder for e in Ledger(around).entries()}:
+        return
+    raise ThereError(
+        f"{folder}: holds a month already, of the ledger {around.resolve().name}, in which nothing is written"
+        f" over. {instead}"
+    )
+
+
 def _warn_of_parts(folder: Path, known: Collection[str]) -> None:
     """Warn of folders that are no entries, since a file of their month is gone."""
     for month in sorted(p for p in folder.iterdir() if p.name not in known and p.is_dir()):

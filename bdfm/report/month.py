@@ -32,14 +32,13 @@ from bdfm.forecast.event_edits import Drop
 from bdfm.forecast.forecast import Forecast
 from bdfm.inference.engine import choose
 from bdfm.inference.stopping import FIRST_DRAWS
-from bdfm.ledger.ledger import Ledger
+from bdfm.ledger.ledger import Ledger, check_free
 from bdfm.model.equations import model_data
 from bdfm.model.evidence import Evidence, check_evidence
 from bdfm.model.factor_model import FactorModel
 from bdfm.model.find import find_model, with_outside_volatility, with_period
 from bdfm.names import (
     FORECAST_FILE,
-    LEDGER_FILE,
     MADE_FILE,
     POSTERIOR_FILE,
     REPORT_FILE,
@@ -58,10 +57,6 @@ from bdfm.report.horizons import evidence_in, file_of, horizons_in, lasting
 from bdfm.report.page import report_html
 from bdfm.report.results import previous_in_ledger
 from bdfm.report.run_file import DataTable, RunFile, read_run_file
-
-
-class ThereError(DataError):
-    """A folder of a ledger that holds a month already."""
 
 
 @dataclass(frozen=True)
@@ -271,14 +266,10 @@ def _sums(data: DataTable, path: Path) -> dict[str, str]:
 
 
 def _check_ledger(run: RunFile, path: Path) -> None:
-    """Raise ``ThereError`` where a month of a ledger would write over another, ``DataError`` elsewhere."""
+    """Raise ``ThereError`` where a month of a ledger would be written over, ``DataError`` elsewhere."""
     out = path.parent / run.out
     if run.ledger is None:
-        if os.path.exists(out / FORECAST_FILE) and os.path.exists(out.resolve().parent / LEDGER_FILE):
-            raise ThereError(
-                f"{out}: a month of the ledger {out.resolve().parent.name}, in which nothing is written over."
-                " Give another folder."
-            )
+        check_free(out)
         return
     ledger = path.parent / run.ledger
     if out.resolve().parent != ledger.resolve():
@@ -286,12 +277,8 @@ def _check_ledger(run: RunFile, path: Path) -> None:
             f"{path}: out {run.out} is no folder in the ledger {run.ledger}. Leave out, or one of both."
         )
     _folders.settle_each(ledger)  # a run may have been killed while the files of its month took their names
-    if os.path.exists(out / FORECAST_FILE):
-        Ledger.open(ledger)  # enters it, if the run that made it was killed before
-        raise ThereError(
-            f"{path}: {out} holds a month already, and nothing in a ledger is written over. Give another out,"
-            f' such as out = "{_files.next_to(run.out).as_posix()}".'
-        )
+    other = _files.next_to(run.out).as_posix()
+    check_free(out, ledger=ledger, instead=f'Give another out, such as out = "{other}".')
 
 
 def _check_decision(

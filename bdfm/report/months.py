@@ -16,9 +16,9 @@ from bdfm._folders import BusyError, file_in
 from bdfm._workers import Failure, spread
 from bdfm.errors import BdfmError, DataError
 from bdfm.inference.diagnostics import measures_in_words
-from bdfm.ledger.ledger import Ledger
+from bdfm.ledger.ledger import Ledger, ThereError
 from bdfm.names import FORECAST_FILE, POSTERIOR_FILE, SUMMARY_FILE
-from bdfm.report.month import ThereError, read_month, run_month
+from bdfm.report.month import read_month, run_month
 from bdfm.report.results import read_summary
 from bdfm.report.run_file import read_run_file
 

@@ -18,6 +18,8 @@ from reading.test_excel import rows, workbook
 
 from bdfm.data.panel import Panel
 from bdfm.data.sources import read_prices
+from bdfm.forecast.forecast import Forecast
+from bdfm.ledger.ledger import Ledger
 from bdfm.model.factor_model import FactorModel
 from bdfm.report.run_file import read_run_file
 
@@ -137,20 +139,54 @@ def test_twenty_forms_and_more():
     assert np.isfinite(TABLE.to_numpy()).mean() > 0.99
 
 
-def test_a_month_of_a_ledger_is_not_written_over(tmp_path, bdfm_command):
-    """By a run that names no ledger; a folder beside the months is free."""
+@pytest.fixture
+def beside_a_ledger(tmp_path):
+    """Run file whose results lie in a folder of a ledger; they are there already."""
     text = 'out = "book/a"\nn_draws = 100\n[sampler]\ndraws = 20\ntune = 20\n'
     text += "[data]\ndemo = true\norigin = 2020-12-18\n"
     (tmp_path / "month.toml").write_text(text)
-    (tmp_path / "book" / "a").mkdir(parents=True)
+    there = tmp_path / "book" / "a"
+    there.mkdir(parents=True)
     (tmp_path / "book" / "ledger.sqlite").touch()
-    assert bdfm_command("run", tmp_path / "month.toml", "--check")[0] == 0
-    (tmp_path / "book" / "a" / "forecast.nc").touch()
-    code, _, err = bdfm_command("run", tmp_path / "month.toml", "--check")
-    assert code == 2
-    assert "a month of the ledger book, in which nothing is written over" in " ".join(err.split())
-    (tmp_path / "book" / "ledger.sqlite").unlink()
-    assert bdfm_command("run", tmp_path / "month.toml", "--check")[0] == 0
+    draws = np.random.default_rng(1).normal(0, 0.05, (50, 5))
+    forecast = Forecast.from_draws(
+        draws, assets=list("ABCDE"), asset_class=["x"] * 5, origin="2020-12-18", end="2021-01-15"
+    )
+    forecast.save(there / "forecast.nc")
+    (there / "summary.json").write_text("{}")
+    return tmp_path
+
+
+def ways(place, bdfm_command):
+    """Codes and messages of all commands that would write over the forecast that is there."""
+    file = place / "book" / "a" / "forecast.nc"
+    yield bdfm_command("run", place / "month.toml", "--check")
+    yield bdfm_command("decide", file, "--out", file)
+    yield bdfm_command("edit", file, "drop E", "--out", file)
+    yield bdfm_command("view", file, "--constraint", "A > B : 0.6", "--out", file)
+
+
+@pytest.mark.parametrize("how", ["named", "entered"])
+def test_a_month_of_a_ledger_is_not_written_over(how, beside_a_ledger, bdfm_command):
+    """Whatever the command: what a run made for the ledger, or Python has entered."""
+    book = beside_a_ledger / "book"
+    if how == "named":
+        (book / "a" / "month.toml").write_text('ledger = ".."\n')
+    else:
+        Ledger(book).enter(book / "a")
+    before = (book / "a" / "forecast.nc").read_bytes()
+    for code, _, err in ways(beside_a_ledger, bdfm_command):
+        assert code == 2
+        said = " ".join(err.split())
+        assert "holds a month already, of the ledger book, in which nothing is written over" in said
+    assert (book / "a" / "forecast.nc").read_bytes() == before
+    (book / "ledger.sqlite").unlink()
+    assert bdfm_command("run", beside_a_ledger / "month.toml", "--check")[0] == 0
+
+
+def test_results_of_no_ledger_beside_one_may_be_made_again(beside_a_ledger, bdfm_command):
+    for code, _, err in ways(beside_a_ledger, bdfm_command):
+        assert code == 0, err
 
 
 def test_an_asset_that_is_zero_twice_counts_once(tmp_path, bdfm_command):

@@ -213,7 +213,7 @@ def test_a_ledger_writes_over_nothing(file):
     out.mkdir(parents=True)
     assert read_run_file(file)[0].out.as_posix() == "book/2022-10-28"
     (out / "forecast.nc").write_bytes(b"x")
-    already = r'holds a month already.* such as out = "book/2022-10-28_1"'
+    already = r'holds a month already, of the ledger book, .* such as out = "book/2022-10-28_1"'
     with pytest.raises(DataError, match=already), pytest.warns(DataWarning, match=r"summary\.json is gone"):
         read_month(file)
     file.write_text('out = "elsewhere"\n' + FILE)
