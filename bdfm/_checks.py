@@ -270,8 +270,7 @@ def price_table(
     names = prices.columns.astype(str)
     unique(names, what="symbols", where=where, hint="Keep one column of each.")
     table = prices.set_axis(names, axis=1).set_axis(days(prices.index, where=where))
-    unique(table.index.astype(str), what="days", where=where)
-    table = table.sort_index()
+    table = _tables.once_a_day(table, where=where).sort_index()
     if until is not None:
         table = table.loc[table.index <= until]
     table = numeric(table if symbols is None else table[list(symbols)], where=where)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
-from bdfm._reading import Reading
+from bdfm import _dates
+from bdfm._reading import Reading, counted
 from bdfm.errors import DataError
 
 # Names of columns, as ``key`` spells them; the first that is there is taken
@@ -20,6 +21,7 @@ DATE_NAMES: Final = (
     " trading_day stichtag handelstag data"
     " as_of as_of_date asof price_date pricing_date observation_date datadate caldt month period time_period"
 ).split()
+_CERTAIN_DATES: Final = DATE_NAMES[:3]  # no ticker is called so, as DATA and DAY are
 SYMBOL_NAMES: Final = (
     "symbol ticker tickers symbols tic ric isin sedol cusip permno secid sec_id security_id instrument asset"
     " security bbg_ticker bloomberg_ticker id code kürzel wkn symbole símbolo simbolo fund fonds wertpapier"
@@ -103,11 +105,74 @@ def find(names: Iterable[object], wanted: Iterable[str]) -> Any:
     return next((keys[w] for w in wanted if w in keys), None)
 
 
-def find_price(names: Iterable[object]) -> Any:
-    """First column of a price, also where its name has the currency, as "Kurs in EUR" or "Close (USD)"."""
-    plain = {_CURRENCY_END.sub("", key(n)): n for n in reversed(list(names))}
-    found = find(names, PRICE_NAMES)
-    return plain.get(find(plain, PRICE_NAMES)) if found is None else found
+def field_of(name: object) -> str:
+    """Name of a column as ``key`` spells it, without the currency of a price, as in "Kurs in EUR"."""
+    plain = without_currency(name)
+    return plain if plain in FIELDS else key(name)
+
+
+def without_currency(name: object) -> str:
+    """Name of a column as ``key`` spells it, without a currency at its end."""
+    return _CURRENCY_END.sub("", key(name))
+
+
+def find_price(names: Iterable[object], where: str) -> Any:
+    """First column of a price, best name first, also where its name has the currency, as "Close (USD)".
+
+    Raises ``DataError`` where the best name comes in more than one currency.
+    """
+    every = list(names)
+    fields = [field_of(n) for n in every]
+    best = next((w for w in PRICE_NAMES if w in fields), None)
+    found = [n for n, f in zip(every, fields, strict=True) if f == best]
+    if best is not None and len(set(map(key, found))) > 1:
+        _refuse_currencies(found, where)
+    return found[0] if found else None
+
+
+def _refuse_currencies(names: Iterable[object], where: str) -> None:
+    raise DataError(
+        f"{where}: one price in more than one currency ({', '.join(map(str, names))}). Keep one of them."
+    )
+
+
+def date_column(
+    names: Sequence[object], cells: Callable[[int], Sequence[str]], *, beside: bool = False
+) -> int | None:
+    """Position of the column of dates, by its name; None where no name says it.
+
+    A ticker may be called as a date is in some language (DATA, DAY): a column is taken whose cells may be
+    dates. Beside days that need no name, in the first column or in the index, it must be called date, or its
+    cells be whole days.
+
+    Parameters
+    ----------
+    names
+        Of the columns.
+    cells
+        Gives the first cells of a column by its position, as texts, without blank ones.
+    beside
+        Whether the index holds days.
+    """
+    keys = [key(n) for n in names]
+    named = sorted((DATE_NAMES.index(k), j) for j, k in enumerate(keys) if k in DATE_NAMES)
+    begins = cells(0) if keys else ()
+    nameless = len(keys) > 1 and not keys[0] and bool(begins) and all(map(_dates.looks_like_a_day, begins))
+    for _, j in named:
+        texts = cells(j)
+        if keys[j] in _CERTAIN_DATES:
+            return j
+        if beside or nameless:
+            if texts and all(map(_dates.names_a_day, texts)):
+                return j
+        elif not texts or (_dates.families(texts) != "").any():
+            return j
+    if nameless and not beside:
+        return 0
+    if beside or not named:
+        return None
+    first_has_days = len(begins) > 0 and bool((_dates.families(begins) != "").all())
+    return 0 if first_has_days else named[0][1]
 
 
 def is_level(cell: str) -> bool:
@@ -117,7 +182,7 @@ def is_level(cell: str) -> bool:
 
 def is_field(name: object) -> bool:
     """Whether a column name says what of a symbol its numbers are."""
-    return key(name) in FIELDS
+    return field_of(name) in FIELDS
 
 
 def two_level(columns: pd.Index[Any]) -> pd.Index[Any]:
@@ -175,7 +240,7 @@ def one_field(table: pd.DataFrame, where: str, reading: Reading) -> pd.DataFrame
             " Close and symbols."
         )
     names, symbols = columns.get_level_values(level), columns.get_level_values(1 - level)
-    keys = [key(n) for n in names]
+    keys = [field_of(n) for n in names]
     everyone = list(dict.fromkeys(symbols))
     for wanted in PRICE_NAMES:
         here = [j for j, k in enumerate(keys) if k == wanted]
@@ -193,8 +258,10 @@ def one_field(table: pd.DataFrame, where: str, reading: Reading) -> pd.DataFrame
 def kind_of(table: pd.DataFrame) -> str:
     """What the columns of a table without symbols are: ohlcv, price, pairs or wide."""
     names = [str(c) for c in table.columns]
-    keys = [key(n) for n in names]
+    keys = [field_of(n) for n in names]
     if keys and all(k in FIELDS for k in keys):
+        if len(set(keys)) < len(keys) and all(re.search(r"\)\s*$| in ", n) for n in names):
+            return "ohlcv"  # one price in two currencies; "Close EUR" may be that of an asset EUR
         if len(keys) == 1:
             return "price" if keys[0] in PRICE_NAMES else "wide"
         if len(set(keys) & _BARS) + (len(set(keys) & set(PRICE_NAMES)) > 0) >= 2 and len(
@@ -219,11 +286,11 @@ def split_name(name: str) -> tuple[str, str] | None:
     cuts = [m.start() for m in re.finditer(r"[\s_.|/:-]+", name)]
     for place in cuts:  # the longest field at the end first
         head, tail = name[:place], name[place:].lstrip(" _.|/:-")
-        if head and key(tail) in FIELDS:
+        if head and is_field(tail):
             return head.strip(), tail
     for place in reversed(cuts):
         head, tail = name[:place], name[place:].lstrip(" _.|/:-")
-        if tail and key(head) in FIELDS:
+        if tail and is_field(head):
             return tail.strip(), head
     return None
 
@@ -238,7 +305,7 @@ def one_per_symbol(table: pd.DataFrame, where: str, reading: Reading, name: str)
             " closing price. Expected Adj Close or Close."
         )
     if kind in ("ohlcv", "price"):
-        price = next(n for w in PRICE_NAMES for n in names if key(n) == w)
+        price = find_price(names, where)
         if not name:
             if kind == "price":
                 return table
@@ -260,7 +327,9 @@ def one_per_symbol(table: pd.DataFrame, where: str, reading: Reading, name: str)
     by_symbol: dict[str, dict[str, str]] = {}
     for n, pair in pairs.items():
         symbol, field = (n, "") if pair is None else pair
-        by_symbol.setdefault(symbol, {}).setdefault(key(field), n)
+        same = by_symbol.setdefault(symbol, {}).setdefault(field_of(field), n)
+        if pair is not None and key((split_name(same) or pair)[1]) != key(field):
+            _refuse_currencies((same, n), where)
     taken, fields = {}, set()
     for symbol, own in by_symbol.items():
         best = next((own[w] for w in ("", *PRICE_NAMES) if w in own), None)
@@ -272,7 +341,7 @@ def one_per_symbol(table: pd.DataFrame, where: str, reading: Reading, name: str)
             )
         taken[symbol] = best
         pair = pairs[best]
-        fields.add("" if pair is None else key(pair[1]))
+        fields.add("" if pair is None else field_of(pair[1]))
     if len(fields - {""}) > 1:
         raise DataError(
             f"{where} (ohlcv): symbols have different prices ({', '.join(list(taken.values())[:5])}). Give"
@@ -284,7 +353,7 @@ def one_per_symbol(table: pd.DataFrame, where: str, reading: Reading, name: str)
     reading.layout, reading.column = "a column for each symbol and price", "" if pair is None else pair[1]
     left = len(names) - len(taken)
     if left:
-        reading.note(f"{left} other column{'s' if left > 1 else ''} of these symbols left out")
+        reading.note(f"{counted(left, 'other column')} of these symbols left out")
     return table[list(taken.values())].set_axis(list(taken), axis=1)
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from pandas.api.types import is_numeric_dtype
+from pandas.api.types import is_datetime64_dtype, is_numeric_dtype
 
 from bdfm import _columns, _dates, _numbers
 from bdfm._kinds import kind_and_text
-from bdfm._reading import READING, Reading, cut
+from bdfm._reading import READING, Reading, counted, cut
 from bdfm._symbols import Aliases
-from bdfm.errors import DataError
+from bdfm.errors import DataError, DataWarning
 
 ONE_CLASS: Final = "asset"  # class of all assets of a universe that is a bare list of symbols
 _LOOKED_AT: Final = 1000  # different cells of a column that say whether it holds symbols
@@ -30,22 +31,15 @@ def days_first(
         table = _index_as_columns(table)
     labels: list[Any] = list(table.columns)
     names = [c[0] if isinstance(c, tuple) else c for c in labels]
-    column = _date_column(table, names)
     index = table.index
-    held = isinstance(index, pd.DatetimeIndex | pd.PeriodIndex) or (
-        not is_numeric_dtype(index) and len(index) > 0 and all(_dated(x) for x in index[:5])
-    )
-    if (
-        column is None
-        and not held
-        and is_numeric_dtype(index)
-        and _columns.key(index.name) in _columns.DATE_NAMES
-    ):
+    stamped = isinstance(index, pd.DatetimeIndex | pd.PeriodIndex)
+    held = stamped or (not is_numeric_dtype(index) and len(index) > 0 and all(_dated(x) for x in index[:5]))
+    column = None if stamped else _date_column(table, names, beside=held)
+    if column is None and is_numeric_dtype(index) and _columns.key(index.name) in _columns.DATE_NAMES:
         held = True
-    if column is not None and not isinstance(index, pd.DatetimeIndex | pd.PeriodIndex):
-        position = names.index(column)
-        found = _dates.parse(table.iloc[:, position], where=where, date_format=date_format)
-        table = table.iloc[:, [j for j in range(table.shape[1]) if j != position]]
+    if column is not None:
+        found = _dates.parse(table.iloc[:, column], where=where, date_format=date_format)
+        table = table.iloc[:, [j for j in range(table.shape[1]) if j != column]]
     elif held:
         found = _dates.parse(index, where=where, date_format=date_format)
     else:
@@ -166,6 +160,9 @@ def prices_frame(prices: Any, *, where: str = "prices") -> pd.DataFrame:
     if any(getattr(kind, "kind", "") == "c" for kind in prices.dtypes):
         raise DataError(f"{where}: numbers are complex. Give real ones.")
     found = _wide(prices, where=where)
+    stamps = found.index
+    if isinstance(stamps, pd.DatetimeIndex) and not stamps.hasnans and stamps.normalize().has_duplicates:
+        found = once_a_day(found.set_axis(_dates.parse(stamps, where=where).days), where=where)
     if found.columns.nlevels > 1:
         raise DataError(
             f"{where}: columns have {found.columns.nlevels} levels, first {found.columns[0]!s:.60}, of which"
@@ -178,14 +175,16 @@ def _wide(prices: pd.DataFrame, *, where: str) -> pd.DataFrame:
     """Prices (day, symbol) of a table in any shape."""
     if READING in prices.attrs:
         return prices
-    keys = [_columns.key(c) for c in prices.columns] if prices.columns.nlevels == 1 else []
+    keys = [_columns.field_of(c) for c in prices.columns] if prices.columns.nlevels == 1 else []
     fine = (
         isinstance(prices.index, pd.DatetimeIndex)
         and bool(keys)
         and not any(isinstance(c, str) and c.startswith("('") for c in prices.columns)
         and not (_columns.FIELDS & set(keys))
         and not set(_columns.SYMBOL_NAMES) & set(keys)
-        and not any(k.rpartition("_")[2] in _columns.FIELDS for k in keys)
+        and not any(
+            _columns.without_currency(c).rpartition("_")[2] in _columns.FIELDS for c in prices.columns
+        )
     )
     if fine:
         return prices
@@ -205,39 +204,26 @@ def _dated(value: object) -> bool:
     )
 
 
-def _date_column(table: pd.DataFrame, names: list[Any]) -> Any:
-    """Name of the column of dates: by its name, or the first one where its cells are dates.
+def _date_column(table: pd.DataFrame, names: list[Any], *, beside: bool) -> int | None:
+    """Position of the column of dates: by its name, or the first one where its cells are dates.
 
-    Beside a first column of days without a name, DATA and DAY are tickers.
+    ``beside``: whether the index holds days.
     """
-    certain = ("date", "dates", "datum")
-    nameless = (
-        len(table) > 0
-        and table.shape[1] > 1
-        and _columns.key(names[0]) == ""
-        and not is_numeric_dtype(table.iloc[:, 0])
-        and all(_dated(x) for x in table.iloc[:5, 0])
-    )
-    for wanted in certain if nameless else _columns.DATE_NAMES:
-        for j, name in enumerate(names):
-            if _columns.key(name) == wanted and (
-                wanted in certain
-                or not is_numeric_dtype(table.iloc[:, j])
-                or not isinstance(table.index, pd.DatetimeIndex | pd.PeriodIndex)
-            ):
-                return name
-    if not len(table) or not table.shape[1]:
-        return None
+
+    def cells(j: int) -> list[str]:
+        column = table.iloc[:, j]
+        if (beside or _columns.key(names[0]) == "") and is_numeric_dtype(column):
+            return ["0"]  # prices, beside days: 1995.5 is no month
+        return [str(x) for x in column[column.notna() & (column.astype(str) != "")].iloc[:5]]
+
+    found = _columns.date_column(names, cells, beside=beside)
+    if found is not None or beside or not len(table) or not table.shape[1]:
+        return found
     first = table.iloc[:, 0]
-    if isinstance(first.dtype, pd.DatetimeTZDtype | pd.PeriodDtype) or str(first.dtype).startswith(
-        "datetime64"
-    ):
-        return names[0]
-    if not is_numeric_dtype(first) and all(_dated(x) for x in first.iloc[:5]):
-        return names[0]
-    return (
-        names[0] if _columns.key(names[0]) == "" and not isinstance(table.index, pd.DatetimeIndex) else None
-    )
+    if isinstance(first.dtype, pd.DatetimeTZDtype | pd.PeriodDtype) or is_datetime64_dtype(first):
+        return 0
+    dated = not is_numeric_dtype(first) and all(_dated(x) for x in first.iloc[:5])
+    return 0 if dated or _columns.key(names[0]) == "" else None
 
 
 def _index_as_columns(table: pd.DataFrame) -> pd.DataFrame:
@@ -315,7 +301,7 @@ def _from_long(
     aliases: Aliases | None,
 ) -> pd.DataFrame:
     """Wide form of long prices; symbols in the order of their first row."""
-    price = _columns.find_price([c for c in table.columns if c != symbol])
+    price = _columns.find_price([c for c in table.columns if c != symbol], where)
     if price is None:
         raise DataError(
             f"{where}: columns date and {symbol}, but none of {', '.join(_columns.PRICE_NAMES[:2])},"
@@ -449,6 +435,24 @@ def _compatible(
     _refuse_doubles([(days[int(i)], name, a[i], b[i]) for i in clash], where)
 
 
+def once_a_day(table: pd.DataFrame, *, where: str, told: bool = True) -> pd.DataFrame:
+    """Table with days as index, each once: of equal rows one is kept, as readers of files do.
+
+    Raises ``DataError`` where rows of a day contradict each other. ``told``: warn (``DataWarning``) of rows
+    that are left out.
+    """
+    if not table.index.has_duplicates or table.columns.nlevels > 1 or not table.columns.is_unique:
+        return table
+    reading = Reading()
+    numbers = _floats(table, where, None, reading, None)
+    found = _merged(numbers, where, reading)
+    left = reading.rows_dropped.get("double", 0)
+    if told and left:
+        warnings.warn(f"{where}: {counted(left, 'row given twice')} left out.", DataWarning, stacklevel=3)
+    found.attrs = table.attrs
+    return found
+
+
 def _merged(table: pd.DataFrame, where: str, reading: Reading) -> pd.DataFrame:
     """Table with each day once, ascending: equal rows are one, and the gaps of one are filled by another."""
     table = table if table.index.is_monotonic_increasing else table.sort_index(kind="stable")
@@ -469,7 +473,7 @@ def _merged(table: pd.DataFrame, where: str, reading: Reading) -> pd.DataFrame:
     merged = len(double) - repeated
     reading.drop("double", len(table) - len(low) - merged)
     if merged:
-        reading.note(f"{merged} day{'s' if merged > 1 else ''} given in parts put together")
+        reading.note(f"{counted(merged, 'day')} given in parts put together")
     found: pd.DataFrame = low.rename_axis(table.index.name)
     return found
 

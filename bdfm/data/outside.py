@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bdfm import _checks
+from bdfm import _checks, _tables
 from bdfm.data.features import Closes, Floats, day_numbers
 from bdfm.errors import DataError
 
@@ -38,8 +38,8 @@ def volatility_table(volatility: pd.DataFrame, *, until: pd.Timestamp | None = N
     where = "volatility"
     table = volatility.set_axis(_checks.days(volatility.index, where=where), axis=0).sort_index()
     table = _checks.numeric(table.set_axis(table.columns.astype(str), axis=1), where=where)
-    _checks.unique(table.index.astype(str), what="days", where=where)
     _checks.unique(table.columns, what="symbols", where=where, hint="Keep one column of each.")
+    table = _tables.once_a_day(table, where=where)
     if until is not None:
         table = table.loc[table.index <= until]
     values = table.to_numpy(dtype=np.float64)

@@ -220,6 +220,12 @@ class ExposureData:
         """
         where = "exposure data"
         prices = _tables.prices_frame(prices)
+        factors = factors.set_axis(_checks.days(factors.index, where="factors"))
+        factors = _tables.once_a_day(factors, where="factors")
+        if risk_free is not None:
+            what = "risk-free rate"
+            rate = risk_free.set_axis(_checks.days(risk_free.index, where=what)).to_frame()
+            risk_free = _tables.once_a_day(rate, where=what).iloc[:, 0]
         told = factors if risk_free is None else factors.assign(RF=risk_free)
         groups = {} if sectors is None else {SECTOR: list(dict(sectors).values())}
         doubt(replace(_used(prices, told, start, end), groups=groups), accept=accept)
@@ -227,11 +233,9 @@ class ExposureData:
         for what, given in (("prices", table), ("factors", factors)):
             if not len(given):
                 raise DataError(f"{where}: {what} has no rows. Give days that both tables have.")
-        known = factors.set_axis(_checks.days(factors.index, where="factors")).sort_index()
-        _checks.unique(known.index, what="days", where="factors")
+        known = factors.sort_index()
         if risk_free is not None:
-            rate = risk_free.set_axis(_checks.days(risk_free.index, where="risk-free rate"))
-            known = known.assign(**{_RATE: rate.reindex(known.index)})
+            known = known.assign(**{_RATE: risk_free.reindex(known.index)})
         low = max(
             [*table.index[1:2], known.index[0]]
             + ([_checks.as_date(start, where=f"{where}: start")] if start else [])

@@ -142,6 +142,7 @@ def compounded(
     where = "compounding"
     days = _checks.days(returns.index, where=where)
     table = _checks.numeric(returns.set_axis(days), where=where).sort_index()
+    table = _tables.once_a_day(table, where="factors")
     ends = pd.DatetimeIndex(ends)
     first = ends[:1] - (ends[1] - ends[0] if len(ends) > 1 else pd.Timedelta(days=1))
     edges = table.index.searchsorted(first.append(ends), side="right")
@@ -191,10 +192,10 @@ def returns_table(returns: pd.DataFrame, *, where: str, complete: bool = False) 
     names = [str(c) for c in returns.columns]
     _checks.unique(names, what="assets", where=where, hint="Keep one column of each.")
     index = _checks.days(returns.index, where=where)
-    _checks.unique(index.astype(str), what="days", where=where)
     if not index.is_monotonic_increasing:
         raise DataError(f"{where}: days are not in ascending order. Sort the table.")
     table = _checks.numeric(returns.set_axis(names, axis=1).set_axis(index), where=where)
+    table = _tables.once_a_day(table, where=where)
     doubt(Tables("risk", returns=table))
     values = table.to_numpy()
     if not values.size:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bdfm import _checks, _renamed
+from bdfm import _checks, _renamed, _tables
 from bdfm._strict import strict_fields
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.tables import Tables
@@ -215,9 +215,10 @@ def _refit(x: Floats, y: Floats, weights: Floats, coefficients: Floats) -> tuple
 def _on(table: pd.DataFrame, index: pd.Index[Any], *, where: str) -> pd.DataFrame:
     """Rows of a table for the periods of the returns, all present and finite."""
     days = _checks.days(table.index, where=where)
-    _checks.unique(days.astype(str), what="days", where=where)
     names = [str(c) for c in table.columns]
     _checks.unique(names, what="columns", where=where)
+    table = _tables.once_a_day(table.set_axis(days), where=where)
+    days = pd.DatetimeIndex(table.index)
     missing = index.difference(days)
     if len(missing):
         raise DataError(

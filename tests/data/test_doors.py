@@ -139,6 +139,31 @@ DOORS = {
 }  # fmt: skip
 
 
+# Doors to the tables that they take as they come
+TAKES = {
+    "prices": ("panel", "backtest", "risk", "exposures", "score", "track"),
+    "factors": ("exposures", "weekly_factors", "time_series"),
+}
+
+
+@pytest.mark.parametrize(("what", "door"), [(what, door) for what in TAKES for door in TAKES[what]])
+def test_equal_rows_of_a_day_are_one_row(what, door):
+    """As in files: a row that says the same is told of, one that contradicts the other is refused."""
+    tables, day = base(), base()[what].iloc[[-40]]
+
+    def through(factor):
+        given = pd.concat([tables[what], factor * day]).sort_index() if factor else tables[what]
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            DOORS[door](tables | {what: given}, ())
+        return {str(w.message) for w in told}
+
+    (more,) = through(1) - through(0)
+    assert more.endswith(f"{what}: 1 row given twice left out.")
+    with pytest.raises(DataError, match="given more than once with different values"):
+        through(1.01)
+
+
 def priced(group, case):
     return lambda t: t | {"prices": group[case][1](t["prices"])}
 

@@ -464,8 +464,9 @@ def test_unknown_inactive_symbol(prices, universe):
 
 
 def test_repeated_days_and_symbols(prices, universe):
-    with pytest.raises(DataError, match=r"prices: 1 days given more than once \(2018-01-03\)"):
-        make(pd.concat([prices, prices.iloc[[2]]]), universe)
+    other = prices.iloc[[2]] * 2
+    with pytest.raises(DataError, match=r"prices: 5 given more than once with .* \(AA on 2018-01-03: "):
+        make(pd.concat([prices, other]), universe)
     with pytest.raises(DataError, match=r"prices: 1 symbols given more than once \(AA\)"):
         make(pd.concat([prices, prices[["AA"]]], axis=1), universe)
     with pytest.raises(DataError, match=r"universe: 1 symbols given more than once \(BB\)"):

@@ -263,7 +263,7 @@ def test_a_table_that_stops_early_warns(prices):
         (lambda p: p.assign(A4="x"), START, END, "A4.*x"),
         (lambda p: p.reset_index(drop=True), START, END, "no column date, and no days as index"),
         (lambda p: pd.concat([p, p[["A1"]]], axis=1), START, END, r"1 symbols given more than once \(A1\)"),
-        (lambda p: pd.concat([p, p.iloc[:1]]), START, END, "1 days given more than once"),
+        (lambda p: pd.concat([p, 2 * p.iloc[:1]]), START, END, "10 given more than once with different"),
     ],
 )
 def test_prices_that_do_not_cover_the_period_are_refused(prices, change, start, end, message):

@@ -144,7 +144,8 @@ def _refuse_cells(raw: bytes, sheet: Any, path: Path, what: str) -> None:
     """Raise ``FileError`` where cells do not hold what they seem to.
 
     Formulas without a value, as programs write that compute nothing; and merged cells, which show the number
-    or day that is in the first alone. Texts may be: a header of two rows, or a title.
+    or day that is in the first alone. Texts may be: a header of two rows, or a title. So may a number or day
+    with a row for itself, such as that of a report.
     """
     place = getattr(sheet, "_worksheet_path", "")
     with zipfile.ZipFile(io.BytesIO(raw)) as archive:
@@ -153,7 +154,7 @@ def _refuse_cells(raw: bytes, sheet: Any, path: Path, what: str) -> None:
         cells = archive.read(place)
     ranges = dict(_MERGED.findall(cells))
     for held in _NUMBER.finditer(cells) if ranges else ():
-        if held.group(1) in ranges:
+        if held.group(1) in ranges and not _alone(cells, held.group(1), ranges[held.group(1)]):
             raise FileError(
                 f"{what}: {path} has merged cells, first {ranges[held.group(1)].decode()} of the sheet"
                 f" {sheet.title}: only the first holds what all of them show. Unmerge them and fill each."
@@ -164,3 +165,12 @@ def _refuse_cells(raw: bytes, sheet: Any, path: Path, what: str) -> None:
             f"{what}: {path} has formulas without their values, first in cell {found.group(1).decode()} of"
             f" the sheet {sheet.title}. Open it in Excel and save it."
         )
+
+
+def _alone(cells: bytes, first: bytes, merged: bytes) -> bool:
+    """Whether merged cells are in one row, which holds nothing else."""
+    row = first.lstrip(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    filled = re.findall(
+        rb'<c [^>]*?r="[A-Z]+%b"[^>]*(?<!/)>(?:(?!</c>).)*?<(?:v|is)>' % row, cells, re.DOTALL
+    )
+    return len(filled) == 1 and re.findall(rb"[0-9]+", merged) == [row, row]

@@ -213,9 +213,10 @@ def _first_lines(text: str, n: int = 25) -> int:
 
 def _layout(sample: Sequence[Row], path: Path, what: str) -> Layout:
     """Header and first row of a sample."""
-    head, dates = _header_by_name(sample)
+    begin = _after_titles(sample)
+    head, dates = _header_by_name(sample, begin)
     if head is None:
-        head = _header_above(sample)
+        head = _header_above(sample, begin)
         dates = 0
     if head is None:
         rows = [r for r in sample if any(r)]
@@ -237,7 +238,7 @@ def _layout(sample: Sequence[Row], path: Path, what: str) -> Layout:
     below = head
     levels = [sample[head]]
     if _needs_more(sample[head], dates):
-        for k in range(head - 1, max(head - 5, -1), -1):
+        for k in range(head - 1, max(head - 5, begin - 1), -1):
             if not any(sample[k]):
                 continue
             if not _level(sample[k], dates):
@@ -263,38 +264,39 @@ def _layout(sample: Sequence[Row], path: Path, what: str) -> Layout:
     return Layout(_names(levels, width, dates), dates, below + 1, title)
 
 
-def _header_by_name(sample: Sequence[Row]) -> tuple[int | None, int]:
+def _after_titles(sample: Sequence[Row]) -> int:
+    """First row below a day that stands alone above the header, as the day of a report does."""
+    begin = 0
+    for k, row in enumerate(sample):
+        if any(row[1:]) or (row and _columns.key(row[0]) in _columns.DATE_NAMES):
+            break
+        if row and _dates.looks_like_a_day(row[0]):
+            begin = k + 1
+    return begin
+
+
+def _header_by_name(sample: Sequence[Row], begin: int) -> tuple[int | None, int]:
     """Row and column of a cell that is called date and has dates, or nothing else, below it."""
     for k, row in enumerate(sample):
-        if sum(bool(c) for c in row) < 1 or len(row) < 2:
+        if k < begin or sum(bool(c) for c in row) < 1 or len(row) < 2:
             continue
         if any(_dates.looks_like_a_day(c) and not c.isdigit() for c in row):
             if _data(row, 0):
                 return None, 0
             continue
-        named = [
-            (_columns.DATE_NAMES.index(_columns.key(c)), j)
-            for j, c in enumerate(row)
-            if _columns.key(c) in _columns.DATE_NAMES
-        ]
-        if not named:
+        if not any(_columns.key(c) in _columns.DATE_NAMES for c in row):
             continue
         rest = [r for r in sample[k + 1 : k + 30] if any(r)]
-        for _, j in sorted(named):
-            cells = [r[j] for r in rest if len(r) > j and r[j]]
-            if not cells or any(_dates.families([c])[0] for c in cells[:5]):
-                return k, j
-        # A ticker may be called as a date is in some language: then the first column has the days.
-        first = [r[0] for r in rest[:5] if r[0]]
-        return k, 0 if first and all(_dates.families([c])[0] for c in first) else min(named)[1]
+        cells = [[r[j] for r in rest if len(r) > j and r[j]][:5] for j in range(len(row))]
+        return k, _columns.date_column(row, cells.__getitem__) or 0
     return None, 0
 
 
-def _header_above(sample: Sequence[Row]) -> int | None:
+def _header_above(sample: Sequence[Row], begin: int) -> int | None:
     """Row above the first row that begins with a date."""
     for k, row in enumerate(sample):
-        if _data(row, 0):
-            above = [i for i in range(k) if sum(bool(c) for c in sample[i]) >= 1 and len(sample[i]) > 1]
+        if k >= begin and _data(row, 0):
+            above = [i for i in range(begin, k) if any(sample[i]) and len(sample[i]) > 1]
             return above[-1] if above else None
     return None
 

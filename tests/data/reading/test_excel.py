@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bdfm import _dates
+from bdfm import _checks, _dates, _tables
 from bdfm.data.reading import excel
 from bdfm.data.sources import read_prices, read_records, read_returns, read_universe, told
 from bdfm.errors import DataError, FileError
@@ -223,6 +223,23 @@ def test_merged_titles_and_headers_are_read(save):
     like(read_prices(save(book)))
 
 
+@pytest.mark.parametrize("day", [dt.date(2022, 3, 4), dt.datetime(2022, 3, 4), 2022, "4 March 2022"])
+@pytest.mark.parametrize("above", [[], [["All prices"]], [["All prices"], []]])
+@pytest.mark.parametrize("name", ["Date", None])
+def test_a_day_across_the_top_is_a_title(save, day, above, name):
+    """Merged or not, a day with a row for itself is that of the report; below it stands the header."""
+    body = [*above, [day], [name, *rows()[0][1:]], *rows()[1:]]
+    book = workbook(body)
+    place = len(above) + 1
+    like(read_prices(save(book)))
+    book.active.merge_cells(f"A{place}:D{place}")
+    like(read_prices(save(book)))
+    book.active.unmerge_cells(f"A{place}:D{place}")
+    book.active.merge_cells("B8:D8")  # beside the day of its row
+    with pytest.raises(FileError, match="has merged cells, first B8:D8"):
+        read_prices(save(book))
+
+
 @pytest.mark.parametrize("error", ["#DIV/0!", "#REF!", "#NAME?", "#value!", "#NUM!"])
 def test_cells_of_failed_formulas_are_told(save, error):
     book = workbook(rows())
@@ -340,7 +357,43 @@ def test_one_symbols_file_of_another_language_is_no_table_of_assets(save, heads,
     np.testing.assert_allclose(found["ABC"], series)
 
 
-@pytest.mark.parametrize("head", ["Kurs in EUR", "Close (USD)", "Price GBP", "Schlusskurs (€)"])
+CURRENCIES = ["Kurs in EUR", "Close (USD)", "Schlusskurs (€)", "NAV in GBP"]
+
+
+@pytest.mark.parametrize("head", CURRENCIES)
 def test_a_price_may_be_named_with_its_currency(save, head):
+    """In every shape, of a file or a frame."""
+    days = [d.to_pydatetime() for d in TABLE.index]
     long = [(d.to_pydatetime(), s, float(x)) for s in SYMBOLS for d, x in TABLE[s].dropna().items()]
     like(read_prices(save(workbook([["Datum", "Wertpapier", head], *long]))))
+    wide = [["Datum", *(f"{s} {head}" for s in SYMBOLS)], *rows()[1:]]
+    like(read_prices(save(workbook(wide))))
+    levels = [[None, *[head] * len(SYMBOLS)], ["Datum", *SYMBOLS], *rows()[1:]]
+    like(read_prices(save(workbook(levels))))
+    one = [["Datum", head, "Volumen"], *([d, x, 7.0] for d, x in zip(days, range(1, 99), strict=False))]
+    assert list(read_prices(save(workbook(one), "ABC.xlsx"))) == ["ABC"]
+    frame = TABLE.add_suffix(f" {head}")
+    for given in (frame, frame.set_axis(pd.MultiIndex.from_product([[head], SYMBOLS]), axis=1)):
+        assert list(_tables.prices_frame(given)) == list(TABLE)
+
+
+@pytest.mark.parametrize("heads", [("Close (EUR)", "Close (USD)"), ("Kurs in EUR", "Kurs in USD")])
+def test_one_price_in_two_currencies_is_refused(save, heads):
+    """Which one is meant, nothing says; as much for one symbol's file as for several."""
+    days = [d.to_pydatetime() for d in TABLE.index]
+    symbol = [["Datum", "Symbol", *heads], *([d, "A", 1.0, 2.0] for d in days)]
+    one = [["Datum", *heads, "Volumen"], *([d, 1.0, 2.0, 3.0] for d in days)]
+    alone = [["Datum", *heads], *([d, 1.0, 2.0] for d in days)]
+    wide = [["Datum", *(f"A {h}" for h in heads), f"B {heads[0]}"], *([d, 1.0, 2.0, 3.0] for d in days)]
+    for table in (symbol, one, alone, wide):
+        with pytest.raises(DataError, match="prices: one price in more than one currency"):
+            read_prices(save(workbook(table)))
+
+
+@pytest.mark.parametrize("cell", ["{:.2f} USD", "${:.2f}", "USD {:.2f}"])
+def test_prices_in_cells_with_their_currency(cell):
+    """In files and frames alike, with a decimal comma too."""
+    texts = TABLE.map(lambda x: "" if np.isnan(x) else cell.format(x))
+    for given in (texts, texts.map(lambda x: x.replace(".", ",").replace("USD", "€"))):
+        for found in (read_prices(given.rename_axis("date").reset_index()), _checks.price_table(given)):
+            np.testing.assert_allclose(found, TABLE.round(2))

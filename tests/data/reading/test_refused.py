@@ -199,17 +199,32 @@ def test_decimal_mark_settles_what_the_numbers_leave_open(write):
         read_prices(path, decimal_mark="x")
 
 
+@pytest.mark.parametrize("first", [90.0, 1980.5, 1980.0])  # some are years too, and some months
 @pytest.mark.parametrize("ticker", ["DATA", "DAY"])
-def test_a_ticker_that_is_called_as_a_date_beside_days_without_a_name(ticker, tmp_path):
-    """As ``to_csv`` writes an index that has no name."""
+def test_a_ticker_that_is_called_as_a_date_beside_days_without_a_name(ticker, first, tmp_path):
+    """As ``to_csv`` writes an index that has no name, and in frames."""
     days = pd.bdate_range("2022-01-03", periods=40)
-    table = pd.DataFrame(
-        {s: np.linspace(90, 110, 40) + k for k, s in enumerate(["AAPL", ticker, "MSFT"])}, days
-    )
+    table = pd.DataFrame({s: first + np.arange(40) + k for k, s in enumerate(["AAPL", ticker, "MSFT"])}, days)
     table.to_csv(tmp_path / "p.csv")
-    found = read_prices(tmp_path / "p.csv")
-    assert list(found.columns) == ["AAPL", ticker, "MSFT"]
-    assert list(found.index) == list(days)
+    as_column = table.rename_axis("").reset_index()
+    as_texts = table.set_axis(days.strftime("%d.%m.%Y"))
+    for given in (tmp_path / "p.csv", table, as_column, as_texts, as_column.astype(str)):
+        found = read_prices(given)
+        assert list(found.columns) == ["AAPL", ticker, "MSFT"]
+        assert list(found.index) == list(days)
+        np.testing.assert_array_equal(found, table)
+
+
+@pytest.mark.parametrize("name", ["day", "Fecha", "DATE", "timestamp"])
+def test_a_date_column_by_its_name_wherever_it_stands(name, tmp_path):
+    days = pd.bdate_range("2022-01-03", periods=40)
+    table = pd.DataFrame({"A": 10.0 + np.arange(40), "B": 1980.0 + np.arange(40)})
+    for form in (days, days.strftime("%Y%m%d").astype(int), days.strftime("%d.%m.%Y")):
+        given = table.assign(**{name: form})
+        given.to_csv(tmp_path / "p.csv", index=False)
+        for found in (read_prices(given), read_prices(tmp_path / "p.csv")):
+            assert list(found.columns) == ["A", "B"]
+            assert list(found.index) == list(days)
 
 
 def test_tickers_that_are_names_of_columns(write):
