@@ -12,6 +12,7 @@ from typer.models import OptionInfo
 
 from bdfm import _numerals
 from bdfm._reading import cut
+from bdfm.cli.effects import refuse_idle
 from bdfm.errors import DataError
 
 _EVERY = {"store": "append", "store_const": "append_const"}  # actions that keep the last value, and all
@@ -29,7 +30,7 @@ class Command(TyperCommand):
                 _refuse_blank(self, given)
                 _refuse_twice(self, given)
         try:
-            return super().parse_args(ctx, args)
+            rest = super().parse_args(ctx, args)
         except typer.BadParameter as error:
             name = getattr(error.param, "name", None)
             if error.param is not None and given.get(str(name)) in (None, []):
@@ -42,6 +43,9 @@ class Command(TyperCommand):
             raise DataError(
                 f"{_written(error.param)}: {said}; bdfm {self.name} --help says what it is."
             ) from None
+        written = {str(p.name): _written(p) for p in self.params}
+        refuse_idle(str(self.name), given, written.__getitem__)
+        return rest
 
 
 def _given(command: TyperCommand, ctx: typer.Context, args: list[str]) -> dict[str, Any]:

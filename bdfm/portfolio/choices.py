@@ -14,6 +14,18 @@ METHODS: Final[dict[str, str]] = {
     "risk_parity": "equal contributions to the variance",
 }
 
+_OPTIMISED: Final = ("minimum_variance", "mean_cvar", "information_ratio")
+_TAIL: Final = ("mean_cvar",)
+
+# Settings that not every method uses, and which do
+USED_BY: Final[dict[str, tuple[str, ...]]] = {
+    "short": _OPTIMISED,
+    "risk_aversion": _TAIL,
+    "n_scenarios": _TAIL,
+    "seed": _TAIL,
+}
+AVERSE: Final = ("mean_cvar", "minimum_variance", "expected_utility")  # aims that weigh risk by its aversion
+
 Objective = Literal["mean_cvar", "minimum_variance", "risk_parity", "expected_utility", "minimum_regret"]
 
 # What a mandate aims at, and what its limits cost.

@@ -129,7 +129,7 @@ class Decision:
             return None
         facts = json.loads(str(text))
         under = "mandate" in facts
-        settings = Mandate(**facts["mandate"]) if under else DecisionSettings(**facts["settings"])
+        settings = _kept(Mandate, facts["mandate"]) if under else _kept(DecisionSettings, facts["settings"])
         held = {s: w for s, w in facts["weights"].items() if s in forecast.assets}
         weights = _series([held.get(a, 0.0) for a in forecast.assets], forecast)
         left_out = tuple(facts["left_out"])
@@ -143,6 +143,12 @@ class Decision:
 
 
 TRADES: Final = ("name", "asset_class", "before", "after", "trade", "money", "shares", "cost")
+
+
+def _kept[T: (DecisionSettings, Mandate)](record: type[T], facts: Mapping[str, Any]) -> T:
+    """Settings of a file, without what had no effect: older releases took it."""
+    idle = record.without_effect(facts)
+    return record(**{k: x for k, x in facts.items() if k not in idle})
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from bdfm._weights import MAX_GROSS, MAX_NET
 from bdfm.errors import DataError
 from bdfm.forecast.submission import MAX_EXPOSURE, MIN_EXPOSURE
 from bdfm.names import RUN_TABLES
-from bdfm.portfolio.choices import Objective
+from bdfm.portfolio.choices import AVERSE, Objective
 
 Range = tuple[float, float]  # lowest and highest
 _LIMITS: Final = (
@@ -136,9 +136,24 @@ class Mandate(Settings):
             )
         elif (self.lot is not None or self.impact) and self.nav is None:
             told = f"{'lot' if self.lot is not None else 'impact'} needs nav, the money of the book."
+        for name, why in {} if told else self.without_effect(self.model_dump()).items():
+            told = f"{why}. Leave {name} out, or give what uses it."
         if told is not None:
             raise DataError(f"mandate: {told}")
         return self
+
+    @classmethod
+    def without_effect(cls, settings: Mapping[str, Any]) -> dict[str, str]:
+        """Settings that are not as they are by default, and that nothing uses, with the reason."""
+        told, aim = {}, settings.get("objective", "mean_cvar")
+        aversion = settings.get("risk_aversion", 1.0)
+        if aversion != 1 and aim not in AVERSE:
+            told["risk_aversion"] = (
+                f"risk_aversion = {aversion:g} has no effect on {aim}, only on {', '.join(AVERSE)}"
+            )
+        if settings.get("daily_volume") is not None and not settings.get("impact"):
+            told["daily_volume"] = "daily_volume has no effect without impact, the cost that it is for"
+        return told
 
     def _percent(self) -> tuple[str, float] | None:
         """A limit that no book comes near, as one in percent is; None without one."""

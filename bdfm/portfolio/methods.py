@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
+from bdfm._checks import first
 from bdfm._optional import optional
 from bdfm._settings import Seed, Settings
 from bdfm.errors import DataError
 from bdfm.forecast.forecast import Forecast
 from bdfm.forecast.submission import MAX_EXPOSURE, MIN_EXPOSURE
-from bdfm.portfolio.choices import Method
+from bdfm.portfolio.choices import USED_BY, Method
 
 Floats = NDArray[np.float64]
 
@@ -40,6 +42,24 @@ class DecisionSettings(Settings):
     )
     seed: Seed = 0  # mean_cvar: which draws
 
+    @model_validator(mode="after")
+    def _used(self) -> Self:
+        for name, why in self.without_effect(self.model_dump()).items():
+            raise DataError(f"decision: {why}. Leave {name} out, or choose another method.")
+        return self
+
+    @classmethod
+    def without_effect(cls, settings: Mapping[str, Any]) -> dict[str, str]:
+        """Settings that are not as they are by default, and that the method does not use, with the reason."""
+        usual = {name: field.default for name, field in cls.model_fields.items()}
+        method = settings.get("method", usual["method"])
+        idle = [name for name, methods in USED_BY.items() if method not in methods]
+        return {
+            name: f"{name} = {str(value).lower()} has no effect on {method}, only on {first(USED_BY[name])}"
+            for name in idle
+            if (value := settings.get(name, usual[name])) != usual[name]
+        }
+
     @property
     def name(self) -> str:
         """What the way to choose is called."""
@@ -60,8 +80,6 @@ def optimise(forecast: Forecast, assets: list[str], settings: DecisionSettings) 
     prior = ForecastPrior(forecast, n_scenarios=settings.n_scenarios, seed=settings.seed)
     limits: dict[str, Any] = {"max_weights": settings.max_weight, "prior_estimator": prior}
     if settings.method == "risk_parity":
-        if settings.short:
-            raise DataError("decision: risk_parity holds no short positions. Leave out short.")
         model = optimization.RiskBudgeting(risk_measure=skfolio.RiskMeasure.VARIANCE, **limits)
     else:
         limits["min_weights"] = -settings.max_weight if settings.short else 0.0

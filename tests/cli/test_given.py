@@ -7,6 +7,7 @@ import typer
 
 from bdfm.cli.app import app
 from bdfm.cli.command import _choices, _written
+from bdfm.cli.effects import NEEDS
 from bdfm.errors import DataError
 
 COMMANDS = typer.main.get_command(app).commands
@@ -163,3 +164,56 @@ def test_what_is_required_and_left_out_is_called_missing(name, parameter):
 def test_there_are_required_ones():
     assert len(REQUIRED) >= 15
     assert any(p.name == "unit" for _, p in REQUIRED)
+
+
+# What is needed beside an option, and what is not enough
+BESIDE = {
+    "--draws auto": (["--draws", "auto"], ["--draws", "100"]),
+    "--method rolling": (["--method", "rolling"], ["--method", "pca"]),
+    "--method pca or --method vae": (["--method", "vae"], ["--method", "rolling"]),
+    "--method vae": (["--method", "vae"], ["--method", "pca"]),
+}
+IDLE = [(name, option) for name, options in NEEDS.items() for option in options]
+
+
+@pytest.mark.parametrize(("name", "option"), IDLE)
+def test_an_option_that_would_have_no_effect_is_refused(name, option):
+    """What it needs is named; beside that, and without either, the line is taken."""
+    by_name = {p.name: p for p in COMMANDS[name].params}
+    parameter, needs = by_name[option], NEEDS[name][option].words
+    value = {"unit": "decimal", "universe": "u.csv", "level": "0.9", "gamma": "2"}.get(option, "100")
+    words = [parameter.opts[0], value, *["100"] * (parameter.nargs - 1)]
+    rest = [x for p in by_name.values() if p.required and p is not parameter for x in words_of(p)]
+    enough, short = BESIDE.get(needs, ([needs.split(" or ")[-1], "x"], []))
+    enough = [] if enough[0] in rest else enough
+    parse(name, *rest, *enough)
+    if enough:
+        parse(name, *rest, *enough, *words)
+        with pytest.raises(
+            DataError, match=f"^{words[0]}: has no effect without {needs}. Add that, or leave"
+        ):
+            parse(name, *rest, *short, *words)
+
+
+def words_of(parameter):
+    """Words that give a parameter which a line must have."""
+    value = "decimal" if parameter.name == "unit" else "x"
+    return [value] if parameter.param_type_name == "argument" else [parameter.opts[0], value]
+
+
+def test_what_methods_take_by_themselves_counts():
+    rest = [x for p in COMMANDS["exposures"].params if p.required for x in words_of(p)]
+    parse("exposures", *rest, "--window-days", "100")  # rolling is one of the usual ones
+    parse("exposures", *rest, "--latents", "3", "--study")  # so is pca then
+    parse(
+        "backtest",
+        "ewma-t",
+        *(
+            x
+            for p in COMMANDS["backtest"].params
+            if p.required and p.param_type_name == "option"
+            for x in words_of(p)
+        ),
+        "--min-ess",
+        "10",
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import numpy as np
@@ -15,11 +16,12 @@ from bdfm.forecast.forecast import Forecast
 from bdfm.inference.settings import SamplerSettings
 from bdfm.model.equations import at_periods, model_data
 from bdfm.model.evidence import Evidence
-from bdfm.portfolio.choices import METHODS
+from bdfm.portfolio.choices import METHODS, USED_BY
 from bdfm.portfolio.decisions import Decision, decide
 from bdfm.portfolio.methods import DecisionSettings
 from bdfm.portfolio.risk import Errors, portfolio_risk
 from bdfm.posterior.fit import fit
+from bdfm.report.run_file import RunFile
 
 ASSETS = ("A", "B", "C", "D")
 MEAN = np.array([0.02, 0.01, 0.005, 0.012])
@@ -352,7 +354,6 @@ def test_looks(forecast):
         (lambda f: decide(f, exposure=2), DataError, "decision: exposure should be less than or equal to 1"),
         (lambda f: decide(f, max_weight=0.1), DataError, r"max_weight 0\.1 times 4 assets is below 1"),
         (lambda f: decide(f.zero("A", "B", "C")), DataError, "1 assets have returns that vary"),
-        (lambda f: decide(f, method="risk_parity", short=True), DataError, "holds no short positions"),
         (
             lambda f: decide(
                 f.shift("A", -0.2).shift("B", -0.2).shift("C", -0.2).shift("D", -0.2),
@@ -379,3 +380,28 @@ def test_without_skfolio_equal_weights_work(forecast, monkeypatch):
 def test_settings_are_checked():
     with pytest.raises(UnknownLabelError, match="unknown key exposures"):
         DecisionSettings(exposures=1)
+
+
+OTHER_VALUES = {"short": True, "risk_aversion": 4.0, "n_scenarios": 500, "seed": 7}
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", OTHER_VALUES)
+def test_a_setting_has_an_effect_or_is_refused(name, method, forecast):
+    """Every method, by its weights; a file of a release that took it idly is read."""
+    assert set(OTHER_VALUES) == set(USED_BY)
+    given = {"method": method, name: OTHER_VALUES[name]}
+    if method in USED_BY[name]:
+        shifted = forecast.shift("A", -0.3)
+        found = [decide(shifted, exposure=1.0, **x).weights for x in ({"method": method}, given)]
+        assert np.abs(found[0] - found[1]).max() > 1e-6
+        return
+    why = f"decision: {name} = {str(OTHER_VALUES[name]).lower()} has no effect on {method}, only on"
+    with pytest.raises(DataError, match=why):
+        decide(forecast, **given)
+    with pytest.raises(DataError, match=why):
+        RunFile(data={"origin": "2020-12-18", "demo": True}, decision=given)
+    old = decide(forecast).save_in(forecast)
+    facts = json.loads(old.attrs["decision"])
+    facts["settings"] |= given
+    assert Decision.of(old.with_attrs(decision=json.dumps(facts))).settings.method == method

@@ -508,6 +508,8 @@ def test_a_forecast_carries_its_decision(forecast, tmp_path):
         ({"objective": "risk_parity", "long_only": False}, DataError, "holds no short positions"),
         ({"gross": (0.25, 1.0), "long_only": False}, DataError, "lowest gross exposure, 0.25"),
         ({"objective": "minimum_regret"}, DataError, "minimum_regret needs a benchmark"),
+        ({"objective": "risk_parity", "risk_aversion": 2.0}, DataError, "no effect on risk_parity, only on"),
+        ({"daily_volume": 1e6, "nav": 1e6}, DataError, "daily_volume has no effect without impact"),
         ({"tracking_error_annual": 0.1}, DataError, "tracking_error_annual needs a benchmark"),
         ({"lot": 5}, DataError, "lot needs nav"),
         ({"net": (0.5, 0.1)}, DataError, r"net should be \[lowest, highest\]"),
