@@ -2,13 +2,52 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from bdfm import _checks
 from bdfm._reading import STATEMENT, short
 from bdfm.errors import BdfmError, DataError
+
+_PLACE: Final = re.compile(r"\(at line (\d+), column (\d+)\)")
+
+
+def key(name: str) -> str:
+    """Name as a key of TOML: in quotes where it has other signs than a bare key may have."""
+    if re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        return name
+    return f'"{name}"' if '"' not in name and "\\" not in name else f"'{name}'"
+
+
+def _advice(text: str, error: str) -> str:
+    """What to do about a line that is no TOML, with a space before it; blank where this cannot tell."""
+    place = _PLACE.search(error)
+    lines = text.split("\n")
+    if place is None or int(place[1]) > len(lines):
+        return ""
+    line, column = lines[int(place[1]) - 1], int(place[2]) - 1
+    name, is_pair, _ = line.partition("=")
+    if "Invalid value" in error:
+        found = re.match(r"[^\s,\]}#\"']+", line[column:])
+        word = found[0] if found else ""
+        if word.lower() in ("true", "false"):
+            return f" Write {word.lower()}."
+        if re.match(r"[+-]?\.?\d", word):
+            return " A number is written such as 0.5."
+        return f' A text stands in quotes: "{short(word)}".' if word else " A value is missing."
+    if re.match(r"\s*,\s*\d", line[column:]):
+        return " Numbers have a decimal point."
+    if not any(x in error for x in ("after a key", "key part", "Invalid statement")):
+        return ""
+    if not is_pair:
+        return " A line is NAME = VALUE, or the name of a table in brackets."
+    if set(name) & {'"', "'"} or column >= len(name):
+        return ""
+    begin = name.rfind(".", 0, column) + 1
+    label = short(name[begin:].partition(".")[0].strip())
+    return f" A name with other signs than A to Z, digits, _ and - stands in quotes: {key(label)} = ..."
 
 
 def source_text(source: str | Path, *, what: str) -> tuple[str, str]:
@@ -23,6 +62,7 @@ def parsed(text: str, *, where: str, kind: type[BdfmError] = DataError) -> dict[
     try:
         return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, ValueError) as error:  # the latter for numbers and dates that are none
-        raise kind(f"{where}: not valid TOML: {short(error, STATEMENT).rstrip('.')}.") from error
+        told = short(error, STATEMENT).rstrip(".")
+        raise kind(f"{where}: not valid TOML: {told}.{_advice(text, str(error))}") from error
     except RecursionError:
         raise kind(f"{where}: not valid TOML: its brackets are nested too deeply.") from None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 
 import pytest
 import tomli_w
 
-from bdfm.errors import UnknownLabelError
+from bdfm import _toml
+from bdfm.errors import DataError, UnknownLabelError
 from bdfm.forecast.changes import Changes
 from bdfm.model.factor_model import FactorModel, presets
 from bdfm.names import RUN_TABLES
@@ -102,3 +104,53 @@ def test_every_table_is_tried():
 def test_a_run_file_has_these_tables_and_no_others():
     assert set(RUN_TABLES) == set(RunFile.model_fields)
     assert len(RUN_TABLES) == len(RunFile.model_fields)
+
+
+# Tables of a user's own names, and a value in each
+OWN_NAMES = {
+    "[aliases]": '"X"',
+    "[shares]": "1.0",
+    "[holdings]": "0.5",
+    "[mandate]\nweights.": "[0.0, 0.5]",
+    "[mandate]\nbenchmark.": "0.5",
+    "[mandate]\nlimits.sector.": "[0.0, 0.5]",
+}
+
+
+@pytest.mark.parametrize("label", ["BRK.B", "AT&T", "Währung", "SAP DE", "^GSPC", "B.R.K", "a'b", 'a"b'])
+@pytest.mark.parametrize("table", OWN_NAMES)
+def test_a_name_that_needs_quotes_is_told_them(table, label, tmp_path):
+    """What the message says to write is read."""
+    value, path = OWN_NAMES[table], tmp_path / "run.toml"
+    begin = "[data]\ndemo = true\norigin = 2020-12-18\n" + table + ("\n" if table.endswith("]") else "")
+
+    def reading(name):
+        path.write_text(f"{begin}{name} = {value}\n", encoding="utf-8")
+        return read_run_file(path)[0]
+
+    with pytest.raises(DataError) as error:
+        reading(label)
+    said = re.search(r"stands in quotes: (\"[^\"]*\"|'[^']*') = ", str(error.value))
+    if set(label) & {"'", '"'}:  # which of its quotes is meant, nothing says
+        assert said is None
+        return
+    assert said[1] == f'"{label}"'
+    assert label in str(reading(said[1]).model_dump())
+
+
+VALUES = {
+    "model = house": 'A text stands in quotes: "house".',
+    "accept = [jump]": 'A text stands in quotes: "jump".',
+    "keep_draws = True": "Write true.",
+    "seed =": "A value is missing.",
+    "n_draws = .5": "A number is written such as 0.5.",
+    "memory = 0,5": "Numbers have a decimal point.",
+    "[zero]\nBRK": "A line is NAME = VALUE, or the name of a table in brackets.",
+}
+
+
+@pytest.mark.parametrize("line", VALUES)
+def test_what_is_no_toml_is_told_what_to_write(line):
+    with pytest.raises(DataError, match=r"not valid TOML: .* \(at line [23], column \d+\)") as error:
+        _toml.parsed(f"\n{line}\n", where="x")
+    assert str(error.value).endswith(VALUES[line])

@@ -20,7 +20,7 @@ from bdfm.portfolio.choices import AVERSE, Objective
 Range = tuple[float, float]  # lowest and highest
 _LIMITS: Final = (
     "limits.asset_class.stock = [0.0, 0.4], a column of the universe and a value in it; a single asset has"
-    " weights.SYMBOL = [0.0, 0.05]"
+    " weights.SYMBOL = [0.0, 0.05], where SYMBOL with a point stands in quotes"
 )
 MOST: Final = 100.0  # largest share of the money that a limit may name: no book is a hundredfold
 

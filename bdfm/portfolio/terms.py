@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bdfm import _checks, _labels
 from bdfm._symbols import is_cash
+from bdfm._toml import key
 from bdfm.errors import DataError
 from bdfm.portfolio.mandate import MOST, Mandate
 
@@ -212,15 +213,19 @@ def _known(
     values: Mapping[str, Sequence[str]],
 ) -> None:
     """Raise ``UnknownLabelError`` unless all are known; the message says where a label belongs."""
-    label = next((x for x in labels if x not in allowed), None)
+    label = next((x for x in labels if x not in allowed), "")
+    inside = labels[label] if isinstance(labels, Mapping) and label else None
+    points = [f"{label}.{x}" for x in inside] if isinstance(inside, Mapping) else []
     column = next((c for c, held in values.items() if label in held), None)
     hint = ""
     if label in assets:
-        hint = f"{label} is an asset: give weights.{label} = [lowest, highest]."
+        hint = f"{label} is an asset: give weights.{key(label)} = [lowest, highest]."
+    elif whole := next((x for x in points if x in assets), ""):
+        hint = f"{whole} is an asset: give weights.{key(whole)} = [lowest, highest]."
     elif column is not None:
-        hint = f"{label} is a value of {column}: give limits.{column}.{label} = [lowest, highest]."
+        hint = f"{label} is a value of {column}: give limits.{key(column)}.{key(label)} = [lowest, highest]."
     elif label in values:
-        hint = f"{label} is a column: give limits.{label}.VALUE = [lowest, highest]."
+        hint = f"{label} is a column: give limits.{key(label)}.VALUE = [lowest, highest]."
     elif table == "limits":
         hint = "Other columns are those of a universe that you give."
     what = "asset" if table == "weights" else "column" if table == "limits" else "value"

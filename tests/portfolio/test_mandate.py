@@ -680,3 +680,15 @@ def test_a_label_in_another_place_is_told_where_it_belongs(forecast, limits, tol
     sectors = pd.DataFrame({"symbol": ASSETS, "asset_class": "stock", "sector": ["tech", "energy"] * 4})
     with pytest.raises(UnknownLabelError, match=told):
         decide(forecast, Mandate(**limits), universe=sectors)
+
+
+def test_a_limit_of_a_symbol_with_a_point_is_told_its_quotes(forecast):
+    """TOML makes tables of it: limits.BRK.B is a value B of a column BRK."""
+    labels = ["BRK.B", *forecast.assets[1:]]
+    made = Forecast.from_draws(
+        forecast.draws.to_numpy(), assets=labels, asset_class=list(forecast.asset_class),
+        origin=forecast.origin, end=forecast.end,
+    )  # fmt: skip
+    mandate = Mandate(limits={"BRK": {"B": (0.0, 0.2)}})
+    with pytest.raises(UnknownLabelError, match=r'BRK\.B is an asset: give weights\."BRK\.B" = '):
+        decide(made, mandate)
