@@ -1,4 +1,7 @@
-"""Tables on a terminal: figures stay whole, texts wrap, and columns that do not fit go on below."""
+"""Tables on a terminal: figures stay whole, texts wrap, and columns that do not fit go on below.
+
+Where there is no room for two columns, each row is a list.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +24,9 @@ class Sheet:
     """A table that is read at any width of the terminal, by one rule for all commands.
 
     A figure, and a word of its heading, is never cut or wrapped. Texts wrap. Where columns of figures have no
-    room, they go on in a further block below, which begins with the ``keys`` again. Without a terminal, as in
-    a pipe, the width is 80 or that of the variable COLUMNS.
+    room, they go on in a further block below, which begins with the ``keys`` again. Where not even one of them
+    has room beside the keys, each row is a list of what it holds, so that no word is cut there either. Without
+    a terminal, as in a pipe, the width is 80 or that of the variable COLUMNS.
 
     Attributes
     ----------
@@ -49,7 +53,7 @@ class Sheet:
         self.rows.append((cells, style))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Table | Text]:
-        """Blocks of columns, each as wide as there is room."""
+        """Blocks of columns, each as wide as there is room; lists where there is room for none."""
         if self.title:
             yield Text(self.title, style="italic")
         room = options.max_width
@@ -57,9 +61,13 @@ class Sheet:
         wide = max(SHORT, room // (2 * n_keys))
         for key, gap in ((wide, 2), (wide, 1), (SHORT // 2, 1)):  # keys wrap before columns go below
             columns = self._columns(room, key)
-            blocks = _blocks([least for _, least, _ in columns], n_keys, room, gap)
+            wanted = [least for _, least, _ in columns]
+            blocks = _blocks(wanted, n_keys, room, gap)
             if len(blocks) == 1:
                 break
+        if any(sum(wanted[i] for i in block) + gap * (len(block) - 1) > room for block in blocks):
+            yield from self._lists()
+            blocks = []
         for number, block in enumerate(blocks):
             if number:
                 yield Text()
@@ -76,6 +84,15 @@ class Sheet:
             yield table
         if self.caption:
             yield Text(self.caption, style="dim italic")
+
+    def _lists(self) -> Iterator[Text]:
+        """Each row as lines: heading and cell."""
+        for number, (cells, style) in enumerate(self.rows):
+            if number:
+                yield Text()
+            for heading, cell in zip(self._headings, cells, strict=True):
+                shown = cell if isinstance(cell, Text) else Text(cell)
+                yield Text.assemble(f"{heading}: " if heading else "", shown, style=style)
 
     @property
     def _headings(self) -> list[str]:

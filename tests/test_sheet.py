@@ -86,3 +86,19 @@ def test_whatever_figures_come_none_is_cut(rows, width):
         sheet.add_row(f"k{k}", *map(str, row))
     words = " ".join(shown(sheet, width)).split()
     assert sorted(w for w in words if w.lstrip("-").isdigit()) == sorted(str(x) for row in rows for x in row)
+
+
+WORDS = st.lists(st.text("abcdefgh", min_size=1, max_size=12), min_size=1, max_size=4).map(" ".join)
+
+
+@given(st.lists(st.lists(WORDS, min_size=6, max_size=6), min_size=2, max_size=4), st.integers(12, 60))
+def test_no_word_is_broken_that_has_room(rows, width):
+    """The first of the rows has the headings; a terminal of a telephone has 12 to 40 cells."""
+    headings, *cells = rows
+    sheet = Sheet("", headings[:2], headings[2:4], headings[4:])
+    for row in cells:
+        sheet.add_row(*row[:2], *(x.replace(" ", "")[:12] for x in row[2:4]), *row[4:])
+    words = " ".join(shown(sheet, width)).replace(":", "").split()
+    told = [x for row, _ in sheet.rows for cell in row for x in str(cell).split()]
+    assert not set(told) - set(words)
+    assert not set(" ".join(headings).split()) - set(words)
