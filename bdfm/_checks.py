@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import re
@@ -30,6 +31,7 @@ _NO_FILES = (
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
 )
+_ADDRESS = re.compile(r"(?:.*/)?(?:https?|ftps?|sftp|file|s3|gs|az|abfss?|hdfs|dbfs):/", re.I)
 _MISSING = ("nan", "null", "none", "n/a", "#n/a", "<na>")  # no symbols: those may be called so
 _NO_NUMBERS = (bool, np.bool_, str, bytes)  # which Python and NumPy take for numbers
 MAX_NAMED = 5  # offenders that a message names before it only counts
@@ -187,11 +189,62 @@ def no_file(path: Path) -> str:
 def existing_file(path: Path, *, what: str) -> Path:
     """Path of a file that exists; ``FileError`` otherwise, and for what is none: it may have no end."""
     if not there(path):
-        raise FileError(f"{what}: {path} does not exist. Check the path.")
+        raise FileError(f"{what}: {_why_not_there(path)}")
     if kind := no_file(path):
         hint = "" if kind == "a folder" else " Save what it gives to a file, and name that one."
         raise FileError(f"{what}: {path} is {kind}, a file was expected.{hint}")
     return path
+
+
+def existing_folder(path: Path, *, what: str, hint: str) -> Path:
+    """Path of a folder that exists; ``FileError`` otherwise, with ``hint`` where something else is there."""
+    if not there(path):
+        raise FileError(f"{what}: {_why_not_there(path)}")
+    if not os.path.isdir(path):
+        raise FileError(f"{what}: {short(path, 500)} is no folder. {hint}")
+    return path
+
+
+def _why_not_there(path: Path) -> str:
+    """Why a path leads to nothing, and what to do."""
+    shown = short(path, 500)
+    if is_address(path):
+        return f"{shown} is an address, and files are read from this machine alone. Download it first."
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        if (home := in_home(path)) is not None:
+            return f"{shown} does not exist: ~ is a sign of the shell. Write {home}."
+        if os.path.islink(path):
+            return f"{shown} is a link to {os.readlink(path)}, which does not exist. Check the link."
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return f"{shown}: links that lead to each other in a circle. Choose another path, or remove one."
+        if error.errno == errno.EACCES:
+            return f"{shown}: no permission to look into its folder. Check the permissions."
+        if error.errno == errno.ENOTDIR:
+            return f"{shown} does not exist: a file stands where a folder was expected. Check the path."
+        if error.errno == errno.ENAMETOOLONG:
+            return f"{shown}: the name is longer than a file's can be. Check the path."
+    except ValueError:
+        pass  # half of a pair of surrogates, or a NUL
+    return f"{shown} does not exist. Check the path."
+
+
+def is_address(path: Path) -> bool:
+    """Whether a path is one of the network, https://... say, of which paths keep one stroke."""
+    return _ADDRESS.match(str(path)) is not None
+
+
+def in_home(path: Path) -> Path | None:
+    """Path that a shell would make of one with ~; None where it has none, or nobody knows the home."""
+    at = next((k for k, part in enumerate(path.parts) if part == "~"), None)
+    if at is None or os.path.lexists(Path(*path.parts[: at + 1])):  # a name like any other
+        return None
+    try:
+        return Path.home().joinpath(*path.parts[at + 1 :])
+    except RuntimeError:
+        return None
 
 
 _LARGE = 2**30  # bytes of a file from which on the memory is asked

@@ -24,7 +24,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from bdfm._checks import existing_bytes, no_file, path_of, refuse_formulas
+from bdfm._checks import existing_bytes, in_home, is_address, no_file, path_of, refuse_formulas
 from bdfm._netcdf import kind_of, lacking, read_dataset, read_tree, written
 from bdfm.errors import FileError
 
@@ -81,6 +81,10 @@ def nameable(path: Path) -> None:
             f"{str(path)!a}: the character {odd!a} is no part of a name. Leave it out: it may have been"
             " copied along."
         )
+    if (home := in_home(path)) is not None:
+        raise FileError(f"{path}: ~ is a sign of the shell, and no name here. Write {home}.")
+    if is_address(path) and not os.path.lexists(path):
+        raise FileError(f"{path}: an address, and files are written to this machine alone. Give a path.")
     try:
         os.stat(path)
     except OSError as error:

@@ -24,9 +24,9 @@ class Sheet:
     """A table that is read at any width of the terminal, by one rule for all commands.
 
     A figure, and a word of its heading, is never cut or wrapped. Texts wrap. Where columns of figures have no
-    room, they go on in a further block below, which begins with the ``keys`` again. Where not even one of them
-    has room beside the keys, each row is a list of what it holds, so that no word is cut there either. Without
-    a terminal, as in a pipe, the width is 80 or that of the variable COLUMNS.
+    room, they go on in a further block below, which begins with the ``keys`` again. Where not even one of
+    them has room beside the keys, each row is a list of what it holds: no word is cut there either. Without a
+    terminal, as in a pipe, the width is 80 or that of the variable COLUMNS.
 
     Attributes
     ----------

@@ -1,5 +1,8 @@
 """A blank path is the working folder to Python: at every door that takes one it is refused by name."""
 
+import re
+from contextlib import nullcontext
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -74,6 +77,30 @@ def test_no_door_takes_a_blank_path(door, tmp_path, monkeypatch):
         with pytest.raises(BdfmError, match="a path"):
             DOORS[door](other)
     assert sorted(tmp_path.iterdir()) == before
+
+
+ODD = {
+    "https://example.org/x.csv": "an address, and files are",
+    "s3://bucket/x.toml": "an address, and files are",
+    "~/x.nc": r"~ is a sign of the shell.* Write .*x\.nc",
+    "circle": "links that lead to each other in a circle",
+}
+
+
+@pytest.mark.parametrize("path", ODD)
+@pytest.mark.parametrize("door", [x for x in DOORS if "made_from" not in x])  # looked at on loading
+def test_no_door_takes_an_address_or_the_sign_of_a_home(door, path, tmp_path, monkeypatch):
+    """Neither does one make a folder of that name, nor say of a circle of links that it is not there."""
+    monkeypatch.chdir(tmp_path)
+    made().save("forecast.nc")
+    (tmp_path / "circle").symlink_to("other")
+    (tmp_path / "other").symlink_to("circle")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(BdfmError) as error:
+        with DOORS[door](path) if door == "OutputFolder" else nullcontext(DOORS[door](path)):
+            pass
+    assert re.search(ODD[path], str(error.value)) or door == "Ledger.enter"  # which is of no ledger first
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.parametrize(

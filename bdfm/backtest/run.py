@@ -226,6 +226,7 @@ def identity(
 def read_manifest(folder: Path) -> dict[str, Any]:
     """Manifest of a run; ``FileError`` where there is none, or one that cannot be read."""
     path = folder / MANIFEST
+    _checks.existing_folder(folder, what="backtest", hint="Give the folder of a run.")
     if not os.path.isfile(path):
         raise FileError(f"{folder}: no run of a backtest (no {MANIFEST}). Check the path.")
     try:

@@ -108,8 +108,7 @@ class Ledger:
             A folder that is not entered: it holds a part of a month alone, or results of no ledger.
         """
         ledger = cls(_checks.path_of(folder, what="ledger"))
-        if not os.path.isdir(ledger.path):
-            raise FileError(f"ledger: {folder} is no folder. Give the one that holds the months.")
+        _checks.existing_folder(ledger.path, what="ledger", hint="Give the one that holds the months.")
         settle_each(ledger.path)
         known = {e.folder for e in ledger.entries()}
         found = sorted(f.parent for f in ledger.path.glob(f"*/{FORECAST_FILE}"))

@@ -41,8 +41,7 @@ def read_results(folder: str | Path, *, previous: str | Path | None = None) -> M
     folder, file = _checks.path_of(folder, what="folder"), FORECAST_FILE
     if os.path.isfile(folder):
         folder, file = folder.parent, folder.name
-    if not os.path.isdir(folder):
-        raise FileError(f"report: {folder} is no folder. Give the folder that a run or forecast wrote.")
+    _checks.existing_folder(folder, what="report", hint="Give the folder that a run or forecast wrote.")
     forecast = Forecast.load(file_in(folder, file))
     if previous is None:
         before = previous_in_ledger(folder.resolve().parent, forecast.origin)
