@@ -57,10 +57,38 @@ def texts(given: Iterable[str]) -> list[str]:
     return [given] if isinstance(given, str) else list(given)
 
 
+# Tables of other packages, and what makes one of pandas
+_CONVERTED: Final = {
+    "polars": ".to_pandas()",
+    "pyarrow": ".to_pandas()",
+    "xarray": ".to_pandas()",
+    "narwhals": ".to_pandas()",
+    "cudf": ".to_pandas()",
+    "ibis": ".to_pandas()",
+    "dask": ".compute()",
+    "dask_expr": ".compute()",
+    "modin": "._to_pandas()",
+    "pyspark": ".toPandas()",
+    "duckdb": ".df()",
+}
+
+
 def kind_and_text(given: object) -> str:
-    """What a thing is, for a message; texts and numbers are repeated."""
+    """What a thing is, for a message; texts and numbers are repeated.
+
+    Of a table of another package it is said whose it is, and what makes one of pandas.
+    """
+    name, package = type(given).__name__, _package(given)
+    if package in _CONVERTED:
+        how = ".to_dataframe()" if name == "Dataset" else _CONVERTED[package]
+        return f"{name} of {package} ({how} makes one of pandas)"
     plain = isinstance(given, str | int | float | PurePath)
-    return type(given).__name__ + (f" {short(repr(given))}" if plain else "")
+    return name + (f" {short(repr(given))}" if plain else "")
+
+
+def _package(given: object) -> str:
+    """Package that the class of a thing is of."""
+    return type(given).__module__.partition(".")[0]
 
 
 # Classes of this package that functions take: the name that users have, and where one is had from
@@ -93,6 +121,19 @@ def taken(function: Callable[..., object]) -> dict[str, tuple[str, bool, bool]]:
         if kind in _TAKEN:
             found[name] = (kind, several is not None, text.endswith("| None"))
     return found
+
+
+@cache
+def tables(function: Callable[..., object]) -> tuple[str, ...]:
+    """Parameters that take tables of pandas, from their annotations."""
+    every = signature(function).parameters.items()
+    return tuple(name for name, p in every if "pd.DataFrame" in str(p.annotation))
+
+
+def refuse_other_table(given: object, name: str, *, where: str) -> None:
+    """Raise ``DataError`` for a table of another package; what else there is, the function itself knows."""
+    if _package(given) in _CONVERTED:
+        raise DataError(f"{where}: {name} must be a DataFrame of pandas, got {_came(given)}. Convert it.")
 
 
 def look(given: object, name: str, kind: str, several: bool, optional: bool, *, where: str) -> None:

@@ -63,6 +63,8 @@ def strict[**P, R](function: Callable[P, R]) -> Callable[P, R]:
 
         for name in given.arguments.keys() & objects.keys():
             _kinds.look(given.arguments[name], name, *objects[name], where=where())
+        for name in given.arguments.keys() & _kinds.tables(function):
+            _kinds.refuse_other_table(given.arguments[name], name, where=where())
         for name in given.arguments.keys() & plan.keys():
             value = given.arguments[name]
             found = _of_kind(value, plan[name], what=name, where=where)

@@ -10,10 +10,11 @@ from pathlib import PurePath
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 import bdfm
 from bdfm import exposures, risk, validation
-from bdfm._kinds import of_kind, taken
+from bdfm._kinds import of_kind, tables, taken
 from bdfm.backtest import MarketData, QuantileForecast, compare, look_ahead, walk_forward
 from bdfm.errors import DataError, FileError, ModelError, UnknownLabelError
 from bdfm.forecast import edits
@@ -371,3 +372,54 @@ def test_evidence_that_is_one_or_none():
     assert one.asset == "XOM"
     with pytest.raises(DataError, match=r"each must be bdfm.Evidence, got str 'XOM = 2%'"):
         check_evidence(["XOM = 2%"], made)
+
+
+class DataFrame:
+    """A table of polars, as far as a message tells."""
+
+
+DataFrame.__module__ = "polars.dataframe.frame"
+TABLES = {
+    "polars": (DataFrame(), r"DataFrame of polars \(\.to_pandas\(\) makes one of pandas\)"),
+    "xarray": (xr.Dataset({"A": ("day", [1.0, 2.0])}), r"Dataset of xarray \(\.to_dataframe\(\) makes one"),
+    "DataArray": (
+        xr.DataArray(np.ones((3, 2)), dims=("day", "symbol")),
+        r"DataArray of xarray \(\.to_pandas",
+    ),
+    "numpy": (np.ones((3, 2)), "got ndarray"),
+}
+FACTORS = PRICES[["KO"]].pct_change().iloc[1:]
+TAKING = {
+    "prices of a panel": panel,
+    "universe": lambda t: panel(universe=t),
+    "earnings": lambda t: panel(earnings=t),
+    "volatility": lambda t: panel(volatility=t),
+    "file of prices": bdfm.read_prices,
+    "file of a universe": bdfm.read_universe,
+    "market data": lambda t: MarketData.of(t, UNIVERSE),
+    "prices of returns": risk.simple_returns,
+    "returns": lambda t: risk.StatisticalEstimator(2).fit(t),
+    "prices of exposures": lambda t: exposures.ExposureData.from_prices(t, FACTORS),
+    "factors of exposures": lambda t: exposures.ExposureData.from_prices(PRICES, t),
+}
+
+
+@pytest.mark.parametrize("kind", TABLES)
+@pytest.mark.parametrize("door", TAKING)
+def test_tables_of_other_packages_are_told_what_makes_one_of_pandas(door, kind):
+    table, told = TABLES[kind]
+    with pytest.raises(DataError, match=told):
+        TAKING[door](table)
+
+
+def test_public_functions_tell_of_a_table_of_another_package():
+    """By its annotations, whatever a function does with the table."""
+    tried = 0
+    for function in public_functions():
+        for name in tables(function) if hasattr(function, "is_strict") else ():
+            with pytest.raises(
+                DataError, match=f"{name} must be a DataFrame of pandas, got DataFrame of pol"
+            ):
+                function(**{name: TABLES["polars"][0]})
+            tried += 1
+    assert tried > 8

@@ -413,7 +413,7 @@ def _file_or_table(source: object, what: str) -> Path | pd.DataFrame:
         return source.to_frame()
     if isinstance(source, _PATHS):
         return _checks.path_of(source, what=what)
-    hint = "Give the path of a file, or a DataFrame (of another table, such as its to_pandas())."
+    hint = "Give the path of a file, or a DataFrame of pandas."
     expected = "a path or a DataFrame"
     of_kind(source, pd.DataFrame, what="the table", where=what, hint=hint, expected=expected)
     return cast(pd.DataFrame, source)

@@ -13,7 +13,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from bdfm import _checks, _labels, _tables
-from bdfm._kinds import texts
+from bdfm._kinds import of_kind, texts
 from bdfm._seeds import either_seed
 from bdfm._strict import strict
 from bdfm.data.doubts.door import doubt
@@ -220,6 +220,8 @@ class ExposureData:
         """
         where = "exposure data"
         prices = _tables.prices_frame(prices)
+        hint = "Read a file with bdfm.exposures.read_factors(path, unit=...)."
+        of_kind(factors, pd.DataFrame, what="factors", where=where, hint=hint, expected="a DataFrame")
         factors = factors.set_axis(_checks.days(factors.index, where="factors"))
         factors = _tables.once_a_day(factors, where="factors")
         if risk_free is not None:
