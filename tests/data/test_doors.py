@@ -13,6 +13,7 @@ import pytest
 
 from bdfm._symbols import check_aliases
 from bdfm.backtest.protocol import MarketData
+from bdfm.data.doubts import calendar
 from bdfm.data.doubts.rule import RULES
 from bdfm.data.panel import Panel
 from bdfm.data.sources import read_prices, read_universe
@@ -235,6 +236,8 @@ FAULTS = {
     "portfolio": lambda t: t | {"weight": 12.5},
     "earnings": lambda t: t | {"earnings": t["earnings"].assign(date=pd.Timestamp("2019-01-03"))},
     "statement-unit": lambda t: t | {"mean": 2.0},
+    "future-days": lambda t: t,  # by the clock
+    "future-days of factors": lambda t: t,
 }
 R, W, N = "refuse", "warn", "nothing"
 PRICED = ("panel", "backtest", "risk", "exposures", "score", "track")
@@ -274,6 +277,8 @@ EXPECTED = {
     "universe": {"panel": R, "backtest": R},
     "earnings": {"panel": W, "backtest": W},
     "statement-unit": dict.fromkeys(SAID, R),
+    "future-days": dict.fromkeys(PRICED, W),
+    "future-days of factors": dict.fromkeys(("exposures", "weekly_factors", "time_series"), W),
 }
 
 
@@ -296,8 +301,10 @@ def test_nothing_is_doubted_of_clean_tables(door):
 
 
 @pytest.mark.parametrize(("fault", "door", "said"), CELLS)
-def test_every_door_asks_its_rules(fault, door, said):
+def test_every_door_asks_its_rules(fault, door, said, monkeypatch):
     rule, tables = fault.replace(",", "").partition(" ")[0], FAULTS[fault](base())
+    if rule == "future-days":
+        monkeypatch.setattr(calendar, "today", lambda: cases.DAYS[-20])
     if said == R:
         with quiet(), pytest.raises(DataError, match=rf"\[{rule}\]"):
             DOORS[door](tables, ())

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bdfm.data.doubts import calendar
 from bdfm.data.doubts.door import examine
 from bdfm.data.doubts.pairs import shifted_days
 from bdfm.data.doubts.tables import Tables
@@ -17,6 +18,10 @@ NEW = ("summary-row", "shifted-days")
 
 def seen(rule, **given):
     return [f.seen for f in examine(Tables("risk", **given)) if f.rule == rule]
+
+
+def of(found, rule):
+    return [f for f in found if f.rule == rule]
 
 
 def market_day(prices, least, most):
@@ -177,3 +182,34 @@ def test_quiet_factors_beside_lively_assets():
         found = [f for f in examine(Tables("risk", prices=prices, factors=given)) if f.rule == "factor-unit"]
         assert bool(found) is told
         assert all("the liveliest factor" in f.seen for f in found)
+
+
+@pytest.mark.parametrize("origin", [None, cases.DAYS[-60]])
+@pytest.mark.parametrize(
+    "form", [list, pd.DatetimeIndex, lambda d: d.tz_localize("UTC"), lambda d: d.astype(str)]
+)
+def test_days_after_today(monkeypatch, form, origin):
+    """Whatever the origin, and as long as there is a value on them."""
+    monkeypatch.setattr(calendar, "today", lambda: cases.DAYS[-4])
+    prices = cases.clean_prices().set_axis(form(cases.DAYS))
+    (found,) = of(examine(Tables(prices=prices, origin=origin)), "future-days")
+    assert found.severity == "warn"
+    assert found.days == tuple(f"{d:%Y-%m-%d}" for d in cases.DAYS[-3:])
+    assert found.seen.startswith(f"3 rows of {cases.N_DAYS} dated after today")
+    prices.iloc[-3:] = np.nan
+    assert not of(examine(Tables(prices=prices, origin=origin)), "future-days")
+    monkeypatch.setattr(calendar, "today", lambda: cases.DAYS[-1])
+    assert not examine(Tables(prices=cases.clean_prices()))
+
+
+def test_prices_that_are_not_daily_may_be_dated_by_the_end_of_their_period(monkeypatch):
+    months = pd.date_range("2015-01-31", periods=60, freq="ME")
+    prices = cases.clean_prices().iloc[:60].set_axis(months)
+    for today, n in ((months[-1] - pd.Timedelta(days=28), 0), (months[-2] - pd.Timedelta(days=2), 1)):
+        monkeypatch.setattr(calendar, "today", lambda today=today: today)
+        assert len(of(examine(Tables(prices=prices)), "future-days")) == n
+
+
+def test_today_is_the_last_day_that_has_begun_anywhere():
+    now = pd.Timestamp.now("UTC").tz_localize(None)
+    assert now.normalize() <= calendar.today() <= now + pd.Timedelta(hours=14)

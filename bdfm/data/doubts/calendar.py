@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bdfm import _checks
+from bdfm._reading import counted
 from bdfm.data.doubts.finding import Finding
 from bdfm.data.doubts.rule import rule
 from bdfm.data.doubts.tables import Series, Tables
@@ -149,6 +150,46 @@ def time_zone(tables: Tables) -> Iterator[Finding]:
                     "A daily table has one close a day; times are dropped.",
                     "Keep the close of each day.",
                 )  # fmt: skip
+
+
+def today() -> pd.Timestamp:
+    """The last day that has begun anywhere, by the clock of this machine."""
+    return (pd.Timestamp.now("UTC") + pd.Timedelta(hours=14)).tz_localize(None).normalize()
+
+
+@rule("future-days", "warn", "prices", "factors")
+def future_days(tables: Tables) -> Iterator[Finding]:
+    """Rows with values dated after today, by the clock of this machine.
+
+    As where day and month were exchanged, or a forecast stands among the prices. Of prices that are not daily
+    a row may be dated by the end of its week, month or quarter: up to as many days ahead as lie between two
+    rows. Rows after the origin are used for nothing, but that they are dated so is told as well: what was
+    exchanged there was so before it.
+    """
+    for what, series, table in (
+        ("prices", tables.price_series, tables.prices if tables.whole is None else tables.whole),
+        ("factors", tables.factor_series, tables.factors),
+    ):
+        if series is None or table is None:
+            continue
+        now = today()
+        days = (
+            table.index
+            if isinstance(table.index, pd.DatetimeIndex)
+            else _checks.days(table.index, where=what)
+        )
+        ahead = np.flatnonzero(days.tz_localize(None) > now + pd.Timedelta(days=further_days(series)))
+        own = [str(c) in series.names for c in table.columns]
+        ahead = ahead[table.iloc[ahead].loc[:, own].notna().any(axis=1).to_numpy()]
+        if len(ahead):
+            late = days[ahead].sort_values()
+            yield Finding(
+                "future-days", "warn", what, (), tuple(f"{d:%Y-%m-%d}" for d in late[:10]),
+                f"{counted(len(late), 'row')} of {len(days)} dated after today ({now:%Y-%m-%d}), first"
+                f" {late[0]:%Y-%m-%d}",
+                "No market has closed there yet: day and month may be exchanged, or the clock is wrong.",
+                "Correct the dates (--date-format says how they are written), or leave the rows out.",
+            )  # fmt: skip
 
 
 @rule("stale-end", "refuse", "prices")
