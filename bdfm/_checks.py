@@ -18,7 +18,7 @@ import pandas as pd
 
 from bdfm import _dates, _memory, _numbers, _tables
 from bdfm._kinds import kind_and_text, of_kind
-from bdfm._reading import short
+from bdfm._reading import counted, short
 from bdfm._symbols import did_you_mean
 from bdfm.errors import DataError, FileError, UnknownLabelError
 
@@ -75,12 +75,12 @@ def known(
 
 
 def unique(labels: Iterable[object], *, what: str, where: str, hint: str = "") -> None:
-    """Raise ``DataError`` when a label comes twice."""
+    """Raise ``DataError`` when a label comes twice; ``what`` is one of them."""
     index = labels if isinstance(labels, pd.Index) else pd.Index(list(labels))
     double = index[index.duplicated()].unique()
     if len(double):
         raise DataError(
-            f"{where}: {len(double)} {what} given more than once ({first(double)})."
+            f"{where}: {counted(len(double), what)} given more than once ({first(double)})."
             f" {hint or 'Keep one row of each.'}"
         )
 
@@ -321,7 +321,7 @@ def price_table(
     storable(prices.columns, where=where)
     _numbers.refuse_errors(prices.columns, where=where)
     names = prices.columns.astype(str)
-    unique(names, what="symbols", where=where, hint="Keep one column of each.")
+    unique(names, what="symbol", where=where, hint="Keep one column of each.")
     table = prices.set_axis(names, axis=1).set_axis(days(prices.index, where=where))
     table = _tables.once_a_day(table, where=where).sort_index()
     if until is not None:
@@ -360,7 +360,8 @@ def storable(labels: Iterable[object], *, where: str) -> None:
     bad = [ascii(x) for x in labels if isinstance(x, str) and _UNSTORABLE.search(x)]
     if bad:
         raise DataError(
-            f"{where}: {len(bad)} texts with NUL or broken characters ({first(bad)}). Correct them, or"
+            f"{where}: {counted(len(bad), 'text')} with NUL or broken characters ({first(bad)}). Correct"
+            " them, or"
             " save the file as UTF-8."
         )
 
@@ -371,15 +372,15 @@ def printable(labels: Iterable[object], *, what: str, where: str) -> None:
     bad = [ascii(x) for x in names if not x.isprintable() or x.count("$") > 1]  # pictures typeset $...$
     if bad:
         raise DataError(
-            f"{where}: {len(bad)} {what} with characters that cannot be shown, or with two $ ({first(bad)})."
-            " Rename them."
+            f"{where}: {counted(len(bad), what)} with characters that cannot be shown, or with two $"
+            f" ({first(bad)}). Rename them."
         )
     spelled: dict[str, str] = {}
     for name in dict.fromkeys(names):
         other = spelled.setdefault(unicodedata.normalize("NFC", name), name)
         if other != name:
             raise DataError(
-                f"{where}: {what} that are one text written in two ways ({other!a}, {name!a}). Write"
+                f"{where}: one {what} written in two ways ({other!a}, {name!a}). Write"
                 " it in one way, or keep one of them."
             )
 
@@ -389,14 +390,15 @@ def refuse_formulas(symbols: Iterable[str], *, where: object) -> None:
     formulas = list(dict.fromkeys(x for x in symbols if x[:1] in tuple("=+-@")))
     if formulas:
         raise DataError(
-            f"{where}: {len(formulas)} symbols that a spreadsheet takes for a formula ({first(formulas)}):"
+            f"{where}: {counted(len(formulas), 'symbol')} that a spreadsheet takes for a formula"
+            f" ({first(formulas)}):"
             " they begin with =, +, - or @. Rename them with --alias (aliases in Python and run files)."
         )
 
 
 def _symbols(table: pd.DataFrame, *, where: str) -> pd.DataFrame:
     """Table with its symbols as text; ``DataError`` when one is blank."""
-    printable(table["symbol"], what="symbols", where=where)
+    printable(table["symbol"], what="symbol", where=where)
     _numbers.refuse_errors(table["symbol"], where=where)
     table = table.reset_index(drop=True).assign(symbol=_text(table["symbol"]).to_numpy())
     blank = np.flatnonzero(table["symbol"] == "")
@@ -418,9 +420,9 @@ def universe_table(universe: pd.DataFrame) -> pd.DataFrame:
     has_columns(universe, ("symbol", "asset_class"), where=where, hint=hint)
     if universe.empty:
         raise DataError(f"{where}: no assets. Give one row for each.")
-    printable(universe["asset_class"], what="classes", where=where)
+    printable(universe["asset_class"], what="class", where=where)
     table = _symbols(universe, where=where)
-    unique(table["symbol"], what="symbols", where=where)
+    unique(table["symbol"], what="symbol", where=where)
     table["asset_class"] = category(table["asset_class"])
     bare = table["symbol"][table["asset_class"] == ""]
     if len(bare):

@@ -249,7 +249,7 @@ def one_field(table: pd.DataFrame, where: str, reading: Reading) -> pd.DataFrame
             reading.column = str(names[here[0]])
             return table.iloc[:, here].set_axis([str(symbols[j]) for j in here], axis=1)
     raise DataError(
-        f"{where}: no price that all {len(everyone)} symbols have; found"
+        f"{where}: no price that all {counted(len(everyone), 'symbol has', 'symbols have')}; found"
         f" {', '.join(dict.fromkeys(map(str, names)))}."
         " Expected Adj Close or Close for each."
     )

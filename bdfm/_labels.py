@@ -157,7 +157,7 @@ def by_symbol(weights: Mapping[Any, Any] | pd.Series[Any], *, where: str) -> dic
             " file."
         )
     symbols = [str(s) for s, _ in weights.items()]  # a Series may have one twice
-    _checks.unique(symbols, what="symbols", where=where, hint="Add their weights up.")
+    _checks.unique(symbols, what="symbol", where=where, hint="Add their weights up.")
     found = {str(s): _checks.finite(w, what=f"the weight of {s}", where=where) for s, w in weights.items()}
     _weights.check_shares(found, where=where)
     return found

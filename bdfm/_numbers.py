@@ -12,7 +12,7 @@ import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from bdfm._numerals import DASHES
-from bdfm._reading import Reading, cut, short
+from bdfm._reading import Reading, counted, cut, short
 from bdfm.errors import DataError
 
 MARKS: Final = {".": "point", ",": "comma"}
@@ -65,7 +65,8 @@ def refuse_errors(labels: Iterable[object], *, where: str) -> None:
     bad = [x for x in labels if isinstance(x, str) and x.strip().lower() in SHEET_ERRORS]
     if bad:
         raise DataError(
-            f"{where}: {len(bad)} names are errors of a spreadsheet ({', '.join(bad[:5])}). Correct its"
+            f"{where}: {counted(len(bad), 'name is', 'names are')} errors of a spreadsheet"
+            f" ({', '.join(bad[:5])}). Correct its"
             " formulas, or write the names."
         )
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from operator import index
+from typing import Any, Final, SupportsIndex
 
 READING: Final = "reading"  # key of DataFrame.attrs
 LONGEST: Final = 60  # characters of a cell that a message repeats
@@ -24,7 +26,11 @@ _KINDS: Final = {  # of rows that are dropped, as told of one and of several
 def cut(text: object, longest: int = LONGEST) -> str:
     """Text of a cell in quotes, cut where it is long."""
     given = str(text)
-    return repr(given) if len(given) <= longest else f"{given[:longest]!r}... ({len(given)} characters)"
+    return (
+        repr(given)
+        if len(given) <= longest
+        else f"{given[:longest]!r}... ({counted(len(given), 'character')})"
+    )
 
 
 def quoted(text: object) -> str:
@@ -37,7 +43,7 @@ def short(label: object, longest: int = LONGEST) -> str:
     text = str(label)
     if not text.strip():
         return cut(text)
-    return text if len(text) <= longest else f"{text[:longest]}... ({len(text)} characters)"
+    return text if len(text) <= longest else f"{text[:longest]}... ({counted(len(text), 'character')})"
 
 
 @dataclass
@@ -100,26 +106,30 @@ def line_of(record: Mapping[str, Any]) -> str:
         record.get("layout", ""),
         record.get("column", ""),
     ]
-    done = [f"{n} {_plural(_KINDS[kind], n)} dropped" for kind, n in record.get("rows_dropped", {}).items()]
+    done = [f"{counted(n, _KINDS[kind])} dropped" for kind, n in record.get("rows_dropped", {}).items()]
     codes = record.get("codes", {})
     if codes:
         n = sum(codes.values())
-        done.append(f"{n} {_plural('cell', n)} of {', '.join(codes)} taken as missing")
+        done.append(f"{counted(n, 'cell')} of {', '.join(codes)} taken as missing")
     told = ", ".join(x for x in form if x)
     return f"{record.get('file', 'table')}: " + "; ".join(
         [x for x in [told, *done, *record.get("notes", [])] if x]
     )
 
 
-def counted(n: int, noun: str) -> str:
-    """Number with its noun: 1 origin, 2 origins."""
-    return f"{n:,} {_plural(noun, n)}"
+_HEAD: Final = re.compile(r"^(.*?)((?: (?:of|above|given|in|with|that|from) .*)?)$")
 
 
-def _plural(noun: str, n: int) -> str:
-    head, _, rest = noun.partition(" ")
-    if n == 1:
-        return noun
-    if head in ("row", "cell"):
-        return f"{head}s{' ' if rest else ''}{rest}"
-    return f"{noun}s"
+def counted(n: SupportsIndex, noun: str, plural: str = "") -> str:
+    """Number with its noun: 1 origin, 2 origins; ``plural`` where more than an ending differs."""
+    number = index(n)
+    return f"{number:,} {noun if number == 1 else plural or _plural(noun)}"
+
+
+def _plural(noun: str) -> str:
+    """Noun in the plural, of which further words after its first noun stay: rows above the header."""
+    found = _HEAD.match(noun)
+    head, rest = found.groups() if found else (noun, "")
+    if re.search(r"[^aeiou]y$", head):
+        return f"{head[:-1]}ies{rest}"
+    return f"{head}{'es' if re.search(r'(?:s|x|ch|sh)$', head) else 's'}{rest}"

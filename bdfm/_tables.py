@@ -494,4 +494,6 @@ def _unique(names: list[str], where: str) -> None:
     double = index[index.duplicated()].unique()
     if len(double):
         named = ", ".join(map(str, double[:5]))
-        raise DataError(f"{where}: {len(double)} columns given more than once ({named}). Keep one of each.")
+        raise DataError(
+            f"{where}: {counted(len(double), 'column')} given more than once ({named}). Keep one of each."
+        )

@@ -181,7 +181,7 @@ def test_long_values_are_cut():
 def test_symbols_that_nothing_can_show(symbol):
     symbols = pd.Series([symbol, "B"], dtype=object)
     universe = pd.DataFrame({"symbol": symbols, "asset_class": "stock"})
-    with pytest.raises(DataError, match="1 symbols"):
+    with pytest.raises(DataError, match="1 symbol"):
         _checks.universe_table(universe)
 
 

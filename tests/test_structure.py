@@ -484,3 +484,33 @@ def test_public_names_exist_and_say_what_they_are():
         if not text or text.startswith(f"{name}("):
             silent.append(name)
     assert not silent, f"without a docstring: {', '.join(silent)}"
+
+
+# A number that may be 1, and a noun in the plural after it
+COUNT = r"\{(?!counted)[^{}]*(?:\blen\([^{}]*|\.sum\(\)|\.shape\[\d\])\}"
+NOUNS = (
+    "asset|symbol|column|row|value|period|day|factor|portfolio|book|view|edit|name|file|sheet|level|classe"
+)
+PLURAL = re.compile(
+    rf"(?<!of )(?<!of its )(?<!of the )(?<!\(day, ){COUNT} (?:{NOUNS}|month|origin|return|label)s\b"
+)
+ENDING = re.compile(r"'s' if |\{'' if [^}]* == 1|else ''\}es?\b")
+
+
+def test_nouns_after_a_number_have_one_helper():
+    """``_reading.counted``: 1 column, 2 columns."""
+    assert PLURAL.search('f"{where}: {len(double)} columns are"')
+    assert PLURAL.search('f"{bad.sum()} values"')
+    assert not PLURAL.search('f"{len(few)} of {len(all)} assets"')
+    found = [
+        f"{path.relative_to(PACKAGE)}: {line.strip()}"
+        for path in sorted(PACKAGE.rglob("*.py"))
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if (PLURAL.search(line) or ENDING.search(line)) and not allowed(line)
+    ]
+    assert not found, "\n".join(found)
+
+
+def allowed(line):
+    """Counts of what is several by its nature, and endings of verbs."""
+    return "draws" in line or "differ{" in line or "missing column" in line or "view{" in line

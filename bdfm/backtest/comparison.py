@@ -17,6 +17,7 @@ import pandas as pd
 
 from bdfm import _checks
 from bdfm._kinds import of_kind
+from bdfm._reading import counted
 from bdfm._seeds import either_seed
 from bdfm._sheet import Sheet
 from bdfm._strict import strict
@@ -104,7 +105,7 @@ def _names(runs: Sequence[Run]) -> list[str]:
     names = [r.name for r in runs]
     if len(set(names)) < len(names):
         names = [r.name if names.count(r.name) == 1 else f"{r.name} ({r.folder.name})" for r in runs]
-    _checks.unique(names, what="runs", where="compare", hint="Give each run once.")
+    _checks.unique(names, what="run", where="compare", hint="Give each run once.")
     return names
 
 
@@ -136,7 +137,10 @@ class Comparison(Scoreboard):
 
     def __rich__(self) -> Sheet:
         shown = page.texts(self)
-        caption = f"{len(self.origins)} origins, {self.origins[0]:%Y-%m-%d} to {self.origins[-1]:%Y-%m-%d}"
+        caption = (
+            f"{counted(len(self.origins), 'origin')}, {self.origins[0]:%Y-%m-%d} to"
+            f" {self.origins[-1]:%Y-%m-%d}"
+        )
         sheet = Sheet("", ["forecaster"], list(map(str, shown)), caption=caption)
         within_set = (self.table["mcs_p_value"] > 1 - CONFIDENCE).tolist()
         for (name, row), within in zip(shown.iterrows(), within_set, strict=True):

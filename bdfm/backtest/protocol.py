@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bdfm import _checks, _tables
 from bdfm._kinds import kind_and_text
+from bdfm._reading import counted
 from bdfm._strict import strict
 from bdfm.data.covariance import market_days, market_days_ahead
 from bdfm.data.doubts.door import doubt
@@ -129,14 +130,15 @@ class QuantileForecast:
         where = "quantile forecast"
         if values.shape != (len(assets), N_RANKS):
             raise DataError(
-                f"{where}: probabilities of shape {values.shape}, expected ({len(assets)} assets, {N_RANKS})."
+                f"{where}: probabilities of shape {values.shape}, expected"
+                f" ({counted(len(assets), 'asset')}, {N_RANKS})."
             )
         good = np.isfinite(values).all(axis=1) & (values >= 0).all(axis=1)
         good &= np.abs(values.sum(axis=1) - 1) <= SUM_TOLERANCE
         if not good.all():
             bad = [a for a, ok in zip(assets, good, strict=True) if not ok]
             raise DataError(
-                f"{where}: rows of {len(bad)} assets are not within 0 and 1 with sum 1"
+                f"{where}: rows of {counted(len(bad), 'asset')} are not within 0 and 1 with sum 1"
                 f" ({_checks.first(bad)})."
             )
         values.flags.writeable = False
@@ -230,7 +232,8 @@ class History:
 
     def __repr__(self) -> str:
         return (
-            f"<History to {self.origin:%Y-%m-%d}: {len(self.universe)} assets, {len(self.prices)} days;"
+            f"<History to {self.origin:%Y-%m-%d}: {counted(len(self.universe), 'asset')},"
+            f" {counted(len(self.prices), 'day')};"
             f" to forecast: until {self.end:%Y-%m-%d}>"
         )
 
@@ -366,6 +369,8 @@ class MarketData:
 
     def __repr__(self) -> str:
         days = self.prices.index
-        calendar = "no earnings" if self.earnings is None else f"{len(self.earnings)} announcements"
+        calendar = (
+            "no earnings" if self.earnings is None else f"{counted(len(self.earnings), 'announcement')}"
+        )
         span = f"{days[0]:%Y-%m-%d} to {days[-1]:%Y-%m-%d}"
-        return f"<MarketData: {len(self.universe)} assets, {span}, {calendar}>"
+        return f"<MarketData: {counted(len(self.universe), 'asset')}, {span}, {calendar}>"

@@ -17,6 +17,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bdfm import _checks, _files
+from bdfm._reading import counted
 from bdfm._seeds import either_seed
 from bdfm.backtest.choices import JOINT
 from bdfm.backtest.protocol import Floats, Forecaster, History, QuantileForecast, check_made
@@ -101,7 +102,8 @@ def evaluate(
     if tuple(forecast.assets) != history.assets:
         odd = sorted(set(forecast.assets) ^ set(history.assets))
         raise DataError(
-            f"{where}: the forecast has {len(forecast.assets)} assets, expected the {len(history.assets)} of"
+            f"{where}: the forecast has {counted(len(forecast.assets), 'asset')}, expected the"
+            f" {len(history.assets)} of"
             f" the universe in its order ({_checks.first(odd) if odd else 'the order differs'})."
         )
     returns = realised.reindex(list(history.assets)).to_numpy(dtype=np.float64)

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import pandas as pd
 
+from bdfm._reading import counted
 from bdfm._statistics import MIN_ORIGINS, p_text
 from bdfm._strict import strict
 from bdfm.backtest.choices import JOINT, SCORES, Score, unit_of
@@ -226,7 +227,7 @@ class Scoreboard:
         unit = unit_of(self.score)
         begin = (
             f"Best is {best}: mean {SCORES[self.score]} {table['score'].iloc[0]:.5f} over"
-            f" {len(self.origins)} origins, better than {second} by {unit.shown(-gap.mean)}"
+            f" {counted(len(self.origins), 'origin')}, better than {second} by {unit.shown(-gap.mean)}"
         )
         if not np.isfinite(gap.se):
             return (

@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from bdfm._optional import optional
+from bdfm._reading import counted
 from bdfm.backtest.protocol import Floats, History, QuantileForecast
 from bdfm.backtest.simulation import Baseline, Simulation
 from bdfm.data.covariance import (
@@ -132,7 +133,8 @@ class HAR(EWMA):
         rows = np.isfinite(y) & np.isfinite(x[use]).all(axis=2)
         if rows.sum() < 50 * len(self.windows):
             raise DataError(
-                f"{self.name}: {rows.sum()} observations of volatility before {history.origin:%Y-%m-%d} are"
+                f"{self.name}: {counted(rows.sum(), 'observation')} of volatility before"
+                f" {history.origin:%Y-%m-%d} are"
                 " too few for its regression. Choose a later origin, or shorter windows."
             )
         design = np.column_stack([np.ones(rows.sum()), x[use][rows]])

@@ -289,7 +289,7 @@ def _checked_origins(
     dates = sorted(_checks.as_date(d, where=where) for d in origins)
     if not dates:
         raise DataError(f"{where}: none given. Give at least one date.")
-    _checks.unique([f"{d:%Y-%m-%d}" for d in dates], what="dates", where=where)
+    _checks.unique([f"{d:%Y-%m-%d}" for d in dates], what="date", where=where)
     first, last = data.prices.index[0], data.prices.index[-1]
     ends = [period_edges(d, period=period, n_past=0, n_future=1)[1] for d in dates]
     beyond = [d for d, end in zip(dates, ends, strict=True) if (end - last).days > MAX_SHORT_DAYS]

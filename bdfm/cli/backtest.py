@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bdfm._reading import counted
 from bdfm.backtest.choices import CHAINS, DRAWS, MAX_RHAT, MAX_SWEEPS, MIN_ESS, N_DRAWS, SCORES, THIN, TUNE
 from bdfm.cli.console import interruptible, out, say_read
 from bdfm.cli.options import (
@@ -132,7 +133,7 @@ def backtest(
         raise DataError(f"--warm: {NO_MONTHS} Leave out --warm, or give --period-days 28.")
     if late:
         chosen = [Late(f, late) for f in chosen]
-    _checks.unique([f.name for f in chosen], what="forecasters", where="backtest")
+    _checks.unique([f.name for f in chosen], what="forecaster", where="backtest")
     period: Any = "month" if calendar_months else period_days
     aliases = aliases_of(alias)
     begin, stop = (
@@ -230,7 +231,7 @@ def _show_run(run: Run) -> None:
     rps = scores["rps"].to_numpy()
     mean = with_error(rps.mean(), diebold_mariano(rps - rps.mean()).se, "{:.5f}".format)
     out.print(
-        f"{run.name}: RPS {mean} over {len(scores)} origin{'' if len(scores) == 1 else 's'};"
+        f"{run.name}: RPS {mean} over {counted(len(scores), 'origin')};"
         f" {scores['seconds'].mean():.1f} s an origin. {run.folder}",
         markup=False,
         soft_wrap=True,

@@ -125,6 +125,7 @@ def decide(
 ) -> None:
     """Choose a portfolio within the limits of M6, or under a mandate. The forecast keeps it."""
     from bdfm import _files
+    from bdfm._reading import counted
     from bdfm.cli.show import show_decision
     from bdfm.data.sources import read_universe
     from bdfm.forecast.forecast import Forecast
@@ -150,7 +151,9 @@ def decide(
             # what a book may be, the choice itself says
             table = read_portfolios(holdings, loaded.assets, accept=None, what="holdings")
             if len(table) != 1:
-                raise DataError(f"--holdings: {holdings.name} holds {len(table)} portfolios. Keep one.")
+                raise DataError(
+                    f"--holdings: {holdings.name} holds {counted(len(table), 'portfolio')}. Keep one."
+                )
             held = {str(k): float(w) for k, w in table.iloc[0].items()}
         columns = None if universe is None else read_universe(universe)
         decision = decided(loaded, settings, holdings=held, universe=columns)

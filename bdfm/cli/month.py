@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bdfm import _json
-from bdfm._reading import cut, quoted
+from bdfm._reading import counted, cut, quoted
 from bdfm.cli.console import err, interruptible, out, quiet, say_read
 from bdfm.cli.options import (
     Accept,
@@ -74,7 +74,8 @@ def demo(
     with interruptible():
         month = make_month(run_file)
         out.print(
-            f"Demo: {len(month.panel.assets)} assets, forecast of the 4 weeks after {DEMO_ORIGIN:%Y-%m-%d},"
+            f"Demo: {counted(len(month.panel.assets), 'asset')}, forecast of the 4 weeks after"
+            f" {DEMO_ORIGIN:%Y-%m-%d},"
             " model house."
         )
         _run(month)
@@ -211,7 +212,8 @@ def _run_one(month_file: Path, *, check: bool) -> dict[str, Any]:
     panel, decided = month.panel, month.run.decided
     say_read(*month.tables)
     out.print(
-        f"{panel.n_history} periods to {panel.origin:%Y-%m-%d}, {len(panel.assets)} assets, model"
+        f"{counted(panel.n_history, 'period')} to {panel.origin:%Y-%m-%d},"
+        f" {counted(len(panel.assets), 'asset')}, model"
         f" {month.model.name}{_horizons(month)}; {_counted(month)},"
         f" {'no decision' if decided is None else f'decision {decided.name}'}."
     )
@@ -334,8 +336,9 @@ def _run(month: Month) -> None:
     n_classes = len(panel.asset_classes)
     say_read(*month.tables)
     out.print(
-        f"{panel.n_history} periods to {panel.origin:%Y-%m-%d}, {len(panel.assets)} assets in"
-        f" {n_classes} class{'' if n_classes == 1 else 'es'}{_horizons(month)}. Sampling"
+        f"{counted(panel.n_history, 'period')} to {panel.origin:%Y-%m-%d},"
+        f" {counted(len(panel.assets), 'asset')} in"
+        f" {counted(n_classes, 'class')}{_horizons(month)}. Sampling"
         f" {month.run.sampler.chains} chains ..."
     )
     _note(month)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from bdfm._reading import counted
 from bdfm._sheet import Sheet
 from bdfm.cli.console import out
 
@@ -75,7 +76,7 @@ def show_decision(decision: Decision, forecast: Forecast) -> None:
 
 def show_trades(decision: Decision, trades: pd.DataFrame, n_most: int = 15) -> None:
     """Turnover, cost, and the largest trades."""
-    out.print(f"{len(trades)} trades, turnover {decision.turnover:.1%}, cost {decision.cost:.4%}:")
+    out.print(f"{counted(len(trades), 'trade')}, turnover {decision.turnover:.1%}, cost {decision.cost:.4%}:")
     whole = trades["shares"].notna().any()
     table = Sheet("", ["asset"], ["from, %", "to, %", *(["shares"] if whole else []), "cost, %"])
     order = trades["trade"].abs().sort_values(ascending=False, kind="stable").index

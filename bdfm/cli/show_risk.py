@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from bdfm._reading import counted
 from bdfm._sheet import Sheet
 from bdfm.cli.console import out
 from bdfm.risk.choices import Kind
@@ -29,7 +30,7 @@ def left_out(book: Book) -> None:
     """Print the assets that no model was fitted to."""
     if book.left_out:
         out.print(
-            f"Left out for want of returns in the last {len(book.returns)} periods:"
+            f"Left out for want of returns in the last {counted(len(book.returns), 'period')}:"
             f" {', '.join(book.left_out)}.",
             markup=False,
         )
@@ -69,7 +70,7 @@ def volatilities(book: Book) -> None:
     meaning = meanings(book)
     for name, own in book.models.items():
         n = len(own.factors)
-        size = f"{len(own.assets)} assets, {n} factor{'' if n == 1 else 's'}"
+        size = f"{counted(len(own.assets), 'asset')}, {counted(n, 'factor')}"
         out.print(f"{name}: {size}; {'; '.join(own.notes)}. {_sentence(meaning[name])}", markup=False)
     beside = f" ({BAYESIAN}: over its own period)" if BAYESIAN in book.models else ""
     table = Sheet(
@@ -194,7 +195,9 @@ def alphas(found: Pricing | None) -> None:
     out.print(shown)
     if found.grs == found.grs:
         joint = f"F{found.grs_freedom} = {found.grs:.2f}, {p_text(found.grs_p_value)}"
-        out.print(f"All {len(tested)} alphas zero (Gibbons, Ross and Shanken): {joint}.", markup=False)
+        out.print(
+            f"All {counted(len(tested), 'alpha')} zero (Gibbons, Ross and Shanken): {joint}.", markup=False
+        )
     else:
         out.print(
             f"Gibbons, Ross and Shanken's test of all {len(tested)} alphas needs more periods"
@@ -221,7 +224,8 @@ def tails(results: Mapping[tuple[str, str], TailBacktest], failures: Mapping[str
     table = tail_table(results)
     first = next(iter(results.values()))
     shown = Sheet(
-        f"Value at risk at {first.level:g}, one period ahead, over {len(first.series)} periods: p-values",
+        f"Value at risk at {first.level:g}, one period ahead, over {counted(len(first.series), 'period')}:"
+        " p-values",
         ["portfolio", "model"],
         ["beyond", "expected", "number", "clusters", "both", "expected shortfall"],
     )

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bdfm import _checks, _tables
+from bdfm._reading import counted
 from bdfm.data.features import Closes, Floats, day_numbers
 from bdfm.errors import DataError
 
@@ -38,7 +39,7 @@ def volatility_table(volatility: pd.DataFrame, *, until: pd.Timestamp | None = N
     where = "volatility"
     table = volatility.set_axis(_checks.days(volatility.index, where=where), axis=0).sort_index()
     table = _checks.numeric(table.set_axis(table.columns.astype(str), axis=1), where=where)
-    _checks.unique(table.columns, what="symbols", where=where, hint="Keep one column of each.")
+    _checks.unique(table.columns, what="symbol", where=where, hint="Keep one column of each.")
     table = _tables.once_a_day(table, where=where)
     if until is not None:
         table = table.loc[table.index <= until]
@@ -96,7 +97,7 @@ def outside_volatility(
         if abs(apart) > np.log(_APART):
             raise DataError(
                 f"volatility: {name}'s is {np.exp(apart):.3g} times what its price moved by, at the median of"
-                f" {len(own)} periods. {_UNIT}"
+                f" {counted(len(own), 'period')}. {_UNIT}"
             )
     return _less_own_past(gap)
 

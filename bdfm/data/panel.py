@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from bdfm import _checks, _labels, _renamed, _tables
 from bdfm._html import opening
 from bdfm._kinds import texts
+from bdfm._reading import counted
 from bdfm._strict import strict
 from bdfm.data import features, plots
 from bdfm.data.assembly import assemble
@@ -489,7 +490,7 @@ class Panel:
         assets = texts(assets)
         if not assets:
             raise DataError("select: no assets given. Name at least one.")
-        _checks.unique(assets, what="symbols", where="select")
+        _checks.unique(assets, what="symbol", where="select")
         _checks.known(assets, self.assets, what="symbol", where="select")
         chosen = [self.assets.index(x) for x in assets]
         part = self._dataset.isel({ASSET: chosen})
@@ -528,8 +529,10 @@ class Panel:
         missing = float(self.history[RETURNS].isnull().mean())
         n_classes = len(self.asset_classes)
         return (
-            f"<Panel: {len(self.assets)} assets in {n_classes} class{'es' if n_classes > 1 else ''},"
-            f" {self.n_history} periods of {describe(self.settings.period)} to {self.origin:%Y-%m-%d},"
+            f"<Panel: {counted(len(self.assets), 'asset')} in"
+            f" {counted(n_classes, 'class')},"
+            f" {counted(self.n_history, 'period')} of {describe(self.settings.period)} to"
+            f" {self.origin:%Y-%m-%d},"
             f" {self.n_future} future, {missing:.1%} of returns missing"
             f"{f', prices about every {self.settings.spacing_days} days' if self.settings.sparse else ''}>"
         )

@@ -22,7 +22,7 @@ from pandas.tseries.holiday import (
 )
 
 from bdfm import _checks
-from bdfm._reading import quoted
+from bdfm._reading import counted, quoted
 from bdfm.data.choices import MAX_DAYS, MAX_HORIZON
 from bdfm.errors import DataError
 
@@ -99,7 +99,8 @@ def period_edges(origin: pd.Timestamp, *, period: Period, n_past: int, n_future:
         return _edges(origin, period=period, n_past=n_past, n_future=n_future)
     except (OverflowError, ValueError) as error:  # OutOfBoundsDatetime is a ValueError
         raise DataError(
-            f"periods: {n_past} periods of {period} before {origin:%Y-%m-%d} and {n_future} after it reach"
+            f"periods: {counted(n_past, 'period')} of {period} before {origin:%Y-%m-%d} and {n_future}"
+            " after it reach"
             " beyond the years 1678 to 2261. Use fewer or shorter ones."
         ) from error
 

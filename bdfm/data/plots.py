@@ -10,6 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bdfm._figures import class_colours, new_figure
+from bdfm._reading import counted
 from bdfm.names import ASSET, PERIOD, PERIOD_START, RETURNS
 
 if TYPE_CHECKING:
@@ -39,7 +40,9 @@ def coverage(history: xr.Dataset, asset_classes: Sequence[str], class_index: NDA
     axes.set_yticks(range(n_assets), [str(history[ASSET].values[i]) for i in order], fontsize=7)
     axes.invert_yaxis()
     axes.set_xlabel("period")
-    axes.set_title(f"Returns known: {known.mean():.1%} of {n_assets} assets, {len(edges) - 1} periods")
+    axes.set_title(
+        f"Returns known: {known.mean():.1%} of {n_assets} assets, {counted(len(edges) - 1, 'period')}"
+    )
     handles = [Patch(color=c, label=x) for c, x in zip(colours, asset_classes, strict=True)]
     handles.append(Patch(color="#eeeeee", label="missing"))
     figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)

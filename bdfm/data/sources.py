@@ -16,7 +16,7 @@ import pandas as pd
 from bdfm import _checks, _columns, _dates, _numbers, _symbols, _tables
 from bdfm._kinds import of_kind, texts
 from bdfm._optional import optional
-from bdfm._reading import READING, Reading, line_of
+from bdfm._reading import READING, Reading, counted, line_of
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.tables import Tables
 from bdfm.data.reading import raw, rows
@@ -284,7 +284,7 @@ def read_aliases(path: PathLike) -> _symbols.Aliases:
     table = _records(path, "aliases", reading, {})
     if table.shape[1] != 2:
         raise DataError(
-            f"aliases: {path} has {table.shape[1]} columns. Two were expected: old and new symbol."
+            f"aliases: {path} has {counted(table.shape[1], 'column')}. Two were expected: old and new symbol."
         )
     rows = [(str(old), str(new)) for old, new in table.to_numpy()]
     first, second = map(str, table.columns)
@@ -337,7 +337,7 @@ def yahoo(symbols: Sequence[str], start: object, end: object) -> pd.DataFrame:
     symbols = texts(symbols)
     if not symbols:
         raise DataError(f"{where}: no symbols given. Name at least one.")
-    _checks.unique(symbols, what="symbols", where=where)
+    _checks.unique(symbols, what="symbol", where=where)
     first_day, last_day = (
         _checks.as_date(start, where=f"{where} start"),
         _checks.as_date(end, where=f"{where} end"),

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bdfm import _checks, _memory, _symbols, _tables
+from bdfm._reading import counted
 from bdfm.data import features
 from bdfm.data.periods import describe
 from bdfm.data.settings import MIN_PERIODS, PanelSettings
@@ -62,7 +63,8 @@ def earnings_flags(
     if len(outside):
         names = outside.unique()
         warnings.warn(
-            f"earnings: {len(outside)} announcements of {len(names)} symbols outside the universe are ignored"
+            f"earnings: {counted(len(outside), 'announcement')} of {len(names)} symbols outside the"
+            " universe are ignored"
             f" ({_checks.first(names)}).",
             DataWarning,
             stacklevel=3,

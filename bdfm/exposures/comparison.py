@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bdfm import _checks
 from bdfm._optional import optional
+from bdfm._reading import counted
 from bdfm._seeds import either_seed
 from bdfm._statistics import long_run_variance
 from bdfm._strict import strict
@@ -117,7 +118,9 @@ class Comparison:
 
     def plot(self) -> Figure:
         """Bars of the standardised errors."""
-        return plots.error_bars(self.table(), f"Errors on the {self.part} part, {len(self.days)} days")
+        return plots.error_bars(
+            self.table(), f"Errors on the {self.part} part, {counted(len(self.days), 'day')}"
+        )
 
     def __repr__(self) -> str:
         table = self.table()[[f"{k}_standardised" for k in KINDS]]

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bdfm import _checks, _labels, _tables
 from bdfm._kinds import of_kind, texts
+from bdfm._reading import counted
 from bdfm._seeds import either_seed
 from bdfm._strict import strict
 from bdfm.data.doubts.door import doubt
@@ -140,14 +141,15 @@ class ExposureData:
                 raise DataError(
                     f"{where}: {given} {what} given, the arrays have {expected}. Give one for each."
                 )
-        for what, values in (("assets", labels), ("factor names", names), ("days", index)):
+        for what, values in (("asset", labels), ("factor name", names), ("day", index)):
             _checks.unique(values, what=what, where=where, hint="Keep one of each.")
-        _checks.printable((*labels, *names), what="names", where=where)
+        _checks.printable((*labels, *names), what="name", where=where)
         if not index.is_monotonic_increasing:
             raise DataError(f"{where}: days are not ascending. Sort the rows by day.")
         if not labels or not names:
             raise DataError(
-                f"{where}: {len(labels)} assets and {len(names)} factors. Give at least one of each."
+                f"{where}: {counted(len(labels), 'asset')} and {counted(len(names), 'factor')}. Give at"
+                " least one of each."
             )
         if np.isinf(r).any():
             raise DataError(
@@ -336,7 +338,7 @@ class ExposureData:
         """Data of some assets, in the order given, on the same split."""
         assets = texts(assets)
         _checks.known(assets, self.assets, what="asset", where="select")
-        _checks.unique(assets, what="assets", where="select", hint="Name each once.")
+        _checks.unique(assets, what="asset", where="select", hint="Name each once.")
         if not len(assets):
             raise DataError("select: no assets named. Name at least one.")
         index = [self.assets.index(a) for a in assets]
@@ -354,7 +356,7 @@ class ExposureData:
             for s in [self.days_of(name)]
         ]
         return (
-            f"ExposureData: {len(self.assets)} assets, factors {_checks.first(self.factor_names)};"
+            f"ExposureData: {counted(len(self.assets), 'asset')}, factors {_checks.first(self.factor_names)};"
             f" {', '.join(parts)}"
         )
 
@@ -440,7 +442,8 @@ def _on_common_days(
     days = inside.intersection(factors.index)
     if len(odd) > MAX_ODD_SHARE * max(len(inside), 1) or not len(days):
         raise DataError(
-            f"{where}: {len(odd)} days are in one of prices and factors only, beside {len(days)} in both"
+            f"{where}: {counted(len(odd), 'day is', 'days are')} in one of prices and factors only, beside"
+            f" {len(days)} in both"
             f" ({_checks.first(f'{d:%Y-%m-%d}' for d in odd)}). Give tables of one calendar."
         )
     start = prices.index[prices.index < days[0]]

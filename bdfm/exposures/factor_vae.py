@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bdfm import _checks, _files
 from bdfm._optional import optional
+from bdfm._reading import counted
 from bdfm._strict import strict, strict_fields
 from bdfm.errors import DataError
 from bdfm.exposures.choices import GAMMA, N_LATENTS
@@ -360,7 +361,8 @@ class TrainedFactorVAE:
         """
         if data.assets != self.assets:
             raise DataError(
-                f"FactorVAE: trained on {len(self.assets)} assets ({_checks.first(self.assets)}), the data"
+                f"FactorVAE: trained on {counted(len(self.assets), 'asset')}"
+                f" ({_checks.first(self.assets)}), the data"
                 f" have {len(data.assets)} ({_checks.first(data.assets)}). Give the same, in the same order."
             )
         begun = time.perf_counter()

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bdfm import _checks
 from bdfm._optional import optional
+from bdfm._reading import counted
 from bdfm._seeds import either_seed
 from bdfm._strict import strict
 from bdfm.errors import DataError
@@ -210,7 +211,9 @@ class LatentAnalysis:
         )
         both = pd.concat([mean, exposure], axis=1, join="inner").dropna()
         r = float(np.corrcoef(both.to_numpy(), rowvar=False)[0, 1])
-        title = f"{latent} against the {factor} exposure: correlation {r:.2f} over {len(both)} days"
+        title = (
+            f"{latent} against the {factor} exposure: correlation {r:.2f} over {counted(len(both), 'day')}"
+        )
         return plots.two_series(both.iloc[:, 0], both.iloc[:, 1], title)
 
 

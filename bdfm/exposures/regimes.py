@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bdfm import _checks
 from bdfm._optional import optional
+from bdfm._reading import counted
 from bdfm._seeds import either_seed
 from bdfm._strict import strict
 from bdfm.exposures import plots
@@ -133,9 +134,8 @@ class Regimes:
 
     def __repr__(self) -> str:
         n = int(self.labels.max())
-        return (
-            f"Regimes: {n} clusters of {self.source}, {len(self.spells())} spells in {len(self.labels)} days"
-        )
+        spells, days = counted(len(self.spells()), "spell"), counted(len(self.labels), "day")
+        return f"Regimes: {n} clusters of {self.source}, {spells} in {days}"
 
     def _repr_html_(self) -> str:
         return f"<p>{escape(repr(self))}</p>{self.summary().round(3).to_html()}"

@@ -15,6 +15,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bdfm import _checks, _files
+from bdfm._reading import counted
 from bdfm._strict import strict
 from bdfm.errors import DataError
 from bdfm.exposures import plots
@@ -276,7 +277,8 @@ class Exposures:
         names = _checks.first(self.factor_names, 4)
         sd = "with" if self.exposure_sd is not None else "without"
         return (
-            f"Exposures by {self.method}: {len(self.assets)} assets to {names}, {len(days)} days from"
+            f"Exposures by {self.method}: {counted(len(self.assets), 'asset')} to {names},"
+            f" {counted(len(days), 'day')} from"
             f" {days[0]:%Y-%m-%d} to {days[-1]:%Y-%m-%d}, {sd} uncertainty"
         )
 

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bdfm import _checks
+from bdfm._reading import counted
 from bdfm._strict import strict, strict_fields
 from bdfm.data.weighting import half_life_of
 from bdfm.errors import DataError
@@ -198,7 +199,7 @@ def exposures_volatility(
     life = half_life_of(half_life_days, what="half_life_days", where=where)
     names, w = portfolios(weights, exposures.assets)
     if len(w) != 1:
-        raise DataError(f"{where}: {len(w)} portfolios ({_checks.first(names or ())}). Give one.")
+        raise DataError(f"{where}: {counted(len(w), 'portfolio')} ({_checks.first(names or ())}). Give one.")
     held = w[0] != 0
     errors, factors, b = _errors(exposures, returns)
     products = _recent(factors[:, :, None] * factors[:, None, :], life)
@@ -235,7 +236,7 @@ def factor_hedge(exposures: Exposures, weights: Weights) -> pd.DataFrame:
     """
     names, w = portfolios(weights, exposures.assets)
     if len(w) != 1:
-        raise DataError(f"factor hedge: {len(w)} books ({_checks.first(names or ())}). Give one.")
+        raise DataError(f"factor hedge: {counted(len(w), 'book')} ({_checks.first(names or ())}). Give one.")
     held = w[0] != 0
     path = -np.einsum("i,tik->tk", w[0][held], exposures.exposures.to_numpy()[:, held])
     days = exposures.dataset[DAY].to_index()

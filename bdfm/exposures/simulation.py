@@ -133,9 +133,7 @@ class MovingBetasStudy:
         """Study of ``n_replicates`` simulations; latent methods count by their ``observed_exposures``."""
         design = design or MovingBetas()
         _checks.at_least(n_replicates, 1, what="n_replicates", where="moving betas")
-        _checks.unique(
-            [m.name for m in methods], what="methods", where="moving betas", hint="Name each once."
-        )
+        _checks.unique([m.name for m in methods], what="method", where="moving betas", hint="Name each once.")
         if not methods:
             raise DataError("moving betas: no methods given. Give at least one.")
         paths = {

@@ -149,7 +149,7 @@ class Several(Edit):
     def _check(self) -> None:
         if not self.assets:
             raise DataError(f"{self.kind}: no asset named. Name at least one.")
-        _checks.unique(self.assets, what="assets", where=self.kind, hint="Name each once.")
+        _checks.unique(self.assets, what="asset", where=self.kind, hint="Name each once.")
 
     @override
     def members(self, state: State) -> Symbols:

@@ -101,7 +101,7 @@ def parse_edits(texts: Sequence[str]) -> Iterator[Edit]:
         named = [unquoted(w) for w in words if w not in settings]
         fields = EDITS[kind].words
         told = [*fields[: len(named)], *(w.partition("=")[0] for w in settings)]
-        _checks.unique(told, what="settings", where=where, hint="Give each once, with or without its name.")
+        _checks.unique(told, what="setting", where=where, hint="Give each once, with or without its name.")
         if fields == ("assets",):
             said = {k: table[k].split(",") for k in _names_of_assets(EDITS[kind]) & table.keys()}
             table |= said if said and not named else said | {"assets": named}

@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from bdfm import _blocks, _checks, _files, _folders, _memory
 from bdfm._html import opening
 from bdfm._netcdf import lacking
+from bdfm._reading import counted
 from bdfm._strict import strict
 from bdfm.errors import DataError, FileError, UnknownLabelError
 from bdfm.forecast import effects, pictures, submission
@@ -274,11 +275,9 @@ class Forecast(Actions):
     def __repr__(self) -> str:
         equal = self._state.weights_unless_equal is None
         weighted = "" if equal else f" ({self.effective_draws:,.0f} effective)"
-        changes = (
-            f", {len(self.records)} change{'s' if len(self.records) > 1 else ''}" if self.records else ""
-        )
+        changes = f", {counted(len(self.records), 'change')}" if self.records else ""
         return (
-            f"<Forecast {self.origin:%Y-%m-%d} to {self.end:%Y-%m-%d}: {len(self.assets)} assets,"
+            f"<Forecast {self.origin:%Y-%m-%d} to {self.end:%Y-%m-%d}: {counted(len(self.assets), 'asset')},"
             f" {self.n_draws:,} draws{weighted}{changes}>"
         )
 

@@ -12,7 +12,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from bdfm import _blocks, _checks, _labels
-from bdfm._reading import short
+from bdfm._reading import counted, short
 from bdfm.errors import DataError
 from bdfm.forecast.columns import GIVE_SIMPLE, Floats, check_returns
 from bdfm.forecast.entropy import effective_number
@@ -78,13 +78,15 @@ class State:
             raise DataError(f"{where}: draws have shape {raw.shape}, expected (draw, {len(labels)} assets).")
         if len(labels) < 2:
             raise DataError(f"{where}: {len(labels)} asset given. Ranks need at least 2.")
-        _checks.unique(labels, what="symbols", where=where, hint="Keep one column of each.")
+        _checks.unique(labels, what="symbol", where=where, hint="Keep one column of each.")
         titles = labels
         if names is not None:
             titles = _labels.names_of(names, what="names", where=where, of=labels, blank=True)
         for what, given in (("asset classes", classes), ("names", titles)):
             if len(given) != len(labels):
-                raise DataError(f"{where}: {len(given)} {what} for {len(labels)} assets. Give one for each.")
+                raise DataError(
+                    f"{where}: {len(given)} {what} for {counted(len(labels), 'asset')}. Give one for each."
+                )
         ready = take_over and raw.dtype == np.float32 and raw.flags.c_contiguous
         draws = raw if ready else _single(raw)
         check_returns(draws, labels, where=where, remedy=GIVE_SIMPLE)

@@ -143,7 +143,7 @@ def _weights(text: str) -> dict[str, float]:
             " out, or give it another weight."
         )
     hint = "Name each asset once, with its whole weight."
-    _checks.unique(symbols, what="assets", where=f"view {short(text)!r}", hint=hint)
+    _checks.unique(symbols, what="asset", where=f"view {short(text)!r}", hint=hint)
     signs = [-1 if t["sign"] == "-" else 1 for t in terms]
     return {s: sign * float(t["weight"] or 1) for s, sign, t in zip(symbols, signs, terms, strict=True)}
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bdfm import _blocks, _checks
-from bdfm._reading import short
+from bdfm._reading import counted, short
 from bdfm.errors import BdfmError, DataError, InfeasibleViewError, UnknownLabelError
 from bdfm.forecast.entropy import effective_number
 from bdfm.forecast.event_views import check_orders
@@ -298,7 +298,7 @@ class _Problem:
             else:
                 reason = (
                     f"together with {against} it leaves {effective_number(weights):,.0f} effective of"
-                    f" {len(self.prior):,} draws, at least {self.least:,.0f} are needed"
+                    f" {counted(len(self.prior), 'draw')}, at least {self.least:,.0f} are needed"
                 )
         return f"view {str(view)!r}: {reason}. {self._way_out(view, others)}"
 

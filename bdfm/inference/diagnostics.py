@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from bdfm._checks import first
 from bdfm._figures import pyplot
+from bdfm._reading import counted
 from bdfm.errors import DataError
 from bdfm.inference.choices import ESS_MIN, RHAT_MAX
 from bdfm.inference.ess import bfmi, rhat_and_ess
@@ -336,4 +337,4 @@ def _rounded_down(value: float) -> str:
 
 
 def _count(n: int, noun: str) -> str:
-    return f"{n or 'no'} {noun}{'' if n == 1 else 's'}"
+    return counted(n, noun) if n else f"no {noun}s"

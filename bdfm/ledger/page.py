@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bdfm._reading import counted
 from bdfm._statistics import with_error
 from bdfm.backtest.run import EQUAL_RPS
 from bdfm.backtest.significance import diebold_mariano
@@ -122,7 +123,7 @@ def track_html(found: Track) -> str:
     """Page of a track."""
     tables = dict(texts(found))
     origins = [str(x) for x in found.months.index]
-    title = f"Record of {len(origins)} month{'s' if len(origins) > 1 else ''}, {origins[0]} to {origins[-1]}"
+    title = f"Record of {counted(len(origins), 'month')}, {origins[0]} to {origins[-1]}"
     pictures = []
     if found.alarm is not None:
         log_e = np.log10(found.alarm.e_values)

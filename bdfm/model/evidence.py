@@ -52,7 +52,7 @@ def check_evidence(
     _checks.known([e.asset for e in evidence], panel.assets, what="asset", where=where)
     for horizon in dict.fromkeys(e.horizon for e in evidence):
         named = [e.asset for e in evidence if e.horizon == horizon]
-        _checks.unique(named, what="assets", where=where, hint="Combine them into one.")
+        _checks.unique(named, what="asset", where=where, hint="Combine them into one.")
     for e in evidence:
         if _checks.at_least(e.horizon, 1, what="horizon", where=f"{where} on {e.asset}") > panel.n_future:
             raise DataError(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from scipy.special import gammaln
 
-from bdfm._reading import short
+from bdfm._reading import counted, short
 from bdfm._settings import Settings
 from bdfm._settings_errors import settings_error
 from bdfm.errors import ModelError, UnknownLabelError
@@ -115,7 +115,7 @@ def checked_features(
         gaps = np.argwhere(~np.isfinite(x))
         if len(gaps):
             raise ModelError(
-                f"{who}: {name} has {len(gaps)} values that are not finite, first at"
+                f"{who}: {name} has {counted(len(gaps), 'value')} that are not finite, first at"
                 f" {tuple(gaps[0].tolist())} of ({', '.join(declared[name])}). Fill them, such as with 0: no"
                 " effect."
             )

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from bdfm import _blocks
 from bdfm._kinds import of_kind
+from bdfm._reading import counted
 from bdfm._strict import strict
 from bdfm.errors import DataError
 from bdfm.forecast.forecast import Forecast
@@ -271,7 +272,8 @@ def decide(
     left_out = tuple(a for a, f in zip(forecast.assets, fixed, strict=True) if f)
     if len(forecast.assets) - len(left_out) < 2:
         raise DataError(
-            f"decision: {len(forecast.assets) - len(left_out)} assets have returns that vary. At least 2 are"
+            f"decision: {counted(len(forecast.assets) - len(left_out), 'asset has', 'assets have')}"
+            " returns that vary. At least 2 are"
             " needed."
         )
     known = forecast.closes if prices is None else prices
@@ -280,7 +282,8 @@ def decide(
     assets = [a for a, f in zip(forecast.assets, fixed, strict=True) if not f]
     if own.max_weight * len(assets) < 1 - 1e-9:
         raise DataError(
-            f"decision: max_weight {own.max_weight:g} times {len(assets)} assets is below 1. Give at"
+            f"decision: max_weight {own.max_weight:g} times {counted(len(assets), 'asset')} is below 1."
+            " Give at"
             f" least {1 / len(assets):.3g}."
         )
     chosen = of_exposure(forecast, assets, own)

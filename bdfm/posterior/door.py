@@ -14,6 +14,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bdfm import _checks, _renamed
+from bdfm._reading import counted
 from bdfm._version import __version__
 from bdfm.data.panel import Panel
 from bdfm.errors import DataError, FileError, ModelError, UnknownLabelError
@@ -137,7 +138,7 @@ def _in_order(draws: xr.Dataset, dim: str, labels: list[Any], where: str) -> xr.
         absent = [str(x) for x in expected if x not in set(found)]
         parts = [f"unknown: {_checks.first(alien)}"] if alien else []
         parts += [f"missing: {_checks.first(absent)}"] if absent else []
-        parts += [] if parts else [f"{len(found)} labels for {len(expected)}"]
+        parts += [] if parts else [f"{counted(len(found), 'label')} for {len(expected)}"]
         raise DataError(f"{where}: the {dim} labels of the draws are not the panel's ({'; '.join(parts)}).")
     return draws.sel({dim: expected})
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bdfm import _checks
 from bdfm._figures import pyplot
+from bdfm._reading import counted
 from bdfm._seeds import either_seed
 from bdfm._strict import strict
 from bdfm.model.equations import model_data
@@ -57,7 +58,8 @@ class LeaveOneOut:
 
     def __repr__(self) -> str:
         return (
-            f"<bdfm.LeaveOneOut: {int(self.pit.notnull().sum())} returns, elpd {float(self.elpd.elpd):.1f}"
+            f"<bdfm.LeaveOneOut: {counted(int(self.pit.notnull().sum()), 'return')}, elpd"
+            f" {float(self.elpd.elpd):.1f}"
             f" (se {float(self.elpd.se):.1f}), {self.n_doubtful} doubtful>"
         )
 

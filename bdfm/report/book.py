@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bdfm import _checks
-from bdfm._reading import cut
+from bdfm._reading import counted, cut
 from bdfm._symbols import Aliases, check_aliases, did_you_mean
 from bdfm.data.doubts.door import doubt_aliases, doubt_beside
 from bdfm.data.factor_files import read_factors
@@ -289,7 +289,8 @@ def _benchmark(r: Request, given: str, symbols: list[str]) -> pd.Series[float]:
     )
     if len(table) != 1:
         raise DataError(
-            f"--benchmark: {path.name} holds {len(table)} portfolios ({_checks.first(table.index)})."
+            f"--benchmark: {path.name} holds {counted(len(table), 'portfolio')}"
+            f" ({_checks.first(table.index)})."
             " Keep one."
         )
     row = table.iloc[0]

@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from bdfm._reading import counted
 from bdfm.exposures.risk import HALF_LIFE_DAYS
 from bdfm.report.book import BAYESIAN, Book
 from bdfm.risk.choices import Kind
@@ -47,7 +48,8 @@ def meanings(book: Book) -> dict[str, str]:
     r = book.request
     one = book.length.words(1)
     weights = "each alike" if r.half_life_periods is None else f"with a half-life of {r.half_life_periods:g}"
-    window = f"over {len(book.returns)} periods of {one} to {book.returns.index[-1]:%Y-%m-%d}, {weights}"
+    periods = counted(len(book.returns), "period")
+    window = f"over {periods} of {one} to {book.returns.index[-1]:%Y-%m-%d}, {weights}"
     scaled = "" if book.horizon == 1 else f"; the variance of {one} times {book.horizon:g}"
     own = book.fits.estimators.get(Kind.TIME_SERIES.value)
     excess = isinstance(own, TimeSeriesEstimator) and own.risk_free is not None

@@ -11,6 +11,7 @@ import pandas as pd
 
 from bdfm import _checks
 from bdfm._figures import new_figure
+from bdfm._reading import counted
 from bdfm._statistics import interval, p_text
 from bdfm.errors import BdfmError, DataError
 from bdfm.report.book import Book
@@ -116,7 +117,8 @@ def tested_returns(book: Book, n_periods: int) -> pd.DataFrame:
     )
     if len(every) < need:
         raise DataError(
-            f"{where}: prices give {len(every)} periods; a window of {len(book.returns)} and {n_periods} to"
+            f"{where}: prices give {counted(len(every), 'period')}; a window of {len(book.returns)} and"
+            f" {n_periods} to"
             f" test need {need}. Test fewer, or take a shorter --window."
         )
     held = [a for a in book.held if a in every]

@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bdfm import _blocks
+from bdfm._reading import counted
 from bdfm.forecast.forecast import Forecast
 from bdfm.forecast.ranks import outcome_quantiles, weighted_quantiles
 from bdfm.forecast.sample import Sample
@@ -160,7 +161,8 @@ def _book_line(decision: Decision | None) -> str:
     top = held.loc[held.abs().sort_values(ascending=False, kind="stable").index[:3]]
     largest = ", ".join(f"{s} {w:.1%}" for s, w in top.items())
     return (
-        f"The book ({decision.title}): {len(held)} assets, {held.abs().sum():.0%} exposed; expected"
+        f"The book ({decision.title}): {counted(len(held), 'asset')}, {held.abs().sum():.0%} exposed;"
+        " expected"
         f" {risk['mean']:+.2%}, value at risk {risk['value_at_risk']:.2%}, expected shortfall"
         f" {risk['expected_shortfall']:.2%} at {decision.risk.level:.0%}; largest: {largest or 'cash'};"
         f" turnover {decision.turnover:.0%}, cost {decision.cost:.3%}."
@@ -254,7 +256,7 @@ def _happened(
     inside = float(np.mean(np.abs(place - 0.5) < 0.45))
     lines = [
         f"{said}: ranked probability score {score:.4f}, where equal fifths score 0.16; {inside:.0%} of"
-        f" {len(both)} assets came inside their 90 % interval.",
+        f" {counted(len(both), 'asset')} came inside their 90 % interval.",
         f"Least expected: {', '.join(f'{s} {found.loc[s, "came"]:+.1%}' for s in order[:4])}.",
     ]
     if before is not None:

@@ -131,8 +131,8 @@ def run_months(
     # Read alone: a run file that cannot be understood is an outcome of its own, not the end of the others.
     tasks = [_task(_checks.path_of(p, what="run file")) for p in paths]
     hint = "Give each month a file and a folder of its own."
-    _checks.unique([f"{t.path.resolve()}" for t in tasks], what="run files", where="run", hint=hint)
-    _checks.unique([f"{t.out.resolve()}" for t in tasks], what="folders of results", where="run", hint=hint)
+    _checks.unique([f"{t.path.resolve()}" for t in tasks], what="run file", where="run", hint=hint)
+    _checks.unique([f"{t.out.resolve()}" for t in tasks], what="folder of results", where="run", hint=hint)
     with _memory.within(memory, where="memory"):
         budget = _memory.budget()
     if scheduler is None and budget is not None:

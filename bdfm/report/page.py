@@ -16,6 +16,7 @@ import pandas as pd
 
 from bdfm import _checks, _files
 from bdfm._optional import optional
+from bdfm._reading import counted
 from bdfm._strict import strict
 from bdfm.forecast.forecast import CLOSES, Forecast
 from bdfm.names import FORECAST_FILE, REPORT_FILE
@@ -156,7 +157,7 @@ def report_html(
 def _forecast_section(forecast: Forecast, table: pd.DataFrame) -> str:
     effective, n = forecast.effective_draws, len(forecast.records)
     facts = [
-        f"{len(table)} assets",
+        f"{counted(len(table), 'asset')}",
         f"{forecast.n_draws:,} draws"
         + ("" if effective > forecast.n_draws - 1 else f", {effective:,.0f} effective"),
         {0: "no views or edits", 1: "1 view or edit"}.get(n, f"{n} views and edits"),
@@ -251,7 +252,7 @@ def _risk_section(forecast: Forecast) -> str:
     blank = f"<p>{BLANK_ERROR}</p>" if risk.table["posterior_error"].isna().any() else ""
     held = decision.weights[decision.weights != 0]
     text = (
-        f"<p>{escape(decision.title.capitalize())}: {len(held)} assets, sum of absolute weights"
+        f"<p>{escape(decision.title.capitalize())}: {counted(len(held), 'asset')}, sum of absolute weights"
         f" {held.abs().sum():.2f}. Over the span, in %; value at risk and expected shortfall at"
         f" {100 * risk.level:g} %. The Monte Carlo error is that of finitely many draws, the posterior error"
         " that of not knowing the parameters.</p>"

@@ -12,6 +12,7 @@ import pandas as pd
 
 from bdfm import _checks
 from bdfm._folders import file_in
+from bdfm._reading import counted
 from bdfm.errors import FileError
 from bdfm.forecast.forecast import Forecast
 from bdfm.ledger.ledger import Ledger
@@ -71,7 +72,7 @@ def _check_one_month(forecast: Forecast, posterior: Posterior, folder: Path) -> 
     same = all(str(own[k]) == str(other[k]) for k in own)
     if panel.origin != forecast.origin or not {*forecast.assets} <= {*panel.assets} or not same:
         one, two = (
-            f"{of['model']}, seed {of['seed']}, origin {x.origin:%Y-%m-%d}, {len(x.assets)} assets"
+            f"{of['model']}, seed {of['seed']}, origin {x.origin:%Y-%m-%d}, {counted(len(x.assets), 'asset')}"
             for of, x in ((own, panel), (other, forecast))
         )
         raise FileError(

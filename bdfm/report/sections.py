@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bdfm import _blocks
+from bdfm._reading import counted
 from bdfm.forecast.forecast import Forecast
 from bdfm.forecast.ranks import weighted_quantiles
 from bdfm.report.briefing import Briefing, conviction
@@ -137,7 +138,11 @@ def strips(forecast: Forecast, table: pd.DataFrame) -> str:
             f'<svg viewBox="0 0 1000 18" preserveAspectRatio="none">{line}{bars}{middle}</svg></td>'
             f"<td>{plain_zero(f'{values[3, k]:+.1%}')}</td><td class=class>{said}</td></tr>"
         )
-    more = "" if len(order) == len(table) else f" Of {len(table)} assets the {len(order)} of most conviction."
+    more = (
+        ""
+        if len(order) == len(table)
+        else f" Of {counted(len(table), 'asset')} the {len(order)} of most conviction."
+    )
     return (
         f"<p>Return over the span from {left:+.0%} to {right:+.0%}: the middle half dark, 5 to 95 % lighter,"
         f" 1 to 99 % lightest, the median and zero as lines; beside them the median and 5 to 95 %.{more}</p>"

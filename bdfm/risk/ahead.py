@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bdfm import _checks, _memory, _weights
 from bdfm._figures import pyplot
+from bdfm._reading import counted
 from bdfm._seeds import either_seed
 from bdfm._strict import strict
 from bdfm._symbols import is_cash
@@ -89,7 +90,7 @@ class RiskAhead:
             for m in tables
         )
         n = len(self.portfolios)
-        return f"<RiskAhead of {n} portfolio{'' if n == 1 else 's'} from {self.origin:%Y-%m-%d}: {told}>"
+        return f"<RiskAhead of {counted(n, 'portfolio')} from {self.origin:%Y-%m-%d}: {told}>"
 
     def _repr_html_(self) -> str:
         percent = "{:.2%}".format
@@ -198,7 +199,7 @@ def risk_ahead(
     _memory.check(
         8 * days * n_paths * posterior.n_draws * len(books),
         where=where,
-        what=f"{len(books)} portfolios over {days} days",
+        what=f"{counted(len(books), 'portfolio')} over {days} days",
         advice="Ask for fewer portfolios at a time, or a lower n_draws.",
     )
     gains = np.empty((days, n_paths * posterior.n_draws, len(books)))

@@ -17,6 +17,7 @@ from scipy.linalg import cho_factor, cho_solve
 from bdfm import _checks, _files
 from bdfm._html import opening
 from bdfm._kinds import texts
+from bdfm._reading import counted
 from bdfm._strict import strict
 from bdfm.errors import DataError, FileError
 from bdfm.names import (
@@ -152,7 +153,8 @@ class RiskModel:
                 )
             if not np.isfinite(array).all():
                 raise DataError(
-                    f"{where}: {what} has {(~np.isfinite(array)).sum()} values that are not finite."
+                    f"{where}: {what} has {counted((~np.isfinite(array)).sum(), 'value')} that are not"
+                    " finite."
                 )
         check_covariance(f, where)
         if (d < 0).any():
@@ -227,7 +229,7 @@ class RiskModel:
         """Risk model of some assets, in the order given; factors stay."""
         assets = texts(assets)
         _checks.known(assets, self.assets, what="asset", where="risk model")
-        _checks.unique(assets, what="assets", where="risk model")
+        _checks.unique(assets, what="asset", where="risk model")
         position = {a: i for i, a in enumerate(self.assets)}
         index = [position[a] for a in assets]
         history = None if self._history is None else self._history.sel({ASSET: list(assets)})
@@ -322,7 +324,7 @@ class RiskModel:
         """
         names, w = portfolios(benchmark, self.assets)
         if names is not None and len(names) != 1:
-            raise DataError(f"beta_to: {len(names)} benchmarks given. Give the weights of one.")
+            raise DataError(f"beta_to: {counted(len(names), 'benchmark')} given. Give the weights of one.")
         fx = w @ self._exposures @ self._factor_covariance
         covariance = (
             np.matmul(fx, np.swapaxes(self._exposures, -1, -2)) + self._specific_variance[..., None, :] * w
@@ -363,7 +365,8 @@ class RiskModel:
         if not (self._specific_variance > 0).all():
             none = [a for a, d in zip(self.assets, self._specific_variance, strict=True) if d <= 0]
             raise DataError(
-                f"risk model: Σ cannot be inverted, {len(none)} assets have no specific variance"
+                f"risk model: Σ cannot be inverted, {counted(len(none), 'asset has', 'assets have')} no"
+                " specific variance"
                 f" ({_checks.first(none)}). Leave them out with select."
             )
         scaled = self._exposures / self._specific_variance[:, None]
@@ -395,7 +398,8 @@ class RiskModel:
         when = "" if self.origin is None else f" at {self.origin:%Y-%m-%d}"
         draws = f", {self.n_draws:,} posterior draws" if self.n_draws else ""
         return (
-            f"<bdfm.RiskModel {self.kind}{when}: {len(self.assets)} assets, {len(self.factors)} factors"
+            f"<bdfm.RiskModel {self.kind}{when}: {counted(len(self.assets), 'asset')},"
+            f" {counted(len(self.factors), 'factor')}"
             f"{draws}, risk over {self.periods:g} period{'' if self.periods == 1 else 's'}>"
         )
 

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bdfm import _checks
+from bdfm._reading import counted
 from bdfm._strict import strict
 from bdfm.data.panel import Panel
 from bdfm.data.settings import PanelSettings
@@ -123,7 +124,8 @@ def bayesian_risk(posterior: Posterior, *, step: int = 1, n_draws: int = MAX_DRA
         kind="Bayesian",
         origin=panel.origin,
         notes=(
-            f"{panel.n_history} periods, model {model.name!r}, period {step} after the origin, log returns",
+            f"{counted(panel.n_history, 'period')}, model {model.name!r}, period {step} after the origin,"
+            " log returns",
         ),
         factor_returns=pd.DataFrame(p[FACTORS][index].mean(axis=0), periods, names),
         specific_returns=pd.DataFrame(history[RETURNS] - expected, periods, list(panel.assets)),

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bdfm import _checks, _renamed
 from bdfm._kinds import texts
+from bdfm._reading import counted
 from bdfm._strict import strict
 from bdfm.errors import DataError
 from bdfm.names import ASSET, DRAW, PORTFOLIO
@@ -120,14 +121,14 @@ def hedge(
     where = "hedge"
     names, w = portfolios(weights, model.assets)
     if len(w) != 1:
-        raise DataError(f"{where}: {len(w)} books ({_checks.first(names or ())}). Give one.")
+        raise DataError(f"{where}: {counted(len(w), 'book')} ({_checks.first(names or ())}). Give one.")
     if isinstance(instruments, pd.DataFrame):
         labels, h = portfolios(instruments, model.assets)
         labels = labels or []
     else:
         labels = [str(x) for x in texts(instruments)]
         _checks.known(labels, model.assets, what="asset", where=where)
-        _checks.unique(labels, what="instruments", where=where)
+        _checks.unique(labels, what="instrument", where=where)
         h = np.eye(len(model.assets))[[model.assets.index(x) for x in labels]]
     if not labels:
         raise DataError(f"{where}: no instrument given. Name at least one.")
@@ -200,7 +201,7 @@ def active_risk(
     names, w = portfolios(weights, model.assets)
     _, base = portfolios(benchmark, model.assets)
     if len(base) != 1:
-        raise DataError(f"active risk: {len(base)} benchmarks. Give the weights of one.")
+        raise DataError(f"active risk: {counted(len(base), 'benchmark')}. Give the weights of one.")
     active = w - base
     x = active @ model.exposures.to_numpy()
     systematic = ((x @ model.factor_covariance.to_numpy()) * x).sum(axis=-1)

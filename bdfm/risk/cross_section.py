@@ -13,6 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bdfm import _checks, _kinds, _renamed
+from bdfm._reading import counted
 from bdfm._strict import strict, strict_fields
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.tables import Tables
@@ -152,7 +153,8 @@ class CrossSectionalEstimator:
         if lacking:
             raise DataError(
                 f"{where}: exposures at {whole.index[-1]:%Y-%m-%d} are missing of {len(lacking)} of"
-                f" {table.shape[1]} assets ({_checks.first(lacking)}). Fill them in (styles of prices need a"
+                f" {counted(table.shape[1], 'asset')} ({_checks.first(lacking)}). Fill them in (styles of"
+                " prices need a"
                 " year of closes), or drop the assets."
             )
         weight = period_weights(len(table), self.half_life_periods, where=where)
@@ -167,7 +169,7 @@ class CrossSectionalEstimator:
             factors=design.factors,
             kind="cross-sectional",
             origin=whole.index[-1],
-            notes=(f"{len(table)} cross-sections; {design.note}",),
+            notes=(f"{counted(len(table), 'cross-section')}; {design.note}",),
             factor_returns=frame,
             specific_returns=pd.DataFrame(specific, table.index, table.columns),
         )
@@ -220,7 +222,7 @@ class Design:
             raise DataError(f"{where}: no factors. Give categories or numeric exposures.")
         names = [str(c) for table in families.values() for c in table.columns]
         self.factors = (*market, *names, *self.styles)
-        _checks.unique(self.factors, what="factors", where=where, hint="Rename one of them.")
+        _checks.unique(self.factors, what="factor", where=where, hint="Rename one of them.")
         blocks = [np.ones((len(self.assets), len(market)))] + [t.to_numpy() for t in families.values()]
         self.fixed = np.column_stack(blocks)
         stops = np.cumsum([len(market)] + [t.shape[1] for t in families.values()])
@@ -234,11 +236,7 @@ class Design:
     def note(self) -> str:
         """How many families are pinned down, in words."""
         n = len(self.constrained)
-        zero = (
-            f"{n} famil{'y' if n == 1 else 'ies'} of categories sum{'s' if n == 1 else ''} to zero"
-            if n
-            else ""
-        )
+        zero = f"{counted(n, 'family of categories sums', 'families of categories sum')} to zero" if n else ""
         return zero or "no constraint needed"
 
     def _universe(self) -> pd.DataFrame | NDArray[np.bool_]:
@@ -340,7 +338,8 @@ def _regress(cross: Cross, r: Floats, where: str, design: Design) -> tuple[Float
     free, _, rank, _ = np.linalg.lstsq(root * (x @ basis), root[:, 0] * r[use], rcond=1e-10)
     if rank < basis.shape[1]:
         raise DataError(
-            f"{where}: {use.sum()} assets of the estimation universe cannot tell {x.shape[1]} factors apart"
+            f"{where}: {counted(use.sum(), 'asset')} of the estimation universe cannot tell"
+            f" {counted(x.shape[1], 'factor')} apart"
             f" (rank {rank} of {basis.shape[1]}). Drop factors that are combinations of others."
         )
     orthonormal = np.linalg.qr(root * (x @ basis))[0]
@@ -374,10 +373,13 @@ def _memberships(given: pd.Series | pd.DataFrame, assets: list[str], family: str
         pd.get_dummies(given.dropna(), dtype=float) if isinstance(given, pd.Series) else given.astype(float)
     )
     table = table.set_axis([str(x) for x in table.index]).set_axis([str(c) for c in table.columns], axis=1)
-    _checks.unique(table.index, what="assets", where=where)
+    _checks.unique(table.index, what="asset", where=where)
     missing = [a for a in assets if a not in table.index]
     if missing:
-        raise DataError(f"{where}: {len(missing)} assets have none ({_checks.first(missing)}). Add them.")
+        raise DataError(
+            f"{where}: {counted(len(missing), 'asset has', 'assets have')} none"
+            f" ({_checks.first(missing)}). Add them."
+        )
     table = table.loc[assets]
     values = table.to_numpy()
     bad = (
@@ -386,7 +388,7 @@ def _memberships(given: pd.Series | pd.DataFrame, assets: list[str], family: str
     if bad.any():
         named = [f"{a} {s:.4g}" for a, s in zip(table.index[bad], values[bad].sum(axis=1), strict=True)]
         raise DataError(
-            f"{where}: shares of {bad.sum()} assets are negative, missing or do not sum to 1"
+            f"{where}: shares of {counted(bad.sum(), 'asset')} are negative, missing or do not sum to 1"
             f" ({_checks.first(named)}). Give each asset shares such as 0.7 and 0.3."
         )
     return table.loc[:, (values > 0).any(axis=0)]
@@ -399,7 +401,10 @@ def _numeric(given: xr.DataArray, assets: list[str], where: str) -> xr.DataArray
     own = [str(a) for a in given[ASSET].values]
     missing = [a for a in assets if a not in set(own)]
     if missing:
-        raise DataError(f"{where}: {len(missing)} assets have none ({_checks.first(missing)}). Add them.")
+        raise DataError(
+            f"{where}: {counted(len(missing), 'asset has', 'assets have')} none"
+            f" ({_checks.first(missing)}). Add them."
+        )
     days = pd.DatetimeIndex(given[PERIOD].values)
     if not (days.is_monotonic_increasing and days.is_unique):
         raise DataError(f"{where}: days are repeated or not in ascending order. Sort them.")

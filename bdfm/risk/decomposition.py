@@ -13,6 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bdfm import _checks
+from bdfm._reading import counted
 from bdfm._statistics import interval
 from bdfm._strict import strict
 from bdfm.errors import DataError
@@ -128,7 +129,9 @@ class RiskDecomposition:
         names = [str(x) for x in self.by_factor[PORTFOLIO].values]
         if portfolio is None:
             if len(names) > 1:
-                raise DataError(f"decomposition: {len(names)} portfolios ({_checks.first(names)}). Name one.")
+                raise DataError(
+                    f"decomposition: {counted(len(names), 'portfolio')} ({_checks.first(names)}). Name one."
+                )
             return names[0]
         _checks.known([portfolio], names, what="portfolio", where="decomposition")
         return portfolio

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bdfm import _checks
+from bdfm._reading import counted
 from bdfm._strict import strict
 from bdfm.errors import DataError, DataWarning
 from bdfm.risk.sorts import FactorPortfolios, Sort, sort_portfolios
@@ -181,7 +182,8 @@ def market_capitalisation(
             )
         ]
         warnings.warn(
-            f"{where}: {none.sum()} numbers of shares are not above zero ({_checks.first(named)}) and are"
+            f"{where}: {counted(none.sum(), 'number')} of shares are not above zero"
+            f" ({_checks.first(named)}) and are"
             " left out. Correct them.",
             DataWarning,
             stacklevel=2,

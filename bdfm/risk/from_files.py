@@ -11,7 +11,7 @@ import pandas as pd
 
 from bdfm import _checks, _renamed
 from bdfm._columns import PERCENT, SYMBOL_NAMES, WEIGHT_NAMES, stem
-from bdfm._reading import READING
+from bdfm._reading import READING, counted
 from bdfm._symbols import is_cash
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.tables import Tables
@@ -114,14 +114,18 @@ def read_portfolios(
     )
     unknown = given["symbol"][given["weight"].isna()]
     if len(unknown):
-        raise DataError(f"{where}: {len(unknown)} rows have no weight ({_checks.first(unknown)}). Fill them.")
+        raise DataError(
+            f"{where}: {counted(len(unknown), 'row has', 'rows have')} no weight"
+            f" ({_checks.first(unknown)}). Fill them."
+        )
     if "portfolio" not in given:
         given["portfolio"] = stem(path)
     given["portfolio"] = _checks.category(given["portfolio"])
     unnamed = given["symbol"][given["portfolio"] == ""]
     if len(unnamed):
         raise DataError(
-            f"{where}: {len(unnamed)} rows name no portfolio ({_checks.first(unnamed)}). Fill the column"
+            f"{where}: {counted(len(unnamed), 'row names', 'rows name')} no portfolio"
+            f" ({_checks.first(unnamed)}). Fill the column"
             " portfolio, or leave it out."
         )
     gross = given["weight"].abs().groupby(given["portfolio"]).sum()
@@ -221,7 +225,7 @@ def choose(
     if dead:
         raise DataError(
             f"{where}: {_checks.first(dead)}, held by a portfolio, has no return in the last"
-            f" {len(returns)} periods"
+            f" {counted(len(returns), 'period')}"
             f" up to {returns.index[-1]:%Y-%m-%d}. Take it out of the portfolio, or take a longer"
             " --window or an"
             " earlier --origin."
@@ -262,7 +266,8 @@ def returns_to_fit(
     doubt_prices(prices[examined], length, window, accept=accept)
     if len(still) == returns.shape[1]:
         raise DataError(
-            f"risk: no price moves in the last {len(returns)} periods ({_checks.first(still)}): there is no"
+            f"risk: no price moves in the last {counted(len(returns), 'period')} ({_checks.first(still)}):"
+            " there is no"
             " risk to model. Give assets that trade, or a longer --window."
         )
     return Chosen(returns.drop(columns=still), left_out, still)

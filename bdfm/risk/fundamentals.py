@@ -11,6 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from bdfm import _checks
+from bdfm._reading import counted
 from bdfm._strict import strict
 from bdfm.errors import DataError
 from bdfm.names import ASSET, FACTOR, PERIOD
@@ -114,7 +115,8 @@ class FundamentalsPanel:
             early = known.to_numpy() < ends.to_numpy()
             if early.any():
                 raise DataError(
-                    f"{where}: {early.sum()} statements are known before their fiscal year ends"
+                    f"{where}: {counted(early.sum(), 'statement is', 'statements are')} known before their"
+                    " fiscal year ends"
                     f" ({_checks.first(table[SYMBOL].astype(str)[early])}). Check {known_on}."
                 )
         made = numbers.reset_index(drop=True).assign(
@@ -124,7 +126,8 @@ class FundamentalsPanel:
         if len(double):
             named = [f"{s} {d:%Y-%m-%d}" for s, d in zip(double[SYMBOL], double[END], strict=True)]
             raise DataError(
-                f"{where}: {len(double)} statements come twice ({_checks.first(named)}). Keep one, or give"
+                f"{where}: {counted(len(double), 'statement comes', 'statements come')} twice"
+                f" ({_checks.first(named)}). Keep one, or give"
                 " the days of publication."
             )
         made = made.sort_values([END, KNOWN], kind="stable").reset_index(drop=True)
@@ -213,7 +216,8 @@ class FundamentalsPanel:
     def __repr__(self) -> str:
         known = self._table[KNOWN]
         return (
-            f"<bdfm.FundamentalsPanel: {len(self.assets)} assets, {', '.join(self.items)}; {len(known)}"
+            f"<bdfm.FundamentalsPanel: {counted(len(self.assets), 'asset')}, {', '.join(self.items)};"
+            f" {len(known)}"
             f" statements known from {known.min():%Y-%m-%d} to {known.max():%Y-%m-%d}>"
         )
 

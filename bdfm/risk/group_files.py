@@ -11,7 +11,7 @@ import pandas as pd
 
 from bdfm import _checks
 from bdfm._columns import SYMBOL_NAMES
-from bdfm._reading import READING
+from bdfm._reading import READING, counted
 from bdfm.data.sources import CLASS_NAMES, Aliases, read_records
 from bdfm.errors import DataError
 
@@ -73,12 +73,15 @@ def read_shares(path: Path, family: str, *, aliases: Aliases = None) -> pd.DataF
         )
     if SHARE not in given:
         hint = f"For several {FAMILIES_PLURAL[family]} of one asset add a column {SHARE}: 0.7 and 0.3."
-        _checks.unique(given["symbol"], what="symbols", where=where, hint=hint)
+        _checks.unique(given["symbol"], what="symbol", where=where, hint=hint)
         given = given.assign(**{SHARE: 1.0})
     rows = given.assign(**{family: named})
     blank = rows["symbol"][rows[SHARE].isna()]
     if len(blank):
-        raise DataError(f"{where}: {len(blank)} rows have no share ({_checks.first(blank)}). Fill them in.")
+        raise DataError(
+            f"{where}: {counted(len(blank), 'row has', 'rows have')} no share ({_checks.first(blank)})."
+            " Fill them in."
+        )
     double = rows["symbol"][rows.duplicated(["symbol", family])]
     if len(double):
         raise DataError(f"{where}: {_checks.first(double)} twice in one {family}. Add the shares up.")
@@ -88,7 +91,8 @@ def read_shares(path: Path, family: str, *, aliases: Aliases = None) -> pd.DataF
     if bad.any():
         told = _checks.first([f"{a} {s:.4g}" for a, s in total[bad].items()])
         raise DataError(
-            f"{where}: shares of {bad.sum()} assets are negative or do not sum to 1 ({told}). Give shares"
+            f"{where}: shares of {counted(bad.sum(), 'asset')} are negative or do not sum to 1 ({told})."
+            " Give shares"
             " such as 0.7 and 0.3, or 70% and 30%."
         )
     found = table.div(total, axis=0)
@@ -121,7 +125,7 @@ def read_groups(
             estimation, what=where, columns={"symbol": SYMBOL_NAMES}, aliases=aliases, bare="symbol"
         )
         say(table)
-        _checks.unique(table["symbol"], what="symbols", where=where)
+        _checks.unique(table["symbol"], what="symbol", where=where)
         _checks.known(list(table["symbol"]), list(symbols), what="symbol", where=where, alias=True)
         members = tuple(table["symbol"])
     return Groups(categories, members)

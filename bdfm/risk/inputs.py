@@ -73,7 +73,7 @@ def portfolios(weights: Weights, assets: Sequence[str]) -> tuple[list[str] | Non
     if labels != list(assets):
         hint = "A table has one portfolio in each row and one asset in each column."
         _checks.known(labels, assets, what="asset", where=where, hint=hint)
-        _checks.unique(labels, what="assets", where=where)
+        _checks.unique(labels, what="asset", where=where)
     whole = _weights.numbers(whole, where=where)
     values = whole.to_numpy()[:, [not c for c in cash]]
     if labels != list(assets):
@@ -83,7 +83,7 @@ def portfolios(weights: Weights, assets: Sequence[str]) -> tuple[list[str] | Non
         values = full
     names = [str(x) for x in whole.index] if isinstance(table, pd.DataFrame) else None
     if names is not None:
-        _checks.unique(names, what="portfolios", where=where)
+        _checks.unique(names, what="portfolio", where=where)
     _weights.check_table(whole, where=where, named=names is not None)
     return names, values
 
@@ -100,7 +100,7 @@ def labels_of(
     """Labels of assets and factors, in whose order the tables must be where they have labels themselves."""
     labels = _labels.names_of(assets, what="assets", where=where)
     names = _labels.names_of(factors, what="factors", where=where)
-    for what, given in (("assets", labels), ("factors", names)):
+    for what, given in (("asset", labels), ("factor", names)):
         _checks.unique(given, what=what, where=where)
         _checks.printable(given, what=what, where=where)
     for what, table, *along in (

@@ -12,6 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bdfm import _checks, _renamed
+from bdfm._reading import counted
 from bdfm._strict import strict_fields
 from bdfm.errors import DataError
 from bdfm.risk.base import RiskModel
@@ -166,7 +167,8 @@ class InstrumentedEstimator:
         if lacking:
             raise DataError(
                 f"{_WHERE}: characteristics at {origin:%Y-%m-%d} are missing of {len(lacking)} of"
-                f" {table.shape[1]} assets ({_checks.first(lacking)}). Fill them in, or drop the assets."
+                f" {counted(table.shape[1], 'asset')} ({_checks.first(lacking)}). Fill them in, or drop"
+                " the assets."
             )
         turn = turn * np.where((now @ slopes @ turn).sum(axis=0) < 0, -1.0, 1.0)
         slopes, factors = slopes @ turn, factors @ turn
@@ -192,7 +194,9 @@ class InstrumentedEstimator:
             factors=names,
             kind="instrumented",
             origin=origin,
-            notes=(f"{len(table)} cross-sections; exposures follow {len(slopes)} characteristics",),
+            notes=(
+                f"{counted(len(table), 'cross-section')}; exposures follow {len(slopes)} characteristics",
+            ),
             factor_returns=pd.DataFrame(factors, table.index, names),
             specific_returns=pd.DataFrame(specific, table.index, table.columns),
         )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bdfm import _checks
+from bdfm._reading import counted
 from bdfm._strict import strict
 from bdfm.errors import DataError
 from bdfm.names import SPECIFIC_RETURNS
@@ -69,7 +70,7 @@ def link_specific(
     members = {str(k): [str(a) for a in v] for k, v in groups.items()}
     every = [a for v in members.values() for a in v]
     _checks.known(every, model.assets, what="asset", where=where)
-    _checks.unique(every, what="members", where=where)
+    _checks.unique(every, what="member", where=where)
     single = [k for k, v in members.items() if len(v) < 2]
     if single:
         raise DataError(f"{where}: {_checks.first(single)} has fewer than two members. Nothing is linked.")
@@ -114,7 +115,8 @@ def _correlation(model: RiskModel, at: Sequence[int], where: str) -> float:
             both = np.isfinite(u[:, [i, j]]).all(axis=1)
             if both.sum() < MIN_PERIODS:
                 raise DataError(
-                    f"{where}: {both.sum()} periods with specific returns of both members; {MIN_PERIODS} are"
+                    f"{where}: {counted(both.sum(), 'period')} with specific returns of both members;"
+                    f" {MIN_PERIODS} are"
                     " needed. Give the correlation."
                 )
             found.append(np.corrcoef(u[both][:, [i, j]].T)[0, 1])

@@ -11,6 +11,7 @@ import pandas as pd
 from scipy.special import ndtr
 
 from bdfm import _checks, _labels
+from bdfm._reading import counted
 from bdfm._strict import strict
 from bdfm.errors import DataError
 from bdfm.forecast.forecast import Forecast
@@ -91,7 +92,7 @@ def reverse_stress(model: RiskModel, weights: Weights, loss: float) -> ReverseSt
     loss = _checks.positive(loss, what="loss", where=where)
     names, w = portfolios(weights, model.assets)
     if len(w) != 1:
-        raise DataError(f"{where}: {len(w)} portfolios ({_checks.first(names or ())}). Give one.")
+        raise DataError(f"{where}: {counted(len(w), 'portfolio')} ({_checks.first(names or ())}). Give one.")
     gross = float(np.abs(w[0]).sum())
     if loss >= max(1.0, gross):  # a book with cash may be asked for what it cannot lose
         raise DataError(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bdfm import _checks, _tables
 from bdfm._kinds import of_kind
+from bdfm._reading import counted
 from bdfm._strict import strict
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.tables import Tables
@@ -160,7 +161,8 @@ def compounded(
             if edges[0] <= i < edges[-1]
         ]
         raise DataError(
-            f"{where}: {len(missing)} returns are missing ({_checks.first(missing)}). A blank or a"
+            f"{where}: {counted(len(missing), 'return is', 'returns are')} missing"
+            f" ({_checks.first(missing)}). A blank or a"
             " code for missing is there (missing-code): fill it, or leave out those rows."
         )
     return pd.DataFrame(values, ends, table.columns)
@@ -190,7 +192,7 @@ def returns_table(returns: pd.DataFrame, *, where: str, complete: bool = False) 
     hint = "Give a DataFrame with days as index and symbols as columns, as risk.simple_returns does."
     of_kind(returns, pd.DataFrame, what="the table of returns", where=where, hint=hint)
     names = [str(c) for c in returns.columns]
-    _checks.unique(names, what="assets", where=where, hint="Keep one column of each.")
+    _checks.unique(names, what="asset", where=where, hint="Keep one column of each.")
     index = _checks.days(returns.index, where=where)
     if not index.is_monotonic_increasing:
         raise DataError(f"{where}: days are not in ascending order. Sort the table.")
@@ -204,7 +206,8 @@ def returns_table(returns: pd.DataFrame, *, where: str, complete: bool = False) 
     if bad.any():
         i, j = np.argwhere(bad)[0]
         raise DataError(
-            f"{where}: {bad.sum()} returns are infinite or below -1 (first {names[j]} on {index[i]:%Y-%m-%d}:"
+            f"{where}: {counted(bad.sum(), 'return is', 'returns are')} infinite or below -1 (first"
+            f" {names[j]} on {index[i]:%Y-%m-%d}:"
             f" {values[i, j]:.4g}). Give simple returns as decimals, 0.01 for 1 %."
         )
     known = np.isfinite(values)
@@ -230,7 +233,9 @@ def window_of(table: pd.DataFrame, window: int | None, *, where: str) -> pd.Data
         return table
     size = _checks.at_least(window, 2, what="window", where=where)
     if len(table) < size:
-        raise DataError(f"{where}: {len(table)} periods, fewer than the window of {size}. Give more history.")
+        raise DataError(
+            f"{where}: {counted(len(table), 'period')}, fewer than the window of {size}. Give more history."
+        )
     return table.iloc[-size:]
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bdfm import _checks
 from bdfm._figures import new_figure
 from bdfm._html import opening
+from bdfm._reading import counted
 from bdfm._strict import strict, strict_fields
 from bdfm.errors import DataError
 from bdfm.risk.returns import returns_table
@@ -77,9 +78,10 @@ class FactorPortfolios:
 
     def __repr__(self) -> str:
         return (
-            f"<bdfm.FactorPortfolios: {', '.join(self.factors.columns)}, {len(self.factors)} periods"
+            f"<bdfm.FactorPortfolios: {', '.join(self.factors.columns)},"
+            f" {counted(len(self.factors), 'period')}"
             f" {self.factors.index[0]:%Y-%m-%d} to {self.factors.index[-1]:%Y-%m-%d},"
-            f" {len(self.members)} formations>"
+            f" {counted(len(self.members), 'formation')}>"
         )
 
     def _repr_html_(self) -> str:
@@ -146,9 +148,11 @@ class Sort:
         if self.labels is None:
             return tuple(str(j + 1) for j in range(n))
         names = tuple(map(str, self.labels))
-        _checks.unique(names, what="labels", where=f"sort by {self.name}")
+        _checks.unique(names, what="label", where=f"sort by {self.name}")
         if len(names) != n:
-            raise DataError(f"sort by {self.name}: {len(names)} labels for {n} groups. Give one for each.")
+            raise DataError(
+                f"sort by {self.name}: {counted(len(names), 'label')} for {n} groups. Give one for each."
+            )
         return names
 
 
@@ -214,7 +218,7 @@ def sort_portfolios(
         for i in np.flatnonzero(np.min(codes, axis=0) >= 0):
             members[t, i] = joint.join(x.groups[c[i]] for x, c in zip(sorts, codes, strict=True))
     names = [joint.join(x) for x in _product([x.groups for x in sorts])]
-    _checks.unique(names, what="portfolios", where=where)
+    _checks.unique(names, what="portfolio", where=where)
     labels = pd.DataFrame(members, days, assets)
     table = portfolio_returns(returns, labels, names, weights=weights, where=where)
     factors, groups = {}, [x.groups for x in sorts]
@@ -250,9 +254,9 @@ def _at(sort: Sort, assets: list[str], days: pd.DatetimeIndex) -> Floats:
     """Values (formation, asset): the newest on or before each formation."""
     where = f"sort by {sort.name}"
     table = sort.values.set_axis([str(c) for c in sort.values.columns], axis=1)
-    _checks.unique(table.columns, what="assets", where=where)
+    _checks.unique(table.columns, what="asset", where=where)
     table = table.set_axis(_checks.days(table.index, where=where)).sort_index()
-    _checks.unique(table.index.astype(str), what="formations", where=where)
+    _checks.unique(table.index.astype(str), what="formation", where=where)
     row = table.index.searchsorted(days, side="right") - 1
     if (row < 0).any():
         raise DataError(f"{where}: no value on or before {days[0]:%Y-%m-%d}. Start the table earlier.")

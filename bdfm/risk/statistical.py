@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bdfm import _checks, _renamed
-from bdfm._reading import short
+from bdfm._reading import counted, short
 from bdfm.data.weighting import effective_size
 from bdfm.errors import DataError
 from bdfm.risk.base import RiskModel
@@ -117,7 +117,7 @@ class StatisticalEstimator:
             factors=names,
             kind="statistical",
             origin=whole.index[-1],
-            notes=(f"{len(table)} periods; {k} component{'' if k == 1 else 's'}: {rule}",),
+            notes=(f"{counted(len(table), 'period')}; {counted(k, 'component')}: {rule}",),
             factor_returns=pd.DataFrame(factors, table.index, names),
             specific_returns=pd.DataFrame(specific, table.index, table.columns),
         )

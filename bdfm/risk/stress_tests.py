@@ -13,6 +13,7 @@ from scipy.special import ndtri
 
 from bdfm import _checks
 from bdfm._html import opening
+from bdfm._reading import counted
 from bdfm._strict import strict, strict_fields
 from bdfm.errors import DataError
 from bdfm.forecast.forecast import Forecast
@@ -111,7 +112,7 @@ class StressTest:
         return {n: t for n, t in found.items() if len(t)}
 
     def __repr__(self) -> str:
-        sizes = ", ".join(f"{len(t)} rows of {n}" for n, t in self.tables.items())
+        sizes = ", ".join(f"{counted(len(t), 'row')} of {n}" for n, t in self.tables.items())
         return f"<bdfm.StressTest: {sizes}>"
 
     def _repr_html_(self) -> str:

@@ -11,6 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bdfm import _checks
+from bdfm._reading import counted
 from bdfm.errors import DataError
 from bdfm.names import ASSET, FACTOR, PERIOD
 
@@ -93,7 +94,7 @@ def price_styles(
             f"{where}: {rows.min()} days of prices up to {first:%Y-%m-%d}; {YEAR + 1} are needed."
             f" Start at {table.index[YEAR]:%Y-%m-%d} or later."
             if len(table) > YEAR
-            else f"{where}: {len(table)} days of prices; {YEAR + 1} are needed."
+            else f"{where}: {counted(len(table), 'day')} of prices; {YEAR + 1} are needed."
         )
     log_prices = np.log(table.ffill(limit=FRESH).to_numpy())
     returns = np.diff(log_prices, axis=0, prepend=np.nan)

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bdfm import _checks, _renamed, _tables
+from bdfm._reading import counted
 from bdfm._strict import strict_fields
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.tables import Tables
@@ -142,7 +143,8 @@ class TimeSeriesEstimator:
         if few:
             raise DataError(
                 f"{where}: {len(few)} of {len(assets)} assets have fewer than {needed} returns in the window"
-                f" ({_checks.first(few)}), which {len(names)} factors need. Drop them, or use more history."
+                f" ({_checks.first(few)}), which {counted(len(names), 'factor needs', 'factors need')}."
+                " Drop them, or use more history."
             )
         scale = np.abs(x).max(axis=0)
         flat = [n for n, s in zip(names, x[:, 1:].std(axis=0), strict=True) if s == 0]
@@ -216,7 +218,7 @@ def _on(table: pd.DataFrame, index: pd.Index[Any], *, where: str) -> pd.DataFram
     """Rows of a table for the periods of the returns, all present and finite."""
     days = _checks.days(table.index, where=where)
     names = [str(c) for c in table.columns]
-    _checks.unique(names, what="columns", where=where)
+    _checks.unique(names, what="column", where=where)
     table = _tables.once_a_day(table.set_axis(days), where=where)
     days = pd.DatetimeIndex(table.index)
     missing = index.difference(days)
@@ -229,5 +231,8 @@ def _on(table: pd.DataFrame, index: pd.Index[Any], *, where: str) -> pd.DataFram
     bad = ~np.isfinite(rows.to_numpy())
     if bad.any():
         i, j = np.argwhere(bad)[0]
-        raise DataError(f"{where}: {bad.sum()} values are missing (first {names[j]} on {index[i]:%Y-%m-%d}).")
+        raise DataError(
+            f"{where}: {counted(bad.sum(), 'value is', 'values are')} missing (first {names[j]} on"
+            f" {index[i]:%Y-%m-%d})."
+        )
     return rows

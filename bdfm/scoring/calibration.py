@@ -300,7 +300,7 @@ class Calibration:
 
     def __repr__(self) -> str:
         return (
-            f"<bdfm.Calibration: {counted(self.n_origins, 'origin')}, {len(self._cells)} outcomes,"
+            f"<bdfm.Calibration: {counted(self.n_origins, 'origin')}, {counted(len(self._cells), 'outcome')},"
             f" PIT uniform with {p_text(self.uniformity)}, {counted(len(self.flags), 'flag')}>"
         )
 
@@ -347,7 +347,8 @@ class Calibration:
             axis.tick_params(labelsize=7)
         figure.legend(loc="outside lower center", ncols=2, fontsize=7.5, frameon=False)
         figure.suptitle(
-            f"{counted(self.n_origins, 'origin')}, {len(values)} outcomes; uniform with {p_text(p_value)}",
+            f"{counted(self.n_origins, 'origin')}, {counted(len(values), 'outcome')}; uniform with"
+            f" {p_text(p_value)}",
             fontsize=10,
         )
         return figure
@@ -387,7 +388,7 @@ def _realised(forecast: Forecast, realised: Mapping[str, float] | pd.Series[floa
     """Realised returns (asset,) in the order of the forecast."""
     where = f"calibration, origin {forecast.origin:%Y-%m-%d}"
     given = pd.Series(realised, dtype=float)
-    _checks.unique(given.index, what="symbols", where=where)
+    _checks.unique(given.index, what="symbol", where=where)
     values = given.reindex(list(forecast.assets))
     lacking = values.index[~np.isfinite(values)]
     if len(lacking):

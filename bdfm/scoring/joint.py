@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from bdfm import _checks
+from bdfm._reading import counted
 from bdfm._seeds import either_seed
 from bdfm.errors import DataError
 from bdfm.scoring.scores import draws_and_outcome
@@ -96,7 +97,10 @@ def dawid_sebastiani_score(
     covariance /= 1 - np.square(w).sum()
     sd = np.sqrt(np.diag(covariance))
     effective = 1 / np.square(w).sum()
-    advice = f" {len(outcome)} assets, {effective:,.0f} effective draws. Leave out assets that do not move."
+    advice = (
+        f" {counted(len(outcome), 'asset')}, {effective:,.0f} effective draws. Leave out assets that do not"
+        " move."
+    )
     if not (sd > 0).all() or effective <= len(outcome):
         raise DataError(f"{where}: the covariance of the draws cannot be inverted:{advice}")
     try:
@@ -199,7 +203,9 @@ def rank_histogram(pits: ArrayLike, *, n_bins: int = 10) -> pd.DataFrame:
     n_bins = _checks.at_least(n_bins, 2, what="n_bins", where=where)
     values = np.asarray(pits, dtype=np.float64).ravel()
     if not len(values) or not ((values >= 0) & (values <= 1)).all():
-        raise DataError(f"{where}: {len(values)} values; at least one is needed, all within 0 and 1.")
+        raise DataError(
+            f"{where}: {counted(len(values), 'value')}; at least one is needed, all within 0 and 1."
+        )
     count, edges = np.histogram(values, bins=n_bins, range=(0.0, 1.0))
     low, high = binom.interval(BAND, len(values), 1 / n_bins)
     return pd.DataFrame(

@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bdfm import _checks, _columns, _labels, _renamed, _tables
-from bdfm._reading import READING
+from bdfm._reading import READING, counted
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.tables import Tables
 from bdfm.data.sources import Aliases, read_prices, read_records
@@ -217,7 +217,7 @@ def _checked_submission(
     symbols = table["ID"]
     if table.empty:
         raise DataError(f"{where}: no rows. Give one for each asset.")
-    _checks.unique(symbols, what="symbols", where=where)
+    _checks.unique(symbols, what="symbol", where=where)
     if assets is not None:
         _checks.known(symbols, list(assets), what="asset", where=where)
         missing = [a for a in assets if a not in set(symbols)]
@@ -284,7 +284,7 @@ class Score:
     def __repr__(self) -> str:
         return (
             f"<Score {self.start:%Y-%m-%d} to {self.end:%Y-%m-%d}: RPS {self.rps:.5f}, IR {self.ir:.5f},"
-            f" {len(self._by_asset)} assets>"
+            f" {counted(len(self._by_asset), 'asset')}>"
         )
 
 

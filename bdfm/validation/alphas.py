@@ -13,6 +13,7 @@ from scipy import stats
 from bdfm import _checks
 from bdfm._figures import new_figure
 from bdfm._html import opening
+from bdfm._reading import counted
 from bdfm._statistics import mean_error
 from bdfm._strict import strict
 from bdfm.errors import DataError
@@ -97,7 +98,8 @@ class AlphaForecasts:
     def __repr__(self) -> str:
         slope, se = self._slope()
         return (
-            f"<bdfm.AlphaForecasts: {self.forecast.shape[1]} assets, {len(self.forecast)} origins; slope"
+            f"<bdfm.AlphaForecasts: {counted(self.forecast.shape[1], 'asset')},"
+            f" {counted(len(self.forecast), 'origin')}; slope"
             f" {slope:.2f} ± {se:.2f} (1: alphas last, 0: noise), R² {self._r_squared():.3f}>"
         )
 
@@ -175,7 +177,7 @@ def forecast_alphas(
     table = returns_table(returns, where=where)
     stops = origins_of(len(table), window, step, start, where=where)
     if table.shape[1] < MIN_ASSETS:
-        raise DataError(f"{where}: {table.shape[1]} assets; {MIN_ASSETS} or more can be compared.")
+        raise DataError(f"{where}: {counted(table.shape[1], 'asset')}; {MIN_ASSETS} or more can be compared.")
     estimator = TimeSeriesEstimator(factors, risk_free=risk_free)
     forecast, realised = {}, {}
     for stop in stops:
@@ -195,7 +197,8 @@ def forecast_alphas(
         if there.sum() < MIN_ASSETS:
             raise DataError(
                 f"{where}, origin {origin:%Y-%m-%d}: {_checks.first(there.index[~there])}: combinations of"
-                f" the factors, or without a move, so that {there.sum()} assets are left; {MIN_ASSETS} or"
+                " the factors, or without a move, so that"
+                f" {counted(there.sum(), 'asset is', 'assets are')} left; {MIN_ASSETS} or"
                 " more can be compared. Leave them out of the returns, or make the factors without them."
             )
         forecast[origin] = fitted.alphas["alpha"].where(there)

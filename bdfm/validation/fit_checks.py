@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from bdfm import _checks
+from bdfm._reading import counted
 from bdfm.errors import DataError
 from bdfm.names import ASSET, FACTOR, PERIOD
 from bdfm.risk.base import RiskModel
@@ -170,7 +171,8 @@ def exposures(found: Collector, model: RiskModel, f: pd.DataFrame, r: Floats, le
             )
         else:
             found.skipped.append(
-                f"stability of exposures: needs more than {3 * x.shape[1]} returns of an asset in each half"
+                f"stability of exposures: needs more than {counted(3 * x.shape[1], 'return')} of an asset"
+                " in each half"
             )
     return _Exposures(fitted, free, table)
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bdfm._figures import new_figure
 from bdfm._html import opening
+from bdfm._reading import counted
 from bdfm._statistics import mean_error
 from bdfm._strict import strict
 from bdfm.errors import DataError
@@ -142,7 +143,8 @@ class OutOfSample:
     def __repr__(self) -> str:
         bias = self.bias()["bias"]
         return (
-            f"<bdfm.OutOfSample, {self.kind}: {len(self.realised)} periods, {self.realised.shape[1]}"
+            f"<bdfm.OutOfSample, {self.kind}: {counted(len(self.realised), 'period')},"
+            f" {self.realised.shape[1]}"
             f" portfolios, mean bias {bias.mean():.2f}, R² {self.total_r_squared():.0%}>"
         )
 

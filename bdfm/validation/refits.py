@@ -13,6 +13,7 @@ from rich.progress import track
 
 from bdfm import _checks
 from bdfm._optional import optional
+from bdfm._reading import counted
 from bdfm._seeds import either_seed
 from bdfm._strict import strict
 from bdfm._weights import check_table, numbers
@@ -327,7 +328,8 @@ def cross_validate(
         )
     if len(table) < MIN_TRAINING * n_folds:
         raise DataError(
-            f"{where}: {len(table)} periods in {n_folds} folds. Give at least {MIN_TRAINING * n_folds}."
+            f"{where}: {counted(len(table), 'period')} in {n_folds} folds. Give at least"
+            f" {MIN_TRAINING * n_folds}."
         )
     if purged_size + embargo >= len(table) // n_folds - 1:  # what skfolio takes
         raise DataError(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bdfm import _checks, _renamed
 from bdfm._figures import new_figure
 from bdfm._html import opening
+from bdfm._reading import counted
 from bdfm._seeds import either_seed
 from bdfm._strict import strict
 from bdfm.errors import DataError
@@ -115,7 +116,7 @@ class ValidationReport:
         """The report in plain language: what failed, and what it means."""
         bad = [c for c in self.checks if c.flagged]
         if not bad:
-            return f"No fault found in {len(self.checks)} checks."
+            return f"No fault found in {counted(len(self.checks), 'check')}."
         lines = [f"{c.name} ({c.statistic}): {c.meaning}" for c in bad]
         return f"{len(bad)} of {len(self.checks)} checks failed.\n" + "\n".join(f"- {x}" for x in lines)
 
@@ -169,7 +170,9 @@ class ValidationReport:
         for axis in (first, second, third, fourth):
             axis.tick_params(labelsize=7)
             axis.spines[["top", "right"]].set_visible(False)
-        figure.suptitle(f"Validation of the {self.kind} model: {len(self.flags)} flags", fontsize=10)
+        figure.suptitle(
+            f"Validation of the {self.kind} model: {counted(len(self.flags), 'flag')}", fontsize=10
+        )
         return figure
 
     def plot_stability(self) -> Figure:
@@ -333,7 +336,7 @@ def _history(model: RiskModel, table: pd.DataFrame, where: str) -> tuple[pd.Data
     missing = f.index.difference(table.index)
     if len(missing):
         raise DataError(
-            f"{where}: no returns for {len(missing)} of the model's {len(f)} periods (first"
+            f"{where}: no returns for {len(missing)} of the model's {counted(len(f), 'period')} (first"
             f" {missing[0]:%Y-%m-%d}). Give the returns that the model was made of."
         )
     r, u = table.loc[f.index, list(model.assets)].to_numpy(), history[SPECIFIC_RETURNS].to_numpy()

@@ -14,6 +14,7 @@ from scipy import stats
 from bdfm import _checks, _renamed
 from bdfm._figures import new_figure
 from bdfm._html import opening
+from bdfm._reading import counted
 from bdfm._seeds import either_seed
 from bdfm._statistics import mean_error
 from bdfm._strict import strict
@@ -69,7 +70,10 @@ def published(
     days = _checks.days(series.index, where=where)
     values = _checks.numeric(series.set_axis(days).to_frame("value"), where=where)["value"].sort_index()
     if values.isna().any():
-        raise DataError(f"{where}: {int(values.isna().sum())} values are missing. Drop those days.")
+        raise DataError(
+            f"{where}: {counted(int(values.isna().sum()), 'value is', 'values are')} missing. Drop those"
+            " days."
+        )
     out = pd.DatetimeIndex(values.index) + pd.Timedelta(days=lag)
     row = out.searchsorted(pd.DatetimeIndex(periods), side="right") - 1
     if len(row) and row[0] < 0:
@@ -291,10 +295,11 @@ def select_factors(
         raise DataError(f"{where}: candidates: {alike[0].seen}. {alike[0].usual} {alike[0].remedy}")
     components = [f"PC{i + 1}" for i in range(n_components)]
     names = [*given.columns, *components]
-    _checks.unique(names, what="candidates", where=where)
+    _checks.unique(names, what="candidate", where=where)
     if len(table) < 10 * n_folds or len(table) < 3 * (len(names) + 1):
         raise DataError(
-            f"{where}: {len(table)} periods for {len(names)} candidates in {n_folds} folds: too few."
+            f"{where}: {counted(len(table), 'period')} for {counted(len(names), 'candidate')} in {n_folds}"
+            " folds: too few."
         )
     y, x = table.to_numpy(), given.to_numpy(dtype=float)
     everything = np.column_stack([x, _scores(y, y, n_components)])

@@ -16,6 +16,7 @@ from scipy.special import xlogy
 
 from bdfm import _checks, _labels
 from bdfm._figures import new_figure
+from bdfm._reading import counted
 from bdfm._seeds import either_seed
 from bdfm._statistics import p_text
 from bdfm._strict import strict
@@ -190,16 +191,18 @@ def _aligned(
     if bad.any():
         i, j = np.argwhere(bad)[0]
         raise DataError(
-            f"{where}: {bad.sum()} values are missing (first {table.columns[j]} at {table.index[i]})."
+            f"{where}: {counted(bad.sum(), 'value is', 'values are')} missing (first {table.columns[j]} at"
+            f" {table.index[i]})."
             " Drop the periods."
         )
     if len(table) < MIN_PERIODS:
-        raise DataError(f"{where}: {len(table)} periods. At least {MIN_PERIODS} are needed.")
+        raise DataError(f"{where}: {counted(len(table), 'period')}. At least {MIN_PERIODS} are needed.")
     if expected_shortfall is not None:
         low = (table["expected_shortfall"] < table["value_at_risk"]) | (table["expected_shortfall"] <= 0)
         if low.any():
             raise DataError(
-                f"{where}: expected shortfall is not positive or below value at risk in {low.sum()} periods"
+                f"{where}: expected shortfall is not positive or below value at risk in"
+                f" {counted(low.sum(), 'period')}"
                 f" (first {table.index[low][0]}). Give both as positive losses of one level."
             )
     return table.assign(hit=-table["realised"] > table["value_at_risk"])
@@ -324,9 +327,11 @@ def tail_of_model(
     where = "walk-forward tail risk"
     names, w = portfolios(weights, [str(c) for c in returns.columns])
     if len(w) != 1:
-        raise DataError(f"{where}: {len(w)} portfolios ({_checks.first(names or ())}). Give one.")
+        raise DataError(f"{where}: {counted(len(w), 'portfolio')} ({_checks.first(names or ())}). Give one.")
     if not 1 < start < len(returns):
-        raise DataError(f"{where}: start {start} is not between 2 and the {len(returns)} periods less one.")
+        raise DataError(
+            f"{where}: start {start} is not between 2 and the {counted(len(returns), 'period')} less one."
+        )
     _checks.at_least(every, 1, what="every", where=where)
     later = returns.iloc[start:]
     if later.isna().to_numpy().any():
@@ -370,7 +375,7 @@ def tail_of_forecasts(
     for forecast in forecasts:
         _, w = portfolios(weights, forecast.assets)
         if len(w) != 1:
-            raise DataError(f"tail of forecasts: {len(w)} portfolios. Give one.")
+            raise DataError(f"tail of forecasts: {counted(len(w), 'portfolio')}. Give one.")
         table = portfolio_risk(forecast, dict(zip(forecast.assets, w[0], strict=True)), level=level).table
         rows[forecast.end] = table.loc[["value_at_risk", "expected_shortfall"], "value"]
     said = pd.DataFrame(rows).T

@@ -390,7 +390,7 @@ def test_data_are_checked(data):
 def test_quantile_forecasts_are_checked():
     with pytest.raises(DataError, match="shape"):
         QuantileForecast(("A",), np.ones((1, 4)))
-    with pytest.raises(DataError, match=r"rows of 1 assets .*\(B\)"):
+    with pytest.raises(DataError, match=r"rows of 1 asset .*\(B\)"):
         QuantileForecast(("A", "B"), [[0.2] * 5, [0.3] * 5])
 
 

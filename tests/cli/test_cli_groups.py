@@ -110,7 +110,7 @@ SHARES = "symbol,country,share\nA,US,0.7\nA,CH,0.3\nB,US,1\n"
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (SHARES.replace("0.3", "0.5"), r"shares of 1 assets are negative or do not sum to 1 \(A 1.2\)"),
+        (SHARES.replace("0.3", "0.5"), r"shares of 1 asset are negative or do not sum to 1 \(A 1.2\)"),
         (SHARES.replace("0.3", "-0.3").replace("0.7", "1.3"), "negative or do not sum to 1"),
         (SHARES.replace("0.7", "70").replace("0.3", "30"), r"do not sum to 1 \(A 100\)"),
         (SHARES.replace("0.3", ""), r"1 rows have no share \(A\)"),

@@ -322,7 +322,7 @@ def test_select(prices, universe):
     assert_array_equal(part.history.recent_return, panel.history.recent_return[:, [3, 2]])
     with pytest.raises(UnknownLabelError, match=r"select: unknown symbol XY\. Known: AA, BB"):
         panel.select(["XY"])
-    with pytest.raises(DataError, match="1 symbols given more than once"):
+    with pytest.raises(DataError, match="1 symbol given more than once"):
         panel.select(["AA", "AA"])
     with pytest.raises(DataError, match="select: no assets given"):
         panel.select([])
@@ -385,7 +385,7 @@ def test_from_arrays():
         ({"log_returns": np.full((30, 2), np.inf)}, "log_returns: some values are infinite"),
         ({"recent_return": np.full((30, 2), -np.inf)}, "recent_return: some values are infinite"),
         ({"asset_class": ["a"]}, "asset_class: 1 given for 2 assets"),
-        ({"assets": ["x", "x"]}, r"universe: 1 symbols given more than once \(x\)"),
+        ({"assets": ["x", "x"]}, r"universe: 1 symbol given more than once \(x\)"),
         ({"asset_class": ["a", ""]}, r"1 of 2 assets have no class \(A2\)"),
         ({"recent_return": np.zeros((29, 2))}, r"recent_return: shape \(29, 2\), expected \(30, 2\)"),
         ({"next_recent_return": np.zeros(3)}, r"next_recent_return: shape \(3,\), expected \(2,\)"),
@@ -467,9 +467,9 @@ def test_repeated_days_and_symbols(prices, universe):
     other = prices.iloc[[2]] * 2
     with pytest.raises(DataError, match=r"prices: 5 given more than once with .* \(AA on 2018-01-03: "):
         make(pd.concat([prices, other]), universe)
-    with pytest.raises(DataError, match=r"prices: 1 symbols given more than once \(AA\)"):
+    with pytest.raises(DataError, match=r"prices: 1 symbol given more than once \(AA\)"):
         make(pd.concat([prices, prices[["AA"]]], axis=1), universe)
-    with pytest.raises(DataError, match=r"universe: 1 symbols given more than once \(BB\)"):
+    with pytest.raises(DataError, match=r"universe: 1 symbol given more than once \(BB\)"):
         make(prices, pd.concat([universe, universe.iloc[[1]]]))
 
 

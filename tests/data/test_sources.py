@@ -92,7 +92,7 @@ def test_parquet_forms_are_one(tmp_path, expected, form):
         ("date,AA,BB\n2020-01-02,x,y\n", r"2 values are not a number \(AA on 2020-01-02: 'x', BB on"),
         ('date,AA,BB\n2020-01-02,1,"1,00.5"\n', r"BB on 2020-01-02: '1,00\.5'"),
         ("date,symbol,price\n2020-01-02,AA,abc\n", r"1 value is not a number \(AA on 2020-01-02: 'abc'\)"),
-        ("date,AA,AA\n2020-01-02,1,2\n", r"prices: 1 columns given more than once \(AA\)"),
+        ("date,AA,AA\n2020-01-02,1,2\n", r"prices: 1 column given more than once \(AA\)"),
         (
             "date,AA,BB\n2020-01-02,1,2\n2020-01-02,1,2.5\n",
             r"prices: 1 given more than once with different values \(BB on 2020-01-02: 2 and 2\.5\)",
@@ -178,7 +178,7 @@ def test_universe(write):
         read_universe(write("symbol,asset_class\nNA,stock\nAA,\n"))
     with pytest.raises(DataError, match="universe: missing column asset_class; found symbol, colour"):
         read_universe(write("symbol,colour\nNA,red\n"))
-    with pytest.raises(DataError, match=r"universe: 1 symbols given more than once \(AA\)"):
+    with pytest.raises(DataError, match=r"universe: 1 symbol given more than once \(AA\)"):
         read_universe(write("symbol,asset_class\nAA,stock\nAA,bond\n"))
 
 
@@ -284,7 +284,7 @@ def test_yahoo_names_symbols_without_prices(fake_yahoo):
 def test_yahoo_checks_what_it_is_asked(fake_yahoo):
     with pytest.raises(DataError, match="yahoo: no symbols given"):
         yahoo([], "2020-01-01", "2020-01-06")
-    with pytest.raises(DataError, match="1 symbols given more than once"):
+    with pytest.raises(DataError, match="1 symbol given more than once"):
         yahoo(["AA", "AA"], "2020-01-01", "2020-01-06")
     with pytest.raises(DataError, match="start 2020-01-07 is after end 2020-01-06"):
         yahoo(["AA"], "2020-01-07", "2020-01-06")

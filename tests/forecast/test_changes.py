@@ -477,7 +477,7 @@ BAD = {
     "the same asset twice": (
         edit(kind="zero", assets=["TLT", "TLT"]),
         DataError,
-        r"zero: 1 assets given more than once \(TLT\)",
+        r"zero: 1 asset given more than once \(TLT\)",
     ),
     "NaN edit": (
         edit(kind="shift", asset="TLT") + "by = nan\n",

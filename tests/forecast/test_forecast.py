@@ -133,7 +133,7 @@ def test_draws_come_labelled_too(forecast):
     ("keywords", "message"),
     [
         ({"assets": ASSETS[:7]}, r"draws have shape \(400, 8\), expected \(draw, 7 assets\)"),
-        ({"assets": (*ASSETS[:7], "AA")}, r"1 symbols given more than once \(AA\). Keep one column"),
+        ({"assets": (*ASSETS[:7], "AA")}, r"1 symbol given more than once \(AA\). Keep one column"),
         ({"asset_class": CLASSES[:3]}, "3 asset classes for 8 assets"),
         ({"names": ["x"]}, "1 names for 8 assets"),
         ({"origin": "soon"}, "origin: 'soon' is not a date"),
@@ -280,7 +280,7 @@ def test_unknown_assets_are_refused(forecast, edit, message):
     ("edit", "message"),
     [
         (lambda f: f.zero(), "zero: no asset named"),
-        (lambda f: f.zero("AA", "AA"), r"zero: 1 assets given more than once \(AA\)"),
+        (lambda f: f.zero("AA", "AA"), r"zero: 1 asset given more than once \(AA\)"),
         (lambda f: f.drop(), "drop: no asset named"),
         (lambda f: f.drop(*ASSETS[1:]), "drop: 1 assets would be left"),
         (lambda f: f.set_return("AA", -1), "set_return AA: a return must be above -1, got -1"),

@@ -353,7 +353,7 @@ def test_looks(forecast):
         (lambda f: decide(f, method="best"), DataError, "decision: method should be 'equal'"),
         (lambda f: decide(f, exposure=2), DataError, "decision: exposure should be less than or equal to 1"),
         (lambda f: decide(f, max_weight=0.1), DataError, r"max_weight 0\.1 times 4 assets is below 1"),
-        (lambda f: decide(f.zero("A", "B", "C")), DataError, "1 assets have returns that vary"),
+        (lambda f: decide(f.zero("A", "B", "C")), DataError, "1 asset has returns that vary"),
         (
             lambda f: decide(
                 f.shift("A", -0.2).shift("B", -0.2).shift("C", -0.2).shift("D", -0.2),

@@ -97,7 +97,7 @@ def test_a_month_waits_for_the_one_it_starts_from(month, tmp_path):
 
 
 def test_what_would_overwrite_or_is_not_there_is_refused_before_the_first(month, tmp_path):
-    with pytest.raises(DataError, match=r"1 folders of results given more than once .*folder of its own"):
+    with pytest.raises(DataError, match=r"1 folder of results given more than once .*folder of its own"):
         run_months([month("a", out="same"), month("b", out="same")])
     one = month("a")
     with pytest.raises(DataError, match=r"1 run files given more than once"):

@@ -166,8 +166,8 @@ def test_masked_rows_keep_the_dates_of_exposures(data):
     ("change", "message"),
     [
         (lambda s, n: (s.mul(0.9), n), "do not sum to 1 .A00 0.9"),
-        (lambda s, n: (s.drop("A07"), n), "1 assets have none .A07"),
-        (lambda s, n: (s, n.sel(asset=ASSETS[1:])), "1 assets have none .A00"),
+        (lambda s, n: (s.drop("A07"), n), "1 asset has none .A07"),
+        (lambda s, n: (s, n.sel(asset=ASSETS[1:])), "1 asset has none .A00"),
         (lambda s, n: (s, n.where(n["asset"] != "A05")), "1 of 30 assets have fewer than 8 .* .A05 0"),
         (lambda s, n: (s, n * 0), "value, size on .* is missing or the same"),
         (lambda s, n: (s, xr.concat([n, n.sel(factor=["value"]).assign_coords(factor=["twin"])], "factor")),

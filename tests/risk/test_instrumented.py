@@ -172,7 +172,7 @@ def few_on(returns, day):
             "2021-03-25 are missing of 1",
         ),
         (lambda z, r: (z, r.assign(A01=r["A01"].where(r.index > DAYS[55])), 2), "A01 4"),
-        (lambda z, r: (z.drop_sel(asset="A07"), r, 2), "1 assets have none"),
+        (lambda z, r: (z.drop_sel(asset="A07"), r, 2), "1 asset has none"),
     ],
 )
 def test_what_it_cannot_be_made_of(rng, change, message):

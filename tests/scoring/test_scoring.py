@@ -262,7 +262,7 @@ def test_a_table_that_stops_early_warns(prices):
         (lambda p: p.assign(A4=0.0), START, END, r"not positive and finite \(A4 on"),
         (lambda p: p.assign(A4="x"), START, END, "A4.*x"),
         (lambda p: p.reset_index(drop=True), START, END, "no column date, and no days as index"),
-        (lambda p: pd.concat([p, p[["A1"]]], axis=1), START, END, r"1 symbols given more than once \(A1\)"),
+        (lambda p: pd.concat([p, p[["A1"]]], axis=1), START, END, r"1 symbol given more than once \(A1\)"),
         (lambda p: pd.concat([p, 2 * p.iloc[:1]]), START, END, "10 given more than once with different"),
     ],
 )
@@ -341,7 +341,7 @@ def test_symbols_stay_texts(tmp_path):
     [
         (lambda s: s.drop(columns="Rank2"), DataError, r"submission s.csv: missing column Rank2"),
         (lambda s: s.iloc[:0], DataError, "no rows"),
-        (lambda s: pd.concat([s, s.iloc[:1]]), DataError, r"1 symbols given more than once \(A0\)"),
+        (lambda s: pd.concat([s, s.iloc[:1]]), DataError, r"1 symbol given more than once \(A0\)"),
         (lambda s: s.replace("A3", "A33"), UnknownLabelError, "unknown asset A33. Did you mean A3"),
         (lambda s: s.iloc[1:], DataError, r"1 of 10 assets are missing \(A0\)"),
         (

@@ -110,6 +110,6 @@ def test_combinations_of_the_factors_have_no_alphas():
     assert found.forecast[["X", "Y", "Z"]].isna().all(axis=None)
     pd.testing.assert_frame_equal(found.table, plain.table)
     with pytest.raises(
-        DataError, match="X, Y, Z: combinations of the factors, or without a move, so that 1 assets"
+        DataError, match="X, Y, Z: combinations of the factors, or without a move, so that 1 asset is"
     ):
         validation.forecast_alphas(beside[["A", "X", "Y", "Z"]], factors, window=50, step=10)

@@ -59,7 +59,8 @@ def sampling(tables: Tables) -> Iterator[Finding]:
     if kind != "daily":
         yield Finding(
             "sampling", "warn" if tables.purpose == "exposures" else "note", "prices", (), (),
-            f"one row every {np.median(gaps):g} days ({len(series.days)} rows from {series.day(0)} to"
+            f"one row every {np.median(gaps):g} days ({counted(len(series.days), 'row')} from"
+            f" {series.day(0)} to"
             f" {series.day(-1)}): the prices are {kind}",
             "Recent volatility and recent return are then counted in prices instead of market days.",
             "Give daily closes if there are any." + (MONTHS if kind == "monthly" else ""),

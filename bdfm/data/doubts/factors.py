@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bdfm import _checks
+from bdfm._reading import counted
 from bdfm.data.doubts.finding import Finding
 from bdfm.data.doubts.rule import rule
 from bdfm.data.doubts.tables import Floats, Series, Tables
@@ -168,7 +169,7 @@ def collinear_factors(tables: Tables) -> Iterator[Finding]:
         name = names[column]
         yield Finding(
             "collinear-factors", "refuse", "factors", (name,), (),
-            f"{name} is {values[0, column]:g} on all {len(values)} days",
+            f"{name} is {values[0, column]:g} on all {counted(len(values), 'day')}",
             "A factor that does not move cannot be told from the intercept: the factors are collinear.",
             "Leave it out.",
         )  # fmt: skip

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, overload
 import pandas as pd
 
 from bdfm import _checks, _json
+from bdfm._reading import counted
 from bdfm._symbols import in_shell
 from bdfm.errors import DataError, DataWarning
 
@@ -127,7 +128,7 @@ class Findings(Sequence[Finding]):
             raise DataError(told[0])
         if told:
             lines = "".join(f"\n- {line}" for line in told)
-            raise DataError(f"{len(told)} doubts about the data refuse them:{lines}")
+            raise DataError(f"{counted(len(told), 'doubt')} about the data refuse them:{lines}")
         for group in _groups(self.of("warn")):
             warnings.warn(_message(group), DataWarning, skip_file_prefixes=(PACKAGE,))  # the caller's line
         for group in _groups(self.of("note")):

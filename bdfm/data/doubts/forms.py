@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bdfm import _checks
+from bdfm._reading import counted
 from bdfm.data.doubts.finding import Finding
 from bdfm.data.doubts.rule import rule
 from bdfm.data.doubts.tables import Floats, Series, Tables
@@ -103,7 +104,8 @@ def not_prices(tables: Tables) -> Iterator[Finding]:
     if _are_logs(series):
         yield Finding(
             "not-prices", "warn", "prices", (), (),
-            f"all {len(series.names)} columns have levels of {np.nanmedian(values):.3g} that move by less"
+            f"all {counted(len(series.names), 'column has', 'columns have')} levels of"
+            f" {np.nanmedian(values):.3g} that move by less"
             " than 0.6 % a row",
             "Logs of prices look like it, and so do exchange rates.",
             "If they are logs, give the closes themselves.",

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bdfm import _checks, _labels, _weights
+from bdfm._reading import counted
 from bdfm.data.doubts.finding import Finding, Severity
 from bdfm.data.doubts.rule import rule
 from bdfm.data.doubts.tables import Tables
@@ -171,7 +172,8 @@ def earnings(tables: Tables) -> Iterator[Finding]:
         rate = (per["count"] / years)[many]
         yield Finding(
             "earnings", "warn", "earnings", tuple(map(str, many)), (),
-            f"{len(many)} symbols have more than {MAX_A_YEAR} announcements a year ({many[0]}:"
+            f"{counted(len(many), 'symbol has', 'symbols have')} more than {MAX_A_YEAR} announcements a"
+            f" year ({many[0]}:"
             f" {rate.iloc[0]:.0f})",
             "Companies announce four times a year.", "Keep earnings alone, one row for each.",
         )  # fmt: skip

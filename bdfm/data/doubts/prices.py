@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bdfm._reading import counted
 from bdfm.data.doubts.finding import Finding
 from bdfm.data.doubts.rule import rule
 from bdfm.data.doubts.tables import SD_OF_MAD, Floats, Series, Tables, robust_sd
@@ -287,7 +288,7 @@ def missing_code(tables: Tables) -> Iterator[Finding]:
             yield Finding(
                 "missing-code", "refuse", "prices", (name,), days,
                 f"{name} on {days[0]}: {series.values[rows[0], column]:g}"
-                + (f" ({len(rows)} days)" if len(rows) > 1 else ""),
+                + (f" ({counted(len(rows), 'day')})" if len(rows) > 1 else ""),
                 "Prices must be positive and finite: zero or less is no price. It may stand for none.",
                 "Correct them, or leave them blank.",
                 acceptable=False,
@@ -330,7 +331,7 @@ def far_return(tables: Tables) -> Iterator[Finding]:
             if not told.any():
                 continue
             name, worst = series.names[column], int(np.argmax(np.where(told, np.abs(odd), 0)))
-            more = f" (and {told.sum() - 1} days more)" if told.sum() > 1 else ""
+            more = f" (and {counted(told.sum() - 1, 'day')} more)" if told.sum() > 1 else ""
             yield Finding(
                 "far-return", "refuse" if cannot.any() else "warn", what, (name,),
                 tuple(series.day(r) for r in rows[told][:10]),

@@ -57,9 +57,9 @@ class Series:
     def __init__(self, table: pd.DataFrame, origin: pd.Timestamp | None, *, where: str) -> None:
         days = _checks.days(table.index, where=where)
         self.names = [str(c) for c in table.columns]
-        what = "symbols" if where == "prices" else "columns"
+        what = "symbol" if where == "prices" else "column"
         _checks.unique(self.names, what=what, where=where, hint="Keep one column of each.")
-        _checks.unique(days.astype(str), what="days", where=where)
+        _checks.unique(days.astype(str), what="day", where=where)
         rows = np.argsort(days.to_numpy(), kind="stable")
         if origin is not None:  # what comes later is not looked at
             rows = rows[: int(days[rows].searchsorted(origin, side="right"))]

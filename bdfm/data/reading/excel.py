@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from bdfm import _checks, _columns
 from bdfm._optional import optional
+from bdfm._reading import counted
 from bdfm.errors import FileError
 
 _SPLIT: Final = re.compile(r"^(.+\.xls[xm])#(.+)$", re.I | re.DOTALL)
@@ -83,7 +84,7 @@ def sheet_text(raw: bytes, path: Path, what: str, wanted: str) -> tuple[str, str
             raise FileError(f"{what}: the sheet {wanted} of {path} is empty. A table was expected.")
         names = _checks.first(filled, 8) or "none"
         raise FileError(
-            f"{what}: {path} has {len(filled)} sheets with cells ({names})."
+            f"{what}: {path} has {counted(len(filled), 'sheet')} with cells ({names})."
             + (
                 f" Say which: {path.name}#{next(iter(filled))}, say; or call one {what}."
                 if filled

@@ -15,7 +15,7 @@ from typing import Any, Final
 import pandas as pd
 
 from bdfm import _checks
-from bdfm._reading import Reading
+from bdfm._reading import Reading, counted
 from bdfm.data.reading import excel
 from bdfm.errors import DataError, FileError
 
@@ -110,7 +110,8 @@ def _zipped(raw: bytes, path: Path, what: str, reading: Reading, depth: int) -> 
             if len(members) != 1:
                 shown = _checks.first(i.filename for i in members) or "none"
                 raise FileError(
-                    f"{what}: {path} holds {len(members)} files ({shown}). Unpack it and give the one with"
+                    f"{what}: {path} holds {counted(len(members), 'file')} ({shown}). Unpack it and give"
+                    " the one with"
                     " the"
                     " table."
                 )

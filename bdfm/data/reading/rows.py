@@ -16,7 +16,7 @@ import pandas as pd
 
 from bdfm import _columns, _dates, _numbers
 from bdfm._checks import first
-from bdfm._reading import Reading, cut
+from bdfm._reading import Reading, counted, cut
 from bdfm.data.reading import blocks
 from bdfm.errors import DataError, FileError
 
@@ -111,7 +111,8 @@ def record_table(
     double = index[index.duplicated()].unique()
     if len(double):
         raise DataError(
-            f"{what}: {len(double)} columns given more than once ({', '.join(double[:5])}). Keep one of each."
+            f"{what}: {counted(len(double), 'column')} given more than once ({', '.join(double[:5])})."
+            " Keep one of each."
         )
     body = []
     for n, row in filled[head + 1 :]:
