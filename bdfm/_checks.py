@@ -296,6 +296,9 @@ def has_columns(
             f" {kind_and_text(frame)}. {hint}"
         )
     missing = [c for c in columns if c not in frame.columns]
+    double = [c for c in columns if c not in missing and frame[c].ndim > 1]
+    if double:
+        raise DataError(f"{where}: the column {double[0]} comes twice. Keep one of them.")
 
     def named(column: str) -> str:
         known = [x for x in others.get(column, ()) if x != column] if column in missing else []
@@ -304,7 +307,8 @@ def has_columns(
     if missing:
         raise DataError(
             f"{where}: missing column{'s' if len(missing) > 1 else ''} {first(missing)};"
-            f" found {first(frame.columns, 8)}. Expected {first(map(named, columns), 8)}."
+            f" found {first(frame.columns, 8) or 'none'}. Expected {first(map(named, columns), 8)}."
+            + (" Its index has them: use .reset_index()." if set(missing) <= set(frame.index.names) else "")
         )
 
 

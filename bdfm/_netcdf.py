@@ -106,7 +106,7 @@ def _read[T](content: BytesIO, take: Callable[[Any], T]) -> T:
     try:
         with h5py.File(content, "r") as file:
             return take(file)
-    except ValueError:
+    except (ValueError, MemoryError):  # a lack of memory says nothing of the file
         raise
     except KeyError as error:
         raise ValueError(lacking(error)) from error

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from pandas.api.types import is_datetime64_dtype, is_numeric_dtype
+from pandas.api.types import is_datetime64_dtype, is_float_dtype, is_numeric_dtype
 
 from bdfm import _columns, _dates, _numbers
 from bdfm._kinds import kind_and_text
@@ -104,13 +104,11 @@ def wide(
         table = _columns.one_per_symbol(table, where, reading, name)
     if not reading.layout:
         reading.layout = "wide form"
+    refuse_nameless(table.columns, where)
     names = [str(c).strip() for c in table.columns]
     _unique(names, where)
     if not names:
         raise DataError(f"{where}: there are dates but no column of prices. Add one for each symbol.")
-    blank = [j for j, n in enumerate(names) if not n]
-    if blank:
-        raise DataError(f"{where}: no name for column {blank[0] + 2}. Fill the first row.")
     _numbers.refuse_errors(names, where=where)
     numbers = _floats(table.set_axis(names, axis=1), where, decimal_mark, reading, percent_columns)
     numbers = _renamed(numbers, aliases, where, reading)
@@ -168,12 +166,14 @@ def prices_frame(prices: Any, *, where: str = "prices") -> pd.DataFrame:
             f"{where}: columns have {found.columns.nlevels} levels, first {found.columns[0]!s:.60}, of which"
             " none names fields such as close and volume alone. Keep one level, the symbols."
         )
+    refuse_nameless(found.columns, where)
     return found
 
 
 def _wide(prices: pd.DataFrame, *, where: str) -> pd.DataFrame:
     """Prices (day, symbol) of a table in any shape."""
-    if READING in prices.attrs:
+    # What a reader gave, as long as it is that still: pandas hands attributes on to whatever is made of it.
+    if READING in prices.attrs and _is_wide(prices):
         return prices
     keys = [_columns.field_of(c) for c in prices.columns] if prices.columns.nlevels == 1 else []
     fine = (
@@ -196,6 +196,15 @@ def _wide(prices: pd.DataFrame, *, where: str) -> pd.DataFrame:
     found = wide(days, where=where, reading=reading)
     found.attrs[READING] = reading.to_dict()
     return found
+
+
+def _is_wide(prices: pd.DataFrame) -> bool:
+    """Whether a table has days as index and nothing but numbers in columns of one level."""
+    return (
+        isinstance(prices.index, pd.DatetimeIndex)
+        and prices.columns.nlevels == 1
+        and all(map(is_float_dtype, set(prices.dtypes)))
+    )
 
 
 def _dated(value: object) -> bool:
@@ -487,6 +496,15 @@ def _refuse_doubles(clashes: list[tuple[Any, str, float, float]], where: str) ->
             " row of"
             " each day and symbol; times of day are not used."
         )
+
+
+def refuse_nameless(columns: pd.Index[Any], where: str) -> None:
+    """Raise ``DataError`` for a column whose name is blank or missing."""
+    bad = [
+        j for j, c in enumerate(columns) if not isinstance(c, tuple) and (pd.isna(c) or not str(c).strip())
+    ]
+    if bad:
+        raise DataError(f"{where}: no name for column {bad[0] + 2}. Fill the first row.")
 
 
 def _unique(names: list[str], where: str) -> None:

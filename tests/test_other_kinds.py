@@ -423,3 +423,57 @@ def test_public_functions_tell_of_a_table_of_another_package():
                 function(**{name: TABLES["polars"][0]})
             tried += 1
     assert tried > 8
+
+
+def long_form():
+    """Day, symbol and price of what a reader gave: attributes of that go along."""
+    return (
+        PRICES.loc["2017":]
+        .rename_axis("date")
+        .reset_index()
+        .melt("date", var_name="symbol", value_name="price")
+    )
+
+
+FRAMES = {
+    "as read": lambda: PRICES.loc["2017":],
+    "long": long_form,
+    "long of categories": lambda: long_form().astype({"symbol": "category"}),
+    "two levels of rows": lambda: long_form().set_index(["date", "symbol"]),
+    "two levels of rows, without names": lambda: (
+        long_form().set_index(["symbol", "date"]).rename_axis([None, None])
+    ),
+    "two levels of columns": lambda: pd.concat({"Close": PRICES.loc["2017":]}, axis=1),
+    "levels the other way": lambda: pd.concat({"Close": PRICES.loc["2017":]}, axis=1).swaplevel(axis=1),
+    "categories": lambda: PRICES.loc["2017":].set_axis(pd.CategoricalIndex(PRICES.columns), axis=1),
+    "periods": lambda: PRICES.loc["2017":].set_axis(PRICES.loc["2017":].index.to_period("D")),
+    "of Arrow": lambda: PRICES.loc["2017":].astype("float64[pyarrow]"),
+    "objects": lambda: PRICES.loc["2017":].astype(object),
+}
+
+
+@pytest.mark.parametrize("form", FRAMES)
+def test_what_is_made_of_a_table_that_was_read(form):
+    """Any shape of it gives the same panel: how it was read says nothing of what became of it."""
+    assert "reading" in PRICES.attrs
+    found, known = panel(FRAMES[form]()), panel(FRAMES["as read"]())
+    np.testing.assert_array_equal(found.dataset["log_returns"], known.dataset["log_returns"])
+
+
+@pytest.mark.parametrize("name", [None, np.nan, pd.NA, "", "  "])
+def test_a_column_without_a_name(name):
+    for given in (PRICES.rename(columns={"KO": name}), PRICES.copy().rename(columns={"KO": name})):
+        given.attrs = {}
+        for door in (panel, bdfm.read_prices):
+            with pytest.raises(DataError, match=r"prices: no name for column 1[0-9]"):
+                door(given)
+
+
+def test_columns_that_come_twice_or_are_in_the_index():
+    twice = pd.concat([UNIVERSE, UNIVERSE[["symbol"]]], axis=1)
+    for door in (lambda u: panel(universe=u), bdfm.read_universe):
+        with pytest.raises(DataError, match="universe: the column symbol comes twice"):
+            door(twice)
+    days = pd.DataFrame({"symbol": ["KO"], "date": ["2021-01-05"]}).set_index(["symbol", "date"])
+    with pytest.raises(DataError, match=r"earnings: missing columns .*found none.* use \.reset_index\(\)"):
+        panel(earnings=days)

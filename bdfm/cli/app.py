@@ -220,6 +220,15 @@ def _code() -> Any:
     return None
 
 
+def _is_nowhere() -> bool:
+    """Whether the working folder was removed: relative paths lead nowhere then."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
+
+
 def _told() -> int:
     """Exit code of the error that is being handled, which is told where it was made on purpose."""
     try:
@@ -229,7 +238,16 @@ def _told() -> int:
 
         err.print(Text.assemble(("Error: ", "red"), _printable(error)), soft_wrap=True)
         return 2
+    except MemoryError:
+        _say(
+            "Error: memory: there is less than this needs. Files are whole, new or as they were. Close other"
+            " programs, raise the limit of this one (ulimit -v), or take fewer draws or assets."
+        )
+        return 2
     except OSError as error:
+        if _is_nowhere():
+            _say("Error: the working folder is gone. Change to one that is there (cd), and try again.")
+            return 2
         if error.filename is not None or error.errno not in UNWRITTEN:
             raise
         _mute()

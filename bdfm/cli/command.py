@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -28,6 +29,7 @@ class Command(TyperCommand):
             given = _given(self, ctx, args)
             if "help" not in given:
                 _refuse_blank(self, given)
+                _refuse_broken(self, given)
                 _refuse_twice(self, given)
         try:
             rest = super().parse_args(ctx, args)
@@ -65,6 +67,18 @@ def _refuse_blank(command: TyperCommand, given: Mapping[str, Any]) -> None:
             raise DataError(
                 f"{_written(parameter)}: the value is blank. Give one, or leave it out; a variable of the"
                 " shell may not be set."
+            )
+
+
+def _refuse_broken(command: TyperCommand, given: Mapping[str, Any]) -> None:
+    """Raise ``DataError`` for a text that this terminal's encoding does not read; a file may be called so."""
+    for parameter in command.params:
+        texts = [x for x in _all(given.get(str(parameter.name))) if isinstance(x, str)]
+        odd = next((x for x in texts if re.search("[\ud800-\udfff]", x)), None)
+        if odd is not None and "path" not in parameter.bare_type().lower():
+            raise DataError(
+                f"{_written(parameter)}: {odd!a} is no text in the encoding of this terminal. Set"
+                " PYTHONUTF8=1, or LANG=C.UTF-8."
             )
 
 

@@ -209,6 +209,8 @@ def _apply(changes: Changes, forecast: Path, out_file: Path | None, accept: list
     path = _file(forecast)
     if out_file is not None:
         _not_in_ledger(out_file)
+    else:
+        _files.nameable(_files.next_to(path))
     loaded = Forecast.load(path)
     result = changes.apply(loaded, accept=accept or ())
     show_quantiles(result)

@@ -101,6 +101,8 @@ def optimise(forecast: Forecast, assets: list[str], settings: DecisionSettings) 
         )
     try:
         found = model.fit(pd.DataFrame(np.zeros((2, len(assets))), columns=assets)).weights_
+    except MemoryError:
+        raise
     except Exception as error:  # skfolio and its solvers raise many kinds
         raise DataError(
             f"decision: {settings.method} has no solution ({str(error).splitlines()[0]}). A ratio needs an"

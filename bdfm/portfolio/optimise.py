@@ -163,6 +163,8 @@ def _solve(problem: Any) -> str:
             with warnings.catch_warnings():  # an inaccurate solution is solved for again, and then looked at
                 warnings.simplefilter("ignore")
                 problem.solve(solver="CLARABEL", **options)
+        except MemoryError:
+            raise
         except Exception as error:  # cvxpy's error is of a package that may not be there
             status = str(error).splitlines()[0]
         else:

@@ -9,10 +9,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
+import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 from few import few
 
 from bdfm.cli import app
+from bdfm.forecast.forecast import Forecast
 
 DAYS = [f"2022-03-{day:02d}" for day in (4, 7, 8, 9, 10, 11)]
 
@@ -265,3 +270,48 @@ def test_a_file_larger_than_the_memory(folder):
     assert done.returncode == 2
     assert "Error: prices: large.csv has 8796.1 GB, and " in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_working_folder_that_is_gone(folder):
+    """Relative paths lead nowhere then, whatever a library makes of it."""
+    made(folder / "f.nc")
+    gone = "mkdir gone && cd gone && rmdir ../gone"
+    done = shell(folder, f"{gone} && bdfm edit '{folder}/f.nc' 'zero A' --out v.nc")
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+    assert done.stderr.splitlines()[-1].startswith("Error: the working folder is gone. ")
+
+
+def made(path):
+    """File of a small forecast."""
+    draws = np.random.default_rng(1).normal(0, 0.05, (50, 2))
+    days = {"origin": "2022-02-04", "end": "2022-03-04"}
+    Forecast.from_draws(draws, assets=["A", "B"], asset_class=["x", "x"], **days).save(path)
+
+
+def test_words_that_the_terminal_does_not_read(folder):
+    """A file may be called so; a view may not, and a library stumbled over it."""
+    plain = {"PYTHONUTF8": "0", "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"}
+    done = shell(folder, "bdfm view f.nc --constraint 'Ü = 2%'", **plain)
+    assert done.returncode == 2
+    assert r"--constraint: '\udcc3\udc9c = 2%' is no text in the encoding" in " ".join(done.stderr.split())
+    done = shell(folder, f"bdfm {SCORE.replace('prices.csv', 'Ü.csv')}", **plain)
+    assert "does not exist" in done.stderr
+
+
+@pytest.mark.parametrize("error", [MemoryError(), pa.ArrowMemoryError("malloc of size 12 failed")])
+def test_a_lack_of_memory_is_told_as_such(folder, error, monkeypatch, capfd):
+    """Neither a damaged file nor a traceback, where a library reads it."""
+
+    def fail(*_, **__):
+        raise error
+
+    (folder / "p.parquet").write_bytes(b"PAR1")
+    monkeypatch.setattr(pd, "read_parquet", fail)
+    made(folder / "f.nc")
+    monkeypatch.setattr(h5py, "File", fail)
+    for words in (("check", "--prices", folder / "p.parquet"), ("edit", folder / "f.nc", "zero A")):
+        monkeypatch.setattr(sys, "argv", ["bdfm", *map(str, words)])
+        with pytest.raises(SystemExit) as stop:
+            app.main()
+        assert stop.value.code == 2
+        assert capfd.readouterr().err.startswith("Error: memory: there is less than this needs. ")

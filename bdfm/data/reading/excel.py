@@ -70,7 +70,7 @@ def sheet_text(raw: bytes, path: Path, what: str, wanted: str) -> tuple[str, str
                 _known(wanted, list(sheets), path, what)
                 shown = {wanted: sheets[wanted]}
             filled = {n: rows for n, s in shown.items() if (rows := _rows(s))}
-    except FileError:
+    except (FileError, MemoryError):
         raise
     except Exception as error:  # whatever a parser of XML in a zip raises
         told = str(error).strip().partition("\n")[0].rstrip(".")[:200]

@@ -141,6 +141,8 @@ def _sheet(raw: bytes, path: Path, what: str, reading: Reading) -> str:
 def _parquet(raw: bytes, path: Path, what: str, reading: Reading) -> pd.DataFrame:
     try:
         table = pd.read_parquet(io.BytesIO(raw))
+    except MemoryError:  # says nothing of the file
+        raise
     except Exception as error:  # pyarrow reports damage by many
         raise FileError(f"{what}: {path} is cut off or damaged ({line(error)}). Get a whole copy.") from error
     _contained(reading, "Parquet")
