@@ -89,7 +89,9 @@ def settings_error(
     expected = ", or ".join(dict.fromkeys(wanted))
     verb = " should be" if expected != problem["msg"] else ":"
     told = f"{place}: {key}{verb} {expected}, got {shown(problem.get('input'))}."
-    return kind(told + _with_points(key, problem.get("input")) + _example(record, problem["loc"]))
+    one_value = problem["type"] in _EXPECTED and problem["type"] not in ("dict_type", "model_type")
+    points = _with_points(key, problem.get("input")) if one_value else ""
+    return kind(told + points + _example(record, problem["loc"]))
 
 
 def _with_points(key: str, came: object) -> str:

@@ -202,7 +202,7 @@ def _numbers(columns: pd.DataFrame, name: str, default: float | None) -> Floats:
 
 def percent(x: float) -> str:
     """Share as people say it: 12.5 %."""
-    return f"{100 * x:.6g} %"
+    return f"{100 * x + 0.0:.6g} %" if abs(x) >= 5e-9 else "0 %"  # solvers leave dust, of either sign
 
 
 def _known(

@@ -654,6 +654,7 @@ def test_a_file_of_holdings_in_percent_is_refused_as_in_python(forecast, bdfm_co
         ("limits = 0.2", r"limits should be a table, got 0.2. Such as limits.asset_class.stock = "),
         ("limits.sector.tech = 0.2", r"tech should be a list, got 0.2. Such as limits.asset_class.stock = "),
         ("weights.A = 0.2", r"A should be a list, got 0.2. Such as weights.SYMBOL = \[0.0, 0.05\]"),
+        ("weights.A = [0.4, 0.3]", r"weights should be .*, got {'A': \[0.4, 0.3\]}. Such as weights.SYMBOL"),
         ("cash = 0.2", r"cash should be a list, got 0.2. Such as cash = \[0.0, 0.1\]"),
         ("benchmark = 3", r"benchmark should be a table, or 'equal', got 3. Such as benchmark.SYMBOL = 0.6"),
     ],
