@@ -107,6 +107,8 @@ def minimum_relative_entropy(
             size = float((x[less] / -direction[less]).min(initial=(limit + value + 1) / float(flat @ flat)))
         if np.abs(flat).max() <= _FLAT or size <= 0:
             direction[free], size = newton, 1.0
+            if (bounded & (x == 0) & (direction < 0)).any():  # they would stay where they are, alone
+                direction = _within_bounds(g, q, gradient, x, bounded)
         while size > 1e-12:
             trial = x + size * direction
             trial[bounded & (trial < 1e-14 * np.abs(trial).max())] = 0.0
@@ -129,6 +131,37 @@ def minimum_relative_entropy(
     return Tilt(
         weights, multipliers, -value, feasible=-value <= limit and bool((np.abs(held) <= _HELD).all())
     )
+
+
+def _within_bounds(g: Floats, q: Floats, gradient: Floats, x: Floats, bounded: NDArray[np.bool_]) -> Floats:
+    """Step to the minimum of the dual's quadratic form over multipliers that are not negative where bounded.
+
+    By active sets: from the bounds that hold now, one at a time is released or met. Newton's step on all that
+    would move, cut off at zero, goes to and fro between bounds that depend on each other.
+    """
+    moved = g - gradient[:, None]
+    hessian = (moved * q) @ moved.T
+    step, held = np.zeros(len(x)), bounded & (x == 0)
+    for _ in range(_MAX_STEPS):
+        slope = gradient + hessian @ step
+        free = np.flatnonzero(~held)
+        more = np.zeros(len(x))
+        if len(free):
+            more[free] = _directions(hessian[np.ix_(free, free)], slope[free])[0]
+        room = np.full(len(x), np.inf)
+        less = bounded & ~held & (more < 0)
+        room[less] = (x + step)[less] / -more[less]
+        first = int(room.argmin())
+        step = step + min(1.0, float(room[first])) * more
+        if room[first] < 1:
+            step[first], held[first] = -x[first], True
+            continue
+        slope = gradient + hessian @ step
+        release = int(np.where(held, slope, np.inf).argmin())
+        if not held[release] or slope[release] >= -_TOLERANCE:
+            break
+        held[release] = False
+    return step
 
 
 def _directions(hessian: Floats, gradient: Floats) -> tuple[Floats, Floats]:

@@ -13,6 +13,7 @@ from random_views import SYMBOLS, conditions_of, draws, holds, program
 from bdfm import views as v
 from bdfm.errors import DataError, InfeasibleViewError
 from bdfm.forecast.changes import Changes
+from bdfm.forecast.entropy import minimum_relative_entropy
 from bdfm.forecast.event_views import check_orders
 from bdfm.forecast.forecast import Forecast
 from bdfm.forecast.pooling import pooled
@@ -307,3 +308,40 @@ def test_no_circle_is_found_where_there_is_none(forecast):
     check_orders(orders(given=row))
     with pytest.raises(DataError, match="circle: S0 above S1 above"):
         check_orders(orders(given=[*row, (names[-1], names[0], 0.6)]))
+
+
+def nested_events(seed):
+    """Bounds on events of one asset inside each other, all kept by some weights; a few draws lie between."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.choice([60, 250]))
+    sample = Sample(draws(n, rng), SYMBOLS)
+    prior = rng.gamma(3, size=n)
+    prior /= prior.sum()
+    kept = prior * np.exp(rng.normal(0, float(rng.choice([0.3, 1.0, 3.0])), n))
+    kept /= kept.sum()
+    symbol = str(rng.choice(SYMBOLS))
+    x, views = sample.cut({symbol: 1.0}), []
+    for below in np.quantile(x, np.sort(rng.random(4))):
+        p = float(kept @ (x < below))
+        for sense in (">=", "<=") if rng.random() < 0.5 else (rng.choice([">=", "<="]),):
+            if 0 < p < 1:
+                views.append(v.parse(f"P({symbol} < {float(below)!r}) {sense} {p!r}", **C))
+    return sample, prior, views
+
+
+@pytest.mark.parametrize("seed", range(90))
+def test_bounds_on_events_inside_each_other_are_kept(seed):
+    """Steps went to and fro between the two sides of a band, and what can be had was called impossible."""
+    sample, prior, views = nested_events(seed)
+    rows = [row for view in views for row in view.rows(sample)]
+    if not rows:
+        return
+    assert pooled(views, sample, prior) is not None
+    features, signs = np.stack([row.feature for row in rows]), [row.sign for row in rows]
+    found = minimum_relative_entropy(features, np.array([row.target for row in rows]), prior, signs=signs)
+    w = found.weights
+    assert all((row.target - w @ row.feature) * row.sign < 1e-7 for row in rows)
+    # The dual's value is a bound from below of what any weights have: these have it.
+    assert (w[w > 0] * np.log(w[w > 0] / prior[w > 0])).sum() == pytest.approx(
+        found.relative_entropy, abs=1e-7
+    )
