@@ -216,6 +216,38 @@ const WhatIf = (function () {
     return { newton, flat };
   }
 
+  // Step to the minimum of the dual's quadratic form within the bounds, by active sets: bounds that depend on
+  // each other would be released and met again without end, one at a time.
+  function withinBounds(g, q, gradient, x, bounded) {
+    const moved = g.map((row, k) => row.map((y) => y - gradient[k]));
+    const hessian = moved.map((one) => moved.map((other) => dot(one.map((y, d) => y * q[d]), other)));
+    const held = bounded.map((is, k) => is && x[k] === 0);
+    const step = new Float64Array(g.length);
+    const slopes = () => gradient.map((y, k) => y + dot(hessian[k], step));
+    for (let turn = 0; turn < MAX_STEPS; turn++) {
+      let slope = slopes();
+      const free = [...g.keys()].filter((k) => !held[k]);
+      const inner = free.map((k) => free.map((j) => hessian[k][j]));
+      const more = directions(inner, free.map((k) => slope[k])).newton;
+      let [size, first] = [1, -1];
+      free.forEach((k, i) => {
+        const room = bounded[k] && more[i] < 0 ? (x[k] + step[k]) / -more[i] : Infinity;
+        if (room < size) [size, first] = [room, k];
+      });
+      free.forEach((k, i) => (step[k] += size * more[i]));
+      if (first >= 0) {
+        step[first] = -x[first];
+        held[first] = true;
+        continue;
+      }
+      slope = slopes();
+      const release = [...g.keys()].filter((k) => held[k] && slope[k] < -TOLERANCE);
+      if (!release.length) break;
+      held[release.reduce((a, b) => (slope[a] <= slope[b] ? a : b))] = false;
+    }
+    return step;
+  }
+
   // Weights nearest to prior under rows {feature, target, sign}, or null: Newton's method on the dual.
   function minimumRelativeEntropy(rows, prior) {
     const used = [];
@@ -262,6 +294,11 @@ const WhatIf = (function () {
         let far = (limit + value + 1) / dot(flat, flat);
         free.forEach((k, i) => bounded[k] && flat[i] < 0 && (far = Math.min(far, x[k] / -flat[i])));
         if (far > 0) [way, size] = [flat, far];
+      }
+      if (way === newton && free.some((k, i) => bounded[k] && x[k] === 0 && way[i] < 0)) {
+        const step = withinBounds(g, q, gradient, x, bounded);
+        free.splice(0, free.length, ...g.keys());
+        way = step;
       }
       let improved = false;
       for (; size > 1e-12; size /= 2) {
@@ -535,6 +572,7 @@ const WhatIf = (function () {
   }
 
   const views = { toml, text, symbols, feature, reweigh };
-  return { read, fifths, assetQuantile, moments, quantile, portfolio, risk, effectiveNumber, ...views };
+  const arithmetic = { fifths, assetQuantile, moments, quantile, portfolio, risk, effectiveNumber };
+  return { read, minimumRelativeEntropy, ...arithmetic, ...views };
 })();
 if (typeof module !== "undefined") module.exports = WhatIf;

@@ -15,6 +15,7 @@ import pytest
 import bdfm.report.what_if as what_if
 from bdfm import views
 from bdfm.errors import DataError, InfeasibleViewError
+from bdfm.forecast.entropy import minimum_relative_entropy
 from bdfm.forecast.forecast import Forecast
 from bdfm.portfolio.decisions import decide
 from bdfm.portfolio.risk import portfolio_risk
@@ -500,3 +501,41 @@ def test_an_answer_takes_a_tenth_of_a_second_for_100_assets(open_page, tmp_path)
     assert np.median(times) < 400  # a busy machine; 100 where it is not
     assert start < 4000
     assert tab.messages == []
+
+
+def nested(seed):
+    """Rows (event inside event, with bounds from both sides that some weights keep) and weights so far."""
+    rng = np.random.default_rng(seed)
+    x, prior = rng.normal(size=60), rng.gamma(3, size=60)
+    kept = prior * np.exp(rng.normal(0, 3.0, 60))
+    prior, kept, rows = prior / prior.sum(), kept / kept.sum(), []
+    for below in np.quantile(x, np.sort(rng.random(4))):
+        event = (x < below).astype(float)
+        for sign in (1, -1) if rng.random() < 0.5 else (int(rng.choice([1, -1])),):
+            if 0 < kept @ event < 1:
+                rows.append({"feature": event.tolist(), "target": float(kept @ event), "sign": sign})
+    return rows, prior
+
+
+@needs_node
+def test_bounds_that_depend_on_each_other_are_kept_in_the_page_too():
+    cases = [nested(seed) for seed in range(300)]
+    given = [{"rows": rows, "prior": prior.tolist()} for rows, prior in cases]
+    program = (
+        f"const W = require({json.dumps(str(SCRIPT))});"
+        "const cases = JSON.parse(require('fs').readFileSync(0, 'utf8'));"
+        "const found = cases.map(({rows, prior}) => W.minimumRelativeEntropy("
+        " rows.map(r => ({...r, feature: Float64Array.from(r.feature)})), Float64Array.from(prior)));"
+        "process.stdout.write(JSON.stringify(found.map(w => w && [...w])));"
+    )
+    run = subprocess.run(
+        [str(NODE), "-e", program], input=json.dumps(given), capture_output=True, text=True, timeout=120
+    )
+    assert run.returncode == 0, run.stderr
+    for (rows, prior), found in zip(cases, json.loads(run.stdout), strict=True):
+        assert found is not None
+        signs = [r["sign"] for r in rows]
+        features, targets = np.array([r["feature"] for r in rows]), np.array([r["target"] for r in rows])
+        expected = minimum_relative_entropy(features, targets, prior, signs=signs)
+        assert expected.feasible
+        np.testing.assert_allclose(found, expected.weights, atol=1e-7)
