@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bdfm import _dates, _memory, _numbers, _tables
+from bdfm import _dates, _doubles, _memory, _numbers, _tables
 from bdfm._kinds import kind_and_text, of_kind
 from bdfm._reading import counted, short
 from bdfm._symbols import did_you_mean
@@ -225,7 +225,7 @@ def _why_not_there(path: Path) -> str:
         if error.errno == errno.ENOTDIR:
             return f"{shown} does not exist: a file stands where a folder was expected. Check the path."
         if error.errno == errno.ENAMETOOLONG:
-            return f"{shown}: the name is longer than a file's can be. Check the path."
+            return f"{shown}: the name is longer than a file's can be, so that it does not exist. Check it."
     except ValueError:
         pass  # half of a pair of surrogates, or a NUL
     return f"{shown} does not exist. Check the path."
@@ -327,7 +327,7 @@ def price_table(
     names = prices.columns.astype(str)
     unique(names, what="symbol", where=where, hint="Keep one column of each.")
     table = prices.set_axis(names, axis=1).set_axis(days(prices.index, where=where))
-    table = _tables.once_a_day(table, where=where).sort_index()
+    table = _doubles.once_a_day(table, where=where).sort_index()
     if until is not None:
         table = table.loc[table.index <= until]
     table = numeric(table if symbols is None else table[list(symbols)], where=where)

@@ -127,7 +127,8 @@ def taken(function: Callable[..., object]) -> dict[str, tuple[str, bool, bool]]:
 def tables(function: Callable[..., object]) -> tuple[str, ...]:
     """Parameters that take tables of pandas, from their annotations."""
     every = signature(function).parameters.items()
-    return tuple(name for name, p in every if "pd.DataFrame" in str(p.annotation))
+    texts = {name: str(p.annotation) for name, p in every}
+    return tuple(name for name, text in texts.items() if "pd.DataFrame" in text and "xr." not in text)
 
 
 def refuse_other_table(given: object, name: str, *, where: str) -> None:

@@ -65,7 +65,7 @@ def refuse_errors(labels: Iterable[object], *, where: str) -> None:
     bad = [x for x in labels if isinstance(x, str) and x.strip().lower() in SHEET_ERRORS]
     if bad:
         raise DataError(
-            f"{where}: {counted(len(bad), 'name is', 'names are')} errors of a spreadsheet"
+            f"{where}: {counted(len(bad), 'name is an error', 'names are errors')} of a spreadsheet"
             f" ({', '.join(bad[:5])}). Correct its"
             " formulas, or write the names."
         )

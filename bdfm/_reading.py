@@ -26,11 +26,7 @@ _KINDS: Final = {  # of rows that are dropped, as told of one and of several
 def cut(text: object, longest: int = LONGEST) -> str:
     """Text of a cell in quotes, cut where it is long."""
     given = str(text)
-    return (
-        repr(given)
-        if len(given) <= longest
-        else f"{given[:longest]!r}... ({counted(len(given), 'character')})"
-    )
+    return repr(given) if len(given) <= longest else f"{given[:longest]!r}... ({len(given)} characters)"
 
 
 def quoted(text: object) -> str:
@@ -43,7 +39,7 @@ def short(label: object, longest: int = LONGEST) -> str:
     text = str(label)
     if not text.strip():
         return cut(text)
-    return text if len(text) <= longest else f"{text[:longest]}... ({counted(len(text), 'character')})"
+    return text if len(text) <= longest else f"{text[:longest]}... ({len(text)} characters)"
 
 
 @dataclass

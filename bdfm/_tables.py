@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 from pandas.api.types import is_datetime64_dtype, is_float_dtype, is_numeric_dtype
 
-from bdfm import _columns, _dates, _numbers
+from bdfm import _columns, _dates, _doubles, _numbers
 from bdfm._kinds import kind_and_text
 from bdfm._reading import READING, Reading, counted, cut
 from bdfm._symbols import Aliases
-from bdfm.errors import DataError, DataWarning
+from bdfm.errors import DataError
 
 ONE_CLASS: Final = "asset"  # class of all assets of a universe that is a bare list of symbols
 _LOOKED_AT: Final = 1000  # different cells of a column that say whether it holds symbols
@@ -112,7 +111,7 @@ def wide(
     _numbers.refuse_errors(names, where=where)
     numbers = _floats(table.set_axis(names, axis=1), where, decimal_mark, reading, percent_columns)
     numbers = _renamed(numbers, aliases, where, reading)
-    return _merged(numbers, where, reading).rename_axis(columns=None)
+    return _doubles.merged(numbers, where, reading).rename_axis(columns=None)
 
 
 def bare_list(given: Any) -> Any:
@@ -160,7 +159,7 @@ def prices_frame(prices: Any, *, where: str = "prices") -> pd.DataFrame:
     found = _wide(prices, where=where)
     stamps = found.index
     if isinstance(stamps, pd.DatetimeIndex) and not stamps.hasnans and stamps.normalize().has_duplicates:
-        found = once_a_day(found.set_axis(_dates.parse(stamps, where=where).days), where=where)
+        found = _doubles.once_a_day(found.set_axis(_dates.parse(stamps, where=where).days), where=where)
     if found.columns.nlevels > 1:
         raise DataError(
             f"{where}: columns have {found.columns.nlevels} levels, first {found.columns[0]!s:.60}, of which"
@@ -339,7 +338,7 @@ def _from_long(
         known = ~np.isnan(values)
         np.minimum.at(low, inverse[known], values[known])
         np.maximum.at(high, inverse[known], values[known])
-        _refuse_doubles(
+        _doubles.refuse_doubles(
             [
                 (days[kept[k] // len(order)], order[kept[k] % len(order)], low[k], high[k])
                 for k in np.flatnonzero(low < high)
@@ -431,71 +430,10 @@ def _renamed(table: pd.DataFrame, aliases: Aliases | None, where: str, reading: 
     for j, n in enumerate(names):
         values = table.iloc[:, j].to_numpy()
         if n in columns:
-            _compatible(pd.DatetimeIndex(table.index), n, columns[n], values, where)
+            _doubles.refuse_others(pd.DatetimeIndex(table.index), n, columns[n], values, where)
             values = np.where(np.isnan(columns[n]), values, columns[n])
         columns[n] = values
     return pd.DataFrame(columns, index=table.index)
-
-
-def _compatible(
-    days: pd.DatetimeIndex, name: str, a: np.ndarray[Any, Any], b: np.ndarray[Any, Any], where: str
-) -> None:
-    clash = np.flatnonzero(~np.isnan(a) & ~np.isnan(b) & (a != b))
-    _refuse_doubles([(days[int(i)], name, a[i], b[i]) for i in clash], where)
-
-
-def once_a_day(table: pd.DataFrame, *, where: str, told: bool = True) -> pd.DataFrame:
-    """Table with days as index, each once: of equal rows one is kept, as readers of files do.
-
-    Raises ``DataError`` where rows of a day contradict each other. ``told``: warn (``DataWarning``) of rows
-    that are left out.
-    """
-    if not table.index.has_duplicates or table.columns.nlevels > 1 or not table.columns.is_unique:
-        return table
-    reading = Reading()
-    numbers = _floats(table, where, None, reading, None)
-    found = _merged(numbers, where, reading)
-    left = reading.rows_dropped.get("double", 0)
-    if told and left:
-        warnings.warn(f"{where}: {counted(left, 'row given twice')} left out.", DataWarning, stacklevel=3)
-    found.attrs = table.attrs
-    return found
-
-
-def _merged(table: pd.DataFrame, where: str, reading: Reading) -> pd.DataFrame:
-    """Table with each day once, ascending: equal rows are one, and the gaps of one are filled by another."""
-    table = table if table.index.is_monotonic_increasing else table.sort_index(kind="stable")
-    if not table.index.has_duplicates:
-        return table
-    low, high = (getattr(table.groupby(level=0), f)() for f in ("min", "max"))
-    rows, columns = np.nonzero((low < high).to_numpy())
-    _refuse_doubles(
-        [
-            (low.index[i], str(table.columns[j]), low.iat[i, j], high.iat[i, j])
-            for i, j in zip(rows, columns, strict=True)
-        ],
-        where,
-    )
-    counts = table.groupby(level=0).count()
-    double = table.index[table.index.duplicated()].unique()
-    repeated = int((counts.loc[double] > 1).any(axis=1).sum())
-    merged = len(double) - repeated
-    reading.drop("double", len(table) - len(low) - merged)
-    if merged:
-        reading.note(f"{counted(merged, 'day')} given in parts put together")
-    found: pd.DataFrame = low.rename_axis(table.index.name)
-    return found
-
-
-def _refuse_doubles(clashes: list[tuple[Any, str, float, float]], where: str) -> None:
-    if clashes:
-        named = ", ".join(f"{s} on {d:%Y-%m-%d}: {a:g} and {b:g}" for d, s, a, b in clashes[:5])
-        more = f" and {len(clashes) - 5} more" if len(clashes) > 5 else ""
-        raise DataError(
-            f"{where}: {len(clashes)} given more than once with different values ({named}{more}). Keep one"
-            " row of"
-            " each day and symbol; times of day are not used."
-        )
 
 
 def refuse_nameless(columns: pd.Index[Any], where: str) -> None:

@@ -542,7 +542,7 @@ def test_a_name_that_a_terminal_cannot_show_ends_no_command(tmp_path):
     words = [sys.executable, "-m", "bdfm", "report", "caf\udce9"]
     done = subprocess.run(words, capture_output=True, cwd=tmp_path, check=False)
     assert done.returncode == 2
-    assert b"is no folder" in done.stderr
+    assert b"does not exist" in done.stderr
 
 
 @pytest.mark.parametrize("command", ["risk", "forecast", "backtest"])

@@ -52,6 +52,7 @@ GROUND += (
     "_reading",
     "_kinds",
     "_tables",
+    "_doubles",
     "_labels",
     "_weights",
     "_symbols",

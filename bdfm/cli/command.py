@@ -72,7 +72,8 @@ def _refuse_blank(command: TyperCommand, given: Mapping[str, Any]) -> None:
 
 def _refuse_broken(command: TyperCommand, given: Mapping[str, Any]) -> None:
     """Raise ``DataError`` for a text that this terminal's encoding does not read; a file may be called so."""
-    for parameter in command.params:
+    parameters: list[Any] = list(command.params)
+    for parameter in parameters:
         texts = [x for x in _all(given.get(str(parameter.name))) if isinstance(x, str)]
         odd = next((x for x in texts if re.search("[\ud800-\udfff]", x)), None)
         if odd is not None and "path" not in parameter.bare_type().lower():

@@ -46,7 +46,6 @@ NEEDS: Final[dict[str, dict[str, Needs]]] = {
         "window_days": _methods("rolling", usual="rolling"),
         "latents": _methods("pca", "vae", study=True),
         "gamma": _methods("vae"),
-        "assets": _one_of("universe"),
     },
     "risk": {
         "unit": _one_of("factors"),

@@ -139,10 +139,12 @@ def decide(
         _not_in_ledger(out_file or path)
         loaded = Forecast.load(path)
         given = {"method": method, "exposure": exposure, "max_weight": max_weight, "short": short}
-        settings: DecisionSettings | Mandate = DecisionSettings(**given)
+        settings: DecisionSettings | Mandate
         held: Mapping[str, float] = {}
-        if mandate is not None:
-            if settings != DecisionSettings():
+        if mandate is None:
+            settings = DecisionSettings(**given)
+        else:
+            if given != DecisionSettings().model_dump(include=set(given)):
                 raise DataError(
                     "decide: a mandate says all. Leave out --method, --exposure, --max-weight and --short."
                 )

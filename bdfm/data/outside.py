@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bdfm import _checks, _tables
+from bdfm import _checks, _doubles
 from bdfm._reading import counted
 from bdfm.data.features import Closes, Floats, day_numbers
 from bdfm.errors import DataError
@@ -40,7 +40,7 @@ def volatility_table(volatility: pd.DataFrame, *, until: pd.Timestamp | None = N
     table = volatility.set_axis(_checks.days(volatility.index, where=where), axis=0).sort_index()
     table = _checks.numeric(table.set_axis(table.columns.astype(str), axis=1), where=where)
     _checks.unique(table.columns, what="symbol", where=where, hint="Keep one column of each.")
-    table = _tables.once_a_day(table, where=where)
+    table = _doubles.once_a_day(table, where=where)
     if until is not None:
         table = table.loc[table.index <= until]
     values = table.to_numpy(dtype=np.float64)

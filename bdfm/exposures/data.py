@@ -12,7 +12,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from bdfm import _checks, _labels, _tables
+from bdfm import _checks, _doubles, _labels, _tables
 from bdfm._kinds import of_kind, texts
 from bdfm._reading import counted
 from bdfm._seeds import either_seed
@@ -225,11 +225,11 @@ class ExposureData:
         hint = "Read a file with bdfm.exposures.read_factors(path, unit=...)."
         of_kind(factors, pd.DataFrame, what="factors", where=where, hint=hint, expected="a DataFrame")
         factors = factors.set_axis(_checks.days(factors.index, where="factors"))
-        factors = _tables.once_a_day(factors, where="factors")
+        factors = _doubles.once_a_day(factors, where="factors")
         if risk_free is not None:
             what = "risk-free rate"
             rate = risk_free.set_axis(_checks.days(risk_free.index, where=what)).to_frame()
-            risk_free = _tables.once_a_day(rate, where=what).iloc[:, 0]
+            risk_free = _doubles.once_a_day(rate, where=what).iloc[:, 0]
         told = factors if risk_free is None else factors.assign(RF=risk_free)
         groups = {} if sectors is None else {SECTOR: list(dict(sectors).values())}
         doubt(replace(_used(prices, told, start, end), groups=groups), accept=accept)

@@ -115,9 +115,9 @@ def checked_features(
         gaps = np.argwhere(~np.isfinite(x))
         if len(gaps):
             raise ModelError(
-                f"{who}: {name} has {counted(len(gaps), 'value')} that are not finite, first at"
-                f" {tuple(gaps[0].tolist())} of ({', '.join(declared[name])}). Fill them, such as with 0: no"
-                " effect."
+                f"{who}: {name} has {counted(len(gaps), 'value that is', 'values that are')} not finite,"
+                f" first at {tuple(gaps[0].tolist())} of ({', '.join(declared[name])}). Fill them, such as"
+                " with 0: no effect."
             )
     return made
 

@@ -152,10 +152,8 @@ class RiskModel:
                     f" and {k} factors."
                 )
             if not np.isfinite(array).all():
-                raise DataError(
-                    f"{where}: {what} has {counted((~np.isfinite(array)).sum(), 'value')} that are not"
-                    " finite."
-                )
+                n_bad = counted((~np.isfinite(array)).sum(), "value that is", "values that are")
+                raise DataError(f"{where}: {what} has {n_bad} not finite.")
         check_covariance(f, where)
         if (d < 0).any():
             low = [a for a, bad in zip(labels, (d < 0).reshape(-1, n).any(axis=0), strict=True) if bad]

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bdfm import _checks, _tables
+from bdfm import _checks, _doubles, _tables
 from bdfm._kinds import of_kind
 from bdfm._reading import counted
 from bdfm._strict import strict
@@ -143,7 +143,7 @@ def compounded(
     where = "compounding"
     days = _checks.days(returns.index, where=where)
     table = _checks.numeric(returns.set_axis(days), where=where).sort_index()
-    table = _tables.once_a_day(table, where="factors")
+    table = _doubles.once_a_day(table, where="factors")
     ends = pd.DatetimeIndex(ends)
     first = ends[:1] - (ends[1] - ends[0] if len(ends) > 1 else pd.Timedelta(days=1))
     edges = table.index.searchsorted(first.append(ends), side="right")
@@ -197,7 +197,7 @@ def returns_table(returns: pd.DataFrame, *, where: str, complete: bool = False) 
     if not index.is_monotonic_increasing:
         raise DataError(f"{where}: days are not in ascending order. Sort the table.")
     table = _checks.numeric(returns.set_axis(names, axis=1).set_axis(index), where=where)
-    table = _tables.once_a_day(table, where=where)
+    table = _doubles.once_a_day(table, where=where)
     doubt(Tables("risk", returns=table))
     values = table.to_numpy()
     if not values.size:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bdfm import _checks, _renamed, _tables
+from bdfm import _checks, _doubles, _renamed
 from bdfm._reading import counted
 from bdfm._strict import strict_fields
 from bdfm.data.doubts.door import doubt
@@ -219,7 +219,7 @@ def _on(table: pd.DataFrame, index: pd.Index[Any], *, where: str) -> pd.DataFram
     days = _checks.days(table.index, where=where)
     names = [str(c) for c in table.columns]
     _checks.unique(names, what="column", where=where)
-    table = _tables.once_a_day(table.set_axis(days), where=where)
+    table = _doubles.once_a_day(table.set_axis(days), where=where)
     days = pd.DatetimeIndex(table.index)
     missing = index.difference(days)
     if len(missing):

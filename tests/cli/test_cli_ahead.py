@@ -129,7 +129,7 @@ def test_prices_that_end_before_the_day_of_the_posterior_are_refused(
     [
         ((), "--prices is missing. Give a file of daily closes; or --posterior"),
         (("--posterior", "."), "--model, --origin, and no --prices"),
-        (("--posterior", ".", "--hedge-limits", -1, 0), "--hedge-limits, and no --prices"),
+        (("--posterior", ".", "--hedge-limits", -1, 0), "has no effect without --hedge"),
         (("--posterior", ".", "--days", 9), "day 9 is beyond the panel's 8 future days"),
     ],
 )

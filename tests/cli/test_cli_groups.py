@@ -113,7 +113,7 @@ SHARES = "symbol,country,share\nA,US,0.7\nA,CH,0.3\nB,US,1\n"
         (SHARES.replace("0.3", "0.5"), r"shares of 1 asset are negative or do not sum to 1 \(A 1.2\)"),
         (SHARES.replace("0.3", "-0.3").replace("0.7", "1.3"), "negative or do not sum to 1"),
         (SHARES.replace("0.7", "70").replace("0.3", "30"), r"do not sum to 1 \(A 100\)"),
-        (SHARES.replace("0.3", ""), r"1 rows have no share \(A\)"),
+        (SHARES.replace("0.3", ""), r"1 row has no share \(A\)"),
         (SHARES.replace("CH", "US"), "A twice in one country. Add the shares up"),
         (SHARES.replace(",CH", ","), "A have no country"),
         (SHARES.replace("0.7", "most"), "'most'"),

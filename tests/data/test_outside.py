@@ -129,7 +129,7 @@ def test_the_own_level_is_pulled_to_the_common_one():
         (lambda v: one(v, np.inf), r"AAPL has inf on .* positive"),
         (lambda v: one(v, 25.0), r"AAPL has 25 on .* divide percentages by 100"),
         (lambda v: one(v, 1e-5), r"AAPL has 1e-05 on .* multiply daily ones"),
-        (lambda v: pd.concat([v, v.iloc[:1]]), r"days"),
+        (lambda v: pd.concat([v, 1.1 * v.iloc[:1]]), r"given more than once with different values"),
     ],
 )
 def test_tables_in_another_unit_or_without_sense_are_refused(files, change, message):

@@ -268,7 +268,7 @@ def test_table_of_the_study_measures_delay():
     assert table.loc["constant", ("constant", "rmse")] < 0.2
     assert len([a for a in study.plot().axes if a.get_visible()]) == 4
     assert "late 30" in repr(study)
-    with pytest.raises(DataError, match="methods given more than once"):
+    with pytest.raises(DataError, match="1 method given more than once"):
         MovingBetasStudy.run([ConstantBetas(), ConstantBetas()], n_replicates=1, seed=0)
 
 

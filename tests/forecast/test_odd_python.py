@@ -73,7 +73,7 @@ def test_a_universe_that_is_no_table(universe):
 def test_prices_of_several_levels_or_complex():
     prices, universe = demo()
     several = prices.set_axis(pd.MultiIndex.from_product([["x"], prices.columns]), axis=1)
-    for table, message in ((several, "columns have 2 levels"), (prices + 0j, "are complex")):
+    for table, message in ((several, "two levels of column names"), (prices + 0j, "are complex")):
         with pytest.raises(DataError, match=message):
             Panel.from_prices(table, universe, origin="2021-12-31")
 

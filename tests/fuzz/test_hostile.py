@@ -161,7 +161,7 @@ TRIES = {
     "an alias with two names": (f"{FORECAST} --alias A=X --alias A=Y", nothing, "A = X, and A = Y. A symbol has one name"),
     "the same in a file": (f"{FORECAST} --alias old.csv", written("old.csv", "old,new\nA,X\nA,Y\n"), "A = X, and A = Y"),
     "two windows of one name": (f"{STRESS} --replay a=2020-03-02..2020-03-20 --replay a=2020-05-04..2020-06-01", nothing, "it is given twice, with other days"),
-    "rows of no portfolio": (STRESS, written("book.csv", "symbol,weight,portfolio\nA,0.5,x\nB,0.5,\n"), "1 rows name no portfolio (B)"),
+    "rows of no portfolio": (STRESS, written("book.csv", "symbol,weight,portfolio\nA,0.5,x\nB,0.5,\n"), "1 row names no portfolio (B)"),
     "a name that turns the line around": ("run month.toml --check", edited("month.toml", 'asset = "A"', 'asset = "\\u202EA"'), r"\u202eA"),
 }  # fmt: skip
 

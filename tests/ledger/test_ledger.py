@@ -128,7 +128,7 @@ def test_what_does_not_belong_in_is_told(tmp_path, book):
     month = write_month(tmp_path, origins()[0])
     with pytest.raises(DataError, match="does not lie in"):
         Ledger.open(book).enter(month)
-    with pytest.raises(FileError, match="is no folder"):
+    with pytest.raises(FileError, match="nowhere does not exist"):
         Ledger.open(tmp_path / "nowhere")
     (tmp_path / "ledger.sqlite").write_bytes(b"not a database at all" * 100)
     with pytest.raises(

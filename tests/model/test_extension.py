@@ -190,7 +190,7 @@ GAPS[2, 3] = np.nan
         ({"year_return": np.zeros(N_PERIODS)}, r"shape \(80,\), expected \(period 80, asset 10\)"),
         ({"year_retrun": GAPS}, r"made year_retrun, and feature_dims declares year_return"),
         ({}, r"made nothing, and feature_dims declares year_return"),
-        ({"year_return": GAPS}, r"1 values that are not finite, first at \(2, 3\) of \(period, asset\)"),
+        ({"year_return": GAPS}, r"1 value that is not finite, first at \(2, 3\) of \(period, asset\)"),
     ],
 )
 def test_features_that_do_not_fit_are_refused(panel, made, message):

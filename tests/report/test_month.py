@@ -246,7 +246,7 @@ def test_a_jump_in_the_newest_prices_is_questioned(run, folder):
         (["edit", "F", "zeroo A"], "unknown kind of edit zeroo"),
         (["decide", "F", "--method", "best"], "method should be 'equal'"),
         (["decide", "F", "--exposure", "3"], "exposure should be less than or equal to 1"),
-        (["report", "nowhere"], "nowhere is no folder"),
+        (["report", "nowhere"], "nowhere does not exist"),
         (["run", "nowhere.toml"], "nowhere.toml does not exist"),
     ],
 )

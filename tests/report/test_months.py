@@ -100,7 +100,7 @@ def test_what_would_overwrite_or_is_not_there_is_refused_before_the_first(month,
     with pytest.raises(DataError, match=r"1 folder of results given more than once .*folder of its own"):
         run_months([month("a", out="same"), month("b", out="same")])
     one = month("a")
-    with pytest.raises(DataError, match=r"1 run files given more than once"):
+    with pytest.raises(DataError, match=r"1 run file given more than once"):
         run_months([one, one])
     with pytest.raises(FileError, match=r"nowhere.toml"):
         run_months([one, tmp_path / "nowhere.toml"])

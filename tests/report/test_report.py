@@ -123,7 +123,7 @@ def test_a_bare_forecast_has_a_page():
 
 
 def test_what_is_not_there_is_told(tmp_path, monkeypatch, forecast):
-    with pytest.raises(FileError, match="is no folder"):
+    with pytest.raises(FileError, match="nowhere does not exist"):
         write_report(tmp_path / "nowhere")
     with pytest.raises(FileError, match=r"forecast\.nc does not exist"):
         write_report(tmp_path)

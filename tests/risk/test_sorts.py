@@ -224,7 +224,7 @@ def test_characteristics_by_hand(panel):
 
 
 def test_tables_that_are_no_fundamentals():
-    with pytest.raises(DataError, match="come twice"):
+    with pytest.raises(DataError, match="comes twice"):
         FundamentalsPanel.from_table(STATEMENTS.drop(columns="published"))
     early = STATEMENTS.assign(published="2019-01-01")
     with pytest.raises(DataError, match="known before their fiscal year ends"):

@@ -161,7 +161,7 @@ def test_errors_say_what_is_wrong():
         backtest_tail(r.iloc[:5], r.iloc[:5])
     with pytest.raises(DataError, match="level must be"):
         backtest_tail(r, r, level=0.05)
-    with pytest.raises(DataError, match="values are missing"):
+    with pytest.raises(DataError, match="1 value is missing"):
         backtest_tail(r, r.where(r.index != r.index[4]))
 
 
