@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from bdfm._reading import counted
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "bdfm"
 
@@ -515,3 +517,16 @@ def test_nouns_after_a_number_have_one_helper():
 def allowed(line):
     """Counts of what is several by its nature, and endings of verbs."""
     return "draws" in line or "differ{" in line or "missing column" in line or "view{" in line
+
+
+@pytest.mark.parametrize(
+    ("noun", "several"),
+    [("day", "days"), ("family", "families"), ("class", "classes"), ("cell", "cells"),
+     ("row above the header", "rows above the header"), ("folder of results", "folders of results"),
+     ("row given twice", "rows given twice")],
+)  # fmt: skip
+def test_a_number_and_its_noun(noun, several):
+    assert counted(1, noun) == f"1 {noun}"
+    assert counted(2, noun) == f"2 {several}"
+    assert counted(0, noun, "x") == "0 x"
+    assert counted(1234, noun).startswith("1,234 ")
