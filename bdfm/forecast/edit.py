@@ -55,7 +55,10 @@ class Edit(Statement):
         return self.place(self.__dict__)
 
     def members(self, state: State) -> Symbols:
-        """Symbols of the assets that the edit changes."""
+        """Symbols of the assets that the edit changes.
+
+        Raises ``UnknownLabelError`` for a class, or an asset, that the forecast lacks.
+        """
         raise NotImplementedError
 
     def returns(self, state: State) -> Floats:
@@ -133,7 +136,10 @@ class Edit(Statement):
 
     @classmethod
     def from_record(cls, record: Record) -> Self:
-        """Edit of a record."""
+        """Edit of a record.
+
+        Raises ``DataError`` for draws given as numbers, which a record does not hold.
+        """
         return cls.from_parameters(dict(record.parameters), asset=record.symbols[0])
 
 

@@ -187,7 +187,11 @@ class Part(Settings):
 
     @classmethod
     def of(cls, value: object) -> Self:
-        """Part of a table of settings with the key ``kind``, or the part given; raises otherwise."""
+        """Part of a table of settings with the key ``kind``, or the part given; raises otherwise.
+
+        Raises ``UnknownLabelError`` for an unknown kind; ``ModelError`` for a part for another
+        slot.
+        """
         if isinstance(value, cls):
             return value
         if isinstance(value, Part):

@@ -211,7 +211,11 @@ class Posterior(NoArray):
 
     @cached_property
     def model(self) -> FactorModel:
-        """Model that was fitted."""
+        """Model that was fitted.
+
+        Raises ``FileError`` for a posterior of a file whose model needs a part that is not imported, or has
+        a setting of an older release.
+        """
         try:
             with _renamed.of_a_file():
                 return FactorModel.from_toml(str(self._tree.attrs["model_toml"]))
@@ -260,6 +264,8 @@ class Posterior(NoArray):
         """Covariance (chain, draw) of two assets through the factors, squared decimal per period.
 
         Of the factor innovations, with the loadings at the origin; the order of the two does not matter.
+
+        Raises ``UnknownLabelError`` for a symbol that is no asset of the panel.
         """
         _checks.known([one, other], self.panel.assets, what="asset", where="common_covariance")
         return common_covariance(self.draws, one, other)
