@@ -178,7 +178,11 @@ def test_what_is_no_forecaster(tmp_path):
         yield lambda: look_ahead(forecaster, data, origins[:1])
 
     nameless = type("Nameless", (), {"settings": {}, "forecast": Flat.forecast})()
+    blank, array = Flat(), Flat()
+    blank.name, array.settings = " ", {"window": np.array([5, 22])}
     for wrong, message in (
+        (blank, r"the forecaster's name is blank\."),
+        (array, r"settings of flat cannot be kept in a file: .*ndarray.*Give numbers, texts"),
         ("ewma-t-5d", r"'ewma-t-5d' is a name, not a forecaster\. .*baselines\(\)"),
         (Flat, r"Flat is a class\. Give an object of it"),
         (nameless, r"a Nameless is no forecaster, for want of name\."),
