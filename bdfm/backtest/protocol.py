@@ -92,7 +92,7 @@ def check_forecaster(forecaster: object) -> None:
         json.dumps(dict(settings))  # type: ignore[call-overload]
     except (TypeError, ValueError) as error:
         raise DataError(
-            f"{where}: settings of {name} cannot be kept in a file: {error}. Give numbers, texts, True, False,"
+            f"{where}: settings of {name} cannot be kept in a file: {error}. Give numbers, texts, truths,"
             " None, and lists and dicts of these."
         ) from None
 
