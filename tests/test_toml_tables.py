@@ -7,7 +7,7 @@ import tomllib
 import pytest
 import tomli_w
 
-from bdfm.errors import UnknownLabelError
+from bdfm.errors import DataError, UnknownLabelError
 from bdfm.forecast.changes import Changes
 from bdfm.model.factor_model import FactorModel, presets
 from bdfm.names import RUN_TABLES
@@ -102,3 +102,36 @@ def test_every_table_is_tried():
 def test_a_run_file_has_these_tables_and_no_others():
     assert set(RUN_TABLES) == set(RunFile.model_fields)
     assert len(RUN_TABLES) == len(RunFile.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        ("limits.Vermögensklasse.Aktien = [0.0, 1.0]", 'stands in quotes: "Vermögensklasse"'),
+        ("[mandate.limits.GICS Sector]", 'stands in quotes: "GICS Sector"'),
+        ('limits."GICS Sector".Oil & Gas = [0, 1]', 'stands in quotes: "Oil & Gas"'),
+        ("BRK/B = 0.1", 'stands in quotes: "BRK/B"'),
+        ("seed = 0,5", "Decimals have a point: seed = 0.5"),
+        ("model = house", 'A text stands in quotes: model = "house"'),
+        ("prices = prices.csv # of today", 'A text stands in quotes: prices = "prices.csv"'),
+        ("origin = 31.12.2021", 'A text stands in quotes: origin = "31.12.2021"'),
+        ('prices = "C:\\Users\\prices.csv"', "in single quotes: prices = 'C:\\Users\\prices.csv'"),
+    ],
+)
+def test_a_line_that_is_no_toml_is_told_with_what_it_would_be(line, hint, tmp_path):
+    path = tmp_path / "month.toml"
+    path.write_text(f"# a month\n{line}\n{tomli_w.dumps(RUN)}", encoding="utf-8")
+    for read in (read_run_file, Mandate.from_toml):
+        with pytest.raises(DataError) as told:
+            read(path)
+        assert "month.toml: not valid TOML: " in str(told.value)
+        assert "at line 2, " in str(told.value)
+        assert str(told.value).endswith(f"{hint}.")
+
+
+@pytest.mark.parametrize("line", ["a = 1 2", "[[edits]", 'x = "abc', "= 3", "a = ", "hallo"])
+def test_a_line_that_may_mean_anything_has_no_hint(line, tmp_path):
+    path = tmp_path / "month.toml"
+    path.write_text(f"{line}\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"not valid TOML: [^)]*\)\.$"):
+        read_run_file(path)
