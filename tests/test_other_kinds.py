@@ -238,7 +238,7 @@ def test_tables_of_risk_and_exposures():
         estimator.fit(returns.to_numpy())
     with pytest.raises(DataError, match=message):
         validation.validate(estimator.fit(returns), returns.to_numpy(), estimator=estimator)
-    factors = PRICES[["MTUM"]].pct_change().iloc[1:]
+    factors = PRICES[["MTUM"]].pct_change(fill_method=None).iloc[1:]
     with pytest.raises(DataError, match="factors has no rows"):
         exposures.ExposureData.from_prices(PRICES[SYMBOLS], factors.iloc[:0])
     data = exposures.ExposureData.from_prices(PRICES[SYMBOLS].iloc[:400], factors.iloc[:399])

@@ -89,7 +89,7 @@ def check_forecaster(forecaster: object) -> None:
     if not str(name).strip():
         raise DataError(f"{where}: the forecaster's name is blank. Tables and files need one.")
     try:
-        json.dumps(dict(settings))  # type: ignore[call-overload]
+        json.dumps(dict(settings or {}))
     except (TypeError, ValueError) as error:
         raise DataError(
             f"{where}: settings of {name} cannot be kept in a file: {error}. Give numbers, texts, truths,"
