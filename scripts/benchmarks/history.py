@@ -130,7 +130,7 @@ def draw(table: list[dict[str, Any]]) -> None:
     for axis, (name, title) in zip(axes, MEASURED.items(), strict=True):
         values = [row[name] / row["yardstick"] if row[name] is not None else float("nan") for row in table]
         axis.plot(at, values, "o-", color="#2b6cb0", markersize=4)
-        axis.set_ylim(0)
+        axis.set_ylim(0, 1.15 * max(v for v in values if v == v))
         axis.set_title(title, loc="left", fontsize=9)
         axis.spines[["top", "right"]].set_visible(False)
     axes[-1].set_xticks(at, [f"{row['commit']}\n{row['day'][5:]}" for row in table], fontsize=7)
