@@ -51,6 +51,7 @@ GROUND += (
     "_numerals",
     "_reading",
     "_kinds",
+    "_no_array",
     "_tables",
     "_labels",
     "_weights",
