@@ -26,7 +26,7 @@ UV_MADE := .uv/bin/uv
 UV := $(UV_MADE)
 endif
 
-.PHONY: demo test test-long test-slow lint format lock torch audit notebooks docs clean help
+.PHONY: demo test test-long test-slow lint format lock torch coverage audit notebooks docs clean help
 
 demo: $(STAMP) ## forecast the included data; results in bdfm-demo/
 	$(BIN)/bdfm demo $(ARGS)
@@ -65,6 +65,12 @@ torch: $(STAMP) ## add PyTorch (CPU) for the FactorVAE
 	  --constraints requirements.lock 'torch==$(TORCH_VERSION)' || { \
 	  echo "Is PyTorch's own index out of reach? make torch TORCH_BACKEND= takes the package index: 3 GB on Linux"; exit 1; }
 
+# pytest-cov is not locked: nothing else needs it. What Numba compiles runs unseen, and is left out.
+coverage: $(STAMP) ## lines of the package that the fast tests run; pages in htmlcov/
+	@$(UV) pip install --quiet --python $(BIN)/python --constraints requirements.lock 'pytest-cov>=7'
+	OMP_NUM_THREADS=1 COVERAGE_CORE=sysmon $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal \
+	  --cov=bdfm --cov-report=term:skip-covered --cov-report=html $(ARGS)
+
 audit: $(STAMP) ## vulnerabilities of locked versions, doubts about the code, licences; see SECURITY.md
 	$(BIN)/python scripts/audit.py
 
@@ -76,7 +82,7 @@ docs: $(STAMP) ## build the documentation into docs/_build/html; no network, war
 	$(BIN)/sphinx-build -W --keep-going -q -a -b html $(if $(SITE),-D html_baseurl=$(SITE)) -d docs/_build/doctrees docs docs/_build/html
 
 clean: ## remove caches and outputs; the environment (.venv, .uv) stays
-	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis dist bdfm-demo bdfm-out docs/_build docs/notebooks docs/reference/generated
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage htmlcov dist bdfm-demo bdfm-out docs/_build docs/notebooks docs/reference/generated
 	find . \( -path ./$(VENV) -o -path ./.uv -o -path ./.git \) -prune -o -type d -name __pycache__ -prune -exec rm -rf {} +
 
 help: ## this list

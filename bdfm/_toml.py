@@ -11,12 +11,14 @@ from bdfm import _checks
 from bdfm._reading import STATEMENT, short
 from bdfm.errors import BdfmError, DataError
 
+_BARE: Final = re.compile(r"[A-Za-z0-9_-]+")  # a name that needs no quotes
+_NAMES: Final = re.compile(r""" *"[^"]*" *| *'[^']*' *|[^.]+""")  # of a key such as limits."GICS Sector".Oil
 _PLACE: Final = re.compile(r"\(at line (\d+), column (\d+)\)")
 
 
 def key(name: str) -> str:
     """Name as a key of TOML: in quotes where it has other signs than a bare key may have."""
-    if re.fullmatch(r"[A-Za-z0-9_-]+", name):
+    if _BARE.fullmatch(name):
         return name
     return f'"{name}"' if '"' not in name and "\\" not in name else f"'{name}'"
 
@@ -28,7 +30,9 @@ def _advice(text: str, error: str) -> str:
     if place is None or int(place[1]) > len(lines):
         return ""
     line, column = lines[int(place[1]) - 1], int(place[2]) - 1
-    name, is_pair, _ = line.partition("=")
+    name, is_pair, value = line.partition("=")
+    if is_pair and "\\" in value:
+        return f" A path with \\ stands in single quotes: '{short(value.strip(' "').rstrip(chr(39)))}'."
     if "Invalid value" in error:
         found = re.match(r"[^\s,\]}#\"']+", line[column:])
         word = found[0] if found else ""
@@ -39,15 +43,15 @@ def _advice(text: str, error: str) -> str:
         return f' A text stands in quotes: "{short(word)}".' if word else " A value is missing."
     if re.match(r"\s*,\s*\d", line[column:]):
         return " Numbers have a decimal point."
-    if not any(x in error for x in ("after a key", "key part", "Invalid statement")):
-        return ""
-    if not is_pair:
+    header = line.strip().startswith("[")
+    if not is_pair and not header:
         return " A line is NAME = VALUE, or the name of a table in brackets."
-    if set(name) & {'"', "'"} or column >= len(name):
+    names = [n.strip() for n in _NAMES.findall(name.strip(" []"))]
+    odd = next((n for n in names if n[:1] not in ("", "'", '"') and not _BARE.fullmatch(n)), "")
+    if not odd or set(odd) & {'"', "'"}:  # which of its quotes is meant, nothing says
         return ""
-    begin = name.rfind(".", 0, column) + 1
-    label = short(name[begin:].partition(".")[0].strip())
-    return f" A name with other signs than A to Z, digits, _ and - stands in quotes: {key(label)} = ..."
+    written = key(short(odd)) if header else f"{key(short(odd))} = ..."
+    return f" A name with other signs than A to Z, digits, _ and - stands in quotes: {written}."
 
 
 def source_text(source: str | Path, *, what: str) -> tuple[str, str]:

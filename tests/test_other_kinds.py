@@ -179,7 +179,11 @@ def test_what_is_no_forecaster(tmp_path):
         yield lambda: look_ahead(forecaster, data, origins[:1])
 
     nameless = type("Nameless", (), {"settings": {}, "forecast": Flat.forecast})()
+    blank, array = Flat(), Flat()
+    blank.name, array.settings = " ", {"window": np.array([5, 22])}
     for wrong, message in (
+        (blank, r"the forecaster's name is blank\."),
+        (array, r"settings of flat cannot be kept in a file: .*ndarray.*Give numbers, texts"),
         ("ewma-t-5d", r"'ewma-t-5d' is a name, not a forecaster\. .*baselines\(\)"),
         (Flat, r"Flat is a class\. Give an object of it"),
         (nameless, r"a Nameless is no forecaster, for want of name\."),
@@ -235,7 +239,7 @@ def test_tables_of_risk_and_exposures():
         estimator.fit(returns.to_numpy())
     with pytest.raises(DataError, match=message):
         validation.validate(estimator.fit(returns), returns.to_numpy(), estimator=estimator)
-    factors = PRICES[["MTUM"]].pct_change().iloc[1:]
+    factors = PRICES[["MTUM"]].pct_change(fill_method=None).iloc[1:]
     with pytest.raises(DataError, match="factors has no rows"):
         exposures.ExposureData.from_prices(PRICES[SYMBOLS], factors.iloc[:0])
     data = exposures.ExposureData.from_prices(PRICES[SYMBOLS].iloc[:400], factors.iloc[:399])

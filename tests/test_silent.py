@@ -120,7 +120,9 @@ def test_half_lives_that_leave_nothing():
         lambda x: HAR(volatility_half_life_days=x),
         lambda x: FilteredHistorical(volatility_half_life_days=x),
         lambda x: period_weights(104, x, where="risk"),
-        lambda x: StatisticalEstimator(1, half_life_periods=x).fit(closes().pct_change().iloc[1:201]),
+        lambda x: StatisticalEstimator(1, half_life_periods=x).fit(
+            closes().pct_change(fill_method=None).iloc[1:201]
+        ),
         lambda x: half_life_of(x, what="half_life_days", where="exposures in use"),
     )
     for door in doors:
@@ -174,7 +176,7 @@ def test_weights_that_leave_nothing_are_told_before_a_fit():
 
 def test_a_statistical_model_keeps_a_degree_of_freedom():
     """With a half-life of 2 periods, 5.8 effective ones: 4 factors left 0.8 of a period for the rest."""
-    returns = closes().pct_change().iloc[1:201]
+    returns = closes().pct_change(fill_method=None).iloc[1:201]
     with pytest.raises(DataError, match=r"4 factors for 6 assets in 6 periods\. Give 1 to 3"):
         StatisticalEstimator(4, half_life_periods=2.0).fit(returns)
     assert StatisticalEstimator(3, half_life_periods=2.0).fit(returns)
@@ -202,7 +204,7 @@ def test_errors_of_a_spreadsheet_name_nothing(error, tmp_path):
     readers = {
         "prices": (read_prices, table.reset_index()),
         "long": (read_prices, long),
-        "returns": (read_returns, table.pct_change().iloc[1:].reset_index()),
+        "returns": (read_returns, table.pct_change(fill_method=None).iloc[1:].reset_index()),
         "universe": (read_universe, members),
         "earnings": (read_earnings, calendar),
     }

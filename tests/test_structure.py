@@ -53,6 +53,7 @@ GROUND += (
     "_numerals",
     "_reading",
     "_kinds",
+    "_no_array",
     "_tables",
     "_doubles",
     "_labels",

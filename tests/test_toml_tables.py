@@ -154,3 +154,33 @@ def test_what_is_no_toml_is_told_what_to_write(line):
     with pytest.raises(DataError, match=r"not valid TOML: .* \(at line [23], column \d+\)") as error:
         _toml.parsed(f"\n{line}\n", where="x")
     assert str(error.value).endswith(VALUES[line])
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        ("limits.Vermögensklasse.Aktien = [0.0, 1.0]", 'stands in quotes: "Vermögensklasse"'),
+        ("[mandate.limits.GICS Sector]", 'stands in quotes: "GICS Sector"'),
+        ('limits."GICS Sector".Oil & Gas = [0, 1]', 'stands in quotes: "Oil & Gas"'),
+        ("BRK/B = 0.1", 'stands in quotes: "BRK/B"'),
+        ("prices = prices.csv # of today", 'A text stands in quotes: "prices.csv"'),
+        ('prices = "C:\\Users\\prices.csv"', "in single quotes: 'C:\\Users\\prices.csv'"),
+    ],
+)
+def test_a_line_that_is_no_toml_is_told_with_what_it_would_be(line, hint, tmp_path):
+    path = tmp_path / "month.toml"
+    path.write_text(f"# a month\n{line}\n{tomli_w.dumps(RUN)}", encoding="utf-8")
+    for read in (read_run_file, Mandate.from_toml):
+        with pytest.raises(DataError) as told:
+            read(path)
+        assert "month.toml: not valid TOML: " in str(told.value)
+        assert "at line 2, " in str(told.value)
+        assert hint in str(told.value)
+
+
+@pytest.mark.parametrize("line", ["a = 1 2", "[[edits]", 'x = "abc', "= 3"])
+def test_a_line_that_may_mean_anything_has_no_hint(line, tmp_path):
+    path = tmp_path / "month.toml"
+    path.write_text(f"{line}\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"not valid TOML: [^)]*\)\.$"):
+        read_run_file(path)

@@ -60,6 +60,8 @@ def look_ahead(
     Every price after the origin is replaced by noise, by nothing, or by huge numbers, and every announcement
     after the period to forecast by others; history, seed and forecast are made anew by the way of a backtest.
 
+    Raises ``DataError`` for no origins, or dates that are none.
+
     Parameters
     ----------
     forecaster, data, origins, period, history_days, seed

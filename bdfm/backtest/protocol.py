@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -86,6 +87,15 @@ def check_forecaster(forecaster: object) -> None:
             f"{where}: a {type(forecaster).__name__} is no forecaster, for want of {' and '.join(lacking)}."
             f" {expected}."
         )
+    if not str(name).strip():
+        raise DataError(f"{where}: the forecaster's name is blank. Tables and files need one.")
+    try:
+        json.dumps(dict(settings or {}))
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"{where}: settings of {name} cannot be kept in a file: {error}. Give numbers, texts, truths,"
+            " None, and lists and dicts of these."
+        ) from None
 
 
 def check_made(made: object, *, where: str) -> None:

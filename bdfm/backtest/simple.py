@@ -119,7 +119,10 @@ class HAR(EWMA):
     train_days: int = Field(default=2500, ge=500)  # market days of observations, at most
 
     def estimate(self, history: History) -> tuple[Floats, Floats]:
-        """HAR volatilities and weighted correlations; see the class."""
+        """HAR volatilities and weighted correlations; see the class.
+
+        Raises ``DataError`` for too few observations of volatility before the origin.
+        """
         weighted = self._rolling(history)
         days, closes = history.market_days, history.closes
         ends = days[-1::-5][::-1]  # the last of them is the origin's

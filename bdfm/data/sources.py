@@ -30,8 +30,9 @@ _INSTEAD: Final = "Check the network and the spelling of the symbols, or read pr
 # Other names of columns, as ``_columns.key`` spells them
 CLASS_NAMES: Final = tuple(
     (
-        "class assetclass sector gics_sector type asset_type category industry klasse anlageklasse kategorie"
-        " sektor branche classe catégorie secteur clase categoría settore categoria setor"
+        "class assetclass sector gics_sector type asset_type category industry"
+        " klasse anlageklasse assetklasse vermögensklasse kategorie sektor branche"
+        " classe catégorie secteur clase categoría settore categoria setor"
     ).split()
 )
 _UNIVERSE: Final = {

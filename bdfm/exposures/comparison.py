@@ -81,6 +81,8 @@ class Comparison:
 
         Negative is better than the baseline. Errors of the mean are Newey-West with 5 lags over days, of
         losses averaged over seeds.
+
+        Raises ``UnknownLabelError`` for a method or an unknown ``kind``.
         """
         _checks.known([baseline], list(self.losses), what="method", where="comparison")
         _checks.known([kind], list(KINDS), what="kind", where="comparison")
@@ -103,6 +105,9 @@ class Comparison:
 
         On daily standardised errors, stationary bootstrap; a method outside the set is worse than the best at
         level ``size``.
+
+        Raises ``UnknownLabelError`` for an unknown ``kind``; ``DataError`` for fewer than two
+        methods.
         """
         _checks.known([kind], list(KINDS), what="kind", where="comparison")
         bootstrap = optional("arch.bootstrap", what="model confidence set")

@@ -219,6 +219,8 @@ class ExposureData:
         DataError
             What a rule of ``bdfm.data.doubts`` refuses. No common days, or more than a tenth of the days in
             one of the tables only, and as ``from_arrays``.
+        UnknownLabelError
+            An asset without a sector, where sectors are given.
         """
         where = "exposure data"
         prices = _tables.prices_frame(prices)
@@ -325,7 +327,10 @@ class ExposureData:
 
     @strict
     def days_of(self, part: Part) -> slice:
-        """Positions of the days of a part."""
+        """Positions of the days of a part.
+
+        Raises ``UnknownLabelError`` for an unknown part.
+        """
         bounds = {
             "training": (0, self.n_training),
             "validation": (self.n_training, self.n_training + self.n_validation),
@@ -335,7 +340,11 @@ class ExposureData:
         return slice(*bounds[part])
 
     def select(self, assets: Sequence[str]) -> ExposureData:
-        """Data of some assets, in the order given, on the same split."""
+        """Data of some assets, in the order given, on the same split.
+
+        Raises ``UnknownLabelError`` for an asset that the data lack; ``DataError`` for an asset twice, or
+        none.
+        """
         assets = texts(assets)
         _checks.known(assets, self.assets, what="asset", where="select")
         _checks.unique(assets, what="asset", where="select", hint="Name each once.")

@@ -134,7 +134,7 @@ class DCCGarch:
         return "dcc_garch_smoothed" if self.smoothed else "dcc_garch"
 
     def check(self, data: ExposureData) -> None:
-        """Raise what ``fit`` would, before anything is fitted, but for what does not converge."""
+        """Raise what ``fit`` would, ``DataError`` say, before a fit, but for what does not converge."""
         optional("arch", what="DCC-GARCH")
         check_enough(data, self.name)
 

@@ -119,7 +119,7 @@ class FactorVAE:
         return "factor_vae_smoothed" if self.smoothed else "factor_vae"
 
     def check(self, data: ExposureData) -> None:
-        """Raise what ``train`` would, before anything is fitted."""
+        """Raise what ``train`` would, ``DataError`` say, before anything is fitted."""
         optional("torch", what="FactorVAE")
         check_complete(data, self.name)
         if data.n_training < self.batch_size:
@@ -314,7 +314,10 @@ class TrainedFactorVAE:
         return tuple(f"z{k}" for k in range(1, self.settings.n_latents + 1))
 
     def encode(self, returns: ArrayLike) -> tuple[Floats, Floats]:
-        """Means and sds (day, latent) of the latents given daily log returns (day, asset)."""
+        """Means and sds (day, latent) of the latents given daily log returns (day, asset).
+
+        Raises ``DataError`` for returns of other assets or shape than those of training.
+        """
         torch, networks = self._load()
         values = np.asarray(returns, dtype=np.float64)
         if values.ndim != 2 or values.shape[1] != len(self.assets):

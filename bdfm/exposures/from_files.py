@@ -32,7 +32,7 @@ class CheckedMethod(ExposureMethod, Protocol):
     """A method that says beforehand whether data will do."""
 
     def check(self, data: ExposureData) -> None:
-        """Raise what ``fit`` would, before anything is fitted."""
+        """Raise what ``fit`` would, ``DataError`` say, before anything is fitted."""
         ...
 
 

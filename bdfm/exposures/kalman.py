@@ -42,6 +42,8 @@ def kalman_betas(
 ) -> tuple[float, Floats, Floats]:
     """Log-likelihood, means and covariances of one asset's betas by the Kalman filter (eq. E6, E7).
 
+    Raises ``DataError`` for shapes that do not fit each other.
+
     Parameters
     ----------
     returns, factors
@@ -139,7 +141,7 @@ class KalmanBetas:
         return "kalman_smoothed" if self.smoothed else "kalman"
 
     def check(self, data: ExposureData) -> None:
-        """Raise what ``fit`` would, before anything is fitted."""
+        """Raise what ``fit`` would, ``DataError`` say, before anything is fitted."""
         check_enough(data, self.name)
 
     @strict

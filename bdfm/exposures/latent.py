@@ -94,7 +94,10 @@ class LatentAnalysis:
         return pd.DataFrame(both[:n, n:], index=pd.Index(self.data.assets, name=ASSET), columns=z.columns)
 
     def by_sector(self) -> pd.DataFrame:
-        """Mean correlations (sector, latent) over the assets of each sector."""
+        """Mean correlations (sector, latent) over the assets of each sector.
+
+        Raises ``DataError`` for data without sectors.
+        """
         if not any(self.data.sectors):
             raise DataError(
                 "latent analysis: the data have no sectors. Give sectors to ExposureData.from_prices."
@@ -135,6 +138,8 @@ class LatentAnalysis:
         Rows (latent, factor): ``correlation``; ``slope`` (latent units per 1 % of the factor), its
         ``t`` with Newey-West errors (5 lags) and ``r_squared``, of the regression on that factor alone;
         ``slope_joint`` and ``t_joint`` of the regression on all ``factors`` at once.
+
+        Raises ``UnknownLabelError`` for a factor that the data lack.
 
         Parameters
         ----------
@@ -199,7 +204,10 @@ class LatentAnalysis:
         return plots.latent_plane(plane, [float(x) for x in explained])
 
     def plot_against(self, latent: str, rolling: Exposures, factor: str) -> Figure:
-        """A latent's trailing mean against the mean over assets of another method's exposure to a factor."""
+        """A latent's trailing mean against the mean over assets of another method's exposure to a factor.
+
+        Raises ``UnknownLabelError`` for an unknown latent or factor.
+        """
         z = self.latents()
         _checks.known([latent], list(z.columns), what="latent", where="latent analysis")
         _checks.known([factor], rolling.factor_names, what="factor", where=rolling.method)

@@ -64,7 +64,7 @@ class PrincipalComponents:
         return "pca_smoothed" if self.smoothed else "pca"
 
     def check(self, data: ExposureData) -> None:
-        """Raise what ``fit`` would, before anything is fitted."""
+        """Raise what ``fit`` would, ``DataError`` say, before anything is fitted."""
         optional("sklearn.decomposition", what="PCA")
         check_complete(data, self.name)
         limit = min(len(data.assets), data.n_training)

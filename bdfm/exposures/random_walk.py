@@ -198,7 +198,7 @@ class BayesianRandomWalk:
         return "bayes_random_walk_smoothed" if self.smoothed else "bayes_random_walk"
 
     def check(self, data: ExposureData) -> None:
-        """Raise what ``fit`` would, before anything is fitted."""
+        """Raise what ``fit`` would, ``DataError`` say, before anything is fitted."""
         check_enough(data, self.name)
 
     @strict

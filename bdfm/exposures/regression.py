@@ -72,7 +72,7 @@ class RollingOLS:
         return "rolling_ols"
 
     def check(self, data: ExposureData) -> None:
-        """Raise what ``fit`` would, before anything is fitted."""
+        """Raise what ``fit`` would, ``DataError`` say, before anything is fitted."""
         optional("statsmodels.api", what="rolling OLS")
         n_factors = len(data.factor_names)
         if not n_factors + 2 <= self.window_days <= data.n_days:
@@ -137,7 +137,7 @@ class ConstantBetas:
         return "constant_smoothed" if self.smoothed else "constant"
 
     def check(self, data: ExposureData) -> None:
-        """Raise what ``fit`` would, before anything is fitted."""
+        """Raise what ``fit`` would, ``DataError`` say, before anything is fitted."""
         optional("statsmodels.api", what="OLS")
         check_factors(data, (slice(0, n) for n, _ in estimations(data, smoothed=self.smoothed)), self.name)
 

@@ -231,12 +231,18 @@ class Exposures:
     # Pictures
 
     def plot(self, asset: str) -> Figure:
-        """Paths of one asset's exposures, one panel a factor; band: two standard deviations either way."""
+        """Paths of one asset's exposures, one panel a factor; band: two standard deviations either way.
+
+        Raises ``UnknownLabelError`` for an unknown asset.
+        """
         _checks.known([asset], self.assets, what="asset", where=f"{self.method} exposures")
         return plots.exposure_paths({self.method: self}, asset)
 
     def plot_map(self, factor: str) -> Figure:
-        """Heat map (asset, day) of the exposures to one factor."""
+        """Heat map (asset, day) of the exposures to one factor.
+
+        Raises ``UnknownLabelError`` for an unknown factor.
+        """
         _checks.known([factor], self.factor_names, what="factor", where=f"{self.method} exposures")
         return plots.exposure_map(self, factor)
 

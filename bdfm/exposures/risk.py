@@ -179,6 +179,8 @@ def exposures_volatility(
 
     ``exposures``, ``returns``, ``weights`` and ``half_life_days`` are those of ``exposures_risk``.
 
+    Raises ``DataError`` for several portfolios, or returns that do not cover its assets.
+
     Examples
     --------
     >>> import numpy as np, pandas as pd
@@ -218,6 +220,8 @@ def factor_hedge(exposures: Exposures, weights: Weights) -> pd.DataFrame:
     For published factors, units of a factor's portfolio (index futures, say) for a book of one.
 
     ``weights`` are those of the book.
+
+    Raises ``DataError`` for several books.
 
     Examples
     --------
@@ -284,7 +288,10 @@ class ExposureEstimator:
     half_life_days: float = HALF_LIFE_DAYS
 
     def fit(self, returns: pd.DataFrame) -> RiskModel:
-        """Risk model of the day after the last of daily simple returns (day, asset), which may have gaps."""
+        """Risk model of the day after the last of daily simple returns (day, asset), which may have gaps.
+
+        Raises ``DataError`` for days that are none, or without factor returns.
+        """
         where = "exposures in use"
         days = _checks.days(returns.index, where=where)
         simple = returns.set_axis(days).set_axis([str(c) for c in returns.columns], axis=1)

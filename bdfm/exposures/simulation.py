@@ -130,7 +130,10 @@ class MovingBetasStudy:
         design: MovingBetas | None = None,
         progress: bool = False,
     ) -> MovingBetasStudy:
-        """Study of ``n_replicates`` simulations; latent methods count by their ``observed_exposures``."""
+        """Study of ``n_replicates`` simulations; latent methods count by their ``observed_exposures``.
+
+        Raises ``DataError`` for two methods of one name, or none at all.
+        """
         design = design or MovingBetas()
         _checks.at_least(n_replicates, 1, what="n_replicates", where="moving betas")
         _checks.unique([m.name for m in methods], what="method", where="moving betas", hint="Name each once.")

@@ -75,7 +75,11 @@ class Changes:
     @classmethod
     @strict
     def from_dict(cls, table: Mapping[str, Any], *, where: str = "changes") -> Changes:
-        """Changes of a table with the keys ``edits``, ``views``, ``shares``, ``pool``; all may be missing."""
+        """Changes of a table with the keys ``edits``, ``views``, ``shares``, ``pool``; all may be missing.
+
+        Raises ``UnknownLabelError`` for a key that is none of these; ``DataError`` for an edit, a view or
+        shares that cannot be.
+        """
         _checks.known(list(table), ("edits", "views", "shares", "pool"), what="table", where=where)
         edits = _statements(table, "edits", EDITS, where=where)
         seen = _statements(table, "views", KINDS, where=where)

@@ -55,23 +55,26 @@ class Edit(Statement):
         return self.place(self.__dict__)
 
     def members(self, state: State) -> Symbols:
-        """Symbols of the assets that the edit changes."""
+        """Symbols of the assets that the edit changes; ``state`` is the forecast before it.
+
+        Raises ``UnknownLabelError`` for a class, or an asset, that the forecast lacks.
+        """
         raise NotImplementedError
 
     def returns(self, state: State) -> Floats:
-        """Return (draw,) that these assets get."""
+        """Return (draw,) that these assets get; ``state`` is the forecast before."""
         raise NotImplementedError
 
     def sentence(self, state: State) -> str:
-        """What is done, for the record."""
+        """What is done to the forecast before, ``state``, for the record."""
         raise NotImplementedError
 
     def remedy(self, state: State) -> str:
-        """What helps where the new returns are impossible."""
+        """What helps where the new returns are impossible, given the forecast before, ``state``."""
         return ""
 
     def apply(self, state: State) -> State:
-        """State after the edit.
+        """State of a forecast after the edit, given ``state`` before it.
 
         Raises
         ------
@@ -133,7 +136,10 @@ class Edit(Statement):
 
     @classmethod
     def from_record(cls, record: Record) -> Self:
-        """Edit of a record."""
+        """Edit of a record.
+
+        Raises ``DataError`` for draws given as numbers, which a record does not hold.
+        """
         return cls.from_parameters(dict(record.parameters), asset=record.symbols[0])
 
 

@@ -83,6 +83,9 @@ def parse_edits(texts: Sequence[str]) -> Iterator[Edit]:
     ``zero 'AAPL US Equity'``, ``like CVX other='XOM US Equity'``. Returns and chances are decimals, or
     percentages with a % sign: ``shift XOM by=2%``.
 
+    Raises ``UnknownLabelError`` for an unknown kind of edit; ``DataError`` for a text that is no edit, or a
+    setting that is missing or cannot be.
+
     Examples
     --------
     >>> from bdfm.forecast import edits

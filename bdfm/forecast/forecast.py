@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from bdfm import _blocks, _checks, _files, _folders, _memory
 from bdfm._html import opening
 from bdfm._netcdf import lacking
+from bdfm._no_array import NoArray
 from bdfm._reading import counted
 from bdfm._strict import strict
 from bdfm.errors import DataError, FileError, UnknownLabelError
@@ -43,7 +44,7 @@ CLOSES: Final = "closes"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Forecast(Actions):
+class Forecast(Actions, NoArray):
     """Immutable joint forecast of simple returns; made by ``from_draws``, ``load``, edits and views.
 
     Attributes
@@ -79,6 +80,11 @@ class Forecast(Actions):
     >>> forecast.zero("A").draws.sel(asset="A").to_numpy()
     array([0., 0., 0.], dtype=float32)
     """
+
+    _in_its_place = (
+        "Give its draws, forecast.draws (draw, asset), which count by forecast.weights. ArviZ takes"
+        ' posterior.to_datatree("predictions").'
+    )
 
     origin: pd.Timestamp
     end: pd.Timestamp

@@ -120,19 +120,19 @@ class View(Statement):
         return 1
 
     def implied(self, sample: Sample, weights: Floats) -> Numbers:
-        """What weights (draw,) say where the view has its numbers."""
+        """What weights (draw,) say of a ``sample`` where the view has its numbers."""
         raise NotImplementedError
 
     def rows(self, sample: Sample) -> list[Row]:
-        """What it says of expectations, which are linear in the weights."""
+        """What it says of expectations over a ``sample``, which are linear in the weights."""
         return []
 
     def tails(self, sample: Sample) -> list[Tail]:
-        """What it says of expected shortfalls."""
+        """What it says of expected shortfalls over a ``sample``."""
         return []
 
     def moment(self, sample: Sample, first: Floats, weights: Floats) -> Moment:
-        """What it says of a moment of its stage.
+        """What it says of a moment of its stage, over a ``sample``.
 
         ``weights`` (draw,) are those of the stage before, which fix what is held, ``first`` those under
         which expectations hold.
@@ -140,7 +140,7 @@ class View(Statement):
         raise NotImplementedError
 
     def log_likelihood(self, sample: Sample) -> Floats:
-        """Log-likelihood (draw,) of the statement in each draw."""
+        """Log-likelihood (draw,) of the statement in each draw of a ``sample``."""
         raise NotImplementedError
 
     def record(self, step: int) -> Record:

@@ -73,6 +73,8 @@ class Alignment:
 
         For instance the factors of the next period. Unit and leading axes are those of the factors given
         to :func:`align`.
+
+        Raises ``DataError`` for factors of another shape than the draws.
         """
         values = np.asarray(factors, dtype=float)
         lead = self.factor_map.shape[:-2]

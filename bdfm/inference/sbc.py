@@ -143,7 +143,10 @@ class SBC:
         return (by_quantity.min() * by_quantity.size()).clip(upper=1.0)
 
     def inside(self, prob: float = PROB) -> pd.Series[bool]:
-        """Whether the ranks of each named quantity stay inside their simultaneous band."""
+        """Whether the ranks of each named quantity stay inside their simultaneous band.
+
+        Raises ``DataError`` for a ``prob`` not between 0 and 1.
+        """
         if not 0.0 < prob < 1.0:
             raise DataError(f"inside: prob must be above 0 and below 1, got {prob!r}.")
         return self.p_values() > 1.0 - prob
@@ -253,6 +256,8 @@ def calibrate(
     ------
     ModelError
         Period weights other than 1; parts that the Gibbs sampler does not cover.
+    UnknownLabelError
+        An unknown ``engine``.
     """
     where = "calibrate"
     for what, value, minimum in (

@@ -189,6 +189,7 @@ class Equations(Settings):
         owner: dict[str, str] = {}
         names: dict[str, str] = {}
         for part in self.parts:
+            part.check_declared()
             for claim in sorted(part.claims):
                 if claim in owner:
                     raise ModelError(

@@ -87,6 +87,8 @@ class FactorModel(Equations):
         """Return the named model that ships with the package, such as ``m6``.
 
         A model file of your own is read by ``from_toml``.
+
+        Raises ``UnknownLabelError`` for a name that no preset has.
         """
         files = presets()
         file = "A file of yours is the option --model model.toml, or bdfm.FactorModel.from_toml(path)."

@@ -107,7 +107,10 @@ def checked_features(
             f"{who}: features() made {', '.join(sorted(made)) or 'nothing'}, and feature_dims declares"
             f" {', '.join(sorted(declared)) or 'nothing'}. Give both the same names."
         )
+    made = {name: np.asarray(x) for name, x in made.items()}
     for name, x in made.items():
+        if x.dtype.kind not in "fiub":
+            raise ModelError(f"{who}: {name} is of type {x.dtype}. Give real numbers.")
         expected = tuple(sizes.get(dim, n) for dim, n in zip(declared[name], np.shape(x), strict=False))
         if np.shape(x) != expected or len(declared[name]) != np.ndim(x):
             dims = ", ".join(f"{dim} {sizes[dim]}" if dim in sizes else dim for dim in declared[name])
@@ -187,7 +190,11 @@ class Part(Settings):
 
     @classmethod
     def of(cls, value: object) -> Self:
-        """Part of a table of settings with the key ``kind``, or the part given; raises otherwise."""
+        """Part of a table of settings with the key ``kind``, or the part given; raises otherwise.
+
+        Raises ``UnknownLabelError`` for an unknown kind; ``ModelError`` for a part for another
+        slot.
+        """
         if isinstance(value, cls):
             return value
         if isinstance(value, Part):
@@ -231,6 +238,9 @@ class Part(Settings):
     def dims(cls, name: str) -> tuple[str, ...]:
         """Dims of one of the part's variables."""
         return next(v.dims for v in cls.variables if v.name == name)
+
+    def check_declared(self) -> None:
+        """Raise ``ModelError`` for declarations of the class that do not fit each other."""
 
     def params(self, data: Data) -> Params:
         """Random variables of the part, created in the model on the PyMC context stack."""

@@ -345,7 +345,7 @@ def _under(
     weights = _series(found, forecast)
     cost = terms.costs(found, problem.sd)
     known: dict[str, Any] = {"before": terms.held, "cost": cost, "nav": mandate.nav, "prices": terms.prices}
-    groups = terms.columns[[c for c in mandate.limits if c not in TRADES]]
+    groups = terms.columns[[c for c in terms.mandate.limits if c not in TRADES]]
     trades = _trades(forecast, weights, **known, groups=groups)
     binding = _binding(optimise.binding(problem, limits, solution))
     risk = _risk(forecast, weights, mandate.level)

@@ -64,7 +64,7 @@ class Mandate(Settings):
     max_weight: Annotated[float, Field(gt=0, le=MOST)] | None = None  # of one asset, long or short
     # By symbol
     weights: dict[str, Range] = Field(default_factory=dict, examples=["weights.SYMBOL = [0.0, 0.05]"])
-    # By column of the universe and value in it: net weights
+    # By column of the universe, called as in its file, and value in it: net weights
     limits: dict[str, dict[str, Range]] = Field(default_factory=dict, examples=[_LIMITS])
 
     # Weights by symbol, the rest in cash

@@ -65,7 +65,11 @@ class ForecastPrior(_BasePrior):  # type: ignore[misc]
         return type(self)(**self.get_params(deep=False))
 
     def fit(self, X: Any, y: Any = None, **fit_params: Any) -> Self:
-        """Take the draws of the columns of ``X`` (observation, asset); ``y`` is not used."""
+        """Take the draws of the columns of ``X`` (observation, asset); ``y`` is not used.
+
+        Raises ``UnknownLabelError`` for a column that the forecast lacks; ``DataError`` for a ``forecast``
+        that is none, or columns without names.
+        """
         where = type(self).__name__
         names = column_names(self, X)
         if not isinstance(self.forecast, Forecast):

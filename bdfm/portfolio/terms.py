@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Any, Final, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bdfm import _checks, _labels
+from bdfm import _checks, _columns, _labels
 from bdfm._symbols import is_cash
 from bdfm._toml import key
+from bdfm.data.sources import CLASS_NAMES
 from bdfm.errors import DataError
 from bdfm.portfolio.mandate import MOST, Mandate
 
@@ -117,12 +119,18 @@ def terms_of(
         Weights, costs, volumes or prices that are no numbers or are missing where they are needed.
     """
     where, names = "mandate", tuple(assets)
-    columns = _columns(names, asset_class, universe)
+    columns = _by_asset(names, asset_class, universe)
     values = {str(c): list(dict.fromkeys(columns[c].astype(str))) for c in columns}
     _known(mandate.weights, names, "weights", names, values)
-    _known(mandate.limits, list(values), "limits", names, values)
+    said = {column: _column_of(column, list(values)) for column in mandate.limits}
+    _known({said[c]: x for c, x in mandate.limits.items()}, list(values), "limits", names, values)
     for column, table in mandate.limits.items():
-        _known(table, values[column], f"limits.{column}", names, values)
+        _known(table, values[said[column]], f"limits.{column}", names, values)
+    twice = next((a for a, b in combinations(said, 2) if said[a] == said[b]), None)
+    if twice is not None:
+        both = " and ".join(f"limits.{a}" for a in said if said[a] == said[twice])
+        raise DataError(f"{where}: {both} are one column, {said[twice]}. Write its limits in one table.")
+    mandate = mandate.model_copy(update={"limits": {said[c]: t for c, t in mandate.limits.items()}})
     n = len(names)
     prices_of = np.full(n, np.nan)
     if prices is not None:
@@ -169,7 +177,7 @@ def weights_by_asset(
     return np.array([found.get(a, 0.0) for a in assets])
 
 
-def _columns(
+def _by_asset(
     assets: Sequence[str], asset_class: Sequence[str], universe: pd.DataFrame | None
 ) -> pd.DataFrame:
     """Columns of the universe (asset, column), the class among them, in the order of the assets."""
@@ -178,9 +186,23 @@ def _columns(
         return classes
     table = universe if "symbol" not in universe else universe.set_index("symbol")
     table = table.set_axis(table.index.astype(str))
-    _checks.known(list(assets), list(table.index), what="asset", where="universe")
+    hint = "" if "symbol" in universe else "Read a file with bdfm.read_universe(path)."
+    _checks.known(list(assets), list(table.index), what="asset", where="universe", hint=hint)
     rest = table.loc[list(assets)].drop(columns=[CLASS, "name"], errors="ignore")
     return pd.concat([classes, rest], axis=1)
+
+
+def _column_of(name: str, columns: Sequence[str]) -> str:
+    """Column of the universe that a limit names, by its own name or as the header of a file has it.
+
+    As files of a universe are read: case and spaces do not matter, and a heading such as Anlageklasse or
+    Sector is the class, unless another column has that name. The name itself where there is no such column.
+    """
+    if name in columns:
+        return name
+    known = {_columns.key(c): c for c in reversed(columns)}
+    own = _columns.key(name)
+    return known.get(own, CLASS if own in CLASS_NAMES else name)
 
 
 def _numbers(columns: pd.DataFrame, name: str, default: float | None) -> Floats:

@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 
 from bdfm import _checks, _files, _folders, _memory, _renamed
+from bdfm._no_array import NoArray
 from bdfm._seeds import either_seed
 from bdfm._strict import strict
 from bdfm.data.panel import Panel
@@ -57,13 +58,18 @@ if TYPE_CHECKING:
 KIND = "posterior"
 
 
-class Posterior:
+class Posterior(NoArray):
     """Draws from the posterior, with the model and the panel that they belong to.
 
     ``tree`` is a plain ``xarray.DataTree`` that ArviZ takes as it is. Factors and loadings in it are
     identified only up to rotation, sign and order: look at ``identified()`` and ``diagnose()``. ``diagnosis``
     is its verdict where that is known; else it is worked out when asked for.
     """
+
+    _in_its_place = (
+        "Give its tree, and ArviZ the variables: az.summary(posterior.tree, var_names=[...]). Trees with more"
+        " groups are posterior.to_datatree(); the verdict on convergence is posterior.diagnose()."
+    )
 
     def __init__(self, tree: xr.DataTree, *, diagnosis: Diagnosis | None = None) -> None:
         self._tree = door.locked(tree)
@@ -205,7 +211,11 @@ class Posterior:
 
     @cached_property
     def model(self) -> FactorModel:
-        """Model that was fitted."""
+        """Model that was fitted.
+
+        Raises ``FileError`` for a posterior of a file whose model needs a part that is not imported, or has
+        a setting of an older release.
+        """
         try:
             with _renamed.of_a_file():
                 return FactorModel.from_toml(str(self._tree.attrs["model_toml"]))
@@ -254,6 +264,8 @@ class Posterior:
         """Covariance (chain, draw) of two assets through the factors, squared decimal per period.
 
         Of the factor innovations, with the loadings at the origin; the order of the two does not matter.
+
+        Raises ``UnknownLabelError`` for a symbol that is no asset of the panel.
         """
         _checks.known([one, other], self.panel.assets, what="asset", where="common_covariance")
         return common_covariance(self.draws, one, other)

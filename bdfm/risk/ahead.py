@@ -75,7 +75,10 @@ class RiskAhead:
         return [str(x) for x in self.table.index.get_level_values(0).unique()]
 
     def measure(self, name: str, portfolio: str | None = None) -> pd.DataFrame:
-        """Rows (day) of one measure of a portfolio, the first one unless named."""
+        """Rows (day) of one measure of a portfolio, the first one unless named.
+
+        Raises ``UnknownLabelError`` for an unknown measure.
+        """
         _checks.known([name], list(MEASURES), what="measure", where="risk ahead")
         chosen = self.portfolios[0] if portfolio is None else portfolio
         _checks.known([chosen], self.portfolios, what="portfolio", where="risk ahead")

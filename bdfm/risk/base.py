@@ -224,7 +224,10 @@ class RiskModel:
         return xr.DataArray(sigma, dims=(ASSET, OTHER_ASSET), coords=coords, name="covariance")
 
     def select(self, assets: Sequence[str]) -> RiskModel:
-        """Risk model of some assets, in the order given; factors stay."""
+        """Risk model of some assets, in the order given; factors stay.
+
+        Raises ``UnknownLabelError`` for an asset that the model lacks; ``DataError`` for an asset twice.
+        """
         assets = texts(assets)
         _checks.known(assets, self.assets, what="asset", where="risk model")
         _checks.unique(assets, what="asset", where="risk model")
@@ -319,6 +322,8 @@ class RiskModel:
         """Beta to a benchmark of each asset ([draw,] asset), or of portfolios ([draw,] [portfolio]).
 
         Covariance with the benchmark over its variance (eq. R4), as the model sees both.
+
+        Raises ``DataError`` for several benchmarks, or one without variance.
         """
         names, w = portfolios(benchmark, self.assets)
         if names is not None and len(names) != 1:

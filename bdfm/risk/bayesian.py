@@ -80,6 +80,8 @@ def bayesian_risk(posterior: Posterior, *, step: int = 1, n_draws: int = MAX_DRA
     given its features: recent volatility and earnings raise or lower it. Factors are aligned over draws, so
     that contributions of factors can be read; sums over factors do not depend on it.
 
+    Raises ``DataError`` for a ``step`` beyond the horizon of the panel.
+
     Parameters
     ----------
     posterior
@@ -174,7 +176,11 @@ class BayesianEstimator:
     earnings: pd.DataFrame | None = None
 
     def fit(self, returns: pd.DataFrame) -> RiskModel:
-        """Risk model of the period after the last day of the returns, for their assets."""
+        """Risk model of the period after the last day of the returns, for their assets.
+
+        Raises ``UnknownLabelError`` for an asset of the returns that the universe lacks; ``DataError`` for
+        a universe that is none.
+        """
         origin = _checks.days(returns.index[-1:], where="Bayesian model")[0]
         universe = _checks.universe_table(self.universe)
         assets = [str(c) for c in returns.columns]

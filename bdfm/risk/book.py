@@ -40,6 +40,8 @@ def marginal_risk(model: RiskModel, weights: Weights) -> xr.DataArray:
 
     ``model`` is a risk model, ``weights`` those of one portfolio or a table of several.
 
+    Raises ``DataError`` for a portfolio without variance.
+
     Examples
     --------
     >>> import bdfm
@@ -117,6 +119,8 @@ def hedge(
     ------
     DataError
         Several books, no instrument, instruments that are combinations of each other, limits that are none.
+    UnknownLabelError
+        An instrument that is no asset of the model.
     """
     where = "hedge"
     names, w = portfolios(weights, model.assets)
@@ -184,6 +188,8 @@ def active_risk(
     weights. With draws posterior medians, and ``..._low`` and ``..._high`` of 90 % intervals.
 
     ``model`` is a risk model of the assets of both.
+
+    Raises ``DataError`` for several benchmarks, or weights that are none.
 
     Examples
     --------

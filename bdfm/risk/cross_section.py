@@ -111,6 +111,8 @@ class CrossSectionalEstimator:
         DataError
             Exposures that do not cover the assets and periods, memberships that do not sum to 1, a category
             without a member in the estimation universe, a design that stays singular.
+        UnknownLabelError
+            An unknown divisor.
         """
         where = _WHERE
         doubt_names(self.categories, accept=self.accept)
@@ -176,7 +178,10 @@ class CrossSectionalEstimator:
 
     @strict
     def at(self, model: RiskModel, day: pd.Timestamp) -> RiskModel:
-        """Model with the exposures that were known at the close of another day; F and D stay."""
+        """Model with the exposures that were known at the close of another day; F and D stay.
+
+        Raises ``DataError`` for a day at which an asset has no exposures.
+        """
         where = _WHERE
         b = Design(self, pd.Index(model.assets), where).at(day).exposures
         lacking = [a for a, bad in zip(model.assets, np.isnan(b).any(axis=1), strict=True) if bad]

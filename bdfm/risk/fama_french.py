@@ -142,6 +142,8 @@ def market_capitalisation(
     fiscal year: a split between the two does no harm. Dividends count as if they stayed in the company, which
     overstates a capitalisation by a year's yield at most.
 
+    Raises ``DataError`` for shares without these columns, or adjusted closes of other days or assets.
+
     Parameters
     ----------
     shares

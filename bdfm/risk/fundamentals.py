@@ -138,6 +138,8 @@ class FundamentalsPanel:
 
         Each item is that of the last fiscal year known then in which it is not blank, in its last version
         known then: a restatement counts from its own day on, not before.
+
+        Raises ``DataError`` for a day that is none.
         """
         when = _checks.as_date(day, where="fundamentals")
         names = list(self.assets) if assets is None else [str(a) for a in assets]

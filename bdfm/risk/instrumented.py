@@ -211,7 +211,10 @@ class InstrumentedFit(NamedTuple):
     design: Design
 
     def exposures(self, day: object) -> pd.DataFrame:
-        """Exposures X Γ (asset, factor) by the characteristics known at the close of a day; NaN without."""
+        """Exposures X Γ (asset, factor) by the characteristics known at the close of a day; NaN without.
+
+        Raises ``DataError`` for a day before the first characteristics, or that is none.
+        """
         stamp = _checks.as_date(day, where=f"{_WHERE}: exposures")
         if stamp < self.design.numeric_days[0]:
             raise DataError(

@@ -153,6 +153,8 @@ def forecast_given_loss(
     ------
     DataError
         Fewer than 30 effective draws with such a loss: the mean would be luck.
+    UnknownLabelError
+        A symbol of the weights that the forecast lacks.
 
     Examples
     --------

@@ -76,6 +76,9 @@ class Pricing:
 
         ``premia`` by factor, per period; means of the sample unless given. ``se`` counts the error of the
         betas, and of the premia where they are sample means, which is by far the larger.
+
+        Raises ``UnknownLabelError`` for a factor of ``premia`` that is none; ``DataError`` for numbers that
+        are none, or a factor without its premium.
         """
         rate = _checks.finite(risk_free, what="risk_free", where="expected returns")
         names = list(self.premia.index)

@@ -153,6 +153,8 @@ def shock_risk(
     ------
     DataError
         Ratios below 0.01 or above 100, a correlation outside [-1, 1].
+    UnknownLabelError
+        A factor that the model lacks.
 
     Examples
     --------

@@ -139,6 +139,8 @@ def plot_estimation_error(table: pd.DataFrame, *, measure: str = "covariance") -
     """Errors over periods, one panel for each number of assets and noise, a line for each estimate.
 
     ``table`` is that of the simulation, ``measure`` the column to draw.
+
+    Raises ``UnknownLabelError`` for an unknown ``measure``.
     """
     _checks.known([measure], MEASURES, what="measure", where="estimation error")
     assets = list(dict.fromkeys(table.index.get_level_values("n_assets")))

@@ -131,7 +131,11 @@ class Sort:
 
     @property
     def quantiles(self) -> tuple[float, ...]:
-        """Quantiles of the breaks."""
+        """Quantiles of the breaks.
+
+        Raises ``UnknownLabelError`` for unknown breaks; ``DataError`` for breaks
+        that do not rise between 0 and 1.
+        """
         where = f"sort by {self.name}"
         if isinstance(self.breaks, str):
             _checks.known([self.breaks], list(BREAKS), what="breaks", where=where)
@@ -143,7 +147,10 @@ class Sort:
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """Labels of the groups, lowest first."""
+        """Labels of the groups, lowest first.
+
+        Raises ``DataError`` for labels that are not one for each group, or come twice.
+        """
         n = len(self.quantiles) + 1
         if self.labels is None:
             return tuple(str(j + 1) for j in range(n))
@@ -270,6 +277,8 @@ def market_return(returns: pd.DataFrame, weights: pd.DataFrame | None = None) ->
     left out.
 
     ``returns`` (period, asset) are simple.
+
+    Raises ``DataError`` for an index that is no days, or weights that begin later.
     """
     assets = [str(c) for c in returns.columns]
     days = _checks.days(returns.index, where="market")
@@ -290,6 +299,9 @@ def portfolio_returns(
     Periods, weights and errors as in ``sort_portfolios``.
 
     ``returns`` are those of the assets, ``names`` the labels in order, ``where`` what messages call it.
+
+    Raises ``UnknownLabelError`` for a member without returns; ``DataError`` for no period after a
+    formation, or an empty portfolio.
 
     Examples
     --------

@@ -135,6 +135,8 @@ def implied_factor_returns(model: RiskModel, returns: pd.DataFrame) -> pd.DataFr
     periods that they were not fitted to. ``returns`` (period, asset) are simple; assets without a return in a
     period are left out of it. NaN where fewer assets than factors have one.
 
+    Raises ``UnknownLabelError`` for an asset of the model without returns.
+
     Examples
     --------
     >>> import bdfm

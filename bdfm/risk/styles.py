@@ -83,6 +83,8 @@ def price_styles(
     ------
     DataError
         Fewer than 253 rows of prices before the first day.
+    UnknownLabelError
+        An unknown style.
     """
     where = "styles"
     _checks.known(styles, list(STYLES), what="style", where=where)

@@ -77,6 +77,8 @@ class TimeSeriesEstimator:
         ------
         DataError
             Returns without factor returns, collinear factors, assets with too few returns.
+        UnknownLabelError
+            An unknown divisor.
         """
         where = "time-series model"
         _checks.known([self.divisor], get_args(Divisor), what="divisor", where=where)

@@ -45,6 +45,8 @@ def trial_portfolios(assets: Sequence[str], *, seed: int, n_random: int = N_RAND
     absolute ones to 2, in which specific risk counts. There are ``n_random`` of ``assets`` in each of
     the random groups, drawn with ``seed``.
 
+    Raises ``DataError`` for fewer than two assets.
+
     Examples
     --------
     >>> from bdfm import validation

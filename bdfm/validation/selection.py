@@ -182,7 +182,10 @@ class FactorSelection:
         return figure
 
     def plot_responses(self, *, factors: Sequence[str] | None = None) -> Figure:
-        """Scatter of the most responsive asset against each factor: line, means of ten bins, verdict."""
+        """Scatter of the most responsive asset against each factor: line, means of ten bins, verdict.
+
+        Raises ``UnknownLabelError`` for a factor that was no candidate.
+        """
         names = list(self.factors.index) if factors is None else list(factors)
         _checks.known(names, list(self.factors.index), what="factor", where="responses")
         columns = min(4, len(names))
@@ -268,6 +271,8 @@ def select_factors(
     DataError
         No candidates, gaps, other periods, too few periods for the folds, assets that never moved,
         candidates that do not move or are combinations of others.
+    UnknownLabelError
+        A name of ``kinds`` that is no candidate.
     """
     where = "factor selection"
     level = check_false_alarm(false_alarm, where=where)

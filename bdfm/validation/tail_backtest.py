@@ -143,8 +143,7 @@ def backtest_tail(
     from scipy import stats  # slow to import, and seldom needed
 
     where = "backtest of tails"
-    if not 0.5 <= _checks.finite(level, what="level", where=where) < 1:
-        raise DataError(f"{where}: level must be at least 0.5 and below 1, got {level:g}.")
+    _check_level(level, where)
     if not tail_shape < 1:
         raise DataError(f"{where}: tail_shape {tail_shape:g} has no mean. Give a number below 1.")
     series = _aligned(realised, value_at_risk, expected_shortfall, where)
@@ -273,6 +272,11 @@ def _bernoulli(x: NDArray[Any], n: NDArray[Any] | int) -> Floats:
 # -- what is said, by models and forecasts -------------------------------------------------------------------
 
 
+def _check_level(level: float, where: str) -> None:
+    if not 0.5 <= _checks.finite(level, what="level", where=where) < 1:
+        raise DataError(f"{where}: level must be at least 0.5 and below 1, got {level:g}.")
+
+
 @strict
 def tail_of_volatility(
     volatility: float | Floats, *, level: float = 0.95, mean: float | Floats = 0.0, dof: float | None = None
@@ -283,6 +287,8 @@ def tail_of_volatility(
 
     ``mean`` is μ.
 
+    Raises ``DataError`` for a ``dof`` of 2 or less, or a ``level`` below 0.5 or not below 1.
+
     Examples
     --------
     >>> from bdfm import validation
@@ -291,6 +297,7 @@ def tail_of_volatility(
     """
     from scipy import stats  # slow to import, and seldom needed
 
+    _check_level(level, "tail of a volatility")
     if dof is None:
         at = stats.norm.ppf(level)
         beyond = stats.norm.pdf(at) / (1 - level)
@@ -323,6 +330,8 @@ def tail_of_model(
 
     ``estimator`` is what is refitted, ``weights`` are of one portfolio, ``level`` is that of the value at
     risk; tails are normal, or Student-t with ``dof``.
+
+    Raises ``DataError`` for several portfolios, a ``start`` that leaves nothing, or gaps after it.
     """
     where = "walk-forward tail risk"
     names, w = portfolios(weights, [str(c) for c in returns.columns])
@@ -357,6 +366,8 @@ def tail_of_forecasts(
     ``realised`` holds the portfolio's return by the forecasts' last day; ``weights`` are of one portfolio.
 
     ``level`` is that of the value at risk, 0.95 say.
+
+    Raises ``DataError`` for a forecast whose last day has no realised return, or several portfolios.
 
     Examples
     --------

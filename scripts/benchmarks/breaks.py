@@ -70,7 +70,7 @@ def main(args: argparse.Namespace) -> None:
     """Fit all methods, count days, write the table."""
     prices = pd.read_parquet(args.prices).loc[:LAST]
     sectors = pd.read_csv(args.sectors).set_index("symbol")["gics_sector"]
-    returns = prices.pct_change().iloc[1:].T.groupby(sectors.reindex(prices.columns)).mean().T
+    returns = prices.pct_change(fill_method=None).iloc[1:].T.groupby(sectors.reindex(prices.columns)).mean().T
     levels = pd.concat([pd.DataFrame(1.0, prices.index[:1], returns.columns), 1 + returns]).cumprod()
     factors = (pd.read_csv(args.factors, index_col="date", parse_dates=True) / 100).loc[:LAST]
     data = ex.ExposureData.from_prices(levels, factors[FACTORS], risk_free=factors["RF"])

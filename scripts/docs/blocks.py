@@ -119,7 +119,7 @@ def write_files(folder: Path) -> None:
     earnings = pd.DataFrame([(s, d + pd.Timedelta(days=k)) for k, s in enumerate(stocks) for d in days])
     earnings.set_axis(["symbol", "date"], axis=1).to_csv(folder / "earnings.csv", index=False)
 
-    returns = prices.pct_change()
+    returns = prices.pct_change(fill_method=None)
     volatility = returns.rolling(20).std() * np.sqrt(252)
     volatility[stocks].dropna().to_csv(folder / "volatility.csv")
 

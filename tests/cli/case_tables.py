@@ -65,7 +65,7 @@ def by_hand(prices, weights=None):
     last = pd.Timestamp(prices.index[-1])
     edges = [last - pd.Timedelta(days=7 * k) for k in range(104, -1, -1)]
     closes = prices.ffill().iloc[prices.index.searchsorted(edges, side="right") - 1]
-    returns = closes.pct_change().iloc[1:]
+    returns = closes.pct_change(fill_method=None).iloc[1:]
     weights = np.full(returns.shape[1], 1 / returns.shape[1]) if weights is None else weights
     return 2 * float((returns @ weights).std())
 

@@ -403,7 +403,7 @@ def test_a_price_of_zero_throughout_is_a_code(door):
 def test_risk_of_monthly_prices(door, tmp_path, options):
     code, _out, err = door("risk", "--window", 36, "--horizon", 1, *options, prices=MONTHS)
     assert code == 0, err
-    returns = MONTHS.pct_change().iloc[-36:]
+    returns = MONTHS.pct_change(fill_method=None).iloc[-36:]
     expected = float(returns.mean(axis=1).std())
     assert volatility(tmp_path) == pytest.approx(expected, rel=0.05)
 
@@ -411,7 +411,7 @@ def test_risk_of_monthly_prices(door, tmp_path, options):
 def test_risk_of_weekly_prices(door, tmp_path):
     assert door("risk", prices=WEEKS)[0] == 0
     assert volatility(tmp_path) == pytest.approx(
-        2 * float(WEEKS.pct_change().iloc[-104:].mean(axis=1).std()), rel=0.05
+        2 * float(WEEKS.pct_change(fill_method=None).iloc[-104:].mean(axis=1).std()), rel=0.05
     )
     for table, period, longer in ((MONTHS, "1w", "1m"), (WEEKS, "1d", "1w"), (MONTHS, "5d", "1m")):
         refused(
@@ -474,7 +474,7 @@ def test_months_end_where_months_end(door, tmp_path, origin):
     code, _out, err = door("risk", "--calendar-months", "--origin", origin, "--window", 20, "--horizon", 1)
     assert code == 0, err
     month_ends = pd.date_range(end=expected[2], periods=20, freq="ME").append(expected[3:4])
-    returns = pd.DataFrame([PRICES.asof(d) for d in month_ends]).pct_change().iloc[1:]
+    returns = pd.DataFrame([PRICES.asof(d) for d in month_ends]).pct_change(fill_method=None).iloc[1:]
     assert volatility(tmp_path) == pytest.approx(float(returns.mean(axis=1).std()), rel=0.05)
 
 

@@ -39,7 +39,7 @@ def files_once(tmp_path_factory):
     rows = [("core", s, 0.05) for s in stocks]
     rows += [("tilt", stocks[0], 1.0), ("tilt", stocks[1], -0.5)]
     pd.DataFrame(rows, columns=["portfolio", "symbol", "weight"]).to_csv(folder / "book.csv", index=False)
-    market = prices.pct_change().iloc[1:].mean(axis=1)
+    market = prices.pct_change(fill_method=None).iloc[1:].mean(axis=1)
     pd.DataFrame({"market": market}).rename_axis("date").to_csv(folder / "factors.csv")
     return folder
 
@@ -129,7 +129,7 @@ def dead(tmp_path):
         prices.loc["2020-06-01":, ended] = np.nan
         prices.rename_axis("date").to_csv(tmp_path / "prices.csv")
         pd.DataFrame({"symbol": held, "weight": 1 / len(held)}).to_csv(tmp_path / "book.csv", index=False)
-        market = prices.pct_change().iloc[1:][["A", "B", "C"]].mean(axis=1)
+        market = prices.pct_change(fill_method=None).iloc[1:][["A", "B", "C"]].mean(axis=1)
         factors = pd.DataFrame({"Mkt-RF": market, "RF": 0.0002}).fillna(0).rename_axis("date")
         factors.to_csv(tmp_path / "factors.csv")
         return tmp_path
@@ -269,7 +269,7 @@ def test_monthly_prices(run, dead):
     returns = simple_returns(table.dropna(axis=1), period="1m")
     pd.testing.assert_frame_equal(
         returns,
-        table.dropna(axis=1).pct_change().iloc[1:],
+        table.dropna(axis=1).pct_change(fill_method=None).iloc[1:],
         check_freq=False,
         check_index_type=False,
         check_names=False,

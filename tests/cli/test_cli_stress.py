@@ -27,7 +27,7 @@ def files(tmp_path_factory):
     pd.DataFrame({"symbol": prices.columns, "weight": 1 / prices.shape[1]}).to_csv(
         folder / "benchmark.csv", index=False
     )
-    daily = prices.pct_change().iloc[1:]
+    daily = prices.pct_change(fill_method=None).iloc[1:]
     factors = pd.DataFrame({"Mkt-RF": daily.mean(axis=1), "SMB": daily.iloc[:, :3].mean(axis=1), "RF": 1e-5})
     factors["SMB"] -= factors["Mkt-RF"]
     factors.rename_axis("date").to_csv(folder / "factors.csv")

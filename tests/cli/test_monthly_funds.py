@@ -102,7 +102,7 @@ def test_a_day_without_a_price_near_is_told_with_the_days_around_it(monthly):
 
 
 def test_a_window_inside_months_is_refused_and_whole_months_are_not(monthly):
-    returns = monthly.pct_change().iloc[1:]
+    returns = monthly.pct_change(fill_method=None).iloc[1:]
     book = {"Gold": 1.0}
     with pytest.raises(DataError, match=r"they speak of 2020-02-01 to 2020-02-29.*2020-02-01\.\.2020-03-31"):
         replay_held(returns, book, windows={"crash": ("2020-02-20", "2020-03-23")})

@@ -72,12 +72,12 @@ def weekly_factors(t, accept):
 
 
 def time_series(t, accept):
-    returns = cases.clean_prices().pct_change().iloc[1:]
+    returns = cases.clean_prices().pct_change(fill_method=None).iloc[1:]
     TimeSeriesEstimator(t["factors"], accept=tuple(accept)).fit(returns)
 
 
 def returns_of_estimators(t, accept):
-    StatisticalEstimator(2).fit(t["prices"].pct_change().iloc[1:])
+    StatisticalEstimator(2).fit(t["prices"].pct_change(fill_method=None).iloc[1:])
 
 
 def score(t, accept):
@@ -171,7 +171,7 @@ def priced(group, case):
 
 def market_a_day_late(t):
     """Factors whose market is that of the prices, and all of a day later."""
-    market = t["prices"].pct_change().mean(axis=1)
+    market = t["prices"].pct_change(fill_method=None).mean(axis=1)
     return t["factors"].assign(**{"Mkt-RF": market.shift(1).fillna(0.0)})
 
 
@@ -228,7 +228,9 @@ FAULTS = {
     "twins": priced(cases.PRICES, "a copy"),
     "factor-unit": lambda t: t | {"factors": 100 * t["factors"]},
     "factor-unit of decimals": lambda t: t | {"factors": t["factors"] / 100},
-    "factor-unit of returns": lambda t: t | {"prices": 100 * t["prices"].pct_change().iloc[1:] + 1e4},
+    "factor-unit of returns": lambda t: (
+        t | {"prices": 100 * t["prices"].pct_change(fill_method=None).iloc[1:] + 1e4}
+    ),
     "factor-unit of levels": lambda t: t | {"factors": t["factors"].cumsum() / 20},
     "shifted-days of factors": lambda t: t | {"factors": market_a_day_late(t)},
     "collinear-factors": lambda t: t | {"factors": t["factors"].assign(SPY=t["factors"]["SMB"])},
@@ -392,7 +394,7 @@ def test_the_table_covers_every_rule():
 
 
 def test_estimators_refuse_returns_in_percent():
-    returns = 100 * cases.clean_prices().pct_change().iloc[1:]
+    returns = 100 * cases.clean_prices().pct_change(fill_method=None).iloc[1:]
     with pytest.raises(DataError, match=r"\[factor-unit\]"):
         StatisticalEstimator(2).fit(returns)
 

@@ -102,7 +102,7 @@ def test_assets_of_another_unit_than_the_factors():
 
 
 def test_returns_in_percent_and_with_codes():
-    returns = cases.clean_prices().pct_change().iloc[1:]
+    returns = cases.clean_prices().pct_change(fill_method=None).iloc[1:]
     assert not examine(Tables("risk", returns=returns))
     assert of(examine(Tables("risk", returns=100 * returns)), "factor-unit", "refuse")
     returns.iloc[50, 2] = -0.9999
@@ -115,7 +115,7 @@ def test_returns_in_percent_and_with_codes():
 )
 def test_returns_that_cannot_be(value, severity):
     """A stock may be gone, and may rise tenfold, but lose no more than it is worth; sds here are 0.015."""
-    returns = cases.clean_prices().pct_change().iloc[1:]
+    returns = cases.clean_prices().pct_change(fill_method=None).iloc[1:]
     returns.iloc[50, 2] = value
     found = of(examine(Tables("risk", returns=returns)), "far-return")
     assert [f.severity for f in found] == ([severity] if severity else [])

@@ -248,7 +248,7 @@ def test_recent_volatility_by_hand():
 def test_features_equal_a_slow_walk_through_the_days(seed, window, days):
     table = random_table(seed)
     fast, slow = Closes(table, max_stale_days=STALE), Slow(table)
-    assert_array_equal(table.index[fast.market], slow.market)
+    assert_array_equal(table.index[fast.market], pd.DatetimeIndex(slow.market))
     stamps = pd.DatetimeIndex([table.index[0] - pd.Timedelta(days=3), *table.index[[0, 4]]])
     stamps = stamps.append(
         pd.date_range(table.index[20], table.index[-1] + pd.Timedelta(days=12), freq="31D")

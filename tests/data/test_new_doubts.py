@@ -77,7 +77,7 @@ def test_a_row_of_means_or_totals(what, columns):
 
 
 def test_rows_of_means_of_returns_and_factors():
-    returns = cases.clean_prices().pct_change().iloc[1:]
+    returns = cases.clean_prices().pct_change(fill_method=None).iloc[1:]
     returns.iloc[-1] = returns.iloc[:-1].mean()
     assert len(seen("summary-row", returns=returns)) == 1
     assert len(seen("summary-row", factors=returns)) == 1
@@ -177,7 +177,7 @@ def test_lively_factors_beside_quiet_assets(kind, told):
 
 def test_quiet_factors_beside_lively_assets():
     prices, factors = bonds_beside("VIX and duration")
-    prices = 100 * (1 + np.clip(50 * prices.pct_change(), -0.5, 0.5)).cumprod()
+    prices = 100 * (1 + np.clip(50 * prices.pct_change(fill_method=None), -0.5, 0.5)).cumprod()
     for told, given in ((True, factors[["DURATION"]]), (False, factors)):
         found = [f for f in examine(Tables("risk", prices=prices, factors=given)) if f.rule == "factor-unit"]
         assert bool(found) is told

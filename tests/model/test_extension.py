@@ -190,12 +190,38 @@ GAPS[2, 3] = np.nan
         ({"year_return": np.zeros(N_PERIODS)}, r"shape \(80,\), expected \(period 80, asset 10\)"),
         ({"year_retrun": GAPS}, r"made year_retrun, and feature_dims declares year_return"),
         ({}, r"made nothing, and feature_dims declares year_return"),
+        ({"year_return": np.full((N_PERIODS, N_ASSETS), "a")}, r"year_return is of type <U1\. Give real"),
         ({"year_return": GAPS}, r"1 value that is not finite, first at \(2, 3\) of \(period, asset\)"),
     ],
 )
 def test_features_that_do_not_fit_are_refused(panel, made, message):
     with pytest.raises(ModelError, match=rf"part Odd: .*{message}"):
         _with_features(made).build(panel)
+
+
+def test_features_may_be_lists(panel):
+    of_lists = _with_features({"year_return": np.ones((N_PERIODS, N_ASSETS)).tolist()})
+    data = model_data(of_lists, panel)
+    np.testing.assert_array_equal(data["year_return"], np.ones((N_PERIODS, N_ASSETS)))
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"regressor": "year_retrun"}, r"regressor 'year_retrun' is neither in .* \(year_return\)"),
+        ({"feature_dims": {}}, r"regressor 'year_return' is neither in .* \(both empty\)"),
+        ({"variables": ()}, r"its variables are none, and its hierarchy has beta_year, .*, mu_beta_year"),
+        ({"variables": hierarchy_variables(_SLOPE, location=False)}, r"hierarchy_variables\(.*location=True"),
+        ({"hierarchy": property(lambda self: Hierarchy(1.0))}, r"hierarchy_variables\(.*location=False"),
+        ({"coefficient": _LEVERAGE}, r"its variables are beta_year, .* has leverage"),
+    ],
+)
+def test_declarations_that_do_not_fit_each_other_are_refused(changed, message):
+    """They had ended in a KeyError, an AttributeError, or a word about draws that lack a variable."""
+    kind = {"kind": "misfit", "__annotations__": {"kind": Literal["misfit"]}}
+    Misfit = type("Misfit", (YearReturn,), {"__module__": __name__, **kind, **changed})
+    with pytest.raises(ModelError, match=f"part Misfit: .*{message}"):
+        FactorModel(n_factors=1, mean=(Misfit(),))
 
 
 LACKING = {

@@ -17,6 +17,7 @@ from scipy import stats
 from bdfm.data.panel import Panel
 from bdfm.data.sources import demo
 from bdfm.errors import DataError, UnknownLabelError
+from bdfm.forecast.forecast import Forecast
 from bdfm.inference.settings import SamplerSettings
 from bdfm.model.equations import model_data
 from bdfm.model.evidence import Evidence
@@ -339,3 +340,21 @@ def test_a_file_of_before_gets_the_name_of_now(fitted):
     stats = old["sample_stats"].to_dataset().rename({"total_log_likelihood": "log_likelihood"})
     old["sample_stats"] = xr.DataTree(stats)
     assert "total_log_likelihood" in door.completed(old, Path("posterior.nc"))["sample_stats"]
+
+
+@pytest.mark.parametrize(
+    "call", [az.summary, az.ess, az.loo, az.plot_trace, az.plot_forest, np.asarray, list]
+)
+def test_a_result_given_whole_says_which_part_to_give(call, fitted):
+    """ArviZ named classes of its own, its pictures said "not subscriptable", NumPy made an array of one."""
+    with pytest.raises(DataError, match=r"a Posterior is no array, tree or table.*posterior\.tree"):
+        call(fitted)
+    forecast = Forecast.from_draws(
+        [[0.01, 0.02], [0.02, 0.01]],
+        assets=["A", "B"],
+        asset_class=["stock", "stock"],
+        origin="2022-02-04",
+        end="2022-03-04",
+    )
+    with pytest.raises(DataError, match=r"a Forecast is no array, tree or table.*forecast\.draws"):
+        call(forecast)

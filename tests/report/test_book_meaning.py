@@ -21,7 +21,7 @@ def folder(tmp_path_factory):
     prices.to_csv(place / "prices.csv")
     rows = [("all", s, 0.05) for s in prices.columns] + [("some", "XOM", 0.6), ("some", "CASH", 0.4)]
     pd.DataFrame(rows, columns=["portfolio", "symbol", "weight"]).to_csv(place / "book.csv", index=False)
-    market = prices.pct_change().iloc[1:].mean(axis=1)
+    market = prices.pct_change(fill_method=None).iloc[1:].mean(axis=1)
     rate = pd.Series(1e-5, market.index)
     pd.DataFrame({"Mkt-RF": market, "RF": rate}).rename_axis("date").to_csv(place / "market.csv")
     noise = pd.Series(np.random.default_rng(3).normal(0, 0.01, len(market)), market.index)

@@ -426,7 +426,7 @@ def test_score_holds_its_parts(submission, prices):
     pd.testing.assert_series_equal(table["return"], period_returns(prices, START, END), check_names=False)
     assert sorted(table["quantile"]) == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
     assert table["quantile"].idxmax() in table["return"].nlargest(2).index
-    assert score.ir == information_ratio(prices, table["decision"], START, END)
+    assert score.ir == pytest.approx(information_ratio(prices, table["decision"], START, END), rel=1e-12)
     assert (score.start, score.end) == (pd.Timestamp(START), pd.Timestamp(END))
     assert repr(score).startswith("<Score 2022-03-04 to 2022-04-01: RPS 0.")
     table["return"] = 9.0

@@ -189,7 +189,7 @@ def test_checks_of_scikit_learn(prior):
     failed = [(r["check_name"], r["exception"]) for r in results if r["status"] == "failed"]
     assert not failed, failed
     passed = {r["check_name"] for r in results if r["status"] == "passed"}
-    assert len(passed) >= 17
+    assert len(passed) >= 16  # 17 from scikit-learn 1.7 on
     assert {"check_estimator_cloneable", "check_get_params_invariance", "check_set_params"} <= passed
     assert {"check_no_attributes_set_in_init", "check_parameters_default_constructible"} <= passed
 
@@ -243,7 +243,7 @@ def test_prices_have_the_returns_that_they_are_made_of():
     prices = prices_of(given, where="test")
     assert prices.index[0] == pd.Timestamp("2021-01-01")
     assert prices["A"].iloc[0] == 1.0
-    np.testing.assert_allclose(prices["A"].pct_change().iloc[1:], given["A"])
+    np.testing.assert_allclose(prices["A"].pct_change(fill_method=None).iloc[1:], given["A"])
     assert prices["B"].isna().tolist() == [True, True, False, False, False, False, False]
     np.testing.assert_allclose(prices["B"].pct_change(fill_method=None).dropna(), [0.5, -0.5, 0.0, 0.2])
 

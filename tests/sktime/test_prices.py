@@ -168,7 +168,7 @@ def test_one_column_is_forecast_as_among_others(prices):
 
 def test_what_cannot_be_is_told(prices):
     with pytest.raises(DataError, match="Give prices, not returns"):
-        PriceForecaster().fit(prices.pct_change().dropna(), fh=[1])
+        PriceForecaster().fit(prices.pct_change(fill_method=None).dropna(), fh=[1])
     with pytest.raises(DataError, match="fifths without draws"):
         PriceForecaster(HistoricalFifths()).fit(prices, fh=[1]).predict()
 

@@ -165,6 +165,12 @@ def test_errors_say_what_is_wrong():
         backtest_tail(r, r.where(r.index != r.index[4]))
 
 
+@pytest.mark.parametrize("level", [95, 0.05, 1.0])
+def test_a_level_that_is_none_is_refused_where_it_made_nan(level):
+    with pytest.raises(DataError, match="tail of a volatility: level must be"):
+        tail_of_volatility(0.02, level=level)
+
+
 def test_the_market_of_2018_to_2022_is_no_constant_volatility(shared_data):
     """Daily returns of the US market until 4 February 2022: one volatility for all days fails clearly."""
     daily = pd.read_csv(shared_data("french") / "ff3_daily.csv", index_col=0, parse_dates=True)

@@ -6,12 +6,13 @@ it multiplies and what it is drawn from; density, prior, Gibbs block and picture
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, override
 
 import numpy as np
 
+from bdfm.errors import ModelError
 from bdfm.gibbs.spec import Effect
-from bdfm.model.part import Array, Block, Data, Params, Part, Variable, unwritten
+from bdfm.model.part import Array, Block, Data, Params, Part, Variable, hierarchy_variables, unwritten
 from bdfm.names import ASSET, ASSET_CLASS, CLASS_INDEX, RETURNS
 
 
@@ -50,6 +51,27 @@ class LinearEffect(Part):
     def hierarchy(self) -> Hierarchy:
         """Prior of the coefficients."""
         raise unwritten(self, "hierarchy")
+
+    @override
+    def check_declared(self) -> None:
+        who = f"part {type(self).__name__}"
+        if not hasattr(self, "coefficient"):
+            raise unwritten(self, "coefficient")
+        located = self.hierarchy.location_sd is not None
+        asked = {v.name for v in hierarchy_variables(self.coefficient, location=located)}
+        declared = {v.name for v in self.declared}
+        if not asked <= declared or f"mu_{self.coefficient.name}" in declared - asked:
+            raise ModelError(
+                f"{who}: its variables are {', '.join(sorted(declared)) or 'none'}, and its hierarchy has"
+                f" {', '.join(sorted(asked))}. Write variables = hierarchy_variables(COEFFICIENT,"
+                f" location={located})."
+            )
+        known = {*self.feature_dims, *self.needs}
+        if self.regressor is not None and self.regressor not in known:
+            raise ModelError(
+                f"{who}: its regressor {self.regressor!r} is neither in its feature_dims nor in its needs"
+                f" ({', '.join(sorted(known)) or 'both empty'}). Give it one name in both places."
+            )
 
     def params(self, data: Data) -> Params:
         """Coefficients, and the location (where unknown) and scale that they are drawn from.

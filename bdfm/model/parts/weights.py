@@ -69,7 +69,10 @@ class HalfLifeWeights(Weights):
     half_life_periods: HalfLife
 
     def weights(self, period_end: NDArray[np.datetime64]) -> NDArray[np.float64]:
-        """Weights ω (period), in (0, 1]."""
+        """Weights ω (period), in (0, 1].
+
+        Raises ``ModelError`` for a half-life that leaves no weight to the oldest period.
+        """
         found = halved(len(period_end), self.half_life_periods)
         if found.size and found[0] < np.finfo(np.float64).tiny:
             raise ModelError(

@@ -156,7 +156,7 @@ def joint(d: Data) -> tuple[Any, Any]:
 @row("information ratio", "M6 book, four weeks to 2022-02-04", "SciPy's variation")
 def ratio(d: Data) -> tuple[Any, Any]:
     prices = d.m6[list(book(d).index)].loc["2022-01-07":]
-    logs = np.log1p(prices.pct_change().iloc[1:] @ book(d))
+    logs = np.log1p(prices.pct_change(fill_method=None).iloc[1:] @ book(d))
     ours = bdfm.information_ratio(d.m6, book(d), "2022-01-07", LAST)
     return ours, len(logs) / stats.variation(logs, ddof=1)
 

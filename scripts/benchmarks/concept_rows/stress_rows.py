@@ -89,7 +89,7 @@ def under_stress(d: Data) -> tuple[list[float], list[float]]:
     c, e = 4 * np.cov(f[:, :3].T), b[1:] @ w
     days = slice("2020-02-20", "2020-03-23")
     other = [np.prod(1 + factors.loc[days, FACTORS].to_numpy() @ e) - 1]
-    other += [np.prod(1 + prices.pct_change().loc[days].to_numpy() @ w) - 1]
+    other += [np.prod(1 + prices.pct_change(fill_method=None).loc[days].to_numpy() @ w) - 1]
     rest, total = c - np.outer(c[0], c[0]) / c[0, 0], e @ c @ e + w**2 @ v
     other += [-0.1 * c[0] @ e / c[0, 0], np.sqrt(e @ rest @ e + w**2 @ v)]
     return ours, [*other, 0.15 / np.sqrt(total), *(-0.15 * c @ e / total)]
