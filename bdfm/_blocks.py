@@ -90,13 +90,17 @@ def release(part: NDArray[Any]) -> None:
     mapped.madvise(mmap.MADV_DONTNEED, first, stop - first)
 
 
-def blocks(array: NDArray[Any], *, most: int | None = None) -> Iterator[slice]:
-    """Slices of rows, at most so many at once; the memory of each is handed back after its turn."""
+def blocks(array: NDArray[Any], *others: NDArray[Any], most: int | None = None) -> Iterator[slice]:
+    """Slices of rows, at most so many at once; the memory of each is handed back after its turn.
+
+    ``others``: what is read or written beside, with the same rows, whose memory is handed back too.
+    """
     size = min(rows_at_once(array.shape[1]), most or len(array))
     for start in range(0, len(array), size):
         here = slice(start, min(start + size, len(array)))
         yield here
-        release(array[here])
+        for one in (array, *others):
+            release(one[here])
 
 
 def column(array: NDArray[Any], number: int) -> NDArray[Any]:
@@ -123,9 +127,8 @@ def columns(array: NDArray[Any], chosen: NDArray[np.intp] | None = None) -> Iter
 def copied(array: NDArray[np.float32], chosen: NDArray[np.intp] | None = None) -> NDArray[np.float32]:
     """Copy of an array, or of some of its columns."""
     out = empty(len(array), array.shape[1] if chosen is None else len(chosen))
-    for here in blocks(array):
+    for here in blocks(array, out):
         out[here] = array[here] if chosen is None else array[here][:, chosen]
-        release(out[here])
     return out
 
 

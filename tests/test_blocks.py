@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from few import few
 
+import bdfm
 from bdfm import _blocks, _memory, views
 from bdfm.errors import DataError
 from bdfm.forecast.forecast import Forecast
@@ -177,11 +180,79 @@ def test_what_goes_through_an_array_in_a_file_needs_little_memory():
     assert int(done.stdout) < 100_000  # kilobytes; the array has 200,000
 
 
+MONTH = r"""
+import re, sys, threading, time
+from pathlib import Path
+from bdfm import _blocks
+from bdfm.__main__ import main
+_blocks.BLOCK_BYTES, _blocks.GATHER_BYTES, _blocks.SHARE = 4_000_000, 5_000_000, 0.0
+most = [0]
+def held():  # kilobytes in memory of the files without a name
+    parts = re.split(r"(?m)^(?=[0-9a-f]+-[0-9a-f]+ )", Path("/proc/self/smaps").read_text())
+    files = [x for x in parts if x.partition("\n")[0].endswith("(deleted)")]
+    return sum(int(re.search(r"(?m)^Rss:\s+(\d+)", x)[1]) for x in files)
+def watch():
+    while True:
+        most[0] = max(most[0], held())
+        time.sleep(0.002)
+threading.Thread(target=watch, daemon=True).start()
+sys.argv = ["bdfm", "run", "month.toml", "--quiet"]
+try:
+    main()
+finally:
+    Path("most.txt").write_text(str(most[0]))
+"""
+
+MONTH_FILE = """
+model = "m6"
+n_draws = 400_000
+seed = 1
+
+[data]
+origin = 2022-01-07
+prices = "prices.csv.gz"
+universe = "universe.csv"
+
+[sampler]
+draws = 20
+tune = 20
+chains = 2
+
+[decision]
+method = "equal"
+
+[[edits]]
+kind = "zero"
+assets = ["XOM"]
+
+[[views]]
+kind = "ordering"
+above = "AAPL"
+below = "BAC"
+probability = 0.7
+semantics = "constraint"
+"""
+
+
 @pytest.mark.long  # what a page is made of in the test above too
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is handed back on Linux alone")
 def test_a_page_never_has_all_draws_in_memory():
     done = subprocess.run([sys.executable, "-c", PAGE], capture_output=True, text=True, check=True)
     assert int(done.stdout.split()[0]) < 40_000, done.stdout  # kilobytes; the draws have 60,000
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is handed back on Linux alone")
+def test_a_month_never_has_all_draws_in_memory(tmp_path):
+    """From the files to submission, report and decision, with an edit and a view."""
+    demo = Path(bdfm.__file__).parent / "data" / "demo"
+    for name in ("prices.csv.gz", "universe.csv"):
+        shutil.copy(demo / name, tmp_path)
+    (tmp_path / "month.toml").write_text(MONTH_FILE)
+    done = subprocess.run([sys.executable, "-c", MONTH], capture_output=True, text=True, cwd=tmp_path)
+    assert (tmp_path / "out" / "submission.csv").exists(), done.stderr
+    size = 4 * 400_000 * len(pd.read_csv(tmp_path / "universe.csv")) / 1024
+    assert 0 < int((tmp_path / "most.txt").read_text()) < size / 3, size
 
 
 def test_moments_and_quantiles_are_those_of_whole_columns(rng):

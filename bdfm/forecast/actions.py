@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from bdfm import _renamed
+from bdfm._blocks import blocks
 from bdfm._reading import quoted
 from bdfm._seeds import either_seed
 from bdfm._strict import strict
@@ -79,7 +80,8 @@ class Actions:
     @property
     def is_fixed(self) -> bool:
         """Whether no asset's return differs between draws, as after an edit of each."""
-        return not any((column != column[0]).any() for column in self._state.returns.T)
+        returns = self._state.returns
+        return not any((returns[here] != returns[0]).any() for here in blocks(returns))
 
     @property
     def closes(self) -> pd.Series[float] | None:

@@ -55,10 +55,9 @@ class Base:
         source = np.array([at[assets[j]] for j in known], dtype=np.intp)
         same = np.zeros(len(assets), dtype=bool)
         same[known] = True
-        for here in _blocks.blocks(returns):
+        for here in _blocks.blocks(returns, self.returns):
             now, made = returns[here].view(np.uint32), self.returns[here].view(np.uint32)
             same[known] &= (now[:, known] == made[:, source]).all(axis=0)
-            _blocks.release(self.returns[here])
         return [bool(x) for x in same]
 
     def at(self, path: Path) -> Base:

@@ -75,7 +75,7 @@ class Past:
             returns = _blocks.empty(len(returns), len(self.assets))
             kept = [i for i, a in enumerate(self.assets) if a not in self.returns]
             source = [after.assets.index(self.assets[i]) for i in kept]
-            for here in _blocks.blocks(returns):
+            for here in _blocks.blocks(returns, after.returns):
                 returns[here, kept] = after.returns[here, source]
                 for symbol, column in self.returns.items():
                     returns[here, self.assets.index(symbol)] = column[here]

@@ -448,7 +448,7 @@ def _with_draws_made_anew(
     if list(made.assets) != assets or not kept.all():
         returns = _blocks.empty(made.n_draws, len(assets))
         changed = values_of(dataset, "returns", DRAW, "changed_asset")
-        for here in _blocks.blocks(returns):
+        for here in _blocks.blocks(returns, made._state.returns):
             returns[here, kept] = made._state.returns[here][:, source]
             returns[here, ~kept] = changed[here]
     if checksum(returns, np.flatnonzero(kept)) != reference["checksum"]:

@@ -29,7 +29,7 @@ def single(values: ArrayLike) -> NDArray[np.float32]:
 def _single(values: NDArray[Any]) -> NDArray[np.float32]:
     """The same of an array (draw, asset), in memory or in a file as the budget allows."""
     out = _blocks.empty(*values.shape)
-    for here in _blocks.blocks(out):
+    for here in _blocks.blocks(out, values):
         out[here] = single(values[here])
     return out
 

@@ -229,10 +229,9 @@ def other_draws(
         given = stated if step_ == 0 else ()
         into = out if step_ == 0 else _blocks.empty(*out.shape)
         copula.log_returns(covariance, into, dof=predictive.dof, rng=rng, evidence=given)
-        for here in _blocks.blocks(out):
+        for here in _blocks.blocks(out, into):
             if step_:
                 out[here] += into[here]
-            _blocks.release(into[here])
     return out
 
 
