@@ -42,6 +42,14 @@ def adapt_leverage(tuning: Tuning, i: int, now: float) -> None:
 
 
 @kernel
+def adapt_path_centre(tuning: Tuning, group: int, mu_phi: float, mu_sd: float) -> None:
+    """Move the running means of the locations of logit phi and log sd of a group towards their values now."""
+    if tuning.adapting[0]:
+        tuning.path_centre[0, group] += tuning.gain[0] * (mu_phi - tuning.path_centre[0, group])
+        tuning.path_centre[1, group] += tuning.gain[0] * (mu_sd - tuning.path_centre[1, group])
+
+
+@kernel
 def adapt_step_nu(tuning: Tuning, log_ratio: float) -> None:
     """Move the step of sigma_nu towards its target rate, after a move with this acceptance ratio."""
     if tuning.adapting[0]:

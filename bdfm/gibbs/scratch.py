@@ -10,6 +10,7 @@ from bdfm.gibbs.data import Bools, Data, Floats, Ints
 from bdfm.gibbs.state import State
 
 CHUNK: Final = 64  # periods whose small matrices are factored together, so that they stay in the cache
+LANES: Final = 32  # paths beside each other: two blocks of what returns say of 1,000 days lie in the cache
 PARTS: Final = 10  # normal densities of a mixture, at most
 _START_STEP: Final = 0.2  # of the joint random walk of sigma_nu and all nu, on the log scale
 
@@ -185,15 +186,48 @@ class VolatilityPathScratch(NamedTuple):
     bits: Ints  # (T)
 
 
+class LaneScratch(NamedTuple):
+    """Up to ``LANES`` paths beside each other, each in its lane; of size 0 where no asset has a path."""
+
+    member: Ints  # (L) assets
+    now: Floats  # (2, L) logit phi and log sd
+    mu: Floats  # (2, L) of their priors
+    sigma: Floats  # (2, L)
+    logit_phi: Floats  # (L) where a density is asked for
+    log_sd: Floats  # (L)
+    value: Floats  # (L) and the density
+    phi: Floats  # (L)
+    square: Floats  # (L) of the sd
+    inner: Floats  # (L) diagonal of the states' precision times that
+    inverse: Floats  # (L) of a pivot
+    linear: Floats  # (L)
+    quadratic: Floats  # (L)
+    product: Floats  # (L) of pivots
+    inverses: Floats  # (T, L)
+    linears: Floats  # (T, L)
+    noise: Floats  # (L)
+    step: Floats  # (2, L) direction of a slice update
+    x: Floats  # (L) and where it is
+    low: Floats  # (L)
+    high: Floats  # (L)
+    level: Floats  # (L)
+    stage: Ints  # (L)
+    shrunk: Ints  # (L)
+
+
 class PathGroupScratch(NamedTuple):
-    """Paths of the assets of a group together; of size 0 where no asset has a path."""
+    """Paths of assets together, in blocks of ``LANES``; of size 0 where no asset has a path."""
 
     ratio: Floats  # (N, T) squares over the noise scale without the path
     target: Floats  # (N, T) their logs, not below a floor
-    information: Floats  # (N, T) what the returns say of each state: precision
-    pull: Floats  # (N, T) and precision times mean
-    path: Floats  # (N, T) proposed
-    z: Floats  # (2, N) standardised logit phi and log sd
+    log_ratio: Floats  # (N) exact likelihood over that by the mixture, after less before
+    member: Ints  # (N) assets in the order of their lanes
+    now: Floats  # (2, N) logit phi and log sd, in that order
+    z: Floats  # (2, N) the same, standardised
+    told: Floats  # (5, N) what parts of the mixture say of both: precisions, off the diagonal, times mean
+    information: Floats  # (B, T, L) what the returns say of each state: precision
+    pull: Floats  # (B, T, L) and precision times mean
+    path: Floats  # (B, T, L) proposed
 
 
 class CollapsedScratch(NamedTuple):
@@ -231,6 +265,7 @@ class Tuning(NamedTuple):
     relax: Floats  # (1) strength of over-relaxation in this sweep
     log_step_nu: Floats  # (1) log step of the joint random walk of sigma_nu and all nu
     leverage: Floats  # (N) share of an asset in the information on the factors, a running mean
+    path_centre: Floats  # (2, G) locations of logit phi and log sd of the assets' paths, running means
 
 
 class Moves(NamedTuple):
@@ -264,6 +299,7 @@ class Scratch(NamedTuple):
     days: FactorDaysScratch
     volatility_path: VolatilityPathScratch
     path_group: PathGroupScratch
+    lanes: LaneScratch
     collapsed: CollapsedScratch
     tuning: Tuning
     moves: Moves
@@ -279,6 +315,7 @@ def make_scratch(data: Data, state: State) -> Scratch:
     own_k = k if data.factor_volatility.present else 0
     own_n = n if data.asset_volatility.present else 0
     own_t = t if data.factor_volatility.present or data.asset_volatility.present else 0
+    blocks = -(-own_n // LANES)
     z = np.zeros
     return Scratch(
         residuals=z((n, t)),
@@ -361,11 +398,16 @@ def make_scratch(data: Data, state: State) -> Scratch:
         path_group=PathGroupScratch(
             ratio=z((own_n, t)),
             target=z((own_n, t)),
-            information=z((own_n, t)),
-            pull=z((own_n, t)),
-            path=z((own_n, t)),
+            log_ratio=z(own_n),
+            member=z(own_n, dtype=np.int64),
+            now=z((2, own_n)),
             z=z((2, own_n)),
+            told=z((5, own_n)),
+            information=z((blocks, t, LANES)),
+            pull=z((blocks, t, LANES)),
+            path=z((blocks, t, LANES)),
         ),
+        lanes=_lanes(t, LANES if blocks else 0),
         collapsed=_collapsed(k, t) if own_k > 0 and data.asset_volatility.present else _collapsed(0, 0),
         tuning=Tuning(
             sweeps=z(1, dtype=np.int64),
@@ -374,8 +416,39 @@ def make_scratch(data: Data, state: State) -> Scratch:
             relax=z(1),
             log_step_nu=np.full(1, np.log(_START_STEP)),
             leverage=z(n),
+            path_centre=state.asset_volatility.mu.copy(),
         ),
         moves=Moves(z(2), z(2), z(2), z((j, 2)), z(2), z(2), z(2), z(2)),
+    )
+
+
+def _lanes(t: int, width: int) -> LaneScratch:
+    z = np.zeros
+    return LaneScratch(
+        member=z(width, dtype=np.int64),
+        now=z((2, width)),
+        mu=z((2, width)),
+        sigma=z((2, width)),
+        logit_phi=z(width),
+        log_sd=z(width),
+        value=z(width),
+        phi=z(width),
+        square=z(width),
+        inner=z(width),
+        inverse=z(width),
+        linear=z(width),
+        quadratic=z(width),
+        product=z(width),
+        inverses=z((t, width)),
+        linears=z((t, width)),
+        noise=z(width),
+        step=z((2, width)),
+        x=z(width),
+        low=z(width),
+        high=z(width),
+        level=z(width),
+        stage=z(width, dtype=np.int64),
+        shrunk=z(width, dtype=np.int64),
     )
 
 

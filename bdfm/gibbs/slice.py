@@ -13,7 +13,59 @@ from bdfm.gibbs.random import uniform
 
 MAX_SHRINK: Final = 200  # proposals after which a slice is taken to have closed on its start
 # What the next value of the density is for
-_START, _STEP_DOWN, _STEP_UP, _PROPOSE = 0, 1, 2, 3
+START, _STEP_DOWN, _STEP_UP, _PROPOSE, DONE = 0, 1, 2, 3, 4
+
+
+@kernel
+def slice_step(
+    rng: np.random.Generator,
+    stage: int,
+    value: float,
+    x: float,
+    now: float,
+    width: float,
+    floor: float,
+    low: float,
+    high: float,
+    level: float,
+    shrunk: int,
+) -> tuple[int, float, float, float, float, int]:
+    """What a slice update does with the log density ``value`` at ``x``: the next stage, x, and the rest.
+
+    It has found its draw, ``x``, once the stage is ``DONE``. See ``slice_above``.
+    """
+    if stage == START:
+        level += value
+        stage, x = _STEP_DOWN, low
+        if low <= floor:
+            stage, x = _STEP_UP, high
+    elif stage == _STEP_DOWN:
+        if value > level:
+            low -= width
+            x = low
+            if low <= floor:
+                stage, x = _STEP_UP, high
+        else:
+            stage, x = _STEP_UP, high
+    elif stage == _STEP_UP:
+        if value > level:
+            high += width
+            x = high
+        else:
+            stage, x = _PROPOSE, low + (high - low) * uniform(rng)
+    elif value >= level:
+        stage = DONE
+    else:
+        if x < now:
+            low = x
+        else:
+            high = x
+        shrunk += 1
+        if shrunk == MAX_SHRINK:
+            stage, x = DONE, now
+        else:
+            x = low + (high - low) * uniform(rng)
+    return stage, x, low, high, level, shrunk
 
 
 @kernel
@@ -34,40 +86,14 @@ def slice_above(
     low = now - width * uniform(rng)
     high = low + width
     x = now
-    stage = _START
+    stage = START
     shrunk = 0
-    while True:
+    while stage != DONE:
         value = density(x, args)
-        if stage == _START:
-            level += value
-            stage, x = _STEP_DOWN, low
-            if low <= floor:
-                stage, x = _STEP_UP, high
-        elif stage == _STEP_DOWN:
-            if value > level:
-                low -= width
-                x = low
-                if low <= floor:
-                    stage, x = _STEP_UP, high
-            else:
-                stage, x = _STEP_UP, high
-        elif stage == _STEP_UP:
-            if value > level:
-                high += width
-                x = high
-            else:
-                stage, x = _PROPOSE, low + (high - low) * uniform(rng)
-        elif value >= level:
-            return x
-        else:
-            if x < now:
-                low = x
-            else:
-                high = x
-            shrunk += 1
-            if shrunk == MAX_SHRINK:
-                return now
-            x = low + (high - low) * uniform(rng)
+        stage, x, low, high, level, shrunk = slice_step(
+            rng, stage, value, x, now, width, floor, low, high, level, shrunk
+        )
+    return x
 
 
 @kernel

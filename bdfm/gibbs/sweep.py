@@ -370,6 +370,7 @@ def make_chain(
         chain.apply(START)
     else:
         chain.begin_at(draw, chain.beginning(spec))
+        chain.scratch.tuning.path_centre[:] = state.asset_volatility.mu
     return chain
 
 

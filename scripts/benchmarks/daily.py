@@ -86,7 +86,7 @@ def converge(
     model: bdfm.FactorModel, panel: bdfm.Panel, seed: int, chains: int, sweeps: int
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """What a fit of at most so many sweeps a chain took, and its diagnosis by kind of quantity."""
-    tune = min(1000, sweeps // 3)
+    tune = min(bdfm.SamplerSettings().tune, sweeps // 3)
     settings = bdfm.SamplerSettings(
         chains=chains, cores=min(chains, os.cpu_count() or 1), tune=tune, max_sweeps=sweeps
     )

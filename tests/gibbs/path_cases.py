@@ -9,6 +9,7 @@ from drivers import ASSET_PATHS, FACTOR_PATHS, make_spec, make_values, patched
 from bdfm.gibbs.updates import log_squares, student_squares
 
 BOTH = FACTOR_PATHS | ASSET_PATHS
+ASSET_PARAMETERS = ("logit_phi", "log_volatility_sd")
 
 
 def world(**parts):

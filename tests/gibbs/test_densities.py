@@ -163,6 +163,7 @@ def test_document_lists_all_updates_in_the_order_of_a_sweep():
     files = [
         *Path(__file__).parent.glob("test_*densities.py"),
         Path(__file__).with_name("test_collapsed_paths.py"),
+        Path(__file__).with_name("test_path_lanes.py"),
     ]
     here = "".join(file.read_text(encoding="utf-8") for file in files)
     untested = [name for name in own if not re.search(rf'U\.{name}\b|"{name}"', here)]

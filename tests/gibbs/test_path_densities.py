@@ -5,7 +5,6 @@ run on one series against weighted draws of its prior; what they do to all other
 """
 
 import math
-from unittest import mock
 
 import numpy as np
 import pytest
@@ -13,7 +12,6 @@ from density_cases import SURE, assert_current, skip, with_vector
 from drivers import (
     ASSET_PATHS,
     FACTOR_PATHS,
-    GROUPS,
     LEAST,
     Chain,
     K,
@@ -25,13 +23,11 @@ from drivers import (
     assert_draws_normal,
     assert_invariant,
     assert_slice,
-    make_spec,
     moved,
     normal_law,
-    patched,
     plain,
 )
-from path_cases import BOTH, assert_moments, long, poorer, world
+from path_cases import ASSET_PARAMETERS, BOTH, assert_moments, long, poorer, world
 from reference import expected_returns, log_joint, log_noise_scale
 from scipy import stats
 
@@ -39,25 +35,6 @@ from scipy import stats
 def level(spec, p):
     """Log noise scale (asset) of an average period."""
     return log_noise_scale(spec, {x: p[x] if x == "theta" else np.zeros_like(p[x]) for x in p})[0]
-
-
-def test_scales_of_a_group_move_before_or_after_its_locations_by_a_coin():
-    """One order alone would not be reversible, and acceptance asks for that."""
-    spec, p = world(**BOTH)
-    module, orders, rng = plain("updates.path_hierarchies"), [], np.random.default_rng(6)
-    original = module.slice_update
-
-    def watched(rng, density, args, *rest):
-        orders.append(args[7:9] == (0.0, 0.0))  # the steps of both locations
-        return original(rng, density, args, *rest)
-
-    with mock.patch.object(module, "slice_update", watched):
-        for _ in range(30):
-            Chain(spec, p, turn=1).run(rng, U.move_path_hierarchies)
-    pairs = np.array(orders).reshape(-1, 2)
-    assert len(pairs) == 60
-    assert (pairs.sum(axis=1) == 1).all()
-    assert 15 < pairs[:, 0].sum() < 45
 
 
 def test_factors_of_a_day():
@@ -378,9 +355,6 @@ def whole_path(spec, p, name, update, column, n=1500, seed=3):
     return np.array(found)
 
 
-ASSET_PARAMETERS = ("logit_phi", "log_volatility_sd")
-
-
 def prior_paths(spec, p, name, column, n, rng):
     """Draws of the prior of ``whole_path``: states, and of an asset logit phi and log sd; and its density."""
     if name == "volatility_state":
@@ -438,44 +412,6 @@ def test_whole_paths_have_the_moments_of_the_joint_density(name, update, column,
     assert_moments(draws, paths, log_weight, least=n / 15, correlated=30)
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("normal", [False, True], ids=["student", "normal"])
-@pytest.mark.parametrize(("off", "n_draws"), [*long((0.0, 2500), (1.5, 2500)), (1.5, 900)])
-def test_paths_of_a_group_with_their_hierarchies_have_the_moments_of_the_joint_density(off, n_draws, normal):
-    """Of a group of one asset, its standardised coefficients fixed: against weighted draws of the prior."""
-    spec, p = world(**BOTH, normal=normal)
-    p = {key: x for key, x in p.items() if key != "u"}
-    i, group, own = 1, 1, spec.asset_volatility
-    priors = (own.logit_phi, own.log_sd)
-    cells = [f"{of}_{x}" for x in ASSET_PARAMETERS for of in ("mu", "sigma")]
-    z = [(p[x][i] - p[f"mu_{x}"][group]) / p[f"sigma_{x}"][group] for x in ASSET_PARAMETERS]
-    rng, chain, draws = np.random.default_rng(3), Chain(spec, p, turn=1), []
-    with poorer(off):
-        for _ in range(n_draws):
-            q = chain.run(rng, U.move_path_hierarchies)
-            now = [(q[x][i] - q[f"mu_{x}"][group]) / q[f"sigma_{x}"][group] for x in ASSET_PARAMETERS]
-            np.testing.assert_allclose(now, z, rtol=1e-9)
-            draws.append(np.r_[q["volatility_state"][:, i], [q[name][group] for name in cells]])
-    assert_current(chain)
-    draws, n = np.array(draws), 20_000
-    assert (np.ptp(draws, axis=0) > 0).all()
-    rng = np.random.default_rng(5)
-    mu = np.array([x.loc_mean for x in priors]) + [x.loc_sd for x in priors] * rng.standard_normal((n, 2))
-    sigma = np.abs([x.scale_sd for x in priors] * rng.standard_normal((n, 2)))
-    b = mu + sigma * z
-    phi, sd = 1 / (1 + np.exp(-b[:, 0])), np.exp(b[:, 1])
-    v = np.empty((n, T))
-    v[:, 0] = sd / np.sqrt(1 - phi**2) * rng.standard_normal(n)
-    for t in range(1, T):
-        v[:, t] = phi * v[:, t - 1] + sd * rng.standard_normal(n)
-    returns, log_scale = spec.returns[:, i], log_noise_scale(spec, p)[:, i] - p["volatility_state"][:, i]
-    e, seen = returns - expected_returns(spec, p)[:, i], np.isfinite(returns)
-    scale = np.exp(log_scale + v)
-    own_density = stats.norm.logpdf(e, 0.0, scale) if normal else stats.t.logpdf(e, p["nu"][i], 0.0, scale)
-    known = np.column_stack([v, mu[:, 0], sigma[:, 0], mu[:, 1], sigma[:, 1]])
-    assert_moments(draws, known, own_density[:, seen].sum(axis=1), least=1000, correlated=20)
-
-
 @pytest.mark.parametrize("parts", [FACTOR_PATHS, BOTH, BOTH | LEAST], ids=["factors", "both", "least"])
 def test_residual_move_by_day(parts):
     """Of the first asset: its residuals and noise scale times c, the factors moved along; eq. S42."""
@@ -512,39 +448,6 @@ def test_residual_move_by_day(parts):
     assert_slice(lambda rng: run(rng)[2], lambda x: log_joint(spec, at(x)) + (n - 2 * n) * log_c_of(x), 0.0)
 
 
-def test_density_of_persistence_and_shocks_with_the_path_integrated_out():
-    """Against determinants and a solution of the whole precision of the states."""
-    rng = np.random.default_rng(8)
-    n = 40  # more than one run of pivots
-    information = rng.gamma(2.0, 1.0, n) * (rng.random(n) < 0.8)
-    pull = information * rng.standard_normal(n)
-    mu, sigma = (1.0, -1.4), (0.7, 0.4)
-
-    def dense(x):
-        logit, log_sd = 0.4 + 0.5 * x, -1.0 - 0.3 * x
-        phi, sd = 1 / (1 + math.exp(-logit)), math.exp(log_sd)
-        lags = np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
-        prior = np.linalg.inv(sd**2 / (1 - phi**2) * phi**lags)
-        both = prior + np.diag(information)
-        value = 0.5 * np.linalg.slogdet(prior)[1] - 0.5 * np.linalg.slogdet(both)[1]
-        value += 0.5 * pull @ np.linalg.solve(both, pull)
-        return value + stats.norm.logpdf([logit, log_sd], mu, sigma).sum()
-
-    density = plain("updates.path_marginal").path_marginal_density
-    args = (0.4, -1.0, 0.5, -0.3, mu[0], sigma[0], mu[1], sigma[1], information, pull)
-    for x in (-2.0, -0.5, 1.0, 3.0):
-        difference = density(x, args) - density(0.0, args)
-        assert difference == pytest.approx(dense(x) - dense(0.0), rel=1e-8)
-    alone = (*args[:8], information[:1] + 1.0, pull[:1])
-    q = lambda x: math.exp(2 * (1.0 + 0.3 * x)) * (1 - 1 / (1 + math.exp(-0.4 - 0.5 * x)) ** 2)  # noqa: E731
-    one = lambda x: (  # noqa: E731
-        0.5 * math.log(q(x) / (q(x) + alone[8][0]))
-        + 0.5 * pull[0] ** 2 / (q(x) + alone[8][0])
-        + stats.norm.logpdf([0.4 + 0.5 * x, -1.0 - 0.3 * x], mu, sigma).sum()
-    )
-    assert density(1.0, alone) - density(0.0, alone) == pytest.approx(one(1.0) - one(0.0), rel=1e-8)
-
-
 def test_paths_start_from_their_law():
     """None is constant, whose shocks would be drawn towards 0 until it first moves."""
     spec, _ = world(**BOTH)
@@ -560,59 +463,6 @@ def test_paths_start_from_their_law():
     assert abs(z.mean()) < 0.06
     assert z.std() == pytest.approx(1.0, abs=0.04)
     assert (v[..., 0] * np.sqrt(1 - phi**2) / sd).std() == pytest.approx(1.0, abs=0.1)
-
-
-def test_large_groups_have_their_paths_one_by_one_in_every_sweep():
-    """Groups of three and one, at most two together: eq. S31 takes the former always, eq. S44 never."""
-    spec, p = world(**BOTH)
-    moved_by = {}
-    with patched("MOST_TOGETHER", 2):
-        data = plain("data").make_data(spec)
-    assert data.asset_volatility.together.tolist() == [False, True]
-    for turn in (0, 1):
-        for name in ("draw_asset_paths", "move_path_hierarchies"):
-            changed = np.zeros(N, bool)
-            for seed in range(12):
-                chain = Chain(spec, p, turn=turn)
-                q_data = chain.data._replace(asset_volatility=data.asset_volatility)
-                getattr(U, name)(np.random.default_rng(seed), q_data, chain.state, chain.scratch)
-                changed |= (chain.values()["logit_phi"] != p["logit_phi"]).ravel()
-            moved_by[name, turn] = changed.tolist()
-    with patched("MOST_TOGETHER_NORMAL", 3):
-        of_normal = plain("data").make_data(make_spec(**BOTH, normal=True)).asset_volatility.together
-    with patched("MOST_TOGETHER_NORMAL", 2):
-        fewer = plain("data").make_data(make_spec(**BOTH, normal=True)).asset_volatility.together
-    assert (of_normal.tolist(), fewer.tolist()) == ([True, True], [False, True])
-    large = [True, False, True, True]
-    assert moved_by["draw_asset_paths", 0] == [True] * N
-    assert moved_by["draw_asset_paths", 1] == large
-    assert moved_by["move_path_hierarchies", 0] == [False] * N
-    assert moved_by["move_path_hierarchies", 1] == [not x for x in large]
-
-
-def test_paths_of_a_group_are_drawn_at_the_parameters_that_are_then_kept():
-    spec, p = world(**BOTH)
-    module, seen = plain("updates.path_hierarchies"), []
-    original = module.draw_states_given_parts
-
-    def watched(rng, logit_phi, log_sd, *rest):
-        seen.append((logit_phi, log_sd))
-        original(rng, logit_phi, log_sd, *rest)
-
-    module.draw_states_given_parts = watched
-    try:
-        q = Chain(spec, p, turn=1).run(Script(seed=2), U.move_path_hierarchies)
-    finally:
-        module.draw_states_given_parts = original
-    order = [i for group in (0, 1) for i in np.flatnonzero(group == GROUPS)]  # groups one after the other
-    kept = [(q["logit_phi"][i], q["log_volatility_sd"][i]) for i in order]
-    moved_ = [
-        (p["logit_phi"][i], p["log_volatility_sd"][i]) != now for i, now in zip(order, kept, strict=True)
-    ]
-    assert any(moved_)
-    for now, drawn, moves in zip(kept, seen, moved_, strict=True):
-        if moves:
-            assert now == pytest.approx(drawn, rel=1e-12)
 
 
 @pytest.mark.parametrize("of", ["level_density", "residual_density", "collapsed_level_density"])

@@ -11,15 +11,16 @@ from bdfm.gibbs.compiling import kernel, update
 from bdfm.gibbs.data import Data, Effects, Floats, Ints
 from bdfm.gibbs.level import effect_of, level_change, lowest_shift
 from bdfm.gibbs.random import exp_in_place, log_in_place, normal, uniform
-from bdfm.gibbs.scratch import Scratch, VolatilityPathScratch
+from bdfm.gibbs.scratch import LANES, Scratch, VolatilityPathScratch
 from bdfm.gibbs.slice import draw_log_scale, slice_above, slice_update
 from bdfm.gibbs.state import State
 from bdfm.gibbs.updates.log_squares import LOWEST, draw_parts, weigh_path
 from bdfm.gibbs.updates.noise import STUDENT_T
-from bdfm.gibbs.updates.path_marginal import draw_along
+from bdfm.gibbs.updates.path_marginal import draw_coefficients, draw_paths
 from bdfm.gibbs.updates.prior import prior_value
 from bdfm.gibbs.updates.student import log_sum
 
+SLICES: Final = 2  # of persistence and shocks for each path, which cost little beside it
 _WIDTH_PHI: Final = 1.0  # first interval of the slice of logit phi
 _WIDTH_SD: Final = 0.5  # and of a log sd
 _LEAST_WIDTH: Final = 1e-9  # of that of a level: one of 0 would step out for ever
@@ -40,20 +41,6 @@ def set_log_scale(effects: Effects, i: int, b: Floats, log_scale: Floats) -> Non
         c = effect_of(effects, j, b[j, i])
         for t in range(log_scale.shape[0]):
             log_scale[t] += c * effects.x[j, i, t]
-
-
-@kernel
-def set_prior_band(phi: float, sd: float, own: VolatilityPathScratch, n: int) -> None:
-    """Precision of the first ``n`` states of a stationary autoregression: and minus what couples."""
-    precision = 1.0 / (sd * sd)
-    for t in range(n):
-        own.diagonal[t] = precision * (1.0 + phi * phi)
-        own.coupling[t] = precision * phi
-        own.linear[t] = 0.0
-    own.diagonal[0] = precision
-    own.diagonal[n - 1] = precision
-    if n == 1:
-        own.diagonal[0] = precision * (1.0 - phi * phi)
 
 
 @kernel
@@ -130,21 +117,63 @@ def dof_of(i: int, data: Data, state: State) -> float:
 
 
 @kernel
-def draw_states_given_parts(
+def open_lane(
     rng: np.random.Generator,
-    logit_phi: float,
-    log_sd: float,
+    data: Data,
+    state: State,
+    scratch: Scratch,
+    i: int,
     information: Floats,
     pull: Floats,
-    own: VolatilityPathScratch,
 ) -> None:
-    """Draw a path given persistence, shocks and parts of the mixture, into ``proposal``."""
-    n = information.shape[0]
-    set_prior_band(sigmoid(logit_phi), math.exp(log_sd), own, n)
+    """Draw the parts of the mixture of asset i; what they say of each state: precision, times mean.
+
+    ``path_group.log_ratio[i]`` begins with less the log of exact likelihood over that by the mixture.
+    """
+    own, lane = scratch.path_group, scratch.volatility_path
+    first, stop = data.asset_volatility.first[i], data.asset_volatility.stop[i]
+    n = stop - first
+    seen, ratio, y = data.returns.seen[i, first:stop], own.ratio[i, :n], own.target[i, :n]
+    set_squares(i, data, state, scratch, ratio, y)
+    own.log_ratio[i] = -weigh_path(
+        state.asset_volatility.path[i, first:stop],
+        y,
+        ratio,
+        data.noise.family,
+        dof_of(i, data, state),
+        seen,
+        lane,
+    )
+    for t in range(information.shape[0]):
+        information[t] = 0.0
+        pull[t] = 0.0
+    draw_parts(
+        rng, y, lane.parts, lane.weights, lane.total[:n], seen, information[first:stop], pull[first:stop]
+    )
+
+
+@kernel
+def close_lane(data: Data, state: State, scratch: Scratch, i: int, path: Floats) -> None:
+    """Add the exact likelihood of a proposed ``path`` (T) of asset i, over that by the mixture."""
+    own, lane = scratch.path_group, scratch.volatility_path
+    first, stop = data.asset_volatility.first[i], data.asset_volatility.stop[i]
+    n = stop - first
+    new = lane.proposal[:n]
     for t in range(n):
-        own.diagonal[t] += information[t]
-        own.linear[t] += pull[t]
-    draw_band(rng, own, n)
+        new[t] = path[first + t]
+    own.log_ratio[i] += weigh_path(
+        new, own.target[i, :n], own.ratio[i, :n], data.noise.family, dof_of(i, data, state),
+        data.returns.seen[i, first:stop], lane,
+    )  # fmt: skip
+
+
+@kernel
+def take_path(data: Data, state: State, scratch: Scratch, i: int, path: Floats) -> None:
+    """Make ``path`` (T) that of asset i, and bring its noise precision up to date."""
+    for t in range(path.shape[0]):
+        state.asset_volatility.path[i, t] = path[t]
+    set_log_scale(data.volatility, i, state.volatility.b, scratch.volatility_path.log_scale)
+    set_asset_precision(i, state, scratch)
 
 
 @kernel
@@ -161,44 +190,53 @@ def draw_asset_paths(rng: np.random.Generator, data: Data, state: State, scratch
     """Eq. S31: path v of the log noise scale of each asset, its persistence and shocks, in one step.
 
     log(e^2 / sigma^2) is 2 v + log z^2, z normal or Student-t; parts of the mixture near the law of log z^2
-    are drawn given v. Given them, logit phi and log sd are moved along a direction with v integrated out, and
+    are drawn given v. Given them, logit phi and log sd are moved along directions with v integrated out, and
     v is drawn, one normal vector. That step leaves the posterior by the mixture as it is and is reversible
     under it; so all three are accepted with the ratio of exact likelihood over mixture, there and here.
-    Mixing variables of Student-t noise are integrated out.
+    Mixing variables of Student-t noise are integrated out. Assets are taken in blocks of ``LANES``.
 
     In every other sweep, where eq. S44 does the same with the hierarchies in those between. Reads residuals,
     coefficients of the log-volatility, nu and hierarchies; changes paths and parameters and keeps
     ``noise.precision`` current. ``noise.loglik`` and ``gradient`` are out of date afterwards, and so is
     u, until mixing variables are drawn.
     """
-    own, paths, bounds = scratch.volatility_path, state.asset_volatility, data.asset_volatility
-    others_turn, family = (scratch.tuning.sweeps[0] & 1) == 0, data.noise.family
-    for i in range(paths.path.shape[0]):
-        if others_turn and bounds.together[bounds.group[i]]:
+    own, lanes, paths, prior = (
+        scratch.path_group,
+        scratch.lanes,
+        state.asset_volatility,
+        data.asset_volatility,
+    )
+    others_turn = (scratch.tuning.sweeps[0] & 1) == 0
+    information, pull, new = own.information[0], own.pull[0], own.path[0]
+    i = 0
+    while i < paths.path.shape[0]:
+        width = 0
+        while i < paths.path.shape[0] and width < LANES:
+            group = prior.group[i]
+            if not (others_turn and prior.together[group]):
+                open_lane(rng, data, state, scratch, i, information[:, width], pull[:, width])
+                lanes.member[width] = i
+                lanes.now[0, width], lanes.now[1, width] = paths.logit_phi[i], paths.log_sd[i]
+                for row in range(2):
+                    lanes.mu[row, width], lanes.sigma[row, width] = (
+                        paths.mu[row, group],
+                        paths.sigma[row, group],
+                    )
+                width += 1
+            i += 1
+        if width == 0:
             continue
-        first, stop = bounds.first[i], bounds.stop[i]
-        n = stop - first
-        path, seen = paths.path[i, first:stop], data.returns.seen[i, first:stop]
-        information, pull = own.information[:n], own.pull[:n]
-        ratio, y, new, nu = own.ratio[:n], own.target[:n], own.proposal[:n], dof_of(i, data, state)
-        set_squares(i, data, state, scratch, ratio, y)
-        log_ratio = -weigh_path(path, y, ratio, family, nu, seen, own)
-        draw_parts(rng, y, own.parts, own.weights, own.total[:n], seen, information, pull)
-        group = bounds.group[i]
-        mu = paths.mu[0, group], paths.mu[1, group]
-        sigma = paths.sigma[0, group], paths.sigma[1, group]
-        logit_phi, log_sd = draw_along(rng, paths.logit_phi[i], paths.log_sd[i], mu, sigma, information, pull)
-        draw_states_given_parts(rng, logit_phi, log_sd, information, pull, own)
-        log_ratio += weigh_path(new, y, ratio, family, nu, seen, own)
-        scratch.moves.asset_path[1] += 1.0
-        if math.log(1.0 - uniform(rng)) < log_ratio:
-            scratch.moves.asset_path[0] += 1.0
-            paths.logit_phi[i] = logit_phi
-            paths.log_sd[i] = log_sd
-            for t in range(n):
-                path[t] = new[t]
-        extend_path(rng, paths.path[i], first, stop, sigmoid(paths.logit_phi[i]), math.exp(paths.log_sd[i]))
-        set_asset_precision(i, state, scratch)
+        for _ in range(SLICES):
+            draw_coefficients(rng, lanes, width, information, pull)
+        draw_paths(rng, lanes, width, information, pull, new)
+        for j in range(width):
+            asset = lanes.member[j]
+            close_lane(data, state, scratch, asset, new[:, j])
+            scratch.moves.asset_path[1] += 1.0
+            if math.log(1.0 - uniform(rng)) < own.log_ratio[asset]:
+                scratch.moves.asset_path[0] += 1.0
+                paths.logit_phi[asset], paths.log_sd[asset] = lanes.now[0, j], lanes.now[1, j]
+                take_path(data, state, scratch, asset, new[:, j])
 
 
 @kernel
