@@ -147,7 +147,7 @@ def main(
     memory: str | None = None,
     n_draws: int | None = None,
     draws: str = "auto",
-    tune: int = 1000,
+    tune: int = bdfm.SamplerSettings().tune,
     seed: int = 1,
     as_markdown: Annotated[bool, typer.Option("--markdown")] = False,
 ) -> None:
