@@ -29,6 +29,7 @@ _HIDDEN: Final = frozenset(
     }
 )
 _MOST_GROUPS: Final = 1_000  # a posterior has ten
+_MOST_PACKED: Final = 2000  # bytes in one of the file: its filter makes a thousand at most
 _WITHOUT_VALUES: Final = b"This is a netCDF dimension but not a netCDF variable"
 _AS_A_DIMENSION: Final = "_nc4_non_coord_"  # before the name of a variable that is not along its namesake
 
@@ -141,6 +142,8 @@ def _dataset(group: Any) -> xr.Dataset:
             continue
         if stored.external or stored.is_virtual or stored.shape is None:
             raise ValueError(f"the values of {name} are not in the file")
+        if stored.size * stored.dtype.itemsize > _MOST_PACKED * stored.file.id.get_filesize():
+            raise ValueError(f"{name} has more values than a file of this size can hold")
         dims = _dimensions(group, name, stored)
         text = stored.dtype.kind == "O"
         values = np.asarray((stored.asstr() if text else stored)[...])

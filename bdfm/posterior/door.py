@@ -41,6 +41,7 @@ PACKAGES: Final = ("pymc", "pytensor", "nutpie", "arviz", "xarray", "numpy", "pa
 
 PRECISION: Final = "precision"  # attribute of a tree; without it draws are in double precision
 SINGLE: Final = "single"
+_AT_ONCE: Final = 2**20  # numbers
 KEPT_BITS: Final = 16  # of draws with a number for each asset or period and one thing more, in a small file
 
 
@@ -232,13 +233,23 @@ def in_single_precision(tree: xr.DataTree) -> xr.DataTree:
     to 16 significant bits, a relative error of 1.5e-5: most of the file, and a posterior sd is a percent of
     them at the least. Others may have a bound, such as a persistence below 1, and not be rounded to it.
     """
-    rounded = _with_type(_with_type(tree, np.float32), np.float64)
-    draws = rounded[POSTERIOR].to_dataset()
-    large = {n: x for n, x in draws.data_vars.items() if len(x.dims) > 3 and {ASSET, PERIOD} & set(x.dims)}
-    few = {n: x.copy(data=_in_bits(x.to_numpy(), KEPT_BITS)) for n, x in large.items() if x.dtype.kind == "f"}
-    rounded[POSTERIOR] = xr.DataTree(draws.assign(few))
-    rounded.attrs[PRECISION] = SINGLE
-    return rounded
+    draws = tree[POSTERIOR].to_dataset()
+    rounded = {}
+    for name, x in draws.data_vars.items():
+        if x.dtype.kind != "f":
+            continue
+        values = x.to_numpy().astype(np.float32).astype(np.float64, order="C")
+        if len(x.dims) > 3 and {ASSET, PERIOD} & set(x.dims):
+            flat = values.reshape(-1)
+            for start in range(0, len(flat), _AT_ONCE):  # copies of large draws are large
+                here = slice(start, start + _AT_ONCE)
+                flat[here] = _in_bits(flat[here], KEPT_BITS)
+        values.flags.writeable = False  # nobody else holds it: it need not be copied to be locked
+        rounded[name] = x.copy(data=values)
+    result = tree.copy()
+    result[POSTERIOR] = xr.DataTree(draws.assign(rounded))
+    result.attrs[PRECISION] = SINGLE
+    return result
 
 
 def _in_bits(x: NDArray[np.float64], bits: int) -> NDArray[np.float64]:
