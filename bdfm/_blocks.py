@@ -27,6 +27,10 @@ SHARE: Final = 0.4  # of the budget, above which an array lies in a file
 _ROWS: Final = 256  # a block has a multiple of so many, but the last
 
 
+class _Room(mmap.mmap):
+    """Memory that lies in a file of our own. Maps of others keep theirs: changes may be there alone."""
+
+
 def rows_at_once(width: int) -> int:
     """Rows of so many columns in a block."""
     return max(_ROWS, BLOCK_BYTES // (8 * max(width, 1)) // _ROWS * _ROWS)
@@ -61,7 +65,7 @@ def empty(n_rows: int, n_columns: int) -> NDArray[np.float32]:
                 f" the budget holds, and {tempfile.gettempdir()} has no room for them ({error.strerror})."
                 " Lower n_draws, raise the budget, or set TMPDIR to a folder with room."
             ) from error
-        mapped = mmap.mmap(file.fileno(), size)
+        mapped = _Room(file.fileno(), size)
     return np.frombuffer(mapped, dtype=np.float32).reshape(n_rows, n_columns)
 
 
@@ -77,12 +81,12 @@ def check_disk(n_rows: int, n_columns: int) -> None:
 
 
 def release(part: NDArray[Any]) -> None:
-    """Hand back the memory of a part of an array that lies in a file; its values stay in the file."""
+    """Hand back the memory of a part of an array of ``empty`` that lies in a file; its values stay there."""
     found: Any = part
     while isinstance(found, np.ndarray):
         found = found.base
     mapped = found.obj if isinstance(found, memoryview) else found
-    if not isinstance(mapped, mmap.mmap) or not hasattr(mapped, "madvise") or not part.size:
+    if not isinstance(mapped, _Room) or not hasattr(mapped, "madvise") or not part.size:
         return
     start = part.ctypes.data - np.frombuffer(mapped, dtype=np.uint8).ctypes.data
     first = start // mmap.PAGESIZE * mmap.PAGESIZE

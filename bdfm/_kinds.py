@@ -125,10 +125,14 @@ def taken(function: Callable[..., object]) -> dict[str, tuple[str, bool, bool]]:
 
 @cache
 def tables(function: Callable[..., object]) -> tuple[str, ...]:
-    """Parameters that take tables of pandas, from their annotations."""
+    """Parameters that take tables of pandas and no other array, from their annotations."""
     every = signature(function).parameters.items()
-    texts = {name: str(p.annotation) for name, p in every}
-    return tuple(name for name, text in texts.items() if "pd.DataFrame" in text and "xr." not in text)
+    kinds = {name: str(p.annotation).split(" | ") for name, p in every}
+    return tuple(
+        name
+        for name, own in kinds.items()
+        if "pd.DataFrame" in own and all(kind == "None" or kind.startswith("pd.") for kind in own)
+    )
 
 
 def refuse_other_table(given: object, name: str, *, where: str) -> None:

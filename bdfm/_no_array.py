@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar, NoReturn
 
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
 from bdfm.errors import DataError
 
 
@@ -16,9 +19,16 @@ class NoArray:
 
     _in_its_place: ClassVar[str]
 
-    def __array__(self, dtype: object = None, copy: object = None) -> NoReturn:
-        """Refuse with what to give instead: ``DataError``."""
-        self._refuse()
+    def __array__(self, dtype: DTypeLike | None = None, copy: object = None) -> NDArray[np.object_]:
+        """An array that holds this object, where one of objects is asked for, as by a list of results.
+
+        Else refuse with what to give instead: ``DataError``.
+        """
+        if dtype is None or np.dtype(dtype) != object:
+            self._refuse()
+        held = np.empty(1, dtype=object)
+        held[0] = self
+        return held.reshape(())
 
     def __getitem__(self, key: object) -> NoReturn:
         """Refuse with what to give instead: ``DataError``."""

@@ -111,6 +111,23 @@ def test_a_full_disk_is_one_message(monkeypatch):
         _blocks.empty(10, 4)
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("take_over", [False, True])
+def test_changes_of_a_map_of_another_are_kept(kind, take_over, rng, tmp_path):
+    """What was changed in a copy-on-write map is in memory alone, and not ours to hand back."""
+    np.save(tmp_path / "x.npy", (0.01 * rng.standard_normal((3000, 3))).astype(kind))
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="c")
+    mapped *= 3
+    expected = np.array(mapped)
+    forecast = Forecast.from_draws(
+        mapped, assets=["A", "B", "C"], asset_class=["x"] * 3, origin="2022-02-04", end="2022-03-04",
+        take_over=take_over and kind is np.float32,
+    )  # fmt: skip
+    forecast.quantile_probabilities()
+    np.testing.assert_array_equal(mapped, expected)
+    np.testing.assert_array_equal(forecast.draws.to_numpy(), expected.astype(np.float32))
+
+
 MEASURED = """
 import re, numpy as np
 from pathlib import Path

@@ -229,6 +229,7 @@ def _not_in_ledger(target: Path) -> None:
     """Raise for the forecast of a month in a ledger, where nothing is written over."""
     from bdfm.ledger.ledger import check_free
 
+    target = target.resolve()  # a link to a month is written through
     if target.name == FORECAST_FILE:
         check_free(target.parent, instead="Give another file: --out.")
 

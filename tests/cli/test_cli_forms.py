@@ -164,6 +164,11 @@ def ways(place, bdfm_command):
     yield bdfm_command("decide", file, "--out", file)
     yield bdfm_command("edit", file, "drop E", "--out", file)
     yield bdfm_command("view", file, "--constraint", "A > B : 0.6", "--out", file)
+    link = place / "a link.nc"  # what is written through it lands in the month
+    if not link.is_symlink():
+        link.symlink_to(file)
+    yield bdfm_command("decide", link)
+    yield bdfm_command("decide", file, "--out", link)
 
 
 @pytest.mark.parametrize("how", ["named", "entered"])

@@ -9,6 +9,7 @@ import arviz as az
 import arviz_plots
 import arviz_stats
 import numpy as np
+import pandas as pd
 import pymc as pm
 import pytest
 import xarray as xr
@@ -358,3 +359,12 @@ def test_a_result_given_whole_says_which_part_to_give(call, fitted):
     )
     with pytest.raises(DataError, match=r"a Forecast is no array, tree or table.*forecast\.draws"):
         call(forecast)
+
+
+def test_results_stand_in_arrays_of_objects(fitted):
+    """A list of results is an array of objects where one is asked for."""
+    several = [fitted, fitted.aligned()]
+    held = np.array(several, dtype=object)
+    assert held.shape == (2,)
+    assert held[0] is fitted
+    assert pd.Series(several).iloc[1] is several[1]

@@ -186,7 +186,8 @@ def future_days(tables: Tables) -> Iterator[Finding]:
             late = days[ahead].sort_values()
             yield Finding(
                 "future-days", "warn", what, (), tuple(f"{d:%Y-%m-%d}" for d in late[:10]),
-                f"{counted(len(late), 'row')} of {len(days)} dated after today ({now:%Y-%m-%d}), first"
+                f"{counted(len(late), 'row')} of {len(days)} dated after today, which is {now:%Y-%m-%d}"
+                f" at the latest anywhere, first"
                 f" {late[0]:%Y-%m-%d}",
                 "No market has closed there yet: day and month may be exchanged, or the clock is wrong.",
                 "Correct the dates (--date-format says how they are written), or leave the rows out.",
