@@ -287,21 +287,116 @@ def test_paths_of_a_group_are_drawn_at_the_parameters_that_are_then_kept():
     module, seen = plain("updates.path_hierarchies"), []
     original = module.draw_paths
 
-    def watched(rng, own, width, *rest):
-        seen.extend(tuple(own.now[:, j]) for j in range(width))
-        original(rng, own, width, *rest)
+    def watched(rng, own, width, information, pull, paths):
+        original(rng, own, width, information, pull, paths)
+        seen.extend((*own.now[:, j], paths[:, j].copy()) for j in range(width))
 
     with mock.patch.object(module, "draw_paths", watched):
         q = Chain(spec, p, turn=1).run(Script(seed=2), U.move_path_hierarchies)
     order = [i for group in (0, 1) for i in np.flatnonzero(group == GROUPS)]  # groups one after the other
-    kept = [(q["logit_phi"][i], q["log_volatility_sd"][i]) for i in order]
-    moved_ = [
-        (p["logit_phi"][i], p["log_volatility_sd"][i]) != now for i, now in zip(order, kept, strict=True)
-    ]
-    assert any(moved_)
-    for now, drawn, moves in zip(kept, seen, moved_, strict=True):
-        if moves:
-            assert now == pytest.approx(drawn, rel=1e-12)
+    moved = [i for i in order if p["logit_phi"][i] != q["logit_phi"][i]]
+    assert 0 in moved
+    for i, (logit_phi, log_sd, path) in zip(order, seen, strict=True):
+        if i in moved:
+            found = (q["logit_phi"][i], q["log_volatility_sd"][i])
+            assert found == pytest.approx((logit_phi, log_sd), rel=1e-12)
+            np.testing.assert_array_equal(q["volatility_state"][:, i], path)
+
+
+def test_hierarchies_begin_each_turn_where_the_coefficients_are():
+    spec, p = world(**BOTH)
+    module, begun = plain("updates.path_hierarchies"), 0
+    original = module.slice_update
+
+    def watched(rng, density, args, *rest):
+        nonlocal begun
+        own, lanes, _, members, *_ = args
+        density(0.0, args)
+        np.testing.assert_allclose(lanes.logit_phi[:members], own.now[0, :members], rtol=1e-9)
+        np.testing.assert_allclose(lanes.log_sd[:members], own.now[1, :members], rtol=1e-9)
+        begun += 1
+        return original(rng, density, args, *rest)
+
+    with mock.patch.object(module, "slice_update", watched):
+        Chain(spec, p, turn=1).run(np.random.default_rng(3), U.move_path_hierarchies)
+    assert begun == 6
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "accepted"),
+    [
+        ((0.0, 0.0, 0.0), (-1e3, 1e3, 1e3), True),
+        ((0.0, 0.0, 0.0), (1e3, 1e3, -3e3), False),
+        ((0.0, 0.0, 0.0), (-3e3, 1e3, 1e3), False),
+        ((-1e3, -1e3, 1e3), (0.0, 0.0, 0.0), True),
+        ((1e3, 1e3, -1e3), (0.0, 0.0, 0.0), False),
+    ],
+)
+def test_all_paths_of_a_group_are_accepted_together_by_what_they_gain(before, after, accepted):
+    spec, p = world(**BOTH)
+    values = [*before, *after, 0.0, 0.0]  # of the three assets of the first group, and the one of the other
+    with mock.patch.object(plain("updates.asset_volatility"), "weigh_path", weighing(values)):
+        q = Chain(spec, p, turn=1).run(np.random.default_rng(1), U.move_path_hierarchies)
+    own = np.flatnonzero(GROUPS == 0)
+    assert ((q["logit_phi"] != p["logit_phi"])[own] == accepted).all()
+
+
+def test_each_path_is_accepted_by_what_it_gains():
+    spec, p = world(**BOTH)
+    values = [0.0, 1e3, 0.0, -1e3, 1e3, 0.0, -1e3, 0.0]
+    with mock.patch.object(plain("updates.asset_volatility"), "weigh_path", weighing(values)):
+        q = Chain(spec, p).run(np.random.default_rng(1), U.draw_asset_paths)
+    assert (q["logit_phi"] != p["logit_phi"]).tolist() == [True, False, False, True]
+
+
+def weighing(values):
+    """A ``weigh_path`` that says these numbers one after the other; parts and weights are as they are."""
+    original, left = plain("updates.asset_volatility").weigh_path, list(values)
+
+    def watched(*args):
+        original(*args)
+        return left.pop(0)
+
+    return watched
+
+
+def test_a_lane_says_nothing_where_there_is_no_return():
+    """Of an asset that lists late, or has a gap; whatever the lane held before."""
+    spec, p = world(**BOTH)
+    chain = Chain(spec, p)
+    gaps = 0
+    for i in range(N):
+        information, pull = np.full((2, T), np.nan)
+        plain("updates.asset_volatility").open_lane(
+            np.random.default_rng(i), chain.data, chain.state, chain.scratch, i, information, pull
+        )
+        seen = chain.data.returns.seen[i] > 0
+        assert (information[seen] > 0).all()
+        assert (information[~seen] == 0).all()
+        assert (pull[~seen] == 0).all()
+        outside = (np.arange(T) < chain.data.asset_volatility.first[i]) | (
+            np.arange(T) >= chain.data.asset_volatility.stop[i]
+        )
+        gaps += outside.sum()
+    assert gaps > 0
+
+
+def test_each_lane_has_the_hierarchy_of_its_group():
+    spec, p = world(**BOTH)
+    module, seen = plain("updates.asset_volatility"), []
+    original = module.draw_coefficients
+
+    def watched(rng, own, width, *rest):
+        seen.append((own.member[:width].copy(), own.mu[:, :width].copy(), own.sigma[:, :width].copy()))
+        original(rng, own, width, *rest)
+
+    with mock.patch.object(module, "draw_coefficients", watched):
+        Chain(spec, p).run(np.random.default_rng(1), U.draw_asset_paths)
+    member, mu, sigma = seen[0]
+    assert member.tolist() == list(range(N))
+    for row, name in enumerate(ASSET_PARAMETERS):
+        np.testing.assert_array_equal(mu[row], p[f"mu_{name}"][GROUPS])
+        np.testing.assert_array_equal(sigma[row], p[f"sigma_{name}"][GROUPS])
 
 
 @pytest.mark.parametrize("update", [U.draw_asset_paths, U.move_path_hierarchies])
