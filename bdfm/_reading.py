@@ -26,7 +26,11 @@ _KINDS: Final = {  # of rows that are dropped, as told of one and of several
 def cut(text: object, longest: int = LONGEST) -> str:
     """Text of a cell in quotes, cut where it is long."""
     given = str(text)
-    return repr(given) if len(given) <= longest else f"{given[:longest]!r}... ({len(given)} characters)"
+    shown = longest
+    while shown > 1 and len(repr(given[:shown])) > 2 * longest:  # signs that are written by their codes
+        shown //= 2
+    whole = repr(given[:shown])
+    return whole if len(given) <= shown else f"{whole}... ({len(given)} characters)"
 
 
 def quoted(text: object) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, override
 import numpy as np
 from pydantic import Field
 
-from bdfm._reading import short
+from bdfm._reading import quoted, short
 from bdfm.errors import DataError
 from bdfm.forecast.sample import Floats, Row, Sample
 from bdfm.forecast.view import SIGN, WORDS, Claim, Numbers, Sense, View
@@ -32,11 +32,13 @@ class EventView(View):
     def _check(self) -> None:
         if self.semantics == "evidence":
             if self.sense != "equal":
-                raise DataError(f"view {self.text!r}: sense {self.sense!r} is for constraints. Leave it out.")
+                raise DataError(
+                    f"view {quoted(self.text)}: sense {self.sense!r} is for constraints. Leave it out."
+                )
             if self.probability in (0, 1):
                 raise DataError(
-                    f"view {self.text!r}: evidence cannot be certain. Give a probability between 0 and 1, or"
-                    " make it a constraint."
+                    f"view {quoted(self.text)}: evidence cannot be certain. Give a probability between 0 and 1,"
+                    " or make it a constraint."
                 )
 
     @property
@@ -87,7 +89,7 @@ class Ordering(EventView):
     @override
     def _check(self) -> None:
         if self.above == self.below:
-            raise DataError(f"view {self.text!r}: an asset cannot be above itself. Name another one.")
+            raise DataError(f"view {quoted(self.text)}: an asset cannot be above itself. Name another one.")
         super()._check()
 
     @property
@@ -168,7 +170,7 @@ class Quantile(EventView):
     def _check(self) -> None:
         if self.quantile > self.n_quantiles:
             raise DataError(
-                f"view {self.text!r}: there are {self.n_quantiles} quantiles. Give one of 1 (lowest) to"
+                f"view {quoted(self.text)}: there are {self.n_quantiles} quantiles. Give one of 1 (lowest) to"
                 f" {self.n_quantiles}."
             )
         super()._check()

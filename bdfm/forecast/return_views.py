@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal, override
 import numpy as np
 from pydantic import Field
 
+from bdfm._reading import quoted
 from bdfm._weights import check_shares
 from bdfm.data.doubts.said import LARGEST
 from bdfm.data.doubts.tables import Said
@@ -58,7 +59,7 @@ class ReturnView(View):
     @override
     def said(self) -> tuple[Said, ...]:
         size = max(1.0, sum(map(abs, self.portfolio.values())) / 2)  # of a long-short pair: 1
-        where, symbol = f"view {self.text!r}", next(iter(self.portfolio), "")
+        where, symbol = f"view {quoted(self.text)}", next(iter(self.portfolio), "")
         mean = Said(where, symbol, "return", self.mean / size)
         return (mean,) if self.sd is None else (mean, Said(where, symbol, "sd", self.sd / size))
 
@@ -67,13 +68,13 @@ class ReturnView(View):
         if self.semantics == "evidence":
             if self.sd is None:
                 raise DataError(
-                    f"view {self.text!r}: evidence needs an sd, the error of the statement. Give sd, or"
+                    f"view {quoted(self.text)}: evidence needs an sd, the error of the statement. Give sd, or"
                     " make it a constraint."
                 )
             if self.sense != "equal":
                 raise DataError(
-                    f"view {self.text!r}: sense {self.sense!r} is for constraints. Leave it out, or make the"
-                    " view a constraint."
+                    f"view {quoted(self.text)}: sense {self.sense!r} is for constraints. Leave it out, or"
+                    " make the view a constraint."
                 )
 
     def _phrase(self, verb: str) -> str:
@@ -147,7 +148,7 @@ class Relative(ReturnView):
     @override
     def _check(self) -> None:
         if self.asset == self.over:
-            raise DataError(f"view {self.text!r}: an asset cannot beat itself. Name another one.")
+            raise DataError(f"view {quoted(self.text)}: an asset cannot beat itself. Name another one.")
         super()._check()
 
     @property
@@ -178,8 +179,8 @@ class Portfolio(ReturnView):
     @override
     def _check(self) -> None:
         if not any(self.weights.values()):
-            raise DataError(f"view {self.text!r}: all weights are zero. Give at least one that is not.")
-        check_shares(self.weights, where=f"view {self.text!r}")
+            raise DataError(f"view {quoted(self.text)}: all weights are zero. Give at least one that is not.")
+        check_shares(self.weights, where=f"view {quoted(self.text)}")
         super()._check()
 
     @property
@@ -216,7 +217,7 @@ class Volatility(View):
     @property
     @override
     def said(self) -> tuple[Said, ...]:
-        where = f"view {self.text!r}"
+        where = f"view {quoted(self.text)}"
         return () if self.sd is None else (Said(where, self.asset, "sd", self.sd),)
 
     @override
@@ -287,7 +288,9 @@ class Correlation(View):
     @override
     def _check(self) -> None:
         if self.asset == self.other:
-            raise DataError(f"view {self.text!r}: an asset's correlation with itself is 1. Name another one.")
+            raise DataError(
+                f"view {quoted(self.text)}: an asset's correlation with itself is 1. Name another one."
+            )
         constraint_only(self, "a correlation")
 
     @property
@@ -369,6 +372,6 @@ def constraint_only(view: View, what: str) -> None:
     """Raise for evidence of what no single draw is evidence of."""
     if view.semantics == "evidence":
         raise DataError(
-            f"view {view.text!r}: {what} is a property of all draws together; no single draw is"
+            f"view {quoted(view.text)}: {what} is a property of all draws together; no single draw is"
             ' evidence of it. Give semantics = "constraint".'
         )

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, override
 import numpy as np
 from pydantic import Field
 
+from bdfm._reading import quoted
 from bdfm._weights import check_shares
 from bdfm.data.doubts.said import LARGEST
 from bdfm.data.doubts.tables import Said
@@ -85,7 +86,7 @@ class Below(TailView):
     @property
     @override
     def said(self) -> tuple[Said, ...]:
-        return (Said(f"view {self.text!r}", self.assets[0], "return", self.level),)
+        return (Said(f"view {quoted(self.text)}", self.assets[0], "return", self.level),)
 
     @property
     @override
@@ -123,7 +124,7 @@ class LossView(TailView):
     @property
     @override
     def said(self) -> tuple[Said, ...]:
-        return (Said(f"view {self.text!r}", self.assets[0], "return", self.loss),)
+        return (Said(f"view {quoted(self.text)}", self.assets[0], "return", self.loss),)
 
     @property
     @override

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bdfm import _blocks, _checks
-from bdfm._reading import counted, short
+from bdfm._reading import counted, quoted, short
 from bdfm.errors import BdfmError, DataError, InfeasibleViewError, UnknownLabelError
 from bdfm.forecast.entropy import effective_number
 from bdfm.forecast.event_views import check_orders
@@ -77,12 +77,12 @@ def check_views(
         )
     seen: dict[tuple[object, ...], list[tuple[View, Claim]]] = {}
     for view in views:
-        _checks.known(view.named, assets, what="asset", where=f"view {view.text!r}")
+        _checks.known(view.named, assets, what="asset", where=f"view {quoted(view.text)}")
         held = [s for s in view.assets if s in (fixed or {})]
         if held and (view.needs_all_to_vary or len(held) == len(view.assets)):
             told = " and ".join(f"{s} returns {percent((fixed or {})[s])}" for s in held)
             raise InfeasibleViewError(
-                f"view {view.text!r}: {told} in every draw, set by an edit or at rest in the data; no"
+                f"view {quoted(view.text)}: {told} in every draw, set by an edit or at rest in the data; no"
                 " weighting moves it. Drop the view or the edit."
             )
         for claim in view.claims:
@@ -97,15 +97,15 @@ def _check_band(view: View, claim: Claim, other: View, its: Claim) -> None:
     """Raise unless what two views say of one subject is a band: a lower bound and an upper one above it."""
     if {claim.sign, its.sign} != {1, -1}:
         raise DataError(
-            f"view {view.text!r}: on the same subject as the view {other.text!r}. Keep one of them, combine"
-            " them, or say by whom each is, so that they are pooled. Two bounds are a band where one is from"
+            f"view {quoted(view.text)}: on the same subject as the view {quoted(other.text)}. Keep one of them,"
+            " combine them, or say by whom each is, so that they are pooled. Two bounds are a band where one is from"
             " below and one from above; an sd beside them is said once."
         )
     lower, upper = (claim.value, its.value) if claim.sign == 1 else (its.value, claim.value)
     if lower - upper > 1e-9 * max(abs(lower), abs(upper)):
         raise InfeasibleViewError(
-            f"view {view.text!r}: contradicts the view {other.text!r}: the lower bound is above the upper"
-            " one, so that nothing satisfies both. Exchange the bounds, or drop one of them."
+            f"view {quoted(view.text)}: contradicts the view {quoted(other.text)}: the lower bound is above the"
+            " upper one, so that nothing satisfies both. Exchange the bounds, or drop one of them."
         )
 
 

@@ -15,10 +15,10 @@ import pytest
 
 from bdfm import _files
 from bdfm._checks import category, universe_table
-from bdfm.errors import UnknownLabelError
+from bdfm.errors import DataError, UnknownLabelError
 from bdfm.forecast.edits import EDITS
 from bdfm.forecast.statements import read
-from bdfm.forecast.views import KINDS
+from bdfm.forecast.views import KINDS, Absolute, Portfolio
 
 FORECAST = f"forecast --prices prices.csv --universe universe.csv --origin {world.ORIGIN} --out new"
 STRESS = "stress --prices prices.csv --portfolio book.csv --model statistical"
@@ -261,3 +261,16 @@ def test_what_programs_write_for_missing_names_no_group(text):
     assert category(pd.Series([text, "x"])).tolist() == ["", "x"]
     universe = pd.DataFrame({"symbol": ["NA", "NULL"], "asset_class": "stock"})
     assert universe_table(universe)["symbol"].tolist() == ["NA", "NULL"]
+
+
+@pytest.mark.parametrize("sign", ["a", "\U0001f4b9", "\u200b", "\x07", "\U000e0041"])
+def test_a_view_of_many_signs_is_cut_however_they_are_written(sign):
+    """Signs that are written by their codes take ten times the room of others."""
+    names = [f"{sign * 40}{k}" for k in range(60)]
+    for make in (
+        lambda: Absolute(asset=sign * 3000, mean=0.01, semantics="evidence"),
+        lambda: Portfolio(weights=dict.fromkeys(names, 0.01), mean=0.01, semantics="evidence"),
+    ):
+        with pytest.raises(DataError) as told:
+            make()
+        assert len(str(told.value)) < 1000
