@@ -297,6 +297,11 @@ def has_columns(
         )
     missing = [c for c in columns if c not in frame.columns]
     double = [c for c in columns if c not in missing and frame[c].ndim > 1]
+    if double and frame.columns.nlevels > 1:
+        raise DataError(
+            f"{where}: columns have {frame.columns.nlevels} levels, first {frame.columns[0]!s:.60}."
+            f" Expected one, with {first(columns, 8)}."
+        )
     if double:
         raise DataError(f"{where}: the column {double[0]} comes twice. Keep one of them.")
 

@@ -15,6 +15,8 @@ from bdfm import _dates
 from bdfm._reading import Reading, counted
 from bdfm.errors import DataError
 
+_LOOKED_AT: Final = 1000  # different cells of a column that say what it holds
+
 # Names of columns, as ``key`` spells them; the first that is there is taken
 DATE_NAMES: Final = (
     "date dates datum fecha day timestamp datetime date_time time trade_date trading_date tradedate"
@@ -47,7 +49,13 @@ WEIGHT_NAMES: Final = (
 PERCENT: Final = "bdfm_percent"  # attribute of a table: columns whose own names say that they are percent
 _PERCENT_NAME: Final = re.compile(r"%|(?:^|_)(?:pct|percent)(?:_|$)")
 _CURRENCY_END: Final = re.compile(
-    r"_(?:in_)?\(?(?:eur|euro|usd|gbp|gbx|chf|jpy|cad|aud|sek|nok|dkk|€|\$|£)\)?$"
+    r"_(in_|en_)?(\()?(eur|euro|usd|gbp|gbx|chf|jpy|cad|aud|sek|nok|dkk|€|\$|£)\)?$"
+)
+_CURRENCY_SIGNS: Final = {"euro": "eur", "€": "eur", "$": "usd", "£": "gbp"}
+# Fields that no fund is called by, as "World Value EUR" and "Climate Change USD" are
+_NO_FUND: Final = re.compile(
+    r"close|closing|clôture|cloture|schlu(?:ss|ß)|kurs|cierre|chiusura|fechamento|^px_|^prc"
+    r"|^(?:adj_)?(?:open|high|low|volume)(?:_price)?$|^(?:volumen|volumes|umsatz|umsätze)$"
 )
 _OTHER_FIELDS: Final = (
     "open high low volume vol dividends stock_splits capital_gains change change_% chg_% vwap trades turnover"
@@ -68,6 +76,20 @@ _BARS: Final = frozenset(
 _NO_PRICES: Final = frozenset(
     "volume volumes volumen umsatz umsätze px_volume dividends stock_splits capital_gains".split()
 )
+# What people call the parts of a date, which a table may have beside its days
+_PARTS: Final = {
+    name: part
+    for part, names in {
+        "year": "year jahr année annee año ano anno",
+        "quarter": "quarter quartal",
+        "month": "month monat mois mes mês mese month_number",
+        "week": "week weeknum kw woche",
+        "day": "day day_of_month day_of_year weekday day_of_week dayofweek dow tag wochentag jour dia día"
+        " giorno",
+        "any": "period time_period",
+    }.items()
+    for name in names.split()
+}
 _LEVELS: Final = frozenset(
     (
         "",
@@ -116,24 +138,68 @@ def without_currency(name: object) -> str:
     return _CURRENCY_END.sub("", key(name))
 
 
-def find_price(names: Iterable[object], where: str) -> Any:
+def _currency_of(name: object) -> str:
+    """Currency at the end of the name of a column, in one spelling; blank where there is none."""
+    found = _CURRENCY_END.search(key(name))
+    return "" if found is None else _CURRENCY_SIGNS.get(found[3], found[3])
+
+
+def _field_behind(tail: object) -> str:
+    """As ``field_of``, of what stands behind a symbol: a fund may be called World Value EUR.
+
+    A currency is one in brackets or after "in", or where the word before it names no fund.
+    """
+    plain, found = field_of(tail), _CURRENCY_END.search(key(tail))
+    sure = found is None or found[1] or found[2] or _NO_FUND.search(plain)
+    return plain if sure else key(tail)
+
+
+def find_price(names: Iterable[object], where: str, reading: Reading) -> Any:
     """First column of a price, best name first, also where its name has the currency, as "Close (USD)".
 
-    Raises ``DataError`` where the best name comes in more than one currency.
+    The name without a currency is taken before others. Raises ``DataError`` where the best name comes in more
+    than one currency.
     """
     every = list(names)
     fields = [field_of(n) for n in every]
     best = next((w for w in PRICE_NAMES if w in fields), None)
+    if best is None:
+        return None
     found = [n for n, f in zip(every, fields, strict=True) if f == best]
-    if best is not None and len(set(map(key, found))) > 1:
-        _refuse_currencies(found, where)
-    return found[0] if found else None
+    taken = _one_currency(found, found, best, where)
+    gone = [str(n) for j, n in enumerate(found) if j not in taken]
+    if gone:
+        reading.warn(f"{', '.join(gone)} left out beside {found[taken[0]]}")
+    return found[taken[0]]
 
 
-def _refuse_currencies(names: Iterable[object], where: str) -> None:
-    raise DataError(
-        f"{where}: one price in more than one currency ({', '.join(map(str, names))}). Keep one of them."
-    )
+def _one_currency(
+    names: Sequence[object], spelled: Sequence[object], field: str, where: str
+) -> Sequence[int]:
+    """Positions of the columns of one price that are taken: those that name no currency, or the only one.
+
+    ``names`` are for messages, ``spelled`` is the part of each that names the price.
+    """
+    keys = [key(x) for x in spelled]
+    exact = [j for j, k in enumerate(keys) if k == field]
+    if exact:
+        return exact
+    if len(set(keys)) > 1:
+        raise DataError(
+            f"{where}: one price in more than one currency ({', '.join(map(str, names))}). Keep one of them."
+        )
+    return range(len(keys))
+
+
+def _tell_currencies(spelled: Mapping[str, object], reading: Reading) -> None:
+    """Remark on prices of symbols in different currencies, where the names of their columns say so."""
+    first: dict[str, str] = {}
+    for symbol, name in spelled.items():
+        first.setdefault(_currency_of(name).upper(), symbol)
+    first.pop("", None)
+    if len(first) > 1:
+        told = ", ".join(f"{s} in {c}" for c, s in first.items())
+        reading.warn(f"prices in {len(first)} currencies ({told}), taken as they are")
 
 
 def date_column(
@@ -173,6 +239,56 @@ def date_column(
         return None
     first_has_days = len(begins) > 0 and bool((_dates.families(begins) != "").all())
     return 0 if first_has_days else named[0][1]
+
+
+def parts_of_days(table: pd.DataFrame) -> list[int]:
+    """Positions of columns of dates, or of parts of the days of the index: month, day, weekday.
+
+    The name and all cells say so: DAY is a ticker too, whose prices are no days of a month.
+    """
+    days = pd.DatetimeIndex(table.index)
+    if table.columns.nlevels > 1 or len(days) < 2:
+        return []
+    return [
+        j for j, c in enumerate(table.columns) if may_be_part(c) and _again(table.iloc[:, j], days, key(c))
+    ]
+
+
+def may_be_part(name: object) -> bool:
+    """Whether a column may be called so that says a part of the date."""
+    return key(name) in _PARTS or key(name) in DATE_NAMES
+
+
+def _again(column: pd.Series[Any], days: pd.DatetimeIndex, name: str) -> bool:
+    """Whether all cells are dates, or the part of the day of their row that the name says."""
+    texts = column.astype(str).str.strip().str.casefold()
+    known = column.notna().to_numpy() & (texts != "").to_numpy()
+    column, texts, days = column[known], texts[known], days[known]
+    if not len(texts):
+        return False
+    if texts.str.fullmatch(r"\d{8}").all():  # other dates are texts, which no prices are taken for
+        return all(map(_dates.names_a_day, texts.unique()[:_LOOKED_AT]))
+    if _dates.names_a_day(texts.iloc[0]):
+        try:
+            return _dates.parse(column, where=name).days.equals(days)
+        except DataError:
+            return False
+    weekday = days.day_of_week
+    parts: dict[str, list[Any]] = {
+        "year": [days.year],
+        "quarter": [days.quarter],
+        "month": [days.month, days.year * 100 + days.month],
+        "week": [days.isocalendar().week],
+        "day": [days.day, days.day_of_year, weekday, weekday + 1, (weekday + 1) % 7, (weekday + 1) % 7 + 1],
+    }
+    kind = _PARTS.get(name)
+    of_kind = [p for k, given in parts.items() if kind in (k, "any") for p in given]
+    cells = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float)
+    if any(np.array_equal(cells, np.asarray(part, dtype=float)) for part in of_kind):
+        return True
+    full = {"day": days.day_name, "month": days.month_name}.get(str(kind))
+    words = None if full is None else full().str.casefold()
+    return words is not None and any(np.array_equal(texts, w) for w in (words, words.str[:3]))
 
 
 def is_level(cell: str) -> bool:
@@ -245,9 +361,20 @@ def one_field(table: pd.DataFrame, where: str, reading: Reading) -> pd.DataFrame
     for wanted in PRICE_NAMES:
         here = [j for j, k in enumerate(keys) if k == wanted]
         if {symbols[j] for j in here} == set(everyone):
+            taken = []
+            for symbol in everyone:
+                own = [j for j in here if symbols[j] == symbol]
+                told = [f"{symbol} {names[j]}" for j in own]
+                kept = _one_currency(told, [names[j] for j in own], wanted, where)
+                taken += [own[i] for i in kept]
+            taken.sort()
+            gone = list(dict.fromkeys(str(names[j]) for j in here if j not in set(taken)))
+            if gone:
+                reading.warn(f"{', '.join(gone)} left out beside {names[taken[0]]}")
+            _tell_currencies({str(symbols[j]): names[j] for j in taken}, reading)
             reading.layout = "two-level columns"
-            reading.column = str(names[here[0]])
-            return table.iloc[:, here].set_axis([str(symbols[j]) for j in here], axis=1)
+            reading.column = str(names[taken[0]])
+            return table.iloc[:, taken].set_axis([str(symbols[j]) for j in taken], axis=1)
     raise DataError(
         f"{where}: no price that all {counted(len(everyone), 'symbol has', 'symbols have')}; found"
         f" {', '.join(dict.fromkeys(map(str, names)))}."
@@ -260,7 +387,9 @@ def kind_of(table: pd.DataFrame) -> str:
     names = [str(c) for c in table.columns]
     keys = [field_of(n) for n in names]
     if keys and all(k in FIELDS for k in keys):
-        if len(set(keys)) < len(keys) and all(re.search(r"\)\s*$| in ", n) for n in names):
+        marked = [bool(re.search(r"\)\s*$| in | en ", n)) for n in names]
+        plain = [m or key(n) in FIELDS for m, n in zip(marked, names, strict=True)]
+        if len(set(keys)) < len(keys) and any(marked) and all(plain):
             return "ohlcv"  # one price in two currencies; "Close EUR" may be that of an asset EUR
         if len(keys) == 1:
             return "price" if keys[0] in PRICE_NAMES else "wide"
@@ -276,9 +405,9 @@ def kind_of(table: pd.DataFrame) -> str:
         return "wide"
     if len(split) == len(names):
         return "pairs"
-    plain = {n for n, p in zip(names, pairs, strict=True) if p is None}
+    alone = {n for n, p in zip(names, pairs, strict=True) if p is None}
     counts = pd.Series([s for s, _ in split]).value_counts()
-    return "pairs" if any(s in plain for s, _ in split) or (counts > 1).any() else "wide"
+    return "pairs" if any(s in alone for s, _ in split) or (counts > 1).any() else "wide"
 
 
 def split_name(name: str) -> tuple[str, str] | None:
@@ -286,7 +415,7 @@ def split_name(name: str) -> tuple[str, str] | None:
     cuts = [m.start() for m in re.finditer(r"[\s_.|/:-]+", name)]
     for place in cuts:  # the longest field at the end first
         head, tail = name[:place], name[place:].lstrip(" _.|/:-")
-        if head and is_field(tail):
+        if head and _field_behind(tail) in FIELDS:
             return head.strip(), tail
     for place in reversed(cuts):
         head, tail = name[:place], name[place:].lstrip(" _.|/:-")
@@ -305,7 +434,7 @@ def one_per_symbol(table: pd.DataFrame, where: str, reading: Reading, name: str)
             " closing price. Expected Adj Close or Close."
         )
     if kind in ("ohlcv", "price"):
-        price = find_price(names, where)
+        price = find_price(names, where, reading)
         if not name:
             if kind == "price":
                 return table
@@ -324,36 +453,37 @@ def one_per_symbol(table: pd.DataFrame, where: str, reading: Reading, name: str)
             raise DataError(f"{where} (ohlcv): the column {none[0]} is no asset's price. Leave it out.")
         return table
     pairs = {n: split_name(n) for n in names}
-    by_symbol: dict[str, dict[str, str]] = {}
+    by_symbol: dict[str, dict[str, list[str]]] = {}
     for n, pair in pairs.items():
         symbol, field = (n, "") if pair is None else pair
-        same = by_symbol.setdefault(symbol, {}).setdefault(field_of(field), n)
-        if pair is not None and key((split_name(same) or pair)[1]) != key(field):
-            _refuse_currencies((same, n), where)
-    taken, fields = {}, set()
+        by_symbol.setdefault(symbol, {}).setdefault(_field_behind(field), []).append(n)
+    taken, spelled, fields = {}, {}, set()
     for symbol, own in by_symbol.items():
-        best = next((own[w] for w in ("", *PRICE_NAMES) if w in own), None)
+        best = next((w for w in ("", *PRICE_NAMES) if w in own), None)
         if best is None:
+            every = ", ".join(n for given in own.values() for n in given)
             raise DataError(
-                f"{where} (ohlcv): {', '.join(own.values())} are columns of {symbol}, and none of them is"
-                " a price."
-                " Expected its Adj Close or Close."
+                f"{where} (ohlcv): {every} are columns of {symbol}, and none of them is a price. Expected its"
+                " Adj Close or Close."
             )
-        taken[symbol] = best
-        pair = pairs[best]
-        fields.add("" if pair is None else field_of(pair[1]))
+        heads = [(pairs[n] or ("", ""))[1] for n in own[best]]
+        one = _one_currency(own[best], heads, best, where)[0]
+        taken[symbol], spelled[symbol] = own[best][one], heads[one]
+        fields.add(best)
     if len(fields - {""}) > 1:
         raise DataError(
             f"{where} (ohlcv): symbols have different prices ({', '.join(list(taken.values())[:5])}). Give"
             " the same"
             " one for each."
         )
-    first = next(iter(taken.values()))
-    pair = pairs[first]
-    reading.layout, reading.column = "a column for each symbol and price", "" if pair is None else pair[1]
-    left = len(names) - len(taken)
-    if left:
-        reading.note(f"{counted(left, 'other column')} of these symbols left out")
+    _tell_currencies(spelled, reading)
+    reading.layout, reading.column = "a column for each symbol and price", next(iter(spelled.values()))
+    gone = [n for n in names if n not in set(taken.values())]
+    if gone:
+        more = f" and {len(gone) - 5} more" if len(gone) > 5 else ""
+        reading.warn(
+            f"{counted(len(gone), 'other column')} of these symbols left out ({', '.join(gone[:5])}{more})"
+        )
     return table[list(taken.values())].set_axis(list(taken), axis=1)
 
 

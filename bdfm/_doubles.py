@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import pandas as pd
 
 from bdfm import _numbers
 from bdfm._reading import Reading, counted
-from bdfm.errors import DataError, DataWarning
+from bdfm.errors import DataError
 
 
 def refuse_others(
@@ -24,15 +23,14 @@ def refuse_others(
 def once_a_day(table: pd.DataFrame, *, where: str) -> pd.DataFrame:
     """Table with days as index, each once: of equal rows one is kept, as readers of files do.
 
-    Raises ``DataError`` where rows of a day contradict each other; warns (``DataWarning``) of those left out.
+    Raises ``DataError`` where rows of a day contradict each other; warns (``DataWarning``) of rows left out
+    or put together.
     """
     if not table.index.has_duplicates or table.columns.nlevels > 1 or not table.columns.is_unique:
         return table
     reading = Reading()
     found = merged(_numbers.floats(table, where=where), where, reading)
-    left = reading.rows_dropped.get("double", 0)
-    if left:
-        warnings.warn(f"{where}: {counted(left, 'row given twice')} left out.", DataWarning, stacklevel=3)
+    reading.tell(where)
     found.attrs = table.attrs
     return found
 
@@ -57,7 +55,7 @@ def merged(table: pd.DataFrame, where: str, reading: Reading) -> pd.DataFrame:
     joined = len(double) - repeated
     reading.drop("double", len(table) - len(low) - joined)
     if joined:
-        reading.note(f"{counted(joined, 'day')} given in parts put together")
+        reading.warn(f"{counted(joined, 'day')} given in parts put together")
     found: pd.DataFrame = low.rename_axis(table.index.name)
     return found
 

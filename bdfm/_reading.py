@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from operator import index
-from typing import Any, Final, SupportsIndex
+from pathlib import Path
+from typing import Any, Final, SupportsFloat, SupportsIndex
 
+from bdfm.errors import DataWarning
+
+PACKAGE: Final = f"{Path(__file__).parent}{os.sep}"  # whose lines a warning is not about
 READING: Final = "reading"  # key of DataFrame.attrs
 LONGEST: Final = 60  # characters of a cell that a message repeats
 STATEMENT: Final = 200  # of what a person writes to be understood: a view, an edit, a shock
@@ -66,6 +72,9 @@ class Reading:
         Code for missing to the cells that held it.
     notes
         What else a reader of the file did.
+    warned
+        Those of the notes that change what the table says. Whoever reads a file is told of all notes; of a
+        table given in Python there is a warning of these.
     """
 
     file: str = ""
@@ -79,6 +88,7 @@ class Reading:
     rows_dropped: dict[str, int] = field(default_factory=dict)
     codes: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    warned: list[str] = field(default_factory=list)
 
     def drop(self, kind: str, n: int = 1) -> None:
         """Count dropped rows of a kind."""
@@ -90,9 +100,21 @@ class Reading:
         if text not in self.notes:
             self.notes.append(text)
 
+    def warn(self, text: str) -> None:
+        """Keep a remark of which tables given in Python warn."""
+        self.note(text)
+        if text not in self.warned:
+            self.warned.append(text)
+
     def to_dict(self) -> dict[str, Any]:
         """Record of what is set, of texts, numbers and lists."""
-        return {k: v for k, v in asdict(self).items() if v}
+        return {k: v for k, v in asdict(self).items() if v and k != "warned"}
+
+    def tell(self, where: str) -> None:
+        """Warn (``DataWarning``) of what was left out of a table given in Python, or put together."""
+        gone = [f"{counted(n, _KINDS[kind])} left out" for kind, n in self.rows_dropped.items()]
+        for text in (*gone, *self.warned):
+            warnings.warn(f"{where}: {text}.", DataWarning, skip_file_prefixes=(PACKAGE,))
 
 
 def line_of(record: Mapping[str, Any]) -> str:
@@ -120,9 +142,14 @@ def line_of(record: Mapping[str, Any]) -> str:
 _HEAD: Final = re.compile(r"^(.*?)((?: (?:of|above|given|in|with|that|from) .*)?)$")
 
 
-def counted(n: SupportsIndex, noun: str, plural: str = "") -> str:
-    """Number with its noun: 1 origin, 2 origins; ``plural`` where more than an ending differs."""
-    number = index(n)
+def counted(n: SupportsIndex | SupportsFloat, noun: str, plural: str = "") -> str:
+    """Number with its noun: 1 origin, 2 origins; ``plural`` where more than an ending differs.
+
+    A whole number may come as a float; ``TypeError`` for one that is none.
+    """
+    if not isinstance(n, SupportsIndex) and not float(n).is_integer():
+        raise TypeError(f"a whole number of {noun} was expected, got {n!r}")
+    number = index(n) if isinstance(n, SupportsIndex) else int(float(n))
     return f"{number:,} {noun if number == 1 else plural or _plural(noun)}"
 
 
@@ -130,6 +157,9 @@ def _plural(noun: str) -> str:
     """Noun in the plural, of which further words after its first noun stay: rows above the header."""
     found = _HEAD.match(noun)
     head, rest = found.groups() if found else (noun, "")
-    if re.search(r"[^aeiou]y$", head):
-        return f"{head[:-1]}ies{rest}"
+    if re.search(r"(?:^| )(?:series|species|means)$", head):
+        return noun
+    for ending, many in ((r"(?<=[^aeiou])y$", "ies"), (r"(?<=[sx])is$", "es")):  # a basis, an analysis
+        if re.search(ending, head):
+            return f"{re.sub(ending, many, head)}{rest}"
     return f"{head}{'es' if re.search(r'(?:s|x|ch|sh)$', head) else 's'}{rest}"

@@ -54,7 +54,14 @@ def days_first(
         reading.dates = found.form
         for note in found.notes:
             reading.note(note)
-    return table.set_axis(found.days.rename("date"))
+    table = table.set_axis(found.days.rename("date"))
+    again = _columns.parts_of_days(table)
+    if again and _symbol_column(table) is None:
+        if reading is not None:
+            gone = ", ".join(str(table.columns[j]) for j in again)
+            reading.warn(f"{gone} left out: dates or parts of them, no prices")
+        table = table.iloc[:, [j for j in range(table.shape[1]) if j not in set(again)]]
+    return table
 
 
 def wide(
@@ -180,6 +187,7 @@ def _wide(prices: pd.DataFrame, *, where: str) -> pd.DataFrame:
         and bool(keys)
         and not any(isinstance(c, str) and c.startswith("('") for c in prices.columns)
         and not (_columns.FIELDS & set(keys))
+        and not any(map(_columns.may_be_part, keys))
         and not set(_columns.SYMBOL_NAMES) & set(keys)
         and not any(
             _columns.without_currency(c).rpartition("_")[2] in _columns.FIELDS for c in prices.columns
@@ -191,8 +199,10 @@ def _wide(prices: pd.DataFrame, *, where: str) -> pd.DataFrame:
     days = days_first(prices, where=where, reading=reading)
     symbol, fielded = _symbol_column(days), days.columns.nlevels == 1 and _columns.kind_of(days) != "wide"
     if days.columns.nlevels == 1 and symbol is None and not fielded:
+        reading.tell(where)
         return days  # checked by the caller, as a wide table is
     found = wide(days, where=where, reading=reading)
+    reading.tell(where)
     found.attrs[READING] = reading.to_dict()
     return found
 
@@ -309,7 +319,7 @@ def _from_long(
     aliases: Aliases | None,
 ) -> pd.DataFrame:
     """Wide form of long prices; symbols in the order of their first row."""
-    price = _columns.find_price([c for c in table.columns if c != symbol], where)
+    price = _columns.find_price([c for c in table.columns if c != symbol], where, reading)
     if price is None:
         raise DataError(
             f"{where}: columns date and {symbol}, but none of {', '.join(_columns.PRICE_NAMES[:2])},"

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bdfm import _checks
-from bdfm._reading import counted
+from bdfm._reading import PACKAGE, counted
 from bdfm.data.doubts.factors import ALIKE
-from bdfm.data.doubts.finding import PACKAGE
 from bdfm.errors import DataError, DataWarning
 from bdfm.exposures.data import ExposureData
 

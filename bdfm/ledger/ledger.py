@@ -20,7 +20,7 @@ import pandas as pd
 
 from bdfm import _checks, _files, _made
 from bdfm._folders import settle_each
-from bdfm.data.doubts.finding import PACKAGE
+from bdfm._reading import PACKAGE
 from bdfm.errors import DataError, DataWarning, FileError
 from bdfm.forecast.forecast import Forecast
 from bdfm.names import ASSET, FORECAST_FILE, LEDGER_FILE, MADE_FILE, RUN_FILE, SUMMARY_FILE

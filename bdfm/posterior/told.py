@@ -9,7 +9,7 @@ from typing import Any
 
 import xarray as xr
 
-from bdfm.data.doubts.finding import PACKAGE
+from bdfm._reading import PACKAGE
 from bdfm.data.panel import Panel
 from bdfm.errors import ConvergenceWarning, ModelError
 from bdfm.forecast.records import Record

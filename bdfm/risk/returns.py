@@ -143,7 +143,7 @@ def compounded(
     where = "compounding"
     days = _checks.days(returns.index, where=where)
     table = _checks.numeric(returns.set_axis(days), where=where).sort_index()
-    table = _doubles.once_a_day(table, where="factors")
+    table = _doubles.once_a_day(table, where=where)
     ends = pd.DatetimeIndex(ends)
     first = ends[:1] - (ends[1] - ends[0] if len(ends) > 1 else pd.Timedelta(days=1))
     edges = table.index.searchsorted(first.append(ends), side="right")
@@ -198,6 +198,7 @@ def returns_table(returns: pd.DataFrame, *, where: str, complete: bool = False) 
         raise DataError(f"{where}: days are not in ascending order. Sort the table.")
     table = _checks.numeric(returns.set_axis(names, axis=1).set_axis(index), where=where)
     table = _doubles.once_a_day(table, where=where)
+    index = pd.DatetimeIndex(table.index)  # rows given twice are left out
     doubt(Tables("risk", returns=table))
     values = table.to_numpy()
     if not values.size:

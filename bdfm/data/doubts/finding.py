@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import logging
-import os
 import warnings
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 import pandas as pd
 
 from bdfm import _checks, _json
-from bdfm._reading import counted
+from bdfm._reading import PACKAGE, counted
 from bdfm._symbols import in_shell
 from bdfm.errors import DataError, DataWarning
 
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Severity = Literal["refuse", "warn", "note"]
-PACKAGE: Final = f"{Path(__file__).parents[2]}{os.sep}"  # whose lines a warning is not about
 SEVERITIES: Final[tuple[Severity, ...]] = ("refuse", "warn", "note")
 EVERYTHING: Final = "*"  # accepts every rule
 MAX_TOLD: Final = 3  # findings of one kind that a message tells in full
