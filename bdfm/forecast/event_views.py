@@ -37,8 +37,8 @@ class EventView(View):
                 )
             if self.probability in (0, 1):
                 raise DataError(
-                    f"view {quoted(self.text)}: evidence cannot be certain. Give a probability between 0 and 1,"
-                    " or make it a constraint."
+                    f"view {quoted(self.text)}: evidence cannot be certain. Give a probability between 0 and"
+                    " 1, or make it a constraint."
                 )
 
     @property
