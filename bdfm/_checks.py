@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, NoneType
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
@@ -31,7 +32,7 @@ _NO_FILES = (
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
 )
-_ADDRESS = re.compile(r"(?:.*/)?(?:https?|ftps?|sftp|file|s3|gs|az|abfss?|hdfs|dbfs):/", re.I)
+_ADDRESS = re.compile(r"(?:.*?/)?(https?|ftps?|sftp|file|s3|gs|az|abfss?|hdfs|dbfs):/", re.I)
 _MISSING = ("nan", "null", "none", "n/a", "#n/a", "<na>")  # no symbols: those may be called so
 _NO_NUMBERS = (bool, np.bool_, str, bytes)  # which Python and NumPy take for numbers
 MAX_NAMED = 5  # offenders that a message names before it only counts
@@ -208,8 +209,8 @@ def existing_folder(path: Path, *, what: str, hint: str) -> Path:
 def _why_not_there(path: Path) -> str:
     """Why a path leads to nothing, and what to do."""
     shown = short(path, 500)
-    if is_address(path):
-        return f"{shown} is an address, and files are read from this machine alone. Download it first."
+    if told := address(path):
+        return told
     try:
         os.stat(path)
     except FileNotFoundError:
@@ -231,9 +232,21 @@ def _why_not_there(path: Path) -> str:
     return f"{shown} does not exist. Check the path."
 
 
-def is_address(path: Path) -> bool:
-    """Whether a path is one of the network, https://... say, of which paths keep one stroke."""
-    return _ADDRESS.match(str(path)) is not None
+def address(path: Path, *, done: str = "read from", instead: str = "Download it first.") -> str:
+    """What is wrong with a path that is an address, https://... say, and what to do; blank for another path.
+
+    It is told as it was given: paths keep one stroke. ``done``: with files on this machine.
+    """
+    found = _ADDRESS.match(path.as_posix())
+    if found is None:
+        return ""
+    rest = path.as_posix()[found.end() :]
+    if found[1].lower() == "file":
+        own = re.sub(r"^/(?=[A-Za-z]:)", "", "/" + unquote(rest).removeprefix("localhost/"))  # a drive
+        given = f"{found[1]}:///{rest}"
+        return f"{short(given, 500)} is an address of this machine. Give the path: {short(own, 500)}."
+    given = short(f"{found[1]}://{rest}", 500)
+    return f"{given} is an address, and files are {done} this machine alone. {instead}"
 
 
 def in_home(path: Path) -> Path | None:

@@ -24,7 +24,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from bdfm._checks import existing_bytes, in_home, is_address, no_file, path_of, refuse_formulas
+from bdfm._checks import address, existing_bytes, in_home, no_file, path_of, refuse_formulas
 from bdfm._netcdf import kind_of, lacking, read_dataset, read_tree, written
 from bdfm.errors import FileError
 
@@ -83,8 +83,9 @@ def nameable(path: Path) -> None:
         )
     if (home := in_home(path)) is not None:
         raise FileError(f"{path}: ~ is a sign of the shell, and no name here. Write {home}.")
-    if is_address(path) and not os.path.lexists(path):
-        raise FileError(f"{path}: an address, and files are written to this machine alone. Give a path.")
+    told = address(path, done="written to", instead="Give a path.")
+    if told and not os.path.lexists(path):
+        raise FileError(told)
     try:
         os.stat(path)
     except OSError as error:

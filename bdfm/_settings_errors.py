@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from bdfm._checks import known, shown
-from bdfm._reading import short
+from bdfm._toml import with_points
 from bdfm.errors import BdfmError, DataError, UnknownLabelError
 
 if TYPE_CHECKING:
@@ -90,20 +90,9 @@ def settings_error(
     verb = " should be" if expected != problem["msg"] else ":"
     told = f"{place}: {key}{verb} {expected}, got {shown(problem.get('input'))}."
     one_value = problem["type"] in _EXPECTED and problem["type"] not in ("dict_type", "model_type")
-    points = _with_points(key, problem.get("input")) if one_value else ""
+    own_name = key not in owner.model_fields or any(str(x) in owner.model_fields for x in problem["loc"][:-1])
+    points = with_points(key, problem.get("input")) if one_value and own_name else ""
     return kind(told + points + _example(record, problem["loc"]))
-
-
-def _with_points(key: str, came: object) -> str:
-    """Advice on a name with points, of which TOML makes tables: BRK.B = 0.1; with a space before it."""
-    name = key
-    while isinstance(came, Mapping) and len(came) == 1:
-        more, came = next(iter(came.items()))
-        name += f".{more}"
-    if name == key:
-        return ""
-    value = f'"{short(came)}"' if isinstance(came, str) else shown(came)
-    return f' A name with a point stands in quotes: "{short(name)}" = {value}.'
 
 
 def _keys(location: tuple[int | str, ...]) -> tuple[int | str, ...]:

@@ -79,9 +79,11 @@ def test_no_door_takes_a_blank_path(door, tmp_path, monkeypatch):
     assert sorted(tmp_path.iterdir()) == before
 
 
+HERE = "file:" + 3 * "/"
 ODD = {
-    "https://example.org/x.csv": "an address, and files are",
-    "s3://bucket/x.toml": "an address, and files are",
+    "https://example.org/x.csv": "https://example.org/x.csv is an address, and files are",
+    "s3://bucket/x.toml": "s3://bucket/x.toml is an address, and files are",
+    f"{HERE}none/x%20y.csv": f"{HERE}none/x%20y.csv is an address of this machine.* path: /none/x y.csv",
     "~/x.nc": r"~ is a sign of the shell.* Write .*x\.nc",
     "circle": "links that lead to each other in a circle",
 }

@@ -165,6 +165,24 @@ def test_what_is_no_toml_is_told_what_to_write(line):
         ("BRK/B = 0.1", 'stands in quotes: "BRK/B"'),
         ("prices = prices.csv # of today", 'A text stands in quotes: "prices.csv"'),
         ('prices = "C:\\Users\\prices.csv"', "in single quotes: 'C:\\Users\\prices.csv'"),
+        ('p = "C:\\data\\x.csv" # prices', "single quotes: 'C:\\data\\x.csv'."),
+        ('p = {a = "C:\\data", b = 1}', "single quotes: 'C:\\data'."),
+        ('p = [\n"a", "C:\\data", "D:\\y"]', "single quotes: 'C:\\data'."),
+        ('p = "C:\\data\\"', "single quotes: 'C:\\data\\'."),
+        ('p = "C:\\it\'s"', """each \\ is written twice: "C:\\\\it's"."""),
+        ("p = C:\\My files\\x.csv # y", "A text stands in single quotes: 'C:\\My files\\x.csv'."),
+        ("a = b # x\\y", 'A text stands in quotes: "b".'),
+        ("a = “house”", 'Quotes are straight in TOML: " and not “.'),
+        ("“AT&T” = 1", 'Quotes are straight in TOML: " and not “.'),
+        ("limits.Land = {“DE” = 1}", 'Quotes are straight in TOML: " and not “.'),
+        ("m = my model", 'A text stands in quotes: "my model".'),
+        ("a = None", 'Leave it out where nothing is meant; a text stands in quotes: "None".'),
+        ("a = -Inf", "Write -inf; a text"),
+        ("a = NaN", "Write nan; a text"),
+        ("short = yes", "Write true; a text"),
+        ("accept = [NO]", 'Write false; a text stands in quotes: "NO".'),
+        ("a = 1,000", "Numbers have no commas, and a decimal point."),
+        ("[GICS Sector] # all", 'stands in quotes: "GICS Sector".'),
     ],
 )
 def test_a_line_that_is_no_toml_is_told_with_what_it_would_be(line, hint, tmp_path):
@@ -174,13 +192,54 @@ def test_a_line_that_is_no_toml_is_told_with_what_it_would_be(line, hint, tmp_pa
         with pytest.raises(DataError) as told:
             read(path)
         assert "month.toml: not valid TOML: " in str(told.value)
-        assert "at line 2, " in str(told.value)
+        assert "at line 2, " in str(told.value) or "\n" in line
         assert hint in str(told.value)
 
 
-@pytest.mark.parametrize("line", ["a = 1 2", "[[edits]", 'x = "abc', "= 3"])
+NO_HINT = [
+    "a = 1 2",
+    "[[edits]",
+    'x = "abc',
+    "= 3",
+    "p = 'C:\\x' y",
+    'a = "x", 5',
+    "a = 0, 5",
+    "a = house, tree",
+]
+NO_HINT += ["a = [1,\n 2,5x]", "a = x = 3", "a = it's", 'a = """\n"C:\\data"\n"""', "a = $5", "a = 5%"]
+
+
+@pytest.mark.parametrize("line", NO_HINT)
 def test_a_line_that_may_mean_anything_has_no_hint(line, tmp_path):
     path = tmp_path / "month.toml"
     path.write_text(f"{line}\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"not valid TOML: [^)]*\)\.$"):
         read_run_file(path)
+
+
+@pytest.mark.parametrize("name", ["a\"b'c", 'a"b', "a'b", "a\\b", "a\\b'c", "a b", "é", "a\nb", '"', "", "x"])
+def test_a_key_is_one_of_toml(name):
+    assert tomllib.loads(f"{_toml.key(name)} = 1") == {name: 1}
+
+
+HOLDINGS = "[mandate]\nlong_only = true\n[holdings]\n"
+
+
+@pytest.mark.parametrize("read", [read_run_file, Mandate.from_toml])
+@pytest.mark.parametrize("more", ["", "BRK.A = 0.2\n"])
+def test_a_holding_with_a_point_is_told_its_quotes(read, more, tmp_path):
+    path = tmp_path / "m.toml"
+    data = "[data]\ndemo = true\norigin = 2020-12-18\n" if read is read_run_file else ""
+    path.write_text(f"{data}{HOLDINGS}BRK.B = 0.1\n{more}", encoding="utf-8")
+    with pytest.raises(DataError, match=r'stands in quotes: "BRK\.B" = 0\.1\.$'):
+        read(path)
+
+
+@pytest.mark.parametrize("line", ["max_weight.x = 1", "cost_bps.x = 1"])
+def test_a_setting_is_no_name_with_a_point(line, tmp_path):
+    path = tmp_path / "m.toml"
+    path.write_text(f"[mandate]\n{line}\n", encoding="utf-8")
+    with pytest.raises(DataError) as error:
+        Mandate.from_toml(path)
+    assert "should be a number" in str(error.value)
+    assert "stands in quotes" not in str(error.value)

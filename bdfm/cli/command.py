@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -71,16 +73,18 @@ def _refuse_blank(command: TyperCommand, given: Mapping[str, Any]) -> None:
 
 
 def _refuse_broken(command: TyperCommand, given: Mapping[str, Any]) -> None:
-    """Raise ``DataError`` for a text that this terminal's encoding does not read; a file may be called so."""
+    """Raise ``DataError`` for a text that no encoding here reads, unless a file is called so."""
     parameters: list[Any] = list(command.params)
     for parameter in parameters:
         texts = [x for x in _all(given.get(str(parameter.name))) if isinstance(x, str)]
-        odd = next((x for x in texts if re.search("[\ud800-\udfff]", x)), None)
-        if odd is not None and "path" not in parameter.bare_type().lower():
-            raise DataError(
-                f"{_written(parameter)}: {odd!a} is no text in the encoding of this terminal. Set"
-                " PYTHONUTF8=1, or LANG=C.UTF-8."
-            )
+        odd = next((x for x in texts if re.search("[\ud800-\udfff]", x) and not os.path.lexists(x)), None)
+        if odd is None or "path" in parameter.bare_type().lower():
+            continue
+        if sys.getfilesystemencoding() == "utf-8":
+            why = "is no text in UTF-8. Write it anew: it may be a copy from a file in another encoding."
+        else:
+            why = "is no text in the encoding of this terminal. Set PYTHONUTF8=1, or LANG=C.UTF-8."
+        raise DataError(f"{_written(parameter)}: {odd!a} {why}")
 
 
 def _refuse_twice(command: TyperCommand, given: Mapping[str, Any]) -> None:
@@ -109,9 +113,10 @@ def _all(value: Any) -> Iterator[Any]:
 
 
 def _written(parameter: Any) -> str:
-    """How a parameter is written: an option's name, an argument's as help has it."""
-    option = parameter.param_type_name == "option"
-    return str(parameter.opts[0] if option else parameter.metavar or parameter.name)
+    """How a parameter is written: an option's name, an argument's as help has it, if it does."""
+    if parameter.param_type_name == "option":
+        return str(parameter.opts[0])
+    return "a word without an option" if parameter.hidden else str(parameter.metavar or parameter.name)
 
 
 def _wrong(function: Callable[..., Any], name: str, given: Any) -> str:

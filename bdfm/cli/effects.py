@@ -46,6 +46,7 @@ NEEDS: Final[dict[str, dict[str, Needs]]] = {
         "window_days": _methods("rolling", usual="rolling"),
         "latents": _methods("pca", "vae", study=True),
         "gamma": _methods("vae"),
+        "smoothed": _methods("constant", "kalman", "dcc", "bayes", "pca", "vae", usual="constant"),
     },
     "risk": {
         "unit": _one_of("factors"),
@@ -63,7 +64,7 @@ def refuse_idle(command: str, given: Given, written: Callable[[str], str]) -> No
     ``written``: how a parameter is written.
     """
     for name, needs in NEEDS.get(command, {}).items():
-        if given.get(name) not in (None, []) and not needs.there(given):
+        if given.get(name) not in (None, [], [False]) and not needs.there(given):
             option = written(name)
             raise DataError(
                 f"{option}: has no effect without {needs.words}. Add that, or leave {option} out."

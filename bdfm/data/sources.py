@@ -35,6 +35,13 @@ CLASS_NAMES: Final = tuple(
         " classe catégorie secteur clase categoría settore categoria setor"
     ).split()
 )
+# Those that may also head another column, beside one of the class
+SECTOR_NAMES: Final = frozenset(
+    (
+        "sector gics_sector type category industry kategorie sektor branche"
+        " catégorie secteur categoría settore categoria setor"
+    ).split()
+)
 _UNIVERSE: Final = {
     "symbol": _columns.SYMBOL_NAMES,
     "asset_class": CLASS_NAMES,

@@ -19,12 +19,14 @@ _TAIL: Final = ("mean_cvar",)
 
 # Settings that not every method uses, and which do
 USED_BY: Final[dict[str, tuple[str, ...]]] = {
+    "max_weight": (*_OPTIMISED, "risk_parity"),
     "short": _OPTIMISED,
     "risk_aversion": _TAIL,
     "n_scenarios": _TAIL,
     "seed": _TAIL,
 }
 AVERSE: Final = ("mean_cvar", "minimum_variance", "expected_utility")  # aims that weigh risk by its aversion
+ON_DRAWS: Final = ("mean_cvar", "expected_utility", "minimum_regret")  # aims that look at single draws
 
 Objective = Literal["mean_cvar", "minimum_variance", "risk_parity", "expected_utility", "minimum_regret"]
 

@@ -15,7 +15,7 @@ from bdfm._weights import MAX_GROSS, MAX_NET
 from bdfm.errors import DataError
 from bdfm.forecast.submission import MAX_EXPOSURE, MIN_EXPOSURE
 from bdfm.names import RUN_TABLES
-from bdfm.portfolio.choices import AVERSE, Objective
+from bdfm.portfolio.choices import AVERSE, ON_DRAWS, Objective
 
 Range = tuple[float, float]  # lowest and highest
 _LIMITS: Final = (
@@ -151,6 +151,10 @@ class Mandate(Settings):
             told["risk_aversion"] = (
                 f"risk_aversion = {aversion:g} has no effect on {aim}, only on {', '.join(AVERSE)}"
             )
+        for name in ("n_scenarios", "seed"):
+            value, usual = settings.get(name), cls.model_fields[name].default
+            if value not in (None, usual) and aim not in ON_DRAWS:
+                told[name] = f"{name} = {value} has no effect on {aim}, only on {', '.join(ON_DRAWS)}"
         if settings.get("daily_volume") is not None and not settings.get("impact"):
             told["daily_volume"] = "daily_volume has no effect without impact, the cost that it is for"
         return told
@@ -213,6 +217,11 @@ class Mandate(Settings):
         if not isinstance(held, Mapping):
             raise DataError(f"{path}: holdings is no table. Write [holdings] and SYMBOL = weight below it.")
         where = f"{path}, [holdings]"
+        for name, weight in held.items():
+            if points := _toml.with_points(str(name), weight):
+                raise DataError(
+                    f"{where}: the weight of {name} must be a number, got {_checks.shown(weight)}.{points}"
+                )
         weights = {str(k): _checks.finite(w, what=f"the weight of {k}", where=where) for k, w in held.items()}
         return cls.from_table(table, where=f"{path}, [mandate]"), weights
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bdfm import _checks, _columns, _labels
 from bdfm._symbols import is_cash
 from bdfm._toml import key
-from bdfm.data.sources import CLASS_NAMES
+from bdfm.data.sources import CLASS_NAMES, SECTOR_NAMES
 from bdfm.errors import DataError
 from bdfm.portfolio.mandate import MOST, Mandate
 
@@ -22,6 +22,7 @@ Floats = NDArray[np.float64]
 Of = Literal["weights", "absolute", "trades", "active"]
 NUMBERS: Final = ("cost_bps", "daily_volume", "lot")  # columns of a universe that go before the mandate's
 CLASS: Final = "asset_class"
+_GIVE: Final = "Other columns are those of a universe that you give, such as bdfm decide --universe."
 NAMED: Final = 4  # assets that the words of a limit name
 
 
@@ -125,7 +126,10 @@ def terms_of(
     said = {column: _column_of(column, list(values)) for column in mandate.limits}
     _known({said[c]: x for c, x in mandate.limits.items()}, list(values), "limits", names, values)
     for column, table in mandate.limits.items():
-        _known(table, values[said[column]], f"limits.{column}", names, values)
+        other = ""
+        if said[column] == CLASS and _columns.key(column) in SECTOR_NAMES:
+            other = f"Without a column {column}, {CLASS} is meant. {_GIVE}"
+        _known(table, values[said[column]], f"limits.{column}", names, values, other)
     twice = next((a for a, b in combinations(said, 2) if said[a] == said[b]), None)
     if twice is not None:
         both = " and ".join(f"limits.{a}" for a in said if said[a] == said[twice])
@@ -195,14 +199,17 @@ def _by_asset(
 def _column_of(name: str, columns: Sequence[str]) -> str:
     """Column of the universe that a limit names, by its own name or as the header of a file has it.
 
-    As files of a universe are read: case and spaces do not matter, and a heading such as Anlageklasse or
-    Sector is the class, unless another column has that name. The name itself where there is no such column.
+    As files of a universe are read: case and spaces do not matter, and a heading such as Anlageklasse is the
+    class, unless another column has that name. Sector and its like are the class too, of a universe without
+    a column of that kind. The name itself where there is no such column.
     """
     if name in columns:
         return name
     known = {_columns.key(c): c for c in reversed(columns)}
     own = _columns.key(name)
-    return known.get(own, CLASS if own in CLASS_NAMES else name)
+    sectors = SECTOR_NAMES & known.keys()
+    is_class = own in CLASS_NAMES and not (own in SECTOR_NAMES and sectors)
+    return known.get(own, CLASS if is_class else name)
 
 
 def _numbers(columns: pd.DataFrame, name: str, default: float | None) -> Floats:
@@ -233,13 +240,14 @@ def _known(
     table: str,
     assets: Sequence[str],
     values: Mapping[str, Sequence[str]],
+    other: str = "",
 ) -> None:
-    """Raise ``UnknownLabelError`` unless all are known; the message says where a label belongs."""
+    """Raise ``UnknownLabelError`` unless all are known; it says where a label belongs, or ``other``."""
     label = next((x for x in labels if x not in allowed), "")
     inside = labels[label] if isinstance(labels, Mapping) and label else None
     points = [f"{label}.{x}" for x in inside] if isinstance(inside, Mapping) else []
     column = next((c for c, held in values.items() if label in held), None)
-    hint = ""
+    hint = other
     if label in assets:
         hint = f"{label} is an asset: give weights.{key(label)} = [lowest, highest]."
     elif whole := next((x for x in points if x in assets), ""):
@@ -249,7 +257,7 @@ def _known(
     elif label in values:
         hint = f"{label} is a column: give limits.{key(label)}.VALUE = [lowest, highest]."
     elif table == "limits":
-        hint = "Other columns are those of a universe that you give."
+        hint = _GIVE
     what = "asset" if table == "weights" else "column" if table == "limits" else "value"
     _checks.known(labels, allowed, what=what, where=f"mandate, [{table}]", hint=hint)
 

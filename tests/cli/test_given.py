@@ -1,6 +1,8 @@
 """What is given to any command: options twice, blank values, and values that are none."""
 
+import os
 import re
+from pathlib import Path
 
 import pytest
 import typer
@@ -172,6 +174,7 @@ BESIDE = {
     "--method rolling": (["--method", "rolling"], ["--method", "pca"]),
     "--method pca or --method vae": (["--method", "vae"], ["--method", "rolling"]),
     "--method vae": (["--method", "vae"], ["--method", "pca"]),
+    NEEDS["exposures"]["smoothed"].words: (["--method", "kalman"], ["--method", "rolling"]),
 }
 IDLE = [(name, option) for name, options in NEEDS.items() for option in options]
 
@@ -183,6 +186,7 @@ def test_an_option_that_would_have_no_effect_is_refused(name, option):
     parameter, needs = by_name[option], NEEDS[name][option].words
     value = {"unit": "decimal", "universe": "u.csv", "level": "0.9", "gamma": "2"}.get(option, "100")
     words = [parameter.opts[0], value, *["100"] * (parameter.nargs - 1)]
+    words = words[:1] if getattr(parameter, "is_flag", False) else words
     rest = [x for p in by_name.values() if p.required and p is not parameter for x in words_of(p)]
     enough, short = BESIDE.get(needs, ([needs.split(" or ")[-1], "x"], []))
     enough = [] if enough[0] in rest else enough
@@ -205,6 +209,8 @@ def test_what_methods_take_by_themselves_counts():
     rest = [x for p in COMMANDS["exposures"].params if p.required for x in words_of(p)]
     parse("exposures", *rest, "--window-days", "100")  # rolling is one of the usual ones
     parse("exposures", *rest, "--latents", "3", "--study")  # so is pca then
+    parse("exposures", *rest, "--smoothed")
+    parse("exposures", *rest, "--method", "rolling", "--no-smoothed")  # which is as ever
     parse(
         "backtest",
         "ewma-t",
@@ -217,3 +223,29 @@ def test_what_methods_take_by_themselves_counts():
         "--min-ess",
         "10",
     )
+
+
+def test_a_file_in_another_encoding_is_a_file(tmp_path, monkeypatch):
+    """The word that names it is no text here: taken where it is there, refused where it is not."""
+    monkeypatch.chdir(tmp_path)
+    name = os.fsdecode(b"m\xff.toml")
+    rest = [
+        x for p in COMMANDS["backtest"].params if p.required and p.name != "forecasters" for x in words_of(p)
+    ]
+    with pytest.raises(DataError, match=r"forecasters.*'m\\udcff\.toml' is no text in"):
+        parse("backtest", name, *rest)
+    Path(name).touch()
+    parse("backtest", name, *rest)
+
+
+def test_what_the_terminal_has_already_is_no_advice(monkeypatch):
+    for encoding, told in {"utf-8": r"in UTF-8\. Write it anew", "ascii": "Set PYTHONUTF8=1"}.items():
+        monkeypatch.setattr("sys.getfilesystemencoding", lambda encoding=encoding: encoding)
+        with pytest.raises(DataError, match=told):
+            parse("view", "f.nc", "--evidence", "mean A = 1% \udcff")
+
+
+@pytest.mark.parametrize("word", ["", "mean A = 1% \udcff"])
+def test_a_word_that_help_does_not_name_is_called_what_it_is(word):
+    with pytest.raises(DataError, match=r"^a word without an option: "):
+        parse("view", "f.nc", word)

@@ -270,7 +270,8 @@ def test_mean_cvar_beats_the_others_in_its_own_objective(forecast):
 @pytest.mark.parametrize("method", METHODS)
 def test_limits_of_m6_are_kept(method, forecast):
     for exposure, cap in ((0.25, 0.3), (1.0, 1.0)):
-        found = decide(forecast, method=method, exposure=exposure, max_weight=cap)
+        own = {} if method == "equal" else {"max_weight": cap}
+        found = decide(forecast, method=method, exposure=exposure, **own)
         assert found.weights.abs().sum() == pytest.approx(exposure)
         assert found.weights.max() <= cap * exposure + 1e-6
         assert found.weights.min() >= 0
@@ -352,7 +353,11 @@ def test_looks(forecast):
         (lambda f: portfolio_risk(f, {"A": 1}, level=95), DataError, "level must be between 0 and 1, got 95"),
         (lambda f: decide(f, method="best"), DataError, "decision: method should be 'equal'"),
         (lambda f: decide(f, exposure=2), DataError, "decision: exposure should be less than or equal to 1"),
-        (lambda f: decide(f, max_weight=0.1), DataError, r"max_weight 0\.1 times 4 assets is below 1"),
+        (
+            lambda f: decide(f, method="risk_parity", max_weight=0.1),
+            DataError,
+            r"max_weight 0\.1 times 4 assets is below 1",
+        ),
         (lambda f: decide(f.zero("A", "B", "C")), DataError, "1 asset has returns that vary"),
         (
             lambda f: decide(
@@ -382,7 +387,7 @@ def test_settings_are_checked():
         DecisionSettings(exposures=1)
 
 
-OTHER_VALUES = {"short": True, "risk_aversion": 4.0, "n_scenarios": 500, "seed": 7}
+OTHER_VALUES = {"max_weight": 0.35, "short": True, "risk_aversion": 4.0, "n_scenarios": 500, "seed": 7}
 
 
 @pytest.mark.parametrize("method", METHODS)

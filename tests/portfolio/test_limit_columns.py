@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bdfm.data.sources import read_universe
+from bdfm.data.sources import CLASS_NAMES, SECTOR_NAMES, read_universe
 from bdfm.errors import DataError, UnknownLabelError
 from bdfm.forecast.forecast import Forecast
 from bdfm.portfolio.decisions import check_mandate, decide
@@ -113,3 +113,35 @@ def test_a_mandate_in_a_file_beside_a_file_with_foreign_headings(forecast, file,
     code, out, err = bdfm_command(*map(str, given))
     assert code == 0, out + err
     assert "asset_class Aktien at least 50 %" in " ".join(out.split())
+
+
+ENERGY = Mandate(objective="minimum_variance", limits={"Sector": {"Energy": (0.0, 0.1)}})
+
+
+def test_a_sector_that_is_no_class_is_told_of_the_universe(forecast, file):
+    for universe in (None, read_universe(file)):
+        with pytest.raises(UnknownLabelError) as told:
+            decide(forecast, ENERGY, universe=universe)
+        assert "[limits.Sector]: unknown value Energy. Known: Aktien, Anleihen." in str(told.value)
+        assert "Without a column Sector, asset_class is meant." in str(told.value)
+        assert "a universe that you give, such as bdfm decide --universe." in str(told.value)
+
+
+@pytest.mark.parametrize("name", ["Sector", "industry", "Branche", "category"])
+def test_beside_a_column_of_sectors_no_sector_is_the_class(name, forecast):
+    """A limit on a value that both have would bound the class without a word."""
+    sectors = ["Aktien", "tech", "Aktien", "tech"]
+    universe = pd.DataFrame({"symbol": ASSETS, "asset_class": forecast.asset_class, "Sector": sectors})
+    mandate = Mandate(objective="minimum_variance", limits={name: {"Aktien": (0.0, 0.1)}})
+    if name == "Sector":
+        made = decide(forecast, mandate, universe=universe)
+        assert made.weights[["A", "C"]].sum() <= 0.1 + 1e-6
+        return
+    with pytest.raises(UnknownLabelError, match=f"unknown column {name}. Known: asset_class, Sector"):
+        decide(forecast, mandate, universe=universe)
+    plain = Mandate(objective="minimum_variance", limits={"Anlageklasse": AT_LEAST})  # which is nothing else
+    assert decide(forecast, plain, universe=universe).weights[["A", "B"]].sum() >= 0.5 - 1e-6
+
+
+def test_headings_that_may_be_of_another_column_are_headings_of_the_class():
+    assert set(CLASS_NAMES) > SECTOR_NAMES

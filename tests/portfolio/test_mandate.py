@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import pytest
 
 from bdfm.errors import DataError, MissingDependencyError, UnknownLabelError
 from bdfm.forecast.forecast import Forecast
+from bdfm.portfolio.choices import OBJECTIVES, ON_DRAWS
 from bdfm.portfolio.decisions import Decision, decide
 from bdfm.portfolio.mandate import Mandate
 from bdfm.portfolio.optimise import shortfall
@@ -510,6 +512,12 @@ def test_a_forecast_carries_its_decision(forecast, tmp_path):
         ({"gross": (0.25, 1.0), "long_only": False}, DataError, "lowest gross exposure, 0.25"),
         ({"objective": "minimum_regret"}, DataError, "minimum_regret needs a benchmark"),
         ({"objective": "risk_parity", "risk_aversion": 2.0}, DataError, "no effect on risk_parity, only on"),
+        (
+            {"objective": "minimum_variance", "n_scenarios": 300},
+            DataError,
+            "n_scenarios = 300 has no effect on minimum_variance, only on mean_cvar, expected_utility",
+        ),
+        ({"objective": "risk_parity", "seed": 5}, DataError, "seed = 5 has no effect on risk_parity"),
         ({"daily_volume": 1e6, "nav": 1e6}, DataError, "daily_volume has no effect without impact"),
         ({"tracking_error_annual": 0.1}, DataError, "tracking_error_annual needs a benchmark"),
         ({"lot": 5}, DataError, "lot needs nav"),
@@ -694,3 +702,23 @@ def test_a_limit_of_a_symbol_with_a_point_is_told_its_quotes(forecast):
     mandate = Mandate(limits={"BRK": {"B": (0.0, 0.2)}})
     with pytest.raises(UnknownLabelError, match=r'BRK\.B is an asset: give weights\."BRK\.B" = '):
         decide(made, mandate)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("name", ["n_scenarios", "seed"])
+def test_which_draws_count_has_an_effect_or_is_refused(objective, name):
+    """Every aim, by its weights; a file of a release that took it idly is read."""
+    f, given = make(), {"n_scenarios": 150, "seed": 7}
+    own = {"objective": objective}
+    own |= {"benchmark": {"A": 1.0}, "max_weight": 0.3} if objective == "minimum_regret" else {}
+    if objective in ON_DRAWS:
+        few = own | {"n_scenarios": 200}
+        found = [decide(f, Mandate(**x)).weights for x in (few, few | {name: given[name]})]
+        assert np.abs(found[0] - found[1]).max() > 1e-6
+        return
+    with pytest.raises(DataError, match=f"{name} = {given[name]} has no effect on {objective}"):
+        Mandate(**own, **{name: given[name]})
+    old = decide(f, Mandate(**own)).save_in(f)
+    facts = json.loads(old.attrs["decision"])
+    facts["mandate"][name] = given[name]
+    assert Decision.of(old.with_attrs(decision=json.dumps(facts))).settings.objective == objective
