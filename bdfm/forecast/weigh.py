@@ -98,8 +98,8 @@ def _check_band(view: View, claim: Claim, other: View, its: Claim) -> None:
     if {claim.sign, its.sign} != {1, -1}:
         raise DataError(
             f"view {quoted(view.text)}: on the same subject as the view {quoted(other.text)}. Keep one of"
-            " them, combine them, or say by whom each is, so that they are pooled. Two bounds are a band where one"
-            " is from below and one from above; an sd beside them is said once."
+            " them, combine them, or say by whom each is, so that they are pooled. Two bounds are a band"
+            " where one is from below and one from above; an sd beside them is said once."
         )
     lower, upper = (claim.value, its.value) if claim.sign == 1 else (its.value, claim.value)
     if lower - upper > 1e-9 * max(abs(lower), abs(upper)):
