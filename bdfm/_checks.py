@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, NoneType
-from typing import Any
+from typing import Any, Final
 from urllib.parse import unquote
 
 import numpy as np
@@ -118,6 +118,20 @@ def finite(value: float, *, what: str, where: str) -> float:
     if not np.isfinite(number):
         raise DataError(f"{where}: {what} must be a finite number, got {value!r}.")
     return number
+
+
+LEAST_CHANCE: Final = 1e-6  # of a false alarm: one in a million; a smaller one is a slip
+
+
+def false_alarm(chance: float, *, where: str) -> float:
+    """The chance of a false alarm; ``DataError`` unless from one in a million to below 1."""
+    found = finite(chance, what="false_alarm", where=where)
+    if not LEAST_CHANCE <= found < 1:
+        raise DataError(
+            f"{where}: false_alarm must be above 0 and below 1, and {LEAST_CHANCE:g} at the least, got"
+            f" {chance:g}. 0.05 is 5 %."
+        )
+    return found
 
 
 def positive(value: float, *, what: str, where: str) -> float:

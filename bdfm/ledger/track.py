@@ -121,6 +121,7 @@ def track(
         No month that is over, an asset without prices, or a forecast that is not the one entered; what a rule
         of ``bdfm.data.doubts`` refuses.
     """
+    _checks.false_alarm(false_alarm, where="track")  # before months are worked out
     prices = _checks.price_table(prices)
     last = pd.Timestamp(prices.index.max())
     entries = {e.origin: e for e in ledger.entries()}

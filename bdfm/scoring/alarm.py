@@ -138,8 +138,7 @@ class Alarm:
         Against each statistic stand beta densities of 49 shapes with equal stakes: too high, too low, too
         wide and too narrow. Raises ``DataError`` for numbers outside (0, 1) or a chance that is none.
         """
-        if not 0 < _checks.finite(false_alarm, what="false_alarm", where="alarm") < 1:
-            raise DataError(f"alarm: false_alarm must be between 0 and 1, got {false_alarm:g}.")
+        _checks.false_alarm(false_alarm, where="alarm")
         values = pits.to_numpy(dtype=np.float64)
         if not ((values > 0) & (values < 1)).all():
             raise DataError("alarm: PITs must lie between 0 and 1. Take them from month_pits.")

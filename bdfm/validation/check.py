@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from bdfm import _checks
-from bdfm.errors import DataError
-
 LEVEL: Final = 0.05  # probability that a right model gets any flag, at most
 
 
@@ -48,14 +45,6 @@ class Check:
     p_value: float
     flagged: bool
     meaning: str
-
-
-def check_false_alarm(chance: float, *, where: str) -> float:
-    """The chance of a false flag; ``DataError`` unless between 0 and 1."""
-    found = _checks.finite(chance, what="false_alarm", where=where)
-    if not 0 < found < 1:
-        raise DataError(f"{where}: false_alarm must be above 0 and below 1, got {chance:g}. 0.05 is 5 %.")
-    return found
 
 
 @dataclass

@@ -23,7 +23,7 @@ from bdfm.names import FACTOR, FACTOR_RETURNS, PERIOD, SPECIFIC_RETURNS
 from bdfm.risk.base import Estimator, RiskModel
 from bdfm.risk.pricing import SPANNED
 from bdfm.risk.returns import returns_table
-from bdfm.validation.check import LEVEL, Check, Collector, check_false_alarm
+from bdfm.validation.check import LEVEL, Check, Collector
 from bdfm.validation.fit_checks import (
     P_VALUES,
     Bounds,
@@ -264,7 +264,7 @@ def validate(
         that are combinations of the factors, expectations of unknown factors, a chance that is none.
     """
     where = "validation"
-    level = check_false_alarm(false_alarm, where=where)
+    level = _checks.false_alarm(false_alarm, where=where)
     if _checks.at_least(n_simulations, 0, what="n_simulations", where=where) == 1:
         raise DataError(
             f"{where}: one simulation has no spread. Give n_simulations of 2 or more, or 0 for none."

@@ -23,7 +23,6 @@ from bdfm.data.doubts.tables import Tables
 from bdfm.errors import DataError
 from bdfm.risk.returns import returns_table
 from bdfm.validation import statistics
-from bdfm.validation.check import check_false_alarm
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -275,7 +274,7 @@ def select_factors(
         A name of ``kinds`` that is no candidate.
     """
     where = "factor selection"
-    level = check_false_alarm(false_alarm, where=where)
+    level = _checks.false_alarm(false_alarm, where=where)
     table = returns_table(returns, where=where)
     given = pd.DataFrame(index=table.index) if candidates is None else candidates
     given = given.set_axis([str(c) for c in given.columns], axis=1)

@@ -151,5 +151,7 @@ def test_what_cannot_be_used_is_refused():
         month_pits(f, {"A0": 0.1}, seed=1)
     with pytest.raises(DataError, match="between 0 and 1"):
         Alarm.of(pd.DataFrame({"size": [0.5, 1.0]}))
-    with pytest.raises(DataError, match="false_alarm must be between 0 and 1, got 2"):
+    with pytest.raises(DataError, match=r"false_alarm must be above 0 and below 1.*got 2"):
         Alarm.of(pd.DataFrame({"size": [0.5]}), false_alarm=2)
+    with pytest.raises(DataError, match=r"1e-06 at the least, got 4\.94066e-324"):  # 1 over it is infinite
+        Alarm.of(pd.DataFrame({"size": [0.5]}), false_alarm=5e-324)
