@@ -116,24 +116,18 @@ def slice_within(
     """Slice update of ``now`` between ``low`` and ``high``, outside of which the density is 0."""
     level = math.log(1.0 - uniform(rng))
     x = now
-    started = False
+    stage = START
     shrunk = 0
-    while True:
+    while stage != DONE:
         value = density(x, args)
-        if not started:
+        if stage == START:
             level += value
-            started = True
-        elif value >= level:
-            return x
+            stage, x = _PROPOSE, low + (high - low) * uniform(rng)
         else:
-            if x < now:
-                low = x
-            else:
-                high = x
-            shrunk += 1
-            if shrunk == MAX_SHRINK:
-                return now
-        x = low + (high - low) * uniform(rng)
+            stage, x, low, high, level, shrunk = slice_step(
+                rng, stage, value, x, now, 0.0, -math.inf, low, high, level, shrunk
+            )
+    return x
 
 
 @kernel
