@@ -30,16 +30,18 @@ from bdfm.gibbs.scratch import Moves
 from bdfm.gibbs.spec import GibbsSpec
 from bdfm.gibbs.start import lagging_chains
 from bdfm.gibbs.state import state_sizes, state_views
-from bdfm.gibbs.sweep import make_chain, sweep_of
-from bdfm.gibbs.warm import Adaptation, WarmStart, found_adaptation, knows_all, place_adaptation
+from bdfm.gibbs.sweep import MORE_SWITCHES, make_chain, sweep_of
+from bdfm.gibbs.warm import Adaptation, WarmStart, found_adaptation, knows_all, place_adaptation, place_draws
 
 GROWTH: Final = 1.3  # of the sweeps from one look at a run in steps to the next, unless the judge says
-MOVES: Final = 4  # sweeps of each draw in a round of ``move_draws``
+MOVES: Final = 3  # sweeps of each draw of ``move_draws`` before the first look
 KEPT_MOVES: Final = 2  # the last ones, after which a draw is kept
+STATES: Final = 1 + MOVES  # of each draw: where it begins, and after each sweep
 PILOT: Final = 200  # sweeps of a chain that finds what is new
 WATCHED: Final = 5  # sweeps from one state to the next, where chains are compared halfway through tuning
 FEWEST_WATCHED: Final = 10  # states; shorter tuning has no such look
 _BATCH: Final = 100  # sweeps between two returns to Python, where an interrupt is noticed
+_MOVED: Final = _BATCH // MOVES  # draws
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,7 @@ def move_draws(
     judge: Judge,
     *,
     adaptation: Adaptation | None,
-    rounds: int,
+    most: int,
     seed: int,
     cores: int,
     on_progress: Callable[[int, int], None] | None = None,
@@ -176,34 +178,41 @@ def move_draws(
         in ``WarmStart``. What is new, such as an asset, begins with what chains of ``PILOT`` sweeps find, and
         its loadings with 0.
     judge
-        Sees after each round the draws after each of its sweeps, (chain, draw x sweep, ...).
-    rounds
-        At most so many, each of ``MOVES`` sweeps of every draw.
+        Sees after ``MOVES`` sweeps where the draws began and where each sweep brought them, (chain, draw x
+        state, ...); after each further sweep as many states, the last ones. Where it finds draws ``apart``,
+        further sweeps are of no use.
+    most
+        Sweeps of each draw, at most.
 
     Returns
     -------
     GibbsResult or None, int
-        The draws after the last ``KEPT_MOVES`` sweeps of the last round; None where the judge found none
-        enough. Sweeps of each chain.
+        The draws after the last ``KEPT_MOVES`` sweeps; None where the judge found none enough. Sweeps of each
+        chain.
     """
     n_chains, n = next(iter(draws.values())).shape[:2]
     last = tuple({name: x[c, -1] for name, x in draws.items()} for c in range(n_chains))
-    settings = GibbsSettings(n * MOVES, tune=0, thin=1, chains=n_chains, cores=cores)
-    run = _Run(spec, settings, seed, on_progress, WarmStart(last, adaptation))
+    settings = GibbsSettings(n * STATES, tune=0, thin=1, chains=n_chains, cores=cores)
+    run = _Run(spec, settings, seed, on_progress, WarmStart(last, adaptation), more_switches=0)
     with run.threads():
-        piloted = run.begin_moves(draws, adaptation)
-        for made in range(1, rounds + 1):
-            run.move(draws if made == 1 else None, piloted + made * n * MOVES)
-            if judge(*run.seen(n * MOVES)).enough:
+        unknown: NDArray[np.bool_] | None = run.begin_moves(draws, adaptation)
+        piloted = max(run.done)
+        for made in range(MOVES, most + 1):
+            run.move(unknown, piloted + made * n)
+            unknown = None
+            look = judge(*run.seen(n * STATES))
+            if look.enough:
                 run.kept = np.stack([last_moves(x) for x in run.kept])
                 return run.result(n * KEPT_MOVES, 1), max(run.done)
+            if look.apart:
+                break
     return None, max(run.done)
 
 
 def last_moves(x: NDArray[Any]) -> NDArray[Any]:
-    """Of states (draw x sweep, ...) of a round those that are kept, in the same order."""
+    """Of states (draw x state, ...) of moved draws those that are kept, in the same order."""
     rest = x.shape[1:]
-    return x.reshape(-1, MOVES, *rest)[:, MOVES - KEPT_MOVES :].reshape(-1, *rest)
+    return x.reshape(-1, STATES, *rest)[:, STATES - KEPT_MOVES :].reshape(-1, *rest)
 
 
 class _Run:
@@ -216,11 +225,13 @@ class _Run:
         seed: int,
         on_progress: Callable[[int, int], None] | None,
         warm: WarmStart | None,
+        *,
+        more_switches: int = MORE_SWITCHES,
     ) -> None:
         begun = time.perf_counter()
         self.spec, self.settings, self.on_progress = spec, settings, on_progress
         self.data = make_data(spec)
-        sweep = sweep_of(spec, self.data)
+        sweep = sweep_of(spec, self.data, more_switches=more_switches)
         with compiling_beside(sweep, cores=settings.cores) as beside:
             chain = make_chain(spec, np.random.default_rng(0))
             self.addresses = chain.compiled(sweep, before=beside.wait_for)
@@ -250,11 +261,11 @@ class _Run:
                 self.stop.set()
                 raise
 
-    def _each(self, work: Callable[[int], None]) -> None:
+    def _each[T](self, work: Callable[[int], T]) -> list[T]:
         """Do the work of every chain."""
         assert self.pool is not None
-        for future in [self.pool.submit(work, number) for number in range(self.settings.chains)]:
-            future.result()
+        futures = [self.pool.submit(work, number) for number in range(self.settings.chains)]
+        return [future.result() for future in futures]
 
     def _advance(self, number: int, sweeps: int, total: int) -> bool:
         """Count sweeps of a chain; whether to go on."""
@@ -321,46 +332,55 @@ class _Run:
 
         self._each(work)
 
-    def begin_moves(self, draws: Mapping[str, NDArray[np.float64]], adaptation: Adaptation | None) -> int:
-        """Find what every draw begins with where it knows nothing: the start, or what a pilot finds.
+    def begin_moves(
+        self, draws: Mapping[str, NDArray[np.float64]], adaptation: Adaptation | None
+    ) -> NDArray[np.bool_]:
+        """Put every draw where the first round begins.
 
-        A pilot runs where something is new or has not been tuned; it tunes in its first half. Returns its
-        sweeps.
+        Returns of which periods (chain, draw, period) it has no factors. Where a draw knows nothing it begins
+        with the start, or with what a pilot finds. A pilot runs where something is new or has not been tuned;
+        it tunes in its first half.
         """
         self.beginnings = [chain.beginning(self.spec) for chain in self.chains]
         size = self.kept.shape[2]
-        self.pilots = np.stack([chain.values[None, :size] for chain in self.chains])
-        if knows_all(draws) and adaptation is not None and np.isfinite(adaptation.leverage).all():
-            return 0
-        self.pilots = np.empty((len(self.chains), PILOT // 2, size))
+        begun = self.kept[:, ::STATES]
+        known = knows_all(draws) and adaptation is not None and np.isfinite(adaptation.leverage).all()
+
+        def work(number: int) -> NDArray[np.bool_]:
+            chain, tuning = self.chains[number], self.chains[number].scratch.tuning
+            found = chain.values[None, :size].copy()
+            if not known:
+                found = np.empty((PILOT // 2, size))
+                for tunes, kept in ((True, found[:0]), (False, found)):
+                    tuning.adapting[0] = tunes
+                    chain.sample(self.addresses, PILOT // 2, 1, kept)
+                    self._advance(number, PILOT // 2, PILOT)
+                chain.rng.shuffle(found)  # draws that follow each other begin far apart
+            values = found[np.arange(begun.shape[1]) % len(found)]
+            own = {name: x[number] for name, x in draws.items()}
+            unknown = place_draws(self.spec, self.data, values, own)
+            begun[number] = values
+            return unknown
+
+        return np.stack(self._each(work))
+
+    def move(self, unknown: NDArray[np.bool_] | None, total: int) -> None:
+        """Make ``MOVES`` sweeps of each draw from where it begins, or without ``unknown`` one more.
+
+        ``unknown``: periods (chain, draw, period) whose factors are drawn anew at the beginning.
+        """
+        sweeps = 1 if unknown is None else MOVES
 
         def work(number: int) -> None:
-            chain, adapting = self.chains[number], self.chains[number].scratch.tuning.adapting
-            for tunes, kept in ((True, self.kept[number, :0]), (False, self.pilots[number])):
-                adapting[0] = tunes
-                chain.sample(self.addresses, PILOT // 2, 1, kept)
-                if not self._advance(number, PILOT // 2, PILOT):
-                    return
-            chain.rng.shuffle(self.pilots[number])  # draws that follow each other begin far apart
-
-        self._each(work)
-        return PILOT
-
-    def move(self, draws: Mapping[str, NDArray[np.float64]] | None, total: int) -> None:
-        """Make ``MOVES`` sweeps of each draw: of those given, or of what the last sweeps of a round left."""
-
-        def work(number: int) -> None:
-            chain, beginning, pilots = self.chains[number], self.beginnings[number], self.pilots[number]
-            for first in range(0, self.settings.draws, MOVES):
-                rows = self.kept[number, first : first + MOVES]
-                if draws is None:
-                    chain.begin_at(rows[-1], beginning)
-                else:
-                    j = first // MOVES
-                    beginning.values[: self.kept.shape[2]] = pilots[j % len(pilots)]
-                    chain.begin_at({name: x[number, j] for name, x in draws.items()}, beginning)
-                chain.sample(self.addresses, MOVES, 1, rows)
-                if not self._advance(number, MOVES, total):
+            chain, beginning = self.chains[number], self.beginnings[number]
+            kept = self.kept[number].reshape(-1, STATES, self.kept.shape[2])
+            if unknown is None:
+                kept[:, :-1] = kept[:, 1:].copy()
+            for begin in range(0, len(kept), _MOVED):
+                part = slice(begin, min(begin + _MOVED, len(kept)))
+                new = None if unknown is None else unknown[number, part]
+                chain.move(self.addresses, kept[part], beginning, new, first=MOVES - sweeps)
+                if not self._advance(number, sweeps * (part.stop - begin), total):
                     return
 
         self._each(work)

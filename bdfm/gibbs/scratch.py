@@ -26,6 +26,7 @@ class PathScratch(NamedTuple):
     energy: Floats  # (T) squared innovations in units of scale and start, summed over factors
     product: Floats  # (T)
     ones: Floats  # (T) 1
+    unknown: Floats  # (T) 1 for the periods whose factors ``draw_new_factors`` draws
 
 
 class NormalScratch(NamedTuple):
@@ -320,7 +321,15 @@ def make_scratch(data: Data, state: State) -> Scratch:
     return Scratch(
         residuals=z((n, t)),
         path=PathScratch(
-            z(t), z((lags, t)), z((t, lags)), z(t), z((k, t)), z(t), product=z(t), ones=np.ones(t)
+            z(t),
+            z((lags, t)),
+            z((t, lags)),
+            z(t),
+            z((k, t)),
+            z(t),
+            product=z(t),
+            ones=np.ones(t),
+            unknown=z(t),
         ),
         normal=NormalScratch(
             weighted=z((4, t)),

@@ -12,9 +12,18 @@ from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bdfm.gibbs.adapt import begin_sweep
-from bdfm.gibbs.compiling import address, call_update, entry, forget_stale_kernels, reference, signature
+from bdfm.gibbs.compiling import (
+    address,
+    call_update,
+    entry,
+    forget_stale_kernels,
+    kernel,
+    reference,
+    signature,
+)
 from bdfm.gibbs.data import Data, Floats, Ints, make_data
 from bdfm.gibbs.quantities import refresh_band, refresh_innovations, refresh_precision, refresh_residuals
 from bdfm.gibbs.scratch import Scratch, make_scratch
@@ -38,7 +47,7 @@ from bdfm.gibbs.updates.factor_days import (
     switch_factor_days,
 )
 from bdfm.gibbs.updates.factor_mixing import draw_factor_mixing
-from bdfm.gibbs.updates.factor_path import draw_factor_path, draw_factor_periods
+from bdfm.gibbs.updates.factor_path import draw_factor_path, draw_factor_periods, draw_new_factors
 from bdfm.gibbs.updates.factor_scales import switch_factors, switch_paths
 from bdfm.gibbs.updates.factor_volatility import (
     draw_factor_volatilities,
@@ -71,7 +80,7 @@ from bdfm.gibbs.updates.orbits import rescale_factors, shear_factors, shift_fact
 from bdfm.gibbs.updates.path_hierarchies import move_path_hierarchies
 from bdfm.gibbs.updates.premium import draw_premia
 from bdfm.gibbs.updates.residual_move import move_along_residuals
-from bdfm.gibbs.warm import Adaptation, Places, draw_new_factors, place_adaptation, place_draw, places_of
+from bdfm.gibbs.warm import Adaptation, place_adaptation, place_draws
 
 type Update = Callable[[np.random.Generator, Data, State, Scratch], None]
 
@@ -100,6 +109,7 @@ _UPDATES: Final[tuple[Update, ...]] = (
     rescale_drift,
     draw_factor_path,
     draw_factor_periods,
+    draw_new_factors,
     shear_factors,
     rescale_factors,
     shift_factors,
@@ -149,8 +159,11 @@ _UPDATES: Final[tuple[Update, ...]] = (
 UPDATES: Final[dict[str, Update]] = {u.__name__: u for u in _UPDATES}
 
 
-def sweep_of(spec: GibbsSpec, data: Data) -> list[Update]:
-    """Updates of one sweep, in order: each parameter of the specification is updated at least once."""
+def sweep_of(spec: GibbsSpec, data: Data, *, more_switches: int = MORE_SWITCHES) -> list[Update]:
+    """Updates of one sweep, in order: each parameter of the specification is updated at least once.
+
+    ``more_switches``: further rounds of moves that turn factors on and off.
+    """
     lags = spec.lags.number if spec.lags else 0
     static = spec.loading_blocks is None
     prior_of_loadings: list[Update] = []
@@ -197,7 +210,7 @@ def sweep_of(spec: GibbsSpec, data: Data) -> list[Update]:
         if lags == 0:
             sweep.append(switch_paths)
             turn: list[Update] = [shear_factors] if spec.n_factors > 1 else []
-            sweep += [*turn, switch_factors, switch_paths] * MORE_SWITCHES
+            sweep += [*turn, switch_factors, switch_paths] * more_switches
         if data.volatility.has_intercept and spec.asset_volatility is None:
             sweep.append(move_along_residuals)
     return sweep + _noise(spec, data)
@@ -243,6 +256,13 @@ def _noise(spec: GibbsSpec, data: Data) -> list[Update]:
     return sweep
 
 
+@kernel
+def call_all(addresses: Ints, rng: Any, data: Any, state: Any, scratch: Any) -> None:
+    """Call updates one after the other, with references to the named tuples."""
+    for j in range(addresses.shape[0]):
+        call_update(addresses[j], rng, data, state, scratch)
+
+
 @entry
 def run(
     rng: np.random.Generator,
@@ -264,24 +284,67 @@ def run(
     d, s, w = reference(data), reference(state), reference(scratch)
     draw = 0
     for r in range(n_sweeps):
-        for j in range(sweep.shape[0]):
-            call_update(sweep[j], rng, d, s, w)
+        call_all(sweep, rng, d, s, w)
         if (r + 1) % thin == 0 and draw < kept.shape[0]:
-            for j in range(at_draw.shape[0]):
-                call_update(at_draw[j], rng, d, s, w)
-            for c in range(kept.shape[1]):
-                kept[draw, c] = values[c]
+            call_all(at_draw, rng, d, s, w)
+            copy_first(values, kept[draw])
             draw += 1
+
+
+@entry
+def move(
+    rng: np.random.Generator,
+    data: Data,
+    state: State,
+    scratch: Scratch,
+    new: Ints,
+    settle: Ints,
+    sweep: Ints,
+    at_draw: Ints,
+    start: Floats,
+    unknown: NDArray[np.bool_],
+    values: Floats,
+    kept: Floats,
+    first: int,
+) -> None:
+    """Make sweeps of each of many draws, ``kept`` (draw, state, value), from its state ``first`` on.
+
+    There is a sweep for each further state. A draw that begins has the values that draws keep, and ``start``
+    for all others. The updates at ``new`` are called where it has ``unknown`` periods (draw, period), then
+    those at ``settle``, and those at ``at_draw`` before each state is kept, that of the beginning too.
+    """
+    d, s, w = reference(data), reference(state), reference(scratch)
+    for j in range(kept.shape[0]):
+        copy_first(start, values)
+        for c in range(kept.shape[2]):
+            values[c] = kept[j, first, c]
+        some = False
+        for t in range(unknown.shape[1]):
+            scratch.path.unknown[t] = 1.0 if unknown[j, t] else 0.0
+            some = some or unknown[j, t]
+        if some:
+            call_all(new, rng, d, s, w)
+        call_all(settle, rng, d, s, w)
+        for r in range(first, kept.shape[1]):
+            if r > first:
+                call_all(sweep, rng, d, s, w)
+            call_all(at_draw, rng, d, s, w)
+            copy_first(values, kept[j, r])
+
+
+@kernel
+def copy_first(values: Floats, target: Floats) -> None:
+    """Fill ``target`` with the first of ``values``."""
+    for c in range(target.shape[0]):
+        target[c] = values[c]
 
 
 @dataclass(frozen=True, eq=False)
 class Beginning:
     """How a chain goes to a draw; addresses of updates."""
 
-    spec: GibbsSpec
     values: Floats  # of the whole state, where a draw knows nothing
-    places: Places  # in the values of the chain
-    refresh: Ints
+    new: Ints  # where factors of periods are unknown
     settle: Ints
 
 
@@ -329,25 +392,35 @@ class Chain:
         """What ``begin_at`` needs, found once for many draws."""
         swept = sweep_of(spec, self.data)
         settle = self.compiled([*START, *(u for u in _FORGOTTEN if u in swept)])
-        places = places_of(spec, self.data, self.values)
-        return Beginning(spec, self.values.copy(), places, self.compiled(REFRESH), settle)
+        return Beginning(self.values.copy(), self.compiled([*REFRESH, draw_new_factors]), settle)
 
-    def begin_at(self, draw: Mapping[str, Floats] | Floats, beginning: Beginning) -> None:
-        """Go to a draw: that of an earlier run by variable name, or what ``sample`` kept of this one.
+    def begin_at(self, kept: Floats, beginning: Beginning, unknown: NDArray[np.bool_] | None = None) -> None:
+        """Go to a state of which ``kept`` has the values that draws keep.
 
-        What the draw does not know has its start value (``place_draw``); mixing variables are drawn given the
-        rest, so that a draw from the posterior is one still.
+        All else has its start value. Factors of ``unknown`` periods (period) are drawn given the returns, and
+        mixing variables given the rest, so that a draw from the posterior is one still.
         """
-        none, nothing = np.empty(0, dtype=np.int64), np.empty((0, 0))
-        self.values[:] = beginning.values
-        if isinstance(draw, np.ndarray):
-            self.values[: len(draw)] = draw
-        else:
-            unknown = place_draw(beginning.spec, beginning.places, draw)
-            if unknown.any():
-                self._run(beginning.refresh, none, 1, 1, nothing)
-                draw_new_factors(self.data, self.state, self.scratch, unknown, self.rng)
-        self._run(beginning.settle, none, 1, 1, nothing)
+        none = np.empty(0, dtype=np.int64)
+        self.move(none, kept[None, None].copy(), beginning, None if unknown is None else unknown[None])
+
+    def move(
+        self,
+        sweep: Ints,
+        kept: Floats,
+        beginning: Beginning,
+        unknown: NDArray[np.bool_] | None = None,
+        *,
+        first: int = 0,
+    ) -> None:
+        """Go to state ``first`` of each draw of ``kept`` (draw, state, value), and sweep to the later ones.
+
+        As ``begin_at``, with the ``unknown`` periods of each draw (draw, period). All states are kept.
+        """
+        rng, data, state, scratch = self.rng, self.data, self.state, self.scratch
+        if unknown is None:
+            unknown = np.zeros((len(kept), 0), dtype=np.bool_)
+        where = beginning.new, beginning.settle, sweep, self.at_draw
+        move(rng, data, state, scratch, *where, beginning.values, unknown, self.values, kept, first)
 
     def _run(self, sweep: Ints, at_draw: Ints, n_sweeps: int, thin: int, kept: Floats) -> None:
         rng, data, state, scratch = self.rng, self.data, self.state, self.scratch
@@ -369,9 +442,11 @@ def make_chain(
     if draw is None:
         chain.apply(START)
     else:
-        chain.begin_at(draw, chain.beginning(spec))
+        placed = values[None].copy()
+        unknown = place_draws(spec, data, placed, {name: x[None] for name, x in draw.items()})
+        chain.begin_at(placed[0], chain.beginning(spec), unknown[0])
         chain.scratch.tuning.path_centre[:] = state.asset_volatility.mu
     return chain
 
 
-forget_stale_kernels([run, *UPDATES.values()])
+forget_stale_kernels([run, move, *UPDATES.values()])

@@ -12,9 +12,9 @@ from bdfm import names
 from bdfm.gibbs.adapt import PLAIN
 from bdfm.gibbs.data import Data, Floats
 from bdfm.gibbs.draws import named_views
-from bdfm.gibbs.scratch import Scratch, Tuning
+from bdfm.gibbs.scratch import Tuning
 from bdfm.gibbs.spec import GibbsSpec
-from bdfm.gibbs.state import State, state_views
+from bdfm.gibbs.state import state_views
 
 # Logs of volatilities by period, which persist: a new period begins with what the last one had.
 _PERSISTENT: Final = (names.LOG_MULTIPLIER, names.FACTOR_VOLATILITY, names.VOLATILITY_STATE)
@@ -38,88 +38,57 @@ class WarmStart(NamedTuple):
     adaptation: Adaptation | None = None
 
 
-class Places(NamedTuple):
-    """Where the parts of a draw stand in the values of a state: views with axes chain and draw of size 1."""
-
-    state: State
-    by_name: Mapping[str, Floats]  # variables that are parts of the state, and not computed from it
-
-
-def places_of(spec: GibbsSpec, data: Data, values: Floats) -> Places:
-    """Places in ``values``, found once for many draws."""
-    state = state_views(values[None, None], data, spec.n_factors)
-    views = named_views(spec, state)
-    return Places(state, {name: x for name, x in views.items() if np.shares_memory(x, values)})
-
-
-def place_draw(spec: GibbsSpec, places: Places, draw: Mapping[str, Floats]) -> NDArray[np.bool_]:
-    """Write a draw into the values of a state that has its start values: what is NaN keeps these.
+def place_draws(
+    spec: GibbsSpec, data: Data, values: Floats, draws: Mapping[str, Floats]
+) -> NDArray[np.bool_]:
+    """Write draws (draw, ...) by name into ``values`` (draw, value) of states: what is NaN keeps these.
 
     But start values of factors and loadings have a rotation of their own. So unknown loadings are in the
     middle of their prior, 0 or what characteristics say, and unknown factors have their mean, until
     ``draw_new_factors``. Log volatilities of new periods are those of the last known one; of loadings that
     walk over other blocks of periods, all have what the last block has beyond its characteristics. Returns of
-    which periods (period) factors are unknown.
+    which periods (draw, period) factors are unknown.
     """
-    state = places.state
-    draw = dict(draw)
-    around = np.zeros(state.loadings.values.shape[2:]).swapaxes(1, 2)  # (block, asset, factor)
+    state = state_views(values[None], data, spec.n_factors)
+    draws = dict(draws)
+    around = np.zeros(state.loadings.values.shape[1:]).swapaxes(2, 3)  # (draw, block, asset, factor)
     if spec.characteristics is not None:
-        slopes = state.loadings.slopes[0, 0].T
-        told = draw.get(names.LOADING_SLOPES, slopes)
-        around = around + spec.characteristics.values @ np.where(np.isfinite(told), told, slopes)
-    for name, middle in ((names.LOADINGS, around[-1]), (names.LOADINGS_PATH, around)):
-        if name in draw:
-            draw[name] = np.where(np.isfinite(draw[name]), draw[name], middle)
-    if spec.loading_blocks is not None and names.LOADINGS_PATH not in draw and names.LOADINGS in draw:
-        draw[names.LOADINGS_PATH] = draw[names.LOADINGS] + around - around[-1]
+        slopes = state.loadings.slopes[0].swapaxes(1, 2)
+        told = draws.get(names.LOADING_SLOPES, slopes)
+        told = np.where(np.isfinite(told), told, slopes)
+        around = around + spec.characteristics.values @ told[:, None]
+    for name, middle in ((names.LOADINGS, around[:, -1]), (names.LOADINGS_PATH, around)):
+        if name in draws:
+            draws[name] = np.where(np.isfinite(draws[name]), draws[name], middle)
+    if spec.loading_blocks is not None and names.LOADINGS_PATH not in draws and names.LOADINGS in draws:
+        draws[names.LOADINGS_PATH] = draws[names.LOADINGS][:, None] + around - around[:, -1:]
     for name in _PERSISTENT:
-        if name in draw:
-            draw[name] = _carried_on(draw[name])
-    for name, view in places.by_name.items():
+        if name in draws:
+            draws[name] = _carried_on(draws[name])
+    for name, view in named_views(spec, state).items():
         # Others are computed from the state, and turned back below.
-        if name in draw:
-            _write(view, draw[name])
+        if name in draws and np.may_share_memory(view, values):
+            _write(view, draws[name])
     factors, own = state.factors, state.loadings
-    if names.PREMIUM in draw:
-        _write(factors.premium, draw[names.PREMIUM] * factors.scale)
-    if names.LOADING_DRIFT in draw and spec.loading_blocks is not None:
-        _write(own.delta, draw[names.LOADING_DRIFT][..., None] * spec.loading_blocks.unit)
-    path = np.full(factors.path.shape[-1:] + factors.path.shape[2:3], np.nan)
-    history = draw[names.FACTORS]
-    path[: len(history)] = history
-    if spec.evidence and names.FACTORS_NEXT in draw:
-        path[-1] = draw[names.FACTORS_NEXT]
-    factors.path[0, 0] = np.nan_to_num(path).T + factors.premium[0, 0, :, None]
+    if names.PREMIUM in draws:
+        _write(factors.premium, draws[names.PREMIUM] * factors.scale)
+    if names.LOADING_DRIFT in draws and spec.loading_blocks is not None:
+        _write(own.delta, draws[names.LOADING_DRIFT][..., None] * spec.loading_blocks.unit)
+    path = np.full(factors.path.shape[1:], np.nan)  # (draw, factor, period)
+    history = draws[names.FACTORS].swapaxes(1, 2)
+    path[..., : history.shape[2]] = history
+    if spec.evidence and names.FACTORS_NEXT in draws:
+        path[..., -1] = draws[names.FACTORS_NEXT]
+    factors.path[0] = np.nan_to_num(path) + factors.premium[0, ..., None]
     return np.asarray(np.isnan(path).any(axis=1))
 
 
-def draw_new_factors(
-    data: Data, state: State, scratch: Scratch, periods: NDArray[np.bool_], rng: np.random.Generator
-) -> None:
-    """Draw the factors of ``periods`` (period) given the returns, all taken as normal (eq. 1).
-
-    A start for a period that an earlier draw does not know: beside factors of their prior its returns would
-    look like outliers. Residuals and ``noise.precision`` must be current, and are not afterwards.
-    """
-    factors = state.factors
-    for t in np.flatnonzero(periods):
-        loadings = state.loadings.values[np.searchsorted(data.loadings.cut, t, side="right") - 1]
-        weight = scratch.noise.precision[:, t] * data.returns.seen[:, t] * data.returns.weight[:, t]
-        unexplained = scratch.residuals[:, t] + factors.path[:, t] @ loadings
-        prior = factors.scale**-2.0
-        precision = (loadings * weight) @ loadings.T + np.diag(prior)
-        root = np.linalg.cholesky(precision)
-        mean = np.linalg.solve(precision, loadings @ (weight * unexplained) + prior * factors.premium)
-        factors.path[:, t] = mean + np.linalg.solve(root.T, rng.standard_normal(len(mean)))
-
-
-def _carried_on(path: Floats) -> Floats:
-    """A path (period, ...) whose unknown last periods have the values of the last known one."""
-    known = np.isfinite(path)
-    last = len(path) - 1 - known[::-1].argmax(axis=0)  # the last period for a column without any
-    rows = np.minimum(np.arange(len(path)).reshape(-1, *([1] * (path.ndim - 1))), last)
-    return np.asarray(np.take_along_axis(path, rows, axis=0))
+def _carried_on(paths: Floats) -> Floats:
+    """Paths (draw, period, ...) whose unknown last periods have the values of the last known one."""
+    known = np.isfinite(paths)
+    last = paths.shape[1] - 1 - known[:, ::-1].argmax(axis=1)  # the last period for one without any
+    periods = np.arange(paths.shape[1]).reshape(-1, *([1] * (paths.ndim - 2)))
+    return np.asarray(np.take_along_axis(paths, np.minimum(periods, last[:, None]), axis=1))
 
 
 def knows_all(draws: Mapping[str, Floats]) -> bool:

@@ -115,7 +115,7 @@ def _run_gibbs(
 ) -> EngineRun:
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-    from bdfm.gibbs.sampler import MOVES, GibbsSettings, sample_gibbs, sample_in_steps
+    from bdfm.gibbs.sampler import GibbsSettings, sample_gibbs, sample_in_steps
     from bdfm.inference.moving import MovingRule
     from bdfm.inference.stopping import FIRST_DRAWS, StoppingRule
     from bdfm.inference.warm import as_text, warm_start
@@ -144,7 +144,7 @@ def _run_gibbs(
             moved, spent = _moved(spec, model, coords, settings, warm, judge, seed=seed, advance=advance)
         if moved is not None:
             result = moved
-            told = {"moved": MOVES * judge.looks, "drift": str(judge.drift)}
+            told = {"moved": judge.moved, "drift": str(judge.drift)}
         elif settings.draws == "auto":
             result = sample_in_steps(
                 spec,
@@ -189,18 +189,18 @@ def _moved(
     advance: Callable[[int, int], None],
 ) -> tuple[GibbsResult | None, int]:
     """Draws of the earlier fit, each moved on by a few sweeps; None where that is not enough; sweeps made."""
-    from bdfm.gibbs.sampler import KEPT_MOVES, MOVES, move_draws
-    from bdfm.inference.moving import ROUNDS
+    from bdfm.gibbs.sampler import KEPT_MOVES, MOVES, STATES, move_draws
+    from bdfm.inference.moving import MOST_MOVES
     from bdfm.inference.stopping import ESS_MARGIN
     from bdfm.inference.warm import from_text, spread_draws
 
     earlier, adaptation = warm
     states = moved_states(model, coords, settings.chains)
-    draws = spread_draws(earlier, coords, settings.chains, states // MOVES)
+    draws = spread_draws(earlier, coords, settings.chains, states // STATES)
     n = next(iter(draws.values())).shape[1]
-    rounds = min(ROUNDS, settings.max_sweeps // (MOVES * n))
+    most = min(MOST_MOVES, settings.max_sweeps // n)
     lacking = {v.name for v in model.variables if v.stored} - set(draws)
-    if lacking or rounds < 1 or settings.chains * n < ESS_MARGIN * settings.min_ess:
+    if lacking or most < MOVES or settings.chains * n < ESS_MARGIN * settings.min_ess:
         return None, 0
     few = KEPT_MOVES * n < MOST_MOVED  # of a large model: even independent draws may be too few for R-hat
     if few and settings.max_rhat - 1 < INDEPENDENT / (settings.chains * KEPT_MOVES * n):
@@ -210,7 +210,7 @@ def _moved(
         draws,
         judge,
         adaptation=None if adaptation is None else from_text(adaptation, list(coords[ASSET])),
-        rounds=rounds,
+        most=most,
         seed=seed,
         cores=settings.cores,
         on_progress=advance,
@@ -219,10 +219,10 @@ def _moved(
 
 def moved_states(model: Equations, coords: Mapping[str, Any], chains: int) -> int:
     """States of each chain that an update has at once: those of all sweeps of a round."""
-    from bdfm.gibbs.sampler import KEPT_MOVES, MOVES
+    from bdfm.gibbs.sampler import KEPT_MOVES, STATES
 
-    n = min(MOST_MOVED // KEPT_MOVES, _fitting_draws(model, coords, chains) // MOVES)
-    return MOVES * max(FEWEST_DRAWS // KEPT_MOVES, n)
+    n = min(MOST_MOVED // KEPT_MOVES, _fitting_draws(model, coords, chains) // STATES)
+    return STATES * max(FEWEST_DRAWS // KEPT_MOVES, n)
 
 
 def most_draws(model: Equations, coords: Mapping[str, Any], chains: int) -> int:

@@ -15,12 +15,12 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bdfm.gibbs.sampler import KEPT_MOVES, MOVES, Look, last_moves
+from bdfm.gibbs.sampler import KEPT_MOVES, MOVES, STATES, Look, last_moves
 from bdfm.inference.diagnostics import labels_of
 from bdfm.inference.stopping import StoppingRule
 from bdfm.names import CHAIN, DRAW
 
-ROUNDS: Final = 3  # of sweeps of every draw, before chains take over
+MOST_MOVES: Final = 12  # sweeps of every draw, before chains take over
 DRIFT_MAX: Final = 0.2  # posterior sd: two chains as far apart have R-hat 1.01
 _MOST_MEMORY: Final = 0.99  # slope
 
@@ -28,14 +28,16 @@ Floats = NDArray[np.float64]
 
 
 class Drift(NamedTuple):
-    """How far the mean of a quantity is from where sweeps would bring it, and its standard error.
+    """How far the mean of a quantity is from where sweeps would bring it, its standard error, and its memory.
 
-    In posterior standard deviations; ``label`` such as ``theta[XOM]``.
+    In posterior standard deviations; ``label`` such as ``theta[XOM]``. ``memory``: the share of a drift that
+    a further sweep leaves.
     """
 
     label: str
     left: float
     error: float
+    memory: float
 
     def __str__(self) -> str:
         return f"{self.label} {self.left:+.2f} ± {self.error:.2f} sd"
@@ -45,49 +47,71 @@ class Drift(NamedTuple):
         """What is left beyond two standard errors."""
         return abs(self.left) - 2 * self.error
 
+    @property
+    def sweeps_to_go(self) -> float:
+        """Sweeps until no more than ``DRIFT_MAX`` is proven."""
+        if self.proven <= DRIFT_MAX:
+            return 0.0
+        if not np.isfinite(self.left) or self.memory >= 1.0:
+            return np.inf
+        return float(np.ceil(np.log((DRIFT_MAX + 2 * self.error) / abs(self.left)) / np.log(self.memory)))
 
-def drift_left(first: Floats, middle: Floats, last: Floats, kept: Floats) -> tuple[Floats, Floats]:
+
+class DriftLeft(NamedTuple):
+    """Drift that is left of quantities, its standard error, and the share of it that a sweep leaves."""
+
+    left: Floats  # (quantity)
+    error: Floats
+    memory: Floats
+
+
+def drift_left(begun: Floats, first: Floats, last: Floats, kept: Floats, *, moved: int) -> DriftLeft:
     """Drift that is left of each quantity and its standard error, in posterior standard deviations.
 
     Of x'' = c + r x' + e, over draws, the mean in the end is m = c / (1 - r), and the drift is the mean of
     ``kept`` less m. Its standard error is that of m, by the delta method. Of the two regressions of ``last``
     the one is told whose drift is more beyond its error:
 
-    - on ``first`` by least squares, precise where the quantity has one time scale;
-    - on ``middle`` with ``first`` as instrument. What is fast is noise in a regressor, and would hide that
+    - on ``begun`` by least squares, precise where the quantity has one time scale;
+    - on ``first`` with ``begun`` as instrument. What is fast is noise in a regressor, and would hide that
       something slow under it has not arrived: a sweep earlier it is noise of its own.
 
     Parameters
     ----------
-    first, middle, last
-        Quantities of each draw after the first sweep, a later one and the last (draw, quantity).
+    begun, first, last
+        Quantities of each draw where it begins, after the first sweep and after the last (draw, quantity).
     kept
         Means of the draws that are kept (quantity).
+    moved
+        Sweeps from ``begun`` to ``last``, at least two.
 
     Returns
     -------
-    tuple of arrays
+    DriftLeft
         Each (quantity); 0 with an infinite error for a quantity that does not vary, infinite drift for one
         that is not finite.
     """
-    finite = np.isfinite(first).all(axis=0) & np.isfinite(middle).all(axis=0) & np.isfinite(last).all(axis=0)
-    first, middle, last = (np.where(finite, x, 0.0) for x in (first, middle, last))
-    varies = (last != last[0]).any(axis=0) & (first != first[0]).any(axis=0)
+    finite = np.isfinite(begun).all(axis=0) & np.isfinite(first).all(axis=0) & np.isfinite(last).all(axis=0)
+    begun, first, last = (np.where(finite, x, 0.0) for x in (begun, first, last))
+    varies = (last != last[0]).any(axis=0) & (begun != begun[0]).any(axis=0)
     sd = np.where(varies, last.std(axis=0), 1.0)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        found = [_end(x, last, first) for x in (first, middle)]
-    drifts = np.array([(np.where(finite, kept, 0.0) - m) / sd for m, _ in found])
-    errors = np.array([e / sd for _, e in found])
+        found = [_end(x, last, begun) for x in (begun, first)]
+    drifts = np.array([(np.where(finite, kept, 0.0) - m) / sd for m, _, _ in found])
+    errors = np.array([e / sd for _, e, _ in found])
+    memories = np.array(
+        [np.clip(r, 0.0, 1.0) ** (1 / n) for (_, _, r), n in zip(found, (moved, moved - 1), strict=True)]
+    )
     unknown = ~(np.isfinite(drifts) & np.isfinite(errors))
     drifts, errors = np.where(unknown, 0.0, drifts), np.where(unknown, 0.0, errors)
     which = (np.abs(drifts) - 2 * errors).argmax(axis=0)[None]
-    left, error = (np.take_along_axis(x, which, axis=0)[0] for x in (drifts, errors))
+    left, error, memory = (np.take_along_axis(x, which, axis=0)[0] for x in (drifts, errors, memories))
     left, error = np.where(varies, left, 0.0), np.where(varies, error, np.inf)
-    return np.where(finite, left, np.inf), np.where(finite, error, 0.0)
+    return DriftLeft(np.where(finite, left, np.inf), np.where(finite, error, 0.0), memory)
 
 
-def _end(x: Floats, last: Floats, instrument: Floats) -> tuple[Floats, Floats]:
-    """Mean (quantity) where ``last`` = c + r ``x`` + e meets the diagonal, and its standard error."""
+def _end(x: Floats, last: Floats, instrument: Floats) -> tuple[Floats, Floats, Floats]:
+    """Mean (quantity) where ``last`` = c + r ``x`` + e meets the diagonal, its standard error, and r."""
     n = len(x)
     before, after, z = x.mean(axis=0), last.mean(axis=0), instrument - instrument.mean(axis=0)
     covariance = (z * (x - before)).sum(axis=0)
@@ -95,31 +119,32 @@ def _end(x: Floats, last: Floats, instrument: Floats) -> tuple[Floats, Floats]:
     noise = ((last - after - slope * (x - before)) ** 2).sum(axis=0) / (n - 2)
     of_slope = noise * (z**2).sum(axis=0) / covariance**2
     variance = noise / n / (1 - slope) ** 2 + (after - before) ** 2 * of_slope / (1 - slope) ** 4
-    return (after - slope * before) / (1 - slope), np.sqrt(variance)
+    return (after - slope * before) / (1 - slope), np.sqrt(variance), slope
 
 
 class MovingRule:
     """Judge of ``move_draws``: no quantity drifts, and the thresholds of a fit hold for the draws kept.
 
-    There are at most ``ROUNDS`` looks, so that the thresholds need no margin. ``drift`` is the largest of the
-    last look, beyond its standard errors.
+    Draws are ``apart`` where the sweeps that are left would not end a drift. The thresholds need no margin,
+    since looks at draws that drift no more are few. ``drift`` is the largest of the last look, beyond its
+    standard errors; ``moved`` the sweeps of each draw.
     """
 
     def __init__(self, rule: StoppingRule) -> None:
         self.rule = rule
         self.drift: Drift | None = None
-        self.looks = 0
-        self._begun: dict[str, Floats] = {}  # (draw, first and second sweep of all, quantity)
+        self.moved = MOVES - 1
+        self._begun: dict[str, Floats] = {}  # (draw, where it begins and after the first sweep, quantity)
 
     def __call__(self, draws: Mapping[str, NDArray[Any]], stats: Mapping[str, NDArray[Any]]) -> Look:
-        """Whether these draws, (chain, draw x sweep, ...) by name, are enough."""
+        """Whether these draws, (chain, draw x state, ...) by name, are enough."""
         self.rule.diagnosis = None
-        self.looks += 1
+        self.moved += 1
         quick = self.rule.quick(draws, stats)
         drawn = {str(n): x for n, x in quick.data_vars.items() if {CHAIN, DRAW} <= set(x.dims)}
         self.drift = max((self._largest(n, x) for n, x in drawn.items()), key=lambda d: d.proven)
         if not self.drift.proven <= DRIFT_MAX:
-            return Look(False)
+            return Look(False, apart=self.moved + self.drift.sweeps_to_go > MOST_MOVES)
         found = self.rule.whole({n: np.stack([last_moves(chain) for chain in x]) for n, x in draws.items()})
         return Look(found.meets(max_rhat=self.rule.max_rhat, min_ess=self.rule.min_ess))
 
@@ -127,10 +152,10 @@ class MovingRule:
         """The drift of one quantity's element that is the largest beyond its standard errors."""
         quantity = quantity.transpose(CHAIN, DRAW, ...)
         x = quantity.to_numpy()
-        x = x.reshape(-1, MOVES, *x.shape[2:]).reshape(-1, MOVES, int(np.prod(x.shape[2:], dtype=int)))
+        x = x.reshape(-1, STATES, int(np.prod(x.shape[2:], dtype=int)))
         begun = self._begun.setdefault(name, x[:, :2].copy())
-        kept = x[:, MOVES - KEPT_MOVES :].mean(axis=(0, 1))
-        left, error = drift_left(begun[:, 0], begun[:, 1], x[:, -1], kept)
-        worst = int((np.abs(left) - 2 * error).argmax())
+        kept = x[:, STATES - KEPT_MOVES :].mean(axis=(0, 1))
+        found = drift_left(begun[:, 0], begun[:, 1], x[:, -1], kept, moved=self.moved)
+        worst = int((np.abs(found.left) - 2 * found.error).argmax())
         label = labels_of(quantity)[worst]
-        return Drift(f"{name}[{label}]" if label else name, float(left[worst]), float(error[worst]))
+        return Drift(f"{name}[{label}]" if label else name, *(float(y[worst]) for y in found))

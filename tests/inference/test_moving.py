@@ -12,13 +12,15 @@ from months import small_market
 
 from bdfm.gibbs.data import make_data
 from bdfm.gibbs.draws import named_draws
-from bdfm.gibbs.sampler import KEPT_MOVES, MOVES, PILOT, Look, last_moves, move_draws
+from bdfm.gibbs.quantities import refresh_residuals
+from bdfm.gibbs.sampler import KEPT_MOVES, MOVES, PILOT, STATES, Look, last_moves, move_draws
 from bdfm.gibbs.state import state_sizes, state_views
 from bdfm.gibbs.sweep import Chain, make_chain, sweep_of
-from bdfm.gibbs.warm import draw_new_factors, knows_all, place_draw, places_of
+from bdfm.gibbs.updates.factor_path import draw_new_factors
+from bdfm.gibbs.warm import knows_all, place_draws
 from bdfm.inference.diagnostics import Diagnosis
 from bdfm.inference.engine import gibbs_spec, not_covered
-from bdfm.inference.moving import DRIFT_MAX, MovingRule, _end, drift_left
+from bdfm.inference.moving import DRIFT_MAX, MOST_MOVES, Drift, MovingRule, _end, drift_left
 from bdfm.inference.settings import SamplerSettings
 from bdfm.inference.warm import by_label, spread_draws
 from bdfm.model.factor_model import presets
@@ -28,9 +30,9 @@ AUTO = SamplerSettings(engine="gibbs", min_ess=400, max_rhat=1.02, tune=300)
 
 
 def moved(rng, phi, offset, n=1200, sweeps=MOVES, quantities=400):
-    """Draws (draw, sweep, quantity) of an AR(1) whose mean is 0 in the end, after each of the sweeps."""
+    """Draws (draw, state, quantity) of an AR(1) whose mean is 0 in the end: its beginning, and each sweep."""
     x = offset + rng.standard_normal((n, quantities))
-    path = []
+    path = [x]
     for _ in range(sweeps):
         x = phi * x + np.sqrt(1 - phi**2) * rng.standard_normal(x.shape)
         path.append(x)
@@ -38,28 +40,35 @@ def moved(rng, phi, offset, n=1200, sweeps=MOVES, quantities=400):
 
 
 def begun(x):
-    """The first sweep of draws (draw, sweep, quantity), the second, and the last."""
+    """Of draws (draw, state, quantity) the beginning, the first sweep, and the last."""
     return x[:, 0], x[:, 1], x[:, -1]
+
+
+def left_of(phi, offset):
+    """Mean of the drift of what is kept."""
+    return offset * np.mean([phi ** (MOVES - 1), phi**MOVES])
 
 
 @pytest.mark.parametrize("phi", [-0.3, 0.0, 0.5, 0.9, 0.95])
 @pytest.mark.parametrize("offset", [0.0, 0.4, 2.5])
 def test_the_drift_that_is_left_is_found_with_its_error(phi, offset):
     x = moved(np.random.default_rng(4), phi, offset)
-    left, error = drift_left(*begun(x), x[:, -2:].mean(axis=(0, 1)))
-    true = offset * np.mean([phi**3, phi**4])
+    kept = x[:, -2:].mean(axis=(0, 1))
+    left, error, memory = drift_left(*begun(x), kept, moved=MOVES)
     # Kept means have an error of their own, up to 0.03 sd, which is that of any draws and no drift.
-    own = x[:, -2:].mean(axis=(0, 1)).std()
-    assert abs(left.mean() - true) < 0.04
-    assert np.sqrt(np.mean((left - true) ** 2)) < 1.15 * np.sqrt(np.mean(error**2) + own**2)
-    assert np.mean(np.abs(left - true) > 2 * np.hypot(error, own)) < 0.08
+    own = kept.std()
+    assert abs(left.mean() - left_of(phi, offset)) < 0.04
+    assert np.sqrt(np.mean((left - left_of(phi, offset)) ** 2)) < 1.15 * np.sqrt(np.mean(error**2) + own**2)
+    assert np.mean(np.abs(left - left_of(phi, offset)) > 2 * np.hypot(error, own)) < 0.08
+    if phi > 0.5:
+        assert abs(np.median(memory) - phi) < 0.01
 
 
 def test_drift_is_proven_where_there_is_much_and_seldom_where_there_is_none():
     rng = np.random.default_rng(5)
     for phi, offset, low, high in ((0.9, 1.5, 0.99, 1.0), (0.9, 0.0, 0.0, 0.0), (0.0, 3.0, 0.0, 0.0)):
         x = moved(rng, phi, offset)
-        left, error = drift_left(*begun(x), x[:, -2:].mean(axis=(0, 1)))
+        left, error, _ = drift_left(*begun(x), x[:, -2:].mean(axis=(0, 1)), moved=MOVES)
         assert low <= np.mean(np.abs(left) - 2 * error > DRIFT_MAX) <= high, (phi, offset)
 
 
@@ -68,33 +77,34 @@ def test_what_is_slow_under_something_fast_is_seen():
     for phi, offset, seen in ((0.9, 3.0, 0.9), (0.8, 3.0, 0.9), (0.9, 0.0, 0.0)):
         slow = moved(np.random.default_rng(9), phi, offset)
         x = slow + np.random.default_rng(10).standard_normal(slow.shape)
-        first, second, last = begun(x)
+        start, first, last = begun(x)
         kept = x[:, -2:].mean(axis=(0, 1))
-        true = offset * np.mean([phi**3, phi**4])
-        end, error = _end(second, last, first)
-        assert abs(np.median(kept - end) - true) < 0.03 + 0.1 * true
-        assert np.mean(np.abs(kept - end - true) < 2 * np.hypot(error, 0.03)) > 0.85
-        plain = np.abs(kept - _end(first, last, first)[0])
-        assert np.median(plain) < 0.1 + 0.6 * true
-        left, error = drift_left(first, second, last, kept)
+        end, error, _ = _end(first, last, start)
+        assert abs(np.median(kept - end) - left_of(phi, offset)) < 0.03 + 0.1 * left_of(phi, offset)
+        assert np.mean(np.abs(kept - end - left_of(phi, offset)) < 2 * np.hypot(error, 0.03)) > 0.85
+        plain = np.abs(kept - _end(start, last, start)[0])
+        assert np.median(plain) < 0.1 + 0.6 * left_of(phi, offset)
+        left, error, memory = drift_left(start, first, last, kept, moved=MOVES)
         found = np.mean(np.abs(left) - 2 * error > DRIFT_MAX)
         assert found > seen if offset else found == 0, (phi, offset, found)
-        without = np.abs(drift_left(first, first, last, kept)[0]).mean()
-        assert np.abs(left).mean() > 1.8 * without or not offset  # the instrument is what is told
+        without = np.abs(drift_left(start, start, last, kept, moved=MOVES)[0]).mean()
+        assert np.abs(left).mean() > 1.6 * without or not offset  # the instrument is what is told
+        assert not offset or 0.7 * phi < np.median(memory) < phi + 0.03  # sweeps to go may be told too few
 
 
 def test_drift_has_the_unit_of_the_posterior_sd():
     x = moved(np.random.default_rng(6), 0.9, 1.0)
-    one = drift_left(*begun(x), x[:, -1].mean(axis=0))
-    other = drift_left(*begun(5 - 100 * x), 5 - 100 * x[:, -1].mean(axis=0))
-    np.testing.assert_allclose(other[0], -one[0], rtol=1e-7)
-    np.testing.assert_allclose(other[1], one[1], rtol=1e-7)
+    one = drift_left(*begun(x), x[:, -1].mean(axis=0), moved=MOVES)
+    other = drift_left(*begun(5 - 100 * x), 5 - 100 * x[:, -1].mean(axis=0), moved=MOVES)
+    np.testing.assert_allclose(other.left, -one.left, rtol=1e-7)
+    np.testing.assert_allclose(other.error, one.error, rtol=1e-7)
+    np.testing.assert_allclose(other.memory, one.memory, rtol=1e-7)
 
 
 @pytest.mark.parametrize("value", [0.3, 1.1, 0.001, 0.0])
 def test_what_does_not_vary_does_not_drift_and_what_is_not_finite_does(value):
     same = np.full((250, 2), value)
-    left, error = drift_left(same, same, same, same.mean(axis=0))
+    left, error, _ = drift_left(same, same, same, same.mean(axis=0), moved=MOVES)
     assert (left == 0).all()
     assert np.isinf(error).all()  # never what drifts most
     x = moved(np.random.default_rng(6), 0.5, 0.0, quantities=3)
@@ -102,10 +112,29 @@ def test_what_does_not_vary_does_not_drift_and_what_is_not_finite_does(value):
         for k in range(3):
             sweeps = [y.copy() for y in begun(x)]
             sweeps[k][7, 1] = bad
-            left, error = drift_left(*sweeps, x[:, -1].mean(axis=0))
+            left, error, _ = drift_left(*sweeps, x[:, -1].mean(axis=0), moved=MOVES)
             assert np.isfinite(error).all()
             assert np.isinf(left[1])
             assert np.isfinite(left[[0, 2]]).all()
+
+
+@pytest.mark.parametrize(
+    ("left", "memory", "to_go"),
+    [
+        (0.3, 0.9, 0),
+        (0.5, 0.5, 1),
+        (-0.8, 0.8, 5),
+        (0.8, 0.97, 33),
+        (0.8, 1.0, np.inf),
+        (np.inf, 0.5, np.inf),
+    ],
+)
+def test_sweeps_to_go_are_those_that_end_the_drift(left, memory, to_go):
+    found = Drift("x", left, 0.05, memory)
+    assert found.sweeps_to_go == to_go
+    if 0 < to_go < np.inf:
+        assert found._replace(left=left * memory**to_go).proven <= DRIFT_MAX
+        assert found._replace(left=left * memory ** (to_go - 1)).proven > DRIFT_MAX
 
 
 def diagnosis(rhat=1.0, ess_bulk=500.0, ess_tail=450.0, stuck=()):
@@ -128,36 +157,44 @@ class Seen:
         return diagnosis()
 
 
-def test_a_rule_looks_back_to_the_first_sweep_of_all():
-    """The memory that is left is that of all sweeps so far, not of the last round."""
-    path = moved(np.random.default_rng(7), 0.97, 2.0, sweeps=2 * MOVES, quantities=2)
+def test_a_rule_looks_back_to_where_the_draws_began():
+    """The memory that is left is that of all sweeps so far, not of the last ones."""
+    path = moved(np.random.default_rng(7), 0.85, 1.5, sweeps=MOVES + 3, quantities=2)
     rule = MovingRule(Seen())
-    for part in (0, MOVES):
-        draws = {"x": path[:, part : part + MOVES].reshape(4, -1, 2)}
+    for more in range(4):
+        draws = {"x": path[:, more : more + STATES].reshape(4, -1, 2)}
         look = rule(draws, {})
-        left, error = drift_left(
-            path[:, 0],
-            path[:, 1],
-            path[:, part + MOVES - 1],
-            path[:, part + MOVES - KEPT_MOVES : part + MOVES].mean((0, 1)),
-        )
-        worst = int((np.abs(left) - 2 * error).argmax())
+        last = MOVES + more
+        kept = path[:, last + 1 - KEPT_MOVES : last + 1].mean((0, 1))
+        found = drift_left(path[:, 0], path[:, 1], path[:, last], kept, moved=last)
+        worst = int((np.abs(found.left) - 2 * found.error).argmax())
         assert rule.drift.label == f"x[{'AB'[worst]}]"
-        np.testing.assert_allclose(rule.drift[1:], (left[worst], error[worst]), rtol=1e-9)
+        np.testing.assert_allclose(rule.drift[1:], [y[worst] for y in found], rtol=1e-9)
+        assert rule.moved == last
         assert not look.enough
+        assert not look.apart  # twelve sweeps leave 0.2 of it
     still = moved(np.random.default_rng(8), 0.2, 0.0, quantities=2).reshape(4, -1, 2)
     rule = MovingRule(Seen())
     assert rule({"x": still}, {}).enough
-    kept = still.reshape(4, -1, MOVES, 2)[:, :, -KEPT_MOVES:].reshape(4, -1, 2)
+    kept = still.reshape(4, -1, STATES, 2)[:, :, -KEPT_MOVES:].reshape(4, -1, 2)
     np.testing.assert_array_equal(rule.rule.kept, kept)
     for short in ({"rhat": 1.02}, {"ess_bulk": 399.0}, {"ess_tail": 399.0}, {"stuck": ("x",)}):
         rule.rule.whole = lambda draws, short=short: diagnosis(**short)
-        assert not rule({"x": still}, {}).enough, short
+        assert rule({"x": still}, {}) == Look(False), short
+
+
+def test_a_drift_that_the_sweeps_left_do_not_end_is_given_up():
+    """Most of a cold fit's time would go into sweeps that are of no use."""
+    for phi, apart in ((0.98, True), (0.8, False)):
+        path = moved(np.random.default_rng(7), phi, 2.0, quantities=2)
+        look = MovingRule(Seen())({"x": path.reshape(4, -1, 2)}, {})
+        assert (look.enough, look.apart) == (False, apart)
+        assert bool(2.0 * phi**MOST_MOVES > DRIFT_MAX + 0.1) == apart
 
 
 def test_the_last_sweeps_of_each_draw_are_kept_in_order():
-    x = np.arange(3 * MOVES * 2).reshape(3 * MOVES, 2)
-    kept = [MOVES * j + s for j in range(3) for s in range(MOVES - KEPT_MOVES, MOVES)]
+    x = np.arange(3 * STATES * 2).reshape(3 * STATES, 2)
+    kept = [STATES * j + s for j in range(3) for s in range(STATES - KEPT_MOVES, STATES)]
     np.testing.assert_array_equal(last_moves(x), x[kept])
 
 
@@ -199,11 +236,8 @@ def test_mixing_variables_of_a_placed_draw_are_drawn_given_the_rest(small_preset
 
 def test_new_factors_have_the_moments_of_a_regression_on_the_returns(small_preset):
     spec, chain = a_chain(small_preset)
-    rng, t = np.random.default_rng(3), 9
-    chain.state.factors.premium[:] = 0.7 * chain.state.factors.scale
-    periods = np.zeros(spec.returns.shape[0], bool)
-    periods[t] = True
-    state, data, scratch = chain.state, chain.data, chain.scratch
+    t, state, scratch = 9, chain.state, chain.scratch
+    state.factors.premium[:] = 0.7 * state.factors.scale
     w = state.loadings.values[0]  # (K, N)
     e = scratch.residuals[:, t] + state.factors.path[:, t] @ w
     seen = np.isfinite(spec.returns[t])
@@ -213,9 +247,10 @@ def test_new_factors_have_the_moments_of_a_regression_on_the_returns(small_prese
     covariance = np.linalg.inv(precision)
     mean = covariance @ (w @ noise @ e + state.factors.premium / state.factors.scale**2)
     before, draws = state.factors.path.copy(), []
+    scratch.path.unknown[t] = 1.0
     for _ in range(6000):
         state.factors.path[:] = before
-        draw_new_factors(data, state, scratch, periods, rng)
+        chain.apply([draw_new_factors])
         draws.append(state.factors.path[:, t].copy())
     sd = np.sqrt(np.diag(covariance))
     np.testing.assert_allclose(np.mean(draws, axis=0), mean, atol=0.07 * sd.max())
@@ -226,6 +261,29 @@ def test_new_factors_have_the_moments_of_a_regression_on_the_returns(small_prese
     np.testing.assert_array_equal(state.factors.path, before)  # no other period moves
 
 
+@pytest.mark.parametrize("name", ["dynamic_loadings", "dynamic_instrumented"])
+def test_new_factors_have_the_loadings_of_their_block(name, small_preset):
+    spec, chain = a_chain(small_preset, name)
+    chain.state.noise.nu[:] = 1e9
+    chain.scratch.path.unknown[:] = 1.0
+    for block, w in enumerate(chain.state.loadings.values):
+        w[:] = 0.0
+        w[0, 0] = block + 1.0  # the first factor is known of the first asset alone, by one loading
+    chain.apply([refresh_residuals])
+    chain.scratch.noise.precision[:] = 1e12
+    chain.apply([draw_new_factors])
+    seen = np.isfinite(spec.returns[:, 0])
+    path = chain.state.factors.path[0]
+    e = chain.scratch.residuals[0].copy()
+    chain.apply([refresh_residuals])
+    cut = chain.data.loadings.cut
+    for block in range(len(cut) - 1):
+        own = slice(cut[block], cut[block + 1])
+        np.testing.assert_allclose(chain.scratch.residuals[0, own][seen[own]], 0.0, atol=1e-5)
+    assert np.abs(e).max() > 1e-3
+    assert np.abs(path).max() > 1e-3
+
+
 def test_a_draw_that_knows_little_has_the_start_for_the_rest(small_preset):
     spec, chain = a_chain(small_preset)
     beginning = chain.beginning(spec)
@@ -233,48 +291,80 @@ def test_a_draw_that_knows_little_has_the_start_for_the_rest(small_preset):
     chain.apply(sweep_of(spec, chain.data), 5)
     theta = np.full(spec.returns.shape[1], np.nan)
     theta[2] = -3.3
-    chain.begin_at({"theta": theta, "factors": chain.state.factors.path.T.copy()}, beginning)
+    values = beginning.values[None].copy()
+    draws = {"theta": theta[None], "factors": chain.state.factors.path.T[None].copy()}
+    assert not place_draws(spec, chain.data, values, draws).any()
+    chain.begin_at(values[0], beginning)
     intercept = chain.data.volatility.intercept
     expected = start.volatility.b.copy()
     expected[intercept, 2] = -3.3
     np.testing.assert_array_equal(chain.state.volatility.b, expected)
 
 
-def test_rounds_go_on_from_the_last_sweep_and_new_assets_from_a_pilot(months, earlier, monkeypatch):
+@pytest.mark.parametrize("name", [n for n in sorted(presets()) if not n.startswith("daily")])
+def test_many_draws_are_placed_as_each_alone(name, small_preset):
+    """Also those that know less than others."""
+    model, panel = small_preset(name)
+    if not_covered(model):
+        pytest.skip("the Gibbs sampler does not cover it")
+    spec, rng = gibbs_spec(model, panel), np.random.default_rng(1)
+    chain = make_chain(spec, rng)
+    size = state_sizes(chain.data, spec.n_factors)[1]
+    kept = chain.values[:size] * (1 + 0.1 * rng.random((1, 3, size)))
+    draws = {name: x[0].copy() for name, x in named_draws(spec, chain.data, kept).items()}
+    for j, x in enumerate(draws.values()):
+        if x.ndim > 1 and np.issubdtype(x.dtype, np.floating):
+            x[j % 3, 0] = np.nan
+    draws["factors"][1, -2:] = np.nan
+    together = rng.random((3, size))
+    alone = together.copy()
+    unknown = place_draws(spec, chain.data, together, draws)
+    for j in range(3):
+        own = {name: x[j : j + 1] for name, x in draws.items()}
+        one = place_draws(spec, chain.data, alone[j : j + 1], own)
+        np.testing.assert_array_equal(one[0], unknown[j])
+    np.testing.assert_array_equal(together, alone)
+    assert np.isfinite(together).all()
+    assert unknown[1, -2:].all()
+
+
+def test_sweeps_go_on_from_the_last_one_and_new_assets_from_a_pilot(months, earlier, monkeypatch):
     model, _, second, _ = months
     spec = gibbs_spec(model, second)
     draws = spread_draws(earlier.draws, model.coords(second), 1, 6)
-    asked, seen = [], []
-    plain = Chain.begin_at
+    begun, seen = [], []
+    plain = Chain.move
 
-    def begin_at(self, draw, beginning):
-        plain(self, draw, beginning)
-        if isinstance(draw, np.ndarray):
-            asked.append(draw.copy())
-        else:
-            asked.append(self.state.volatility.b[:, 0].copy())
+    def move(self, sweep, kept, beginning, unknown=None, *, first=0):
+        begun.append(kept[:, first].copy())
+        plain(self, sweep, kept, beginning, unknown, first=first)
 
     def judge(drawn, stats):
         seen.append({name: x.copy() for name, x in drawn.items()})
         return Look(len(seen) == 2)
 
-    monkeypatch.setattr(Chain, "begin_at", begin_at)
-    made, sweeps = move_draws(spec, draws, judge, adaptation=None, rounds=3, seed=1, cores=1)
+    monkeypatch.setattr(Chain, "move", move)
+    made, sweeps = move_draws(spec, draws, judge, adaptation=None, most=9, seed=1, cores=1)
     assert made is not None
-    first, again = asked[-12:-6], asked[-6:]
-    assert len(np.unique(np.array(first), axis=0)) == 6  # A0 is new: each draw has another value of the pilot
+    first, again = begun[-2:]
+    assert first.shape == again.shape == (6, first.shape[1])
     data = make_data(spec)
-    for j, values in enumerate(again):
-        named = named_draws(spec, data, values[None, None])
-        for name in ("theta", "loadings", "factors"):
-            np.testing.assert_array_equal(named[name][0, 0], seen[0][name][0, (j + 1) * MOVES - 1])
-    np.testing.assert_array_equal(
-        made.draws["theta"][0, :KEPT_MOVES], seen[1]["theta"][0, MOVES - KEPT_MOVES : MOVES]
-    )
-    assert made.sweeps == sweeps == PILOT + 2 * 6 * MOVES
+    placed, went_on = (named_draws(spec, data, x[None]) for x in (first, again))
+    new = placed["theta"][0, :, 0]  # A0 is new: each draw has another value of the pilot
+    assert len(np.unique(new)) == 6
+    np.testing.assert_array_equal(placed["theta"][0, :, 1:], draws["theta"][0, :, 1:])
+    for name in ("theta", "loadings", "factors"):
+        np.testing.assert_array_equal(went_on[name][0], seen[0][name][0, MOVES::STATES])
+        np.testing.assert_array_equal(seen[1][name][0, 0::STATES], seen[0][name][0, 1::STATES])
+        np.testing.assert_array_equal(made.draws[name][0, :KEPT_MOVES], seen[1][name][0, MOVES - 1 : STATES])
+    assert (seen[1]["theta"][0, MOVES::STATES] != seen[0]["theta"][0, MOVES::STATES]).all()
+    assert made.sweeps == sweeps == PILOT + 6 * (MOVES + 1)
     assert (made.adaptation.leverage > 0).all()  # A0 is new: the pilot tunes
-    failed = move_draws(spec, draws, lambda d, s: Look(False), adaptation=None, rounds=2, seed=1, cores=1)
-    assert failed == (None, PILOT + 2 * 6 * MOVES)
+    for look, most, n in ((Look(False), MOVES + 2, MOVES + 2), (Look(False, apart=True), 12, MOVES)):
+        failed = move_draws(
+            spec, draws, lambda d, s, look=look: look, adaptation=None, most=most, seed=1, cores=1
+        )
+        assert failed == (None, PILOT + 6 * n)
 
 
 @pytest.mark.parametrize("name", sorted(presets()))
@@ -290,7 +380,8 @@ def test_a_chain_that_goes_to_a_draw_has_all_of_it_and_nothing_of_the_last_one(n
     kept = one.values[:size] * (1 + 0.01 * rng.random(size))
     for chain in (one, other):
         chain.begin_at(kept, chain.beginning(spec))
-        np.testing.assert_array_equal(chain.values[:size], kept)
+        np.testing.assert_array_equal(chain.values[: size - 1], kept[:-1])
+    assert one.state.log_likelihood == other.state.log_likelihood != 0  # the last of them, current again
     np.testing.assert_array_equal(one.scratch.residuals, other.scratch.residuals)
     np.testing.assert_array_equal(one.scratch.noise.precision, other.scratch.noise.precision)
     np.testing.assert_array_equal(one.scratch.path.multiplier, other.scratch.path.multiplier)
@@ -311,9 +402,9 @@ def test_log_volatilities_of_new_periods_are_the_last_known_ones(small_preset):
     paths = np.random.default_rng(2).standard_normal((n, spec.returns.shape[1]))
     paths[-3:] = np.nan
     paths[:, 2] = np.nan  # an asset that is new
-    draw = {"volatility_state": paths, "factors": np.full((n, spec.n_factors), 0.01)}
+    draw = {"volatility_state": paths[None], "factors": np.full((1, n, spec.n_factors), 0.01)}
     before = chain.state.asset_volatility.path.copy()
-    unknown = place_draw(spec, places_of(spec, chain.data, chain.values), draw)
+    unknown = place_draws(spec, chain.data, chain.values[None], draw)
     placed = state_views(chain.values, chain.data, spec.n_factors).asset_volatility.path
     known = np.arange(len(placed)) != 2
     np.testing.assert_array_equal(placed[known, -3:], np.repeat(paths[-4, known][:, None], 3, axis=1))
@@ -339,7 +430,8 @@ def test_walking_loadings_of_other_blocks_begin_with_those_of_the_last(name, sma
         assert np.ptp(around, axis=0).max() > 0.1
     rest = loadings - around[-1]
     loadings[0], rest[0] = np.nan, 0.0
-    place_draw(spec, places_of(spec, chain.data, chain.values), draw)
+    draws = {name: x[None] for name, x in draw.items()}
+    place_draws(spec, chain.data, chain.values[None], draws)
     assert n_blocks > 1
     for block, middle in zip(chain.state.loadings.values, around, strict=True):
         np.testing.assert_allclose(block.T, rest + middle, atol=1e-12)
@@ -371,7 +463,7 @@ def probabilities(posterior):
 def test_an_update_moves_every_draw_and_gives_the_probabilities_of_a_fit(months, earlier):
     model, _, second, _ = months
     now = earlier.update(second, seed=9)
-    assert now.attrs["moved"] % MOVES == 0
+    assert MOVES <= now.attrs["moved"] <= MOST_MOVES
     assert now.attrs["sweeps"] == now.attrs["moved"] * now.draws.sizes["draw"] // KEPT_MOVES + PILOT
     assert "sd" in now.attrs["drift"]
     assert now.diagnose().max_rhat < 1.02

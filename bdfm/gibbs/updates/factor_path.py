@@ -130,3 +130,43 @@ def draw_factor_periods(rng: np.random.Generator, data: Data, state: State, scra
         solve_transposed(own.precision[t], h)
         for k in range(n_factors):
             path[k, t] += h[k]
+
+
+@update
+def draw_new_factors(rng: np.random.Generator, data: Data, state: State, scratch: Scratch) -> None:
+    """Draw the factors of ``path.unknown`` periods given the returns, all taken as normal (eq. 1).
+
+    A start for a period that an earlier draw does not know: beside factors of their prior its returns would
+    look like outliers. Reads loadings, premia, factor scales, residuals and ``noise.precision``, which must
+    be current; residuals and precisions are out of date afterwards.
+    """
+    own, factors, residuals = scratch.normal, state.factors, scratch.residuals
+    n_factors, n_periods = factors.path.shape
+    h, block = own.vector, 0
+    for t in range(n_periods):
+        while data.loadings.cut[block + 1] <= t:
+            block += 1
+        if scratch.path.unknown[t] == 0.0:
+            continue
+        a, w = own.precision[t], state.loadings.values[block]
+        for k in range(n_factors):
+            for j in range(k):
+                a[k, j] = 0.0
+            a[k, k] = 1.0 / factors.scale[k] ** 2
+            h[k] = a[k, k] * factors.premium[k]
+        for i in range(residuals.shape[0]):
+            precision = scratch.noise.precision[i, t] * data.returns.seen[i, t] * data.returns.weight[i, t]
+            unexplained = residuals[i, t]
+            for k in range(n_factors):
+                unexplained += factors.path[k, t] * w[k, i]
+            for k in range(n_factors):
+                pull = precision * w[k, i]
+                h[k] += pull * unexplained
+                for j in range(k + 1):
+                    a[k, j] += pull * w[j, i]
+        eliminate(a, h, 0, n_factors)
+        for k in range(n_factors):
+            h[k] += normal(rng)
+        solve_transposed(a, h)
+        for k in range(n_factors):
+            factors.path[k, t] = h[k]
