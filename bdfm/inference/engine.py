@@ -129,7 +129,14 @@ def _run_gibbs(
     start = None if warm is None else warm_start(*warm, coords, settings.chains)
     most = most_draws(model, coords, settings.chains) if settings.draws == "auto" else settings.draws
     length = GibbsSettings(most, settings.tune, settings.thin, settings.chains, settings.cores)
-    rule = StoppingRule(model, panel, label, max_rhat=settings.max_rhat, min_ess=settings.min_ess)
+    rule = StoppingRule(
+        model,
+        panel,
+        label,
+        max_rhat=settings.max_rhat,
+        min_ess=settings.min_ess,
+        with_evidence=bool(evidence),
+    )
     columns = (TextColumn("Sampling"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, disable=not progress, transient=True) as bar:
         task = bar.add_task("sweeps", total=None)

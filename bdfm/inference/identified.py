@@ -50,7 +50,13 @@ Floats = NDArray[np.float64]
 
 
 def identified(
-    posterior: xr.Dataset, model: Equations, panel: Panel, *, full: bool = False, quick: bool = False
+    posterior: xr.Dataset,
+    model: Equations,
+    panel: Panel,
+    *,
+    full: bool = False,
+    quick: bool = False,
+    log_likelihood: xr.DataArray | None = None,
 ) -> xr.Dataset:
     """Identified quantities of each draw, (chain, draw, ...): what convergence is judged on.
 
@@ -77,6 +83,8 @@ def identified(
         All noise scales: about 0.3 GB for 4,000 draws of 105 periods and 100 assets.
     quick
         Without what takes the equations of all periods, and with ``QUICK_PAIRS`` pairs.
+    log_likelihood
+        The weighted total (chain, draw), where the sampler knows it.
 
     Raises
     ------
@@ -94,7 +102,9 @@ def identified(
         judged = own is None or own.identified
         if judged and not {FACTOR, FACTOR_BEFORE} & set(variable.dims):
             result[name] = variable
-    return result.assign(_by_draw(posterior, model, panel, full=full, quick=quick))
+    total = not quick and log_likelihood is None
+    result = result.assign(_by_draw(posterior, model, panel, full=full, quick=quick, total=total))
+    return result if log_likelihood is None else result.assign({LOG_LIKELIHOOD: log_likelihood})
 
 
 def judged_variables(model: Equations) -> tuple[str, ...]:
@@ -162,7 +172,7 @@ def parameters(posterior: xr.Dataset) -> dict[str, NDArray[Any]]:
 
 
 def _by_draw(
-    posterior: xr.Dataset, model: Equations, panel: Panel, *, full: bool, quick: bool
+    posterior: xr.Dataset, model: Equations, panel: Panel, *, full: bool, quick: bool, total: bool
 ) -> dict[str, Any]:
     """Quantities that follow from the model's equations, in blocks of draws to spare memory."""
     p = {str(name): x.to_numpy() for name, x in posterior.transpose(CHAIN, DRAW, ...).data_vars.items()}
@@ -178,6 +188,7 @@ def _by_draw(
         block = {EXPECTED_RETURN_NEXT: _expected_next(model, q, ahead)}
         if not quick:
             log_scale = np.broadcast_to(model.log_noise_scale(q, data), (n, *shape))
+        if total:
             block[LOG_LIKELIHOOD] = _weighted_total(model, q, data, log_scale)
         if full:
             block[NOISE_SCALE] = np.exp(log_scale)

@@ -145,7 +145,10 @@ class MovingRule:
         self.drift = max((self._largest(n, x) for n, x in drawn.items()), key=lambda d: d.proven)
         if not self.drift.proven <= DRIFT_MAX:
             return Look(False, apart=self.moved + self.drift.sweeps_to_go > MOST_MOVES)
-        found = self.rule.whole({n: np.stack([last_moves(chain) for chain in x]) for n, x in draws.items()})
+        kept = (
+            {n: np.stack([last_moves(chain) for chain in x]) for n, x in d.items()} for d in (draws, stats)
+        )
+        found = self.rule.whole(*kept)
         return Look(found.meets(max_rhat=self.rule.max_rhat, min_ess=self.rule.min_ess))
 
     def _largest(self, name: str, quantity: xr.DataArray) -> Drift:

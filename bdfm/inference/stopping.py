@@ -23,6 +23,7 @@ from bdfm.inference.choices import ESS_MIN, RHAT_MAX
 from bdfm.inference.diagnostics import Diagnosis, diagnose
 from bdfm.inference.identified import identified, judged_variables
 from bdfm.model.equations import Equations
+from bdfm.names import LOG_LIKELIHOOD
 
 FIRST_DRAWS: Final = 200  # of each chain, before the first look
 ESS_MARGIN: Final = 1.25  # times the effective draws that are asked for
@@ -38,6 +39,7 @@ class StoppingRule:
     A first look is at what costs little (``identified`` with ``quick``, and what the sampler knows of the
     log-likelihood). Where this one is passed all that ``posterior.diagnose()`` judges is looked at.
     ``diagnosis`` is that of the last whole look, if the last look was a whole one: it need not be made again.
+    ``with_evidence``: the sampler's log-likelihood is that of the history and of a period with evidence.
     """
 
     def __init__(
@@ -48,8 +50,9 @@ class StoppingRule:
         *,
         max_rhat: float = RHAT_MAX,
         min_ess: float = ESS_MIN,
+        with_evidence: bool = False,
     ) -> None:
-        self.model, self.panel, self.label = model, panel, label
+        self.model, self.panel, self.label, self.with_evidence = model, panel, label, with_evidence
         self.max_rhat, self.min_ess = max_rhat, min_ess
         self.diagnosis: Diagnosis | None = None
 
@@ -58,11 +61,12 @@ class StoppingRule:
         self.diagnosis = None
         cheap = diagnose(self.quick(draws, stats), must_vary=judged_variables(self.model))
         look = self.look(cheap)
-        return self.look(self.whole(draws)) if look.enough else look
+        return self.look(self.whole(draws, stats)) if look.enough else look
 
-    def whole(self, draws: Mapping[str, NDArray[Any]]) -> Diagnosis:
+    def whole(self, draws: Mapping[str, NDArray[Any]], stats: Mapping[str, NDArray[Any]]) -> Diagnosis:
         """All that ``posterior.diagnose()`` judges, kept as ``diagnosis``."""
-        found = identified(self.label(draws), self.model, self.panel)
+        known = None if self.with_evidence else self.label(stats).get(LOG_LIKELIHOOD)
+        found = identified(self.label(draws), self.model, self.panel, log_likelihood=known)
         self.diagnosis = diagnose(found, must_vary=judged_variables(self.model))
         return self.diagnosis
 

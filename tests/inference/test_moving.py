@@ -152,7 +152,7 @@ class Seen:
     def quick(self, draws, stats):
         return xr.Dataset({"x": (("chain", "draw", "asset"), draws["x"])}, {"asset": ["A", "B"]})
 
-    def whole(self, draws):
+    def whole(self, draws, stats):
         self.kept = draws["x"]
         return diagnosis()
 
@@ -179,7 +179,7 @@ def test_a_rule_looks_back_to_where_the_draws_began():
     kept = still.reshape(4, -1, STATES, 2)[:, :, -KEPT_MOVES:].reshape(4, -1, 2)
     np.testing.assert_array_equal(rule.rule.kept, kept)
     for short in ({"rhat": 1.02}, {"ess_bulk": 399.0}, {"ess_tail": 399.0}, {"stuck": ("x",)}):
-        rule.rule.whole = lambda draws, short=short: diagnosis(**short)
+        rule.rule.whole = lambda draws, stats, short=short: diagnosis(**short)
         assert rule({"x": still}, {}) == Look(False), short
 
 

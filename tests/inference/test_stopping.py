@@ -152,8 +152,15 @@ def test_independent_draws_are_enough_and_their_diagnosis_is_that_of_the_posteri
     assert look.enough
     assert not look.apart
     assert rule.diagnosis is not None
-    expected = diagnose(identified(rule.label(drawn[0]), tiny_model, tiny_panel))
+    draws, stats = map(rule.label, drawn)
+    total = stats[LOG_LIKELIHOOD]
+    expected = diagnose(identified(draws, tiny_model, tiny_panel, log_likelihood=total))
     assert rule.diagnosis.elements.equals(expected.elements)
+    own = identified(draws, tiny_model, tiny_panel)
+    assert set(own) == set(identified(draws, tiny_model, tiny_panel, log_likelihood=total))
+    # With evidence the sampler counts the period of it too, which a posterior's own does not.
+    rule.with_evidence = True
+    assert rule.whole(*drawn).elements.equals(diagnose(own).elements)
 
 
 @pytest.mark.parametrize("name", ["alpha", "nu", "loadings", "theta", "log_likelihood"])
@@ -231,6 +238,9 @@ def test_a_fit_goes_on_until_it_has_converged(tiny_model, tiny_panel):
     assert one.attrs["sweeps"] < settings.max_sweeps
     again = type(one)(one.tree).diagnose()  # made anew, from all that the posterior holds
     assert again.verdict == diagnosis.verdict
+    # The sampler's log-likelihood spares the rule its own, and is the same.
+    mine, its = (x.elements.set_index(["quantity", "label"]).sort_index() for x in (again, diagnosis))
+    pd.testing.assert_frame_equal(mine, its, rtol=1e-9)
 
 
 def test_a_fit_that_reaches_its_bound_says_so(tiny_model, tiny_panel):
