@@ -65,16 +65,19 @@ class DriftLeft(NamedTuple):
     memory: Floats
 
 
-def drift_left(begun: Floats, first: Floats, last: Floats, kept: Floats, *, moved: int) -> DriftLeft:
+def drift_left(begun: Floats, first: Floats, last: Floats, kept: Floats, *, sweeps: int) -> DriftLeft:
     """Drift that is left of each quantity and its standard error, in posterior standard deviations.
 
     Of x'' = c + r x' + e, over draws, the mean in the end is m = c / (1 - r), and the drift is the mean of
-    ``kept`` less m. Its standard error is that of m, by the delta method. Of the two regressions of ``last``
-    the one is told whose drift is more beyond its error:
+    ``kept`` less m. Its standard error is that of m, by the delta method. Of two regressions of ``last`` on
+    ``first`` the one is told whose drift is more beyond its error:
 
-    - on ``begun`` by least squares, precise where the quantity has one time scale;
-    - on ``first`` with ``begun`` as instrument. What is fast is noise in a regressor, and would hide that
-      something slow under it has not arrived: a sweep earlier it is noise of its own.
+    - by least squares, precise where the quantity has one time scale;
+    - with ``begun`` as instrument. What is fast is noise in a regressor, and would hide that something slow
+      under it has not arrived: a sweep earlier it is noise of its own.
+
+    Not on ``begun``: of what a first sweep brings to its place at once, such as factors of returns that are
+    new, the mean says nothing of the rest.
 
     Parameters
     ----------
@@ -82,8 +85,8 @@ def drift_left(begun: Floats, first: Floats, last: Floats, kept: Floats, *, move
         Quantities of each draw where it begins, after the first sweep and after the last (draw, quantity).
     kept
         Means of the draws that are kept (quantity).
-    moved
-        Sweeps from ``begun`` to ``last``, at least two.
+    sweeps
+        From ``first`` to ``last``, at least one.
 
     Returns
     -------
@@ -93,25 +96,33 @@ def drift_left(begun: Floats, first: Floats, last: Floats, kept: Floats, *, move
     """
     finite = np.isfinite(begun).all(axis=0) & np.isfinite(first).all(axis=0) & np.isfinite(last).all(axis=0)
     begun, first, last = (np.where(finite, x, 0.0) for x in (begun, first, last))
-    varies = (last != last[0]).any(axis=0) & (begun != begun[0]).any(axis=0)
+    varies = (last != last[0]).any(axis=0) & (first != first[0]).any(axis=0)
     sd = np.where(varies, last.std(axis=0), 1.0)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        found = [_end(x, last, begun) for x in (begun, first)]
-    drifts = np.array([(np.where(finite, kept, 0.0) - m) / sd for m, _, _ in found])
-    errors = np.array([e / sd for _, e, _ in found])
-    memories = np.array(
-        [np.clip(r, 0.0, 1.0) ** (1 / n) for (_, _, r), n in zip(found, (moved, moved - 1), strict=True)]
-    )
+        plain, instrumented = found = [_end(first, last, x) for x in (first, begun)]
+    drifts = np.array([(np.where(finite, kept, 0.0) - x.mean) / sd for x in found])
+    errors = np.array([x.error / sd for x in found])
     unknown = ~(np.isfinite(drifts) & np.isfinite(errors))
     drifts, errors = np.where(unknown, 0.0, drifts), np.where(unknown, 0.0, errors)
     which = (np.abs(drifts) - 2 * errors).argmax(axis=0)[None]
-    left, error, memory = (np.take_along_axis(x, which, axis=0)[0] for x in (drifts, errors, memories))
+    left, error = (np.take_along_axis(x, which, axis=0)[0] for x in (drifts, errors))
     left, error = np.where(varies, left, 0.0), np.where(varies, error, np.inf)
+    proven = np.fmax(plain.slope, instrumented.slope - 2 * instrumented.slope_error)
+    memory = np.clip(np.where(varies, proven, 0.0), 0.0, 1.0) ** (1 / sweeps)
     return DriftLeft(np.where(finite, left, np.inf), np.where(finite, error, 0.0), memory)
 
 
-def _end(x: Floats, last: Floats, instrument: Floats) -> tuple[Floats, Floats, Floats]:
-    """Mean (quantity) where ``last`` = c + r ``x`` + e meets the diagonal, its standard error, and r."""
+class _End(NamedTuple):
+    """Mean (quantity) where x'' = c + r x' + e meets the diagonal and its standard error; r and its own."""
+
+    mean: Floats
+    error: Floats
+    slope: Floats
+    slope_error: Floats
+
+
+def _end(x: Floats, last: Floats, instrument: Floats) -> _End:
+    """The line of ``last`` on ``x`` (draw, quantity) by an instrument, ``x`` itself for least squares."""
     n = len(x)
     before, after, z = x.mean(axis=0), last.mean(axis=0), instrument - instrument.mean(axis=0)
     covariance = (z * (x - before)).sum(axis=0)
@@ -119,7 +130,7 @@ def _end(x: Floats, last: Floats, instrument: Floats) -> tuple[Floats, Floats, F
     noise = ((last - after - slope * (x - before)) ** 2).sum(axis=0) / (n - 2)
     of_slope = noise * (z**2).sum(axis=0) / covariance**2
     variance = noise / n / (1 - slope) ** 2 + (after - before) ** 2 * of_slope / (1 - slope) ** 4
-    return (after - slope * before) / (1 - slope), np.sqrt(variance), slope
+    return _End((after - slope * before) / (1 - slope), np.sqrt(variance), slope, np.sqrt(of_slope))
 
 
 class MovingRule:
@@ -158,7 +169,7 @@ class MovingRule:
         x = x.reshape(-1, STATES, int(np.prod(x.shape[2:], dtype=int)))
         begun = self._begun.setdefault(name, x[:, :2].copy())
         kept = x[:, STATES - KEPT_MOVES :].mean(axis=(0, 1))
-        found = drift_left(begun[:, 0], begun[:, 1], x[:, -1], kept, moved=self.moved)
+        found = drift_left(begun[:, 0], begun[:, 1], x[:, -1], kept, sweeps=self.moved - 1)
         worst = int((np.abs(found.left) - 2 * found.error).argmax())
         label = labels_of(quantity)[worst]
         return Drift(f"{name}[{label}]" if label else name, *(float(y[worst]) for y in found))

@@ -54,10 +54,10 @@ def left_of(phi, offset):
 def test_the_drift_that_is_left_is_found_with_its_error(phi, offset):
     x = moved(np.random.default_rng(4), phi, offset)
     kept = x[:, -2:].mean(axis=(0, 1))
-    left, error, memory = drift_left(*begun(x), kept, moved=MOVES)
+    left, error, memory = drift_left(*begun(x), kept, sweeps=MOVES - 1)
     # Kept means have an error of their own, up to 0.03 sd, which is that of any draws and no drift.
     own = kept.std()
-    assert abs(left.mean() - left_of(phi, offset)) < 0.04
+    assert abs(left.mean() - left_of(phi, offset)) < 0.05
     assert np.sqrt(np.mean((left - left_of(phi, offset)) ** 2)) < 1.15 * np.sqrt(np.mean(error**2) + own**2)
     assert np.mean(np.abs(left - left_of(phi, offset)) > 2 * np.hypot(error, own)) < 0.08
     if phi > 0.5:
@@ -68,7 +68,7 @@ def test_drift_is_proven_where_there_is_much_and_seldom_where_there_is_none():
     rng = np.random.default_rng(5)
     for phi, offset, low, high in ((0.9, 1.5, 0.99, 1.0), (0.9, 0.0, 0.0, 0.0), (0.0, 3.0, 0.0, 0.0)):
         x = moved(rng, phi, offset)
-        left, error, _ = drift_left(*begun(x), x[:, -2:].mean(axis=(0, 1)), moved=MOVES)
+        left, error, _ = drift_left(*begun(x), x[:, -2:].mean(axis=(0, 1)), sweeps=MOVES - 1)
         assert low <= np.mean(np.abs(left) - 2 * error > DRIFT_MAX) <= high, (phi, offset)
 
 
@@ -79,23 +79,33 @@ def test_what_is_slow_under_something_fast_is_seen():
         x = slow + np.random.default_rng(10).standard_normal(slow.shape)
         start, first, last = begun(x)
         kept = x[:, -2:].mean(axis=(0, 1))
-        end, error, _ = _end(first, last, start)
+        end, error = _end(first, last, start)[:2]
         assert abs(np.median(kept - end) - left_of(phi, offset)) < 0.03 + 0.1 * left_of(phi, offset)
         assert np.mean(np.abs(kept - end - left_of(phi, offset)) < 2 * np.hypot(error, 0.03)) > 0.85
-        plain = np.abs(kept - _end(start, last, start)[0])
+        plain = np.abs(kept - _end(first, last, first).mean)
         assert np.median(plain) < 0.1 + 0.6 * left_of(phi, offset)
-        left, error, memory = drift_left(start, first, last, kept, moved=MOVES)
+        left, error, memory = drift_left(start, first, last, kept, sweeps=MOVES - 1)
         found = np.mean(np.abs(left) - 2 * error > DRIFT_MAX)
         assert found > seen if offset else found == 0, (phi, offset, found)
-        without = np.abs(drift_left(start, start, last, kept, moved=MOVES)[0]).mean()
+        without = np.abs(drift_left(first, first, last, kept, sweeps=MOVES - 1).left).mean()
         assert np.abs(left).mean() > 1.6 * without or not offset  # the instrument is what is told
-        assert not offset or 0.7 * phi < np.median(memory) < phi + 0.03  # sweeps to go may be told too few
+        assert not offset or 0.85 * phi < np.median(memory) < phi  # sweeps to go may be told too few
+
+
+def test_what_the_first_sweep_brings_to_its_place_is_no_drift():
+    """Of new returns the likelihood is far away until factors follow them, whatever else is slow."""
+    slow = moved(np.random.default_rng(9), 0.9, 0.0)
+    x = slow + np.random.default_rng(10).standard_normal(slow.shape)
+    x[:, 0] -= 30.0
+    left, error, _ = drift_left(*begun(x), x[:, -2:].mean(axis=(0, 1)), sweeps=MOVES - 1)
+    assert np.abs(left).max() < 1.0
+    assert not (np.abs(left) - 2 * error > DRIFT_MAX).any()
 
 
 def test_drift_has_the_unit_of_the_posterior_sd():
     x = moved(np.random.default_rng(6), 0.9, 1.0)
-    one = drift_left(*begun(x), x[:, -1].mean(axis=0), moved=MOVES)
-    other = drift_left(*begun(5 - 100 * x), 5 - 100 * x[:, -1].mean(axis=0), moved=MOVES)
+    one = drift_left(*begun(x), x[:, -1].mean(axis=0), sweeps=MOVES - 1)
+    other = drift_left(*begun(5 - 100 * x), 5 - 100 * x[:, -1].mean(axis=0), sweeps=MOVES - 1)
     np.testing.assert_allclose(other.left, -one.left, rtol=1e-7)
     np.testing.assert_allclose(other.error, one.error, rtol=1e-7)
     np.testing.assert_allclose(other.memory, one.memory, rtol=1e-7)
@@ -104,7 +114,7 @@ def test_drift_has_the_unit_of_the_posterior_sd():
 @pytest.mark.parametrize("value", [0.3, 1.1, 0.001, 0.0])
 def test_what_does_not_vary_does_not_drift_and_what_is_not_finite_does(value):
     same = np.full((250, 2), value)
-    left, error, _ = drift_left(same, same, same, same.mean(axis=0), moved=MOVES)
+    left, error, _ = drift_left(same, same, same, same.mean(axis=0), sweeps=MOVES - 1)
     assert (left == 0).all()
     assert np.isinf(error).all()  # never what drifts most
     x = moved(np.random.default_rng(6), 0.5, 0.0, quantities=3)
@@ -112,7 +122,7 @@ def test_what_does_not_vary_does_not_drift_and_what_is_not_finite_does(value):
         for k in range(3):
             sweeps = [y.copy() for y in begun(x)]
             sweeps[k][7, 1] = bad
-            left, error, _ = drift_left(*sweeps, x[:, -1].mean(axis=0), moved=MOVES)
+            left, error, _ = drift_left(*sweeps, x[:, -1].mean(axis=0), sweeps=MOVES - 1)
             assert np.isfinite(error).all()
             assert np.isinf(left[1])
             assert np.isfinite(left[[0, 2]]).all()
@@ -166,7 +176,7 @@ def test_a_rule_looks_back_to_where_the_draws_began():
         look = rule(draws, {})
         last = MOVES + more
         kept = path[:, last + 1 - KEPT_MOVES : last + 1].mean((0, 1))
-        found = drift_left(path[:, 0], path[:, 1], path[:, last], kept, moved=last)
+        found = drift_left(path[:, 0], path[:, 1], path[:, last], kept, sweeps=last - 1)
         worst = int((np.abs(found.left) - 2 * found.error).argmax())
         assert rule.drift.label == f"x[{'AB'[worst]}]"
         np.testing.assert_allclose(rule.drift[1:], [y[worst] for y in found], rtol=1e-9)
