@@ -43,6 +43,8 @@ def day_numbers(days: pd.DatetimeIndex) -> Ints:
 def fresh_closes(closes: Floats) -> NDArray[np.bool_]:
     """Whether each close (row, asset) is there and differs from the asset's last one before it."""
     here = np.isfinite(closes)
+    if not len(closes):
+        return here
     rows = np.arange(len(closes))[:, None]
     seen = np.maximum.accumulate(np.where(here, rows, -1), axis=0)
     before = np.vstack([np.full((1, closes.shape[1]), -1), seen[:-1]])

@@ -1,6 +1,7 @@
 """Whatever a command refuses about files, ``bdfm check`` of the same files says."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -163,3 +164,16 @@ def test_weights_in_percent_are_a_finding_among_others(bdfm_command, tmp_path):
         "findings.html",
         "coverage.png",
     }
+
+
+@pytest.mark.parametrize("universe", [True, False])
+def test_an_origin_before_the_first_price_is_refused(bdfm_command, tmp_path, universe):
+    days = pd.bdate_range("2020-01-01", periods=30)
+    prices = pd.DataFrame(100.0 + np.arange(30)[:, None] % [3, 4, 5], days, list("ABC")).rename_axis("date")
+    prices.to_csv(tmp_path / "prices.csv")
+    (tmp_path / "universe.csv").write_text("symbol,asset_class\nA,s\nB,s\nC,s\n")
+    words = ["check", "--prices", str(tmp_path / "prices.csv"), "--origin", "1900-01-01"]
+    code, out, _ = bdfm_command(*words, *(["--universe", str(tmp_path / "universe.csv")] if universe else []))
+    assert code == 2
+    assert "1 refuse" in out
+    assert re.search(r"refuse +stale-end +prices +the origin 1900-01-01", out)

@@ -289,6 +289,20 @@ def test_tables_that_end_before_the_origin(days, severity):
     assert [f.severity for f in found] == ([] if severity is None else [severity])
 
 
+def test_tables_that_begin_after_the_origin():
+    """Nothing of them may be looked at, and no price is known."""
+    late = cases.clean_prices()
+    before = late.index[0] - pd.Timedelta(days=1)
+    for empty in (late, late.assign(S1=np.nan)):
+        found = of(examine(tables(prices=empty, origin=before)), "stale-end")
+        assert [(f.severity, f.labels, f.days) for f in found] == [
+            ("refuse", (), (f"{late.index[0]:%Y-%m-%d}",))
+        ]
+        assert not found[0].acceptable
+    assert not of(examine(tables(prices=late, origin=late.index[0])), "stale-end")
+    assert not examine(tables(prices=late * np.nan, origin=before))  # of which the reader says more
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -524,7 +524,7 @@ def test_assets_that_end_long_before_the_origin(prices, universe):
 
 
 def test_origin_outside_the_data(prices, universe):
-    with pytest.raises(DataError, match="origin: 2017-12-31 is before the first price"):
+    with pytest.raises(DataError, match="the origin 2017-12-31 is before the first price"):
         make(prices, universe, origin="2017-12-31")
     message = r"origin 2022-02-01 is 11 days after the last price \(2022-01-21\)\. .*Choose an earlier origin"
     with pytest.raises(DataError, match=message):

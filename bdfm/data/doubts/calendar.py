@@ -196,15 +196,24 @@ def future_days(tables: Tables) -> Iterator[Finding]:
 
 @rule("stale-end", "refuse", "prices")
 def stale_end(tables: Tables) -> Iterator[Finding]:
-    """Prices that end before the origin, or assets that end before the others.
+    """Prices that end before the origin or begin after it, or assets that end before the others.
 
-    A table that ends more than 10 days before the origin is refused (a close that old is no price), more than
-    4 days is warned of (a long weekend is 4). For a forecast an asset without a price in the 30 days before
-    the origin is refused, and 10 days are warned of; elsewhere assets that end 30 days before the table are
-    noted together. Where prices are not daily, the days between them are added to all of these; but of
-    monthly and rarer prices an origin more than 4 days after the last one is warned of.
+    A table without a price up to the origin is refused. One that ends more than 10 days before the origin is
+    refused (a close that old is no price), more than 4 days is warned of (a long weekend is 4). For a
+    forecast an asset without a price in the 30 days before the origin is refused, and 10 days are warned of;
+    elsewhere assets that end 30 days before the table are noted together. Where prices are not daily, the
+    days between them are added to all of these; but of monthly and rarer prices an origin more than 4 days
+    after the last one is warned of.
     """
     series = tables.price_series
+    if series is None and tables.origin is not None and (begun := tables.first_price) is not None:
+        yield Finding(
+            "stale-end", "refuse", "prices", (), (f"{begun:%Y-%m-%d}",),
+            f"the origin {tables.origin:%Y-%m-%d} is before the first price ({begun:%Y-%m-%d})",
+            "A forecast knows nothing but prices up to its origin.",
+            "Choose a later origin, or add earlier prices.",
+            acceptable=False,
+        )  # fmt: skip
     if series is None or not len(series.days):
         return
     end = tables.origin if tables.origin is not None else series.days[-1]

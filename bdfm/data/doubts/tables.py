@@ -199,6 +199,12 @@ class Tables:
         return self.purpose == "forecast" or (self.purpose == "check" and self.origin is not None)
 
     @cached_property
+    def first_price(self) -> pd.Timestamp | None:
+        """Day of the first price, also after the origin; None without any."""
+        series = None if self.prices is None else Series(self.prices, None, where="prices")
+        return series.days[0] if series is not None and len(series.days) else None
+
+    @cached_property
     def price_series(self) -> Series | None:
         """Prices; only the universe's, where there is one."""
         if self.prices is None:
