@@ -245,19 +245,18 @@ def check_free(folder: Path, *, ledger: Path | None = None, instead: str = "Give
     folder
         Where the forecast goes. A month is what the ledger around it has entered, or would enter.
     ledger
-        The one that the forecast is made for: then nothing that has its place is replaced.
+        The one that the forecast is made for: then nothing that has its place is replaced, entered or not.
     instead
         What to do, for the message.
     """
     if not os.path.exists(folder / FORECAST_FILE):
         return
     around = folder.resolve().parent if ledger is None else ledger
-    if ledger is not None:
-        Ledger.open(ledger)  # enters it, if the run that made it was killed before
-    elif not os.path.exists(around / LEDGER_FILE):
-        return
-    elif not _meant(folder) and folder.resolve().name not in {e.folder for e in Ledger(around).entries()}:
-        return
+    if ledger is None:
+        if not os.path.exists(around / LEDGER_FILE):
+            return
+        if not _meant(folder) and folder.resolve().name not in {e.folder for e in Ledger(around).entries()}:
+            return
     raise ThereError(
         f"{folder}: holds a month already, of the ledger {around.resolve().name}, in which nothing is written"
         f" over. {instead}"
