@@ -46,7 +46,15 @@ _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _ZIP_SIGNATURE = b"PK\x03\x04"
 _ATTRS = "attrs"  # name of the array that holds JSON values
-_FORMS: Final = (b"\x89hdf", b"pk\x03\x04", b"\x89png", b"<!doctype html", b"id,rank1")
+# First bytes of what is written here, in small letters: what it is, and how its name may end
+_FORMS: Final[dict[bytes, tuple[str, tuple[str, ...]]]] = {
+    b"\x89hdf": ("a NetCDF file", (".nc",)),
+    b"pk\x03\x04": ("a workbook or an archive", (".xlsx", ".npz")),
+    b"\x89png": ("a picture", (".png",)),
+    b"<!doctype html": ("an HTML page", (".html", ".htm")),
+    b"id,rank1": ("a CSV table", (".csv", ".txt")),
+}
+_TEXT: Final = ("a text", (".txt", ".csv", ".json", ".toml"))
 _YOUNG: Final = 60.0  # seconds in which a file that is just made may not be locked yet
 _SEAL = b"\nbdfm sha256 "  # and the digest of all before it; readers of HDF5 ignore what follows their data
 
@@ -172,11 +180,14 @@ def write_bytes(path: str | Path, data: bytes | memoryview, *, anew: bool = Fals
 def replaceable(target: Path, begins: bytes = b"") -> None:
     """Raise where something stands that no file may replace: a folder, a pipe, a device, a file of a user.
 
-    ``begins``: first bytes of what is to take the name. A form that this package writes replaces its like.
+    ``begins``: first bytes of what is to take the name. A form that this package writes replaces its like,
+    and has a name that says nothing else.
     """
     if kind := no_file(target):
         raise FileError(f"{target}: this is {kind}. Give the name of a file.")
     form = next((f for f in _FORMS if begins.lower().startswith(f)), None)
+    if begins:
+        _named_for(target, _TEXT if form is None else _FORMS[form])
     if form is None or not os.path.isfile(target):
         return
     there = b""
@@ -186,6 +197,16 @@ def replaceable(target: Path, begins: bytes = b"") -> None:
         raise FileError(
             f"{target}: holds something else than what is to be written, and is left as it is. Give another"
             " name, or remove it."
+        )
+
+
+def _named_for(path: Path, form: tuple[str, tuple[str, ...]]) -> None:
+    """Raise where the end of a name says that the file holds something else; ends without a meaning pass."""
+    (what, ends), end = form, path.suffix.casefold()
+    said = next((kind for kind, own in (*_FORMS.values(), _TEXT) if end in own), None)
+    if said is not None and end not in ends:
+        raise FileError(
+            f"{path}: {what} is to be written, and the name says {said}. Let the name end in {ends[0]}."
         )
 
 
@@ -286,12 +307,12 @@ def _second_name(file: Path, name: Path) -> None:
         shutil.copy2(file, name, follow_symlinks=False)
 
 
-def check_target(path: str | Path) -> None:
-    """Raise ``FileError`` where a file could not be written; nothing is left of the try."""
+def check_target(path: str | Path, begins: bytes = b"") -> None:
+    """Raise ``FileError`` where a file that ``begins`` so could not be written; the try leaves nothing."""
     path = path_of(path)
     nameable(path)
     target = path.resolve()
-    replaceable(target)
+    replaceable(target, begins)
     # Named before it is made: a signal may come in between, and what is made is removed then.
     temporary = target.with_name(f"{_hidden(target)}{secrets.token_hex(4)}.tmp")
     try:

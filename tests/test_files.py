@@ -377,7 +377,7 @@ def test_killed_process_keeps_the_old_file(dataset, tmp_path):
     if child == 0:
         os.replace = lambda *args: os.kill(os.getpid(), signal.SIGKILL)
         try:
-            _files.write_bytes(path, b"half")
+            _files.write_bytes(path, b"\x89HDF half")
         finally:
             os._exit(0)
     assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
@@ -718,3 +718,29 @@ def test_values_that_are_still_to_be_computed_are_written():
     held = xr.Dataset({"a": (("x", "y"), np.arange(12.0).reshape(4, 3))})
     lazy = held.chunk({"x": 1})
     xr.testing.assert_identical(_netcdf.read_dataset(BytesIO(_netcdf.written({"/": lazy}, 1))), held)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        (
+            "new.nc",
+            b"ID,Rank1\n",
+            r"a CSV table is to be written, and the name says a NetCDF file.*end in \.csv",
+        ),
+        ("new.NC", b"seed = 1\n", "a text is to be written, and the name says a NetCDF file"),
+        ("new.csv", b"\x89HDF\r\n\x1a\n", r"a NetCDF file .* says a CSV table\. Let the name end in \.nc"),
+        ("new.toml", b"\x89HDF\r\n\x1a\n", "a NetCDF file .* says a text"),
+        ("new.xlsx", b"<!doctype html>", "an HTML page .* says a workbook or an archive"),
+        ("new.html", b"PK\x03\x04", "a workbook or an archive .* says an HTML page"),
+        ("new.png", b"{}", "a text .* says a picture"),
+    ],
+)
+def test_a_name_that_says_something_else_is_refused(name, data, said, tmp_path):
+    for write in (lambda p: _files.write_bytes(p, data), lambda p: _files.check_target(p, data)):
+        with pytest.raises(FileError, match=said):
+            write(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+    for other in ("new", "new.dat", "new.2021", ".nc"):
+        _files.write_bytes(tmp_path / other, data)
+        assert (tmp_path / other).read_bytes() == data

@@ -72,8 +72,12 @@ def _check_places(options: dict[str, Any], made_by: str) -> None:
 
     if isinstance(folder := options.get("out_dir"), Path):
         _folders.OutputFolder(folder, made_by=made_by).check()
-    files = [f for name in ("out_file", "submission") if isinstance(f := options.get(name), Path)]
-    for file in files:
-        _files.check_target(file)
-    if len({file.resolve() for file in files}) < len(files):
-        raise FileError(f"{files[0]}: two files are to be written to this name. Give another one.")
+    page, data = b"<!doctype html", b"\x89HDF"
+    begins = dict.fromkeys(("view", "edit", "decide"), data)
+    begins |= dict.fromkeys(("report", "track", "compare"), page) | {"roll": b"["}
+    first = {"out_file": begins.get(made_by, b""), "submission": b"ID,Rank1"}
+    files = {name: file for name in first if isinstance(file := options.get(name), Path)}
+    if len({file.resolve() for file in files.values()}) < len(files):
+        raise FileError(f"{files['out_file']}: two files are to be written to this name. Give another one.")
+    for name, file in files.items():
+        _files.check_target(file, first[name])

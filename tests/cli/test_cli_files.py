@@ -182,3 +182,28 @@ def test_what_a_view_of_a_volatility_does_is_in_the_sd(capsys):
     scaled, shifted = capsys.readouterr().out.split("2. ")
     assert "sd 5.0 -> 7.5 %" in scaled
     assert "sd" not in shifted
+
+
+@pytest.mark.parametrize(
+    ("words", "end"),
+    [
+        (["view", "x", "A > B", "--out", "new.csv"], ".nc"),
+        (["edit", "x", "delisted A", "--out", "new.html"], ".nc"),
+        (["decide", "x", "--out", "new.csv"], ".nc"),
+        (["decide", "x", "--submission", "new.nc"], ".csv"),
+        (["report", "x", "--out", "new.nc"], ".html"),
+        (["track", "x", "--prices", "x", "--out", "new.toml"], ".html"),
+        (["compare", "x", "--out", "new.csv"], ".html"),
+        (["roll", "x", "--origin", "2021-01-01", "--out", "new.nc"], ".txt"),
+    ],
+)
+def test_files_are_written_under_names_that_say_what_they_hold(
+    words, end, bdfm_command, tmp_path, monkeypatch
+):
+    """Before anything is read: what is named x is no file."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x").mkdir()
+    code, _, err = bdfm_command(*words)
+    assert code == 2
+    assert f"Let the name end in {end}." in " ".join(err.split())
+    assert [p.name for p in tmp_path.iterdir()] == ["x"]
