@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -46,7 +47,8 @@ def score(
         return
     equal = f"{result.equal_rps:.5f} is a fifth for everything"
     out.print(f"RPS {result.rps:.5f}  ({equal}; lower is better)")
-    out.print(f"IR  {result.ir:.5f}")
+    none = "none: it needs daily prices of a book that moves"
+    out.print(f"IR  {none if math.isnan(result.ir) else f'{result.ir:.5f}'}")
 
 
 COMMANDS = (score,)

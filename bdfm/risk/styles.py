@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from bdfm import _checks
 from bdfm._reading import counted
+from bdfm.data.features import spacing_days
+from bdfm.data.settings import DAILY_SPACING
 from bdfm.errors import DataError
 from bdfm.names import ASSET, FACTOR, PERIOD
 
@@ -67,7 +69,7 @@ def price_styles(
     Parameters
     ----------
     prices
-        (day, symbol) adjusted closes.
+        (day, symbol) adjusted closes, daily: weekly rows would make a year of five.
     days
         Days to compute them for; the last row of the table on or before each counts.
     styles
@@ -82,13 +84,19 @@ def price_styles(
     Raises
     ------
     DataError
-        Fewer than 253 rows of prices before the first day.
+        Fewer than 253 rows of prices before the first day, or prices that are not daily.
     UnknownLabelError
         An unknown style.
     """
     where = "styles"
     _checks.known(styles, list(STYLES), what="style", where=where)
     table = _checks.price_table(prices)
+    spacing = spacing_days(table)
+    if spacing > DAILY_SPACING:
+        raise DataError(
+            f"{where}: prices come about every {spacing} days, and {', '.join(styles)} count market days."
+            " Give daily closes."
+        )
     rows = table.index.searchsorted(pd.DatetimeIndex(days), side="right")
     if len(rows) and rows.min() < YEAR + 1:
         first = pd.DatetimeIndex(days)[int(rows.argmin())]

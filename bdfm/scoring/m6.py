@@ -20,6 +20,7 @@ from bdfm import _checks, _columns, _labels, _renamed, _tables
 from bdfm._reading import READING, counted
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.tables import Tables
+from bdfm.data.settings import DAILY_SPACING
 from bdfm.data.sources import Aliases, read_prices, read_records
 from bdfm.errors import DataError, DataWarning
 from bdfm.forecast.ranks import outcome_quantiles
@@ -115,8 +116,8 @@ def information_ratio(
 
     Sum of daily log portfolio returns over their sample standard deviation; not annualised. A daily
     portfolio return is Σ weight · simple return of the day, so that weights are restored each day and what
-    is not invested earns nothing. NaN when all daily returns are equal, or where the period has fewer than
-    two, as with monthly prices.
+    is not invested earns nothing. NaN when all daily returns are equal, where the period has fewer than two,
+    and where its prices are weekly or monthly: a sum over the sd of a week is another figure.
 
     Parameters
     ----------
@@ -150,7 +151,8 @@ def information_ratio(
 def _ratio(window: pd.DataFrame, weights: Floats) -> float:
     """Information ratio of weights (symbol,) on the columns of a window of ``_filled``."""
     where = "information ratio"
-    if len(window) < 3:  # monthly prices: no sd of one return
+    gaps = np.diff(window.index.to_numpy()) / np.timedelta64(1, "D")
+    if len(gaps) < 2 or np.median(gaps) > DAILY_SPACING:  # no sd, or that of a week
         return float("nan")
     daily = window.pct_change(fill_method=None).iloc[1:].to_numpy() @ weights
     if daily.min() <= -1:

@@ -218,6 +218,14 @@ def test_styles_by_hand_and_without_look_ahead(rng):
         price_styles(prices, days[[100]])
 
 
+def test_styles_count_market_days_and_not_weeks(rng):
+    """252 weeks are five years, and not the year of momentum and beta."""
+    weeks = pd.date_range("2015-01-02", periods=300, freq="W-FRI")
+    prices = pd.DataFrame(np.exp(rng.normal(0, 0.02, (300, 4)).cumsum(axis=0)), weeks, list("abcd"))
+    with pytest.raises(DataError, match="come about every 7 days, and momentum, beta count market days"):
+        price_styles(prices, weeks[[290]], styles=["momentum", "beta"])
+
+
 def test_styles_bear_days_without_a_close_and_not_weeks(rng):
     """A day without a close repeats the last one, as in a panel; one without any for weeks has no style."""
     days = pd.bdate_range("2019-01-01", periods=300)

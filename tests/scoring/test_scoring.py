@@ -297,6 +297,16 @@ def test_information_ratio_does_not_depend_on_units_and_order(prices):
     assert information_ratio(prices * np.arange(1, 11), weights[::-1], START, END) == pytest.approx(value)
 
 
+def test_weekly_prices_have_no_ratio(prices):
+    """A sum over the sd of a week is another figure than one over the sd of a day."""
+    days = pd.bdate_range(START, END)
+    few = days[[0, 1, 2, -1]]  # a market that is closed for long
+    weekly = pd.date_range(START, END, freq="W-FRI")
+    weights = {"A1": 1.0}
+    assert np.isfinite(information_ratio(prices.loc[few], weights, START, END))
+    assert np.isnan(information_ratio(prices.loc[weekly], weights, START, END))
+
+
 def test_a_constant_portfolio_has_no_ratio(prices):
     assert np.isnan(information_ratio(prices.assign(A1=5.0), {"A1": 1.0}, START, END))
 
