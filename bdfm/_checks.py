@@ -404,7 +404,7 @@ def storable(labels: Iterable[object], *, where: str) -> None:
 
 def printable(labels: Iterable[object], *, what: str, where: str) -> None:
     """Raise ``DataError`` for labels that no file or picture can show as they are."""
-    names = [str(x).strip() for x in labels]
+    names = list(dict.fromkeys(str(x).strip() for x in labels))
     bad = [ascii(x) for x in names if not x.isprintable() or x.count("$") > 1]  # pictures typeset $...$
     if bad:
         raise DataError(
@@ -412,7 +412,7 @@ def printable(labels: Iterable[object], *, what: str, where: str) -> None:
             f" ({first(bad)}). Rename them."
         )
     spelled: dict[str, str] = {}
-    for name in dict.fromkeys(names):
+    for name in names:
         other = spelled.setdefault(unicodedata.normalize("NFC", name), name)
         if other != name:
             raise DataError(

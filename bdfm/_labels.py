@@ -164,9 +164,9 @@ def by_symbol(weights: Mapping[Any, Any] | pd.Series[Any], *, where: str) -> dic
 
 
 def alike(name: str) -> str:
-    """Name without what people vary by chance: capitals, width, spaces, hyphens and underscores."""
-    plain = latin(name).casefold()
-    return " ".join(_HYPHEN.sub(" ", plain).split())
+    """Name without what people vary by chance: capitals, width, spaces, hyphens, "&" for and, a plural s."""
+    words = _HYPHEN.sub(" ", latin(name).casefold().replace("&", " and ")).split()
+    return " ".join(w[:-1] if len(w) > 3 and w[-1] == "s" and w[-2] != "s" else w for w in words)
 
 
 def nearly_one(names: Iterable[object]) -> list[list[str]]:

@@ -146,7 +146,7 @@ def test_groups_that_are_nearly_one(one, other, column):
     table = pd.DataFrame({"symbol": A, "asset_class": "s"})
     clean = pd.DataFrame({"symbol": A, "asset_class": "s"})
     table[column], clean[column] = [one, other] * 3, [one, "other"] * 3
-    found = [f for f in examine(Tables("check", universe=table)) if "capitals, spaces or hyphens" in f.seen]
+    found = [f for f in examine(Tables("check", universe=table)) if "hyphens or a plural" in f.seen]
     assert [f.seen.split(" differ")[0] for f in found] == [f"{column}: {one}, {other}"]
     assert not [f for f in examine(Tables("check", universe=clean)) if "capitals" in f.seen]
 
@@ -185,6 +185,11 @@ def test_what_is_alike():
     assert _labels.nearly_one(["A", "A-", "BBB", "BBB-", "-1", "1"]) == []  # ratings, codes
     assert _labels.nearly_one(["a", "A", "b", "b-c", "B_C", "a"]) == [["a", "A"], ["b-c", "B_C"]]
     assert _labels.nearly_one(["a", "ab", "abc"]) == []
+    assert _labels.nearly_one(["Oil & Gas", "Stock", "oil and gas", "Stocks"]) == [
+        ["Oil & Gas", "oil and gas"],
+        ["Stock", "Stocks"],
+    ]
+    assert _labels.nearly_one(["A", "As", "gas", "ga", "glass", "glas", "class"]) == []
 
 
 def test_a_file_of_another_kind_stays(tmp_path):

@@ -75,6 +75,10 @@ def _copy(noise):
     return make
 
 
+def _linked(prices, later):
+    return pd.concat([prices.loc[: later.index[0]].iloc[:-1], later])
+
+
 def _same(x):
     return 0 * x + x.iloc[0]
 
@@ -120,6 +124,12 @@ PRICES = {
     "fields by name": ("ohlcv", lambda p: p.rename(columns={"S1": "Open", "S2": "Close"}), "Open"),
     "fields of one symbol": ("ohlcv", lambda p: p.rename(columns={"S1": "SPY High", "S2": "SPY Low"}), "SPY"),
     "a volume": ("ohlcv", _volume, "S1"),
+    "indices begun anew": (
+        "begun-anew",
+        lambda p: _linked(p, 100 * p.iloc[300:] / p.iloc[300]),
+        "8 of 8 assets come to 100",
+    ),
+    "another currency": ("begun-anew", lambda p: _linked(p, 7.8 * p.iloc[300:]), "8 assets"),
     "a copy": ("twins", lambda p: p.assign(S7=3 * p["S2"]), "S7"),
     "a copy with rounding": ("twins", _copy(noise=1e-9), "S7"),
 }
@@ -146,6 +156,12 @@ WARNED = {
         "no-new-price",
         _changed("S6", slice(300, 316), lambda x: np.nan * x),
         "S6",
+    ),
+    "averages of five days": ("smoothed", lambda p: p.assign(S2=p["S2"].rolling(5).mean().bfill()), "S2"),
+    "prices between those of weeks": (
+        "smoothed",
+        lambda p: p.assign(S3=p["S3"].where(np.arange(len(p)) % 5 == 0).interpolate()),
+        "S3",
     ),
     "Sundays": ("time-zone", lambda p: p.set_axis(p.index - pd.Timedelta(days=1)), "Sundays"),
     "two days later": ("time-zone", lambda p: p.set_axis(p.index + pd.Timedelta(days=2)), "Mondays"),

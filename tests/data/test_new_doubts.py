@@ -213,3 +213,55 @@ def test_prices_that_are_not_daily_may_be_dated_by_the_end_of_their_period(monke
 def test_today_is_the_last_day_that_has_begun_anywhere():
     now = pd.Timestamp.now("UTC").tz_localize(None)
     assert now.normalize() <= calendar.today() <= now + pd.Timedelta(hours=14)
+
+
+# Columns that were computed
+
+
+@pytest.mark.parametrize("what", ["mean", "sum"])
+def test_a_column_of_totals_or_means(what):
+    prices = cases.clean_prices()
+    odd = prices.assign(All=getattr(prices, what)(axis=1).round(2))
+    assert seen("summary-column", prices=odd) == [f"All is the {what} of the 8 columns beside it"]
+    holes = odd.mask(np.random.default_rng(2).random(odd.shape) < 0.02)
+    holes["All"] = getattr(holes[prices.columns], what)(axis=1)  # of those that have a price
+    assert seen("summary-column", prices=holes)
+    assert not seen("summary-column", prices=odd.assign(All=1.002 * odd["All"]))
+    assert not seen("summary-column", prices=odd.drop(columns="S3"))
+    assert not seen("summary-column", prices=odd[["S0", "S1", "All"]])
+    assert not seen("summary-column", prices=pd.concat([odd.iloc[:600], prices.assign(All=99.0).iloc[600:]]))
+    universe = pd.DataFrame({"symbol": list(odd.columns), "asset_class": "x"})
+    with pytest.raises(DataError, match=r"\[summary-column\]"):
+        Panel.from_prices(odd, universe, origin=odd.index[-1])
+
+
+def test_prices_that_trend_or_repeat_are_not_smoothed():
+    """Not funds that accrue interest, not what rises nearly every day, not what stands still in between."""
+    prices = cases.clean_prices()
+    n = np.arange(len(prices))
+    noise = np.random.default_rng(6).standard_normal(len(prices))
+    interest = np.cumsum(1e-4 + 5e-5 * np.sin(n / 100))
+    prices["cash"] = 100 * np.exp(interest)
+    prices["trend"] = np.exp(np.cumsum(0.003 + 0.001 * noise))
+    prices["seldom"] = prices["S1"].where(n % 3 == 0).ffill()
+    assert not seen("smoothed", prices=prices)
+    assert not seen("smoothed", prices=prices.iloc[:150].rolling(5).mean().dropna())  # too few days to say
+    part = prices.drop(columns="seldom")
+    part.iloc[:230] = part.iloc[:230].rolling(10).mean().bfill()
+    assert not seen("smoothed", prices=part)  # a third of too few days
+    longer = pd.concat([part.iloc[:230]] * 2 + [prices] * 2)
+    longer = longer.set_axis(pd.bdate_range("2010-01-04", periods=len(longer)))
+    assert seen("smoothed", prices=longer[["S0", "S1", "S2"]])
+
+
+def test_days_on_which_a_market_moves_far_are_no_new_start():
+    prices = cases.clean_prices()
+    crash = prices.copy()
+    crash.iloc[300:] *= 0.55  # half of everything, on one day
+    assert not seen("begun-anew", prices=crash)
+    assert not seen("begun-anew", prices=crash.assign(S0=crash["S0"].round(-2)))
+    few = prices.copy()
+    few.iloc[300, :3] = 100.0  # three of eight
+    assert not seen("begun-anew", prices=few)
+    assert not seen("begun-anew", prices=100 * prices / prices.iloc[0])  # all begin there
+    assert not seen("begun-anew", prices=prices.round(-1))  # coarse prices meet by chance

@@ -13,7 +13,7 @@ import pandas as pd
 
 from bdfm import _checks
 from bdfm._symbols import Aliases
-from bdfm.data.doubts import calendar, factors, forms, members, pairs, prices, said, still
+from bdfm.data.doubts import calendar, computed, factors, forms, members, pairs, prices, said, still
 from bdfm.data.doubts.factors import against_assets
 from bdfm.data.doubts.finding import EVERYTHING, Finding, Findings, as_records
 from bdfm.data.doubts.pairs import shifted_factors
@@ -21,7 +21,17 @@ from bdfm.data.doubts.rule import RULES
 from bdfm.data.doubts.tables import Tables
 from bdfm.errors import DataError
 
-MODULES = (prices, forms, calendar, still, pairs, factors, members, said)  # importing them fills the registry
+MODULES = (
+    prices,
+    forms,
+    calendar,
+    still,
+    computed,
+    pairs,
+    factors,
+    members,
+    said,
+)  # importing them fills the registry
 
 
 def check_accept(accept: Collection[str], *, where: str = "accept") -> tuple[str, ...]:
