@@ -213,6 +213,12 @@ def _checked_submission(
 ) -> pd.DataFrame:
     """Submission with numbers as floats, after all checks of ``read_submission``."""
     table = table.rename(columns=lambda c: str(c).strip())
+    if {*RANKS, "ID"} <= set(table.columns) and "Decision" not in table:
+        raise DataError(
+            f"{where}: no column Decision. Where nothing is decided, give each asset"
+            f" {MIN_EXPOSURE / max(len(table), 1):.5f}; bdfm.ranked_probability_score takes probabilities"
+            " alone."
+        )
     _checks.has_columns(table, COLUMNS, where=where)
     table = table[list(COLUMNS)].reset_index(drop=True)
     table["ID"] = table["ID"].astype(str).str.strip()
@@ -231,12 +237,25 @@ def _checked_submission(
     numbers: pd.DataFrame = (
         table[[*RANKS, "Decision"]].apply(pd.to_numeric, errors="coerce").astype(np.float64)
     )
-    _refuse(~(numbers.abs() < np.inf).all(axis=1), symbols, f"{where}: a number is missing or not finite")
+    known = (numbers.abs() < np.inf).all(axis=1)
+    _refuse(~known, symbols, f"{where}: a number is missing or not finite", "Give all of them.")
     ranks = numbers[list(RANKS)]
-    _refuse(((ranks < 0) | (ranks > 1)).any(axis=1), symbols, f"{where}: a probability is not within 0 and 1")
-    off = (ranks.sum(axis=1) - 1).abs() > SUM_TOLERANCE
-    _refuse(off, symbols, f"{where}: the five probabilities do not sum to 1")
+    sums = ranks.sum(axis=1)
+    percent = bool(((sums - 100).abs() < 1).all())  # rounded to a tenth of a percent, say
+    outside = ((ranks < 0) | (ranks > 1)).any(axis=1)
+    advice = "They are in percent: divide them by 100." if percent else "Correct them."
+    _refuse(outside, symbols, f"{where}: a probability is not within 0 and 1", advice)
+    off = (sums - 1).abs() > SUM_TOLERANCE
+    said = f"{where}: the five probabilities do not sum to 1 within {SUM_TOLERANCE:g}"
+    if off.any():
+        said += f", but to {sums[off].iloc[0]:.6g}"
+    _refuse(off, symbols, said, "Divide each row by its sum, unless they are of something else.")
     exposure = float(numbers["Decision"].abs().sum())
+    if exposure == 0:
+        raise DataError(
+            f"{where}: all decisions are 0, and their absolute values sum to {MIN_EXPOSURE:g} at least."
+            f" Where nothing is decided, give each asset {MIN_EXPOSURE / len(table):.5f}."
+        )
     if not MIN_EXPOSURE - EXPOSURE_TOLERANCE <= exposure <= MAX_EXPOSURE + EXPOSURE_TOLERANCE:
         raise DataError(
             f"{where}: absolute decisions sum to {exposure:.5f}, expected {MIN_EXPOSURE:g} to"
@@ -246,9 +265,10 @@ def _checked_submission(
     return numbers
 
 
-def _refuse(bad: pd.Series[bool], symbols: pd.Series[str], message: str) -> None:
+def _refuse(bad: pd.Series[bool], symbols: pd.Series[str], message: str, advice: str) -> None:
     if bad.any():
-        raise DataError(f"{message} in {bad.sum()} of {len(bad)} rows ({_checks.first(symbols[bad])}).")
+        named = _checks.first(symbols[bad])
+        raise DataError(f"{message}, in {bad.sum()} of {len(bad)} rows ({named}). {advice}")
 
 
 @dataclass(frozen=True, repr=False, eq=False)

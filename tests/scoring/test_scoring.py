@@ -357,14 +357,21 @@ def test_symbols_stay_texts(tmp_path):
         (
             lambda s: s.assign(Rank1="much"),
             DataError,
-            r"(not finite in 10 of 10 rows \(A0, A1)|(10 values are not a number \(A0 in row 1)",
+            r"(not finite, in 10 of 10 rows \(A0, A1)|(10 values are not a number \(A0 in row 1)",
         ),
         (lambda s: s.assign(Rank1=np.nan), DataError, "a number is missing or not finite"),
-        (lambda s: s.assign(Rank1=s["Rank1"] + 0.001), DataError, "five probabilities do not sum to 1 in 10"),
+        (
+            lambda s: s.assign(Rank1=s["Rank1"] + 0.001),
+            DataError,
+            "sum to 1 within 0.0001, but to 1.001, in 10 of",
+        ),
+        (lambda s: s.drop(columns="Decision"), DataError, "no column Decision. .* each asset 0.02500;"),
+        (lambda s: s.assign(Decision=0), DataError, "all decisions are 0, and .* give each asset 0.02500"),
+        (lambda s: s.assign(**(100 * s.filter(like="Rank"))), DataError, r"\(A0, .* They are in percent"),
         (
             lambda s: s.assign(Rank1=-0.1, Rank2=s["Rank2"] + s["Rank1"] + 0.1),
             DataError,
-            "a probability is not within 0 and 1 in 10 of 10 rows",
+            r"a probability is not within 0 and 1, in 10 of 10 rows \(A0.*\). Correct them",
         ),
         (
             lambda s: s.assign(Decision=0.01),
