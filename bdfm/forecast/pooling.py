@@ -15,11 +15,13 @@ import numpy as np
 
 from bdfm.forecast.entropy import minimum_relative_entropy
 from bdfm.forecast.moments import Moment, Tail
+from bdfm.forecast.return_views import ReturnView
 from bdfm.forecast.sample import Floats, Row, Sample
-from bdfm.forecast.view import View
+from bdfm.forecast.view import SIGN, View
 
 STAGES: Final = (2, 3)  # after the expectations, which are the first
 TOLERANCE: Final = 1e-8  # of a standard deviation relative to itself, of a correlation, of a shortfall
+ROUNDING: Final = 1e-7  # of a return, by which means that depend on each other may differ
 _TO_AND_FRO: Final = 1e-6
 _MAX_ROUNDS: Final = 100
 _MAX_SETS: Final = 100  # of bounds, tried where they contradict each other
@@ -30,6 +32,8 @@ def pooled(views: Sequence[View], sample: Sample, prior: Floats) -> Floats | Non
 
     The order of the views does not matter.
     """
+    if not means_agree(views):
+        return None
     rows = [row for v in views for row in v.rows(sample)]
     tails = [tail for v in views for tail in v.tails(sample)]
     first = _solve(rows, tails, prior)
@@ -42,6 +46,32 @@ def pooled(views: Sequence[View], sample: Sample, prior: Floats) -> Floats | Non
             moments = [v.moment(sample, first, weights) for v in known]
             weights = _stage(rows, tails, moments, prior)
     return weights
+
+
+def means_agree(views: Sequence[View]) -> bool:
+    """Whether any expected returns of the assets are as all constraints on expected returns say.
+
+    Of A = 2 % and B = 3 %, A - B = 1 % follows neither from these draws nor from others. Draws would find
+    weights nevertheless, all on the few that are cut: a difference is not cut where its sides are.
+    """
+    said = [v for v in views if isinstance(v, ReturnView)]
+    assets = sorted({a for v in said for a in v.portfolio})
+    held = np.array([[v.portfolio.get(a, 0.0) for a in assets] for v in said])
+    if len(said) < 2 or np.linalg.matrix_rank(held) == len(said):
+        return True
+    from scipy.optimize import linprog  # takes a while, and few views depend on each other
+
+    stated, sign = np.array([v.mean for v in said]), np.array([SIGN[v.sense] for v in said])
+    sides = [(sign >= 0, -1.0), (sign <= 0, 1.0)]  # not below what is stated, not above
+    a = np.vstack([side * held[use] for use, side in sides])
+    b = np.concatenate([side * stated[use] for use, side in sides])
+    found = linprog(  # least violation, beside the expected returns
+        np.r_[np.zeros(len(assets)), 1.0],
+        A_ub=np.column_stack([a, -np.ones(len(a))]),
+        b_ub=b,
+        bounds=[(None, None)] * len(assets) + [(0, None)],
+    )
+    return found.status != 0 or float(found.x[-1]) <= ROUNDING * max(1.0, float(np.abs(held).max()))
 
 
 def _stage(

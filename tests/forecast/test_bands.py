@@ -345,3 +345,40 @@ def test_bounds_on_events_inside_each_other_are_kept(seed):
     assert (w[w > 0] * np.log(w[w > 0] / prior[w > 0])).sum() == pytest.approx(
         found.relative_entropy, abs=1e-7
     )
+
+
+# Expected returns that depend on each other
+
+
+DEPENDENT = [
+    (["A = 2%", "B = 1%", "A - B = 1%"], True),
+    (["A = 2%", "B = 1%", "A - B = 1.1%"], False),
+    (["A = 2%", "B = 1%", "B - A = 1%"], False),
+    (["A = 2% +- 6%", "A - B = 1%", "B - C = -1%", "A - C = 0.5%"], False),
+    (["A = 2%", "B = 1%", "0.5 A + 0.5 B = 1.5%"], True),
+    (["A = 2%", "B = 1%", "0.5 A + 0.5 B = 1.6%"], False),
+    (["A >= 2%", "B <= 1%", "A - B >= 1%"], True),
+    (["A >= 2%", "B <= 1%", "A - B <= 0.9%"], False),
+    (["A >= 2%", "B <= 1%", "A - B <= 1%"], True),
+    (["A = 2%", "B = 1%", "C - D = 1%", "A - B >= 0.5%"], True),
+]
+
+
+@pytest.mark.parametrize(("texts", "agree"), DEPENDENT)
+@pytest.mark.parametrize("n", [4000, 20_000])
+def test_expected_returns_that_contradict_each_other(texts, agree, n):
+    """Draws beyond 10,000 are cut at their ends, of which weights that satisfy all were made."""
+    views, forecast = [v.parse(t, **C) for t in texts], made(n)
+    if agree:
+        forecast.with_views(*views)
+        forecast.with_views(*views[::-1])
+        return
+    for order in (views, views[::-1]):
+        with pytest.raises(InfeasibleViewError, match=r"contradicts the view.*no weighting of the draws"):
+            forecast.with_views(*order)
+    by_two = [
+        views[0].model_copy(update={"by": "Ann"}),
+        *(x.model_copy(update={"by": "Ben"}) for x in views[1:]),
+    ]
+    if len(texts) == 3:
+        forecast.with_views(*by_two)  # opinions of two people may differ

@@ -123,7 +123,8 @@ def begun_anew(tables: Tables) -> Iterator[Finding]:
             names = tuple(series.names[c] for c in shared)
             yield Finding(
                 "begun-anew", "refuse", "prices", names, (day,),
-                f"{len(names)} of {moved.sum()} assets come to {price:g} on {day}, from other prices",
+                f"{len(names)} of {counted(int(moved.sum()), 'asset')} come to {price:g} on {day}, from other"
+                " prices",
                 "Indices that begin anew have a step there which is no return.",
                 "Link what comes after to what was before, or leave the earlier part out.",
             )  # fmt: skip
@@ -131,7 +132,7 @@ def begun_anew(tables: Tables) -> Iterator[Finding]:
             yield Finding(
                 "begun-anew", "refuse", "prices", (), (day,),
                 f"the prices of {day} are {np.exp(middle):.3g} times those before, at the median of"
-                f" {moved.sum()} assets",
+                f" {counted(int(moved.sum()), 'asset')}",
                 "No market moves so on a day: they are in another currency or unit, or begin anew.",
                 "Bring both parts to one.",
             )  # fmt: skip
