@@ -581,6 +581,12 @@ def test_earnings_outside_the_universe_are_counted(prices, universe):
     with pytest.warns(DataWarning, match=message):
         panel = make(prices, universe, earnings=earnings)
     assert panel.dataset.earnings.sum() == 1
+    other = earnings.assign(symbol=earnings["symbol"].str.lower())[1:2]
+    message = (
+        r"1 announcement of 1 symbol outside the universe is ignored \(aa\)\. None of its assets has one"
+    )
+    with pytest.warns(DataWarning, match=message):
+        make(prices, universe, earnings=other)
 
 
 def test_bad_earnings(prices, universe):
