@@ -170,7 +170,7 @@ def test_scores_know_no_order_of_assets():
         lambda f, y: variogram_score(f.draws, y),
         lambda f, y: dawid_sebastiani_score(f.draws, y),
         lambda f, y: energy_score(f.draws, y, seed=1),
-        lambda f, y: Calibration.from_forecasts([(f, y)], seed=1).uniformity(),
+        lambda f, y: Calibration.from_forecasts([(f, y)], seed=1).uniformity,
     ):
         assert float(score(other, came[OTHER])) == pytest.approx(float(score(one, came)), rel=1e-6)
 

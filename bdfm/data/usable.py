@@ -63,8 +63,8 @@ def earnings_flags(
     if len(outside):
         names = outside.unique()
         warnings.warn(
-            f"earnings: {counted(len(outside), 'announcement')} of {counted(len(names), 'symbol')} outside the"
-            f" universe {'is' if len(outside) == 1 else 'are'} ignored ({_checks.first(names)})."
+            f"earnings: {counted(len(outside), 'announcement')} of {counted(len(names), 'symbol')} outside"
+            f" the universe {'is' if len(outside) == 1 else 'are'} ignored ({_checks.first(names)})."
             + ("" if (asset >= 0).any() else " None of its assets has one: are symbols written as in it?"),
             DataWarning,
             stacklevel=3,

@@ -263,5 +263,12 @@ def test_days_on_which_a_market_moves_far_are_no_new_start():
     few = prices.copy()
     few.iloc[300, :3] = 100.0  # three of eight
     assert not seen("begun-anew", prices=few)
+    middle = prices.iloc[:, 1:].copy()
+    middle.iloc[300:] *= 1.3  # a day on which all move far
+    middle.iloc[300, 2:5] = middle.iloc[300].median()  # three of seven, in the middle of the others
+    assert not seen("begun-anew", prices=middle)
+    coarse = (10 * prices.iloc[:, :3] / prices.iloc[0, :3]).round()
+    assert (coarse.nunique(axis=1) == 1).sum() > 10
+    assert not seen("begun-anew", prices=coarse)
     assert not seen("begun-anew", prices=100 * prices / prices.iloc[0])  # all begin there
     assert not seen("begun-anew", prices=prices.round(-1))  # coarse prices meet by chance
