@@ -154,7 +154,7 @@ def book_of(request: Request, *, say: Callable[..., None] = lambda *_: None) -> 
     against = None if r.benchmark is None else _benchmark(r, r.benchmark, symbols)
     members = None if r.universe is None else read_universe(r.universe, aliases=r.aliases)
     known = None if r.factors is None else read_factors(r.factors, unit=r.unit.value, **forms, accept=None)
-    _for_cross_section(r)
+    _files_without_a_model(r)
     say(weights, members, known)
     groups = read_groups(r.sectors, r.countries, r.estimation, symbols=symbols, aliases=r.aliases, say=say)
     taken = [*r.only, *([] if members is None else members["symbol"])]
@@ -234,7 +234,7 @@ def _horizon(r: Request, length: Span) -> float:
     return usual_horizon(length, chosen=chosen) if r.horizon is None else r.horizon
 
 
-def _for_cross_section(r: Request) -> None:
+def _files_without_a_model(r: Request) -> None:
     """Refuse files that no model asked for would read."""
     files = {"--sectors": r.sectors, "--countries": r.countries, "--estimation": r.estimation}
     given = [name for name, path in files.items() if path is not None]
@@ -242,6 +242,11 @@ def _for_cross_section(r: Request) -> None:
         raise DataError(
             f"{', '.join(given)}: for the cross-sectional model alone, which --model leaves out. Add --model"
             f" {Kind.CROSS_SECTIONAL.value}, or leave the file out."
+        )
+    if r.factors is not None and r.kinds and Kind.TIME_SERIES not in r.kinds and r.exposures is None:
+        raise DataError(
+            "--factors: for the time-series model and --exposures, which are left out. Add --model"
+            f" {Kind.TIME_SERIES.value}, or leave the file out."
         )
 
 

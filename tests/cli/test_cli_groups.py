@@ -102,6 +102,11 @@ def test_files_that_no_model_reads_are_refused(files, bdfm_command, command):
     )  # fmt: skip
     assert code == 2
     assert "--countries, --estimation: for the cross-sectional model alone" in " ".join(err.split())
+    code, _, err = bdfm_command(
+        command, "--prices", files / "prices.csv", "--model", "statistical", "--factors", files / "prices.csv"
+    )  # fmt: skip
+    assert code == 2
+    assert "--factors: for the time-series model and --exposures, which are left out" in " ".join(err.split())
 
 
 SHARES = "symbol,country,share\nA,US,0.7\nA,CH,0.3\nB,US,1\n"
