@@ -21,6 +21,7 @@ Floats = NDArray[np.float64]
 
 TOTAL_LOSS: Final = -1.0
 GIVE_SIMPLE: Final = "Give simple returns as decimals: exp(log return) - 1, 0.01 for 1 %."
+_SOME, _GAIN = 20, 0.5  # draws of which no asset has a loss, and their median from which they are no returns
 _ROUNDING: Final = 1e-6  # single precision rounds a return near -1 by less than this
 
 
@@ -54,6 +55,18 @@ def check_returns(returns: NDArray[Any], labels: Sequence[str], *, where: str, r
         raise DataError(
             f"{where}: {low.sum()} of {returns.size} simple returns are below -1 ({names}; lowest"
             f" {lowest:.4g}); nobody loses more than everything. {remedy}"
+        )
+
+
+def check_no_gross_returns(returns: NDArray[Any], *, where: str, remedy: str) -> None:
+    """Raise ``DataError`` for draws (draw, asset) of which none is a loss and the median a gain of half."""
+    some = returns[:_SOME]
+    if len(some) < _SOME or not (some > 0).all() or float(np.median(some)) < _GAIN:
+        return
+    if all((returns[here] > 0).all() for here in _blocks.blocks(returns)):
+        raise DataError(
+            f"{where}: none of {returns.size:,} simple returns is a loss, and half of them are gains of"
+            f" {float(np.median(some)):.4g} and more: they are gross returns, 1 + r, or prices. {remedy}"
         )
 
 

@@ -284,7 +284,7 @@ class Forecast(Actions, NoArray):
         changes = f", {counted(len(self.records), 'change')}" if self.records else ""
         return (
             f"<Forecast {self.origin:%Y-%m-%d} to {self.end:%Y-%m-%d}: {counted(len(self.assets), 'asset')},"
-            f" {self.n_draws:,} draws{weighted}{changes}>"
+            f" {counted(self.n_draws, 'draw')}{weighted}{changes}>"
         )
 
     def _repr_html_(self) -> str:

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from bdfm import _blocks, _checks, _labels
 from bdfm._reading import counted, short
 from bdfm.errors import DataError
-from bdfm.forecast.columns import GIVE_SIMPLE, Floats, check_returns
+from bdfm.forecast.columns import GIVE_SIMPLE, Floats, check_no_gross_returns, check_returns
 from bdfm.forecast.entropy import effective_number
 from bdfm.forecast.ranks import normalised_weights, quantile_probabilities
 from bdfm.names import ASSET, DRAW
@@ -90,6 +90,7 @@ class State:
         ready = take_over and raw.dtype == np.float32 and raw.flags.c_contiguous
         draws = raw if ready else _single(raw)
         check_returns(draws, labels, where=where, remedy=GIVE_SIMPLE)
+        check_no_gross_returns(draws, where=where, remedy=GIVE_SIMPLE)
         shares = normalised_weights(weights, len(raw), where=where, of=returns)
         return cls(draws, shares, labels, classes, titles)
 

@@ -19,6 +19,8 @@ from bdfm.forecast.view import Semantics, View
 _NUMBER = rf"{_numerals.NUMBER}\s*%?"
 _SYMBOL = rf"(?:{IN_QUOTES}|{NO_QUOTE}[^\s(),:=<>%]+)"
 _RELATION = {"=": "equal", ">=": "at_least", "<=": "at_most"}
+_SIGNS = str.maketrans({"≥": ">=", "≤": "<=", "＝": "=", "＞": ">", "＜": "<", "％": "%"})
+_STRICT = re.compile(rf"(?P<left>.+?)\s*(?P<relation>[<>])\s*(?P<value>{_NUMBER})")
 _STATEMENT = re.compile(
     rf"(?P<left>.+?)\s*(?P<relation>>=|<=|=)\s*(?P<mean>{_NUMBER})\s*(?P<times>x)?"
     rf"(?:\s*(?:±|\+-|\+/-)\s*(?P<sd>{_NUMBER}))?"
@@ -43,8 +45,8 @@ def parse(text: str, *, semantics: Semantics, confidence: float = 1.0, by: str =
 
     Operators stand between spaces, since symbols such as BF-B contain them, and a symbol that has spaces
     stands in quotes: ``'AAPL US Equity' = 2% +- 10%``. Numbers are decimals,
-    or percentages with a % sign; ``TLT=0.02,0.10`` is ``TLT = 2% +- 10%``. ``semantics``, ``confidence`` and
-    ``by`` are those of the view.
+    or percentages with a % sign; ``TLT=0.02,0.10`` is ``TLT = 2% +- 10%``, and ``≥`` is ``>=``.
+    ``semantics``, ``confidence`` and ``by`` are those of the view.
 
     Examples
     --------
@@ -56,7 +58,7 @@ def parse(text: str, *, semantics: Semantics, confidence: float = 1.0, by: str =
     0.7
     """
     common: dict[str, Any] = {"semantics": semantics, "confidence": confidence, "by": by}
-    line = _numerals.with_minus(text.strip())
+    line = _numerals.with_minus(text.strip().translate(_SIGNS))
     if found := _ORDERING.fullmatch(line):
         return Ordering(
             above=unquoted(found["above"]),
@@ -150,8 +152,8 @@ def _weights(text: str) -> dict[str, float]:
 
 def _not_understood(text: str) -> DataError:
     return DataError(
-        f"view {quoted(text)}: not understood.{quote_fault(text)}{_comma_fault(text)} Forms:"
-        f" {'; '.join(FORMS)}. A symbol with"
+        f"view {quoted(text)}: not understood.{quote_fault(text)}{_comma_fault(text)}{_strict_fault(text)}"
+        f" Forms: {'; '.join(FORMS)}. A symbol with"
         " spaces stands in quotes: 'AAPL US Equity' = 2% +- 10%."
     )
 
@@ -160,6 +162,14 @@ def _comma_fault(text: str) -> str:
     """That numbers have decimal points, with a space before it; blank where there is no comma in one."""
     found = re.search(r"(?<![\w.])\d+,\d+(?![\w.])", text)
     return f" Numbers have a decimal point: {found[0].replace(',', '.')}, not {found[0]}." if found else ""
+
+
+def _strict_fault(text: str) -> str:
+    """That a bound has an equals sign too; blank where there is no bound without one."""
+    found = _STRICT.fullmatch(_numerals.with_minus(text.strip().translate(_SIGNS)))
+    if found is None:
+        return ""
+    return f" A bound is written {found['left']} {found['relation']}= {found['value']}."
 
 
 def _number(text: str) -> float:

@@ -98,7 +98,7 @@ class Decision:
     def __repr__(self) -> str:
         n = int((self.weights != 0).sum())
         exposure = self.weights.abs().sum()
-        return f"<Decision by {self.settings.name}: {n} assets, exposure {exposure:g}>"
+        return f"<Decision by {self.settings.name}: {counted(n, 'asset')}, exposure {exposure:g}>"
 
     def _repr_html_(self) -> str:
         held = self.weights[self.weights != 0].to_frame("weight")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bdfm import _blocks, _checks, _labels
 from bdfm._figures import pyplot
+from bdfm._reading import counted
 from bdfm._strict import strict
 from bdfm._symbols import is_cash
 from bdfm.errors import DataError
@@ -62,7 +63,7 @@ class PortfolioRisk:
         rows = ", ".join(
             f"{name} {row['value']:.2%} ± {row['mc_error']:.2%}" for name, row in self.table.iterrows()
         )
-        return f"<PortfolioRisk of {len(self.contributions)} assets: {rows}>"
+        return f"<PortfolioRisk of {counted(len(self.contributions), 'asset')}: {rows}>"
 
     def _repr_html_(self) -> str:
         percent = "{:.2%}".format

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from bdfm import _checks
+from bdfm._reading import counted
 from bdfm._statistics import p_text
 from bdfm._strict import strict
 from bdfm.errors import DataError
@@ -61,7 +62,7 @@ class Pricing:
     def __repr__(self) -> str:
         beyond = int((self.alphas["p_value"] < 0.05).sum())
         return (
-            f"<Pricing of {len(self.alphas)} assets: {beyond} alphas with p < 5 %; all zero:"
+            f"<Pricing of {counted(len(self.alphas), 'asset')}: {beyond} alphas with p < 5 %; all zero:"
             f" F{self.grs_freedom} = {self.grs:.2f}, {p_text(self.grs_p_value)}>"
         )
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from bdfm import _checks
 from bdfm._figures import new_figure
+from bdfm._reading import counted
 from bdfm._strict import strict
 from bdfm.errors import DataError
 from bdfm.names import ASSET
@@ -58,7 +59,8 @@ class Components:
 
     def __repr__(self) -> str:
         shares = ", ".join(f"{100 * s:.1f} %" for s in self.table["share"].head(3))
-        return f"<Components of {len(self.loadings)} assets: {shares}, ...; factors: {self.bai_ng} by IC_p2>"
+        assets = counted(len(self.loadings), "asset")
+        return f"<Components of {assets}: {shares}, ...; factors: {self.bai_ng} by IC_p2>"
 
     def _repr_html_(self) -> str:
         return f"<p>{self!r}</p>".replace("<Comp", "&lt;Comp") + self.table.head(20).to_html(border=0)

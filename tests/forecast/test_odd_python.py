@@ -93,3 +93,19 @@ def test_what_is_a_whole_number(value):
 def test_what_accepts_nothing(value):
     with pytest.raises(DataError, match="a list of RULE or RULE:SYMBOL was expected"):
         check_accept(value)
+
+
+@pytest.mark.parametrize("made", [lambda r: 1 + r, lambda r: 100 * (1 + r)], ids=["gross returns", "prices"])
+def test_draws_that_are_gross_returns_or_prices(made):
+    rng = np.random.default_rng(1)
+    returns = np.clip(0.05 * rng.standard_normal((400, 5)), -0.5, None)
+    given = {"assets": list("ABCDE"), "asset_class": ["x"] * 5, "origin": "2022-02-04", "end": "2022-03-04"}
+    with pytest.raises(DataError, match=r"none of 2,000 simple returns is a loss.*1 \+ r, or prices\. Give"):
+        Forecast.from_draws(made(returns), **given)
+    for right in (returns, np.abs(returns), 0.4 + returns, (1 + returns)[:10]):
+        Forecast.from_draws(right, **given)
+
+
+def test_one_of_anything_is_told_as_one():
+    given = {"assets": list("AB"), "asset_class": ["x"] * 2, "origin": "2022-02-04", "end": "2022-03-04"}
+    assert "2 assets, 1 draw>" in repr(Forecast.from_draws(np.array([[0.01, 0.02]]), **given))

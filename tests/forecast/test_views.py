@@ -591,3 +591,19 @@ def test_shares_of_nobody():
     view = v.parse("SPY = 1%", semantics="constraint")
     with pytest.raises(UnknownLabelError, match="unknown person Ann: no view says by whom it is"):
         make(1000).with_views(view, shares={"Ann": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [("AA ≥ 2%", "AA >= 2%"), ("AA - BB ≤ −1%", "AA - BB <= -1%"), ("AA ＝ 2％ ± 5％", "AA = 2% +- 5%"),
+     ("P(AA ＜ -5%) = 0.1", "P(AA < -5%) = 0.1"), ("AA ＞ BB : 70％", "AA > BB : 0.7")],
+)  # fmt: skip
+def test_signs_of_other_keyboards(text, plain):
+    one, other = (v.parse(t, semantics="constraint") for t in (text, plain))
+    assert one == other
+
+
+@pytest.mark.parametrize("text", ["AA > 2%", "AA ＞ 2%"])
+def test_a_bound_without_an_equals_sign_is_told_how_it_is_written(text):
+    with pytest.raises(DataError, match=r"not understood\. A bound is written AA >= 2%\. Forms"):
+        v.parse(text, semantics="constraint")
