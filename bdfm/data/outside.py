@@ -18,12 +18,13 @@ MARKET_DAYS: Final = 252  # of the year that volatilities are quoted for
 PRIOR_PERIODS: Final = 6.0  # periods that the assets' common level counts in an asset's own
 _USUAL: Final = (0.01, 3.0)  # annual volatilities whose median is believed; outside, the unit is another
 _CELL: Final = (1e-4, 20.0)  # what a single one can be: 0.01 % of a bill or a peg, 2,000 % of a squeeze
-# times the realised one, at the median: daily ones are 16 times too small, percent 100 too large
-_APART: Final = 5.0
+# times the realised one, at the median: daily ones are a sixteenth, monthly ones 0.29, variances often a
+# fifth, percent a hundred; of a calm target of a takeover it may be several times what the price moves
+_APART: Final = (1 / 3, 5.0)
 _MIN_PERIODS: Final = 6  # of which the median is believed
 _UNIT: Final = (
     "Annual volatilities in decimals were expected, 0.25 for 25 %: divide percentages by 100, multiply daily"
-    " ones by the root of 252."
+    " ones by the root of 252 and monthly ones by that of 12, take the root of variances."
 )
 
 
@@ -76,7 +77,7 @@ def outside_volatility(
     ``table`` (day, symbol): values known at the end of their day. ``starts`` ascend.
 
     Raises ``DataError`` for an asset whose values are more than five times the realised ones, or less than a
-    fifth, at the median over its periods: their unit is another.
+    third, at the median over its periods: their unit is another.
     """
     days = day_numbers(pd.DatetimeIndex(table.index))
     given = table.reindex(columns=symbols).to_numpy(dtype=np.float64)
@@ -94,7 +95,7 @@ def outside_volatility(
     for name, own in zip(symbols, gap.T, strict=True):
         own = own[np.isfinite(own)]
         apart = float(np.median(own) + np.log(row_days) / 2) if len(own) >= _MIN_PERIODS else 0.0
-        if abs(apart) > np.log(_APART):
+        if not np.log(_APART[0]) <= apart <= np.log(_APART[1]):
             raise DataError(
                 f"volatility: {name}'s is {np.exp(apart):.3g} times what its price moved by, at the median of"
                 f" {counted(len(own), 'period')}. {_UNIT}"

@@ -71,7 +71,8 @@ def means_agree(views: Sequence[View]) -> bool:
         b_ub=b,
         bounds=[(None, None)] * len(assets) + [(0, None)],
     )
-    return found.status != 0 or float(found.x[-1]) <= ROUNDING * max(1.0, float(np.abs(held).max()))
+    least = np.inf if found.x is None else float(found.x[-1])  # it is feasible, and bounded from below
+    return least <= ROUNDING * max(1.0, float(np.abs(held).max()))
 
 
 def _stage(

@@ -19,7 +19,7 @@ from bdfm import _blocks, _labels
 from bdfm._checks import at_least
 from bdfm._kernels import kept
 from bdfm._labels import Own, own_labels
-from bdfm._reading import short
+from bdfm._reading import counted, short
 from bdfm._strict import strict
 from bdfm._threads import in_order
 from bdfm.errors import DataError
@@ -151,7 +151,9 @@ def quantile_probabilities(
         values = values.astype(np.float64)
     n_bad = sum(int(values[here].size - np.isfinite(values[here]).sum()) for here in _blocks.blocks(values))
     if n_bad:
-        raise DataError(f"{where}: {n_bad} returns are NaN or infinite.")
+        raise DataError(
+            f"{where}: {counted(n_bad, 'return is', 'returns are')} NaN or infinite. Leave these assets out."
+        )
     n_quantiles = at_least(n_quantiles, 2, what="n_quantiles", where=where)
     n_draws, n_assets = values.shape
     # Weights of 1 make equal-weight totals exact counts.

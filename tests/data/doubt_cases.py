@@ -173,6 +173,8 @@ FACTORS = {
     "percent": ("factor-unit", lambda f: 100 * f, "SMB"),
     "decimals read as percent": ("factor-unit", lambda f: f / 100, "SMB"),
     "one column in percent": ("factor-unit", lambda f: f.assign(HML=100 * f["HML"]), "HML"),
+    "gross returns": ("factor-unit", lambda f: 1 + f, "SMB has no loss"),
+    "one gross column": ("factor-unit", lambda f: f.assign(HML=1 + f["HML"]), "HML has no loss"),
     "one column too small": ("factor-unit", lambda f: f.assign(HML=f["HML"] / 100), "HML"),
     "a rate in percent": ("factor-unit", lambda f: f.assign(RF=0.01 + 0.001 * (np.arange(len(f)) % 2)), "RF"),
     "twice": ("collinear-factors", lambda f: f.assign(SPY=f["Mkt-RF"]), "SPY"),

@@ -11,7 +11,8 @@ from bdfm.data.doubts.pairs import shifted_days
 from bdfm.data.doubts.tables import Tables
 from bdfm.data.panel import Panel
 from bdfm.data.sources import demo, read_prices
-from bdfm.errors import DataError
+from bdfm.errors import DataError, DataWarning
+from bdfm.risk import StatisticalEstimator
 
 NEW = ("summary-row", "shifted-days")
 
@@ -272,3 +273,22 @@ def test_days_on_which_a_market_moves_far_are_no_new_start():
     assert not seen("begun-anew", prices=coarse)
     assert not seen("begun-anew", prices=100 * prices / prices.iloc[0])  # all begin there
     assert not seen("begun-anew", prices=prices.round(-1))  # coarse prices meet by chance
+
+
+# Returns that are none
+
+
+def test_returns_that_are_gross_or_added_up():
+    returns = cases.clean_prices().pct_change(fill_method=None).iloc[1:]
+    gross, added = returns.assign(S2=1 + returns["S2"]), returns.assign(S3=returns["S3"].cumsum())
+    assert not seen("factor-unit", returns=returns)
+    assert seen("factor-unit", returns=gross)[0].startswith(
+        "S2 has no loss in 699 rows, and a median of 0.99"
+    )
+    assert seen("factor-unit", returns=added)[0].startswith("S3 has a correlation of")
+    assert not seen("factor-unit", returns=returns.abs())  # what only gains, as cash does
+    assert not seen("factor-unit", returns=gross.iloc[:19])
+    with pytest.raises(DataError, match=r"gross returns, 1 \+ r.*\[factor-unit\]"):
+        StatisticalEstimator(2).fit(gross)
+    with pytest.warns(DataWarning, match="levels, or returns added up"):
+        StatisticalEstimator(2).fit(added)

@@ -150,7 +150,8 @@ def one(table, value):
         (100, r"AAPL has 2\d\.\d+ on .* divide percentages by 100"),
         (1 / np.sqrt(252), r"AAPL's is 0\.126 times what its price moved by, .* multiply daily ones"),
         (2, None),
-        (0.11, None),
+        (0.18, None),
+        (0.14, r"AAPL's is 0\.28\d* times what its price moved by, .* monthly ones by that of 12"),
     ],
 )
 def test_one_column_in_another_unit_is_refused(files, times, told):

@@ -23,6 +23,7 @@ MIN_BETA: Final = 1 / 60
 MOVES_WITH: Final = 0.5  # correlation; of short bonds with VIX it is 0.2
 FEWEST_DAYS: Final = 20  # of a correlation that says anything
 MIN_ROWS: Final = 60
+GROSS: Final = 0.5  # median return of a row, which none has without a loss
 LEVELS: Final = 0.9  # correlation with the row before, which no return has
 ALIKE: Final = 1e-6  # smallest eigenvalue of the factors' correlation: rank deficient to rounding
 NEARLY: Final = 0.005  # R² of one factor on the others above 0.99 or so
@@ -38,8 +39,9 @@ def factor_unit(tables: Tables) -> Iterator[Finding]:
     prices come with the factors, assets whose median sd is more than 30 times that of the liveliest factor,
     or less than a sixtieth of that of the quietest, with which they move, are of another unit: short bonds
     beside VIX alone move little with it. With the wrong unit exposures come out a hundred times
-    too large or too small. A column of 60 rows or more whose correlation with its own row before is above
-    0.9 is of levels, or of returns added up, and is warned of.
+    too large or too small. A column of 20 values or more without a loss, and with a median of 50 % and more,
+    holds gross returns (1 + r), or an index. A column of 60 rows or more whose correlation with its own row
+    before is above 0.9 is of levels, or of returns added up, and is warned of.
     """
     for what, series in (("factors", tables.factor_series), ("returns", tables.return_series)):
         if series is None or len(series.days) < 3:
@@ -52,17 +54,30 @@ def factor_unit(tables: Tables) -> Iterator[Finding]:
                 yearly = mean * 252 / root**2
                 if abs(yearly) > MAX_RATE:
                     yield _unit(what, name, f"{name} is {yearly:.0%} a year", "percent", "decimals")
+            elif _is_gross(series.values[:, column]):
+                yield Finding(
+                    "factor-unit", "refuse", what, (name,), (),
+                    f"{name} has no loss in {counted(int(series.counts[column]), 'row')}, and a median of"
+                    f" {np.nanmedian(series.values[:, column]):.4g}",
+                    "These are gross returns, 1 + r, or the levels of an index.",
+                    "Give simple returns, 0.01 for 1 %.",
+                )  # fmt: skip
             elif sd[column] > TOO_LARGE * root:
                 yield _unit(what, name, f"{name} has an sd of {sd[column]:.1%}", "percent", "decimals")
             elif 1e-12 < sd[column] < TOO_SMALL * root and what == "factors":
                 yield _unit(what, name, f"{name} has an sd of {sd[column]:.2g} a row", "decimals", "percent")
     yield from against_assets(tables)
-    yield from _levels(tables)
+    yield from _levels(tables.factor_series, "factors")
+    yield from _levels(tables.return_series, "returns")
 
 
-def _levels(tables: Tables) -> Iterator[Finding]:
-    """Factors that are where they were the row before: levels, which no return is like."""
-    series = tables.factor_series
+def _is_gross(values: Floats) -> bool:
+    known = values[np.isfinite(values)]
+    return len(known) >= FEWEST_DAYS and bool((known > 0).all()) and float(np.median(known)) >= GROSS
+
+
+def _levels(series: Series | None, what: str) -> Iterator[Finding]:
+    """Columns that are where they were the row before: levels, which no return is like."""
     if series is None or len(series.days) < MIN_ROWS:
         return
     for column, name in enumerate(series.names):
@@ -73,9 +88,9 @@ def _levels(tables: Tables) -> Iterator[Finding]:
         link = float(np.corrcoef(values[1:], values[:-1])[0, 1])
         if link > LEVELS:
             yield Finding(
-                "factor-unit", "warn", "factors", (name,), (),
+                "factor-unit", "warn", what, (name,), (),
                 f"{name} has a correlation of {link:.2f} with its own row before",
-                "It holds levels, or returns added up: exposures to it mean nothing.",
+                "It holds levels, or returns added up: exposures to it and risk of it mean nothing.",
                 "Give its change from row to row, as a decimal.",
             )  # fmt: skip
 
