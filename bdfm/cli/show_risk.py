@@ -268,6 +268,10 @@ def stress(found: StressTest, book: Book) -> None:
             signs = {c: "+" if c == "return" else "" for c in fields}  # risk has none
             shown.add_row(*key, *(f"{100 * row[c]:{signs[c]}.2f}" for c in fields))
         _print(shown, len(table))
+        if name == "replay" and worst == "worst period":
+            sizes = table["n_periods"].groupby(level="window", sort=False).first()
+            named = ", ".join(f"{n} of {window}" for window, n in sizes.items())
+            out.print(f"Periods that end in the windows: {named}.", markup=False, soft_wrap=True)
     shown = Sheet(
         f"Losing {found.scenarios.loss:.0%} over {book.span}: how far, and by which move",
         ["portfolio", "model"],

@@ -235,3 +235,19 @@ def test_the_worst_of_a_window_is_of_the_prices_own_period(bdfm_command, files, 
                                   "--window", "60")  # fmt: skip
     assert code == 0, err
     assert word in " ".join(out.split()), out
+
+
+def test_windows_of_weekly_prices_say_of_which_weeks_they_are(bdfm_command, tmp_path):
+    """A week belongs to the window in which it ends: five from Friday to Friday, and not four."""
+    prices = demo()[0].loc["2015":"2021-12-31"]
+    weekly = prices[prices.index.day_of_week == 4]
+    weekly.to_csv(tmp_path / "prices.csv")
+    pd.DataFrame({"symbol": ["XOM", "KO"], "weight": 0.5}).to_csv(tmp_path / "book.csv", index=False)
+    code, out, err = bdfm_command(
+        "stress", "--prices", tmp_path / "prices.csv", "--portfolio", tmp_path / "book.csv",
+        "--model", "statistical", "--replay", "crash = 2020-02-21..2020-03-20",
+    )  # fmt: skip
+    assert code == 0, err
+    assert "Periods that end in the windows: 5 of crash." in out
+    held = weekly[["XOM", "KO"]].pct_change().loc["2020-02-21":"2020-03-20"].mean(axis=1)
+    assert f"{100 * ((1 + held).prod() - 1):+.2f}" in out
