@@ -105,7 +105,8 @@ class Ledger:
         Warns
         -----
         DataWarning
-            A folder that is not entered: it holds a part of a month alone, or results of no ledger.
+            A folder that is not entered: it holds a part of a month alone, a copy of one, or results of no
+            ledger.
         """
         ledger = cls(_checks.path_of(folder, what="ledger"))
         _checks.existing_folder(ledger.path, what="ledger", hint="Give the one that holds the months.")
@@ -114,7 +115,12 @@ class Ledger:
         found = sorted(f.parent for f in ledger.path.glob(f"*/{FORECAST_FILE}"))
         new = {m: _meant(m) for m in found if m.name not in known and os.path.isfile(m / SUMMARY_FILE)}
         for month in (m for m, meant in new.items() if meant):
-            ledger.enter(month)
+            entry = ledger.enter(month)
+            if entry.folder != month.name:
+                _warn(
+                    f"{month} holds the forecast of the month {entry.folder}, and is left out as its copy."
+                    " Keep copies elsewhere"
+                )
         _warn_of_parts(ledger.path, known)
         for month in (m for m, meant in new.items() if not meant and ledger.entries()):
             _warn(
@@ -125,6 +131,8 @@ class Ledger:
 
     def enter(self, month: str | Path) -> Entry:
         """Enter the results in a folder of the ledger; the same results twice are one entry.
+
+        A copy of a month that is still there gives the entry of that month.
 
         Raises
         ------
@@ -137,6 +145,10 @@ class Ledger:
         if month.resolve().parent != self.path.resolve():
             raise DataError(f"ledger: {month} does not lie in {self.path}. Let the run write there (out).")
         seal = _sum_of(month / FORECAST_FILE)
+        for known in self.entries():
+            there = known.folder != month.name and os.path.isfile(self.path / known.folder / FORECAST_FILE)
+            if known.seal == seal and there:
+                return known
         row = _row(month)
         with self._index() as index:
             index.execute("BEGIN IMMEDIATE")
@@ -191,6 +203,12 @@ class Ledger:
         Raises ``DataError`` where it is another one now, ``FileError`` where it is gone or damaged.
         """
         file = self.path / entry.folder / FORECAST_FILE
+        if not os.path.lexists(file):
+            raise FileError(
+                f"ledger: {file} is gone, of the month that was entered on {entry.entered}. Restore it from a"
+                f" copy. If the month shall not count any more, move {self.path / LEDGER_FILE} away: the next"
+                " look makes the index again from the months that are there."
+            )
         if _sum_of(file) != entry.seal:
             raise DataError(
                 f"ledger: {file} is not the forecast that was entered on {entry.entered}. Restore it; a later"

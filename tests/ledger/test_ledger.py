@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -137,6 +138,34 @@ def test_what_does_not_belong_in_is_told(tmp_path, book):
         Ledger.open(tmp_path)
     (tmp_path / "ledger.sqlite").unlink()
     assert len(Ledger.open(tmp_path).entries()) == 1
+
+
+def test_a_copy_of_a_month_is_no_month(tmp_path, prices):
+    """It had taken the place of the month it copies, and without it no month could be scored any more."""
+    months = [write_month(tmp_path, origin) for origin in origins()[:2]]
+    before = Ledger.open(tmp_path).entries()
+    copy = shutil.copytree(months[0], tmp_path / "backup")
+    with pytest.warns(
+        DataWarning, match=rf"backup holds the forecast of the month {months[0].name}, .* its copy"
+    ):
+        ledger = Ledger.open(tmp_path)
+    assert ledger.entries() == before
+    assert ledger.enter(copy) == before[0]
+    shutil.rmtree(copy)
+    assert len(track(Ledger.open(tmp_path), prices).months) == 2
+    shutil.move(months[0], tmp_path / "January")  # renamed: it is where its entry was made for no more
+    assert [e.folder for e in Ledger.open(tmp_path).entries()] == [m.name for m in months] + ["January"]
+    assert len(track(Ledger.open(tmp_path), prices).months) == 2
+
+
+def test_a_month_that_is_gone_is_told_with_two_ways_out(tmp_path, prices):
+    months = [write_month(tmp_path, origin) for origin in origins()[:2]]
+    Ledger.open(tmp_path)
+    shutil.rmtree(months[0])
+    with pytest.raises(FileError, match=r"is gone, of the month .* Restore it .* move .*ledger\.sqlite away"):
+        track(Ledger.open(tmp_path), prices)
+    (tmp_path / "ledger.sqlite").unlink()
+    assert len(track(Ledger.open(tmp_path), prices).months) == 1
 
 
 @pytest.mark.parametrize("gone", ["summary.json", "forecast.nc"])
