@@ -92,7 +92,16 @@ def settings_error(
     one_value = problem["type"] in _EXPECTED and problem["type"] not in ("dict_type", "model_type")
     own_name = key not in owner.model_fields or any(str(x) in owner.model_fields for x in problem["loc"][:-1])
     points = with_points(key, problem.get("input")) if one_value and own_name else ""
-    return kind(told + points + _example(record, problem["loc"]))
+    return kind(told + points + _in_percent(problem) + _example(record, problem["loc"]))
+
+
+def _in_percent(problem: Any) -> str:
+    """How a share is written that came in percent; blank for other faults."""
+    limits = problem.get("ctx", {})
+    most, came = limits.get("le", limits.get("lt")), problem.get("input")
+    if most != 1 or isinstance(came, bool) or not isinstance(came, int | float) or not 2 <= came <= 100:
+        return ""
+    return f" If {came:g} % is meant, write {came / 100:g}."
 
 
 def _keys(location: tuple[int | str, ...]) -> tuple[int | str, ...]:

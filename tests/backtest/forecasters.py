@@ -116,7 +116,7 @@ class Stumbling(Remembering):
 
 @dataclass(frozen=True)
 class Counting(Naive):
-    """Draws are those of another forecaster, plus the number of origins that it goes on from."""
+    """Draws are those of another forecaster, plus a percent for each origin that it goes on from."""
 
     stretch: int = 4
 
@@ -124,7 +124,7 @@ class Counting(Naive):
         made = super().forecast(history, seed=seed)
         number = 0 if earlier is None else earlier + 1
         moved = Forecast.from_draws(
-            made.draws.to_numpy() + number,
+            made.draws.to_numpy() + 0.01 * number,
             assets=history.assets,
             asset_class=history.asset_class,
             origin=history.origin,

@@ -415,7 +415,8 @@ BAD = {
     "probability above 1": (
         view(kind="ordering", above="AMD", below="TLT", probability=70, **C),
         DataError,
-        r"view on AMD, TLT: probability should be less than or equal to 1, got 70",
+        r"view on AMD, TLT: probability should be less than or equal to 1, got 70(\.0)?\. If 70 % is meant,"
+        r" write 0\.7",
     ),
     "asset against itself": (
         view(kind="ordering", above="AMD", below="AMD", probability=0.7, **C),

@@ -185,7 +185,11 @@ BAD = {
     "unknown edit": ('"acquired_for_cash"', '"bought"', "unknown kind of edit bought"),
     "edit number": ("offer = 100.0", "offer = -1.0", "offer should be greater than 0, got -1"),
     "decision": ('"minimum_variance"', '"best"', "method should be 'equal'"),
-    "exposure": ("exposure = 0.5", "exposure = 5", "exposure should be less than or equal to 1, got 5"),
+    "exposure": (
+        "exposure = 0.5",
+        "exposure = 5",
+        "exposure should be less than or equal to 1, got 5. If 5 % is meant, write 0.05.",
+    ),
     "output": (
         "n_draws = 4000",
         'n_draws = 4000\noutputs = ["fax"]',

@@ -53,7 +53,13 @@ def factor_unit(tables: Tables) -> Iterator[Finding]:
                 mean = float(np.nanmean(series.values[:, column])) if series.counts[column] else 0.0
                 yearly = mean * 252 / root**2
                 if abs(yearly) > MAX_RATE:
-                    yield _unit(what, name, f"{name} is {yearly:.0%} a year", "percent", "decimals")
+                    yield Finding(
+                        "factor-unit", "refuse", what, (name,), (),
+                        f"{name} is {mean:.3g} a row, {yearly:.0%} a year",
+                        "These are percent, or rates of a year, read as decimals of a row.",
+                        "Give decimals of each row, 0.0001 for 0.01 %: read a file in percent with"
+                        " unit='percent' (--unit percent), and divide rates of a year by 252 days.",
+                    )  # fmt: skip
             elif _is_gross(series.values[:, column]):
                 yield Finding(
                     "factor-unit", "refuse", what, (name,), (),
