@@ -292,3 +292,10 @@ def test_returns_that_are_gross_or_added_up():
         StatisticalEstimator(2).fit(gross)
     with pytest.warns(DataWarning, match="levels, or returns added up"):
         StatisticalEstimator(2).fit(added)
+
+
+def test_an_announcement_given_twice_is_one():
+    calendar_of_all = cases.clean_earnings()
+    assert not seen("earnings", prices=cases.clean_prices(), earnings=pd.concat([calendar_of_all] * 3))
+    later = calendar_of_all.assign(date=calendar_of_all["date"] + pd.Timedelta(days=1))
+    assert seen("earnings", prices=cases.clean_prices(), earnings=pd.concat([calendar_of_all, later]))

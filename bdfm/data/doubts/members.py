@@ -167,7 +167,8 @@ def earnings(tables: Tables) -> Iterator[Finding]:
                 f" {prices.day(-1)}",
                 "The calendar says nothing about these assets.", "Give the dates of the same years.",
             )  # fmt: skip
-    per = pd.Series(days).groupby(np.asarray(symbols)).agg(["count", "min", "max"])
+    once = pd.DataFrame({"symbol": np.asarray(symbols), "day": days}).drop_duplicates()
+    per = once.groupby("symbol")["day"].agg(["count", "min", "max"])
     years = (per["max"] - per["min"]).dt.days / 365.25 + 0.25
     many = per.index[(per["count"] >= 8) & (per["count"] / years > MAX_A_YEAR)]
     if len(many):
