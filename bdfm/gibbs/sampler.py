@@ -30,7 +30,7 @@ from bdfm.gibbs.scratch import Moves
 from bdfm.gibbs.spec import GibbsSpec
 from bdfm.gibbs.start import lagging_chains
 from bdfm.gibbs.state import state_sizes, state_views
-from bdfm.gibbs.sweep import MORE_SWITCHES, make_chain, sweep_of
+from bdfm.gibbs.sweep import make_chain, sweep_of
 from bdfm.gibbs.warm import Adaptation, WarmStart, found_adaptation, knows_all, place_adaptation, place_draws
 
 GROWTH: Final = 1.3  # of the sweeps from one look at a run in steps to the next, unless the judge says
@@ -193,7 +193,7 @@ def move_draws(
     n_chains, n = next(iter(draws.values())).shape[:2]
     last = tuple({name: x[c, -1] for name, x in draws.items()} for c in range(n_chains))
     settings = GibbsSettings(n * STATES, tune=0, thin=1, chains=n_chains, cores=cores)
-    run = _Run(spec, settings, seed, on_progress, WarmStart(last, adaptation), more_switches=0)
+    run = _Run(spec, settings, seed, on_progress, WarmStart(last, adaptation), alone=False)
     with run.threads():
         unknown: NDArray[np.bool_] | None = run.begin_moves(draws, adaptation)
         piloted = max(run.done)
@@ -226,12 +226,12 @@ class _Run:
         on_progress: Callable[[int, int], None] | None,
         warm: WarmStart | None,
         *,
-        more_switches: int = MORE_SWITCHES,
+        alone: bool = True,
     ) -> None:
         begun = time.perf_counter()
         self.spec, self.settings, self.on_progress = spec, settings, on_progress
         self.data = make_data(spec)
-        sweep = sweep_of(spec, self.data, more_switches=more_switches)
+        sweep = sweep_of(spec, self.data, alone=alone)
         with compiling_beside(sweep, cores=settings.cores) as beside:
             chain = make_chain(spec, np.random.default_rng(0))
             self.addresses = chain.compiled(sweep, before=beside.wait_for)

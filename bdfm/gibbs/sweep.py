@@ -159,10 +159,11 @@ _UPDATES: Final[tuple[Update, ...]] = (
 UPDATES: Final[dict[str, Update]] = {u.__name__: u for u in _UPDATES}
 
 
-def sweep_of(spec: GibbsSpec, data: Data, *, more_switches: int = MORE_SWITCHES) -> list[Update]:
+def sweep_of(spec: GibbsSpec, data: Data, *, alone: bool = True) -> list[Update]:
     """Updates of one sweep, in order: each parameter of the specification is updated at least once.
 
-    ``more_switches``: further rounds of moves that turn factors on and off.
+    ``alone``: of a chain, which has to come by all states by itself. Many draws that are moved on have them
+    between them, and do without the moves that only make a chain come by them sooner.
     """
     lags = spec.lags.number if spec.lags else 0
     static = spec.loading_blocks is None
@@ -210,8 +211,8 @@ def sweep_of(spec: GibbsSpec, data: Data, *, more_switches: int = MORE_SWITCHES)
         if lags == 0:
             sweep.append(switch_paths)
             turn: list[Update] = [shear_factors] if spec.n_factors > 1 else []
-            sweep += [*turn, switch_factors, switch_paths] * more_switches
-        if data.volatility.has_intercept and spec.asset_volatility is None:
+            sweep += [*turn, switch_factors, switch_paths] * (MORE_SWITCHES if alone else 0)
+        if alone and data.volatility.has_intercept and spec.asset_volatility is None:
             sweep.append(move_along_residuals)
     return sweep + _noise(spec, data)
 

@@ -132,13 +132,16 @@ def _measures(block: Array) -> Array:
     """R-hat, bulk ESS and tail ESS (3, quantity) of draws (quantity, chain, draw), at least four of each."""
     n_quantity, n_chain, n = block.shape
     used = 2 * (n // 2) * n_chain
+    # Where each draw stands among the halves, -1 for the middle one of an odd number, which is left out.
+    halves = np.full((n_chain, n), -1)
+    halves[:, : n // 2], halves[:, n - n // 2 :] = np.arange(used).reshape(2, n_chain, -1)
     # Score of the average rank h / 2, h = 2 ... 2n: ranks are whole or half numbers, so a table is enough.
     table = ndtri((np.arange(2 * used + 1) / 2 - 0.375) / (used + 0.25))
     flat = block.reshape(n_quantity, -1)
     chains = np.empty((2 * n_chain, n // 2))
     sorts = np.empty((2, used)), np.empty((2, used), np.intp)
     result = np.empty((3, n_quantity))
-    measure(flat, np.argsort(flat, axis=1), n, table, chains, chains.reshape(-1), *sorts, result)
+    measure(flat, np.argsort(flat, axis=1), halves.ravel(), table, chains, chains.reshape(-1), *sorts, result)
     return result
 
 
@@ -153,7 +156,7 @@ def _ess(chains: Array) -> Array:
 def measure(
     draws: Array,
     order: NDArray[np.intp],
-    n: int,
+    halves: NDArray[np.intp],
     table: Array,
     chains: Array,
     flat: Array,
@@ -161,21 +164,20 @@ def measure(
     places: NDArray[np.intp],
     result: Array,
 ) -> None:
-    """R-hat, bulk ESS and tail ESS (3, quantity) of draws (quantity, chain x draw), ``n`` of each chain.
+    """R-hat, bulk ESS and tail ESS (3, quantity) of draws (quantity, chain x draw).
 
-    ``order`` sorts the draws of a quantity, ``table`` has the score of twice a rank. Memory that is written
+    ``order`` sorts the draws of a quantity, ``halves`` (chain x draw) says where each stands in ``flat``, -1
+    for one that is left out, ``table`` has the score of twice a rank. Memory that is written
     over: the halves of all chains, ``flat`` in one row; and the draws in rising order (2, draw), second their
     distances to the median, with where each stands among the halves.
     """
-    half, n_used = n // 2, len(flat)
     values, distances, place, folded = rising[0], rising[1], places[0], places[1]
     for q in range(len(draws)):
         x, rank = draws[q], order[q]
         m = 0
         for k in range(len(x)):
-            c, t = rank[k] // n, rank[k] % n
-            if t < half or t >= n - half:  # the middle draw of an odd number is left out
-                place[m] = c * half + t if t < half else n_used // 2 + c * half + t - (n - half)
+            if halves[rank[k]] >= 0:
+                place[m] = halves[rank[k]]
                 values[m] = x[rank[k]]
                 m += 1
         for step in range(4):  # of the centre, the scale, and both tails; each kernel is called at one place
