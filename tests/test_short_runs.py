@@ -1,4 +1,4 @@
-"""Short fits of tests reach every door: a fit at full length in a test of texts takes seconds, and nobody sees it."""
+"""Short fits of tests reach every door: nobody sees one at full length, but for the time it takes."""
 
 import importlib
 import re
