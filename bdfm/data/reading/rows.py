@@ -49,7 +49,7 @@ def dated_table(
     """
     text, sign = _separated(text, path, what, reading)
     sample, whole = _sample(text, sign, path, what)
-    side, first = blocks.blocks_of(sample, what=what)
+    side, first = blocks.blocks_of(sample, reading, what=what)
     if side:
         rows = [[c.strip() for c in row] for row in _reader(text, sign, path, what)]
         return blocks.long_form(rows[first:], side, reading, what=what), decimal_mark
