@@ -315,10 +315,10 @@ def faults(
 def unsound(path: Path) -> list[str]:
     """What is wrong with a file that a command wrote: cut off, not readable, or sums that are wrong."""
     try:
-        if path.suffix == ".nc" or path.read_bytes()[:4] == b"\x89HDF":  # whatever it is called
-            return _unsound_nc(path)
         if path.read_bytes()[:15].lower() == b"<!doctype html>":  # a page, whatever it is called
             return [] if b"</html>" in path.read_bytes()[-200:] else ["cut off"]
+        if path.suffix == ".nc" or path.read_bytes()[:4] == b"\x89HDF":  # whatever it is called
+            return _unsound_nc(path)
         if path.suffix == ".json":
             json.loads(path.read_text(encoding="utf-8"))
         elif path.suffix == ".toml":
