@@ -19,7 +19,7 @@ import pandas as pd
 
 from bdfm import _dates, _doubles, _memory, _numbers, _tables
 from bdfm._kinds import kind_and_text, of_kind
-from bdfm._reading import counted, short
+from bdfm._reading import counted, short, title
 from bdfm._symbols import did_you_mean
 from bdfm.errors import DataError, FileError, UnknownLabelError
 
@@ -466,7 +466,8 @@ def universe_table(universe: pd.DataFrame) -> pd.DataFrame:
             f"{where}: {len(bare)} of {len(table)} assets have no class ({first(bare)})."
             " Fill the column asset_class."
         )
-    name = _text(table["name"]) if "name" in table else table["symbol"]
+    # before it is a column of texts, which holds no half of a pair
+    name = _text(table["name"].map(title)) if "name" in table else table["symbol"]
     return table.assign(name=name.where(name != "", table["symbol"]))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -57,6 +57,7 @@ _NO_FUND: Final = re.compile(
     r"close|closing|clôture|cloture|schlu(?:ss|ß)|kurs|cierre|chiusura|fechamento|^px_|^prc"
     r"|^(?:adj_)?(?:open|high|low|volume)(?:_price)?$|^(?:volumen|volumes|umsatz|umsätze)$"
 )
+_STYLES: Final = frozenset({"value"})  # which funds are called by as well as prices
 _OTHER_FIELDS: Final = (
     "open high low volume vol dividends stock_splits capital_gains change change_% chg_% vwap trades turnover"
     " open_interest px_open px_high px_low px_volume open_price high_price low_price adj_open adj_high"
@@ -93,23 +94,8 @@ _PARTS: Final = {
 _LEVELS: Final = frozenset(
     (
         "",
-        "price",
-        "ticker",
-        "tickers",
-        "symbol",
-        "symbols",
-        "security",
-        "securities",
-        "attribute",
-        "attributes",
-        "field",
-        "fields",
-        "instrument",
-        "name",
-        "names",
-        "ric",
-        "isin",
-        "variable",
+        *"price ticker tickers symbol symbols security securities attribute attributes field fields".split(),
+        *"instrument name names ric isin variable".split(),
         *DATE_NAMES,
     )
 )
@@ -191,7 +177,18 @@ def _one_currency(
     return range(len(keys))
 
 
-def _tell_currencies(spelled: Mapping[str, object], reading: Reading) -> None:
+def check_one_price(fields: Collection[str], names: Sequence[str], where: str) -> None:
+    """Raise ``DataError`` where symbols have different prices, adjusted and as they were, say.
+
+    ``fields``: as ``field_of`` has them, blank where no name says it; ``names`` are for the message.
+    """
+    if len({*fields} - {""}) > 1:
+        raise DataError(
+            f"{where}: symbols have different prices ({', '.join(names[:5])}). Give the same one for each."
+        )
+
+
+def tell_currencies(spelled: Mapping[str, object], reading: Reading) -> None:
     """Remark on prices of symbols in different currencies, where the names of their columns say so."""
     first: dict[str, str] = {}
     for symbol, name in spelled.items():
@@ -371,7 +368,7 @@ def one_field(table: pd.DataFrame, where: str, reading: Reading) -> pd.DataFrame
             gone = list(dict.fromkeys(str(names[j]) for j in here if j not in set(taken)))
             if gone:
                 reading.warn(f"{', '.join(gone)} left out beside {names[taken[0]]}")
-            _tell_currencies({str(symbols[j]): names[j] for j in taken}, reading)
+            tell_currencies({str(symbols[j]): names[j] for j in taken}, reading)
             reading.layout = "two-level columns"
             reading.column = str(names[taken[0]])
             return table.iloc[:, taken].set_axis([str(symbols[j]) for j in taken], axis=1)
@@ -399,7 +396,7 @@ def kind_of(table: pd.DataFrame) -> str:
             return "ohlcv"
     if len(keys) > 1 and set(keys) <= FIELDS and len(set(keys) & _BARS) > 1:
         return "bars"
-    pairs = [split_name(n) for n in names]
+    pairs = _split_names(names)
     split = [p for p in pairs if p is not None]
     if not split:
         return "wide"
@@ -422,6 +419,15 @@ def split_name(name: str) -> tuple[str, str] | None:
         if tail and is_field(head):
             return tail.strip(), head
     return None
+
+
+def _split_names(names: Sequence[str]) -> list[tuple[str, str] | None]:
+    """``split_name`` of columns that stand together: World Value beside World, its price, is another fund."""
+    pairs = [split_name(n) for n in names]
+    alone = {n for n, p in zip(names, pairs, strict=True) if p is None}
+    funds = [p is not None and n == f"{p[0]} {p[1]}" and p[0] in alone and key(p[1]) in _STYLES
+             for n, p in zip(names, pairs, strict=True)]  # fmt: skip
+    return [None if is_fund else p for is_fund, p in zip(funds, pairs, strict=True)]
 
 
 def one_per_symbol(table: pd.DataFrame, where: str, reading: Reading, name: str) -> pd.DataFrame:
@@ -452,7 +458,7 @@ def one_per_symbol(table: pd.DataFrame, where: str, reading: Reading, name: str)
         if none:
             raise DataError(f"{where} (ohlcv): the column {none[0]} is no asset's price. Leave it out.")
         return table
-    pairs = {n: split_name(n) for n in names}
+    pairs = dict(zip(names, _split_names(names), strict=True))
     by_symbol: dict[str, dict[str, list[str]]] = {}
     for n, pair in pairs.items():
         symbol, field = (n, "") if pair is None else pair
@@ -470,13 +476,8 @@ def one_per_symbol(table: pd.DataFrame, where: str, reading: Reading, name: str)
         one = _one_currency(own[best], heads, best, where)[0]
         taken[symbol], spelled[symbol] = own[best][one], heads[one]
         fields.add(best)
-    if len(fields - {""}) > 1:
-        raise DataError(
-            f"{where} (ohlcv): symbols have different prices ({', '.join(list(taken.values())[:5])}). Give"
-            " the same"
-            " one for each."
-        )
-    _tell_currencies(spelled, reading)
+    check_one_price(fields, list(taken.values()), f"{where} (ohlcv)")
+    tell_currencies(spelled, reading)
     reading.layout, reading.column = "a column for each symbol and price", next(iter(spelled.values()))
     gone = [n for n in names if n not in set(taken.values())]
     if gone:

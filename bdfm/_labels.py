@@ -11,7 +11,7 @@ import pandas as pd
 
 from bdfm import _checks, _weights
 from bdfm._kinds import kind_and_text
-from bdfm._reading import short
+from bdfm._reading import short, title
 from bdfm._symbols import latin
 from bdfm.errors import DataError
 
@@ -35,8 +35,22 @@ def names_of(
     ------
     DataError
         No list of names: one text, a set, whose order is chance, a table by label; a label that is missing,
-        blank, bytes, true or false.
+        blank, bytes, true or false, or has characters that cannot be shown, as files refuse it too.
     """
+    names = _texts_of(given, what=what, where=where, of=of, blank=blank)
+    _checks.printable(names, what="name", where=f"{where}: {what}")
+    return names
+
+
+def titles_of(given: object, *, where: str, of: Sequence[str]) -> tuple[str, ...]:
+    """Names of assets as they are shown, by ``title``; errors otherwise as in ``names_of``."""
+    return tuple(map(title, _texts_of(given, what="names", where=where, of=of, blank=True)))
+
+
+def _texts_of(
+    given: object, *, what: str, where: str, of: Sequence[str] | None, blank: bool
+) -> tuple[str, ...]:
+    """Labels as texts of any characters; see ``names_of``."""
     kind = next((text for of_kind, text in _NO_LISTS if isinstance(given, of_kind)), "")
     if kind or not isinstance(given, Iterable):
         raise DataError(f"{where}: {what} must be a list of names, got {short(repr(given))}{kind}.")

@@ -52,6 +52,17 @@ def short(label: object, longest: int = LONGEST) -> str:
     return text if len(text) <= longest else f"{text[:longest]}... ({len(text)} characters)"
 
 
+def title(name: Any) -> Any:
+    """Name of an asset as it is shown: without what is invisible, breaks a line or turns its direction.
+
+    Nothing meets by it, so that what came from a page or a sheet is mended and not refused. What is no text
+    comes back as it is.
+    """
+    if not isinstance(name, str):
+        return name
+    return " ".join("".join(c for c in name if c.isprintable() or c.isspace()).split())
+
+
 @dataclass
 class Reading:
     """How a file was read; filled while it is.

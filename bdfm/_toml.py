@@ -17,6 +17,11 @@ _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")  # a name that needs no quotes
 _NAMES: Final = re.compile(r""" *"[^"]*" *| *'[^']*' *|[^.]+""")  # of a key such as limits."GICS Sector".Oil
 _PLACE: Final = re.compile(r"\(at line (\d+), column (\d+)\)")
 _TEXTS: Final = re.compile(r"""'[^']*'|"[^"]*"|\#.*""")  # of a line, and its comment
+_CURLY: Final = "“”„‟‘’‚‛«»‹›″′`´＂＇"  # what editors, keyboards and pages make of the quotes of TOML
+# A text that begins with a quote of TOML, and ends with another sign that looks like one
+_ENDS_OTHERWISE: Final = re.compile(
+    rf"""(?<![^\s=\[,{{])(?:(")[^"{_CURLY}]*?(['{_CURLY}])|(')[^'{_CURLY}]*?(["{_CURLY}]))(?=\s*(?:[,\]}}#=]|$))"""
+)
 _UNQUOTED: Final = re.compile(r"""[^,\]}#"'=]+""")  # a value as far as it may be one text
 _WORDS: Final = {
     **dict.fromkeys(("yes", "on"), "true"),
@@ -55,11 +60,14 @@ def _advice(content: str, error: str) -> str:
     place = _PLACE.search(error)
     lines = content.split("\n")
     if place is None or int(place[1]) > len(lines):
-        return ""
+        # a text without an end is told of the end of the document, and is in its last line
+        return _of_quotes(content.rstrip().rpartition("\n")[2])
     line, column = lines[int(place[1]) - 1], int(place[2]) - 1
     before, rest = line[:column], line[column:]
-    if rest[:1] in tuple("“”„‘’‚«»"):
+    if rest[:1] in tuple(_CURLY):
         return f' Quotes are straight in TOML: " and not {rest[0]}.'
+    if quotes := _of_quotes(line):
+        return quotes
     if "Unescaped" in error or "Invalid hex value" in error:
         many_lines = "\n".join(lines[: int(place[1]) - 1])
         return "" if many_lines.count('"""') % 2 else _of_escape(line, column)
@@ -85,6 +93,17 @@ def _advice(content: str, error: str) -> str:
     return f" A name with other signs than A to Z, digits, _ and - stands in quotes: {written}."
 
 
+def _of_quotes(line: str) -> str:
+    """Advice on a text of a line that begins with a quote and ends with another sign; blank for others."""
+    found = _ENDS_OTHERWISE.search(line)
+    if found is None:
+        return ""
+    first, last = (mark for mark in found.groups() if mark)
+    if last in _CURLY:
+        return f" Quotes are straight in TOML: {first} and not {last}."
+    return f" A text ends with the quote it begins with: {first} and not {last}."
+
+
 def _of_escape(line: str, column: int) -> str:
     """Advice on the text in double quotes that a column is in, of which marks are no escapes: a path, say."""
     found = next((m for m in _TEXTS.finditer(line) if m.start() < column <= m.end()), None)
@@ -101,7 +120,7 @@ def _of_value(before: str, rest: str) -> str:
     if rest.strip()[:1] in ("", "#", ",", "]", "}"):
         return " A value is missing."
     found = _UNQUOTED.match(rest)
-    word = found[0].strip() if found else ""
+    word = found[0].strip().rstrip(_CURLY) if found else ""
     after = rest[found.end() :] if found else rest
     _, is_pair, begun = before.partition("=")
     inside = not is_pair or bool(set(begun) & {"[", "{"})  # brackets

@@ -29,6 +29,14 @@ def test_there_are_notebooks():
     assert len(NOTEBOOKS) >= 1
 
 
+def test_readers_are_shown_the_returns_of_the_package():
+    """Those of pandas fill missing prices before its version 3, and pass no rule on data."""
+    root = TESTS.parent
+    texts = [*NOTEBOOKS, root / "README.md", *(root / "docs").rglob("*.md")]
+    told = [p.name for p in texts if "pct_change(" in p.read_text(encoding="utf-8")]
+    assert not told, "write bdfm.risk.simple_returns(prices)"
+
+
 def shown(cells):
     """Kinds of outputs of each cell, in order; warnings count for nothing, printed parts as one."""
     kinds = [

@@ -196,7 +196,43 @@ def test_a_line_that_is_no_toml_is_told_with_what_it_would_be(line, hint, tmp_pa
         assert hint in str(told.value)
 
 
+MIXED = {
+    'a = "b”': '" and not ”.',
+    'a = "b”\nc = "d"': '" and not ”.',
+    "a = 'b’": "' and not ’.",
+    "a = 'b”": "' and not ”.",
+    'a = "b“ # of today': '" and not “.',
+    'a = "b” # "c"': '" and not ”.',
+    'a = "b»': '" and not ».',
+    'a = "b″': '" and not ″.',
+    'a = "C:\\data”': '" and not ”.',
+    'a = {x = "y”}': '" and not ”.',
+    'a = ["x”, "y"]': '" and not ”.',
+    "a = ['x', 'y’]": "' and not ’.",
+    'a = [\n"x”,\n"y"]': '" and not ”.',
+    '"a b” = 1': '" and not ”.',
+    "a = ‘b'": '" and not ‘.',
+    "a = `b`": '" and not `.',
+    "a = b”": 'stands in quotes: "b".',
+    "a = \"b'": "A text ends with the quote it begins with: \" and not '.",
+    "a = ['b\", 'c']": "A text ends with the quote it begins with: ' and not \".",
+}
+
+
+@pytest.mark.parametrize("line", MIXED)
+def test_quotes_of_two_kinds_around_one_text(line, tmp_path):
+    path = tmp_path / "month.toml"
+    path.write_text(f"{line}\n", encoding="utf-8")
+    for read in (read_run_file, Mandate.from_toml):
+        with pytest.raises(DataError, match=r"not valid TOML") as told:
+            read(path)
+        assert str(told.value).endswith(MIXED[line])
+
+
 NO_HINT = [
+    'a = "he said: “x”, right" c',
+    'a = "O’Neil" b',
+    'a = "it\'s", 5',
     "a = 1 2",
     "[[edits]",
     'x = "abc',

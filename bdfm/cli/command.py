@@ -52,6 +52,12 @@ class Command(TyperCommand):
         return rest
 
 
+def on_the_line(ctx: typer.Context, parameter: str) -> bool:
+    """Whether an option was written, be it with its usual value."""
+    source = ctx.get_parameter_source(parameter)
+    return source is not None and source.name == "COMMANDLINE"
+
+
 def _given(command: TyperCommand, ctx: typer.Context, args: list[str]) -> dict[str, Any]:
     """All values on a line by parameter: lists of those of options, also where the last alone would count."""
     parser: Any = command.make_parser(ctx)

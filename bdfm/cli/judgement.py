@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from bdfm import _memory
+from bdfm.cli.command import on_the_line
 from bdfm.cli.console import out
 from bdfm.cli.options import Accept, ChangesFile, ForecastFile, Memory, OutChanged, OutForecast
 from bdfm.errors import DataError
@@ -99,6 +100,7 @@ def edit(
 
 
 def decide(
+    ctx: typer.Context,
     forecast: ForecastFile,
     method: Annotated[str, typer.Option(help=f"One of {', '.join(METHODS)}.")] = "equal",
     exposure: Annotated[float, typer.Option(help="Sum of absolute weights, 0.25 to 1.")] = 0.25,
@@ -144,7 +146,7 @@ def decide(
         if mandate is None:
             settings = DecisionSettings(**given)
         else:
-            if given != DecisionSettings().model_dump(include=set(given)):
+            if any(on_the_line(ctx, x) for x in given):
                 raise DataError(
                     "decide: a mandate says all. Leave out --method, --exposure, --max-weight and --short."
                 )

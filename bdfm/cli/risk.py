@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from bdfm.cli.book_options import BookOptions, with_options
+from bdfm.cli.command import on_the_line
 from bdfm.cli.console import out, say_read
 from bdfm.cli.options import PortfolioFile, Prices, Seed, aliases_of
 from bdfm.data.choices import MAX_HORIZON
@@ -18,6 +19,7 @@ from bdfm.names import FORECAST_FILE
 
 @with_options(BookOptions)
 def risk(
+    ctx: typer.Context,
     prices: Annotated[
         Path | None,
         typer.Option(
@@ -72,7 +74,7 @@ def risk(
     """Risk of portfolios by up to four models. And where it comes from, and in the next days."""
     from bdfm.cli import show_risk
     from bdfm.report import book_tables
-    from bdfm.report.ahead import ahead_of_book
+    from bdfm.report.ahead import ahead_of_book, check_ahead
     from bdfm.report.book import book_of
     from bdfm.report.risk import validated, write_risk
 
@@ -89,6 +91,8 @@ def risk(
         return
     request = options.request(prices, portfolio, benchmark=benchmark, instruments=tuple(hedge or ()))
     book = book_of(request, say=say_read)
+    ahead_only = ["seed"] if backtest is not None else ["level", "seed"]
+    check_ahead(book, {"--days": days} | {f"--{x}": asked[x] for x in ahead_only if on_the_line(ctx, x)})
     tested = None if backtest is None else book_tables.tested_returns(book, backtest)
     show_risk.left_out(book)
     show_risk.volatilities(book)
@@ -218,6 +222,7 @@ def stress(
     loaded = None if forecast is None else Forecast.load(file_in(forecast, FORECAST_FILE))
     book = book_of(options.request(prices, portfolio), say=say_read)
     show_risk.left_out(book)
+    show_risk.not_made(book)
     found = stress_of_book(book, asked, forecast=loaded)
     show_risk.stress(found, book)
     if out_dir is not None:

@@ -38,6 +38,12 @@ def left_out(book: Book) -> None:
         out.print(line, markup=False)
 
 
+def not_made(book: Book) -> None:
+    """Print which models that were asked for could not be made, and why."""
+    for name, reason in book.fits.failures.items():
+        out.print(f"{name}: not made. {reason}", markup=False)
+
+
 def _rows(table: pd.DataFrame) -> list[tuple[tuple[str, ...], pd.Series[Any]]]:
     """Labels and row of the rows of a table that are shown."""
     shown = table.head(MAX_ROWS)
@@ -100,8 +106,7 @@ def volatilities(book: Book) -> None:
     for name in book.fits.failures:
         table.add_row("", name, "not made", *[""] * 4)
     out.print(table)
-    for name, reason in book.fits.failures.items():
-        out.print(f"{name}: not made. {reason}", markup=False)
+    not_made(book)
     if why := explanation(book, result):
         out.print(why, markup=False)
 

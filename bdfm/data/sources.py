@@ -19,7 +19,7 @@ from bdfm._optional import optional
 from bdfm._reading import READING, Reading, counted, line_of
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.tables import Tables
-from bdfm.data.reading import raw, rows
+from bdfm.data.reading import raw, rows, text_rows
 from bdfm.data.risk_free import is_rate
 from bdfm.errors import DataError
 
@@ -390,7 +390,7 @@ def yahoo(symbols: Sequence[str], start: object, end: object) -> pd.DataFrame:
     return _checks.numeric(table, where=where).dropna(how="all").sort_index()
 
 
-_signs: Final = {name: sign for sign, name in rows.SEPARATORS.items()}
+_signs: Final = {name: sign for sign, name in text_rows.SEPARATORS.items()}
 
 
 def _dated(

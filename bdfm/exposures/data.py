@@ -143,7 +143,6 @@ class ExposureData:
                 )
         for what, values in (("asset", labels), ("factor name", names), ("day", index)):
             _checks.unique(values, what=what, where=where, hint="Keep one of each.")
-        _checks.printable((*labels, *names), what="name", where=where)
         if not index.is_monotonic_increasing:
             raise DataError(f"{where}: days are not ascending. Sort the rows by day.")
         if not labels or not names:

@@ -81,7 +81,7 @@ class State:
         _checks.unique(labels, what="symbol", where=where, hint="Keep one column of each.")
         titles = labels
         if names is not None:
-            titles = _labels.names_of(names, what="names", where=where, of=labels, blank=True)
+            titles = _labels.titles_of(names, where=where, of=labels)
         for what, given in (("asset classes", classes), ("names", titles)):
             if len(given) != len(labels):
                 raise DataError(

@@ -112,10 +112,10 @@ def parse(text: str, *, semantics: Semantics, confidence: float = 1.0, by: str =
 def refuse_decimal_comma(mean: str, sd: str) -> None:
     """Raise ``DataError`` where the comma between two numbers may be that of a single one."""
     if re.fullmatch(r"[-+]?\d+", mean.strip()) and re.fullmatch(r"\d+\s*%?", sd.strip()):
+        one, other = short(mean.strip()), short(sd.strip())
         raise DataError(
-            f"view: {mean.strip()},{sd.strip()} may be one number with a decimal comma, or a mean and its"
-            f" error. Write {mean.strip()}.{sd.strip()} for the number, or"
-            f" '{mean.strip()} +- {sd.strip()}' for the two."
+            f"view: {one},{other} may be one number with a decimal comma, or a mean and its error. Write"
+            f" {one}.{other} for the number, or '{one} +- {other}' for the two."
         )
 
 

@@ -172,6 +172,12 @@ class Equations(Settings):
     weights: SerializeAsAny[Weights] = EqualWeights()  # of old periods (eq. 9)
     predictive: SerializeAsAny[Predictive] = ModelPredictive()  # whose draws a forecast has (eq. 11)
 
+    @field_validator("name")
+    @classmethod
+    def _printable(cls, name: str) -> str:
+        _checks.printable([name], what="name", where="model")
+        return name
+
     @field_validator(*SLOTS, mode="before")
     @classmethod
     def _parts(cls, value: Any, info: ValidationInfo) -> Any:

@@ -61,12 +61,24 @@ def ahead_of_book(
     book: Book, *, days: int | None, level: float, seed: int, accept: Collection[str] | None = ()
 ) -> RiskAhead | None:
     """Risk of a book's portfolios in the next days; None without a posterior of market days."""
+    posterior = _posterior_of_days(book)
+    if posterior is None:
+        return None
+    return ahead_of(posterior, book.weights, days=days, level=level, seed=seed, accept=accept)
+
+
+def _posterior_of_days(book: Book) -> Posterior | None:
+    """Posterior of a book whose periods are market days; None without one."""
     posterior = book.posterior
-    if posterior is not None and posterior.model.conditions_paths:
-        return ahead_of(posterior, book.weights, days=days, level=level, seed=seed, accept=accept)
-    if days is not None:
-        raise DataError(f"--days {days}: needs the --posterior of a model of market days, such as daily.")
-    return None
+    return posterior if posterior is not None and posterior.model.conditions_paths else None
+
+
+def check_ahead(book: Book, given: Mapping[str, object]) -> None:
+    """Refuse options, by name, that only the next days need, of a book without a posterior of days."""
+    named = next(((name, x) for name, x in given.items() if x is not None), None)
+    if named is not None and _posterior_of_days(book) is None:
+        name, value = named
+        raise DataError(f"{name} {value}: needs the --posterior of a model of market days, such as daily.")
 
 
 def check_alone(given: Mapping[str, object]) -> None:

@@ -102,7 +102,6 @@ def labels_of(
     names = _labels.names_of(factors, what="factors", where=where)
     for what, given in (("asset", labels), ("factor", names)):
         _checks.unique(given, what=what, where=where)
-        _checks.printable(given, what=what, where=where)
     for what, table, *along in (
         ("exposures", exposures, labels, names),
         ("factor_covariance", factor_covariance, names, names),

@@ -133,7 +133,7 @@ def compounded(
     >>> from bdfm import risk
     >>> prices, _ = bdfm.demo()
     >>> returns = risk.simple_returns(prices.loc[:"2021-12-31"], period_days=7).iloc[-104:]
-    >>> daily = prices.loc["2021"].pct_change(fill_method=None).iloc[1:]
+    >>> daily = risk.simple_returns(prices.loc["2021"])
     >>> risk.compounded(daily[["XOM"]], returns.index[-3:]).round(3)
                   XOM
     2021-12-17 -0.047

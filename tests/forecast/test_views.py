@@ -76,6 +76,14 @@ CONSTRAINTS = {
 # The solver
 
 
+def test_numbers_of_any_length_make_a_message_of_a_few_lines(bdfm_command, tmp_path):
+    long = "1" * 1000
+    options = ("--prices", "p.csv", "--universe", "u.csv", "--origin", "2022-01-07", "--out", tmp_path)
+    code, _, err = bdfm_command("forecast", *options, "--evidence", f"TLT={long},{long}")
+    assert (code, "decimal comma" in err) == (2, True)
+    assert len(err) < 1000
+
+
 @pytest.mark.parametrize("text", ["TLT = 2,5%", "TLT = 0,02", "TLT=-2,5 %", "TLT = 1, 2"])
 def test_a_decimal_comma_is_not_taken_for_two_numbers(text, bdfm_command, tmp_path):
     with pytest.raises(DataError, match="decimal comma"):

@@ -23,13 +23,14 @@ import numpy as np
 import pandas as pd
 import typer
 from matplotlib.figure import Figure
-from short_runs import short_runs
+from short_runs import replace_fits, short_runs
 
 from bdfm import _files, _netcdf
 from bdfm.cli import app
 from bdfm.errors import ModelError
 from bdfm.forecast.forecast import Forecast
 from bdfm.inference.engine import choose
+from bdfm.inference.settings import SamplerSettings
 from bdfm.posterior.posterior import Posterior
 from bdfm.risk.base import RiskModel
 
@@ -82,23 +83,22 @@ half_life_periods = 52.0
 
 def short_fits(set_attribute: Callable[[object, str, object], None]) -> None:
     """Fits of ten draws by the Gibbs sampler; NUTS, which compiles for a minute, ends as a fit may end."""
-    from bdfm.inference.settings import SamplerSettings
-    from bdfm.posterior import fit as fit_module
-
     short_runs(set_attribute, draws=10, predictive=200)
     set_attribute(
         typer.main, "get_command", functools.cache(typer.main.get_command)
     )  # made of texts each time
     set_attribute(Figure, "savefig", _blank(Figure.savefig))  # what pictures show is tested elsewhere
     set_attribute(os, "fsync", lambda _: None)  # no power is lost here, and disks may be busy
-    short = fit_module.sampled
 
-    def no_nuts(model, panel, *, settings=None, **others):
-        if choose(settings or SamplerSettings(), model) == "nuts":
-            raise ModelError("fuzz: NUTS is left out.")
-        return short(model, panel, settings=settings, **others)
+    def no_nuts(short):
+        def fit(model, panel, *, settings=None, **others):
+            if choose(settings or SamplerSettings(), model) == "nuts":
+                raise ModelError("fuzz: NUTS is left out.")
+            return short(model, panel, settings=settings, **others)
 
-    set_attribute(fit_module, "sampled", no_nuts)
+        return fit
+
+    replace_fits(set_attribute, no_nuts)
 
 
 def _blank(save: Callable[..., None]) -> Callable[..., None]:
@@ -315,10 +315,10 @@ def faults(
 def unsound(path: Path) -> list[str]:
     """What is wrong with a file that a command wrote: cut off, not readable, or sums that are wrong."""
     try:
-        if path.suffix == ".nc" or path.read_bytes()[:4] == b"\x89HDF":  # whatever it is called
-            return _unsound_nc(path)
         if path.read_bytes()[:15].lower() == b"<!doctype html>":  # a page, whatever it is called
             return [] if b"</html>" in path.read_bytes()[-200:] else ["cut off"]
+        if path.suffix == ".nc" or path.read_bytes()[:4] == b"\x89HDF":  # whatever it is called
+            return _unsound_nc(path)
         if path.suffix == ".json":
             json.loads(path.read_text(encoding="utf-8"))
         elif path.suffix == ".toml":

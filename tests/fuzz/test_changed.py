@@ -12,9 +12,9 @@ import fuzz_world as world
 import pytest
 import stopped
 from few import few
+from short_runs import replace_fits
 
 from bdfm.forecast.forecast import Forecast
-from bdfm.posterior import fit as fit_module
 from bdfm.posterior.posterior import Posterior
 from bdfm.report import month as month_module
 
@@ -40,15 +40,18 @@ def spoil(folder):
 @pytest.mark.parametrize("words", ["run month.toml", FORECAST])
 def test_a_file_that_is_replaced_during_the_fit_changes_nothing(words, base, tmp_path, monkeypatch):
     assert ran(base, tmp_path / "calm", words).code == 0
-    sampled = fit_module.sampled
 
-    def replaced(*args, **settings):
-        spoil(tmp_path / "storm")
-        return sampled(*args, **settings)
+    def spoilt(sampled):
+        def replaced(*args, **settings):
+            spoil(tmp_path / "storm")
+            return sampled(*args, **settings)
 
-    monkeypatch.setattr(fit_module, "sampled", replaced)
+        return replaced
+
+    replace_fits(monkeypatch.setattr, spoilt)
     done = ran(base, tmp_path / "storm", words)
     assert done.code == 0, done
+    assert not (tmp_path / "storm" / "universe.csv").exists()
     place = "new" if words == FORECAST else "out"
     calm, storm = (tmp_path / x / place for x in ("calm", "storm"))
     for name in ("forecast.nc", "posterior.nc", "submission.csv"):

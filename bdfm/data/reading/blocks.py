@@ -24,10 +24,10 @@ class Block(NamedTuple):
     dates: int
     price: int
     symbol: str
-    field: str
+    field: str  # blank where nothing says it
 
 
-def blocks_of(rows: Sequence[Row], *, what: str) -> tuple[list[Block], int]:
+def blocks_of(rows: Sequence[Row], reading: Reading, *, what: str) -> tuple[list[Block], int]:
     """Blocks of rows, and the first row of dates; none where the rows are one table.
 
     They are blocks where two columns or more hold dates, each with a column of numbers between it and the
@@ -36,7 +36,13 @@ def blocks_of(rows: Sequence[Row], *, what: str) -> tuple[list[Block], int]:
     for first in range(min(len(rows) - 1, _ABOVE)):
         starts = _days(rows, first)
         if len(starts) > 1 and (held := _numbers_after(rows[first : first + _SAMPLE], starts)):
-            return [_block(rows[:first], b, own, what) for b, own in zip(starts, held, strict=True)], first
+            found = [_block(rows[:first], b, own, reading, what) for b, own in zip(starts, held, strict=True)]
+            named = [b for b in found if b.field]
+            _columns.check_one_price(
+                {_columns.field_of(b.field) for b in named}, [f"{b.symbol} {b.field}" for b in named], what
+            )
+            _columns.tell_currencies({b.symbol: b.field for b in found}, reading)
+            return found, first
     return [], 0
 
 
@@ -64,7 +70,7 @@ def _days(rows: Sequence[Row], k: int) -> list[int]:
     ]
 
 
-def _block(above: Sequence[Row], begin: int, held: list[int], what: str) -> Block:
+def _block(above: Sequence[Row], begin: int, held: list[int], reading: Reading, what: str) -> Block:
     """Block of a column of dates and the columns of numbers after it, from the names above them."""
     fields, symbols = {}, []
     for row in reversed(above):
@@ -85,14 +91,14 @@ def _block(above: Sequence[Row], begin: int, held: list[int], what: str) -> Bloc
             f"{what}: column {begin + 1} holds dates and {held[0] + 1} numbers, but no symbol stands above"
             " them. Write it there."
         )
-    wanted = _columns.find(list(fields.values()), _columns.PRICE_NAMES) if fields else None
-    price = next((j for j in held if fields.get(j) == wanted), held[0]) if wanted else held[0]
+    wanted = _columns.find_price([fields[j] for j in held if j in fields], what, reading)
+    price = next((j for j in held if wanted is not None and fields.get(j) == wanted), held[0])
     if fields and wanted is None:
         raise DataError(
             f"{what}: {symbols[0]} has {', '.join(fields.values())}, and none of them is a price. Expected"
             " Adj Close, PX_LAST or Close."
         )
-    return Block(begin, price, symbols[0], fields.get(price, "price"))
+    return Block(begin, price, symbols[0], fields.get(price, ""))
 
 
 def long_form(rows: Sequence[Row], blocks: list[Block], reading: Reading, *, what: str) -> pd.DataFrame:
@@ -107,4 +113,4 @@ def long_form(rows: Sequence[Row], blocks: list[Block], reading: Reading, *, wha
             if len(r) > b.dates and r[b.dates]:
                 cells.append((r[b.dates], b.symbol, r[b.price] if len(r) > b.price else ""))
     reading.layout = "a column of dates for each symbol"
-    return pd.DataFrame(cells, columns=["date", "symbol", blocks[0].field], dtype=object)
+    return pd.DataFrame(cells, columns=["date", "symbol", blocks[0].field or "price"], dtype=object)

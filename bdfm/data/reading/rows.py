@@ -1,8 +1,7 @@
-"""Rows of a text file: its separator, its header among other rows, and the rows that are the table."""
+"""Tables of a text file: the header among other rows, and the rows that are the table."""
 
 from __future__ import annotations
 
-import csv
 import io
 import re
 import warnings
@@ -17,18 +16,17 @@ import pandas as pd
 from bdfm import _columns, _dates, _numbers
 from bdfm._checks import first
 from bdfm._reading import Reading, counted, cut
-from bdfm.data.reading import blocks
+from bdfm.data.reading import blocks, text_rows
+from bdfm.data.reading.text_rows import Row, trimmed
 from bdfm.errors import DataError, FileError
 
-SEPARATORS: Final = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
-_SAMPLE_CHARACTERS, _SAMPLE_ROWS, _SAMPLE_CELLS = 400_000, 300, 50_000
+_SAMPLE_ROWS, _SAMPLE_CELLS = 300, 50_000
 _BLANKS: Final = ["", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "#N/A", "#N/A N/A", "-", "--", "."]
 _TOTALS: Final = re.compile(
     r"^(grand )?(sub)?(total|sum|average|avg|mean|count|min|max|minimum|maximum|std|stdev|median|summe|gesamt"
     r"|mittelwert|durchschnitt|somme|moyenne|totale|copyright|source|note|notes|quelle)\b",
     re.I,
 )
-Row = list[str]
 
 
 class Layout(NamedTuple):
@@ -47,11 +45,11 @@ def dated_table(
 
     The first column is that of the dates, as text. Columns have one or two levels.
     """
-    text, sign = _separated(text, path, what, reading)
-    sample, whole = _sample(text, sign, path, what)
-    side, first = blocks.blocks_of(sample, what=what)
+    text, sign = text_rows.separated(text, path, what, reading)
+    sample, whole = text_rows.sample_of(text, sign, path, what)
+    side, first = blocks.blocks_of(sample, reading, what=what)
     if side:
-        rows = [[c.strip() for c in row] for row in _reader(text, sign, path, what)]
+        rows = [[c.strip() for c in row] for row in text_rows.rows_of(text, sign, path, what)]
         return blocks.long_form(rows[first:], side, reading, what=what), decimal_mark
     layout = _layout(sample, path, what)
     reading.drop("title", layout.n_title)
@@ -90,21 +88,21 @@ def record_table(
     bare
         Name of the column of a file that is a bare list; blank where a list is no table.
     """
-    text, sign = _separated(text, path, what, reading, single=bool(bare))
-    rows = [[c.strip() for c in row] for row in _reader(text, sign, path, what)]
+    text, sign = text_rows.separated(text, path, what, reading, single=bool(bare))
+    rows = [[c.strip() for c in row] for row in text_rows.rows_of(text, sign, path, what)]
     lines = list(range(1, len(rows) + 1))
     filled = [(n, row) for n, row in zip(lines, rows, strict=True) if any(row)]
     reading.drop("blank", sum(bool(row) for row in rows) - len(filled))
     names = set(known)
     head = next((k for k, (_, row) in enumerate(filled) if {_columns.key(c) for c in row} & names), None)
-    width = max(len(_trimmed(row)) for _, row in filled)
+    width = max(len(trimmed(row)) for _, row in filled)
     if width == 1 and not bare:
-        raise FileError(f"{what}: {path} has one column, {cut(filled[0][1][0])}. {_expected()}")
+        raise FileError(f"{what}: {path} has one column, {cut(filled[0][1][0])}. {text_rows.expected()}")
     if width == 1 and (head is None or head > 0):
         return pd.DataFrame({bare: [row[0] for _, row in filled]})
     head = head or 0
     reading.drop("title", head)
-    header = _trimmed(filled[head][1])
+    header = trimmed(filled[head][1])
     if "" in header:
         raise DataError(f"{what}: {path} has no name for column {header.index('') + 1}. Fill the first row.")
     index = pd.Index(header)
@@ -116,7 +114,7 @@ def record_table(
         )
     body = []
     for n, row in filled[head + 1 :]:
-        cells = _trimmed(row)
+        cells = trimmed(row)
         if len(cells) > len(header):
             raise _too_wide(path, what, n, len(cells), len(header))
         if cells == header:
@@ -128,88 +126,6 @@ def record_table(
     if not body:
         raise DataError(f"{what}: {path} has a header but no rows.")
     return pd.DataFrame(body, columns=header, dtype=object)
-
-
-def _expected() -> str:
-    return "A table with columns separated by commas, semicolons or tabs was expected."
-
-
-def _separated(
-    text: str, path: Path, what: str, reading: Reading, *, single: bool = False
-) -> tuple[str, str]:
-    """Text without Excel's first line "sep=;", and the separator of its columns."""
-    said = re.match(r"\s*\"?sep=(.)\"?\r?\n", text, re.I)
-    if said:
-        text = text[said.end() :]
-    sign = said.group(1) if said else _separator(text)
-    if not sign and not single:
-        first = next((x.strip() for x in text.splitlines() if x.strip()), "")
-        raise FileError(f"{what}: {path} has one column, {cut(first)}. {_expected()}")
-    reading.separator = "" if "Excel" in reading.container else SEPARATORS.get(sign, sign)
-    return text, sign or ","
-
-
-def _separator(text: str) -> str:
-    """Separator by which most rows have the same number of cells; blank where there is none."""
-    csv.field_size_limit(max(csv.field_size_limit(), len(text) + 1))
-    start = text[: max(50_000, _first_lines(text, 4))]
-    lines = start.splitlines()[: 1 if len(start) == len(text) and "\n" not in start.strip() else None]
-    if len(start) < len(text) and len(lines) > 1:
-        lines = lines[:-1]
-    best, found = (0, 0), ""
-    for sign in SEPARATORS:
-        if sign not in start:
-            continue
-        try:
-            counts = [
-                len(row) for row in csv.reader(lines[:200], delimiter=sign) if any(c.strip() for c in row)
-            ]
-        except csv.Error:
-            continue
-        wide = [n for n in counts if n > 1]
-        if not wide:
-            continue
-        usual = max(set(wide), key=lambda n: (wide.count(n), n))
-        score = (wide.count(usual), usual)
-        if score > best:
-            best, found = score, sign
-    return found
-
-
-def _reader(text: str, sign: str, path: Path, what: str, *, whole: bool = True) -> list[Row]:
-    """Rows of cells of a text; ``FileError`` where a quote has no partner, unless the text is a beginning."""
-    for strict in (True, False):
-        try:
-            return list(csv.reader(io.StringIO(text, newline=None), delimiter=sign, strict=strict and whole))
-        except csv.Error as error:
-            if "unexpected end" in str(error):
-                raise FileError(
-                    f"{what}: {path} has a quote without its partner: the file is cut off, or a cell holds"
-                    " a single"
-                    ' ". Correct it.'
-                ) from error
-            if not strict or not whole:
-                raise FileError(f"{what}: {path} is not a CSV table ({error}).") from error
-    raise AssertionError  # one of the two returned or raised
-
-
-def _sample(text: str, sign: str, path: Path, what: str) -> tuple[list[Row], bool]:
-    """First rows of a text, a row for each line or what quotes make of several; whether they are all."""
-    whole = len(text) <= _SAMPLE_CHARACTERS
-    start = text if whole else text[: max(_SAMPLE_CHARACTERS, _first_lines(text))]
-    rows = [[c.strip() for c in row] for row in _reader(start, sign, path, what, whole=False)]
-    return (rows, True) if whole else (rows[:-1], False)
-
-
-def _first_lines(text: str, n: int = 25) -> int:
-    """Characters of the first lines of a table that is very wide."""
-    place = 0
-    for _ in range(n):
-        found = text.find("\n", place)
-        if found < 0:
-            return len(text)
-        place = found + 1
-    return place
 
 
 def _layout(sample: Sequence[Row], path: Path, what: str) -> Layout:
@@ -253,10 +169,10 @@ def _layout(sample: Sequence[Row], path: Path, what: str) -> Layout:
             below += 1
             levels.append(sample[below])
     body = [r for r in sample[below + 1 : below + 1 + _SAMPLE_ROWS] if any(r)]
-    width = max([len(_trimmed(r)) for r in levels])
+    width = max([len(trimmed(r)) for r in levels])
     if body:  # names that are blank, above cells that are not, are asked for later
-        width = max(width, min(len(levels[-1]), max(len(_trimmed(r)) for r in body)))
-    names_missing = len(body) > 0 and all(len(_trimmed(r)) == width + 1 for r in body) and len(levels) == 1
+        width = max(width, min(len(levels[-1]), max(len(trimmed(r)) for r in body)))
+    names_missing = len(body) > 0 and all(len(trimmed(r)) == width + 1 for r in body) and len(levels) == 1
     if names_missing and _columns.find(levels[0], _columns.DATE_NAMES) is None:
         levels = [["", *levels[0]]]  # row names without a name, as R writes them
         width += 1
@@ -383,8 +299,8 @@ def _slowly(text: str, sign: str, layout: Layout, path: Path, what: str) -> pd.D
     """Cells below the header, all as texts; a row that is too long is named."""
     width = len(layout.columns)
     body = []
-    for n, row in enumerate(_reader(text, sign, path, what)[layout.lines :], layout.lines + 1):
-        cells = row if len(row) <= width else _trimmed(row)
+    for n, row in enumerate(text_rows.rows_of(text, sign, path, what)[layout.lines :], layout.lines + 1):
+        cells = row if len(row) <= width else trimmed(row)
         if len(cells) > width:
             raise _too_wide(path, what, n, len(cells), width)
         body.append([c.strip() for c in cells] + [""] * (width - len(cells)))
@@ -507,11 +423,3 @@ def _no_numbers(table: pd.DataFrame) -> np.ndarray[Any, Any]:
                 r"^[^A-Za-z]*\d[^A-Za-z]*(?:[eE]-?\d+)?[^A-Za-z]*$"
             ).to_numpy(dtype=bool)
     return none
-
-
-def _trimmed(row: Row) -> Row:
-    """Row without blank cells at its end."""
-    n = len(row)
-    while n and not row[n - 1].strip():
-        n -= 1
-    return row[:n]

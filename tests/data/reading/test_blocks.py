@@ -72,6 +72,32 @@ def test_the_price_is_taken_from_several_fields(tmp_path):
     like(read_prices(path, aliases={f"{s} US Equity": s for s in SYMBOLS}))
 
 
+PRICE_OF = "{} Close (EUR)", "{} Kurs in EUR", "{}_NAV (€)", "Close (EUR) {}", "{} Schlusskurs EUR"
+
+
+@pytest.mark.parametrize("head", PRICE_OF)
+def test_a_price_with_its_currency(tmp_path, head):
+    """It was "none of them is a price", though every other form of table took it."""
+    body = "2022-01-31,1.5,,2022-01-31,2.5,\n2022-02-01,1.6,,2022-02-01,2,\n"
+    alone = head.format("").strip(" _")
+    for above in (
+        "".join(f"Date,{head.format(s)},," for s in "AB"),
+        f"A,,,B,,\nDate,{alone},,Date,{alone},",
+    ):
+        found = read_prices(_file(tmp_path, f"{above}\n{body}"))
+        assert list(found) == ["A", "B"]
+        np.testing.assert_array_equal(found, [[1.5, 2.5], [1.6, 2.0]])
+
+
+def test_prices_in_currencies_that_differ_are_told(tmp_path):
+    body = "2022-01-31,1.5,2,2022-01-31,2.5\n2022-02-01,1.6,2,2022-02-01,2\n"
+    found = read_prices(_file(tmp_path, f"A,,,B,\nDate,Close (EUR),Volume,Date,Close (USD)\n{body}"))
+    assert "prices in 2 currencies (A in EUR, B in USD)" in " ".join(told(found))
+    two = "Date,A Close (EUR),A Close (USD),Date,B Close (EUR)\n"
+    with pytest.raises(DataError, match="more than one currency"):
+        read_prices(_file(tmp_path, two + body))
+
+
 def test_a_sheet(tmp_path):
     pytest.importorskip("openpyxl")
     rows = side_by_side(TABLE, "BDH", day=lambda d: d.to_pydatetime(), number=float)
@@ -83,7 +109,8 @@ def test_a_sheet(tmp_path):
     ("head", "says"),
     [("Date,,,Date,\n", "column 1 holds dates and 2 numbers, but no symbol stands above"),
      ("A,,,A,\nDate,Close,,Date,Close\n", "'A' has more than one column of dates"),
-     ("A,,,B,\nDate,Volume,,Date,Close\n", "A has Volume, and none of them is a price")],
+     ("A,,,B,\nDate,Volume,,Date,Close\n", "A has Volume, and none of them is a price"),
+     ("A,,,B,\nDate,Adj Close,,Date,Close\n", r"different prices \(A Adj Close, B Close\)")],
 )  # fmt: skip
 def test_what_is_refused(tmp_path, head, says):
     (tmp_path / "p.csv").write_text(head + "2022-01-31,1,,2022-01-31,2\n2022-02-01,1,,2022-02-01,2\n" * 3)

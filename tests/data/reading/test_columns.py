@@ -56,6 +56,22 @@ def test_a_fund_whose_name_ends_as_a_price_and_its_currency_is_an_asset(names, t
 
 
 @pytest.mark.parametrize(
+    ("names", "assets"),
+    [
+        (["World", "World Value", "US"], ["World", "World Value", "US"]),
+        (["World", "World Value", "US", "US Value"], ["World", "World Value", "US", "US Value"]),
+        (["World Value", "US Value"], ["World", "US"]),  # each has one price: nothing is lost
+        (["World", "World Close", "US"], ["World", "US"]),  # a price, that no fund is called by
+    ],
+)
+def test_a_fund_called_value_beside_its_market(names, assets, tmp_path):
+    """It was the value of its market, and left out."""
+    table = frame(names)
+    for found, _ in (from_file(table, tmp_path), told(table)):
+        assert list(found) == assets
+
+
+@pytest.mark.parametrize(
     "field", ["Close EUR", "Adj Close EUR", "Kurs EUR", "Value (EUR)", "NAV in EUR", "Cours en EUR"]
 )
 def test_a_currency_that_is_no_name_is_that_of_a_price(field, tmp_path):
