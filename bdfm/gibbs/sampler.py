@@ -335,7 +335,7 @@ class _Run:
     def begin_moves(
         self, draws: Mapping[str, NDArray[np.float64]], adaptation: Adaptation | None
     ) -> NDArray[np.bool_]:
-        """Put every draw where the first round begins.
+        """Put every draw where it begins.
 
         Returns of which periods (chain, draw, period) it has no factors. Where a draw knows nothing it begins
         with the start, or with what a pilot finds. A pilot runs where something is new or has not been tuned;
@@ -351,16 +351,21 @@ class _Run:
             found = chain.values[None, :size].copy()
             if not known:
                 found = np.empty((PILOT // 2, size))
+                sweep = chain.compiled(sweep_of(self.spec, self.data))  # that of a chain: all is tuned
                 for tunes, kept in ((True, found[:0]), (False, found)):
                     tuning.adapting[0] = tunes
-                    chain.sample(self.addresses, PILOT // 2, 1, kept)
-                    self._advance(number, PILOT // 2, PILOT)
+                    chain.sample(sweep, PILOT // 2, 1, kept)
+                    if not self._advance(number, PILOT // 2, PILOT):
+                        return np.zeros((begun.shape[1], len(self.spec.returns)), dtype=np.bool_)
                 chain.rng.shuffle(found)  # draws that follow each other begin far apart
-            values = found[np.arange(begun.shape[1]) % len(found)]
-            own = {name: x[number] for name, x in draws.items()}
-            unknown = place_draws(self.spec, self.data, values, own)
-            begun[number] = values
-            return unknown
+            unknown = []
+            for first in range(0, begun.shape[1], _MOVED):  # few at a time: loadings of draws may be large
+                part = slice(first, min(first + _MOVED, begun.shape[1]))
+                values = found[np.arange(part.start, part.stop) % len(found)]
+                own = {name: x[number, part] for name, x in draws.items()}
+                unknown.append(place_draws(self.spec, self.data, values, own))
+                begun[number, part] = values
+            return np.concatenate(unknown)
 
         return np.stack(self._each(work))
 
@@ -375,7 +380,8 @@ class _Run:
             chain, beginning = self.chains[number], self.beginnings[number]
             kept = self.kept[number].reshape(-1, STATES, self.kept.shape[2])
             if unknown is None:
-                kept[:, :-1] = kept[:, 1:].copy()
+                for state in range(MOVES):
+                    kept[:, state] = kept[:, state + 1]
             for begin in range(0, len(kept), _MOVED):
                 part = slice(begin, min(begin + _MOVED, len(kept)))
                 new = None if unknown is None else unknown[number, part]

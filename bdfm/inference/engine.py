@@ -212,6 +212,7 @@ def _moved(
     few = KEPT_MOVES * n < MOST_MOVED  # of a large model: even independent draws may be too few for R-hat
     if few and settings.max_rhat - 1 < INDEPENDENT / (settings.chains * KEPT_MOVES * n):
         return None, 0
+    judge.most = most
     return move_draws(
         spec,
         draws,
@@ -225,7 +226,7 @@ def _moved(
 
 
 def moved_states(model: Equations, coords: Mapping[str, Any], chains: int) -> int:
-    """States of each chain that an update has at once: those of all sweeps of a round."""
+    """States of each chain that an update has at once: of each draw where it begins, and the last ones."""
     from bdfm.gibbs.sampler import KEPT_MOVES, STATES
 
     n = min(MOST_MOVED // KEPT_MOVES, _fitting_draws(model, coords, chains) // STATES)

@@ -23,6 +23,7 @@ from bdfm.names import CHAIN, DRAW
 MOST_MOVES: Final = 12  # sweeps of every draw, before chains take over
 DRIFT_MAX: Final = 0.2  # posterior sd: two chains as far apart have R-hat 1.01
 _MOST_MEMORY: Final = 0.99  # slope
+_LEAST_MEMORY: Final = 1e-9  # of a sweep
 
 Floats = NDArray[np.float64]
 
@@ -49,12 +50,13 @@ class Drift(NamedTuple):
 
     @property
     def sweeps_to_go(self) -> float:
-        """Sweeps until no more than ``DRIFT_MAX`` is proven."""
+        """Sweeps until no more than ``DRIFT_MAX`` is proven; infinite where none will do."""
         if self.proven <= DRIFT_MAX:
             return 0.0
-        if not np.isfinite(self.left) or self.memory >= 1.0:
+        if not np.isfinite(self.left) or not self.memory < 1.0:
             return np.inf
-        return float(np.ceil(np.log((DRIFT_MAX + 2 * self.error) / abs(self.left)) / np.log(self.memory)))
+        share = (DRIFT_MAX + 2 * self.error) / abs(self.left)
+        return max(1.0, float(np.ceil(np.log(share) / np.log(max(self.memory, _LEAST_MEMORY)))))
 
 
 class DriftLeft(NamedTuple):
@@ -136,13 +138,13 @@ def _end(x: Floats, last: Floats, instrument: Floats) -> _End:
 class MovingRule:
     """Judge of ``move_draws``: no quantity drifts, and the thresholds of a fit hold for the draws kept.
 
-    Draws are ``apart`` where the sweeps that are left would not end a drift. The thresholds need no margin,
-    since looks at draws that drift no more are few. ``drift`` is the largest of the last look, beyond its
-    standard errors; ``moved`` the sweeps of each draw.
+    Draws are ``apart`` where ``most`` sweeps of each would not end the largest drift of a quantity. The
+    thresholds need no margin, since looks at draws that drift no more are few. ``drift`` is the largest of
+    the last look, beyond its standard errors; ``moved`` the sweeps of each draw.
     """
 
-    def __init__(self, rule: StoppingRule) -> None:
-        self.rule = rule
+    def __init__(self, rule: StoppingRule, *, most: int = MOST_MOVES) -> None:
+        self.rule, self.most = rule, most
         self.drift: Drift | None = None
         self.moved = MOVES - 1
         self._begun: dict[str, Floats] = {}  # (draw, where it begins and after the first sweep, quantity)
@@ -153,9 +155,10 @@ class MovingRule:
         self.moved += 1
         quick = self.rule.quick(draws, stats)
         drawn = {str(n): x for n, x in quick.data_vars.items() if {CHAIN, DRAW} <= set(x.dims)}
-        self.drift = max((self._largest(n, x) for n, x in drawn.items()), key=lambda d: d.proven)
+        drifts = [self._largest(name, x) for name, x in drawn.items()]
+        self.drift = max(drifts, key=lambda d: d.proven)
         if not self.drift.proven <= DRIFT_MAX:
-            return Look(False, apart=self.moved + self.drift.sweeps_to_go > MOST_MOVES)
+            return Look(False, apart=self.moved + max(d.sweeps_to_go for d in drifts) > self.most)
         kept = (
             {n: np.stack([last_moves(chain) for chain in x]) for n, x in d.items()} for d in (draws, stats)
         )

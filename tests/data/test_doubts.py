@@ -300,6 +300,11 @@ def test_tables_that_begin_after_the_origin():
         ]
         assert not found[0].acceptable
     assert not of(examine(tables(prices=late, origin=late.index[0])), "stale-end")
+    # A column that is not the universe's may reach back further.
+    earlier = pd.concat([pd.DataFrame({"ZZ": 1.0}, [before - pd.Timedelta(days=900)]), late])
+    universe = pd.DataFrame({"symbol": late.columns, "asset_class": "stock"})
+    (found,) = of(examine(tables(prices=earlier, universe=universe, origin=before)), "stale-end")
+    assert found.days == (f"{late.index[0]:%Y-%m-%d}",)
     assert not examine(tables(prices=late * np.nan, origin=before))  # of which the reader says more
 
 

@@ -167,6 +167,14 @@ class Seen:
         return diagnosis()
 
 
+class Several(Seen):
+    """The same, of more quantities."""
+
+    def quick(self, draws, stats):
+        dims = ("chain", "draw", "asset")
+        return xr.Dataset({name: (dims, x) for name, x in draws.items()}, {"asset": ["A", "B"]})
+
+
 def test_a_rule_looks_back_to_where_the_draws_began():
     """The memory that is left is that of all sweeps so far, not of the last ones."""
     path = moved(np.random.default_rng(7), 0.85, 1.5, sweeps=MOVES + 3, quantities=2)
@@ -195,6 +203,15 @@ def test_a_rule_looks_back_to_where_the_draws_began():
 
 def test_a_drift_that_the_sweeps_left_do_not_end_is_given_up():
     """Most of a cold fit's time would go into sweeps that are of no use."""
+    far = moved(np.random.default_rng(6), 0.5, 9.0, quantities=2)
+    near = moved(np.random.default_rng(7), 0.97, 1.5, quantities=2)
+    for most, apart in (
+        (MOST_MOVES, True),
+        (60, False),
+    ):  # also where a quantity that is quick is further away
+        rule = MovingRule(Several(), most=most)
+        assert rule({"x": far.reshape(4, -1, 2), "y": near.reshape(4, -1, 2)}, {}) == Look(False, apart)
+        assert rule.drift.label.startswith("x")
     for phi, apart in ((0.98, True), (0.8, False)):
         path = moved(np.random.default_rng(7), phi, 2.0, quantities=2)
         look = MovingRule(Seen())({"x": path.reshape(4, -1, 2)}, {})

@@ -201,21 +201,24 @@ class Tables:
     @cached_property
     def first_price(self) -> pd.Timestamp | None:
         """Day of the first price, also after the origin; None without any."""
-        series = None if self.prices is None else Series(self.prices, None, where="prices")
+        table = self._held
+        series = None if table is None else Series(table, None, where="prices")
         return series.days[0] if series is not None and len(series.days) else None
 
     @cached_property
     def price_series(self) -> Series | None:
         """Prices; only the universe's, where there is one."""
-        if self.prices is None:
-            return None
-        table = self.prices
-        if self.universe is not None and "symbol" in self.universe:
-            mine = {str(s).strip() for s in self.universe["symbol"]}
-            held = [str(c) in mine for c in table.columns]
-            if any(held) and not all(held):
-                table = table.loc[:, held]
-        return _unless_empty(Series(table, self.origin, where="prices"))
+        table = self._held
+        return None if table is None else _unless_empty(Series(table, self.origin, where="prices"))
+
+    @cached_property
+    def _held(self) -> pd.DataFrame | None:
+        """Prices, of the universe's assets where there is one and any of them has a column."""
+        if self.prices is None or self.universe is None or "symbol" not in self.universe:
+            return self.prices
+        mine = {str(s).strip() for s in self.universe["symbol"]}
+        held = [str(c) in mine for c in self.prices.columns]
+        return self.prices.loc[:, held] if any(held) and not all(held) else self.prices
 
     @cached_property
     def whole_series(self) -> Series | None:
