@@ -536,17 +536,35 @@ def test_values_that_are_still_to_be_computed_are_written():
         ),
         ("new.NC", b"seed = 1\n", "a text is to be written, and the name says a NetCDF file"),
         ("new.csv", b"\x89HDF\r\n\x1a\n", r"a NetCDF file .* says a CSV table\. Let the name end in \.nc"),
-        ("new.toml", b"\x89HDF\r\n\x1a\n", "a NetCDF file .* says a text"),
-        ("new.xlsx", b"<!doctype html>", "an HTML page .* says a workbook or an archive"),
-        ("new.html", b"PK\x03\x04", "a workbook or an archive .* says an HTML page"),
+        ("new.txt", b"\x89HDF\r\n\x1a\n", "a NetCDF file .* says a text"),
+        ("new.parquet", b"\x89HDF\r\n\x1a\n", "a NetCDF file .* says another kind of table"),
+        ("new.xlsx", b"<!doctype html>", "an HTML page .* says a workbook"),
+        ("new.pdf", b"<!doctype html>", "an HTML page .* says a PDF file"),
+        ("new.html", b"PK\x03\x04", r"a workbook .* says an HTML page\. Let the name end in \.xlsx"),
+        ("new.xls", b"PK\x03\x04", "a workbook .* says a workbook of another form"),
+        ("new.csv.gz", b"ID,Rank1\n", "a CSV table .* says a compressed file"),
         ("new.png", b"{}", "a text .* says a picture"),
+        ("new.jpg", b"\x89PNG", r"a picture .* says another kind of picture.* \.png"),
     ],
 )
 def test_a_name_that_says_something_else_is_refused(name, data, said, tmp_path):
-    for write in (lambda p: _files.write_bytes(p, data), lambda p: _files.check_target(p, data)):
-        with pytest.raises(FileError, match=said):
-            write(tmp_path / name)
+    with pytest.raises(FileError, match=said):
+        _files.write_bytes(tmp_path / name, data)
     assert not list(tmp_path.iterdir())
     for other in ("new", "new.dat", "new.2021", ".nc"):
         _files.write_bytes(tmp_path / other, data)
         assert (tmp_path / other).read_bytes() == data
+
+
+@pytest.mark.parametrize("name", ["there", "there.dat"])
+@pytest.mark.parametrize("there", [b"a user's own", b"\x89PNG", b"PK\x03\x04", b"<!doctype html>"])
+def test_a_file_of_another_form_is_left_as_it_is(name, there, tmp_path):
+    """Under a name that says nothing of what it holds."""
+    (tmp_path / name).write_bytes(there)
+    with pytest.raises(FileError, match="holds something else than what is to be written"):
+        _files.write_bytes(tmp_path / name, b"\x89HDF\r\n\x1a\n")
+    assert (tmp_path / name).read_bytes() == there
+    page = tmp_path / "page.html"
+    page.write_text("<p>mine</p>")
+    with pytest.raises(FileError, match="holds something else"):
+        _files.write_text(page, "<!doctype html>")

@@ -72,12 +72,11 @@ def _check_places(options: dict[str, Any], made_by: str) -> None:
 
     if isinstance(folder := options.get("out_dir"), Path):
         _folders.OutputFolder(folder, made_by=made_by).check()
-    page, data = b"<!doctype html", b"\x89HDF"
-    begins = dict.fromkeys(("view", "edit", "decide"), data)
-    begins |= dict.fromkeys(("report", "track", "compare"), page) | {"roll": b"["}
-    first = {"out_file": begins.get(made_by, b""), "submission": b"ID,Rank1"}
-    files = {name: file for name in first if isinstance(file := options.get(name), Path)}
+    kinds = dict.fromkeys(("view", "edit", "decide"), "a NetCDF file")
+    kinds |= dict.fromkeys(("report", "track", "compare"), "an HTML page") | {"roll": "a run file"}
+    kind = {"out_file": kinds.get(made_by), "submission": "a CSV table"}
+    files = {name: file for name in kind if isinstance(file := options.get(name), Path)}
     if len({file.resolve() for file in files.values()}) < len(files):
         raise FileError(f"{files['out_file']}: two files are to be written to this name. Give another one.")
     for name, file in files.items():
-        _files.check_target(file, first[name])
+        _files.check_target(file, kind[name])

@@ -194,7 +194,9 @@ def test_what_a_view_of_a_volatility_does_is_in_the_sd(capsys):
         (["report", "x", "--out", "new.nc"], ".html"),
         (["track", "x", "--prices", "x", "--out", "new.toml"], ".html"),
         (["compare", "x", "--out", "new.csv"], ".html"),
-        (["roll", "x", "--origin", "2021-01-01", "--out", "new.nc"], ".txt"),
+        (["roll", "x", "--origin", "2021-01-01", "--out", "new.csv"], ".toml"),
+        (["report", "x", "--out", "page.pdf"], ".html"),
+        (["decide", "x", "--submission", "new.xlsx"], ".csv"),
     ],
 )
 def test_files_are_written_under_names_that_say_what_they_hold(
