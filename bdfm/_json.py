@@ -13,6 +13,17 @@ def text(value: Any, *, indent: int | None = None, default: Callable[[Any], Any]
     return json.dumps(_plain(value), indent=indent, default=default, allow_nan=False)
 
 
+def table(content: str | bytes) -> dict[str, Any]:
+    """The table that a JSON text holds; ``ValueError`` for whatever else, be it nested without end."""
+    try:
+        found = json.loads(content)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"a table was expected, not a {type(found).__name__}")
+    return found
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +17,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from bdfm import _checks, _files
+from bdfm import _checks, _files, _json
 from bdfm._reading import counted
 from bdfm._seeds import either_seed
 from bdfm.backtest.choices import JOINT
@@ -38,6 +39,7 @@ from bdfm.scoring.scores import (
 
 KIND: Final = "backtest_origin"
 MANIFEST: Final = "manifest.json"
+FAILURE: Final = ["origin", "error", "message", "traceback"]  # of an origin that failed
 ORIGINS: Final = "origins"  # folder of one file an origin
 FAILED: Final = ".failed.json"
 SECONDS: Final = "seconds.jsonl"  # a line for each origin, beside what is sealed: clocks differ
@@ -232,15 +234,37 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not os.path.isfile(path):
         raise FileError(f"{folder}: no run of a backtest (no {MANIFEST}). Check the path.")
     try:
-        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if int(manifest["schema"]) > SCHEMA:
+        manifest = _json.table(_checks.existing_bytes(path, what="manifest"))
+        if _whole(manifest, "schema", int) > SCHEMA:
             raise FileError(f"{path}: written by a newer bdfm. Upgrade bdfm.")
-        manifest["identity"]["forecaster"], manifest["origins"][0]
-    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
-        if isinstance(error, FileError):
-            raise
+        _whole(_whole(manifest, "identity", dict), "forecaster", str)
+        _whole(manifest, "versions", dict)
+        origins = _whole(manifest, "origins", list)
+        if not origins:
+            raise ValueError("no origins")
+        for origin in origins:
+            datetime.strptime(origin, "%Y-%m-%d")
+    except (ValueError, KeyError, TypeError) as error:
         raise FileError(f"{path}: cannot be read ({error}). Use another folder, or delete it.") from error
     return manifest
+
+
+def _whole[T](found: Mapping[str, Any], key: str, kind: type[T]) -> T:
+    """Value of a key; ``KeyError`` where there is none, ``TypeError`` where it is of another kind."""
+    value = found[key]
+    if type(value) is not kind:
+        raise TypeError(f"{key} is a {type(value).__name__}, not a {kind.__name__}")
+    return value
+
+
+def _read_failure(path: Path) -> dict[str, Any]:
+    """Why an origin failed; an unreadable note says that, since the same call tries the origin again."""
+    try:
+        found = _json.table(_checks.existing_bytes(path, what="failure"))
+        return {key: str(found[key]) for key in FAILURE}
+    except (ValueError, KeyError) as error:
+        told = ("", "FileError", f"{path} cannot be read ({error})", "")
+        return dict(zip(FAILURE, told, strict=True)) | {"origin": path.name.partition(".")[0]}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -281,8 +305,8 @@ class Run:
             if os.path.isfile(origin_file(folder, origin)):
                 results.append(load_result(origin_file(folder, origin)))
             elif os.path.isfile(failure_file(folder, origin)):
-                failures.append(json.loads(failure_file(folder, origin).read_text(encoding="utf-8")))
-        table = pd.DataFrame(failures, columns=["origin", "error", "message", "traceback"])
+                failures.append(_read_failure(failure_file(folder, origin)))
+        table = pd.DataFrame(failures, columns=FAILURE)
         return cls(folder, manifest, tuple(results), table)
 
     @property

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from bdfm import _checks, _files, _made
+from bdfm import _checks, _files, _json, _made
 from bdfm._folders import settle_each
 from bdfm._reading import PACKAGE
 from bdfm.errors import DataError, DataWarning, FileError
@@ -317,9 +317,7 @@ def _row(month: Path) -> dict[str, str]:
     """Columns of the index that the results in a folder give."""
     forecast = Forecast.load(month / FORECAST_FILE)
     try:
-        summary = json.loads(_checks.existing_bytes(month / SUMMARY_FILE, what="summary"))
-        if not isinstance(summary, dict):
-            raise ValueError(f"a table was expected, not a {type(summary).__name__}")
+        summary = _json.table(_checks.existing_bytes(month / SUMMARY_FILE, what="summary"))
     except ValueError as error:
         raise FileError(
             f"ledger: {month / SUMMARY_FILE} cannot be read ({error}). Run the month again."

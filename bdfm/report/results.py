@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from bdfm import _checks
+from bdfm import _checks, _json
 from bdfm._folders import file_in
 from bdfm._reading import counted
 from bdfm.errors import FileError
@@ -91,11 +90,10 @@ def previous_in_ledger(folder: Path, origin: pd.Timestamp) -> Forecast | None:
 
 
 def read_summary(path: Path) -> dict[str, Any] | None:
-    """Table of a ``summary.json``; None where there is none. Raises ``FileError`` for what is no JSON."""
+    """Table of a ``summary.json``; None where there is none. Raises ``FileError`` for what is no table."""
     if not _checks.there(path):
         return None
     try:
-        found = json.loads(_checks.existing_bytes(path, what="summary"))
+        return _json.table(_checks.existing_bytes(path, what="summary"))
     except ValueError as error:
         raise FileError(f"{path}: not valid JSON ({error}). Delete it, or run the month again.") from error
-    return found if isinstance(found, dict) else None

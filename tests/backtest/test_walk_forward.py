@@ -30,7 +30,7 @@ from bdfm.backtest import (
     walk_forward,
 )
 from bdfm.backtest.models import BACKTEST_SAMPLER
-from bdfm.backtest.run import MANIFEST, ORIGINS, origin_file
+from bdfm.backtest.run import MANIFEST, ORIGINS, failure_file, origin_file
 from bdfm.backtest.walk import origin_seed
 from bdfm.cli.backtest import _show_run
 from bdfm.errors import ConvergenceWarning, DataError, DataWarning, FileError, UnknownLabelError
@@ -328,6 +328,50 @@ def test_a_folder_that_is_no_run(tmp_path):
     (tmp_path / "manifest.json").write_text("{}")
     with pytest.raises(FileError, match="cannot be read"):
         Run.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("schema", "1", "schema is a str, not a int"),
+        ("schema", True, "schema is a bool"),
+        ("schema", 10**40, "written by a newer bdfm"),
+        ("origins", [[]], "must be str|argument 1"),
+        ("origins", ["2021-02-30"], "day is out of range|unconverted"),
+        ("origins", ["x"], "does not match"),
+        ("origins", [], "no origins"),
+        ("origins", {"2021-02-05": 1}, "origins is a dict"),
+        ("identity", [], "identity is a list"),
+        ("identity", {"forecaster": None}, "forecaster is a NoneType"),
+        ("versions", 1, "versions is a int"),
+        (None, "[" * 100_000, "nested too deeply"),
+        (None, "[]", "a table was expected, not a list"),
+        (None, "\udcff", "cannot be read"),
+        (None, "", "cannot be read"),
+    ],
+)
+def test_a_manifest_with_something_else_in_it_is_refused(key, value, said, tmp_path):
+    manifest = {"schema": 1, "identity": {"forecaster": "x"}, "origins": ["2021-02-05"], "versions": {}}
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps(manifest))
+    assert Run.load(tmp_path).missing == ("2021-02-05",)
+    content = value if key is None else json.dumps(manifest | {key: value})
+    path.write_bytes(content.encode(errors="surrogateescape"))
+    with pytest.raises(FileError, match=said) as told:
+        Run.load(tmp_path)
+    assert str(path) in str(told.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"[" * 100_000, b"\xff", b'{"origin": 1}'])
+def test_a_note_of_a_failure_that_cannot_be_read_says_so(content, tmp_path):
+    manifest = {"schema": 1, "identity": {"forecaster": "x"}, "origins": ["2021-02-05"], "versions": {}}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    note = failure_file(tmp_path, pd.Timestamp("2021-02-05"))
+    note.parent.mkdir()
+    note.write_bytes(content)
+    (found,) = Run.load(tmp_path).failures.to_dict("records")
+    assert found["origin"] == "2021-02-05"
+    assert "cannot be read" in found["message"]
 
 
 def test_new_origins_may_be_added(data, origins, tmp_path):
