@@ -138,15 +138,17 @@ def _end(x: Floats, last: Floats, instrument: Floats) -> _End:
 class MovingRule:
     """Judge of ``move_draws``: no quantity drifts, and the thresholds of a fit hold for the draws kept.
 
-    Draws are ``apart`` where ``most`` sweeps of each would not end the largest drift of a quantity. The
-    thresholds need no margin, since looks at draws that drift no more are few. ``drift`` is the largest of
-    the last look, beyond its standard errors; ``moved`` the sweeps of each draw.
+    Draws are ``apart`` where two looks find that ``most`` sweeps of each would not end a quantity's largest
+    drift: one look may be mistaken, and chains cost more than another sweep. The thresholds need no margin,
+    since looks at draws that drift no more are few. ``drift`` is the largest of the last look, beyond its
+    standard errors; ``moved`` the sweeps of each draw.
     """
 
     def __init__(self, rule: StoppingRule, *, most: int = MOST_MOVES) -> None:
         self.rule, self.most = rule, most
         self.drift: Drift | None = None
         self.moved = MOVES - 1
+        self._slow: set[str] = set()  # what the last look found to take too long
         self._begun: dict[str, Floats] = {}  # (draw, where it begins and after the first sweep, quantity)
 
     def __call__(self, draws: Mapping[str, NDArray[Any]], stats: Mapping[str, NDArray[Any]]) -> Look:
@@ -157,8 +159,9 @@ class MovingRule:
         drawn = {str(n): x for n, x in quick.data_vars.items() if {CHAIN, DRAW} <= set(x.dims)}
         drifts = [self._largest(name, x) for name, x in drawn.items()]
         self.drift = max(drifts, key=lambda d: d.proven)
+        before, self._slow = self._slow, {d.label for d in drifts if self.moved + d.sweeps_to_go > self.most}
         if not self.drift.proven <= DRIFT_MAX:
-            return Look(False, apart=self.moved + max(d.sweeps_to_go for d in drifts) > self.most)
+            return Look(False, apart=bool(before & self._slow) or self.moved >= self.most)
         kept = (
             {n: np.stack([last_moves(chain) for chain in x]) for n, x in d.items()} for d in (draws, stats)
         )

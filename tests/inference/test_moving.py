@@ -201,22 +201,32 @@ def test_a_rule_looks_back_to_where_the_draws_began():
         assert rule({"x": still}, {}) == Look(False), short
 
 
+def looks_at(rule, **paths):
+    """Looks of a rule at draws (draw, state, quantity) by name, one after the other."""
+    n = next(iter(paths.values())).shape[1] - MOVES
+    return [
+        rule({name: x[:, k : k + STATES].reshape(4, -1, x.shape[2]) for name, x in paths.items()}, {})
+        for k in range(n)
+    ]
+
+
 def test_a_drift_that_the_sweeps_left_do_not_end_is_given_up():
-    """Most of a cold fit's time would go into sweeps that are of no use."""
-    far = moved(np.random.default_rng(6), 0.5, 9.0, quantities=2)
-    near = moved(np.random.default_rng(7), 0.97, 1.5, quantities=2)
-    for most, apart in (
-        (MOST_MOVES, True),
-        (60, False),
-    ):  # also where a quantity that is quick is further away
-        rule = MovingRule(Several(), most=most)
-        assert rule({"x": far.reshape(4, -1, 2), "y": near.reshape(4, -1, 2)}, {}) == Look(False, apart)
-        assert rule.drift.label.startswith("x")
-    for phi, apart in ((0.98, True), (0.8, False)):
-        path = moved(np.random.default_rng(7), phi, 2.0, quantities=2)
-        look = MovingRule(Seen())({"x": path.reshape(4, -1, 2)}, {})
-        assert (look.enough, look.apart) == (False, apart)
-        assert bool(2.0 * phi**MOST_MOVES > DRIFT_MAX + 0.1) == apart
+    """Most of a cold fit's time would go into sweeps that are of no use. But not for a single look."""
+    slow, fast = (
+        moved(np.random.default_rng(7), phi, 2.0, sweeps=MOVES + 1, quantities=2) for phi in (0.98, 0.8)
+    )
+    assert looks_at(MovingRule(Seen()), x=slow) == [Look(False), Look(False, apart=True)]
+    assert looks_at(MovingRule(Seen()), x=fast) == [Look(False), Look(False)]
+    assert looks_at(MovingRule(Seen(), most=60), x=slow) == [Look(False), Look(False)]
+    assert 2.0 * 0.98**MOST_MOVES > DRIFT_MAX + 0.1 > 2.0 * 0.8**MOST_MOVES
+    # Also where a quantity that is quick is further away.
+    far = moved(np.random.default_rng(6), 0.5, 40.0, sweeps=MOVES + 1, quantities=2)
+    rule = MovingRule(Several())
+    assert looks_at(rule, x=far, y=slow)[1].apart
+    assert rule.drift.label.startswith("x")
+    rule = MovingRule(Several())
+    rule._slow = {"x[C]"}  # another one than before
+    assert looks_at(rule, x=far, y=slow)[0] == Look(False)
 
 
 def test_the_last_sweeps_of_each_draw_are_kept_in_order():
