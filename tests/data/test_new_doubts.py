@@ -256,31 +256,37 @@ def test_prices_that_trend_or_repeat_are_not_smoothed():
 
 
 @pytest.mark.parametrize(
-    ("rates", "basis"),
+    ("rates", "basis", "spread"),
     [
-        ([0.05, 0.05], 252),
-        ([0.01, 0.05, 0.053, 0.043], 252),
-        ([0.01, 0.05, 0.053, 0.043], 365),  # three days of interest on Mondays
-        ([0.15, 0.1475], 252),
-        ([0.02, 0.1375, 0.105, 0.15], 252),
+        ([0.05, 0.05], 252, 0.0),
+        ([0.01, 0.05, 0.053, 0.043], 252, 0.0),
+        ([0.01, 0.05, 0.053, 0.043], 365, 0.0),  # three days of interest on Mondays
+        ([0.0, 0.06, 0.063, 0.053], 252, 5e-5),  # as a fund of bills is traded
+        ([0.15, 0.1475], 252, 0.0),
+        ([0.02, 0.1375, 0.105, 0.15], 252, 0.0),
+        ([0.08, 0.5], 252, 0.0),
     ],
 )
-def test_a_fund_that_accrues_interest_is_not_smoothed(rates, basis):
+def test_a_fund_that_accrues_interest_is_not_smoothed(rates, basis, spread):
     """At rates that a central bank moves by steps every sixth week."""
     prices = cases.clean_prices()
     step = np.arange(len(prices)) // 30 * 30
     yearly = np.interp(step, np.linspace(0, len(prices), len(rates)), rates)
     days = np.diff(prices.index.to_numpy(), prepend=prices.index.to_numpy()[:1]) / np.timedelta64(1, "D")
     share = 1.0 if basis == 252 else days
-    prices["cash"] = 100 * np.exp(np.cumsum(yearly * share / basis))
+    noise = spread * np.random.default_rng(7).standard_normal(len(prices))
+    prices["cash"] = 100 * np.exp(np.cumsum(yearly * share / basis + noise))
     assert not seen("smoothed", prices=prices)
 
 
 def test_one_coin_in_two_quotes_is_no_sum():
     prices = cases.clean_prices().iloc[:, :3]
-    coin, noise = 600 * prices["S0"], np.random.default_rng(5).standard_normal(len(prices))
-    coins = pd.DataFrame({"BTC-USD": coin, "BTC-USDT": coin * (1 + 3e-5 * noise)}).round(2)
-    coins = coins.assign(DOGE=0.001 * prices["S1"], XRP=0.005 * prices["S2"])
+    coin, noise = (
+        60_000 * prices["S0"] / prices["S0"].iloc[0],
+        np.random.default_rng(5).standard_normal(len(prices)),
+    )
+    coins = pd.DataFrame({"BTC-USD": coin, "BTC-USDT": coin * (1 + 1e-5 * noise)}).round(2)
+    coins = coins.assign(DOGE=0.001 * prices["S1"], XRP=0.002 * prices["S2"])
     assert not seen("summary-column", prices=coins)
     stable = pd.DataFrame(1 + 4e-5 * np.random.default_rng(6).standard_normal((len(prices), 5)), prices.index)
     assert not seen("summary-column", prices=stable.add_prefix("USD"))
