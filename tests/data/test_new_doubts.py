@@ -261,7 +261,7 @@ def test_prices_that_trend_or_repeat_are_not_smoothed():
         ([0.05, 0.05], 252, 0.0),
         ([0.01, 0.05, 0.053, 0.043], 252, 0.0),
         ([0.01, 0.05, 0.053, 0.043], 365, 0.0),  # three days of interest on Mondays
-        ([0.0, 0.06, 0.063, 0.053], 252, 5e-5),  # as a fund of bills is traded
+        ([0.005, 0.08], 252, 4e-5),  # as a fund of bills is traded
         ([0.15, 0.1475], 252, 0.0),
         ([0.02, 0.1375, 0.105, 0.15], 252, 0.0),
         ([0.08, 0.5], 252, 0.0),
@@ -290,6 +290,18 @@ def test_one_coin_in_two_quotes_is_no_sum():
     assert not seen("summary-column", prices=coins)
     stable = pd.DataFrame(1 + 4e-5 * np.random.default_rng(6).standard_normal((len(prices), 5)), prices.index)
     assert not seen("summary-column", prices=stable.add_prefix("USD"))
+
+
+def test_stablecoins_are_no_returns_plus_one():
+    """They are told of, as pegs are; 1 + r of what moves as stocks or bonds do is refused."""
+    prices, rng = cases.clean_prices(), np.random.default_rng(5)
+    coins = prices.iloc[:, :2].assign(
+        **{f"USD{i}": 1 + 3e-4 * rng.standard_normal(len(prices)) for i in "TCD"}
+    )
+    found = of(examine(Tables("risk", prices=coins)), "not-prices")
+    assert {f.severity for f in found} == {"warn"}
+    bonds = coins.assign(**{f"USD{i}": 1 + 2e-3 * rng.standard_normal(len(prices)) for i in "TCD"})
+    assert {f.severity for f in of(examine(Tables("risk", prices=bonds)), "not-prices")} == {"refuse"}
 
 
 def of_one_price(n, price=1.0):
