@@ -66,12 +66,12 @@ def not_prices(tables: Tables) -> Iterator[Finding]:
 
     Refused: returns, with between 10 and 90 % of values below zero; and returns plus a constant (1 + r, 100 +
     100 r), whose levels do not wander (their sd is below that of their steps) and whose steps undo each other
-    (autocorrelation below -0.4), in half of the columns or more, each with a sd above 0.1 %. In fewer columns,
-    and calmer ones, the latter is warned of: pegs look like it, and stablecoins. Warned of: logs of prices (three columns or more, all with levels from 1.5 to 12, an
-    absolute daily sd of 0.6 to 5 % and a relative one below 0.6 %; exchange rates may look like it); single
-    columns like that among livelier ones, if their absolute sd is 0.4 to 2.5 times the others' and they move
-    with the median column (correlation above 0.25); and names of yields, whose relative changes are no
-    returns.
+    (autocorrelation below -0.4), in half of the columns or more, each with a sd above 0.1 %. In fewer
+    columns, and calmer ones, the latter is warned of: pegs look like it, and stablecoins. Warned of: logs of
+    prices (three columns or more, all with levels from 1.5 to 12, an absolute daily sd of 0.6 to 5 % and a
+    relative one below 0.6 %; exchange rates may look like it); single columns like that among livelier ones,
+    if their absolute sd is 0.4 to 2.5 times the others' and they move with the median column (correlation
+    above 0.25); and names of yields, whose relative changes are no returns.
     """
     series = tables.price_series
     if series is None:
