@@ -117,7 +117,7 @@ class CrossSectionalEstimator:
         where = _WHERE
         doubt_names(self.categories, accept=self.accept)
         _checks.known([self.divisor], get_args(Divisor), what="divisor", where=where)
-        whole = returns_table(returns, where=where)
+        whole = returns_table(returns, where=where, accept=self.accept)
         table = window_of(whole, self.window, where=where)
         design = Design(self, table.columns, where)
         starts = whole.index.to_series().shift(1).loc[table.index]

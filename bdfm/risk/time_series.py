@@ -82,7 +82,7 @@ class TimeSeriesEstimator:
         """
         where = "time-series model"
         _checks.known([self.divisor], get_args(Divisor), what="divisor", where=where)
-        table = window_of(returns_table(returns, where=where), self.window, where=where)
+        table = window_of(returns_table(returns, where=where, accept=self.accept), self.window, where=where)
         origin = table.index[-1]
         table, factors = self.realised(table)
         table = table.loc[table.notna().any(axis=1)]
