@@ -124,6 +124,8 @@ def test_cash_has_levels_and_no_doubt(periods):
         warnings.simplefilter("error", DataWarning)
         risk.components(table)
         risk.components(table[["A", "BIL"]])
+        if per_year > 1:  # nothing but bills
+            risk.components(table[["BIL"]].assign(SHV=1.02 * rate / per_year + 1e-6 * table["A"]))
     with pytest.warns(DataWarning, match="D has a correlation of"):
         risk.components(table.assign(D=0.5 * table["D"].cumsum()))
 
