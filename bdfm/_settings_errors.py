@@ -100,14 +100,9 @@ def _in_percent(problem: Any) -> str:
     """How a share is written that came in percent; blank for other faults."""
     limits = problem.get("ctx", {})
     most, came = limits.get("le", limits.get("lt")), problem.get("input")
-    key = str(problem["loc"][-1]) if problem["loc"] else ""
-    if (
-        most != 1
-        or key in _NO_SHARES
-        or isinstance(came, bool)
-        or not isinstance(came, int | float)
-        or not 2 <= came <= 100
-    ):
+    if most != 1 or isinstance(came, bool) or not isinstance(came, int | float) or not 2 <= came <= 100:
+        return ""
+    if problem["loc"] and problem["loc"][-1] in _NO_SHARES:
         return ""
     return f" If {came:g} % is meant, write {came / 100:g}."
 

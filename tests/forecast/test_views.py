@@ -634,7 +634,7 @@ def test_a_correlation_is_no_share():
     with pytest.raises(DataError) as error:
         v.parse("corr(AA, BB) = 2", semantics="constraint")
     assert "less than 1, got 2" in str(error.value)
-    assert "%" not in str(error.value)
+    assert "is meant" not in str(error.value)
 
 
 def test_what_is_missed_by_rounding_is_told_with_its_digits():

@@ -318,6 +318,8 @@ def test_daily_prices_of_a_few_days_with_a_holiday_have_a_ratio(days):
     table = pd.DataFrame(100 + np.arange(80.0).reshape(40, 2) ** 0.5, weekly, few.columns)
     for start in (0, 37):
         assert np.isnan(information_ratio(table.iloc[start:], weights, weekly[37], weekly[39]))
+    more = table.rename(index={weekly[38]: weekly[37] + pd.Timedelta(days=3)})  # a last day of the month
+    assert np.isnan(information_ratio(more, weights, weekly[37], weekly[39]))
 
 
 def test_weekly_prices_have_no_ratio(prices):
