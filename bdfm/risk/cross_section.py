@@ -79,8 +79,8 @@ class CrossSectionalEstimator:
         ``"unbiased"`` divides specific returns by sqrt(1 - h) before their variance is taken; ``"textbook"``
         takes them as they are, too small for assets that decide their own factors.
     accept
-        Doubts about names of categories that are right all the same; see ``bdfm.data.doubts``. None where
-        they were examined before.
+        Doubts about names of categories and returns that are right all the same; see
+        ``bdfm.data.doubts``. None where the names were examined before.
 
     Notes
     -----
