@@ -20,6 +20,8 @@ _NO_LISTS: Final = (
     ((set, frozenset), " (a set, which has no order)"),
     (Mapping, " (a table by label)"),
 )
+# What of a name people vary by chance; documents and messages have this list
+BY_CHANCE: Final = 'capitals, width, spaces, hyphens, "&" for "and" or a plural s'
 _HYPHEN: Final = re.compile(r"(?<=\w)[-_](?=\w)")  # between words; that of A- or -1 says something
 
 
@@ -178,7 +180,7 @@ def by_symbol(weights: Mapping[Any, Any] | pd.Series[Any], *, where: str) -> dic
 
 
 def alike(name: str) -> str:
-    """Name without what people vary by chance: capitals, width, spaces, hyphens, "&" for and, a plural s."""
+    """Name without what people vary by chance, ``BY_CHANCE``."""
     words = _HYPHEN.sub(" ", latin(name).casefold().replace("&", " and ")).split()
     return " ".join(w[:-1] if len(w) > 3 and w[-1] == "s" and w[-2] != "s" else w for w in words)
 

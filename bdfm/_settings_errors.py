@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 # How pydantic names one of the forms that a key may have
 _FORM = re.compile(r"(dict|list|tuple|literal|constrained-\w+|function-\w+)\[.*\]$")
+_NO_SHARES = frozenset({"correlation"})  # numbers up to 1 that nobody says in percent
 # What pydantic says less plainly, by its type of problem
 _EXPECTED = {
     "float_parsing": "a number",
@@ -100,6 +101,8 @@ def _in_percent(problem: Any) -> str:
     limits = problem.get("ctx", {})
     most, came = limits.get("le", limits.get("lt")), problem.get("input")
     if most != 1 or isinstance(came, bool) or not isinstance(came, int | float) or not 2 <= came <= 100:
+        return ""
+    if problem["loc"] and problem["loc"][-1] in _NO_SHARES:
         return ""
     return f" If {came:g} % is meant, write {came / 100:g}."
 

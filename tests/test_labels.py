@@ -146,9 +146,9 @@ def test_groups_that_are_nearly_one(one, other, column):
     table = pd.DataFrame({"symbol": A, "asset_class": "s"})
     clean = pd.DataFrame({"symbol": A, "asset_class": "s"})
     table[column], clean[column] = [one, other] * 3, [one, "other"] * 3
-    found = [f for f in examine(Tables("check", universe=table)) if "hyphens or a plural" in f.seen]
+    found = [f for f in examine(Tables("check", universe=table)) if "nothing but capitals" in f.seen]
     assert [f.seen.split(" differ")[0] for f in found] == [f"{column}: {one}, {other}"]
-    assert not [f for f in examine(Tables("check", universe=clean)) if "capitals" in f.seen]
+    assert not [f for f in examine(Tables("check", universe=clean)) if "nothing but capitals" in f.seen]
 
 
 def test_every_feature_is_in_the_order_of_the_assets():

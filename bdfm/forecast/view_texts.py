@@ -19,7 +19,9 @@ from bdfm.forecast.view import Semantics, View
 _NUMBER = rf"{_numerals.NUMBER}\s*%?"
 _SYMBOL = rf"(?:{IN_QUOTES}|{NO_QUOTE}[^\s(),:=<>%]+)"
 _RELATION = {"=": "equal", ">=": "at_least", "<=": "at_most"}
-_SIGNS = str.maketrans({"≥": ">=", "≤": "<=", "＝": "=", "＞": ">", "＜": "<", "％": "%"})
+_SIGNS = {"≥": ">=", "≤": "<=", "＝": "=", "＞": ">", "＜": "<", "％": "%", "：": ":", "＋": "+"}
+# What stands in quotes is a symbol as it is; a plus within a word may be a symbol's
+_QUOTED_OR_SIGN = re.compile(rf"(?<![^\s(,=＝])(?:{IN_QUOTES})|[≥≤＝＞＜％：]|(?<![^\s=＝,(<>≥≤±/])＋")
 _STRICT = re.compile(rf"(?P<left>.+?)\s*(?P<relation>[<>])\s*(?P<value>{_NUMBER})")
 _STATEMENT = re.compile(
     rf"(?P<left>.+?)\s*(?P<relation>>=|<=|=)\s*(?P<mean>{_NUMBER})\s*(?P<times>x)?"
@@ -58,7 +60,7 @@ def parse(text: str, *, semantics: Semantics, confidence: float = 1.0, by: str =
     0.7
     """
     common: dict[str, Any] = {"semantics": semantics, "confidence": confidence, "by": by}
-    line = _numerals.with_minus(text.strip().translate(_SIGNS))
+    line = _plain(text)
     if found := _ORDERING.fullmatch(line):
         return Ordering(
             above=unquoted(found["above"]),
@@ -107,6 +109,12 @@ def parse(text: str, *, semantics: Semantics, confidence: float = 1.0, by: str =
         one, other = weights
         return Relative(asset=one, over=other, mean=value, sd=sd, **common)
     return Portfolio(weights=weights, mean=value, sd=sd, **common)
+
+
+def _plain(text: str) -> str:
+    """Text of a view with signs of the keyboard, outside quotes."""
+    signs = _QUOTED_OR_SIGN.sub(lambda found: _SIGNS.get(found[0], found[0]), text.strip())
+    return _numerals.with_minus(signs)
 
 
 def refuse_decimal_comma(mean: str, sd: str) -> None:
@@ -165,10 +173,12 @@ def _comma_fault(text: str) -> str:
 
 
 def _strict_fault(text: str) -> str:
-    """That a bound has an equals sign too; blank where there is no bound without one."""
-    found = _STRICT.fullmatch(_numerals.with_minus(text.strip().translate(_SIGNS)))
+    """That a bound has an equals sign too, an ordering a probability; blank where there is neither."""
+    found = _STRICT.fullmatch(_plain(text))
     if found is None:
         return ""
+    if re.fullmatch(r"[0-9]{2,}", found["value"]):  # a symbol, as those of Hong Kong and Tokyo
+        return f" One asset above another has a probability: {found[0]} : 0.7."
     return f" A bound is written {found['left']} {found['relation']}= {found['value']}."
 
 

@@ -321,7 +321,7 @@ class _Problem:
         parts = []
         if found is not None:
             beside = "" if not before else " beside the other" if len(before) == 1 else " beside the others"
-            parts.append(f"The strongest attainable{beside}: {found.text}.")
+            parts.append(f"The strongest attainable{beside}: {_told_apart(found, view)}.")
         if isinstance(view, Absolute) and view.semantics == "evidence":
             parts.append(
                 f"Draws cannot reach this far: put it into the model, with evidence=[Evidence({view.asset!r},"
@@ -370,3 +370,15 @@ class _Problem:
             if self.good([*before, trial]):
                 return trial
         return None
+
+
+def _told_apart(found: View, view: View) -> str:
+    """Text of what could be had instead, with its numbers in full where it reads as what was asked for."""
+    if found.text != view.text:
+        return found.text
+    pairs = [(k, x, view.numbers[k]) for k, x in found.numbers.items() if x != view.numbers[k]]
+    whole = ", ".join(f"{k} {x:.12g} and not {y:.12g}" for k, x, y in pairs)
+    return (
+        f"nearly that ({whole}). So small a gap is that of a rounded number, such as 0.333 for a third: leave"
+        " out one of the views, which the others imply"
+    )

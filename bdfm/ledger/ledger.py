@@ -114,12 +114,16 @@ class Ledger:
         known = {e.folder for e in ledger.entries()}
         found = sorted(f.parent for f in ledger.path.glob(f"*/{FORECAST_FILE}"))
         new = {m: _meant(m) for m in found if m.name not in known and os.path.isfile(m / SUMMARY_FILE)}
-        for month in (m for m, meant in new.items() if meant):
+        for month in _originals_first([m for m, meant in new.items() if meant]):
             entry = ledger.enter(month)
             if entry.folder != month.name:
+                file = ledger.path / entry.folder / FORECAST_FILE
                 _warn(
                     f"{month} holds the forecast of the month {entry.folder}, and is left out as its copy."
                     " Keep copies elsewhere"
+                    if _sum_of(file) == entry.seal
+                    else f"{month} holds the forecast that was entered as {entry.folder}, whose file is"
+                    f" another now. Copy {month / FORECAST_FILE} over {file}, and keep copies elsewhere"
                 )
         _warn_of_parts(ledger.path, known)
         for month in (m for m, meant in new.items() if not meant and ledger.entries()):
@@ -145,13 +149,13 @@ class Ledger:
         if month.resolve().parent != self.path.resolve():
             raise DataError(f"ledger: {month} does not lie in {self.path}. Let the run write there (out).")
         seal = _sum_of(month / FORECAST_FILE)
-        for known in self.entries():
-            there = known.folder != month.name and os.path.isfile(self.path / known.folder / FORECAST_FILE)
-            if known.seal == seal and there:
-                return known
         row = _row(month)
         with self._index() as index:
-            index.execute("BEGIN IMMEDIATE")
+            index.execute("BEGIN IMMEDIATE")  # nobody enters the same forecast from another folder meanwhile
+            every = [Entry(*x) for x in index.execute(_ENTRIES).fetchall()]
+            for known in (e for e in every if e.seal == seal and e.folder != month.name):
+                if os.path.isfile(self.path / known.folder / FORECAST_FILE):
+                    return known
             index.execute(
                 f"INSERT OR IGNORE INTO months (entered, folder, {', '.join(row)}, seal) VALUES (?, ?,"
                 f" {', '.join('?' * len(row))}, ?)",
@@ -206,8 +210,9 @@ class Ledger:
         if not os.path.lexists(file):
             raise FileError(
                 f"ledger: {file} is gone, of the month that was entered on {entry.entered}. Restore it from a"
-                f" copy. If the month shall not count any more, move {self.path / LEDGER_FILE} away: the next"
-                " look makes the index again from the months that are there."
+                f" copy. If the month shall not count any more, move {self.path / LEDGER_FILE} away, and keep"
+                " it: the next look makes an index of the months that are there, as entered on that day;"
+                " the old one alone proves since when they are there and that nobody changed them."
             )
         if _sum_of(file) != entry.seal:
             raise DataError(
@@ -247,7 +252,8 @@ class Ledger:
                 raise _files.write_error(self.path / LEDGER_FILE, denied) from error
             raise FileError(
                 f"ledger: its index {self.path / LEDGER_FILE} cannot be used ({error}). The months beside it"
-                " are whole: without the file, the next look makes it again from them."
+                " are whole. Restore it from a copy. Without the file, the next look makes an index of them,"
+                " as they are and as entered on that day: their dates and seals of before are lost."
             ) from error
 
 
@@ -296,6 +302,23 @@ def _warn_of_parts(folder: Path, known: Collection[str]) -> None:
 
 def _warn(text: str) -> None:
     warnings.warn(f"ledger: {text}.", DataWarning, skip_file_prefixes=(PACKAGE,))
+
+
+def _originals_first(months: list[Path]) -> list[Path]:
+    """Months in order, but of those with one forecast the one first whose run names its folder."""
+    seals = {m: _sum_of(m / FORECAST_FILE) for m in months}
+    first = {seal: min(m for m in months if seals[m] == seal) for seal in seals.values()}
+    return sorted(months, key=lambda m: (first[seals[m]], not _named(m), m))
+
+
+def _named(month: Path) -> bool:
+    """Whether a folder is called as its run says: by ``out``, or else by the origin."""
+    try:
+        run = tomllib.loads(_checks.existing_text(_runs(month)[0], what="run file"))
+        named = run["out"] if "out" in run else run["data"]["origin"]
+    except (FileError, ValueError, RecursionError, LookupError, TypeError):
+        return False
+    return Path(str(named)).name == month.name
 
 
 def _runs(month: Path) -> list[Path]:

@@ -14,6 +14,7 @@ from bdfm.data.risk_free import split_risk_free
 from bdfm.forecast.forecast import Forecast
 from bdfm.report.book import BAYESIAN, Book
 from bdfm.report.book_tables import records
+from bdfm.risk.returns import examined
 from bdfm.risk.spans import MAX_STALE_DAYS
 from bdfm.risk.stress_tests import Scenarios, StressTest, stress_test
 
@@ -81,14 +82,15 @@ def stress_of_book(book: Book, asked: Scenarios, *, forecast: Forecast | None = 
     for model in book.models.values():  # a posterior has assets, young or ended, that the others have not
         used |= dict.fromkeys(a for a in model.assets if a in book.prices)
     daily = book.prices[[*used]].ffill(limit=MAX_STALE_DAYS)
-    return stress_test(
-        book.models,
-        book.weights,
-        scenarios=asked,
-        returns=daily.pct_change(fill_method=None).iloc[1:],
-        factor_returns=None if book.factors is None else split_risk_free(book.factors)[0],
-        forecast=forecast,
-    )
+    with examined():  # as prices, with what was accepted of them
+        return stress_test(
+            book.models,
+            book.weights,
+            scenarios=asked,
+            returns=daily.pct_change(fill_method=None).iloc[1:],
+            factor_returns=None if book.factors is None else split_risk_free(book.factors)[0],
+            forecast=forecast,
+        )
 
 
 def write_stress(found: StressTest, folder: Path, *, about: str) -> list[str]:

@@ -79,8 +79,8 @@ class CrossSectionalEstimator:
         ``"unbiased"`` divides specific returns by sqrt(1 - h) before their variance is taken; ``"textbook"``
         takes them as they are, too small for assets that decide their own factors.
     accept
-        Doubts about names of categories that are right all the same; see ``bdfm.data.doubts``. None where
-        they were examined before.
+        Doubts about names of categories and returns that are right all the same; see
+        ``bdfm.data.doubts``. None where the names were examined before.
 
     Notes
     -----
@@ -117,7 +117,7 @@ class CrossSectionalEstimator:
         where = _WHERE
         doubt_names(self.categories, accept=self.accept)
         _checks.known([self.divisor], get_args(Divisor), what="divisor", where=where)
-        whole = returns_table(returns, where=where)
+        whole = returns_table(returns, where=where, accept=self.accept)
         table = window_of(whole, self.window, where=where)
         design = Design(self, table.columns, where)
         starts = whole.index.to_series().shift(1).loc[table.index]

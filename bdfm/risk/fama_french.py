@@ -14,6 +14,7 @@ from bdfm import _checks
 from bdfm._reading import counted
 from bdfm._strict import strict
 from bdfm.errors import DataError, DataWarning
+from bdfm.risk.returns import examined
 from bdfm.risk.sorts import FactorPortfolios, Sort, sort_portfolios
 
 SIX: Final = ("SV", "SN", "SG", "BV", "BN", "BG")  # small and big; value, neutral, growth
@@ -288,5 +289,7 @@ def single_sorts(
     """
     size = Sort("SMB", characteristics.size, (SINGLE_SIZE,), ("small", "big"), low_less_high=True)
     value = Sort("HML", characteristics.book_to_market, VALUE_BREAKS, ("low", "middle", "high"))
-    smb, hml = (sort_portfolios(returns, x, weights=weights) for x in (size, value))
+    smb = sort_portfolios(returns, size, weights=weights)
+    with examined():
+        hml = sort_portfolios(returns, value, weights=weights)
     return smb, FactorPortfolios(hml.factors, hml.portfolios[["high", "middle", "low"]], hml.members)

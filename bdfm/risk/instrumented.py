@@ -114,7 +114,7 @@ class InstrumentedEstimator:
             settle.
         """
         doubt_names(self.categories, accept=self.accept)
-        whole = returns_table(returns, where=_WHERE)
+        whole = returns_table(returns, where=_WHERE, accept=self.accept)
         table = window_of(whole, self.window, where=_WHERE)
         design = self._design(table.columns)
         k = _checks.at_least(self.n_factors, 1, what="n_factors", where=_WHERE)

@@ -17,7 +17,7 @@ from bdfm._statistics import p_text
 from bdfm._strict import strict
 from bdfm.errors import DataError
 from bdfm.names import ASSET, FACTOR
-from bdfm.risk.returns import returns_table
+from bdfm.risk.returns import examined, returns_table
 from bdfm.risk.time_series import TimeSeriesEstimator, regressions
 
 Floats = NDArray[np.float64]
@@ -127,7 +127,8 @@ def price(returns: pd.DataFrame, factors: pd.DataFrame, *, risk_free: pd.Series 
     where = "pricing"
     table = returns_table(returns, where=where)
     estimator = TimeSeriesEstimator(factors, risk_free=risk_free)
-    estimator.fit(table)  # all its checks
+    with examined():
+        estimator.fit(table)  # all its checks
     excess, f = estimator.realised(table)
     kept = excess.notna().any(axis=1)
     excess, f = excess.loc[kept], f.loc[kept]

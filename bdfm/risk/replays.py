@@ -15,6 +15,7 @@ from bdfm.names import PORTFOLIO
 from bdfm.risk.base import RiskModel
 from bdfm.risk.decomposition import draw_mean
 from bdfm.risk.inputs import Weights, portfolios
+from bdfm.risk.returns import doubt_returns
 
 # First and last day of the months that the sources replay.
 WINDOWS: Final[dict[str, tuple[str, str]]] = {
@@ -86,7 +87,8 @@ def replay_held(
     """Portfolios' return in past windows with the weights of today and the assets' own returns.
 
     No model: what is specific to the assets is in it, as it came then. Otherwise as ``replay``; ``returns``
-    (period, asset) are simple. Raises ``DataError`` where a held asset has no return in a window.
+    (period, asset) are simple. Raises ``DataError`` where a held asset has no return in a window, and
+    for returns that a rule of ``bdfm.data.doubts`` refuses.
 
     Examples
     --------
@@ -103,6 +105,7 @@ def replay_held(
     names, w = portfolios(weights, labels)
     held = (w != 0).any(axis=0)
     table = returns.set_axis(_checks.days(returns.index, where=where)).sort_index()
+    doubt_returns(table.loc[:, held])
     values = np.nan_to_num(table.to_numpy(dtype=float)) @ w.T
     gone = table.isna().to_numpy() & held
     values[gone.any(axis=1)] = np.nan

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Final, Literal
 
 import numpy as np
@@ -182,7 +184,31 @@ def _no_days(days: pd.DatetimeIndex, ends: pd.DatetimeIndex, empty: pd.DatetimeI
     return f"{text} Fill the hole."
 
 
-def returns_table(returns: pd.DataFrame, *, where: str, complete: bool = False) -> pd.DataFrame:
+_examined: ContextVar[bool] = ContextVar("returns were examined", default=False)
+
+
+@contextmanager
+def examined() -> Iterator[None]:
+    """Block whose returns are parts of a table that went through the rules, or are made of such prices."""
+    token = _examined.set(True)
+    try:
+        yield
+    finally:
+        _examined.reset(token)
+
+
+def doubt_returns(returns: pd.DataFrame, *, accept: Collection[str] | None = None) -> None:
+    """Pass simple returns (period, asset) through the rules on data, once for each call of the package.
+
+    Raises ``DataError`` for what a rule refuses. Where a caller has no ``accept`` no message says how to.
+    """
+    if not _examined.get():
+        doubt(Tables("risk", returns=returns), accept=accept or (), acceptable=accept is not None)
+
+
+def returns_table(
+    returns: pd.DataFrame, *, where: str, complete: bool = False, accept: Collection[str] | None = None
+) -> pd.DataFrame:
     """Returns (period, asset) with ascending days and text labels, after checks.
 
     Raises ``DataError`` for days that are none, repeated or out of order, repeated assets, values that are
@@ -199,7 +225,7 @@ def returns_table(returns: pd.DataFrame, *, where: str, complete: bool = False) 
     table = _checks.numeric(returns.set_axis(names, axis=1).set_axis(index), where=where)
     table = _doubles.once_a_day(table, where=where)
     index = pd.DatetimeIndex(table.index)  # rows given twice are left out
-    doubt(Tables("risk", returns=table))
+    doubt_returns(table, accept=accept)
     values = table.to_numpy()
     if not values.size:
         raise DataError(f"{where}: an empty table of returns (shape {values.shape}).")

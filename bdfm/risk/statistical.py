@@ -14,7 +14,7 @@ from bdfm._reading import counted, short
 from bdfm.data.weighting import effective_size
 from bdfm.errors import DataError
 from bdfm.risk.base import RiskModel
-from bdfm.risk.returns import period_weights, returns_table, window_of
+from bdfm.risk.returns import examined, period_weights, returns_table, window_of
 
 Floats = NDArray[np.float64]
 Rule = Literal["bai_ng", "marchenko_pastur"]
@@ -81,7 +81,8 @@ class StatisticalEstimator:
         """
         where = "statistical model"
         whole = window_of(returns_table(returns, where=where), self.window, where=where)
-        table = returns_table(whole, where=where, complete=True)
+        with examined():
+            table = returns_table(whole, where=where, complete=True)
         table = table.loc[table.notna().all(axis=1)]
         weights = period_weights(len(table), self.half_life_periods, where=where)
         share = weights / weights.sum()

@@ -23,6 +23,7 @@ from bdfm.risk.base import RiskModel
 from bdfm.risk.inputs import Weights, check_one_day, portfolios
 from bdfm.risk.losses import forecast_given_loss, reverse_stress
 from bdfm.risk.replays import WINDOWS, check_covers, replay, replay_held
+from bdfm.risk.returns import doubt_returns, examined
 from bdfm.risk.shocks import shock_factors, shock_risk
 
 if TYPE_CHECKING:
@@ -135,7 +136,8 @@ def implied_factor_returns(model: RiskModel, returns: pd.DataFrame) -> pd.DataFr
     periods that they were not fitted to. ``returns`` (period, asset) are simple; assets without a return in a
     period are left out of it. NaN where fewer assets than factors have one.
 
-    Raises ``UnknownLabelError`` for an asset of the model without returns.
+    Raises ``UnknownLabelError`` for an asset of the model without returns; ``DataError`` for returns that a
+    rule of ``bdfm.data.doubts`` refuses, such as gross ones.
 
     Examples
     --------
@@ -149,6 +151,7 @@ def implied_factor_returns(model: RiskModel, returns: pd.DataFrame) -> pd.DataFr
     """
     table = returns.set_axis([str(c) for c in returns.columns], axis=1)
     _checks.known(model.assets, list(table.columns), what="asset", where="implied factor returns: returns")
+    doubt_returns(table[list(model.assets)])
     b, d = model.exposures.to_numpy(), model.specific_variance.to_numpy()
     b, d = (b.mean(axis=0), d.mean(axis=0)) if model.n_draws else (b, d)
     root = 1 / np.sqrt(np.maximum(d, 1e-6 * d.max() if d.max() > 0 else 1.0))
@@ -194,7 +197,8 @@ def stress_test(
     ------
     DataError, UnknownLabelError
         No models; windows that were given and are not covered; shocks to factors that no model has; moves,
-        ratios or a loss that cannot be; a forecast of another trading day than the models'.
+        ratios or a loss that cannot be; a forecast of another trading day than the models'; returns that a
+        rule of ``bdfm.data.doubts`` refuses.
     """
     asked = scenarios or Scenarios()
     if not models:
@@ -207,7 +211,11 @@ def stress_test(
     table = table.loc[table.index.difference(idle, sort=False), (table != 0).any()]
     if table.empty:
         raise DataError("stress test: no portfolio holds an asset with risk. Check the weights.")
-    replayed = _replayed(models, table, asked, returns, factor_returns, left_out)
+    if returns is not None:
+        used = {*map(str, table.columns), *(a for m in models.values() for a in m.assets)}
+        doubt_returns(returns.loc[:, [str(c) in used for c in returns.columns]])
+    with examined():
+        replayed = _replayed(models, table, asked, returns, factor_returns, left_out)
     shocked = _shocked(models, table, asked)
     reverse = _reversed(models, table, asked.loss)
     _check_day(forecast, models, returns)

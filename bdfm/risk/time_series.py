@@ -59,7 +59,7 @@ class TimeSeriesEstimator:
         Of the residual variance: ``"unbiased"`` T - K - 1, ``"textbook"`` T - 1, which is too small by the
         share of freedom that exposures cost (5 % at 20 periods and one factor).
     accept
-        Doubts about the factors that are right all the same; see ``bdfm.data.doubts``.
+        Doubts about factors and returns that are right all the same; see ``bdfm.data.doubts``.
     """
 
     factors: pd.DataFrame
@@ -82,7 +82,7 @@ class TimeSeriesEstimator:
         """
         where = "time-series model"
         _checks.known([self.divisor], get_args(Divisor), what="divisor", where=where)
-        table = window_of(returns_table(returns, where=where), self.window, where=where)
+        table = window_of(returns_table(returns, where=where, accept=self.accept), self.window, where=where)
         origin = table.index[-1]
         table, factors = self.realised(table)
         table = table.loc[table.notna().any(axis=1)]

@@ -31,6 +31,7 @@ Floats = NDArray[np.float64]
 
 EXPOSURE_TOLERANCE: Final = 5e-4  # of absolute decisions: a hundred numbers of 5 decimals
 _AROUND_DAYS: Final = 60  # before the period, which say how calm its prices are
+_FEW_GAPS: Final = 5  # between prices, below which a holiday may be the median
 _MAX_CLOSED_DAYS: Final = 4  # weekdays in a row on which markets may be closed
 
 
@@ -117,7 +118,8 @@ def information_ratio(
     Sum of daily log portfolio returns over their sample standard deviation; not annualised. A daily
     portfolio return is Σ weight · simple return of the day, so that weights are restored each day and what
     is not invested earns nothing. NaN when all daily returns are equal, where the period has fewer than two,
-    and where its prices are weekly or monthly: a sum over the sd of a week is another figure.
+    and where prices are weekly or monthly: a sum over the sd of a week is another figure. Of a period of
+    fewer than six prices the spacing of all prices up to its end says so.
 
     Parameters
     ----------
@@ -145,14 +147,32 @@ def information_ratio(
     prices = _tables.prices_frame(prices)
     given = _labels.by_symbol(weights, where=where)
     _checks.known(given, [str(c) for c in prices.columns], what="asset", where=where)
-    return _ratio(_filled(prices, start, end)[list(given)], np.array(list(given.values())))
+    window = _filled(prices, start, end)
+    if not _is_daily(prices, window):
+        return float("nan")
+    return _ratio(window[list(given)], np.array(list(given.values())))
+
+
+def _is_daily(prices: pd.DataFrame, window: pd.DataFrame) -> bool:
+    """Whether prices (day, symbol) are daily: by the days between those of a window of ``_filled``.
+
+    By all prices up to its end where these are too few to tell, as around a holiday of a week; by the least
+    where those are few too, since one of weekly prices is four days away at the least.
+    """
+    days = pd.DatetimeIndex(window.index)
+    if len(days) <= _FEW_GAPS:
+        every = _checks.price_table(prices).dropna(how="all").index
+        days = pd.DatetimeIndex(every[every <= days[-1]])
+    gaps = np.diff(days.to_numpy()) / np.timedelta64(1, "D")
+    if len(gaps) < _FEW_GAPS:
+        return bool(len(gaps)) and float(gaps.min()) <= DAILY_SPACING
+    return float(np.median(gaps)) <= DAILY_SPACING
 
 
 def _ratio(window: pd.DataFrame, weights: Floats) -> float:
     """Information ratio of weights (symbol,) on the columns of a window of ``_filled``."""
     where = "information ratio"
-    gaps = np.diff(window.index.to_numpy()) / np.timedelta64(1, "D")
-    if len(gaps) < 2 or np.median(gaps) > DAILY_SPACING:  # no sd, or that of a week
+    if len(window) < 3:  # no sd
         return float("nan")
     daily = window.pct_change(fill_method=None).iloc[1:].to_numpy() @ weights
     if daily.min() <= -1:
@@ -370,7 +390,7 @@ def score_submission(
     ).rename_axis("symbol")
     return Score(
         rps=float(rps.mean()),
-        ir=_ratio(window, decision.to_numpy()),
+        ir=_ratio(window, decision.to_numpy()) if _is_daily(prices, window) else float("nan"),
         start=window.index[0],
         end=window.index[-1],
         equal_rps=float(ranked_probability_score(np.full(outcome.shape, 1 / N_RANKS), outcome).mean()),

@@ -19,7 +19,7 @@ from bdfm._strict import strict
 from bdfm.errors import DataError
 from bdfm.names import ASSET
 from bdfm.risk.pricing import price
-from bdfm.risk.returns import returns_table
+from bdfm.risk.returns import examined, returns_table
 from bdfm.risk.time_series import TimeSeriesEstimator
 from bdfm.validation.refits import origins_of
 
@@ -184,7 +184,8 @@ def forecast_alphas(
         past = table.iloc[max(0, stop - window) if window else 0 : stop]
         origin = past.index[-1]
         try:
-            fitted = price(past, factors, risk_free=risk_free)
+            with examined():
+                fitted = price(past, factors, risk_free=risk_free)
         except DataError as error:
             raise DataError(f"{where}, origin {origin:%Y-%m-%d}: {error}") from error
         beta = fitted.betas["beta"].unstack()

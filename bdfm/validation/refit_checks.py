@@ -16,6 +16,7 @@ from bdfm._statistics import mean_error
 from bdfm.errors import DataError
 from bdfm.names import PERIOD, SPECIFIC_RETURNS
 from bdfm.risk.base import Estimator, RiskModel
+from bdfm.risk.returns import examined
 from bdfm.validation import statistics
 from bdfm.validation.check import Collector
 from bdfm.validation.fit_checks import co_movement, co_movement_check
@@ -64,7 +65,8 @@ def simulate_refits(
         simulated = table[assets].copy()
         simulated.loc[index] = systematic + sd * rng.standard_normal(u.shape)
         try:
-            again = estimator.fit(simulated.clip(lower=-1))
+            with examined():
+                again = estimator.fit(simulated.clip(lower=-1))
         except DataError as error:
             found.skipped.append(f"Monte Carlo: a refit failed ({error})")
             return None

@@ -20,7 +20,7 @@ from bdfm._weights import check_table, numbers
 from bdfm.errors import DataError
 from bdfm.names import DRAW
 from bdfm.risk.base import Estimator, RiskModel
-from bdfm.risk.returns import returns_table
+from bdfm.risk.returns import examined, returns_table
 from bdfm.risk.time_series import TimeSeriesEstimator
 
 if TYPE_CHECKING:
@@ -214,7 +214,8 @@ def walk_forward(
     for stop in shown:
         past = table.iloc[max(0, stop - window) if window else 0 : stop]
         try:
-            model = estimator.fit(past)
+            with examined():
+                model = estimator.fit(past)
         except DataError as error:
             raise DataError(f"{where}, origin {past.index[-1]:%Y-%m-%d}: {error}") from error
         unseen = table.iloc[stop : stop + step]
@@ -355,7 +356,8 @@ def cross_validate(
     for (train, tests), path_ids in shown:
         seen = pd.DataFrame(np.nan, table.index, table.columns)
         seen.iloc[train] = table.iloc[train]
-        model = estimator.fit(seen)
+        with examined():
+            model = estimator.fit(seen)
         kind = model.kind
         for test, path in zip(tests, path_ids, strict=True):
             unseen = table.iloc[test]

@@ -26,6 +26,7 @@ from bdfm.forecast.ranks import normalised_weights
 from bdfm.portfolio.risk import portfolio_risk
 from bdfm.risk.base import Estimator
 from bdfm.risk.inputs import Weights, portfolios
+from bdfm.risk.returns import doubt_returns, examined
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -345,10 +346,12 @@ def tail_of_model(
     later = returns.iloc[start:]
     if later.isna().to_numpy().any():
         raise DataError(f"{where}: returns are missing after period {start}. Fill or drop those assets.")
+    doubt_returns(returns)
     realised = later.to_numpy() @ w[0]
     volatility = np.empty(len(later))
     for at in range(0, len(later), every):
-        model = estimator.fit(returns.iloc[: start + at])
+        with examined():
+            model = estimator.fit(returns.iloc[: start + at])
         held = pd.Series(w[0], [str(c) for c in returns.columns])
         variance = model.variance(held[list(model.assets)])
         volatility[at : at + every] = np.sqrt(float(np.mean(variance.to_numpy())))

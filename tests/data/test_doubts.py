@@ -2,12 +2,14 @@
 
 import json
 import warnings
+from pathlib import Path
 
 import doubt_cases as cases
 import numpy as np
 import pandas as pd
 import pytest
 
+from bdfm._labels import BY_CHANCE
 from bdfm.data.doubts.door import check_accept, doubt, examine, kept, record
 from bdfm.data.doubts.rule import RULES
 from bdfm.data.doubts.tables import Said, Tables
@@ -555,11 +557,18 @@ def test_newest_prices_that_jump_are_refused_in_a_forecast(factor, row, severity
 
 
 def test_documents_and_registry_have_the_same_rules():
-    from pathlib import Path
-
     text = (Path(__file__).parents[2] / "docs" / "doubts.md").read_text(encoding="utf-8")
     listed = [line.split("`")[1] for line in text.splitlines() if line.startswith("| `")]
     assert sorted(listed) == sorted(RULES)
+
+
+def test_names_that_are_nearly_one_have_one_list():
+    text = (Path(__file__).parents[2] / "docs" / "doubts.md").read_text(encoding="utf-8")
+    assert BY_CHANCE in text
+    assert BY_CHANCE in RULES["universe"].text
+    varied = ["R&D Labs", "r and d labs", "R-and-D lab", "Ｒ and D labs"]
+    found = of(examine(Tables("risk", groups={"sector": varied})), "universe")
+    assert [BY_CHANCE in f.seen for f in found] == [True]
 
 
 def test_a_spike_of_two_days_and_a_step_of_a_wild_asset():

@@ -255,6 +255,101 @@ def test_prices_that_trend_or_repeat_are_not_smoothed():
     assert seen("smoothed", prices=longer[["S0", "S1", "S2"]])
 
 
+@pytest.mark.parametrize(
+    ("rates", "basis", "spread"),
+    [
+        ([0.05, 0.05], 252, 0.0),
+        ([0.01, 0.05, 0.053, 0.043], 252, 0.0),
+        ([0.01, 0.05, 0.053, 0.043], 365, 0.0),  # three days of interest on Mondays
+        ([0.005, 0.08], 252, 4e-5),  # as a fund of bills is traded
+        ([0.15, 0.1475], 252, 0.0),
+        ([0.02, 0.1375, 0.105, 0.15], 252, 0.0),
+        ([0.08, 0.5], 252, 0.0),
+    ],
+)
+def test_a_fund_that_accrues_interest_is_not_smoothed(rates, basis, spread):
+    """At rates that a central bank moves by steps every sixth week."""
+    prices = cases.clean_prices()
+    step = np.arange(len(prices)) // 30 * 30
+    yearly = np.interp(step, np.linspace(0, len(prices), len(rates)), rates)
+    days = np.diff(prices.index.to_numpy(), prepend=prices.index.to_numpy()[:1]) / np.timedelta64(1, "D")
+    share = 1.0 if basis == 252 else days
+    noise = spread * np.random.default_rng(7).standard_normal(len(prices))
+    prices["cash"] = 100 * np.exp(np.cumsum(yearly * share / basis + noise))
+    assert not seen("smoothed", prices=prices)
+
+
+def test_one_coin_in_two_quotes_is_no_sum():
+    prices = cases.clean_prices().iloc[:, :3]
+    coin, noise = (
+        60_000 * prices["S0"] / prices["S0"].iloc[0],
+        np.random.default_rng(5).standard_normal(len(prices)),
+    )
+    coins = pd.DataFrame({"BTC-USD": coin, "BTC-USDT": coin * (1 + 1e-5 * noise)}).round(2)
+    coins = coins.assign(DOGE=0.001 * prices["S1"], XRP=0.002 * prices["S2"])
+    assert not seen("summary-column", prices=coins)
+    stable = pd.DataFrame(1 + 4e-5 * np.random.default_rng(6).standard_normal((len(prices), 5)), prices.index)
+    assert not seen("summary-column", prices=stable.add_prefix("USD"))
+
+
+def test_stablecoins_are_no_returns_plus_one():
+    """They are told of, as pegs are; 1 + r of what moves as stocks or bonds do is refused."""
+    prices, rng = cases.clean_prices(), np.random.default_rng(5)
+    coins = prices.iloc[:, :2].assign(
+        **{f"USD{i}": 1 + 3e-4 * rng.standard_normal(len(prices)) for i in "TCD"}
+    )
+    found = of(examine(Tables("risk", prices=coins)), "not-prices")
+    assert {f.severity for f in found} == {"warn"}
+    bonds = coins.assign(**{f"USD{i}": 1 + 2e-3 * rng.standard_normal(len(prices)) for i in "TCD"})
+    assert {f.severity for f in of(examine(Tables("risk", prices=bonds)), "not-prices")} == {"refuse"}
+
+
+def of_one_price(n, price=1.0):
+    return {f"CASH{i}": price for i in range(n)}
+
+
+def test_assets_that_stay_at_one_price_do_not_begin_anew():
+    """Cash, whatever its share; coins that come back to 1; bonds that are paid back."""
+    prices = cases.clean_prices()
+    assert not seen("begun-anew", prices=prices.iloc[:, :2].assign(**of_one_price(9)))
+    assert not seen("begun-anew", prices=prices.assign(**of_one_price(9)))
+    rng = np.random.default_rng(8)
+    stable = np.round(1 + 3e-4 * rng.standard_normal((len(prices), 10)), 3)
+    stable[200] = np.linspace(0.95, 0.98, 10)
+    stable[201:] = 1.0
+    assert not seen("begun-anew", prices=pd.DataFrame(stable, prices.index).add_prefix("USD"))
+    bonds = 100 + np.cumsum(0.05 * rng.standard_normal((len(prices), 10)), axis=0)
+    bonds[-1] = 100.0
+    assert not seen("begun-anew", prices=pd.DataFrame(bonds, prices.index).add_prefix("B"))
+    # and indices begin anew with cash beside them
+    anew = cases._linked(prices, 100 * prices.iloc[300:] / prices.iloc[300])
+    assert seen("begun-anew", prices=anew.assign(**of_one_price(7)))
+    assert not seen("begun-anew", prices=anew.iloc[:, :7])  # of few assets nothing is said
+
+
+def test_a_few_assets_far_periods_and_single_days_are_no_other_currency():
+    prices = cases.clean_prices()
+    jump = cases._linked(prices, 2.1 * prices.iloc[300:])
+    assert seen("begun-anew", prices=jump)
+    assert not seen("begun-anew", prices=jump.iloc[:, :4])
+    crash = prices.iloc[:, :3].copy()
+    crash.iloc[300:, :2] *= 0.2
+    assert not seen("begun-anew", prices=crash)
+    months = pd.date_range("1970-01-31", periods=len(prices), freq="ME")
+    assert not seen("begun-anew", prices=jump.set_axis(months).iloc[:600])  # crypto in 2017: 2.04 times
+    late = jump.index.where(np.arange(len(jump)) < 300, jump.index + pd.Timedelta(days=40))
+    assert not seen("begun-anew", prices=jump.set_axis(late))  # a table with a hole
+    ratios = np.linspace(1.2, 4.0, 8)  # a mania moves each as far as it goes
+    assert not seen("begun-anew", prices=cases._linked(prices, ratios * prices.iloc[300:]))
+    spike = prices.copy()
+    spike.iloc[300] *= 7.8
+    assert not seen("begun-anew", prices=spike)  # which unit-step refuses
+    assert seen("unit-step", prices=spike)
+    last = prices.copy()
+    last.iloc[-1] *= 7.8
+    assert seen("begun-anew", prices=last)
+
+
 def test_days_on_which_a_market_moves_far_are_no_new_start():
     prices = cases.clean_prices()
     crash = prices.copy()

@@ -604,7 +604,9 @@ def test_shares_of_nobody():
 @pytest.mark.parametrize(
     ("text", "plain"),
     [("AA ≥ 2%", "AA >= 2%"), ("AA - BB ≤ −1%", "AA - BB <= -1%"), ("AA ＝ 2％ ± 5％", "AA = 2% +- 5%"),
-     ("P(AA ＜ -5%) = 0.1", "P(AA < -5%) = 0.1"), ("AA ＞ BB : 70％", "AA > BB : 0.7")],
+     ("P(AA ＜ -5%) = 0.1", "P(AA < -5%) = 0.1"), ("AA ＞ BB ： 70％", "AA > BB : 0.7"),
+     ("AA ＋ BB ＝ 2% ＋－ 5%", "AA + BB = 2% +- 5%"), ("0.5 AA － 0.5 BB＝1%", "0.5 AA - 0.5 BB = 1%"),
+     ("'A=B'＝2%", "'A=B' = 2%"), ("Disney＋ = 2%", "'Disney＋' = 2%")],
 )  # fmt: skip
 def test_signs_of_other_keyboards(text, plain):
     one, other = (v.parse(t, semantics="constraint") for t in (text, plain))
@@ -615,3 +617,29 @@ def test_signs_of_other_keyboards(text, plain):
 def test_a_bound_without_an_equals_sign_is_told_how_it_is_written(text):
     with pytest.raises(DataError, match=r"not understood\. A bound is written AA >= 2%\. Forms"):
         v.parse(text, semantics="constraint")
+
+
+def test_signs_within_quotes_are_a_symbols():
+    for symbol in ("A≥B", "A＝B", "A：B", "A＋B", "50％"):
+        view = v.parse(f"'{symbol}' ≥ 2%", semantics="constraint")
+        assert (view.asset, view.sense) == (symbol, "at_least")
+
+
+def test_symbols_that_are_numbers_are_told_of_a_probability():
+    with pytest.raises(DataError, match=r"has a probability: 0700 > 0005 : 0\.7\. Forms"):
+        v.parse("0700 > 0005", semantics="constraint")
+
+
+def test_a_correlation_is_no_share():
+    with pytest.raises(DataError) as error:
+        v.parse("corr(AA, BB) = 2", semantics="constraint")
+    assert "less than 1, got 2" in str(error.value)
+    assert "is meant" not in str(error.value)
+
+
+def test_what_is_missed_by_rounding_is_told_with_its_digits():
+    views = [v.parse(f"{s} = 1%", semantics="constraint") for s in ("SPY", "TLT")]
+    both = v.parse("0.49999 SPY + 0.49999 TLT = 1%", semantics="constraint")
+    told = r"beside the others: nearly that \(mean 0\.0099998\d* and not 0\.01\)\. So small a gap .* rounded"
+    with pytest.raises(InfeasibleViewError, match=told):
+        make(1000).with_views(*views, both)

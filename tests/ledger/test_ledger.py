@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 
@@ -24,6 +25,7 @@ from bdfm.errors import DataError, DataWarning, FileError
 from bdfm.forecast.forecast import Forecast
 from bdfm.forecast.ranks import weighted_quantiles
 from bdfm.ledger import judge as judge_module
+from bdfm.ledger import ledger as ledger_module
 from bdfm.ledger import track as track_module
 from bdfm.ledger.ledger import _ENTRIES, Entry, Ledger
 from bdfm.ledger.page import lines, ticks, track_html, verdict
@@ -133,7 +135,7 @@ def test_what_does_not_belong_in_is_told(tmp_path, book):
         Ledger.open(tmp_path / "nowhere")
     (tmp_path / "ledger.sqlite").write_bytes(b"not a database at all" * 100)
     with pytest.raises(
-        FileError, match=r"index .* cannot be used .*without the file, the next look makes it again"
+        FileError, match=r"index .* cannot be used .*Without the file, the next look makes an index"
     ):
         Ledger.open(tmp_path)
     (tmp_path / "ledger.sqlite").unlink()
@@ -158,11 +160,60 @@ def test_a_copy_of_a_month_is_no_month(tmp_path, prices):
     assert len(track(Ledger.open(tmp_path), prices).months) == 2
 
 
+def test_a_copy_that_comes_first_is_not_taken_for_the_month(tmp_path):
+    """Where no index is there yet, or no more."""
+    month = write_month(tmp_path, origins()[0])
+    for name in ("0_backup", "zzz"):
+        shutil.copytree(month, tmp_path / name)
+    with pytest.warns(DataWarning, match="its copy"):
+        assert [e.folder for e in Ledger.open(tmp_path).entries()] == [month.name]
+    (tmp_path / "ledger.sqlite").unlink()
+    shutil.rmtree(month)
+    named = tmp_path / "zzz" / "month.toml"
+    named.write_text('out = "months/zzz"\n' + named.read_text())
+    with pytest.warns(DataWarning, match="its copy"):
+        assert [e.folder for e in Ledger.open(tmp_path).entries()] == ["zzz"]
+
+
+def test_a_copy_beside_a_damaged_month_is_told_as_what_restores_it(tmp_path, prices):
+    months = [write_month(tmp_path, origin) for origin in origins()[:2]]
+    before = Ledger.open(tmp_path).entries()
+    copy = shutil.copytree(months[0], tmp_path / "restored")
+    (months[0] / "forecast.nc").write_bytes(b"damaged")
+    with pytest.warns(
+        DataWarning, match=rf"restored holds the forecast that was entered as {months[0].name}"
+    ):
+        assert Ledger.open(tmp_path).entries() == before
+    shutil.copy(copy / "forecast.nc", months[0])
+    shutil.rmtree(copy)
+    assert len(track(Ledger.open(tmp_path), prices).months) == 2
+
+
+def test_a_month_and_its_copy_entered_at_once_are_one(tmp_path, monkeypatch):
+    """Both have looked for the other before either is entered."""
+    month = write_month(tmp_path, origins()[0])
+    copy = shutil.copytree(month, tmp_path / "copy")
+    ledger, both = Ledger(tmp_path), threading.Barrier(2)
+    ledger.entries()
+
+    def slow(folder, row=ledger_module._row):
+        both.wait(60)
+        return row(folder)
+
+    monkeypatch.setattr(ledger_module, "_row", slow)
+    with ThreadPoolExecutor(2) as workers:
+        found = list(workers.map(ledger.enter, (month, copy)))
+    assert found[0] == found[1]
+    assert len(ledger.entries()) == 1
+
+
 def test_a_month_that_is_gone_is_told_with_two_ways_out(tmp_path, prices):
     months = [write_month(tmp_path, origin) for origin in origins()[:2]]
     Ledger.open(tmp_path)
     shutil.rmtree(months[0])
-    with pytest.raises(FileError, match=r"is gone, of the month .* Restore it .* move .*ledger\.sqlite away"):
+    with pytest.raises(
+        FileError, match=r"is gone, of the month .* Restore it .* move .*ledger\.sqlite away, and keep it"
+    ):
         track(Ledger.open(tmp_path), prices)
     (tmp_path / "ledger.sqlite").unlink()
     assert len(track(Ledger.open(tmp_path), prices).months) == 1

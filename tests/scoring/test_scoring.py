@@ -297,6 +297,31 @@ def test_information_ratio_does_not_depend_on_units_and_order(prices):
     assert information_ratio(prices * np.arange(1, 11), weights[::-1], START, END) == pytest.approx(value)
 
 
+@pytest.mark.parametrize(
+    "days",
+    [
+        ["2024-02-08", "2024-02-19", "2024-02-20"],  # Chinese new year
+        ["2024-09-27", "2024-09-30", "2024-10-08"],  # the golden week
+        ["2024-09-30", "2024-10-08", "2024-10-09"],
+    ],
+)
+def test_daily_prices_of_a_few_days_with_a_holiday_have_a_ratio(days):
+    few = pd.DataFrame({"A": [100, 101, 102.5], "B": [50, 50.2, 49]}, pd.to_datetime(days), dtype=float)
+    weights = {"A": 0.5, "B": 0.5}
+    alone = information_ratio(few, weights, days[0], days[-1])
+    assert np.isfinite(alone)
+    before = pd.bdate_range(end=few.index[0] - pd.Timedelta(days=1), periods=40)
+    earlier = pd.DataFrame(few.iloc[[0]].to_numpy() * np.ones((40, 1)), before, few.columns)
+    assert information_ratio(pd.concat([earlier, few]), weights, days[0], days[-1]) == alone
+    # a short period of weekly prices has none, beside others or not
+    weekly = pd.date_range(end=few.index[0], periods=40, freq="7D")
+    table = pd.DataFrame(100 + np.arange(80.0).reshape(40, 2) ** 0.5, weekly, few.columns)
+    for start in (0, 37):
+        assert np.isnan(information_ratio(table.iloc[start:], weights, weekly[37], weekly[39]))
+    more = table.rename(index={weekly[38]: weekly[37] + pd.Timedelta(days=3)})  # a last day of the month
+    assert np.isnan(information_ratio(more, weights, weekly[37], weekly[39]))
+
+
 def test_weekly_prices_have_no_ratio(prices):
     """A sum over the sd of a week is another figure than one over the sd of a day."""
     days = pd.bdate_range(START, END)

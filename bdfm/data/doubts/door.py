@@ -110,13 +110,15 @@ def doubt_beside(prices: pd.DataFrame, factors: pd.DataFrame, *, accept: Collect
     found.enforce()
 
 
-def doubt(tables: Tables, *, accept: Collection[str] | None = ()) -> Findings:
+def doubt(tables: Tables, *, accept: Collection[str] | None = (), acceptable: bool = True) -> Findings:
     """Findings about tables, after refusing or warning.
 
     Parameters
     ----------
     tables, accept
         As in ``examine``. None where another door has examined the same tables: no rule is asked.
+    acceptable
+        Whether the caller can say what it accepts. If not, no message says how to.
 
     Raises
     ------
@@ -133,6 +135,8 @@ def doubt(tables: Tables, *, accept: Collection[str] | None = ()) -> Findings:
     if accept is None:
         return Findings()
     found = examine(tables, accept=accept)
+    if not acceptable:
+        found = Findings([replace(f, acceptable=False) for f in found])
     if (keep := _kept.get()) is not None:
         keep += found
     return found.enforce()

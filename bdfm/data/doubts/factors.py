@@ -24,6 +24,7 @@ MOVES_WITH: Final = 0.5  # correlation; of short bonds with VIX it is 0.2
 FEWEST_DAYS: Final = 20  # of a correlation that says anything
 MIN_ROWS: Final = 60
 GROSS: Final = 0.5  # median return of a row, which none has without a loss
+QUIET: Final = 0.25  # of the median asset's sd: changes from row to row that are those of a rate
 LEVELS: Final = 0.9  # correlation with the row before, which no return has
 ALIKE: Final = 1e-6  # smallest eigenvalue of the factors' correlation: rank deficient to rounding
 NEARLY: Final = 0.005  # R² of one factor on the others above 0.99 or so
@@ -41,7 +42,8 @@ def factor_unit(tables: Tables) -> Iterator[Finding]:
     beside VIX alone move little with it. With the wrong unit exposures come out a hundred times
     too large or too small. A column of 20 values or more without a loss, and with a median of 50 % and more,
     holds gross returns (1 + r), or an index. A column of 60 rows or more whose correlation with its own row
-    before is above 0.9 is of levels, or of returns added up, and is warned of.
+    before is above 0.9 is of levels, or of returns added up, and is warned of. Assets whose changes from row
+    to row have less than a quarter of the median asset's sd, or 0.02 % a day, earn a rate, as cash does.
     """
     for what, series in (("factors", tables.factor_series), ("returns", tables.return_series)):
         if series is None or len(series.days) < 3:
@@ -83,13 +85,22 @@ def _is_gross(values: Floats) -> bool:
 
 
 def _levels(series: Series | None, what: str) -> Iterator[Finding]:
-    """Columns that are where they were the row before: levels, which no return is like."""
+    """Columns that are where they were the row before: levels, which no return is like.
+
+    Of assets those whose changes are as large as returns: a rate has levels too.
+    """
     if series is None or len(series.days) < MIN_ROWS:
         return
+    change = pd.DataFrame(series.values).diff().std().to_numpy()
+    least = 0.0
+    if what == "returns":
+        usual = np.fmin(pd.DataFrame(series.values).std().to_numpy(), change)
+        root = float(np.sqrt(max(1.0, np.nan_to_num(series.gap, nan=1.0) * 5 / 7)))
+        least = max(TOO_SMALL * root, QUIET * float(np.nan_to_num(pd.Series(usual).median())))
     for column, name in enumerate(series.names):
         values = series.values[:, column]
         values = values[np.isfinite(values)]
-        if is_rate(name) or len(values) < MIN_ROWS or np.ptp(values) <= 1e-12:
+        if is_rate(name) or len(values) < MIN_ROWS or np.ptp(values) <= 1e-12 or change[column] < least:
             continue
         link = float(np.corrcoef(values[1:], values[:-1])[0, 1])
         if link > LEVELS:

@@ -54,6 +54,7 @@ FIELD_NAMES: Final = {
 FIELD_END: Final = re.compile(
     r"[\s._\-/|:(]*(open|high|low|close|adj[\s._]*close|adjusted[\s._]*close|volume|vwap)\)?$", re.I
 )
+CALM_PEG: Final = 1e-3  # sd of a row up to which coins and currencies are held at a price
 YIELD_NAME: Final = re.compile(r"yield|ytm|^dgs\d+|^\^?(tnx|irx|tyx|fvx)$", re.I)
 # funds that are called by what they hold
 YIELD_FUND: Final = re.compile(r"(high|dividend|div|equity|enhanced)[\s_.-]*yield\w*|yieldco\w*", re.I)
@@ -65,12 +66,12 @@ def not_prices(tables: Tables) -> Iterator[Finding]:
 
     Refused: returns, with between 10 and 90 % of values below zero; and returns plus a constant (1 + r, 100 +
     100 r), whose levels do not wander (their sd is below that of their steps) and whose steps undo each other
-    (autocorrelation below -0.4), in half of the columns or more. In fewer columns the latter is warned of:
-    pegs look like it. Warned of: logs of prices (three columns or more, all with levels from 1.5 to 12, an
-    absolute daily sd of 0.6 to 5 % and a relative one below 0.6 %; exchange rates may look like it); single
-    columns like that among livelier ones, if their absolute sd is 0.4 to 2.5 times the others' and they move
-    with the median column (correlation above 0.25); and names of yields, whose relative changes are no
-    returns.
+    (autocorrelation below -0.4), in half of the columns or more, each with a sd above 0.1 %. In fewer
+    columns, and calmer ones, the latter is warned of: pegs look like it, and stablecoins. Warned of: logs of
+    prices (three columns or more, all with levels from 1.5 to 12, an absolute daily sd of 0.6 to 5 % and a
+    relative one below 0.6 %; exchange rates may look like it); single columns like that among livelier ones,
+    if their absolute sd is 0.4 to 2.5 times the others' and they move with the median column (correlation
+    above 0.25); and names of yields, whose relative changes are no returns.
     """
     series = tables.price_series
     if series is None:
@@ -90,9 +91,10 @@ def not_prices(tables: Tables) -> Iterator[Finding]:
             acceptable=False,
         )  # fmt: skip
     flat = _noise_about_a_level(series) & ~signs
-    grave = flat.sum() >= max(1, len(flat) / 2)
+    lively = flat & (np.nan_to_num(series.step_sd) > CALM_PEG)
+    many = lively.sum() >= max(1, len(flat) / 2)
     for column in np.flatnonzero(flat):
-        name = series.names[column]
+        name, grave = series.names[column], many and lively[column]
         yield Finding(
             "not-prices", "refuse" if grave else "warn", "prices", (name,), (),
             f"{name} stays within {np.nanstd(series.logs[:, column]):.2%} of its mean of"

@@ -29,9 +29,8 @@ def universe(tables: Tables) -> Iterator[Finding]:
     One asset is refused: there is nothing to rank and nothing in common. So are assets that are all set to
     zero. Fewer than five, the number of quantiles, are warned of: fifths are then shared out by halves and
     thirds. Classes with one asset are warned of: it has none to pool with. So are classes, sectors and other
-    groups that differ in nothing but capitals, spaces, width, hyphens, "&" for and, or a plural s, of a
-    universe or by themselves.
-    Symbols given twice are refused by every reader.
+    groups that differ in nothing but capitals, width, spaces, hyphens, "&" for "and" or a plural s, of a
+    universe or by themselves. Symbols given twice are refused by every reader.
     """
     yield from _nearly_one(tables.groups, "groups", "warn")
     table = tables.universe
@@ -74,8 +73,7 @@ def _nearly_one(groups: Mapping[str, Sequence[object]], what: str, severity: Sev
         for names in _labels.nearly_one(given):
             yield Finding(
                 "universe", severity, what, tuple(names), (),
-                f"{family}: {_checks.first(names)} differ in nothing but capitals, spaces, hyphens or a"
-                " plural",
+                f"{family}: {_checks.first(names)} differ in nothing but {_labels.BY_CHANCE}",
                 "They are probably one group, and are taken for several.", "Write them in one way.",
             )  # fmt: skip
 

@@ -1,0 +1,140 @@
+"""All public functions that take asset returns pass them through one rule, and tell each doubt once."""
+
+import inspect
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from bdfm import risk, validation
+from bdfm.errors import DataError, DataWarning
+
+N = 260
+DAYS = pd.date_range("2017-01-06", periods=N, freq="W-FRI", name="date")
+ASSETS = list("ABCDEF")
+RNG = np.random.default_rng(0)
+FACTORS = pd.DataFrame({"F": 0.02 * RNG.standard_normal(N), "H": 0.01 * RNG.standard_normal(N)}, DAYS)
+RETURNS = pd.DataFrame(FACTORS[["F"]].to_numpy() + 0.02 * RNG.standard_normal((N, len(ASSETS))), DAYS, ASSETS)
+WEIGHTS = pd.DataFrame(1 / 6, ["book"], ASSETS)
+WINDOW = {"fall": ("2020-02-21", "2020-03-20")}
+SIZE = pd.DataFrame(RNG.standard_normal((N, 6)), DAYS, ASSETS)
+STYLE = xr.DataArray(
+    SIZE.to_numpy()[..., None],
+    dims=("period", "asset", "factor"),
+    coords={"period": DAYS.to_numpy(), "asset": ASSETS, "factor": ["size"]},
+)
+TRAITS = risk.Characteristics(SIZE, SIZE[ASSETS[::-1]].set_axis(ASSETS, axis=1), pd.DataFrame())
+MODEL = risk.StatisticalEstimator(2).fit(RETURNS)
+GROUPS = pd.DataFrame([["low"] * 3 + ["high"] * 3], DAYS[:1], ASSETS)
+REGRESSION = risk.TimeSeriesEstimator(FACTORS)
+
+
+def of_six_assets(sort):
+    """What a sort makes of returns, of which six assets fill too few groups."""
+
+    def door(returns):
+        with pytest.raises(DataError) as error:
+            sort(returns, TRAITS)
+        if "larger universe" not in str(error.value):
+            raise error.value
+
+    return door
+
+
+DOORS = {
+    "StatisticalEstimator": lambda r: risk.StatisticalEstimator(2).fit(r),
+    "TimeSeriesEstimator": REGRESSION.fit,
+    "CrossSectionalEstimator": lambda r: risk.CrossSectionalEstimator(STYLE).fit(r),
+    "InstrumentedEstimator": lambda r: risk.InstrumentedEstimator(STYLE, 1).fit(r),
+    "components": risk.components,
+    "double_sort": of_six_assets(risk.double_sort),
+    "implied_factor_returns": lambda r: risk.implied_factor_returns(MODEL, r),
+    "market_return": risk.market_return,
+    "portfolio_returns": lambda r: risk.portfolio_returns(r, GROUPS, ["low", "high"]),
+    "price": lambda r: risk.price(r, FACTORS),
+    "replay_held": lambda r: risk.replay_held(r, WEIGHTS, windows=WINDOW),
+    "single_sorts": lambda r: risk.single_sorts(r, TRAITS),
+    "sort_portfolios": lambda r: risk.sort_portfolios(r, risk.Sort("size", SIZE, [0.5])),
+    "stress_test": lambda r: risk.stress_test(
+        {"model": MODEL}, WEIGHTS, scenarios=risk.Scenarios(windows=WINDOW), returns=r
+    ),
+    "cross_validate": lambda r: validation.cross_validate(risk.StatisticalEstimator(1), r, n_folds=4),
+    "forecast_alphas": lambda r: validation.forecast_alphas(r, FACTORS, window=200, step=20),
+    "select_factors": lambda r: validation.select_factors(r, FACTORS, n_bootstrap=0, seed=1),
+    "tail_of_model": lambda r: validation.tail_of_model(REGRESSION, r, WEIGHTS, start=200, every=20),
+    "validate": lambda r: validation.validate(MODEL, r, n_simulations=0),
+    "walk_forward": lambda r: validation.walk_forward(REGRESSION, r, window=200, step=20),
+}
+ACCEPTING = {"TimeSeriesEstimator", "CrossSectionalEstimator", "InstrumentedEstimator"}  # say how to accept
+# of a posterior's own panel; of factors, which is another door
+OTHERS = {"BayesianEstimator", "compounded"}
+
+
+def takes_returns(what):
+    makes = what.fit if inspect.isclass(what) and hasattr(what, "fit") else what
+    try:
+        return "returns" in inspect.signature(makes).parameters
+    except (TypeError, ValueError):
+        return False
+
+
+def test_every_door_is_here():
+    found = {n for part in (risk, validation) for n in dir(part) if takes_returns(getattr(part, n))}
+    assert found == {*DOORS, *OTHERS}
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_returns_that_are_none(door):
+    look = DOORS[door]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DataWarning)
+        look(RETURNS)
+    for wrong, told in ((1 + RETURNS, "gross returns"), (100 * RETURNS, "percent, read as decimals")):
+        with pytest.raises(DataError, match=rf"(?s){told}.*\[factor-unit\]") as error:
+            look(wrong)
+        assert ("--accept" in str(error.value)) == (door in ACCEPTING)
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_doubt_is_told_once(door):
+    added = RETURNS.assign(C=0.5 * RETURNS["C"].cumsum())
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        DOORS[door](added)
+    texts = [str(w.message) for w in told if "factor-unit" in str(w.message)]
+    assert len(texts) == 1, texts
+    assert "C has a correlation of" in texts[0]
+    assert ("--accept" in texts[0]) == (door in ACCEPTING)
+
+
+@pytest.mark.parametrize("periods", ["W-FRI", "ME", "YE"])
+def test_cash_has_levels_and_no_doubt(periods):
+    """Bills at rates that move slowly, of weeks, months or years; what is added up is told of beside them."""
+    per_year = {"W-FRI": 52, "ME": 12, "YE": 1}[periods]
+    days = pd.date_range("1950-01-01", periods=75 if per_year == 1 else N, freq=periods)
+    rng = np.random.default_rng(3)
+    table = pd.DataFrame(0.16 * per_year**-0.5 * rng.standard_normal((len(days), 4)), days, list("ABCD"))
+    rate = np.interp(
+        np.arange(len(days)), np.linspace(0, len(days), 6), [0.0, 0.045, 0.14, 0.053, 0.001, 0.05]
+    )
+    table["BIL"] = rate / per_year
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DataWarning)
+        risk.components(table)
+        risk.components(table[["A", "BIL"]])
+        if per_year > 1:  # nothing but bills
+            risk.components(table[["BIL"]].assign(SHV=1.02 * rate / per_year + 1e-6 * table["A"]))
+    with pytest.warns(DataWarning, match="D has a correlation of"):
+        risk.components(table.assign(D=0.5 * table["D"].cumsum()))
+
+
+def test_what_an_estimator_accepts_is_not_told():
+    added = RETURNS.assign(C=0.5 * RETURNS["C"].cumsum())
+    accept = ("factor-unit:C",)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DataWarning)
+        risk.TimeSeriesEstimator(FACTORS, accept=accept).fit(added)
+        risk.CrossSectionalEstimator(STYLE, accept=accept).fit(added)
+        risk.InstrumentedEstimator(STYLE, 1, accept=accept).fit(added)
