@@ -26,7 +26,7 @@ class PathScratch(NamedTuple):
     energy: Floats  # (T) squared innovations in units of scale and start, summed over factors
     product: Floats  # (T)
     ones: Floats  # (T) 1
-    unknown: Floats  # (T) 1 for the periods whose factors ``draw_new_factors`` draws
+    unknown: Floats  # (T) 1 for the periods whose factors ``begin_new_factors`` draws
 
 
 class NormalScratch(NamedTuple):

@@ -47,7 +47,7 @@ from bdfm.gibbs.updates.factor_days import (
     switch_factor_days,
 )
 from bdfm.gibbs.updates.factor_mixing import draw_factor_mixing
-from bdfm.gibbs.updates.factor_path import draw_factor_path, draw_factor_periods, draw_new_factors
+from bdfm.gibbs.updates.factor_path import begin_new_factors, draw_factor_path, draw_factor_periods
 from bdfm.gibbs.updates.factor_scales import switch_factors, switch_paths
 from bdfm.gibbs.updates.factor_volatility import (
     draw_factor_volatilities,
@@ -109,7 +109,7 @@ _UPDATES: Final[tuple[Update, ...]] = (
     rescale_drift,
     draw_factor_path,
     draw_factor_periods,
-    draw_new_factors,
+    begin_new_factors,
     shear_factors,
     rescale_factors,
     shift_factors,
@@ -393,7 +393,7 @@ class Chain:
         """What ``begin_at`` needs, found once for many draws."""
         swept = sweep_of(spec, self.data)
         settle = self.compiled([*START, *(u for u in _FORGOTTEN if u in swept)])
-        return Beginning(self.values.copy(), self.compiled([*REFRESH, draw_new_factors]), settle)
+        return Beginning(self.values.copy(), self.compiled([*REFRESH, begin_new_factors]), settle)
 
     def begin_at(self, kept: Floats, beginning: Beginning, unknown: NDArray[np.bool_] | None = None) -> None:
         """Go to a state of which ``kept`` has the values that draws keep.

@@ -45,7 +45,7 @@ def place_draws(
 
     But start values of factors and loadings have a rotation of their own. So unknown loadings are in the
     middle of their prior, 0 or what characteristics say, and unknown factors have their mean, until
-    ``draw_new_factors``. Log volatilities of new periods are those of the last known one; of loadings that
+    ``begin_new_factors``. Log volatilities of new periods are those of the last known one; of loadings that
     walk over other blocks of periods, all have what the last block has beyond its characteristics. Returns of
     which periods (draw, period) factors are unknown.
     """

@@ -129,7 +129,7 @@ TRIES = {
     "a result over the prices": ("view out --constraint A=1% --out prices.csv", nothing, "a NetCDF file is to be written, and the name says a CSV table"),
     "a page over the prices": ("report out --out prices.csv", nothing, "the name says a CSV table"),
     "a submission over the prices": ("decide out --submission prices.csv", nothing, "holds something else than what is to be written"),
-    "a track over a run file": ("track ledger --prices prices.csv --out month.toml", nothing, "the name says a text"),
+    "a track over a run file": ("track ledger --prices prices.csv --out month.toml", nothing, "the name says a run file"),
     "a weight of a view of 1e11": ("view out --constraint 99999999999~A~=~1%", nothing, "weights sum to 1e+11"),
     "a weight in a tail of 1e11": ("view out --constraint CVaR(99999999999~A,~0.9)~=~0.1", nothing, "weights sum to 1e+11"),
     "an origin at the end of time": ("run month.toml --check", edited("month.toml", f'"{world.ORIGIN}"', "9999-12-31"), "beyond the years"),

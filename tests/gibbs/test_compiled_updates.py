@@ -28,7 +28,7 @@ def test_sweeps_of_all_cases_have_all_updates_but_those_that_bring_up_to_date():
     specs = [make(case) for make, case in SPECS.values()]
     used = {u for spec in specs for u in sweep_of(spec, make_chain(spec, np.random.default_rng(0)).data)}
     unused = {name for name, u in UPDATES.items() if u not in used}
-    assert unused == {"refresh_precision", "refresh_log_likelihood"}
+    assert unused == {"begin_new_factors", "refresh_precision", "refresh_log_likelihood"}
 
 
 # All updates but those that few models have; those of tests/gibbs/test_joint.py are compiled, too.

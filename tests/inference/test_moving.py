@@ -16,7 +16,7 @@ from bdfm.gibbs.quantities import refresh_residuals
 from bdfm.gibbs.sampler import KEPT_MOVES, MOVES, PILOT, STATES, Look, last_moves, move_draws
 from bdfm.gibbs.state import state_sizes, state_views
 from bdfm.gibbs.sweep import Chain, make_chain, sweep_of
-from bdfm.gibbs.updates.factor_path import draw_new_factors
+from bdfm.gibbs.updates.factor_path import begin_new_factors
 from bdfm.gibbs.warm import knows_all, place_draws
 from bdfm.inference.diagnostics import Diagnosis
 from bdfm.inference.engine import gibbs_spec, not_covered
@@ -289,7 +289,7 @@ def test_new_factors_have_the_moments_of_a_regression_on_the_returns(small_prese
     scratch.path.unknown[t] = 1.0
     for _ in range(6000):
         state.factors.path[:] = before
-        chain.apply([draw_new_factors])
+        chain.apply([begin_new_factors])
         draws.append(state.factors.path[:, t].copy())
     sd = np.sqrt(np.diag(covariance))
     np.testing.assert_allclose(np.mean(draws, axis=0), mean, atol=0.07 * sd.max())
@@ -310,7 +310,7 @@ def test_new_factors_have_the_loadings_of_their_block(name, small_preset):
         w[0, 0] = block + 1.0  # the first factor is known of the first asset alone, by one loading
     chain.apply([refresh_residuals])
     chain.scratch.noise.precision[:] = 1e12
-    chain.apply([draw_new_factors])
+    chain.apply([begin_new_factors])
     seen = np.isfinite(spec.returns[:, 0])
     path = chain.state.factors.path[0]
     e = chain.scratch.residuals[0].copy()

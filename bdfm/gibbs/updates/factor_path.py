@@ -133,7 +133,7 @@ def draw_factor_periods(rng: np.random.Generator, data: Data, state: State, scra
 
 
 @update
-def draw_new_factors(rng: np.random.Generator, data: Data, state: State, scratch: Scratch) -> None:
+def begin_new_factors(rng: np.random.Generator, data: Data, state: State, scratch: Scratch) -> None:
     """Draw the factors of ``path.unknown`` periods given the returns, all taken as normal (eq. 1).
 
     A start for a period that an earlier draw does not know: beside factors of their prior its returns would
