@@ -24,6 +24,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from bdfm import _endings
 from bdfm._checks import address, existing_bytes, in_home, no_file, path_of, refuse_formulas
 from bdfm._netcdf import kind_of, lacking, read_dataset, read_tree, written
 from bdfm.errors import FileError
@@ -46,33 +47,6 @@ _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _ZIP_SIGNATURE = b"PK\x03\x04"
 _ATTRS = "attrs"  # name of the array that holds JSON values
-# What a file is, by how its name ends; the first end of a kind is the one to be advised.
-_KINDS: Final = {
-    "a NetCDF file": (".nc", ".h5", ".hdf5", ".netcdf"),
-    "a workbook": (".xlsx",),
-    "an archive of arrays": (".npz",),
-    "a picture": (".png",),
-    "an HTML page": (".html", ".htm"),
-    "a CSV table": (".csv",),
-    "a run file": (".toml",),
-    "a text": (".txt", ".json", ".md"),
-    # never written here
-    "a PDF file": (".pdf",),
-    "another kind of picture": (".jpg", ".jpeg", ".svg", ".gif"),
-    "a compressed file": (".gz", ".zip", ".bz2", ".xz", ".zst"),
-    "a workbook of another form": (".xls", ".xlsb", ".xlsm", ".ods"),
-    "another kind of table": (".parquet", ".feather", ".tsv", ".pkl", ".pickle"),
-}
-_NAMED: Final = {end: kind for kind, ends in _KINDS.items() for end in ends}
-# First bytes of what is written here, in small letters, and what it may be
-_FORMS: Final = {
-    b"\x89hdf": ("a NetCDF file",),
-    b"pk\x03\x04": ("a workbook", "an archive of arrays"),
-    b"\x89png": ("a picture",),
-    b"<!doctype html": ("an HTML page",),
-    b"id,rank1": ("a CSV table", "a text"),
-}
-_TEXTS: Final = ("a text", "a CSV table", "a run file")
 _YOUNG: Final = 60.0  # seconds in which a file that is just made may not be locked yet
 _SEAL = b"\nbdfm sha256 "  # and the digest of all before it; readers of HDF5 ignore what follows their data
 
@@ -203,9 +177,9 @@ def replaceable(target: Path, begins: bytes = b"") -> None:
     """
     if kind := no_file(target):
         raise FileError(f"{target}: this is {kind}. Give the name of a file.")
-    form = next((f for f in _FORMS if begins.lower().startswith(f)), None)
+    form = _endings.form_of(begins)
     if begins:
-        _named_for(target, _TEXTS if form is None else _FORMS[form])
+        _endings.check(target, _endings.kinds_of(form))
     if form is None or not os.path.isfile(target):
         return
     there = b""
@@ -215,16 +189,6 @@ def replaceable(target: Path, begins: bytes = b"") -> None:
         raise FileError(
             f"{target}: holds something else than what is to be written, and is left as it is. Give another"
             " name, or remove it."
-        )
-
-
-def _named_for(path: Path, kinds: Sequence[str]) -> None:
-    """Raise where the end of a name says that a file is none of these kinds; ends without a meaning pass."""
-    said = _NAMED.get(path.suffix.casefold())
-    if said is not None and said not in kinds:
-        raise FileError(
-            f"{path}: {kinds[0]} is to be written, and the name says {said}. Let the name end in"
-            f" {_KINDS[kinds[0]][0]}."
         )
 
 
@@ -332,7 +296,7 @@ def check_target(path: str | Path, kind: str | None = None) -> None:
     target = path.resolve()
     replaceable(target)
     if kind is not None:
-        _named_for(path, (kind, "a text") if kind == "a CSV table" else (kind,))
+        _endings.check(path, (kind, "a text") if kind == "a CSV table" else (kind,))
     # Named before it is made: a signal may come in between, and what is made is removed then.
     temporary = target.with_name(f"{_hidden(target)}{secrets.token_hex(4)}.tmp")
     try:

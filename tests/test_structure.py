@@ -56,6 +56,7 @@ GROUND += (
     "_no_array",
     "_tables",
     "_doubles",
+    "_endings",
     "_labels",
     "_weights",
     "_symbols",
