@@ -6,13 +6,26 @@ label. The command line prints the message alone and exits with code 2.
 
 from __future__ import annotations
 
+from typing import Final
+
+_BEGIN: Final = 1200  # characters of a very long message: what it is about, and what to do
+_END: Final = 500
+_LONGEST: Final = _BEGIN + _END + 50
+
 
 class BdfmError(Exception):
-    """Base class of all errors raised on purpose by this package."""
+    """Base class of all errors raised on purpose by this package.
+
+    Its text is cut in the middle where what it repeats, such as a value that was given, is very long;
+    ``args`` holds the whole.
+    """
 
     def __str__(self) -> str:
         # KeyError would print the repr of the message, quotes and all.
-        return str(self.args[0]) if self.args else ""
+        text = str(self.args[0]) if self.args else ""
+        if len(text) <= _LONGEST:
+            return text
+        return f"{text[:_BEGIN]} ... ({len(text)} characters) ... {text[-_END:]}"
 
 
 class DataError(BdfmError, ValueError):

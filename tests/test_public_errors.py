@@ -92,3 +92,17 @@ def test_errors_are_found_in_code():
     code = "def f(x):\n    _checks.known([x], ['a'], what='x', where='f')\n    raise DataError('no')\n"
     assert raised(code) == {"UnknownLabelError", "DataError"}
     assert raised("def f():\n    raise NotImplementedError\n") == set()
+
+
+@pytest.mark.parametrize("kind", [errors.DataError, errors.FileError, errors.UnknownLabelError])
+@pytest.mark.parametrize(("n", "whole"), [(1000, True), (1400, True), (3000, False), (10**6, False)])
+def test_no_message_is_longer_than_a_page(kind, n, whole):
+    """Whatever it repeats; what it is about and what to do are at its ends."""
+    text = f"decimal mark: {'a' * n} is none. Give . or ,"
+    told = str(kind(text))
+    assert told.startswith("decimal mark: aaaa")
+    assert told.endswith("aaaa is none. Give . or ,")
+    assert len(told) < 1900
+    assert (told == text) is whole
+    assert whole or f"... ({len(text)} characters) ..." in told
+    assert kind(text).args == (text,)

@@ -16,7 +16,7 @@ import pandas as pd
 from bdfm import _checks, _columns, _dates, _numbers, _symbols, _tables
 from bdfm._kinds import of_kind, texts
 from bdfm._optional import optional
-from bdfm._reading import READING, Reading, counted, line_of
+from bdfm._reading import READING, Reading, counted, cut, line_of
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.tables import Tables
 from bdfm.data.reading import raw, rows, text_rows
@@ -477,7 +477,7 @@ def _mark(mark: str | None) -> str | None:
         return None
     found = {"point": ".", "comma": ","}.get(mark, mark)
     if found not in (".", ","):
-        raise DataError(f"decimal mark: {mark!r} is none. Give . or ,")
+        raise DataError(f"decimal mark: {cut(mark)} is none. Give . or ,")
     return found
 
 
