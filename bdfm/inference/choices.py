@@ -13,7 +13,7 @@ FIXED_DRAWS: Final = 1000  # kept draws of each chain, of nuts
 # Largest number of kept draws of each chain in automatic length. The largest R-hat of thousands of quantities
 # is far from 1 with few draws, however good they are; and files and diagnoses grow with their number.
 MOST_DRAWS: Final = 750
-MOST_MOVED: Final = 600  # of an update: with 560 R-hat of thousands of quantities exceeds 1.01 too often
+MOST_MOVED: Final = 600  # of an update: with 560 more of them need further sweeps
 # Of the draws that are kept of all chains, where they are large: one of 100 assets on 1,000 days has 0.9 MB,
 # and four chains keep 525 to 650 each. It does not depend on the machine: the same seed gives the same draws.
 KEPT_BYTES: Final = 2_400_000_000
