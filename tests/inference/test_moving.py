@@ -394,9 +394,14 @@ def test_sweeps_go_on_from_the_last_one_and_new_assets_from_a_pilot(months, earl
     np.testing.assert_array_equal(placed["theta"][0, :, 1:], draws["theta"][0, :, 1:])
     for name in ("theta", "loadings", "factors"):
         np.testing.assert_array_equal(went_on[name][0], seen[0][name][0, MOVES::STATES])
-        np.testing.assert_array_equal(seen[1][name][0, 0::STATES], seen[0][name][0, 1::STATES])
+        for state in range(MOVES):
+            np.testing.assert_array_equal(
+                seen[1][name][0, state::STATES], seen[0][name][0, 1 + state :: STATES]
+            )
         np.testing.assert_array_equal(made.draws[name][0, :KEPT_MOVES], seen[1][name][0, MOVES - 1 : STATES])
     assert (seen[1]["theta"][0, MOVES::STATES] != seen[0]["theta"][0, MOVES::STATES]).all()
+    assert not placed["factors"][0, :, -1].any()  # a new period: its factors are drawn at the beginning
+    assert len(np.unique(seen[0]["factors"][0, 0::STATES, -1, 0])) == 6
     assert made.sweeps == sweeps == PILOT + 6 * (MOVES + 1)
     assert (made.adaptation.leverage > 0).all()  # A0 is new: the pilot tunes
     for look, most, n in ((Look(False), MOVES + 2, MOVES + 2), (Look(False, apart=True), 12, MOVES)):
