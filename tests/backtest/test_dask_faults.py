@@ -140,9 +140,9 @@ def test_a_signal(cluster, tmp_path, words, bdfm_command, number):
     call = [*words, str(folder), "--scheduler", cluster.address]
     code, err = stopped(tmp_path, call, lambda: any(folder.rglob("*.npz")), number)
     assert code == 128 + number
-    assert err.startswith("Stopped")
-    assert "Traceback" not in err
-    assert err.count("\n") == 1
+    *before, last = err.splitlines()
+    assert last.startswith("Stopped")
+    assert all(line.startswith("Warning: ") for line in before)  # of the data: weekends are no periods
     goes_on(bdfm_command, words, folder, contents(folder))
 
 
