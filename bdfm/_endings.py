@@ -26,13 +26,18 @@ _KINDS: Final = {
     "another kind of table": (".parquet", ".feather", ".tsv", ".pkl", ".pickle"),
 }
 _NAMED: Final = {end: kind for kind, ends in _KINDS.items() for end in ends}
-# First bytes of what is written here, in small letters, and what it may be
+# Kinds that the name of what is written may say
+NETCDF: Final = ("a NetCDF file",)
+PAGE: Final = ("an HTML page",)
+TABLE: Final = ("a CSV table", "a text")
+RUN: Final = ("a run file",)
+# First bytes of what is written here, in small letters
 _FORMS: Final = {
-    b"\x89hdf": ("a NetCDF file",),
+    b"\x89hdf": NETCDF,
     b"pk\x03\x04": ("a workbook", "an archive of arrays"),
     b"\x89png": ("a picture",),
-    b"<!doctype html": ("an HTML page",),
-    b"id,rank1": ("a CSV table", "a text"),
+    b"<!doctype html": PAGE,
+    b"id,rank1": TABLE,
 }
 _TEXTS: Final = ("a text", "a CSV table", "a run file")
 

@@ -289,14 +289,14 @@ def _second_name(file: Path, name: Path) -> None:
         shutil.copy2(file, name, follow_symlinks=False)
 
 
-def check_target(path: str | Path, kind: str | None = None) -> None:
-    """Raise ``FileError`` where a file, of a ``kind``, could not be written; the try leaves nothing."""
+def check_target(path: str | Path, kinds: Sequence[str] | None = None) -> None:
+    """Raise ``FileError`` where a file, of these kinds, could not be written; the try leaves nothing."""
     path = path_of(path)
     nameable(path)
     target = path.resolve()
     replaceable(target)
-    if kind is not None:
-        _endings.check(path, (kind, "a text") if kind == "a CSV table" else (kind,))
+    if kinds is not None:
+        _endings.check(path, kinds)
     # Named before it is made: a signal may come in between, and what is made is removed then.
     temporary = target.with_name(f"{_hidden(target)}{secrets.token_hex(4)}.tmp")
     try:

@@ -9,7 +9,7 @@ from hashlib import file_digest
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from bdfm import _checks
+from bdfm import _checks, _json
 from bdfm.errors import FileError
 from bdfm.names import SUMMARY_FILE
 
@@ -65,10 +65,9 @@ def _read(path: Path) -> dict[str, Any]:
             return {}
         with open(path, "rb") as file:
             content = file.read(_LONGEST + 1)
-        found = json.loads(content) if len(content) <= _LONGEST else None
-    except (OSError, ValueError, RecursionError):
+        return _json.table(content) if len(content) <= _LONGEST else {}
+    except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def listed(folder: Path) -> Made:

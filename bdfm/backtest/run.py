@@ -263,8 +263,8 @@ def _read_failure(path: Path) -> dict[str, Any]:
         found = _json.table(_checks.existing_bytes(path, what="failure"))
         return {key: str(found[key]) for key in FAILURE}
     except (ValueError, KeyError) as error:
-        told = ("", "FileError", f"{path} cannot be read ({error})", "")
-        return dict(zip(FAILURE, told, strict=True)) | {"origin": path.name.partition(".")[0]}
+        told = (path.name.removesuffix(FAILED), "FileError", f"{path} cannot be read ({error})", "")
+        return dict(zip(FAILURE, told, strict=True))
 
 
 @dataclass(frozen=True, eq=False, repr=False)

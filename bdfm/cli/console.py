@@ -67,16 +67,16 @@ def guarded[**P](command: Callable[P, None]) -> Callable[P, None]:
 
 def _check_places(options: dict[str, Any], made_by: str) -> None:
     """Raise ``FileError`` where an option names a place that cannot be written to."""
-    from bdfm import _files, _folders
+    from bdfm import _endings, _files, _folders
     from bdfm.errors import FileError
 
     if isinstance(folder := options.get("out_dir"), Path):
         _folders.OutputFolder(folder, made_by=made_by).check()
-    kinds = dict.fromkeys(("view", "edit", "decide"), "a NetCDF file")
-    kinds |= dict.fromkeys(("report", "track", "compare"), "an HTML page") | {"roll": "a run file"}
-    kind = {"out_file": kinds.get(made_by), "submission": "a CSV table"}
-    files = {name: file for name in kind if isinstance(file := options.get(name), Path)}
+    made = dict.fromkeys(("view", "edit", "decide"), _endings.NETCDF)
+    made |= dict.fromkeys(("report", "track", "compare"), _endings.PAGE) | {"roll": _endings.RUN}
+    kinds = {"out_file": made.get(made_by), "submission": _endings.TABLE}
+    files = {name: file for name in kinds if isinstance(file := options.get(name), Path)}
     if len({file.resolve() for file in files.values()}) < len(files):
         raise FileError(f"{files['out_file']}: two files are to be written to this name. Give another one.")
     for name, file in files.items():
-        _files.check_target(file, kind[name])
+        _files.check_target(file, kinds[name])

@@ -161,7 +161,7 @@ class MovingRule:
         self.drift = max(drifts, key=lambda d: d.proven)
         before, self._slow = self._slow, {d.label for d in drifts if self.moved + d.sweeps_to_go > self.most}
         if not self.drift.proven <= DRIFT_MAX:
-            return Look(False, apart=bool(before & self._slow) or self.moved >= self.most)
+            return Look(False, apart=bool(before & self._slow))
         kept = (
             {n: np.stack([last_moves(chain) for chain in x]) for n, x in d.items()} for d in (draws, stats)
         )

@@ -276,14 +276,15 @@ def check_free(folder: Path, *, ledger: Path | None = None, instead: str = "Give
     if not os.path.exists(folder / FORECAST_FILE):
         return
     around = folder.resolve().parent if ledger is None else ledger
-    entered = {e.folder for e in Ledger(around).entries()}
+    book = Ledger(around)
+    entered = {e.folder for e in book.entries()}
     if ledger is None:
         if not os.path.exists(around / LEDGER_FILE):
             return
         if not _meant(folder) and folder.resolve().name not in entered:
             return
     elif folder.name not in entered and os.path.isfile(folder / SUMMARY_FILE):
-        Ledger(ledger).enter(folder)  # the run that made it was killed before; no other month is touched
+        book.enter(folder)  # the run that made it was killed before; no other month is touched
     raise ThereError(
         f"{folder}: holds a month already, of the ledger {around.resolve().name}, in which nothing is written"
         f" over. {instead}"
