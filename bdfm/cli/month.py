@@ -372,9 +372,13 @@ def _horizons(month: Month) -> str:
 
 
 def _note(month: Month) -> None:
-    """Say what features are made of where prices are sparse."""
+    """Say what features are made of where prices are sparse, and from which month the draws go on."""
     if month.panel.settings.note:
         out.print(month.panel.settings.note)
+    if month.warm_from is not None:
+        from bdfm.report.earlier import start_in_words
+
+        out.print(start_in_words(month.warm_from.panel.origin, month.panel), soft_wrap=True)
 
 
 def _print_places(folder: Path, further: Sequence[str] = ()) -> None:

@@ -134,7 +134,10 @@ KeepDraws = Annotated[
 
 WarmFrom = Annotated[
     Path | None,
-    typer.Option(help="Folder of an earlier forecast, whose draws are moved on instead of fitting anew."),
+    typer.Option(
+        help="Folder of an earlier forecast, whose draws are moved on instead of fitting anew; or of several,"
+        " of which the nearest is taken."
+    ),
 ]
 
 Memory = Annotated[

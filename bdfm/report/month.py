@@ -53,6 +53,7 @@ from bdfm.posterior.door import package_versions
 from bdfm.posterior.posterior import Posterior
 from bdfm.posterior.sampled import Before, check_earlier, sampled
 from bdfm.posterior.told import evidence_values
+from bdfm.report.earlier import earlier_month, months_in
 from bdfm.report.horizons import evidence_in, file_of, horizons_in, lasting
 from bdfm.report.page import report_html
 from bdfm.report.results import previous_in_ledger
@@ -166,7 +167,7 @@ def make_month(run: RunFile, options: Mapping[str, str] | None = None) -> Month:
     names = options or {}
     month = _checked(run, Path(MADE_FILE), lambda key: names.get(key, key))
     note = f"# Made by bdfm; bdfm run {MADE_FILE} makes these results again.\n"
-    return replace(month, run=run, text=note + run.moved(month.out).to_toml())
+    return replace(month, text=note + month.run.moved(month.out).to_toml())
 
 
 def _checked(run: RunFile, path: Path, place: Callable[[str], str], before: Path | None = None) -> Month:
@@ -228,7 +229,9 @@ def _read_and_checked(
     warm, earlier = None, None
     if before is not None:
         earlier = _to_be_made(before)
-    elif (warm := _warm_from(run, path, place("warm_from"))) is not None:
+    elif run.warm_from is not None:
+        run = _named_earlier(run, path, model, panel)
+        warm = _warm_from(run, path, place("warm_from"))
         earlier = warm.as_earlier().before
     if earlier is not None:
         check_earlier(earlier, model, panel, choose(run.sampler, model))
@@ -313,10 +316,19 @@ def _decision(month: Month, forecast: Forecast) -> Decision | None:
     return decide(forecast, month.run.decided, holdings=held, universe=universe, prices=month.closes)
 
 
-def _warm_from(run: RunFile, path: Path, where: str) -> Posterior | None:
+def _named_earlier(run: RunFile, path: Path, model: FactorModel, panel: Panel) -> RunFile:
+    """Run file whose ``warm_from`` names one month, where it names a folder of several."""
+    assert run.warm_from is not None
+    folder = path.parent / run.warm_from
+    if not months_in(folder):
+        return run
+    month = earlier_month(folder, model, panel, leave_out=path.parent / run.out)
+    return run.model_copy(update={"warm_from": run.warm_from / month.name})
+
+
+def _warm_from(run: RunFile, path: Path, where: str) -> Posterior:
     """Posterior of the earlier month that a run file names."""
-    if run.warm_from is None:
-        return None
+    assert run.warm_from is not None
     folder = path.parent / run.warm_from
     if folder.resolve() == (path.parent / run.out).resolve():
         raise DataError(f"{where}: {folder} is the folder of the results too. Give another one.")

@@ -196,6 +196,13 @@ def _task(path: Path) -> _Task:
 def _waves(tasks: Sequence[_Task]) -> Iterator[list[_Task]]:
     """Tasks in groups, each of which may run at once; those that go on from others come after these."""
     made = {t.out.resolve(): t.path for t in tasks}
+    for task in tasks:
+        others = {t.out.resolve().parent for t in tasks if t is not task}
+        if task.source in others and not os.path.exists(task.source / POSTERIOR_FILE):
+            raise DataError(
+                f"run: {task.path} goes on from a month in {task.source} (warm_from), where other months of"
+                " this list are written. Name the month, or run it alone."
+            )
     befores = {t.path: made.get(t.source) for t in tasks if t.source not in (None, t.out.resolve())}
     left = [t._replace(before=befores.get(t.path)) for t in tasks]
     while left:

@@ -21,6 +21,7 @@ from bdfm.forecast.statements import read
 from bdfm.forecast.views import KINDS
 from bdfm.names import FORECAST_FILE
 from bdfm.portfolio.decisions import Decision
+from bdfm.report.earlier import months_in
 from bdfm.report.run_file import RunFile, read_run_file
 from bdfm.scoring.m6 import period_returns
 
@@ -63,8 +64,8 @@ def roll(
     market days. Views and evidence were about it too, but
     a person may hold on to them: each is kept or dropped as told. ``holdings`` are the weights of the last
     decision, drifted by the returns to the new origin; where the last month was not run, those of its file,
-    and a note says so. The chains go on from the last posterior
-    (``warm_from``) where the last month wrote one and the file did so before.
+    and a note says so. The draws go on from the last posterior
+    (``warm_from``) where the last month wrote one and the file did so before; a folder of months stays.
 
     Parameters
     ----------
@@ -126,7 +127,7 @@ def roll(
         settings.pop("holdings", None)
     else:
         settings["holdings"] = held
-    if run.warm_from is not None:
+    if run.warm_from is not None and not months_in(path.parent / run.warm_from):
         settings["warm_from"] = run.out
     words = [(f"{name}: {text}", stays) for (name, _, text), stays in zip(found, chosen, strict=True)]
     return Rolled(

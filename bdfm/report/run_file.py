@@ -85,7 +85,7 @@ class RunFile(_Table):
     decision: DecisionSettings | None = DecisionSettings()  # false: none, and a submission of equal weights
     mandate: Mandate | None = None  # instead of a decision
     outputs: tuple[Output, ...] = OUTPUTS
-    warm_from: Path | None = None  # folder of an earlier month, whose draws are moved on
+    warm_from: Path | None = None  # earlier month, whose draws are moved on, or folder of months
     memory: str | int | None = None  # budget, such as "4GB"; half of the machine, if not given
     keep_draws: bool = False  # write predictive draws; else they are made anew from the posterior's file
     ledger: Path | None = None  # folder of months, where this one is entered and nothing is written over

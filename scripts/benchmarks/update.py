@@ -1,22 +1,24 @@
-"""Update of a posterior by one month against a fit from a cold start, month by month.
+"""Update of a posterior by one period, or by one day, against a fit from a cold start, time after time.
 
     python scripts/benchmarks/update.py --prices FILE --universe FILE [--earnings FILE] [--first DAY]
-        [--months N] [--model m6] [--json FILE]
+        [--origins N] [--by period|day|evening] [--model m6] [--factors N] [--rhat X] [--ess N] [--json FILE]
 
-A first posterior is fitted cold, four weeks before ``--first``. Then each month has three fits: the posterior
-of the month before, updated (``Posterior.update``, which goes on from the last update); a cold fit; and a
-cold fit with another seed. All stop by the same thresholds. Differences of quintile probabilities between
-update and cold fit are put beside those between the two cold fits, which are Monte Carlo error alone.
+Origins follow each other by a period of the model or, ``--by day`` and ``--by evening``, by a weekday. Each
+has three fits: the posterior of an earlier origin, updated (``Posterior.update``); a cold fit; and a cold fit
+with another seed. The earlier origin is the one before or, ``--by evening``, the one a period before, as
+``--warm-from`` finds it in a folder; its posterior is an update itself, and cold where it lies before
+``--first``. All stop by the same thresholds. Differences of quintile probabilities between update and cold
+fit are put beside those between the two cold fits, which are Monte Carlo error alone.
 
 Seconds are those of the processor over all threads, for the fit with its stopping rule. With ``--json``
-months are added to those of the file, so that a long table can be made in several runs.
+origins are added to those of the file, so that a long table can be made in several runs.
 """
 
 import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -56,7 +58,7 @@ def distance(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> float:
 
 
 def show(rows: list[dict[str, Any]], console: Console) -> None:
-    """Table of the months, and its last line, their medians."""
+    """Table of the origins, and its last line, their medians."""
     table = Table(
         "origin",
         "cold: s",
@@ -84,7 +86,7 @@ def show(rows: list[dict[str, Any]], console: Console) -> None:
     sweeps = [r["warm"]["sweeps"] / r["cold"]["sweeps"] for r in rows]
     apart = np.sqrt(np.mean([r["apart"] ** 2 for r in rows]) / np.mean([r["cold_apart"] ** 2 for r in rows]))
     console.print(
-        f"{len(rows)} months: seconds {np.median(ratios):.2f} and sweeps {np.median(sweeps):.2f} of those of"
+        f"{len(rows)} origins: seconds {np.median(ratios):.2f} and sweeps {np.median(sweeps):.2f} of those of"
         f" a cold fit (medians); apart {apart:.2f} times as far as two cold fits"
     )
 
@@ -94,12 +96,22 @@ def main(
     universe: Annotated[Path, typer.Option()],
     earnings: Path | None = None,
     first: str = "2021-08-20",
-    months: int = 6,
+    origins: int = 6,
+    by: Literal["period", "day", "evening"] = "period",
     model: str = "m6",
+    factors: int | None = None,
+    rhat: float = bdfm.SamplerSettings().max_rhat,
+    ess: float = bdfm.SamplerSettings().min_ess,
     as_json: Annotated[Path | None, typer.Option("--json")] = None,
 ) -> None:
     """Compare updates with cold fits."""
     spec = bdfm.FactorModel.from_preset(model)
+    if factors is not None:
+        spec = spec.model_copy(update={"n_factors": factors})
+    settings = bdfm.SamplerSettings(max_rhat=rhat, min_ess=ess)
+    day = pd.offsets.BDay()
+    period = day if spec.panel.period == "day" else pd.Timedelta(days=spec.panel.period)
+    step, back = {"period": (period, period), "day": (day, day), "evening": (day, period)}[by]
     table, members = bdfm.read_prices(prices), bdfm.read_universe(universe)
     calendar = None if earnings is None else bdfm.read_earnings(earnings)
 
@@ -116,15 +128,16 @@ def main(
     rows: list[dict[str, Any]] = []
     if as_json is not None and as_json.exists():
         rows = json.loads(as_json.read_text(encoding="utf-8"))
-    step = pd.Timedelta(weeks=4)
-    start = pd.Timestamp(first)
-    earlier = bdfm.fit(spec, panel_at(start - step), seed=1)
-    for month in range(months):
-        origin = start + month * step
-        panel = panel_at(origin)
+    origin = pd.Timestamp(first)
+    updated: dict[pd.Timestamp, bdfm.Posterior] = {}
+    for _ in range(origins):
+        panel, before = panel_at(origin), origin - back
+        earlier = updated.pop(before, None)
+        if earlier is None:
+            earlier = bdfm.fit(spec, panel_at(before), seed=1, settings=settings)
         now, warm = timed(lambda: earlier.update(panel, seed=2))  # noqa: B023
-        one, cold = timed(lambda: bdfm.fit(spec, panel, seed=3))  # noqa: B023
-        other, _ = timed(lambda: bdfm.fit(spec, panel, seed=4))  # noqa: B023
+        one, cold = timed(lambda: bdfm.fit(spec, panel, seed=3, settings=settings))  # noqa: B023
+        other, _ = timed(lambda: bdfm.fit(spec, panel, seed=4, settings=settings))  # noqa: B023
         p = [probabilities(x) for x in (now, one, other)]
         rows.append(
             {
@@ -135,7 +148,8 @@ def main(
                 "cold_apart": distance(p[2], p[1]),
             }
         )
-        earlier = now
+        updated[origin] = now
+        origin += step
         if as_json is not None:
             as_json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     show(rows, Console(width=140))

@@ -51,6 +51,18 @@ def test_a_forecast_goes_on_from_an_earlier_one_and_is_repeated(bdfm_command, ar
     assert (files / "second" / "forecast.nc").read_bytes() == made
 
 
+def test_of_a_folder_of_months_the_nearest_is_taken_and_named(bdfm_command, arguments, files, first):
+    month = ("--origin", "2020-12-18", "--model", "m6", "--out", files / "evening")
+    code, told, err = bdfm_command(*arguments, *month, "--warm-from", files)
+    assert code == 0, err
+    assert "Draws go on from those of 2020-11-20." in told
+    assert Posterior.load(files / "evening").attrs["warm_from"] == "2020-11-20"
+    assert 'warm_from = "../first"' in (files / "evening" / "run.toml").read_text()
+    code, told, err = bdfm_command("run", files / "evening" / "run.toml", "--check")
+    assert code == 0, err
+    assert "Draws go on from those of 2020-11-20." in told
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -142,7 +142,7 @@ def forecast(draw: Draw) -> list[str]:
     _maybe(draw, words, "--zero", symbol, None, 6)
     if odds(draw, 4):
         words += ["--evidence", f"{draw(symbol)}={draw(number)},{draw(number)}"]
-    _maybe(draw, words, "--warm-from", ["out"], path, 8)
+    _maybe(draw, words, "--warm-from", ["out", "."], path, 8)
     _maybe(draw, words, "--memory", ["4GB"], text, 8)
     if odds(draw, 6):
         words.append("--keep-draws")

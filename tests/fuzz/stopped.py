@@ -274,9 +274,10 @@ def undisturbed(base: Path, folder: Path, name: str) -> Undisturbed:
 
 
 def moments(whole: Undisturbed, n_clock: int, n_steps: int) -> list[tuple[str, float]]:
-    """Shares of the time, and steps spread over all."""
-    shares = [("clock", whole.ended.seconds * (k + 1) / (n_clock + 1)) for k in range(n_clock)]
+    """Shares of the time, and steps spread over all; more of the time where a command has fewer steps."""
     steps = {1 + round(k * (whole.ended.steps - 1) / max(1, n_steps - 1)) for k in range(n_steps)}
+    n_clock += n_steps - len(steps)
+    shares = [("clock", whole.ended.seconds * (k + 1) / (n_clock + 1)) for k in range(n_clock)]
     return shares + [("step", float(s)) for s in sorted(steps)]
 
 

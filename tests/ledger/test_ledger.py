@@ -10,7 +10,9 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from html.parser import HTMLParser
 
 import numpy as np
@@ -270,6 +272,25 @@ def test_two_at_once_enter_each_month_once(tmp_path):
     assert [r.wait(120) for r in runs] == [0, 0]
     assert [e.folder for e in Ledger.open(tmp_path).entries()][-1] == later.name
     assert len(Ledger.open(tmp_path).entries()) == 4
+
+
+def test_a_copy_waits_until_the_month_beside_it_is_entered(tmp_path):
+    month = write_month(tmp_path, origins()[0])
+    ledger = Ledger.open(tmp_path)
+    later = write_month(tmp_path, origins()[1])
+    copy = shutil.copytree(later, tmp_path / "copy")
+    others = sqlite3.connect(tmp_path / "ledger.sqlite", isolation_level=None)
+    with closing(others), ThreadPoolExecutor(1) as pool:
+        others.execute("BEGIN IMMEDIATE")
+        entry = pool.submit(ledger.enter, copy)
+        time.sleep(0.5)  # it looks meanwhile, at what is not entered yet
+        seal = ledger_module._sum_of(later / "forecast.nc")
+        row = others.execute("SELECT * FROM months").fetchone()
+        row = (2, row[1], later.name, *row[3:-1], seal)
+        others.execute(f"INSERT INTO months VALUES ({', '.join('?' * len(row))})", row)
+        others.execute("COMMIT")
+        assert entry.result().folder == later.name
+    assert [e.folder for e in ledger.entries()] == [month.name, later.name]
 
 
 def test_who_is_killed_while_entering_leaves_a_whole_ledger(tmp_path):

@@ -96,6 +96,14 @@ def test_a_month_waits_for_the_one_it_starts_from(month, tmp_path):
         run_months(circle)
 
 
+def test_a_folder_in_which_others_are_written_names_no_month(month, tmp_path):
+    paths = [month("one"), month("two", more=f'warm_from = "{tmp_path.as_posix()}"')]
+    with pytest.raises(DataError, match=r"two\.toml goes on from a month in .* Name the month, or run it"):
+        run_months(paths, check=True)
+    found = run_months(paths[1:], check=True)  # alone, without a month beside it
+    assert "posterior.nc" in found[0].error
+
+
 def test_what_would_overwrite_or_is_not_there_is_refused_before_the_first(month, tmp_path):
     with pytest.raises(DataError, match=r"1 folder of results given more than once .*folder of its own"):
         run_months([month("a", out="same"), month("b", out="same")])

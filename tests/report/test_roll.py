@@ -93,6 +93,16 @@ def test_the_next_month_keeps_what_holds_on(file, prices):
     assert table["shares"] == {"Ben": 0.5}
 
 
+def test_draws_go_on_from_the_last_month_or_from_the_nearest_of_a_folder(file, prices):
+    month = file.parent / "book" / "2022-10-28"
+    month.mkdir(parents=True)
+    (month / "posterior.nc").touch()
+    for place, following in (("book/2022-09-30", "book/2022-10-28"), ("book", "book")):
+        file.write_text(f'warm_from = "{place}"\n{FILE}')
+        rolled = roll(file, "2022-11-25", prices, drop=["all"])
+        assert rolled.run.warm_from.as_posix() == following
+
+
 def test_a_rolled_file_is_in_order(file, prices):
     target = file.with_name("second.toml")
     target.write_text(to_text(roll(file, "2022-11-25", prices, **ALL), file))

@@ -1,0 +1,101 @@
+"""Of a folder of months the one is taken from which an update is the shortest."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pandas as pd
+import pytest
+from months import small_market
+
+from bdfm.errors import DataError, FileError
+from bdfm.inference.settings import SamplerSettings
+from bdfm.names import POSTERIOR_FILE, SUMMARY_FILE
+from bdfm.posterior.fit import fit
+from bdfm.report.earlier import earlier_month, months_in, start_in_words
+
+SETTINGS = SamplerSettings(engine="gibbs", draws=10, tune=10, chains=1)
+DAY = pd.Timedelta(days=1)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """Model, panel of the new month, and a file with a posterior of an early one."""
+    model, panel = small_market(41)
+    file = tmp_path_factory.mktemp("posterior") / POSTERIOR_FILE
+    fit(model, panel(slice(0, 40), list(range(7)), "2020-01-01"), seed=1, settings=SETTINGS).save(file)
+    return model, panel(slice(1, 41), list(range(7)), "2021-01-29"), file
+
+
+@pytest.fixture
+def month(world, tmp_path):
+    """Maker of a month that lies so many days before the new one."""
+
+    def make(days_before, name=""):
+        origin = world[1].origin - days_before * DAY
+        folder = tmp_path / (name or f"{origin:%Y-%m-%d}")
+        folder.mkdir()
+        shutil.copy(world[2], folder / POSTERIOR_FILE)
+        (folder / SUMMARY_FILE).write_text(json.dumps({"origin": f"{origin:%Y-%m-%d}"}))
+        return folder
+
+    return make
+
+
+def test_whole_periods_come_before_the_shortest_way(world, month, tmp_path):
+    model, panel, _ = world
+    day, four, eight, _, _ = (month(d) for d in (1, 28, 56, 29, -1))
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes.txt").write_text("not a month")
+    assert earlier_month(tmp_path, model, panel) == four
+    assert earlier_month(tmp_path, model, panel, leave_out=tmp_path / "x" / ".." / four.name) == eight
+    shutil.rmtree(four)
+    shutil.rmtree(eight)
+    assert earlier_month(tmp_path, model, panel) == day
+
+
+def test_a_month_of_the_same_day_is_none_to_go_on_from(world, month, tmp_path):
+    model, panel, _ = world
+    month(0)
+    with pytest.raises(DataError, match=r"of 1 month in .* none can be moved on to 2021-01-29\. Fit without"):
+        earlier_month(tmp_path, model, panel)
+
+
+def test_without_a_summary_the_posterior_tells_its_day(world, month, tmp_path):
+    model, panel, _ = world
+    found = month(28, "a")
+    (found / SUMMARY_FILE).unlink()
+    assert earlier_month(tmp_path, model, panel) == found
+    later = month(56, "b")
+    assert earlier_month(tmp_path, model, panel) == later  # the posterior is of 2020
+
+
+def test_another_model_is_passed_over_and_told(world, month, tmp_path):
+    model, panel, _ = world
+    month(28)
+    other = model.model_copy(update={"name": "other"})
+    with pytest.raises(DataError, match=r"2021-01-01: warm_from: the earlier posterior is of model 'tiny'"):
+        earlier_month(tmp_path, other, panel)
+
+
+def test_folders_and_files_that_are_no_choice(world, month, tmp_path):
+    model, panel, _ = world
+    found = month(28)
+    assert months_in(tmp_path) == [found]
+    assert months_in(found) == months_in(found / POSTERIOR_FILE) == months_in(tmp_path / "gone") == []
+    with pytest.raises(FileError, match="gone"):
+        earlier_month(tmp_path / "gone", model, panel)
+    (found / SUMMARY_FILE).write_text("{")
+    with pytest.raises(FileError, match=r"summary\.json: not valid JSON"):
+        earlier_month(tmp_path, model, panel)
+    (found / SUMMARY_FILE).write_text('{"origin": "yesterday"}')
+    with pytest.raises(DataError, match=r"summary\.json: origin"):
+        earlier_month(tmp_path, model, panel)
+
+
+def test_a_far_start_is_told(world):
+    panel = world[1]
+    for days, far in ((0, False), (28, False), (28 * 30, False), (1, True), (27, True), (28 * 60, True)):
+        told = start_in_words(panel.origin - days * DAY, panel)
+        assert ("chains may have to take over" in told) == far
