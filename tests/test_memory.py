@@ -12,7 +12,8 @@ from bdfm import _memory
 from bdfm.data.panel import Panel
 from bdfm.data.usable import panel_bytes
 from bdfm.errors import DataError
-from bdfm.inference.choices import MOST_DRAWS
+from bdfm.inference.choices import MOST_DRAWS, MOST_MOVED
+from bdfm.inference.engine import draws_worth, most_draws, moved_draws
 from bdfm.inference.settings import SamplerSettings
 from bdfm.model.factor_model import FactorModel
 from bdfm.posterior import memory
@@ -52,6 +53,24 @@ def test_the_estimate_of_a_fit_counts_what_draws_hold(small_preset, random_draws
     assert memory.fit_bytes(model, panel, auto) == memory.fit_bytes(  # as many as it may keep
         model, panel, SamplerSettings(draws=MOST_DRAWS, chains=3)
     )
+
+
+@pytest.mark.parametrize("room", [1, 10**6, 10**8])
+@pytest.mark.parametrize("preset", ["house", "daily"])
+def test_an_update_of_a_large_model_takes_the_memory_of_a_fit(preset, room, small_preset, monkeypatch):
+    model, panel = small_preset(preset)
+    coords = model.coords(panel)
+    monkeypatch.setattr("bdfm.inference.engine.KEPT_BYTES", room)
+    fit_keeps, moved = most_draws(model, coords, 4), moved_draws(model, coords, 4)
+    if fit_keeps < MOST_DRAWS:
+        assert fit_keeps - 4 <= draws_worth(moved) <= fit_keeps
+    else:
+        assert moved == MOST_MOVED // 2
+    checked = []
+    monkeypatch.setattr(_memory, "check", lambda n, **_: checked.append(n))
+    for update in (False, True):
+        memory.check_fit(model, panel, SamplerSettings(chains=4), update=update)
+    assert (checked[1] <= checked[0]) is (fit_keeps < MOST_DRAWS)
 
 
 def test_what_does_not_fit_is_refused_before_it_begins(small_preset, random_draws, monkeypatch):

@@ -17,6 +17,7 @@ MOST_MOVED: Final = 600  # of an update: with 560 more of them need further swee
 # Of the draws that are kept of all chains, where they are large: one of 100 assets on 1,000 days has 0.9 MB,
 # and four chains keep 525 to 650 each. It does not depend on the machine: the same seed gives the same draws.
 KEPT_BYTES: Final = 2_400_000_000
+COPIES: Final = 3  # of draws at the worst moment: as kept, by name, and what a diagnosis makes
 # Largest R-hat less 1 of thousands of quantities, times the number of draws of all chains, where draws are
 # independent: with too few draws the thresholds are out of reach (tests/inference/test_stopping.py).
 INDEPENDENT: Final = 14.0

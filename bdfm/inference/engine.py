@@ -16,7 +16,14 @@ from bdfm import _checks
 from bdfm.data.panel import Panel
 from bdfm.errors import ModelError
 from bdfm.gibbs.spec import GibbsSpec, KnownReturn
-from bdfm.inference.choices import FEWEST_DRAWS, INDEPENDENT, KEPT_BYTES, MOST_DRAWS, MOST_MOVED
+from bdfm.inference.choices import (
+    COPIES,
+    FEWEST_DRAWS,
+    INDEPENDENT,
+    KEPT_BYTES,
+    MOST_DRAWS,
+    MOST_MOVED,
+)
 from bdfm.inference.diagnostics import Diagnosis
 from bdfm.inference.settings import SamplerSettings
 from bdfm.model.equations import BY_ASSET, Equations, at_periods, model_data
@@ -196,14 +203,13 @@ def _moved(
     advance: Callable[[int, int], None],
 ) -> tuple[GibbsResult | None, int]:
     """Draws of the earlier fit, each moved on by a few sweeps; None where that is not enough; sweeps made."""
-    from bdfm.gibbs.sampler import KEPT_MOVES, MOVES, STATES, move_draws
+    from bdfm.gibbs.sampler import KEPT_MOVES, MOVES, move_draws
     from bdfm.inference.moving import MOST_MOVES
     from bdfm.inference.stopping import ESS_MARGIN
     from bdfm.inference.warm import from_text, spread_draws
 
     earlier, adaptation = warm
-    states = moved_states(model, coords, settings.chains)
-    draws = spread_draws(earlier, coords, settings.chains, states // STATES)
+    draws = spread_draws(earlier, coords, settings.chains, moved_draws(model, coords, settings.chains))
     n = next(iter(draws.values())).shape[1]
     most = min(MOST_MOVES, settings.max_sweeps // n)
     lacking = {v.name for v in model.variables if v.stored} - set(draws)
@@ -225,23 +231,29 @@ def _moved(
     )
 
 
-def moved_states(model: Equations, coords: Mapping[str, Any], chains: int) -> int:
-    """States of each chain that an update has at once: of each draw where it begins, and the last ones."""
+def moved_draws(model: Equations, coords: Mapping[str, Any], chains: int) -> int:
+    """Draws of each chain that an update moves: of a large model no more than have the memory of a fit."""
+    from bdfm.gibbs.sampler import KEPT_MOVES
+
+    return min(MOST_MOVED // KEPT_MOVES, int(_fitting_draws(model, coords, chains) / draws_worth(1)))
+
+
+def draws_worth(moved: int) -> float:
+    """Draws of a fit whose memory moved draws have: of their states only the last ones have copies."""
     from bdfm.gibbs.sampler import KEPT_MOVES, STATES
 
-    n = min(MOST_MOVED // KEPT_MOVES, _fitting_draws(model, coords, chains) // STATES)
-    return STATES * max(FEWEST_DRAWS // KEPT_MOVES, n)
+    return moved * (STATES + COPIES * KEPT_MOVES) / COPIES
 
 
 def most_draws(model: Equations, coords: Mapping[str, Any], chains: int) -> int:
     """Kept draws of each chain in automatic length: fewer where a draw holds a path for every asset."""
-    return max(FEWEST_DRAWS, min(MOST_DRAWS, _fitting_draws(model, coords, chains)))
+    return min(MOST_DRAWS, _fitting_draws(model, coords, chains))
 
 
 def _fitting_draws(model: Equations, coords: Mapping[str, Any], chains: int) -> int:
-    """Draws of each chain that ``KEPT_BYTES`` hold."""
+    """Draws of each chain that ``KEPT_BYTES`` hold, but no fewer than a fit needs."""
     values = sum(math.prod(len(coords[d]) for d in v.dims) for v in model.variables if v.stored)
-    return KEPT_BYTES // (8 * chains * values)
+    return max(FEWEST_DRAWS, KEPT_BYTES // (8 * chains * values))
 
 
 def labelled(arrays: Mapping[str, NDArray[Any]], model: Equations, coords: Mapping[str, Any]) -> xr.Dataset:

@@ -9,14 +9,14 @@ from typing import Final
 from bdfm import _blocks, _memory
 from bdfm._threads import cores
 from bdfm.data.panel import Panel
-from bdfm.inference.engine import most_draws, moved_states
+from bdfm.inference.choices import COPIES
+from bdfm.inference.engine import draws_worth, most_draws, moved_draws
 from bdfm.inference.identified import MAX_PAIRS
 from bdfm.inference.settings import SamplerSettings
 from bdfm.inference.stopping import FIRST_DRAWS
 from bdfm.model.equations import Equations
 from bdfm.model.evidence import Evidence
 
-COPIES: Final = 3  # of posterior draws at the worst moment: as kept, by name, and what a diagnosis makes
 WORK: Final = 8  # arrays (posterior draw, asset) in double precision that a pair of paths is made of
 # The same of each day that evidence on paths is about (eq. D9): noise scale, centre, multiplier and normal
 DAY_WORK: Final = 4
@@ -65,7 +65,7 @@ def check_fit(model: Equations, panel: Panel, settings: SamplerSettings, *, upda
     """Raise ``DataError`` where a fit would not fit into memory, or an update of an earlier one."""
     n_draws = None
     if update and settings.draws == "auto":
-        n_draws = moved_states(model, model.coords(panel), settings.chains)
+        n_draws = math.ceil(draws_worth(moved_draws(model, model.coords(panel), settings.chains)))
     found = _memory.room()
     each = fit_bytes(model, panel, settings, n_draws=1)
     fitting = 0 if found is None else found[0] // each

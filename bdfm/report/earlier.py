@@ -43,7 +43,7 @@ def earlier_month(
     Raises
     ------
     DataError
-        There is no such month; the message says what is wrong with the one that would be nearest.
+        There is no such month; the message says what is wrong with the nearest one.
     FileError
         The folder is not there, or a file in it is damaged.
     """
@@ -55,27 +55,30 @@ def earlier_month(
         origin = _origin(month)
         if origin < panel.origin:
             known.append((_ends_with_a_period(origin, panel), origin, month.name, month))
-    refused = ""
+    if not known:
+        raise DataError(
+            f"warm_from: {folder} holds {counted(len(months), 'month')}, and none before the origin"
+            f" {panel.origin:%Y-%m-%d}. Fit without it, or name the folder of a month."
+        )
+    refused: list[str] = []
     for *_, month in sorted(known, reverse=True):
         try:
             check_earlier(Posterior.load(month).as_earlier().before, model, panel, "gibbs")
         except FileError:
             raise
         except BdfmError as error:
-            refused = refused or f" {month.name}: {error}"
+            refused.append(f"{month.name}: {str(error).removeprefix('warm_from: ')}")
         else:
             return month
-    raise DataError(
-        f"warm_from: of {counted(len(months), 'month')} in {folder} none can be moved on to"
-        f" {panel.origin:%Y-%m-%d}.{refused} Fit without it, or name the folder of a month."
-    )
+    raise DataError(f"warm_from: no month in {folder} can be moved on. The nearest, {refused[0]}")
 
 
 def months_in(folder: Path) -> list[Path]:
     """Folders of results in a folder, which keep their posteriors; none where it holds results itself."""
-    if _checks.there(folder / POSTERIOR_FILE) or not folder.is_dir():
+    if _checks.there(folder / POSTERIOR_FILE):
         return []
-    return sorted(m for m in folder.iterdir() if (m / POSTERIOR_FILE).is_file())
+    found = (file.parent for file in folder.glob(f"*/{POSTERIOR_FILE}"))
+    return sorted(month for month in found if not month.name.startswith("."))  # runs work in hidden ones
 
 
 def start_in_words(origin: pd.Timestamp, panel: Panel) -> str:
