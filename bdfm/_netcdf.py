@@ -1,4 +1,4 @@
-"""NetCDF of the files of ``bdfm._files``: made in memory, read in a quarter of the time of general readers.
+"""NetCDF of the files of ``bdfm._sealed``: made in memory, read in a quarter of the time of general readers.
 
 A posterior has fifty small variables, and general readers ask for chunks, filters and fill values of each,
 which nobody needs of a file that is read at once and closed. Tests compare what both read. In NetCDF-4 on
@@ -73,7 +73,7 @@ def kind_of(content: BytesIO, key: str) -> str | None:
 def read_dataset(content: BytesIO) -> xr.Dataset:
     """Dataset of the root group, in memory, as ``xarray.open_dataset`` gives it but for encodings.
 
-    Raises ``ValueError`` for a file that is none of ``bdfm._files``, as ``read_tree`` does.
+    Raises ``ValueError`` for a file that is none of ``bdfm._sealed``, as ``read_tree`` does.
     """
     return _read(content, _dataset)
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from bdfm import _files, _folders, _netcdf
+from bdfm import _files, _folders, _netcdf, _sealed
 from bdfm.errors import FileError
 from bdfm.forecast.changes import Changes
 from bdfm.model.factor_model import FactorModel
@@ -52,8 +52,8 @@ def leftovers(folder: Path) -> list[str]:
 
 def test_dataset_comes_back_identical(dataset, tmp_path):
     before = dataset.copy(deep=True)
-    assert _files.save_dataset(dataset, tmp_path / "a.nc", kind="forecast") == tmp_path / "a.nc"
-    loaded = _files.load_dataset(tmp_path / "a.nc", kind="forecast")
+    assert _sealed.save_dataset(dataset, tmp_path / "a.nc", kind="forecast") == tmp_path / "a.nc"
+    loaded = _sealed.load_dataset(tmp_path / "a.nc", kind="forecast")
     assert loaded.identical(dataset)
     assert {str(k): v.dtype.kind for k, v in loaded.items()} == {
         str(k): v.dtype.kind for k, v in dataset.items()
@@ -64,24 +64,24 @@ def test_dataset_comes_back_identical(dataset, tmp_path):
 
 
 def test_tree_comes_back_identical_and_can_be_saved_again_in_part(tree, tmp_path):
-    _files.save_tree(tree, tmp_path / "a.nc", kind="posterior")
-    loaded = _files.load_tree(tmp_path / "a.nc", kind="posterior")
+    _sealed.save_tree(tree, tmp_path / "a.nc", kind="posterior")
+    loaded = _sealed.load_tree(tmp_path / "a.nc", kind="posterior")
     assert loaded.identical(tree)
     assert "bdfm_kind" not in tree.attrs
     part = loaded.isel(draw=slice(0, 3))  # chunk sizes of the first file must not stick
-    _files.save_tree(part, tmp_path / "a.nc", kind="posterior")
-    assert _files.load_tree(tmp_path / "a.nc", kind="posterior").identical(part)
+    _sealed.save_tree(part, tmp_path / "a.nc", kind="posterior")
+    assert _sealed.load_tree(tmp_path / "a.nc", kind="posterior").identical(part)
 
 
 def test_loaded_data_need_the_file_no_more(dataset, tmp_path):
-    path = _files.save_dataset(dataset, tmp_path / "a.nc", kind="forecast")
-    loaded = _files.load_dataset(path, kind="forecast")
+    path = _sealed.save_dataset(dataset, tmp_path / "a.nc", kind="forecast")
+    loaded = _sealed.load_dataset(path, kind="forecast")
     path.unlink()
     assert loaded["x"].sum().item() == dataset["x"].sum().item()
 
 
 def test_numbers_are_compressed(tmp_path):
-    path = _files.save_dataset(
+    path = _sealed.save_dataset(
         xr.Dataset({"x": ("draw", np.zeros(100_000))}), tmp_path / "a.nc", kind="forecast"
     )
     assert path.stat().st_size < 50_000
@@ -89,27 +89,27 @@ def test_numbers_are_compressed(tmp_path):
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path):
     with pytest.raises(FileError, match=r"gone\.nc does not exist"):
-        _files.load_dataset(tmp_path / "gone.nc", kind="forecast")
+        _sealed.load_dataset(tmp_path / "gone.nc", kind="forecast")
     with pytest.raises(FileError, match="is a folder"):
-        _files.load_tree(tmp_path, kind="posterior")
+        _sealed.load_tree(tmp_path, kind="posterior")
 
 
 def test_files_of_others_are_refused(dataset, tmp_path):
     _files.write_text(tmp_path / "a.csv", "a,b\n1,2\n")
     with pytest.raises(FileError, match=r"a\.csv: not a file saved by bdfm"):
-        _files.load_dataset(tmp_path / "a.csv", kind="forecast")
+        _sealed.load_dataset(tmp_path / "a.csv", kind="forecast")
     dataset.to_netcdf(tmp_path / "b.nc", engine="h5netcdf")
     with pytest.raises(FileError, match=r"b\.nc: cut off, or not saved by bdfm"):
-        _files.load_dataset(tmp_path / "b.nc", kind="forecast")
+        _sealed.load_dataset(tmp_path / "b.nc", kind="forecast")
 
 
 def test_wrong_kind_is_named(dataset, tree, tmp_path):
-    _files.save_tree(tree, tmp_path / "p.nc", kind="posterior")
+    _sealed.save_tree(tree, tmp_path / "p.nc", kind="posterior")
     with pytest.raises(FileError, match=r"p\.nc: holds a posterior, a forecast was expected"):
-        _files.load_dataset(tmp_path / "p.nc", kind="forecast")
-    _files.save_dataset(dataset, tmp_path / "f.nc", kind="forecast")
+        _sealed.load_dataset(tmp_path / "p.nc", kind="forecast")
+    _sealed.save_dataset(dataset, tmp_path / "f.nc", kind="forecast")
     with pytest.raises(FileError, match=r"f\.nc: holds a forecast, a posterior was expected"):
-        _files.load_tree(tmp_path / "f.nc", kind="posterior")
+        _sealed.load_tree(tmp_path / "f.nc", kind="posterior")
 
 
 def stamped(file):
@@ -183,7 +183,7 @@ def test_sealed_files_of_another_hand_give_one_clear_error(spoil, load, tmp_path
     if load == "load_dataset" and spoil in (_soft_cycle, _hard_cycle):
         pytest.skip("a dataset has no groups")
     path = tmp_path / "p.nc"
-    _files._write_sealed(path, (tmp_path / "plain.h5").read_bytes())
+    _sealed._write_sealed(path, (tmp_path / "plain.h5").read_bytes())
     with pytest.raises(FileError, match=r"p\.nc: ") as told:
         getattr(_files, load)(path, kind="posterior")
     assert len(str(told.value)) < 600
@@ -191,17 +191,17 @@ def test_sealed_files_of_another_hand_give_one_clear_error(spoil, load, tmp_path
 
 def test_newer_schema_asks_for_an_upgrade(dataset, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(_files, "SCHEMA_VERSION", _files.SCHEMA_VERSION + 1)
-        _files.save_dataset(dataset, tmp_path / "a.nc", kind="forecast")
+        patch.setattr(_sealed, "SCHEMA_VERSION", _sealed.SCHEMA_VERSION + 1)
+        _sealed.save_dataset(dataset, tmp_path / "a.nc", kind="forecast")
     with pytest.raises(FileError, match=r"newer bdfm \(file schema 2, this release reads up to 1\). Upgrade"):
-        _files.load_dataset(tmp_path / "a.nc", kind="forecast")
+        _sealed.load_dataset(tmp_path / "a.nc", kind="forecast")
 
 
 @pytest.mark.parametrize("share", [0.01, 0.1, 0.5, 0.9, 0.999])
 def test_cut_off_file_gives_one_clear_error(dataset, tree, tmp_path, share):
     for save, load, kind in (
-        (_files.save_dataset, _files.load_dataset, "forecast"),
-        (_files.save_tree, _files.load_tree, "x"),
+        (_sealed.save_dataset, _sealed.load_dataset, "forecast"),
+        (_sealed.save_tree, _sealed.load_tree, "x"),
     ):
         path = save(dataset if kind == "forecast" else tree, tmp_path / kind, kind=kind)
         data = path.read_bytes()
@@ -211,35 +211,35 @@ def test_cut_off_file_gives_one_clear_error(dataset, tree, tmp_path, share):
 
 
 def test_no_flipped_bit_goes_unnoticed(dataset, tmp_path, rng):
-    path = _files.save_dataset(dataset, tmp_path / "a.nc", kind="forecast")
+    path = _sealed.save_dataset(dataset, tmp_path / "a.nc", kind="forecast")
     data = path.read_bytes()
     for position in [*rng.integers(len(data), size=200), 0, len(data) - 1]:
         damaged = bytearray(data)
         damaged[position] ^= 0x10
         path.write_bytes(damaged)
         with pytest.raises(FileError, match=r"a\.nc: (the file is damaged|cut off|not a file saved by bdfm)"):
-            _files.load_dataset(path, kind="forecast")
+            _sealed.load_dataset(path, kind="forecast")
 
 
 def test_other_programs_read_the_files(dataset, tree, tmp_path):
-    _files.save_dataset(dataset, tmp_path / "a.nc", kind="forecast")
+    _sealed.save_dataset(dataset, tmp_path / "a.nc", kind="forecast")
     with xr.open_dataset(tmp_path / "a.nc", engine="h5netcdf") as opened:
         assert opened.drop_attrs(deep=False).identical(dataset.drop_attrs(deep=False))
-    _files.save_tree(tree, tmp_path / "b.nc", kind="posterior")
+    _sealed.save_tree(tree, tmp_path / "b.nc", kind="posterior")
     with xr.open_datatree(tmp_path / "b.nc", engine="h5netcdf") as opened:
         assert opened["posterior"].to_dataset().identical(dataset)
 
 
 def test_a_file_is_written_as_other_programs_write_it(dataset, tree, tmp_path):
-    stamp = {_files.KIND: "x", _files.SCHEMA: _files.SCHEMA_VERSION}
+    stamp = {_sealed.KIND: "x", _sealed.SCHEMA: _sealed.SCHEMA_VERSION}
     each = {
         str(name): {"zlib": True, "complevel": 1, "shuffle": True}
         for name in ("x", "x32", "flag", "gap", "day")
     }
-    path = _files.save_dataset(dataset, tmp_path / "a.nc", kind="x")
+    path = _sealed.save_dataset(dataset, tmp_path / "a.nc", kind="x")
     theirs = dataset.assign_attrs(stamp).to_netcdf(engine="h5netcdf", encoding=each)
     assert path.read_bytes().rpartition(b"\nbdfm sha256 ")[0] == bytes(theirs)
-    path = _files.save_tree(tree, tmp_path / "b.nc", kind="x")
+    path = _sealed.save_tree(tree, tmp_path / "b.nc", kind="x")
     tree.attrs |= stamp
     encoding = {"/posterior": each, "/constant_data": {k: each[k] for k in ("flag",)}}
     theirs = tree.to_netcdf(engine="h5netcdf", encoding=encoding)
@@ -250,10 +250,10 @@ def test_a_file_is_written_as_other_programs_write_it(dataset, tree, tmp_path):
 def test_a_cluster_in_this_process_has_no_say_in_a_file(dataset, tree, tmp_path):
     distributed = pytest.importorskip("distributed")
     with distributed.Client(n_workers=0, processes=True, dashboard_address=None):  # spoken to by TCP
-        _files.save_dataset(dataset, tmp_path / "a.nc", kind="x")
-        _files.save_tree(tree, tmp_path / "b.nc", kind="x")
-    assert _files.load_dataset(tmp_path / "a.nc", kind="x").identical(dataset)
-    assert _files.load_tree(tmp_path / "b.nc", kind="x").identical(tree)
+        _sealed.save_dataset(dataset, tmp_path / "a.nc", kind="x")
+        _sealed.save_tree(tree, tmp_path / "b.nc", kind="x")
+    assert _sealed.load_dataset(tmp_path / "a.nc", kind="x").identical(dataset)
+    assert _sealed.load_tree(tmp_path / "b.nc", kind="x").identical(tree)
 
 
 def test_a_file_is_read_as_other_programs_read_it(tmp_path):
@@ -282,13 +282,13 @@ def test_a_file_is_read_as_other_programs_read_it(tmp_path):
     )
     two = xr.Dataset({"y": ("z", [1, 2])}, coords={"z": [5, 6]}, attrs={"own": "of the group"})
     tree = xr.DataTree.from_dict({"/": one.drop_vars("day"), "/a": one, "/a/below": two, "/without": None})
-    _files.save_dataset(one, tmp_path / "one.nc", kind="x")
-    _files.save_tree(tree, tmp_path / "tree.nc", kind="x")
-    stamps = (_files.KIND, _files.SCHEMA)
+    _sealed.save_dataset(one, tmp_path / "one.nc", kind="x")
+    _sealed.save_tree(tree, tmp_path / "tree.nc", kind="x")
+    stamps = (_sealed.KIND, _sealed.SCHEMA)
     with xr.open_dataset(tmp_path / "one.nc", engine="h5netcdf") as opened:
-        pairs = [(opened.load(), _files.load_dataset(tmp_path / "one.nc", kind="x"))]
+        pairs = [(opened.load(), _sealed.load_dataset(tmp_path / "one.nc", kind="x"))]
     with xr.open_datatree(tmp_path / "tree.nc", engine="h5netcdf") as opened:
-        ours = _files.load_tree(tmp_path / "tree.nc", kind="x")
+        ours = _sealed.load_tree(tmp_path / "tree.nc", kind="x")
         assert ours.groups == opened.groups
         pairs += [(opened[g].to_dataset().load(), ours[g].to_dataset()) for g in opened.groups]
     for theirs, found in pairs:
@@ -365,7 +365,7 @@ def test_interrupted_write_leaves_nothing(tmp_path, monkeypatch):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:This process .*fork:DeprecationWarning")
 def test_killed_process_keeps_the_old_file(dataset, tmp_path):
-    path = _files.save_dataset(dataset, tmp_path / "a.nc", kind="forecast")
+    path = _sealed.save_dataset(dataset, tmp_path / "a.nc", kind="forecast")
     child = os.fork()
     if child == 0:
         os.replace = lambda *args: os.kill(os.getpid(), signal.SIGKILL)
@@ -375,7 +375,7 @@ def test_killed_process_keeps_the_old_file(dataset, tmp_path):
             os._exit(0)
     assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
     assert len(leftovers(tmp_path)) == 2  # nobody could remove the temporary file
-    assert _files.load_dataset(path, kind="forecast").identical(dataset)
+    assert _sealed.load_dataset(path, kind="forecast").identical(dataset)
 
 
 def test_missing_folder_and_folder_as_file_are_explained(tmp_path):
@@ -451,7 +451,7 @@ def test_a_failed_netcdf_leaves_no_buffer_that_complains(tmp_path, monkeypatch, 
 
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(FileError, match="the disk is full"):
-        _files.save_dataset(dataset, tmp_path / "x.nc", kind="box")
+        _sealed.save_dataset(dataset, tmp_path / "x.nc", kind="box")
     gc.collect()
     assert not told
 

@@ -6,7 +6,7 @@ import h5py
 import pytest
 import xarray as xr
 
-from bdfm import _files
+from bdfm import _sealed
 from bdfm._netcdf import _read
 from bdfm.errors import FileError
 
@@ -43,11 +43,11 @@ def test_a_lack_of_memory_says_nothing_of_the_file():
 
 
 def test_a_tree_without_a_part_of_its_names(tmp_path, monkeypatch):
-    path = _files.save_tree(xr.DataTree(), tmp_path / "p.nc", kind="posterior")
+    path = _sealed.save_tree(xr.DataTree(), tmp_path / "p.nc", kind="posterior")
 
     def fails(_):
         raise KeyError("draw")
 
-    monkeypatch.setattr(_files, "read_tree", fails)
+    monkeypatch.setattr(_sealed, "read_tree", fails)
     with pytest.raises(FileError, match=r"none that bdfm writes \(draw is missing\)"):
-        _files.load_tree(path, kind="posterior")
+        _sealed.load_tree(path, kind="posterior")

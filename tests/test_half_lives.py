@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bdfm import FactorModel, Panel, Posterior, _files
+from bdfm import FactorModel, Panel, Posterior, _sealed
 from bdfm.backtest.filtered import FilteredHistorical
 from bdfm.backtest.protocol import MarketData
 from bdfm.backtest.run import MANIFEST
@@ -64,13 +64,13 @@ def test_a_posterior_saved_before_is_read_without_a_word(small_preset, random_dr
     model, panel = small_preset("house")
     draws = random_draws(model, panel)
     Posterior.from_draws(draws, draws[[]], model, panel, {"seed": 1}).save(tmp_path / "new.nc")
-    tree = _files.load_tree(tmp_path / "new.nc", kind="posterior")
+    tree = _sealed.load_tree(tmp_path / "new.nc", kind="posterior")
     tree.attrs["model_toml"] = re.sub("half_life_days", "half_life", tree.attrs["model_toml"])
     settings = tree["panel"].attrs["settings"]
     tree["panel"].attrs["settings"] = re.sub("half_life_days", "half_life", settings)
     assert OLD.search(tree["panel"].attrs["settings"])
     assert OLD.search(tree.attrs["model_toml"])
-    _files.save_tree(tree, tmp_path / "old.nc", kind="posterior")
+    _sealed.save_tree(tree, tmp_path / "old.nc", kind="posterior")
     with warnings.catch_warnings(action="error"):
         old, new = (Posterior.load(tmp_path / f"{name}.nc") for name in ("old", "new"))
         assert old.model == new.model == model

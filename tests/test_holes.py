@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from bdfm import _checks, _files, _folders
+from bdfm import _checks, _files, _folders, _sealed
 from bdfm._settings import MAX_SEED
 from bdfm.backtest import MarketData, baselines, walk_forward
 from bdfm.data.doubts.door import examine
@@ -317,11 +317,11 @@ def test_the_summary_of_another_command_is_not_replaced(tmp_path):
 
 @pytest.mark.parametrize("schema", [0, -1, 1.5, "1"])
 def test_schemas_that_no_release_wrote(schema, tmp_path, monkeypatch):
-    monkeypatch.setattr(_files, "SCHEMA_VERSION", schema)
-    _files.save_dataset(xr.Dataset({"x": 1}), tmp_path / "x.nc", kind="box")
+    monkeypatch.setattr(_sealed, "SCHEMA_VERSION", schema)
+    _sealed.save_dataset(xr.Dataset({"x": 1}), tmp_path / "x.nc", kind="box")
     monkeypatch.undo()
     with pytest.raises(FileError, match="which no release writes"):
-        _files.load_dataset(tmp_path / "x.nc", kind="box")
+        _sealed.load_dataset(tmp_path / "x.nc", kind="box")
 
 
 def made(rng, n_draws, names):
@@ -346,8 +346,8 @@ def made(rng, n_draws, names):
 )
 def test_resealed_forecasts_are_refused(change, tmp_path, rng):
     path = made(rng, 50, "ABC").save(tmp_path / "forecast.nc")
-    content = change(_files.load_dataset(path, kind="forecast"))
-    _files.save_dataset(content, path, kind="forecast")
+    content = change(_sealed.load_dataset(path, kind="forecast"))
+    _sealed.save_dataset(content, path, kind="forecast")
     with pytest.raises(FileError, match="incomplete"):
         Forecast.load(path)
 
@@ -356,10 +356,10 @@ def test_draws_are_read_by_the_names_of_their_dimensions(tmp_path, rng):
     """As many draws as assets, the other way round: the same forecast, not the one of the columns."""
     forecast = made(rng, 6, "ABCDEF")
     path = forecast.save(tmp_path / "forecast.nc")
-    content = _files.load_dataset(path, kind="forecast")
+    content = _sealed.load_dataset(path, kind="forecast")
     even = np.full((6, 3), 1 / 3)  # what no release writes beside whole draws is not believed
     other = content.transpose("asset", "draw").assign(probabilities=(("asset", "third"), even))
-    _files.save_dataset(other, path, kind="forecast")
+    _sealed.save_dataset(other, path, kind="forecast")
     found = Forecast.load(path)
     np.testing.assert_array_equal(found.draws, forecast.draws)
     np.testing.assert_array_equal(found.quantile_probabilities(), forecast.quantile_probabilities())
@@ -419,9 +419,9 @@ def saved(tiny_model, tiny_panel, tmp_path_factory):
 
 
 def resealed(path, target, change):
-    tree = _files.load_tree(path, kind="posterior")
+    tree = _sealed.load_tree(path, kind="posterior")
     tree["posterior"] = xr.DataTree(change(tree["posterior"].to_dataset()))
-    return _files.save_tree(tree, target, kind="posterior")
+    return _sealed.save_tree(tree, target, kind="posterior")
 
 
 def first_draw(value):
@@ -465,10 +465,10 @@ def test_posteriors_are_read_by_the_names_of_their_dimensions(saved, tmp_path):
 
 def test_a_group_that_lies_in_itself(saved, tmp_path):
     h5py = pytest.importorskip("h5py")
-    content = BytesIO(saved.read_bytes().rpartition(_files._SEAL)[0])
+    content = BytesIO(saved.read_bytes().rpartition(_sealed._SEAL)[0])
     with h5py.File(content, "r+") as file:
         file["posterior"]["again"] = file["posterior"]
-    path = _files._write_sealed(tmp_path / "x.nc", content.getvalue())
+    path = _sealed._write_sealed(tmp_path / "x.nc", content.getvalue())
     with pytest.raises(FileError, match=r"the group .* is there twice"):
         Posterior.load(path)
 

@@ -10,8 +10,8 @@ import xarray as xr
 from bdfm import (
     Forecast,
     Panel,
-    _files,
     _labels,
+    _sealed,
     demo,
     information_ratio,
     outcome_quantiles,
@@ -195,14 +195,14 @@ def test_what_is_alike():
 def test_a_file_of_another_kind_stays(tmp_path):
     made = forecast()
     path = made.save(tmp_path / "f.nc")
-    content = _files.load_dataset(path, kind="forecast")
+    content = _sealed.load_dataset(path, kind="forecast")
     before = path.read_bytes()
     with pytest.raises(FileError, match="holds a forecast, and is left as it is: a posterior was"):
-        _files.save_dataset(content, path, kind="posterior")
+        _sealed.save_dataset(content, path, kind="posterior")
     assert path.read_bytes() == before
     made.save(path)
     path.write_bytes(before[:-100])  # a broken one has nothing to lose
-    _files.save_dataset(content, path, kind="posterior")
+    _sealed.save_dataset(content, path, kind="posterior")
     assert list(tmp_path.iterdir()) == [path]
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bdfm import Evidence, Forecast, Posterior, _files, views
+from bdfm import Evidence, Forecast, Posterior, _sealed, views
 from bdfm.errors import DataError, RenamedWarning, UnknownLabelError
 from bdfm.forecast import edits
 from bdfm.forecast.changes import Changes
@@ -239,9 +239,9 @@ OLD_RECORDS = [
 
 def test_a_forecast_saved_before_is_read_and_replayed(forecast, tmp_path):
     forecast.save(tmp_path / "f.nc")
-    table = _files.load_dataset(tmp_path / "f.nc", kind="forecast")
+    table = _sealed.load_dataset(tmp_path / "f.nc", kind="forecast")
     table["records"] = ((), json.dumps(OLD_RECORDS))
-    _files.save_dataset(table, tmp_path / "old.nc", kind="forecast")
+    _sealed.save_dataset(table, tmp_path / "old.nc", kind="forecast")
     with warnings.catch_warnings(action="error"):
         loaded = Forecast.load(tmp_path / "old.nc")
         assert list(loaded.history()["symbols"]) == ["B, C", "A", "A", "A"]

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bdfm import _files
+from bdfm import _sealed
 from bdfm.backtest.filtered import FilteredHistorical
 from bdfm.backtest.protocol import MarketData
 from bdfm.backtest.simple import EWMA, HAR, HistoricalFifths
@@ -224,7 +224,7 @@ def test_facts_of_a_forecast_that_are_no_table(text, tmp_path):
         0.05 * np.random.default_rng(1).standard_normal((200, 2)), assets=["A", "B"],
         asset_class=["x"] * 2, origin="2021-05-14", end="2021-06-11",
     )  # fmt: skip
-    dataset = _files.load_dataset(forecast.save(tmp_path / "f.nc"), kind="forecast")
-    path = _files.save_dataset(dataset.assign(attrs=text), tmp_path / "f.nc", kind="forecast")
+    dataset = _sealed.load_dataset(forecast.save(tmp_path / "f.nc"), kind="forecast")
+    path = _sealed.save_dataset(dataset.assign(attrs=text), tmp_path / "f.nc", kind="forecast")
     with pytest.raises((FileError, DataError)):
         Forecast.load(path)

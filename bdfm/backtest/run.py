@@ -17,7 +17,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from bdfm import _checks, _files, _json
+from bdfm import _checks, _files, _json, _sealed
 from bdfm._reading import counted
 from bdfm._seeds import either_seed
 from bdfm.backtest.choices import JOINT
@@ -165,12 +165,12 @@ def _joint_scores(draws: Floats, came: Floats, rng: np.random.Generator) -> dict
 def save_result(result: xr.Dataset, path: Path) -> None:
     """Write the results of an origin, whole or not at all; equal results give equal bytes."""
     arrays = {str(k): v.to_numpy() for k, v in result.variables.items()}
-    _files.save_arrays(arrays, result.attrs, path, kind=KIND)
+    _sealed.save_arrays(arrays, result.attrs, path, kind=KIND)
 
 
 def load_result(path: Path) -> xr.Dataset:
     """Results of an origin that ``save_result`` wrote; ``FileError`` where damaged."""
-    arrays, attrs = _files.load_arrays(path, kind=KIND)
+    arrays, attrs = _sealed.load_arrays(path, kind=KIND)
     variables = {k: (DIMS.get(k, (k,)), v) for k, v in arrays.items()}
     coords = {k: variables.pop(k) for k in COORDS if k in variables}
     return xr.Dataset(variables, coords=coords, attrs=attrs)

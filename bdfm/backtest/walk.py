@@ -30,7 +30,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from bdfm import _checks, _files, _renamed
+from bdfm import _checks, _files, _renamed, _sealed
 from bdfm._kinds import of_kind
 from bdfm._seeds import either_seed
 from bdfm._strict import strict
@@ -264,7 +264,7 @@ def walk_forward(
     stretches(dates, period=period, length=length)  # raises before a folder is made
     job = _Job(forecaster, data, period, history_days, seed, decide)
     _prepare(folder, job, dates)
-    todo = [d for d in dates if not _files.is_intact(origin_file(folder, d))]
+    todo = [d for d in dates if not _sealed.is_intact(origin_file(folder, d))]
     if todo:
         log.info("%s: %d of %d origins to do", forecaster.name, len(todo), len(dates))
         columns = (TextColumn(forecaster.name), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

@@ -15,7 +15,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bdfm import _checks, _files
+from bdfm import _checks, _sealed
 from bdfm._optional import optional
 from bdfm._reading import counted
 from bdfm._strict import strict, strict_fields
@@ -430,12 +430,12 @@ class TrainedFactorVAE:
             "seed": self.seed,
             "best_epoch": self.best_epoch,
         }
-        return _files.save_dataset(dataset, path, kind=_KIND)
+        return _sealed.save_dataset(dataset, path, kind=_KIND)
 
     @classmethod
     def load(cls, path: str | Path) -> TrainedFactorVAE:
         """Model of a file made by ``save``; ``FileError`` where it is missing, damaged or of another kind."""
-        stored = _files.load_dataset(path, kind=_KIND)
+        stored = _sealed.load_dataset(path, kind=_KIND)
         settings = json.loads(stored.attrs["settings"])
         settings["hidden_units"] = tuple(settings["hidden_units"])
         prefix = "weight "

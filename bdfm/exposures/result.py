@@ -14,7 +14,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from bdfm import _checks, _files
+from bdfm import _checks, _sealed
 from bdfm._reading import counted
 from bdfm._strict import strict
 from bdfm.errors import DataError
@@ -255,12 +255,12 @@ class Exposures:
         )
         details = {k: x for k, x in self.details.items() if k != "seconds"}  # equal runs give equal files
         tree.attrs = {"method": self.method, "details": json.dumps(details)}
-        return _files.save_tree(tree, path, kind=_KIND)
+        return _sealed.save_tree(tree, path, kind=_KIND)
 
     @classmethod
     def load(cls, path: str | Path) -> Exposures:
         """Exposures of a file made by ``save``; ``FileError`` where it is missing, damaged or another."""
-        tree = _files.load_tree(path, kind=_KIND)
+        tree = _sealed.load_tree(path, kind=_KIND)
         return cls(
             str(tree.attrs["method"]),
             tree["paths"].to_dataset(),

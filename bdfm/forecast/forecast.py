@@ -19,7 +19,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from bdfm import _blocks, _checks, _files, _folders, _memory
+from bdfm import _blocks, _checks, _files, _folders, _memory, _sealed
 from bdfm._html import opening
 from bdfm._netcdf import lacking
 from bdfm._no_array import NoArray
@@ -375,7 +375,7 @@ class Forecast(Actions, NoArray):
             attrs=((), json.dumps(self.attrs)),
         )
         dataset.attrs = {"origin": self.origin.isoformat(), "end": self.end.isoformat()}
-        return _files.save_dataset(dataset, path, kind="forecast")
+        return _sealed.save_dataset(dataset, path, kind="forecast")
 
     @classmethod
     @strict
@@ -395,7 +395,7 @@ class Forecast(Actions, NoArray):
 
     @classmethod
     def _loaded(cls, path: Path) -> Forecast:
-        dataset = _files.load_dataset(path, kind="forecast")
+        dataset = _sealed.load_dataset(path, kind="forecast")
         try:
             base, index = None, dataset.get("posterior_draw")
             if "made_from" in dataset:

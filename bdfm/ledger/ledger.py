@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from bdfm import _checks, _files, _json, _made
+from bdfm import _checks, _files, _json, _made, _sealed
 from bdfm._folders import settle_each
 from bdfm._reading import PACKAGE
 from bdfm.errors import DataError, DataWarning, FileError
@@ -198,7 +198,7 @@ class Ledger:
 
     def assets(self, entry: Entry) -> tuple[str, ...]:
         """Assets of an entry's forecast, whose draws are not made for it; raises as ``check`` does."""
-        labels = _files.load_dataset(self.check(entry), kind="forecast")[ASSET]
+        labels = _sealed.load_dataset(self.check(entry), kind="forecast")[ASSET]
         return tuple(map(str, labels.values.tolist()))
 
     def check(self, entry: Entry) -> Path:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from bdfm import _checks, _files, _folders, _memory, _renamed
+from bdfm import _checks, _folders, _memory, _renamed, _sealed
 from bdfm._no_array import NoArray
 from bdfm._seeds import either_seed
 from bdfm._strict import strict
@@ -515,13 +515,13 @@ class Posterior(NoArray):
         """
         tree = door.as_written(self._tree).copy(deep=False)
         tree.attrs = {**tree.attrs, "seconds": json.dumps({})}
-        return _files.save_tree(tree, path, kind=KIND)
+        return _sealed.save_tree(tree, path, kind=KIND)
 
     @classmethod
     def load(cls, path: str | Path) -> Posterior:
         """Posterior of a file that ``save`` wrote, or of its folder; ``FileError`` if it is none."""
         file = _folders.file_in(path, POSTERIOR_FILE)
-        found = cls(door.completed(_files.load_tree(file, kind=KIND), file))
+        found = cls(door.completed(_sealed.load_tree(file, kind=KIND), file))
         found._file = file
         return found
 

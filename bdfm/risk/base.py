@@ -14,7 +14,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import cho_factor, cho_solve
 
-from bdfm import _checks, _files
+from bdfm import _checks, _sealed
 from bdfm._html import opening
 from bdfm._kinds import texts
 from bdfm._reading import counted
@@ -445,7 +445,7 @@ class RiskModel:
         facts["origin"] = None if self.origin is None else self.origin.isoformat()
         dataset = dataset.assign(facts=((), json.dumps(facts)))
         dataset.attrs = {"periods": self.periods}
-        return _files.save_dataset(dataset, path, kind=KIND)
+        return _sealed.save_dataset(dataset, path, kind=KIND)
 
     @classmethod
     def load(cls, path: str | Path) -> RiskModel:
@@ -456,7 +456,7 @@ class RiskModel:
         FileError
             The file is missing, damaged, no risk model, or written by a newer release.
         """
-        dataset = _files.load_dataset(path, kind=KIND)
+        dataset = _sealed.load_dataset(path, kind=KIND)
         try:
             facts = json.loads(dataset["facts"].item())
             names = [v for v in dataset.data_vars if str(v).startswith(_HISTORY)]

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bdfm import _files
+from bdfm import _sealed
 from bdfm.errors import DataError, FileError, UnknownLabelError
 from bdfm.forecast import submission
 from bdfm.forecast.forecast import Forecast
@@ -546,14 +546,14 @@ def test_failed_save_keeps_the_old_file(forecast, tmp_path, monkeypatch):
 @pytest.mark.parametrize("part", ["returns", "weights", "records", "attrs"])
 def test_incomplete_forecast_files_are_refused(forecast, tmp_path, part):
     forecast.save(tmp_path / "f.nc")
-    dataset = _files.load_dataset(tmp_path / "f.nc", kind="forecast")
-    _files.save_dataset(dataset.drop_vars(part), tmp_path / "f.nc", kind="forecast")
+    dataset = _sealed.load_dataset(tmp_path / "f.nc", kind="forecast")
+    _sealed.save_dataset(dataset.drop_vars(part), tmp_path / "f.nc", kind="forecast")
     with pytest.raises(FileError, match=r"f\.nc: the forecast in this file is incomplete"):
         Forecast.load(tmp_path / "f.nc")
 
 
 def test_a_posterior_is_no_forecast(tmp_path):
-    _files.save_tree(xr.DataTree(), tmp_path / "p.nc", kind="posterior")
+    _sealed.save_tree(xr.DataTree(), tmp_path / "p.nc", kind="posterior")
     with pytest.raises(FileError, match="holds a posterior, a forecast was expected"):
         Forecast.load(tmp_path / "p.nc")
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bdfm import _files
+from bdfm import _sealed
 from bdfm.errors import DataError, FileError
 from bdfm.forecast.forecast import Forecast
 from bdfm.portfolio.risk import portfolio_risk
@@ -22,8 +22,8 @@ def made(**more):
 
 
 def odd(path, change):
-    dataset = _files.load_dataset(made().save(path), kind="forecast")
-    return _files.save_dataset(change(dataset), path, kind="forecast")
+    dataset = _sealed.load_dataset(made().save(path), kind="forecast")
+    return _sealed.save_dataset(change(dataset), path, kind="forecast")
 
 
 def values(name, change):

@@ -20,7 +20,7 @@ import pandas as pd
 import tomli_w
 from hypothesis import strategies as st
 
-from bdfm import _files
+from bdfm import _sealed
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 
@@ -355,17 +355,17 @@ def spoil_netcdf(draw: Draw, data: bytes, name: str, folder: Path) -> bytes:
 def _spoil_stored(draw: Draw, file: Path, kind: str) -> None:
     """Spoil one of many variables. In the file itself, since to write all of them again takes a second."""
     if odds(draw, 8):  # what needs other dimensions
-        tree = _files.load_tree(file, kind=kind)
+        tree = _sealed.load_tree(file, kind=kind)
         group = tree[draw(st.sampled_from(["/", *sorted(tree.children)]))]
         sizes = sorted(group.to_dataset(inherit=False).sizes) or ["none"]
         cut = {draw(st.sampled_from(sizes)): slice(0, draw(st.integers(0, 1)))}
         group.dataset = group.to_dataset(inherit=False).isel(cut, missing_dims="ignore")
-        _files.save_tree(tree, file, kind=kind)
+        _sealed.save_tree(tree, file, kind=kind)
         return
-    content = io.BytesIO(file.read_bytes().rpartition(_files._SEAL)[0])
+    content = io.BytesIO(file.read_bytes().rpartition(_sealed._SEAL)[0])
     with h5py.File(content, "r+") as stored:
         if odds(draw, 8):
-            stored.attrs[_files.KIND] = draw(st.sampled_from(["forecast", "posterior", "x"]))
+            stored.attrs[_sealed.KIND] = draw(st.sampled_from(["forecast", "posterior", "x"]))
         groups = sorted(name for name, member in stored.items() if isinstance(member, h5py.Group))
         group = stored[draw(st.sampled_from(["/", *groups]))]
         variables = sorted(name for name, member in group.items() if isinstance(member, h5py.Dataset))
@@ -373,7 +373,7 @@ def _spoil_stored(draw: Draw, file: Path, kind: str) -> None:
             _spoil_variable(draw, group, draw(st.sampled_from(variables)))
         else:
             _spoil_attribute(draw, group)
-    _files._write_sealed(file, content.getvalue())
+    _sealed._write_sealed(file, content.getvalue())
 
 
 def _spoil_attribute(draw: Draw, group: h5py.Group) -> None:

@@ -25,7 +25,7 @@ import typer
 from matplotlib.figure import Figure
 from short_runs import replace_fits, short_runs
 
-from bdfm import _files, _netcdf
+from bdfm import _netcdf, _sealed
 from bdfm.cli import app
 from bdfm.errors import ModelError
 from bdfm.forecast.forecast import Forecast
@@ -356,7 +356,7 @@ def forecast_of(path: Path) -> Forecast:
 def _unsound_nc(path: Path) -> list[str]:
     if path.name.startswith("exposures"):
         return []
-    kind = _netcdf.read_dataset(io.BytesIO(path.read_bytes())).attrs[_files.KIND]
+    kind = _netcdf.read_dataset(io.BytesIO(path.read_bytes())).attrs[_sealed.KIND]
     for known, read in (("posterior", Posterior.load), ("risk_model", RiskModel.load)):
         if kind == known:
             read(path)

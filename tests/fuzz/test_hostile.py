@@ -13,7 +13,7 @@ import oracle
 import pandas as pd
 import pytest
 
-from bdfm import _files
+from bdfm import _sealed
 from bdfm._checks import category, universe_table
 from bdfm.errors import DataError, UnknownLabelError
 from bdfm.forecast.edits import EDITS
@@ -52,15 +52,15 @@ def spelled_twice(folder):
 
 
 def another_fit(folder):
-    tree = _files.load_tree(folder / "out/posterior.nc", kind="posterior")
+    tree = _sealed.load_tree(folder / "out/posterior.nc", kind="posterior")
     tree.attrs["seed"] = 99
-    _files.save_tree(tree, folder / "out/posterior.nc", kind="posterior")
+    _sealed.save_tree(tree, folder / "out/posterior.nc", kind="posterior")
 
 
 def another_model(folder):
-    tree = _files.load_tree(folder / "out/posterior.nc", kind="posterior")
+    tree = _sealed.load_tree(folder / "out/posterior.nc", kind="posterior")
     tree.attrs["model_name"] = "other"
-    _files.save_tree(tree, folder / "out/posterior.nc", kind="posterior")
+    _sealed.save_tree(tree, folder / "out/posterior.nc", kind="posterior")
 
 
 def nothing(folder):

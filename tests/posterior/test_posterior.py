@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 from scipy import stats
 
-from bdfm import _files
+from bdfm import _sealed
 from bdfm.data.panel import Panel
 from bdfm.data.settings import PanelSettings, RollingCovariance
 from bdfm.data.sources import DEMO_ORIGIN, demo
@@ -104,7 +104,7 @@ def test_a_truncated_file_is_one_clear_error(posterior, tmp_path):
 def test_a_panel_of_other_labels_than_the_draws_is_refused(change, told, posterior, tmp_path):
     tree = posterior.tree.copy()
     tree["panel"] = xr.DataTree(change(posterior.panel.to_dataset()))
-    path = _files.save_tree(tree, tmp_path / "p.nc", kind="posterior")
+    path = _sealed.save_tree(tree, tmp_path / "p.nc", kind="posterior")
     with pytest.raises(FileError, match=rf"p\.nc: {told}"):
         Posterior.load(path)
 
@@ -552,9 +552,9 @@ def test_a_posterior_of_an_unknown_part_names_its_file(small_preset, random_draw
     """As a forecast does: the part is the reader's own, and its module is not imported."""
     model, panel = small_preset("m6")
     posterior = Posterior.from_draws(random_draws(model, panel), xr.Dataset(), model, panel, {})
-    tree = _files.load_tree(posterior.save(tmp_path / "p.nc"), kind="posterior")
+    tree = _sealed.load_tree(posterior.save(tmp_path / "p.nc"), kind="posterior")
     tree.attrs["model_toml"] = tree.attrs["model_toml"].replace('"student_t"', '"my_noise"')
-    _files.save_tree(tree, tmp_path / "own.nc", kind="posterior")
+    _sealed.save_tree(tree, tmp_path / "own.nc", kind="posterior")
     loaded = Posterior.load(tmp_path / "own.nc")
     assert loaded.draws.sizes["chain"] == 2
     with pytest.raises(FileError, match=r"own\.nc: .*my_noise"):
@@ -565,11 +565,11 @@ def test_draws_of_a_model_that_is_refused_today_can_be_read(small_preset, random
     """Of an earlier release, which took a half-life of 1.5: its model is refused where it is asked for."""
     model, panel = small_preset("m6")
     posterior = Posterior.from_draws(random_draws(model, panel), xr.Dataset(), model, panel, {})
-    tree = _files.load_tree(posterior.save(tmp_path / "p.nc"), kind="posterior")
+    tree = _sealed.load_tree(posterior.save(tmp_path / "p.nc"), kind="posterior")
     text, step = tree.attrs["model_toml"], 'kind = "step"\ncutoff = 2018-05-01\nbefore = 0.5'
     assert step in text
     tree.attrs["model_toml"] = text.replace(step, 'kind = "half_life"\nhalf_life_periods = 1.5')
-    _files.save_tree(tree, tmp_path / "old.nc", kind="posterior")
+    _sealed.save_tree(tree, tmp_path / "old.nc", kind="posterior")
     loaded = Posterior.load(tmp_path / "old.nc")
     assert loaded.draws.sizes["chain"] == 2
     with pytest.raises(FileError, match=r"old\.nc: .*half_life_periods"):

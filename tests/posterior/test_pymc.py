@@ -13,7 +13,7 @@ from few import few
 from pytensor.graph.rewriting.utils import rewrite_graph
 from scipy import stats
 
-from bdfm import _files
+from bdfm import _sealed
 from bdfm._checks import seed_number
 from bdfm.errors import DataError, FileError, MissingDependencyError, ModelError
 from bdfm.inference.diagnostics import diagnose
@@ -294,7 +294,7 @@ def test_a_file_of_another_form_is_one_clear_error(group, small_preset, random_d
     posterior = Posterior.from_trace(random_draws(model, panel), model, panel)
     tree = posterior.tree
     del tree[group]
-    path = _files.save_tree(tree, tmp_path / "old.nc", kind="posterior")
+    path = _sealed.save_tree(tree, tmp_path / "old.nc", kind="posterior")
     with pytest.raises(FileError, match=rf"old\.nc: the file has no group {group}: another release"):
         Posterior.load(path)
 
