@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 from collections import Counter
 from pathlib import Path
@@ -238,6 +239,49 @@ def test_equations_that_docstrings_cite_are_there():
     found = cited()
     assert {"E21", "E23", "R13", "D4", "B8", "E15a"} <= set(found)
     assert not set(found) - {x for letter in "ERDB" for x in defined(letter)}
+
+
+# -- names -------------------------------------------------------------------------------------------------
+
+NAME = re.compile(r"\bbdfm(?:\.\w+)+")
+FILES = (".py", ".toml", ".nc", ".json", ".csv")
+
+
+def texts() -> dict[str, str]:
+    """Pages, and the docstrings of each module, by the file."""
+    made = {"_build", "generated"}
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    found = {str(p): p.read_text(encoding="utf-8") for p in pages if not made & set(p.parts)}
+    for file in sorted((ROOT / "bdfm").rglob("*.py")):
+        nodes = ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        kinds_of = ast.Module | ast.ClassDef | ast.FunctionDef
+        found[str(file)] = "\n".join(ast.get_docstring(n) or "" for n in nodes if isinstance(n, kinds_of))
+    return found
+
+
+def is_there(name: str) -> bool:
+    """Whether a dotted name is a module of the package, or a name inside one."""
+    module, rest = importlib.import_module("bdfm"), name.split(".")[1:]
+    while rest:
+        try:
+            module = importlib.import_module(f"{module.__name__}.{rest[0]}")
+        except ModuleNotFoundError:
+            break
+        rest = rest[1:]
+    thing = module
+    for part in rest:
+        if not hasattr(thing, part) and part not in getattr(thing, "model_fields", {}):
+            return False
+        thing = getattr(thing, part, None)
+    return True
+
+
+def test_names_of_the_package_that_texts_write_are_there():
+    assert is_there("bdfm.risk.base.Estimator")
+    assert not is_there("bdfm.risk.Estimator")
+    found = {(name, file) for file, text in texts().items() for name in NAME.findall(text)}
+    assert len(found) > 200
+    assert not [x for x in found if not x[0].endswith(FILES) and not is_there(x[0])]
 
 
 # -- parts and presets -------------------------------------------------------------------------------------
