@@ -284,6 +284,34 @@ def test_names_of_the_package_that_texts_write_are_there():
     assert not [x for x in found if not x[0].endswith(FILES) and not is_there(x[0])]
 
 
+# -- symbols -----------------------------------------------------------------------------------------------
+
+
+def symbols() -> dict[str, str]:
+    """Dims that the table of symbols gives each name in code."""
+    table = (ROOT / "docs" / "model.md").read_text(encoding="utf-8").partition("## Symbols")[2]
+    found = {}
+    for line in table.partition("## Equations")[0].splitlines():
+        cells = [c.strip() for c in line.strip("|").split("|")]
+        if line.startswith("|") and len(cells) >= 4:
+            found |= dict.fromkeys(re.findall(r"`(\w+)`", cells[1]), cells[2])
+    return found
+
+
+def test_the_table_of_symbols_has_the_stored_variables_with_their_dims():
+    told = symbols()
+    stored = {
+        v.name: v.dims
+        for p in Part.kinds.values()
+        for v in p.variables
+        if v.stored and p.__module__.startswith("bdfm.")
+    }
+    assert len(stored) > 30
+    assert {n: told.get(n) for n in stored} == {
+        n: f"({', '.join(d)})" if d else "" for n, d in stored.items()
+    }
+
+
 # -- parts and presets -------------------------------------------------------------------------------------
 
 PARTS = (ROOT / "docs" / "parts.md").read_text(encoding="utf-8").partition("## The parts")[2]
