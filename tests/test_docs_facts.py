@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bdfm import _blocks
+from bdfm._statistics import MIN_ORIGINS
 from bdfm.data import features, outside, settings, usable
 from bdfm.data.doubts import calendar, pairs, prices
 from bdfm.exposures import FactorVAE, RollingOLS, data, refits, simulation
@@ -35,11 +36,11 @@ from bdfm.model.part import Part
 from bdfm.report import book_meaning, what_if
 from bdfm.report import pictures as report_pictures
 from bdfm.risk import fundamentals, statistical
-from bdfm.scoring import alarm
+from bdfm.scoring import alarm, m6, scores
 from bdfm.validation import check, fit_checks, refit_checks
 
 ROOT = Path(__file__).parents[1]
-WORDS = {2: "two", 3: "three", 5: "five", 12: "twelve"}
+WORDS = {2: "two", 3: "three", 5: "five", 8: "eight", 12: "twelve"}
 
 
 def page(name: str) -> str:
@@ -94,8 +95,8 @@ FACTS = {
         f"up to {fit.MOST_MOVED // sampler.KEPT_MOVES} draws of each earlier chain are moved on, each by"
         f" {WORDS[sampler.MOVES]} sweeps",
         f"more than {moving.DRIFT_MAX} posterior standard deviations",
-        f"Where {WORDS[moving.MOST_MOVES]} sweeps of each draw",
-        f"tuned for a {'fifth' if warm.TUNING == 5 else '?'} of the sweeps",
+        f"up to {WORDS[moving.MOST_MOVES]} each",
+        f"tune for a {'fifth' if warm.TUNING == 5 else '?'} of the sweeps",
     ],
     "model.md": [
         f"(half-life {ROLLING.volatility_half_life_days:.0f} market days unless given,"
@@ -162,11 +163,18 @@ FACTS = {
         f"above {1 - pairs.COPY:g} where a model is fitted",
         f"more than {percent(calendar.MAX_CLOSED)} of them hold no price",
         f"more than {calendar.WARN_TABLE_AGE} days after the last one",
+        f"`score` and `track`: from {m6._AROUND_DAYS} days before the period",
         f"{calendar.MAX_TABLE_AGE} days for a table, {calendar.SILENT_DAYS} days for an asset",
     ],
+    "m6.md": [
+        f"sums of a row within {scores.SUM_TOLERANCE:.4f} of 1, and an exposure within"
+        f" {m6.EXPOSURE_TOLERANCE:.4f} of the bounds",
+    ],
+    "howto/my_files.md": [f"older than {settings.PanelSettings().max_stale_days} days"],
     "routine.md": [
         "{" + ", ".join(f"{x:g}" for x in alarm._SHAPES) + "}",
         f"$a$ = {alarm.LEVEL} unless",
+        f"from {WORDS[MIN_ORIGINS]} months on",
         f"ever* reaches {1 / alarm.LEVEL:.0f} is at most {percent(alarm.LEVEL)}",
     ],
     "howto/views.md": [
