@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import math
 import re
 from collections import Counter
 from pathlib import Path
@@ -33,6 +34,7 @@ from bdfm.inference import identified, moving, stopping, warm
 from bdfm.model import redraw
 from bdfm.model.factor_model import FactorModel, presets
 from bdfm.model.part import Part
+from bdfm.posterior import predictive
 from bdfm.report import book_meaning, what_if
 from bdfm.report import pictures as report_pictures
 from bdfm.risk import fundamentals, statistical
@@ -110,6 +112,10 @@ FACTS = {
         f"repeated every {features.SEASON} days",
         f"the realised daily volatility of {outside.WINDOW} market days",
         f"below {weigh.MIN_EFFECTIVE_DRAWS:,.0f} a view is refused",
+        f"The sum is cut at ±{predictive.MAX_LOG_RETURN:g} (a loss of"
+        f" {-100 * math.expm1(-predictive.MAX_LOG_RETURN):.1f} %,"
+        f" a gain by a factor of {math.exp(predictive.MAX_LOG_RETURN):.0f}), and $R_i$ rounded to"
+        f" {1e4 * predictive.RETURN_RESOLUTION:.2f} basis points",
         f"R-hat below {fit.RHAT_MAX}, bulk and tail effective sample size above {fit.ESS_MIN:.0f}",
     ],
     "daily.md": [f"no more are kept than {fit.KEPT_BYTES / 1e9:g} GB hold"],
@@ -135,6 +141,7 @@ FACTS = {
         f"variances halve every {exposures_risk.HALF_LIFE_DAYS:g} days",
         f"({fundamentals.LAG_DAYS} days unless given)",
         f"{redraw._APART} updates part the halves",
+        f"cut where forecasts cut log returns, at ±{predictive.MAX_LOG_RETURN:g}",
         f"differ by {percent(book_meaning.APART - 1)} or more",
     ],
     "exposures.md": [

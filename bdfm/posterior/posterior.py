@@ -401,7 +401,8 @@ class Posterior(NoArray):
 
         Each posterior draw is continued by several paths, in antithetic pairs, so that there are at least
         ``n_draws`` predictive draws and Monte Carlo noise does not decide ranks. Returns of several
-        periods are compounded. Assets of ``panel.zero`` return zero, recorded as an edit.
+        periods are compounded; log returns over the horizon are cut at ±5, simple ones rounded to 0.04 basis
+        points. Assets of ``panel.zero`` return zero, recorded as an edit.
         Equal seeds give equal draws. With evidence each pair of paths has a forecast period of its own, drawn
         given the parameters and the evidence (``bdfm.model.redraw``); where it conditions paths of days, the
         draws have weights (``bdfm.model.path_evidence``).
