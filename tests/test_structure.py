@@ -176,6 +176,13 @@ def test_a_room_says_in_one_sentence_what_it_is():
         assert len(text) < 400, f"bdfm/{name}/__init__.py: one sentence is enough"
 
 
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/development.md"])
+def test_pages_name_the_rooms_in_their_order(page):
+    text = " ".join((ROOT / page).read_text(encoding="utf-8").split())
+    (row,) = re.findall(r"a row of rooms[^:]*: ([\w, ]+)\.", text)
+    assert row.split(", ") == [name for name in ROOMS if name not in ("ground", "bdfm")]
+
+
 def may_import(module: str, target: str) -> bool:
     """Whether the target stands in the module's room or in one above it."""
     own, other = room(module), room(target)

@@ -67,7 +67,8 @@ Only = Annotated[
     list[str] | None, typer.Option(metavar="SYMBOL", help="Assets to take, repeatable; not the others.")
 ]
 Members = Annotated[
-    Path | None, typer.Option(help="The same as a file: CSV with columns symbol, asset_class.")
+    Path | None,
+    typer.Option(help="Assets to take, as a file: columns symbol, asset_class, or symbols alone."),
 ]
 Origin = Annotated[str | None, typer.Option(help="Last day used, such as 2022-02-04.")]
 Period = Annotated[

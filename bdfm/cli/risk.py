@@ -71,7 +71,7 @@ def risk(
         Path | None, typer.Option("--out", help="Folder for models, tables and pictures.")
     ] = None,
 ) -> None:
-    """Risk of portfolios by up to four models. And where it comes from, and in the next days."""
+    """Risk of portfolios by up to four models. Where it comes from, and what the next days hold."""
     from bdfm.cli import show_risk
     from bdfm.report import book_tables
     from bdfm.report.ahead import ahead_of_book, check_ahead

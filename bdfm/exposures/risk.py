@@ -250,7 +250,7 @@ def factor_hedge(exposures: Exposures, weights: Weights) -> pd.DataFrame:
 @strict_fields
 @dataclass(frozen=True, eq=False)
 class ExposureEstimator:
-    """Risk model whose exposures move: a method fitted to the returns so far (``bdfm.risk.Estimator``).
+    """Risk model whose exposures move: a method fitted to the returns so far (``bdfm.risk.base.Estimator``).
 
     Validation, backtests and comparisons take it as any estimator. Each fit follows exposures anew.
 

@@ -152,7 +152,7 @@ class MovingBetasStudy:
         return cls(design, paths)
 
     def table(self) -> pd.DataFrame:
-        """Table (method) of delay and error, medians and means over replicates (eq. E21).
+        """Table (method) of delay and error, medians and means over replicates (eq. E23).
 
         For each jump: ``delay`` is the median number of days until the estimate has passed the middle between
         the old and the new beta and stays there for 5 days (infinite where it never does), ``noticed`` the

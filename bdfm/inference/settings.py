@@ -30,10 +30,10 @@ MAX_DRAWS: Final = 10**9  # of anything that is drawn: no machine holds more, an
 class SamplerSettings(Settings):
     """How the posterior is sampled.
 
-    With ``draws = "auto"`` the chains of the Gibbs sampler go on, in steps, until ``max_rhat`` and
-    ``min_ess`` hold for all identified quantities with a margin (``bdfm.inference.stopping``), but for no
-    more than ``max_sweeps``. The defaults are the thresholds of ``posterior.diagnose()``. Any other number
-    of draws is kept to.
+    With ``draws = "auto"`` the chains of the Gibbs sampler go on, in steps, until ``max_rhat`` and 1.25 times
+    ``min_ess`` hold for all identified quantities (``bdfm.inference.stopping``), but for no more than
+    ``max_sweeps``; NUTS makes 1,000 draws of each chain. The defaults are the thresholds of
+    ``posterior.diagnose()``. Any other number of draws is kept to.
 
     Examples
     --------

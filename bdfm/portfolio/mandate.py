@@ -39,7 +39,7 @@ class Mandate(Settings):
     and come off the return. Cash is 1 minus the net exposure and earns ``cash_rate_annual``.
 
     The columns ``cost_bps``, ``daily_volume`` and ``lot`` of a universe, where there, go before the numbers
-    here; any other column can have ``limits``. Equations D1 to D9 are in the page "decide under a mandate".
+    here; any other column can have ``limits``. Equations B1 to B9 are in the page "decide under a mandate".
     """
 
     model_config = ConfigDict(allow_inf_nan=False)

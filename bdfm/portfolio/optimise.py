@@ -58,7 +58,7 @@ class Problem:
         return np.asarray(np.sqrt(np.maximum(values, 0))[:, None] * vectors.T)
 
     def returns(self, weights: Floats) -> Floats:
-        """Return of the book (draw,), net of costs, eq. D1."""
+        """Return of the book (draw,), net of costs, eq. B1."""
         cash = (1 - weights.sum()) * self.terms.cash_return
         return np.asarray(self.draws @ weights + cash - self.terms.costs(weights, self.sd).sum())
 
@@ -125,7 +125,7 @@ def solve(problem: Problem, limits: Sequence[Limit]) -> Solution:
     w: Any = cp.Variable(n)
     kappa: Any = 1.0
     if m.objective == "risk_parity":
-        # Eq. D9 is homogeneous: limits are put to y = κ w, and κ is found with it.
+        # Eq. B9 is homogeneous: limits are put to y = κ w, and κ is found with it.
         kappa = cp.Variable(pos=True)
     constraints = [_constraint(problem, limit, w, kappa) for limit in limits]
     for cones in (True, False):  # one form fails the solver where the other does not, rarely
@@ -175,7 +175,7 @@ def _solve(problem: Any) -> str:
 
 
 def _cost(cp: Any, problem: Problem, w: Any, cones: bool) -> tuple[Any, list[Any]]:
-    """Cost of trading, eq. D2, as one variable, which keeps the rows of the draws short, and its bounds."""
+    """Cost of trading, eq. B2, as one variable, which keeps the rows of the draws short, and its bounds."""
     terms = problem.terms
     impact = terms.impact(problem.sd)
     if not terms.cost.any() and not impact.any():
@@ -188,7 +188,7 @@ def _cost(cp: Any, problem: Problem, w: Any, cones: bool) -> tuple[Any, list[Any
 
 
 def _aim(cp: Any, problem: Problem, w: Any, cones: bool) -> tuple[Any, float, list[Any]]:
-    """What is minimised, eq. D8, in units in which it curves by about 1; these units; and its own bounds.
+    """What is minimised, eq. B8, in units in which it curves by about 1; these units; and its own bounds.
 
     ``cones``: whether |trade|^1.5 is written by power cones, or by second-order cones, which is as exact.
     """

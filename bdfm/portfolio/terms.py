@@ -86,7 +86,7 @@ class Terms:
         return float((1 + self.mandate.cash_rate_annual) ** self.years - 1)
 
     def impact(self, sd: Floats) -> Floats:
-        """Cost of |trade|^1.5 (asset,), eq. D2, from the sd of returns over the span."""
+        """Cost of |trade|^1.5 (asset,), eq. B2, from the sd of returns over the span."""
         m = self.mandate
         if not m.impact:
             return np.zeros(len(self.assets))
@@ -94,7 +94,7 @@ class Terms:
         return np.asarray(m.impact * sd / np.sqrt(days) * np.sqrt((m.nav or 1.0) / self.volume))
 
     def costs(self, weights: Floats, sd: Floats) -> Floats:
-        """Cost of trading from what is held to ``weights``, by asset, eq. D2."""
+        """Cost of trading from what is held to ``weights``, by asset, eq. B2."""
         size = np.abs(weights - self.held)
         return np.asarray(self.cost * size + self.impact(sd) * size**1.5)
 
@@ -263,7 +263,7 @@ def _known(
 
 
 def limits_of(terms: Terms) -> list[Limit]:
-    """Each limit of a mandate, eq. D3 to D7, in the order in which it is read."""
+    """Each limit of a mandate, eq. B3 to B7, in the order in which it is read."""
     from scipy import sparse  # takes a while, and only a mandate needs it
 
     m, n = terms.mandate, len(terms.assets)

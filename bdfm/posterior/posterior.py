@@ -293,6 +293,7 @@ class Posterior(NoArray):
         of the mean loadings, factors by falling scale, positive sums; see ``bdfm.inference.align``),
         so that means, plots and R-hat of factors make sense. Everything identified, the log-likelihood
         and the forecast stay as they are: all factors share their dynamics, so a rotation changes nothing.
+        Factors that each have a volatility of their own (eq. D3) change their order and signs alone.
         Every variable with a factor dim turns with them, as it declares (``bdfm.model.part.Turn``).
 
         The prior may tell rotations apart: scales that belong to it (``loading_drift``, ``sigma_loadings``)
@@ -400,7 +401,8 @@ class Posterior(NoArray):
 
         Each posterior draw is continued by several paths, in antithetic pairs, so that there are at least
         ``n_draws`` predictive draws and Monte Carlo noise does not decide ranks. Returns of several
-        periods are compounded. Assets declared inactive have a zero return, recorded as an edit.
+        periods are compounded; log returns over the horizon are cut at ±5, simple ones rounded to 0.04 basis
+        points. Assets of ``panel.zero`` return zero, recorded as an edit.
         Equal seeds give equal draws. With evidence each pair of paths has a forecast period of its own, drawn
         given the parameters and the evidence (``bdfm.model.redraw``); where it conditions paths of days, the
         draws have weights (``bdfm.model.path_evidence``).

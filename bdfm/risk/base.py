@@ -488,13 +488,10 @@ class RiskModel:
 def compare(models: Mapping[str, RiskModel], weights: Weights) -> pd.DataFrame:
     """Volatility of the same portfolios (``weights``) by several models, a row per portfolio and model.
 
-    Columns as in ``RiskDecomposition.table``; intervals only where a model has posterior draws.
+    Columns as in ``RiskDecomposition.table``; intervals only where a model has posterior draws. Each model
+    speaks of its own ``periods``, whose length it does not know: bring them to one span by ``scale_to``.
 
-    Raises
-    ------
-    DataError
-        Models whose risk covers different numbers of periods can be compared after ``scale_to`` only if
-        their periods are of one length; that is the caller's to know.
+    Raises ``DataError`` for no model, and what ``RiskModel.decompose`` does.
     """
     if not models:
         raise DataError("compare: no model given.")

@@ -72,8 +72,8 @@ def reverse_stress(model: RiskModel, weights: Weights, loss: float) -> ReverseSt
     Raises
     ------
     DataError
-        Several portfolios, a loss that is not positive or of 1 and not below what is invested, a portfolio
-        without variance.
+        Several portfolios; a loss that is not positive, or neither below 1 nor below what is invested; a
+        portfolio without variance.
 
     Examples
     --------

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bdfm.model.copula import log_returns
+from bdfm.model.copula import log_returns, to_student
 
 SD = np.array([0.08, 0.04, 0.02])
 CORRELATION = np.array([[1.0, 0.7, -0.3], [0.7, 1.0, 0.1], [-0.3, 0.1, 1.0]])
@@ -31,6 +31,20 @@ def test_margins_are_student_t_with_the_given_variance():
         half = x[: len(x) // 2, i]  # the other half mirrors it
         assert stats.kstest(half, margin(i).cdf).pvalue > 1e-3
     np.testing.assert_allclose(x.std(axis=0), SD, rtol=0.02)
+
+
+def test_correlations_of_returns_are_lower_by_what_the_page_says():
+    """By quadrature: those of the normal variables less those of the Student-t ones (docs/model.md)."""
+    x, w = np.polynomial.hermite_e.hermegauss(120)
+    w /= w.sum()
+    lower = []
+    for rho in np.linspace(0, 1, 41):
+        both = rho * x[:, None] + np.sqrt(1 - rho**2) * x
+        own = to_student(x.copy(), DOF)
+        variance = float(w @ np.square(own))
+        lower.append(rho - float((w * own) @ to_student(both, DOF) @ w) / variance)
+    assert min(lower) > -1e-9
+    assert max(lower) == pytest.approx(0.013, abs=0.0005)
 
 
 def test_ranks_are_those_of_a_gaussian_copula():

@@ -12,7 +12,9 @@ from bdfm.inference.settings import SamplerSettings
 from bdfm.model.equations import model_data
 from bdfm.model.evidence import Evidence
 from bdfm.model.factor_model import FactorModel
+from bdfm.model.part import Part
 from bdfm.model.parts.autoregression import from_normals
+from bdfm.model.parts.factor_volatility import FactorVolatilityScale
 from bdfm.model.simulate import simulate, simulate_ahead
 from bdfm.posterior.changed import forecast_with_changes
 from bdfm.posterior.fit import fit
@@ -222,6 +224,7 @@ def test_evidence_conditions_forecasts_and_not_the_fit(fitted):
         ({"dynamics": [{"kind": "ar1"}]}, "AR1 in .dynamics."),
         ({"factor_noise": {"kind": "student_t"}}, "StudentTFactorNoise"),
         ({"loadings": {"kind": "random_walk"}}, "RandomWalkLoadings"),
+        ({"loadings": {"kind": "instrumented_walk"}}, "InstrumentedWalkLoadings"),
         ({"mean": [{"kind": "factor_premium"}]}, "FactorPremium"),
         ({"weights": {"kind": "half_life", "half_life_periods": 250.0}}, "HalfLifeWeights"),
         ({"noise": {"kind": "laplace"}}, "LaplaceNoise cannot stand beside StochasticVolatility"),
@@ -231,6 +234,15 @@ def test_what_it_cannot_stand_beside(beside, named):
     table = daily().model_dump() | beside
     with pytest.raises(ModelError, match=f"{named}.*Leave one of them out"):
         FactorModel(**table)
+
+
+def test_every_kind_of_loadings_that_its_updates_do_not_know_is_refused():
+    """The updates of factors by day (eq. S40, S41) move one set of loadings, whose prior has the mean 0."""
+    own = {
+        k for (slot, k), p in Part.kinds.items() if slot == "loadings" and p.__module__.startswith("bdfm.")
+    }
+    refused = {kind for slot, kind in FactorVolatilityScale.refuses if slot == "loadings"}
+    assert own - {"static"} == refused
 
 
 @pytest.mark.slow

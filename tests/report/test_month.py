@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 import warnings
 from pathlib import Path
@@ -112,6 +113,9 @@ def test_a_month_from_one_file_and_what_can_be_done_with_it(run, folder):
     summary = json.loads((files / "summary.json").read_text())
     assert summary["zero"] == ["PEP"]
     assert summary["views_method"] == "reweight"
+    page = (Path(__file__).parents[2] / "docs" / "outputs.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"`(\w+)`", next(x for x in page.splitlines() if x.startswith("| `summary.json`"))))
+    assert {*summary, *summary["seconds"], *summary["diagnostics"]} <= told
     report = (files / "report.html").read_text(encoding="utf-8")
     for part in ("figure-factors", "figure-volatility", "AAPL above BAC", "Least variance"):
         assert part in report

@@ -58,6 +58,7 @@ class FactorVolatilityScale(FactorScale):
             ("factor_noise", "student_t"),
             ("loadings", "random_walk"),
             ("loadings", "instrumented"),
+            ("loadings", "instrumented_walk"),
             ("mean", "factor_premium"),
             ("weights", "step"),
             ("weights", "half_life"),

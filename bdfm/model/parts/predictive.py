@@ -59,11 +59,11 @@ class HistoricalPool(Predictive):
 class CovariancePool(Predictive):
     """Linear pool of the model with the rolling covariance of daily returns (eq. 11b).
 
-    ``share`` of the draws have the covariance of ``[panel.rolling_covariance]``, mean 0, and Student-t
-    margins of ``dof`` degrees of freedom joined by a Gaussian copula. The model sees structure in eight years
-    of periods, the rolling covariance sees every day of the last ones; they err at different times, and
-    neither has an opinion on direction. Given evidence these draws are conditioned on it like the model's;
-    the shares stay.
+    ``share`` of the draws have mean 0, the variances of ``[panel.rolling_covariance]``, and Student-t margins
+    of ``dof`` degrees of freedom joined by a Gaussian copula of its correlations. The model sees structure in
+    eight years of periods, the rolling covariance sees every day of the last ones; they err at different
+    times, and neither has an opinion on direction. Given evidence these draws are conditioned on it like the
+    model's; the shares stay.
     """
 
     kind: Literal["covariance_pool"] = "covariance_pool"
