@@ -15,6 +15,7 @@ from bdfm.names import PERIOD, POSTERIOR_FILE, SUMMARY_FILE
 from bdfm.posterior.posterior import Posterior
 from bdfm.posterior.sampled import check_earlier
 from bdfm.report.results import read_summary
+from bdfm.report.run_file import RunFile
 
 
 def earlier_month(
@@ -79,6 +80,21 @@ def months_in(folder: Path) -> list[Path]:
         return []
     found = (file.parent for file in folder.glob(f"*/{POSTERIOR_FILE}"))
     return sorted(month for month in found if not month.name.startswith("."))  # runs work in hidden ones
+
+
+def start_of(
+    run: RunFile, path: Path, model: FactorModel, panel: Panel, *, where: str
+) -> tuple[RunFile, Posterior]:
+    """Run file whose ``warm_from`` names one month, also where it names a folder of several; its posterior."""
+    assert run.warm_from is not None
+    folder, out = path.parent / run.warm_from, path.parent / run.out
+    if folder.resolve() == out.resolve():
+        raise DataError(f"{where}: {folder} is the folder of the results too. Give another one.")
+    if months_in(folder):
+        month = earlier_month(folder, model, panel, leave_out=out)
+        run = run.model_copy(update={"warm_from": run.warm_from / month.name})
+        folder = month
+    return run, Posterior.load(folder)
 
 
 def start_in_words(origin: pd.Timestamp, panel: Panel) -> str:

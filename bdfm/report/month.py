@@ -53,7 +53,7 @@ from bdfm.posterior.door import package_versions
 from bdfm.posterior.posterior import Posterior
 from bdfm.posterior.sampled import Before, check_earlier, sampled
 from bdfm.posterior.told import evidence_values
-from bdfm.report.earlier import earlier_month, months_in
+from bdfm.report.earlier import start_of
 from bdfm.report.horizons import evidence_in, file_of, horizons_in, lasting
 from bdfm.report.page import report_html
 from bdfm.report.results import previous_in_ledger
@@ -230,8 +230,7 @@ def _read_and_checked(
     if before is not None:
         earlier = _to_be_made(before)
     elif run.warm_from is not None:
-        run = _named_earlier(run, path, model, panel)
-        warm = _warm_from(run, path, place("warm_from"))
+        run, warm = start_of(run, path, model, panel, where=place("warm_from"))
         earlier = warm.as_earlier().before
     if earlier is not None:
         check_earlier(earlier, model, panel, choose(run.sampler, model))
@@ -314,25 +313,6 @@ def _decision(month: Month, forecast: Forecast) -> Decision | None:
         return None
     held, universe = month.run.holdings, month.universe
     return decide(forecast, month.run.decided, holdings=held, universe=universe, prices=month.closes)
-
-
-def _named_earlier(run: RunFile, path: Path, model: FactorModel, panel: Panel) -> RunFile:
-    """Run file whose ``warm_from`` names one month, where it names a folder of several."""
-    assert run.warm_from is not None
-    folder = path.parent / run.warm_from
-    if not months_in(folder):
-        return run
-    month = earlier_month(folder, model, panel, leave_out=path.parent / run.out)
-    return run.model_copy(update={"warm_from": run.warm_from / month.name})
-
-
-def _warm_from(run: RunFile, path: Path, where: str) -> Posterior:
-    """Posterior of the earlier month that a run file names."""
-    assert run.warm_from is not None
-    folder = path.parent / run.warm_from
-    if folder.resolve() == (path.parent / run.out).resolve():
-        raise DataError(f"{where}: {folder} is the folder of the results too. Give another one.")
-    return Posterior.load(folder)
 
 
 def _to_be_made(path: Path) -> Before:
