@@ -85,7 +85,7 @@ def months_in(folder: Path) -> list[Path]:
 def start_of(
     run: RunFile, path: Path, model: FactorModel, panel: Panel, *, where: str
 ) -> tuple[RunFile, Posterior]:
-    """Run file whose ``warm_from`` names one month, also where it names a folder of several; its posterior."""
+    """Run file whose ``warm_from`` names one month, where it names a folder of several too; its posterior."""
     assert run.warm_from is not None
     folder, out = path.parent / run.warm_from, path.parent / run.out
     if folder.resolve() == out.resolve():
