@@ -1,4 +1,4 @@
-"""All public functions that take asset returns pass them through one rule, and tell each doubt once."""
+"""All public functions that take returns pass them through one rule, and tell each doubt once."""
 
 import inspect
 import warnings
@@ -67,22 +67,46 @@ DOORS = {
     "validate": lambda r: validation.validate(MODEL, r, n_simulations=0),
     "walk_forward": lambda r: validation.walk_forward(REGRESSION, r, window=200, step=20),
 }
+REGRESSED, IMPLIED = REGRESSION.fit(RETURNS), risk.implied_factor_returns(MODEL, RETURNS)
+LOUD = risk.StatisticalEstimator(2, standardise=True).fit(RETURNS)  # its factors have an sd of about 1
+# What takes factor returns, those that are right, and one of what doubts are told of
+FACTOR_DOORS = {
+    "replay": (lambda f: risk.replay(REGRESSED, f, WEIGHTS, windows=WINDOW), FACTORS, "F"),
+    "replay, implied": (lambda f: risk.replay(MODEL, f, WEIGHTS, windows=WINDOW), IMPLIED, "A by its factors"),
+    "replay, of another unit": (
+        lambda f: risk.replay(LOUD, f, WEIGHTS, windows=WINDOW),
+        risk.implied_factor_returns(LOUD, RETURNS),
+        "A by its factors",
+    ),
+    "stress_test": (
+        lambda f: risk.stress_test(
+            {"model": MODEL, "regression": REGRESSED},
+            WEIGHTS,
+            scenarios=risk.Scenarios(windows=WINDOW),
+            returns=RETURNS,
+            factor_returns=f,
+        ),
+        FACTORS,
+        "F",
+    ),
+}
 ACCEPTING = {"TimeSeriesEstimator", "CrossSectionalEstimator", "InstrumentedEstimator"}  # say how to accept
 # of a posterior's own panel; of factors, which is another door
 OTHERS = {"BayesianEstimator", "compounded"}
 
 
-def takes_returns(what):
+def takes(what, name):
     makes = what.fit if inspect.isclass(what) and hasattr(what, "fit") else what
     try:
-        return "returns" in inspect.signature(makes).parameters
+        return name in inspect.signature(makes).parameters
     except (TypeError, ValueError):
         return False
 
 
 def test_every_door_is_here():
-    found = {n for part in (risk, validation) for n in dir(part) if takes_returns(getattr(part, n))}
-    assert found == {*DOORS, *OTHERS}
+    public = [(n, getattr(part, n)) for part in (risk, validation) for n in dir(part)]
+    assert {n for n, what in public if takes(what, "returns")} == {*DOORS, *OTHERS}
+    assert {n for n, what in public if takes(what, "factor_returns")} == {n.split(",")[0] for n in FACTOR_DOORS}
 
 
 @pytest.mark.parametrize("door", DOORS)
@@ -107,6 +131,27 @@ def test_a_doubt_is_told_once(door):
     assert len(texts) == 1, texts
     assert "C has a correlation of" in texts[0]
     assert ("--accept" in texts[0]) == (door in ACCEPTING)
+
+
+@pytest.mark.parametrize("door", FACTOR_DOORS)
+def test_factor_returns_that_are_none(door):
+    look, factors, name = FACTOR_DOORS[door]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DataWarning)
+        look(factors)
+        look(factors.assign(RF=4.5))  # not used
+    one = factors.columns[0]
+    for wrong, told in (
+        (100 * factors, "percent, read as decimals"),
+        (factors.replace(factors.loc["2020-03-06", one], -99.99), "(missing-code|far-return)"),
+        *[(1 + factors, "gross returns")] * (name in factors),  # of a unit of its own, one is no gross return
+    ):
+        with pytest.raises(DataError, match=rf"(?s){name}.*{told}") as error:
+            look(wrong)
+        assert "--accept" not in str(error.value)
+    with pytest.warns(DataWarning, match="correlation of .* with its own row before") as told:
+        look(0.5 * factors.cumsum())
+    assert len([w for w in told if "factor-unit" in str(w.message)]) == 1
 
 
 @pytest.mark.parametrize("periods", ["W-FRI", "ME", "YE"])
