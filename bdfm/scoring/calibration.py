@@ -24,7 +24,7 @@ from bdfm.errors import DataError, DataWarning
 from bdfm.forecast.forecast import N_RANKS, Forecast
 from bdfm.forecast.ranks import normalised_weights, outcome_quantiles
 from bdfm.names import ASSET, DRAW
-from bdfm.scoring.scores import turned
+from bdfm.scoring.scores import in_precision_of, turned
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -83,7 +83,7 @@ def pit(
         raise DataError(
             f"{where}: draws and realised returns must be finite. Drop the assets without a return."
         )
-    outcome = outcome.astype(values.dtype)  # in the draws' own precision, where equal means equal
+    outcome = in_precision_of(values, outcome)
     w = normalised_weights(weights, len(values), where=where, of=draws)
     below, equal = w @ (values < outcome), w @ (values == outcome)
     share = 0.5 if seed is None else np.random.default_rng(seed).random(len(outcome))
