@@ -159,7 +159,10 @@ def _explain(model: RiskModel, estimator: Estimator, unseen: pd.DataFrame) -> tu
 def origins_of(n_periods: int, window: int | None, step: int, start: int | None, *, where: str) -> range:
     """Numbers of periods known at each origin of a walk-forward; parameters as in ``walk_forward``."""
     step = _checks.at_least(step, 1, what="step", where=where)
-    first = _checks.at_least(start or window or n_periods // 2, 2, what="start", where=where)
+    if window is not None:
+        window = _checks.at_least(window, 2, what="window", where=where)
+    first = (n_periods // 2 if window is None else window) if start is None else start
+    _checks.at_least(first, 2, what="start", where=where)
     if first >= n_periods:
         raise DataError(f"{where}: {n_periods} periods, none left after the first {first}. Start earlier.")
     return range(first, n_periods, step)

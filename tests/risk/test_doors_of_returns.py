@@ -72,7 +72,11 @@ LOUD = risk.StatisticalEstimator(2, standardise=True).fit(RETURNS)  # its factor
 # What takes factor returns, those that are right, and one of what doubts are told of
 FACTOR_DOORS = {
     "replay": (lambda f: risk.replay(REGRESSED, f, WEIGHTS, windows=WINDOW), FACTORS, "F"),
-    "replay, implied": (lambda f: risk.replay(MODEL, f, WEIGHTS, windows=WINDOW), IMPLIED, "A by its factors"),
+    "replay, implied": (
+        lambda f: risk.replay(MODEL, f, WEIGHTS, windows=WINDOW),
+        IMPLIED,
+        "A by its factors",
+    ),
     "replay, of another unit": (
         lambda f: risk.replay(LOUD, f, WEIGHTS, windows=WINDOW),
         risk.implied_factor_returns(LOUD, RETURNS),
@@ -106,7 +110,9 @@ def takes(what, name):
 def test_every_door_is_here():
     public = [(n, getattr(part, n)) for part in (risk, validation) for n in dir(part)]
     assert {n for n, what in public if takes(what, "returns")} == {*DOORS, *OTHERS}
-    assert {n for n, what in public if takes(what, "factor_returns")} == {n.split(",")[0] for n in FACTOR_DOORS}
+    assert {n for n, what in public if takes(what, "factor_returns")} == {
+        n.split(",")[0] for n in FACTOR_DOORS
+    }
 
 
 @pytest.mark.parametrize("door", DOORS)

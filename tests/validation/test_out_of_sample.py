@@ -126,6 +126,18 @@ def test_given_portfolios_and_gaps(data):
         walk_forward(TimeSeriesEstimator(factors), returns, start=8, window=7)
 
 
+@pytest.mark.parametrize("asked", [{"start": 0}, {"start": 1}, {"window": 0}, {"window": -5}, {"step": 0}])
+def test_origins_that_cannot_be_are_refused(data, asked):
+    """A zero is not "not given"."""
+    factors, returns = data
+    for door in (
+        lambda: walk_forward(TimeSeriesEstimator(factors), returns, **asked),
+        lambda: validation.forecast_alphas(returns, factors, **asked),
+    ):
+        with pytest.raises(DataError, match=f"{next(iter(asked))} must be a whole number of at least"):
+            door()
+
+
 def test_cross_validation_covers_every_period_once_per_path(data):
     pytest.importorskip("skfolio")
     factors, returns = data
