@@ -120,7 +120,9 @@ def map_by_ranks(
     return np.asarray(quantile(np.clip(u, 0.5 / n, 1 - 0.5 / n)), dtype=np.float64)
 
 
-def happens(probability: float, weights: Floats, *, seed: int, symbol: str, nth: int = 0) -> NDArray[np.bool_]:
+def happens(
+    probability: float, weights: Floats, *, seed: int, symbol: str, nth: int = 0
+) -> NDArray[np.bool_]:
     """Draws (draw,) in which an event of its own happens, independent of all returns.
 
     Draws are taken in random order until their weights sum to ``probability``, so that the weighted share is

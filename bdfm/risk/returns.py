@@ -232,6 +232,17 @@ def doubt_returns(returns: pd.DataFrame, *, accept: Collection[str] | None = Non
         doubt(Tables("risk", returns=returns), accept=accept or (), acceptable=accept is not None)
 
 
+def simple_of_logs(returns: pd.DataFrame) -> pd.DataFrame:
+    """Log returns as rules on simple returns take them: a log below -1 is a large loss, and no misprint.
+
+    All else as it came, so that messages name numbers of the table; no price falls by e^-5 in a period, so
+    that what is below is told of.
+    """
+    values = returns.to_numpy(dtype=np.float64)
+    losses = np.expm1(values, where=(values < -1) & (values > -5), out=values.copy())
+    return pd.DataFrame(losses, returns.index, returns.columns)
+
+
 def returns_table(
     returns: pd.DataFrame, *, where: str, complete: bool = False, accept: Collection[str] | None = None
 ) -> pd.DataFrame:

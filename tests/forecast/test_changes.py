@@ -84,7 +84,9 @@ HIGHER = "acquired_for_cash ATVI offer=100 price=80 probability=0.5"
 HALT = "halted ATVI probability=0.5"
 
 
-@pytest.mark.parametrize(("first", "value"), [(BIDS, 0.1875), ("replace ATVI distribution=norm(0.2,0.05)", None)])
+@pytest.mark.parametrize(
+    ("first", "value"), [(BIDS, 0.1875), ("replace ATVI distribution=norm(0.2,0.05)", None)]
+)
 @pytest.mark.parametrize("second", [HALT, HIGHER])
 def test_two_events_of_one_asset_are_independent(forecast, tmp_path, first, value, second):
     """With one seed the second had happened in the draws of the first, of which nothing was left."""

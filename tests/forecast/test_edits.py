@@ -59,14 +59,18 @@ def test_samples_depend_on_seed_and_symbol():
 
 def test_mapping_by_ranks_gives_out_the_same_values_in_the_old_order(rng):
     old, values = rng.normal(size=1000), rng.gamma(2, size=1000)
-    new = columns.map_by_ranks(old, columns.empirical_quantiles(values), weights=np.full(1000, 1e-3), seed=0, symbol="A")
+    new = columns.map_by_ranks(
+        old, columns.empirical_quantiles(values), weights=np.full(1000, 1e-3), seed=0, symbol="A"
+    )
     assert (np.sort(new) == np.sort(values)).all()
     assert (np.argsort(new) == np.argsort(old)).all()
 
 
 def test_mapping_by_ranks_onto_itself_changes_nothing(rng):
     old = rng.normal(size=777).round(1)  # with ties
-    same = columns.map_by_ranks(old, columns.empirical_quantiles(old), weights=np.full(777, 1 / 777), seed=0, symbol="A")
+    same = columns.map_by_ranks(
+        old, columns.empirical_quantiles(old), weights=np.full(777, 1 / 777), seed=0, symbol="A"
+    )
     assert (same == old).all()
 
 

@@ -84,7 +84,7 @@ def test_risk_of_a_normal_portfolio(forecast):
 @pytest.mark.parametrize("n", [20, 100, 1000, 2000])
 @pytest.mark.parametrize("level", [0.9, 0.95, 0.975, 0.99])
 def test_value_at_risk_is_one_draw_by_all_doors(rng, n, level):
-    """1 - 0.95 is a little more than a twentieth: the measure was a draw further in than the view's and the 5 %."""
+    """1 - 0.95 is a little more than a twentieth: the measure was a draw further in than the 5 % quantile."""
     f = make(n, n_posterior=10)
     weighted = f.with_weights(np.repeat([1.0, 3.0], n // 2), record=f.zero("D").records[0])
     for seen in (f, weighted):

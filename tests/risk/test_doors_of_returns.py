@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from bdfm import risk, validation
+from bdfm import exposures, risk, validation
 from bdfm.errors import DataError, DataWarning
 
 N = 260
@@ -43,6 +43,15 @@ def of_six_assets(sort):
     return door
 
 
+def of_arrays(returns):
+    return exposures.ExposureData.from_arrays(
+        returns.to_numpy(), FACTORS.to_numpy(), days=DAYS, assets=ASSETS, factor_names=["F", "H"]
+    )
+
+
+ROLLING = exposures.RollingOLS(52)
+MOVING = ROLLING.fit(of_arrays(RETURNS))
+
 DOORS = {
     "StatisticalEstimator": lambda r: risk.StatisticalEstimator(2).fit(r),
     "TimeSeriesEstimator": REGRESSION.fit,
@@ -66,6 +75,10 @@ DOORS = {
     "tail_of_model": lambda r: validation.tail_of_model(REGRESSION, r, WEIGHTS, start=200, every=20),
     "validate": lambda r: validation.validate(MODEL, r, n_simulations=0),
     "walk_forward": lambda r: validation.walk_forward(REGRESSION, r, window=200, step=20),
+    "ExposureData": of_arrays,
+    "ExposureEstimator": exposures.ExposureEstimator(ROLLING, FACTORS).fit,
+    "exposures_risk": lambda r: exposures.exposures_risk(MOVING, r),
+    "exposures_volatility": lambda r: exposures.exposures_volatility(MOVING, r, {"A": 1.0}),
 }
 REGRESSED, IMPLIED = REGRESSION.fit(RETURNS), risk.implied_factor_returns(MODEL, RETURNS)
 LOUD = risk.StatisticalEstimator(2, standardise=True).fit(RETURNS)  # its factors have an sd of about 1
@@ -94,24 +107,32 @@ FACTOR_DOORS = {
         "F",
     ),
 }
-ACCEPTING = {"TimeSeriesEstimator", "CrossSectionalEstimator", "InstrumentedEstimator"}  # say how to accept
-# of a posterior's own panel; of factors, which is another door
-OTHERS = {"BayesianEstimator", "compounded"}
+ACCEPTING = {  # say how to accept
+    *("TimeSeriesEstimator", "CrossSectionalEstimator", "InstrumentedEstimator"),
+    "ExposureData",
+}
+# of a posterior's own panel; of factors, which is another door; one filter, of any numbers
+OTHERS = {"BayesianEstimator", "compounded", "kalman_betas"}
 
 
 def takes(what, name):
-    makes = what.fit if inspect.isclass(what) and hasattr(what, "fit") else what
+    doors = (
+        [getattr(what, k) for k in ("fit", "from_arrays") if hasattr(what, k)]
+        if inspect.isclass(what)
+        else []
+    )
     try:
-        return name in inspect.signature(makes).parameters
+        return any(name in inspect.signature(door).parameters for door in doors or [what])
     except (TypeError, ValueError):
         return False
 
 
 def test_every_door_is_here():
-    public = [(n, getattr(part, n)) for part in (risk, validation) for n in dir(part)]
+    public = [(n, getattr(part, n)) for part in (risk, validation, exposures) for n in dir(part)]
     assert {n for n, what in public if takes(what, "returns")} == {*DOORS, *OTHERS}
     assert {n for n, what in public if takes(what, "factor_returns")} == {
-        n.split(",")[0] for n in FACTOR_DOORS
+        *(n.split(",")[0] for n in FACTOR_DOORS),
+        "RiskModel",  # of which they are kept as they are
     }
 
 
@@ -189,3 +210,13 @@ def test_what_an_estimator_accepts_is_not_told():
         risk.TimeSeriesEstimator(FACTORS, accept=accept).fit(added)
         risk.CrossSectionalEstimator(STYLE, accept=accept).fit(added)
         risk.InstrumentedEstimator(STYLE, 1, accept=accept).fit(added)
+
+
+def test_a_log_return_may_be_below_minus_one():
+    """Of an asset that lost three quarters in a period; a code for a missing return is told all the same."""
+    crash = 0.2 * RETURNS
+    crash.loc["2019-03-01", "C"] = -1.4
+    with pytest.warns(DataWarning, match=r"C on 2019-03-01: -0.7534, .*\[far-return\]"):
+        of_arrays(crash)
+    with pytest.raises(DataError, match=r"C on 2019-03-01: -99\.99"):
+        of_arrays(RETURNS.assign(C=RETURNS["C"].where(RETURNS.index != "2019-03-01", -99.99)))

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from bdfm.errors import DataError
+from bdfm.forecast.forecast import Forecast
 from bdfm.risk import (
     CrossSectionalEstimator,
     compounded,
@@ -12,7 +13,6 @@ from bdfm.risk import (
     portfolio_returns,
     simple_returns,
 )
-from bdfm.forecast.forecast import Forecast
 
 DAYS = pd.bdate_range("2020-12-01", "2021-06-30")
 DAILY = pd.DataFrame({"market": np.random.default_rng(3).normal(0, 0.01, len(DAYS))}, DAYS)
