@@ -35,8 +35,25 @@ FLAGGED: Final = 0.01  # share of simulations beyond the data, on one side, belo
 LEVELS: Final = (0.5, 0.8, 0.9, 0.95)  # central intervals whose coverage is counted
 BAND: Final = 0.95  # probability that the whole curve of a calibrated forecast lies in its band
 N_SIMULATIONS: Final = 1000
+TOO_NARROW: Final = "Bands take them for independent and are too narrow."
 _RANKED_DRAWS: Final = 20_000  # draws that simulated outcomes are ranked among: an error of 0.004 at most
 _GRID: Final = np.linspace(0.01, 0.99, 99)
+
+
+def warn_of_overlap(spans: Iterable[tuple[pd.Timestamp, pd.Timestamp]], *, then: str, where: str) -> None:
+    """``DataWarning`` where forecasts of these spans (origin, end) begin before another one ends.
+
+    ``then`` says what takes them for independent all the same.
+    """
+    given = sorted(spans)
+    overlaps = [f"{b[0]:%Y-%m-%d}" for a, b in pairwise(given) if b[0] < a[1]]
+    if overlaps:
+        warnings.warn(
+            f"{where}: {len(overlaps)} of {len(given)} forecasts begin before another one ends"
+            f" ({_checks.first(overlaps)}). {then}",
+            DataWarning,
+            stacklevel=3,
+        )
 
 
 @either_seed
@@ -173,15 +190,7 @@ class Calibration:
             spans.append((forecast.origin, forecast.end))
         if not parts:
             raise DataError(f"{where}: no forecasts given. Give pairs of a forecast and realised returns.")
-        spans.sort()
-        overlaps = [f"{b[0]:%Y-%m-%d}" for a, b in pairwise(spans) if b[0] < a[1]]
-        if overlaps:
-            warnings.warn(
-                f"{where}: {len(overlaps)} of {len(spans)} forecasts begin before another one ends"
-                f" ({_checks.first(overlaps)}). Bands take them for independent and are too narrow.",
-                DataWarning,
-                stacklevel=2,
-            )
+        warn_of_overlap(spans, then=TOO_NARROW, where=where)
         tables, probabilities_, outcomes, pits, fifths = zip(*parts, strict=True)
         return cls(
             pd.concat(tables, ignore_index=True),

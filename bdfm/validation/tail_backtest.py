@@ -27,6 +27,7 @@ from bdfm.portfolio.risk import portfolio_risk
 from bdfm.risk.base import Estimator
 from bdfm.risk.inputs import Weights, portfolios
 from bdfm.risk.returns import doubt_returns, examined
+from bdfm.scoring.calibration import warn_of_overlap
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -121,7 +122,7 @@ def backtest_tail(
     Parameters
     ----------
     realised
-        (period,) returns that came, decimals.
+        (period,) returns that came, decimals, in order of time: exceedances are looked at one after another.
     value_at_risk, expected_shortfall
         (period,) said before the period, as positive losses; the same periods.
     level
@@ -138,8 +139,8 @@ def backtest_tail(
     Raises
     ------
     DataError
-        Series of different periods, fewer than 20 periods, values that are not finite, a shortfall below
-        value at risk.
+        Series of different periods or not in order of time, fewer than 20 periods or simulations, values
+        that are not finite, a shortfall below value at risk.
     """
     from scipy import stats  # slow to import, and seldom needed
 
@@ -147,6 +148,7 @@ def backtest_tail(
     _check_level(level, where)
     if not tail_shape < 1:
         raise DataError(f"{where}: tail_shape {tail_shape:g} has no mean. Give a number below 1.")
+    n_simulations = _checks.at_least(n_simulations, 20, what="n_simulations", where=where)
     series = _aligned(realised, value_at_risk, expected_shortfall, where)
     rng, alpha, n = np.random.default_rng(seed), 1 - level, len(series)
     hits = series["hit"].to_numpy()
@@ -186,6 +188,8 @@ def _aligned(
     for name, column in columns.items():
         if not column.index.equals(realised.index):
             raise DataError(f"{where}: periods of {name} are not those of the realised returns. Reindex it.")
+    if not realised.index.is_unique or not realised.index.is_monotonic_increasing:
+        raise DataError(f"{where}: periods are not in order of time, or come twice. Sort them.")
     table = pd.DataFrame(columns).astype(float)
     bad = ~np.isfinite(table.to_numpy())
     if bad.any():
@@ -368,9 +372,11 @@ def tail_of_forecasts(
 
     ``realised`` holds the portfolio's return by the forecasts' last day; ``weights`` are of one portfolio.
 
-    ``level`` is that of the value at risk, 0.95 say.
+    ``level`` is that of the value at risk, 0.95 say. Rows are in order of time.
 
-    Raises ``DataError`` for a forecast whose last day has no realised return, or several portfolios.
+    Raises ``DataError`` for a forecast whose last day has no realised return, two that end on one day, or
+    several portfolios. Warns (``DataWarning``) where forecasts begin before another one ends: the tests of
+    ``backtest_tail`` take exceedances for independent.
 
     Examples
     --------
@@ -385,17 +391,25 @@ def tail_of_forecasts(
     >>> validation.tail_of_forecasts([forecast], realised, {"A": 1.0}).round(2).iloc[0].to_dict()
     {'realised': -0.03, 'value_at_risk': 0.08, 'expected_shortfall': 0.1}
     """
-    rows = {}
+    where, rows = "tail of forecasts", {}
+    spans: list[tuple[pd.Timestamp, pd.Timestamp]] = []
     for forecast in forecasts:
         _, w = portfolios(weights, forecast.assets)
         if len(w) != 1:
-            raise DataError(f"tail of forecasts: {counted(len(w), 'portfolio')}. Give one.")
+            raise DataError(f"{where}: {counted(len(w), 'portfolio')}. Give one.")
         table = portfolio_risk(forecast, dict(zip(forecast.assets, w[0], strict=True)), level=level).table
+        if forecast.end in rows:
+            raise DataError(
+                f"{where}: two forecasts end on {forecast.end:%Y-%m-%d}. Give one for each period."
+            )
+        spans.append((forecast.origin, forecast.end))
         rows[forecast.end] = table.loc[["value_at_risk", "expected_shortfall"], "value"]
-    said = pd.DataFrame(rows).T
+    if not rows:
+        raise DataError(f"{where}: no forecasts given. Give at least one.")
+    then = "Tests of exceedances take them for independent and find too much."
+    warn_of_overlap(spans, then=then, where=where)
+    said = pd.DataFrame(rows).T.sort_index()
     missing = said.index.difference(pd.DatetimeIndex(realised.index))
     if len(missing):
-        raise DataError(
-            f"tail of forecasts: no realised return on {_checks.first(f'{d:%Y-%m-%d}' for d in missing)}."
-        )
+        raise DataError(f"{where}: no realised return on {_checks.first(f'{d:%Y-%m-%d}' for d in missing)}.")
     return said.assign(realised=realised.loc[said.index])[["realised", "value_at_risk", "expected_shortfall"]]
