@@ -26,8 +26,9 @@ from bdfm.forecast.ranks import normalised_weights
 from bdfm.portfolio.risk import portfolio_risk
 from bdfm.risk.base import Estimator
 from bdfm.risk.inputs import Weights, portfolios
-from bdfm.risk.returns import doubt_returns, examined
+from bdfm.risk.returns import doubt_returns
 from bdfm.scoring.calibration import warn_of_overlap
+from bdfm.validation.refits import refit
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -336,7 +337,8 @@ def tail_of_model(
     ``estimator`` is what is refitted, ``weights`` are of one portfolio, ``level`` is that of the value at
     risk; tails are normal, or Student-t with ``dof``.
 
-    Raises ``DataError`` for several portfolios, a ``start`` that leaves nothing, or gaps after it.
+    Raises ``DataError`` for several portfolios, a ``start`` that leaves nothing, gaps after it, or a model
+    without an asset that is held.
     """
     where = "walk-forward tail risk"
     names, w = portfolios(weights, [str(c) for c in returns.columns])
@@ -352,11 +354,10 @@ def tail_of_model(
         raise DataError(f"{where}: returns are missing after period {start}. Fill or drop those assets.")
     doubt_returns(returns)
     realised = later.to_numpy() @ w[0]
+    held = pd.Series(w[0], [str(c) for c in returns.columns])
     volatility = np.empty(len(later))
     for at in range(0, len(later), every):
-        with examined():
-            model = estimator.fit(returns.iloc[: start + at])
-        held = pd.Series(w[0], [str(c) for c in returns.columns])
+        model = refit(estimator, returns.iloc[: start + at], where=where, held=list(held.index[held != 0]))
         variance = model.variance(held[list(model.assets)])
         volatility[at : at + every] = np.sqrt(float(np.mean(variance.to_numpy())))
     var, es = tail_of_volatility(volatility, level=level, dof=dof)
