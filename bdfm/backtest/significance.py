@@ -35,7 +35,8 @@ def usual_lags(n: int, sharing: int) -> int:
 
 def usual_block(n: int, sharing: int = 0) -> int:
     """Origins in a block of the bootstrap, of ``n`` of which ``sharing`` share a day."""
-    return max(2, round(n ** (1 / 3)), sharing)
+    usual: int = round(n ** (1 / 3))
+    return max(2, usual, sharing)
 
 
 class Difference(NamedTuple):
