@@ -24,6 +24,7 @@ from bdfm.errors import DataError, DataWarning
 from bdfm.forecast.forecast import N_RANKS, Forecast
 from bdfm.forecast.ranks import normalised_weights, outcome_quantiles
 from bdfm.names import ASSET, DRAW
+from bdfm.scoring.outcomes import returns_that_came
 from bdfm.scoring.scores import in_precision_of, turned
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ class Calibration:
         Raises
         ------
         DataError
-            No forecasts, or an asset without a realised return.
+            No forecasts, an asset without a realised return, or returns in another unit than the forecast.
 
         Warns
         -----
@@ -173,7 +174,7 @@ class Calibration:
         parts: list[tuple[pd.DataFrame, Floats, Floats, NDArray[np.float32], NDArray[np.float32]]] = []
         spans: list[tuple[pd.Timestamp, pd.Timestamp]] = []
         for forecast, realised in forecasts:
-            returns = _realised(forecast, realised)
+            returns = returns_that_came(forecast, realised, where=where)
             draws, weights = forecast.draws.to_numpy(), forecast.weights.to_numpy()
             cells = pd.DataFrame(
                 {
@@ -391,21 +392,6 @@ class Calibration:
             f"Reliability: fifth 1 is the lowest; {counted(self.n_origins, 'origin')}", fontsize=10
         )
         return figure
-
-
-def _realised(forecast: Forecast, realised: Mapping[str, float] | pd.Series[float]) -> Floats:
-    """Realised returns (asset,) in the order of the forecast."""
-    where = f"calibration, origin {forecast.origin:%Y-%m-%d}"
-    given = pd.Series(realised, dtype=float)
-    _checks.unique(given.index, what="symbol", where=where)
-    values = given.reindex(list(forecast.assets))
-    lacking = values.index[~np.isfinite(values)]
-    if len(lacking):
-        raise DataError(
-            f"{where}: {len(lacking)} of {len(values)} assets have no realised return"
-            f" ({_checks.first(lacking)}). Add them, or drop the assets from the forecast."
-        )
-    return np.asarray(values, dtype=np.float64)
 
 
 def reliability_slopes(

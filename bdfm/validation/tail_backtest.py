@@ -28,6 +28,7 @@ from bdfm.risk.base import Estimator
 from bdfm.risk.inputs import Weights, portfolios
 from bdfm.risk.returns import doubt_returns
 from bdfm.scoring.calibration import warn_of_overlap
+from bdfm.scoring.outcomes import check_unit
 from bdfm.validation.refits import refit
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ def backtest_tail(
     ------
     DataError
         Series of different periods or not in order of time, fewer than 20 periods or simulations, values
-        that are not finite, a shortfall below value at risk.
+        that are not finite or of another unit than what was said, a shortfall below value at risk.
     """
     from scipy import stats  # slow to import, and seldom needed
 
@@ -210,7 +211,13 @@ def _aligned(
                 f" {counted(low.sum(), 'period')}"
                 f" (first {table.index[low][0]}). Give both as positive losses of one level."
             )
+    check_unit(table["realised"].to_numpy(), _spread(table.iloc[:, 1:]), where=where)
     return table.assign(hit=-table["realised"] > table["value_at_risk"])
+
+
+def _spread(said: pd.DataFrame) -> Floats:
+    """About the sd (period,) behind value at risk and expected shortfall, which are some two of them."""
+    return np.asarray(said.abs().max(axis=1), dtype=np.float64) / 2
 
 
 def _losses_of(
@@ -341,6 +348,7 @@ def tail_of_model(
     without an asset that is held.
     """
     where = "walk-forward tail risk"
+    _check_level(level, where)
     names, w = portfolios(weights, [str(c) for c in returns.columns])
     if len(w) != 1:
         raise DataError(f"{where}: {counted(len(w), 'portfolio')} ({_checks.first(names or ())}). Give one.")
@@ -413,4 +421,6 @@ def tail_of_forecasts(
     missing = said.index.difference(pd.DatetimeIndex(realised.index))
     if len(missing):
         raise DataError(f"{where}: no realised return on {_checks.first(f'{d:%Y-%m-%d}' for d in missing)}.")
-    return said.assign(realised=realised.loc[said.index])[["realised", "value_at_risk", "expected_shortfall"]]
+    said = said.assign(realised=realised.loc[said.index])
+    check_unit(said["realised"].to_numpy(), _spread(said[["expected_shortfall"]]), where=where)
+    return said[["realised", "value_at_risk", "expected_shortfall"]]

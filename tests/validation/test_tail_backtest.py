@@ -195,6 +195,9 @@ def test_errors_say_what_is_wrong():
 
 @pytest.mark.parametrize("level", [95, 0.05, 1.0])
 def test_a_level_that_is_none_is_refused_where_it_made_nan(level):
+    r = pd.DataFrame({"A": series(np.sin(np.arange(40.0)) / 50)})
+    with pytest.raises(DataError, match="walk-forward tail risk: level must be"):  # before any fit
+        tail_of_model(None, r, {"A": 1.0}, start=30, level=level)
     with pytest.raises(DataError, match="tail of a volatility: level must be"):
         tail_of_volatility(0.02, level=level)
 
