@@ -54,7 +54,7 @@ def compare(
         returns jointly, ``energy_score``, ``variogram_score`` or ``dawid_sebastiani_score``
         (``bdfm.scoring.joint``). Lower is better in all.
     n_lags
-        See ``diebold_mariano``.
+        See ``diebold_mariano``. Where periods overlap, as many as origins share a day, unless given.
     seed
         Of the bootstrap of the model confidence set.
 

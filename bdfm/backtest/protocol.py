@@ -217,13 +217,19 @@ class History:
 
     @strict
     def market_volatility(self, n_days: int = 60) -> float:
-        """Annual volatility of the assets' mean return over the last ``n_days`` market days, decimal."""
+        """Annual volatility of the assets' mean return over the last ``n_days`` market days, decimal.
+
+        Of weekly or monthly prices over as many of their days.
+        """
         tail = Closes(self.prices.iloc[-2 * n_days :], max_stale_days=_MAX_STALE_DAYS)
         days = tail.days[tail.market][-n_days - 1 :]
         recent = tail.log_returns(days[:-1], days[1:])
         known = np.isfinite(recent)
         mean = np.where(known, recent, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
-        return float(np.sqrt(252 * np.mean(mean**2))) if len(mean) else float("nan")
+        if not len(mean):
+            return float("nan")
+        per_year = 365.25 * len(mean) / float(days[-1] - days[0]) if self.closes.sparse else 252.0
+        return float(np.sqrt(per_year * np.mean(mean**2)))
 
     @strict
     def earlier(self, n_periods: int) -> Self:

@@ -22,12 +22,13 @@ from bdfm._reading import counted
 from bdfm._seeds import either_seed
 from bdfm.backtest.choices import JOINT
 from bdfm.backtest.protocol import Floats, Forecaster, History, QuantileForecast, check_made
+from bdfm.backtest.significance import that_share_a_day
 from bdfm.errors import DataError, FileError
 from bdfm.forecast.forecast import N_RANKS, Forecast
 from bdfm.forecast.ranks import outcome_quantiles, weighted_quantiles
 from bdfm.names import ASSET, CLASS_OF, QUANTILE
 from bdfm.posterior.predictive import MAX_LOG_RETURN
-from bdfm.scoring.calibration import Calibration, pit, simulated_outcomes
+from bdfm.scoring.calibration import TOO_NARROW, Calibration, pit, simulated_outcomes, warn_of_overlap
 from bdfm.scoring.joint import PRE_RANKS, dawid_sebastiani_score, joint_pit, variogram_score
 from bdfm.scoring.scores import (
     crps,
@@ -413,10 +414,26 @@ class Run:
         return tuple(f"{text} ({n} origins)" for text, n in texts.value_counts().items())
 
     @cached_property
+    def ends(self) -> pd.DatetimeIndex:
+        """Last day of the period that each origin forecasts."""
+        return pd.DatetimeIndex([x.attrs["end"] for x in self.results], name="end")
+
+    @cached_property
+    def sharing(self) -> int:
+        """Most origins whose periods share a day; 0 where none begins before another one ends."""
+        return that_share_a_day(self.origins, self.ends)
+
+    @cached_property
     def calibration(self) -> Calibration:
-        """PIT, coverage and reliability, with what chance allows; ``DataError`` without draws."""
+        """PIT, coverage and reliability, with what chance allows.
+
+        Raises ``DataError`` without draws; warns (``DataWarning``) where forecasts begin before another one
+        ends.
+        """
         if not self.has_draws:
             raise DataError(f"run {self.name}: no draws, so no PIT and no coverage.")
+        spans = zip(self.origins, self.ends, strict=True)
+        warn_of_overlap(spans, then=TOO_NARROW, where=f"run {self.name}: calibration")
 
         def joined(name: str, axis: int) -> NDArray[Any]:
             return np.concatenate([x[name].to_numpy() for x in self.results], axis=axis)

@@ -20,6 +20,9 @@ from bdfm.backtest.significance import (
     Difference,
     diebold_mariano,
     model_confidence_set,
+    that_share_a_day,
+    usual_block,
+    usual_lags,
 )
 from bdfm.errors import DataError
 from bdfm.forecast.forecast import N_RANKS
@@ -66,11 +69,18 @@ class Scoreboard:
         return self._reference or str(self.losses.mean().idxmin())
 
     @cached_property
+    def sharing(self) -> int:
+        """Most origins whose periods share a day; 0 where none begins before another one ends."""
+        ends = pd.Series(self.runs[0].ends, self.runs[0].origins)[self.origins]
+        return that_share_a_day(self.origins, pd.DatetimeIndex(ends))
+
+    @cached_property
     def confidence_set(self) -> pd.Series[float]:
         """P-value (forecaster) in the model confidence set; above 0.1: among the best with 90 % certainty."""
         if len(self.origins) < MIN_ORIGINS:
             return pd.Series(np.nan, index=list(self.names))
-        return model_confidence_set(self.losses, seed=self._seed)
+        block = usual_block(len(self.losses), self.sharing)
+        return model_confidence_set(self.losses, seed=self._seed, n_block=block)
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -99,7 +109,8 @@ class Scoreboard:
         return table.sort_values("score", kind="stable")
 
     def _test(self, differences: Floats) -> Difference:
-        return diebold_mariano(differences, n_lags=self._n_lags)
+        lags = usual_lags(len(differences), self.sharing) if self._n_lags is None else self._n_lags
+        return diebold_mariano(differences, n_lags=lags)
 
     @cached_property
     def pairs(self) -> pd.DataFrame:

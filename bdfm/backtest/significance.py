@@ -19,6 +19,26 @@ CONFIDENCE: Final = 0.9  # of the model confidence set
 N_BOOTSTRAP: Final = 10_000
 
 
+def that_share_a_day(origins: pd.DatetimeIndex, ends: pd.DatetimeIndex) -> int:
+    """Most origins, ascending, whose spans to their ``ends`` have a day in common with a first one's.
+
+    0 where no span begins before another one ends.
+    """
+    later = origins.searchsorted(ends, side="left") - np.arange(len(origins))
+    return int(later.max()) if len(later) and later.max() > 1 else 0
+
+
+def usual_lags(n: int, sharing: int) -> int:
+    """Lags that errors of means over ``n`` origins count, ``sharing`` of which share a day."""
+    return max(newey_west_lags(n), sharing)
+
+
+def usual_block(n: int, sharing: int = 0) -> int:
+    """Origins in a block of the bootstrap, of ``n`` of which ``sharing`` share a day."""
+    usual: int = round(n ** (1 / 3))
+    return max(2, usual, sharing)
+
+
 class Difference(NamedTuple):
     """Mean difference of two scores, its standard error, and the two-sided p-value of no difference."""
 
@@ -73,12 +93,12 @@ def diebold_mariano(differences: Floats, *, n_lags: int | None = None) -> Differ
 @either_seed
 @strict
 def model_confidence_set(
-    losses: pd.DataFrame, *, seed: int, n_bootstrap: int = N_BOOTSTRAP
+    losses: pd.DataFrame, *, seed: int, n_bootstrap: int = N_BOOTSTRAP, n_block: int | None = None
 ) -> pd.Series[float]:
     """P-value of each forecaster in the model confidence set (Hansen, Lunde and Nason 2011).
 
     The set of confidence 1 - a holds those with a p-value above a: the best one is among them with at least
-    that probability. Range statistic, stationary bootstrap with blocks of n^(1/3) origins on average.
+    that probability. Range statistic, stationary bootstrap.
 
     Parameters
     ----------
@@ -86,6 +106,9 @@ def model_confidence_set(
         (origin, forecaster), lower is better.
     seed, n_bootstrap
         Of the bootstrap, and its number of samples.
+    n_block
+        Origins in a block on average; n^(1/3) unless given. Where periods overlap, give at least the number
+        of origins that share a day.
 
     Examples
     --------
@@ -96,6 +119,12 @@ def model_confidence_set(
     >>> model_confidence_set(losses, seed=1, n_bootstrap=500).round(2).to_dict()
     {'a': 1.0, 'b': 0.91, 'c': 0.0}
     """
+    where = "model confidence set"
+    block = (
+        usual_block(len(losses))
+        if n_block is None
+        else _checks.at_least(n_block, 1, what="n_block", where=where)
+    )
     bootstrap = optional("arch.bootstrap", what="compare", extra="backtest")
     # Forecasters that score the same to the last digit would have a difference without variance.
     groups: dict[bytes, list[Any]] = {}
@@ -108,7 +137,7 @@ def model_confidence_set(
         losses[first].to_numpy(),
         size=1 - CONFIDENCE,
         reps=n_bootstrap,
-        block_size=max(2, round(len(losses) ** (1 / 3))),
+        block_size=min(block, len(losses)),
         seed=seed,
     )
     mcs.compute()

@@ -225,11 +225,12 @@ def baselines() -> None:
 def _show_run(run: Run) -> None:
     from bdfm import _checks
     from bdfm._statistics import with_error
-    from bdfm.backtest.significance import diebold_mariano
+    from bdfm.backtest.significance import diebold_mariano, usual_lags
 
     scores = run.scores
     rps = scores["rps"].to_numpy()
-    mean = with_error(rps.mean(), diebold_mariano(rps - rps.mean()).se, "{:.5f}".format)
+    error = diebold_mariano(rps - rps.mean(), n_lags=usual_lags(len(rps), run.sharing)).se
+    mean = with_error(rps.mean(), error, "{:.5f}".format)
     out.print(
         f"{run.name}: RPS {mean} over {counted(len(scores), 'origin')};"
         f" {scores['seconds'].mean():.1f} s an origin. {run.folder}",

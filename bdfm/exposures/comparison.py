@@ -13,11 +13,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bdfm import _checks
-from bdfm._optional import optional
 from bdfm._reading import counted
 from bdfm._seeds import either_seed
-from bdfm._statistics import long_run_variance
+from bdfm._statistics import MIN_ORIGINS
 from bdfm._strict import strict
+from bdfm.backtest.significance import diebold_mariano, model_confidence_set
 from bdfm.errors import DataError, DataWarning
 from bdfm.exposures import plots
 from bdfm.exposures.data import ExposureData, Part
@@ -31,6 +31,7 @@ Floats = NDArray[np.float64]
 
 KINDS: Final = ("reconstruction", "prediction")
 HAC_LAGS: Final = 5  # trading days
+N_BOOTSTRAP: Final = 1000  # of the model confidence set
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -80,7 +81,7 @@ class Comparison:
         """Table (method): mean daily difference of the standardised error to a baseline's, error bar and t.
 
         Negative is better than the baseline. Errors of the mean are Newey-West with 5 lags over days, of
-        losses averaged over seeds.
+        losses averaged over seeds; NaN of fewer than eight days, and no t where two methods say the same.
 
         Raises ``UnknownLabelError`` for a method or an unknown ``kind``.
         """
@@ -92,10 +93,9 @@ class Comparison:
         for method, parts in self.losses.items():
             if method == baseline:
                 continue
-            difference = parts[key].mean(axis=0) - base
-            mean = float(difference.mean())
-            error = float(np.sqrt(long_run_variance(difference, HAC_LAGS) / (len(difference) - 1)))
-            rows[method] = {"difference": mean, "standard_error": error, "t": mean / error}
+            found = diebold_mariano(parts[key].mean(axis=0) - base, n_lags=HAC_LAGS)
+            t = found.mean / found.se if found.se > 0 else np.nan
+            rows[method] = {"difference": found.mean, "standard_error": found.se, "t": t}
         return pd.DataFrame(rows).T.rename_axis("method")
 
     @either_seed
@@ -107,19 +107,19 @@ class Comparison:
         level ``size``.
 
         Raises ``UnknownLabelError`` for an unknown ``kind``; ``DataError`` for fewer than two
-        methods.
+        methods, or fewer than eight days.
         """
         _checks.known([kind], list(KINDS), what="kind", where="comparison")
-        bootstrap = optional("arch.bootstrap", what="model confidence set")
         losses = pd.DataFrame({m: p[kind, "standardised"].mean(axis=0) for m, p in self.losses.items()})
         if losses.shape[1] < 2:
             raise DataError("comparison: a confidence set needs at least 2 methods.")
-        mcs = bootstrap.MCS(losses, size=size, reps=1000, seed=seed)
-        mcs.compute()
-        p = mcs.pvalues["Pvalue"]
-        members = set(mcs.included)
-        rows = {m: {"p_value": float(p[m]), "included": m in members} for m in losses.columns}
-        return pd.DataFrame(rows).T.astype({"p_value": float, "included": bool}).rename_axis("method")
+        if len(losses) < MIN_ORIGINS:
+            raise DataError(
+                f"comparison: {counted(len(losses), 'day')}; a confidence set needs {MIN_ORIGINS}."
+            )
+        block = int(np.sqrt(len(losses)))  # errors of neighbouring days are alike
+        p = model_confidence_set(losses, seed=seed, n_bootstrap=N_BOOTSTRAP, n_block=block)
+        return pd.DataFrame({"p_value": p, "included": p > size}).rename_axis("method")
 
     def plot(self) -> Figure:
         """Bars of the standardised errors."""

@@ -21,6 +21,7 @@ from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.tables import Tables
 from bdfm.errors import DataError, DataWarning
 from bdfm.names import ASSET, DAY, FACTOR, SECTOR
+from bdfm.risk.returns import simple_of_logs
 
 Floats = NDArray[np.float64]
 Part = Literal["training", "validation", "test"]
@@ -98,7 +99,7 @@ class ExposureData:
         training, validation
             Shares of the days in the first two parts; the rest is the test part.
         accept
-            Doubts about the factors that are right all the same, as ``RULE`` or ``RULE:COLUMN``; see
+            Doubts about returns and factors that are right all the same, as ``RULE`` or ``RULE:COLUMN``; see
             ``bdfm.data.doubts``. None where they were examined before.
 
         Raises
@@ -160,7 +161,8 @@ class ExposureData:
         _complete(f, names, index, what="factors", remedy=_NO_FACTOR)
         told = {SECTOR: [g for g in groups if g]}
         table = pd.DataFrame(f, index, list(names))
-        doubt(Tables("exposures", factors=table, groups=told), accept=accept)
+        simple = simple_of_logs(pd.DataFrame(r, index, list(labels)))
+        doubt(Tables("exposures", factors=table, returns=simple, groups=told), accept=accept)
         n_training, n_validation = _split(len(r), training, validation)
         short = [labels[j] for j in np.flatnonzero(_too_short(r[:n_training]))]
         if short:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from bdfm import _checks
 from bdfm._reading import counted
 from bdfm._strict import strict, strict_fields
+from bdfm.data.doubts.door import doubt
+from bdfm.data.doubts.tables import Tables
 from bdfm.data.weighting import half_life_of
 from bdfm.errors import DataError
 from bdfm.exposures.data import ExposureData
@@ -26,6 +28,7 @@ from bdfm.exposures.result import (
 from bdfm.names import DAY, FACTOR
 from bdfm.risk.base import RiskModel
 from bdfm.risk.inputs import Weights, portfolios
+from bdfm.risk.returns import doubt_returns, examined, simple_of_logs
 
 Floats = NDArray[np.float64]
 
@@ -35,8 +38,8 @@ MAX_SILENT_DAYS: Final = 21  # without a return, after which an asset is not ali
 _SMOOTHED: Final = "_smoothed"
 
 
-def _errors(exposures: Exposures, returns: pd.DataFrame) -> tuple[Floats, Floats, Floats]:
-    """Errors of one-step prediction (day, asset), factor values (day, factor) and exposures, to the day."""
+def _errors(exposures: Exposures, returns: pd.DataFrame) -> tuple[Floats, NDArray[np.bool_], Floats, Floats]:
+    """Errors of one-step prediction and who is alive (day, asset), factors (day, factor) and exposures."""
     where = f"{exposures.method} exposures in use"
     if exposures.method.endswith(_SMOOTHED):
         raise DataError(f"{where}: smoothed exposures know later days. Fit the method without smoothed.")
@@ -44,20 +47,22 @@ def _errors(exposures: Exposures, returns: pd.DataFrame) -> tuple[Floats, Floats
         exposures.assets, [str(c) for c in returns.columns], what="asset", where=f"{where}: returns"
     )
     days = exposures.dataset[DAY].to_index()
-    table = returns.set_axis(_checks.days(returns.index, where=where))
+    table = _checks.numeric(returns.set_axis(_checks.days(returns.index, where=where)), where=where)
+    table = table.set_axis([str(c) for c in table.columns], axis=1)
     missing = days.difference(table.index)
     if len(missing):
         raise DataError(
             f"{where}: no returns on {len(missing)} of their days"
             f" ({_checks.first(f'{d:%Y-%m-%d}' for d in missing)}). Give returns of the same days."
         )
+    doubt_returns(simple_of_logs(table.loc[days, exposures.assets]))
     r = table.loc[days, exposures.assets].to_numpy(dtype=float)
     d = exposures.dataset
     b, a = d[EXPOSURES].to_numpy(), d[INTERCEPT].to_numpy()
     values = d[FACTORS_GIVEN].to_numpy()
     said = np.full(r.shape, np.nan)
     said[1:] = a[:-1] + np.einsum("tik,tk->ti", b[:-1], values[1:])
-    return r - said, d[FACTOR_VALUES].to_numpy(), b
+    return r - said, _alive(r - said, np.isfinite(r)), d[FACTOR_VALUES].to_numpy(), b
 
 
 def _recent(squares: Floats, half_life: float) -> Floats:
@@ -73,10 +78,11 @@ def _recent(squares: Floats, half_life: float) -> Floats:
     return out
 
 
-def _alive(errors: Floats, returns_known: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which assets (asset,) have enough errors, and a return of late."""
-    enough = np.isfinite(errors).sum(axis=0) >= MIN_ERRORS
-    return np.asarray(enough & returns_known[-MAX_SILENT_DAYS:].any(axis=0))
+def _alive(errors: Floats, returned: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which assets (day, asset) have enough errors so far, and a return of late."""
+    enough = np.isfinite(errors).cumsum(axis=0) >= MIN_ERRORS
+    late = pd.DataFrame(returned.astype(float)).rolling(MAX_SILENT_DAYS, min_periods=1).max()
+    return np.asarray(enough & (late.to_numpy() > 0))
 
 
 @strict
@@ -140,9 +146,8 @@ def exposures_risk(
         raise DataError(
             f"{where}: {n} days up to {last:%Y-%m-%d}, from {days[0]:%Y-%m-%d} on. Choose a later day."
         )
-    errors, factors, b = (x[:n] for x in _errors(exposures, returns))
-    known = returns.set_axis(pd.DatetimeIndex(returns.index)).loc[days[:n], exposures.assets].notna()
-    alive = _alive(errors, known.to_numpy()) & np.isfinite(b[-1]).all(axis=1)
+    errors, living, factors, b = (x[:n] for x in _errors(exposures, returns))
+    alive = living[-1] & np.isfinite(b[-1]).all(axis=1)
     if not alive.any():
         raise DataError(f"{where}: no asset has {MIN_ERRORS} errors and exposures on {days[n - 1]:%Y-%m-%d}.")
     there = np.isfinite(factors).all(axis=1)
@@ -203,13 +208,12 @@ def exposures_volatility(
     if len(w) != 1:
         raise DataError(f"{where}: {counted(len(w), 'portfolio')} ({_checks.first(names or ())}). Give one.")
     held = w[0] != 0
-    errors, factors, b = _errors(exposures, returns)
+    errors, alive, factors, b = _errors(exposures, returns)
     products = _recent(factors[:, :, None] * factors[:, None, :], life)
     specific = _recent(np.square(errors[:, held]), life)
     x = np.einsum("i,tik->tk", w[0][held], b[:, held])
     variance = np.einsum("tk,tkl,tl->t", x, products, x) + specific @ np.square(w[0][held])
-    enough = (np.cumsum(np.isfinite(errors[:, held]), axis=0) >= MIN_ERRORS).all(axis=1)
-    variance[~enough] = np.nan
+    variance[~alive[:, held].all(axis=1)] = np.nan
     days = exposures.dataset[DAY].to_index()
     return pd.Series(np.sqrt(variance[:-1]), days[1:], name="volatility").dropna()
 
@@ -290,11 +294,12 @@ class ExposureEstimator:
     def fit(self, returns: pd.DataFrame) -> RiskModel:
         """Risk model of the day after the last of daily simple returns (day, asset), which may have gaps.
 
-        Raises ``DataError`` for days that are none, or without factor returns.
+        Raises ``DataError`` for what a rule on data refuses, days that are none, or without factor returns.
         """
         where = "exposures in use"
         days = _checks.days(returns.index, where=where)
         simple = returns.set_axis(days).set_axis([str(c) for c in returns.columns], axis=1)
+        doubt_returns(simple)
         table = pd.DataFrame(np.log1p(simple.to_numpy(dtype=float)), days, simple.columns)
         known = self.factors.set_axis(_checks.days(self.factors.index, where=f"{where}: factors"))
         missing = days.difference(pd.DatetimeIndex(known.index))
@@ -303,6 +308,7 @@ class ExposureEstimator:
                 f"{where}: no factor returns on {_checks.first(f'{d:%Y-%m-%d}' for d in missing)}."
                 " Give both for the same days."
             )
+        doubt(Tables("exposures", factors=known.loc[days]), acceptable=False)
         if self.risk_free is not None:
             table = table.sub(np.log1p(self.risk_free.reindex(days)), axis=0)
         data = ExposureData.from_arrays(
@@ -313,4 +319,5 @@ class ExposureEstimator:
             factor_names=[str(c) for c in known.columns],
             accept=None,
         )
-        return exposures_risk(self.method.fit(data), table, half_life_days=self.half_life_days)
+        with examined():
+            return exposures_risk(self.method.fit(data), table, half_life_days=self.half_life_days)

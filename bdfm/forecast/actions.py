@@ -7,6 +7,7 @@ Edits change draws and views change weights. What an edit means, and what it ref
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -115,7 +116,8 @@ class Actions:
         forecast, again = self, []
         for edit in statements:
             state = forecast._state
-            changed, record = edit.apply(state), edit.record(state)
+            before = Counter(s for r in forecast.records if r.is_random for s in r.symbols)
+            changed, record = edit.apply(replace(state, events=before)), edit.record(state)
             if record in forecast.records and not np.array_equal(changed.returns, state.returns):
                 again.append(record)
             forecast = forecast._then(changed, Past.of(state, record.symbols), record)

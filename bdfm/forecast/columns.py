@@ -22,6 +22,7 @@ Floats = NDArray[np.float64]
 TOTAL_LOSS: Final = -1.0
 GIVE_SIMPLE: Final = "Give simple returns as decimals: exp(log return) - 1, 0.01 for 1 %."
 _SOME, _GAIN = 20, 0.5  # draws of which no asset has a loss, and their median from which they are no returns
+_BYTES: Final = 256  # how many there are
 _ROUNDING: Final = 1e-6  # single precision rounds a return near -1 by less than this
 
 
@@ -76,13 +77,19 @@ def scale_about_median(returns: Floats, factor: float, weights: Floats | None = 
     return np.asarray(median + factor * (returns - median))
 
 
-def sample(distribution: Distribution, n_draws: int, *, seed: int, symbol: str) -> Floats:
-    """Independent draws (draw,) of a distribution.
+def random_numbers(seed: int, *, symbol: str, nth: int = 0) -> np.random.Generator:
+    """Random numbers of one asset, others for its ``nth`` use after the first.
 
-    The symbol is part of the seed: two assets replaced with one seed must not get the same random numbers,
-    or they would move together.
+    Both are part of the seed. Two assets that are edited with one seed must not get the same numbers, or they
+    would move together; nor two events of one asset, or they would happen in the same draws.
     """
-    rng = np.random.default_rng([seed, *symbol.encode()])
+    more = [_BYTES + nth] if nth else []  # which no symbol begins with
+    return np.random.default_rng([seed, *more, *symbol.encode()])
+
+
+def sample(distribution: Distribution, n_draws: int, *, seed: int, symbol: str) -> Floats:
+    """Independent draws (draw,) of a distribution."""
+    rng = random_numbers(seed, symbol=symbol)
     return np.asarray(distribution.rvs(size=n_draws, random_state=rng), dtype=np.float64)
 
 
@@ -97,7 +104,7 @@ def empirical_quantiles(values: ArrayLike) -> Callable[[Floats], Floats]:
 
 
 def map_by_ranks(
-    returns: Floats, quantile: Callable[[Floats], Floats], *, weights: Floats, seed: int
+    returns: Floats, quantile: Callable[[Floats], Floats], *, weights: Floats, seed: int, symbol: str
 ) -> Floats:
     """Draws (draw,) with the ranks of ``returns`` and the distribution of ``quantile``.
 
@@ -105,7 +112,7 @@ def map_by_ranks(
     assets, as far as ranks carry it, is kept. Equal draws are ordered at random.
     """
     n = len(returns)
-    order = np.lexsort((np.random.default_rng(seed).random(n), returns))
+    order = np.lexsort((random_numbers(seed, symbol=symbol).random(n), returns))
     below = np.cumsum(weights[order])
     u = np.empty(n)
     u[order] = (below - weights[order] / 2) / below[-1]
@@ -113,13 +120,15 @@ def map_by_ranks(
     return np.asarray(quantile(np.clip(u, 0.5 / n, 1 - 0.5 / n)), dtype=np.float64)
 
 
-def happens(probability: float, weights: Floats, *, seed: int, symbol: str) -> NDArray[np.bool_]:
+def happens(
+    probability: float, weights: Floats, *, seed: int, symbol: str, nth: int = 0
+) -> NDArray[np.bool_]:
     """Draws (draw,) in which an event of its own happens, independent of all returns.
 
     Draws are taken in random order until their weights sum to ``probability``, so that the weighted share is
-    exact to one draw. The symbol is part of the seed, as in ``sample``.
+    exact to one draw. ``nth``: number of events of the asset before it, of which it is independent too.
     """
-    order = np.random.default_rng([seed, *symbol.encode()]).permutation(len(weights))
+    order = random_numbers(seed, symbol=symbol, nth=nth).permutation(len(weights))
     below = np.cumsum(weights[order]) - weights[order] / 2
     chosen = np.zeros(len(weights), dtype=bool)
     chosen[order] = below < probability

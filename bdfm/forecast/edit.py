@@ -184,4 +184,5 @@ class OfOne(Edit):
 
     def happens(self, state: State, probability: float, seed: int) -> NDArray[np.bool_]:
         """Draws (draw,) in which what the edit speaks of happens."""
-        return columns.happens(probability, state.weights, seed=seed, symbol=self.asset)
+        nth = state.events.get(self.asset, 0)
+        return columns.happens(probability, state.weights, seed=seed, symbol=self.asset, nth=nth)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bdfm.forecast.ranks import reached
 from bdfm.forecast.sample import Floats, Row
 
 
@@ -68,4 +69,4 @@ def quantile(x: Floats, share: float, weights: Floats) -> float:
     """Least value of ``x`` (draw,) up to which there is a ``share`` of the weights."""
     order = np.argsort(x, kind="stable")
     total = np.cumsum(weights[order])
-    return float(x[order[min(int(np.searchsorted(total, share * (1 - 1e-12))), len(x) - 1)]])
+    return float(x[order[min(int(np.searchsorted(total, reached(np.asarray(share)))), len(x) - 1)]])

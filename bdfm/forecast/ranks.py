@@ -33,6 +33,7 @@ _BINS = 4096  # of values, in which a weighted quantile is sought
 _BLOCK = 8192  # draws ranked at a time, at most
 
 
+_SUMMED: Final = 1e-10  # of a share, by which weights may miss it by rounding: far less than a draw of 1e9
 _HUGE: Final = 1e290  # weights whose sum may be beyond the largest number
 
 
@@ -214,6 +215,11 @@ def outcome_quantiles(
     return _labelled(found, own_labels(returns, axis=0))
 
 
+def reached(share: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Least sum of weights that counts as a share: 1 - 0.95 is a little more than 50 draws of 1,000."""
+    return share * (1 - _SUMMED)
+
+
 def weighted_quantiles(
     draws: NDArray[np.floating[Any]],
     probabilities: float | list[float],
@@ -224,7 +230,7 @@ def weighted_quantiles(
     The inverse of the weighted distribution function: without interpolation, weights mean the same as
     repeated draws. ``weights`` of ``None`` count each draw once.
     """
-    wanted = np.atleast_1d(np.asarray(probabilities, dtype=np.float64))
+    wanted = np.atleast_1d(reached(np.asarray(probabilities, dtype=np.float64)))
     table = draws.reshape(len(draws), -1)
 
     def quantiles_of(x: NDArray[Any]) -> NDArray[Any]:

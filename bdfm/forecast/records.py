@@ -60,6 +60,11 @@ class Record:
         """Record with its parameters given by name."""
         return cls(kind, tuple(symbols), tuple(parameters.items()), text)
 
+    @property
+    def is_random(self) -> bool:
+        """Whether it used random numbers: it has a seed of its own."""
+        return any(name == "seed" for name, _ in self.parameters)
+
     def says_the_same(self, other: Record) -> bool:
         """Whether both records are of one statement, whenever it was made."""
 

@@ -280,7 +280,9 @@ class Replace(OfOne):
         if isinstance(source, columns.Numbers):
             source.check(self.asset, len(own))
         if self.keep_ranks:
-            return columns.map_by_ranks(own, source.ppf, weights=state.weights, seed=self.seed)
+            return columns.map_by_ranks(
+                own, source.ppf, weights=state.weights, seed=self.seed, symbol=self.asset
+            )
         return columns.sample(source, len(own), seed=self.seed, symbol=self.asset)
 
     @override

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -46,6 +46,8 @@ class State:
         (draw,), sum to 1.
     assets, asset_class, names
         Symbol, class and name of each asset.
+    events
+        Number of edits so far that used random numbers, by symbol, as far as an edit is told.
     """
 
     returns: NDArray[np.float32]
@@ -53,6 +55,7 @@ class State:
     assets: tuple[str, ...]
     asset_class: tuple[str, ...]
     names: tuple[str, ...]
+    events: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bdfm import _blocks, _checks, _labels
 from bdfm._figures import pyplot
 from bdfm._reading import counted
+from bdfm._statistics import with_error
 from bdfm._strict import strict
 from bdfm._symbols import is_cash
 from bdfm.errors import DataError
@@ -41,7 +42,8 @@ class PortfolioRisk:
     Attributes
     ----------
     table
-        One row for each measure: ``value``; ``mc_error``, the standard error from the finite number of draws;
+        One row for each measure: ``value``; ``mc_error``, the standard error from the finite number of draws,
+        NaN where one draw has all the weight;
         ``posterior_error``, the standard deviation over the posterior of the measure's expectation given the
         parameters, to first order: what better knowledge of the parameters could change. It is NaN where it
         cannot be told from zero, as it is too small beside the noise of the draws; where the
@@ -61,7 +63,8 @@ class PortfolioRisk:
 
     def __repr__(self) -> str:
         rows = ", ".join(
-            f"{name} {row['value']:.2%} ± {row['mc_error']:.2%}" for name, row in self.table.iterrows()
+            f"{name} {with_error(row['value'], row['mc_error'], '{:.2%}'.format)}"
+            for name, row in self.table.iterrows()
         )
         return f"<PortfolioRisk of {counted(len(self.contributions), 'asset')}: {rows}>"
 
@@ -209,7 +212,9 @@ class Errors:
             self.half = position // 2 % 2
 
     def monte_carlo(self, influence: Floats) -> float:
-        """Standard error from batches of consecutive draws."""
+        """Standard error from batches of consecutive draws; NaN where one of them has all the weight."""
+        if (np.bincount(self.batch, self.p) > 0).sum() < 2:
+            return float("nan")
         sums = np.bincount(self.batch, self.p * influence)
         return float(np.sqrt(np.square(sums).sum() * len(sums) / max(len(sums) - 1, 1)))
 

@@ -39,6 +39,7 @@ from bdfm.risk.from_files import (
     told_of_cash,
 )
 from bdfm.risk.group_files import Groups, read_groups
+from bdfm.risk.returns import examined
 from bdfm.risk.spans import Span, one_span, usual_horizon
 
 BAYESIAN = "Bayesian"
@@ -272,7 +273,9 @@ def _moving(
         returns = returns.sub(pd.Series(np.log1p(rate.reindex(days).fillna(0.0).to_numpy()), days), axis=0)
     part = replace(exposures, dataset=exposures.dataset.sel({DAY: days}))
     in_days = {"market days": 1.0, "days": 5 / 7, "months": 21.0}[length.unit]
-    return exposures_risk(part, returns).scale_to(_horizon(r, length) * length.size * in_days)
+    with examined():  # as prices, with what was accepted of them
+        model = exposures_risk(part, returns)
+    return model.scale_to(_horizon(r, length) * length.size * in_days)
 
 
 def _benchmark(r: Request, given: str, symbols: list[str]) -> pd.Series[float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, Final, get_args
 
@@ -187,7 +187,7 @@ class CrossSectionalEstimator:
         lacking = [a for a, bad in zip(model.assets, np.isnan(b).any(axis=1), strict=True) if bad]
         if lacking:
             raise DataError(f"{where}: {_checks.first(lacking)} have no exposures at {day:%Y-%m-%d}.")
-        return RiskModel.from_arrays(
+        made = RiskModel.from_arrays(
             b,
             model.factor_covariance,
             model.specific_variance,
@@ -197,6 +197,7 @@ class CrossSectionalEstimator:
             origin=model.origin,
             notes=model.notes,
         )
+        return replace(made, periods=model.periods)
 
 
 @dataclass(frozen=True, eq=False)

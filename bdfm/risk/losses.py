@@ -13,6 +13,7 @@ from scipy.special import ndtr
 from bdfm import _checks, _labels
 from bdfm._reading import counted
 from bdfm._strict import strict
+from bdfm._symbols import is_cash
 from bdfm.errors import DataError
 from bdfm.forecast.forecast import Forecast
 from bdfm.forecast.sample import Sample
@@ -138,7 +139,7 @@ def forecast_given_loss(
     forecast
         Any forecast; its weights count.
     weights
-        Weight by symbol, negative for short.
+        Weight by symbol, negative for short; cash (``CASH``) and what is not invested earn nothing.
     loss
         Decimal over the span of the forecast.
 
@@ -170,6 +171,7 @@ def forecast_given_loss(
     where = "forecast given a loss"
     loss = _checks.finite(loss, what="loss", where=where)
     given = _labels.by_symbol(weights, where=where)
+    given = {s: w for s, w in given.items() if not is_cash(s, forecast.assets)}
     _checks.known(given, forecast.assets, what="asset", where=where)
     draws, p = forecast.draws.to_numpy(), forecast.weights.to_numpy()
     held = Sample(draws, forecast.assets).portfolio(given)

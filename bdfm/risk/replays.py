@@ -57,8 +57,12 @@ def replay(
 
     Raises
     ------
+    UnknownLabelError
+        A factor that the table lacks.
     DataError
-        A factor that the table lacks, no window, a window without periods or with missing returns.
+        No window, a window without periods or with missing returns; factor returns that a rule of
+        ``bdfm.data.doubts`` refuses. Where factors are no data their unit is the model's own, and the returns
+        that they make of its assets are looked at.
 
     Examples
     --------
@@ -74,6 +78,7 @@ def replay(
     """
     where = "replay"
     table = _factor_table(model, factor_returns, where)
+    doubt_factor_returns({"": model}, table)
     names, w = portfolios(weights, model.assets)
     exposure = draw_mean(w @ model.exposures.to_numpy(), model.n_draws)  # (portfolio, factor)
     by_period = pd.DataFrame(table.to_numpy() @ exposure.T, table.index, names or ["portfolio"])
@@ -112,6 +117,24 @@ def replay_held(
     lacking = [a for a, g in zip(labels, gone.any(axis=0), strict=True) if g]
     what = f"the returns of the held assets (gaps: {_checks.first(lacking)})" if lacking else "the returns"
     return _by_window(pd.DataFrame(values, table.index, names or ["portfolio"]), windows, what, where)
+
+
+def doubt_factor_returns(models: Mapping[str, RiskModel], factor_returns: pd.DataFrame) -> None:
+    """Pass factor returns (period, factor), as far as models use them, through the rules on returns.
+
+    Those of factors that are no data, such as principal components, have a unit of their own: what they make
+    of the assets is looked at in their place.
+    """
+    table = factor_returns.set_axis([str(c) for c in factor_returns.columns], axis=1)
+    observed = {f for m in models.values() if m.observed_factors for f in m.factors}
+    if used := [f for f in table.columns if f in observed]:
+        doubt_returns(table[used])
+    for model in models.values():
+        if model.observed_factors or not set(model.factors) <= set(table.columns):
+            continue
+        exposures = draw_mean(model.exposures.to_numpy(), model.n_draws)  # (asset, factor)
+        made = table[list(model.factors)].to_numpy(dtype=float) @ exposures.T
+        doubt_returns(pd.DataFrame(made, table.index, [f"{a} by its factors" for a in model.assets]))
 
 
 def check_covers(

@@ -69,6 +69,8 @@ def simple_returns(
     """
     if period is not None and period_days is not None:
         raise DataError("returns: period and period_days both say how long periods are. Give one of them.")
+    if window is not None:
+        window = _checks.at_least(window, 1, what="window", where="returns")
     given = period_days if period is None else period
     length = given if given is None or isinstance(given, Span) else span(given)
     prices = _tables.prices_frame(prices)
@@ -119,8 +121,9 @@ def compounded(
     returns
         (day, column) simple returns, decimals, without gaps.
     ends
-        Last day of each period, ascending; a period starts after the end before it, the first one so many
-        calendar days before its end as the second is long.
+        Last day of each period, ascending; a period starts after the end before it. The first one is as long
+        as the others: in days of the table where each of them has as many, in months, or else in calendar
+        days as the second.
     accept
         As in ``simple_returns``: about the factors of these periods.
 
@@ -147,8 +150,8 @@ def compounded(
     table = _checks.numeric(returns.set_axis(days), where=where).sort_index()
     table = _doubles.once_a_day(table, where=where)
     ends = pd.DatetimeIndex(ends)
-    first = ends[:1] - (ends[1] - ends[0] if len(ends) > 1 else pd.Timedelta(days=1))
-    edges = table.index.searchsorted(first.append(ends), side="right")
+    edges = table.index.searchsorted(ends, side="right")
+    edges = np.concatenate([[_begin(pd.DatetimeIndex(table.index), ends, edges)], edges])
     doubt(Tables("risk", factors=table.iloc[edges[0] : edges[-1]]), accept=accept)
     empty = ends[np.diff(edges) < 1]
     if len(empty):
@@ -168,6 +171,29 @@ def compounded(
             " code for missing is there (missing-code): fill it, or leave out those rows."
         )
     return pd.DataFrame(values, ends, table.columns)
+
+
+def _begin(days: pd.DatetimeIndex, ends: pd.DatetimeIndex, edges: NDArray[np.intp]) -> int:
+    """Position of the first of the days in the first period; ``edges`` are positions after the ends.
+
+    A Friday and the Monday after it are three calendar days apart, and one market day; a January is longer
+    than the February after it.
+    """
+    if len(ends) < 2:
+        return int(days.searchsorted(ends[0] - pd.Timedelta(days=1), side="right"))
+    counts, gaps = np.diff(edges), np.diff(ends.to_numpy())
+    months = np.diff(12 * ends.year.to_numpy() + ends.month.to_numpy())
+    alike, even = bool((gaps == gaps[0]).all()), bool((counts == counts[0]).all())
+    if even and (counts[0] == 1 or not alike):
+        return max(int(edges[0] - counts[0]), 0)
+    begin = ends[0] - (ends[1] - ends[0])
+    if months[0] and (months == months[0]).all():
+        after = days.append(days[-1:] + pd.offsets.BDay(1))
+        last = all(after[i].month != end.month for i, end in zip(edges, ends, strict=True))  # of their months
+        if last or not alike:
+            begin = ends[0] - pd.DateOffset(months=int(months[0]))
+            begin = begin + pd.offsets.MonthEnd(0) if last else begin
+    return int(days.searchsorted(begin, side="right"))
 
 
 def _no_days(days: pd.DatetimeIndex, ends: pd.DatetimeIndex, empty: pd.DatetimeIndex, where: str) -> str:
@@ -204,6 +230,17 @@ def doubt_returns(returns: pd.DataFrame, *, accept: Collection[str] | None = Non
     """
     if not _examined.get():
         doubt(Tables("risk", returns=returns), accept=accept or (), acceptable=accept is not None)
+
+
+def simple_of_logs(returns: pd.DataFrame) -> pd.DataFrame:
+    """Log returns as rules on simple returns take them: a log below -1 is a large loss, and no misprint.
+
+    All else as it came, so that messages name numbers of the table; no price falls by e^-5 in a period, so
+    that what is below is told of.
+    """
+    values = returns.to_numpy(dtype=np.float64)
+    losses = np.expm1(values, where=(values < -1) & (values > -5), out=values.copy())
+    return pd.DataFrame(losses, returns.index, returns.columns)
 
 
 def returns_table(

@@ -301,7 +301,7 @@ def portfolio_returns(
     ``returns`` are those of the assets, ``names`` the labels in order, ``where`` what messages call it.
 
     Raises ``UnknownLabelError`` for a member without returns; ``DataError`` for no period after a
-    formation, or an empty portfolio.
+    formation, a formation given twice, or an empty portfolio.
 
     Examples
     --------
@@ -316,7 +316,9 @@ def portfolio_returns(
     table = returns_table(returns, where=where)
     assets = [str(a) for a in members.columns]
     _checks.known(assets, list(table.columns), what="asset", where=f"{where}: characteristics")
+    members = members.set_axis(_checks.days(members.index, where=f"{where}: formations")).sort_index()
     days = pd.DatetimeIndex(members.index)
+    _checks.unique(days.astype(str), what="formation", where=where)
     labels = members.to_numpy()
     for day, row in zip(days, labels, strict=True):
         empty = [n for n in names if not (row == n).any()]

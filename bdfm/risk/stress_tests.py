@@ -22,7 +22,7 @@ from bdfm.risk import stress_plots
 from bdfm.risk.base import RiskModel
 from bdfm.risk.inputs import Weights, check_one_day, portfolios
 from bdfm.risk.losses import forecast_given_loss, reverse_stress
-from bdfm.risk.replays import WINDOWS, check_covers, replay, replay_held
+from bdfm.risk.replays import WINDOWS, check_covers, doubt_factor_returns, replay, replay_held
 from bdfm.risk.returns import doubt_returns, examined
 from bdfm.risk.shocks import shock_factors, shock_risk
 
@@ -197,8 +197,8 @@ def stress_test(
     ------
     DataError, UnknownLabelError
         No models; windows that were given and are not covered; shocks to factors that no model has; moves,
-        ratios or a loss that cannot be; a forecast of another trading day than the models'; returns that a
-        rule of ``bdfm.data.doubts`` refuses.
+        ratios or a loss that cannot be; a forecast of another trading day than the models'; returns, of
+        assets or of factors, that a rule of ``bdfm.data.doubts`` refuses.
     """
     asked = scenarios or Scenarios()
     if not models:
@@ -214,6 +214,9 @@ def stress_test(
     if returns is not None:
         used = {*map(str, table.columns), *(a for m in models.values() for a in m.assets)}
         doubt_returns(returns.loc[:, [str(c) in used for c in returns.columns]])
+    if factor_returns is not None:
+        observed = {k: m for k, m in models.items() if m.observed_factors}  # the others imply theirs
+        doubt_factor_returns(observed, factor_returns)
     with examined():
         replayed = _replayed(models, table, asked, returns, factor_returns, left_out)
     shocked = _shocked(models, table, asked)

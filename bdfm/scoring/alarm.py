@@ -20,7 +20,8 @@ from bdfm import _checks, _renamed
 from bdfm.errors import DataError
 from bdfm.forecast.forecast import N_RANKS, Forecast
 from bdfm.forecast.ranks import outcome_quantiles
-from bdfm.scoring.scores import ranked_probability_score
+from bdfm.scoring.outcomes import returns_that_came
+from bdfm.scoring.scores import in_precision_of, ranked_probability_score, ties
 
 Floats = NDArray[np.float64]
 
@@ -55,15 +56,9 @@ def month_pits(
     Raises
     ------
     DataError
-        An asset without a finite return.
+        An asset without a finite return, or returns in another unit than the forecast.
     """
-    came = pd.Series(realised, dtype=float).reindex(list(forecast.assets))
-    lacking = came.index[~np.isfinite(came)]
-    if len(lacking):
-        raise DataError(
-            f"alarm, origin {forecast.origin:%Y-%m-%d}: {len(lacking)} of {len(came)} assets have no realised"
-            f" return ({_checks.first(lacking)}). Add them, or drop the assets from the forecast."
-        )
+    came = returns_that_came(forecast, realised, where="alarm")
     rng = np.random.default_rng(seed)
     draws, weights = forecast.draws.to_numpy(), forecast.weights.to_numpy()
     mean: Floats = np.asarray(weights @ draws, dtype=np.float64)
@@ -75,7 +70,7 @@ def month_pits(
         block = slice(start, start + _BLOCK)
         for name, values in _statistics(draws[block].astype(np.float64), mean, unit).items():
             found[name][block] = values
-    outcome: Floats = np.asarray(came, dtype=np.float64)
+    outcome = in_precision_of(draws, came)
     observed = {k: float(x[0]) for k, x in _statistics(outcome[None], mean, unit).items()}
     pits = {k: _place(x, observed[k], weights, rng) for k, x in found.items()}
     probability = forecast.quantile_probabilities(N_RANKS).to_numpy()
@@ -110,7 +105,8 @@ def _rank_scores(probability: Floats, returns: Floats) -> Floats:
 def _place(values: Floats, observed: float, weights: Floats, rng: np.random.Generator) -> float:
     """Probability below ``observed``, and a random part of that at it and of one draw."""
     n = 1 / float(np.square(weights).sum())
-    below, at = float(weights @ (values < observed)), float(weights @ (values == observed))
+    near = ties(values, observed)
+    below, at = float(weights @ ((values < observed) & ~near)), float(weights @ near)
     return (n * (below + rng.random() * at) + rng.random()) / (n + 1)
 
 

@@ -24,7 +24,8 @@ from bdfm.errors import DataError, DataWarning
 from bdfm.forecast.forecast import N_RANKS, Forecast
 from bdfm.forecast.ranks import normalised_weights, outcome_quantiles
 from bdfm.names import ASSET, DRAW
-from bdfm.scoring.scores import turned
+from bdfm.scoring.outcomes import returns_that_came
+from bdfm.scoring.scores import in_precision_of, turned
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,8 +36,25 @@ FLAGGED: Final = 0.01  # share of simulations beyond the data, on one side, belo
 LEVELS: Final = (0.5, 0.8, 0.9, 0.95)  # central intervals whose coverage is counted
 BAND: Final = 0.95  # probability that the whole curve of a calibrated forecast lies in its band
 N_SIMULATIONS: Final = 1000
+TOO_NARROW: Final = "Bands take them for independent and are too narrow."
 _RANKED_DRAWS: Final = 20_000  # draws that simulated outcomes are ranked among: an error of 0.004 at most
 _GRID: Final = np.linspace(0.01, 0.99, 99)
+
+
+def warn_of_overlap(spans: Iterable[tuple[pd.Timestamp, pd.Timestamp]], *, then: str, where: str) -> None:
+    """``DataWarning`` where forecasts of these spans (origin, end) begin before another one ends.
+
+    ``then`` says what takes them for independent all the same.
+    """
+    given = sorted(spans)
+    overlaps = [f"{b[0]:%Y-%m-%d}" for a, b in pairwise(given) if b[0] < a[1]]
+    if overlaps:
+        warnings.warn(
+            f"{where}: {len(overlaps)} of {len(given)} forecasts begin before another one ends"
+            f" ({_checks.first(overlaps)}). {then}",
+            DataWarning,
+            stacklevel=3,
+        )
 
 
 @either_seed
@@ -83,7 +101,7 @@ def pit(
         raise DataError(
             f"{where}: draws and realised returns must be finite. Drop the assets without a return."
         )
-    outcome = outcome.astype(values.dtype)  # in the draws' own precision, where equal means equal
+    outcome = in_precision_of(values, outcome)
     w = normalised_weights(weights, len(values), where=where, of=draws)
     below, equal = w @ (values < outcome), w @ (values == outcome)
     share = 0.5 if seed is None else np.random.default_rng(seed).random(len(outcome))
@@ -143,7 +161,7 @@ class Calibration:
         Raises
         ------
         DataError
-            No forecasts, or an asset without a realised return.
+            No forecasts, an asset without a realised return, or returns in another unit than the forecast.
 
         Warns
         -----
@@ -156,7 +174,7 @@ class Calibration:
         parts: list[tuple[pd.DataFrame, Floats, Floats, NDArray[np.float32], NDArray[np.float32]]] = []
         spans: list[tuple[pd.Timestamp, pd.Timestamp]] = []
         for forecast, realised in forecasts:
-            returns = _realised(forecast, realised)
+            returns = returns_that_came(forecast, realised, where=where)
             draws, weights = forecast.draws.to_numpy(), forecast.weights.to_numpy()
             cells = pd.DataFrame(
                 {
@@ -173,15 +191,7 @@ class Calibration:
             spans.append((forecast.origin, forecast.end))
         if not parts:
             raise DataError(f"{where}: no forecasts given. Give pairs of a forecast and realised returns.")
-        spans.sort()
-        overlaps = [f"{b[0]:%Y-%m-%d}" for a, b in pairwise(spans) if b[0] < a[1]]
-        if overlaps:
-            warnings.warn(
-                f"{where}: {len(overlaps)} of {len(spans)} forecasts begin before another one ends"
-                f" ({_checks.first(overlaps)}). Bands take them for independent and are too narrow.",
-                DataWarning,
-                stacklevel=2,
-            )
+        warn_of_overlap(spans, then=TOO_NARROW, where=where)
         tables, probabilities_, outcomes, pits, fifths = zip(*parts, strict=True)
         return cls(
             pd.concat(tables, ignore_index=True),
@@ -382,21 +392,6 @@ class Calibration:
             f"Reliability: fifth 1 is the lowest; {counted(self.n_origins, 'origin')}", fontsize=10
         )
         return figure
-
-
-def _realised(forecast: Forecast, realised: Mapping[str, float] | pd.Series[float]) -> Floats:
-    """Realised returns (asset,) in the order of the forecast."""
-    where = f"calibration, origin {forecast.origin:%Y-%m-%d}"
-    given = pd.Series(realised, dtype=float)
-    _checks.unique(given.index, what="symbol", where=where)
-    values = given.reindex(list(forecast.assets))
-    lacking = values.index[~np.isfinite(values)]
-    if len(lacking):
-        raise DataError(
-            f"{where}: {len(lacking)} of {len(values)} assets have no realised return"
-            f" ({_checks.first(lacking)}). Add them, or drop the assets from the forecast."
-        )
-    return np.asarray(values, dtype=np.float64)
 
 
 def reliability_slopes(

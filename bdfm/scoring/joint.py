@@ -16,7 +16,7 @@ from bdfm import _checks
 from bdfm._reading import counted
 from bdfm._seeds import either_seed
 from bdfm.errors import DataError
-from bdfm.scoring.scores import draws_and_outcome
+from bdfm.scoring.scores import draws_and_outcome, ties
 
 Floats = NDArray[np.float64]
 PreRank = Literal["average", "band_depth", "energy"]
@@ -171,7 +171,7 @@ def joint_pit(
         below = np.column_stack([_mid_rank(column, mass) for column in pool.T])
         rho = (below if pre_rank == "average" else below * (1 - below)).mean(axis=1)
     mine, others = rho[-1], rho[:-1]
-    near = np.abs(others - mine) <= 1e-12 * max(1.0, abs(mine))
+    near = ties(others, float(mine))
     less = float(mass[:-1][(others < mine) & ~near].sum())
     return less + float(rng.random()) * float(mass[:-1][near].sum() + mass[-1])
 

@@ -32,6 +32,7 @@ Floats = NDArray[np.float64]
 EXPOSURE_TOLERANCE: Final = 5e-4  # of absolute decisions: a hundred numbers of 5 decimals
 _AROUND_DAYS: Final = 60  # before the period, which say how calm its prices are
 _FEW_GAPS: Final = 5  # between prices, below which a holiday may be the median
+_ROUNDING: Final = 1e-12  # of a daily return
 _MAX_CLOSED_DAYS: Final = 4  # weekdays in a row on which markets may be closed
 
 
@@ -181,7 +182,8 @@ def _ratio(window: pd.DataFrame, weights: Floats) -> float:
         )
     log_returns = np.log1p(daily)
     sd = float(log_returns.std(ddof=1))
-    return float(log_returns.sum()) / sd if sd > 0 else float("nan")
+    # What grows at one rate has daily returns that differ by rounding
+    return float(log_returns.sum()) / sd if sd > _ROUNDING * np.abs(weights).sum() else float("nan")
 
 
 def read_submission(

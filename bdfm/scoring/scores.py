@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import xarray as xr
@@ -19,6 +19,7 @@ Floats = NDArray[np.float64]
 SUM_TOLERANCE: Final = 1e-4  # of a row's probabilities: five numbers of 5 decimals
 _COLUMNS: Final = 8  # assets at a time: what is laid out for them stays near the processor
 LOG_SCORE_FLOOR: Final = 1e-4  # probability that a log score counts at least: draws run out in the tails
+_TIE: Final = 1e-12
 ENERGY_BLOCK: Final = 100  # draws compared pair by pair at a time
 
 
@@ -181,12 +182,24 @@ def energy_score(
     return float(w @ np.linalg.norm(values - outcome, axis=1) - 0.5 * far / pairs)
 
 
+def ties(values: Floats, observed: float) -> NDArray[np.bool_]:
+    """Whether values (draw,) are the observed one but for rounding: sums of another order differ by that."""
+    return np.asarray(np.abs(values - observed) <= _TIE * max(1.0, abs(observed)))
+
+
+def in_precision_of(draws: NDArray[Any], outcome: NDArray[Any]) -> Floats:
+    """What came (asset,), rounded as the draws are, so that equal means equal: 0.02 of a fixed return is."""
+    values = np.asarray(outcome, dtype=np.float64)
+    return values.astype(draws.dtype).astype(np.float64) if draws.dtype.kind == "f" else values
+
+
 def draws_and_outcome(
     draws: ArrayLike, realised: ArrayLike, weights: ArrayLike | None, *, where: str
 ) -> tuple[Floats, Floats, Floats]:
     """Draws (draw, asset), what came (asset,) and weights that sum to 1; ``DataError`` where unusable."""
     draws = turned(draws, (DRAW, ASSET))
-    values, outcome = np.asarray(draws, dtype=np.float64), np.asarray(realised, dtype=np.float64)
+    raw = np.asarray(draws)
+    values, outcome = np.asarray(raw, dtype=np.float64), in_precision_of(raw, np.asarray(realised))
     if values.ndim != 2 or outcome.shape != values.shape[1:] or len(values) < 2:
         raise DataError(
             f"{where}: draws of shape {values.shape} and returns of shape {outcome.shape}, expected"

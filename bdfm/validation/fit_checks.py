@@ -47,21 +47,20 @@ def diagnose_residuals(found: Collector, f: pd.DataFrame, u: Floats) -> Floats:
             " neither. Use a shorter window or a half-life",
         ),
     ):
-        level_of = np.nanmean(np.square(values), axis=1)
-        broken = statistics.variance_break(level_of[np.isfinite(level_of)])
-        day = f.index[broken.position]
-        before, after = (
-            np.sqrt(np.nanmean(x)) for x in (level_of[: broken.position], level_of[broken.position :])
-        )
+        known = np.flatnonzero(np.isfinite(values).any(axis=1))
+        level_of = np.nanmean(np.square(values[known]), axis=1)
+        broken = statistics.variance_break(level_of)
+        before, after = (np.sqrt(x.mean()) for x in np.split(level_of, [broken.position]))
+        at = known[broken.position]
         found.test(
             f"volatility break, {what}",
             "diagnosis",
-            f"volatility times {after / before:.2f} after {day:%Y-%m-%d}",
+            f"volatility times {after / before:.2f} after {f.index[at]:%Y-%m-%d}",
             broken.p_value,
             meaning,
         )
         if what == "specific" and broken.p_value < LEVEL:
-            parts = [statistics.standardised(x) for x in (z[: broken.position], z[broken.position :])]
+            parts = [statistics.standardised(x) for x in (z[:at], z[at:])]
             z = np.concatenate(parts)
     p = statistics.robust_autocorrelation(z, LAGS)
     found.test(

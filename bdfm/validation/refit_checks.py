@@ -16,11 +16,11 @@ from bdfm._statistics import mean_error
 from bdfm.errors import DataError
 from bdfm.names import PERIOD, SPECIFIC_RETURNS
 from bdfm.risk.base import Estimator, RiskModel
-from bdfm.risk.returns import examined
 from bdfm.validation import statistics
 from bdfm.validation.check import Collector
 from bdfm.validation.fit_checks import co_movement, co_movement_check
 from bdfm.validation.out_of_sample import OutOfSample
+from bdfm.validation.refits import refit
 
 Floats = NDArray[np.float64]
 
@@ -65,8 +65,7 @@ def simulate_refits(
         simulated = table[assets].copy()
         simulated.loc[index] = systematic + sd * rng.standard_normal(u.shape)
         try:
-            with examined():
-                again = estimator.fit(simulated.clip(lower=-1))
+            again = refit(estimator, simulated.clip(lower=-1), where="risk model")
         except DataError as error:
             found.skipped.append(f"Monte Carlo: a refit failed ({error})")
             return None

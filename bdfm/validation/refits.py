@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -22,10 +22,6 @@ from bdfm.names import DRAW
 from bdfm.risk.base import Estimator, RiskModel
 from bdfm.risk.returns import examined, returns_table
 from bdfm.risk.time_series import TimeSeriesEstimator
-
-if TYPE_CHECKING:
-    pass
-
 from bdfm.validation.out_of_sample import OutOfSample
 
 Floats = NDArray[np.float64]
@@ -156,10 +152,43 @@ def _explain(model: RiskModel, estimator: Estimator, unseen: pd.DataFrame) -> tu
     return r, left
 
 
+def refit(
+    estimator: Estimator, past: pd.DataFrame, *, where: str, held: Collection[str] | None = None
+) -> RiskModel:
+    """Model of an estimator refitted to returns that went through the rules, over one of their periods.
+
+    It has their assets in their order, or at least those that are ``held``. Raises ``DataError`` for another
+    model: what it says would be of other portfolios, or of other periods, than what comes.
+    """
+    with examined():
+        model = estimator.fit(past)
+    expected = [str(c) for c in past.columns] if held is None else list(held)
+    lacking = [a for a in expected if a not in set(model.assets)]
+    if lacking:
+        raise DataError(
+            f"{where}: the {model.kind} model lacks {_checks.first(lacking)}: too few returns up to"
+            f" {past.index[-1]:%Y-%m-%d}, it may be. Start later, or leave them out."
+        )
+    if held is None and list(model.assets) != expected:
+        raise DataError(
+            f"{where}: the {model.kind} model has other assets than the returns, or in another order."
+            " Its estimator must keep to their columns."
+        )
+    if model.periods != 1:
+        raise DataError(
+            f"{where}: the {model.kind} model is over {model.periods:g} periods, and what comes is of one."
+            " Let its estimator give the model before scale_to()."
+        )
+    return model
+
+
 def origins_of(n_periods: int, window: int | None, step: int, start: int | None, *, where: str) -> range:
     """Numbers of periods known at each origin of a walk-forward; parameters as in ``walk_forward``."""
     step = _checks.at_least(step, 1, what="step", where=where)
-    first = _checks.at_least(start or window or n_periods // 2, 2, what="start", where=where)
+    if window is not None:
+        window = _checks.at_least(window, 2, what="window", where=where)
+    first = (n_periods // 2 if window is None else window) if start is None else start
+    _checks.at_least(first, 2, what="start", where=where)
     if first >= n_periods:
         raise DataError(f"{where}: {n_periods} periods, none left after the first {first}. Start earlier.")
     return range(first, n_periods, step)
@@ -214,8 +243,7 @@ def walk_forward(
     for stop in shown:
         past = table.iloc[max(0, stop - window) if window else 0 : stop]
         try:
-            with examined():
-                model = estimator.fit(past)
+            model = refit(estimator, past, where="risk model")
         except DataError as error:
             raise DataError(f"{where}, origin {past.index[-1]:%Y-%m-%d}: {error}") from error
         unseen = table.iloc[stop : stop + step]
@@ -356,8 +384,7 @@ def cross_validate(
     for (train, tests), path_ids in shown:
         seen = pd.DataFrame(np.nan, table.index, table.columns)
         seen.iloc[train] = table.iloc[train]
-        with examined():
-            model = estimator.fit(seen)
+        model = refit(estimator, seen, where=where)
         kind = model.kind
         for test, path in zip(tests, path_ids, strict=True):
             unseen = table.iloc[test]

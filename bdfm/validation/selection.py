@@ -95,7 +95,7 @@ class FactorSelection:
         when it is taken from all; ``significant``, assets with a significant exposure beside all others
         (Holm, HAC errors); ``drifting``, assets whose exposure differs between the halves;
         ``variance_inflation``; ``response``, "line", "curve" or "cloud"; ``chosen``; ``frequency``, share of
-        bootstrap samples in which it is chosen.
+        bootstrap samples in which it is chosen, NaN without any.
     pairs
         One row per candidate and asset: ``alone``, ``marginal``, ``t`` (joint, HAC), ``p_curve`` and
         ``response``.
@@ -121,13 +121,15 @@ class FactorSelection:
     @property
     def conclusion(self) -> str:
         """What was chosen, how sure that is, and what to look at, in plain language."""
-        low, high = np.quantile(self.bootstrap_r_squared, [0.05, 0.95])
         sure = self.factors.loc[list(self.chosen), "frequency"]
         at = self.path.iloc[len(self.chosen) - 1]
+        spread = " (no bootstrap samples: how sure that is, is not known)"
+        if len(self.bootstrap_r_squared):
+            low, high = np.quantile(self.bootstrap_r_squared, [0.05, 0.95])
+            spread = f" (90 % of bootstrap samples: {low:.1%} to {high:.1%})"
         text = [
-            f"Chosen: {', '.join(self.chosen)}; out-of-sample R² {at['r_squared']:.1%} (90 % of bootstrap"
-            f" samples: {low:.1%} to {high:.1%}). The highest R² needs {self.best}; the subset is the"
-            " smallest within one standard error of it."
+            f"Chosen: {', '.join(self.chosen)}; out-of-sample R² {at['r_squared']:.1%}{spread}. The"
+            f" highest R² needs {self.best}; the subset is the smallest within one standard error of it."
         ]
         shaky = sure[sure < 0.8]
         if len(shaky):
@@ -252,7 +254,7 @@ def select_factors(
     n_folds
         Contiguous folds, each left out once, with one period on either side purged.
     n_bootstrap
-        Samples, of blocks of periods within each fold, on which the whole choice is repeated.
+        Samples, of blocks of periods within each fold, on which the whole choice is repeated; 0 for none.
     false_alarm
         Chance that any test finds what is not there: their level, corrected for their number (Holm,
         Bonferroni).
@@ -325,7 +327,7 @@ def select_factors(
     _checks.known(kind, names, what="candidate", where=f"{where}: kinds")
     factors.insert(0, "kind", [kind[n] for n in names])
     factors["chosen"] = [n in chosen for n in names]
-    factors["frequency"] = counts / max(n_bootstrap, 1)
+    factors["frequency"] = counts / n_bootstrap if n_bootstrap else np.nan
     frame = pd.DataFrame(everything, table.index, names)
     return FactorSelection(factors, pairs, path, chosen, best, reached, table, frame)
 

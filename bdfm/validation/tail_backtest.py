@@ -26,7 +26,10 @@ from bdfm.forecast.ranks import normalised_weights
 from bdfm.portfolio.risk import portfolio_risk
 from bdfm.risk.base import Estimator
 from bdfm.risk.inputs import Weights, portfolios
-from bdfm.risk.returns import doubt_returns, examined
+from bdfm.risk.returns import doubt_returns
+from bdfm.scoring.calibration import warn_of_overlap
+from bdfm.scoring.outcomes import check_unit
+from bdfm.validation.refits import refit
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -121,7 +124,7 @@ def backtest_tail(
     Parameters
     ----------
     realised
-        (period,) returns that came, decimals.
+        (period,) returns that came, decimals, in order of time: exceedances are looked at one after another.
     value_at_risk, expected_shortfall
         (period,) said before the period, as positive losses; the same periods.
     level
@@ -138,8 +141,8 @@ def backtest_tail(
     Raises
     ------
     DataError
-        Series of different periods, fewer than 20 periods, values that are not finite, a shortfall below
-        value at risk.
+        Series of different periods or not in order of time, fewer than 20 periods or simulations, values
+        that are not finite or of another unit than what was said, a shortfall below value at risk.
     """
     from scipy import stats  # slow to import, and seldom needed
 
@@ -147,6 +150,7 @@ def backtest_tail(
     _check_level(level, where)
     if not tail_shape < 1:
         raise DataError(f"{where}: tail_shape {tail_shape:g} has no mean. Give a number below 1.")
+    n_simulations = _checks.at_least(n_simulations, 20, what="n_simulations", where=where)
     series = _aligned(realised, value_at_risk, expected_shortfall, where)
     rng, alpha, n = np.random.default_rng(seed), 1 - level, len(series)
     hits = series["hit"].to_numpy()
@@ -186,6 +190,8 @@ def _aligned(
     for name, column in columns.items():
         if not column.index.equals(realised.index):
             raise DataError(f"{where}: periods of {name} are not those of the realised returns. Reindex it.")
+    if not realised.index.is_unique or not realised.index.is_monotonic_increasing:
+        raise DataError(f"{where}: periods are not in order of time, or come twice. Sort them.")
     table = pd.DataFrame(columns).astype(float)
     bad = ~np.isfinite(table.to_numpy())
     if bad.any():
@@ -205,7 +211,13 @@ def _aligned(
                 f" {counted(low.sum(), 'period')}"
                 f" (first {table.index[low][0]}). Give both as positive losses of one level."
             )
+    check_unit(table["realised"].to_numpy(), _spread(table.iloc[:, 1:]), where=where)
     return table.assign(hit=-table["realised"] > table["value_at_risk"])
+
+
+def _spread(said: pd.DataFrame) -> Floats:
+    """About the sd (period,) behind value at risk and expected shortfall, which are some two of them."""
+    return np.asarray(said.abs().max(axis=1), dtype=np.float64) / 2
 
 
 def _losses_of(
@@ -332,9 +344,11 @@ def tail_of_model(
     ``estimator`` is what is refitted, ``weights`` are of one portfolio, ``level`` is that of the value at
     risk; tails are normal, or Student-t with ``dof``.
 
-    Raises ``DataError`` for several portfolios, a ``start`` that leaves nothing, or gaps after it.
+    Raises ``DataError`` for several portfolios, a ``start`` that leaves nothing, gaps after it, or a model
+    without an asset that is held.
     """
     where = "walk-forward tail risk"
+    _check_level(level, where)
     names, w = portfolios(weights, [str(c) for c in returns.columns])
     if len(w) != 1:
         raise DataError(f"{where}: {counted(len(w), 'portfolio')} ({_checks.first(names or ())}). Give one.")
@@ -348,11 +362,10 @@ def tail_of_model(
         raise DataError(f"{where}: returns are missing after period {start}. Fill or drop those assets.")
     doubt_returns(returns)
     realised = later.to_numpy() @ w[0]
+    held = pd.Series(w[0], [str(c) for c in returns.columns])
     volatility = np.empty(len(later))
     for at in range(0, len(later), every):
-        with examined():
-            model = estimator.fit(returns.iloc[: start + at])
-        held = pd.Series(w[0], [str(c) for c in returns.columns])
+        model = refit(estimator, returns.iloc[: start + at], where=where, held=list(held.index[held != 0]))
         variance = model.variance(held[list(model.assets)])
         volatility[at : at + every] = np.sqrt(float(np.mean(variance.to_numpy())))
     var, es = tail_of_volatility(volatility, level=level, dof=dof)
@@ -368,9 +381,11 @@ def tail_of_forecasts(
 
     ``realised`` holds the portfolio's return by the forecasts' last day; ``weights`` are of one portfolio.
 
-    ``level`` is that of the value at risk, 0.95 say.
+    ``level`` is that of the value at risk, 0.95 say. Rows are in order of time.
 
-    Raises ``DataError`` for a forecast whose last day has no realised return, or several portfolios.
+    Raises ``DataError`` for a forecast whose last day has no realised return, two that end on one day, or
+    several portfolios. Warns (``DataWarning``) where forecasts begin before another one ends: the tests of
+    ``backtest_tail`` take exceedances for independent.
 
     Examples
     --------
@@ -385,17 +400,27 @@ def tail_of_forecasts(
     >>> validation.tail_of_forecasts([forecast], realised, {"A": 1.0}).round(2).iloc[0].to_dict()
     {'realised': -0.03, 'value_at_risk': 0.08, 'expected_shortfall': 0.1}
     """
-    rows = {}
+    where, rows = "tail of forecasts", {}
+    spans: list[tuple[pd.Timestamp, pd.Timestamp]] = []
     for forecast in forecasts:
         _, w = portfolios(weights, forecast.assets)
         if len(w) != 1:
-            raise DataError(f"tail of forecasts: {counted(len(w), 'portfolio')}. Give one.")
+            raise DataError(f"{where}: {counted(len(w), 'portfolio')}. Give one.")
         table = portfolio_risk(forecast, dict(zip(forecast.assets, w[0], strict=True)), level=level).table
+        if forecast.end in rows:
+            raise DataError(
+                f"{where}: two forecasts end on {forecast.end:%Y-%m-%d}. Give one for each period."
+            )
+        spans.append((forecast.origin, forecast.end))
         rows[forecast.end] = table.loc[["value_at_risk", "expected_shortfall"], "value"]
-    said = pd.DataFrame(rows).T
+    if not rows:
+        raise DataError(f"{where}: no forecasts given. Give at least one.")
+    then = "Tests of exceedances take them for independent and find too much."
+    warn_of_overlap(spans, then=then, where=where)
+    said = pd.DataFrame(rows).T.sort_index()
     missing = said.index.difference(pd.DatetimeIndex(realised.index))
     if len(missing):
-        raise DataError(
-            f"tail of forecasts: no realised return on {_checks.first(f'{d:%Y-%m-%d}' for d in missing)}."
-        )
-    return said.assign(realised=realised.loc[said.index])[["realised", "value_at_risk", "expected_shortfall"]]
+        raise DataError(f"{where}: no realised return on {_checks.first(f'{d:%Y-%m-%d}' for d in missing)}.")
+    said = said.assign(realised=realised.loc[said.index])
+    check_unit(said["realised"].to_numpy(), _spread(said[["expected_shortfall"]]), where=where)
+    return said[["realised", "value_at_risk", "expected_shortfall"]]

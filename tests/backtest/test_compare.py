@@ -24,6 +24,7 @@ from bdfm.backtest import (
     walk_forward,
 )
 from bdfm.backtest.page import texts
+from bdfm.backtest.significance import that_share_a_day
 from bdfm.backtest.simple import EWMA, EqualFifths
 from bdfm.errors import DataError, DataWarning, UnknownLabelError
 
@@ -193,6 +194,59 @@ def test_lateness(run, data, origins, tmp_path):
     found = lateness(run, late)
     assert found.n == len(origins)
     assert found.mean == pytest.approx(late.scores["rps"].mean() - run.scores["rps"].mean())
+
+
+def test_origins_that_share_days_are_not_counted_as_independent(run):
+    """Weekly origins of four weeks: their scores are alike, and bands of calibration are too narrow."""
+    assert run.sharing == 0
+    weekly = pd.date_range("2019-12-20", periods=len(run.origins), freq="7D")
+    dense = replace(
+        run,
+        results=[
+            x.assign_attrs(origin=f"{o:%Y-%m-%d}", end=f"{o + pd.Timedelta(days=28):%Y-%m-%d}")
+            for x, o in zip(run.results, weekly, strict=True)
+        ],
+    )
+    assert dense.sharing == 4
+    other = replace(dense, manifest={**run.manifest, "identity": {"forecaster": "other"}})
+    noise = np.random.default_rng(1).standard_normal(len(weekly))
+    other.__dict__["scores"] = dense.scores.assign(rps=dense.scores["rps"] + noise)
+    found = compare([dense, other], reference="naive")
+    gap = (found.losses["other"] - found.losses["naive"]).to_numpy()
+    assert len(gap) < 20  # of which two lags would count
+    assert found.table.loc["other", "se"] == diebold_mariano(gap, n_lags=4).se != diebold_mariano(gap).se
+    assert lateness(dense, other).se == diebold_mariano(gap, n_lags=4).se
+    assert compare([dense, other], n_lags=1).pairs["se"].iloc[0] == pytest.approx(
+        diebold_mariano(gap, n_lags=1).se
+    )
+    blocks = model_confidence_set(found.losses, seed=1, n_block=4)
+    pd.testing.assert_series_equal(found.confidence_set, blocks)
+    with pytest.warns(DataWarning, match=r"forecasts begin before another one ends .* too narrow"):
+        _ = dense.calibration
+
+
+@pytest.mark.parametrize(("days", "expected"), [(1, 0), (28, 0), (29, 2), (56, 2), (57, 3)])
+def test_origins_of_a_day(days, expected):
+    origins = pd.date_range("2020-01-03", periods=6, freq="28D")
+    assert that_share_a_day(origins, origins + pd.Timedelta(days=days)) == expected
+    assert that_share_a_day(origins[:0], origins[:0]) == 0
+
+
+@pytest.mark.parametrize("step", [1, 7, 28])
+def test_volatility_of_the_market_is_annual_whatever_the_prices(step):
+    """Of weekly prices it was twice as high, of monthly ones more than four times."""
+    n = 1600
+    days = pd.bdate_range("2014-01-01", periods=n) if step == 1 else pd.date_range(
+        "2014-01-03", periods=n // step, freq=f"{step}D"
+    )  # fmt: skip
+    own = 0.16 * np.sqrt((1 / 252) if step == 1 else step / 365.25)
+    z = np.random.default_rng(1).standard_normal(len(days))
+    prices = 50 * np.exp(np.cumsum(own * z))
+    table = pd.DataFrame({f"A{i}": (i + 1) * prices for i in range(6)}, days)
+    universe = pd.DataFrame({"symbol": table.columns, "asset_class": "x"})
+    history = MarketData.of(table, universe, accept=None).history(days[-1], period=56)
+    used = min(60, len(z) - 1)
+    assert history.market_volatility() == pytest.approx(0.16 * np.sqrt(np.mean(z[-used:] ** 2)), rel=0.02)
 
 
 def test_tables_and_page_escape_names(comparison, tmp_path):

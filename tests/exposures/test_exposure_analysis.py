@@ -1,5 +1,7 @@
 """Comparison, latents, regimes and the simulation study, each against a plain computation."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -77,6 +79,26 @@ def test_differences_and_confidence_set(results, data):
     assert "test part" in repr(comparison)
     with pytest.raises(UnknownLabelError, match="unknown method nope"):
         comparison.against("nope")
+
+
+def test_methods_that_say_the_same_and_few_days(results, data):
+    one, other = results["constant"], results["rolling"]
+    comparison = compare({"a": one, "b": one, "c": other}, data)
+    same = comparison.against("a").loc["b"]
+    assert same["difference"] == same["standard_error"] == 0
+    assert np.isnan(same["t"])
+    chosen = comparison.confidence_set(seed=1)
+    assert chosen.loc["a"].equals(chosen.loc["b"])
+    both = compare({"a": one, "b": one}, data).confidence_set(seed=1)
+    assert both["included"].all()
+    few = replace(
+        comparison,
+        losses={m: {k: v[:, :1] for k, v in x.items()} for m, x in comparison.losses.items()},
+        days=comparison.days[:1],
+    )
+    assert np.isnan(few.against("a")["standard_error"]).all()
+    with pytest.raises(DataError, match=r"1 day; a confidence set needs 8"):
+        few.confidence_set(seed=1)
 
 
 def test_comparison_refuses(results, data):

@@ -86,10 +86,15 @@ def test_volatility_is_known_the_day_before(rolling, late):
         one = exposures_risk(rolling, late[1], day=days[t])
         assert found[days[t + 1]] == pytest.approx(float(one.volatility(W)), rel=1e-10)
     other = late[1].copy()
-    other.iloc[300:] = 0.5
+    other.iloc[300:] *= 3
     again = exposures_volatility(rolling, other, W)
     pd.testing.assert_series_equal(again.loc[: days[300]], found.loc[: days[300]])
     assert not again.loc[days[301] :].equals(found.loc[days[301] :])
+    # A3 ended on day 370: of who holds it nothing is told from 21 days after on, as of the day's model.
+    ended = exposures_volatility(rolling, late[1], {"A3": 1.0})
+    assert ended.index[-1] == days[370 + 20]
+    assert "A3" in exposures_risk(rolling, late[1], day=days[370 + 19]).assets
+    assert "A3" not in exposures_risk(rolling, late[1], day=days[370 + 20]).assets
     # A4 is listed late: the book that holds it has a volatility later.
     assert exposures_volatility(rolling, late[1], {"A4": 1.0}).index[0] > found.index[0]
 
@@ -132,6 +137,8 @@ def test_an_estimator_like_any_other(late):
     assert early.origin == simple.index[379]
     with pytest.raises(DataError, match="no factor returns on"):
         ExposureEstimator(ConstantBetas(), factors.iloc[:-1]).fit(simple)
+    with pytest.raises(DataError, match=r"(?s)market has an sd of.*percent, read as decimals"):
+        ExposureEstimator(ConstantBetas(), 100 * factors).fit(simple)
 
 
 def test_what_cannot_be_used(late):

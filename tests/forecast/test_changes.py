@@ -79,6 +79,36 @@ def test_deals_of_two_assets_close_apart(forecast):
     assert both.mean() == pytest.approx(0.25, abs=4 * np.sqrt(0.25 * 0.75 / 4000))
 
 
+BIDS = "acquired_for_cash ATVI offer=95 price=80 probability=0.5"
+HIGHER = "acquired_for_cash ATVI offer=100 price=80 probability=0.5"
+HALT = "halted ATVI probability=0.5"
+
+
+@pytest.mark.parametrize(
+    ("first", "value"), [(BIDS, 0.1875), ("replace ATVI distribution=norm(0.2,0.05)", None)]
+)
+@pytest.mark.parametrize("second", [HALT, HIGHER])
+def test_two_events_of_one_asset_are_independent(forecast, tmp_path, first, value, second):
+    """With one seed the second had happened in the draws of the first, of which nothing was left."""
+    one, two = parse_edits([first, second])
+    doors = [
+        forecast.edit(one).edit(two),
+        forecast.edit(one, two),
+        Changes.from_dict({"edits": [one.to_dict(), two.to_dict()]}).apply(forecast),
+        Changes.from_records(forecast.edit(one, two).records).apply(forecast),
+        Forecast.load(forecast.edit(one).save(tmp_path / "f.nc")).edit(two),
+    ]
+    before = column(forecast.edit(one), "ATVI")
+    for seen in doors:
+        np.testing.assert_array_equal(seen.draws, doors[0].draws)
+        happened = column(seen, "ATVI") == np.float32(0 if second == HALT else 0.25)
+        assert happened.mean() == pytest.approx(0.5, abs=1e-3)
+        assert abs(np.corrcoef(happened, before)[0, 1]) < 4 / np.sqrt(forecast.n_draws)
+        if value is not None:
+            left = (column(seen, "ATVI") == np.float32(value)).mean()
+            assert left == pytest.approx(0.25, abs=4 * np.sqrt(0.25 * 0.25 / forecast.n_draws))
+
+
 def test_a_stock_offer_moves_with_the_acquirer(forecast):
     seen = forecast.acquired_for_stock(
         "XLNX", "AMD", ratio=1.7234, price=190, acquirer_price=123, cash=2, spread=0.01

@@ -59,14 +59,18 @@ def test_samples_depend_on_seed_and_symbol():
 
 def test_mapping_by_ranks_gives_out_the_same_values_in_the_old_order(rng):
     old, values = rng.normal(size=1000), rng.gamma(2, size=1000)
-    new = columns.map_by_ranks(old, columns.empirical_quantiles(values), weights=np.full(1000, 1e-3), seed=0)
+    new = columns.map_by_ranks(
+        old, columns.empirical_quantiles(values), weights=np.full(1000, 1e-3), seed=0, symbol="A"
+    )
     assert (np.sort(new) == np.sort(values)).all()
     assert (np.argsort(new) == np.argsort(old)).all()
 
 
 def test_mapping_by_ranks_onto_itself_changes_nothing(rng):
     old = rng.normal(size=777).round(1)  # with ties
-    same = columns.map_by_ranks(old, columns.empirical_quantiles(old), weights=np.full(777, 1 / 777), seed=0)
+    same = columns.map_by_ranks(
+        old, columns.empirical_quantiles(old), weights=np.full(777, 1 / 777), seed=0, symbol="A"
+    )
     assert (same == old).all()
 
 
@@ -75,7 +79,7 @@ def test_mapping_by_ranks_counts_weights(rng):
     weights[:100] = 0
     weights /= weights.sum()
     law = stats.expon()
-    new = columns.map_by_ranks(old, law.ppf, weights=weights, seed=0)
+    new = columns.map_by_ranks(old, law.ppf, weights=weights, seed=0, symbol="A")
     assert np.isfinite(new).all()
     assert weights @ new == pytest.approx(law.mean(), abs=5e-3)
     assert weights @ (new < law.ppf(0.2)) == pytest.approx(0.2, abs=1e-3)
@@ -84,9 +88,12 @@ def test_mapping_by_ranks_counts_weights(rng):
 def test_equal_draws_are_ordered_at_random(rng):
     old, n = np.zeros(2000), 2000
     quantile = columns.empirical_quantiles(np.arange(2000.0))
-    new = columns.map_by_ranks(old, quantile, weights=np.full(n, 1 / n), seed=3)
+    new = columns.map_by_ranks(old, quantile, weights=np.full(n, 1 / n), seed=3, symbol="A")
     assert (np.sort(new) == np.arange(2000)).all()
     assert abs(np.corrcoef(new, np.arange(n))[0, 1]) < 4 / np.sqrt(n)
+    # Nor may one seed tie two such assets together.
+    other = columns.map_by_ranks(old, quantile, weights=np.full(n, 1 / n), seed=3, symbol="B")
+    assert abs(np.corrcoef(new, other)[0, 1]) < 4 / np.sqrt(n)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from scipy import signal, stats
 from bdfm import views
 from bdfm.errors import DataError, MissingDependencyError, UnknownLabelError
 from bdfm.forecast.forecast import Forecast
+from bdfm.forecast.sample import Sample
 from bdfm.inference.settings import SamplerSettings
 from bdfm.model.equations import at_periods, model_data
 from bdfm.model.evidence import Evidence
@@ -78,6 +79,36 @@ def test_risk_of_a_normal_portfolio(forecast):
     assert parts["expected_shortfall"].sum() == pytest.approx(risk.table.loc["expected_shortfall", "value"])
     marginal = row * (COVARIANCE @ row) / sd
     np.testing.assert_allclose(parts["volatility"], marginal[:3], atol=5e-4)
+
+
+@pytest.mark.parametrize("n", [20, 100, 1000, 2000])
+@pytest.mark.parametrize("level", [0.9, 0.95, 0.975, 0.99])
+def test_value_at_risk_is_one_draw_by_all_doors(rng, n, level):
+    """1 - 0.95 is a little more than a twentieth: the measure was a draw further in than the 5 % quantile."""
+    f = make(n, n_posterior=10)
+    weighted = f.with_weights(np.repeat([1.0, 3.0], n // 2), record=f.zero("D").records[0])
+    for seen in (f, weighted):
+        x, p = seen.draws.to_numpy()[:, 0].astype(float), seen.weights.to_numpy()
+        order = np.argsort(x)
+        at = x[order][np.cumsum(p[order]) >= (1 - level) - 1e-9][0]
+        assert portfolio_risk(seen, {"A": 1.0}, level=level).table.loc["value_at_risk", "value"] == -at
+        view = views.parse(f"VaR(A, {level}) = 5%", semantics="constraint")
+        assert view.implied(Sample(seen.draws.to_numpy(), ASSETS), p)["loss"] == -at
+        if level == 0.95:
+            assert seen.summary().loc["A", "5%"] == at
+
+
+def test_one_draw_has_no_error():
+    """Of a single draw, or one that has all the weight, how far another would lie is not known."""
+    one = make(400)
+    alone = one.with_weights(np.eye(400)[3], record=one.zero("D").records[0])
+    single = Forecast.from_draws(
+        one.draws[:1].to_numpy(), assets=ASSETS, asset_class=["x"] * 4, origin="2022-02-04", end="2022-03-04"
+    )
+    for seen in (alone, single):
+        risk = portfolio_risk(seen, {"A": 1.0})
+        assert risk.table["mc_error"].isna().all()
+        assert "±" not in repr(risk)
 
 
 def test_monte_carlo_errors_are_those_of_repetition():

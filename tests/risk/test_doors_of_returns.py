@@ -1,4 +1,4 @@
-"""All public functions that take asset returns pass them through one rule, and tell each doubt once."""
+"""All public functions that take returns pass them through one rule, and tell each doubt once."""
 
 import inspect
 import warnings
@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from bdfm import risk, validation
+from bdfm import exposures, risk, validation
 from bdfm.errors import DataError, DataWarning
 
 N = 260
@@ -43,6 +43,15 @@ def of_six_assets(sort):
     return door
 
 
+def of_arrays(returns):
+    return exposures.ExposureData.from_arrays(
+        returns.to_numpy(), FACTORS.to_numpy(), days=DAYS, assets=ASSETS, factor_names=["F", "H"]
+    )
+
+
+ROLLING = exposures.RollingOLS(52)
+MOVING = ROLLING.fit(of_arrays(RETURNS))
+
 DOORS = {
     "StatisticalEstimator": lambda r: risk.StatisticalEstimator(2).fit(r),
     "TimeSeriesEstimator": REGRESSION.fit,
@@ -66,23 +75,65 @@ DOORS = {
     "tail_of_model": lambda r: validation.tail_of_model(REGRESSION, r, WEIGHTS, start=200, every=20),
     "validate": lambda r: validation.validate(MODEL, r, n_simulations=0),
     "walk_forward": lambda r: validation.walk_forward(REGRESSION, r, window=200, step=20),
+    "ExposureData": of_arrays,
+    "ExposureEstimator": exposures.ExposureEstimator(ROLLING, FACTORS).fit,
+    "exposures_risk": lambda r: exposures.exposures_risk(MOVING, r),
+    "exposures_volatility": lambda r: exposures.exposures_volatility(MOVING, r, {"A": 1.0}),
 }
-ACCEPTING = {"TimeSeriesEstimator", "CrossSectionalEstimator", "InstrumentedEstimator"}  # say how to accept
-# of a posterior's own panel; of factors, which is another door
-OTHERS = {"BayesianEstimator", "compounded"}
+REGRESSED, IMPLIED = REGRESSION.fit(RETURNS), risk.implied_factor_returns(MODEL, RETURNS)
+LOUD = risk.StatisticalEstimator(2, standardise=True).fit(RETURNS)  # its factors have an sd of about 1
+# What takes factor returns, those that are right, and one of what doubts are told of
+FACTOR_DOORS = {
+    "replay": (lambda f: risk.replay(REGRESSED, f, WEIGHTS, windows=WINDOW), FACTORS, "F"),
+    "replay, implied": (
+        lambda f: risk.replay(MODEL, f, WEIGHTS, windows=WINDOW),
+        IMPLIED,
+        "A by its factors",
+    ),
+    "replay, of another unit": (
+        lambda f: risk.replay(LOUD, f, WEIGHTS, windows=WINDOW),
+        risk.implied_factor_returns(LOUD, RETURNS),
+        "A by its factors",
+    ),
+    "stress_test": (
+        lambda f: risk.stress_test(
+            {"model": MODEL, "regression": REGRESSED},
+            WEIGHTS,
+            scenarios=risk.Scenarios(windows=WINDOW),
+            returns=RETURNS,
+            factor_returns=f,
+        ),
+        FACTORS,
+        "F",
+    ),
+}
+ACCEPTING = {  # say how to accept
+    *("TimeSeriesEstimator", "CrossSectionalEstimator", "InstrumentedEstimator"),
+    "ExposureData",
+}
+# of a posterior's own panel; of factors, which is another door; one filter, of any numbers
+OTHERS = {"BayesianEstimator", "compounded", "kalman_betas"}
 
 
-def takes_returns(what):
-    makes = what.fit if inspect.isclass(what) and hasattr(what, "fit") else what
+def takes(what, name):
+    doors = (
+        [getattr(what, k) for k in ("fit", "from_arrays") if hasattr(what, k)]
+        if inspect.isclass(what)
+        else []
+    )
     try:
-        return "returns" in inspect.signature(makes).parameters
+        return any(name in inspect.signature(door).parameters for door in doors or [what])
     except (TypeError, ValueError):
         return False
 
 
 def test_every_door_is_here():
-    found = {n for part in (risk, validation) for n in dir(part) if takes_returns(getattr(part, n))}
-    assert found == {*DOORS, *OTHERS}
+    public = [(n, getattr(part, n)) for part in (risk, validation, exposures) for n in dir(part)]
+    assert {n for n, what in public if takes(what, "returns")} == {*DOORS, *OTHERS}
+    assert {n for n, what in public if takes(what, "factor_returns")} == {
+        *(n.split(",")[0] for n in FACTOR_DOORS),
+        "RiskModel",  # of which they are kept as they are
+    }
 
 
 @pytest.mark.parametrize("door", DOORS)
@@ -107,6 +158,27 @@ def test_a_doubt_is_told_once(door):
     assert len(texts) == 1, texts
     assert "C has a correlation of" in texts[0]
     assert ("--accept" in texts[0]) == (door in ACCEPTING)
+
+
+@pytest.mark.parametrize("door", FACTOR_DOORS)
+def test_factor_returns_that_are_none(door):
+    look, factors, name = FACTOR_DOORS[door]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DataWarning)
+        look(factors)
+        look(factors.assign(RF=4.5))  # not used
+    one = factors.columns[0]
+    for wrong, told in (
+        (100 * factors, "percent, read as decimals"),
+        (factors.replace(factors.loc["2020-03-06", one], -99.99), "(missing-code|far-return)"),
+        *[(1 + factors, "gross returns")] * (name in factors),  # of a unit of its own, one is no gross return
+    ):
+        with pytest.raises(DataError, match=rf"(?s){name}.*{told}") as error:
+            look(wrong)
+        assert "--accept" not in str(error.value)
+    with pytest.warns(DataWarning, match="correlation of .* with its own row before") as told:
+        look(0.5 * factors.cumsum())
+    assert len([w for w in told if "factor-unit" in str(w.message)]) == 1
 
 
 @pytest.mark.parametrize("periods", ["W-FRI", "ME", "YE"])
@@ -138,3 +210,13 @@ def test_what_an_estimator_accepts_is_not_told():
         risk.TimeSeriesEstimator(FACTORS, accept=accept).fit(added)
         risk.CrossSectionalEstimator(STYLE, accept=accept).fit(added)
         risk.InstrumentedEstimator(STYLE, 1, accept=accept).fit(added)
+
+
+def test_a_log_return_may_be_below_minus_one():
+    """Of an asset that lost three quarters in a period; a code for a missing return is told all the same."""
+    crash = 0.2 * RETURNS
+    crash.loc["2019-03-01", "C"] = -1.4
+    with pytest.warns(DataWarning, match=r"C on 2019-03-01: -0.7534, .*\[far-return\]"):
+        of_arrays(crash)
+    with pytest.raises(DataError, match=r"C on 2019-03-01: -99\.99"):
+        of_arrays(RETURNS.assign(C=RETURNS["C"].where(RETURNS.index != "2019-03-01", -99.99)))

@@ -39,7 +39,7 @@ def drawn():
 
 def test_replay_compounds_the_exposures_of_today(model):
     days = pd.to_datetime(["2008-08-29", "2008-09-15", "2008-09-29", "2008-10-01"])
-    factors = pd.DataFrame({"size": [9, 0.02, -0.01, 9], "market": [9, -0.10, 0.05, 9.0]}, days)
+    factors = pd.DataFrame({"size": [0.2, 0.02, -0.01, 0.2], "market": [0.2, -0.10, 0.05, 0.2]}, days)
     windows = {"crash": ("2008-09-01", "2008-09-30")}
     found = replay(model, factors, W, windows=windows).loc[("crash", "portfolio")]
     x = w @ B

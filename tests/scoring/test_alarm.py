@@ -111,6 +111,26 @@ def test_places_are_uniform_where_draws_tie():
     assert np.square(counts - 50).sum() / 50 < 24  # chi-squared of 7 degrees, 0.999
 
 
+@pytest.mark.parametrize("n", [2, 3])
+def test_places_of_ranks_are_uniform_of_few_assets(n):
+    """Few assets have few scores: what came ties with draws, whose scores are sums in another order."""
+    rng = np.random.default_rng(n)
+    pits = []
+    for k in range(200):
+        draws = np.maximum(rng.normal(size=(300, n)) * 0.05 + np.linspace(0, 0.02, n), -0.95)
+        f = Forecast.from_draws(
+            draws,
+            assets=SYMBOLS[:n],
+            asset_class=CLASSES[:n],
+            origin="2022-02-04",
+            end="2022-03-04",
+        )
+        came = rng.normal(size=n) * 0.05 + np.linspace(0, 0.02, n)
+        pits.append(month_pits(f, pd.Series(came, SYMBOLS[:n]), seed=k)["ranks"])
+    counts = np.histogram(pits, bins=8, range=(0, 1))[0]
+    assert np.square(counts - 25).sum() / 25 < 24  # chi-squared of 7 degrees, 0.999
+
+
 def test_each_statistic_sees_what_it_is_for():
     rng = np.random.default_rng(4)
     f = month(returns(3000, rng))

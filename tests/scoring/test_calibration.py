@@ -54,6 +54,8 @@ def test_simulated_outcomes_are_uniform_where_all_draws_tie(rng):
 def test_pit_compares_in_the_precision_of_the_draws():
     draws = np.full((4, 1), 0.1, dtype=np.float32)
     assert pit(draws, [0.1])[0] == 0.5
+    whole = np.array([[0, 1], [1, 0]])  # of which a return is not rounded to a whole number
+    np.testing.assert_array_equal(pit(whole, [0.5, 0.5]), 0.5)
 
 
 def test_pit_refuses_what_does_not_fit(rng):

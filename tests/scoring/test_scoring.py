@@ -291,6 +291,16 @@ def test_information_ratio_by_hand():
     assert information_ratio(prices, {"A": 0.5, "B": -0.25}, days[0], days[-1]) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("rate", [1e-5, 1e-4, 0.01])
+def test_what_grows_at_one_rate_has_no_ratio(rate):
+    """Its daily returns differ by rounding, of which the ratio was 1e13."""
+    days = pd.bdate_range("2022-01-03", periods=21)
+    cash = pd.DataFrame({"A": 100 * (1 + rate) ** np.arange(21), "B": 50 * (1 + rate) ** np.arange(21)}, days)
+    assert np.isnan(information_ratio(cash, {"A": 0.5, "B": -0.25}, days[0], days[-1]))
+    moving = cash.assign(A=cash["A"] * (1 + 1e-9 * np.arange(21) ** 2))  # not by rounding
+    assert np.isfinite(information_ratio(moving, {"A": 0.5}, days[0], days[-1]))
+
+
 def test_information_ratio_does_not_depend_on_units_and_order(prices):
     weights = pd.Series(np.linspace(-0.1, 0.15, 10), SYMBOLS)
     value = information_ratio(prices, weights, START, END)

@@ -126,6 +126,66 @@ def test_given_portfolios_and_gaps(data):
         walk_forward(TimeSeriesEstimator(factors), returns, start=8, window=7)
 
 
+class Makes:
+    """What a time-series estimator makes, changed."""
+
+    def __init__(self, factors, change):
+        self.inner, self.change = TimeSeriesEstimator(factors), change
+
+    def fit(self, returns):
+        return self.change(self.inner, returns)
+
+
+def turned(inner, returns):
+    return inner.fit(returns[returns.columns[::-1]])
+
+
+def shortened(inner, returns):
+    return inner.fit(returns.iloc[:, 1:])
+
+
+def stretched(inner, returns):
+    return inner.fit(returns).scale_to(4)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [(turned, "another order"), (shortened, "lacks A0"), (stretched, r"over 4 periods.*before scale_to")],
+)
+def test_refits_are_of_the_returns_that_come(data, change, message):
+    """Weights were laid on other assets, four periods held against one, or an asset's risk left out."""
+    factors, returns = data
+    estimator, model = Makes(factors, change), TimeSeriesEstimator(factors).fit(returns)
+    doors = {
+        "walk_forward": lambda: walk_forward(estimator, returns, window=200, step=50),
+        "cross_validate": lambda: cross_validate(estimator, returns, n_folds=4),
+        "validate": lambda: validation.validate(model, returns, estimator=estimator, n_simulations=2),
+        "tail_of_model": lambda: validation.tail_of_model(
+            estimator, returns, pd.Series(0.1, returns.columns), start=200, every=50
+        ),
+    }
+    if change is turned:  # found by name there
+        right = validation.tail_of_model(
+            TimeSeriesEstimator(factors), returns, pd.Series(0.1, returns.columns), start=200, every=50
+        )
+        pd.testing.assert_frame_equal(doors.pop("tail_of_model")(), right)
+    for door in doors.values():
+        with pytest.raises(DataError, match=message):
+            door()
+
+
+@pytest.mark.parametrize("asked", [{"start": 0}, {"start": 1}, {"window": 0}, {"window": -5}, {"step": 0}])
+def test_origins_that_cannot_be_are_refused(data, asked):
+    """A zero is not "not given"."""
+    factors, returns = data
+    for door in (
+        lambda: walk_forward(TimeSeriesEstimator(factors), returns, **asked),
+        lambda: validation.forecast_alphas(returns, factors, **asked),
+    ):
+        with pytest.raises(DataError, match=f"{next(iter(asked))} must be a whole number of at least"):
+            door()
+
+
 def test_cross_validation_covers_every_period_once_per_path(data):
     pytest.importorskip("skfolio")
     factors, returns = data

@@ -73,6 +73,17 @@ def test_equal_seeds_give_equal_choices(world):
     pd.testing.assert_frame_equal(one.factors, two.factors)
 
 
+def test_without_bootstrap_samples_no_share_is_told(world):
+    """It was 0 % of them, and no conclusion."""
+    x, y = world
+    found = select_factors(y, x[["market", "cloud"]], n_bootstrap=0, seed=1)
+    assert found.factors["frequency"].isna().all()
+    assert "no bootstrap samples: how sure that is, is not known" in found.conclusion
+    assert "0 %" not in found.conclusion
+    assert "Chosen: market" in found._repr_html_()
+    assert len(found.plot().axes) == 2
+
+
 def test_components_are_candidates(world):
     _, y = world
     found = select_factors(y, n_components=5, n_bootstrap=3, seed=1)

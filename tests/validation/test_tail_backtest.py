@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import integrate, stats
 
-from bdfm.errors import DataError
+from bdfm.errors import DataError, DataWarning
 from bdfm.forecast.forecast import Forecast
 from bdfm.risk import StatisticalEstimator
 from bdfm.validation.tail_backtest import (
@@ -126,6 +126,29 @@ def test_forecasts_say_their_tails(rng):
     assert table["value_at_risk"].iloc[0] == pytest.approx(0.02 * 1.645, rel=0.06)
     with pytest.raises(DataError, match="no realised return on 2020"):
         tail_of_forecasts(made, pd.Series([0.0], ends[:1]), {"A": 1.0})
+    with pytest.raises(DataError, match="no forecasts given"):
+        tail_of_forecasts([], pd.Series([0.0], ends[:1]), {"A": 1.0})
+
+
+def test_forecasts_count_once_and_in_order_of_time(rng):
+    """Whatever their order; two of one end were one, and spans that overlap were told nothing of."""
+    ends = pd.date_range("2020-01-31", periods=3, freq="28D")
+    came = pd.Series([0.0, -0.1, 0.1], ends)
+
+    def one(k, days=28):
+        return Forecast.from_draws(
+            0.02 * (k + 1) * rng.standard_normal((400, 2)), assets=["A", "B"], asset_class=["x"] * 2,
+            origin=ends[k] - pd.Timedelta(days=days), end=ends[k],
+        )  # fmt: skip
+
+    made = [one(k) for k in range(3)]
+    table = tail_of_forecasts(made[::-1], came, {"A": 1.0})
+    pd.testing.assert_frame_equal(table, tail_of_forecasts(made, came, {"A": 1.0}))
+    assert list(table["realised"]) == list(came)
+    with pytest.raises(DataError, match="two forecasts end on 2020-02-28"):
+        tail_of_forecasts([*made, one(1)], came, {"A": 1.0})
+    with pytest.warns(DataWarning, match=r"2 of 3 forecasts begin before another one ends .* find too much"):
+        tail_of_forecasts([one(k, days=40) for k in range(3)], came, {"A": 1.0})
 
 
 def test_draws_count_by_their_weights(rng):
@@ -161,12 +184,20 @@ def test_errors_say_what_is_wrong():
         backtest_tail(r.iloc[:5], r.iloc[:5])
     with pytest.raises(DataError, match="level must be"):
         backtest_tail(r, r, level=0.05)
+    with pytest.raises(DataError, match="not in order of time"):
+        backtest_tail(r.iloc[::-1], r.iloc[::-1])
+    for few in (0, 1):  # p-values of 0.5 and 0.25, whatever came
+        with pytest.raises(DataError, match="n_simulations must be a whole number of at least 20"):
+            backtest_tail(r, r, n_simulations=few)
     with pytest.raises(DataError, match="1 value is missing"):
         backtest_tail(r, r.where(r.index != r.index[4]))
 
 
 @pytest.mark.parametrize("level", [95, 0.05, 1.0])
 def test_a_level_that_is_none_is_refused_where_it_made_nan(level):
+    r = pd.DataFrame({"A": series(np.sin(np.arange(40.0)) / 50)})
+    with pytest.raises(DataError, match="walk-forward tail risk: level must be"):  # before any fit
+        tail_of_model(None, r, {"A": 1.0}, start=30, level=level)
     with pytest.raises(DataError, match="tail of a volatility: level must be"):
         tail_of_volatility(0.02, level=level)
 

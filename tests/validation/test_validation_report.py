@@ -1,6 +1,7 @@
 """Validation finds the fault that was planted, and none where there is none, as often as it says."""
 
 import collections
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,8 @@ import pytest
 from bdfm.errors import DataError, UnknownLabelError
 from bdfm.risk import CrossSectionalEstimator, RiskModel, StatisticalEstimator, TimeSeriesEstimator
 from bdfm.validation import select_factors, validate, walk_forward
+from bdfm.validation.check import Collector
+from bdfm.validation.fit_checks import diagnose_residuals
 
 T, N = 500, 20
 FACTORS = ["market", "size", "value"]
@@ -32,6 +35,22 @@ def simulate(rng, fault=None):
     if fault == "collinear":
         factors = factors.assign(twin=factors["value"] + rng.normal(0, 0.0005, T))
     return factors, pd.DataFrame(f @ b.T + e, days, [f"A{i}" for i in range(N)])
+
+
+def test_a_break_is_dated_among_all_days(rng):
+    """Days on which no asset has a residual were counted out of its date: here by a hundred days."""
+    f, returns = simulate(rng, "break")
+    u = returns.to_numpy() - returns.mean().to_numpy()
+    u[:100] = np.nan
+    moves = f.to_numpy().copy()
+    found = Collector()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        diagnose_residuals(found, pd.DataFrame(moves, f.index, f.columns), u)
+    said = next(row for row in found.rows if row[0] == "volatility break, specific")
+    day = pd.Timestamp(said[2].split()[-1])
+    assert abs(f.index.get_loc(day) - T // 2) < 15
+    assert float(said[2].split()[2]) == pytest.approx(2, rel=0.1)
 
 
 # What each fault must raise in the diagnosis, and nothing else there.
