@@ -76,6 +76,7 @@ GROUND += (
     "_kernels",
     "_netcdf",
     "_sheet",
+    "_sealed",
 )
 OPTIONAL = {"torch", "skfolio", "dask", "distributed", "yfinance", "arch", "plotly", "sklearn", "statsmodels"}
 OPTIONAL |= {"jupyterlab", "jupyter", "nbclient", "nbformat", "notebook", "ipykernel", "IPython"}
