@@ -47,6 +47,7 @@ GROUND += (
     "_settings_errors",
     "_strict",
     "_statistics",
+    "_date_forms",
     "_dates",
     "_zones",
     "_numbers",
