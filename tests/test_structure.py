@@ -171,6 +171,17 @@ def test_every_module_has_a_room():
     assert not homeless, f"in no room of {Path(__file__).name}: {', '.join(homeless)}"
 
 
+def test_no_file_of_the_package_is_too_long():
+    (most,) = re.findall(
+        r"No file of the package has more than (\d+) lines", (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    )
+    files = [f for f in sorted(PACKAGE.rglob("*")) if f.suffix in (".py", ".js", ".css")]
+    assert {f.suffix for f in files} == {".py", ".js", ".css"}
+    lengths = {f: len(f.read_text(encoding="utf-8").splitlines()) for f in files}
+    long = [f"{f.relative_to(ROOT)} has {n}" for f, n in lengths.items() if n > int(most)]
+    assert not long, f"more than {most} lines; move what belongs together: {', '.join(long)}"
+
+
 def test_a_room_says_in_one_sentence_what_it_is():
     for name in set(ROOMS) - {"ground", "bdfm"}:
         text = ast.get_docstring(tree(f"{name}.__init__"))
