@@ -16,70 +16,27 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pandas as pd
 
+from bdfm._date_forms import (
+    FIRST_YEAR,
+    FORMS,
+    LAST_YEAR,
+    MONTHLY,
+    USUAL,
+    WHOLE,
+    bare_of,
+    calendar_days,
+    family_of,
+    shape_of,
+    stamps_of,
+    whole_days,
+    year_of,
+)
 from bdfm._reading import cut
 from bdfm._zones import check_zones
 from bdfm.errors import DataError
 
 HINT: Final = "Write it as 2022-03-04."
-FIRST_YEAR, LAST_YEAR = 1800, 2199  # digits outside are no year
 ORDERS: Final = {"dmy": "day first", "mdy": "month first", "ymd": "year first"}
-_PIVOT = 69  # of years of two digits: 69 is 1969, 68 is 2068, as in POSIX
-_EXCEL_ZERO = pd.Timestamp("1899-12-30")
-
-# English, German, French, Spanish, Italian, Portuguese, Dutch; without points and accents
-_MONTHS: Final = {
-    name: number
-    for number, names in enumerate(
-        (
-            "jan january januar janv janvier ene enero gen gennaio janeiro januari",
-            "feb february februar fev fevr fevrier febrero febbraio fevereiro februari",
-            "mar march marz maerz mars marzo marco mrt maart mrz",
-            "apr april avr avril abr abril aprile",
-            "may mai mayo mag maggio maio mei",
-            "jun june juni juin junio giu giugno junho",
-            "jul july juli juil juillet julio lug luglio julho",
-            "aug august aout ago agosto augustus",
-            "sep sept september septembre septiembre set sett settembre setembro",
-            "oct october okt oktober octobre octubre ott ottobre out outubro",
-            "nov november novembre noviembre novembro",
-            "dec december dez dezember decembre dic diciembre dicembre dezembro",
-        ),
-        1,
-    )
-    for name in names.split()
-}
-_PLAIN: Final = str.maketrans("äáàâçéèêëíïôóöûúùü", "aaaaceeeeiiooouuuu")
-_WEEKDAY = re.compile(
-    r"^(?:mon|tue|tues|wed|thu|thur|thurs|fri|sat|sun)(?:day|nesday|sday|rsday|urday)?[.,]?\s+", re.I
-)
-_CLOCK = re.compile(
-    r"(?:[T\s,]+(?:[01]?\d|2[0-4]):[0-5]\d(?::[0-6]\d(?:[.,]\d+)?)?|(?<=\d{8})[T ]\d{4}(?:\d{2})?(?=Z?$))"
-    r"\s*(?:[ap]\.?m\.?)?\s*(?:Z|UTC|GMT|[A-Z]{2,4}|[+-]\d{2}:?\d{2})?$",
-    re.I,
-)
-_BARE = re.compile(r"^\d{4}-\d{2}-\d{2}\Z")
-_SEP = r"([-/. ])"
-_NAME = r"([^\W\d_]+)\.?"
-# Family of forms to its pattern; groups are read in _parts
-_FORMS: Final = {
-    "iso": re.compile(rf"^(\d{{4}}){_SEP}(\d{{1,2}})\2(\d{{1,2}})$"),
-    "compact": re.compile(r"^(1[89]|2[01])(\d{2})(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])$"),
-    "parts": re.compile(rf"^(\d{{1,2}}){_SEP}(\d{{1,2}})\2(\d{{4}}|\d{{2}})$"),
-    "day-name": re.compile(
-        rf"^(\d{{1,2}})(?:st|nd|rd|th|er|º)?\.?[-/ ]*(?:de )?{_NAME}[-/, ]*(?:de )?(\d{{4}}|\d{{2}})$"
-    ),
-    "name-day": re.compile(rf"^{_NAME}[-/ ]*(\d{{1,2}})(?:st|nd|rd|th)?[-/, ]+(\d{{4}})$"),
-    "year-name": re.compile(rf"^(\d{{4}})[-/ ]?{_NAME}[-/ ]?(\d{{1,2}})$"),
-    "month": re.compile(r"^(\d{4})[-/.](\d{1,2})$"),
-    "compact month": re.compile(r"^((?:1[89]|2[01])\d{2})(?:M)?(0[1-9]|1[0-2])$"),
-    "name month": re.compile(rf"^{_NAME}[-/, ]*(\d{{4}})$"),
-    "quarter": re.compile(r"^(\d{4})[-/ ]?Q([1-4])$", re.I),
-    "serial": re.compile(r"^[1-7]\d{4}(?:\.\d+)?$"),
-    "epoch": re.compile(r"^(?:\d{9,10}|\d{12,13}|\d{15,16}|\d{18,19})(?:\.\d+)?$"),
-    "year": re.compile(r"^(?:1[89]|2[01])\d{2}$"),
-}
-WHOLE: Final = ("iso", "compact", "parts", "day-name", "name-day", "year-name")  # name a day by themselves
-_MONTHLY = ("month", "compact month", "name month", "quarter")
 USUAL_FORM: Final = "2022-01-31"
 
 
@@ -128,18 +85,18 @@ def _kept(pattern: str) -> str | None:
 
 
 def families(texts: Iterable[object]) -> np.ndarray[Any, Any]:
-    """Family of the form of each text (``_FORMS``); blank for blank and for what is no date at all."""
+    """Family of the form of each text (``FORMS``); blank for blank and for what is no date at all."""
     texts = list(texts)
     if texts and _all_usual(texts):
         return np.full(len(texts), "iso", dtype=object)
     codes, uniques = pd.factorize(pd.Series(texts, dtype=object).astype(str))
-    known = np.array([_family(_bare(u)) for u in uniques], dtype=object)
+    known = np.array([family_of(bare_of(u)) for u in uniques], dtype=object)
     return known[codes] if len(known) else np.empty(0, dtype=object)
 
 
 def looks_like_a_day(text: str) -> bool:
     """Whether a text is a date by itself: not a bare number that could be a serial number or a year."""
-    return _family(_bare(text)) in (*WHOLE, "month", "compact month", "name month", "quarter")
+    return family_of(bare_of(text)) in (*WHOLE, *MONTHLY)
 
 
 def across(names: Sequence[object]) -> str:
@@ -151,7 +108,7 @@ def across(names: Sequence[object]) -> str:
 
 def names_a_day(text: str) -> bool:
     """Whether a text is a date with day, month and year."""
-    return _family(_bare(text)) in WHOLE
+    return family_of(bare_of(text)) in WHOLE
 
 
 def one_day(value: object, *, where: str, date_format: str | None = None) -> pd.Timestamp:
@@ -175,8 +132,8 @@ def one_day(value: object, *, where: str, date_format: str | None = None) -> pd.
     pattern = order_of(date_format)
     if pattern is not None and pattern not in ORDERS and (found := _by_pattern([text], pattern)) is not None:
         return found[0]
-    family = _family(_bare(text))
-    if family in ("year", *_MONTHLY):
+    family = family_of(bare_of(text))
+    if family in ("year", *MONTHLY):
         raise DataError(f"{where}: {text} is incomplete, it names no day. {HINT}")
     if family not in WHOLE:
         raise DataError(f"{where}: {cut(value)} is not a date. {HINT}")
@@ -219,7 +176,7 @@ def parse(
         if exact and len(index) and index.freqstr not in ("D", "B"):
             raise DataError(_no_days(f"{index[0]!s} in row 1", where))
         form = "of periods, taken as their last days"
-        return Days(_whole_days(pd.DatetimeIndex(index.to_timestamp(how="end"))), form)
+        return Days(whole_days(pd.DatetimeIndex(index.to_timestamp(how="end"))), form)
     if not isinstance(index, pd.DatetimeIndex):
         if not (len(index) and all(isinstance(x, pd.Timestamp | dt.date) for x in index)):
             usual = _of_usual_texts(index.tolist()) if pattern is None else None
@@ -233,7 +190,7 @@ def parse(
             f"{where}: {len(missing)} of {len(index)} dates cannot be read, first '' in row {missing[0] + 1}."
             " Fill it, or drop the row."
         )
-    return Days(_whole_days(index), USUAL_FORM, notes)
+    return Days(whole_days(index), USUAL_FORM, notes)
 
 
 def _in_zones(found: Days, values: Iterable[object], where: str, exact: bool) -> Days:
@@ -244,7 +201,7 @@ def _in_zones(found: Days, values: Iterable[object], where: str, exact: bool) ->
 
 def _all_usual(values: list[Any]) -> bool:
     """Whether all are texts like 2022-01-31, be there such a day or not: so are most columns of dates."""
-    return all(isinstance(x, str) and _BARE.match(x) for x in values)
+    return all(isinstance(x, str) and USUAL.match(x) for x in values)
 
 
 def _of_usual_texts(values: list[Any]) -> Days | None:
@@ -279,9 +236,9 @@ def _of_texts(index: pd.Index[Any], where: str, pattern: str | None, typed: bool
             if exact and _kept(pattern) != "day":
                 raise DataError(_no_days(at(0), where))
             return Days(found[codes], pattern)
-    bare = [_bare(t) for t in texts]
-    kinds = np.array([_family(b) for b in bare], dtype=object)
-    shapes = np.array([_shape(b, k) for b, k in zip(bare, kinds, strict=True)], dtype=object)
+    bare = [bare_of(t) for t in texts]
+    kinds = np.array([family_of(b) for b in bare], dtype=object)
+    shapes = np.array([shape_of(b, k) for b, k in zip(bare, kinds, strict=True)], dtype=object)
     unreadable = np.flatnonzero(kinds == "")
     if len(unreadable):
         bad = int(np.isin(codes, unreadable).sum())
@@ -303,77 +260,28 @@ def _of_texts(index: pd.Index[Any], where: str, pattern: str | None, typed: bool
         raise DataError(
             f"{where}: dates are years ({at(0)}); no day or month is named. Give daily or monthly rows."
         )
-    if exact and kind in _MONTHLY:
+    if exact and kind in MONTHLY:
         raise DataError(_no_days(at(0), where))
     if kind == "parts":
         return _of_parts(bare, codes, pattern, where, at)
-    stamps, form = _stamps(bare, kind)
+    stamps, form = stamps_of(bare, kind)
     _real(stamps, at, where)
     timed = bare != texts and any(":" in t and "00:00" not in t for t in texts)
     return Days(pd.DatetimeIndex(stamps)[codes], form, ("times of day left out",) if timed else ())
 
 
-def _stamps(bare: list[str], kind: str) -> tuple[pd.DatetimeIndex, str]:
-    """Days of texts of one family with one meaning, NaT where the calendar has no such day; and the form."""
-    if kind == "serial":
-        whole = np.floor(np.array([float(b) for b in bare])).astype("timedelta64[D]")
-        return pd.DatetimeIndex(_EXCEL_ZERO.to_datetime64() + whole), "as Excel's serial numbers"
-    if kind == "epoch":
-        digits = len(bare[0].partition(".")[0])
-        unit = "s" if digits <= 10 else "ms" if digits <= 13 else "us" if digits <= 16 else "ns"
-        name = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}[unit]
-        numbers = np.array([int(b.partition(".")[0]) for b in bare], dtype=np.int64)
-        stamps = pd.DatetimeIndex(numbers.astype(f"datetime64[{unit}]"))
-        return _whole_days(stamps), f"as {name} since 1970 (UTC)"
-    rows = []
-    for b in bare:
-        m = _FORMS[kind].match(b)
-        assert m is not None
-        g = m.groups()
-        if kind == "iso":
-            rows.append((int(g[0]), int(g[2]), int(g[3])))
-        elif kind == "compact":
-            rows.append((int(g[0] + g[1]), int(g[2]), int(g[3])))
-        elif kind == "day-name":
-            rows.append((_year(g[2]), _month(g[1]), int(g[0])))
-        elif kind == "name-day":
-            rows.append((int(g[2]), _month(g[0]), int(g[1])))
-        elif kind == "year-name":
-            rows.append((int(g[0]), _month(g[1]), int(g[2])))
-        elif kind == "quarter":
-            rows.append((int(g[0]), 3 * int(g[1]), 1))
-        elif kind == "name month":
-            rows.append((int(g[1]), _month(g[0]), 1))
-        else:
-            rows.append((int(g[0]), int(g[1]), 1))
-    stamps = _calendar(rows)
-    if kind in _MONTHLY:
-        noun = "quarters" if kind == "quarter" else "months"
-        return stamps + pd.offsets.MonthEnd(0), f"of {noun} ({bare[0]}), taken as their last days"
-    m = _FORMS[kind].match(bare[0])
-    sep = m.group(2) if m is not None and kind == "iso" else ""
-    form = {
-        "iso": f"2022{sep}01{sep}31",
-        "compact": "20220131",
-        "day-name": "31 Jan 2022",
-        "name-day": "Jan 31, 2022",
-        "year-name": "2022 Jan 31",
-    }[kind]
-    return stamps, form
-
-
 def _of_parts(bare: list[str], codes: np.ndarray[Any, Any], pattern: str | None, where: str, at: Any) -> Days:
     """Days of three numbers, the year last or perhaps first, in the one order that fits all."""
-    matches = [_FORMS["parts"].match(b) for b in bare]
+    matches = [FORMS["parts"].match(b) for b in bare]
     groups = [m.groups() for m in matches if m is not None]
     short = len(groups[0][3]) == 2
     sep = groups[0][1]
     readings: dict[str, pd.DatetimeIndex] = {
-        "dmy": _calendar([(_year(c), int(b), int(a)) for a, _, b, c in groups]),
-        "mdy": _calendar([(_year(c), int(a), int(b)) for a, _, b, c in groups]),
+        "dmy": calendar_days([(year_of(c), int(b), int(a)) for a, _, b, c in groups]),
+        "mdy": calendar_days([(year_of(c), int(a), int(b)) for a, _, b, c in groups]),
     }
     if short:
-        readings["ymd"] = _calendar([(_year(a.zfill(2)), int(b), int(c)) for a, _, b, c in groups])
+        readings["ymd"] = calendar_days([(year_of(a.zfill(2)), int(b), int(c)) for a, _, b, c in groups])
     year = "22" if short else "2022"
     forms = {"dmy": f"31{sep}01{sep}{year}", "mdy": f"01{sep}31{sep}{year}", "ymd": f"{year}{sep}01{sep}31"}
     if pattern is not None:
@@ -416,33 +324,22 @@ def _real(stamps: pd.DatetimeIndex, at: Any, where: str, how: str = "") -> None:
         )
 
 
-def _calendar(rows: list[tuple[int, int, int]]) -> pd.DatetimeIndex:
-    """Days of (year, month, day); NaT where the calendar has none."""
-    parts = pd.DataFrame(rows, columns=["year", "month", "day"])
-    within = parts["year"].between(FIRST_YEAR, LAST_YEAR)
-    return pd.DatetimeIndex(pd.to_datetime(parts.where(within), errors="coerce"))
-
-
 @functools.cache
 def _unit() -> Any:
     """Unit of days that pandas makes of numbers; it differs between its versions."""
-    return _calendar([(2022, 1, 31)]).unit
+    return calendar_days([(2022, 1, 31)]).unit
 
 
 def _by_pattern(texts: list[str], pattern: str) -> pd.DatetimeIndex | None:
     """Days of texts by a strptime pattern; None unless it fits all of them."""
-    for given in (texts, [_bare(t) for t in texts]):
+    for given in (texts, [bare_of(t) for t in texts]):
         found = pd.DatetimeIndex(
             pd.to_datetime(pd.Series(given, dtype=object), format=pattern, errors="coerce")
         )
         if not found.isna().any():
-            days = _whole_days(found)
+            days = whole_days(found)
             return days if _kept(pattern) == "day" else days + pd.offsets.MonthEnd(0)
     return None
-
-
-def _whole_days(index: pd.DatetimeIndex) -> pd.DatetimeIndex:
-    return index.tz_localize(None).normalize()
 
 
 def _text(value: object) -> str:
@@ -454,58 +351,6 @@ def _text(value: object) -> str:
     if isinstance(value, pd.Timestamp | dt.date):
         return value.isoformat()
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
-def _bare(text: str) -> str:
-    """Text without weekday and time of day."""
-    if _BARE.match(text):  # as most are
-        return text
-    text = _WEEKDAY.sub("", text.strip())
-    if re.fullmatch(r"\d+\.0+", text):
-        return text.partition(".")[0]
-    if re.fullmatch(r"\d+e-\d+", text):  # a number of a spreadsheet, whose text has no decimal mark
-        return repr(float(text)) if float(text) >= 10_000 else text  # 202201e-2 is no January
-    return _CLOCK.sub("", text).strip()
-
-
-def _family(bare: str) -> str:
-    """Family of a text, blank when it is no date."""
-    if not bare or len(bare) > LONGEST_DATE:
-        return ""
-    for name, form in _FORMS.items():
-        m = form.match(bare)
-        if m is None:
-            continue
-        if name in ("day-name", "year-name") and not _month(m.group(2)):
-            continue
-        if name in ("name-day", "name month") and not _month(m.group(1)):
-            continue
-        return name
-    return ""
-
-
-LONGEST_DATE: Final = 40
-
-
-def _shape(bare: str, kind: str) -> str:
-    """What must be alike in a column: the family, its separator, and the digits of the year."""
-    if kind in ("iso", "parts"):
-        sep = next(x for x in bare if not x.isdigit())
-        return f"{kind}{sep}{len(bare.rpartition(sep)[2]) if kind == 'parts' else ''}"
-    if kind == "epoch":
-        return f"{kind}{len(bare.partition('.')[0]) > 10}{len(bare.partition('.')[0]) > 13}"
-    return kind
-
-
-def _month(name: str) -> int:
-    return _MONTHS.get(name.lower().translate(_PLAIN), 0)
-
-
-def _year(digits: str) -> int:
-    year = int(digits)
-    if len(digits) > 2:
-        return year
-    return 1900 + year if year >= _PIVOT else 2000 + year
 
 
 def _asking(pattern: str | None) -> str:

@@ -47,6 +47,7 @@ GROUND += (
     "_settings_errors",
     "_strict",
     "_statistics",
+    "_date_forms",
     "_dates",
     "_zones",
     "_numbers",
@@ -76,6 +77,7 @@ GROUND += (
     "_kernels",
     "_netcdf",
     "_sheet",
+    "_sealed",
 )
 OPTIONAL = {"torch", "skfolio", "dask", "distributed", "yfinance", "arch", "plotly", "sklearn", "statsmodels"}
 OPTIONAL |= {"jupyterlab", "jupyter", "nbclient", "nbformat", "notebook", "ipykernel", "IPython"}
@@ -167,6 +169,17 @@ def outside_functions(node: ast.AST) -> Iterator[ast.AST]:
 def test_every_module_has_a_room():
     homeless = [m for m in MODULES if room(m) is None]
     assert not homeless, f"in no room of {Path(__file__).name}: {', '.join(homeless)}"
+
+
+def test_no_file_of_the_package_is_too_long():
+    (most,) = re.findall(
+        r"No file of the package has more than (\d+) lines", (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    )
+    files = [f for f in sorted(PACKAGE.rglob("*")) if f.suffix in (".py", ".js", ".css")]
+    assert {f.suffix for f in files} == {".py", ".js", ".css"}
+    lengths = {f: len(f.read_text(encoding="utf-8").splitlines()) for f in files}
+    long = [f"{f.relative_to(ROOT)} has {n}" for f, n in lengths.items() if n > int(most)]
+    assert not long, f"more than {most} lines; move what belongs together: {', '.join(long)}"
 
 
 def test_a_room_says_in_one_sentence_what_it_is():

@@ -12,21 +12,18 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from bdfm import _checks, _labels, _renamed, _tables
+from bdfm import _checks, _labels, _renamed
 from bdfm._html import opening
 from bdfm._kinds import texts
 from bdfm._reading import counted
 from bdfm._strict import strict
-from bdfm.data import features, plots
+from bdfm.data import plots
 from bdfm.data.assembly import assemble
-from bdfm.data.covariance import checked_covariance, covariance_ahead
-from bdfm.data.doubts.door import doubt
-from bdfm.data.doubts.tables import Tables
+from bdfm.data.covariance import checked_covariance
 from bdfm.data.form import read_only
-from bdfm.data.outside import outside_volatility, volatility_table
-from bdfm.data.periods import describe, edges_at_market_days, edges_at_prices, period_edges
+from bdfm.data.from_prices import dataset_from_prices
+from bdfm.data.periods import describe, period_edges
 from bdfm.data.settings import PanelSettings, panel_settings
-from bdfm.data.usable import check_panel, closes_until, earnings_flags, usable_periods
 from bdfm.errors import DataError
 from bdfm.names import (
     ASSET,
@@ -168,86 +165,17 @@ class Panel:
         of a period's last day counts for that period; but of periods of a day, where a column ``session`` of
         the calendar says "post" or "amc", for the next market day.
         """
-        settings = panel_settings(settings)
-        horizon = _checks.at_least(horizon, 1, what="horizon", where="panel")
-        table = _checks.universe_table(universe)
-        _checks.is_table(earnings, where="earnings")
-        _checks.is_table(volatility, where="volatility")
-        symbols = list(table["symbol"])
-        inactive = tuple(dict.fromkeys(texts(zero)))
-        _checks.known(inactive, symbols, what="symbol", where="zero")
-        day = _checks.as_date(origin, where="origin")
-        prices = _tables.prices_frame(prices)
-        edges = period_edges(day, period=settings.period, n_past=settings.n_periods, n_future=horizon)
-        since = edges[0] - (edges[-1] - edges[0]) / 10 if settings.period == "day" else edges[0]  # holidays
-        tables = Tables(
-            "forecast", prices=prices, universe=table, earnings=earnings, origin=day, since=since,
-            inactive=inactive, max_stale_days=settings.max_stale_days,
-            edges=() if settings.period == "day" else tuple(edges[: settings.n_periods + 1]),
-        )  # fmt: skip
-        check_panel(len(prices), len(symbols), settings)
-        doubt(tables, accept=accept)
-        closes = closes_until(day, prices, symbols, inactive, settings)
-        settings = settings.spaced(closes.spacing)
-        if closes.sparse:
-            edges = edges_at_prices(edges, closes.dates, n_past=settings.n_periods)
-        n_past, returns_of = settings.n_periods, closes.log_returns
-        if settings.period == "day":
-            market = pd.DatetimeIndex(closes.market_days.astype("datetime64[D]"))
-            edges, n_past = edges_at_market_days(edges, market, n_past=n_past)
-            returns_of = closes.day_returns
-        days = features.day_numbers(edges)
-        history = days[: n_past + 1]
-        returns = returns_of(history[:-1], history[1:])
-        begun = usable_periods(returns, symbols, inactive, day, settings)
-        edges, days, returns = edges[begun:], days[begun:], returns[begun:]
-        if sized is not None:
-            sized(*returns.shape)
-
-        starts = days[: len(returns) + 1]  # of the periods of history, and of the first one after the origin
-        recent_return, recent_volatility, market_volatility = features.at_starts(closes, starts, settings)
-        group = _checks.category(table["group"]) if "group" in table else table["asset_class"]
-        labels = table["asset_class"].to_numpy(dtype=np.str_), group.to_numpy(dtype=np.str_)
-        names, characteristics = features.characteristics(closes, int(history[-1]), *labels)
-        path = None
-        if settings.moving_characteristics:
-            path = np.stack([features.characteristics(closes, int(day), *labels)[1] for day in starts])
-            path = np.concatenate([path, np.repeat(path[-1:], horizon - 1, axis=0)])
-        risk = features.market_risk(closes, days[: len(returns) + 2])
-        outside = None
-        if volatility is not None:
-            outside = outside_volatility(volatility_table(volatility, until=day), symbols, closes, starts)
-            outside = np.concatenate([outside, np.repeat(outside[-1:], horizon - 1, axis=0)])
-        rolling = settings.rolling_covariance
-        later = horizon - 1
-        unknown = np.full((horizon, len(symbols)), np.nan)
-        made = assemble(
-            settings,
-            edges,
-            n_history=len(returns),
-            universe=table,
-            log_returns=np.concatenate([returns, unknown]),
-            recent_return=np.concatenate([recent_return, unknown[:later]]),
-            recent_volatility=np.concatenate(
-                [recent_volatility, np.repeat(recent_volatility[-1:], later, axis=0)]
-            ),
-            market_volatility=np.concatenate(
-                [market_volatility, np.repeat(market_volatility[-1:], later, axis=0)]
-            ),
-            characteristics=(names, characteristics),
-            characteristics_path=path,
-            market_risk=features.fill_by_class(
-                np.concatenate([risk, np.repeat(risk[-1:], later, axis=0)])[..., None],
-                pd.factorize(table["asset_class"])[0].astype(np.int64),
-            )[..., 0],
-            outside_volatility=outside,
-            rolling_covariance=None
-            if rolling is None
-            else covariance_ahead(closes, (edges[len(returns) + 1] - day).days, rolling),
-            earnings=earnings_flags(earnings, days, symbols, settings),
-            has_earnings=earnings is not None,
-            inactive=inactive,
-            settings_json=settings.model_dump_json(),
+        made = dataset_from_prices(
+            prices,
+            universe,
+            origin=origin,
+            earnings=earnings,
+            volatility=volatility,
+            settings=panel_settings(settings),
+            horizon=horizon,
+            zero=zero,
+            accept=accept,
+            sized=sized,
         )
         return cls.from_dataset(made)
 

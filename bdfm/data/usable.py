@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bdfm import _checks, _memory, _symbols, _tables
-from bdfm._reading import counted
+from bdfm._reading import PACKAGE, counted
 from bdfm.data import features
 from bdfm.data.periods import describe
 from bdfm.data.settings import MIN_PERIODS, PanelSettings
@@ -67,7 +67,7 @@ def earnings_flags(
             f" the universe {'is' if len(outside) == 1 else 'are'} ignored ({_checks.first(names)})."
             + ("" if (asset >= 0).any() else " None of its assets has one: are symbols written as in it?"),
             DataWarning,
-            stacklevel=3,
+            skip_file_prefixes=(PACKAGE,),
         )
     days = features.day_numbers(pd.DatetimeIndex(table["date"]))[asset >= 0]
     if settings.period == "day" and "session" in table:

@@ -20,6 +20,7 @@ from bdfm._strict import strict
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.tables import Tables
 from bdfm.errors import DataError, DataWarning
+from bdfm.exposures.common_days import common_span, on_common_days, tables_used
 from bdfm.names import ASSET, DAY, FACTOR, SECTOR
 from bdfm.risk.returns import simple_of_logs
 
@@ -29,7 +30,6 @@ Part = Literal["training", "validation", "test"]
 TRAINING_SHARE: Final = 0.70
 VALIDATION_SHARE: Final = 0.15
 MIN_DAYS: Final = 60
-MAX_ODD_SHARE: Final = 0.1  # of days that only one of prices and factors has
 _NO_FACTOR: Final = "A blank or a code for missing is there (missing-code): fill it, or leave out those rows."
 _RATE: Final = "risk-free rate"
 
@@ -235,7 +235,7 @@ class ExposureData:
             risk_free = _doubles.once_a_day(rate, where=what).iloc[:, 0]
         told = factors if risk_free is None else factors.assign(RF=risk_free)
         groups = {} if sectors is None else {SECTOR: list(dict(sectors).values())}
-        doubt(replace(_used(prices, told, start, end), groups=groups), accept=accept)
+        doubt(replace(tables_used(prices, told, start, end), groups=groups), accept=accept)
         table = _checks.price_table(prices).dropna(how="all")
         for what, given in (("prices", table), ("factors", factors)):
             if not len(given):
@@ -243,21 +243,8 @@ class ExposureData:
         known = factors.sort_index()
         if risk_free is not None:
             known = known.assign(**{_RATE: risk_free.reindex(known.index)})
-        low = max(
-            [*table.index[1:2], known.index[0]]
-            + ([_checks.as_date(start, where=f"{where}: start")] if start else [])
-        )
-        high = min(
-            [table.index[-1], known.index[-1]]
-            + ([_checks.as_date(end, where=f"{where}: end")] if end else [])
-        )
-        if low > high:
-            raise DataError(
-                f"{where}: prices cover {table.index[0]:%Y-%m-%d} to {table.index[-1]:%Y-%m-%d}, factors"
-                f" {known.index[0]:%Y-%m-%d} to {known.index[-1]:%Y-%m-%d}: no day in common"
-                " (within start and end, where given). Give tables that overlap."
-            )
-        returns, known = _on_common_days(table, known, low, high)
+        low, high = common_span(table, known, start, end)
+        returns, known = on_common_days(table, known, low, high)
         excess = known.pop(_RATE) if risk_free is not None else 0.0
         if risk_free is not None:
             days = pd.DatetimeIndex(known.index)
@@ -439,37 +426,6 @@ def _split(n_days: int, training: float, validation: float) -> tuple[int, int]:
     return n_training, int(n_days * (share + second)) - n_training
 
 
-def _on_common_days(
-    prices: pd.DataFrame, factors: pd.DataFrame, low: pd.Timestamp, high: pd.Timestamp
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Log returns of assets and returns of factors between the days that both tables have.
-
-    From the last common day before ``low``, or the last price before it, to ``high``.
-    """
-    where = "exposure data"
-    inside = prices.index[(prices.index >= low) & (prices.index <= high)]
-    odd = inside.symmetric_difference(factors.loc[low:high].index)
-    days = inside.intersection(factors.index)
-    if len(odd) > MAX_ODD_SHARE * max(len(inside), 1) or not len(days):
-        raise DataError(
-            f"{where}: {counted(len(odd), 'day is', 'days are')} in one of prices and factors only, beside"
-            f" {len(days)} in both"
-            f" ({_checks.first(f'{d:%Y-%m-%d}' for d in odd)}). Give tables of one calendar."
-        )
-    start = prices.index[prices.index < days[0]]
-    begin = start[-1:] if not len(shared := start.intersection(factors.index)) else shared[-1:]
-    edges = begin.append(days)
-    returns = np.log(prices.loc[edges]).diff().iloc[1:]
-    row = factors.index.searchsorted(edges, side="right")
-    growth = np.vstack([np.zeros((1, factors.shape[1])), np.log1p(factors.to_numpy(float)).cumsum(axis=0)])
-    if np.isfinite(growth).all():
-        between = np.expm1(np.diff(growth[row], axis=0))
-        alone = np.diff(row) == 1  # as they are, to the last bit
-        between[alone] = factors.loc[days].to_numpy(float)[alone]
-        return returns, pd.DataFrame(between, days, factors.columns)
-    return returns, factors.loc[days].copy()  # what is missing is told later
-
-
 def _too_short(training: Floats) -> NDArray[np.bool_]:
     """Whether each asset (column) has too few returns in the training part."""
     return np.asarray(np.isfinite(training).sum(axis=0) < min(MIN_DAYS, (len(training) + 1) // 2))
@@ -486,22 +442,4 @@ def _complete(
     raise DataError(
         f"exposure data: {what} of {len(columns)} of {len(labels)} columns are missing or infinite on some"
         f" day ({named}). {remedy}"
-    )
-
-
-def _used(prices: pd.DataFrame, factors: pd.DataFrame, start: object, end: object) -> Tables:
-    """Tables of the days that prices and factors both cover, from start to end where given."""
-    where = "exposure data"
-    days, own = _checks.days(prices.index, where="prices"), _checks.days(factors.index, where="factors")
-    if not len(days) or not len(own):
-        return Tables("exposures")
-    low = max([own.min()] + ([_checks.as_date(start, where=f"{where}: start")] if start else []))
-    high = min([own.max(), days.max()] + ([_checks.as_date(end, where=f"{where}: end")] if end else []))
-    before = days[days < low]
-    first = before.max() if len(before) else low
-    return Tables(
-        "exposures",
-        prices=prices.loc[(days >= first) & (days <= high)],
-        whole=prices,
-        factors=factors.loc[(own >= low) & (own <= high)],
     )

@@ -26,10 +26,14 @@ from bdfm.exposures.networks import (
     discriminator,
     discriminator_loss,
     discriminator_optimiser,
+    encoded,
+    give_weights,
+    in_double,
     jacobian,
-    mlp,
-    noise_of,
+    log_sd_of,
+    networks_of,
     permuted,
+    weights_of,
 )
 from bdfm.exposures.pca import latents_given_factors
 from bdfm.exposures.refits import check_complete, known_days
@@ -40,10 +44,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Floats = NDArray[np.float64]
-Weights = dict[str, NDArray[Any]]
 _KIND: Final = "factor_vae"
-_MAX_LOG_VARIANCE: Final = 10.0  # of a latent given a day, either way: keeps exp finite
-_MIN_LOG_SD: Final = -4.0  # of the noise, over the sd of the returns: an asset may not be learned by heart
 
 
 @strict_fields
@@ -149,7 +150,7 @@ class FactorVAE:
         fit, held_out = x[data.days_of("training")], x[data.days_of("validation")]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            networks = _networks(self, len(data.assets))
+            networks = self._networks(len(data.assets))
             judge = discriminator(self.n_latents)
         generator = torch.Generator().manual_seed(seed)
         noise = torch.randn((len(held_out), self.n_latents), generator=generator)  # the same in every epoch
@@ -158,7 +159,7 @@ class FactorVAE:
         judge_adam = discriminator_optimiser(judge, self.learning_rate)
         warm_up = min(self.warm_up_epochs, self.max_epochs // 2)
         rows: list[dict[str, float]] = []
-        best, best_loss, best_epoch = _weights(networks), np.inf, 0
+        best, best_loss, best_epoch = weights_of(networks), np.inf, 0
         columns = (
             TextColumn("FactorVAE"),
             BarColumn(),
@@ -186,7 +187,7 @@ class FactorVAE:
                 if epoch <= warm_up:
                     continue
                 if loss < best_loss:
-                    best, best_loss, best_epoch = _weights(networks), loss, epoch
+                    best, best_loss, best_epoch = weights_of(networks), loss, epoch
                 elif epoch - best_epoch >= self.patience_epochs:
                     break
         return TrainedFactorVAE(
@@ -201,6 +202,10 @@ class FactorVAE:
             time.perf_counter() - begun,
         )
 
+    def _networks(self, n_assets: int) -> dict[str, Any]:
+        """Networks of these settings, with new weights."""
+        return networks_of(n_assets, self.n_latents, self.hidden_units, learned_noise=self.learned_noise)
+
     def _losses(
         self,
         networks: Mapping[str, Any],
@@ -212,11 +217,11 @@ class FactorVAE:
     ) -> tuple[Any, dict[str, Any]]:
         """Latents drawn for the days, and the parts of the loss (eq. E15 to E16), means over days."""
         torch = optional("torch", what="FactorVAE")
-        mean, log_variance = _encoded(networks, x)
+        mean, log_variance = encoded(networks, x)
         z = mean + torch.exp(0.5 * log_variance) * noise
         error = networks["decoder"](z) - x
         if "noise" in networks:
-            log_sd = _log_sd(networks["noise"])
+            log_sd = log_sd_of(networks["noise"])
             reconstruction = (0.5 * (error * torch.exp(-log_sd)).square() + log_sd).sum(dim=1).mean()
         else:
             reconstruction = 0.5 * error.square().sum(dim=1).mean()
@@ -254,7 +259,7 @@ class FactorVAE:
             losses["loss"].backward()
             adam.step()
             with torch.no_grad():
-                mean, log_variance = _encoded(networks, x[second[rows]])
+                mean, log_variance = encoded(networks, x[second[rows]])
                 other = permuted(mean + torch.exp(0.5 * log_variance) * noise[1], generator)
             losses["discriminator"] = discriminator_loss(judge, z.detach(), other)
             judge_adam.zero_grad()
@@ -327,15 +332,15 @@ class TrainedFactorVAE:
             )
         x = torch.from_numpy(((values - self.mean) / self.sd).astype(np.float32))
         with torch.no_grad():
-            mean, log_variance = _encoded(networks, x)
-        return _double(mean), np.exp(0.5 * _double(log_variance))
+            mean, log_variance = encoded(networks, x)
+        return in_double(mean), np.exp(0.5 * in_double(log_variance))
 
     def decode(self, latents: ArrayLike) -> Floats:
         """Expected log returns (day, asset), decimals, given latents (day, latent)."""
         torch, networks = self._load()
         z = torch.from_numpy(np.asarray(latents, dtype=np.float32))
         with torch.no_grad():
-            return self.mean + self.sd * _double(networks["decoder"](z))
+            return self.mean + self.sd * in_double(networks["decoder"](z))
 
     @property
     def noise_sd(self) -> Floats:
@@ -343,7 +348,7 @@ class TrainedFactorVAE:
         if not self.settings.learned_noise:
             return self.sd.copy()
         _, networks = self._load()
-        return np.asarray(self.sd * np.exp(_double(_log_sd(networks["noise"]))))
+        return np.asarray(self.sd * np.exp(in_double(log_sd_of(networks["noise"]))))
 
     def slopes(self, latents: ArrayLike) -> Floats:
         """Derivatives (day, asset, latent) of the decoded log returns at latents (day, latent) (eq. E18)."""
@@ -351,7 +356,7 @@ class TrainedFactorVAE:
         z = torch.from_numpy(np.asarray(latents, dtype=np.float32))
         with torch.no_grad():
             values = torch.cat([jacobian(networks["decoder"], part) for part in z.split(512)])
-        return np.asarray(self.sd[:, None] * _double(values))
+        return np.asarray(self.sd[:, None] * in_double(values))
 
     @strict
     def exposures(self, data: ExposureData) -> Exposures:
@@ -455,15 +460,8 @@ class TrainedFactorVAE:
         """Module torch, and the networks with the trained weights, ready to evaluate."""
         torch = optional("torch", what="FactorVAE")
         with torch.random.fork_rng(devices=[]):  # initial weights are replaced: leave the caller's seed alone
-            networks = _networks(self.settings, len(self.assets))
-        for part, network in networks.items():
-            own = {
-                name.removeprefix(f"{part}."): torch.from_numpy(np.array(value))
-                for name, value in self.weights.items()
-                if name.startswith(f"{part}.")
-            }
-            network.load_state_dict(own)
-            network.eval()
+            networks = self.settings._networks(len(self.assets))
+        give_weights(networks, self.weights)
         return torch, networks
 
     def __repr__(self) -> str:
@@ -472,35 +470,3 @@ class TrainedFactorVAE:
             f"TrainedFactorVAE: {s.n_latents} latents of {len(self.assets)} assets, gamma {s.gamma:g}, best"
             f" epoch {self.best_epoch} of {len(self.history)}, seed {self.seed}"
         )
-
-
-def _networks(settings: FactorVAE, n_assets: int) -> dict[str, Any]:
-    hidden, k = settings.hidden_units, settings.n_latents
-    noise = {"noise": noise_of(n_assets)} if settings.learned_noise else {}
-    return noise | {
-        "encoder": mlp((n_assets, *hidden, 2 * k), batch_norm=True),
-        "decoder": mlp((k, *hidden[::-1], n_assets), batch_norm=True),
-    }
-
-
-def _encoded(networks: Mapping[str, Any], x: Any) -> tuple[Any, Any]:
-    """Mean and log-variance (day, latent) of the latents."""
-    mean, log_variance = networks["encoder"](x).chunk(2, dim=1)
-    return mean, log_variance.clamp(-_MAX_LOG_VARIANCE, _MAX_LOG_VARIANCE)
-
-
-def _log_sd(noise: Any) -> Any:
-    """Log noise sd (asset,) of standardised returns."""
-    return noise.log_sd.clamp(min=_MIN_LOG_SD)
-
-
-def _weights(networks: Mapping[str, Any]) -> Weights:
-    return {
-        f"{part}.{name}": value.detach().numpy().copy()
-        for part, network in networks.items()
-        for name, value in network.state_dict().items()
-    }
-
-
-def _double(tensor: Any) -> Floats:
-    return np.asarray(tensor.detach().numpy(), dtype=np.float64)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from bdfm import _checks
 from bdfm._optional import optional
@@ -15,9 +15,14 @@ from bdfm._seeds import either_seed
 from bdfm._strict import strict
 from bdfm.errors import DataError
 
+Floats = NDArray[np.float64]
+Weights = dict[str, NDArray[Any]]
+
 DISCRIMINATOR_UNITS: Final = (128, 128, 128)
 _LEAK: Final = 0.2  # of the discriminator's LeakyReLU, Kim and Mnih (2018), table 1
 _DISCRIMINATOR_BETAS: Final = (0.5, 0.9)  # of its Adam, as they set
+_MAX_LOG_VARIANCE: Final = 10.0  # of a latent given a day, either way: keeps exp finite
+_MIN_LOG_SD: Final = -4.0  # of the noise, over the sd of the returns: an asset may not be learned by heart
 
 
 def mlp(sizes: Sequence[int], *, batch_norm: bool) -> Any:
@@ -37,6 +42,55 @@ def noise_of(n_assets: int) -> Any:
     noise = torch.nn.Module()
     noise.register_parameter("log_sd", torch.nn.Parameter(torch.zeros(n_assets)))
     return noise
+
+
+def networks_of(
+    n_assets: int, n_latents: int, hidden_units: Sequence[int], *, learned_noise: bool
+) -> dict[str, Any]:
+    """Encoder, decoder and, where it is learned, the noise, by name; with new weights."""
+    noise = {"noise": noise_of(n_assets)} if learned_noise else {}
+    return noise | {
+        "encoder": mlp((n_assets, *hidden_units, 2 * n_latents), batch_norm=True),
+        "decoder": mlp((n_latents, *hidden_units[::-1], n_assets), batch_norm=True),
+    }
+
+
+def weights_of(networks: Mapping[str, Any]) -> Weights:
+    """Copies of the weights of all networks, by the network's name and their own."""
+    return {
+        f"{part}.{name}": value.detach().numpy().copy()
+        for part, network in networks.items()
+        for name, value in network.state_dict().items()
+    }
+
+
+def give_weights(networks: Mapping[str, Any], weights: Mapping[str, NDArray[Any]]) -> None:
+    """Set the weights of networks to those of ``weights_of``, and make them ready to evaluate."""
+    torch = optional("torch", what="FactorVAE")
+    for part, network in networks.items():
+        own = {
+            name.removeprefix(f"{part}."): torch.from_numpy(np.array(value))
+            for name, value in weights.items()
+            if name.startswith(f"{part}.")
+        }
+        network.load_state_dict(own)
+        network.eval()
+
+
+def encoded(networks: Mapping[str, Any], x: Any) -> tuple[Any, Any]:
+    """Mean and log-variance (day, latent) of the latents."""
+    mean, log_variance = networks["encoder"](x).chunk(2, dim=1)
+    return mean, log_variance.clamp(-_MAX_LOG_VARIANCE, _MAX_LOG_VARIANCE)
+
+
+def log_sd_of(noise: Any) -> Any:
+    """Log noise sd (asset,) of standardised returns."""
+    return noise.log_sd.clamp(min=_MIN_LOG_SD)
+
+
+def in_double(tensor: Any) -> Floats:
+    """Values of a tensor in double precision."""
+    return np.asarray(tensor.detach().numpy(), dtype=np.float64)
 
 
 def discriminator(n_latents: int) -> Any:

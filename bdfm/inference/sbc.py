@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
@@ -20,7 +19,6 @@ import pymc as pm
 import xarray as xr
 from numpy.typing import NDArray
 from rich.progress import track
-from scipy.stats import binom
 
 from bdfm import _checks
 from bdfm._figures import pyplot
@@ -31,6 +29,7 @@ from bdfm._strict import strict
 from bdfm.data.panel import Panel
 from bdfm.errors import DataError, ModelError
 from bdfm.gibbs.sampler import GibbsSettings, sample_gibbs
+from bdfm.inference import uniform_ranks
 from bdfm.inference.engine import choose, gibbs_spec
 from bdfm.inference.ess import ess_bulk
 from bdfm.inference.identified import (
@@ -77,7 +76,6 @@ _STRIDE: Final = 5  # draws are ranked one in so many, and all of them judge the
 _STRETCH: Final = (1, 4, 16)  # a chain with too few effective draws is made anew, so many times as long
 _THIN: Final = {"gibbs": 4, "nuts": 2}  # sweeps or draws for each draw, before the stretch
 _MAX_LOG_RETURN: Final = 10.0
-_NULL_SIMULATIONS: Final = 10_000
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -128,7 +126,7 @@ class SBC:
                 {
                     "scalar": label,
                     "quantity": quantity,
-                    "p_value": _p_value(ranks, self.n_draws),
+                    "p_value": uniform_ranks.p_value(ranks, self.n_draws),
                     "mean": u.mean(),
                     "spread": u.std() * np.sqrt(12.0),
                     "ess_median": np.median(ess),
@@ -174,8 +172,9 @@ class SBC:
         for ax in axes[len(scalars) :]:
             ax.set_axis_off()
         for ax, (quantity, label, ranks) in zip(axes, scalars, strict=False):
-            low, high = _band(self.n_replicates, self.n_draws, 1.0 - (1.0 - prob) / int(sizes[quantity]))
-            ecdf = _below(ranks, self.n_draws) / self.n_replicates
+            alone = 1.0 - (1.0 - prob) / int(sizes[quantity])
+            low, high = uniform_ranks.band(self.n_replicates, self.n_draws, alone)
+            ecdf = uniform_ranks.below(ranks, self.n_draws) / self.n_replicates
             out = ((ecdf < low) | (ecdf > high)).any()
             ax.fill_between(x, low - x, high - x, step="mid", color="0.87", linewidth=0)
             ax.plot(x, ecdf - x, drawstyle="steps-mid", linewidth=1, color="tab:red" if out else "tab:blue")
@@ -452,51 +451,3 @@ def _nuts_sampler(model: FactorModel, panel: Panel, tune: int) -> Sampler:
         return {name: draws_of_chain[name].to_numpy() for name in _dims(model)}
 
     return sample
-
-
-# -- uniformity of ranks -------------------------------------------------------------------------------
-
-
-def _below(ranks: NDArray[np.integer], n_draws: int) -> NDArray[np.int64]:
-    """Number of ranks (replicate) below 1, 2, ..., ``n_draws``."""
-    return np.cumsum(np.bincount(ranks, minlength=n_draws + 1))[:-1]
-
-
-@cache
-def _tails(n_replicates: int, n_draws: int) -> Floats:
-    """Twice the smaller binomial tail of each count below each rank, (count, n_draws)."""
-    count = np.arange(n_replicates + 1)[:, None]
-    law = binom(n_replicates, np.arange(1, n_draws + 1) / (n_draws + 1))
-    tails: Floats = 2.0 * np.minimum(law.cdf(count), law.sf(count - 1))
-    return tails
-
-
-@cache
-def _null(n_replicates: int, n_draws: int) -> Floats:
-    """Smallest tail over all ranks, of uniform ranks: simulated, ascending."""
-    rng = np.random.default_rng(0)
-    tails = _tails(n_replicates, n_draws)
-    uniform = np.full(n_draws + 1, 1.0 / (n_draws + 1))
-    blocks = []
-    for _ in range(100):  # blocks bound the memory
-        counts = rng.multinomial(n_replicates, uniform, size=_NULL_SIMULATIONS // 100).cumsum(axis=1)[:, :-1]
-        blocks.append(tails[counts, np.arange(n_draws)].min(axis=1))
-    return np.sort(np.concatenate(blocks))
-
-
-def _p_value(ranks: NDArray[np.integer], n_draws: int) -> float:
-    """Probability that uniform ranks deviate at least as much somewhere, not below 1e-4."""
-    tails, null = _tails(len(ranks), n_draws), _null(len(ranks), n_draws)
-    smallest = tails[_below(ranks, n_draws), np.arange(n_draws)].min()
-    # Tails that are equal in exact arithmetic differ by rounding.
-    return float((1 + np.searchsorted(null, smallest * (1 + 1e-9), side="right")) / (1 + len(null)))
-
-
-def _band(n_replicates: int, n_draws: int, prob: float) -> tuple[Floats, Floats]:
-    """Lowest and highest ECDF at 1, 2, ..., ``n_draws`` that ``_p_value`` lets pass at ``1 - prob``."""
-    tails, null = _tails(n_replicates, n_draws), _null(n_replicates, n_draws)
-    k = int((1.0 - prob) * (1 + len(null)) + 1e-9) - 1
-    passes = tails * (1 + 1e-9) >= (null[k] if k >= 0 else 0.0)
-    low = passes.argmax(axis=0)
-    high = n_replicates - passes[::-1].argmax(axis=0)
-    return low / n_replicates, high / n_replicates

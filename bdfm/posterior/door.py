@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -25,9 +26,11 @@ from bdfm.model.part import Turn
 from bdfm.names import (
     ASSET,
     CHAIN,
+    CONSTANT_DATA,
     DRAW,
     FACTOR,
     LOG_LIKELIHOOD,
+    OBSERVED_DATA,
     PANEL,
     PERIOD,
     POSTERIOR,
@@ -35,6 +38,7 @@ from bdfm.names import (
     SAMPLE_STATS,
     TOTAL_LOG_LIKELIHOOD,
 )
+from bdfm.posterior.told import evidence_values
 
 PACKAGES: Final = ("pymc", "pytensor", "nutpie", "arviz", "xarray", "numpy", "pandas")
 
@@ -49,6 +53,38 @@ def package_versions() -> dict[str, str]:
     """Versions of Python and of the packages that a result depends on."""
     own = {"python": platform.python_version(), "bdfm": __version__}
     return own | {name: version(name) for name in PACKAGES}
+
+
+def tree_of(
+    draws: xr.Dataset,
+    sample_stats: xr.Dataset,
+    model: FactorModel,
+    panel: Panel,
+    attrs: Mapping[str, Any],
+    evidence: Sequence[Evidence],
+    turns: Mapping[str, str],
+) -> xr.DataTree:
+    """Tree of a posterior, all that it holds: draws checked, and what they were drawn of and with."""
+    checked = checked_draws(draws, model, panel, model.in_fit(evidence), turns)
+    history = panel.history[RETURNS].reset_coords(drop=True).to_dataset()
+    groups = {
+        POSTERIOR: checked,
+        SAMPLE_STATS: totalled(sample_stats),
+        OBSERVED_DATA: history,
+        CONSTANT_DATA: constant_data(model, panel),
+        PANEL: panel.to_dataset(),
+    }
+    tree = xr.DataTree.from_dict(groups)
+    tree.attrs.update(
+        {
+            "model_name": model.name,
+            "model_toml": model.to_toml(),
+            "evidence": json.dumps(evidence_values(evidence)),
+            "turns": json.dumps(turns),
+            **attrs,
+        }
+    )
+    return tree
 
 
 def checked_draws(

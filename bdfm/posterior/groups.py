@@ -201,6 +201,19 @@ def _replicated(posterior: Source, rng: np.random.Generator) -> xr.Dataset:
     return _cells(_by_chain(cut, posterior), posterior.panel, _lead(posterior))
 
 
+def log_likelihood(posterior: Source, observed: xr.Dataset) -> xr.DataArray:
+    """Pointwise log-likelihood (chain, draw, period, asset), with the labels of the returns observed."""
+    values = posterior.model.log_likelihood(
+        posterior.parameters(), model_data(posterior.model, posterior.panel)
+    )
+    return xr.DataArray(
+        _by_chain(values, posterior),
+        dims=(CHAIN, DRAW, PERIOD, ASSET),
+        coords={c: posterior.draws[c] for c in (CHAIN, DRAW)} | {c: observed[c] for c in (PERIOD, ASSET)},
+        name=RETURNS,
+    )
+
+
 def _log_likelihood(posterior: Source, *, weighted: bool) -> xr.Dataset:
     data = model_data(posterior.model, posterior.panel)
     values = posterior.model.log_likelihood(posterior.parameters(), data)

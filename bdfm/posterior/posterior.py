@@ -26,12 +26,11 @@ from bdfm.inference.diagnostics import Diagnosis, diagnose
 from bdfm.inference.identified import common_covariance, identified, judged_variables, parameters
 from bdfm.inference.settings import SamplerSettings
 from bdfm.model.equations import model_data
-from bdfm.model.evidence import Evidence, check_evidence
+from bdfm.model.evidence import Evidence
 from bdfm.model.factor_model import FactorModel
 from bdfm.names import (
     ASSET,
     CHAIN,
-    CONSTANT_DATA,
     DRAW,
     LOG_LIKELIHOOD,
     OBSERVED_DATA,
@@ -40,16 +39,15 @@ from bdfm.names import (
     PERIOD_WEIGHTS,
     POSTERIOR,
     POSTERIOR_FILE,
-    RETURNS,
     SAMPLE_STATS,
 )
 from bdfm.posterior import door, plots
-from bdfm.posterior.groups import N_PRIOR_DRAWS, with_groups
+from bdfm.posterior.groups import N_PRIOR_DRAWS, log_likelihood, with_groups
 from bdfm.posterior.predictive import made_forecast, made_forecasts
 from bdfm.posterior.sampled import Earlier, sampled
 from bdfm.posterior.standardised import standardised_draws
-from bdfm.posterior.told import evidence_values, given_evidence, warn_unless_settled
-from bdfm.posterior.traces import parts_of
+from bdfm.posterior.told import given_evidence, warn_unless_settled
+from bdfm.posterior.traces import traced
 from bdfm.posterior.turned import turned_draws
 
 if TYPE_CHECKING:
@@ -96,26 +94,7 @@ class Posterior(NoArray):
         other labels are refused. ``attrs`` says how the draws came. ``diagnosis`` spares a second one, where
         that of these draws is known.
         """
-        turns = dict(turns or {})
-        checked = door.checked_draws(draws, model, panel, model.in_fit(evidence), turns)
-        history = panel.history[RETURNS].reset_coords(drop=True).to_dataset()
-        groups = {
-            POSTERIOR: checked,
-            SAMPLE_STATS: door.totalled(sample_stats),
-            OBSERVED_DATA: history,
-            CONSTANT_DATA: door.constant_data(model, panel),
-            PANEL: panel.to_dataset(),
-        }
-        tree = xr.DataTree.from_dict(groups)
-        tree.attrs.update(
-            {
-                "model_name": model.name,
-                "model_toml": model.to_toml(),
-                "evidence": json.dumps(evidence_values(evidence)),
-                "turns": json.dumps(turns),
-                **attrs,
-            }
-        )
+        tree = door.tree_of(draws, sample_stats, model, panel, attrs, evidence, dict(turns or {}))
         return cls(tree, diagnosis=diagnosis)
 
     @classmethod
@@ -156,27 +135,7 @@ class Posterior(NoArray):
             A variable of the model that the trace lacks, dims or labels that are not those of model and
             panel, draws that are not finite, or a variable with a factor dim without its turn.
         """
-        evidence = check_evidence(evidence, panel)
-        draws, stats = parts_of(trace)
-        settings = SamplerSettings(
-            engine="nuts", draws=max(10, draws.sizes[DRAW]), chains=max(1, draws.sizes[CHAIN])
-        )
-        attrs = {
-            "engine": "trace",
-            "seed": _checks.seed_number(seed, where="from_trace"),
-            "settings": settings.recorded(),
-            "versions": json.dumps(door.package_versions()),
-            "seconds": json.dumps({}),
-        }
-        return cls.from_draws(
-            draws,
-            stats,
-            model,
-            panel,
-            attrs,
-            evidence=evidence,
-            turns=turns,
-        )
+        return cls.from_draws(**traced(trace, model, panel, evidence=evidence, turns=turns, seed=seed))
 
     # -- what it holds ---------------------------------------------------------------------------------
 
@@ -315,15 +274,7 @@ class Posterior(NoArray):
 
     def log_likelihood(self) -> xr.DataArray:
         """Pointwise log-likelihood (chain, draw, period, asset), unweighted (eq. 9); NaN where missing."""
-        values = self.model.log_likelihood(self.parameters(), self._data())
-        draws = self.draws
-        return xr.DataArray(
-            values.reshape(draws.sizes[CHAIN], draws.sizes[DRAW], *values.shape[1:]),
-            dims=(CHAIN, DRAW, PERIOD, ASSET),
-            coords={c: draws[c] for c in (CHAIN, DRAW)}
-            | {c: self._tree[OBSERVED_DATA].to_dataset()[c] for c in (PERIOD, ASSET)},
-            name=RETURNS,
-        )
+        return log_likelihood(self, self._tree[OBSERVED_DATA].to_dataset())
 
     @either_seed
     @strict

@@ -42,7 +42,7 @@ from bdfm.report.workbook import workbook_tables, write_workbook
 
 WHAT_IF: Final = "What if"
 STYLE: Final = "page.css"
-SCRIPTS: Final = ("page.js", "what_if.js", "what_if_page.js")
+SCRIPTS: Final = ("page.js", "entropy.js", "what_if.js", "what_if_page.js")
 
 
 def write_report(

@@ -15,7 +15,7 @@ from bdfm.report.ahead import write_ahead
 from bdfm.report.book import Book
 from bdfm.report.book_meaning import explanation, meanings, realised
 from bdfm.risk.ahead import RiskAhead
-from bdfm.risk.base import compare
+from bdfm.risk.book import compare
 from bdfm.risk.pricing import Pricing
 from bdfm.risk.principal import Components
 from bdfm.validation.report import validate

@@ -1,7 +1,7 @@
 """What if: some draws of a forecast in the page, which a reader reweights by views of their own.
 
-The arithmetic is that of ``forecast.with_views`` and lies in ``what_if.js``; what the reader touches, in
-``what_if_page.js``.
+The arithmetic is that of ``forecast.with_views`` and lies in ``what_if.js``, that of constraints in
+``entropy.js``; what the reader touches, in ``what_if_page.js``.
 """
 
 from __future__ import annotations

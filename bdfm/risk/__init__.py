@@ -8,11 +8,11 @@ if TYPE_CHECKING:
     from bdfm.risk.ahead import RiskAhead as RiskAhead
     from bdfm.risk.ahead import risk_ahead as risk_ahead
     from bdfm.risk.base import RiskModel as RiskModel
-    from bdfm.risk.base import compare as compare
     from bdfm.risk.bayesian import BayesianEstimator as BayesianEstimator
     from bdfm.risk.bayesian import bayesian_risk as bayesian_risk
     from bdfm.risk.book import Hedge as Hedge
     from bdfm.risk.book import active_risk as active_risk
+    from bdfm.risk.book import compare as compare
     from bdfm.risk.book import hedge as hedge
     from bdfm.risk.book import marginal_risk as marginal_risk
     from bdfm.risk.cross_section import CrossSectionalEstimator as CrossSectionalEstimator
@@ -65,10 +65,7 @@ else:
                 "RiskAhead",
                 "risk_ahead",
             ),
-            "bdfm.risk.base": (
-                "RiskModel",
-                "compare",
-            ),
+            "bdfm.risk.base": ("RiskModel",),
             "bdfm.risk.bayesian": (
                 "BayesianEstimator",
                 "bayesian_risk",
@@ -76,6 +73,7 @@ else:
             "bdfm.risk.book": (
                 "Hedge",
                 "active_risk",
+                "compare",
                 "hedge",
                 "marginal_risk",
             ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -482,20 +482,3 @@ class RiskModel:
             raise FileError(
                 f"{path}: the risk model in this file is incomplete ({error}). Save it again."
             ) from error
-
-
-@strict
-def compare(models: Mapping[str, RiskModel], weights: Weights) -> pd.DataFrame:
-    """Volatility of the same portfolios (``weights``) by several models, a row per portfolio and model.
-
-    Columns as in ``RiskDecomposition.table``; intervals only where a model has posterior draws. Each model
-    speaks of its own ``periods``, whose length it does not know: bring them to one span by ``scale_to``.
-
-    Raises ``DataError`` for no model, and what ``RiskModel.decompose`` does.
-    """
-    if not models:
-        raise DataError("compare: no model given.")
-    tables = {name: model.decompose(weights).table for name, model in models.items()}
-    joined = pd.concat(tables, names=["model", PORTFOLIO]).swaplevel()
-    portfolios = next(iter(tables.values())).index
-    return joined.reindex([(p, m) for p in portfolios for m in tables])

@@ -1,4 +1,4 @@
-"""What to do about the risk of a book: marginal contributions, hedges, and risk against a benchmark."""
+"""The risk of a book further: marginal contributions, hedges, a benchmark, and several models beside."""
 
 from __future__ import annotations
 
@@ -228,3 +228,20 @@ def active_risk(
         }
     table = summary_table(figures, pd.Index(names or ["portfolio"], name=PORTFOLIO))
     return table.assign(active_share=np.abs(active).sum(axis=1) / 2)
+
+
+@strict
+def compare(models: Mapping[str, RiskModel], weights: Weights) -> pd.DataFrame:
+    """Volatility of the same portfolios (``weights``) by several models, a row per portfolio and model.
+
+    Columns as in ``RiskDecomposition.table``; intervals only where a model has posterior draws. Each model
+    speaks of its own ``periods``, whose length it does not know: bring them to one span by ``scale_to``.
+
+    Raises ``DataError`` for no model, and what ``RiskModel.decompose`` does.
+    """
+    if not models:
+        raise DataError("compare: no model given.")
+    tables = {name: model.decompose(weights).table for name, model in models.items()}
+    joined = pd.concat(tables, names=["model", PORTFOLIO]).swaplevel()
+    held = next(iter(tables.values())).index
+    return joined.reindex([(p, m) for p in held for m in tables])

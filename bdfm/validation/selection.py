@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pandas as pd
@@ -16,13 +16,13 @@ from bdfm._figures import new_figure
 from bdfm._html import opening
 from bdfm._reading import counted
 from bdfm._seeds import either_seed
-from bdfm._statistics import mean_error
 from bdfm._strict import strict
 from bdfm.data.doubts.factors import collinear_factors
 from bdfm.data.doubts.tables import Tables
 from bdfm.errors import DataError
 from bdfm.risk.returns import returns_table
 from bdfm.validation import statistics
+from bdfm.validation.forward import chosen_size, forward, resampled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -311,16 +311,16 @@ def select_factors(
     everything = np.column_stack([x, _scores(y, y, n_components)])
     factors, pairs = _judge(everything, y, names, list(table.columns), level)
     folds = np.array_split(np.arange(len(y)), n_folds)
-    path, losses = _forward(x, y, names, n_components, folds)
-    size, best = _size(losses)
+    path, losses = forward(x, y, names, n_components, folds)
+    size, best = chosen_size(losses)
     chosen = tuple(path["factor"][:size])
     rng = np.random.default_rng(seed)
     counts, reached = pd.Series(0.0, names), np.empty(n_bootstrap)
     for i in range(n_bootstrap):
-        rows = [_blocks(fold, rng) for fold in folds]
+        rows = [resampled(fold, rng) for fold in folds]
         flat = np.concatenate(rows)
-        again, own = _forward(x[flat], y[flat], names, n_components, folds)
-        own_size, _ = _size(own)
+        again, own = forward(x[flat], y[flat], names, n_components, folds)
+        own_size, _ = chosen_size(own)
         counts[list(again["factor"][:own_size])] += 1
         reached[i] = again["r_squared"].iloc[own_size - 1]
     kind = {n: GIVEN for n in given.columns} | {n: COMPONENT for n in components} | dict(kinds or {})
@@ -416,96 +416,3 @@ def curve_p_values(x: Floats, y: Floats) -> Floats:
     b, covariance = coefficients[2:], (inverse @ meat @ inverse)[:, 2:, 2:]
     wald = np.einsum("kn,nkl,ln->n", b, np.linalg.pinv(covariance, hermitian=True), b)
     return np.asarray(stats.f.sf(wald / 3, 3, len(z) - design.shape[1]))
-
-
-# -- the choice --------------------------------------------------------------------------------------------
-
-
-def _forward(
-    x: Floats, y: Floats, names: list[str], n_components: int, folds: list[NDArray[np.intp]]
-) -> tuple[pd.DataFrame, Floats]:
-    """Path of forward selection, and the loss (step, period) of each subset on periods left out."""
-    prepared = [_prepare(x, y, n_components, fold) for fold in folds]
-    total = np.concatenate([np.square(p.unseen).mean(axis=1) for p in prepared])
-
-    def loss(subset: list[int]) -> Floats:
-        return np.concatenate([np.square(p.unseen - p.explained(subset)).mean(axis=1) for p in prepared])
-
-    subset: list[int] = []
-    rows: list[dict[str, Any]] = []
-    losses = [total]
-    while len(subset) < len(names):
-        trials = {j: loss([*subset, j]) for j in range(len(names)) if j not in subset}
-        j = min(trials, key=lambda i: float(trials[i].mean()))
-        gain = losses[-1] - trials[j]
-        subset.append(j)
-        losses.append(trials[j])
-        rows.append(
-            {
-                "factor": names[j],
-                "r_squared": 1 - float(trials[j].mean() / total.mean()),
-                "gain": float(gain.mean() / total.mean()),
-                "se": mean_error(gain) / float(total.mean()),
-            }
-        )
-    return pd.DataFrame(rows, index=pd.RangeIndex(1, len(rows) + 1, name="size")), np.array(losses)
-
-
-@dataclass(frozen=True, eq=False)
-class _Fold:
-    """One fold left out: normal equations of the other periods, and the design of its own.
-
-    With components each asset has a design of its own, in which its own return is left out of the components:
-    otherwise more of them would always explain more, down to every asset by itself.
-    """
-
-    gram: Floats  # (asset or 1, candidate, candidate)
-    cross: Floats  # (asset, candidate)
-    design: Floats  # (asset or 1, period, candidate)
-    unseen: Floats  # (period, asset), standardised
-
-    def explained(self, subset: list[int]) -> Floats:
-        """Returns (period, asset) that a subset explains."""
-        gram = self.gram[:, subset][:, :, subset]
-        beta = np.linalg.solve(gram, self.cross[:, subset, None])[..., 0]
-        return np.asarray((self.design[..., subset] @ beta[..., None])[..., 0].T)
-
-
-def _prepare(x: Floats, y: Floats, n_components: int, fold: NDArray[np.intp]) -> _Fold:
-    train = np.setdiff1d(np.arange(len(y)), np.arange(fold[0] - 1, fold[-1] + 2))
-    mean, sd = y[train].mean(axis=0), y[train].std(axis=0)
-    seen, unseen = ((y[s] - mean) / sd for s in (train, fold))
-    designs = [x[s][None] for s in (train, fold)]
-    if n_components:
-        _, _, right = np.linalg.svd(seen, full_matrices=False)
-        weights = right[:n_components].T  # (asset, component)
-        scores = [z @ weights - z.T[:, :, None] * weights[:, None, :] for z in (seen, unseen)]
-        n_assets = y.shape[1]
-        designs = [
-            np.concatenate([np.broadcast_to(d, (n_assets, *d.shape[1:])), own], axis=2)
-            for d, own in zip(designs, scores, strict=True)
-        ]
-    centre = designs[0].mean(axis=1, keepdims=True)
-    a, b = (d - centre for d in designs)
-    gram = np.swapaxes(a, 1, 2) @ a
-    scale = np.trace(gram, axis1=1, axis2=2)[:, None, None] / gram.shape[1]
-    gram = gram + 1e-12 * scale * np.eye(gram.shape[1])  # exact copies among candidates share their exposure
-    cross = (a * seen.T[:, :, None]).sum(axis=1) if len(a) > 1 else seen.T @ a[0]
-    return _Fold(gram, cross, b, unseen)
-
-
-def _size(losses: Floats) -> tuple[int, int]:
-    """Size of the smallest subset within one standard error of the best, and of the best; at least 1."""
-    best = int(losses[1:].mean(axis=1).argmin()) + 1
-    for size in range(1, best):
-        gap = losses[size] - losses[best]
-        if gap.mean() <= mean_error(gap):
-            return size, best
-    return best, best
-
-
-def _blocks(fold: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.intp]:
-    """Rows of a fold resampled in contiguous blocks, as many as the fold has."""
-    size = max(1, round(len(fold) ** (1 / 3)))
-    starts = rng.integers(0, len(fold) - size + 1, -(-len(fold) // size))
-    return np.asarray(fold[(starts[:, None] + np.arange(size)).ravel()[: len(fold)]])

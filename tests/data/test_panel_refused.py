@@ -1,5 +1,7 @@
 """Data and settings that no panel can be made of, told before it is made."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -151,8 +153,9 @@ def test_a_class_of_one_asset_works_with_a_warning(prices, universe):
 def test_earnings_outside_the_universe_are_counted(prices, universe):
     earnings = pd.DataFrame({"symbol": ["ZZ", "AA", "ZZ", "QQ"], "date": ["2021-12-15"] * 4})
     message = r"earnings: 3 announcements of 2 symbols outside the universe are ignored \(ZZ, QQ\)"
-    with pytest.warns(DataWarning, match=message):
+    with pytest.warns(DataWarning, match=message) as told:
         panel = make(prices, universe, earnings=earnings)
+    assert [Path(w.filename).name for w in told] == ["panel_case.py"]  # the caller's line
     assert panel.dataset.earnings.sum() == 1
     other = earnings.assign(symbol=earnings["symbol"].str.lower())[1:2]
     message = (

@@ -10,7 +10,7 @@ from arviz_stats.ecdf_utils import ecdf_pit
 
 from bdfm.data.panel import Panel
 from bdfm.errors import DataError, ModelError, UnknownLabelError
-from bdfm.inference import sbc
+from bdfm.inference import sbc, uniform_ranks
 from bdfm.inference.engine import not_covered
 from bdfm.inference.sbc import SBC, calibrate
 from bdfm.model.factor_model import FactorModel, presets
@@ -146,7 +146,7 @@ def test_uniform_ranks_leave_the_band_as_often_as_stated():
     """10 % of ranks are outside the 90 % band of one scalar; of two, by Bonferroni, a little fewer."""
     rng = np.random.default_rng(5)
     ranks = rng.integers(0, 100, (1000, 200))
-    p = np.array([sbc._p_value(r, 99) for r in ranks])
+    p = np.array([uniform_ranks.p_value(r, 99) for r in ranks])
     assert abs((p <= 0.1).mean() - 0.1) < 3 * np.sqrt(0.09 / 1000)
     assert abs((p <= 0.5).mean() - 0.5) < 3 * np.sqrt(0.25 / 1000)
     pairs = np.array([ranks_of(r, 99).inside(0.9)["x"] for r in ranks.reshape(500, 2, 200).swapaxes(1, 2)])
@@ -158,11 +158,11 @@ def test_a_rank_is_inside_the_band_exactly_where_its_p_value_says_so():
     n_outside = 0
     for _ in range(300):
         ranks = rng.binomial(99, rng.beta(1.0, 1.15, size=150))
-        low, high = sbc._band(150, 99, 0.9)
-        ecdf = sbc._below(ranks, 99) / 150
+        low, high = uniform_ranks.band(150, 99, 0.9)
+        ecdf = uniform_ranks.below(ranks, 99) / 150
         outside = bool(((ecdf < low) | (ecdf > high)).any())
         n_outside += outside
-        assert outside == (sbc._p_value(ranks, 99) <= 0.1)
+        assert outside == (uniform_ranks.p_value(ranks, 99) <= 0.1)
     assert 50 < n_outside < 250
 
 
@@ -170,7 +170,7 @@ def test_band_equals_that_of_arviz():
     """At n ranks among n - 1 draws, ArviZ evaluates its band at the same points."""
     n = 100
     _, _, low, high = ecdf_pit(np.linspace(0, 1, n), 0.99, 5000, rng=np.random.default_rng(0))
-    mine = sbc._band(n, n - 1, 0.99)
+    mine = uniform_ranks.band(n, n - 1, 0.99)
     # Simulated quantiles of a discrete statistic: one count apart at most.
     np.testing.assert_allclose(mine, (low[1:-1], high[1:-1]), atol=1.01 / n)
 

@@ -19,7 +19,7 @@ from bdfm.forecast.entropy import minimum_relative_entropy
 from bdfm.forecast.forecast import Forecast
 from bdfm.portfolio.decisions import decide
 from bdfm.portfolio.risk import portfolio_risk
-from bdfm.report.page import report_html
+from bdfm.report.page import SCRIPTS, report_html
 from bdfm.report.what_if import Carried, carried, what_if_data
 
 NODE = shutil.which("node")
@@ -79,6 +79,25 @@ def in_node(data, expression):
     )
     assert run.returncode == 0, run.stderr
     return json.loads(run.stdout)
+
+
+@needs_node
+def test_scripts_of_a_page_find_each_other(own, forecast):
+    """In the order in which the page joins them, where nothing can be required."""
+    parts = [name for name in SCRIPTS if name in ("entropy.js", "what_if.js")]
+    joined = "\n".join(SCRIPT.with_name(name).read_text(encoding="utf-8") for name in parts)
+    views = [holds("absolute", asset="TLT", mean=0.03)]
+    joined += f"; WhatIf.reweigh(WhatIf.read(data), {json.dumps(views)}).effective"
+    program = (
+        "const data = JSON.parse(require('fs').readFileSync(0, 'utf8'));"
+        f"console.log(require('vm').runInNewContext({json.dumps(joined)}, {{ data, atob }}))"
+    )
+    given = what_if_data(forecast, own)
+    run = subprocess.run(
+        [str(NODE), "-e", program], input=json.dumps(given), capture_output=True, text=True, timeout=120
+    )
+    assert run.returncode == 0, run.stderr
+    assert float(run.stdout) == in_node(given, f"W.reweigh(s, {json.dumps(views)}).effective")
 
 
 def evidence(kind, **fields):
