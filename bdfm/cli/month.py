@@ -378,7 +378,7 @@ def _note(month: Month) -> None:
     if month.warm_from is not None:
         from bdfm.report.earlier import start_in_words
 
-        out.print(start_in_words(month.warm_from.panel.origin, month.panel), soft_wrap=True)
+        out.print(start_in_words(month.warm_from.as_earlier(), month.panel), soft_wrap=True)
 
 
 def _print_places(folder: Path, further: Sequence[str] = ()) -> None:

@@ -427,7 +427,8 @@ class Posterior(NoArray):
 
     def as_earlier(self) -> Earlier:
         """What another fit needs to go on from these draws."""
-        return Earlier(self.model, self.panel.origin, self.draws, self.attrs.get("adaptation"))
+        updates = int(self.attrs.get("updates", 0))
+        return Earlier(self.model, self.panel.origin, self.draws, self.attrs.get("adaptation"), updates)
 
     @strict
     def plot_factors(self, *, n_named: int = 4) -> Figure:

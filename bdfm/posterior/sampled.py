@@ -40,6 +40,7 @@ class Earlier(NamedTuple):
     origin: pd.Timestamp
     draws: xr.Dataset  # (chain, draw, ...)
     adaptation: str | None  # JSON; None where it is not known
+    updates: int  # in a row, since chains were run
 
     @property
     def before(self) -> Before:
@@ -91,6 +92,7 @@ def sampled(
         attrs["adaptation"] = made.adaptation
     if earlier is not None:
         attrs["warm_from"] = f"{earlier.origin:%Y-%m-%d}"
+        attrs["updates"] = earlier.updates + 1 if "moved" in made.length else 0
     return {
         "draws": made.draws,
         "sample_stats": made.sample_stats,

@@ -294,8 +294,8 @@ def faults(
     found += [f"a warning of {len(w)} characters" for w in warned if len(w) > LONGEST]
     if len(said) > LONGEST:
         found.append(f"a message of {len(said)} characters")
-    told = "Error: " in said or (done.words[:1] == ("run",) and ": failed: " in said)  # of several months
-    if done.code == 2 and not told and done.words[:1] != ("check",):
+    several = done.words[:1] == ("run",) and ": failed: " in said  # each of several months has its own line
+    if done.code == 2 and not several and "Error: " not in said and done.words[:1] != ("check",):
         found.append(f"no message: {said!r}")
     if said.count("Error: ") > 1 and not several:
         found.append("more than one message")

@@ -512,6 +512,8 @@ def test_an_update_moves_every_draw_and_gives_the_probabilities_of_a_fit(months,
     assert "sd" in now.attrs["drift"]
     assert now.diagnose().max_rhat < 1.02
     assert now.attrs["warm_from"] == "2021-01-01"
+    assert now.attrs["updates"] == 1
+    assert now.update(second, seed=1).attrs["updates"] == 2
     cold = fit(model, second, seed=8, settings=AUTO.model_copy(update={"draws": 3000, "thin": 3}))
     # The largest of 35 differences was 0.0021 when this was written, that of two fits 0.0019.
     difference = np.abs(probabilities(now) - probabilities(cold))
@@ -526,6 +528,7 @@ def test_draws_that_are_far_from_the_posterior_are_not_taken_for_it(months, earl
     model, _, _, far = months
     now = earlier.update(far, seed=9)
     assert "moved" not in now.attrs
+    assert now.attrs["updates"] == 0
     cold = fit(model, far, seed=8, settings=AUTO)
     assert np.abs(probabilities(now) - probabilities(cold)).max() < 0.02
     scale = now.draws["theta"].mean().item() - cold.draws["theta"].mean().item()

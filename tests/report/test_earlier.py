@@ -13,6 +13,7 @@ from bdfm.errors import DataError, FileError
 from bdfm.inference.settings import SamplerSettings
 from bdfm.names import POSTERIOR_FILE, SUMMARY_FILE
 from bdfm.posterior.fit import fit
+from bdfm.posterior.posterior import Posterior
 from bdfm.report.earlier import earlier_month, months_in, start_in_words
 
 SETTINGS = SamplerSettings(engine="gibbs", draws=10, tune=10, chains=1)
@@ -96,7 +97,15 @@ def test_folders_and_files_that_are_no_choice(world, month, tmp_path):
 
 
 def test_a_far_start_is_told(world):
-    panel = world[1]
+    panel, start = world[1], Posterior.load(world[2]).as_earlier()
     for days, far in ((0, False), (28, False), (28 * 30, False), (1, True), (27, True), (28 * 60, True)):
-        told = start_in_words(panel.origin - days * DAY, panel)
+        told = start_in_words(start._replace(origin=panel.origin - days * DAY), panel)
         assert ("chains may have to take over" in told) == far
+        assert "in a row" not in told
+
+
+def test_many_updates_in_a_row_are_told(world):
+    start = Posterior.load(world[2]).as_earlier()
+    assert start.updates == 0
+    assert "fit cold" not in start_in_words(start._replace(updates=9), world[1])
+    assert "of 10 updates in a row" in start_in_words(start._replace(updates=10), world[1])
