@@ -522,6 +522,14 @@ PLURAL = re.compile(
 ENDING = re.compile(r"'s' if |\{'' if [^}]* == 1|else ''\}es?\b")
 
 
+def test_warnings_name_the_line_of_the_user():
+    """``skip_file_prefixes=(PACKAGE,)``: how many calls lie between depends on who calls, and on decorators."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "warnings.warn":
+                assert "skip_file_prefixes" in {k.arg for k in node.keywords}, f"{path}:{node.lineno}"
+
+
 def test_nouns_after_a_number_have_one_helper():
     """``_reading.counted``: 1 column, 2 columns."""
     assert PLURAL.search('f"{where}: {len(double)} columns are"')

@@ -17,7 +17,7 @@ import pandas as pd
 
 from bdfm import _checks
 from bdfm._kinds import of_kind
-from bdfm._reading import counted
+from bdfm._reading import PACKAGE, counted
 from bdfm._seeds import either_seed
 from bdfm._sheet import Sheet
 from bdfm._strict import strict
@@ -95,7 +95,7 @@ def compare(
         warnings.warn(
             f"{where}: {every - len(common)} of {every} origins are not in all runs and are left out.",
             DataWarning,
-            stacklevel=2,
+            skip_file_prefixes=(PACKAGE,),
         )
     _check_outcomes(runs, names, common)
     return Comparison(tuple(names), tuple(runs), common, score, reference, n_lags, seed)

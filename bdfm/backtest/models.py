@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from bdfm import _checks
+from bdfm._reading import PACKAGE
 from bdfm._strict import strict_fields
 from bdfm.backtest.choices import CHAINS, DRAWS, MAX_RHAT, MAX_SWEEPS, MIN_ESS, N_DRAWS, THIN, TUNE
 from bdfm.backtest.protocol import Forecaster, History, QuantileForecast
@@ -136,7 +137,7 @@ class ModelForecaster:
                 f" R-hat {self.sampler.max_rhat:g} and {self.sampler.min_ess:g} effective draws: raise"
                 " max_sweeps, or draws and tune where they are numbers.",
                 ConvergenceWarning,
-                stacklevel=2,
+                skip_file_prefixes=(PACKAGE,),
             )
         told = forecast.with_attrs(
             max_rhat=diagnosis.max_rhat,

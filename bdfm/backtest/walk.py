@@ -32,6 +32,7 @@ from rich.progress import (
 
 from bdfm import _checks, _files, _renamed, _sealed
 from bdfm._kinds import of_kind
+from bdfm._reading import PACKAGE
 from bdfm._seeds import either_seed
 from bdfm._strict import strict
 from bdfm._workers import Failure, spread
@@ -308,7 +309,7 @@ def _checked_origins(
             f" ({_checks.first(f'{d:%Y-%m-%d}' for d in closed)}): the market is closed, and all returns are"
             " zero. Take longer periods.",
             DataWarning,
-            stacklevel=3,
+            skip_file_prefixes=(PACKAGE,),
         )
     return dates
 
@@ -354,7 +355,7 @@ def _asked(folder: Path, own: Mapping[str, Any], dates: Sequence[pd.Timestamp]) 
             f"{folder}: begun with other versions of packages, so that origins may not compare."
             " Delete the folder to compute all anew.",
             DataWarning,
-            stacklevel=4,
+            skip_file_prefixes=(PACKAGE,),
         )
     return sorted(asked | set(manifest["origins"]))
 
@@ -386,5 +387,7 @@ def _report_failures(run: Run) -> None:
     if not run.results:
         raise DataError(f"{text} ({named}). Tracebacks are in {run.folder / ORIGINS}.")
     warnings.warn(
-        f"{text} ({named}). The others are done; the same call tries these again.", DataWarning, stacklevel=3
+        f"{text} ({named}). The others are done; the same call tries these again.",
+        DataWarning,
+        skip_file_prefixes=(PACKAGE,),
     )

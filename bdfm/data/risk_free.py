@@ -8,6 +8,7 @@ from typing import Any, Final
 import pandas as pd
 
 from bdfm import _checks
+from bdfm._reading import PACKAGE
 from bdfm.errors import DataError, DataWarning
 
 RATES: Final = (
@@ -55,6 +56,6 @@ def split_risk_free(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series[Any] |
             f" {rates[0]}"
             " in the file.",
             DataWarning,
-            stacklevel=2,
+            skip_file_prefixes=(PACKAGE,),
         )
     return rest, table[rates[0]].rename("risk_free")

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bdfm import _checks
-from bdfm._reading import counted
+from bdfm._reading import PACKAGE, counted
 from bdfm._seeds import either_seed
 from bdfm._statistics import MIN_ORIGINS
 from bdfm._strict import strict
@@ -195,7 +195,7 @@ def compare(
                 f" on {data.days[span][int(gaps.argmax())]:%Y-%m-%d}; all methods are compared on the"
                 " others.",
                 DataWarning,
-                stacklevel=2,
+                skip_file_prefixes=(PACKAGE,),
             )
         late |= gaps
     usable[late] = False

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bdfm import _checks, _doubles, _labels, _tables
 from bdfm._kinds import of_kind, texts
-from bdfm._reading import counted
+from bdfm._reading import PACKAGE, counted
 from bdfm._seeds import either_seed
 from bdfm._strict import strict
 from bdfm.data.doubts.door import doubt
@@ -257,7 +257,7 @@ class ExposureData:
                 f"{where}: {len(short)} of {returns.shape[1]} assets are left out for want of returns up to"
                 f" {returns.index[n_training - 1]:%Y-%m-%d} ({_checks.first(short)}).",
                 DataWarning,
-                stacklevel=2,
+                skip_file_prefixes=(PACKAGE,),
             )
             returns = returns.drop(columns=short)
         if sectors is not None:

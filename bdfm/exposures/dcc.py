@@ -15,6 +15,7 @@ from scipy.optimize import minimize
 
 from bdfm import _checks
 from bdfm._optional import optional
+from bdfm._reading import PACKAGE
 from bdfm._strict import strict, strict_fields
 from bdfm.errors import DataError, DataWarning
 from bdfm.exposures.data import ExposureData
@@ -201,7 +202,7 @@ class DCCGarch:
                 " GARCH(1,1) of"
                 f" theirs did not converge ({_checks.first(lost)}).",
                 DataWarning,
-                stacklevel=2,
+                skip_file_prefixes=(PACKAGE,),
             )
         parameters = {
             "a": (ASSET, ab[0]),

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 
 from bdfm import _renamed
 from bdfm._blocks import blocks
-from bdfm._reading import quoted
+from bdfm._reading import PACKAGE, quoted
 from bdfm._seeds import either_seed
 from bdfm._strict import strict
 from bdfm.data.doubts.door import doubt
@@ -48,7 +48,7 @@ def warn_again(records: Iterable[Record]) -> None:
             f"edits: {record.text.rstrip('.')}, was said before, and counts once more. Leave"
             " it out if it is the same; give the sum if it is not.",
             DataWarning,
-            stacklevel=3,
+            skip_file_prefixes=(PACKAGE,),
         )
 
 
@@ -108,7 +108,7 @@ class Actions:
         if accept is not None:
             warn_again(again)
             if forecast.is_fixed and not self.is_fixed:
-                warnings.warn(f"edits: {ALL_FIXED}", DataWarning, stacklevel=2)
+                warnings.warn(f"edits: {ALL_FIXED}", DataWarning, skip_file_prefixes=(PACKAGE,))
         return forecast
 
     def _edited(self, statements: Iterable[Edit]) -> tuple[Self, list[Record]]:
@@ -194,7 +194,7 @@ class Actions:
             )
             if few == "refuse":
                 raise InfeasibleViewError(message)
-            warnings.warn(message, DataWarning, stacklevel=2)
+            warnings.warn(message, DataWarning, skip_file_prefixes=(PACKAGE,))
         step = len(self.records) + 1
         records = [view.record(step) for view in statements]
         if shares is not None or pool != "linear":

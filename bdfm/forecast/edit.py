@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from bdfm import _checks
-from bdfm._reading import short
+from bdfm._reading import PACKAGE, short
 from bdfm.data.doubts.tables import Said
 from bdfm.errors import DataError, DataWarning
 from bdfm.forecast import columns
@@ -114,7 +114,7 @@ class Edit(Statement):
                 f"{self.where}: {key} {given:g} of {symbol} is not near its last close {close:g}. Left from"
                 " another month? Leave the key out to take the close.",
                 DataWarning,
-                stacklevel=3,
+                skip_file_prefixes=(PACKAGE,),
             )
         return close if given is None else given
 

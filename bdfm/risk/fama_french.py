@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bdfm import _checks
-from bdfm._reading import counted
+from bdfm._reading import PACKAGE, counted
 from bdfm._strict import strict
 from bdfm.errors import DataError, DataWarning
 from bdfm.risk.returns import examined
@@ -189,7 +189,7 @@ def market_capitalisation(
             f" ({_checks.first(named)}) and are"
             " left out. Correct them.",
             DataWarning,
-            stacklevel=2,
+            skip_file_prefixes=(PACKAGE,),
         )
         known, ends = known[~none], ends[~none]
     table = pd.DataFrame(np.nan, days, close.columns)

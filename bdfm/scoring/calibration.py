@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from bdfm import _checks, _labels
 from bdfm._figures import new_figure
 from bdfm._html import opening
-from bdfm._reading import counted
+from bdfm._reading import PACKAGE, counted
 from bdfm._seeds import either_seed
 from bdfm._statistics import MIN_ORIGINS, p_text
 from bdfm.errors import DataError, DataWarning
@@ -53,7 +53,7 @@ def warn_of_overlap(spans: Iterable[tuple[pd.Timestamp, pd.Timestamp]], *, then:
             f"{where}: {len(overlaps)} of {len(given)} forecasts begin before another one ends"
             f" ({_checks.first(overlaps)}). {then}",
             DataWarning,
-            stacklevel=3,
+            skip_file_prefixes=(PACKAGE,),
         )
 
 

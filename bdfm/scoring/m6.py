@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bdfm import _checks, _columns, _labels, _renamed, _tables
-from bdfm._reading import READING, counted
+from bdfm._reading import PACKAGE, READING, counted
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.tables import Tables
 from bdfm.data.settings import DAILY_SPACING
@@ -74,7 +74,7 @@ def _row_before(days: pd.Index[Any], day: pd.Timestamp, what: str) -> int:
             f"prices: they stop on {days[position]:%Y-%m-%d}, before the period's {what} {day:%Y-%m-%d}; the"
             " last close is used. Right for a market holiday, wrong for a table cut short.",
             DataWarning,
-            stacklevel=4,
+            skip_file_prefixes=(PACKAGE,),
         )
     return position
 

@@ -111,7 +111,7 @@ def test_a_panel_of_other_labels_than_the_draws_is_refused(change, told, posteri
 
 def test_log_likelihood_is_unweighted_and_pointwise(posterior, tiny_panel):
     values = posterior.log_likelihood()
-    assert values.dims == ("chain", "draw", "period", "asset")
+    assert (values.name, values.dims) == ("log_returns", ("chain", "draw", "period", "asset"))
     missing = np.isnan(tiny_panel.history["log_returns"].to_numpy())
     assert missing.sum() > 10
     np.testing.assert_array_equal(np.isnan(values[0, 0].to_numpy()), missing)

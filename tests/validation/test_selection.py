@@ -8,6 +8,7 @@ import statsmodels.api as sm
 from bdfm import validation
 from bdfm.errors import DataError, UnknownLabelError
 from bdfm.validation import published, select_factors
+from bdfm.validation.forward import forward
 from bdfm.validation.selection import curve_p_values
 
 T, N = 360, 8
@@ -82,6 +83,22 @@ def test_without_bootstrap_samples_no_share_is_told(world):
     assert "0 %" not in found.conclusion
     assert "Chosen: market" in found._repr_html_()
     assert len(found.plot().axes) == 2
+
+
+def test_a_fold_does_not_know_the_periods_beside_it(world):
+    x, y = (table.to_numpy() for table in world)
+    folds = np.array_split(np.arange(len(y)), 3)
+    fold = folds[1]
+
+    def losses(turned: list[int]) -> np.ndarray:
+        """Losses in the fold, with the returns of some periods turned round."""
+        other = y.copy()
+        other[turned] *= -1.0
+        return forward(x[:, :1], other, ["one"], 0, folds)[1][1, fold]
+
+    np.testing.assert_array_equal(losses([fold[0] - 1, fold[-1] + 1]), losses([]))
+    assert not np.array_equal(losses([fold[0] - 2]), losses([]))  # these it knows
+    assert not np.array_equal(losses([fold[-1] + 2]), losses([]))
 
 
 def test_components_are_candidates(world):
