@@ -523,7 +523,7 @@ ENDING = re.compile(r"'s' if |\{'' if [^}]* == 1|else ''\}es?\b")
 
 
 def test_warnings_name_the_line_of_the_user():
-    """``skip_file_prefixes=(PACKAGE,)``: how many calls lie between depends on who calls, and on decorators."""
+    """``skip_file_prefixes=(PACKAGE,)``: how many calls lie between depends on callers and decorators."""
     for path in sorted(PACKAGE.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "warnings.warn":
