@@ -185,7 +185,7 @@ def test_sealed_files_of_another_hand_give_one_clear_error(spoil, load, tmp_path
     path = tmp_path / "p.nc"
     _sealed._write_sealed(path, (tmp_path / "plain.h5").read_bytes())
     with pytest.raises(FileError, match=r"p\.nc: ") as told:
-        getattr(_files, load)(path, kind="posterior")
+        getattr(_sealed, load)(path, kind="posterior")
     assert len(str(told.value)) < 600
 
 

@@ -85,7 +85,7 @@ def test_enough_is_looked_at():
     assert sum(bool(kinds) for kinds, _ in FOUND.values()) > 120
     assert FOUND["bdfm.FactorModel.from_preset"][0] == {"UnknownLabelError"}
     assert FOUND["bdfm.Posterior.model"][0] == {"FileError"}  # a cached property
-    assert FOUND["bdfm.Panel.from_prices"][0]  # a decorated classmethod
+    assert FOUND["bdfm.Forecast.from_draws"][0]  # a decorated classmethod
 
 
 def test_errors_are_found_in_code():
