@@ -370,3 +370,11 @@ def test_the_table_of_parts_has_all_kinds_and_the_presets_that_have_them():
     assert set(told) == known | empty
     for (slot, kind), names in told.items():
         assert names == {n for n, m in MODELS.items() if kind in kinds(m, slot)}, (slot, kind)
+
+
+def test_no_page_holds_a_place_for_what_is_to_come():
+    placeholder = re.compile(r"^(?:[A-Z]{3,}|.*\b(?:TO[D]O|FIX[M]E|TB[D])\b.*)$", re.MULTILINE)
+    assert placeholder.search("text\n\nDAILY\n\ntext")
+    pages = (ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md")))
+    found = {p.name: m.group() for p in pages if (m := placeholder.search(p.read_text(encoding="utf-8")))}
+    assert not found

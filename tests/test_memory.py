@@ -12,7 +12,7 @@ from bdfm import _memory
 from bdfm.data.panel import Panel
 from bdfm.data.usable import panel_bytes
 from bdfm.errors import DataError
-from bdfm.inference.choices import MOST_DRAWS, MOST_MOVED
+from bdfm.inference.choices import CHAINS, FEWEST_DRAWS, INDEPENDENT, MOST_DRAWS, MOST_MOVED, RHAT_MAX
 from bdfm.inference.engine import draws_worth, most_draws, moved_draws
 from bdfm.inference.settings import SamplerSettings
 from bdfm.model.factor_model import FactorModel
@@ -62,6 +62,7 @@ def test_an_update_of_a_large_model_takes_the_memory_of_a_fit(preset, room, smal
     coords = model.coords(panel)
     monkeypatch.setattr("bdfm.inference.engine.KEPT_BYTES", room)
     fit_keeps, moved = most_draws(model, coords, 4), moved_draws(model, coords, 4)
+    assert fit_keeps >= FEWEST_DRAWS
     if fit_keeps < MOST_DRAWS:
         assert fit_keeps - 4 <= draws_worth(moved) <= fit_keeps
     else:
@@ -71,6 +72,22 @@ def test_an_update_of_a_large_model_takes_the_memory_of_a_fit(preset, room, smal
     for update in (False, True):
         memory.check_fit(model, panel, SamplerSettings(chains=4), update=update)
     assert (checked[1] <= checked[0]) is (fit_keeps < MOST_DRAWS)
+
+
+@pytest.mark.parametrize(("n_factors", "most"), [(7, 110), (20, 85)])
+def test_draws_of_the_daily_model_are_moved_up_to_the_assets_that_pages_name(n_factors, most):
+    """Enough draws for R-hat of 1.01: fewer, and an update begins with chains."""
+    model = FactorModel.from_preset("daily").model_copy(update={"n_factors": n_factors})
+
+    def enough(n_assets):
+        panel = Panel.from_arrays(
+            np.zeros((1000, n_assets)), asset_class=["stock"] * n_assets, settings=model.panel
+        )
+        kept = 2 * moved_draws(model, model.coords(panel), CHAINS)
+        return kept >= MOST_MOVED or RHAT_MAX - 1 >= INDEPENDENT / (CHAINS * kept)
+
+    assert enough(most)
+    assert not enough(most + 15)
 
 
 def test_what_does_not_fit_is_refused_before_it_begins(small_preset, random_draws, monkeypatch):

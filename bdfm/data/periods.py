@@ -69,6 +69,14 @@ def trading_days_between(one: pd.Timestamp, other: pd.Timestamp, known: pd.Datet
     return pd.DatetimeIndex(there.append(later[~_are_closed(later, _CLOSED)]))
 
 
+def one_market_day(one: pd.Timestamp, other: pd.Timestamp) -> bool:
+    """Whether two days have the same closes: only weekends and New York's holidays lie between.
+
+    A Friday the 29th and the month's end on Saturday the 30th are one.
+    """
+    return trading_days_between(one, other, pd.DatetimeIndex([min(one, other)])).empty
+
+
 def _are_closed(days: pd.DatetimeIndex, rules: tuple[Holiday, ...]) -> np.ndarray:
     """Which days (day) are holidays by these rules."""
     closed = [x for year in days.year.unique() for x in _holidays(int(year), rules)]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from bdfm import _checks
 from bdfm._reading import counted
 from bdfm.data.panel import Panel
-from bdfm.errors import BdfmError, DataError, FileError
+from bdfm.data.periods import NEAR_DAYS, one_market_day
+from bdfm.errors import DataError, FileError, ModelError
 from bdfm.model.factor_model import FactorModel
 from bdfm.names import PERIOD, POSTERIOR_FILE, SUMMARY_FILE
 from bdfm.posterior.posterior import Posterior
@@ -21,6 +24,7 @@ from bdfm.report.run_file import RunFile
 # In a row: probabilities of m6 were then 1.8 times as far from a cold fit's as two of these are apart
 # (docs/scale.md, "Updates").
 MANY_UPDATES: Final = 10
+MOST_BACK: Final = 13  # periods; a year of four-week months
 
 
 def earlier_month(
@@ -30,7 +34,8 @@ def earlier_month(
 
     Periods of four weeks that end on a Monday share no return with those that end on the Tuesday after: all
     returns change from one day to the next, and only one in a hundred from one period to the next. So it is
-    the latest month that ends where a period of the panel ends; where there is none, the latest of all.
+    the latest month that ends where one of the panel's last ``MOST_BACK`` periods ends; where there is none,
+    the latest of all. Months that had not converged are taken where there are no others.
 
     Parameters
     ----------
@@ -55,28 +60,62 @@ def earlier_month(
     """
     folder = _checks.path_of(folder, what="folder")
     _checks.existing_folder(folder, what="warm_from", hint="Give the folder that a run or forecast wrote.")
+    return _nearest(folder, model, panel, leave_out)[0]
+
+
+def _nearest(
+    folder: Path, model: FactorModel, panel: Panel, leave_out: Path | None
+) -> tuple[Path, Posterior]:
+    """The nearest month of a folder, and its posterior."""
     months = [m for m in months_in(folder) if leave_out is None or m.resolve() != leave_out.resolve()]
-    known: list[tuple[bool, pd.Timestamp, str, Path]] = []
-    for month in months:
-        origin = _origin(month)
-        if origin < panel.origin:
-            known.append((_ends_with_a_period(origin, panel), origin, month.name, month))
+    known = [m for m in map(_Month.read, months) if m.origin < panel.origin]
     if not known:
         raise DataError(
             f"warm_from: {folder} holds {counted(len(months), 'month')}, and none before the origin"
             f" {panel.origin:%Y-%m-%d}. Fit without it, or name the folder of a month."
         )
     refused: list[str] = []
-    for *_, month in sorted(known, reverse=True):
+    for month in sorted(known, key=lambda m: m.nearness(panel), reverse=True):
+        if month.model not in (None, model.name):  # without its posterior, which may be large
+            refused.append(f"{month.folder.name}: it is of model {month.model!r}, not {model.name!r}.")
+            continue
+        posterior = Posterior.load(month.folder)
         try:
-            check_earlier(Posterior.load(month).as_earlier().before, model, panel, "gibbs")
-        except FileError:
-            raise
-        except BdfmError as error:
-            refused.append(f"{month.name}: {str(error).removeprefix('warm_from: ')}")
+            check_earlier(posterior.as_earlier().before, model, panel, "gibbs")
+        except (DataError, ModelError) as error:
+            refused.append(f"{month.folder.name}: {str(error).removeprefix('warm_from: ')}")
         else:
-            return month
+            return month.folder, posterior
     raise DataError(f"warm_from: no month in {folder} can be moved on. The nearest, {refused[0]}")
+
+
+class _Month(NamedTuple):
+    """What the summary of a month says of it; its model is None where it has none."""
+
+    folder: Path
+    origin: pd.Timestamp
+    model: str | None
+    converged: bool
+
+    @classmethod
+    def read(cls, folder: Path) -> _Month:
+        """The month in a folder of results."""
+        path = folder / SUMMARY_FILE
+        summary = read_summary(path)
+        if summary is None:
+            return cls(folder, Posterior.load(folder).panel.origin, None, True)
+        model, verdict = summary.get("model"), summary.get("diagnostics")
+        return cls(
+            folder,
+            _checks.as_date(summary.get("origin"), where=f"{path}: origin"),
+            model if isinstance(model, str) else None,
+            not isinstance(verdict, dict) or verdict.get("converged") is not False,
+        )
+
+    def nearness(self, panel: Panel) -> tuple[bool, bool, pd.Timestamp, str]:
+        """What the nearest one has most of."""
+        back = _periods_back(self.origin, panel)
+        return self.converged, back is not None and back <= MOST_BACK, self.origin, self.folder.name
 
 
 def months_in(folder: Path) -> list[Path]:
@@ -96,17 +135,20 @@ def start_of(
     if folder.resolve() == out.resolve():
         raise DataError(f"{where}: {folder} is the folder of the results too. Give another one.")
     if months_in(folder):
-        month = earlier_month(folder, model, panel, leave_out=out)
-        run = run.model_copy(update={"warm_from": run.warm_from / month.name})
-        folder = month
+        month, posterior = _nearest(folder, model, panel, out)
+        return run.model_copy(update={"warm_from": run.warm_from / month.name}), posterior
+    if folder.name != POSTERIOR_FILE and os.path.isdir(folder) and not _checks.there(folder / POSTERIOR_FILE):
+        raise FileError(
+            f"{where}: {folder} holds no posterior, nor a month that has one. Give the folder of an earlier"
+            " forecast, or leave it out for the first one."
+        )
     return run, Posterior.load(folder)
 
 
 def start_in_words(earlier: Earlier, panel: Panel) -> str:
     """From which origin draws go on to a panel, whether that is far, and how often they did before."""
-    origin = earlier.origin
-    text = f"Draws go on from those of {origin:%Y-%m-%d}"
-    if origin == panel.origin or _ends_with_a_period(origin, panel):
+    text = f"Draws go on from those of {earlier.origin:%Y-%m-%d}"
+    if _periods_back(earlier.origin, panel) is not None:
         text += "."
     else:
         text += (
@@ -115,19 +157,15 @@ def start_in_words(earlier: Earlier, panel: Panel) -> str:
         )
     if earlier.updates >= MANY_UPDATES:
         text += (
-            f" These are of {earlier.updates} updates in a row, over which what is slow adds up: fit cold."
+            f" They are of {earlier.updates} updates in a row, over which what is slow adds up: leave out"
+            " --warm-from (warm_from) now and then."
         )
     return text
 
 
-def _ends_with_a_period(origin: pd.Timestamp, panel: Panel) -> bool:
-    """Whether one of the periods up to a panel's origin ends on a day."""
-    return bool((panel.history[PERIOD].to_numpy() == origin.to_datetime64()).any())
-
-
-def _origin(month: Path) -> pd.Timestamp:
-    """Origin of a month, by its summary where there is one."""
-    summary = read_summary(month / SUMMARY_FILE)
-    if summary is None:
-        return Posterior.load(month).panel.origin
-    return _checks.as_date(summary.get("origin"), where=f"{month / SUMMARY_FILE}: origin")
+def _periods_back(origin: pd.Timestamp, panel: Panel) -> int | None:
+    """How many periods before a panel's origin a day lies; None where none of them ends on its prices."""
+    ends = pd.DatetimeIndex(panel.history[PERIOD].to_numpy())
+    near: list[int] = np.flatnonzero(np.abs((ends - origin).days) <= NEAR_DAYS).tolist()
+    found = [k for k in near if one_market_day(ends[k], origin)]
+    return None if not found else len(ends) - 1 - max(found)

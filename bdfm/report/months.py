@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -196,9 +197,11 @@ def _task(path: Path) -> _Task:
 def _waves(tasks: Sequence[_Task]) -> Iterator[list[_Task]]:
     """Tasks in groups, each of which may run at once; those that go on from others come after these."""
     made = {t.out.resolve(): t.path for t in tasks}
+    around = Counter(folder.parent for folder in made)
     for task in tasks:
-        others = {t.out.resolve().parent for t in tasks if t is not task}
-        if task.source in others and not os.path.exists(task.source / POSTERIOR_FILE):
+        if task.source is None or os.path.exists(task.source / POSTERIOR_FILE):
+            continue
+        if around[task.source] > (task.out.resolve().parent == task.source):
             raise DataError(
                 f"run: {task.path} goes on from a month in {task.source} (warm_from), where other months of"
                 " this list are written. Name the month, or run it alone."

@@ -60,6 +60,7 @@ MODULES = {
     "bdfm.ledger.ledger": "Ledger",
     "bdfm.ledger.track": "Track: what came of a ledger's months",
     "bdfm.exposures.plots": "Pictures of exposures",
+    "bdfm.report.earlier": "The month to go on from",
     "bdfm.report.page": "The report's page",
     "bdfm.scoring.scores": "Scores",
     "bdfm.scoring.joint": "Scores of joint forecasts",

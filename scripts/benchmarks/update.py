@@ -110,7 +110,8 @@ def main(
         spec = spec.model_copy(update={"n_factors": factors})
     settings = bdfm.SamplerSettings(max_rhat=rhat, min_ess=ess)
     day = pd.offsets.BDay()
-    period = day if spec.panel.period == "day" else pd.Timedelta(days=spec.panel.period)
+    known = {"day": day, "month": pd.DateOffset(months=1)}
+    period = known.get(spec.panel.period) or pd.Timedelta(days=spec.panel.period)
     step, back = {"period": (period, period), "day": (day, day), "evening": (day, period)}[by]
     table, members = bdfm.read_prices(prices), bdfm.read_universe(universe)
     calendar = None if earnings is None else bdfm.read_earnings(earnings)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+import xarray as xr
 from months import small_market
 
+from bdfm.data.periods import period_edges
 from bdfm.errors import DataError, FileError
 from bdfm.inference.settings import SamplerSettings
 from bdfm.names import POSTERIOR_FILE, SUMMARY_FILE
 from bdfm.posterior.fit import fit
 from bdfm.posterior.posterior import Posterior
-from bdfm.report.earlier import earlier_month, months_in, start_in_words
+from bdfm.report.earlier import _periods_back, earlier_month, months_in, start_in_words
 
 SETTINGS = SamplerSettings(engine="gibbs", draws=10, tune=10, chains=1)
 DAY = pd.Timedelta(days=1)
@@ -33,12 +36,12 @@ def world(tmp_path_factory):
 def month(world, tmp_path):
     """Maker of a month that lies so many days before the new one."""
 
-    def make(days_before, name=""):
+    def make(days_before, name="", **said):
         origin = world[1].origin - days_before * DAY
         folder = tmp_path / (name or f"{origin:%Y-%m-%d}")
         folder.mkdir()
         shutil.copy(world[2], folder / POSTERIOR_FILE)
-        (folder / SUMMARY_FILE).write_text(json.dumps({"origin": f"{origin:%Y-%m-%d}"}))
+        (folder / SUMMARY_FILE).write_text(json.dumps({"origin": f"{origin:%Y-%m-%d}", **said}))
         return folder
 
     return make
@@ -46,7 +49,7 @@ def month(world, tmp_path):
 
 def test_whole_periods_come_before_the_shortest_way(world, month, tmp_path):
     model, panel, _ = world
-    day, four, eight, _, _ = (month(d) for d in (1, 28, 56, 29, -1))
+    day, four, eight, _, _ = (month(d) for d in (1, 28, 56, 31, -1))
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes.txt").write_text("not a month")
     assert earlier_month(tmp_path, model, panel) == four
@@ -54,6 +57,48 @@ def test_whole_periods_come_before_the_shortest_way(world, month, tmp_path):
     shutil.rmtree(four)
     shutil.rmtree(eight)
     assert earlier_month(tmp_path, model, panel) == day
+
+
+def test_a_month_that_had_not_converged_is_the_last_choice(world, month, tmp_path):
+    model, panel, _ = world
+    known = {"diagnostics": {"converged": True}}
+    settled = month(1, **known)
+    poor = month(28, diagnostics={"converged": False})
+    assert earlier_month(tmp_path, model, panel) == settled
+    shutil.rmtree(settled)
+    assert earlier_month(tmp_path, model, panel) == poor
+
+
+def test_a_month_long_ago_is_no_short_way(world, month, tmp_path):
+    model, panel, _ = world
+    near, far = month(13 * 28), month(14 * 28)
+    day = month(1)
+    assert earlier_month(tmp_path, model, panel) == near
+    shutil.rmtree(near)
+    assert earlier_month(tmp_path, model, panel) == day
+    shutil.rmtree(day)
+    assert earlier_month(tmp_path, model, panel) == far
+
+
+@pytest.mark.parametrize(
+    ("period", "origin", "before", "back"),
+    [
+        ("month", "2022-05-31", "2022-04-29", 1),  # the month ends on a Saturday
+        ("month", "2022-05-31", "2022-04-28", None),
+        ("month", "2022-05-31", "2022-03-31", 2),
+        (28, "2022-05-13", "2022-04-14", 1),  # Good Friday after it
+        (28, "2022-05-13", "2022-04-13", None),
+        (28, "2022-05-12", "2022-04-13", None),
+        ("day", "2022-05-09", "2022-05-08", 1),  # a Sunday
+        ("day", "2022-05-09", "2022-05-06", 1),
+        ("day", "2022-05-09", "2022-05-05", 2),
+    ],
+)
+def test_periods_back_count_days_with_prices(period, origin, before, back):
+    n_past = 60
+    ends = period_edges(pd.Timestamp(origin), period=period, n_past=n_past, n_future=1)[1 : n_past + 1]
+    history = xr.Dataset(coords={"period": ends})
+    assert _periods_back(pd.Timestamp(before), SimpleNamespace(history=history)) == back
 
 
 def test_a_month_of_the_same_day_is_none_to_go_on_from(world, month, tmp_path):
@@ -78,6 +123,9 @@ def test_another_model_is_passed_over_and_told(world, month, tmp_path):
     other = model.model_copy(update={"name": "other"})
     with pytest.raises(DataError, match=r"nearest, 2021-01-01: the earlier posterior is of model 'tiny'"):
         earlier_month(tmp_path, other, panel)
+    (month(14, model="tiny") / POSTERIOR_FILE).write_bytes(b"not looked at")
+    with pytest.raises(DataError, match=r"2021-01-01: the earlier posterior is of model 'tiny'"):
+        earlier_month(tmp_path, other, panel)
 
 
 def test_folders_and_files_that_are_no_choice(world, month, tmp_path):
@@ -98,7 +146,7 @@ def test_folders_and_files_that_are_no_choice(world, month, tmp_path):
 
 def test_a_far_start_is_told(world):
     panel, start = world[1], Posterior.load(world[2]).as_earlier()
-    for days, far in ((0, False), (28, False), (28 * 30, False), (1, True), (27, True), (28 * 60, True)):
+    for days, far in ((0, False), (28, False), (28 * 30, False), (1, True), (25, True), (28 * 60, True)):
         told = start_in_words(start._replace(origin=panel.origin - days * DAY), panel)
         assert ("chains may have to take over" in told) == far
         assert "in a row" not in told

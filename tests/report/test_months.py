@@ -101,7 +101,9 @@ def test_a_folder_in_which_others_are_written_names_no_month(month, tmp_path):
     with pytest.raises(DataError, match=r"two\.toml goes on from a month in .* Name the month, or run it"):
         run_months(paths, check=True)
     found = run_months(paths[1:], check=True)  # alone, without a month beside it
-    assert "posterior.nc" in found[0].error
+    assert "holds no posterior, nor a month that has one" in found[0].error
+    (tmp_path / "posterior.nc").write_bytes(b"of a month, beside which others are written")
+    assert "holds no posterior" not in run_months(paths, check=True)[1].error
 
 
 def test_what_would_overwrite_or_is_not_there_is_refused_before_the_first(month, tmp_path):
