@@ -109,7 +109,7 @@ FACTOR_DOORS = {
 }
 ACCEPTING = {  # say how to accept
     *("TimeSeriesEstimator", "CrossSectionalEstimator", "InstrumentedEstimator"),
-    "ExposureData",
+    *("ExposureData", "ExposureEstimator", "exposures_risk", "exposures_volatility"),
 }
 # of a posterior's own panel; of factors, which is another door; one filter, of any numbers
 OTHERS = {"BayesianEstimator", "compounded", "kalman_betas"}
