@@ -19,10 +19,10 @@ from bdfm.backtest.significance import (
     CONFIDENCE,
     Difference,
     diebold_mariano,
+    freedom,
     model_confidence_set,
     that_share_a_day,
     usual_block,
-    usual_lags,
 )
 from bdfm.errors import DataError
 from bdfm.forecast.forecast import N_RANKS
@@ -109,8 +109,12 @@ class Scoreboard:
         return table.sort_values("score", kind="stable")
 
     def _test(self, differences: Floats) -> Difference:
-        lags = usual_lags(len(differences), self.sharing) if self._n_lags is None else self._n_lags
-        return diebold_mariano(differences, n_lags=lags)
+        return diebold_mariano(differences, n_lags=self._n_lags, sharing=self.sharing)
+
+    @property
+    def freedom(self) -> int:
+        """Degrees of freedom of the errors of mean differences over all origins."""
+        return freedom(len(self.origins), self.sharing, self._n_lags)
 
     @cached_property
     def pairs(self) -> pd.DataFrame:
