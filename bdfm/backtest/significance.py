@@ -128,7 +128,8 @@ def model_confidence_set(
         Of the bootstrap, and its number of samples.
     n_block
         Origins in a block on average; n^(1/3) unless given. Where periods overlap, give at least the number
-        of origins that share a day.
+        of origins that share a day: the set is too narrow all the same. Of two forecasters alike one was left
+        out in 19 to 36 % of 150 simulations (30 to 120 origins, 4 or 20 of which share a day) instead of 10 %.
 
     Examples
     --------

@@ -24,7 +24,7 @@ from bdfm.backtest import (
     walk_forward,
 )
 from bdfm.backtest.page import texts
-from bdfm.backtest.significance import that_share_a_day
+from bdfm.backtest.significance import freedom, that_share_a_day
 from bdfm.backtest.simple import EWMA, EqualFifths
 from bdfm.errors import DataError, DataWarning, UnknownLabelError
 
@@ -221,6 +221,20 @@ def test_origins_that_share_days_are_not_counted_as_independent(run):
     assert compare([dense, other], n_lags=1).pairs["se"].iloc[0] == pytest.approx(
         diebold_mariano(gap, n_lags=1).se
     )
+    bars = found.plot_differences().data[0]
+    half = stats.t.ppf(0.975, found.freedom) * found.table["se"].iloc[-1] * 1e5
+    assert (bars.x[1] - bars.x[0]) / 2 == pytest.approx(half)
+    assert "Periods overlap: it may leave out" in found.verdict
+    yearly = replace(run, results=[
+        x.assign_attrs(origin=f"{o:%Y-%m-%d}", end=f"{o + pd.Timedelta(days=360):%Y-%m-%d}")
+        for x, o in zip(run.results, weekly, strict=True)
+    ])  # fmt: skip
+    worse = replace(yearly, manifest=other.manifest)
+    worse.__dict__["scores"] = other.scores
+    untold = compare([yearly, worse], reference="naive")
+    n = len(gap)
+    assert f"from {n} origins, {n} of which share a day: an error and a test need {2 * n}," in untold.verdict
+    assert untold.confidence_set.isna().all()
     blocks = model_confidence_set(found.losses, seed=1, n_block=4)
     pd.testing.assert_series_equal(found.confidence_set, blocks)
     with pytest.warns(DataWarning, match=r"forecasts begin before another one ends .* too narrow"):
@@ -247,6 +261,7 @@ def test_the_error_of_few_cosines():
         parts.append(sum(a * b for a, b in zip(wave, x, strict=True)) ** 2 / 37)
     assert found.se == pytest.approx(np.sqrt(np.mean(parts) / 37))
     assert found.p_value == pytest.approx(2 * stats.t.sf(found.mean / found.se, 3))
+    assert freedom(1000, 2) == 39  # not 250, whose fastest waves are no mean's
     assert diebold_mariano(x, sharing=6, n_lags=2) == diebold_mariano(x, n_lags=2)
     assert diebold_mariano(x, sharing=1) == diebold_mariano(x)
     untold = diebold_mariano(x, sharing=19)
