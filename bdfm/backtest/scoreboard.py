@@ -78,8 +78,8 @@ class Scoreboard:
     def confidence_set(self) -> pd.Series[float]:
         """P-value (forecaster) in the model confidence set; above 0.1: among the best with 90 % certainty.
 
-        Where periods overlap it is too narrow, whatever the blocks: of two forecasters alike one was left out in
-        a fifth to a third of simulations, not in a tenth.
+        Where periods overlap it is too narrow, whatever the blocks: of two forecasters alike one was left out
+        in a fifth to a third of simulations, not in a tenth.
         """
         if len(self.origins) < self._fewest:
             return pd.Series(np.nan, index=list(self.names))

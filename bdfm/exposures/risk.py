@@ -192,7 +192,7 @@ def exposures_volatility(
     That of ``exposures_risk`` of the day before, on days after which every held asset has one; the others
     are not in the result. Parameters as there.
 
-    ``exposures``, ``returns``, ``weights``, ``half_life_days`` and ``accept`` are those of ``exposures_risk``.
+    ``exposures``, ``returns``, ``weights``, ``half_life_days``, ``accept`` are those of ``exposures_risk``.
 
     Raises ``DataError`` for several portfolios, returns that do not cover its assets, or that a rule of
     ``bdfm.data.doubts`` refuses.
