@@ -65,8 +65,8 @@ def diebold_mariano(differences: Floats, *, n_lags: int | None = None, sharing: 
     Where periods overlap, differences of neighbours are alike for as long as they share days, and Bartlett's
     kernel counts too little of it: of differences that mean nothing it rejected 16 % at the level of 5 %
     (30 origins, four of which share a day) to 50 % (20 do). There the variance is the mean square of
-    n / (2 sharing) cosines of the differences, at most 0.4 n^(2/3), and the t distribution has as many degrees
-    of freedom (Lazarus, Lewis, Stock and Watson 2018): it rejects 5 to 7 %.
+    n / (2 sharing) cosines of the differences, at most 0.4 n^(2/3), and the t distribution has as many
+    degrees of freedom (Lazarus, Lewis, Stock and Watson 2018): it rejects 5 to 7 %.
 
     Parameters
     ----------

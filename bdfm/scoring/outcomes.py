@@ -29,9 +29,9 @@ N_LOOKED_AT: Final = 1_000  # draws that a spread is taken of
 def check_unit(came: Floats, spread: Floats, *, where: str) -> None:
     """Raise ``DataError`` where returns that came (...) are in another unit than their forecasts.
 
-    ``spread`` is about the sd of each under its forecast. Percent and prices are told by their size, in itself
-    and in these, so that a crash is no doubt, nor is a forecast that was wrong; gross returns are near 1, and
-    none is a loss.
+    ``spread`` is about the sd of each under its forecast. Percent and prices are told by their size, in
+    itself and in these, so that a crash is no doubt, nor is a forecast that was wrong; gross returns are near
+    1, and none is a loss.
     """
     if len(came) < FEWEST:
         return
@@ -44,9 +44,9 @@ def check_unit(came: Floats, spread: Floats, *, where: str) -> None:
         more = ", and none is a loss" if gross else ""
         like = "gross returns, 1 + r" if gross else "percent or prices"
         raise DataError(
-            f"{where}: returns that came have a median {seen}, {ratio:.0f} times the sd of the forecast{more}."
-            f" They look like {like}, read as decimals. Give simple returns, 0.01 for 1 %; if they are right,"
-            " leave these forecasts out."
+            f"{where}: returns that came have a median {seen}, {ratio:.0f} times the sd of the"
+            f" forecast{more}. They look like {like}, read as decimals. Give simple returns, 0.01 for 1 %; if"
+            " they are right, leave these forecasts out."
         )
 
 
