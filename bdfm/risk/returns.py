@@ -163,7 +163,7 @@ def compounded(
     if late and edges[1] > first:
         warnings.warn(
             f"{where}: the table begins on {table.index[0]:%Y-%m-%d}, after the first of"
-            f" {len(ends)} periods (ending {ends[0]:%Y-%m-%d}) does, which is shorter than the others. Give a"
+            f" the periods (ending {ends[0]:%Y-%m-%d}) does, which is shorter than the others. Give a"
             " longer table, or leave that period out.",
             DataWarning,
             skip_file_prefixes=(PACKAGE,),
