@@ -53,6 +53,25 @@ def long_run_variance(values: Floats, lags: int | None = None) -> float:
     return max(total, 0.0)
 
 
+def overlapping_freedom(n: int, sharing: int) -> int:
+    """Cosines that the error of a mean over ``n`` origins rests on, ``sharing`` of which share a day.
+
+    So few that the slowest of them is slower than what the origins share; 0 where none is.
+    """
+    return min(n // (2 * sharing), int(0.4 * n ** (2 / 3)))
+
+
+def cosine_variance(values: Floats, n_cosines: int) -> float:
+    """Long-run variance of a series (time,) by the mean square of its first cosine transforms.
+
+    Lazarus, Lewis, Stock and Watson (2018), J. Business & Economic Statistics 36, 541-559: a mean over its
+    error then follows a t distribution of ``n_cosines`` degrees of freedom.
+    """
+    n = len(values)
+    waves = np.cos(np.pi * np.outer(np.arange(1, n_cosines + 1), np.arange(n) + 0.5) / n)
+    return float(np.square(waves @ (values - values.mean())).mean() * 2 / n)
+
+
 def mean_error(values: Floats) -> float:
     """Standard error of a mean over time; 0 for a constant, NaN of fewer than 3 that are known."""
     x = values[np.isfinite(values)]

@@ -24,7 +24,7 @@ from bdfm.backtest.protocol import (
     check_made,
 )
 from bdfm.backtest.run import Run
-from bdfm.backtest.significance import Difference, diebold_mariano, usual_lags
+from bdfm.backtest.significance import Difference, diebold_mariano
 from bdfm.backtest.stretches import SequentialForecaster, stretch_length, way_to
 from bdfm.backtest.walk import origin_seed
 from bdfm.data.periods import Period, period_edges
@@ -151,4 +151,4 @@ def lateness(run: Run, late: Run) -> Difference:
     """
     found = compare([run, late], reference=run.name)
     later = (found.losses.iloc[:, 1] - found.losses.iloc[:, 0]).to_numpy()
-    return diebold_mariano(later, n_lags=usual_lags(len(later), found.sharing))
+    return diebold_mariano(later, sharing=found.sharing)

@@ -54,7 +54,8 @@ def compare(
         returns jointly, ``energy_score``, ``variogram_score`` or ``dawid_sebastiani_score``
         (``bdfm.scoring.joint``). Lower is better in all.
     n_lags
-        See ``diebold_mariano``. Where periods overlap, as many as origins share a day, unless given.
+        See ``diebold_mariano``. Where periods overlap and it is not given, errors rest on few cosines; there
+        are none where fewer than two origins come on each that share a day.
     seed
         Of the bootstrap of the model confidence set.
 

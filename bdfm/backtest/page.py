@@ -76,7 +76,7 @@ def differences(scores: Scoreboard) -> Figure:
     table, unit = scores.table.iloc[::-1], unit_of(scores.score)
     figure = _figure(110 + _ROW * len(table), showlegend=False)
     names = [escape(str(n)) for n in table.index]
-    t = max(len(scores.origins) - 1, 1)
+    t = max(scores.freedom, 1)
     for level, width in ((0.95, 2), (0.9, 6)):
         reach = stdtrit(t, (1 + level) / 2) * table["se"].fillna(0).to_numpy() / unit.size
         for name, centre, half in zip(names, table["difference"] / unit.size, reach, strict=True):

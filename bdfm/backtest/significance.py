@@ -11,7 +11,13 @@ from scipy.special import stdtr
 from bdfm import _checks
 from bdfm._optional import optional
 from bdfm._seeds import either_seed
-from bdfm._statistics import MIN_ORIGINS, long_run_variance, newey_west_lags
+from bdfm._statistics import (
+    MIN_ORIGINS,
+    cosine_variance,
+    long_run_variance,
+    newey_west_lags,
+    overlapping_freedom,
+)
 from bdfm._strict import strict
 from bdfm.backtest.protocol import Floats
 
@@ -28,9 +34,9 @@ def that_share_a_day(origins: pd.DatetimeIndex, ends: pd.DatetimeIndex) -> int:
     return int(later.max()) if len(later) and later.max() > 1 else 0
 
 
-def usual_lags(n: int, sharing: int) -> int:
-    """Lags that errors of means over ``n`` origins count, ``sharing`` of which share a day."""
-    return max(newey_west_lags(n), sharing)
+def freedom(n: int, sharing: int = 0, n_lags: int | None = None) -> int:
+    """Degrees of freedom of the t distribution behind a test of ``diebold_mariano``."""
+    return n - 1 if sharing < 2 or n_lags is not None else overlapping_freedom(n, sharing)
 
 
 def usual_block(n: int, sharing: int = 0) -> int:
@@ -49,25 +55,33 @@ class Difference(NamedTuple):
 
 
 @strict
-def diebold_mariano(differences: Floats, *, n_lags: int | None = None) -> Difference:
+def diebold_mariano(differences: Floats, *, n_lags: int | None = None, sharing: int = 0) -> Difference:
     """Test of Diebold and Mariano (1995) that two forecasters score alike.
 
     The variance of the mean difference counts autocorrelation up to ``n_lags`` by Bartlett's kernel (Newey
     and West 1987); the statistic is compared to a t distribution of n - 1 degrees of freedom, since origins
     are few (Harvey, Leybourne and Newbold 1997).
 
+    Where periods overlap, differences of neighbours are alike for as long as they share days, and Bartlett's
+    kernel counts too little of it: of differences that mean nothing it rejected 16 % at the level of 5 %
+    (30 origins, four of which share a day) to 50 % (20 do). There the variance is the mean square of
+    n / (2 sharing) cosines of the differences, at most 0.4 n^(2/3), and the t distribution has as many
+    degrees of freedom (Lazarus, Lewis, Stock and Watson 2018): it rejects 5 to 7 %.
+
     Parameters
     ----------
     differences
         (origin,) differences of two scores, in order of time.
     n_lags
-        Lags; floor(4 (n / 100)^(2/9)) unless given. Where periods overlap, give at least the number of
-        origins that share a day.
+        Lags; floor(4 (n / 100)^(2/9)) unless given, which takes the kernel whatever ``sharing`` is.
+    sharing
+        Most origins whose periods share a day; 0 or 1 where none do.
 
     Returns
     -------
     Difference
-        NaN errors with fewer than eight origins; a p-value of 1 where there is no difference at all.
+        NaN errors with fewer than eight origins, or fewer than two for each of those that share a day: then
+        nobody can tell. A p-value of 1 where there is no difference at all.
 
     Examples
     --------
@@ -84,10 +98,16 @@ def diebold_mariano(differences: Floats, *, n_lags: int | None = None) -> Differ
         return Difference(mean, float("nan"), float("nan"), n)
     if np.ptp(d) < 1e-15:
         return Difference(mean, 0.0, 1.0 if abs(mean) < 1e-15 else 0.0, n)
-    lags = newey_west_lags(n) if n_lags is None else n_lags
-    lags = min(_checks.at_least(lags, 0, what="n_lags", where="compare"), n - 1)
-    se = float(np.sqrt(long_run_variance(d, lags) / (n - 1)))
-    return Difference(mean, se, float(2 * stdtr(n - 1, -abs(mean) / se)), n)
+    free = freedom(n, _checks.at_least(sharing, 0, what="sharing", where="compare"), n_lags)
+    if free < 1:
+        return Difference(mean, float("nan"), float("nan"), n)
+    if free < n - 1:
+        se = float(np.sqrt(cosine_variance(d, free) / n))
+    else:
+        lags = newey_west_lags(n) if n_lags is None else n_lags
+        lags = min(_checks.at_least(lags, 0, what="n_lags", where="compare"), n - 1)
+        se = float(np.sqrt(long_run_variance(d, lags) / (n - 1)))
+    return Difference(mean, se, float(2 * stdtr(free, -abs(mean) / se)), n)
 
 
 @either_seed
@@ -108,7 +128,8 @@ def model_confidence_set(
         Of the bootstrap, and its number of samples.
     n_block
         Origins in a block on average; n^(1/3) unless given. Where periods overlap, give at least the number
-        of origins that share a day.
+        of origins that share a day: the set is too narrow all the same. Of two forecasters alike one was left
+        out in 19 to 36 % of 150 simulations (30 to 120 origins, 4 or 20 of which share a day), not in 10 %.
 
     Examples
     --------

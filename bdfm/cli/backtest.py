@@ -225,11 +225,11 @@ def baselines() -> None:
 def _show_run(run: Run) -> None:
     from bdfm import _checks
     from bdfm._statistics import with_error
-    from bdfm.backtest.significance import diebold_mariano, usual_lags
+    from bdfm.backtest.significance import diebold_mariano
 
     scores = run.scores
     rps = scores["rps"].to_numpy()
-    error = diebold_mariano(rps - rps.mean(), n_lags=usual_lags(len(rps), run.sharing)).se
+    error = diebold_mariano(rps - rps.mean(), sharing=run.sharing).se
     mean = with_error(rps.mean(), error, "{:.5f}".format)
     out.print(
         f"{run.name}: RPS {mean} over {counted(len(scores), 'origin')};"

@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bdfm import _checks
+from bdfm._optional import optional
 from bdfm._reading import PACKAGE, counted
 from bdfm._seeds import either_seed
 from bdfm._statistics import MIN_ORIGINS
@@ -117,6 +118,7 @@ class Comparison:
             raise DataError(
                 f"comparison: {counted(len(losses), 'day')}; a confidence set needs {MIN_ORIGINS}."
             )
+        optional("arch.bootstrap", what="confidence set of methods")  # an extra of exposures here
         block = int(np.sqrt(len(losses)))  # errors of neighbouring days are alike
         p = model_confidence_set(losses, seed=seed, n_bootstrap=N_BOOTSTRAP, n_block=block)
         return pd.DataFrame({"p_value": p, "included": p > size}).rename_axis("method")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,7 +39,9 @@ MAX_SILENT_DAYS: Final = 21  # without a return, after which an asset is not ali
 _SMOOTHED: Final = "_smoothed"
 
 
-def _errors(exposures: Exposures, returns: pd.DataFrame) -> tuple[Floats, NDArray[np.bool_], Floats, Floats]:
+def _errors(
+    exposures: Exposures, returns: pd.DataFrame, accept: Collection[str] | None
+) -> tuple[Floats, NDArray[np.bool_], Floats, Floats]:
     """Errors of one-step prediction and who is alive (day, asset), factors (day, factor) and exposures."""
     where = f"{exposures.method} exposures in use"
     if exposures.method.endswith(_SMOOTHED):
@@ -55,7 +58,8 @@ def _errors(exposures: Exposures, returns: pd.DataFrame) -> tuple[Floats, NDArra
             f"{where}: no returns on {len(missing)} of their days"
             f" ({_checks.first(f'{d:%Y-%m-%d}' for d in missing)}). Give returns of the same days."
         )
-    doubt_returns(simple_of_logs(table.loc[days, exposures.assets]))
+    if accept is not None:
+        doubt_returns(simple_of_logs(table.loc[days, exposures.assets]), accept=accept)
     r = table.loc[days, exposures.assets].to_numpy(dtype=float)
     d = exposures.dataset
     b, a = d[EXPOSURES].to_numpy(), d[INTERCEPT].to_numpy()
@@ -92,6 +96,7 @@ def exposures_risk(
     *,
     day: object | None = None,
     half_life_days: float = HALF_LIFE_DAYS,
+    accept: Collection[str] | None = (),
 ) -> RiskModel:
     """Risk model of the day after a day: exposures of that day, recent variances (eq. E22).
 
@@ -110,6 +115,9 @@ def exposures_risk(
         Last day used; the last of the exposures unless given.
     half_life_days
         Days after which a square counts half.
+    accept
+        Doubts about the returns that are right all the same, such as those that ``ExposureData`` accepted,
+        as ``RULE`` or ``RULE:ASSET``; see ``bdfm.data.doubts``. None where they were examined before.
 
     Returns
     -------
@@ -119,7 +127,8 @@ def exposures_risk(
     Raises
     ------
     DataError
-        Smoothed exposures, days without returns, a day before the exposures, no asset alive.
+        Smoothed exposures, days without returns, a day before the exposures, no asset alive; what a rule of
+        ``bdfm.data.doubts`` refuses.
 
     Examples
     --------
@@ -146,7 +155,7 @@ def exposures_risk(
         raise DataError(
             f"{where}: {n} days up to {last:%Y-%m-%d}, from {days[0]:%Y-%m-%d} on. Choose a later day."
         )
-    errors, living, factors, b = (x[:n] for x in _errors(exposures, returns))
+    errors, living, factors, b = (x[:n] for x in _errors(exposures, returns, accept))
     alive = living[-1] & np.isfinite(b[-1]).all(axis=1)
     if not alive.any():
         raise DataError(f"{where}: no asset has {MIN_ERRORS} errors and exposures on {days[n - 1]:%Y-%m-%d}.")
@@ -176,15 +185,17 @@ def exposures_volatility(
     weights: Weights,
     *,
     half_life_days: float = HALF_LIFE_DAYS,
+    accept: Collection[str] | None = (),
 ) -> pd.Series[float]:
     """Volatility (day,) of one portfolio's log return on each day, as known at the close of the day before.
 
     That of ``exposures_risk`` of the day before, on days after which every held asset has one; the others
     are not in the result. Parameters as there.
 
-    ``exposures``, ``returns``, ``weights`` and ``half_life_days`` are those of ``exposures_risk``.
+    ``exposures``, ``returns``, ``weights``, ``half_life_days``, ``accept`` are those of ``exposures_risk``.
 
-    Raises ``DataError`` for several portfolios, or returns that do not cover its assets.
+    Raises ``DataError`` for several portfolios, returns that do not cover its assets, or that a rule of
+    ``bdfm.data.doubts`` refuses.
 
     Examples
     --------
@@ -208,7 +219,7 @@ def exposures_volatility(
     if len(w) != 1:
         raise DataError(f"{where}: {counted(len(w), 'portfolio')} ({_checks.first(names or ())}). Give one.")
     held = w[0] != 0
-    errors, alive, factors, b = _errors(exposures, returns)
+    errors, alive, factors, b = _errors(exposures, returns, accept)
     products = _recent(factors[:, :, None] * factors[:, None, :], life)
     specific = _recent(np.square(errors[:, held]), life)
     x = np.einsum("i,tik->tk", w[0][held], b[:, held])
@@ -268,6 +279,14 @@ class ExposureEstimator:
         (day,) rate that is subtracted from the returns.
     half_life_days
         As in ``exposures_risk``.
+    accept
+        Doubts about factors and returns that are right all the same; see ``bdfm.data.doubts``. Factors are
+        examined once, when the estimator is made, returns at each fit.
+
+    Raises
+    ------
+    DataError
+        Factors that are no numbers, or that a rule of ``bdfm.data.doubts`` refuses.
 
     Examples
     --------
@@ -290,6 +309,11 @@ class ExposureEstimator:
     factors: pd.DataFrame
     risk_free: pd.Series[float] | None = None
     half_life_days: float = HALF_LIFE_DAYS
+    accept: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        days = _checks.days(self.factors.index, where="exposures in use: factors")
+        doubt(Tables("exposures", factors=self.factors.set_axis(days)), accept=self.accept)
 
     def fit(self, returns: pd.DataFrame) -> RiskModel:
         """Risk model of the day after the last of daily simple returns (day, asset), which may have gaps.
@@ -299,7 +323,7 @@ class ExposureEstimator:
         where = "exposures in use"
         days = _checks.days(returns.index, where=where)
         simple = returns.set_axis(days).set_axis([str(c) for c in returns.columns], axis=1)
-        doubt_returns(simple)
+        doubt_returns(simple, accept=self.accept)
         table = pd.DataFrame(np.log1p(simple.to_numpy(dtype=float)), days, simple.columns)
         known = self.factors.set_axis(_checks.days(self.factors.index, where=f"{where}: factors"))
         missing = days.difference(pd.DatetimeIndex(known.index))
@@ -308,7 +332,6 @@ class ExposureEstimator:
                 f"{where}: no factor returns on {_checks.first(f'{d:%Y-%m-%d}' for d in missing)}."
                 " Give both for the same days."
             )
-        doubt(Tables("exposures", factors=known.loc[days]), acceptable=False)
         if self.risk_free is not None:
             table = table.sub(np.log1p(self.risk_free.reindex(days)), axis=0)
         data = ExposureData.from_arrays(

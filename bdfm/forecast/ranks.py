@@ -231,12 +231,16 @@ def weighted_quantiles(
     repeated draws. ``weights`` of ``None`` count each draw once.
     """
     wanted = np.atleast_1d(reached(np.asarray(probabilities, dtype=np.float64)))
+    whole = np.atleast_1d(np.asarray(probabilities) >= 1)
     table = draws.reshape(len(draws), -1)
 
     def quantiles_of(x: NDArray[Any]) -> NDArray[Any]:
         if weights is None:
             return np.asarray(np.quantile(x, wanted, method="inverted_cdf"))
-        return np.asarray(_compiled(_weighted_quantiles)(x, weights, wanted))
+        found = np.asarray(_compiled(_weighted_quantiles)(x, weights, wanted))
+        if whole.any():  # the largest draw may have less weight than sums of weights are exact to
+            found[whole] = x[weights > 0].max()
+        return found
 
     parts = list(in_order(quantiles_of, _blocks.columns(table)))
     found = np.array(parts, dtype=np.float64).reshape(-1, len(wanted)).T

@@ -119,6 +119,7 @@ def portfolio_risk(
     weighted mean of the influence of each draw. Its batch means over consecutive posterior draws
     give the Monte Carlo error, autocorrelation of the sampler included; the covariance, over posterior draws,
     of the means of two halves of the paths of each gives the posterior variance, free of the paths' noise.
+    Expected shortfall has no Monte Carlo error (NaN) where fewer than two draws lie in the tail.
     Mean and volatility are of returns cut as in ``Sample.cut``.
     """
     where = "risk"
@@ -147,10 +148,13 @@ def portfolio_risk(
 def measured(raw: Floats, cut: Floats, p: Floats, errors: Errors, level: float) -> pd.DataFrame:
     """Table of ``PortfolioRisk`` of portfolio returns (draw,) with weights ``p``; ``cut``: their ends cut."""
     values, influences = _measures(raw, cut, p, level)
+    chance = {k: errors.monte_carlo(h) for k, h in influences.items()}
+    if ((p > 0) & (-raw >= values["value_at_risk"])).sum() < 2:  # of one draw nobody knows how far it may be
+        chance["expected_shortfall"] = float("nan")
     return pd.DataFrame(
         {
             "value": values,
-            "mc_error": {k: errors.monte_carlo(h) for k, h in influences.items()},
+            "mc_error": chance,
             "posterior_error": {k: errors.posterior(h) for k, h in influences.items()},
         }
     )

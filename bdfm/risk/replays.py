@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 import numpy as np
@@ -15,7 +15,7 @@ from bdfm.names import PORTFOLIO
 from bdfm.risk.base import RiskModel
 from bdfm.risk.decomposition import draw_mean
 from bdfm.risk.inputs import Weights, portfolios
-from bdfm.risk.returns import doubt_returns
+from bdfm.risk.returns import doubt_returns, were_examined
 
 # First and last day of the months that the sources replay.
 WINDOWS: Final[dict[str, tuple[str, str]]] = {
@@ -34,6 +34,7 @@ def replay(
     weights: Weights,
     *,
     windows: Mapping[str, tuple[object, object]] = WINDOWS,
+    accept: Collection[str] = (),
 ) -> pd.DataFrame:
     """Portfolios' systematic return in past windows, with the exposures of today (eq. R13).
 
@@ -47,6 +48,9 @@ def replay(
         As ``RiskModel.variance`` takes them.
     windows
         First and last day by name, both included.
+    accept
+        Doubts about the factor returns that are right all the same, as ``RULE`` or ``RULE:LABEL``; see
+        ``bdfm.data.doubts``.
 
     Returns
     -------
@@ -61,8 +65,8 @@ def replay(
         A factor that the table lacks.
     DataError
         No window, a window without periods or with missing returns; factor returns that a rule of
-        ``bdfm.data.doubts`` refuses. Where factors are no data their unit is the model's own, and the returns
-        that they make of its assets are looked at.
+        ``bdfm.data.doubts`` refuses. Where factors are no data their unit is the model's own, and what
+        each of them makes of the asset with the largest exposure is looked at.
 
     Examples
     --------
@@ -78,7 +82,7 @@ def replay(
     """
     where = "replay"
     table = _factor_table(model, factor_returns, where)
-    doubt_factor_returns({"": model}, table)
+    doubt_factor_returns({"": model}, table, accept=accept)
     names, w = portfolios(weights, model.assets)
     exposure = draw_mean(w @ model.exposures.to_numpy(), model.n_draws)  # (portfolio, factor)
     by_period = pd.DataFrame(table.to_numpy() @ exposure.T, table.index, names or ["portfolio"])
@@ -87,13 +91,17 @@ def replay(
 
 @strict
 def replay_held(
-    returns: pd.DataFrame, weights: Weights, *, windows: Mapping[str, tuple[object, object]] = WINDOWS
+    returns: pd.DataFrame,
+    weights: Weights,
+    *,
+    windows: Mapping[str, tuple[object, object]] = WINDOWS,
+    accept: Collection[str] = (),
 ) -> pd.DataFrame:
     """Portfolios' return in past windows with the weights of today and the assets' own returns.
 
     No model: what is specific to the assets is in it, as it came then. Otherwise as ``replay``; ``returns``
-    (period, asset) are simple. Raises ``DataError`` where a held asset has no return in a window, and
-    for returns that a rule of ``bdfm.data.doubts`` refuses.
+    (period, asset) are simple, and ``accept`` is about them. Raises ``DataError`` where a held asset has no
+    return in a window, and for returns that a rule of ``bdfm.data.doubts`` refuses.
 
     Examples
     --------
@@ -110,7 +118,7 @@ def replay_held(
     names, w = portfolios(weights, labels)
     held = (w != 0).any(axis=0)
     table = returns.set_axis(_checks.days(returns.index, where=where)).sort_index()
-    doubt_returns(table.loc[:, held])
+    doubt_returns(table.loc[:, held], accept=accept)
     values = np.nan_to_num(table.to_numpy(dtype=float)) @ w.T
     gone = table.isna().to_numpy() & held
     values[gone.any(axis=1)] = np.nan
@@ -119,22 +127,28 @@ def replay_held(
     return _by_window(pd.DataFrame(values, table.index, names or ["portfolio"]), windows, what, where)
 
 
-def doubt_factor_returns(models: Mapping[str, RiskModel], factor_returns: pd.DataFrame) -> None:
+def doubt_factor_returns(
+    models: Mapping[str, RiskModel], factor_returns: pd.DataFrame, *, accept: Collection[str]
+) -> None:
     """Pass factor returns (period, factor), as far as models use them, through the rules on returns.
 
-    Those of factors that are no data, such as principal components, have a unit of their own: what they make
-    of the assets is looked at in their place.
+    Those of factors that are no data, such as principal components, have a unit of their own: what each makes
+    of the asset that it moves most is looked at in its place.
     """
+    if were_examined():
+        return
     table = factor_returns.set_axis([str(c) for c in factor_returns.columns], axis=1)
     observed = {f for m in models.values() if m.observed_factors for f in m.factors}
     if used := [f for f in table.columns if f in observed]:
-        doubt_returns(table[used])
+        doubt_returns(table[used], accept=accept)
     for model in models.values():
         if model.observed_factors or not set(model.factors) <= set(table.columns):
             continue
         exposures = draw_mean(model.exposures.to_numpy(), model.n_draws)  # (asset, factor)
-        made = table[list(model.factors)].to_numpy(dtype=float) @ exposures.T
-        doubt_returns(pd.DataFrame(made, table.index, [f"{a} by its factors" for a in model.assets]))
+        largest = np.abs(exposures).argmax(axis=0)
+        made = table[list(model.factors)] * exposures[largest, np.arange(len(model.factors))]
+        names = [f"{f} by the exposure of {model.assets[i]}" for f, i in zip(made, largest, strict=True)]
+        doubt_returns(made.set_axis(names, axis=1), accept=accept)
 
 
 def check_covers(

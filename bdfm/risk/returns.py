@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -13,18 +14,19 @@ from numpy.typing import NDArray
 
 from bdfm import _checks, _doubles, _tables
 from bdfm._kinds import of_kind
-from bdfm._reading import counted
+from bdfm._reading import PACKAGE, counted
 from bdfm._strict import strict
 from bdfm.data.doubts.door import doubt
 from bdfm.data.doubts.tables import Tables
 from bdfm.data.weighting import check_effective, effective_size, half_life_of, halved
-from bdfm.errors import DataError
+from bdfm.errors import DataError, DataWarning
 from bdfm.risk.spans import MAX_STALE_DAYS, Span, period_ends, returns_between, span
 
 Floats = NDArray[np.float64]
 
 Divisor = Literal["unbiased", "textbook"]  # of specific variances
 
+LONG_WEEKEND: Final = pd.Timedelta(days=5)  # from a close to the next, at most
 DAYS_OF: Final = {"days": 1.0, "months": 31.0, "market days": 1.6}  # calendar days, at most
 
 
@@ -123,7 +125,7 @@ def compounded(
     ends
         Last day of each period, ascending; a period starts after the end before it. The first one is as long
         as the others: in days of the table where each of them has as many, in months, or else in calendar
-        days as the second.
+        days as the second. A table that begins later makes it shorter, and is warned of.
     accept
         As in ``simple_returns``: about the factors of these periods.
 
@@ -131,6 +133,11 @@ def compounded(
     ------
     DataError
         A period without any day, or a missing return.
+
+    Warns
+    -----
+    DataWarning
+        A first period that the table does not cover from its beginning.
 
     Examples
     --------
@@ -151,7 +158,16 @@ def compounded(
     table = _doubles.once_a_day(table, where=where)
     ends = pd.DatetimeIndex(ends)
     edges = table.index.searchsorted(ends, side="right")
-    edges = np.concatenate([[_begin(pd.DatetimeIndex(table.index), ends, edges)], edges])
+    first, late = _begin(pd.DatetimeIndex(table.index), ends, edges)
+    edges = np.concatenate([[first], edges])
+    if late and edges[1] > first:
+        warnings.warn(
+            f"{where}: the table begins on {table.index[0]:%Y-%m-%d}, after the first of"
+            f" the periods (ending {ends[0]:%Y-%m-%d}) does, which is shorter than the others. Give a"
+            " longer table, or leave that period out.",
+            DataWarning,
+            skip_file_prefixes=(PACKAGE,),
+        )
     doubt(Tables("risk", factors=table.iloc[edges[0] : edges[-1]]), accept=accept)
     empty = ends[np.diff(edges) < 1]
     if len(empty):
@@ -173,19 +189,21 @@ def compounded(
     return pd.DataFrame(values, ends, table.columns)
 
 
-def _begin(days: pd.DatetimeIndex, ends: pd.DatetimeIndex, edges: NDArray[np.intp]) -> int:
-    """Position of the first of the days in the first period; ``edges`` are positions after the ends.
+def _begin(days: pd.DatetimeIndex, ends: pd.DatetimeIndex, edges: NDArray[np.intp]) -> tuple[int, bool]:
+    """Position of the first of the days in the first period, and whether the days begin after it does.
+
+    ``edges`` are positions after the ends.
 
     A Friday and the Monday after it are three calendar days apart, and one market day; a January is longer
     than the February after it.
     """
     if len(ends) < 2:
-        return int(days.searchsorted(ends[0] - pd.Timedelta(days=1), side="right"))
+        return int(days.searchsorted(ends[0] - pd.Timedelta(days=1), side="right")), False
     counts, gaps = np.diff(edges), np.diff(ends.to_numpy())
     months = np.diff(12 * ends.year.to_numpy() + ends.month.to_numpy())
     alike, even = bool((gaps == gaps[0]).all()), bool((counts == counts[0]).all())
     if even and (counts[0] == 1 or not alike):
-        return max(int(edges[0] - counts[0]), 0)
+        return max(int(edges[0] - counts[0]), 0), bool(edges[0] < counts[0])
     begin = ends[0] - (ends[1] - ends[0])
     if months[0] and (months == months[0]).all():
         after = days.append(days[-1:] + pd.offsets.BDay(1))
@@ -193,7 +211,8 @@ def _begin(days: pd.DatetimeIndex, ends: pd.DatetimeIndex, edges: NDArray[np.int
         if last or not alike:
             begin = ends[0] - pd.DateOffset(months=int(months[0]))
             begin = begin + pd.offsets.MonthEnd(0) if last else begin
-    return int(days.searchsorted(begin, side="right"))
+    late = len(days) > 0 and days[0] - begin > LONG_WEEKEND and edges[0] < counts.min()
+    return int(days.searchsorted(begin, side="right")), bool(late)
 
 
 def _no_days(days: pd.DatetimeIndex, ends: pd.DatetimeIndex, empty: pd.DatetimeIndex, where: str) -> str:
@@ -223,12 +242,17 @@ def examined() -> Iterator[None]:
         _examined.reset(token)
 
 
+def were_examined() -> bool:
+    """Whether this is inside a block of ``examined``."""
+    return _examined.get()
+
+
 def doubt_returns(returns: pd.DataFrame, *, accept: Collection[str] | None = None) -> None:
     """Pass simple returns (period, asset) through the rules on data, once for each call of the package.
 
     Raises ``DataError`` for what a rule refuses. Where a caller has no ``accept`` no message says how to.
     """
-    if not _examined.get():
+    if not were_examined():
         doubt(Tables("risk", returns=returns), accept=accept or (), acceptable=accept is not None)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -173,6 +173,7 @@ def stress_test(
     returns: pd.DataFrame | None = None,
     factor_returns: pd.DataFrame | None = None,
     forecast: Forecast | None = None,
+    accept: Collection[str] = (),
 ) -> StressTest:
     """Past windows, shocks to factors and to risk, and reverse stress, for all models and portfolios.
 
@@ -192,6 +193,9 @@ def stress_test(
         (period, factor) of models whose factors are data, decimals.
     forecast
         Adds the mean of its draws that lose ``scenarios.loss`` or more.
+    accept
+        Doubts about the returns, of assets and of factors, that are right all the same, as ``RULE`` or
+        ``RULE:LABEL``; see ``bdfm.data.doubts``.
 
     Raises
     ------
@@ -213,10 +217,10 @@ def stress_test(
         raise DataError("stress test: no portfolio holds an asset with risk. Check the weights.")
     if returns is not None:
         used = {*map(str, table.columns), *(a for m in models.values() for a in m.assets)}
-        doubt_returns(returns.loc[:, [str(c) in used for c in returns.columns]])
+        doubt_returns(returns.loc[:, [str(c) in used for c in returns.columns]], accept=accept)
     if factor_returns is not None:
         observed = {k: m for k, m in models.items() if m.observed_factors}  # the others imply theirs
-        doubt_factor_returns(observed, factor_returns)
+        doubt_factor_returns(observed, factor_returns, accept=accept)
     with examined():
         replayed = _replayed(models, table, asked, returns, factor_returns, left_out)
     shocked = _shocked(models, table, asked)

@@ -167,7 +167,8 @@ def refit(
     if lacking:
         raise DataError(
             f"{where}: the {model.kind} model lacks {_checks.first(lacking)}: too few returns up to"
-            f" {past.index[-1]:%Y-%m-%d}, it may be. Start later, or leave them out."
+            f" {past.index[-1]:%Y-%m-%d}, or none of late, where an asset ended. Start later,"
+            " or leave them out."
         )
     if held is None and list(model.assets) != expected:
         raise DataError(

@@ -24,7 +24,7 @@ from bdfm.backtest import (
     walk_forward,
 )
 from bdfm.backtest.page import texts
-from bdfm.backtest.significance import that_share_a_day
+from bdfm.backtest.significance import freedom, that_share_a_day
 from bdfm.backtest.simple import EWMA, EqualFifths
 from bdfm.errors import DataError, DataWarning, UnknownLabelError
 
@@ -213,16 +213,62 @@ def test_origins_that_share_days_are_not_counted_as_independent(run):
     other.__dict__["scores"] = dense.scores.assign(rps=dense.scores["rps"] + noise)
     found = compare([dense, other], reference="naive")
     gap = (found.losses["other"] - found.losses["naive"]).to_numpy()
-    assert len(gap) < 20  # of which two lags would count
-    assert found.table.loc["other", "se"] == diebold_mariano(gap, n_lags=4).se != diebold_mariano(gap).se
-    assert lateness(dense, other).se == diebold_mariano(gap, n_lags=4).se
+    expected = diebold_mariano(gap, sharing=4)
+    assert found.table.loc["other", "se"] == expected.se != diebold_mariano(gap).se
+    assert found.table.loc["other", "p_value"] == expected.p_value
+    assert found.freedom == len(gap) // 8
+    assert lateness(dense, other).se == expected.se
     assert compare([dense, other], n_lags=1).pairs["se"].iloc[0] == pytest.approx(
         diebold_mariano(gap, n_lags=1).se
     )
+    bars = found.plot_differences().data[0]
+    half = stats.t.ppf(0.975, found.freedom) * found.table["se"].iloc[-1] * 1e5
+    assert (bars.x[1] - bars.x[0]) / 2 == pytest.approx(half)
+    assert "Periods overlap: it may leave out" in found.verdict
+    yearly = replace(run, results=[
+        x.assign_attrs(origin=f"{o:%Y-%m-%d}", end=f"{o + pd.Timedelta(days=360):%Y-%m-%d}")
+        for x, o in zip(run.results, weekly, strict=True)
+    ])  # fmt: skip
+    worse = replace(yearly, manifest=other.manifest)
+    worse.__dict__["scores"] = other.scores
+    untold = compare([yearly, worse], reference="naive")
+    n = len(gap)
+    assert f"from {n} origins, {n} of which share a day: an error and a test need {2 * n}," in untold.verdict
+    assert untold.confidence_set.isna().all()
     blocks = model_confidence_set(found.losses, seed=1, n_block=4)
     pd.testing.assert_series_equal(found.confidence_set, blocks)
     with pytest.warns(DataWarning, match=r"forecasts begin before another one ends .* too narrow"):
         _ = dense.calibration
+
+
+@pytest.mark.parametrize(("n", "sharing"), [(30, 2), (30, 4), (60, 4), (120, 4), (60, 12), (120, 20)])
+def test_size_of_the_test_where_origins_share_days(n, sharing):
+    """Sums over as many independent days as origins share: no lags of Bartlett's kernel come below 10 %."""
+    days = np.random.default_rng(3).standard_normal((1000, n + sharing - 1))
+    x = np.lib.stride_tricks.sliding_window_view(days, sharing, axis=1).sum(axis=2)
+    assert x.shape == (1000, n)
+    p = np.array([diebold_mariano(row, sharing=sharing).p_value for row in x])
+    assert 0.03 < (p < 0.05).mean() < 0.08
+
+
+def test_the_error_of_few_cosines():
+    """By a sum over each of them, and the t distribution of as many degrees of freedom."""
+    x = np.random.default_rng(2).normal(0.1, 1.0, 37)
+    found = diebold_mariano(x, sharing=6)
+    parts = []
+    for k in (1, 2, 3):  # 37 / 12
+        wave = [np.sqrt(2) * np.cos(np.pi * k * (t + 0.5) / 37) for t in range(37)]
+        parts.append(sum(a * b for a, b in zip(wave, x, strict=True)) ** 2 / 37)
+    assert found.se == pytest.approx(np.sqrt(np.mean(parts) / 37))
+    assert found.p_value == pytest.approx(2 * stats.t.sf(found.mean / found.se, 3))
+    assert freedom(1000, 2) == 39  # not 250, whose fastest waves are no mean's
+    assert diebold_mariano(x, sharing=6, n_lags=2) == diebold_mariano(x, n_lags=2)
+    assert diebold_mariano(x, sharing=1) == diebold_mariano(x)
+    untold = diebold_mariano(x, sharing=19)
+    assert np.isnan([untold.se, untold.p_value]).all()
+    assert untold.mean == pytest.approx(x.mean())
+    with pytest.raises(DataError, match="sharing"):
+        diebold_mariano(x, sharing=-1)
 
 
 @pytest.mark.parametrize(("days", "expected"), [(1, 0), (28, 0), (29, 2), (56, 2), (57, 3)])

@@ -1,5 +1,6 @@
 """Comparison, latents, regimes and the simulation study, each against a plain computation."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bdfm.errors import DataError, DataWarning, UnknownLabelError
+from bdfm.backtest import model_confidence_set
+from bdfm.errors import DataError, DataWarning, MissingDependencyError, UnknownLabelError
 from bdfm.exposures import (
     BayesianRandomWalk,
     ConstantBetas,
@@ -78,10 +80,26 @@ def test_differences_and_confidence_set(results, data):
     chosen = comparison.confidence_set(seed=1)
     assert chosen.loc[table.idxmin(), "included"]
     assert chosen.loc[table.idxmin(), "p_value"] == 1
+    losses = pd.DataFrame(
+        {m: x["prediction", "standardised"].mean(axis=0) for m, x in comparison.losses.items()}
+    )
+    n = len(losses)
+    blocks, shorter = (
+        model_confidence_set(losses, seed=1, n_bootstrap=1000, n_block=b) for b in (int(n**0.5), None)
+    )
+    pd.testing.assert_series_equal(chosen["p_value"], blocks, check_names=False)
+    assert not blocks.equals(shorter)  # days alike make for longer blocks
     assert len(comparison.plot().axes) == 1
     assert "test part" in repr(comparison)
     with pytest.raises(UnknownLabelError, match="unknown method nope"):
         comparison.against("nope")
+
+
+def test_a_confidence_set_without_arch_names_the_extra_of_exposures(results, data, monkeypatch):
+    comparison = compare(results, data)
+    monkeypatch.setitem(sys.modules, "arch.bootstrap", None)
+    with pytest.raises(MissingDependencyError, match=r"confidence set.*bdfm\[exposures\]"):
+        comparison.confidence_set(seed=1)
 
 
 def test_methods_that_say_the_same_and_few_days(results, data):

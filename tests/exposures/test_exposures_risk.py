@@ -1,6 +1,8 @@
 """Exposures in use: covariance, volatility over time and hedges against loops; gaps, late listings."""
 
 import json
+import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -8,7 +10,7 @@ import pytest
 from conftest import simulated
 from scipy import stats
 
-from bdfm.errors import DataError
+from bdfm.errors import DataError, DataWarning
 from bdfm.exposures import (
     ConstantBetas,
     ExposureData,
@@ -20,7 +22,10 @@ from bdfm.exposures import (
     exposures_volatility,
     factor_hedge,
 )
+from bdfm.report import book
 from bdfm.risk import RiskModel, hedge
+from bdfm.risk.spans import span
+from bdfm.validation import walk_forward
 
 W = {"A1": 0.5, "A2": 0.7, "A5": -0.2}
 
@@ -141,6 +146,46 @@ def test_an_estimator_like_any_other(late):
         ExposureEstimator(ConstantBetas(), 100 * factors).fit(simple)
 
 
+def test_what_the_data_accept_is_accepted_in_use(late):
+    """Two losses of all but nothing look like codes for missing, and are returns of a coin."""
+    data, logs = late
+    logs = logs.copy()
+    logs.iloc[[150, 300], 0] = -0.9999
+    accept = ["missing-code:A1"]
+    made = ExposureData.from_arrays(
+        logs.to_numpy(), data.factors.to_numpy(), days=logs.index, assets=data.assets,
+        factor_names=data.factor_names, accept=accept,
+    )  # fmt: skip
+    found = RollingOLS(window_days=100).fit(made)
+    for use in (
+        lambda **more: exposures_risk(found, logs, **more),
+        lambda **more: exposures_volatility(found, logs, W, **more),
+    ):
+        with pytest.raises(DataError, match=r"(?s)A1.*--accept missing-code:A1"):
+            use()
+        assert str(use(accept=accept)) == str(use(accept=None))
+
+
+def test_factors_of_an_estimator_are_examined_once(late):
+    """A refit of each origin told of them again, and nothing accepted what was right."""
+    data, logs = late
+    simple = np.expm1(logs[["A1", "A5", "A6"]])
+    factors = data.factors.to_pandas()
+    doubtful = factors.copy()
+    doubtful.iloc[40, 0] = 1.05
+    with pytest.raises(DataError, match=r"(?s)market.*--accept far-return:market"):
+        ExposureEstimator(ConstantBetas(), doubtful)
+    estimator = ExposureEstimator(ConstantBetas(), doubtful, accept=("far-return:market",))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DataWarning)
+        assert len(walk_forward(estimator, simple, start=len(simple) - 4).table)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        again = ExposureEstimator(ConstantBetas(), factors.assign(size=0.01 * factors["size"].cumsum()))
+        walk_forward(again, simple, start=len(simple) - 4)
+    assert len([w for w in told if "size" in str(w.message)]) == 1
+
+
 def test_what_cannot_be_used(late):
     data, returns = late
     smooth = ConstantBetas(smoothed=True).fit(data)
@@ -233,3 +278,18 @@ def test_risk_takes_a_file_of_exposures(bdfm_command, tmp_path):
     assert code == 0, err
     assert "statistical: not made." in out
     assert name in out
+
+
+def test_a_file_of_exposures_takes_prices_that_were_accepted(late, tmp_path):
+    """Their returns are not asked about again: a command has accepted the prices."""
+    data, logs = late
+    found = RollingOLS(window_days=100).fit(data)
+    found.save(tmp_path / "exposures.nc")
+    logs = logs.fillna(0.0)
+    logs.iloc[[150, 300], 0] = -0.9999
+    prices = 100 * np.exp(logs.cumsum())
+    with pytest.raises(DataError, match="missing-code"):
+        exposures_risk(found, np.log(prices).diff())
+    asked = SimpleNamespace(period="5d", period_days=None, calendar_months=False, horizon=4.0)
+    model = book._moving(asked, tmp_path / "exposures.nc", prices, None, span("5d"))
+    assert model.assets == data.assets

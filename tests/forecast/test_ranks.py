@@ -163,6 +163,15 @@ def test_weighted_quantiles_are_where_the_sum_of_weights_reaches_the_probability
         assert found.tolist() == [lowest[0], lowest[1], lowest[1], lowest[2], 9]
 
 
+def test_the_largest_draw_is_the_quantile_of_one():
+    """Also where it has less weight than sums of weights are exact to; without weight it is none."""
+    draws = np.array([[0.3, 5.0], [0.1, 0.2], [0.2, 0.1], [9.0, 9.0]])
+    for least in (1e-12, 1e-18):
+        found = weighted_quantiles(draws, [0.5, 1.0], np.array([least, 0.5, 0.5, 0.0]))
+        assert found.tolist() == [[0.1, 0.1], [0.3, 5.0]]
+    assert weighted_quantiles(draws[:, 0], 1.0, np.array([1e-12, 0.5, 0.5, 0.0])) == 0.3
+
+
 def test_speed(rng):
     draws = rng.standard_normal((20_000, 100), dtype=np.float32)
     quantile_probabilities(draws[:10])  # compiled

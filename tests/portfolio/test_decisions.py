@@ -111,6 +111,22 @@ def test_one_draw_has_no_error():
         assert "±" not in repr(risk)
 
 
+@pytest.mark.parametrize(("n", "level"), [(15, 0.95), (100, 0.99), (1000, 0.9995)])
+def test_a_tail_of_one_draw_has_no_error(n, level):
+    """It was told as sure to the last digit; draws without weight are none."""
+    one = make(n, n_posterior=5)
+    assert np.isnan(portfolio_risk(one, {"A": 1.0}, level=level).table.loc["expected_shortfall", "mc_error"])
+    two = portfolio_risk(one, {"A": 1.0}, level=1 - 2 / n).table
+    assert two.loc["expected_shortfall", "mc_error"] > 0
+    assert two["mc_error"].notna().all()
+    lowest = np.argsort(one.draws.to_numpy()[:, 0])
+    weights = np.ones(n)
+    weights[lowest[0]] = 0
+    alone = one.with_weights(weights, record=one.zero("D").records[0])
+    found = portfolio_risk(alone, {"A": 1.0}, level=1 - 1 / (n - 1)).table
+    assert np.isnan(found.loc["expected_shortfall", "mc_error"])
+
+
 def test_monte_carlo_errors_are_those_of_repetition():
     """Spread of the measures over 60 forecasts against the mean error that each states."""
     w = {a: 0.25 for a in ASSETS}

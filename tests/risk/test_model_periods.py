@@ -1,10 +1,12 @@
 """Periods of returns and of models: where the first one begins, and none lost on the way."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from bdfm.errors import DataError
+from bdfm.errors import DataError, DataWarning
 from bdfm.forecast.forecast import Forecast
 from bdfm.risk import (
     CrossSectionalEstimator,
@@ -42,11 +44,55 @@ def by_hand(first, last):
     ],
 )
 def test_the_first_period_is_as_long_as_the_others(ends, first, last):
-    found = compounded(DAILY, pd.DatetimeIndex(ends))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DataWarning)
+        found = compounded(DAILY, pd.DatetimeIndex(ends))
+        if len(ends) > 1:  # of a table that begins with it, too
+            pd.testing.assert_frame_equal(compounded(DAILY.loc[first:], pd.DatetimeIndex(ends)), found)
     assert found.iloc[0, 0] == pytest.approx(by_hand(first, last))
     if len(ends) > 1:
         after = DAYS[DAYS > ends[0]][0]
         assert found.iloc[1, 0] == pytest.approx(by_hand(after, ends[1]))
+
+
+@pytest.mark.parametrize(
+    ("ends", "start"),
+    [
+        (["2021-01-29", "2021-02-26", "2021-03-31"], "2021-01-18"),
+        (["2021-01-08", "2021-01-15", "2021-01-22"], "2021-01-07"),
+        (["2021-01-28", "2021-02-25", "2021-03-25"], "2021-01-19"),
+        (["2021-01-11", "2021-01-19", "2021-01-26", "2021-02-02"], "2021-01-11"),
+        (["2021-01-08", "2021-01-13", "2021-01-18", "2021-01-21"], "2021-01-07"),  # two days of three
+    ],
+)
+def test_a_table_that_begins_late_is_told(ends, start):
+    """Its first period was shorter without a word."""
+    with pytest.warns(DataWarning, match=rf"begins on {start}, after the first of .*ending {ends[0]}"):
+        found = compounded(DAILY.loc[start:], pd.DatetimeIndex(ends))
+    assert found.iloc[0, 0] == pytest.approx(by_hand(start, ends[0]))
+
+
+@pytest.mark.parametrize("period", ["5d", "1w", "4w", "1m"])
+def test_factors_that_begin_with_the_prices_are_never_late(period):
+    """Whatever holidays the first period has: returns of 100 tables that begin on any day."""
+    rng = np.random.default_rng(2)
+    days = pd.bdate_range("2015-01-01", "2021-12-31").delete([0, 90, 91, 92, 256, 257])
+    prices = pd.DataFrame(100 * np.exp(rng.normal(0, 0.01, (len(days), 2)).cumsum(axis=0)), days, ["A", "B"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DataWarning)
+        for start in range(0, 300, 3):
+            table = prices.iloc[start : start + 400]
+            ends = simple_returns(table, period=period, accept=None).index
+            compounded(simple_returns(table, accept=None), ends, accept=None)
+
+
+def test_a_holiday_and_weekly_rows_are_not_late():
+    """From the Tuesday after a Monday without a market; of rows a week apart, from the first of four."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DataWarning)
+        compounded(DAILY.loc["2021-01-05":], pd.DatetimeIndex(["2021-01-08", "2021-01-15", "2021-01-22"]))
+        weeks = DAILY.loc["2020-12-04":].iloc[::5]
+        compounded(weeks, weeks.index[3::4])
 
 
 def test_a_model_of_other_exposures_is_of_the_same_period():

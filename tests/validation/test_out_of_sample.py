@@ -150,7 +150,11 @@ def stretched(inner, returns):
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [(turned, "another order"), (shortened, "lacks A0"), (stretched, r"over 4 periods.*before scale_to")],
+    [
+        (turned, "another order"),
+        (shortened, "lacks A0: too few returns .*or none of late"),
+        (stretched, r"over 4 periods.*before scale_to"),
+    ],
 )
 def test_refits_are_of_the_returns_that_come(data, change, message):
     """Weights were laid on other assets, four periods held against one, or an asset's risk left out."""

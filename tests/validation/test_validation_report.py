@@ -46,11 +46,14 @@ def test_a_break_is_dated_among_all_days(rng):
     found = Collector()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        diagnose_residuals(found, pd.DataFrame(moves, f.index, f.columns), u)
+        white = diagnose_residuals(found, pd.DataFrame(moves, f.index, f.columns), u)
     said = next(row for row in found.rows if row[0] == "volatility break, specific")
     day = pd.Timestamp(said[2].split()[-1])
     assert abs(f.index.get_loc(day) - T // 2) < 15
     assert float(said[2].split()[2]) == pytest.approx(2, rel=0.1)
+    # Cleaned of it, residuals shortly before the break move as much as those after it
+    before, after = np.nanstd(white[T // 2 - 90 : T // 2 - 15]), np.nanstd(white[T // 2 + 15 :])
+    assert before == pytest.approx(after, rel=0.1)
 
 
 # What each fault must raise in the diagnosis, and nothing else there.
