@@ -131,8 +131,8 @@ def start_of(
 ) -> tuple[RunFile, Posterior]:
     """Run file whose ``warm_from`` names one month, where it names a folder of several too; its posterior.
 
-    Raises ``DataError`` where it is the folder of the results, or no month can be moved on; ``FileError`` where
-    there is no posterior.
+    Raises ``DataError`` where it is the folder of the results, or no month can be moved on; ``FileError``
+    where there is no posterior.
     """
     assert run.warm_from is not None
     folder, out = path.parent / run.warm_from, path.parent / run.out
