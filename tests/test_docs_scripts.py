@@ -81,3 +81,13 @@ def test_commands_are_found_and_a_missing_word_is_seen(monkeypatch, tmp_path):
     assert len(commands()) >= 15
     script = str(ROOT / "scripts/benchmarks/risk_models.py")
     assert not taken([script, "alphas"], monkeypatch)
+
+
+@pytest.mark.long
+def test_the_commands_that_the_load_runs_are_taken(benchmark_script, capsys):
+    load = benchmark_script("load")
+    load.backtest(30)
+    load.views(4)
+    told = capsys.readouterr().out
+    assert "| backtest, historical | 30 origins |" in told
+    assert "| views | 4 |" in told

@@ -61,11 +61,13 @@ def backtest(n_origins: int) -> None:
             "try: app.main()\n"
             "finally: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, file=sys.stderr)"
         )
-        arguments = [*words.split(), "--first", f"{first:%F}", "--last", f"{last:%F}", "--n-draws", "1000"]
+        arguments = [*words.split(), "--first", f"{first:%F}", "--last", f"{last:%F}"]
         arguments += ["--out", "runs"]
         done = subprocess.run(
-            [sys.executable, "-c", code, *arguments], cwd=folder, check=True, capture_output=True, text=True
+            [sys.executable, "-c", code, *arguments], cwd=folder, capture_output=True, text=True, check=False
         )
+        if done.returncode:
+            raise SystemExit(f"the backtest ended with {done.returncode}: {done.stderr}")
         for run in load_runs([folder / "runs"]):
             print(
                 f"| backtest, {run.name} | {len(run.scores)} origins | RPS {run.scores['rps'].mean():.4f} |"
