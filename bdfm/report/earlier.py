@@ -60,14 +60,14 @@ def earlier_month(
     """
     folder = _checks.path_of(folder, what="folder")
     _checks.existing_folder(folder, what="warm_from", hint="Give the folder that a run or forecast wrote.")
-    return _nearest(folder, model, panel, leave_out)[0]
+    return _nearest(folder, months_in(folder), model, panel, leave_out)[0]
 
 
 def _nearest(
-    folder: Path, model: FactorModel, panel: Panel, leave_out: Path | None
+    folder: Path, months: list[Path], model: FactorModel, panel: Panel, leave_out: Path | None
 ) -> tuple[Path, Posterior]:
-    """The nearest month of a folder, and its posterior."""
-    months = [m for m in months_in(folder) if leave_out is None or m.resolve() != leave_out.resolve()]
+    """The nearest of the months in a folder, and its posterior."""
+    months = [m for m in months if leave_out is None or m.resolve() != leave_out.resolve()]
     known = [m for m in map(_Month.read, months) if m.origin < panel.origin]
     if not known:
         raise DataError(
@@ -138,8 +138,8 @@ def start_of(
     folder, out = path.parent / run.warm_from, path.parent / run.out
     if folder.resolve() == out.resolve():
         raise DataError(f"{where}: {folder} is the folder of the results too. Give another one.")
-    if months_in(folder):
-        month, posterior = _nearest(folder, model, panel, out)
+    if months := months_in(folder):
+        month, posterior = _nearest(folder, months, model, panel, out)
         return run.model_copy(update={"warm_from": run.warm_from / month.name}), posterior
     if folder.name != POSTERIOR_FILE and os.path.isdir(folder) and not _checks.there(folder / POSTERIOR_FILE):
         raise FileError(
