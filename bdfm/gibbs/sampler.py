@@ -76,10 +76,10 @@ class GibbsResult:
     """Draws by variable name, (chain, draw, ...) in the order of dims of the model, and how they came.
 
     ``sample_stats`` holds the weighted log-likelihood of the returns (chain, draw); ``acceptance`` the rate
-    of each kind of Metropolis-Hastings move; ``seconds`` wall time by stage; ``sweeps`` those of each chain,
-    tuning included; ``thin`` how many of them lie between two draws; ``adaptation`` what tuning found;
-    ``begun_again`` chains that went on from the state of the best one halfway through tuning, with how much
-    of the log-likelihood they lacked.
+    of each kind of Metropolis-Hastings move; ``seconds`` wall time by stage: ``compile``, ``sample`` and, of
+    a run with a judge, ``diagnose``, its looks; ``sweeps`` those of each chain, tuning included; ``thin`` how
+    many of them lie between two draws; ``adaptation`` what tuning found; ``begun_again`` chains that went on
+    from the state of the best one halfway through tuning, with how much of the log-likelihood they lacked.
     """
 
     draws: dict[str, NDArray[np.float64]]
@@ -145,7 +145,7 @@ def sample_in_steps(
             fresh = (target - sweeps) // thin
             run.keep(kept, fresh, thin, target)
             kept, sweeps = kept + fresh, sweeps + fresh * thin
-            look = judge(*run.seen(kept))
+            look = run.judged(judge, kept)
             target = min(max_sweeps, settings.tune + round(look.growth * (sweeps - settings.tune)))
             if look.enough or (target - sweeps) // thin < 1:
                 return run.result(kept, thin)
@@ -200,7 +200,7 @@ def move_draws(
         for made in range(MOVES, most + 1):
             run.move(unknown, piloted + made * n)
             unknown = None
-            look = judge(*run.seen(n * STATES))
+            look = run.judged(judge, n * STATES)
             if look.enough:
                 run.kept = np.stack([last_moves(x) for x in run.kept])
                 return run.result(n * KEPT_MOVES, 1), max(run.done)
@@ -236,7 +236,7 @@ class _Run:
             chain = make_chain(spec, np.random.default_rng(0))
             self.addresses = chain.compiled(sweep, before=beside.wait_for)
         self.begun = time.perf_counter()
-        self.compile_seconds = self.begun - begun
+        self.compile_seconds, self.looking = self.begun - begun, 0.0
         streams = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(settings.chains)]
         self.warm, self.begun_again = warm is not None, dict[int, float]()
         # Threads share no array: reference counts of one that they share would slow both down.
@@ -399,6 +399,13 @@ class _Run:
         """Forget the first of ``n_draws``."""
         self.kept[:, : n_draws - first] = self.kept[:, first:n_draws].copy()
 
+    def judged(self, judge: Judge, n_draws: int) -> Look:
+        """What a judge says of the first ``n_draws``."""
+        begun = time.perf_counter()
+        look = judge(*self.seen(n_draws))
+        self.looking += time.perf_counter() - begun
+        return look
+
     def seen(self, n_draws: int) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
         """The first ``n_draws`` by variable name, and statistics of the sampler: for a look, views."""
         kept = self.kept[:, :n_draws]
@@ -416,12 +423,18 @@ class _Run:
         return GibbsResult(
             *self.draws(n_draws),
             _acceptance(self.spec, [chain.scratch.moves for chain in self.chains]),
-            {"compile": self.compile_seconds, "sample": time.perf_counter() - self.begun},
+            self._stages(),
             max(self.done),
             thin,
             found_adaptation([chain.scratch.tuning for chain in self.chains]),
             self.begun_again,
         )
+
+    def _stages(self) -> dict[str, float]:
+        """Wall seconds by stage, in the order of a fit."""
+        looks = {"diagnose": self.looking} if self.looking else {}
+        sampling = time.perf_counter() - self.begun - self.looking
+        return {"compile": self.compile_seconds, "sample": sampling, **looks}
 
 
 def _acceptance(spec: GibbsSpec, moves: list[Moves]) -> dict[str, float]:

@@ -153,9 +153,11 @@ def _run_gibbs(
 
         told: dict[str, Any] = {}
         moved, spent, least = None, 0, settings.tune + FIRST_DRAWS * settings.thin
+        begun, before = time.perf_counter(), 0.0
         if settings.draws == "auto" and warm is not None and not evidence:
             judge = MovingRule(rule)
             moved, spent = _moved(spec, model, coords, settings, warm, judge, seed=seed, advance=advance)
+            before = time.perf_counter() - begun
         if moved is not None:
             result = moved
             told = {"moved": judge.moved, "drift": str(judge.drift)}
@@ -176,10 +178,13 @@ def _run_gibbs(
         told["begun_again"] = begun_again_in_words(result.begun_again)
     if settings.draws == "auto":
         told |= {"sweeps": result.sweeps + (0 if moved else spent), "thin": result.thin}
+    seconds = result.seconds
+    if moved is None:  # what was in vain is time of the fit too
+        seconds = seconds | {"sample": seconds["sample"] + before}
     return EngineRun(
         label(result.draws),
         label(result.sample_stats),
-        result.seconds,
+        seconds,
         told,
         rule.diagnosis,
         as_text(result.adaptation, panel.assets),

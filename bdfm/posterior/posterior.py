@@ -195,7 +195,11 @@ class Posterior(NoArray):
 
     @property
     def seconds(self) -> dict[str, float]:
-        """Wall seconds of the fit, ``compile`` and ``sample``; none of a loaded posterior."""
+        """Wall seconds of the fit by stage; none of a loaded posterior.
+
+        ``compile``, ``sample`` and, where sweeps went on until draws were enough, ``diagnose``: the looks at
+        whether they are.
+        """
         return {k: float(v) for k, v in json.loads(str(self._tree.attrs["seconds"])).items()}
 
     @property

@@ -185,6 +185,7 @@ def climb(engine: str, case: list[Any], seed: int, folder: str, agreement: bool)
         row, quantities = run(engine, model, panel, length, seed, told)
         compile_seconds = max(compile_seconds, row["compile"])  # later runs of a process find it done
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        row["sample"] += row.pop("diagnose", 0.0)  # to find that draws are enough is part of it
         row |= {"compile": compile_seconds, "trust": compile_seconds + row["sample"], "peak_gib": peak}
         if agreement:
             save_means(Path(folder) / f"{engine}.npz", quantities)

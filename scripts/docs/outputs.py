@@ -45,8 +45,8 @@ def cut(text: str, mark: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main() -> None:
-    """Run the commands in order, and write their outputs."""
+def written() -> str:
+    """The page, with what its commands print now."""
     text, last = PAGE.read_text(encoding="utf-8"), ""
     with tempfile.TemporaryDirectory() as name:
         blocks.write_files(Path(name))
@@ -56,7 +56,12 @@ def main() -> None:
             elif block.mark.startswith("output"):
                 before, _, after = text.partition(f"<!-- {block.mark} -->\n```text\n{block.text}```\n")
                 text = f"{before}<!-- {block.mark} -->\n```text\n{cut(last, block.mark)}```\n{after}"
-    PAGE.write_text(text, encoding="utf-8")
+    return text
+
+
+def main() -> None:
+    """Run the commands in order, and write their outputs."""
+    PAGE.write_text(written(), encoding="utf-8")
 
 
 if __name__ == "__main__":

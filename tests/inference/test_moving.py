@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 
 import numpy as np
@@ -26,6 +27,7 @@ from bdfm.inference.warm import by_label, spread_draws
 from bdfm.model.factor_model import presets
 from bdfm.posterior.fit import fit
 
+VAIN = 1.0  # seconds; the sweeps of these chains take a tenth of it, at most
 AUTO = SamplerSettings(engine="gibbs", min_ess=400, max_rhat=1.02, tune=300)
 
 
@@ -557,10 +559,22 @@ def test_draws_too_few_for_the_thresholds_are_not_moved(max_rhat, tried, months,
     second = months[2]
     asked = []
     monkeypatch.setattr("bdfm.inference.engine.KEPT_BYTES", 1)
-    monkeypatch.setattr("bdfm.gibbs.sampler.move_draws", lambda *a, **k: asked.append(1) or (None, 0))
+
+    def in_vain(*args, **kwargs):
+        asked.append(1)
+        time.sleep(VAIN)
+        return None, 0
+
+    monkeypatch.setattr("bdfm.gibbs.sampler.move_draws", in_vain)
     settings = SamplerSettings(chains=4, tune=50, max_sweeps=500, max_rhat=max_rhat, min_ess=10)
+    begun = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         made = earlier.update(second, seed=1, settings=settings)
+    whole = time.perf_counter() - begun
+    assert list(made.seconds) == ["compile", "sample", "diagnose"]
+    assert (made.seconds["sample"] > VAIN) is tried  # what was in vain is time of the update too
+    assert 0.0 < made.seconds["diagnose"] < whole
+    assert sum(made.seconds.values()) <= whole
     assert bool(asked) is tried
     assert "moved" not in made.attrs
