@@ -341,7 +341,7 @@ class _Run:
         with the start, or with what a pilot finds. A pilot runs where something is new or has not been tuned;
         it tunes in its first half.
         """
-        self.beginnings = [chain.beginning(self.spec) for chain in self.chains]
+        self.beginnings = [chain.beginning(self.spec, alone=False) for chain in self.chains]
         size = self.kept.shape[2]
         begun = self.kept[:, ::STATES]
         known = knows_all(draws) and adaptation is not None and np.isfinite(adaptation.leverage).all()

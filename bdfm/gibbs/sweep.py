@@ -163,8 +163,15 @@ def sweep_of(spec: GibbsSpec, data: Data, *, alone: bool = True) -> list[Update]
     """Updates of one sweep, in order: each parameter of the specification is updated at least once.
 
     ``alone``: of a chain, which has to come by all states by itself. Many draws that are moved on have them
-    between them, and do without the moves that only make a chain come by them sooner.
+    between them, and do without the moves that only make a chain come by them sooner. Their sweep begins with
+    the noise, mixing variables integrated out: these are drawn where they are needed next, and never in vain.
     """
+    factors, noise = _factors(spec, data, alone=alone), _noise(spec, data)
+    return [begin_sweep, *factors, *noise] if alone else [begin_sweep, *noise, *factors]
+
+
+def _factors(spec: GibbsSpec, data: Data, *, alone: bool) -> list[Update]:
+    """Updates of regression coefficients, loadings and factors: given mixing variables, all is normal."""
     lags = spec.lags.number if spec.lags else 0
     static = spec.loading_blocks is None
     prior_of_loadings: list[Update] = []
@@ -175,7 +182,7 @@ def sweep_of(spec: GibbsSpec, data: Data, *, alone: bool = True) -> list[Update]
     if not static:
         prior_of_loadings.append(draw_drift)
 
-    sweep: list[Update] = [begin_sweep]
+    sweep: list[Update] = []
     if spec.mean:
         sweep += [refresh_information, draw_mean_hierarchies, draw_mean_coefficients, draw_mean_mixing]
     sweep += [draw_loadings, *prior_of_loadings]
@@ -184,7 +191,7 @@ def sweep_of(spec: GibbsSpec, data: Data, *, alone: bool = True) -> list[Update]
             sweep += [move_loading_slopes, rescale_loading_rest]
         sweep.append(rescale_drift)
     if spec.factor_volatility is not None:
-        return [*sweep, *_factor_days(spec, data, prior_of_loadings), *_noise(spec, data)]
+        return [*sweep, *_factor_days(spec, data, prior_of_loadings)]
     sweep.append(draw_factor_path if lags <= 1 else draw_factor_periods)
     if spec.n_factors > 1:
         sweep.append(shear_factors)
@@ -214,7 +221,7 @@ def sweep_of(spec: GibbsSpec, data: Data, *, alone: bool = True) -> list[Update]
             sweep += [*turn, switch_factors, switch_paths] * (MORE_SWITCHES if alone else 0)
         if alone and data.volatility.has_intercept and spec.asset_volatility is None:
             sweep.append(move_along_residuals)
-    return sweep + _noise(spec, data)
+    return sweep
 
 
 def _factor_days(spec: GibbsSpec, data: Data, prior_of_loadings: list[Update]) -> list[Update]:
@@ -389,10 +396,11 @@ class Chain:
         """
         self._run(sweep, self.at_draw, n_sweeps, thin, kept)
 
-    def beginning(self, spec: GibbsSpec) -> Beginning:
-        """What ``begin_at`` needs, found once for many draws."""
-        swept = sweep_of(spec, self.data)
-        settle = self.compiled([*START, *(u for u in _FORGOTTEN if u in swept)])
+    def beginning(self, spec: GibbsSpec, *, alone: bool = True) -> Beginning:
+        """What ``begin_at`` needs, found once for many draws; ``alone`` as the sweep that comes next."""
+        swept = sweep_of(spec, self.data, alone=alone)
+        start = START if alone else REFRESH
+        settle = self.compiled([*start, *(u for u in _FORGOTTEN if u in swept)])
         return Beginning(self.values.copy(), self.compiled([*REFRESH, begin_new_factors]), settle)
 
     def begin_at(self, kept: Floats, beginning: Beginning, unknown: NDArray[np.bool_] | None = None) -> None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from bdfm.gibbs.sampler import KEPT_MOVES, MOVES, STATES, Look, last_moves
 from bdfm.inference.diagnostics import labels_of
+from bdfm.inference.ess import rhat_and_ess
 from bdfm.inference.stopping import StoppingRule
 from bdfm.names import CHAIN, DRAW
 
@@ -162,11 +163,15 @@ class MovingRule:
         before, self._slow = self._slow, {d.label for d in drifts if self.moved + d.sweeps_to_go > self.most}
         if not self.drift.proven <= DRIFT_MAX:
             return Look(False, apart=bool(before & self._slow))
-        kept = (
+        kept, told = (
             {n: np.stack([last_moves(chain) for chain in x]) for n, x in d.items()} for d in (draws, stats)
         )
-        found = self.rule.whole(*kept)
-        return Look(found.meets(max_rhat=self.rule.max_rhat, min_ess=self.rule.min_ess))
+        max_rhat, min_ess = self.rule.max_rhat, self.rule.min_ess
+        for known in told.values():  # the log-likelihood: most often the slowest, and looked at in no time
+            apart, *effective = rhat_and_ess(known)
+            if not (apart <= max_rhat and min(effective) >= min_ess):
+                return Look(False)
+        return Look(self.rule.whole(kept, told).meets(max_rhat=max_rhat, min_ess=min_ess))
 
     def _largest(self, name: str, quantity: xr.DataArray) -> Drift:
         """The drift of one quantity's element that is the largest beyond its standard errors."""

@@ -13,7 +13,7 @@ from scipy import stats
 from bdfm.gibbs.data import Data, make_data
 from bdfm.gibbs.scratch import make_scratch
 from bdfm.gibbs.state import state_sizes, state_views
-from bdfm.gibbs.sweep import REFRESH, UPDATES, Chain, run, sweep_of
+from bdfm.gibbs.sweep import REFRESH, START, UPDATES, Chain, run, sweep_of
 from bdfm.gibbs.updates.noise import LAPLACE, STUDENT_T
 
 SWEEPS = 4  # for each data set, since nu takes turns of four
@@ -416,19 +416,20 @@ def run_all(chains, plan, times, y, said):
 
 
 def joint_test(
-    spec, *, n_prior=15_000, n_chains=150, n_steps=20, seed=1, fault=lambda data: data, spread=1.0
+    spec, *, n_prior=15_000, n_chains=150, n_steps=20, seed=1, fault=lambda data: data, spread=1.0, alone=True
 ):
     """z-scores of the uniform scores of all quantities, and of their squares, between chains and prior.
 
     ``fault`` changes the data as the sampler sees them; ``spread`` other than 1 makes returns whose noise it
-    is wrong about.
+    is wrong about. Without ``alone`` sweeps are those of draws that are moved on, as these begin.
     """
     rng = np.random.default_rng(seed)
     known = reference(spec, n_prior, rng)
     values = prior(spec, n_chains, rng)
     states = state_views(values, known.data, spec.n_factors)
     chains = make_chains(spec, values, rng, fault)
-    plan = chains[0].compiled([*REFRESH, UPDATES["draw_mixing"], *SWEEPS * sweep_of(spec, known.data)])
+    start = START if alone else REFRESH
+    plan = chains[0].compiled([*start, *SWEEPS * sweep_of(spec, known.data, alone=alone)])
     means = {name: np.zeros((2, n_chains)) for name in known.sorted}
     for _ in range(n_steps):
         y, _, _, said = observed(spec, known.data, states, rng, spread)

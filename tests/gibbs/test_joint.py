@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from few import every_third
+from few import every_third, few
 from gibbs_cases import CASES, IDS, PATHS, pairs, paths_spec, small_spec
 from gibbs_joint import alone_test, joint_test
 
@@ -27,10 +27,19 @@ def test_joint_distribution(number):
     assert max(map(abs, z.values())) < LIMIT, worst(z)
 
 
+@pytest.mark.parametrize("number", few(range(len(CASES)), (1, 12)))
+def test_joint_distribution_of_the_sweeps_of_an_update(number):
+    """They begin with the noise, without mixing variables, and end where those are drawn no more."""
+    z = joint_test(small_spec(CASES[number]), alone=False)
+    assert len(z) >= 80
+    assert max(map(abs, z.values())) < LIMIT, worst(z)
+
+
 @pytest.mark.long
+@pytest.mark.parametrize("alone", [True, False])
 @pytest.mark.parametrize("name", PATHS)
-def test_joint_distribution_with_volatilities_of_single_factors_and_assets(name):
-    z = joint_test(paths_spec(PATHS[name]))
+def test_joint_distribution_with_volatilities_of_single_factors_and_assets(name, alone):
+    z = joint_test(paths_spec(PATHS[name]), alone=alone)
     assert len(z) >= 100
     assert max(map(abs, z.values())) < LIMIT, worst(z)
 
