@@ -86,7 +86,7 @@ type Update = Callable[[np.random.Generator, Data, State, Scratch], None]
 
 # What the updates of a sweep find current, in an order in which each reads what is already so.
 REFRESH: Final[tuple[Update, ...]] = (refresh_band, refresh_residuals, refresh_precision)
-START: Final[tuple[Update, ...]] = (*REFRESH, draw_mixing)  # what a new chain begins with
+START: Final[tuple[Update, ...]] = (*REFRESH, draw_mixing)  # what a new chain begins with: u comes first
 # Mixing variables that draws do not keep: a state that is placed has them drawn given the rest.
 _FORGOTTEN: Final[tuple[Update, ...]] = (draw_mean_mixing, draw_loading_mixing)
 
