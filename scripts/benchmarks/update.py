@@ -84,15 +84,14 @@ def show(rows: list[dict[str, Any]], console: Console) -> None:
         ratio = row["warm"]["seconds"] / row["cold"]["seconds"]
         table.add_row(*cells, f"{ratio:.2f}", f"{row['apart']:.3f}", f"{row['cold_apart']:.3f}")
     console.print(table)
-    ratios = [r["warm"]["seconds"] / r["cold"]["seconds"] for r in rows]
-    sweeps = [r["warm"]["sweeps"] / r["cold"]["sweeps"] for r in rows]
-    sampling = [r["warm"]["sampling"] / r["cold"]["sampling"] for r in rows if "sampling" in r["warm"]]
-    whole = sum(r["warm"]["seconds"] for r in rows) / sum(r["cold"]["seconds"] for r in rows)
     apart = np.sqrt(np.mean([r["apart"] ** 2 for r in rows]) / np.mean([r["cold_apart"] ** 2 for r in rows]))
+    shares = []
+    for what in ("seconds", "sampling", "sweeps"):
+        warm, cold = (np.array([r[kind][what] for r in rows]) for kind in ("warm", "cold"))
+        shares.append(f"{what} {np.median(warm / cold):.2f} ({warm.sum() / cold.sum():.2f})")
     console.print(
-        f"{len(rows)} origins: seconds {np.median(ratios):.2f}, of sampling alone {np.median(sampling):.2f},"
-        f" and sweeps {np.median(sweeps):.2f} of those of a cold fit (medians); seconds over all {whole:.2f};"
-        f" apart {apart:.2f} times as far as two cold fits"
+        f"{len(rows)} origins, medians (over all) of the shares of a cold fit: {', '.join(shares)}; apart"
+        f" {apart:.2f} times as far as two cold fits"
     )
 
 
