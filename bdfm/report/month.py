@@ -167,6 +167,8 @@ def make_month(run: RunFile, options: Mapping[str, str] | None = None) -> Month:
     names = options or {}
     month = _checked(run, Path(MADE_FILE), lambda key: names.get(key, key))
     note = f"# Made by bdfm; bdfm run {MADE_FILE} makes these results again.\n"
+    if month.warm_from is not None:  # of a folder of months the file names the folder, as its user did
+        note += f"# Draws went on from those of {month.warm_from.panel.origin:%Y-%m-%d}.\n"
     return replace(month, text=note + month.run.moved(month.out).to_toml())
 
 
@@ -230,7 +232,7 @@ def _read_and_checked(
     if before is not None:
         earlier = _to_be_made(before)
     elif run.warm_from is not None:
-        run, warm = start_of(run, path, model, panel, where=place("warm_from"))
+        warm = start_of(run, path, model, panel, where=place("warm_from"))
         earlier = warm.as_earlier().before
     if earlier is not None:
         check_earlier(earlier, model, panel, choose(run.sampler, model))
