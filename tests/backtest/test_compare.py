@@ -306,6 +306,15 @@ def test_the_set_where_origins_share_days_goes_from_the_worst_to_the_best():
         model_confidence_set(far, seed=1, sharing=-1)
 
 
+def test_no_p_value_of_the_set_is_below_that_of_one_that_left_before():
+    """The last two alone differ more than all three do, which has been asked before."""
+    losses = overlapping(np.random.default_rng(10), 60, 4, 3)
+    p = model_confidence_set(losses, seed=1, sharing=4)
+    assert p["f0"] == p["f1"] < p["f2"] == 1
+    alone = [model_confidence_set(losses[[x, "f2"]], seed=1, sharing=4)[x] for x in ("f0", "f1")]
+    assert min(alone) < 0.9 * p["f0"]
+
+
 def test_the_error_of_few_cosines():
     """By a sum over each of them, and the t distribution of as many degrees of freedom."""
     x = np.random.default_rng(2).normal(0.1, 1.0, 37)
