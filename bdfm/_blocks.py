@@ -75,8 +75,9 @@ def check_disk(n_rows: int, n_columns: int) -> None:
     if size > free:
         raise DataError(
             f"memory: {n_rows:,} draws of {n_columns:,} assets take {_memory.readable(size)}, more than the"
-            f" budget holds, and {tempfile.gettempdir()} has {_memory.readable(free)} free. Lower n_draws,"
-            " raise the budget, or set TMPDIR to a folder with room."
+            f" budget holds, and {tempfile.gettempdir()} has {_memory.readable(free)} free. Lower n_draws"
+            f" ({free // (4 * n_columns):,} would fit), raise the budget, or set TMPDIR to a folder with"
+            " room."
         )
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import tracemalloc
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from daily_draws import SYMBOLS, daily_posterior
 
-from bdfm import _memory
+from bdfm import _blocks, _memory
 from bdfm.data.panel import Panel
-from bdfm.data.usable import panel_bytes
+from bdfm.data.settings import PanelSettings, RollingCovariance
+from bdfm.data.usable import check_panel, panel_bytes
 from bdfm.errors import DataError
 from bdfm.inference.choices import CHAINS, FEWEST_DRAWS, INDEPENDENT, MOST_DRAWS, MOST_MOVED, RHAT_MAX
 from bdfm.inference.engine import draws_worth, most_draws, moved_draws
@@ -19,6 +23,7 @@ from bdfm.model.factor_model import FactorModel
 from bdfm.posterior import memory
 from bdfm.posterior.fit import fit
 from bdfm.posterior.posterior import Posterior
+from bdfm.risk.ahead import risk_ahead
 
 
 def test_available_is_the_least_of_what_the_system_and_the_group_leave(tmp_path, monkeypatch):
@@ -137,8 +142,76 @@ def test_a_panel_takes_no_more_memory_than_its_estimate(n_days, n_assets, preset
 def test_a_panel_that_does_not_fit_is_refused_before_it_is_made(monkeypatch):
     prices, universe = table_of(1000, 60)
     monkeypatch.setattr(_memory, "LEAST", 1)
-    with (
-        _memory.within("8MB"),
-        pytest.raises(DataError, match=r"panel: 1,000 days of prices of 60 assets .* 10 MB"),
-    ):
-        Panel.from_prices(prices, universe, origin=prices.index[-1])
+    said = (
+        r"panel: 1,000 days of prices of 60 assets .* 10 MB.*"
+        r"\. 47 assets, or prices of the last 793 days would fit; or raise the budget"
+    )
+    with _memory.within("8MB"):
+        with pytest.raises(DataError, match=said):
+            Panel.from_prices(prices, universe, origin=prices.index[-1])
+        Panel.from_prices(prices.iloc[:, :47], universe.head(47), origin=prices.index[-1])
+        Panel.from_prices(prices.iloc[-793:], universe, origin=prices.index[-1])
+        with pytest.raises(DataError, match="48 assets"):
+            Panel.from_prices(prices.iloc[:, :48], universe.head(48), origin=prices.index[-1])
+        with pytest.raises(DataError, match="794 days"):
+            Panel.from_prices(prices.iloc[-794:], universe, origin=prices.index[-1])
+
+
+@pytest.mark.parametrize("period", [28, "month", "day"])
+@pytest.mark.parametrize("rolling", [None, RollingCovariance()])
+def test_a_panel_of_what_would_fit_is_none_that_lacks_periods(period, rolling, monkeypatch):
+    """So few days as make no panel are no advice, nor is one asset; what is named fits, and no more does."""
+    settings = PanelSettings(period=period, rolling_covariance=rolling)
+    named = {"assets": 0, "days": 0}
+    for room in map(int, np.geomspace(1e3, 6e7, 60)):
+        monkeypatch.setattr(_memory, "available", lambda room=room: room)
+        try:
+            check_panel(1000, 300, settings)
+        except DataError as error:
+            assets = re.search(r"\. (\d+) assets(,| would)", f"{error}")
+            days = re.search(r"the last (\d+) days would", f"{error}")
+            if assets:
+                n = int(assets[1])
+                assert n > 1
+                assert panel_bytes(1000, n, settings) <= room < panel_bytes(1000, n + 1, settings)
+            if days:
+                n = int(days[1])
+                assert n > (150 if period == "day" else 500)
+                assert panel_bytes(n, 300, settings) <= room < panel_bytes(n + 1, 300, settings)
+            named["assets"] += bool(assets)
+            named["days"] += bool(days)
+            assert bool(assets) is (panel_bytes(1000, 2, settings) <= room)
+    assert named["assets"] > named["days"] > 0
+
+
+def test_what_a_refusal_says_would_fit_does(small_preset, random_draws, monkeypatch, tmp_path):
+    model, panel = small_preset("m6")
+    draws = random_draws(model, panel, draws=60)
+    posterior = Posterior.from_draws(draws, draws[[]], model, panel, {"seed": 1})
+    daily = daily_posterior()
+
+    def told(work, pattern):
+        with pytest.raises(DataError) as refused:
+            work()
+        return int(re.search(pattern, f"{refused.value}")[1].replace(",", ""))
+
+    monkeypatch.setattr(_memory, "available", lambda: 8_000_000)
+    settings = SamplerSettings(draws=4000, tune=10, chains=4)
+    n = told(lambda: memory.check_fit(model, panel, settings), r"Use draws = (\d+) instead")
+    memory.check_fit(model, panel, settings.model_copy(update={"draws": n}))
+    n = told(lambda: memory.check_forecast(10**6, 6, n_posterior=100), r"n_draws = ([\d,]+) would fit")
+    memory.check_forecast(n, 6, n_posterior=100)
+    monkeypatch.setattr(_memory, "available", lambda: 50_000)
+    n = told(posterior.to_datatree, r"Leave out posterior_predictive and log_likelihood, .* (\d+) would fit")
+    assert 24 * n * np.isfinite(panel.history["log_returns"]).sum() <= 50_000
+    posterior.to_datatree(["observed_data"])  # which takes nothing of that
+    free = SimpleNamespace(free=1_000_000)
+    monkeypatch.setattr(_blocks.shutil, "disk_usage", lambda _: free)
+    n = told(lambda: _blocks.check_disk(10**6, 6), r"n_draws \(([\d,]+) would fit\)")
+    _blocks.check_disk(n, 6)
+    books = pd.DataFrame(np.ones((40, 4)), index=[f"b{k}" for k in range(40)], columns=SYMBOLS)
+    n_paths = 100 * daily.n_draws
+    monkeypatch.setattr(_memory, "available", lambda: 20 * 8 * 3 * n_paths + 1)
+    n = told(lambda: risk_ahead(daily, books, seed=1, days=3, n_draws=n_paths), r"Ask for (\d+) at a time")
+    assert n == 20
+    assert len(risk_ahead(daily, books.head(n), seed=1, days=3, n_draws=n_paths).portfolios) == n
