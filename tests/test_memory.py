@@ -19,10 +19,12 @@ from bdfm.errors import DataError
 from bdfm.inference.choices import CHAINS, FEWEST_DRAWS, INDEPENDENT, MOST_DRAWS, MOST_MOVED, RHAT_MAX
 from bdfm.inference.engine import draws_worth, most_draws, moved_draws
 from bdfm.inference.settings import SamplerSettings
+from bdfm.inference.stopping import FIRST_DRAWS
 from bdfm.model.factor_model import FactorModel
-from bdfm.posterior import memory
+from bdfm.posterior import memory, predictive
 from bdfm.posterior.fit import fit
 from bdfm.posterior.posterior import Posterior
+from bdfm.report.month import read_month
 from bdfm.risk.ahead import risk_ahead
 
 
@@ -182,6 +184,48 @@ def test_a_panel_of_what_would_fit_is_none_that_lacks_periods(period, rolling, m
             named["days"] += bool(days)
             assert bool(assets) is (panel_bytes(1000, 2, settings) <= room)
     assert named["assets"] > named["days"] > 0
+
+
+def test_forecasts_over_several_horizons_are_kept_beside_each_other(small_preset, random_draws, monkeypatch):
+    """They were counted one by one: the last was refused after the fit, or took more than the budget."""
+    model, panel = small_preset("m6")
+    draws = random_draws(model, panel)
+    posterior = Posterior.from_draws(draws, draws[[]], model, panel, {"seed": 1})
+    size = {"n_posterior": posterior.n_draws}
+    one, three = (memory.forecast_bytes(50_000, 6, n_forecasts=n, **size) for n in (1, 3))
+    assert three - one == 2 * 4 * 50_000 * 6
+    with monkeypatch.context() as patch:
+        patch.setattr(_memory, "available", lambda: (one + three) // 2)
+        patch.setattr(predictive, "made_forecast", lambda *_, **__: pytest.fail("made"))
+        with pytest.raises(DataError, match="50,000 predictive draws of 6 assets over 3 horizons need"):
+            posterior.forecasts([1, 2, 3], seed=1, n_draws=50_000)
+    monkeypatch.setattr(_blocks.shutil, "disk_usage", lambda _: SimpleNamespace(free=4 * 10**6))
+    monkeypatch.setattr(_blocks, "SHARE", 0.0)
+    memory.check_forecast(10**6, 1)
+    with pytest.raises(DataError, match=r"3 times 1,000,000 draws of 1 assets.* \(333,333 would fit\)"):
+        memory.check_forecast(10**6, 1, n_forecasts=3)
+
+
+def test_a_month_of_several_horizons_is_refused_before_its_fit(tmp_path):
+    n = 400_000
+    one = memory.forecast_bytes(n, 25, n_posterior=CHAINS * FIRST_DRAWS)
+    for horizons, fits in (("[1]", True), ("[1, 2, 3]", False)):
+        file = tmp_path / "month.toml"
+        data = f"[data]\ndemo = true\norigin = 2021-12-31\nhorizon = {horizons}\n"
+        file.write_text(f'model = "m6"\nn_draws = {n}\nmemory = {one + 4 * n * 25}\n{data}')
+        if fits:
+            read_month(file)
+        else:
+            with pytest.raises(DataError, match="25 assets over 3 horizons need"):
+                read_month(file)
+
+
+def test_to_leave_out_keep_draws_is_advice_where_it_helps():
+    needed, without = (memory.forecast_bytes(10**6, 25, whole=x) for x in (True, False))
+    for room, told in (((needed + without) // 2, True), (without - 1, False)):
+        with _memory.within(room), pytest.raises(DataError) as refused:
+            memory.check_forecast(10**6, 25, whole=True)
+        assert ("leave out keep_draws" in f"{refused.value}") is told
 
 
 def test_what_a_refusal_says_would_fit_does(small_preset, random_draws, monkeypatch, tmp_path):

@@ -216,7 +216,7 @@ def _read_and_checked(
         horizon=max(x for x in (*(h.periods for h in horizons), *(e.horizon for e in evidence))),
         zero=run.data.zero,
         accept=run.accept,
-        sized=lambda n, _: _check_memory(run, model, _of_size(n, classes, model), evidence),
+        sized=lambda n, _: _check_memory(run, model, _of_size(n, classes, model), evidence, len(horizons)),
     )
     _check_ledger(run, path)
     model_data(model, panel)
@@ -236,7 +236,7 @@ def _read_and_checked(
         earlier = warm.as_earlier().before
     if earlier is not None:
         check_earlier(earlier, model, panel, choose(run.sampler, model))
-    _check_memory(run, model, panel, evidence)
+    _check_memory(run, model, panel, evidence, len(horizons))
     tables = tuple(t for t in (prices, universe, earnings, volatility) if t is not None)
     tables = () if run.data.demo else tables
     rest: dict[str, Any] = {"tables": tables, "sums": sums, "evidence": evidence, "warm_from": warm}
@@ -249,12 +249,15 @@ def _of_size(n_periods: int, asset_class: Sequence[str], model: FactorModel) -> 
     return Panel.from_arrays(empty, asset_class=asset_class, settings=model.panel)
 
 
-def _check_memory(run: RunFile, model: FactorModel, panel: Panel, evidence: Sequence[Evidence]) -> None:
-    """Raise ``DataError`` where a fit and its forecast need more memory than there is."""
+def _check_memory(
+    run: RunFile, model: FactorModel, panel: Panel, evidence: Sequence[Evidence], n_horizons: int
+) -> None:
+    """Raise ``DataError`` where a fit and its forecasts need more memory than there is."""
     memory.check_fit(model, panel, run.sampler)
     memory.check_forecast(
         run.n_draws,
         len(panel.assets),
+        n_forecasts=n_horizons,
         n_posterior=run.sampler.chains * FIRST_DRAWS,
         n_known=memory.days_known(model, evidence),
         whole=run.keep_draws or "posterior" not in run.outputs,

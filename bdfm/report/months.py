@@ -124,7 +124,8 @@ def run_months(
     Raises
     ------
     DataError
-        One file twice, two months with one folder of results, or a scheduler that is not there or went away.
+        One file twice, two months with one folder of results, less memory than the libraries of all workers
+        take, or a scheduler that is not there or went away.
     FileError
         A run file that is not there.
     """
@@ -137,7 +138,14 @@ def run_months(
     with _memory.within(memory, where="memory"):
         budget = _memory.budget()
     if scheduler is None and budget is not None:
-        budget = max(_memory.LEAST, budget // min(workers, max(1, len(tasks))))
+        n_sharing = min(workers, max(1, len(tasks)))
+        if memory is not None and budget // n_sharing < _memory.LEAST:
+            least = _memory.readable(n_sharing * _memory.LEAST)
+            raise DataError(
+                f"memory: {_memory.readable(budget)} for {n_sharing} workers are too little; the libraries"
+                f" alone take more. Give at least {least}, or fewer workers."
+            )
+        budget = max(_memory.LEAST, budget // n_sharing)
     alone = check or (workers == 1 and scheduler is None)
     share = None if scheduler is not None and memory is None else budget
     home = Path() if scheduler is None else Path.cwd()

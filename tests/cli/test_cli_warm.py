@@ -90,6 +90,15 @@ def test_what_cannot_go_on_is_refused_before_the_fit(bdfm_command, arguments, fi
     assert not (files / "refused").exists()
 
 
+def test_a_start_that_is_not_there_is_named_by_its_option(bdfm_command, arguments, files):
+    month = ("--origin", "2020-12-18", "--model", "m6", "--out", files / "refused")
+    code, _, err = bdfm_command(*arguments, *month, "--warm-from", files / "nowhere")
+    assert code == 2
+    text = " ".join(err.split())
+    assert "--warm-from: " in text
+    assert "nowhere does not exist" in text
+
+
 def test_the_folder_of_the_results_is_no_start(bdfm_command, arguments, first):
     month = ("--origin", "2020-12-18", "--model", "m6", "--out", first, "--warm-from", first)
     code, _, err = bdfm_command(*arguments, *month)

@@ -119,6 +119,15 @@ def test_what_would_overwrite_or_is_not_there_is_refused_before_the_first(month,
     assert not (tmp_path / "a").exists()
 
 
+def test_a_budget_too_small_for_the_workers_is_refused(month):
+    """Each had taken 200 MB, whatever all of them were to keep to."""
+    paths = [month("a"), month("b")]
+    with pytest.raises(DataError, match=r"350 MB for 2 workers .* Give at least 400 MB, or fewer workers"):
+        run_months(paths, workers=2, memory="350MB", check=True)
+    assert not any("libraries" in o.error for o in run_months(paths, workers=2, memory="400MB", check=True))
+    assert not any("libraries" in o.error for o in run_months(paths, memory="350MB", check=True))
+
+
 def test_workers_share_the_budget(month, monkeypatch):
     budgets = []
 
