@@ -77,8 +77,8 @@ def check_disk(n_rows: int, n_columns: int, *, n_arrays: int = 1) -> None:
         would = free // (4 * n_columns * n_arrays)
         raise DataError(
             f"memory: {times}{n_rows:,} draws of {n_columns:,} assets take {_memory.readable(size)}, more"
-            f" than the budget holds, and {tempfile.gettempdir()} has {_memory.readable(free)} free. Lower n_draws"
-            f" ({would:,} would fit), raise the budget, or set TMPDIR to a folder with room."
+            f" than the budget holds, and {tempfile.gettempdir()} has {_memory.readable(free)} free. Lower"
+            f" n_draws ({would:,} would fit), raise the budget, or set TMPDIR to a folder with room."
         )
 
 
