@@ -220,6 +220,24 @@ def test_a_month_of_several_horizons_is_refused_before_its_fit(tmp_path):
                 read_month(file)
 
 
+def test_a_check_of_a_month_knows_that_it_is_an_update(tmp_path, monkeypatch):
+    """It was let through as a fit, and refused once it ran."""
+    files = {name: tmp_path / f"{name}.toml" for name in ("first", "second")}
+    for (name, file), origin in zip(files.items(), ("2021-12-03", "2021-12-31"), strict=True):
+        warm = 'warm_from = "first"\n' if name == "second" else ""
+        data = f"[data]\ndemo = true\norigin = {origin}\n"
+        file.write_text(f'model = "m6"\nout = "{name}"\n{warm}{data}')
+    model = FactorModel.from_preset("m6")
+    panel = read_month(files["first"]).panel
+    fitted, updated = (memory.fit_bytes(model, panel, SamplerSettings(), n_draws=n) for n in (750, 1000))
+    assert memory.fit_bytes(model, panel, SamplerSettings()) == fitted
+    monkeypatch.setattr(memory, "check_forecast", lambda *_, **__: None)
+    monkeypatch.setattr(_memory, "available", lambda: (fitted + updated) // 2)
+    read_month(files["first"])
+    with pytest.raises(DataError, match=r"fit: 4 chains of 25 assets"):
+        read_month(files["second"], before=files["first"])
+
+
 def test_to_leave_out_keep_draws_is_advice_where_it_helps():
     needed, without = (memory.forecast_bytes(10**6, 25, whole=x) for x in (True, False))
     for room, told in (((needed + without) // 2, True), (without - 1, False)):

@@ -236,7 +236,7 @@ def _read_and_checked(
         earlier = warm.as_earlier().before
     if earlier is not None:
         check_earlier(earlier, model, panel, choose(run.sampler, model))
-    _check_memory(run, model, panel, evidence, len(horizons))
+    _check_memory(run, model, panel, evidence, len(horizons), update=earlier is not None)
     tables = tuple(t for t in (prices, universe, earnings, volatility) if t is not None)
     tables = () if run.data.demo else tables
     rest: dict[str, Any] = {"tables": tables, "sums": sums, "evidence": evidence, "warm_from": warm}
@@ -250,10 +250,16 @@ def _of_size(n_periods: int, asset_class: Sequence[str], model: FactorModel) -> 
 
 
 def _check_memory(
-    run: RunFile, model: FactorModel, panel: Panel, evidence: Sequence[Evidence], n_horizons: int
+    run: RunFile,
+    model: FactorModel,
+    panel: Panel,
+    evidence: Sequence[Evidence],
+    n_horizons: int,
+    *,
+    update: bool = False,
 ) -> None:
-    """Raise ``DataError`` where a fit and its forecasts need more memory than there is."""
-    memory.check_fit(model, panel, run.sampler)
+    """Raise ``DataError`` where a fit or an update and its forecasts need more memory than there is."""
+    memory.check_fit(model, panel, run.sampler, update=update)
     memory.check_forecast(
         run.n_draws,
         len(panel.assets),
