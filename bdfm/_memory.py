@@ -116,7 +116,7 @@ def room() -> tuple[int, str] | None:
     return min(known, default=None)
 
 
-def most(n: int, needs: Callable[[int], float]) -> int:
+def most(n: int, needs: Callable[[int], int]) -> int:
     """Largest number up to ``n`` of what takes the bytes that ``needs`` says, and fits; 0 where none does."""
     found = room()
     return n if found is None else bisect_right(range(1, n + 1), found[0], key=needs)

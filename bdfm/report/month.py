@@ -250,14 +250,9 @@ def _of_size(n_periods: int, asset_class: Sequence[str], model: FactorModel) -> 
 
 
 def _check_memory(
-    run: RunFile,
-    model: FactorModel,
-    panel: Panel,
-    evidence: Sequence[Evidence],
-    n_horizons: int,
-    *,
+    run: RunFile, model: FactorModel, panel: Panel, evidence: Sequence[Evidence], n_horizons: int, *,
     update: bool = False,
-) -> None:
+) -> None:  # fmt: skip
     """Raise ``DataError`` where a fit or an update and its forecasts need more memory than there is."""
     memory.check_fit(model, panel, run.sampler, update=update)
     memory.check_forecast(
