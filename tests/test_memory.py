@@ -238,6 +238,29 @@ def test_a_check_of_a_month_knows_that_it_is_an_update(tmp_path, monkeypatch):
         read_month(files["second"], before=files["first"])
 
 
+def test_every_door_of_large_work_takes_a_budget(small_preset, random_draws, monkeypatch):
+    """Panels, updates and several horizons kept to half of the machine, and nobody could say otherwise."""
+    monkeypatch.setattr(_memory, "LEAST", 1)
+    model, panel = small_preset("m6")
+    draws = random_draws(model, panel)
+    posterior = Posterior.from_draws(draws, draws[[]], model, panel, {"seed": 1})
+    prices, universe = table_of(1000, 60)
+    settings = SamplerSettings(draws=400, tune=10, chains=4)
+    doors = {
+        "panel": lambda memory: Panel.from_prices(prices, universe, origin=prices.index[-1], memory=memory),
+        "fit": lambda memory: fit(model, panel, seed=1, settings=settings, memory=memory),
+        "update": lambda memory: posterior.update(panel, seed=1, settings=settings, memory=memory),
+        "forecast": lambda memory: posterior.forecast(seed=1, memory=memory),
+        "forecasts": lambda memory: posterior.forecasts([1], seed=1, memory=memory),
+    }
+    for name, door in doors.items():
+        with pytest.raises(DataError, match=r"2 MB is the budget \(--memory, memory=\)"):
+            door("2MB")
+        with pytest.raises(DataError, match="is no size of memory"):
+            door("lots")
+        assert _memory._given.get() is None, name
+
+
 def test_to_leave_out_keep_draws_is_advice_where_it_helps():
     needed, without = (memory.forecast_bytes(10**6, 25, whole=x) for x in (True, False))
     for room, told in (((needed + without) // 2, True), (without - 1, False)):
