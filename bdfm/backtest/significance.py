@@ -21,6 +21,7 @@ from bdfm._statistics import (
 )
 from bdfm._strict import strict
 from bdfm.backtest.protocol import Floats
+from bdfm.errors import DataError
 
 CONFIDENCE: Final = 0.9  # of the model confidence set
 N_BOOTSTRAP: Final = 10_000
@@ -76,7 +77,8 @@ def diebold_mariano(differences: Floats, *, n_lags: int | None = None, sharing: 
     -------
     Difference
         NaN errors with fewer than eight origins, or fewer than two for each of those that share a day: then
-        nobody can tell. A p-value of 1 where there is no difference at all.
+        nobody can tell. So where a difference is not finite. A p-value of 1 where there is no difference at
+        all.
 
     Examples
     --------
@@ -89,7 +91,7 @@ def diebold_mariano(differences: Floats, *, n_lags: int | None = None, sharing: 
     d = np.asarray(differences, dtype=np.float64)
     n = len(d)
     mean = float(d.mean()) if n else float("nan")
-    if n < MIN_ORIGINS:
+    if n < MIN_ORIGINS or not np.isfinite(mean):
         return Difference(mean, float("nan"), float("nan"), n)
     if np.ptp(d) < 1e-15:
         return Difference(mean, 0.0, 1.0 if abs(mean) < 1e-15 else 0.0, n)
@@ -145,6 +147,11 @@ def model_confidence_set(
     pandas.Series
         By forecaster; NaN with fewer than two origins for each of those that share a day.
 
+    Raises
+    ------
+    DataError
+        Losses that are not finite, or no forecaster.
+
     Examples
     --------
     >>> import numpy as np, pandas as pd
@@ -158,6 +165,14 @@ def model_confidence_set(
     sharing = _checks.at_least(sharing, 0, what="sharing", where=where)
     usual: int = max(2, round(len(losses) ** (1 / 3)))
     block = usual if n_block is None else _checks.at_least(n_block, 1, what="n_block", where=where)
+    if not losses.shape[1]:
+        raise DataError(f"{where}: losses have no column. Give one for each forecaster.")
+    bad = losses.columns[~np.isfinite(losses.to_numpy(dtype=float)).all(axis=0)]
+    if len(bad):
+        raise DataError(
+            f"{where}: losses of {_checks.first(map(str, bad))} are not finite at every origin. Leave out"
+            " these origins, or these forecasters."
+        )
     # Forecasters that score the same to the last digit would have a difference without variance.
     groups: dict[bytes, list[Any]] = {}
     for name in losses:

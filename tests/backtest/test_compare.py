@@ -306,6 +306,20 @@ def test_the_set_where_origins_share_days_goes_from_the_worst_to_the_best():
         model_confidence_set(far, seed=1, sharing=-1)
 
 
+@pytest.mark.parametrize("sharing", [0, 4])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_losses_that_are_not_finite_are_named(bad, sharing):
+    """They had ended in an index error, or in two forecasters left out with certainty."""
+    losses = overlapping(np.random.default_rng(7), 40, 4, 3)
+    losses.iloc[3, 2] = bad
+    with pytest.raises(DataError, match="model confidence set: losses of f2 are not finite at every origin"):
+        model_confidence_set(losses, seed=1, sharing=sharing)
+    found = diebold_mariano((losses["f2"] - losses["f0"]).to_numpy(), sharing=sharing)
+    assert np.isnan([found.se, found.p_value]).all()
+    with pytest.raises(DataError, match="no column"):
+        model_confidence_set(losses[[]], seed=1, sharing=sharing)
+
+
 def test_no_p_value_of_the_set_is_below_that_of_one_that_left_before():
     """The last two alone differ more than all three do, which has been asked before."""
     losses = overlapping(np.random.default_rng(10), 60, 4, 3)
