@@ -15,11 +15,11 @@ import pandas as pd
 from bdfm import _checks, _memory
 from bdfm._folders import BusyError, file_in
 from bdfm._workers import Failure, spread
-from bdfm.errors import BdfmError, DataError
+from bdfm.errors import BdfmError, DataError, ModelError
 from bdfm.inference.diagnostics import measures_in_words
 from bdfm.ledger.ledger import Ledger, ThereError
 from bdfm.names import FORECAST_FILE, POSTERIOR_FILE, SUMMARY_FILE
-from bdfm.report.month import read_month, run_month
+from bdfm.report.month import Month, read_month, run_month
 from bdfm.report.results import read_summary
 from bdfm.report.run_file import read_run_file
 
@@ -271,14 +271,26 @@ def _made(job: _Job, task: _Task) -> Outcome:
 
 
 def _checked_or_run(job: _Job, task: _Task) -> Outcome:
-    before = job.home / task.befores[-1] if job.check and task.befores else None
-    month = read_month(job.home / task.path, before=before)
+    month = _month(job, task)
     n_assets = len(month.panel.assets)
     if job.check:
         return Outcome(task.path, task.out, n_assets, verdict="in order, nothing fitted")
     diagnosis = run_month(month).posterior.diagnose()
     verdict, converged = diagnosis.verdict, diagnosis.converged
     return Outcome(task.path, task.out, n_assets, verdict=verdict, converged=converged)
+
+
+def _month(job: _Job, task: _Task) -> Month:
+    """The month, read; a check of it with the latest of those that it may go on from, and can."""
+    refused: list[BdfmError] = []
+    for before in reversed(task.befores if job.check else ()):
+        try:
+            return read_month(job.home / task.path, before=job.home / before)
+        except (DataError, ModelError) as error:
+            refused.append(error)
+    if refused:
+        raise refused[0]
+    return read_month(job.home / task.path)
 
 
 def _entered(job: _Job, task: _Task) -> Outcome | None:

@@ -119,7 +119,7 @@ def test_months_of_a_folder_that_they_go_on_from_are_made_in_order(evenings, tmp
     alone = run_months(paths[:1], check=True)  # without a month beside it
     assert "holds no posterior, nor a month that has one" in alone[0].error
     (tmp_path / "posterior.nc").write_bytes(b"of a month, beside which others are written")
-    assert "holds no posterior" not in run_months(paths, check=True)[1].error
+    assert "posterior.nc" in run_months(paths, check=True)[1].error
 
 
 def test_months_of_a_folder_are_not_begun_where_an_earlier_one_failed(evenings, tmp_path):
@@ -136,6 +136,15 @@ def test_months_of_a_folder_are_not_begun_where_an_earlier_one_failed(evenings, 
     paths = evenings()
     paths[2].write_text(paths[2].read_text().replace(', "posterior"', ""))
     assert "holds no posterior" in run_months(paths, check=True)[1].error  # the first is no start
+
+
+def test_a_check_of_a_month_of_a_folder_passes_over_other_models(evenings):
+    """As its run does: the nearest of those of its own model."""
+    paths = evenings()
+    paths[1].write_text(paths[1].read_text().replace('"m6"', '"house"').replace("warm_from", "#"))
+    assert [o.error for o in run_months(paths, check=True)] == ["", "", ""]
+    paths[2].write_text(paths[2].read_text().replace('"m6"', '"momentum"'))
+    assert "is of model 'house' with other settings" in run_months(paths, check=True)[0].error  # the latest
 
 
 @pytest.mark.long
