@@ -69,14 +69,16 @@ def empty(n_rows: int, n_columns: int) -> NDArray[np.float32]:
     return np.frombuffer(mapped, dtype=np.float32).reshape(n_rows, n_columns)
 
 
-def check_disk(n_rows: int, n_columns: int) -> None:
-    """Raise ``DataError`` where the disk has no room for an array that lies in a file, before it is made."""
-    size, free = 4 * n_rows * n_columns, shutil.disk_usage(tempfile.gettempdir()).free
+def check_disk(n_rows: int, n_columns: int, *, n_arrays: int = 1) -> None:
+    """Raise ``DataError`` where the disk has no room for arrays that lie in files, before they are made."""
+    size, free = 4 * n_rows * n_columns * n_arrays, shutil.disk_usage(tempfile.gettempdir()).free
     if size > free:
+        times = f"{n_arrays} times " if n_arrays > 1 else ""
+        would = free // (4 * n_columns * n_arrays)
         raise DataError(
-            f"memory: {n_rows:,} draws of {n_columns:,} assets take {_memory.readable(size)}, more than the"
-            f" budget holds, and {tempfile.gettempdir()} has {_memory.readable(free)} free. Lower n_draws,"
-            " raise the budget, or set TMPDIR to a folder with room."
+            f"memory: {times}{n_rows:,} draws of {n_columns:,} assets take {_memory.readable(size)}, more"
+            f" than the budget holds, and {tempfile.gettempdir()} has {_memory.readable(free)} free. Lower"
+            f" n_draws ({would:,} would fit), raise the budget, or set TMPDIR to a folder with room."
         )
 
 

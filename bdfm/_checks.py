@@ -201,10 +201,16 @@ def no_file(path: Path) -> str:
     return next((name for holds, name in _NO_FILES if holds(mode)), "")
 
 
-def existing_file(path: Path, *, what: str) -> Path:
-    """Path of a file that exists; ``FileError`` otherwise, and for what is none: it may have no end."""
+def existing(path: Path, *, what: str) -> Path:
+    """Path of a file or folder that exists; ``FileError`` otherwise."""
     if not there(path):
         raise FileError(f"{what}: {_why_not_there(path)}")
+    return path
+
+
+def existing_file(path: Path, *, what: str) -> Path:
+    """Path of a file that exists; ``FileError`` otherwise, and for what is none: it may have no end."""
+    existing(path, what=what)
     if kind := no_file(path):
         hint = "" if kind == "a folder" else " Save what it gives to a file, and name that one."
         raise FileError(f"{what}: {path} is {kind}, a file was expected.{hint}")
@@ -213,8 +219,7 @@ def existing_file(path: Path, *, what: str) -> Path:
 
 def existing_folder(path: Path, *, what: str, hint: str) -> Path:
     """Path of a folder that exists; ``FileError`` otherwise, with ``hint`` where something else is there."""
-    if not there(path):
-        raise FileError(f"{what}: {_why_not_there(path)}")
+    existing(path, what=what)
     if not os.path.isdir(path):
         raise FileError(f"{what}: {short(path, 500)} is no folder. {hint}")
     return path

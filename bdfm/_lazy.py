@@ -49,16 +49,12 @@ def public_names(
     names = sorted(name for name in (*place, *modules) if not name.startswith("_"))
 
     def find(name: str) -> Any:
+        # None is kept: it would stay what it was at its first use, whatever its module has there later.
         if name in place:
-            value = getattr(import_module(place[name]), name)
-        elif name in modules:
-            value = import_module(modules[name])
-        else:
-            return modules_of(package)(name)
-        setattr(sys.modules[package], name, value)  # found at once the next time
-        return value
+            return getattr(import_module(place[name]), name)
+        return import_module(modules[name]) if name in modules else modules_of(package)(name)
 
     def listed() -> list[str]:
-        return sorted({*vars(sys.modules[package]), *names})
+        return sorted({*vars(sys.modules[package]), *place, *modules})
 
     return names, find, listed

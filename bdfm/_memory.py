@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -113,6 +114,12 @@ def room() -> tuple[int, str] | None:
     if free is not None:
         known.append((free, "are available"))
     return min(known, default=None)
+
+
+def most(n: int, needs: Callable[[int], int]) -> int:
+    """Largest number up to ``n`` of what takes the bytes that ``needs`` says, and fits; 0 where none does."""
+    found = room()
+    return n if found is None else bisect_right(range(1, n + 1), found[0], key=needs)
 
 
 def check(needed: float, *, where: str, what: str, advice: str) -> None:

@@ -68,8 +68,12 @@ def cosine_variance(values: Floats, n_cosines: int) -> float:
     error then follows a t distribution of ``n_cosines`` degrees of freedom.
     """
     n = len(values)
-    waves = np.cos(np.pi * np.outer(np.arange(1, n_cosines + 1), np.arange(n) + 0.5) / n)
-    return float(np.square(waves @ (values - values.mean())).mean() * 2 / n)
+    return float(np.square(cosines(n, n_cosines) @ (values - values.mean())).mean() * 2 / n)
+
+
+def cosines(n: int, n_cosines: int) -> Floats:
+    """The slowest cosines (cosine, time) over ``n`` moments, each of which sums to 0."""
+    return np.asarray(np.cos(np.pi * np.outer(np.arange(1, n_cosines + 1), np.arange(n) + 0.5) / n))
 
 
 def mean_error(values: Floats) -> float:

@@ -119,6 +119,23 @@ def test_lazy_names_are_those_of_the_type_checker(package):
         module.nothing  # noqa: B018
 
 
+def test_all_names_are_listed_before_one_is_used():
+    """``dir(bdfm)`` had ``__version__`` after its first use alone."""
+    assert imported("import bdfm; assert {'__version__', *bdfm.__all__} <= {*dir(bdfm)}")
+
+
+def test_a_name_is_what_its_module_has_there_now(monkeypatch):
+    """One that was first used while a test had put another in its place stayed that for good."""
+    import bdfm
+    from bdfm.data import sources
+
+    true = bdfm.demo
+    monkeypatch.setattr(sources, "demo", lambda: None)
+    assert bdfm.demo is sources.demo is not true
+    monkeypatch.undo()
+    assert bdfm.demo is true
+
+
 @pytest.mark.parametrize("package", LAZY)
 def test_no_lazy_name_is_that_of_a_module_inside(package):
     """The module would stand in the name's place as soon as anything imports it."""

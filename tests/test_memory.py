@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import re
 import tracemalloc
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from daily_draws import SYMBOLS, daily_posterior
 
-from bdfm import _memory
+from bdfm import _blocks, _memory
 from bdfm.data.panel import Panel
-from bdfm.data.usable import panel_bytes
+from bdfm.data.settings import PanelSettings, RollingCovariance
+from bdfm.data.usable import check_panel, panel_bytes
 from bdfm.errors import DataError
 from bdfm.inference.choices import CHAINS, FEWEST_DRAWS, INDEPENDENT, MOST_DRAWS, MOST_MOVED, RHAT_MAX
 from bdfm.inference.engine import draws_worth, most_draws, moved_draws
 from bdfm.inference.settings import SamplerSettings
+from bdfm.inference.stopping import FIRST_DRAWS
 from bdfm.model.factor_model import FactorModel
-from bdfm.posterior import memory
+from bdfm.posterior import memory, predictive
 from bdfm.posterior.fit import fit
 from bdfm.posterior.posterior import Posterior
+from bdfm.report.month import read_month
+from bdfm.risk.ahead import risk_ahead
 
 
 def test_available_is_the_least_of_what_the_system_and_the_group_leave(tmp_path, monkeypatch):
@@ -137,8 +144,159 @@ def test_a_panel_takes_no_more_memory_than_its_estimate(n_days, n_assets, preset
 def test_a_panel_that_does_not_fit_is_refused_before_it_is_made(monkeypatch):
     prices, universe = table_of(1000, 60)
     monkeypatch.setattr(_memory, "LEAST", 1)
-    with (
-        _memory.within("8MB"),
-        pytest.raises(DataError, match=r"panel: 1,000 days of prices of 60 assets .* 10 MB"),
-    ):
-        Panel.from_prices(prices, universe, origin=prices.index[-1])
+    said = (
+        r"panel: 1,000 days of prices of 60 assets .* 10 MB.*"
+        r"\. 47 assets, or prices of the last 793 days would fit; or raise the budget"
+    )
+    with _memory.within("8MB"):
+        with pytest.raises(DataError, match=said):
+            Panel.from_prices(prices, universe, origin=prices.index[-1])
+        Panel.from_prices(prices.iloc[:, :47], universe.head(47), origin=prices.index[-1])
+        Panel.from_prices(prices.iloc[-793:], universe, origin=prices.index[-1])
+        with pytest.raises(DataError, match="48 assets"):
+            Panel.from_prices(prices.iloc[:, :48], universe.head(48), origin=prices.index[-1])
+        with pytest.raises(DataError, match="794 days"):
+            Panel.from_prices(prices.iloc[-794:], universe, origin=prices.index[-1])
+
+
+@pytest.mark.parametrize("period", [28, "month", "day"])
+@pytest.mark.parametrize("rolling", [None, RollingCovariance()])
+def test_a_panel_of_what_would_fit_is_none_that_lacks_periods(period, rolling, monkeypatch):
+    """So few days as make no panel are no advice, nor is one asset; what is named fits, and no more does."""
+    settings = PanelSettings(period=period, rolling_covariance=rolling)
+    named = {"assets": 0, "days": 0}
+    for room in map(int, np.geomspace(1e3, 6e7, 60)):
+        monkeypatch.setattr(_memory, "available", lambda room=room: room)
+        try:
+            check_panel(1000, 300, settings)
+        except DataError as error:
+            assets = re.search(r"\. (\d+) assets(,| would)", f"{error}")
+            days = re.search(r"the last (\d+) days would", f"{error}")
+            if assets:
+                n = int(assets[1])
+                assert n > 1
+                assert panel_bytes(1000, n, settings) <= room < panel_bytes(1000, n + 1, settings)
+            if days:
+                n = int(days[1])
+                assert n > (150 if period == "day" else 500)
+                assert panel_bytes(n, 300, settings) <= room < panel_bytes(n + 1, 300, settings)
+            named["assets"] += bool(assets)
+            named["days"] += bool(days)
+            assert bool(assets) is (panel_bytes(1000, 2, settings) <= room)
+    assert named["assets"] > named["days"] > 0
+
+
+def test_forecasts_over_several_horizons_are_kept_beside_each_other(small_preset, random_draws, monkeypatch):
+    """They were counted one by one: the last was refused after the fit, or took more than the budget."""
+    model, panel = small_preset("m6")
+    draws = random_draws(model, panel)
+    posterior = Posterior.from_draws(draws, draws[[]], model, panel, {"seed": 1})
+    size = {"n_posterior": posterior.n_draws}
+    one, three = (memory.forecast_bytes(50_000, 6, n_forecasts=n, **size) for n in (1, 3))
+    assert three - one == 2 * 4 * 50_000 * 6
+    with monkeypatch.context() as patch:
+        patch.setattr(_memory, "available", lambda: (one + three) // 2)
+        patch.setattr(predictive, "made_forecast", lambda *_, **__: pytest.fail("made"))
+        with pytest.raises(DataError, match="50,000 predictive draws of 6 assets over 3 horizons need"):
+            posterior.forecasts([1, 2, 3], seed=1, n_draws=50_000)
+    monkeypatch.setattr(_blocks.shutil, "disk_usage", lambda _: SimpleNamespace(free=4 * 10**6))
+    monkeypatch.setattr(_blocks, "SHARE", 0.0)
+    memory.check_forecast(10**6, 1)
+    with pytest.raises(DataError, match=r"3 times 1,000,000 draws of 1 assets.* \(333,333 would fit\)"):
+        memory.check_forecast(10**6, 1, n_forecasts=3)
+
+
+def test_a_month_of_several_horizons_is_refused_before_its_fit(tmp_path):
+    n = 400_000
+    one = memory.forecast_bytes(n, 25, n_posterior=CHAINS * FIRST_DRAWS)
+    for horizons, fits in (("[1]", True), ("[1, 2, 3]", False)):
+        file = tmp_path / "month.toml"
+        data = f"[data]\ndemo = true\norigin = 2021-12-31\nhorizon = {horizons}\n"
+        file.write_text(f'model = "m6"\nn_draws = {n}\nmemory = {one + 4 * n * 25}\n{data}')
+        if fits:
+            read_month(file)
+        else:
+            with pytest.raises(DataError, match="25 assets over 3 horizons need"):
+                read_month(file)
+
+
+def test_a_check_of_a_month_knows_that_it_is_an_update(tmp_path, monkeypatch):
+    """It was let through as a fit, and refused once it ran."""
+    files = {name: tmp_path / f"{name}.toml" for name in ("first", "second")}
+    for (name, file), origin in zip(files.items(), ("2021-12-03", "2021-12-31"), strict=True):
+        warm = 'warm_from = "first"\n' if name == "second" else ""
+        data = f"[data]\ndemo = true\norigin = {origin}\n"
+        file.write_text(f'model = "m6"\nout = "{name}"\n{warm}{data}')
+    model = FactorModel.from_preset("m6")
+    panel = read_month(files["first"]).panel
+    fitted, updated = (memory.fit_bytes(model, panel, SamplerSettings(), n_draws=n) for n in (750, 1000))
+    assert memory.fit_bytes(model, panel, SamplerSettings()) == fitted
+    monkeypatch.setattr(memory, "check_forecast", lambda *_, **__: None)
+    monkeypatch.setattr(_memory, "available", lambda: (fitted + updated) // 2)
+    read_month(files["first"])
+    with pytest.raises(DataError, match=r"fit: 4 chains of 25 assets"):
+        read_month(files["second"], before=files["first"])
+
+
+def test_every_door_of_large_work_takes_a_budget(small_preset, random_draws, monkeypatch):
+    """Panels, updates and several horizons kept to half of the machine, and nobody could say otherwise."""
+    monkeypatch.setattr(_memory, "LEAST", 1)
+    model, panel = small_preset("m6")
+    draws = random_draws(model, panel)
+    posterior = Posterior.from_draws(draws, draws[[]], model, panel, {"seed": 1})
+    prices, universe = table_of(1000, 60)
+    settings = SamplerSettings(draws=400, tune=10, chains=4)
+    doors = {
+        "panel": lambda memory: Panel.from_prices(prices, universe, origin=prices.index[-1], memory=memory),
+        "fit": lambda memory: fit(model, panel, seed=1, settings=settings, memory=memory),
+        "update": lambda memory: posterior.update(panel, seed=1, settings=settings, memory=memory),
+        "forecast": lambda memory: posterior.forecast(seed=1, memory=memory),
+        "forecasts": lambda memory: posterior.forecasts([1], seed=1, memory=memory),
+    }
+    for name, door in doors.items():
+        with pytest.raises(DataError, match=r"2 MB is the budget \(--memory, memory=\)"):
+            door("2MB")
+        with pytest.raises(DataError, match="is no size of memory"):
+            door("lots")
+        assert _memory._given.get() is None, name
+
+
+def test_to_leave_out_keep_draws_is_advice_where_it_helps():
+    needed, without = (memory.forecast_bytes(10**6, 25, whole=x) for x in (True, False))
+    for room, told in (((needed + without) // 2, True), (without - 1, False)):
+        with _memory.within(room), pytest.raises(DataError) as refused:
+            memory.check_forecast(10**6, 25, whole=True)
+        assert ("leave out keep_draws" in f"{refused.value}") is told
+
+
+def test_what_a_refusal_says_would_fit_does(small_preset, random_draws, monkeypatch, tmp_path):
+    model, panel = small_preset("m6")
+    draws = random_draws(model, panel, draws=60)
+    posterior = Posterior.from_draws(draws, draws[[]], model, panel, {"seed": 1})
+    daily = daily_posterior()
+
+    def told(work, pattern):
+        with pytest.raises(DataError) as refused:
+            work()
+        return int(re.search(pattern, f"{refused.value}")[1].replace(",", ""))
+
+    monkeypatch.setattr(_memory, "available", lambda: 8_000_000)
+    settings = SamplerSettings(draws=4000, tune=10, chains=4)
+    n = told(lambda: memory.check_fit(model, panel, settings), r"Use draws = (\d+) instead")
+    memory.check_fit(model, panel, settings.model_copy(update={"draws": n}))
+    n = told(lambda: memory.check_forecast(10**6, 6, n_posterior=100), r"n_draws = ([\d,]+) would fit")
+    memory.check_forecast(n, 6, n_posterior=100)
+    monkeypatch.setattr(_memory, "available", lambda: 50_000)
+    n = told(posterior.to_datatree, r"Leave out posterior_predictive and log_likelihood, .* (\d+) would fit")
+    assert 24 * n * np.isfinite(panel.history["log_returns"]).sum() <= 50_000
+    posterior.to_datatree(["observed_data"])  # which takes nothing of that
+    free = SimpleNamespace(free=1_000_000)
+    monkeypatch.setattr(_blocks.shutil, "disk_usage", lambda _: free)
+    n = told(lambda: _blocks.check_disk(10**6, 6), r"n_draws \(([\d,]+) would fit\)")
+    _blocks.check_disk(n, 6)
+    books = pd.DataFrame(np.ones((40, 4)), index=[f"b{k}" for k in range(40)], columns=SYMBOLS)
+    n_paths = 100 * daily.n_draws
+    monkeypatch.setattr(_memory, "available", lambda: 20 * 8 * 3 * n_paths + 1)
+    n = told(lambda: risk_ahead(daily, books, seed=1, days=3, n_draws=n_paths), r"Ask for (\d+) at a time")
+    assert n == 20
+    assert len(risk_ahead(daily, books.head(n), seed=1, days=3, n_draws=n_paths).portfolios) == n

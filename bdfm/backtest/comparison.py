@@ -55,9 +55,10 @@ def compare(
         (``bdfm.scoring.joint``). Lower is better in all.
     n_lags
         See ``diebold_mariano``. Where periods overlap and it is not given, errors rest on few cosines; there
-        are none where fewer than two origins come on each that share a day.
+        are none where fewer than two origins come on each that share a day. The confidence set does so
+        whatever it is.
     seed
-        Of the bootstrap of the model confidence set.
+        Of the bootstrap of the model confidence set, or of its rotations.
 
     Raises
     ------

@@ -418,10 +418,14 @@ class Run:
         """Last day of the period that each origin forecasts."""
         return pd.DatetimeIndex([x.attrs["end"] for x in self.results], name="end")
 
-    @cached_property
+    @property
     def sharing(self) -> int:
         """Most origins whose periods share a day; 0 where none begins before another one ends."""
-        return that_share_a_day(self.origins, self.ends)
+        return self.sharing_of(self.origins)
+
+    def sharing_of(self, origins: pd.DatetimeIndex) -> int:
+        """``sharing`` among some of the origins, ascending."""
+        return that_share_a_day(origins, self.ends[self.origins.get_indexer(origins)])
 
     @cached_property
     def calibration(self) -> Calibration:

@@ -21,8 +21,6 @@ from bdfm.backtest.significance import (
     diebold_mariano,
     freedom,
     model_confidence_set,
-    that_share_a_day,
-    usual_block,
 )
 from bdfm.errors import DataError
 from bdfm.forecast.forecast import N_RANKS
@@ -71,20 +69,17 @@ class Scoreboard:
     @cached_property
     def sharing(self) -> int:
         """Most origins whose periods share a day; 0 where none begins before another one ends."""
-        ends = pd.Series(self.runs[0].ends, self.runs[0].origins)[self.origins]
-        return that_share_a_day(self.origins, pd.DatetimeIndex(ends))
+        return self.runs[0].sharing_of(self.origins)
 
     @cached_property
     def confidence_set(self) -> pd.Series[float]:
         """P-value (forecaster) in the model confidence set; above 0.1: among the best with 90 % certainty.
 
-        Where periods overlap it is too narrow, whatever the blocks: of two forecasters alike one was left out
-        in a fifth to a third of simulations, not in a tenth.
+        NaN from fewer than eight origins, or fewer than two for each of those that share a day.
         """
-        if len(self.origins) < self._fewest:
+        if len(self.origins) < MIN_ORIGINS:
             return pd.Series(np.nan, index=list(self.names))
-        block = usual_block(len(self.losses), self.sharing)
-        return model_confidence_set(self.losses, seed=self._seed, n_block=block)
+        return model_confidence_set(self.losses, seed=self._seed, sharing=self.sharing)
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -260,9 +255,8 @@ class Scoreboard:
                 f" origins{shared}: an"
                 f" error and a test need {self._fewest}, a confidence set too. Run them over more origins."
             )
-        among = [str(n) for n in table.index[~(table["mcs_p_value"] <= 1 - CONFIDENCE)]]
-        return (
-            f"{begin} ± {unit.shown(gap.se)} ({p_text(gap.p_value)})."
-            f" The {CONFIDENCE:.0%} model confidence set holds {', '.join(among)}."
-            + (" Periods overlap: it may leave out one that is as good as the best." if self.sharing else "")
-        )
+        begin = f"{begin} ± {unit.shown(gap.se)} ({p_text(gap.p_value)})."
+        among = [str(n) for n in table.index[table["mcs_p_value"] > 1 - CONFIDENCE]]
+        if not among:  # errors of so many lags are told, and no set is
+            return begin
+        return f"{begin} The {CONFIDENCE:.0%} model confidence set holds {', '.join(among)}."

@@ -12,7 +12,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from bdfm import _checks, _labels, _renamed
+from bdfm import _checks, _labels, _memory, _renamed
 from bdfm._html import opening
 from bdfm._kinds import texts
 from bdfm._reading import counted
@@ -114,6 +114,7 @@ class Panel:
         zero: Collection[str] = (),
         accept: Collection[str] | None = (),
         sized: Callable[[int, int], None] | None = None,
+        memory: str | int | None = None,
     ) -> Self:
         """Panel made from daily adjusted closes; nothing after the origin is read, except earnings dates.
 
@@ -145,13 +146,15 @@ class Panel:
         sized
             Called with the numbers of periods of history and of assets as soon as they are known, before
             features and covariances are computed, which may take minutes: to refuse what is too large.
+        memory
+            Budget such as ``"4GB"``, or bytes; by default half of the machine, or that of the call around it.
 
         Raises
         ------
         DataError
             What a rule of ``bdfm.data.doubts`` refuses. Prices that are not positive numbers, or do not reach
             the origin; an asset that ends long before it or has no usable return; fewer than 24 usable
-            periods; repeated days or symbols.
+            periods; repeated days or symbols; more memory than there is, with what would fit.
         UnknownLabelError
             A symbol of the universe without prices; a symbol of ``zero`` outside the universe.
 
@@ -165,18 +168,19 @@ class Panel:
         of a period's last day counts for that period; but of periods of a day, where a column ``session`` of
         the calendar says "post" or "amc", for the next market day.
         """
-        made = dataset_from_prices(
-            prices,
-            universe,
-            origin=origin,
-            earnings=earnings,
-            volatility=volatility,
-            settings=panel_settings(settings),
-            horizon=horizon,
-            zero=zero,
-            accept=accept,
-            sized=sized,
-        )
+        with _memory.within(memory):
+            made = dataset_from_prices(
+                prices,
+                universe,
+                origin=origin,
+                earnings=earnings,
+                volatility=volatility,
+                settings=panel_settings(settings),
+                horizon=horizon,
+                zero=zero,
+                accept=accept,
+                sized=sized,
+            )
         return cls.from_dataset(made)
 
     @classmethod

@@ -37,13 +37,19 @@ def panel_bytes(n_days: int, n_assets: int, settings: PanelSettings) -> int:
 
 
 def check_panel(n_days: int, n_assets: int, settings: PanelSettings) -> None:
-    """Raise ``DataError`` where a panel would not fit into memory."""
+    """Raise ``DataError`` where a panel would not fit into memory; it says which one would."""
+    assets = _memory.most(n_assets, lambda n: panel_bytes(n_days, n, settings))
+    days = _memory.most(n_days, lambda n: panel_bytes(n, n_assets, settings))
+    each = {"day": 1.0, "month": 21.0}.get(str(settings.period)) or int(settings.period) * 5 / 7
+    fewest = MIN_PERIODS * each + 5 * settings.min_past_weeks  # that a panel needs, in days of prices
+    would = [f"{assets:,} assets"] if assets > 1 else []
+    would += [f"prices of the last {days:,} days"] if days > fewest else []
     _memory.check(
         panel_bytes(n_days, n_assets, settings),
         where="panel",
         what=f"{n_days:,} days of prices of {n_assets:,} assets",
-        advice="Give fewer assets, or prices that begin later; or raise the budget (--memory), or close other"
-        " programs.",
+        advice=(f"{', or '.join(would)} would fit; or raise" if would else "Raise")
+        + " the budget (--memory), or close other programs.",
     )
 
 

@@ -81,11 +81,13 @@ def with_groups(
     n_prior_draws = _checks.at_least(n_prior_draws, 1, what="n_prior_draws", where=where)
     number = _checks.seed_number(seed, where=where)
     n_returns = int(np.isfinite(posterior.panel.history[RETURNS]).sum())
+    large = [name for name in (POSTERIOR_PREDICTIVE, LOG_LIKELIHOOD) if name in names]
+    would = _memory.most(posterior.n_draws, lambda n: 3 * 8 * n * n_returns)
     _memory.check(
-        3 * 8 * posterior.n_draws * n_returns,
+        3 * 8 * posterior.n_draws * n_returns if large else 0,
         where=where,
         what=f"{posterior.n_draws:,} draws of {n_returns:,} returns",
-        advice="Ask for fewer groups, or fit with fewer draws.",
+        advice=f"Leave out {' and '.join(large)}, or fit with fewer draws: {would:,} would fit.",
     )
     # Each group has random numbers of its own: equal seeds give equal draws whatever else is asked for.
     of_prior, of_replicates, of_forecast = np.random.SeedSequence(number).spawn(3)

@@ -46,15 +46,22 @@ def days_known(model: Equations, evidence: Sequence[Evidence]) -> int:
 
 
 def forecast_bytes(
-    n_draws: int, n_assets: int, *, n_posterior: int = 0, n_known: int = 0, whole: bool = False
+    n_draws: int,
+    n_assets: int,
+    *,
+    n_forecasts: int = 1,
+    n_posterior: int = 0,
+    n_known: int = 0,
+    whole: bool = False,
 ) -> int:
     """Bytes in memory that predictive draws take, and the work on them.
 
-    Draws that take more than their share of the budget lie in a file. ``n_posterior``: draws of the
-    posterior; ``n_known``: days of a path that are kept at once; ``whole``: they are written as a whole.
+    Draws that take more than their share of the budget lie in a file. ``n_forecasts``: of as many draws, over
+    several horizons, which are kept beside each other; ``n_posterior``: draws of the posterior; ``n_known``:
+    days of a path that are kept at once; ``whole``: they are written as a whole.
     """
     draws = 4 * n_draws * n_assets
-    kept = 0 if _blocks.kept_on_disk(n_draws, n_assets) else draws
+    kept = 0 if _blocks.kept_on_disk(n_draws, n_assets) else n_forecasts * draws
     block = 8 * min(n_draws, _blocks.rows_at_once(n_assets)) * n_assets
     gathered = min(draws, _blocks.GATHER_BYTES)
     busy = (cores() + 1) * max(8 * (WORK + DAY_WORK * n_known) * n_posterior * n_assets, 3 * block)
@@ -79,14 +86,21 @@ def check_fit(model: Equations, panel: Panel, settings: SamplerSettings, *, upda
 
 
 def check_forecast(
-    n_draws: int, n_assets: int, *, n_posterior: int = 0, n_known: int = 0, whole: bool = False
+    n_draws: int,
+    n_assets: int,
+    *,
+    n_forecasts: int = 1,
+    n_posterior: int = 0,
+    n_known: int = 0,
+    whole: bool = False,
 ) -> None:
-    """Raise ``DataError`` where predictive draws would not fit into memory."""
+    """Raise ``DataError`` where predictive draws would not fit into memory; see ``forecast_bytes``."""
     if _blocks.kept_on_disk(n_draws, n_assets):
-        _blocks.check_disk(n_draws, n_assets)
+        _blocks.check_disk(n_draws, n_assets, n_arrays=n_forecasts)
+    given: dict[str, int] = {"n_forecasts": n_forecasts, "n_posterior": n_posterior, "n_known": n_known}
 
-    def needs(n: int) -> int:
-        return forecast_bytes(n, n_assets, n_posterior=n_posterior, n_known=n_known, whole=whole)
+    def needs(n: int, whole: bool = whole) -> int:
+        return forecast_bytes(n, n_assets, **given, whole=whole)
 
     needed = needs(n_draws)
     found = _memory.room()
@@ -102,10 +116,13 @@ def check_forecast(
         if n_known > 1
         else "fewer assets would fit"
     )
-    keep = ", or leave out keep_draws" if whole else ""
+    keep = ""
+    if whole and needs(n_draws, whole=False) <= found[0]:
+        keep = ', or leave out keep_draws and write the posterior ("posterior" among the outputs)'
+    over = f" over {n_forecasts} horizons" if n_forecasts > 1 else ""
     _memory.check(
         needed,
         where="forecast",
-        what=f"{n_draws:,} predictive draws of {n_assets} assets",
+        what=f"{n_draws:,} predictive draws of {n_assets} assets{over}",
         advice=f"Lower n_draws: {would}{keep}; or close other programs.",
     )

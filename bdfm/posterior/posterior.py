@@ -377,14 +377,20 @@ class Posterior(NoArray):
     @either_seed
     @strict
     def forecasts(
-        self, horizons: Iterable[int | str | dt.date], *, seed: object, n_draws: int = N_PREDICTIVE_DRAWS
+        self,
+        horizons: Iterable[int | str | dt.date],
+        *,
+        seed: object,
+        n_draws: int = N_PREDICTIVE_DRAWS,
+        memory: str | int | None = None,
     ) -> dict[str, Forecast]:
         """Forecasts over several horizons, by label: ``"1d"``, ``"5d"``, ``"2022-03-18"``, in their order.
 
         Each is what ``forecast`` gives. Of a model of market days draw j is the same path in all of them.
-        Raises ``DataError`` as ``forecast``, and where a horizon is given twice.
+        ``memory`` is for all together. Raises ``DataError`` as ``forecast``, and for a horizon given twice.
         """
-        return made_forecasts(self, horizons, seed=seed, n_draws=n_draws)
+        with _memory.within(memory):
+            return made_forecasts(self, horizons, seed=seed, n_draws=n_draws)
 
     def with_evidence(self, *evidence: Evidence, accept: Collection[str] | None = ()) -> Posterior:
         """Posterior of a model of days whose forecasts are given evidence on returns (eq. D9); no new fit.
@@ -404,6 +410,7 @@ class Posterior(NoArray):
         settings: SamplerSettings | None = None,
         evidence: Sequence[Evidence] = (),
         progress: bool = False,
+        memory: str | int | None = None,
     ) -> Posterior:
         """Posterior of the same model given a later panel: the draws of this one, moved on by sweeps.
 
@@ -416,15 +423,11 @@ class Posterior(NoArray):
         """
         if settings is None:
             settings = SamplerSettings.model_validate_json(str(self.attrs["settings"]))
-        made = sampled(
-            self.model,
-            panel,
-            seed=seed,
-            settings=settings,
-            evidence=evidence,
-            progress=progress,
-            earlier=self.as_earlier(),
-        )
+        with _memory.within(memory):
+            made = sampled(
+                self.model, panel, seed=seed, settings=settings, evidence=evidence, progress=progress,
+                earlier=self.as_earlier(),
+            )  # fmt: skip
         later = Posterior.from_draws(**made)
         warn_unless_settled(later.attrs, later.diagnose, where="update")
         return later

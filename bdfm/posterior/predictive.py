@@ -198,6 +198,8 @@ def made_forecasts(
     period, origin = posterior.model.panel.period, posterior.panel.origin
     number = _checks.seed_number(seed, where="forecasts")
     asked = horizons_of(horizons, period, origin, where="forecasts: horizons")
+    n_assets, n_known = len(posterior.panel.assets), days_known(posterior.model, posterior.evidence)
+    check_forecast(n_draws, n_assets, n_forecasts=len(asked), n_posterior=posterior.n_draws, n_known=n_known)
     return {h.label: made_forecast(posterior, h.periods, seed=number, n_draws=n_draws) for h in asked}
 
 

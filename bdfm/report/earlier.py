@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import pandas as pd
 
-from bdfm import _checks
+from bdfm import _checks, _folders
 from bdfm._reading import counted
 from bdfm.data.panel import Panel
 from bdfm.data.periods import NEAR_DAYS, one_market_day
@@ -119,17 +119,19 @@ class _Month(NamedTuple):
 
 
 def months_in(folder: Path) -> list[Path]:
-    """Folders of results in a folder, which keep their posteriors; none where it holds results itself."""
-    if _checks.there(folder / POSTERIOR_FILE):
+    """Folders of results in a folder, which keep their posteriors; none where it holds results itself.
+
+    What a run that was killed has left in them is settled, as whoever reads results does.
+    """
+    if _checks.there(_folders.file_in(folder, POSTERIOR_FILE)):
         return []
+    _folders.settle_each(folder)
     found = (file.parent for file in folder.glob(f"*/{POSTERIOR_FILE}"))
     return sorted(month for month in found if not month.name.startswith("."))  # runs work in hidden ones
 
 
-def start_of(
-    run: RunFile, path: Path, model: FactorModel, panel: Panel, *, where: str
-) -> tuple[RunFile, Posterior]:
-    """Run file whose ``warm_from`` names one month, where it names a folder of several too; its posterior.
+def start_of(run: RunFile, path: Path, model: FactorModel, panel: Panel, *, where: str) -> Posterior:
+    """Posterior from which a month goes on: of the month that ``warm_from`` names, or of the nearest in it.
 
     Raises ``DataError`` where it is the folder of the results, or no month can be moved on; ``FileError``
     where there is no posterior.
@@ -138,15 +140,15 @@ def start_of(
     folder, out = path.parent / run.warm_from, path.parent / run.out
     if folder.resolve() == out.resolve():
         raise DataError(f"{where}: {folder} is the folder of the results too. Give another one.")
+    _checks.existing(folder, what=where)
     if months := months_in(folder):
-        month, posterior = _nearest(folder, months, model, panel, out)
-        return run.model_copy(update={"warm_from": run.warm_from / month.name}), posterior
+        return _nearest(folder, months, model, panel, out)[1]
     if folder.name != POSTERIOR_FILE and os.path.isdir(folder) and not _checks.there(folder / POSTERIOR_FILE):
         raise FileError(
             f"{where}: {folder} holds no posterior, nor a month that has one. Give the folder of an earlier"
             " forecast, or leave it out for the first one."
         )
-    return run, Posterior.load(folder)
+    return Posterior.load(folder)
 
 
 def start_in_words(earlier: Earlier, panel: Panel) -> str:

@@ -167,6 +167,8 @@ def make_month(run: RunFile, options: Mapping[str, str] | None = None) -> Month:
     names = options or {}
     month = _checked(run, Path(MADE_FILE), lambda key: names.get(key, key))
     note = f"# Made by bdfm; bdfm run {MADE_FILE} makes these results again.\n"
+    if month.warm_from is not None:  # of a folder of months the file names the folder, as its user did
+        note += f"# Draws went on from those of {month.warm_from.panel.origin:%Y-%m-%d}.\n"
     return replace(month, text=note + month.run.moved(month.out).to_toml())
 
 
@@ -214,7 +216,7 @@ def _read_and_checked(
         horizon=max(x for x in (*(h.periods for h in horizons), *(e.horizon for e in evidence))),
         zero=run.data.zero,
         accept=run.accept,
-        sized=lambda n, _: _check_memory(run, model, _of_size(n, classes, model), evidence),
+        sized=lambda n, _: _check_memory(run, model, _of_size(n, classes, model), evidence, len(horizons)),
     )
     _check_ledger(run, path)
     model_data(model, panel)
@@ -230,11 +232,11 @@ def _read_and_checked(
     if before is not None:
         earlier = _to_be_made(before)
     elif run.warm_from is not None:
-        run, warm = start_of(run, path, model, panel, where=place("warm_from"))
+        warm = start_of(run, path, model, panel, where=place("warm_from"))
         earlier = warm.as_earlier().before
     if earlier is not None:
         check_earlier(earlier, model, panel, choose(run.sampler, model))
-    _check_memory(run, model, panel, evidence)
+    _check_memory(run, model, panel, evidence, len(horizons), update=earlier is not None)
     tables = tuple(t for t in (prices, universe, earnings, volatility) if t is not None)
     tables = () if run.data.demo else tables
     rest: dict[str, Any] = {"tables": tables, "sums": sums, "evidence": evidence, "warm_from": warm}
@@ -247,12 +249,16 @@ def _of_size(n_periods: int, asset_class: Sequence[str], model: FactorModel) -> 
     return Panel.from_arrays(empty, asset_class=asset_class, settings=model.panel)
 
 
-def _check_memory(run: RunFile, model: FactorModel, panel: Panel, evidence: Sequence[Evidence]) -> None:
-    """Raise ``DataError`` where a fit and its forecast need more memory than there is."""
-    memory.check_fit(model, panel, run.sampler)
+def _check_memory(
+    run: RunFile, model: FactorModel, panel: Panel, evidence: Sequence[Evidence], n_horizons: int, *,
+    update: bool = False,
+) -> None:  # fmt: skip
+    """Raise ``DataError`` where a fit or an update and its forecasts need more memory than there is."""
+    memory.check_fit(model, panel, run.sampler, update=update)
     memory.check_forecast(
         run.n_draws,
         len(panel.assets),
+        n_forecasts=n_horizons,
         n_posterior=run.sampler.chains * FIRST_DRAWS,
         n_known=memory.days_known(model, evidence),
         whole=run.keep_draws or "posterior" not in run.outputs,

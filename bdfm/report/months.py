@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -15,11 +15,11 @@ import pandas as pd
 from bdfm import _checks, _memory
 from bdfm._folders import BusyError, file_in
 from bdfm._workers import Failure, spread
-from bdfm.errors import BdfmError, DataError
+from bdfm.errors import BdfmError, DataError, ModelError
 from bdfm.inference.diagnostics import measures_in_words
 from bdfm.ledger.ledger import Ledger, ThereError
 from bdfm.names import FORECAST_FILE, POSTERIOR_FILE, SUMMARY_FILE
-from bdfm.report.month import read_month, run_month
+from bdfm.report.month import Month, read_month, run_month
 from bdfm.report.results import read_summary
 from bdfm.report.run_file import read_run_file
 
@@ -75,8 +75,8 @@ class _Job(NamedTuple):
 class _Task(NamedTuple):
     """A run file, the folder of its results, and the folder from whose posterior it starts.
 
-    ``posterior``: whether it writes one. ``before``: run file of the month of the same call that it starts
-    from.
+    ``posterior``: whether it writes one. ``befores``: run files of the months of the same call that it starts
+    from, or may: of a folder of months all before its ``origin``, in order.
 
     ``ledger`` is that of a month that was not there when the call began: what is there later, of the same run
     file, was made in it, by a worker that died or was given up after it had entered the month.
@@ -87,7 +87,8 @@ class _Task(NamedTuple):
     source: Path | None = None
     ledger: Path | None = None
     posterior: bool = True
-    before: Path | None = None
+    origin: pd.Timestamp | None = None
+    befores: tuple[Path, ...] = ()
 
 
 def run_months(
@@ -102,7 +103,8 @@ def run_months(
     """Months of several run files; the outcome of each, in their order.
 
     A month that goes wrong writes nothing, and ends no other. One that starts from the posterior of another
-    of them (``warm_from``) waits for it.
+    of them (``warm_from``) waits for it; one that goes on from a folder of months, for those of them that are
+    written there and lie before its origin.
 
     Parameters
     ----------
@@ -124,7 +126,8 @@ def run_months(
     Raises
     ------
     DataError
-        One file twice, two months with one folder of results, or a scheduler that is not there or went away.
+        One file twice, two months with one folder of results, less memory than the libraries of all workers
+        take, or a scheduler that is not there or went away.
     FileError
         A run file that is not there.
     """
@@ -137,7 +140,14 @@ def run_months(
     with _memory.within(memory, where="memory"):
         budget = _memory.budget()
     if scheduler is None and budget is not None:
-        budget = max(_memory.LEAST, budget // min(workers, max(1, len(tasks))))
+        n_sharing = min(workers, max(1, len(tasks)))
+        if memory is not None and budget // n_sharing < _memory.LEAST:
+            least = _memory.readable(n_sharing * _memory.LEAST)
+            raise DataError(
+                f"memory: {_memory.readable(budget)} for {n_sharing} workers are too little; the libraries"
+                f" alone take more. Give at least {least}, or fewer workers."
+            )
+        budget = max(_memory.LEAST, budget // n_sharing)
     alone = check or (workers == 1 and scheduler is None)
     share = None if scheduler is not None and memory is None else budget
     home = Path() if scheduler is None else Path.cwd()
@@ -147,7 +157,7 @@ def run_months(
     writes = {t.path: t.posterior for t in tasks}
     for wave in _waves(tasks):
         for task in tuple(wave):
-            why = _not_begun(task.before, done, writes)
+            why = _not_begun(task.befores, done, writes)
             if not why:
                 continue
             wave.remove(task)
@@ -159,14 +169,15 @@ def run_months(
     return [done[t.path] for t in tasks]
 
 
-def _not_begun(before: Path | None, done: Mapping[Path, Outcome], writes: Mapping[Path, bool]) -> str:
-    """Why a month cannot start from the one of the same call that is made before it; blank if it can."""
-    if before is None:
-        return ""
-    begins = f"not begun: it starts from the posterior of {before}, which"
-    if done[before].error:
-        return f"{begins} failed"
-    return "" if writes[before] else f'{begins} writes none. Add "posterior" to the outputs there.'
+def _not_begun(befores: Sequence[Path], done: Mapping[Path, Outcome], writes: Mapping[Path, bool]) -> str:
+    """Why a month cannot start from those of the same call that are made before it; blank if it can."""
+    for before in befores:
+        begins = f"not begun: it starts from the posterior of {before}, which"
+        if done[before].error:
+            return f"{begins} failed"
+        if not writes[before]:
+            return f'{begins} writes none. Add "posterior" to the outputs there.'
+    return ""
 
 
 def table(outcomes: Sequence[Outcome]) -> pd.DataFrame:
@@ -191,31 +202,38 @@ def _task(path: Path) -> _Task:
     out, ledger = path.parent / run.out, None
     if run.ledger is not None and not os.path.exists(file_in(out, FORECAST_FILE)):
         ledger = path.parent / run.ledger
-    return _Task(path, out, source, ledger, "posterior" in run.outputs)
+    origin = None
+    with suppress(BdfmError):  # as above
+        origin = _checks.as_date(run.data.origin, where="origin", date_format=run.data.date_format)
+    return _Task(path, out, source, ledger, "posterior" in run.outputs, origin)
 
 
 def _waves(tasks: Sequence[_Task]) -> Iterator[list[_Task]]:
     """Tasks in groups, each of which may run at once; those that go on from others come after these."""
-    made = {t.out.resolve(): t.path for t in tasks}
-    around = Counter(folder.parent for folder in made)
-    for task in tasks:
-        if task.source is None or os.path.exists(task.source / POSTERIOR_FILE):
-            continue
-        if around[task.source] > (task.out.resolve().parent == task.source):
-            raise DataError(
-                f"run: {task.path} goes on from a month in {task.source} (warm_from), where other months of"
-                " this list are written. Name the month, or run it alone."
-            )
-    befores = {t.path: made.get(t.source) for t in tasks if t.source not in (None, t.out.resolve())}
-    left = [t._replace(before=befores.get(t.path)) for t in tasks]
+    left = [t._replace(befores=_befores(t, tasks)) for t in tasks]
     while left:
         paths = {t.path for t in left}
-        ready = [t for t in left if t.before not in paths]
+        ready = [t for t in left if not paths & {*t.befores}]
         if not ready:
             named = _checks.first(f"{t.path}" for t in left)
             raise DataError(f"run: {named} start from each other's posteriors (warm_from). Leave out one.")
         left = [t for t in left if t not in ready]
         yield ready
+
+
+def _befores(task: _Task, tasks: Sequence[_Task]) -> tuple[Path, ...]:
+    """Run files of the months that one goes on from: the one it names, or the earlier ones of a folder.
+
+    Which of a folder is the nearest is known once they are there.
+    """
+    if task.source is None or task.source == task.out.resolve():
+        return ()
+    named = [t.path for t in tasks if t.out.resolve() == task.source]
+    if named or os.path.exists(task.source / POSTERIOR_FILE):
+        return tuple(named)
+    inside = [t for t in tasks if t.out.resolve().parent == task.source and t.posterior]
+    earlier = [(t.origin, t.path) for t in inside if t.origin and task.origin and t.origin < task.origin]
+    return tuple(path for _, path in sorted(earlier))
 
 
 def _outcome(job: _Job, task: _Task) -> Outcome:
@@ -253,14 +271,26 @@ def _made(job: _Job, task: _Task) -> Outcome:
 
 
 def _checked_or_run(job: _Job, task: _Task) -> Outcome:
-    before = job.home / task.before if job.check and task.before is not None else None
-    month = read_month(job.home / task.path, before=before)
+    month = _month(job, task)
     n_assets = len(month.panel.assets)
     if job.check:
         return Outcome(task.path, task.out, n_assets, verdict="in order, nothing fitted")
     diagnosis = run_month(month).posterior.diagnose()
     verdict, converged = diagnosis.verdict, diagnosis.converged
     return Outcome(task.path, task.out, n_assets, verdict=verdict, converged=converged)
+
+
+def _month(job: _Job, task: _Task) -> Month:
+    """The month, read; a check of it with the latest of those that it may go on from, and can."""
+    refused: list[BdfmError] = []
+    for before in reversed(task.befores if job.check else ()):
+        try:
+            return read_month(job.home / task.path, before=job.home / before)
+        except (DataError, ModelError) as error:
+            refused.append(error)
+    if refused:
+        raise refused[0]
+    return read_month(job.home / task.path)
 
 
 def _entered(job: _Job, task: _Task) -> Outcome | None:

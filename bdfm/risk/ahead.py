@@ -199,11 +199,13 @@ def risk_ahead(
     held[[panel.assets.index(a) for a in panel.zero]] = 0.0
     number = _checks.seed_number(seed, where=where)
     n_paths = paths_each(posterior, n_draws)
+    each = 8 * days * n_paths * posterior.n_draws
+    would = _memory.most(len(books), lambda n: n * each)
     _memory.check(
-        8 * days * n_paths * posterior.n_draws * len(books),
+        each * len(books),
         where=where,
         what=f"{counted(len(books), 'portfolio')} over {days} days",
-        advice="Ask for fewer portfolios at a time, or a lower n_draws.",
+        advice=(f"Ask for {would} at a time" if would else "Ask for fewer days") + ", or a lower n_draws.",
     )
     gains = np.empty((days, n_paths * posterior.n_draws, len(books)))
 

@@ -224,7 +224,7 @@ def test_origins_that_share_days_are_not_counted_as_independent(run):
     bars = found.plot_differences().data[0]
     half = stats.t.ppf(0.975, found.freedom) * found.table["se"].iloc[-1] * 1e5
     assert (bars.x[1] - bars.x[0]) / 2 == pytest.approx(half)
-    assert "Periods overlap: it may leave out" in found.verdict
+    assert "model confidence set holds" in found.verdict
     yearly = replace(run, results=[
         x.assign_attrs(origin=f"{o:%Y-%m-%d}", end=f"{o + pd.Timedelta(days=360):%Y-%m-%d}")
         for x, o in zip(run.results, weekly, strict=True)
@@ -235,8 +235,10 @@ def test_origins_that_share_days_are_not_counted_as_independent(run):
     n = len(gap)
     assert f"from {n} origins, {n} of which share a day: an error and a test need {2 * n}," in untold.verdict
     assert untold.confidence_set.isna().all()
-    blocks = model_confidence_set(found.losses, seed=1, n_block=4)
-    pd.testing.assert_series_equal(found.confidence_set, blocks)
+    assert "confidence set" not in compare([yearly, worse], n_lags=1).verdict
+    pd.testing.assert_series_equal(
+        found.confidence_set, model_confidence_set(found.losses, seed=1, sharing=4)
+    )
     with pytest.warns(DataWarning, match=r"forecasts begin before another one ends .* too narrow"):
         _ = dense.calibration
 
@@ -249,6 +251,82 @@ def test_size_of_the_test_where_origins_share_days(n, sharing):
     assert x.shape == (1000, n)
     p = np.array([diebold_mariano(row, sharing=sharing).p_value for row in x])
     assert 0.03 < (p < 0.05).mean() < 0.08
+
+
+def overlapping(rng, n, sharing, n_forecasters):
+    """Losses (origin, forecaster): sums over as many days as origins share, some forecasters rougher."""
+    days = rng.standard_t(5, (n + sharing - 1, n_forecasters)) * np.linspace(0.5, 2, n_forecasters)
+    days += rng.standard_normal((len(days), 1))  # what all have in common
+    sums = np.lib.stride_tricks.sliding_window_view(days, sharing, axis=0).sum(axis=2)
+    return pd.DataFrame(sums, columns=[f"f{k}" for k in range(n_forecasters)])
+
+
+@pytest.mark.parametrize(
+    ("n", "sharing", "n_forecasters"), [(30, 4, 2), (60, 12, 5), (120, 4, 5), (120, 20, 2)]
+)
+def test_coverage_of_the_set_where_origins_share_days(n, sharing, n_forecasters):
+    """Of forecasters alike all stay in it with 90 %; by blocks of the bootstrap it was 64 to 81 %."""
+    rng = np.random.default_rng(4)
+    n_tried = 500
+    left_out = best = 0
+    for k in range(n_tried):
+        losses = overlapping(rng, n, sharing, n_forecasters)
+        p = model_confidence_set(losses, seed=k, n_bootstrap=199, sharing=sharing)
+        left_out += (p <= 0.1).any()
+        better = losses.assign(f0=losses["f0"] - 0.3 * losses["f0"].std())
+        best += model_confidence_set(better, seed=k, n_bootstrap=199, sharing=sharing)["f0"] > 0.1
+    assert 0.06 < left_out / n_tried < 0.14
+    assert best / n_tried > 0.95
+
+
+def test_the_set_of_two_where_origins_share_days_is_the_test_of_both():
+    rng = np.random.default_rng(5)
+    for n, sharing in ((30, 4), (60, 4), (120, 20)):
+        losses = overlapping(rng, n, sharing, 2)
+        p = model_confidence_set(losses, seed=1, sharing=sharing)
+        test = diebold_mariano((losses["f0"] - losses["f1"]).to_numpy(), sharing=sharing)
+        assert p.min() == pytest.approx(test.p_value, abs=0.02)
+        assert p.idxmax() == losses.mean().idxmin()
+
+
+def test_the_set_where_origins_share_days_goes_from_the_worst_to_the_best():
+    losses = overlapping(np.random.default_rng(6), 120, 4, 5)
+    far = losses.add([0.0, 0.1, 40.0, 0.0, 20.0], axis=1)
+    p = model_confidence_set(far.assign(again=far["f2"]), seed=1, sharing=4)
+    assert p[["f2", "f4", "again"]].max() < 0.01
+    assert p["f2"] == p["again"]
+    assert p.max() == 1
+    for other in (100 * far, far[far.columns[::-1]], far.add(losses.mean(axis=1) ** 2, axis=0)):
+        again = model_confidence_set(other, seed=1, sharing=4)
+        pd.testing.assert_series_equal(again.reindex(p.index.drop("again")), p.drop("again"), atol=0.02)
+    assert model_confidence_set(far, seed=1, sharing=61).isna().all()
+    blocks = model_confidence_set(far, seed=1, n_block=9, n_bootstrap=200)
+    assert blocks.equals(model_confidence_set(far, seed=1, n_block=9, n_bootstrap=200, sharing=4))
+    with pytest.raises(DataError, match="sharing"):
+        model_confidence_set(far, seed=1, sharing=-1)
+
+
+@pytest.mark.parametrize("sharing", [0, 4])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_losses_that_are_not_finite_are_named(bad, sharing):
+    """They had ended in an index error, or in two forecasters left out with certainty."""
+    losses = overlapping(np.random.default_rng(7), 40, 4, 3)
+    losses.iloc[3, 2] = bad
+    with pytest.raises(DataError, match="model confidence set: losses of f2 are not finite at every origin"):
+        model_confidence_set(losses, seed=1, sharing=sharing)
+    found = diebold_mariano((losses["f2"] - losses["f0"]).to_numpy(), sharing=sharing)
+    assert np.isnan([found.se, found.p_value]).all()
+    with pytest.raises(DataError, match="no column"):
+        model_confidence_set(losses[[]], seed=1, sharing=sharing)
+
+
+def test_no_p_value_of_the_set_is_below_that_of_one_that_left_before():
+    """The last two alone differ more than all three do, which has been asked before."""
+    losses = overlapping(np.random.default_rng(10), 60, 4, 3)
+    p = model_confidence_set(losses, seed=1, sharing=4)
+    assert p["f0"] == p["f1"] < p["f2"] == 1
+    alone = [model_confidence_set(losses[[x, "f2"]], seed=1, sharing=4)[x] for x in ("f0", "f1")]
+    assert min(alone) < 0.9 * p["f0"]
 
 
 def test_the_error_of_few_cosines():

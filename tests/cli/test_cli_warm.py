@@ -51,16 +51,28 @@ def test_a_forecast_goes_on_from_an_earlier_one_and_is_repeated(bdfm_command, ar
     assert (files / "second" / "forecast.nc").read_bytes() == made
 
 
-def test_of_a_folder_of_months_the_nearest_is_taken_and_named(bdfm_command, arguments, files, first):
-    month = ("--origin", "2020-12-18", "--model", "m6", "--out", files / "evening")
+def test_the_next_evening_goes_on_from_the_folder_too(bdfm_command, arguments, files, first):
+    """The file beside the results names the folder, not the month of it that was the nearest that time.
+
+    2020-12-18 lies four weeks after the first month, and a day after the evening that is run here.
+    """
+    month = ("--origin", "2020-12-17", "--model", "m6", "--out", files / "evening")
     code, told, err = bdfm_command(*arguments, *month, "--warm-from", files)
     assert code == 0, err
-    assert "Draws go on from those of 2020-11-20." in told
+    assert "Draws go on from those of 2020-11-20, where none of these periods ends" in told
     assert Posterior.load(files / "evening").attrs["warm_from"] == "2020-11-20"
-    assert 'warm_from = "../first"' in (files / "evening" / "run.toml").read_text()
-    code, told, err = bdfm_command("run", files / "evening" / "run.toml", "--check")
+    made = files / "evening" / "run.toml"
+    text = made.read_text()
+    assert 'warm_from = ".."' in text
+    assert "# Draws went on from those of 2020-11-20." in text
+    edited = made.with_name("edited.toml")
+    edited.write_text(text.replace("2020-12-17", "2020-12-18").replace('out = "."', 'out = "../edited"'))
+    code, _, err = bdfm_command("roll", made, "--origin", "2020-12-18")
     assert code == 0, err
-    assert "Draws go on from those of 2020-11-20." in told
+    for file in (edited, made.with_name("2020-12-18.toml")):
+        code, told, err = bdfm_command("run", file, "--check")
+        assert code == 0, err
+        assert "Draws go on from those of 2020-11-20." in told, file
 
 
 @pytest.mark.parametrize(
@@ -76,6 +88,15 @@ def test_what_cannot_go_on_is_refused_before_the_fit(bdfm_command, arguments, fi
     assert code == 2
     assert message in " ".join(err.split())
     assert not (files / "refused").exists()
+
+
+def test_a_start_that_is_not_there_is_named_by_its_option(bdfm_command, arguments, files):
+    month = ("--origin", "2020-12-18", "--model", "m6", "--out", files / "refused")
+    code, _, err = bdfm_command(*arguments, *month, "--warm-from", files / "nowhere")
+    assert code == 2
+    text = " ".join(err.split())
+    assert "--warm-from: " in text
+    assert "nowhere does not exist" in text
 
 
 def test_the_folder_of_the_results_is_no_start(bdfm_command, arguments, first):

@@ -144,6 +144,17 @@ def test_folders_and_files_that_are_no_choice(world, month, tmp_path):
         earlier_month(tmp_path, model, panel)
 
 
+@pytest.mark.parametrize("where", ["a folder", "a folder of months"])
+def test_a_run_that_was_killed_while_its_files_took_their_names_is_a_start(where, world, month, tmp_path):
+    found = month(28)
+    left = found / ".bdfm-01234567"
+    left.mkdir()
+    (found / POSTERIOR_FILE).rename(left / POSTERIOR_FILE)
+    (left / ".whole").touch()
+    assert months_in(found if where == "a folder" else tmp_path) == ([] if where == "a folder" else [found])
+    assert (found / POSTERIOR_FILE).exists()
+
+
 def test_a_far_start_is_told(world):
     panel, start = world[1], Posterior.load(world[2]).as_earlier()
     for days, far in ((0, False), (28, False), (28 * 30, False), (1, True), (25, True), (28 * 60, True)):

@@ -10,6 +10,7 @@ from bdfm import _memory
 from bdfm._folders import OutputFolder
 from bdfm.data.sources import demo, read_universe
 from bdfm.errors import DataError, FileError
+from bdfm.posterior.posterior import Posterior
 from bdfm.report import months
 from bdfm.report.months import run_months
 
@@ -39,7 +40,7 @@ def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("months")
     prices, universe = demo()
     members = ["AAPL", "AMD", "BAC", "BBY", "CVX", "PEP"]
-    prices.loc["2017":"2020", members].to_csv(path / "prices.csv")
+    prices.loc["2017":"2021-02", members].to_csv(path / "prices.csv")
     universe[universe["symbol"].isin(members)].to_csv(path / "universe.csv", index=False)
     return path
 
@@ -96,14 +97,63 @@ def test_a_month_waits_for_the_one_it_starts_from(month, tmp_path):
         run_months(circle)
 
 
-def test_a_folder_in_which_others_are_written_names_no_month(month, tmp_path):
-    paths = [month("one"), month("two", more=f'warm_from = "{tmp_path.as_posix()}"')]
-    with pytest.raises(DataError, match=r"two\.toml goes on from a month in .* Name the month, or run it"):
-        run_months(paths, check=True)
-    found = run_months(paths[1:], check=True)  # alone, without a month beside it
-    assert "holds no posterior, nor a month that has one" in found[0].error
+@pytest.fixture
+def evenings(month, tmp_path):
+    """Run files of months that go on from the folder in which all lie, the latest first."""
+    warm = f'warm_from = "{tmp_path.as_posix()}"'
+    later = {"c": "2021-01-15", "b": "2020-12-18"}
+
+    def write(**first):
+        return [*(month(n, origin=o, more=warm) for n, o in later.items()), month("a", **first)]
+
+    return write
+
+
+def test_months_of_a_folder_that_they_go_on_from_are_made_in_order(evenings, tmp_path):
+    """They had to be run one by one, or name each other."""
+    order = []
+    paths = evenings()
+    found = run_months(paths, check=True, on_done=lambda o: order.append(o.out.name))
+    assert [o.error for o in found] == ["", "", ""]
+    assert order == ["a", "b", "c"]
+    alone = run_months(paths[:1], check=True)  # without a month beside it
+    assert "holds no posterior, nor a month that has one" in alone[0].error
     (tmp_path / "posterior.nc").write_bytes(b"of a month, beside which others are written")
-    assert "holds no posterior" not in run_months(paths, check=True)[1].error
+    assert "posterior.nc" in run_months(paths, check=True)[1].error
+
+
+def test_months_of_a_folder_are_not_begun_where_an_earlier_one_failed(evenings, tmp_path):
+    paths = evenings(more="colour = 3")  # of which nobody knows the origin
+    third, second, first = run_months(paths, check=True)
+    assert "colour" in first.error
+    assert "holds no posterior" in second.error
+    assert f"not begun: it starts from the posterior of {paths[1]}, which failed" in third.error
+    paths = evenings()
+    paths[2].write_text(paths[2].read_text().replace("universe.csv", "gone.csv"))
+    third, second, first = run_months(paths, check=True)
+    assert "gone.csv" in first.error
+    assert all(f"not begun: it starts from the posterior of {paths[2]}" in o.error for o in (second, third))
+    paths = evenings()
+    paths[2].write_text(paths[2].read_text().replace(', "posterior"', ""))
+    assert "holds no posterior" in run_months(paths, check=True)[1].error  # the first is no start
+
+
+def test_a_check_of_a_month_of_a_folder_passes_over_other_models(evenings):
+    """As its run does: the nearest of those of its own model."""
+    paths = evenings()
+    paths[1].write_text(paths[1].read_text().replace('"m6"', '"house"').replace("warm_from", "#"))
+    assert [o.error for o in run_months(paths, check=True)] == ["", "", ""]
+    paths[2].write_text(paths[2].read_text().replace('"m6"', '"momentum"'))
+    assert "is of model 'house' with other settings" in run_months(paths, check=True)[0].error  # the latest
+
+
+@pytest.mark.long
+def test_months_of_a_folder_go_on_from_the_nearest(evenings, tmp_path):
+    paths = evenings()
+    for _ in range(2):  # and once more, where all are there
+        assert not any(o.error for o in run_months(paths, workers=2))
+        warm = {n: Posterior.load(tmp_path / n).attrs.get("warm_from") for n in "abc"}
+        assert warm == {"a": None, "b": "2020-11-20", "c": "2020-12-18"}
 
 
 def test_what_would_overwrite_or_is_not_there_is_refused_before_the_first(month, tmp_path):
@@ -117,6 +167,15 @@ def test_what_would_overwrite_or_is_not_there_is_refused_before_the_first(month,
     with pytest.raises(DataError, match="workers"):
         run_months([one, month("b")], workers=0)
     assert not (tmp_path / "a").exists()
+
+
+def test_a_budget_too_small_for_the_workers_is_refused(month):
+    """Each had taken 200 MB, whatever all of them were to keep to."""
+    paths = [month("a"), month("b")]
+    with pytest.raises(DataError, match=r"350 MB for 2 workers .* Give at least 400 MB, or fewer workers"):
+        run_months(paths, workers=2, memory="350MB", check=True)
+    assert not any("libraries" in o.error for o in run_months(paths, workers=2, memory="400MB", check=True))
+    assert not any("libraries" in o.error for o in run_months(paths, memory="350MB", check=True))
 
 
 def test_workers_share_the_budget(month, monkeypatch):

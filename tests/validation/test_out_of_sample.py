@@ -300,3 +300,56 @@ def test_numbers_of_simulations_that_cannot_be(n, told, weekly):
     model = risk.TimeSeriesEstimator(factors).fit(returns)
     with pytest.raises(DataError, match=told):
         validation.validate(model, returns, n_simulations=n)
+
+
+DOORS = {
+    "walk-forward": lambda e, r, f: walk_forward(e, r, start=T - 40, step=10),
+    "folds": lambda e, r, f: cross_validate(e, r, n_folds=4),
+    "tails": lambda e, r, f: validation.tail_of_model(e, r, {"A0": 1.0}, start=T - 40, every=10),
+    "validate": lambda e, r, f: validation.validate(
+        e.fit(r), r, estimator=e, start=T - 40, step=20, n_simulations=2
+    ),
+    "alphas": lambda e, r, f: validation.forecast_alphas(r, f, start=T - 40, step=10),
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "door"),
+    [*(("time-series", d) for d in DOORS), *(("cross-sectional", d) for d in DOORS if d != "alphas")],
+)
+def test_what_an_estimator_holds_is_examined_once_in_all_refits(door, kind, data):
+    """A refit of each origin told of it again; fits to other returns are other matters."""
+    factors, returns = data
+    estimator = TimeSeriesEstimator(factors.assign(size=0.01 * factors["size"].cumsum()))
+    if kind == "cross-sectional":
+        sectors = ["Energy", "energy "] * (N // 2)
+        estimator = CrossSectionalEstimator(categories={"sector": pd.Series(sectors, returns.columns)})
+
+    def told(work):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            work()
+        return [f"{w.message}" for w in caught if "size" in f"{w.message}" or "nergy" in f"{w.message}"]
+
+    own = told(lambda: estimator.fit(returns))
+    assert len(own) == 1
+    assert told(lambda: estimator.fit(returns)) == own
+    found = told(lambda: DOORS[door](estimator, returns, getattr(estimator, "factors", None)))
+    assert len(found) == (2 if door == "validate" else 1)  # the fit before it is one of its own
+
+
+def test_new_factor_returns_are_examined(data):
+    factors, returns = data
+    late = factors.copy()
+    late.iloc[-15, 0] = 1.05
+    estimator = TimeSeriesEstimator(late)
+    with pytest.raises(DataError, match=r"(?s)market.*--accept far-return:market"):
+        walk_forward(estimator, returns, start=T - 40, step=20)
+    walk_forward(estimator, returns.iloc[:-20], start=T - 40, step=10)  # nothing later is looked at
+    seen = estimator.examined_over(returns.iloc[:-20])
+    assert seen.accept is None
+    assert seen.examined_over(returns) is seen
+    with pytest.raises(DataError, match="far-return"):
+        estimator.fit(returns)
+    known = TimeSeriesEstimator(factors).fit(returns).variance({"A0": 1.0})
+    assert TimeSeriesEstimator(factors).examined_over(returns).fit(returns).variance({"A0": 1.0}) == known
