@@ -48,9 +48,7 @@ DOORS = {
     "write_report": write_report,
     "write_report_workbook": write_report_workbook,
     "load_runs": lambda p: load_runs([p]),
-    "walk_forward": lambda p: walk_forward(
-        baselines()["equal"], market(), origins=["2020-06-05"], folder=p
-    ),
+    "walk_forward": lambda p: walk_forward(baselines()["equal"], market(), origins=["2020-06-05"], folder=p),
     "write_bytes": lambda p: _files.write_bytes(p, b""),
     "check_target": _files.check_target,
     "OutputFolder": _folders.OutputFolder,
