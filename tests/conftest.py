@@ -219,11 +219,14 @@ def random_draws():
 
 
 @pytest.fixture
-def blank_pictures(monkeypatch):
+def blank_pictures(request, monkeypatch):
     """Pictures are made and saved, and not drawn: a third of the time of a command that has several.
 
-    For tests of numbers and messages. What pictures show is tested where they are made.
+    For tests of numbers and messages; of whole files of such those that are marked ``drawn`` are left out.
+    What pictures show is tested where they are made.
     """
+    if request.node.get_closest_marker("drawn"):
+        return
     from matplotlib.figure import Figure
 
     save = Figure.savefig
