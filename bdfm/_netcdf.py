@@ -62,18 +62,18 @@ def _opened_once() -> type[Any]:
     """
     import h5py
 
-    class Kept(h5py.Group):
+    class Kept(h5py.Group):  # type: ignore[misc]  # h5py has no types
         found: dict[str, Any]
 
         def __delitem__(self, name: str) -> None:
             self.found.clear()  # another may have the name next
             super().__delitem__(name)
 
-    class File(h5py.File):
+    class File(h5py.File):  # type: ignore[misc]
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
             self.found: dict[str, Any] = {}
-            self.large: str | None = None
+            self.large = ""
 
         def __getitem__(self, name: Any) -> Any:
             if not isinstance(name, str):  # a reference

@@ -183,7 +183,7 @@ def _stays(series: Series, row: int, moved: NDArray[np.bool_]) -> NDArray[np.boo
         np.asarray(pd.DataFrame(series.logs[rows]).median())
         for rows in (slice(row, row + LATER), slice(max(row - LATER, 0), row))
     )
-    return moved & ((later - earlier) / np.where(moved, series.steps[row], 1.0) >= 1 / 2)
+    return np.asarray(moved & ((later - earlier) / np.where(moved, series.steps[row], 1.0) >= 1 / 2))
 
 
 def _apart(logs: Floats) -> bool:
