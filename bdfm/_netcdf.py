@@ -9,6 +9,7 @@ HDF5 a dimension is a dataset that is a dimension scale, and the dimensions of a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from io import BytesIO
 from typing import Any, Final
 
@@ -43,12 +44,60 @@ def written(groups: Mapping[str, xr.Dataset], level: int) -> memoryview:
     import h5netcdf
 
     content = BytesIO()
-    with h5netcdf.File(content, "w") as file:
+    with _opened_once()(content, "w", track_order=True) as kept, h5netcdf.File(kept, "w") as file:
         for path, dataset in groups.items():
             store = H5NetCDFStore(file, group=path, mode="a", lock=False)
             # What is still to be read or computed, as of a trace opened in chunks, comes into memory first.
             dataset.compute().dump_to_store(store, encoding=_encoding(dataset, level))
     return content.getbuffer()
+
+
+@cache
+def _opened_once() -> type[Any]:
+    """Kind of an HDF5 file that opens each object once by its name.
+
+    h5netcdf asks for each dimension fifty times, and to open it is half of the work of writing a posterior.
+    What has two dimensions or more is kept until the next such is asked for: HDF5 holds up to a megabyte of
+    each that is open.
+    """
+    import h5py
+
+    class Kept(h5py.Group):  # type: ignore[misc]  # h5py has no types
+        found: dict[str, Any]
+
+        def __delitem__(self, name: str) -> None:
+            self.found.clear()  # another may have the name next
+            super().__delitem__(name)
+
+    class File(h5py.File):  # type: ignore[misc]
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.found: dict[str, Any] = {}
+            self.large = ""
+
+        def __getitem__(self, name: Any) -> Any:
+            if not isinstance(name, str):  # a reference
+                return super().__getitem__(name)
+            if name not in self.found:
+                found = super().__getitem__(name)
+                if isinstance(found, h5py.Group):
+                    found = Kept(found.id)
+                    found.found = self.found
+                elif isinstance(found, h5py.Dataset) and found.ndim > 1:
+                    self.found.pop(self.large, None)
+                    self.large = name
+                self.found[name] = found
+            return self.found[name]
+
+        def __delitem__(self, name: str) -> None:
+            self.found.clear()
+            super().__delitem__(name)
+
+        def close(self) -> None:
+            self.found.clear()
+            super().close()
+
+    return File
 
 
 def _encoding(dataset: xr.Dataset, level: int) -> dict[str, dict[str, Any]]:

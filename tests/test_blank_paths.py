@@ -2,6 +2,7 @@
 
 import re
 from contextlib import nullcontext
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -47,9 +48,7 @@ DOORS = {
     "write_report": write_report,
     "write_report_workbook": write_report_workbook,
     "load_runs": lambda p: load_runs([p]),
-    "walk_forward": lambda p: walk_forward(
-        baselines()["equal"], MarketData.of(*bdfm.demo()[:2]), origins=["2020-06-05"], folder=p
-    ),
+    "walk_forward": lambda p: walk_forward(baselines()["equal"], market(), origins=["2020-06-05"], folder=p),
     "write_bytes": lambda p: _files.write_bytes(p, b""),
     "check_target": _files.check_target,
     "OutputFolder": _folders.OutputFolder,
@@ -58,6 +57,12 @@ DOORS = {
 }
 
 
+@cache
+def market():
+    return MarketData.of(*bdfm.demo()[:2])
+
+
+@cache
 def made():
     draws = np.random.default_rng(1).normal(0, 0.05, size=(200, 3))
     return bdfm.Forecast.from_draws(
@@ -65,18 +70,29 @@ def made():
     )
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_no_door_takes_a_blank_path(door, tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    return made().save(tmp_path_factory.mktemp("saved") / "forecast.nc").read_bytes()
+
+
+@pytest.fixture
+def folder(saved, tmp_path, monkeypatch):
+    """The working folder; what it holds is not taken for a path that is none."""
+    (tmp_path / "forecast.nc").write_bytes(saved)
     monkeypatch.chdir(tmp_path)
-    made().save("forecast.nc")  # what the working folder holds is not taken for it
-    before = sorted(tmp_path.iterdir())
+    return tmp_path
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_no_door_takes_a_blank_path(door, folder):
+    before = sorted(folder.iterdir())
     for blank in ("", "  "):
         with pytest.raises(FileError, match=r"the path is blank\. Give one"):
             DOORS[door](blank)
     for other in (5, True, b"x"):
         with pytest.raises(BdfmError, match="a path"):
             DOORS[door](other)
-    assert sorted(tmp_path.iterdir()) == before
+    assert sorted(folder.iterdir()) == before
 
 
 HERE = "file:" + 3 * "/"
@@ -91,18 +107,16 @@ ODD = {
 
 @pytest.mark.parametrize("path", ODD)
 @pytest.mark.parametrize("door", [x for x in DOORS if "made_from" not in x])  # looked at on loading
-def test_no_door_takes_an_address_or_the_sign_of_a_home(door, path, tmp_path, monkeypatch):
+def test_no_door_takes_an_address_or_the_sign_of_a_home(door, path, folder):
     """Neither does one make a folder of that name, nor say of a circle of links that it is not there."""
-    monkeypatch.chdir(tmp_path)
-    made().save("forecast.nc")
-    (tmp_path / "circle").symlink_to("other")
-    (tmp_path / "other").symlink_to("circle")
-    before = sorted(tmp_path.rglob("*"))
+    (folder / "circle").symlink_to("other")
+    (folder / "other").symlink_to("circle")
+    before = sorted(folder.rglob("*"))
     with pytest.raises(BdfmError) as error:
         with DOORS[door](path) if door == "OutputFolder" else nullcontext(DOORS[door](path)):
             pass
     assert re.search(ODD[path], str(error.value)) or door == "Ledger.enter"  # which is of no ledger first
-    assert sorted(tmp_path.rglob("*")) == before
+    assert sorted(folder.rglob("*")) == before
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ SHORTER = {
     "--method kalman ": "--assets 4 ",
     'read_prices("prices.csv.gz"), factors': 'read_prices("prices.csv.gz").iloc[-800:, :5], factors',
     "step=4": "step=26",
+    "n_replicates=20": "n_replicates=10",
 }
 
 # Pages that take seconds. README, the page on parts and all others run in the fast tests.

@@ -8,7 +8,7 @@ import functools
 import inspect
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -123,6 +123,20 @@ def tree(module: str) -> ast.Module:
     return ast.parse(MODULES[module].read_text(encoding="utf-8"), str(MODULES[module]))
 
 
+@functools.cache
+def nodes(module: str) -> list[ast.AST]:
+    """All nodes of a module, walked to once."""
+    return list(ast.walk(tree(module)))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forgotten_afterwards() -> Iterator[None]:
+    """A million nodes are not looked through by the collector of garbage in all tests to come."""
+    yield
+    tree.cache_clear()
+    nodes.cache_clear()
+
+
 def room(module: str) -> str | None:
     """Room of a module; None where it has none."""
     if module in ("__init__", "__main__"):
@@ -140,10 +154,10 @@ def existing(target: str) -> str | None:
     return next((m for m in (target, f"{target}.__init__") if m in MODULES), None)
 
 
-def imported(module: str, code: ast.AST) -> Iterator[tuple[str, int]]:
+def imported(module: str, code: Iterable[ast.AST]) -> Iterator[tuple[str, int]]:
     """Modules of the package that a module imports anywhere, with the line."""
     package = ["bdfm", *module.split(".")[:-1]]
-    for node in ast.walk(code):
+    for node in code:
         targets: list[str] = []
         if isinstance(node, ast.Import):
             targets = [alias.name for alias in node.names]
@@ -204,7 +218,7 @@ def may_import(module: str, target: str) -> bool:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_come_from_rooms_above(module):
-    found = imported(module, tree(module))
+    found = imported(module, nodes(module))
     wrong = [f"line {line}: {target}" for target, line in found if not may_import(module, target)]
     assert not wrong, f"bdfm.{module} imports what does not stand above it: {'; '.join(wrong)}"
 
@@ -226,7 +240,7 @@ def circle(arrows: dict[str, set[str]]) -> list[str]:
 
 
 def test_no_modules_import_each_other_in_a_circle():
-    arrows = {m: {target for target, _ in imported(m, tree(m)) if target != m} for m in MODULES}
+    arrows = {m: {target for target, _ in imported(m, nodes(m)) if target != m} for m in MODULES}
     found = circle(arrows)
     assert not found, " -> ".join(found)
 
@@ -257,7 +271,7 @@ from .. import _files
 def f():
     from bdfm.cli import app
 """
-    found = [target for target, _ in imported("inference.start", ast.parse(code))]
+    found = [target for target, _ in imported("inference.start", ast.walk(ast.parse(code)))]
     above = [
         "names",
         "_checks",
@@ -291,7 +305,7 @@ def test_pictures_are_made_by_pyplot():
     found = [
         f"bdfm.{module}: line {node.lineno}"
         for module in MODULES
-        for node in ast.walk(tree(module))
+        for node in nodes(module)
         if isinstance(node, ast.Call) and ast.unparse(node.func) in ("Figure", "matplotlib.figure.Figure")
     ]
     assert not found, found
@@ -302,7 +316,7 @@ def test_only_the_command_line_prints():
         f"bdfm.{module}, line {node.lineno}"
         for module in MODULES
         if not module.startswith("cli")
-        for node in ast.walk(tree(module))
+        for node in nodes(module)
         if isinstance(node, ast.Call)
         and (getattr(node.func, "id", None) == "print" or getattr(node.func, "attr", None) == "print")
     ]
@@ -372,14 +386,17 @@ def test_lock_holds_names_and_versions_only():
     assert not wrong, f"requirements.lock: {wrong[:5]}"
 
 
-def docstrings() -> Iterator[tuple[str, str]]:
+@functools.cache
+def docstrings() -> list[tuple[str, str]]:
     """Docstrings of the package, with a name for messages."""
+    found = []
     for module in MODULES:
-        for node in ast.walk(tree(module)):
+        for node in nodes(module):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
                 text = ast.get_docstring(node)
                 if text:
-                    yield f"bdfm.{module} {getattr(node, 'name', '')}".strip(), text
+                    found.append((f"bdfm.{module} {getattr(node, 'name', '')}".strip(), text))
+    return found
 
 
 def cited(text: str) -> set[str]:
@@ -524,10 +541,13 @@ ENDING = re.compile(r"'s' if |\{'' if [^}]* == 1|else ''\}es?\b")
 
 def test_warnings_name_the_line_of_the_user():
     """``skip_file_prefixes=(PACKAGE,)``: how many calls lie between depends on callers and decorators."""
-    for path in sorted(PACKAGE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    found = 0
+    for module in MODULES:
+        for node in nodes(module):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "warnings.warn":
-                assert "skip_file_prefixes" in {k.arg for k in node.keywords}, f"{path}:{node.lineno}"
+                assert "skip_file_prefixes" in {k.arg for k in node.keywords}, f"{module}:{node.lineno}"
+                found += 1
+    assert found > 10
 
 
 def test_nouns_after_a_number_have_one_helper():

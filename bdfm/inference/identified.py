@@ -97,11 +97,12 @@ def identified(
     posterior = posterior.transpose(CHAIN, DRAW, ..., missing_dims="ignore")
     result = _common(posterior, QUICK_PAIRS if quick else MAX_PAIRS)
     declared = {v.name: v for v in (*model.variables, *model.variables_ahead)}
+    judged = {}
     for name, variable in posterior.data_vars.items():
         own = declared.get(str(name))
-        judged = own is None or own.identified
-        if judged and not {FACTOR, FACTOR_BEFORE} & set(variable.dims):
-            result[name] = variable
+        if (own is None or own.identified) and not {FACTOR, FACTOR_BEFORE} & set(variable.dims):
+            judged[name] = variable
+    result = result.assign(judged)
     total = not quick and log_likelihood is None
     result = result.assign(_by_draw(posterior, model, panel, full=full, quick=quick, total=total))
     return result if log_likelihood is None else result.assign({LOG_LIKELIHOOD: log_likelihood})

@@ -313,11 +313,12 @@ def locked(tree: xr.DataTree) -> xr.DataTree:
     result = tree.copy()
     for node in result.subtree:
         dataset = node.to_dataset(inherit=False)
+        copies = {}
         for name, variable in dataset.data_vars.items():
             values = variable.values
             if values.flags.writeable:
                 values = values.copy()
                 values.flags.writeable = False
-                dataset[name] = variable.copy(data=values)
-        node.dataset = dataset
+                copies[name] = variable.copy(data=values)
+        node.dataset = dataset.assign(copies)  # all at once: each by itself, every label is compared anew
     return result

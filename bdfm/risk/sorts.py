@@ -209,6 +209,7 @@ def sort_portfolios(
     tables = [_at(x, assets, days) for x in sorts]
     known = np.all([np.isfinite(t) for t in tables], axis=0)
     members = np.full(known.shape, "", dtype=object)
+    groups = [x.groups for x in sorts]
     for t in range(len(days)):
         rows = [np.where(known[t], table[t], np.nan) for table in tables]
         codes = [_groups(sorts[0], rows[0], assets)]
@@ -223,12 +224,12 @@ def sort_portfolios(
             else:
                 codes.append(_groups(second, rows[1], assets))
         for i in np.flatnonzero(np.min(codes, axis=0) >= 0):
-            members[t, i] = joint.join(x.groups[c[i]] for x, c in zip(sorts, codes, strict=True))
-    names = [joint.join(x) for x in _product([x.groups for x in sorts])]
+            members[t, i] = joint.join(own[c[i]] for own, c in zip(groups, codes, strict=True))
+    names = [joint.join(x) for x in _product(groups)]
     _checks.unique(names, what="portfolio", where=where)
     labels = pd.DataFrame(members, days, assets)
     table = portfolio_returns(returns, labels, names, weights=weights, where=where)
-    factors, groups = {}, [x.groups for x in sorts]
+    factors = {}
     for k, own_sort in enumerate(sorts):
         top, bottom = (
             table[[joint.join(x) for x in _product([(e,) if j == k else g for j, g in enumerate(groups)])]]

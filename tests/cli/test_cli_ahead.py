@@ -14,6 +14,8 @@ from bdfm.model.evidence import Evidence
 from bdfm.posterior.posterior import Posterior
 from bdfm.risk.ahead import risk_ahead
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
@@ -30,6 +32,7 @@ def words(text):
     return " ".join(text.split())
 
 
+@pytest.mark.drawn
 def test_of_a_posterior_alone(bdfm_command, folder):
     out = folder / "out"
     options = ("--portfolio", folder / "book.csv", "--seed", 3, "--out", out)

@@ -17,6 +17,8 @@ from bdfm.forecast.forecast import Forecast
 from bdfm.model.factor_model import presets
 from bdfm.posterior.posterior import Posterior
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 FILES = (("forecast", ".nc"), ("submission", ".csv"), ("quantiles", ".png"))
 
 

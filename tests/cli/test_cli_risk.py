@@ -19,6 +19,8 @@ from bdfm.exposures import read_factors
 from bdfm.risk import RiskModel, simple_returns
 from bdfm.risk.returns import compounded
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 
 @pytest.fixture
 def run(bdfm_command):
@@ -49,6 +51,7 @@ def files(files_once, tmp_path):
     return shutil.copytree(files_once, tmp_path, dirs_exist_ok=True)
 
 
+@pytest.mark.drawn
 def test_models_agree_with_the_package(run, files):
     code, out, err = run(
         *("--prices", files / "prices.csv", "--portfolio", files / "book.csv"),

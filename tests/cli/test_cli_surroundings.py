@@ -64,7 +64,7 @@ def test_output_that_cannot_be_written_is_one_message(folder, command):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("command", [f"{SCORE} --json", SCORE])
+@pytest.mark.parametrize("command", few([f"{SCORE} --json", SCORE], (SCORE,)))
 def test_whoever_stops_reading_is_no_error(folder, command):
     done = shell(folder, f"bdfm {command} | true")
     assert done.stderr.replace("read: ", "").count("Error") == 0
@@ -72,7 +72,7 @@ def test_whoever_stops_reading_is_no_error(folder, command):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("closed", few([">&-", "<&-", "2>&-", "<&- >&- 2>&-"], (">&-", "<&- >&- 2>&-")))
+@pytest.mark.parametrize("closed", few([">&-", "<&-", "2>&-", "<&- >&- 2>&-"], ("<&- >&- 2>&-",)))
 def test_closed_streams(folder, closed):
     assert shell(folder, f"bdfm {SCORE} {closed}").returncode == 0
 
@@ -136,7 +136,7 @@ def test_what_is_no_number_of_threads(folder, number):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("number", few(["", " ", "2", "+2", " 2 "], ("", "+2")))
+@pytest.mark.parametrize("number", few(["", " ", "2", "+2", " 2 "], ("+2",)))
 def test_a_number_of_threads(folder, number):
     assert shell(folder, "bdfm models", NUMBA_NUM_THREADS=number).returncode == 0
 
@@ -255,7 +255,7 @@ def test_a_stop_that_a_library_turns_into_another_error_is_a_stop(folder, number
     assert done.stderr.startswith("Stopped ")
 
 
-@pytest.mark.parametrize("columns", few(["0", "00", "1", "-5", "abc"], ("0", "1", "abc")))
+@pytest.mark.parametrize("columns", few(["0", "00", "1", "-5", "abc"], ("1",)))
 def test_any_width_of_a_terminal(folder, columns):
     done = shell(folder, "bdfm models", COLUMNS=columns)
     assert (done.returncode, done.stderr) == (0, "")

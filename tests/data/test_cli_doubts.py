@@ -12,6 +12,8 @@ from few import few
 
 from bdfm.risk import simple_returns
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 SHARED_CASES = Path(__file__).resolve().parents[3] / "shared" / "cases"
 
 
@@ -199,6 +201,7 @@ def test_evidence_in_percent(bdfm_command, files, evidence, code):
     assert "[statement-unit]" in err
 
 
+@pytest.mark.drawn
 def test_check_shows_all_and_writes_them(bdfm_command, files):
     prices = late(lambda x: 100 * x)["prices"].assign(S3=cases.clean_prices()["S0"])
     folder, end = files(prices=prices, **factors("twice"))

@@ -10,6 +10,8 @@ import pytest
 
 from bdfm.exposures import ExposureData, Exposures, KalmanBetas
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 
 @pytest.fixture
 def files(tmp_path, data):
@@ -42,6 +44,7 @@ def arguments(files):
     ]
 
 
+@pytest.mark.drawn
 def test_files_and_table(bdfm_command, arguments, files, data):
     code, out, err = bdfm_command(
         *arguments, "--method", "rolling", "--method", "kalman", "--method", "pca", "--latents", 2,

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import simulated
+from moving_betas import simulated
 from scipy import stats
 
 from bdfm.errors import DataError, DataWarning

@@ -19,22 +19,26 @@ from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
 
-def a_case(place, draw, *, dear):
-    """Files and one to three commands, each held to the invariant."""
-    chosen = [None] if grammar.odds(draw, 3) else grammar.commands(draw, dear=dear)
+def drawn(draw, *, dear):
+    """Commands of a case, each with the file that is spoilt before it; None and None is one fault alone."""
+    if grammar.odds(draw, 3):
+        return [(None, None)]
+    makers = grammar.commands(draw, dear=dear)
+    return [(m, None if grammar.odds(draw, 4) else draw(st.sampled_from(grammar.READ[m]))) for m in makers]
+
+
+def a_case(place, draw, chosen):
+    """Files and one command after the other, each held to the invariant."""
     folder, parent = place.folder, place.folder.parent
     place.put_back()
     before = dict(place.made)
-    for make in chosen:
-        spoilt = None
-        if make is not None and not grammar.odds(draw, 4):
-            name = draw(st.sampled_from(grammar.READ[make]))
-            if (spoilt := place.made.get(f"{folder.name}/{name}")) is not None:
-                grammar.spoil(draw, folder, name, spoilt)
-                note(f"{name}: {(folder / name).read_bytes()[:300]!r}")
+    for make, name in chosen:
+        if name is not None:
+            grammar.spoil(draw, folder, name, place.made[f"{folder.name}/{name}"])
+            note(f"{name}: {(folder / name).read_bytes()[:300]!r}")
         words = grammar.one_fault(draw, folder) if make is None else make(draw)
         note(f"bdfm {words}")
-        if make is None or spoilt is not None:
+        if make is None or name is not None:
             before = world.contents(parent)
         with contextlib.chdir(folder):
             done = world.command(words)
@@ -60,14 +64,38 @@ COMMON = {"deadline": None, "database": None, "suppress_health_check": list(Heal
 
 
 # Always the same cases; the slow test has many times as many, others each time.
-@settings(max_examples=300, derandomize=True, phases=[Phase.generate], **COMMON)
+SAME = {"derandomize": True, "phases": [Phase.generate], **COMMON}
+# Every command with every kind of file that it reads, so that a few cases of each reach all of them.
+KINDS = [
+    (make, kind) for make in grammar.CHEAP for kind in sorted({Path(x).suffix for x in grammar.READ[make]})
+]
+DEAR = {grammar.forecast, grammar.track}  # half a second each where nothing is refused
+
+
+@settings(max_examples=50, **SAME)
 @given(data=st.data())
-def test_whatever_comes(place, data):
-    a_case(place, data.draw, dear=False)
+def test_one_fault_alone(place, data):
+    a_case(place, data.draw, [(None, None)])
+
+
+@pytest.mark.parametrize(("make", "kind"), KINDS, ids=[f"{make.__name__} {kind}" for make, kind in KINDS])
+def test_whatever_comes(place, make, kind):
+    spoilt = []
+
+    @settings(max_examples=2 if make in DEAR else 7, **SAME)
+    @given(data=st.data())
+    def cases(data):
+        name = data.draw(st.sampled_from([x for x in grammar.READ[make] if x.endswith(kind)]))
+        spoilt.append(not grammar.odds(data.draw, 4))
+        more = drawn(data.draw, dear=False) if grammar.odds(data.draw, 5) else []
+        a_case(place, data.draw, [(make, name if spoilt[-1] else None), *more])
+
+    cases()
+    assert any(spoilt)
 
 
 @pytest.mark.slow
 @settings(max_examples=5000, **COMMON)
 @given(data=st.data())
 def test_whatever_comes_at_length(place, data):
-    a_case(place, data.draw, dear=True)
+    a_case(place, data.draw, drawn(data.draw, dear=True))

@@ -50,7 +50,14 @@ LONG = (
     "loo_r2",
     "loo_influence",
     "loo_expectations",
-)  # a second and more each
+    "wasserstein",
+    "plot_psense_dist",
+    "plot_pair",
+    "plot_ppc_dist",
+    "plot_ppc_dist_pit",
+    "plot_forest",
+    "compare",
+)  # a quarter of a second and more each
 CALL = re.compile(r"`(az\.\w+\(.*?\))`(?=[,;]| *$| of|$)")
 NOT_OF_RESULTS = {"get_log_likelihood"}
 
@@ -65,7 +72,7 @@ def fitted(tiny_model, tiny_panel):
 def names(fitted):
     """What the calls of the page may use."""
     tree = fitted.to_datatree(seed=1, n_prior_draws=200)
-    two = fitted.draws.isel(chain=[0, 1])
+    two = fitted.draws.isel(chain=[0, 1], draw=slice(0, 100))
     wide = Posterior.from_draws(two, xr.Dataset(), fitted.model, fitted.panel, fitted.attrs).to_datatree(
         seed=2
     )

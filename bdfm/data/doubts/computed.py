@@ -150,15 +150,10 @@ def begun_anew(tables: Tables) -> Iterator[Finding]:
         if moved.sum() < LEAST_ASSETS:
             continue
         day, values, before = series.day(row), series.values[row], series.logs[row - 1]
-        later, earlier = (
-            np.asarray(pd.DataFrame(series.logs[rows]).median())
-            for rows in (slice(row, row + LATER), slice(max(row - LATER, 0), row))
-        )
-        stays = moved & ((later - earlier) / np.where(moved, steps, 1.0) >= 1 / 2)
         price = float(np.median(values[moved]))  # that of more than half, if they have one
         shared = np.flatnonzero(moved & (np.abs(values - price) <= SAME_PRICE * np.abs(price)))
         many = len(shared) >= LEAST_ASSETS and 2 * len(shared) > known.sum()
-        if many and _apart(before[shared]) and 2 * stays[shared].sum() > len(shared):
+        if many and _apart(before[shared]) and 2 * _stays(series, row, moved)[shared].sum() > len(shared):
             names = tuple(series.names[c] for c in shared)
             yield Finding(
                 "begun-anew", "refuse", "prices", names, (day,),
@@ -171,7 +166,8 @@ def begun_anew(tables: Tables) -> Iterator[Finding]:
         middle = float(np.median(steps[known]))
         alike = (np.abs(steps[known] - middle) <= ALIKE).mean() >= MOST
         daily = series.gap <= MAX_DAILY and gaps[row] <= MAX_GAP
-        if daily and alike and (middle >= RISE or middle <= -FALL) and 2 * stays.sum() > known.sum():
+        far = middle >= RISE or middle <= -FALL
+        if daily and alike and far and 2 * _stays(series, row, moved).sum() > known.sum():
             yield Finding(
                 "begun-anew", "refuse", "prices", (), (day,),
                 f"the prices of {day} are {np.exp(middle):.3g} times those before, at the median of"
@@ -179,6 +175,15 @@ def begun_anew(tables: Tables) -> Iterator[Finding]:
                 "No market moves so on a day: they are in another currency or unit, or begin anew.",
                 "Bring both parts to one.",
             )  # fmt: skip
+
+
+def _stays(series: Series, row: int, moved: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Assets, among those that moved, whose prices of the days after are half their step away or more."""
+    later, earlier = (
+        np.asarray(pd.DataFrame(series.logs[rows]).median())
+        for rows in (slice(row, row + LATER), slice(max(row - LATER, 0), row))
+    )
+    return np.asarray(moved & ((later - earlier) / np.where(moved, series.steps[row], 1.0) >= 1 / 2))
 
 
 def _apart(logs: Floats) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
@@ -82,8 +83,17 @@ def _around(steps: Floats, row: int, jumps: NDArray[np.bool_]) -> float:
 def jumps(series: Series) -> list[Step]:
     """Steps by ``JUMP`` or more, or ``CALM_JUMP`` among calm days, by asset and day.
 
-    The way back of a spike is not a step of its own.
+    The way back of a spike is not a step of its own. Several rules ask for them: looked for once.
     """
+    if series not in _JUMPS:
+        _JUMPS[series] = _found_jumps(series)
+    return _JUMPS[series]
+
+
+_JUMPS: Final = WeakKeyDictionary[Series, list[Step]]()
+
+
+def _found_jumps(series: Series) -> list[Step]:
     steps = series.steps
     large = np.abs(steps) >= np.log(CALM_JUMP)
     found: list[Step] = []
