@@ -9,7 +9,6 @@ HDF5 a dimension is a dataset that is a dimension scale, and the dimensions of a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
 from io import BytesIO
 from typing import Any, Final
 
@@ -44,7 +43,7 @@ def written(groups: Mapping[str, xr.Dataset], level: int) -> memoryview:
     import h5netcdf
 
     content = BytesIO()
-    with _opened_once()(content, "w", track_order=True) as kept, h5netcdf.File(kept, "w") as file:
+    with h5netcdf.File(content, "w") as file:
         for path, dataset in groups.items():
             store = H5NetCDFStore(file, group=path, mode="a", lock=False)
             # What is still to be read or computed, as of a trace opened in chunks, comes into memory first.
@@ -52,6 +51,7 @@ def written(groups: Mapping[str, xr.Dataset], level: int) -> memoryview:
     return content.getbuffer()
 
 
+<<<<<<< HEAD
 @cache
 def _opened_once() -> type[Any]:
     """Kind of an HDF5 file that opens each object once by its name.
@@ -100,6 +100,8 @@ def _opened_once() -> type[Any]:
     return File
 
 
+=======
+>>>>>>> parent of 65fbafeb (A file of results is written in half of the work: its dimensions are opened once)
 def _encoding(dataset: xr.Dataset, level: int) -> dict[str, dict[str, Any]]:
     # Strings and scalars cannot be compressed.
     options = {"zlib": True, "complevel": level, "shuffle": True}

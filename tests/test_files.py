@@ -230,32 +230,6 @@ def test_other_programs_read_the_files(dataset, tree, tmp_path):
         assert opened["posterior"].to_dataset().identical(dataset)
 
 
-def parts_of(content):
-    """All that HDF5 knows of a file but where in it things lie: (name, what it is, attributes, values)."""
-    with h5py.File(BytesIO(content)) as file:
-
-        def plain(key, value):
-            if key == "DIMENSION_LIST":
-                return [[file[ref].name for ref in refs] for refs in value]
-            if key == "REFERENCE_LIST":
-                return sorted((file[ref].name, int(axis)) for ref, axis in value)
-            return (str(getattr(value, "dtype", type(value))), repr(np.asarray(value).tolist()))
-
-        found = []
-
-        def look(name, x):
-            form = ()
-            if isinstance(x, h5py.Dataset):
-                form = (x.dtype, x.shape, x.maxshape, x.chunks, x.compression, x.compression_opts, x.shuffle)
-                form += (repr(x.fillvalue), repr(np.asarray(x[()]).tolist()))
-            own = {key: x.attrs.get_id(key).dtype for key in x.attrs}
-            found.append((name, form, [(key, own[key], plain(key, x.attrs[key])) for key in x.attrs]))
-
-        look("/", file)
-        file.visititems(look)
-        return found
-
-
 def test_a_file_is_written_as_other_programs_write_it(dataset, tree, tmp_path):
     stamp = {_sealed.KIND: "x", _sealed.SCHEMA: _sealed.SCHEMA_VERSION}
     each = {
@@ -264,14 +238,12 @@ def test_a_file_is_written_as_other_programs_write_it(dataset, tree, tmp_path):
     }
     path = _sealed.save_dataset(dataset, tmp_path / "a.nc", kind="x")
     theirs = dataset.assign_attrs(stamp).to_netcdf(engine="h5netcdf", encoding=each)
-    assert parts_of(path.read_bytes()) == parts_of(bytes(theirs))
+    assert path.read_bytes().rpartition(b"\nbdfm sha256 ")[0] == bytes(theirs)
     path = _sealed.save_tree(tree, tmp_path / "b.nc", kind="x")
     tree.attrs |= stamp
     encoding = {"/posterior": each, "/constant_data": {k: each[k] for k in ("flag",)}}
     theirs = tree.to_netcdf(engine="h5netcdf", encoding=encoding)
-    found = parts_of(path.read_bytes())
-    assert found == parts_of(bytes(theirs))
-    assert len(found) > 12
+    assert path.read_bytes().rpartition(b"\nbdfm sha256 ")[0] == bytes(theirs)
 
 
 @pytest.mark.filterwarnings("default")  # of Dask and its event loop
