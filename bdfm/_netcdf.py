@@ -51,57 +51,6 @@ def written(groups: Mapping[str, xr.Dataset], level: int) -> memoryview:
     return content.getbuffer()
 
 
-<<<<<<< HEAD
-@cache
-def _opened_once() -> type[Any]:
-    """Kind of an HDF5 file that opens each object once by its name.
-
-    h5netcdf asks for each dimension fifty times, and to open it is half of the work of writing a posterior.
-    What has two dimensions or more is kept until the next such is asked for: HDF5 holds up to a megabyte of
-    each that is open.
-    """
-    import h5py
-
-    class Kept(h5py.Group):  # type: ignore[misc]  # h5py has no types
-        found: dict[str, Any]
-
-        def __delitem__(self, name: str) -> None:
-            self.found.clear()  # another may have the name next
-            super().__delitem__(name)
-
-    class File(h5py.File):  # type: ignore[misc]
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
-            self.found: dict[str, Any] = {}
-            self.large = ""
-
-        def __getitem__(self, name: Any) -> Any:
-            if not isinstance(name, str):  # a reference
-                return super().__getitem__(name)
-            if name not in self.found:
-                found = super().__getitem__(name)
-                if isinstance(found, h5py.Group):
-                    found = Kept(found.id)
-                    found.found = self.found
-                elif isinstance(found, h5py.Dataset) and found.ndim > 1:
-                    self.found.pop(self.large, None)
-                    self.large = name
-                self.found[name] = found
-            return self.found[name]
-
-        def __delitem__(self, name: str) -> None:
-            self.found.clear()
-            super().__delitem__(name)
-
-        def close(self) -> None:
-            self.found.clear()
-            super().close()
-
-    return File
-
-
-=======
->>>>>>> parent of 65fbafeb (A file of results is written in half of the work: its dimensions are opened once)
 def _encoding(dataset: xr.Dataset, level: int) -> dict[str, dict[str, Any]]:
     # Strings and scalars cannot be compressed.
     options = {"zlib": True, "complevel": level, "shuffle": True}
