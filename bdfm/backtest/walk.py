@@ -30,7 +30,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from bdfm import _checks, _files, _memory, _renamed, _sealed
+from bdfm import _checks, _files, _renamed, _sealed
 from bdfm._kinds import of_kind
 from bdfm._reading import PACKAGE
 from bdfm._seeds import either_seed
@@ -62,7 +62,6 @@ log = logging.getLogger(__name__)
 
 WINDOW_DAYS: Final = 60  # of prices around a period that its returns are read from
 KEPT: Final = "Finished origins are kept; the same call goes on from there, with a scheduler or without."
-SCORED: Final = 4  # arrays of all draws in double precision that their scores take at the worst moment
 MAX_SHORT_DAYS: Final = 6  # calendar days that prices may stop before the end of the last period: holidays
 
 Decide = Callable[[Forecast], Mapping[str, float]]
@@ -165,27 +164,7 @@ def _scored(job: _Job, origin: pd.Timestamp) -> xr.Dataset:
 
 
 def _history(job: _Job, origin: pd.Timestamp) -> History:
-    history = job.data.history(origin, period=job.period, history_days=job.history_days)
-    _check_memory(getattr(job.forecaster, "n_draws", None), len(history.assets))
-    return history
-
-
-def _check_memory(n_draws: object, n_assets: int) -> None:
-    """Raise ``DataError`` where scores of so many draws take more memory than there is, before they are made.
-
-    None is asked for where a forecaster does not say how many draws it gives.
-    """
-    free = _memory.available()
-    if type(n_draws) is not int or free is None:
-        return
-    needed = 8 * SCORED * n_draws * n_assets
-    if needed > free:
-        raise DataError(
-            f"backtest: scores of {n_draws:,} draws of {n_assets:,} assets need about"
-            f" {_memory.readable(needed)} of memory, and {_memory.readable(free)} are available."
-            f" {free // (8 * SCORED * n_assets):,} draws would fit: lower n_draws (--n-draws), or have fewer"
-            " workers."
-        )
+    return job.data.history(origin, period=job.period, history_days=job.history_days)
 
 
 def _score(job: _Job, forecast: Forecast | QuantileForecast, history: History, seed: int) -> xr.Dataset:
