@@ -24,7 +24,7 @@ from bdfm.errors import DataError, DataWarning
 from bdfm.forecast.forecast import N_RANKS, Forecast
 from bdfm.forecast.ranks import normalised_weights, outcome_quantiles
 from bdfm.names import ASSET, DRAW
-from bdfm.scoring.outcomes import check_each, returns_that_came, spread_of
+from bdfm.scoring.outcomes import returns_that_came
 from bdfm.scoring.scores import in_precision_of, turned
 
 if TYPE_CHECKING:
@@ -173,7 +173,6 @@ class Calibration:
         rng = np.random.default_rng(seed)
         parts: list[tuple[pd.DataFrame, Floats, Floats, NDArray[np.float32], NDArray[np.float32]]] = []
         spans: list[tuple[pd.Timestamp, pd.Timestamp]] = []
-        spreads: list[Floats] = []
         for forecast, realised in forecasts:
             returns = returns_that_came(forecast, realised, where=where)
             draws, weights = forecast.draws.to_numpy(), forecast.weights.to_numpy()
@@ -190,15 +189,12 @@ class Calibration:
             probabilities = forecast.quantile_probabilities(N_RANKS).to_numpy()
             parts.append((cells, probabilities, outcome_quantiles(returns, N_RANKS), *simulated))
             spans.append((forecast.origin, forecast.end))
-            spreads.append(spread_of(forecast))
         if not parts:
             raise DataError(f"{where}: no forecasts given. Give pairs of a forecast and realised returns.")
         warn_of_overlap(spans, then=TOO_NARROW, where=where)
         tables, probabilities_, outcomes, pits, fifths = zip(*parts, strict=True)
-        table = pd.concat(tables, ignore_index=True)
-        check_each(table["asset"], table["realised"].to_numpy(), np.concatenate(spreads), where=where)
         return cls(
-            table,
+            pd.concat(tables, ignore_index=True),
             np.concatenate(probabilities_),
             np.concatenate(outcomes),
             np.concatenate(pits, axis=1),

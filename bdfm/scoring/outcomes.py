@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
-FEWEST: Final = 2  # returns whose median says anything: one may be of a takeover, or of a deal that broke
-FEWEST_ORIGINS: Final = 6  # of one asset: prices that were carried on for months make two returns wild
+FEWEST: Final = 2  # returns whose median says anything
 FAR: Final = 0.25  # median return, either way, that no period has
 FAR_SPREADS: Final = 25.0  # the same in spreads of the forecasts; percent are about 70
 FAR_OF_GROSS: Final = 6.0  # spreads of the forecasts that 1 is away from 0: they are below 17 %
@@ -51,17 +50,7 @@ def check_unit(came: Floats, spread: Floats, *, where: str) -> None:
         )
 
 
-def check_each(assets: pd.Series[str], came: Floats, spread: Floats, *, where: str) -> None:
-    """``check_unit`` of each asset that has ``FEWEST_ORIGINS`` returns: one column may be in percent.
-
-    ``assets`` (row,) names the asset of each return and spread.
-    """
-    for asset, rows in assets.groupby(assets).indices.items():
-        if len(rows) >= FEWEST_ORIGINS:
-            check_unit(came[rows], spread[rows], where=f"{where}, {asset}")
-
-
-def spread_of(forecast: Forecast) -> Floats:
+def _spread(forecast: Forecast) -> Floats:
     """Sd of each asset (asset,) over draws at equal steps of their weights."""
     total = np.cumsum(forecast.weights.to_numpy())
     n = min(N_LOOKED_AT, len(total))
@@ -75,8 +64,7 @@ def returns_that_came(
     """Simple returns that came (asset,), in the order of the forecast.
 
     Raises ``DataError`` for an asset without a finite return, or twice, a loss of more than all, and returns
-    that look as if they were of another unit. Where a single asset's is, a single return of it does not show
-    that: see ``check_each``.
+    that look as if they were of another unit.
     """
     where = f"{where}, origin {forecast.origin:%Y-%m-%d}"
     given = pd.Series(realised, dtype=float)
@@ -90,7 +78,7 @@ def returns_that_came(
         )
     came = np.asarray(values, dtype=np.float64)
     if float(np.median(np.abs(came))) > FAR:
-        check_unit(came, spread_of(forecast), where=where)
+        check_unit(came, _spread(forecast), where=where)
     came = np.where((came < -1) & (came >= -1 - ROUNDED), -1.0, came)
     below = values.index[came < -1]
     if len(below):

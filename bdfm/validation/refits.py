@@ -153,7 +153,7 @@ def _explain(model: RiskModel, estimator: Estimator, unseen: pd.DataFrame) -> tu
 
 
 def for_refits(estimator: Estimator, returns: pd.DataFrame) -> Estimator:
-    """Estimator whose factors or categories pass the rules here, not in each refit to some of the returns."""
+    """Estimator whose factors or categories pass the rules here, not in each refit to a part of the returns."""
     examined_over = getattr(estimator, "examined_over", None)
     return estimator if examined_over is None else examined_over(returns)
 

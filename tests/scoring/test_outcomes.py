@@ -90,32 +90,6 @@ def test_units_are_told_of_few_assets_and_wide_forecasts(n, sd):
         month_pits(made, pd.Series([-0.1] + [1.02] * (n - 1), names), seed=1)
 
 
-def months(came, n=24):
-    """Forecasts and what came at n origins, one asset of which is as ``came`` makes it."""
-    rng = np.random.default_rng(5)
-    for end in ENDS[:n]:
-        other = pd.Series(0.05 * rng.standard_normal(N), SYMBOLS).abs()  # a loss in percent is one of all
-        yield forecast(end), other.where(other.index != "A3", came(other["A3"]))
-
-
-@pytest.mark.parametrize("wrong", WRONG)
-def test_one_asset_in_another_unit_is_told_by_its_origins(wrong):
-    def of(n):
-        return Calibration.from_forecasts(months(WRONG[wrong], n), seed=1, n_simulations=20)
-
-    with pytest.raises(DataError, match=rf"calibration, A3: .* look like {LIKE[wrong]}"):
-        of(6)
-    of(5)  # so few may be right
-
-
-def test_a_single_return_of_one_asset_may_be_a_takeover():
-    """Nothing is refused but a loss of more than all."""
-    rare = iter([0.02] * 6 + [0.9, 1.1, -0.7] + [-0.03] * 15)
-    Calibration.from_forecasts(months(lambda _: next(rare)), seed=1, n_simulations=20)
-    with pytest.raises(DataError, match=r"below -1 \(A3"):
-        Calibration.from_forecasts(months(lambda _: -1.5, 1), seed=1, n_simulations=20)
-
-
 def test_a_year_that_doubled_is_none():
     """Of coins whose forecasts are as wide as that."""
     wide = Forecast.from_draws(
