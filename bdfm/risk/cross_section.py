@@ -103,11 +103,6 @@ class CrossSectionalEstimator:
     def __post_init__(self) -> None:
         check_categories(self.categories, where=_WHERE)
 
-    def examined_over(self, returns: pd.DataFrame) -> CrossSectionalEstimator:
-        """The same for refits to parts of these returns, the names of its categories examined."""
-        doubt_names(self.categories, accept=self.accept)
-        return replace(self, accept=None)
-
     def fit(self, returns: pd.DataFrame) -> RiskModel:
         """Risk model from simple returns (period, asset), made at their last period.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -98,11 +98,6 @@ class InstrumentedEstimator:
 
     def __post_init__(self) -> None:
         check_categories(self.categories, where=_WHERE)
-
-    def examined_over(self, returns: pd.DataFrame) -> InstrumentedEstimator:
-        """The same for refits to parts of these returns, the names of its categories examined."""
-        doubt_names(self.categories, accept=self.accept)
-        return replace(self, accept=None)
 
     def fit(self, returns: pd.DataFrame) -> RiskModel:
         """Risk model from simple returns (period, asset), made at their last period; see ``estimate``."""

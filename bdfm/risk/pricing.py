@@ -124,12 +124,9 @@ def price(returns: pd.DataFrame, factors: pd.DataFrame, *, risk_free: pd.Series 
     DataError
         As ``TimeSeriesEstimator.fit``: collinear factors, too few returns, missing factor returns.
     """
-    table = returns_table(returns, where="pricing")
-    return priced(table, TimeSeriesEstimator(factors, risk_free=risk_free))
-
-
-def priced(table: pd.DataFrame, estimator: TimeSeriesEstimator) -> Pricing:
-    """``price`` of returns that were examined, with the factors and the risk-free rate of an estimator."""
+    where = "pricing"
+    table = returns_table(returns, where=where)
+    estimator = TimeSeriesEstimator(factors, risk_free=risk_free)
     with examined():
         estimator.fit(table)  # all its checks
     excess, f = estimator.realised(table)

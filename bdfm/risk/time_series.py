@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
 import numpy as np
@@ -59,8 +59,7 @@ class TimeSeriesEstimator:
         Of the residual variance: ``"unbiased"`` T - K - 1, ``"textbook"`` T - 1, which is too small by the
         share of freedom that exposures cost (5 % at 20 periods and one factor).
     accept
-        Doubts about factors and returns that are right all the same; see ``bdfm.data.doubts``. None where
-        both were examined before.
+        Doubts about factors and returns that are right all the same; see ``bdfm.data.doubts``.
     """
 
     factors: pd.DataFrame
@@ -69,7 +68,7 @@ class TimeSeriesEstimator:
     half_life_periods: float | None = None
     shrink_to: Literal["mean"] | Mapping[str, float] | None = None
     divisor: Divisor = "unbiased"
-    accept: tuple[str, ...] | None = ()
+    accept: tuple[str, ...] = ()
 
     def fit(self, returns: pd.DataFrame) -> RiskModel:
         """Risk model from simple returns (period, asset), made at their last period.
@@ -114,16 +113,6 @@ class TimeSeriesEstimator:
             factor_returns=factors.set_axis(names, axis=1),
             specific_returns=pd.DataFrame(residuals, table.index, table.columns),
         )
-
-    def examined_over(self, returns: pd.DataFrame) -> TimeSeriesEstimator:
-        """The same for refits to parts of these returns (period, asset): its factors are examined over all.
-
-        Raises ``DataError`` for factors that a rule refuses, or that lack a period.
-        """
-        if self.accept is None:
-            return self
-        doubt(Tables("risk", factors=self.realised(returns)[1]), accept=self.accept)
-        return replace(self, accept=None)
 
     def realised(self, returns: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Excess returns (period, asset) and factor returns (period, factor) of periods to be explained."""

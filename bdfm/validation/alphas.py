@@ -18,8 +18,8 @@ from bdfm._statistics import mean_error
 from bdfm._strict import strict
 from bdfm.errors import DataError
 from bdfm.names import ASSET
-from bdfm.risk.pricing import priced
-from bdfm.risk.returns import returns_table
+from bdfm.risk.pricing import price
+from bdfm.risk.returns import examined, returns_table
 from bdfm.risk.time_series import TimeSeriesEstimator
 from bdfm.validation.refits import origins_of
 
@@ -178,13 +178,14 @@ def forecast_alphas(
     stops = origins_of(len(table), window, step, start, where=where)
     if table.shape[1] < MIN_ASSETS:
         raise DataError(f"{where}: {counted(table.shape[1], 'asset')}; {MIN_ASSETS} or more can be compared.")
-    estimator = TimeSeriesEstimator(factors, risk_free=risk_free).examined_over(table)
+    estimator = TimeSeriesEstimator(factors, risk_free=risk_free)
     forecast, realised = {}, {}
     for stop in stops:
         past = table.iloc[max(0, stop - window) if window else 0 : stop]
         origin = past.index[-1]
         try:
-            fitted = priced(past, estimator)
+            with examined():
+                fitted = price(past, factors, risk_free=risk_free)
         except DataError as error:
             raise DataError(f"{where}, origin {origin:%Y-%m-%d}: {error}") from error
         beta = fitted.betas["beta"].unstack()

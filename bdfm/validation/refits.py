@@ -152,12 +152,6 @@ def _explain(model: RiskModel, estimator: Estimator, unseen: pd.DataFrame) -> tu
     return r, left
 
 
-def for_refits(estimator: Estimator, returns: pd.DataFrame) -> Estimator:
-    """Estimator whose factors or categories pass the rules here, not in each refit to a part of the returns."""
-    examined_over = getattr(estimator, "examined_over", None)
-    return estimator if examined_over is None else examined_over(returns)
-
-
 def refit(
     estimator: Estimator, past: pd.DataFrame, *, where: str, held: Collection[str] | None = None
 ) -> RiskModel:
@@ -243,7 +237,6 @@ def walk_forward(
     table = returns_table(returns, where=where)
     stops = origins_of(len(table), window, step, start, where=where)
     weights = _weights(portfolios, table, seed)
-    estimator = for_refits(estimator, table)
     blocks: list[_Block] = []
     origins: list[pd.Timestamp] = []
     kind = ""
@@ -385,7 +378,6 @@ def cross_validate(
             f" needed: {n_test_folds} of {n_folds} folds are tested, {purged_size} periods purged on either"
             f" side of them and {embargo} under embargo. Give fewer of them, or more periods."
         )
-    estimator = for_refits(estimator, table)
     paths: dict[int, list[_Block]] = {}
     kind = ""
     numbered = list(zip(splits, splitter.get_path_ids(), strict=True))

@@ -38,7 +38,7 @@ from bdfm.validation.fit_checks import (
 )
 from bdfm.validation.out_of_sample import OutOfSample
 from bdfm.validation.refit_checks import by_regime, forecast_checks, simulate_refits
-from bdfm.validation.refits import cross_validate, for_refits, walk_forward
+from bdfm.validation.refits import cross_validate, walk_forward
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -278,8 +278,6 @@ def validate(
     fit = exposures(found, model, f, r, level)
     explanatory_power(found, model, fit, r, u, level)
     unexpected = None if expected is None else expected_exposures(found, model, fit, expected, level)
-    if estimator is not None:
-        estimator = for_refits(estimator, table)
     simulation = None
     observed = co_movement(clean)
     if estimator is not None and n_simulations:

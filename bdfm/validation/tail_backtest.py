@@ -29,7 +29,7 @@ from bdfm.risk.inputs import Weights, portfolios
 from bdfm.risk.returns import doubt_returns
 from bdfm.scoring.calibration import warn_of_overlap
 from bdfm.scoring.outcomes import check_unit
-from bdfm.validation.refits import for_refits, refit
+from bdfm.validation.refits import refit
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -364,9 +364,7 @@ def tail_of_model(
     realised = later.to_numpy() @ w[0]
     held = pd.Series(w[0], [str(c) for c in returns.columns])
     volatility = np.empty(len(later))
-    refits = range(0, len(later), every)
-    estimator = for_refits(estimator, returns.iloc[: start + refits[-1]])
-    for at in refits:
+    for at in range(0, len(later), every):
         model = refit(estimator, returns.iloc[: start + at], where=where, held=list(held.index[held != 0]))
         variance = model.variance(held[list(model.assets)])
         volatility[at : at + every] = np.sqrt(float(np.mean(variance.to_numpy())))
