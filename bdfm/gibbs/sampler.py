@@ -92,6 +92,14 @@ class GibbsResult:
     begun_again: Mapping[int, float]
 
 
+class Moved(NamedTuple):
+    """What ``move_draws`` gives: draws, if they are enough; sweeps of each chain; wall seconds by stage."""
+
+    result: GibbsResult | None
+    sweeps: int
+    seconds: dict[str, float]
+
+
 def sample_gibbs(
     spec: GibbsSpec,
     settings: GibbsSettings = GibbsSettings(),
@@ -164,7 +172,7 @@ def move_draws(
     seed: int,
     cores: int,
     on_progress: Callable[[int, int], None] | None = None,
-) -> tuple[GibbsResult | None, int]:
+) -> Moved:
     """Draws of an earlier run, each moved on by ``MOVES`` sweeps given the data now, until they are enough.
 
     Sequential Markov chain Monte Carlo (Yang and Dunson 2013, arXiv:1308.3861): sweeps keep the posterior, so
@@ -186,9 +194,8 @@ def move_draws(
 
     Returns
     -------
-    GibbsResult or None, int
-        The draws after the last ``KEPT_MOVES`` sweeps; None where the judge found none enough. Sweeps of each
-        chain.
+    Moved
+        The draws after the last ``KEPT_MOVES`` sweeps, unless the judge found none enough.
     """
     n_chains, n = next(iter(draws.values())).shape[:2]
     last = tuple({name: x[c, -1] for name, x in draws.items()} for c in range(n_chains))
@@ -203,10 +210,11 @@ def move_draws(
             look = run.judged(judge, n * STATES)
             if look.enough:
                 run.kept = np.stack([last_moves(x) for x in run.kept])
-                return run.result(n * KEPT_MOVES, 1), max(run.done)
+                result = run.result(n * KEPT_MOVES, 1)
+                return Moved(result, max(run.done), result.seconds)
             if look.apart:
                 break
-    return None, max(run.done)
+    return Moved(None, max(run.done), run.stages())
 
 
 def last_moves(x: NDArray[Any]) -> NDArray[Any]:
@@ -423,14 +431,14 @@ class _Run:
         return GibbsResult(
             *self.draws(n_draws),
             _acceptance(self.spec, [chain.scratch.moves for chain in self.chains]),
-            self._stages(),
+            self.stages(),
             max(self.done),
             thin,
             found_adaptation([chain.scratch.tuning for chain in self.chains]),
             self.begun_again,
         )
 
-    def _stages(self) -> dict[str, float]:
+    def stages(self) -> dict[str, float]:
         """Wall seconds by stage, in the order of a fit."""
         looks = {"diagnose": self.looking} if self.looking else {}
         sampling = time.perf_counter() - self.begun - self.looking

@@ -32,7 +32,7 @@ from bdfm.model.factor_model import FactorModel
 from bdfm.names import ASSET, CHAIN, DRAW, POSTERIOR, RETURNS, SAMPLE_STATS
 
 if TYPE_CHECKING:
-    from bdfm.gibbs.sampler import GibbsResult
+    from bdfm.gibbs.sampler import Moved
     from bdfm.inference.moving import MovingRule
 
 
@@ -152,12 +152,13 @@ def _run_gibbs(
             bar.update(task, completed=done, total=total)
 
         told: dict[str, Any] = {}
-        moved, spent, least = None, 0, settings.tune + FIRST_DRAWS * settings.thin
-        begun, before = time.perf_counter(), 0.0
+        moved, spent, vain = None, 0, dict[str, float]()
+        least = settings.tune + FIRST_DRAWS * settings.thin
         if settings.draws == "auto" and warm is not None and not evidence:
             judge = MovingRule(rule)
-            moved, spent = _moved(spec, model, coords, settings, warm, judge, seed=seed, advance=advance)
-            before = time.perf_counter() - begun
+            moved, spent, vain = _moved(
+                spec, model, coords, settings, warm, judge, seed=seed, advance=advance
+            )
         if moved is not None:
             result = moved
             told = {"moved": judge.moved, "drift": str(judge.drift)}
@@ -180,7 +181,7 @@ def _run_gibbs(
         told |= {"sweeps": result.sweeps + (0 if moved else spent), "thin": result.thin}
     seconds = result.seconds
     if moved is None:  # what was in vain is time of the fit too
-        seconds = seconds | {"sample": seconds["sample"] + before}
+        seconds = {stage: x + vain.get(stage, 0.0) for stage, x in seconds.items()}
     return EngineRun(
         label(result.draws),
         label(result.sample_stats),
@@ -206,9 +207,9 @@ def _moved(
     *,
     seed: int,
     advance: Callable[[int, int], None],
-) -> tuple[GibbsResult | None, int]:
-    """Draws of the earlier fit, each moved on by a few sweeps; None where that is not enough; sweeps made."""
-    from bdfm.gibbs.sampler import KEPT_MOVES, MOVES, move_draws
+) -> Moved:
+    """Draws of the earlier fit, each moved on by a few sweeps, as far as that is enough."""
+    from bdfm.gibbs.sampler import KEPT_MOVES, MOVES, Moved, move_draws
     from bdfm.inference.moving import MOST_MOVES
     from bdfm.inference.stopping import ESS_MARGIN
     from bdfm.inference.warm import from_text, spread_draws
@@ -219,10 +220,10 @@ def _moved(
     most = min(MOST_MOVES, settings.max_sweeps // n)
     lacking = {v.name for v in model.variables if v.stored} - set(draws)
     if lacking or most < MOVES or settings.chains * n < ESS_MARGIN * settings.min_ess:
-        return None, 0
+        return Moved(None, 0, {})
     few = KEPT_MOVES * n < MOST_MOVED  # of a large model: even independent draws may be too few for R-hat
     if few and settings.max_rhat - 1 < INDEPENDENT / (settings.chains * KEPT_MOVES * n):
-        return None, 0
+        return Moved(None, 0, {})
     judge.most = most
     return move_draws(
         spec,
