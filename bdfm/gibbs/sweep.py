@@ -396,12 +396,20 @@ class Chain:
         """
         self._run(sweep, self.at_draw, n_sweeps, thin, kept)
 
-    def beginning(self, spec: GibbsSpec, *, alone: bool = True) -> Beginning:
-        """What ``begin_at`` needs, found once for many draws; ``alone`` as the sweep that comes next."""
+    def beginning(self, spec: GibbsSpec, *, alone: bool = True, known: bool = True) -> Beginning:
+        """What ``begin_at`` needs, found once for many draws; ``alone`` as the sweep that comes next.
+
+        Loadings of what draws do not know are 0. Where there is such, and the noise comes first, all loadings
+        are drawn before: else the noise of a new asset would take over what its factors explain, and sweeps
+        give it back slowly.
+        """
         swept = sweep_of(spec, self.data, alone=alone)
-        start = START if alone else REFRESH
-        settle = self.compiled([*start, *(u for u in _FORGOTTEN if u in swept)])
-        return Beginning(self.values.copy(), self.compiled([*REFRESH, begin_new_factors]), settle)
+        settle: list[Update] = [*(START if alone or not known else REFRESH)]
+        settle += [u for u in _FORGOTTEN if u in swept]
+        if not (alone or known):
+            settle += [draw_loadings, refresh_residuals]
+        new = self.compiled([*REFRESH, begin_new_factors])
+        return Beginning(self.values.copy(), new, self.compiled(settle))
 
     def begin_at(self, kept: Floats, beginning: Beginning, unknown: NDArray[np.bool_] | None = None) -> None:
         """Go to a state of which ``kept`` has the values that draws keep.

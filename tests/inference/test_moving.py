@@ -520,6 +520,16 @@ def probabilities(posterior):
     return posterior.forecast(seed=1, n_draws=200_000).quantile_probabilities().to_numpy()
 
 
+def test_the_loadings_of_a_new_asset_come_before_its_noise(months, earlier):
+    """They begin with 0. Given these the noise would take over what factors explain, and chains the update."""
+    now = earlier.update(months[2], seed=9)
+    assert MOVES <= now.attrs["moved"] <= 8
+    loading, noise = (now.draws[name].sel(asset="A0") for name in ("loadings", "theta"))
+    others = now.draws["theta"].sel(asset=[f"A{i}" for i in range(1, 7)]).mean()
+    assert float((loading * now.draws["factor_scale"]).std()) > 0.01
+    assert abs(float(noise.mean() - others)) < 0.5
+
+
 @pytest.mark.long
 def test_an_update_moves_every_draw_and_gives_the_probabilities_of_a_fit(months, earlier):
     model, _, second, _ = months
