@@ -351,7 +351,8 @@ class _Run:
         """
         size = self.kept.shape[2]
         begun = self.kept[:, ::STATES]
-        known = knows_all(draws) and adaptation is not None and np.isfinite(adaptation.leverage).all()
+        tuned = adaptation is not None and bool(np.isfinite(adaptation.leverage).all())
+        known = tuned and knows_all(draws)
         self.first, self.later = (
             [chain.beginning(self.spec, alone=False, known=k) for chain in self.chains] for k in (known, True)
         )
