@@ -235,7 +235,7 @@ def test_a_check_of_a_month_knows_that_it_is_an_update(tmp_path, monkeypatch):
     monkeypatch.setattr(_memory, "available", lambda: (fitted + updated) // 2)
     read_month(files["first"])
     with pytest.raises(DataError, match=r"fit: 4 chains of 25 assets"):
-        read_month(files["second"], before=files["first"])
+        read_month(files["second"], befores=[files["first"]])
 
 
 def test_every_door_of_large_work_takes_a_budget(small_preset, random_draws, monkeypatch):
