@@ -249,7 +249,7 @@ def _check_memory(
     update: bool = False,
 ) -> None:  # fmt: skip
     """Raise ``DataError`` where a fit or an update and its forecasts need more memory than there is."""
-    memory.check_fit(model, panel, run.sampler, update=update)
+    memory.check_fit(model, panel, run.sampler, evidence=evidence, update=update)
     memory.check_forecast(
         run.n_draws,
         len(panel.assets),
