@@ -391,8 +391,10 @@ def test_what_a_chain_would_refuse_later_is_refused_by_a_check(change, said, fol
     assert re.search(said, second.error), second.error
 
 
-def test_a_month_without_a_posterior_is_no_start(month, tmp_path):
-    found = run_months(chain(month, tmp_path, {}, outputs='["submission"]'), check=True)
+@pytest.mark.parametrize("workers", [1, 2])  # two have nothing to do once the second is not begun
+def test_a_month_without_a_posterior_is_no_start(workers, month, tmp_path):
+    paths = chain(month, tmp_path, {}, outputs='["submission"]')
+    found = run_months(paths, check=True, workers=workers)
     assert not found[0].error
     assert 'which writes none. Add "posterior" to the outputs there' in found[1].error
 
