@@ -81,6 +81,8 @@ def spread[J, T, R](
     DataError
         No such scheduler, or one that went away, or whose workers did.
     """
+    if not items:
+        return iter(())
     if scheduler is not None:
         return _on_dask(work, job, items, lost, what, kept, scheduler)
     if workers == 1:

@@ -20,6 +20,7 @@ from bdfm.inference.choices import CHAINS, FEWEST_DRAWS, INDEPENDENT, MOST_DRAWS
 from bdfm.inference.engine import draws_worth, most_draws, moved_draws
 from bdfm.inference.settings import SamplerSettings
 from bdfm.inference.stopping import FIRST_DRAWS
+from bdfm.model.evidence import Evidence
 from bdfm.model.factor_model import FactorModel
 from bdfm.posterior import memory, predictive
 from bdfm.posterior.fit import fit
@@ -235,7 +236,34 @@ def test_a_check_of_a_month_knows_that_it_is_an_update(tmp_path, monkeypatch):
     monkeypatch.setattr(_memory, "available", lambda: (fitted + updated) // 2)
     read_month(files["first"])
     with pytest.raises(DataError, match=r"fit: 4 chains of 25 assets"):
-        read_month(files["second"], before=files["first"])
+        read_month(files["second"], befores=[files["first"]])
+    with files["second"].open("a") as file:  # inside the fit, of which chains are run
+        file.write('[[evidence]]\nasset = "XOM"\nmean = 0.02\nsd = 0.1\n')
+    read_month(files["second"], befores=[files["first"]])
+
+
+@pytest.mark.parametrize(("preset", "moved"), [("m6", False), ("daily", True)])
+def test_an_update_with_evidence_inside_the_fit_takes_the_memory_of_a_fit(
+    preset, moved, small_preset, random_draws, monkeypatch
+):
+    """Nothing is moved then; of the daily model evidence is on the paths, and draws are."""
+    model, panel = small_preset(preset)
+    draws = random_draws(model, panel)
+    earlier = Posterior.from_draws(draws, draws[[]], model, panel, {"seed": 1})
+    checked = []
+
+    def check(needed, **_):
+        checked.append(needed)
+        raise DataError("enough")
+
+    monkeypatch.setattr(_memory, "check", check)
+    evidence = [Evidence(panel.assets[0], 0.02, 0.1)]
+    for given in ({}, {"warm_from": earlier}, {"warm_from": earlier, "evidence": evidence}):
+        with pytest.raises(DataError, match="enough"):
+            fit(model, panel, seed=1, **given)
+    fitted, updated, known = checked
+    assert updated != fitted
+    assert known == (updated if moved else fitted)
 
 
 def test_every_door_of_large_work_takes_a_budget(small_preset, random_draws, monkeypatch):

@@ -16,6 +16,11 @@ from bdfm._workers import spread
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.mark.parametrize("how", [{}, {"workers": 2}, {"scheduler": "tcp://127.0.0.1:9"}])
+def test_no_work_is_no_error(how):
+    assert list(spread(dies_at_two, None, [], lost=lambda i, f: i, what="run", kept="", **how)) == []
+
+
 def dies_at_two(job, item):
     if item == 2:
         os._exit(1)

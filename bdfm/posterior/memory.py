@@ -68,10 +68,20 @@ def forecast_bytes(
     return kept + max(gathered, busy) + (WHOLE_COPIES * draws if whole else 0)
 
 
-def check_fit(model: Equations, panel: Panel, settings: SamplerSettings, *, update: bool = False) -> None:
-    """Raise ``DataError`` where a fit would not fit into memory, or an update of an earlier one."""
+def check_fit(
+    model: Equations,
+    panel: Panel,
+    settings: SamplerSettings,
+    *,
+    evidence: Sequence[Evidence] = (),
+    update: bool = False,
+) -> None:
+    """Raise ``DataError`` where a fit would not fit into memory, or an update of an earlier one.
+
+    With evidence inside the fit no draws are moved: an update is a fit then.
+    """
     n_draws = None
-    if update and settings.draws == "auto":
+    if update and settings.draws == "auto" and not model.in_fit(evidence):
         n_draws = math.ceil(draws_worth(moved_draws(model, model.coords(panel), settings.chains)))
     found = _memory.room()
     each = fit_bytes(model, panel, settings, n_draws=1)

@@ -72,7 +72,7 @@ def sampled(
     check_panel(model, panel)
     engine = choose(settings, model)
     number = _checks.seed_number(seed, where="fit")
-    check_fit(model, panel, settings, update=earlier is not None)
+    check_fit(model, panel, settings, evidence=evidence, update=earlier is not None)
     warm, sampler = None, settings
     if earlier is not None:
         check_earlier(earlier.before, model, panel, engine)

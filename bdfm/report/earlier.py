@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -13,13 +14,14 @@ from bdfm import _checks, _folders
 from bdfm._reading import counted
 from bdfm.data.panel import Panel
 from bdfm.data.periods import NEAR_DAYS, one_market_day
-from bdfm.errors import DataError, FileError, ModelError
+from bdfm.errors import BdfmError, DataError, FileError, ModelError
+from bdfm.inference.engine import choose
 from bdfm.model.factor_model import FactorModel
 from bdfm.names import PERIOD, POSTERIOR_FILE, SUMMARY_FILE
 from bdfm.posterior.posterior import Posterior
-from bdfm.posterior.sampled import Earlier, check_earlier
+from bdfm.posterior.sampled import Before, Earlier, check_earlier
 from bdfm.report.results import read_summary
-from bdfm.report.run_file import RunFile
+from bdfm.report.run_file import RunFile, read_run_file
 
 # In a row: probabilities of m6 were then 1.8 times as far from a cold fit's as two of these are apart
 # (docs/scale.md, "Updates").
@@ -60,14 +62,15 @@ def earlier_month(
     """
     folder = _checks.path_of(folder, what="folder")
     _checks.existing_folder(folder, what="warm_from", hint="Give the folder that a run or forecast wrote.")
-    return _nearest(folder, months_in(folder), model, panel, leave_out)[0]
+    return _nearest(folder, months_in(folder), model, panel, [] if leave_out is None else [leave_out])[0]
 
 
 def _nearest(
-    folder: Path, months: list[Path], model: FactorModel, panel: Panel, leave_out: Path | None
+    folder: Path, months: list[Path], model: FactorModel, panel: Panel, leave_out: Collection[Path]
 ) -> tuple[Path, Posterior]:
     """The nearest of the months in a folder, and its posterior."""
-    months = [m for m in months if leave_out is None or m.resolve() != leave_out.resolve()]
+    left_out = {path.resolve() for path in leave_out}
+    months = [m for m in months if m.resolve() not in left_out]
     known = [m for m in map(_Month.read, months) if m.origin < panel.origin]
     if not known:
         raise DataError(
@@ -118,32 +121,83 @@ class _Month(NamedTuple):
         return self.converged, back is not None and back <= MOST_BACK, self.origin, self.folder.name
 
 
+def holds_posterior(folder: Path) -> bool:
+    """Whether a folder of results keeps its posterior; what a killed run has left in it is settled first."""
+    return _checks.there(_folders.file_in(folder, POSTERIOR_FILE))
+
+
 def months_in(folder: Path) -> list[Path]:
     """Folders of results in a folder, which keep their posteriors; none where it holds results itself.
 
     What a run that was killed has left in them is settled, as whoever reads results does.
     """
-    if _checks.there(_folders.file_in(folder, POSTERIOR_FILE)):
+    if holds_posterior(folder):
         return []
     _folders.settle_each(folder)
     found = (file.parent for file in folder.glob(f"*/{POSTERIOR_FILE}"))
     return sorted(month for month in found if not month.name.startswith("."))  # runs work in hidden ones
 
 
-def start_of(run: RunFile, path: Path, model: FactorModel, panel: Panel, *, where: str) -> Posterior:
+def start_folder(run: RunFile, path: Path) -> Path:
+    """Folder that ``warm_from`` names, of a month or of several; of a posterior that it names, its folder."""
+    assert run.warm_from is not None
+    given = path.parent / run.warm_from
+    return (given.parent if given.name == POSTERIOR_FILE else given).resolve()
+
+
+def start_of(
+    run: RunFile,
+    path: Path,
+    model: FactorModel,
+    panel: Panel,
+    befores: Sequence[Path],
+    to_be_made: Callable[[Path], Before],
+    *,
+    where: str,
+) -> Posterior | None:
     """Posterior from which a month goes on: of the month that ``warm_from`` names, or of the nearest in it.
 
-    Raises ``DataError`` where it is the folder of the results, or no month can be moved on; ``FileError``
-    where there is no posterior.
+    ``befores``: run files of months that are to be made first, in order, of which ``to_be_made`` tells what
+    is known. None where it goes on from one of them. In a folder of months what is there already is a start
+    too, but for what they will be written over.
+
+    Raises ``DataError`` or ``ModelError`` where it is the folder of the results, or no month can be moved
+    on; ``FileError`` where there is no posterior.
     """
+    engine = choose(run.sampler, model)
+    refused: list[BdfmError] = []
+    for before in reversed(befores):
+        try:
+            check_earlier(to_be_made(before), model, panel, engine)
+        except (DataError, ModelError) as error:
+            refused.append(error)
+        else:
+            return None
+    made = [(b.parent / read_run_file(b)[0].out).resolve() for b in befores]
+    if start_folder(run, path) in made:
+        raise refused[0]
+    try:
+        posterior = _there(run, path, model, panel, made, where=where)
+        check_earlier(posterior.as_earlier().before, model, panel, engine)
+    except BdfmError:
+        if refused:  # the latest of the months to be made says more than what is there
+            raise refused[0] from None
+        raise
+    return posterior
+
+
+def _there(
+    run: RunFile, path: Path, model: FactorModel, panel: Panel, leave_out: list[Path], *, where: str
+) -> Posterior:
+    """Posterior that is there, of what ``warm_from`` names."""
     assert run.warm_from is not None
     folder, out = path.parent / run.warm_from, path.parent / run.out
     if folder.resolve() == out.resolve():
         raise DataError(f"{where}: {folder} is the folder of the results too. Give another one.")
     _checks.existing(folder, what=where)
     if months := months_in(folder):
-        return _nearest(folder, months, model, panel, out)[1]
-    if folder.name != POSTERIOR_FILE and os.path.isdir(folder) and not _checks.there(folder / POSTERIOR_FILE):
+        return _nearest(folder, months, model, panel, [out, *leave_out])[1]
+    if folder.name != POSTERIOR_FILE and os.path.isdir(folder) and not holds_posterior(folder):
         raise FileError(
             f"{where}: {folder} holds no posterior, nor a month that has one. Give the folder of an earlier"
             " forecast, or leave it out for the first one."

@@ -51,7 +51,7 @@ from bdfm.posterior import memory
 from bdfm.posterior.changed import forecast_with_changes
 from bdfm.posterior.door import package_versions
 from bdfm.posterior.posterior import Posterior
-from bdfm.posterior.sampled import Before, check_earlier, sampled
+from bdfm.posterior.sampled import Before, sampled
 from bdfm.posterior.told import evidence_values
 from bdfm.report.earlier import start_of
 from bdfm.report.horizons import evidence_in, file_of, horizons_in, lasting
@@ -125,11 +125,11 @@ class Results(NamedTuple):
     further: Mapping[str, Forecast]
 
 
-def read_month(path: str | Path, *, before: Path | None = None) -> Month:
+def read_month(path: str | Path, *, befores: Sequence[Path] = ()) -> Month:
     """Month of a run file; reads data and checks all that can be checked without a fit.
 
-    ``before``: run file of the month that ``warm_from`` names, where that is to be made first: of its
-    posterior is known what it says.
+    ``befores``: run files of months that are to be made first, in order, from one of which it goes on: the
+    one that ``warm_from`` names, or those of its folder. Of their posteriors is known what they say.
 
     Raises
     ------
@@ -142,7 +142,7 @@ def read_month(path: str | Path, *, before: Path | None = None) -> Month:
     path = _checks.path_of(path, what="run file")
     run, text = read_run_file(path)
     tables = {"evidence": "[[evidence]]", "warm_from": "warm_from"}
-    month = _checked(run, path, lambda key: f"{path}, {tables.get(key, f'[data]: {key}')}", before)
+    month = _checked(run, path, lambda key: f"{path}, {tables.get(key, f'[data]: {key}')}", befores)
     here = month.out.resolve() == path.parent.resolve()
     return replace(month, text=text, kept_as=path.name if here else RUN_FILE)
 
@@ -172,15 +172,15 @@ def make_month(run: RunFile, options: Mapping[str, str] | None = None) -> Month:
     return replace(month, text=note + month.run.moved(month.out).to_toml())
 
 
-def _checked(run: RunFile, path: Path, place: Callable[[str], str], before: Path | None = None) -> Month:
+def _checked(run: RunFile, path: Path, place: Callable[[str], str], befores: Sequence[Path] = ()) -> Month:
     """Month with its data read and checked, and what is doubtful in them."""
     with kept() as found, _memory.within(run.memory):
-        month = _read_and_checked(run, path, place, before)
+        month = _read_and_checked(run, path, place, befores)
     return replace(month, doubts=tuple(found))
 
 
 def _read_and_checked(
-    run: RunFile, path: Path, place: Callable[[str], str], before: Path | None = None
+    run: RunFile, path: Path, place: Callable[[str], str], befores: Sequence[Path]
 ) -> Month:
     model = with_period(find_model(run.model, folder=path.parent), run.data.period, where=place("period"))
     date_format = run.data.date_format
@@ -228,15 +228,10 @@ def _read_and_checked(
     closes = _checks.price_table(prices, symbols=panel.assets, until=origin).ffill().iloc[-1]
     changes.check(panel.assets, classes, prices=closes, accept=run.accept)
     _check_decision(run, path, panel, changes, universe, closes)
-    warm, earlier = None, None
-    if before is not None:
-        earlier = _to_be_made(before)
-    elif run.warm_from is not None:
-        warm = start_of(run, path, model, panel, where=place("warm_from"))
-        earlier = warm.as_earlier().before
-    if earlier is not None:
-        check_earlier(earlier, model, panel, choose(run.sampler, model))
-    _check_memory(run, model, panel, evidence, len(horizons), update=earlier is not None)
+    warm = None
+    if run.warm_from is not None:
+        warm = start_of(run, path, model, panel, befores, _to_be_made, where=place("warm_from"))
+    _check_memory(run, model, panel, evidence, len(horizons), update=run.warm_from is not None)
     tables = tuple(t for t in (prices, universe, earnings, volatility) if t is not None)
     tables = () if run.data.demo else tables
     rest: dict[str, Any] = {"tables": tables, "sums": sums, "evidence": evidence, "warm_from": warm}
@@ -254,7 +249,7 @@ def _check_memory(
     update: bool = False,
 ) -> None:  # fmt: skip
     """Raise ``DataError`` where a fit or an update and its forecasts need more memory than there is."""
-    memory.check_fit(model, panel, run.sampler, update=update)
+    memory.check_fit(model, panel, run.sampler, evidence=evidence, update=update)
     memory.check_forecast(
         run.n_draws,
         len(panel.assets),

@@ -15,11 +15,12 @@ import pandas as pd
 from bdfm import _checks, _memory
 from bdfm._folders import BusyError, file_in
 from bdfm._workers import Failure, spread
-from bdfm.errors import BdfmError, DataError, ModelError
+from bdfm.errors import BdfmError, DataError
 from bdfm.inference.diagnostics import measures_in_words
 from bdfm.ledger.ledger import Ledger, ThereError
-from bdfm.names import FORECAST_FILE, POSTERIOR_FILE, SUMMARY_FILE
-from bdfm.report.month import Month, read_month, run_month
+from bdfm.names import FORECAST_FILE, SUMMARY_FILE
+from bdfm.report.earlier import holds_posterior, start_folder
+from bdfm.report.month import read_month, run_month
 from bdfm.report.results import read_summary
 from bdfm.report.run_file import read_run_file
 
@@ -47,6 +48,8 @@ class Outcome(NamedTuple):
         Message of the error that ended it; empty where it is done.
     warnings
         What it warned of.
+    there
+        Whether the error is that its folder holds a month of a ledger already.
     """
 
     path: Path
@@ -57,6 +60,7 @@ class Outcome(NamedTuple):
     converged: bool = False
     error: str = ""
     warnings: tuple[str, ...] = ()
+    there: bool = False
 
 
 class _Job(NamedTuple):
@@ -76,7 +80,8 @@ class _Task(NamedTuple):
     """A run file, the folder of its results, and the folder from whose posterior it starts.
 
     ``posterior``: whether it writes one. ``befores``: run files of the months of the same call that it starts
-    from, or may: of a folder of months all before its ``origin``, in order.
+    from, or may: of a folder of months all before its ``origin``, in order. ``shares``: whether it keeps to
+    its share of the budget, since its run file gives none.
 
     ``ledger`` is that of a month that was not there when the call began: what is there later, of the same run
     file, was made in it, by a worker that died or was given up after it had entered the month.
@@ -89,6 +94,7 @@ class _Task(NamedTuple):
     posterior: bool = True
     origin: pd.Timestamp | None = None
     befores: tuple[Path, ...] = ()
+    shares: bool = False
 
 
 def run_months(
@@ -103,8 +109,9 @@ def run_months(
     """Months of several run files; the outcome of each, in their order.
 
     A month that goes wrong writes nothing, and ends no other. One that starts from the posterior of another
-    of them (``warm_from``) waits for it; one that goes on from a folder of months, for those of them that are
-    written there and lie before its origin.
+    of them (``warm_from``) waits for it, and is not begun where that fails, unless a ledger had it already.
+    One that goes on from a folder of months waits for those of them that are written there and lie before
+    its origin, and goes on from what is there then.
 
     Parameters
     ----------
@@ -119,15 +126,16 @@ def run_months(
         Read and check each; fit nothing.
     memory
         Budget of all local workers together, for months whose run files give none; half of the machine by
-        default. On a scheduler, of each month.
+        default. Each has an equal part, of as many as work at once. On a scheduler, of each month.
     on_done
         Called with each outcome as it comes.
 
     Raises
     ------
     DataError
-        One file twice, two months with one folder of results, less memory than the libraries of all workers
-        take, or a scheduler that is not there or went away.
+        One file twice, two months with one folder of results, months that start from each other, less memory
+        than the libraries of all workers take (a check asks for none), or a scheduler that is not there or
+        went away.
     FileError
         A run file that is not there.
     """
@@ -139,9 +147,11 @@ def run_months(
     _checks.unique([f"{t.out.resolve()}" for t in tasks], what="folder of results", where="run", hint=hint)
     with _memory.within(memory, where="memory"):
         budget = _memory.budget()
+    waves = [*_waves(tasks)]
     if scheduler is None and budget is not None:
-        n_sharing = min(workers, max(1, len(tasks)))
-        if memory is not None and budget // n_sharing < _memory.LEAST:
+        at_once = max((sum(t.shares for t in wave) for wave in waves), default=0)
+        n_sharing = min(workers, max(1, at_once))
+        if memory is not None and not check and budget // n_sharing < _memory.LEAST:
             least = _memory.readable(n_sharing * _memory.LEAST)
             raise DataError(
                 f"memory: {_memory.readable(budget)} for {n_sharing} workers are too little; the libraries"
@@ -155,23 +165,30 @@ def run_months(
     where: dict[str, Any] = {"workers": workers, "scheduler": scheduler, "what": "run", "kept": KEPT}
     done: dict[Path, Outcome] = {}
     writes = {t.path: t.posterior for t in tasks}
-    for wave in _waves(tasks):
-        for task in tuple(wave):
-            why = _not_begun(task.befores, done, writes)
+    for wave in waves:
+        begun = []
+        for task in wave:
+            why = _not_begun(task, done, writes)
             if not why:
+                begun.append(task._replace(befores=tuple(b for b in task.befores if not done[b].error)))
                 continue
-            wave.remove(task)
             done[task.path] = Outcome(task.path, task.out, error=why)
             on_done(done[task.path])
-        for outcome in spread(_outcome, job, wave, lost=_lost, **where):
+        for outcome in spread(_outcome, job, begun, lost=_lost, **where):
             done[outcome.path] = outcome
             on_done(outcome)
     return [done[t.path] for t in tasks]
 
 
-def _not_begun(befores: Sequence[Path], done: Mapping[Path, Outcome], writes: Mapping[Path, bool]) -> str:
-    """Why a month cannot start from those of the same call that are made before it; blank if it can."""
-    for before in befores:
+def _not_begun(task: _Task, done: Mapping[Path, Outcome], writes: Mapping[Path, bool]) -> str:
+    """Why a month cannot start from the one of the same call that it names; blank if it can.
+
+    One that goes on from a folder is begun whatever came of the others: it may have other months to take.
+    """
+    for before in task.befores:
+        out, there = done[before].out, done[before].there
+        if out.resolve() != task.source or (there and holds_posterior(out)):
+            continue
         begins = f"not begun: it starts from the posterior of {before}, which"
         if done[before].error:
             return f"{begins} failed"
@@ -195,17 +212,14 @@ def _task(path: Path) -> _Task:
         run = read_run_file(path)[0]
     except BdfmError:  # its own outcome says why; its name keeps it apart from others
         return _Task(path, path)
-    source = None
-    if run.warm_from is not None:
-        given = path.parent / run.warm_from
-        source = (given.parent if given.name == POSTERIOR_FILE else given).resolve()
+    source = None if run.warm_from is None else start_folder(run, path)
     out, ledger = path.parent / run.out, None
     if run.ledger is not None and not os.path.exists(file_in(out, FORECAST_FILE)):
         ledger = path.parent / run.ledger
     origin = None
     with suppress(BdfmError):  # as above
         origin = _checks.as_date(run.data.origin, where="origin", date_format=run.data.date_format)
-    return _Task(path, out, source, ledger, "posterior" in run.outputs, origin)
+    return _Task(path, out, source, ledger, "posterior" in run.outputs, origin, shares=run.memory is None)
 
 
 def _waves(tasks: Sequence[_Task]) -> Iterator[list[_Task]]:
@@ -229,7 +243,7 @@ def _befores(task: _Task, tasks: Sequence[_Task]) -> tuple[Path, ...]:
     if task.source is None or task.source == task.out.resolve():
         return ()
     named = [t.path for t in tasks if t.out.resolve() == task.source]
-    if named or os.path.exists(task.source / POSTERIOR_FILE):
+    if named or holds_posterior(task.source):
         return tuple(named)
     inside = [t for t in tasks if t.out.resolve().parent == task.source and t.posterior]
     earlier = [(t.origin, t.path) for t in inside if t.origin and task.origin and t.origin < task.origin]
@@ -246,7 +260,7 @@ def _outcome(job: _Job, task: _Task) -> Outcome:
             with _memory.within(job.memory):
                 outcome = _made(job, task)
         except BdfmError as error:
-            outcome = outcome._replace(error=str(error))
+            outcome = outcome._replace(error=str(error), there=isinstance(error, ThereError))
         except Exception as error:  # a month that fails must not lose the others
             outcome = outcome._replace(error=f"{type(error).__name__}: {error}")
     told = tuple(dict.fromkeys(str(w.message) for w in caught))
@@ -271,26 +285,14 @@ def _made(job: _Job, task: _Task) -> Outcome:
 
 
 def _checked_or_run(job: _Job, task: _Task) -> Outcome:
-    month = _month(job, task)
+    befores = [job.home / before for before in task.befores] if job.check else []  # a run has made them
+    month = read_month(job.home / task.path, befores=befores)
     n_assets = len(month.panel.assets)
     if job.check:
         return Outcome(task.path, task.out, n_assets, verdict="in order, nothing fitted")
     diagnosis = run_month(month).posterior.diagnose()
     verdict, converged = diagnosis.verdict, diagnosis.converged
     return Outcome(task.path, task.out, n_assets, verdict=verdict, converged=converged)
-
-
-def _month(job: _Job, task: _Task) -> Month:
-    """The month, read; a check of it with the latest of those that it may go on from, and can."""
-    refused: list[BdfmError] = []
-    for before in reversed(task.befores if job.check else ()):
-        try:
-            return read_month(job.home / task.path, before=job.home / before)
-        except (DataError, ModelError) as error:
-            refused.append(error)
-    if refused:
-        raise refused[0]
-    return read_month(job.home / task.path)
 
 
 def _entered(job: _Job, task: _Task) -> Outcome | None:

@@ -87,7 +87,8 @@ def test_a_month_waits_for_the_one_it_starts_from(month, tmp_path):
     assert order == ["first", "second"]
     assert not any(o.error for o in found)
     broken = month("first", origin="2030-01-01")
-    found = run_months([second, broken])  # the posterior of before is still there, and is not taken
+    # The posterior of before is still there, and is not taken; nothing is left for two workers then.
+    found = run_months([second, broken], workers=2)
     assert (tmp_path / "first" / "posterior.nc").exists()
     assert f"not begun: it starts from the posterior of {broken}" in found[0].error
     circle = [
@@ -122,20 +123,74 @@ def test_months_of_a_folder_that_they_go_on_from_are_made_in_order(evenings, tmp
     assert "posterior.nc" in run_months(paths, check=True)[1].error
 
 
-def test_months_of_a_folder_are_not_begun_where_an_earlier_one_failed(evenings, tmp_path):
+def test_months_of_a_folder_are_begun_whatever_came_of_the_earlier_ones(evenings):
+    """What is there may be enough: each says itself where it is not."""
     paths = evenings(more="colour = 3")  # of which nobody knows the origin
     third, second, first = run_months(paths, check=True)
     assert "colour" in first.error
-    assert "holds no posterior" in second.error
-    assert f"not begun: it starts from the posterior of {paths[1]}, which failed" in third.error
+    assert all("holds no posterior" in o.error for o in (second, third))
     paths = evenings()
     paths[2].write_text(paths[2].read_text().replace("universe.csv", "gone.csv"))
     third, second, first = run_months(paths, check=True)
     assert "gone.csv" in first.error
-    assert all(f"not begun: it starts from the posterior of {paths[2]}" in o.error for o in (second, third))
+    assert all("holds no posterior" in o.error for o in (second, third))
     paths = evenings()
     paths[2].write_text(paths[2].read_text().replace(', "posterior"', ""))
     assert "holds no posterior" in run_months(paths, check=True)[1].error  # the first is no start
+
+
+def test_months_of_a_folder_take_what_is_there_where_those_of_the_list_are_none(month, tmp_path):
+    """A month of another model kept them from being begun, or from being in order."""
+    assert not run_months([month("a")])[0].error
+    warm = f'warm_from = "{tmp_path.as_posix()}"'
+    house, later = month("house", origin="2020-12-18"), month("later", origin="2021-01-15", more=warm)
+    text = house.read_text().replace('"m6"', '"house"')
+    house.write_text(text)
+    assert [o.error for o in run_months([house, later], check=True)] == ["", ""]
+    house.write_text(text.replace("universe.csv", "gone.csv"))
+    for check in (True, False):
+        first, second = run_months([house, later], check=check)
+        assert "gone.csv" in first.error
+        assert not second.error
+    assert Posterior.load(tmp_path / "later").attrs["warm_from"] == "2020-11-20"
+    house.write_text(text.replace(f"{tmp_path.as_posix()}/house", f"{tmp_path.as_posix()}/a"))
+    named = month("named", origin="2021-01-15", more=f'warm_from = "{tmp_path.as_posix()}/a"')
+    (tmp_path / "later" / "posterior.nc").unlink()
+    first, *others = run_months([house, later, named], check=True)  # over the only one that there is
+    assert not first.error
+    assert all("is of model 'house' with other settings" in o.error for o in others)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("folder_of_months", [True, False])
+def test_a_list_is_given_again_with_more_months_after_some_are_there(folder_of_months, month, tmp_path):
+    """Months that a ledger holds are refused, and those that start from them are not."""
+    book = tmp_path / "book"
+    book.mkdir()
+    more, paths = f'ledger = "{book.as_posix()}"', []
+    for name, origin in {"a": "2020-11-20", "b": "2020-12-18", "c": "2021-01-15"}.items():
+        source = book if folder_of_months or not paths else book / "ab"[len(paths) - 1]
+        warm = f'\nwarm_from = "{source.as_posix()}"' if paths else ""
+        paths.append(month(name, origin=origin, out=f"book/{name}", more=more + warm))
+    assert not any(o.error for o in run_months(paths[:2]))
+    for check in (True, False):
+        *there, last = run_months(paths, check=check)
+        assert all("holds a month already" in o.error and o.there for o in there)
+        assert not last.error
+    assert Posterior.load(book / "c").attrs["warm_from"] == "2020-12-18"
+    (book / "b" / "posterior.nc").unlink()
+    if not folder_of_months:
+        fourth = month("d", origin="2021-02-12", more=f'warm_from = "{(book / "b").as_posix()}"')
+        assert f"the posterior of {paths[1]}, which failed" in run_months([paths[1], fourth])[1].error
+
+
+def test_a_run_that_was_killed_is_settled_before_it_is_seen_where_months_start(evenings, tmp_path):
+    """The folder is a month of its own, whose files were taking their names."""
+    left = tmp_path / ".bdfm-01234567"
+    left.mkdir()
+    (left / "posterior.nc").write_bytes(b"of a month, beside which others are written")
+    (left / ".whole").touch()
+    assert "posterior.nc" in run_months(evenings(), check=True)[1].error
 
 
 def test_a_check_of_a_month_of_a_folder_passes_over_other_models(evenings):
@@ -169,24 +224,43 @@ def test_what_would_overwrite_or_is_not_there_is_refused_before_the_first(month,
     assert not (tmp_path / "a").exists()
 
 
-def test_a_budget_too_small_for_the_workers_is_refused(month):
+@pytest.fixture
+def budgets(monkeypatch):
+    """Budget of each month, none of which is run."""
+    given = []
+
+    def outcome(job, task):
+        given.append(job.memory)
+        return months.Outcome(task.path, task.out)
+
+    monkeypatch.setattr(months, "spread", lambda work, job, wave, **_: [outcome(job, t) for t in wave])
+    return given
+
+
+def test_a_budget_too_small_for_the_workers_is_refused(month, budgets):
     """Each had taken 200 MB, whatever all of them were to keep to."""
     paths = [month("a"), month("b")]
     with pytest.raises(DataError, match=r"350 MB for 2 workers .* Give at least 400 MB, or fewer workers"):
-        run_months(paths, workers=2, memory="350MB", check=True)
-    assert not any("libraries" in o.error for o in run_months(paths, workers=2, memory="400MB", check=True))
-    assert not any("libraries" in o.error for o in run_months(paths, memory="350MB", check=True))
+        run_months(paths, workers=2, memory="350MB")
+    run_months(paths, workers=2, memory="400MB")
+    run_months(paths, memory="350MB")
+    run_months(paths, workers=2, memory="350MB", check=True)
+    assert budgets == [200e6] * 2 + [350e6] * 2 + [200e6] * 2
 
 
-def test_workers_share_the_budget(month, monkeypatch):
-    budgets = []
+def test_the_budget_is_that_of_months_that_work_at_once(month, evenings, tmp_path, budgets):
+    """Months that follow each other had a part of it each, and so had those that keep to one of their own."""
+    own = [month(n, more='memory = "1GB"') for n in "xy"]
+    run_months(evenings(), workers=4, memory="350MB")
+    run_months(own, workers=2, memory="350MB")
+    run_months([*own, month("z")], workers=3, memory="350MB")
+    assert {*budgets} == {350e6}
+    budgets.clear()
+    run_months([*evenings(), month("z"), month("w")], workers=4, memory="6GB")
+    assert {*budgets} == {2e9}
 
-    def outcome(job, task):
-        budgets.append(job.memory)
-        return months.Outcome(task.path, task.out)
 
-    monkeypatch.setattr(months, "_outcome", outcome)
-    monkeypatch.setattr(months, "spread", lambda work, job, wave, **_: [outcome(job, t) for t in wave])
+def test_workers_share_the_budget(month, monkeypatch, budgets):
     run_months([month("a"), month("b"), month("c")], workers=2, memory="6GB")
     run_months([month("a")], workers=4, memory="6GB")
     monkeypatch.setattr(_memory, "total", lambda: 16_000_000_000)
@@ -317,8 +391,10 @@ def test_what_a_chain_would_refuse_later_is_refused_by_a_check(change, said, fol
     assert re.search(said, second.error), second.error
 
 
-def test_a_month_without_a_posterior_is_no_start(month, tmp_path):
-    found = run_months(chain(month, tmp_path, {}, outputs='["submission"]'), check=True)
+@pytest.mark.parametrize("workers", [1, 2])  # two have nothing to do once the second is not begun
+def test_a_month_without_a_posterior_is_no_start(workers, month, tmp_path):
+    paths = chain(month, tmp_path, {}, outputs='["submission"]')
+    found = run_months(paths, check=True, workers=workers)
     assert not found[0].error
     assert 'which writes none. Add "posterior" to the outputs there' in found[1].error
 
