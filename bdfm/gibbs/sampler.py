@@ -349,13 +349,10 @@ class _Run:
         with the start, or with what a pilot finds. A pilot runs where something is new or has not been tuned;
         it tunes in its first half.
         """
+        self.beginnings = [chain.beginning(self.spec) for chain in self.chains]
         size = self.kept.shape[2]
         begun = self.kept[:, ::STATES]
-        tuned = adaptation is not None and bool(np.isfinite(adaptation.leverage).all())
-        known = tuned and knows_all(draws)
-        self.first, self.later = (
-            [chain.beginning(self.spec, alone=False, known=k) for chain in self.chains] for k in (known, True)
-        )
+        known = knows_all(draws) and adaptation is not None and np.isfinite(adaptation.leverage).all()
 
         def work(number: int) -> NDArray[np.bool_]:
             chain, tuning = self.chains[number], self.chains[number].scratch.tuning
@@ -388,8 +385,7 @@ class _Run:
         sweeps = 1 if unknown is None else MOVES
 
         def work(number: int) -> None:
-            chain = self.chains[number]
-            beginning = (self.later if unknown is None else self.first)[number]
+            chain, beginning = self.chains[number], self.beginnings[number]
             kept = self.kept[number].reshape(-1, STATES, self.kept.shape[2])
             if unknown is None:
                 for state in range(MOVES):

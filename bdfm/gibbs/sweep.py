@@ -86,7 +86,7 @@ type Update = Callable[[np.random.Generator, Data, State, Scratch], None]
 
 # What the updates of a sweep find current, in an order in which each reads what is already so.
 REFRESH: Final[tuple[Update, ...]] = (refresh_band, refresh_residuals, refresh_precision)
-START: Final[tuple[Update, ...]] = (*REFRESH, draw_mixing)  # what a new chain begins with: u comes first
+START: Final[tuple[Update, ...]] = (*REFRESH, draw_mixing)  # what a new chain begins with
 # Mixing variables that draws do not keep: a state that is placed has them drawn given the rest.
 _FORGOTTEN: Final[tuple[Update, ...]] = (draw_mean_mixing, draw_loading_mixing)
 
@@ -163,15 +163,8 @@ def sweep_of(spec: GibbsSpec, data: Data, *, alone: bool = True) -> list[Update]
     """Updates of one sweep, in order: each parameter of the specification is updated at least once.
 
     ``alone``: of a chain, which has to come by all states by itself. Many draws that are moved on have them
-    between them, and do without the moves that only make a chain come by them sooner. Their sweep begins with
-    the noise, mixing variables integrated out: these are drawn where they are needed next, and never in vain.
+    between them, and do without the moves that only make a chain come by them sooner.
     """
-    factors, noise = _factors(spec, data, alone=alone), _noise(spec, data)
-    return [begin_sweep, *factors, *noise] if alone else [begin_sweep, *noise, *factors]
-
-
-def _factors(spec: GibbsSpec, data: Data, *, alone: bool) -> list[Update]:
-    """Updates of regression coefficients, loadings and factors: given mixing variables, all is normal."""
     lags = spec.lags.number if spec.lags else 0
     static = spec.loading_blocks is None
     prior_of_loadings: list[Update] = []
@@ -182,7 +175,7 @@ def _factors(spec: GibbsSpec, data: Data, *, alone: bool) -> list[Update]:
     if not static:
         prior_of_loadings.append(draw_drift)
 
-    sweep: list[Update] = []
+    sweep: list[Update] = [begin_sweep]
     if spec.mean:
         sweep += [refresh_information, draw_mean_hierarchies, draw_mean_coefficients, draw_mean_mixing]
     sweep += [draw_loadings, *prior_of_loadings]
@@ -191,7 +184,7 @@ def _factors(spec: GibbsSpec, data: Data, *, alone: bool) -> list[Update]:
             sweep += [move_loading_slopes, rescale_loading_rest]
         sweep.append(rescale_drift)
     if spec.factor_volatility is not None:
-        return [*sweep, *_factor_days(spec, data, prior_of_loadings)]
+        return [*sweep, *_factor_days(spec, data, prior_of_loadings), *_noise(spec, data)]
     sweep.append(draw_factor_path if lags <= 1 else draw_factor_periods)
     if spec.n_factors > 1:
         sweep.append(shear_factors)
@@ -221,7 +214,7 @@ def _factors(spec: GibbsSpec, data: Data, *, alone: bool) -> list[Update]:
             sweep += [*turn, switch_factors, switch_paths] * (MORE_SWITCHES if alone else 0)
         if alone and data.volatility.has_intercept and spec.asset_volatility is None:
             sweep.append(move_along_residuals)
-    return sweep
+    return sweep + _noise(spec, data)
 
 
 def _factor_days(spec: GibbsSpec, data: Data, prior_of_loadings: list[Update]) -> list[Update]:
@@ -396,20 +389,11 @@ class Chain:
         """
         self._run(sweep, self.at_draw, n_sweeps, thin, kept)
 
-    def beginning(self, spec: GibbsSpec, *, alone: bool = True, known: bool = True) -> Beginning:
-        """What ``begin_at`` needs, found once for many draws; ``alone`` as the sweep that comes next.
-
-        Loadings of what draws do not know are 0. Where there is such, and the noise comes first, all loadings
-        are drawn before: else the noise of a new asset would take over what its factors explain, and sweeps
-        give it back slowly.
-        """
-        swept = sweep_of(spec, self.data, alone=alone)
-        settle: list[Update] = [*(START if alone or not known else REFRESH)]
-        settle += [u for u in _FORGOTTEN if u in swept]
-        if not (alone or known):
-            settle += [draw_loadings, refresh_residuals]
-        new = self.compiled([*REFRESH, begin_new_factors])
-        return Beginning(self.values.copy(), new, self.compiled(settle))
+    def beginning(self, spec: GibbsSpec) -> Beginning:
+        """What ``begin_at`` needs, found once for many draws."""
+        swept = sweep_of(spec, self.data)
+        settle = self.compiled([*START, *(u for u in _FORGOTTEN if u in swept)])
+        return Beginning(self.values.copy(), self.compiled([*REFRESH, begin_new_factors]), settle)
 
     def begin_at(self, kept: Floats, beginning: Beginning, unknown: NDArray[np.bool_] | None = None) -> None:
         """Go to a state of which ``kept`` has the values that draws keep.

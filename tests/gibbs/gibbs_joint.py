@@ -421,15 +421,14 @@ def joint_test(
     """z-scores of the uniform scores of all quantities, and of their squares, between chains and prior.
 
     ``fault`` changes the data as the sampler sees them; ``spread`` other than 1 makes returns whose noise it
-    is wrong about. Without ``alone`` sweeps are those of draws that are moved on, as these begin.
+    is wrong about. Without ``alone`` sweeps are those of draws that are moved on.
     """
     rng = np.random.default_rng(seed)
     known = reference(spec, n_prior, rng)
     values = prior(spec, n_chains, rng)
     states = state_views(values, known.data, spec.n_factors)
     chains = make_chains(spec, values, rng, fault)
-    start = START if alone else REFRESH
-    plan = chains[0].compiled([*start, *SWEEPS * sweep_of(spec, known.data, alone=alone)])
+    plan = chains[0].compiled([*START, *SWEEPS * sweep_of(spec, known.data, alone=alone)])
     means = {name: np.zeros((2, n_chains)) for name in known.sorted}
     for _ in range(n_steps):
         y, _, _, said = observed(spec, known.data, states, rng, spread)

@@ -29,7 +29,7 @@ def test_joint_distribution(number):
 
 @pytest.mark.parametrize("number", few(range(len(CASES)), (1, 12)))
 def test_joint_distribution_of_the_sweeps_of_an_update(number):
-    """They begin with the noise, without mixing variables, and end where those are drawn no more."""
+    """They lack moves of a chain, which are not needed for the posterior to be kept."""
     z = joint_test(small_spec(CASES[number]), alone=False)
     assert len(z) >= 80
     assert max(map(abs, z.values())) < LIMIT, worst(z)
