@@ -521,7 +521,7 @@ def probabilities(posterior):
 
 
 def test_the_loadings_of_a_new_asset_come_before_its_noise(months, earlier):
-    """They begin with 0. Noise drawn given these takes over what factors explain, and gives it back slowly."""
+    """They begin with 0. Noise given these takes over what factors explain, and gives it back slowly."""
     now = earlier.update(months[2], seed=9)
     assert MOVES <= now.attrs["moved"] <= 8
     loading, noise = (now.draws[name].sel(asset="A0") for name in ("loadings", "theta"))
