@@ -38,6 +38,13 @@ def test_available_is_the_least_of_what_the_system_and_the_group_leave(tmp_path,
     assert _memory.available() == 5000 * 1024
     limit.write_text("4096000\n")
     assert _memory.available() == 4096000 - 100
+    use.write_text("4000000\n")
+    (tmp_path / "memory.stat").write_text("anon 700000\ninactive_file 3200000\nactive_file 100000\n")
+    assert _memory.available() == 96_000 + 3_200_000  # files that were read, and are handed back
+    (tmp_path / "memory.stat").write_text("inactive_file 7000\ntotal_inactive_file 3000000\n")  # version 1
+    assert _memory.available() == 96_000 + 3_000_000
+    (tmp_path / "memory.stat").write_text("inactive_file 5000000\n")  # read a moment later
+    assert _memory.available() == 4_096_000
     monkeypatch.setattr(_memory, "_MEMINFO", tmp_path / "no")
     monkeypatch.setattr(_memory, "_GROUPS", ())
     assert _memory.available() is None
