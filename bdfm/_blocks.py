@@ -74,11 +74,11 @@ def check_disk(n_rows: int, n_columns: int, *, n_arrays: int = 1) -> None:
     size, free = 4 * n_rows * n_columns * n_arrays, shutil.disk_usage(tempfile.gettempdir()).free
     if size > free:
         times = f"{n_arrays} times " if n_arrays > 1 else ""
-        would = free // (4 * n_columns * n_arrays)
+        would = _memory.would_fit((free // (4 * n_columns * n_arrays), 1, "{:,}"), form=" ({})")
         raise DataError(
             f"memory: {times}{n_rows:,} draws of {n_columns:,} assets take {_memory.readable(size)}, more"
             f" than the budget holds, and {tempfile.gettempdir()} has {_memory.readable(free)} free. Lower"
-            f" n_draws ({would:,} would fit), raise the budget, or set TMPDIR to a folder with room."
+            f" n_draws{would}, raise the budget, or set TMPDIR to a folder with room."
         )
 
 

@@ -134,6 +134,16 @@ def most(n: int, needs: Callable[[int], int]) -> int:
     return n if found is None else bisect_right(range(1, n + 1), found[0], key=needs)
 
 
+def would_fit(*numbers: tuple[int, int, str], form: str = "{}", otherwise: str = "") -> str:
+    """Words about what would fit, as advice: "47 assets, or the last 793 days would fit", put into ``form``.
+
+    ``numbers``: each with the least that is of any use, and its words. Those below are left out: "0 would
+    fit" helps nobody. ``otherwise`` where none is left.
+    """
+    told = [words.format(number) for number, least, words in numbers if number >= least]
+    return form.format(f"{', or '.join(told)} would fit") if told else otherwise
+
+
 def check(needed: float, *, where: str, what: str, advice: str) -> None:
     """Raise ``DataError`` where more bytes are needed than the budget allows, or than are available."""
     found = room()

@@ -21,7 +21,7 @@ from bdfm.inference.engine import draws_worth, most_draws, moved_draws
 from bdfm.inference.settings import SamplerSettings
 from bdfm.inference.stopping import FIRST_DRAWS
 from bdfm.model.factor_model import FactorModel
-from bdfm.posterior import memory, predictive
+from bdfm.posterior import groups, memory, predictive
 from bdfm.posterior.fit import fit
 from bdfm.posterior.posterior import Posterior
 from bdfm.report.month import read_month
@@ -276,6 +276,65 @@ def test_to_leave_out_keep_draws_is_advice_where_it_helps():
         assert ("leave out keep_draws" in f"{refused.value}") is told
 
 
+@pytest.mark.parametrize("preset", ["m6", pytest.param("daily", marks=pytest.mark.long)])
+def test_draws_of_the_prior_take_no_more_memory_than_their_estimate(preset):
+    model, rng = FactorModel.from_preset(preset), np.random.default_rng(1)
+    returns = 0.02 * rng.standard_normal((100, 30))
+    panel = Panel.from_arrays(returns, asset_class=["stock"] * 30, settings=model.panel)
+    groups.prior_draws(model, panel, 2, rng)  # what is imported on the way
+    tracemalloc.start()
+    try:
+        groups._prior(model, panel, 100, rng)
+        taken = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert 0.5 < taken / groups.prior_bytes(model, panel, 100) < 1.0
+
+
+def test_groups_of_the_prior_and_of_the_posterior_are_counted_together(
+    small_preset, random_draws, monkeypatch
+):
+    model, panel = small_preset("m6")
+    draws = random_draws(model, panel, draws=60)
+    posterior = Posterior.from_draws(draws, draws[[]], model, panel, {"seed": 1})
+    asked = ["prior", "log_likelihood"]
+    of_prior = groups.prior_bytes(model, panel, 20)
+    whole = of_prior + 24 * posterior.n_draws * int(np.isfinite(panel.history["log_returns"]).sum())
+    monkeypatch.setattr(_memory, "available", lambda: whole)
+    posterior.to_datatree(asked, n_prior_draws=20)
+    monkeypatch.setattr(_memory, "available", lambda: whole - 1)
+    with pytest.raises(DataError, match=r"Leave out log_likelihood, or fit with fewer draws: \d+ would fit"):
+        posterior.to_datatree(asked, n_prior_draws=20)
+    for name in asked:
+        posterior.to_datatree([name], n_prior_draws=20)
+
+
+def test_advice_never_says_that_nothing_would_fit(small_preset, random_draws, monkeypatch):
+    """That 0 would fit is none."""
+    model, panel = small_preset("m6")
+    draws = random_draws(model, panel, draws=60)
+    posterior = Posterior.from_draws(draws, draws[[]], model, panel, {"seed": 1})
+    books = pd.DataFrame(np.ones((2, 4)), index=["a", "b"], columns=SYMBOLS)
+    daily = daily_posterior()
+    monkeypatch.setattr(_memory, "available", lambda: 10)
+    monkeypatch.setattr(_blocks.shutil, "disk_usage", lambda _: SimpleNamespace(free=10))
+    doors = {
+        "panel": lambda: check_panel(1000, 300, PanelSettings()),
+        "fit": lambda: memory.check_fit(model, panel, SamplerSettings(draws=400)),
+        "forecast": lambda: memory.check_forecast(10**6, 6),
+        "disk": lambda: _blocks.check_disk(10**6, 6),
+        "prior": lambda: posterior.to_datatree(["prior"]),
+        "posterior": lambda: posterior.to_datatree(["log_likelihood"]),
+        "ahead": lambda: risk_ahead(daily, books, seed=1, days=3),
+    }
+    for name, door in doors.items():
+        with pytest.raises(DataError) as refused:
+            door()
+        assert not re.search(r"\b0\b|would fit", f"{refused.value}".replace("fewer assets would fit", "")), (
+            name
+        )
+
+
 def test_what_a_refusal_says_would_fit_does(small_preset, random_draws, monkeypatch, tmp_path):
     model, panel = small_preset("m6")
     draws = random_draws(model, panel, draws=60)
@@ -289,14 +348,22 @@ def test_what_a_refusal_says_would_fit_does(small_preset, random_draws, monkeypa
 
     monkeypatch.setattr(_memory, "available", lambda: 8_000_000)
     settings = SamplerSettings(draws=4000, tune=10, chains=4)
-    n = told(lambda: memory.check_fit(model, panel, settings), r"Use draws = (\d+) instead")
+    n = told(lambda: memory.check_fit(model, panel, settings), r"Use fewer draws \(draws = (\d+) would fit\)")
     memory.check_fit(model, panel, settings.model_copy(update={"draws": n}))
     n = told(lambda: memory.check_forecast(10**6, 6, n_posterior=100), r"n_draws = ([\d,]+) would fit")
     memory.check_forecast(n, 6, n_posterior=100)
     monkeypatch.setattr(_memory, "available", lambda: 50_000)
-    n = told(posterior.to_datatree, r"Leave out posterior_predictive and log_likelihood, .* (\d+) would fit")
+    large = ["posterior_predictive", "log_likelihood"]
+    said = r"Leave out posterior_predictive and log_likelihood, .* (\d+) would fit"
+    n = told(lambda: posterior.to_datatree(large), said)
     assert 24 * n * np.isfinite(panel.history["log_returns"]).sum() <= 50_000
     posterior.to_datatree(["observed_data"])  # which takes nothing of that
+    for name in ("prior", "prior_predictive"):
+        said = rf"500 prior draws of .*Leave out {name}, or lower n_prior_draws: (\d+) would fit"
+        n = told(lambda name=name: posterior.to_datatree([name]), said)
+        assert n == told(posterior.to_datatree, r"Leave out prior and .* (\d+) would fit")
+        assert groups.prior_bytes(model, panel, n) <= 50_000 < groups.prior_bytes(model, panel, n + 1)
+        posterior.to_datatree([name], n_prior_draws=n)
     free = SimpleNamespace(free=1_000_000)
     monkeypatch.setattr(_blocks.shutil, "disk_usage", lambda _: free)
     n = told(lambda: _blocks.check_disk(10**6, 6), r"n_draws \(([\d,]+) would fit\)")
@@ -304,6 +371,9 @@ def test_what_a_refusal_says_would_fit_does(small_preset, random_draws, monkeypa
     books = pd.DataFrame(np.ones((40, 4)), index=[f"b{k}" for k in range(40)], columns=SYMBOLS)
     n_paths = 100 * daily.n_draws
     monkeypatch.setattr(_memory, "available", lambda: 20 * 8 * 3 * n_paths + 1)
-    n = told(lambda: risk_ahead(daily, books, seed=1, days=3, n_draws=n_paths), r"Ask for (\d+) at a time")
+    n = told(
+        lambda: risk_ahead(daily, books, seed=1, days=3, n_draws=n_paths),
+        r"Ask for fewer portfolios at a time \((\d+) would fit\)",
+    )
     assert n == 20
     assert len(risk_ahead(daily, books.head(n), seed=1, days=3, n_draws=n_paths).portfolios) == n

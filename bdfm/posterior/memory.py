@@ -73,15 +73,18 @@ def check_fit(model: Equations, panel: Panel, settings: SamplerSettings, *, upda
     n_draws = None
     if update and settings.draws == "auto":
         n_draws = math.ceil(draws_worth(moved_draws(model, model.coords(panel), settings.chains)))
-    found = _memory.room()
+    needed = fit_bytes(model, panel, settings, n_draws=n_draws)
     each = fit_bytes(model, panel, settings, n_draws=1)
-    fitting = 0 if found is None else found[0] // each
-    fewer = f"draws = {fitting}" if fitting >= FIRST_DRAWS else "fewer chains or assets"
+    would = _memory.would_fit(
+        (_memory.most(needed // each, lambda n: n * each), FIRST_DRAWS, "draws = {}"),
+        form="Use fewer draws ({})",
+        otherwise="Use fewer chains or assets",
+    )
     _memory.check(
-        fit_bytes(model, panel, settings, n_draws=n_draws),
+        needed,
         where="fit",
         what=f"{settings.chains} chains of {len(panel.assets)} assets and {panel.n_history} periods",
-        advice=f"Use {fewer} instead, or close other programs.",
+        advice=f"{would}, or close other programs.",
     )
 
 
