@@ -107,12 +107,9 @@ class Scoreboard:
 
     def _test(self, own: pd.Series[float], other: pd.Series[float]) -> Difference:
         """Test of the difference of the scores of two forecasters."""
-        return diebold_mariano(
-            (own - other).to_numpy(),
-            n_lags=self._n_lags,
-            sharing=self.sharing,
-            size=size_of(own.to_numpy(), other.to_numpy()),
-        )
+        one, two = (x.to_numpy(dtype=np.float64) for x in (own, other))
+        size = size_of(one, two)
+        return diebold_mariano(one - two, n_lags=self._n_lags, sharing=self.sharing, size=size)
 
     @property
     def _fewest(self) -> int:

@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.special import stdtr
 
 from bdfm import _checks
@@ -52,7 +53,7 @@ class Difference(NamedTuple):
     n: int
 
 
-def size_of(*losses: Floats) -> float:
+def size_of(*losses: NDArray[Any]) -> float:
     """Largest of some scores, whatever its sign: by it one knows which differences are rounding."""
     return max((float(np.abs(x).max()) for x in losses if len(x)), default=0.0)
 
