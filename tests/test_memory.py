@@ -24,7 +24,7 @@ from bdfm.model.factor_model import FactorModel
 from bdfm.posterior import groups, memory, predictive
 from bdfm.posterior.fit import fit
 from bdfm.posterior.posterior import Posterior
-from bdfm.report.month import read_month
+from bdfm.report.month import read_month, run_month
 from bdfm.risk.ahead import risk_ahead
 
 
@@ -193,29 +193,102 @@ def test_a_panel_of_what_would_fit_is_none_that_lacks_periods(period, rolling, m
     assert named["assets"] > named["days"] > 0
 
 
-def test_forecasts_over_several_horizons_are_kept_beside_each_other(small_preset, random_draws, monkeypatch):
+def small_disk(monkeypatch, free):
+    monkeypatch.setattr(_blocks.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+
+
+def test_forecasts_over_several_horizons_are_kept_beside_each_other(monkeypatch):
     """They were counted one by one: the last was refused after the fit, or took more than the budget."""
-    model, panel = small_preset("m6")
-    draws = random_draws(model, panel)
-    posterior = Posterior.from_draws(draws, draws[[]], model, panel, {"seed": 1})
-    size = {"n_posterior": posterior.n_draws}
-    one, three = (memory.forecast_bytes(50_000, 6, n_forecasts=n, **size) for n in (1, 3))
-    assert three - one == 2 * 4 * 50_000 * 6
-    with monkeypatch.context() as patch:
-        patch.setattr(_memory, "available", lambda: (one + three) // 2)
-        patch.setattr(predictive, "made_forecast", lambda *_, **__: pytest.fail("made"))
-        with pytest.raises(DataError, match="50,000 predictive draws of 6 assets over 3 horizons need"):
-            posterior.forecasts([1, 2, 3], seed=1, n_draws=50_000)
-    monkeypatch.setattr(_blocks.shutil, "disk_usage", lambda _: SimpleNamespace(free=4 * 10**6))
-    monkeypatch.setattr(_blocks, "SHARE", 0.0)
-    memory.check_forecast(10**6, 1)
-    with pytest.raises(DataError, match=r"3 times 1,000,000 draws of 1 assets.* \(333,333 would fit\)"):
-        memory.check_forecast(10**6, 1, n_forecasts=3)
+    posterior, size = daily_posterior(), 4 * 50_000 * len(SYMBOLS)
+
+    def bytes_of(n):
+        with _blocks.beside(n):
+            return memory.forecast_bytes(50_000, len(SYMBOLS), n_posterior=posterior.n_draws)
+
+    one, three = bytes_of(1), bytes_of(3)
+    assert three - one == 2 * size
+
+    def in_files(n):
+        found = posterior.forecasts(range(1, n + 1), seed=1, n_draws=50_000)
+        return [_blocks._file_of(f._state.returns) is not None for f in found.values()], found["1d"]
+
+    some, in_memory = in_files(3)
+    assert some == [False] * 3
+    monkeypatch.setattr(_memory, "available", lambda: (one + three) // 2)
+    assert in_files(1)[0] == [False]
+    some, on_disk = in_files(3)
+    assert some == [True] * 3
+    np.testing.assert_array_equal(on_disk.draws, in_memory.draws)
+    assert _blocks._file_of(on_disk.zero(SYMBOLS[0])._state.returns) is not None
+    assert _blocks.n_beside() == 1
+    small_disk(monkeypatch, 3 * size - 1)
+    monkeypatch.setattr(predictive, "made_forecast", lambda *_, **__: pytest.fail("made"))
+    said = r"3 times 50,000 draws of 4 assets take 2 MB.*n_draws \(4\d,000 would fit\)"
+    with pytest.raises(DataError, match=said):
+        posterior.forecasts([1, 2, 3], seed=1, n_draws=50_000)
 
 
-def test_a_month_of_several_horizons_is_refused_before_its_fit(tmp_path):
+def test_arrays_beside_each_other_have_one_share_of_the_budget(monkeypatch):
+    monkeypatch.setattr(_memory, "available", lambda: None)
+    with _memory.within("1GB"):
+        for n in (1, 2, 3):
+            with _blocks.beside(n):
+                assert _blocks.kept_on_disk(10**6 // n + 1, 100)
+                assert not _blocks.kept_on_disk(10**6 // n, 100)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("free", [10**8, 10**10, 10**13])
+@pytest.mark.parametrize("n_cores", [2, 16])
+def test_more_is_never_taken_where_less_is_refused(n_cores, free, whole, monkeypatch):
+    """1,100 assets over three horizons were refused, and 1,340 taken: each array then lay on disk."""
+    monkeypatch.setattr(memory, "cores", lambda: n_cores)
+    small_disk(monkeypatch, free)
+    draws = np.unique(np.geomspace(1000, 3e6, 12).astype(int))
+    assets = np.unique(np.r_[np.geomspace(2, 2e4, 25).astype(int), 1100, 1330, 1340, 3000])
+    horizons = np.arange(1, 6)
+    places = set()
+    for allowed, room in ((8e9, 12e9), (8e9, 2e9), (1e9, 4e9)):
+        monkeypatch.setattr(_memory, "available", lambda room=room: int(room))
+        found = np.zeros((len(draws), len(assets), len(horizons)), dtype=int)
+        for i, j, k in np.ndindex(found.shape):
+            with _memory.within(int(allowed)), _blocks.beside(int(horizons[k])):
+                try:
+                    size = (int(draws[i]), int(assets[j]))
+                    found[i, j, k] = memory.check_forecast(*size, n_posterior=3000, whole=whole)
+                except DataError:
+                    found[i, j, k] = 2
+        for axis in range(3):  # in memory, then on disk, then refused
+            assert (np.diff(found, axis=axis) >= 0).all()
+        places |= set(np.unique(found))
+    assert places >= ({0, 2} if free == 10**8 else {0, 1, 2})
+
+
+def test_memory_of_the_work_never_falls(monkeypatch):
+    """Rows of a block are whole multiples, so that its bytes go up and down with the assets."""
+    monkeypatch.setattr(memory, "cores", lambda: 16)
+    needed = [memory.forecast_bytes(20_000, n, on_disk=True) for n in range(2, 5000)]
+    assert (np.diff(needed) >= 0).all()
+    for n in range(2, 5000, 7):
+        rows = min(20_000, _blocks.rows_at_once(n))
+        assert 0.8 * _blocks.block_bytes(20_000, n) < 8 * rows * n <= _blocks.block_bytes(20_000, n)
+
+
+def test_what_was_refused_between_memory_and_disk_goes_to_the_disk(monkeypatch):
+    monkeypatch.setattr(_memory, "available", lambda: None)
+    monkeypatch.setattr(memory, "cores", lambda: 2)
+    small_disk(monkeypatch, 10**12)
+    with _memory.within("8GB"), _blocks.beside(3):
+        assert [memory.check_forecast(600_000, n) for n in (400, 1100, 1330, 1340, 3000)] == [
+            False,
+            *[True] * 4,
+        ]
+
+
+def test_a_month_of_several_horizons_is_refused_before_its_fit(tmp_path, monkeypatch):
     n = 400_000
     one = memory.forecast_bytes(n, 25, n_posterior=CHAINS * FIRST_DRAWS)
+    small_disk(monkeypatch, 3 * 4 * n * 25 - 1)
     for horizons, fits in (("[1]", True), ("[1, 2, 3]", False)):
         file = tmp_path / "month.toml"
         data = f"[data]\ndemo = true\norigin = 2021-12-31\nhorizon = {horizons}\n"
@@ -223,8 +296,19 @@ def test_a_month_of_several_horizons_is_refused_before_its_fit(tmp_path):
         if fits:
             read_month(file)
         else:
-            with pytest.raises(DataError, match="25 assets over 3 horizons need"):
+            with pytest.raises(DataError, match="3 times 400,000 draws of 25 assets take 120 MB"):
                 read_month(file)
+    small_disk(monkeypatch, 3 * 4 * n * 25)
+    month, beside = read_month(file), []
+
+    def fitted(*_, **__):
+        beside.append(_blocks.n_beside())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bdfm.report.month.sampled", fitted)
+    with pytest.raises(KeyboardInterrupt):
+        run_month(month)
+    assert beside == [3]
 
 
 def test_a_check_of_a_month_knows_that_it_is_an_update(tmp_path, monkeypatch):
@@ -269,7 +353,7 @@ def test_every_door_of_large_work_takes_a_budget(small_preset, random_draws, mon
 
 
 def test_to_leave_out_keep_draws_is_advice_where_it_helps():
-    needed, without = (memory.forecast_bytes(10**6, 25, whole=x) for x in (True, False))
+    needed, without = (memory.forecast_bytes(10**6, 25, whole=x, on_disk=True) for x in (True, False))
     for room, told in (((needed + without) // 2, True), (without - 1, False)):
         with _memory.within(room), pytest.raises(DataError) as refused:
             memory.check_forecast(10**6, 25, whole=True)
@@ -317,12 +401,10 @@ def test_advice_never_says_that_nothing_would_fit(small_preset, random_draws, mo
     books = pd.DataFrame(np.ones((2, 4)), index=["a", "b"], columns=SYMBOLS)
     daily = daily_posterior()
     monkeypatch.setattr(_memory, "available", lambda: 10)
-    monkeypatch.setattr(_blocks.shutil, "disk_usage", lambda _: SimpleNamespace(free=10))
     doors = {
         "panel": lambda: check_panel(1000, 300, PanelSettings()),
         "fit": lambda: memory.check_fit(model, panel, SamplerSettings(draws=400)),
         "forecast": lambda: memory.check_forecast(10**6, 6),
-        "disk": lambda: _blocks.check_disk(10**6, 6),
         "prior": lambda: posterior.to_datatree(["prior"]),
         "posterior": lambda: posterior.to_datatree(["log_likelihood"]),
         "ahead": lambda: risk_ahead(daily, books, seed=1, days=3),
@@ -364,10 +446,13 @@ def test_what_a_refusal_says_would_fit_does(small_preset, random_draws, monkeypa
         assert n == told(posterior.to_datatree, r"Leave out prior and .* (\d+) would fit")
         assert groups.prior_bytes(model, panel, n) <= 50_000 < groups.prior_bytes(model, panel, n + 1)
         posterior.to_datatree([name], n_prior_draws=n)
-    free = SimpleNamespace(free=1_000_000)
-    monkeypatch.setattr(_blocks.shutil, "disk_usage", lambda _: free)
-    n = told(lambda: _blocks.check_disk(10**6, 6), r"n_draws \(([\d,]+) would fit\)")
-    _blocks.check_disk(n, 6)
+    with monkeypatch.context() as patch:
+        small_disk(patch, 1_000_000)
+        patch.setattr(_blocks, "SHARE", 0.0)
+        patch.setattr(_memory, "available", lambda: None)
+        n = told(lambda: memory.check_forecast(10**6, 6), r"n_draws \(([\d,]+) would fit\)")
+        assert n == 41_000
+        assert memory.check_forecast(n, 6)
     books = pd.DataFrame(np.ones((40, 4)), index=[f"b{k}" for k in range(40)], columns=SYMBOLS)
     n_paths = 100 * daily.n_draws
     monkeypatch.setattr(_memory, "available", lambda: 20 * 8 * 3 * n_paths + 1)

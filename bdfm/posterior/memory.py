@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Final
 
@@ -49,20 +50,19 @@ def forecast_bytes(
     n_draws: int,
     n_assets: int,
     *,
-    n_forecasts: int = 1,
     n_posterior: int = 0,
     n_known: int = 0,
     whole: bool = False,
+    on_disk: bool = False,
 ) -> int:
-    """Bytes in memory that predictive draws take, and the work on them.
+    """Bytes in memory that predictive draws take, with all held beside them, and the work on them.
 
-    Draws that take more than their share of the budget lie in a file. ``n_forecasts``: of as many draws, over
-    several horizons, which are kept beside each other; ``n_posterior``: draws of the posterior; ``n_known``:
-    days of a path that are kept at once; ``whole``: they are written as a whole.
+    ``n_posterior``: draws of the posterior; ``n_known``: days of a path that are kept at once; ``whole``:
+    they are written as a whole; ``on_disk``: they lie in files. Of more draws or assets it is never less.
     """
     draws = 4 * n_draws * n_assets
-    kept = 0 if _blocks.kept_on_disk(n_draws, n_assets) else n_forecasts * draws
-    block = 8 * min(n_draws, _blocks.rows_at_once(n_assets)) * n_assets
+    kept = 0 if on_disk else _blocks.n_beside() * draws
+    block = _blocks.block_bytes(n_draws, n_assets)
     gathered = min(draws, _blocks.GATHER_BYTES)
     busy = (cores() + 1) * max(8 * (WORK + DAY_WORK * n_known) * n_posterior * n_assets, 3 * block)
     return kept + max(gathered, busy) + (WHOLE_COPIES * draws if whole else 0)
@@ -89,43 +89,47 @@ def check_fit(model: Equations, panel: Panel, settings: SamplerSettings, *, upda
 
 
 def check_forecast(
-    n_draws: int,
-    n_assets: int,
-    *,
-    n_forecasts: int = 1,
-    n_posterior: int = 0,
-    n_known: int = 0,
-    whole: bool = False,
-) -> None:
-    """Raise ``DataError`` where predictive draws would not fit into memory; see ``forecast_bytes``."""
-    if _blocks.kept_on_disk(n_draws, n_assets):
-        _blocks.check_disk(n_draws, n_assets, n_arrays=n_forecasts)
-    given: dict[str, int] = {"n_forecasts": n_forecasts, "n_posterior": n_posterior, "n_known": n_known}
+    n_draws: int, n_assets: int, *, n_posterior: int = 0, n_known: int = 0, whole: bool = False
+) -> bool:
+    """Whether predictive draws lie on disk; ``DataError`` where they fit nowhere. See ``forecast_bytes``.
 
-    def needs(n: int, whole: bool = whole) -> int:
-        return forecast_bytes(n, n_assets, **given, whole=whole)
-
-    needed = needs(n_draws)
+    They do where all that are held beside each other (``_blocks.beside``) take more than their share of the
+    budget, or than memory has room for: what goes through them in blocks needs little of it.
+    """
     found = _memory.room()
-    if found is None or needed <= found[0]:
-        return
-    fitting = n_draws
-    while fitting > 1000 and needs(fitting) > found[0]:
-        fitting = fitting * 9 // 10
-    would = (
-        f"n_draws = {fitting // 1000 * 1000:,} would fit"
-        if fitting > 1000
-        else f"evidence on fewer days than {n_known}, or fewer assets, would fit"
-        if n_known > 1
-        else "fewer assets would fit"
-    )
+    room = math.inf if found is None else found[0]
+
+    def needs(n: int, *, on_disk: bool, whole: bool = whole) -> int:
+        more: dict[str, int] = {"n_posterior": n_posterior, "n_known": n_known}
+        return forecast_bytes(n, n_assets, **more, whole=whole, on_disk=on_disk)
+
+    def in_memory(n: int) -> bool:
+        return not _blocks.kept_on_disk(n, n_assets) and needs(n, on_disk=False) <= room
+
+    def works(n: int, *, whole: bool = whole) -> bool:
+        return needs(n, on_disk=True, whole=whole) <= room
+
+    def fits(n: int) -> bool:
+        size = 4 * n * n_assets * _blocks.n_beside()
+        return in_memory(n) or (works(n) and size <= _blocks.free_on_disk())
+
+    if fits(n_draws):
+        return not in_memory(n_draws)
+    fitting = bisect_left(range(1, n_draws + 1), True, key=lambda n: not fits(n)) // 1000 * 1000
+    if works(n_draws):
+        raise _blocks.no_disk(
+            n_draws, n_assets, would=_memory.would_fit((fitting, 1000, "{:,}"), form=" ({})")
+        )
+    instead = f"evidence on fewer days than {n_known}, or fewer assets," if n_known > 1 else "fewer assets"
+    would = _memory.would_fit((fitting, 1000, "n_draws = {:,}"), otherwise=f"{instead} would fit")
     keep = ""
-    if whole and needs(n_draws, whole=False) <= found[0]:
+    if whole and works(n_draws, whole=False):
         keep = ', or leave out keep_draws and write the posterior ("posterior" among the outputs)'
-    over = f" over {n_forecasts} horizons" if n_forecasts > 1 else ""
+    over = f" over {_blocks.n_beside()} horizons" if _blocks.n_beside() > 1 else ""
     _memory.check(
-        needed,
+        needs(n_draws, on_disk=True),
         where="forecast",
         what=f"{n_draws:,} predictive draws of {n_assets} assets{over}",
         advice=f"Lower n_draws: {would}{keep}; or close other programs.",
     )
+    return True
