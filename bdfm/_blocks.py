@@ -107,12 +107,12 @@ def free_on_disk() -> int:
     return shutil.disk_usage(tempfile.gettempdir()).free
 
 
-def no_disk(n_rows: int, n_columns: int, *, would: str) -> DataError:
+def no_disk(n_rows: int, n_columns: int, n_arrays: int, *, would: str) -> DataError:
     """Error where the disk has no room for arrays that lie in files; ``would``: which would fit, in words."""
-    times = f"{n_beside()} times " if n_beside() > 1 else ""
+    times = f"{n_arrays} times " if n_arrays > 1 else ""
     return DataError(
         f"memory: {times}{n_rows:,} draws of {n_columns:,} assets take"
-        f" {_memory.readable(4 * n_rows * n_columns * n_beside())}, more than memory should hold, and"
+        f" {_memory.readable(4 * n_rows * n_columns * n_arrays)}, more than memory should hold, and"
         f" {tempfile.gettempdir()} has {_memory.readable(free_on_disk())} free. Lower n_draws{would}, raise"
         " the budget, or set TMPDIR to a folder with room."
     )

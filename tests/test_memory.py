@@ -201,31 +201,38 @@ def test_forecasts_over_several_horizons_are_kept_beside_each_other(monkeypatch)
     """They were counted one by one: the last was refused after the fit, or took more than the budget."""
     posterior, size = daily_posterior(), 4 * 50_000 * len(SYMBOLS)
 
-    def bytes_of(n):
-        with _blocks.beside(n):
-            return memory.forecast_bytes(50_000, len(SYMBOLS), n_posterior=posterior.n_draws)
-
-    one, three = bytes_of(1), bytes_of(3)
+    one, three = (
+        memory.forecast_bytes(50_000, len(SYMBOLS), n_forecasts=n, n_posterior=posterior.n_draws)
+        for n in (1, 3)
+    )
     assert three - one == 2 * size
 
-    def in_files(n):
-        found = posterior.forecasts(range(1, n + 1), seed=1, n_draws=50_000)
+    def in_files(n, **budget):
+        found = posterior.forecasts(range(1, n + 1), seed=1, n_draws=50_000, **budget)
         return [_blocks._file_of(f._state.returns) is not None for f in found.values()], found["1d"]
 
     some, in_memory = in_files(3)
     assert some == [False] * 3
-    monkeypatch.setattr(_memory, "available", lambda: (one + three) // 2)
-    assert in_files(1)[0] == [False]
-    some, on_disk = in_files(3)
+    monkeypatch.setattr(_memory, "LEAST", 1)
+    budget = {"memory": (one + three) // 2}
+    assert in_files(1, **budget)[0] == [False]
+    some, on_disk = in_files(3, **budget)
     assert some == [True] * 3
     np.testing.assert_array_equal(on_disk.draws, in_memory.draws)
     assert _blocks._file_of(on_disk.zero(SYMBOLS[0])._state.returns) is not None
     assert _blocks.n_beside() == 1
+    taken = []  # on the disk, by what was made before
+    fallocate = _blocks.os.posix_fallocate
+    monkeypatch.setattr(_blocks.os, "posix_fallocate", lambda f, o, n: (taken.append(n), fallocate(f, o, n)))
+    usage = lambda _: SimpleNamespace(free=3 * size + 100_000 - sum(taken))  # noqa: E731
+    monkeypatch.setattr(_blocks.shutil, "disk_usage", usage)
+    assert in_files(3, **budget)[0] == [True] * 3
+    assert len(taken) == 3
     small_disk(monkeypatch, 3 * size - 1)
     monkeypatch.setattr(predictive, "made_forecast", lambda *_, **__: pytest.fail("made"))
     said = r"3 times 50,000 draws of 4 assets take 2 MB.*n_draws \(4\d,000 would fit\)"
     with pytest.raises(DataError, match=said):
-        posterior.forecasts([1, 2, 3], seed=1, n_draws=50_000)
+        posterior.forecasts([1, 2, 3], seed=1, n_draws=50_000, **budget)
 
 
 def test_arrays_beside_each_other_have_one_share_of_the_budget(monkeypatch):
@@ -267,7 +274,7 @@ def test_more_is_never_taken_where_less_is_refused(n_cores, free, whole, monkeyp
 def test_memory_of_the_work_never_falls(monkeypatch):
     """Rows of a block are whole multiples, so that its bytes go up and down with the assets."""
     monkeypatch.setattr(memory, "cores", lambda: 16)
-    needed = [memory.forecast_bytes(20_000, n, on_disk=True) for n in range(2, 5000)]
+    needed = [memory.forecast_bytes(20_000, n, n_forecasts=0) for n in range(2, 5000)]
     assert (np.diff(needed) >= 0).all()
     for n in range(2, 5000, 7):
         rows = min(20_000, _blocks.rows_at_once(n))
@@ -292,7 +299,8 @@ def test_a_month_of_several_horizons_is_refused_before_its_fit(tmp_path, monkeyp
     for horizons, fits in (("[1]", True), ("[1, 2, 3]", False)):
         file = tmp_path / "month.toml"
         data = f"[data]\ndemo = true\norigin = 2021-12-31\nhorizon = {horizons}\n"
-        file.write_text(f'model = "m6"\nn_draws = {n}\nmemory = {one + 4 * n * 25}\n{data}')
+        size = f"n_draws = {n}\nmemory = {one + 4 * n * 25}\n"
+        file.write_text(f'model = "m6"\n{size}outputs = ["posterior", "submission"]\n{data}')
         if fits:
             read_month(file)
         else:
@@ -353,7 +361,7 @@ def test_every_door_of_large_work_takes_a_budget(small_preset, random_draws, mon
 
 
 def test_to_leave_out_keep_draws_is_advice_where_it_helps():
-    needed, without = (memory.forecast_bytes(10**6, 25, whole=x, on_disk=True) for x in (True, False))
+    needed, without = (memory.forecast_bytes(10**6, 25, whole=x, n_forecasts=0) for x in (True, False))
     for room, told in (((needed + without) // 2, True), (without - 1, False)):
         with _memory.within(room), pytest.raises(DataError) as refused:
             memory.check_forecast(10**6, 25, whole=True)

@@ -50,22 +50,21 @@ def forecast_bytes(
     n_draws: int,
     n_assets: int,
     *,
+    n_forecasts: int = 1,
     n_posterior: int = 0,
     n_known: int = 0,
     whole: bool = False,
-    on_disk: bool = False,
 ) -> int:
-    """Bytes in memory that predictive draws take, with all held beside them, and the work on them.
+    """Bytes in memory that predictive draws take, and the work on them; of more of anything never less.
 
-    ``n_posterior``: draws of the posterior; ``n_known``: days of a path that are kept at once; ``whole``:
-    they are written as a whole; ``on_disk``: they lie in files. Of more draws or assets it is never less.
+    ``n_forecasts``: held in memory beside each other, 0 where they lie in files; ``n_posterior``: draws of
+    the posterior; ``n_known``: days of a path that are kept at once; ``whole``: they are written as a whole.
     """
     draws = 4 * n_draws * n_assets
-    kept = 0 if on_disk else _blocks.n_beside() * draws
     block = _blocks.block_bytes(n_draws, n_assets)
     gathered = min(draws, _blocks.GATHER_BYTES)
     busy = (cores() + 1) * max(8 * (WORK + DAY_WORK * n_known) * n_posterior * n_assets, 3 * block)
-    return kept + max(gathered, busy) + (WHOLE_COPIES * draws if whole else 0)
+    return n_forecasts * draws + max(gathered, busy) + (WHOLE_COPIES * draws if whole else 0)
 
 
 def check_fit(model: Equations, panel: Panel, settings: SamplerSettings, *, update: bool = False) -> None:
@@ -89,45 +88,55 @@ def check_fit(model: Equations, panel: Panel, settings: SamplerSettings, *, upda
 
 
 def check_forecast(
-    n_draws: int, n_assets: int, *, n_posterior: int = 0, n_known: int = 0, whole: bool = False
+    n_draws: int,
+    n_assets: int,
+    *,
+    n_posterior: int = 0,
+    n_known: int = 0,
+    whole: bool = False,
+    begun: bool = False,
 ) -> bool:
     """Whether predictive draws lie on disk; ``DataError`` where they fit nowhere. See ``forecast_bytes``.
 
     They do where all that are held beside each other (``_blocks.beside``) take more than their share of the
-    budget, or than memory has room for: what goes through them in blocks needs little of it.
+    budget, or than memory has room for: what goes through them in blocks needs little of it. ``begun``: some
+    of them may be made already, so that what memory and disk have free is for these alone.
     """
+    n_forecasts = _blocks.n_beside()
+    n_needed = 1 if begun else n_forecasts
     found = _memory.room()
     room = math.inf if found is None else found[0]
+    budget = _memory.budget() or math.inf
 
-    def needs(n: int, *, on_disk: bool, whole: bool = whole) -> int:
+    def needs(n: int, n_forecasts: int, *, whole: bool = whole) -> int:
         more: dict[str, int] = {"n_posterior": n_posterior, "n_known": n_known}
-        return forecast_bytes(n, n_assets, **more, whole=whole, on_disk=on_disk)
+        return forecast_bytes(n, n_assets, n_forecasts=n_forecasts, **more, whole=whole)
 
     def in_memory(n: int) -> bool:
-        return not _blocks.kept_on_disk(n, n_assets) and needs(n, on_disk=False) <= room
+        shared = not _blocks.kept_on_disk(n, n_assets) and needs(n, n_forecasts) <= budget
+        return shared and needs(n, n_needed) <= room
 
     def works(n: int, *, whole: bool = whole) -> bool:
-        return needs(n, on_disk=True, whole=whole) <= room
+        return needs(n, 0, whole=whole) <= room
 
     def fits(n: int) -> bool:
-        size = 4 * n * n_assets * _blocks.n_beside()
+        size = 4 * n * n_assets * n_needed
         return in_memory(n) or (works(n) and size <= _blocks.free_on_disk())
 
     if fits(n_draws):
         return not in_memory(n_draws)
     fitting = bisect_left(range(1, n_draws + 1), True, key=lambda n: not fits(n)) // 1000 * 1000
     if works(n_draws):
-        raise _blocks.no_disk(
-            n_draws, n_assets, would=_memory.would_fit((fitting, 1000, "{:,}"), form=" ({})")
-        )
+        would = _memory.would_fit((fitting, 1000, "{:,}"), form=" ({})")
+        raise _blocks.no_disk(n_draws, n_assets, n_needed, would=would)
     instead = f"evidence on fewer days than {n_known}, or fewer assets," if n_known > 1 else "fewer assets"
     would = _memory.would_fit((fitting, 1000, "n_draws = {:,}"), otherwise=f"{instead} would fit")
     keep = ""
     if whole and works(n_draws, whole=False):
         keep = ', or leave out keep_draws and write the posterior ("posterior" among the outputs)'
-    over = f" over {_blocks.n_beside()} horizons" if _blocks.n_beside() > 1 else ""
+    over = f" over {n_forecasts} horizons" if n_forecasts > 1 else ""
     _memory.check(
-        needs(n_draws, on_disk=True),
+        needs(n_draws, 0),
         where="forecast",
         what=f"{n_draws:,} predictive draws of {n_assets} assets{over}",
         advice=f"Lower n_draws: {would}{keep}; or close other programs.",

@@ -108,7 +108,8 @@ def simulated_paths(
         )
     n_draws = _checks.at_least(n_draws, 2, what="n_draws", where="forecast")
     known = days_known(model, evidence)
-    on_disk = check_forecast(n_draws, len(panel.assets), n_posterior=posterior.n_draws, n_known=known)
+    of: dict[str, Any] = {"n_posterior": posterior.n_draws, "n_known": known, "begun": True}
+    on_disk = check_forecast(n_draws, len(panel.assets), **of)
     p = posterior.parameters()
     past = p[FACTORS][:, p[FACTORS].shape[1] - model.n_lags :]
     ahead = model_data(model, panel, future=True)
