@@ -13,6 +13,8 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Final
 
 import numpy as np
@@ -23,8 +25,9 @@ from bdfm.errors import DataError
 
 BLOCK_BYTES: Final = 64_000_000  # of a block of rows in double precision
 GATHER_BYTES: Final = 512_000_000  # of a block of columns in single precision: each costs a pass of all rows
-SHARE: Final = 0.4  # of the budget, above which an array lies in a file
+SHARE: Final = 0.4  # of the budget: arrays that take more, all together, lie in files
 _ROWS: Final = 256  # a block has a multiple of so many, but the last
+_beside: ContextVar[int] = ContextVar("beside", default=1)
 
 
 class _Room(mmap.mmap):
@@ -36,21 +39,46 @@ def rows_at_once(width: int) -> int:
     return max(_ROWS, BLOCK_BYTES // (8 * max(width, 1)) // _ROWS * _ROWS)
 
 
+def block_bytes(n_rows: int, n_columns: int) -> int:
+    """Bytes of a block in double precision at the most, which never falls as an array grows."""
+    return min(8 * n_rows * n_columns, max(BLOCK_BYTES, 8 * _ROWS * n_columns))
+
+
+@contextmanager
+def beside(n_arrays: int) -> Iterator[None]:
+    """Each array made inside is one of so many, which are held beside each other."""
+    token = _beside.set(n_arrays)
+    try:
+        yield
+    finally:
+        _beside.reset(token)
+
+
+def n_beside() -> int:
+    """Arrays that are held beside each other, see ``beside``."""
+    return _beside.get()
+
+
 def kept_on_disk(n_rows: int, n_columns: int) -> bool:
-    """Whether an array of this shape, in single precision, lies in a file under the budget of now."""
+    """Whether an array of this shape, in single precision, lies in a file under the budget of now.
+
+    All that are held beside it are counted.
+    """
     allowed = _memory.budget()
-    return allowed is not None and 4 * n_rows * n_columns > SHARE * allowed
+    return allowed is not None and 4 * n_rows * n_columns * n_beside() > SHARE * allowed
 
 
-def empty(n_rows: int, n_columns: int) -> NDArray[np.float32]:
+def empty(n_rows: int, n_columns: int, *, on_disk: bool | None = None) -> NDArray[np.float32]:
     """Array (row, column) in single precision with anything in it, in memory or in a file.
+
+    ``on_disk``: whether in a file; as ``kept_on_disk`` says unless given.
 
     Raises
     ------
     DataError
         It needs a file, and the disk has no room for it.
     """
-    if not kept_on_disk(n_rows, n_columns):
+    if not (kept_on_disk(n_rows, n_columns) if on_disk is None else on_disk):
         return np.empty((n_rows, n_columns), dtype=np.float32)
     size = 4 * n_rows * n_columns
     with tempfile.TemporaryFile(prefix="bdfm-") as file:  # the map keeps it until the array goes
@@ -69,26 +97,40 @@ def empty(n_rows: int, n_columns: int) -> NDArray[np.float32]:
     return np.frombuffer(mapped, dtype=np.float32).reshape(n_rows, n_columns)
 
 
-def check_disk(n_rows: int, n_columns: int, *, n_arrays: int = 1) -> None:
-    """Raise ``DataError`` where the disk has no room for arrays that lie in files, before they are made."""
-    size, free = 4 * n_rows * n_columns * n_arrays, shutil.disk_usage(tempfile.gettempdir()).free
-    if size > free:
-        times = f"{n_arrays} times " if n_arrays > 1 else ""
-        would = free // (4 * n_columns * n_arrays)
-        raise DataError(
-            f"memory: {times}{n_rows:,} draws of {n_columns:,} assets take {_memory.readable(size)}, more"
-            f" than the budget holds, and {tempfile.gettempdir()} has {_memory.readable(free)} free. Lower"
-            f" n_draws ({would:,} would fit), raise the budget, or set TMPDIR to a folder with room."
-        )
+def empty_like(array: NDArray[Any]) -> NDArray[np.float32]:
+    """Array of the same shape with anything in it, in a file where that one is."""
+    return empty(*array.shape, on_disk=_file_of(array) is not None or None)
+
+
+def free_on_disk() -> int:
+    """Bytes that the folder of temporary files has free."""
+    return shutil.disk_usage(tempfile.gettempdir()).free
+
+
+def no_disk(n_rows: int, n_columns: int, n_arrays: int, *, would: str) -> DataError:
+    """Error where the disk has no room for arrays that lie in files; ``would``: which would fit, in words."""
+    times = f"{n_arrays} times " if n_arrays > 1 else ""
+    return DataError(
+        f"memory: {times}{n_rows:,} draws of {n_columns:,} assets take"
+        f" {_memory.readable(4 * n_rows * n_columns * n_arrays)}, more than memory should hold, and"
+        f" {tempfile.gettempdir()} has {_memory.readable(free_on_disk())} free. Lower n_draws{would}, raise"
+        " the budget, or set TMPDIR to a folder with room."
+    )
+
+
+def _file_of(array: NDArray[Any]) -> _Room | None:
+    """The file of our own in which an array, or what it is a part of, lies."""
+    found: Any = array
+    while isinstance(found, np.ndarray):
+        found = found.base
+    mapped = found.obj if isinstance(found, memoryview) else found
+    return mapped if isinstance(mapped, _Room) else None
 
 
 def release(part: NDArray[Any]) -> None:
     """Hand back the memory of a part of an array of ``empty`` that lies in a file; its values stay there."""
-    found: Any = part
-    while isinstance(found, np.ndarray):
-        found = found.base
-    mapped = found.obj if isinstance(found, memoryview) else found
-    if not isinstance(mapped, _Room) or not hasattr(mapped, "madvise") or not part.size:
+    mapped = _file_of(part)
+    if mapped is None or not hasattr(mapped, "madvise") or not part.size:
         return
     start = part.ctypes.data - np.frombuffer(mapped, dtype=np.uint8).ctypes.data
     first = start // mmap.PAGESIZE * mmap.PAGESIZE
@@ -132,7 +174,7 @@ def columns(array: NDArray[Any], chosen: NDArray[np.intp] | None = None) -> Iter
 
 def copied(array: NDArray[np.float32], chosen: NDArray[np.intp] | None = None) -> NDArray[np.float32]:
     """Copy of an array, or of some of its columns."""
-    out = empty(len(array), array.shape[1] if chosen is None else len(chosen))
+    out = empty_like(array) if chosen is None else empty(len(array), len(chosen))
     for here in blocks(array, out):
         out[here] = array[here] if chosen is None else array[here][:, chosen]
     return out

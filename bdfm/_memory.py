@@ -37,12 +37,24 @@ def _meminfo(name: str) -> list[int]:
     return [1024 * int(line.split()[1]) for line in lines if line.startswith(f"{name}:")]
 
 
+def _handed_back(use: Path) -> int:
+    """Bytes of files that a group of processes has read and can hand back, by the account beside its use."""
+    try:
+        lines = use.with_name("memory.stat").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    found = dict(line.split()[:2] for line in lines if line.count(" "))
+    # Of version 1 the other name leaves out the groups within this one.
+    return int(found.get("total_inactive_file", found.get("inactive_file", 0)))
+
+
 def available() -> int | None:
     """Bytes that this process may still take without swapping; None where the system does not say."""
     found = _meminfo("MemAvailable")
     for limit, use in _GROUPS:
         try:
-            found.append(int(limit.read_text()) - int(use.read_text()))
+            taken = max(0, int(use.read_text()) - _handed_back(use))  # the account of its use has these too
+            found.append(int(limit.read_text()) - taken)
         except (OSError, ValueError):  # no such group, or "max": no limit
             continue
     return max(0, min(found)) if found else None
@@ -120,6 +132,16 @@ def most(n: int, needs: Callable[[int], int]) -> int:
     """Largest number up to ``n`` of what takes the bytes that ``needs`` says, and fits; 0 where none does."""
     found = room()
     return n if found is None else bisect_right(range(1, n + 1), found[0], key=needs)
+
+
+def would_fit(*numbers: tuple[int, int, str], form: str = "{}", otherwise: str = "") -> str:
+    """Words about what would fit, as advice: "47 assets, or the last 793 days would fit", put into ``form``.
+
+    ``numbers``: each with the least that is of any use, and its words. Those below are left out: "0 would
+    fit" helps nobody. ``otherwise`` where none is left.
+    """
+    told = [words.format(number) for number, least, words in numbers if number >= least]
+    return form.format(f"{', or '.join(told)} would fit") if told else otherwise
 
 
 def check(needed: float, *, where: str, what: str, advice: str) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 MIN_ORIGINS: Final = 8  # from which an error of a mean over origins is told
+ALIKE: Final = 1e-14  # of the larger of two scores: what differs by no more differs by rounding
 LEAST_P: Final = 0.001  # below it a p-value is told as that: none is shown as 0
 
 

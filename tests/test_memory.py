@@ -22,10 +22,10 @@ from bdfm.inference.settings import SamplerSettings
 from bdfm.inference.stopping import FIRST_DRAWS
 from bdfm.model.evidence import Evidence
 from bdfm.model.factor_model import FactorModel
-from bdfm.posterior import memory, predictive
+from bdfm.posterior import groups, memory, predictive
 from bdfm.posterior.fit import fit
 from bdfm.posterior.posterior import Posterior
-from bdfm.report.month import read_month
+from bdfm.report.month import read_month, run_month
 from bdfm.risk.ahead import risk_ahead
 
 
@@ -39,6 +39,13 @@ def test_available_is_the_least_of_what_the_system_and_the_group_leave(tmp_path,
     assert _memory.available() == 5000 * 1024
     limit.write_text("4096000\n")
     assert _memory.available() == 4096000 - 100
+    use.write_text("4000000\n")
+    (tmp_path / "memory.stat").write_text("anon 700000\ninactive_file 3200000\nactive_file 100000\n")
+    assert _memory.available() == 96_000 + 3_200_000  # files that were read, and are handed back
+    (tmp_path / "memory.stat").write_text("inactive_file 7000\ntotal_inactive_file 3000000\n")  # version 1
+    assert _memory.available() == 96_000 + 3_000_000
+    (tmp_path / "memory.stat").write_text("inactive_file 5000000\n")  # read a moment later
+    assert _memory.available() == 4_096_000
     monkeypatch.setattr(_memory, "_MEMINFO", tmp_path / "no")
     monkeypatch.setattr(_memory, "_GROUPS", ())
     assert _memory.available() is None
@@ -187,38 +194,130 @@ def test_a_panel_of_what_would_fit_is_none_that_lacks_periods(period, rolling, m
     assert named["assets"] > named["days"] > 0
 
 
-def test_forecasts_over_several_horizons_are_kept_beside_each_other(small_preset, random_draws, monkeypatch):
+def small_disk(monkeypatch, free):
+    monkeypatch.setattr(_blocks.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+
+
+def test_forecasts_over_several_horizons_are_kept_beside_each_other(monkeypatch):
     """They were counted one by one: the last was refused after the fit, or took more than the budget."""
-    model, panel = small_preset("m6")
-    draws = random_draws(model, panel)
-    posterior = Posterior.from_draws(draws, draws[[]], model, panel, {"seed": 1})
-    size = {"n_posterior": posterior.n_draws}
-    one, three = (memory.forecast_bytes(50_000, 6, n_forecasts=n, **size) for n in (1, 3))
-    assert three - one == 2 * 4 * 50_000 * 6
-    with monkeypatch.context() as patch:
-        patch.setattr(_memory, "available", lambda: (one + three) // 2)
-        patch.setattr(predictive, "made_forecast", lambda *_, **__: pytest.fail("made"))
-        with pytest.raises(DataError, match="50,000 predictive draws of 6 assets over 3 horizons need"):
-            posterior.forecasts([1, 2, 3], seed=1, n_draws=50_000)
-    monkeypatch.setattr(_blocks.shutil, "disk_usage", lambda _: SimpleNamespace(free=4 * 10**6))
-    monkeypatch.setattr(_blocks, "SHARE", 0.0)
-    memory.check_forecast(10**6, 1)
-    with pytest.raises(DataError, match=r"3 times 1,000,000 draws of 1 assets.* \(333,333 would fit\)"):
-        memory.check_forecast(10**6, 1, n_forecasts=3)
+    posterior, size = daily_posterior(), 4 * 50_000 * len(SYMBOLS)
+
+    one, three = (
+        memory.forecast_bytes(50_000, len(SYMBOLS), n_forecasts=n, n_posterior=posterior.n_draws)
+        for n in (1, 3)
+    )
+    assert three - one == 2 * size
+
+    def in_files(n, **budget):
+        found = posterior.forecasts(range(1, n + 1), seed=1, n_draws=50_000, **budget)
+        return [_blocks._file_of(f._state.returns) is not None for f in found.values()], found["1d"]
+
+    some, in_memory = in_files(3)
+    assert some == [False] * 3
+    monkeypatch.setattr(_memory, "LEAST", 1)
+    budget = {"memory": (one + three) // 2}
+    assert in_files(1, **budget)[0] == [False]
+    some, on_disk = in_files(3, **budget)
+    assert some == [True] * 3
+    np.testing.assert_array_equal(on_disk.draws, in_memory.draws)
+    assert _blocks._file_of(on_disk.zero(SYMBOLS[0])._state.returns) is not None
+    assert _blocks.n_beside() == 1
+    taken = []  # on the disk, by what was made before
+    fallocate = _blocks.os.posix_fallocate
+    monkeypatch.setattr(_blocks.os, "posix_fallocate", lambda f, o, n: (taken.append(n), fallocate(f, o, n)))
+    usage = lambda _: SimpleNamespace(free=3 * size + 100_000 - sum(taken))  # noqa: E731
+    monkeypatch.setattr(_blocks.shutil, "disk_usage", usage)
+    assert in_files(3, **budget)[0] == [True] * 3
+    assert len(taken) == 3
+    small_disk(monkeypatch, 3 * size - 1)
+    monkeypatch.setattr(predictive, "made_forecast", lambda *_, **__: pytest.fail("made"))
+    said = r"3 times 50,000 draws of 4 assets take 2 MB.*n_draws \(4\d,000 would fit\)"
+    with pytest.raises(DataError, match=said):
+        posterior.forecasts([1, 2, 3], seed=1, n_draws=50_000, **budget)
 
 
-def test_a_month_of_several_horizons_is_refused_before_its_fit(tmp_path):
+def test_arrays_beside_each_other_have_one_share_of_the_budget(monkeypatch):
+    monkeypatch.setattr(_memory, "available", lambda: None)
+    with _memory.within("1GB"):
+        for n in (1, 2, 3):
+            with _blocks.beside(n):
+                assert _blocks.kept_on_disk(10**6 // n + 1, 100)
+                assert not _blocks.kept_on_disk(10**6 // n, 100)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("free", [10**8, 10**10, 10**13])
+@pytest.mark.parametrize("n_cores", [2, 16])
+def test_more_is_never_taken_where_less_is_refused(n_cores, free, whole, monkeypatch):
+    """1,100 assets over three horizons were refused, and 1,340 taken: each array then lay on disk."""
+    monkeypatch.setattr(memory, "cores", lambda: n_cores)
+    small_disk(monkeypatch, free)
+    draws = np.unique(np.geomspace(1000, 3e6, 12).astype(int))
+    assets = np.unique(np.r_[np.geomspace(2, 2e4, 25).astype(int), 1100, 1330, 1340, 3000])
+    horizons = np.arange(1, 6)
+    places = set()
+    for allowed, room in ((8e9, 12e9), (8e9, 2e9), (1e9, 4e9)):
+        monkeypatch.setattr(_memory, "available", lambda room=room: int(room))
+        found = np.zeros((len(draws), len(assets), len(horizons)), dtype=int)
+        for i, j, k in np.ndindex(found.shape):
+            with _memory.within(int(allowed)), _blocks.beside(int(horizons[k])):
+                try:
+                    size = (int(draws[i]), int(assets[j]))
+                    found[i, j, k] = memory.check_forecast(*size, n_posterior=3000, whole=whole)
+                except DataError:
+                    found[i, j, k] = 2
+        for axis in range(3):  # in memory, then on disk, then refused
+            assert (np.diff(found, axis=axis) >= 0).all()
+        places |= set(np.unique(found))
+    assert places >= ({0, 2} if free == 10**8 else {0, 1, 2})
+
+
+def test_memory_of_the_work_never_falls(monkeypatch):
+    """Rows of a block are whole multiples, so that its bytes go up and down with the assets."""
+    monkeypatch.setattr(memory, "cores", lambda: 16)
+    needed = [memory.forecast_bytes(20_000, n, n_forecasts=0) for n in range(2, 5000)]
+    assert (np.diff(needed) >= 0).all()
+    for n in range(2, 5000, 7):
+        rows = min(20_000, _blocks.rows_at_once(n))
+        assert 0.8 * _blocks.block_bytes(20_000, n) < 8 * rows * n <= _blocks.block_bytes(20_000, n)
+
+
+def test_what_was_refused_between_memory_and_disk_goes_to_the_disk(monkeypatch):
+    monkeypatch.setattr(_memory, "available", lambda: None)
+    monkeypatch.setattr(memory, "cores", lambda: 2)
+    small_disk(monkeypatch, 10**12)
+    with _memory.within("8GB"), _blocks.beside(3):
+        assert [memory.check_forecast(600_000, n) for n in (400, 1100, 1330, 1340, 3000)] == [
+            False,
+            *[True] * 4,
+        ]
+
+
+def test_a_month_of_several_horizons_is_refused_before_its_fit(tmp_path, monkeypatch):
     n = 400_000
     one = memory.forecast_bytes(n, 25, n_posterior=CHAINS * FIRST_DRAWS)
+    small_disk(monkeypatch, 3 * 4 * n * 25 - 1)
     for horizons, fits in (("[1]", True), ("[1, 2, 3]", False)):
         file = tmp_path / "month.toml"
         data = f"[data]\ndemo = true\norigin = 2021-12-31\nhorizon = {horizons}\n"
-        file.write_text(f'model = "m6"\nn_draws = {n}\nmemory = {one + 4 * n * 25}\n{data}')
+        size = f"n_draws = {n}\nmemory = {one + 4 * n * 25}\n"
+        file.write_text(f'model = "m6"\n{size}outputs = ["posterior", "submission"]\n{data}')
         if fits:
             read_month(file)
         else:
-            with pytest.raises(DataError, match="25 assets over 3 horizons need"):
+            with pytest.raises(DataError, match="3 times 400,000 draws of 25 assets take 120 MB"):
                 read_month(file)
+    small_disk(monkeypatch, 3 * 4 * n * 25)
+    month, beside = read_month(file), []
+
+    def fitted(*_, **__):
+        beside.append(_blocks.n_beside())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bdfm.report.month.sampled", fitted)
+    with pytest.raises(KeyboardInterrupt):
+        run_month(month)
+    assert beside == [3]
 
 
 def test_a_check_of_a_month_knows_that_it_is_an_update(tmp_path, monkeypatch):
@@ -290,11 +389,68 @@ def test_every_door_of_large_work_takes_a_budget(small_preset, random_draws, mon
 
 
 def test_to_leave_out_keep_draws_is_advice_where_it_helps():
-    needed, without = (memory.forecast_bytes(10**6, 25, whole=x) for x in (True, False))
+    needed, without = (memory.forecast_bytes(10**6, 25, whole=x, n_forecasts=0) for x in (True, False))
     for room, told in (((needed + without) // 2, True), (without - 1, False)):
         with _memory.within(room), pytest.raises(DataError) as refused:
             memory.check_forecast(10**6, 25, whole=True)
         assert ("leave out keep_draws" in f"{refused.value}") is told
+
+
+@pytest.mark.parametrize("preset", ["m6", pytest.param("daily", marks=pytest.mark.long)])
+def test_draws_of_the_prior_take_no_more_memory_than_their_estimate(preset):
+    model, rng = FactorModel.from_preset(preset), np.random.default_rng(1)
+    returns = 0.02 * rng.standard_normal((100, 30))
+    panel = Panel.from_arrays(returns, asset_class=["stock"] * 30, settings=model.panel)
+    groups.prior_draws(model, panel, 2, rng)  # what is imported on the way
+    tracemalloc.start()
+    try:
+        groups._prior(model, panel, 100, rng)
+        taken = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert 0.5 < taken / groups.prior_bytes(model, panel, 100) < 1.0
+
+
+def test_groups_of_the_prior_and_of_the_posterior_are_counted_together(
+    small_preset, random_draws, monkeypatch
+):
+    model, panel = small_preset("m6")
+    draws = random_draws(model, panel, draws=60)
+    posterior = Posterior.from_draws(draws, draws[[]], model, panel, {"seed": 1})
+    asked = ["prior", "log_likelihood"]
+    of_prior = groups.prior_bytes(model, panel, 20)
+    whole = of_prior + 24 * posterior.n_draws * int(np.isfinite(panel.history["log_returns"]).sum())
+    monkeypatch.setattr(_memory, "available", lambda: whole)
+    posterior.to_datatree(asked, n_prior_draws=20)
+    monkeypatch.setattr(_memory, "available", lambda: whole - 1)
+    with pytest.raises(DataError, match=r"Leave out log_likelihood, or fit with fewer draws: \d+ would fit"):
+        posterior.to_datatree(asked, n_prior_draws=20)
+    for name in asked:
+        posterior.to_datatree([name], n_prior_draws=20)
+
+
+def test_advice_never_says_that_nothing_would_fit(small_preset, random_draws, monkeypatch):
+    """That 0 would fit is none."""
+    model, panel = small_preset("m6")
+    draws = random_draws(model, panel, draws=60)
+    posterior = Posterior.from_draws(draws, draws[[]], model, panel, {"seed": 1})
+    books = pd.DataFrame(np.ones((2, 4)), index=["a", "b"], columns=SYMBOLS)
+    daily = daily_posterior()
+    monkeypatch.setattr(_memory, "available", lambda: 10)
+    doors = {
+        "panel": lambda: check_panel(1000, 300, PanelSettings()),
+        "fit": lambda: memory.check_fit(model, panel, SamplerSettings(draws=400)),
+        "forecast": lambda: memory.check_forecast(10**6, 6),
+        "prior": lambda: posterior.to_datatree(["prior"]),
+        "posterior": lambda: posterior.to_datatree(["log_likelihood"]),
+        "ahead": lambda: risk_ahead(daily, books, seed=1, days=3),
+    }
+    for name, door in doors.items():
+        with pytest.raises(DataError) as refused:
+            door()
+        assert not re.search(r"\b0\b|would fit", f"{refused.value}".replace("fewer assets would fit", "")), (
+            name
+        )
 
 
 def test_what_a_refusal_says_would_fit_does(small_preset, random_draws, monkeypatch, tmp_path):
@@ -310,21 +466,35 @@ def test_what_a_refusal_says_would_fit_does(small_preset, random_draws, monkeypa
 
     monkeypatch.setattr(_memory, "available", lambda: 8_000_000)
     settings = SamplerSettings(draws=4000, tune=10, chains=4)
-    n = told(lambda: memory.check_fit(model, panel, settings), r"Use draws = (\d+) instead")
+    n = told(lambda: memory.check_fit(model, panel, settings), r"Use fewer draws \(draws = (\d+) would fit\)")
     memory.check_fit(model, panel, settings.model_copy(update={"draws": n}))
     n = told(lambda: memory.check_forecast(10**6, 6, n_posterior=100), r"n_draws = ([\d,]+) would fit")
     memory.check_forecast(n, 6, n_posterior=100)
     monkeypatch.setattr(_memory, "available", lambda: 50_000)
-    n = told(posterior.to_datatree, r"Leave out posterior_predictive and log_likelihood, .* (\d+) would fit")
+    large = ["posterior_predictive", "log_likelihood"]
+    said = r"Leave out posterior_predictive and log_likelihood, .* (\d+) would fit"
+    n = told(lambda: posterior.to_datatree(large), said)
     assert 24 * n * np.isfinite(panel.history["log_returns"]).sum() <= 50_000
     posterior.to_datatree(["observed_data"])  # which takes nothing of that
-    free = SimpleNamespace(free=1_000_000)
-    monkeypatch.setattr(_blocks.shutil, "disk_usage", lambda _: free)
-    n = told(lambda: _blocks.check_disk(10**6, 6), r"n_draws \(([\d,]+) would fit\)")
-    _blocks.check_disk(n, 6)
+    for name in ("prior", "prior_predictive"):
+        said = rf"500 prior draws of .*Leave out {name}, or lower n_prior_draws: (\d+) would fit"
+        n = told(lambda name=name: posterior.to_datatree([name]), said)
+        assert n == told(posterior.to_datatree, r"Leave out prior and .* (\d+) would fit")
+        assert groups.prior_bytes(model, panel, n) <= 50_000 < groups.prior_bytes(model, panel, n + 1)
+        posterior.to_datatree([name], n_prior_draws=n)
+    with monkeypatch.context() as patch:
+        small_disk(patch, 1_000_000)
+        patch.setattr(_blocks, "SHARE", 0.0)
+        patch.setattr(_memory, "available", lambda: None)
+        n = told(lambda: memory.check_forecast(10**6, 6), r"n_draws \(([\d,]+) would fit\)")
+        assert n == 41_000
+        assert memory.check_forecast(n, 6)
     books = pd.DataFrame(np.ones((40, 4)), index=[f"b{k}" for k in range(40)], columns=SYMBOLS)
     n_paths = 100 * daily.n_draws
     monkeypatch.setattr(_memory, "available", lambda: 20 * 8 * 3 * n_paths + 1)
-    n = told(lambda: risk_ahead(daily, books, seed=1, days=3, n_draws=n_paths), r"Ask for (\d+) at a time")
+    n = told(
+        lambda: risk_ahead(daily, books, seed=1, days=3, n_draws=n_paths),
+        r"Ask for fewer portfolios at a time \((\d+) would fit\)",
+    )
     assert n == 20
     assert len(risk_ahead(daily, books.head(n), seed=1, days=3, n_draws=n_paths).portfolios) == n

@@ -24,7 +24,7 @@ from bdfm.backtest.protocol import (
     check_made,
 )
 from bdfm.backtest.run import Run
-from bdfm.backtest.significance import Difference, diebold_mariano
+from bdfm.backtest.significance import Difference, diebold_mariano, size_of
 from bdfm.backtest.stretches import SequentialForecaster, stretch_length, way_to
 from bdfm.backtest.walk import origin_seed
 from bdfm.data.periods import Period, period_edges
@@ -150,5 +150,5 @@ def lateness(run: Run, late: Run) -> Difference:
     It should be positive. Where it is negative beyond its error, features or outcomes are out of step.
     """
     found = compare([run, late], reference=run.name)
-    later = (found.losses.iloc[:, 1] - found.losses.iloc[:, 0]).to_numpy()
-    return diebold_mariano(later, sharing=found.sharing)
+    own, later = found.losses.to_numpy().T
+    return diebold_mariano(later - own, sharing=found.sharing, size=size_of(own, later))

@@ -13,7 +13,6 @@ from bdfm._reading import counted
 from bdfm._statistics import MIN_ORIGINS, p_text
 from bdfm._strict import strict
 from bdfm.backtest.choices import JOINT, SCORES, Score, unit_of
-from bdfm.backtest.protocol import Floats
 from bdfm.backtest.run import Run
 from bdfm.backtest.significance import (
     CONFIDENCE,
@@ -21,6 +20,7 @@ from bdfm.backtest.significance import (
     diebold_mariano,
     freedom,
     model_confidence_set,
+    size_of,
 )
 from bdfm.errors import DataError
 from bdfm.forecast.forecast import N_RANKS
@@ -77,8 +77,6 @@ class Scoreboard:
 
         NaN from fewer than eight origins, or fewer than two for each of those that share a day.
         """
-        if len(self.origins) < MIN_ORIGINS:
-            return pd.Series(np.nan, index=list(self.names))
         return model_confidence_set(self.losses, seed=self._seed, sharing=self.sharing)
 
     @cached_property
@@ -92,7 +90,7 @@ class Scoreboard:
         rows = []
         for name, run in zip(self.names, self.runs, strict=True):
             gap = self.losses[name] - self.losses[self.reference]
-            test = self._test(gap.to_numpy())
+            test = self._test(self.losses[name], self.losses[self.reference])
             own = run.scores.loc[self.origins]
             row = {
                 "score": self.losses[name].mean(),
@@ -107,8 +105,11 @@ class Scoreboard:
         table = pd.DataFrame(rows, index=pd.Index(self.names, name="forecaster"))
         return table.sort_values("score", kind="stable")
 
-    def _test(self, differences: Floats) -> Difference:
-        return diebold_mariano(differences, n_lags=self._n_lags, sharing=self.sharing)
+    def _test(self, own: pd.Series[float], other: pd.Series[float]) -> Difference:
+        """Test of the difference of the scores of two forecasters."""
+        one, two = (x.to_numpy(dtype=np.float64) for x in (own, other))
+        size = size_of(one, two)
+        return diebold_mariano(one - two, n_lags=self._n_lags, sharing=self.sharing, size=size)
 
     @property
     def _fewest(self) -> int:
@@ -128,7 +129,7 @@ class Scoreboard:
             {
                 "forecaster": a,
                 "other": b,
-                **self._test((self.losses[a] - self.losses[b]).to_numpy())._asdict(),
+                **self._test(self.losses[a], self.losses[b])._asdict(),
             }
             for a in order
             for b in order
@@ -180,7 +181,7 @@ class Scoreboard:
         rows = []
         for label, losses in parts.items():
             for name in self.table.index:
-                test = self._test((losses[name] - losses[self.reference]).to_numpy())
+                test = self._test(losses[name], losses[self.reference])
                 rows.append(
                     {
                         group: label,
@@ -242,7 +243,7 @@ class Scoreboard:
         table = self.table
         best = str(table.index[0])
         second = str(table.index[1])
-        gap = self._test((self.losses[best] - self.losses[second]).to_numpy())
+        gap = self._test(self.losses[best], self.losses[second])
         unit = unit_of(self.score)
         begin = (
             f"Best is {best}: mean {SCORES[self.score]} {table['score'].iloc[0]:.5f} over"

@@ -6,12 +6,14 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.special import stdtr
 
 from bdfm import _checks
 from bdfm._optional import optional
 from bdfm._seeds import either_seed
 from bdfm._statistics import (
+    ALIKE,
     MIN_ORIGINS,
     cosine_variance,
     cosines,
@@ -25,6 +27,7 @@ from bdfm.errors import DataError
 
 CONFIDENCE: Final = 0.9  # of the model confidence set
 N_BOOTSTRAP: Final = 10_000
+SIZE: Final = 0.1  # of scores, where differences come without them: a RPS is somewhat larger
 
 
 def that_share_a_day(origins: pd.DatetimeIndex, ends: pd.DatetimeIndex) -> int:
@@ -50,8 +53,15 @@ class Difference(NamedTuple):
     n: int
 
 
+def size_of(*losses: NDArray[Any]) -> float:
+    """Largest of some scores, whatever its sign: by it one knows which differences are rounding."""
+    return max((float(np.abs(x).max()) for x in losses if len(x)), default=0.0)
+
+
 @strict
-def diebold_mariano(differences: Floats, *, n_lags: int | None = None, sharing: int = 0) -> Difference:
+def diebold_mariano(
+    differences: Floats, *, n_lags: int | None = None, sharing: int = 0, size: float = SIZE
+) -> Difference:
     """Test of Diebold and Mariano (1995) that two forecasters score alike.
 
     The variance of the mean difference counts autocorrelation up to ``n_lags`` by Bartlett's kernel (Newey
@@ -72,13 +82,16 @@ def diebold_mariano(differences: Floats, *, n_lags: int | None = None, sharing: 
         Lags; floor(4 (n / 100)^(2/9)) unless given, which takes the kernel whatever ``sharing`` is.
     sharing
         Most origins whose periods share a day; 0 or 1 where none do.
+    size
+        Largest of both scores, whatever its sign: differences within 1e-14 of it are rounding. 0.1 unless
+        given, about that of a RPS.
 
     Returns
     -------
     Difference
         NaN errors with fewer than eight origins, or fewer than two for each of those that share a day: then
-        nobody can tell. So where a difference is not finite. A p-value of 1 where there is no difference at
-        all.
+        nobody can tell. So where a difference is not finite. A p-value of 1 where there is no difference but
+        rounding.
 
     Examples
     --------
@@ -93,8 +106,8 @@ def diebold_mariano(differences: Floats, *, n_lags: int | None = None, sharing: 
     mean = float(d.mean()) if n else float("nan")
     if n < MIN_ORIGINS or not np.isfinite(mean):
         return Difference(mean, float("nan"), float("nan"), n)
-    if np.ptp(d) < 1e-15:
-        return Difference(mean, 0.0, 1.0 if abs(mean) < 1e-15 else 0.0, n)
+    if np.ptp(d) <= ALIKE * size:
+        return Difference(mean, 0.0, 1.0 if abs(mean) <= ALIKE * size else 0.0, n)
     free = freedom(n, _checks.at_least(sharing, 0, what="sharing", where="compare"), n_lags)
     if free < 1:
         return Difference(mean, float("nan"), float("nan"), n)
@@ -145,7 +158,8 @@ def model_confidence_set(
     Returns
     -------
     pandas.Series
-        By forecaster; NaN with fewer than two origins for each of those that share a day.
+        By forecaster; NaN with fewer than eight origins, or fewer than two for each of those that share a
+        day. Forecasters whose losses differ by rounding alone have one p-value.
 
     Raises
     ------
@@ -173,11 +187,10 @@ def model_confidence_set(
             f"{where}: losses of {_checks.first(map(str, bad))} are not finite at every origin. Leave out"
             " these origins, or these forecasters."
         )
-    # Forecasters that score the same to the last digit would have a difference without variance.
-    groups: dict[bytes, list[Any]] = {}
-    for name in losses:
-        groups.setdefault(losses[name].to_numpy().tobytes(), []).append(name)
-    first = [names[0] for names in groups.values()]
+    if len(losses) < MIN_ORIGINS:
+        return pd.Series(np.nan, index=losses.columns)
+    groups = _groups_alike(losses)
+    first = [names[0] for names in groups]
     if len(first) == 1:
         return pd.Series(1.0, index=losses.columns)
     if sharing > 1 and n_block is None:
@@ -194,8 +207,23 @@ def model_confidence_set(
         )
         mcs.compute()
         found = mcs.pvalues["Pvalue"]
-    values = {n: float(found[k]) for k, names in enumerate(groups.values()) for n in names}
+    values = {n: float(found[k]) for k, names in enumerate(groups) for n in names}
     return pd.Series(values).reindex(losses.columns)
+
+
+def _groups_alike(losses: pd.DataFrame) -> list[list[Any]]:
+    """Forecasters by groups that score alike but for rounding: such a difference has no variance."""
+    groups: list[list[Any]] = []
+    for name in losses:
+        own = losses[name].to_numpy(dtype=float)
+        for group in groups:
+            other = losses[group[0]].to_numpy(dtype=float)
+            if np.abs(own - other).max() <= ALIKE * size_of(own, other):
+                group.append(name)
+                break
+        else:
+            groups.append([name])
+    return groups
 
 
 def _among_the_best(losses: Floats, n_cosines: int, n_rotations: int, seed: int) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import warnings
 from collections.abc import Collection
 from typing import Any, Final
@@ -42,14 +43,17 @@ def check_panel(n_days: int, n_assets: int, settings: PanelSettings) -> None:
     days = _memory.most(n_days, lambda n: panel_bytes(n, n_assets, settings))
     each = {"day": 1.0, "month": 21.0}.get(str(settings.period)) or int(settings.period) * 5 / 7
     fewest = MIN_PERIODS * each + 5 * settings.min_past_weeks  # that a panel needs, in days of prices
-    would = [f"{assets:,} assets"] if assets > 1 else []
-    would += [f"prices of the last {days:,} days"] if days > fewest else []
+    would = _memory.would_fit(
+        (assets, 2, "{:,} assets"),
+        (days, math.floor(fewest) + 1, "prices of the last {:,} days"),
+        form="{}; or raise",
+        otherwise="Raise",
+    )
     _memory.check(
         panel_bytes(n_days, n_assets, settings),
         where="panel",
         what=f"{n_days:,} days of prices of {n_assets:,} assets",
-        advice=(f"{', or '.join(would)} would fit; or raise" if would else "Raise")
-        + " the budget (--memory), or close other programs.",
+        advice=f"{would} the budget (--memory), or close other programs.",
     )
 
 

@@ -18,7 +18,7 @@ from bdfm._reading import PACKAGE, counted
 from bdfm._seeds import either_seed
 from bdfm._statistics import MIN_ORIGINS
 from bdfm._strict import strict
-from bdfm.backtest.significance import diebold_mariano, model_confidence_set
+from bdfm.backtest.significance import diebold_mariano, model_confidence_set, size_of
 from bdfm.errors import DataError, DataWarning
 from bdfm.exposures import plots
 from bdfm.exposures.data import ExposureData, Part
@@ -94,7 +94,8 @@ class Comparison:
         for method, parts in self.losses.items():
             if method == baseline:
                 continue
-            found = diebold_mariano(parts[key].mean(axis=0) - base, n_lags=HAC_LAGS)
+            own = parts[key].mean(axis=0)
+            found = diebold_mariano(own - base, n_lags=HAC_LAGS, size=size_of(own, base))
             t = found.mean / found.se if found.se > 0 else np.nan
             rows[method] = {"difference": found.mean, "standard_error": found.se, "t": t}
         return pd.DataFrame(rows).T.rename_axis("method")

@@ -227,7 +227,7 @@ def other_draws(
     stated = [(panel.assets.index(e.asset), e.mean, e.sd) for e in evidence]
     for step_ in range(n_steps):
         given = stated if step_ == 0 else ()
-        into = out if step_ == 0 else _blocks.empty(*out.shape)
+        into = out if step_ == 0 else _blocks.empty_like(out)
         copula.log_returns(covariance, into, dof=predictive.dof, rng=rng, evidence=given)
         for here in _blocks.blocks(out, into):
             if step_:

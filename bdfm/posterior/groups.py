@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
@@ -45,6 +46,10 @@ GROUPS: Final = (
 )
 N_PRIOR_DRAWS: Final = 500
 SIMPLE_RETURNS: Final = "returns"  # of predictions: simple, over the horizon
+# Arrays in double precision, of draws and returns: what is kept, and the work on it.
+ARRAYS: Final = 3  # of the posterior
+PRIOR_ARRAYS: Final = 8  # of the prior, measured by tests/test_memory.py; its variables are kept this often:
+PRIOR_COPIES: Final = 3
 PATHS_OF_A_DRAW: Final = 20  # of which one is a prediction, so that a pool has its share of them
 
 Floats = NDArray[np.float64]
@@ -80,15 +85,7 @@ def with_groups(
     _checks.known(names, GROUPS, what="group", where=where)
     n_prior_draws = _checks.at_least(n_prior_draws, 1, what="n_prior_draws", where=where)
     number = _checks.seed_number(seed, where=where)
-    n_returns = int(np.isfinite(posterior.panel.history[RETURNS]).sum())
-    large = [name for name in (POSTERIOR_PREDICTIVE, LOG_LIKELIHOOD) if name in names]
-    would = _memory.most(posterior.n_draws, lambda n: 3 * 8 * n * n_returns)
-    _memory.check(
-        3 * 8 * posterior.n_draws * n_returns if large else 0,
-        where=where,
-        what=f"{posterior.n_draws:,} draws of {n_returns:,} returns",
-        advice=f"Leave out {' and '.join(large)}, or fit with fewer draws: {would:,} would fit.",
-    )
+    _check_memory(posterior, names, n_prior_draws)
     # Each group has random numbers of its own: equal seeds give equal draws whatever else is asked for.
     of_prior, of_replicates, of_forecast = np.random.SeedSequence(number).spawn(3)
     tree = posterior.tree
@@ -108,6 +105,46 @@ def with_groups(
     for name, group in made.items():
         tree[name] = xr.DataTree(group)
     return tree
+
+
+def prior_bytes(model: FactorModel, panel: Panel, n_draws: int) -> int:
+    """Bytes that draws from the prior and their histories take while they are made."""
+    coords = model.coords(panel)
+    values = sum(math.prod(len(coords[d]) for d in v.dims) for v in model.variables if v.stored)
+    return 8 * n_draws * (PRIOR_COPIES * values + PRIOR_ARRAYS * _n_returns(panel))
+
+
+def _n_returns(panel: Panel) -> int:
+    return int(np.isfinite(panel.history[RETURNS]).sum())
+
+
+def _check_memory(posterior: Source, names: Sequence[str], n_prior_draws: int) -> None:
+    """Raise ``DataError`` where groups that hold all returns for each draw would not fit into memory."""
+    n_returns = _n_returns(posterior.panel)
+    of_prior = prior_bytes(posterior.model, posterior.panel, 1)
+    taken = 0  # by what is made first
+    for groups, n, each, of, fewer in (
+        ((PRIOR, PRIOR_PREDICTIVE), n_prior_draws, of_prior, "prior draws", "lower n_prior_draws"),
+        (
+            (POSTERIOR_PREDICTIVE, LOG_LIKELIHOOD),
+            posterior.n_draws,
+            8 * ARRAYS * n_returns,
+            "draws",
+            "fit with fewer draws",
+        ),
+    ):
+        large = [name for name in groups if name in names]
+        if not large:
+            continue
+        fitting = _memory.most(n, lambda m, each=each, taken=taken: taken + m * each)  # type: ignore[misc]
+        taken += n * each
+        _memory.check(
+            taken,
+            where="to_datatree",
+            what=f"{n:,} {of} of {n_returns:,} returns",
+            advice=f"Leave out {' and '.join(large)}, or {fewer}"
+            f"{_memory.would_fit((fitting, 1, '{:,}'), form=': {}')}.",
+        )
 
 
 def _cells(values: NDArray[Any], panel: Panel, lead: Mapping[str, Any]) -> xr.Dataset:

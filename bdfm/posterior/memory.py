@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Final
 
@@ -54,18 +55,16 @@ def forecast_bytes(
     n_known: int = 0,
     whole: bool = False,
 ) -> int:
-    """Bytes in memory that predictive draws take, and the work on them.
+    """Bytes in memory that predictive draws take, and the work on them; of more of anything never less.
 
-    Draws that take more than their share of the budget lie in a file. ``n_forecasts``: of as many draws, over
-    several horizons, which are kept beside each other; ``n_posterior``: draws of the posterior; ``n_known``:
-    days of a path that are kept at once; ``whole``: they are written as a whole.
+    ``n_forecasts``: held in memory beside each other, 0 where they lie in files; ``n_posterior``: draws of
+    the posterior; ``n_known``: days of a path that are kept at once; ``whole``: they are written as a whole.
     """
     draws = 4 * n_draws * n_assets
-    kept = 0 if _blocks.kept_on_disk(n_draws, n_assets) else n_forecasts * draws
-    block = 8 * min(n_draws, _blocks.rows_at_once(n_assets)) * n_assets
+    block = _blocks.block_bytes(n_draws, n_assets)
     gathered = min(draws, _blocks.GATHER_BYTES)
     busy = (cores() + 1) * max(8 * (WORK + DAY_WORK * n_known) * n_posterior * n_assets, 3 * block)
-    return kept + max(gathered, busy) + (WHOLE_COPIES * draws if whole else 0)
+    return n_forecasts * draws + max(gathered, busy) + (WHOLE_COPIES * draws if whole else 0)
 
 
 def check_fit(
@@ -83,15 +82,18 @@ def check_fit(
     n_draws = None
     if update and settings.draws == "auto" and not model.in_fit(evidence):
         n_draws = math.ceil(draws_worth(moved_draws(model, model.coords(panel), settings.chains)))
-    found = _memory.room()
+    needed = fit_bytes(model, panel, settings, n_draws=n_draws)
     each = fit_bytes(model, panel, settings, n_draws=1)
-    fitting = 0 if found is None else found[0] // each
-    fewer = f"draws = {fitting}" if fitting >= FIRST_DRAWS else "fewer chains or assets"
+    would = _memory.would_fit(
+        (_memory.most(needed // each, lambda n: n * each), FIRST_DRAWS, "draws = {}"),
+        form="Use fewer draws ({})",
+        otherwise="Use fewer chains or assets",
+    )
     _memory.check(
-        fit_bytes(model, panel, settings, n_draws=n_draws),
+        needed,
         where="fit",
         what=f"{settings.chains} chains of {len(panel.assets)} assets and {panel.n_history} periods",
-        advice=f"Use {fewer} instead, or close other programs.",
+        advice=f"{would}, or close other programs.",
     )
 
 
@@ -99,40 +101,54 @@ def check_forecast(
     n_draws: int,
     n_assets: int,
     *,
-    n_forecasts: int = 1,
     n_posterior: int = 0,
     n_known: int = 0,
     whole: bool = False,
-) -> None:
-    """Raise ``DataError`` where predictive draws would not fit into memory; see ``forecast_bytes``."""
-    if _blocks.kept_on_disk(n_draws, n_assets):
-        _blocks.check_disk(n_draws, n_assets, n_arrays=n_forecasts)
-    given: dict[str, int] = {"n_forecasts": n_forecasts, "n_posterior": n_posterior, "n_known": n_known}
+    begun: bool = False,
+) -> bool:
+    """Whether predictive draws lie on disk; ``DataError`` where they fit nowhere. See ``forecast_bytes``.
 
-    def needs(n: int, whole: bool = whole) -> int:
-        return forecast_bytes(n, n_assets, **given, whole=whole)
-
-    needed = needs(n_draws)
+    They do where all that are held beside each other (``_blocks.beside``) take more than their share of the
+    budget, or than memory has room for: what goes through them in blocks needs little of it. ``begun``: some
+    of them may be made already, so that what memory and disk have free is for these alone.
+    """
+    n_forecasts = _blocks.n_beside()
+    n_needed = 1 if begun else n_forecasts
     found = _memory.room()
-    if found is None or needed <= found[0]:
-        return
-    fitting = n_draws
-    while fitting > 1000 and needs(fitting) > found[0]:
-        fitting = fitting * 9 // 10
-    would = (
-        f"n_draws = {fitting // 1000 * 1000:,} would fit"
-        if fitting > 1000
-        else f"evidence on fewer days than {n_known}, or fewer assets, would fit"
-        if n_known > 1
-        else "fewer assets would fit"
-    )
+    room = math.inf if found is None else found[0]
+    budget = _memory.budget() or math.inf
+
+    def needs(n: int, n_forecasts: int, *, whole: bool = whole) -> int:
+        more: dict[str, int] = {"n_posterior": n_posterior, "n_known": n_known}
+        return forecast_bytes(n, n_assets, n_forecasts=n_forecasts, **more, whole=whole)
+
+    def in_memory(n: int) -> bool:
+        shared = not _blocks.kept_on_disk(n, n_assets) and needs(n, n_forecasts) <= budget
+        return shared and needs(n, n_needed) <= room
+
+    def works(n: int, *, whole: bool = whole) -> bool:
+        return needs(n, 0, whole=whole) <= room
+
+    def fits(n: int) -> bool:
+        size = 4 * n * n_assets * n_needed
+        return in_memory(n) or (works(n) and size <= _blocks.free_on_disk())
+
+    if fits(n_draws):
+        return not in_memory(n_draws)
+    fitting = bisect_left(range(1, n_draws + 1), True, key=lambda n: not fits(n)) // 1000 * 1000
+    if works(n_draws):
+        would = _memory.would_fit((fitting, 1000, "{:,}"), form=" ({})")
+        raise _blocks.no_disk(n_draws, n_assets, n_needed, would=would)
+    instead = f"evidence on fewer days than {n_known}, or fewer assets," if n_known > 1 else "fewer assets"
+    would = _memory.would_fit((fitting, 1000, "n_draws = {:,}"), otherwise=f"{instead} would fit")
     keep = ""
-    if whole and needs(n_draws, whole=False) <= found[0]:
+    if whole and works(n_draws, whole=False):
         keep = ', or leave out keep_draws and write the posterior ("posterior" among the outputs)'
     over = f" over {n_forecasts} horizons" if n_forecasts > 1 else ""
     _memory.check(
-        needed,
+        needs(n_draws, 0),
         where="forecast",
         what=f"{n_draws:,} predictive draws of {n_assets} assets{over}",
         advice=f"Lower n_draws: {would}{keep}; or close other programs.",
     )
+    return True

@@ -108,7 +108,8 @@ def simulated_paths(
         )
     n_draws = _checks.at_least(n_draws, 2, what="n_draws", where="forecast")
     known = days_known(model, evidence)
-    check_forecast(n_draws, len(panel.assets), n_posterior=posterior.n_draws, n_known=known)
+    of: dict[str, Any] = {"n_posterior": posterior.n_draws, "n_known": known, "begun": True}
+    on_disk = check_forecast(n_draws, len(panel.assets), **of)
     p = posterior.parameters()
     past = p[FACTORS][:, p[FACTORS].shape[1] - model.n_lags :]
     ahead = model_data(model, panel, future=True)
@@ -117,7 +118,7 @@ def simulated_paths(
     rng = np.random.default_rng(seed)
     n_own = n_paths * posterior.n_draws
     n_others = round(share / (1 - share) * n_own) if share else 0
-    returns = _blocks.empty(n_own + n_others, len(panel.assets))
+    returns = _blocks.empty(n_own + n_others, len(panel.assets), on_disk=on_disk)
     paths: dict[str, Any] = {"n_paths": n_paths, "rng": rng, "totals": returns[:n_own]}
     redrawn, weights = False, None
     if evidence and model.conditions_paths:
@@ -199,8 +200,9 @@ def made_forecasts(
     number = _checks.seed_number(seed, where="forecasts")
     asked = horizons_of(horizons, period, origin, where="forecasts: horizons")
     n_assets, n_known = len(posterior.panel.assets), days_known(posterior.model, posterior.evidence)
-    check_forecast(n_draws, n_assets, n_forecasts=len(asked), n_posterior=posterior.n_draws, n_known=n_known)
-    return {h.label: made_forecast(posterior, h.periods, seed=number, n_draws=n_draws) for h in asked}
+    with _blocks.beside(len(asked)):
+        check_forecast(n_draws, n_assets, n_posterior=posterior.n_draws, n_known=n_known)
+        return {h.label: made_forecast(posterior, h.periods, seed=number, n_draws=n_draws) for h in asked}
 
 
 def make_simple(returns: NDArray[np.float32]) -> None:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from bdfm import _checks, _files, _folders, _json, _memory
+from bdfm import _blocks, _checks, _files, _folders, _json, _memory
 from bdfm._symbols import check_aliases
 from bdfm._threads import import_ahead
 from bdfm.data.doubts.door import doubt_aliases, kept, record
@@ -250,14 +250,14 @@ def _check_memory(
 ) -> None:  # fmt: skip
     """Raise ``DataError`` where a fit or an update and its forecasts need more memory than there is."""
     memory.check_fit(model, panel, run.sampler, evidence=evidence, update=update)
-    memory.check_forecast(
-        run.n_draws,
-        len(panel.assets),
-        n_forecasts=n_horizons,
-        n_posterior=run.sampler.chains * FIRST_DRAWS,
-        n_known=memory.days_known(model, evidence),
-        whole=run.keep_draws or "posterior" not in run.outputs,
-    )
+    with _blocks.beside(n_horizons):
+        memory.check_forecast(
+            run.n_draws,
+            len(panel.assets),
+            n_posterior=run.sampler.chains * FIRST_DRAWS,
+            n_known=memory.days_known(model, evidence),
+            whole=run.keep_draws or "posterior" not in run.outputs,
+        )
 
 
 def _sums(data: DataTable, path: Path) -> dict[str, str]:
@@ -358,7 +358,11 @@ def run_month(
         Called with a line about each stage as it begins.
     """
     run, begun = month.run, time.perf_counter()
-    with _memory.within(run.memory), _folders.OutputFolder(month.out, made_by="month") as folder:
+    with (
+        _memory.within(run.memory),
+        _blocks.beside(len(month.horizons)),
+        _folders.OutputFolder(month.out, made_by="month") as folder,
+    ):
         _check_ledger(run, month.path)  # again: another run may have been there since, and none can be now
         if "picture" in run.outputs:
             import_ahead("matplotlib.pyplot")

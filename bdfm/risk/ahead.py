@@ -200,12 +200,16 @@ def risk_ahead(
     number = _checks.seed_number(seed, where=where)
     n_paths = paths_each(posterior, n_draws)
     each = 8 * days * n_paths * posterior.n_draws
-    would = _memory.most(len(books), lambda n: n * each)
+    would = _memory.would_fit(
+        (_memory.most(len(books), lambda n: n * each), 1, "{:,}"),
+        form="Ask for fewer portfolios at a time ({})",
+        otherwise="Ask for fewer days",
+    )
     _memory.check(
         each * len(books),
         where=where,
         what=f"{counted(len(books), 'portfolio')} over {days} days",
-        advice=(f"Ask for {would} at a time" if would else "Ask for fewer days") + ", or a lower n_draws.",
+        advice=f"{would}, or a lower n_draws.",
     )
     gains = np.empty((days, n_paths * posterior.n_draws, len(books)))
 

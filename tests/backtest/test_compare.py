@@ -329,6 +329,46 @@ def test_no_p_value_of_the_set_is_below_that_of_one_that_left_before():
     assert min(alone) < 0.9 * p["f0"]
 
 
+@pytest.mark.parametrize("size", [1.0, 1e-9, 1e4])
+@pytest.mark.parametrize("sharing", [0, 4])
+def test_forecasters_that_differ_by_rounding_are_alike(sharing, size):
+    """One had been left out with certainty, or the bootstrap ended in an error of its own."""
+    rng = np.random.default_rng(11)
+    for seed in range(10):
+        base = size * rng.normal(0.16, 0.01, 60)
+        near = {"next": base + np.spacing(base), "other way": (base * 3 + size / 1e3) / 3 - size / 1e3 / 3}
+        losses = pd.DataFrame({"base": base, **near, "worse": base + size * rng.normal(0.1, 0.01, 60)})
+        p = model_confidence_set(losses, seed=seed, n_bootstrap=99, sharing=sharing)
+        assert (p.drop("worse") == 1).all()
+        assert p["worse"] < 0.05
+        for other in near.values():
+            assert diebold_mariano(other - base, sharing=sharing, size=base.max()).p_value == 1
+        # What is little, and no rounding, is told apart.
+        little = {"base": base, "little": base + size * rng.normal(1e-11, 1e-12, 60)}
+        assert model_confidence_set(pd.DataFrame(little), seed=seed, sharing=sharing)["little"] < 0.05
+
+
+@pytest.mark.parametrize("size", [1.0, 1e4])
+def test_tables_of_forecasters_that_differ_by_rounding(run, size):
+    own, other = (replace(run, manifest={**run.manifest, "identity": {"forecaster": n}}) for n in "ab")
+    scores = size * run.scores["rps"]
+    own.__dict__["scores"] = run.scores.assign(rps=scores)
+    other.__dict__["scores"] = run.scores.assign(rps=scores + np.spacing(scores))
+    found = compare([own, other])
+    assert (found.pairs["p_value"] == 1).all()
+    assert (found.table["mcs_p_value"] == 1).all()
+    assert lateness(own, other).p_value == 1
+
+
+@pytest.mark.parametrize("sharing", [0, 2])
+def test_a_set_and_a_test_are_told_from_as_many_origins(sharing):
+    losses = pd.DataFrame(np.random.default_rng(12).normal([0.0, 5.0], 1.0, (8, 2)), columns=list("ab"))
+    for n in (4, 7, 8):
+        p = model_confidence_set(losses.head(n), seed=1, sharing=sharing)
+        test = diebold_mariano((losses["a"] - losses["b"]).head(n).to_numpy(), sharing=sharing)
+        assert np.isnan(test.p_value) == p.isna().all() == p.isna().any() == (n < 8)
+
+
 def test_the_error_of_few_cosines():
     """By a sum over each of them, and the t distribution of as many degrees of freedom."""
     x = np.random.default_rng(2).normal(0.1, 1.0, 37)
