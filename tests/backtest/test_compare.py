@@ -263,11 +263,11 @@ def overlapping(rng, n, sharing, n_forecasters):
 
 
 @pytest.mark.parametrize(
-    ("n", "sharing", "n_forecasters"),
-    few([(30, 4, 2), (60, 12, 5), (120, 4, 5), (120, 20, 2)], [(60, 12, 5), (120, 20, 2)]),
+    "size", few([(30, 4, 2), (60, 12, 5), (120, 4, 5), (120, 20, 2)], [(60, 12, 5), (120, 20, 2)])
 )
-def test_coverage_of_the_set_where_origins_share_days(n, sharing, n_forecasters):
+def test_coverage_of_the_set_where_origins_share_days(size):
     """Of forecasters alike all stay in it with 90 %; by blocks of the bootstrap it was 64 to 81 %."""
+    n, sharing, n_forecasters = size
     rng = np.random.default_rng(4)
     n_tried = 500
     left_out = best = 0
