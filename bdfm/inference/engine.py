@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -26,7 +25,7 @@ from bdfm.inference.choices import (
 )
 from bdfm.inference.diagnostics import Diagnosis
 from bdfm.inference.settings import SamplerSettings
-from bdfm.model.equations import BY_ASSET, Equations, at_periods, model_data
+from bdfm.model.equations import BY_ASSET, Equations, at_periods, model_data, values_of_a_draw
 from bdfm.model.evidence import Evidence
 from bdfm.model.factor_model import FactorModel
 from bdfm.names import ASSET, CHAIN, DRAW, POSTERIOR, RETURNS, SAMPLE_STATS
@@ -258,7 +257,7 @@ def most_draws(model: Equations, coords: Mapping[str, Any], chains: int) -> int:
 
 def _fitting_draws(model: Equations, coords: Mapping[str, Any], chains: int) -> int:
     """Draws of each chain that ``KEPT_BYTES`` hold, but no fewer than a fit needs."""
-    values = sum(math.prod(len(coords[d]) for d in v.dims) for v in model.variables if v.stored)
+    values = values_of_a_draw(model, coords)
     return max(FEWEST_DRAWS, KEPT_BYTES // (8 * chains * values))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, Self
 
@@ -438,6 +439,11 @@ _WHERE_FROM: Final = {
     CHARACTERISTICS_PATH: " from_prices makes it where [panel] says moving_characteristics = true; give"
     " characteristics=... by period to from_arrays.",
 }
+
+
+def values_of_a_draw(model: Equations, coords: Mapping[str, Any]) -> int:
+    """Numbers that a draw of the posterior keeps, by the labels of each dim."""
+    return sum(math.prod(len(coords[d]) for d in v.dims) for v in model.variables if v.stored)
 
 
 def model_data(model: Equations, panel: Panel, *, future: bool = False) -> dict[str, NDArray[Any]]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bdfm import _checks, _memory
 from bdfm.data.panel import Panel
 from bdfm.forecast.forecast import Forecast
-from bdfm.model.equations import model_data
+from bdfm.model.equations import model_data, values_of_a_draw
 from bdfm.model.factor_model import FactorModel
 from bdfm.model.simulate import Simulation, simulate
 from bdfm.names import (
@@ -109,8 +109,7 @@ def with_groups(
 
 def prior_bytes(model: FactorModel, panel: Panel, n_draws: int) -> int:
     """Bytes that draws from the prior and their histories take while they are made."""
-    coords = model.coords(panel)
-    values = sum(math.prod(len(coords[d]) for d in v.dims) for v in model.variables if v.stored)
+    values = values_of_a_draw(model, model.coords(panel))
     return 8 * n_draws * (PRIOR_COPIES * values + PRIOR_ARRAYS * _n_returns(panel))
 
 
@@ -136,15 +135,20 @@ def _check_memory(posterior: Source, names: Sequence[str], n_prior_draws: int) -
         large = [name for name in groups if name in names]
         if not large:
             continue
-        fitting = _memory.most(n, lambda m, each=each, taken=taken: taken + m * each)  # type: ignore[misc]
-        taken += n * each
+        needs = partial(_bytes_beside, taken, each)
+        taken = needs(n)
         _memory.check(
             taken,
             where="to_datatree",
             what=f"{n:,} {of} of {n_returns:,} returns",
             advice=f"Leave out {' and '.join(large)}, or {fewer}"
-            f"{_memory.would_fit((fitting, 1, '{:,}'), form=': {}')}.",
+            f"{_memory.would_fit((_memory.most(n, needs), 1, '{:,}'), form=': {}')}.",
         )
+
+
+def _bytes_beside(taken: int, each: int, n: int) -> int:
+    """Bytes of ``n`` draws of ``each``, beside what is taken already."""
+    return taken + n * each
 
 
 def _cells(values: NDArray[Any], panel: Panel, lead: Mapping[str, Any]) -> xr.Dataset:

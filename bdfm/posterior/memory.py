@@ -15,7 +15,7 @@ from bdfm.inference.engine import draws_worth, most_draws, moved_draws
 from bdfm.inference.identified import MAX_PAIRS
 from bdfm.inference.settings import SamplerSettings
 from bdfm.inference.stopping import FIRST_DRAWS
-from bdfm.model.equations import Equations
+from bdfm.model.equations import Equations, values_of_a_draw
 from bdfm.model.evidence import Evidence
 
 WORK: Final = 8  # arrays (posterior draw, asset) in double precision that a pair of paths is made of
@@ -32,8 +32,7 @@ def fit_bytes(
     ``n_draws``: of each chain, where it is not that of the settings.
     """
     coords = model.coords(panel)
-    stored = [v for v in model.variables if v.stored]
-    values = sum(math.prod(len(coords[d]) for d in v.dims) for v in stored)
+    values = values_of_a_draw(model, coords)
     n_assets = len(panel.assets)
     judged = min(MAX_PAIRS, n_assets * (n_assets - 1) // 2) + 4 * n_assets
     auto = settings.draws == "auto"
